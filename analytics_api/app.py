@@ -1,0 +1,134 @@
+"""Match, parse, call, reply."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.routing import Map, Rule
+from werkzeug.wsgi import get_path_info
+
+from . import wire
+from .auth import KEY_NAME, APIKeyMiddleware
+from .context import Context
+from .database import Database, open_database
+from .errors import InvalidRequest, NotFound, SettingError
+from .routes import ROUTES, Route
+from .storage.base import StorageStats
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+log = logging.getLogger(__name__)
+
+MOST_FIELDS = 100  # of a query string; a route knows five
+
+
+def now() -> int:
+    """Milliseconds since the epoch, UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def create_app(
+    database: str | os.PathLike[str] | Database,
+    *,
+    api_keys: Mapping[str, str] | Iterable[str],
+    storage: StorageStats | None = None,
+    prefix: str = "/analytics",
+    clock: Callable[[], int] = now,
+) -> WSGIApplication:
+    """The API as a WSGI application. Reads no environment.
+
+    `database` is a path, made when there is nothing yet, or an opened database. `api_keys` are the keys that are let
+    in, by name or not. `storage` tells what lies in object storage. `prefix` is what every path begins with; "" when
+    the host mounts the application at a path already. `clock` tells what instant is now, in milliseconds.
+
+    Raises DatabaseError when the database can't be opened, SettingError when there is no key or the prefix is no path.
+    """
+    if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
+        raise SettingError(f"prefix is a path such as /analytics, or empty: {prefix!r} is neither")
+    if not isinstance(database, Database):
+        database = open_database(database)
+    return APIKeyMiddleware(Application(database, storage, prefix, clock), api_keys)
+
+
+class Application:
+    """Every route, behind whatever stands in front."""
+
+    def __init__(self, db: Database, storage: StorageStats | None, prefix: str, clock: Callable[[], int]) -> None:
+        self.db = db
+        self.storage = storage
+        self.clock = clock
+        rules = [Rule(prefix + route.path, methods=[route.method], endpoint=route) for route in ROUTES]
+        # the host's name and scheme play no part, so one adapter serves every request
+        self.urls = Map(rules, merge_slashes=False, redirect_defaults=False).bind("")
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        method = environ["REQUEST_METHOD"]
+        try:
+            route, path_arguments = self.urls.match(get_path_info(environ), method)
+        except MethodNotAllowed as error:
+            allowed = [("Allow", ", ".join(sorted({*(error.valid_methods or ()), "OPTIONS"})))]
+            if method == "OPTIONS":
+                start_response("204 No Content", allowed)
+                return []
+            return wire.error(environ, start_response, 405, "Method not allowed", allowed)
+        except HTTPException:
+            return wire.error(environ, start_response, 404, "Unknown analytics endpoint")
+        try:
+            ctx = Context(self.db, self.storage, self.clock(), environ.get(KEY_NAME, ""))
+            payload = route.endpoint(ctx, **arguments(route, path_arguments, environ))
+        except InvalidRequest as error:
+            return wire.error(environ, start_response, 400, str(error))
+        except NotFound as error:
+            return wire.error(environ, start_response, 404, str(error))
+        except Exception:
+            log.exception("%s %s failed", route.method, route.path)
+            return wire.error(environ, start_response, 500, "Analytics query failed")
+        return wire.reply(environ, start_response, payload)
+
+
+def arguments(route: Route, path_arguments: Mapping[str, Any], environ: WSGIEnvironment) -> dict[str, object]:
+    """What the route's function is called with: of the path, the query string and the body, what the route names.
+
+    A parameter that is absent or empty is its default; of a repeated one the first counts.
+    Raises InvalidRequest.
+    """
+    parsed: dict[str, object] = {
+        parameter.name: parameter.parse(path_arguments[parameter.name]) for parameter in route.path_parameters
+    }
+    if route.query:
+        query = environ.get("QUERY_STRING")
+        given = fields(query) if query else {}
+        for parameter in route.query:
+            text = given.get(parameter.name)
+            parsed[parameter.name] = parameter.parse(text) if text else parameter.default
+    if route.body:
+        sent = wire.json_object(environ)
+        for parameter in route.body:
+            text = sent.get(parameter.name)
+            if not isinstance(text, str):
+                raise InvalidRequest(f"The request body takes a string {parameter.name}")
+            parsed[parameter.name] = parameter.parse(text)
+    return parsed
+
+
+def fields(query: str) -> dict[str, str]:
+    """The parameters of a query string, the first of each name. Raises InvalidRequest when they are no UTF-8."""
+    try:
+        pairs = parse_qsl(
+            query.encode("latin-1").decode(),  # as WSGI hands bytes over (PEP 3333)
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=MOST_FIELDS,
+        )
+    except UnicodeError:
+        raise InvalidRequest("The query string must be UTF-8") from None
+    except ValueError:
+        raise InvalidRequest(f"The query string may have {MOST_FIELDS} parameters at most") from None
+    return dict(reversed(pairs))

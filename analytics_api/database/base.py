@@ -1,0 +1,113 @@
+"""The seam between the queries, which are the same everywhere, and the engine that runs them.
+
+SQL is written once, portable, with `:named` parameters. An engine opens, runs, retries and loads in bulk;
+what else it needs (tables, triggers, search index) is its DDL file.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+Row = dict[str, Any]
+T = TypeVar("T")
+
+
+def unheard(_: str) -> None:
+    """Tell nobody how far the work is."""
+
+
+# What trackers and hosts write; all else is made from these.
+BASE_TABLES = ("sessions", "events", "leads", "lead_submissions", "lead_status_changes")
+
+
+class Reader(Protocol):
+    """Reads that see one state of the data."""
+
+    def rows(self, sql: str, /, **params: Any) -> list[Row]:
+        """Every row that the statement gives."""
+
+    def row(self, sql: str, /, **params: Any) -> Row | None:
+        """The first row that the statement gives; None when there is none."""
+
+
+class Transaction(Reader, Protocol):
+    """Reads and writes that happen together or not at all."""
+
+    def execute(self, sql: str, /, **params: Any) -> int:
+        """Run one statement; how many rows it wrote."""
+
+    def insert(self, sql: str, rows: Iterable[Sequence[Any]], /) -> None:
+        """Run one `insert … values (?, …)` for each of the rows, in the engine's fastest way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A row on which a rollup and the plain question over the base tables disagree.
+
+    With neither row it is the rollup as a whole that does not hold: the search index.
+    """
+
+    rollup: str
+    kept: Row | None  # None: the rollup lacks it
+    plain: Row | None  # None: the base tables do not know it
+
+
+class Database(ABC):
+    """An opened database. Safe to share between threads, and to carry across a fork."""
+
+    url: str
+
+    @abstractmethod
+    def read(self, work: Callable[[Reader], T]) -> T:
+        """What `work` returns, its reads all seeing one state."""
+
+    @abstractmethod
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        """What `work` returns, its writes committed together.
+
+        An exception undoes them all. `work` may be run again, when the engine asks for that.
+        """
+
+    @abstractmethod
+    def bulk(self, work: Callable[[Transaction], T], *, told: Callable[[str], object] = unheard) -> T:
+        """Like `write`, for many rows at once: the triggers rest meanwhile and the rollups are made anew at the end."""
+
+    @abstractmethod
+    def rows(self, sql: str, /, **params: Any) -> list[Row]:
+        """Every row of one statement by itself."""
+
+    @abstractmethod
+    def row(self, sql: str, /, **params: Any) -> Row | None:
+        """The first row of one statement by itself; None when there is none."""
+
+    @abstractmethod
+    def columns(self, table: str) -> tuple[str, ...]:
+        """The names of the columns of a base table that a writer may set, in order."""
+
+    @abstractmethod
+    def needle(self, text: str) -> str:
+        """Casefolded text of three letters or more, as this engine's `lead_search(:needle)` takes it."""
+
+    @abstractmethod
+    def rebuild(self, *, told: Callable[[str], object] = unheard) -> None:
+        """Make every rollup anew from the base tables, in one transaction; `told` hears each one's name."""
+
+    @abstractmethod
+    def verify(self, *, told: Callable[[str], object] = unheard) -> list[Difference]:
+        """Where the rollups differ from the plain question over the base tables, all in one state; `told` as above."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of every connection. The object can be used again: it opens what it needs."""
+
+    @contextmanager
+    def closing(self) -> Iterator[Database]:
+        """`with open_database(…).closing() as database: …`"""
+        try:
+            yield self
+        finally:
+            self.close()

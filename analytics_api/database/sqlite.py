@@ -1,0 +1,353 @@
+"""SQLite: one file, any number of processes, one writer at a time."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..errors import DatabaseError
+from .base import BASE_TABLES, Database, Difference, Row, unheard
+
+T = TypeVar("T")
+
+APPLICATION_ID = 0x616E6170
+VERSION = 1
+OLDEST_LIBRARY = (3, 37, 0)  # the first with strict tables
+DIFFERENCES_TOLD = 20  # a rollup, each way
+
+# pragma_table_info leaves generated columns out; what plain_leads gives beside its key is kept by triggers.
+COLUMNS = """
+select name
+from pragma_table_info(:table)
+where name not in (select name from pragma_table_info('plain_' || :table) where name <> 'lead_id')
+order by cid
+"""
+
+# Connections that came over a fork. Closing one could take the locks of the process that opened it
+# (https://sqlite.org/howtocorrupt.html, "carrying an open database across a fork"), so they are kept and not used.
+_inherited: list[sqlite3.Connection] = []
+
+
+class SQLite(Database):
+    """A database file in WAL mode, one connection a thread.
+
+    `busy_timeout` is how many seconds a statement waits for another's lock before it fails.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, create: bool = True, busy_timeout: float = 5.0) -> None:
+        if sqlite3.sqlite_version_info < OLDEST_LIBRARY:
+            raise DatabaseError(
+                f"SQLite {sqlite3.sqlite_version} is too old: 3.37 or later is needed; use a newer Python"
+            )
+        self.path = Path(path).absolute()
+        self.url = str(self.path)
+        self.busy_timeout = busy_timeout
+        self._local = threading.local()
+        self._handles: weakref.WeakSet[_Handle] = weakref.WeakSet()
+        if not create and not self.path.exists():
+            raise DatabaseError(f"{path}: there is no such database; `analytics-api init` makes one")
+        with self._telling():
+            connection = self._connect()
+            try:
+                if not _check(connection, self.path):
+                    _create(connection, self.path)
+            finally:
+                connection.close()
+
+    def read(self, work: Callable[[_Statements], T]) -> T:
+        return self._within("begin", work)
+
+    def write(self, work: Callable[[_Statements], T]) -> T:
+        return self._within("begin immediate", work)
+
+    def bulk(self, work: Callable[[_Statements], T], *, told: Callable[[str], object] = unheard) -> T:
+        def loaded(statements: _Statements) -> T:
+            triggers = statements.rows("select name, sql from sqlite_schema where type = 'trigger'")
+            for trigger in triggers:
+                statements.execute(f"drop trigger {trigger['name']}")
+            result = work(statements)
+            _rebuild(statements, told)
+            for trigger in triggers:
+                statements.execute(trigger["sql"])
+            return result
+
+        return self.write(loaded)
+
+    def rows(self, sql: str, /, **params: Any) -> list[Row]:
+        with self._telling():
+            return self._statements.rows(sql, **params)
+
+    def row(self, sql: str, /, **params: Any) -> Row | None:
+        with self._telling():
+            return self._statements.row(sql, **params)
+
+    def columns(self, table: str) -> tuple[str, ...]:
+        return tuple(column["name"] for column in self.rows(COLUMNS, table=table))
+
+    def needle(self, text: str) -> str:
+        # a phrase of FTS5 (https://sqlite.org/fts5.html#fts5_strings): nothing in it is special but the quote
+        return '"' + text.replace('"', '""') + '"'
+
+    def rebuild(self, *, told: Callable[[str], object] = unheard) -> None:
+        self.bulk(lambda statements: None, told=told)
+
+    def verify(self, *, told: Callable[[str], object] = unheard) -> list[Difference]:
+        def differences(statements: _Statements) -> list[Difference]:
+            found: list[Difference] = []
+            for rollup, plain, columns in _rollups(statements):
+                told(rollup)
+                for kept, missing in ((rollup, plain), (plain, rollup)):
+                    for row in statements.rows(
+                        f"select {columns} from {kept} except select {columns} from {missing} limit {DIFFERENCES_TOLD}"
+                    ):
+                        found.append(Difference(rollup, row, None) if kept is rollup else Difference(rollup, None, row))
+            return found
+
+        found = self.read(differences)
+        told("lead_search")
+        try:
+            # rank 1: against the leads too, not only within itself (https://sqlite.org/fts5.html)
+            self.write(
+                lambda at: at.execute("insert into lead_search (lead_search, rank) values ('integrity-check', 1)")
+            )
+        except DatabaseError:
+            found.append(Difference("lead_search", None, None))
+        return found
+
+    def close(self) -> None:
+        for handle in list(self._handles):
+            handle.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(
+            self.path,
+            timeout=self.busy_timeout,
+            isolation_level=None,  # transactions are begun by name
+            check_same_thread=False,  # close() closes those of every thread
+            cached_statements=256,
+        )
+
+    @property
+    def _statements(self) -> _Statements:
+        handle: _Handle | None = getattr(self._local, "handle", None)
+        if handle is None or handle.closed or handle.pid != os.getpid():
+            handle = self._local.handle = _Handle(self._connect())
+            self._handles.add(handle)
+        return handle.statements
+
+    def _within(self, begin: str, work: Callable[[_Statements], T]) -> T:
+        with self._telling():
+            statements = self._statements
+            connection = statements.connection
+            connection.execute(begin)
+            try:
+                result = work(statements)
+                connection.execute("commit")
+            except BaseException:
+                if connection.in_transaction:  # a full disk has rolled back already
+                    connection.execute("rollback")
+                raise
+            return result
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise DatabaseError(f"{self.path}: {error}") from error
+
+
+class _Statements:
+    """A connection, as base.Reader and base.Transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    def rows(self, sql: str, /, **params: Any) -> list[Row]:
+        cursor = self.connection.execute(sql, params)
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row)) for row in cursor]
+
+    def row(self, sql: str, /, **params: Any) -> Row | None:
+        found = self.rows(sql, **params)
+        return found[0] if found else None
+
+    def execute(self, sql: str, /, **params: Any) -> int:
+        return self.connection.execute(sql, params).rowcount
+
+    def insert(self, sql: str, rows: Iterable[Sequence[Any]], /) -> None:
+        self.connection.executemany(sql, rows)
+
+
+class _Handle:
+    """One thread's connection, closed when its thread ends or the database is closed."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.statements = _Statements(connection)
+        self.pid = os.getpid()
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
+        if self.pid == os.getpid():
+            self.statements.connection.close()
+        else:
+            _inherited.append(self.statements.connection)
+
+    __del__ = close
+
+
+def upgrade(path: str | os.PathLike[str]) -> int:
+    """Bring an older file to this version, every row of its base tables kept; the version that it was of.
+
+    One transaction: a file that can't be brought forward is left as it was. The rollups are made anew.
+    """
+    path = Path(path).absolute()
+    if not path.exists():
+        raise DatabaseError(f"{path}: there is no such database; `analytics-api init` makes one")
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.execute("begin exclusive")
+        was, version = _identity(connection)
+        if was != APPLICATION_ID or version >= VERSION:
+            _check(connection, path)
+            return version
+        _renew(_Statements(connection))
+        connection.execute("commit")
+        return version
+    except sqlite3.Error as error:
+        raise DatabaseError(f"{path}: it stays as it was, of the older version: {error}") from error
+    finally:
+        connection.close()  # and with it goes a transaction that was not committed
+
+
+def _identity(connection: sqlite3.Connection) -> tuple[int, int]:
+    (application_id,) = connection.execute("pragma application_id").fetchone()
+    (version,) = connection.execute("pragma user_version").fetchone()
+    return application_id, version
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> bool:
+    """Whether the file is one of ours, of this version; False when it is empty.
+
+    Raises DatabaseError when it is of another version or another program's.
+    """
+    application_id, version = _identity(connection)
+    if application_id != APPLICATION_ID:
+        (things,) = connection.execute("select count(*) from sqlite_schema").fetchone()
+        if things == 0:
+            return False
+        raise DatabaseError(
+            f"{path}: this is another program's database; `analytics-api import` copies one into a database of ours"
+        )
+    if version < VERSION:
+        raise DatabaseError(
+            f"{path}: this database is of version {version}, older than {VERSION}; run `analytics-api upgrade`"
+        )
+    if version > VERSION:
+        raise DatabaseError(
+            f"{path}: this database is of version {version}, newer than {VERSION}; use a newer analytics_api"
+        )
+    return True
+
+
+def _create(connection: sqlite3.Connection, path: Path) -> None:
+    connection.execute("pragma journal_mode = wal")  # kept in the file
+    connection.execute("begin exclusive")
+    try:
+        if not _check(connection, path):  # nobody else was quicker
+            for statement in _schema():
+                connection.execute(statement)
+        connection.execute("commit")
+    except BaseException:
+        connection.execute("rollback")
+        raise
+
+
+def _renew(statements: _Statements) -> None:
+    """Lay the schema anew under the rows of the base tables."""
+    statements.execute("drop table if exists lead_search")  # and with it the tables behind it
+    for kind in ("trigger", "view", "index"):
+        for thing in statements.rows(
+            "select name from sqlite_schema where type = :kind and sql is not null", kind=kind
+        ):
+            statements.execute(f'drop {kind} "{thing["name"]}"')
+    for table in statements.rows("select name from sqlite_schema where type = 'table' and name not like 'sqlite%'"):
+        name = table["name"]
+        statements.execute(
+            f"alter table {name} rename to old_{name}" if name in BASE_TABLES else f'drop table "{name}"'
+        )
+    schema = _schema()
+    for statement in schema:
+        if not statement.startswith("create trigger"):
+            statements.execute(statement)
+    for table in statements.rows(
+        "select substr(name, 5) as name from sqlite_schema where name like 'old\\_%' escape '\\'"
+    ):
+        name = table["name"]
+        shared = ", ".join(
+            column["name"]
+            for column in statements.rows(
+                "select name from pragma_table_info(:new) where name in (select name from pragma_table_info(:old))",
+                new=name,
+                old=f"old_{name}",
+            )
+        )
+        statements.execute(f"insert into {name} ({shared}) select {shared} from old_{name}")
+        statements.execute(f"drop table old_{name}")
+    _rebuild(statements, unheard)
+    for statement in schema:
+        if statement.startswith("create trigger"):
+            statements.execute(statement)
+
+
+def _rollups(statements: _Statements) -> list[tuple[str, str, str]]:
+    """Each rollup, the view that says what is to be in it, and that view's columns; in the order of the schema."""
+    return [
+        (
+            view["name"].replace("plain_", "" if view["name"] == "plain_leads" else "rollup_"),
+            view["name"],
+            ", ".join(
+                column["name"]
+                for column in statements.rows("select name from pragma_table_info(:view)", view=view["name"])
+            ),
+        )
+        for view in statements.rows(
+            "select name from sqlite_schema where type = 'view' and name like 'plain\\_%' escape '\\' order by rowid"
+        )
+    ]
+
+
+def _rebuild(statements: _Statements, told: Callable[[str], object]) -> None:
+    for rollup, plain, columns in _rollups(statements):
+        told(rollup)
+        if rollup == "leads":
+            statements.execute(
+                f"update leads set ({columns}) = (select {columns} from {plain} where lead_id = leads.lead_id)"
+            )
+        else:
+            statements.execute(f"delete from {rollup}")
+            statements.execute(f"insert into {rollup} ({columns}) select {columns} from {plain}")
+    told("lead_search")
+    statements.execute("insert into lead_search (lead_search) values ('rebuild')")
+
+
+@cache
+def _schema() -> tuple[str, ...]:
+    """The statements of schema.sql."""
+    statements = [""]
+    for line in files("analytics_api").joinpath("schema.sql").read_text(encoding="utf-8").splitlines(keepends=True):
+        if not statements[-1] and not line.split("--")[0].strip():
+            continue
+        statements[-1] += line
+        if sqlite3.complete_statement(statements[-1]):
+            statements.append("")
+    return tuple(statements[:-1])

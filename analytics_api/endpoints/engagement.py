@@ -1,0 +1,23 @@
+"""Sessions by their engagement score."""
+
+from __future__ import annotations
+
+from ..context import Context
+from ..database import Row
+
+BUCKETS = ("0-19", "20-39", "40-59", "60-79", "80-100")
+
+COUNTS = """
+select bucket, sessions
+from rollup_engagement
+order by bucket
+"""
+
+
+def engagement(ctx: Context) -> list[Row]:
+    """How many ended sessions with a score fall in each of the five buckets, always five rows in order.
+
+    Scores outside 0..100 are in the first and the last.
+    """
+    counts = {row["bucket"]: row["sessions"] for row in ctx.db.rows(COUNTS)}
+    return [{"bucket": bucket, "count": counts.get(bucket, 0)} for bucket in BUCKETS]

@@ -1,0 +1,200 @@
+"""The sales leads: a list to search, one with all that is known of it, and its move along the pipeline."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..context import Context
+from ..database import Reader, Row, Transaction
+from ..errors import NotFound
+
+STAGES: Final = ("new", "contacted", "qualified", "proposal", "won", "lost")
+
+# Whole orders: nulls last, and lead_id breaks every tie, so that pages never overlap.
+ORDERS: Final = {
+    "newest": "enquiry_datetime desc, lead_id desc",
+    "oldest": "enquiry_datetime, lead_id",
+    "last_follow_up": "last_follow_up_at desc nulls last, lead_id desc",
+    "score_desc": "engagement_score desc nulls last, lead_id desc",
+    "score_asc": "engagement_score nulls last, lead_id",
+    "risk_desc": "suspicion_score desc, lead_id desc",
+    "risk_asc": "suspicion_score, lead_id",
+    "name_asc": "name_folded nulls last, lead_id",
+}
+
+# Which leads: every one, those of a stage, those that a needle is found in. All of it is constant text: a request
+# chooses among these statements and never adds to one.
+FILTERS: Final = {
+    "all": "true",
+    "stage": "status = :status",
+    "found": "lead_id in (select rowid from lead_search(:needle)) and status = coalesce(:status, status)",
+    # the search index knows runs of three letters and more; shorter ones are looked for in every lead
+    "short": "search_text like :pattern escape '\\' and status = coalesce(:status, status)",
+}
+
+PAGES: Final = {
+    (among, sort): f"""
+select lead_id, enquiry_datetime, contact_name, contact_email, contact_phone, project_name, project_location,
+  project_source, contact_country_name, contact_city, visitor_id, session_id, engagement_score, engagement_label,
+  form_submit_count, suspicion_score, follow_ups_count, last_follow_up_at, status
+from leads
+where {condition}
+order by {order}
+limit :limit offset :offset
+"""
+    for among, condition in FILTERS.items()
+    for sort, order in ORDERS.items()
+}
+
+TOTAL_OF_STAGES = """
+select cast(coalesce(sum(leads), 0) as bigint) as total
+from rollup_stages
+where status = coalesce(:status, status)
+"""
+
+TOTALS: Final = {
+    "all": TOTAL_OF_STAGES,
+    "stage": TOTAL_OF_STAGES,
+    **{
+        among: f"""
+select count(*) as total
+from leads
+where {FILTERS[among]}
+"""
+        for among in ("found", "short")
+    },
+}
+
+LEAD = """
+select lead_id, enquiry_datetime, contact_name, contact_email, contact_phone, project_name, project_location,
+  project_source, contact_country_name, contact_city, visitor_id, session_id, engagement_score, engagement_label,
+  form_submit_count, suspicion_score, status, follow_ups_count, last_follow_up_at
+from leads
+where lead_id = :lead_id
+"""
+
+# Those of its visitor, and those that it or its submissions name.
+SESSIONS = """
+select session_id, visitor_id, entry_page, exit_page, country, started_at, ended_at, duration, engagement_score,
+  event_count
+from sessions
+where session_id in (
+  select visits.session_id
+  from leads
+  join sessions as visits on visits.visitor_id = leads.visitor_id
+  where leads.lead_id = :lead_id
+  union
+  select session_id
+  from leads
+  where lead_id = :lead_id
+  union
+  select session_id
+  from lead_submissions
+  where lead_id = :lead_id)
+order by started_at desc, session_id
+"""
+
+SUBMISSIONS = """
+select submission_id, lead_id, submitted_at, project_name, visitor_id, session_id, contact_email, contact_phone,
+  contact_ip, source, referer, cta_name, is_primary_lead, is_duplicate_window, payload_json
+from lead_submissions
+where lead_id = :lead_id
+order by submitted_at desc, submission_id desc
+"""
+
+STAGE = """
+select status
+from leads
+where lead_id = :lead_id
+"""
+
+MOVE = """
+update leads
+set status = :status
+where lead_id = :lead_id
+"""
+
+REMEMBER = """
+insert into lead_status_changes (lead_id, old_status, new_status, changed_at, changed_by)
+values (:lead_id, :old_status, :new_status, :changed_at, :changed_by)
+"""
+
+
+def listing(
+    ctx: Context,
+    *,
+    limit: int,
+    offset: int,
+    q: str | None,
+    status: str | None,
+    sort: str,
+) -> Row:
+    """A page of the leads in one of ORDERS, and the `total` that match, counted at the same instant.
+
+    `q` is a substring, without regard to case, of the name, e-mail, phone, project or visitor id. Nulls come last in
+    every order.
+    """
+    asked = {"limit": limit, "offset": offset, "status": status}
+    if q:
+        folded = q.casefold()
+        if len(folded) >= 3:
+            among = "found"
+            asked["needle"] = ctx.db.needle(folded)
+        else:
+            among = "short"
+            asked["pattern"] = "%" + folded.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+    else:
+        among = "stage" if status else "all"
+
+    def page(at: Reader) -> Row:
+        leads = at.rows(PAGES[among, sort], **asked)
+        return {"leads": leads, "total": at.rows(TOTALS[among], **asked)[0]["total"]}
+
+    return ctx.db.read(page)
+
+
+def detail(ctx: Context, lead_id: int) -> Row:
+    """Every column of the lead, its sessions and its submissions, both newest first.
+
+    Raises NotFound when there is no such lead.
+    """
+
+    def lead(at: Reader) -> Row:
+        found = at.row(LEAD, lead_id=lead_id)
+        if found is None:
+            raise NotFound("Lead not found")
+        return {
+            "lead": found,
+            "sessions": at.rows(SESSIONS, lead_id=lead_id),
+            "submissions": at.rows(SUBMISSIONS, lead_id=lead_id),
+        }
+
+    return ctx.db.read(lead)
+
+
+def move(ctx: Context, lead_id: int, status: str) -> Row:
+    """Put the lead into the stage `status`, in any case; what it was before goes into the history with it.
+
+    A lead that stands there already stays, and the history too. Raises NotFound when there is no such lead or stage.
+    """
+    stage = status.strip().lower()
+    if stage not in STAGES:
+        raise NotFound(f"status takes one of: {', '.join(STAGES)}")
+
+    def change(at: Transaction) -> None:
+        lead = at.row(STAGE, lead_id=lead_id)
+        if lead is None:
+            raise NotFound("Lead not found")
+        if lead["status"] != stage:
+            at.execute(MOVE, lead_id=lead_id, status=stage)
+            at.execute(
+                REMEMBER,
+                lead_id=lead_id,
+                old_status=lead["status"],
+                new_status=stage,
+                changed_at=ctx.now,
+                changed_by=ctx.asker,
+            )
+
+    ctx.db.write(change)
+    return {"updated": True}

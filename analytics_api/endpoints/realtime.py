@@ -1,0 +1,53 @@
+"""What is happening now."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from ..context import Context
+from ..database import Row
+
+MINUTE = 60_000
+HOUR = 60 * MINUTE
+
+# The whole minutes of the hour from their rollup, the broken ones at its two ends from the rows themselves.
+NOW = """
+select
+  minutes.open_sessions
+  + (select count(*) from sessions where ended_at is null and started_at >= :since and started_at < :whole_since)
+  + (select count(*) from sessions where ended_at is null and started_at >= :whole_until and started_at <= :now)
+    as active_sessions,
+  minutes.events
+  + (select count(*) from events where occurred_at >= :since and occurred_at < :whole_since)
+  + (select count(*) from events where occurred_at >= :whole_until and occurred_at <= :now)
+    as events_last_hour,
+  coalesce(today.unique_visitors, 0) as unique_visitors_today,
+  coalesce(today.sessions, 0) as total_sessions_today
+from (
+  select
+    cast(coalesce(sum(open_sessions), 0) as bigint) as open_sessions,
+    cast(coalesce(sum(events), 0) as bigint) as events
+  from rollup_minutes
+  where minute >= :first_minute and minute < :last_minute) as minutes
+left join rollup_days as today on today.day = :today
+"""
+
+
+def realtime(ctx: Context) -> Row:
+    """Sessions begun within the last hour and not ended, its events, and today's (UTC) distinct visitors and sessions.
+
+    What is dated in the future is not of the last hour.
+    """
+    since = ctx.now - HOUR
+    first_minute = -(-since // MINUTE)  # the first that begins within the hour
+    last_minute = ctx.now // MINUTE  # the one that is not over
+    return ctx.db.rows(
+        NOW,
+        now=ctx.now,
+        since=since,
+        first_minute=first_minute,
+        last_minute=last_minute,
+        whole_since=first_minute * MINUTE,
+        whole_until=last_minute * MINUTE,
+        today=datetime.fromtimestamp(ctx.now / 1000, timezone.utc).date().isoformat(),
+    )[0]

@@ -1,0 +1,34 @@
+"""Sessions by the day."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+from ..context import Context
+from ..database import Row
+from ..rounding import mean
+
+DAYS = """
+select *
+from rollup_days
+where day between :first and :last
+order by day
+"""
+
+
+def daily(ctx: Context, days: int) -> list[Row]:
+    """One row a UTC day, ascending, for today and the `days - 1` before it; days without sessions are left out.
+
+    `avg_duration` in seconds and `avg_engagement`, both to one decimal, over the sessions that have a value.
+    """
+    today = datetime.fromtimestamp(ctx.now / 1000, timezone.utc).date()
+    return [
+        {
+            "date": day["day"],
+            "total_sessions": day["sessions"],
+            "unique_visitors": day["unique_visitors"],
+            "avg_duration": mean(day["duration_sum"], day["duration_count"], per=1000),
+            "avg_engagement": mean(day["score_sum"], day["score_count"]),
+        }
+        for day in ctx.db.rows(DAYS, first=(today - timedelta(days=days - 1)).isoformat(), last=today.isoformat())
+    ]

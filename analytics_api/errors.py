@@ -1,0 +1,31 @@
+"""Everything that this package raises on purpose: one tree, one line of text each."""
+
+from __future__ import annotations
+
+
+class AnalyticsError(Exception):
+    """The root. Its text is one line that says what is wrong and what to do about it."""
+
+
+class SettingError(AnalyticsError):
+    """A setting is missing or can't be used; the text names it and says what it takes."""
+
+
+class DatabaseError(AnalyticsError):
+    """The database can't be opened, or is not (or not any more) what this version works on."""
+
+
+class StorageError(AnalyticsError):
+    """The object storage could not be counted."""
+
+
+class IngestError(AnalyticsError):
+    """A file can't be imported; nothing of it was."""
+
+
+class InvalidRequest(AnalyticsError):
+    """What was asked can't be understood; the text names the parameter and what it takes."""
+
+
+class NotFound(AnalyticsError):
+    """What was asked for is not there."""

@@ -1,0 +1,98 @@
+"""What a parameter may be. Each kind reads its text, or says what it takes; the route table holds them as data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from .errors import InvalidRequest
+
+LARGEST = 2**63 - 1  # what a column of the database can hold
+
+
+class Parameter(Protocol):
+    """One parameter of a route, under the name that it has in the URL and in the function."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def description(self) -> str: ...
+
+    @property
+    def default(self) -> object:
+        """What an absent or empty parameter is."""
+
+    def parse(self, text: str) -> object:
+        """The value of `text`, which is not empty.
+
+        Raises InvalidRequest, naming the parameter and what it takes.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Integer:
+    """A whole number. What lies outside the bounds is brought to the nearer one."""
+
+    name: str
+    description: str
+    default: int
+    minimum: int
+    maximum: int = LARGEST
+
+    def parse(self, text: str) -> int:
+        number = re.fullmatch(r"\s*([+-]?)0*([0-9]+)\s*", text, re.ASCII)
+        if not number:
+            raise InvalidRequest(f"{self.name} takes a whole number")
+        sign, digits = number.groups()
+        if len(digits) > len(str(LARGEST)):  # int() refuses thousands of digits
+            return self.minimum if sign == "-" else self.maximum
+        return min(max(int(sign + digits), self.minimum), self.maximum)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of a list of words, in any case."""
+
+    name: str
+    description: str
+    choices: Sequence[str]
+    default: str | None = None
+
+    def parse(self, text: str) -> str:
+        word = text.strip().lower()
+        if word not in self.choices:
+            raise InvalidRequest(f"{self.name} takes one of: {', '.join(self.choices)}")
+        return word
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Any text of so many characters, taken literally."""
+
+    name: str
+    description: str
+    maximum: int | None = None
+    default: None = None
+
+    def parse(self, text: str) -> str:
+        if "\0" in text:  # no database searches beyond it
+            raise InvalidRequest(f"{self.name} takes text without NUL characters")
+        if self.maximum is not None and len(text) > self.maximum:
+            raise InvalidRequest(f"{self.name} takes {self.maximum} characters at most")
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Identifier:
+    """The key of a row, in a path: decimal digits from 1 up to the largest integer of the database."""
+
+    name: str
+    description: str
+
+    def parse(self, text: str) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST)) and 0 < int(text) <= LARGEST):
+            raise InvalidRequest(f"Invalid {self.name.replace('_', ' ')}")
+        return int(text)

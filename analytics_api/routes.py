@@ -1,0 +1,64 @@
+"""The whole API: one row a route. Routing and validation are made from this table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .endpoints.engagement import engagement
+from .endpoints.geo import geo
+from .endpoints.leads import ORDERS, STAGES, detail, listing, move
+from .endpoints.overview import overview
+from .endpoints.pages import top
+from .endpoints.realtime import realtime
+from .endpoints.sessions import daily
+from .endpoints.sources import sources
+from .endpoints.storage import storage
+from .params import Choice, Identifier, Integer, Parameter, Text
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Route:
+    """A method and path (below the prefix), the function that answers, and what it is given beside the context.
+
+    `path_parameters` are named in the path, `query` after it; `body` names the strings of the JSON object sent.
+    """
+
+    method: str
+    path: str
+    endpoint: Callable[..., Any]
+    query: Sequence[Parameter] = ()
+    path_parameters: Sequence[Identifier] = ()
+    body: Sequence[Text] = ()
+
+
+LEAD = Identifier("lead_id", "The lead's number")
+
+ROUTES = (
+    Route("GET", "/overview", overview),
+    Route("GET", "/sessions/daily", daily, [
+        Integer("days", "Number of days to look back, today among them", default=30, minimum=1, maximum=90),
+    ]),
+    Route("GET", "/pages/top", top, [
+        Integer("limit", "Number of pages to return", default=20, minimum=1, maximum=100),
+    ]),
+    Route("GET", "/geo", geo),
+    Route("GET", "/engagement", engagement),
+    Route("GET", "/sources", sources, [
+        Integer("limit", "Number of referrer domains to return", default=100, minimum=1, maximum=1000),
+    ]),
+    Route("GET", "/realtime", realtime),
+    Route("GET", "/storage", storage),
+    Route("GET", "/leads", listing, [
+        Integer("limit", "Number of leads to return", default=25, minimum=1, maximum=100),
+        Integer("offset", "Number of leads to leave out before them", default=0, minimum=0),
+        Text("q", "What to find in name, e-mail, phone, project or visitor id", maximum=1000),
+        Choice("status", "Only the leads in this stage of the pipeline", STAGES),
+        Choice("sort", "Order of the leads", tuple(ORDERS), default="newest"),
+    ]),
+    Route("GET", "/leads/<lead_id>", detail, path_parameters=[LEAD]),
+    Route("PATCH", "/leads/<lead_id>", move, path_parameters=[LEAD], body=[
+        Text("status", f"The stage to put the lead into: {', '.join(STAGES)}; in any case"),
+    ]),
+)  # fmt: skip
