@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 Row = dict[str, Any]
 T = TypeVar("T")
@@ -20,8 +20,17 @@ def unheard(_: str) -> None:
     """Tell nobody how far the work is."""
 
 
-# What trackers and hosts write; all else is made from these.
-BASE_TABLES = ("sessions", "events", "leads", "lead_submissions", "lead_status_changes")
+# What trackers and hosts write, each with its key; all else is made from these.
+BASE_TABLES = {
+    "sessions": "session_id",
+    "events": "event_id",
+    "leads": "lead_id",
+    "lead_submissions": "submission_id",
+    "lead_status_changes": "change_id",
+}
+
+# What becomes of a row whose key is there already.
+Existing = Literal["refuse", "keep", "update"]
 
 
 class Reader(Protocol):
@@ -40,8 +49,13 @@ class Transaction(Reader, Protocol):
     def execute(self, sql: str, /, **params: Any) -> int:
         """Run one statement; how many rows it wrote."""
 
-    def insert(self, sql: str, rows: Iterable[Sequence[Any]], /) -> None:
-        """Run one `insert … values (?, …)` for each of the rows, in the engine's fastest way."""
+    def insert(
+        self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, existing: Existing = "refuse"
+    ) -> int:
+        """Write rows into a base table in the engine's fastest way; how many were written.
+
+        A row whose key is there already is an error, or is left as it is, or takes the values that are given.
+        """
 
 
 @dataclass(frozen=True, slots=True)

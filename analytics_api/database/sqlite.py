@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import DatabaseError
-from .base import BASE_TABLES, Database, Difference, Row, unheard
+from .base import BASE_TABLES, Database, Difference, Existing, Row, unheard
 
 T = TypeVar("T")
 
@@ -183,8 +183,20 @@ class _Statements:
     def execute(self, sql: str, /, **params: Any) -> int:
         return self.connection.execute(sql, params).rowcount
 
-    def insert(self, sql: str, rows: Iterable[Sequence[Any]], /) -> None:
-        self.connection.executemany(sql, rows)
+    def insert(
+        self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, existing: Existing = "refuse"
+    ) -> int:
+        key = BASE_TABLES[table]
+        values = ", ".join("?" for _ in columns)
+        updates = ", ".join(f"{column} = excluded.{column}" for column in columns)
+        conflict = {
+            "refuse": "",
+            "keep": f"on conflict ({key}) do nothing",
+            "update": f"on conflict ({key}) do update set {updates}",
+        }[existing]
+        return self.connection.executemany(
+            f"insert into {table} ({', '.join(columns)}) values ({values}) {conflict}", rows
+        ).rowcount
 
 
 class _Handle:
