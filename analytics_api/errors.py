@@ -15,6 +15,10 @@ class DatabaseError(AnalyticsError):
     """The database can't be opened, or is not (or not any more) what this version works on."""
 
 
+class RowError(DatabaseError):
+    """A row breaks a rule of its table; the text is the engine's."""
+
+
 class StorageError(AnalyticsError):
     """The object storage could not be counted."""
 

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import os
 
-from .base import BASE_TABLES as BASE_TABLES
-from .base import Database as Database
-from .base import Difference as Difference
-from .base import Reader as Reader
-from .base import Row as Row
-from .base import Transaction as Transaction
-from .sqlite import SQLite as SQLite
+from .base import BASE_TABLES, KEPT_COLUMNS, Column, Database, Difference, Existing, Reader, Row, Transaction, unheard
+from .sqlite import SQLite
+
+__all__ = [
+    "BASE_TABLES",
+    "KEPT_COLUMNS",
+    "Column",
+    "Database",
+    "Difference",
+    "Existing",
+    "Reader",
+    "Row",
+    "SQLite",
+    "Transaction",
+    "open_database",
+    "unheard",
+]
 
 
 def open_database(url: str | os.PathLike[str], *, create: bool = True) -> Database:

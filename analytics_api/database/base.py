@@ -29,6 +29,9 @@ BASE_TABLES = {
     "lead_status_changes": "change_id",
 }
 
+# What triggers keep in them, whatever a writer says.
+KEPT_COLUMNS = frozenset({"follow_ups_count", "last_follow_up_at", "search_text"})
+
 # What becomes of a row whose key is there already.
 Existing = Literal["refuse", "keep", "update"]
 
@@ -55,7 +58,18 @@ class Transaction(Reader, Protocol):
         """Write rows into a base table in the engine's fastest way; how many were written.
 
         A row whose key is there already is an error, or is left as it is, or takes the values that are given.
+        Raises RowError when one of the rows can't be taken, and then none of them is.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a base table. `required`: it takes no null; then `default` is what it has when nothing is said."""
+
+    name: str
+    type: Literal["integer", "text"]
+    required: bool
+    default: int | str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +113,8 @@ class Database(ABC):
         """The first row of one statement by itself; None when there is none."""
 
     @abstractmethod
-    def columns(self, table: str) -> tuple[str, ...]:
-        """The names of the columns of a base table that a writer may set, in order."""
+    def columns(self, table: str) -> tuple[Column, ...]:
+        """The columns of a base table that a writer may set, in order."""
 
     @abstractmethod
     def needle(self, text: str) -> str:

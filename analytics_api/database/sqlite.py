@@ -13,8 +13,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..errors import DatabaseError
-from .base import BASE_TABLES, Database, Difference, Existing, Row, unheard
+from ..errors import DatabaseError, RowError
+from .base import BASE_TABLES, KEPT_COLUMNS, Column, Database, Difference, Existing, Row, unheard
 
 T = TypeVar("T")
 
@@ -23,11 +23,10 @@ VERSION = 1
 OLDEST_LIBRARY = (3, 37, 0)  # the first with strict tables
 DIFFERENCES_TOLD = 20  # a rollup, each way
 
-# pragma_table_info leaves generated columns out; what plain_leads gives beside its key is kept by triggers.
+# Generated columns are left out by pragma_table_info itself.
 COLUMNS = """
-select name
+select name, lower(type) as type, "notnull" as required, dflt_value as "default"
 from pragma_table_info(:table)
-where name not in (select name from pragma_table_info('plain_' || :table) where name <> 'lead_id')
 order by cid
 """
 
@@ -89,8 +88,17 @@ class SQLite(Database):
         with self._telling():
             return self._statements.row(sql, **params)
 
-    def columns(self, table: str) -> tuple[str, ...]:
-        return tuple(column["name"] for column in self.rows(COLUMNS, table=table))
+    def columns(self, table: str) -> tuple[Column, ...]:
+        return tuple(
+            Column(
+                column["name"],
+                column["type"],
+                bool(column["required"]),
+                self.rows(f"select {column['default'] or 'null'} as value")[0]["value"],
+            )
+            for column in self.rows(COLUMNS, table=table)
+            if column["name"] not in KEPT_COLUMNS
+        )
 
     def needle(self, text: str) -> str:
         # a phrase of FTS5 (https://sqlite.org/fts5.html#fts5_strings): nothing in it is special but the quote
@@ -194,9 +202,18 @@ class _Statements:
             "keep": f"on conflict ({key}) do nothing",
             "update": f"on conflict ({key}) do update set {updates}",
         }[existing]
-        return self.connection.executemany(
-            f"insert into {table} ({', '.join(columns)}) values ({values}) {conflict}", rows
-        ).rowcount
+        self.connection.execute("savepoint rows_given")
+        try:
+            written = self.connection.executemany(
+                f"insert into {table} ({', '.join(columns)}) values ({values}) {conflict}", rows
+            ).rowcount
+        except (sqlite3.IntegrityError, OverflowError, UnicodeEncodeError) as error:
+            self.connection.execute("rollback to rows_given")
+            raise RowError(str(error)) from error
+        finally:
+            if self.connection.in_transaction:  # a full disk has rolled back already
+                self.connection.execute("release rows_given")
+        return max(written, 0)
 
 
 class _Handle:

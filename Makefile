@@ -1,0 +1,53 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help run test lowest lint types clean
+
+help:  ## show this
+	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST)
+
+run: .venv/run .env  ## serve made-up data on http://127.0.0.1:8000
+	@$(BIN)/analytics-api demo --if-empty --recordings demo-recordings
+	@key=$$($(BIN)/dotenv get ANALYTICS_API_KEY); \
+	printf '\nThe key is %s, kept in .env. Try:\n\n' "$$key"; \
+	printf "  curl -H 'Authorization: Bearer %s' http://127.0.0.1:8000/analytics/overview\n\n" "$$key"
+	@$(BIN)/analytics-api serve
+
+test: .venv/test  ## run the tests
+	$(BIN)/pytest
+
+lowest: .venv-lowest/test  ## run the tests on the lowest versions that setup.cfg names
+	.venv-lowest/bin/pytest
+
+lint: .venv/test  ## check style
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: .venv/test  ## check types
+	$(BIN)/mypy
+
+clean:  ## remove what was made, the demo's data too
+	rm -rf .venv .venv-lowest .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf demo.db demo.db-shm demo.db-wal demo-recordings
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.env:
+	@sed "s/^ANALYTICS_API_KEY=$$/&$$($(PYTHON) -c 'import secrets; print(secrets.token_hex(32))')/" .env.example > .env
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/run: .venv/bin/python setup.cfg
+	$(BIN)/python -m pip install --quiet --editable '.[server]'
+	@touch $@
+
+.venv/test: .venv/bin/python setup.cfg
+	$(BIN)/python -m pip install --quiet --editable '.[server,r2,postgresql,test,lint]'
+	@touch $@ .venv/run
+
+.venv-lowest/test: setup.cfg
+	$(PYTHON) -m venv .venv-lowest
+	sed -n 's/^ *\([a-z][a-z0-9_-]*\)\(\[[a-z,]*\]\)\{0,1\}>=\([0-9.]*\)$$/\1==\3/p' setup.cfg > .venv-lowest/constraints.txt
+	.venv-lowest/bin/python -m pip install --quiet --constraint .venv-lowest/constraints.txt \
+	  --editable '.[server,r2,postgresql,test]'
+	@touch $@

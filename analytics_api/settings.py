@@ -1,0 +1,95 @@
+"""The one reader of environment variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .app import create_app
+from .errors import SettingError
+from .storage import StorageStats, open_storage
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+DATABASE = "analytics.db"
+
+SHORT = 16  # characters; what is shorter can be guessed
+WELL_KNOWN = frozenset({"changeme", "dev", "password", "secret", "test", "your-api-key", "your-api-key-here"})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the environment says, read and checked; nothing is opened yet."""
+
+    api_keys: Mapping[str, str]  # by name
+    database: str = DATABASE
+    storage: StorageStats | None = None
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str]) -> Settings:
+        """The settings of `environ`. Raises SettingError, naming the variable and what it takes."""
+        return cls(
+            api_keys={f"key-{number}": key for number, key in enumerate(_keys(environ), start=1)},
+            database=database(environ),
+            storage=_storage(environ),
+        )
+
+    def application(self) -> WSGIApplication:
+        """The API on what the settings name. Raises DatabaseError when the database can't be used."""
+        return create_app(self.database, api_keys=self.api_keys, storage=self.storage)
+
+    def warnings(self) -> list[str]:
+        """What is taken and had better be otherwise, a line each."""
+        return [
+            f"ANALYTICS_API_KEY: the key {name} is {fault}; make one with: openssl rand -hex 32"
+            for name, key in self.api_keys.items()
+            if (fault := _weakness(key))
+        ]
+
+
+def database(environ: Mapping[str, str]) -> str:
+    """Where the database is: a path or a URL."""
+    return environ.get("ANALYTICS_DATABASE", "").strip() or DATABASE
+
+
+def _keys(environ: Mapping[str, str]) -> list[str]:
+    given, path = environ.get("ANALYTICS_API_KEY", ""), environ.get("ANALYTICS_API_KEY_FILE", "").strip()
+    if given.strip() and path:
+        raise SettingError("ANALYTICS_API_KEY and ANALYTICS_API_KEY_FILE are both set; keep one of them")
+    if path:
+        try:
+            with open(path, encoding="utf-8") as file:
+                given = file.read()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
+            raise SettingError(f"ANALYTICS_API_KEY_FILE takes a file that holds a key: {path}: {reason}") from error
+    keys = given.split()
+    if not keys:
+        raise SettingError(
+            f"ANALYTICS_API_KEY_FILE takes a file that holds a key: {path} is empty"
+            if path
+            else "ANALYTICS_API_KEY takes a key, or several between spaces, and is not set; "
+            "ANALYTICS_API_KEY_FILE takes a file with the same"
+        )
+    return keys
+
+
+def _storage(environ: Mapping[str, str]) -> StorageStats | None:
+    setting = environ.get("ANALYTICS_STORAGE", "").strip()
+    if not setting:
+        return None
+    return open_storage(
+        setting,
+        access_key_id=environ.get("AWS_ACCESS_KEY_ID"),
+        secret_access_key=environ.get("AWS_SECRET_ACCESS_KEY"),
+    )
+
+
+def _weakness(key: str) -> str:
+    if key.lower() in WELL_KNOWN:
+        return "a well-known word"
+    if len(key) < SHORT:
+        return f"shorter than {SHORT} characters"
+    return ""
