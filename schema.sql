@@ -136,6 +136,32 @@ create table lead_status_changes (
 create index status_changes_by_lead on lead_status_changes (lead_id);
 
 
+-- beside the data
+
+-- What is made once and then has to stay: the salt of visitor hashes.
+create table secrets (
+  name  text primary key not null,
+  value text not null
+) strict, without rowid;
+
+-- The statistics of object storage taken last, by where they are of. Who refreshes them has claimed that.
+create table storage_snapshots (
+  source             text primary key not null,
+  total_objects      integer,
+  estimated_sessions integer,
+  taken_at           integer,
+  claimed_until      integer not null default 0,
+  failed_at          integer
+) strict, without rowid;
+
+-- How many objects a listing found to a session, for providers that count objects only.
+create table storage_ratios (
+  source              text primary key not null,
+  objects_per_session real not null,
+  measured_at         integer not null
+) strict, without rowid;
+
+
 -- rollups of sessions
 
 create table rollup_visitors (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import NotFound as UnknownPath
 from werkzeug.routing import Map, Rule
 from werkzeug.wsgi import get_path_info
 
@@ -20,6 +21,7 @@ from .database import Database, open_database
 from .errors import InvalidRequest, NotFound, SettingError
 from .routes import ROUTES, Route
 from .storage.base import StorageStats
+from .storage.snapshot import MAX_AGE, Snapshot
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -39,13 +41,15 @@ def create_app(
     *,
     api_keys: Mapping[str, str] | Iterable[str],
     storage: StorageStats | None = None,
+    storage_max_age: float = MAX_AGE / 1000,
     prefix: str = "/analytics",
     clock: Callable[[], int] = now,
 ) -> WSGIApplication:
     """The API as a WSGI application. Reads no environment.
 
     `database` is a path, made when there is nothing yet, or an opened database. `api_keys` are the keys that are let
-    in, by name or not. `storage` tells what lies in object storage. `prefix` is what every path begins with; "" when
+    in, by name or not. `storage` tells what lies in object storage; it is asked off the request, and not before what
+    it told last is `storage_max_age` seconds old. `prefix` is what every path begins with; "" when
     the host mounts the application at a path already. `clock` tells what instant is now, in milliseconds.
 
     Raises DatabaseError when the database can't be opened, SettingError when there is no key or the prefix is no path.
@@ -54,6 +58,8 @@ def create_app(
         raise SettingError(f"prefix is a path such as /analytics, or empty: {prefix!r} is neither")
     if not isinstance(database, Database):
         database = open_database(database)
+    if storage is not None:
+        storage = Snapshot(storage, database, max_age=int(storage_max_age * 1000))
     return APIKeyMiddleware(Application(database, storage, prefix, clock), api_keys)
 
 
@@ -70,8 +76,11 @@ class Application:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         method = environ["REQUEST_METHOD"]
+        path = get_path_info(environ)
         try:
-            route, path_arguments = self.urls.match(get_path_info(environ), method)
+            if path.startswith("//"):  # which the map would forgive, here and nowhere else
+                raise UnknownPath
+            route, path_arguments = self.urls.match(path, method)
         except MethodNotAllowed as error:
             allowed = [("Allow", ", ".join(sorted({*(error.valid_methods or ()), "OPTIONS"})))]
             if method == "OPTIONS":
@@ -83,6 +92,7 @@ class Application:
         try:
             ctx = Context(self.db, self.storage, self.clock(), environ.get(KEY_NAME, ""))
             payload = route.endpoint(ctx, **arguments(route, path_arguments, environ))
+            return wire.reply(environ, start_response, payload, headers=route.headers(ctx, payload))
         except InvalidRequest as error:
             return wire.error(environ, start_response, 400, str(error))
         except NotFound as error:
@@ -90,7 +100,6 @@ class Application:
         except Exception:
             log.exception("%s %s failed", route.method, route.path)
             return wire.error(environ, start_response, 500, "Analytics query failed")
-        return wire.reply(environ, start_response, payload)
 
 
 def arguments(route: Route, path_arguments: Mapping[str, Any], environ: WSGIEnvironment) -> dict[str, object]:
@@ -114,7 +123,7 @@ def arguments(route: Route, path_arguments: Mapping[str, Any], environ: WSGIEnvi
             text = sent.get(parameter.name)
             if not isinstance(text, str):
                 raise InvalidRequest(f"The request body takes a string {parameter.name}")
-            parsed[parameter.name] = parameter.parse(text)
+            parsed[parameter.name] = text
     return parsed
 
 

@@ -34,7 +34,11 @@ class APIKeyMiddleware:
             keys = {f"key-{number}": key for number, key in enumerate(keys, start=1)}
         self.app = app
         # digests are of one length, so that comparing them tells nothing of a key's
-        self.digests = {name: sha256(key.encode()).digest() for name, key in keys.items() if key.strip()}
+        self.digests = {
+            name: sha256(key.strip().encode("utf-8", "surrogateescape")).digest()
+            for name, key in keys.items()
+            if key.strip()
+        }
         if not self.digests:
             raise SettingError("An API key is needed: without one nobody could ask, or everybody")
 
@@ -56,6 +60,7 @@ class APIKeyMiddleware:
 
 def presented(environ: WSGIEnvironment) -> list[str]:
     """The keys that a request carries, in either header."""
-    scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").strip().partition(" ")
-    bearer = token.strip() if scheme.lower() == "bearer" else ""
-    return [key for key in (bearer, environ.get("HTTP_X_API_KEY", "").strip()) if key]
+    blank = " \t"  # and nothing else: the last byte of an "à" looks like a blank too
+    scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").strip(blank).partition(" ")
+    bearer = token.strip(blank) if scheme.lower() == "bearer" else ""
+    return [key for key in (bearer, environ.get("HTTP_X_API_KEY", "").strip(blank)) if key]

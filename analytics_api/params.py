@@ -25,6 +25,10 @@ class Parameter(Protocol):
     def default(self) -> object:
         """What an absent or empty parameter is."""
 
+    @property
+    def schema(self) -> dict[str, object]:
+        """What it takes, as JSON Schema."""
+
     def parse(self, text: str) -> object:
         """The value of `text`, which is not empty.
 
@@ -42,11 +46,17 @@ class Integer:
     minimum: int
     maximum: int = LARGEST
 
+    @property
+    def schema(self) -> dict[str, object]:
+        # no `minimum` and `maximum`: what lies outside is taken too
+        return {"type": "integer", "default": self.default, "x-least": self.minimum, "x-most": self.maximum}
+
     def parse(self, text: str) -> int:
-        number = re.fullmatch(r"\s*([+-]?)0*([0-9]+)\s*", text, re.ASCII)
+        number = re.fullmatch(r"\s*([+-]?)([0-9]+)\s*", text, re.ASCII)
         if not number:
             raise InvalidRequest(f"{self.name} takes a whole number")
         sign, digits = number.groups()
+        digits = digits.lstrip("0") or "0"
         if len(digits) > len(str(LARGEST)):  # int() refuses thousands of digits
             return self.minimum if sign == "-" else self.maximum
         return min(max(int(sign + digits), self.minimum), self.maximum)
@@ -60,6 +70,11 @@ class Choice:
     description: str
     choices: Sequence[str]
     default: str | None = None
+
+    @property
+    def schema(self) -> dict[str, object]:
+        given: dict[str, object] = {"type": "string", "enum": list(self.choices)}
+        return given if self.default is None else {**given, "default": self.default}
 
     def parse(self, text: str) -> str:
         word = text.strip().lower()
@@ -77,6 +92,11 @@ class Text:
     maximum: int | None = None
     default: None = None
 
+    @property
+    def schema(self) -> dict[str, object]:
+        given: dict[str, object] = {"type": "string", "pattern": "^[^\\u0000]*$"}
+        return given if self.maximum is None else {**given, "maxLength": self.maximum}
+
     def parse(self, text: str) -> str:
         if "\0" in text:  # no database searches beyond it
             raise InvalidRequest(f"{self.name} takes text without NUL characters")
@@ -91,6 +111,10 @@ class Identifier:
 
     name: str
     description: str
+
+    @property
+    def schema(self) -> dict[str, object]:
+        return {"type": "integer", "minimum": 1, "maximum": LARGEST}
 
     def parse(self, text: str) -> int:
         if not (text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST)) and 0 < int(text) <= LARGEST):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .context import Context
 from .endpoints.engagement import engagement
 from .endpoints.geo import geo
 from .endpoints.leads import ORDERS, STAGES, detail, listing, move
@@ -14,8 +15,13 @@ from .endpoints.pages import top
 from .endpoints.realtime import realtime
 from .endpoints.sessions import daily
 from .endpoints.sources import sources
-from .endpoints.storage import storage
+from .endpoints.storage import age, storage
 from .params import Choice, Identifier, Integer, Parameter, Text
+
+
+def no_headers(ctx: Context, answer: object) -> Iterable[tuple[str, str]]:
+    """None but those that every reply has."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,6 +29,7 @@ class Route:
     """A method and path (below the prefix), the function that answers, and what it is given beside the context.
 
     `path_parameters` are named in the path, `query` after it; `body` names the strings of the JSON object sent.
+    `headers` tells what else goes with the answer.
     """
 
     method: str
@@ -31,6 +38,7 @@ class Route:
     query: Sequence[Parameter] = ()
     path_parameters: Sequence[Identifier] = ()
     body: Sequence[Text] = ()
+    headers: Callable[[Context, Any], Iterable[tuple[str, str]]] = no_headers
 
 
 LEAD = Identifier("lead_id", "The lead's number")
@@ -49,7 +57,7 @@ ROUTES = (
         Integer("limit", "Number of referrer domains to return", default=100, minimum=1, maximum=1000),
     ]),
     Route("GET", "/realtime", realtime),
-    Route("GET", "/storage", storage),
+    Route("GET", "/storage", storage, headers=age),
     Route("GET", "/leads", listing, [
         Integer("limit", "Number of leads to return", default=25, minimum=1, maximum=100),
         Integer("offset", "Number of leads to leave out before them", default=0, minimum=0),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from hashlib import blake2b
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.http import parse_etags
-from werkzeug.wsgi import get_input_stream
+from werkzeug.wsgi import get_content_length, get_input_stream
 
 from .errors import InvalidRequest
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 BODY_LIMIT = 64 * 1024  # the one body that is taken holds a stage's name
+DISCARD_LIMIT = 128 * 1024 * 1024
+PIECE = 64 * 1024
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
@@ -31,6 +33,7 @@ def reply(
 ) -> list[bytes]:
     """Send `payload` as JSON, or 304 when the asker has it; without its body for HEAD."""
     body = _encode(payload).encode()
+    discard(environ)
     sent = [("Cache-Control", "private, no-cache"), *headers]
     if status == 200 and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
         etag = blake2b(body, digest_size=12).hexdigest()
@@ -58,14 +61,19 @@ def error(
 def json_object(environ: WSGIEnvironment) -> Mapping[str, Any]:
     """The body of the request, a JSON object in UTF-8.
 
-    Raises InvalidRequest for anything else, a body over BODY_LIMIT bytes among it.
+    Raises InvalidRequest for anything else, a body over BODY_LIMIT bytes or one that was cut off among it.
     """
+    body = b""
     try:
-        body = get_input_stream(environ, max_content_length=BODY_LIMIT).read()
-    except RequestEntityTooLarge:
-        raise InvalidRequest(f"The request body may have {BODY_LIMIT} bytes at most") from None
-    except (ClientDisconnected, OSError):
+        stream = get_input_stream(environ)
+        while len(body) <= BODY_LIMIT and (piece := stream.read(PIECE)):
+            body += piece
+    except Exception:  # of whatever kind the server has for it: chunks that are none, a connection that is gone
         raise InvalidRequest("The request body was cut off") from None
+    if len(body) > BODY_LIMIT:
+        raise InvalidRequest(f"The request body may have {BODY_LIMIT} bytes at most")
+    if len(body) < (get_content_length(environ) or 0):
+        raise InvalidRequest("The request body was cut off")
     try:
         value = json.loads(body.decode())
     except (ValueError, RecursionError):
@@ -73,3 +81,15 @@ def json_object(environ: WSGIEnvironment) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise InvalidRequest("The request body must be a JSON object")
     return value
+
+
+def discard(environ: WSGIEnvironment) -> None:
+    """Read what is left of the body: a client that is cut off while it still sends never sees the reply.
+
+    Only where the server tells the body's end, and DISCARD_LIMIT bytes at most.
+    """
+    if "wsgi.input_terminated" in environ and ("CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ):
+        left = DISCARD_LIMIT
+        with suppress(Exception):  # it is gone, then
+            while left > 0 and (piece := environ["wsgi.input"].read(PIECE)):
+                left -= len(piece)

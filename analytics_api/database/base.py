@@ -29,6 +29,9 @@ BASE_TABLES = {
     "lead_status_changes": "change_id",
 }
 
+# What this project itself has to remember.
+OWN_TABLES = ("secrets", "storage_snapshots", "storage_ratios")
+
 # What triggers keep in them, whatever a writer says.
 KEPT_COLUMNS = frozenset({"follow_ups_count", "last_follow_up_at", "search_text"})
 

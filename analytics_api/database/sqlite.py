@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import DatabaseError, RowError
-from .base import BASE_TABLES, KEPT_COLUMNS, Column, Database, Difference, Existing, Row, unheard
+from .base import BASE_TABLES, KEPT_COLUMNS, OWN_TABLES, Column, Database, Difference, Existing, Row, unheard
 
 T = TypeVar("T")
 
@@ -312,7 +312,9 @@ def _renew(statements: _Statements) -> None:
     for table in statements.rows("select name from sqlite_schema where type = 'table' and name not like 'sqlite%'"):
         name = table["name"]
         statements.execute(
-            f"alter table {name} rename to old_{name}" if name in BASE_TABLES else f'drop table "{name}"'
+            f"alter table {name} rename to old_{name}"
+            if name in (*BASE_TABLES, *OWN_TABLES)
+            else f'drop table "{name}"'
         )
     schema = _schema()
     for statement in schema:

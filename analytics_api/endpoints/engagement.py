@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from ..context import Context
-from ..database import Row
+from typing import Final, Literal, TypedDict
 
-BUCKETS = ("0-19", "20-39", "40-59", "60-79", "80-100")
+from ..context import Context
+
+Range = Literal["0-19", "20-39", "40-59", "60-79", "80-100"]
+
+
+class Bucket(TypedDict):
+    bucket: Range
+    count: int
+
+
+BUCKETS: Final[tuple[Range, ...]] = ("0-19", "20-39", "40-59", "60-79", "80-100")
 
 COUNTS = """
 select bucket, sessions
@@ -14,7 +23,7 @@ order by bucket
 """
 
 
-def engagement(ctx: Context) -> list[Row]:
+def engagement(ctx: Context) -> list[Bucket]:
     """How many ended sessions with a score fall in each of the five buckets, always five rows in order.
 
     Scores outside 0..100 are in the first and the last.

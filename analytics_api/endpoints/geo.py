@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TypedDict, cast
+
 from ..context import Context
-from ..database import Row
+
+
+class Country(TypedDict):
+    country: str
+    sessions: int
+    unique_visitors: int
+
 
 COUNTRIES = """
 select country, sessions, unique_visitors
@@ -12,6 +20,6 @@ order by sessions desc, country
 """
 
 
-def geo(ctx: Context) -> list[Row]:
+def geo(ctx: Context) -> list[Country]:
     """Every country, most sessions first, ties by country; `XX` is what is not known."""
-    return ctx.db.rows(COUNTRIES)
+    return cast("list[Country]", ctx.db.rows(COUNTRIES))

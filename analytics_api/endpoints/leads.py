@@ -2,13 +2,83 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal, TypedDict, cast
 
 from ..context import Context
-from ..database import Reader, Row, Transaction
+from ..database import Reader, Transaction
 from ..errors import NotFound
 
-STAGES: Final = ("new", "contacted", "qualified", "proposal", "won", "lost")
+Stage = Literal["new", "contacted", "qualified", "proposal", "won", "lost"]
+STAGES: Final[tuple[Stage, ...]] = ("new", "contacted", "qualified", "proposal", "won", "lost")
+
+
+class Lead(TypedDict):
+    lead_id: int
+    enquiry_datetime: str
+    contact_name: str | None
+    contact_email: str | None
+    contact_phone: str | None
+    project_name: str | None
+    project_location: str | None
+    project_source: str | None
+    contact_country_name: str | None
+    contact_city: str | None
+    visitor_id: str | None
+    session_id: str | None
+    engagement_score: int | None
+    engagement_label: str | None
+    form_submit_count: int
+    suspicion_score: int
+    follow_ups_count: int
+    last_follow_up_at: str | None
+    status: Stage
+
+
+class Listing(TypedDict):
+    leads: list[Lead]
+    total: int
+
+
+class Session(TypedDict):
+    session_id: str
+    visitor_id: str
+    entry_page: str | None
+    exit_page: str | None
+    country: str | None
+    started_at: int
+    ended_at: int | None
+    duration: int | None
+    engagement_score: int | None
+    event_count: int
+
+
+class Submission(TypedDict):
+    submission_id: int
+    lead_id: int
+    submitted_at: str
+    project_name: str | None
+    visitor_id: str | None
+    session_id: str | None
+    contact_email: str | None
+    contact_phone: str | None
+    contact_ip: str | None
+    source: str | None
+    referer: str | None
+    cta_name: str | None
+    is_primary_lead: int
+    is_duplicate_window: int
+    payload_json: str | None
+
+
+class Detail(TypedDict):
+    lead: Lead
+    sessions: list[Session]
+    submissions: list[Submission]
+
+
+class Updated(TypedDict):
+    updated: Literal[True]
+
 
 # Whole orders: nulls last, and lead_id breaks every tie, so that pages never overlap.
 ORDERS: Final = {
@@ -128,7 +198,7 @@ def listing(
     q: str | None,
     status: str | None,
     sort: str,
-) -> Row:
+) -> Listing:
     """A page of the leads in one of ORDERS, and the `total` that match, counted at the same instant.
 
     `q` is a substring, without regard to case, of the name, e-mail, phone, project or visitor id. Nulls come last in
@@ -146,33 +216,33 @@ def listing(
     else:
         among = "stage" if status else "all"
 
-    def page(at: Reader) -> Row:
-        leads = at.rows(PAGES[among, sort], **asked)
+    def page(at: Reader) -> Listing:
+        leads = cast("list[Lead]", at.rows(PAGES[among, sort], **asked))
         return {"leads": leads, "total": at.rows(TOTALS[among], **asked)[0]["total"]}
 
     return ctx.db.read(page)
 
 
-def detail(ctx: Context, lead_id: int) -> Row:
+def detail(ctx: Context, lead_id: int) -> Detail:
     """Every column of the lead, its sessions and its submissions, both newest first.
 
     Raises NotFound when there is no such lead.
     """
 
-    def lead(at: Reader) -> Row:
+    def lead(at: Reader) -> Detail:
         found = at.row(LEAD, lead_id=lead_id)
         if found is None:
             raise NotFound("Lead not found")
         return {
-            "lead": found,
-            "sessions": at.rows(SESSIONS, lead_id=lead_id),
-            "submissions": at.rows(SUBMISSIONS, lead_id=lead_id),
+            "lead": cast(Lead, found),
+            "sessions": cast("list[Session]", at.rows(SESSIONS, lead_id=lead_id)),
+            "submissions": cast("list[Submission]", at.rows(SUBMISSIONS, lead_id=lead_id)),
         }
 
     return ctx.db.read(lead)
 
 
-def move(ctx: Context, lead_id: int, status: str) -> Row:
+def move(ctx: Context, lead_id: int, status: str) -> Updated:
     """Put the lead into the stage `status`, in any case; what it was before goes into the history with it.
 
     A lead that stands there already stays, and the history too. Raises NotFound when there is no such lead or stage.

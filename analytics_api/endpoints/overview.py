@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 from ..context import Context
-from ..database import Row
 from ..rounding import mean
+
+
+class Overview(TypedDict):
+    total_sessions: int
+    total_events: int
+    unique_visitors: int
+    unique_fingerprints: int
+    avg_engagement_score: float
+    avg_session_duration_s: int
+    vpn_suspected_count: int
+
 
 TOTALS = """
 select *
@@ -12,7 +24,7 @@ from rollup_totals
 """
 
 
-def overview(ctx: Context) -> Row:
+def overview(ctx: Context) -> Overview:
     """Counts over everything, and two averages over the sessions that have a value; 0 when none has.
 
     `avg_engagement_score` to one decimal, `avg_session_duration_s` in whole seconds.

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TypedDict, cast
+
 from ..context import Context
-from ..database import Row
+
+
+class Page(TypedDict):
+    page: str
+    views: int
+    unique_sessions: int
+
 
 TOP = """
 select page, views, unique_sessions
@@ -13,6 +21,6 @@ limit :limit
 """
 
 
-def top(ctx: Context, limit: int) -> list[Row]:
+def top(ctx: Context, limit: int) -> list[Page]:
     """The most viewed pages, ties by page: events of type `page_view` that name one, and the sessions they came in."""
-    return ctx.db.rows(TOP, limit=limit)
+    return cast("list[Page]", ctx.db.rows(TOP, limit=limit))

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from typing import TypedDict, cast
 
 from ..context import Context
-from ..database import Row
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
+
+
+class Realtime(TypedDict):
+    active_sessions: int
+    events_last_hour: int
+    unique_visitors_today: int
+    total_sessions_today: int
+
 
 # The whole minutes of the hour from their rollup, the broken ones at its two ends from the rows themselves.
 NOW = """
@@ -33,7 +41,7 @@ left join rollup_days as today on today.day = :today
 """
 
 
-def realtime(ctx: Context) -> Row:
+def realtime(ctx: Context) -> Realtime:
     """Sessions begun within the last hour and not ended, its events, and today's (UTC) distinct visitors and sessions.
 
     What is dated in the future is not of the last hour.
@@ -41,7 +49,7 @@ def realtime(ctx: Context) -> Row:
     since = ctx.now - HOUR
     first_minute = -(-since // MINUTE)  # the first that begins within the hour
     last_minute = ctx.now // MINUTE  # the one that is not over
-    return ctx.db.rows(
+    found = ctx.db.rows(
         NOW,
         now=ctx.now,
         since=since,
@@ -50,4 +58,5 @@ def realtime(ctx: Context) -> Row:
         whole_since=first_minute * MINUTE,
         whole_until=last_minute * MINUTE,
         today=datetime.fromtimestamp(ctx.now / 1000, timezone.utc).date().isoformat(),
-    )[0]
+    )
+    return cast(Realtime, found[0])

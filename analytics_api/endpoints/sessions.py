@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from typing import TypedDict
 
 from ..context import Context
-from ..database import Row
 from ..rounding import mean
+
+
+class Day(TypedDict):
+    date: str
+    total_sessions: int
+    unique_visitors: int
+    avg_duration: float
+    avg_engagement: float
+
 
 DAYS = """
 select *
@@ -16,7 +25,7 @@ order by day
 """
 
 
-def daily(ctx: Context, days: int) -> list[Row]:
+def daily(ctx: Context, days: int) -> list[Day]:
     """One row a UTC day, ascending, for today and the `days - 1` before it; days without sessions are left out.
 
     `avg_duration` in seconds and `avg_engagement`, both to one decimal, over the sessions that have a value.

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypedDict, cast
+
 from ..context import Context
-from ..database import Row
+
+
+class Source(TypedDict):
+    referrer_domain: str
+    sessions: int
+
 
 TOP = """
 select referrer_domain, sessions
@@ -13,6 +20,6 @@ limit :limit
 """
 
 
-def sources(ctx: Context, limit: int) -> list[Row]:
+def sources(ctx: Context, limit: int) -> list[Source]:
     """The referrer domains with the most sessions, ties by domain; `(direct)` is a visit without one."""
-    return ctx.db.rows(TOP, limit=limit)
+    return cast("list[Source]", ctx.db.rows(TOP, limit=limit))

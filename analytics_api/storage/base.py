@@ -17,8 +17,8 @@ logger = logging.getLogger(__name__)
 
 Clock = Callable[[], float]
 
-# An id of which the objects lie in a folder, or that is the name of a file. The name ends at its first dot, so that
-# `abc.json.gz` and `abc.meta.json` are one session; one that begins with a dot is some system's own file.
+# An id is a folder's name, or a file's up to its first dot, so that `abc.json.gz` and `abc.meta.json` are one
+# session; what begins with a dot is some system's own.
 _ID = r"(?P<session>[^/.][^/]*?)(?:/|\.[^/]+\Z)"
 SESSION = re.compile(rf"(?:\A|/)sessions/{_ID}")
 SESSION_IN_FOLDER = re.compile(rf"\A(?:sessions/)?{_ID}")
@@ -43,11 +43,12 @@ class StorageStats(Protocol):
 
 
 def session_pattern(pattern: str | re.Pattern[str] | None, folder: str) -> re.Pattern[str]:
-    """The expression that is searched in a key for its group `session`; a key is told from `folder` on.
+    """The expression to search in each key, which is told from `folder` on, for its group `session`.
 
-    None is the default: `sessions/<session>/…` and `sessions/<session>.<ext>`, beginning at any segment of the key.
-    Where `folder` is itself called `sessions`, a key that begins with `<session>` fits too. A pattern of your own is
-    run as it is, by Python's `re`, which nothing can interrupt: it should not backtrack without bound.
+    None is the default: `sessions/<session>/…` and `sessions/<session>.<ext>`, from any segment of the key
+    on; where `folder` is itself called `sessions`, a key that begins with `<session>` fits too. A pattern of
+    one's own is taken as it is. Python's `re` runs it, which nothing can interrupt, so it should not
+    backtrack without bound.
     """
     if pattern is None:
         return SESSION_IN_FOLDER if folder == "sessions" else SESSION
@@ -63,10 +64,10 @@ def session_pattern(pattern: str | re.Pattern[str] | None, folder: str) -> re.Pa
 def count(pages: Iterable[list[str]], pattern: re.Pattern[str], clock: Clock) -> Statistics:
     """Count keys, and the distinct sessions they name, in memory that doesn't grow with them.
 
-    Neither S3's order nor a directory's brings a session's keys one after the other whatever the pattern (`sessions/a-b/`
-    sorts between `sessions/a/` and `sessions/a.json`), so each id is kept, as a digest of 16 bytes, in a table that SQLite
-    moves from its cache to a temporary file as it grows. Keys that name no session are objects like any other; how many
-    there were is logged, as a warning if there was nothing else.
+    No order brings the keys of a session together whatever the pattern: `sessions/a-b/…` sorts before both
+    `sessions/a.json` and `sessions/a/…`, and a directory isn't sorted at all. So each id is kept, as a digest
+    of 16 bytes, in a table that SQLite moves from its cache to a temporary file as it grows. Keys that name
+    no session are objects like any other; how many there were is logged, as a warning if no key named one.
     """
     taken_at = int(clock() * 1000)
     objects = unmatched = 0
@@ -77,7 +78,8 @@ def count(pages: Iterable[list[str]], pattern: re.Pattern[str], clock: Clock) ->
             seen.execute("create table session (digest blob primary key) without rowid")
             seen.execute("begin")
             for keys in pages:
-                named = [match["session"] for key in keys if (match := pattern.search(key)) and match["session"]]
+                matches = map(pattern.search, keys)
+                named = [match["session"] for match in matches if match and match["session"]]
                 objects += len(keys)
                 unmatched += len(keys) - len(named)
                 seen.executemany("insert or ignore into session values (?)", map(_digest, set(named)))
@@ -86,7 +88,7 @@ def count(pages: Iterable[list[str]], pattern: re.Pattern[str], clock: Clock) ->
         raise StorageError(f"The sessions can't be counted in a temporary file: {error}") from error
     if unmatched:
         level = logging.INFO if sessions else logging.WARNING
-        logger.log(level, "%d of %d objects name no session by the pattern %s", unmatched, objects, pattern.pattern)
+        logger.log(level, "%d of %d keys name no session by %r", unmatched, objects, pattern.pattern)
     return Statistics(objects, sessions, taken_at)
 
 
