@@ -144,6 +144,18 @@ create table secrets (
   value text not null
 ) strict, without rowid;
 
+-- Keys beside those that the settings name. Of the key itself only its digest is kept, and its first letters.
+create table api_keys (
+  name         text primary key not null,
+  prefix       text not null,
+  digest       text not null unique,  -- SHA-256, hexadecimal
+  scopes       text not null,  -- between spaces
+  created_at   integer not null,
+  expires_at   integer,
+  revoked_at   integer,
+  last_used_on text  -- a day
+) strict, without rowid;
+
 -- The statistics of object storage taken last, by where they are of. Who refreshes them has claimed that.
 create table storage_snapshots (
   source             text primary key not null,

@@ -15,10 +15,11 @@ from werkzeug.routing import Map, Rule
 from werkzeug.wsgi import get_path_info
 
 from . import wire
-from .auth import KEY_NAME, APIKeyMiddleware
+from .auth import KEY, APIKeyMiddleware
 from .context import Context
 from .database import Database, open_database
-from .errors import InvalidRequest, NotFound, SettingError
+from .errors import Forbidden, InvalidRequest, NotFound, SettingError
+from .keys import Key, KeyRing
 from .routes import ROUTES, Route
 from .storage.base import StorageStats
 from .storage.snapshot import MAX_AGE, Snapshot
@@ -60,7 +61,7 @@ def create_app(
         database = open_database(database)
     if storage is not None:
         storage = Snapshot(storage, database, max_age=int(storage_max_age * 1000))
-    return APIKeyMiddleware(Application(database, storage, prefix, clock), api_keys)
+    return APIKeyMiddleware(Application(database, storage, prefix, clock), api_keys, KeyRing(database), clock)
 
 
 class Application:
@@ -90,16 +91,21 @@ class Application:
         except HTTPException:
             return wire.error(environ, start_response, 404, "Unknown analytics endpoint")
         try:
-            ctx = Context(self.db, self.storage, self.clock(), environ.get(KEY_NAME, ""))
+            key: Key = environ[KEY]
+            if route.scope not in key.scopes:
+                raise Forbidden(f"This API key has no access here: it lacks the scope {route.scope}")
+            ctx = Context(self.db, self.storage, self.clock(), key.name)
             payload = route.endpoint(ctx, **arguments(route, path_arguments, environ))
             return wire.reply(environ, start_response, payload, headers=route.headers(ctx, payload))
         except InvalidRequest as error:
             return wire.error(environ, start_response, 400, str(error))
+        except Forbidden as error:
+            return wire.error(environ, start_response, 403, str(error))
         except NotFound as error:
             return wire.error(environ, start_response, 404, str(error))
         except Exception:
             log.exception("%s %s failed", route.method, route.path)
-            return wire.error(environ, start_response, 500, "Analytics query failed")
+            return wire.error(environ, start_response, 500, wire.FAILED)
 
 
 def arguments(route: Route, path_arguments: Mapping[str, Any], environ: WSGIEnvironment) -> dict[str, object]:

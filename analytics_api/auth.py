@@ -3,59 +3,77 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable, Mapping
-from hashlib import sha256
+import logging
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from . import wire
 from .errors import SettingError
+from .keys import Key, KeyRing, digest
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-KEY_NAME = "analytics_api.key_name"  # in the environ, for whoever comes behind
+log = logging.getLogger(__name__)
+
+KEY = "analytics_api.key"  # in the environ, for whoever comes behind
 
 MISSING = "API key required. Use Authorization: Bearer <key> or X-API-Key header."
 INVALID = "Invalid API key"
 
 
 class APIKeyMiddleware:
-    """Lets a request through when it carries one of the keys, and notes which one.
+    """Lets a request through when it carries a key, and notes whose.
 
-    Several keys are valid at once, so that one can be rotated: add the new one, switch the callers, drop the old one.
-    `keys` maps a name to each, or is just the keys, which are then `key-1`, `key-2` and so on in the history.
-    Raises SettingError when there is none.
+    `keys` are those of the settings, which may everything: by name, or just the keys, which are then `key-1`, `key-2`
+    and so on. Several are valid at once, so that one can be rotated: add the new one, switch the callers, drop the old
+    one. `ring` holds more, with scopes. Raises SettingError when `keys` is empty.
     """
 
-    def __init__(self, app: WSGIApplication, keys: Mapping[str, str] | Iterable[str]) -> None:
+    def __init__(
+        self,
+        app: WSGIApplication,
+        keys: Mapping[str, str] | Iterable[str],
+        ring: KeyRing,
+        clock: Callable[[], int],
+    ) -> None:
         if isinstance(keys, str):
             keys = [keys]
         if not isinstance(keys, Mapping):
             keys = {f"key-{number}": key for number, key in enumerate(keys, start=1)}
         self.app = app
+        self.ring = ring
+        self.clock = clock
         # digests are of one length, so that comparing them tells nothing of a key's
         self.digests = {
-            name: sha256(key.strip().encode("utf-8", "surrogateescape")).digest()
-            for name, key in keys.items()
-            if key.strip()
+            name: digest(key.strip().encode("utf-8", "surrogateescape")) for name, key in keys.items() if key.strip()
         }
         if not self.digests:
             raise SettingError("An API key is needed: without one nobody could ask, or everybody")
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         sent = presented(environ)
-        name = None
-        for key in sent:
-            digest = sha256(key.encode("latin-1", "replace")).digest()  # as WSGI hands bytes over (PEP 3333)
-            for known, expected in self.digests.items():  # every one, whichever it is
-                if hmac.compare_digest(digest, expected):
-                    name = known
-        if name is None:
+        try:
+            key = next((known for text in sent if (known := self.known(text))), None)
+        except Exception:
+            log.exception("the key can't be looked up")
+            return wire.error(environ, start_response, 500, wire.FAILED)
+        if key is None:
             return wire.error(
                 environ, start_response, 401, INVALID if sent else MISSING, [("WWW-Authenticate", "Bearer")]
             )
-        environ[KEY_NAME] = name
+        environ[KEY] = key
         return self.app(environ, start_response)
+
+    def known(self, text: str) -> Key | None:
+        """Whose key that is; None when it is nobody's."""
+        sent = text.encode("latin-1", "replace")  # as WSGI hands bytes over (PEP 3333)
+        shown = digest(sent)
+        name = None
+        for other, expected in self.digests.items():  # every one, whichever it is
+            if hmac.compare_digest(shown, expected):
+                name = other
+        return self.ring.find(sent, now=self.clock()) if name is None else Key(name)
 
 
 def presented(environ: WSGIEnvironment) -> list[str]:

@@ -27,9 +27,17 @@ class IngestError(AnalyticsError):
     """A file can't be imported; nothing of it was."""
 
 
+class KeyRefused(AnalyticsError):
+    """A key can't be made or revoked as was asked."""
+
+
 class InvalidRequest(AnalyticsError):
     """What was asked can't be understood; the text names the parameter and what it takes."""
 
 
 class NotFound(AnalyticsError):
     """What was asked for is not there."""
+
+
+class Forbidden(AnalyticsError):
+    """The key that was sent does not reach so far; the text names the scope that it lacks."""

@@ -24,6 +24,7 @@ SIMPLE: dict[Any, Schema] = {
 ERRORS = {
     400: ("A parameter or the body can't be understood", "days takes a whole number"),
     401: ("The key is missing or invalid", MISSING),
+    403: ("The key lacks the scope that this takes", "This API key has no access here: it lacks the scope stats"),
     404: ("No such lead, or stage", "Lead not found"),
     500: ("The query failed; the cause is in the server's log", "Analytics query failed"),
 }
@@ -67,7 +68,7 @@ def _operation(route: Route, schemas: dict[str, Schema]) -> Schema:
     name = route.endpoint.__name__
     summary, _, description = (route.endpoint.__doc__ or "").partition("\n")
     answer = _schema(get_type_hints(route.endpoint)["return"], schemas)
-    statuses = [401, 500]
+    statuses = [401, 403, 500]
     if route.query or route.path_parameters or route.body:
         statuses.append(400)
     if route.path_parameters:

@@ -26,12 +26,13 @@ def no_headers(ctx: Context, answer: object) -> Iterable[tuple[str, str]]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Route:
-    """A method and path (below the prefix), the function that answers, and what it is given beside the context.
+    """What a key has to have, a method and path (below the prefix), the function that answers, and what it is given.
 
     `path_parameters` are named in the path, `query` after it; `body` names the strings of the JSON object sent.
     `headers` tells what else goes with the answer.
     """
 
+    scope: str
     method: str
     path: str
     endpoint: Callable[..., Any]
@@ -44,29 +45,29 @@ class Route:
 LEAD = Identifier("lead_id", "The lead's number")
 
 ROUTES = (
-    Route("GET", "/overview", overview),
-    Route("GET", "/sessions/daily", daily, [
+    Route("stats", "GET", "/overview", overview),
+    Route("stats", "GET", "/sessions/daily", daily, [
         Integer("days", "Number of days to look back, today among them", default=30, minimum=1, maximum=90),
     ]),
-    Route("GET", "/pages/top", top, [
+    Route("stats", "GET", "/pages/top", top, [
         Integer("limit", "Number of pages to return", default=20, minimum=1, maximum=100),
     ]),
-    Route("GET", "/geo", geo),
-    Route("GET", "/engagement", engagement),
-    Route("GET", "/sources", sources, [
+    Route("stats", "GET", "/geo", geo),
+    Route("stats", "GET", "/engagement", engagement),
+    Route("stats", "GET", "/sources", sources, [
         Integer("limit", "Number of referrer domains to return", default=100, minimum=1, maximum=1000),
     ]),
-    Route("GET", "/realtime", realtime),
-    Route("GET", "/storage", storage, headers=age),
-    Route("GET", "/leads", listing, [
+    Route("stats", "GET", "/realtime", realtime),
+    Route("stats", "GET", "/storage", storage, headers=age),
+    Route("leads:read", "GET", "/leads", listing, [
         Integer("limit", "Number of leads to return", default=25, minimum=1, maximum=100),
         Integer("offset", "Number of leads to leave out before them", default=0, minimum=0),
         Text("q", "What to find in name, e-mail, phone, project or visitor id", maximum=1000),
         Choice("status", "Only the leads in this stage of the pipeline", STAGES),
         Choice("sort", "Order of the leads", tuple(ORDERS), default="newest"),
     ]),
-    Route("GET", "/leads/<lead_id>", detail, path_parameters=[LEAD]),
-    Route("PATCH", "/leads/<lead_id>", move, path_parameters=[LEAD], body=[
+    Route("leads:read", "GET", "/leads/<lead_id>", detail, path_parameters=[LEAD]),
+    Route("leads:write", "PATCH", "/leads/<lead_id>", move, path_parameters=[LEAD], body=[
         Text("status", f"The stage to put the lead into: {', '.join(STAGES)}; in any case"),
     ]),
 )  # fmt: skip

@@ -17,6 +17,8 @@ from .errors import InvalidRequest
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+FAILED = "Analytics query failed"
+
 BODY_LIMIT = 64 * 1024  # the one body that is taken holds a stage's name
 DISCARD_LIMIT = 128 * 1024 * 1024
 PIECE = 64 * 1024

@@ -30,7 +30,7 @@ BASE_TABLES = {
 }
 
 # What this project itself has to remember.
-OWN_TABLES = ("secrets", "storage_snapshots", "storage_ratios")
+OWN_TABLES = ("secrets", "api_keys", "storage_snapshots", "storage_ratios")
 
 # What triggers keep in them, whatever a writer says.
 KEPT_COLUMNS = frozenset({"follow_ups_count", "last_follow_up_at", "search_text"})
