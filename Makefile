@@ -42,12 +42,12 @@ clean:  ## remove what was made, the demo's data too
 	@touch $@
 
 .venv/test: .venv/bin/python setup.cfg
-	$(BIN)/python -m pip install --quiet --editable '.[server,r2,postgresql,test,lint]'
+	$(BIN)/python -m pip install --quiet --editable '.[server,metrics,postgresql,test,lint]'
 	@touch $@ .venv/run
 
 .venv-lowest/test: setup.cfg
 	$(PYTHON) -m venv .venv-lowest
 	sed -n 's/^ *\([a-z][a-z0-9_-]*\)\(\[[a-z,]*\]\)\{0,1\}>=\([0-9.]*\)$$/\1==\3/p' setup.cfg > .venv-lowest/constraints.txt
 	.venv-lowest/bin/python -m pip install --quiet --constraint .venv-lowest/constraints.txt \
-	  --editable '.[server,r2,postgresql,test]'
+	  --editable '.[server,metrics,postgresql,test]'
 	@touch $@

@@ -3,8 +3,11 @@
 import logging
 import os
 
+from analytics_api import logs
 from analytics_api.errors import AnalyticsError
 from analytics_api.settings import Settings
+
+logs.configure()
 
 try:
     settings = Settings.read(os.environ)

@@ -17,8 +17,9 @@ from werkzeug.wsgi import get_path_info
 from . import wire
 from .auth import KEY, APIKeyMiddleware
 from .context import Context
+from .cors import CORSMiddleware
 from .database import Database, open_database
-from .errors import Forbidden, InvalidRequest, NotFound, SettingError
+from .errors import Forbidden, InvalidRequest, Refusal, SettingError
 from .keys import Key, KeyRing
 from .routes import ROUTES, Route
 from .storage.base import StorageStats
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = logging.getLogger(__name__)
+
+# In the environ, between the application and what stands in front of it: the id that was given to the request, the
+# route that answers, and how long its function took.
+REQUEST_ID = "analytics_api.request_id"
+ROUTE = "analytics_api.route"
+QUERY_SECONDS = "analytics_api.query_seconds"
 
 MOST_FIELDS = 100  # of a query string; a route knows five
 
@@ -43,15 +50,17 @@ def create_app(
     api_keys: Mapping[str, str] | Iterable[str],
     storage: StorageStats | None = None,
     storage_max_age: float = MAX_AGE / 1000,
+    cors_origins: Iterable[str] = (),
     prefix: str = "/analytics",
     clock: Callable[[], int] = now,
 ) -> WSGIApplication:
     """The API as a WSGI application. Reads no environment.
 
-    `database` is a path, made when there is nothing yet, or an opened database. `api_keys` are the keys that are let
-    in, by name or not. `storage` tells what lies in object storage; it is asked off the request, and not before what
-    it told last is `storage_max_age` seconds old. `prefix` is what every path begins with; "" when
-    the host mounts the application at a path already. `clock` tells what instant is now, in milliseconds.
+    `database` is a path, made when there is nothing yet, or an opened database. `api_keys` may everything, and are
+    given by name or not. `storage` tells what lies in object storage; it is asked off the request, and not before
+    what it told last is `storage_max_age` seconds old. `cors_origins` are those whose pages may read the replies in a
+    browser, `*` for any. `prefix` is what every path begins with; "" when the host mounts the application at a path
+    already. `clock` tells what instant is now, in milliseconds.
 
     Raises DatabaseError when the database can't be opened, SettingError when there is no key or the prefix is no path.
     """
@@ -61,7 +70,10 @@ def create_app(
         database = open_database(database)
     if storage is not None:
         storage = Snapshot(storage, database, max_age=int(storage_max_age * 1000))
-    return APIKeyMiddleware(Application(database, storage, prefix, clock), api_keys, KeyRing(database), clock)
+    app: WSGIApplication = Application(database, storage, prefix, clock)
+    app = APIKeyMiddleware(app, api_keys, KeyRing(database), clock)
+    origins = list(cors_origins)
+    return CORSMiddleware(app, origins) if origins else app
 
 
 class Application:
@@ -90,21 +102,25 @@ class Application:
             return wire.error(environ, start_response, 405, "Method not allowed", allowed)
         except HTTPException:
             return wire.error(environ, start_response, 404, "Unknown analytics endpoint")
+        environ[ROUTE] = route.path
         try:
             key: Key = environ[KEY]
             if route.scope not in key.scopes:
                 raise Forbidden(f"This API key has no access here: it lacks the scope {route.scope}")
             ctx = Context(self.db, self.storage, self.clock(), key.name)
-            payload = route.endpoint(ctx, **arguments(route, path_arguments, environ))
+            given = arguments(route, path_arguments, environ)
+            begun = time.perf_counter()
+            try:
+                payload = route.endpoint(ctx, **given)
+            finally:
+                environ[QUERY_SECONDS] = time.perf_counter() - begun
             return wire.reply(environ, start_response, payload, headers=route.headers(ctx, payload))
-        except InvalidRequest as error:
-            return wire.error(environ, start_response, 400, str(error))
-        except Forbidden as error:
-            return wire.error(environ, start_response, 403, str(error))
-        except NotFound as error:
-            return wire.error(environ, start_response, 404, str(error))
+        except Refusal as refusal:
+            return wire.error(environ, start_response, refusal.status, str(refusal))
         except Exception:
-            log.exception("%s %s failed", route.method, route.path)
+            log.exception(
+                "%s %s failed", route.method, route.path, extra={"fields": {"request_id": environ.get(REQUEST_ID)}}
+            )
             return wire.error(environ, start_response, 500, wire.FAILED)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 try:
@@ -20,10 +23,14 @@ except ModuleNotFoundError as missing:
         f"analytics-api needs {missing.name}, which comes with: pip install 'analytics_api[server]'"
     ) from None
 
-from . import settings
+from . import logs, settings
+from .app import now
 from .database import Difference, Transaction, open_database
 from .database.sqlite import upgrade as upgrade_file
 from .errors import AnalyticsError
+from .keys import SCOPES, KeyRing
+from .openapi import document
+from .storage.snapshot import Snapshot
 
 T = TypeVar("T")
 
@@ -100,7 +107,6 @@ def demo(
 ) -> None:
     """Fill a new database with made-up visitors and leads, the last of them now."""
     from . import demo as made_up
-    from .app import now
 
     plan = made_up.Plan(now(), sessions=sessions, leads=leads, pages=pages, days=days, seed=seed)
     with open_database(database).closing() as opened:
@@ -180,6 +186,80 @@ def rebuild(database: str) -> None:
 
 
 @main.command()
+@on_database
+@click.option("--measure", is_flag=True, help="List the bucket, and keep how many objects a session has.")
+def storage(database: str, measure: bool) -> None:
+    """Take the storage statistics anew, keep them for the API, and print them.
+
+    A listing of n objects is ceil(n / 1000) billed calls. With CLOUDFLARE_API_TOKEN nothing is listed, but for
+    --measure, whose ratio makes sessions of Cloudflare's count of objects.
+    """
+    provider = settings.storage(os.environ)
+    if provider is None:
+        raise click.ClickException("ANALYTICS_STORAGE is not set: there is no storage to look at")
+    with open_database(database).closing() as opened:
+        snapshot = Snapshot(provider, opened)
+        if measure:
+            lister = settings.storage(os.environ, counted=False)
+            assert lister is not None
+            click.echo(f"{snapshot.measure(lister.statistics()):.2f} objects to a session")
+        statistics = snapshot.refresh()
+    for name, number in (("objects", statistics.total_objects), ("sessions", statistics.estimated_sessions)):
+        click.echo(f"{name}: {'not known' if number is None else f'{number:,}'}")
+
+
+@main.command("openapi")
+def openapi_() -> None:
+    """Print the OpenAPI document of the API."""
+    click.echo(json.dumps(document(), indent=2, ensure_ascii=False))
+
+
+@main.group()
+def keys() -> None:
+    """Named API keys with scopes, beside the one of the settings."""
+
+
+@keys.command("add")
+@on_database
+@click.argument("name")
+@click.option("--scope", "scopes", multiple=True, required=True, type=click.Choice(SCOPES), help="May be repeated.")
+@click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), help="The first day (UTC) on which it is not let in.")
+def keys_add(database: str, name: str, scopes: tuple[str, ...], expires: datetime | None) -> None:
+    """Make a key and print it, once: it can't be told again."""
+    expires_at = None if expires is None else int(expires.replace(tzinfo=timezone.utc).timestamp() * 1000)
+    with open_database(database).closing() as opened:
+        click.echo(KeyRing(opened).add(name, scopes, now=now(), expires_at=expires_at))
+
+
+@keys.command("list")
+@on_database
+def keys_list(database: str) -> None:
+    """Every key there is or was: name, first letters, scopes, and its days."""
+    with open_database(database, create=False).closing() as opened:
+        for key in KeyRing(opened).list():
+            days = [f"made {_day(key['created_at'])}", f"last used {key['last_used_on'] or 'never'}"]
+            if key["expires_at"] is not None:
+                days.append(f"expires {_day(key['expires_at'])}")
+            if key["revoked_at"] is not None:
+                days.append(f"revoked {_day(key['revoked_at'])}")
+            click.echo(f"{key['name']}  {key['prefix']}…  {key['scopes']}  {', '.join(days)}")
+
+
+@keys.command("revoke")
+@on_database
+@click.argument("name")
+def keys_revoke(database: str, name: str) -> None:
+    """Let a key in no more, from the next request on."""
+    with open_database(database, create=False).closing() as opened:
+        KeyRing(opened).revoke(name, now=now())
+        click.echo(f"{name} is let in no more")
+
+
+def _day(instant: int) -> str:
+    return datetime.fromtimestamp(instant / 1000, timezone.utc).date().isoformat()
+
+
+@main.command()
 @click.option("--bind", default="127.0.0.1:8000", show_default=True, metavar="HOST:PORT", help="Where to listen.")
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Processes.")
 @click.option("--threads", default=4, show_default=True, type=click.IntRange(1), help="Threads of each process.")
@@ -188,9 +268,37 @@ def serve(bind: str, workers: int, threads: int) -> None:
     read = settings.Settings.read(os.environ)
     with open_database(read.database).closing():  # what is wrong is told before a worker is started
         pass
+    logs.configure()
     for warning in read.warnings():
         logging.getLogger("analytics_api").warning(warning)
-    Server(read, {"bind": bind, "workers": workers, "threads": threads, "worker_class": "gthread"}).run()
+    options: dict[str, Any] = {
+        "bind": bind,
+        "worker_class": "gthread",
+        "workers": workers,
+        "threads": threads,
+        "timeout": 60,  # a worker that answers nothing for so long is replaced
+        "graceful_timeout": 30,
+        "keepalive": 5,
+        "limit_request_line": 8190,
+        "limit_request_fields": 64,
+        "limit_request_field_size": 8190,
+        "control_socket_disable": True,
+    }
+    if read.metrics:
+        # each process writes its numbers into files, which the one that is asked adds up; read when first imported
+        with TemporaryDirectory(prefix="analytics-metrics-") as shared:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
+            options["child_exit"] = forget
+            Server(read, options).run()
+    else:
+        Server(read, options).run()
+
+
+def forget(server: Any, worker: Any) -> None:
+    """Leave a worker that has ended out of what is told of those that live."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
 
 class Server(BaseApplication):
@@ -203,7 +311,8 @@ class Server(BaseApplication):
 
     def load_config(self) -> None:
         for name, value in self.options.items():
-            self.cfg.set(name, value)
+            if name in self.cfg.settings:  # older gunicorns know fewer
+                self.cfg.set(name, value)
 
     def load(self) -> Any:
         return self.settings.application()

@@ -56,7 +56,10 @@ def origin(text: str) -> str:
     """`text` as a browser spells an origin. Raises SettingError when it is none."""
     if text == "*":
         return text
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError as error:
+        raise SettingError(f"a CORS origin is * or such as https://dashboard.example.com: {error}") from error
     if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.rstrip("/") or parts.query:
         raise SettingError(f"a CORS origin is * or such as https://dashboard.example.com, which {text!r} is not")
     return f"{parts.scheme}://{parts.netloc.lower()}"

@@ -31,13 +31,25 @@ class KeyRefused(AnalyticsError):
     """A key can't be made or revoked as was asked."""
 
 
-class InvalidRequest(AnalyticsError):
+class Refusal(AnalyticsError):
+    """What was asked is not answered, and that is the asker's to mend; `status` is HTTP's number for it."""
+
+    status: int
+
+
+class InvalidRequest(Refusal):
     """What was asked can't be understood; the text names the parameter and what it takes."""
 
+    status = 400
 
-class NotFound(AnalyticsError):
+
+class Forbidden(Refusal):
+    """The key that was sent does not reach so far; the text names the scope that it lacks."""
+
+    status = 403
+
+
+class NotFound(Refusal):
     """What was asked for is not there."""
 
-
-class Forbidden(AnalyticsError):
-    """The key that was sent does not reach so far; the text names the scope that it lacks."""
+    status = 404

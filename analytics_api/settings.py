@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .app import create_app
+from .cors import origin
+from .database import open_database
 from .errors import SettingError
+from .server import standalone
 from .storage import StorageStats, open_storage
 
 if TYPE_CHECKING:
@@ -26,6 +29,10 @@ class Settings:
     api_keys: Mapping[str, str]  # by name
     database: str = DATABASE
     storage: StorageStats | None = None
+    storage_max_age: int = 3600  # seconds
+    cors_origins: Sequence[str] = ()
+    trusted_proxies: int = 0
+    metrics: bool = False
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Settings:
@@ -33,12 +40,27 @@ class Settings:
         return cls(
             api_keys={f"key-{number}": key for number, key in enumerate(_keys(environ), start=1)},
             database=database(environ),
-            storage=_storage(environ),
+            storage=storage(environ),
+            storage_max_age=_whole(environ, "ANALYTICS_STORAGE_MAX_AGE", 3600, least=1),
+            cors_origins=_origins(environ),
+            trusted_proxies=_whole(environ, "ANALYTICS_TRUSTED_PROXIES", 0, least=0),
+            metrics=bool(_whole(environ, "ANALYTICS_METRICS", 0, least=0, most=1)),
         )
 
     def application(self) -> WSGIApplication:
-        """The API on what the settings name. Raises DatabaseError when the database can't be used."""
-        return create_app(self.database, api_keys=self.api_keys, storage=self.storage)
+        """The API on what the settings name, and what a server of its own needs around it.
+
+        Raises DatabaseError when the database can't be used.
+        """
+        database = open_database(self.database)
+        api = create_app(
+            database,
+            api_keys=self.api_keys,
+            storage=self.storage,
+            storage_max_age=self.storage_max_age,
+            cors_origins=self.cors_origins,
+        )
+        return standalone(api, database, trusted_proxies=self.trusted_proxies, metrics=self.metrics)
 
     def warnings(self) -> list[str]:
         """What is taken and had better be otherwise, a line each."""
@@ -76,7 +98,8 @@ def _keys(environ: Mapping[str, str]) -> list[str]:
     return keys
 
 
-def _storage(environ: Mapping[str, str]) -> StorageStats | None:
+def storage(environ: Mapping[str, str], *, counted: bool = True) -> StorageStats | None:
+    """Who tells what lies in storage; None when nothing is set. Unless `counted`, a bucket is listed in any case."""
     setting = environ.get("ANALYTICS_STORAGE", "").strip()
     if not setting:
         return None
@@ -84,7 +107,29 @@ def _storage(environ: Mapping[str, str]) -> StorageStats | None:
         setting,
         access_key_id=environ.get("AWS_ACCESS_KEY_ID"),
         secret_access_key=environ.get("AWS_SECRET_ACCESS_KEY"),
+        region=environ.get("AWS_REGION", "").strip() or "auto",
+        cloudflare_token=environ.get("CLOUDFLARE_API_TOKEN", "").strip() if counted else None,
+        pattern=environ.get("ANALYTICS_STORAGE_PATTERN", "").strip() or None,
     )
+
+
+def _origins(environ: Mapping[str, str]) -> Sequence[str]:
+    origins = environ.get("ANALYTICS_CORS_ORIGINS", "").replace(",", " ").split()
+    try:
+        return [origin(text) for text in origins]
+    except SettingError as error:
+        raise SettingError(f"ANALYTICS_CORS_ORIGINS takes origins between spaces, or *: {error}") from error
+
+
+def _whole(environ: Mapping[str, str], name: str, default: int, *, least: int, most: int | None = None) -> int:
+    text = environ.get(name, "").strip()
+    if not text:
+        return default
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
+    if number < least or (most is not None and number > most):
+        bounds = f"from {least} on" if most is None else f"from {least} to {most}"
+        raise SettingError(f"{name} takes a whole number {bounds}, which {text!r} is not")
+    return number
 
 
 def _weakness(key: str) -> str:

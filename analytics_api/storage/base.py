@@ -35,7 +35,10 @@ class Statistics:
 
 
 class StorageStats(Protocol):
-    """A provider. Any object with this one method will do."""
+    """A provider. Any object with this one method will do.
+
+    Ours also have a `source`, a line that tells the statistics of one place and pattern from those of another.
+    """
 
     def statistics(self) -> Statistics:
         """Look now, however long that takes; raises `StorageError` rather than answer what may be wrong."""
@@ -64,10 +67,11 @@ def session_pattern(pattern: str | re.Pattern[str] | None, folder: str) -> re.Pa
 def count(pages: Iterable[list[str]], pattern: re.Pattern[str], clock: Clock) -> Statistics:
     """Count keys, and the distinct sessions they name, in memory that doesn't grow with them.
 
-    No order brings the keys of a session together whatever the pattern: `sessions/a-b/…` sorts before both
-    `sessions/a.json` and `sessions/a/…`, and a directory isn't sorted at all. So each id is kept, as a digest
-    of 16 bytes, in a table that SQLite moves from its cache to a temporary file as it grows. Keys that name
-    no session are objects like any other; how many there were is logged, as a warning if no key named one.
+    The keys of a session need not come together: in S3's order `sessions/a.x/…` lies between
+    `sessions/a.json` and `sessions/a/…`, a directory has no order, and a pattern may look anywhere. So each id
+    is kept, as a digest of 16 bytes, in a table that SQLite moves from its cache to a temporary file as it
+    grows. Keys that name no session are objects like any other; how many there were is logged, as a warning
+    if no key named one.
     """
     taken_at = int(clock() * 1000)
     objects = unmatched = 0

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from ..database import Database, Row, Transaction
 from ..errors import AnalyticsError, StorageError
@@ -54,6 +55,20 @@ set total_objects = :total_objects,
   taken_at = :taken_at,
   claimed_until = 0,
   failed_at = null
+where source = :source
+"""
+
+MEASURE = """
+insert into storage_ratios (source, objects_per_session, measured_at)
+values (:source, :objects_per_session, :measured_at)
+on conflict (source) do update set
+  objects_per_session = excluded.objects_per_session,
+  measured_at = excluded.measured_at
+"""
+
+RATIO = """
+select objects_per_session
+from storage_ratios
 where source = :source
 """
 
@@ -111,6 +126,7 @@ class Snapshot:
         for number in (statistics.total_objects, statistics.estimated_sessions):
             if number is not None and (not isinstance(number, int) or number < 0):
                 raise StorageError(f"{self.source} tells {number!r}, which is no count")
+        statistics = self._with_sessions(statistics)
         self._write(
             KEEP,
             total_objects=statistics.total_objects,
@@ -119,10 +135,29 @@ class Snapshot:
         )
         return statistics
 
+    def measure(self, listed: Statistics) -> float:
+        """Keep how many objects a listing found to a session, for a provider that counts objects only; that ratio.
+
+        Raises StorageError when the listing found no session.
+        """
+        if not listed.total_objects or not listed.estimated_sessions:
+            raise StorageError("the listing found no session, so it tells nothing of objects to a session")
+        ratio = listed.total_objects / listed.estimated_sessions
+        self._write(MEASURE, objects_per_session=ratio, measured_at=listed.taken_at)
+        return ratio
+
+    def _with_sessions(self, statistics: Statistics) -> Statistics:
+        if statistics.total_objects is None or statistics.estimated_sessions is not None:
+            return statistics
+        measured = self.db.row(RATIO, source=self.source)
+        if measured is None:
+            return statistics
+        return replace(statistics, estimated_sessions=round(statistics.total_objects / measured["objects_per_session"]))
+
     def _kept(self) -> Row | None:
         return self.db.row(KEPT, source=self.source)
 
-    def _write(self, sql: str, **params: int | None) -> int:
+    def _write(self, sql: str, **params: float | None) -> int:
         def write(at: Transaction) -> int:
             return at.execute(sql, source=self.source, **params)
 

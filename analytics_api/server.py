@@ -1,0 +1,134 @@
+"""What stands around the API when it is served by itself: health, the OpenAPI document, and a log line a request."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.wsgi import get_path_info
+
+from . import wire
+from .app import QUERY_SECONDS, REQUEST_ID, ROUTE
+from .auth import KEY
+from .database import Database
+from .errors import AnalyticsError
+from .openapi import document
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+log = logging.getLogger("analytics_api.requests")
+
+TAKEN_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")  # what a proxy may send and a log line can hold
+
+SAFE = [
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Referrer-Policy", "no-referrer"),
+    ("X-Content-Type-Options", "nosniff"),
+]
+
+ALIVE = """
+select sessions
+from rollup_totals
+"""
+
+
+class Operations:
+    """Answers `/healthz`, `/readyz` and `/openapi.json`, which need no key and tell no data; the rest is the API's.
+
+    `/healthz` answers 200 as long as the process does. `/readyz` answers 200 when the database does, and 503 naming it
+    when it does not.
+    """
+
+    def __init__(self, app: WSGIApplication, db: Database) -> None:
+        self.app = app
+        self.answers: dict[str, Callable[[], tuple[int, object]]] = {
+            "/healthz": lambda: (200, {"status": "ok"}),
+            "/readyz": self.ready,
+            "/openapi.json": lambda: (200, self.openapi),
+        }
+        self.db = db
+        self.openapi = document()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = get_path_info(environ)
+        answer = self.answers.get(path)
+        if answer is None:
+            return self.app(environ, start_response)
+        environ[ROUTE] = path
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            return wire.error(environ, start_response, 405, "Method not allowed", [("Allow", "GET, HEAD")])
+        status, payload = answer()
+        return wire.reply(environ, start_response, payload, status)
+
+    def ready(self) -> tuple[int, object]:
+        try:
+            self.db.rows(ALIVE)
+        except AnalyticsError:
+            logging.getLogger(__name__).exception("not ready")
+            return 503, {"status": "unavailable", "database": "does not answer"}
+        return 200, {"status": "ok", "database": "ok"}
+
+
+class RequestLog:
+    """Gives every request an id, which goes back as `X-Request-ID`, and writes one line of JSON when it is answered.
+
+    The line has the route's template, never the path, the query string, the body or the key.
+    """
+
+    def __init__(self, app: WSGIApplication) -> None:
+        self.app = app
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        begun = time.perf_counter()
+        taken = environ.get("HTTP_X_REQUEST_ID", "")
+        request_id = taken if TAKEN_ID.fullmatch(taken) else uuid4().hex
+        environ[REQUEST_ID] = request_id
+
+        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            seconds = time.perf_counter() - begun
+            timing = f"total;dur={seconds * 1000:.3f}"
+            if QUERY_SECONDS in environ:
+                timing = f"query;dur={environ[QUERY_SECONDS] * 1000:.3f}, {timing}"
+            self.tell(environ, request_id, int(status[:3]), seconds)
+            own = [("X-Request-ID", request_id), ("Server-Timing", timing)]
+            return start_response(status, [*headers, *own, *SAFE], *rest)
+
+        return self.app(environ, start)
+
+    def tell(self, environ: WSGIEnvironment, request_id: str, status: int, seconds: float) -> None:
+        key = environ.get(KEY)
+        log.info(
+            "answered",
+            extra={
+                "fields": {
+                    "request_id": request_id,
+                    "method": environ["REQUEST_METHOD"],
+                    "route": environ.get(ROUTE),  # None: there is no such
+                    "status": status,
+                    "ms": round(seconds * 1000, 3),
+                    "key": key.name if key else None,
+                }
+            },
+        )
+
+
+def standalone(
+    api: WSGIApplication, db: Database, *, trusted_proxies: int = 0, metrics: bool = False
+) -> WSGIApplication:
+    """The API with everything around it. `trusted_proxies` is how many stand in front and may say who called."""
+    app: WSGIApplication = Operations(api, db)
+    if metrics:
+        from .metrics import Metrics
+
+        app = Metrics(app, db)
+    app = RequestLog(app)
+    if trusted_proxies:
+        number = trusted_proxies
+        app = ProxyFix(app, x_for=number, x_proto=number, x_host=number, x_port=number, x_prefix=number)
+    return app

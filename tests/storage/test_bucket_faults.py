@@ -1,0 +1,360 @@
+"""Whatever a server does wrong, a count is right or is none, and it comes in time."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import shutil
+import ssl
+import subprocess
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, quote_plus
+from xml.sax.saxutils import escape
+
+import pytest
+from storage_servers import KEY_ID, SECRET, Request, Scripted, Server
+
+from analytics_api.errors import StorageError
+from analytics_api.storage import http
+from analytics_api.storage.s3 import Bucket
+
+
+def bucket(server: Server, **options: Any) -> Bucket:
+    limits = {"timeout": 5.0, "deadline": 10.0}
+    return Bucket(f"{server.url}/bkt", access_key_id=KEY_ID, secret_access_key=SECRET, **limits | options)
+
+
+def page(*keys: str, following: str | None = None, truncated: bool | None = None, encoded: bool = True) -> str:
+    """A ListBucketResult, truncated if another page follows."""
+    more = following is not None if truncated is None else truncated
+    contents = "".join(
+        f"<Contents><Key>{quote_plus(key, safe='/') if encoded else escape(key)}</Key><Size>1</Size></Contents>"
+        for key in keys
+    )
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+        + f"<Name>bkt</Name><IsTruncated>{str(more).lower()}</IsTruncated>{contents}"
+        + (f"<NextContinuationToken>{escape(following)}</NextContinuationToken>" if following else "")
+        + ("<EncodingType>url</EncodingType>" if encoded else "")
+        + "</ListBucketResult>"
+    )
+
+
+def test_only_is_truncated_tells_the_end(scripted: Scripted) -> None:
+    pages = [
+        page("sessions/a/0", following="one+1/=&"),
+        page(following="two"),
+        page("sessions/b/0", "sessions/b/1", following="three"),
+        page("sessions/c/0", truncated=False).replace(
+            "<Contents>", "<NextContinuationToken>x</NextContinuationToken><Contents>"
+        ),
+    ]
+    server = scripted(lambda request: request.answer(pages[request.number - 1]))
+
+    found = bucket(server).statistics()
+
+    assert (found.total_objects, found.estimated_sessions) == (4, 3)
+    asked = [parse_qs(request.path.partition("?")[2]).get("continuation-token") for request in server.requests]
+    assert asked == [None, ["one+1/=&"], ["two"], ["three"]]
+
+
+def test_all_pages_come_over_one_connection(scripted: Scripted) -> None:
+    server = scripted(
+        lambda request: request.answer(page(following=str(request.number) if request.number < 9 else None))
+    )
+
+    bucket(server).statistics()
+
+    assert (len(server.requests), server.connections) == (9, 1)
+
+
+def test_truncated_without_a_token_is_an_error(scripted: Scripted) -> None:
+    server = scripted(lambda request: request.answer(page("sessions/a/0", truncated=True)))
+
+    with pytest.raises(StorageError, match="truncated, but without the token"):
+        bucket(server).statistics()
+
+
+def test_a_token_that_leads_nowhere_is_an_error_and_no_endless_loop(scripted: Scripted) -> None:
+    server = scripted(lambda request: request.answer(page("sessions/a/0", following="again")))
+
+    with pytest.raises(StorageError, match="the same continuation token twice"):
+        bucket(server).statistics()
+
+
+def test_tokens_that_never_end_are_ended_by_the_deadline(scripted: Scripted) -> None:
+    server = scripted(lambda request: request.answer(page("sessions/a/0", following=str(request.number))))
+
+    with pytest.raises(StorageError, match=r"longer than 0\.3 s altogether"):
+        bucket(server, deadline=0.3).statistics()
+
+
+KEYS = [
+    "a//b",
+    "/lead",
+    "marker/",
+    "marker",
+    "x/./y",
+    "x/../y",
+    ".",
+    "..",
+    " ",
+    "a b",
+    "a+b",
+    "a%20b",
+    "a%2Bb",
+    "\x01",
+    "\r",
+]
+KEYS += ["\n", "\r\n", "\ufffe", "\u00e9", "e\u0301", "日本", "<&>", "%", "\\"]
+
+
+def test_every_key_that_s3_can_hold_is_counted_as_itself(scripted: Scripted) -> None:
+    server = scripted(lambda request: request.answer(page(*KEYS)))
+
+    found = bucket(server, pattern=r"\A(?P<session>[\s\S]+)\Z").statistics()
+
+    assert (found.total_objects, found.estimated_sessions) == (len(KEYS), len(KEYS))
+
+
+def test_keys_of_a_server_that_does_not_encode_them_are_taken_as_they_are(scripted: Scripted) -> None:
+    server = scripted(lambda request: request.answer(page("a+b", "a b", "%41", "A", "<&>", encoded=False)))
+
+    found = bucket(server, pattern=r"\A(?P<session>a\+b|a b|%41|A|<&>)\Z").statistics()
+
+    assert (found.total_objects, found.estimated_sessions) == (5, 5)
+
+
+def test_an_endpoint_may_have_a_path_of_its_own(scripted: Scripted) -> None:
+    server = scripted(lambda request: request.answer(page("site 1/sessions/a/0")))
+    url = f"{server.url}/storage/v1/s3/bkt/"
+
+    Bucket(url, prefix="site 1/", access_key_id=KEY_ID, secret_access_key=SECRET).statistics()
+
+    (request,) = server.requests
+    assert request.path == "/storage/v1/s3/bkt?encoding-type=url&list-type=2&prefix=site%201%2F"
+
+
+@pytest.mark.usefixtures("hurry")
+def test_a_page_that_breaks_off_is_asked_for_again(scripted: Scripted) -> None:
+    def script(request: Request) -> None:
+        if request.number == 1:
+            request.answer(page("sessions/a/0", following="next"))
+        elif request.number == 2:
+            request.send_response(200)
+            request.send_header("Content-Length", "5000")
+            request.end_headers()
+            request.wfile.write(page("sessions/b/0").encode()[:150])
+            request.close_connection = True
+        elif request.number == 3:
+            request.close_connection = True
+        else:
+            request.answer(page("sessions/c/0"))
+
+    server = scripted(script)
+
+    found = bucket(server).statistics()
+
+    assert (found.total_objects, found.estimated_sessions) == (2, 2)
+    assert ["continuation-token=next" in request.path for request in server.requests] == [False, True, True, True]
+
+
+@pytest.mark.usefixtures("hurry")
+def test_a_server_that_dies_mid_listing_is_an_error(scripted: Scripted) -> None:
+    def script(request: Request) -> None:
+        if request.number == 1:
+            request.answer(page("sessions/a/0", following="next"))
+        else:
+            request.close_connection = True
+
+    server = scripted(script)
+
+    with pytest.raises(StorageError, match="gives no answer: RemoteDisconnected"):
+        bucket(server).statistics()
+
+    assert len(server.requests) == 1 + http.ATTEMPTS
+
+
+@pytest.mark.usefixtures("hurry")
+def test_nobody_listening_is_an_error(scripted: Scripted) -> None:
+    server = scripted(lambda request: None)
+    server.shutdown()
+    server.server_close()
+
+    with pytest.raises(StorageError, match="ConnectionRefusedError"):
+        bucket(server).statistics()
+
+
+def drip(request: Request, text: str) -> None:
+    for byte in text.encode():
+        if request.server.over.wait(0.02):
+            break
+        request.wfile.write(bytes([byte]))
+    request.close_connection = True
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        Request.hang,
+        lambda request: drip(request, "HTTP/1.1 200 OK\r\nX-Endless: " + "x" * 10_000),
+        lambda request: drip(request, "HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n" + " " * 10_000),
+    ],
+    ids=["silent", "dripping headers", "dripping a body"],
+)
+def test_a_server_that_hangs_costs_no_more_than_the_deadline(
+    scripted: Scripted, script: Callable[[Request], None]
+) -> None:
+    server = scripted(script)
+    start = time.monotonic()
+
+    with pytest.raises(StorageError, match=r"gives no answer: (none in|it took longer than)"):
+        bucket(server, timeout=0.2, deadline=0.5).statistics()
+
+    assert time.monotonic() - start < 5
+
+
+@pytest.mark.usefixtures("hurry")
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_what_may_pass_is_tried_again_with_a_new_signature(
+    scripted: Scripted, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "analytics_api.storage.http")
+    answers = [
+        lambda r: r.answer("<Error><Code>SlowDown</Code></Error>", status),
+        lambda r: r.answer(page("sessions/a/0")),
+    ]
+    server = scripted(lambda request: answers[request.number - 1](request))
+    seconds = itertools.count(1767225600)
+
+    found = bucket(server, clock=lambda: next(seconds)).statistics()
+
+    assert (found.total_objects, found.estimated_sessions, found.taken_at) == (1, 1, 1767225600000)
+    assert [request.headers["x-amz-date"] for request in server.requests] == ["20260101T000001Z", "20260101T000002Z"]
+    assert f"HTTP {status}; attempt 2" in caplog.text
+    assert SECRET not in caplog.text
+
+
+@pytest.mark.usefixtures("hurry")
+def test_what_does_not_pass_is_an_error_with_its_code(scripted: Scripted) -> None:
+    server = scripted(lambda request: request.answer("<Error><Code>SlowDown</Code></Error>", 503))
+
+    with pytest.raises(StorageError, match="503 SlowDown"):
+        bucket(server).statistics()
+
+    assert len(server.requests) == http.ATTEMPTS
+
+
+@pytest.mark.parametrize("later", ["3600", formatdate(time.time() + 3600, usegmt=True)])
+def test_a_pause_beyond_the_deadline_is_not_made(scripted: Scripted, later: str) -> None:
+    server = scripted(lambda request: request.answer("<Error><Code>SlowDown</Code></Error>", 429, Retry_After=later))
+
+    with pytest.raises(StorageError, match="429 SlowDown"):
+        bucket(server).statistics()
+
+    assert len(server.requests) == 1
+
+
+@pytest.mark.usefixtures("hurry")
+def test_a_pause_that_was_asked_for_is_made(scripted: Scripted) -> None:
+    answers = [lambda r: r.answer("", 429, Retry_After="1"), lambda r: r.answer(page("sessions/a/0"))]
+    server = scripted(lambda request: answers[request.number - 1](request))
+    start = time.monotonic()
+
+    found = bucket(server).statistics()
+
+    assert found.total_objects == 1
+    assert time.monotonic() - start >= 1
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("<html><body>Welcome</body></html>", "not a whole ListBucketResult"),
+        ("<Error><Code>InternalError</Code></Error>", "not a whole ListBucketResult"),
+        ("<ListBucketResult></ListBucketResult>", "not a whole ListBucketResult"),
+        (page("a").replace("<Key>a</Key>", ""), "an object without a key"),
+        (page("a")[:-20], "not XML"),
+        ("", "not XML"),
+    ],
+)
+def test_an_answer_that_is_no_listing_is_an_error_and_not_an_empty_bucket(
+    scripted: Scripted, body: str, said: str
+) -> None:
+    server = scripted(lambda request: request.answer(body))
+
+    with pytest.raises(StorageError, match=said):
+        bucket(server).statistics()
+
+
+@pytest.mark.parametrize("status", [301, 307, 400, 403, 404, 405, 501])
+def test_a_refusal_is_told_with_its_status_and_is_not_followed(scripted: Scripted, status: int) -> None:
+    server = scripted(lambda request: request.answer(b"\xff<Code>\n</Code>", status, Location="http://127.0.0.1:1/"))
+
+    with pytest.raises(StorageError, match=f"can't be listed: {status}"):
+        bucket(server).statistics()
+
+    assert len(server.requests) == 1
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    path = tmp_path / "certificate.pem"
+    made = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test"
+    openssl = shutil.which("openssl") or pytest.skip("openssl, which makes the certificate, is not installed")
+    files = [f"-keyout={path}.key", f"-out={path}", "-addext=subjectAltName=IP:127.0.0.1"]
+    subprocess.run([openssl, *made.split(), *(part for file in files for part in file.split("=", 1))], check=True)
+    return path
+
+
+def encrypt(server: Server, certificate: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, f"{certificate}.key")
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    server.url = server.url.replace("http:", "https:")
+
+
+def test_a_bucket_is_listed_over_tls(scripted: Scripted, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = scripted(
+        lambda request: request.answer(page("sessions/a/0", following="2" if request.number < 2 else None))
+    )
+    encrypt(server, certificate)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+
+    found = bucket(server).statistics()
+
+    assert (found.total_objects, found.estimated_sessions, server.connections) == (2, 1, 1)
+
+
+@pytest.mark.usefixtures("hurry")
+def test_a_certificate_that_is_not_trusted_is_an_error(scripted: Scripted, certificate: Path) -> None:
+    server = scripted(lambda request: request.answer(page("sessions/a/0")))
+    encrypt(server, certificate)
+
+    with pytest.raises(StorageError, match="CERTIFICATE_VERIFY_FAILED"):
+        bucket(server).statistics()
+
+    assert server.requests == []
+
+
+def test_a_server_that_hangs_behind_tls_is_left_as_well(
+    scripted: Scripted, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = scripted(lambda request: drip(request, "HTTP/1.1 200 OK\r\nX-Endless: " + "x" * 10_000))
+    encrypt(server, certificate)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+
+    with pytest.raises(StorageError, match="gives no answer"):
+        bucket(server, timeout=0.2, deadline=0.5).statistics()
+
+
+def test_an_answer_without_end_is_not_kept_in_memory(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "BODY_LIMIT", 1000)
+    server = scripted(lambda request: request.answer(" " * 2000))
+
+    with pytest.raises(StorageError, match="more than 1000 bytes"):
+        bucket(server).statistics()

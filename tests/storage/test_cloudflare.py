@@ -1,0 +1,197 @@
+"""Cloudflare's analytics are read as they are documented, and doubted where they are not."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from storage_servers import Request, Scripted, Server
+
+from analytics_api.errors import SettingError, StorageError
+from analytics_api.storage.cloudflare import Analytics
+
+TOKEN = "a-token-that-must-not-leak"
+NOW = 1767348000.0  # 2026-01-02 10:00
+
+
+def analytics(server: Server, **options: Any) -> Analytics:
+    settings: dict[str, Any] = {
+        "endpoint": f"{server.url}/client/v4/graphql",
+        "clock": lambda: NOW,
+        "timeout": 5.0,
+        "deadline": 10.0,
+    }
+    return Analytics("f" * 32, "recordings", TOKEN, **settings | options)
+
+
+def row(objects: Any, datetime: str = "2026-01-02T00:00:00Z", storage_class: str = "Standard") -> dict[str, Any]:
+    return {"max": {"objectCount": objects}, "dimensions": {"datetime": datetime, "storageClass": storage_class}}
+
+
+def answer(*rows: dict[str, Any]) -> str:
+    return json.dumps({"data": {"viewer": {"accounts": [{"r2StorageAdaptiveGroups": rows}]}}, "errors": None})
+
+
+def errors(message: str) -> str:
+    return json.dumps({"data": None, "errors": [{"message": message, "path": ["viewer"], "extensions": {}}]})
+
+
+def test_the_newest_row_of_each_storage_class_is_summed(scripted: Scripted) -> None:
+    rows = [
+        row(500, "2026-01-01T00:00:00Z"),
+        row(70, "2026-01-01T00:00:00Z", "InfrequentAccess"),
+        row(900, "2026-01-02T00:00:00Z"),
+        row(9999, "2025-12-31T00:00:00Z"),
+        row(9999, "2025-12-31T00:00:00Z", "InfrequentAccess"),
+    ]
+    server = scripted(lambda request: request.answer(answer(*rows)))
+
+    found = analytics(server, objects_per_session=lambda: 4.0).statistics()
+
+    assert (found.total_objects, found.estimated_sessions, found.taken_at) == (970, 242, 1767348000000)
+
+
+def test_the_question_is_the_documented_one(scripted: Scripted) -> None:
+    server = scripted(lambda request: request.answer(answer(row(1))))
+
+    analytics(server).statistics()
+
+    (request,) = server.requests
+    body = json.loads(request.body)
+    assert (request.command, request.path) == ("POST", "/client/v4/graphql")
+    assert request.headers["Authorization"] == f"Bearer {TOKEN}"
+    assert "r2StorageAdaptiveGroups" in body["query"]
+    assert body["variables"] == {
+        "account": "f" * 32,
+        "bucket": "recordings",
+        "since": "2025-12-30T10:00:00Z",
+        "until": "2026-01-02T10:00:00Z",
+    }
+
+
+def test_no_figure_is_unknown_and_not_0(scripted: Scripted) -> None:
+    server = scripted(lambda request: request.answer(answer()))
+
+    found = analytics(server, objects_per_session=lambda: 4.0).statistics()
+
+    assert (found.total_objects, found.estimated_sessions) == (None, None)
+
+
+def test_a_figure_of_0_is_0(scripted: Scripted) -> None:
+    server = scripted(lambda request: request.answer(answer(row(0))))
+
+    found = analytics(server, objects_per_session=lambda: 4.0).statistics()
+
+    assert (found.total_objects, found.estimated_sessions) == (0, 0)
+
+
+@pytest.mark.parametrize("ratio", [None, 0.0, -1.0, float("nan")])
+def test_without_a_measured_ratio_the_sessions_are_unknown(scripted: Scripted, ratio: float | None) -> None:
+    server = scripted(lambda request: request.answer(answer(row(12))))
+
+    found = analytics(server, objects_per_session=lambda: ratio).statistics()
+
+    assert (found.total_objects, found.estimated_sessions) == (12, None)
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_errors_are_told_whatever_the_status(scripted: Scripted, status: int) -> None:
+    server = scripted(lambda request: request.answer(errors("cannot request data older\nthan 2678400s"), status))
+
+    with pytest.raises(StorageError, match=f"{status}: cannot request data older than 2678400s$"):
+        analytics(server).statistics()
+
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_token_is_told_without_the_token(scripted: Scripted, status: int) -> None:
+    server = scripted(lambda request: request.answer(errors(f"{request.headers['Authorization']}?"), status))
+    provider = analytics(server)
+
+    with pytest.raises(StorageError, match=rf"refuses the token \({status}\)") as caught:
+        provider.statistics()
+
+    assert TOKEN not in f"{caught.value!r} {provider!r}"
+
+
+@pytest.mark.usefixtures("hurry")
+@pytest.mark.parametrize("status", [429, 503])
+def test_what_may_pass_is_tried_again(scripted: Scripted, status: int) -> None:
+    def script(request: Request) -> None:
+        if request.number == 1:
+            request.answer(errors("too many queries in progress, please try again later"), status, Retry_After="0")
+        else:
+            request.answer(answer(row(7)))
+
+    server = scripted(script)
+
+    found = analytics(server).statistics()
+
+    assert found.total_objects == 7
+
+
+def test_a_budget_that_is_depleted_is_not_waited_for(scripted: Scripted) -> None:
+    message = "rate limiter budget depleted, try again after 5 minutes"
+    server = scripted(lambda request: request.answer(errors(message), 429, Retry_After="300"))
+
+    with pytest.raises(StorageError, match=f"429: {message}"):
+        analytics(server).statistics()
+
+    assert len(server.requests) == 1
+
+
+def test_a_silent_server_is_an_error_in_time(scripted: Scripted) -> None:
+    server = scripted(Request.hang)
+
+    with pytest.raises(StorageError, match="gives no answer"):
+        analytics(server, timeout=0.1, deadline=0.2).statistics()
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, ""),
+        (200, "<html>"),
+        (200, "[]"),
+        (200, "null"),
+        (200, '{"data": null, "errors": null}'),
+        (200, '{"data": {"viewer": {"accounts": [{}]}}}'),
+        (200, answer({"max": {}, "dimensions": {}})),
+        (200, answer(row(None))),
+        (200, answer(row("many"))),
+        (404, "not here"),
+        (500, '{"errors": []}'),
+        (302, ""),
+    ],
+)
+@pytest.mark.usefixtures("hurry")
+def test_an_answer_that_is_not_documented_is_an_error(scripted: Scripted, status: int, body: str) -> None:
+    server = scripted(lambda request: request.answer(body, status))
+
+    with pytest.raises(StorageError, match=f"answer {status}, and not as documented"):
+        analytics(server).statistics()
+
+
+def test_an_account_that_is_not_shown_is_an_error(scripted: Scripted) -> None:
+    server = scripted(lambda request: request.answer('{"data": {"viewer": {"accounts": []}}, "errors": null}'))
+
+    with pytest.raises(StorageError, match="no such account"):
+        analytics(server).statistics()
+
+
+@pytest.mark.parametrize(
+    ("account", "bucket", "token", "endpoint"),
+    [
+        ("", "b", "t", "https://127.0.0.1/"),
+        ("a", "", "t", "https://127.0.0.1/"),
+        ("a", "b", "", "https://127.0.0.1/"),
+        ("a", "b", "t\n", "https://127.0.0.1/"),
+        ("a", "b", "t\u00e9", "https://127.0.0.1/"),
+        ("a", "b", "t", "127.0.0.1"),
+    ],
+)
+def test_what_can_not_be_asked_with_is_refused(account: str, bucket: str, token: str, endpoint: str) -> None:
+    with pytest.raises(SettingError):
+        Analytics(account, bucket, token, endpoint=endpoint)

@@ -1,0 +1,132 @@
+"""A directory is counted as a bucket is, whatever lies in it or happens to it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analytics_api.errors import StorageError
+from analytics_api.storage.directory import Directory
+
+
+def fill(root: Path, *keys: str) -> Path:
+    for key in keys:
+        path = root / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return root
+
+
+def counted(directory: Directory) -> tuple[int | None, int | None]:
+    found = directory.statistics()
+    return found.total_objects, found.estimated_sessions
+
+
+def test_files_at_any_depth_are_objects(tmp_path: Path) -> None:
+    fill(tmp_path, "readme", "sessions/a/0.json", "sessions/a/deep/er/1.json", "sessions/b.json", "sessions/c d/é.json")
+
+    found = Directory(tmp_path, clock=lambda: 1767225600.0).statistics()
+
+    assert (found.total_objects, found.estimated_sessions, found.taken_at) == (5, 3, 1767225600000)
+
+
+def test_an_empty_directory_has_nothing_rather_than_unknown(tmp_path: Path) -> None:
+    (tmp_path / "sessions").mkdir()
+
+    assert counted(Directory(tmp_path)) == (0, 0)
+
+
+def test_a_directory_called_sessions_holds_sessions(tmp_path: Path) -> None:
+    root = fill(tmp_path / "sessions", "a/0.json", "a/1.json", "b.json")
+
+    assert counted(Directory(root)) == (3, 2)
+
+
+def test_more_files_than_a_page_are_all_counted(tmp_path: Path) -> None:
+    fill(tmp_path, *(f"sessions/{number}.json" for number in range(2500)))
+
+    assert counted(Directory(tmp_path)) == (2500, 2500)
+
+
+def test_links_are_neither_followed_nor_counted(tmp_path: Path) -> None:
+    root = fill(tmp_path / "root", "sessions/a/0.json")
+    fill(tmp_path / "outside", "0.json")
+    (root / "sessions/b").symlink_to(tmp_path / "outside")
+    (root / "sessions/c.json").symlink_to(tmp_path / "outside/0.json")
+    (root / "sessions/loop").symlink_to(root)
+
+    assert counted(Directory(root)) == (1, 1)
+
+
+def test_the_directory_itself_may_be_a_link(tmp_path: Path) -> None:
+    root = fill(tmp_path / "root", "sessions/a/0.json")
+    (tmp_path / "link").symlink_to(root)
+
+    assert counted(Directory(tmp_path / "link")) == (1, 1)
+
+
+def test_names_that_are_not_utf_8_are_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "sessions").mkdir()
+    for name in (b"\xff.json", b"\xfe.json", b"new\nline.json"):
+        Path(os.fsdecode(os.fsencode(tmp_path / "sessions") + b"/" + name)).touch()
+
+    assert counted(Directory(tmp_path)) == (3, 3)
+
+
+def test_a_relative_path_stays_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path, "here/sessions/a/0.json")
+    monkeypatch.chdir(tmp_path)
+    directory = Directory("here")
+    monkeypatch.chdir("/")
+
+    assert counted(directory) == (1, 1)
+
+
+def test_a_missing_directory_is_an_error_until_it_is_there(tmp_path: Path) -> None:
+    directory = Directory(tmp_path / "later")
+
+    with pytest.raises(StorageError, match=r"later can't be counted: .*No such file"):
+        directory.statistics()
+    fill(tmp_path, "later/sessions/a/0.json")
+
+    assert counted(directory) == (1, 1)
+
+
+def test_a_file_in_place_of_the_directory_is_an_error(tmp_path: Path) -> None:
+    fill(tmp_path, "file")
+
+    with pytest.raises(StorageError, match="Not a directory"):
+        Directory(tmp_path / "file").statistics()
+
+
+def test_a_folder_that_vanishes_meanwhile_is_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path, "sessions/a/0.json", "sessions/b/0.json", "sessions/c/0.json")
+    scandir = os.scandir
+
+    def vanishing(path: Any) -> Any:
+        if str(path).endswith("/b"):
+            (tmp_path / "sessions/b/0.json").unlink()
+            (tmp_path / "sessions/b").rmdir()
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", vanishing)
+
+    assert counted(Directory(tmp_path)) == (2, 2)
+
+
+def test_a_folder_that_can_not_be_read_is_an_error(tmp_path: Path) -> None:
+    # Too deep for its path to be given to the system, which stops root as well.
+    fill(tmp_path, "sessions/a/0.json")
+    level = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("x" * 250, dir_fd=level)
+        below = os.open("x" * 250, os.O_RDONLY, dir_fd=level)
+        os.close(level)
+        level = below
+    os.close(level)
+
+    with pytest.raises(StorageError, match="File name too long"):
+        Directory(tmp_path).statistics()

@@ -1,0 +1,102 @@
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import analytics_api
+
+PACKAGE = Path(analytics_api.__file__).parent
+
+# What stands on what: a module may import those of its own floor and of the floors before it, and no later one.
+FLOORS = (
+    ("errors", "progress"),
+    ("params", "rounding", "wire", "database", "storage"),
+    ("context", "keys"),
+    ("endpoints",),
+    ("routes",),
+    ("openapi", "auth", "cors", "demo", "ingest", "logs"),
+    ("app",),
+    ("server", "metrics"),
+    ("settings",),
+    ("cli",),
+)
+FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
+
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def name_of(path):
+    """A module by its name below the package: `endpoints.leads`, `storage`."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def imports(path):
+    """What a module imports of the package, wherever in it the import stands."""
+    folder = path.relative_to(PACKAGE).parent.parts
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = [*folder[: len(folder) - node.level + 1], *(node.module or "").split(".")]
+            base = [part for part in base if part]
+            for alias in node.names:
+                below = PACKAGE.joinpath(*base, alias.name)
+                module = [*base, alias.name] if below.is_dir() or below.with_suffix(".py").exists() else base
+                yield ".".join(module)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "analytics_api":
+            yield (node.module or "").partition(".")[2]
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.split(".")[0] == "analytics_api":
+                    yield alias.name.partition(".")[2]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_only_go_down_the_floors(path):
+    floor = FLOOR[name_of(path).split(".")[0]]
+
+    upward = [name for name in imports(path) if FLOOR.get(name.split(".")[0], len(FLOORS)) > floor]
+
+    assert upward == []
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path.parent.name == "endpoints"], ids=name_of)
+def test_endpoints_never_import_each_other(path):
+    siblings = [name for name in imports(path) if name.split(".")[0] == "endpoints"]
+
+    assert siblings == []
+
+
+ALONE = """
+import sys
+
+class Nothing:
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        if top not in sys.stdlib_module_names and top not in {"werkzeug", "markupsafe", "analytics_api"}:
+            raise ModuleNotFoundError(f"{name} is none of the core's")
+
+sys.meta_path.insert(0, Nothing())
+
+from werkzeug.test import Client
+
+from analytics_api import create_app
+
+response = Client(create_app(sys.argv[1], api_keys=["a key"])).get("/analytics/geo", headers={"X-API-Key": "a key"})
+print(response.status_code, response.json)
+"""
+
+
+def test_werkzeug_is_all_that_the_application_needs(tmp_path):
+    run = subprocess.run(
+        [sys.executable, "-c", ALONE, tmp_path / "analytics.db"], capture_output=True, text=True, timeout=60
+    )
+
+    assert (run.stderr, run.stdout) == ("", "200 []\n")
+
+
+def test_the_public_names_are_all_there_and_no_more():
+    public = {name for name, value in vars(analytics_api).items() if not name.startswith("_") and callable(value)}
+
+    assert public == set(analytics_api.__all__)
