@@ -49,7 +49,14 @@ class Integer:
     @property
     def schema(self) -> dict[str, object]:
         # no `minimum` and `maximum`: what lies outside is taken too
-        return {"type": "integer", "default": self.default, "x-least": self.minimum, "x-most": self.maximum}
+        most = str(self.maximum) if self.maximum < LARGEST else "any"
+        return {
+            "type": "integer",
+            "description": f"From {self.minimum} to {most}; a number outside is brought to the nearer bound",
+            "default": self.default,
+            "x-least": self.minimum,
+            "x-most": self.maximum,
+        }
 
     def parse(self, text: str) -> int:
         number = re.fullmatch(r"\s*([+-]?)([0-9]+)\s*", text, re.ASCII)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from hashlib import blake2b
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,8 @@ from .errors import InvalidRequest
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+REQUEST_ID = "analytics_api.request_id"  # in the environ: the id that was given to the request, if one was
 
 FAILED = "Analytics query failed"
 
@@ -49,6 +53,48 @@ def reply(
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
 
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An answer that is sent as it comes, under a file's name."""
+
+    content_type: str
+    filename: str
+    pieces: Generator[str, None, None]
+
+
+def stream(environ: WSGIEnvironment, start_response: StartResponse, answer: Stream) -> Iterable[bytes]:
+    """Send the pieces one by one. What fails before the first is the caller's to answer; later the reply breaks off."""
+    first = next(answer.pieces, "")
+    start_response(
+        "200 OK",
+        [
+            ("Cache-Control", "private, no-cache"),
+            ("Content-Type", answer.content_type),
+            ("Content-Disposition", f'attachment; filename="{answer.filename}"'),
+        ],
+    )
+    if environ["REQUEST_METHOD"] == "HEAD":
+        answer.pieces.close()
+        return []
+    return _Pieces(first, answer.pieces)
+
+
+class _Pieces:
+    """Pieces of text as bytes; the server closes it, to its end or not (PEP 3333)."""
+
+    def __init__(self, first: str, rest: Generator[str, None, None]) -> None:
+        self.first = first
+        self.rest = rest
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self.first.encode()
+        for piece in self.rest:
+            yield piece.encode()
+
+    def close(self) -> None:
+        self.rest.close()
+
+
 def error(
     environ: WSGIEnvironment,
     start_response: StartResponse,
@@ -58,6 +104,14 @@ def error(
 ) -> list[bytes]:
     """Send the one shape that every error has."""
     return reply(environ, start_response, {"error": message}, status, headers)
+
+
+def failure(
+    environ: WSGIEnvironment, start_response: StartResponse, log: logging.Logger, message: str, *args: object
+) -> list[bytes]:
+    """Say that it failed. Why, the exception that is being handled, goes into the log with the request's id."""
+    log.exception(message, *args, extra={"fields": {"request_id": environ.get(REQUEST_ID)}})
+    return error(environ, start_response, 500, FAILED)
 
 
 def json_object(environ: WSGIEnvironment) -> Mapping[str, Any]:

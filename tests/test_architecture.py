@@ -11,12 +11,12 @@ PACKAGE = Path(analytics_api.__file__).parent
 
 # What stands on what: a module may import those of its own floor and of the floors before it, and no later one.
 FLOORS = (
-    ("errors", "progress"),
+    ("errors", "progress", "worker"),
     ("params", "rounding", "wire", "database", "storage"),
     ("context", "keys"),
     ("endpoints",),
     ("routes",),
-    ("openapi", "auth", "cors", "demo", "ingest", "logs"),
+    ("auth", "cors", "demo", "examples", "ingest", "logs", "openapi"),
     ("app",),
     ("server", "metrics"),
     ("settings",),

@@ -152,9 +152,7 @@ def test_unistr_is_known_to_every_sqlite(load):
 
 
 def test_an_escape_that_unistr_does_not_have_is_refused(refusal):
-    assert refusal(TABLE + r"INSERT INTO t VALUES(1,unistr('\q'));").startswith(
-        "FILE, line 2: SQLite refuses"
-    )
+    assert refusal(TABLE + r"INSERT INTO t VALUES(1,unistr('\q'));").startswith("FILE, line 2: SQLite refuses")
 
 
 @pytest.mark.parametrize(
@@ -187,9 +185,7 @@ def test_nul_bytes_in_a_text_are_kept(load, literal, text):
     ],
 )
 def test_nul_bytes_elsewhere_are_refused(refusal, statement):
-    assert (
-        refusal(f"{TABLE}\n{statement}\n") == "FILE, line 3: a NUL byte that is in no text; export it again"
-    )
+    assert refusal(f"{TABLE}\n{statement}\n") == "FILE, line 3: a NUL byte that is in no text; export it again"
 
 
 def test_tables_of_the_platform_are_passed_over_whether_they_are_made_or_not(load):
@@ -269,13 +265,9 @@ def test_a_statement_of_fifty_megabytes_is_read(write):
 
 
 def test_a_statement_longer_than_any_export_has_is_refused_without_reading_on(refusal):
-    with_bomb = gzip.compress(
-        f"{TABLE}INSERT INTO t VALUES(1,'".encode() + b"x" * 3 * LONGEST, compresslevel=1
-    )
+    with_bomb = gzip.compress(f"{TABLE}INSERT INTO t VALUES(1,'".encode() + b"x" * 3 * LONGEST, compresslevel=1)
 
-    assert (
-        refusal(with_bomb) == f"FILE, line 2: a statement of more than {LONGEST} characters; export it again"
-    )
+    assert refusal(with_bomb) == f"FILE, line 2: a statement of more than {LONGEST} characters; export it again"
 
 
 @pytest.mark.parametrize("shift", range(8))
@@ -357,9 +349,9 @@ def test_every_row_comes_out_as_sqlite_itself_reads_it(tmp_path_factory, rows, n
 
 @given(
     rows=st.lists(
-        st.tuples(
-            st.integers(), st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
-        ).filter(lambda row: -(2**63) <= row[0] < 2**63)
+        st.tuples(st.integers(), st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))).filter(
+            lambda row: -(2**63) <= row[0] < 2**63
+        )
     )
 )
 def test_what_pythons_own_dump_writes_comes_back(tmp_path_factory, rows):
@@ -592,9 +584,7 @@ def test_a_function_that_is_no_part_of_exports_is_named(refusal):
 
 
 def test_a_default_can_not_load_an_extension(refusal):
-    assert "line 2" in refusal(
-        "CREATE TABLE t (a, b DEFAULT (load_extension('x')));\nINSERT INTO t (a) VALUES(1);\n"
-    )
+    assert "line 2" in refusal("CREATE TABLE t (a, b DEFAULT (load_extension('x')));\nINSERT INTO t (a) VALUES(1);\n")
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="Python can't bound a value there")
@@ -672,11 +662,7 @@ def test_rows_that_are_only_in_the_write_ahead_log_are_read(database, tmp_path, 
         folder.mkdir()
         for name in ("local.sqlite", "local.sqlite-wal"):
             shutil.copy(tmp_path / name, folder)
-    before = {
-        path: path.read_bytes()
-        for path in folder.iterdir()
-        if path.is_file() and path.suffix != ".sqlite-shm"
-    }
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.suffix != ".sqlite-shm"}
 
     loaded = contents(folder / "local.sqlite")
 
@@ -753,15 +739,11 @@ def test_columns_made_of_json_are_read(load, database, tmp_path):
     database.execute("""insert into page values ('{"url": "/a"}')""")
 
     assert contents(tmp_path / "local.sqlite")["page"] == [('{"url": "/a"}', "/a")]
-    assert load(f"""{table};INSERT INTO page VALUES('{{"url": "/b"}}');""") == {
-        "page": [('{"url": "/b"}', "/b")]
-    }
+    assert load(f"""{table};INSERT INTO page VALUES('{{"url": "/b"}}');""") == {"page": [('{"url": "/b"}', "/b")]}
 
 
 def test_views_and_triggers_in_an_sqlite_file_are_never_run(database, tmp_path):
-    database.execute(
-        "create view v as with recursive n as (select 1 union all select 2 from n) select * from n"
-    )
+    database.execute("create view v as with recursive n as (select 1 union all select 2 from n) select * from n")
     database.execute("create view w as select a from t")
     database.execute("create trigger g after insert on t begin delete from t; end")
 

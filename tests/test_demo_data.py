@@ -233,11 +233,7 @@ def test_leads_show_all_six_stages_from_the_smallest_demo_on():
 def test_a_lead_names_a_session_of_its_visitor_that_ended_in_its_form_or_none():
     plan = Plan(NOW, sessions=1_000)
     sessions = {row["session_id"]: row for row in rows(plan, "sessions")}
-    sent = {
-        row["session_id"]: row["occurred_at"]
-        for row in rows(plan, "events")
-        if row["event_type"] == "form_submit"
-    }
+    sent = {row["session_id"]: row["occurred_at"] for row in rows(plan, "events") if row["event_type"] == "form_submit"}
 
     leads = rows(plan, "leads")
     tracked = [row for row in leads if row["session_id"]]

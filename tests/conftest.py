@@ -1,0 +1,96 @@
+import atexit
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import clusters
+import pytest
+from asking import KEY, NOW, Dashboard
+from hypothesis import settings
+
+from analytics_api import create_app, open_database
+
+settings.register_profile("suite", deadline=None, print_blob=True)
+settings.load_profile("suite")
+
+
+@cache
+def blank():
+    """A file that nothing was written to yet, to be copied: laying the schema takes longer than most tests."""
+    folder = tempfile.mkdtemp(prefix="analytics-")
+    atexit.register(shutil.rmtree, folder)
+    path = Path(folder, "analytics.db")
+    open_database(path).close()
+    return path
+
+
+# What the whole suite is run against: an engine's name, and how a new database of it comes to be.
+ENGINES = {
+    "sqlite": lambda folder: open_database(shutil.copy(blank(), folder)).closing(),
+    "postgresql": lambda folder: clusters.postgresql(),
+    "replica": lambda folder: clusters.replicated(),
+}
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "any_engine: says nothing of the data, so that one engine will do for all")
+
+
+def pytest_collection_modifyitems(items):
+    one = next(iter(ENGINES))
+    items[:] = [item for item in items if not item.get_closest_marker("any_engine") or engine_of(item) in (None, one)]
+
+
+def engine_of(item):
+    return item.callspec.params.get("database") if hasattr(item, "callspec") else None
+
+
+@pytest.fixture(params=ENGINES)
+def database(request, tmp_path):
+    """A new database of every engine in turn, opened."""
+    with ENGINES[request.param](tmp_path) as database:
+        yield database
+
+
+@pytest.fixture
+def insert(database):
+    """Write a row, `insert("leads", lead_id=1, …)`, or several in one transaction, `insert("leads", {…}, {…})`."""
+
+    def insert(table, *rows, **row):
+        def write(at):
+            for row in written:
+                values = ", ".join(f":{column}" for column in row)
+                at.execute(f"insert into {table} ({', '.join(row)}) values ({values})", **row)
+
+        written = [*rows, row] if row else rows
+        database.write(write)
+
+    return insert
+
+
+@pytest.fixture
+def serve(database):
+    """A client of the application made with these options: `serve(now=instant("…"), api_keys=[…], prefix="")`."""
+
+    def serve(*, now=NOW, api_keys=(KEY,), **options):
+        return Dashboard(create_app(database, api_keys=api_keys, clock=lambda: now, **options))
+
+    return serve
+
+
+@pytest.fixture
+def client(serve):
+    return serve()
+
+
+@pytest.fixture
+def get(client):
+    """The JSON of a GET that succeeds."""
+
+    def get(path, **options):
+        response = client.get(path, **options)
+        assert response.status_code == 200, response.text
+        return response.json
+
+    return get

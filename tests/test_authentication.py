@@ -1,0 +1,196 @@
+import pytest
+from asking import KEY
+
+pytestmark = pytest.mark.any_engine
+
+REQUIRED = {"error": "API key required. Use Authorization: Bearer <key> or X-API-Key header."}
+INVALID = {"error": "Invalid API key"}
+
+PATHS = [
+    ("GET", "/analytics/overview"),
+    ("GET", "/analytics/sessions/daily"),
+    ("GET", "/analytics/pages/top"),
+    ("GET", "/analytics/geo"),
+    ("GET", "/analytics/engagement"),
+    ("GET", "/analytics/sources"),
+    ("GET", "/analytics/realtime"),
+    ("GET", "/analytics/storage"),
+    ("GET", "/analytics/leads"),
+    ("GET", "/analytics/leads/1"),
+    ("PATCH", "/analytics/leads/1"),
+    ("GET", "/"),
+    ("GET", "/elsewhere"),
+    ("OPTIONS", "/analytics/overview"),
+    ("DELETE", "/analytics/overview"),
+]
+
+
+def wire(key):
+    """A key as it stands in the environ: its bytes, each as one character (PEP 3333)."""
+    return key.encode().decode("latin-1")
+
+
+@pytest.mark.parametrize(("method", "path"), PATHS)
+def test_nothing_is_answered_without_a_key(client, method, path):
+    response = client.open(path, method=method, key=None)
+
+    assert response.status_code == 401
+    assert response.json == REQUIRED
+    assert response.headers["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(("method", "path"), PATHS)
+def test_nothing_is_answered_with_a_wrong_key(client, method, path):
+    response = client.open(path, method=method, key="wrong")
+
+    assert response.status_code == 401
+    assert response.json == INVALID
+    assert response.headers["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": f"Bearer {KEY}"},
+        {"Authorization": f"bearer {KEY}"},
+        {"Authorization": f"BEARER {KEY}"},
+        {"Authorization": f"bEaReR   {KEY}  "},
+        {"X-API-Key": KEY},
+        {"x-api-key": KEY},
+        {"X-API-Key": f"  {KEY}\t"},
+        {"Authorization": f"Bearer {KEY}", "X-API-Key": KEY},
+        {"Authorization": f"Bearer {KEY}", "X-API-Key": "wrong"},
+        {"Authorization": "Bearer wrong", "X-API-Key": KEY},
+        {"Authorization": "Basic dXNlcjpwYXNz", "X-API-Key": KEY},
+        {"Authorization": "", "X-API-Key": KEY},
+        {"Authorization": f"Bearer {KEY}", "X-API-Key": ""},
+    ],
+)
+def test_a_key_is_taken_in_either_header(client, headers):
+    response = client.get("/analytics/geo", key=None, headers=headers)
+
+    assert (response.status_code, response.json) == (200, [])
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Authorization": ""},
+        {"Authorization": "Bearer"},
+        {"Authorization": "Bearer   "},
+        {"Authorization": KEY},
+        {"Authorization": f"Basic {KEY}"},
+        {"Authorization": f"Token {KEY}"},
+        {"Authorization": f"Bearer{KEY}"},
+        {"X-API-Key": ""},
+        {"X-API-Key": " \t "},
+        {"API-Key": KEY},
+        {"X-API-Token": KEY},
+        {"Cookie": f"X-API-Key={KEY}"},
+    ],
+)
+def test_a_request_that_presents_none_is_told_how_to(client, headers):
+    response = client.get("/analytics/geo", key=None, headers=headers)
+
+    assert (response.status_code, response.json) == (401, REQUIRED)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "wrong",
+        "x",
+        KEY[:-1],
+        KEY[1:],
+        KEY + "x",
+        KEY.upper(),
+        f"Bearer {KEY}",
+        f'"{KEY}"',
+        f"{KEY},{KEY}",
+        f"{KEY} {KEY}",
+        "x" * 100_000,
+        "\xff\xfe",
+        wire("ключ"),
+        "?" * len(KEY),
+    ],
+)
+@pytest.mark.parametrize("header", ["Authorization: Bearer ", "X-API-Key: "])
+def test_a_wrong_key_of_any_length_is_invalid(client, header, key):
+    name, scheme = header.split(": ")
+
+    response = client.get("/analytics/geo", key=None, headers={name: scheme + key})
+
+    assert (response.status_code, response.json) == (401, INVALID)
+
+
+def test_two_wrong_keys_are_invalid(client):
+    response = client.get("/analytics/geo", key="wrong", headers={"Authorization": "Bearer wrong-too"})
+
+    assert (response.status_code, response.json) == (401, INVALID)
+
+
+def test_a_key_in_the_query_string_is_none(client):
+    response = client.get(f"/analytics/geo?api_key={KEY}&X-API-Key={KEY}", key=None)
+
+    assert (response.status_code, response.json) == (401, REQUIRED)
+
+
+@pytest.mark.parametrize(
+    "api_keys",
+    [["old-key", "new-key"], ("old-key", "new-key"), {"a": "old-key", "b": "new-key"}, {"old-key", "new-key"}],
+)
+def test_several_keys_are_valid_at_once_so_that_one_can_be_rotated(serve, api_keys):
+    client = serve(api_keys=api_keys)
+
+    statuses = {key: client.get("/analytics/geo", key=key).status_code for key in ("old-key", "new-key", "a", "key-1")}
+
+    assert statuses == {"old-key": 200, "new-key": 200, "a": 401, "key-1": 401}
+
+
+def test_a_dropped_key_is_invalid(serve):
+    client = serve(api_keys=["new-key"])
+
+    response = client.get("/analytics/geo", key="old-key")
+
+    assert (response.status_code, response.json) == (401, INVALID)
+
+
+def test_one_key_may_be_given_as_it_is(serve):
+    client = serve(api_keys="one-key")
+
+    statuses = {key: client.get("/analytics/geo", key=key).status_code for key in ("one-key", "o", "key-1")}
+
+    assert statuses == {"one-key": 200, "o": 401, "key-1": 401}
+
+
+def test_an_empty_key_among_others_lets_nobody_in(serve):
+    client = serve(api_keys=["", "  ", KEY])
+
+    assert client.get("/analytics/geo").status_code == 200
+    assert client.get("/analytics/geo", key="").json == REQUIRED
+    assert client.get("/analytics/geo", key="  ").json == REQUIRED
+
+
+@pytest.mark.parametrize("key", ["clé-à", "ключ", "鍵鍵鍵", "pässwörd", "Å", "key with blanks", 'k"e\\y', "k" * 5000])
+@pytest.mark.parametrize("header", ["Authorization: Bearer ", "X-API-Key: "])
+def test_a_key_may_have_any_characters(serve, header, key):
+    client = serve(api_keys=[key])
+    name, scheme = header.split(": ")
+
+    response = client.get("/analytics/geo", key=None, headers={name: scheme + wire(key)})
+
+    assert (response.status_code, response.json) == (200, [])
+
+
+def test_blanks_around_a_configured_key_are_none_of_it(serve):
+    client = serve(api_keys=[f" {KEY}\n"])
+
+    assert client.get("/analytics/geo").status_code == 200
+
+
+def test_a_refusal_never_repeats_the_key(client):
+    response = client.get("/analytics/geo", key="a-wrong-key", headers={"Authorization": "Bearer another-wrong-key"})
+
+    assert "wrong-key" not in response.text
+    assert "wrong-key" not in str(response.headers)

@@ -1,0 +1,113 @@
+import os
+import time
+from pathlib import Path
+
+import pytest
+from asking import KEY, NOW, Dashboard, instant
+
+from analytics_api import DatabaseError, SettingError, create_app
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize("api_keys", [[], (), {}, "", "   ", [""], ["", " \t\n"], {"dashboard": ""}, iter([])])
+def test_without_a_key_there_is_no_application(database, api_keys):
+    with pytest.raises(SettingError) as refusal:
+        create_app(database, api_keys=api_keys)
+
+    assert str(refusal.value) == "An API key is needed: without one nobody could ask, or everybody"
+
+
+@pytest.mark.any_engine
+def test_keys_are_no_option(database):
+    with pytest.raises(TypeError):
+        create_app(database)
+
+
+@pytest.mark.any_engine
+def test_options_are_named(database):
+    with pytest.raises(TypeError):
+        create_app(database, [KEY])
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize(
+    "prefix", ["analytics", "/", "/analytics/", "analytics/", "https://example.com", " /analytics"]
+)
+def test_a_prefix_that_is_no_path_is_refused(database, prefix):
+    with pytest.raises(SettingError) as refusal:
+        create_app(database, api_keys=[KEY], prefix=prefix)
+
+    assert str(refusal.value) == f"prefix is a path such as /analytics, or empty: {prefix!r} is neither"
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_path_is_opened_and_made_when_there_is_nothing_yet(tmp_path, kind):
+    path = tmp_path / "new.db"
+
+    response = Dashboard(create_app(kind(path), api_keys=[KEY])).get("/analytics/geo")
+
+    assert (response.status_code, response.json) == (200, [])
+    assert path.exists()
+
+
+def test_a_path_and_an_opened_database_are_the_same_data(database, insert, client):
+    insert("sessions", session_id="s1", visitor_id="ann", started_at=NOW)
+
+    response = Dashboard(create_app(database.url, api_keys=[KEY])).get("/analytics/geo")
+
+    assert response.json == client.get("/analytics/geo").json
+    assert response.json == [{"country": "XX", "sessions": 1, "unique_visitors": 1}]
+
+
+def test_a_database_that_cannot_be_opened_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("no database " * 1000)
+
+    with pytest.raises(DatabaseError, match=r"notes\.txt"):
+        create_app(tmp_path / "notes.txt", api_keys=[KEY])
+    with pytest.raises(DatabaseError, match="missing"):
+        create_app(tmp_path / "missing" / "analytics.db", api_keys=[KEY])
+
+
+def test_no_environment_variable_is_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("ANALYTICS_API_KEY", "from-the-environment")
+    monkeypatch.setenv("ANALYTICS_DATABASE", str(tmp_path / "from-the-environment.db"))
+    monkeypatch.setenv("ANALYTICS_STORAGE", str(tmp_path))
+    monkeypatch.setenv("ANALYTICS_CORS_ORIGINS", "*")
+
+    client = Dashboard(create_app(tmp_path / "given.db", api_keys=[KEY]))
+
+    assert client.get("/analytics/geo", key="from-the-environment").status_code == 401
+    assert client.get("/analytics/storage").json == {"total_objects": None, "estimated_sessions": None}
+    assert {name for name in os.listdir(tmp_path) if name.endswith(".db")} == {"given.db"}
+
+
+@pytest.mark.any_engine
+def test_the_clock_is_asked_at_every_request(database, insert):
+    insert("sessions", session_id="s1", visitor_id="ann", started_at=instant("2026-02-24 15:00:00"))
+    instants = iter([instant("2026-02-24 15:59:59.999"), instant("2026-02-24 16:00:00.001")])
+    client = Dashboard(create_app(database, api_keys=[KEY], clock=lambda: next(instants)))
+
+    active = [client.get("/analytics/realtime").json["active_sessions"] for _ in range(2)]
+
+    assert active == [1, 0]
+
+
+@pytest.mark.any_engine
+def test_without_a_clock_it_is_the_present(database, insert):
+    insert("events", event_id=1, session_id="s1", event_type="click", occurred_at=time.time_ns() // 1_000_000)
+
+    realtime = Dashboard(create_app(database, api_keys=[KEY])).get("/analytics/realtime").json
+
+    assert realtime["events_last_hour"] == 1
+
+
+@pytest.mark.any_engine
+def test_applications_in_one_process_know_nothing_of_each_other(database, insert, tmp_path):
+    insert("sessions", session_id="s1", visitor_id="ann", started_at=NOW)
+    one = Dashboard(create_app(database, api_keys=["key-of-one"], prefix="/one"))
+    other = Dashboard(create_app(tmp_path / "other.db", api_keys=["key-of-other"], prefix="/other"))
+
+    assert one.get("/one/geo", key="key-of-one").json == [{"country": "XX", "sessions": 1, "unique_visitors": 1}]
+    assert other.get("/other/geo", key="key-of-other").json == []
+    assert one.get("/other/geo", key="key-of-one").status_code == 404
+    assert one.get("/one/geo", key="key-of-other").status_code == 401

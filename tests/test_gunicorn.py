@@ -1,0 +1,199 @@
+"""The application as it is deployed: in gunicorn's workers, asked over a socket."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from itertools import pairwise
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from asking import KEY, MOUNT
+
+ROOT = Path(__file__).parents[1]
+
+MODULE = """
+from analytics_api import create_app, open_database
+
+database = open_database({url!r})
+database.rows("select * from rollup_totals")  # so that a worker that is forked after this inherits a connection
+application = create_app(database, api_keys={{"dashboard": {key!r}, "nom": "clé-à"}})
+"""
+
+KINDS = {
+    "sync": ["--worker-class", "sync"],
+    "gthread": ["--worker-class", "gthread", "--threads", "4"],
+    "preloaded": ["--preload", "--workers", "2"],
+}
+
+
+class Server:
+    """A gunicorn, asked over connections of one request each."""
+
+    def __init__(self, address, log):
+        self.address = address
+        self.log = log
+
+    def ask(self, method, path, body=None, headers=(("X-API-Key", KEY),)):
+        connection = HTTPConnection(*self.address, timeout=30)
+        try:
+            connection.request(method, MOUNT + path, body, dict(headers))
+            response = connection.getresponse()
+            return response.status, response.headers, response.read()
+        finally:
+            connection.close()
+
+    def get(self, path, **headers):
+        status, _, body = self.ask("GET", path, **headers)
+        return status, json.loads(body)
+
+    def send(self, request):
+        """What comes back for these bytes after which nothing more is sent."""
+        with socket.create_connection(self.address, timeout=30) as connection:
+            connection.sendall(request)
+            connection.shutdown(socket.SHUT_WR)
+            head, _, body = b"".join(iter(lambda: connection.recv(65536), b"")).partition(b"\r\n\r\n")
+            return int(head.split()[1]), json.loads(body)
+
+
+@contextmanager
+def gunicorn(*arguments, folder, cwd, **environ):
+    """A Server; what it prints goes into a file in `folder`."""
+    log = folder / "gunicorn.log"
+    # It is listening before the server has even begun: whoever connects is answered as soon as there is a worker.
+    with socket.create_server(("127.0.0.1", 0)) as listener, log.open("wb") as printed:
+        address = listener.getsockname()
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "gunicorn", "--bind", f"fd://{listener.fileno()}", "--graceful-timeout", "5"),
+                *arguments,
+            ],
+            cwd=cwd,
+            env={**os.environ, "SCRIPT_NAME": MOUNT, "HOME": str(folder), "XDG_RUNTIME_DIR": str(folder), **environ},
+            pass_fds=[listener.fileno()],
+            stdout=printed,
+            stderr=printed,
+        )
+    try:
+        yield Server(address, log)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture(params=KINDS)
+def server(request, database, insert, tmp_path):
+    insert("leads", lead_id=42, enquiry_datetime="2026-02-23 11:15:00", contact_name="Zoë")
+    (tmp_path / "served.py").write_text(MODULE.format(url=database.url, key=KEY), encoding="utf-8")
+    with gunicorn(*KINDS[request.param], "served:application", folder=tmp_path, cwd=tmp_path) as server:
+        yield server
+
+
+@pytest.mark.any_engine
+def test_it_answers_in_json_below_its_sub_path(server):
+    status, headers, body = server.ask("GET", "/analytics/leads?q=ZO%C3%8B")
+
+    assert status == 200
+    assert headers["Content-Type"] == "application/json"
+    assert headers["Cache-Control"] == "private, no-cache"
+    assert json.loads(body)["total"] == 1
+    assert server.get("/analytics/nothing") == (404, {"error": "Unknown analytics endpoint"})
+    assert server.get("//analytics/geo") == (404, {"error": "Unknown analytics endpoint"})
+    assert server.get("/analytics/geo", headers={"Authorization": "Bearer wrong"}) == (
+        401,
+        {"error": "Invalid API key"},
+    )
+    assert server.get("/analytics/geo", headers={"X-API-Key": "clé-à".encode()}) == (200, [])
+    etag = {"X-API-Key": KEY, "If-None-Match": headers["ETag"]}
+    assert server.ask("GET", "/analytics/leads?q=ZO%C3%8B", headers=etag)[::2] == (304, b"")
+    assert server.ask("HEAD", "/analytics/leads?q=ZO%C3%8B")[::2] == (200, b"")
+    assert server.ask("OPTIONS", "/analytics/leads")[::2] == (204, b"")
+    in_chunks = iter([b'{"sta', b'tus": "won"}'])
+    assert server.ask("PATCH", "/analytics/leads/42", in_chunks)[::2] == (200, b'{"updated":true}')
+    assert server.get("/analytics/leads/42")[1]["lead"]["status"] == "won"
+    assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.parametrize("server", ["gthread", "preloaded"], indirect=True)
+def test_a_lead_is_moved_and_many_ask_at_once(server, database):
+    answers = []
+
+    def ask(number):
+        status = ("new", "won")[number % 2]
+        answers.append(server.ask("PATCH", "/analytics/leads/42", json.dumps({"status": status}).encode())[::2])
+        answers.append(server.get("/analytics/overview")[0])
+
+    threads = [Thread(target=ask, args=[number]) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(answers, key=str) == [(200, b'{"updated":true}')] * 16 + [200] * 16
+    history = database.rows("select old_status, new_status, changed_by from lead_status_changes order by change_id")
+    assert all(later["old_status"] == earlier["new_status"] for earlier, later in pairwise(history))
+    assert {row["changed_by"] for row in history} == {"dashboard"}
+    assert history[-1]["new_status"] == database.row("select status from leads")["status"]
+    assert database.verify() == []
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize("server", ["sync", "gthread"], indirect=True)
+def test_no_body_however_huge_or_broken_goes_unanswered_or_changes_anything(server):
+    huge = b'{"status": "won", "more": "' + b"x" * 20_000_000
+    head = f"PATCH {MOUNT}/analytics/leads/42 HTTP/1.1\r\nHost: shop.example\r\nX-API-Key: {KEY}\r\n".encode()
+    cut_off = [
+        b'Content-Length: 100\r\n\r\n{"status": "won"}',
+        b'Content-Length: 18\r\n\r\n{"status": "won"}',
+        b'Transfer-Encoding: chunked\r\n\r\n11\r\n{"status": "won"}',
+        b'Transfer-Encoding: chunked\r\n\r\n11\r\n{"status": "won"}\r\n',
+        b'Transfer-Encoding: chunked\r\n\r\nzz\r\n{"status": "won"}\r\n0\r\n\r\n',
+        b'Transfer-Encoding: chunked\r\n\r\n11\r\n{"status": "won"}\r\n0\r\nno trailer\r\n\r\n',
+    ]
+
+    huge_replies = [
+        server.ask("PATCH", "/analytics/leads/42", huge)[::2],
+        server.ask("PATCH", "/analytics/leads/42", iter([huge[:1_000_000]] * 20))[::2],
+        server.ask("PATCH", "/analytics/leads/abc", huge)[::2],
+        server.ask("POST", "/analytics/overview", huge)[::2],
+        server.ask("PATCH", "/analytics/leads/42", huge, {"X-API-Key": "wrong"})[::2],
+    ]
+    cut_off_replies = {rest: server.send(head + rest) for rest in cut_off}
+
+    assert huge_replies == [
+        (400, b'{"error":"The request body may have 65536 bytes at most"}'),
+        (400, b'{"error":"The request body may have 65536 bytes at most"}'),
+        (400, b'{"error":"Invalid lead id"}'),
+        (405, b'{"error":"Method not allowed"}'),
+        (401, b'{"error":"Invalid API key"}'),
+    ]
+    assert cut_off_replies == dict.fromkeys(cut_off, (400, {"error": "The request body was cut off"}))
+    assert server.get("/analytics/leads/42")[1]["lead"]["status"] == "new"
+
+
+@pytest.mark.any_engine
+def test_the_module_at_the_root_serves_what_the_environment_says(database, insert, tmp_path):
+    insert("leads", lead_id=42, enquiry_datetime="2026-02-23 11:15:00", contact_name="Zoë")
+    settings = {"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": database.url}
+
+    with gunicorn("wsgi", folder=tmp_path, cwd=ROOT, **settings) as server:
+        assert server.get("/analytics/leads?status=new")[1]["total"] == 1
+        assert server.get("/analytics/geo", headers={"X-API-Key": "wrong"}) == (401, {"error": "Invalid API key"})
+
+
+@pytest.mark.any_engine
+def test_the_module_at_the_root_does_not_start_without_a_key(tmp_path):
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("ANALYTICS_")}
+
+    run = subprocess.run(
+        [sys.executable, ROOT / "wsgi.py"], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60
+    )
+
+    assert run.returncode == 1
+    assert run.stderr.startswith("analytics_api can't start: ANALYTICS_API_KEY takes a key")
+    assert run.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

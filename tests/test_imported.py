@@ -1,0 +1,54 @@
+"""The application and its endpoints as a Python program uses them."""
+
+from wsgiref.validate import validator
+
+import pytest
+from asking import KEY, NOW
+from werkzeug.test import Client
+
+from analytics_api import Context, create_app
+from analytics_api.endpoints import leads, sessions
+from analytics_api.routes import ROUTES
+
+
+@pytest.mark.any_engine
+def test_a_werkzeug_client_is_all_it_takes(database, insert):
+    insert("sessions", session_id="s1", visitor_id="ann", started_at=NOW, country="IN")
+    client = Client(create_app(database, api_keys=[KEY]))
+
+    response = client.get("/analytics/geo", headers={"Authorization": f"Bearer {KEY}"})
+
+    assert response.json == [{"country": "IN", "sessions": 1, "unique_visitors": 1}]
+
+
+def test_an_endpoint_is_a_function_that_needs_no_http(database, insert):
+    insert("sessions", session_id="s1", visitor_id="ann", started_at=NOW, duration=90_000)
+    insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
+    ctx = Context(database, None, NOW, "a script")
+
+    days = sessions.daily(ctx, days=1)
+    moved = leads.move(ctx, 1, "won")
+    history = database.rows("select lead_id, new_status, changed_at, changed_by from lead_status_changes")
+
+    assert days == [
+        {"date": "2026-02-24", "total_sessions": 1, "unique_visitors": 1, "avg_duration": 90.0, "avg_engagement": 0.0}
+    ]
+    assert moved == {"updated": True}
+    assert history == [{"lead_id": 1, "new_status": "won", "changed_at": NOW, "changed_by": "a script"}]
+
+
+@pytest.mark.any_engine
+def test_every_route_keeps_to_the_wsgi_specification_as_a_server_would_call_it(database, insert):
+    insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
+    client = Client(validator(create_app(database, api_keys=[KEY])), use_cookies=False)
+
+    statuses = {}
+    for route in ROUTES:
+        path = "/analytics" + route.path.replace("<lead_id>", "1")
+        for method in {route.method, "HEAD" if route.method == "GET" else "GET", "OPTIONS", "POST", "PUT", "DELETE"}:
+            response = client.open(
+                path, method=method, json={"status": "won"}, headers={"X-API-Key": KEY}, buffered=True
+            )
+            statuses.setdefault(response.status_code, set()).add(method)
+
+    assert statuses == {200: {"GET", "HEAD", "PATCH"}, 204: {"OPTIONS"}, 405: {"POST", "PUT", "DELETE"}}

@@ -1,0 +1,292 @@
+import pytest
+from asking import instant
+
+
+def test_a_lead_is_told_whole_with_its_sessions_and_submissions(insert, get):
+    insert(
+        "leads",
+        lead_id=42,
+        enquiry_datetime="2026-02-23 11:15:00",
+        contact_name="Rahul Sharma",
+        contact_email="rahul@example.com",
+        contact_phone="9876543210",
+        project_name="Sky Towers",
+        project_location="Pune",
+        project_source="WebSite",
+        contact_country_name="IN",
+        contact_city="Pune",
+        visitor_id="abc123",
+        session_id="session_123",
+        engagement_score=74,
+        engagement_label="Very Hot",
+        form_submit_count=2,
+        suspicion_score=5,
+        status="contacted",
+    )
+    insert(
+        "sessions",
+        session_id="session_123",
+        visitor_id="abc123",
+        fingerprint="f1",
+        entry_page="https://example.com/sky-towers",
+        exit_page="https://example.com/thank-you",
+        country="IN",
+        referrer="https://google.com/",
+        referrer_domain="google.com",
+        started_at=1740280000000,
+        ended_at=1740280080000,
+        duration=80000,
+        engagement_score=74,
+        event_count=19,
+        vpn_suspected=1,
+    )
+    insert(
+        "lead_submissions",
+        submission_id=501,
+        lead_id=42,
+        submitted_at="2026-02-23 11:15:00",
+        project_name="Sky Towers",
+        visitor_id="abc123",
+        session_id="session_123",
+        contact_email="rahul@example.com",
+        contact_phone="9876543210",
+        contact_ip="198.51.100.20",
+        source="WebSite",
+        referer="https://example.com/sky-towers",
+        cta_name="hero-form",
+        is_primary_lead=1,
+        is_duplicate_window=0,
+        payload_json='{"FIRSTNAME":"Rahul Sharma","EMAIL":"rahul@example.com"}',
+    )
+
+    detail = get("/analytics/leads/42")
+
+    assert detail == {
+        "lead": {
+            "lead_id": 42,
+            "enquiry_datetime": "2026-02-23 11:15:00",
+            "contact_name": "Rahul Sharma",
+            "contact_email": "rahul@example.com",
+            "contact_phone": "9876543210",
+            "project_name": "Sky Towers",
+            "project_location": "Pune",
+            "project_source": "WebSite",
+            "contact_country_name": "IN",
+            "contact_city": "Pune",
+            "visitor_id": "abc123",
+            "session_id": "session_123",
+            "engagement_score": 74,
+            "engagement_label": "Very Hot",
+            "form_submit_count": 2,
+            "suspicion_score": 5,
+            "status": "contacted",
+            "follow_ups_count": 0,
+            "last_follow_up_at": None,
+        },
+        "sessions": [
+            {
+                "session_id": "session_123",
+                "visitor_id": "abc123",
+                "entry_page": "https://example.com/sky-towers",
+                "exit_page": "https://example.com/thank-you",
+                "country": "IN",
+                "started_at": 1740280000000,
+                "ended_at": 1740280080000,
+                "duration": 80000,
+                "engagement_score": 74,
+                "event_count": 19,
+            }
+        ],
+        "submissions": [
+            {
+                "submission_id": 501,
+                "lead_id": 42,
+                "submitted_at": "2026-02-23 11:15:00",
+                "project_name": "Sky Towers",
+                "visitor_id": "abc123",
+                "session_id": "session_123",
+                "contact_email": "rahul@example.com",
+                "contact_phone": "9876543210",
+                "contact_ip": "198.51.100.20",
+                "source": "WebSite",
+                "referer": "https://example.com/sky-towers",
+                "cta_name": "hero-form",
+                "is_primary_lead": 1,
+                "is_duplicate_window": 0,
+                "payload_json": '{"FIRSTNAME":"Rahul Sharma","EMAIL":"rahul@example.com"}',
+            }
+        ],
+    }
+
+
+def test_a_lead_without_visits_or_submissions_has_empty_lists(insert, get):
+    insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
+    insert("sessions", session_id="s1", visitor_id="somebody", started_at=instant("2026-02-23 11:00:00"))
+
+    detail = get("/analytics/leads/1")
+
+    assert detail == {
+        "lead": {
+            "lead_id": 1,
+            "enquiry_datetime": "2026-02-23 11:15:00",
+            "contact_name": None,
+            "contact_email": None,
+            "contact_phone": None,
+            "project_name": None,
+            "project_location": None,
+            "project_source": None,
+            "contact_country_name": None,
+            "contact_city": None,
+            "visitor_id": None,
+            "session_id": None,
+            "engagement_score": None,
+            "engagement_label": None,
+            "form_submit_count": 1,
+            "suspicion_score": 0,
+            "status": "new",
+            "follow_ups_count": 0,
+            "last_follow_up_at": None,
+        },
+        "sessions": [],
+        "submissions": [],
+    }
+
+
+def test_every_column_of_the_lead_is_told_that_a_writer_may_set(database, insert, get):
+    insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
+
+    lead = get("/analytics/leads/1")["lead"]
+
+    writable = {column.name for column in database.columns("leads")}
+    assert set(lead) == {*writable, "follow_ups_count", "last_follow_up_at"}
+
+
+def test_sessions_are_the_visitors_and_those_named_newest_first_and_none_twice(insert, get):
+    insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00", visitor_id="ann", session_id="by-lead")
+    insert(
+        "lead_submissions",
+        {"submission_id": 1, "lead_id": 1, "submitted_at": "2026-02-23 11:15:00", "session_id": "by-submission"},
+        {"submission_id": 2, "lead_id": 1, "submitted_at": "2026-02-23 11:16:00", "session_id": "by-submission"},
+        {"submission_id": 3, "lead_id": 1, "submitted_at": "2026-02-23 11:17:00", "session_id": "by-all"},
+        {"submission_id": 4, "lead_id": 1, "submitted_at": "2026-02-23 11:18:00", "session_id": "never-written"},
+        {"submission_id": 5, "lead_id": 1, "submitted_at": "2026-02-23 11:19:00", "session_id": None},
+        {"submission_id": 6, "lead_id": 2, "submitted_at": "2026-02-23 11:15:00", "session_id": "of-another"},
+    )
+    insert(
+        "sessions",
+        *(
+            {"session_id": session_id, "visitor_id": visitor_id, "started_at": instant(started)}
+            for session_id, visitor_id, started in (
+                ("by-visitor", "ann", "2026-02-20 10:00:00"),
+                ("by-lead", "ann-on-her-phone", "2026-02-21 10:00:00"),
+                ("by-submission", "ann-at-work", "2026-02-22 10:00:00"),
+                ("by-all", "ann", "2026-02-23 10:00:00"),
+                ("tie-b", "ann", "2026-02-19 10:00:00"),
+                ("tie-a", "ann", "2026-02-19 10:00:00"),
+                ("of-another", "bob", "2026-02-24 10:00:00"),
+            )
+        ),
+    )
+
+    sessions = get("/analytics/leads/1")["sessions"]
+
+    assert [session["session_id"] for session in sessions] == [
+        "by-all",
+        "by-submission",
+        "by-lead",
+        "by-visitor",
+        "tie-a",
+        "tie-b",
+    ]
+
+
+def test_submissions_are_newest_first_and_the_later_number_first_in_a_tie(insert, get):
+    insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
+    insert(
+        "lead_submissions",
+        {"submission_id": 7, "lead_id": 1, "submitted_at": "2026-02-23 11:15:00", "is_primary_lead": 1},
+        {"submission_id": 3, "lead_id": 1, "submitted_at": "2026-02-24 11:15:00"},
+        {"submission_id": 5, "lead_id": 1, "submitted_at": "2026-02-24 11:15:00"},
+        {"submission_id": 9, "lead_id": 1, "submitted_at": "2026-02-22 11:15:00"},
+        {"submission_id": 4, "lead_id": 2, "submitted_at": "2026-02-24 11:15:00"},
+    )
+
+    detail = get("/analytics/leads/1")
+
+    assert [submission["submission_id"] for submission in detail["submissions"]] == [5, 3, 7, 9]
+    assert detail["lead"]["follow_ups_count"] == 3
+    assert detail["lead"]["last_follow_up_at"] == "2026-02-24 11:15:00"
+
+
+def test_a_payload_is_told_as_it_was_sent_json_or_not(insert, get):
+    payloads = ['{"FIRSTNAME": "Zoë",\n "PHONE": null}', "not json", "", None, "[" * 5000]
+    insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
+    insert(
+        "lead_submissions",
+        *(
+            {"submission_id": number, "lead_id": 1, "submitted_at": "2026-02-23 11:15:00", "payload_json": payload}
+            for number, payload in enumerate(payloads)
+        ),
+    )
+
+    submissions = get("/analytics/leads/1")["submissions"]
+
+    assert [submission["payload_json"] for submission in reversed(submissions)] == payloads
+
+
+def test_a_lead_that_is_not_there_is_not_found(insert, client):
+    insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
+
+    for lead_id in ("2", "2147483648", "1000000000000000000", "9223372036854775807"):
+        response = client.get(f"/analytics/leads/{lead_id}")
+
+        assert response.status_code == 404
+        assert response.json == {"error": "Lead not found"}
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize(
+    "lead_id",
+    [
+        "abc",
+        "0",
+        "00",
+        "-1",
+        "%2B1",
+        "+1",
+        "1e2",
+        "1.0",
+        "1_0",
+        "0x1",
+        "%201",
+        "1%20",
+        "1%00",
+        "null",
+        "999999999999999999999999999999",
+        "9223372036854775808",
+        "9" * 5000,
+        "%D9%A1",  # an Arabic one
+        "%C2%B2",  # a superscript two
+        "%EF%BC%91",  # a full-width one
+        "%FF",
+        "%F0%9F%91%8B",
+        "1;drop table leads",
+        "'",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "PATCH"])
+def test_what_is_no_number_of_a_lead_is_invalid(insert, client, method, lead_id):
+    insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
+
+    response = client.open(f"/analytics/leads/{lead_id}", method=method, json={"status": "won"})
+
+    assert response.status_code == 400
+    assert response.json == {"error": "Invalid lead id"}
+
+
+def test_the_largest_number_of_a_lead_is_one(insert, get):
+    insert("leads", lead_id=9223372036854775807, enquiry_datetime="2026-02-23 11:15:00")
+
+    detail = get("/analytics/leads/9223372036854775807")
+
+    assert detail["lead"]["lead_id"] == 9223372036854775807

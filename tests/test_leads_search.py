@@ -1,0 +1,341 @@
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+
+@pytest.fixture
+def find(get):
+    """The ids of the leads that a needle is found in, ascending; the total says as many."""
+
+    def find(needle, **parameters):
+        page = get("/analytics/leads", query_string={"q": needle, "limit": 100, "sort": "oldest", **parameters})
+        found = [lead["lead_id"] for lead in page["leads"]]
+        assert page["total"] == len(found)
+        return found
+
+    return find
+
+
+@pytest.fixture
+def named(insert):
+    """Leads with these names, numbered from 1, all of the same moment."""
+
+    def named(*names):
+        insert(
+            "leads",
+            *(
+                {"lead_id": number, "enquiry_datetime": "2026-02-23 11:00:00", "contact_name": name}
+                for number, name in enumerate(names, start=1)
+            ),
+        )
+
+    return named
+
+
+def test_it_is_a_substring_of_name_email_phone_project_or_visitor_id(insert, find):
+    insert(
+        "leads",
+        *(
+            {
+                "lead_id": number,
+                "enquiry_datetime": "2026-02-23 11:00:00",
+                "project_location": "Pune",
+                "project_source": "WebSite",
+                "contact_country_name": "Pune",
+                "contact_city": "Pune",
+                "session_id": "session-7",
+                "engagement_label": "Very Hot",
+                column: text,
+            }
+            for number, (column, text) in enumerate(
+                (
+                    ("contact_name", "Rahul Sharma"),
+                    ("contact_email", "rahul@example.com"),
+                    ("contact_phone", "9876543210"),
+                    ("project_name", "Sky Towers"),
+                    ("visitor_id", "visitor-9"),
+                ),
+                start=1,
+            )
+        ),
+    )
+    expected = {
+        "rahul sh": [1],  # the name
+        "rahul@": [2],  # the e-mail
+        "43210": [3],  # the phone
+        "sky tow": [4],  # the project
+        "visitor-9": [5],  # the visitor id
+        "rahul": [1, 2],
+        "9": [3, 5],
+        "pune": [],  # the city, location, country, source, session and label are not searched
+        "website": [],
+        "session-7": [],
+        "very hot": [],
+        "nobody": [],
+    }
+
+    found = {needle: find(needle) for needle in expected}
+
+    assert found == expected
+
+
+def test_it_does_not_reach_from_one_column_into_the_next(insert, find):
+    insert(
+        "leads",
+        lead_id=1,
+        enquiry_datetime="2026-02-23 11:00:00",
+        contact_name="Sharma",
+        contact_email="98xy",
+        contact_phone="b",
+    )
+    needles = ["arma98", "arma 98", "a9", "yb", "xyb", "y b", "98xyb"]
+
+    found = {needle: find(needle) for needle in needles}
+
+    assert found == {needle: [] for needle in needles}
+
+
+def test_case_does_not_matter_beyond_ascii_in_either(named, find):
+    named(
+        "Émile Zola",
+        "ÉMILE ZOLA",
+        "Hauptstraße 1",
+        "HAUPTSTRASSE 1",
+        "HAUPTSTRAẞE 1",
+        "Überall",
+        "ÜBERALL",
+        "привет",
+        "ПРИВЕТ",
+        "Σίσυφος",
+        "ΣΊΣΥΦΟΣ",
+        "東京タワー",
+        "Hi \N{WAVING HAND SIGN} there",
+        "of the ﬁ",
+        "FI",
+    )
+    expected = {
+        "émile": [1, 2],
+        "ÉMILE": [1, 2],
+        "É": [1, 2],
+        "é": [1, 2],
+        "mÉ": [],
+        "straße": [3, 4, 5],
+        "STRASSE": [3, 4, 5],
+        "strasse": [3, 4, 5],
+        "ß": [3, 4, 5],
+        "ẞ": [3, 4, 5],
+        "SS": [3, 4, 5],
+        "aß": [3, 4, 5],
+        "über": [6, 7],
+        "ÜB": [6, 7],
+        "ü": [6, 7],
+        "ПРИВЕТ": [8, 9],
+        "пр": [8, 9],
+        "ΣΊΣΥΦΟΣ": [10, 11],
+        "σίσυφος": [10, 11],
+        "σ": [10, 11],
+        "ς": [10, 11],
+        "東京": [12],
+        "東": [12],
+        "東京タワー": [12],
+        "\N{WAVING HAND SIGN}": [13],
+        "hi \N{WAVING HAND SIGN}": [13],
+        "ﬁ": [14, 15],
+        "FI": [14, 15],
+        "e\N{COMBINING ACUTE ACCENT}": [],
+    }
+
+    found = {needle: find(needle) for needle in expected}
+
+    assert found == expected
+
+
+def test_nothing_in_a_needle_is_special(named, find):
+    named(
+        "100% sure",
+        "100 percent",
+        "a_b%",
+        "axb",
+        "Pat O'Brien",
+        "Robert'); drop table leads; --",
+        'the "quoted" one',
+        "C:\\Dir",
+        "a*b",
+        "a OR b",
+        "near(a b)",
+        "name:x -x",
+        "up ^ there",
+        "who?",
+        ":needle",
+        "{(a+b)}",
+    )
+    expected = {
+        "100%": [1],
+        "%": [1, 3],
+        "%%": [],
+        "_": [3],
+        "a_b": [3],
+        "a_b%": [3],
+        "o'b": [5],
+        "O'Brien": [5],
+        "'": [5, 6],
+        "''": [],
+        '"': [7],
+        '"quoted"': [7],
+        '""': [],
+        "\\": [8],
+        "\\\\": [],
+        "c:\\dir": [8],
+        "*": [9],
+        "a*b": [9],
+        "a OR b": [10],
+        "a or": [10],
+        "near(": [11],
+        "NEAR(a b)": [11],
+        "name:x": [12],
+        "-x": [12],
+        "^": [13],
+        "?": [14],
+        ":needle": [15],
+        "; drop table leads; --": [6],
+        "a%b": [],
+        "{": [16],
+        "(a+b)": [16],
+    }
+
+    found = {needle: find(needle) for needle in expected}
+
+    assert found == expected
+
+
+def test_needles_of_one_two_and_three_letters_are_found_alike(named, find):
+    named("A", "Ana", "Ann", "n x")
+    expected = {
+        "a": [1, 2, 3],
+        "n": [2, 3, 4],
+        "an": [2, 3],
+        "nn": [3],
+        "na": [2],
+        "ann": [3],
+        "ana": [2],
+        "q": [],
+        "aq": [],
+        "n ": [4],
+        " x": [4],
+        "n x": [4],
+    }
+
+    found = {needle: find(needle) for needle in expected}
+
+    assert found == expected
+
+
+def test_blanks_are_searched_for_like_anything_else(named, find):
+    named("two  blanks", "one blank", "none", " ")
+
+    assert find(" ") == [1, 2, 4]
+    assert find("  ") == [1]
+    assert find(" blank") == [1, 2]
+    assert find("blank ") == []
+
+
+def test_an_empty_needle_finds_every_lead(named, get):
+    named("Ann", None)
+
+    assert get("/analytics/leads?q=") == get("/analytics/leads")
+    assert get("/analytics/leads?q=")["total"] == 2
+
+
+def test_nulls_and_empty_texts_are_found_by_nothing(named, find):
+    named(None, "", "null", "None")
+
+    assert find("null") == [3]
+    assert find("none") == [4]
+    assert find("n") == [3, 4]
+
+
+def test_a_long_needle_is_found_whole(named, find):
+    text = "Grüne Äpfel aus Köln, " * 50
+    named(text[:250], text[:249], f"before {text[:250]} after", text[:249] + "!", text[:1000])
+
+    assert find(text[:250]) == find(text[:250].upper()) == [1, 3, 5]
+    assert find(text[:1000]) == find(text[:1000].upper()) == [5]
+
+
+def test_a_needle_is_searched_within_a_stage(insert, find):
+    insert(
+        "leads",
+        *(
+            {
+                "lead_id": number,
+                "enquiry_datetime": "2026-02-23 11:00:00",
+                "contact_name": name,
+                "status": status,
+            }
+            for number, (name, status) in enumerate(
+                (("Ann", "new"), ("Ann", "won"), ("Bob", "won"), ("Anna", "won"), ("anna", "lost")), start=1
+            )
+        ),
+    )
+
+    assert find("ann", status="won") == [2, 4]
+    assert find("an", status="WON") == [2, 4]
+    assert find("ann", status="qualified") == []
+    assert find("an", status="qualified") == []
+    assert find("ann", status="") == [1, 2, 4, 5]
+
+
+def test_a_lead_is_found_by_what_it_says_now(named, database, find):
+    named("Ann", "Bob")
+
+    database.write(lambda at: at.execute("update leads set contact_name = 'Zoë' where lead_id = 1"))
+    database.write(lambda at: at.execute("delete from leads where lead_id = 2"))
+
+    assert (find("ann"), find("ZOË"), find("oë"), find("bob"), find("bo")) == ([], [1], [1], [], [])
+
+
+COLUMNS = ("contact_name", "contact_email", "contact_phone", "project_name", "visitor_id")
+LETTERS = "aAbBsS%_'\"\\ -*ßẞÉéÜüΣσςİiıIǅǆŉﬁ東\N{WAVING HAND SIGN}\N{COMBINING ACUTE ACCENT}"
+
+texts = st.one_of(st.none(), st.text(LETTERS, max_size=12))
+
+
+@given(
+    rows=st.lists(st.tuples(*[texts] * len(COLUMNS)), min_size=1, max_size=6),
+    needles=st.lists(
+        st.one_of(
+            st.text(LETTERS, min_size=1, max_size=5),
+            st.tuples(st.integers(0, 5), st.integers(0, 4), st.integers(0, 11), st.integers(1, 6), st.booleans()),
+        ),
+        min_size=1,
+        max_size=8,
+    ),
+)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_needle_is_found_where_the_casefolded_text_has_it(database, find, rows, needles):
+    def replace(at):
+        at.execute("delete from leads")
+        at.insert(
+            "leads",
+            ("lead_id", "enquiry_datetime", *COLUMNS),
+            [(number, "2026-02-23 11:00:00", *row) for number, row in enumerate(rows)],
+        )
+
+    def cut(row, column, begin, length, shout):
+        """A piece of what is there, in the other case."""
+        text = (rows[row % len(rows)][column] or "")[begin:][:length] or "a"
+        return text.upper() if shout else text.lower()
+
+    database.write(replace)
+    needles = [needle if isinstance(needle, str) else cut(*needle) for needle in needles]
+
+    found = {needle: find(needle) for needle in needles}
+
+    assert found == {
+        needle: [
+            number
+            for number, row in enumerate(rows)
+            if any(needle.casefold() in text.casefold() for text in row if text)
+        ]
+        for needle in needles
+    }

@@ -1,0 +1,78 @@
+import django
+import pytest
+from asking import Dashboard
+from django.conf import settings
+from django.core.wsgi import get_wsgi_application
+from django.http import HttpResponse, JsonResponse
+from django.urls import path
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+from analytics_api import create_app
+
+pytestmark = pytest.mark.any_engine
+
+# Where the host mounts the API, and the prefix that is left for the API itself.
+MOUNTS = {"/analytics": "", "/internal/reports": "/analytics", "/deep/er/still": ""}
+
+urlpatterns = [
+    path("", lambda request: HttpResponse("the shop")),
+    path("analytics-of-its-own", lambda request: JsonResponse({"own": request.META["SCRIPT_NAME"]})),
+    path("leads/<int:lead_id>", lambda request, lead_id: HttpResponse(f"the shop's lead {lead_id}")),
+]
+
+
+@pytest.fixture(scope="module")
+def shop():
+    """A Django project; there can be one a process."""
+    settings.configure(
+        SECRET_KEY="of the tests",
+        ALLOWED_HOSTS=["shop.example"],
+        ROOT_URLCONF=__name__,
+        LOGGING_CONFIG=None,
+    )
+    return get_wsgi_application()
+
+
+@pytest.fixture(params=MOUNTS)
+def mount(request):
+    return request.param
+
+
+@pytest.fixture
+def host(shop, database, mount):
+    """A shop of its own pages that has the API below `mount`."""
+    api = create_app(database, api_keys=["api-key"], prefix=MOUNTS[mount])
+    return Dashboard(DispatcherMiddleware(shop, {mount: api}))
+
+
+def test_the_api_answers_below_the_mount(host, mount, insert):
+    insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
+    api = mount + MOUNTS[mount]
+
+    assert host.get(f"{api}/geo", key="api-key").json == []
+    assert host.patch(f"{api}/leads/1", key="api-key", json={"status": "won"}).json == {"updated": True}
+    assert host.get(f"{api}/leads/1", key="api-key").json["lead"]["status"] == "won"
+    assert host.get(f"{api}/leads/2", key="api-key").json == {"error": "Lead not found"}
+    assert host.get(f"{api}/leads?limit=x", key="api-key").json == {"error": "limit takes a whole number"}
+    assert host.get(f"{api}/geo", key="wrong").json == {"error": "Invalid API key"}
+    assert host.get(f"{api}/nothing", key="api-key").json == {"error": "Unknown analytics endpoint"}
+    assert host.get(f"{mount}", key="api-key").json == {"error": "Unknown analytics endpoint"}
+    assert host.head(f"{api}/geo", key="api-key").headers["Content-Length"] == "2"
+
+
+def test_the_hosts_own_pages_answer_as_before_and_need_no_key(host):
+    assert host.get("/", key=None).text == "the shop"
+    assert host.get("/analytics-of-its-own", key=None).json == {"own": "/under/a/path"}
+    assert host.get("/leads/7", key=None).text == "the shop's lead 7"
+
+
+def test_the_api_is_nowhere_but_below_the_mount(host, mount):
+    elsewhere = [path for path in ("/geo", "/analytics/geo", "/internal/geo", "/deep/er/geo") if path != f"{mount}/geo"]
+
+    replies = {path: (host.get(path, key="api-key").status_code, host.get(path).mimetype) for path in elsewhere}
+
+    assert replies == dict.fromkeys(elsewhere, (404, "text/html"))
+
+
+def test_django_is_one_that_is_supported():
+    assert django.VERSION >= (4, 2)

@@ -1,0 +1,295 @@
+import pytest
+from asking import NOW, instant
+
+DAY = 86_400_000
+
+# How a whole number may be written, and what is made of it: the default, the bounds, or the number itself.
+WHOLE_NUMBERS = {
+    "": "default",
+    "0": "minimum",
+    "-0": "minimum",
+    "-1": "minimum",
+    "-" + "9" * 5000: "minimum",
+    "1": 1,
+    "2": 2,
+    "%2B2": 2,
+    "+2": 2,  # a blank in a query string
+    "%202%20": 2,
+    "02": 2,
+    "0" * 5000 + "2": 2,
+    "-" + "0" * 5000: "minimum",
+    "9" * 5000: "maximum",
+    "9223372036854775807": "maximum",
+    "9223372036854775808": "maximum",
+    "100000000000000000000": "maximum",
+}
+
+NO_NUMBERS = [
+    "abc",
+    "1.0",
+    "2.5",
+    "1e2",
+    "0x10",
+    "1_0",
+    "1,000",
+    "2 3",
+    "--1",
+    "%2B-1",
+    "-",
+    "+",
+    "%2B",
+    "%20",
+    "1%00",
+    "1%0A2",
+    "NaN",
+    "Infinity",
+    "null",
+    "true",
+    "[1]",
+    "%D9%A1",  # an Arabic one
+    "%C2%B2",  # a superscript two
+    "%EF%BC%91",  # a full-width one
+    "0" * 5000 + "x",
+    "2;drop table leads",
+]
+
+# A path that takes a whole number, its name, default, minimum and maximum.
+TAKING = {
+    "days": ("/analytics/sessions/daily", "days", 30, 1, 90),
+    "pages": ("/analytics/pages/top", "limit", 20, 1, 100),
+    "sources": ("/analytics/sources", "limit", 100, 1, 1000),
+    "leads": ("/analytics/leads", "limit", 25, 1, 100),
+    "offset": ("/analytics/leads?limit=100", "offset", 0, 0, 9_223_372_036_854_775_807),
+}
+
+
+def query(path, text):
+    return f"{path}{'&' if '?' in path else '?'}{text}"
+
+
+@pytest.fixture
+def plenty(database):
+    """More of everything than any reply tells: 1001 sources on 100 days, 101 pages, 101 leads."""
+
+    def write(at):
+        at.insert(
+            "sessions",
+            ("session_id", "visitor_id", "started_at", "referrer_domain"),
+            [(f"s{number}", "ann", NOW - number % 100 * DAY, f"{number}.example") for number in range(1001)],
+        )
+        at.insert(
+            "events",
+            ("event_id", "session_id", "event_type", "page_url", "occurred_at"),
+            [(number, "s1", "page_view", f"/{number}", NOW) for number in range(101)],
+        )
+        at.insert(
+            "leads", ("lead_id", "enquiry_datetime"), [(number, "2026-02-23 11:00:00") for number in range(1, 102)]
+        )
+
+    database.write(write)
+
+
+@pytest.fixture
+def rows(get):
+    """How many rows a path answers with."""
+
+    def rows(path):
+        reply = get(path)
+        return len(reply["leads"] if isinstance(reply, dict) else reply)
+
+    return rows
+
+
+@pytest.mark.parametrize("taking", ["days", "pages", "sources", "leads"])
+def test_a_number_of_rows_is_brought_into_its_bounds(plenty, rows, taking):
+    path, name, default, minimum, maximum = TAKING[taking]
+    meant = {"default": default, "minimum": minimum, "maximum": maximum}
+    expected = {
+        **{f"{name}={text}": meant.get(number, number) for text, number in WHOLE_NUMBERS.items()},
+        "": default,
+        name: default,
+        f"{name}={maximum - 1}": maximum - 1,
+        f"{name}={maximum}": maximum,
+        f"{name}={maximum + 1}": maximum,
+        f"{name}=3&{name}=5": 3,
+        f"{name}=3&{name}=abc": 3,
+        f"{name}=&{name}=5": default,
+        f"{name.upper()}=5": default,
+        f"{name}s=5": default,
+        f"%{ord(name[0]):x}{name[1:]}=5": 5,
+        f"x=1&{name}=5&x=2": 5,
+        f"{name}=5&": 5,
+        f"&{name}=5": 5,
+    }
+
+    found = {text: rows(query(path, text)) for text in expected}
+
+    assert found == expected
+
+
+def test_an_offset_is_brought_into_its_bounds(plenty, get):
+    path, name, default, minimum, maximum = TAKING["offset"]
+    meant = {"default": default, "minimum": minimum, "maximum": maximum}
+    expected = {
+        **{f"{name}={text}": min(meant.get(number, number), 101) for text, number in WHOLE_NUMBERS.items()},
+        "": 0,
+        "offset": 0,
+        "offset=100": 100,
+        "offset=101": 101,
+        "offset=102": 101,
+        "offset=3&offset=5": 3,
+        "offset=&offset=5": 0,
+    }
+
+    found = {}
+    for text in expected:
+        page = get(query(path, text))
+        assert page["total"] == 101
+        found[text] = 101 - page["leads"][0]["lead_id"] if page["leads"] else 101
+
+    assert found == expected
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize("taking", TAKING)
+def test_what_is_no_whole_number_is_refused_by_name(client, taking):
+    path, name, *_ = TAKING[taking]
+
+    replies = {}
+    for text in [*(f"{name}={text}" for text in NO_NUMBERS), f"{name}=abc&{name}=5"]:
+        response = client.get(query(path, text))
+        replies[text] = (response.status_code, response.json)
+
+    assert replies == dict.fromkeys(replies, (400, {"error": f"{name} takes a whole number"}))
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        (
+            "status",
+            ["closed", "new,won", "%00", "new%00", "%20", "n%C3%ABw", "1", "null", "new%20won", "w" * 5000],
+            "status takes one of: new, contacted, qualified, proposal, won, lost",
+        ),
+        (
+            "sort",
+            ["newest_first", "lead_id", "%20", "newest%00", "newest;drop table leads", "-1", "score", "n" * 5000],
+            "sort takes one of: newest, oldest, last_follow_up, score_desc, score_asc, risk_desc, risk_asc, name_asc",
+        ),
+    ],
+)
+def test_a_word_outside_its_list_is_refused_by_name(client, name, values, message):
+    replies = {}
+    for text in [*(f"{name}={value}" for value in values), f"{name}={values[0]}&{name}=new&{name}=newest"]:
+        response = client.get(f"/analytics/leads?{text}")
+        replies[text] = (response.status_code, response.json)
+
+    assert replies == dict.fromkeys(replies, (400, {"error": message}))
+
+
+@pytest.mark.any_engine
+def test_of_a_repeated_word_the_first_counts(insert, get):
+    insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:00:00", status="won", contact_name="Ann")
+    insert("leads", lead_id=2, enquiry_datetime="2026-02-24 11:00:00", status="new", contact_name="Bob")
+
+    found = {
+        text: [lead["lead_id"] for lead in get(f"/analytics/leads?{text}")["leads"]]
+        for text in (
+            "status=won&status=new",
+            "status=won&status=nonsense",
+            "status=&status=won",
+            "sort=oldest&sort=newest",
+            "sort=&sort=oldest",
+            "q=ann&q=bob",
+            "q=&q=ann",
+        )
+    }
+
+    assert found == {
+        "status=won&status=new": [1],
+        "status=won&status=nonsense": [1],
+        "status=&status=won": [2, 1],
+        "sort=oldest&sort=newest": [1, 2],
+        "sort=&sort=oldest": [2, 1],
+        "q=ann&q=bob": [1],
+        "q=&q=ann": [2, 1],
+    }
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize(
+    ("needle", "message"),
+    [
+        ("x" * 1001, "q takes 1000 characters at most"),
+        ("é" * 1001, "q takes 1000 characters at most"),
+        ("x" * 100_000, "q takes 1000 characters at most"),
+        ("a\0b", "q takes text without NUL characters"),
+        ("\0", "q takes text without NUL characters"),
+    ],
+)
+def test_a_needle_that_cannot_be_searched_for_is_refused_by_name(client, needle, message):
+    response = client.get("/analytics/leads", query_string={"q": needle})
+
+    assert response.status_code == 400
+    assert response.json == {"error": message}
+
+
+@pytest.mark.parametrize("needle", ["x" * 1000, "é" * 1000, "\N{WAVING HAND SIGN}" * 1000, "\x01\x7f\u2028\ufeff"])
+def test_any_other_needle_of_a_thousand_characters_is_searched_for(get, needle):
+    page = get("/analytics/leads", query_string={"q": needle})
+
+    assert page == {"leads": [], "total": 0}
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize("path", ["/sessions/daily", "/pages/top", "/sources", "/leads"])
+@pytest.mark.parametrize("text", ["q=%FF", "q=%C3", "limit=%ED%A0%80", "%FF=1", "x=%C0%AF", "status=%80"])
+def test_a_query_string_that_is_no_utf8_is_refused(client, path, text):
+    response = client.get(f"/analytics{path}?{text}")
+
+    assert response.status_code == 400
+    assert response.json == {"error": "The query string must be UTF-8"}
+
+
+@pytest.mark.any_engine
+def test_a_query_string_with_raw_bytes_is_read_as_utf8(insert, client):
+    insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:00:00", contact_name="Zoë")
+
+    def ask(query_string):
+        return client.get("/analytics/leads", environ_overrides={"QUERY_STRING": query_string})
+
+    assert ask("q=ZO\xc3\x8b").json["total"] == 1
+    assert (ask("q=zo\xeb").status_code, ask("q=zo\xeb").json) == (400, {"error": "The query string must be UTF-8"})
+
+
+@pytest.mark.any_engine
+def test_more_fields_than_anybody_needs_are_refused(client):
+    taken = client.get("/analytics/leads?" + "&".join(["limit=1"] * 100))
+    refused = client.get("/analytics/leads?" + "&".join(["limit=1"] * 101))
+
+    assert taken.status_code == 200
+    assert refused.status_code == 400
+    assert refused.json == {"error": "The query string may have 100 parameters at most"}
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize(
+    "text",
+    ["", "days=7", "days=abc", "limit=-1", "%FF", "=", "&&&", "%", "%zz", "x", "q=" + "x" * 100_000],
+)
+def test_a_path_that_takes_no_parameters_is_not_moved_by_any(insert, get, text):
+    insert("sessions", session_id="s1", visitor_id="ann", started_at=instant("2020-02-24 14:00:00"))
+
+    assert get(f"/analytics/geo?{text}") == [{"country": "XX", "sessions": 1, "unique_visitors": 1}]
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize("text", ["=", "&&&", "%", "%zz", "limit", "=5", "unknown=1", "limit=1;offset=1", "?limit=1"])
+def test_oddly_written_query_strings_are_read_or_refused_in_json(client, text):
+    response = client.get(f"/analytics/leads?{text}")
+
+    assert (response.status_code, response.json) in (
+        (200, {"leads": [], "total": 0}),
+        (400, {"error": "limit takes a whole number"}),
+    )

@@ -1,0 +1,152 @@
+import pytest
+from asking import KEY
+
+pytestmark = pytest.mark.any_engine
+
+UNKNOWN = {"error": "Unknown analytics endpoint"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/analytics",
+        "/analytics/",
+        "/overview",
+        "/leads",
+        "/analyticsoverview",
+        "/analytics/nothing",
+        "/analytics/overview/",
+        "/analytics/overview/more",
+        "/analytics/Overview",
+        "/Analytics/overview",
+        "/analytics/over view",
+        "/analytics/overview%20",
+        "/analytics/overview%00",
+        "/analytics/overview.json",
+        "/analytics/overview;v=1",
+        "/analytics/sessions",
+        "/analytics/sessions/",
+        "/analytics/sessions/daily/",
+        "/analytics/sessions//daily",
+        "/analytics//overview",
+        "/analytics/./overview",
+        "/analytics/leads/../overview",
+        "/analytics/pages",
+        "/analytics/leads/",
+        "/analytics/leads//",
+        "/analytics/leads/1/",
+        "/analytics/leads/1%2F",
+        "/analytics/leads/1%2F2",
+        "/analytics/leads/1/sessions",
+        "/analytics/leads%2F",
+        "/analytics/%FF",
+        "/analytics/%C3%A9",
+        "/analytics/<lead_id>",
+        "/" + "a" * 10_000,
+        "/analytics" * 500,
+    ],
+)
+def test_a_path_that_is_none_of_ours_is_unknown_and_never_redirected(client, path):
+    response = client.get(path)
+
+    assert response.status_code == 404
+    assert response.json == UNKNOWN
+    assert "Location" not in response.headers
+
+
+# As they come from a server, since a client would take the first two slashes for a host's.
+@pytest.mark.parametrize(
+    "path_info",
+    [
+        "",
+        "//analytics/overview",
+        "///analytics/overview",
+        "//",
+        "/analytics/overview\xff",
+        "/\xff\xfe",
+        "/analytics\x00",
+    ],
+)
+def test_a_path_that_only_a_raw_request_can_have_is_unknown(client, path_info):
+    response = client.get("/", environ_overrides={"PATH_INFO": path_info})
+
+    assert response.status_code == 404
+    assert response.json == UNKNOWN
+
+
+def test_an_escaped_letter_or_slash_is_the_letter_or_slash(client):
+    for path in ("/analytics/%67eo", "/analytics%2Fgeo", "/%61nalytics/geo"):
+        response = client.get(path)
+
+        assert (response.status_code, response.json) == (200, [])
+
+
+def test_a_path_outside_the_prefix_is_unknown_wherever_the_prefix_is(serve):
+    client = serve(prefix="/api/v1/stats")
+
+    found = {
+        path: client.get(path).status_code
+        for path in (
+            "/api/v1/stats/geo",
+            "/analytics/geo",
+            "/geo",
+            "/api/v1/geo",
+            "/api/v1/stats",
+            "/stats/geo",
+            "/api/v1/statsgeo",
+        )
+    }
+
+    assert found == {
+        "/api/v1/stats/geo": 200,
+        "/analytics/geo": 404,
+        "/geo": 404,
+        "/api/v1/geo": 404,
+        "/api/v1/stats": 404,
+        "/stats/geo": 404,
+        "/api/v1/statsgeo": 404,
+    }
+
+
+def test_without_a_prefix_the_paths_begin_at_the_mount(serve):
+    client = serve(prefix="")
+
+    found = {path: client.get(path).status_code for path in ("/geo", "/leads", "/", "/analytics/geo", "//geo")}
+
+    assert found == {"/geo": 200, "/leads": 200, "/": 404, "/analytics/geo": 404, "//geo": 404}
+
+
+def test_a_prefix_may_have_any_letters(serve):
+    client = serve(prefix="/d'après/統計")
+
+    response = client.get("/d'apr%C3%A8s/%E7%B5%B1%E8%A8%88/geo")
+
+    assert (response.status_code, response.json) == (200, [])
+
+
+@pytest.mark.parametrize("script_name", ["", "/analytics", "/analytics/overview", "/deep/er/still", "/d\xc3\xa9"])
+def test_only_what_is_below_the_mount_counts(client, script_name):
+    found = client.get("/analytics/geo", environ_overrides={"SCRIPT_NAME": script_name})
+    unknown = client.get("/geo", environ_overrides={"SCRIPT_NAME": script_name})
+
+    assert (found.status_code, found.json) == (200, [])
+    assert (unknown.status_code, unknown.json) == (404, UNKNOWN)
+
+
+def test_the_host_and_the_scheme_play_no_part(client):
+    for overrides in (
+        {"HTTP_HOST": "other.example:8443", "wsgi.url_scheme": "https"},
+        {"HTTP_HOST": "b\xe4d host<>"},
+        {"HTTP_HOST": "", "SERVER_NAME": "127.0.0.1", "SERVER_PORT": "0"},
+        {"HTTP_X_FORWARDED_PREFIX": "/elsewhere", "HTTP_X_FORWARDED_HOST": "elsewhere"},
+    ):
+        response = client.get("/analytics/geo", environ_overrides=overrides)
+
+        assert (response.status_code, response.json) == (200, [])
+
+
+def test_an_upgrade_to_a_websocket_is_answered_like_any_request(client):
+    response = client.get("/analytics/geo", headers={"Connection": "Upgrade", "Upgrade": "websocket", "X-API-Key": KEY})
+
+    assert (response.status_code, response.json) == (200, [])

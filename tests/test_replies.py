@@ -1,0 +1,137 @@
+import io
+import json
+
+import pytest
+from asking import NOW
+
+pytestmark = pytest.mark.any_engine
+
+EVERY_KIND = [
+    ("GET", "/analytics/overview", 200),
+    ("GET", "/analytics/sessions/daily", 200),
+    ("GET", "/analytics/pages/top", 200),
+    ("GET", "/analytics/geo", 200),
+    ("GET", "/analytics/engagement", 200),
+    ("GET", "/analytics/sources", 200),
+    ("GET", "/analytics/realtime", 200),
+    ("GET", "/analytics/storage", 200),
+    ("GET", "/analytics/leads", 200),
+    ("GET", "/analytics/leads/1", 200),
+    ("PATCH", "/analytics/leads/1", 200),
+    ("GET", "/analytics/leads/2", 404),
+    ("GET", "/analytics/leads/abc", 400),
+    ("GET", "/analytics/leads?limit=abc", 400),
+    ("PATCH", "/analytics/leads/2", 404),
+    ("PATCH", "/analytics/leads/abc", 400),
+    ("GET", "/analytics/nothing", 404),
+    ("DELETE", "/analytics/overview", 405),
+]
+
+
+@pytest.fixture
+def lead(insert):
+    insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00", contact_name="Zoë")
+
+
+@pytest.mark.parametrize(("method", "path", "status"), EVERY_KIND)
+def test_every_reply_is_json_in_utf8_for_one_reader(lead, client, method, path, status):
+    response = client.open(path, method=method, json={"status": "won"})
+
+    assert response.status_code == status
+    assert response.headers["Content-Type"] == "application/json"
+    assert response.headers["Content-Length"] == str(len(response.data))
+    assert response.headers["Cache-Control"] == "private, no-cache"
+    assert json.loads(response.data.decode("utf-8")) == response.json
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [entry for entry in EVERY_KIND if entry[2] >= 400])
+def test_every_error_has_one_shape(lead, client, method, path, status):
+    error = client.open(path, method=method, json={"status": "won"}).json
+
+    assert list(error) == ["error"]
+    assert isinstance(error["error"], str)
+
+
+def test_letters_beyond_ascii_go_out_as_they_are(lead, client):
+    response = client.get("/analytics/leads")
+
+    assert '"contact_name":"Zoë"'.encode() in response.data
+
+
+@pytest.mark.parametrize(("method", "path", "status"), EVERY_KIND)
+def test_what_was_read_carries_an_etag_and_nothing_else_does(lead, client, method, path, status):
+    response = client.open(path, method=method, json={"status": "won"})
+
+    assert ("ETag" in response.headers) == (method == "GET" and status == 200)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    "known",
+    ["{etag}", "W/{etag}", '"other", {etag}', '"other",W/{etag} , "third"', "*"],
+)
+def test_a_reader_who_has_it_already_is_told_so(lead, client, method, known):
+    etag = client.get("/analytics/leads").headers["ETag"]
+
+    response = client.open("/analytics/leads", method=method, headers={"If-None-Match": known.format(etag=etag)})
+
+    assert response.status == "304 Not Modified"
+    assert response.data == b""
+    assert response.headers["ETag"] == etag
+    assert response.headers["Cache-Control"] == "private, no-cache"
+    assert "Content-Type" not in response.headers
+
+
+@pytest.mark.parametrize("known", ['"other"', 'W/"other"', "", "nonsense", '"', '"a", "b"', "W/", "\xff"])
+def test_a_reader_who_has_something_else_is_sent_it(lead, client, known):
+    response = client.get("/analytics/leads", headers={"If-None-Match": known})
+
+    assert response.status_code == 200
+    assert response.json["total"] == 1
+
+
+def test_an_etag_moves_with_what_is_said_and_only_then(lead, insert, client):
+    first = client.get("/analytics/leads").headers["ETag"]
+    again = client.get("/analytics/leads?limit=25&sort=newest").headers["ETag"]
+    insert("sessions", session_id="s1", visitor_id="ann", started_at=NOW)
+    unmoved = client.get("/analytics/leads").headers["ETag"]
+    client.patch("/analytics/leads/1", json={"status": "won"})
+    moved = client.get("/analytics/leads", headers={"If-None-Match": first})
+
+    assert first == again == unmoved
+    assert moved.status_code == 200
+    assert moved.headers["ETag"] != first
+
+
+@pytest.mark.parametrize("known", ["*", '"anything"'])
+def test_a_condition_hides_no_error_and_stops_no_patch(lead, client, known):
+    conditions = {"If-None-Match": known}
+
+    missing = client.get("/analytics/leads/2", headers=conditions)
+    refused = client.get("/analytics/leads", key="wrong", headers=conditions)
+    moved = client.patch("/analytics/leads/1", json={"status": "won"}, headers=conditions)
+
+    assert (missing.status_code, missing.json) == (404, {"error": "Lead not found"})
+    assert (refused.status_code, refused.json) == (401, {"error": "Invalid API key"})
+    assert (moved.status_code, moved.json) == (200, {"updated": True})
+
+
+def test_a_body_that_nobody_asked_for_changes_nothing(client):
+    response = client.get("/analytics/geo", data=b"x" * 1_000_000)
+
+    assert (response.status_code, response.json) == (200, [])
+
+
+@pytest.mark.parametrize(("method", "path", "status"), EVERY_KIND)
+def test_a_body_is_read_to_its_end_where_the_server_tells_it(lead, client, method, path, status):
+    """Else a server closes the connection on a client that still sends, who then never sees the reply."""
+    sent = io.BytesIO(b"x" * 1_000_000)
+
+    response = client.open(
+        path,
+        method=method,
+        environ_overrides={"wsgi.input": sent, "wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"},
+    )
+
+    assert response.status_code == (400 if method == "PATCH" else status)
+    assert sent.read() == b""

@@ -1,0 +1,184 @@
+import pytest
+from asking import instant
+
+
+def day(date, sessions=1, visitors=1, duration=0, engagement=0):
+    return {
+        "date": date,
+        "total_sessions": sessions,
+        "unique_visitors": visitors,
+        "avg_duration": duration,
+        "avg_engagement": engagement,
+    }
+
+
+@pytest.fixture
+def visit(insert):
+    """A session that begins then; without more it is of its own visitor, never ended, and has no score."""
+    ids = iter(range(1000))
+
+    def visit(started, **values):
+        session_id = f"s{next(ids)}"
+        insert(
+            "sessions", **{"session_id": session_id, "visitor_id": session_id, "started_at": instant(started), **values}
+        )
+
+    return visit
+
+
+def test_nothing_recorded_is_an_empty_list(get):
+    days = get("/analytics/sessions/daily")
+
+    assert days == []
+
+
+def test_days_are_ascending_and_those_without_sessions_are_left_out(visit, get):
+    visit("2026-02-24 09:00:00", visitor_id="ann", duration=120_000, engagement_score=50)
+    visit("2026-02-24 11:00:00", visitor_id="ann", duration=121_000, engagement_score=60)
+    visit("2026-02-24 12:00:00", visitor_id="bob")
+    visit("2026-02-20 12:00:00", visitor_id="ann", duration=1_000, engagement_score=7)
+    visit("2026-02-22 12:00:00", visitor_id="ann", duration=2_000, engagement_score=8)
+
+    days = get("/analytics/sessions/daily")
+
+    assert days == [
+        {
+            "date": "2026-02-20",
+            "total_sessions": 1,
+            "unique_visitors": 1,
+            "avg_duration": 1.0,
+            "avg_engagement": 7.0,
+        },
+        {
+            "date": "2026-02-22",
+            "total_sessions": 1,
+            "unique_visitors": 1,
+            "avg_duration": 2.0,
+            "avg_engagement": 8.0,
+        },
+        {
+            "date": "2026-02-24",
+            "total_sessions": 3,
+            "unique_visitors": 2,
+            "avg_duration": 120.5,
+            "avg_engagement": 55.0,
+        },
+    ]
+
+
+def test_a_session_is_of_the_utc_day_that_it_began_on(visit, get):
+    visit("2026-02-22 23:59:59.999")
+    visit("2026-02-23 00:00:00")
+    visit("2026-02-23 23:59:59.999", ended_at=instant("2026-02-24 00:30:00"), duration=1_800_001)
+    visit("2026-02-24 00:00:00")
+
+    days = get("/analytics/sessions/daily")
+
+    assert days == [
+        day("2026-02-22"),
+        day("2026-02-23", sessions=2, visitors=2, duration=1800.0),
+        day("2026-02-24"),
+    ]
+
+
+def test_without_days_it_is_today_and_the_29_days_before(visit, get):
+    visit("2026-01-25 23:59:59.999")
+    visit("2026-01-26 00:00:00")
+    visit("2026-02-24 00:00:00")
+
+    days = get("/analytics/sessions/daily")
+
+    assert days == [day("2026-01-26"), day("2026-02-24")]
+
+
+def test_one_day_is_today_alone(visit, get):
+    visit("2026-02-23 23:59:59.999")
+    visit("2026-02-24 00:00:00")
+
+    days = get("/analytics/sessions/daily?days=1")
+
+    assert days == [day("2026-02-24")]
+
+
+def test_two_days_are_yesterday_and_today(visit, get):
+    visit("2026-02-22 23:59:59.999")
+    visit("2026-02-23 00:00:00")
+    visit("2026-02-24 00:00:00")
+
+    days = get("/analytics/sessions/daily?days=2")
+
+    assert days == [day("2026-02-23"), day("2026-02-24")]
+
+
+def test_ninety_days_reach_back_to_the_27th_of_november(visit, get):
+    visit("2025-11-26 23:59:59.999")
+    visit("2025-11-27 00:00:00")
+
+    days = get("/analytics/sessions/daily?days=90")
+
+    assert days == [day("2025-11-27")]
+
+
+def test_later_today_counts_and_tomorrow_does_not(visit, get):
+    visit("2026-02-24 23:59:59.999")
+    visit("2026-02-25 00:00:00")
+    visit("2031-01-01 00:00:00")
+
+    days = get("/analytics/sessions/daily")
+
+    assert days == [day("2026-02-24")]
+
+
+def test_today_is_the_utc_day_of_the_clock(visit, serve):
+    for date in ("2024-02-28", "2024-02-29", "2024-03-01", "2026-02-23", "2026-02-24", "2026-12-31", "2027-01-01"):
+        visit(f"{date} 12:00:00")
+    expected = {
+        "2026-02-23 23:59:59.999": [day("2026-02-23")],
+        "2026-02-24 00:00:00": [day("2026-02-24")],
+        "2024-02-29 00:00:00": [day("2024-02-29")],
+        "2024-02-29 23:59:59.999": [day("2024-02-29")],
+        "2024-03-01 00:00:00": [day("2024-03-01")],
+        "2026-12-31 23:59:59.999": [day("2026-12-31")],
+        "2030-01-01 00:00:00": [],
+    }
+
+    days = {now: serve(now=instant(now)).get("/analytics/sessions/daily?days=1").json for now in expected}
+
+    assert days == expected
+
+
+def test_a_visitor_who_returns_counts_once_a_day_and_on_every_day(visit, get):
+    visit("2026-02-23 08:00:00", visitor_id="ann")
+    visit("2026-02-23 09:00:00", visitor_id="ann")
+    visit("2026-02-24 08:00:00", visitor_id="ann")
+
+    days = get("/analytics/sessions/daily")
+
+    assert days == [day("2026-02-23", sessions=2, visitors=1), day("2026-02-24")]
+
+
+def test_nulls_stay_out_of_the_averages(visit, get):
+    visit("2026-02-24 08:00:00", duration=10_000, engagement_score=None)
+    visit("2026-02-24 09:00:00", duration=None, engagement_score=30)
+    visit("2026-02-24 10:00:00", duration=None, engagement_score=None)
+
+    days = get("/analytics/sessions/daily")
+
+    assert days == [day("2026-02-24", sessions=3, visitors=3, duration=10.0, engagement=30.0)]
+
+
+def test_averages_have_one_decimal_and_halves_go_away_from_zero(visit, get):
+    visit("2026-02-23 08:00:00", duration=1_250, engagement_score=-1)
+    visit("2026-02-23 08:00:00", engagement_score=0)
+    visit("2026-02-23 08:00:00", engagement_score=0)
+    visit("2026-02-23 08:00:00", engagement_score=0)
+    visit("2026-02-24 08:00:00", duration=1_349, engagement_score=1)
+    visit("2026-02-24 08:00:00", duration=1_350, engagement_score=1)
+    visit("2026-02-24 08:00:00", duration=1_351, engagement_score=0)
+
+    days = get("/analytics/sessions/daily")
+
+    assert days == [
+        day("2026-02-23", sessions=4, visitors=4, duration=1.3, engagement=-0.3),
+        day("2026-02-24", sessions=3, visitors=3, duration=1.4, engagement=0.7),
+    ]
