@@ -30,9 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# In the environ, between the application and what stands in front of it: the id that was given to the request, the
-# route that answers, and how long its function took.
-REQUEST_ID = "analytics_api.request_id"
+# In the environ, for what stands in front of the application: the route that answers, and how long its function took.
 ROUTE = "analytics_api.route"
 QUERY_SECONDS = "analytics_api.query_seconds"
 
@@ -114,14 +112,13 @@ class Application:
                 payload = route.endpoint(ctx, **given)
             finally:
                 environ[QUERY_SECONDS] = time.perf_counter() - begun
+            if isinstance(payload, wire.Stream):
+                return wire.stream(environ, start_response, payload)
             return wire.reply(environ, start_response, payload, headers=route.headers(ctx, payload))
         except Refusal as refusal:
             return wire.error(environ, start_response, refusal.status, str(refusal))
         except Exception:
-            log.exception(
-                "%s %s failed", route.method, route.path, extra={"fields": {"request_id": environ.get(REQUEST_ID)}}
-            )
-            return wire.error(environ, start_response, 500, wire.FAILED)
+            return wire.failure(environ, start_response, log, "%s %s failed", route.method, route.path)
 
 
 def arguments(route: Route, path_arguments: Mapping[str, Any], environ: WSGIEnvironment) -> dict[str, object]:

@@ -8,8 +8,10 @@ from importlib.metadata import version
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from .auth import INVALID, MISSING
+from .examples import ANSWERS, BODIES
 from .params import Identifier, Parameter
 from .routes import ROUTES, Route
+from .wire import Stream
 
 Schema = dict[str, Any]
 
@@ -19,7 +21,10 @@ SIMPLE: dict[Any, Schema] = {
     str: {"type": "string"},
     bool: {"type": "boolean"},
     type(None): {"type": "null"},
+    Stream: {"type": "string"},
 }
+
+ETAG = {"ETag": {"description": "What If-None-Match takes", "required": True, "schema": {"type": "string"}}}
 
 ERRORS = {
     400: ("A parameter or the body can't be understood", "days takes a whole number"),
@@ -49,7 +54,8 @@ def document(prefix: str = "/analytics") -> Schema:
         "info": {
             "title": "Analytics API",
             "version": version("analytics_api"),
-            "description": "A site's visitors and its sales leads. Days are UTC days.",
+            "description": "A site's visitors and its sales leads. Days are UTC days. Another path is 404 and another"
+            " method 405, each with an Error.",
         },
         "security": [{"bearer": []}, {"header": []}],
         "paths": paths,
@@ -82,10 +88,15 @@ def _operation(route: Route, schemas: dict[str, Schema]) -> Schema:
             *_parameters("query", route.query),
         ],
         "responses": {
-            "200": {"description": "The answer", "content": {"application/json": {"schema": answer}}},
+            "200": {"description": "The answer", "content": {kind: {"schema": answer} for kind in route.produces}},
             **{str(status): _error(status) for status in sorted(statuses)},
         },
     }
+    if route.endpoint in ANSWERS:
+        operation["responses"]["200"]["content"]["application/json"]["example"] = ANSWERS[route.endpoint]
+        if route.method == "GET":
+            operation["responses"]["200"]["headers"] = ETAG
+            operation["responses"]["304"] = {"description": "It is what If-None-Match names"}
     if description.strip():
         operation["description"] = " ".join(description.split())
     if route.body:
@@ -93,6 +104,7 @@ def _operation(route: Route, schemas: dict[str, Schema]) -> Schema:
             "required": True,
             "content": {
                 "application/json": {
+                    "example": BODIES[route.endpoint],
                     "schema": {
                         "type": "object",
                         "properties": {

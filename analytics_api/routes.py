@@ -9,7 +9,7 @@ from typing import Any
 from .context import Context
 from .endpoints.engagement import engagement
 from .endpoints.geo import geo
-from .endpoints.leads import ORDERS, STAGES, detail, listing, move
+from .endpoints.leads import FORMATS, ORDERS, STAGES, detail, export, listing, move
 from .endpoints.overview import overview
 from .endpoints.pages import top
 from .endpoints.realtime import realtime
@@ -29,7 +29,7 @@ class Route:
     """What a key has to have, a method and path (below the prefix), the function that answers, and what it is given.
 
     `path_parameters` are named in the path, `query` after it; `body` names the strings of the JSON object sent.
-    `headers` tells what else goes with the answer.
+    `produces` are the media types of its answer, and `headers` tells what else goes with it.
     """
 
     scope: str
@@ -39,10 +39,16 @@ class Route:
     query: Sequence[Parameter] = ()
     path_parameters: Sequence[Identifier] = ()
     body: Sequence[Text] = ()
+    produces: Sequence[str] = ("application/json",)
     headers: Callable[[Context, Any], Iterable[tuple[str, str]]] = no_headers
 
 
 LEAD = Identifier("lead_id", "The lead's number")
+WHICH_LEADS = (
+    Text("q", "What to find in name, e-mail, phone, project or visitor id", maximum=1000),
+    Choice("status", "Only the leads in this stage of the pipeline", STAGES),
+    Choice("sort", "Order of the leads", tuple(ORDERS), default="newest"),
+)
 
 ROUTES = (
     Route("stats", "GET", "/overview", overview),
@@ -62,10 +68,12 @@ ROUTES = (
     Route("leads:read", "GET", "/leads", listing, [
         Integer("limit", "Number of leads to return", default=25, minimum=1, maximum=100),
         Integer("offset", "Number of leads to leave out before them", default=0, minimum=0),
-        Text("q", "What to find in name, e-mail, phone, project or visitor id", maximum=1000),
-        Choice("status", "Only the leads in this stage of the pipeline", STAGES),
-        Choice("sort", "Order of the leads", tuple(ORDERS), default="newest"),
+        *WHICH_LEADS,
     ]),
+    Route("leads:read", "GET", "/leads/export", export, [
+        Choice("format", "Comma-separated values, or a JSON object a line", tuple(FORMATS), default="csv"),
+        *WHICH_LEADS,
+    ], produces=tuple(FORMATS.values())),
     Route("leads:read", "GET", "/leads/<lead_id>", detail, path_parameters=[LEAD]),
     Route("leads:write", "PATCH", "/leads/<lead_id>", move, path_parameters=[LEAD], body=[
         Text("status", f"The stage to put the lead into: {', '.join(STAGES)}; in any case"),

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypedDict, cast
+import csv
+import json
+from collections.abc import Generator, Iterable, Sequence
+from io import StringIO
+from typing import Any, Final, Literal, TypedDict, cast
 
 from ..context import Context
 from ..database import Reader, Transaction
 from ..errors import NotFound
+from ..params import LARGEST
+from ..wire import Stream
 
 Stage = Literal["new", "contacted", "qualified", "proposal", "won", "lost"]
 STAGES: Final[tuple[Stage, ...]] = ("new", "contacted", "qualified", "proposal", "won", "lost")
@@ -80,6 +86,9 @@ class Updated(TypedDict):
     updated: Literal[True]
 
 
+Format = Literal["csv", "ndjson"]
+FORMATS: Final[dict[Format, str]] = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
+
 # Whole orders: nulls last, and lead_id breaks every tie, so that pages never overlap.
 ORDERS: Final = {
     "newest": "enquiry_datetime desc, lead_id desc",
@@ -97,9 +106,9 @@ ORDERS: Final = {
 FILTERS: Final = {
     "all": "true",
     "stage": "status = :status",
-    "found": "lead_id in (select rowid from lead_search(:needle)) and status = coalesce(:status, status)",
+    "found": "lead_id in (select rowid from lead_search(:needle)) and (status = :status or :status is null)",
     # the search index knows runs of three letters and more; shorter ones are looked for in every lead
-    "short": "search_text like :pattern escape '\\' and status = coalesce(:status, status)",
+    "short": "search_text like :pattern escape '\\' and (status = :status or :status is null)",
 }
 
 PAGES: Final = {
@@ -204,23 +213,34 @@ def listing(
     `q` is a substring, without regard to case, of the name, e-mail, phone, project or visitor id. Nulls come last in
     every order.
     """
-    asked = {"limit": limit, "offset": offset, "status": status}
-    if q:
-        folded = q.casefold()
-        if len(folded) >= 3:
-            among = "found"
-            asked["needle"] = ctx.db.needle(folded)
-        else:
-            among = "short"
-            asked["pattern"] = "%" + folded.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-    else:
-        among = "stage" if status else "all"
+    among, asked = _asked(ctx, q, status)
+    asked |= {"limit": limit, "offset": offset}
 
     def page(at: Reader) -> Listing:
         leads = cast("list[Lead]", at.rows(PAGES[among, sort], **asked))
         return {"leads": leads, "total": at.rows(TOTALS[among], **asked)[0]["total"]}
 
     return ctx.db.read(page)
+
+
+def export(ctx: Context, *, format: Format, q: str | None, status: str | None, sort: str) -> Stream:
+    """Every lead of the list, as CSV (RFC 4180) or as a JSON object a line, all as they were at one instant.
+
+    In CSV null is an empty field, and a text that a spreadsheet would take for a formula begins with an apostrophe.
+    """
+    among, asked = _asked(ctx, q, status)
+    asked |= {"limit": LARGEST, "offset": 0}
+    columns = tuple(Lead.__annotations__)
+    write = _csv if format == "csv" else _ndjson
+
+    def pieces() -> Generator[str, None, None]:
+        with ctx.db.snapshot() as at:
+            if format == "csv":
+                yield _csv(columns, [columns])
+            for leads in at.batches(PAGES[among, sort], **asked):
+                yield write(columns, leads)
+
+    return Stream(FORMATS[format], f"leads.{format}", pieces())
 
 
 def detail(ctx: Context, lead_id: int) -> Detail:
@@ -268,3 +288,30 @@ def move(ctx: Context, lead_id: int, status: str) -> Updated:
 
     ctx.db.write(change)
     return {"updated": True}
+
+
+def _asked(ctx: Context, q: str | None, status: str | None) -> tuple[str, dict[str, Any]]:
+    """Which of FILTERS it takes, and its parameters."""
+    asked: dict[str, Any] = {"status": status}
+    if not q:
+        return "stage" if status else "all", asked
+    folded = q.casefold()
+    if len(folded) >= 3:
+        return "found", asked | {"needle": ctx.db.needle(folded)}
+    literal = folded.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return "short", asked | {"pattern": f"%{literal}%"}
+
+
+def _csv(columns: Sequence[str], leads: Iterable[Sequence[Any]]) -> str:
+    text = StringIO()
+    csv.writer(text).writerows([_defused(value) for value in lead] for lead in leads)
+    return text.getvalue()
+
+
+def _defused(value: object) -> object:
+    """A text that a spreadsheet would run as a formula, with an apostrophe before it (OWASP, "CSV Injection")."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+
+
+def _ndjson(columns: Sequence[str], leads: Iterable[Sequence[Any]]) -> str:
+    return "".join(json.dumps(dict(zip(columns, lead)), ensure_ascii=False) + "\n" for lead in leads)

@@ -1,0 +1,120 @@
+"""An answer of every route, made up, for the OpenAPI document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from .endpoints.engagement import engagement
+from .endpoints.geo import geo
+from .endpoints.leads import detail, listing, move
+from .endpoints.overview import overview
+from .endpoints.pages import top
+from .endpoints.realtime import realtime
+from .endpoints.sessions import daily
+from .endpoints.sources import sources
+from .endpoints.storage import storage
+
+LEAD: Final = {
+    "lead_id": 42,
+    "enquiry_datetime": "2026-02-23 11:15:00",
+    "contact_name": "Rahul Sharma",
+    "contact_email": "rahul@example.com",
+    "contact_phone": "9876543210",
+    "project_name": "Sky Towers",
+    "project_location": "Pune",
+    "project_source": "WebSite",
+    "contact_country_name": "IN",
+    "contact_city": "Pune",
+    "visitor_id": "abc123...",
+    "session_id": "session_123",
+    "engagement_score": 74,
+    "engagement_label": "Very Hot",
+    "form_submit_count": 2,
+    "suspicion_score": 5,
+    "follow_ups_count": 1,
+    "last_follow_up_at": "2026-02-24 09:30:00",
+    "status": "contacted",
+}
+
+ANSWERS: Final[dict[Callable[..., Any], object]] = {
+    overview: {
+        "total_sessions": 1234,
+        "total_events": 56789,
+        "unique_visitors": 890,
+        "unique_fingerprints": 750,
+        "avg_engagement_score": 42.5,
+        "avg_session_duration_s": 185,
+        "vpn_suspected_count": 12,
+    },
+    daily: [
+        {
+            "date": "2026-02-22",
+            "total_sessions": 45,
+            "unique_visitors": 38,
+            "avg_duration": 120.5,
+            "avg_engagement": 55.2,
+        }
+    ],
+    top: [{"page": "https://example.com/home", "views": 234, "unique_sessions": 180}],
+    geo: [{"country": "US", "sessions": 500, "unique_visitors": 420}],
+    engagement: [
+        {"bucket": "0-19", "count": 120},
+        {"bucket": "20-39", "count": 85},
+        {"bucket": "40-59", "count": 200},
+        {"bucket": "60-79", "count": 150},
+        {"bucket": "80-100", "count": 45},
+    ],
+    sources: [
+        {"referrer_domain": "google.com", "sessions": 300},
+        {"referrer_domain": "(direct)", "sessions": 200},
+        {"referrer_domain": "facebook.com", "sessions": 50},
+    ],
+    realtime: {
+        "active_sessions": 12,
+        "events_last_hour": 456,
+        "unique_visitors_today": 89,
+        "total_sessions_today": 95,
+    },
+    storage: {"total_objects": 15234, "estimated_sessions": 1200},
+    listing: {"leads": [LEAD], "total": 187},
+    detail: {
+        "lead": LEAD,
+        "sessions": [
+            {
+                "session_id": "session_123",
+                "visitor_id": "abc123...",
+                "entry_page": "https://example.com/sky-towers",
+                "exit_page": "https://example.com/thank-you",
+                "country": "IN",
+                "started_at": 1740280000000,
+                "ended_at": 1740280080000,
+                "duration": 80000,
+                "engagement_score": 74,
+                "event_count": 19,
+            }
+        ],
+        "submissions": [
+            {
+                "submission_id": 501,
+                "lead_id": 42,
+                "submitted_at": "2026-02-23 11:15:00",
+                "project_name": "Sky Towers",
+                "visitor_id": "abc123...",
+                "session_id": "session_123",
+                "contact_email": "rahul@example.com",
+                "contact_phone": "9876543210",
+                "contact_ip": "198.51.100.20",
+                "source": "WebSite",
+                "referer": "https://example.com/sky-towers",
+                "cta_name": "hero-form",
+                "is_primary_lead": 1,
+                "is_duplicate_window": 0,
+                "payload_json": '{"FIRSTNAME":"Rahul Sharma","EMAIL":"rahul@example.com"}',
+            }
+        ],
+    },
+    move: {"updated": True},
+}
+
+BODIES: Final[dict[Callable[..., Any], object]] = {move: {"status": "contacted"}}

@@ -1,0 +1,132 @@
+import csv
+import io
+import json
+
+import pytest
+from asking import KEY, NOW
+
+from analytics_api import Context
+from analytics_api.endpoints import leads
+
+EVERY_ORDER = tuple(leads.ORDERS)
+
+
+def rows_of(text):
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def test_csv_has_the_columns_of_the_list_and_null_is_an_empty_field(insert, client):
+    insert("leads", lead_id=7, enquiry_datetime="2026-02-23 11:15:00", contact_name="Zoë", engagement_score=74)
+
+    response = client.get("/analytics/leads/export")
+
+    assert response.content_type == "text/csv; charset=utf-8"
+    assert response.headers["Content-Disposition"] == 'attachment; filename="leads.csv"'
+    assert response.text == (
+        "lead_id,enquiry_datetime,contact_name,contact_email,contact_phone,project_name,project_location,"
+        "project_source,contact_country_name,contact_city,visitor_id,session_id,engagement_score,engagement_label,"
+        "form_submit_count,suspicion_score,follow_ups_count,last_follow_up_at,status\r\n"
+        "7,2026-02-23 11:15:00,Zoë,,,,,,,,,,74,,1,0,0,,new\r\n"
+    )
+
+
+def test_ndjson_has_a_lead_of_the_list_a_line(insert, client, get):
+    insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00", contact_name='Line one\nline "two"')
+    insert("leads", lead_id=2, enquiry_datetime="2026-02-24 11:15:00")
+
+    response = client.get("/analytics/leads/export?format=ndjson")
+
+    assert response.content_type == "application/x-ndjson"
+    assert [json.loads(line) for line in response.text.splitlines()] == get("/analytics/leads")["leads"]
+
+
+def test_without_a_lead_csv_is_its_header_and_ndjson_is_empty(client):
+    table, lines = client.get("/analytics/leads/export"), client.get("/analytics/leads/export?format=ndjson")
+
+    assert len(table.text.splitlines()) == 1
+    assert (lines.status_code, lines.text) == (200, "")
+
+
+@pytest.mark.parametrize("sort", EVERY_ORDER)
+def test_it_holds_every_lead_that_the_list_pages_through_in_its_order(insert, client, get, sort):
+    insert(
+        "leads",
+        *(
+            {
+                "lead_id": number,
+                "enquiry_datetime": f"2026-02-{1 + number % 20:02} 10:00:00",
+                "contact_name": f"Name {number % 7}" if number % 5 else None,
+                "engagement_score": number % 11 if number % 3 else None,
+                "suspicion_score": number % 4,
+                "status": "won" if number % 2 else "new",
+            }
+            for number in range(1, 131)
+        ),
+    )
+    pages = [get(f"/analytics/leads?q=name&status=won&sort={sort}&offset={offset}") for offset in (0, 25, 50)]
+
+    rows = rows_of(client.get(f"/analytics/leads/export?q=NAME&status=won&sort={sort}").text)
+
+    assert [int(row["lead_id"]) for row in rows] == [lead["lead_id"] for page in pages for lead in page["leads"]]
+    assert len(rows) == pages[0]["total"] == 52
+
+
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r"])
+def test_a_text_that_a_spreadsheet_would_run_is_defused(insert, client, begin):
+    insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00", contact_name=f"{begin}cmd|' /C calc'!A0")
+
+    (row,) = rows_of(client.get("/analytics/leads/export").text)
+
+    assert row["contact_name"] == f"'{begin}cmd|' /C calc'!A0"
+
+
+def test_a_number_below_zero_is_no_formula(insert, client):
+    insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00", engagement_score=-3)
+
+    (row,) = rows_of(client.get("/analytics/leads/export").text)
+
+    assert row["engagement_score"] == "-3"
+
+
+def test_every_lead_comes_once_while_others_write(database, insert):
+    insert("leads", *({"lead_id": number, "enquiry_datetime": "2026-02-23 11:15:00"} for number in range(1, 2501)))
+    ctx = Context(database, None, NOW)
+
+    stream = leads.export(ctx, format="ndjson", q=None, status=None, sort="oldest")
+    pieces = [next(stream.pieces)]
+    insert("leads", lead_id=9000, enquiry_datetime="2026-02-23 11:15:00")
+    database.write(lambda at: at.execute("delete from leads where lead_id > 2000"))
+    database.write(lambda at: at.execute("update leads set enquiry_datetime = '2027-01-01' where lead_id < 100"))
+    pieces += stream.pieces
+
+    assert [json.loads(line)["lead_id"] for piece in pieces for line in piece.splitlines()] == list(range(1, 2501))
+
+
+def test_a_download_that_is_given_up_lets_go_of_its_connection(database, insert):
+    insert("leads", *({"lead_id": number, "enquiry_datetime": "2026-02-23 11:15:00"} for number in range(1, 2501)))
+    ctx = Context(database, None, NOW)
+
+    for _ in range(50):
+        stream = leads.export(ctx, format="csv", q=None, status=None, sort="newest")
+        next(stream.pieces)
+        stream.pieces.close()
+
+    assert database.rows("select count(*) as leads from leads") == [{"leads": 2500}]
+
+
+def test_a_format_that_is_none_is_refused(client):
+    response = client.get("/analytics/leads/export?format=xml")
+
+    assert response.status_code == 400
+    assert response.json == {"error": "format takes one of: csv, ndjson"}
+
+
+def test_head_tells_what_would_come_and_sends_none_of_it(client):
+    response = client.head("/analytics/leads/export")
+
+    assert (response.status_code, response.content_type, response.data) == (200, "text/csv; charset=utf-8", b"")
+
+
+def test_it_needs_the_key(client):
+    assert client.get("/analytics/leads/export", key=None).status_code == 401
+    assert client.get("/analytics/leads/export", key=KEY).status_code == 200
