@@ -230,7 +230,7 @@ create table rollup_country_visitors (
 ) strict, without rowid;
 create view plain_country_visitors as
 select visitor_id, geo as country, count(*) as sessions
-from sessions
+from sessions not indexed  -- sorting costs less than going by visitor
 group by visitor_id, geo;
 
 create table rollup_countries (
@@ -327,7 +327,9 @@ create table rollup_totals (
 ) strict;
 create view plain_totals as
 select 1 as one, count(*) as sessions, (select count(*) from events) as events,
-  count(distinct visitor_id) as unique_visitors, count(distinct fingerprint) as unique_fingerprints,
+  (select count(distinct visitor_id) from sessions) as unique_visitors,
+  (select count(*) from (select fingerprint from sessions where fingerprint is not null group by fingerprint))
+    as unique_fingerprints,
   coalesce(sum(duration), 0) as duration_sum, count(duration) as duration_count,
   coalesce(sum(engagement_score), 0) as score_sum, count(engagement_score) as score_count,
   count(nullif(vpn_suspected, 0)) as vpn_suspected
@@ -462,7 +464,9 @@ values
 
 -- The columns of a lead that triggers keep, as they should be.
 create view plain_leads as
-with texts as (
+with common (letters) as (
+  values (' abcdefghijklmnopqrstuvwxyz0123456789@.-+''' || char(31))),
+texts as (
   select lead_id,
     lower(coalesce(contact_name, '') || char(31) || coalesce(contact_email, '') || char(31)
       || coalesce(contact_phone, '') || char(31) || coalesce(project_name, '') || char(31)
@@ -472,17 +476,20 @@ select lead_id, coalesce(follow_ups_count, 0) as follow_ups_count, last_follow_u
   case
     when length(text) = length(cast(text as blob)) then text  -- ASCII, which lower() folds
     else (
-      with recursive folding (position, folded) as (
-        select 0, ''
+      -- from one letter that is not common to the next: `plain` is how many are before it
+      with recursive folding (folded, rest, plain) as (
+        select '', text, length(text) - length(ltrim(text, letters))
+        from common
         union all
-        select position + 1, folded || coalesce(
-          (select folded from case_folds where letter = substr(text, position + 1, 1)), substr(text, position + 1, 1))
-        from folding
-        where position < length(text))
+        select folded || substr(rest, 1, plain) || coalesce(
+            (select folded from case_folds where letter = substr(rest, plain + 1, 1)), substr(rest, plain + 1, 1)),
+          substr(rest, plain + 2),
+          length(substr(rest, plain + 2)) - length(ltrim(substr(rest, plain + 2), letters))
+        from folding, common
+        where rest <> '')
       select folded
       from folding
-      order by position desc
-      limit 1)
+      where rest = '')
   end as search_text
 from texts
 left join rollup_follow_ups using (lead_id);

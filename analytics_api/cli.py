@@ -9,7 +9,8 @@ import sys
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import Any, TypeVar
 
 try:
@@ -18,6 +19,7 @@ try:
     from gunicorn.app.base import BaseApplication
 
     from .progress import Progress
+    from .worker import Worker
 except ModuleNotFoundError as missing:
     raise SystemExit(
         f"analytics-api needs {missing.name}, which comes with: pip install 'analytics_api[server]'"
@@ -26,7 +28,7 @@ except ModuleNotFoundError as missing:
 from . import logs, settings
 from .app import now
 from .database import Difference, Transaction, open_database
-from .database.sqlite import upgrade as upgrade_file
+from .database import upgrade as bring_forward
 from .errors import AnalyticsError
 from .keys import SCOPES, KeyRing
 from .openapi import document
@@ -53,7 +55,7 @@ def on_database(command: Callable[..., T]) -> Callable[..., T]:
         "-d",
         "--database",
         metavar="PATH",
-        help=f"The database; else ANALYTICS_DATABASE, else {settings.DATABASE}.",
+        help=f"The database, or a postgresql:// URL; else ANALYTICS_DATABASE, else {settings.DATABASE}.",
         callback=lambda ctx, option, given: given or settings.database(os.environ),
     )(command)
 
@@ -81,7 +83,7 @@ def init(database: str) -> None:
 @on_database
 def upgrade(database: str) -> None:
     """Bring a database of an older version forward, every row kept."""
-    before = upgrade_file(database)
+    before = bring_forward(database)
     with open_database(database, create=False).closing() as opened:
         click.echo(f"{opened.url} was of version {before} and is up to date")
 
@@ -147,11 +149,35 @@ def import_(database: str, files: tuple[str, ...], update: bool) -> None:
     with open_database(database).closing() as opened:
         for file in files:
             size = os.path.getsize(file) if os.path.exists(file) else None
-            with Progress(f"reading {file}", size, "bytes") as reading, Progress("writing", None, "rows") as writing:
+            with (
+                Progress(f"reading {file}", size, "bytes") as reading,
+                Progress("writing", None, "rows") as writing,
+                Progress("counting", None, "rollups") as counting,
+            ):
                 report = import_database(
-                    opened, file, existing="update" if update else "keep", read=reading.add, written=writing.add
+                    opened,
+                    file,
+                    existing="update" if update else "keep",
+                    read=reading.add,
+                    written=writing.add,
+                    told=counting.step,
                 )
             click.echo("\n".join(report.lines()))
+
+
+@main.command()
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+def copy(source: str, target: str) -> None:
+    """Copy a whole database into an empty one, a path or a postgresql:// URL each, and compare the two."""
+    from .ingest.whole import copy as copy_whole
+
+    with open_database(source, create=False).closing() as there, open_database(target).closing() as here:
+        with Progress("copying", None, "rows") as progress:
+            counts = copy_whole(there, here, written=progress.add)
+        for table, rows in counts.items():
+            click.echo(f"{table}: {rows:,} rows")
+        click.echo(f"{here.url} holds what {there.url} does, row for row, and every rollup holds")
 
 
 @main.command()
@@ -273,7 +299,7 @@ def serve(bind: str, workers: int, threads: int) -> None:
         logging.getLogger("analytics_api").warning(warning)
     options: dict[str, Any] = {
         "bind": bind,
-        "worker_class": "gthread",
+        "worker_class": Worker,
         "workers": workers,
         "threads": threads,
         "timeout": 60,  # a worker that answers nothing for so long is replaced
@@ -286,12 +312,11 @@ def serve(bind: str, workers: int, threads: int) -> None:
     }
     if read.metrics:
         # each process writes its numbers into files, which the one that is asked adds up; read when first imported
-        with TemporaryDirectory(prefix="analytics-metrics-") as shared:
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
-            options["child_exit"] = forget
-            Server(read, options).run()
-    else:
-        Server(read, options).run()
+        shared = mkdtemp(prefix="analytics-metrics-")
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
+        options["child_exit"] = forget
+        options["on_exit"] = lambda server: rmtree(shared, ignore_errors=True)  # the server's end, not a worker's
+    Server(read, options).run()
 
 
 def forget(server: Any, worker: Any) -> None:

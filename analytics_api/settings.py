@@ -28,6 +28,7 @@ class Settings:
 
     api_keys: Mapping[str, str]  # by name
     database: str = DATABASE
+    database_read: str | None = None
     storage: StorageStats | None = None
     storage_max_age: int = 3600  # seconds
     cors_origins: Sequence[str] = ()
@@ -40,6 +41,7 @@ class Settings:
         return cls(
             api_keys={f"key-{number}": key for number, key in enumerate(_keys(environ), start=1)},
             database=database(environ),
+            database_read=environ.get("ANALYTICS_DATABASE_READ", "").strip() or None,
             storage=storage(environ),
             storage_max_age=_whole(environ, "ANALYTICS_STORAGE_MAX_AGE", 3600, least=1),
             cors_origins=_origins(environ),
@@ -52,7 +54,7 @@ class Settings:
 
         Raises DatabaseError when the database can't be used.
         """
-        database = open_database(self.database)
+        database = open_database(self.database, read_url=self.database_read)
         api = create_app(
             database,
             api_keys=self.api_keys,

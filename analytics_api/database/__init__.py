@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import os
 
-from .base import BASE_TABLES, KEPT_COLUMNS, Column, Database, Difference, Existing, Reader, Row, Transaction, unheard
+from ..errors import DatabaseError
+from . import sqlite
+from .base import (
+    BASE_TABLES,
+    KEPT_COLUMNS,
+    KEYS,
+    Column,
+    Database,
+    Difference,
+    Existing,
+    Reader,
+    Row,
+    Transaction,
+    unheard,
+)
 from .sqlite import SQLite
 
 __all__ = [
     "BASE_TABLES",
     "KEPT_COLUMNS",
+    "KEYS",
     "Column",
     "Database",
     "Difference",
@@ -20,12 +35,36 @@ __all__ = [
     "Transaction",
     "open_database",
     "unheard",
+    "upgrade",
 ]
 
 
-def open_database(url: str | os.PathLike[str], *, create: bool = True) -> Database:
-    """The database of that path, made when there is none and `create` is true.
+def open_database(url: str | os.PathLike[str], *, read_url: str | None = None, create: bool = True) -> Database:
+    """The database of that path or `postgresql://` URL, made when there is none and `create` is true.
 
-    Raises DatabaseError when it can't be opened, or is another program's or another version's.
+    `read_url` names the PostgreSQL servers that reads go to, replicas among them. Raises DatabaseError when the
+    database can't be opened, or is another program's or another version's.
     """
+    if _is_postgresql(url):
+        from .postgresql import PostgreSQL  # only here, since psycopg is an extra
+
+        return PostgreSQL(os.fspath(url), read_url=read_url, create=create)
+    if read_url:
+        raise DatabaseError("only a PostgreSQL database has replicas to read from; this one is a file")
     return SQLite(url, create=create)
+
+
+def upgrade(url: str | os.PathLike[str]) -> int:
+    """Bring an older database to this version, every row kept; the version that it was of.
+
+    One transaction: a database that can't be brought forward stays as it was. Raises DatabaseError.
+    """
+    if _is_postgresql(url):
+        from . import postgresql
+
+        return postgresql.upgrade(os.fspath(url))
+    return sqlite.upgrade(url)
+
+
+def _is_postgresql(url: str | os.PathLike[str]) -> bool:
+    return os.fspath(url).startswith(("postgresql://", "postgres://"))

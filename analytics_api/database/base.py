@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -29,8 +29,14 @@ BASE_TABLES = {
     "lead_status_changes": "change_id",
 }
 
-# What this project itself has to remember.
-OWN_TABLES = ("secrets", "api_keys", "storage_snapshots", "storage_ratios")
+# What this project itself has to remember, likewise.
+OWN_TABLES = {
+    "secrets": "name",
+    "api_keys": "name",
+    "storage_snapshots": "source",
+    "storage_ratios": "source",
+}
+KEYS = BASE_TABLES | OWN_TABLES
 
 # What triggers keep in them, whatever a writer says.
 KEPT_COLUMNS = frozenset({"follow_ups_count", "last_follow_up_at", "search_text"})
@@ -48,6 +54,9 @@ class Reader(Protocol):
     def row(self, sql: str, /, **params: Any) -> Row | None:
         """The first row that the statement gives; None when there is none."""
 
+    def batches(self, sql: str, /, **params: Any) -> Iterator[list[tuple[Any, ...]]]:
+        """Every row that the statement gives, as tuples, some at a time, so that memory does not grow with them."""
+
 
 class Transaction(Reader, Protocol):
     """Reads and writes that happen together or not at all."""
@@ -58,7 +67,7 @@ class Transaction(Reader, Protocol):
     def insert(
         self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, existing: Existing = "refuse"
     ) -> int:
-        """Write rows into a base table in the engine's fastest way; how many were written.
+        """Write rows into a table in the engine's fastest way; how many were written.
 
         A row whose key is there already is an error, or is left as it is, or takes the values that are given.
         Raises RowError when one of the rows can't be taken, and then none of them is.
@@ -95,6 +104,10 @@ class Database(ABC):
     @abstractmethod
     def read(self, work: Callable[[Reader], T]) -> T:
         """What `work` returns, its reads all seeing one state."""
+
+    @abstractmethod
+    def snapshot(self) -> AbstractContextManager[Reader]:
+        """Reads that see one state for as long as the block lasts, on a connection that nothing else uses."""
 
     @abstractmethod
     def write(self, work: Callable[[Transaction], T]) -> T:

@@ -157,6 +157,17 @@ create table if not exists secrets (
   value text collate "C" not null
 );
 
+create table if not exists api_keys (
+  name         text collate "C" primary key,
+  prefix       text collate "C" not null,
+  digest       text collate "C" not null unique,  -- SHA-256, hexadecimal
+  scopes       text collate "C" not null,  -- between spaces
+  created_at   bigint not null,
+  expires_at   bigint,
+  revoked_at   bigint,
+  last_used_on text collate "C"  -- a day
+);
+
 create table if not exists storage_snapshots (
   source             text collate "C" primary key,
   total_objects      bigint,
@@ -407,6 +418,7 @@ from (
 group by minute;
 
 create table kept_totals (
+  one                 integer not null default 1 check (one = 1),
   slot                smallint primary key default 0,
   sessions            bigint not null default 0,
   events              bigint not null default 0,
@@ -479,9 +491,12 @@ create table case_folds (
 create or replace function folded_letters(given text) returns text
 stable strict
 begin atomic
-  select string_agg(coalesce(case_folds.folded, letters.letter), '' order by letters.position)
-  from string_to_table(given collate "C", null) with ordinality as letters (letter, position)
-  left join case_folds on case_folds.letter = letters.letter;
+  select string_agg(
+    case
+      when letter < chr(128) then letter
+      else coalesce((select folded from case_folds where case_folds.letter = letters.letter), letter)
+    end, '' order by position)
+  from string_to_table(lower(given collate "C"), null) with ordinality as letters (letter, position);
 end;
 
 create or replace function casefold(given text) returns text
@@ -514,7 +529,7 @@ end;
 -- Makes the three triggers of a base table out of one body of statements, which reads `from changes`: the rows that the
 -- statement wrote, with sign 1 as they are and -1 as they were. Every body visits its keys in order, so that two writers
 -- never wait for each other.
-create procedure count_changes(base_table text, facts text, body text)
+create or replace procedure count_changes(base_table text, facts text, body text)
 language plpgsql as $make$
 declare
   added constant text := format('select 1 as sign, %s from added', facts);
@@ -893,27 +908,33 @@ end
 $body$);
 
 -- Ids that a writer brings along: those that come of themselves go on behind them, as they do in SQLite.
-create or replace function follow_ids() returns trigger
-language plpgsql security definer set search_path from current as $$
+do $make$
 declare
-  sequence constant text := pg_get_serial_sequence(quote_ident(tg_table_name), tg_argv[0]);
+  base_table text;
+  key text;
 begin
-  execute format(
-    'select setval(%1$L, highest)
-    from (select max(%2$I) as highest from added) as ids, %1$s
-    where highest > last_value or highest = last_value and not is_called',
-    sequence, tg_argv[0]);
-  return null;
+  for base_table, key in values
+    ('events', 'event_id'), ('leads', 'lead_id'), ('lead_submissions', 'submission_id'),
+    ('lead_status_changes', 'change_id')
+  loop
+    execute format(
+      'create or replace function %1$s_ids() returns trigger
+      language plpgsql security definer set search_path from current as $body$
+      begin
+        perform setval(%3$L, highest)
+        from (select max(%2$s) as highest from added) as ids, %3$s
+        where highest > last_value or highest = last_value and not is_called;
+        return null;
+      end
+      $body$',
+      base_table, key, pg_get_serial_sequence(base_table, key));
+    execute format(
+      'create or replace trigger %1$s_ids after insert on %1$s referencing new table as added
+      for each statement execute function %1$s_ids()',
+      base_table);
+  end loop;
 end
-$$;
-create or replace trigger events_ids after insert on events
-referencing new table as added for each statement execute function follow_ids('event_id');
-create or replace trigger leads_ids after insert on leads
-referencing new table as added for each statement execute function follow_ids('lead_id');
-create or replace trigger lead_submissions_ids after insert on lead_submissions
-referencing new table as added for each statement execute function follow_ids('submission_id');
-create or replace trigger lead_status_changes_ids after insert on lead_status_changes
-referencing new table as added for each statement execute function follow_ids('change_id');
+$make$;
 
 create or replace function sessions_truncate() returns trigger
 language plpgsql security definer set search_path from current as $$

@@ -5,23 +5,31 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cache
 from importlib.resources import files
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import DatabaseError, RowError
-from .base import BASE_TABLES, KEPT_COLUMNS, OWN_TABLES, Column, Database, Difference, Existing, Row, unheard
+from .base import BASE_TABLES, KEPT_COLUMNS, KEYS, OWN_TABLES, Column, Database, Difference, Existing, Row, unheard
 
 T = TypeVar("T")
 
 APPLICATION_ID = 0x616E6170
 VERSION = 1
 OLDEST_LIBRARY = (3, 37, 0)  # the first with strict tables
+LOOK = 1.0  # seconds between two looks at whether a file that is read is still the one at its path
 DIFFERENCES_TOLD = 20  # a rollup, each way
+BATCH = 1000  # rows read at a time
+ROWS_AT_ONCE = 50  # in one statement; one by one takes half as long again
+# KiB, negative: session ids come in no order, so that every page of their index is written to again and again. Not more,
+# and not while rollups are made: SQLite sorts as much at once as its cache is large, and slower then.
+LOAD_CACHE = -65_536
 
 # Generated columns are left out by pragma_table_info itself.
 COLUMNS = """
@@ -38,7 +46,8 @@ _inherited: list[sqlite3.Connection] = []
 class SQLite(Database):
     """A database file in WAL mode, one connection a thread.
 
-    `busy_timeout` is how many seconds a statement waits for another's lock before it fails.
+    `busy_timeout` is how many seconds a statement waits for another's lock before it fails. A file that takes this
+    one's place is opened in turn: a write finds it at once, a read within LOOK seconds.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, create: bool = True, busy_timeout: float = 5.0) -> None:
@@ -64,29 +73,32 @@ class SQLite(Database):
     def read(self, work: Callable[[_Statements], T]) -> T:
         return self._within("begin", work)
 
+    @contextmanager
+    def snapshot(self) -> Iterator[_Statements]:
+        with self._telling(), closing(self._connect()) as connection:
+            connection.execute("begin")
+            yield _Statements(connection)
+
     def write(self, work: Callable[[_Statements], T]) -> T:
         return self._within("begin immediate", work)
 
     def bulk(self, work: Callable[[_Statements], T], *, told: Callable[[str], object] = unheard) -> T:
         def loaded(statements: _Statements) -> T:
-            triggers = statements.rows("select name, sql from sqlite_schema where type = 'trigger'")
-            for trigger in triggers:
-                statements.execute(f"drop trigger {trigger['name']}")
-            result = work(statements)
-            _rebuild(statements, told)
-            for trigger in triggers:
-                statements.execute(trigger["sql"])
+            with _aside(statements, "trigger"):
+                with _aside(statements, "index"), _cache(statements, LOAD_CACHE):
+                    result = work(statements)
+                _rebuild(statements, told)
             return result
 
         return self.write(loaded)
 
     def rows(self, sql: str, /, **params: Any) -> list[Row]:
-        with self._telling():
-            return self._statements.rows(sql, **params)
+        with self._telling(), (handle := self._handle()).lock:
+            return handle.statements.rows(sql, **params)
 
     def row(self, sql: str, /, **params: Any) -> Row | None:
-        with self._telling():
-            return self._statements.row(sql, **params)
+        with self._telling(), (handle := self._handle()).lock:
+            return handle.statements.row(sql, **params)
 
     def columns(self, table: str) -> tuple[Column, ...]:
         return tuple(
@@ -105,7 +117,11 @@ class SQLite(Database):
         return '"' + text.replace('"', '""') + '"'
 
     def rebuild(self, *, told: Callable[[str], object] = unheard) -> None:
-        self.bulk(lambda statements: None, told=told)
+        def anew(statements: _Statements) -> None:
+            with _aside(statements, "trigger"):
+                _rebuild(statements, told)
+
+        self.write(anew)
 
     def verify(self, *, told: Callable[[str], object] = unheard) -> list[Difference]:
         def differences(statements: _Statements) -> list[Difference]:
@@ -143,17 +159,36 @@ class SQLite(Database):
             cached_statements=256,
         )
 
-    @property
-    def _statements(self) -> _Statements:
+    def _handle(self, *, look: bool = False) -> _Handle:
+        """This thread's connection, to the file that is at the path: by a new look, or one of the last second's."""
         handle: _Handle | None = getattr(self._local, "handle", None)
         if handle is None or handle.closed or handle.pid != os.getpid():
-            handle = self._local.handle = _Handle(self._connect())
-            self._handles.add(handle)
-        return handle.statements
+            handle = None
+        elif not look and time.monotonic() < handle.looked + LOOK:
+            return handle
+        file = self._file()
+        if handle is None or handle.file != file:
+            handle = self._local.handle = self._open(file)
+        handle.looked = time.monotonic()
+        return handle
+
+    def _file(self) -> tuple[int, int]:
+        try:
+            found = os.stat(self.url)
+        except OSError as error:
+            raise DatabaseError(f"{self.path}: {error.strerror}") from error
+        return found.st_dev, found.st_ino
+
+    def _open(self, file: tuple[int, int]) -> _Handle:
+        handle = _Handle(self._connect(), file)
+        if not _check(handle.statements.connection, self.path):
+            raise DatabaseError(f"{self.path}: this file is empty; `analytics-api init` makes a database of it")
+        self._handles.add(handle)
+        return handle
 
     def _within(self, begin: str, work: Callable[[_Statements], T]) -> T:
-        with self._telling():
-            statements = self._statements
+        with self._telling(), (handle := self._handle(look=begin != "begin")).lock:
+            statements = handle.statements
             connection = statements.connection
             connection.execute(begin)
             try:
@@ -188,14 +223,19 @@ class _Statements:
         found = self.rows(sql, **params)
         return found[0] if found else None
 
+    def batches(self, sql: str, /, **params: Any) -> Iterator[list[tuple[Any, ...]]]:
+        cursor = self.connection.execute(sql, params)
+        while batch := cursor.fetchmany(BATCH):
+            yield batch
+
     def execute(self, sql: str, /, **params: Any) -> int:
         return self.connection.execute(sql, params).rowcount
 
     def insert(
         self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, existing: Existing = "refuse"
     ) -> int:
-        key = BASE_TABLES[table]
-        values = ", ".join("?" for _ in columns)
+        key = KEYS[table]
+        one = f"({', '.join('?' for _ in columns)})"
         updates = ", ".join(f"{column} = excluded.{column}" for column in columns)
         conflict = {
             "refuse": "",
@@ -204,30 +244,39 @@ class _Statements:
         }[existing]
         self.connection.execute("savepoint rows_given")
         try:
-            written = self.connection.executemany(
-                f"insert into {table} ({', '.join(columns)}) values ({values}) {conflict}", rows
-            ).rowcount
+            written = 0
+            rows = iter(rows)
+            while some := list(islice(rows, ROWS_AT_ONCE)):
+                values = ", ".join([one] * len(some))
+                written += self.connection.execute(
+                    f"insert into {table} ({', '.join(columns)}) values {values} {conflict}",
+                    tuple(chain.from_iterable(some)),
+                ).rowcount
         except (sqlite3.IntegrityError, OverflowError, UnicodeEncodeError) as error:
             self.connection.execute("rollback to rows_given")
             raise RowError(str(error)) from error
         finally:
             if self.connection.in_transaction:  # a full disk has rolled back already
                 self.connection.execute("release rows_given")
-        return max(written, 0)
+        return written
 
 
 class _Handle:
-    """One thread's connection, closed when its thread ends or the database is closed."""
+    """One thread's connection, closed when its thread ends or the database is closed, but never in use."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, file: tuple[int, int]) -> None:
         self.statements = _Statements(connection)
+        self.file = file  # which one it is, whatever it is called now
+        self.looked = 0.0
         self.pid = os.getpid()
         self.closed = False
+        self.lock = threading.RLock()
 
     def close(self) -> None:
         self.closed = True
         if self.pid == os.getpid():
-            self.statements.connection.close()
+            with self.lock:
+                self.statements.connection.close()
         else:
             _inherited.append(self.statements.connection)
 
@@ -338,6 +387,34 @@ def _renew(statements: _Statements) -> None:
     for statement in schema:
         if statement.startswith("create trigger"):
             statements.execute(statement)
+
+
+@contextmanager
+def _aside(statements: _Statements, kind: str) -> Iterator[None]:
+    """The triggers, or the indexes, of the base tables are gone until the block has ended well."""
+    things = [
+        thing
+        for thing in statements.rows(
+            "select name, tbl_name, sql from sqlite_schema where type = :kind and sql is not null", kind=kind
+        )
+        if kind == "trigger" or thing["tbl_name"] in BASE_TABLES
+    ]
+    for thing in things:
+        statements.execute(f'drop {kind} "{thing["name"]}"')
+    yield
+    for thing in things:
+        statements.execute(thing["sql"])
+
+
+@contextmanager
+def _cache(statements: _Statements, size: int) -> Iterator[None]:
+    """SQLite's page cache is of that size, as `pragma cache_size` takes it, until the block ends."""
+    before = statements.rows("pragma cache_size")[0]["cache_size"]
+    statements.execute(f"pragma cache_size = {size}")
+    try:
+        yield
+    finally:
+        statements.execute(f"pragma cache_size = {before}")
 
 
 def _rollups(statements: _Statements) -> list[tuple[str, str, str]]:

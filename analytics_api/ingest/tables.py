@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any
 
-from ..database import BASE_TABLES, KEPT_COLUMNS, Column, Database, Existing, Transaction
+from ..database import BASE_TABLES, KEPT_COLUMNS, Column, Database, Existing, Transaction, unheard
 from ..errors import IngestError, RowError
 from .d1 import Progress, housekeeping, open_scratch
 from .report import Report, Tally
@@ -21,12 +20,20 @@ BULK_SHARE = 0.2
 
 # A value of theirs as a column of ours takes it; what it can't take goes through, to be refused there.
 INTEGER = """
-case
-  when typeof({0}) = 'real' then cast(round({0}) as integer)
-  when cast(cast({0} as integer) as text) = {0} then cast({0} as integer)
+case typeof({0})
+  when 'integer' then {0}
+  when 'real' then iif(abs({0}) < 9e18, cast(round({0}) as integer), {0})
+  when 'text' then iif(cast(cast({0} as integer) as text) = {0}, cast({0} as integer), {0})
   else {0}
 end"""
-TEXT = "iif(typeof({0}) in ('integer', 'real'), cast({0} as text), {0})"
+# To JavaScript, and so to D1, a whole number has no point.
+TEXT = """
+case typeof({0})
+  when 'text' then {0}
+  when 'integer' then cast({0} as text)
+  when 'real' then cast(iif({0} = cast({0} as integer), cast({0} as integer), {0}) as text)
+  else {0}
+end"""
 
 ROWS = """
 select sessions + events as total
@@ -40,7 +47,7 @@ class Plan:
 
     table: str
     columns: Sequence[str]
-    count: str
+    rows: int
     select: str
 
 
@@ -50,36 +57,34 @@ def import_database(
     *,
     existing: Existing = "keep",
     read: Progress | None = None,
-    written: Callable[[int], object] = lambda rows: None,
+    written: Callable[[int, int], object] = lambda rows, of: None,
+    told: Callable[[str], object] = unheard,
 ) -> Report:
     """Copy what a D1 export or an SQLite file has of our tables, in one transaction; what was done.
 
     A null where the column has a default takes the default; a fraction in an integer column is rounded. A row whose
     key is there already stays as it is, or takes the file's values with `existing="update"`. A row that breaks a rule
-    of its table is left out and told. `read` hears of bytes of the file, `written` of rows.
+    of its table is left out and told. `read` hears of so many more bytes of the file, `written` of so many more rows and
+    how many there are in all, `told` of each rollup that is made anew.
 
     Raises IngestError when the file can't be read or has none of our tables; then nothing was written.
     """
     with open_scratch(path, progress=read) as source:
         plans, found = _plans(db, source, os.fspath(path))
+        incoming = sum(plan.rows for plan in plans)
 
         def copy(at: Transaction) -> Report:
             report = replace(found, tables={plan.table: Tally() for plan in plans}, rejects=[])
             for plan in plans:
-                rows = source.execute(plan.select)
-                while batch := list(islice(rows, BATCH)):
+                for batch in _batches(source, os.fspath(path), plan.select):
                     report.tables[plan.table].read += len(batch)
                     insert(at, plan.table, plan.columns, batch, existing, report)
-                    written(len(batch))
+                    written(len(batch), incoming)
             return report
 
-        try:
-            incoming = sum(source.execute(plan.count).fetchone()[0] for plan in plans)
-            if incoming > BULK_SHARE * db.rows(ROWS)[0]["total"]:
-                return db.bulk(copy)
-            return db.write(copy)
-        except sqlite3.Error as error:
-            raise IngestError(f"{path}: {error}") from error
+        if incoming > BULK_SHARE * db.rows(ROWS)[0]["total"]:
+            return db.bulk(copy, told=told)
+        return db.write(copy)
 
 
 def insert(
@@ -100,6 +105,15 @@ def insert(
             half = len(rows) // 2
             insert(at, table, columns, rows[:half], existing, report)
             insert(at, table, columns, rows[half:], existing, report)
+
+
+def _batches(source: sqlite3.Connection, path: str, select: str) -> Iterator[list[Any]]:
+    try:
+        rows = source.execute(select)
+        while batch := rows.fetchmany(BATCH):
+            yield batch
+    except sqlite3.Error as error:
+        raise IngestError(f"{path}: {' '.join(str(error).split())}") from error
 
 
 def _plans(db: Database, source: sqlite3.Connection, path: str) -> tuple[list[Plan], Report]:
@@ -125,26 +139,34 @@ def _plans(db: Database, source: sqlite3.Connection, path: str) -> tuple[list[Pl
 
 def _plan(db: Database, source: sqlite3.Connection, path: str, table: str, theirs: str) -> tuple[Plan, list[str]]:
     """How `theirs` goes into `table`, and the columns that find no place there."""
-    there = {name.lower(): name for _, name, *_ in source.execute(f"pragma table_info({_quoted(theirs)})")}
+    there = {
+        name.lower(): (name, declared)
+        for _, name, declared, *_ in source.execute(f"pragma table_info({_quoted(theirs)})")
+    }
     columns = []
     for column in db.columns(table):
         if column.name in there:
-            columns.append((column, there.pop(column.name)))
+            columns.append((column, *there.pop(column.name)))
         elif column.name == BASE_TABLES[table] or (column.required and column.default is None):
             raise IngestError(f"{path}: the table {theirs} has no column {column.name}, which a row can't be without")
-    values = ", ".join(_value_of(column, _quoted(name)) for column, name in columns)
+    values = ", ".join(_value_of(column, _quoted(name), declared) for column, name, declared in columns)
     plan = Plan(
         table,
-        [column.name for column, _ in columns],
-        f"select count(*) from {_quoted(theirs)}",
+        [column.name for column, *_ in columns],
+        next(row[0] for row in next(_batches(source, path, f"select count(*) from {_quoted(theirs)}"))),
         f"select {values} from {_quoted(theirs)}",
     )
-    return plan, [there[name] for name in there if name not in KEPT_COLUMNS]
+    return plan, [name for key, (name, _) in there.items() if key not in KEPT_COLUMNS]
 
 
-def _value_of(column: Column, name: str) -> str:
-    """SQL for the value of their column `name` as ours takes it."""
-    value = (INTEGER if column.type == "integer" else TEXT).format(name)
+def _value_of(column: Column, name: str, declared: str) -> str:
+    """SQL for the value of their column `name`, of the type that they declare, as ours takes it."""
+    if column.type == "integer":
+        value = INTEGER.format(name)
+    elif "TEXT" in declared.upper() and "INT" not in declared.upper():
+        value = name  # there are no numbers in it (https://sqlite.org/datatype3.html#determination_of_column_affinity)
+    else:
+        value = TEXT.format(name)
     if column.name == "status":
         value = f"lower(trim({value}))"
     if column.default is None:

@@ -1,0 +1,289 @@
+"""What only PostgreSQL has: roles, schemas, placeholders, plans, several processes."""
+
+import subprocess
+import sys
+import threading
+
+import clusters
+import psycopg
+import pytest
+
+from analytics_api import open_database
+from analytics_api.database.base import BASE_TABLES, OWN_TABLES
+from analytics_api.database.postgresql import PostgreSQL, _numbered, upgrade
+from analytics_api.errors import DatabaseError, RowError
+
+EVENT = "insert into events (session_id, event_type, page_url, occurred_at) values ('s', 'page_view', '/', 0)"
+
+
+@pytest.fixture
+def database():
+    with clusters.postgresql() as database:
+        yield database
+
+
+@pytest.fixture
+def empty():
+    """The URL of a database without a table."""
+    clusters.require()
+    name = f"empty_{next(clusters.NAMES)}"
+    clusters.primary().execute(f"create database {name}")
+    yield clusters.primary().url(name)
+    clusters.primary().execute(f"drop database {name} with (force)")
+
+
+def execute(url, *statements):
+    with psycopg.connect(url, autocommit=True) as connection:
+        for sql in statements:
+            cursor = connection.execute(sql)
+        return cursor.fetchall() if cursor.description else None
+
+
+@pytest.mark.parametrize(
+    ("sql", "numbered", "names"),
+    [
+        ("select :a, :b, :a", "select $1, $2, $1", ("a", "b")),
+        ("select :a::text", "select $1::text", ("a",)),
+        ("select ':a', 'it''s :a', \":a\"", "select ':a', 'it''s :a', \":a\"", ()),
+        (r"like :pattern escape '\' and x = :x", r"like $1 escape '\' and x = $2", ("pattern", "x")),
+        ("select 100 % :a -- of :b\n/* :c\n */", "select 100 % $1 -- of :b\n/* :c\n */", ("a",)),
+    ],
+)
+def test_named_placeholders_are_numbered_and_nothing_else_is(sql, numbered, names):
+    assert _numbered(sql) == (numbered.encode(), names)
+
+
+def test_both_engines_have_the_same_tables_and_columns(database, tmp_path):
+    with open_database(tmp_path / "analytics.db").closing() as file:
+        for table in (*BASE_TABLES, *OWN_TABLES):
+            assert database.columns(table) == file.columns(table), table
+        views = file.rows("select name from sqlite_schema where name like 'plain%' order by 1")
+        for view in (row["name"] for row in views):
+            assert [column.name for column in database.columns(view)] == [column.name for column in file.columns(view)]
+
+
+def test_the_url_that_is_told_opens_the_database_again_and_has_no_password(database):
+    secret = database.url.replace("postgres@", "postgres:s3cret@")
+
+    with PostgreSQL(f"{secret}?application_name=x").closing() as opened:
+        told = opened.url
+
+    assert told == f"{database.url}?application_name=x"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:s3cret@127.0.0.1:1/x",
+        "postgresql://u:s3cret@127.0.0.1:1,127.0.0.1:2/x",
+        "postgresql://u:s3cret@/x?no=option",
+        "postgresql://u:s3cret@127.0.0.1:port/x",
+    ],
+)
+def test_a_server_that_cannot_be_reached_is_told_in_one_line_without_the_password(url):
+    with pytest.raises(DatabaseError) as told:
+        open_database(url)
+
+    assert "s3cret" not in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_a_file_has_no_replicas(tmp_path):
+    with pytest.raises(DatabaseError, match="replicas"):
+        open_database(tmp_path / "analytics.db", read_url="postgresql://127.0.0.1/x")
+
+
+def test_nothing_is_made_when_that_is_not_wanted(empty):
+    with pytest.raises(DatabaseError, match="analytics-api init"):
+        open_database(empty, create=False)
+
+    assert execute(empty, "select count(*) from pg_class where relname = 'sessions'") == [(0,)]
+
+
+def test_many_that_open_an_empty_database_at_once_make_one(empty):
+    failed = []
+
+    def opened():
+        try:
+            open_database(empty).close()
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=opened) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failed == []
+    assert execute(empty, "select version from analytics_meta") == [(1,)]
+
+
+@pytest.mark.parametrize("table", ["sessions", "secrets", "analytics_meta"])
+def test_tables_of_another_program_are_not_touched(empty, table):
+    execute(empty, f"create table {table} (own text)")
+
+    with pytest.raises(DatabaseError, match=f"another program's tables \\({table}\\)"):
+        open_database(empty)
+
+
+@pytest.mark.parametrize(("version", "says"), [(0, "older than 1; run `analytics-api upgrade`"), (2, "newer than 1")])
+def test_another_version_is_told(empty, version, says):
+    open_database(empty).close()
+    execute(empty, f"update analytics_meta set version = {version}")
+
+    with pytest.raises(DatabaseError, match=says):
+        open_database(empty)
+
+
+def test_an_upgrade_keeps_every_row_and_right_and_makes_the_rest_anew(empty):
+    open_database(empty).close()
+    execute(
+        empty, EVENT, "grant select on events to public", "delete from kept_totals", "drop view rollup_days",
+        "update analytics_meta set version = 0",
+    )  # fmt: skip
+
+    assert upgrade(empty) == 0
+
+    with open_database(empty).closing() as database:
+        assert database.verify() == []
+        assert database.rows("select events from rollup_totals") == [{"events": 1}]
+        assert database.write(lambda at: at.execute(EVENT)) == 1
+        assert database.verify() == []
+    assert execute(empty, "select has_table_privilege('public', 'events', 'select')") == [(True,)]
+    assert upgrade(empty) == 1
+
+
+def test_it_lies_in_the_first_schema_of_the_search_path_beside_another_and_whoever_writes(empty):
+    execute(empty, "create schema one", "create schema two")
+    urls = [f"{empty}?options=-csearch_path%3D{schema}" for schema in ("one", "two")]
+    with open_database(urls[0]).closing() as one, open_database(urls[1]).closing() as two:
+        execute(empty, EVENT.replace("events", "one.events"), "insert into one.leads (enquiry_datetime) values ('2026')")
+
+        counts = [at.rows("select events from rollup_totals")[0]["events"] for at in (one, two)]
+
+        assert counts == [1, 0]
+        assert one.rows("select rowid from lead_search('\x1f\x1f\x1f')") == [{"rowid": 1}]
+        assert one.verify() == two.verify() == []
+    assert execute(empty, "select count(*) from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'") == [
+        (0,)
+    ]
+
+
+def test_roles_need_rights_on_what_they_name_alone(empty):
+    open_database(empty).close()
+    name = empty.rsplit("_", 1)[1]
+    tracker, app, reader = (f"{role}_{name}" for role in ("tracker", "app", "reader"))
+    execute(
+        empty,
+        *(f"create role {role} login" for role in (tracker, app, reader)),
+        f"grant insert, update, delete, select on sessions, events, leads, lead_submissions to {tracker}",
+        f"grant select on all tables in schema public to {app}, {reader}",
+        f"grant update (status) on leads to {app}",
+        f"grant insert on lead_status_changes to {app}",
+    )
+    try:
+        urls = [empty.replace("postgres@", f"{role}@") for role in (tracker, app, reader)]
+        execute(urls[0], EVENT, "insert into leads (lead_id, enquiry_datetime) values (1, '2026')")
+        with open_database(urls[1], read_url=urls[2]).closing() as database:
+            database.write(lambda at: at.execute("update leads set status = 'won' where lead_id = 1"))
+            stages = database.rows("select * from rollup_stages")
+            with pytest.raises(DatabaseError, match="permission denied"):
+                database.write(lambda at: at.execute("delete from events"))
+            with pytest.raises(DatabaseError, match="must be owner|permission denied"):
+                database.bulk(lambda at: None)
+            assert database.verify() == []
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            execute(urls[0], "delete from kept_totals")
+    finally:
+        execute(empty, *(f"drop owned by {role}; drop role {role}" for role in (tracker, app, reader)))
+
+    assert stages == [{"status": "won", "leads": 1}]
+
+
+@pytest.mark.parametrize(
+    "values", [("a\0b", "v", 0), ("\ud800", "v", 0), (b"a", "v", 0), ("a", None, 0), ("a", "v", -1), ("a", "v", "x"),
+               ("a", "v", 2**70), ("x" * 9000 + "".join(map(chr, range(300, 3300))), "v", 0)],
+)  # fmt: skip
+@pytest.mark.parametrize("existing", ["refuse", "keep", "update"])
+def test_a_row_that_cannot_be_taken_is_told_and_the_transaction_goes_on(database, values, existing):
+    columns = ["session_id", "visitor_id", "started_at"]
+
+    def work(at):
+        at.insert("sessions", columns, [("first", "v", 0)])
+        with pytest.raises(RowError):
+            at.insert("sessions", columns, [("second", "v", 0), values], existing=existing)
+        at.insert("sessions", columns, [("third", "v", 0)])
+
+    database.write(work)
+
+    assert database.rows("select session_id from sessions order by 1") == [{"session_id": "first"}, {"session_id": "third"}]
+    assert database.verify() == []
+
+
+def test_of_rows_with_one_key_the_first_is_kept_or_the_last_one_updates(database):
+    columns = ["session_id", "visitor_id", "started_at"]
+    rows = [("a", "v1", 0), ("a", "v2", 0), ("b", "v3", 0)]
+
+    kept = database.write(lambda at: at.insert("sessions", columns, rows, existing="keep"))
+    first = database.rows("select visitor_id from sessions order by session_id")
+    updated = database.write(lambda at: at.insert("sessions", columns, rows, existing="update"))
+
+    assert (kept, updated) == (2, 2)
+    assert [row["visitor_id"] for row in first] == ["v1", "v3"]
+    assert [row["visitor_id"] for row in database.rows("select visitor_id from sessions order by 1")] == ["v2", "v3"]
+    assert database.verify() == []
+
+
+def test_the_top_of_many_pages_is_read_from_an_index(database):
+    execute(
+        database.url,
+        "insert into events (session_id, event_type, page_url, occurred_at) "
+        "select 's' || n % 9, 'page_view', '/' || n % 20000, n from generate_series(1, 30000) as n",
+        "analyze",
+    )
+
+    plan = execute(
+        database.url, "explain select page, views from rollup_pages order by views desc, page limit 20"
+    )
+
+    lines = "\n".join(line for (line,) in plan)
+    assert "Merge Append" in lines
+    assert "pages_by_views" in lines
+
+
+def test_reads_go_on_while_a_bulk_load_has_not_ended(database):
+    def work(at):
+        at.insert("sessions", ["session_id", "visitor_id", "started_at"], [("a", "v", 0)])
+
+    def told(rollup):
+        if rollup == "leads":  # by now every other rollup is made anew
+            seen.append(database.rows("select sessions from rollup_totals")[0]["sessions"])
+
+    seen = []
+    database.bulk(work, told=told)
+
+    assert seen == [0]
+    assert database.rows("select sessions from rollup_totals") == [{"sessions": 1}]
+
+
+FORK = """
+import os, sys
+from analytics_api import open_database
+database = open_database(sys.argv[1])
+asked = lambda: database.rows("select pg_backend_pid() as pid")[0]["pid"]
+mine = asked()
+child = os.fork()
+if child == 0:
+    os._exit(0 if asked() != mine and asked() != mine else 1)
+status = os.waitpid(child, 0)[1]
+assert asked() == mine
+database.close()
+sys.exit(status)
+"""
+
+
+def test_a_process_that_was_forked_has_connections_of_its_own(database):
+    ran = subprocess.run([sys.executable, "-c", FORK, database.url], capture_output=True, text=True, timeout=60)
+
+    assert (ran.returncode, ran.stderr) == (0, "")

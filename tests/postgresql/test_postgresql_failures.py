@@ -1,0 +1,249 @@
+"""What breaks, on servers that are really broken: the contract's 500 in bounded time, then it heals by itself."""
+
+import threading
+import time
+from contextlib import contextmanager
+
+import clusters
+import psycopg
+import pytest
+from asking import KEY, Dashboard
+
+from analytics_api import create_app, open_database
+from analytics_api.database.postgresql import PostgreSQL
+
+FAILED = (500, {"error": "Analytics query failed"})
+STAGES = ("contacted", "qualified", "proposal", "won", "lost", "new")
+
+
+def answer(client, path="/analytics/overview", **options):
+    """Status and JSON, and that they came in bounded time."""
+    begun = time.monotonic()
+    response = client.patch(path, **options) if options else client.get(path)
+    assert time.monotonic() - begun < 15
+    return response.status_code, response.json
+
+
+def until_it_works(client, path="/analytics/overview", **options):
+    """How long that took."""
+    begun = time.monotonic()
+    while answer(client, path, **options)[0] != 200:
+        assert time.monotonic() - begun < 30
+    return time.monotonic() - begun
+
+
+def filled(url, **options):
+    database = PostgreSQL(url, **options)
+    database.write(
+        lambda at: at.insert("leads", ["lead_id", "enquiry_datetime"], [[n, "2026-01-01"] for n in range(1, 5)])
+    )
+    return database
+
+
+def served(database):
+    return Dashboard(create_app(database, api_keys=[KEY]))
+
+
+@pytest.fixture
+def server():
+    """A cluster of one server with a database of ours, called `site`."""
+    cluster = clusters.Cluster("single").create()
+    cluster.execute("create database site")
+    yield cluster
+    cluster.remove()
+
+
+@pytest.fixture
+def pair():
+    """A primary, its synchronous replica, and a database `site` on both."""
+    primary = clusters.Cluster("first").create()
+    primary.execute("create database site")
+    open_database(primary.url("site")).close()
+    replica = clusters.Cluster("second").follow(primary)
+    primary.execute("alter system set synchronous_standby_names = 'second'")  # on it alone, not on the replica
+    primary.execute("select pg_reload_conf()")
+    primary.wait_for("select count(*) = 1 from pg_stat_replication where sync_state = 'sync'")
+    yield primary, replica
+    replica.remove()
+    primary.remove()
+
+
+@contextmanager
+def on_both(pair, **options):
+    hosts = ",".join(f"127.0.0.1:{cluster.port}" for cluster in pair)
+    url = f"postgresql://postgres@{hosts}/site"
+    with filled(url, read_url=url, **options).closing() as database:
+        pair[0].execute("select pg_current_wal_flush_lsn()")
+        yield database
+
+
+@contextmanager
+def running(threads, done):
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_the_primary_is_killed_under_load_and_the_replica_promoted(pair, caplog):
+    primary, replica = pair
+    reads, acknowledged, done = [], [], threading.Event()
+
+    def read(client):
+        while not done.is_set():
+            reads.append(answer(client)[0])
+
+    def write(client, lead):
+        turn = 0
+        while not done.is_set():
+            stage = STAGES[turn % len(STAGES)]
+            if answer(client, f"/analytics/leads/{lead}", json={"status": stage})[0] == 200:
+                acknowledged.append((lead, stage, time.monotonic()))
+            turn += 1
+
+    with on_both(pair, wait=2.0) as database:
+        threads = [threading.Thread(target=read, args=[served(database)])]
+        threads += [threading.Thread(target=write, args=[served(database), lead]) for lead in (1, 2, 3)]
+        with running(threads, done):
+            time.sleep(1.5)
+            primary.kill()
+            time.sleep(0.5)
+            before = len(reads)
+            replica.promote()
+            promoted = time.monotonic()
+            while not any(at > promoted for _, _, at in acknowledged):
+                assert time.monotonic() < promoted + 30
+                time.sleep(0.05)
+            time.sleep(0.5)
+        history = database.rows("select lead_id, new_status from lead_status_changes order by change_id")
+        leads = {row["lead_id"]: row["status"] for row in database.rows("select lead_id, status from leads")}
+        differences = database.verify()
+
+    assert set(reads) == {200}
+    assert len(reads) > before > 0
+    assert min(at for _, _, at in acknowledged) < promoted < max(at for _, _, at in acknowledged)
+    for lead in (1, 2, 3):
+        kept = iter([row["new_status"] for row in history if row["lead_id"] == lead])
+        for name, stage, _ in acknowledged:
+            if name == lead:
+                assert stage in kept, f"an acknowledged move of lead {lead} to {stage} is lost"
+        assert leads[lead] == [row["new_status"] for row in history if row["lead_id"] == lead][-1]
+    assert differences == []
+
+
+def test_the_replica_is_killed_and_reads_go_to_the_primary(pair):
+    _, replica = pair
+    with on_both(pair, statement_timeout=1.0) as database:
+        client = served(database)
+        [standby] = database.rows("select pg_is_in_recovery() as standby")
+        before = answer(client)
+        replica.kill()
+
+        after = answer(client)
+
+        [now] = database.rows("select pg_is_in_recovery() as standby")
+    assert (standby, now) == ({"standby": True}, {"standby": False})
+    assert before == after
+    assert after[0] == 200
+
+
+def test_a_move_that_no_replica_has_confirmed_is_not_acknowledged(pair, caplog):
+    primary, replica = pair
+    with on_both(pair, statement_timeout=1.0) as database:
+        client = served(database)
+        replica.kill()
+
+        unconfirmed = answer(client, "/analytics/leads/1", json={"status": "won"})
+        replica.start()
+        until_it_works(client, "/analytics/leads/1", json={"status": "lost"})
+
+        statuses = {client.get("/analytics/leads/1").json["lead"]["status"], answer(client)[0]}
+        assert database.verify() == []
+    assert unconfirmed == FAILED
+    assert "synchronous replication" in caplog.text
+    assert 200 in statuses
+
+
+def test_the_server_is_restarted_and_the_application_goes_on(server, caplog):
+    with filled(server.url("site"), wait=1.0).closing() as database:
+        client = served(database)
+        before = answer(client)
+        server.stop()
+        meanwhile = answer(client), answer(client, "/analytics/leads/1", json={"status": "won"})
+        server.start()
+
+        until_it_works(client)
+        until_it_works(client, "/analytics/leads/1", json={"status": "won"})
+
+        assert answer(client) == before
+    assert meanwhile == (FAILED, FAILED)
+
+
+def test_a_restart_between_two_requests_goes_unseen(server):
+    with filled(server.url("site")).closing() as database:
+        client = served(database)
+        answers = [answer(client)]
+        server.stop()
+        server.start()
+
+        answers += [answer(client), answer(client, "/analytics/leads/1", json={"status": "won"})]
+
+    assert [status for status, _ in answers] == [200, 200, 200]
+
+
+def test_a_crash_in_the_middle_of_a_write_runs_it_again(server):
+    with filled(server.url("site")).closing() as database:
+        runs = []
+
+        def work(at):
+            runs.append(at.execute("update leads set status = 'won' where lead_id = 1"))
+            if len(runs) == 1:
+                server.kill()
+                server.start()
+            at.execute("update leads set status = 'lost' where lead_id = 2")
+
+        database.write(work)
+
+        assert runs == [1, 1]
+        assert database.verify() == []
+
+
+@pytest.fixture
+def shared():
+    with clusters.postgresql() as database:
+        yield database
+
+
+def test_the_pool_is_exhausted(shared, caplog):
+    with filled(shared.url, pool_size=1, wait=0.3).closing() as database:
+        client = served(database)
+        held, release = threading.Event(), threading.Event()
+        holder = threading.Thread(target=database.write, args=[lambda at: (held.set(), release.wait(20))])
+        holder.start()
+        held.wait(10)
+
+        meanwhile = answer(client)
+        release.set()
+        holder.join()
+
+        assert meanwhile == FAILED
+        assert answer(client)[0] == 200
+
+
+def test_a_statement_takes_too_long(shared, caplog):
+    with filled(shared.url, statement_timeout=0.3).closing() as database:
+        client = served(database)
+        with psycopg.connect(shared.url) as other:
+            other.execute("lock table kept_totals, leads in access exclusive mode")
+
+            meanwhile = answer(client), answer(client, "/analytics/leads/1", json={"status": "won"})
+            other.rollback()
+
+        assert meanwhile == (FAILED, FAILED)
+        assert "statement timeout" in caplog.text
+        assert answer(client)[0] == 200
+        assert answer(client, "/analytics/leads/1", json={"status": "won"})[0] == 200
