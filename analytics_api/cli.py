@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 import sys
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 try:
     import click
     from dotenv import load_dotenv
     from gunicorn.app.base import BaseApplication
+    from gunicorn.util import parse_address
 
     from .progress import Progress
     from .worker import Worker
@@ -30,6 +32,8 @@ from .app import now
 from .database import Difference, Transaction, open_database
 from .database import upgrade as bring_forward
 from .errors import AnalyticsError
+from .ingest import FORMATS, Format, Rejects, Site, import_file
+from .ingest.access_log import ASSETS
 from .keys import SCOPES, KeyRing
 from .openapi import document
 from .storage.snapshot import Snapshot
@@ -134,19 +138,74 @@ def demo(
         click.echo(f"{recordings} holds {files:,} recordings")
 
 
+def mapped(ctx: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """`theirs=ours`, split at the last `=`."""
+    pairs = [pair.rpartition("=") for pair in given]
+    for theirs, _, ours in pairs:
+        if not theirs or not ours:
+            raise click.BadParameter(f"{theirs or ours!r} is not THEIRS=OURS")
+    return {theirs: ours for theirs, _, ours in pairs}
+
+
 @main.command("import")
 @on_database
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(dir_okay=False))
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(dir_okay=False, allow_dash=True))
+@click.option("--format", type=click.Choice(FORMATS), help="What the files are; else found by looking.")
 @click.option("--update", is_flag=True, help="Rows that are there already take the file's values.")
-def import_(database: str, files: tuple[str, ...], update: bool) -> None:
-    """Copy what D1 exports (.sql, .sql.gz) or SQLite files hold into the database.
+@click.option("--strict", is_flag=True, help="Stop at the first bad row, and leave the database as it was.")
+@click.option("--rejects", default="rejects.tsv", show_default=True, metavar="FILE", help="Where bad rows go.")
+@click.option("--table", metavar="NAME", help="CSV, NDJSON: the table; else the one whose columns they have.")
+@click.option("--map", "names", multiple=True, metavar="THEIRS=OURS", callback=mapped, help="CSV, NDJSON: our column.")
+@click.option("--delimiter", metavar="CHARACTER", help="CSV: what stands between fields; else found by looking.")
+@click.option("--encoding", default="utf-8", show_default=True, metavar="NAME", help="CSV: how text is encoded.")
+@click.option("--site", metavar="URL", help="Logs: what stands before the paths of pages.")
+@click.option(
+    "--host", "hosts", multiple=True, metavar="NAME", help="Logs: one of the site's own; else found by looking."
+)
+@click.option("--assets", metavar="ENDINGS", help="Logs: what is no page, such as css,js,png.")
+@click.option("--no-query", is_flag=True, help="Logs: leave out what stands behind a page's question mark.")
+@click.option(
+    "--timeout", default=30.0, show_default=True, type=click.FloatRange(1), help="Logs: minutes end a session."
+)
+@click.option(
+    "--bots",
+    type=click.Choice(["apart", "alike"]),
+    default="apart",
+    show_default=True,
+    help="Logs: as no visitors, or as.",
+)
+def import_(
+    database: str,
+    files: tuple[str, ...],
+    format: Format | None,
+    update: bool,
+    strict: bool,
+    rejects: str,
+    table: str | None,
+    names: dict[str, str],
+    delimiter: str | None,
+    encoding: str,
+    site: str | None,
+    hosts: tuple[str, ...],
+    assets: str | None,
+    no_query: bool,
+    timeout: float,
+    bots: Literal["apart", "alike"],
+) -> None:
+    """Copy D1 exports, SQLite files, access logs, CSV or NDJSON into the database; - is standard input.
 
     Columns go by name. Each file is one transaction: all of it is taken, or, when it breaks half-way, nothing. Rows
-    that are there already stay as they are, so that a second run changes nothing.
+    that are there already stay as they are, so that a second run changes nothing. Bad rows are left out and told.
     """
-    from .ingest.tables import import_database
-
-    with open_database(database).closing() as opened:
+    understood = Site(
+        url=site,
+        hosts=hosts or None,
+        assets=assets.split(",") if assets else ASSETS,
+        query=not no_query,
+        timeout=timeout * 60,
+        bots=bots,
+    )
+    with open_database(database).closing() as opened, Rejects(rejects) as bad:
         for file in files:
             size = os.path.getsize(file) if os.path.exists(file) else None
             with (
@@ -154,15 +213,26 @@ def import_(database: str, files: tuple[str, ...], update: bool) -> None:
                 Progress("writing", None, "rows") as writing,
                 Progress("counting", None, "rollups") as counting,
             ):
-                report = import_database(
+                report = import_file(
                     opened,
-                    file,
+                    sys.stdin.buffer if file == "-" else file,
+                    name="standard input" if file == "-" else None,
+                    format=format,
+                    table=table,
+                    map=names,
+                    delimiter=delimiter,
+                    encoding=encoding,
+                    site=understood,
                     existing="update" if update else "keep",
+                    strict=strict,
+                    rejects=bad,
                     read=reading.add,
                     written=writing.add,
                     told=counting.step,
                 )
             click.echo("\n".join(report.lines()))
+        if bad.count:
+            click.echo(f"{bad.count:,} bad rows, see {rejects}")
 
 
 @main.command()
@@ -294,6 +364,7 @@ def serve(bind: str, workers: int, threads: int) -> None:
     read = settings.Settings.read(os.environ)
     with open_database(read.database).closing():  # what is wrong is told before a worker is started
         pass
+    check_free(bind)
     logs.configure()
     for warning in read.warnings():
         logging.getLogger("analytics_api").warning(warning)
@@ -317,6 +388,18 @@ def serve(bind: str, workers: int, threads: int) -> None:
         options["child_exit"] = forget
         options["on_exit"] = lambda server: rmtree(shared, ignore_errors=True)  # the server's end, not a worker's
     Server(read, options).run()
+
+
+def check_free(bind: str) -> None:
+    """Refuse an address that can't be listened at. gunicorn would try for five seconds, and then say so at length."""
+    try:
+        address = parse_address(bind)
+        if isinstance(address, tuple):
+            family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+            socket.create_server(address, family=family).close()
+    except (OSError, OverflowError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise click.ClickException(f"--bind {bind}: {reason}") from error
 
 
 def forget(server: Any, worker: Any) -> None:

@@ -1,0 +1,209 @@
+"""CSV and its relatives, with `,` `;` `|` or a tab between the fields and a header of names."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from ..database import BASE_TABLES, Database, Existing, unheard
+from ..errors import IngestError
+from .ndjson import Counted
+from .rejects import Rejects
+from .report import Report
+from .rows import Record, columns_of, import_records, needed
+from .source import LONGEST, Source
+
+DELIMITERS = ",;\t|"
+MOST_LINES = 10_000  # of one row; a quote that nobody closed goes on to the end
+
+
+def import_csv(
+    db: Database,
+    lines: Source | Iterable[bytes],
+    *,
+    table: str | None = None,
+    map: Mapping[str, str] | None = None,
+    delimiter: str | None = None,
+    encoding: str = "utf-8",
+    existing: Existing = "keep",
+    strict: bool = False,
+    rejects: Rejects | None = None,
+    written: Callable[[int, int | None], object] = lambda rows, of: None,
+    told: Callable[[str], object] = unheard,
+) -> Report:
+    """Write the rows of a CSV file, its header's names by column name, into a table; see `import_rows`.
+
+    The table, left out, is the one whose columns the header has; the delimiter the one that makes most of the header.
+    A field with nothing in it is null. Where the header is not in quotes, `""` is the empty text (so writes PostgreSQL
+    too); a file that quotes even its header quotes everything, and there it is null as well.
+
+    A row with more or fewer fields than the header, or that is not of the encoding, is refused; and so is a line with a
+    quote that never ends, while those behind it are read. Raises IngestError for a header without a column that a row
+    can't be without.
+    """
+    source = lines if isinstance(lines, Source) else Source(lines)
+    head = header(source.sample(), encoding, delimiter)
+    if head is None:
+        return Report(lines_read=0)
+    table = table or table_of(db, head.names, map, source.name)
+    ours = {theirs.strip().lower(): column for theirs, column in (map or {}).items()}
+    found = {name.strip().lower() for name in head.names}
+    for theirs in ours:
+        if theirs not in found:
+            raise IngestError(f"{source.name}: there is no column {theirs}; there are {', '.join(head.names)}")
+    found |= set(ours.values())
+    for column in needed(table, columns_of(db, table)):
+        if column not in found:
+            raise IngestError(
+                f"{source.name}: there is no column {column}, which a row of {table} can't be without; "
+                "if it goes by another name, say so"
+            )
+    counted = Counted()
+    report = import_records(
+        db,
+        table,
+        lambda: records(source, head, encoding, counted),
+        rows=source.rows,
+        name=source.name,
+        map=map,
+        existing=existing,
+        strict=strict,
+        rejects=rejects,
+        written=written,
+        told=told,
+    )
+    report.lines_read, report.empty = counted.lines, counted.empty
+    return report
+
+
+class Header:
+    """The names in the first row that is one, how many lines are before its end, and how its file is written."""
+
+    def __init__(self, names: tuple[str, ...], lines: int, delimiter: str, quoted: bool) -> None:
+        self.names = names
+        self.lines = lines
+        self.delimiter = delimiter
+        self.quoted = quoted
+
+
+def header(sample: list[bytes], encoding: str = "utf-8", delimiter: str | None = None) -> Header | None:
+    """What the first lines say of the file; None when there is nothing in them."""
+    lines = 0
+    while lines < len(sample) and not sample[lines].removeprefix(codecs.BOM_UTF8).strip():
+        lines += 1
+    if lines == len(sample):
+        return None
+    first = sample[lines].removeprefix(codecs.BOM_UTF8)
+    text = [line.decode(encoding, "replace") for line in [first, *sample[lines + 1 : lines + 10]]]
+    rows = {}
+    for mark in delimiter or DELIMITERS:
+        reader = csv.reader(text, delimiter=mark)
+        try:
+            rows[mark] = next(reader), reader.line_num
+        except csv.Error:
+            continue
+    if not rows:
+        return None
+    mark = max(rows, key=lambda mark: len(rows[mark][0]))
+    names, length = rows[mark]
+    return Header(tuple(name.strip() for name in names), lines + length, mark, first.startswith(b'"'))
+
+
+def table_of(db: Database, names: Iterable[str], map: Mapping[str, str] | None, file: str) -> str:
+    """The table that has these columns; IngestError when none has, or more than one."""
+    given = {name.strip().lower() for name in names}
+    given |= {column.strip().lower() for theirs, column in (map or {}).items() if theirs.strip().lower() in given}
+    tables = [table for table in BASE_TABLES if given.issuperset(needed(table, columns_of(db, table)))]
+    if len(tables) != 1:
+        raise IngestError(f"{file}: its columns are not those of one table; say which of {', '.join(BASE_TABLES)}")
+    return tables[0]
+
+
+class _Lines:
+    """Numbered lines as text. Those of the row that is being read are remembered, and can be given back."""
+
+    def __init__(self, lines: Iterable[bytes], encoding: str, counted: Counted) -> None:
+        self.lines = enumerate(lines, start=1)
+        self.encoding = encoding
+        self.counted = counted
+        self.returned: deque[tuple[int, bytes]] = deque()
+        self.begin()
+
+    def begin(self) -> None:
+        """What comes is a new row."""
+        self.row: list[tuple[int, bytes]] = []
+        self.size = 0
+        self.unreadable = False
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        if self.returned:
+            number, line = self.returned.popleft()
+        else:
+            number, line = next(self.lines)
+            self.counted.lines = number
+        self.row.append((number, line))
+        self.size += len(line)
+        if self.size >= LONGEST:
+            raise csv.Error(f"longer than {LONGEST:,} bytes")
+        if len(self.row) > MOST_LINES:
+            raise csv.Error("a quote is never closed")
+        try:
+            return line.decode(self.encoding)
+        except UnicodeDecodeError:
+            self.unreadable = True  # to be said of the row as a whole
+            return line.decode(self.encoding, "replace")
+
+    def give_back(self) -> None:
+        """The lines of the row but the first will come again."""
+        self.returned.extendleft(reversed(self.row[1:]))
+
+
+def records(lines: Iterable[bytes], head: Header, encoding: str, counted: Counted) -> Iterator[Record]:
+    """The rows behind the header; what is none is a record with a fault."""
+    counted.lines = counted.empty = 0
+    # there is one for the whole process, and a page of JSON in a field is over what it begins with
+    csv.field_size_limit(max(csv.field_size_limit(), LONGEST))
+    given = _Lines(lines, encoding, counted)
+    for _ in range(head.lines):
+        next(given, None)
+    delimiter = re.escape(head.delimiter)
+    field = re.compile(rf'("(?:[^"]|"")*"|[^{delimiter}]*?)(?:{delimiter}|\r?\n?\Z)')
+    width = len(head.names)
+    rows = csv.reader(given, delimiter=head.delimiter, strict=True)
+    while True:
+        given.begin()
+        fault = None
+        try:
+            fields = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            fields, fault = [], str(error)
+            rows = csv.reader(given, delimiter=head.delimiter, strict=True)
+        number, first = given.row[0]
+        if fault is None and len(fields) != width:
+            if len(fields) < 2 and not "".join(fields).strip():
+                counted.empty += 1
+                continue
+            fault = f"{len(fields)} fields instead of {width}"
+        if fault is not None:
+            given.give_back()  # a quote went on over lines that may be rows of their own
+            yield Record(number, first, (), (), fault)
+            continue
+        raw = first if len(given.row) == 1 else [line for _, line in given.row]
+        if given.unreadable:
+            yield Record(number, raw, (), (), f"not {encoding.upper()}")
+            continue
+        values: list[str | None] = [value or None for value in fields]
+        if "" in fields and not head.quoted and any(b'""' in line for _, line in given.row):
+            text = b"".join(line for _, line in given.row).decode(encoding)
+            for place, found in zip(range(width), field.finditer(text)):
+                if found.group(1) == '""':
+                    values[place] = ""
+        yield Record(number, raw, head.names, values)
