@@ -144,7 +144,7 @@ def require():
 @cache
 def binaries():
     try:
-        import psycopg
+        import psycopg  # noqa: F401
         import psycopg_pool  # noqa: F401
     except ImportError:
         return None

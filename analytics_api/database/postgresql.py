@@ -274,7 +274,9 @@ class PostgreSQL(Database):
     def _configure(self, connection: psycopg.Connection[Any]) -> None:
         _adapt(connection.adapters)
         connection.execute(
-            "select set_config('statement_timeout', $1, false), set_config('jit', 'off', false)",
+            # the rollups are in memory, and their reads too short to be compiled
+            "select set_config('statement_timeout', $1, false), set_config('jit', 'off', false), "
+            "set_config('random_page_cost', '1.1', false)",
             [str(round(self.statement_timeout * 1000))],
         )
 
@@ -518,7 +520,6 @@ def _create(statements: _Statements, name: str) -> None:
     statements.execute("select pg_advisory_xact_lock(hashtextextended('analytics_api', 0))")
     if not _check(statements, name):  # nobody else was quicker
         _lay(statements, name)
-        _rebuild(statements, unheard)
     statements.execute("commit")
 
 
@@ -567,7 +568,10 @@ def _rebuild(statements: _Statements, told: Callable[[str], object]) -> None:
                 f"select setval(pg_get_serial_sequence('{table}', '{key}'), highest) "
                 f"from (select max({key}) as highest from {table}) as ids where highest > 0"
             )
-    statements.execute(f"analyze {', '.join([*BASE_TABLES, *(one for of in _rollups().values() for one in of)])}")
+    for table in (*BASE_TABLES, *(table for tables in _rollups().values() for table in tables)):
+        # of a table that is known to be empty, plans are made that are bad as soon as it is not
+        if statements.rows(f"select from {table} limit 1"):
+            statements.execute(f"analyze {table}")
 
 
 def _columns_of(statements: _Statements, view: str) -> str:

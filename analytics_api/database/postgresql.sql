@@ -298,6 +298,7 @@ create table kept_sources (
   split           boolean not null default false
 ) with (fillfactor = 50);
 create index sources_by_sessions on kept_sources (sessions desc, referrer_domain) where not split and sessions <> 0;
+create index sources_split on kept_sources (referrer_domain) where split;
 create table split_sources (
   referrer_domain text collate "C" not null,
   slot            smallint not null,
@@ -305,9 +306,10 @@ create table split_sources (
   primary key (referrer_domain, slot)
 ) with (fillfactor = 50);
 create view rollup_sources as
-select referrer_domain, sessions
+(select referrer_domain, sessions
 from kept_sources
 where not split and sessions <> 0
+order by sessions desc, referrer_domain)  -- so that the index is read no further than is asked for
 union all
 select referrer_domain, (kept.sessions + coalesce(sum(slots.sessions), 0))::bigint
 from kept_sources as kept
@@ -352,6 +354,7 @@ create table kept_pages (
   exclude using hash (page with =)
 ) with (fillfactor = 50);
 create index pages_by_views on kept_pages (views desc, page) where not split and views <> 0;
+create index pages_split on kept_pages (page_key) where split;
 create table split_pages (
   page_key        bigint not null,
   slot            smallint not null,
@@ -360,9 +363,10 @@ create table split_pages (
   primary key (page_key, slot)
 ) with (fillfactor = 50);
 create view rollup_pages as
-select page, views, unique_sessions
+(select page, views, unique_sessions
 from kept_pages
 where not split and views <> 0
+order by views desc, page)
 union all
 select page, (kept.views + coalesce(sum(slots.views), 0))::bigint,
   (kept.unique_sessions + coalesce(sum(slots.unique_sessions), 0))::bigint
@@ -737,7 +741,7 @@ begin
   on conflict (referrer_domain) do update set
     sessions = kept.sessions + excluded.sessions,
     split = kept.split
-      or kept.sessions + excluded.sessions >= 1000 and (select count(*) < 500 from kept_sources where split);
+      or kept.sessions + excluded.sessions >= 100 and (select count(*) < 500 from kept_sources where split);
   return null;
 end
 $body$);
@@ -817,7 +821,7 @@ begin
       views = kept.views + excluded.views,
       unique_sessions = kept.unique_sessions + excluded.unique_sessions,
       split = kept.split
-        or kept.views + excluded.views >= 1000 and (select count(*) < 500 from kept_pages where split))
+        or kept.views + excluded.views >= 100 and (select count(*) < 500 from kept_pages where split))
   select bool_or(views = 0)
   into emptied
   from link;

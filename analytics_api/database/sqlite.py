@@ -27,8 +27,8 @@ LOOK = 1.0  # seconds between two looks at whether a file that is read is still 
 DIFFERENCES_TOLD = 20  # a rollup, each way
 BATCH = 1000  # rows read at a time
 ROWS_AT_ONCE = 50  # in one statement; one by one takes half as long again
-# KiB, negative: session ids come in no order, so that every page of their index is written to again and again. Not more,
-# and not while rollups are made: SQLite sorts as much at once as its cache is large, and slower then.
+# KiB, negative. Session ids come in no order, so that every page of their index is written to again and again. This is
+# not for the rollups, too: SQLite sorts as much at once as its cache is large, and slower then.
 LOAD_CACHE = -65_536
 
 # Generated columns are left out by pragma_table_info itself.
@@ -217,7 +217,17 @@ class _Statements:
     def rows(self, sql: str, /, **params: Any) -> list[Row]:
         cursor = self.connection.execute(sql, params)
         names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row)) for row in cursor]
+        try:
+            return [dict(zip(names, row)) for row in cursor]
+        except sqlite3.OperationalError as error:
+            if not str(error).startswith("Could not decode to UTF-8"):
+                raise
+        # SQLite takes any bytes for text, and a tracker may have written some that are none
+        self.connection.text_factory = lambda text: text.decode(errors="replace")
+        try:
+            return [dict(zip(names, row)) for row in self.connection.execute(sql, params)]
+        finally:
+            self.connection.text_factory = str
 
     def row(self, sql: str, /, **params: Any) -> Row | None:
         found = self.rows(sql, **params)

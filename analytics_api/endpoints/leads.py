@@ -295,7 +295,7 @@ def _asked(ctx: Context, q: str | None, status: str | None) -> tuple[str, dict[s
     asked: dict[str, Any] = {"status": status}
     if not q:
         return "stage" if status else "all", asked
-    folded = q.casefold()
+    folded = q.casefold().replace("\x1f", " ")  # which stands between the fields
     if len(folded) >= 3:
         return "found", asked | {"needle": ctx.db.needle(folded)}
     literal = folded.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -56,7 +56,11 @@ def test_named_placeholders_are_numbered_and_nothing_else_is(sql, numbered, name
 def test_both_engines_have_the_same_tables_and_columns(database, tmp_path):
     with open_database(tmp_path / "analytics.db").closing() as file:
         for table in (*BASE_TABLES, *OWN_TABLES):
-            assert database.columns(table) == file.columns(table), table
+            mine, files = (
+                [(column.name, column.required, column.default) for column in engine.columns(table)]
+                for engine in (database, file)
+            )
+            assert mine == files, table
         views = file.rows("select name from sqlite_schema where name like 'plain%' order by 1")
         for view in (row["name"] for row in views):
             assert [column.name for column in database.columns(view)] == [column.name for column in file.columns(view)]
@@ -158,16 +162,18 @@ def test_it_lies_in_the_first_schema_of_the_search_path_beside_another_and_whoev
     execute(empty, "create schema one", "create schema two")
     urls = [f"{empty}?options=-csearch_path%3D{schema}" for schema in ("one", "two")]
     with open_database(urls[0]).closing() as one, open_database(urls[1]).closing() as two:
-        execute(empty, EVENT.replace("events", "one.events"), "insert into one.leads (enquiry_datetime) values ('2026')")
+        execute(
+            empty, EVENT.replace("events", "one.events"), "insert into one.leads (enquiry_datetime) values ('2026')"
+        )
 
         counts = [at.rows("select events from rollup_totals")[0]["events"] for at in (one, two)]
 
         assert counts == [1, 0]
         assert one.rows("select rowid from lead_search('\x1f\x1f\x1f')") == [{"rowid": 1}]
         assert one.verify() == two.verify() == []
-    assert execute(empty, "select count(*) from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'") == [
-        (0,)
-    ]
+    assert execute(
+        empty, "select count(*) from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'"
+    ) == [(0,)]
 
 
 def test_roles_need_rights_on_what_they_name_alone(empty):
@@ -190,7 +196,7 @@ def test_roles_need_rights_on_what_they_name_alone(empty):
             stages = database.rows("select * from rollup_stages")
             with pytest.raises(DatabaseError, match="permission denied"):
                 database.write(lambda at: at.execute("delete from events"))
-            with pytest.raises(DatabaseError, match="must be owner|permission denied"):
+            with pytest.raises(DatabaseError, match=r"must be owner|permission denied"):
                 database.bulk(lambda at: None)
             assert database.verify() == []
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -217,7 +223,10 @@ def test_a_row_that_cannot_be_taken_is_told_and_the_transaction_goes_on(database
 
     database.write(work)
 
-    assert database.rows("select session_id from sessions order by 1") == [{"session_id": "first"}, {"session_id": "third"}]
+    assert database.rows("select session_id from sessions order by 1") == [
+        {"session_id": "first"},
+        {"session_id": "third"},
+    ]
     assert database.verify() == []
 
 
@@ -243,11 +252,9 @@ def test_the_top_of_many_pages_is_read_from_an_index(database):
         "analyze",
     )
 
-    plan = execute(
-        database.url, "explain select page, views from rollup_pages order by views desc, page limit 20"
-    )
+    plan = database.rows("explain select page, views from rollup_pages order by views desc, page limit 20")
 
-    lines = "\n".join(line for (line,) in plan)
+    lines = "\n".join(row["QUERY PLAN"] for row in plan)
     assert "Merge Append" in lines
     assert "pages_by_views" in lines
 

@@ -152,7 +152,7 @@ def test_the_replica_is_killed_and_reads_go_to_the_primary(pair):
 
 
 def test_a_move_that_no_replica_has_confirmed_is_not_acknowledged(pair, caplog):
-    primary, replica = pair
+    _primary, replica = pair
     with on_both(pair, statement_timeout=1.0) as database:
         client = served(database)
         replica.kill()

@@ -141,9 +141,9 @@ def play(database, statements):
                 if savepoints:
                     connection.execute(f"rollback to s{savepoints}")
             else:
-                with suppress(psycopg.IntegrityError, psycopg.DataError, psycopg.errors.CardinalityViolation):
-                    with connection.transaction():
-                        connection.execute(sql)
+                refused = (psycopg.IntegrityError, psycopg.DataError, psycopg.errors.CardinalityViolation)
+                with suppress(*refused), connection.transaction():
+                    connection.execute(sql)
             check(connection)
 
 
@@ -212,8 +212,9 @@ def test_rollups_are_exact_after_many_writers_with_the_same_keys(database):
                 session = f"s{draw.randrange(12)}"
                 with connection.transaction():
                     connection.execute(
-                        "insert into sessions (session_id, visitor_id, fingerprint, started_at, country, referrer_domain, "
-                        "duration, engagement_score, ended_at) values (%s, %s, %s, %s, %s, %s, %s, %s, %s) "
+                        "insert into sessions (session_id, visitor_id, fingerprint, started_at, country, "
+                        "referrer_domain, duration, engagement_score, ended_at) "
+                        "values (%s, %s, %s, %s, %s, %s, %s, %s, %s) "
                         "on conflict (session_id) do update set visitor_id = excluded.visitor_id, "
                         "country = excluded.country, duration = excluded.duration, ended_at = excluded.ended_at",
                         [
@@ -223,10 +224,10 @@ def test_rollups_are_exact_after_many_writers_with_the_same_keys(database):
                         ],
                     )  # fmt: skip
                 pages = [f"/{draw.randrange(5)}" for _ in range(20)]
-                with connection.transaction(), connection.cursor() as cursor:
-                    with cursor.copy("copy events (session_id, event_type, page_url, occurred_at) from stdin") as copy:
-                        for page in pages:
-                            copy.write_row((session, "page_view", page, draw.randrange(10) * 60_000))
+                into = "copy events (session_id, event_type, page_url, occurred_at) from stdin"
+                with connection.transaction(), connection.cursor() as cursor, cursor.copy(into) as copy:
+                    for page in pages:
+                        copy.write_row((session, "page_view", page, draw.randrange(10) * 60_000))
                 with connection.transaction():
                     connection.execute("delete from events where mod(event_id, %s) = %s", [40, draw.randrange(40)])
                 with connection.transaction():

@@ -1,0 +1,153 @@
+"""PostgreSQL beside SQLite in one run: bulk load, reads, and rows written with the rollups kept.
+
+    python benchmarks/postgresql.py [--sessions 200000] [--url postgresql://…]
+
+Without a URL it starts a throw-away server with its usual durability. What counts is the ratio of the two columns and
+the targets: reads within 2 ms, 30k rows/s written at 100 sessions a transaction, four writers no slower than one, bulk
+above 100k rows/s.
+"""
+
+import argparse
+import multiprocessing
+import sys
+import tempfile
+import time
+from itertools import islice
+from pathlib import Path
+from statistics import median
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from analytics_api import demo, open_database
+from analytics_api.context import Context
+from analytics_api.endpoints.engagement import engagement
+from analytics_api.endpoints.geo import geo
+from analytics_api.endpoints.leads import detail, listing
+from analytics_api.endpoints.overview import overview
+from analytics_api.endpoints.pages import top
+from analytics_api.endpoints.realtime import realtime
+from analytics_api.endpoints.sessions import daily
+from analytics_api.endpoints.sources import sources
+
+NOW = 1_771_945_200_000
+SESSIONS_A_TRANSACTION = 100
+
+READS = {
+    "overview": overview,
+    "sessions/daily": lambda ctx: daily(ctx, 30),
+    "pages/top": lambda ctx: top(ctx, 20),
+    "geo": geo,
+    "engagement": engagement,
+    "sources": lambda ctx: sources(ctx, 100),
+    "realtime": realtime,
+    "leads": lambda ctx: listing(ctx, limit=25, offset=0, q=None, status=None, sort="newest"),
+    "leads?q=": lambda ctx: listing(ctx, limit=25, offset=0, q="sharma", status=None, sort="newest"),
+    "leads/:id": lambda ctx: detail(ctx, 77),
+}
+
+
+def loaded(database, batches):
+    begun = time.perf_counter()
+    rows = database.bulk(lambda at: sum(at.insert(table, demo.COLUMNS[table], rows) for table, rows in batches))
+    return rows / (time.perf_counter() - begun)
+
+
+def reading(database, repeats=300):
+    ctx = Context(database, None, NOW)
+    for name, read in READS.items():
+        taken = []
+        for _ in range(repeats):
+            begun = time.perf_counter()
+            read(ctx)
+            taken.append(time.perf_counter() - begun)
+        yield name, median(taken[10:]) * 1000
+
+
+def transactions(seed, count):
+    """Sessions and their events, in batches of the size of one transaction; the events take their ids as they come."""
+    plan = demo.Plan(NOW, sessions=count * SESSIONS_A_TRANSACTION, seed=seed)
+    sessions, events = demo.sessions(plan), demo.events(plan)
+    for _ in range(count):
+        visits = list(islice(sessions, SESSIONS_A_TRANSACTION))
+        yield visits, [row[1:] for row in islice(events, sum(row[7] for row in visits))]
+
+
+def writer(url, seed, count, ready, done):
+    made = list(transactions(seed, count))
+    rows = 0
+    with open_database(url).closing() as database:
+        ready.wait()
+        for visits, events in made:
+
+            def write(at, visits=visits, events=events):
+                return at.insert("sessions", demo.COLUMNS["sessions"], visits) + at.insert(
+                    "events", demo.COLUMNS["events"][1:], events
+                )
+
+            rows += database.write(write)
+        done.put((time.time(), rows))
+
+
+def written(url, writers, count, seed):
+    """Rows a second of so many processes together."""
+    ready, done = multiprocessing.Barrier(writers + 1), multiprocessing.Queue()
+    processes = [
+        multiprocessing.Process(target=writer, args=[url, seed + number, count // writers, ready, done])
+        for number in range(writers)
+    ]
+    for process in processes:
+        process.start()
+    ready.wait()
+    begun = time.time()
+    ends = [done.get() for _ in processes]
+    for process in processes:
+        process.join()
+    return sum(rows for _, rows in ends) / (max(end for end, _ in ends) - begun)
+
+
+def main():
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("--sessions", type=int, default=200_000)
+    asked.add_argument("--transactions", type=int, default=120)
+    asked.add_argument("--url", help="an empty database to use in place of a throw-away server")
+    options = asked.parse_args()
+
+    cluster = None
+    if not options.url:
+        from clusters import Cluster
+
+        cluster = Cluster("benchmark", fsync="on", shared_buffers="512MB", max_wal_size="4GB").create()
+        cluster.execute("create database benchmark")
+        options.url = cluster.url("benchmark")
+    batches = list(demo.batches(demo.Plan(NOW, sessions=options.sessions)))
+    print(f"{sum(len(rows) for _, rows in batches):,} rows")
+    print(f"{'':24}{'SQLite':>12}{'PostgreSQL':>12}")
+    with tempfile.TemporaryDirectory() as folder:
+        databases = [open_database(Path(folder) / "analytics.db"), open_database(options.url)]
+
+        def line(name, values, unit):
+            print(f"{name:24}" + "".join(f"{value:>12{unit}}" for value in values), flush=True)
+
+        line("bulk load, rows/s", [loaded(database, batches) for database in databases], ",.0f")
+        del batches
+        for (name, one), (_, other) in zip(*map(reading, databases)):
+            line(f"{name}, ms", [one, other], ".3f")
+        for number, writers in enumerate((1, 4)):
+            line(
+                f"{writers} writer{'s' * (writers > 1)}, rows/s",
+                [written(database.url, writers, options.transactions, 100 + 10 * number) for database in databases],
+                ",.0f",
+            )
+        # after so many writes, with plans made before them
+        name, slowest = max(reading(databases[1], 100), key=lambda read: read[1])
+        print(f"{f'then slowest: {name}, ms':36}{slowest:>12.3f}")
+        for database in databases:
+            if differences := database.verify():
+                print(database.url, differences)
+            database.close()
+    if cluster:
+        cluster.remove()
+
+
+if __name__ == "__main__":
+    main()
