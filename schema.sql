@@ -24,8 +24,8 @@ create table sessions (
   fingerprint      text,
   started_at       integer not null check (started_at between 0 and 253402300799999),  -- to the end of year 9999
   ended_at         integer,
-  duration         integer,
-  engagement_score integer,
+  duration         integer check (duration between -253402300799999 and 253402300799999),  -- sums of it stay integers
+  engagement_score integer check (engagement_score between -2147483648 and 2147483647),  -- likewise
   event_count      integer not null default 0,
   entry_page       text,
   exit_page        text,
@@ -48,7 +48,11 @@ create table sessions (
       else '80-100'
     end) virtual
 ) strict;
+-- These three also tell whether a visitor, one in that country, or a fingerprint has another session: what is counted
+-- distinct needs no tables of its own.
 create index sessions_by_visitor on sessions (visitor_id, started_at);
+create index sessions_by_visitor_and_country on sessions (visitor_id, geo);
+create index sessions_by_fingerprint on sessions (fingerprint) where fingerprint is not null;
 create index open_sessions on sessions (started_at) where ended_at is null;
 
 -- An event may come before its session does.
@@ -176,36 +180,6 @@ create table storage_ratios (
 
 -- rollups of sessions
 
-create table rollup_visitors (
-  visitor_id text primary key not null,
-  sessions   integer not null
-) strict, without rowid;
-create view plain_visitors as
-select visitor_id, count(*) as sessions
-from sessions
-group by visitor_id;
-
-create table rollup_fingerprints (
-  fingerprint text primary key not null,
-  sessions    integer not null
-) strict, without rowid;
-create view plain_fingerprints as
-select fingerprint, count(*) as sessions
-from sessions
-where fingerprint is not null
-group by fingerprint;
-
-create table rollup_day_visitors (
-  visitor_id text not null,
-  day        text not null,
-  sessions   integer not null,
-  primary key (visitor_id, day)
-) strict, without rowid;
-create view plain_day_visitors as
-select visitor_id, day, count(*) as sessions
-from sessions
-group by visitor_id, day;
-
 create table rollup_days (
   day             text primary key not null,
   sessions        integer not null,
@@ -221,17 +195,6 @@ select day, count(*) as sessions, count(distinct visitor_id) as unique_visitors,
   coalesce(sum(engagement_score), 0) as score_sum, count(engagement_score) as score_count
 from sessions
 group by day;
-
-create table rollup_country_visitors (
-  visitor_id text not null,
-  country    text not null,
-  sessions   integer not null,
-  primary key (visitor_id, country)
-) strict, without rowid;
-create view plain_country_visitors as
-select visitor_id, geo as country, count(*) as sessions
-from sessions not indexed  -- sorting costs less than going by visitor
-group by visitor_id, geo;
 
 create table rollup_countries (
   country         text primary key not null,
@@ -498,22 +461,35 @@ create virtual table lead_search using fts5 (
   search_text, content = 'leads', content_rowid = 'lead_id', columnsize = 0, tokenize = 'trigram case_sensitive 1');
 
 
--- sessions -> rollups, in two parts: what a session measures, and what it is counted under. A visit that goes on (its
--- end, duration and score written again and again) moves only the first.
--- A distinct count moves when its link's count has just become 1 by an addition or 0 by a subtraction.
+-- sessions -> rollups
+-- A distinct count moves when no other session has what is counted. That is the same question for a row that has come
+-- and for one that has gone, and the indexes of sessions answer it.
+-- `counted` is false when a visit only goes on (its end, duration and score written again and again): what it is counted
+-- under stays, and is left alone.
 -- An update adds the new contribution before it takes the old one away, so that few rows fall to zero in between.
 
-create view session_measure_changes as
-select 0 as sign, day, minute, ended_at, duration, engagement_score, bucket, vpn_suspected
+create view session_changes as
+select 0 as sign, true as counted, rowid as session_row, visitor_id, fingerprint, started_at, day, minute, ended_at,
+  duration, engagement_score, bucket, geo, source, vpn_suspected
 from sessions;
 
-create trigger session_measure_change instead of insert on session_measure_changes
+create trigger session_change instead of insert on session_changes
 begin
-  insert into rollup_days (day, sessions, duration_sum, duration_count, score_sum, score_count)
-  values (new.day, 1, coalesce(new.duration, 0), new.duration is not null,
+  insert into rollup_days (
+    day, sessions, unique_visitors, duration_sum, duration_count, score_sum, score_count)
+  values (
+    new.day, 1,
+    iif(new.counted, not exists (
+      select 1
+      from sessions
+      where visitor_id = new.visitor_id
+        and started_at between new.started_at / 86400000 * 86400000 and new.started_at / 86400000 * 86400000 + 86399999
+        and rowid <> new.session_row), 0),
+    coalesce(new.duration, 0), new.duration is not null,
     coalesce(new.engagement_score, 0), new.engagement_score is not null)
   on conflict (day) do update set
     sessions = sessions + new.sign,
+    unique_visitors = unique_visitors + new.sign * excluded.unique_visitors,
     duration_sum = duration_sum + new.sign * excluded.duration_sum,
     duration_count = duration_count + new.sign * excluded.duration_count,
     score_sum = score_sum + new.sign * excluded.score_sum,
@@ -522,6 +498,14 @@ begin
 
   update rollup_totals set
     sessions = sessions + new.sign,
+    unique_visitors = unique_visitors + new.sign * iif(new.counted, not exists (
+      select 1
+      from sessions
+      where visitor_id = new.visitor_id and rowid <> new.session_row), 0),
+    unique_fingerprints = unique_fingerprints + new.sign * iif(new.counted and new.fingerprint is not null, not exists (
+      select 1
+      from sessions
+      where fingerprint = new.fingerprint and rowid <> new.session_row), 0),
     duration_sum = duration_sum + new.sign * coalesce(new.duration, 0),
     duration_count = duration_count + new.sign * (new.duration is not null),
     score_sum = score_sum + new.sign * coalesce(new.engagement_score, 0),
@@ -540,123 +524,91 @@ begin
   on conflict (minute) do update set open_sessions = open_sessions + new.sign;
   delete from rollup_minutes
   where new.sign = -1 and minute = new.minute and events = 0 and open_sessions = 0;
-end;
 
-create view session_key_changes as
-select 0 as sign, visitor_id, fingerprint, day, geo, source
-from sessions;
-
-create trigger session_key_change instead of insert on session_key_changes
-begin
-  insert into rollup_visitors (visitor_id, sessions)
-  values (new.visitor_id, 1)
-  on conflict (visitor_id) do update set sessions = sessions + new.sign;
-  update rollup_totals set unique_visitors = unique_visitors + new.sign
-  where (new.sign = 1) = (select sessions from rollup_visitors where visitor_id = new.visitor_id);
-  delete from rollup_visitors where new.sign = -1 and visitor_id = new.visitor_id and sessions = 0;
-
-  insert into rollup_day_visitors (visitor_id, day, sessions)
-  values (new.visitor_id, new.day, 1)
-  on conflict (visitor_id, day) do update set sessions = sessions + new.sign;
-  update rollup_days set unique_visitors = unique_visitors + new.sign
-  where day = new.day
-    and (new.sign = 1) = (
-      select sessions from rollup_day_visitors where visitor_id = new.visitor_id and day = new.day);
-  delete from rollup_day_visitors
-  where new.sign = -1 and visitor_id = new.visitor_id and day = new.day and sessions = 0;
-
-  insert into rollup_country_visitors (visitor_id, country, sessions)
-  values (new.visitor_id, new.geo, 1)
-  on conflict (visitor_id, country) do update set sessions = sessions + new.sign;
   insert into rollup_countries (country, sessions, unique_visitors)
-  values (new.geo, 1, 1)
+  select new.geo, 1, not exists (
+    select 1
+    from sessions
+    where visitor_id = new.visitor_id and geo = new.geo and rowid <> new.session_row)
+  where new.counted
   on conflict (country) do update set
     sessions = sessions + new.sign,
-    unique_visitors = unique_visitors + new.sign * ((new.sign = 1) = (
-      select link.sessions from rollup_country_visitors as link
-      where visitor_id = new.visitor_id and country = new.geo));
-  delete from rollup_country_visitors
-  where new.sign = -1 and visitor_id = new.visitor_id and country = new.geo and sessions = 0;
+    unique_visitors = unique_visitors + new.sign * excluded.unique_visitors;
   delete from rollup_countries where new.sign = -1 and country = new.geo and sessions = 0;
 
   insert into rollup_sources (referrer_domain, sessions)
-  values (new.source, 1)
+  select new.source, 1
+  where new.counted
   on conflict (referrer_domain) do update set sessions = sessions + new.sign;
   delete from rollup_sources where new.sign = -1 and referrer_domain = new.source and sessions = 0;
-
-  insert into rollup_fingerprints (fingerprint, sessions)
-  select new.fingerprint, 1
-  where new.fingerprint is not null
-  on conflict (fingerprint) do update set sessions = sessions + new.sign;
-  update rollup_totals set unique_fingerprints = unique_fingerprints + new.sign
-  where (new.sign = 1) = (select sessions from rollup_fingerprints where fingerprint = new.fingerprint);
-  delete from rollup_fingerprints where new.sign = -1 and fingerprint = new.fingerprint and sessions = 0;
 end;
 
 create trigger sessions_insert after insert on sessions
 begin
-  insert into session_measure_changes
-  values (1, new.day, new.minute, new.ended_at, new.duration, new.engagement_score, new.bucket, new.vpn_suspected);
-  insert into session_key_changes
-  values (1, new.visitor_id, new.fingerprint, new.day, new.geo, new.source);
+  insert into session_changes
+  values (1, true, new.rowid, new.visitor_id, new.fingerprint, new.started_at, new.day, new.minute, new.ended_at,
+    new.duration, new.engagement_score, new.bucket, new.geo, new.source, new.vpn_suspected);
 end;
 
 create trigger sessions_delete after delete on sessions
 begin
-  insert into session_measure_changes
-  values (-1, old.day, old.minute, old.ended_at, old.duration, old.engagement_score, old.bucket, old.vpn_suspected);
-  insert into session_key_changes
-  values (-1, old.visitor_id, old.fingerprint, old.day, old.geo, old.source);
-  delete from replaced_sessions;
+  insert into session_changes
+  values (-1, true, old.rowid, old.visitor_id, old.fingerprint, old.started_at, old.day, old.minute, old.ended_at,
+    old.duration, old.engagement_score, old.bucket, old.geo, old.source, old.vpn_suspected);
+  delete from replaced_sessions where session_id = old.session_id;
 end;
 
 create trigger sessions_update after update of
   visitor_id, fingerprint, started_at, ended_at, duration, engagement_score, country, referrer_domain, vpn_suspected
 on sessions
 begin
-  insert into session_measure_changes
-  values (1, new.day, new.minute, new.ended_at, new.duration, new.engagement_score, new.bucket, new.vpn_suspected);
-  insert into session_key_changes
-  select 1, new.visitor_id, new.fingerprint, new.day, new.geo, new.source
-  where (new.visitor_id, new.fingerprint, new.day, new.geo, new.source)
-    is not (old.visitor_id, old.fingerprint, old.day, old.geo, old.source);
-  insert into session_measure_changes
-  values (-1, old.day, old.minute, old.ended_at, old.duration, old.engagement_score, old.bucket, old.vpn_suspected);
-  insert into session_key_changes
-  select -1, old.visitor_id, old.fingerprint, old.day, old.geo, old.source
-  where (new.visitor_id, new.fingerprint, new.day, new.geo, new.source)
-    is not (old.visitor_id, old.fingerprint, old.day, old.geo, old.source);
+  insert into session_changes
+  values (1, (new.visitor_id, new.fingerprint, new.day, new.geo, new.source)
+      is not (old.visitor_id, old.fingerprint, old.day, old.geo, old.source),
+    new.rowid, new.visitor_id, new.fingerprint, new.started_at, new.day, new.minute, new.ended_at,
+    new.duration, new.engagement_score, new.bucket, new.geo, new.source, new.vpn_suspected);
+  insert into session_changes
+  values (-1, (new.visitor_id, new.fingerprint, new.day, new.geo, new.source)
+      is not (old.visitor_id, old.fingerprint, old.day, old.geo, old.source),
+    new.rowid, old.visitor_id, old.fingerprint, old.started_at, old.day, old.minute, old.ended_at,
+    old.duration, old.engagement_score, old.bucket, old.geo, old.source, old.vpn_suspected);
 end;
 
+-- Of a key that is there already, what it counts as is kept until the row is known to be replaced: an insert that was
+-- ignored, or became an update, leaves it behind. So it is believed only where its key has come anew, and is forgotten
+-- when that key goes.
 create table replaced_sessions as
-select session_id, day, minute, ended_at, duration, engagement_score, bucket, vpn_suspected, visitor_id, fingerprint, geo, source
+select session_id, visitor_id, fingerprint, started_at, day, minute, ended_at, duration, engagement_score, bucket, geo,
+  source, vpn_suspected
 from sessions
 where false;
 
 create trigger sessions_before_insert before insert on sessions
+when exists (select 1 from sessions where session_id = new.session_id)
 begin
   delete from replaced_sessions;
   insert into replaced_sessions
-  select session_id, day, minute, ended_at, duration, engagement_score, bucket, vpn_suspected, visitor_id, fingerprint, geo, source
+  select session_id, visitor_id, fingerprint, started_at, day, minute, ended_at, duration, engagement_score, bucket,
+    geo, source, vpn_suspected
   from sessions
   where session_id = new.session_id;
 end;
 
--- A rename onto a taken key would overwrite a row in silence under `update or replace`; it is refused under any.
-create trigger sessions_rename before update of session_id on sessions
-when new.session_id <> old.session_id and exists (select 1 from sessions where session_id = new.session_id)
+create trigger sessions_replace after insert on sessions
+when exists (select 1 from replaced_sessions where session_id = new.session_id)
 begin
-  select raise(abort, 'session_id is taken');
+  insert into session_changes
+  select -1, true, new.rowid, visitor_id, fingerprint, started_at, day, minute, ended_at, duration, engagement_score,
+    bucket, geo, source, vpn_suspected
+  from replaced_sessions;
+  delete from replaced_sessions;
 end;
 
-create trigger sessions_replace after insert on sessions when exists (select 1 from replaced_sessions)
+-- A rename onto a taken key would overwrite a row in silence under `update or replace`; it is refused under any.
+create trigger sessions_rename before update of session_id on sessions when new.session_id <> old.session_id
 begin
-  insert into session_measure_changes
-  select -1, day, minute, ended_at, duration, engagement_score, bucket, vpn_suspected
-  from replaced_sessions;
-  insert into session_key_changes
-  select -1, visitor_id, fingerprint, day, geo, source
-  from replaced_sessions;
+  select raise(abort, 'session_id is taken')
+  where exists (select 1 from sessions where session_id = new.session_id);
   delete from replaced_sessions;
 end;
 
@@ -716,20 +668,23 @@ begin
 end;
 
 create table replaced_events as
-select session_id, page, minute
+select event_id, session_id, page, minute
 from events
 where false;
 
+-- new.event_id is -1 here when the row is to be numbered yet.
 create trigger events_before_insert before insert on events
+when exists (select 1 from events where event_id = new.event_id)
 begin
   delete from replaced_events;
   insert into replaced_events
-  select session_id, page, minute
+  select event_id, session_id, page, minute
   from events
   where event_id = new.event_id;
 end;
 
-create trigger events_replace after insert on events when exists (select 1 from replaced_events)
+create trigger events_replace after insert on events
+when exists (select 1 from replaced_events where event_id = new.event_id)
 begin
   insert into event_changes
   select -1, session_id, page, minute
@@ -737,10 +692,11 @@ begin
   delete from replaced_events;
 end;
 
-create trigger events_rename before update of event_id on events
-when new.event_id <> old.event_id and exists (select 1 from events where event_id = new.event_id)
+create trigger events_rename before update of event_id on events when new.event_id <> old.event_id
 begin
-  select raise(abort, 'event_id is taken');
+  select raise(abort, 'event_id is taken')
+  where exists (select 1 from events where event_id = new.event_id);
+  delete from replaced_events;
 end;
 
 
@@ -758,15 +714,33 @@ begin
   delete from rollup_stages where new.sign = -1 and status = new.status and leads = 0;
 end;
 
+-- The lead that a trigger itself is writing just now, so that no trigger takes that for a writer's.
+create table leads_in_hand (
+  lead_id integer primary key
+) strict;
+
 create trigger leads_insert after insert on leads
 begin
   insert into stage_changes
   values (1, new.status);
-  insert into lead_search (rowid, search_text)
-  select new.lead_id, new.search_text
-  where new.search_text <> '';
+  insert into stage_changes
+  select -1, status
+  from replaced_leads
+  where lead_id = new.lead_id;
+
+  insert into lead_search (lead_search, rowid, search_text)
+  select 'delete', lead_id, search_text
+  from replaced_leads
+  where lead_id = new.lead_id;
+  delete from replaced_leads where lead_id = new.lead_id;
+  insert into leads_in_hand values (new.lead_id);
   update leads set (follow_ups_count, last_follow_up_at, search_text) = (
     select follow_ups_count, last_follow_up_at, search_text from plain_leads where lead_id = new.lead_id)
+  where lead_id = new.lead_id;
+  delete from leads_in_hand;
+  insert into lead_search (rowid, search_text)
+  select lead_id, search_text
+  from leads
   where lead_id = new.lead_id;
 end;
 
@@ -775,9 +749,8 @@ begin
   insert into stage_changes
   values (-1, old.status);
   insert into lead_search (lead_search, rowid, search_text)
-  select 'delete', old.lead_id, old.search_text
-  where old.search_text <> '';
-  delete from replaced_leads;
+  values ('delete', old.lead_id, old.search_text);
+  delete from replaced_leads where lead_id = old.lead_id;
 end;
 
 create trigger leads_move after update of status on leads when new.status <> old.status
@@ -786,27 +759,36 @@ begin
   values (1, new.status), (-1, old.status);
 end;
 
-create trigger leads_keep after update of
-  lead_id, contact_name, contact_email, contact_phone, project_name, visitor_id,
-  follow_ups_count, last_follow_up_at, search_text
+create trigger leads_keep_text after update of
+  lead_id, contact_name, contact_email, contact_phone, project_name, visitor_id, search_text
 on leads
-begin
-  update leads set (follow_ups_count, last_follow_up_at, search_text) = (
-    select follow_ups_count, last_follow_up_at, search_text from plain_leads where lead_id = new.lead_id)
-  where lead_id = new.lead_id
-    and (follow_ups_count, last_follow_up_at, search_text) is not (
-      select follow_ups_count, last_follow_up_at, search_text from plain_leads where lead_id = new.lead_id);
-end;
-
-create trigger leads_reindex after update of lead_id, search_text on leads
-when (new.lead_id, new.search_text) is not (old.lead_id, old.search_text)
+when not exists (select 1 from leads_in_hand)
+  and (
+      new.lead_id, new.contact_name, new.contact_email, new.contact_phone, new.project_name, new.visitor_id,
+      new.search_text)
+    is not (
+      old.lead_id, old.contact_name, old.contact_email, old.contact_phone, old.project_name, old.visitor_id,
+      old.search_text)
 begin
   insert into lead_search (lead_search, rowid, search_text)
-  select 'delete', old.lead_id, old.search_text
-  where old.search_text <> '';
+  values ('delete', old.lead_id, old.search_text);
+  insert into leads_in_hand values (new.lead_id);
+  update leads set search_text = (select search_text from plain_leads where lead_id = new.lead_id)
+  where lead_id = new.lead_id;
+  delete from leads_in_hand;
   insert into lead_search (rowid, search_text)
-  select new.lead_id, new.search_text
-  where new.search_text <> '';
+  select lead_id, search_text
+  from leads
+  where lead_id = new.lead_id;
+end;
+
+create trigger leads_keep_follow_ups after update of lead_id, follow_ups_count, last_follow_up_at on leads
+begin
+  update leads set (follow_ups_count, last_follow_up_at) = (
+    select follow_ups_count, last_follow_up_at from plain_leads where lead_id = new.lead_id)
+  where lead_id = new.lead_id
+    and (follow_ups_count, last_follow_up_at) is not (
+      select follow_ups_count, last_follow_up_at from plain_leads where lead_id = new.lead_id);
 end;
 
 create table replaced_leads as
@@ -815,6 +797,7 @@ from leads
 where false;
 
 create trigger leads_before_insert before insert on leads
+when exists (select 1 from leads where lead_id = new.lead_id)
 begin
   delete from replaced_leads;
   insert into replaced_leads
@@ -823,22 +806,11 @@ begin
   where lead_id = new.lead_id;
 end;
 
-create trigger leads_replace after insert on leads when exists (select 1 from replaced_leads)
+create trigger leads_rename before update of lead_id on leads when new.lead_id <> old.lead_id
 begin
-  insert into stage_changes
-  select -1, status
-  from replaced_leads;
-  insert into lead_search (lead_search, rowid, search_text)
-  select 'delete', lead_id, search_text
-  from replaced_leads
-  where search_text <> '';
+  select raise(abort, 'lead_id is taken')
+  where exists (select 1 from leads where lead_id = new.lead_id);
   delete from replaced_leads;
-end;
-
-create trigger leads_rename before update of lead_id on leads
-when new.lead_id <> old.lead_id and exists (select 1 from leads where lead_id = new.lead_id)
-begin
-  select raise(abort, 'lead_id is taken');
 end;
 
 
@@ -882,20 +854,22 @@ begin
 end;
 
 create table replaced_submissions as
-select lead_id, is_primary_lead
+select submission_id, lead_id, is_primary_lead
 from lead_submissions
 where false;
 
 create trigger submissions_before_insert before insert on lead_submissions
+when exists (select 1 from lead_submissions where submission_id = new.submission_id)
 begin
   delete from replaced_submissions;
   insert into replaced_submissions
-  select lead_id, is_primary_lead
+  select submission_id, lead_id, is_primary_lead
   from lead_submissions
   where submission_id = new.submission_id;
 end;
 
-create trigger submissions_replace after insert on lead_submissions when exists (select 1 from replaced_submissions)
+create trigger submissions_replace after insert on lead_submissions
+when exists (select 1 from replaced_submissions where submission_id = new.submission_id)
 begin
   insert into follow_up_changes
   select -1, lead_id, is_primary_lead
@@ -905,7 +879,8 @@ end;
 
 create trigger submissions_rename before update of submission_id on lead_submissions
 when new.submission_id <> old.submission_id
-  and exists (select 1 from lead_submissions where submission_id = new.submission_id)
 begin
-  select raise(abort, 'submission_id is taken');
+  select raise(abort, 'submission_id is taken')
+  where exists (select 1 from lead_submissions where submission_id = new.submission_id);
+  delete from replaced_submissions;
 end;

@@ -27,6 +27,14 @@ class IngestError(AnalyticsError):
     """A file can't be imported; nothing of it was."""
 
 
+class ExportError(AnalyticsError):
+    """There is nothing of that name to be exported."""
+
+
+class ErasureError(AnalyticsError):
+    """It is not said, or not clear, who is to be erased; nobody was."""
+
+
 class KeyRefused(AnalyticsError):
     """A key can't be made or revoked as was asked."""
 

@@ -10,6 +10,7 @@ from .base import (
     BASE_TABLES,
     KEPT_COLUMNS,
     KEYS,
+    LIST,
     Column,
     Database,
     Difference,
@@ -17,6 +18,7 @@ from .base import (
     Reader,
     Row,
     Transaction,
+    lists,
     unheard,
 )
 from .sqlite import SQLite
@@ -25,6 +27,7 @@ __all__ = [
     "BASE_TABLES",
     "KEPT_COLUMNS",
     "KEYS",
+    "LIST",
     "Column",
     "Database",
     "Difference",
@@ -33,6 +36,7 @@ __all__ = [
     "Row",
     "SQLite",
     "Transaction",
+    "lists",
     "open_database",
     "unheard",
     "upgrade",

@@ -6,10 +6,12 @@ what else it needs (tables, triggers, search index) is its DDL file.
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal, Protocol, TypeVar
 
 Row = dict[str, Any]
@@ -41,8 +43,20 @@ KEYS = BASE_TABLES | OWN_TABLES
 # What triggers keep in them, whatever a writer says.
 KEPT_COLUMNS = frozenset({"follow_ups_count", "last_follow_up_at", "search_text"})
 
+# So many values in a statement: its text is the same however many there are, for `lists` repeats the last.
+LISTED = 500
+LIST = ", ".join(f":listed_{place}" for place in range(LISTED))
+
 # What becomes of a row whose key is there already.
 Existing = Literal["refuse", "keep", "update"]
+
+
+def lists(values: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    """The values as the parameters of LIST, LISTED of them at a time."""
+    rest = iter(values)
+    while some := list(islice(rest, LISTED)):
+        some += some[-1:] * (LISTED - len(some))
+        yield {f"listed_{place}": value for place, value in enumerate(some)}
 
 
 class Reader(Protocol):
@@ -143,6 +157,20 @@ class Database(ABC):
     @abstractmethod
     def verify(self, *, told: Callable[[str], object] = unheard) -> list[Difference]:
         """Where the rollups differ from the plain question over the base tables, all in one state; `told` as above."""
+
+    @abstractmethod
+    def backup(self, path: str | os.PathLike[str]) -> None:
+        """Write a new database of all that is in this one at one instant, while others read and write it.
+
+        Raises DatabaseError when there is a file already, or the engine has a better way of its own.
+        """
+
+    @abstractmethod
+    def scrub(self) -> None:
+        """Leave as little as the engine can of deleted rows in the files that it writes.
+
+        Raises DatabaseError when that could not be done; run again, it does the whole.
+        """
 
     @abstractmethod
     def close(self) -> None:

@@ -216,6 +216,26 @@ class PostgreSQL(Database):
 
         return self._within(READ, differences)
 
+    def backup(self, path: str | os.PathLike[str]) -> None:
+        raise DatabaseError(
+            f"{self.url}: PostgreSQL is backed up by its own pg_dump or pg_basebackup; "
+            "`analytics-api copy URL FILE` makes an SQLite file of it"
+        )
+
+    def scrub(self) -> None:
+        try:
+            with _connected(self._primary) as statements:
+                statements.execute(LOAD)
+                # names that nothing counts any more; writers wait meanwhile, since one may be about to count it
+                statements.execute("lock table sessions, events in share row exclusive mode")
+                statements.execute("delete from kept_pages where views = 0 and unique_sessions = 0 and not split")
+                statements.execute("delete from kept_sources where sessions = 0 and not split")
+                statements.execute("commit")
+                for table in (*BASE_TABLES, *(table for tables in _rollups().values() for table in tables)):
+                    statements.execute(f"vacuum (analyze) {table}")  # the planner keeps samples of rows
+        except psycopg.Error as error:
+            _tell(self.url, error)
+
     def close(self) -> None:
         pools = self._pools.pop(os.getpid(), None)
         if pools:

@@ -9,7 +9,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from itertools import chain, islice
 from pathlib import Path
@@ -24,6 +24,7 @@ APPLICATION_ID = 0x616E6170
 VERSION = 1
 OLDEST_LIBRARY = (3, 37, 0)  # the first with strict tables
 LOOK = 1.0  # seconds between two looks at whether a file that is read is still the one at its path
+EMPTY = "this file is empty; `analytics-api init` makes a database of it"
 DIFFERENCES_TOLD = 20  # a rollup, each way
 BATCH = 1000  # rows read at a time
 ROWS_AT_ONCE = 50  # in one statement; one by one takes half as long again
@@ -36,6 +37,13 @@ COLUMNS = """
 select name, lower(type) as type, "notnull" as required, dflt_value as "default"
 from pragma_table_info(:table)
 order by cid
+"""
+
+# What triggers remember of rows, and samples of keys that `analyze` took.
+LEFT_OVER = """
+select name
+from sqlite_schema
+where type = 'table' and (name like 'replaced\\_%' escape '\\' or name = 'sqlite_stat4')
 """
 
 # Connections that came over a fork. Closing one could take the locks of the process that opened it
@@ -66,6 +74,8 @@ class SQLite(Database):
             connection = self._connect()
             try:
                 if not _check(connection, self.path):
+                    if not create:
+                        raise DatabaseError(f"{path}: {EMPTY}")
                     _create(connection, self.path)
             finally:
                 connection.close()
@@ -146,6 +156,39 @@ class SQLite(Database):
             found.append(Difference("lead_search", None, None))
         return found
 
+    def backup(self, path: str | os.PathLike[str]) -> None:
+        if os.path.lexists(path):
+            raise DatabaseError(f"{path}: there is a file already; a backup is a new one")
+        part = Path(f"{os.fspath(path)}.part")  # what is under the name that was asked for is whole
+        part.unlink(missing_ok=True)
+        with self._telling(), closing(self._connect()) as connection:
+            connection.execute("vacuum into ?", (str(part),))
+        with self._telling(), closing(sqlite3.connect(part)) as connection:
+            connection.execute("pragma journal_mode = wal")  # which the copy has lost
+        with open(part, "rb") as file:
+            os.fsync(file.fileno())  # `vacuum into` leaves that to others
+        part.rename(path)
+
+    def scrub(self) -> None:
+        # Deleted rows live on in free pages, and copies of them wherever a page was once split, secure_delete or not:
+        # only a file that is written anew has none. Triggers keep what they think of in replaced_*, and the search
+        # index what a deleted lead was found by.
+        with self._telling(), closing(self._connect()) as connection:
+            connection.execute("pragma secure_delete = on")
+            statements = _Statements(connection)
+            connection.execute("begin immediate")
+            for table in statements.rows(LEFT_OVER):
+                statements.execute(f"delete from {table['name']}")
+            statements.execute("insert into lead_search (lead_search) values ('rebuild')")
+            connection.execute("commit")
+            connection.execute("vacuum")
+            busy = statements.rows("pragma wal_checkpoint(truncate)")[0]["busy"]
+        if busy:
+            raise DatabaseError(
+                f"{self.path}: the rows are gone, but a reader keeps their bytes in the file {self.path}-wal; "
+                "run it again when the reader is done"
+            )
+
     def close(self) -> None:
         for handle in list(self._handles):
             handle.close()
@@ -182,7 +225,7 @@ class SQLite(Database):
     def _open(self, file: tuple[int, int]) -> _Handle:
         handle = _Handle(self._connect(), file)
         if not _check(handle.statements.connection, self.path):
-            raise DatabaseError(f"{self.path}: this file is empty; `analytics-api init` makes a database of it")
+            raise DatabaseError(f"{self.path}: {EMPTY}")
         self._handles.add(handle)
         return handle
 
@@ -205,6 +248,7 @@ class SQLite(Database):
         try:
             yield
         except sqlite3.Error as error:
+            self._local.handle = None  # it may have been opened before what is wrong was mended
             raise DatabaseError(f"{self.path}: {error}") from error
 
 
@@ -235,8 +279,16 @@ class _Statements:
 
     def batches(self, sql: str, /, **params: Any) -> Iterator[list[tuple[Any, ...]]]:
         cursor = self.connection.execute(sql, params)
-        while batch := cursor.fetchmany(BATCH):
+        while batch := self._fetched(cursor):
             yield batch
+
+    def _fetched(self, cursor: sqlite3.Cursor) -> list[tuple[Any, ...]]:
+        # There is no second try half-way. Set anew each time, for other statements may run between two batches.
+        self.connection.text_factory = str
+        try:
+            return cursor.fetchmany(BATCH)
+        finally:
+            self.connection.text_factory = str
 
     def execute(self, sql: str, /, **params: Any) -> int:
         return self.connection.execute(sql, params).rowcount
@@ -456,6 +508,9 @@ def _rebuild(statements: _Statements, told: Callable[[str], object]) -> None:
             statements.execute(f"insert into {rollup} ({columns}) select {columns} from {plain}")
     told("lead_search")
     statements.execute("insert into lead_search (lead_search) values ('rebuild')")
+    for table in statements.rows(LEFT_OVER):  # triggers believe it, and rows may have come and gone without them
+        if table["name"] != "sqlite_stat4":
+            statements.execute(f"delete from {table['name']}")
 
 
 @cache

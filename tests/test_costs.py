@@ -1,0 +1,94 @@
+"""How much SQLite has to do for an answer, or for a row that is written: the same, however much there is already."""
+
+import sqlite3
+from functools import partial
+
+import pytest
+
+from analytics_api import Context, demo, open_database
+from analytics_api.endpoints import engagement, geo, overview, pages, realtime, sessions, sources
+
+NOW = 1_771_945_200_000  # 2026-02-24 15:00:00
+
+READS = {
+    "overview": overview.overview,
+    "daily": lambda ctx: sessions.daily(ctx, 90),
+    "top": lambda ctx: pages.top(ctx, 100),
+    "geo": geo.geo,
+    "engagement": engagement.engagement,
+    "sources": lambda ctx: sources.sources(ctx, 100),
+    "realtime": realtime.realtime,
+}
+
+WRITES = {
+    "a session": """
+        insert into sessions (session_id, visitor_id, fingerprint, started_at, country, referrer_domain)
+        values ('of this test', 'new here', 'f', 1771900000000, 'IN', 'google.com')""",
+    "a visit that goes on": """
+        update sessions
+        set duration = 5000, ended_at = started_at + 5000, engagement_score = 50
+        where session_id = 'of this test'""",
+    "a page view": """
+        insert into events (session_id, event_type, page_url, occurred_at)
+        values ('of this test', 'page_view', 'https://example.com/', 1771900000000)""",
+    "an event taken back": "delete from events where event_id = (select max(event_id) from events)",
+    "a session taken back": "delete from sessions where session_id = 'of this test'",
+}
+
+
+def filled(folder, count):
+    database = open_database(folder / f"{count}.db")
+    plan = demo.Plan(NOW, sessions=count)
+    database.bulk(
+        lambda at: [at.insert(table, demo.COLUMNS[table], rows) for table, rows in demo.batches(plan)] and None
+    )
+    return database
+
+
+@pytest.fixture(scope="module")
+def sizes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("costs")
+    with filled(folder, 2_000).closing() as small, filled(folder, 20_000).closing() as large:
+        yield small, large
+
+
+def steps_of(connection, work):
+    """How many instructions SQLite's machine runs meanwhile."""
+    steps = 0
+
+    def count():
+        nonlocal steps
+        steps += 1
+
+    connection.set_progress_handler(count, 1)
+    try:
+        work()
+    finally:
+        connection.set_progress_handler(None, 0)
+    return steps
+
+
+@pytest.mark.parametrize("name", READS)
+def test_a_read_costs_the_same_with_ten_times_the_rows(sizes, name):
+    costs = []
+    for database in sizes:
+        READS[name](Context(database, None, NOW))  # now there is a connection
+        (handle,) = database._handles
+        connection = handle.statements.connection
+        costs.append(steps_of(connection, partial(READS[name], Context(database, None, NOW))))
+
+    small, large = costs
+    assert 0 < large <= 1.3 * small + 200  # a broken minute at each end of the hour, more countries in more rows
+
+
+def test_a_row_that_is_written_costs_the_same_with_ten_times_the_rows(sizes):
+    costs = []
+    for database in sizes:
+        connection = sqlite3.connect(database.path, isolation_level=None)
+        connection.execute("begin")
+        costs.append([steps_of(connection, partial(connection.execute, sql)) for sql in WRITES.values()])
+        connection.execute("rollback")
+        connection.close()
+
+    for name, small, large in zip(WRITES, *costs):
+        assert 0 < large <= 1.1 * small, name

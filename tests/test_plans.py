@@ -1,0 +1,167 @@
+"""Which way SQLite goes for every statement: over rollups and named indexes, whatever `analyze` knows."""
+
+import importlib
+import pkgutil
+import re
+import sqlite3
+
+import pytest
+
+from analytics_api import demo, endpoints, open_database
+
+NOW = 1_771_945_200_000  # 2026-02-24 15:00:00
+
+PARAMETERS = {
+    "limit": 25,
+    "offset": 0,
+    "status": "new",
+    "needle": '"ann"',
+    "pattern": "%an%",
+    "lead_id": 1,
+    "first": "2026-01-25",
+    "last": "2026-02-24",
+    "today": "2026-02-24",
+    "now": NOW,
+    "since": NOW - 3_600_000,
+    "first_minute": NOW // 60_000 - 60,
+    "last_minute": NOW // 60_000,
+    "whole_since": NOW - 3_600_000,
+    "whole_until": NOW,
+    "old_status": "new",
+    "new_status": "won",
+    "changed_at": NOW,
+    "changed_by": "somebody",
+}
+
+BASE = {"sessions", "events", "leads", "lead_submissions"}
+
+# An order's index is walked until the page is full.
+WALKS = {
+    "newest": "leads_by_enquiry",
+    "oldest": "leads_by_enquiry",
+    "last_follow_up": "leads_by_follow_up",
+    "score_desc": "leads_by_score",
+    "score_asc": "leads_by_score",
+    "risk_desc": "leads_by_risk",
+    "risk_asc": "leads_by_risk",
+    "name_asc": "leads_by_name",
+}
+
+
+def statements():
+    """Every statement of the endpoints, as `module.NAME` or `module.NAME[key]`."""
+    for module in pkgutil.iter_modules(endpoints.__path__):
+        found = vars(importlib.import_module(f"analytics_api.endpoints.{module.name}"))
+        for name, value in found.items():
+            texts = value if isinstance(value, dict) else {None: value}
+            for key, text in texts.items():
+                if name.isupper() and isinstance(text, str) and re.match(r"\s*(select|insert|update|delete)\b", text):
+                    yield f"{module.name}.{name}" + ("" if key is None else f"[{key}]"), key, text
+
+
+STATEMENTS = {label: (key, text) for label, key, text in statements()}
+
+
+@pytest.fixture(scope="module", params=["as it comes", "analyzed"])
+def connection(request, tmp_path_factory):
+    path = tmp_path_factory.mktemp("plans") / "analytics.db"
+    plan = demo.Plan(NOW, sessions=4_000, leads=2_000)
+    with open_database(path).closing() as database:
+        database.bulk(
+            lambda at: [at.insert(table, demo.COLUMNS[table], rows) for table, rows in demo.batches(plan)] and None
+        )
+    connection = sqlite3.connect(path, isolation_level=None)
+    if request.param == "analyzed":
+        connection.execute("analyze")
+    yield connection
+    connection.close()
+
+
+def plan_of(connection, text):
+    parameters = {name: PARAMETERS[name] for name in re.findall(r":([a-z_]+)", text)}
+    return [row[3] for row in connection.execute(f"explain query plan {text}", parameters)]
+
+
+def scans(plan):
+    """The base tables that a plan goes through from one end, each with what it says of that."""
+    return [step for step in plan if (found := re.match(r"SCAN (\w+)", step)) and found[1] in BASE]
+
+
+def test_every_statement_of_the_endpoints_is_looked_at():
+    assert len([label for label in STATEMENTS if label.startswith("leads.PAGES")]) == 32
+    assert {label.partition(".")[0] for label in STATEMENTS} == {
+        module.name for module in pkgutil.iter_modules(endpoints.__path__)
+    } - {"storage"}
+
+
+@pytest.mark.parametrize("label", [label for label in STATEMENTS if "'short'" not in label and "[short]" not in label])
+def test_no_statement_scans_a_base_table(connection, label):
+    key, text = STATEMENTS[label]
+
+    plan = plan_of(connection, text)
+
+    if label.startswith("leads.PAGES") and key[0] == "all":
+        assert scans(plan) in (
+            [f"SCAN leads USING INDEX {WALKS[key[1]]}"],
+            [f"SCAN leads USING COVERING INDEX {WALKS[key[1]]}"],
+        )
+    else:
+        assert scans(plan) == []
+
+
+@pytest.mark.parametrize("sort", WALKS)
+def test_a_page_of_a_stage_comes_from_the_index_of_its_order_without_sorting(connection, sort):
+    plan = plan_of(connection, STATEMENTS[f"leads.PAGES[{('stage', sort)}]"][1])
+
+    index = WALKS[sort].replace("leads_by", "leads_in_stage_by")
+    assert plan == [f"SEARCH leads USING INDEX {index} (status=?)"]
+
+
+@pytest.mark.parametrize("label", [label for label in STATEMENTS if "'short'" in label or "[short]" in label])
+def test_a_needle_under_three_letters_goes_through_the_leads_once(connection, label):
+    plan = plan_of(connection, STATEMENTS[label][1])
+
+    assert len(scans(plan)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("label", "steps"),
+    [
+        ("overview.TOTALS", ["SCAN rollup_totals"]),
+        ("pages.TOP", ["SCAN rollup_pages USING INDEX pages_by_views"]),
+        ("sources.TOP", ["SCAN rollup_sources USING COVERING INDEX sources_by_sessions"]),
+        ("sessions.DAYS", ["SEARCH rollup_days USING PRIMARY KEY (day>? AND day<?)"]),
+        ("geo.COUNTRIES", ["SCAN rollup_countries", "USE TEMP B-TREE FOR ORDER BY"]),
+        ("engagement.COUNTS", ["SCAN rollup_engagement"]),
+        ("leads.LEAD", ["SEARCH leads USING INTEGER PRIMARY KEY (rowid=?)"]),
+        ("leads.MOVE", ["SEARCH leads USING INTEGER PRIMARY KEY (rowid=?)"]),
+        ("leads.SUBMISSIONS", ["SEARCH lead_submissions USING INDEX submissions_by_lead (lead_id=?)"]),
+    ],
+)
+def test_a_statement_goes_its_one_way(connection, label, steps):
+    plan = plan_of(connection, STATEMENTS[label][1])
+
+    assert [step for step in plan if "LAST TERM" not in step] == steps
+
+
+def test_the_last_hour_is_its_minutes_and_two_short_walks_of_an_index(connection):
+    plan = plan_of(connection, STATEMENTS["realtime.NOW"][1])
+
+    assert sorted(step for step in plan if step.startswith(("SCAN", "SEARCH")) and "minutes" not in step) == [
+        "SEARCH events USING COVERING INDEX events_by_time (occurred_at>? AND occurred_at<?)",
+        "SEARCH events USING COVERING INDEX events_by_time (occurred_at>? AND occurred_at<?)",
+        "SEARCH sessions USING INDEX open_sessions (started_at>? AND started_at<?)",
+        "SEARCH sessions USING INDEX open_sessions (started_at>? AND started_at<?)",
+        "SEARCH today USING PRIMARY KEY (day=?) LEFT-JOIN",
+    ]
+    assert "SEARCH rollup_minutes USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)" in plan
+
+
+def test_the_sessions_of_a_lead_are_found_by_their_keys(connection):
+    plan = plan_of(connection, STATEMENTS["leads.SESSIONS"][1])
+
+    assert scans(plan) == []
+    assert any(
+        re.match(r"SEARCH sessions USING INDEX sqlite_autoindex_sessions_1 \(session_id=\?\)", step) for step in plan
+    )
+    assert any(re.match(r"SEARCH visits USING (COVERING )?INDEX sessions_by_visitor", step) for step in plan)
