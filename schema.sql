@@ -431,9 +431,11 @@ with common (letters) as (
   values (' abcdefghijklmnopqrstuvwxyz0123456789@.-+''' || char(31))),
 texts as (
   select lead_id,
-    lower(coalesce(contact_name, '') || char(31) || coalesce(contact_email, '') || char(31)
-      || coalesce(contact_phone, '') || char(31) || coalesce(project_name, '') || char(31)
-      || coalesce(visitor_id, '')) as text
+    lower(coalesce(replace(contact_name, char(31), ' '), '') || char(31)
+      || coalesce(replace(contact_email, char(31), ' '), '') || char(31)
+      || coalesce(replace(contact_phone, char(31), ' '), '') || char(31)
+      || coalesce(replace(project_name, char(31), ' '), '') || char(31)
+      || coalesce(replace(visitor_id, char(31), ' '), '')) as text
   from leads)
 select lead_id, coalesce(follow_ups_count, 0) as follow_ups_count, last_follow_up_at,
   case

@@ -7,12 +7,13 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
-from typing import Any, Literal, TypeVar
+from typing import Any, BinaryIO, Literal, TypeVar
 
 try:
     import click
@@ -27,15 +28,19 @@ except ModuleNotFoundError as missing:
         f"analytics-api needs {missing.name}, which comes with: pip install 'analytics_api[server]'"
     ) from None
 
-from . import logs, settings
+from . import erasure, logs, settings
 from .app import now
-from .database import Difference, Transaction, open_database
+from .context import Context
+from .database import BASE_TABLES, Difference, Transaction, open_database
 from .database import upgrade as bring_forward
+from .endpoints import leads
 from .errors import AnalyticsError
+from .export import export as export_table
 from .ingest import FORMATS, Format, Rejects, Site, import_file
 from .ingest.access_log import ASSETS
 from .keys import SCOPES, KeyRing
 from .openapi import document
+from .retention import purge as delete_before
 from .storage.snapshot import Snapshot
 
 T = TypeVar("T")
@@ -97,7 +102,7 @@ def upgrade(database: str) -> None:
 @click.option("--sessions", default=2_000, show_default=True, type=click.IntRange(1), help="How many; ten events each.")
 @click.option("--leads", type=click.IntRange(0), help="How many; one in twenty sessions unless said.")
 @click.option("--pages", default=400, show_default=True, type=click.IntRange(1), help="How many distinct pages.")
-@click.option("--days", default=90, show_default=True, type=click.IntRange(1), help="How far back they go.")
+@click.option("--days", default=90, show_default=True, type=click.IntRange(1, 20_000), help="How far back they go.")
 @click.option("--seed", default=1, show_default=True, help="The same seed makes the same people.")
 @click.option("--if-empty", is_flag=True, help="Leave a database that holds data as it is, without complaint.")
 @click.option("--recordings", metavar="DIRECTORY", type=click.Path(file_okay=False), help="Write recordings there too.")
@@ -116,7 +121,7 @@ def demo(
 
     plan = made_up.Plan(now(), sessions=sessions, leads=leads, pages=pages, days=days, seed=seed)
     with open_database(database).closing() as opened:
-        there = opened.rows("select sessions + events as rows from rollup_totals")[0]["rows"]
+        there = any(opened.row(f"select 1 from {table} limit 1") for table in made_up.COLUMNS)
         if there and if_empty:
             return
         if there:
@@ -134,7 +139,10 @@ def demo(
             rows = opened.bulk(load)
         click.echo(f"{opened.url} holds {rows:,} rows")
     if recordings:
-        files = made_up.recordings(plan, recordings)
+        try:
+            files = made_up.recordings(plan, recordings)
+        except OSError as error:
+            raise click.ClickException(f"{recordings}: {error.strerror}") from error
         click.echo(f"{recordings} holds {files:,} recordings")
 
 
@@ -252,6 +260,116 @@ def copy(source: str, target: str) -> None:
 
 @main.command()
 @on_database
+@click.argument("table", type=click.Choice(list(BASE_TABLES)), metavar="TABLE")
+@click.option(
+    "--format", type=click.Choice(["ndjson", "csv"]), default="ndjson", show_default=True, help="How rows are written."
+)
+@click.option(
+    "--output", metavar="FILE", type=click.Path(dir_okay=False, allow_dash=True), help="Where to; else standard output."
+)
+@click.option("--q", metavar="TEXT", help="Leads: those in which it is found.")
+@click.option("--status", type=click.Choice(leads.STAGES), help="Leads: those of a stage.")
+@click.option("--sort", type=click.Choice(list(leads.ORDERS)), help="Leads: their order.")
+def export(
+    database: str,
+    table: str,
+    format: Literal["ndjson", "csv"],
+    output: str | None,
+    q: str | None,
+    status: str | None,
+    sort: str | None,
+) -> None:
+    """Write every row of a table, as they are at one instant, for `import` to read back.
+
+    Tables: sessions, events, leads, lead_submissions, lead_status_changes. With --q, --status or --sort it is the list
+    of leads that the API gives instead, for people: in CSV a spreadsheet runs no formula of it.
+    """
+    listed = q or status or sort
+    if listed and table != "leads":
+        raise click.UsageError("--q, --status and --sort are for the table leads")
+    with open_database(database, create=False).closing() as opened:
+        if listed:
+            ctx = Context(db=opened, storage=None, now=now())
+            pieces: Iterable[str] = leads.export(ctx, format=format, q=q, status=status, sort=sort or "newest").pieces
+        else:
+            pieces = export_table(opened, table, format)
+        with writing(output) as file:
+            for piece in pieces:
+                file.write(piece.encode())
+
+
+@contextmanager
+def writing(output: str | None) -> Iterator[BinaryIO]:
+    """Standard output, or a file that has its name only once it is whole."""
+    if output in (None, "-"):
+        yield sys.stdout.buffer
+        return
+    part = f"{output}.part"
+    try:
+        with open(part, "wb") as file:
+            yield file
+        os.replace(part, output)
+    except OSError as error:
+        raise click.ClickException(f"{output}: {error.strerror}") from error
+
+
+@main.command()
+@on_database
+@click.argument("file", type=click.Path(dir_okay=False))
+def backup(database: str, file: str) -> None:
+    """Copy the SQLite database into a new file, all of it as it is at one instant, while others write."""
+    with open_database(database, create=False).closing() as opened:
+        opened.backup(file)
+        click.echo(f"{file} holds what {opened.url} did")
+
+
+@main.command()
+@on_database
+@click.option("--before", required=True, type=click.DateTime(["%Y-%m-%d"]), help="The first day (UTC) that stays.")
+def purge(database: str, before: datetime) -> None:
+    """Delete the sessions and events of older days; leads stay. It can be stopped, and run again.
+
+    The numbers then are those of what is left. SQLite's file keeps its size, and uses the room again.
+    """
+    if before > datetime.fromtimestamp(now() / 1000, timezone.utc).replace(tzinfo=None):
+        raise click.BadParameter("a day that is still to come would leave nothing", param_hint="--before")
+    with open_database(database, create=False).closing() as opened:
+        with Progress("deleting", None, "rows") as progress:
+            counts = delete_before(opened, before.date(), deleted=progress.add)
+        for table, rows in counts.items():
+            click.echo(f"{table}: {rows:,} deleted")
+
+
+@main.command()
+@on_database
+@click.option("--visitor", metavar="ID", help="A visitor, and whose leads name it.")
+@click.option("--email", metavar="ADDRESS", help="Who left this address, in any case.")
+@click.option("--lead", metavar="N", type=int, help="Who is behind this lead.")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+def erase(database: str, visitor: str | None, email: str | None, lead: int | None, yes: bool) -> None:
+    """Remove a person everywhere, and print what went from where.
+
+    Leads that share an address are one person's, and theirs are the visitors that these and their submissions name,
+    with all their sessions and events. Then the files are cleaned of what was deleted: SQLite's is written anew, for
+    which writers wait. Backups, replicas, logs and recordings are not reached.
+    """
+    with open_database(database, create=False).closing() as opened:
+        found = erasure.find(opened, visitor=visitor, email=email, lead=lead)
+        if not yes:
+            click.confirm(
+                f"leads: {len(found.leads):,}, visitors: {len(found.visitors):,}, sessions: {len(found.sessions):,}. "
+                "Erase them, and all that is theirs?",
+                abort=True,
+                err=True,
+            )
+        with Progress("erasing", None, "steps") as progress:
+            receipt = erasure.erase(opened, visitor=visitor, email=email, lead=lead, told=progress.step)
+        for table, rows in receipt.items():
+            click.echo(f"{table}: {rows:,} {'removed from what others have' if table == 'links' else 'erased'}")
+
+
+@main.command()
+@on_database
 def verify(database: str) -> None:
     """Compare every rollup with the plain query over the tables; exit 1 with the differences."""
     with open_database(database, create=False).closing() as opened, Progress("checking", None, "rollups") as progress:
@@ -362,8 +480,8 @@ def _day(instant: int) -> str:
 def serve(bind: str, workers: int, threads: int) -> None:
     """Serve the API under gunicorn."""
     read = settings.Settings.read(os.environ)
-    with open_database(read.database).closing():  # what is wrong is told before a worker is started
-        pass
+    database = open_database(read.database, read_url=read.database_read)  # what is wrong is told at once
+    database.close()  # each worker has connections of its own
     check_free(bind)
     logs.configure()
     for warning in read.warnings():
@@ -387,7 +505,7 @@ def serve(bind: str, workers: int, threads: int) -> None:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
         options["child_exit"] = forget
         options["on_exit"] = lambda server: rmtree(shared, ignore_errors=True)  # the server's end, not a worker's
-    Server(read, options).run()
+    Server(lambda: read.application(database), options).run()
 
 
 def check_free(bind: str) -> None:
@@ -398,8 +516,8 @@ def check_free(bind: str) -> None:
             family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
             socket.create_server(address, family=family).close()
     except (OSError, OverflowError, RuntimeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise click.ClickException(f"--bind {bind}: {reason}") from error
+        reason = str(error.strerror if isinstance(error, OSError) else error)
+        raise click.ClickException(f"--bind {bind}: {reason.partition(' (while')[0]}") from error
 
 
 def forget(server: Any, worker: Any) -> None:
@@ -410,10 +528,13 @@ def forget(server: Any, worker: Any) -> None:
 
 
 class Server(BaseApplication):
-    """gunicorn, on settings instead of its command line. The application is made in each worker."""
+    """gunicorn, on settings instead of its command line. The application is made in each worker.
 
-    def __init__(self, read: settings.Settings, options: dict[str, Any]) -> None:
-        self.settings = read
+    That must not fail: gunicorn would give up the whole server. So the database is not looked at again there.
+    """
+
+    def __init__(self, application: Callable[[], object], options: dict[str, Any]) -> None:
+        self.application = application
         self.options = options
         super().__init__()
 
@@ -423,4 +544,4 @@ class Server(BaseApplication):
                 self.cfg.set(name, value)
 
     def load(self) -> Any:
-        return self.settings.application()
+        return self.application()

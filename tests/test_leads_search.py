@@ -339,3 +339,13 @@ def test_any_needle_is_found_where_the_casefolded_text_has_it(database, find, ro
         ]
         for needle in needles
     }
+
+
+def test_what_stands_between_the_fields_is_found_in_none_of_them(insert, get):
+    insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00", contact_name="Ann", contact_email="b@c.example")
+    insert("leads", lead_id=2, enquiry_datetime="2026-02-23 11:15:00", contact_name="Odd\x1fName")
+
+    across, within = get("/analytics/leads?q=nn%1Fb"), get("/analytics/leads?q=odd%1Fname")
+
+    assert across["total"] == 0
+    assert [lead["lead_id"] for lead in within["leads"]] == [2]

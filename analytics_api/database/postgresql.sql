@@ -509,8 +509,12 @@ return case when octet_length(given) = length(given) then lower(given collate "C
 
 create or replace function search_text(name text, email text, phone text, project text, visitor text) returns text
 stable
-return casefold(coalesce(name, '') || chr(31) || coalesce(email, '') || chr(31) || coalesce(phone, '') || chr(31)
-  || coalesce(project, '') || chr(31) || coalesce(visitor, ''));
+return casefold(
+  coalesce(replace(name, chr(31), ' '), '') || chr(31)
+  || coalesce(replace(email, chr(31), ' '), '') || chr(31)
+  || coalesce(replace(phone, chr(31), ' '), '') || chr(31)
+  || coalesce(replace(project, chr(31), ' '), '') || chr(31)
+  || coalesce(replace(visitor, chr(31), ' '), ''));
 
 create view plain_leads as
 select leads.lead_id, coalesce(kept.follow_ups_count, 0) as follow_ups_count, kept.last_follow_up_at,

@@ -8,7 +8,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import cache, partial
 from importlib.resources import files
 from itertools import chain, islice
@@ -25,6 +25,7 @@ VERSION = 1
 OLDEST_LIBRARY = (3, 37, 0)  # the first with strict tables
 LOOK = 1.0  # seconds between two looks at whether a file that is read is still the one at its path
 EMPTY = "this file is empty; `analytics-api init` makes a database of it"
+SMALLEST = 512  # bytes; SQLite takes a shorter file, whatever is in it, for an empty one
 DIFFERENCES_TOLD = 20  # a rollup, each way
 BATCH = 1000  # rows read at a time
 ROWS_AT_ONCE = 50  # in one statement; one by one takes half as long again
@@ -45,6 +46,14 @@ select name
 from sqlite_schema
 where type = 'table' and (name like 'replaced\\_%' escape '\\' or name = 'sqlite_stat4')
 """
+
+# SQLite takes any bytes for text, and a tracker may have written some that are none.
+LENIENT = partial(str, encoding="utf-8", errors="replace")
+
+# What else is not the writers', by the beginnings of its name.
+MADE = ("rollup_", "plain_", "replaced_")
+
+OLD = "_of_the_older_version"
 
 # Connections that came over a fork. Closing one could take the locks of the process that opened it
 # (https://sqlite.org/howtocorrupt.html, "carrying an open database across a fork"), so they are kept and not used.
@@ -100,7 +109,8 @@ class SQLite(Database):
                 _rebuild(statements, told)
             return result
 
-        return self.write(loaded)
+        with self._sorting():
+            return self.write(loaded)
 
     def rows(self, sql: str, /, **params: Any) -> list[Row]:
         with self._telling(), (handle := self._handle()).lock:
@@ -131,7 +141,8 @@ class SQLite(Database):
             with _aside(statements, "trigger"):
                 _rebuild(statements, told)
 
-        self.write(anew)
+        with self._sorting():
+            self.write(anew)
 
     def verify(self, *, told: Callable[[str], object] = unheard) -> list[Difference]:
         def differences(statements: _Statements) -> list[Difference]:
@@ -145,14 +156,17 @@ class SQLite(Database):
                         found.append(Difference(rollup, row, None) if kept is rollup else Difference(rollup, None, row))
             return found
 
-        found = self.read(differences)
+        with self._sorting():
+            found = self.read(differences)
         told("lead_search")
         try:
             # rank 1: against the leads too, not only within itself (https://sqlite.org/fts5.html)
             self.write(
                 lambda at: at.execute("insert into lead_search (lead_search, rank) values ('integrity-check', 1)")
             )
-        except DatabaseError:
+        except DatabaseError as error:
+            if isinstance(error.__cause__, sqlite3.OperationalError):  # it was not looked at: locked, or no disk
+                raise
             found.append(Difference("lead_search", None, None))
         return found
 
@@ -215,6 +229,18 @@ class SQLite(Database):
         handle.looked = time.monotonic()
         return handle
 
+    @contextmanager
+    def _sorting(self) -> Iterator[None]:
+        """What this thread sorts until the block ends may be more than memory holds."""
+        with self._telling():
+            statements = self._handle(look=True).statements
+            statements.execute("pragma temp_store = default")
+            try:
+                yield
+            finally:
+                with suppress(sqlite3.ProgrammingError):  # closed meanwhile
+                    statements.execute("pragma temp_store = memory")
+
     def _file(self) -> tuple[int, int]:
         try:
             found = os.stat(self.url)
@@ -226,6 +252,8 @@ class SQLite(Database):
         handle = _Handle(self._connect(), file)
         if not _check(handle.statements.connection, self.path):
             raise DatabaseError(f"{self.path}: {EMPTY}")
+        # Triggers make SQLite note what every statement overwrites; in a file that costs a third of the writes' speed.
+        handle.statements.execute("pragma temp_store = memory")
         self._handles.add(handle)
         return handle
 
@@ -266,8 +294,7 @@ class _Statements:
         except sqlite3.OperationalError as error:
             if not str(error).startswith("Could not decode to UTF-8"):
                 raise
-        # SQLite takes any bytes for text, and a tracker may have written some that are none
-        self.connection.text_factory = lambda text: text.decode(errors="replace")
+        self.connection.text_factory = LENIENT
         try:
             return [dict(zip(names, row)) for row in self.connection.execute(sql, params)]
         finally:
@@ -279,12 +306,27 @@ class _Statements:
 
     def batches(self, sql: str, /, **params: Any) -> Iterator[list[tuple[Any, ...]]]:
         cursor = self.connection.execute(sql, params)
-        while batch := self._fetched(cursor):
+        text: Any = str
+        given = 0
+        while True:
+            try:
+                batch = self._fetched(cursor, text)
+            except sqlite3.OperationalError as error:
+                if text is LENIENT or not str(error).startswith("Could not decode to UTF-8"):
+                    raise
+                text = LENIENT  # slower, so only from here on, over what was given already
+                cursor = self.connection.execute(sql, params)
+                for _ in range(given):
+                    self._fetched(cursor, text)
+                continue
+            if not batch:
+                return
+            given += 1
             yield batch
 
-    def _fetched(self, cursor: sqlite3.Cursor) -> list[tuple[Any, ...]]:
-        # There is no second try half-way. Set anew each time, for other statements may run between two batches.
-        self.connection.text_factory = str
+    def _fetched(self, cursor: sqlite3.Cursor, text: Any) -> list[tuple[Any, ...]]:
+        # it is the whole connection's, and other statements may run between two batches
+        self.connection.text_factory = text
         try:
             return cursor.fetchmany(BATCH)
         finally:
@@ -348,25 +390,30 @@ class _Handle:
 def upgrade(path: str | os.PathLike[str]) -> int:
     """Bring an older file to this version, every row of its base tables kept; the version that it was of.
 
-    One transaction: a file that can't be brought forward is left as it was. The rollups are made anew.
+    One transaction: a file that can't be brought forward is left as it was. The rollups are made anew, and what others
+    keep in the file stays.
     """
     path = Path(path).absolute()
     if not path.exists():
         raise DatabaseError(f"{path}: there is no such database; `analytics-api init` makes one")
-    connection = sqlite3.connect(path, isolation_level=None)
+    failing = str(path)
     try:
-        connection.execute("begin exclusive")
-        was, version = _identity(connection)
-        if was != APPLICATION_ID or version >= VERSION:
-            _check(connection, path)
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:  # that undoes what is not committed
+            connection.execute(
+                "pragma legacy_alter_table = on"
+            )  # views and triggers of others are to name no old table
+            connection.execute("begin exclusive")
+            was, version = _identity(connection)
+            if was != APPLICATION_ID or version >= VERSION:
+                if not _check(connection, path):
+                    raise DatabaseError(f"{path}: {EMPTY}")
+                return version
+            failing = f"{path}: it stays as it was, of the older version"
+            _renew(_Statements(connection))
+            connection.execute("commit")
             return version
-        _renew(_Statements(connection))
-        connection.execute("commit")
-        return version
     except sqlite3.Error as error:
-        raise DatabaseError(f"{path}: it stays as it was, of the older version: {error}") from error
-    finally:
-        connection.close()  # and with it goes a transaction that was not committed
+        raise DatabaseError(f"{failing}: {error}") from error
 
 
 def _identity(connection: sqlite3.Connection) -> tuple[int, int]:
@@ -384,6 +431,8 @@ def _check(connection: sqlite3.Connection, path: Path) -> bool:
     if application_id != APPLICATION_ID:
         (things,) = connection.execute("select count(*) from sqlite_schema").fetchone()
         if things == 0:
+            if 0 < path.stat().st_size < SMALLEST:
+                raise DatabaseError(f"{path}: file is not a database")
             return False
         raise DatabaseError(
             f"{path}: this is another program's database; `analytics-api import` copies one into a database of ours"
@@ -414,41 +463,53 @@ def _create(connection: sqlite3.Connection, path: Path) -> None:
 
 def _renew(statements: _Statements) -> None:
     """Lay the schema anew under the rows of the base tables."""
-    statements.execute("drop table if exists lead_search")  # and with it the tables behind it
-    for kind in ("trigger", "view", "index"):
-        for thing in statements.rows(
-            "select name from sqlite_schema where type = :kind and sql is not null", kind=kind
-        ):
-            statements.execute(f'drop {kind} "{thing["name"]}"')
-    for table in statements.rows("select name from sqlite_schema where type = 'table' and name not like 'sqlite%'"):
-        name = table["name"]
-        statements.execute(
-            f"alter table {name} rename to old_{name}"
-            if name in (*BASE_TABLES, *OWN_TABLES)
-            else f'drop table "{name}"'
-        )
+    kept = (*BASE_TABLES, *OWN_TABLES)
     schema = _schema()
+    ours = _names()
+    things = statements.rows("select type, name, tbl_name, sql from sqlite_schema where sql is not null order by rowid")
+    others = [  # they go with the tables that they are on
+        thing["sql"]
+        for thing in things
+        if thing["type"] in ("trigger", "index") and thing["tbl_name"] in kept and not ours(thing["name"])
+    ]
+    statements.execute("drop table if exists lead_search")  # and with it the tables behind it
+    for thing in things:
+        kind, name = thing["type"], thing["name"]
+        if kind == "table" and name in kept:
+            statements.execute(f"alter table {name} rename to {name}{OLD}")
+        elif kind in ("table", "view") and ours(name):
+            statements.execute(f'drop {kind} if exists "{name}"')
+    for thing in things:
+        if thing["type"] in ("trigger", "index") and (thing["tbl_name"] in kept or ours(thing["name"])):
+            statements.execute(f'drop {thing["type"]} if exists "{thing["name"]}"')
     for statement in schema:
         if not statement.startswith("create trigger"):
             statements.execute(statement)
-    for table in statements.rows(
-        "select substr(name, 5) as name from sqlite_schema where name like 'old\\_%' escape '\\'"
-    ):
-        name = table["name"]
-        shared = ", ".join(
-            column["name"]
-            for column in statements.rows(
-                "select name from pragma_table_info(:new) where name in (select name from pragma_table_info(:old))",
-                new=name,
-                old=f"old_{name}",
+    for thing in things:
+        name = thing["name"]
+        if thing["type"] == "table" and name in kept:
+            shared = ", ".join(
+                column["name"]
+                for column in statements.rows(
+                    "select name from pragma_table_info(:new) where name in (select name from pragma_table_info(:old))",
+                    new=name,
+                    old=name + OLD,
+                )
             )
-        )
-        statements.execute(f"insert into {name} ({shared}) select {shared} from old_{name}")
-        statements.execute(f"drop table old_{name}")
+            statements.execute(f"insert into {name} ({shared}) select {shared} from {name}{OLD}")
+            statements.execute(f"drop table {name}{OLD}")
     _rebuild(statements, unheard)
-    for statement in schema:
-        if statement.startswith("create trigger"):
-            statements.execute(statement)
+    for statement in (*(statement for statement in schema if statement.startswith("create trigger")), *others):
+        statements.execute(statement)
+
+
+def _names() -> Callable[[str], bool]:
+    """Whether a name is that of something which schema.sql makes, or made in an older version."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for statement in _schema():
+            connection.execute(statement)
+        names = {name for (name,) in connection.execute("select name from sqlite_schema")}
+    return lambda name: name in names or name.startswith(MADE)
 
 
 @contextmanager

@@ -1,0 +1,113 @@
+"""A backup is a whole database, though others write while it is taken."""
+
+import threading
+
+import pytest
+from commands import contents, outside, query, run
+
+from analytics_api import open_database
+from analytics_api.errors import DatabaseError
+
+VISIT = """
+insert into sessions (session_id, visitor_id, started_at, country)
+values (:session, :visitor, 1771844400000, 'IN')
+"""
+
+VIEW = """
+insert into events (session_id, event_type, page_url, occurred_at)
+values (:session, 'page_view', '/', 1771844400000)
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    outside(monkeypatch, tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def filled(folder):
+    run("demo", "--sessions", 500)
+    return folder / "analytics.db"
+
+
+def test_it_holds_every_row_and_is_a_database_as_one_made_by_init(filled, folder):
+    output = run("backup", "copy.db")
+
+    assert output == f"copy.db holds what {filled} did\n"
+    assert contents(folder / "copy.db") == contents(filled)
+    assert run("verify", "-d", "copy.db") == "every rollup holds\n"
+    assert query("copy.db", "pragma journal_mode") == [("wal",)]
+    assert not (folder / "copy.db.part").exists()
+
+
+def test_writers_go_on_meanwhile_and_it_is_of_one_instant(filled, folder):
+    done = threading.Event()
+    written = []
+
+    def visits():
+        with open_database(filled).closing() as tracker:
+            while not done.is_set():
+                session = f"s{len(written)}"
+
+                def visit(at, session=session):
+                    at.execute(VISIT, session=session, visitor=session)
+                    at.execute(VIEW, session=session)
+
+                tracker.write(visit)
+                written.append(session)
+
+    writer = threading.Thread(target=visits)
+    writer.start()
+    before = []
+    try:
+        with open_database(filled).closing() as database:
+            for number in range(5):
+                before.append(len(written))
+                database.backup(folder / f"{number}.db")
+    finally:
+        done.set()
+        writer.join()
+
+    for number in range(5):
+        with open_database(folder / f"{number}.db").closing() as backup:
+            ((sessions, events),) = query(
+                backup.path,
+                "select (select count(*) from sessions where session_id glob 's[0-9]*' and country = 'IN' and "
+                "visitor_id = session_id), (select count(*) from events where page_url = '/' and "
+                "session_id in (select session_id from sessions where visitor_id = session_id))",
+            )
+            assert backup.verify() == []
+            assert before[number] <= sessions == events <= len(written)
+
+
+def test_a_file_that_is_there_is_left_as_it_is(filled, folder):
+    (folder / "copy.db").write_text("precious")
+
+    output = run("backup", "copy.db", status=1)
+
+    assert output == "Error: copy.db: there is a file already; a backup is a new one\n"
+    assert (folder / "copy.db").read_text() == "precious"
+
+
+def test_a_folder_that_is_not_there_is_told_in_one_line(filled):
+    output = run("backup", "nowhere/copy.db", status=1)
+
+    assert output.count("\n") == 1
+    assert output.startswith("Error: ")
+
+
+def test_what_a_killed_backup_left_is_in_nobodys_way(filled, folder):
+    (folder / "copy.db.part").write_text("half of a database")
+
+    run("backup", "copy.db")
+
+    assert run("verify", "-d", "copy.db") == "every rollup holds\n"
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_postgresql_is_backed_up_by_its_own_means(database, folder):
+    with pytest.raises(DatabaseError, match=r"pg_dump .*`analytics-api copy URL FILE`"):
+        database.backup(folder / "copy.db")
+
+    assert list(folder.iterdir()) == []

@@ -1,0 +1,303 @@
+"""A person is gone: from every table, from the answers, and from the bytes of the files."""
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+from asking import instant
+from commands import outside, run
+
+from analytics_api import open_database
+from analytics_api.database import BASE_TABLES, SQLite
+from analytics_api.erasure import erase, find
+from analytics_api.errors import DatabaseError, ErasureError
+
+DAY = instant("2026-02-23 11:15:00")
+
+# Every text that is of the person, who is found in each by these letters, has them.
+MARK = "zqx"
+
+
+@pytest.fixture
+def people(insert):
+    """Zqx, who enquired twice under one address with two browsers, and Ann."""
+    sessions = [
+        {"session_id": "zqx-phone-1", "visitor_id": "zqx-phone", "fingerprint": "zqx-print", "country": "IN"},
+        {"session_id": "zqx-phone-2", "visitor_id": "zqx-phone", "referrer_domain": "zqx.example", "country": "IN"},
+        {"session_id": "zqx-desk-1", "visitor_id": "zqx-desk", "entry_page": "/zqx", "country": "XX"},
+        {"session_id": "ann-1", "visitor_id": "ann", "fingerprint": "ann-print", "country": "IN"},
+    ]
+    insert(
+        "sessions", *({**session, "started_at": DAY, "referrer": f"/{session['session_id']}"} for session in sessions)
+    )
+    insert(
+        "events",
+        *(
+            {
+                "session_id": session["session_id"],
+                "event_type": "page_view",
+                "page_url": page,
+                "occurred_at": DAY + 1_000,
+                "data": f'{{"of": "{session["session_id"]}"}}',
+            }
+            for session in sessions
+            for page in ("/", f"/only-{session['session_id']}")
+        ),
+    )
+    insert(
+        "events",
+        session_id="zqx-without-row",
+        event_type="page_view",
+        page_url="/zqx",
+        occurred_at=DAY,
+        data="zqx early",
+    )
+    lead = {"enquiry_datetime": "2026-02-23 11:15:00", "project_name": "Towers"}
+    insert(
+        "leads",
+        {
+            "lead_id": 1,
+            **lead,
+            "contact_name": "Zqx Żółć",
+            "contact_email": "Zqx@Example.com",
+            "visitor_id": "zqx-phone",
+        },
+        {"lead_id": 2, **lead, "contact_name": "Zqx", "contact_email": " zqx@example.COM ", "visitor_id": "zqx-desk"},
+        {"lead_id": 3, **lead, "contact_name": "Ann", "contact_email": "ann@example.com", "visitor_id": "ann"},
+    )
+    submission = {"submitted_at": "2026-02-24 11:15:00", "is_primary_lead": 0}
+    insert(
+        "lead_submissions",
+        {
+            "submission_id": 1,
+            "lead_id": 1,
+            **submission,
+            "payload_json": '{"name": "zqx"}',
+            "session_id": "zqx-without-row",
+        },
+        {"submission_id": 2, "lead_id": 2, **submission, "contact_ip": "zqx::1", "contact_email": "zqx@example.org"},
+        {"submission_id": 3, "lead_id": 3, **submission, "payload_json": '{"name": "ann"}', "visitor_id": "ann"},
+    )
+    insert(
+        "lead_status_changes",
+        *(
+            {"lead_id": lead, "old_status": "new", "new_status": "won", "changed_at": DAY, "changed_by": f"of {name}"}
+            for lead, name in ((1, "zqx"), (3, "ann"))
+        ),
+    )
+
+
+GONE = {"sessions": 3, "events": 7, "lead_submissions": 2, "lead_status_changes": 1, "leads": 2, "links": 0}
+
+KEYS = [
+    {"visitor": "zqx-phone"},
+    {"visitor": "zqx-desk"},
+    {"email": "ZQX@example.com"},
+    {"email": "zqx@EXAMPLE.org  "},
+    {"lead": 1},
+    {"lead": 2},
+]
+
+
+def everything(database):
+    return {table: database.rows(f"select * from {table} order by {key}") for table, key in BASE_TABLES.items()}
+
+
+def bytes_of(path):
+    """Of an SQLite file, and of its WAL."""
+    return b"".join(file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
+
+
+@pytest.mark.parametrize("key", KEYS, ids=str)
+def test_a_person_goes_from_every_table_by_any_of_their_keys_and_others_stay(database, people, key):
+    before = everything(database)
+
+    receipt = erase(database, **key)
+
+    assert receipt == GONE
+    assert everything(database) == {
+        table: [row for row in rows if MARK not in str(row).lower() and row.get("lead_id") not in (1, 2)]
+        for table, rows in before.items()
+    }
+    assert [len(rows) for rows in everything(database).values()] == [1, 2, 1, 1, 1]
+    assert database.verify() == []
+
+
+def test_no_answer_of_the_api_knows_of_them(database, people, get, client):
+    erase(database, email="zqx@example.com")
+
+    for path in ("overview", "sessions/daily", "pages/top", "geo", "engagement", "sources", "realtime", "leads"):
+        assert MARK not in str(get(f"/analytics/{path}")).lower()
+    assert get("/analytics/leads?q=zqx") == {"leads": [], "total": 0}
+    assert get("/analytics/leads?q=zq") == {"leads": [], "total": 0}
+    assert get("/analytics/leads?q=ann")["total"] == 1
+    assert client.get("/analytics/leads/1").status_code == 404
+    assert [page["page"] for page in get("/analytics/pages/top")] == ["/", "/only-ann-1"]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("key", KEYS, ids=str)
+def test_not_a_byte_of_them_is_in_the_file_or_its_wal(database, people, key):
+    # as others leave it: pages that were full and split, rows replaced, changed and deleted with the defaults of SQLite
+    with closing(sqlite3.connect(database.path)) as tracker:
+        tracker.executemany(
+            "insert into sessions (session_id, visitor_id, started_at, referrer) values (?, 'crowd', 1, ?)",
+            [(f"z{number * 7919 % 1000:04}", "filler " * 40) for number in range(300)],
+        )
+        tracker.execute(
+            "insert or replace into sessions (session_id, visitor_id, started_at) "
+            "select session_id, visitor_id, started_at from sessions where visitor_id = 'zqx-phone'"
+        )
+        tracker.execute("insert or ignore into leads (lead_id, enquiry_datetime) values (1, '2026-02-23 11:15:00')")
+        tracker.execute("update leads set contact_phone = 'zqx-555' where lead_id = 1")
+        tracker.execute("update leads set contact_phone = null where lead_id = 1")
+        tracker.execute("delete from events where session_id = 'zqx-phone-2'")
+        tracker.execute("delete from sessions where session_id = 'zqx-phone-2'")
+        tracker.commit()
+    before = bytes_of(database.path).lower()
+
+    erase(database, **key)
+
+    after = bytes_of(database.path).lower()
+    assert before.count(b"zqx") > 50
+    assert after.count(b"zqx") == 0
+    assert "żółć".encode() not in after
+    assert b"ann@example.com" in after
+    assert (database.path.parent / "analytics.db-wal").stat().st_size == 0
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_what_an_interrupted_erasure_left_in_the_file_goes_with_the_next(database, people):
+    for table, condition in [
+        ("sessions", "visitor_id like 'zqx%'"),
+        ("events", "session_id like 'zqx%'"),
+        ("leads", "lead_id < 3"),
+        ("lead_submissions", "lead_id < 3"),
+        ("lead_status_changes", "lead_id < 3"),
+    ]:
+        database.write(lambda at, sql=f"delete from {table} where {condition}": at.execute(sql))
+    before = bytes_of(database.path).lower()
+
+    receipt = erase(database, email="zqx@example.com")
+
+    assert before.count(b"zqx") > 0
+    assert receipt == dict.fromkeys(GONE, 0)
+    assert bytes_of(database.path).lower().count(b"zqx") == 0
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_reader_that_keeps_the_old_state_is_told_of_and_the_next_run_cleans_the_file(database, people):
+    hurried = SQLite(database.path, busy_timeout=0.1)
+
+    with database.snapshot() as reader:
+        reader.rows("select * from leads")
+        with pytest.raises(DatabaseError, match="the rows are gone, but a reader keeps"), hurried.closing():
+            erase(hurried, lead=1)
+        seen = reader.rows("select lead_id from leads")
+    erase(database, lead=1)
+
+    assert len(seen) == 3
+    assert bytes_of(database.path).lower().count(b"zqx") == 0
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_no_table_of_postgresql_has_them_nor_what_the_planner_knows(database, people):
+    erase(database, lead=1)
+
+    tables = database.rows(
+        "select relname from pg_class where relnamespace = current_schema()::regnamespace and relkind in ('r', 'v')"
+    )
+    found = [
+        table["relname"]
+        for table in [*tables, {"relname": "pg_stats"}]
+        if database.rows(f"select from {table['relname']} as of_it where of_it::text ilike '%zqx%'")
+    ]
+
+    assert len(tables) > 20
+    assert found == []
+
+
+def test_a_lead_of_another_address_stays_and_names_the_shared_visitor_no_more(database, insert):
+    lead = {"enquiry_datetime": "2026-02-23 11:15:00", "visitor_id": "showroom", "session_id": "s1"}
+    insert("sessions", session_id="s1", visitor_id="showroom", started_at=DAY)
+    insert("leads", {"lead_id": 1, "contact_email": "zqx@example.com", **lead})
+    insert("leads", {"lead_id": 2, "contact_email": "ann@example.com", **lead})
+
+    receipt = erase(database, email="zqx@example.com")
+
+    assert receipt == {**dict.fromkeys(GONE, 0), "sessions": 1, "leads": 1, "links": 2}
+    assert database.rows("select lead_id, contact_email, visitor_id, session_id from leads") == [
+        {"lead_id": 2, "contact_email": "ann@example.com", "visitor_id": None, "session_id": None}
+    ]
+    assert database.verify() == []
+
+
+def test_leads_without_an_address_are_not_one_person(database, insert):
+    for number, address in enumerate((None, None, "", " ")):
+        insert("leads", lead_id=number, enquiry_datetime="2026-02-23 11:15:00", contact_email=address, visitor_id="")
+
+    receipt = erase(database, lead=0)
+
+    assert receipt == {**dict.fromkeys(GONE, 0), "leads": 1}
+
+
+def test_a_person_of_very_many_sessions_goes_too(database, insert):
+    insert("sessions", *({"session_id": f"s{n}", "visitor_id": "v", "started_at": DAY} for n in range(1_201)))
+    insert("events", *({"session_id": f"s{n}", "event_type": "click", "occurred_at": DAY} for n in range(1_201)))
+
+    receipt = erase(database, visitor="v")
+
+    assert receipt == {**dict.fromkeys(GONE, 0), "sessions": 1_201, "events": 1_201}
+    assert database.verify() == []
+
+
+def test_it_is_found_out_beforehand_who_is_meant(database, people):
+    person = find(database, lead=2)
+
+    assert person.leads == {1, 2}
+    assert person.visitors == {"zqx-phone", "zqx-desk"}
+    assert person.sessions == {"zqx-phone-1", "zqx-phone-2", "zqx-desk-1", "zqx-without-row"}
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize("keys", [{}, {"visitor": ""}, {"email": ""}, {"visitor": "v", "lead": 1}], ids=str)
+def test_one_key_says_who(database, keys):
+    with pytest.raises(ErasureError, match="one of a visitor, an e-mail address and a lead"):
+        erase(database, **keys)
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+class TestCommand:
+    @pytest.fixture(autouse=True)
+    def folder(self, tmp_path, monkeypatch):
+        outside(monkeypatch, tmp_path)
+
+    def test_erase_prints_what_went_from_where(self, database, people):
+        output = run("erase", "--email", "zqx@example.com", "--yes")
+
+        assert output == (
+            "sessions: 3 erased\nevents: 7 erased\nlead_submissions: 2 erased\nlead_status_changes: 1 erased\n"
+            "leads: 2 erased\nlinks: 0 removed from what others have\n"
+        )
+        assert b"zqx" not in bytes_of(database.path).lower()
+
+    def test_it_asks_first_and_no_is_no(self, database, people):
+        before = everything(database)
+
+        output = run("erase", "--visitor", "zqx-desk", input="n\n", status=1)
+
+        assert output.startswith("leads: 2, visitors: 2, sessions: 4. Erase them, and all that is theirs? [y/N]: n")
+        assert everything(database) == before
+
+    def test_yes_is_yes(self, database, people):
+        run("erase", "--lead", 3, input="y\n")
+
+        with open_database("analytics.db").closing() as opened:
+            assert [lead["lead_id"] for lead in opened.rows("select lead_id from leads")] == [1, 2]
+
+    @pytest.mark.parametrize("keys", [[], ["--lead", 1, "--email", "zqx@example.com"], ["--email", ""]], ids=str)
+    def test_without_one_key_nothing_is_done(self, database, people, keys):
+        output = run("erase", "--yes", *keys, status=1)
+
+        assert output == "Error: one of a visitor, an e-mail address and a lead says who is to be erased\n"
+        assert len(everything(database)["leads"]) == 3

@@ -1,0 +1,284 @@
+"""What is exported comes back by `import` as it was."""
+
+import csv
+import io
+import json
+
+import pytest
+from asking import instant
+from commands import outside, query, run
+
+from analytics_api import open_database
+from analytics_api.database import BASE_TABLES
+from analytics_api.errors import ExportError
+from analytics_api.export import export
+from analytics_api.ingest import import_file
+
+NASTY = [
+    None,
+    "",
+    " ",
+    " around ",
+    '"',
+    '""',
+    'a "quoted" word',
+    "one,two;three|four\tfive",
+    "line one\nline two\r\nline three\rline four",
+    "\n",
+    "\ufeffafter a byte order mark",
+    "'=1+1",
+    "=1+1",
+    "-7",
+    "007",
+    "1e3",
+    "1771945200",
+    "2026-02-23T11:15:00Z",
+    "true",
+    "null",
+    "NULL",
+    "\\N",
+    "\\",
+    "{}",
+    "Zoë 𝕏 نور שלום \u200f\u2028\x85",
+    "a\x1fb\x0bc\x7f",
+]
+
+# Instants of every length: `import` takes the short ones for seconds.
+INSTANTS = [0, 1, 999, 1_000, 9_999_999_999, 10_000_000_000, instant("2026-02-24 15:00:00.123"), 253_402_300_799_999]
+ENDS = [None, *INSTANTS, -1, -1_001, -9_999_999_999, -10_000_000_000, -(2**63), 2**63 - 1]
+
+
+@pytest.fixture
+def filled(database, insert):
+    insert(
+        "sessions",
+        *(
+            {
+                "session_id": f"s{number}",
+                "visitor_id": text or "",
+                "fingerprint": text,
+                "started_at": INSTANTS[number % len(INSTANTS)],
+                "ended_at": ENDS[number % len(ENDS)],
+                "duration": [None, 0, -5, 93_000][number % 4],
+                "engagement_score": [None, 0, -3, 100][number % 4],
+                "entry_page": text,
+                "country": text,
+                "referrer_domain": text,
+                "vpn_suspected": number % 2,
+            }
+            for number, text in enumerate(NASTY)
+        ),
+        {"session_id": "", "visitor_id": "", "started_at": 5},
+        {"session_id": " \ufeff\"'s,", "visitor_id": "v", "started_at": 5},
+    )
+    insert(
+        "events",
+        *(
+            {
+                "event_id": number * 1_000_000_007 - 5,
+                "session_id": f"s{number}",
+                "event_type": text or "",
+                "page_url": text,
+                "occurred_at": INSTANTS[number % len(INSTANTS)],
+                "data": text,
+            }
+            for number, text in enumerate(NASTY)
+        ),
+        {"event_id": -1, "session_id": "s1", "event_type": "page_view", "page_url": "/", "occurred_at": 77},
+    )
+    insert(
+        "leads",
+        *(
+            {
+                "lead_id": number + 1,
+                "enquiry_datetime": "2026-02-23 11:15:00",
+                "contact_name": text,
+                "contact_email": text,
+                "visitor_id": text,
+                "engagement_score": [None, -1, 50][number % 3],
+                "status": ["new", "won"][number % 2],
+            }
+            for number, text in enumerate(NASTY)
+        ),
+    )
+    insert(
+        "lead_submissions",
+        *(
+            {
+                "submission_id": number + 1,
+                "lead_id": 1 + number % 3,
+                "submitted_at": "2026-02-24 11:15:00",
+                "payload_json": text,
+                "is_primary_lead": number % 2,
+            }
+            for number, text in enumerate(NASTY)
+        ),
+    )
+    insert(
+        "lead_status_changes",
+        *(
+            {
+                "change_id": number + 1,
+                "lead_id": 1,
+                "old_status": "new",
+                "new_status": "won",
+                "changed_at": ENDS[1:][number % 13],
+                "changed_by": text or "",
+            }
+            for number, text in enumerate(NASTY)
+        ),
+    )
+
+
+def everything(database):
+    return {table: database.rows(f"select * from {table} order by {key}") for table, key in BASE_TABLES.items()}
+
+
+def lines(database, table, form):
+    """The export as a file has it, line by line."""
+    return io.BytesIO("".join(export(database, table, form)).encode())
+
+
+@pytest.mark.parametrize("form", ["ndjson", "csv"])
+def test_what_is_exported_is_imported_to_the_same_rows(database, filled, form, tmp_path):
+    with open_database(tmp_path / "another.db").closing() as another:
+        for table in BASE_TABLES:
+            report = import_file(another, lines(database, table, form), table=table, format=form, strict=True)
+            assert report.ignored_columns == {}
+
+        for table in BASE_TABLES:
+            columns = ", ".join(column.name for column in database.columns(table))
+            sql = f"select {columns} from {table} order by {BASE_TABLES[table]}"
+            assert another.rows(sql) == database.rows(sql)
+        assert another.verify() == []
+
+
+@pytest.mark.parametrize("form", ["ndjson", "csv"])
+def test_the_engine_takes_its_own_export_back_with_what_triggers_keep(database, filled, form):
+    before = everything(database)
+    files = {table: lines(database, table, form) for table in BASE_TABLES}
+    for table in BASE_TABLES:
+        database.write(lambda at, table=table: at.execute(f"delete from {table}"))
+
+    for file in files.values():
+        import_file(database, file, strict=True)
+
+    assert everything(database) == before
+    assert database.verify() == []
+
+
+def test_ndjson_is_an_object_a_line_of_every_column_that_a_writer_sets(database, insert):
+    insert("events", event_id=7, session_id="s", event_type="click", occurred_at=instant("2026-02-23 11:15:00"))
+
+    text = "".join(export(database, "events"))
+
+    assert text.endswith("}\n")
+    assert json.loads(text) == {
+        "event_id": 7,
+        "session_id": "s",
+        "event_type": "click",
+        "page_url": None,
+        "occurred_at": 1771845300000,
+        "data": None,
+    }
+
+
+def test_csv_tells_null_from_the_empty_text_and_short_instants_from_seconds(database, insert):
+    insert("events", event_id=7, session_id="s", event_type="a, b", page_url="", occurred_at=999)
+
+    text = "".join(export(database, "events", "csv"))
+
+    assert text == (
+        'event_id,session_id,event_type,page_url,occurred_at,data\r\n7,s,"a, b","",1970-01-01T00:00:00.999Z,\r\n'
+    )
+
+
+def test_an_empty_table_is_no_line_or_a_header(database):
+    assert "".join(export(database, "leads")) == ""
+    assert "".join(export(database, "lead_status_changes", "csv")) == (
+        "change_id,lead_id,old_status,new_status,changed_at,changed_by\r\n"
+    )
+
+
+def test_it_is_one_state_however_much_is_written_meanwhile(database, insert):
+    insert(
+        "events",
+        *(
+            {
+                "event_id": number,
+                "session_id": "s",
+                "event_type": "click",
+                "occurred_at": instant("2026-02-23 11:15:00"),
+            }
+            for number in range(2_500)
+        ),
+    )
+    pieces = export(database, "events")
+    first = next(pieces)
+
+    database.write(lambda at: at.execute("delete from events where event_id > 0"))
+    rest = "".join(pieces)
+
+    assert (first + rest).count("\n") == 2_500
+    assert database.rows("select count(*) as events from events") == [{"events": 1}]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_bytes_that_are_no_text_are_told_as_such_and_stop_nothing(database, insert):
+    event = {"session_id": "s", "event_type": "click", "occurred_at": instant("2026-02-23 11:15:00"), "data": "é"}
+    insert("events", *({"event_id": number, **event} for number in range(2_500)))
+    query(database.path, "update events set data = cast(x'61ff62' as text) where event_id = 1999")
+
+    rows = [json.loads(line) for line in "".join(export(database, "events")).splitlines()]
+
+    assert [row["event_id"] for row in rows] == list(range(2_500))
+    assert {row["data"] for row in rows if row["event_id"] != 1999} == {"é"}
+    assert rows[1999]["data"] == "a\ufffdb"
+
+
+def test_there_is_no_export_of_other_tables(database):
+    with pytest.raises(ExportError, match="no table secrets; there are sessions, events, leads"):
+        export(database, "secrets")
+
+
+class TestCommand:
+    @pytest.fixture(autouse=True)
+    def folder(self, tmp_path, monkeypatch):
+        outside(monkeypatch, tmp_path)
+        run("demo", "--sessions", 100)
+        return tmp_path
+
+    @pytest.mark.parametrize("form", ["ndjson", "csv"])
+    def test_export_and_import_make_the_same_database_again(self, folder, form):
+        for table in BASE_TABLES:
+            run("export", table, "--format", form, "--output", f"{table}.{form}")
+
+        run("import", "-d", "again.db", *(f"{table}.{form}" for table in BASE_TABLES))
+
+        with open_database("analytics.db").closing() as one, open_database("again.db").closing() as other:
+            assert everything(other) == everything(one)
+            assert other.verify() == []
+
+    def test_it_goes_to_standard_output_unless_a_file_is_named(self, folder):
+        printed = run("export", "leads")
+        told = run("export", "leads", "--output", "leads.ndjson")
+
+        assert told == ""
+        assert (folder / "leads.ndjson").read_text() == printed
+        assert len(printed.splitlines()) == 5
+
+    def test_with_a_filter_it_is_the_list_of_leads(self):
+        new = run("export", "leads", "--status", "new", "--sort", "name_asc", "--format", "csv")
+
+        rows = list(csv.DictReader(io.StringIO(new)))
+        assert {row["status"] for row in rows} == {"new"}
+        assert "follow_ups_count" in rows[0]
+
+    def test_other_tables_have_no_such_filter(self):
+        assert "are for the table leads" in run("export", "events", "--q", "ann", status=2)
+
+    def test_a_file_that_cannot_be_written_is_told_in_one_line(self):
+        told = run("export", "leads", "--output", "nowhere/leads.ndjson", status=1)
+
+        assert told.count("\n") == 1
+        assert "nowhere/leads.ndjson" in told

@@ -1,0 +1,207 @@
+"""Old visits go, a little at a time, and every number is that of what is left."""
+
+import queue
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+
+import pytest
+from asking import instant
+from commands import outside, run
+
+from analytics_api.retention import purge
+
+MIDNIGHT = instant("2026-02-10 00:00:00")
+MINUTE = 60_000
+
+
+SESSION = (
+    "session_id", "visitor_id", "fingerprint", "started_at", "ended_at", "duration", "engagement_score", "country",
+    "referrer_domain",
+)  # fmt: skip
+
+
+@pytest.fixture
+def filled(database, insert):
+    """A session a minute, and two events of it, half before and half from the tenth of February on."""
+    sessions, events = [], []
+    for minute in range(-1_500, 1_500):
+        session, begun = f"s{minute * 7919 % 3001}", MIDNIGHT + minute * MINUTE
+        sessions.append(
+            (
+                session,
+                f"v{minute % 70}",
+                f"f{minute % 50}" if minute % 3 else None,
+                begun,
+                begun + 5_000 if minute % 4 else None,
+                minute % 90 * 1_000,
+                minute % 100,
+                ("IN", "FR", None)[minute % 3],
+                f"site-{minute % 9}.example",
+            )
+        )
+        events += [(session, "page_view", f"/{minute % 40}", begun + later) for later in (0, MINUTE - 1)]
+
+    def write(at):
+        at.insert("sessions", SESSION, sessions)
+        at.insert("events", ("session_id", "event_type", "page_url", "occurred_at"), events)
+
+    database.write(write)
+    insert("leads", lead_id=1, enquiry_datetime="2026-01-01 10:00:00", visitor_id="v1")
+    insert("lead_submissions", submission_id=1, lead_id=1, submitted_at="2026-01-01 10:00:00")
+
+
+VISIT = """
+insert into sessions (session_id, visitor_id, started_at)
+values (:session, 'v1', :instant)
+"""
+
+OLD_AND_YOUNG = """
+select
+  (select count(*) from sessions where started_at < :midnight) as old_sessions,
+  (select count(*) from sessions where started_at >= :midnight) as young_sessions,
+  (select count(*) from events where occurred_at < :midnight) as old_events,
+  (select count(*) from events where occurred_at >= :midnight) as young_events
+"""
+
+
+def left(database):
+    return tuple(database.rows(OLD_AND_YOUNG, midnight=MIDNIGHT)[0].values())
+
+
+def test_all_visits_before_the_day_go_and_nothing_else(database, filled, get):
+    told = []
+
+    counts = purge(database, date(2026, 2, 10), deleted=lambda rows, of: told.append((rows, of)))
+
+    assert counts == {"events": 3_000, "sessions": 1_500}
+    assert left(database) == (0, 1_500, 0, 3_000)
+    assert sum(rows for rows, _ in told) == 4_500
+    assert {of for _, of in told} == {4_500}
+    assert database.verify() == []
+    assert get("/analytics/overview")["total_sessions"] == 1_500
+    assert get("/analytics/leads")["total"] == 1
+    assert database.rows("select count(*) as submissions from lead_submissions") == [{"submissions": 1}]
+
+
+def test_the_rollups_are_exact_after_each_of_its_transactions(database, filled):
+    differences = []
+
+    purge(database, date(2026, 2, 10), deleted=lambda rows, of: differences.extend(database.verify()))
+
+    assert differences == []
+
+
+def test_a_second_run_has_nothing_to_do(database, filled):
+    purge(database, date(2026, 2, 10))
+
+    assert purge(database, date(2026, 2, 10)) == {"events": 0, "sessions": 0}
+    assert left(database) == (0, 1_500, 0, 3_000)
+
+
+def test_a_session_without_a_name_goes_by_its_date_too(database, insert):
+    insert("sessions", session_id="", visitor_id="v", started_at=MIDNIGHT - 1)
+    insert("sessions", session_id="s", visitor_id="v", started_at=MIDNIGHT)
+
+    assert purge(database, date(2026, 2, 10)) == {"events": 0, "sessions": 1}
+    assert database.rows("select session_id from sessions") == [{"session_id": "s"}]
+
+
+def test_what_stops_it_leaves_whole_transactions_and_the_next_run_does_the_rest(database, filled):
+    def stop(rows, of):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        purge(database, date(2026, 2, 10), deleted=stop)
+    half = left(database)
+    counts = purge(database, date(2026, 2, 10))
+
+    assert half == (1_500, 1_500, 2_000, 3_000)
+    assert counts == {"events": 2_000, "sessions": 1_500}
+    assert left(database) == (0, 1_500, 0, 3_000)
+    assert database.verify() == []
+
+
+def test_others_write_at_the_same_time_and_their_rows_count(database, filled):
+    turns = queue.SimpleQueue()
+    written = []
+
+    def visits():
+        while turns.get():
+            instant = MIDNIGHT + len(written)
+            database.write(lambda at, instant=instant: at.execute(VISIT, session=f"new-{instant}", instant=instant))
+            written.append(instant)
+
+    with ThreadPoolExecutor() as pool:
+        writer = pool.submit(visits)
+        purge(database, date(2026, 2, 10), deleted=lambda rows, of: turns.put(True))
+        turns.put(False)
+        writer.result()
+
+    assert len(written) >= 6
+    assert left(database) == (0, 1_500 + len(written), 0, 3_000)
+    assert database.verify() == []
+
+
+KILLED_BEFORE_A_COMMIT = """
+import os, signal, sys
+from datetime import date
+from analytics_api import open_database
+from analytics_api.retention import purge
+
+rows = 0
+
+def told(more, of):
+    global rows
+    rows += more
+
+def write(work):
+    def killed(at):
+        done = work(at)
+        if rows == 3_500:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return done
+    return written(killed)
+
+database = open_database(sys.argv[1])
+written, database.write = database.write, write
+purge(database, date(2026, 2, 10), deleted=told)
+"""
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_kill_loses_no_more_than_the_transaction_it_hits(database, filled):
+    killed = subprocess.run([sys.executable, "-c", KILLED_BEFORE_A_COMMIT, database.path], timeout=60)
+    half = left(database)
+    differences = database.verify()
+
+    counts = purge(database, date(2026, 2, 10))
+
+    assert killed.returncode == -signal.SIGKILL
+    assert half == (1_000, 1_500, 0, 3_000)
+    assert differences == []
+    assert counts == {"events": 0, "sessions": 1_000}
+    assert left(database) == (0, 1_500, 0, 3_000)
+    assert database.verify() == []
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+class TestCommand:
+    @pytest.fixture(autouse=True)
+    def folder(self, tmp_path, monkeypatch):
+        outside(monkeypatch, tmp_path)
+
+    def test_purge_tells_how_many_rows_went(self, database, filled):
+        output = run("purge", "--before", "2026-02-10")
+
+        assert output == "events: 3,000 deleted\nsessions: 1,500 deleted\n"
+        assert left(database) == (0, 1_500, 0, 3_000)
+
+    @pytest.mark.parametrize("day", ["9998-01-01", "2026-02-30", "yesterday"])
+    def test_a_day_that_is_none_or_is_still_to_come_is_refused(self, database, filled, day):
+        output = run("purge", "--before", day, status=2)
+
+        assert "--before" in output
+        assert left(database) == (1_500, 1_500, 3_000, 3_000)
