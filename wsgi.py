@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 
 from analytics_api import logs
 from analytics_api.errors import AnalyticsError
@@ -13,7 +14,8 @@ try:
     settings = Settings.read(os.environ)
     application = settings.application()
 except AnalyticsError as error:
-    raise SystemExit(f"analytics_api can't start: {error}") from None
+    print(f"analytics_api can't start: {error}", file=sys.stderr, flush=True)
+    raise SystemExit(3) from None  # gunicorn gives up on a worker that ends so; on any other it tries again, for ever
 
 for warning in settings.warnings():
     logging.getLogger("analytics_api").warning(warning)

@@ -15,7 +15,7 @@ from werkzeug.routing import Map, Rule
 from werkzeug.wsgi import get_path_info
 
 from . import wire
-from .auth import KEY, APIKeyMiddleware
+from .auth import KEY, APIKeyMiddleware, digests
 from .context import Context
 from .cors import CORSMiddleware
 from .database import Database, open_database
@@ -64,12 +64,15 @@ def create_app(
     """
     if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
         raise SettingError(f"prefix is a path such as /analytics, or empty: {prefix!r} is neither")
+    if set("<>") & set(prefix):
+        raise SettingError(f"prefix is a path such as /analytics: {prefix!r} has < or > in it")
+    known = digests(api_keys)
     if not isinstance(database, Database):
         database = open_database(database)
     if storage is not None:
         storage = Snapshot(storage, database, max_age=int(storage_max_age * 1000))
     app: WSGIApplication = Application(database, storage, prefix, clock)
-    app = APIKeyMiddleware(app, api_keys, KeyRing(database), clock)
+    app = APIKeyMiddleware(app, known, KeyRing(database), clock)
     origins = list(cors_origins)
     return CORSMiddleware(app, origins) if origins else app
 
@@ -84,6 +87,11 @@ class Application:
         rules = [Rule(prefix + route.path, methods=[route.method], endpoint=route) for route in ROUTES]
         # the host's name and scheme play no part, so one adapter serves every request
         self.urls = Map(rules, merge_slashes=False, redirect_defaults=False).bind("")
+        # the methods of paths without parameters: under none of them such a path is another's parameter
+        self.methods: dict[str, set[str]] = {}
+        for rule in rules:
+            if not rule.arguments:
+                self.methods.setdefault(rule.rule, set()).update(rule.methods or ())
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         method = environ["REQUEST_METHOD"]
@@ -91,6 +99,8 @@ class Application:
         try:
             if path.startswith("//"):  # which the map would forgive, here and nowhere else
                 raise UnknownPath
+            if method not in self.methods.get(path, (method,)):
+                raise MethodNotAllowed(self.methods[path])
             route, path_arguments = self.urls.match(path, method)
         except MethodNotAllowed as error:
             allowed = [("Allow", ", ".join(sorted({*(error.valid_methods or ()), "OPTIONS"})))]

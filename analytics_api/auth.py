@@ -25,39 +25,28 @@ INVALID = "Invalid API key"
 class APIKeyMiddleware:
     """Lets a request through when it carries a key, and notes whose.
 
-    `keys` are those of the settings, which may everything: by name, or just the keys, which are then `key-1`, `key-2`
-    and so on. Several are valid at once, so that one can be rotated: add the new one, switch the callers, drop the old
-    one. `ring` holds more, with scopes. Raises SettingError when `keys` is empty.
+    `digests` are of the keys that may everything, by name. Several are valid at once, so that one can be rotated: add
+    the new one, switch the callers, drop the old one. `ring` holds more, with scopes.
     """
 
     def __init__(
         self,
         app: WSGIApplication,
-        keys: Mapping[str, str] | Iterable[str],
+        digests: Mapping[str, str],
         ring: KeyRing,
         clock: Callable[[], int],
     ) -> None:
-        if isinstance(keys, str):
-            keys = [keys]
-        if not isinstance(keys, Mapping):
-            keys = {f"key-{number}": key for number, key in enumerate(keys, start=1)}
         self.app = app
+        self.digests = digests
         self.ring = ring
         self.clock = clock
-        # digests are of one length, so that comparing them tells nothing of a key's
-        self.digests = {
-            name: digest(key.strip().encode("utf-8", "surrogateescape")) for name, key in keys.items() if key.strip()
-        }
-        if not self.digests:
-            raise SettingError("An API key is needed: without one nobody could ask, or everybody")
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         sent = presented(environ)
         try:
             key = next((known for text in sent if (known := self.known(text))), None)
         except Exception:
-            log.exception("the key can't be looked up")
-            return wire.error(environ, start_response, 500, wire.FAILED)
+            return wire.failure(environ, start_response, log, "the key can't be looked up")
         if key is None:
             return wire.error(
                 environ, start_response, 401, INVALID if sent else MISSING, [("WWW-Authenticate", "Bearer")]
@@ -74,6 +63,21 @@ class APIKeyMiddleware:
             if hmac.compare_digest(shown, expected):
                 name = other
         return self.ring.find(sent, now=self.clock()) if name is None else Key(name)
+
+
+def digests(keys: Mapping[str, str] | Iterable[str]) -> Mapping[str, str]:
+    """Of each key a digest, all of one length, so that comparing them tells nothing of a key's; by the key's name.
+
+    Keys without names are `key-1`, `key-2` and so on. Raises SettingError when there is none.
+    """
+    if isinstance(keys, str):
+        keys = [keys]
+    if not isinstance(keys, Mapping):
+        keys = {f"key-{number}": key for number, key in enumerate(keys, start=1)}
+    found = {name: digest(key.strip().encode("utf-8", "surrogateescape")) for name, key in keys.items() if key.strip()}
+    if not found:
+        raise SettingError("An API key is needed: without one nobody could ask, or everybody")
+    return found
 
 
 def presented(environ: WSGIEnvironment) -> list[str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from .errors import SettingError
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 ALLOWED_METHODS = "GET, HEAD, PATCH"
 ALLOWED_HEADERS = "Authorization, Content-Type, If-None-Match, X-API-Key, X-Request-ID"
 EXPOSED_HEADERS = "Age, Content-Disposition, ETag, Server-Timing, X-Request-ID"
+ORIGIN = re.compile(r"(https?)://([^][\s/?#@:*,]+|\[[0-9a-f:.]+])(?::([0-9]{1,5}))?/?")
+DEFAULT_PORTS = {"http": "80", "https": "443"}  # which a browser leaves out
 REMEMBERED = 7200  # seconds; the most that Chromium keeps a preflight's answer
 
 
@@ -56,10 +58,12 @@ def origin(text: str) -> str:
     """`text` as a browser spells an origin. Raises SettingError when it is none."""
     if text == "*":
         return text
+    given = ORIGIN.fullmatch(text.lower())
     try:
-        parts = urlsplit(text)
-    except ValueError as error:
-        raise SettingError(f"a CORS origin is * or such as https://dashboard.example.com: {error}") from error
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.rstrip("/") or parts.query:
-        raise SettingError(f"a CORS origin is * or such as https://dashboard.example.com, which {text!r} is not")
-    return f"{parts.scheme}://{parts.netloc.lower()}"
+        if given is None:
+            raise UnicodeError
+        scheme, host, port = given.groups()
+        shown = f":{port}" if port and port != DEFAULT_PORTS[scheme] else ""
+        return f"{scheme}://{host.encode('idna').decode()}{shown}"
+    except UnicodeError:
+        raise SettingError(f"a CORS origin is * or such as https://dashboard.example.com, not {text!r}") from None

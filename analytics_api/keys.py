@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 import threading
 from collections.abc import Iterable
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 SCOPES: Final = ("stats", "leads:read", "leads:write")
 EVERY_SCOPE: Final = frozenset(SCOPES)
 PREFIX: Final = 8  # letters of a key that are shown
+OF_SETTINGS: Final = re.compile("key-[0-9]+")  # names that the keys of the settings go by
 
 ADD = """
 insert into api_keys (name, prefix, digest, scopes, created_at, expires_at)
@@ -71,11 +73,14 @@ class KeyRing:
     def add(self, name: str, scopes: Iterable[str], *, now: int, expires_at: int | None = None) -> str:
         """Make a key; itself, which can't be told again. Instants in milliseconds.
 
-        Raises KeyRefused when the name is taken, also by a key that was revoked, or a scope is none of SCOPES.
+        Raises KeyRefused when the name is taken, also by a key that was revoked or by one of the settings, or a scope
+        is none of SCOPES.
         """
         wanted = set(scopes)
         if not name.strip() or not name.isprintable():
             raise KeyRefused("a key takes a name that can be printed")
+        if OF_SETTINGS.fullmatch(name):
+            raise KeyRefused(f"the keys of the settings go by names such as {name}; a key takes another")
         if not wanted or wanted - EVERY_SCOPE:
             raise KeyRefused(f"a key takes some of the scopes {', '.join(SCOPES)}")
         key = "ana_" + secrets.token_urlsafe(32)

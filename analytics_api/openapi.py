@@ -111,7 +111,7 @@ def _operation(route: Route, schemas: dict[str, Schema]) -> Schema:
                             text.name: {**text.schema, "description": text.description} for text in route.body
                         },
                         "required": [text.name for text in route.body],
-                    }
+                    },
                 }
             },
         }
@@ -124,6 +124,7 @@ def _parameters(place: str, parameters: Iterable[Parameter | Identifier]) -> lis
             "name": parameter.name,
             "in": place,
             "required": place == "path",
+            **({"allowEmptyValue": True} if place == "query" else {}),  # it is then the default
             "description": parameter.description,
             "schema": parameter.schema,
         }

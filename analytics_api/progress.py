@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
+from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -21,7 +22,7 @@ class Progress:
         self.total = total
         self.done = self.first = self.last = 0
         self.begun = self.told = 0.0
-        self.bar: tqdm[object] | None = None
+        self.bar: tqdm[NoReturn] | None = None
 
     def __enter__(self) -> Progress:
         return self

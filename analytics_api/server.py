@@ -13,7 +13,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wsgi import get_path_info
 
 from . import wire
-from .app import QUERY_SECONDS, REQUEST_ID, ROUTE
+from .app import QUERY_SECONDS, ROUTE
 from .auth import KEY
 from .database import Database
 from .errors import AnalyticsError
@@ -88,7 +88,7 @@ class RequestLog:
         begun = time.perf_counter()
         taken = environ.get("HTTP_X_REQUEST_ID", "")
         request_id = taken if TAKEN_ID.fullmatch(taken) else uuid4().hex
-        environ[REQUEST_ID] = request_id
+        environ[wire.REQUEST_ID] = request_id
 
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             seconds = time.perf_counter() - begun
@@ -99,7 +99,10 @@ class RequestLog:
             own = [("X-Request-ID", request_id), ("Server-Timing", timing)]
             return start_response(status, [*headers, *own, *SAFE], *rest)
 
-        return self.app(environ, start)
+        try:
+            return self.app(environ, start)
+        except Exception:  # the API answers its own; this is for what stands around it
+            return wire.failure(environ, start, log, "failed")
 
     def tell(self, environ: WSGIEnvironment, request_id: str, status: int, seconds: float) -> None:
         key = environ.get(KEY)

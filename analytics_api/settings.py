@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from .app import create_app
 from .cors import origin
-from .database import open_database
+from .database import Database, open_database
 from .errors import SettingError
 from .server import standalone
 from .storage import StorageStats, open_storage
+from .storage.base import session_pattern
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 DATABASE = "analytics.db"
+POSTGRESQL = ("postgresql://", "postgres://")
 
 SHORT = 16  # characters; what is shorter can be guessed
 WELL_KNOWN = frozenset({"changeme", "dev", "password", "secret", "test", "your-api-key", "your-api-key-here"})
@@ -41,20 +44,21 @@ class Settings:
         return cls(
             api_keys={f"key-{number}": key for number, key in enumerate(_keys(environ), start=1)},
             database=database(environ),
-            database_read=environ.get("ANALYTICS_DATABASE_READ", "").strip() or None,
+            database_read=_database_read(environ),
             storage=storage(environ),
             storage_max_age=_whole(environ, "ANALYTICS_STORAGE_MAX_AGE", 3600, least=1),
             cors_origins=_origins(environ),
             trusted_proxies=_whole(environ, "ANALYTICS_TRUSTED_PROXIES", 0, least=0),
-            metrics=bool(_whole(environ, "ANALYTICS_METRICS", 0, least=0, most=1)),
+            metrics=_metrics(environ),
         )
 
-    def application(self) -> WSGIApplication:
+    def application(self, database: Database | None = None) -> WSGIApplication:
         """The API on what the settings name, and what a server of its own needs around it.
 
-        Raises DatabaseError when the database can't be used.
+        On `database`, if it has been opened already. Raises DatabaseError when it can't be.
         """
-        database = open_database(self.database, read_url=self.database_read)
+        if database is None:
+            database = open_database(self.database, read_url=self.database_read)
         api = create_app(
             database,
             api_keys=self.api_keys,
@@ -75,7 +79,19 @@ class Settings:
 
 def database(environ: Mapping[str, str]) -> str:
     """Where the database is: a path or a URL."""
-    return environ.get("ANALYTICS_DATABASE", "").strip() or DATABASE
+    given = environ.get("ANALYTICS_DATABASE", "").strip() or DATABASE
+    if "://" in given and not given.startswith(POSTGRESQL):
+        raise SettingError(f"ANALYTICS_DATABASE takes the path of an SQLite file, or a URL that begins {POSTGRESQL[0]}")
+    return given
+
+
+def _database_read(environ: Mapping[str, str]) -> str | None:
+    given = environ.get("ANALYTICS_DATABASE_READ", "").strip()
+    if given and not (given.startswith(POSTGRESQL) and database(environ).startswith(POSTGRESQL)):
+        raise SettingError(
+            f"ANALYTICS_DATABASE_READ takes a URL that begins {POSTGRESQL[0]}, beside another in ANALYTICS_DATABASE"
+        )
+    return given or None
 
 
 def _keys(environ: Mapping[str, str]) -> list[str]:
@@ -84,7 +100,7 @@ def _keys(environ: Mapping[str, str]) -> list[str]:
         raise SettingError("ANALYTICS_API_KEY and ANALYTICS_API_KEY_FILE are both set; keep one of them")
     if path:
         try:
-            with open(path, encoding="utf-8") as file:
+            with open(path, encoding="utf-8-sig") as file:
                 given = file.read()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
@@ -105,13 +121,18 @@ def storage(environ: Mapping[str, str], *, counted: bool = True) -> StorageStats
     setting = environ.get("ANALYTICS_STORAGE", "").strip()
     if not setting:
         return None
+    pattern = environ.get("ANALYTICS_STORAGE_PATTERN", "").strip() or None
+    try:
+        session_pattern(pattern, "")
+    except SettingError as error:
+        raise SettingError(f"ANALYTICS_STORAGE_PATTERN: {error}") from error
     return open_storage(
         setting,
-        access_key_id=environ.get("AWS_ACCESS_KEY_ID"),
-        secret_access_key=environ.get("AWS_SECRET_ACCESS_KEY"),
+        access_key_id=environ.get("AWS_ACCESS_KEY_ID", "").strip(),
+        secret_access_key=environ.get("AWS_SECRET_ACCESS_KEY", "").strip(),
         region=environ.get("AWS_REGION", "").strip() or "auto",
         cloudflare_token=environ.get("CLOUDFLARE_API_TOKEN", "").strip() if counted else None,
-        pattern=environ.get("ANALYTICS_STORAGE_PATTERN", "").strip() or None,
+        pattern=pattern,
     )
 
 
@@ -121,6 +142,13 @@ def _origins(environ: Mapping[str, str]) -> Sequence[str]:
         return [origin(text) for text in origins]
     except SettingError as error:
         raise SettingError(f"ANALYTICS_CORS_ORIGINS takes origins between spaces, or *: {error}") from error
+
+
+def _metrics(environ: Mapping[str, str]) -> bool:
+    wanted = bool(_whole(environ, "ANALYTICS_METRICS", 0, least=0, most=1))
+    if wanted and find_spec("prometheus_client") is None:
+        raise SettingError("ANALYTICS_METRICS needs what comes with: pip install 'analytics_api[metrics]'")
+    return wanted
 
 
 def _whole(environ: Mapping[str, str], name: str, default: int, *, least: int, most: int | None = None) -> int:

@@ -1,4 +1,7 @@
-"""gunicorn's threaded worker, for clients that take their time."""
+"""gunicorn's threaded worker, for clients that take their time.
+
+It stands on gunicorn's insides, so setup.cfg says up to which version: tests/test_server_limits.py tries a newer one.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import struct
 import time
 from contextlib import suppress
 from functools import partial
+from io import SEEK_END
 from selectors import EVENT_READ
 
 from gunicorn.http import get_parser
@@ -48,7 +52,7 @@ class Worker(ThreadWorker):
         if conn.parser is None:
             conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", STALLED, 0))
             conn.parser = get_parser(self.cfg, conn.sock, conn.client)
-        unreader = conn.parser.unreader  # type: ignore[union-attr]
+        taken = conn.parser.unreader.buf  # type: ignore[union-attr]
         conn.sock.setblocking(False)
         piece: bytes | None = b""  # the end
         try:
@@ -58,8 +62,9 @@ class Worker(ThreadWorker):
         except OSError:
             pass
         if piece:
-            unreader.unread(piece)
-        if piece == b"" or arrived(unreader.buf.getvalue()):
+            taken.seek(0, SEEK_END)
+            taken.write(piece)
+        if piece == b"" or arrived(taken.getvalue()):
             conn.data_ready = True
             super().enqueue_req(conn)
         elif time.monotonic() < deadline:

@@ -17,6 +17,7 @@ FLOORS = (
     ("endpoints",),
     ("routes",),
     ("auth", "cors", "demo", "examples", "ingest", "logs", "openapi"),
+    ("erasure", "export", "retention"),
     ("app",),
     ("server", "metrics"),
     ("settings",),

@@ -48,6 +48,7 @@ NO_NUMBERS = [
     "[1]",
     "%D9%A1",  # an Arabic one
     "%C2%B2",  # a superscript two
+    "%C2%A02",  # after a no-break space
     "%EF%BC%91",  # a full-width one
     "0" * 5000 + "x",
     "2;drop table leads",

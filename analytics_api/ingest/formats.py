@@ -51,7 +51,7 @@ def import_file(
     export, an SQLite database; each plain or gzipped. An empty file is none of them, and nothing is done. `table`,
     `map`, `delimiter` and `encoding` are for CSV and NDJSON, `site` for access logs, `existing` for all but these. What
     they mean, and what of the callbacks is heard, is said where each format is: `import_access_log`, `import_csv`,
-    `import_ndjson`, `import_database`. `rejects` takes the rows that can't be taken, in the first three.
+    `import_ndjson`, `import_database`. `rejects` takes the rows that can't be taken.
 
     Raises IngestError when nothing shows what the file is, or it can't be read; then nothing was written.
     """
@@ -64,12 +64,12 @@ def import_file(
         raise IngestError(
             f"{lines.name}: nothing shows what it is; say which of {', '.join(FORMATS)}, if it is one of these"
         )
-    if format in ("sql", "sqlite"):
-        return _database(db, lines, existing=existing, read=read, written=written, told=told)
     owned = not isinstance(rejects, Rejects)
     bad = rejects if isinstance(rejects, Rejects) else Rejects(rejects)
     with_rows: dict[str, Any] = {"strict": strict, "rejects": bad, "written": written, "told": told}
     try:
+        if format in ("sql", "sqlite"):
+            return _database(db, lines, existing=existing, read=read, **with_rows)
         if format == "log":
             return import_access_log(db, lines, site=site, **with_rows)
         with_rows |= {"map": map, "existing": existing}
@@ -110,18 +110,10 @@ def _table_of(db: Database, sample: list[bytes], map: Mapping[str, str] | None, 
     raise IngestError(f"{name}: no line of its beginning is a JSON object")
 
 
-def _database(
-    db: Database,
-    lines: Source,
-    *,
-    existing: Existing,
-    read: Heard,
-    written: Callable[[int, int | None], object],
-    told: Callable[[str], object],
-) -> Report:
+def _database(db: Database, lines: Source, *, read: Heard, **options: Any) -> Report:
     if lines.path is not None:
-        return import_database(db, lines.path, existing=existing, read=read, written=written, told=told)
+        return import_database(db, lines.path, read=read, **options)
     with tempfile.NamedTemporaryFile() as file:  # SQLite opens files by their names
         file.writelines(lines)
         file.flush()
-        return import_database(db, file.name, existing=existing, written=written, told=told)
+        return import_database(db, file.name, **options)

@@ -11,6 +11,7 @@ from typing import Any
 from ..database import BASE_TABLES, KEPT_COLUMNS, Column, Database, Existing, Transaction, unheard
 from ..errors import IngestError, RowError
 from .d1 import Progress, housekeeping, open_scratch
+from .rejects import Rejects
 from .report import Report, Tally
 
 BATCH = 10_000
@@ -56,6 +57,8 @@ def import_database(
     path: str | os.PathLike[str],
     *,
     existing: Existing = "keep",
+    strict: bool = False,
+    rejects: Rejects | None = None,
     read: Progress | None = None,
     written: Callable[[int, int], object] = lambda rows, of: None,
     told: Callable[[str], object] = unheard,
@@ -64,21 +67,33 @@ def import_database(
 
     A null where the column has a default takes the default; a fraction in an integer column is rounded. A row whose
     key is there already stays as it is, or takes the file's values with `existing="update"`. A row that breaks a rule
-    of its table is left out and told. `read` hears of so many more bytes of the file, `written` of so many more rows and
-    how many there are in all, `told` of each rollup that is made anew.
+    of its table is left out, told, and given to `rejects` under its number in that table; `strict` refuses the file.
+    `read` hears of bytes of the file, `written` of rows and of how many there are in all, `told` of each rollup
+    that is made anew.
 
     Raises IngestError when the file can't be read or has none of our tables; then nothing was written.
     """
+    name = os.fspath(path)
     with open_scratch(path, progress=read) as source:
-        plans, found = _plans(db, source, os.fspath(path))
+        plans, found = _plans(db, source, name)
         incoming = sum(plan.rows for plan in plans)
 
         def copy(at: Transaction) -> Report:
             report = replace(found, tables={plan.table: Tally() for plan in plans}, rejects=[])
             for plan in plans:
-                for batch in _batches(source, os.fspath(path), plan.select):
-                    report.tables[plan.table].read += len(batch)
-                    insert(at, plan.table, plan.columns, batch, existing, report)
+                tally = report.tables[plan.table]
+
+                def refuse(row: Sequence[Any], number: int, reason: str, plan: Plan = plan) -> None:
+                    which = f"{plan.columns[0]} {row[0]!r}"
+                    if strict:
+                        raise IngestError(f"{name}: {plan.table} {which}: {reason}; nothing was written")
+                    report.reject(plan.table, which, reason)
+                    if rejects is not None:
+                        rejects.add(name, number, f"{plan.table}: {reason}", dict(zip(plan.columns, row)))
+
+                for batch in _batches(source, name, plan.select):
+                    tally.written += insert(at, plan, batch, tally.read + 1, existing, refuse)
+                    tally.read += len(batch)
                     written(len(batch), incoming)
             return report
 
@@ -89,22 +104,28 @@ def import_database(
 
 def insert(
     at: Transaction,
-    table: str,
-    columns: Sequence[str],
+    plan: Plan,
     rows: Sequence[Sequence[Any]],
+    first: int,
     existing: Existing,
-    report: Report,
-) -> None:
-    """Write the rows; those that can't be taken are told to the report, the others are written all the same."""
+    refuse: Callable[[Sequence[Any], int, str], None],
+) -> int:
+    """Write the rows, which are numbered from `first` on; those that can't be taken are refused, each by itself.
+
+    Returns how many were written.
+    """
     try:
-        report.tables[table].written += at.insert(table, columns, rows, existing=existing)
+        if any(row[0] is None for row in rows):  # the key; an integer would be made up, another one each time
+            raise RowError(f"{plan.columns[0]} is null")
+        return at.insert(plan.table, plan.columns, rows, existing=existing)
     except RowError as error:
         if len(rows) == 1:
-            report.reject(table, f"{columns[0]} {rows[0][0]!r}", str(error))
-        else:
-            half = len(rows) // 2
-            insert(at, table, columns, rows[:half], existing, report)
-            insert(at, table, columns, rows[half:], existing, report)
+            refuse(rows[0], first, str(error))
+            return 0
+    half = len(rows) // 2
+    return insert(at, plan, rows[:half], first, existing, refuse) + insert(
+        at, plan, rows[half:], first + half, existing, refuse
+    )
 
 
 def _batches(source: sqlite3.Connection, path: str, select: str) -> Iterator[list[Any]]:
@@ -168,7 +189,7 @@ def _value_of(column: Column, name: str, declared: str) -> str:
     else:
         value = TEXT.format(name)
     if column.name == "status":
-        value = f"lower(trim({value}))"
+        value = f"nullif(lower(trim({value})), '')"
     if column.default is None:
         return value
     default = column.default if isinstance(column.default, int) else "'" + column.default.replace("'", "''") + "'"

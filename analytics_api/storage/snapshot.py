@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from ..database import Database, Row, Transaction
@@ -113,11 +114,15 @@ class Snapshot:
     def statistics(self) -> Statistics:
         """The statistics taken last. Raises StorageError when there never were any and none came in time."""
         kept = self._kept()
-        if kept is None or kept["taken_at"] is None or kept["taken_at"] <= self.clock() - self.max_age:
-            self._refresh_behind(kept)
-        if kept is not None and kept["taken_at"] is not None:
-            return _statistics(kept)
-        return self._awaited()
+        good = None if kept is None or kept["taken_at"] is None else _statistics(kept)
+        if good is None or good.taken_at <= self.clock() - self.max_age:
+            try:
+                self._refresh_behind(kept)
+            except AnalyticsError:  # of a database that can't be written the last good answer can still be read
+                if good is None:
+                    raise
+                log.exception("the storage statistics can't be refreshed")
+        return self._awaited() if good is None else good
 
     def refresh(self) -> Statistics:
         """Take them now, whoever else does, and keep them. Raises StorageError when they can't be had."""
@@ -168,12 +173,9 @@ class Snapshot:
         now = self.clock()
         if kept is not None and kept["claimed_until"] > now:
             return
-        try:
-            self._write(KNOW)
-            if self._write(BEGIN, now=now, until=now + CLAIM, stale=now - self.max_age):
-                threading.Thread(target=self._refresh, name="storage-refresh", daemon=True).start()
-        except AnalyticsError:  # of a database that can't be written the last good answer can still be read
-            log.exception("the storage statistics can't be refreshed")
+        self._write(KNOW)
+        if self._write(BEGIN, now=now, until=now + CLAIM, stale=now - self.max_age):
+            threading.Thread(target=self._refresh, name="storage-refresh", daemon=True).start()
 
     def _refresh(self) -> None:
         over = threading.Event()
@@ -182,14 +184,16 @@ class Snapshot:
             self.refresh()
         except Exception:
             log.exception("the storage statistics can't be taken; those taken last are served")
-            self._write(FAIL, now=self.clock(), until=self.clock() + PAUSE)
+            with suppress(AnalyticsError):  # then the claim lasts as long as the pause would
+                self._write(FAIL, now=self.clock(), until=self.clock() + PAUSE)
         finally:
             over.set()
 
     def _hold(self, over: threading.Event) -> None:
         """Say every now and then that the refresh goes on."""
         while not over.wait(CLAIM / 3000):
-            self._write(CLAIM_AGAIN, until=self.clock() + CLAIM)
+            with suppress(AnalyticsError):  # the next time will do
+                self._write(CLAIM_AGAIN, until=self.clock() + CLAIM)
 
     def _awaited(self) -> Statistics:
         give_up = time.monotonic() + self.patience / 1000

@@ -86,7 +86,7 @@ def test_addresses_are_nowhere_in_the_database(database):
     ]
 
     import_access_log(database, log)
-    stored = repr([database.rows(f"select * from {table}") for table in ("sessions", "events", "rollup_visitors")])
+    stored = repr([database.rows(f"select * from {table}") for table in ("sessions", "events", "rollup_page_sessions")])
 
     assert "203.0.113" not in stored
     assert "example.net" not in stored

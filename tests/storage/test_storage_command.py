@@ -1,0 +1,150 @@
+"""`analytics-api storage`, and the API, on a real bucket."""
+
+import time
+
+import pytest
+from click.testing import CliRunner
+from serving import serving, wait_for
+from storage_servers import KEY_ID, SECRET
+
+from analytics_api import open_database
+from analytics_api.cli import main
+from analytics_api.errors import StorageError
+from analytics_api.storage.s3 import Bucket
+from analytics_api.storage.snapshot import Snapshot
+
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET}
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """What `analytics-api storage` prints under these settings."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("ANALYTICS_STORAGE", "ANALYTICS_STORAGE_PATTERN", "AWS_REGION", "CLOUDFLARE_API_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*arguments, status=0, **environ):
+        result = CliRunner().invoke(main, ["storage", *arguments], env={"ANALYTICS_DATABASE": "a.db", **environ})
+        assert result.exit_code == status, result.output
+        assert SECRET not in result.output
+        return result.output
+
+    return run
+
+
+def kept(folder):
+    with open_database(folder / "a.db").closing() as database:
+        return database.rows("select source, total_objects, estimated_sessions from storage_snapshots")
+
+
+def test_a_bucket_is_listed_printed_and_kept(s3, run, tmp_path):
+    s3.fill("told", [f"sessions/{number // 5}/{number % 5}.json" for number in range(1500)])
+
+    output = run(ANALYTICS_STORAGE=f"{s3.url}/told", **CREDENTIALS)
+
+    assert output == "objects: 1,500\nsessions: 300\n"
+    assert [tuple(row.values())[1:] for row in kept(tmp_path)] == [(1500, 300)]
+
+
+def test_what_the_command_took_the_server_serves(s3, run, tmp_path):
+    s3.fill("served", ["sessions/a/1.json", "sessions/a/2.json", "notes.txt"])
+    settings = {"ANALYTICS_STORAGE": f"{s3.url}/served", **CREDENTIALS}
+    run(**settings)
+
+    with serving(tmp_path, "--workers", "2", database="a.db", **settings) as server:
+        replies = [server.ask("GET", "/analytics/storage") for _ in range(20)]
+
+    assert {(status, body) for status, _, body in replies} == {(200, b'{"total_objects":3,"estimated_sessions":1}')}
+    assert all(0 <= int(headers["Age"]) < 60 for _, headers, _ in replies)
+    assert SECRET not in server.log.read_text()
+
+
+def test_the_first_request_of_a_new_server_takes_them(s3, tmp_path):
+    s3.fill("first", ["sessions/a/1.json"])
+    settings = {"ANALYTICS_STORAGE": f"{s3.url}/first", **CREDENTIALS}
+
+    with serving(tmp_path, "--workers", "2", database="a.db", **settings) as server:
+        reply = server.get("/analytics/storage")
+
+    assert reply == (200, {"total_objects": 1, "estimated_sessions": 1})
+
+
+def test_a_wrong_secret_is_a_failed_query_and_is_in_the_log_without_it(s3, tmp_path):
+    s3.fill("secret")
+    settings = {"ANALYTICS_STORAGE": f"{s3.url}/secret", **CREDENTIALS, "AWS_SECRET_ACCESS_KEY": "zqx-wrong"}
+
+    with serving(tmp_path, "--workers", "1", database="a.db", **settings) as server:
+        reply = server.get("/analytics/storage")
+
+    assert reply == (500, {"error": "Analytics query failed"})
+    assert "403" in server.log.read_text()
+    assert "zqx-wrong" not in server.log.read_text()
+
+
+def test_the_ratio_is_measured_and_kept_with_its_date(s3, run, tmp_path):
+    s3.fill("measured", [f"sessions/{number // 5}/{number % 5}.json" for number in range(20)])
+
+    output = run("--measure", ANALYTICS_STORAGE=f"{s3.url}/measured", **CREDENTIALS)
+
+    assert output == "5.00 objects to a session\nobjects: 20\nsessions: 4\n"
+    with open_database(tmp_path / "a.db").closing() as database:
+        (ratio,) = database.rows("select objects_per_session, measured_at from storage_ratios")
+    assert ratio["objects_per_session"] == 5.0
+    assert abs(ratio["measured_at"] / 1000 - time.time()) < 600
+
+
+def test_a_directory_is_counted_by_a_pattern_of_ones_own(run, tmp_path):
+    for name in ("rec/2026/ann-1.json", "rec/2026/ann-2.json", "rec/2026/ben-1.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+
+    output = run(ANALYTICS_STORAGE="rec", ANALYTICS_STORAGE_PATTERN=r"/(?P<session>[a-z]+)-\d+\.json$")
+
+    assert output == "objects: 3\nsessions: 2\n"
+
+
+@pytest.mark.parametrize(
+    ("environ", "told"),
+    [
+        ({}, "Error: ANALYTICS_STORAGE is not set: there is no storage to look at\n"),
+        ({"ANALYTICS_STORAGE": "https://s3.example/bucket"}, "Error: ANALYTICS_STORAGE is a bucket, which takes AWS_"),
+        (
+            {"ANALYTICS_STORAGE": "rec", "ANALYTICS_STORAGE_PATTERN": "("},
+            "Error: ANALYTICS_STORAGE_PATTERN: The session pattern is",
+        ),
+        (
+            {"ANALYTICS_STORAGE": "rec", "ANALYTICS_STORAGE_PATTERN": "x"},
+            "Error: ANALYTICS_STORAGE_PATTERN: The session pattern needs",
+        ),
+    ],
+)
+def test_what_cannot_be_looked_at_is_told_in_a_line(run, environ, told):
+    output = run(status=1, **environ)
+
+    assert output.startswith(told)
+    assert output.count("\n") == 1
+
+
+def test_a_bucket_that_is_missing_is_told_and_what_was_kept_stays(s3, run, tmp_path):
+    s3.fill("here", ["sessions/a/1.json"])
+    run(ANALYTICS_STORAGE=f"{s3.url}/here", **CREDENTIALS)
+
+    output = run(status=1, ANALYTICS_STORAGE=f"{s3.url}/not-here", **CREDENTIALS)
+
+    assert output.splitlines()[-1].startswith("Error: ")
+    assert "404" in output
+    assert sorted(str(row["total_objects"]) for row in kept(tmp_path)) == ["1", "None"]
+
+
+def test_a_server_that_hangs_keeps_a_request_no_longer_than_its_patience(scripted, tmp_path):
+    server = scripted(lambda request: request.hang())
+    bucket = Bucket(f"{server.url}/b", access_key_id=KEY_ID, secret_access_key=SECRET, deadline=1.0)
+    with open_database(tmp_path / "a.db").closing() as database:
+        snapshot = Snapshot(bucket, database, patience=300)
+        begun = time.monotonic()
+
+        with pytest.raises(StorageError, match="did not come in time"):
+            snapshot.statistics()
+
+        assert time.monotonic() - begun < 10
+        wait_for(lambda: snapshot._kept()["failed_at"] is not None)

@@ -1,0 +1,261 @@
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from commands import COMMAND, contents, environment, outside, process, query, run
+
+from analytics_api import open_database
+from analytics_api.cli import main
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    outside(monkeypatch, tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def filled(folder):
+    """A database with the made-up data of two hundred sessions."""
+    run("demo", "--sessions", 200)
+    return folder / "analytics.db"
+
+
+def test_init_makes_an_empty_database_in_this_folder(folder):
+    output = run("init")
+
+    assert output == f"{folder}/analytics.db is ready\n"
+    assert query("analytics.db", "select sessions, events from rollup_totals") == [(0, 0)]
+
+
+def test_init_leaves_a_database_that_is_there_as_it_is(filled):
+    before = contents(filled)
+
+    run("init")
+
+    assert contents(filled) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "name"),
+    [
+        (["-d", "option.db"], {"ANALYTICS_DATABASE": "environment.db"}, "option.db"),
+        (["--database", "option.db"], {}, "option.db"),
+        ([], {"ANALYTICS_DATABASE": "environment.db"}, "environment.db"),
+        ([], {"ANALYTICS_DATABASE": " "}, "analytics.db"),
+        ([], {"ANALYTICS_DATABASE": ""}, "analytics.db"),
+        ([], {}, "analytics.db"),
+    ],
+)
+def test_the_database_is_the_one_of_the_option_else_of_the_environment_else_analytics_db(
+    arguments, environ, name, folder
+):
+    for command in ("init", "demo", "verify", "rebuild", "upgrade"):
+        run(command, *arguments, env=environ)
+
+    assert [path.name for path in folder.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("command", ["verify", "rebuild", "upgrade"])
+def test_a_database_that_is_not_there_is_not_made_by_looking_for_it(command, folder):
+    output = run(command, status=1)
+
+    assert (
+        output == f"Error: {'' if command != 'upgrade' else f'{folder}/'}analytics.db: there is no such database; "
+        "`analytics-api init` makes one\n"
+    )
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["init", "demo", "verify", "rebuild"])
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("create table wares (name)", "this is another program's database; `analytics-api import` copies one into"),
+        ("pragma application_id = 1634623856; pragma user_version = 0; create table t (a)", "is of version 0, older"),
+        ("pragma application_id = 1634623856; pragma user_version = 99; create table t (a)", "is of version 99, newer"),
+    ],
+)
+def test_a_file_that_is_not_a_database_of_this_version_is_refused_in_one_line(command, content, told, folder):
+    for statement in content.split(";"):
+        query("analytics.db", statement)
+    before = Path("analytics.db").read_bytes()
+
+    output = run(command, status=1)
+
+    assert output.count("\n") == 1
+    assert output.startswith(f"Error: {folder}/analytics.db: ")
+    assert told in output
+    assert Path("analytics.db").read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["init", "demo", "verify", "rebuild", "upgrade"])
+def test_a_file_that_is_no_database_at_all_is_refused_in_one_line(command, folder):
+    Path("analytics.db").write_text("Dear diary, today I stored some notes under the wrong name.\n" * 20)
+
+    output = run(command, status=1)
+
+    assert output.count("\n") == 1
+    assert output.startswith(f"Error: {folder}/analytics.db: ")
+    assert "file is not a database" in output
+
+
+@pytest.mark.parametrize("command", ["init", "demo"])
+def test_a_folder_that_is_not_there_is_told_in_one_line(command, folder):
+    output = run(command, "-d", "nowhere/analytics.db", status=1)
+
+    assert output == f"Error: {folder}/nowhere/analytics.db: unable to open database file\n"
+
+
+def test_verify_of_a_sound_database_says_so(filled):
+    assert run("verify") == "every rollup holds\n"
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ("delete from rollup_engagement where bucket = '40-59'", ["rollup_engagement lacks {'bucket': '40-59'"]),
+        (
+            "insert into rollup_sources values ('made-up.example', 4)",
+            ["rollup_sources should not have {'referrer_domain': 'made-up.example', 'sessions': 4}"],
+        ),
+        (
+            "update rollup_totals set sessions = 7",
+            [
+                "rollup_totals should not have {'one': 1, 'sessions': 7,",
+                "rollup_totals lacks {'one': 1, 'sessions': 200,",
+            ],
+        ),
+        (
+            "update rollup_stages set leads = 99 where status = 'won'",
+            ["rollup_stages should not have {'status': 'won', 'leads': 99}", "rollup_stages lacks {'status': 'won'"],
+        ),
+        ("insert into lead_search (lead_search) values ('delete-all')", ["lead_search is damaged"]),
+    ],
+)
+def test_verify_names_what_differs_and_rebuild_mends_it(damage, told, filled):
+    before = contents(filled)
+    query(filled, damage)
+
+    output = run("verify", status=1)
+    mended = run("rebuild")
+
+    for difference in told:
+        assert any(line.startswith(difference) for line in output.splitlines()), output
+    assert len(output.splitlines()) == len(told) + 1
+    assert output.endswith("Error: the rollups do not hold; `analytics-api rebuild` makes them anew\n")
+    assert mended == f"{filled}: every rollup is made anew\n"
+    assert run("verify") == "every rollup holds\n"
+    assert contents(filled) == before
+
+
+def test_verify_of_a_rollup_that_is_wholly_wrong_tells_some_of_it(filled):
+    query(filled, "update rollup_minutes set events = events + 1000")
+
+    output = run("verify", status=1)
+
+    assert len([line for line in output.splitlines() if line.startswith("rollup_minutes should not have")]) == 20
+    assert len([line for line in output.splitlines() if line.startswith("rollup_minutes lacks")]) == 20
+
+
+def test_verify_changes_nothing(filled):
+    query(filled, "update rollup_totals set sessions = 7")
+    before = contents(filled)
+
+    run("verify", status=1)
+
+    assert contents(filled) == before
+
+
+def test_upgrade_of_a_database_of_this_version_leaves_it_as_it_is(filled):
+    before = contents(filled)
+
+    output = run("upgrade")
+
+    assert output == f"{filled} was of version 1 and is up to date\n"
+    assert contents(filled) == before
+
+
+def test_upgrade_brings_an_older_database_forward_without_losing_a_row(filled):
+    before = contents(filled)
+    query(filled, "pragma user_version = 0")
+    refused = run("verify", status=1)
+
+    output = run("upgrade")
+
+    assert refused.endswith("this database is of version 0, older than 1; run `analytics-api upgrade`\n")
+    assert output == f"{filled} was of version 0 and is up to date\n"
+    assert contents(filled) == before
+    assert run("verify") == "every rollup holds\n"
+
+
+def test_upgrade_refuses_a_newer_database_and_leaves_it_as_it_is(filled):
+    query(filled, "pragma user_version = 99")
+    before = contents(filled)
+
+    output = run("upgrade", status=1)
+
+    assert output == f"Error: {filled}: this database is of version 99, newer than 1; use a newer analytics_api\n"
+    assert contents(filled) == before
+
+
+def test_what_this_package_raises_on_purpose_is_one_line_and_no_traceback(folder):
+    ended = process("verify", cwd=folder)
+
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert ended.stderr == "Error: analytics.db: there is no such database; `analytics-api init` makes one\n"
+
+
+def test_results_go_to_standard_output_alone(folder):
+    ended = process("init", cwd=folder)
+
+    assert (ended.stdout, ended.stderr) == (f"{folder}/analytics.db is ready\n", "")
+
+
+def test_the_version_is_the_packages(folder):
+    ended = process("--version", cwd=folder)
+
+    assert ended.stdout == f"analytics-api, version {version('analytics_api')}\n"
+
+
+def test_every_command_and_option_says_what_it_does():
+    def commands(group, *path):
+        for name, command in group.commands.items():
+            if hasattr(command, "commands"):
+                yield from commands(command, *path, name)
+            else:
+                yield (*path, name), command
+
+    unsaid = [
+        (*path, parameter.name)
+        for path, command in commands(main)
+        for parameter in command.params
+        if parameter.param_type_name == "option" and not parameter.help
+    ]
+    unsaid += [path for path, command in commands(main) if not command.help]
+
+    assert unsaid == []
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(folder):
+    printing = subprocess.Popen(
+        [COMMAND, "openapi"], cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    printing.stdout.close()
+
+    with printing.stderr as errors:
+        told = errors.read().decode()
+    printing.wait(30)
+
+    assert told == ""
+
+
+def test_a_database_is_used_at_once_by_two_commands(filled):
+    with open_database(filled).closing() as opened:
+        before = opened.rows("select sessions from rollup_totals")
+        run("rebuild")
+        after = opened.rows("select sessions from rollup_totals")
+
+    assert before == after == [{"sessions": 200}]

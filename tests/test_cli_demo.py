@@ -1,0 +1,166 @@
+import json
+import time
+from pathlib import Path
+
+import pytest
+from commands import contents, outside, query, run
+
+HOUR = 3_600_000
+DAY = 24 * HOUR
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    outside(monkeypatch, tmp_path)
+    return tmp_path
+
+
+def count(table):
+    return query("analytics.db", f"select count(*) from {table}")[0][0]
+
+
+def test_demo_fills_a_new_database_that_holds(folder):
+    output = run("demo")
+    rows = count("sessions") + count("events") + count("leads") + count("lead_submissions")
+
+    assert output == f"{folder}/analytics.db holds {rows:,} rows\n"
+    assert count("sessions") == 2000
+    assert count("leads") == 100
+    assert 18_000 < count("events") < 22_000
+    assert run("verify") == "every rollup holds\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "sessions", "leads"),
+    [
+        (["--sessions", 1], 1, 0),
+        (["--sessions", 60], 60, 3),
+        (["--sessions", 60, "--leads", 0], 60, 0),
+        (["--sessions", 5, "--leads", 12], 5, 12),
+    ],
+)
+def test_demo_makes_as_many_as_it_is_told(options, sessions, leads):
+    run("demo", *options)
+
+    assert (count("sessions"), count("leads")) == (sessions, leads)
+    assert run("verify") == "every rollup holds\n"
+
+
+def test_demo_goes_back_so_many_days_over_so_many_pages():
+    run("demo", "--sessions", 300, "--days", 3, "--pages", 7)
+    now = time.time_ns() // 1_000_000
+
+    ((first, last),) = query("analytics.db", "select min(started_at), max(started_at) from sessions")
+
+    assert now - 3 * DAY - HOUR < first < now - DAY
+    assert last <= now
+    assert query("analytics.db", "select count(*) from rollup_pages") == [(7,)]
+
+
+def test_demo_ends_now_so_that_every_endpoint_has_something_to_show():
+    run("demo")
+    now = time.time_ns() // 1_000_000
+
+    last_hour = query("analytics.db", "select count(*) from events where occurred_at > ?", now - HOUR)
+    open_sessions = query(
+        "analytics.db", "select count(*) from sessions where ended_at is null and started_at > ?", now - HOUR
+    )
+    stages = query("analytics.db", "select distinct status from leads order by status")
+    follow_ups = query("analytics.db", "select count(*) from leads where follow_ups_count > 0")
+
+    assert last_hour > [(0,)]
+    assert open_sessions > [(0,)]
+    assert stages == [("contacted",), ("lost",), ("new",), ("proposal",), ("qualified",), ("won",)]
+    assert follow_ups > [(0,)]
+
+
+def test_the_same_seed_makes_the_same_people_and_another_seed_others():
+    for name, options in (("one.db", []), ("same.db", ["--seed", 1]), ("other.db", ["--seed", 2])):
+        run("demo", "-d", name, "--sessions", 50, *options)
+
+    one, same, other = (
+        query(name, "select visitor_id from sessions order by 1") for name in ("one.db", "same.db", "other.db")
+    )
+
+    assert one == same
+    assert not set(one) & set(other)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "into sessions (session_id, visitor_id, started_at) values ('s', 'v', 0)",
+        "into events (session_id, event_type, occurred_at) values ('s', 'click', 0)",
+        "into leads (enquiry_datetime) values ('2026-02-23 11:15:00')",
+        "into lead_submissions (lead_id, submitted_at) values (1, '2026-02-23 11:15:00')",
+    ],
+)
+def test_demo_refuses_a_database_that_holds_anything_of_anyone(row, folder):
+    run("init")
+    query("analytics.db", f"insert {row}")
+    before = contents("analytics.db")
+
+    refused = run("demo", status=1)
+    quiet = run("demo", "--if-empty", "--recordings", "recordings")
+
+    assert refused == (f"Error: {folder}/analytics.db holds data already; the demo wants a database of its own\n")
+    assert quiet == ""
+    assert contents("analytics.db") == before
+    assert [path.name for path in folder.iterdir()] == ["analytics.db"]
+
+
+def test_demo_if_empty_fills_an_empty_database():
+    run("init")
+
+    run("demo", "--if-empty", "--sessions", 10)
+
+    assert count("sessions") == 10
+
+
+def test_demo_writes_recordings_of_its_sessions():
+    output = run("demo", "--sessions", 20, "--recordings", "recordings")
+    files = sorted(Path("recordings").rglob("*.json"))
+
+    recorded = {path.parent.name for path in files}
+    sessions = {session for (session,) in query("analytics.db", "select session_id from sessions")}
+
+    assert output.splitlines()[1] == f"recordings holds {len(files):,} recordings"
+    assert recorded == sessions
+    assert json.loads(files[0].read_text())["session_id"] == files[0].parent.name
+    assert Path("recordings/sessions") == files[0].parent.parent
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--sessions", "0"], "Invalid value for '--sessions': 0 is not in the range x>=1."),
+        (["--sessions", "many"], "Invalid value for '--sessions': 'many' is not a valid integer range."),
+        (["--leads", "-1"], "Invalid value for '--leads': -1 is not in the range x>=0."),
+        (["--pages", "0"], "Invalid value for '--pages': 0 is not in the range x>=1."),
+        (["--days", "0"], "Invalid value for '--days': 0 is not in the range 1<=x<=20000."),
+        (["--days", "20001"], "Invalid value for '--days': 20001 is not in the range 1<=x<=20000."),
+        (["--recordings", "file"], "Invalid value for '--recordings': Directory 'file' is a file."),
+    ],
+)
+def test_demo_refuses_what_it_cannot_make_and_makes_no_database(options, told, folder):
+    Path("file").touch()
+
+    output = run("demo", *options, status=2)
+
+    assert output.splitlines()[-1] == f"Error: {told}"
+    assert [path.name for path in folder.iterdir()] == ["file"]
+
+
+def test_demo_of_the_longest_past_holds():
+    run("demo", "--sessions", 20, "--days", 20_000)
+
+    assert run("verify") == "every rollup holds\n"
+
+
+def test_recordings_that_cannot_be_written_are_told_in_one_line():
+    Path("file").touch()
+
+    output = run("demo", "--sessions", 5, "--recordings", "file/recordings", status=1)
+
+    assert output.splitlines()[-1] == "Error: file/recordings: Not a directory"
+    assert count("sessions") == 5

@@ -1,0 +1,338 @@
+import gzip
+import json
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from commands import contents, outside, query, run
+
+from analytics_api import open_database
+from analytics_api.ingest import tables
+
+# As `wrangler d1 export` writes it: no transaction, one row an INSERT, creates between them.
+EXPORT = """PRAGMA defer_foreign_keys=TRUE;
+CREATE TABLE d1_migrations(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE);
+INSERT INTO "d1_migrations" ("id","name") VALUES(1,'0001_init.sql');
+CREATE TABLE sessions (session_id TEXT PRIMARY KEY, visitor_id TEXT NOT NULL, started_at INTEGER NOT NULL,
+  ended_at INTEGER, duration INTEGER, engagement_score REAL, event_count INTEGER, country TEXT, referrer_domain TEXT,
+  vpn_suspected BOOLEAN, user_agent TEXT, created_at DATETIME DEFAULT CURRENT_TIMESTAMP);
+INSERT INTO "sessions" VALUES('s1','ann',1771945200000,1771945380000,180000,74.6,4,'IN',NULL,NULL,'Mozilla','x');
+INSERT INTO "sessions" VALUES('s2','ann',1771948800000,NULL,NULL,NULL,NULL,NULL,'google.com',1,NULL,'x');
+CREATE TABLE events (event_id INTEGER PRIMARY KEY AUTOINCREMENT, session_id TEXT REFERENCES sessions, event_type TEXT,
+  page_url TEXT, occurred_at INTEGER, data TEXT);
+INSERT INTO "events" VALUES(1,'s1','page_view','https://example.com/',1771945200000,'{"a":1}');
+INSERT INTO "events" VALUES(2,'s1','page_view','https://example.com/',1771945260000,NULL);
+INSERT INTO "events" VALUES(3,'not-there','click','https://example.com/',1771945261000,NULL);
+CREATE TABLE leads (lead_id INTEGER PRIMARY KEY, enquiry_datetime TEXT, contact_name TEXT, contact_phone TEXT,
+  visitor_id TEXT, status TEXT, notes TEXT);
+INSERT INTO "leads" VALUES(42,'2026-02-23 11:15:00','Zoë O''Brien','9876543210','ann','CONTACTED',
+  replace('two\\nlines','\\n',char(10)));
+CREATE TABLE lead_submissions (submission_id INTEGER PRIMARY KEY, lead_id INTEGER, submitted_at TEXT,
+  is_primary_lead INTEGER, payload_json TEXT);
+INSERT INTO "lead_submissions" VALUES(501,42,'2026-02-23 11:15:00',1,'{"FIRSTNAME":"Zoë"}');
+INSERT INTO "lead_submissions" VALUES(502,42,'2026-02-24 09:30:00',0,NULL);
+CREATE TABLE settings (name TEXT);
+DELETE FROM sqlite_sequence;
+INSERT INTO "sqlite_sequence" ("name","seq") VALUES('events',3);
+CREATE INDEX by_visitor ON sessions (visitor_id);
+"""
+WRITTEN = """sessions: 2 of 2 rows written
+events: 3 of 3 rows written
+leads: 1 of 1 rows written
+lead_submissions: 2 of 2 rows written
+"""
+UNPLACED = """sessions: no place for the columns user_agent, created_at
+leads: no place for the columns notes
+no place for the tables settings
+"""
+KEPT = """sessions: 0 of 2 rows written, 2 were there already
+events: 0 of 3 rows written, 3 were there already
+leads: 0 of 1 rows written, 1 were there already
+lead_submissions: 0 of 2 rows written, 2 were there already
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    outside(monkeypatch, tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def export():
+    Path("export.sql").write_text(EXPORT, encoding="utf-8")
+    return "export.sql"
+
+
+def as_it_is(path):
+    return path
+
+
+def gzipped(path):
+    Path("export.sql.gz").write_bytes(gzip.compress(Path(path).read_bytes()))
+    return "export.sql.gz"
+
+
+def as_sqlite(path):
+    with closing(sqlite3.connect("theirs.sqlite")) as connection:
+        connection.executescript(Path(path).read_text(encoding="utf-8"))
+    return "theirs.sqlite"
+
+
+def as_wal(path):
+    """As wrangler keeps a local D1."""
+    query(as_sqlite(path), "pragma journal_mode = wal")
+    return "theirs.sqlite"
+
+
+@pytest.mark.parametrize("kind", [as_it_is, gzipped, as_sqlite, as_wal])
+def test_an_export_is_imported_whole(kind, export, folder):
+    output = run("import", kind(export))
+
+    assert output == WRITTEN + UNPLACED
+    columns = "session_id, visitor_id, engagement_score, event_count, country, vpn_suspected"
+    assert query("analytics.db", f"select {columns} from sessions order by session_id") == [
+        ("s1", "ann", 75, 4, "IN", 0),
+        ("s2", "ann", None, 0, None, 1),
+    ]
+    assert query("analytics.db", "select lead_id, contact_name, status, follow_ups_count from leads") == [
+        (42, "Zoë O'Brien", "contacted", 1)
+    ]
+    assert query("analytics.db", "select sessions, events, unique_visitors, vpn_suspected from rollup_totals") == [
+        (2, 3, 1, 1)
+    ]
+    assert run("verify") == "every rollup holds\n"
+
+
+@pytest.mark.parametrize("kind", [as_it_is, gzipped, as_sqlite])
+def test_a_second_run_changes_nothing(kind, export):
+    file = kind(export)
+    run("import", file)
+    before = contents("analytics.db")
+
+    output = run("import", file)
+
+    assert output == KEPT + UNPLACED
+    assert contents("analytics.db") == before
+    assert run("verify") == "every rollup holds\n"
+
+
+def test_what_was_changed_since_stays_unless_the_files_values_are_asked_for(export):
+    run("import", export)
+    query("analytics.db", "update leads set status = 'won', contact_email = 'zoe@example.com'")
+    query("analytics.db", "update sessions set country = 'FR' where session_id = 's1'")
+
+    def changed():
+        return [
+            *query("analytics.db", "select status, contact_email from leads"),
+            *query("analytics.db", "select country from sessions where session_id = 's1'"),
+        ]
+
+    run("import", export)
+    kept = changed()
+    output = run("import", "--update", export)
+    updated = changed()
+
+    assert kept == [("won", "zoe@example.com"), ("FR",)]
+    assert output == WRITTEN + UNPLACED
+    assert updated == [("contacted", "zoe@example.com"), ("IN",)]
+    assert run("verify") == "every rollup holds\n"
+
+
+def test_a_file_comes_through_a_pipe(export):
+    output = run("import", "-", input=Path(export).read_bytes())
+
+    assert output == WRITTEN + UNPLACED
+
+
+def test_a_database_of_ours_is_imported_with_its_history(folder):
+    run("demo", "-d", "theirs.db", "--sessions", 300)
+    query(
+        "theirs.db",
+        "insert into lead_status_changes (lead_id, old_status, new_status, changed_at, changed_by) "
+        "values (1, 'new', 'won', 1771945200000, 'key-1')",
+    )
+    query("theirs.db", "update leads set status = 'won' where lead_id = 1")
+
+    output = run("import", "theirs.db")
+
+    assert output.splitlines()[0] == "sessions: 300 of 300 rows written"
+    assert output.splitlines()[-1] == "lead_status_changes: 1 of 1 rows written"
+    theirs, ours = contents("theirs.db"), contents("analytics.db")
+    for table in ("sessions", "events", "leads", "lead_submissions", "lead_status_changes", "rollup_totals"):
+        assert ours[table] == theirs[table]
+    assert run("verify") == "every rollup holds\n"
+
+
+def test_the_keys_of_a_database_of_ours_are_not_imported():
+    run("init", "-d", "theirs.db")
+    key = run("keys", "add", "wall", "-d", "theirs.db", "--scope", "stats")
+
+    output = run("import", "theirs.db")
+
+    assert key.startswith("ana_")
+    assert "api_keys" not in output
+    assert query("analytics.db", "select * from api_keys") == []
+
+
+# several files, and files that break
+
+
+def test_several_files_are_taken_one_after_the_other(export):
+    Path("more.sql").write_text(
+        "CREATE TABLE sessions (session_id, visitor_id, started_at);\nINSERT INTO sessions VALUES('s3','bob',0);\n"
+    )
+
+    output = run("import", export, "more.sql")
+
+    assert output == WRITTEN + UNPLACED + "sessions: 1 of 1 rows written\n"
+    assert query("analytics.db", "select sessions from rollup_totals") == [(3,)]
+
+
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        ("missing.sql", "missing.sql: can't be read: No such file or directory"),
+        ("cut.sql", "cut.sql, line 2: the file ends in the middle of this statement; export it again"),
+        ("cut.sql.gz", "cut.sql.gz: the gzip data are damaged or cut short"),
+        ("other.sql", "other.sql: none of the tables sessions, events, leads,"),
+        ("notes.txt", "notes.txt: nothing shows what it is"),
+        ("evil.sql", "evil.sql, line 3: "),
+    ],
+)
+def test_a_file_that_breaks_is_told_and_the_files_before_it_stay(broken, told, export, folder):
+    row = "CREATE TABLE sessions (session_id, visitor_id, started_at);\nINSERT INTO sessions VALUES('s3','bob',0)"
+    Path("cut.sql").write_text(row)
+    Path("cut.sql.gz").write_bytes(gzip.compress(f"{row};\n".encode() * 1)[:-9])
+    Path("other.sql").write_text("CREATE TABLE wares (name);\n")
+    Path("notes.txt").write_text("Dear diary\ntoday I stored some notes under the wrong name.\n")
+    Path("evil.sql").write_text(f"{row};\nATTACH '{folder}/analytics.db' AS ours;\n")
+
+    output = run("import", export, broken, "export.sql", status=1)
+
+    assert output.startswith(WRITTEN + UNPLACED + f"Error: {told}")
+    assert output.count("\n") == 8
+    assert query("analytics.db", "select sessions from rollup_totals") == [(2,)]
+
+
+@pytest.mark.parametrize("there", [0, 500])  # so that the rows are many, or few, beside what is there
+def test_a_file_that_breaks_half_way_leaves_all_as_it_was(there):
+    run("init")
+    if there:
+        run("demo", "--sessions", there)
+    before = contents("analytics.db")
+    rows = "".join(f"INSERT INTO sessions VALUES('s{n}','v{n}',0);\n" for n in range(200))
+    Path("half.sql").write_text(
+        f"CREATE TABLE sessions (session_id, visitor_id, started_at);\n{rows}INSERT INTO sessions VALUES('s200',"
+    )
+
+    output = run("import", "half.sql", status=1)
+
+    assert output == "Error: half.sql, line 202: the file ends in the middle of this statement; export it again\n"
+    assert contents("analytics.db") == before
+    assert run("verify") == "every rollup holds\n"
+
+
+@pytest.mark.parametrize("there", [0, 500])
+def test_text_that_no_text_is_half_way_leaves_all_as_it_was(there):
+    run("init")
+    if there:
+        run("demo", "--sessions", there)
+    before = contents("analytics.db")
+    query("theirs.sqlite", "create table sessions (session_id, visitor_id, started_at)")
+    with closing(sqlite3.connect("theirs.sqlite")) as connection, connection:
+        connection.executemany("insert into sessions values (?, 'v', 0)", [(f"s{n}",) for n in range(100)])
+        connection.execute("insert into sessions values (cast(x'ff41' as text), 'v', 0)")
+
+    output = run("import", "theirs.sqlite", status=1)
+
+    assert output.startswith("Error: theirs.sqlite: ")
+    assert "UTF-8" in output
+    assert output.count("\n") == 1
+    assert contents("analytics.db") == before
+
+
+def test_a_refused_row_is_told_and_kept_and_the_others_are_taken():
+    Path("mixed.sql").write_text(
+        "CREATE TABLE leads (lead_id, enquiry_datetime, status);\n"
+        "INSERT INTO leads VALUES(1,'2026-02-23 11:15:00','won');\n"
+        "INSERT INTO leads VALUES(2,'2026-02-23 11:15:00','archived');\n"
+    )
+
+    output = run("import", "mixed.sql")
+    (reject,) = Path("rejects.tsv").read_text().splitlines()
+
+    assert output.splitlines()[0] == "leads: 1 of 2 rows written, 1 refused"
+    assert output.splitlines()[1].startswith("refused: leads lead_id 2: ")
+    assert output.splitlines()[2] == "1 bad rows, see rejects.tsv"
+    assert reject.startswith("mixed.sql:2\tleads: ")
+    assert json.loads(reject.split("\t")[2])["status"] == "archived"
+    assert query("analytics.db", "select lead_id from leads") == [(1,)]
+
+
+def test_strict_takes_a_file_whole_or_not_at_all():
+    Path("mixed.sql").write_text(
+        "CREATE TABLE leads (lead_id, enquiry_datetime, status);\n"
+        "INSERT INTO leads VALUES(1,'2026-02-23 11:15:00','won');\n"
+        "INSERT INTO leads VALUES(2,'2026-02-23 11:15:00','archived');\n"
+    )
+
+    output = run("import", "--strict", "mixed.sql", status=1)
+
+    assert output.startswith("Error: mixed.sql: leads lead_id 2: ")
+    assert output.endswith("; nothing was written\n")
+    assert query("analytics.db", "select * from leads") == []
+
+
+# two ways to the same database
+
+
+def settled(path):
+    """The contents, pages by their names: their numbers are of no account."""
+    found = contents(path)
+    pages = {key: page for key, page, *_ in found["rollup_pages"]}
+    found["rollup_pages"] = sorted(row[1:] for row in found["rollup_pages"])
+    found["rollup_page_sessions"] = sorted(
+        (session, pages[page], views) for session, page, views in found["rollup_page_sessions"]
+    )
+    return found
+
+
+@pytest.mark.parametrize("options", [[], ["--update"]])
+@pytest.mark.parametrize("same", [True, False], ids=["rows that are there", "rows that are not"])
+def test_triggers_and_bulk_load_make_the_same_database(same, options, monkeypatch):
+    run("demo", "-d", "one.db", "--sessions", 150)
+    run("demo", "-d", "more.db", "--sessions", 200, *([] if same else ["--seed", 5]))
+    shutil.copy("one.db", "other.db")
+
+    monkeypatch.setattr(tables, "BULK_SHARE", 1e9)
+    by_triggers = run("import", "-d", "one.db", "more.db", *options)
+    monkeypatch.setattr(tables, "BULK_SHARE", 0)
+    in_bulk = run("import", "-d", "other.db", "more.db", *options)
+
+    assert by_triggers == in_bulk
+    assert settled("one.db") == settled("other.db")
+    assert run("verify", "-d", "one.db") == run("verify", "-d", "other.db") == "every rollup holds\n"
+
+
+def test_a_bulk_load_leaves_the_schema_as_it_was(export):
+    schema = "select type, name, tbl_name, sql from sqlite_schema order by type, name"
+    run("init")
+    query("analytics.db", "create index of_ours on events (session_id, occurred_at)")
+    before = query("analytics.db", schema)
+
+    run("import", export)
+
+    assert query("analytics.db", schema) == before
+    assert query("analytics.db", "pragma integrity_check") == [("ok",)]
+
+
+def test_imported_leads_are_found_by_what_is_in_them(export):
+    run("import", export)
+
+    with open_database("analytics.db").closing() as database:
+        found = database.rows("select rowid from lead_search(:needle)", needle=database.needle("zoë o'b"))
+
+    assert found == [{"rowid": 42}]

@@ -1,0 +1,172 @@
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+
+import pytest
+from commands import COMMAND, environment, process, run
+
+from analytics_api import progress
+from analytics_api.progress import Progress
+
+# The command, with no patience: what takes no time at all counts as long work.
+HASTY = """
+from analytics_api import cli, progress
+progress.SECONDS_BEFORE_BAR = progress.SECONDS_BETWEEN_LINES = 0
+cli.main()
+"""
+
+
+def on_a_terminal(folder, *command):
+    """What a terminal of eighty columns shows, standard output and errors together."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    running = subprocess.Popen(
+        list(map(str, command)), cwd=folder, env=environment(), stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    shown = b""
+    try:
+        while piece := os.read(ours, 65536):
+            shown += piece
+    except OSError:  # how the other end says that it is gone
+        pass
+    os.close(ours)
+    assert running.wait(30) == 0, shown
+    return shown.decode()
+
+
+@pytest.fixture
+def dump(tmp_path):
+    """An export of two thousand sessions."""
+    lines = ["CREATE TABLE sessions (session_id TEXT PRIMARY KEY, visitor_id TEXT, started_at INTEGER);"]
+    lines += [f"INSERT INTO sessions VALUES('s{n}','v',1771945200000);" for n in range(2000)]
+    path = tmp_path / "export.sql"
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_long_work_shows_a_bar_on_a_terminal(tmp_path):
+    shown = on_a_terminal(tmp_path, sys.executable, "-c", HASTY, "demo", "--sessions", 20_000)
+
+    assert re.search(r"sessions: +\d+%\|.*\| \d.*sessions/s\]", shown)
+    assert re.search(r"sessions: 100%\|.*\| 20\.0k/20\.0k ", shown)
+
+
+def test_quick_work_shows_its_result_alone_on_a_terminal(tmp_path):
+    shown = on_a_terminal(tmp_path, COMMAND, "demo", "--sessions", 20)
+
+    assert re.fullmatch(rf"{tmp_path}/analytics\.db holds \d+ rows\r\n", shown)
+
+
+def test_long_work_tells_plain_lines_elsewhere(tmp_path, dump):
+    ended = process("import", dump, program=[sys.executable, "-c", HASTY], cwd=tmp_path)
+
+    told = [re.sub(r"[\d,.]+ a second|, [\d,]+ s left", "…", line) for line in ended.stderr.splitlines()]
+
+    assert ended.stdout == "sessions: 2,000 of 2,000 rows written\n"
+    assert all(line.isprintable() for line in told)
+    assert told[-1].startswith("counting: ")
+    assert told[-1].endswith(" rollups, …")
+
+
+def test_quick_work_tells_its_result_alone_elsewhere(tmp_path, dump):
+    ended = process("import", dump, cwd=tmp_path)
+
+    assert (ended.stdout, ended.stderr) == ("sessions: 2,000 of 2,000 rows written\n", "")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["demo", "--sessions", "20"], ["verify"], ["rebuild"], ["copy", "analytics.db", "other.db"]]
+)
+def test_other_quick_work_tells_its_result_alone_too(arguments, tmp_path):
+    if arguments[0] != "demo":
+        run("demo", "-d", tmp_path / "analytics.db", "--sessions", 20)
+
+    ended = process(*arguments, cwd=tmp_path)
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.fixture
+def hasty(monkeypatch):
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
+
+
+def lines(capsys):
+    """What was told, without what depends on the clock."""
+    return [re.sub(r"\d[\d,]* (a second|s left)", r"N \1", line) for line in capsys.readouterr().err.splitlines()]
+
+
+def test_a_line_tells_how_many_of_how_many_how_fast_and_how_long_yet(hasty, capsys):
+    with Progress("writing", 40_000, "rows") as work:
+        work.add(10_000)
+        work.add(10_000)
+        work.add(20_000)
+
+    assert lines(capsys) == [
+        "writing: 20,000 rows of 40,000 (50%), N a second, N s left",
+        "writing: 40,000 rows of 40,000 (100%), N a second",
+    ]
+
+
+def test_a_line_of_work_whose_end_is_not_known_tells_how_many(hasty, capsys):
+    with Progress("checking", None, "rollups") as work:
+        work.step("rollup_days")
+        work.step("rollup_totals")
+
+    assert lines(capsys) == ["checking: 2 rollups, N a second"]
+
+
+def test_how_many_there_are_can_become_known_on_the_way(hasty, capsys):
+    with Progress("writing", None, "rows") as work:
+        work.add(10_000, 20_000)
+        work.add(5_000, 20_000)
+
+    assert lines(capsys) == ["writing: 15,000 rows of 20,000 (75%), N a second, N s left"]
+
+
+def test_nothing_is_told_before_a_few_seconds_have_passed(capsys):
+    with Progress("writing", 20_000, "rows") as work:
+        work.add(10_000)
+        work.add(10_000)
+
+    assert lines(capsys) == []
+
+
+def test_work_that_was_told_of_is_told_of_when_it_ends(monkeypatch, capsys):
+    with Progress("copying", None, "rows") as work:
+        work.add(1)
+        monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
+        work.add(2)
+        monkeypatch.undo()
+        work.add(3)
+
+    assert lines(capsys) == ["copying: 3 rows, N a second", "copying: 6 rows, N a second"]
+
+
+def test_work_that_fails_tells_no_end(monkeypatch, capsys):
+    def fail():
+        with Progress("copying", None, "rows") as work:
+            work.add(1)
+            monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
+            work.add(2)
+            monkeypatch.undo()
+            work.add(3)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+
+    assert lines(capsys) == ["copying: 3 rows, N a second"]
+
+
+def test_work_that_is_none_tells_nothing(hasty, capsys):
+    with Progress("copying", None, "rows"):
+        pass
+
+    assert lines(capsys) == []

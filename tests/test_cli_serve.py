@@ -1,0 +1,218 @@
+import json
+import signal
+import socket
+import subprocess
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+from asking import KEY
+from commands import COMMAND, environment, outside, process, query, run
+from serving import serving, wait_for
+
+LONG = "a-key-of-many-letters-that-nobody-knows"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    outside(monkeypatch, tmp_path)
+    return tmp_path
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def test_serve_listens_where_it_is_told_and_answers_from_its_database(folder):
+    run("demo", "--sessions", 30)
+    port = free_port()
+    serving = subprocess.Popen(
+        [COMMAND, "serve", "--bind", f"127.0.0.1:{port}", "--workers", "1"],
+        cwd=folder,
+        env=environment(ANALYTICS_API_KEY=LONG, HOME=str(folder)),
+        stderr=subprocess.PIPE,
+    )
+
+    def answer():
+        connection = HTTPConnection("127.0.0.1", port, timeout=10)
+        try:
+            connection.request("GET", "/analytics/overview", headers={"Authorization": f"Bearer {LONG}"})
+            return json.load(connection.getresponse())
+        except ConnectionRefusedError:
+            return None
+        finally:
+            connection.close()
+
+    wait_for(answer)
+    overview = answer()
+    serving.send_signal(signal.SIGTERM)
+    with serving.stderr as errors:
+        told = errors.read().decode()
+    status = serving.wait(30)
+
+    assert overview["total_sessions"] == 30
+    assert status == 0
+    assert f"Listening at: http://127.0.0.1:{port}" in told
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_server_and_its_workers_at_once_and_cleanly(ending, folder):
+    with serving(folder, "--workers", "2") as server:
+        status, _ = server.get("/analytics/overview")
+        wait_for(lambda: len(server.workers()) == 2)
+        workers = server.workers()
+
+        server.process.send_signal(ending)
+        ended = server.process.wait(20)
+
+    assert status == 200
+    assert ended == 0
+    assert [pid for pid in workers if Path(f"/proc/{pid}").exists()] == []
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_serve_makes_its_database_on_first_use(folder):
+    with serving(folder, database="new.db") as server:
+        status, overview = server.get("/analytics/overview")
+
+    assert (status, overview["total_sessions"]) == (200, 0)
+    assert query("new.db", "select sessions from rollup_totals") == [(0,)]
+
+
+def test_what_another_program_writes_is_served_at_once(folder):
+    run("init")
+
+    with serving(folder) as server:
+        before = server.get("/analytics/overview")[1]["total_sessions"]
+        query("analytics.db", "insert into sessions (session_id, visitor_id, started_at) values ('s1', 'v1', 0)")
+        after = server.get("/analytics/overview")[1]["total_sessions"]
+
+    assert (before, after) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("environ", "told"),
+    [
+        (
+            {},
+            "ANALYTICS_API_KEY takes a key, or several between spaces, and is not set; ANALYTICS_API_KEY_FILE takes a",
+        ),
+        ({"ANALYTICS_API_KEY": " "}, "ANALYTICS_API_KEY takes a key, or several between spaces, and is not set;"),
+        ({"ANALYTICS_API_KEY_FILE": "no-such-file"}, "ANALYTICS_API_KEY_FILE takes a file that holds a key: no-such-"),
+        ({"ANALYTICS_API_KEY": KEY, "ANALYTICS_STORAGE": "https://r2.example/bucket"}, "ANALYTICS_STORAGE is a bucket"),
+        ({"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": "nowhere/a.db"}, "nowhere/a.db: unable to open database"),
+        ({"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": "notes.txt"}, "notes.txt: file is not a database"),
+        ({"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": "wares.db"}, "wares.db: this is another program's database"),
+    ],
+)
+def test_serve_refuses_to_start_in_one_line(environ, told, folder):
+    Path("notes.txt").write_text("Dear diary, today I stored some notes under the wrong name.\n" * 20)
+    query("wares.db", "create table wares (name)")
+
+    ended = process("serve", "--bind", f"127.0.0.1:{free_port()}", cwd=folder, **environ)
+
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert ended.stderr.count("\n") == 1
+    assert ended.stderr.startswith("Error: ")
+    assert told in ended.stderr
+    assert KEY not in ended.stderr
+
+
+def test_serve_says_in_one_line_that_its_port_is_taken(folder):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        bind = f"127.0.0.1:{taken.getsockname()[1]}"
+        ended = process("serve", "--bind", bind, cwd=folder, ANALYTICS_API_KEY=LONG)
+
+    assert ended.returncode == 1
+    assert ended.stderr == f"Error: --bind {bind}: Address already in use\n"
+
+
+@pytest.mark.parametrize(
+    ("bind", "reason"),
+    [
+        ("127.0.0.1:65536", "bind(): port must be 0-65535."),
+        ("127.0.0.1:http", "'http' is not a valid port number."),
+        ("192.0.2.1:8000", "Cannot assign requested address"),
+    ],
+)
+def test_serve_says_in_one_line_that_it_cannot_listen_there(bind, reason, folder):
+    ended = process("serve", "--bind", bind, cwd=folder, ANALYTICS_API_KEY=LONG)
+
+    assert ended.returncode == 1
+    assert ended.stderr == f"Error: --bind {bind}: {reason}\n"
+
+
+@pytest.mark.parametrize("option", ["--workers", "--threads"])
+def test_serve_takes_a_number_of_processes_and_threads_from_one_on(option, folder):
+    ended = process("serve", option, "0", cwd=folder, ANALYTICS_API_KEY=LONG)
+
+    assert ended.returncode == 2
+    assert ended.stderr.endswith(f"Error: Invalid value for '{option}': 0 is not in the range x>=1.\n")
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        (f"{LONG} shortish", ["the key key-2 is shorter than 16 characters"]),
+        ("ChangeMe", ["the key key-1 is a well-known word"]),
+        (f"hunter2 {LONG} password", ["key-1 is shorter than 16 characters", "key-3 is a well-known word"]),
+        (LONG, []),
+    ],
+)
+def test_serve_takes_a_weak_key_and_warns_of_it_without_telling_it(keys, told, folder):
+    with serving(folder, ANALYTICS_API_KEY=keys) as server:
+        statuses = [server.get("/analytics/overview", headers=[("X-API-Key", key)])[0] for key in keys.split()]
+        warnings = [line["message"] for line in server.lines() if line["level"] == "warning"]
+
+    assert statuses == [200] * len(keys.split())
+    assert len(warnings) == len(told)
+    assert all(told in warning for told, warning in zip(told, warnings))
+    assert all(warning.endswith("; make one with: openssl rand -hex 32") for warning in warnings)
+    assert not any(key in server.log.read_text() for key in keys.split())
+
+
+def test_serve_reads_a_file_env_in_its_folder(folder):
+    Path(".env").write_text(f"# ours\nANALYTICS_API_KEY={LONG}\nANALYTICS_DATABASE=from-file.db\n")
+    listener = socket.create_server(("127.0.0.1", 0))
+    with listener:
+        serving = subprocess.Popen(
+            [COMMAND, "serve", "--bind", f"fd://{listener.fileno()}", "--workers", "1"],
+            cwd=folder,
+            env=environment(HOME=str(folder)),
+            pass_fds=[listener.fileno()],
+            stderr=subprocess.DEVNULL,
+        )
+        port = listener.getsockname()[1]
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", "/analytics/overview", headers={"X-API-Key": LONG})
+
+    status = connection.getresponse().status
+
+    connection.close()
+    serving.terminate()
+    serving.wait(30)
+    assert status == 200
+    assert Path("from-file.db").exists()
+
+
+def test_the_environment_goes_before_the_file_env(folder):
+    Path(".env").write_text("ANALYTICS_API_KEY=of-the-file\nANALYTICS_DATABASE=from-file.db\n")
+
+    with serving(folder, database="analytics.db", ANALYTICS_API_KEY=LONG) as server:
+        ours, _ = server.get("/analytics/overview", headers=[("X-API-Key", LONG)])
+        files, _ = server.get("/analytics/overview", headers=[("X-API-Key", "of-the-file")])
+
+    assert (ours, files) == (200, 401)
+    assert not Path("from-file.db").exists()
+
+
+def test_the_secret_may_come_as_a_file(folder):
+    Path("credential").write_text(f"{LONG}\n")
+
+    with serving(folder, ANALYTICS_API_KEY="", ANALYTICS_API_KEY_FILE="credential") as server:
+        status, _ = server.get("/analytics/overview", headers=[("X-API-Key", LONG)])
+
+    assert status == 200

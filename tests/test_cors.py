@@ -1,0 +1,221 @@
+"""What a browser is told that runs a dashboard of another origin (https://fetch.spec.whatwg.org/, "CORS")."""
+
+import pytest
+from asking import KEY
+
+from analytics_api.errors import SettingError
+from analytics_api.keys import KeyRing
+
+DASHBOARD = "https://dashboard.example"
+ALLOWED = [DASHBOARD, "http://localhost:5173"]
+PREFLIGHT = {
+    "Origin": DASHBOARD,
+    "Access-Control-Request-Method": "PATCH",
+    "Access-Control-Request-Headers": "authorization,content-type,x-api-key",
+}
+
+pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+
+REPLIES = [
+    ("GET", "/analytics/geo", KEY, 200),
+    ("HEAD", "/analytics/geo", KEY, 200),
+    ("PATCH", "/analytics/leads/1", KEY, 200),
+    ("GET", "/analytics/leads/abc", KEY, 400),
+    ("GET", "/analytics/geo", None, 401),
+    ("GET", "/analytics/geo", "wrong", 401),
+    ("GET", "/analytics/nothing", KEY, 404),
+    ("GET", "/analytics/leads/2", KEY, 404),
+    ("DELETE", "/analytics/geo", KEY, 405),
+    ("OPTIONS", "/analytics/geo", KEY, 204),
+    ("OPTIONS", "/analytics/geo", None, 401),
+]
+
+
+@pytest.fixture
+def lead(insert):
+    insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
+
+
+def cors(response):
+    """The headers of a reply that a browser acts on."""
+    return {
+        name: value
+        for name, value in response.headers.items()
+        if name.startswith("Access-Control-") or name in ("Vary", "Cross-Origin-Resource-Policy")
+    }
+
+
+@pytest.mark.parametrize("path", ["/analytics/leads/1", "/analytics/geo", "/analytics/nothing", "/elsewhere"])
+def test_a_preflight_is_answered_before_any_key_is_asked_for(serve, path):
+    response = serve(cors_origins=ALLOWED).options(path, key=None, headers=PREFLIGHT)
+
+    assert (response.status_code, response.data) == (204, b"")
+    assert cors(response) == {
+        "Vary": "Origin",
+        "Access-Control-Allow-Origin": DASHBOARD,
+        "Access-Control-Allow-Methods": "GET, HEAD, PATCH",
+        "Access-Control-Allow-Headers": "Authorization, Content-Type, If-None-Match, X-API-Key, X-Request-ID",
+        "Access-Control-Max-Age": "7200",
+    }
+
+
+@pytest.mark.parametrize("origin", ALLOWED)
+@pytest.mark.parametrize(("method", "path", "key", "status"), REPLIES)
+def test_every_reply_may_be_read_by_the_origin_that_asked_errors_among_them(
+    lead, serve, origin, method, path, key, status
+):
+    client = serve(cors_origins=ALLOWED)
+
+    response = client.open(path, method=method, key=key, headers={"Origin": origin}, json={"status": "won"})
+
+    assert response.status_code == status
+    assert cors(response) == {
+        "Vary": "Origin",
+        "Access-Control-Allow-Origin": origin,
+        "Access-Control-Expose-Headers": "Age, Content-Disposition, ETag, Server-Timing, X-Request-ID",
+    }
+
+
+def test_what_has_not_changed_may_be_read_too(serve):
+    client = serve(cors_origins=ALLOWED)
+    etag = client.get("/analytics/geo").headers["ETag"]
+
+    response = client.get("/analytics/geo", headers={"Origin": DASHBOARD, "If-None-Match": etag})
+
+    assert response.status_code == 304
+    assert cors(response)["Access-Control-Allow-Origin"] == DASHBOARD
+
+
+def test_what_failed_or_is_forbidden_may_be_read_too(database, serve):
+    client = serve(cors_origins=ALLOWED)
+    wall = KeyRing(database).add("wall", ["stats"], now=0)
+    database.write(lambda at: at.execute("drop table rollup_countries"))
+
+    replies = [
+        client.get(path, key=wall, headers={"Origin": DASHBOARD}) for path in ("/analytics/geo", "/analytics/leads")
+    ]
+
+    assert [reply.status_code for reply in replies] == [500, 403]
+    assert [cors(reply)["Access-Control-Allow-Origin"] for reply in replies] == [DASHBOARD, DASHBOARD]
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://elsewhere.example",
+        "http://dashboard.example",
+        "https://dashboard.example:8443",
+        "https://dashboard.example.evil.example",
+        "https://evil-dashboard.example",
+        "https://sub.dashboard.example",
+        "https://dashboard.example/",
+        "https://DASHBOARD.example",
+        "null",
+        "*",
+        "",
+        f"{DASHBOARD}, https://elsewhere.example",
+        f"{DASHBOARD} {DASHBOARD}",
+    ],
+)
+def test_another_origin_is_allowed_nothing(lead, serve, origin):
+    client = serve(cors_origins=ALLOWED)
+
+    replies = [
+        client.open(path, method=method, key=key, headers={"Origin": origin}, json={"status": "won"})
+        for method, path, key, _ in REPLIES
+    ]
+
+    assert [reply.status_code for reply in replies] == [status for _, _, _, status in REPLIES]
+    assert [cors(reply) for reply in replies] == [{"Vary": "Origin"}] * len(REPLIES)
+
+
+def test_a_preflight_of_another_origin_is_a_request_like_any_other(serve):
+    response = serve(cors_origins=ALLOWED).options(
+        "/analytics/geo", key=None, headers={**PREFLIGHT, "Origin": "https://elsewhere.example"}
+    )
+
+    assert response.status_code == 401
+    assert cors(response) == {"Vary": "Origin"}
+
+
+@pytest.mark.parametrize(("method", "path", "key", "status"), REPLIES)
+def test_who_sends_no_origin_is_answered_as_ever(lead, serve, method, path, key, status):
+    client = serve(cors_origins=ALLOWED)
+
+    response = client.open(path, method=method, key=key, json={"status": "won"})
+
+    assert response.status_code == status
+    assert cors(response) == {"Vary": "Origin"}
+
+
+@pytest.mark.parametrize("origin", [DASHBOARD, "https://anything.example", "null", "capacitor://localhost"])
+def test_a_star_is_any_origin(serve, origin):
+    client = serve(cors_origins=["*"])
+
+    read = client.get("/analytics/geo", headers={"Origin": origin})
+    preflight = client.options("/analytics/geo", key=None, headers={**PREFLIGHT, "Origin": origin})
+
+    assert cors(read)["Access-Control-Allow-Origin"] == origin
+    assert (preflight.status_code, cors(preflight)["Access-Control-Allow-Origin"]) == (204, origin)
+    assert cors(read)["Vary"] == cors(preflight)["Vary"] == "Origin"
+
+
+@pytest.mark.parametrize("origins", [ALLOWED, ["*"]])
+@pytest.mark.parametrize(("method", "path", "key", "status"), REPLIES)
+def test_a_browser_never_sends_credentials_of_its_own(lead, serve, origins, method, path, key, status):
+    client = serve(cors_origins=origins)
+
+    replies = [client.open(path, method=method, key=key, headers={"Origin": DASHBOARD}, json={"status": "won"})]
+    replies += [client.options(path, key=key, headers=PREFLIGHT)]
+
+    assert ["Access-Control-Allow-Credentials" in reply.headers for reply in replies] == [False, False]
+
+
+@pytest.mark.parametrize(("method", "path", "key", "status"), REPLIES)
+def test_without_origins_nothing_is_said_of_them(lead, client, method, path, key, status):
+    response = client.open(path, method=method, key=key, headers={"Origin": DASHBOARD}, json={"status": "won"})
+    preflight = client.options(path, key=None, headers=PREFLIGHT)
+
+    assert (response.status_code, cors(response)) == (status, {})
+    assert (preflight.status_code, cors(preflight)) == (401, {})
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ("HTTPS://Dashboard.Example", "https://dashboard.example"),
+        ("https://dashboard.example/", "https://dashboard.example"),
+        ("https://dashboard.example:443", "https://dashboard.example"),
+        ("http://dashboard.example:80/", "http://dashboard.example"),
+        ("http://localhost:8080", "http://localhost:8080"),
+        ("https://[::1]:8443", "https://[::1]:8443"),
+        ("https://bücher.example", "https://xn--bcher-kva.example"),
+    ],
+)
+def test_an_origin_may_be_given_as_people_write_it(serve, given, asked):
+    response = serve(cors_origins=[given]).get("/analytics/geo", headers={"Origin": asked})
+
+    assert cors(response)["Access-Control-Allow-Origin"] == asked
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "dashboard.example",
+        "https://",
+        "https://dashboard.example/app",
+        "https://dashboard.example?x=1",
+        "https://dashboard.example#top",
+        "https://user@dashboard.example",
+        "https://*.example",
+        "https://dashboard.example:port",
+        "https://[::1",
+        "ftp://dashboard.example",
+        "null",
+        "",
+        "https://a.example,https://b.example",
+    ],
+)
+def test_what_is_no_origin_stops_the_start(serve, origin):
+    with pytest.raises(SettingError, match="a CORS origin is"):
+        serve(cors_origins=[origin])

@@ -1,0 +1,174 @@
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from analytics_api import demo
+from analytics_api.database.sqlite import SQLite
+from analytics_api.errors import DatabaseError, RowError
+
+NOW = 1_771_945_200_123
+PLAN = demo.Plan(NOW, sessions=80)
+SESSION = "insert into sessions (session_id, visitor_id, started_at) values (:session_id, 'v', 0)"
+
+
+class Unlucky(Exception):
+    pass
+
+
+@pytest.fixture
+def database(tmp_path):
+    with SQLite(tmp_path / "analytics.db").closing() as database:
+        yield database
+
+
+def sessions(database):
+    return [row["session_id"] for row in database.rows("select session_id from sessions order by session_id")]
+
+
+def contents(database):
+    """Every row of every table and the definition of everything, but for the insides of the search index."""
+    things = database.rows("select type, name, sql from sqlite_schema order by name")
+    tables = [
+        thing["name"]
+        for thing in things
+        if thing["type"] == "table" and not thing["name"].startswith(("sqlite_", "lead_search_"))
+    ]
+    definitions = {(thing["type"], thing["name"], thing["sql"]) for thing in things}
+    return definitions, {table: sorted(map(repr, database.rows(f"select * from {table}"))) for table in tables}
+
+
+def found(database, needle):
+    return [row["rowid"] for row in database.rows("select rowid from lead_search(:n) order by rowid", n=f'"{needle}"')]
+
+
+def load(at, batches):
+    for table, rows in batches:
+        at.insert(table, demo.COLUMNS[table], rows)
+
+
+def test_a_write_returns_what_its_work_does(database):
+    assert database.write(lambda at: at.execute(SESSION, session_id="a")) == 1
+
+
+@pytest.mark.parametrize("failing", [Unlucky, KeyboardInterrupt, sqlite3.OperationalError("of its own")])
+def test_an_exception_undoes_all_of_a_write_and_comes_out_of_it(database, failing):
+    def work(at):
+        at.execute(SESSION, session_id="a")
+        raise failing
+
+    with pytest.raises((Unlucky, KeyboardInterrupt, DatabaseError)):
+        database.write(work)
+
+    assert sessions(database) == []
+    assert database.verify() == []
+    database.write(lambda at: at.execute(SESSION, session_id="b"))
+    assert sessions(database) == ["b"]
+
+
+def test_a_statement_that_fails_half_way_leaves_what_was_written_before_it(database):
+    def work(at):
+        at.execute(SESSION, session_id="a")
+        with pytest.raises(RowError):
+            at.insert("sessions", ("session_id", "visitor_id", "started_at"), [("b", "v", 0), ("c", "v", -1)])
+        at.execute(SESSION, session_id="d")
+
+    database.write(work)
+
+    assert sessions(database) == ["a", "d"]
+    assert database.verify() == []
+
+
+def test_a_bulk_load_leaves_what_the_triggers_would_have(database, tmp_path):
+    with SQLite(tmp_path / "bulk.db").closing() as loaded:
+        database.write(lambda at: load(at, demo.batches(PLAN)))
+
+        loaded.bulk(lambda at: load(at, demo.batches(PLAN)))
+
+        assert contents(loaded) == contents(database)
+        for needle in ("sharma", "ürg", "99", "@example", "zzz"):
+            assert found(loaded, needle) == found(database, needle)
+        assert loaded.verify() == database.verify() == []
+
+
+@pytest.mark.parametrize("existing", ["keep", "update"])
+def test_a_bulk_load_onto_rows_that_are_there_leaves_what_the_triggers_would_have(database, tmp_path, existing):
+    columns = ("session_id", "visitor_id", "started_at", "country")
+    before = [("a", "v", 0, "IN"), ("b", "w", 0, None)]
+    more = [("a", "w", 86_400_000, "DE"), ("c", "w", 5, "IN")]
+    with SQLite(tmp_path / "bulk.db").closing() as loaded:
+        for one in (database, loaded):
+            one.write(lambda at: at.insert("sessions", columns, before))
+        database.write(lambda at: at.insert("sessions", columns, more, existing=existing))
+
+        loaded.bulk(lambda at: at.insert("sessions", columns, more, existing=existing))
+
+        database.write(lambda at: at.execute("delete from replaced_sessions"))  # what triggers think of to themselves
+        assert contents(loaded) == contents(database)
+        assert loaded.verify() == []
+
+
+@pytest.mark.parametrize("failing", [Unlucky, sqlite3.OperationalError("of its own")])
+def test_a_bulk_load_that_fails_leaves_everything_as_it_was(database, failing):
+    database.write(lambda at: load(at, demo.batches(PLAN)))
+    before = contents(database)
+
+    def work(at):
+        at.execute(SESSION, session_id="a")
+        at.execute("delete from leads")
+        raise failing
+
+    with pytest.raises((Unlucky, DatabaseError)):
+        database.bulk(work)
+
+    assert contents(database) == before
+    database.write(lambda at: at.execute(SESSION, session_id="b"))
+    assert database.verify() == []
+
+
+def test_a_failure_while_the_rollups_are_made_anew_leaves_everything_as_it_was(database):
+    database.write(lambda at: load(at, demo.batches(PLAN)))
+    before = contents(database)
+    told = []
+
+    def tell(name):
+        told.append(name)
+        if len(told) == 3:
+            raise Unlucky
+
+    with pytest.raises(Unlucky):
+        database.bulk(lambda at: at.execute("delete from sessions"), told=tell)
+
+    assert contents(database) == before
+    assert database.verify() == []
+
+
+def test_after_a_bulk_load_the_triggers_count_on(database):
+    database.bulk(lambda at: load(at, demo.batches(PLAN)))
+    before = database.row("select sessions from rollup_totals")["sessions"]
+
+    with closing(sqlite3.connect(database.path)) as tracker:
+        tracker.execute("insert into sessions (session_id, visitor_id, started_at) values ('new', 'v', 0)")
+        tracker.execute("delete from events where event_id % 3 = 0")
+        tracker.execute("update leads set contact_name = 'Nobody else'")
+        tracker.commit()
+
+    assert database.row("select sessions from rollup_totals") == {"sessions": before + 1}
+    assert database.verify() == []
+    assert len(found(database, "nobody else")) == PLAN.lead_count
+
+
+def test_others_keep_their_own_triggers_and_indexes_through_a_bulk_load(database):
+    with closing(sqlite3.connect(database.path)) as host:
+        host.execute('create table "the host\'s" (session_id)')
+        host.execute('create index "by ""exit""" on sessions (exit_page)')
+        host.execute(
+            'create trigger "odd name" after delete on sessions '
+            'begin insert into "the host\'s" values (old.session_id); end'
+        )
+        host.commit()
+    before = contents(database)[0]
+
+    database.bulk(lambda at: load(at, demo.batches(PLAN)))
+
+    assert contents(database)[0] == before

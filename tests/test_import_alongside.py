@@ -1,0 +1,185 @@
+"""An import that is not alone: killed in the middle, read beside, written beside."""
+
+import signal
+import sqlite3
+import subprocess
+import time
+from contextlib import closing
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+from commands import COMMAND, contents, environment, outside, query, run
+from serving import serving, wait_for
+
+from analytics_api import DatabaseError, demo, open_database
+from analytics_api.ingest import import_database
+
+SESSIONS = 5_000
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    outside(monkeypatch, tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """An export of some fifty thousand rows."""
+    path = tmp_path_factory.mktemp("large") / "export.sql"
+    plan = demo.Plan(1_771_945_200_000, sessions=SESSIONS, seed=7)
+    with path.open("w", encoding="utf-8") as file, closing(sqlite3.connect(":memory:")) as quoting:
+        for table, columns in demo.COLUMNS.items():
+            file.write(f"CREATE TABLE {table} ({', '.join(columns)});\n")
+        for table, rows in demo.batches(plan):
+            quoted = "||','||".join("quote(?)" for _ in demo.COLUMNS[table])
+            for row in rows:
+                (values,) = quoting.execute(f"select {quoted}", row).fetchone()
+                file.write(f'INSERT INTO "{table}" VALUES({values});\n')
+    return path
+
+
+@pytest.fixture
+def there(folder):
+    """A database with what another year left."""
+    run("demo", "--sessions", 100)
+    return folder / "analytics.db"
+
+
+def importing(path):
+    return subprocess.Popen(
+        [COMMAND, "import", path], env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def is_being_written(path):
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
+        try:
+            connection.execute("begin immediate")
+        except sqlite3.OperationalError:
+            return True
+        return False
+
+
+def has_written(path):
+    log = Path(f"{path}-wal")
+    return log.exists() and log.stat().st_size > 0
+
+
+@pytest.mark.parametrize("moment", [is_being_written, has_written])
+def test_an_import_that_is_killed_leaves_all_as_it_was_and_the_next_one_completes_it(moment, large, there):
+    before = contents(there)
+    killed = importing(large)
+    wait_for(lambda: moment(there) or killed.poll() is not None)
+
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate(timeout=30)
+    left = contents(there)
+    output = run("import", large)
+
+    assert killed.returncode == -signal.SIGKILL
+    if left != before:  # it was killed after its commit
+        assert output.startswith(f"sessions: 0 of {SESSIONS:,} rows written, {SESSIONS:,} were there already")
+    assert query(there, "select sessions from rollup_totals") == [(SESSIONS + 100,)]
+    assert run("verify") == "every rollup holds\n"
+    assert query(there, "pragma integrity_check") == [("ok",)]
+
+
+def test_an_import_that_is_interrupted_says_so_and_leaves_all_as_it_was(large, there):
+    before = contents(there)
+    interrupted = importing(large)
+    wait_for(lambda: is_being_written(there) or interrupted.poll() is not None)
+
+    interrupted.send_signal(signal.SIGINT)
+    output, _ = interrupted.communicate(timeout=30)
+
+    assert interrupted.returncode == 1
+    assert output.strip() == "Aborted!"
+    assert contents(there) == before
+
+
+def test_a_server_answers_during_an_import_and_knows_all_of_it_or_nothing(large, there):
+    with serving(there.parent, "--workers", "1") as server:
+        totals = [server.get("/analytics/overview")[1]["total_sessions"]]
+        running = importing(large)
+        while running.poll() is None:
+            status, overview = server.get("/analytics/overview")
+            assert status == 200
+            totals.append(overview["total_sessions"])
+        output, _ = running.communicate()
+        totals.append(server.get("/analytics/overview")[1]["total_sessions"])
+
+    assert running.returncode == 0, output
+    assert totals == sorted(totals)
+    assert set(totals) == {100, SESSIONS + 100}
+    assert len(totals) > 10
+
+
+def test_a_writer_waits_for_an_import_and_what_it_writes_is_counted(large, there):
+    """A tracker beside it, that writes an event now and then and waits half a minute at most."""
+    done = Event()
+    written = []
+
+    def track():
+        with closing(sqlite3.connect(there, timeout=30, isolation_level=None)) as connection:
+            while not done.is_set():
+                connection.execute(
+                    "insert into events (session_id, event_type, occurred_at) values ('live', 'click', 0)"
+                )
+                written.append("live")
+                time.sleep(0.005)
+
+    tracker = Thread(target=track)
+    running = importing(large)
+    tracker.start()
+    output, _ = running.communicate(timeout=60)
+    done.set()
+    tracker.join(30)
+
+    assert running.returncode == 0, output
+    assert query(there, "select count(*) from sessions") == [(SESSIONS + 100,)]
+    assert query(there, "select session_id from events where session_id = 'live'") == [(row,) for row in written]
+    assert len(written) > 10
+    assert run("verify") == "every rollup holds\n"
+
+
+def test_a_writer_that_does_not_wait_gets_a_clear_error_and_loses_nothing(there):
+    with closing(sqlite3.connect(there, isolation_level=None)) as import_of_another:
+        import_of_another.execute("begin immediate")
+        with open_database(there).closing() as opened:
+            opened.busy_timeout = 0.05
+            with pytest.raises(DatabaseError) as caught:
+                opened.write(lambda at: at.execute("delete from events"))
+
+        import_of_another.execute("rollback")
+
+    assert str(caught.value) == f"{there}: database is locked"
+
+
+def test_an_import_that_finds_the_database_busy_for_too_long_says_so_and_writes_nothing(large, there):
+    before = contents(there)
+
+    with closing(sqlite3.connect(there, isolation_level=None)) as writer:
+        writer.execute("begin immediate")
+        with open_database(there).closing() as opened:
+            opened.busy_timeout = 0.05
+            with pytest.raises(DatabaseError) as caught:
+                import_database(opened, large)
+        writer.execute("rollback")
+
+    assert str(caught.value) == f"{there}: database is locked"
+    assert contents(there) == before
+
+
+def test_two_imports_at_once_come_one_after_the_other(large, there):
+    both = [importing(large), importing(large)]
+
+    outputs = sorted(process.communicate(timeout=60)[0].splitlines()[0] for process in both)
+
+    assert [process.returncode for process in both] == [0, 0]
+    assert outputs == [
+        f"sessions: 0 of {SESSIONS:,} rows written, {SESSIONS:,} were there already",
+        f"sessions: {SESSIONS:,} of {SESSIONS:,} rows written",
+    ]
+    assert run("verify") == "every rollup holds\n"

@@ -1,0 +1,95 @@
+"""What a load of many rows at once does beside writing them, on every engine."""
+
+import pytest
+
+from analytics_api.ingest import import_database, tables
+
+SESSION = "insert into sessions (session_id, visitor_id, started_at) values ('s1', 'v1', 0)"
+
+
+@pytest.fixture
+def export(tmp_path):
+    path = tmp_path / "export.sql"
+    sessions = "".join(f"insert into sessions values ('s{n}', 'v{n}', 0);\n" for n in range(25))
+    path.write_text(
+        f"create table sessions (session_id, visitor_id, started_at);\n{sessions}"
+        "create table events (event_id, session_id, event_type, occurred_at);\n"
+        "insert into events values (1, 's1', 'click', 0);\n"
+    )
+    return path
+
+
+@pytest.fixture
+def small_batches(monkeypatch):
+    monkeypatch.setattr(tables, "BATCH", 10)
+
+
+def test_the_rows_are_told_of_as_they_are_written_of_how_many(database, export, small_batches):
+    told = []
+
+    import_database(database, export, written=lambda rows, of: told.append((rows, of)))
+
+    assert told == [(10, 26), (10, 26), (5, 26), (1, 26)]
+
+
+def test_the_bytes_that_are_read_add_up_to_the_file(database, export):
+    read = []
+
+    import_database(database, export, read=read.append)
+
+    assert sum(read) == export.stat().st_size
+
+
+def test_the_rollups_that_are_made_anew_are_told_of(database, export):
+    told = []
+
+    import_database(database, export, told=told.append)
+
+    assert "rollup_totals" in told
+    assert "rollup_stages" in told
+
+
+def test_an_error_of_whoever_is_told_stops_the_import_and_nothing_is_written(database, export, small_batches):
+    def enough(rows, of):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        import_database(database, export, written=enough)
+
+    assert database.rows("select sessions from rollup_totals") == [{"sessions": 0}]
+    assert database.verify() == []
+
+
+def test_triggers_count_again_after_a_bulk_load(database, export, insert):
+    import_database(database, export)
+
+    insert("sessions", session_id="later", visitor_id="v1", started_at=0)
+
+    assert database.rows("select sessions, unique_visitors from rollup_totals") == [
+        {"sessions": 26, "unique_visitors": 25}
+    ]
+    assert database.verify() == []
+
+
+def test_triggers_count_again_after_a_bulk_load_that_failed(database, insert):
+    def fail(at):
+        at.execute(SESSION)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        database.bulk(fail)
+    insert("sessions", session_id="later", visitor_id="v1", started_at=0)
+
+    assert database.rows("select sessions from rollup_totals") == [{"sessions": 1}]
+    assert database.verify() == []
+
+
+def test_a_row_that_bulk_work_deletes_may_come_again(database):
+    for _ in range(2):
+        database.write(lambda at: at.execute(f"{SESSION} on conflict (session_id) do nothing"))
+    database.bulk(lambda at: at.execute("delete from sessions"))
+
+    database.write(lambda at: at.execute(SESSION))
+
+    assert database.rows("select sessions from rollup_totals") == [{"sessions": 1}]
+    assert database.verify() == []

@@ -1,0 +1,413 @@
+"""What becomes of the columns and values of a foreign database, on every engine."""
+
+import json
+
+import pytest
+
+from analytics_api.errors import IngestError
+from analytics_api.ingest import Rejects, import_database
+
+SESSION = {
+    "visitor_id": "v1",
+    "fingerprint": None,
+    "started_at": 1771945200000,
+    "ended_at": None,
+    "duration": None,
+    "engagement_score": None,
+    "event_count": 0,
+    "entry_page": None,
+    "exit_page": None,
+    "country": None,
+    "referrer": None,
+    "referrer_domain": None,
+    "vpn_suspected": 0,
+}
+
+
+@pytest.fixture
+def load(database, tmp_path):
+    """Import these statements; the report."""
+
+    def load(*statements, **options):
+        path = tmp_path / "export.sql"
+        path.write_text("".join(f"{statement};\n" for statement in statements), encoding="utf-8")
+        return import_database(database, path, **options)
+
+    return load
+
+
+@pytest.fixture
+def found(database):
+    """The values of one column, by key."""
+
+    def found(table, column):
+        key = {"sessions": "session_id", "events": "event_id", "leads": "lead_id"}.get(table, "submission_id")
+        rows = database.rows(f"select {key}, {column} as value from {table} order by {key}")
+        return {row[key]: row["value"] for row in rows}
+
+    return found
+
+
+def one(table, column, value, declared=""):
+    """A table whose row has this value in this column, and what else it needs."""
+    needed = {
+        "sessions": {"session_id": "'s1'", "visitor_id": "'v1'", "started_at": "1771945200000"},
+        "events": {"event_id": "1", "session_id": "'s1'", "event_type": "'click'", "occurred_at": "1771945200000"},
+        "leads": {"lead_id": "1", "enquiry_datetime": "'2026-02-23 11:15:00'"},
+        "lead_submissions": {"submission_id": "1", "lead_id": "1", "submitted_at": "'2026-02-23 11:15:00'"},
+    }[table]
+    row = needed | {column: value}
+    columns = ", ".join(name if name != column else f"{name} {declared}" for name in row)
+    return f"create table {table} ({columns})", f"insert into {table} values ({', '.join(row.values())})"
+
+
+# columns
+
+
+def test_columns_go_by_their_names_in_whatever_order_and_case(load, database):
+    report = load(
+        "create table sessions (COUNTRY, started_at, Visitor_Id, session_id text primary key)",
+        "insert into sessions values ('FR', 1771945200000, 'v1', 's1')",
+    )
+
+    assert report.lines() == ["sessions: 1 of 1 rows written"]
+    assert database.rows("select session_id, visitor_id, started_at, country from sessions") == [
+        {"session_id": "s1", "visitor_id": "v1", "started_at": 1771945200000, "country": "FR"}
+    ]
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize("name", ['"sessions"', "SESSIONS", "[Sessions]", "`sessions`"])
+def test_tables_go_by_their_names_however_they_are_written(name, load, found):
+    load(
+        f"create table {name} (session_id, visitor_id, started_at)",
+        f"insert into {name} values ('s1', 'v1', 1771945200000)",
+    )
+
+    assert found("sessions", "visitor_id") == {"s1": "v1"}
+
+
+def test_columns_that_are_missing_take_what_they_have_when_nothing_is_said(load, database):
+    load(
+        "create table sessions (session_id, visitor_id, started_at)",
+        "insert into sessions values ('s1', 'v1', 1771945200000)",
+        "create table leads (lead_id, enquiry_datetime)",
+        "insert into leads values (1, '2026-02-23 11:15:00')",
+    )
+
+    names = ", ".join(SESSION)
+    assert database.rows(f"select {names} from sessions") == [SESSION]
+    assert database.rows("select status, form_submit_count, suspicion_score, contact_name from leads") == [
+        {"status": "new", "form_submit_count": 1, "suspicion_score": 0, "contact_name": None}
+    ]
+
+
+@pytest.mark.any_engine
+def test_columns_and_tables_that_find_no_place_are_named_in_the_report(load):
+    report = load(
+        "create table sessions (session_id, visitor_id, started_at, user_agent, Screen)",
+        "insert into sessions values ('s1', 'v1', 1771945200000, 'Mozilla', '1x1')",
+        'create table "page cache" (k)',
+        "create table users (id)",
+        "create table events (event_id, session_id, event_type, occurred_at)",
+    )
+
+    assert report.lines() == [
+        "sessions: 1 of 1 rows written",
+        "events: 0 of 0 rows written",
+        "sessions: no place for the columns user_agent, Screen",
+        "no place for the tables page cache, users",
+    ]
+
+
+@pytest.mark.any_engine
+def test_tables_that_the_platform_keeps_for_itself_are_not_mentioned(load):
+    report = load(
+        "create table _cf_KV (k)",
+        "create table d1_migrations (id)",
+        "create table sessions (session_id, visitor_id, started_at)",
+    )
+
+    assert report.lines() == ["sessions: 0 of 0 rows written"]
+
+
+@pytest.mark.any_engine
+def test_a_file_with_none_of_our_tables_is_refused(load):
+    with pytest.raises(IngestError, match=r"export\.sql: none of the tables sessions, events, leads, .* is in it$"):
+        load("create table users (id)")
+
+
+@pytest.mark.parametrize(
+    ("table", "columns", "missing"),
+    [
+        ("sessions", "visitor_id, started_at", "session_id"),
+        ("sessions", "session_id, started_at", "visitor_id"),
+        ("sessions", "session_id, visitor_id", "started_at"),
+        ("events", "session_id, event_type, occurred_at", "event_id"),
+        ("leads", "lead_id, contact_name", "enquiry_datetime"),
+        ("lead_submissions", "submission_id, submitted_at", "lead_id"),
+    ],
+)
+def test_a_table_without_a_column_that_a_row_needs_is_refused_and_nothing_is_written(
+    table, columns, missing, load, database
+):
+    other = "events" if table == "sessions" else "sessions"
+
+    with pytest.raises(IngestError, match=f"the table {table} has no column {missing}, which a row can't be without"):
+        load(*one(other, "session_id", "'s9'"), f"create table {table} ({columns})")
+
+    assert database.rows(f"select count(*) as rows from {other}") == [{"rows": 0}]
+
+
+def test_what_triggers_keep_is_made_from_the_rows_and_not_taken_from_the_file(load, database):
+    report = load(
+        "create table leads (lead_id, enquiry_datetime, follow_ups_count, last_follow_up_at, search_text)",
+        "insert into leads values (1, '2026-02-23 11:15:00', 40, '2030-01-01 00:00:00', 'nobody')",
+        "create table lead_submissions (submission_id, lead_id, submitted_at, is_primary_lead)",
+        "insert into lead_submissions values (1, 1, '2026-02-23 11:15:00', 1)",
+        "insert into lead_submissions values (2, 1, '2026-02-24 09:30:00', 0)",
+    )
+
+    assert report.ignored_columns == {}
+    assert database.rows("select follow_ups_count, last_follow_up_at from leads") == [
+        {"follow_ups_count": 1, "last_follow_up_at": "2026-02-24 09:30:00"}
+    ]
+
+
+# values
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "default"),
+    [
+        ("sessions", "event_count", 0),
+        ("sessions", "vpn_suspected", 0),
+        ("leads", "status", "new"),
+        ("leads", "form_submit_count", 1),
+        ("leads", "suspicion_score", 0),
+        ("lead_submissions", "is_primary_lead", 0),
+        ("lead_submissions", "is_duplicate_window", 0),
+    ],
+)
+def test_a_null_takes_the_default_of_its_column(table, column, default, load, found):
+    load(*one(table, column, "null"))
+
+    assert list(found(table, column).values()) == [default]
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize(
+    ("value", "taken"),
+    [
+        ("12", 12),
+        ("-12", -12),
+        ("'12'", 12),
+        ("null", None),
+    ],
+)
+@pytest.mark.parametrize("declared", ["", "integer", "real", "text", "numeric", "blob"])
+def test_a_whole_number_goes_into_a_column_of_integers_however_it_is_kept(value, taken, declared, load, found):
+    load(*one("sessions", "duration", value, declared))
+
+    assert found("sessions", "duration") == {"s1": taken}
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize(
+    ("value", "taken"), [("12.0", 12), ("12.4", 12), ("12.5", 13), ("-12.5", -13), ("-9.9e9", -9_900_000_000)]
+)
+@pytest.mark.parametrize("declared", ["", "integer", "real", "numeric", "blob"])
+def test_a_fraction_goes_into_a_column_of_integers_rounded(value, taken, declared, load, found):
+    load(*one("sessions", "duration", value, declared))
+
+    assert found("sessions", "duration") == {"s1": taken}
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize(
+    ("value", "taken"),
+    [
+        ("'Zoë'", "Zoë"),
+        ("''", ""),
+        ("null", None),
+        ("'007'", "007"),
+        ("'a''b\"c\\d%_'", "a'b\"c\\d%_"),
+        ("replace('a\\nb','\\n',char(10))", "a\nb"),
+    ],
+)
+@pytest.mark.parametrize("declared", ["", "text", "varchar(20)"])
+def test_text_goes_into_a_column_of_text_as_it_is(value, taken, declared, load, found):
+    load(*one("leads", "contact_phone", value, declared))
+
+    assert found("leads", "contact_phone") == {1: taken}
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize(
+    ("value", "taken"), [("9876543210", "9876543210"), ("9876543210.0", "9876543210"), ("1.5", "1.5"), ("-3.0", "-3")]
+)
+@pytest.mark.parametrize("declared", ["", "integer", "real", "numeric"])
+def test_a_number_goes_into_a_column_of_text_as_javascript_writes_it(value, taken, declared, load, found):
+    load(*one("leads", "contact_phone", value, declared))
+
+    assert found("leads", "contact_phone") == {1: taken}
+
+
+@pytest.mark.parametrize(
+    ("value", "stage"),
+    [("'won'", "won"), ("'WON'", "won"), ("' Contacted '", "contacted"), ("''", "new"), ("' '", "new")],
+)
+def test_a_status_is_one_of_the_stages_in_any_case(value, stage, load, found):
+    load(*one("leads", "status", value))
+
+    assert found("leads", "status") == {1: stage}
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("sessions", "started_at", "'soon'"),
+        ("sessions", "started_at", "'2026-02-24 15:00:00'"),
+        ("sessions", "started_at", "-1"),
+        ("sessions", "started_at", "1e300"),
+        ("sessions", "started_at", "9e999"),
+        ("sessions", "started_at", "null"),
+        ("sessions", "visitor_id", "null"),
+        ("sessions", "visitor_id", "x'00ff'"),
+        ("sessions", "session_id", "null"),
+        ("sessions", "duration", "'a while'"),
+        ("sessions", "duration", "''"),
+        ("events", "event_id", "null"),
+        ("events", "event_id", "'e1'"),
+        ("events", "event_type", "null"),
+        ("leads", "status", "'archived'"),
+        ("leads", "lead_id", "null"),
+        ("leads", "enquiry_datetime", "null"),
+        ("lead_submissions", "lead_id", "null"),
+    ],
+)
+def test_a_row_that_its_table_cannot_take_is_left_out_and_told_and_the_others_are_taken(
+    table, column, value, load, database, found
+):
+    create, bad = one(table, column, value)
+    good = one(table, column, {"event_id": "2", "lead_id": "2"}.get(column, "'1'"))[1]
+    if column == "status":
+        good = one(table, column, "'won'")[1]
+    key = {"sessions": "session_id", "events": "event_id", "leads": "lead_id"}.get(table, "submission_id")
+    good = good if column == key else good.replace("values ('s1'", "values ('s2'").replace("values (1,", "values (2,")
+
+    report = load(create, bad, good)
+
+    assert report.lines()[0] == f"{table}: 1 of 2 rows written, 1 refused"
+    assert report.lines()[1].startswith(f"refused: {table} {key} ")
+    assert len(found(table, column)) == 1
+    assert database.verify() == []
+
+
+@pytest.mark.any_engine
+def test_many_rows_that_cannot_be_taken_are_counted_and_the_first_of_them_told(load, found):
+    rows = [f"insert into sessions values ('s{n}', {'null' if n % 3 else repr('v')}, 0)" for n in range(90)]
+
+    report = load("create table sessions (session_id, visitor_id, started_at)", *rows)
+
+    assert report.lines()[0] == "sessions: 30 of 90 rows written, 60 refused"
+    assert [line.split(": ")[1] for line in report.lines()[1:21]] == [
+        f"sessions session_id 's{n}'" for n in range(30) if n % 3
+    ]
+    assert report.lines()[21:] == ["refused: and 40 more"]
+    assert list(found("sessions", "visitor_id").values()) == ["v"] * 30
+
+
+def test_rows_that_cannot_be_taken_are_kept_as_json_under_their_number(load, tmp_path):
+    with Rejects(tmp_path / "rejects.tsv") as rejects:
+        load(
+            "create table events (event_id, session_id, event_type, occurred_at)",
+            "insert into events values (7, 's1', 'click', 1771945200000)",
+            "insert into events values (8, 's1', 'click', 'soon')",
+            rejects=rejects,
+        )
+
+    place, reason, row = (tmp_path / "rejects.tsv").read_text().rstrip("\n").split("\t")
+
+    assert place == f"{tmp_path}/export.sql:2"
+    assert reason.startswith("events: ")
+    assert json.loads(row) == {"event_id": 8, "session_id": "s1", "event_type": "click", "occurred_at": "soon"}
+
+
+def test_a_row_that_cannot_be_taken_refuses_the_whole_file_when_it_is_strict(load, found):
+    with pytest.raises(IngestError, match=r"export\.sql: sessions session_id 's2': .*; nothing was written$"):
+        load(
+            "create table sessions (session_id, visitor_id, started_at)",
+            "insert into sessions values ('s1', 'v1', 0)",
+            "insert into sessions values ('s2', null, 0)",
+            strict=True,
+        )
+
+    assert found("sessions", "visitor_id") == {}
+
+
+def test_an_event_may_come_without_its_session(load, database):
+    load(*one("events", "session_id", "'not-there'"))
+
+    assert database.rows("select events from rollup_totals") == [{"events": 1}]
+
+
+@pytest.mark.any_engine
+def test_of_two_rows_with_one_key_the_first_is_taken(load, found):
+    report = load(
+        "create table sessions (session_id, visitor_id, started_at)",
+        "insert into sessions values ('s1', 'first', 0)",
+        "insert into sessions values ('s1', 'second', 0)",
+    )
+
+    assert report.lines() == ["sessions: 1 of 2 rows written, 1 were there already"]
+    assert found("sessions", "visitor_id") == {"s1": "first"}
+
+
+# rows that are there already
+
+
+def test_rows_that_are_there_already_stay_as_they_are(load, insert, found):
+    insert("sessions", session_id="s1", visitor_id="ours", started_at=5, country="IN")
+
+    report = load(
+        "create table sessions (session_id, visitor_id, started_at)",
+        "insert into sessions values ('s1', 'theirs', 6)",
+        "insert into sessions values ('s2', 'theirs', 6)",
+    )
+
+    assert report.lines() == ["sessions: 1 of 2 rows written, 1 were there already"]
+    assert found("sessions", "visitor_id") == {"s1": "ours", "s2": "theirs"}
+
+
+def test_rows_that_are_there_already_take_the_values_that_the_file_has_when_told_to(load, insert, database):
+    insert("sessions", session_id="s1", visitor_id="ours", started_at=5, country="IN", duration=7)
+
+    report = load(
+        "create table sessions (session_id, visitor_id, started_at, duration)",
+        "insert into sessions values ('s1', 'theirs', 6, null)",
+        existing="update",
+    )
+
+    assert report.lines() == ["sessions: 1 of 1 rows written"]
+    assert database.rows("select session_id, visitor_id, started_at, country, duration from sessions") == [
+        {"session_id": "s1", "visitor_id": "theirs", "started_at": 6, "country": "IN", "duration": None}
+    ]
+    assert database.verify() == []
+
+
+@pytest.mark.parametrize("there", [1, 100])  # so that few rows, and many, come to what is there
+def test_rollups_and_search_are_exact_whatever_there_is_already(there, load, insert, database, get):
+    insert("sessions", *({"session_id": f"o{n}", "visitor_id": f"o{n}", "started_at": 0} for n in range(there)))
+
+    load(
+        *one("sessions", "country", "'FR'"),
+        *one("events", "page_url", "'/home'"),
+        *one("leads", "contact_name", "'ŁUKASZ Grün'"),
+        *one("lead_submissions", "is_primary_lead", "0"),
+    )
+
+    assert database.verify() == []
+    assert get("/analytics/overview")["total_sessions"] == there + 1
+    assert get("/analytics/leads?q=łukasz gr")["total"] == 1
+    assert get("/analytics/leads")["leads"][0]["follow_ups_count"] == 1

@@ -1,0 +1,103 @@
+"""`analytics-api keys`, and keys that are changed while the server runs."""
+
+from datetime import datetime, timezone
+
+import pytest
+from asking import KEY
+from click.testing import CliRunner
+from serving import serving, wait_for
+
+from analytics_api import open_database
+from analytics_api.cli import main
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """What the command prints; the database is in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ANALYTICS_DATABASE", raising=False)
+
+    def run(*arguments, status=0):
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == status, result.output
+        return result.output
+
+    return run
+
+
+def test_keys_are_added_listed_and_revoked(run):
+    today = datetime.now(timezone.utc).date().isoformat()
+
+    wall = run("keys", "add", "wall", "--scope", "stats").strip()
+    sales = run("keys", "add", "sales", "--scope", "leads:write", "--scope", "leads:read", "--expires", "2040-02-29")
+    revoked = run("keys", "revoke", "wall")
+    listed = run("keys", "list")
+
+    assert wall.startswith("ana_")
+    assert revoked == "wall is let in no more\n"
+    assert listed == (
+        f"sales  {sales[:8]}…  leads:read leads:write  made {today}, last used never, expires 2040-02-29\n"
+        f"wall  {wall[:8]}…  stats  made {today}, last used never, revoked {today}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["add", "wall", "--scope", "stats"], "Error: there is a key named wall already, or was"),
+        (["add", "other", "--scope", "all"], "'all' is not one of 'stats', 'leads:read', 'leads:write'"),
+        (["add", "other"], "Missing option '--scope'"),
+        (["add", "other", "--scope", "stats", "--expires", "soon"], "'soon' does not match the format '%Y-%m-%d'"),
+        (["revoke", "other"], "Error: there is no key named other that could be revoked"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_a_line(run, arguments, told):
+    run("keys", "add", "wall", "--scope", "stats")
+
+    output = run("keys", *arguments, status=1 if told.startswith("Error") else 2)
+
+    assert told in output
+    assert "Traceback" not in output
+
+
+def test_listing_makes_no_database(run, tmp_path):
+    output = run("keys", "list", status=1)
+
+    assert output.startswith("Error: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_key_is_added_and_revoked_under_two_workers_that_go_on_running(run, tmp_path):
+    with serving(tmp_path, "--workers", "2", "--threads", "2") as server:
+        wait_for(lambda: len(server.workers()) == 2)
+        workers = set(server.workers())
+
+        wall = run("keys", "add", "wall", "--scope", "stats").strip()
+        added = {server.get("/analytics/geo", headers={"X-API-Key": wall})[0] for _ in range(40)}
+        run("keys", "revoke", "wall")
+        revoked = {server.get("/analytics/geo", headers={"X-API-Key": wall})[0] for _ in range(40)}
+
+        assert (added, revoked) == ({200}, {401})
+        assert set(server.workers()) == workers
+    log = server.log.read_text()
+    assert wall[8:] not in log
+    assert KEY not in log
+    with open_database(tmp_path / "analytics.db").closing() as database:
+        assert database.rows("select name from api_keys where revoked_at is not null") == [{"name": "wall"}]
+
+
+def test_the_keys_of_the_settings_are_rotated_by_naming_both(tmp_path):
+    with serving(
+        tmp_path, "--workers", "1", ANALYTICS_API_KEY="the-old-key-of-the-tests the-new-key-of-the-tests"
+    ) as server:
+        both = [
+            server.get("/analytics/geo", headers={"X-API-Key": f"the-{age}-key-of-the-tests"})[0]
+            for age in ("old", "new")
+        ]
+    with serving(tmp_path, "--workers", "1", ANALYTICS_API_KEY="the-new-key-of-the-tests") as server:
+        one = [
+            server.get("/analytics/geo", headers={"X-API-Key": f"the-{age}-key-of-the-tests"})[0]
+            for age in ("old", "new")
+        ]
+
+    assert (both, one) == ([200, 200], [401, 200])

@@ -1,0 +1,220 @@
+"""How a key comes, is used, and goes."""
+
+import sqlite3
+from threading import Event
+
+import pytest
+from asking import NOW, instant
+
+from analytics_api.errors import KeyRefused
+from analytics_api.keys import FIND, SCOPES, KeyRing, digest
+
+
+@pytest.fixture
+def ring(database):
+    return KeyRing(database)
+
+
+sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+
+
+def used(ring, name, day):
+    """Whether the use of the key has been written down; that happens behind the request's back."""
+    for _ in range(200):
+        (key,) = [key for key in ring.list() if key["name"] == name]
+        if key["last_used_on"] == day:
+            return True
+        Event().wait(0.01)
+    return False
+
+
+def test_a_key_is_let_in_as_soon_as_it_is_added_and_no_more_once_it_is_revoked(ring, client):
+    key = ring.add("wall", ["stats"], now=NOW)
+
+    before = client.get("/analytics/geo", key=key).status_code
+    ring.revoke("wall", now=NOW)
+    after = client.get("/analytics/geo", key=key)
+
+    assert before == 200
+    assert (after.status_code, after.json) == (401, {"error": "Invalid API key"})
+
+
+def test_a_key_is_rotated_by_adding_another_switching_and_revoking_the_first(ring, client):
+    first = ring.add("wall 2026", ["stats"], now=NOW)
+    second = ring.add("wall 2027", ["stats"], now=NOW)
+
+    both = [client.get("/analytics/geo", key=key).status_code for key in (first, second)]
+    ring.revoke("wall 2026", now=NOW)
+    one = [client.get("/analytics/geo", key=key).status_code for key in (first, second)]
+
+    assert (both, one) == ([200, 200], [401, 200])
+
+
+@pytest.mark.parametrize(
+    ("now", "status"),
+    [
+        ("2026-02-28 23:59:59.999", 200),
+        ("2026-03-01 00:00:00", 401),
+        ("2026-03-01 00:00:00.001", 401),
+        ("2027-01-01 00:00:00", 401),
+    ],
+)
+@sqlite
+def test_a_key_is_let_in_until_it_expires(ring, serve, now, status):
+    key = ring.add("wall", ["stats"], now=NOW, expires_at=instant("2026-03-01 00:00:00"))
+
+    response = serve(now=instant(now)).get("/analytics/geo", key=key)
+
+    assert response.status_code == status
+
+
+def test_a_move_is_remembered_with_the_name_of_the_key(database, insert, ring, client):
+    insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
+    key = ring.add("Zoë's phone", ["leads:write"], now=NOW)
+
+    client.patch("/analytics/leads/1", json={"status": "contacted"}, key=key)
+    client.patch("/analytics/leads/1", json={"status": "won"})
+
+    assert database.rows("select new_status, changed_by from lead_status_changes order by change_id") == [
+        {"new_status": "contacted", "changed_by": "Zoë's phone"},
+        {"new_status": "won", "changed_by": "key-1"},
+    ]
+
+
+@sqlite
+def test_a_key_is_nowhere_in_the_database_nor_in_the_log(database, ring, client, caplog, tmp_path):
+    caplog.set_level("DEBUG")
+    key = ring.add("wall", SCOPES, now=NOW)
+    client.get("/analytics/leads?q=x", key=key)
+    client.get("/analytics/geo", headers={"Authorization": f"Bearer {key}"}, key=None)
+    assert used(ring, "wall", "2026-02-24")
+
+    written = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+
+    assert digest(key.encode()).encode() in written
+    assert key.encode() not in written
+    assert key[len("ana_") :].encode() not in written
+    assert key[8:].encode() not in written
+    assert key[8:] not in caplog.text
+
+
+@sqlite
+def test_a_key_is_long_and_like_no_other_and_only_its_first_letters_are_told(ring):
+    keys = [ring.add(f"key of {name}", ["stats"], now=NOW) for name in ("ann", "ben")]
+
+    listed = ring.list()
+
+    assert all(len(key) >= 43 for key in keys)
+    assert keys[0] != keys[1]
+    assert listed == [
+        {
+            "name": f"key of {name}",
+            "prefix": key[:8],
+            "scopes": "stats",
+            "created_at": NOW,
+            "expires_at": None,
+            "revoked_at": None,
+            "last_used_on": None,
+        }
+        for name, key in zip(("ann", "ben"), keys)
+    ]
+
+
+def test_the_day_of_its_last_use_is_written_down_once_a_day(database, ring, serve, monkeypatch):
+    key = ring.add("wall", ["stats"], now=NOW)
+    writes = []
+    write = database.write
+    monkeypatch.setattr(database, "write", lambda work: writes.append(work) or write(work))
+    monday, tuesday = serve(now=instant("2026-02-23 10:00:00")), serve(now=instant("2026-02-24 10:00:00"))
+
+    for _ in range(20):
+        monday.get("/analytics/geo", key=key)
+    assert used(ring, "wall", "2026-02-23")
+    for _ in range(20):
+        tuesday.get("/analytics/geo", key=key)
+    assert used(ring, "wall", "2026-02-24")
+
+    assert len(writes) == 2
+
+
+@sqlite
+def test_a_key_is_let_in_though_its_use_cannot_be_written_down(database, ring, client, caplog):
+    key = ring.add("wall", ["stats"], now=NOW)
+    database.busy_timeout = 0.01
+    database.close()
+    other = sqlite3.connect(database.url, isolation_level=None)
+    other.execute("begin immediate")
+
+    statuses = [client.get("/analytics/geo", key=key).status_code for _ in range(3)]
+    for _ in range(200):
+        if "could not be noted" in caplog.text:
+            break
+        Event().wait(0.01)
+    other.close()
+
+    assert statuses == [200, 200, 200]
+    assert caplog.text.count("the use of the key wall could not be noted") == 1
+
+
+@sqlite
+def test_a_right_key_costs_the_same_one_look_up_as_a_wrong_one(database, ring, client, monkeypatch):
+    good = ring.add("good", ["stats"], now=NOW)
+    old = ring.add("old", ["stats"], now=NOW, expires_at=NOW)
+    gone = ring.add("gone", ["stats"], now=NOW)
+    ring.revoke("gone", now=NOW)
+    asked = []
+    row = database.row
+    monkeypatch.setattr(database, "row", lambda sql, **params: asked.append(sql) or row(sql, **params))
+
+    statuses = {
+        name: client.get("/analytics/geo", key=key).status_code
+        for name, key in {"good": good, "old": old, "gone": gone, "wrong": "wrong", "near": good[:-1]}.items()
+    }
+
+    assert statuses == {"good": 200, "old": 401, "gone": 401, "wrong": 401, "near": 401}
+    assert [sql for sql in asked if sql == FIND] == [FIND] * 5
+
+
+@pytest.mark.parametrize("name", ["wall", "gone", "", "  ", "two\nlines", "nul\0", "key-1", "key-20"])
+@sqlite
+def test_a_name_is_for_one_key_for_ever_since_the_history_knows_it_by_that(ring, name):
+    ring.add("wall", ["stats"], now=NOW)
+    ring.add("gone", ["stats"], now=NOW)
+    ring.revoke("gone", now=NOW)
+
+    with pytest.raises(KeyRefused):
+        ring.add(name, ["stats"], now=NOW)
+
+    assert [key["name"] for key in ring.list()] == ["gone", "wall"]
+
+
+@pytest.mark.parametrize("scopes", [[], ["everything"], ["stats", "leads"], ["STATS"], "stats"])
+@sqlite
+def test_a_key_has_known_scopes_and_one_at_least(ring, scopes):
+    with pytest.raises(KeyRefused, match="stats, leads:read, leads:write"):
+        ring.add("wall", scopes, now=NOW)
+
+    assert ring.list() == []
+
+
+@sqlite
+def test_only_a_key_that_is_let_in_is_revoked(ring):
+    ring.add("gone", ["stats"], now=NOW)
+    ring.revoke("gone", now=NOW)
+
+    with pytest.raises(KeyRefused, match="no key named gone"):
+        ring.revoke("gone", now=NOW)
+    with pytest.raises(KeyRefused, match="no key named nobody"):
+        ring.revoke("nobody", now=NOW)
+
+
+def test_a_key_that_cannot_be_looked_up_is_a_failed_query(database, ring, client, caplog):
+    key = ring.add("wall", ["stats"], now=NOW)
+    database.write(lambda at: at.execute("drop table api_keys"))
+
+    response = client.get("/analytics/geo", key=key)
+
+    assert (response.status_code, response.json) == (500, {"error": "Analytics query failed"})
+    assert "the key can't be looked up" in caplog.text
+    assert "api_keys" in caplog.text
+    assert client.get("/analytics/geo").status_code == 200

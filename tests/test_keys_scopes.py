@@ -1,0 +1,114 @@
+import pytest
+from asking import KEY, NOW
+
+from analytics_api.keys import SCOPES, KeyRing
+from analytics_api.routes import ROUTES
+
+# What each route takes. A new one is not served before somebody has said here who may call it.
+TAKES = {
+    ("GET", "/overview"): "stats",
+    ("GET", "/sessions/daily"): "stats",
+    ("GET", "/pages/top"): "stats",
+    ("GET", "/geo"): "stats",
+    ("GET", "/engagement"): "stats",
+    ("GET", "/sources"): "stats",
+    ("GET", "/realtime"): "stats",
+    ("GET", "/storage"): "stats",
+    ("GET", "/leads"): "leads:read",
+    ("GET", "/leads/export"): "leads:read",
+    ("GET", "/leads/<lead_id>"): "leads:read",
+    ("PATCH", "/leads/<lead_id>"): "leads:write",
+}
+
+IDS = [f"{route.method} {route.path}" for route in ROUTES]
+
+
+def ask(client, route, key, method=None):
+    return client.open(
+        f"/analytics{route.path.replace('<lead_id>', '1')}",
+        method=method or route.method,
+        key=key,
+        json={"status": "won"} if route.body else None,
+    )
+
+
+@pytest.fixture
+def lead(insert):
+    insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
+
+
+def test_every_route_says_what_it_takes():
+    takes = {(route.method, route.path): route.scope for route in ROUTES}
+
+    assert takes == TAKES
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=IDS)
+def test_a_key_reaches_what_its_scope_allows_and_nothing_else(database, lead, client, route):
+    ring = KeyRing(database)
+    keys = {scope: ring.add(f"only {scope}", [scope], now=NOW) for scope in SCOPES}
+
+    replies = {scope: ask(client, route, key) for scope, key in keys.items()}
+
+    allowed = TAKES[route.method, route.path]
+    assert {scope: reply.status_code for scope, reply in replies.items()} == {
+        scope: 200 if scope == allowed else 403 for scope in SCOPES
+    }
+    refused = {scope: reply.json for scope, reply in replies.items() if scope != allowed}
+    lacks = {"error": f"This API key has no access here: it lacks the scope {allowed}"}
+    assert refused == {scope: lacks for scope in SCOPES if scope != allowed}
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=IDS)
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_several_scopes_add_up_and_the_keys_of_the_settings_have_them_all(database, lead, client, route):
+    every = KeyRing(database).add("everything", SCOPES, now=NOW)
+
+    statuses = [ask(client, route, key).status_code for key in (every, KEY)]
+
+    assert statuses == [200, 200]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_move_that_is_forbidden_moves_nothing(database, lead, client):
+    key = KeyRing(database).add("reader", ["stats", "leads:read"], now=NOW)
+
+    response = client.patch("/analytics/leads/1", key=key, json={"status": "won"})
+
+    assert response.status_code == 403
+    assert database.rows("select status from leads") == [{"status": "new"}]
+    assert database.rows("select * from lead_status_changes") == []
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/analytics/nothing", 404),
+        ("DELETE", "/analytics/leads", 405),
+        ("POST", "/analytics/leads/1", 405),
+        ("GET", "/analytics/leads?limit=many", 403),
+        ("GET", "/analytics/leads/none", 403),
+        ("GET", "/analytics/leads/2", 403),
+        ("HEAD", "/analytics/leads", 403),
+        ("HEAD", "/analytics/leads/1", 403),
+        ("PATCH", "/analytics/leads/1", 403),
+        ("PATCH", "/analytics/leads/2", 403),
+    ],
+)
+def test_the_scope_is_asked_for_before_anything_is_told_of_what_is_asked(database, lead, client, method, path, status):
+    key = KeyRing(database).add("wall", ["stats"], now=NOW)
+
+    response = client.open(path, method=method, key=key, data=b"no JSON")
+
+    assert response.status_code == status
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_of_two_keys_in_one_request_the_bearer_counts(database, lead, client):
+    wall = KeyRing(database).add("wall", ["stats"], now=NOW)
+
+    as_wall = client.get("/analytics/leads", key=KEY, headers={"Authorization": f"Bearer {wall}"})
+    as_all = client.get("/analytics/leads", key=wall, headers={"Authorization": f"Bearer {KEY}"})
+
+    assert (as_wall.status_code, as_all.status_code) == (403, 200)

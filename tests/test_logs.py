@@ -1,0 +1,207 @@
+"""What is logged of a request, and what never is."""
+
+import json
+import logging
+import re
+import sys
+from io import StringIO
+
+import pytest
+from asking import KEY, NOW, Dashboard
+
+from analytics_api import create_app
+from analytics_api.keys import KeyRing
+from analytics_api.logs import JSONLines
+from analytics_api.server import standalone
+
+sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+
+
+@pytest.fixture
+def lines():
+    """Everything that is logged meanwhile, as it is written: each line on its own."""
+    stream = StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JSONLines())
+    logger = logging.getLogger("analytics_api")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    yield lambda: stream.getvalue().splitlines()
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+
+
+@pytest.fixture
+def client(database):
+    return Dashboard(standalone(create_app(database, api_keys=[KEY], clock=lambda: NOW), database))
+
+
+def answered(lines):
+    return [line for line in map(json.loads, lines()) if line["logger"] == "analytics_api.requests"]
+
+
+@sqlite
+def test_a_request_is_one_line_of_json(insert, client, lines):
+    insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
+
+    response = client.patch("/analytics/leads/1", json={"status": "won"}, headers={"X-Request-ID": "abc-1"})
+
+    (line,) = map(json.loads, lines())
+    assert response.status_code == 200
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line.pop("time"))
+    assert 0 < line.pop("ms") < 60_000
+    assert line == {
+        "level": "info",
+        "logger": "analytics_api.requests",
+        "message": "answered",
+        "request_id": "abc-1",
+        "method": "PATCH",
+        "route": "/leads/<lead_id>",
+        "status": 200,
+        "key": "key-1",
+    }
+
+
+@sqlite
+def test_the_line_names_the_route_and_the_key(database, client, lines):
+    wall = KeyRing(database).add("wall", ["stats"], now=NOW)
+
+    client.get("/analytics/geo", key=wall)
+    client.get("/analytics/leads?q=x", key=wall)
+    client.get("/analytics/nothing")
+    client.get("/analytics/geo", key="wrong")
+    client.get("/healthz", key=None)
+
+    told = [(line["route"], line["status"], line["key"]) for line in answered(lines)]
+    assert told == [
+        ("/geo", 200, "wall"),
+        ("/leads", 403, "wall"),
+        (None, 404, "key-1"),
+        (None, 401, None),
+        ("/healthz", 200, None),
+    ]
+
+
+@sqlite
+def test_no_key_path_query_body_or_header_is_logged(insert, client, lines):
+    insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00", contact_name="zqx")
+    headers = {"User-Agent": "zqx", "Referer": "https://zqx.example", "Cookie": "zqx", "Origin": "https://zqx.example"}
+
+    for path in (
+        "/analytics/leads?q=zqx",
+        "/analytics/leads/zqx",
+        "/analytics/zqx",
+        "/zqx?zqx=zqx",
+        "/analytics/leads/1",
+    ):
+        for method in ("GET", "PATCH", "DELETE"):
+            client.open(path, method=method, json={"status": "zqx"}, headers=headers)
+            client.open(path, method=method, key="zqx-wrong-key", headers={"Authorization": "Bearer zqx"})
+
+    text = "\n".join(lines())
+    assert len(lines()) == 30
+    assert "zqx" not in text
+    assert KEY not in text
+    assert "203.0.113" not in text
+
+
+@pytest.mark.parametrize("taken", ["a", "0af7651916cd43dd8448eb211c80319c", "A.b_c-9", "x" * 128])
+@sqlite
+def test_a_request_id_is_taken_and_echoed(client, lines, taken):
+    response = client.get("/analytics/geo", headers={"X-Request-ID": taken})
+
+    assert response.headers.getlist("X-Request-ID") == [taken]
+    assert [line["request_id"] for line in answered(lines)] == [taken]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        None,
+        "",
+        "x" * 129,
+        "two words",
+        'a"b',
+        'x", "level": "error',
+        "a,b",
+        "<b>",
+        "é",
+        "\x85",
+        "%0a",
+        "\t",
+        "a;b",
+        "${jndi:x}",
+    ],
+)
+@sqlite
+def test_what_is_no_request_id_is_replaced_by_one(client, lines, sent):
+    response = client.get("/analytics/geo", headers={} if sent is None else {"X-Request-ID": sent})
+
+    made = response.headers["X-Request-ID"]
+    assert re.fullmatch("[0-9a-f]{32}", made)
+    assert [line["request_id"] for line in answered(lines)] == [made]
+    assert len(lines()) == 1
+
+
+@sqlite
+def test_made_ids_are_all_different(client):
+    made = {client.get("/healthz").headers["X-Request-ID"] for _ in range(20)}
+
+    assert len(made) == 20
+
+
+@sqlite
+def test_what_failed_carries_its_id_in_a_header_and_its_traceback_in_the_log_under_it(database, client, lines):
+    database.write(lambda at: at.execute("drop table rollup_countries"))
+
+    response = client.get("/analytics/geo", headers={"X-Request-ID": "abc-1"})
+
+    assert (response.status_code, response.json) == (500, {"error": "Analytics query failed"})
+    assert response.headers["X-Request-ID"] == "abc-1"
+    failed, answer = map(json.loads, lines())
+    assert failed["request_id"] == answer["request_id"] == "abc-1"
+    assert (failed["level"], failed["message"]) == ("error", "GET /geo failed")
+    assert "Traceback" in failed["traceback"]
+    assert "no such table: rollup_countries" in failed["traceback"]
+    assert answer["status"] == 500
+
+
+@sqlite
+def test_a_key_that_cannot_be_looked_up_is_told_under_its_id_too(database, client, lines):
+    database.write(lambda at: at.execute("drop table api_keys"))
+
+    response = client.get("/analytics/geo", key="another", headers={"X-Request-ID": "abc-1"})
+
+    assert (response.status_code, response.json) == (500, {"error": "Analytics query failed"})
+    failed, answer = map(json.loads, lines())
+    assert failed["request_id"] == answer["request_id"] == "abc-1"
+    assert "no such table: api_keys" in failed["traceback"]
+
+
+@sqlite
+def test_what_fails_around_the_api_is_answered_and_told_likewise(database, lines):
+    def broken(environ, start_response):
+        raise RuntimeError("zqx")
+
+    response = Dashboard(standalone(broken, database)).get("/analytics/geo", headers={"X-Request-ID": "abc-1"})
+
+    assert (response.status_code, response.json) == (500, {"error": "Analytics query failed"})
+    assert response.headers["X-Request-ID"] == "abc-1"
+    failed, _ = map(json.loads, lines())
+    assert (failed["request_id"], "RuntimeError: zqx" in failed["traceback"]) == ("abc-1", True)
+
+
+@pytest.mark.parametrize("text", ["two\nlines", "\r", "\x1b[31m", "\u2028", "\x85", "\ud800", '"', "\\", "é"])
+def test_whatever_is_logged_is_one_line(lines, text):
+    try:
+        raise ValueError(text)
+    except ValueError:
+        logging.getLogger("analytics_api.x").error(
+            "told %s", text, extra={"fields": {"x": text}}, exc_info=sys.exc_info()
+        )
+
+    (line,) = lines()
+    assert line.isascii()
+    assert json.loads(line)["message"] == f"told {text}"
+    assert json.loads(line)["x"] == text

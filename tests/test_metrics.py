@@ -1,0 +1,177 @@
+"""Prometheus metrics: of one process here, of several of them in a real server below."""
+
+import os
+import signal
+
+import pytest
+from asking import KEY, NOW, Dashboard
+from prometheus_client.parser import text_string_to_metric_families
+from serving import serving, wait_for
+
+from analytics_api import Statistics, create_app, open_database
+from analytics_api.server import standalone
+
+
+def samples(text):
+    """Every number, by its name and labels."""
+    return {
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+@pytest.fixture
+def client(database):
+    return Dashboard(standalone(create_app(database, api_keys=[KEY], clock=lambda: NOW), database, metrics=True))
+
+
+@pytest.fixture
+def numbers(client):
+    return lambda: samples(client.get("/metrics", key=None).text)
+
+
+sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+
+
+@sqlite
+def test_they_are_off_unless_asked_for(database):
+    client = Dashboard(standalone(create_app(database, api_keys=[KEY]), database))
+
+    assert client.get("/metrics", key=None).status_code == 401
+    assert client.get("/metrics").status_code == 404
+
+
+@sqlite
+def test_requests_are_counted_by_route_and_status(client, numbers):
+    def count(method, route, status):
+        return numbers().get(("analytics_requests_total", ("method", method), ("route", route), ("status", status)), 0)
+
+    asked = [
+        ("GET", "/analytics/leads/5", "/leads/<lead_id>", "404"),
+        ("GET", "/analytics/leads/6", "/leads/<lead_id>", "404"),
+        ("PATCH", "/analytics/leads/x", "/leads/<lead_id>", "400"),
+        ("HEAD", "/analytics/geo", "/geo", "200"),
+        ("OPTIONS", "/analytics/geo", "?", "204"),
+        ("DELETE", "/analytics/geo", "?", "405"),
+        ("GET", "/analytics/zqx", "?", "404"),
+        ("GET", "/healthz", "/healthz", "200"),
+    ]
+    series = {(method if method != "DELETE" else "?", route, status) for method, _, route, status in asked}
+    before = {one: count(*one) for one in series}
+
+    for method, path, _, _ in asked:
+        client.open(path, method=method)
+
+    grown = {one: count(*one) - number for one, number in before.items()}
+    assert grown == {one: 2 if one == ("GET", "/leads/<lead_id>", "404") else 1 for one in series}
+
+
+@sqlite
+def test_what_a_stranger_makes_up_becomes_no_series(client, numbers):
+    client.get("/healthz")
+    client.get("/analytics/nothing", key="wrong")
+    client.open("/analytics/geo", method="TRACE")
+    before = set(numbers())
+
+    for number in range(50):
+        client.get(f"/analytics/made-up-{number}?x={number}")
+        client.get(f"/analytics/leads/{number}", key=f"wrong-{number}")
+        client.open("/analytics/geo", method="TRACE", headers={"Host": f"{number}.example"})
+
+    assert {series for series in set(numbers()) - before if "status" not in str(series)} == set()
+    assert len(set(numbers()) - before) < 5
+
+
+@sqlite
+def test_latency_and_query_time_are_told(client, numbers):
+    route = ("route", "/geo")
+    before = numbers()
+
+    client.get("/analytics/geo")
+
+    after = numbers()
+
+    def grown(*series):
+        return after[series] - before.get(series, 0)
+
+    assert grown("analytics_request_seconds_count", route) == 1
+    assert grown("analytics_request_seconds_bucket", ("le", "+Inf"), route) == 1
+    assert 0 < grown("analytics_request_seconds_sum", route) < 60
+    assert 0 < grown("analytics_query_seconds_total", route) < 60
+
+
+def test_rows_behind_the_rollups_and_the_age_of_the_snapshot_are_told(database, insert):
+    class Bucket:
+        source = "bucket"
+
+        def statistics(self):
+            return Statistics(1, 1, 0)
+
+    insert("sessions", session_id="s1", visitor_id="ann", started_at=NOW)
+    insert(
+        "events",
+        {"session_id": "s1", "event_type": "x", "occurred_at": NOW},
+        session_id="s1",
+        event_type="y",
+        occurred_at=NOW,
+    )
+    client = Dashboard(standalone(create_app(database, api_keys=[KEY], storage=Bucket()), database, metrics=True))
+    client.get("/analytics/storage")
+
+    told = samples(client.get("/metrics", key=None).text)
+
+    assert told["analytics_rows", ("table", "sessions")] == 1
+    assert told["analytics_rows", ("table", "events")] == 2
+    assert told["analytics_storage_age_seconds", ("source", "bucket")] > 1_000_000_000
+
+
+@sqlite
+def test_a_database_that_does_not_answer_leaves_the_other_numbers(database, client):
+    client.get("/analytics/geo")
+    database.write(lambda at: at.execute("drop table rollup_totals"))
+
+    response = client.get("/metrics", key=None)
+
+    assert response.status_code == 200
+    assert "analytics_request_seconds_count" in response.text
+    assert "analytics_rows" not in response.text
+
+
+@sqlite
+def test_no_person_is_in_them(database, insert, client):
+    insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00", contact_name="zqx")
+    client.get("/analytics/leads?q=zqx")
+    client.get("/analytics/zqx", key="zqx")
+
+    response = client.get("/metrics", key=None)
+
+    assert "zqx" not in response.text
+    assert KEY not in response.text
+
+
+def test_the_numbers_of_several_processes_are_added_up_and_outlive_each_of_them(tmp_path):
+    with open_database(tmp_path / "analytics.db").closing():
+        pass
+    geo = "analytics_requests_total", ("method", "GET"), ("route", "/geo"), ("status", "200")
+    with serving(tmp_path, "--workers", "3", "--threads", "2", ANALYTICS_METRICS="1", TMPDIR=str(tmp_path)) as server:
+
+        def number():
+            status, _, body = server.ask("GET", "/metrics", headers={})
+            return status, samples(body.decode()).get(geo)
+
+        wait_for(lambda: len(server.workers()) == 3)
+        for _ in range(60):
+            assert server.get("/analytics/geo")[0] == 200
+        first = {number() for _ in range(20)}
+        killed, ended, _ = workers = server.workers()
+        os.kill(killed, signal.SIGKILL)
+        os.kill(ended, signal.SIGTERM)
+        wait_for(lambda: len(set(server.workers()) - set(workers)) == 2)
+        for _ in range(40):
+            assert server.get("/analytics/geo")[0] == 200
+        second = {number() for _ in range(20)}
+
+        assert (first, second) == ({(200, 60.0)}, {(200, 100.0)})
+        assert list(tmp_path.glob("analytics-metrics-*"))
+    assert list(tmp_path.glob("analytics-metrics-*")) == []

@@ -1,0 +1,214 @@
+"""The document says what the application does; test_openapi_fuzzed.py asks the application whether that is so."""
+
+import json
+
+import pytest
+from asking import KEY, NOW, Dashboard
+from click.testing import CliRunner
+from jsonschema.validators import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from analytics_api import create_app
+from analytics_api.cli import main
+from analytics_api.keys import KeyRing
+from analytics_api.openapi import document
+from analytics_api.routes import ROUTES
+from analytics_api.server import standalone
+
+DOCUMENT = document()
+OPERATIONS = {
+    (method.upper(), path): operation for path, item in DOCUMENT["paths"].items() for method, operation in item.items()
+}
+
+
+def problems(instance, schema):
+    """What of `instance` the schema does not allow."""
+    return [error.message for error in Draft202012Validator({**DOCUMENT, **schema}).iter_errors(instance)]
+
+
+def schema_of(response, operation):
+    return operation["responses"][str(response.status_code)]["content"][response.headers["Content-Type"]]["schema"]
+
+
+@pytest.fixture
+def filled(insert):
+    insert(
+        "sessions",
+        {"session_id": "s1", "visitor_id": "ann", "started_at": NOW - 1000},
+        {
+            "session_id": "s2",
+            "visitor_id": "ben",
+            "fingerprint": "f",
+            "started_at": NOW - 2000,
+            "ended_at": NOW,
+            "duration": 2000,
+            "engagement_score": 74,
+            "entry_page": "https://shop.example/",
+            "exit_page": "https://shop.example/thanks",
+            "country": "IN",
+            "referrer_domain": "search.example",
+            "vpn_suspected": 1,
+        },
+    )
+    insert("events", session_id="s1", event_type="page_view", page_url="https://shop.example/", occurred_at=NOW)
+    insert("leads", {"lead_id": 1, "enquiry_datetime": "2026-02-23 11:15:00", "visitor_id": "ann", "session_id": "s2"})
+    insert("lead_submissions", lead_id=1, submitted_at="2026-02-23 11:15:00", contact_ip="198.51.100.20")
+
+
+def test_it_is_a_valid_document_of_openapi_3_1():
+    errors = [error.message for error in OpenAPIV31SpecValidator(DOCUMENT).iter_errors()]
+
+    assert DOCUMENT["openapi"].startswith("3.1.")
+    assert errors == []
+
+
+def test_every_route_is_in_it_and_nothing_else():
+    routes = {(route.method, "/analytics" + route.path.replace("<", "{").replace(">", "}")) for route in ROUTES}
+
+    assert set(OPERATIONS) == routes
+
+
+def test_every_parameter_is_in_it_with_its_bounds_and_choices():
+    parameters = {
+        f"{method} {path}": {parameter["name"]: parameter["schema"] for parameter in operation["parameters"]}
+        for (method, path), operation in OPERATIONS.items()
+    }
+
+    stages = ["new", "contacted", "qualified", "proposal", "won", "lost"]
+    orders = [
+        "newest",
+        "oldest",
+        "last_follow_up",
+        "score_desc",
+        "score_asc",
+        "risk_desc",
+        "risk_asc",
+        "name_asc",
+    ]
+    text = {"type": "string", "pattern": "^[^\\u0000]*$", "maxLength": 1000}
+    lead_id = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}
+
+    def whole(default, least, most, told):
+        description = f"From {told}; a number outside is brought to the nearer bound"
+        return {
+            "type": "integer",
+            "description": description,
+            "default": default,
+            "x-least": least,
+            "x-most": most,
+        }
+
+    which = {
+        "q": text,
+        "status": {"type": "string", "enum": stages},
+        "sort": {"type": "string", "enum": orders, "default": "newest"},
+    }
+    assert parameters == {
+        "GET /analytics/overview": {},
+        "GET /analytics/sessions/daily": {"days": whole(30, 1, 90, "1 to 90")},
+        "GET /analytics/pages/top": {"limit": whole(20, 1, 100, "1 to 100")},
+        "GET /analytics/geo": {},
+        "GET /analytics/engagement": {},
+        "GET /analytics/sources": {"limit": whole(100, 1, 1000, "1 to 1000")},
+        "GET /analytics/realtime": {},
+        "GET /analytics/storage": {},
+        "GET /analytics/leads": {
+            "limit": whole(25, 1, 100, "1 to 100"),
+            "offset": whole(0, 0, 2**63 - 1, "0 to any"),
+            **which,
+        },
+        "GET /analytics/leads/export": {
+            "format": {"type": "string", "enum": ["csv", "ndjson"], "default": "csv"},
+            **which,
+        },
+        "GET /analytics/leads/{lead_id}": {"lead_id": lead_id},
+        "PATCH /analytics/leads/{lead_id}": {"lead_id": lead_id},
+    }
+    assert all(parameter["description"] for operation in OPERATIONS.values() for parameter in operation["parameters"])
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_every_operation_says_how_it_is_refused_and_how_it_fails(method, path):
+    operation = OPERATIONS[method, path]
+
+    errors = {int(status): reply for status, reply in operation["responses"].items() if int(status) >= 400}
+
+    assert set(errors) >= {401, 403, 500}
+    assert (400 in errors) == bool(operation["parameters"] or "requestBody" in operation)
+    assert (404 in errors) == ("{lead_id}" in path)
+    assert all(list(reply["content"]) == ["application/json"] for reply in errors.values())
+
+
+def test_both_headers_of_the_key_are_in_it():
+    assert DOCUMENT["security"] == [{"bearer": []}, {"header": []}]
+    assert DOCUMENT["components"]["securitySchemes"] == {
+        "bearer": {"type": "http", "scheme": "bearer"},
+        "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    }
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_every_example_is_one(method, path):
+    operation = OPERATIONS[method, path]
+    bodies = [reply["content"] for reply in operation["responses"].values() if "content" in reply]
+    bodies += [operation["requestBody"]["content"]] if "requestBody" in operation else []
+    as_json = [content["application/json"] for content in bodies if "application/json" in content]
+
+    examples = [
+        (example, body["schema"])
+        for body in as_json
+        for example in [*([body["example"]] if "example" in body else []), *body.get("examples", {}).values()]
+    ]
+
+    assert all("example" in body or "examples" in body for body in as_json)
+    for example, schema in examples:
+        assert problems(example.get("value", example) if isinstance(example, dict) else example, schema) == []
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_what_a_filled_database_answers_is_as_described(filled, client, method, path):
+    operation = OPERATIONS[method, path]
+    sent = {"status": "won"} if "requestBody" in operation else None
+
+    response = client.open(path.format(lead_id=1), method=method, json=sent)
+
+    assert response.status_code == 200
+    schema = schema_of(response, operation)
+    assert problems(response.json if response.is_json else response.text, schema) == []
+    if response.is_json and isinstance(response.json, dict):  # and the schema is one that minds
+        assert problems({**response.json, "more": 1}, schema) != []
+        assert problems({}, schema) != []
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("method", "template", "path", "key", "status"),
+    [
+        ("GET", "/analytics/overview", "/analytics/overview", None, 401),
+        ("GET", "/analytics/leads", "/analytics/leads", "wall", 403),
+        ("GET", "/analytics/leads", "/analytics/leads?limit=many", KEY, 400),
+        ("GET", "/analytics/leads/{lead_id}", "/analytics/leads/0", KEY, 400),
+        ("GET", "/analytics/leads/{lead_id}", "/analytics/leads/2", KEY, 404),
+        ("PATCH", "/analytics/leads/{lead_id}", "/analytics/leads/2", KEY, 404),
+        ("PATCH", "/analytics/leads/{lead_id}", "/analytics/leads/x", KEY, 400),
+    ],
+)
+def test_every_error_is_as_described(database, filled, client, method, template, path, key, status):
+    key = KeyRing(database).add("wall", ["stats"], now=NOW) if key == "wall" else key
+
+    response = client.open(path, method=method, key=key, json={"status": "won"})
+
+    assert response.status_code == status
+    assert problems(response.json, schema_of(response, OPERATIONS[method, template])) == []
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_it_is_printed_and_served_outside_the_prefix_without_a_key(database):
+    client = Dashboard(standalone(create_app(database, api_keys=[KEY]), database))
+
+    printed = CliRunner().invoke(main, ["openapi"]).output
+    served = client.get("/openapi.json", key=None)
+
+    assert json.loads(printed) == served.json == DOCUMENT
+    assert (served.status_code, served.headers["Content-Type"]) == (200, "application/json")
+    assert client.get("/analytics/openapi.json", key=None).status_code == 401

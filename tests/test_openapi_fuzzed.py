@@ -1,0 +1,57 @@
+"""Schemathesis reads the document that the server gives and asks it what it can think of, with every check it has."""
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from asking import KEY, NOW
+from serving import serving
+
+from analytics_api import open_database
+
+pytestmark = pytest.mark.skipif(find_spec("schemathesis") is None, reason="pip install -e '.[fuzz]'")
+
+EXAMPLES = os.environ.get("FUZZ", "5")  # for each operation and phase; `FUZZ=1000 pytest tests/test_openapi_fuzzed.py`
+
+SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
+OPTIONS = ["--checks", "all", "--max-examples", EXAMPLES, "--generation-database", "none", "--no-color"]
+
+ROWS = {
+    "sessions": (["session_id", "visitor_id", "started_at"], [("s1", "ann", NOW), ("s2", "ben", NOW)]),
+    "events": (["session_id", "event_type", "page_url", "occurred_at"], [("s1", "page_view", "/", NOW)]),
+    "leads": (
+        ["lead_id", "enquiry_datetime", "contact_name", "visitor_id"],
+        [(1, "2026-02-23 11:15:00", "Zoë", "ann"), (42, "2026-02-23 11:15:00", None, None)],
+    ),
+    "lead_submissions": (["lead_id", "submitted_at", "payload_json"], [(1, "2026-02-23 11:15:00", "{}")]),
+}
+
+
+AUTHENTICATED = {
+    "bearer": f'[auth.openapi.bearer]\nbearer = "{KEY}"\n',
+    "header": f'[auth.openapi.header]\napi_key = "{KEY}"\n',
+}
+
+
+@pytest.mark.parametrize("by", AUTHENTICATED)
+def test_nothing_is_found(tmp_path, by):
+    (tmp_path / "schemathesis.toml").write_text(AUTHENTICATED[by])
+    with open_database(tmp_path / "analytics.db").closing() as database:
+        for table, (columns, rows) in ROWS.items():
+            database.write(lambda at, given=(table, columns, rows): at.insert(*given))
+    with serving(tmp_path, "--workers", "1") as server:
+        url = f"http://127.0.0.1:{server.address[1]}/openapi.json"
+
+        run = subprocess.run(
+            [SCHEMATHESIS, "--config-file", "schemathesis.toml", "run", url, *OPTIONS],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "Traceback" not in server.log.read_text()

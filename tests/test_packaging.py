@@ -1,0 +1,213 @@
+"""What is built from these sources, and what works where nothing else is installed."""
+
+import importlib.metadata
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from email import message_from_bytes
+from pathlib import Path
+
+import pytest
+from commands import environment
+
+ROOT = Path(__file__).parents[1]
+
+pytest.importorskip("setuptools", minversion="70.1", reason="the first that builds wheels by itself")
+
+
+def build(kind, folder):
+    """What `python -m build` makes of a copy of the sources, without asking an index for anything."""
+    sources = folder / "sources"
+    sources.mkdir()
+    junk = shutil.ignore_patterns("__pycache__", ".hypothesis", ".*_cache")
+    for name in ("analytics_api", "tests", "docs", "benchmarks", "examples"):
+        if (ROOT / name).exists():
+            shutil.copytree(ROOT / name, sources / name, symlinks=True, ignore=junk)
+    for path in ROOT.iterdir():
+        if path.is_file() and not path.name.endswith((".db", "-wal", "-shm", ".coverage")) and path.name != ".env":
+            shutil.copy(path, sources)
+    built = subprocess.run(
+        [sys.executable, "-c", f"from setuptools import build_meta; print(build_meta.build_{kind}('.'))"],
+        cwd=sources,
+        capture_output=True,
+        text=True,
+    )
+    assert built.returncode == 0, built.stderr
+    return sources / built.stdout.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    return build("wheel", tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def files(wheel):
+    """The files of the wheel, by name."""
+    with zipfile.ZipFile(wheel) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+@pytest.fixture(scope="module")
+def metadata(files):
+    (name,) = [name for name in files if name.endswith(".dist-info/METADATA")]
+    return message_from_bytes(files[name])
+
+
+@pytest.fixture(scope="module")
+def bare(wheel, tmp_path_factory):
+    """The Python of a new environment that has the wheel, Werkzeug and what Werkzeug needs, and nothing else."""
+    folder = tmp_path_factory.mktemp("bare")
+    venv.create(folder, with_pip=False)
+    (python,) = folder.glob("bin/python")
+    (packages,) = folder.glob("lib/*/site-packages")
+    for name in ("werkzeug", "markupsafe"):
+        for file in importlib.metadata.distribution(name).files:
+            if ".." not in file.parts and "__pycache__" not in file.parts:
+                (packages / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file.locate(), packages / file)
+    installed = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--ignore-installed",
+            "--prefix",
+            folder,
+            wheel,
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert installed.returncode == 0, installed.stderr
+    return python
+
+
+def python(bare, code, **environ):
+    """What this code prints there."""
+    ended = subprocess.run(
+        [bare, "-W", "error", "-c", code], cwd=bare.parent, env=environment(**environ), capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def test_the_wheel_holds_the_package_whole(files):
+    package = ROOT / "analytics_api"
+    kept = [path for path in package.rglob("*") if path.suffix in (".py", ".sql") or path.name == "py.typed"]
+
+    assert kept
+    for path in kept:
+        assert files[f"analytics_api/{path.relative_to(package).as_posix()}"] == path.read_bytes()
+
+
+def test_the_wheel_holds_the_schema_itself_and_no_link_to_it(files):
+    assert files["analytics_api/schema.sql"] == (ROOT / "schema.sql").read_bytes()
+
+
+def test_the_wheel_holds_nothing_else(files):
+    assert {name.split("/")[0] for name in files if ".dist-info/" not in name} == {"analytics_api"}
+
+
+def test_the_wheel_has_its_license_and_its_readme(files, metadata):
+    (license,) = [content for name, content in files.items() if name.endswith("/LICENSE")]
+
+    assert license == (ROOT / "LICENSE").read_bytes()
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    assert metadata.get_payload(decode=True).strip() == (ROOT / "README.md").read_bytes().strip()
+
+
+def test_werkzeug_alone_is_required(metadata):
+    required = [requirement for requirement in metadata.get_all("Requires-Dist") if "extra ==" not in requirement]
+
+    assert [re.match("[A-Za-z0-9_-]+", requirement)[0].lower() for requirement in required] == ["werkzeug"]
+
+
+def test_what_is_said_to_come_with_an_extra_does(metadata):
+    extras = metadata.get_all("Provides-Extra")
+    told = {
+        extra
+        for path in (ROOT / "analytics_api").rglob("*.py")
+        for extra in re.findall(r"pip install 'analytics_api\[([a-z0-9]+)\]'", path.read_text(encoding="utf-8"))
+    }
+
+    assert "server" in told
+    assert told <= set(extras)
+
+
+def test_the_source_archive_holds_what_builds_tests_and_runs_it(tmp_path):
+    with tarfile.open(build("sdist", tmp_path)) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+
+    tests = {path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("*.py")}
+    needed = {"setup.cfg", "pyproject.toml", "README.md", "LICENSE", "CHANGES.md", "Makefile", ".env.example"}
+    needed |= {"schema.sql", "wsgi.py", "analytics_api/schema.sql", "analytics_api/py.typed"}
+    assert needed | tests <= names
+    assert not [name for name in names if re.search(r"\.(db|pyc)$|(^|/)\.env$", name)]
+
+
+def test_the_package_works_with_werkzeug_alone(bare):
+    answer = python(
+        bare,
+        "import analytics_api\n"
+        "from werkzeug.test import Client\n"
+        "app = analytics_api.create_app('analytics.db', api_keys=['secret'])\n"
+        "print(Client(app).get('/analytics/overview', headers={'X-API-Key': 'secret'}).status)\n"
+        "print(*(getattr(analytics_api, name).__name__ for name in analytics_api.__all__))\n",
+    )
+
+    assert answer.splitlines()[0] == "200 OK"
+
+
+def test_what_wsgi_py_needs_works_with_werkzeug_alone(bare):
+    answer = python(
+        bare,
+        "import os\n"
+        "from analytics_api.settings import Settings\n"
+        "from werkzeug.test import Client\n"
+        "print(Client(Settings.read(os.environ).application()).get('/healthz').status)\n",
+        ANALYTICS_API_KEY="secret",
+    )
+
+    assert answer == "200 OK\n"
+
+
+def test_the_command_without_its_extra_says_what_to_install_in_one_line(bare):
+    command = bare.with_name("analytics-api")
+
+    ended = subprocess.run([bare, command, "init"], cwd=bare.parent, capture_output=True, text=True)
+
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert ended.stderr == "analytics-api needs click, which comes with: pip install 'analytics_api[server]'\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (
+            "from analytics_api.settings import Settings\n"
+            "Settings.read({'ANALYTICS_API_KEY': 'secret', 'ANALYTICS_METRICS': '1'})",
+            "ANALYTICS_METRICS needs what comes with: pip install 'analytics_api[metrics]'",
+        ),
+        (
+            "analytics_api.open_database('postgresql://db.example/analytics')",
+            "a database on PostgreSQL needs psycopg, which comes with: pip install 'analytics_api[postgresql]'",
+        ),
+    ],
+)
+def test_what_needs_another_extra_says_so(code, told, bare):
+    answer = python(
+        bare,
+        f"import analytics_api\ntry:\n    {code.replace(chr(10), chr(10) + '    ')}\n"
+        "except analytics_api.AnalyticsError as error:\n    print(error)\n",
+    )
+
+    assert answer == f"{told}\n"

@@ -1,0 +1,289 @@
+"""README.md says what is there, and what it shows can be run."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from commands import environment, outside, run
+from serving import wait_for
+from werkzeug.test import Client
+
+from analytics_api import settings
+from analytics_api.cli import main
+from analytics_api.params import LARGEST, Choice, Integer
+from analytics_api.routes import ROUTES
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+KEY = "a-key-of-many-letters-that-nobody-knows"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    outside(monkeypatch, tmp_path)
+    return tmp_path
+
+
+def table(heading):
+    """The rows of the table whose first column has that heading, cell by cell."""
+    found = re.search(rf"^\| {heading} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", README, re.MULTILINE)
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in found[1].splitlines()]
+
+
+def code(cell):
+    """What is set as code in a cell."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def commands(group=main, *path):
+    """Every command by its words."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, *path, name)
+        else:
+            yield " ".join([*path, name]), command
+
+
+# the tables
+
+
+def test_every_command_is_in_the_table_of_commands_and_no_other():
+    told = [re.match(r"analytics-api ([a-z ]*[a-z])", *code(name))[1] for name, *_ in table("command")]
+
+    assert sorted(told) == sorted(name for name, _ in commands())
+
+
+@pytest.mark.parametrize("name", dict(commands()))
+def test_every_option_is_in_its_commands_row_and_no_other(name):
+    command = dict(commands())[name]
+    (options,) = [row[2] for row in table("command") if re.match(rf"`analytics-api {name}\b(?! [a-z])", row[0])]
+
+    told = [option for option in code(options) if option.startswith("--")]
+
+    taken = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
+    assert sorted(told) == sorted(taken - {"--database"})
+
+
+@pytest.mark.parametrize("name", dict(commands()))
+def test_every_argument_is_in_its_commands_row(name):
+    command = dict(commands())[name]
+    (shown,) = [row[0] for row in table("command") if re.match(rf"`analytics-api {name}\b(?! [a-z])", row[0])]
+
+    arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
+
+    assert len(re.findall(r"[A-Z]+", shown)) == len(arguments)
+
+
+def test_every_variable_that_is_read_is_in_the_table_of_settings_and_no_other():
+    source = Path(settings.__file__).read_text(encoding="utf-8")
+
+    told = [variable for names, *_ in table("variable") for variable in code(names)]
+
+    assert sorted(told) == sorted(set(re.findall(r'"((?:ANALYTICS|AWS|CLOUDFLARE)_[A-Z_]*[A-Z])"', source)))
+
+
+def test_the_defaults_in_the_table_of_settings_are_those_that_are_taken():
+    told = {variable: code(default) for names, _, default in table("variable") for variable in code(names)}
+    read = settings.Settings.read({"ANALYTICS_API_KEY": KEY})
+    bucket = {"ANALYTICS_STORAGE": "https://s3.example/b", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+
+    defaults = {name: default for name, (default,) in ((name, default) for name, default in told.items() if default)}
+
+    assert defaults == {
+        "ANALYTICS_DATABASE": read.database,
+        "ANALYTICS_STORAGE_MAX_AGE": str(read.storage_max_age),
+        "ANALYTICS_TRUSTED_PROXIES": str(read.trusted_proxies),
+        "ANALYTICS_METRICS": str(int(read.metrics)),
+        "AWS_REGION": "auto",
+    }
+    assert (read.storage, read.database_read, list(read.cors_origins)) == (None, None, [])
+    assert settings.storage(bucket) is not None
+
+
+def test_the_example_of_a_file_env_names_variables_that_there_are():
+    given = re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE)
+
+    told = [variable for names, *_ in table("variable") for variable in code(names)]
+
+    assert given
+    assert set(given) <= set(told)
+
+
+def parameters(route):
+    """A route's parameters, as the table of endpoints tells them."""
+    for parameter in route.query:
+        told = f"`{parameter.name}`"
+        if isinstance(parameter, Integer):
+            told += f" {parameter.minimum}..{'' if parameter.maximum == LARGEST else parameter.maximum}"
+        yield f"{told}, {parameter.default}" if parameter.default is not None else told
+
+
+def test_every_endpoint_is_in_the_table_of_endpoints_with_its_parameters_bounds_and_defaults():
+    told = {code(endpoint)[0]: "" if cell.startswith("body: ") else cell for endpoint, cell, _ in table("endpoint")}
+
+    assert told == {
+        f"{route.method} /analytics{re.sub('<.*>', ':id', route.path)}": "; ".join(parameters(route))
+        for route in ROUTES
+    }
+
+
+def test_every_body_is_in_the_table_of_endpoints():
+    told = {code(endpoint)[0]: json.loads(*code(cell)) for endpoint, cell, _ in table("endpoint") if "body: " in cell}
+
+    assert {endpoint: list(body) for endpoint, body in told.items()} == {
+        f"{route.method} /analytics{re.sub('<.*>', ':id', route.path)}": [text.name for text in route.body]
+        for route in ROUTES
+        if route.body
+    }
+
+
+def test_every_choice_of_a_parameter_is_told():
+    below = README[README.index("| endpoint |") :]
+    choices = {
+        choice for route in ROUTES for kind in route.query if isinstance(kind, Choice) for choice in kind.choices
+    }
+
+    assert choices <= set(code(below))
+
+
+# what stands around them
+
+
+def test_what_is_linked_to_is_there():
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
+
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_target_of_make_that_is_told_is_there():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    told = set(re.findall(r"^make ([a-z]+)", "".join(blocks("sh")), re.MULTILINE))
+
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+
+    assert {"run", "test"} <= told <= targets
+
+
+# what it shows
+
+
+def test_the_application_that_is_mounted_in_another_answers_at_its_path(folder):
+    (mounted,) = [block for block in blocks("python") if "DispatcherMiddleware" in block]
+    names = {"__name__": "__main__"}
+
+    exec(compile(mounted, "README.md", "exec"), names)
+    client = Client(names["app"])
+    headers = {"Authorization": "Bearer a-long-secret-from-your-settings"}
+    overview = client.get("/analytics/overview", headers=headers)
+
+    assert (overview.status_code, overview.json["total_sessions"]) == (200, 0)
+    assert client.get("/analytics/overview").status_code == 401
+    assert client.get("/elsewhere").status_code == 404
+    assert (folder / "analytics.db").exists()
+
+
+def test_what_is_imported_tells_the_numbers_alone(folder):
+    (imported,) = [block for block in blocks("python") if "Context(" in block]
+    run("demo", "--sessions", 300)
+
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "-c", imported], cwd=folder, env=environment(), capture_output=True, text=True
+    )
+
+    assert ended.stderr == ""
+    total, daily = ended.stdout.splitlines()
+    assert total == "300"
+    assert daily.startswith("[{'date': '")
+
+
+def test_every_python_block_is_run_by_one_of_these_tests():
+    assert len(blocks("python")) == 2
+
+
+def test_an_export_is_imported_as_it_is_shown(folder):
+    (block,) = [block for block in blocks("sh") if "wrangler d1 export" in block]
+    export, load = block.splitlines()
+    file = shlex.split(export)[shlex.split(export).index("--output") + 1]
+    Path(file).write_text(
+        "PRAGMA defer_foreign_keys=TRUE;\n"
+        "CREATE TABLE sessions (session_id TEXT PRIMARY KEY, visitor_id TEXT, started_at INTEGER);\n"
+        "INSERT INTO \"sessions\" VALUES('s1','v1',1771945200000);\n"
+    )
+
+    ended = subprocess.run(
+        load,
+        shell=True,
+        cwd=folder,
+        env=environment(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"),
+        capture_output=True,
+        text=True,
+    )
+
+    assert (ended.returncode, ended.stdout) == (0, "sessions: 1 of 1 rows written\n")
+
+
+@pytest.fixture
+def started(folder):
+    """The port of the server that runs when a newcomer does what is shown under `Standalone`, and its key."""
+    if not shutil.which("openssl"):
+        pytest.skip("needs openssl, as the README does")
+    (block,) = [block for block in blocks("sh") if "analytics-api serve" in block]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    assert "127.0.0.1:8000" in block
+    script = block.replace("127.0.0.1:8000", f"127.0.0.1:{port}").replace(
+        "analytics-api init", 'analytics-api init; echo "$ANALYTICS_API_KEY" > key'
+    )
+    serving = subprocess.Popen(
+        ["bash", "-euc", script],
+        cwd=folder,
+        env=environment(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", HOME=str(folder)),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+    def listens():
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", port)) == 0
+
+    try:
+        wait_for(listens)
+        yield port, (folder / "key").read_text().strip()
+    finally:
+        os.killpg(serving.pid, signal.SIGTERM)
+        serving.wait(30)
+
+
+def test_the_curl_line_that_is_shown_is_answered_as_it_is_shown(started, folder):
+    if not shutil.which("curl"):
+        pytest.skip("needs curl, as the README does")
+    port, key = started
+    ((line, shown),) = re.findall(r"^\$ (curl .*)\n(\{.*\})$", "".join(blocks("console")), re.MULTILINE)
+
+    ended = subprocess.run(
+        ["bash", "-euc", line.replace(":8000", f":{port}").replace("curl ", "curl --silent --fail ")],
+        cwd=folder,
+        env=environment(KEY=key),
+        capture_output=True,
+        text=True,
+    )
+
+    assert ended.returncode == 0
+    assert {name: type(value) for name, value in json.loads(shown).items()} == {
+        name: type(value) if name != "avg_engagement_score" else float
+        for name, value in json.loads(ended.stdout).items()
+    }

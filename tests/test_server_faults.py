@@ -1,0 +1,168 @@
+"""A database that is in trouble under a running application. What takes processes and mounts is in proof/faults.py."""
+
+import os
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+from asking import KEY, NOW, Dashboard
+
+from analytics_api import create_app
+from analytics_api.database import SQLite
+
+FAILED = (500, {"error": "Analytics query failed"})
+MOVED = (200, {"updated": True})
+STAGES = ["new", "contacted", "qualified", "proposal", "won", "lost"]
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A database with one lead, that waits for locks a moment only and looks at its file at each read."""
+    with SQLite(tmp_path / "analytics.db", busy_timeout=0.05).closing() as database:
+        database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime"], [(1, "2026-02-23 11:15:00")]))
+        yield database
+
+
+@pytest.fixture
+def dashboard(file, monkeypatch):
+    monkeypatch.setattr("analytics_api.database.sqlite.LOOK", 0.0)
+    return Dashboard(create_app(file, api_keys=[KEY], clock=lambda: NOW))
+
+
+@pytest.fixture
+def read(dashboard):
+    def read():
+        response = dashboard.get("/analytics/leads/1")
+        return response.status_code, response.json["lead"]["status"] if response.status_code == 200 else response.json
+
+    return read
+
+
+@pytest.fixture
+def move(dashboard):
+    def move(status):
+        response = dashboard.patch("/analytics/leads/1", json={"status": status})
+        return response.status_code, response.json
+
+    return move
+
+
+def copy(file, path, **lead):
+    """Another file with the same rows, and this in the lead."""
+    with closing(sqlite3.connect(file.url)) as old, closing(sqlite3.connect(path)) as new:
+        old.backup(new)
+        for column, value in lead.items():
+            new.execute(f"update leads set {column} = ?", [value])
+        new.commit()
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
+def test_a_lead_that_64_move_at_once_has_a_history_that_is_a_chain(database, insert, serve):
+    insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
+    application = serve().application
+
+    def move(number):
+        body = {"status": STAGES[number % 6]}
+        return Dashboard(application).patch("/analytics/leads/1", json=body).status_code
+
+    with ThreadPoolExecutor(64) as pool:
+        statuses = list(pool.map(move, range(320)))
+
+    history = database.rows("select old_status, new_status from lead_status_changes order by change_id")
+    assert statuses == [200] * 320
+    assert [row["old_status"] for row in history] == ["new", *(row["new_status"] for row in history[:-1])]
+    assert history[-1]["new_status"] == database.row("select status from leads")["status"]
+    assert all(row["old_status"] != row["new_status"] for row in history)
+    assert database.verify() == []
+
+
+def test_while_another_process_holds_the_lock_reads_are_answered_and_moves_fail_and_then_they_do_not(
+    file, read, move, caplog
+):
+    with closing(sqlite3.connect(file.url, isolation_level=None)) as other:
+        other.execute("begin immediate")
+        meanwhile = [read(), move("won"), read()]
+
+    assert meanwhile == [(200, "new"), FAILED, (200, "new")]
+    assert "database is locked" in caplog.text
+    assert [move("won"), read()] == [MOVED, (200, "won")]
+
+
+def test_what_can_only_be_read_is_read_and_heals_by_the_second_move_of_a_thread(file, read, move, monkeypatch, caplog):
+    connect = file._connect
+
+    def only_read():
+        connection = connect()
+        connection.execute("pragma query_only = on")
+        return connection
+
+    with monkeypatch.context() as patched:
+        patched.setattr(file, "_connect", only_read)
+        file.close()
+        meanwhile = [read(), move("won"), read()]
+    after = [move("won"), move("won"), read()]
+
+    assert meanwhile == [(200, "new"), FAILED, (200, "new")]
+    assert "readonly" in caplog.text
+    assert after == [FAILED, MOVED, (200, "won")]
+
+
+def test_a_file_that_takes_its_place_is_the_one_that_is_read_and_written(file, read, move, tmp_path):
+    before = move("contacted")
+    copy(file, tmp_path / "new.db", status="qualified")
+    os.replace(tmp_path / "new.db", file.url)
+    for suffix in ("-wal", "-shm"):
+        (tmp_path / f"analytics.db{suffix}").unlink(missing_ok=True)
+
+    after = [read(), move("won"), read()]
+
+    assert before == MOVED
+    assert after == [(200, "qualified"), MOVED, (200, "won")]
+    with closing(sqlite3.connect(file.url)) as new:
+        assert new.execute("select status from leads").fetchall() == [("won",)]
+
+
+def test_a_file_that_is_gone_is_missed_and_none_is_made_in_its_place(file, read, move, tmp_path, caplog):
+    os.rename(file.url, tmp_path / "aside.db")
+    gone = [read(), move("won"), read()]
+    made = (tmp_path / "analytics.db").exists()
+    os.rename(tmp_path / "aside.db", file.url)
+
+    back = [read(), move("won"), read()]
+
+    assert gone == [FAILED] * 3
+    assert not made
+    assert "No such file or directory" in caplog.text
+    assert back == [(200, "new"), MOVED, (200, "won")]
+
+
+@pytest.mark.parametrize(
+    ("left", "told"), [(0, "this file is empty"), (4096, "malformed"), (100_000, "malformed"), (50, "malformed")]
+)
+def test_a_file_that_is_cut_off_is_no_answer_and_a_whole_one_heals(file, read, move, tmp_path, caplog, left, told):
+    copy(file, tmp_path / "whole.db")
+    file.close()
+    os.truncate(file.url, left)
+    cut_off = [read(), move("won"), read()]
+    os.replace(tmp_path / "whole.db", file.url)
+
+    whole = [read(), move("won"), read()]
+
+    assert cut_off == [FAILED] * 3
+    assert told in caplog.text
+    assert whole == [(200, "new"), MOVED, (200, "won")]
+
+
+def test_closing_waits_for_the_threads_that_still_ask(file):
+    def ask(_):
+        for _ in range(50):
+            file.rows("select * from leads, case_folds limit 500")
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        asked = pool.map(ask, range(16))
+        for _ in range(50):
+            file.close()
+
+    assert all(asked)

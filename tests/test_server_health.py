@@ -1,0 +1,138 @@
+"""What stands around the API when it is served by itself."""
+
+import sqlite3
+
+import pytest
+from asking import KEY, MOUNT, NOW, Dashboard
+
+from analytics_api import create_app
+from analytics_api.server import standalone
+
+pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+
+
+@pytest.fixture
+def client(database):
+    return Dashboard(standalone(create_app(database, api_keys=[KEY], clock=lambda: NOW), database))
+
+
+@pytest.mark.parametrize("key", [None, "wrong", KEY])
+def test_health_is_told_to_anybody(client, key):
+    alive, ready = client.get("/healthz", key=key), client.get("/readyz", key=key)
+
+    assert (alive.status_code, alive.json) == (200, {"status": "ok"})
+    assert (ready.status_code, ready.json) == (200, {"status": "ok", "database": "ok"})
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/openapi.json"])
+def test_what_stands_outside_the_prefix_is_only_read(client, path):
+    head = client.head(path, key=None)
+    others = [client.open(path, method=method, key=None) for method in ("POST", "PATCH", "DELETE", "OPTIONS")]
+
+    assert (head.status_code, head.data) == (200, b"")
+    assert [reply.status_code for reply in others] == [405] * 4
+    assert {reply.headers["Allow"] for reply in others} == {"GET, HEAD"}
+
+
+@pytest.mark.parametrize(
+    "path", ["/analytics/healthz", "/analytics/readyz", "/healthz/", "/healthz/x", "/metrics", "/"]
+)
+def test_nothing_else_is_told_without_a_key(client, path):
+    response = client.get(path, key=None)
+
+    assert response.status_code == 401
+
+
+def test_a_database_that_is_locked_is_not_ready_but_the_server_lives_and_heals(database, client, caplog):
+    database.busy_timeout = 0.05
+    database.close()
+    other = sqlite3.connect(database.url, isolation_level=None)
+    other.execute("pragma locking_mode = exclusive")
+    other.execute("begin exclusive")
+
+    locked, alive = client.get("/readyz", key=None), client.get("/healthz", key=None)
+    other.close()
+    healed = client.get("/readyz", key=None)
+
+    assert (locked.status_code, locked.json) == (503, {"status": "unavailable", "database": "does not answer"})
+    assert alive.status_code == 200
+    assert healed.status_code == 200
+    assert "database is locked" in caplog.text
+
+
+def test_a_database_that_is_gone_is_not_ready_and_nothing_of_it_is_told(database, client, tmp_path):
+    database.close()
+    for file in tmp_path.glob("analytics.db*"):
+        file.unlink()
+
+    response = client.get("/readyz", key=None)
+
+    assert (response.status_code, response.json) == (503, {"status": "unavailable", "database": "does not answer"})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "key", "status"),
+    [
+        ("GET", "/healthz", None, 200),
+        ("GET", "/openapi.json", None, 200),
+        ("GET", "/analytics/geo", KEY, 200),
+        ("PATCH", "/analytics/leads/x", KEY, 400),
+        ("GET", "/analytics/geo", None, 401),
+        ("GET", "/analytics/nothing", KEY, 404),
+        ("DELETE", "/analytics/geo", KEY, 405),
+        ("OPTIONS", "/analytics/geo", KEY, 204),
+    ],
+)
+def test_every_reply_is_of_no_use_to_a_page_that_embeds_or_guesses(client, method, path, key, status):
+    response = client.open(path, method=method, key=key)
+
+    assert response.status_code == status
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert response.headers["Referrer-Policy"] == "no-referrer"
+    assert response.headers["Cache-Control" if status != 204 else "Allow"]
+
+
+@pytest.mark.parametrize(
+    ("path", "timed"),
+    [("/analytics/geo", ["query", "total"]), ("/analytics/nothing", ["total"]), ("/healthz", ["total"])],
+)
+def test_a_reply_tells_what_it_took(client, path, timed):
+    response = client.get(path)
+
+    parts = [part.split(";dur=") for part in response.headers["Server-Timing"].split(", ")]
+    assert [name for name, _ in parts] == timed
+    assert all(0 <= float(milliseconds) < 60_000 for _, milliseconds in parts)
+
+
+FORWARDED = {
+    "X-Forwarded-For": "203.0.113.9, 198.51.100.7",
+    "X-Forwarded-Proto": "https",
+    "X-Forwarded-Host": "api.example",
+    "X-Forwarded-Port": "443",
+    "X-Forwarded-Prefix": "/behind",
+}
+
+
+@pytest.mark.parametrize(
+    ("proxies", "seen"),
+    [
+        (0, (None, "http", "shop.example", MOUNT)),
+        (1, ("198.51.100.7", "https", "api.example:443", "/behind")),
+        (2, ("203.0.113.9", "http", "shop.example", MOUNT)),
+    ],
+)
+def test_only_as_many_proxies_are_believed_as_the_setting_says(database, proxies, seen):
+    environs = []
+
+    def api(environ, start_response):
+        environs.append(environ)
+        start_response("204 No Content", [])
+        return []
+
+    Dashboard(standalone(api, database, trusted_proxies=proxies)).get("/x", headers=FORWARDED)
+
+    (environ,) = environs
+    names = ("REMOTE_ADDR", "wsgi.url_scheme", "HTTP_HOST", "SCRIPT_NAME")
+    assert tuple(environ.get(name) for name in names) == seen

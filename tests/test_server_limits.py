@@ -1,0 +1,178 @@
+"""`analytics-api serve` among clients that send too much, too slowly, or stay."""
+
+import json
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
+from asking import KEY
+from serving import serving
+
+from analytics_api import open_database
+from analytics_api.worker import ENOUGH, arrived
+
+HEAD = f"GET /analytics/geo HTTP/1.1\r\nHost: shop.example\r\nX-API-Key: {KEY}\r\n".encode()
+BODY = b'{"status": "won"}'
+PATCH = (
+    f"PATCH /analytics/leads/1 HTTP/1.1\r\nHost: shop.example\r\nX-API-Key: {KEY}\r\n"
+    f"Content-Length: {len(BODY)}\r\n\r\n"
+).encode()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """One process of two threads, so that whoever keeps two keeps all."""
+    folder = tmp_path_factory.mktemp("limits")
+    with open_database(folder / "analytics.db").closing() as database:
+        database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime"], [(1, "2026-02-23 11:15:00")]))
+    with serving(folder, "--workers", "1", "--threads", "2") as server:
+        yield server
+
+
+def reply(connection):
+    """The status and body of the one reply that comes."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        piece = connection.recv(65536)
+        assert piece, data
+        data += piece
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+    while len(body) < length:
+        body += connection.recv(65536)
+    return int(head.split()[1]), body
+
+
+def test_what_is_longer_than_any_request_is_refused_and_the_next_one_answered(server):
+    too_much = [
+        b"GET /analytics/geo?x=" + b"x" * 8200 + b" HTTP/1.1\r\nHost: shop.example\r\n\r\n",
+        HEAD + b"X-Long: " + b"x" * 8200 + b"\r\n\r\n",
+        HEAD + b"".join(b"X-%d: x\r\n" % number for number in range(70)) + b"\r\n",
+        HEAD + b"X-Endless: " + b"x" * 3_000_000,
+        b"x" * 3_000_000,
+    ]
+
+    statuses = []
+    for sent in too_much:
+        with server.connect() as connection:
+            try:
+                connection.sendall(sent)
+                statuses.append(int(connection.recv(65536).split()[1]))
+            except ConnectionError:  # it is told to stop before it has sent it all
+                statuses.append(400)
+
+    assert all(status in (400, 414, 431) for status in statuses), statuses
+    assert server.get("/analytics/geo") == (200, [])
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"G",
+        b"GET /analytics/geo HTTP/1.1\r\nHost:",
+        HEAD,
+        PATCH[:-1],
+        PATCH,
+        PATCH + BODY[:5],
+        PATCH.replace(b"Content-Length: 17", b"Transfer-Encoding: chunked") + b"5\r\n{",
+    ],
+    ids=["letter", "line", "head", "almost", "no body", "half a body", "half a chunk"],
+)
+def test_clients_that_send_a_part_and_stay_keep_nobody_waiting(server, sent):
+    with ExitStack() as stay:
+        for _ in range(20):
+            stay.enter_context(server.connect()).sendall(sent)
+
+        begun = time.monotonic()
+        replies = [server.get("/analytics/geo") for _ in range(5)]
+        took = time.monotonic() - begun
+
+    assert replies == [(200, [])] * 5
+    assert took < 8
+
+
+def test_a_request_may_come_in_bytes(server):
+    with server.connect() as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in PATCH + BODY:
+            connection.sendall(bytes([byte]))
+
+        answer = reply(connection)
+
+    assert answer == (200, b'{"updated":true}')
+
+
+def test_a_connection_is_used_again_and_again_also_before_the_reply(server):
+    with server.connect() as connection:
+        one_by_one = []
+        for _ in range(3):
+            connection.sendall(PATCH + BODY)
+            one_by_one.append(reply(connection))
+        connection.sendall((HEAD + b"\r\n") * 3)
+        data = b""
+        while data.count(b"HTTP/1.1 200 OK") < 3 or not data.endswith(b"[]"):
+            data += connection.recv(65536)
+
+    assert one_by_one == [(200, b'{"updated":true}')] * 3
+
+
+def test_a_client_that_waits_to_be_told_to_send_its_body_is_told(server):
+    with server.connect() as connection:
+        connection.sendall(PATCH[:-2] + b"Expect: 100-continue\r\n\r\n")
+        told = connection.recv(65536)
+        connection.sendall(BODY)
+
+        answer = reply(connection)
+
+    assert told == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert answer == (200, b'{"updated":true}')
+
+
+def test_a_body_beyond_the_limit_is_refused_in_json(server):
+    status, _, body = server.ask("PATCH", "/analytics/leads/1", b" " * 1_000_000 + BODY)
+
+    assert (status, json.loads(body)) == (400, {"error": "The request body may have 65536 bytes at most"})
+
+
+def test_what_ends_too_soon_is_told_so(server):
+    with server.connect() as connection:
+        connection.sendall(PATCH + BODY[:-1])
+        connection.shutdown(socket.SHUT_WR)
+
+        answer = reply(connection)
+
+    assert answer == (400, b'{"error":"The request body was cut off"}')
+
+
+def test_more_connections_than_threads_are_all_answered(server):
+    def ask(number):
+        return server.get("/analytics/overview")[0]
+
+    with ThreadPoolExecutor(40) as pool:
+        statuses = list(pool.map(ask, range(200)))
+
+    assert statuses == [200] * 200
+
+
+@pytest.mark.parametrize(
+    ("data", "whole"),
+    [
+        (b"", False),
+        (b"GET / HTTP/1.1\r\n", False),
+        (b"GET / HTTP/1.1\r\n\r\n", True),
+        (b"PATCH / HTTP/1.1\r\ncontent-LENGTH:  3\r\n\r\nab", False),
+        (b"PATCH / HTTP/1.1\r\ncontent-LENGTH:  3\r\n\r\nabc", True),
+        (b"PATCH / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\nabc", False),
+        (b"PATCH / HTTP/1.1\r\nContent-Length: x\r\n\r\n", True),
+        (b"PATCH / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", False),
+        (b"PATCH / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", True),
+        (b"PATCH / HTTP/1.1\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n", True),
+        (b"x" * (ENOUGH - 1), False),
+        (b"x" * ENOUGH, True),
+        (b"PATCH / HTTP/1.1\r\nContent-Length: 99999\r\n\r\n" + b"x" * ENOUGH, True),
+    ],
+)
+def test_a_request_has_arrived_when_it_is_whole_or_enough_of_it(data, whole):
+    assert arrived(data) == whole

@@ -1,0 +1,334 @@
+import os
+import socket
+import subprocess
+import sys
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+from commands import environment, outside, process
+
+from analytics_api.errors import SettingError
+from analytics_api.settings import Settings, database, storage
+
+KEY = "a-key-of-many-letters-that-nobody-knows"
+BUCKET = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "hush-hush"}
+R2 = "https://account.r2.cloudflarestorage.com/recordings"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    outside(monkeypatch, tmp_path)
+    return tmp_path
+
+
+def read(**environ):
+    return Settings.read({"ANALYTICS_API_KEY": KEY, **environ})
+
+
+def refusal(environ):
+    with pytest.raises(SettingError) as caught:
+        Settings.read(environ)
+    (text,) = caught.value.args
+    assert "\n" not in text
+    return text
+
+
+def test_a_key_is_all_that_has_to_be_set():
+    settings = Settings.read({"ANALYTICS_API_KEY": KEY})
+
+    assert settings == Settings(
+        api_keys={"key-1": KEY},
+        database="analytics.db",
+        database_read=None,
+        storage=None,
+        storage_max_age=3600,
+        cors_origins=[],
+        trusted_proxies=0,
+        metrics=False,
+    )
+    assert settings.warnings() == []
+
+
+# Every variable but the key, and the field that it sets.
+OTHERS = {
+    "ANALYTICS_DATABASE": "database",
+    "ANALYTICS_DATABASE_READ": "database_read",
+    "ANALYTICS_STORAGE": "storage",
+    "ANALYTICS_STORAGE_MAX_AGE": "storage_max_age",
+    "ANALYTICS_STORAGE_PATTERN": "storage",
+    "ANALYTICS_CORS_ORIGINS": "cors_origins",
+    "ANALYTICS_TRUSTED_PROXIES": "trusted_proxies",
+    "ANALYTICS_METRICS": "metrics",
+    "ANALYTICS_API_KEY_FILE": "api_keys",
+    "AWS_ACCESS_KEY_ID": "storage",
+    "AWS_SECRET_ACCESS_KEY": "storage",
+    "AWS_REGION": "storage",
+    "CLOUDFLARE_API_TOKEN": "storage",
+}
+
+
+@pytest.mark.parametrize("blank", ["", " ", " \t\n"], ids=["empty", "a space", "blanks"])
+@pytest.mark.parametrize("variable", OTHERS)
+def test_a_variable_that_is_blank_is_as_one_that_is_absent(variable, blank):
+    assert read(**{variable: blank}) == read()
+
+
+@pytest.mark.parametrize(
+    ("variable", "given", "taken"),
+    [
+        ("ANALYTICS_DATABASE", " data/visits.db ", "data/visits.db"),
+        ("ANALYTICS_DATABASE", "/var/lib/with spaces/visits.db", "/var/lib/with spaces/visits.db"),
+        ("ANALYTICS_DATABASE", "postgresql://app@db.example/analytics", "postgresql://app@db.example/analytics"),
+        ("ANALYTICS_STORAGE_MAX_AGE", " 60 ", 60),
+        ("ANALYTICS_STORAGE_MAX_AGE", "999999999", 999_999_999),
+        ("ANALYTICS_CORS_ORIGINS", "https://a.example", ["https://a.example"]),
+        (
+            "ANALYTICS_CORS_ORIGINS",
+            "https://a.example, http://b.example:8080",
+            ["https://a.example", "http://b.example:8080"],
+        ),
+        ("ANALYTICS_CORS_ORIGINS", "*", ["*"]),
+        ("ANALYTICS_TRUSTED_PROXIES", "2", 2),
+        ("ANALYTICS_METRICS", "1", True),
+        ("ANALYTICS_METRICS", "0", False),
+    ],
+)
+def test_a_variable_is_taken(variable, given, taken):
+    assert getattr(read(**{variable: given}), OTHERS[variable]) == taken
+
+
+@pytest.mark.parametrize(
+    ("variable", "given", "told"),
+    [
+        ("ANALYTICS_DATABASE", "mysql://app:hush@db.example/analytics", "takes the path of an SQLite file, or a URL"),
+        ("ANALYTICS_DATABASE", "sqlite:///analytics.db", "takes the path of an SQLite file, or a URL"),
+        ("ANALYTICS_DATABASE_READ", "replica.db", "takes a URL that begins postgresql://"),
+        ("ANALYTICS_DATABASE_READ", "postgresql://replica.example/a", "takes a URL that begins postgresql://, beside"),
+        ("ANALYTICS_STORAGE", "s3://recordings", "takes a directory, or a bucket's URL such as https://ACCOUNT"),
+        ("ANALYTICS_STORAGE", "file", "takes a directory, or a bucket's URL such as https://ACCOUNT"),
+        ("ANALYTICS_STORAGE", R2, "is a bucket, which takes AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+        ("ANALYTICS_STORAGE_PATTERN", "sessions/(", "is not a regular expression"),
+        ("ANALYTICS_STORAGE_PATTERN", "sessions/(.*)", "needs a named group: (?P<session>"),
+        ("ANALYTICS_STORAGE_MAX_AGE", "0", "takes a whole number from 1 on, which '0' is not"),
+        ("ANALYTICS_STORAGE_MAX_AGE", "1h", "takes a whole number from 1 on, which '1h' is not"),
+        ("ANALYTICS_STORAGE_MAX_AGE", "1e3", "takes a whole number from 1 on, which '1e3' is not"),
+        ("ANALYTICS_STORAGE_MAX_AGE", "9" * 5000, "takes a whole number from 1 on"),
+        ("ANALYTICS_CORS_ORIGINS", "dashboard.example.com", "takes origins between spaces, or *"),
+        ("ANALYTICS_CORS_ORIGINS", "https://a.example/path", "takes origins between spaces, or *"),
+        ("ANALYTICS_TRUSTED_PROXIES", "-1", "takes a whole number from 0 on, which '-1' is not"),
+        ("ANALYTICS_TRUSTED_PROXIES", "all", "takes a whole number from 0 on, which 'all' is not"),
+        ("ANALYTICS_METRICS", "2", "takes a whole number from 0 to 1, which '2' is not"),
+        ("ANALYTICS_METRICS", "yes", "takes a whole number from 0 to 1, which 'yes' is not"),
+    ],
+)
+def test_a_variable_that_cannot_be_used_is_refused_by_its_name_and_what_it_takes(variable, given, told, folder):
+    Path("file").touch()
+
+    text = refusal({"ANALYTICS_API_KEY": KEY, "ANALYTICS_STORAGE": str(folder), variable: given})
+
+    assert text.startswith(variable)
+    assert told in text
+    assert "hush" not in text
+
+
+# the key
+
+
+@pytest.mark.parametrize("environ", [{}, {"ANALYTICS_API_KEY": ""}, {"ANALYTICS_API_KEY": " \n"}])
+def test_without_a_key_nothing_is_read(environ):
+    assert refusal(environ) == (
+        "ANALYTICS_API_KEY takes a key, or several between spaces, and is not set; ANALYTICS_API_KEY_FILE takes a file "
+        "with the same"
+    )
+
+
+@pytest.mark.parametrize("keys", ["one-key two-key", " one-key\n\ttwo-key\n", "one-key\r\ntwo-key\r\n"])
+def test_several_keys_are_named_in_their_order(keys):
+    assert Settings.read({"ANALYTICS_API_KEY": keys}).api_keys == {"key-1": "one-key", "key-2": "two-key"}
+
+
+@pytest.mark.parametrize("content", [f"{KEY}", f"{KEY}\n", f"\n  {KEY}  \r\n", f"\ufeff{KEY}\n"])
+def test_a_file_may_hold_the_key(content):
+    Path("credential").write_text(content, encoding="utf-8")
+
+    settings = Settings.read({"ANALYTICS_API_KEY_FILE": " credential "})
+
+    assert settings.api_keys == {"key-1": KEY}
+
+
+def test_a_file_may_hold_several_keys():
+    Path("credential").write_text("the-new-one\nthe-old-one\n")
+
+    settings = Settings.read({"ANALYTICS_API_KEY": " ", "ANALYTICS_API_KEY_FILE": "credential"})
+
+    assert settings.api_keys == {"key-1": "the-new-one", "key-2": "the-old-one"}
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("missing", "missing: No such file or directory"),
+        ("folder", "folder: Is a directory"),
+        ("file/credential", "file/credential: Not a directory"),
+        ("empty", "empty is empty"),
+        ("blank", "blank is empty"),
+        ("latin-1", "latin-1: it is no UTF-8"),
+    ],
+)
+def test_a_file_that_holds_no_key_is_refused(name, reason):
+    Path("folder").mkdir()
+    Path("file").touch()
+    Path("empty").touch()
+    Path("blank").write_text(" \n\n")
+    Path("latin-1").write_bytes("clé-à-moi".encode("latin-1"))
+
+    text = refusal({"ANALYTICS_API_KEY_FILE": name})
+
+    assert text == f"ANALYTICS_API_KEY_FILE takes a file that holds a key: {reason}"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_a_file_that_may_not_be_read_is_refused():
+    Path("credential").touch(mode=0)
+
+    text = refusal({"ANALYTICS_API_KEY_FILE": "credential"})
+
+    assert text == "ANALYTICS_API_KEY_FILE takes a file that holds a key: credential: Permission denied"
+
+
+def test_a_key_and_a_file_with_a_key_are_one_too_many():
+    Path("credential").write_text(KEY)
+
+    text = refusal({"ANALYTICS_API_KEY": KEY, "ANALYTICS_API_KEY_FILE": "credential"})
+
+    assert text == "ANALYTICS_API_KEY and ANALYTICS_API_KEY_FILE are both set; keep one of them"
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        (KEY, []),
+        ("sixteen-letters.", []),
+        ("fifteen-letters", ["key-1 is shorter than 16 characters"]),
+        ("your-api-key-here", ["key-1 is a well-known word"]),
+        ("SECRET", ["key-1 is a well-known word"]),
+        (f"{KEY} x changeme", ["key-2 is shorter than 16 characters", "key-3 is a well-known word"]),
+    ],
+)
+def test_a_weak_key_is_taken_and_warned_of_without_being_told(keys, told):
+    settings = Settings.read({"ANALYTICS_API_KEY": keys})
+
+    assert list(settings.api_keys.values()) == keys.split()
+    assert settings.warnings() == [
+        f"ANALYTICS_API_KEY: the key {fault}; make one with: openssl rand -hex 32" for fault in told
+    ]
+
+
+# storage
+
+
+@pytest.mark.parametrize("path", ["recordings", "not/there/yet", "with spaces"])
+def test_storage_may_be_a_directory_that_need_not_be_there_yet(path, folder):
+    assert repr(storage({"ANALYTICS_STORAGE": f" {path} "})) == f"<Directory {folder}/{path}>"
+
+
+def test_storage_may_be_a_bucket_with_its_credentials():
+    blanks = {name: f" {value}\n" for name, value in BUCKET.items()}
+
+    bucket = storage({"ANALYTICS_STORAGE": R2, **BUCKET})
+
+    assert R2 in repr(bucket)
+    assert "hush" not in repr(bucket)
+    assert repr(storage({"ANALYTICS_STORAGE": R2, **blanks})) == repr(bucket)
+
+
+def test_storage_may_be_counted_by_cloudflare_and_listed_all_the_same():
+    environ = {"ANALYTICS_STORAGE": R2, "CLOUDFLARE_API_TOKEN": "hush-hush", **BUCKET}
+
+    assert "Cloudflare's analytics of account/recordings" in repr(storage(environ))
+    assert R2 in repr(storage(environ, counted=False))
+
+
+def test_cloudflare_counts_no_other_bucket():
+    text = refusal(
+        {"ANALYTICS_API_KEY": KEY, "ANALYTICS_STORAGE": "https://s3.example/bucket", "CLOUDFLARE_API_TOKEN": "hush"}
+    )
+
+    assert text.startswith("CLOUDFLARE_API_TOKEN counts whole buckets of R2")
+    assert "hush" not in text
+
+
+def test_the_database_is_known_without_a_key():
+    assert database({}) == "analytics.db"
+    assert database({"ANALYTICS_DATABASE": "visits.db"}) == "visits.db"
+
+
+# wsgi.py, for gunicorn's own command
+
+
+GUNICORN = [sys.executable, "-m", "gunicorn", "--chdir", Path(__file__).parents[1]]
+
+
+def gunicorn(folder, *options, **environ):
+    """gunicorn, ended by itself. It stays until it is stopped when it starts at all, which would take too long."""
+    return process(
+        *["--bind", "127.0.0.1:0", *options, "wsgi"],
+        program=GUNICORN,
+        cwd=folder,
+        HOME=str(folder),
+        XDG_RUNTIME_DIR=str(folder),
+        **environ,
+    )
+
+
+@pytest.mark.parametrize("options", [[], ["--preload"]], ids=["in a worker", "preloaded"])
+@pytest.mark.parametrize(
+    ("environ", "told"),
+    [
+        ({}, "ANALYTICS_API_KEY takes a key, or several between spaces, and is not set; ANALYTICS_API_KEY_FILE takes"),
+        (
+            {"ANALYTICS_API_KEY": KEY, "ANALYTICS_METRICS": "maybe"},
+            "ANALYTICS_METRICS takes a whole number from 0 to 1",
+        ),
+        ({"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": "/nowhere/a.db"}, "/nowhere/a.db: unable to open database"),
+    ],
+)
+def test_gunicorn_gives_up_with_one_line_of_ours(environ, told, options, folder):
+    ended = gunicorn(folder, *options, **environ)
+    ours = [line for line in ended.stderr.splitlines() if not line.startswith("[")]
+
+    assert ended.returncode == 3
+    assert len(ours) == 1
+    assert ours[0].startswith("analytics_api can't start: ")
+    assert told in ours[0]
+    assert ended.stderr.count("Booting worker") == (0 if options else 1)
+
+
+def test_gunicorn_serves_what_the_environment_says_and_warns_of_a_weak_key(folder):
+    listener = socket.create_server(("127.0.0.1", 0))
+    with listener:
+        serving = subprocess.Popen(
+            [*GUNICORN, "--bind", f"fd://{listener.fileno()}", "wsgi"],
+            cwd=folder,
+            env=environment(
+                ANALYTICS_API_KEY="hunter2", ANALYTICS_DATABASE=f"{folder}/visits.db", XDG_RUNTIME_DIR=str(folder)
+            ),
+            pass_fds=[listener.fileno()],
+            stderr=subprocess.PIPE,
+        )
+        connection = HTTPConnection(*listener.getsockname(), timeout=30)
+    connection.request("GET", "/analytics/overview", headers={"Authorization": "Bearer hunter2"})
+
+    status = connection.getresponse().status
+
+    connection.close()
+    serving.terminate()
+    with serving.stderr as errors:
+        told = errors.read().decode()
+    assert serving.wait(30) == 0
+    assert status == 200
+    assert (folder / "visits.db").exists()
+    assert told.count("the key key-1 is shorter than 16 characters; make one with: openssl rand -hex 32") == 1
+    assert "hunter2" not in told
+    assert "Traceback" not in told
