@@ -205,10 +205,11 @@ def test_events_are_about_ten_a_session_half_of_them_page_views_and_data_is_json
     assert 9 * 2_000 < len(events) < 11 * 2_000
     assert 0.45 < kinds["page_view"] / len(events) < 0.6
     assert {"click", "scroll", "heartbeat", "form_submit"} < set(kinds)
-    assert data and all(isinstance(value, dict) for value in data)
+    assert data
+    assert all(isinstance(value, dict) for value in data)
 
 
-@pytest.mark.parametrize("sessions, pages", [(400, 400), (999, 100), (1_000, 3), (600, 1)])
+@pytest.mark.parametrize(("sessions", "pages"), [(400, 400), (999, 100), (1_000, 3), (600, 1)])
 def test_every_page_is_viewed_when_there_are_as_many_sessions(sessions, pages):
     plan = Plan(NOW, sessions=sessions, pages=pages)
 
@@ -386,5 +387,5 @@ def test_the_smallest_plans_work(count):
     "wrong", [{"sessions": -1}, {"leads": -1}, {"pages": 0}, {"days": 0}, {"sessions": 0, "leads": 1}]
 )
 def test_a_plan_that_cannot_be_made_is_refused(wrong):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="."):
         Plan(NOW, **wrong)

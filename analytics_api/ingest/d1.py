@@ -41,9 +41,7 @@ KINDS = "give the SQL of `wrangler d1 export` or an SQLite database"
 
 
 @contextmanager
-def open_scratch(
-    path: str | os.PathLike[str], *, progress: Progress | None = None
-) -> Iterator[sqlite3.Connection]:
+def open_scratch(path: str | os.PathLike[str], *, progress: Progress | None = None) -> Iterator[sqlite3.Connection]:
     """A connection that can only read, onto a database holding what the file at `path` holds.
 
     The file is the SQL of `wrangler d1 export` or of the sqlite3 shell's `.dump`, or an SQLite database;
@@ -282,9 +280,7 @@ VALUES = rf"{FILLING}*(?:(?:{CONSTANT}){FILLING}*)*"
 for _ in range(3):
     VALUES = rf"{FILLING}*(?:(?:{CONSTANT}|(?:replace|char|unistr)\({VALUES}\)){FILLING}*)*"
 ROW = re.compile(rf"\s*(\({VALUES}\))\s*;\s*")
-INSERT = re.compile(
-    rf"INSERT\s+INTO\s*(?P<name>{NAME})\s*(?:\(\s*{NAME}(?:\s*,\s*{NAME})*\s*\)\s*)?VALUES(?=\s*\()"
-)
+INSERT = re.compile(rf"INSERT\s+INTO\s*(?P<name>{NAME})\s*(?:\(\s*{NAME}(?:\s*,\s*{NAME})*\s*\)\s*)?VALUES(?=\s*\()")
 
 
 class _Dump:
