@@ -252,8 +252,8 @@ def test_a_database_in_use_is_not_brought_forward(path):
     with closing(sqlite3.connect(path, isolation_level=None)) as writer:
         writer.execute("begin immediate")
 
-        with pytest.raises(DatabaseError, match="locked"):
-            upgrade(path)
+        with pytest.raises(DatabaseError, match="database is locked"):
+            upgrade(path, busy_timeout=0.05)
 
     assert upgrade(path) == 0
 

@@ -10,7 +10,7 @@ from analytics_api.database.sqlite import SQLite
 from analytics_api.errors import DatabaseError
 
 NOW = 1_771_945_200_123
-PLAN = demo.Plan(NOW, sessions=80)
+PLAN = demo.Plan(NOW, sessions=80, leads=30)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from analytics_api.database.sqlite import SQLite
 from analytics_api.errors import DatabaseError, RowError
 
 NOW = 1_771_945_200_123
-PLAN = demo.Plan(NOW, sessions=80)
+PLAN = demo.Plan(NOW, sessions=80, leads=30)
 SESSION = "insert into sessions (session_id, visitor_id, started_at) values (:session_id, 'v', 0)"
 
 
@@ -27,15 +27,21 @@ def sessions(database):
 
 
 def contents(database):
-    """Every row of every table and the definition of everything, but for the insides of the search index."""
-    things = database.rows("select type, name, sql from sqlite_schema order by name")
-    tables = [
-        thing["name"]
-        for thing in things
-        if thing["type"] == "table" and not thing["name"].startswith(("sqlite_", "lead_search_"))
-    ]
-    definitions = {(thing["type"], thing["name"], thing["sql"]) for thing in things}
-    return definitions, {table: sorted(map(repr, database.rows(f"select * from {table}"))) for table in tables}
+    """Every row of every table, but for the insides of the search index and the numbers that pages are given."""
+    numbered = {
+        "rollup_pages": "select page, views, unique_sessions from rollup_pages",
+        "rollup_page_sessions": "select page, session_id, rollup_page_sessions.views "
+        "from rollup_page_sessions join rollup_pages using (page_key)",
+    }
+    return {
+        name: sorted(map(repr, database.rows(numbered.get(name, f"select * from {name}"))))
+        for kind, name, _ in structure(database)
+        if kind == "table" and not name.startswith(("sqlite_", "lead_search_"))
+    }
+
+
+def structure(database):
+    return {(thing["type"], thing["name"], thing["sql"]) for thing in database.rows("select * from sqlite_schema")}
 
 
 def found(database, needle):
@@ -111,7 +117,7 @@ def test_a_bulk_load_onto_rows_that_are_there_leaves_what_the_triggers_would_hav
 @pytest.mark.parametrize("failing", [Unlucky, sqlite3.OperationalError("of its own")])
 def test_a_bulk_load_that_fails_leaves_everything_as_it_was(database, failing):
     database.write(lambda at: load(at, demo.batches(PLAN)))
-    before = contents(database)
+    before = structure(database), contents(database)
 
     def work(at):
         at.execute(SESSION, session_id="a")
@@ -121,14 +127,14 @@ def test_a_bulk_load_that_fails_leaves_everything_as_it_was(database, failing):
     with pytest.raises((Unlucky, DatabaseError)):
         database.bulk(work)
 
-    assert contents(database) == before
+    assert (structure(database), contents(database)) == before
     database.write(lambda at: at.execute(SESSION, session_id="b"))
     assert database.verify() == []
 
 
 def test_a_failure_while_the_rollups_are_made_anew_leaves_everything_as_it_was(database):
     database.write(lambda at: load(at, demo.batches(PLAN)))
-    before = contents(database)
+    before = structure(database), contents(database)
     told = []
 
     def tell(name):
@@ -139,7 +145,7 @@ def test_a_failure_while_the_rollups_are_made_anew_leaves_everything_as_it_was(d
     with pytest.raises(Unlucky):
         database.bulk(lambda at: at.execute("delete from sessions"), told=tell)
 
-    assert contents(database) == before
+    assert (structure(database), contents(database)) == before
     assert database.verify() == []
 
 
@@ -167,8 +173,8 @@ def test_others_keep_their_own_triggers_and_indexes_through_a_bulk_load(database
             'begin insert into "the host\'s" values (old.session_id); end'
         )
         host.commit()
-    before = contents(database)[0]
+    before = structure(database)
 
     database.bulk(lambda at: load(at, demo.batches(PLAN)))
 
-    assert contents(database)[0] == before
+    assert structure(database) == before

@@ -209,8 +209,28 @@ def test_what_is_imported_tells_the_numbers_alone(folder):
     assert daily.startswith("[{'date': '")
 
 
+def test_a_provider_of_ones_own_is_asked_for_the_storage_statistics(folder):
+    (provided,) = [block for block in blocks("python") if "storage=Warehouse()" in block]
+    names = {"__name__": "__main__", "ask_the_warehouse": lambda: (15234, 1200)}
+
+    exec(compile(provided, "README.md", "exec"), names)
+    answer = Client(names["app"]).get("/analytics/storage", headers={"X-API-Key": "a-long-secret-from-your-settings"})
+
+    assert answer.json == {"total_objects": 15234, "estimated_sessions": 1200}
+
+
 def test_every_python_block_is_run_by_one_of_these_tests():
-    assert len(blocks("python")) == 2
+    assert len(blocks("python")) == 3
+
+
+def test_the_keys_that_are_shown_are_made_as_they_are_shown(folder):
+    run("init")
+    shown = re.findall(r"^\$ analytics-api (keys .*)\n(.*)$", "".join(blocks("console")), re.MULTILINE)
+
+    made = [run(*shlex.split(words)) for words, _ in shown]
+
+    assert len(shown) == 2
+    assert all(key.startswith(told.rstrip("…")) for key, (_, told) in zip(made, shown))
 
 
 def test_an_export_is_imported_as_it_is_shown(folder):

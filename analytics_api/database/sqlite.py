@@ -7,8 +7,8 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from functools import cache, partial
 from importlib.resources import files
 from itertools import chain, islice
@@ -25,6 +25,7 @@ VERSION = 1
 OLDEST_LIBRARY = (3, 37, 0)  # the first with strict tables
 LOOK = 1.0  # seconds between two looks at whether a file that is read is still the one at its path
 EMPTY = "this file is empty; `analytics-api init` makes a database of it"
+PATIENCE = 3  # milliseconds that SQLite waits for a lock by itself: it looks after 1, 2 more, and is asked again
 SMALLEST = 512  # bytes; SQLite takes a shorter file, whatever is in it, for an empty one
 DIFFERENCES_TOLD = 20  # a rollup, each way
 BATCH = 1000  # rows read at a time
@@ -103,8 +104,8 @@ class SQLite(Database):
 
     def bulk(self, work: Callable[[_Statements], T], *, told: Callable[[str], object] = unheard) -> T:
         def loaded(statements: _Statements) -> T:
-            with _aside(statements, "trigger"):
-                with _aside(statements, "index"), _cache(statements, LOAD_CACHE):
+            with _resting(statements):
+                with _without_indexes(statements, BASE_TABLES.keys() - {"leads"}), _cache(statements, LOAD_CACHE):
                     result = work(statements)
                 _rebuild(statements, told)
             return result
@@ -113,12 +114,12 @@ class SQLite(Database):
             return self.write(loaded)
 
     def rows(self, sql: str, /, **params: Any) -> list[Row]:
-        with self._telling(), (handle := self._handle()).lock:
-            return handle.statements.rows(sql, **params)
+        with self._using() as statements:
+            return statements.rows(sql, **params)
 
     def row(self, sql: str, /, **params: Any) -> Row | None:
-        with self._telling(), (handle := self._handle()).lock:
-            return handle.statements.row(sql, **params)
+        with self._using() as statements:
+            return statements.row(sql, **params)
 
     def columns(self, table: str) -> tuple[Column, ...]:
         return tuple(
@@ -138,7 +139,7 @@ class SQLite(Database):
 
     def rebuild(self, *, told: Callable[[str], object] = unheard) -> None:
         def anew(statements: _Statements) -> None:
-            with _aside(statements, "trigger"):
+            with _resting(statements):
                 _rebuild(statements, told)
 
         with self._sorting():
@@ -258,10 +259,9 @@ class SQLite(Database):
         return handle
 
     def _within(self, begin: str, work: Callable[[_Statements], T]) -> T:
-        with self._telling(), (handle := self._handle(look=begin != "begin")).lock:
-            statements = handle.statements
+        with self._using(look=begin != "begin") as statements:
             connection = statements.connection
-            connection.execute(begin)
+            self._begin(connection, begin)
             try:
                 result = work(statements)
                 connection.execute("commit")
@@ -270,6 +270,35 @@ class SQLite(Database):
                     connection.execute("rollback")
                 raise
             return result
+
+    def _begin(self, connection: sqlite3.Connection, begin: str) -> None:
+        if begin == "begin":
+            connection.execute(begin)
+            return
+        # SQLite's own waiting looks ever less often, and misses the moments in which a busy writer lets go.
+        until = time.monotonic() + self.busy_timeout
+        connection.execute(f"pragma busy_timeout = {PATIENCE}")
+        try:
+            while True:
+                try:
+                    connection.execute(begin)
+                    return
+                except sqlite3.OperationalError as error:
+                    if str(error) != "database is locked" or time.monotonic() >= until:
+                        raise
+        finally:
+            connection.execute(f"pragma busy_timeout = {int(self.busy_timeout * 1000)}")
+
+    @contextmanager
+    def _using(self, *, look: bool = False) -> Iterator[_Statements]:
+        """This thread's connection, which nobody closes before the block has ended."""
+        with self._telling():
+            while True:
+                handle = self._handle(look=look)
+                with handle.lock:
+                    if not handle.closed:  # since it was handed out
+                        yield handle.statements
+                        return
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
@@ -387,21 +416,21 @@ class _Handle:
     __del__ = close
 
 
-def upgrade(path: str | os.PathLike[str]) -> int:
+def upgrade(path: str | os.PathLike[str], *, busy_timeout: float = 5.0) -> int:
     """Bring an older file to this version, every row of its base tables kept; the version that it was of.
 
-    One transaction: a file that can't be brought forward is left as it was. The rollups are made anew, and what others
-    keep in the file stays.
+    One transaction: a file that can't be brought forward, or is not let go within `busy_timeout` seconds, is left as it
+    was. The rollups are made anew, and what others keep in the file stays.
     """
     path = Path(path).absolute()
     if not path.exists():
         raise DatabaseError(f"{path}: there is no such database; `analytics-api init` makes one")
     failing = str(path)
     try:
-        with closing(sqlite3.connect(path, isolation_level=None)) as connection:  # that undoes what is not committed
-            connection.execute(
-                "pragma legacy_alter_table = on"
-            )  # views and triggers of others are to name no old table
+        # closing it undoes what is not committed
+        with closing(sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)) as connection:
+            # the views and triggers of others are not to follow a table to its old name
+            connection.execute("pragma legacy_alter_table = on")
             connection.execute("begin exclusive")
             was, version = _identity(connection)
             if was != APPLICATION_ID or version >= VERSION:
@@ -465,23 +494,22 @@ def _renew(statements: _Statements) -> None:
     """Lay the schema anew under the rows of the base tables."""
     kept = (*BASE_TABLES, *OWN_TABLES)
     schema = _schema()
-    ours = _names()
     things = statements.rows("select type, name, tbl_name, sql from sqlite_schema where sql is not null order by rowid")
     others = [  # they go with the tables that they are on
         thing["sql"]
         for thing in things
-        if thing["type"] in ("trigger", "index") and thing["tbl_name"] in kept and not ours(thing["name"])
+        if thing["type"] in ("trigger", "index") and thing["tbl_name"] in kept and not _ours(thing["name"])
     ]
     statements.execute("drop table if exists lead_search")  # and with it the tables behind it
     for thing in things:
         kind, name = thing["type"], thing["name"]
         if kind == "table" and name in kept:
             statements.execute(f"alter table {name} rename to {name}{OLD}")
-        elif kind in ("table", "view") and ours(name):
-            statements.execute(f'drop {kind} if exists "{name}"')
+        elif kind in ("table", "view") and _ours(name):
+            statements.execute(f"drop {kind} if exists {_quoted(name)}")
     for thing in things:
-        if thing["type"] in ("trigger", "index") and (thing["tbl_name"] in kept or ours(thing["name"])):
-            statements.execute(f'drop {thing["type"]} if exists "{thing["name"]}"')
+        if thing["type"] in ("trigger", "index") and (thing["tbl_name"] in kept or _ours(thing["name"])):
+            statements.execute(f"drop {thing['type']} if exists {_quoted(thing['name'])}")
     for statement in schema:
         if not statement.startswith("create trigger"):
             statements.execute(statement)
@@ -503,27 +531,41 @@ def _renew(statements: _Statements) -> None:
         statements.execute(statement)
 
 
-def _names() -> Callable[[str], bool]:
-    """Whether a name is that of something which schema.sql makes, or made in an older version."""
+def _ours(name: str) -> bool:
+    """Whether something of that name is made by schema.sql, or was by an older version's."""
+    return name in _names() or name.startswith(MADE)
+
+
+@cache
+def _names() -> frozenset[str]:
     with closing(sqlite3.connect(":memory:")) as connection:
         for statement in _schema():
             connection.execute(statement)
-        names = {name for (name,) in connection.execute("select name from sqlite_schema")}
-    return lambda name: name in names or name.startswith(MADE)
+        return frozenset(name for (name,) in connection.execute("select name from sqlite_schema"))
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _resting(statements: _Statements) -> AbstractContextManager[None]:
+    """Our triggers are gone until the block has ended well; those of others go on."""
+    return _aside(statements, "trigger", lambda trigger: _ours(trigger["name"]))
+
+
+def _without_indexes(statements: _Statements, tables: Set[str]) -> AbstractContextManager[None]:
+    """The indexes of these tables are gone until the block has ended well."""
+    return _aside(statements, "index", lambda index: index["tbl_name"] in tables)
 
 
 @contextmanager
-def _aside(statements: _Statements, kind: str) -> Iterator[None]:
-    """The triggers, or the indexes, of the base tables are gone until the block has ended well."""
-    things = [
-        thing
-        for thing in statements.rows(
-            "select name, tbl_name, sql from sqlite_schema where type = :kind and sql is not null", kind=kind
-        )
-        if kind == "trigger" or thing["tbl_name"] in BASE_TABLES
-    ]
+def _aside(statements: _Statements, kind: str, which: Callable[[Row], bool]) -> Iterator[None]:
+    things = statements.rows(
+        "select name, tbl_name, sql from sqlite_schema where type = :kind and sql is not null order by rowid", kind=kind
+    )
+    things = list(filter(which, things))
     for thing in things:
-        statements.execute(f'drop {kind} "{thing["name"]}"')
+        statements.execute(f"drop {kind} {_quoted(thing['name'])}")
     yield
     for thing in things:
         statements.execute(thing["sql"])
