@@ -1,0 +1,286 @@
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from analytics_api.database.sqlite import SQLite
+from analytics_api.errors import DatabaseError
+
+EVENT = "insert into events (session_id, event_type, page_url, occurred_at) values (:session, 'page_view', '/', 0)"
+EVENTS = "select events from rollup_totals"
+
+
+@pytest.fixture
+def database(tmp_path):
+    with SQLite(tmp_path / "analytics.db").closing() as database:
+        yield database
+
+
+def write(database, session="s"):
+    database.write(lambda at: at.execute(EVENT, session=session))
+
+
+def descriptors(database):
+    """How many open files of this process are the database's."""
+    folder = Path("/proc/self/fd")
+    if not folder.exists():
+        pytest.skip("only Linux tells which files are open")
+    paths = []
+    for descriptor in folder.iterdir():
+        try:
+            paths.append(os.readlink(descriptor))
+        except FileNotFoundError:  # it was the one that lists the folder
+            continue
+    return sum(path.startswith(database.url) for path in paths)
+
+
+def test_threads_write_and_read_at_once_and_nothing_is_lost(database):
+    together = threading.Barrier(8)
+
+    def work(number):
+        together.wait()
+        seen = []
+        for _ in range(25):
+            write(database, f"s{number}")
+            seen.append(database.read(lambda at: (at.row(EVENTS), at.row("select count(*) as events from events"))))
+        return seen
+
+    with ThreadPoolExecutor(8) as threads:
+        seen = [pair for pairs in threads.map(work, range(8)) for pair in pairs]
+
+    assert all(rolled == counted for rolled, counted in seen)
+    assert database.row(EVENTS) == {"events": 200}
+    assert database.row("select views, unique_sessions from rollup_pages") == {"views": 200, "unique_sessions": 8}
+    assert database.verify() == []
+
+
+def test_a_read_sees_one_state_while_others_write(database):
+    write(database)
+
+    def twice(at):
+        before = at.row(EVENTS)
+        other = threading.Thread(target=write, args=[database])
+        other.start()
+        other.join()
+        return before, at.row(EVENTS)
+
+    assert database.read(twice) == ({"events": 1}, {"events": 1})
+    assert database.row(EVENTS) == {"events": 2}
+
+
+def test_a_threads_connection_is_closed_when_the_thread_ends(database):
+    def ask():
+        thread = threading.Thread(target=database.row, args=[EVENTS])
+        thread.start()
+        thread.join()
+
+    ask()
+    assert descriptors(database) == 0
+    database.row(EVENTS)
+    ask()
+    beside = descriptors(database)  # SQLite keeps a closed file for the next to open it, while another has it locked
+
+    for _ in range(20):
+        ask()
+
+    assert descriptors(database) == beside
+
+
+def test_close_lets_go_of_the_connections_of_every_thread_and_the_next_use_opens_anew(database):
+    asked, done = threading.Barrier(5), threading.Event()
+    told = []
+
+    def work():
+        database.row(EVENTS)
+        asked.wait()
+        done.wait()
+        told.append(database.row(EVENTS))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    asked.wait()
+
+    database.close()
+
+    assert descriptors(database) == 0
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert told == [{"events": 0}] * 4
+    write(database)
+    assert database.row(EVENTS) == {"events": 1}
+
+
+def test_close_while_others_read_and_write_breaks_none_of_them(database):
+    stop = threading.Event()
+    written = []
+
+    def work():
+        while not stop.is_set():
+            write(database)
+            written.append(database.row(EVENTS))
+
+    with ThreadPoolExecutor(3) as threads:
+        working = [threads.submit(work) for _ in range(3)]
+        for _ in range(50):
+            database.close()
+        stop.set()
+        for one in working:
+            one.result()
+
+    assert database.row(EVENTS) == {"events": len(written)}
+    assert database.verify() == []
+
+
+FORKED = """
+import os, sys, warnings
+warnings.simplefilter("ignore")  # of a fork beside threads: that is the point
+from analytics_api.database.sqlite import SQLite
+EVENT = "insert into events (session_id, event_type, page_url, occurred_at) values (:session, 'page_view', '/', 0)"
+def write(session):
+    database.write(lambda at: at.execute(EVENT, session=session))
+def events():
+    return database.row("select events from rollup_totals")["events"]
+database = SQLite(sys.argv[1])
+for _ in range(3):
+    write("parent")
+import threading
+ready, over = threading.Event(), threading.Event()
+def other():  # whose connection the children inherit too, though not its thread
+    write("thread"); ready.set(); over.wait()
+thread = threading.Thread(target=other); thread.start(); ready.wait()
+children = []
+for number in range(3):
+    child = os.fork()
+    if child == 0:
+        assert events() >= 4
+        for _ in range(10):
+            write(f"child {number}")
+            database.verify() and sys.exit("a rollup is wrong")
+        if number == 0:
+            os._exit(0)  # as multiprocessing leaves
+        if number == 1:
+            database.close()
+        sys.exit(0)
+    children.append(child)
+for _ in range(10):
+    write("parent"); events()
+assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
+write("parent")
+assert events() == 3 + 1 + 3 * 10 + 10 + 1
+over.set(); thread.join()
+assert database.verify() == []
+database.close()
+print("well")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_database_is_carried_across_forks_and_everyone_writes_on(database):
+    ran = subprocess.run([sys.executable, "-c", FORKED, database.url], capture_output=True, text=True, timeout=60)
+
+    assert (ran.stdout, ran.stderr, ran.returncode) == ("well\n", "", 0)
+    assert database.row(EVENTS) == {"events": 45}
+    assert database.rows("pragma integrity_check") == [{"integrity_check": "ok"}]
+    assert database.verify() == []
+
+
+INHERITED = """
+import os, sys
+from analytics_api.database.sqlite import SQLite
+database = SQLite(sys.argv[1])
+EVENT = "insert into events (session_id, event_type, occurred_at) values ('s', 'e', 0)"
+database.write(lambda at: at.execute(EVENT))
+reading, writing = os.pipe()
+if os.fork() == 0:
+    os.close(writing)
+    os.read(reading, 1)  # until the parent has gone
+    database.write(lambda at: at.execute(EVENT))
+    sys.exit(0)
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_child_that_outlives_the_process_that_opened_the_file_writes_on(database):
+    ran = subprocess.run([sys.executable, "-c", INHERITED, database.url], capture_output=True, text=True, timeout=60)
+
+    # run() has read to the end of both outputs, which the child holds open as long as it lives
+    assert ran.stderr == ""
+    assert database.row(EVENTS) == {"events": 2}
+    assert database.rows("pragma integrity_check") == [{"integrity_check": "ok"}]
+
+
+HOLDING = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("begin immediate")
+print("held", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_a_lock_that_another_process_keeps_is_an_error_after_the_busy_timeout_and_reads_go_on(tmp_path):
+    path = tmp_path / "analytics.db"
+    with SQLite(path, busy_timeout=0.05).closing() as database:
+        holder = subprocess.Popen(
+            [sys.executable, "-c", HOLDING, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert holder.stdout.readline() == "held\n"
+
+        with pytest.raises(DatabaseError) as refused:
+            write(database)
+        read = database.row(EVENTS)
+        holder.communicate("\n")
+        write(database)
+
+        assert str(refused.value) == f"{path}: database is locked"
+        assert read == {"events": 0}
+        assert database.row(EVENTS) == {"events": 1}
+
+
+def test_a_lock_that_is_let_go_in_time_is_waited_for(database):
+    with closing(sqlite3.connect(database.path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("begin immediate")
+        release = threading.Timer(0.1, other.execute, ["rollback"])
+        release.start()
+
+        write(database)
+
+        release.join()
+    assert database.row(EVENTS) == {"events": 1}
+
+
+BUSY = """
+import itertools, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+for number in itertools.count():
+    connection.execute("begin immediate")
+    for _ in range(50):
+        connection.execute("insert into events (session_id, event_type, occurred_at) values ('s', 'e', 0)")
+    connection.execute("commit")
+    if number == 0:
+        print("at it", flush=True)
+"""
+
+
+def test_among_writers_who_never_rest_one_gets_a_turn(database):
+    writer = subprocess.Popen([sys.executable, "-c", BUSY, database.url], stdout=subprocess.PIPE, text=True)
+    assert writer.stdout.readline() == "at it\n"
+
+    try:
+        for number in range(10):
+            write(database, f"mine {number}")
+    finally:
+        writer.kill()
+        writer.communicate()
+
+    assert database.row("select unique_sessions from rollup_pages") == {"unique_sessions": 10}
+    assert database.verify() == []
