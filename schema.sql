@@ -435,7 +435,7 @@ texts as (
       || coalesce(replace(contact_email, char(31), ' '), '') || char(31)
       || coalesce(replace(contact_phone, char(31), ' '), '') || char(31)
       || coalesce(replace(project_name, char(31), ' '), '') || char(31)
-      || coalesce(replace(visitor_id, char(31), ' '), '')) as text
+      || coalesce(replace(visitor_id, char(31), ' '), '') || char(31)) as text
   from leads)
 select lead_id, coalesce(follow_ups_count, 0) as follow_ups_count, last_follow_up_at,
   case
@@ -461,6 +461,8 @@ left join rollup_follow_ups using (lead_id);
 
 create virtual table lead_search using fts5 (
   search_text, content = 'leads', content_rowid = 'lead_id', columnsize = 0, tokenize = 'trigram case_sensitive 1');
+-- What it knows: every run of three letters.
+create virtual table lead_search_runs using fts5vocab (lead_search, row);
 
 
 -- sessions -> rollups

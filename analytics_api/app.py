@@ -124,7 +124,9 @@ class Application:
                 environ[QUERY_SECONDS] = time.perf_counter() - begun
             if isinstance(payload, wire.Stream):
                 return wire.stream(environ, start_response, payload)
-            return wire.reply(environ, start_response, payload, headers=route.headers(ctx, payload))
+            told = [(header.name, header.value(ctx, payload)) for header in route.headers]
+            headers = [(name, value) for name, value in told if value is not None]
+            return wire.reply(environ, start_response, payload, headers=headers)
         except Refusal as refusal:
             return wire.error(environ, start_response, refusal.status, str(refusal))
         except Exception:

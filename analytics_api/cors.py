@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 ALLOWED_METHODS = "GET, HEAD, PATCH"
 ALLOWED_HEADERS = "Authorization, Content-Type, If-None-Match, X-API-Key, X-Request-ID"
-EXPOSED_HEADERS = "Age, Content-Disposition, ETag, Server-Timing, X-Request-ID"
+EXPOSED_HEADERS = "Age, Content-Disposition, ETag, Link, Server-Timing, X-Request-ID"
 ORIGIN = re.compile(r"(https?)://([^][\s/?#@:*,]+|\[[0-9a-f:.]+])(?::([0-9]{1,5}))?/?")
 DEFAULT_PORTS = {"http": "80", "https": "443"}  # which a browser leaves out
 REMEMBERED = 7200  # seconds; the most that Chromium keeps a preflight's answer

@@ -95,7 +95,10 @@ def _operation(route: Route, schemas: dict[str, Schema]) -> Schema:
     if route.endpoint in ANSWERS:
         operation["responses"]["200"]["content"]["application/json"]["example"] = ANSWERS[route.endpoint]
         if route.method == "GET":
-            operation["responses"]["200"]["headers"] = ETAG
+            operation["responses"]["200"]["headers"] = ETAG | {
+                header.name: {"description": header.description, "schema": {"type": "string"}}
+                for header in route.headers
+            }
             operation["responses"]["304"] = {"description": "It is what If-None-Match names"}
     if description.strip():
         operation["description"] = " ".join(description.split())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -110,6 +112,33 @@ class Text:
         if self.maximum is not None and len(text) > self.maximum:
             raise InvalidRequest(f"{self.name} takes {self.maximum} characters at most")
         return text
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A place in a list, which a reply named. What it says is the list's affair, and nothing to be relied on."""
+
+    name: str
+    description: str
+    default: None = None
+
+    @property
+    def schema(self) -> dict[str, object]:
+        return {"type": "string"}
+
+    @staticmethod
+    def write(*values: object) -> str:
+        """These values as the text that `parse` takes."""
+        return urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
+
+    def parse(self, text: str) -> list[object]:
+        try:
+            values = json.loads(urlsafe_b64decode(text.encode() + b"=="))
+            if isinstance(values, list) and self.write(*values) == text:
+                return values
+        except (ValueError, RecursionError):
+            pass
+        raise InvalidRequest(f"{self.name} takes what the Link header of a page with the same sort named")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .context import Context
 from .endpoints.engagement import engagement
 from .endpoints.geo import geo
-from .endpoints.leads import FORMATS, ORDERS, STAGES, detail, export, listing, move
+from .endpoints.leads import FORMATS, ORDERS, STAGES, detail, export, link, listing, move
 from .endpoints.overview import overview
 from .endpoints.pages import top
 from .endpoints.realtime import realtime
 from .endpoints.sessions import daily
 from .endpoints.sources import sources
 from .endpoints.storage import age, storage
-from .params import Choice, Identifier, Integer, Parameter, Text
+from .params import Choice, Cursor, Identifier, Integer, Parameter, Text
 
 
-def no_headers(ctx: Context, answer: object) -> Iterable[tuple[str, str]]:
-    """None but those that every reply has."""
-    return ()
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A header of some answers; `value` tells of which, and what it says."""
+
+    name: str
+    description: str
+    value: Callable[[Context, object], str | None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,7 +33,7 @@ class Route:
     """What a key has to have, a method and path (below the prefix), the function that answers, and what it is given.
 
     `path_parameters` are named in the path, `query` after it; `body` names the strings of the JSON object sent.
-    `produces` are the media types of its answer, and `headers` tells what else goes with it.
+    `produces` are the media types of its answer, and `headers` go with it.
     """
 
     scope: str
@@ -40,7 +44,7 @@ class Route:
     path_parameters: Sequence[Identifier] = ()
     body: Sequence[Text] = ()
     produces: Sequence[str] = ("application/json",)
-    headers: Callable[[Context, Any], Iterable[tuple[str, str]]] = no_headers
+    headers: Sequence[Header] = ()
 
 
 LEAD = Identifier("lead_id", "The lead's number")
@@ -64,11 +68,16 @@ ROUTES = (
         Integer("limit", "Number of referrer domains to return", default=100, minimum=1, maximum=1000),
     ]),
     Route("stats", "GET", "/realtime", realtime),
-    Route("stats", "GET", "/storage", storage, headers=age),
+    Route("stats", "GET", "/storage", storage, headers=[
+        Header("Age", "How many seconds ago that was counted", age),
+    ]),
     Route("leads:read", "GET", "/leads", listing, [
         Integer("limit", "Number of leads to return", default=25, minimum=1, maximum=100),
         Integer("offset", "Number of leads to leave out before them", default=0, minimum=0),
         *WHICH_LEADS,
+        Cursor("cursor", "Go on where a page with the same sort ended, whatever the offset: its Link header has it"),
+    ], headers=[
+        Header("Link", "The next page, as rel=next, where more leads may follow", link),
     ]),
     Route("leads:read", "GET", "/leads/export", export, [
         Choice("format", "Comma-separated values, or a JSON object a line", tuple(FORMATS), default="csv"),

@@ -116,6 +116,7 @@ def test_every_parameter_is_in_it_with_its_bounds_and_choices():
             "limit": whole(25, 1, 100, "1 to 100"),
             "offset": whole(0, 0, 2**63 - 1, "0 to any"),
             **which,
+            "cursor": {"type": "string"},
         },
         "GET /analytics/leads/export": {
             "format": {"type": "string", "enum": ["csv", "ndjson"], "default": "csv"},

@@ -14,6 +14,10 @@ NOW = 1_771_945_200_000  # 2026-02-24 15:00:00
 PARAMETERS = {
     "limit": 25,
     "offset": 0,
+    "rows": 25,
+    "often": 100,
+    "key": 50,
+    "null_lead_id": -(2**63),
     "status": "new",
     "needle": '"ann"',
     "pattern": "%an%",
@@ -84,23 +88,31 @@ def plan_of(connection, text):
 
 def scans(plan):
     """The base tables that a plan goes through from one end, each with what it says of that."""
-    return [step for step in plan if (found := re.match(r"SCAN (\w+)", step)) and found[1] in BASE]
+    found = [step for step in plan if (scan := re.match(r"SCAN (\w+)", step)) and scan[1] in BASE]
+    for made in plan:
+        if made.startswith("CO-ROUTINE ") and (step := made.replace("CO-ROUTINE", "SCAN")) in found:
+            found.remove(step)  # of what the statement itself made under that name
+    return found
 
 
 def test_every_statement_of_the_endpoints_is_looked_at():
-    assert len([label for label in STATEMENTS if label.startswith("leads.PAGES")]) == 32
+    assert len([label for label in STATEMENTS if label.startswith("leads.PAGES")]) == 48
     assert {label.partition(".")[0] for label in STATEMENTS} == {
         module.name for module in pkgutil.iter_modules(endpoints.__path__)
     } - {"storage"}
 
 
-@pytest.mark.parametrize("label", [label for label in STATEMENTS if "'short'" not in label and "[short]" not in label])
+def looks_into_each(label):
+    return "'seen" in label or "[seen" in label
+
+
+@pytest.mark.parametrize("label", [label for label in STATEMENTS if not looks_into_each(label)])
 def test_no_statement_scans_a_base_table(connection, label):
     key, text = STATEMENTS[label]
 
     plan = plan_of(connection, text)
 
-    if label.startswith("leads.PAGES") and key[0] == "all":
+    if "PAGES" in label and key[0] == "all" and (label.startswith("leads.PAGES") or key[-1] == "first"):
         assert scans(plan) in (
             [f"SCAN leads USING INDEX {WALKS[key[1]]}"],
             [f"SCAN leads USING COVERING INDEX {WALKS[key[1]]}"],
@@ -117,11 +129,33 @@ def test_a_page_of_a_stage_comes_from_the_index_of_its_order_without_sorting(con
     assert plan == [f"SEARCH leads USING INDEX {index} (status=?)"]
 
 
-@pytest.mark.parametrize("label", [label for label in STATEMENTS if "'short'" in label or "[short]" in label])
-def test_a_needle_under_three_letters_goes_through_the_leads_once(connection, label):
+@pytest.mark.parametrize("sort", WALKS)
+@pytest.mark.parametrize("among", ["all", "stage"])
+def test_every_part_of_a_page_behind_a_lead_begins_at_its_place_in_the_index(connection, among, sort):
+    plan = plan_of(connection, STATEMENTS[f"leads.NEXT_PAGES[{(among, sort)}]"][1])
+
+    index = WALKS[sort] if among == "all" else WALKS[sort].replace("leads_by", "leads_in_stage_by")
+    steps = [step for step in plan if step.startswith("SEARCH")]
+    column, stage = r"\w+", "" if among == "all" else r"status=\? AND "
+    assert len(steps) == (2 if sort in ("newest", "oldest", "risk_desc", "risk_asc") else 3)
+    for step in steps:
+        assert re.fullmatch(rf"SEARCH leads USING INDEX {index} \({stage}{column}(=\? AND rowid)?[<>]\?\)", step)
+
+
+@pytest.mark.parametrize("label", [label for label in STATEMENTS if "'found" in label])
+def test_what_the_search_index_finds_is_looked_up_by_its_key(connection, label):
     plan = plan_of(connection, STATEMENTS[label][1])
 
-    assert len(scans(plan)) <= 1
+    assert "SCAN lead_search VIRTUAL TABLE INDEX 0:M1" in plan
+    if label.startswith("leads.PAGES"):
+        assert plan[0] == "SEARCH leads USING INTEGER PRIMARY KEY (rowid=?)"
+
+
+@pytest.mark.parametrize("label", [label for label in STATEMENTS if looks_into_each(label)])
+def test_where_each_lead_is_looked_into_that_is_once_for_each_part_of_a_page(connection, label):
+    plan = plan_of(connection, STATEMENTS[label][1])
+
+    assert len(scans(plan)) <= (3 if "NEXT" in label else 1)
 
 
 @pytest.mark.parametrize(

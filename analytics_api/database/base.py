@@ -68,6 +68,9 @@ class Reader(Protocol):
     def row(self, sql: str, /, **params: Any) -> Row | None:
         """The first row that the statement gives; None when there is none."""
 
+    def needle(self, text: str) -> str | None:
+        """Casefolded text as this engine's `lead_search(:needle)` takes it; None when it is too short for that."""
+
     def batches(self, sql: str, /, **params: Any) -> Iterator[list[tuple[Any, ...]]]:
         """Every row that the statement gives, as tuples, some at a time, so that memory does not grow with them."""
 
@@ -145,10 +148,6 @@ class Database(ABC):
     @abstractmethod
     def columns(self, table: str) -> tuple[Column, ...]:
         """The columns of a base table that a writer may set, in order."""
-
-    @abstractmethod
-    def needle(self, text: str) -> str:
-        """Casefolded text of three letters or more, as this engine's `lead_search(:needle)` takes it."""
 
     @abstractmethod
     def rebuild(self, *, told: Callable[[str], object] = unheard) -> None:

@@ -193,9 +193,6 @@ class PostgreSQL(Database):
             if column["name"] not in KEPT_COLUMNS
         )
 
-    def needle(self, text: str) -> str:
-        return re.sub(r"([\\%_])", r"\\\1", text)
-
     def rebuild(self, *, told: Callable[[str], object] = unheard) -> None:
         self.bulk(lambda statements: None, told=told)
 
@@ -330,6 +327,9 @@ class _Statements:
             cursor.execute(numbered, [params[name] for name in names])
             while batch := cursor.fetchmany(BATCH):
                 yield batch
+
+    def needle(self, text: str) -> str | None:
+        return re.sub(r"([\\%_])", r"\\\1", text) if len(text) > 2 else None
 
     def execute(self, sql: str, /, **params: Any) -> int:
         return self._executed(sql, params).rowcount

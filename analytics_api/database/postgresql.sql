@@ -514,7 +514,7 @@ return casefold(
   || coalesce(replace(email, chr(31), ' '), '') || chr(31)
   || coalesce(replace(phone, chr(31), ' '), '') || chr(31)
   || coalesce(replace(project, chr(31), ' '), '') || chr(31)
-  || coalesce(replace(visitor, chr(31), ' '), ''));
+  || coalesce(replace(visitor, chr(31), ' '), '') || chr(31));
 
 create view plain_leads as
 select leads.lead_id, coalesce(kept.follow_ups_count, 0) as follow_ups_count, kept.last_follow_up_at,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 import threading
 import time
 import weakref
@@ -40,6 +41,15 @@ select name, lower(type) as type, "notnull" as required, dflt_value as "default"
 from pragma_table_info(:table)
 order by cid
 """
+
+# Of three letters that begin with two.
+RUNS = """
+select term
+from lead_search_runs
+where term >= :first and term <= :last
+limit :most
+"""
+MOST_RUNS = 500  # of more than that, each lead is looked into sooner
 
 # What triggers remember of rows, and samples of keys that `analyze` took.
 LEFT_OVER = """
@@ -132,10 +142,6 @@ class SQLite(Database):
             for column in self.rows(COLUMNS, table=table)
             if column["name"] not in KEPT_COLUMNS
         )
-
-    def needle(self, text: str) -> str:
-        # a phrase of FTS5 (https://sqlite.org/fts5.html#fts5_strings): nothing in it is special but the quote
-        return '"' + text.replace('"', '""') + '"'
 
     def rebuild(self, *, told: Callable[[str], object] = unheard) -> None:
         def anew(statements: _Statements) -> None:
@@ -353,6 +359,17 @@ class _Statements:
             given += 1
             yield batch
 
+    def needle(self, text: str) -> str | None:
+        if len(text) > 2:
+            return _phrase(text)
+        if len(text) < 2:
+            return None
+        # The index knows runs of three letters. Any two begin such a run, since what is searched ends in a separator.
+        runs = self.rows(RUNS, first=text, last=text + chr(sys.maxunicode), most=MOST_RUNS + 1)
+        if len(runs) > MOST_RUNS:
+            return None
+        return " OR ".join(_phrase(run["term"]) for run in runs) or _phrase(text)
+
     def _fetched(self, cursor: sqlite3.Cursor, text: Any) -> list[tuple[Any, ...]]:
         # it is the whole connection's, and other statements may run between two batches
         self.connection.text_factory = text
@@ -542,6 +559,11 @@ def _names() -> frozenset[str]:
         for statement in _schema():
             connection.execute(statement)
         return frozenset(name for (name,) in connection.execute("select name from sqlite_schema"))
+
+
+def _phrase(text: str) -> str:
+    """Text as a phrase of FTS5 (https://sqlite.org/fts5.html#fts5_strings): nothing in it is special but the quote."""
+    return '"' + text.replace('"', '""') + '"'
 
 
 def _quoted(name: str) -> str:

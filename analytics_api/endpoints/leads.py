@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from io import StringIO
 from typing import Any, Final, Literal, TypedDict, cast
+from urllib.parse import urlencode
 
 from ..context import Context
-from ..database import Reader, Transaction
-from ..errors import NotFound
-from ..params import LARGEST
+from ..database import Reader, Row, Transaction
+from ..errors import InvalidRequest, NotFound
+from ..params import LARGEST, Cursor
 from ..wire import Stream
 
 Stage = Literal["new", "contacted", "qualified", "proposal", "won", "lost"]
@@ -43,6 +45,12 @@ class Lead(TypedDict):
 class Listing(TypedDict):
     leads: list[Lead]
     total: int
+
+
+class Page(dict[str, object]):
+    """A Listing that knows how to ask for the one after it."""
+
+    following: str | None = None
 
 
 class Session(TypedDict):
@@ -89,60 +97,166 @@ class Updated(TypedDict):
 Format = Literal["csv", "ndjson"]
 FORMATS: Final[dict[Format, str]] = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
 
-# Whole orders: nulls last, and lead_id breaks every tie, so that pages never overlap.
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Leads by a column that holds an `of`, nulls last. lead_id breaks every tie, so that pages never overlap."""
+
+    column: str
+    direction: Literal["asc", "desc"]
+    of: type
+    nulls: bool
+
+    def __str__(self) -> str:
+        nulls = " nulls last" if self.nulls else ""
+        return f"{self.column} {self.direction}{nulls}, lead_id {self.direction}"
+
+    @property
+    def after(self) -> dict[str, str]:
+        """Which leads come after one that had `key`, in parts, so that an index leads to each."""
+        beyond = "<" if self.direction == "desc" else ">"
+        parts = {
+            "ties": f"{self.column} = :key and lead_id {beyond} :lead_id",
+            "others": f"{self.column} {beyond} :key",
+            "without": f"{self.column} is null and lead_id {beyond} :null_lead_id",
+        }
+        return parts if self.nulls else {name: parts[name] for name in ("ties", "others")}
+
+
 ORDERS: Final = {
-    "newest": "enquiry_datetime desc, lead_id desc",
-    "oldest": "enquiry_datetime, lead_id",
-    "last_follow_up": "last_follow_up_at desc nulls last, lead_id desc",
-    "score_desc": "engagement_score desc nulls last, lead_id desc",
-    "score_asc": "engagement_score nulls last, lead_id",
-    "risk_desc": "suspicion_score desc, lead_id desc",
-    "risk_asc": "suspicion_score, lead_id",
-    "name_asc": "name_folded nulls last, lead_id",
+    "newest": Order("enquiry_datetime", "desc", str, nulls=False),
+    "oldest": Order("enquiry_datetime", "asc", str, nulls=False),
+    "last_follow_up": Order("last_follow_up_at", "desc", str, nulls=True),
+    "score_desc": Order("engagement_score", "desc", int, nulls=True),
+    "score_asc": Order("engagement_score", "asc", int, nulls=True),
+    "risk_desc": Order("suspicion_score", "desc", int, nulls=False),
+    "risk_asc": Order("suspicion_score", "asc", int, nulls=False),
+    "name_asc": Order("name_folded", "asc", str, nulls=True),
 }
 
-# Which leads: every one, those of a stage, those that a needle is found in. All of it is constant text: a request
-# chooses among these statements and never adds to one.
+# Which leads: every one, those of a stage, those that a text is found in, by the search index or by looking into each.
 FILTERS: Final = {
     "all": "true",
     "stage": "status = :status",
-    "found": "lead_id in (select rowid from lead_search(:needle)) and (status = :status or :status is null)",
-    # the search index knows runs of three letters and more; shorter ones are looked for in every lead
-    "short": "search_text like :pattern escape '\\' and (status = :status or :status is null)",
+    "found": "lead_id in (select rowid from lead_search(:needle))",
+    # not by the index of the stage, which may hold many more
+    "found in stage": "status || '' = :status and lead_id in (select rowid from lead_search(:needle))",
+    "seen": "lead_id in (select lead_id from leads where search_text like :pattern escape '\\')",
+    "seen in stage": "status = :status and search_text like :pattern escape '\\'",
 }
+
+# Every statement is made of these constants, here, once. A request chooses among them and never adds to one.
+CHOICES: Final = [(among, sort) for among in FILTERS for sort in ORDERS]
+
+COLUMNS: Final = ", ".join(Lead.__annotations__)
 
 PAGES: Final = {
     (among, sort): f"""
-select lead_id, enquiry_datetime, contact_name, contact_email, contact_phone, project_name, project_location,
-  project_source, contact_country_name, contact_city, visitor_id, session_id, engagement_score, engagement_label,
-  form_submit_count, suspicion_score, follow_ups_count, last_follow_up_at, status
+select {COLUMNS}
 from leads
-where {condition}
-order by {order}
+where {FILTERS[among]}
+order by {ORDERS[sort]}
 limit :limit offset :offset
 """
-    for among, condition in FILTERS.items()
+    for among, sort in CHOICES
+}
+
+
+def _after(among: str, sort: str) -> str:
+    """The leads behind one that had `key`, as a table for a statement to choose from."""
+    parts = "union all".join(
+        f"""
+select *
+from (
+  select *
+  from leads
+  where {FILTERS[among]} and {condition}
+  order by {ORDERS[sort]}
+  limit :limit) as {name}
+"""
+        for name, condition in ORDERS[sort].after.items()
+    )
+    return f"({parts}) as leads"
+
+
+NEXT_PAGES: Final = {
+    (among, sort): f"""
+select {COLUMNS}
+from {_after(among, sort)}
+order by {ORDERS[sort]}
+limit :limit
+"""
+    for among, sort in CHOICES
+}
+
+# What is found in many leads is found soon by going along their order: of the next `limit` leads those that match.
+NEAR_PAGES: Final = {
+    (among, sort, start): f"""
+select {COLUMNS}
+from (
+  select *
+  from {leads}
+  order by {ORDERS[sort]}
+  limit :limit) as leads
+where search_text like :pattern escape '\\'
+order by {ORDERS[sort]}
+limit :rows offset :offset
+"""
+    for among, sort in CHOICES
+    if among in ("all", "stage")
+    for start, leads in (
+        ("first", f"leads where {FILTERS[among]}"),
+        ("next", _after(among, sort)),
+    )
+}
+SPREAD = 8  # times as many leads are looked at as would do if those that match stood evenly
+
+# Leads with a longer value than that (it can only be a name) have no cursor.
+CURSOR_KEY = 500
+
+KEYS: Final = {
+    sort: f"""
+select {order.column} as key
+from leads
+where lead_id = :lead_id
+"""
     for sort, order in ORDERS.items()
 }
 
-TOTAL_OF_STAGES = """
+LEADS_OF_STAGES = """
 select cast(coalesce(sum(leads), 0) as bigint) as total
 from rollup_stages
 where status = coalesce(:status, status)
 """
 
 TOTALS: Final = {
-    "all": TOTAL_OF_STAGES,
-    "stage": TOTAL_OF_STAGES,
+    "all": LEADS_OF_STAGES,
+    "stage": LEADS_OF_STAGES,
+    "found": """
+select count(*) as total
+from lead_search(:needle)
+""",
     **{
         among: f"""
 select count(*) as total
 from leads
 where {FILTERS[among]}
 """
-        for among in ("found", "short")
+        for among in ("found in stage", "seen", "seen in stage")
     },
+    "often found in stage": """
+select count(*) as total
+from leads
+where status = :status and lead_id in (select rowid from lead_search(:needle))
+""",
 }
+OFTEN = """
+select count(*) as found
+from (
+  select 1
+  from lead_search(:needle)
+  limit :often) as leads
+"""
 
 LEAD = """
 select lead_id, enquiry_datetime, contact_name, contact_email, contact_phone, project_name, project_location,
@@ -207,20 +321,39 @@ def listing(
     q: str | None,
     status: str | None,
     sort: str,
+    cursor: Sequence[object] | None = None,
 ) -> Listing:
     """A page of the leads in one of ORDERS, and the `total` that match, counted at the same instant.
 
     `q` is a substring, without regard to case, of the name, e-mail, phone, project or visitor id. Nulls come last in
-    every order.
+    every order. Where more leads may follow, the header `Link` names the next page by a `cursor`, which goes on behind
+    the last lead of this one, wherever that has gone since, and is as quick for the last page as for the first.
     """
-    among, asked = _asked(ctx, q, status)
-    asked |= {"limit": limit, "offset": offset}
+    position = {} if cursor is None else _position(sort, cursor)
 
     def page(at: Reader) -> Listing:
-        leads = cast("list[Lead]", at.rows(PAGES[among, sort], **asked))
-        return {"leads": leads, "total": at.rows(TOTALS[among], **asked)[0]["total"]}
+        among, asked = _asked(at, q, status)
+        total = _total(at, among, asked)
+        asked |= {"limit": limit, "offset": offset, **position}
+        rows = _near(at, sort, total, asked) if q else None
+        if rows is None:
+            rows = at.rows((NEXT_PAGES if position else PAGES)[among, sort], **asked)
+        found = Page(leads=rows, total=total)
+        if len(rows) == limit:
+            last = rows[-1]["lead_id"]
+            if behind := _cursor(sort, at.rows(KEYS[sort], lead_id=last)[0]["key"], last):
+                given = {"limit": limit, "q": q, "status": status, "sort": sort, "cursor": behind}
+                found.following = "?" + urlencode({name: value for name, value in given.items() if value})
+        return cast(Listing, found)
 
     return ctx.db.read(page)
+
+
+def link(ctx: Context, answer: object) -> str | None:
+    """The page after the answer, as the header `Link` (RFC 8288) says it: from the question mark on."""
+    if isinstance(answer, Page) and answer.following:
+        return f'<{answer.following}>; rel="next"'
+    return None
 
 
 def export(ctx: Context, *, format: Format, q: str | None, status: str | None, sort: str) -> Stream:
@@ -228,13 +361,13 @@ def export(ctx: Context, *, format: Format, q: str | None, status: str | None, s
 
     In CSV null is an empty field, and a text that a spreadsheet would take for a formula begins with an apostrophe.
     """
-    among, asked = _asked(ctx, q, status)
-    asked |= {"limit": LARGEST, "offset": 0}
     columns = tuple(Lead.__annotations__)
     write = _csv if format == "csv" else _ndjson
 
     def pieces() -> Generator[str, None, None]:
         with ctx.db.snapshot() as at:
+            among, asked = _asked(at, q, status)
+            asked |= {"limit": LARGEST, "offset": 0}
             if format == "csv":
                 yield _csv(columns, [columns])
             for leads in at.batches(PAGES[among, sort], **asked):
@@ -290,16 +423,62 @@ def move(ctx: Context, lead_id: int, status: str) -> Updated:
     return {"updated": True}
 
 
-def _asked(ctx: Context, q: str | None, status: str | None) -> tuple[str, dict[str, Any]]:
+def _asked(at: Reader, q: str | None, status: str | None) -> tuple[str, dict[str, Any]]:
     """Which of FILTERS it takes, and its parameters."""
     asked: dict[str, Any] = {"status": status}
     if not q:
         return "stage" if status else "all", asked
     folded = q.casefold().replace("\x1f", " ")  # which stands between the fields
-    if len(folded) >= 3:
-        return "found", asked | {"needle": ctx.db.needle(folded)}
     literal = folded.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return "short", asked | {"pattern": f"%{literal}%"}
+    asked |= {"needle": at.needle(folded), "pattern": f"%{literal}%"}
+    among = "seen" if asked["needle"] is None else "found"
+    return f"{among} in stage" if status else among, asked
+
+
+def _total(at: Reader, among: str, asked: Mapping[str, Any]) -> int:
+    if among == "found in stage":
+        often = at.rows(LEADS_OF_STAGES, **asked)[0]["total"] // SPREAD + 1
+        if at.rows(OFTEN, often=often, **asked)[0]["found"] == often:
+            among = "often found in stage"
+    total: int = at.rows(TOTALS[among], **asked)[0]["total"]
+    return total
+
+
+def _near(at: Reader, sort: str, total: int, asked: Mapping[str, Any]) -> list[Row] | None:
+    """A page out of the nearest leads of the order, where these few fill it; else None."""
+    leads = at.rows(LEADS_OF_STAGES, **asked)[0]["total"]
+    offset = 0 if "key" in asked else asked["offset"]
+    rows = asked["limit"]
+    looked_at = SPREAD * (offset + rows) * leads // max(total, 1)
+    if looked_at >= total:  # it takes less to sort all that match
+        return None
+    place = "next" if "key" in asked else "first"
+    among = "stage" if asked["status"] else "all"
+    found = at.rows(NEAR_PAGES[among, sort, place], **{**asked, "limit": looked_at, "offset": offset, "rows": rows})
+    return found if len(found) == rows else None
+
+
+def _cursor(sort: str, key: int | str | None, lead_id: int) -> str | None:
+    """The place behind a lead; none where its name is too long to travel in a header."""
+    if isinstance(key, str) and (len(key) > CURSOR_KEY or "\0" in key):
+        return None
+    return Cursor.write(sort, key, lead_id)
+
+
+def _position(sort: str, cursor: Sequence[object]) -> dict[str, Any]:
+    """A cursor's place, as the statements take it. Raises InvalidRequest when it is of another order, or of none."""
+    order = ORDERS[sort]
+    least, most = -LARGEST - 1, LARGEST
+    match cursor:
+        case [of, key, lead_id] if (
+            of == sort
+            and type(lead_id) is int
+            and ((key is None and order.nulls) or (type(key) is order.of and "\0" not in str(key)))
+            and all(least <= number <= most for number in (key, lead_id) if isinstance(number, int))
+        ):
+            behind = lead_id if key is None else least if order.direction == "asc" else most
+            return {"key": key, "lead_id": lead_id, "null_lead_id": behind}
+    raise InvalidRequest("cursor takes what the Link header of a page with the same sort named")
 
 
 def _csv(columns: Sequence[str], leads: Iterable[Sequence[Any]]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TypedDict, cast
 
 from ..context import Context
@@ -35,7 +34,8 @@ def storage(ctx: Context) -> Storage:
     return cast(Storage, Dated(ctx.storage.statistics()))
 
 
-def age(ctx: Context, answer: object) -> Iterable[tuple[str, str]]:
+def age(ctx: Context, answer: object) -> str | None:
     """How many seconds old the answer is, as the header `Age` (RFC 9111, section 5.1)."""
     if isinstance(answer, Dated):
-        yield "Age", str(max(0, ctx.now - answer.taken_at) // 1000)
+        return str(max(0, ctx.now - answer.taken_at) // 1000)
+    return None
