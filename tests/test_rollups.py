@@ -415,7 +415,7 @@ def expected(sessions, events, leads, submissions):
 
 def searched(lead):
     names = ("contact_name", "contact_email", "contact_phone", "project_name", "visitor_id")
-    return "\x1f".join(lead[name] or "" for name in names).casefold()
+    return "".join((lead[name] or "") + "\x1f" for name in names).casefold()
 
 
 READS = {
