@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -116,29 +114,21 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A place in a list, which a reply named. What it says is the list's affair, and nothing to be relied on."""
+    """A place in a list, as a page of that list named it: text of a regular expression."""
 
     name: str
     description: str
+    pattern: str
     default: None = None
 
     @property
     def schema(self) -> dict[str, object]:
-        return {"type": "string"}
+        return {"type": "string", "pattern": f"^({self.pattern})$"}
 
-    @staticmethod
-    def write(*values: object) -> str:
-        """These values as the text that `parse` takes."""
-        return urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
-
-    def parse(self, text: str) -> list[object]:
-        try:
-            values = json.loads(urlsafe_b64decode(text.encode() + b"=="))
-            if isinstance(values, list) and self.write(*values) == text:
-                return values
-        except (ValueError, RecursionError):
-            pass
-        raise InvalidRequest(f"{self.name} takes what the Link header of a page with the same sort named")
+    def parse(self, text: str) -> str:
+        if not re.fullmatch(self.pattern, text):
+            raise InvalidRequest(f"{self.name} takes what the Link header of a page named")
+        return text
 
 
 @dataclass(frozen=True, slots=True)

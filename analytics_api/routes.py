@@ -9,7 +9,7 @@ from typing import Any
 from .context import Context
 from .endpoints.engagement import engagement
 from .endpoints.geo import geo
-from .endpoints.leads import FORMATS, ORDERS, STAGES, detail, export, link, listing, move
+from .endpoints.leads import CURSOR, FORMATS, ORDERS, STAGES, detail, export, link, listing, move
 from .endpoints.overview import overview
 from .endpoints.pages import top
 from .endpoints.realtime import realtime
@@ -75,7 +75,7 @@ ROUTES = (
         Integer("limit", "Number of leads to return", default=25, minimum=1, maximum=100),
         Integer("offset", "Number of leads to leave out before them", default=0, minimum=0),
         *WHICH_LEADS,
-        Cursor("cursor", "Go on where a page with the same sort ended, whatever the offset: its Link header has it"),
+        Cursor("cursor", "Go on where a page ended, whatever sort and offset say: its Link header has it", CURSOR),
     ], headers=[
         Header("Link", "The next page, as rel=next, where more leads may follow", link),
     ]),

@@ -333,8 +333,6 @@ def test_imported_leads_are_found_by_what_is_in_them(export):
     run("import", export)
 
     with open_database("analytics.db").closing() as database:
-        found = database.read(
-            lambda at: at.rows("select rowid from lead_search(:needle)", needle=at.needle("zoë o'b"))
-        )
+        found = database.read(lambda at: at.rows("select rowid from lead_search(:needle)", needle=at.needle("zoë o'b")))
 
     assert found == [{"rowid": 42}]

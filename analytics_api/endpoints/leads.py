@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -12,8 +13,8 @@ from urllib.parse import urlencode
 
 from ..context import Context
 from ..database import Reader, Row, Transaction
-from ..errors import InvalidRequest, NotFound
-from ..params import LARGEST, Cursor
+from ..errors import NotFound
+from ..params import LARGEST
 from ..wire import Stream
 
 Stage = Literal["new", "contacted", "qualified", "proposal", "won", "lost"]
@@ -211,8 +212,11 @@ limit :rows offset :offset
 }
 SPREAD = 8  # times as many leads are looked at as would do if those that match stood evenly
 
-# Leads with a longer value than that (it can only be a name) have no cursor.
-CURSOR_KEY = 500
+# The order, the last lead and what it is ordered by, if anything: `newest:28:2026-02-10 11:00:00`.
+CURSOR: Final = "|".join(
+    f"({'|'.join(sort for sort, order in ORDERS.items() if order.of is of)}):-?[0-9]{{1,19}}(:{key})?"
+    for of, key in ((str, r"[^\u0000]{0,500}"), (int, "-?[0-9]{1,19}"))
+)
 
 KEYS: Final = {
     sort: f"""
@@ -321,27 +325,28 @@ def listing(
     q: str | None,
     status: str | None,
     sort: str,
-    cursor: Sequence[object] | None = None,
+    cursor: str | None = None,
 ) -> Listing:
     """A page of the leads in one of ORDERS, and the `total` that match, counted at the same instant.
 
     `q` is a substring, without regard to case, of the name, e-mail, phone, project or visitor id. Nulls come last in
-    every order. Where more leads may follow, the header `Link` names the next page by a `cursor`, which goes on behind
-    the last lead of this one, wherever that has gone since, and is as quick for the last page as for the first.
+    every order. A full page has the header `Link` to the next one: by a `cursor`, which goes on behind the last lead of
+    this one, wherever that has gone since, and takes no longer however deep the list is. `sort` and `offset` play no
+    part then.
     """
-    position = {} if cursor is None else _position(sort, cursor)
+    sort, place = _place(cursor) if cursor else (sort, {})
 
     def page(at: Reader) -> Listing:
         among, asked = _asked(at, q, status)
         total = _total(at, among, asked)
-        asked |= {"limit": limit, "offset": offset, **position}
+        asked |= {"limit": limit, "offset": offset, **place}
         rows = _near(at, sort, total, asked) if q else None
         if rows is None:
-            rows = at.rows((NEXT_PAGES if position else PAGES)[among, sort], **asked)
+            rows = at.rows((NEXT_PAGES if place else PAGES)[among, sort], **asked)
         found = Page(leads=rows, total=total)
         if len(rows) == limit:
             last = rows[-1]["lead_id"]
-            if behind := _cursor(sort, at.rows(KEYS[sort], lead_id=last)[0]["key"], last):
+            if behind := _cursor(sort, last, at.rows(KEYS[sort], lead_id=last)[0]["key"]):
                 given = {"limit": limit, "q": q, "status": status, "sort": sort, "cursor": behind}
                 found.following = "?" + urlencode({name: value for name, value in given.items() if value})
         return cast(Listing, found)
@@ -458,27 +463,23 @@ def _near(at: Reader, sort: str, total: int, asked: Mapping[str, Any]) -> list[R
     return found if len(found) == rows else None
 
 
-def _cursor(sort: str, key: int | str | None, lead_id: int) -> str | None:
-    """The place behind a lead; none where its name is too long to travel in a header."""
-    if isinstance(key, str) and (len(key) > CURSOR_KEY or "\0" in key):
-        return None
-    return Cursor.write(sort, key, lead_id)
+def _cursor(sort: str, lead_id: int, key: int | str | None) -> str | None:
+    """The place behind a lead; none where its name is too long to travel in a header, or has a NUL."""
+    cursor = f"{sort}:{lead_id}" if key is None else f"{sort}:{lead_id}:{key}"
+    return cursor if re.fullmatch(CURSOR, cursor) else None
 
 
-def _position(sort: str, cursor: Sequence[object]) -> dict[str, Any]:
-    """A cursor's place, as the statements take it. Raises InvalidRequest when it is of another order, or of none."""
+def _place(cursor: str) -> tuple[str, dict[str, Any]]:
+    """A cursor's order, and its place as the statements take it."""
+    sort, lead_id, *key = cursor.split(":", 2)
     order = ORDERS[sort]
+    behind = {"key": order.of(key[0]) if key else None, "lead_id": int(lead_id)}
     least, most = -LARGEST - 1, LARGEST
-    match cursor:
-        case [of, key, lead_id] if (
-            of == sort
-            and type(lead_id) is int
-            and ((key is None and order.nulls) or (type(key) is order.of and "\0" not in str(key)))
-            and all(least <= number <= most for number in (key, lead_id) if isinstance(number, int))
-        ):
-            behind = lead_id if key is None else least if order.direction == "asc" else most
-            return {"key": key, "lead_id": lead_id, "null_lead_id": behind}
-    raise InvalidRequest("cursor takes what the Link header of a page with the same sort named")
+    bound = least if order.direction == "asc" else most
+    behind["null_lead_id"] = bound if key else behind["lead_id"]
+    return sort, {
+        name: min(max(value, least), most) if isinstance(value, int) else value for name, value in behind.items()
+    }
 
 
 def _csv(columns: Sequence[str], leads: Iterable[Sequence[Any]]) -> str:
