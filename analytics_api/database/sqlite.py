@@ -344,6 +344,7 @@ class _Statements:
                 if text is LENIENT or not str(error).startswith("Could not decode to UTF-8"):
                     raise
                 text = LENIENT  # slower, so only from here on, over what was given already
+                cursor.close()  # before Python 3.10 lets the next one run the same statement, and resets it later
                 cursor = self.connection.execute(sql, params)
                 for _ in range(given):
                     self._fetched(cursor, text)
