@@ -250,11 +250,17 @@ class SQLite(Database):
         return found.st_dev, found.st_ino
 
     def _open(self, file: tuple[int, int]) -> _Handle:
-        handle = _Handle(self._connect(), file)
-        if not _check(handle.statements.connection, self.path):
-            raise DatabaseError(f"{self.path}: {EMPTY}")
-        # Triggers make SQLite note what every statement overwrites; in a file that costs a third of the writes' speed.
-        handle.statements.execute("pragma temp_store = memory")
+        connection = self._connect()
+        try:
+            if not _check(connection, self.path):
+                raise DatabaseError(f"{self.path}: {EMPTY}")
+            # Triggers make SQLite note what every statement overwrites; in a file that costs a third of the writes'
+            # speed.
+            connection.execute("pragma temp_store = memory")
+        except BaseException:
+            connection.close()
+            raise
+        handle = _Handle(connection, file)
         self._handles.add(handle)
         return handle
 
@@ -344,7 +350,7 @@ class _Statements:
                 if text is LENIENT or not str(error).startswith("Could not decode to UTF-8"):
                     raise
                 text = LENIENT  # slower, so only from here on, over what was given already
-                cursor.close()  # before Python 3.10 lets the next one run the same statement, and resets it later
+                cursor.close()  # else Python 3.10 runs the next on its statement, and resets that when this one goes
                 cursor = self.connection.execute(sql, params)
                 for _ in range(given):
                     self._fetched(cursor, text)
