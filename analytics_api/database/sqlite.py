@@ -409,18 +409,21 @@ class _Handle:
         self.file = file  # which one it is, whatever it is called now
         self.looked = 0.0
         self.pid = os.getpid()
-        self.closed = False
         self.lock = threading.RLock()
+        # Not __del__: of garbage in a ring the connection may be ended first, where it must not be, over a fork, too.
+        self.close = weakref.finalize(self, _close, connection, self.lock, self.pid)
 
-    def close(self) -> None:
-        self.closed = True
-        if self.pid == os.getpid():
-            with self.lock:
-                self.statements.connection.close()
-        else:
-            _inherited.append(self.statements.connection)
+    @property
+    def closed(self) -> bool:
+        return not self.close.alive
 
-    __del__ = close
+
+def _close(connection: sqlite3.Connection, lock: threading.RLock, pid: int) -> None:
+    if pid == os.getpid():
+        with lock:
+            connection.close()
+    else:
+        _inherited.append(connection)
 
 
 def upgrade(path: str | os.PathLike[str], *, busy_timeout: float = 5.0) -> int:
