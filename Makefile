@@ -1,7 +1,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
+SQL := plans costs rollups search* lead* overview sessions* pages* geo engagement sources realtime database* purge erase
 
-.PHONY: help run test lowest proof lint types clean
+.PHONY: help run test lowest newest proof lint types clean
 
 help:  ## show this
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST)
@@ -16,8 +17,14 @@ run: .venv/run .env  ## serve made-up data on http://127.0.0.1:8000
 test: .venv/test  ## run the tests
 	$(BIN)/pytest
 
-lowest: .venv-lowest/test  ## run the tests on the lowest versions that setup.cfg names
-	.venv-lowest/bin/pytest
+lowest: .venv-lowest/test  ## run the tests on the lowest versions that setup.cfg names; OPTIONS goes to pytest
+	.venv-lowest/bin/python tests/lowest.py --installed
+	.venv-lowest/bin/pytest $(OPTIONS)
+
+newest: .venv/test .venv/newest/libsqlite3.so.0  ## run the tests of the SQL on the newest SQLite that PyPI has
+	LD_LIBRARY_PATH=$(CURDIR)/.venv/newest PYTHONPATH=.venv/newest $(BIN)/python -c 'import pysqlite3, sqlite3; \
+	  print("SQLite", sqlite3.sqlite_version); assert sqlite3.sqlite_version == pysqlite3.sqlite_version'
+	LD_LIBRARY_PATH=$(CURDIR)/.venv/newest $(BIN)/pytest --engine sqlite $(SQL:%=tests/test_%.py)
 
 proof: .venv/test  ## prove what it withstands, some minutes long; as root also full and read-only disks
 	@cd proof && for script in kills faults crowd one_lead fuzz injections memory; do ../$(BIN)/python $$script.py || exit; done
@@ -49,8 +56,12 @@ clean:  ## remove what was made, the demo's data too
 	@touch $@ .venv/run
 
 .venv-lowest/test: setup.cfg
-	$(PYTHON) -m venv .venv-lowest
-	sed -n '1,/^test =/s/^ *\([a-z][a-z0-9_-]*\)\(\[[a-z,]*\]\)\{0,1\}>=\([0-9.]*\)\(,<.*\)\{0,1\}$$/\1==\3/p' setup.cfg > .venv-lowest/constraints.txt
+	$(PYTHON) -m venv --clear .venv-lowest
+	$(PYTHON) tests/lowest.py > .venv-lowest/constraints.txt
 	.venv-lowest/bin/python -m pip install --quiet --constraint .venv-lowest/constraints.txt \
 	  --editable '.[server,metrics,postgresql,test]'
 	@touch $@
+
+.venv/newest/libsqlite3.so.0: .venv/bin/python
+	$(BIN)/python -m pip install --quiet --upgrade --no-deps --only-binary :all: --target .venv/newest pysqlite3
+	@ln -sf $$(cd .venv/newest && echo pysqlite3/_sqlite3*.so) $@  # it exports what the library does

@@ -425,17 +425,18 @@ values
   (char(64275), char(1396, 1398)), (char(64276), char(1396, 1381)), (char(64277), char(1396, 1387)),
   (char(64278), char(1406, 1398)), (char(64279), char(1396, 1389));
 
--- The columns of a lead that triggers keep, as they should be.
+-- The columns of a lead that triggers keep, as they should be. To most functions of SQLite a text ends at a NUL, so each
+-- field does, and not all that comes after it.
 create view plain_leads as
 with common (letters) as (
   values (' abcdefghijklmnopqrstuvwxyz0123456789@.-+''' || char(31))),
 texts as (
   select lead_id,
-    lower(coalesce(replace(contact_name, char(31), ' '), '') || char(31)
-      || coalesce(replace(contact_email, char(31), ' '), '') || char(31)
-      || coalesce(replace(contact_phone, char(31), ' '), '') || char(31)
-      || coalesce(replace(project_name, char(31), ' '), '') || char(31)
-      || coalesce(replace(visitor_id, char(31), ' '), '') || char(31)) as text
+    lower(coalesce(replace(substr(contact_name, 1), char(31), ' '), '') || char(31)
+      || coalesce(replace(substr(contact_email, 1), char(31), ' '), '') || char(31)
+      || coalesce(replace(substr(contact_phone, 1), char(31), ' '), '') || char(31)
+      || coalesce(replace(substr(project_name, 1), char(31), ' '), '') || char(31)
+      || coalesce(replace(substr(visitor_id, 1), char(31), ' '), '') || char(31)) as text
   from leads)
 select lead_id, coalesce(follow_ups_count, 0) as follow_ups_count, last_follow_up_at,
   case

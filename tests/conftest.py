@@ -33,13 +33,22 @@ ENGINES = {
 }
 
 
+def pytest_addoption(parser):
+    parser.addoption("--engine", choices=ENGINES, help="run on this one alone what is run against each")
+
+
 def pytest_configure(config):
     config.addinivalue_line("markers", "any_engine: says nothing of the data, so that one engine will do for all")
 
 
-def pytest_collection_modifyitems(items):
-    one = next(iter(ENGINES))
-    items[:] = [item for item in items if not item.get_closest_marker("any_engine") or engine_of(item) in (None, one)]
+def pytest_collection_modifyitems(config, items):
+    chosen = config.getoption("engine")
+    one = chosen or next(iter(ENGINES))
+    items[:] = [
+        item
+        for item in items
+        if engine_of(item) in (None, one) or not (chosen or item.get_closest_marker("any_engine"))
+    ]
 
 
 def engine_of(item):

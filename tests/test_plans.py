@@ -180,13 +180,14 @@ def test_a_statement_goes_its_one_way(connection, label, steps):
 
 def test_the_last_hour_is_its_minutes_and_two_short_walks_of_an_index(connection):
     plan = plan_of(connection, STATEMENTS["realtime.NOW"][1])
+    plan = [step.removesuffix(" LEFT-JOIN") for step in plan]  # which SQLite says since 3.39
 
     assert sorted(step for step in plan if step.startswith(("SCAN", "SEARCH")) and "minutes" not in step) == [
         "SEARCH events USING COVERING INDEX events_by_time (occurred_at>? AND occurred_at<?)",
         "SEARCH events USING COVERING INDEX events_by_time (occurred_at>? AND occurred_at<?)",
         "SEARCH sessions USING INDEX open_sessions (started_at>? AND started_at<?)",
         "SEARCH sessions USING INDEX open_sessions (started_at>? AND started_at<?)",
-        "SEARCH today USING PRIMARY KEY (day=?) LEFT-JOIN",
+        "SEARCH today USING PRIMARY KEY (day=?)",
     ]
     assert "SEARCH rollup_minutes USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)" in plan
 

@@ -285,7 +285,7 @@ def started(folder):
         yield port, (folder / "key").read_text().strip()
     finally:
         os.killpg(serving.pid, signal.SIGTERM)
-        serving.wait(30)
+        serving.wait(40)  # a worker that is told while it starts may not hear: it is given 30 seconds
 
 
 def test_the_curl_line_that_is_shown_is_answered_as_it_is_shown(started, folder):

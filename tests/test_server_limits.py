@@ -41,7 +41,9 @@ def reply(connection):
     head, _, body = data.partition(b"\r\n\r\n")
     length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
     while len(body) < length:
-        body += connection.recv(65536)
+        piece = connection.recv(65536)
+        assert piece, data
+        body += piece
     return int(head.split()[1]), body
 
 
@@ -113,7 +115,9 @@ def test_a_connection_is_used_again_and_again_also_before_the_reply(server):
         connection.sendall((HEAD + b"\r\n") * 3)
         data = b""
         while data.count(b"HTTP/1.1 200 OK") < 3 or not data.endswith(b"[]"):
-            data += connection.recv(65536)
+            piece = connection.recv(65536)
+            assert piece, data
+            data += piece
 
     assert one_by_one == [(200, b'{"updated":true}')] * 3
 

@@ -258,11 +258,17 @@ class SQLite(Database):
         return found.st_dev, found.st_ino
 
     def _open(self, file: tuple[int, int]) -> _Handle:
-        handle = _Handle(self._connect(), file)
-        if not _check(handle.statements.connection, self.path):
-            raise DatabaseError(f"{self.path}: {EMPTY}")
-        # Triggers make SQLite note what every statement overwrites; in a file that costs a third of the writes' speed.
-        handle.statements.execute("pragma temp_store = memory")
+        connection = self._connect()
+        try:
+            if not _check(connection, self.path):
+                raise DatabaseError(f"{self.path}: {EMPTY}")
+            # Triggers make SQLite note what every statement overwrites; in a file that costs a third of the writes'
+            # speed.
+            connection.execute("pragma temp_store = memory")
+        except BaseException:
+            connection.close()
+            raise
+        handle = _Handle(connection, file)
         self._handles.add(handle)
         return handle
 
@@ -352,6 +358,7 @@ class _Statements:
                 if text is LENIENT or not str(error).startswith("Could not decode to UTF-8"):
                     raise
                 text = LENIENT  # slower, so only from here on, over what was given already
+                cursor.close()  # else Python 3.10 runs the next on its statement, and resets that when this one goes
                 cursor = self.connection.execute(sql, params)
                 for _ in range(given):
                     self._fetched(cursor, text)
@@ -421,18 +428,21 @@ class _Handle:
         self.file = file  # which one it is, whatever it is called now
         self.looked = 0.0
         self.pid = os.getpid()
-        self.closed = False
         self.lock = threading.RLock()
+        # Not __del__: of garbage in a ring the connection may be ended first, where it must not be, over a fork, too.
+        self.close = weakref.finalize(self, _close, connection, self.lock, self.pid)
 
-    def close(self) -> None:
-        self.closed = True
-        if self.pid == os.getpid():
-            with self.lock:
-                self.statements.connection.close()
-        else:
-            _inherited.append(self.statements.connection)
+    @property
+    def closed(self) -> bool:
+        return not self.close.alive
 
-    __del__ = close
+
+def _close(connection: sqlite3.Connection, lock: threading.RLock, pid: int) -> None:
+    if pid == os.getpid():
+        with lock:
+            connection.close()
+    else:
+        _inherited.append(connection)
 
 
 def upgrade(path: str | os.PathLike[str], *, busy_timeout: float = 5.0) -> int:

@@ -1,0 +1,38 @@
+"""The lowest versions that setup.cfg names of what the package runs on, as constraints for pip.
+
+With `--installed`: those that are not what is installed, which is a failure.
+"""
+
+import re
+import sys
+from configparser import ConfigParser
+from importlib.metadata import version
+from pathlib import Path
+
+
+def lowest():
+    """The lowest version of each package that the code itself imports, by the package's name."""
+    setup = ConfigParser()
+    setup.read_string((Path(__file__).parents[1] / "setup.cfg").read_text(encoding="utf-8"))
+    extras = setup["options.extras_require"]
+    lines = [setup["options"]["install_requires"], *(extras[name] for name in ("server", "postgresql", "metrics"))]
+    required = [line for line in "\n".join(lines).splitlines() if line]
+    named = [re.fullmatch(r"([a-z-]+)(\[[a-z]+\])?>=([0-9.]+)(,<[0-9.]+)?", line) for line in required]
+    assert all(named), required
+    return {match[1]: match[3] for match in named}
+
+
+def release(text):
+    """A version by its numbers: 3.0 is 3.0.0."""
+    return re.sub(r"(\.0)*$", "", text)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--installed"]:
+        others = [
+            f"{name} {version(name)} is installed, not {named}"
+            for name, named in lowest().items()
+            if release(version(name)) != release(named)
+        ]
+        sys.exit("\n".join(others) or 0)
+    print(*(f"{name}=={named}" for name, named in lowest().items()), sep="\n")
