@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help run test lowest proof lint types clean
+.PHONY: help run test lowest proof bench lint types clean
 
 help:  ## show this
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST)
@@ -21,6 +21,10 @@ lowest: .venv-lowest/test  ## run the tests on the lowest versions that setup.cf
 
 proof: .venv/test  ## prove what it withstands, some minutes long; as root also full and read-only disks
 	@cd proof && for script in kills faults crowd one_lead fuzz injections memory; do ../$(BIN)/python $$script.py || exit; done
+
+bench: .venv/bench  ## measure, half an hour long; PARTS=functions,throughput SIZES=20k,2M LEADS=10k EVENTS=100M choose
+	$(BIN)/python -m benchmarks $(if $(PARTS),--parts $(PARTS)) $(if $(SIZES),--sizes $(SIZES)) \
+	  $(if $(LEADS),--leads $(LEADS)) $(if $(EVENTS),--events $(EVENTS))
 
 lint: .venv/test  ## check style
 	$(BIN)/ruff check
@@ -47,6 +51,10 @@ clean:  ## remove what was made, the demo's data too
 .venv/test: .venv/bin/python setup.cfg
 	$(BIN)/python -m pip install --quiet --editable '.[server,metrics,postgresql,test,fuzz,lint]'
 	@touch $@ .venv/run
+
+.venv/bench: .venv/test
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	@touch $@
 
 .venv-lowest/test: setup.cfg
 	$(PYTHON) -m venv .venv-lowest
