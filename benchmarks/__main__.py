@@ -1,12 +1,13 @@
 """Measure, and write RESULTS.md.
 
-    python -m benchmarks [PART ...] [--sizes 20k,200k,2M,20M] [--events 100M] [--leads 10k,100k,1M] [--report]
+    python -m benchmarks [--parts functions,leads] [--sizes 20k,200k,2M,20M] [--events 100M] [--leads 10k,100k,1M]
 
-Without parts all are measured; what is not keeps its last section.
+Without parts all are measured; what is not keeps its last section. `--report` measures nothing.
 """
 
 import argparse
 import fcntl
+import signal
 import sys
 import time
 from contextlib import contextmanager
@@ -40,6 +41,7 @@ def main():
     asked.add_argument("--report", action="store_true", help="write the report anew and measure nothing")
     options = asked.parse_args()
     options.sizes = sorted({*options.sizes, *options.events})
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the ordinary way out, which stops what was started
     with alone():
         for part in [] if options.report else options.parts:
             begun = time.monotonic()

@@ -2,12 +2,14 @@
 
 import json
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
+from threading import Timer
 
 from analytics_api import open_database
 from analytics_api.context import Context
@@ -19,6 +21,7 @@ from .machine import ROOT
 from .timing import MOST_CALLS, ROUNDS, Timings, timed
 
 JUDGED = 2_000_000
+PATIENCE = 300  # seconds with PostgreSQL
 LIBRARIES = ("sqlite3", "pysqlite3")  # what Python is linked with, and the newest that PyPI has in its place
 
 # The library takes its place before anything imports it.
@@ -98,12 +101,22 @@ def answer(ours, theirs):
 
 
 def postgresql(sessions):
-    """What benchmarks/postgresql.py prints; nothing where there is no server to start."""
+    """What benchmarks/postgresql.py prints, as far as it came; nothing where there is no server to start."""
     if not any(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
         print("engines: PostgreSQL is left out, apt-get install postgresql brings it", flush=True)
         return
     print("engines: PostgreSQL", flush=True)
     command = [sys.executable, "benchmarks/postgresql.py", "--sessions", str(sessions)]
-    told = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
-    rows = [re.split(r"  +", line.strip()) for line in told[2:]]
-    yield Table(f"PostgreSQL, {told[0]}", ["", "SQLite", "PostgreSQL"], [row for row in rows if len(row) == 3])
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        clock = Timer(PATIENCE, process.send_signal, [signal.SIGINT])  # which lets it stop its server
+        clock.start()
+        try:
+            title, *lines = process.stdout.read().splitlines() or ["which did not start"]
+        except BaseException:
+            process.send_signal(signal.SIGINT)
+            raise
+        finally:
+            clock.cancel()
+    rows = [row for line in lines if len(row := re.split(r"  +", line.strip())) == 3]
+    ended = "" if process.returncode == 0 else ", broken off"
+    yield Table(f"PostgreSQL, {title}{ended}", ["", "SQLite", "PostgreSQL"], rows)

@@ -88,7 +88,11 @@ def measure(options):
 def report(findings, timings, sets, many):
     largest = data.Visits(many.events)
     at = "" if largest.events == JUDGED else f"at {short(largest.events)} events"
-    ends = "" if (sets[0].events, sets[-1].events) == (LEAST, GREATEST) else "of what was measured"
+    ends = (
+        ""
+        if (sets[0].events, sets[-1].events) == (LEAST, GREATEST)
+        else f"{short(sets[0].events)} to {short(sets[-1].events)} events"
+    )
     rows, growth = [], []
     for name, (_, _, bar) in QUESTIONS.items():
         timing = timings[name]

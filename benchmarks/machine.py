@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+MADE = (":!benchmarks/RESULTS.md", ":!benchmarks/results", ":!benchmarks/plots")  # by the benchmark itself
 PACKAGES = ("werkzeug", "gunicorn", "granian", "flask", "fastapi", "uvicorn", "datasette", "pysqlite3-binary")
 
 
@@ -18,8 +19,7 @@ def described():
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
         "taken": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": _git("rev-parse", "--short=12", "HEAD")
-        + (" and changes" if _git("status", "--short", "-uno") else ""),
+        "commit": _commit(),
         "processor": processor[0].partition(":")[2].strip() if processor else platform.processor(),
         "cores": str(len(os.sched_getaffinity(0))),
         "memory": f"{memory:.0f} GiB",
@@ -29,5 +29,11 @@ def described():
     } | {package: version(package) for package in PACKAGES}
 
 
+def _commit():
+    if not (commit := _git("rev-parse", "--short=12", "HEAD")):
+        return "unknown"
+    return commit + (" and changes" if _git("status", "--short", "-uno", "--", ".", *MADE) else "")
+
+
 def _git(*arguments):
-    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True).stdout.strip() or "unknown"
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True).stdout.strip()

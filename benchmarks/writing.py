@@ -86,7 +86,7 @@ def triggers(findings, sizes):
 
     small, large = (sizes[0], "with rollups"), (sizes[-1], "with rollups")
     at = "" if bare == JUDGED else f"at {short(bare)} events"
-    ends = "" if (sizes[0], sizes[-1]) == (LEAST, GREATEST) else "of what was measured"
+    ends = "" if (sizes[0], sizes[-1]) == (LEAST, GREATEST) else f"{short(sizes[0])} to {short(sizes[-1])} events"
     judged = (bare, "with rollups")
     findings.claims += [
         Claim("events written", 60_000, Figure.of(rates[judged, "events"], "/s"), True, at),
