@@ -32,6 +32,8 @@ def write(parts):
             data = json.loads((RESULTS / f"{part}.json").read_text(encoding="utf-8"))
             kept[part] = (data["machine"], Findings.of(data["findings"]))
     PLOTS.mkdir(exist_ok=True)
+    for stale in PLOTS.glob("*.svg"):
+        stale.unlink()
     pieces = [HEAD, *machines(kept), *bars(kept)]
     for _, findings in kept.values():
         pieces += section(findings)
