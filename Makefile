@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SQL := plans costs rollups search* lead* overview sessions* pages* geo engagement sources realtime database* purge erase
 
-.PHONY: help run test lowest newest proof lint types clean
+.PHONY: help run test lowest newest proof bench lint types clean
 
 help:  ## show this
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ newest: .venv/test .venv/newest/libsqlite3.so.0  ## run the tests of the SQL on 
 proof: .venv/test  ## prove what it withstands, some minutes long; as root also full and read-only disks
 	@cd proof && for script in kills faults crowd one_lead fuzz injections memory; do ../$(BIN)/python $$script.py || exit; done
 
+bench: .venv/bench  ## measure, half an hour long; PARTS=functions,throughput SIZES=20k,2M LEADS=10k EVENTS=100M choose
+	$(BIN)/python -m benchmarks $(if $(PARTS),--parts $(PARTS)) $(if $(SIZES),--sizes $(SIZES)) \
+	  $(if $(LEADS),--leads $(LEADS)) $(if $(EVENTS),--events $(EVENTS))
+
 lint: .venv/test  ## check style
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -54,6 +58,10 @@ clean:  ## remove what was made, the demo's data too
 .venv/test: .venv/bin/python setup.cfg
 	$(BIN)/python -m pip install --quiet --editable '.[server,metrics,postgresql,test,fuzz,lint]'
 	@touch $@ .venv/run
+
+.venv/bench: .venv/test
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	@touch $@
 
 .venv-lowest/test: setup.cfg
 	$(PYTHON) -m venv --clear .venv-lowest

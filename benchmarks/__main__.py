@@ -1,0 +1,68 @@
+"""Measure, and write RESULTS.md.
+
+    python -m benchmarks [--parts functions,leads] [--sizes 20k,200k,2M,20M] [--events 100M] [--leads 10k,100k,1M]
+
+Without parts all are measured; what is not keeps its last section. `--report` measures nothing.
+"""
+
+import argparse
+import fcntl
+import signal
+import sys
+import time
+from contextlib import contextmanager
+from importlib import import_module
+
+from . import data, machine, report
+from .findings import whole
+
+PARTS = ("functions", "leads", "throughput", "memory", "writing", "engines", "starting")
+
+
+def numbers(text):
+    return sorted({whole(one) for one in text.split(",") if one})
+
+
+def parts(text):
+    asked = [one for one in text.split(",") if one]
+    if unknown := set(asked) - set(PARTS):
+        raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: there are {', '.join(PARTS)}")
+    return asked
+
+
+def main():
+    asked = argparse.ArgumentParser(
+        "python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    asked.add_argument("--parts", type=parts, default=list(PARTS), help=f"of {','.join(PARTS)}; all unless said")
+    asked.add_argument("--sizes", type=numbers, default="20k,200k,2M,20M", help="of the data sets, in events")
+    asked.add_argument("--events", type=numbers, default="", help="a size more, such as 100M")
+    asked.add_argument("--leads", type=numbers, default="10k,100k,1M", help="of the data sets, in leads")
+    asked.add_argument("--report", action="store_true", help="write the report anew and measure nothing")
+    options = asked.parse_args()
+    options.sizes = sorted({*options.sizes, *options.events})
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the ordinary way out, which stops what was started
+    with alone():
+        for part in [] if options.report else options.parts:
+            begun = time.monotonic()
+            findings = import_module(f".{part}", __package__).measure(options)
+            report.keep(part, machine.described(), findings)
+            report.write(PARTS)
+            print(f"{part}: {time.monotonic() - begun:.0f} s", flush=True)
+        report.write(PARTS)
+
+
+@contextmanager
+def alone():
+    """Two at once would measure each other."""
+    data.CACHE.mkdir(parents=True, exist_ok=True)
+    with (data.CACHE / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit("another benchmark is running")
+        yield
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""What is served side by side: ours, one that sends the same bytes and does nothing for it, and others on plain SQL.
+
+Each function makes an application; servers are told its name. What they need is in the environment.
+"""
+
+import os
+import sqlite3
+import threading
+
+from werkzeug.test import create_environ, run_wsgi_app
+
+from . import plain
+
+KEY = "a-key-for-the-benchmark"
+OURS, THEIRS = "BENCHMARK_OURS", "BENCHMARK_THEIRS"  # paths of databases
+NOW = "BENCHMARK_NOW"
+
+# Where each question is, and how plain SQL answers it.
+ASKED = {
+    "overview": ("/analytics/overview", plain.overview),
+    "pages": ("/analytics/pages/top", plain.pages),
+    "geo": ("/analytics/geo", plain.geo),
+}
+
+
+def ours():
+    """The API alone."""
+    from analytics_api import create_app
+
+    return create_app(os.environ[OURS], api_keys=[KEY])
+
+
+def served():
+    """The API with all that `analytics-api serve` puts around it."""
+    from analytics_api.settings import Settings
+
+    return Settings(api_keys={"key-1": KEY}, database=os.environ[OURS]).application()
+
+
+def empty():
+    return _empty(ours())
+
+
+def empty_served():
+    return _empty(served())
+
+
+def _empty(model):
+    replies = {}
+    for path, _ in ASKED.values():
+        body, status, headers = run_wsgi_app(model, create_environ(path, headers={"X-API-Key": KEY}))
+        replies[path] = (status, list(headers), b"".join(body))
+
+    def app(environ, start_response):
+        status, headers, body = replies[environ["PATH_INFO"]]
+        start_response(status, headers)
+        return [body]
+
+    return app
+
+
+def flask():
+    from flask import Flask, jsonify
+
+    app = Flask(__name__)
+    for name, (path, answer) in ASKED.items():
+        app.add_url_rule(path, name, lambda answer=answer: jsonify(answer(_connection(), int(os.environ[NOW]))))
+    return app
+
+
+def fastapi():
+    from fastapi import FastAPI
+
+    app = FastAPI()
+    for path, answer in ASKED.values():
+        app.get(path)(_endpoint(answer))
+    return app
+
+
+def _endpoint(answer):
+    def endpoint():  # without arguments, which FastAPI would take for parameters
+        return answer(_connection(), int(os.environ[NOW]))
+
+    return endpoint
+
+
+def datasette():
+    from datasette.app import Datasette
+    from datasette.database import Database
+
+    queries = {"overview": plain.OVERVIEW, "pages": plain.PAGES, "geo": plain.GEO}
+    site = Datasette(
+        metadata={"databases": {"plain": {"queries": {name: {"sql": sql} for name, sql in queries.items()}}}},
+        settings={"sql_time_limit_ms": 600_000},
+    )
+    site.add_database(Database(site, path=os.environ[THEIRS]), name="plain")
+    return site.app()
+
+
+_local = threading.local()
+
+
+def _connection():
+    if not hasattr(_local, "connection"):
+        _local.connection = sqlite3.connect(os.environ[THEIRS])
+    return _local.connection

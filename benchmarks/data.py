@@ -1,0 +1,137 @@
+"""The data sets, seeded, each made once and kept under .cache/bench; anew when what they are made from has changed."""
+
+import shutil
+import sqlite3
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from hashlib import blake2b
+from itertools import islice
+
+from analytics_api import demo, open_database
+
+from . import plain
+from .findings import short
+from .machine import ROOT
+
+CACHE = ROOT / ".cache" / "bench"
+NOW = 1_771_945_200_000
+EVENTS_A_SESSION = 10
+RIVERSIDE = "Riverside Gardens"
+RECIPE = ("schema.sql", "analytics_api/demo.py", "analytics_api/database/sqlite.py", "benchmarks/data.py")
+
+
+@dataclass(frozen=True)
+class Visits:
+    """So many events, near enough, of a tenth as many sessions; with `pages` all of these are viewed."""
+
+    events: int
+    pages: int | None = None
+
+    @property
+    def name(self):
+        return f"events-{short(self.events)}" + (f"-pages-{short(self.pages)}" if self.pages else "")
+
+    def batches(self):
+        plan = demo.Plan(NOW, sessions=self.events // EVENTS_A_SESSION)
+        viewed = 0
+        for table, rows in demo.batches(plan):
+            if table == "events" and self.pages:
+                for place, row in enumerate(rows):
+                    # but one view in twenty, which stays with the pages that everybody sees
+                    if row[2] == "page_view" and row[0] % 20 and viewed < self.pages:
+                        rows[place] = (*row[:3], f"https://example.com/listings/{viewed}", *row[4:])
+                        viewed += 1
+            yield table, rows
+
+
+@dataclass(frozen=True)
+class Enquiries:
+    """So many leads with their submissions, and a session to each; no events."""
+
+    leads: int
+
+    @property
+    def name(self):
+        return f"leads-{short(self.leads)}"
+
+    def batches(self):
+        plan = demo.Plan(NOW, sessions=self.leads, leads=self.leads)
+        for table, rows in (
+            ("sessions", demo.sessions(plan)),
+            ("leads", demo.leads(plan)),
+            ("lead_submissions", demo.submissions(plan)),
+        ):
+            if table == "leads":  # a project that half of them ask for
+                rows = ((*row[:5], RIVERSIDE if row[0] % 2 else row[5], *row[6:]) for row in rows)
+            while batch := list(islice(rows, 10_000)):
+                yield table, batch
+
+
+def ours(recipe):
+    """The path of that data set in a database of ours."""
+    return kept(recipe.name, recipe, _load)
+
+
+def theirs(recipe):
+    """The path of the same rows in the plain tables."""
+    return kept(f"{recipe.name}-plain", recipe, _copy, "benchmarks/plain.py")
+
+
+@contextmanager
+def scratch(path, name="scratch.db"):
+    """The path of a copy of that database to write to, gone at the end; of nothing yet, without one."""
+    copied = CACHE / name
+    _remove(copied)
+    try:
+        if path:
+            shutil.copyfile(path, copied)
+        yield copied
+    finally:
+        _remove(copied)
+
+
+def kept(name, recipe, make, *sources):
+    """The path of what `make(path, recipe)` wrote, now or in an earlier run in which `sources` were the same."""
+    path = CACHE / f"{name}.{digest(*RECIPE, *sources)}.db"
+    if not path.exists():
+        for stale in CACHE.glob(f"{name}.*"):
+            stale.unlink()
+        print(f"making {name}", flush=True)
+        part = CACHE / f"{name}.part"  # what is under its own name is whole
+        make(part, recipe)
+        part.rename(path)
+    return path
+
+
+@cache
+def digest(*sources):
+    return blake2b(b"".join((ROOT / file).read_bytes() for file in sources), digest_size=6).hexdigest()
+
+
+def _load(path, recipe):
+    with open_database(path).closing() as database:
+        database.bulk(lambda at: sum(at.insert(table, demo.COLUMNS[table], rows) for table, rows in recipe.batches()))
+
+
+def _copy(path, recipe):
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("pragma journal_mode = off")  # nothing is lost that could not be made again
+    connection.execute("pragma synchronous = off")
+    connection.execute("attach ? as ours", [str(ours(recipe))])
+    for statement in plain.TABLES:
+        connection.execute(statement)
+    for table, names in demo.COLUMNS.items():
+        columns = ", ".join(names)
+        connection.execute(f"insert into {table} ({columns}) select {columns} from ours.{table} order by rowid")
+    for statement in plain.INDEXES:
+        connection.execute(statement)
+    connection.execute("detach ours")
+    connection.execute("pragma journal_mode = wal")
+    connection.close()
+
+
+def _remove(path):
+    for end in ("", "-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            path.with_name(path.name + end).unlink()

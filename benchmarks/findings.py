@@ -1,0 +1,100 @@
+"""What a part of the benchmark hands over: figures, tables of them, what is claimed of them, and plots.
+
+All of it becomes JSON, so that the report can be made again without measuring.
+"""
+
+from dataclasses import asdict, dataclass, field
+from statistics import median
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A median between the 10th and the 90th percentile; unit is `s`, `/s`, `x`, `MB` or empty for a plain number."""
+
+    median: float
+    low: float
+    high: float
+    unit: str = "s"
+
+    @classmethod
+    def of(cls, samples, unit="s"):
+        ordered = sorted(samples)
+        last = len(ordered) - 1
+        return cls(median(ordered), ordered[round(last * 0.1)], ordered[round(last * 0.9)], unit)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A bar and what was measured: the bar is the most that the median may be, or the least when `least`.
+
+    `scale` says where that was, when it is not what the bar is about: then it is not judged.
+    """
+
+    what: str
+    bar: float
+    figure: Figure
+    least: bool = False
+    scale: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text and figures."""
+
+    title: str
+    head: list[str]
+    rows: list[list[Any]]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Lines of points, the axes logarithmic or not; bars when `kind` is `bars`: one point a line."""
+
+    name: str
+    title: str
+    x: str
+    y: str
+    lines: dict[str, list[tuple[float, float]]]
+    kind: str = "log"
+
+
+@dataclass
+class Findings:
+    """Everything that a part has found, under its title; `notes` are paragraphs before the tables."""
+
+    title: str
+    notes: list[str] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    plots: list[Plot] = field(default_factory=list)
+
+    def data(self):
+        return asdict(self)
+
+    @classmethod
+    def of(cls, data):
+        def cell(value):
+            return Figure(**value) if isinstance(value, dict) else value
+
+        return cls(
+            data["title"],
+            data["notes"],
+            [Claim(**{**claim, "figure": Figure(**claim["figure"])}) for claim in data["claims"]],
+            [Table(t["title"], t["head"], [list(map(cell, row)) for row in t["rows"]]) for t in data["tables"]],
+            [Plot(**plot) for plot in data["plots"]],
+        )
+
+
+def short(number):
+    """20_000 as `20k`, 2_000_000 as `2M`."""
+    for size, letter in ((1_000_000, "M"), (1_000, "k")):
+        if number >= size:
+            return f"{number / size:g}{letter}"
+    return f"{number:g}"
+
+
+def whole(text):
+    """`20k` as 20_000. Raises ValueError."""
+    size = {"k": 1_000, "M": 1_000_000}.get(text[-1:], 1)
+    return round(float(text.rstrip("kM")) * size)

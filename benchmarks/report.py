@@ -1,0 +1,126 @@
+"""RESULTS.md and its plots, made of what the parts have left in results/."""
+
+import json
+
+from . import drawing
+from .findings import Figure, Findings
+from .machine import ROOT
+
+FOLDER = ROOT / "benchmarks"
+RESULTS = FOLDER / "results"
+PLOTS = FOLDER / "plots"
+
+HEAD = """# Results
+
+`make bench` measures again, on Linux with `wrk` installed; [README.md](README.md) tells of its options. A figure is the
+median, with the 10th and 90th percentile behind it. What is compared runs side by side, in turn, and a ratio is one of
+the same round; times are told for orientation.
+"""
+
+
+def keep(part, machine, findings):
+    RESULTS.mkdir(exist_ok=True)
+    text = json.dumps({"machine": machine, "findings": findings.data()}, indent=1, ensure_ascii=False)
+    (RESULTS / f"{part}.json").write_text(text + "\n", encoding="utf-8")
+
+
+def write(parts):
+    """The report of these parts, in this order; of each what it found last, if it ever ran."""
+    kept = {}
+    for part in parts:
+        if (RESULTS / f"{part}.json").exists():
+            data = json.loads((RESULTS / f"{part}.json").read_text(encoding="utf-8"))
+            kept[part] = (data["machine"], Findings.of(data["findings"]))
+    PLOTS.mkdir(exist_ok=True)
+    for stale in PLOTS.glob("*.svg"):
+        stale.unlink()
+    pieces = [HEAD, *machines(kept), *bars(kept)]
+    for _, findings in kept.values():
+        pieces += section(findings)
+    (FOLDER / "RESULTS.md").write_text("\n".join(pieces), encoding="utf-8")
+
+
+def machines(kept):
+    """One table where all parts ran on the same; a line for each part's own date and commit."""
+    yield "## Where\n"
+    own = ("taken", "commit")
+    seen = {}
+    for part, (machine, _) in kept.items():
+        rest = tuple((name, value) for name, value in machine.items() if name not in own)
+        seen.setdefault(rest, []).append(part)
+    for rest, parts in seen.items():
+        if len(seen) > 1:
+            yield f"For {', '.join(parts)}:\n"
+        yield table(["", ""], [[name, value] for name, value in rest])
+    yield table(["part", *own], [[part, *(machine[name] for name in own)] for part, (machine, _) in kept.items()])
+
+
+def bars(kept):
+    yield "## Bars\n"
+    claims = [claim for _, findings in kept.values() for claim in findings.claims]
+    judged = [claim for claim in claims if not claim.scale]
+    left = len(claims) - len(judged)
+    yield f"{sum(map(met, judged))} of {len(judged)} are met; of {left} others the size was not measured.\n"
+    yield table(
+        ["", "bar", "measured", ""],
+        [
+            [
+                claim.what,
+                f"{'at least' if claim.least else 'at most'} {number(claim.bar, claim.figure.unit)}",
+                claim.figure,
+                verdict(claim),
+            ]
+            for claim in claims
+        ],
+    )
+
+
+def met(claim):
+    return claim.figure.median >= claim.bar if claim.least else claim.figure.median <= claim.bar
+
+
+def verdict(claim):
+    by = claim.figure.median / claim.bar if claim.bar and claim.figure.median else 1.0
+    by = max(by, 1 / by)
+    if claim.scale:
+        return f"not judged: {claim.scale}"
+    return f"met by {by:.2f} times" if met(claim) else f"**missed by {by:.2f} times**"
+
+
+def section(findings):
+    yield f"## {findings.title}\n"
+    yield from (f"{note}\n" for note in findings.notes)
+    for one in findings.tables:
+        yield f"### {one.title}\n"
+        yield table(one.head, one.rows)
+    for plot in findings.plots:
+        (PLOTS / f"{plot.name}.svg").write_text(drawing.drawn(plot), encoding="utf-8")
+        yield f"![{plot.title}](plots/{plot.name}.svg)\n"
+
+
+def table(head, rows):
+    lines = [head, ["---", *("---:" for _ in head[1:])], *([cell(value) for value in row] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def cell(value):
+    if not isinstance(value, Figure):
+        return str(value)
+    if value.low == value.high:
+        return number(value.median, value.unit)
+    return f"{number(value.median, value.unit)} ({number(value.low, value.unit)} – {number(value.high, value.unit)})"
+
+
+def number(value, unit):
+    if unit == "s":
+        for size, name in ((1, "s"), (1e-3, "ms"), (1e-6, "µs")):
+            if value >= size or name == "µs":
+                return f"{three(value / size)} {name}"
+    return three(value) + {"/s": "/s", "x": "×", "MB": " MB"}.get(unit, "")
+
+
+def three(value):
+    """To three digits, and never fewer than those before the point."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"

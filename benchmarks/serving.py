@@ -1,0 +1,156 @@
+"""Servers as processes of their own, and the load on them."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+
+from . import apps, data
+from .machine import ROOT
+
+BIN = Path(sys.executable).parent
+WORKERS = 2
+START = 60  # seconds
+TICKS = 1  # of the processor, in a tenth of a second: what servers spend when nobody asks
+
+
+class Server:
+    """A process that answers at `port`, and those that it has started."""
+
+    def __init__(self, process, port, paths):
+        self.process = process
+        self.port = port
+        self.paths = paths
+
+    def ask(self, question):
+        """Headers and body."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=START)
+        try:
+            connection.request("GET", self.paths[question], headers={"X-API-Key": apps.KEY})
+            response = connection.getresponse()
+            body = response.read()
+            if response.status != 200:
+                raise RuntimeError(f"{self.paths[question]} answers {response.status}: {body!r:.500}")
+            return response.headers, body
+        finally:
+            connection.close()
+
+    def json(self, question):
+        answer = json.loads(self.ask(question)[1])
+        return answer[0] if question == "overview" and isinstance(answer, list) else answer
+
+    def rate(self, question, seconds, connections):
+        return load(self.port, [self.paths[question]], seconds, connections)[0]
+
+    def processes(self):
+        """The process ids of all that belong to it."""
+        found, waiting = [], [self.process.pid]
+        while waiting:
+            pid = waiting.pop()
+            found.append(pid)
+            for children in Path(f"/proc/{pid}/task").glob("*/children"):
+                waiting += map(int, children.read_text().split())
+        return found
+
+    def rest(self):
+        """Wait until it has nothing to do: what a load has left behind is not the next one's."""
+        until, before = time.monotonic() + START, -TICKS - 1
+        while (spent := sum(map(ticks, self.processes()))) > before + TICKS and time.monotonic() < until:
+            before = spent
+            time.sleep(0.1)
+
+
+def ticks(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def load(port, paths, seconds, connections):
+    """Requests a second, and how many there were, of `wrk` that asks these paths in turn."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s", "-H", f"X-API-Key: {apps.KEY}"]
+    command += ["-s", str(ROOT / "benchmarks" / "paths.lua"), f"http://127.0.0.1:{port}", "--", *paths]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    if "Non-2xx" in told:
+        raise RuntimeError(told)
+    return float(re.search(r"Requests/sec: +([\d.]+)", told)[1]), int(re.search(r"(\d+) requests in", told)[1])
+
+
+def needed():
+    if not shutil.which("wrk"):
+        sys.exit("wrk is needed to make the load: apt-get install wrk")
+
+
+def gunicorn(app, *options):
+    return lambda port: [
+        *(BIN / "gunicorn", f"benchmarks.apps:{app}()", "--bind", f"127.0.0.1:{port}", "--workers", str(WORKERS)),
+        *("--timeout", "120", "--log-level", "error", "--no-control-socket", *options),
+    ]
+
+
+def uvicorn(app):
+    return lambda port: [
+        *(BIN / "uvicorn", f"benchmarks.apps:{app}", "--factory", "--port", str(port), "--workers", str(WORKERS)),
+        *("--log-level", "error"),
+    ]
+
+
+def granian(app):
+    return lambda port: [
+        *(BIN / "granian", "--interface", "wsgi", "--factory", f"benchmarks.apps:{app}", "--port", str(port)),
+        *("--workers", str(WORKERS), "--log-level", "error"),
+    ]
+
+
+def serve(workers=WORKERS):
+    return lambda port: [BIN / "analytics-api", "serve", "--bind", f"127.0.0.1:{port}", "--workers", str(workers)]
+
+
+@contextmanager
+def running(command, visits, paths=None):
+    """A Server on that data set, stopped at the end with all that it has started."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    ours, theirs = data.ours(visits), data.theirs(visits)
+    environ = os.environ | {
+        apps.OURS: str(ours),
+        apps.THEIRS: str(theirs),
+        apps.NOW: str(data.NOW),
+        "ANALYTICS_API_KEY": apps.KEY,
+        "ANALYTICS_DATABASE": str(ours),
+        "PYTHONPATH": str(ROOT),
+    }
+    with (data.CACHE / f"server-{port}.log").open("w+") as log:
+        process = subprocess.Popen(
+            command(port), cwd=data.CACHE, env=environ, stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            until = time.monotonic() + START
+            while not listens(port):
+                if process.poll() is not None or time.monotonic() > until:
+                    raise RuntimeError(f"it does not start: {Path(log.name).read_text()}")
+                time.sleep(0.05)
+            yield Server(process, port, paths or {question: path for question, (path, _) in apps.ASKED.items()})
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            Path(log.name).unlink()
+
+
+def listens(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        return True
+    except OSError:
+        return False

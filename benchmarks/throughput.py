@@ -1,0 +1,122 @@
+"""Requests a second over HTTP: ours, an empty application on the same server, and others on plain SQL."""
+
+from contextlib import ExitStack
+
+from . import data
+from .apps import ASKED
+from .findings import Claim, Figure, Findings, Plot, Table, short
+from .functions import same
+from .serving import WORKERS, granian, gunicorn, needed, running, serve, uvicorn
+
+JUDGED = 2_000_000
+ROUNDS, SECONDS, CONNECTIONS = 10, 1, 8  # many and short, so that ours and the empty one see the same minute
+SLOW_ROUNDS, SLOW_SECONDS = 3, 4  # what takes long is asked by as many at a time as there are workers
+THREADED = ("--worker-class", "analytics_api.worker.Worker", "--threads", "4", "--keep-alive", "5")
+
+# Ours and the empty one, by server.
+PAIRS = {
+    "gunicorn sync": (gunicorn("ours"), gunicorn("empty")),
+    "`analytics-api serve`": (serve(), gunicorn("empty_served", *THREADED)),
+    "granian": (granian("ours"), granian("empty")),
+}
+PLAIN = {
+    "Flask, gunicorn sync": gunicorn("flask"),
+    "FastAPI, uvicorn": uvicorn("fastapi"),
+    "Datasette, uvicorn": uvicorn("datasette"),
+}
+FLASK = ("gunicorn sync", "Flask, gunicorn sync")
+
+
+def measure(options):
+    needed()
+    size = max(size for size in options.sizes if size <= JUDGED or size == min(options.sizes))
+    visits, at = data.Visits(size), "" if size == JUDGED else f"at {short(size)} events"
+    findings = Findings(
+        "Over HTTP",
+        [
+            f"{WORKERS} workers each, all on this machine, and `wrk` beside them with {CONNECTIONS} connections; "
+            f"{short(size)} events. The empty application does nothing but send the very bytes that ours sends. "
+            "gunicorn's sync workers close each connection, the others keep them. Datasette runs canned queries."
+        ],
+    )
+    canned = {question: f"/plain/{question}.json?_shape=array&limit=20" for question in ASKED}
+    with ExitStack() as opened:
+        servers = {}
+        for server, (ours, empty) in PAIRS.items():
+            servers["ours", server] = opened.enter_context(running(ours, visits))
+            servers["empty", server] = opened.enter_context(running(empty, visits))
+        for server, command in PLAIN.items():
+            paths = canned if server.startswith("Datasette") else None
+            servers["plain", server] = opened.enter_context(running(command, visits, paths))
+        checked(servers)
+        rates = {}
+        for question in ASKED:
+            print(f"throughput: {question}", flush=True)
+            rates[question] = rounds(servers, question)
+    report(findings, rates, at)
+    return findings
+
+
+def checked(servers):
+    """Every server's answers are those of ours, and of the empty ones every byte but an id's and a timing's."""
+    for question in ASKED:
+        answer = servers["ours", "gunicorn sync"].json(question)
+        for (side, server), other in servers.items():
+            same(f"{question} of {side}, {server}", answer, other.json(question))
+        for server in PAIRS:
+            (headers, body), (others, other) = (servers[side, server].ask(question) for side in ("ours", "empty"))
+            same(f"bytes of {question}, {server}", body, other)
+            same(f"headers of {question}, {server}", sorted(headers.keys()), sorted(others.keys()))
+
+
+def rounds(servers, question):
+    """Requests a second of each round."""
+    rates = {name: {} for name in servers}
+    names = list(servers)
+    for number in range(ROUNDS):
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            if name[0] != "plain":
+                rates[name][number] = servers[name].rate(question, SECONDS, CONNECTIONS)
+            elif number < SLOW_ROUNDS:
+                rates[name][number] = servers[name].rate(question, SLOW_SECONDS, WORKERS)
+            servers[name].rest()
+    return rates
+
+
+def report(findings, rates, at):
+    def ratio(question, name, base):
+        both = rates[question][name].keys() & rates[question][base].keys()
+        least = 1 / SLOW_SECONDS  # in case it answered nothing
+        return Figure.of(
+            [rates[question][name][number] / max(rates[question][base][number], least) for number in both], "x"
+        )
+
+    def rate(question, name):
+        return Figure.of(rates[question][name].values(), "/s")
+
+    for server in PAIRS:
+        rows = []
+        for question, (path, _) in ASKED.items():
+            against = ratio(question, ("ours", server), ("empty", server))
+            told = [rate(question, (side, server)) for side in ("ours", "empty")]
+            rows.append([f"`GET {path}`", *told, against])
+            if server != "granian":
+                findings.claims.append(Claim(f"{path} against an empty app, {server}", 0.85, against, True, at))
+        head = ["", "ours", "empty", "ours / empty"]
+        findings.tables.append(Table(f"On {server}, against an empty application", head, rows))
+    rows = []
+    for question, (path, _) in ASKED.items():
+        for server in PLAIN:
+            times = ratio(question, ("ours", FLASK[0]), ("plain", server))
+            rows.append([f"`GET {path}`: {server}", rate(question, ("plain", server)), times])
+        times = ratio(question, ("ours", FLASK[0]), ("plain", FLASK[1]))
+        findings.claims.append(Claim(f"{path} against Flask with plain SQL", 500, times, True, at))
+    head = ["", "requests a second", "ours on gunicorn sync / this"]
+    findings.tables.append(Table("Against plain SQL", head, rows))
+    for question in ASKED:
+        bars = {
+            f"{side}, {server}".replace("`", ""): [(0, rate(question, (side, server)).median)]
+            for side, server in rates[question]
+        }
+        findings.plots.append(Plot(f"throughput-{question}", f"{question}: requests a second", "", "/s", bars, "bars"))

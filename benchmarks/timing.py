@@ -1,0 +1,55 @@
+"""Side by side: what is compared runs in turn, round after round, and a ratio is one of a round's medians."""
+
+import time
+from statistics import median
+
+from .findings import Figure
+
+ROUNDS = 15
+SHARE = 0.01  # seconds that a subject has in a round: the quick ones are called often in it
+MOST_CALLS = 100
+BUDGET = 4.0  # seconds in all; a slow subject then sits out the rounds that are left
+
+
+class Timings:
+    """Seconds a call, of each subject by round."""
+
+    def __init__(self):
+        self.rounds = {}
+
+    def add(self, name, number, seconds):
+        self.rounds.setdefault(name, {})[number] = seconds
+
+    def figure(self, name):
+        return Figure.of([seconds for calls in self.rounds[name].values() for seconds in calls])
+
+    def ratio(self, name, base):
+        """How many times `base` it takes, over the rounds in which both ran."""
+        both = self.rounds[name].keys() & self.rounds[base].keys()
+        return Figure.of(
+            [median(self.rounds[name][number]) / median(self.rounds[base][number]) for number in both], "x"
+        )
+
+
+def side_by_side(subjects, rounds=ROUNDS):
+    """The Timings of callables without arguments, by name; each is called once before, to warm up."""
+    timings = Timings()
+    calls, spent = {}, dict.fromkeys(subjects, 0.0)
+    for name, subject in subjects.items():
+        seconds = min(timed(subject) for _ in range(2)) if timed(subject) < SHARE else SHARE
+        calls[name] = max(1, min(MOST_CALLS, int(SHARE / seconds)))
+    names = list(subjects)
+    for number in range(rounds):
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:  # nobody always runs behind the same neighbour
+            if spent[name] < BUDGET or not number:
+                taken = [timed(subjects[name]) for _ in range(calls[name])]
+                spent[name] += sum(taken)
+                timings.add(name, number, taken)
+    return timings
+
+
+def timed(work):
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun

@@ -1,0 +1,218 @@
+"""Rows written: through the triggers, in bulk, and by `analytics-api import`; and `verify` of them."""
+
+import csv
+import heapq
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from datetime import datetime, timezone
+from itertools import islice
+from pathlib import Path
+
+from analytics_api import demo, open_database
+
+from . import data
+from .findings import Claim, Figure, Findings, Plot, Table, short
+from .functions import same
+
+SESSIONS_A_TRANSACTION = 100
+TRANSACTIONS = 60
+JUDGED = 2_000_000  # events
+GREATEST, LEAST = 20_000_000, 20_000
+ROUNDS = 3
+COMMAND = Path(sys.executable).with_name("analytics-api")
+TRIGGERS = "select name from sqlite_schema where type = 'trigger'"
+
+
+def measure(options):
+    findings = Findings(
+        "Writing", [f"Transactions of {SESSIONS_A_TRANSACTION} sessions with their events, one writer."]
+    )
+    triggers(findings, options.sizes)
+    size = max(size for size in options.sizes if size <= JUDGED or size == min(options.sizes))
+    bulk(findings, size, "" if size == JUDGED else f"at {short(size)} events")
+    return findings
+
+
+def transactions():
+    """Sessions and their events of the day after the data set's last; the events take their ids as they come."""
+    plan = demo.Plan(data.NOW + demo.DAY, sessions=TRANSACTIONS * SESSIONS_A_TRANSACTION, leads=0, days=1, seed=2)
+    sessions, events = demo.sessions(plan), demo.events(plan)
+    while visits := list(islice(sessions, SESSIONS_A_TRANSACTION)):
+        yield visits, [row[1:] for row in islice(events, sum(row[7] for row in visits))]
+
+
+def written(database, visits, events):
+    """Seconds for the sessions, for the events, and in all."""
+
+    def write(at):
+        begun = time.perf_counter()
+        at.insert("sessions", demo.COLUMNS["sessions"], visits)
+        between = time.perf_counter()
+        at.insert("events", demo.COLUMNS["events"][1:], events)
+        return between - begun, time.perf_counter() - between
+
+    begun = time.perf_counter()
+    taken = database.write(write)
+    return *taken, time.perf_counter() - begun
+
+
+def triggers(findings, sizes):
+    bare = max(size for size in sizes if size <= JUDGED or size == min(sizes))
+    subjects = [*((size, "with rollups") for size in sizes), (bare, "without")]
+    rates = {(subject, what): [] for subject in subjects for what in ("sessions", "events", "rows")}
+    with ExitStack() as opened:
+        databases = {}
+        for size, how in subjects:
+            path = opened.enter_context(data.scratch(data.ours(data.Visits(size)), f"written-{len(databases)}.db"))
+            databases[size, how] = database = opened.enter_context(open_database(path).closing())
+            if how == "without":
+                for trigger in database.rows(TRIGGERS):
+                    database.write(lambda at, name=trigger["name"]: at.execute(f"drop trigger {name}"))
+        print("writing: transactions", flush=True)
+        for number, (visits, events) in enumerate(transactions()):
+            turn = number % len(subjects)
+            for subject in subjects[turn:] + subjects[:turn]:
+                of_sessions, of_events, whole = written(databases[subject], visits, events)
+                commit = whole / (of_sessions + of_events)  # each bears its share of it
+                rates[subject, "sessions"].append(len(visits) / (of_sessions * commit))
+                rates[subject, "events"].append(len(events) / (of_events * commit))
+                rates[subject, "rows"].append((len(visits) + len(events)) / whole)
+        same("rollups after writes", databases[sizes[0], "with rollups"].verify(), [])
+
+    def ratio(one, other):
+        return Figure.of([a / b for a, b in zip(rates[one, "rows"], rates[other, "rows"])], "x")
+
+    small, large = (sizes[0], "with rollups"), (sizes[-1], "with rollups")
+    at = "" if bare == JUDGED else f"at {short(bare)} events"
+    ends = "" if (sizes[0], sizes[-1]) == (LEAST, GREATEST) else f"{short(sizes[0])} to {short(sizes[-1])} events"
+    judged = (bare, "with rollups")
+    findings.claims += [
+        Claim("events written", 60_000, Figure.of(rates[judged, "events"], "/s"), True, at),
+        Claim("sessions written", 20_000, Figure.of(rates[judged, "sessions"], "/s"), True, at),
+        Claim(f"write rate, {short(GREATEST)} against {short(LEAST)} events", 0.7, ratio(large, small), True, ends),
+    ]
+    findings.tables.append(
+        Table(
+            "Through the triggers, the commit and its sync in it",
+            ["", "events", "sessions", "both", "both, to the smallest"],
+            [
+                [f"{short(size)} events, {how}"]
+                + [Figure.of(rates[(size, how), what], "/s") for what in ("events", "sessions", "rows")]
+                + [ratio((size, how), small)]
+                for size, how in subjects
+            ]
+            + [[f"{short(bare)} events, with / without", "", "", "", ratio(judged, (bare, "without"))]],
+        )
+    )
+    lines = {
+        what: [(size, Figure.of(rates[(size, "with rollups"), what]).median) for size in sizes]
+        for what in ("events", "sessions", "rows")
+    }
+    findings.plots.append(Plot("writing", "Written a second, with rollups", "events in the database", "/s", lines))
+
+
+def bulk(findings, size, at):
+    """The same number of events by three ways; each database is verified once."""
+    one = data.Visits(size)
+    files = {
+        "CSV": data.kept(f"{one.name}-csv", one, csv_of, "benchmarks/writing.py"),
+        "access log": data.kept(f"{one.name}-log", one, log_of, "benchmarks/writing.py"),
+    }
+    rates = {name: [] for name in ("Database.bulk", *files)}
+    for number in range(ROUNDS):
+        print("writing: bulk and imports", flush=True)
+        for name, taken in rates.items():
+            with data.scratch(None) as path, open_database(path).closing() as database:
+                taken.append(imported(database, files[name]) if name in files else loaded(database, one))
+                if not number:
+                    same(f"rollups after {name}", database.verify(), [])
+    checked = []
+    with open_database(data.ours(one)).closing() as database:
+        for _ in range(ROUNDS):
+            begun = time.perf_counter()
+            same("rollups", database.verify(), [])
+            checked.append(time.perf_counter() - begun)
+    labels = {
+        "Database.bulk": "`Database.bulk` of made-up rows, making them not counted",
+        "CSV": "`analytics-api import` of a CSV of events",
+        "access log": "`analytics-api import` of an access log",
+    }
+    findings.claims += [
+        Claim(f"bulk: {name}", 250_000, Figure.of(taken, "/s"), True, at) for name, taken in rates.items()
+    ]
+    findings.claims.append(Claim(f"verify over {short(JUDGED)} events", 15, Figure.of(checked), scale=at))
+    rows = [[labels[name], Figure.of(taken, "/s")] for name, taken in rates.items()]
+    head = ["", "rows a second, rollups built"]
+    findings.tables.append(Table(f"In bulk, {short(size)} events into an empty database", head, rows))
+    findings.tables.append(Table("`verify`", ["", "in all"], [[f"{short(size)} events", Figure.of(checked)]]))
+
+
+def loaded(database, one):
+    """Rows a second, without the time in which they were made."""
+    making = 0.0
+    batches = one.batches()
+
+    def load(at):
+        nonlocal making
+        rows = 0
+        while True:
+            begun = time.perf_counter()
+            batch = next(batches, None)
+            making += time.perf_counter() - begun
+            if batch is None:
+                return rows
+            rows += at.insert(batch[0], demo.COLUMNS[batch[0]], batch[1])
+
+    begun = time.perf_counter()
+    rows = database.bulk(load)
+    return rows / (time.perf_counter() - begun - making)
+
+
+def imported(database, file):
+    """Rows a second of the whole command."""
+    begun = time.perf_counter()
+    with (data.CACHE / "rejects.tsv").open("w") as rejects:
+        subprocess.run(
+            [COMMAND, "import", "-d", database.url, "--rejects", rejects.name, file], check=True, capture_output=True
+        )
+    taken = time.perf_counter() - begun
+    counts = database.rows("select (select count(*) from sessions) + (select count(*) from events) as rows")
+    return counts[0]["rows"] / taken
+
+
+def csv_of(path, one):
+    with path.open("w", newline="", encoding="utf-8") as file:
+        written = csv.writer(file)
+        written.writerow(demo.COLUMNS["events"])
+        written.writerows(row for table, rows in one.batches() if table == "events" for row in rows)
+
+
+def log_of(path, one):
+    """As many page views as the data set has events, as a web server writes them."""
+    with path.open("w", encoding="utf-8") as file:
+        for at, _, session, page in by_time(one):
+            number = int(session.rpartition("_")[2], 16)
+            address = ".".join(str(number >> shift & 255) for shift in (8, 16, 24, 32))
+            when = datetime.fromtimestamp(at // 1000, timezone.utc).strftime("%d/%b/%Y:%H:%M:%S +0000")
+            target = page.removeprefix("https://example.com")
+            file.write(
+                f'{address} - - [{when}] "GET {target} HTTP/1.1" 200 {number % 9000} "-" '
+                f'"Mozilla/5.0 (X11; Linux x86_64; rv:{number % 40 + 100}.0) Gecko/20100101 Firefox/130.0"\n'
+            )
+
+
+def by_time(one):
+    """The events as a log has them, in order; of a session only what began is held."""
+    waiting = []
+    last = None
+    for table, rows in one.batches():
+        for event, session, _, page, at, _ in rows if table == "events" else ():
+            if session != last:  # sessions come in the order of their starts
+                while waiting and waiting[0][0] <= at:
+                    yield heapq.heappop(waiting)
+                last = session
+            heapq.heappush(waiting, (at, event, session, page))
+    while waiting:
+        yield heapq.heappop(waiting)
