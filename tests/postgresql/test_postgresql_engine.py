@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from analytics_api import open_database
-from analytics_api.database.base import BASE_TABLES, OWN_TABLES
+from analytics_api.database.base import KEYS
 from analytics_api.database.postgresql import PostgreSQL, _numbered, upgrade
 from analytics_api.errors import DatabaseError, RowError
 
@@ -55,7 +55,7 @@ def test_named_placeholders_are_numbered_and_nothing_else_is(sql, numbered, name
 
 def test_both_engines_have_the_same_tables_and_columns(database, tmp_path):
     with open_database(tmp_path / "analytics.db").closing() as file:
-        for table in (*BASE_TABLES, *OWN_TABLES):
+        for table in KEYS:
             mine, files = (
                 [(column.name, column.required, column.default) for column in engine.columns(table)]
                 for engine in (database, file)
@@ -120,7 +120,7 @@ def test_many_that_open_an_empty_database_at_once_make_one(empty):
         thread.join()
 
     assert failed == []
-    assert execute(empty, "select version from analytics_meta") == [(1,)]
+    assert execute(empty, "select version from analytics_meta") == [(2,)]
 
 
 @pytest.mark.parametrize("table", ["sessions", "secrets", "analytics_meta"])
@@ -131,7 +131,7 @@ def test_tables_of_another_program_are_not_touched(empty, table):
         open_database(empty)
 
 
-@pytest.mark.parametrize(("version", "says"), [(0, "older than 1; run `analytics-api upgrade`"), (2, "newer than 1")])
+@pytest.mark.parametrize(("version", "says"), [(1, "older than 2; run `analytics-api upgrade`"), (3, "newer than 2")])
 def test_another_version_is_told(empty, version, says):
     open_database(empty).close()
     execute(empty, f"update analytics_meta set version = {version}")
@@ -155,7 +155,7 @@ def test_an_upgrade_keeps_every_row_and_right_and_makes_the_rest_anew(empty):
         assert database.write(lambda at: at.execute(EVENT)) == 1
         assert database.verify() == []
     assert execute(empty, "select has_table_privilege('public', 'events', 'select')") == [(True,)]
-    assert upgrade(empty) == 1
+    assert upgrade(empty) == 2
 
 
 def test_it_lies_in_the_first_schema_of_the_search_path_beside_another_and_whoever_writes(empty):
