@@ -164,7 +164,7 @@ class Database(ABC):
 
     @abstractmethod
     def rebuild(self, *, told: Callable[[str], object] = unheard) -> None:
-        """Make every rollup anew from the base tables and what is past, in one transaction; `told` hears each one's name."""
+        """Make every rollup anew of the base tables and what is past, in one transaction; `told` hears their names."""
 
     @abstractmethod
     def verify(self, *, told: Callable[[str], object] = unheard) -> list[Difference]:
