@@ -43,10 +43,9 @@ from (
   select page, count(*) as events,
     case
       when count(*) = (
-        select link.views
-        from rollup_pages as pages
-        join rollup_page_sessions as link on link.page_key = pages.page_key
-        where pages.page = events.page and link.session_id = events.session_id)
+        select views
+        from rollup_session_pages as kept
+        where kept.session_id = events.session_id and kept.page = events.page)
       then 1
       else 0
     end as last

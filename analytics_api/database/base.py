@@ -112,14 +112,14 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A row on which a rollup and the plain question over the base tables disagree.
+    """A row on which a rollup and the plain question over the base tables and what is past disagree.
 
     With neither row it is the rollup as a whole that does not hold: the search index.
     """
 
     rollup: str
     kept: Row | None  # None: the rollup lacks it
-    plain: Row | None  # None: the base tables do not know it
+    plain: Row | None  # None: nothing stands behind it
 
 
 class Database(ABC):
@@ -168,7 +168,7 @@ class Database(ABC):
 
     @abstractmethod
     def verify(self, *, told: Callable[[str], object] = unheard) -> list[Difference]:
-        """Where the rollups differ from the plain question over the base tables, all in one state; `told` as above."""
+        """Where the rollups differ from the plain question over what they are made of, in one state; `told` as above."""
 
     @abstractmethod
     def backup(self, path: str | os.PathLike[str]) -> None:

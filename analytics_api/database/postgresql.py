@@ -418,7 +418,7 @@ class _NoText(Dumper):
 
 
 def upgrade(url: str) -> int:
-    """Bring an older database to this version, every row of its base tables kept; the version that it was of.
+    """Bring an older database to this version, every row of it kept; the version that it was of.
 
     One transaction: one that can't be brought forward is left as it was. The rollups are made anew; base tables stay in
     place, and so do the rights on them.

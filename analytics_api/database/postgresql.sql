@@ -473,17 +473,17 @@ create table split_pages (
   primary key (page_key, slot)
 ) with (fillfactor = 50);
 create view rollup_pages as
-(select page_key, page, views, unique_sessions
+(select page, views, unique_sessions
 from kept_pages
 where not split and views <> 0
 order by views desc, page)
 union all
-select page_key, page, (kept.views + coalesce(sum(slots.views), 0))::bigint,
+select page, (kept.views + coalesce(sum(slots.views), 0))::bigint,
   (kept.unique_sessions + coalesce(sum(slots.unique_sessions), 0))::bigint
 from kept_pages as kept
 left join split_pages as slots using (page_key)
 where split
-group by page_key, page
+group by page_key
 having kept.views + coalesce(sum(slots.views), 0) <> 0;
 create view plain_pages as
 select page, sum(views)::bigint as views, sum(unique_sessions)::bigint as unique_sessions
@@ -509,6 +509,10 @@ select session_id, page_key, count(*) as views
 from events
 join kept_pages using (page)
 group by session_id, page_key;
+create view rollup_session_pages as
+select session_id, page, link.views
+from rollup_page_sessions as link
+join kept_pages using (page_key);
 
 
 -- rollups of both

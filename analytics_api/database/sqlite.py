@@ -417,7 +417,7 @@ class _Handle:
 
 
 def upgrade(path: str | os.PathLike[str], *, busy_timeout: float = 5.0) -> int:
-    """Bring an older file to this version, every row of its base tables kept; the version that it was of.
+    """Bring an older file to this version, every row of it kept; the version that it was of.
 
     One transaction: a file that can't be brought forward, or is not let go within `busy_timeout` seconds, is left as it
     was. The rollups are made anew, and what others keep in the file stays.
@@ -491,7 +491,7 @@ def _create(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _renew(statements: _Statements) -> None:
-    """Lay the schema anew under the rows of the base tables."""
+    """Lay the schema anew under the rows that are not made from others."""
     schema = _schema()
     things = statements.rows("select type, name, tbl_name, sql from sqlite_schema where sql is not null order by rowid")
     others = [  # they go with the tables that they are on
