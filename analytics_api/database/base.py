@@ -168,7 +168,7 @@ class Database(ABC):
 
     @abstractmethod
     def verify(self, *, told: Callable[[str], object] = unheard) -> list[Difference]:
-        """Where the rollups differ from the plain question over what they are made of, in one state; `told` as above."""
+        """Where the rollups differ from the plain question over what they count, in one state; `told` as above."""
 
     @abstractmethod
     def backup(self, path: str | os.PathLike[str]) -> None:

@@ -198,6 +198,19 @@ def test_counters_hold_when_they_are_split_and_pages_may_be_longer_than_an_index
         assert top == [("/a", 1800), ("/b", 1800), (long, 1800)]
 
 
+def test_a_page_longer_than_an_index_takes_is_counted_anew_too(database):
+    page = "/" + "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=9_000))
+    view = ["s", "page_view", page, 0]
+    database.write(lambda at: at.insert("events", ["session_id", "event_type", "page_url", "occurred_at"], [view]))
+
+    database.rebuild()
+    purge(database, date(1970, 1, 2), keep_totals=True)
+    database.rebuild()
+
+    assert database.rows("select * from rollup_pages") == [{"page": page, "views": 1, "unique_sessions": 1}]
+    assert database.verify() == []
+
+
 def test_truncating_leaves_what_is_past_and_takes_it_too_when_that_is_said(database):
     def fill():
         with connected(database) as connection:
