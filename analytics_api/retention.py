@@ -55,7 +55,7 @@ from (
 group by page
 """
 
-# In two steps, since a page may be longer than what an engine finds a conflict by.
+# First the pages that are there, then the others: one may be longer than what `on conflict (page)` finds it by.
 PAST_EVENTS = (
     f"""
 update past_events set
@@ -68,7 +68,6 @@ where past_events.page = more.page
 insert into past_events (page, events, unique_sessions)
 select page, events, unique_sessions
 from ({ENDED}) as more
-where not exists (select 1 from past_events where past_events.page = more.page)
 order by page
 on conflict do nothing
 """,

@@ -149,15 +149,19 @@ def test_a_visitor_of_the_past_who_comes_again_is_not_counted_as_a_new_one(datab
 
     insert("sessions", session_id="again", started_at=MIDNIGHT, **visit)
     insert("sessions", session_id="same day", started_at=MIDNIGHT - DAY, **visit)
+    insert("sessions", session_id="abroad", started_at=MIDNIGHT, **{**visit, "country": "FR"})
 
     overview = get("/analytics/overview")
-    assert (overview["total_sessions"], overview["unique_visitors"], overview["unique_fingerprints"]) == (3, 1, 1)
-    assert get("/analytics/geo") == [{"country": "IN", "sessions": 3, "unique_visitors": 1}]
+    assert (overview["total_sessions"], overview["unique_visitors"], overview["unique_fingerprints"]) == (4, 1, 1)
+    assert get("/analytics/geo") == [
+        {"country": "IN", "sessions": 3, "unique_visitors": 1},
+        {"country": "FR", "sessions": 1, "unique_visitors": 1},
+    ]
     assert [
         (day["date"], day["total_sessions"], day["unique_visitors"]) for day in get("/analytics/sessions/daily")
     ] == [
         ("2026-02-09", 2, 1),
-        ("2026-02-10", 1, 1),
+        ("2026-02-10", 2, 1),
     ]
     assert database.verify() == []
 
