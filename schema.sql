@@ -2,10 +2,12 @@
 -- keep exact inside the transaction that wrote a row, whoever wrote it.
 --
 --   base tables   sessions events leads lead_submissions lead_status_changes: write these as you like
+--   past_*        what sessions and events that `analytics-api purge --keep-totals` deleted still count for
 --   facts         generated columns: what a row counts as (its day, page, source …), said once
 --   rollups       rollup_*: written by triggers alone
---   plain_*       one view a rollup, the question asked of the base tables: `analytics-api rebuild` fills the rollups
---                 from these, in the order in which they stand here, and `analytics-api verify` compares with them
+--   plain_*       one view a rollup, the question asked of the base tables and of what is past: `analytics-api rebuild`
+--                 fills the rollups from these, in the order in which they stand here, and `analytics-api verify`
+--                 compares with them
 --   *_changes     views that take a row's contribution with a sign, +1 or -1; their triggers hold the arithmetic, once
 --   replaced_*    what a row counts as that `insert or replace` may be about to overwrite, since SQLite
 --                 fires no delete trigger for that (https://sqlite.org/lang_conflict.html)
@@ -13,7 +15,7 @@
 -- Instants are milliseconds since the epoch, UTC; durations are milliseconds.
 
 pragma application_id = 0x616e6170;  -- "anap"
-pragma user_version = 1;
+pragma user_version = 2;
 
 
 -- base tables
@@ -140,6 +142,60 @@ create table lead_status_changes (
 create index status_changes_by_lead on lead_status_changes (lead_id);
 
 
+-- what is past
+-- Each table is what a rollup counted of the rows that are gone, by that rollup's own key. It is read together with the
+-- base tables; what is in both is counted once.
+
+create table past_days (
+  day            text primary key not null,
+  sessions       integer not null check (sessions > 0),
+  duration_sum   integer not null,
+  duration_count integer not null,
+  score_sum      integer not null,
+  score_count    integer not null,
+  vpn_suspected  integer not null
+) strict, without rowid;
+
+create table past_countries (
+  country  text primary key not null,
+  sessions integer not null check (sessions > 0)
+) strict, without rowid;
+
+create table past_sources (
+  referrer_domain text primary key not null,
+  sessions        integer not null check (sessions > 0)
+) strict, without rowid;
+
+create table past_engagement (
+  bucket   text primary key not null,
+  sessions integer not null check (sessions > 0)
+) strict, without rowid;
+
+-- '' are the events that are no view of a page. A session that has events of a page left is counted by those.
+create table past_events (
+  page            text primary key not null,
+  events          integer not null check (events > 0),
+  unique_sessions integer not null
+) strict, without rowid;
+
+-- Whom not to count again. Rows of these three come and go, and do not change.
+create table past_day_visitors (
+  visitor_id text not null,
+  day        text not null,
+  primary key (visitor_id, day)
+) strict, without rowid;
+
+create table past_country_visitors (
+  visitor_id text not null,
+  country    text not null,
+  primary key (visitor_id, country)
+) strict, without rowid;
+
+create table past_fingerprints (
+  fingerprint text primary key not null
+) strict, without rowid;
+
+
 -- beside the data
 
 -- What is made once and then has to stay: the salt of visitor hashes.
@@ -190,10 +246,26 @@ create table rollup_days (
   score_count     integer not null default 0
 ) strict, without rowid;
 create view plain_days as
-select day, count(*) as sessions, count(distinct visitor_id) as unique_visitors,
-  coalesce(sum(duration), 0) as duration_sum, count(duration) as duration_count,
-  coalesce(sum(engagement_score), 0) as score_sum, count(engagement_score) as score_count
-from sessions
+select day, sum(sessions) as sessions, sum(unique_visitors) as unique_visitors, sum(duration_sum) as duration_sum,
+  sum(duration_count) as duration_count, sum(score_sum) as score_sum, sum(score_count) as score_count
+from (
+  select day, count(*) as sessions, count(distinct visitor_id) as unique_visitors,
+    coalesce(sum(duration), 0) as duration_sum, count(duration) as duration_count,
+    coalesce(sum(engagement_score), 0) as score_sum, count(engagement_score) as score_count
+  from sessions
+  group by day
+  union all
+  select day, sessions, 0, duration_sum, duration_count, score_sum, score_count
+  from past_days
+  union all
+  select day, 0, count(*), 0, 0, 0, 0
+  from past_day_visitors as past
+  where not exists (
+    select 1
+    from sessions
+    where visitor_id = past.visitor_id
+      and started_at between strftime('%s', past.day) * 1000 and strftime('%s', past.day) * 1000 + 86399999)
+  group by day)
 group by day;
 
 create table rollup_countries (
@@ -202,9 +274,20 @@ create table rollup_countries (
   unique_visitors integer not null
 ) strict, without rowid;
 create view plain_countries as
-select geo as country, count(*) as sessions, count(distinct visitor_id) as unique_visitors
-from sessions
-group by geo;
+select country, sum(sessions) as sessions, sum(unique_visitors) as unique_visitors
+from (
+  select geo as country, count(*) as sessions, count(distinct visitor_id) as unique_visitors
+  from sessions
+  group by geo
+  union all
+  select country, sessions, 0
+  from past_countries
+  union all
+  select country, 0, count(*)
+  from past_country_visitors as past
+  where not exists (select 1 from sessions where visitor_id = past.visitor_id and geo = past.country)
+  group by country)
+group by country;
 
 create table rollup_sources (
   referrer_domain text primary key not null,
@@ -212,18 +295,30 @@ create table rollup_sources (
 ) strict, without rowid;
 create index sources_by_sessions on rollup_sources (sessions desc, referrer_domain);
 create view plain_sources as
-select source as referrer_domain, count(*) as sessions
-from sessions
-group by source;
+select referrer_domain, sum(sessions) as sessions
+from (
+  select source as referrer_domain, count(*) as sessions
+  from sessions
+  group by source
+  union all
+  select referrer_domain, sessions
+  from past_sources)
+group by referrer_domain;
 
 create table rollup_engagement (
   bucket   text primary key not null,
   sessions integer not null
 ) strict, without rowid;
 create view plain_engagement as
-select bucket, count(*) as sessions
-from sessions
-where bucket is not null
+select bucket, sum(sessions) as sessions
+from (
+  select bucket, count(*) as sessions
+  from sessions
+  where bucket is not null
+  group by bucket
+  union all
+  select bucket, sessions
+  from past_engagement)
 group by bucket;
 
 
@@ -237,9 +332,16 @@ create table rollup_pages (
 ) strict;
 create index pages_by_views on rollup_pages (views desc, page);
 create view plain_pages as
-select page, count(*) as views, count(distinct session_id) as unique_sessions
-from events
-where page is not null
+select page, sum(views) as views, sum(unique_sessions) as unique_sessions
+from (
+  select page, count(*) as views, count(distinct session_id) as unique_sessions
+  from events
+  where page is not null
+  group by page
+  union all
+  select page, events, unique_sessions
+  from past_events
+  where page <> '')
 group by page;
 
 create table rollup_page_sessions (
@@ -253,6 +355,10 @@ select session_id, page_key, count(*) as views
 from events
 join rollup_pages using (page)
 group by session_id, page_key;
+create view rollup_session_pages as
+select session_id, page, link.views
+from rollup_page_sessions as link
+join rollup_pages using (page_key);
 
 
 -- rollups of both
@@ -289,14 +395,26 @@ create table rollup_totals (
   vpn_suspected       integer not null default 0
 ) strict;
 create view plain_totals as
-select 1 as one, count(*) as sessions, (select count(*) from events) as events,
-  (select count(distinct visitor_id) from sessions) as unique_visitors,
-  (select count(*) from (select fingerprint from sessions where fingerprint is not null group by fingerprint))
-    as unique_fingerprints,
-  coalesce(sum(duration), 0) as duration_sum, count(duration) as duration_count,
-  coalesce(sum(engagement_score), 0) as score_sum, count(engagement_score) as score_count,
-  count(nullif(vpn_suspected, 0)) as vpn_suspected
-from sessions;
+select 1 as one, sum(sessions) as sessions,
+  (select count(*) from events) + (select coalesce(sum(events), 0) from past_events) as events,
+  (select count(distinct visitor_id) from sessions) + (
+    select count(distinct visitor_id)
+    from past_day_visitors as past
+    where not exists (select 1 from sessions where visitor_id = past.visitor_id)) as unique_visitors,
+  (select count(*) from (select fingerprint from sessions where fingerprint is not null group by fingerprint)) + (
+    select count(*)
+    from past_fingerprints as past
+    where not exists (select 1 from sessions where fingerprint = past.fingerprint)) as unique_fingerprints,
+  sum(duration_sum) as duration_sum, sum(duration_count) as duration_count,
+  sum(score_sum) as score_sum, sum(score_count) as score_count, sum(vpn_suspected) as vpn_suspected
+from (
+  select count(*) as sessions, coalesce(sum(duration), 0) as duration_sum, count(duration) as duration_count,
+    coalesce(sum(engagement_score), 0) as score_sum, count(engagement_score) as score_count,
+    count(nullif(vpn_suspected, 0)) as vpn_suspected
+  from sessions
+  union all
+  select sessions, duration_sum, duration_count, score_sum, score_count, vpn_suspected
+  from past_days);
 insert into rollup_totals (one) values (1);
 
 
@@ -467,8 +585,8 @@ create virtual table lead_search_runs using fts5vocab (lead_search, row);
 
 
 -- sessions -> rollups
--- A distinct count moves when no other session has what is counted. That is the same question for a row that has come
--- and for one that has gone, and the indexes of sessions answer it.
+-- A distinct count moves when no other session has what is counted, nor had it in the past. That is the same question
+-- for a row that has come and for one that has gone, and the indexes of sessions answer it.
 -- `counted` is false when a visit only goes on (its end, duration and score written again and again): what it is counted
 -- under stays, and is left alone.
 -- An update adds the new contribution before it takes the old one away, so that few rows fall to zero in between.
@@ -489,7 +607,11 @@ begin
       from sessions
       where visitor_id = new.visitor_id
         and started_at between new.started_at / 86400000 * 86400000 and new.started_at / 86400000 * 86400000 + 86399999
-        and rowid <> new.session_row), 0),
+        and rowid <> new.session_row
+      union all
+      select 1
+      from past_day_visitors
+      where visitor_id = new.visitor_id and day = new.day), 0),
     coalesce(new.duration, 0), new.duration is not null,
     coalesce(new.engagement_score, 0), new.engagement_score is not null)
   on conflict (day) do update set
@@ -499,18 +621,26 @@ begin
     duration_count = duration_count + new.sign * excluded.duration_count,
     score_sum = score_sum + new.sign * excluded.score_sum,
     score_count = score_count + new.sign * excluded.score_count;
-  delete from rollup_days where new.sign = -1 and day = new.day and sessions = 0;
+  delete from rollup_days where new.sign = -1 and day = new.day and sessions = 0 and unique_visitors = 0;
 
   update rollup_totals set
     sessions = sessions + new.sign,
     unique_visitors = unique_visitors + new.sign * iif(new.counted, not exists (
       select 1
       from sessions
-      where visitor_id = new.visitor_id and rowid <> new.session_row), 0),
+      where visitor_id = new.visitor_id and rowid <> new.session_row
+      union all
+      select 1
+      from past_day_visitors
+      where visitor_id = new.visitor_id), 0),
     unique_fingerprints = unique_fingerprints + new.sign * iif(new.counted and new.fingerprint is not null, not exists (
       select 1
       from sessions
-      where fingerprint = new.fingerprint and rowid <> new.session_row), 0),
+      where fingerprint = new.fingerprint and rowid <> new.session_row
+      union all
+      select 1
+      from past_fingerprints
+      where fingerprint = new.fingerprint), 0),
     duration_sum = duration_sum + new.sign * coalesce(new.duration, 0),
     duration_count = duration_count + new.sign * (new.duration is not null),
     score_sum = score_sum + new.sign * coalesce(new.engagement_score, 0),
@@ -534,12 +664,16 @@ begin
   select new.geo, 1, not exists (
     select 1
     from sessions
-    where visitor_id = new.visitor_id and geo = new.geo and rowid <> new.session_row)
+    where visitor_id = new.visitor_id and geo = new.geo and rowid <> new.session_row
+    union all
+    select 1
+    from past_country_visitors
+    where visitor_id = new.visitor_id and country = new.geo)
   where new.counted
   on conflict (country) do update set
     sessions = sessions + new.sign,
     unique_visitors = unique_visitors + new.sign * excluded.unique_visitors;
-  delete from rollup_countries where new.sign = -1 and country = new.geo and sessions = 0;
+  delete from rollup_countries where new.sign = -1 and country = new.geo and sessions = 0 and unique_visitors = 0;
 
   insert into rollup_sources (referrer_domain, sessions)
   select new.source, 1
@@ -702,6 +836,268 @@ begin
   select raise(abort, 'event_id is taken')
   where exists (select 1 from events where event_id = new.event_id);
   delete from replaced_events;
+end;
+
+
+-- past_* -> rollups
+
+create view past_day_changes as
+select 0 as sign, day, sessions, duration_sum, duration_count, score_sum, score_count, vpn_suspected
+from past_days;
+
+create trigger past_day_change instead of insert on past_day_changes
+begin
+  insert into rollup_days (day, sessions, duration_sum, duration_count, score_sum, score_count)
+  values (new.day, new.sessions, new.duration_sum, new.duration_count, new.score_sum, new.score_count)
+  on conflict (day) do update set
+    sessions = sessions + new.sign * excluded.sessions,
+    duration_sum = duration_sum + new.sign * excluded.duration_sum,
+    duration_count = duration_count + new.sign * excluded.duration_count,
+    score_sum = score_sum + new.sign * excluded.score_sum,
+    score_count = score_count + new.sign * excluded.score_count;
+  delete from rollup_days where new.sign = -1 and day = new.day and sessions = 0 and unique_visitors = 0;
+
+  update rollup_totals set
+    sessions = sessions + new.sign * new.sessions,
+    duration_sum = duration_sum + new.sign * new.duration_sum,
+    duration_count = duration_count + new.sign * new.duration_count,
+    score_sum = score_sum + new.sign * new.score_sum,
+    score_count = score_count + new.sign * new.score_count,
+    vpn_suspected = vpn_suspected + new.sign * new.vpn_suspected;
+end;
+
+create trigger past_days_insert after insert on past_days
+begin
+  insert into past_day_changes
+  values (1, new.day, new.sessions, new.duration_sum, new.duration_count, new.score_sum, new.score_count,
+    new.vpn_suspected);
+end;
+
+create trigger past_days_delete after delete on past_days
+begin
+  insert into past_day_changes
+  values (-1, old.day, old.sessions, old.duration_sum, old.duration_count, old.score_sum, old.score_count,
+    old.vpn_suspected);
+end;
+
+create trigger past_days_update after update on past_days
+begin
+  insert into past_day_changes
+  values
+    (1, new.day, new.sessions, new.duration_sum, new.duration_count, new.score_sum, new.score_count,
+      new.vpn_suspected),
+    (-1, old.day, old.sessions, old.duration_sum, old.duration_count, old.score_sum, old.score_count,
+      old.vpn_suspected);
+end;
+
+create view past_country_changes as
+select 0 as sign, country, sessions
+from past_countries;
+
+create trigger past_country_change instead of insert on past_country_changes
+begin
+  insert into rollup_countries (country, sessions, unique_visitors)
+  values (new.country, new.sessions, 0)
+  on conflict (country) do update set sessions = sessions + new.sign * excluded.sessions;
+  delete from rollup_countries where new.sign = -1 and country = new.country and sessions = 0 and unique_visitors = 0;
+end;
+
+create trigger past_countries_insert after insert on past_countries
+begin
+  insert into past_country_changes
+  values (1, new.country, new.sessions);
+end;
+
+create trigger past_countries_delete after delete on past_countries
+begin
+  insert into past_country_changes
+  values (-1, old.country, old.sessions);
+end;
+
+create trigger past_countries_update after update on past_countries
+begin
+  insert into past_country_changes
+  values (1, new.country, new.sessions), (-1, old.country, old.sessions);
+end;
+
+create view past_source_changes as
+select 0 as sign, referrer_domain, sessions
+from past_sources;
+
+create trigger past_source_change instead of insert on past_source_changes
+begin
+  insert into rollup_sources (referrer_domain, sessions)
+  values (new.referrer_domain, new.sessions)
+  on conflict (referrer_domain) do update set sessions = sessions + new.sign * excluded.sessions;
+  delete from rollup_sources where new.sign = -1 and referrer_domain = new.referrer_domain and sessions = 0;
+end;
+
+create trigger past_sources_insert after insert on past_sources
+begin
+  insert into past_source_changes
+  values (1, new.referrer_domain, new.sessions);
+end;
+
+create trigger past_sources_delete after delete on past_sources
+begin
+  insert into past_source_changes
+  values (-1, old.referrer_domain, old.sessions);
+end;
+
+create trigger past_sources_update after update on past_sources
+begin
+  insert into past_source_changes
+  values (1, new.referrer_domain, new.sessions), (-1, old.referrer_domain, old.sessions);
+end;
+
+create view past_bucket_changes as
+select 0 as sign, bucket, sessions
+from past_engagement;
+
+create trigger past_bucket_change instead of insert on past_bucket_changes
+begin
+  insert into rollup_engagement (bucket, sessions)
+  values (new.bucket, new.sessions)
+  on conflict (bucket) do update set sessions = sessions + new.sign * excluded.sessions;
+  delete from rollup_engagement where new.sign = -1 and bucket = new.bucket and sessions = 0;
+end;
+
+create trigger past_engagement_insert after insert on past_engagement
+begin
+  insert into past_bucket_changes
+  values (1, new.bucket, new.sessions);
+end;
+
+create trigger past_engagement_delete after delete on past_engagement
+begin
+  insert into past_bucket_changes
+  values (-1, old.bucket, old.sessions);
+end;
+
+create trigger past_engagement_update after update on past_engagement
+begin
+  insert into past_bucket_changes
+  values (1, new.bucket, new.sessions), (-1, old.bucket, old.sessions);
+end;
+
+create view past_event_changes as
+select 0 as sign, page, events, unique_sessions
+from past_events;
+
+create trigger past_event_change instead of insert on past_event_changes
+begin
+  insert into rollup_pages (page, views, unique_sessions)
+  select new.page, new.events, new.unique_sessions
+  where new.page <> ''
+  on conflict (page) do update set
+    views = views + new.sign * excluded.views,
+    unique_sessions = unique_sessions + new.sign * excluded.unique_sessions;
+  delete from rollup_pages where new.sign = -1 and page = new.page and views = 0;
+  update rollup_totals set events = events + new.sign * new.events;
+end;
+
+create trigger past_events_insert after insert on past_events
+begin
+  insert into past_event_changes
+  values (1, new.page, new.events, new.unique_sessions);
+end;
+
+create trigger past_events_delete after delete on past_events
+begin
+  insert into past_event_changes
+  values (-1, old.page, old.events, old.unique_sessions);
+end;
+
+create trigger past_events_update after update on past_events
+begin
+  insert into past_event_changes
+  values (1, new.page, new.events, new.unique_sessions), (-1, old.page, old.events, old.unique_sessions);
+end;
+
+create view past_day_visitor_changes as
+select 0 as sign, visitor_id, day
+from past_day_visitors;
+
+create trigger past_day_visitor_change instead of insert on past_day_visitor_changes
+begin
+  insert into rollup_days (day, sessions, unique_visitors)
+  select new.day, 0, 1
+  where not exists (
+    select 1
+    from sessions
+    where visitor_id = new.visitor_id
+      and started_at between strftime('%s', new.day) * 1000 and strftime('%s', new.day) * 1000 + 86399999)
+  on conflict (day) do update set unique_visitors = unique_visitors + new.sign;
+  delete from rollup_days where new.sign = -1 and day = new.day and sessions = 0 and unique_visitors = 0;
+
+  update rollup_totals set unique_visitors = unique_visitors + new.sign
+  where not exists (
+    select 1
+    from sessions
+    where visitor_id = new.visitor_id
+    union all
+    select 1
+    from past_day_visitors
+    where visitor_id = new.visitor_id and day <> new.day);
+end;
+
+create trigger past_day_visitors_insert after insert on past_day_visitors
+begin
+  insert into past_day_visitor_changes
+  values (1, new.visitor_id, new.day);
+end;
+
+create trigger past_day_visitors_delete after delete on past_day_visitors
+begin
+  insert into past_day_visitor_changes
+  values (-1, old.visitor_id, old.day);
+end;
+
+create view past_country_visitor_changes as
+select 0 as sign, visitor_id, country
+from past_country_visitors;
+
+create trigger past_country_visitor_change instead of insert on past_country_visitor_changes
+begin
+  insert into rollup_countries (country, sessions, unique_visitors)
+  select new.country, 0, 1
+  where not exists (select 1 from sessions where visitor_id = new.visitor_id and geo = new.country)
+  on conflict (country) do update set unique_visitors = unique_visitors + new.sign;
+  delete from rollup_countries where new.sign = -1 and country = new.country and sessions = 0 and unique_visitors = 0;
+end;
+
+create trigger past_country_visitors_insert after insert on past_country_visitors
+begin
+  insert into past_country_visitor_changes
+  values (1, new.visitor_id, new.country);
+end;
+
+create trigger past_country_visitors_delete after delete on past_country_visitors
+begin
+  insert into past_country_visitor_changes
+  values (-1, old.visitor_id, old.country);
+end;
+
+create view past_fingerprint_changes as
+select 0 as sign, fingerprint
+from past_fingerprints;
+
+create trigger past_fingerprint_change instead of insert on past_fingerprint_changes
+begin
+  update rollup_totals set unique_fingerprints = unique_fingerprints + new.sign
+  where not exists (select 1 from sessions where fingerprint = new.fingerprint);
+end;
+
+create trigger past_fingerprints_insert after insert on past_fingerprints
+begin
+  insert into past_fingerprint_changes
+  values (1, new.fingerprint);
+end;
+
+create trigger past_fingerprints_delete after delete on past_fingerprints
+begin
+  insert into past_fingerprint_changes
+  values (-1, old.fingerprint);
 end;
 
 

@@ -326,18 +326,21 @@ def backup(database: str, file: str) -> None:
 @main.command()
 @on_database
 @click.option("--before", required=True, type=click.DateTime(["%Y-%m-%d"]), help="The first day (UTC) that stays.")
-def purge(database: str, before: datetime) -> None:
+@click.option("--keep-totals", is_flag=True, help="Every number of the API stays as it is, but for realtime's.")
+def purge(database: str, before: datetime, keep_totals: bool) -> None:
     """Delete the sessions and events of older days; leads stay. It can be stopped, and run again.
 
-    The numbers then are those of what is left. SQLite's file keeps its size, and uses the room again.
+    The numbers then are those of what is left; or, with --keep-totals, what they were: then counts are kept, and the
+    ids of visitors and fingerprints, so that who comes again is not counted anew. SQLite's file keeps its size, and
+    uses the room again.
     """
     if before > datetime.fromtimestamp(now() / 1000, timezone.utc).replace(tzinfo=None):
         raise click.BadParameter("a day that is still to come would leave nothing", param_hint="--before")
     with open_database(database, create=False).closing() as opened:
         with Progress("deleting", None, "rows") as progress:
-            counts = delete_before(opened, before.date(), deleted=progress.add)
+            counts = delete_before(opened, before.date(), keep_totals=keep_totals, deleted=progress.add)
         for table, rows in counts.items():
-            click.echo(f"{table}: {rows:,} deleted")
+            click.echo(f"{table}: {rows:,} deleted{', still counted' if keep_totals else ''}")
 
 
 @main.command()

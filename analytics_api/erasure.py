@@ -30,6 +30,12 @@ from sessions
 where visitor_id in ({LIST})
 """
 
+FINGERPRINTS = f"""
+select distinct fingerprint
+from sessions
+where session_id in ({LIST}) and fingerprint <> ''
+"""
+
 # No index has the events by session, so all of them are gone over, in statements that each end soon.
 NEXT = """
 select max(event_id) as last
@@ -67,6 +73,22 @@ delete from sessions
 where session_id in ({LIST})
 """
 
+# What is remembered of visits that are gone themselves.
+PAST_VISITORS = {
+    "past_day_visitors": f"""
+delete from past_day_visitors
+where visitor_id in ({LIST})
+""",
+    "past_country_visitors": f"""
+delete from past_country_visitors
+where visitor_id in ({LIST})
+""",
+}
+PAST_FINGERPRINTS = f"""
+delete from past_fingerprints
+where fingerprint in ({LIST})
+"""
+
 # In what stays, of other people.
 NAMED_VISITORS = (
     f"""
@@ -101,6 +123,7 @@ class Person:
     leads: set[int] = field(default_factory=set)
     visitors: set[str] = field(default_factory=set)
     sessions: set[str] = field(default_factory=set)
+    fingerprints: set[str] = field(default_factory=set)
 
 
 def find(db: Database, *, visitor: str | None = None, email: str | None = None, lead: int | None = None) -> Person:
@@ -109,8 +132,8 @@ def find(db: Database, *, visitor: str | None = None, email: str | None = None, 
     An address is the same whatever its case and the spaces around it. A lead is one person's, with all that was
     submitted for it; leads that share an address are one person's too, and of a visitor that was asked for, every lead
     that names it. Then the visitors that these leads and submissions name, and those of the sessions that they name;
-    and all sessions of these visitors. A lead of another address stays another person's, though it names the same
-    visitor.
+    and all sessions of these visitors, with their fingerprints. A lead of another address stays another person's,
+    though it names the same visitor.
     """
     _one(visitor, email, lead)
     return db.read(lambda at: _person(at, visitor, email, lead))
@@ -130,6 +153,9 @@ def erase(
     sessions of that person that other people's leads and submissions named, and do not any more. Then what is left of
     the deleted in the database's files is scrubbed, also when there was nobody: an erasure that was interrupted is
     completed by running it again. `told` hears of each step.
+
+    What a purge kept of them goes too: the days and countries of these visitors, and the fingerprints of the sessions
+    that are still there. Which fingerprint a visitor of the past had is not known any more.
 
     Recordings in object storage, logs, backups and what was copied elsewhere are out of reach, and so is what a
     tracker wrote of the person into other people's rows.
@@ -177,6 +203,8 @@ def _person(at: Reader, visitor: str | None, email: str | None, lead: int | None
     found.visitors.discard("")  # nobody's
     for ids in lists(found.visitors):
         found.sessions.update(row["session_id"] for row in at.rows(SESSIONS, **ids))
+    for ids in lists(found.sessions):
+        found.fingerprints.update(row["fingerprint"] for row in at.rows(FINGERPRINTS, **ids))
     return found
 
 
@@ -193,6 +221,8 @@ def _erased(at: Transaction, person: Person) -> dict[str, int]:
     def each(sql: str, ids: Iterable[object]) -> int:
         return sum(at.execute(sql, **some) for some in lists(ids))
 
+    past = {table: each(sql, person.visitors) for table, sql in PAST_VISITORS.items()}
+    past["past_fingerprints"] = each(PAST_FINGERPRINTS, person.fingerprints)
     receipt = {"sessions": each(OF_SESSIONS, person.sessions), "events": 0}
     after = -(2**63)
     while person.sessions and (last := at.rows(NEXT, after=after, rows=SLICE)[0]["last"]) is not None:
@@ -201,6 +231,7 @@ def _erased(at: Transaction, person: Person) -> dict[str, int]:
         after = last
     for table, sql in OF_LEADS.items():
         receipt[table] = each(sql, person.leads)
+    receipt |= past
     receipt["links"] = sum(each(sql, person.visitors) for sql in NAMED_VISITORS)
     receipt["links"] += sum(each(sql, person.sessions) for sql in NAMED_SESSIONS)
     return receipt

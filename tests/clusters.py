@@ -193,7 +193,7 @@ begin
     select relname
     from pg_class
     where relnamespace = 'public'::regnamespace and relkind = 'r' and relname not in ('analytics_meta', 'case_folds')
-    order by relname not in ('sessions', 'events', 'leads', 'lead_submissions'), relname
+    order by relname not in ('sessions', 'events', 'leads', 'lead_submissions'), relname !~ '^past_', relname
   loop
     execute format('delete from %I', named);
   end loop;

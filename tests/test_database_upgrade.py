@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from datetime import date
 from itertools import islice
 from pathlib import Path
 
@@ -12,8 +13,10 @@ import pytest
 
 from analytics_api import demo
 from analytics_api.database import sqlite
+from analytics_api.database.base import PAST_TABLES
 from analytics_api.database.sqlite import SQLite, upgrade
 from analytics_api.errors import DatabaseError
+from analytics_api.retention import purge
 
 NOW = 1_771_945_200_123  # 2026-02-24 15:00:00.123
 PLAN = demo.Plan(NOW, sessions=60)
@@ -100,6 +103,39 @@ def test_an_older_database_becomes_what_a_new_one_is_and_loses_no_row(path, tmp_
     assert contents(path) == before
     assert structure(path) == structure(fresh)
     with SQLite(path).closing() as database:
+        assert database.verify() == []
+
+
+def test_version_1_had_no_past_and_is_given_one_that_is_empty(path, tmp_path):
+    before = contents(path)
+    changed(path, *(f"drop table {table}" for table in PAST_TABLES), "pragma user_version = 1")
+    fresh = tmp_path / "fresh.db"
+    SQLite(fresh)
+
+    version = upgrade(path)
+
+    assert version == 1
+    assert contents(path) == before
+    assert structure(path) == structure(fresh)
+    with SQLite(path).closing() as database:
+        assert database.verify() == []
+        purge(database, date(2026, 2, 1), keep_totals=True)
+        assert database.verify() == []
+
+
+def test_what_is_past_stays_past(path):
+    with SQLite(path).closing() as database:
+        purge(database, date(2026, 2, 1), keep_totals=True)
+        past = [database.rows(f"select * from {table}") for table in PAST_TABLES]
+        totals = database.row("select * from rollup_totals")
+    changed(path, "pragma user_version = 1")
+
+    upgrade(path)
+
+    with SQLite(path).closing() as database:
+        assert all(past)
+        assert [database.rows(f"select * from {table}") for table in PAST_TABLES] == past
+        assert database.row("select * from rollup_totals") == totals
         assert database.verify() == []
 
 
@@ -216,7 +252,7 @@ def foreign(path):
 
 def newer(path):
     SQLite(path)
-    changed(path, "pragma user_version = 2")
+    changed(path, "pragma user_version = 3")
 
 
 REFUSED = {
@@ -226,7 +262,7 @@ REFUSED = {
         foreign,
         "this is another program's database; `analytics-api import` copies one into a database of ours",
     ),
-    "newer": (newer, "this database is of version 2, newer than 1; use a newer analytics_api"),
+    "newer": (newer, "this database is of version 3, newer than 2; use a newer analytics_api"),
     "text": (lambda path: path.write_text("not a page of SQLite\n" * 50), "file is not a database"),
     "short": (lambda path: path.write_text("KEY=1"), "file is not a database"),
     "directory": (Path.mkdir, "unable to open database file"),

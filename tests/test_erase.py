@@ -87,7 +87,17 @@ def people(insert):
     )
 
 
-GONE = {"sessions": 3, "events": 7, "lead_submissions": 2, "lead_status_changes": 1, "leads": 2, "links": 0}
+GONE = {
+    "sessions": 3,
+    "events": 7,
+    "lead_submissions": 2,
+    "lead_status_changes": 1,
+    "leads": 2,
+    "past_day_visitors": 0,
+    "past_country_visitors": 0,
+    "past_fingerprints": 0,
+    "links": 0,
+}
 
 KEYS = [
     {"visitor": "zqx-phone"},
@@ -277,7 +287,8 @@ class TestCommand:
 
         assert output == (
             "sessions: 3 erased\nevents: 7 erased\nlead_submissions: 2 erased\nlead_status_changes: 1 erased\n"
-            "leads: 2 erased\nlinks: 0 removed from what others have\n"
+            "leads: 2 erased\npast_day_visitors: 0 erased\npast_country_visitors: 0 erased\n"
+            "past_fingerprints: 0 erased\nlinks: 0 removed from what others have\n"
         )
         assert b"zqx" not in bytes_of(database.path).lower()
 

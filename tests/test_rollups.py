@@ -126,6 +126,29 @@ insert into leads (lead_id, enquiry_datetime, contact_name, status) values
 insert into lead_submissions (submission_id, lead_id, submitted_at, is_primary_lead) values
   (-1, 1, '2026', 0), (1, 1, '2025', 0), (2, 2, '2026', 1);
 """
+# A session that is past: it counts, whatever becomes of the others.
+PAST = {
+    "session_id": "past",
+    "visitor_id": "w",
+    "fingerprint": "f",
+    "started_at": DAY,
+    "ended_at": DAY,
+    "duration": 7,
+    "engagement_score": 20,
+    "event_count": 0,
+    "country": "IN",
+    "referrer_domain": "t.co",
+    "vpn_suspected": 1,
+}
+KEPT = """
+insert into past_days values ('1970-01-02', 1, 7, 1, 20, 1, 1);
+insert into past_countries values ('IN', 1);
+insert into past_sources values ('t.co', 1);
+insert into past_engagement values ('20-39', 1);
+insert into past_day_visitors values ('w', '1970-01-02');
+insert into past_country_visitors values ('w', 'IN');
+insert into past_fingerprints values ('f');
+"""
 
 
 # statements
@@ -259,6 +282,7 @@ def template(change):
     connection = sqlite3.connect(":memory:", isolation_level=None)
     connection.executescript(SCHEMA)
     connection.executescript(PRESENT)
+    connection.executescript(KEPT)
     change(connection)
     return connection
 
@@ -432,9 +456,10 @@ def kept(connection):
 
 
 def base(connection):
-    return [
+    sessions, *others = [
         rows(connection, f"select {', '.join(VALUES[table])} from {table} order by {KEYS[table]}") for table in VALUES
     ]
+    return [[*sessions, PAST], *others]
 
 
 def plain(connection):

@@ -22,13 +22,25 @@ def unheard(_: str) -> None:
     """Tell nobody how far the work is."""
 
 
-# What trackers and hosts write, each with its key; all else is made from these.
+# What trackers and hosts write, each with its key; all else is made from these and from what is past.
 BASE_TABLES = {
     "sessions": "session_id",
     "events": "event_id",
     "leads": "lead_id",
     "lead_submissions": "submission_id",
     "lead_status_changes": "change_id",
+}
+
+# What rows of them that are gone still count for, likewise.
+PAST_TABLES = {
+    "past_days": "day",
+    "past_countries": "country",
+    "past_sources": "referrer_domain",
+    "past_engagement": "bucket",
+    "past_events": "page",
+    "past_day_visitors": "visitor_id, day",
+    "past_country_visitors": "visitor_id, country",
+    "past_fingerprints": "fingerprint",
 }
 
 # What this project itself has to remember, likewise.
@@ -38,7 +50,7 @@ OWN_TABLES = {
     "storage_snapshots": "source",
     "storage_ratios": "source",
 }
-KEYS = BASE_TABLES | OWN_TABLES
+KEYS = BASE_TABLES | PAST_TABLES | OWN_TABLES
 
 # What triggers keep in them, whatever a writer says.
 KEPT_COLUMNS = frozenset({"follow_ups_count", "last_follow_up_at", "search_text"})
@@ -103,14 +115,14 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A row on which a rollup and the plain question over the base tables disagree.
+    """A row on which a rollup and the plain question over the base tables and what is past disagree.
 
     With neither row it is the rollup as a whole that does not hold: the search index.
     """
 
     rollup: str
     kept: Row | None  # None: the rollup lacks it
-    plain: Row | None  # None: the base tables do not know it
+    plain: Row | None  # None: nothing stands behind it
 
 
 class Database(ABC):
@@ -151,11 +163,11 @@ class Database(ABC):
 
     @abstractmethod
     def rebuild(self, *, told: Callable[[str], object] = unheard) -> None:
-        """Make every rollup anew from the base tables, in one transaction; `told` hears each one's name."""
+        """Make every rollup anew of the base tables and what is past, in one transaction; `told` hears their names."""
 
     @abstractmethod
     def verify(self, *, told: Callable[[str], object] = unheard) -> list[Difference]:
-        """Where the rollups differ from the plain question over the base tables, all in one state; `told` as above."""
+        """Where the rollups differ from the plain question over what they count, in one state; `told` as above."""
 
     @abstractmethod
     def backup(self, path: str | os.PathLike[str]) -> None:

@@ -20,7 +20,7 @@ from .base import (
     BASE_TABLES,
     KEPT_COLUMNS,
     KEYS,
-    OWN_TABLES,
+    PAST_TABLES,
     Column,
     Database,
     Difference,
@@ -49,7 +49,7 @@ T = TypeVar("T")
 Connection = psycopg.Connection[Row]
 Pool = psycopg_pool.ConnectionPool[Connection]
 
-VERSION = 1
+VERSION = 2
 OLDEST_SERVER = 150_000
 DIFFERENCES_TOLD = 20  # a rollup, each way
 BATCH = 1000  # rows read at a time
@@ -85,6 +85,9 @@ select attname
 from pg_attribute
 where attrelid = 'analytics_meta'::regclass and attnum > 0 and not attisdropped
 """
+
+# What rollups are made from, in the order in which a purge takes them.
+COUNTED = (*PAST_TABLES, *BASE_TABLES)
 
 # What the DDL file makes anew around the base tables.
 DERIVED = """
@@ -164,12 +167,12 @@ class PostgreSQL(Database):
         def loaded(statements: _Statements) -> T:
             _unhurried(statements)
             # Writers wait, readers do not; who holds what is changed here has committed.
-            statements.execute(f"lock table {', '.join(BASE_TABLES)} in share row exclusive mode")
-            for table in BASE_TABLES:
+            statements.execute(f"lock table {', '.join(COUNTED)} in share row exclusive mode")
+            for table in COUNTED:
                 statements.execute(f"alter table {table} disable trigger user")
             result = work(statements)
             _rebuild(statements, told)
-            for table in BASE_TABLES:
+            for table in COUNTED:
                 statements.execute(f"alter table {table} enable trigger user")
             return result
 
@@ -228,7 +231,7 @@ class PostgreSQL(Database):
                 statements.execute("delete from kept_pages where views = 0 and unique_sessions = 0 and not split")
                 statements.execute("delete from kept_sources where sessions = 0 and not split")
                 statements.execute("commit")
-                for table in (*BASE_TABLES, *(table for tables in _rollups().values() for table in tables)):
+                for table in (*COUNTED, *(table for tables in _rollups().values() for table in tables)):
                     statements.execute(f"vacuum (analyze) {table}")  # the planner keeps samples of rows
         except psycopg.Error as error:
             _tell(self.url, error)
@@ -341,7 +344,7 @@ class _Statements:
         names = ", ".join(columns)
         try:
             with self.connection.transaction():  # a savepoint
-                if existing == "refuse" or key not in columns:
+                if existing == "refuse" or not set(key.split(", ")).issubset(columns):
                     return self._copied(f"{table} ({names})", rows)
                 self.execute(
                     f"create temporary table incoming on commit drop as select {names} from {table} with no data"
@@ -415,7 +418,7 @@ class _NoText(Dumper):
 
 
 def upgrade(url: str) -> int:
-    """Bring an older database to this version, every row of its base tables kept; the version that it was of.
+    """Bring an older database to this version, every row of it kept; the version that it was of.
 
     One transaction: one that can't be brought forward is left as it was. The rollups are made anew; base tables stay in
     place, and so do the rights on them.
@@ -495,7 +498,7 @@ def _version(statements: _Statements, name: str) -> int | None:
 
     Raises DatabaseError when another program's tables stand in the way.
     """
-    found = statements.rows(FOUND, names=["analytics_meta", *BASE_TABLES, *OWN_TABLES])[0]
+    found = statements.rows(FOUND, names=["analytics_meta", *KEYS])[0]
     if found["server"] < OLDEST_SERVER:
         raise DatabaseError(f"{name}: this server is too old: PostgreSQL 15 or later is needed")
     if found["schema"] is None:
@@ -588,7 +591,7 @@ def _rebuild(statements: _Statements, told: Callable[[str], object]) -> None:
                 f"select setval(pg_get_serial_sequence('{table}', '{key}'), highest) "
                 f"from (select max({key}) as highest from {table}) as ids where highest > 0"
             )
-    for table in (*BASE_TABLES, *(table for tables in _rollups().values() for table in tables)):
+    for table in (*COUNTED, *(table for tables in _rollups().values() for table in tables)):
         # of a table that is known to be empty, plans are made that are bad as soon as it is not
         if statements.rows(f"select from {table} limit 1"):
             statements.execute(f"analyze {table}")

@@ -8,7 +8,8 @@
 --                 it commits, so writers neither wait for one another here nor deadlock
 --   split_*       the same for counters of which there can be many and which are read in order: only those that are
 --                 counted often have slots
---   plain_*       the question asked of the base tables, as in schema.sql
+--   past_*        what deleted sessions and events still count for, as in schema.sql; kept as base tables are
+--   plain_*       the question asked of the base tables and of what is past, as in schema.sql
 --
 -- Triggers run with the rights of the owner: who writes the base tables needs none on the rollups.
 -- The base tables are made only where they are missing: an upgrade lays the rest anew around them.
@@ -146,6 +147,58 @@ create table if not exists lead_status_changes (
 create index if not exists status_changes_by_lead on lead_status_changes (lead_id);
 
 
+-- what is past, as in schema.sql
+-- By the keys of what they are read together with, so that there is nothing that only these refuse.
+
+create table if not exists past_days (
+  day            text collate "C" primary key,
+  sessions       bigint not null check (sessions > 0),
+  duration_sum   bigint not null,
+  duration_count bigint not null,
+  score_sum      bigint not null,
+  score_count    bigint not null,
+  vpn_suspected  bigint not null
+);
+
+create table if not exists past_countries (
+  country  text collate "C" primary key,
+  sessions bigint not null check (sessions > 0)
+);
+
+create table if not exists past_sources (
+  referrer_domain text collate "C" primary key,
+  sessions        bigint not null check (sessions > 0)
+);
+
+create table if not exists past_engagement (
+  bucket   text collate "C" primary key,
+  sessions bigint not null check (sessions > 0)
+);
+
+create table if not exists past_events (
+  page            text collate "C" not null,
+  events          bigint not null check (events > 0),
+  unique_sessions bigint not null,
+  exclude using hash (page with =)
+);
+
+create table if not exists past_day_visitors (
+  visitor_id text collate "C" not null,
+  day        text collate "C" not null,
+  primary key (visitor_id, day)
+);
+
+create table if not exists past_country_visitors (
+  visitor_id text collate "C" not null,
+  country    text collate "C" not null,
+  primary key (visitor_id, country)
+);
+
+create table if not exists past_fingerprints (
+  fingerprint text collate "C" primary key
+);
+
+
 -- beside the data, as in schema.sql
 
 create table if not exists analytics_meta (
@@ -207,6 +260,7 @@ $$;
 
 
 -- rollups of sessions
+-- A row of the past counts for one more session in the tables of who is counted once.
 
 create table rollup_visitors (
   visitor_id text collate "C" primary key,
@@ -214,7 +268,12 @@ create table rollup_visitors (
 );
 create view plain_visitors as
 select visitor_id, count(*) as sessions
-from sessions
+from (
+  select visitor_id
+  from sessions
+  union all
+  select visitor_id
+  from past_day_visitors) as those
 group by visitor_id;
 
 create table rollup_fingerprints (
@@ -223,8 +282,13 @@ create table rollup_fingerprints (
 );
 create view plain_fingerprints as
 select fingerprint, count(*) as sessions
-from sessions
-where fingerprint is not null
+from (
+  select fingerprint
+  from sessions
+  where fingerprint is not null
+  union all
+  select fingerprint
+  from past_fingerprints) as those
 group by fingerprint;
 
 create table rollup_day_visitors (
@@ -235,7 +299,12 @@ create table rollup_day_visitors (
 );
 create view plain_day_visitors as
 select visitor_id, day, count(*) as sessions
-from sessions
+from (
+  select visitor_id, day
+  from sessions
+  union all
+  select visitor_id, day
+  from past_day_visitors) as those
 group by visitor_id, day;
 
 create table kept_days (
@@ -255,12 +324,25 @@ select day, sum(sessions)::bigint as sessions, sum(unique_visitors)::bigint as u
   sum(score_sum)::bigint as score_sum, sum(score_count)::bigint as score_count
 from kept_days
 group by day
-having sum(sessions) <> 0;
+having sum(sessions) <> 0 or sum(unique_visitors) <> 0;
 create view plain_days as
-select day, count(*) as sessions, count(distinct visitor_id) as unique_visitors,
-  coalesce(sum(duration), 0)::bigint as duration_sum, count(duration) as duration_count,
-  coalesce(sum(engagement_score), 0)::bigint as score_sum, count(engagement_score) as score_count
-from sessions
+select day, sum(sessions)::bigint as sessions, sum(unique_visitors)::bigint as unique_visitors,
+  sum(duration_sum)::bigint as duration_sum, sum(duration_count)::bigint as duration_count,
+  sum(score_sum)::bigint as score_sum, sum(score_count)::bigint as score_count
+from (
+  select day, count(*) as sessions, count(distinct visitor_id) as unique_visitors,
+    coalesce(sum(duration), 0) as duration_sum, count(duration) as duration_count,
+    coalesce(sum(engagement_score), 0) as score_sum, count(engagement_score) as score_count
+  from sessions
+  group by day
+  union all
+  select day, sessions, 0, duration_sum, duration_count, score_sum, score_count
+  from past_days
+  union all
+  select day, 0, count(*), 0, 0, 0, 0
+  from past_day_visitors as past
+  where not exists (select from sessions where visitor_id = past.visitor_id and day = past.day)
+  group by day) as counts
 group by day;
 
 create table rollup_country_visitors (
@@ -270,9 +352,14 @@ create table rollup_country_visitors (
   primary key (visitor_id, country)
 );
 create view plain_country_visitors as
-select visitor_id, geo as country, count(*) as sessions
-from sessions
-group by visitor_id, geo;
+select visitor_id, country, count(*) as sessions
+from (
+  select visitor_id, geo as country
+  from sessions
+  union all
+  select visitor_id, country
+  from past_country_visitors) as those
+group by visitor_id, country;
 
 create table kept_countries (
   country         text collate "C" not null,
@@ -285,11 +372,22 @@ create view rollup_countries as
 select country, sum(sessions)::bigint as sessions, sum(unique_visitors)::bigint as unique_visitors
 from kept_countries
 group by country
-having sum(sessions) <> 0;
+having sum(sessions) <> 0 or sum(unique_visitors) <> 0;
 create view plain_countries as
-select geo as country, count(*) as sessions, count(distinct visitor_id) as unique_visitors
-from sessions
-group by geo;
+select country, sum(sessions)::bigint as sessions, sum(unique_visitors)::bigint as unique_visitors
+from (
+  select geo as country, count(*) as sessions, count(distinct visitor_id) as unique_visitors
+  from sessions
+  group by geo
+  union all
+  select country, sessions, 0
+  from past_countries
+  union all
+  select country, 0, count(*)
+  from past_country_visitors as past
+  where not exists (select from sessions where visitor_id = past.visitor_id and geo = past.country)
+  group by country) as counts
+group by country;
 
 -- A domain is split when it has been counted often enough, for as many as can be added up in no time.
 create table kept_sources (
@@ -318,9 +416,15 @@ where split
 group by referrer_domain
 having kept.sessions + coalesce(sum(slots.sessions), 0) <> 0;
 create view plain_sources as
-select source as referrer_domain, count(*) as sessions
-from sessions
-group by source;
+select referrer_domain, sum(sessions)::bigint as sessions
+from (
+  select source as referrer_domain, count(*) as sessions
+  from sessions
+  group by source
+  union all
+  select referrer_domain, sessions
+  from past_sources) as counts
+group by referrer_domain;
 
 create table kept_engagement (
   bucket   text collate "C" not null,
@@ -334,17 +438,23 @@ from kept_engagement
 group by bucket
 having sum(sessions) <> 0;
 create view plain_engagement as
-select bucket, count(*) as sessions
-from sessions
-where bucket is not null
+select bucket, sum(sessions)::bigint as sessions
+from (
+  select bucket, count(*) as sessions
+  from sessions
+  where bucket is not null
+  group by bucket
+  union all
+  select bucket, sessions
+  from past_engagement) as counts
 group by bucket;
 
 
 -- rollups of events
 
 -- A page stays when nothing counts it any more, since a writer may be about to; `rebuild` clears it away. It is kept
--- unique by a hash, because addresses may be longer than what a b-tree takes; such ones are split from the start, which
--- keeps them out of the index below.
+-- unique by a hash, because addresses may be longer than what a b-tree takes; such ones are read as those that are split
+-- are, which keeps them out of the index below.
 create table kept_pages (
   page_key        bigint generated by default as identity primary key,
   page            text collate "C" not null,
@@ -353,8 +463,9 @@ create table kept_pages (
   split           boolean not null default false,
   exclude using hash (page with =)
 ) with (fillfactor = 50);
-create index pages_by_views on kept_pages (views desc, page) where not split and views <> 0;
-create index pages_split on kept_pages (page_key) where split;
+create index pages_by_views on kept_pages (views desc, page)
+  where not split and octet_length(page) <= 2000 and views <> 0;
+create index pages_split on kept_pages (page_key) where split or octet_length(page) > 2000;
 create table split_pages (
   page_key        bigint not null,
   slot            smallint not null,
@@ -365,20 +476,27 @@ create table split_pages (
 create view rollup_pages as
 (select page, views, unique_sessions
 from kept_pages
-where not split and views <> 0
+where not split and octet_length(page) <= 2000 and views <> 0
 order by views desc, page)
 union all
 select page, (kept.views + coalesce(sum(slots.views), 0))::bigint,
   (kept.unique_sessions + coalesce(sum(slots.unique_sessions), 0))::bigint
 from kept_pages as kept
 left join split_pages as slots using (page_key)
-where split
+where split or octet_length(page) > 2000
 group by page_key
 having kept.views + coalesce(sum(slots.views), 0) <> 0;
 create view plain_pages as
-select page, count(*) as views, count(distinct session_id) as unique_sessions
-from events
-where page is not null
+select page, sum(views)::bigint as views, sum(unique_sessions)::bigint as unique_sessions
+from (
+  select page, count(*) as views, count(distinct session_id) as unique_sessions
+  from events
+  where page is not null
+  group by page
+  union all
+  select page, events, unique_sessions
+  from past_events
+  where page <> '') as counts
 group by page;
 
 create table rollup_page_sessions (
@@ -392,6 +510,10 @@ select session_id, page_key, count(*) as views
 from events
 join kept_pages using (page)
 group by session_id, page_key;
+create view rollup_session_pages as
+select session_id, page, link.views
+from rollup_page_sessions as link
+join kept_pages using (page_key);
 
 
 -- rollups of both
@@ -443,12 +565,30 @@ select 1 as one, coalesce(sum(sessions), 0)::bigint as sessions, coalesce(sum(ev
   coalesce(sum(vpn_suspected), 0)::bigint as vpn_suspected
 from kept_totals;
 create view plain_totals as
-select 1 as one, count(*) as sessions, (select count(*) from events) as events,
-  count(distinct visitor_id) as unique_visitors, count(distinct fingerprint) as unique_fingerprints,
-  coalesce(sum(duration), 0)::bigint as duration_sum, count(duration) as duration_count,
-  coalesce(sum(engagement_score), 0)::bigint as score_sum, count(engagement_score) as score_count,
-  count(nullif(vpn_suspected, 0)) as vpn_suspected
-from sessions;
+select 1 as one, sum(sessions)::bigint as sessions,
+  (select count(*) from events) + (select coalesce(sum(events), 0) from past_events)::bigint as events,
+  sum(unique_visitors)::bigint as unique_visitors, sum(unique_fingerprints)::bigint as unique_fingerprints,
+  sum(duration_sum)::bigint as duration_sum, sum(duration_count)::bigint as duration_count,
+  sum(score_sum)::bigint as score_sum, sum(score_count)::bigint as score_count,
+  sum(vpn_suspected)::bigint as vpn_suspected
+from (
+  select count(*) as sessions,
+    count(distinct visitor_id) as unique_visitors, count(distinct fingerprint) as unique_fingerprints,
+    coalesce(sum(duration), 0) as duration_sum, count(duration) as duration_count,
+    coalesce(sum(engagement_score), 0) as score_sum, count(engagement_score) as score_count,
+    count(nullif(vpn_suspected, 0)) as vpn_suspected
+  from sessions
+  union all
+  select sessions, 0, 0, duration_sum, duration_count, score_sum, score_count, vpn_suspected
+  from past_days
+  union all
+  select 0, count(distinct visitor_id), 0, 0, 0, 0, 0, 0
+  from past_day_visitors as past
+  where not exists (select from sessions where visitor_id = past.visitor_id)
+  union all
+  select 0, 0, count(*), 0, 0, 0, 0, 0
+  from past_fingerprints as past
+  where not exists (select from sessions where fingerprint = past.fingerprint)) as counts;
 
 
 -- rollups of leads
@@ -770,8 +910,8 @@ begin
   on conflict (slot) do update set events = kept.events + excluded.events;
 
   if tg_op <> 'DELETE' then
-    insert into kept_pages (page, split)
-    select page, octet_length(page) > 2000
+    insert into kept_pages (page)
+    select page
     from (select distinct page from changes) as pages
     where page is not null and not exists (select from kept_pages where kept_pages.page = pages.page)
     order by page
@@ -834,6 +974,205 @@ begin
     using (select distinct session_id, page from changes) as changed
     where kept.views = 0 and kept.session_id = changed.session_id
       and kept.page_key = (select page_key from kept_pages where kept_pages.page = changed.page);
+  end if;
+  return null;
+end
+$body$);
+
+call count_changes('past_days',
+  'day, sessions, duration_sum, duration_count, score_sum, score_count, vpn_suspected', $body$
+declare
+  mine constant smallint := writer_slot();
+begin
+  insert into kept_days as kept
+    (day, slot, sessions, unique_visitors, duration_sum, duration_count, score_sum, score_count)
+  select day, mine, sum(sign * sessions), 0, sum(sign * duration_sum), sum(sign * duration_count),
+    sum(sign * score_sum), sum(sign * score_count)
+  from changes
+  group by day
+  order by day
+  on conflict (day, slot) do update set
+    sessions = kept.sessions + excluded.sessions,
+    duration_sum = kept.duration_sum + excluded.duration_sum,
+    duration_count = kept.duration_count + excluded.duration_count,
+    score_sum = kept.score_sum + excluded.score_sum,
+    score_count = kept.score_count + excluded.score_count;
+
+  insert into kept_totals as kept
+    (slot, sessions, duration_sum, duration_count, score_sum, score_count, vpn_suspected)
+  select mine, sum(sign * sessions), sum(sign * duration_sum), sum(sign * duration_count), sum(sign * score_sum),
+    sum(sign * score_count), sum(sign * vpn_suspected)
+  from changes
+  having count(*) > 0
+  on conflict (slot) do update set
+    sessions = kept.sessions + excluded.sessions,
+    duration_sum = kept.duration_sum + excluded.duration_sum,
+    duration_count = kept.duration_count + excluded.duration_count,
+    score_sum = kept.score_sum + excluded.score_sum,
+    score_count = kept.score_count + excluded.score_count,
+    vpn_suspected = kept.vpn_suspected + excluded.vpn_suspected;
+  return null;
+end
+$body$);
+
+call count_changes('past_countries', 'country, sessions', $body$
+begin
+  insert into kept_countries as kept (country, slot, sessions, unique_visitors)
+  select country, writer_slot(), sum(sign * sessions), 0
+  from changes
+  group by country
+  order by country
+  on conflict (country, slot) do update set sessions = kept.sessions + excluded.sessions;
+  return null;
+end
+$body$);
+
+-- What is split or not makes no difference here: the slots of a domain or page are added to what stands in its row.
+call count_changes('past_sources', 'referrer_domain, sessions', $body$
+begin
+  insert into kept_sources as kept (referrer_domain, sessions)
+  select referrer_domain, sum(sign * sessions)
+  from changes
+  group by referrer_domain
+  order by referrer_domain
+  on conflict (referrer_domain) do update set sessions = kept.sessions + excluded.sessions;
+  return null;
+end
+$body$);
+
+call count_changes('past_engagement', 'bucket, sessions', $body$
+begin
+  insert into kept_engagement as kept (bucket, slot, sessions)
+  select bucket, writer_slot(), sum(sign * sessions)
+  from changes
+  group by bucket
+  order by bucket
+  on conflict (bucket, slot) do update set sessions = kept.sessions + excluded.sessions;
+  return null;
+end
+$body$);
+
+call count_changes('past_events', 'page, events, unique_sessions', $body$
+begin
+  insert into kept_totals as kept (slot, events)
+  select writer_slot(), sum(sign * events)
+  from changes
+  having sum(sign * events) <> 0
+  on conflict (slot) do update set events = kept.events + excluded.events;
+
+  insert into kept_pages (page)
+  select page
+  from (select distinct page from changes) as pages
+  where page <> '' and not exists (select from kept_pages where kept_pages.page = pages.page)
+  order by page
+  on conflict do nothing;
+
+  insert into kept_pages as kept (page_key, page, views, unique_sessions)
+  select (select page_key from kept_pages where kept_pages.page = changes.page) as key, page, sum(sign * events),
+    sum(sign * unique_sessions)
+  from changes
+  where page <> ''
+  group by page
+  order by key
+  on conflict (page_key) do update set
+    views = kept.views + excluded.views,
+    unique_sessions = kept.unique_sessions + excluded.unique_sessions;
+  return null;
+end
+$body$);
+
+call count_changes('past_day_visitors', 'visitor_id, day', $body$
+declare
+  mine constant smallint := writer_slot();
+begin
+  with link as (
+    insert into rollup_visitors as kept (visitor_id, sessions)
+    select visitor_id, sum(sign)
+    from changes
+    group by visitor_id
+    having sum(sign) <> 0
+    order by visitor_id
+    on conflict (visitor_id) do update set sessions = kept.sessions + excluded.sessions
+    returning case when sessions = 0 then -1 when xmax = 0 then 1 else 0 end as more)
+  insert into kept_totals as kept (slot, unique_visitors)
+  select mine, sum(more)
+  from link
+  having sum(more) <> 0
+  on conflict (slot) do update set unique_visitors = kept.unique_visitors + excluded.unique_visitors;
+
+  with link as (
+    insert into rollup_day_visitors as kept (visitor_id, day, sessions)
+    select visitor_id, day, sum(sign)
+    from changes
+    group by visitor_id, day
+    having sum(sign) <> 0
+    order by visitor_id, day
+    on conflict (visitor_id, day) do update set sessions = kept.sessions + excluded.sessions
+    returning day, case when sessions = 0 then -1 when xmax = 0 then 1 else 0 end as more)
+  insert into kept_days as kept
+    (day, slot, sessions, unique_visitors, duration_sum, duration_count, score_sum, score_count)
+  select day, mine, 0, sum(more), 0, 0, 0, 0
+  from link
+  group by day
+  having sum(more) <> 0
+  order by day
+  on conflict (day, slot) do update set unique_visitors = kept.unique_visitors + excluded.unique_visitors;
+
+  if tg_op <> 'INSERT' then
+    delete from rollup_visitors where sessions = 0 and visitor_id in (select visitor_id from changes);
+    delete from rollup_day_visitors
+    where sessions = 0 and (visitor_id, day) in (select visitor_id, day from changes);
+  end if;
+  return null;
+end
+$body$);
+
+call count_changes('past_country_visitors', 'visitor_id, country', $body$
+begin
+  with link as (
+    insert into rollup_country_visitors as kept (visitor_id, country, sessions)
+    select visitor_id, country, sum(sign)
+    from changes
+    group by visitor_id, country
+    having sum(sign) <> 0
+    order by visitor_id, country
+    on conflict (visitor_id, country) do update set sessions = kept.sessions + excluded.sessions
+    returning country, case when sessions = 0 then -1 when xmax = 0 then 1 else 0 end as more)
+  insert into kept_countries as kept (country, slot, sessions, unique_visitors)
+  select country, writer_slot(), 0, sum(more)
+  from link
+  group by country
+  having sum(more) <> 0
+  order by country
+  on conflict (country, slot) do update set unique_visitors = kept.unique_visitors + excluded.unique_visitors;
+
+  if tg_op <> 'INSERT' then
+    delete from rollup_country_visitors
+    where sessions = 0 and (visitor_id, country) in (select visitor_id, country from changes);
+  end if;
+  return null;
+end
+$body$);
+
+call count_changes('past_fingerprints', 'fingerprint', $body$
+begin
+  with link as (
+    insert into rollup_fingerprints as kept (fingerprint, sessions)
+    select fingerprint, sum(sign)
+    from changes
+    group by fingerprint
+    having sum(sign) <> 0
+    order by fingerprint
+    on conflict (fingerprint) do update set sessions = kept.sessions + excluded.sessions
+    returning case when sessions = 0 then -1 when xmax = 0 then 1 else 0 end as more)
+  insert into kept_totals as kept (slot, unique_fingerprints)
+  select writer_slot(), sum(more)
+  from link
+  having sum(more) <> 0
+  on conflict (slot) do update set unique_fingerprints = kept.unique_fingerprints + excluded.unique_fingerprints;
+
+  if tg_op <> 'INSERT' then
+    delete from rollup_fingerprints where sessions = 0 and fingerprint in (select fingerprint from changes);
   end if;
   return null;
 end
@@ -944,6 +1283,7 @@ begin
 end
 $make$;
 
+-- Emptying a base table leaves what is past of it.
 create or replace function sessions_truncate() returns trigger
 language plpgsql security definer set search_path from current as $$
 begin
@@ -952,6 +1292,30 @@ begin
   update kept_minutes set open_sessions = 0 where open_sessions <> 0;
   update kept_totals set sessions = 0, unique_visitors = 0, unique_fingerprints = 0, duration_sum = 0, duration_count = 0,
     score_sum = 0, score_count = 0, vpn_suspected = 0;
+  insert into rollup_visitors select * from plain_visitors;
+  insert into rollup_fingerprints select * from plain_fingerprints;
+  insert into rollup_day_visitors select * from plain_day_visitors;
+  insert into kept_days (day, sessions, unique_visitors, duration_sum, duration_count, score_sum, score_count)
+  select * from plain_days;
+  insert into rollup_country_visitors select * from plain_country_visitors;
+  insert into kept_countries (country, sessions, unique_visitors) select * from plain_countries;
+  insert into kept_sources (referrer_domain, sessions) select * from plain_sources;
+  insert into kept_engagement (bucket, sessions) select * from plain_engagement;
+  insert into kept_totals
+    (sessions, unique_visitors, unique_fingerprints, duration_sum, duration_count, score_sum, score_count, vpn_suspected)
+  select coalesce(sum(sessions), 0), (select count(*) from rollup_visitors),
+    (select count(*) from rollup_fingerprints), coalesce(sum(duration_sum), 0), coalesce(sum(duration_count), 0),
+    coalesce(sum(score_sum), 0), coalesce(sum(score_count), 0), coalesce(sum(vpn_suspected), 0)
+  from past_days
+  on conflict (slot) do update set
+    sessions = excluded.sessions,
+    unique_visitors = excluded.unique_visitors,
+    unique_fingerprints = excluded.unique_fingerprints,
+    duration_sum = excluded.duration_sum,
+    duration_count = excluded.duration_count,
+    score_sum = excluded.score_sum,
+    score_count = excluded.score_count,
+    vpn_suspected = excluded.vpn_suspected;
   return null;
 end
 $$;
@@ -964,6 +1328,14 @@ begin
   truncate kept_pages, split_pages, rollup_page_sessions;
   update kept_minutes set events = 0 where events <> 0;
   update kept_totals set events = 0;
+  insert into kept_pages (page, views, unique_sessions)
+  select page, events, unique_sessions
+  from past_events
+  where page <> '';
+  insert into kept_totals (events)
+  select coalesce(sum(events), 0)
+  from past_events
+  on conflict (slot) do update set events = excluded.events;
   return null;
 end
 $$;
@@ -991,5 +1363,27 @@ end
 $$;
 create or replace trigger lead_submissions_truncate after truncate on lead_submissions
 for each statement execute function lead_submissions_truncate();
+
+create or replace function past_truncate() returns trigger
+language plpgsql security definer set search_path from current as $$
+begin
+  execute format('delete from %I', tg_table_name);
+  return null;
+end
+$$;
+do $make$
+declare
+  past_table text;
+begin
+  foreach past_table in array array['past_days', 'past_countries', 'past_sources', 'past_engagement', 'past_events',
+    'past_day_visitors', 'past_country_visitors', 'past_fingerprints']
+  loop
+    execute format(
+      'create or replace trigger %1$s_truncate before truncate on %1$s
+      for each statement execute function past_truncate()',
+      past_table);
+  end loop;
+end
+$make$;
 
 drop procedure count_changes;

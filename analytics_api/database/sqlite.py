@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import DatabaseError, RowError
-from .base import BASE_TABLES, KEPT_COLUMNS, KEYS, OWN_TABLES, Column, Database, Difference, Existing, Row, unheard
+from .base import BASE_TABLES, KEPT_COLUMNS, KEYS, Column, Database, Difference, Existing, Row, unheard
 
 T = TypeVar("T")
 
 APPLICATION_ID = 0x616E6170
-VERSION = 1
+VERSION = 2
 OLDEST_LIBRARY = (3, 37, 0)  # the first with strict tables
 LOOK = 1.0  # seconds between two looks at whether a file that is read is still the one at its path
 EMPTY = "this file is empty; `analytics-api init` makes a database of it"
@@ -446,7 +446,7 @@ def _close(connection: sqlite3.Connection, lock: threading.RLock, pid: int) -> N
 
 
 def upgrade(path: str | os.PathLike[str], *, busy_timeout: float = 5.0) -> int:
-    """Bring an older file to this version, every row of its base tables kept; the version that it was of.
+    """Bring an older file to this version, every row of it kept; the version that it was of.
 
     One transaction: a file that can't be brought forward, or is not let go within `busy_timeout` seconds, is left as it
     was. The rollups are made anew, and what others keep in the file stays.
@@ -520,31 +520,30 @@ def _create(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _renew(statements: _Statements) -> None:
-    """Lay the schema anew under the rows of the base tables."""
-    kept = (*BASE_TABLES, *OWN_TABLES)
+    """Lay the schema anew under the rows that are not made from others."""
     schema = _schema()
     things = statements.rows("select type, name, tbl_name, sql from sqlite_schema where sql is not null order by rowid")
     others = [  # they go with the tables that they are on
         thing["sql"]
         for thing in things
-        if thing["type"] in ("trigger", "index") and thing["tbl_name"] in kept and not _ours(thing["name"])
+        if thing["type"] in ("trigger", "index") and thing["tbl_name"] in KEYS and not _ours(thing["name"])
     ]
     statements.execute("drop table if exists lead_search")  # and with it the tables behind it
     for thing in things:
         kind, name = thing["type"], thing["name"]
-        if kind == "table" and name in kept:
+        if kind == "table" and name in KEYS:
             statements.execute(f"alter table {name} rename to {name}{OLD}")
         elif kind in ("table", "view") and _ours(name):
             statements.execute(f"drop {kind} if exists {_quoted(name)}")
     for thing in things:
-        if thing["type"] in ("trigger", "index") and (thing["tbl_name"] in kept or _ours(thing["name"])):
+        if thing["type"] in ("trigger", "index") and (thing["tbl_name"] in KEYS or _ours(thing["name"])):
             statements.execute(f"drop {thing['type']} if exists {_quoted(thing['name'])}")
     for statement in schema:
         if not statement.startswith("create trigger"):
             statements.execute(statement)
     for thing in things:
         name = thing["name"]
-        if thing["type"] == "table" and name in kept:
+        if thing["type"] == "table" and name in KEYS:
             shared = ", ".join(
                 column["name"]
                 for column in statements.rows(

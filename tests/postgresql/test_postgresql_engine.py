@@ -3,15 +3,17 @@
 import subprocess
 import sys
 import threading
+from datetime import date
 
 import clusters
 import psycopg
 import pytest
 
 from analytics_api import open_database
-from analytics_api.database.base import BASE_TABLES, OWN_TABLES
+from analytics_api.database.base import KEYS, PAST_TABLES
 from analytics_api.database.postgresql import PostgreSQL, _numbered, upgrade
 from analytics_api.errors import DatabaseError, RowError
+from analytics_api.retention import purge
 
 EVENT = "insert into events (session_id, event_type, page_url, occurred_at) values ('s', 'page_view', '/', 0)"
 
@@ -55,7 +57,7 @@ def test_named_placeholders_are_numbered_and_nothing_else_is(sql, numbered, name
 
 def test_both_engines_have_the_same_tables_and_columns(database, tmp_path):
     with open_database(tmp_path / "analytics.db").closing() as file:
-        for table in (*BASE_TABLES, *OWN_TABLES):
+        for table in KEYS:
             mine, files = (
                 [(column.name, column.required, column.default) for column in engine.columns(table)]
                 for engine in (database, file)
@@ -120,7 +122,7 @@ def test_many_that_open_an_empty_database_at_once_make_one(empty):
         thread.join()
 
     assert failed == []
-    assert execute(empty, "select version from analytics_meta") == [(1,)]
+    assert execute(empty, "select version from analytics_meta") == [(2,)]
 
 
 @pytest.mark.parametrize("table", ["sessions", "secrets", "analytics_meta"])
@@ -131,7 +133,7 @@ def test_tables_of_another_program_are_not_touched(empty, table):
         open_database(empty)
 
 
-@pytest.mark.parametrize(("version", "says"), [(0, "older than 1; run `analytics-api upgrade`"), (2, "newer than 1")])
+@pytest.mark.parametrize(("version", "says"), [(1, "older than 2; run `analytics-api upgrade`"), (3, "newer than 2")])
 def test_another_version_is_told(empty, version, says):
     open_database(empty).close()
     execute(empty, f"update analytics_meta set version = {version}")
@@ -155,7 +157,22 @@ def test_an_upgrade_keeps_every_row_and_right_and_makes_the_rest_anew(empty):
         assert database.write(lambda at: at.execute(EVENT)) == 1
         assert database.verify() == []
     assert execute(empty, "select has_table_privilege('public', 'events', 'select')") == [(True,)]
+    assert upgrade(empty) == 2
+
+
+def test_an_upgrade_gives_version_1_a_past_and_keeps_it_from_then_on(empty):
+    open_database(empty).close()
+    execute(empty, EVENT, f"drop table {', '.join(PAST_TABLES)} cascade", "update analytics_meta set version = 1")
+
     assert upgrade(empty) == 1
+
+    with open_database(empty).closing() as database:
+        purge(database, date(1970, 1, 2), keep_totals=True)
+        execute(empty, "update analytics_meta set version = 1")
+        upgrade(empty)
+        assert database.rows("select * from past_events") == [{"page": "/", "events": 1, "unique_sessions": 1}]
+        assert database.rows("select events from rollup_totals") == [{"events": 1}]
+        assert database.verify() == []
 
 
 def test_it_lies_in_the_first_schema_of_the_search_path_beside_another_and_whoever_writes(empty):
@@ -179,17 +196,19 @@ def test_it_lies_in_the_first_schema_of_the_search_path_beside_another_and_whoev
 def test_roles_need_rights_on_what_they_name_alone(empty):
     open_database(empty).close()
     name = empty.rsplit("_", 1)[1]
-    tracker, app, reader = (f"{role}_{name}" for role in ("tracker", "app", "reader"))
+    tracker, app, reader, keeper = roles = [f"{role}_{name}" for role in ("tracker", "app", "reader", "keeper")]
     execute(
         empty,
-        *(f"create role {role} login" for role in (tracker, app, reader)),
+        *(f"create role {role} login" for role in roles),
         f"grant insert, update, delete, select on sessions, events, leads, lead_submissions to {tracker}",
-        f"grant select on all tables in schema public to {app}, {reader}",
+        f"grant select on all tables in schema public to {app}, {reader}, {keeper}",
         f"grant update (status) on leads to {app}",
         f"grant insert on lead_status_changes to {app}",
+        f"grant delete on sessions, events to {keeper}",
+        f"grant insert, update on {', '.join(PAST_TABLES)} to {keeper}",
     )
     try:
-        urls = [empty.replace("postgres@", f"{role}@") for role in (tracker, app, reader)]
+        urls = [empty.replace("postgres@", f"{role}@") for role in roles]
         execute(urls[0], EVENT, "insert into leads (lead_id, enquiry_datetime) values (1, '2026')")
         with open_database(urls[1], read_url=urls[2]).closing() as database:
             database.write(lambda at: at.execute("update leads set status = 'won' where lead_id = 1"))
@@ -201,9 +220,18 @@ def test_roles_need_rights_on_what_they_name_alone(empty):
             assert database.verify() == []
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             execute(urls[0], "delete from kept_totals")
+        session = "insert into sessions (session_id, visitor_id, fingerprint, started_at) values ('s', 'v', 'f', 0)"
+        execute(urls[0], session)
+        with open_database(urls[3]).closing() as database:
+            gone = purge(database, date(1970, 1, 2), keep_totals=True)
+            execute(urls[0], EVENT, session)
+            again = purge(database, date(1970, 1, 2), keep_totals=True)
+            totals = database.rows("select events, sessions, unique_visitors from rollup_totals")
     finally:
-        execute(empty, *(f"drop owned by {role}; drop role {role}" for role in (tracker, app, reader)))
+        execute(empty, *(f"drop owned by {role}; drop role {role}" for role in roles))
 
+    assert gone == again == {"events": 1, "sessions": 1}
+    assert totals == [{"events": 2, "sessions": 2, "unique_visitors": 1}]
     assert stages == [{"status": "won", "leads": 1}]
 
 

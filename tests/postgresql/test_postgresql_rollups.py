@@ -4,6 +4,7 @@ import os
 import random
 import threading
 from contextlib import contextmanager, suppress
+from datetime import date
 
 import clusters
 import psycopg
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from test_rollups import KEYS, MEDDLED, READS, VALUES, expected
 
 from analytics_api import open_database
+from analytics_api.database.base import PAST_TABLES
+from analytics_api.retention import purge
 
 EXAMPLES = int(os.environ.get("POSTGRESQL_EXAMPLES", "40"))
 
@@ -193,6 +196,49 @@ def test_counters_hold_when_they_are_split_and_pages_may_be_longer_than_an_index
         check(connection)
         assert split == 3
         assert top == [("/a", 1800), ("/b", 1800), (long, 1800)]
+
+
+def test_a_page_longer_than_an_index_takes_is_counted_anew_too(database):
+    page = "/" + "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=9_000))
+    view = ["s", "page_view", page, 0]
+    database.write(lambda at: at.insert("events", ["session_id", "event_type", "page_url", "occurred_at"], [view]))
+
+    database.rebuild()
+    purge(database, date(1970, 1, 2), keep_totals=True)
+    database.rebuild()
+
+    assert database.rows("select * from rollup_pages") == [{"page": page, "views": 1, "unique_sessions": 1}]
+    assert database.verify() == []
+
+
+def test_truncating_leaves_what_is_past_and_takes_it_too_when_that_is_said(database):
+    def fill():
+        with connected(database) as connection:
+            connection.execute(
+                "insert into events (session_id, event_type, page_url, occurred_at) "
+                "select 's' || mod(n, 7), 'page_view', '/' || mod(n, 3), n from generate_series(1, 300) as n"
+            )
+            connection.execute(
+                "insert into sessions (session_id, visitor_id, fingerprint, started_at, country, referrer_domain) "
+                "select gen_random_uuid(), 'v' || n % 5, 'f' || n % 3, n, 'IN', 't.co' "
+                "from generate_series(1, 300) as n"
+            )
+            connection.commit()
+
+    names = "sessions, events, unique_visitors, unique_fingerprints"
+    fill()
+    purge(database, date(1970, 1, 2), keep_totals=True)
+    fill()
+    seen = []
+    with connected(database, autocommit=True) as connection:
+        for truncated in ("sessions", "events", *PAST_TABLES):
+            connection.execute(f"truncate {truncated}")
+            seen.append(connection.execute(f"select {names} from rollup_totals").fetchone())
+
+            assert database.verify() == []
+
+    assert seen[:2] == [(300, 600, 5, 3), (300, 300, 5, 3)]
+    assert seen[-1] == (0, 0, 0, 0)
 
 
 def test_ids_that_come_of_themselves_go_on_behind_those_that_were_given(database):
