@@ -72,6 +72,13 @@ MANNERS: dict[str, str | int | None] = {
 
 SECRETS = {"password", "sslpassword", "oauth_client_secret"}
 
+# Commits that wrote nothing do not wait for a replica. What such a one has seen may be a commit that no replica has, and
+# it would be acknowledged here: so it writes a note into the log that replicas follow.
+SEEN = """
+select pg_logical_emit_message(true, 'analytics_api', '')
+where current_setting('synchronous_standby_names') <> '' and pg_current_xact_id_if_assigned() is null
+"""
+
 FOUND = """
 select current_setting('server_version_num')::integer as server, current_setting('server_encoding') as encoding,
   current_schema() as schema, array(
@@ -251,6 +258,8 @@ class PostgreSQL(Database):
                         return work(_Statements(connection))
                     connection.execute(begin)
                     result = work(_Statements(connection))
+                    if begin == WRITE:
+                        connection.execute(SEEN)
                     committing = True
                     with _confirmed(connection, self.statement_timeout) as warnings:
                         connection.execute("commit")
