@@ -72,8 +72,8 @@ MANNERS: dict[str, str | int | None] = {
 
 SECRETS = {"password", "sslpassword", "oauth_client_secret"}
 
-# Commits that wrote nothing do not wait for a replica. What such a one has seen may be a commit that no replica has, and
-# it would be acknowledged here: so it writes a note into the log that replicas follow.
+# A commit that wrote nothing does not wait for a replica, and what it has seen and acknowledges may be on none yet: so
+# it writes a note into the log that replicas follow.
 SEEN = """
 select pg_logical_emit_message(true, 'analytics_api', '')
 where current_setting('synchronous_standby_names') <> '' and pg_current_xact_id_if_assigned() is null
@@ -628,6 +628,7 @@ def _columns_of(statements: _Statements, view: str) -> str:
 def _unhurried(statements: _Statements) -> None:
     """Let the transaction go over every row: it may take any time, and sorts and hashes more in memory than most."""
     statements.execute("set local statement_timeout = 0")
+    statements.execute("set local idle_in_transaction_session_timeout = 0")  # a file may be slow to read
     statements.execute("set local work_mem = '64MB'")
 
 
