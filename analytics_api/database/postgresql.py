@@ -140,6 +140,7 @@ class PostgreSQL(Database):
         self.pool_size = pool_size
         self.wait = wait
         self.statement_timeout = statement_timeout
+        self._limit = str(round(statement_timeout * 1000))
         # Of each process, since connections can't be shared over a fork: those that came over one stay unused.
         self._pools: dict[int, _Pools] = {}
         try:
@@ -299,14 +300,15 @@ class PostgreSQL(Database):
         _adapt(connection.adapters)
         connection.execute(
             # the rollups are in memory, and their reads too short to be compiled
-            "select set_config('statement_timeout', $1, false), set_config('jit', 'off', false), "
-            "set_config('random_page_cost', '1.1', false)",
-            [str(round(self.statement_timeout * 1000))],
+            "select set_config('jit', 'off', false), set_config('random_page_cost', '1.1', false), "
+            "set_config('statement_timeout', $1, false)",
+            [self._limit],
         )
 
     def _establish(self, dsn: str, name: str, create: bool) -> None:
         try:
             with _connected(dsn) as statements:
+                statements.execute("select set_config('statement_timeout', :limit, false)", limit=self._limit)
                 if _check(statements, name):
                     return
                 if not create:

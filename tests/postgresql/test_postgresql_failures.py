@@ -360,3 +360,14 @@ def test_a_statement_takes_too_long(shared, caplog):
         assert "statement timeout" in caplog.text
         assert answer(client)[0] == 200
         assert answer(client, "/analytics/leads/1", json={"status": "won"})[0] == 200
+
+
+def test_a_database_that_another_holds_is_not_waited_for_when_it_is_opened(shared):
+    with psycopg.connect(shared.url) as other:
+        other.execute("lock table analytics_meta in access exclusive mode")
+
+        with pytest.raises(DatabaseError, match="statement timeout"):
+            PostgreSQL(shared.url, statement_timeout=0.3)
+
+        other.rollback()
+    PostgreSQL(shared.url, statement_timeout=0.3).close()
