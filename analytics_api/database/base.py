@@ -47,7 +47,7 @@ KEPT_COLUMNS = frozenset({"follow_ups_count", "last_follow_up_at", "search_text"
 LISTED = 500
 LIST = ", ".join(f":listed_{place}" for place in range(LISTED))
 
-DIFFERENCES_TOLD = 20  # a rollup
+DIFFERENCES_TOLD = 20  # a rollup, each way
 
 # What becomes of a row whose key is there already.
 Existing = Literal["refuse", "keep", "update"]
@@ -119,19 +119,21 @@ class Difference:
 
 
 def differing(at: Reader, rollup: str, plain: str, columns: str) -> Iterator[Difference]:
-    """Where a rollup differs from the view that says what is to be in it; the first DIFFERENCES_TOLD."""
+    """Where a rollup differs from the view that says what is to be in it; DIFFERENCES_TOLD each way."""
     # each is gone through once, where `except` would do it twice
     for row in at.rows(f"""
-select {columns}, sum(side) as side
+select {columns}, side
 from (
-  select {columns}, 1 as side
-  from {rollup}
-  union all
-  select {columns}, -1
-  from {plain}) as both_sides
-group by {columns}
-having sum(side) <> 0
-limit {DIFFERENCES_TOLD}
+  select {columns}, sum(side) as side, row_number() over (partition by sum(side) > 0) as place
+  from (
+    select {columns}, 1 as side
+    from {rollup}
+    union all
+    select {columns}, -1
+    from {plain}) as both_sides
+  group by {columns}
+  having sum(side) <> 0) as differing
+where place <= {DIFFERENCES_TOLD}
 """):
         side = row.pop("side")
         yield Difference(rollup, row, None) if side > 0 else Difference(rollup, None, row)
