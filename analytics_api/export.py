@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, Literal
 
-from .database import BASE_TABLES, Database
+from .database import BASE_TABLES, MENDED, Database
 from .errors import ExportError
 from .ingest.rows import EPOCH, INSTANTS, SECONDS_BELOW
+
+log = logging.getLogger(__name__)
 
 Format = Literal["ndjson", "csv"]
 
@@ -25,7 +28,8 @@ def export(db: Database, table: str, format: Format = "ndjson") -> Iterator[str]
     Columns that triggers keep are left out, since they are made anew. Nothing is defused for a spreadsheet.
 
     What `import` would not take as it is (an `enquiry_datetime` that is no date, a row of more than 16 MB, in CSV one
-    of more than 10,000 lines) is written all the same. Raises ExportError when there is no such table.
+    of more than 10,000 lines) is written all the same; text that is no UTF-8 has U+FFFD, and the log counts it.
+    Raises ExportError when there is no such table.
     """
     if table not in BASE_TABLES:
         raise ExportError(f"there is no table {table}; there are {', '.join(BASE_TABLES)}")
@@ -52,6 +56,8 @@ def export(db: Database, table: str, format: Format = "ndjson") -> Iterator[str]
                         values[place] = _instant(values[place])
                     lines.append(write(values))
                 yield "".join(lines)
+            if at.mended:
+                log.warning(MENDED, table, at.mended)
 
     return pieces()
 

@@ -51,6 +51,15 @@ def pytest_collection_modifyitems(config, items):
     ]
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """What is skipped for want of PostgreSQL is told in one line, with its number, and not in one for each test."""
+    report = yield
+    if report.skipped and clusters.HOW in report.longrepr[2]:
+        report.longrepr = (clusters.__file__, 1, f"Skipped: {clusters.HOW}")
+    return report
+
+
 def engine_of(item):
     return item.callspec.params.get("database") if hasattr(item, "callspec") else None
 

@@ -224,7 +224,7 @@ def test_it_is_one_state_however_much_is_written_meanwhile(database, insert):
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_bytes_that_are_no_text_are_told_as_such_and_stop_nothing(database, insert):
+def test_bytes_that_are_no_text_are_told_as_such_and_counted_and_stop_nothing(database, insert, caplog):
     event = {"session_id": "s", "event_type": "click", "occurred_at": instant("2026-02-23 11:15:00"), "data": "é"}
     insert("events", *({"event_id": number, **event} for number in range(2_500)))
     query(database.path, "update events set data = cast(x'61ff62' as text) where event_id = 1999")
@@ -234,6 +234,7 @@ def test_bytes_that_are_no_text_are_told_as_such_and_stop_nothing(database, inse
     assert [row["event_id"] for row in rows] == list(range(2_500))
     assert {row["data"] for row in rows if row["event_id"] != 1999} == {"é"}
     assert rows[1999]["data"] == "a\ufffdb"
+    assert caplog.messages == ["events: texts that are no UTF-8, and have U+FFFD for what is none: 1"]
 
 
 def test_there_is_no_export_of_other_tables(database):

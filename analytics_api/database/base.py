@@ -59,6 +59,8 @@ KEPT_COLUMNS = frozenset({"follow_ups_count", "last_follow_up_at", "search_text"
 LISTED = 500
 LIST = ", ".join(f":listed_{place}" for place in range(LISTED))
 
+DIFFERENCES_TOLD = 20  # a rollup, each way
+
 # What becomes of a row whose key is there already.
 Existing = Literal["refuse", "keep", "update"]
 
@@ -71,8 +73,14 @@ def lists(values: Iterable[Any]) -> Iterator[dict[str, Any]]:
         yield {f"listed_{place}": value for place, value in enumerate(some)}
 
 
+# In the log, of a table of which batches were read.
+MENDED = "%s: texts that are no UTF-8, and have U+FFFD for what is none: %d"
+
+
 class Reader(Protocol):
     """Reads that see one state of the data."""
+
+    mended: int  # how many texts `batches` gave so far that are no UTF-8 in the database, and have U+FFFD for that
 
     def rows(self, sql: str, /, **params: Any) -> list[Row]:
         """Every row that the statement gives."""
@@ -123,6 +131,27 @@ class Difference:
     rollup: str
     kept: Row | None  # None: the rollup lacks it
     plain: Row | None  # None: nothing stands behind it
+
+
+def differing(at: Reader, rollup: str, plain: str, columns: str) -> Iterator[Difference]:
+    """Where a rollup differs from the view that says what is to be in it; DIFFERENCES_TOLD each way."""
+    # each is gone through once, where `except` would do it twice
+    for row in at.rows(f"""
+select {columns}, side
+from (
+  select {columns}, sum(side) as side, row_number() over (partition by sum(side) > 0) as place
+  from (
+    select {columns}, 1 as side
+    from {rollup}
+    union all
+    select {columns}, -1
+    from {plain}) as both_sides
+  group by {columns}
+  having sum(side) <> 0) as differing
+where place <= {DIFFERENCES_TOLD}
+"""):
+        side = row.pop("side")
+        yield Difference(rollup, row, None) if side > 0 else Difference(rollup, None, row)
 
 
 class Database(ABC):

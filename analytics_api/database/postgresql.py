@@ -28,6 +28,7 @@ from .base import (
     Reader,
     Row,
     Transaction,
+    differing,
     unheard,
 )
 from .sqlite import _schema as sqlite_schema
@@ -51,7 +52,6 @@ Pool = psycopg_pool.ConnectionPool[Connection]
 
 VERSION = 2
 OLDEST_SERVER = 150_000
-DIFFERENCES_TOLD = 20  # a rollup, each way
 BATCH = 1000  # rows read at a time
 ATTEMPTS = 20  # of a transaction that others got in the way of
 
@@ -71,6 +71,13 @@ MANNERS: dict[str, str | int | None] = {
 }
 
 SECRETS = {"password", "sslpassword", "oauth_client_secret"}
+
+# A commit that wrote nothing does not wait for a replica, and what it has seen and acknowledges may be on none yet: so
+# it writes a note into the log that replicas follow.
+SEEN = """
+select pg_logical_emit_message(true, 'analytics_api', '')
+where current_setting('synchronous_standby_names') <> '' and pg_current_xact_id_if_assigned() is null
+"""
 
 FOUND = """
 select current_setting('server_version_num')::integer as server, current_setting('server_encoding') as encoding,
@@ -136,6 +143,7 @@ class PostgreSQL(Database):
         self.pool_size = pool_size
         self.wait = wait
         self.statement_timeout = statement_timeout
+        self._limit = str(round(statement_timeout * 1000))
         # Of each process, since connections can't be shared over a fork: those that came over one stay unused.
         self._pools: dict[int, _Pools] = {}
         try:
@@ -154,7 +162,7 @@ class PostgreSQL(Database):
             with self._pool(self._replica).connection() as connection:
                 connection.execute(READ)
                 try:
-                    yield _Statements(connection)
+                    yield _Snapshot(connection, self._read_name)
                 finally:
                     connection.execute("rollback")
         except psycopg.Error as error:
@@ -206,12 +214,7 @@ class PostgreSQL(Database):
             for name in _rollups():
                 rollup, plain = "leads" if name == "leads" else f"rollup_{name}", f"plain_{name}"
                 told(rollup)
-                columns = _columns_of(statements, plain)
-                for kept, missing in ((rollup, plain), (plain, rollup)):
-                    for row in statements.rows(
-                        f"select {columns} from {kept} except select {columns} from {missing} limit {DIFFERENCES_TOLD}"
-                    ):
-                        found.append(Difference(rollup, row, None) if kept is rollup else Difference(rollup, None, row))
+                found += differing(statements, rollup, plain, _columns_of(statements, plain))
             return found
 
         return self._within(READ, differences)
@@ -256,6 +259,8 @@ class PostgreSQL(Database):
                         return work(_Statements(connection))
                     connection.execute(begin)
                     result = work(_Statements(connection))
+                    if begin == WRITE:
+                        connection.execute(SEEN)
                     committing = True
                     with _confirmed(connection, self.statement_timeout) as warnings:
                         connection.execute("commit")
@@ -295,14 +300,15 @@ class PostgreSQL(Database):
         _adapt(connection.adapters)
         connection.execute(
             # the rollups are in memory, and their reads too short to be compiled
-            "select set_config('statement_timeout', $1, false), set_config('jit', 'off', false), "
-            "set_config('random_page_cost', '1.1', false)",
-            [str(round(self.statement_timeout * 1000))],
+            "select set_config('jit', 'off', false), set_config('random_page_cost', '1.1', false), "
+            "set_config('statement_timeout', $1, false)",
+            [self._limit],
         )
 
     def _establish(self, dsn: str, name: str, create: bool) -> None:
         try:
             with _connected(dsn) as statements:
+                statements.execute("select set_config('statement_timeout', :limit, false)", limit=self._limit)
                 if _check(statements, name):
                     return
                 if not create:
@@ -314,6 +320,8 @@ class PostgreSQL(Database):
 
 class _Statements:
     """A connection, as base.Reader and base.Transaction."""
+
+    mended = 0
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -385,6 +393,20 @@ class _Statements:
     def _executed(self, sql: str, params: dict[str, Any]) -> psycopg.Cursor[Row]:
         numbered, names = _numbered(sql)
         return self.connection.execute(numbered, [params[name] for name in names])
+
+
+class _Snapshot(_Statements):
+    """Tells what fails as its own: another database may be at work around it."""
+
+    def __init__(self, connection: Connection, name: str) -> None:
+        super().__init__(connection)
+        self.name = name
+
+    def batches(self, sql: str, /, **params: Any) -> Iterator[list[tuple[Any, ...]]]:
+        try:
+            yield from super().batches(sql, **params)
+        except psycopg.Error as error:
+            _tell(self.name, error)
 
 
 class _Pools:
@@ -584,7 +606,8 @@ def _rebuild(statements: _Statements, told: Callable[[str], object]) -> None:
         for table in tables:
             # truncating shuts readers out until the commit, and these tables have none
             statements.execute(f"truncate {table}" if table.startswith("rollup_") else f"delete from {table}")
-        statements.execute(f"insert into {tables[0]} ({columns}) select {columns} from plain_{name}")
+        # in order, an index is filled page by page
+        statements.execute(f"insert into {tables[0]} ({columns}) select {columns} from plain_{name} order by {columns}")
     for table, key in BASE_TABLES.items():
         if table != "sessions":
             statements.execute(
@@ -608,7 +631,10 @@ def _columns_of(statements: _Statements, view: str) -> str:
 
 
 def _unhurried(statements: _Statements) -> None:
+    """Let the transaction go over every row: it may take any time, and sorts and hashes more in memory than most."""
     statements.execute("set local statement_timeout = 0")
+    statements.execute("set local idle_in_transaction_session_timeout = 0")  # a file may be slow to read
+    statements.execute("set local work_mem = '64MB'")
 
 
 @contextmanager

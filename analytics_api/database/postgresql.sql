@@ -21,14 +21,15 @@ create or replace function utc_day(instant bigint) returns text
 immutable strict parallel safe
 return to_char(date '1970-01-01' + (instant / 86400000)::integer, 'YYYY-MM-DD');
 
+-- What an index takes has no more than 2.6 kB: a row that has more is refused by its own table, whoever counts it when.
 create table if not exists sessions (
   session_id       text collate "C" primary key,
   visitor_id       text collate "C" not null,
   fingerprint      text collate "C",
   started_at       bigint not null check (started_at between 0 and 253402300799999),  -- to the end of year 9999
   ended_at         bigint,
-  duration         bigint,
-  engagement_score bigint,
+  duration         bigint check (duration between -253402300799999 and 253402300799999),  -- sums of it stay bigint
+  engagement_score bigint check (engagement_score between -2147483648 and 2147483647),  -- likewise
   event_count      bigint not null default 0,
   entry_page       text collate "C",
   exit_page        text collate "C",
@@ -49,7 +50,13 @@ create table if not exists sessions (
       when engagement_score < 60 then '40-59'
       when engagement_score < 80 then '60-79'
       else '80-100'
-    end) stored
+    end) stored,
+
+  constraint session_id_of_1300_bytes_at_most check (octet_length(session_id) <= 1300),
+  constraint visitor_id_of_1300_bytes_at_most check (octet_length(visitor_id) <= 1300),
+  constraint fingerprint_of_1300_bytes_at_most check (octet_length(fingerprint) <= 1300),
+  constraint country_of_1300_bytes_at_most check (octet_length(country) <= 1300),
+  constraint referrer_domain_of_1300_bytes_at_most check (octet_length(referrer_domain) <= 1300)
 );
 create index if not exists sessions_by_visitor on sessions (visitor_id, started_at);
 create index if not exists open_sessions on sessions (started_at) where ended_at is null;
@@ -64,7 +71,9 @@ create table if not exists events (
   data        text collate "C",
 
   minute bigint generated always as (occurred_at / 60000) stored,
-  page   text collate "C" generated always as (case when event_type = 'page_view' then nullif(page_url, '') end) stored
+  page   text collate "C" generated always as (case when event_type = 'page_view' then nullif(page_url, '') end) stored,
+
+  constraint session_id_of_1300_bytes_at_most check (octet_length(session_id) <= 1300)
 );
 create index if not exists events_by_time on events (occurred_at);
 
@@ -95,7 +104,9 @@ create table if not exists leads (
 
   -- cut, since an index takes no more than 2.6 kB: names alike so far are in the order of their ids
   name_folded text collate "C" generated always as (
-    case when contact_name is not null then left(split_part(search_text, chr(31), 1), 500) end) stored
+    case when contact_name is not null then left(split_part(search_text, chr(31), 1), 500) end) stored,
+
+  constraint enquiry_datetime_of_1300_bytes_at_most check (octet_length(enquiry_datetime) <= 1300)
 );
 -- Every order of the list, over all stages and within one. An index is read in both directions, and where nulls come
 -- last either way, there are two.
@@ -131,7 +142,9 @@ create table if not exists lead_submissions (
   cta_name            text collate "C",
   is_primary_lead     bigint not null default 0,
   is_duplicate_window bigint not null default 0,
-  payload_json        text collate "C"
+  payload_json        text collate "C",
+
+  constraint submitted_at_of_1300_bytes_at_most check (octet_length(submitted_at) <= 1300)
 );
 create index if not exists submissions_by_lead on lead_submissions (lead_id, submitted_at);
 create index if not exists follow_ups_by_lead on lead_submissions (lead_id, submitted_at) where is_primary_lead = 0;

@@ -17,7 +17,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import DatabaseError, RowError
-from .base import BASE_TABLES, KEPT_COLUMNS, KEYS, Column, Database, Difference, Existing, Row, unheard
+from .base import (
+    BASE_TABLES,
+    KEPT_COLUMNS,
+    KEYS,
+    Column,
+    Database,
+    Difference,
+    Existing,
+    Row,
+    differing,
+    unheard,
+)
 
 T = TypeVar("T")
 
@@ -28,7 +39,6 @@ LOOK = 1.0  # seconds between two looks at whether a file that is read is still 
 EMPTY = "this file is empty; `analytics-api init` makes a database of it"
 PATIENCE = 3  # milliseconds that SQLite waits for a lock by itself: it looks after 1, 2 more, and is asked again
 SMALLEST = 512  # bytes; SQLite takes a shorter file, whatever is in it, for an empty one
-DIFFERENCES_TOLD = 20  # a rollup, each way
 BATCH = 1000  # rows read at a time
 ROWS_AT_ONCE = 50  # in one statement; one by one takes half as long again
 # KiB, negative. Session ids come in no order, so that every page of their index is written to again and again. This is
@@ -107,7 +117,7 @@ class SQLite(Database):
     def snapshot(self) -> Iterator[_Statements]:
         with self._telling(), closing(self._connect()) as connection:
             connection.execute("begin")
-            yield _Statements(connection)
+            yield _Snapshot(connection, self._telling)
 
     def write(self, work: Callable[[_Statements], T]) -> T:
         return self._within("begin immediate", work)
@@ -156,13 +166,8 @@ class SQLite(Database):
             found: list[Difference] = []
             for rollup, plain, columns in _rollups(statements):
                 told(rollup)
-                if _same(statements, rollup, plain, columns):
-                    continue
-                for kept, missing in ((rollup, plain), (plain, rollup)):
-                    for row in statements.rows(
-                        f"select {columns} from {kept} except select {columns} from {missing} limit {DIFFERENCES_TOLD}"
-                    ):
-                        found.append(Difference(rollup, row, None) if kept is rollup else Difference(rollup, None, row))
+                if not _same(statements, rollup, plain, columns):
+                    found += differing(statements, rollup, plain, columns)
             return found
 
         with self._sorting():
@@ -328,6 +333,7 @@ class _Statements:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
+        self.mended = 0
 
     def rows(self, sql: str, /, **params: Any) -> list[Row]:
         cursor = self.connection.execute(sql, params)
@@ -355,9 +361,9 @@ class _Statements:
             try:
                 batch = self._fetched(cursor, text)
             except sqlite3.OperationalError as error:
-                if text is LENIENT or not str(error).startswith("Could not decode to UTF-8"):
+                if text is not str or not str(error).startswith("Could not decode to UTF-8"):
                     raise
-                text = LENIENT  # slower, so only from here on, over what was given already
+                text = self._mended  # slower, so only from here on, over what was given already
                 cursor.close()  # else Python 3.10 runs the next on its statement, and resets that when this one goes
                 cursor = self.connection.execute(sql, params)
                 for _ in range(given):
@@ -386,6 +392,13 @@ class _Statements:
             return cursor.fetchmany(BATCH)
         finally:
             self.connection.text_factory = str
+
+    def _mended(self, text: bytes) -> str:
+        try:
+            return text.decode()
+        except UnicodeDecodeError:
+            self.mended += 1
+            return LENIENT(text)
 
     def execute(self, sql: str, /, **params: Any) -> int:
         return self.connection.execute(sql, params).rowcount
@@ -418,6 +431,18 @@ class _Statements:
             if self.connection.in_transaction:  # a full disk has rolled back already
                 self.connection.execute("release rows_given")
         return written
+
+
+class _Snapshot(_Statements):
+    """Tells what fails as its own: another database may be at work around it."""
+
+    def __init__(self, connection: sqlite3.Connection, telling: Callable[[], AbstractContextManager[None]]) -> None:
+        super().__init__(connection)
+        self.telling = telling
+
+    def batches(self, sql: str, /, **params: Any) -> Iterator[list[tuple[Any, ...]]]:
+        with self.telling():
+            yield from super().batches(sql, **params)
 
 
 class _Handle:

@@ -324,13 +324,13 @@ def whole(value: object) -> int | None:
         if truth is not None:
             return truth
         if not NUMBER.fullmatch(stripped):
-            raise ValueError(f"{_shown(value)} is no number")
+            raise ValueError(f"{shown(value)} is no number")
         value = float(stripped) if re.search(r"[.eE]", stripped) else int(stripped)
         if isinstance(value, int):
             return value
     if isinstance(value, float) and math.isfinite(value):
         return math.floor(abs(value) + 0.5) * (-1 if value < 0 else 1)
-    raise ValueError(f"{_shown(value)} is no number")
+    raise ValueError(f"{shown(value)} is no number")
 
 
 def instant(value: object) -> int | None:
@@ -338,7 +338,7 @@ def instant(value: object) -> int | None:
     if value is None or isinstance(value, bool):
         if value is None:
             return None
-        raise ValueError(f"{_shown(value)} is no date")
+        raise ValueError(f"{shown(value)} is no date")
     if isinstance(value, datetime):
         return ((value if value.tzinfo else value.replace(tzinfo=timezone.utc)) - EPOCH) // MILLISECOND
     if isinstance(value, str):
@@ -352,7 +352,7 @@ def instant(value: object) -> int | None:
         return value * 1000 if -SECONDS_BELOW < value < SECONDS_BELOW else value
     if isinstance(value, float) and math.isfinite(value):
         return round(value * 1000 if abs(value) < SECONDS_BELOW else value)
-    raise ValueError(f"{_shown(value)} is no date")
+    raise ValueError(f"{shown(value)} is no date")
 
 
 def moment(value: object) -> str | None:
@@ -361,7 +361,7 @@ def moment(value: object) -> str | None:
         try:
             datetime.fromisoformat(value)
         except ValueError:
-            raise ValueError(f"{_shown(value)} is no date") from None
+            raise ValueError(f"{shown(value)} is no date") from None
         return value
     milliseconds = instant(value)
     if milliseconds is None:
@@ -369,25 +369,25 @@ def moment(value: object) -> str | None:
     try:
         return (EPOCH + timedelta(milliseconds=milliseconds)).replace(tzinfo=None).isoformat(" ", "seconds")
     except OverflowError:
-        raise ValueError(f"{_shown(value)} is after the year 9999") from None
+        raise ValueError(f"{shown(value)} is after the year 9999") from None
 
 
 def _from_the_epoch(turn: Callable[[object], int | None], value: object) -> int | None:
     found = turn(value)
     if found is not None and not 0 <= found <= LAST_INSTANT:
-        raise ValueError(f"{_shown(value)} is not from 1970 to 9999")
+        raise ValueError(f"{shown(value)} is not from 1970 to 9999")
     return found
 
 
 def _iso_8601(value: str) -> int:
     found = ISO_8601.fullmatch(value)
     if found is None:
-        raise ValueError(f"{_shown(value)} is no date")
+        raise ValueError(f"{shown(value)} is no date")
     day, hour, minute, second, fraction, _, sign, hours, minutes = found.groups()
     try:
         midnight = _midnight(day)
     except ValueError:
-        raise ValueError(f"{_shown(value)} is no date") from None
+        raise ValueError(f"{shown(value)} is no date") from None
     of_day = (int(hour or 0) * 60 + int(minute or 0)) * 60 + int(second or 0)
     milliseconds = midnight + of_day * 1000 + (int((fraction + "00")[:3]) if fraction else 0)
     if not sign:
@@ -401,6 +401,6 @@ def _midnight(day: str) -> int:
     return (datetime.fromisoformat(f"{day}T00:00:00+00:00") - EPOCH) // MILLISECOND
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     shown = repr(value)
     return shown if len(shown) <= 60 else shown[:57] + "..."

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from hashlib import blake2b
+import logging
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, suppress
+from itertools import chain, zip_longest
 from typing import Any
 
-from ..database import KEYS, Database, Reader, Transaction, unheard
-from ..errors import DatabaseError
+from ..database import KEYS, MENDED, Database, Reader, Transaction, unheard
+from ..errors import DatabaseError, RowError
+from .rows import shown
+
+log = logging.getLogger(__name__)
 
 
 def copy(
@@ -19,58 +24,74 @@ def copy(
 ) -> dict[str, int]:
     """Every row of `source`, as it is at one instant, into `target`, which is empty; how many of each table.
 
-    One transaction. At the end every row is read back, and every rollup compared with the plain query. `written` hears
-    of rows, `told` of each rollup. Raises DatabaseError when the target holds rows, or does not hold the same ones.
+    One transaction, in which every row is read back before it is committed; then every rollup is compared with the
+    plain query. `written` hears of rows, `told` of each rollup. Text that is no UTF-8 has U+FFFD, as the API answers
+    it, and the log counts it. Raises DatabaseError when the target holds rows, can't take one, or does not hold the
+    same ones; then it is as it was.
     """
-    for table in KEYS:
-        if target.rows(f"select 1 as found from {table} limit 1"):
-            raise DatabaseError(f"{target.url}: the table {table} holds rows; a copy needs an empty database")
     with source.snapshot() as there:
 
-        def load(at: Transaction) -> dict[str, Content]:
-            contents = {}
+        def load(at: Transaction) -> dict[str, int]:
             for table in KEYS:
-                content = contents[table] = Content()
-                for rows in _rows(source, there, table):
-                    at.insert(table, _columns(source, table), rows)
-                    content.add(rows)
-                    written(len(rows))
-            return contents
+                if at.row(f"select 1 as found from {table} limit 1"):
+                    raise DatabaseError(f"{target.url}: the table {table} holds rows; a copy needs an empty database")
+            return {table: _copied(Table(table, source), there, at, target.url, written) for table in KEYS}
 
-        contents = target.bulk(load, told=told)
-    with target.snapshot() as there:
-        for table, content in contents.items():
-            found = Content()
-            for rows in _rows(target, there, table):
-                found.add(rows)
-            if found != content:
-                raise DatabaseError(f"{target.url}: the table {table} does not hold what {source.url} does")
+        counts = target.bulk(load, told=told)
     if target.verify(told=told):
         raise DatabaseError(f"{target.url}: the rollups do not hold; `analytics-api verify` tells where")
-    return {table: content.rows for table, content in contents.items()}
+    return counts
 
 
-class Content:
-    """How many rows a table has, and a sum over them that no order changes."""
+class Table:
+    """What is copied of a table, and how it is read."""
 
-    def __init__(self) -> None:
-        self.rows = 0
-        self.sum = 0
+    def __init__(self, name: str, db: Database) -> None:
+        self.name = name
+        self.columns = [column.name for column in db.columns(name)]
+        self.key = self.columns.index(KEYS[name].partition(",")[0])
 
-    def add(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        for row in rows:
-            self.rows += 1
-            self.sum += int.from_bytes(blake2b(repr(row).encode(), digest_size=16).digest(), "big")
+    def rows(self, at: Reader) -> Iterator[tuple[Any, ...]]:
+        return chain.from_iterable(self.batches(at))
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Content) and (self.rows, self.sum) == (other.rows, other.sum)
-
-    __hash__ = None  # type: ignore[assignment]
+    def batches(self, at: Reader) -> Iterator[list[tuple[Any, ...]]]:
+        return at.batches(f"select {', '.join(self.columns)} from {self.name} order by {KEYS[self.name]}")
 
 
-def _columns(db: Database, table: str) -> Sequence[str]:
-    return [column.name for column in db.columns(table)]
+def _copied(table: Table, there: Reader, here: Transaction, url: str, written: Callable[[int], object]) -> int:
+    """Copy one table and compare; how many rows."""
+
+    def read() -> Generator[tuple[Any, ...], None, None]:
+        for batch in table.batches(there):
+            yield from batch
+            written(len(batch))
+
+    mended = there.mended
+    try:
+        with closing(read()) as given:
+            rows = here.insert(table.name, table.columns, given)
+    except RowError:
+        _find_refused(table, there, here, url)
+        raise
+    if there.mended > mended:
+        log.warning(MENDED, table.name, there.mended - mended)
+    for theirs, ours in zip_longest(table.rows(there), table.rows(here)):
+        if theirs != ours:
+            raise DatabaseError(f"{url}: the table {table.name} would not hold what was read; it stays empty")
+    return rows
 
 
-def _rows(db: Database, at: Reader, table: str) -> Iterator[list[tuple[Any, ...]]]:
-    return at.batches(f"select {', '.join(_columns(db, table))} from {table} order by {KEYS[table]}")
+def _find_refused(table: Table, there: Reader, here: Transaction, url: str) -> None:
+    """Raise what the first row that can't be taken is, and why."""
+    for batch in table.batches(there):
+        with suppress(RowError):
+            here.insert(table.name, table.columns, batch)
+            continue
+        for row in batch:
+            try:
+                here.insert(table.name, table.columns, [row])
+            except RowError as error:
+                raise DatabaseError(
+                    f"{url}: {table.name} {table.columns[table.key]} {shown(row[table.key])} can't be taken: {error}; "
+                    "nothing was copied"
+                ) from error

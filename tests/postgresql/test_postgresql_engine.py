@@ -193,48 +193,6 @@ def test_it_lies_in_the_first_schema_of_the_search_path_beside_another_and_whoev
     ) == [(0,)]
 
 
-def test_roles_need_rights_on_what_they_name_alone(empty):
-    open_database(empty).close()
-    name = empty.rsplit("_", 1)[1]
-    tracker, app, reader, keeper = roles = [f"{role}_{name}" for role in ("tracker", "app", "reader", "keeper")]
-    execute(
-        empty,
-        *(f"create role {role} login" for role in roles),
-        f"grant insert, update, delete, select on sessions, events, leads, lead_submissions to {tracker}",
-        f"grant select on all tables in schema public to {app}, {reader}, {keeper}",
-        f"grant update (status) on leads to {app}",
-        f"grant insert on lead_status_changes to {app}",
-        f"grant delete on sessions, events to {keeper}",
-        f"grant insert, update on {', '.join(PAST_TABLES)} to {keeper}",
-    )
-    try:
-        urls = [empty.replace("postgres@", f"{role}@") for role in roles]
-        execute(urls[0], EVENT, "insert into leads (lead_id, enquiry_datetime) values (1, '2026')")
-        with open_database(urls[1], read_url=urls[2]).closing() as database:
-            database.write(lambda at: at.execute("update leads set status = 'won' where lead_id = 1"))
-            stages = database.rows("select * from rollup_stages")
-            with pytest.raises(DatabaseError, match="permission denied"):
-                database.write(lambda at: at.execute("delete from events"))
-            with pytest.raises(DatabaseError, match=r"must be owner|permission denied"):
-                database.bulk(lambda at: None)
-            assert database.verify() == []
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            execute(urls[0], "delete from kept_totals")
-        session = "insert into sessions (session_id, visitor_id, fingerprint, started_at) values ('s', 'v', 'f', 0)"
-        execute(urls[0], session)
-        with open_database(urls[3]).closing() as database:
-            gone = purge(database, date(1970, 1, 2), keep_totals=True)
-            execute(urls[0], EVENT, session)
-            again = purge(database, date(1970, 1, 2), keep_totals=True)
-            totals = database.rows("select events, sessions, unique_visitors from rollup_totals")
-    finally:
-        execute(empty, *(f"drop owned by {role}; drop role {role}" for role in roles))
-
-    assert gone == again == {"events": 1, "sessions": 1}
-    assert totals == [{"events": 2, "sessions": 2, "unique_visitors": 1}]
-    assert stages == [{"status": "won", "leads": 1}]
-
-
 @pytest.mark.parametrize(
     "values", [("a\0b", "v", 0), ("\ud800", "v", 0), (b"a", "v", 0), ("a", None, 0), ("a", "v", -1), ("a", "v", "x"),
                ("a", "v", 2**70), ("x" * 9000 + "".join(map(chr, range(300, 3300))), "v", 0)],

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import clusters
 import psycopg
@@ -11,6 +11,7 @@ from asking import KEY, Dashboard
 
 from analytics_api import create_app, open_database
 from analytics_api.database.postgresql import PostgreSQL
+from analytics_api.errors import DatabaseError
 
 FAILED = (500, {"error": "Analytics query failed"})
 STAGES = ("contacted", "qualified", "proposal", "won", "lost", "new")
@@ -158,12 +159,13 @@ def test_a_move_that_no_replica_has_confirmed_is_not_acknowledged(pair, caplog):
         replica.kill()
 
         unconfirmed = answer(client, "/analytics/leads/1", json={"status": "won"})
+        again = answer(client, "/analytics/leads/1", json={"status": "won"})  # which it is by now, on the primary
         replica.start()
         until_it_works(client, "/analytics/leads/1", json={"status": "lost"})
 
         statuses = {client.get("/analytics/leads/1").json["lead"]["status"], answer(client)[0]}
         assert database.verify() == []
-    assert unconfirmed == FAILED
+    assert (unconfirmed, again) == (FAILED, FAILED)
     assert "synchronous replication" in caplog.text
     assert 200 in statuses
 
@@ -212,6 +214,117 @@ def test_a_crash_in_the_middle_of_a_write_runs_it_again(server):
         assert database.verify() == []
 
 
+def test_a_read_that_is_in_the_way_of_recovery_is_run_again(pair):
+    primary, replica = pair
+    replica.stop()
+    replica.settings |= {"hot_standby_feedback": "off", "max_standby_streaming_delay": "0"}
+    replica.start()
+    with on_both(pair) as database:
+        runs = []
+
+        def work(at):
+            runs.append(at.rows("select pg_is_in_recovery() as standby, count(*) as leads from leads"))
+            if len(runs) == 1:
+                primary.execute("delete from leads", "site")
+                primary.execute("vacuum leads", "site")
+                [(lsn,)] = primary.execute("select pg_current_wal_flush_lsn()")
+                replica.wait_for(f"select pg_last_wal_replay_lsn() >= '{lsn}'")
+            return at.rows("select count(*) as leads from leads")
+
+        found = database.read(work)
+
+    assert runs == [[{"standby": True, "leads": 4}], [{"standby": True, "leads": 0}]]
+    assert found == [{"leads": 0}]
+
+
+def test_neither_server_answers_and_then_the_replica_alone(pair, caplog):
+    primary, replica = pair
+    with on_both(pair, wait=1.0) as database:
+        client = served(database)
+        primary.stop()
+        replica.stop()
+        nothing = answer(client), answer(client, "/analytics/leads/1", json={"status": "won"})
+        replica.start()
+
+        until_it_works(client)
+        alone = answer(client, "/analytics/leads/1", json={"status": "won"})
+        replica.promote()
+        until_it_works(client, "/analytics/leads/1", json={"status": "won"})
+
+    assert nothing == (FAILED, FAILED)
+    assert alone == FAILED
+
+
+def test_the_server_takes_no_more_connections(caplog):
+    cluster = clusters.Cluster("narrow", max_connections="4", superuser_reserved_connections="0").create()
+    cluster.execute("create database site")
+    with filled(cluster.url("site"), wait=1.0).closing() as database:
+        client = served(database)
+        database.close()
+        others = []
+        with suppress(psycopg.OperationalError):
+            while True:
+                others.append(psycopg.connect(cluster.url()))
+
+        meanwhile = answer(client), answer(client, "/analytics/leads/1", json={"status": "won"})
+        with pytest.raises(DatabaseError) as told:
+            open_database(cluster.url("site"))
+        for other in others:
+            other.close()
+
+        until_it_works(client)
+        until_it_works(client, "/analytics/leads/1", json={"status": "won"})
+    cluster.remove()
+    assert meanwhile == (FAILED, FAILED)
+    assert "too many clients already" in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+@pytest.fixture
+def impatient():
+    """A server that ends transactions in which nothing happens."""
+    cluster = clusters.Cluster("impatient", idle_in_transaction_session_timeout="100ms").create()
+    cluster.execute("create database site")
+    yield cluster
+    cluster.remove()
+
+
+def ended(cluster):
+    """Wait until there is no transaction in which nothing happens."""
+    cluster.wait_for("select count(*) = 0 from pg_stat_activity where state = 'idle in transaction'")
+
+
+def test_a_write_that_was_ended_for_its_idleness_is_run_again(impatient):
+    with filled(impatient.url("site")).closing() as database:
+        runs = []
+
+        def work(at):
+            runs.append(at.execute("update leads set status = 'won' where lead_id = 1"))
+            if len(runs) == 1:
+                ended(impatient)
+            at.execute("update leads set status = 'lost' where lead_id = 2")
+
+        database.write(work)
+
+        assert runs == [1, 1]
+        assert database.verify() == []
+
+
+def test_a_bulk_load_may_wait_for_its_rows(impatient):
+    with filled(impatient.url("site")).closing() as database:
+        runs = []
+
+        def work(at):
+            runs.append(at.execute("delete from leads where lead_id = 1"))
+            time.sleep(0.3)
+            at.execute("delete from leads where lead_id = 2")
+
+        database.bulk(work)
+
+        assert runs == [1]
+        assert database.verify() == []
+
+
 @pytest.fixture
 def shared():
     with clusters.postgresql() as database:
@@ -247,3 +360,14 @@ def test_a_statement_takes_too_long(shared, caplog):
         assert "statement timeout" in caplog.text
         assert answer(client)[0] == 200
         assert answer(client, "/analytics/leads/1", json={"status": "won"})[0] == 200
+
+
+def test_a_database_that_another_holds_is_not_waited_for_when_it_is_opened(shared):
+    with psycopg.connect(shared.url) as other:
+        other.execute("lock table analytics_meta in access exclusive mode")
+
+        with pytest.raises(DatabaseError, match="statement timeout"):
+            PostgreSQL(shared.url, statement_timeout=0.3)
+
+        other.rollback()
+    PostgreSQL(shared.url, statement_timeout=0.3).close()

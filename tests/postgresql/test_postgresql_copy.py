@@ -1,0 +1,161 @@
+"""What a copy into PostgreSQL, or out of it, does that one between files does not."""
+
+import subprocess
+import threading
+from random import Random
+
+import clusters
+import psycopg
+import pytest
+from commands import COMMAND, environment, query, run
+
+from analytics_api import demo, open_database
+from analytics_api.database import KEYS
+from analytics_api.errors import DatabaseError
+from analytics_api.ingest.whole import copy
+
+NOW = 1_771_945_200_123
+
+
+@pytest.fixture
+def database():
+    with clusters.postgresql() as database:
+        yield database
+
+
+@pytest.fixture
+def other():
+    with clusters.postgresql() as database:
+        yield database
+
+
+@pytest.fixture
+def file(tmp_path):
+    with open_database(tmp_path / "visits.db").closing() as database:
+        for table, rows in demo.batches(demo.Plan(NOW, sessions=300)):
+            database.bulk(lambda at, table=table, rows=rows: at.insert(table, demo.COLUMNS[table], rows))
+        yield database
+
+
+def rows(database):
+    return {
+        table: database.rows(
+            f"select {', '.join(column.name for column in database.columns(table))} from {table} order by {key}"
+        )
+        for table, key in KEYS.items()
+    }
+
+
+def test_it_goes_from_one_server_to_another(file, database, other):
+    copy(file, database)
+
+    copy(database, other)
+
+    assert rows(other) == rows(database) == rows(file)
+
+
+LONG = "x" * 1301
+
+REFUSED = {
+    "sessions session_id 'a\\x00b' can't be taken: PostgreSQL text fields cannot contain NUL":
+        "insert into sessions (session_id, visitor_id, started_at) values ('a' || char(0) || 'b', 'v', 0)",
+    "events event_id 9000 can't be taken: PostgreSQL text fields cannot contain NUL":
+        "insert into events (event_id, session_id, event_type, occurred_at, data) values (9000, 's', 'x', 0, char(0))",
+    "leads lead_id 9000 can't be taken: PostgreSQL text fields cannot contain NUL":
+        "insert into leads (lead_id, enquiry_datetime, contact_name) values (9000, '2026', 'x' || char(0))",
+    f"sessions session_id '{'x' * 56}... can't be taken: new row for relation \"sessions\" violates check constraint "
+    '"session_id_of_1300_bytes_at_most"':
+        f"insert into sessions (session_id, visitor_id, started_at) values ('{LONG}', 'v', 0)",
+    'violates check constraint "visitor_id_of_1300_bytes_at_most"':
+        f"insert into sessions (session_id, visitor_id, started_at) values ('s', '{LONG}', 0)",
+    'violates check constraint "fingerprint_of_1300_bytes_at_most"':
+        f"insert into sessions (session_id, visitor_id, started_at, fingerprint) values ('s', 'v', 0, '{LONG}')",
+    'violates check constraint "country_of_1300_bytes_at_most"':
+        f"insert into sessions (session_id, visitor_id, started_at, country) values ('s', 'v', 0, '{LONG}')",
+    'violates check constraint "referrer_domain_of_1300_bytes_at_most"':
+        f"insert into sessions (session_id, visitor_id, started_at, referrer_domain) values ('s', 'v', 0, '{LONG}')",
+    'events event_id 9000 can\'t be taken: new row for relation "events" violates check constraint '
+    '"session_id_of_1300_bytes_at_most"':
+        "insert into events (event_id, session_id, event_type, page_url, occurred_at) "
+        f"values (9000, '{LONG}', 'page_view', '/', 0)",
+    'violates check constraint "enquiry_datetime_of_1300_bytes_at_most"':
+        f"insert into leads (enquiry_datetime) values ('{LONG}')",
+    'violates check constraint "submitted_at_of_1300_bytes_at_most"':
+        f"insert into lead_submissions (lead_id, submitted_at) values (1, '{LONG}')",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("told", REFUSED)
+def test_a_row_that_postgresql_cannot_take_is_told_and_nothing_is_copied(file, database, told):
+    query(file.path, REFUSED[told])
+
+    output = run("copy", file.path, database.url, status=1)
+
+    assert told in output
+    assert output.startswith(f"Error: {database.url}: ")
+    assert output.endswith("; nothing was copied\n")
+    assert output.count("\n") == 1
+    assert not any(rows(database).values())
+
+
+def test_ids_of_1300_bytes_are_taken_wherever_two_of_them_meet_in_an_index(file, database):
+    ids = ("".join(Random(seed).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=1300)) for seed in range(5))
+    columns = "session_id, visitor_id, fingerprint, country, referrer_domain, started_at, engagement_score, ended_at"
+    query(file.path, f"insert into sessions ({columns}) values (?, ?, ?, ?, ?, 0, 0, 0)", *ids)
+
+    copy(file, database)
+    database.write(lambda at: at.execute("update sessions set started_at = 1 where octet_length(session_id) = 1300"))
+
+    assert database.verify() == []
+
+
+def test_the_command_killed_when_most_is_written_leaves_the_target_empty(file, database):
+    with psycopg.connect(database.url) as another:
+        another.execute("lock table storage_ratios in share mode")  # the last that is copied
+        process = subprocess.Popen([COMMAND, "copy", file.path, database.url], env=environment())
+        clusters.primary().wait_for("select count(*) > 0 from pg_stat_activity where query ~ '^copy storage_ratios'")
+        process.kill()
+        process.wait(60)
+    left = rows(database)
+
+    run("copy", file.path, database.url)
+
+    assert not any(left.values())
+    assert rows(database) == rows(file)
+
+
+def test_two_copies_at_once_make_one(file, database):
+    ended = []
+
+    def copied():
+        with open_database(file.path).closing() as source, open_database(database.url).closing() as target:
+            try:
+                ended.append(sum(copy(source, target).values()))
+            except DatabaseError as error:
+                ended.append(str(error))
+
+    threads = [threading.Thread(target=copied) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    [refused] = [told for told in ended if isinstance(told, str)]
+    assert refused == f"{database.url}: the table sessions holds rows; a copy needs an empty database"
+    assert rows(database) == rows(file)
+
+
+def test_a_source_that_is_lost_is_told_by_its_name_and_the_target_stays_empty(file, database, other, tmp_path):
+    copy(file, database)
+
+    def written(_):
+        clusters.primary().execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity "
+            f"where datname = '{database.url.rpartition('/')[2]}' and query ~ 'batches'"
+        )
+
+    with pytest.raises(DatabaseError) as told:
+        copy(database, other, written=written)
+
+    assert str(told.value).startswith(f"{database.url}: ")
+    assert not any(rows(other).values())

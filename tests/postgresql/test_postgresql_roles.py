@@ -1,0 +1,147 @@
+"""The rights that docs/postgresql.md gives to roles are enough for what they do, and let them do nothing else."""
+
+import re
+from pathlib import Path
+
+import clusters
+import psycopg
+import pytest
+from asking import KEY, Dashboard
+from commands import run
+
+from analytics_api import create_app, open_database
+
+PAGE = (Path(__file__).parents[2] / "docs" / "postgresql.md").read_text(encoding="utf-8")
+GRANTS = re.findall(r"^    (grant [^;]*;)", PAGE, re.MULTILINE)
+ROLES = ("owner", "tracker", "app", "reader", "keeper")
+
+VISIT = "insert into sessions (session_id, visitor_id, started_at, country) values ('s', 'v', 0, 'DE')"
+EVENT = "insert into events (session_id, event_type, page_url, occurred_at) values ('s', 'page_view', '/', 0)"
+LEAD = "insert into leads (enquiry_datetime, contact_name) values ('2026-02-24 09:00:00', 'Ann')"
+SUBMISSION = "insert into lead_submissions (lead_id, submitted_at) values (1, '2026-02-24 09:00:00')"
+
+
+@pytest.fixture(scope="module")
+def site():
+    """A cluster with those roles, and a database of the first one's. Its method `url` takes a role."""
+    cluster = clusters.Cluster("roles").create()
+    for role in ROLES:
+        cluster.execute(f"create role {role} login")
+    cluster.run("createdb", "-h", "127.0.0.1", "-p", cluster.port, "-U", "postgres", "-O", "owner", "site")
+    open_database(cluster.url("site", "owner")).close()
+    with psycopg.connect(cluster.url("site", "owner")) as connection:
+        for grant in GRANTS:
+            connection.execute(grant)
+    yield cluster
+    cluster.remove()
+
+
+@pytest.fixture
+def connected(site):
+    """A connection of a role, `connected("tracker")`; nothing of what it does stays."""
+    opened = []
+
+    def connected(role):
+        opened.append(psycopg.connect(site.url("site", role)))
+        return opened[-1]
+
+    yield connected
+    for connection in opened:
+        connection.rollback()
+        connection.close()
+
+
+def test_the_page_gives_rights_to_every_role_but_the_owner():
+    assert {re.search(r" to (\w+);", grant)[1] for grant in GRANTS} == set(ROLES) - {"owner"}
+
+
+def test_a_tracker_writes_visits_and_leads(connected):
+    tracker = connected("tracker")
+    for sql in (VISIT, EVENT, LEAD, SUBMISSION):
+        tracker.execute(sql)
+    tracker.execute("update sessions set ended_at = 5, country = 'FR'")
+    tracker.execute(f"{VISIT} on conflict (session_id) do update set duration = 5")
+    for table in ("lead_submissions", "leads", "events", "sessions"):
+        assert tracker.execute(f"delete from {table}").rowcount == 1
+
+
+def test_the_api_answers_and_moves_leads_and_keeps_keys(site, connected):
+    with psycopg.connect(site.url("site", "tracker")) as tracker:
+        for sql in (VISIT, EVENT, SUBMISSION):
+            tracker.execute(sql)
+        [lead] = tracker.execute(f"{LEAD} returning lead_id").fetchone()
+    urls = site.url("site", "app"), site.url("site", "reader")
+    with open_database(urls[0], read_url=urls[1]).closing() as database:
+        client = Dashboard(create_app(database, api_keys=[KEY]))
+        key = run("keys", "add", "wall", "--scope", "stats", "-d", urls[0]).strip()
+
+        moved = client.patch(f"/analytics/leads/{lead}", json={"status": "won"}).json
+        stats = ("overview", "sessions/daily", "pages/top", "geo", "engagement", "sources", "realtime", "storage")
+        answers = [client.get(f"/analytics/{path}", key=key).status_code for path in stats]
+        answers += [client.get(f"/analytics/leads{path}").status_code for path in ("", f"/{lead}", "/export", "?q=ann")]
+
+        assert moved == {"updated": True}
+        assert set(answers) == {200}
+        assert run("verify", "-d", urls[1]) == "every rollup holds\n"
+        assert run("keys", "revoke", "wall", "-d", urls[0]) == "wall is let in no more\n"
+        assert client.get("/analytics/overview", key=key).status_code == 401
+
+
+@pytest.mark.parametrize("how", [[], ["--keep-totals"]])
+def test_a_keeper_purges(site, how):
+    with psycopg.connect(site.url("site", "tracker")) as tracker:
+        for sql in (VISIT, EVENT):
+            tracker.execute(f"{sql} on conflict do nothing")
+
+    for _ in range(2):
+        told = run("purge", "--before", "2020-01-01", *how, "-d", site.url("site", "keeper"))
+
+    assert told.startswith("events: 0 deleted")
+    assert run("verify", "-d", site.url("site", "reader")) == "every rollup holds\n"
+
+
+@pytest.mark.parametrize(
+    ("role", "sql"),
+    [
+        ("tracker", "delete from kept_totals"),
+        ("tracker", "select * from api_keys"),
+        ("tracker", "select * from secrets"),
+        ("tracker", "insert into lead_status_changes values (default, 1, 'new', 'won', 0, 'me')"),
+        ("tracker", "truncate events"),
+        ("tracker", "create table mine ()"),
+        ("app", "delete from events"),
+        ("app", "update leads set contact_name = ''"),
+        ("app", "update lead_status_changes set changed_by = ''"),
+        ("app", "update kept_totals set events = 0"),
+        ("app", "drop view rollup_days"),
+        ("reader", "update leads set status = 'won'"),
+        ("reader", "insert into api_keys values ('x', 'x', 'x', 'stats', 0)"),
+        ("reader", EVENT),
+        ("keeper", "delete from leads"),
+        ("keeper", "update sessions set visitor_id = ''"),
+        ("keeper", "update kept_totals set events = 0"),
+    ],
+)
+def test_no_role_does_more(connected, role, sql):
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connected(role).execute(sql)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["rebuild"],
+        ["purge", "--before", "2020-01-01"],
+        ["erase", "--visitor", "v", "--yes"],
+    ],
+)
+def test_what_goes_over_everything_is_the_owners_and_others_are_told_so_in_one_line(site, command):
+    with psycopg.connect(site.url("site", "tracker")) as tracker:
+        tracker.execute(f"{VISIT} on conflict do nothing")
+
+    told = run(*command, "-d", site.url("site", "app"), status=1)
+    done = run(*command, "-d", site.url("site", "owner"))
+
+    assert "permission denied" in told
+    assert told.count("\n") == 1
+    assert done

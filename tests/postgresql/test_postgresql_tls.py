@@ -1,0 +1,109 @@
+"""Encrypted connections: the server proves who it is, or is not talked to."""
+
+import shutil
+import subprocess
+import time
+
+import clusters
+import psycopg
+import pytest
+from asking import KEY, Dashboard
+from commands import run
+
+from analytics_api import create_app
+from analytics_api.database.postgresql import PostgreSQL
+
+
+def openssl(folder, *arguments):
+    key = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+    subprocess.run(["openssl", *key, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    """Two authorities, and of the first a certificate for this machine and one for another."""
+    folder = tmp_path_factory.mktemp("certificates")
+    for authority in ("ours", "another"):
+        openssl(folder, "-subj", f"/CN={authority}", "-keyout", f"{authority}.key", "-out", f"{authority}.pem")
+    for name in ("localhost", "db2.example"):
+        openssl(
+            folder, "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-CA", "ours.pem",
+            "-CAkey", "ours.key", "-keyout", f"{name}.key", "-out", f"{name}.pem",
+        )  # fmt: skip
+    return folder
+
+
+def present(cluster, certificates, name):
+    """Let the server show that certificate from now on, and to whoever is connected already."""
+    for ending, place in (("pem", "server.crt"), ("key", "server.key")):
+        shutil.copy(certificates / f"{name}.{ending}", cluster.data / place)
+        shutil.chown(cluster.data / place, clusters.server_user())
+        (cluster.data / place).chmod(0o600)
+    cluster.execute("alter system set ssl = on")
+    cluster.execute("select pg_reload_conf()")
+    until = time.monotonic() + 30
+    while name not in shown(cluster, certificates):
+        assert time.monotonic() < until
+    cluster.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = 'site'")
+
+
+def shown(cluster, certificates):
+    """For whom the server's certificate is."""
+    try:
+        psycopg.connect(f"{cluster.url()}?sslmode=verify-full&sslrootcert={certificates}/ours.pem").close()
+    except psycopg.OperationalError as error:
+        return str(error)  # no certificate is for 127.0.0.1
+    raise AssertionError("a certificate for a name was taken for one for an address")
+
+
+@pytest.fixture(scope="module")
+def server(certificates):
+    cluster = clusters.Cluster("encrypted").create()
+    cluster.execute("create database site")
+    present(cluster, certificates, "localhost")
+    yield cluster
+    cluster.remove()
+
+
+def named(server, certificates, authority, host="localhost"):
+    url = server.url("site").replace("127.0.0.1", host)
+    return f"{url}?sslmode=verify-full&sslrootcert={certificates}/{authority}.pem"
+
+
+def test_a_server_that_proves_its_name_is_talked_to(server, certificates):
+    with PostgreSQL(named(server, certificates, "ours")).closing() as database:
+        found = database.rows("select ssl, version from pg_stat_ssl where pid = pg_backend_pid()")
+
+    assert found == [{"ssl": True, "version": "TLSv1.3"}]
+
+
+@pytest.mark.parametrize(
+    ("authority", "host", "told"),
+    [
+        ("another", "localhost", "certificate verify failed"),
+        ("ours", "127.0.0.1", 'does not match host name "127.0.0.1"'),
+        ("missing", "localhost", 'missing.pem" does not exist'),
+    ],
+)
+def test_a_server_that_does_not_is_told_in_one_line(server, certificates, authority, host, told):
+    output = run("init", "-d", named(server, certificates, authority, host), status=1)
+
+    assert told in output
+    assert output.count("\n") == 1
+
+
+def test_one_that_has_come_to_be_another_gets_no_question_until_it_is_itself_again(server, certificates, caplog):
+    with PostgreSQL(named(server, certificates, "ours"), wait=1.0).closing() as database:
+        client = Dashboard(create_app(database, api_keys=[KEY]))
+        before = client.get("/analytics/overview")
+        present(server, certificates, "db2.example")
+
+        begun = time.monotonic()
+        meanwhile = client.get("/analytics/overview")
+        took = time.monotonic() - begun
+        present(server, certificates, "localhost")
+        after = client.get("/analytics/overview")
+
+    assert (before.status_code, meanwhile.status_code, after.status_code) == (200, 500, 200)
+    assert meanwhile.json == {"error": "Analytics query failed"}
+    assert took < 15

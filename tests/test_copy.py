@@ -1,0 +1,244 @@
+"""A whole database into another, `analytics-api copy`: from a file to each engine, and from each engine to a file."""
+
+import subprocess
+import sys
+
+import pytest
+from asking import KEY, Dashboard
+from commands import contents, query, run
+
+from analytics_api import create_app, demo, open_database
+from analytics_api.database import BASE_TABLES, KEYS
+from analytics_api.errors import DatabaseError
+from analytics_api.ingest.whole import copy
+
+NOW = 1_771_945_200_123
+LONG = "https://shop.example/?" + "q=ä&" * 20_000
+MOST = 2**63 - 1
+
+ODD = {
+    "sessions": [
+        {"session_id": "", "visitor_id": "", "fingerprint": "", "started_at": 0, "country": "", "referrer_domain": ""},
+        {"session_id": "👩🏽‍💻", "visitor_id": "\u001f", "fingerprint": None, "started_at": 253_402_300_799_999,
+         "ended_at": MOST, "duration": -253_402_300_799_999, "engagement_score": 2**31 - 1, "event_count": -MOST - 1,
+         "country": "🇳🇵", "referrer": "\t\\N\r\n\\.", "referrer_domain": "\\N", "vpn_suspected": MOST},
+        {"session_id": "e\u0301", "visitor_id": "é", "started_at": 1, "duration": 253_402_300_799_999,
+         "engagement_score": -(2**31), "ended_at": -MOST - 1, "entry_page": LONG, "exit_page": "\ufffd\u2028\u202e"},
+    ],
+    "events": [
+        {"event_id": -5, "session_id": "👩🏽‍💻", "event_type": "page_view", "page_url": LONG, "occurred_at": 0},
+        {"event_id": 3, "session_id": "e\u0301", "event_type": "", "page_url": "", "occurred_at": 1, "data": '{"a":1}'},
+        {"event_id": 2**53 + 1, "session_id": "nobody's", "event_type": "page_view", "page_url": LONG + "x",
+         "occurred_at": 253_402_300_799_999, "data": "\x01\x7f\\x41"},
+    ],
+    "leads": [
+        {"lead_id": 7, "enquiry_datetime": "2026-02-24 09:00:00", "contact_name": "İstanbul ẞ", "contact_email": "",
+         "visitor_id": "\u001f", "engagement_score": -MOST - 1, "suspicion_score": MOST, "status": "won"},
+        {"lead_id": 90_000, "enquiry_datetime": "", "contact_name": "a\u001fb", "form_submit_count": 0},
+    ],
+    "lead_submissions": [
+        {"submission_id": 11, "lead_id": 7, "submitted_at": "2026-02-24 09:00:00", "is_primary_lead": 1},
+        {"submission_id": 12, "lead_id": 7, "submitted_at": "2026-02-25 09:00:00", "payload_json": '{"é": "\\u0000"}'},
+        {"submission_id": 40, "lead_id": 8, "submitted_at": "", "contact_ip": "::1"},
+    ],
+    "lead_status_changes": [
+        {"change_id": 2, "lead_id": 7, "old_status": "new", "new_status": "won", "changed_at": -1, "changed_by": "é"},
+    ],
+    "past_days": [
+        {"day": "1970-01-01", "sessions": 2, "duration_sum": -5, "duration_count": 1, "score_sum": 2**40, "score_count": 2,
+         "vpn_suspected": 1},
+    ],
+    "past_countries": [{"country": "🇳🇵", "sessions": 1}, {"country": "XX", "sessions": 1}],
+    "past_sources": [{"referrer_domain": "\\N", "sessions": 2}],
+    "past_engagement": [{"bucket": "0-19", "sessions": 1}],
+    "past_events": [
+        {"page": "", "events": 3, "unique_sessions": 0},
+        {"page": LONG, "events": 2, "unique_sessions": 1},
+    ],
+    "past_day_visitors": [
+        {"visitor_id": "", "day": "1970-01-01"},
+        {"visitor_id": "\u001f", "day": "1970-01-01"},
+    ],
+    "past_country_visitors": [
+        {"visitor_id": "\u001f", "country": "XX"},
+        {"visitor_id": "\u001f", "country": "🇳🇵"},
+    ],
+    "past_fingerprints": [{"fingerprint": ""}, {"fingerprint": "🖐"}],
+    "secrets": [{"name": "salt", "value": "🧂"}],
+    "api_keys": [
+        {"name": "wall", "prefix": "ana_x", "digest": "00", "scopes": "stats", "created_at": 1, "last_used_on": None},
+    ],
+    "storage_snapshots": [{"source": "s3", "total_objects": None, "estimated_sessions": MOST, "taken_at": 0}],
+    "storage_ratios": [{"source": "s3", "objects_per_session": 0.1 + 0.2, "measured_at": 5}],
+}  # fmt: skip
+
+
+def write(database, rows):
+    def work(at):
+        for table, given in rows.items():
+            for row in given:
+                at.insert(table, list(row), [list(row.values())])
+
+    database.write(work)
+
+
+@pytest.fixture
+def odd(tmp_path):
+    """A file of the rows that are most likely to be changed on their way."""
+    with open_database(tmp_path / "odd.db").closing() as database:
+        write(database, ODD)
+        database.rebuild()  # so that pages have the numbers that they get elsewhere
+        yield database
+
+
+@pytest.fixture
+def visits(tmp_path):
+    """A file of enough rows to be read in several pieces."""
+    with open_database(tmp_path / "visits.db").closing() as database:
+        for table, rows in demo.batches(demo.Plan(NOW, sessions=300)):
+            database.bulk(lambda at, table=table, rows=rows: at.insert(table, demo.COLUMNS[table], rows))
+        yield database
+
+
+def counted(database):
+    return [database.rows(f"select count(*) as rows from {table}")[0]["rows"] for table in KEYS]
+
+
+def test_what_goes_there_and_back_is_the_same_in_every_table(odd, database, tmp_path):
+    with open_database(tmp_path / "back.db").closing() as back:
+        there = copy(odd, database)
+
+        again = copy(database, back)
+
+        assert again == there == {table: len(rows) for table, rows in ODD.items()}
+        assert contents(back.path) == contents(odd.path)
+        assert database.verify() == []
+
+
+def test_rows_that_come_later_are_numbered_above_the_highest(odd, database):
+    copy(odd, database)
+
+    write(
+        database,
+        {
+            "events": [{"session_id": "s", "event_type": "click", "occurred_at": 0}],
+            "leads": [{"enquiry_datetime": "2026-02-26 09:00:00"}],
+            "lead_submissions": [{"lead_id": 1, "submitted_at": "2026-02-26 09:00:00"}],
+        },
+    )
+
+    highest = [
+        database.rows(f"select max({KEYS[table]}) as id from {table}")[0]["id"] for table in list(BASE_TABLES)[1:4]
+    ]
+    assert highest == [2**53 + 2, 90_001, 41]
+    assert database.verify() == []
+
+
+@pytest.mark.parametrize("table", ODD)
+def test_a_database_that_holds_rows_is_refused_and_stays_as_it_was(odd, database, table):
+    write(database, {table: ODD[table][:1]})
+
+    with pytest.raises(DatabaseError, match=f"the table {table} holds rows; a copy needs an empty database"):
+        copy(odd, database)
+
+    assert counted(database) == [int(name == table) for name in KEYS]
+    assert database.verify() == []
+
+
+def test_what_is_written_to_the_source_meanwhile_is_not_in_the_copy(visits, database, tmp_path):
+    """All of the source is as it was when the copy began, whichever engine it is on."""
+    copy(visits, database)
+    before = counted(database)
+
+    def written(rows):
+        late = f"late {len(met)}"
+        met.append(late)
+        write(
+            database,
+            {
+                "sessions": [{"session_id": late, "visitor_id": "v", "started_at": 0}],
+                "events": [{"session_id": late, "event_type": "x", "occurred_at": 0}],
+                "leads": [{"enquiry_datetime": "2026-02-26 09:00:00"}],
+            },
+        )
+
+    met = []
+    with open_database(tmp_path / "back.db").closing() as back:
+        copy(database, back, written=written)
+
+        assert len(met) > 3
+        assert counted(back) == before
+        assert counted(database) != before
+
+
+def test_the_target_answers_meanwhile_as_if_it_were_empty_and_then_with_everything(visits, database):
+    with open_database(database.url).closing() as served:
+        client = Dashboard(create_app(served, api_keys=[KEY]))
+        answers = []
+
+        copy(visits, database, told=lambda rollup: answers.append(client.get("/analytics/overview").json))
+
+        assert {answer["total_sessions"] for answer in answers[:5]} == {0}
+        assert client.get("/analytics/overview").json["total_sessions"] == 300
+
+
+KILLED = """
+import os, sys
+from analytics_api import open_database
+from analytics_api.ingest.whole import copy
+copy(open_database(sys.argv[1]), open_database(sys.argv[2]), told=lambda rollup: os.kill(os.getpid(), 9))
+"""
+
+
+def test_one_that_is_killed_leaves_the_target_empty_for_the_next(visits, database):
+    ran = subprocess.run([sys.executable, "-c", KILLED, visits.url, database.url], timeout=60)
+    left = counted(database)
+
+    copy(visits, database)
+
+    assert ran.returncode == -9
+    assert left == [0] * len(KEYS)
+    assert counted(database) == counted(visits)
+
+
+def test_text_that_is_no_utf_8_is_copied_as_it_is_answered_and_counted(odd, database, caplog):
+    query(odd.path, "update sessions set referrer = cast(x'61ff62' as text) where session_id = ''")
+    query(odd.path, "update events set data = cast(x'fffe' as text) where event_id > 0")
+
+    copy(odd, database)
+
+    assert database.rows("select referrer from sessions where session_id = ''") == [{"referrer": "a\ufffdb"}]
+    assert caplog.messages == [
+        "sessions: texts that are no UTF-8, and have U+FFFD for what is none: 1",
+        "events: texts that are no UTF-8, and have U+FFFD for what is none: 2",
+    ]
+
+
+def test_the_command_tells_how_many_rows_went(odd, database):
+    told = run("copy", odd.url, database.url)
+
+    assert told.splitlines() == [
+        *(f"{table}: {len(rows)} rows" for table, rows in ODD.items()),
+        f"{database.url} holds what {odd.url} does, row for row, and every rollup holds",
+    ]
+
+
+@pytest.mark.any_engine
+def test_there_is_nothing_to_copy_where_no_database_is(tmp_path):
+    told = run("copy", tmp_path / "nowhere.db", tmp_path / "new.db", status=1)
+
+    assert told.count("\n") == 1
+    assert "there is no such database" in told
+    assert not (tmp_path / "new.db").exists()
+
+
+@pytest.mark.any_engine
+def test_a_source_that_is_damaged_is_told_by_its_name(visits, tmp_path):
+    visits.close()
+    with open(visits.path, "r+b") as file:
+        file.seek(visits.path.stat().st_size // 2)
+        file.write(b"\xff" * 200_000)
+
+    told = run("copy", visits.path, tmp_path / "new.db", status=1)
+
+    assert told == f"Error: {visits.path}: database disk image is malformed\n"
