@@ -45,8 +45,8 @@ ODD = {
         {"change_id": 2, "lead_id": 7, "old_status": "new", "new_status": "won", "changed_at": -1, "changed_by": "é"},
     ],
     "past_days": [
-        {"day": "1970-01-01", "sessions": 2, "duration_sum": -5, "duration_count": 1, "score_sum": 2**40, "score_count": 2,
-         "vpn_suspected": 1},
+        {"day": "1970-01-01", "sessions": 2, "duration_sum": -5, "duration_count": 1, "score_sum": 2**40,
+         "score_count": 2, "vpn_suspected": 1},
     ],
     "past_countries": [{"country": "🇳🇵", "sessions": 1}, {"country": "XX", "sessions": 1}],
     "past_sources": [{"referrer_domain": "\\N", "sessions": 2}],
