@@ -44,7 +44,7 @@ from (
     case
       when count(*) = (
         select views
-        from rollup_session_pages as kept
+        from session_pages as kept
         where kept.session_id = events.session_id and kept.page = events.page)
       then 1
       else 0

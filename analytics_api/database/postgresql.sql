@@ -523,7 +523,8 @@ select session_id, page_key, count(*) as views
 from events
 join kept_pages using (page)
 group by session_id, page_key;
-create view rollup_session_pages as
+-- The same by the names of pages.
+create view session_pages as
 select session_id, page, link.views
 from rollup_page_sessions as link
 join kept_pages using (page_key);
