@@ -99,17 +99,18 @@ create table leads (
   name_folded text generated always as (
     case when contact_name is not null then substr(search_text, 1, instr(search_text, char(31)) - 1) end) virtual
 ) strict;
--- Every order of the list, over all stages and within one. The row id ends each index, so lead_id breaks the ties.
+-- Every order of the list, over all stages and within one. The row id ends each index, so lead_id breaks the ties. Those of
+-- a stage are for statements that say `status <> ''`, as it always is: else SQLite, once analyzed, takes them for all.
 create index leads_by_enquiry on leads (enquiry_datetime);
 create index leads_by_follow_up on leads (last_follow_up_at);
 create index leads_by_score on leads (engagement_score);
 create index leads_by_risk on leads (suspicion_score);
 create index leads_by_name on leads (name_folded);
-create index leads_in_stage_by_enquiry on leads (status, enquiry_datetime);
-create index leads_in_stage_by_follow_up on leads (status, last_follow_up_at);
-create index leads_in_stage_by_score on leads (status, engagement_score);
-create index leads_in_stage_by_risk on leads (status, suspicion_score);
-create index leads_in_stage_by_name on leads (status, name_folded);
+create index leads_in_stage_by_enquiry on leads (status, enquiry_datetime) where status <> '';
+create index leads_in_stage_by_follow_up on leads (status, last_follow_up_at) where status <> '';
+create index leads_in_stage_by_score on leads (status, engagement_score) where status <> '';
+create index leads_in_stage_by_risk on leads (status, suspicion_score) where status <> '';
+create index leads_in_stage_by_name on leads (status, name_folded) where status <> '';
 
 create table lead_submissions (
   submission_id       integer primary key,

@@ -8,6 +8,7 @@ import time
 from contextlib import ExitStack, closing
 from functools import partial
 from itertools import cycle
+from urllib.parse import parse_qs
 
 from analytics_api import open_database
 from analytics_api.context import Context
@@ -60,8 +61,14 @@ def measure(options):
     return findings
 
 
-def ours(ctx, q=None, status=None, sort="newest", offset=0):
-    return listing(ctx, limit=LIMIT, offset=offset, q=q, status=status, sort=sort)
+def ours(ctx, q=None, status=None, sort="newest", offset=0, cursor=None):
+    return listing(ctx, limit=LIMIT, offset=offset, q=q, status=status, sort=sort, cursor=cursor)
+
+
+def cursor_to(ctx, sort, offset):
+    """The cursor that the page before that offset gives."""
+    [cursor] = parse_qs(ours(ctx, sort=sort, offset=offset - LIMIT).following[1:])["cursor"]
+    return cursor
 
 
 def theirs(connection, q=None, status=None, sort="newest", offset=0):
@@ -78,6 +85,9 @@ def lists(findings, ctx, connection, leads, at):
         asked[sort, None, "deep"] = {"sort": sort, "offset": halfway}
     for what, page in asked.items():
         same(f"leads {what}", ours(ctx, **page), theirs(connection, **page))
+    for sort in ORDERS:
+        asked[sort, None, "cursor"] = {"sort": sort, "cursor": cursor_to(ctx, sort, halfway)}
+        same(f"leads by cursor, {sort}", *(ours(ctx, **asked[sort, None, way]) for way in ("cursor", "deep")))
     timings = side_by_side({what: partial(ours, ctx, **page) for what, page in asked.items()})
 
     def worst(of):
@@ -86,18 +96,19 @@ def lists(findings, ctx, connection, leads, at):
     def pages(sort, number):
         return [what for what in asked if what[0] == sort and what[2] == number]
 
-    shallow = [what for what in asked if what[2] != "deep"]
     deep = [what for what in asked if what[2] == "deep"]
+    behind = [what for what in asked if what[2] == "cursor"]
+    shallow = asked.keys() - deep - behind
     findings.claims += [
         Claim(f"leads, any order and stage, page 1 to {PAGES}", 1e-3, worst(shallow), scale=at),
         Claim(f"leads, any order, offset {short(JUDGED // 2)}", 30e-3, worst(deep), scale=at),
-        # Deep pages by cursor, at most 1 ms: their place is here, and a column below, once the list takes a cursor.
+        Claim(f"leads, any order, the same {short(JUDGED // 2)} deep by cursor", 1e-3, worst(behind), scale=at),
     ]
     findings.tables.append(
         Table(
             f"A page of {short(leads)} leads, the slowest of all stages",
-            ["order", "page 1", f"page {PAGES}", f"offset {halfway:,}"],
-            [[sort, *(worst(pages(sort, number)) for number in (1, PAGES, "deep"))] for sort in ORDERS],
+            ["order", "page 1", f"page {PAGES}", f"offset {halfway:,}", "there by cursor"],
+            [[sort, *(worst(pages(sort, number)) for number in (1, PAGES, "deep", "cursor"))] for sort in ORDERS],
         )
     )
 

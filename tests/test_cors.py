@@ -72,7 +72,7 @@ def test_every_reply_may_be_read_by_the_origin_that_asked_errors_among_them(
     assert cors(response) == {
         "Vary": "Origin",
         "Access-Control-Allow-Origin": origin,
-        "Access-Control-Expose-Headers": "Age, Content-Disposition, ETag, Server-Timing, X-Request-ID",
+        "Access-Control-Expose-Headers": "Age, Content-Disposition, ETag, Link, Server-Timing, X-Request-ID",
     }
 
 

@@ -53,7 +53,7 @@ Pool = psycopg_pool.ConnectionPool[Connection]
 VERSION = 2
 OLDEST_SERVER = 150_000
 BATCH = 1000  # rows read at a time
-ATTEMPTS = 20  # of a transaction that others got in the way of
+ATTEMPTS = 50  # of a transaction that others got in the way of: some five seconds
 
 READ = "begin isolation level repeatable read read only"
 WRITE = "begin isolation level repeatable read"

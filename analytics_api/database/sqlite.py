@@ -72,6 +72,7 @@ where type = 'table' and (name like 'replaced\\_%' escape '\\' or name = 'sqlite
 """
 
 # SQLite takes any bytes for text, and a tracker may have written some that are none.
+UNDECODED = "Could not decode to UTF-8"
 LENIENT = partial(str, encoding="utf-8", errors="replace")
 
 # What else is not the writers', by the beginnings of its name.
@@ -342,38 +343,44 @@ class _Statements:
         self.loading = False
 
     def rows(self, sql: str, /, **params: Any) -> list[Row]:
+        try:
+            return self._rows(sql, params)
+        except sqlite3.OperationalError as error:
+            if not str(error).startswith(UNDECODED):
+                raise
+        with self._texts(LENIENT):
+            return self._rows(sql, params)
+
+    def _rows(self, sql: str, params: dict[str, Any]) -> list[Row]:
         cursor = self.connection.execute(sql, params)
         names = [column[0] for column in cursor.description]
-        try:
-            return [dict(zip(names, row)) for row in cursor]
-        except sqlite3.OperationalError as error:
-            if not str(error).startswith("Could not decode to UTF-8"):
-                raise
-        self.connection.text_factory = LENIENT
-        try:
-            return [dict(zip(names, row)) for row in self.connection.execute(sql, params)]
-        finally:
-            self.connection.text_factory = str
+        return [dict(zip(names, row)) for row in cursor]
 
     def row(self, sql: str, /, **params: Any) -> Row | None:
         found = self.rows(sql, **params)
         return found[0] if found else None
 
     def batches(self, sql: str, /, **params: Any) -> Iterator[list[tuple[Any, ...]]]:
-        cursor = self.connection.execute(sql, params)
         text: Any = str
         given = 0
+        cursor = self.connection.cursor()
+        begun = False
         while True:
             try:
+                if not begun:
+                    with self._texts(text):  # Python 3.10 reads the first row here
+                        cursor.execute(sql, params)
+                    begun = True
+                    for _ in range(given):
+                        self._fetched(cursor, text)
                 batch = self._fetched(cursor, text)
             except sqlite3.OperationalError as error:
-                if text is not str or not str(error).startswith("Could not decode to UTF-8"):
+                if text is not str or not str(error).startswith(UNDECODED):
                     raise
                 text = self._mended  # slower, so only from here on, over what was given already
                 cursor.close()  # else Python 3.10 runs the next on its statement, and resets that when this one goes
-                cursor = self.connection.execute(sql, params)
-                for _ in range(given):
-                    self._fetched(cursor, text)
+                cursor = self.connection.cursor()
+                begun = False
                 continue
             if not batch:
                 return
@@ -392,10 +399,15 @@ class _Statements:
         return " OR ".join(_phrase(run["term"]) for run in runs) or _phrase(text)
 
     def _fetched(self, cursor: sqlite3.Cursor, text: Any) -> list[tuple[Any, ...]]:
-        # it is the whole connection's, and other statements may run between two batches
-        self.connection.text_factory = text
-        try:
+        with self._texts(text):
             return cursor.fetchmany(BATCH)
+
+    @contextmanager
+    def _texts(self, factory: Any) -> Iterator[None]:
+        """What becomes of bytes. It is the whole connection's, and other statements may run between two batches."""
+        self.connection.text_factory = factory
+        try:
+            yield
         finally:
             self.connection.text_factory = str
 

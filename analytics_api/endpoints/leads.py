@@ -138,12 +138,12 @@ ORDERS: Final = {
 # Which leads: every one, those of a stage, those that a text is found in, by the search index or by looking into each.
 FILTERS: Final = {
     "all": "true",
-    "stage": "status = :status",
+    "stage": "status = :status and status <> ''",  # see the indexes
     "found": "lead_id in (select rowid from lead_search(:needle))",
     # not by the index of the stage, which may hold many more
     "found in stage": "status || '' = :status and lead_id in (select rowid from lead_search(:needle))",
     "seen": "lead_id in (select lead_id from leads where search_text like :pattern escape '\\')",
-    "seen in stage": "status = :status and search_text like :pattern escape '\\'",
+    "seen in stage": "status = :status and status <> '' and search_text like :pattern escape '\\'",
 }
 
 # Every statement is made of these constants, here, once. A request chooses among them and never adds to one.
@@ -251,7 +251,7 @@ where {FILTERS[among]}
     "often found in stage": """
 select count(*) as total
 from leads
-where status = :status and lead_id in (select rowid from lead_search(:needle))
+where status = :status and status <> '' and lead_id in (select rowid from lead_search(:needle))
 """,
 }
 OFTEN = """
