@@ -98,7 +98,7 @@ def lists(findings, ctx, connection, leads, at):
 
     deep = [what for what in asked if what[2] == "deep"]
     behind = [what for what in asked if what[2] == "cursor"]
-    shallow = asked.keys() - deep - behind
+    shallow = [what for what in asked if what[2] in (1, PAGES)]
     findings.claims += [
         Claim(f"leads, any order and stage, page 1 to {PAGES}", 1e-3, worst(shallow), scale=at),
         Claim(f"leads, any order, offset {short(JUDGED // 2)}", 30e-3, worst(deep), scale=at),

@@ -30,7 +30,6 @@ GZIP = b"\x1f\x8b"
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # PowerShell's `>` and Excel's "Unicode text"
 
 GZIP_FACTOR = 9  # such text packs to about a ninth
-ROW_BYTES = 150  # and has a row in about so many
 FEW = 50_000  # rows there, when how many come is not known, up to which making the rollups anew costs next to nothing
 
 
@@ -97,15 +96,17 @@ class Source:
 
     @property
     def rows(self) -> int | None:
-        """About how many lines it holds; None when nothing tells."""
+        """About how many lines it holds, by its first ones; None when nothing tells."""
         if self.path is None:
             return length_hint(self._lines) or None
         try:
             with open(self.path, "rb") as file:
                 factor = GZIP_FACTOR if file.read(2) == GZIP else 1
-                return os.fstat(file.fileno()).st_size * factor // ROW_BYTES
+                size = os.fstat(file.fileno()).st_size * factor
         except OSError as error:
             raise _unreadable(self.path, error) from error
+        head = self.sample()
+        return size * len(head) // max(sum(map(len, head)), 1)
 
 
 def load(db: Database, rows: int | None, work: Callable[[Transaction], T], told: Callable[[str], object]) -> T:
