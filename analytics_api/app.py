@@ -87,21 +87,17 @@ class Application:
         rules = [Rule(prefix + route.path, methods=[route.method], endpoint=route) for route in ROUTES]
         # the host's name and scheme play no part, so one adapter serves every request
         self.urls = Map(rules, merge_slashes=False, redirect_defaults=False).bind("")
-        # the methods of paths without parameters: under none of them such a path is another's parameter
-        self.methods: dict[str, set[str]] = {}
+        # the routes of paths without parameters, by method: under none such a path is another's parameter
+        self.fixed: dict[str, dict[str, Route]] = {}
         for rule in rules:
             if not rule.arguments:
-                self.methods.setdefault(rule.rule, set()).update(rule.methods or ())
+                self.fixed.setdefault(rule.rule, {}).update(dict.fromkeys(rule.methods or (), rule.endpoint))
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         method = environ["REQUEST_METHOD"]
         path = get_path_info(environ)
         try:
-            if path.startswith("//"):  # which the map would forgive, here and nowhere else
-                raise UnknownPath
-            if method not in self.methods.get(path, (method,)):
-                raise MethodNotAllowed(self.methods[path])
-            route, path_arguments = self.urls.match(path, method)
+            route, path_arguments = self.match(path, method)
         except MethodNotAllowed as error:
             allowed = [("Allow", ", ".join(sorted({*(error.valid_methods or ()), "OPTIONS"})))]
             if method == "OPTIONS":
@@ -131,6 +127,17 @@ class Application:
             return wire.error(environ, start_response, refusal.status, str(refusal))
         except Exception:
             return wire.failure(environ, start_response, log, "%s %s failed", route.method, route.path)
+
+    def match(self, path: str, method: str) -> tuple[Route, Mapping[str, Any]]:
+        """The route, and what the path says for its parameters. Raises MethodNotAllowed and other HTTPExceptions."""
+        if path.startswith("//"):  # which the map would forgive, here and nowhere else
+            raise UnknownPath
+        fixed = self.fixed.get(path)
+        if fixed is None:
+            return self.urls.match(path, method)
+        if method not in fixed:
+            raise MethodNotAllowed(list(fixed))
+        return fixed[method], {}
 
 
 def arguments(route: Route, path_arguments: Mapping[str, Any], environ: WSGIEnvironment) -> dict[str, object]:

@@ -36,6 +36,6 @@ def overview(ctx: Context) -> Overview:
         "unique_visitors": totals["unique_visitors"],
         "unique_fingerprints": totals["unique_fingerprints"],
         "avg_engagement_score": mean(totals["score_sum"], totals["score_count"]),
-        "avg_session_duration_s": int(mean(totals["duration_sum"], totals["duration_count"], per=1000, places=0)),
+        "avg_session_duration_s": int(mean(totals["duration_sum"], totals["duration_count"], per=1000, parts=1)),
         "vpn_suspected_count": totals["vpn_suspected"],
     }
