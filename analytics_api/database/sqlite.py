@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from functools import cache, partial
 from importlib.resources import files
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from ..errors import DatabaseError, RowError
 from .base import (
@@ -44,7 +44,9 @@ ROWS_AT_ONCE = 100  # in one statement; one by one takes half as long again
 # But without triggers it is the other way round where keys come in no order: a statement of many rows takes note of
 # every page that it changes.
 UNORDERED = frozenset({"sessions"})
-# KiB, negative. Session ids come in no order, so that every page of their index is written to again and again. This is
+# KiB, negative. In what has grown large, the upper pages of every index are read for each row unless they are kept.
+INSERT_CACHE = -16_384
+# Session ids come in no order, so that every page of their index is written to again and again. This is
 # not for the rollups, too: SQLite sorts as much at once as its cache is large, and slower then.
 LOAD_CACHE = -65_536
 
@@ -138,12 +140,20 @@ class SQLite(Database):
             return self.write(loaded)
 
     def rows(self, sql: str, /, **params: Any) -> list[Row]:
+        # most requests are this one statement, and half their time would go into the generators behind `_using`
+        try:
+            handle = self._handle()
+            with handle.lock:
+                if not handle.closed:
+                    return handle.statements.rows(sql, **params)
+        except sqlite3.Error as error:
+            self._tell(error)
         with self._using() as statements:
             return statements.rows(sql, **params)
 
     def row(self, sql: str, /, **params: Any) -> Row | None:
-        with self._using() as statements:
-            return statements.row(sql, **params)
+        found = self.rows(sql, **params)
+        return found[0] if found else None
 
     def columns(self, table: str) -> tuple[Column, ...]:
         return tuple(
@@ -330,8 +340,11 @@ class SQLite(Database):
         try:
             yield
         except sqlite3.Error as error:
-            self._local.handle = None  # it may have been opened before what is wrong was mended
-            raise DatabaseError(f"{self.path}: {error}") from error
+            self._tell(error)
+
+    def _tell(self, error: sqlite3.Error) -> NoReturn:
+        self._local.handle = None  # it may have been opened before what is wrong was mended
+        raise DatabaseError(f"{self.path}: {error}") from error
 
 
 class _Statements:
@@ -341,6 +354,7 @@ class _Statements:
         self.connection = connection
         self.mended = 0
         self.loading = False
+        self.inserting = False
 
     def rows(self, sql: str, /, **params: Any) -> list[Row]:
         try:
@@ -354,7 +368,7 @@ class _Statements:
     def _rows(self, sql: str, params: dict[str, Any]) -> list[Row]:
         cursor = self.connection.execute(sql, params)
         names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row)) for row in cursor]
+        return list(map(dict, map(zip, repeat(names), cursor.fetchall())))
 
     def row(self, sql: str, /, **params: Any) -> Row | None:
         found = self.rows(sql, **params)
@@ -424,6 +438,9 @@ class _Statements:
     def insert(
         self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, existing: Existing = "refuse"
     ) -> int:
+        if not (self.inserting or self.loading):
+            self.inserting = True
+            self.connection.execute(f"pragma cache_size = {INSERT_CACHE}")
         key = KEYS[table]
         one = f"({', '.join('?' for _ in columns)})"
         updates = ", ".join(f"{column} = excluded.{column}" for column in columns)

@@ -218,14 +218,11 @@ CURSOR: Final = "|".join(
     for of, key in ((str, r"[^\u0000]{0,500}"), (int, "-?[0-9]{1,19}"))
 )
 
-KEYS: Final = {
-    sort: f"""
-select {order.column} as key
+NAME_FOLDED = """
+select name_folded
 from leads
 where lead_id = :lead_id
 """
-    for sort, order in ORDERS.items()
-}
 
 LEADS_OF_STAGES = """
 select cast(coalesce(sum(leads), 0) as bigint) as total
@@ -344,11 +341,9 @@ def listing(
         if rows is None:
             rows = at.rows((NEXT_PAGES if place else PAGES)[among, sort], **asked)
         found = Page(leads=rows, total=total)
-        if len(rows) == limit:
-            last = rows[-1]["lead_id"]
-            if behind := _cursor(sort, last, at.rows(KEYS[sort], lead_id=last)[0]["key"]):
-                given = {"limit": limit, "q": q, "status": status, "sort": sort, "cursor": behind}
-                found.following = "?" + urlencode({name: value for name, value in given.items() if value})
+        if len(rows) == limit and (behind := _cursor(at, sort, rows[-1])):
+            given = {"limit": limit, "q": q, "status": status, "sort": sort, "cursor": behind}
+            found.following = "?" + urlencode({name: value for name, value in given.items() if value})
         return cast(Listing, found)
 
     return ctx.db.read(page)
@@ -451,10 +446,12 @@ def _total(at: Reader, among: str, asked: Mapping[str, Any]) -> int:
 
 def _near(at: Reader, sort: str, total: int, asked: Mapping[str, Any]) -> list[Row] | None:
     """A page out of the nearest leads of the order, where these few fill it; else None."""
-    leads = at.rows(LEADS_OF_STAGES, **asked)[0]["total"]
     offset = 0 if "key" in asked else asked["offset"]
     rows = asked["limit"]
-    looked_at = SPREAD * (offset + rows) * leads // max(total, 1)
+    spread = SPREAD * (offset + rows)
+    if spread >= total:
+        return None
+    looked_at = spread * at.rows(LEADS_OF_STAGES, **asked)[0]["total"] // total
     if looked_at >= total:  # it takes less to sort all that match
         return None
     place = "next" if "key" in asked else "first"
@@ -463,8 +460,10 @@ def _near(at: Reader, sort: str, total: int, asked: Mapping[str, Any]) -> list[R
     return found if len(found) == rows else None
 
 
-def _cursor(sort: str, lead_id: int, key: int | str | None) -> str | None:
+def _cursor(at: Reader, sort: str, lead: Row) -> str | None:
     """The place behind a lead; none where its name is too long to travel in a header, or has a NUL."""
+    column, lead_id = ORDERS[sort].column, lead["lead_id"]
+    key = (lead if column in lead else at.rows(NAME_FOLDED, lead_id=lead_id)[0])[column]
     cursor = f"{sort}:{lead_id}" if key is None else f"{sort}:{lead_id}:{key}"
     return cursor if re.fullmatch(CURSOR, cursor) else None
 
