@@ -36,7 +36,7 @@ def daily(ctx: Context, days: int) -> list[Day]:
             "date": day["day"],
             "total_sessions": day["sessions"],
             "unique_visitors": day["unique_visitors"],
-            "avg_duration": mean(day["duration_sum"], day["duration_count"], per=1000),
+            "avg_duration": mean(day["duration_sum"], day["duration_count"], 1000),
             "avg_engagement": mean(day["score_sum"], day["score_count"]),
         }
         for day in ctx.db.rows(DAYS, first=(today - timedelta(days=days - 1)).isoformat(), last=today.isoformat())
