@@ -87,12 +87,15 @@ def test_an_import_that_is_killed_leaves_all_as_it_was_and_the_next_one_complete
 
 
 def test_an_import_that_is_interrupted_says_so_and_leaves_all_as_it_was(large, there):
-    before = contents(there)
-    interrupted = importing(large)
-    wait_for(lambda: is_being_written(there) or interrupted.poll() is not None)
+    for _ in range(5):  # on a busy machine it may be done before the signal comes
+        before = contents(there)
+        interrupted = importing(large)
+        wait_for(lambda running=interrupted: is_being_written(there) or running.poll() is not None)
 
-    interrupted.send_signal(signal.SIGINT)
-    output, _ = interrupted.communicate(timeout=30)
+        interrupted.send_signal(signal.SIGINT)
+        output, _ = interrupted.communicate(timeout=30)
+        if interrupted.returncode != 0:
+            break
 
     assert interrupted.returncode == 1
     assert output.strip() == "Aborted!"
