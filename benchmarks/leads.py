@@ -190,8 +190,8 @@ def singles(findings, ctx, connection, leads, at):
         copy = Context(database, None, data.NOW, "benchmark")
 
         def synchronous(how):
-            with database._using(look=True) as at:  # this thread's connection: no setting of ours reaches it
-                at.execute(f"pragma synchronous = {how}")
+            # this thread's connection: no setting of ours reaches it
+            database._using(lambda handle: handle.statements.execute(f"pragma synchronous = {how}"), look=True)
 
         def moved():
             lead, stage = next(moves)

@@ -192,6 +192,9 @@ class PostgreSQL(Database):
     def row(self, sql: str, /, **params: Any) -> Row | None:
         return self._within("", lambda at: at.row(sql, **params), on_replica=True)
 
+    def tuples(self, sql: str, /, **params: Any) -> list[tuple[Any, ...]]:
+        return self._within("", lambda at: at.tuples(sql, **params), on_replica=True)
+
     def columns(self, table: str) -> tuple[Column, ...]:
         return tuple(
             Column(
@@ -331,6 +334,11 @@ class _Statements:
 
     def row(self, sql: str, /, **params: Any) -> Row | None:
         return self._executed(sql, params).fetchone()
+
+    def tuples(self, sql: str, /, **params: Any) -> list[tuple[Any, ...]]:
+        numbered, names = _numbered(sql)
+        cursor = self.connection.cursor(row_factory=tuple_row)
+        return cursor.execute(numbered, [params[name] for name in names]).fetchall()
 
     def batches(self, sql: str, /, **params: Any) -> Iterator[list[tuple[Any, ...]]]:
         numbered, names = _numbered(sql)

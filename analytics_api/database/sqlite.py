@@ -140,20 +140,17 @@ class SQLite(Database):
             return self.write(loaded)
 
     def rows(self, sql: str, /, **params: Any) -> list[Row]:
-        # most requests are this one statement, and half their time would go into the generators behind `_using`
-        try:
-            handle = self._handle()
-            with handle.lock:
-                if not handle.closed:
-                    return handle.statements.rows(sql, **params)
-        except sqlite3.Error as error:
-            self._tell(error)
-        with self._using() as statements:
-            return statements.rows(sql, **params)
+        return self._using(lambda handle: handle.statements.rows(sql, **params))
 
     def row(self, sql: str, /, **params: Any) -> Row | None:
         found = self.rows(sql, **params)
         return found[0] if found else None
+
+    def tuples(self, sql: str, /, **params: Any) -> list[tuple[Any, ...]]:
+        return self._using(lambda handle: handle.statements.tuples(sql, **params))
+
+    def kept(self) -> dict[Any, Any]:
+        return self._using(_Handle.kept)
 
     def columns(self, table: str) -> tuple[Column, ...]:
         return tuple(
@@ -294,7 +291,8 @@ class SQLite(Database):
         return handle
 
     def _within(self, begin: str, work: Callable[[_Statements], T]) -> T:
-        with self._using(look=begin != "begin") as statements:
+        def transaction(handle: _Handle) -> T:
+            statements = handle.statements
             connection = statements.connection
             self._begin(connection, begin)
             try:
@@ -304,7 +302,10 @@ class SQLite(Database):
                 if connection.in_transaction:  # a full disk has rolled back already
                     connection.execute("rollback")
                 raise
+            handle.answers = {}  # of what the connection itself writes its data_version does not tell
             return result
+
+        return self._using(transaction, look=begin != "begin")
 
     def _begin(self, connection: sqlite3.Connection, begin: str) -> None:
         if begin == "begin":
@@ -324,16 +325,16 @@ class SQLite(Database):
         finally:
             connection.execute(f"pragma busy_timeout = {int(self.busy_timeout * 1000)}")
 
-    @contextmanager
-    def _using(self, *, look: bool = False) -> Iterator[_Statements]:
-        """This thread's connection, which nobody closes before the block has ended."""
-        with self._telling():
+    def _using(self, work: Callable[[_Handle], T], *, look: bool = False) -> T:
+        """What `work` returns of this thread's connection, which nobody closes before that."""
+        try:
             while True:
                 handle = self._handle(look=look)
                 with handle.lock:
                     if not handle.closed:  # since it was handed out
-                        yield handle.statements
-                        return
+                        return work(handle)
+        except sqlite3.Error as error:
+            self._tell(error)
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
@@ -357,22 +358,28 @@ class _Statements:
         self.inserting = False
 
     def rows(self, sql: str, /, **params: Any) -> list[Row]:
-        try:
-            return self._rows(sql, params)
-        except sqlite3.OperationalError as error:
-            if not str(error).startswith(UNDECODED):
-                raise
-        with self._texts(LENIENT):
-            return self._rows(sql, params)
-
-    def _rows(self, sql: str, params: dict[str, Any]) -> list[Row]:
-        cursor = self.connection.execute(sql, params)
-        names = [column[0] for column in cursor.description]
-        return list(map(dict, map(zip, repeat(names), cursor.fetchall())))
+        columns, found = self._read(sql, params)
+        names = [column[0] for column in columns]
+        return list(map(dict, map(zip, repeat(names), found)))
 
     def row(self, sql: str, /, **params: Any) -> Row | None:
         found = self.rows(sql, **params)
         return found[0] if found else None
+
+    def tuples(self, sql: str, /, **params: Any) -> list[tuple[Any, ...]]:
+        return self._read(sql, params)[1]
+
+    def _read(self, sql: str, params: dict[str, Any]) -> tuple[Any, list[tuple[Any, ...]]]:
+        """The cursor's description of the columns, and the rows."""
+        try:
+            cursor = self.connection.execute(sql, params)
+            return cursor.description, cursor.fetchall()
+        except sqlite3.OperationalError as error:
+            if not str(error).startswith(UNDECODED):
+                raise
+        with self._texts(LENIENT):
+            cursor = self.connection.execute(sql, params)
+            return cursor.description, cursor.fetchall()
 
     def batches(self, sql: str, /, **params: Any) -> Iterator[list[tuple[Any, ...]]]:
         text: Any = str
@@ -487,6 +494,8 @@ class _Handle:
 
     def __init__(self, connection: sqlite3.Connection, file: tuple[int, int]) -> None:
         self.statements = _Statements(connection)
+        self.answers: dict[Any, Any] = {}
+        self.version = 0  # of the data that these are of
         self.file = file  # which one it is, whatever it is called now
         self.looked = 0.0
         self.pid = os.getpid()
@@ -497,6 +506,18 @@ class _Handle:
     @property
     def closed(self) -> bool:
         return not self.close.alive
+
+    def kept(self) -> dict[Any, Any]:
+        """As Database has it; nothing within a transaction, which may yet be undone."""
+        connection = self.statements.connection
+        if connection.in_transaction:
+            return {}
+        # moves when another connection commits, of this process or another one (https://sqlite.org/pragma.html)
+        [(version,)] = connection.execute("pragma data_version").fetchall()
+        if version != self.version:
+            self.answers = {}
+            self.version = version
+        return self.answers
 
 
 def _close(connection: sqlite3.Connection, lock: threading.RLock, pid: int) -> None:

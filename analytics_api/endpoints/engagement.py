@@ -28,5 +28,5 @@ def engagement(ctx: Context) -> list[Bucket]:
 
     Scores outside 0..100 are in the first and the last.
     """
-    counts = {row["bucket"]: row["sessions"] for row in ctx.db.rows(COUNTS)}
+    counts = dict(ctx.db.tuples(COUNTS))
     return [{"bucket": bucket, "count": counts.get(bucket, 0)} for bucket in BUCKETS]

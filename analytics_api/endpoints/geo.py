@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict, cast
+from typing import TypedDict
 
 from ..context import Context
 
@@ -22,4 +22,7 @@ order by sessions desc, country
 
 def geo(ctx: Context) -> list[Country]:
     """Every country, most sessions first, ties by country; `XX` is what is not known."""
-    return cast("list[Country]", ctx.db.rows(COUNTRIES))
+    return [
+        {"country": country, "sessions": sessions, "unique_visitors": visitors}
+        for country, sessions, visitors in ctx.db.tuples(COUNTRIES)
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict, cast
+from typing import TypedDict
 
 from ..context import Context
 
@@ -23,4 +23,7 @@ limit :limit
 
 def top(ctx: Context, limit: int) -> list[Page]:
     """The most viewed pages, ties by page: events of type `page_view` that name one, and the sessions they came in."""
-    return cast("list[Page]", ctx.db.rows(TOP, limit=limit))
+    return [
+        {"page": page, "views": views, "unique_sessions": sessions}
+        for page, views, sessions in ctx.db.tuples(TOP, limit=limit)
+    ]

@@ -18,7 +18,7 @@ class Day(TypedDict):
 
 
 DAYS = """
-select *
+select day, sessions, unique_visitors, duration_sum, duration_count, score_sum, score_count
 from rollup_days
 where day between :first and :last
 order by day
@@ -33,11 +33,13 @@ def daily(ctx: Context, days: int) -> list[Day]:
     today = datetime.fromtimestamp(ctx.now / 1000, timezone.utc).date()
     return [
         {
-            "date": day["day"],
-            "total_sessions": day["sessions"],
-            "unique_visitors": day["unique_visitors"],
-            "avg_duration": mean(day["duration_sum"], day["duration_count"], 1000),
-            "avg_engagement": mean(day["score_sum"], day["score_count"]),
+            "date": day,
+            "total_sessions": sessions,
+            "unique_visitors": visitors,
+            "avg_duration": mean(duration, with_duration, per=1000),
+            "avg_engagement": mean(score, with_score),
         }
-        for day in ctx.db.rows(DAYS, first=(today - timedelta(days=days - 1)).isoformat(), last=today.isoformat())
+        for day, sessions, visitors, duration, with_duration, score, with_score in ctx.db.tuples(
+            DAYS, first=(today - timedelta(days=days - 1)).isoformat(), last=today.isoformat()
+        )
     ]

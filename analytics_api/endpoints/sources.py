@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict, cast
+from typing import TypedDict
 
 from ..context import Context
 
@@ -22,4 +22,4 @@ limit :limit
 
 def sources(ctx: Context, limit: int) -> list[Source]:
     """The referrer domains with the most sessions, ties by domain; `(direct)` is a visit without one."""
-    return cast("list[Source]", ctx.db.rows(TOP, limit=limit))
+    return [{"referrer_domain": domain, "sessions": sessions} for domain, sessions in ctx.db.tuples(TOP, limit=limit)]
