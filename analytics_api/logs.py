@@ -5,7 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import time
+from functools import lru_cache
 from typing import Any
+
+_encode = json.JSONEncoder(default=str).encode
+
+
+@lru_cache(maxsize=1)  # thousands of lines may be of one
+def _second(instant: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(instant))
 
 
 class JSONLines(logging.Formatter):
@@ -13,7 +21,7 @@ class JSONLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03}Z",
+            "time": f"{_second(int(record.created))}.{int(record.msecs):03}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -21,7 +29,7 @@ class JSONLines(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)  # ASCII, so that nothing in it ends a line
+        return _encode(line)  # ASCII, so that nothing in it ends a line
 
 
 def configure() -> None:
