@@ -16,7 +16,7 @@ from .endpoints.realtime import realtime
 from .endpoints.sessions import daily
 from .endpoints.sources import sources
 from .endpoints.storage import age, storage
-from .params import Choice, Cursor, Identifier, Integer, Parameter, Text
+from .params import LARGEST, Choice, Cursor, Identifier, Integer, Parameter, Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,8 @@ class Route:
     """What a key has to have, a method and path (below the prefix), the function that answers, and what it is given.
 
     `path_parameters` are named in the path, `query` after it; `body` names the strings of the JSON object sent.
-    `produces` are the media types of its answer, and `headers` go with it.
+    `produces` are the media types of its answer, and `headers` go with it. While nothing is written to the database the
+    answer holds for a span of `holds` milliseconds, counted from the epoch, whoever asks; at 0 it is always told anew.
     """
 
     scope: str
@@ -45,7 +46,12 @@ class Route:
     body: Sequence[Text] = ()
     produces: Sequence[str] = ("application/json",)
     headers: Sequence[Header] = ()
+    holds: int = 0
 
+
+# Answers about persons hold, too; but what is erased is not to live on in a process that nobody asks any more.
+DAY = 86_400_000
+EVER = LARGEST
 
 LEAD = Identifier("lead_id", "The lead's number")
 WHICH_LEADS = (
@@ -55,18 +61,18 @@ WHICH_LEADS = (
 )
 
 ROUTES = (
-    Route("stats", "GET", "/overview", overview),
+    Route("stats", "GET", "/overview", overview, holds=EVER),
     Route("stats", "GET", "/sessions/daily", daily, [
         Integer("days", "Number of days to look back, today among them", default=30, minimum=1, maximum=90),
-    ]),
+    ], holds=DAY),
     Route("stats", "GET", "/pages/top", top, [
         Integer("limit", "Number of pages to return", default=20, minimum=1, maximum=100),
-    ]),
-    Route("stats", "GET", "/geo", geo),
-    Route("stats", "GET", "/engagement", engagement),
+    ], holds=EVER),
+    Route("stats", "GET", "/geo", geo, holds=EVER),
+    Route("stats", "GET", "/engagement", engagement, holds=EVER),
     Route("stats", "GET", "/sources", sources, [
         Integer("limit", "Number of referrer domains to return", default=100, minimum=1, maximum=1000),
-    ]),
+    ], holds=EVER),
     Route("stats", "GET", "/realtime", realtime),
     Route("stats", "GET", "/storage", storage, headers=[
         Header("Age", "How many seconds ago that was counted", age),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
+import secrets
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wsgi import get_path_info
@@ -64,6 +64,8 @@ class Operations:
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return wire.error(environ, start_response, 405, "Method not allowed", [("Allow", "GET, HEAD")])
         status, payload = answer()
+        if status == 200:
+            return wire.Answer(payload).send(environ, start_response)
         return wire.reply(environ, start_response, payload, status)
 
     def ready(self) -> tuple[int, object]:
@@ -87,7 +89,7 @@ class RequestLog:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         begun = time.perf_counter()
         taken = environ.get("HTTP_X_REQUEST_ID", "")
-        request_id = taken if TAKEN_ID.fullmatch(taken) else uuid4().hex
+        request_id = taken if TAKEN_ID.fullmatch(taken) else secrets.token_hex(16)
         environ[wire.REQUEST_ID] = request_id
 
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:

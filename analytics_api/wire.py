@@ -30,6 +30,29 @@ PIECE = 64 * 1024
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
+CACHE_CONTROL = ("Cache-Control", "private, no-cache")
+
+
+class Answer:
+    """What a reader is told, as it is sent: as often as somebody asks while it holds."""
+
+    def __init__(self, payload: object, headers: Iterable[tuple[str, str]] = ()) -> None:
+        self.body = _encode(payload).encode()
+        self.etag = blake2b(self.body, digest_size=12).hexdigest()
+        self.unchanged = (CACHE_CONTROL, *headers, ("ETag", f'"{self.etag}"'))
+        self.whole = (*self.unchanged, *_content(self.body))
+
+    def send(self, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        """Send it, or 304 when the asker has it; without its body for HEAD."""
+        discard(environ)
+        known = environ.get("HTTP_IF_NONE_MATCH")
+        if known and parse_etags(known).contains_weak(self.etag):
+            start_response("304 Not Modified", [*self.unchanged])
+            return []
+        start_response("200 OK", [*self.whole])
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [self.body]
+
+
 def reply(
     environ: WSGIEnvironment,
     start_response: StartResponse,
@@ -37,20 +60,15 @@ def reply(
     status: int = 200,
     headers: Iterable[tuple[str, str]] = (),
 ) -> list[bytes]:
-    """Send `payload` as JSON, or 304 when the asker has it; without its body for HEAD."""
+    """Send `payload` as JSON, once; without its body for HEAD."""
     body = _encode(payload).encode()
     discard(environ)
-    sent = [("Cache-Control", "private, no-cache"), *headers]
-    if status == 200 and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
-        etag = blake2b(body, digest_size=12).hexdigest()
-        sent.append(("ETag", f'"{etag}"'))
-        known = environ.get("HTTP_IF_NONE_MATCH")
-        if known and parse_etags(known).contains_weak(etag):
-            start_response("304 Not Modified", sent)
-            return []
-    sent += (("Content-Type", "application/json"), ("Content-Length", str(len(body))))
-    start_response(f"{status} {HTTPStatus(status).phrase}", sent)
+    start_response(f"{status} {HTTPStatus(status).phrase}", [CACHE_CONTROL, *headers, *_content(body)])
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+
+def _content(body: bytes) -> tuple[tuple[str, str], ...]:
+    return ("Content-Type", "application/json"), ("Content-Length", str(len(body)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +86,7 @@ def stream(environ: WSGIEnvironment, start_response: StartResponse, answer: Stre
     start_response(
         "200 OK",
         [
-            ("Cache-Control", "private, no-cache"),
+            CACHE_CONTROL,
             ("Content-Type", answer.content_type),
             ("Content-Disposition", f'attachment; filename="{answer.filename}"'),
         ],

@@ -1,0 +1,182 @@
+"""An answer is made once and given again for as long as nothing is written: never a moment longer."""
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+from asking import KEY, Dashboard, instant
+
+from analytics_api import create_app, open_database
+from analytics_api.routes import ROUTES
+
+ANN = {"session_id": "s1", "visitor_id": "ann", "started_at": instant("2026-02-24 09:00:00"), "country": "IN"}
+BEN = {"session_id": "s2", "visitor_id": "ben", "started_at": instant("2026-02-24 10:00:00"), "country": "FR"}
+INDIA = {"country": "IN", "sessions": 1, "unique_visitors": 1}
+FRANCE = {"country": "FR", "sessions": 1, "unique_visitors": 1}
+
+on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+
+
+@pytest.fixture
+def statements(database):
+    """What this thread's connection was told to run since it was asked last."""
+    told = []
+    database._handle().statements.connection.set_trace_callback(told.append)
+
+    def since():
+        heard, told[:] = list(told), []
+        return [sql for sql in heard if "data_version" not in sql]
+
+    return since
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/analytics/overview",
+        "/analytics/sessions/daily?days=7",
+        "/analytics/pages/top",
+        "/analytics/geo",
+        "/analytics/engagement",
+        "/analytics/sources?limit=3",
+    ],
+)
+def test_the_same_question_is_asked_of_the_database_once(insert, get, client, statements, path):
+    insert("sessions", **ANN)
+    statements()
+
+    first, asked = get(path), statements()
+    second, asked_again = get(path), statements()
+    headers = [client.get(path).headers for _ in range(2)]
+
+    assert len(asked) == 1
+    assert asked_again == []
+    assert first == second
+    assert headers[0] == headers[1]
+    assert client.head(path).headers == headers[0]
+    assert client.get(path, headers={"If-None-Match": headers[0]["ETag"]}).status_code == 304
+
+
+@on_sqlite
+@pytest.mark.parametrize("path", ["/analytics/realtime", "/analytics/leads", "/analytics/leads/1"])
+def test_what_moves_by_itself_or_tells_of_persons_is_asked_anew(insert, get, statements, path):
+    insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
+    get(path)
+    statements()
+
+    get(path)
+
+    assert statements() != []
+
+
+def test_what_is_written_through_the_same_database_is_told_at_once(insert, get):
+    insert("sessions", **ANN)
+    before = get("/analytics/geo")
+    insert("sessions", **BEN)
+
+    assert before == [INDIA]
+    assert get("/analytics/geo") == [FRANCE, INDIA]
+
+
+def test_what_another_connection_writes_is_told_at_once(database, insert, get):
+    insert("sessions", **ANN)
+    before = get("/analytics/geo")
+    with open_database(database.url).closing() as other:
+        other.write(lambda at: at.execute("delete from sessions"))
+
+    assert before == [INDIA]
+    assert get("/analytics/geo") == []
+
+
+@on_sqlite
+def test_what_is_written_and_not_committed_is_not_told(database, insert, get):
+    insert("sessions", **ANN)
+    with closing(sqlite3.connect(database.url, isolation_level=None)) as other:
+        other.execute("begin immediate")
+        other.execute("delete from sessions")
+        meanwhile = get("/analytics/geo")
+        other.execute("commit")
+
+    assert meanwhile == [INDIA]
+    assert get("/analytics/geo") == []
+
+
+@on_sqlite
+def test_what_was_asked_within_a_write_that_is_undone_is_forgotten(database, insert, get):
+    insert("sessions", **ANN)
+    seen = []
+
+    def work(at):
+        at.execute("delete from sessions")
+        seen.append(get("/analytics/geo"))
+        raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        database.write(work)
+
+    assert seen == [[]]
+    assert get("/analytics/geo") == [INDIA]
+
+
+def test_rollups_that_were_made_anew_are_told_at_once(database, insert, get):
+    insert("sessions", **ANN)
+    before = get("/analytics/geo")
+    database.bulk(lambda at: at.insert("sessions", list(BEN), [tuple(BEN.values())]))
+
+    assert before == [INDIA]
+    assert get("/analytics/geo") == [FRANCE, INDIA]
+
+
+def test_days_go_by_without_a_write(database, insert):
+    insert("sessions", **ANN)
+    now = instant("2026-02-24 23:59:59.999")
+    client = Dashboard(create_app(database, api_keys=[KEY], clock=lambda: now))
+    today = client.get("/analytics/sessions/daily?days=1").json
+    now = instant("2026-02-25 00:00:00")
+
+    assert [day["date"] for day in today] == ["2026-02-24"]
+    assert client.get("/analytics/sessions/daily?days=1").json == []
+
+
+def test_each_question_has_an_answer_of_its_own(insert, get):
+    insert("sessions", ANN, BEN)
+
+    limits = [len(get(f"/analytics/sources?limit={limit}")) for limit in range(1, 100)]
+    again = [len(get(f"/analytics/sources?limit={limit}")) for limit in range(99, 0, -1)]
+
+    assert limits == again == [1] * 99
+    assert [day["total_sessions"] for day in get("/analytics/sessions/daily?days=1")] == [2]
+    assert [country["sessions"] for country in get("/analytics/geo?days=1")] == [1, 1]
+
+
+def test_a_question_that_can_not_be_understood_is_refused_each_time(client):
+    statuses = [client.get("/analytics/pages/top?limit=ten").status_code for _ in range(2)]
+
+    assert statuses == [400, 400]
+
+
+@pytest.mark.any_engine
+def test_an_answer_that_was_kept_is_nobody_s_without_the_key(client):
+    statuses = [client.get("/analytics/overview", key=key).status_code for key in (KEY, "wrong", None, KEY)]
+
+    assert statuses == [200, 401, 401, 200]
+
+
+@on_sqlite
+def test_memory_does_not_grow_with_the_questions(database, insert, client):
+    insert("sessions", **ANN)
+    view = {"session_id": "s1", "event_type": "page_view", "occurred_at": instant("2026-02-24 09:00:00")}
+    insert("events", *(view | {"page_url": f"https://example.com/{page}/{'x' * 999}"} for page in range(100)))
+
+    for number in range(200):
+        client.get(f"/analytics/geo?{number}")
+        client.get(f"/analytics/pages/top?limit=100&{number}")
+
+    answers = database._handle().kept().values()
+    assert len(answers) <= 32
+    assert all(len(answer.body) <= 64 * 1024 for answer in answers)
+
+
+def test_only_routes_that_tell_no_person_hold():
+    assert {route.path for route in ROUTES if route.holds and route.scope != "stats"} == set()
