@@ -80,6 +80,7 @@ def test_a_threads_connection_is_closed_when_the_thread_ends(database):
         thread.start()
         thread.join()
 
+    database.close()  # this thread's own
     ask()
     assert descriptors(database) == 0
     database.row(EVENTS)
