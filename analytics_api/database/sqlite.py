@@ -120,7 +120,6 @@ class SQLite(Database):
             except BaseException:
                 connection.close()
                 raise
-            # this thread's from now on: reading the schema takes longer than most that is asked
             self._local.handle = self._taken(connection, self._file())
 
     def read(self, work: Callable[[_Statements], T]) -> T:
@@ -296,6 +295,8 @@ class SQLite(Database):
         # Triggers make SQLite note what every statement overwrites; in a file that costs a third of the writes' speed.
         connection.execute("pragma temp_store = memory")
         connection.execute(f"pragma wal_autocheckpoint = {CHECKPOINT}")
+        # Reads the schema, and how the search index stands, which takes longer than most questions: here, not in one.
+        connection.execute("select rowid from lead_search limit 0")
         handle = _Handle(connection, file)
         self._handles.add(handle)
         return handle
