@@ -21,10 +21,11 @@ PAIRS = {
 }
 PLAIN = {
     "Flask, gunicorn sync": gunicorn("flask"),
+    "Flask, granian": granian("flask"),
     "FastAPI, uvicorn": uvicorn("fastapi"),
     "Datasette, uvicorn": uvicorn("datasette"),
 }
-FLASK = ("gunicorn sync", "Flask, gunicorn sync")
+AGAINST_FLASK = {"gunicorn sync": "Flask, gunicorn sync", "granian": "Flask, granian"}
 
 
 def measure(options):
@@ -108,11 +109,14 @@ def report(findings, rates, at):
     rows = []
     for question, (path, _) in ASKED.items():
         for server in PLAIN:
-            times = ratio(question, ("ours", FLASK[0]), ("plain", server))
-            rows.append([f"`GET {path}`: {server}", rate(question, ("plain", server)), times])
-        times = ratio(question, ("ours", FLASK[0]), ("plain", FLASK[1]))
-        findings.claims.append(Claim(f"{path} against Flask with plain SQL", 500, times, True, at))
-    head = ["", "requests a second", "ours on gunicorn sync / this"]
+            name = ("plain", server)
+            times = [ratio(question, (side, ours), name) for ours in AGAINST_FLASK for side in ("ours", "empty")]
+            rows.append([f"`GET {path}`: {server}", rate(question, name), *times])
+        for server, flask in AGAINST_FLASK.items():
+            times = ratio(question, ("ours", server), ("plain", flask))
+            findings.claims.append(Claim(f"{path} against Flask with plain SQL, {server}", 500, times, True, at))
+    head = ["", "requests a second"]
+    head += [f"{side} on {server} / this" for server in AGAINST_FLASK for side in ("ours", "an empty app")]
     findings.tables.append(Table("Against plain SQL", head, rows))
     for question in ASKED:
         bars = {

@@ -62,6 +62,7 @@ def triggers(findings, sizes):
     bare = max(size for size in sizes if size <= JUDGED or size == min(sizes))
     subjects = [*((size, "with rollups") for size in sizes), (bare, "without")]
     rates = {(subject, what): [] for subject in subjects for what in ("sessions", "events", "rows")}
+    rows, seconds = dict.fromkeys(subjects, 0), dict.fromkeys(subjects, 0.0)
     with ExitStack() as opened:
         databases = {}
         for size, how in subjects:
@@ -79,6 +80,8 @@ def triggers(findings, sizes):
                 rates[subject, "sessions"].append(len(visits) / (of_sessions * commit))
                 rates[subject, "events"].append(len(events) / (of_events * commit))
                 rates[subject, "rows"].append((len(visits) + len(events)) / whole)
+                rows[subject] += len(visits) + len(events)
+                seconds[subject] += whole
         same("rollups after writes", databases[sizes[0], "with rollups"].verify(), [])
 
     def ratio(one, other):
@@ -96,14 +99,14 @@ def triggers(findings, sizes):
     findings.tables.append(
         Table(
             "Through the triggers, the commit and its sync in it",
-            ["", "events", "sessions", "both", "both, to the smallest"],
+            ["", "events", "sessions", "both", "both, to the smallest", "both, over all transactions"],
             [
                 [f"{short(size)} events, {how}"]
                 + [Figure.of(rates[(size, how), what], "/s") for what in ("events", "sessions", "rows")]
-                + [ratio((size, how), small)]
+                + [ratio((size, how), small), f"{rows[size, how] / seconds[size, how]:,.0f}/s"]
                 for size, how in subjects
             ]
-            + [[f"{short(bare)} events, with / without", "", "", "", ratio(judged, (bare, "without"))]],
+            + [[f"{short(bare)} events, with / without", "", "", "", ratio(judged, (bare, "without")), ""]],
         )
     )
     lines = {
