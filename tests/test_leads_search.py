@@ -349,3 +349,31 @@ def test_what_stands_between_the_fields_is_found_in_none_of_them(insert, get):
 
     assert across["total"] == 0
     assert [lead["lead_id"] for lead in within["leads"]] == [2]
+
+
+@pytest.mark.parametrize("found", [500, 501])  # up to 500 are counted together with their page
+def test_the_total_and_the_page_are_right_however_many_are_found(database, get, found):
+    columns = ["lead_id", "enquiry_datetime", "contact_name", "status"]
+    rows = [
+        (number, "2026-02-23 11:00:00", "Ann" if number <= found else "Ben", "new" if number % 2 else "won")
+        for number in range(1, 601)
+    ]
+    database.bulk(lambda at: at.insert("leads", columns, rows))
+
+    def page(**parameters):
+        page = get("/analytics/leads", query_string={"q": "ann", "sort": "oldest", "limit": 2, **parameters})
+        return (
+            [lead["lead_id"] for lead in page["leads"]],
+            page["total"],
+            len(page["leads"][0]) if page["leads"] else 19,
+        )
+
+    assert page() == ([1, 2], found, 19)
+    assert page(sort="newest") == ([found, found - 1], found, 19)
+    assert page(offset=found - 1) == ([found], found, 19)
+    assert page(offset=found) == ([], found, 19)
+    assert page(cursor="oldest:498:2026-02-23 11:00:00") == ([499, 500], found, 19)
+    assert page(status="won") == ([2, 4], found // 2, 19)
+    assert page(status="won", offset=found // 2 - 1) == ([found // 2 * 2], found // 2, 19)
+    assert page(status="won", offset=found // 2) == ([], found // 2, 19)
+    assert page(status="lost") == ([], 0, 19)

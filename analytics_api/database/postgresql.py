@@ -262,6 +262,9 @@ class PostgreSQL(Database):
                         return work(_Statements(connection))
                     connection.execute(begin)
                     result = work(_Statements(connection))
+                    if begin == READ:
+                        connection.execute("commit")
+                        return result
                     if begin == WRITE:
                         connection.execute(SEEN)
                     committing = True

@@ -190,6 +190,24 @@ limit :limit
     for among, sort in CHOICES
 }
 
+# What is found in few leads is counted with the page, in one go; of more it gives nothing, as of none.
+FEW_PAGES: Final = {
+    (among, sort): f"""
+with found as materialized (
+  select rowid as lead_id
+  from lead_search(:needle)
+  limit :most)
+select {COLUMNS}, count(*) over () as total
+from leads
+where {condition}lead_id in (select lead_id from found) and (select count(*) from found) < :most
+order by {ORDERS[sort]}
+limit :limit offset :offset
+"""
+    for among, condition in (("found", ""), ("found in stage", "status || '' = :status and "))
+    for sort in ORDERS
+}
+FEW = 500
+
 # What is found in many leads is found soon by going along their order: of the next `limit` leads those that match.
 NEAR_PAGES: Final = {
     (among, sort, start): f"""
@@ -335,9 +353,11 @@ def listing(
 
     def page(at: Reader) -> Listing:
         among, asked = _asked(at, q, status)
-        total = _total(at, among, asked)
         asked |= {"limit": limit, "offset": offset, **place}
-        rows = _near(at, sort, total, asked) if q else None
+        rows, total = _few(at, among, sort, asked)
+        if total is None:
+            total = _total(at, among, asked)
+            rows = _near(at, sort, total, asked) if q else None
         if rows is None:
             rows = at.rows((NEXT_PAGES if place else PAGES)[among, sort], **asked)
         found = Page(leads=rows, total=total)
@@ -433,6 +453,15 @@ def _asked(at: Reader, q: str | None, status: str | None) -> tuple[str, dict[str
     asked |= {"needle": at.needle(folded), "pattern": f"%{literal}%"}
     among = "seen" if asked["needle"] is None else "found"
     return f"{among} in stage" if status else among, asked
+
+
+def _few(at: Reader, among: str, sort: str, asked: Mapping[str, Any]) -> tuple[list[Row] | None, int | None]:
+    """A page and the total of what is found in FEW leads at most; neither where that is not known so soon."""
+    if (among, sort) not in FEW_PAGES or "key" in asked:
+        return None, None
+    rows = at.rows(FEW_PAGES[among, sort], most=FEW + 1, **asked)
+    totals = [row.pop("total") for row in rows]
+    return (rows, totals[0]) if rows else (None, None)
 
 
 def _total(at: Reader, among: str, asked: Mapping[str, Any]) -> int:
