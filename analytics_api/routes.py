@@ -34,7 +34,8 @@ class Route:
 
     `path_parameters` are named in the path, `query` after it; `body` names the strings of the JSON object sent.
     `produces` are the media types of its answer, and `headers` go with it. While nothing is written to the database the
-    answer holds for a span of `holds` milliseconds, counted from the epoch, whoever asks; at 0 it is always told anew.
+    answer holds for a span of `holds` milliseconds, counted from the epoch, whoever asks; at 0, as where the path has
+    parameters, it is always told anew.
     """
 
     scope: str

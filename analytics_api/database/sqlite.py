@@ -117,10 +117,10 @@ class SQLite(Database):
                     if not create:
                         raise DatabaseError(f"{path}: {EMPTY}")
                     _create(connection, self.path)
+                self._local.handle = self._taken(connection, self._file())
             except BaseException:
                 connection.close()
                 raise
-            self._local.handle = self._taken(connection, self._file())
 
     def read(self, work: Callable[[_Statements], T]) -> T:
         return self._within("begin", work)
@@ -286,10 +286,10 @@ class SQLite(Database):
         try:
             if not _check(connection, self.path):
                 raise DatabaseError(f"{self.path}: {EMPTY}")
+            return self._taken(connection, file)
         except BaseException:
             connection.close()
             raise
-        return self._taken(connection, file)
 
     def _taken(self, connection: sqlite3.Connection, file: tuple[int, int]) -> _Handle:
         # Triggers make SQLite note what every statement overwrites; in a file that costs a third of the writes' speed.
