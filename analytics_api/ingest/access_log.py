@@ -238,9 +238,11 @@ def import_access_log(
         report = Report(tables={"sessions": Tally(made=True), "events": Tally()})
         refuse = Refusal(report, "events", source.name, rejects or Rejects(), strict)
         log = _Log(at, site, hosts, report)
-        numbered = enumerate(source, start=1)
-        while batch := list(islice(numbered, BATCH)):
-            log.take(batch, refuse)
+        coming = iter(source)
+        first = 1
+        while batch := list(islice(coming, BATCH)):
+            log.take(batch, first, refuse)
+            first += len(batch)
             written(len(batch), rows)
         report.lines_read = report.empty + report.tables["events"].read
         kept_apart = sum(count for kind, count in report.kinds.items() if kind.startswith("bot_"))
@@ -454,12 +456,12 @@ class _Log:
         self.pause = round(site.timeout * 1000)
         self.report = report
 
-    def take(self, lines: list[tuple[int, bytes]], refuse: Refusal) -> None:
-        """Write what is new in these lines."""
+    def take(self, lines: list[bytes], first: int, refuse: Refusal) -> None:
+        """Write what is new in these lines, which are numbered from `first` on."""
         sessions, events = self.report.tables["sessions"], self.report.tables["events"]
         people: dict[str, list[_Request]] = defaultdict(list)
         bots: dict[str, list[_Request]] = defaultdict(list)
-        for number, line in lines:
+        for number, line in enumerate(lines, start=first):
             try:
                 visitor, bot, request = self.reading.request(line)
             except ValueError as reason:

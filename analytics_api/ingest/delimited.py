@@ -184,8 +184,9 @@ class _Lines:
         self.number += lines
         if lines == len(self.coming):
             self.coming.clear()
-        for _ in range(min(lines, len(self.coming))):
-            self.coming.popleft()
+        else:
+            for _ in range(lines):
+                self.coming.popleft()
 
 
 def records(batches: Iterator[list[bytes]], head: Header, encoding: str, counted: Counted) -> Iterator[Record | Batch]:
