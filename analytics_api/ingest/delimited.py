@@ -7,16 +7,19 @@ import csv
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from operator import methodcaller
 
 from ..database import BASE_TABLES, Database, Existing, unheard
 from ..errors import IngestError
 from .ndjson import Counted
 from .rejects import Rejects
 from .report import Report
-from .rows import Record, columns_of, import_records, needed
+from .rows import FEW, Batch, Record, columns_of, import_records, needed
 from .source import LONGEST, Source
 
 DELIMITERS = ",;\t|"
+MANY = 4_096  # lines, read at once where each is a row
 MOST_LINES = 10_000  # of one row; a quote that nobody closed goes on to the end
 
 
@@ -65,7 +68,7 @@ def import_csv(
     report = import_records(
         db,
         table,
-        lambda: records(source, head, encoding, counted),
+        lambda: records(source.batches(), head, encoding, counted),
         rows=source.rows,
         name=source.name,
         map=map,
@@ -87,6 +90,13 @@ class Header:
         self.lines = lines
         self.delimiter = delimiter
         self.quoted = quoted
+        mark = re.escape(delimiter)
+        self.field = re.compile(rf'("(?:[^"]|"")*"|[^{mark}]*?)(?:{mark}|\r?\n?\Z)')
+
+    def empty_texts(self, row: str) -> list[int]:
+        """Where in a row there is the empty text, and not nothing."""
+        fields = zip(range(len(self.names)), self.field.finditer(row))
+        return [] if self.quoted else [place for place, found in fields if found.group(1) == '""']
 
 
 def header(sample: list[bytes], encoding: str = "utf-8", delimiter: str | None = None) -> Header | None:
@@ -123,18 +133,18 @@ def table_of(db: Database, names: Iterable[str], map: Mapping[str, str] | None, 
 
 
 class _Lines:
-    """Numbered lines as text. Those of the row that is being read are remembered, and can be given back."""
+    """Lines as text, counted. Those of the row that is being read are remembered, and can be given back."""
 
-    def __init__(self, lines: Iterable[bytes], encoding: str, counted: Counted) -> None:
-        self.lines = enumerate(lines, start=1)
+    def __init__(self, batches: Iterator[list[bytes]], encoding: str) -> None:
+        self.batches = batches
         self.encoding = encoding
-        self.counted = counted
-        self.returned: deque[tuple[int, bytes]] = deque()
+        self.coming: deque[bytes] = deque()
+        self.number = 0  # of the one that was given last
         self.begin()
 
     def begin(self) -> None:
         """What comes is a new row."""
-        self.row: list[tuple[int, bytes]] = []
+        self.row: list[bytes] = []
         self.size = 0
         self.unreadable = False
 
@@ -142,12 +152,11 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        if self.returned:
-            number, line = self.returned.popleft()
-        else:
-            number, line = next(self.lines)
-            self.counted.lines = number
-        self.row.append((number, line))
+        if not self.coming:
+            self.coming.extend(next(self.batches))
+        line = self.coming.popleft()
+        self.number += 1
+        self.row.append(line)
         self.size += len(line)
         if self.size >= LONGEST:
             raise csv.Error(f"longer than {LONGEST:,} bytes")
@@ -161,49 +170,94 @@ class _Lines:
 
     def give_back(self) -> None:
         """The lines of the row but the first will come again."""
-        self.returned.extendleft(reversed(self.row[1:]))
+        self.coming.extendleft(reversed(self.row[1:]))
+        self.number -= len(self.row) - 1
+
+    def ahead(self, most: int) -> list[bytes]:
+        """Up to so many of the lines that come; none at the end."""
+        if not self.coming:
+            self.coming.extend(next(self.batches, ()))
+        return list(islice(self.coming, most))
+
+    def skip(self, lines: int) -> None:
+        """So many that come are done with."""
+        self.number += lines
+        if lines == len(self.coming):
+            self.coming.clear()
+        else:
+            for _ in range(lines):
+                self.coming.popleft()
 
 
-def records(lines: Iterable[bytes], head: Header, encoding: str, counted: Counted) -> Iterator[Record]:
+def records(batches: Iterator[list[bytes]], head: Header, encoding: str, counted: Counted) -> Iterator[Record | Batch]:
     """The rows behind the header; what is none is a record with a fault."""
-    counted.lines = counted.empty = 0
+    counted.empty = 0
     # there is one for the whole process, and a page of JSON in a field is over what it begins with
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST))
-    given = _Lines(lines, encoding, counted)
+    given = _Lines(batches, encoding)
     for _ in range(head.lines):
         next(given, None)
-    delimiter = re.escape(head.delimiter)
-    field = re.compile(rf'("(?:[^"]|"")*"|[^{delimiter}]*?)(?:{delimiter}|\r?\n?\Z)')
-    width = len(head.names)
-    rows = csv.reader(given, delimiter=head.delimiter, strict=True)
-    while True:
-        given.begin()
-        fault = None
-        try:
-            fields = next(rows)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            fields, fault = [], str(error)
-            rows = csv.reader(given, delimiter=head.delimiter, strict=True)
-        number, first = given.row[0]
-        if fault is None and len(fields) != width:
-            if len(fields) < 2 and not "".join(fields).strip():
-                counted.empty += 1
-                continue
-            fault = f"{len(fields)} fields instead of {width}"
-        if fault is not None:
-            given.give_back()  # a quote went on over lines that may be rows of their own
-            yield Record(number, first, (), (), fault)
-            continue
-        raw = first if len(given.row) == 1 else [line for _, line in given.row]
-        if given.unreadable:
-            yield Record(number, raw, (), (), f"not {encoding.upper()}")
-            continue
-        values: list[str | None] = [value or None for value in fields]
-        if "" in fields and not head.quoted and any(b'""' in line for _, line in given.row):
-            text = b"".join(line for _, line in given.row).decode(encoding)
-            for place, found in zip(range(width), field.finditer(text)):
-                if found.group(1) == '""':
-                    values[place] = ""
-        yield Record(number, raw, head.names, values)
+    most = MANY
+    while lines := given.ahead(most):
+        columns = _columns(lines, head, encoding)
+        if columns is not None:
+            yield Batch(given.number + 1, lines, head.names, columns)
+            given.skip(len(lines))
+            most = min(most * 4, MANY)
+        elif len(lines) > FEW:
+            most = len(lines) // 4  # what is odd about one of them shall not slow down the others
+        else:
+            last = given.number + len(lines)
+            while given.number < last:
+                record = _record(given, head)
+                if record is None:
+                    counted.empty += 1
+                else:
+                    yield record
+    counted.lines = given.number
+
+
+def _columns(lines: list[bytes], head: Header, encoding: str) -> list[list[str | None]] | None:
+    """The values by column, when every line is a row, as it mostly is, and nothing is wrong with any of them."""
+    if sum(map(len, lines)) >= LONGEST:
+        return None
+    text = map(methodcaller("decode", encoding), lines)
+    try:
+        rows = list(csv.reader(text, delimiter=head.delimiter, strict=True))
+    except (csv.Error, UnicodeDecodeError):
+        return None
+    if len(rows) != len(lines) or set(map(len, rows)) != {len(head.names)}:
+        return None
+    columns = [[value or None for value in column] if "" in column else [*column] for column in zip(*rows)]
+    for place, line in enumerate(lines):
+        if b'""' in line and "" in rows[place]:
+            for column in head.empty_texts(line.decode(encoding)):
+                columns[column][place] = ""
+    return columns
+
+
+def _record(given: _Lines, head: Header) -> Record | None:
+    """The row that comes, maybe on several lines; None for a line with nothing in it."""
+    given.begin()
+    fields: list[str] = []
+    fault = None
+    try:
+        fields = next(csv.reader(given, delimiter=head.delimiter, strict=True))
+    except csv.Error as error:
+        fault = str(error)
+    number, first = given.number - len(given.row) + 1, given.row[0]
+    if fault is None and len(fields) != len(head.names):
+        if len(fields) < 2 and not "".join(fields).strip():
+            return None
+        fault = f"{len(fields)} fields instead of {len(head.names)}"
+    if fault is not None:
+        given.give_back()  # a quote went on over lines that may be rows of their own
+        return Record(number, first, (), (), fault)
+    raw = first if len(given.row) == 1 else given.row
+    if given.unreadable:
+        return Record(number, raw, (), (), f"not {given.encoding.upper()}")
+    values: list[str | None] = [value or None for value in fields]
+    if "" in fields and any(b'""' in line for line in given.row):
+        for place in head.empty_texts(b"".join(given.row).decode(given.encoding)):
+            values[place] = ""
+    return Record(number, raw, head.names, values)

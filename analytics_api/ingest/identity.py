@@ -23,12 +23,14 @@ class Identities:
     """
 
     def __init__(self, key: bytes = b"") -> None:
-        self.key = key
+        self.hash = blake2b(key=key, digest_size=8)  # copied for each, which is sooner than to begin anew
         self.seen: dict[bytes, int] = {}
         self.seen_before: dict[bytes, int] = {}
 
     def of(self, instant: int, content: bytes) -> int:
-        digest = blake2b(content, key=self.key, digest_size=8).digest()
+        hash = self.hash.copy()
+        hash.update(content)
+        digest = hash.digest()
         like = self.seen.get(digest)
         if like is None:
             like = self.seen_before.get(digest, 0)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache, partial
+from itertools import accumulate, count, repeat
 from operator import length_hint
+from types import NoneType
 from typing import Any, NamedTuple
 
 from ..database import BASE_TABLES, KEPT_COLUMNS, Column, Database, Existing, Transaction, unheard
@@ -20,6 +23,7 @@ from .source import AGAIN, load
 
 BATCH = 10_000  # rows
 BATCH_BYTES = 1 << 24  # of rows as they came
+FEW = 16  # rows, not worth to be turned by columns
 
 # Milliseconds since the epoch, and `YYYY-MM-DD HH:MM:SS` in UTC; every other integer is a plain number.
 INSTANTS = frozenset({"started_at", "ended_at", "occurred_at", "changed_at"})
@@ -53,6 +57,22 @@ class Record(NamedTuple):
     names: tuple[str, ...]
     values: Sequence[object]
     fault: str | None = None
+
+
+class Batch(NamedTuple):
+    """Rows as they came on lines that follow each other, none with a fault, all with the same names."""
+
+    line: int  # of the first
+    raws: Sequence[bytes]
+    names: tuple[str, ...]
+    columns: Sequence[Sequence[object]]  # their values, in the order of `names`
+
+    def part(self, begin: int, end: int | None = None) -> Batch:
+        columns = [column[begin:end] for column in self.columns]
+        return Batch(self.line + begin, self.raws[begin:end], self.names, columns)
+
+    def records(self) -> Iterator[Record]:
+        return map(Record, count(self.line), self.raws, repeat(self.names), zip(*self.columns))
 
 
 def import_rows(
@@ -108,7 +128,7 @@ def import_rows(
 def import_records(
     db: Database,
     table: str,
-    records: Callable[[], Iterable[Record]],
+    records: Callable[[], Iterable[Record | Batch]],
     *,
     rows: int | None,
     name: str,
@@ -130,11 +150,13 @@ def import_records(
         report = Report(tables={table: Tally()})
         refuse = Refusal(report, table, name, rejects or Rejects(), strict)
         writing = _Writing(at, table, columns, ours, existing, report, refuse)
-        for record in records():
-            writing.take(record)
-            if writing.size >= BATCH_BYTES or writing.count >= BATCH:
-                written(writing.count, rows)
-                writing.flush()
+        for came in records():
+            rest: Record | Batch | None = came
+            while rest is not None:
+                rest = writing.take(rest)
+                if writing.size >= BATCH_BYTES or writing.count >= BATCH:
+                    written(writing.count, rows)
+                    writing.flush()
         written(writing.count, rows)
         writing.flush()
         return report
@@ -176,20 +198,30 @@ class _Plan:
         self.missing = [column for column in needed(table, columns) if column not in places]
         self.unnamed = table == "events" and "event_id" not in places
         self.columns = list(places)
-        self.taking = [(place, _taken(table, columns[column])) for column, place in places.items()]
+        self.taking = [(place, _Taking(table, columns[column])) for column, place in places.items()]
         self.instant = self.columns.index("occurred_at") if self.unnamed and "occurred_at" in places else 0
-        self.rows: list[list[Any]] = []
-        self.came: list[tuple[int, Raw]] = []
+        self.rows: list[Sequence[Any]] = []
+        self.lines: list[int] = []
+        self.raws: list[Raw] = []
         self.places = self.columns + ["event_id"] * self.unnamed
 
     def fault(self, values: Sequence[object]) -> str:
         """Why the values make no row."""
         for column, (place, take) in zip(self.columns, self.taking):
             try:
-                take(values[place])
+                take.one(values[place])
             except (ValueError, OverflowError, RecursionError) as error:
                 return f"{column}: {error}"
         raise AssertionError("there is none")
+
+    def turned(self, columns: Sequence[Sequence[object]]) -> list[tuple[Any, ...]] | None:
+        """The rows that become of the values; None when one of them can't be taken."""
+        if self.missing:
+            return None
+        try:
+            return list(zip(*(take.all(columns[place]) for place, take in self.taking)))
+        except (ValueError, OverflowError, RecursionError):
+            return None
 
 
 class _Writing:
@@ -218,7 +250,17 @@ class _Writing:
         self.count = 0
         self.size = 0
 
-    def take(self, record: Record) -> None:
+    def take(self, came: Record | Batch) -> Batch | None:
+        """Take a row, or those of a batch until it is time to flush; what is left of the batch."""
+        if isinstance(came, Record):
+            self._take_one(came)
+            return None
+        sizes = list(accumulate(map(len, came.raws), initial=self.size))
+        room = min(BATCH - self.count, bisect_left(sizes, BATCH_BYTES))
+        self._take_all(came.part(0, room))
+        return came.part(room) if room < len(came.raws) else None
+
+    def _take_one(self, record: Record) -> None:
         line, raw, names, values, fault = record
         self.count += 1
         self.tally.read += 1
@@ -231,19 +273,45 @@ class _Writing:
             self.refuse(line, raw, f"there is no {plan.missing[0]}")
             return
         try:
-            row = [take(values[place]) for place, take in plan.taking]
+            row = [take.one(values[place]) for place, take in plan.taking]
         except (ValueError, OverflowError, RecursionError):
             self.refuse(line, raw, plan.fault(values))
             return
+        plan.rows.append(self._named(plan, row))
+        plan.lines.append(line)
+        plan.raws.append(raw)
+
+    def _take_all(self, batch: Batch) -> None:
+        """What `_take_one` does with each; one that can't be taken is looked for in ever smaller parts."""
+        if len(batch.raws) <= FEW:
+            for record in batch.records():
+                self._take_one(record)
+            return
+        plan = self.plans.get(batch.names) or self._plan(batch.names)
+        rows = plan.turned(batch.columns)
+        if rows is None:
+            half = len(batch.raws) // 2
+            self._take_all(batch.part(0, half))
+            self._take_all(batch.part(half))
+            return
+        self.count += len(rows)
+        self.tally.read += len(rows)
+        self.size += sum(map(len, batch.raws))
+        plan.rows += [self._named(plan, [*row]) for row in rows] if plan.unnamed else rows
+        plan.lines += range(batch.line, batch.line + len(rows))
+        plan.raws += batch.raws
+
+    def _named(self, plan: _Plan, row: list[Any]) -> list[Any]:
+        """The row with an id, if it came without one."""
         if plan.unnamed:
-            row.append(self.identities.of(int(row[plan.instant] or 0), repr(row).encode(errors="surrogatepass")))
-        plan.rows.append(row)
-        plan.came.append((line, raw))
+            content = repr(row).encode(errors="surrogatepass")
+            row.append(self.identities.of(int(row[plan.instant] or 0), content))
+        return row
 
     def flush(self) -> None:
         for plan in self.plans.values():
-            self._insert(plan.places, plan.rows, plan.came)
-            plan.rows, plan.came = [], []
+            self._insert(plan.places, plan.rows, plan.lines, plan.raws)
+            plan.rows, plan.lines, plan.raws = [], [], []
         if len(self.plans) > 1_000:  # only the hostile have so many sets of names
             self.plans.clear()
         self.count = self.size = 0
@@ -256,44 +324,70 @@ class _Writing:
             self.report.ignored_columns[self.table] = ignored + new
         return plan
 
-    def _insert(self, columns: Sequence[str], rows: list[list[Any]], came: list[tuple[int, Raw]]) -> None:
+    def _insert(self, columns: Sequence[str], rows: list[Sequence[Any]], lines: list[int], raws: list[Raw]) -> None:
         if not rows:
             return
         try:
             self.tally.written += self.at.insert(self.table, columns, rows, existing=self.existing)
         except RowError as error:
             if len(rows) == 1:
-                self.refuse(*came[0], " ".join(str(error).split()))
+                self.refuse(lines[0], raws[0], " ".join(str(error).split()))
             else:
                 half = len(rows) // 2
-                self._insert(columns, rows[:half], came[:half])
-                self._insert(columns, rows[half:], came[half:])
+                self._insert(columns, rows[:half], lines[:half], raws[:half])
+                self._insert(columns, rows[half:], lines[half:], raws[half:])
 
 
-def _taken(table: str, column: Column) -> Callable[[object], int | str | None]:
-    """What turns a value into one of the column; it raises ValueError when that can't be."""
-    turn: Callable[[object], int | str | None]
-    if column.name in INSTANTS:
-        turn = partial(_from_the_epoch, instant) if column.name in FROM_THE_EPOCH else instant
-    elif column.name in MOMENTS:
-        turn = moment
-    elif column.name in ("status", "old_status", "new_status"):
-        turn = stage
-    else:
-        turn = whole if column.type == "integer" else text
-    default = column.default
-    if not (column.required or column.name == BASE_TABLES[table]):
-        return turn
+class _Taking:
+    """What turns values into those of one column."""
 
-    def taken(value: object) -> int | str:
-        ours = turn(value)
-        if ours is None:
-            ours = default
-        if ours is None:
-            raise ValueError("there is none, which a row can't be without")
+    def __init__(self, table: str, column: Column) -> None:
+        self.turn: Callable[[object], int | str | None]
+        self.number = column.type == "integer"
+        self.lowest, self.highest = -math.inf, math.inf  # of whole numbers that stay as they are
+        if column.name in INSTANTS:
+            self.turn = partial(_from_the_epoch, instant) if column.name in FROM_THE_EPOCH else instant
+            self.lowest, self.highest = SECONDS_BELOW, LAST_INSTANT
+        elif column.name in MOMENTS:
+            self.turn = moment
+        elif column.name in ("status", "old_status", "new_status"):
+            self.turn = stage
+        else:
+            self.turn = whole if self.number else text
+        self.default = column.default
+        self.required = column.required or column.name == BASE_TABLES[table]
+        # the types of what stays as it is
+        self.kept = set() if self.turn is not text else {str} if self.required else {str, NoneType}
+
+    def one(self, value: object) -> int | str | None:
+        """The column's value; ValueError when there can't be one."""
+        ours = self.turn(value)
+        if ours is None and self.required:
+            ours = self.default
+            if ours is None:
+                raise ValueError("there is none, which a row can't be without")
         return ours
 
-    return taken
+    def all(self, values: Sequence[Any]) -> Sequence[int | str | None]:
+        """What `one` makes of each; sooner where they are all of a kind that is common."""
+        kinds = set(map(type, values))
+        if kinds <= self.kept:
+            return values
+        if self.number and kinds == {str} and _digits(values):
+            values, kinds = list(map(int, values)), {int}
+        if self.number and kinds == {int} and self.lowest <= min(values) and max(values) <= self.highest:
+            return values
+        if NoneType in kinds:
+            nothing = self.one(None)
+            rest = iter(self.all([value for value in values if value is not None]))
+            return [nothing if value is None else next(rest) for value in values]
+        return list(map(self.one, values))
+
+
+def _digits(values: Sequence[str]) -> bool:
+    """Whether each is a number of some digits and nothing else, not too long for one of ours."""
+    digits = "".join(values)
+    return digits.isascii() and digits.isdecimal() and all(values) and max(map(len, values)) < 20
 
 
 def text(value: object) -> str | None:

@@ -67,22 +67,26 @@ class Source:
         elif isinstance(given, Iterable) and not hasattr(given, "read"):
             self._lines = given
         else:
-            self._lines = _lines(given, self.name, read)
+            self._lines = chain.from_iterable(_batches(given, self.name, read))
         self._once = self.path is None and iter(self._lines) is self._lines
         self._begun = False
 
     def __iter__(self) -> Iterator[bytes]:
         if self.path is not None:
-            return _lines_at(self.path, self._read)
+            return chain.from_iterable(_batches_at(self.path, self._read))
         if self._once:
             if self._begun:
                 raise IngestError(f"{self.name}: {AGAIN}")
             self._begun = True
         return iter(self._lines)
 
+    def batches(self) -> Iterator[list[bytes]]:
+        """The lines, about as many at a time as are read at once."""
+        return _together(self) if self.path is None else _batches_at(self.path, self._read)
+
     def sample(self) -> list[bytes]:
         """Its first lines, which it gives again when it is read."""
-        lines = iter(self._lines) if self.path is None else _lines_at(self.path, unread)
+        lines = iter(self._lines) if self.path is None else chain.from_iterable(_batches_at(self.path, unread))
         head = []
         size = 0
         for line in islice(lines, SAMPLE_LINES):
@@ -117,36 +121,55 @@ def load(db: Database, rows: int | None, work: Callable[[Transaction], T], told:
     return db.write(work)
 
 
-def _lines_at(path: str, read: Heard) -> Iterator[bytes]:
+def _batches_at(path: str, read: Heard) -> Iterator[list[bytes]]:
     try:
         with open(path, "rb", buffering=0) as file:
-            yield from _lines(file, path, read)
+            yield from _batches(file, path, read)
     except OSError as error:
         raise _unreadable(path, error) from error
 
 
-def _lines(stream: Any, name: str, read: Heard) -> Iterator[bytes]:
+def _batches(stream: Any, name: str, read: Heard) -> Iterator[list[bytes]]:
     try:
         file: Any = io.BufferedReader(_Counted(stream, read), CHUNK)
         if file.peek(2)[:2] == GZIP:
             file = io.BufferedReader(gzip.GzipFile(fileobj=file), CHUNK)
-        if file.peek(2)[:2] not in UTF_16:
-            yield from _cut(file.readline)
+        if file.peek(2)[:2] in UTF_16:
+            text = io.TextIOWrapper(file, "utf-16", errors="replace", newline="\n")
+            yield from _together(iter(lambda: _line(lambda size: text.readline(size).encode(), LONGEST), b""))
             return
-        text = io.TextIOWrapper(file, "utf-16", errors="replace", newline="\n")
-        yield from _cut(lambda size: text.readline(size).encode())
+        while chunk := file.read1(CHUNK):
+            lines = io.BytesIO(chunk).readlines()
+            if not lines[-1].endswith(b"\n"):
+                lines[-1] += _line(file.readline, LONGEST - len(lines[-1]))
+            yield lines
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise IngestError(f"{name}: the gzip data are damaged or cut short ({error}); fetch it again") from error
     except OSError as error:
         raise _unreadable(name, error) from error
 
 
-def _cut(readline: Callable[[int], bytes]) -> Iterator[bytes]:
-    while line := readline(LONGEST):
-        yield line
-        if len(line) >= LONGEST:
-            while not line.endswith(b"\n") and (line := readline(CHUNK)):
-                pass
+def _together(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """The lines, so many at a time that they come to CHUNK bytes."""
+    batch: list[bytes] = []
+    size = 0
+    for line in lines:
+        batch.append(line)
+        size += len(line) + 1
+        if size >= CHUNK:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _line(readline: Callable[[int], bytes], most: int) -> bytes:
+    """The line that comes, or the rest of one; what is over `most` is dropped."""
+    line = more = readline(most)
+    if len(line) >= most:
+        while not more.endswith(b"\n") and (more := readline(CHUNK)):
+            pass
+    return line
 
 
 def _unreadable(name: str, error: OSError) -> IngestError:

@@ -5,10 +5,13 @@ import io
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from logs import FIREFOX, GOOGLEBOT, clock, events, line, sessions
 
 from analytics_api import IngestError
 from analytics_api.ingest import Rejects, Site, import_access_log, import_file
+from analytics_api.ingest.access_log import LINE, USUAL
 
 
 def test_requests_of_a_visitor_become_a_session_of_events(database):
@@ -180,6 +183,44 @@ def test_every_kind_of_line_is_taken(database, text, told):
     assert events(database) == [("10:00:00", "page_view", told)]
 
 
+PARTS = [
+    *("1.2.3.4", "shop.example:443", "a,b", "-", "- ", " - ", " ", "[", "]", '"', "\\", "\r", "\n", ' "-"', " 304 -"),
+    *("[17/May/2015:10:00:00 +0000]", "[2015-05-17T10:00:00+00:00]", '"GET / HTTP/1.1"', " 200", " 12"),
+]
+WHOLE = ["1.2.3.4", "-", "-", "[17/May/2015:10:00:00 +0000]", '"GET / HTTP/1.1"', "200", "12", '"-"', '"agent"']
+
+
+@settings(max_examples=500)
+@given(
+    st.lists(st.tuples(st.integers(0, len(WHOLE)), st.integers(0, 2), st.sampled_from(PARTS)), max_size=3),
+    st.sampled_from(["", "\n", "\r\n", ' "behind"\n']),
+)
+def test_what_the_pattern_of_usual_lines_finds_is_what_that_of_all_lines_finds(changes, end):
+    words = list(WHOLE)
+    for place, dropped, part in changes:
+        words[place : place + dropped] = [part]
+    text = (" ".join(words) + end).encode()
+
+    usual = USUAL.fullmatch(text)
+    found = LINE.fullmatch(text.rstrip(b"\r\n"))
+
+    if usual:
+        first, second, time, *parts_of_time, request, status, referrer, agent = usual.groups()
+        host, address = (first, second) if second else (None, first)
+        assert found.groups() == (host, address, time, request, status, referrer, agent)
+        assert parts_of_time == [time[:15], time[15:20], time[20:]]
+
+
+@pytest.mark.any_engine
+def test_a_virtual_host_stands_before_an_address(database):
+    usual = '10.0.0.1 - - [17/May/2015:10:00:00 +0000] "GET /a HTTP/1.1" 200 1 "-" "Firefox"\n'
+
+    import_access_log(database, [f"shop.example:80 {usual}".encode(), usual.encode()])
+
+    assert [page for _, _, page in events(database)] == ["/a", "http://shop.example/a"]
+    assert len(sessions(database)) == 1
+
+
 @pytest.mark.any_engine
 def test_the_url_of_the_site_stands_before_its_paths(database):
     import_access_log(database, [line(path="/a")], site=Site(url="https://shop.example/"))
@@ -202,6 +243,33 @@ def test_instants_are_utc(database, clock_and_zone, utc):
     import_access_log(database, [line(told, zone=zone)])
 
     assert clock(database.row("select occurred_at from events")["occurred_at"]) == utc
+
+
+@pytest.mark.any_engine
+def test_of_one_hour_every_line_has_its_own_instant(database):
+    clocks = [("10:00:00", "+0000"), ("10:00:00", "+0030"), ("10:59:60", "+0000"), ("10:07:09", "-0100")]
+
+    import_access_log(database, [line(told, zone=zone) for told, zone in clocks])
+
+    assert [told for told, _, _ in events(database)] == ["09:30:00", "10:00:00", "11:00:00", "11:07:09"]
+
+
+@pytest.mark.parametrize("told", ["10:60:00", "10:00:61", "10:5:000", "24:00:00"])
+def test_a_time_that_there_is_not_is_refused_in_an_hour_that_there_is(database, told):
+    report = import_access_log(database, [line("10:00:00"), line(told)])
+
+    assert report.rejects == ["events line 2: not a time from 1970 to 9999"]
+
+
+@pytest.mark.parametrize(
+    ("day", "zone", "told"),
+    [("01/Jan/1970", "+0030", ["00:30:00", "00:29:59"]), ("31/Dec/9999", "-0030", ["23:29:59", "23:30:00"])],
+)
+def test_an_hour_may_be_in_time_only_in_part(database, day, zone, told):
+    report = import_access_log(database, [line(clock, day=day, zone=zone) for clock in told])
+
+    assert report.tables["events"].written == 1
+    assert report.rejects == ["events line 2: not a time from 1970 to 9999"]
 
 
 @pytest.mark.parametrize(

@@ -180,6 +180,130 @@ def test_an_open_quote_costs_one_row(database):
     assert report.rejects == ["events line 2: a quote is never closed"]
 
 
+HEADER = b"event_id,session_id,event_type,occurred_at,page_url\n"
+
+
+def many(first, count):
+    return [b"%d,s1,click,2026-02-24,/a\n" % number for number in range(first, first + count)]
+
+
+def test_one_bad_row_among_many_is_refused_by_its_line(database):
+    lines = [HEADER, *many(1, 3000), b"3001,s1,click,soon,/a\n", *many(3002, 3000)]
+
+    report = import_csv(database, lines)
+
+    assert report.tables["events"].written == 6000
+    assert report.rejects == ["events line 3002: occurred_at: 'soon' is no date"]
+
+
+def test_one_row_of_too_few_fields_among_many_is_refused_by_its_line(database):
+    lines = [HEADER, *many(1, 3000), b"3001,s1,click\n", b"\n", *many(3002, 3000)]
+
+    report = import_csv(database, lines)
+
+    assert report.tables["events"].written == 6000
+    assert report.rejects == ["events line 3002: 3 fields instead of 5"]
+    assert report.lines()[-1] == "6,003 lines, 1 of them empty, 1 refused"
+
+
+def test_the_lines_behind_a_row_of_several_are_counted_on(database):
+    lines = [HEADER, *many(1, 100), b'101,s1,click,2026-02-24,"two\n', b'lines"\n', *many(102, 100), b"x,s1,click,0,\n"]
+
+    report = import_csv(database, lines)
+
+    assert rows(database)[100] == (101, "s1", "click", "two\nlines", 1771891200000, None)
+    assert report.tables["events"].written == 201
+    assert report.rejects == ["events line 204: event_id: 'x' is no number"]
+
+
+def test_a_row_may_go_on_behind_what_is_read_at_once(database, tmp_path):
+    file = tmp_path / "events.csv"
+    long = "a\n" * 100_000
+    file.write_bytes(HEADER + b"".join(many(1, 9_000)) + f'9001,s1,click,0,"{long}"\n'.encode() + many(9002, 1)[0])
+
+    refused = import_file(database, file).rejects
+    file.write_bytes(HEADER + b"".join(many(1, 9_000)) + f'9003,s1,click,0,"{long[:9_000]}"\n'.encode())
+    import_file(database, file)
+
+    assert refused[0] == "events line 9002: a quote is never closed"
+    assert [row[0] for row in rows(database)] == [*range(1, 9_001), 9002, 9003]
+    assert rows(database)[-1][3] == long[:9_000]
+
+
+@pytest.mark.parametrize(
+    ("value", "number"), [(b"0012", 12), (b" 12 ", 12), (b"+12", 12), (b"12.4", 12), (b"true", 1), (b"-12", -12)]
+)
+def test_among_many_a_number_is_what_it_is_by_itself(database, value, number):
+    import_csv(database, [HEADER, *many(100, 50), value + b",s1,click,2026-02-24,/b\n"])
+
+    assert [row[0] for row in rows(database) if row[3] == "/b"] == [number]
+
+
+@pytest.mark.parametrize("value", ["1_2", "\u0661\u0662", "0x12", "", "1" * 400])
+def test_among_many_what_is_no_number_is_refused(database, value):
+    report = import_csv(database, [HEADER, *many(100, 50), f"{value},s1,click,2026-02-24,/b\n".encode()])
+
+    assert [row[0] for row in rows(database)] == [*range(100, 150)]
+    assert report.rejects[0].startswith("events line 52: event_id: ")
+
+
+def test_among_milliseconds_there_may_be_seconds(database):
+    milliseconds = [b"%d,s1,click,1771945200000,\n" % number for number in range(50)]
+
+    import_csv(database, [HEADER, *milliseconds, b"50,s1,click,1771945200,\n"])
+
+    assert {row[4] for row in rows(database)} == {1771945200000}
+
+
+@pytest.mark.parametrize("value", [b"253402300800000", b"-1"])
+def test_among_many_an_instant_that_there_is_not_is_refused(database, value):
+    milliseconds = [b"%d,s1,click,1771945200000,\n" % number for number in range(50)]
+
+    report = import_csv(database, [HEADER, *milliseconds, b"50,s1,click,%b,\n" % value])
+
+    assert report.tables["events"].written == 50
+    assert report.rejects == [f"events line 52: occurred_at: '{value.decode()}' is not from 1970 to 9999"]
+
+
+def test_among_many_empty_text_is_told_from_nothing(database):
+    lines = [HEADER, *many(1, 50), b'51,s1,click,2026-02-24,""\n', b"52,s1,click,2026-02-24,\n", *many(53, 50)]
+
+    import_csv(database, lines)
+
+    assert [row[3] for row in rows(database)] == ["/a"] * 50 + ["", None] + ["/a"] * 50
+
+
+def test_among_many_a_default_stands_for_nothing(database):
+    header = b"lead_id,enquiry_datetime,contact_name,status,form_submit_count\n"
+    lines = [b"%d,2026-02-24 10:00:00,Ann,won,3\n" % number for number in range(50)]
+
+    import_csv(database, [header, *lines, b"50,2026-02-24 10:00:00,,,\n", b"51,2026-02-24 10:00:00,Bob, LOST ,2\n"])
+
+    assert rows(database, "leads", "lead_id")[49:] == [
+        (49, "2026-02-24 10:00:00", "Ann", "won", 3),
+        (50, "2026-02-24 10:00:00", None, "new", 1),
+        (51, "2026-02-24 10:00:00", "Bob", "lost", 2),
+    ]
+
+
+def test_among_many_a_row_of_another_encoding_is_refused_by_its_line(database):
+    report = import_csv(database, [HEADER, *many(1, 50), b"51,s1,click,2026-02-24,/\xff\n", *many(52, 50)])
+
+    assert report.tables["events"].written == 100
+    assert report.rejects == ["events line 52: not UTF-8"]
+
+
+def test_among_many_an_event_has_the_id_that_it_has_by_itself(database):
+    header = HEADER.removeprefix(b"event_id,")
+    lines = [line.split(b",", 1)[1] for line in many(1, 50)]
+
+    import_csv(database, [header, *lines, b"s1,click,2026-02-24,/b\n"])
+    report = import_csv(database, [header, b"s1,click,2026-02-24,/b\n"])
+
+    assert report.tables["events"].kept == 1
+    assert len(rows(database)) == 51
+
+
 @pytest.mark.any_engine
 def test_a_field_of_a_megabyte_is_taken(database):
     data = b"x" * 1_000_000

@@ -124,3 +124,15 @@ def test_the_numbers_are_those_of_a_plain_recount(database, log):
         for visit in expected
         for pages in [[page for _, page in visit if page]]
     )
+
+
+@pytest.mark.any_engine
+def test_what_was_imported_is_known_wherever_it_lies_in_a_quiet_log(database):
+    log = [line(f"{minute // 60:02}:{minute % 60:02}:00", f"/{minute}") for minute in range(0, 1440, 5)]
+    import_access_log(database, [log[0], *log[100:103], log[200], log[-1]], site=SITE)
+
+    report = import_access_log(database, log, site=SITE)
+
+    assert report.tables["events"].written == len(log) - 6
+    assert report.tables["events"].kept == 6
+    assert database.verify() == []

@@ -93,3 +93,74 @@ def test_a_table_must_be_named_when_the_keys_are_of_none(database):
 def test_a_table_that_is_none_of_ours_is_refused(database):
     with pytest.raises(IngestError, match="there is no table people"):
         import_ndjson(database, [b'{"a": 1}\n'], table="people")
+
+
+EVENT = b'{"event_id": %d, "session_id": "s1", "event_type": "click", "occurred_at": 1771945200000}\n'
+
+
+def test_one_line_that_is_no_row_among_many_is_refused_by_its_number(database):
+    lines = [*(EVENT % number for number in range(100)), b'{"event_id": 100}\n', b"\n", b"[]\n", EVENT % 101]
+
+    report = import_ndjson(database, lines, table="events")
+
+    assert report.tables["events"].written == 101
+    assert report.rejects == ["events line 101: there is no session_id", "events line 103: not a JSON object"]
+    assert report.lines()[-1] == "104 lines, 1 of them empty, 2 refused"
+
+
+def test_an_object_on_two_lines_is_refused_on_both(database):
+    lines = [*(EVENT % number for number in range(50)), b'{"event_id": 50,\n', b'"session_id": "s1"}\n']
+
+    report = import_ndjson(database, lines, table="events")
+
+    assert report.tables["events"].written == 50
+    assert [reject.partition(": ")[0] for reject in report.rejects] == ["events line 51", "events line 52"]
+
+
+@pytest.mark.parametrize("more", [b"{}", b",", b"\x0b", b"\xc2\xa0"])
+def test_what_stands_behind_an_object_refuses_its_line(database, more):
+    lines = [EVENT % 1, (EVENT % 2).rstrip() + more + b"\n", (EVENT % 3).rstrip() + b" \t\r\n"]
+
+    report = import_ndjson(database, lines, table="events")
+
+    assert report.tables["events"].written == 2
+    assert report.rejects[0].startswith("events line 2: not JSON: Extra data")
+
+
+def test_keys_may_differ_from_line_to_line(database):
+    with_page = b'{"page_url": "/a", "event_id": %d, "session_id": "s1", "event_type": "click", "occurred_at": 0}\n'
+    lines = [(EVENT if number < 40 or number % 2 else with_page) % number for number in range(80)]
+
+    import_ndjson(database, lines, table="events")
+
+    pages = [row["page_url"] for row in database.rows("select page_url from events order by event_id")]
+    assert pages == [None] * 40 + ["/a", None] * 20
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (b"true", 1),
+        (b"7.5", 8),
+        (b'"9"', 9),
+        (b"null", "there is none, which a row can't be without"),
+        (b"[]", "[] is no number"),
+        (b'"1_0"', "'1_0' is no number"),
+    ],
+)
+def test_among_many_numbers_each_value_is_what_it_is_by_itself(database, value, told):
+    odd = (EVENT % 0).replace(b": 0,", b": %b," % value)
+
+    report = import_ndjson(database, [*(EVENT % number for number in range(100, 150)), odd], table="events")
+
+    ids = [row["event_id"] for row in database.rows("select event_id from events order by event_id")]
+    assert ids == ([told] if isinstance(told, int) else []) + [*range(100, 150)]
+    assert report.rejects == ([] if isinstance(told, int) else [f"events line 51: event_id: {told}"])
+
+
+def test_among_many_texts_a_number_becomes_text(database):
+    lines = [*(EVENT % number for number in range(50)), (EVENT % 50).replace(b'"s1"', b"1")]
+
+    import_ndjson(database, lines, table="events")
+
+    assert database.row("select session_id from events where event_id = 50") == {"session_id": "1"}
