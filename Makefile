@@ -27,7 +27,7 @@ newest: .venv/test .venv/newest/libsqlite3.so.0  ## run the tests of the SQL on 
 	LD_LIBRARY_PATH=$(CURDIR)/.venv/newest $(BIN)/pytest --engine sqlite $(SQL:%=tests/test_%.py)
 
 proof: .venv/test  ## prove what it withstands, some minutes long; as root also full and read-only disks
-	@cd proof && for script in kills faults crowd one_lead fuzz injections memory; do ../$(BIN)/python $$script.py || exit; done
+	@cd proof && for script in kills faults crowd one_lead fresh fuzz injections memory; do ../$(BIN)/python $$script.py || exit; done
 
 bench: .venv/bench  ## measure, half an hour long; PARTS=functions,throughput SIZES=20k,2M LEADS=10k EVENTS=100M choose
 	$(BIN)/python -m benchmarks $(if $(PARTS),--parts $(PARTS)) $(if $(SIZES),--sizes $(SIZES)) \
