@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import selectors
 import sqlite3
 import threading
 import time
@@ -259,6 +260,9 @@ class PostgreSQL(Database):
                         return work(_Statements(connection))
                     connection.execute(begin)
                     result = work(_Statements(connection))
+                    if begin == READ:  # no commit of it waits for a replica, and a timer takes longer than most reads
+                        connection.execute("commit")
+                        return result
                     if begin == WRITE:
                         connection.execute(SEEN)
                     committing = True
@@ -287,7 +291,7 @@ class PostgreSQL(Database):
             dsn,
             kwargs={"autocommit": True, "row_factory": dict_row, "cursor_factory": psycopg.RawCursor},
             configure=self._configure,
-            check=Pool.check_connection,
+            check=_ask_if_told,
             min_size=0,
             max_size=self.pool_size,
             timeout=self.wait,
@@ -491,6 +495,18 @@ def _parsed(url: str, session: str) -> tuple[str, str]:
     ]
     rest = f"?{urlencode(told, quote_via=quote)}" if told else ""
     return dsn, f"postgresql://{user}{'@' if user else ''}{','.join(places)}/{name}{rest}"
+
+
+def _ask_if_told(connection: Connection) -> None:
+    """Raise OperationalError when the server has ended a connection that was idle.
+
+    It then has something to read. Only of such a one the server is asked; that another was lost without a word is found
+    by its first statement.
+    """
+    with selectors.DefaultSelector() as selector:
+        selector.register(connection, selectors.EVENT_READ)
+        if selector.select(0):
+            Pool.check_connection(connection)
 
 
 @contextmanager
