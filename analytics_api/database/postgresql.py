@@ -608,6 +608,8 @@ where extname = 'pg_trgm'
 
 
 def _rebuild(statements: _Statements, told: Callable[[str], object]) -> None:
+    for table in COUNTED:
+        _analyze(statements, table)
     for name, tables in _rollups().items():
         columns = _columns_of(statements, f"plain_{name}")
         if name == "leads":
@@ -624,16 +626,20 @@ def _rebuild(statements: _Statements, told: Callable[[str], object]) -> None:
             statements.execute(f"truncate {table}" if table.startswith("rollup_") else f"delete from {table}")
         # in order, an index is filled page by page
         statements.execute(f"insert into {tables[0]} ({columns}) select {columns} from plain_{name} order by {columns}")
+        for table in tables:
+            _analyze(statements, table)
     for table, key in BASE_TABLES.items():
         if table != "sessions":
             statements.execute(
                 f"select setval(pg_get_serial_sequence('{table}', '{key}'), highest) "
                 f"from (select max({key}) as highest from {table}) as ids where highest > 0"
             )
-    for table in (*COUNTED, *(table for tables in _rollups().values() for table in tables)):
-        # of a table that is known to be empty, plans are made that are bad as soon as it is not
-        if statements.rows(f"select from {table} limit 1"):
-            statements.execute(f"analyze {table}")
+
+
+def _analyze(statements: _Statements, table: str) -> None:
+    """Let the planner know what a table holds. Were it known to be empty, bad plans would be made once it is not."""
+    if statements.rows(f"select from {table} limit 1"):
+        statements.execute(f"analyze {table}")
 
 
 def _columns_of(statements: _Statements, view: str) -> str:
