@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -112,7 +112,14 @@ class Cluster:
     def kill(self):
         """As kill -9 does it to every process of the server at once."""
         if self.process and self.process.poll() is None:
-            os.killpg(self.process.pid, 9)
+            pid = self.process.pid
+            # not of its group, they would answer until they notice that they are alone
+            children = Path(f"/proc/{pid}/task/{pid}/children")
+            backends = children.read_text().split() if children.exists() else []
+            os.killpg(pid, 9)
+            for backend in map(int, backends):
+                with suppress(ProcessLookupError):
+                    os.kill(backend, 9)
             self.process.wait()
 
     def stop(self):

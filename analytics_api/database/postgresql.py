@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import selectors
 import sqlite3
 import threading
 import time
@@ -262,7 +263,7 @@ class PostgreSQL(Database):
                         return work(_Statements(connection))
                     connection.execute(begin)
                     result = work(_Statements(connection))
-                    if begin == READ:
+                    if begin == READ:  # no commit of it waits for a replica, and a timer takes longer than most reads
                         connection.execute("commit")
                         return result
                     if begin == WRITE:
@@ -293,7 +294,7 @@ class PostgreSQL(Database):
             dsn,
             kwargs={"autocommit": True, "row_factory": dict_row, "cursor_factory": psycopg.RawCursor},
             configure=self._configure,
-            check=Pool.check_connection,
+            check=_ask_if_told,
             min_size=0,
             max_size=self.pool_size,
             timeout=self.wait,
@@ -504,6 +505,18 @@ def _parsed(url: str, session: str) -> tuple[str, str]:
     return dsn, f"postgresql://{user}{'@' if user else ''}{','.join(places)}/{name}{rest}"
 
 
+def _ask_if_told(connection: Connection) -> None:
+    """Raise OperationalError when the server has ended a connection that was idle.
+
+    It then has something to read. Only of such a one the server is asked; that another was lost without a word is found
+    by its first statement.
+    """
+    with selectors.DefaultSelector() as selector:
+        selector.register(connection, selectors.EVENT_READ)
+        if selector.select(0):
+            Pool.check_connection(connection)
+
+
 @contextmanager
 def _connected(dsn: str) -> Iterator[_Statements]:
     """A connection of one's own, closed at the end, and with it a transaction that was not committed."""
@@ -603,6 +616,8 @@ where extname = 'pg_trgm'
 
 
 def _rebuild(statements: _Statements, told: Callable[[str], object]) -> None:
+    for table in COUNTED:
+        _analyze(statements, table)
     for name, tables in _rollups().items():
         columns = _columns_of(statements, f"plain_{name}")
         if name == "leads":
@@ -619,16 +634,20 @@ def _rebuild(statements: _Statements, told: Callable[[str], object]) -> None:
             statements.execute(f"truncate {table}" if table.startswith("rollup_") else f"delete from {table}")
         # in order, an index is filled page by page
         statements.execute(f"insert into {tables[0]} ({columns}) select {columns} from plain_{name} order by {columns}")
+        for table in tables:
+            _analyze(statements, table)
     for table, key in BASE_TABLES.items():
         if table != "sessions":
             statements.execute(
                 f"select setval(pg_get_serial_sequence('{table}', '{key}'), highest) "
                 f"from (select max({key}) as highest from {table}) as ids where highest > 0"
             )
-    for table in (*COUNTED, *(table for tables in _rollups().values() for table in tables)):
-        # of a table that is known to be empty, plans are made that are bad as soon as it is not
-        if statements.rows(f"select from {table} limit 1"):
-            statements.execute(f"analyze {table}")
+
+
+def _analyze(statements: _Statements, table: str) -> None:
+    """Let the planner know what a table holds. Were it known to be empty, bad plans would be made once it is not."""
+    if statements.rows(f"select from {table} limit 1"):
+        statements.execute(f"analyze {table}")
 
 
 def _columns_of(statements: _Statements, view: str) -> str:

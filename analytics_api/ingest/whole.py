@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from itertools import chain, zip_longest
+from itertools import zip_longest
 from typing import Any
 
 from ..database import KEYS, MENDED, Database, Reader, Transaction, unheard
@@ -13,6 +14,8 @@ from ..errors import DatabaseError, RowError
 from .rows import shown
 
 log = logging.getLogger(__name__)
+
+Batch = list[tuple[Any, ...]]
 
 
 def copy(
@@ -51,10 +54,7 @@ class Table:
         self.columns = [column.name for column in db.columns(name)]
         self.key = self.columns.index(KEYS[name].partition(",")[0])
 
-    def rows(self, at: Reader) -> Iterator[tuple[Any, ...]]:
-        return chain.from_iterable(self.batches(at))
-
-    def batches(self, at: Reader) -> Iterator[list[tuple[Any, ...]]]:
+    def batches(self, at: Reader) -> Iterator[Batch]:
         return at.batches(f"select {', '.join(self.columns)} from {self.name} order by {KEYS[self.name]}")
 
 
@@ -62,9 +62,10 @@ def _copied(table: Table, there: Reader, here: Transaction, url: str, written: C
     """Copy one table and compare; how many rows."""
 
     def read() -> Generator[tuple[Any, ...], None, None]:
-        for batch in table.batches(there):
-            yield from batch
-            written(len(batch))
+        with closing(_ahead(table.batches(there))) as batches:
+            for batch in batches:
+                yield from batch
+                written(len(batch))
 
     mended = there.mended
     try:
@@ -75,10 +76,19 @@ def _copied(table: Table, there: Reader, here: Transaction, url: str, written: C
         raise
     if there.mended > mended:
         log.warning(MENDED, table.name, there.mended - mended)
-    for theirs, ours in zip_longest(table.rows(there), table.rows(here)):
+    for theirs, ours in zip_longest(table.batches(there), table.batches(here)):
         if theirs != ours:
             raise DatabaseError(f"{url}: the table {table.name} would not hold what was read; it stays empty")
     return rows
+
+
+def _ahead(batches: Iterator[Batch]) -> Generator[Batch, None, None]:
+    """The same, the next one being read while one is worked on."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, batches, None)
+        while batch := coming.result():
+            coming = thread.submit(next, batches, None)
+            yield batch
 
 
 def _find_refused(table: Table, there: Reader, here: Transaction, url: str) -> None:
