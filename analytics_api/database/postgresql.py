@@ -179,6 +179,8 @@ class PostgreSQL(Database):
             statements.execute(f"lock table {', '.join(COUNTED)} in share row exclusive mode")
             for table in COUNTED:
                 statements.execute(f"alter table {table} disable trigger user")
+            # a lead comes with the text that it is found by, or each would be written again, and all its indexes
+            statements.execute("alter table leads enable trigger leads_keep_new")
             result = work(statements)
             _rebuild(statements, told)
             for table in COUNTED:
