@@ -179,6 +179,8 @@ class PostgreSQL(Database):
             statements.execute(f"lock table {', '.join(COUNTED)} in share row exclusive mode")
             for table in COUNTED:
                 statements.execute(f"alter table {table} disable trigger user")
+            # a lead comes with the text that it is found by, or each would be written again, and all its indexes
+            statements.execute("alter table leads enable trigger leads_keep_new")
             result = work(statements)
             _rebuild(statements, told)
             for table in COUNTED:
@@ -328,6 +330,7 @@ class PostgreSQL(Database):
 class _Statements:
     """A connection, as base.Reader and base.Transaction."""
 
+    indexes_like = True  # where `lead_search` is joined to the leads that it has just found
     mended = 0
 
     def __init__(self, connection: Connection) -> None:
