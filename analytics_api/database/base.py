@@ -80,7 +80,6 @@ MENDED = "%s: texts that are no UTF-8, and have U+FFFD for what is none: %d"
 class Reader(Protocol):
     """Reads that see one state of the data."""
 
-    indexes_like: bool  # whether `like` on what leads are searched in goes by an index, and needs no `lead_search`
     mended: int  # how many texts `batches` gave so far that are no UTF-8 in the database, and have U+FFFD for that
 
     def rows(self, sql: str, /, **params: Any) -> list[Row]:

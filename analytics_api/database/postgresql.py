@@ -330,7 +330,6 @@ class PostgreSQL(Database):
 class _Statements:
     """A connection, as base.Reader and base.Transaction."""
 
-    indexes_like = True  # where `lead_search` is joined to the leads that it has just found
     mended = 0
 
     def __init__(self, connection: Connection) -> None:

@@ -362,8 +362,6 @@ class SQLite(Database):
 class _Statements:
     """A connection, as base.Reader and base.Transaction."""
 
-    indexes_like = False
-
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
         self.mended = 0

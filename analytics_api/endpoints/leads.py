@@ -136,26 +136,26 @@ ORDERS: Final = {
 }
 
 # Which leads: every one, those of a stage, those that a text is found in, by the search index or by looking into each.
-AMONG: Final = {
-    "all": "leads where true",
-    "stage": "leads where status = :status and status <> ''",  # see the indexes
-    "found": "leads where lead_id in (select rowid from lead_search(:needle))",
+FILTERS: Final = {
+    "all": "true",
+    "stage": "status = :status and status <> ''",  # see the indexes
+    "found": "lead_id in (select rowid from lead_search(:needle))",
     # not by the index of the stage, which may hold many more
-    "found in stage": "leads where status || '' = :status and lead_id in (select rowid from lead_search(:needle))",
-    # the limit keeps apart what is found and its order: no index of the order is walked to look into its leads
-    "seen": f"(select * from leads where search_text like :pattern escape '\\' limit {LARGEST}) as leads where true",
-    "seen in stage": "leads where status = :status and status <> '' and search_text like :pattern escape '\\'",
+    "found in stage": "status || '' = :status and lead_id in (select rowid from lead_search(:needle))",
+    "seen": "lead_id in (select lead_id from leads where search_text like :pattern escape '\\')",
+    "seen in stage": "status = :status and status <> '' and search_text like :pattern escape '\\'",
 }
 
 # Every statement is made of these constants, here, once. A request chooses among them and never adds to one.
-CHOICES: Final = [(among, sort) for among in AMONG for sort in ORDERS]
+CHOICES: Final = [(among, sort) for among in FILTERS for sort in ORDERS]
 
 COLUMNS: Final = ", ".join(Lead.__annotations__)
 
 PAGES: Final = {
     (among, sort): f"""
 select {COLUMNS}
-from {AMONG[among]}
+from leads
+where {FILTERS[among]}
 order by {ORDERS[sort]}
 limit :limit offset :offset
 """
@@ -170,7 +170,8 @@ def _after(among: str, sort: str) -> str:
 select *
 from (
   select *
-  from {AMONG[among]} and {condition}
+  from leads
+  where {FILTERS[among]} and {condition}
   order by {ORDERS[sort]}
   limit :limit) as {name}
 """
@@ -223,7 +224,7 @@ limit :rows offset :offset
     for among, sort in CHOICES
     if among in ("all", "stage")
     for start, leads in (
-        ("first", AMONG[among]),
+        ("first", f"leads where {FILTERS[among]}"),
         ("next", _after(among, sort)),
     )
 }
@@ -257,7 +258,8 @@ from lead_search(:needle)
     **{
         among: f"""
 select count(*) as total
-from {AMONG[among]}
+from leads
+where {FILTERS[among]}
 """
         for among in ("found in stage", "seen", "seen in stage")
     },
@@ -442,14 +444,14 @@ def move(ctx: Context, lead_id: int, status: str) -> Updated:
 
 
 def _asked(at: Reader, q: str | None, status: str | None) -> tuple[str, dict[str, Any]]:
-    """Which of AMONG it takes, and its parameters."""
+    """Which of FILTERS it takes, and its parameters."""
     asked: dict[str, Any] = {"status": status}
     if not q:
         return "stage" if status else "all", asked
     folded = q.casefold().replace("\x1f", " ")  # which stands between the fields
     literal = folded.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     asked |= {"needle": at.needle(folded), "pattern": f"%{literal}%"}
-    among = "seen" if at.indexes_like or asked["needle"] is None else "found"
+    among = "seen" if asked["needle"] is None else "found"
     return f"{among} in stage" if status else among, asked
 
 
