@@ -197,13 +197,16 @@ with found as materialized (
   select rowid as lead_id
   from lead_search(:needle)
   limit :most)
-select {COLUMNS}, count(*) over () as total
+select {COLUMNS}, (select count(*) from leads where {condition}) as total
 from leads
-where {condition}lead_id in (select lead_id from found) and (select count(*) from found) < :most
+where {condition} and (select count(*) from found) < :most
 order by {ORDERS[sort]}
 limit :limit offset :offset
 """
-    for among, condition in (("found", ""), ("found in stage", "status || '' = :status and "))
+    for among, condition in (
+        ("found", "lead_id in (select lead_id from found)"),
+        ("found in stage", "status || '' = :status and lead_id in (select lead_id from found)"),
+    )
     for sort in ORDERS
 }
 FEW = 500
