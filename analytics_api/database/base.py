@@ -59,6 +59,8 @@ KEPT_COLUMNS = frozenset({"follow_ups_count", "last_follow_up_at", "search_text"
 LISTED = 500
 LIST = ", ".join(f":listed_{place}" for place in range(LISTED))
 
+BATCH = 1000  # rows that `batches` gives at a time
+
 DIFFERENCES_TOLD = 20  # a rollup, each way
 
 # What becomes of a row whose key is there already.
@@ -95,7 +97,7 @@ class Reader(Protocol):
         """Casefolded text as this engine's `lead_search(:needle)` takes it; None when it is too short for that."""
 
     def batches(self, sql: str, /, **params: Any) -> Iterator[list[tuple[Any, ...]]]:
-        """Every row that the statement gives, as tuples, some at a time, so that memory does not grow with them."""
+        """Every row that the statement gives, as tuples, BATCH at a time, so that memory does not grow with them."""
 
 
 class Transaction(Reader, Protocol):

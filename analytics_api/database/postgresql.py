@@ -19,6 +19,7 @@ from urllib.parse import quote, urlencode
 from ..errors import DatabaseError, RowError
 from .base import (
     BASE_TABLES,
+    BATCH,
     KEPT_COLUMNS,
     KEYS,
     PAST_TABLES,
@@ -53,7 +54,6 @@ Pool = psycopg_pool.ConnectionPool[Connection]
 
 VERSION = 2
 OLDEST_SERVER = 150_000
-BATCH = 1000  # rows read at a time
 ATTEMPTS = 50  # of a transaction that others got in the way of: some five seconds
 
 READ = "begin isolation level repeatable read read only"

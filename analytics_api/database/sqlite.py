@@ -19,6 +19,7 @@ from typing import Any, NoReturn, TypeVar
 from ..errors import DatabaseError, RowError
 from .base import (
     BASE_TABLES,
+    BATCH,
     KEPT_COLUMNS,
     KEYS,
     Column,
@@ -39,7 +40,6 @@ LOOK = 1.0  # seconds between two looks at whether a file that is read is still 
 EMPTY = "this file is empty; `analytics-api init` makes a database of it"
 PATIENCE = 3  # milliseconds that SQLite waits for a lock by itself: it looks after 1, 2 more, and is asked again
 SMALLEST = 512  # bytes; SQLite takes a shorter file, whatever is in it, for an empty one
-BATCH = 1000  # rows read at a time
 ROWS_AT_ONCE = 100  # in one statement; one by one takes half as long again
 # But without triggers it is the other way round where keys come in no order: a statement of many rows takes note of
 # every page that it changes.

@@ -197,15 +197,19 @@ with found as materialized (
   select rowid as lead_id
   from lead_search(:needle)
   limit :most)
-select {COLUMNS}, (select count(*) from leads where {condition}) as total
+select {COLUMNS}, (select count(*) from {counted}) as total
 from leads
 where {condition} and (select count(*) from found) < :most
 order by {ORDERS[sort]}
 limit :limit offset :offset
 """
-    for among, condition in (
-        ("found", "lead_id in (select lead_id from found)"),
-        ("found in stage", "status || '' = :status and lead_id in (select lead_id from found)"),
+    for among, counted, condition in (
+        ("found", "found", "lead_id in (select lead_id from found)"),
+        (
+            "found in stage",
+            "found join leads using (lead_id) where status = :status",
+            "status || '' = :status and lead_id in (select lead_id from found)",
+        ),
     )
     for sort in ORDERS
 }
