@@ -30,6 +30,20 @@ def ours():
     return create_app(os.environ[OURS], api_keys=[KEY])
 
 
+def ours_anew():
+    """The API as it is where something is written before every request: no answer of it is given again."""
+    from analytics_api import create_app, open_database
+
+    database = open_database(os.environ[OURS])
+    app = create_app(database, api_keys=[KEY])
+
+    def forgetting(environ, start_response):
+        database.kept().clear()
+        return app(environ, start_response)
+
+    return forgetting
+
+
 def served():
     """The API with all that `analytics-api serve` puts around it."""
     from analytics_api.settings import Settings

@@ -25,6 +25,7 @@ PLAIN = {
     "FastAPI, uvicorn": uvicorn("fastapi"),
     "Datasette, uvicorn": uvicorn("datasette"),
 }
+ANEW = gunicorn("ours_anew")
 AGAINST_FLASK = {"gunicorn sync": "Flask, gunicorn sync", "granian": "Flask, granian"}
 
 
@@ -37,7 +38,9 @@ def measure(options):
         [
             f"{WORKERS} workers each, all on this machine, and `wrk` beside them with {CONNECTIONS} connections; "
             f"{short(size)} events. The empty application does nothing but send the very bytes that ours sends. "
-            "gunicorn's sync workers close each connection, the others keep them. Datasette runs canned queries."
+            "gunicorn's sync workers close each connection, the others keep them. Datasette runs canned queries.",
+            "Nothing is written meanwhile, so that ours gives its answers again. Of gunicorn sync it is told how it "
+            "does when each is made anew, as where something is written before every request.",
         ],
     )
     canned = {question: f"/plain/{question}.json?_shape=array&limit=20" for question in ASKED}
@@ -46,6 +49,7 @@ def measure(options):
         for server, (ours, empty) in PAIRS.items():
             servers["ours", server] = opened.enter_context(running(ours, visits))
             servers["empty", server] = opened.enter_context(running(empty, visits))
+        servers["anew", "gunicorn sync"] = opened.enter_context(running(ANEW, visits))
         for server, command in PLAIN.items():
             paths = canned if server.startswith("Datasette") else None
             servers["plain", server] = opened.enter_context(running(command, visits, paths))
@@ -97,14 +101,16 @@ def report(findings, rates, at):
         return Figure.of(rates[question][name].values(), "/s")
 
     for server in PAIRS:
-        rows = []
+        rows, head = [], ["", "ours", "empty", "ours / empty"]
         for question, (path, _) in ASKED.items():
             against = ratio(question, ("ours", server), ("empty", server))
             told = [rate(question, (side, server)) for side in ("ours", "empty")]
             rows.append([f"`GET {path}`", *told, against])
+            if ("anew", server) in rates[question]:
+                head[4:] = ["made anew", "made anew / empty"]
+                rows[-1] += [rate(question, ("anew", server)), ratio(question, ("anew", server), ("empty", server))]
             if server != "granian":
                 findings.claims.append(Claim(f"{path} against an empty app, {server}", 0.85, against, True, at))
-        head = ["", "ours", "empty", "ours / empty"]
         findings.tables.append(Table(f"On {server}, against an empty application", head, rows))
     rows = []
     for question, (path, _) in ASKED.items():
