@@ -829,3 +829,22 @@ def test_an_error_of_progress_is_passed_on(write):
 )
 def test_housekeeping_names_what_is_no_data_of_the_users(name, kept):
     assert housekeeping(name) is kept
+
+
+def test_an_interrupt_that_comes_while_sqlite_asks_what_is_allowed_is_no_refusal(tmp_path):
+    (tmp_path / "export.sql").write_text(EXPORT)
+    asked = []
+
+    def judge(*action):
+        asked.append(action)
+        if len(asked) == 1:
+            raise KeyboardInterrupt
+        return sqlite3.SQLITE_OK
+
+    with open_scratch(tmp_path / "export.sql") as database:
+        database.set_authorizer(judge)
+
+        with pytest.raises(KeyboardInterrupt):
+            database.execute("select typeof(data) from events")
+
+        assert database.execute("select count(*) from events").fetchall() == [(2,)]

@@ -20,7 +20,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import IngestError
 
@@ -132,9 +132,22 @@ INNOCUOUS = 0x200000  # SQLite's flag
 SAFE_JSON = f"select 1 from pragma_function_list where name = 'json_extract' and flags & {INNOCUOUS}"
 
 
+class _Judged(sqlite3.Connection):
+    """A connection whose authorizer is in Python: an exception in it, such as Ctrl-C may raise anywhere, is a no."""
+
+    def execute(self, *statement: Any) -> sqlite3.Cursor:
+        try:
+            return super().execute(*statement)
+        except sqlite3.DatabaseError as error:
+            if not str(error).startswith(("not authorized", "access to ")):
+                raise
+            super().execute(*statement)  # what is not allowed is refused again
+            raise KeyboardInterrupt from None
+
+
 def _connection(name: str, stack: ExitStack) -> sqlite3.Connection:
     # No statement is run twice: a cache would only keep long ones alive.
-    database = sqlite3.connect(name, uri=True, isolation_level=None, cached_statements=0)
+    database = sqlite3.connect(name, uri=True, isolation_level=None, cached_statements=0, factory=_Judged)
     stack.enter_context(closing(database))
     # Some SQLite, 3.40 for one, count their own JSON functions as unsafe, which the columns of honest tables
     # call. To trust the schema there costs nothing: views are refused anyway, all functions SQLite's own.
