@@ -10,6 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
@@ -105,6 +106,12 @@ where relnamespace = current_schema()::regnamespace and relkind in ('r', 'v')
   and relname ~ '^((plain|rollup|kept|split)_.*|case_folds)$'
 """
 
+PRIMARY_KEY = """
+select conname as name, pg_get_constraintdef(oid) as definition
+from pg_constraint
+where conrelid = to_regclass(:table) and contype = 'p'
+"""
+
 COLUMNS = """
 select attname as name, case atttypid when 'bigint'::regtype then 'integer' else 'text' end as type,
   attnotnull and attidentity = '' as required, pg_get_expr(adbin, adrelid) as default
@@ -179,8 +186,6 @@ class PostgreSQL(Database):
             statements.execute(f"lock table {', '.join(COUNTED)} in share row exclusive mode")
             for table in COUNTED:
                 statements.execute(f"alter table {table} disable trigger user")
-            # a lead comes with the text that it is found by, or each would be written again, and all its indexes
-            statements.execute("alter table leads enable trigger leads_keep_new")
             result = work(statements)
             _rebuild(statements, told)
             for table in COUNTED:
@@ -214,16 +219,31 @@ class PostgreSQL(Database):
         self.bulk(lambda statements: None, told=told)
 
     def verify(self, *, told: Callable[[str], object] = unheard) -> list[Difference]:
-        def differences(statements: _Statements) -> list[Difference]:
+        coming = iter(_rollups())
+        found: dict[str, list[Difference]] = {}
+
+        def compare(statements: _Statements) -> None:
             _unhurried(statements)
-            found: list[Difference] = []
-            for name in _rollups():
+            for name in coming:  # each is taken by whoever is free
                 rollup, plain = "leads" if name == "leads" else f"rollup_{name}", f"plain_{name}"
                 told(rollup)
-                found += differing(statements, rollup, plain, _columns_of(statements, plain))
-            return found
+                found[name] = list(differing(statements, rollup, plain, _columns_of(statements, plain)))
 
-        return self._within(READ, differences)
+        def beside(state: str) -> None:
+            with _connected(self._primary) as statements:
+                statements.execute(READ)
+                statements.execute(f"set transaction snapshot '{state}'")
+                compare(statements)
+
+        def both(statements: _Statements) -> None:
+            state = statements.rows("select pg_export_snapshot() as name")[0]["name"]
+            with ThreadPoolExecutor(1) as thread:
+                other = thread.submit(beside, state)
+                compare(statements)
+                other.result()
+
+        self._within(READ, both)
+        return [difference for name in _rollups() for difference in found[name]]
 
     def backup(self, path: str | os.PathLike[str]) -> None:
         raise DatabaseError(
@@ -334,6 +354,7 @@ class _Statements:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        self._keys_met = False  # whether `insert` came upon one that was there
 
     def rows(self, sql: str, /, **params: Any) -> list[Row]:
         return self._executed(sql, params).fetchall()
@@ -349,7 +370,7 @@ class _Statements:
     def batches(self, sql: str, /, **params: Any) -> Iterator[list[tuple[Any, ...]]]:
         numbered, names = _numbered(sql)
         with psycopg.RawServerCursor(self.connection, "batches", row_factory=tuple_row) as cursor:
-            cursor.execute(numbered, [params[name] for name in names])
+            cursor.execute(numbered, [params[name] for name in names], binary=True)  # quicker to read than digits
             while batch := cursor.fetchmany(BATCH):
                 yield batch
 
@@ -362,33 +383,21 @@ class _Statements:
     def insert(
         self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, existing: Existing = "refuse"
     ) -> int:
-        key = KEYS[table]
         names = ", ".join(columns)
+        keyed = existing != "refuse" and set(KEYS[table].split(", ")).issubset(columns)
         try:
-            with self.connection.transaction():  # a savepoint
-                if existing == "refuse" or not set(key.split(", ")).issubset(columns):
+            if keyed and self._keys_met:
+                return self._merged(table, names, rows, existing)
+            if keyed and not isinstance(rows, Sequence):
+                rows = list(rows)
+            try:
+                with self.connection.transaction():  # a savepoint
                     return self._copied(f"{table} ({names})", rows)
-                self.execute(
-                    f"create temporary table incoming on commit drop as select {names} from {table} with no data"
-                )
-                self.execute("alter table incoming add position bigint generated always as identity")
-                self._copied(f"incoming ({names})", rows)
-                # of rows with one key the first stays, or the last one's values
-                order, conflict = {
-                    "keep": ("position", "nothing"),
-                    "update": (
-                        "position desc",
-                        f"update set {', '.join(f'{column} = excluded.{column}' for column in columns)}",
-                    ),
-                }[existing]
-                written = self.execute(
-                    f"insert into {table} ({names}) "
-                    f"select {names} "
-                    f"from (select distinct on ({key}) * from incoming order by {key}, {order}) as given "
-                    f"on conflict ({key}) do {conflict}"
-                )
-                self.execute("drop table incoming")
-                return written
+            except errors.UniqueViolation:
+                if not keyed:
+                    raise
+                self._keys_met = True  # then others will be
+                return self._merged(table, names, rows, existing)
         except (
             psycopg.IntegrityError,
             psycopg.DataError,
@@ -396,6 +405,30 @@ class _Statements:
             UnicodeEncodeError,
         ) as error:
             raise RowError(_line(error)) from error
+
+    def _merged(self, table: str, names: str, rows: Iterable[Sequence[Any]], existing: Existing) -> int:
+        """Insert rows of which some may be there, or come twice: twice as slow."""
+        key = KEYS[table]
+        # of rows with one key the first stays, or the last one's values
+        order, conflict = {
+            "keep": ("position", "nothing"),
+            "update": (
+                "position desc",
+                f"update set {', '.join(f'{column} = excluded.{column}' for column in names.split(', '))}",
+            ),
+        }[existing]
+        with self.connection.transaction():  # a savepoint
+            self.execute(f"create temporary table incoming on commit drop as select {names} from {table} with no data")
+            self.execute("alter table incoming add position bigint generated always as identity")
+            self._copied(f"incoming ({names})", rows)
+            written = self.execute(
+                f"insert into {table} ({names}) "
+                f"select {names} "
+                f"from (select distinct on ({key}) * from incoming order by {key}, {order}) as given "
+                f"on conflict ({key}) do {conflict}"
+            )
+            self.execute("drop table incoming")
+            return written
 
     def _copied(self, into: str, rows: Iterable[Sequence[Any]]) -> int:
         cursor = self.connection.cursor()
@@ -631,11 +664,18 @@ def _rebuild(statements: _Statements, told: Callable[[str], object]) -> None:
             )
             continue
         told(f"rollup_{name}")
-        for table in tables:
-            # truncating shuts readers out until the commit, and these tables have none
-            statements.execute(f"truncate {table}" if table.startswith("rollup_") else f"delete from {table}")
-        # in order, an index is filled page by page
-        statements.execute(f"insert into {tables[0]} ({columns}) select {columns} from plain_{name} order by {columns}")
+        fill = f"insert into {tables[0]} ({columns}) select {columns} from plain_{name}"
+        if tables[0].startswith("rollup_"):  # no reader asks these, so none waits for what locks them until the commit
+            unique = statements.rows(PRIMARY_KEY, table=tables[0])[0]
+            statements.execute(f"truncate {tables[0]}")
+            statements.execute(f"alter table {tables[0]} drop constraint {unique['name']}")
+            statements.execute(fill)
+            # made of all rows at once, an index takes half the time
+            statements.execute(f"alter table {tables[0]} add constraint {unique['name']} {unique['definition']}")
+        else:
+            for table in tables:
+                statements.execute(f"delete from {table}")
+            statements.execute(f"{fill} order by {columns}")  # in order, an index is filled page by page
         for table in tables:
             _analyze(statements, table)
     for table, key in BASE_TABLES.items():

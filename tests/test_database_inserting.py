@@ -1,0 +1,71 @@
+"""What becomes of rows whose key is there already, whichever batch they come in, on every engine."""
+
+import pytest
+
+from analytics_api.errors import RowError
+
+COLUMNS = ("session_id", "visitor_id", "started_at")
+
+
+def insert(at, *rows, existing):
+    return at.insert("sessions", COLUMNS, iter(rows), existing=existing)
+
+
+def visitors(database):
+    return {row["session_id"]: row["visitor_id"] for row in database.rows("select * from sessions")}
+
+
+@pytest.fixture(params=["write", "bulk"])
+def transaction(database, request):
+    return getattr(database, request.param)
+
+
+def test_those_that_are_there_stay(database, transaction):
+    def work(at):
+        return [
+            insert(at, ("a", "v1", 0), ("b", "v2", 0), existing="keep"),
+            insert(at, ("c", "v3", 0), ("a", "v4", 0), ("d", "v5", 0), existing="keep"),
+            insert(at, ("e", "v6", 0), existing="keep"),
+        ]
+
+    assert transaction(work) == [2, 2, 1]
+    assert visitors(database) == {"a": "v1", "b": "v2", "c": "v3", "d": "v5", "e": "v6"}
+    assert database.verify() == []
+
+
+def test_those_that_are_there_take_the_new_values(database, transaction):
+    def work(at):
+        return [
+            insert(at, ("a", "v1", 0), ("b", "v2", 0), existing="update"),
+            insert(at, ("c", "v3", 0), ("a", "v4", 0), existing="update"),
+            insert(at, ("e", "v6", 0), existing="update"),
+        ]
+
+    assert transaction(work) == [2, 2, 1]
+    assert visitors(database) == {"a": "v4", "b": "v2", "c": "v3", "e": "v6"}
+    assert database.verify() == []
+
+
+def test_of_two_in_one_batch_the_first_stays(database, transaction):
+    transaction(lambda at: insert(at, ("a", "v1", 0), ("a", "v2", 0), existing="keep"))
+
+    assert visitors(database) == {"a": "v1"}
+
+
+def test_of_two_in_one_batch_the_last_is_taken(database, transaction):
+    transaction(lambda at: insert(at, ("a", "v1", 0), ("a", "v2", 0), existing="update"))
+
+    assert visitors(database) == {"a": "v2"}
+
+
+@pytest.mark.parametrize("existing", ["keep", "update"])
+def test_of_a_batch_with_one_that_breaks_a_rule_none_is_taken(database, transaction, existing):
+    def work(at):
+        insert(at, ("a", "v1", 0), existing=existing)
+        for rows in ([("b", "v2", 0), ("c", None, 0)], [("a", "v3", 0), ("d", "v4", -1)]):
+            with pytest.raises(RowError):
+                insert(at, *rows, existing=existing)
+        return insert(at, ("e", "v5", 0), existing=existing)
+
+    assert transaction(work) == 1
+    assert visitors(database) == {"a": "v1", "e": "v5"}
