@@ -255,10 +255,11 @@ class PostgreSQL(Database):
         try:
             with _connected(self._primary) as statements:
                 statements.execute(LOAD)
-                # names that nothing counts any more; writers wait meanwhile, since one may be about to count it
-                statements.execute("lock table sessions, events in share row exclusive mode")
+                # what nothing counts any more; writers wait meanwhile, since one may be about to count it
+                statements.execute("lock table sessions, events, leads, lead_submissions in share row exclusive mode")
                 statements.execute("delete from kept_pages where views = 0 and unique_sessions = 0 and not split")
                 statements.execute("delete from kept_sources where sessions = 0 and not split")
+                statements.execute("delete from kept_follow_ups where follow_ups_count = 0")
                 statements.execute("commit")
                 for table in (*COUNTED, *(table for tables in _rollups().values() for table in tables)):
                     statements.execute(f"vacuum (analyze) {table}")  # the planner keeps samples of rows

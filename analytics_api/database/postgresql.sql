@@ -639,7 +639,8 @@ from leads
 group by status;
 
 -- A follow-up is a submission that is not the lead's first. A row of none may stand here: whoever inserts a lead locks
--- its row, and so waits for whoever inserts a submission of it, or is waited for.
+-- its row, and so waits for whoever inserts a submission of it, or is waited for. It stays when the lead is deleted, since
+-- who deletes holds the lead first, and would wait for one who holds this and waits for the lead.
 create table kept_follow_ups (
   lead_id           bigint primary key,
   follow_ups_count  bigint not null default 0,
@@ -984,17 +985,22 @@ begin
     on conflict (page_key, slot) do update set
       views = kept.views + excluded.views,
       unique_sessions = kept.unique_sessions + excluded.unique_sessions),
-  together as (
-    insert into kept_pages as kept (page_key, page, views, unique_sessions)
-    select page_key, page, views, sessions
-    from counted
-    where not split
+  -- not an upsert: with a second unique key besides, it may fail on the row that it should have changed
+  held as materialized (
+    select page_key
+    from kept_pages
+    where page_key in (select page_key from counted where not split)
     order by page_key
-    on conflict (page_key) do update set
-      views = kept.views + excluded.views,
-      unique_sessions = kept.unique_sessions + excluded.unique_sessions,
+    for no key update),
+  together as (
+    update kept_pages as kept set
+      views = kept.views + counted.views,
+      unique_sessions = kept.unique_sessions + counted.sessions,
       split = kept.split
-        or kept.views + excluded.views >= 100 and (select count(*) < 500 from kept_pages where split))
+        or kept.views + counted.views >= 100 and (select count(*) < 500 from kept_pages where split)
+    from held
+    join counted using (page_key)
+    where kept.page_key = held.page_key)
   select bool_or(views = 0)
   into emptied
   from link;
@@ -1096,16 +1102,23 @@ begin
   order by page
   on conflict do nothing;
 
-  insert into kept_pages as kept (page_key, page, views, unique_sessions)
-  select (select page_key from kept_pages where kept_pages.page = changes.page) as key, page, sum(sign * events),
-    sum(sign * unique_sessions)
-  from changes
-  where page <> ''
-  group by page
-  order by key
-  on conflict (page_key) do update set
-    views = kept.views + excluded.views,
-    unique_sessions = kept.unique_sessions + excluded.unique_sessions;
+  with delta as materialized (
+    select page, sum(sign * events) as views, sum(sign * unique_sessions) as sessions
+    from changes
+    where page <> ''
+    group by page),
+  held as materialized (
+    select page_key, page
+    from kept_pages
+    where page in (select page from delta)
+    order by page_key
+    for no key update)
+  update kept_pages as kept set
+    views = kept.views + delta.views,
+    unique_sessions = kept.unique_sessions + delta.sessions
+  from held
+  join delta using (page)
+  where kept.page_key = held.page_key;
   return null;
 end
 $body$);
@@ -1216,9 +1229,6 @@ begin
   having sum(sign) <> 0
   order by status
   on conflict (status, slot) do update set leads = kept.leads + excluded.leads;
-  if tg_op = 'DELETE' then
-    delete from kept_follow_ups where follow_ups_count = 0 and lead_id in (select lead_id from changes);
-  end if;
   return null;
 end
 $body$);
