@@ -21,7 +21,7 @@ from .machine import ROOT
 from .timing import MOST_CALLS, ROUNDS, Timings, timed
 
 JUDGED = 2_000_000
-PATIENCE = 300  # seconds with PostgreSQL
+PATIENCE = 600  # seconds with PostgreSQL
 LIBRARIES = ("sqlite3", "pysqlite3")  # what Python is linked with, and the newest that PyPI has in its place
 
 # The library takes its place before anything imports it.
