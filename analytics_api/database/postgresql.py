@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
@@ -221,26 +221,31 @@ class PostgreSQL(Database):
     def verify(self, *, told: Callable[[str], object] = unheard) -> list[Difference]:
         coming = iter(_rollups())
         found: dict[str, list[Difference]] = {}
+        telling = threading.Lock()
 
         def compare(statements: _Statements) -> None:
             _unhurried(statements)
             for name in coming:  # each is taken by whoever is free
                 rollup, plain = "leads" if name == "leads" else f"rollup_{name}", f"plain_{name}"
-                told(rollup)
+                with telling:
+                    told(rollup)
                 found[name] = list(differing(statements, rollup, plain, _columns_of(statements, plain)))
-
-        def beside(state: str) -> None:
-            with _connected(self._primary) as statements:
-                statements.execute(READ)
-                statements.execute(f"set transaction snapshot '{state}'")
-                compare(statements)
 
         def both(statements: _Statements) -> None:
             state = statements.rows("select pg_export_snapshot() as name")[0]["name"]
-            with ThreadPoolExecutor(1) as thread:
-                other = thread.submit(beside, state)
-                compare(statements)
-                other.result()
+            with _connected(self._primary) as others, ThreadPoolExecutor(1) as thread:
+                others.execute(READ)
+                others.execute(f"set transaction snapshot '{state}'")
+                beside = thread.submit(compare, others)
+                try:
+                    compare(statements)
+                except BaseException:  # Ctrl-C too: the thread is not to be waited for
+                    list(coming)
+                    while not beside.done():  # it may be between two statements
+                        others.connection.cancel_safe(timeout=3.0)
+                        wait([beside], 0.1)
+                    raise
+                beside.result()
 
         self._within(READ, both)
         return [difference for name in _rollups() for difference in found[name]]

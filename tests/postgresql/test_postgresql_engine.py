@@ -276,6 +276,23 @@ sys.exit(status)
 """
 
 
+def test_a_verify_that_is_broken_off_does_not_wait_for_its_other_connection(database):
+    """Which waits for a table that somebody has locked."""
+
+    def broken_off(rollup):
+        if threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
+
+    with psycopg.connect(database.url) as locking:
+        locking.execute("lock table sessions, events, leads, lead_submissions in access exclusive mode")
+
+        with pytest.raises(KeyboardInterrupt):
+            database.verify(told=broken_off)
+
+        locking.rollback()
+    assert database.verify() == []
+
+
 def test_a_process_that_was_forked_has_connections_of_its_own(database):
     threads = "ignore:This process:DeprecationWarning"  # since 3.12 Python warns of them where it forks
     program = [sys.executable, "-W", threads, "-c", FORK, database.url]
