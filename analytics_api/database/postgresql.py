@@ -219,19 +219,19 @@ class PostgreSQL(Database):
         self.bulk(lambda statements: None, told=told)
 
     def verify(self, *, told: Callable[[str], object] = unheard) -> list[Difference]:
-        coming = iter(_rollups())
-        found: dict[str, list[Difference]] = {}
-        telling = threading.Lock()
+        def differences(statements: _Statements) -> list[Difference]:
+            coming = iter(_rollups())
+            found: dict[str, list[Difference]] = {}
+            telling = threading.Lock()
 
-        def compare(statements: _Statements) -> None:
-            _unhurried(statements)
-            for name in coming:  # each is taken by whoever is free
-                rollup, plain = "leads" if name == "leads" else f"rollup_{name}", f"plain_{name}"
-                with telling:
-                    told(rollup)
-                found[name] = list(differing(statements, rollup, plain, _columns_of(statements, plain)))
+            def compare(at: _Statements) -> None:
+                _unhurried(at)
+                for name in coming:  # each is taken by whoever is free
+                    rollup, plain = "leads" if name == "leads" else f"rollup_{name}", f"plain_{name}"
+                    with telling:
+                        told(rollup)
+                    found[name] = list(differing(at, rollup, plain, _columns_of(at, plain)))
 
-        def both(statements: _Statements) -> None:
             state = statements.rows("select pg_export_snapshot() as name")[0]["name"]
             with _connected(self._primary) as others, ThreadPoolExecutor(1) as thread:
                 others.execute(READ)
@@ -246,9 +246,9 @@ class PostgreSQL(Database):
                         wait([beside], 0.1)
                     raise
                 beside.result()
+            return [difference for name in _rollups() for difference in found[name]]
 
-        self._within(READ, both)
-        return [difference for name in _rollups() for difference in found[name]]
+        return self._within(READ, differences)
 
     def backup(self, path: str | os.PathLike[str]) -> None:
         raise DatabaseError(

@@ -293,6 +293,26 @@ def test_a_verify_that_is_broken_off_does_not_wait_for_its_other_connection(data
     assert database.verify() == []
 
 
+def test_a_verify_that_loses_its_connections_begins_again(database):
+    database.write(lambda at: at.execute(EVENT))
+    execute(database.url, "delete from rollup_page_sessions")
+    lost = []
+
+    def lose(rollup):
+        if rollup == "rollup_pages" and not lost:
+            lost.append(rollup)
+            execute(
+                database.url,
+                "select pg_terminate_backend(pid, 5000) from pg_stat_activity "
+                "where datname = current_database() and pid <> pg_backend_pid()",
+            )
+
+    differences = database.verify(told=lose)
+
+    assert lost
+    assert [difference.rollup for difference in differences] == ["rollup_page_sessions"]
+
+
 def test_a_process_that_was_forked_has_connections_of_its_own(database):
     threads = "ignore:This process:DeprecationWarning"  # since 3.12 Python warns of them where it forks
     program = [sys.executable, "-W", threads, "-c", FORK, database.url]
