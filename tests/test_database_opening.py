@@ -3,6 +3,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing
 
 import pytest
@@ -77,6 +78,27 @@ def test_every_connection_of_any_program_finds_the_file_in_wal_mode(path):
 
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("pragma journal_mode").fetchone() == ("wal",)
+
+
+def test_of_some_that_open_a_new_file_at_once_none_is_told_that_it_is_locked(tmp_path):
+    failed = []
+
+    def make(path):
+        together.wait()
+        try:
+            open_database(path).close()
+        except Exception as error:
+            failed.append(error)
+
+    for number in range(60):  # they have to meet in one moment of it
+        together = threading.Barrier(3)
+        threads = [threading.Thread(target=make, args=[tmp_path / f"{number}.db"]) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert failed == []
 
 
 @pytest.mark.parametrize("processes", [2, 8])

@@ -116,7 +116,7 @@ class SQLite(Database):
                 if not _check(connection, self.path):
                     if not create:
                         raise DatabaseError(f"{path}: {EMPTY}")
-                    _create(connection, self.path)
+                    _create(connection, self.path, busy_timeout)
                 self._local.handle = self._taken(connection, self._file())
             except BaseException:
                 connection.close()
@@ -600,8 +600,17 @@ def _check(connection: sqlite3.Connection, path: Path) -> bool:
     return True
 
 
-def _create(connection: sqlite3.Connection, path: Path) -> None:
-    connection.execute("pragma journal_mode = wal")  # kept in the file
+def _create(connection: sqlite3.Connection, path: Path, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            connection.execute("pragma journal_mode = wal")  # kept in the file
+            break
+        except sqlite3.OperationalError as error:
+            # of two at once, one is told so at a time when waiting would be for ever
+            if str(error) != "database is locked" or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
     connection.execute("begin exclusive")
     try:
         if not _check(connection, path):  # nobody else was quicker
