@@ -240,7 +240,7 @@ class PostgreSQL(Database):
                 try:
                     compare(statements)
                 except BaseException:  # Ctrl-C too: the thread is not to be waited for
-                    list(coming)
+                    list(coming)  # so that it begins no other
                     while not beside.done():  # it may be between two statements
                         others.connection.cancel_safe(timeout=3.0)
                         wait([beside], 0.1)

@@ -305,7 +305,10 @@ class SQLite(Database):
         def transaction(handle: _Handle) -> T:
             statements = handle.statements
             connection = statements.connection
-            self._begin(connection, begin)
+            if begin == "begin":
+                connection.execute(begin)
+            else:
+                _insist(connection, begin, self.busy_timeout)
             try:
                 result = work(statements)
                 connection.execute("commit")
@@ -317,24 +320,6 @@ class SQLite(Database):
             return result
 
         return self._using(transaction, look=begin != "begin")
-
-    def _begin(self, connection: sqlite3.Connection, begin: str) -> None:
-        if begin == "begin":
-            connection.execute(begin)
-            return
-        # SQLite's own waiting looks ever less often, and misses the moments in which a busy writer lets go.
-        until = time.monotonic() + self.busy_timeout
-        connection.execute(f"pragma busy_timeout = {PATIENCE}")
-        try:
-            while True:
-                try:
-                    connection.execute(begin)
-                    return
-                except sqlite3.OperationalError as error:
-                    if str(error) != "database is locked" or time.monotonic() >= until:
-                        raise
-        finally:
-            connection.execute(f"pragma busy_timeout = {int(self.busy_timeout * 1000)}")
 
     def _using(self, work: Callable[[_Handle], T], *, look: bool = False) -> T:
         """What `work` returns of this thread's connection, which nobody closes before that."""
@@ -600,17 +585,28 @@ def _check(connection: sqlite3.Connection, path: Path) -> bool:
     return True
 
 
-def _create(connection: sqlite3.Connection, path: Path, seconds: float) -> None:
+def _insist(connection: sqlite3.Connection, sql: str, seconds: float) -> None:
+    """Run a statement that others may stand in the way of, for so many seconds at most.
+
+    SQLite's own waiting looks ever less often, and misses the moments in which a busy writer lets go; and of two that
+    want a whole file it tells one at once that it is locked.
+    """
     until = time.monotonic() + seconds
-    while True:
-        try:
-            connection.execute("pragma journal_mode = wal")  # kept in the file
-            break
-        except sqlite3.OperationalError as error:
-            # of two at once, one is told so at a time when waiting would be for ever
-            if str(error) != "database is locked" or time.monotonic() > until:
-                raise
-            time.sleep(0.01)
+    connection.execute(f"pragma busy_timeout = {PATIENCE}")
+    try:
+        while True:
+            try:
+                connection.execute(sql)
+                return
+            except sqlite3.OperationalError as error:
+                if str(error) != "database is locked" or time.monotonic() >= until:
+                    raise
+    finally:
+        connection.execute(f"pragma busy_timeout = {int(seconds * 1000)}")
+
+
+def _create(connection: sqlite3.Connection, path: Path, seconds: float) -> None:
+    _insist(connection, "pragma journal_mode = wal", seconds)  # kept in the file
     connection.execute("begin exclusive")
     try:
         if not _check(connection, path):  # nobody else was quicker
