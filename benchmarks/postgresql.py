@@ -9,10 +9,8 @@ copies from one engine into the other above 100k rows/s.
 """
 
 import argparse
-import csv
 import multiprocessing
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,7 +18,8 @@ from itertools import islice
 from pathlib import Path
 from statistics import median
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import psycopg
 
@@ -35,8 +34,8 @@ from analytics_api.endpoints.realtime import realtime
 from analytics_api.endpoints.sessions import daily
 from analytics_api.endpoints.sources import sources
 from analytics_api.ingest.whole import copy
+from benchmarks import data, writing
 
-NOW = 1_771_945_200_000
 SESSIONS_A_TRANSACTION = 100
 
 READS = {
@@ -59,23 +58,10 @@ def loaded(database, batches):
     return rows / (time.perf_counter() - begun)
 
 
-def csv_of(path, batches):
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(demo.COLUMNS["events"])
-        writer.writerows(row for table, rows in batches if table == "events" for row in rows)
-    return path
-
-
 def imported(url, file):
     """By the whole command, into a new database."""
-    command = [Path(sys.executable).with_name("analytics-api"), "import", "-d", str(url), file]
-    open_database(url).close()
-    begun = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True)
-    taken = time.perf_counter() - begun
     with open_database(url).closing() as database:
-        return database.rows("select events from rollup_totals")[0]["events"] / taken
+        return writing.imported(database, file)
 
 
 def copied(source, url):
@@ -103,7 +89,7 @@ def schemas(url, file):
 
 
 def reading(database, repeats=300):
-    ctx = Context(database, None, NOW)
+    ctx = Context(database, None, data.NOW)
     for name, read in READS.items():
         taken = []
         for _ in range(repeats):
@@ -115,7 +101,7 @@ def reading(database, repeats=300):
 
 def transactions(seed, count):
     """Sessions and their events, in batches of the size of one transaction; the events take their ids as they come."""
-    plan = demo.Plan(NOW, sessions=count * SESSIONS_A_TRANSACTION, seed=seed)
+    plan = demo.Plan(data.NOW, sessions=count * SESSIONS_A_TRANSACTION, seed=seed)
     sessions, events = demo.sessions(plan), demo.events(plan)
     for _ in range(count):
         visits = list(islice(sessions, SESSIONS_A_TRANSACTION))
@@ -170,7 +156,8 @@ def main():
         cluster = Cluster("benchmark", fsync="on", shared_buffers=f"{quarter}MB", max_wal_size="4GB").create()
         cluster.execute("create database benchmark")
         options.url = cluster.url("benchmark")
-    batches = list(demo.batches(demo.Plan(NOW, sessions=options.sessions)))
+    visits = data.Visits(options.sessions * data.EVENTS_A_SESSION)
+    batches = list(visits.batches())
     print(f"{sum(len(rows) for _, rows in batches):,} rows")
     print(f"{'':24}{'SQLite':>12}{'PostgreSQL':>12}")
     with tempfile.TemporaryDirectory() as folder:
@@ -180,8 +167,9 @@ def main():
             print(f"{name:24}" + "".join(f"{value:>12{unit}}" for value in values), flush=True)
 
         line("bulk load, rows/s", [loaded(database, batches) for database in databases], ",.0f")
-        events = csv_of(Path(folder) / "events.csv", batches)
         del batches
+        events = Path(folder) / "events.csv"
+        writing.csv_of(events, visits)
         there, here = Path(folder) / "copy.db", Path(folder) / "import.db"
         rates = [(copied(databases[1], there), copied(databases[0], url)) for url in schemas(options.url, there)]
         line("copied into it, rows/s", map(median, zip(*rates)), ",.0f")
