@@ -4,11 +4,13 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
+from functools import partial
 
 import pytest
 
 from analytics_api import open_database
+from analytics_api.database.sqlite import SQLite
 from analytics_api.errors import DatabaseError
 
 OPENING = """
@@ -99,6 +101,25 @@ def test_of_some_that_open_a_new_file_at_once_none_is_told_that_it_is_locked(tmp
             thread.join()
 
     assert failed == []
+
+
+@pytest.mark.parametrize("statement", range(6))
+def test_a_file_that_another_makes_between_two_statements_of_the_first_look_is_ours(path, monkeypatch, statement):
+    begun = []
+
+    class Overtaken(sqlite3.Connection):
+        def execute(self, *sql):
+            begun.append(sql)
+            if len(begun) == statement + 1:
+                with suppress(DatabaseError):  # it comes too late, and is kept out
+                    SQLite(path, busy_timeout=0).close()
+            return super().execute(*sql)
+
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Overtaken))
+
+    with open_database(path).closing() as database:
+        assert database.verify() == []
+    assert len(begun) > statement
 
 
 @pytest.mark.parametrize("processes", [2, 8])
@@ -207,6 +228,7 @@ def test_a_database_that_was_cut_short_is_told_of_in_one_line(path):
 READING_AND_WRITING = """
 import sys
 from analytics_api import open_database
+from analytics_api.database.sqlite import SQLite
 from analytics_api.errors import DatabaseError
 for claim in (
     lambda: open_database(sys.argv[1]).row("select sessions from rollup_totals"),

@@ -61,6 +61,18 @@ from pragma_table_info(:table)
 order by cid
 """
 
+# One statement, which sees one state of a file that another may be making in this moment.
+IDENTITY = """
+select
+  application_id,
+  user_version,
+  (
+    select count(*)
+    from sqlite_schema
+  )
+from pragma_application_id, pragma_user_version
+"""
+
 # Of three letters that begin with two.
 RUNS = """
 select term
@@ -540,7 +552,7 @@ def upgrade(path: str | os.PathLike[str], *, busy_timeout: float = 5.0) -> int:
             # the views and triggers of others are not to follow a table to its old name
             connection.execute("pragma legacy_alter_table = on")
             connection.execute("begin exclusive")
-            was, version = _identity(connection)
+            was, version, _ = _identity(connection)
             if was != APPLICATION_ID or version >= VERSION:
                 if not _check(connection, path):
                     raise DatabaseError(f"{path}: {EMPTY}")
@@ -553,10 +565,10 @@ def upgrade(path: str | os.PathLike[str], *, busy_timeout: float = 5.0) -> int:
         raise DatabaseError(f"{failing}: {error}") from error
 
 
-def _identity(connection: sqlite3.Connection) -> tuple[int, int]:
-    (application_id,) = connection.execute("pragma application_id").fetchone()
-    (version,) = connection.execute("pragma user_version").fetchone()
-    return application_id, version
+def _identity(connection: sqlite3.Connection) -> tuple[int, int, int]:
+    """The file's application_id and version, and how many tables and the like it has."""
+    application_id, version, things = connection.execute(IDENTITY).fetchone()
+    return application_id, version, things
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> bool:
@@ -564,9 +576,8 @@ def _check(connection: sqlite3.Connection, path: Path) -> bool:
 
     Raises DatabaseError when it is of another version or another program's.
     """
-    application_id, version = _identity(connection)
+    application_id, version, things = _identity(connection)
     if application_id != APPLICATION_ID:
-        (things,) = connection.execute("select count(*) from sqlite_schema").fetchone()
         if things == 0:
             if 0 < path.stat().st_size < SMALLEST:
                 raise DatabaseError(f"{path}: file is not a database")
