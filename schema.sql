@@ -15,7 +15,7 @@
 -- Instants are milliseconds since the epoch, UTC; durations are milliseconds.
 
 pragma application_id = 0x616e6170;  -- "anap"
-pragma user_version = 2;
+pragma user_version = 3;
 
 
 -- base tables
@@ -94,10 +94,18 @@ create table leads (
   -- kept by triggers
   follow_ups_count     integer not null default 0,
   last_follow_up_at    text,
-  search_text          text not null default '',
+  search_text          text not null default '',  -- project, name, e-mail, phone, visitor: each ends in a separator
+  project_code         text,  -- of one of searched_projects
 
   name_folded text generated always as (
-    case when contact_name is not null then substr(search_text, 1, instr(search_text, char(31)) - 1) end) virtual
+    case when contact_name is not null then
+      substr(
+        search_text, instr(search_text, char(31)) + 1,
+        instr(substr(search_text, instr(search_text, char(31)) + 1), char(31)) - 1) end) virtual,
+
+  project_folded text generated always as (substr(search_text, 1, instr(search_text, char(31)) - 1)) virtual,
+  text_spelled text generated always as (  -- what the search index has beside the code
+    case when project_code is null then search_text else substr(search_text, instr(search_text, char(31))) end) virtual
 ) strict;
 -- Every order of the list, over all stages and within one. The row id ends each index, so lead_id breaks the ties. Those of
 -- a stage are for statements that say `status <> ''`, as it always is: else SQLite, once analyzed, takes them for all.
@@ -545,17 +553,38 @@ values
   (char(64275), char(1396, 1398)), (char(64276), char(1396, 1381)), (char(64277), char(1396, 1387)),
   (char(64278), char(1406, 1398)), (char(64279), char(1396, 1389));
 
--- The columns of a lead that triggers keep, as they should be. To most functions of SQLite a text ends at a NUL, so each
--- field does, and not all that comes after it.
+-- Leads name few projects, and one of these many of them. So in the search index a project is not spelled out a hundred
+-- thousand times: it has a code of three capitals, which no folded text has, and who looks for a text looks for the codes
+-- of the projects that it is in, too. The first so many have one, after a rebuild the most frequent. None gives its own
+-- up, as leads may be there by then that spell another out.
+create table searched_projects (
+  project_id integer primary key,
+  project    text not null unique,
+
+  code text generated always as ('A' || char(65 + project_id / 26, 65 + project_id % 26)) virtual
+) strict;
+create view searched_projects_room as
+select 500 as projects;
+
+create view frequent_projects as
+select project_folded as project
+from leads
+where project_folded <> ''
+group by project_folded
+order by count(*) desc, project_folded
+limit (select projects from searched_projects_room);
+
+-- The columns of a lead that triggers keep, as they should be; its code goes by the text that is kept. To most functions of
+-- SQLite a text ends at a NUL, so each field does, and not all that comes after it.
 create view plain_leads as
 with common (letters) as (
   values (' abcdefghijklmnopqrstuvwxyz0123456789@.-+''' || char(31))),
 texts as (
-  select lead_id,
-    lower(coalesce(replace(substr(contact_name, 1), char(31), ' '), '') || char(31)
+  select lead_id, project_folded,
+    lower(coalesce(replace(substr(project_name, 1), char(31), ' '), '') || char(31)
+      || coalesce(replace(substr(contact_name, 1), char(31), ' '), '') || char(31)
       || coalesce(replace(substr(contact_email, 1), char(31), ' '), '') || char(31)
       || coalesce(replace(substr(contact_phone, 1), char(31), ' '), '') || char(31)
-      || coalesce(replace(substr(project_name, 1), char(31), ' '), '') || char(31)
       || coalesce(replace(substr(visitor_id, 1), char(31), ' '), '') || char(31)) as text
   from leads)
 select lead_id, coalesce(follow_ups_count, 0) as follow_ups_count, last_follow_up_at,
@@ -576,12 +605,15 @@ select lead_id, coalesce(follow_ups_count, 0) as follow_ups_count, last_follow_u
       select folded
       from folding
       where rest = '')
-  end as search_text
+  end as search_text,
+  code as project_code
 from texts
-left join rollup_follow_ups using (lead_id);
+left join rollup_follow_ups using (lead_id)
+left join searched_projects on project = project_folded;
 
 create virtual table lead_search using fts5 (
-  search_text, content = 'leads', content_rowid = 'lead_id', columnsize = 0, tokenize = 'trigram case_sensitive 1');
+  text_spelled, project_code, content = 'leads', content_rowid = 'lead_id', columnsize = 0,
+  tokenize = 'trigram case_sensitive 1');
 -- What it knows: every run of three letters.
 create virtual table lead_search_runs using fts5vocab (lead_search, row);
 
@@ -1122,6 +1154,33 @@ create table leads_in_hand (
   lead_id integer primary key
 ) strict;
 
+-- Takes a lead whose text has changed and is not in the search index.
+create view lead_text_changes as
+select lead_id
+from leads;
+
+create trigger lead_text_change instead of insert on lead_text_changes
+begin
+  insert into leads_in_hand values (new.lead_id);
+  update leads set (follow_ups_count, last_follow_up_at, search_text) = (
+    select follow_ups_count, last_follow_up_at, search_text from plain_leads where lead_id = new.lead_id)
+  where lead_id = new.lead_id;
+  insert into searched_projects (project)
+  select project_folded
+  from leads
+  where lead_id = new.lead_id
+    and project_folded <> ''
+    and project_folded not in (select project from searched_projects)
+    and (select count(*) from searched_projects) < (select projects from searched_projects_room);
+  update leads set project_code = (select code from searched_projects where project = project_folded)
+  where lead_id = new.lead_id;
+  delete from leads_in_hand;
+  insert into lead_search (rowid, text_spelled, project_code)
+  select lead_id, text_spelled, project_code
+  from leads
+  where lead_id = new.lead_id;
+end;
+
 create trigger leads_insert after insert on leads
 begin
   insert into stage_changes
@@ -1131,28 +1190,21 @@ begin
   from replaced_leads
   where lead_id = new.lead_id;
 
-  insert into lead_search (lead_search, rowid, search_text)
-  select 'delete', lead_id, search_text
+  insert into lead_search (lead_search, rowid, text_spelled, project_code)
+  select 'delete', lead_id, text_spelled, project_code
   from replaced_leads
   where lead_id = new.lead_id;
   delete from replaced_leads where lead_id = new.lead_id;
-  insert into leads_in_hand values (new.lead_id);
-  update leads set (follow_ups_count, last_follow_up_at, search_text) = (
-    select follow_ups_count, last_follow_up_at, search_text from plain_leads where lead_id = new.lead_id)
-  where lead_id = new.lead_id;
-  delete from leads_in_hand;
-  insert into lead_search (rowid, search_text)
-  select lead_id, search_text
-  from leads
-  where lead_id = new.lead_id;
+  insert into lead_text_changes
+  values (new.lead_id);
 end;
 
 create trigger leads_delete after delete on leads
 begin
   insert into stage_changes
   values (-1, old.status);
-  insert into lead_search (lead_search, rowid, search_text)
-  values ('delete', old.lead_id, old.search_text);
+  insert into lead_search (lead_search, rowid, text_spelled, project_code)
+  values ('delete', old.lead_id, old.text_spelled, old.project_code);
   delete from replaced_leads where lead_id = old.lead_id;
 end;
 
@@ -1163,26 +1215,20 @@ begin
 end;
 
 create trigger leads_keep_text after update of
-  lead_id, contact_name, contact_email, contact_phone, project_name, visitor_id, search_text
+  lead_id, project_name, contact_name, contact_email, contact_phone, visitor_id, search_text, project_code
 on leads
 when not exists (select 1 from leads_in_hand)
   and (
-      new.lead_id, new.contact_name, new.contact_email, new.contact_phone, new.project_name, new.visitor_id,
-      new.search_text)
+      new.lead_id, new.project_name, new.contact_name, new.contact_email, new.contact_phone, new.visitor_id,
+      new.search_text, new.project_code)
     is not (
-      old.lead_id, old.contact_name, old.contact_email, old.contact_phone, old.project_name, old.visitor_id,
-      old.search_text)
+      old.lead_id, old.project_name, old.contact_name, old.contact_email, old.contact_phone, old.visitor_id,
+      old.search_text, old.project_code)
 begin
-  insert into lead_search (lead_search, rowid, search_text)
-  values ('delete', old.lead_id, old.search_text);
-  insert into leads_in_hand values (new.lead_id);
-  update leads set search_text = (select search_text from plain_leads where lead_id = new.lead_id)
-  where lead_id = new.lead_id;
-  delete from leads_in_hand;
-  insert into lead_search (rowid, search_text)
-  select lead_id, search_text
-  from leads
-  where lead_id = new.lead_id;
+  insert into lead_search (lead_search, rowid, text_spelled, project_code)
+  values ('delete', old.lead_id, old.text_spelled, old.project_code);
+  insert into lead_text_changes
+  values (new.lead_id);
 end;
 
 create trigger leads_keep_follow_ups after update of lead_id, follow_ups_count, last_follow_up_at on leads
@@ -1195,7 +1241,7 @@ begin
 end;
 
 create table replaced_leads as
-select lead_id, status, search_text
+select lead_id, status, text_spelled, project_code
 from leads
 where false;
 
@@ -1204,7 +1250,7 @@ when exists (select 1 from leads where lead_id = new.lead_id)
 begin
   delete from replaced_leads;
   insert into replaced_leads
-  select lead_id, status, search_text
+  select lead_id, status, text_spelled, project_code
   from leads
   where lead_id = new.lead_id;
 end;

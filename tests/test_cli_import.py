@@ -290,8 +290,10 @@ def test_strict_takes_a_file_whole_or_not_at_all():
 
 
 def settled(path):
-    """The contents, pages by their names: their numbers are of no account."""
+    """The contents, pages and projects by their names: their numbers are of no account."""
     found = contents(path)
+    codes = {code: project for _, project, code in found.pop("searched_projects")}
+    found["leads"] = [tuple(codes.get(value, value) for value in lead) for lead in found["leads"]]
     pages = {key: page for key, page, *_ in found["rollup_pages"]}
     found["rollup_pages"] = sorted(row[1:] for row in found["rollup_pages"])
     found["rollup_page_sessions"] = sorted(

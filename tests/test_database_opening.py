@@ -206,7 +206,7 @@ def test_a_file_in_a_directory_that_is_not_there_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("version", "advice"),
-    [(1, "older than 2; run `analytics-api upgrade`"), (3, "newer than 2; use a newer analytics_api")],
+    [(2, "older than 3; run `analytics-api upgrade`"), (4, "newer than 3; use a newer analytics_api")],
 )
 def test_another_version_is_refused_with_what_to_do(path, version, advice):
     open_database(path)

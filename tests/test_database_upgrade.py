@@ -252,7 +252,7 @@ def foreign(path):
 
 def newer(path):
     SQLite(path)
-    changed(path, "pragma user_version = 3")
+    changed(path, "pragma user_version = 4")
 
 
 REFUSED = {
@@ -262,7 +262,7 @@ REFUSED = {
         foreign,
         "this is another program's database; `analytics-api import` copies one into a database of ours",
     ),
-    "newer": (newer, "this database is of version 3, newer than 2; use a newer analytics_api"),
+    "newer": (newer, "this database is of version 4, newer than 3; use a newer analytics_api"),
     "text": (lambda path: path.write_text("not a page of SQLite\n" * 50), "file is not a database"),
     "short": (lambda path: path.write_text("KEY=1"), "file is not a database"),
     "directory": (Path.mkdir, "unable to open database file"),

@@ -27,11 +27,15 @@ def sessions(database):
 
 
 def contents(database):
-    """Every row of every table, but for the insides of the search index and the numbers that pages are given."""
+    """Every row of every table, but for the insides of the search index and the numbers of pages and projects."""
     numbered = {
         "rollup_pages": "select page, views, unique_sessions from rollup_pages",
         "rollup_page_sessions": "select page, session_id, rollup_page_sessions.views "
         "from rollup_page_sessions join rollup_pages using (page_key)",
+        "searched_projects": "select project from searched_projects",
+        "lead_search": "select text_spelled from lead_search",
+        "leads": f"select {', '.join(demo.COLUMNS['leads'])}, follow_ups_count, last_follow_up_at, search_text, "
+        "project from leads left join searched_projects on code = project_code",
     }
     return {
         name: sorted(map(repr, database.rows(numbered.get(name, f"select * from {name}"))))

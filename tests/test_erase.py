@@ -60,6 +60,7 @@ def people(insert):
             **lead,
             "contact_name": "Zqx Żółć",
             "contact_email": "Zqx@Example.com",
+            "project_name": "House of Zqx",
             "visitor_id": "zqx-phone",
         },
         {"lead_id": 2, **lead, "contact_name": "Zqx", "contact_email": " zqx@example.COM ", "visitor_id": "zqx-desk"},

@@ -294,6 +294,55 @@ def test_a_lead_is_found_by_what_it_says_now(named, database, find):
     assert (find("ann"), find("ZOË"), find("oë"), find("bob"), find("bo")) == ([], [1], [1], [], [])
 
 
+@pytest.fixture
+def asking_for(insert):
+    """Leads that ask for these projects, numbered from 1."""
+
+    def asking_for(*projects):
+        insert(
+            "leads",
+            *(
+                {
+                    "lead_id": number,
+                    "enquiry_datetime": "2026-02-23 11:00:00",
+                    "contact_name": "Tom Towers" if number % 10 == 0 else None,
+                    "project_name": project,
+                }
+                for number, project in enumerate(projects, start=1)
+            ),
+        )
+
+    return asking_for
+
+
+def test_projects_are_found_however_many_there_are(asking_for, find):
+    asking_for(*(f"Tower {number}" for number in range(1, 701)))
+
+    assert find("tower 69") == [69, *range(690, 700)]
+    assert find("ER 7") == [7, *range(70, 80), 700]
+    assert find("om towers") == list(range(10, 701, 10))
+    assert find("69") == [69, 169, 269, 369, 469, 569, 669, *range(690, 700)]
+    assert find("tower 701") == []
+
+
+def test_a_lead_that_a_text_is_in_twice_is_found_once(asking_for, find):
+    asking_for(*["Sky"] * 9, "Sky Towers")
+
+    assert find("towers") == find("tow") == find("to") == [10]
+
+
+def test_a_project_is_found_in_the_leads_that_ask_for_it_now(asking_for, database, find):
+    asking_for("Sky Towers", "Sky Towers", "Green Acres")
+
+    database.write(lambda at: at.execute("update leads set project_name = 'Green Acres' where lead_id = 1"))
+    database.write(lambda at: at.execute("update leads set project_name = 'Sea View' where lead_id = 3"))
+    database.write(lambda at: at.execute("delete from leads where lead_id = 2"))
+
+    assert (find("sky tow"), find("acres"), find("ea v")) == ([], [1], [3])
+    database.rebuild()
+    assert (find("sky tow"), find("acres"), find("ea v")) == ([], [1], [3])
+
+
 COLUMNS = ("contact_name", "contact_email", "contact_phone", "project_name", "visitor_id")
 LETTERS = "aAbBsS%_'\"\\ -*ßẞÉéÜüΣσςİiıIǅǆŉﬁ東\N{WAVING HAND SIGN}\N{COMBINING ACUTE ACCENT}"
 

@@ -146,7 +146,7 @@ def test_every_part_of_a_page_behind_a_lead_begins_at_its_place_in_the_index(con
 def test_what_the_search_index_finds_is_looked_up_by_its_key(connection, label):
     plan = plan_of(connection, STATEMENTS[label][1])
 
-    assert "SCAN lead_search VIRTUAL TABLE INDEX 0:M1" in plan
+    assert "SCAN lead_search VIRTUAL TABLE INDEX 0:M2" in plan
     if label.startswith("leads.PAGES"):
         assert plan[0] == "SEARCH leads USING INTEGER PRIMARY KEY (rowid=?)"
 

@@ -73,7 +73,7 @@ def test_every_letter_is_folded_as_python_folds_it(database, write):
 
     assert len(letters) > 143_000  # those of Unicode 13
     for name, row in zip(names, searched):
-        assert row["search_text"] == folded(name) + "\x1f" * 5
+        assert row["search_text"].strip("\x1f") == folded(name)
 
 
 texts = st.text(st.characters(exclude_categories=NONE, exclude_characters=["\0", *map(chr, LATER)]), max_size=20)

@@ -53,7 +53,7 @@ OWN_TABLES = {
 KEYS = BASE_TABLES | PAST_TABLES | OWN_TABLES
 
 # What triggers keep in them, whatever a writer says.
-KEPT_COLUMNS = frozenset({"follow_ups_count", "last_follow_up_at", "search_text"})
+KEPT_COLUMNS = frozenset({"follow_ups_count", "last_follow_up_at", "search_text", "project_code"})
 
 # So many values in a statement: its text is the same however many there are, for `lists` repeats the last.
 LISTED = 500

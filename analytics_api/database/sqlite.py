@@ -34,7 +34,7 @@ from .base import (
 T = TypeVar("T")
 
 APPLICATION_ID = 0x616E6170
-VERSION = 2
+VERSION = 3
 OLDEST_LIBRARY = (3, 37, 0)  # the first with strict tables
 LOOK = 1.0  # seconds between two looks at whether a file that is read is still the one at its path
 EMPTY = "this file is empty; `analytics-api init` makes a database of it"
@@ -71,6 +71,30 @@ select
     from sqlite_schema
   )
 from pragma_application_id, pragma_user_version
+"""
+
+PROJECTS = """
+select code
+from searched_projects
+where instr(project, :text) > 0
+"""
+
+CODE_PROJECTS = """
+update leads
+set project_code = (
+  select code
+  from searched_projects
+  where project = project_folded)
+"""
+
+# Of a project that no lead has now, all but its place, which its code keeps taken.
+FORGET_PROJECTS = """
+update searched_projects
+set project = char(31) || project_id
+where code not in (
+  select project_code
+  from leads
+  where project_code is not null)
 """
 
 # Of three letters that begin with two.
@@ -228,14 +252,15 @@ class SQLite(Database):
 
     def scrub(self) -> None:
         # Deleted rows live on in free pages, and copies of them wherever a page was once split, secure_delete or not:
-        # only a file that is written anew has none. Triggers keep what they think of in replaced_*, and the search
-        # index what a deleted lead was found by.
+        # only a file that is written anew has none. Triggers keep what they think of in replaced_*, the search index
+        # what a deleted lead was found by, and searched_projects its project.
         with self._telling(), closing(self._connect()) as connection:
             connection.execute("pragma secure_delete = on")
             statements = _Statements(connection)
             connection.execute("begin immediate")
             for table in statements.rows(LEFT_OVER):
                 statements.execute(f"delete from {table['name']}")
+            statements.execute(FORGET_PROJECTS)
             statements.execute("insert into lead_search (lead_search) values ('rebuild')")
             connection.execute("commit")
             connection.execute("vacuum")
@@ -417,15 +442,16 @@ class _Statements:
             yield batch
 
     def needle(self, text: str) -> str | None:
-        if len(text) > 2:
-            return _phrase(text)
         if len(text) < 2:
             return None
-        # The index knows runs of three letters. Any two begin such a run, since what is searched ends in a separator.
-        runs = self.rows(RUNS, first=text, last=text + chr(sys.maxunicode), most=MOST_RUNS + 1)
-        if len(runs) > MOST_RUNS:
-            return None
-        return " OR ".join(_phrase(run["term"]) for run in runs) or _phrase(text)
+        spelled = [(text,)]
+        if len(text) == 2:
+            # The index knows runs of three letters. Any two begin one, since what is searched ends in a separator.
+            spelled = self.tuples(RUNS, first=text, last=text + chr(sys.maxunicode), most=MOST_RUNS + 1)
+            if len(spelled) > MOST_RUNS:
+                return None
+        coded = self.tuples(PROJECTS, text=text)
+        return " OR ".join(_phrase(term) for (term,) in spelled + coded) or _phrase(text)
 
     def _fetched(self, cursor: sqlite3.Cursor, text: Any) -> list[tuple[Any, ...]]:
         with self._texts(text):
@@ -761,6 +787,9 @@ def _rebuild(statements: _Statements, told: Callable[[str], object]) -> None:
             statements.execute(
                 f"update leads set ({columns}) = (select {columns} from {plain} where lead_id = leads.lead_id)"
             )
+            statements.execute("delete from searched_projects")
+            statements.execute("insert into searched_projects (project) select project from frequent_projects")
+            statements.execute(CODE_PROJECTS)
         else:
             statements.execute(f"delete from {rollup}")
             statements.execute(f"insert into {rollup} ({columns}) select {columns} from {plain}")
