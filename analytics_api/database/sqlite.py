@@ -784,8 +784,9 @@ def _rebuild(statements: _Statements, told: Callable[[str], object]) -> None:
     for rollup, plain, columns in _rollups(statements):
         told(rollup)
         if rollup == "leads":
+            kept = columns.removeprefix("lead_id, ")  # with their key all their indexes would be written anew
             statements.execute(
-                f"update leads set ({columns}) = (select {columns} from {plain} where lead_id = leads.lead_id)"
+                f"update leads set ({kept}) = (select {kept} from {plain} where lead_id = leads.lead_id)"
             )
             statements.execute("delete from searched_projects")
             statements.execute("insert into searched_projects (project) select project from frequent_projects")
