@@ -331,6 +331,60 @@ def test_a_lead_that_a_text_is_in_twice_is_found_once(asking_for, find):
     assert find("towers") == find("tow") == find("to") == [10]
 
 
+def test_an_email_is_found_by_any_piece_of_it(insert, find):
+    emails = [
+        "Ann@Mail.example",
+        "joann@mail.example",
+        "ann@mail.example.org",
+        "ann",
+        "ann@",
+        "@mail.example",
+        "a@ann@b",
+    ]
+    insert(
+        "leads",
+        *(
+            {
+                "lead_id": number,
+                "enquiry_datetime": "2026-02-23 11:00:00",
+                "contact_name": "n@mail",
+                "contact_email": email,
+            }
+            for number, email in enumerate(emails, start=1)
+        ),
+        {
+            "lead_id": 8,
+            "enquiry_datetime": "2026-02-23 11:00:00",
+            "contact_name": "ann@",
+            "contact_email": "x@mail.example",
+        },
+    )
+    expected = {
+        "mail.example": [1, 2, 3, 6, 8],
+        "@mail.example": [1, 2, 3, 6, 8],
+        "ann@mail.example": [1, 2, 3],
+        "ANN@M": [1, 2, 3],
+        "joann@mail": [2],
+        "n@m": [1, 2, 3, 4, 5, 6, 7],
+        "@m": [1, 2, 3, 4, 5, 6, 7, 8],
+        "n@": [1, 2, 3, 4, 5, 6, 7, 8],
+        "ann@": [1, 2, 3, 5, 7, 8],
+        "ann@b": [7],
+        "a@ann": [7],
+        "@ann@": [7],
+        "n@b": [7],
+        "example.o": [3],
+        "ann@x": [],
+        "joann@mail.example.org": [],
+        "mail.example ": [],
+    }
+
+    found = {needle: find(needle) for needle in expected}
+
+    assert found == expected
+    assert {needle: find(needle, status="new") for needle in expected} == expected
+
+
 def test_a_project_is_found_in_the_leads_that_ask_for_it_now(asking_for, database, find):
     asking_for("Sky Towers", "Sky Towers", "Green Acres")
 
@@ -344,7 +398,7 @@ def test_a_project_is_found_in_the_leads_that_ask_for_it_now(asking_for, databas
 
 
 COLUMNS = ("contact_name", "contact_email", "contact_phone", "project_name", "visitor_id")
-LETTERS = "aAbBsS%_'\"\\ -*ßẞÉéÜüΣσςİiıIǅǆŉﬁ東\N{WAVING HAND SIGN}\N{COMBINING ACUTE ACCENT}"
+LETTERS = "aAbB@sS%_'\"\\ -*ßẞÉéÜüΣσςİiıIǅǆŉﬁ東\N{WAVING HAND SIGN}\N{COMBINING ACUTE ACCENT}"
 
 texts = st.one_of(st.none(), st.text(LETTERS, max_size=12))
 
