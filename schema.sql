@@ -95,7 +95,7 @@ create table leads (
   follow_ups_count     integer not null default 0,
   last_follow_up_at    text,
   search_text          text not null default '',  -- project, name, e-mail, phone, visitor: each ends in a separator
-  project_code         text,  -- of one of searched_projects
+  search_code          text,  -- of one of searched_projects
 
   name_folded text generated always as (
     case when contact_name is not null then
@@ -105,7 +105,7 @@ create table leads (
 
   project_folded text generated always as (substr(search_text, 1, instr(search_text, char(31)) - 1)) virtual,
   text_spelled text generated always as (  -- what the search index has beside the code
-    case when project_code is null then search_text else substr(search_text, instr(search_text, char(31))) end) virtual
+    case when search_code is null then search_text else substr(search_text, instr(search_text, char(31))) end) virtual
 ) strict;
 -- Every order of the list, over all stages and within one. The row id ends each index, so lead_id breaks the ties. Those of
 -- a stage are for statements that say `status <> ''`, as it always is: else SQLite, once analyzed, takes them for all.
@@ -557,7 +557,7 @@ values
 -- thousand times: it has a code of three capitals, which no folded text has, and who looks for a text looks for the codes
 -- of the projects that it is in, too. The first so many have one, after a rebuild the most frequent: a text that is in
 -- twenty of them is found in a million leads in 75 ms, in a hundred 240, which is what it takes where all is spelled out.
--- None gives its own up, as leads may be there by then that spell another out.
+-- None gives its own up, not even when no lead has it any more, as others may be there by then that are spelled out.
 create table searched_projects (
   project_id integer primary key,
   project    text not null unique,
@@ -607,13 +607,13 @@ select lead_id, coalesce(follow_ups_count, 0) as follow_ups_count, last_follow_u
       from folding
       where rest = '')
   end as search_text,
-  code as project_code
+  code as search_code
 from texts
 left join rollup_follow_ups using (lead_id)
 left join searched_projects on project = project_folded;
 
 create virtual table lead_search using fts5 (
-  text_spelled, project_code, content = 'leads', content_rowid = 'lead_id', columnsize = 0,
+  text_spelled, search_code, content = 'leads', content_rowid = 'lead_id', columnsize = 0,
   tokenize = 'trigram case_sensitive 1');
 -- What it knows: every run of three letters.
 create virtual table lead_search_runs using fts5vocab (lead_search, row);
@@ -1163,8 +1163,7 @@ from leads;
 create trigger lead_text_change instead of insert on lead_text_changes
 begin
   insert into leads_in_hand values (new.lead_id);
-  update leads set (follow_ups_count, last_follow_up_at, search_text) = (
-    select follow_ups_count, last_follow_up_at, search_text from plain_leads where lead_id = new.lead_id)
+  update leads set search_text = (select search_text from plain_leads where lead_id = new.lead_id)
   where lead_id = new.lead_id;
   insert into searched_projects (project)
   select project_folded
@@ -1173,11 +1172,12 @@ begin
     and project_folded <> ''
     and project_folded not in (select project from searched_projects)
     and (select count(*) from searched_projects) < (select projects from searched_projects_room);
-  update leads set project_code = (select code from searched_projects where project = project_folded)
-  where lead_id = new.lead_id;
+  update leads set search_code = (select code from searched_projects where project = project_folded)
+  where lead_id = new.lead_id
+    and search_code is not (select code from searched_projects where project = project_folded);
   delete from leads_in_hand;
-  insert into lead_search (rowid, text_spelled, project_code)
-  select lead_id, text_spelled, project_code
+  insert into lead_search (rowid, text_spelled, search_code)
+  select lead_id, text_spelled, search_code
   from leads
   where lead_id = new.lead_id;
 end;
@@ -1191,21 +1191,26 @@ begin
   from replaced_leads
   where lead_id = new.lead_id;
 
-  insert into lead_search (lead_search, rowid, text_spelled, project_code)
-  select 'delete', lead_id, text_spelled, project_code
+  insert into lead_search (lead_search, rowid, text_spelled, search_code)
+  select 'delete', lead_id, text_spelled, search_code
   from replaced_leads
   where lead_id = new.lead_id;
   delete from replaced_leads where lead_id = new.lead_id;
   insert into lead_text_changes
   values (new.lead_id);
+  update leads set (follow_ups_count, last_follow_up_at) = (
+    select follow_ups_count, last_follow_up_at from plain_leads where lead_id = new.lead_id)
+  where lead_id = new.lead_id
+    and (follow_ups_count, last_follow_up_at) is not (
+      select follow_ups_count, last_follow_up_at from plain_leads where lead_id = new.lead_id);
 end;
 
 create trigger leads_delete after delete on leads
 begin
   insert into stage_changes
   values (-1, old.status);
-  insert into lead_search (lead_search, rowid, text_spelled, project_code)
-  values ('delete', old.lead_id, old.text_spelled, old.project_code);
+  insert into lead_search (lead_search, rowid, text_spelled, search_code)
+  values ('delete', old.lead_id, old.text_spelled, old.search_code);
   delete from replaced_leads where lead_id = old.lead_id;
 end;
 
@@ -1216,18 +1221,18 @@ begin
 end;
 
 create trigger leads_keep_text after update of
-  lead_id, project_name, contact_name, contact_email, contact_phone, visitor_id, search_text, project_code
+  lead_id, project_name, contact_name, contact_email, contact_phone, visitor_id, search_text, search_code
 on leads
 when not exists (select 1 from leads_in_hand)
   and (
       new.lead_id, new.project_name, new.contact_name, new.contact_email, new.contact_phone, new.visitor_id,
-      new.search_text, new.project_code)
+      new.search_text, new.search_code)
     is not (
       old.lead_id, old.project_name, old.contact_name, old.contact_email, old.contact_phone, old.visitor_id,
-      old.search_text, old.project_code)
+      old.search_text, old.search_code)
 begin
-  insert into lead_search (lead_search, rowid, text_spelled, project_code)
-  values ('delete', old.lead_id, old.text_spelled, old.project_code);
+  insert into lead_search (lead_search, rowid, text_spelled, search_code)
+  values ('delete', old.lead_id, old.text_spelled, old.search_code);
   insert into lead_text_changes
   values (new.lead_id);
 end;
@@ -1242,7 +1247,7 @@ begin
 end;
 
 create table replaced_leads as
-select lead_id, status, text_spelled, project_code
+select lead_id, status, text_spelled, search_code
 from leads
 where false;
 
@@ -1251,7 +1256,7 @@ when exists (select 1 from leads where lead_id = new.lead_id)
 begin
   delete from replaced_leads;
   insert into replaced_leads
-  select lead_id, status, text_spelled, project_code
+  select lead_id, status, text_spelled, search_code
   from leads
   where lead_id = new.lead_id;
 end;

@@ -143,7 +143,7 @@ def resting(*statements):
         ("update leads set follow_ups_count = 77 where lead_id = 1", "leads"),
         ("update leads set last_follow_up_at = '1999' where lead_id = 1", "leads"),
         ("update leads set search_text = 'other' where lead_id = 1", "leads"),
-        ("update leads set project_code = null where lead_id = 1", "leads"),
+        ("update leads set search_code = null where lead_id = 1", "leads"),
         ("update leads set contact_name = 'Somebody Else' where lead_id = 1", "leads"),
         ("update leads set status = 'won' where status = 'new'", "rollup_stages"),
         ("delete from leads where lead_id = 1", "lead_search"),
@@ -161,8 +161,8 @@ def test_verify_tells_what_was_written_to_leads_while_triggers_rested(database, 
     [
         "insert into lead_search (lead_search) values ('delete-all')",
         "insert into lead_search (rowid, text_spelled) values (999999, 'nobody at all')",
-        "insert into lead_search (lead_search, rowid, text_spelled, project_code) "
-        "select 'delete', lead_id, text_spelled, project_code from leads where lead_id = 2",
+        "insert into lead_search (lead_search, rowid, text_spelled, search_code) "
+        "select 'delete', lead_id, text_spelled, search_code from leads where lead_id = 2",
         "delete from lead_search_data where id > 10",
     ],
 )

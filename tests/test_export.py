@@ -134,7 +134,7 @@ def everything(database):
     """Every row, but for what SQLite alone keeps of leads."""
     found = {table: database.rows(f"select * from {table} order by {key}") for table, key in BASE_TABLES.items()}
     for lead in found["leads"]:
-        lead.pop("project_code", None)
+        lead.pop("search_code", None)
     return found
 
 

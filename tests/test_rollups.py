@@ -90,7 +90,7 @@ MEDDLED = {
         "follow_ups_count": (0, 7),
         "last_follow_up_at": (None, "2030"),
         "search_text": ("", "an\x1f"),
-        "project_code": (None, "AAB"),
+        "search_code": (None, "AAB"),
     }
 }
 EXPRESSIONS = {

@@ -138,3 +138,14 @@ def test_a_nul_ends_the_field_that_it_is_in_and_no_other(database, write, find, 
         name[:3].casefold(),
         "zoë",
     ]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # PostgreSQL takes none
+def test_a_project_that_is_no_utf_8_is_found_by_what_is_shown_of_it(database, find):
+    database.write(
+        lambda at: at.execute(
+            "insert into leads (lead_id, enquiry_datetime, project_name) values (7, '2026', cast(x'536b79ff' as text))"
+        )
+    )
+
+    assert find("ky\ufffd") == find("SKY\ufffd") == find("sky") == [7]

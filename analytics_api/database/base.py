@@ -53,7 +53,7 @@ OWN_TABLES = {
 KEYS = BASE_TABLES | PAST_TABLES | OWN_TABLES
 
 # What triggers keep in them, whatever a writer says.
-KEPT_COLUMNS = frozenset({"follow_ups_count", "last_follow_up_at", "search_text", "project_code"})
+KEPT_COLUMNS = frozenset({"follow_ups_count", "last_follow_up_at", "search_text", "search_code"})
 
 # So many values in a statement: its text is the same however many there are, for `lists` repeats the last.
 LISTED = 500
@@ -94,7 +94,7 @@ class Reader(Protocol):
         """Every row that the statement gives, as the values of its columns in order: quicker, where rows are many."""
 
     def needle(self, text: str) -> str | None:
-        """Casefolded text as this engine's `lead_search(:needle)` takes it; None when it is too short for that."""
+        """Casefolded text as this engine's `lead_search(:needle)` takes it now; None when it is too short for that."""
 
     def batches(self, sql: str, /, **params: Any) -> Iterator[list[tuple[Any, ...]]]:
         """Every row that the statement gives, as tuples, BATCH at a time, so that memory does not grow with them."""

@@ -73,15 +73,15 @@ select
 from pragma_application_id, pragma_user_version
 """
 
-PROJECTS = """
-select code
+CODES = """
+select project, code
 from searched_projects
-where instr(project, :text) > 0
+order by project_id
 """
 
 CODE_PROJECTS = """
 update leads
-set project_code = (
+set search_code = (
   select code
   from searched_projects
   where project = project_folded)
@@ -92,9 +92,9 @@ FORGET_PROJECTS = """
 update searched_projects
 set project = char(31) || project_id
 where code not in (
-  select project_code
+  select search_code
   from leads
-  where project_code is not null)
+  where search_code is not null)
 """
 
 # Of three letters that begin with two.
@@ -444,14 +444,15 @@ class _Statements:
     def needle(self, text: str) -> str | None:
         if len(text) < 2:
             return None
-        spelled = [(text,)]
+        terms = [text]
         if len(text) == 2:
             # The index knows runs of three letters. Any two begin one, since what is searched ends in a separator.
-            spelled = self.tuples(RUNS, first=text, last=text + chr(sys.maxunicode), most=MOST_RUNS + 1)
-            if len(spelled) > MOST_RUNS:
+            runs = self.tuples(RUNS, first=text, last=text + chr(sys.maxunicode), most=MOST_RUNS + 1)
+            if len(runs) > MOST_RUNS:
                 return None
-        coded = self.tuples(PROJECTS, text=text)
-        return " OR ".join(_phrase(term) for (term,) in spelled + coded) or _phrase(text)
+            terms = [term for (term,) in runs]
+        terms += [code for project, code in self.tuples(CODES) if text in project]
+        return " OR ".join(map(_phrase, terms or [text]))
 
     def _fetched(self, cursor: sqlite3.Cursor, text: Any) -> list[tuple[Any, ...]]:
         with self._texts(text):
@@ -784,7 +785,8 @@ def _rebuild(statements: _Statements, told: Callable[[str], object]) -> None:
     for rollup, plain, columns in _rollups(statements):
         told(rollup)
         if rollup == "leads":
-            kept = columns.removeprefix("lead_id, ")  # with their key all their indexes would be written anew
+            # With their key all their indexes would be written anew; the codes are chosen when the texts are right.
+            kept = ", ".join(column for column in columns.split(", ") if column not in ("lead_id", "search_code"))
             statements.execute(
                 f"update leads set ({kept}) = (select {kept} from {plain} where lead_id = leads.lead_id)"
             )

@@ -87,7 +87,7 @@ def updates(draw, table):
     if draw(st.integers(0, 3)) == 0:
         return f"update {table} set {draw(st.sampled_from(EXPRESSIONS[table]))}{where}"
     settable = {**VALUES[table], **MEDDLED.get(table, {})}
-    settable.pop("project_code", None)  # which only SQLite has
+    settable.pop("search_code", None)  # which only SQLite has
     columns = draw(st.lists(st.sampled_from(list(settable)[1:]), min_size=1, max_size=4, unique=True))
     setting = ", ".join(f"{column} = {value_of(draw, table, column, settable[column])}" for column in columns)
     return f"update {table} set {setting}{where}"
