@@ -553,7 +553,7 @@ values
   (char(64275), char(1396, 1398)), (char(64276), char(1396, 1381)), (char(64277), char(1396, 1387)),
   (char(64278), char(1406, 1398)), (char(64279), char(1396, 1389));
 
--- Leads name few projects, and one of these many of them. So in the search index a project is not spelled out a hundred
+-- Leads name few projects, many of them the same one. So in the search index a project is not spelled out a hundred
 -- thousand times: it has a code of three capitals, which no folded text has, and who looks for a text looks for the codes
 -- of the projects that it is in, too. The first so many have one, after a rebuild the most frequent: a text that is in
 -- twenty of them is found in a million leads in 75 ms, in a hundred 240, which is what it takes where all is spelled out.

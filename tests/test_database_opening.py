@@ -228,7 +228,6 @@ def test_a_database_that_was_cut_short_is_told_of_in_one_line(path):
 READING_AND_WRITING = """
 import sys
 from analytics_api import open_database
-from analytics_api.database.sqlite import SQLite
 from analytics_api.errors import DatabaseError
 for claim in (
     lambda: open_database(sys.argv[1]).row("select sessions from rollup_totals"),

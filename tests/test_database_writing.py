@@ -35,7 +35,8 @@ def contents(database):
         "searched_projects": "select project from searched_projects",
         "lead_search": "select text_spelled from lead_search",
         "leads": f"select {', '.join(demo.COLUMNS['leads'])}, follow_ups_count, last_follow_up_at, search_text, "
-        "project from leads left join searched_projects on code = search_code",
+        "name_folded, project_folded, text_spelled, project "
+        "from leads left join searched_projects on code = search_code",
     }
     return {
         name: sorted(map(repr, database.rows(numbered.get(name, f"select * from {name}"))))
