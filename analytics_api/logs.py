@@ -4,11 +4,38 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
-_encode = json.JSONEncoder(default=str).encode
+_encode = json.JSONEncoder(default=str).encode  # ASCII, so that nothing in it ends a line
+_name = lru_cache(maxsize=256)(_encode)
+
+
+def answered(request_id: str, method: str, route: str | None, status: int, seconds: float, key: str | None) -> str:
+    """The line of a request, in the form of all others. Made here, not by logging, which takes four times as long:
+    there is one for every request, and what else a request does takes no longer than that.
+
+    `request_id` is ASCII that JSON takes as it is.
+    """
+    return (
+        f'{{"time": "{_instant(time.time())}", "level": "info", "logger": "analytics_api.requests", '
+        f'"message": "answered", "request_id": "{request_id}", "method": {_name(method)}, "route": {_name(route)}, '
+        f'"status": {status}, "ms": {seconds * 1000:.3f}, "key": {_name(key)}}}\n'
+    )
+
+
+def write(line: str) -> None:
+    """Write it to standard error in one piece, between those of other threads and processes; or not, if none reads."""
+    with suppress(OSError):
+        os.write(2, line.encode())
+
+
+def _instant(seconds: float) -> str:
+    second = int(seconds)
+    return f"{_second(second)}.{int((seconds - second) * 1000):03}Z"
 
 
 @lru_cache(maxsize=1)  # thousands of lines may be of one
@@ -21,7 +48,7 @@ class JSONLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
-            "time": f"{_second(int(record.created))}.{int(record.msecs):03}Z",
+            "time": _instant(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -29,7 +56,7 @@ class JSONLines(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return _encode(line)  # ASCII, so that nothing in it ends a line
+        return _encode(line)
 
 
 def configure() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wsgi import get_path_info
 
-from . import wire
+from . import logs, wire
 from .app import QUERY_SECONDS, ROUTE
 from .auth import KEY
 from .database import Database
@@ -22,7 +22,7 @@ from .openapi import document
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-log = logging.getLogger("analytics_api.requests")
+log = logging.getLogger(__name__)
 
 TAKEN_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")  # what a proxy may send and a log line can hold
 
@@ -72,7 +72,7 @@ class Operations:
         try:
             self.db.rows(ALIVE)
         except AnalyticsError:
-            logging.getLogger(__name__).exception("not ready")
+            log.exception("not ready")
             return 503, {"status": "unavailable", "database": "does not answer"}
         return 200, {"status": "ok", "database": "ok"}
 
@@ -83,8 +83,9 @@ class RequestLog:
     The line has the route's template, never the path, the query string, the body or the key.
     """
 
-    def __init__(self, app: WSGIApplication) -> None:
+    def __init__(self, app: WSGIApplication, write: Callable[[str], object]) -> None:
         self.app = app
+        self.write = write
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         begun = time.perf_counter()
@@ -97,7 +98,17 @@ class RequestLog:
             timing = f"total;dur={seconds * 1000:.3f}"
             if QUERY_SECONDS in environ:
                 timing = f"query;dur={environ[QUERY_SECONDS] * 1000:.3f}, {timing}"
-            self.tell(environ, request_id, int(status[:3]), seconds)
+            key = environ.get(KEY)
+            self.write(
+                logs.answered(
+                    request_id,
+                    environ["REQUEST_METHOD"],
+                    environ.get(ROUTE),  # None: there is no such
+                    int(status[:3]),
+                    seconds,
+                    key.name if key else None,
+                )
+            )
             own = [("X-Request-ID", request_id), ("Server-Timing", timing)]
             return start_response(status, [*headers, *own, *SAFE], *rest)
 
@@ -106,33 +117,25 @@ class RequestLog:
         except Exception:  # the API answers its own; this is for what stands around it
             return wire.failure(environ, start, log, "failed")
 
-    def tell(self, environ: WSGIEnvironment, request_id: str, status: int, seconds: float) -> None:
-        key = environ.get(KEY)
-        log.info(
-            "answered",
-            extra={
-                "fields": {
-                    "request_id": request_id,
-                    "method": environ["REQUEST_METHOD"],
-                    "route": environ.get(ROUTE),  # None: there is no such
-                    "status": status,
-                    "ms": round(seconds * 1000, 3),
-                    "key": key.name if key else None,
-                }
-            },
-        )
-
 
 def standalone(
-    api: WSGIApplication, db: Database, *, trusted_proxies: int = 0, metrics: bool = False
+    api: WSGIApplication,
+    db: Database,
+    *,
+    trusted_proxies: int = 0,
+    metrics: bool = False,
+    write: Callable[[str], object] = logs.write,
 ) -> WSGIApplication:
-    """The API with everything around it. `trusted_proxies` is how many stand in front and may say who called."""
+    """The API with everything around it.
+
+    `trusted_proxies` is how many stand in front and may say who called; `write` takes the line of each request.
+    """
     app: WSGIApplication = Operations(api, db)
     if metrics:
         from .metrics import Metrics
 
         app = Metrics(app, db)
-    app = RequestLog(app)
+    app = RequestLog(app, write)
     if trusted_proxies:
         number = trusted_proxies
         app = ProxyFix(app, x_for=number, x_proto=number, x_host=number, x_port=number, x_prefix=number)

@@ -1,14 +1,17 @@
 import json
+import os
 import signal
 import socket
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 from asking import KEY
 from commands import COMMAND, environment, outside, process, query, run
-from serving import serving, wait_for
+from serving import listen, serving, wait_for
 
 LONG = "a-key-of-many-letters-that-nobody-knows"
 
@@ -55,6 +58,41 @@ def test_serve_listens_where_it_is_told_and_answers_from_its_database(folder):
     assert status == 0
     assert f"Listening at: http://127.0.0.1:{port}" in told
     assert "Traceback" not in told
+
+
+def test_every_request_is_a_whole_line_of_the_log_however_many_ask_at_once(folder):
+    with serving(folder, "--workers", "2") as server:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(server.get, ["/analytics/overview"] * 200))
+        lines = server.log.read_text().splitlines()
+
+    told = [json.loads(line) for line in lines if line.startswith("{")]
+    assert [(line["route"], line["status"], line["key"]) for line in told] == [("/overview", 200, "key-1")] * 200
+    assert len({line["request_id"] for line in told}) == 200
+
+
+def test_when_nobody_reads_the_log_any_more_requests_are_answered_still(folder):
+    reader, writer = os.pipe()
+    with listen() as listener:
+        process = subprocess.Popen(
+            [COMMAND, "serve", "--bind", f"fd://{listener.fileno()}"],
+            env=environment(ANALYTICS_API_KEY=LONG, HOME=str(folder)),
+            pass_fds=[listener.fileno()],
+            stderr=writer,
+        )
+        os.close(writer)
+        os.close(reader)
+        try:
+            asked = Request(
+                f"http://127.0.0.1:{listener.getsockname()[1]}/analytics/overview", headers={"X-API-Key": LONG}
+            )
+            with urlopen(asked, timeout=30) as response:
+                status = response.status
+        finally:
+            process.terminate()
+            process.wait(40)
+
+    assert status == 200
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])

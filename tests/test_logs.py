@@ -18,9 +18,13 @@ sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
-def lines():
+def stream():
+    return StringIO()
+
+
+@pytest.fixture
+def lines(stream):
     """Everything that is logged meanwhile, as it is written: each line on its own."""
-    stream = StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JSONLines())
     logger = logging.getLogger("analytics_api")
@@ -33,8 +37,9 @@ def lines():
 
 
 @pytest.fixture
-def client(database):
-    return Dashboard(standalone(create_app(database, api_keys=[KEY], clock=lambda: NOW), database))
+def client(database, stream):
+    api = create_app(database, api_keys=[KEY], clock=lambda: NOW)
+    return Dashboard(standalone(api, database, write=stream.write))
 
 
 def answered(lines):
@@ -180,11 +185,13 @@ def test_a_key_that_cannot_be_looked_up_is_told_under_its_id_too(database, clien
 
 
 @sqlite
-def test_what_fails_around_the_api_is_answered_and_told_likewise(database, lines):
+def test_what_fails_around_the_api_is_answered_and_told_likewise(database, stream, lines):
     def broken(environ, start_response):
         raise RuntimeError("zqx")
 
-    response = Dashboard(standalone(broken, database)).get("/analytics/geo", headers={"X-Request-ID": "abc-1"})
+    response = Dashboard(standalone(broken, database, write=stream.write)).get(
+        "/analytics/geo", headers={"X-Request-ID": "abc-1"}
+    )
 
     assert (response.status_code, response.json) == (500, {"error": "Analytics query failed"})
     assert response.headers["X-Request-ID"] == "abc-1"
