@@ -15,7 +15,7 @@
 -- Instants are milliseconds since the epoch, UTC; durations are milliseconds.
 
 pragma application_id = 0x616e6170;  -- "anap"
-pragma user_version = 3;
+pragma user_version = 4;
 
 
 -- base tables
@@ -50,10 +50,10 @@ create table sessions (
       else '80-100'
     end) virtual
 ) strict;
--- These three also tell whether a visitor, one in that country, or a fingerprint has another session: what is counted
--- distinct needs no tables of its own.
-create index sessions_by_visitor on sessions (visitor_id, started_at);
-create index sessions_by_visitor_and_country on sessions (visitor_id, geo);
+-- These two also tell whether a visitor, one in that country or on that day, or a fingerprint has another session: what is
+-- counted distinct needs no tables of its own. Their keys come in no order, so that in what has grown large each costs
+-- a page for every session.
+create index sessions_by_visitor on sessions (visitor_id, geo, started_at);
 create index sessions_by_fingerprint on sessions (fingerprint) where fingerprint is not null;
 create index open_sessions on sessions (started_at) where ended_at is null;
 
@@ -268,12 +268,8 @@ from (
   from past_days
   union all
   select day, 0, count(*), 0, 0, 0, 0
-  from past_day_visitors as past
-  where not exists (
-    select 1
-    from sessions
-    where visitor_id = past.visitor_id
-      and started_at between strftime('%s', past.day) * 1000 and strftime('%s', past.day) * 1000 + 86399999)
+  from past_day_visitors
+  where (visitor_id, day) not in (select visitor_id, day from sessions)
   group by day)
 group by day;
 
@@ -638,9 +634,18 @@ begin
   values (
     new.day, 1,
     iif(new.counted, not exists (
+      -- in the countries of the visitor, one after the other, since those are few, and sessions may be many
+      with recursive visited (place) as (
+        select min(geo)
+        from sessions
+        where visitor_id = new.visitor_id
+        union all
+        select (select min(geo) from sessions where visitor_id = new.visitor_id and geo > place)
+        from visited
+        where place is not null)
       select 1
-      from sessions
-      where visitor_id = new.visitor_id
+      from visited
+      cross join sessions on visitor_id = new.visitor_id and geo = place
         and started_at between new.started_at / 86400000 * 86400000 and new.started_at / 86400000 * 86400000 + 86399999
         and rowid <> new.session_row
       union all

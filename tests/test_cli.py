@@ -173,7 +173,7 @@ def test_upgrade_of_a_database_of_this_version_leaves_it_as_it_is(filled):
 
     output = run("upgrade")
 
-    assert output == f"{filled} was of version 3 and is up to date\n"
+    assert output == f"{filled} was of version 4 and is up to date\n"
     assert contents(filled) == before
 
 
@@ -184,7 +184,7 @@ def test_upgrade_brings_an_older_database_forward_without_losing_a_row(filled):
 
     output = run("upgrade")
 
-    assert refused.endswith("this database is of version 0, older than 3; run `analytics-api upgrade`\n")
+    assert refused.endswith("this database is of version 0, older than 4; run `analytics-api upgrade`\n")
     assert output == f"{filled} was of version 0 and is up to date\n"
     assert contents(filled) == before
     assert run("verify") == "every rollup holds\n"
@@ -196,7 +196,7 @@ def test_upgrade_refuses_a_newer_database_and_leaves_it_as_it_is(filled):
 
     output = run("upgrade", status=1)
 
-    assert output == f"Error: {filled}: this database is of version 99, newer than 3; use a newer analytics_api\n"
+    assert output == f"Error: {filled}: this database is of version 99, newer than 4; use a newer analytics_api\n"
     assert contents(filled) == before
 
 

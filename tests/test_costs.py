@@ -92,3 +92,23 @@ def test_a_row_that_is_written_costs_the_same_with_ten_times_the_rows(sizes):
 
     for name, small, large in zip(WRITES, *costs):
         assert 0 < large <= 1.1 * small, name
+
+
+@pytest.mark.parametrize("country", ["DE", "IN", "ZM"])
+@pytest.mark.parametrize("started_at", [50 * 86_400_000, 300 * 86_400_000])
+def test_a_session_costs_the_same_when_its_visitor_has_ten_times_as_many_already(tmp_path, country, started_at):
+    costs = []
+    for count in (300, 3_000):
+        path = tmp_path / f"{count}.db"
+        with open_database(path).closing() as database:
+            rows = [(f"s{n}", "the same", n % 100 * 86_400_000, "US" if n else "DE") for n in range(count)]
+            columns = ("session_id", "visitor_id", "started_at", "country")
+            database.bulk(lambda at, rows=rows, columns=columns: at.insert("sessions", columns, rows))
+            connection = sqlite3.connect(path, isolation_level=None)
+            insert = "insert into sessions (session_id, visitor_id, started_at, country) values ('x', 'the same', ?, ?)"
+            costs.append(steps_of(connection, partial(connection.execute, insert, (started_at, country))))
+            connection.close()
+            assert database.verify() == []
+
+    small, large = costs
+    assert 0 < large <= 1.1 * small

@@ -206,7 +206,7 @@ def test_a_file_in_a_directory_that_is_not_there_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("version", "advice"),
-    [(2, "older than 3; run `analytics-api upgrade`"), (4, "newer than 3; use a newer analytics_api")],
+    [(3, "older than 4; run `analytics-api upgrade`"), (5, "newer than 4; use a newer analytics_api")],
 )
 def test_another_version_is_refused_with_what_to_do(path, version, advice):
     open_database(path)

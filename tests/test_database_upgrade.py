@@ -85,6 +85,11 @@ OLDER = {
     ),
     "without some triggers": ("drop trigger sessions_insert", "drop trigger leads_delete"),
     "without some views and indexes": ("drop view plain_days", "drop index events_by_time"),
+    "with two indexes where there is one since": (
+        "drop index sessions_by_visitor",
+        "create index sessions_by_visitor on sessions (visitor_id, started_at)",
+        "create index sessions_by_visitor_and_country on sessions (visitor_id, geo)",
+    ),
     "without the search index": ("drop table lead_search",),
     "with wrong numbers": ("update rollup_totals set sessions = 7", "delete from rollup_pages"),
 }
@@ -252,7 +257,7 @@ def foreign(path):
 
 def newer(path):
     SQLite(path)
-    changed(path, "pragma user_version = 4")
+    changed(path, "pragma user_version = 5")
 
 
 REFUSED = {
@@ -262,7 +267,7 @@ REFUSED = {
         foreign,
         "this is another program's database; `analytics-api import` copies one into a database of ours",
     ),
-    "newer": (newer, "this database is of version 4, newer than 3; use a newer analytics_api"),
+    "newer": (newer, "this database is of version 5, newer than 4; use a newer analytics_api"),
     "text": (lambda path: path.write_text("not a page of SQLite\n" * 50), "file is not a database"),
     "short": (lambda path: path.write_text("KEY=1"), "file is not a database"),
     "directory": (Path.mkdir, "unable to open database file"),

@@ -34,7 +34,7 @@ from .base import (
 T = TypeVar("T")
 
 APPLICATION_ID = 0x616E6170
-VERSION = 3
+VERSION = 4
 OLDEST_LIBRARY = (3, 37, 0)  # the first with strict tables
 LOOK = 1.0  # seconds between two looks at whether a file that is read is still the one at its path
 EMPTY = "this file is empty; `analytics-api init` makes a database of it"
@@ -119,6 +119,8 @@ LENIENT = partial(str, encoding="utf-8", errors="replace")
 
 # What else is not the writers', by the beginnings of its name.
 MADE = ("rollup_", "plain_", "replaced_")
+# And what an older version made under a name that nothing has any more.
+RETIRED = frozenset({"sessions_by_visitor_and_country"})
 
 OLD = "_of_the_older_version"
 
@@ -698,7 +700,7 @@ def _renew(statements: _Statements) -> None:
 
 def _ours(name: str) -> bool:
     """Whether something of that name is made by schema.sql, or was by an older version's."""
-    return name in _names() or name.startswith(MADE)
+    return name in _names() or name in RETIRED or name.startswith(MADE)
 
 
 @cache
