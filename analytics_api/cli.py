@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -44,6 +45,10 @@ from .retention import purge as delete_before
 from .storage.snapshot import Snapshot
 
 T = TypeVar("T")
+
+# Objects that an import makes before it is looked for rings among them: rows are none, and come by the million. With
+# Python's own 700 a tenth of the time goes there.
+UNCOLLECTED = 100_000
 
 
 class Group(click.Group):
@@ -213,6 +218,7 @@ def import_(
         timeout=timeout * 60,
         bots=bots,
     )
+    gc.set_threshold(UNCOLLECTED)
     with open_database(database).closing() as opened, Rejects(rejects) as bad:
         for file in files:
             size = os.path.getsize(file) if os.path.exists(file) else None
