@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 import time
 from contextlib import suppress
 from functools import lru_cache
@@ -29,6 +30,8 @@ def answered(request_id: str, method: str, route: str | None, status: int, secon
 
 def write(line: str) -> None:
     """Write it to standard error in one piece, between those of other threads and processes; or not, if none reads."""
+    if sys.__stderr__ is None:  # closed before we began: the number may be another file's by now
+        return
     with suppress(OSError):
         os.write(2, line.encode())
 

@@ -71,28 +71,36 @@ def test_every_request_is_a_whole_line_of_the_log_however_many_ask_at_once(folde
     assert len({line["request_id"] for line in told}) == 200
 
 
-def test_when_nobody_reads_the_log_any_more_requests_are_answered_still(folder):
+def closed():
+    os.close(2)
+
+
+def without_a_reader():
     reader, writer = os.pipe()
+    os.close(reader)
+    os.dup2(writer, 2)
+
+
+@pytest.mark.parametrize("standard_error", [closed, without_a_reader])
+def test_when_nobody_reads_the_log_requests_are_answered_still(standard_error, folder):
+    run("demo", "--sessions", 30)
     with listen() as listener:
         process = subprocess.Popen(
-            [COMMAND, "serve", "--bind", f"fd://{listener.fileno()}"],
+            [COMMAND, "serve", "--bind", f"fd://{listener.fileno()}", "--workers", "1"],
+            cwd=folder,
             env=environment(ANALYTICS_API_KEY=LONG, HOME=str(folder)),
             pass_fds=[listener.fileno()],
-            stderr=writer,
+            preexec_fn=standard_error,
         )
-        os.close(writer)
-        os.close(reader)
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}/analytics/overview"
         try:
-            asked = Request(
-                f"http://127.0.0.1:{listener.getsockname()[1]}/analytics/overview", headers={"X-API-Key": LONG}
-            )
-            with urlopen(asked, timeout=30) as response:
-                status = response.status
+            with urlopen(Request(address, headers={"X-API-Key": LONG}), timeout=30) as response:
+                overview = json.load(response)
         finally:
             process.terminate()
             process.wait(40)
 
-    assert status == 200
+    assert overview["total_sessions"] == 30
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])

@@ -2,8 +2,11 @@
 
 import json
 import logging
+import os
 import re
+import subprocess
 import sys
+from functools import partial
 from io import StringIO
 
 import pytest
@@ -212,3 +215,17 @@ def test_whatever_is_logged_is_one_line(lines, text):
     assert line.isascii()
     assert json.loads(line)["message"] == f"told {text}"
     assert json.loads(line)["x"] == text
+
+
+def test_a_line_goes_into_no_other_file_where_standard_error_was_closed_and_its_number_was_given_away(tmp_path):
+    file = tmp_path / "precious"
+    program = "import os, sys; print(os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY)); from analytics_api import logs; "
+    run = subprocess.run(
+        [sys.executable, "-c", program + "logs.write('a line')", file],
+        stdout=subprocess.PIPE,
+        preexec_fn=partial(os.close, 2),
+        check=True,
+    )
+
+    assert run.stdout == b"2\n"
+    assert file.read_bytes() == b""
