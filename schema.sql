@@ -50,9 +50,9 @@ create table sessions (
       else '80-100'
     end) virtual
 ) strict;
--- These two also tell whether a visitor, one in that country or on that day, or a fingerprint has another session: what is
--- counted distinct needs no tables of its own. Their keys come in no order, so that in what has grown large each costs
--- a page for every session.
+-- These two also tell whether a visitor, one in that country, one on that day, or a fingerprint has another session: what
+-- is counted distinct needs no tables of its own. There is no third for the day alone: such keys come in no order, and
+-- where there are millions, each index of them has another page read and written for every session.
 create index sessions_by_visitor on sessions (visitor_id, geo, started_at);
 create index sessions_by_fingerprint on sessions (fingerprint) where fingerprint is not null;
 create index open_sessions on sessions (started_at) where ended_at is null;
@@ -634,7 +634,7 @@ begin
   values (
     new.day, 1,
     iif(new.counted, not exists (
-      -- in the countries of the visitor, one after the other, since those are few, and sessions may be many
+      -- country by country, as the index has them: of one visitor those are few, while sessions may be many
       with recursive visited (place) as (
         select min(geo)
         from sessions
@@ -1063,9 +1063,18 @@ begin
   insert into rollup_days (day, sessions, unique_visitors)
   select new.day, 0, 1
   where not exists (
+    -- as in session_change
+    with recursive visited (place) as (
+      select min(geo)
+      from sessions
+      where visitor_id = new.visitor_id
+      union all
+      select (select min(geo) from sessions where visitor_id = new.visitor_id and geo > place)
+      from visited
+      where place is not null)
     select 1
-    from sessions
-    where visitor_id = new.visitor_id
+    from visited
+    cross join sessions on visitor_id = new.visitor_id and geo = place
       and started_at between strftime('%s', new.day) * 1000 and strftime('%s', new.day) * 1000 + 86399999)
   on conflict (day) do update set unique_visitors = unique_visitors + new.sign;
   delete from rollup_days where new.sign = -1 and day = new.day and sessions = 0 and unique_visitors = 0;

@@ -46,8 +46,8 @@ from .storage.snapshot import Snapshot
 
 T = TypeVar("T")
 
-# Objects that an import makes before it is looked for rings among them: rows are none, and come by the million. With
-# Python's own 700 a tenth of the time goes there.
+# How many objects an import makes until Python looks for those that hold each other. Rows do not, and come by the
+# million: with Python's own number a tenth of the time goes into looking.
 UNCOLLECTED = 100_000
 
 

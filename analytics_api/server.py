@@ -128,7 +128,8 @@ def standalone(
 ) -> WSGIApplication:
     """The API with everything around it.
 
-    `trusted_proxies` is how many stand in front and may say who called; `write` takes the line of each request.
+    `trusted_proxies` is how many stand in front and may say who called. `write` takes the line of each request; it is
+    not to fail.
     """
     app: WSGIApplication = Operations(api, db)
     if metrics:

@@ -1,6 +1,7 @@
 """How much SQLite has to do for an answer, or for a row that is written: the same, however much there is already."""
 
 import sqlite3
+from contextlib import ExitStack
 from functools import partial
 
 import pytest
@@ -94,21 +95,41 @@ def test_a_row_that_is_written_costs_the_same_with_ten_times_the_rows(sizes):
         assert 0 < large <= 1.1 * small, name
 
 
-@pytest.mark.parametrize("country", ["DE", "IN", "ZM"])
-@pytest.mark.parametrize("started_at", [50 * 86_400_000, 300 * 86_400_000])
-def test_a_session_costs_the_same_when_its_visitor_has_ten_times_as_many_already(tmp_path, country, started_at):
-    costs = []
-    for count in (300, 3_000):
-        path = tmp_path / f"{count}.db"
-        with open_database(path).closing() as database:
+@pytest.fixture(scope="module")
+def regulars(tmp_path_factory):
+    """Databases of a visitor with some sessions, and of one with ten times as many."""
+    folder = tmp_path_factory.mktemp("regulars")
+    with ExitStack() as opened:
+        databases = []
+        for count in (300, 3_000):
+            database = opened.enter_context(open_database(folder / f"{count}.db").closing())
             rows = [(f"s{n}", "the same", n % 100 * 86_400_000, "US" if n else "DE") for n in range(count)]
             columns = ("session_id", "visitor_id", "started_at", "country")
             database.bulk(lambda at, rows=rows, columns=columns: at.insert("sessions", columns, rows))
-            connection = sqlite3.connect(path, isolation_level=None)
-            insert = "insert into sessions (session_id, visitor_id, started_at, country) values ('x', 'the same', ?, ?)"
-            costs.append(steps_of(connection, partial(connection.execute, insert, (started_at, country))))
-            connection.close()
-            assert database.verify() == []
+            databases.append(database)
+        yield databases
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        *(
+            f"insert into sessions (session_id, visitor_id, country, started_at) values ('x', 'the same', {at})"
+            for at in ("'DE', 4320000000", "'IN', 4320000000", "'DE', 25920000000", "'ZM', 25920000000")
+        ),
+        "delete from sessions where session_id = 's0'",
+        "insert into past_day_visitors values ('the same', '1970-02-20')",
+        "insert into past_day_visitors values ('the same', '1971-02-20')",
+    ],
+)
+def test_what_is_written_of_a_visitor_costs_the_same_with_ten_times_the_sessions(regulars, sql):
+    costs = []
+    for database in regulars:
+        connection = sqlite3.connect(database.path, isolation_level=None)
+        connection.execute("begin")
+        costs.append(steps_of(connection, partial(connection.execute, sql)))
+        connection.execute("rollback")
+        connection.close()
 
     small, large = costs
     assert 0 < large <= 1.1 * small
