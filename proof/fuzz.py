@@ -1,8 +1,10 @@
 """100,000 requests that nobody would send, on the WSGI callable, each reply checked against WSGI and the document."""
 
+import json
 import logging
 import time
 import warnings
+from collections import Counter
 
 from common import KEY, SEED, filled, folder, tell, unbroken
 from fuzzing import fuzz
@@ -23,16 +25,19 @@ def main():
         filled(path / "analytics.db")
         with open_database(path / "analytics.db").closing() as database:
             api = create_app(database, api_keys=[KEY], cors_origins=["https://dashboard.example"])
-            application = standalone(api, database, trusted_proxies=1, metrics=True)
+            lines: list[str] = []
+            application = standalone(api, database, trusted_proxies=1, metrics=True, write=lines.append)
             begun = time.monotonic()
             came = fuzz(application, REQUESTS, SEED)
             took = time.monotonic() - begun
             changes = unbroken(database)
     assert errors == [], errors[0].getMessage()
+    told = Counter(json.loads(line)["status"] for line in lines if line.isascii() and line.index("\n") == len(line) - 1)
+    assert told == came
     tell(
         f"{REQUESTS:,} fuzzed requests in {took:.0f} s",
         f"by status {dict(sorted(came.items()))}; none failed, nothing logged as a warning or worse, every reply of its"
-        f" documented shape; {changes:,} moves, history unbroken",
+        f" documented shape, and each a line of JSON in the log; {changes:,} moves, history unbroken",
     )
 
 

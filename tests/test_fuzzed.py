@@ -1,5 +1,8 @@
 """A part of what proof/fuzz.py does, on the application itself."""
 
+import json
+from collections import Counter
+
 import pytest
 from asking import KEY, NOW
 from fuzzing import fuzz
@@ -14,10 +17,13 @@ def test_whatever_is_sent_is_answered_in_the_documented_shape_and_never_fails(da
     for number in range(1, 41):
         insert("leads", lead_id=number, enquiry_datetime="2026-02-23 11:15:00", contact_name=f"Ann {number} é ß 日本語")
     api = create_app(database, api_keys=[KEY], cors_origins=["https://dashboard.example"], clock=lambda: NOW)
-    application = standalone(api, database, trusted_proxies=1, metrics=True)
+    lines = []
+    application = standalone(api, database, trusted_proxies=1, metrics=True, write=lines.append)
 
     came = fuzz(application, 1500, seed=1)
 
     assert {200, 204, 400, 401, 404, 405} <= set(came)
+    assert Counter(json.loads(line)["status"] for line in lines) == came
+    assert [line for line in lines if not line.isascii() or line.count("\n") != 1 or line[-1] != "\n"] == []
     assert [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
     assert database.verify() == []
