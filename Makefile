@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SQL := plans costs rollups search* lead* overview sessions* pages* geo engagement sources realtime database* purge erase
 
-.PHONY: help run test lowest newest proof bench lint types clean
+.PHONY: help run test lowest newest faults bench lint types clean
 
 help:  ## show this
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST)
@@ -26,8 +26,8 @@ newest: .venv/test .venv/newest/libsqlite3.so.0  ## run the tests of the SQL on 
 	  print("SQLite", sqlite3.sqlite_version); assert sqlite3.sqlite_version == pysqlite3.sqlite_version'
 	LD_LIBRARY_PATH=$(CURDIR)/.venv/newest $(BIN)/pytest --engine sqlite $(SQL:%=tests/test_%.py)
 
-proof: .venv/test  ## prove what it withstands, some minutes long; as root also full and read-only disks
-	@cd proof && for script in kills faults crowd one_lead fresh fuzz injections memory; do ../$(BIN)/python $$script.py || exit; done
+faults: .venv/test  ## prove what it withstands, some minutes long; as root also full and read-only disks
+	@cd faults && for script in crash disk_faults slow_clients lead_contention cache_freshness fuzz injections memory; do ../$(BIN)/python $$script.py || exit; done
 
 bench: .venv/bench  ## measure, half an hour long; PARTS=functions,throughput SIZES=20k,2M LEADS=10k EVENTS=100M choose
 	$(BIN)/python -m benchmarks $(if $(PARTS),--parts $(PARTS)) $(if $(SIZES),--sizes $(SIZES)) \

@@ -4,9 +4,9 @@ import logging
 import os
 import sys
 
-from analytics_api import logs
 from analytics_api.errors import AnalyticsError
-from analytics_api.settings import Settings
+from analytics_api.http import logs
+from analytics_api.server.settings import Settings
 
 logs.configure()
 

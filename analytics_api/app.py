@@ -14,13 +14,14 @@ from werkzeug.exceptions import NotFound as UnknownPath
 from werkzeug.routing import Map, Rule
 from werkzeug.wsgi import get_path_info
 
-from . import wire
-from .auth import KEY, APIKeyMiddleware, digests
-from .context import Context
-from .cors import CORSMiddleware
+from .context import Context, now
 from .database import Database, open_database
 from .errors import Forbidden, InvalidRequest, Refusal, SettingError
-from .keys import Key, KeyRing
+from .http import responses
+from .http.environ import API_KEY, QUERY_SECONDS, ROUTE
+from .keys import Key, KeyStore
+from .middleware.auth import APIKeyMiddleware, digests
+from .middleware.cors import CORSMiddleware
 from .routes import ROUTES, Route
 from .storage.base import StorageStats
 from .storage.snapshot import MAX_AGE, Snapshot
@@ -30,20 +31,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# In the environ, for what stands in front of the application: the route that answers, and how long its function took.
-ROUTE = "analytics_api.route"
-QUERY_SECONDS = "analytics_api.query_seconds"
-
 MOST_FIELDS = 100  # of a query string; a route knows five
 
 # How many answers a thread keeps, and the bytes that one of them may have.
 MOST_KEPT = 32
 LARGEST_KEPT = 64 * 1024
-
-
-def now() -> int:
-    """Milliseconds since the epoch, UTC."""
-    return time.time_ns() // 1_000_000
 
 
 def create_app(
@@ -76,7 +68,7 @@ def create_app(
     if storage is not None:
         storage = Snapshot(storage, database, max_age=int(storage_max_age * 1000))
     app: WSGIApplication = Application(database, storage, prefix, clock)
-    app = APIKeyMiddleware(app, known, KeyRing(database), clock)
+    app = APIKeyMiddleware(app, known, KeyStore(database), clock)
     origins = list(cors_origins)
     return CORSMiddleware(app, origins) if origins else app
 
@@ -107,29 +99,29 @@ class Application:
             if method == "OPTIONS":
                 start_response("204 No Content", allowed)
                 return []
-            return wire.error(environ, start_response, 405, "Method not allowed", allowed)
+            return responses.send_error(environ, start_response, 405, "Method not allowed", allowed)
         except HTTPException:
-            return wire.error(environ, start_response, 404, "Unknown analytics endpoint")
+            return responses.send_error(environ, start_response, 404, "Unknown analytics endpoint")
         environ[ROUTE] = route.path
         try:
-            key: Key = environ[KEY]
+            key: Key = environ[API_KEY]
             if route.scope not in key.scopes:
                 raise Forbidden(f"This API key has no access here: it lacks the scope {route.scope}")
             ctx = Context(self.db, self.storage, self.clock(), key.name)
-            if route.holds:
+            if route.cache_for:
                 return self.held(ctx, route, environ).send(environ, start_response)
             payload = told(ctx, route, path_arguments, environ)
-            if isinstance(payload, wire.Stream):
-                return wire.stream(environ, start_response, payload)
+            if isinstance(payload, responses.Stream):
+                return responses.stream(environ, start_response, payload)
             values = [(header.name, header.value(ctx, payload)) for header in route.headers]
             headers = [(name, value) for name, value in values if value is not None]
             if route.method == "GET":
-                return wire.Answer(payload, headers).send(environ, start_response)
-            return wire.reply(environ, start_response, payload, headers=headers)
+                return responses.JSONResponse(payload, headers).send(environ, start_response)
+            return responses.send_json(environ, start_response, payload, headers=headers)
         except Refusal as refusal:
-            return wire.error(environ, start_response, refusal.status, str(refusal))
+            return responses.send_error(environ, start_response, refusal.status, str(refusal))
         except Exception:
-            return wire.failure(environ, start_response, log, "%s %s failed", route.method, route.path)
+            return responses.internal_error(environ, start_response, log, "%s %s failed", route.method, route.path)
 
     def match(self, path: str, method: str) -> tuple[Route, Mapping[str, Any]]:
         """The route, and what the path says for its parameters. Raises MethodNotAllowed and other HTTPExceptions."""
@@ -142,13 +134,13 @@ class Application:
             raise MethodNotAllowed(list(fixed))
         return fixed[method], {}
 
-    def held(self, ctx: Context, route: Route, environ: WSGIEnvironment) -> wire.Answer:
+    def held(self, ctx: Context, route: Route, environ: WSGIEnvironment) -> responses.JSONResponse:
         """The route's answer, made anew unless nothing was written since it was made last."""
-        kept = self.db.kept()  # before the data are read: of what is written meanwhile the next request hears
-        asked = route, environ.get("QUERY_STRING"), ctx.now // route.holds
-        answer: wire.Answer | None = kept.get(asked)
+        kept = self.db.response_cache()  # before the data are read: of what is written meanwhile the next request hears
+        asked = route, environ.get("QUERY_STRING"), ctx.now // route.cache_for
+        answer: responses.JSONResponse | None = kept.get(asked)
         if answer is None:
-            answer = wire.Answer(told(ctx, route, {}, environ))
+            answer = responses.JSONResponse(told(ctx, route, {}, environ))
             if len(answer.body) <= LARGEST_KEPT:
                 if len(kept) == MOST_KEPT:
                     kept.clear()
@@ -182,7 +174,7 @@ def arguments(route: Route, path_arguments: Mapping[str, Any], environ: WSGIEnvi
             text = given.get(parameter.name)
             parsed[parameter.name] = parameter.parse(text) if text else parameter.default
     if route.body:
-        sent = wire.json_object(environ)
+        sent = responses.json_object(environ)
         for parameter in route.body:
             text = sent.get(parameter.name)
             if not isinstance(text, str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from .database import Database
@@ -12,10 +13,15 @@ from .storage.base import StorageStats
 class Context:
     """The data, the object storage if there is one, and the instant that is now.
 
-    `now` is in milliseconds since the epoch, UTC. `asker` names the key that asks, for the status history.
+    `now` is in milliseconds since the epoch, UTC. `actor` names the key that asks, for the status history.
     """
 
     db: Database
     storage: StorageStats | None
     now: int
-    asker: str = ""
+    actor: str = ""
+
+
+def now() -> int:
+    """Return the current instant: milliseconds since the epoch, UTC."""
+    return time.time_ns() // 1_000_000

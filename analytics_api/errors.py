@@ -35,7 +35,7 @@ class ErasureError(AnalyticsError):
     """It is not said, or not clear, who is to be erased; nobody was."""
 
 
-class KeyRefused(AnalyticsError):
+class APIKeyError(AnalyticsError):
     """A key can't be made or revoked as was asked."""
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from .endpoints.engagement import engagement
 from .endpoints.geo import geo
-from .endpoints.leads import detail, listing, move
+from .endpoints.leads import detail, list_leads, update_status
 from .endpoints.overview import overview
 from .endpoints.pages import top
 from .endpoints.realtime import realtime
@@ -37,7 +37,7 @@ LEAD: Final = {
     "status": "contacted",
 }
 
-ANSWERS: Final[dict[Callable[..., Any], object]] = {
+RESPONSE_EXAMPLES: Final[dict[Callable[..., Any], object]] = {
     overview: {
         "total_sessions": 1234,
         "total_events": 56789,
@@ -77,7 +77,7 @@ ANSWERS: Final[dict[Callable[..., Any], object]] = {
         "total_sessions_today": 95,
     },
     storage: {"total_objects": 15234, "estimated_sessions": 1200},
-    listing: {"leads": [LEAD], "total": 187},
+    list_leads: {"leads": [LEAD], "total": 187},
     detail: {
         "lead": LEAD,
         "sessions": [
@@ -114,7 +114,7 @@ ANSWERS: Final[dict[Callable[..., Any], object]] = {
             }
         ],
     },
-    move: {"updated": True},
+    update_status: {"updated": True},
 }
 
-BODIES: Final[dict[Callable[..., Any], object]] = {move: {"status": "contacted"}}
+REQUEST_EXAMPLES: Final[dict[Callable[..., Any], object]] = {update_status: {"status": "contacted"}}

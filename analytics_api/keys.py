@@ -13,42 +13,46 @@ from hashlib import sha256
 from typing import Final
 
 from .database import Database, Row, Transaction
-from .errors import KeyRefused
+from .errors import APIKeyError
 
 log = logging.getLogger(__name__)
 
-SCOPES: Final = ("stats", "leads:read", "leads:write")
-EVERY_SCOPE: Final = frozenset(SCOPES)
-PREFIX: Final = 8  # letters of a key that are shown
-OF_SETTINGS: Final = re.compile("key-[0-9]+")  # names that the keys of the settings go by
+# The messages of a 401, to the letter as the contract has them.
+MISSING_KEY: Final = "API key required. Use Authorization: Bearer <key> or X-API-Key header."
+INVALID_KEY: Final = "Invalid API key"
 
-ADD = """
+SCOPES: Final = ("stats", "leads:read", "leads:write")
+ALL_SCOPES: Final = frozenset(SCOPES)
+PREFIX_LENGTH: Final = 8  # letters of a key that are shown
+RESERVED_NAME: Final = re.compile("key-[0-9]+")  # names that the keys of the settings go by
+
+INSERT_KEY = """
 insert into api_keys (name, prefix, digest, scopes, created_at, expires_at)
 values (:name, :prefix, :digest, :scopes, :created_at, :expires_at)
 on conflict (name) do nothing
 """
 
-LIST = """
+SELECT_KEYS = """
 select name, prefix, scopes, created_at, expires_at, revoked_at, last_used_on
 from api_keys
 order by name
 """
 
-REVOKE = """
+REVOKE_KEY = """
 update api_keys
 set revoked_at = :revoked_at
 where name = :name
   and revoked_at is null
 """
 
-FIND = """
+SELECT_ACTIVE = """
 select name, scopes, expires_at, last_used_on
 from api_keys
 where digest = :digest
   and revoked_at is null
 """
 
-USE = """
+TOUCH = """
 update api_keys
 set last_used_on = :day
 where name = :name
@@ -60,11 +64,11 @@ class Key:
     """Who asks, by name, and what they may."""
 
     name: str
-    scopes: frozenset[str] = EVERY_SCOPE
+    scopes: frozenset[str] = ALL_SCOPES
 
 
 @dataclass
-class KeyRing:
+class KeyStore:
     """The keys of a database. What is added or revoked counts from the next request on, in every process."""
 
     db: Database
@@ -73,23 +77,23 @@ class KeyRing:
     def add(self, name: str, scopes: Iterable[str], *, now: int, expires_at: int | None = None) -> str:
         """Make a key; itself, which can't be told again. Instants in milliseconds.
 
-        Raises KeyRefused when the name is taken, also by a key that was revoked or by one of the settings, or a scope
+        Raises APIKeyError when the name is taken, also by a key that was revoked or by one of the settings, or a scope
         is none of SCOPES.
         """
         wanted = set(scopes)
         if not name.strip() or not name.isprintable():
-            raise KeyRefused("a key takes a name that can be printed")
-        if OF_SETTINGS.fullmatch(name):
-            raise KeyRefused(f"the keys of the settings go by names such as {name}; a key takes another")
-        if not wanted or wanted - EVERY_SCOPE:
-            raise KeyRefused(f"a key takes some of the scopes {', '.join(SCOPES)}")
+            raise APIKeyError("a key takes a name that can be printed")
+        if RESERVED_NAME.fullmatch(name):
+            raise APIKeyError(f"the keys of the settings go by names such as {name}; a key takes another")
+        if not wanted or wanted - ALL_SCOPES:
+            raise APIKeyError(f"a key takes some of the scopes {', '.join(SCOPES)}")
         key = "ana_" + secrets.token_urlsafe(32)
 
         def add(at: Transaction) -> int:
             return at.execute(
-                ADD,
+                INSERT_KEY,
                 name=name,
-                prefix=key[:PREFIX],
+                prefix=key[:PREFIX_LENGTH],
                 digest=digest(key.encode()),
                 scopes=" ".join(scope for scope in SCOPES if scope in wanted),
                 created_at=now,
@@ -97,21 +101,21 @@ class KeyRing:
             )
 
         if not self.db.write(add):
-            raise KeyRefused(f"there is a key named {name} already, or was; the history knows it by that name")
+            raise APIKeyError(f"there is a key named {name} already, or was; the history knows it by that name")
         return key
 
     def list(self) -> list[Row]:
         """Every key there is or was, by name, without its digest."""
-        return self.db.rows(LIST)
+        return self.db.rows(SELECT_KEYS)
 
     def revoke(self, name: str, *, now: int) -> None:
-        """Let the key in no more. Raises KeyRefused when there is none of that name that is let in."""
-        if not self.db.write(lambda at: at.execute(REVOKE, name=name, revoked_at=now)):
-            raise KeyRefused(f"there is no key named {name} that could be revoked")
+        """Let the key in no more. Raises APIKeyError when there is none of that name that is let in."""
+        if not self.db.write(lambda at: at.execute(REVOKE_KEY, name=name, revoked_at=now)):
+            raise APIKeyError(f"there is no key named {name} that could be revoked")
 
     def find(self, sent: bytes, *, now: int) -> Key | None:
         """The key that was sent, unless it is not known, revoked or expired. Any costs the same one look-up."""
-        found = self.db.row(FIND, digest=digest(sent))
+        found = self.db.row(SELECT_ACTIVE, digest=digest(sent))
         if found is None or (found["expires_at"] is not None and found["expires_at"] <= now):
             return None
         self._note_use(found, datetime.fromtimestamp(now / 1000, timezone.utc).date().isoformat())
@@ -126,7 +130,7 @@ class KeyRing:
 
         def note() -> None:
             try:
-                self.db.write(lambda at: at.execute(USE, name=name, day=day))
+                self.db.write(lambda at: at.execute(TOUCH, name=name, day=day))
             except Exception:
                 log.warning("the use of the key %s could not be noted", name, exc_info=True)
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
-from .auth import INVALID, MISSING
-from .examples import ANSWERS, BODIES
-from .params import Identifier, Parameter
+from .examples import REQUEST_EXAMPLES, RESPONSE_EXAMPLES
+from .http.parameters import Identifier, Parameter
+from .http.responses import Stream
+from .keys import INVALID_KEY, MISSING_KEY
 from .routes import ROUTES, Route
-from .wire import Stream
 
 Schema = dict[str, Any]
 
@@ -28,7 +28,7 @@ ETAG = {"ETag": {"description": "What If-None-Match takes", "required": True, "s
 
 ERRORS = {
     400: ("A parameter or the body can't be understood", "days takes a whole number"),
-    401: ("The key is missing or invalid", MISSING),
+    401: ("The key is missing or invalid", MISSING_KEY),
     403: ("The key lacks the scope that this takes", "This API key has no access here: it lacks the scope stats"),
     404: ("No such lead, or stage", "Lead not found"),
     500: ("The query failed; the cause is in the server's log", "Analytics query failed"),
@@ -92,8 +92,8 @@ def _operation(route: Route, schemas: dict[str, Schema]) -> Schema:
             **{str(status): _error(status) for status in sorted(statuses)},
         },
     }
-    if route.endpoint in ANSWERS:
-        operation["responses"]["200"]["content"]["application/json"]["example"] = ANSWERS[route.endpoint]
+    if route.endpoint in RESPONSE_EXAMPLES:
+        operation["responses"]["200"]["content"]["application/json"]["example"] = RESPONSE_EXAMPLES[route.endpoint]
         if route.method == "GET":
             operation["responses"]["200"]["headers"] = ETAG | {
                 header.name: {"description": header.description, "schema": {"type": "string"}}
@@ -107,7 +107,7 @@ def _operation(route: Route, schemas: dict[str, Schema]) -> Schema:
             "required": True,
             "content": {
                 "application/json": {
-                    "example": BODIES[route.endpoint],
+                    "example": REQUEST_EXAMPLES[route.endpoint],
                     "schema": {
                         "type": "object",
                         "properties": {
@@ -141,8 +141,8 @@ def _error(status: int) -> Schema:
     if status == 401:
         del content["example"]
         content["examples"] = {
-            "missing": {"value": {"error": MISSING}},
-            "invalid": {"value": {"error": INVALID}},
+            "missing": {"value": {"error": MISSING_KEY}},
+            "invalid": {"value": {"error": INVALID_KEY}},
         }
     return {"description": description, "content": {"application/json": content}}
 

@@ -9,14 +9,14 @@ from typing import Any
 from .context import Context
 from .endpoints.engagement import engagement
 from .endpoints.geo import geo
-from .endpoints.leads import CURSOR, FORMATS, ORDERS, STAGES, detail, export, link, listing, move
+from .endpoints.leads import CURSOR, FORMATS, ORDERS, STATUSES, detail, export, link, list_leads, update_status
 from .endpoints.overview import overview
 from .endpoints.pages import top
 from .endpoints.realtime import realtime
 from .endpoints.sessions import daily
 from .endpoints.sources import sources
 from .endpoints.storage import age, storage
-from .params import LARGEST, Choice, Cursor, Identifier, Integer, Parameter, Text
+from .http.parameters import MAX_INT64, Cursor, Enum, Identifier, Integer, Parameter, Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ class Route:
 
     `path_parameters` are named in the path, `query` after it; `body` names the strings of the JSON object sent.
     `produces` are the media types of its answer, and `headers` go with it. While nothing is written to the database the
-    answer holds for a span of `holds` milliseconds, counted from the epoch, whoever asks; at 0, as where the path has
-    parameters, it is always told anew.
+    response is cached for a span of `cache_for` milliseconds, counted from the epoch; 0 disables caching, as where the
+    path has parameters.
     """
 
     scope: str
@@ -47,51 +47,51 @@ class Route:
     body: Sequence[Text] = ()
     produces: Sequence[str] = ("application/json",)
     headers: Sequence[Header] = ()
-    holds: int = 0
+    cache_for: int = 0
 
 
 # Answers about persons hold, too; but what is erased is not to live on in a process that nobody asks any more.
 DAY = 86_400_000
-EVER = LARGEST
+FOREVER = MAX_INT64
 
 LEAD = Identifier("lead_id", "The lead's number")
-WHICH_LEADS = (
+LEAD_FILTERS = (
     Text("q", "What to find in name, e-mail, phone, project or visitor id", maximum=1000),
-    Choice("status", "Only the leads in this stage of the pipeline", STAGES),
-    Choice("sort", "Order of the leads", tuple(ORDERS), default="newest"),
+    Enum("status", "Only the leads in this stage of the pipeline", STATUSES),
+    Enum("sort", "Order of the leads", tuple(ORDERS), default="newest"),
 )
 
 ROUTES = (
-    Route("stats", "GET", "/overview", overview, holds=EVER),
+    Route("stats", "GET", "/overview", overview, cache_for=FOREVER),
     Route("stats", "GET", "/sessions/daily", daily, [
         Integer("days", "Number of days to look back, today among them", default=30, minimum=1, maximum=90),
-    ], holds=DAY),
+    ], cache_for=DAY),
     Route("stats", "GET", "/pages/top", top, [
         Integer("limit", "Number of pages to return", default=20, minimum=1, maximum=100),
-    ], holds=EVER),
-    Route("stats", "GET", "/geo", geo, holds=EVER),
-    Route("stats", "GET", "/engagement", engagement, holds=EVER),
+    ], cache_for=FOREVER),
+    Route("stats", "GET", "/geo", geo, cache_for=FOREVER),
+    Route("stats", "GET", "/engagement", engagement, cache_for=FOREVER),
     Route("stats", "GET", "/sources", sources, [
         Integer("limit", "Number of referrer domains to return", default=100, minimum=1, maximum=1000),
-    ], holds=EVER),
+    ], cache_for=FOREVER),
     Route("stats", "GET", "/realtime", realtime),
     Route("stats", "GET", "/storage", storage, headers=[
         Header("Age", "How many seconds ago that was counted", age),
     ]),
-    Route("leads:read", "GET", "/leads", listing, [
+    Route("leads:read", "GET", "/leads", list_leads, [
         Integer("limit", "Number of leads to return", default=25, minimum=1, maximum=100),
         Integer("offset", "Number of leads to leave out before them", default=0, minimum=0),
-        *WHICH_LEADS,
+        *LEAD_FILTERS,
         Cursor("cursor", "Go on where a page ended, whatever sort and offset say: its Link header has it", CURSOR),
     ], headers=[
         Header("Link", "The next page, as rel=next, where more leads may follow", link),
     ]),
     Route("leads:read", "GET", "/leads/export", export, [
-        Choice("format", "Comma-separated values, or a JSON object a line", tuple(FORMATS), default="csv"),
-        *WHICH_LEADS,
+        Enum("format", "Comma-separated values, or a JSON object a line", tuple(FORMATS), default="csv"),
+        *LEAD_FILTERS,
     ], produces=tuple(FORMATS.values())),
     Route("leads:read", "GET", "/leads/<lead_id>", detail, path_parameters=[LEAD]),
-    Route("leads:write", "PATCH", "/leads/<lead_id>", move, path_parameters=[LEAD], body=[
-        Text("status", f"The stage to put the lead into: {', '.join(STAGES)}; in any case"),
+    Route("leads:write", "PATCH", "/leads/<lead_id>", update_status, path_parameters=[LEAD], body=[
+        Text("status", f"The stage to put the lead into: {', '.join(STATUSES)}; in any case"),
     ]),
 )  # fmt: skip

@@ -46,7 +46,7 @@ def ours_anew():
 
 def served():
     """The API with all that `analytics-api serve` puts around it."""
-    from analytics_api.settings import Settings
+    from analytics_api.server.settings import Settings
 
     return Settings(api_keys={"key-1": KEY}, database=os.environ[OURS]).application()
 

@@ -8,7 +8,8 @@ from functools import cache
 from hashlib import blake2b
 from itertools import islice
 
-from analytics_api import demo, open_database
+from analytics_api import open_database
+from analytics_api.maintenance import demo
 
 from . import plain
 from .findings import short

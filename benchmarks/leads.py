@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 
 from analytics_api import open_database
 from analytics_api.context import Context
-from analytics_api.endpoints.leads import ORDERS, STAGES, detail, listing, move
+from analytics_api.endpoints.leads import ORDERS, STATUSES, detail, list_leads, update_status
 
 from . import data, plain
 from .findings import Claim, Figure, Findings, Plot, Table, short
@@ -55,7 +55,7 @@ def measure(options):
             connections[size] = opened.enter_context(closing(sqlite3.connect(data.theirs(one))))
         largest = options.leads[-1]
         at = "" if largest == JUDGED else f"at {short(largest)} leads"
-        lists(findings, contexts[largest], connections[largest], largest, at)
+        in_list_batches(findings, contexts[largest], connections[largest], largest, at)
         sizes(findings, contexts, connections)
         searches(findings, contexts[largest], connections[largest], largest, at)
         singles(findings, contexts[largest], connections[largest], largest, at)
@@ -63,7 +63,7 @@ def measure(options):
 
 
 def ours(ctx, q=None, status=None, sort="newest", offset=0, cursor=None):
-    return listing(ctx, limit=LIMIT, offset=offset, q=q, status=status, sort=sort, cursor=cursor)
+    return list_leads(ctx, limit=LIMIT, offset=offset, q=q, status=status, sort=sort, cursor=cursor)
 
 
 def cursor_to(ctx, sort, offset):
@@ -76,11 +76,11 @@ def theirs(connection, q=None, status=None, sort="newest", offset=0):
     return plain.leads(connection, LIMIT, offset, q, status, sort)
 
 
-def lists(findings, ctx, connection, leads, at):
+def in_list_batches(findings, ctx, connection, leads, at):
     print("leads: lists", flush=True)
     asked, halfway = {}, leads // 2
     for sort in ORDERS:
-        for status in (None, *STAGES):
+        for status in (None, *STATUSES):
             for page in (1, PAGES):
                 asked[sort, status, page] = {"sort": sort, "status": status, "offset": (page - 1) * LIMIT}
         asked[sort, None, "deep"] = {"sort": sort, "offset": halfway}
@@ -186,7 +186,7 @@ def singles(findings, ctx, connection, leads, at):
     numbers = random.Random(1).choices(range(1, leads + 1), k=2_000)
     for lead in numbers[:50]:
         same(f"lead {lead}", detail(ctx, lead), plain.lead(connection, lead))
-    ids, moves = cycle(numbers), cycle(zip(numbers * len(STAGES), cycle(STAGES)))
+    ids, moves = cycle(numbers), cycle(zip(numbers * len(STATUSES), cycle(STATUSES)))
     with data.scratch(data.ours(data.Enquiries(leads))) as path, open_database(path).closing() as database:
         copy = Context(database, None, data.NOW, "benchmark")
 
@@ -196,7 +196,7 @@ def singles(findings, ctx, connection, leads, at):
 
         def moved():
             lead, stage = next(moves)
-            move(copy, lead, stage)
+            update_status(copy, lead, stage)
 
         subjects = {
             "detail, ours": lambda: detail(ctx, next(ids)),

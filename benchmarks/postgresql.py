@@ -23,17 +23,18 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import psycopg
 
-from analytics_api import demo, open_database
+from analytics_api import open_database
 from analytics_api.context import Context
 from analytics_api.endpoints.engagement import engagement
 from analytics_api.endpoints.geo import geo
-from analytics_api.endpoints.leads import detail, listing
+from analytics_api.endpoints.leads import detail, list_leads
 from analytics_api.endpoints.overview import overview
 from analytics_api.endpoints.pages import top
 from analytics_api.endpoints.realtime import realtime
 from analytics_api.endpoints.sessions import daily
 from analytics_api.endpoints.sources import sources
-from analytics_api.ingest.whole import copy
+from analytics_api.maintenance import demo
+from analytics_api.maintenance.copy import copy
 from benchmarks import data, writing
 
 SESSIONS_A_TRANSACTION = 100
@@ -46,8 +47,8 @@ READS = {
     "engagement": engagement,
     "sources": lambda ctx: sources(ctx, 100),
     "realtime": realtime,
-    "leads": lambda ctx: listing(ctx, limit=25, offset=0, q=None, status=None, sort="newest"),
-    "leads?q=": lambda ctx: listing(ctx, limit=25, offset=0, q="sharma", status=None, sort="newest"),
+    "leads": lambda ctx: list_leads(ctx, limit=25, offset=0, q=None, status=None, sort="newest"),
+    "leads?q=": lambda ctx: list_leads(ctx, limit=25, offset=0, q="sharma", status=None, sort="newest"),
     "leads/:id": lambda ctx: detail(ctx, 77),
 }
 
@@ -150,7 +151,7 @@ def main():
 
     cluster = None
     if not options.url:
-        from clusters import Cluster
+        from helpers.postgres import Cluster
 
         quarter = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4 // 2**20
         cluster = Cluster("benchmark", fsync="on", shared_buffers=f"{quarter}MB", max_wal_size="4GB").create()

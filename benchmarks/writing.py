@@ -11,7 +11,8 @@ from itertools import islice
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from analytics_api import demo, open_database
+from analytics_api import open_database
+from analytics_api.maintenance import demo
 
 from . import data
 from .findings import Claim, Figure, Findings, Plot, Table, short

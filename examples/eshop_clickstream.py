@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 
 from analytics_api import open_database
-from analytics_api.ingest import import_rows
+from analytics_api.imports import import_rows
 
 # The country of the address, by the number that the file has for it. 12 is "unidentified", and from 43 on they are
 # domains such as .com, which are no countries.

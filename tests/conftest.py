@@ -4,9 +4,9 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-import clusters
 import pytest
-from asking import KEY, NOW, Dashboard
+from helpers import postgres as clusters
+from helpers.client import KEY, NOW, APIClient
 from hypothesis import settings
 
 from analytics_api import create_app, open_database
@@ -92,7 +92,7 @@ def serve(database):
     """A client of the application made with these options: `serve(now=instant("…"), api_keys=[…], prefix="")`."""
 
     def serve(*, now=NOW, api_keys=(KEY,), **options):
-        return Dashboard(create_app(database, api_keys=api_keys, clock=lambda: now, **options))
+        return APIClient(create_app(database, api_keys=api_keys, clock=lambda: now, **options))
 
     return serve
 

@@ -11,16 +11,17 @@ PACKAGE = Path(analytics_api.__file__).parent
 
 # What stands on what: a module may import those of its own floor and of the floors before it, and no later one.
 FLOORS = (
-    ("errors", "progress", "worker"),
-    ("params", "rounding", "wire", "database", "storage"),
+    ("errors", "rounding"),
+    ("http", "database", "storage"),
     ("context", "keys"),
     ("endpoints",),
     ("routes",),
-    ("auth", "cors", "demo", "examples", "ingest", "logs", "openapi"),
-    ("erasure", "export", "retention"),
+    ("examples", "openapi"),
+    ("imports",),
+    ("maintenance",),
+    ("middleware",),
     ("app",),
-    ("server", "metrics"),
-    ("settings",),
+    ("server",),
     ("cli",),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from commands import contents, outside, query, run
+from helpers.cli import contents, outside, query, run
 
 from analytics_api import open_database
 from analytics_api.errors import DatabaseError

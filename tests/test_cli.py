@@ -3,7 +3,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from commands import COMMAND, contents, environment, outside, process, query, run
+from helpers.cli import COMMAND, contents, environment, outside, process, query, run
 
 from analytics_api import open_database
 from analytics_api.cli import main

@@ -3,7 +3,7 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import contents, outside, query, run
+from helpers.cli import contents, outside, query, run
 
 HOUR = 3_600_000
 DAY = 24 * HOUR

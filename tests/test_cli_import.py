@@ -6,10 +6,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from commands import contents, outside, query, run
+from helpers.cli import contents, outside, query, run
 
 from analytics_api import open_database
-from analytics_api.ingest import tables
+from analytics_api.imports import sqlite_file
 
 # As `wrangler d1 export` writes it: no transaction, one row an INSERT, creates between them.
 EXPORT = """PRAGMA defer_foreign_keys=TRUE;
@@ -309,9 +309,9 @@ def test_triggers_and_bulk_load_make_the_same_database(same, options, monkeypatc
     run("demo", "-d", "more.db", "--sessions", 200, *([] if same else ["--seed", 5]))
     shutil.copy("one.db", "other.db")
 
-    monkeypatch.setattr(tables, "BULK_SHARE", 1e9)
+    monkeypatch.setattr(sqlite_file, "BULK_SHARE", 1e9)
     by_triggers = run("import", "-d", "one.db", "more.db", *options)
-    monkeypatch.setattr(tables, "BULK_SHARE", 0)
+    monkeypatch.setattr(sqlite_file, "BULK_SHARE", 0)
     in_bulk = run("import", "-d", "other.db", "more.db", *options)
 
     assert by_triggers == in_bulk

@@ -8,14 +8,15 @@ import sys
 import termios
 
 import pytest
-from commands import COMMAND, environment, process, run
+from helpers.cli import COMMAND, environment, process, run
 
-from analytics_api import progress
-from analytics_api.progress import Progress
+from analytics_api.cli import progress
+from analytics_api.cli.progress import Progress
 
 # The command, with no patience: what takes no time at all counts as long work.
 HASTY = """
-from analytics_api import cli, progress
+from analytics_api import cli
+from analytics_api.cli import progress
 progress.SECONDS_BEFORE_BAR = progress.SECONDS_BETWEEN_LINES = 0
 cli.main()
 """

@@ -9,9 +9,9 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 
 import pytest
-from asking import KEY
-from commands import COMMAND, environment, outside, process, query, run
-from serving import listen, serving, wait_for
+from helpers.cli import COMMAND, environment, outside, process, query, run
+from helpers.client import KEY
+from helpers.server import listen, serving, wait_for
 
 LONG = "a-key-of-many-letters-that-nobody-knows"
 

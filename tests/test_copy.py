@@ -4,13 +4,14 @@ import subprocess
 import sys
 
 import pytest
-from asking import KEY, Dashboard
-from commands import contents, query, run
+from helpers.cli import contents, query, run
+from helpers.client import KEY, APIClient
 
-from analytics_api import create_app, demo, open_database
-from analytics_api.database import BASE_TABLES, KEYS
+from analytics_api import create_app, open_database
+from analytics_api.database import BASE_TABLES, PRIMARY_KEYS
 from analytics_api.errors import DatabaseError
-from analytics_api.ingest.whole import copy
+from analytics_api.maintenance import demo
+from analytics_api.maintenance.copy import copy
 
 NOW = 1_771_945_200_123
 LONG = "https://shop.example/?" + "q=ä&" * 20_000
@@ -101,7 +102,7 @@ def visits(tmp_path):
 
 
 def counted(database):
-    return [database.rows(f"select count(*) as rows from {table}")[0]["rows"] for table in KEYS]
+    return [database.rows(f"select count(*) as rows from {table}")[0]["rows"] for table in PRIMARY_KEYS]
 
 
 def test_what_goes_there_and_back_is_the_same_in_every_table(odd, database, tmp_path):
@@ -128,7 +129,8 @@ def test_rows_that_come_later_are_numbered_above_the_highest(odd, database):
     )
 
     highest = [
-        database.rows(f"select max({KEYS[table]}) as id from {table}")[0]["id"] for table in list(BASE_TABLES)[1:4]
+        database.rows(f"select max({PRIMARY_KEYS[table]}) as id from {table}")[0]["id"]
+        for table in list(BASE_TABLES)[1:4]
     ]
     assert highest == [2**53 + 2, 90_001, 41]
     assert database.verify() == []
@@ -141,7 +143,7 @@ def test_a_database_that_holds_rows_is_refused_and_stays_as_it_was(odd, database
     with pytest.raises(DatabaseError, match=f"the table {table} holds rows; a copy needs an empty database"):
         copy(odd, database)
 
-    assert counted(database) == [int(name == table) for name in KEYS]
+    assert counted(database) == [int(name == table) for name in PRIMARY_KEYS]
     assert database.verify() == []
 
 
@@ -173,10 +175,10 @@ def test_what_is_written_to_the_source_meanwhile_is_not_in_the_copy(visits, data
 
 def test_the_target_answers_meanwhile_as_if_it_were_empty_and_then_with_everything(visits, database):
     with open_database(database.url).closing() as served:
-        client = Dashboard(create_app(served, api_keys=[KEY]))
+        client = APIClient(create_app(served, api_keys=[KEY]))
         answers = []
 
-        copy(visits, database, told=lambda rollup: answers.append(client.get("/analytics/overview").json))
+        copy(visits, database, on_progress=lambda rollup: answers.append(client.get("/analytics/overview").json))
 
         assert {answer["total_sessions"] for answer in answers[:5]} == {0}
         assert client.get("/analytics/overview").json["total_sessions"] == 300
@@ -185,8 +187,8 @@ def test_the_target_answers_meanwhile_as_if_it_were_empty_and_then_with_everythi
 KILLED = """
 import os, sys
 from analytics_api import open_database
-from analytics_api.ingest.whole import copy
-copy(open_database(sys.argv[1]), open_database(sys.argv[2]), told=lambda rollup: os.kill(os.getpid(), 9))
+from analytics_api.maintenance.copy import copy
+copy(open_database(sys.argv[1]), open_database(sys.argv[2]), on_progress=lambda rollup: os.kill(os.getpid(), 9))
 """
 
 
@@ -197,7 +199,7 @@ def test_one_that_is_killed_leaves_the_target_empty_for_the_next(visits, databas
     copy(visits, database)
 
     assert ran.returncode == -9
-    assert left == [0] * len(KEYS)
+    assert left == [0] * len(PRIMARY_KEYS)
     assert counted(database) == counted(visits)
 
 

@@ -1,10 +1,10 @@
 """What a browser is told that runs a dashboard of another origin (https://fetch.spec.whatwg.org/, "CORS")."""
 
 import pytest
-from asking import KEY
+from helpers.client import KEY
 
 from analytics_api.errors import SettingError
-from analytics_api.keys import KeyRing
+from analytics_api.keys import KeyStore
 
 DASHBOARD = "https://dashboard.example"
 ALLOWED = [DASHBOARD, "http://localhost:5173"]
@@ -88,7 +88,7 @@ def test_what_has_not_changed_may_be_read_too(serve):
 
 def test_what_failed_or_is_forbidden_may_be_read_too(database, serve):
     client = serve(cors_origins=ALLOWED)
-    wall = KeyRing(database).add("wall", ["stats"], now=0)
+    wall = KeyStore(database).add("wall", ["stats"], now=0)
     database.write(lambda at: at.execute("drop table rollup_countries"))
 
     replies = [

@@ -6,8 +6,9 @@ from functools import partial
 
 import pytest
 
-from analytics_api import Context, demo, open_database
+from analytics_api import Context, open_database
 from analytics_api.endpoints import engagement, geo, overview, pages, realtime, sessions, sources
+from analytics_api.maintenance import demo
 
 NOW = 1_771_945_200_000  # 2026-02-24 15:00:00
 

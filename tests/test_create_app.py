@@ -3,7 +3,7 @@ import time
 from pathlib import Path
 
 import pytest
-from asking import KEY, NOW, Dashboard, instant
+from helpers.client import KEY, NOW, APIClient, instant
 
 from analytics_api import DatabaseError, SettingError, create_app
 
@@ -44,7 +44,7 @@ def test_a_prefix_that_is_no_path_is_refused(database, prefix):
 def test_a_path_is_opened_and_made_when_there_is_nothing_yet(tmp_path, kind):
     path = tmp_path / "new.db"
 
-    response = Dashboard(create_app(kind(path), api_keys=[KEY])).get("/analytics/geo")
+    response = APIClient(create_app(kind(path), api_keys=[KEY])).get("/analytics/geo")
 
     assert (response.status_code, response.json) == (200, [])
     assert path.exists()
@@ -53,7 +53,7 @@ def test_a_path_is_opened_and_made_when_there_is_nothing_yet(tmp_path, kind):
 def test_a_path_and_an_opened_database_are_the_same_data(database, insert, client):
     insert("sessions", session_id="s1", visitor_id="ann", started_at=NOW)
 
-    response = Dashboard(create_app(database.url, api_keys=[KEY])).get("/analytics/geo")
+    response = APIClient(create_app(database.url, api_keys=[KEY])).get("/analytics/geo")
 
     assert response.json == client.get("/analytics/geo").json
     assert response.json == [{"country": "XX", "sessions": 1, "unique_visitors": 1}]
@@ -74,7 +74,7 @@ def test_no_environment_variable_is_read(tmp_path, monkeypatch):
     monkeypatch.setenv("ANALYTICS_STORAGE", str(tmp_path))
     monkeypatch.setenv("ANALYTICS_CORS_ORIGINS", "*")
 
-    client = Dashboard(create_app(tmp_path / "given.db", api_keys=[KEY]))
+    client = APIClient(create_app(tmp_path / "given.db", api_keys=[KEY]))
 
     assert client.get("/analytics/geo", key="from-the-environment").status_code == 401
     assert client.get("/analytics/storage").json == {"total_objects": None, "estimated_sessions": None}
@@ -85,7 +85,7 @@ def test_no_environment_variable_is_read(tmp_path, monkeypatch):
 def test_the_clock_is_asked_at_every_request(database, insert):
     insert("sessions", session_id="s1", visitor_id="ann", started_at=instant("2026-02-24 15:00:00"))
     instants = iter([instant("2026-02-24 15:59:59.999"), instant("2026-02-24 16:00:00.001")])
-    client = Dashboard(create_app(database, api_keys=[KEY], clock=lambda: next(instants)))
+    client = APIClient(create_app(database, api_keys=[KEY], clock=lambda: next(instants)))
 
     active = [client.get("/analytics/realtime").json["active_sessions"] for _ in range(2)]
 
@@ -96,7 +96,7 @@ def test_the_clock_is_asked_at_every_request(database, insert):
 def test_without_a_clock_it_is_the_present(database, insert):
     insert("events", event_id=1, session_id="s1", event_type="click", occurred_at=time.time_ns() // 1_000_000)
 
-    realtime = Dashboard(create_app(database, api_keys=[KEY])).get("/analytics/realtime").json
+    realtime = APIClient(create_app(database, api_keys=[KEY])).get("/analytics/realtime").json
 
     assert realtime["events_last_hour"] == 1
 
@@ -104,8 +104,8 @@ def test_without_a_clock_it_is_the_present(database, insert):
 @pytest.mark.any_engine
 def test_applications_in_one_process_know_nothing_of_each_other(database, insert, tmp_path):
     insert("sessions", session_id="s1", visitor_id="ann", started_at=NOW)
-    one = Dashboard(create_app(database, api_keys=["key-of-one"], prefix="/one"))
-    other = Dashboard(create_app(tmp_path / "other.db", api_keys=["key-of-other"], prefix="/other"))
+    one = APIClient(create_app(database, api_keys=["key-of-one"], prefix="/one"))
+    other = APIClient(create_app(tmp_path / "other.db", api_keys=["key-of-other"], prefix="/other"))
 
     assert one.get("/one/geo", key="key-of-one").json == [{"country": "XX", "sessions": 1, "unique_visitors": 1}]
     assert other.get("/other/geo", key="key-of-other").json == []

@@ -7,8 +7,8 @@ from analytics_api.errors import RowError
 COLUMNS = ("session_id", "visitor_id", "started_at")
 
 
-def insert(at, *rows, existing):
-    return at.insert("sessions", COLUMNS, iter(rows), existing=existing)
+def insert(at, *rows, on_conflict):
+    return at.insert("sessions", COLUMNS, iter(rows), on_conflict=on_conflict)
 
 
 def visitors(database):
@@ -23,9 +23,9 @@ def transaction(database, request):
 def test_those_that_are_there_stay(database, transaction):
     def work(at):
         return [
-            insert(at, ("a", "v1", 0), ("b", "v2", 0), existing="keep"),
-            insert(at, ("c", "v3", 0), ("a", "v4", 0), ("d", "v5", 0), existing="keep"),
-            insert(at, ("e", "v6", 0), existing="keep"),
+            insert(at, ("a", "v1", 0), ("b", "v2", 0), on_conflict="ignore"),
+            insert(at, ("c", "v3", 0), ("a", "v4", 0), ("d", "v5", 0), on_conflict="ignore"),
+            insert(at, ("e", "v6", 0), on_conflict="ignore"),
         ]
 
     assert transaction(work) == [2, 2, 1]
@@ -36,9 +36,9 @@ def test_those_that_are_there_stay(database, transaction):
 def test_those_that_are_there_take_the_new_values(database, transaction):
     def work(at):
         return [
-            insert(at, ("a", "v1", 0), ("b", "v2", 0), existing="update"),
-            insert(at, ("c", "v3", 0), ("a", "v4", 0), existing="update"),
-            insert(at, ("e", "v6", 0), existing="update"),
+            insert(at, ("a", "v1", 0), ("b", "v2", 0), on_conflict="update"),
+            insert(at, ("c", "v3", 0), ("a", "v4", 0), on_conflict="update"),
+            insert(at, ("e", "v6", 0), on_conflict="update"),
         ]
 
     assert transaction(work) == [2, 2, 1]
@@ -47,25 +47,25 @@ def test_those_that_are_there_take_the_new_values(database, transaction):
 
 
 def test_of_two_in_one_batch_the_first_stays(database, transaction):
-    transaction(lambda at: insert(at, ("a", "v1", 0), ("a", "v2", 0), existing="keep"))
+    transaction(lambda at: insert(at, ("a", "v1", 0), ("a", "v2", 0), on_conflict="ignore"))
 
     assert visitors(database) == {"a": "v1"}
 
 
 def test_of_two_in_one_batch_the_last_is_taken(database, transaction):
-    transaction(lambda at: insert(at, ("a", "v1", 0), ("a", "v2", 0), existing="update"))
+    transaction(lambda at: insert(at, ("a", "v1", 0), ("a", "v2", 0), on_conflict="update"))
 
     assert visitors(database) == {"a": "v2"}
 
 
-@pytest.mark.parametrize("existing", ["keep", "update"])
-def test_of_a_batch_with_one_that_breaks_a_rule_none_is_taken(database, transaction, existing):
+@pytest.mark.parametrize("on_conflict", ["ignore", "update"])
+def test_of_a_batch_with_one_that_breaks_a_rule_none_is_taken(database, transaction, on_conflict):
     def work(at):
-        insert(at, ("a", "v1", 0), existing=existing)
+        insert(at, ("a", "v1", 0), on_conflict=on_conflict)
         for rows in ([("b", "v2", 0), ("c", None, 0)], [("a", "v3", 0), ("d", "v4", -1)]):
             with pytest.raises(RowError):
-                insert(at, *rows, existing=existing)
-        return insert(at, ("e", "v5", 0), existing=existing)
+                insert(at, *rows, on_conflict=on_conflict)
+        return insert(at, ("e", "v5", 0), on_conflict=on_conflict)
 
     assert transaction(work) == 1
     assert visitors(database) == {"a": "v1", "e": "v5"}

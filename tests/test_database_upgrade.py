@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from analytics_api import demo
 from analytics_api.database import sqlite
 from analytics_api.database.base import PAST_TABLES
 from analytics_api.database.sqlite import SQLite, upgrade
 from analytics_api.errors import DatabaseError
-from analytics_api.retention import purge
+from analytics_api.maintenance import demo
+from analytics_api.maintenance.purge import purge
 
 NOW = 1_771_945_200_123  # 2026-02-24 15:00:00.123
 PLAN = demo.Plan(NOW, sessions=60)

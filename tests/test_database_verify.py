@@ -4,10 +4,10 @@ from contextlib import closing
 
 import pytest
 
-from analytics_api import demo
 from analytics_api.database import Difference
 from analytics_api.database.sqlite import SQLite
 from analytics_api.errors import DatabaseError
+from analytics_api.maintenance import demo
 
 NOW = 1_771_945_200_123
 PLAN = demo.Plan(NOW, sessions=80, leads=30)
@@ -58,7 +58,7 @@ def key(database, rollup):
 def kinds(differences, rollup):
     """What the differences of one rollup are: a row too many, one too few, or one whose numbers are wrong."""
     return {
-        (difference.kept is not None, difference.plain is not None)
+        (difference.stored is not None, difference.expected is not None)
         for difference in differences
         if difference.rollup == rollup
     }
@@ -67,7 +67,7 @@ def kinds(differences, rollup):
 def test_verify_has_nothing_to_say_of_good_data(database):
     told = []
 
-    differences = database.verify(told=told.append)
+    differences = database.verify(on_progress=told.append)
 
     assert differences == []
     assert set(told) == {*rollups(database), "leads", "lead_search"}
@@ -88,8 +88,8 @@ def test_verify_tells_every_wrong_number_with_the_right_one(database):
     assert told >= set(rollups(database))
     for rollup in rollups(database):
         assert kinds(differences, rollup) == {(True, False), (False, True)}
-    (kept,) = [one.kept for one in differences if one.rollup == "rollup_totals" and one.kept]
-    (plain,) = [one.plain for one in differences if one.rollup == "rollup_totals" and one.plain]
+    (kept,) = [one.stored for one in differences if one.rollup == "rollup_totals" and one.stored]
+    (plain,) = [one.expected for one in differences if one.rollup == "rollup_totals" and one.expected]
     assert kept == plain | {"sessions": plain["sessions"] + 1}
 
 
@@ -185,7 +185,7 @@ def test_rebuild_mends_whatever_verify_tells(database):
     expected = database.row("select * from plain_totals")
     told = []
 
-    database.rebuild(told=told.append)
+    database.rebuild(on_progress=told.append)
 
     assert database.verify() == []
     assert database.row("select * from rollup_totals") == expected

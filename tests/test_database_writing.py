@@ -3,9 +3,9 @@ from contextlib import closing
 
 import pytest
 
-from analytics_api import demo
 from analytics_api.database.sqlite import SQLite
 from analytics_api.errors import DatabaseError, RowError
+from analytics_api.maintenance import demo
 
 NOW = 1_771_945_200_123
 PLAN = demo.Plan(NOW, sessions=80, leads=30)
@@ -102,17 +102,17 @@ def test_a_bulk_load_leaves_what_the_triggers_would_have(database, tmp_path):
         assert loaded.verify() == database.verify() == []
 
 
-@pytest.mark.parametrize("existing", ["keep", "update"])
-def test_a_bulk_load_onto_rows_that_are_there_leaves_what_the_triggers_would_have(database, tmp_path, existing):
+@pytest.mark.parametrize("on_conflict", ["ignore", "update"])
+def test_a_bulk_load_onto_rows_that_are_there_leaves_what_the_triggers_would_have(database, tmp_path, on_conflict):
     columns = ("session_id", "visitor_id", "started_at", "country")
     before = [("a", "v", 0, "IN"), ("b", "w", 0, None)]
     more = [("a", "w", 86_400_000, "DE"), ("c", "w", 5, "IN")]
     with SQLite(tmp_path / "bulk.db").closing() as loaded:
         for one in (database, loaded):
             one.write(lambda at: at.insert("sessions", columns, before))
-        database.write(lambda at: at.insert("sessions", columns, more, existing=existing))
+        database.write(lambda at: at.insert("sessions", columns, more, on_conflict=on_conflict))
 
-        loaded.bulk(lambda at: at.insert("sessions", columns, more, existing=existing))
+        loaded.bulk(lambda at: at.insert("sessions", columns, more, on_conflict=on_conflict))
 
         database.write(lambda at: at.execute("delete from replaced_sessions"))  # what triggers think of to themselves
         assert contents(loaded) == contents(database)
@@ -148,7 +148,7 @@ def test_a_failure_while_the_rollups_are_made_anew_leaves_everything_as_it_was(d
             raise Unlucky
 
     with pytest.raises(Unlucky):
-        database.bulk(lambda at: at.execute("delete from sessions"), told=tell)
+        database.bulk(lambda at: at.execute("delete from sessions"), on_progress=tell)
 
     assert (structure(database), contents(database)) == before
     assert database.verify() == []

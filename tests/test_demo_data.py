@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from analytics_api import demo
-from analytics_api.demo import DAY, HOUR, Plan
+from analytics_api.maintenance import demo
+from analytics_api.maintenance.demo import DAY, HOUR, Plan
 
 NOW = 1_771_945_200_123  # 2026-02-24 15:00:00.123, a Tuesday
 MIDNIGHT = NOW - NOW % DAY

@@ -4,13 +4,13 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from asking import instant
-from commands import outside, run
+from helpers.cli import outside, run
+from helpers.client import instant
 
 from analytics_api import open_database
 from analytics_api.database import BASE_TABLES, SQLite
-from analytics_api.erasure import erase, find
 from analytics_api.errors import DatabaseError, ErasureError
+from analytics_api.maintenance.erase import erase, find
 
 DAY = instant("2026-02-23 11:15:00")
 

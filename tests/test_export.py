@@ -5,14 +5,14 @@ import io
 import json
 
 import pytest
-from asking import instant
-from commands import outside, query, run
+from helpers.cli import outside, query, run
+from helpers.client import instant
 
 from analytics_api import open_database
 from analytics_api.database import BASE_TABLES
 from analytics_api.errors import ExportError
-from analytics_api.export import export
-from analytics_api.ingest import import_file
+from analytics_api.imports import import_file
+from analytics_api.maintenance.export import export
 
 NASTY = [
     None,

@@ -1,5 +1,5 @@
 import pytest
-from asking import KEY, Dashboard
+from helpers.client import KEY, APIClient
 
 from analytics_api import create_app, open_database
 
@@ -53,7 +53,7 @@ def test_a_move_that_fails_half_way_is_undone(database, insert, client, caplog):
 @pytest.mark.parametrize("path", NEEDS)
 def test_a_file_that_was_overwritten_is_a_failed_query(tmp_path, caplog, path):
     with open_database(tmp_path / "broken.db").closing() as database:
-        client = Dashboard(create_app(database, api_keys=[KEY]))
+        client = APIClient(create_app(database, api_keys=[KEY]))
         database.close()  # and with the last connection the log beside the file, which would answer
         (tmp_path / "broken.db").write_bytes(b"no database at all " * 5000)
 

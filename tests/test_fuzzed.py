@@ -1,14 +1,14 @@
-"""A part of what proof/fuzz.py does, on the application itself."""
+"""A part of what faults/fuzz.py does, on the application itself."""
 
 import json
 from collections import Counter
 
 import pytest
-from asking import KEY, NOW
-from fuzzing import fuzz
+from helpers.client import KEY, NOW
+from helpers.fuzzing import fuzz
 
 from analytics_api import create_app
-from analytics_api.server import standalone
+from analytics_api.server.serve import build_server_app
 
 
 @pytest.mark.filterwarnings("ignore:Unknown REQUEST_METHOD")
@@ -18,7 +18,7 @@ def test_whatever_is_sent_is_answered_in_the_documented_shape_and_never_fails(da
         insert("leads", lead_id=number, enquiry_datetime="2026-02-23 11:15:00", contact_name=f"Ann {number} é ß 日本語")
     api = create_app(database, api_keys=[KEY], cors_origins=["https://dashboard.example"], clock=lambda: NOW)
     lines = []
-    application = standalone(api, database, trusted_proxies=1, metrics=True, write=lines.append)
+    application = build_server_app(api, database, trusted_proxies=1, metrics=True, write=lines.append)
 
     came = fuzz(application, 1500, seed=1)
 

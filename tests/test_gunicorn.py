@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from asking import KEY, MOUNT
+from helpers.client import KEY, MOUNT
 
 ROOT = Path(__file__).parents[1]
 

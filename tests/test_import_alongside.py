@@ -9,11 +9,12 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
-from commands import COMMAND, contents, environment, outside, query, run
-from serving import serving, wait_for
+from helpers.cli import COMMAND, contents, environment, outside, query, run
+from helpers.server import serving, wait_for
 
-from analytics_api import DatabaseError, demo, open_database
-from analytics_api.ingest import import_database
+from analytics_api import DatabaseError, open_database
+from analytics_api.imports import import_database
+from analytics_api.maintenance import demo
 
 SESSIONS = 5_000
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from analytics_api.ingest import import_database, tables
+from analytics_api.imports import import_database, sqlite_file
 
 SESSION = "insert into sessions (session_id, visitor_id, started_at) values ('s1', 'v1', 0)"
 
@@ -21,7 +21,7 @@ def export(tmp_path):
 
 @pytest.fixture
 def small_batches(monkeypatch):
-    monkeypatch.setattr(tables, "BATCH", 10)
+    monkeypatch.setattr(sqlite_file, "BATCH", 10)
 
 
 def test_the_rows_are_told_of_as_they_are_written_of_how_many(database, export, small_batches):
@@ -43,7 +43,7 @@ def test_the_bytes_that_are_read_add_up_to_the_file(database, export):
 def test_the_rollups_that_are_made_anew_are_told_of(database, export):
     told = []
 
-    import_database(database, export, told=told.append)
+    import_database(database, export, on_progress=told.append)
 
     assert "rollup_totals" in told
     assert "rollup_stages" in told

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from analytics_api.errors import IngestError
-from analytics_api.ingest import Rejects, import_database
+from analytics_api.imports import Rejects, import_database
 
 SESSION = {
     "visitor_id": "v1",
@@ -386,7 +386,7 @@ def test_rows_that_are_there_already_take_the_values_that_the_file_has_when_told
     report = load(
         "create table sessions (session_id, visitor_id, started_at, duration)",
         "insert into sessions values ('s1', 'theirs', 6, null)",
-        existing="update",
+        on_conflict="update",
     )
 
     assert report.lines() == ["sessions: 1 of 1 rows written"]

@@ -3,7 +3,7 @@
 from wsgiref.validate import validator
 
 import pytest
-from asking import KEY, NOW
+from helpers.client import KEY, NOW
 from werkzeug.test import Client
 
 from analytics_api import Context, create_app
@@ -27,7 +27,7 @@ def test_an_endpoint_is_a_function_that_needs_no_http(database, insert):
     ctx = Context(database, None, NOW, "a script")
 
     days = sessions.daily(ctx, days=1)
-    moved = leads.move(ctx, 1, "won")
+    moved = leads.update_status(ctx, 1, "won")
     history = database.rows("select lead_id, new_status, changed_at, changed_by from lead_status_changes")
 
     assert days == [

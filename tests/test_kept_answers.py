@@ -4,7 +4,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from asking import KEY, Dashboard, instant
+from helpers.client import KEY, APIClient, instant
 
 from analytics_api import create_app, open_database
 from analytics_api.routes import ROUTES
@@ -131,7 +131,7 @@ def test_rollups_that_were_made_anew_are_told_at_once(database, insert, get):
 def test_days_go_by_without_a_write(database, insert):
     insert("sessions", **ANN)
     now = instant("2026-02-24 23:59:59.999")
-    client = Dashboard(create_app(database, api_keys=[KEY], clock=lambda: now))
+    client = APIClient(create_app(database, api_keys=[KEY], clock=lambda: now))
     today = client.get("/analytics/sessions/daily?days=1").json
     now = instant("2026-02-25 00:00:00")
 
@@ -173,10 +173,10 @@ def test_memory_does_not_grow_with_the_questions(database, insert, client):
         client.get(f"/analytics/geo?{number}")
         client.get(f"/analytics/pages/top?limit=100&{number}")
 
-    answers = database._handle().kept().values()
+    answers = database._handle().response_cache().values()
     assert len(answers) <= 32
     assert all(len(answer.body) <= 64 * 1024 for answer in answers)
 
 
 def test_only_routes_that_tell_no_person_hold():
-    assert {route.path for route in ROUTES if route.holds and route.scope != "stats"} == set()
+    assert {route.path for route in ROUTES if route.cache_for and route.scope != "stats"} == set()

@@ -3,9 +3,9 @@
 from datetime import datetime, timezone
 
 import pytest
-from asking import KEY
 from click.testing import CliRunner
-from serving import serving, wait_for
+from helpers.client import KEY
+from helpers.server import serving, wait_for
 
 from analytics_api import open_database
 from analytics_api.cli import main

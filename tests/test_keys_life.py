@@ -4,15 +4,15 @@ import sqlite3
 from threading import Event
 
 import pytest
-from asking import NOW, instant
+from helpers.client import NOW, instant
 
-from analytics_api.errors import KeyRefused
-from analytics_api.keys import FIND, SCOPES, KeyRing, digest
+from analytics_api.errors import APIKeyError
+from analytics_api.keys import SCOPES, SELECT_ACTIVE, KeyStore, digest
 
 
 @pytest.fixture
 def ring(database):
-    return KeyRing(database)
+    return KeyStore(database)
 
 
 sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -172,7 +172,7 @@ def test_a_right_key_costs_the_same_one_look_up_as_a_wrong_one(database, ring, c
     }
 
     assert statuses == {"good": 200, "old": 401, "gone": 401, "wrong": 401, "near": 401}
-    assert [sql for sql in asked if sql == FIND] == [FIND] * 5
+    assert [sql for sql in asked if sql == SELECT_ACTIVE] == [SELECT_ACTIVE] * 5
 
 
 @pytest.mark.parametrize("name", ["wall", "gone", "", "  ", "two\nlines", "nul\0", "key-1", "key-20"])
@@ -182,7 +182,7 @@ def test_a_name_is_for_one_key_for_ever_since_the_history_knows_it_by_that(ring,
     ring.add("gone", ["stats"], now=NOW)
     ring.revoke("gone", now=NOW)
 
-    with pytest.raises(KeyRefused):
+    with pytest.raises(APIKeyError):
         ring.add(name, ["stats"], now=NOW)
 
     assert [key["name"] for key in ring.list()] == ["gone", "wall"]
@@ -191,7 +191,7 @@ def test_a_name_is_for_one_key_for_ever_since_the_history_knows_it_by_that(ring,
 @pytest.mark.parametrize("scopes", [[], ["everything"], ["stats", "leads"], ["STATS"], "stats"])
 @sqlite
 def test_a_key_has_known_scopes_and_one_at_least(ring, scopes):
-    with pytest.raises(KeyRefused, match="stats, leads:read, leads:write"):
+    with pytest.raises(APIKeyError, match="stats, leads:read, leads:write"):
         ring.add("wall", scopes, now=NOW)
 
     assert ring.list() == []
@@ -202,9 +202,9 @@ def test_only_a_key_that_is_let_in_is_revoked(ring):
     ring.add("gone", ["stats"], now=NOW)
     ring.revoke("gone", now=NOW)
 
-    with pytest.raises(KeyRefused, match="no key named gone"):
+    with pytest.raises(APIKeyError, match="no key named gone"):
         ring.revoke("gone", now=NOW)
-    with pytest.raises(KeyRefused, match="no key named nobody"):
+    with pytest.raises(APIKeyError, match="no key named nobody"):
         ring.revoke("nobody", now=NOW)
 
 

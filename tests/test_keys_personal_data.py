@@ -4,12 +4,12 @@ import logging
 from itertools import product
 
 import pytest
-from asking import NOW, Dashboard
+from helpers.client import NOW, APIClient
 
 from analytics_api import create_app
-from analytics_api.keys import KeyRing
+from analytics_api.keys import KeyStore
 from analytics_api.routes import ROUTES
-from analytics_api.server import standalone
+from analytics_api.server.serve import build_server_app
 
 # Each is of a person, and each is told apart from all else by these letters.
 PERSON = "zqx"
@@ -106,9 +106,9 @@ def person(database, insert):
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_key_for_the_numbers_reaches_nobody_by_any_route_method_header_or_error(database, person, caplog):
     caplog.set_level(logging.DEBUG)
-    key = KeyRing(database).add("wall", ["stats"], now=NOW)
+    key = KeyStore(database).add("wall", ["stats"], now=NOW)
     api = create_app(database, api_keys=["another"], cors_origins=["*"], clock=lambda: NOW)
-    client = Dashboard(standalone(api, database, metrics=True, trusted_proxies=1))
+    client = APIClient(build_server_app(api, database, metrics=True, trusted_proxies=1))
     body = b'{"status": "won", "contact_name": "?"}'
 
     reached = [
@@ -126,8 +126,8 @@ def test_a_key_for_the_numbers_reaches_nobody_by_any_route_method_header_or_erro
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_nor_by_what_fails(database, person, caplog):
-    key = KeyRing(database).add("wall", ["stats"], now=NOW)
-    client = Dashboard(standalone(create_app(database, api_keys=["another"]), database, metrics=True))
+    key = KeyStore(database).add("wall", ["stats"], now=NOW)
+    client = APIClient(build_server_app(create_app(database, api_keys=["another"]), database, metrics=True))
     for table in [row["name"] for row in database.rows("select name from sqlite_schema where name like 'rollup_%'")]:
         database.write(lambda at, table=table: at.execute(f"drop table if exists {table}"))
 

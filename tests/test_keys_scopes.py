@@ -1,7 +1,7 @@
 import pytest
-from asking import KEY, NOW
+from helpers.client import KEY, NOW
 
-from analytics_api.keys import SCOPES, KeyRing
+from analytics_api.keys import SCOPES, KeyStore
 from analytics_api.routes import ROUTES
 
 # What each route takes. A new one is not served before somebody has said here who may call it.
@@ -45,7 +45,7 @@ def test_every_route_says_what_it_takes():
 
 @pytest.mark.parametrize("route", ROUTES, ids=IDS)
 def test_a_key_reaches_what_its_scope_allows_and_nothing_else(database, lead, client, route):
-    ring = KeyRing(database)
+    ring = KeyStore(database)
     keys = {scope: ring.add(f"only {scope}", [scope], now=NOW) for scope in SCOPES}
 
     replies = {scope: ask(client, route, key) for scope, key in keys.items()}
@@ -62,7 +62,7 @@ def test_a_key_reaches_what_its_scope_allows_and_nothing_else(database, lead, cl
 @pytest.mark.parametrize("route", ROUTES, ids=IDS)
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_several_scopes_add_up_and_the_keys_of_the_settings_have_them_all(database, lead, client, route):
-    every = KeyRing(database).add("everything", SCOPES, now=NOW)
+    every = KeyStore(database).add("everything", SCOPES, now=NOW)
 
     statuses = [ask(client, route, key).status_code for key in (every, KEY)]
 
@@ -71,7 +71,7 @@ def test_several_scopes_add_up_and_the_keys_of_the_settings_have_them_all(databa
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_move_that_is_forbidden_moves_nothing(database, lead, client):
-    key = KeyRing(database).add("reader", ["stats", "leads:read"], now=NOW)
+    key = KeyStore(database).add("reader", ["stats", "leads:read"], now=NOW)
 
     response = client.patch("/analytics/leads/1", key=key, json={"status": "won"})
 
@@ -97,7 +97,7 @@ def test_a_move_that_is_forbidden_moves_nothing(database, lead, client):
     ],
 )
 def test_the_scope_is_asked_for_before_anything_is_told_of_what_is_asked(database, lead, client, method, path, status):
-    key = KeyRing(database).add("wall", ["stats"], now=NOW)
+    key = KeyStore(database).add("wall", ["stats"], now=NOW)
 
     response = client.open(path, method=method, key=key, data=b"no JSON")
 
@@ -106,7 +106,7 @@ def test_the_scope_is_asked_for_before_anything_is_told_of_what_is_asked(databas
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_of_two_keys_in_one_request_the_bearer_counts(database, lead, client):
-    wall = KeyRing(database).add("wall", ["stats"], now=NOW)
+    wall = KeyStore(database).add("wall", ["stats"], now=NOW)
 
     as_wall = client.get("/analytics/leads", key=KEY, headers={"Authorization": f"Bearer {wall}"})
     as_all = client.get("/analytics/leads", key=wall, headers={"Authorization": f"Bearer {KEY}"})

@@ -1,5 +1,5 @@
 import pytest
-from asking import instant
+from helpers.client import instant
 
 
 def test_a_lead_is_told_whole_with_its_sessions_and_submissions(insert, get):

@@ -2,7 +2,7 @@ import io
 import json
 
 import pytest
-from asking import KEY, NOW, instant
+from helpers.client import KEY, NOW, instant
 
 LIMIT = 64 * 1024
 

@@ -3,7 +3,7 @@ import io
 import json
 
 import pytest
-from asking import KEY, NOW
+from helpers.client import KEY, NOW
 
 from analytics_api import Context
 from analytics_api.endpoints import leads
@@ -93,11 +93,11 @@ def test_every_lead_comes_once_while_others_write(database, insert):
     ctx = Context(database, None, NOW)
 
     stream = leads.export(ctx, format="ndjson", q=None, status=None, sort="oldest")
-    pieces = [next(stream.pieces)]
+    pieces = [next(stream.chunks)]
     insert("leads", lead_id=9000, enquiry_datetime="2026-02-23 11:15:00")
     database.write(lambda at: at.execute("delete from leads where lead_id > 2000"))
     database.write(lambda at: at.execute("update leads set enquiry_datetime = '2027-01-01' where lead_id < 100"))
-    pieces += stream.pieces
+    pieces += stream.chunks
 
     assert [json.loads(line)["lead_id"] for piece in pieces for line in piece.splitlines()] == list(range(1, 2501))
 
@@ -108,8 +108,8 @@ def test_a_download_that_is_given_up_lets_go_of_its_connection(database, insert)
 
     for _ in range(50):
         stream = leads.export(ctx, format="csv", q=None, status=None, sort="newest")
-        next(stream.pieces)
-        stream.pieces.close()
+        next(stream.chunks)
+        stream.chunks.close()
 
     assert database.rows("select count(*) as leads from leads") == [{"leads": 2500}]
 

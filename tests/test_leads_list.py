@@ -1,4 +1,4 @@
-from asking import KEY, NOW
+from helpers.client import KEY, NOW
 
 
 def test_without_leads_it_is_an_empty_page_of_none(get):

@@ -10,12 +10,12 @@ from functools import partial
 from io import StringIO
 
 import pytest
-from asking import KEY, NOW, Dashboard
+from helpers.client import KEY, NOW, APIClient
 
 from analytics_api import create_app
-from analytics_api.keys import KeyRing
-from analytics_api.logs import JSONLines
-from analytics_api.server import standalone
+from analytics_api.http.logs import JSONFormatter
+from analytics_api.keys import KeyStore
+from analytics_api.server.serve import build_server_app
 
 sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
@@ -29,7 +29,7 @@ def stream():
 def lines(stream):
     """Everything that is logged meanwhile, as it is written: each line on its own."""
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(JSONLines())
+    handler.setFormatter(JSONFormatter())
     logger = logging.getLogger("analytics_api")
     level = logger.level
     logger.addHandler(handler)
@@ -42,7 +42,7 @@ def lines(stream):
 @pytest.fixture
 def client(database, stream):
     api = create_app(database, api_keys=[KEY], clock=lambda: NOW)
-    return Dashboard(standalone(api, database, write=stream.write))
+    return APIClient(build_server_app(api, database, write=stream.write))
 
 
 def answered(lines):
@@ -73,7 +73,7 @@ def test_a_request_is_one_line_of_json(insert, client, lines):
 
 @sqlite
 def test_the_line_names_the_route_and_the_key(database, client, lines):
-    wall = KeyRing(database).add("wall", ["stats"], now=NOW)
+    wall = KeyStore(database).add("wall", ["stats"], now=NOW)
 
     client.get("/analytics/geo", key=wall)
     client.get("/analytics/leads?q=x", key=wall)
@@ -192,7 +192,7 @@ def test_what_fails_around_the_api_is_answered_and_told_likewise(database, strea
     def broken(environ, start_response):
         raise RuntimeError("zqx")
 
-    response = Dashboard(standalone(broken, database, write=stream.write)).get(
+    response = APIClient(build_server_app(broken, database, write=stream.write)).get(
         "/analytics/geo", headers={"X-Request-ID": "abc-1"}
     )
 
@@ -221,7 +221,7 @@ def test_a_line_goes_into_no_other_file_where_standard_error_was_closed_and_its_
     file = tmp_path / "precious"
     program = "import os, sys; print(os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY)); from analytics_api import logs; "
     run = subprocess.run(
-        [sys.executable, "-c", program + "logs.write('a line')", file],
+        [sys.executable, "-c", program + "logs.log_line('a line')", file],
         stdout=subprocess.PIPE,
         preexec_fn=partial(os.close, 2),
         check=True,

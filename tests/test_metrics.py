@@ -4,12 +4,12 @@ import os
 import signal
 
 import pytest
-from asking import KEY, NOW, Dashboard
+from helpers.client import KEY, NOW, APIClient
+from helpers.server import serving, wait_for
 from prometheus_client.parser import text_string_to_metric_families
-from serving import serving, wait_for
 
 from analytics_api import Statistics, create_app, open_database
-from analytics_api.server import standalone
+from analytics_api.server.serve import build_server_app
 
 
 def samples(text):
@@ -23,7 +23,7 @@ def samples(text):
 
 @pytest.fixture
 def client(database):
-    return Dashboard(standalone(create_app(database, api_keys=[KEY], clock=lambda: NOW), database, metrics=True))
+    return APIClient(build_server_app(create_app(database, api_keys=[KEY], clock=lambda: NOW), database, metrics=True))
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 @sqlite
 def test_they_are_off_unless_asked_for(database):
-    client = Dashboard(standalone(create_app(database, api_keys=[KEY]), database))
+    client = APIClient(build_server_app(create_app(database, api_keys=[KEY]), database))
 
     assert client.get("/metrics", key=None).status_code == 401
     assert client.get("/metrics").status_code == 404
@@ -116,7 +116,7 @@ def test_rows_behind_the_rollups_and_the_age_of_the_snapshot_are_told(database, 
         event_type="y",
         occurred_at=NOW,
     )
-    client = Dashboard(standalone(create_app(database, api_keys=[KEY], storage=Bucket()), database, metrics=True))
+    client = APIClient(build_server_app(create_app(database, api_keys=[KEY], storage=Bucket()), database, metrics=True))
     client.get("/analytics/storage")
 
     told = samples(client.get("/metrics", key=None).text)

@@ -1,10 +1,10 @@
 import django
 import pytest
-from asking import Dashboard
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpResponse, JsonResponse
 from django.urls import path
+from helpers.client import APIClient
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from analytics_api import create_app
@@ -42,7 +42,7 @@ def mount(request):
 def host(shop, database, mount):
     """A shop of its own pages that has the API below `mount`."""
     api = create_app(database, api_keys=["api-key"], prefix=MOUNTS[mount])
-    return Dashboard(DispatcherMiddleware(shop, {mount: api}))
+    return APIClient(DispatcherMiddleware(shop, {mount: api}))
 
 
 def test_the_api_answers_below_the_mount(host, mount, insert):

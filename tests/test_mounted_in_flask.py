@@ -1,6 +1,6 @@
 import flask
 import pytest
-from asking import Dashboard
+from helpers.client import APIClient
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from analytics_api import create_app
@@ -35,7 +35,7 @@ def host(database, mount):
 
     api = create_app(database, api_keys=["api-key"], prefix=MOUNTS[mount])
     shop.wsgi_app = DispatcherMiddleware(shop.wsgi_app, {mount: api})
-    return Dashboard(shop)
+    return APIClient(shop)
 
 
 def test_the_api_answers_below_the_mount(host, mount, insert):

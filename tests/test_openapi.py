@@ -3,17 +3,17 @@
 import json
 
 import pytest
-from asking import KEY, NOW, Dashboard
 from click.testing import CliRunner
+from helpers.client import KEY, NOW, APIClient
 from jsonschema.validators import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from analytics_api import create_app
 from analytics_api.cli import main
-from analytics_api.keys import KeyRing
+from analytics_api.keys import KeyStore
 from analytics_api.openapi import document
 from analytics_api.routes import ROUTES
-from analytics_api.server import standalone
+from analytics_api.server.serve import build_server_app
 
 DOCUMENT = document()
 OPERATIONS = {
@@ -94,8 +94,8 @@ def test_every_parameter_is_in_it_with_its_bounds_and_choices():
             "type": "integer",
             "description": description,
             "default": default,
-            "x-least": least,
-            "x-most": most,
+            "x-minimum": least,
+            "x-maximum": most,
         }
 
     which = {
@@ -199,7 +199,7 @@ def test_what_a_filled_database_answers_is_as_described(filled, client, method, 
     ],
 )
 def test_every_error_is_as_described(database, filled, client, method, template, path, key, status):
-    key = KeyRing(database).add("wall", ["stats"], now=NOW) if key == "wall" else key
+    key = KeyStore(database).add("wall", ["stats"], now=NOW) if key == "wall" else key
 
     response = client.open(path, method=method, key=key, json={"status": "won"})
 
@@ -209,7 +209,7 @@ def test_every_error_is_as_described(database, filled, client, method, template,
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_it_is_printed_and_served_outside_the_prefix_without_a_key(database):
-    client = Dashboard(standalone(create_app(database, api_keys=[KEY]), database))
+    client = APIClient(build_server_app(create_app(database, api_keys=[KEY]), database))
 
     printed = CliRunner().invoke(main, ["openapi"]).output
     served = client.get("/openapi.json", key=None)

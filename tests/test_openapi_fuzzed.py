@@ -7,8 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from asking import KEY, NOW
-from serving import serving
+from helpers.client import KEY, NOW
+from helpers.server import serving
 
 from analytics_api import open_database
 

@@ -1,5 +1,5 @@
 import pytest
-from asking import NOW, instant
+from helpers.client import NOW, instant
 
 
 def test_nothing_recorded_is_zero_everywhere(get):

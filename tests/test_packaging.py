@@ -12,7 +12,7 @@ from email import message_from_bytes
 from pathlib import Path
 
 import pytest
-from commands import environment
+from helpers.cli import environment
 
 ROOT = Path(__file__).parents[1]
 
@@ -170,7 +170,7 @@ def test_what_wsgi_py_needs_works_with_werkzeug_alone(bare):
     answer = python(
         bare,
         "import os\n"
-        "from analytics_api.settings import Settings\n"
+        "from analytics_api.server.settings import Settings\n"
         "from werkzeug.test import Client\n"
         "print(Client(Settings.read(os.environ).application()).get('/healthz').status)\n",
         ANALYTICS_API_KEY="secret",
@@ -193,7 +193,7 @@ def test_the_command_without_its_extra_says_what_to_install_in_one_line(bare):
     ("code", "told"),
     [
         (
-            "from analytics_api.settings import Settings\n"
+            "from analytics_api.server.settings import Settings\n"
             "Settings.read({'ANALYTICS_API_KEY': 'secret', 'ANALYTICS_METRICS': '1'})",
             "ANALYTICS_METRICS needs what comes with: pip install 'analytics_api[metrics]'",
         ),

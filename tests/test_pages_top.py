@@ -1,5 +1,5 @@
 import pytest
-from asking import NOW
+from helpers.client import NOW
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 import pytest
-from asking import NOW, instant
+from helpers.client import NOW, instant
 
 DAY = 86_400_000
 

@@ -1,5 +1,5 @@
 import pytest
-from asking import KEY
+from helpers.client import KEY
 
 pytestmark = pytest.mark.any_engine
 

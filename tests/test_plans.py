@@ -7,7 +7,8 @@ import sqlite3
 
 import pytest
 
-from analytics_api import demo, endpoints, open_database
+from analytics_api import endpoints, open_database
+from analytics_api.maintenance import demo
 
 NOW = 1_771_945_200_000  # 2026-02-24 15:00:00
 

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import pytest
-from asking import instant
-from commands import outside, run
+from helpers.cli import outside, run
+from helpers.client import instant
 
-from analytics_api.retention import purge
+from analytics_api.maintenance.purge import purge
 
 MIDNIGHT = instant("2026-02-10 00:00:00")
 MINUTE = 60_000
@@ -149,7 +149,7 @@ KILLED_BEFORE_A_COMMIT = """
 import os, signal, sys
 from datetime import date
 from analytics_api import open_database
-from analytics_api.retention import purge
+from analytics_api.maintenance.purge import purge
 
 rows = 0
 

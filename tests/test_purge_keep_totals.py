@@ -8,10 +8,10 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
-import clusters
 import pytest
-from asking import instant
-from commands import outside, run
+from helpers import postgres as clusters
+from helpers.cli import outside, run
+from helpers.client import instant
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_rollups import DAY, MINUTE, READS, expected
@@ -19,9 +19,9 @@ from test_rollups import DAY, MINUTE, READS, expected
 from analytics_api import open_database
 from analytics_api.database import SQLite
 from analytics_api.database.base import PAST_TABLES
-from analytics_api.erasure import erase
-from analytics_api.ingest.whole import copy
-from analytics_api.retention import purge
+from analytics_api.maintenance.copy import copy
+from analytics_api.maintenance.erase import erase
+from analytics_api.maintenance.purge import purge
 
 EXAMPLES = int(os.environ.get("PURGE_EXAMPLES", "60"))
 MIDNIGHT = instant("2026-02-10 00:00:00")
@@ -282,7 +282,7 @@ KILLED_BEFORE_A_COMMIT = """
 import os, signal, sys
 from datetime import date
 from analytics_api import open_database
-from analytics_api.retention import purge
+from analytics_api.maintenance.purge import purge
 
 rows = 0
 
@@ -578,7 +578,7 @@ def pairs(events):
 def step(database, past, kind, table, what):
     if kind == "put":
         rows = [[row[column] for column in VALUES[table]] for row in what]
-        database.write(lambda at: at.insert(table, list(VALUES[table]), rows, existing="update"))
+        database.write(lambda at: at.insert(table, list(VALUES[table]), rows, on_conflict="update"))
     elif kind == "set":
         column, value = what
         if value is not None or column in ("ended_at", "country", "fingerprint", "page_url"):

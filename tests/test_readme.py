@@ -12,14 +12,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import environment, outside, run
-from serving import wait_for
+from helpers.cli import environment, outside, run
+from helpers.server import wait_for
 from werkzeug.test import Client
 
-from analytics_api import settings
 from analytics_api.cli import main
-from analytics_api.params import LARGEST, Choice, Integer
+from analytics_api.http.parameters import MAX_INT64, Enum, Integer
 from analytics_api.routes import ROUTES
+from analytics_api.server import settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -126,7 +126,7 @@ def parameters(route):
     for parameter in route.query:
         told = f"`{parameter.name}`"
         if isinstance(parameter, Integer):
-            told += f" {parameter.minimum}..{'' if parameter.maximum == LARGEST else parameter.maximum}"
+            told += f" {parameter.minimum}..{'' if parameter.maximum == MAX_INT64 else parameter.maximum}"
         yield f"{told}, {parameter.default}" if parameter.default is not None else told
 
 
@@ -151,9 +151,7 @@ def test_every_body_is_in_the_table_of_endpoints():
 
 def test_every_choice_of_a_parameter_is_told():
     below = README[README.index("| endpoint |") :]
-    choices = {
-        choice for route in ROUTES for kind in route.query if isinstance(kind, Choice) for choice in kind.choices
-    }
+    choices = {choice for route in ROUTES for kind in route.query if isinstance(kind, Enum) for choice in kind.choices}
 
     assert choices <= set(code(below))
 

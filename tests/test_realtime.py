@@ -1,4 +1,4 @@
-from asking import NOW, instant
+from helpers.client import NOW, instant
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 

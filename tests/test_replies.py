@@ -2,7 +2,7 @@ import io
 import json
 
 import pytest
-from asking import NOW
+from helpers.client import NOW
 
 pytestmark = pytest.mark.any_engine
 

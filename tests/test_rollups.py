@@ -28,7 +28,7 @@ LAST = 253_402_300_799_999  # the end of year 9999
 
 INSTANTS = (0, MINUTE - 1, MINUTE, DAY - 1, DAY, DAY + MINUTE, LAST)
 TEXTS = (None, "", "x", "Ünder")
-STAGES = ("new", "contacted", "qualified", "proposal", "won", "lost")
+STATUSES = ("new", "contacted", "qualified", "proposal", "won", "lost")
 
 # What each column of a table is given: few values, so that they meet. The first column is the key.
 VALUES = {
@@ -61,7 +61,7 @@ VALUES = {
         "contact_phone": (None, "", "+91 98", 'o\'b "100%_"'),
         "project_name": TEXTS,
         "visitor_id": (None, "v", "w"),
-        "status": STAGES,
+        "status": STATUSES,
     },
     "lead_submissions": {
         "submission_id": (1, 2, 3, -1, "1", 2.0, None),

@@ -4,7 +4,7 @@ import sys
 import unicodedata
 
 import pytest
-from asking import NOW
+from helpers.client import NOW
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -49,7 +49,7 @@ def find(database):
     """The ids of the leads that a needle is found in, ascending."""
 
     def find(needle):
-        page = leads.listing(Context(database, None, NOW), limit=100, offset=0, q=needle, status=None, sort="oldest")
+        page = leads.list_leads(Context(database, None, NOW), limit=100, offset=0, q=needle, status=None, sort="oldest")
         found = [lead["lead_id"] for lead in page["leads"]]
         assert page["total"] == len(found)
         return found

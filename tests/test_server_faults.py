@@ -1,4 +1,4 @@
-"""A database that is in trouble under a running application. What takes processes and mounts is in proof/faults.py."""
+"""A database that is in trouble under a running application; processes and mounts are in faults/disk_faults.py."""
 
 import os
 import sqlite3
@@ -6,14 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
-from asking import KEY, NOW, Dashboard
+from helpers.client import KEY, NOW, APIClient
 
 from analytics_api import create_app
 from analytics_api.database import SQLite
 
 FAILED = (500, {"error": "Analytics query failed"})
 MOVED = (200, {"updated": True})
-STAGES = ["new", "contacted", "qualified", "proposal", "won", "lost"]
+STATUSES = ["new", "contacted", "qualified", "proposal", "won", "lost"]
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def file(tmp_path):
 @pytest.fixture
 def dashboard(file, monkeypatch):
     monkeypatch.setattr("analytics_api.database.sqlite.LOOK", 0.0)
-    return Dashboard(create_app(file, api_keys=[KEY], clock=lambda: NOW))
+    return APIClient(create_app(file, api_keys=[KEY], clock=lambda: NOW))
 
 
 @pytest.fixture
@@ -63,8 +63,8 @@ def test_a_lead_that_64_move_at_once_has_a_history_that_is_a_chain(database, ins
     application = serve().application
 
     def move(number):
-        body = {"status": STAGES[number % 6]}
-        return Dashboard(application).patch("/analytics/leads/1", json=body).status_code
+        body = {"status": STATUSES[number % 6]}
+        return APIClient(application).patch("/analytics/leads/1", json=body).status_code
 
     with ThreadPoolExecutor(64) as pool:
         statuses = list(pool.map(move, range(320)))

@@ -3,17 +3,17 @@
 import sqlite3
 
 import pytest
-from asking import KEY, MOUNT, NOW, Dashboard
+from helpers.client import KEY, MOUNT, NOW, APIClient
 
 from analytics_api import create_app
-from analytics_api.server import standalone
+from analytics_api.server.serve import build_server_app
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
 def client(database):
-    return Dashboard(standalone(create_app(database, api_keys=[KEY], clock=lambda: NOW), database))
+    return APIClient(build_server_app(create_app(database, api_keys=[KEY], clock=lambda: NOW), database))
 
 
 @pytest.mark.parametrize("key", [None, "wrong", KEY])
@@ -131,7 +131,7 @@ def test_only_as_many_proxies_are_believed_as_the_setting_says(database, proxies
         start_response("204 No Content", [])
         return []
 
-    Dashboard(standalone(api, database, trusted_proxies=proxies)).get("/x", headers=FORWARDED)
+    APIClient(build_server_app(api, database, trusted_proxies=proxies)).get("/x", headers=FORWARDED)
 
     (environ,) = environs
     names = ("REMOTE_ADDR", "wsgi.url_scheme", "HTTP_HOST", "SCRIPT_NAME")

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
-from asking import KEY
-from serving import serving
+from helpers.client import KEY
+from helpers.server import serving
 
 from analytics_api import open_database
-from analytics_api.worker import ENOUGH, arrived
+from analytics_api.server.worker import ENOUGH, arrived
 
 HEAD = f"GET /analytics/geo HTTP/1.1\r\nHost: shop.example\r\nX-API-Key: {KEY}\r\n".encode()
 BODY = b'{"status": "won"}'

@@ -1,5 +1,5 @@
 import pytest
-from asking import instant
+from helpers.client import instant
 
 
 def day(date, sessions=1, visitors=1, duration=0, engagement=0):

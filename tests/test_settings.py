@@ -6,10 +6,10 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
-from commands import environment, outside, process
+from helpers.cli import environment, outside, process
 
 from analytics_api.errors import SettingError
-from analytics_api.settings import Settings, database, storage
+from analytics_api.server.settings import Settings, database, storage
 
 KEY = "a-key-of-many-letters-that-nobody-knows"
 BUCKET = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "hush-hush"}

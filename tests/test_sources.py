@@ -1,4 +1,4 @@
-from asking import NOW
+from helpers.client import NOW
 
 
 def test_nothing_recorded_is_an_empty_list(get):

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 import pytest
-from asking import NOW
-from serving import wait_for
+from helpers.client import NOW
+from helpers.server import wait_for
 
 from analytics_api.errors import StorageError
 from analytics_api.storage import Statistics, snapshot

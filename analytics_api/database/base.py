@@ -18,7 +18,7 @@ Row = dict[str, Any]
 T = TypeVar("T")
 
 
-def unheard(_: str) -> None:
+def ignore_progress(_: str) -> None:
     """Tell nobody how far the work is."""
 
 
@@ -44,45 +44,47 @@ PAST_TABLES = {
 }
 
 # What this project itself has to remember, likewise.
-OWN_TABLES = {
+INTERNAL_TABLES = {
     "secrets": "name",
     "api_keys": "name",
     "storage_snapshots": "source",
     "storage_ratios": "source",
 }
-KEYS = BASE_TABLES | PAST_TABLES | OWN_TABLES
+PRIMARY_KEYS = BASE_TABLES | PAST_TABLES | INTERNAL_TABLES
 
 # What triggers keep in them, whatever a writer says.
-KEPT_COLUMNS = frozenset({"follow_ups_count", "last_follow_up_at", "search_text", "search_code"})
+DERIVED_COLUMNS = frozenset({"follow_ups_count", "last_follow_up_at", "search_text", "search_code"})
 
 # So many values in a statement: its text is the same however many there are, for `lists` repeats the last.
-LISTED = 500
-LIST = ", ".join(f":listed_{place}" for place in range(LISTED))
+IN_LIST_SIZE = 500
+IN_LIST = ", ".join(f":listed_{place}" for place in range(IN_LIST_SIZE))
 
 BATCH = 1000  # rows that `batches` gives at a time
 
-DIFFERENCES_TOLD = 20  # a rollup, each way
+MAX_REPORTED = 20  # a rollup, each way
 
 # What becomes of a row whose key is there already.
-Existing = Literal["refuse", "keep", "update"]
+OnConflict = Literal["error", "ignore", "update"]
 
 
-def lists(values: Iterable[Any]) -> Iterator[dict[str, Any]]:
-    """The values as the parameters of LIST, LISTED of them at a time."""
+def in_list_batches(values: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    """The values as the parameters of IN_LIST, IN_LIST_SIZE of them at a time."""
     rest = iter(values)
-    while some := list(islice(rest, LISTED)):
-        some += some[-1:] * (LISTED - len(some))
+    while some := list(islice(rest, IN_LIST_SIZE)):
+        some += some[-1:] * (IN_LIST_SIZE - len(some))
         yield {f"listed_{place}": value for place, value in enumerate(some)}
 
 
 # In the log, of a table of which batches were read.
-MENDED = "%s: texts that are no UTF-8, and have U+FFFD for what is none: %d"
+REPLACED_TEXT_WARNING = "%s: texts that are no UTF-8, and have U+FFFD for what is none: %d"
 
 
 class Reader(Protocol):
     """Reads that see one state of the data."""
 
-    mended: int  # how many texts `batches` gave so far that are no UTF-8 in the database, and have U+FFFD for that
+    replaced_text: (
+        int  # how many texts `batches` gave so far that are no UTF-8 in the database, and have U+FFFD for that
+    )
 
     def rows(self, sql: str, /, **params: Any) -> list[Row]:
         """Every row that the statement gives."""
@@ -107,7 +109,7 @@ class Transaction(Reader, Protocol):
         """Run one statement; how many rows it wrote."""
 
     def insert(
-        self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, existing: Existing = "refuse"
+        self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, on_conflict: OnConflict = "error"
     ) -> int:
         """Write rows into a table in the engine's fastest way; how many were written.
 
@@ -134,12 +136,12 @@ class Difference:
     """
 
     rollup: str
-    kept: Row | None  # None: the rollup lacks it
-    plain: Row | None  # None: nothing stands behind it
+    stored: Row | None  # None: the rollup lacks it
+    expected: Row | None  # None: nothing stands behind it
 
 
-def differing(at: Reader, rollup: str, plain: str, columns: str) -> Iterator[Difference]:
-    """Where a rollup differs from the view that says what is to be in it; DIFFERENCES_TOLD each way."""
+def compare(at: Reader, rollup: str, plain: str, columns: str) -> Iterator[Difference]:
+    """Where a rollup differs from the view that says what is to be in it; MAX_REPORTED each way."""
     # each is gone through once, where `except` would do it twice
     for row in at.rows(f"""
 select {columns}, side
@@ -153,7 +155,7 @@ from (
     from {plain}) as both_sides
   group by {columns}
   having sum(side) <> 0) as differing
-where place <= {DIFFERENCES_TOLD}
+where place <= {MAX_REPORTED}
 """):
         side = row.pop("side")
         yield Difference(rollup, row, None) if side > 0 else Difference(rollup, None, row)
@@ -180,7 +182,7 @@ class Database(ABC):
         """
 
     @abstractmethod
-    def bulk(self, work: Callable[[Transaction], T], *, told: Callable[[str], object] = unheard) -> T:
+    def bulk(self, work: Callable[[Transaction], T], *, on_progress: Callable[[str], object] = ignore_progress) -> T:
         """Like `write`, for many rows at once: the triggers rest meanwhile and the rollups are made anew at the end."""
 
     @abstractmethod
@@ -195,7 +197,7 @@ class Database(ABC):
     def tuples(self, sql: str, /, **params: Any) -> list[tuple[Any, ...]]:
         """Every row of one statement by itself, as the values of its columns in their order."""
 
-    def kept(self) -> dict[Any, Any]:
+    def response_cache(self) -> dict[Any, Any]:
         """What this thread has put into it since the database was last written to, by whomever.
 
         An engine that can't tell gives an empty one each time.
@@ -207,12 +209,15 @@ class Database(ABC):
         """The columns of a base table that a writer may set, in order."""
 
     @abstractmethod
-    def rebuild(self, *, told: Callable[[str], object] = unheard) -> None:
-        """Make every rollup anew of the base tables and what is past, in one transaction; `told` hears their names."""
+    def rebuild(self, *, on_progress: Callable[[str], object] = ignore_progress) -> None:
+        """Rebuild every rollup from the base tables and what is past, in one transaction.
+
+        `on_progress` is called with the name of each.
+        """
 
     @abstractmethod
-    def verify(self, *, told: Callable[[str], object] = unheard) -> list[Difference]:
-        """Where the rollups differ from the plain question over what they count, in one state; `told` as above."""
+    def verify(self, *, on_progress: Callable[[str], object] = ignore_progress) -> list[Difference]:
+        """Compare the rollups with the plain query over what they count, in one state; `on_progress` as above."""
 
     @abstractmethod
     def backup(self, path: str | os.PathLike[str]) -> None:

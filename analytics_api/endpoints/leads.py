@@ -14,11 +14,11 @@ from urllib.parse import urlencode
 from ..context import Context
 from ..database import Reader, Row, Transaction
 from ..errors import NotFound
-from ..params import LARGEST
-from ..wire import Stream
+from ..http.parameters import MAX_INT64
+from ..http.responses import Stream
 
 Stage = Literal["new", "contacted", "qualified", "proposal", "won", "lost"]
-STAGES: Final[tuple[Stage, ...]] = ("new", "contacted", "qualified", "proposal", "won", "lost")
+STATUSES: Final[tuple[Stage, ...]] = ("new", "contacted", "qualified", "proposal", "won", "lost")
 
 
 class Lead(TypedDict):
@@ -339,7 +339,7 @@ values (:lead_id, :old_status, :new_status, :changed_at, :changed_by)
 """
 
 
-def listing(
+def list_leads(
     ctx: Context,
     *,
     limit: int,
@@ -394,7 +394,7 @@ def export(ctx: Context, *, format: Format, q: str | None, status: str | None, s
     def pieces() -> Generator[str, None, None]:
         with ctx.db.snapshot() as at:
             among, asked = _asked(at, q, status)
-            asked |= {"limit": LARGEST, "offset": 0}
+            asked |= {"limit": MAX_INT64, "offset": 0}
             if format == "csv":
                 yield _csv(columns, [columns])
             for leads in at.batches(PAGES[among, sort], **asked):
@@ -422,14 +422,14 @@ def detail(ctx: Context, lead_id: int) -> Detail:
     return ctx.db.read(lead)
 
 
-def move(ctx: Context, lead_id: int, status: str) -> Updated:
+def update_status(ctx: Context, lead_id: int, status: str) -> Updated:
     """Put the lead into the stage `status`, in any case; what it was before goes into the history with it.
 
     A lead that stands there already stays, and the history too. Raises NotFound when there is no such lead or stage.
     """
     stage = status.strip().lower()
-    if stage not in STAGES:
-        raise NotFound(f"status takes one of: {', '.join(STAGES)}")
+    if stage not in STATUSES:
+        raise NotFound(f"status takes one of: {', '.join(STATUSES)}")
 
     def change(at: Transaction) -> None:
         lead = at.row(STAGE, lead_id=lead_id)
@@ -443,7 +443,7 @@ def move(ctx: Context, lead_id: int, status: str) -> Updated:
                 old_status=lead["status"],
                 new_status=stage,
                 changed_at=ctx.now,
-                changed_by=ctx.asker,
+                changed_by=ctx.actor,
             )
 
     ctx.db.write(change)
@@ -509,7 +509,7 @@ def _place(cursor: str) -> tuple[str, dict[str, Any]]:
     sort, lead_id, *key = cursor.split(":", 2)
     order = ORDERS[sort]
     behind = {"key": order.of(key[0]) if key else None, "lead_id": int(lead_id)}
-    least, most = -LARGEST - 1, LARGEST
+    least, most = -MAX_INT64 - 1, MAX_INT64
     bound = least if order.direction == "asc" else most
     behind["null_lead_id"] = bound if key else behind["lead_id"]
     return sort, {

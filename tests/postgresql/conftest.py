@@ -1,5 +1,5 @@
-import clusters
 import pytest
+from helpers import postgres as clusters
 
 
 class Absent(pytest.Module):

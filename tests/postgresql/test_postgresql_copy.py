@@ -4,15 +4,16 @@ import subprocess
 import threading
 from random import Random
 
-import clusters
 import psycopg
 import pytest
-from commands import COMMAND, environment, query, run
+from helpers import postgres as clusters
+from helpers.cli import COMMAND, environment, query, run
 
-from analytics_api import demo, open_database
+from analytics_api import open_database
 from analytics_api.database import KEYS
 from analytics_api.errors import DatabaseError
-from analytics_api.ingest.whole import copy
+from analytics_api.maintenance import demo
+from analytics_api.maintenance.copy import copy
 
 NOW = 1_771_945_200_123
 

@@ -5,15 +5,15 @@ import sys
 import threading
 from datetime import date
 
-import clusters
 import psycopg
 import pytest
+from helpers import postgres as clusters
 
 from analytics_api import open_database
 from analytics_api.database.base import KEYS, PAST_TABLES
 from analytics_api.database.postgresql import PostgreSQL, _numbered, upgrade
 from analytics_api.errors import DatabaseError, RowError
-from analytics_api.retention import purge
+from analytics_api.maintenance.purge import purge
 
 EVENT = "insert into events (session_id, event_type, page_url, occurred_at) values ('s', 'page_view', '/', 0)"
 
@@ -197,14 +197,14 @@ def test_it_lies_in_the_first_schema_of_the_search_path_beside_another_and_whoev
     "values", [("a\0b", "v", 0), ("\ud800", "v", 0), (b"a", "v", 0), ("a", None, 0), ("a", "v", -1), ("a", "v", "x"),
                ("a", "v", 2**70), ("x" * 9000 + "".join(map(chr, range(300, 3300))), "v", 0)],
 )  # fmt: skip
-@pytest.mark.parametrize("existing", ["refuse", "keep", "update"])
-def test_a_row_that_cannot_be_taken_is_told_and_the_transaction_goes_on(database, values, existing):
+@pytest.mark.parametrize("on_conflict", ["error", "ignore", "update"])
+def test_a_row_that_cannot_be_taken_is_told_and_the_transaction_goes_on(database, values, on_conflict):
     columns = ["session_id", "visitor_id", "started_at"]
 
     def work(at):
         at.insert("sessions", columns, [("first", "v", 0)])
         with pytest.raises(RowError):
-            at.insert("sessions", columns, [("second", "v", 0), values], existing=existing)
+            at.insert("sessions", columns, [("second", "v", 0), values], on_conflict=on_conflict)
         at.insert("sessions", columns, [("third", "v", 0)])
 
     database.write(work)
@@ -220,9 +220,9 @@ def test_of_rows_with_one_key_the_first_is_kept_or_the_last_one_updates(database
     columns = ["session_id", "visitor_id", "started_at"]
     rows = [("a", "v1", 0), ("a", "v2", 0), ("b", "v3", 0)]
 
-    kept = database.write(lambda at: at.insert("sessions", columns, rows, existing="keep"))
+    kept = database.write(lambda at: at.insert("sessions", columns, rows, on_conflict="ignore"))
     first = database.rows("select visitor_id from sessions order by session_id")
-    updated = database.write(lambda at: at.insert("sessions", columns, rows, existing="update"))
+    updated = database.write(lambda at: at.insert("sessions", columns, rows, on_conflict="update"))
 
     assert (kept, updated) == (2, 2)
     assert [row["visitor_id"] for row in first] == ["v1", "v3"]
@@ -254,7 +254,7 @@ def test_reads_go_on_while_a_bulk_load_has_not_ended(database):
             seen.append(database.rows("select sessions from rollup_totals")[0]["sessions"])
 
     seen = []
-    database.bulk(work, told=told)
+    database.bulk(work, on_progress=told)
 
     assert seen == [0]
     assert database.rows("select sessions from rollup_totals") == [{"sessions": 1}]
@@ -287,7 +287,7 @@ def test_a_verify_that_is_broken_off_does_not_wait_for_its_other_connection(data
         locking.execute("lock table sessions, events, leads, lead_submissions in access exclusive mode")
 
         with pytest.raises(KeyboardInterrupt):
-            database.verify(told=broken_off)
+            database.verify(on_progress=broken_off)
 
         locking.rollback()
     assert database.verify() == []
@@ -307,7 +307,7 @@ def test_a_verify_that_loses_its_connections_begins_again(database):
                 "where datname = current_database() and pid <> pg_backend_pid()",
             )
 
-    differences = database.verify(told=lose)
+    differences = database.verify(on_progress=lose)
 
     assert lost
     assert [difference.rollup for difference in differences] == ["rollup_page_sessions"]

@@ -4,17 +4,17 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 
-import clusters
 import psycopg
 import pytest
-from asking import KEY, Dashboard
+from helpers import postgres as clusters
+from helpers.client import KEY, APIClient
 
 from analytics_api import create_app, open_database
 from analytics_api.database.postgresql import PostgreSQL
 from analytics_api.errors import DatabaseError
 
 FAILED = (500, {"error": "Analytics query failed"})
-STAGES = ("contacted", "qualified", "proposal", "won", "lost", "new")
+STATUSES = ("contacted", "qualified", "proposal", "won", "lost", "new")
 
 
 def answer(client, path="/analytics/overview", **options):
@@ -42,7 +42,7 @@ def filled(url, **options):
 
 
 def served(database):
-    return Dashboard(create_app(database, api_keys=[KEY]))
+    return APIClient(create_app(database, api_keys=[KEY]))
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_the_primary_is_killed_under_load_and_the_replica_promoted(pair, caplog)
     def write(client, lead):
         turn = 0
         while not done.is_set():
-            stage = STAGES[turn % len(STAGES)]
+            stage = STATUSES[turn % len(STATUSES)]
             if answer(client, f"/analytics/leads/{lead}", json={"status": stage})[0] == 200:
                 acknowledged.append((lead, stage, time.monotonic()))
             turn += 1

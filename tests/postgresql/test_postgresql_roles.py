@@ -3,11 +3,11 @@
 import re
 from pathlib import Path
 
-import clusters
 import psycopg
 import pytest
-from asking import KEY, Dashboard
-from commands import run
+from helpers import postgres as clusters
+from helpers.cli import run
+from helpers.client import KEY, APIClient
 
 from analytics_api import create_app, open_database
 
@@ -72,7 +72,7 @@ def test_the_api_answers_and_moves_leads_and_keeps_keys(site, connected):
         [lead] = tracker.execute(f"{LEAD} returning lead_id").fetchone()
     urls = site.url("site", "app"), site.url("site", "reader")
     with open_database(urls[0], read_url=urls[1]).closing() as database:
-        client = Dashboard(create_app(database, api_keys=[KEY]))
+        client = APIClient(create_app(database, api_keys=[KEY]))
         key = run("keys", "add", "wall", "--scope", "stats", "-d", urls[0]).strip()
 
         moved = client.patch(f"/analytics/leads/{lead}", json={"status": "won"}).json

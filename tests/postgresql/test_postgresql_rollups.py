@@ -6,16 +6,16 @@ import threading
 from contextlib import contextmanager, suppress
 from datetime import date
 
-import clusters
 import psycopg
 import pytest
+from helpers import postgres as clusters
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_rollups import KEYS, MEDDLED, READS, VALUES, expected
 
 from analytics_api import open_database
 from analytics_api.database.base import PAST_TABLES
-from analytics_api.retention import purge
+from analytics_api.maintenance.purge import purge
 
 EXAMPLES = int(os.environ.get("POSTGRESQL_EXAMPLES", "40"))
 

@@ -4,11 +4,11 @@ import shutil
 import subprocess
 import time
 
-import clusters
 import psycopg
 import pytest
-from asking import KEY, Dashboard
-from commands import run
+from helpers import postgres as clusters
+from helpers.cli import run
+from helpers.client import KEY, APIClient
 
 from analytics_api import create_app
 from analytics_api.database.postgresql import PostgreSQL
@@ -94,7 +94,7 @@ def test_a_server_that_does_not_is_told_in_one_line(server, certificates, author
 
 def test_one_that_has_come_to_be_another_gets_no_question_until_it_is_itself_again(server, certificates, caplog):
     with PostgreSQL(named(server, certificates, "ours"), wait=1.0).closing() as database:
-        client = Dashboard(create_app(database, api_keys=[KEY]))
+        client = APIClient(create_app(database, api_keys=[KEY]))
         before = client.get("/analytics/overview")
         present(server, certificates, "db2.example")
 

@@ -5,16 +5,12 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-import rclone
-from storage_servers import KEY_ID, S3, SECRET, Request, Scripted, Server
+from helpers import rclone
+from helpers.storage_servers import KEY_ID, S3, SECRET, Request, Scripted, Server
 
 from analytics_api.storage import http
 

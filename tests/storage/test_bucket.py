@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 
 import pytest
-from storage_servers import S3, SECRET
+from helpers.storage_servers import S3, SECRET
 
 from analytics_api.errors import StorageError
 from analytics_api.storage.sigv4 import Signer

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, quote_plus
 from xml.sax.saxutils import escape
 
 import pytest
-from storage_servers import KEY_ID, SECRET, Request, Scripted, Server
+from helpers.storage_servers import KEY_ID, SECRET, Request, Scripted, Server
 
 from analytics_api.errors import StorageError
 from analytics_api.storage import http
@@ -249,7 +249,7 @@ def test_what_does_not_pass_is_an_error_with_its_code(scripted: Scripted) -> Non
     assert len(server.requests) == http.ATTEMPTS
 
 
-@pytest.mark.parametrize("later", ["3600", formatdate(time.time() + 3600, usegmt=True)])
+@pytest.mark.parametrize("later", ["3600", formatdate(time.time() + 3600, usegmt=True)], ids=["seconds", "date"])
 def test_a_pause_beyond_the_deadline_is_not_made(scripted: Scripted, later: str) -> None:
     server = scripted(lambda request: request.answer("<Error><Code>SlowDown</Code></Error>", 429, Retry_After=later))
 

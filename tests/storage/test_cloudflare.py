@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from storage_servers import Request, Scripted, Server
+from helpers.storage_servers import Request, Scripted, Server
 
 from analytics_api.errors import SettingError, StorageError
 from analytics_api.storage.cloudflare import Analytics

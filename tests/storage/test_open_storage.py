@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from storage_servers import KEY_ID, S3, SECRET
+from helpers.storage_servers import KEY_ID, S3, SECRET
 
 from analytics_api.errors import SettingError
 from analytics_api.storage import StorageStats, open_storage

@@ -4,8 +4,8 @@ import time
 
 import pytest
 from click.testing import CliRunner
-from serving import serving, wait_for
-from storage_servers import KEY_ID, SECRET
+from helpers.server import serving, wait_for
+from helpers.storage_servers import KEY_ID, SECRET
 
 from analytics_api import open_database
 from analytics_api.cli import main

@@ -1,0 +1,237 @@
+"""Forgetting a person: every row of theirs, and what a look into the files would still find of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from ..database import IN_LIST, Database, Reader, Transaction, ignore_progress, in_list_batches
+from ..errors import ErasureError
+
+SLICE = 1_000_000  # events gone over in one statement
+
+CONTACTS = """
+select lead_id, contact_email, visitor_id, session_id
+from leads
+union all
+select lead_id, contact_email, visitor_id, session_id
+from lead_submissions
+"""
+
+VISITORS = f"""
+select distinct visitor_id
+from sessions
+where session_id in ({IN_LIST})
+"""
+
+SESSIONS = f"""
+select session_id
+from sessions
+where visitor_id in ({IN_LIST})
+"""
+
+FINGERPRINTS = f"""
+select distinct fingerprint
+from sessions
+where session_id in ({IN_LIST}) and fingerprint <> ''
+"""
+
+# No index has the events by session, so all of them are gone over, in statements that each end soon.
+NEXT = """
+select max(event_id) as last
+from (
+  select event_id
+  from events
+  where event_id > :after
+  order by event_id
+  limit :rows) as those
+"""
+
+EVENTS_OF_SESSIONS = f"""
+delete from events
+where event_id > :after and event_id <= :last and session_id in ({IN_LIST})
+"""
+
+# Submissions before their lead, so that nothing is kept for a lead that is gone.
+OF_LEADS = {
+    "lead_submissions": f"""
+delete from lead_submissions
+where lead_id in ({IN_LIST})
+""",
+    "lead_status_changes": f"""
+delete from lead_status_changes
+where lead_id in ({IN_LIST})
+""",
+    "leads": f"""
+delete from leads
+where lead_id in ({IN_LIST})
+""",
+}
+
+OF_SESSIONS = f"""
+delete from sessions
+where session_id in ({IN_LIST})
+"""
+
+# What is remembered of visits that are gone themselves.
+PAST_VISITORS = {
+    "past_day_visitors": f"""
+delete from past_day_visitors
+where visitor_id in ({IN_LIST})
+""",
+    "past_country_visitors": f"""
+delete from past_country_visitors
+where visitor_id in ({IN_LIST})
+""",
+}
+PAST_FINGERPRINTS = f"""
+delete from past_fingerprints
+where fingerprint in ({IN_LIST})
+"""
+
+# In what stays, of other people.
+NAMED_VISITORS = (
+    f"""
+update leads
+set visitor_id = null
+where visitor_id in ({IN_LIST})
+""",
+    f"""
+update lead_submissions
+set visitor_id = null
+where visitor_id in ({IN_LIST})
+""",
+)
+NAMED_SESSIONS = (
+    f"""
+update leads
+set session_id = null
+where session_id in ({IN_LIST})
+""",
+    f"""
+update lead_submissions
+set session_id = null
+where session_id in ({IN_LIST})
+""",
+)
+
+
+@dataclass
+class Person:
+    """What is one person's, by its ids."""
+
+    leads: set[int] = field(default_factory=set)
+    visitors: set[str] = field(default_factory=set)
+    sessions: set[str] = field(default_factory=set)
+    fingerprints: set[str] = field(default_factory=set)
+
+
+def find(db: Database, *, visitor: str | None = None, email: str | None = None, lead: int | None = None) -> Person:
+    """Who is meant by one of these three, of which exactly one is given.
+
+    An address is the same whatever its case and the spaces around it. A lead is one person's, with all that was
+    submitted for it; leads that share an address are one person's too, and of a visitor that was asked for, every lead
+    that names it. Then the visitors that these leads and submissions name, and those of the sessions that they name;
+    and all sessions of these visitors, with their fingerprints. A lead of another address stays another person's,
+    though it names the same visitor.
+    """
+    _one(visitor, email, lead)
+    return db.read(lambda at: _person(at, visitor, email, lead))
+
+
+def erase(
+    db: Database,
+    *,
+    visitor: str | None = None,
+    email: str | None = None,
+    lead: int | None = None,
+    on_progress: Callable[[str], object] = ignore_progress,
+) -> dict[str, int]:
+    """Delete the person that `find` finds everywhere; how many rows of each table went.
+
+    All rows go in one transaction; the rollups and the search index go with them. `links` counts the visitors and
+    sessions of that person that other people's leads and submissions named, and do not any more. Then what is left of
+    the deleted in the database's files is scrubbed, also when there was nobody: an erasure that was interrupted is
+    completed by running it again. `on_progress` hears of each step.
+
+    What a purge kept of them goes too: the days and countries of these visitors, and the fingerprints of the sessions
+    that are still there. Which fingerprint a visitor of the past had is not known any more.
+
+    Recordings in object storage, logs, backups and what was copied elsewhere are out of reach, and so is what a
+    tracker wrote of the person into other people's rows.
+    """
+    _one(visitor, email, lead)
+
+    def work(at: Transaction) -> dict[str, int]:
+        on_progress("the rows")
+        return _erased(at, _person(at, visitor, email, lead))
+
+    receipt = db.write(work)
+    on_progress("the files")
+    db.scrub()
+    return receipt
+
+
+def _one(*keys: object) -> None:
+    if sum(key is not None for key in keys) != 1 or "" in keys:
+        raise ErasureError("one of a visitor, an e-mail address and a lead says who is to be erased")
+
+
+def _person(at: Reader, visitor: str | None, email: str | None, lead: int | None) -> Person:
+    found = Person()
+    if visitor is not None:
+        found.visitors.add(visitor)
+    if lead is not None:
+        found.leads.add(lead)
+    addresses = {_folded(email)} - {""}
+    known = None
+    while known != (len(found.leads), len(addresses)):  # a lead has an address, and that another lead
+        known = len(found.leads), len(addresses)
+        for lead_id, address, visitor_id, _ in _contacts(at):
+            address = _folded(address)
+            if lead_id in found.leads or address in addresses or (visitor is not None and visitor_id == visitor):
+                found.leads.add(lead_id)
+                if address:
+                    addresses.add(address)
+    for lead_id, _, visitor_id, session_id in _contacts(at):
+        if lead_id in found.leads:
+            found.visitors.add(visitor_id or "")
+            found.sessions.add(session_id or "")
+    found.sessions.discard("")
+    for ids in in_list_batches(found.sessions):
+        found.visitors.update(row["visitor_id"] for row in at.rows(VISITORS, **ids))
+    found.visitors.discard("")  # nobody's
+    for ids in in_list_batches(found.visitors):
+        found.sessions.update(row["session_id"] for row in at.rows(SESSIONS, **ids))
+    for ids in in_list_batches(found.sessions):
+        found.fingerprints.update(row["fingerprint"] for row in at.rows(FINGERPRINTS, **ids))
+    return found
+
+
+def _contacts(at: Reader) -> Iterator[tuple[int, str | None, str | None, str | None]]:
+    for rows in at.batches(CONTACTS):
+        yield from rows
+
+
+def _folded(address: str | None) -> str:
+    return (address or "").strip().casefold()
+
+
+def _erased(at: Transaction, person: Person) -> dict[str, int]:
+    def each(sql: str, ids: Iterable[object]) -> int:
+        return sum(at.execute(sql, **some) for some in in_list_batches(ids))
+
+    past = {table: each(sql, person.visitors) for table, sql in PAST_VISITORS.items()}
+    past["past_fingerprints"] = each(PAST_FINGERPRINTS, person.fingerprints)
+    receipt = {"sessions": each(OF_SESSIONS, person.sessions), "events": 0}
+    after = -(2**63)
+    while person.sessions and (last := at.rows(NEXT, after=after, rows=SLICE)[0]["last"]) is not None:
+        for some in in_list_batches(person.sessions):
+            receipt["events"] += at.execute(EVENTS_OF_SESSIONS, after=after, last=last, **some)
+        after = last
+    for table, sql in OF_LEADS.items():
+        receipt[table] = each(sql, person.leads)
+    receipt |= past
+    receipt["links"] = sum(each(sql, person.visitors) for sql in NAMED_VISITORS)
+    receipt["links"] += sum(each(sql, person.sessions) for sql in NAMED_SESSIONS)
+    return receipt

@@ -1,0 +1,40 @@
+"""64 threads that move the same lead at once."""
+
+import json
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from common import filled, folder, serving, tell, verify_history
+
+from analytics_api import open_database
+
+THREADS, EACH = 64, 50
+STATUSES = ["new", "contacted", "qualified", "proposal", "won", "lost"]
+
+
+def main():
+    with folder() as path:
+        filled(path / "analytics.db")
+        with serving(path, "--workers", "2", "--threads", "16") as server:
+
+            def move(_):
+                begun = time.monotonic()
+                status = server.ask("PATCH", "/analytics/leads/7", json.dumps({"status": random.choice(STATUSES)}))[0]
+                return status, time.monotonic() - begun
+
+            begun = time.monotonic()
+            with ThreadPoolExecutor(THREADS) as pool:
+                told = list(pool.map(move, range(THREADS * EACH)))
+            took = time.monotonic() - begun
+        assert {status for status, _ in told} == {200}, [status for status, _ in told if status != 200]
+        with open_database(path / "analytics.db").closing() as database:
+            changes = verify_history(database)
+        tell(
+            f"{THREADS} threads, {len(told):,} PATCHes of one lead",
+            f"all 200 in {took:.1f} s ({len(told) / took:.0f} a second), slowest {max(s for _, s in told):.1f} s;"
+            f" {changes:,} changes in the history, a chain without a gap",
+        )
+
+
+main()

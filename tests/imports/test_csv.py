@@ -1,0 +1,363 @@
+"""CSV and its relatives."""
+
+import csv
+import io
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from analytics_api import IngestError
+from analytics_api.imports import Rejects, import_csv, import_file
+
+
+def rows(database, table="events", order="event_id"):
+    return [tuple(row.values()) for row in database.rows(f"select {COLUMNS[table]} from {table} order by {order}")]
+
+
+COLUMNS = {
+    "events": "event_id, session_id, event_type, page_url, occurred_at, data",
+    "sessions": "session_id, visitor_id, started_at, ended_at, event_count, country, vpn_suspected",
+    "leads": "lead_id, enquiry_datetime, contact_name, status, form_submit_count",
+}
+
+
+def test_columns_go_by_the_names_in_the_header(database):
+    text = b"event_type,occurred_at,event_id,session_id\nclick,2026-02-24T15:00:00Z,1,s1\n"
+
+    report = import_file(database, io.BytesIO(text))
+
+    assert rows(database) == [(1, "s1", "click", None, 1771945200000, None)]
+    assert report.lines() == ["events: 1 of 1 rows written", "2 lines, 0 refused"]
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_delimiter_line_ends_and_marks_are_found_out(database, mark, end, encoding):
+    lines = [
+        ["Event_ID", " session_id", "event_type", "occurred_at", "page_url"],
+        ["1", "s1", "page_view", "1771945200", '"/ü ; , |"'],
+        [],
+        ["2", "s1", "page_view", "1771945200000", '"two\nlines ""quoted"""'],
+    ]
+    text = "".join(mark.join(line) + end for line in lines)
+
+    report = import_file(database, io.BytesIO(text.encode(encoding)))
+
+    assert rows(database) == [
+        (1, "s1", "page_view", "/ü ; , |", 1771945200000, None),
+        (2, "s1", "page_view", 'two\nlines "quoted"', 1771945200000, None),
+    ]
+    assert report.lines()[-1] == "5 lines, 1 of them empty, 0 refused"
+
+
+@pytest.mark.any_engine
+def test_other_names_are_mapped_and_what_has_no_place_is_told(database):
+    text = b"id;visit;what;when;browser\n7;s1;click;2026-02-24 15:00;Firefox\n"
+    map = {"ID": "event_id", "visit": "session_id", "what": "event_type", "when": "occurred_at"}
+
+    report = import_file(database, io.BytesIO(text), map=map)
+
+    assert rows(database) == [(7, "s1", "click", None, 1771945200000, None)]
+    assert "events: no place for the columns browser" in report.lines()
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize(
+    ("header", "map", "message"),
+    [
+        (b"event_id,session_id\n", {}, "its columns are not those of one table"),
+        (b"lead_id,contact_name\n", {}, "its columns are not those of one table"),
+        (b"session_id,visitor_id,started_at\n", {"visit": "session_id"}, "there is no column visit"),
+        (b"session_id,visitor_id,started_at,x\n", {"x": "colour"}, "the table sessions has no column colour"),
+        (b"lead_id,enquiry_datetime,n\n", {"n": "follow_ups_count"}, "the table leads has no column follow_ups_count"),
+    ],
+)
+def test_a_header_that_does_not_do_is_refused(database, header, map, message):
+    with pytest.raises(IngestError, match=message):
+        import_csv(database, [header], map=map)
+
+
+@pytest.mark.any_engine
+def test_a_named_table_says_what_its_header_lacks(database):
+    with pytest.raises(IngestError, match="there is no column visitor_id, which a row of sessions can't be without"):
+        import_csv(database, [b"session_id,started_at\n"], table="sessions")
+
+
+def test_empty_fields_are_null_or_the_default(database):
+    text = (
+        b"lead_id,enquiry_datetime,contact_name,status,form_submit_count\n1,2026-02-24,,,\n2,2026-02-24,Ann, WON ,3\n"
+    )
+
+    import_csv(database, text.splitlines(keepends=True))
+
+    assert rows(database, "leads", "lead_id") == [
+        (1, "2026-02-24 00:00:00", None, "new", 1),
+        (2, "2026-02-24 00:00:00", "Ann", "won", 3),
+    ]
+
+
+@pytest.mark.any_engine
+def test_quotes_tell_empty_text_from_null_unless_the_header_is_quoted_too(database):
+    plain = [b"event_id,session_id,event_type,occurred_at,page_url,data\n", b'1,s1,click,1771945200,"",\n']
+    quoted = [b'"event_id","session_id","event_type","occurred_at","page_url"\n', b'"2","s1","click","1771945200",""\n']
+
+    import_csv(database, plain)
+    import_csv(database, quoted)
+
+    assert [(row[3], row[5]) for row in rows(database)] == [("", None), (None, None)]
+
+
+@pytest.mark.any_engine
+def test_events_without_an_id_are_known_the_second_time(database):
+    text = b"session_id,event_type,occurred_at\n" + b"s1,click,2026-02-24\n" * 2 + b"s1,click,2026-02-25\n"
+
+    first = import_csv(database, text.splitlines(keepends=True))
+    second = import_csv(database, text.splitlines(keepends=True))
+
+    assert first.tables["events"].written == 3
+    assert second.tables["events"].kept == 3
+
+
+def test_rows_that_are_there_stay_or_take_the_new_values(database):
+    header = b"session_id,visitor_id,started_at,country\n"
+    import_csv(database, [header, b"s1,ann,2026-02-24,IN\n"])
+
+    kept = import_csv(database, [header, b"s1,ann,2026-02-24,DE\n"])
+    after_keep = rows(database, "sessions", "session_id")
+    import_csv(database, [header, b"s1,ann,2026-02-24,DE\n"], on_conflict="update")
+
+    assert kept.tables["sessions"].kept == 1
+    assert after_keep[0][5] == "IN"
+    assert rows(database, "sessions", "session_id")[0][5] == "DE"
+    assert database.verify() == []
+
+
+def test_bad_rows_are_refused_by_their_line_and_the_others_written(database):
+    text = [
+        b"event_id,session_id,event_type,occurred_at,page_url\n",
+        b"1,s1,click,2026-02-24,/a\n",
+        b"2,s1,click,2026-02-24\n",
+        b"x,s1,click,2026-02-24,/a\n",
+        b"4,s1,click,2026-02-30,/a\n",
+        b"5,,click,2026-02-24,/a\n",
+        b"6,s1,click,2026-02-24,/\xff\n",
+        b'7,s1,click,2026-02-24,"two\n',
+        b'lines",x\n',
+        b'8,s1,click,2026-02-24,"a"b\n',
+        b"9,s1,click,99999999999999999999,/a\n",
+        b"99999999999999999999,s1,click,2026-02-24,/a\n",
+        b"\x16\x03\x01\x02\x00\n",
+        b'10,s1,click,2026-02-24,"never closed\n',
+        b"11,s1,click,2026-02-24,/b\n",
+    ]
+    rejects = io.BytesIO()
+
+    report = import_csv(database, text, rejects=Rejects(rejects))
+    refused = [row.split(b"\t", 2) for row in rejects.getvalue().splitlines()]
+
+    assert [row[0] for row in rows(database)] == [1, 11]
+    assert sorted(int(where.rpartition(b":")[2]) for where, *_ in refused) == [3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]
+    assert refused[0] == [b"the input:3", b"4 fields instead of 5", b"2,s1,click,2026-02-24"]
+    assert refused[1][1] == b"event_id: 'x' is no number"
+    assert refused[2][1] == b"occurred_at: '2026-02-30' is no date"
+    assert refused[3][1] == b"session_id: there is none, which a row can't be without"
+    assert refused[4][1] == b"not UTF-8"
+    assert refused[4][2] == text[6].rstrip(b"\n")
+    assert report.lines()[-1] == "15 lines, 12 refused"
+
+
+@pytest.mark.any_engine
+def test_an_open_quote_costs_one_row(database):
+    header = b"event_id,session_id,event_type,occurred_at,page_url\n"
+    good = [b"%d,s1,click,2026-02-24,/a\n" % n for n in range(2, 30_000)]
+
+    report = import_csv(database, [header, b'1,s1,click,2026-02-24,"/a\n', *good])
+
+    assert report.tables["events"].written == len(good)
+    assert report.rejects == ["events line 2: a quote is never closed"]
+
+
+HEADER = b"event_id,session_id,event_type,occurred_at,page_url\n"
+
+
+def many(first, count):
+    return [b"%d,s1,click,2026-02-24,/a\n" % number for number in range(first, first + count)]
+
+
+def test_one_bad_row_among_many_is_refused_by_its_line(database):
+    lines = [HEADER, *many(1, 3000), b"3001,s1,click,soon,/a\n", *many(3002, 3000)]
+
+    report = import_csv(database, lines)
+
+    assert report.tables["events"].written == 6000
+    assert report.rejects == ["events line 3002: occurred_at: 'soon' is no date"]
+
+
+def test_one_row_of_too_few_fields_among_many_is_refused_by_its_line(database):
+    lines = [HEADER, *many(1, 3000), b"3001,s1,click\n", b"\n", *many(3002, 3000)]
+
+    report = import_csv(database, lines)
+
+    assert report.tables["events"].written == 6000
+    assert report.rejects == ["events line 3002: 3 fields instead of 5"]
+    assert report.lines()[-1] == "6,003 lines, 1 of them empty, 1 refused"
+
+
+def test_the_lines_behind_a_row_of_several_are_counted_on(database):
+    lines = [HEADER, *many(1, 100), b'101,s1,click,2026-02-24,"two\n', b'lines"\n', *many(102, 100), b"x,s1,click,0,\n"]
+
+    report = import_csv(database, lines)
+
+    assert rows(database)[100] == (101, "s1", "click", "two\nlines", 1771891200000, None)
+    assert report.tables["events"].written == 201
+    assert report.rejects == ["events line 204: event_id: 'x' is no number"]
+
+
+def test_a_row_may_go_on_behind_what_is_read_at_once(database, tmp_path):
+    file = tmp_path / "events.csv"
+    long = "a\n" * 100_000
+    file.write_bytes(HEADER + b"".join(many(1, 9_000)) + f'9001,s1,click,0,"{long}"\n'.encode() + many(9002, 1)[0])
+
+    refused = import_file(database, file).rejects
+    file.write_bytes(HEADER + b"".join(many(1, 9_000)) + f'9003,s1,click,0,"{long[:9_000]}"\n'.encode())
+    import_file(database, file)
+
+    assert refused[0] == "events line 9002: a quote is never closed"
+    assert [row[0] for row in rows(database)] == [*range(1, 9_001), 9002, 9003]
+    assert rows(database)[-1][3] == long[:9_000]
+
+
+@pytest.mark.parametrize(
+    ("value", "number"), [(b"0012", 12), (b" 12 ", 12), (b"+12", 12), (b"12.4", 12), (b"true", 1), (b"-12", -12)]
+)
+def test_among_many_a_number_is_what_it_is_by_itself(database, value, number):
+    import_csv(database, [HEADER, *many(100, 50), value + b",s1,click,2026-02-24,/b\n"])
+
+    assert [row[0] for row in rows(database) if row[3] == "/b"] == [number]
+
+
+@pytest.mark.parametrize("value", ["1_2", "\u0661\u0662", "0x12", "", "1" * 400])
+def test_among_many_what_is_no_number_is_refused(database, value):
+    report = import_csv(database, [HEADER, *many(100, 50), f"{value},s1,click,2026-02-24,/b\n".encode()])
+
+    assert [row[0] for row in rows(database)] == [*range(100, 150)]
+    assert report.rejects[0].startswith("events line 52: event_id: ")
+
+
+def test_among_milliseconds_there_may_be_seconds(database):
+    milliseconds = [b"%d,s1,click,1771945200000,\n" % number for number in range(50)]
+
+    import_csv(database, [HEADER, *milliseconds, b"50,s1,click,1771945200,\n"])
+
+    assert {row[4] for row in rows(database)} == {1771945200000}
+
+
+@pytest.mark.parametrize("value", [b"253402300800000", b"-1"])
+def test_among_many_an_instant_that_there_is_not_is_refused(database, value):
+    milliseconds = [b"%d,s1,click,1771945200000,\n" % number for number in range(50)]
+
+    report = import_csv(database, [HEADER, *milliseconds, b"50,s1,click,%b,\n" % value])
+
+    assert report.tables["events"].written == 50
+    assert report.rejects == [f"events line 52: occurred_at: '{value.decode()}' is not from 1970 to 9999"]
+
+
+def test_among_many_empty_text_is_told_from_nothing(database):
+    lines = [HEADER, *many(1, 50), b'51,s1,click,2026-02-24,""\n', b"52,s1,click,2026-02-24,\n", *many(53, 50)]
+
+    import_csv(database, lines)
+
+    assert [row[3] for row in rows(database)] == ["/a"] * 50 + ["", None] + ["/a"] * 50
+
+
+def test_among_many_a_default_stands_for_nothing(database):
+    header = b"lead_id,enquiry_datetime,contact_name,status,form_submit_count\n"
+    lines = [b"%d,2026-02-24 10:00:00,Ann,won,3\n" % number for number in range(50)]
+
+    import_csv(database, [header, *lines, b"50,2026-02-24 10:00:00,,,\n", b"51,2026-02-24 10:00:00,Bob, LOST ,2\n"])
+
+    assert rows(database, "leads", "lead_id")[49:] == [
+        (49, "2026-02-24 10:00:00", "Ann", "won", 3),
+        (50, "2026-02-24 10:00:00", None, "new", 1),
+        (51, "2026-02-24 10:00:00", "Bob", "lost", 2),
+    ]
+
+
+def test_among_many_a_row_of_another_encoding_is_refused_by_its_line(database):
+    report = import_csv(database, [HEADER, *many(1, 50), b"51,s1,click,2026-02-24,/\xff\n", *many(52, 50)])
+
+    assert report.tables["events"].written == 100
+    assert report.rejects == ["events line 52: not UTF-8"]
+
+
+def test_among_many_an_event_has_the_id_that_it_has_by_itself(database):
+    header = HEADER.removeprefix(b"event_id,")
+    lines = [line.split(b",", 1)[1] for line in many(1, 50)]
+
+    import_csv(database, [header, *lines, b"s1,click,2026-02-24,/b\n"])
+    report = import_csv(database, [header, b"s1,click,2026-02-24,/b\n"])
+
+    assert report.tables["events"].kept == 1
+    assert len(rows(database)) == 51
+
+
+@pytest.mark.any_engine
+def test_a_field_of_a_megabyte_is_taken(database):
+    data = b"x" * 1_000_000
+
+    import_csv(
+        database, [b"event_id,session_id,event_type,occurred_at,data\n", b"1,s1,click,2026-02-24," + data + b"\n"]
+    )
+
+    assert len(rows(database)[0][5]) == 1_000_000
+
+
+def test_a_strict_import_leaves_nothing(database):
+    with pytest.raises(IngestError, match="the input, line 3: occurred_at: 'soon' is no date; nothing was written"):
+        import_csv(
+            database,
+            [b"event_id,session_id,event_type,occurred_at\n", b"1,s1,click,2026-02-24\n", b"2,s1,click,soon\n"],
+            strict=True,
+        )
+
+    assert rows(database) == []
+
+
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
+
+
+@pytest.mark.any_engine
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(TEXT.filter(bool), TEXT, TEXT | st.none(), st.integers(10**10, 253402300799999), TEXT | st.none()),
+        max_size=6,
+    ),
+    st.sampled_from(",;\t|"),
+)
+def test_what_is_written_as_csv_is_read_as_it_was(database, given_rows, mark):
+    database.write(lambda at: at.execute("delete from events"))
+    given_rows = [(number, *row) for number, row in enumerate(given_rows)]
+    file = io.StringIO()
+    file.write(mark.join(COLUMNS["events"].split(", ")) + "\r\n")
+    for row in [[value and str(value).replace('"', '""') for value in row] for row in given_rows]:
+        file.write(mark.join("" if value is None else f'"{value}"' for value in row) + "\r\n")
+
+    import_csv(database, file.getvalue().encode().splitlines(keepends=True), table="events", strict=True)
+
+    assert rows(database) == given_rows
+
+
+@pytest.mark.any_engine
+def test_what_pythons_csv_writes_is_read(database):
+    file = io.StringIO()
+    csv.writer(file).writerows(
+        [COLUMNS["events"].split(", "), [1, "s1", "page_view", 'a "b",\nc', 1771945200000, None]]
+    )
+
+    import_csv(database, file.getvalue().encode().splitlines(keepends=True))
+
+    assert rows(database) == [(1, "s1", "page_view", 'a "b",\nc', 1771945200000, None)]

@@ -1,0 +1,136 @@
+"""What a file is shows in how it begins."""
+
+import gzip
+import io
+import sqlite3
+
+import pytest
+from helpers.access_logs import line
+
+from analytics_api import IngestError
+from analytics_api.imports import Rejects, import_file
+from analytics_api.imports.formats import format_of
+
+SQL = b"""PRAGMA defer_foreign_keys=TRUE;
+CREATE TABLE leads (lead_id INTEGER PRIMARY KEY, enquiry_datetime TEXT NOT NULL);
+INSERT INTO leads VALUES(1,'2026-02-24 15:00:00');
+"""
+
+
+@pytest.mark.parametrize(
+    ("begin", "format"),
+    [
+        ([line()], "log"),
+        ([b"\x16\x03\x01\n", b"\n", line(host="shop.example:443 ")], "log"),
+        ([b'\n{"a": 1}\n'], "ndjson"),
+        ([b"lead_id;enquiry_datetime\n"], "csv"),
+        ([b"\xef\xbb\xbflead_id\tenquiry_datetime\n"], "csv"),
+        (SQL.splitlines(keepends=True), "sql"),
+        ([b"-- a dump\n"], "sql"),
+        ([b"SQLite format 3\0\x10"], "sqlite"),
+        ([b"\x89PNG\r\n", b"\x1a\n"], None),
+        ([b"a line of prose\n"], None),
+        ([b"\0,\0,\0\n"], None),
+    ],
+)
+def test_format_of(begin, format):
+    assert format_of(begin) == format
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("way", ["path", "stream"])
+def test_sql_is_imported_from_wherever_it_comes(database, tmp_path, packed, way):
+    path = tmp_path / "export"
+    path.write_bytes(gzip.compress(SQL) if packed else SQL)
+
+    if way == "path":
+        import_file(database, path)
+    else:
+        with open(path, "rb") as stream:
+            import_file(database, stream)
+
+    assert database.row("select lead_id from leads") == {"lead_id": 1}
+
+
+@pytest.mark.any_engine
+def test_a_database_is_imported(database, tmp_path):
+    other = sqlite3.connect(tmp_path / "other")
+    other.executescript(SQL.decode())
+    other.close()
+
+    import_file(database, tmp_path / "other")
+
+    assert database.row("select lead_id from leads") == {"lead_id": 1}
+
+
+@pytest.mark.any_engine
+def test_a_file_that_is_nothing_known_says_what_could_be_said(database, tmp_path):
+    (tmp_path / "picture").write_bytes(b"\x89PNG\r\n\x1a\n")
+
+    with pytest.raises(IngestError, match="nothing shows what it is; say which of log, csv, ndjson, sql, sqlite"):
+        import_file(database, tmp_path / "picture")
+
+
+@pytest.mark.any_engine
+def test_a_format_that_is_said_is_not_looked_for(database):
+    report = import_file(database, io.BytesIO(b"prose\n" + line()), format="log")
+
+    assert report.tables["events"].written == 1
+    assert report.tables["events"].rejected == 1
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize("content", [b"", gzip.compress(b"", mtime=0)])
+def test_an_empty_file_is_no_trouble(database, tmp_path, content):
+    (tmp_path / "access.log").write_bytes(content)
+
+    assert import_file(database, tmp_path / "access.log").lines() == ["0 lines, 0 refused"]
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (gzip.compress(line() * 500)[:-200], "the gzip data are damaged or cut short"),
+        (gzip.compress(line()) + b"junk", "the gzip data are damaged or cut short"),
+        (None, "can't be read: No such file or directory"),
+    ],
+)
+def test_a_file_that_can_not_be_read_leaves_nothing(database, tmp_path, content, message):
+    if content:
+        (tmp_path / "access.log").write_bytes(content)
+
+    with pytest.raises(IngestError, match=message):
+        import_file(database, tmp_path / "access.log", format="log")
+
+    assert database.rows("select * from events") == []
+
+
+@pytest.mark.any_engine
+def test_a_stream_is_left_open_for_whoever_opened_it(database):
+    stream = io.BytesIO(line())
+
+    import_file(database, stream)
+
+    assert not stream.closed
+
+
+@pytest.mark.any_engine
+def test_a_reject_file_is_made_only_for_rejects_and_shared_by_many_files(database, tmp_path):
+    files = [tmp_path / name for name in ("good.log", "bad.log", "worse.log")]
+    for file, content in zip(files, [line(), b"bad\n" + line(), line() + b"worse\n"]):
+        file.write_bytes(content)
+    path = tmp_path / "rejects"
+
+    with Rejects(path) as rejects:
+        import_file(database, files[0], rejects=rejects)
+        made_early = path.exists()
+        for file in files[1:]:
+            import_file(database, file, rejects=rejects)
+
+    assert not made_early
+    assert rejects.count == 2
+    assert path.read_text() == (
+        f"{files[1]}:1\tnot a line of an access log\tbad\n{files[2]}:2\tnot a line of an access log\tworse\n"
+    )

@@ -1,0 +1,166 @@
+"""One JSON object a line."""
+
+import io
+import json
+
+import pytest
+
+from analytics_api import IngestError
+from analytics_api.imports import Rejects, import_file, import_ndjson
+
+
+def test_keys_go_by_the_names_of_the_columns(database):
+    text = (
+        b'\xef\xbb\xbf{"session_id": "s1", "visitor_id": "ann", "started_at": "2026-02-24T15:00+01", "score": 1}\r\n'
+        b"\r\n"
+        b'{"session_id": "s2", "visitor_id": "bob", "started_at": 1771945200.5, "vpn_suspected": true, "country": ""}'
+    )
+
+    report = import_file(database, io.BytesIO(text))
+
+    assert database.rows("select session_id, started_at, vpn_suspected, country from sessions order by session_id") == [
+        {"session_id": "s1", "started_at": 1771941600000, "vpn_suspected": 0, "country": None},
+        {"session_id": "s2", "started_at": 1771945200500, "vpn_suspected": 1, "country": ""},
+    ]
+    assert report.lines() == [
+        "sessions: 2 of 2 rows written",
+        "sessions: no place for the columns score",
+        "3 lines, 1 of them empty, 0 refused",
+    ]
+
+
+def test_what_is_nested_is_kept_as_json(database):
+    row = {
+        "submission_id": 1,
+        "lead_id": 1,
+        "submitted_at": 1771945200000,
+        "payload_json": {"ä": [1, None, {"b": True}]},
+    }
+
+    import_ndjson(database, [json.dumps(row).encode()], table="lead_submissions")
+    stored = database.row("select submitted_at, payload_json from lead_submissions")
+
+    assert stored["submitted_at"] == "2026-02-24 15:00:00"
+    assert stored["payload_json"] == '{"ä":[1,null,{"b":true}]}'
+
+
+def test_an_update_changes_only_the_keys_that_are_given(database):
+    first = b'{"session_id": "s1", "visitor_id": "ann", "started_at": 1771945200, "country": "IN", "entry_page": "/a"}'
+    second = b'{"session_id": "s1", "visitor_id": "ann", "started_at": 1771945200, "country": "DE"}'
+
+    import_ndjson(database, [first], table="sessions")
+    import_ndjson(database, [second], table="sessions", on_conflict="update")
+
+    assert database.row("select country, entry_page from sessions") == {"country": "DE", "entry_page": "/a"}
+    assert database.verify() == []
+
+
+def test_lines_that_are_no_rows_are_refused(database):
+    good = b'{"event_id": 1, "session_id": "s1", "event_type": "click", "occurred_at": 1771945200}\n'
+    lines = [
+        good,
+        b"[1, 2]\n",
+        b'{"event_id": 2\n',
+        b'{"event_id": NaN, "session_id": "s1", "event_type": "click", "occurred_at": 1771945200}\n',
+        b'{"event_id": 1e400, "session_id": "s1", "event_type": "click", "occurred_at": 1771945200}\n',
+        b'{"event_id": 3, "session_id": "s1", "event_type": "click"}\n',
+        b'{"event_id": 4, "session_id": null, "event_type": "click", "occurred_at": 1771945200}\n',
+        b'{"event_id": 5, "session_id": "\\ud800", "event_type": "click", "occurred_at": 1771945200}\n',
+        b'{"event_id": 6, "session_id": "s1", "event_type": "click", "occurred_at": -5}\n',
+        b'{"event_id": 7, "session_id": "s1", "event_type": "click", "occurred_at": true}\n',
+        b'{"event_id": 8, "session_id": "\xff", "event_type": "click", "occurred_at": 1771945200}\n',
+        b"[" * 100_000 + b"\n",
+        b"\x16\x03\x01\x00\n",
+    ]
+    rejects = io.BytesIO()
+
+    report = import_ndjson(database, lines, table="events", rejects=Rejects(rejects))
+    refused = sorted(int(row.split(b"\t")[0].rpartition(b":")[2]) for row in rejects.getvalue().splitlines())
+
+    assert refused == list(range(2, 14))
+    assert report.tables["events"].written == 1
+    assert report.lines()[-1] == "13 lines, 12 refused"
+    assert database.verify() == []
+
+
+@pytest.mark.any_engine
+def test_a_table_must_be_named_when_the_keys_are_of_none(database):
+    with pytest.raises(IngestError, match="its columns are not those of one table"):
+        import_file(database, io.BytesIO(b'{"a": 1}\n'))
+
+
+@pytest.mark.any_engine
+def test_a_table_that_is_none_of_ours_is_refused(database):
+    with pytest.raises(IngestError, match="there is no table people"):
+        import_ndjson(database, [b'{"a": 1}\n'], table="people")
+
+
+EVENT = b'{"event_id": %d, "session_id": "s1", "event_type": "click", "occurred_at": 1771945200000}\n'
+
+
+def test_one_line_that_is_no_row_among_many_is_refused_by_its_number(database):
+    lines = [*(EVENT % number for number in range(100)), b'{"event_id": 100}\n', b"\n", b"[]\n", EVENT % 101]
+
+    report = import_ndjson(database, lines, table="events")
+
+    assert report.tables["events"].written == 101
+    assert report.rejects == ["events line 101: there is no session_id", "events line 103: not a JSON object"]
+    assert report.lines()[-1] == "104 lines, 1 of them empty, 2 refused"
+
+
+def test_an_object_on_two_lines_is_refused_on_both(database):
+    lines = [*(EVENT % number for number in range(50)), b'{"event_id": 50,\n', b'"session_id": "s1"}\n']
+
+    report = import_ndjson(database, lines, table="events")
+
+    assert report.tables["events"].written == 50
+    assert [reject.partition(": ")[0] for reject in report.rejects] == ["events line 51", "events line 52"]
+
+
+@pytest.mark.parametrize("more", [b"{}", b",", b"\x0b", b"\xc2\xa0"])
+def test_what_stands_behind_an_object_refuses_its_line(database, more):
+    lines = [EVENT % 1, (EVENT % 2).rstrip() + more + b"\n", (EVENT % 3).rstrip() + b" \t\r\n"]
+
+    report = import_ndjson(database, lines, table="events")
+
+    assert report.tables["events"].written == 2
+    assert report.rejects[0].startswith("events line 2: not JSON: Extra data")
+
+
+def test_keys_may_differ_from_line_to_line(database):
+    with_page = b'{"page_url": "/a", "event_id": %d, "session_id": "s1", "event_type": "click", "occurred_at": 0}\n'
+    lines = [(EVENT if number < 40 or number % 2 else with_page) % number for number in range(80)]
+
+    import_ndjson(database, lines, table="events")
+
+    pages = [row["page_url"] for row in database.rows("select page_url from events order by event_id")]
+    assert pages == [None] * 40 + ["/a", None] * 20
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (b"true", 1),
+        (b"7.5", 8),
+        (b'"9"', 9),
+        (b"null", "there is none, which a row can't be without"),
+        (b"[]", "[] is no number"),
+        (b'"1_0"', "'1_0' is no number"),
+    ],
+)
+def test_among_many_numbers_each_value_is_what_it_is_by_itself(database, value, told):
+    odd = (EVENT % 0).replace(b": 0,", b": %b," % value)
+
+    report = import_ndjson(database, [*(EVENT % number for number in range(100, 150)), odd], table="events")
+
+    ids = [row["event_id"] for row in database.rows("select event_id from events order by event_id")]
+    assert ids == ([told] if isinstance(told, int) else []) + [*range(100, 150)]
+    assert report.rejects == ([] if isinstance(told, int) else [f"events line 51: event_id: {told}"])
+
+
+def test_among_many_texts_a_number_becomes_text(database):
+    lines = [*(EVENT % number for number in range(50)), (EVENT % 50).replace(b'"s1"', b"1")]
+
+    import_ndjson(database, lines, table="events")
+
+    assert database.row("select session_id from events where event_id = 50") == {"session_id": "1"}

@@ -1,0 +1,145 @@
+"""Rows that a host has in hand, and what their values may be."""
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from analytics_api import IngestError
+from analytics_api.imports import import_rows
+from analytics_api.imports.rows import instant, moment, text, whole
+
+
+def test_a_host_writes_dicts(database):
+    rows = ({"lead_id": n, "enquiry_datetime": datetime(2026, 2, 24, 15), "contact_name": f"Ann {n}"} for n in (1, 2))
+
+    report = import_rows(database, "leads", rows)
+
+    assert report.lines() == ["leads: 2 of 2 rows written"]
+    assert database.row("select enquiry_datetime, status from leads where lead_id = 2") == {
+        "enquiry_datetime": "2026-02-24 15:00:00",
+        "status": "new",
+    }
+    assert database.verify() == []
+
+
+def test_a_rule_of_the_table_refuses_only_the_row_that_breaks_it(database):
+    rows = [
+        {"lead_id": n, "enquiry_datetime": "2026-02-24", "status": "lost" if n != 37 else "asleep"} for n in range(100)
+    ]
+
+    report = import_rows(database, "leads", rows)
+
+    assert report.tables["leads"].written == 99
+    assert report.rejects[0].startswith("leads line 38: ")
+
+
+@pytest.mark.any_engine
+def test_a_key_can_not_be_left_out(database):
+    report = import_rows(
+        database, "leads", [{"enquiry_datetime": "2026-02-24"}, {"lead_id": None, "enquiry_datetime": 1}]
+    )
+
+    assert report.rejects == [
+        "leads line 1: there is no lead_id",
+        "leads line 2: lead_id: there is none, which a row can't be without",
+    ]
+
+
+@pytest.mark.any_engine
+def test_an_iterator_that_would_have_to_begin_again_says_so(database):
+    rows = iter([{"lead_id": 1, "enquiry_datetime": "2026-02-24"}])
+    write, bulk = database.write, database.bulk
+    database.write = lambda work: (write(work), write(work))
+    database.bulk = lambda work, on_progress=None: (bulk(work), bulk(work))
+
+    with pytest.raises(IngestError, match="can be read only once"):
+        import_rows(database, "leads", rows)
+
+
+@pytest.mark.parametrize(
+    ("value", "milliseconds"),
+    [
+        (None, None),
+        (" ", None),
+        (1771945200, 1771945200000),
+        (1771945200000, 1771945200000),
+        ("1771945200", 1771945200000),
+        ("1771945200.25", 1771945200250),
+        (1771945200.25, 1771945200250),
+        ("1.7719452e9", 1771945200000),
+        ("2026-02-24", 1771891200000),
+        ("2026-02-24 15:00", 1771945200000),
+        ("2026-02-24T15:00:00.1239Z", 1771945200123),
+        ("2026-02-24t15:00:00,5z", 1771945200500),
+        ("2026-02-24 15:00:00 UTC", 1771945200000),
+        ("2026-02-24 15:00:00+00", 1771945200000),
+        ("2026-02-24T20:30:00+0530", 1771945200000),
+        ("2026-02-24T05:30:00-09:30", 1771945200000),
+        ("0", 0),
+        (datetime(2026, 2, 24, 15), 1771945200000),
+        (datetime(2026, 2, 24, 16, tzinfo=timezone(timedelta(hours=1))), 1771945200000),
+    ],
+)
+def test_instants(value, milliseconds):
+    assert instant(value) == milliseconds
+
+
+@pytest.mark.parametrize(
+    "value", ["soon", "2026-02-30", "24.02.2026", "2026-02-24T25:00", True, float("nan"), "1_000", "١"]
+)
+def test_what_is_no_instant(value):
+    with pytest.raises(ValueError, match="is no date"):
+        instant(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("2026-02-24 15:00:00", "2026-02-24 15:00:00"),
+        ("2026-02-24T16:00:00+01:00", "2026-02-24 15:00:00"),
+        (1771945200, "2026-02-24 15:00:00"),
+        ("1771945200999", "2026-02-24 15:00:00"),
+        ("0001-01-01", "0001-01-01 00:00:00"),
+        ("", None),
+    ],
+)
+def test_moments(value, told):
+    assert moment(value) == told
+
+
+@pytest.mark.parametrize("value", ["2026-02-30 15:00:00", "yesterday", 10**17])
+def test_what_is_no_moment(value):
+    with pytest.raises(ValueError, match=r"is no date|is after the year 9999"):
+        moment(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        ("12", 12),
+        (" -3 ", -3),
+        ("12.5", 13),
+        (-2.5, -3),
+        (True, 1),
+        ("FALSE", 0),
+        ("t", 1),
+        ("", None),
+        (None, None),
+        ("9223372036854775807", 9223372036854775807),
+    ],
+)
+def test_numbers(value, number):
+    assert whole(value) == number
+
+
+@pytest.mark.parametrize("value", ["twelve", "1_000", "0x10", float("inf"), "1e999", [], {}, "--1"])
+def test_what_is_no_number(value):
+    with pytest.raises(ValueError, match="is no number"):
+        whole(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [("", ""), (1, "1"), (1.5, "1.5"), (True, "true"), ({"a": "ü"}, '{"a":"ü"}'), (None, None)]
+)
+def test_texts(value, told):
+    assert text(value) == told
