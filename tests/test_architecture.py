@@ -11,7 +11,7 @@ PACKAGE = Path(analytics_api.__file__).parent
 
 # What stands on what: a module may import those of its own floor and of the floors before it, and no later one.
 FLOORS = (
-    ("errors", "rounding"),
+    ("calendar", "errors", "rounding"),
     ("http", "database", "storage"),
     ("context", "keys"),
     ("endpoints",),

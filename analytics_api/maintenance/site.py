@@ -1,0 +1,91 @@
+"""The site's time zone: what its clock showed, and will show by today's rules, until the end of the year 9999."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from itertools import pairwise
+from zoneinfo import ZoneInfo, available_timezones
+
+from ..calendar import DAY_MS, Offset
+from ..errors import SettingError
+
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+SECOND_MS = 1000
+DAY_SECONDS = 86_400
+
+# A zone's rule, which holds after the last change that is known, repeats with the calendar: every 400 years, which are
+# whole weeks. So two such spans need not be looked through, but are the first one moved on.
+RULE_BEGINS = 130 * 365 * DAY_SECONDS + 32 * DAY_SECONDS  # 2100-01-01
+CYCLE = 146_097 * DAY_SECONDS
+END = 253_402_300_800  # the end of the year 9999
+
+# No zone changed its offset twice within so many seconds; by a rule the changes are months apart.
+STEP = DAY_SECONDS // 4
+RULE_STEP = 5 * DAY_SECONDS
+
+
+def load_zone(name: str) -> ZoneInfo:
+    """Return the IANA zone of that name. Raises SettingError when the system and `tzdata` have none."""
+    names = available_timezones()  # ZoneInfo would take other files of the system's folder, too
+    if not names:
+        raise SettingError("--time-zone: this system has no time zones; install the package tzdata")
+    if name not in names:
+        raise SettingError(f"--time-zone takes a name of the IANA database such as Asia/Kolkata, not {name!r}")
+    return ZoneInfo(name)
+
+
+def zone_offsets(zone: ZoneInfo) -> list[Offset]:
+    """Return the rows of `site_offsets` for a zone, ascending; the first begins at 0."""
+    offsets: list[Offset] = []
+    latest_day = 0  # of all instants so far: days never go back
+    changes = [*_changes(zone), (END, 0)]
+    for (second, utc_offset), (end, _) in pairwise(changes):
+        begins_at, ends_at, clock = second * SECOND_MS, end * SECOND_MS, utc_offset * SECOND_MS
+        if offsets and (begins_at + clock) // DAY_MS < latest_day:
+            offsets.append(Offset(begins_at, offsets[-1].day_offset, clock))
+            begins_at = latest_day * DAY_MS - clock
+        if begins_at < ends_at:
+            offsets.append(Offset(begins_at, clock, clock))
+        latest_day = (ends_at - 1 + offsets[-1].day_offset) // DAY_MS
+    return offsets
+
+
+def _changes(zone: ZoneInfo) -> Iterator[tuple[int, int]]:
+    """Yield (instant, offset) wherever the zone's offset changes from 1970 on, both in seconds, ascending."""
+    yield 0, _offset(zone, 0)
+    yield from _search(zone, 0, RULE_BEGINS, STEP)
+    cycle = list(_search(zone, RULE_BEGINS, RULE_BEGINS + CYCLE, RULE_STEP))
+    for moved in range(0, END - RULE_BEGINS, CYCLE):
+        for second, offset in cycle:
+            if second + moved < END:
+                yield second + moved, offset
+
+
+def _search(zone: ZoneInfo, begin: int, end: int, step: int) -> Iterator[tuple[int, int]]:
+    """Yield the changes in (begin, end], comparing the offset every `step` seconds and halving where it differs."""
+    before = _offset(zone, begin)
+    for low in range(begin, end, step):
+        high = min(low + step, end)
+        after = _offset(zone, high)
+        if after != before:
+            yield _first_with(zone, low, high, before), after
+            before = after
+
+
+def _first_with(zone: ZoneInfo, low: int, high: int, before: int) -> int:
+    """Return the first second in (low, high] whose offset is not `before`."""
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _offset(zone, middle) == before:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _offset(zone: ZoneInfo, second: int) -> int:
+    moment = (EPOCH + timedelta(seconds=second)).astimezone(zone)
+    offset = moment.utcoffset()
+    assert offset is not None
+    return offset.days * DAY_SECONDS + offset.seconds
