@@ -2,7 +2,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 SQL := plans costs rollups search* lead* overview sessions* pages* geo engagement sources realtime database* purge erase
 
-.PHONY: help run test lowest newest faults bench lint types clean
+# pip prints neither that a newer pip exists nor that root runs it.
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+
+PYTEST := pytest -n auto
+
+.PHONY: help run check test lowest newest faults bench lint types clean
 
 help:  ## show this
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST)
@@ -14,17 +20,20 @@ run: .venv/run .env  ## serve made-up data on http://127.0.0.1:8000
 	printf "  curl -H 'Authorization: Bearer %s' http://127.0.0.1:8000/analytics/overview\n\n" "$$key"
 	@$(BIN)/analytics-api serve
 
-test: .venv/test  ## run the tests
-	$(BIN)/pytest
+check: lint types  ## lint, check types and run the fast tests
+	$(BIN)/$(PYTEST) -q -m 'not slow and not postgresql'
+
+test: .venv/test  ## run all tests
+	$(BIN)/$(PYTEST)
 
 lowest: .venv-lowest/test  ## run the tests on the lowest versions that setup.cfg names; OPTIONS goes to pytest
 	.venv-lowest/bin/python tests/lowest.py --installed
-	.venv-lowest/bin/pytest $(OPTIONS)
+	.venv-lowest/bin/$(PYTEST) $(OPTIONS)
 
 newest: .venv/test .venv/newest/libsqlite3.so.0  ## run the tests of the SQL on the newest SQLite that PyPI has
 	LD_LIBRARY_PATH=$(CURDIR)/.venv/newest PYTHONPATH=.venv/newest $(BIN)/python -c 'import pysqlite3, sqlite3; \
 	  print("SQLite", sqlite3.sqlite_version); assert sqlite3.sqlite_version == pysqlite3.sqlite_version'
-	LD_LIBRARY_PATH=$(CURDIR)/.venv/newest $(BIN)/pytest --engine sqlite $(SQL:%=tests/test_%.py)
+	LD_LIBRARY_PATH=$(CURDIR)/.venv/newest $(BIN)/$(PYTEST) --engine sqlite $(SQL:%=tests/test_%.py)
 
 faults: .venv/test  ## prove what it withstands, some minutes long; as root also full and read-only disks
 	@cd faults && for script in crash disk_faults slow_clients lead_contention cache_freshness fuzz injections memory; do ../$(BIN)/python $$script.py || exit; done

@@ -38,9 +38,12 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "any_engine: says nothing of the data, so that one engine will do for all")
+    config.addinivalue_line("markers", "any_engine: does not depend on the data, so one engine is enough")
+    config.addinivalue_line("markers", "postgresql: needs a PostgreSQL server; set by the fixtures that start one")
+    config.addinivalue_line("markers", "slow: takes more than a second; `make check` leaves it out")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by mark
 def pytest_collection_modifyitems(config, items):
     chosen = config.getoption("engine")
     one = chosen or next(iter(ENGINES))
@@ -49,6 +52,9 @@ def pytest_collection_modifyitems(config, items):
         for item in items
         if engine_of(item) in (None, one) or not (chosen or item.get_closest_marker("any_engine"))
     ]
+    for item in items:
+        if engine_of(item) in ("postgresql", "replica") or "postgresql" in item.path.parent.name:
+            item.add_marker(pytest.mark.postgresql)
 
 
 @pytest.hookimpl(wrapper=True)

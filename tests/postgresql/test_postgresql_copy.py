@@ -10,7 +10,7 @@ from helpers import postgres as clusters
 from helpers.cli import COMMAND, environment, query, run
 
 from analytics_api import open_database
-from analytics_api.database import KEYS
+from analytics_api.database import PRIMARY_KEYS
 from analytics_api.errors import DatabaseError
 from analytics_api.maintenance import demo
 from analytics_api.maintenance.copy import copy
@@ -43,7 +43,7 @@ def rows(database):
         table: database.rows(
             f"select {', '.join(column.name for column in database.columns(table))} from {table} order by {key}"
         )
-        for table, key in KEYS.items()
+        for table, key in PRIMARY_KEYS.items()
     }
 
 

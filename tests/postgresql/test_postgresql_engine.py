@@ -10,7 +10,7 @@ import pytest
 from helpers import postgres as clusters
 
 from analytics_api import open_database
-from analytics_api.database.base import KEYS, PAST_TABLES
+from analytics_api.database.base import PAST_TABLES, PRIMARY_KEYS
 from analytics_api.database.postgresql import PostgreSQL, _numbered, upgrade
 from analytics_api.errors import DatabaseError, RowError
 from analytics_api.maintenance.purge import purge
@@ -57,7 +57,7 @@ def test_named_placeholders_are_numbered_and_nothing_else_is(sql, numbered, name
 
 def test_both_engines_have_the_same_tables_and_columns(database, tmp_path):
     with open_database(tmp_path / "analytics.db").closing() as file:
-        for table in KEYS:
+        for table in PRIMARY_KEYS:
             mine, files = (
                 [(column.name, column.required, column.default) for column in engine.columns(table)]
                 for engine in (database, file)
