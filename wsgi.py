@@ -5,7 +5,7 @@ import os
 import sys
 
 from analytics_api.errors import AnalyticsError
-from analytics_api.http import logs
+from analytics_api.server import logs
 from analytics_api.server.settings import Settings
 
 logs.configure()

@@ -13,8 +13,8 @@ import pytest
 from helpers.client import KEY, NOW, APIClient
 
 from analytics_api import create_app
-from analytics_api.http.logs import JSONFormatter
 from analytics_api.keys import KeyStore
+from analytics_api.server.logs import JSONFormatter
 from analytics_api.server.serve import build_server_app
 
 sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -202,24 +202,31 @@ def test_what_fails_around_the_api_is_answered_and_told_likewise(database, strea
     assert (failed["request_id"], "RuntimeError: zqx" in failed["traceback"]) == ("abc-1", True)
 
 
-@pytest.mark.parametrize("text", ["two\nlines", "\r", "\x1b[31m", "\u2028", "\x85", "\ud800", '"', "\\", "é"])
-def test_whatever_is_logged_is_one_line(lines, text):
+@pytest.mark.parametrize(
+    "text",
+    ["two\nlines", "\r", "\x1b[31m", "\u2028", "\x85", "\ud800", '"', "\\", "é"],
+    ids=["newline", "cr", "escape", "u2028", "nel", "surrogate", "quote", "backslash", "accent"],
+)
+def test_json_formatter_keeps_a_record_on_one_line(text):
     try:
         raise ValueError(text)
     except ValueError:
-        logging.getLogger("analytics_api.x").error(
-            "told %s", text, extra={"fields": {"x": text}}, exc_info=sys.exc_info()
-        )
+        record = logging.makeLogRecord({"msg": "got %s", "args": (text,), "fields": {"x": text}})
+        record.exc_info = sys.exc_info()
 
-    (line,) = lines()
+    line = JSONFormatter().format(record)
+
     assert line.isascii()
-    assert json.loads(line)["message"] == f"told {text}"
+    assert "\n" not in line
+    assert json.loads(line)["message"] == f"got {text}"
     assert json.loads(line)["x"] == text
 
 
 def test_a_line_goes_into_no_other_file_where_standard_error_was_closed_and_its_number_was_given_away(tmp_path):
     file = tmp_path / "precious"
-    program = "import os, sys; print(os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY)); from analytics_api import logs; "
+    program = (
+        "import os, sys; print(os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY)); from analytics_api.server import logs; "
+    )
     run = subprocess.run(
         [sys.executable, "-c", program + "logs.log_line('a line')", file],
         stdout=subprocess.PIPE,

@@ -34,7 +34,6 @@ from ..database import BASE_TABLES, Difference, Transaction, open_database
 from ..database import upgrade as bring_forward
 from ..endpoints import leads
 from ..errors import AnalyticsError
-from ..http import logs
 from ..imports import FORMATS, Format, Rejects, Site, import_file
 from ..imports.access_log import ASSETS
 from ..keys import SCOPES, KeyStore
@@ -42,7 +41,7 @@ from ..maintenance import erase as erasure
 from ..maintenance.export import export as export_table
 from ..maintenance.purge import purge as delete_before
 from ..openapi import document
-from ..server import settings
+from ..server import logs, settings
 from ..storage.snapshot import Snapshot
 
 T = TypeVar("T")
