@@ -36,7 +36,7 @@ def test_it_holds_every_row_and_is_a_database_as_one_made_by_init(filled, folder
 
     assert output == f"copy.db holds what {filled} did\n"
     assert contents(folder / "copy.db") == contents(filled)
-    assert run("verify", "-d", "copy.db") == "every rollup holds\n"
+    assert run("verify", "-d", "copy.db") == "all rollups are consistent\n"
     assert query("copy.db", "pragma journal_mode") == [("wal",)]
     assert not (folder / "copy.db.part").exists()
 
@@ -102,7 +102,7 @@ def test_what_a_killed_backup_left_is_in_nobodys_way(filled, folder):
 
     run("backup", "copy.db")
 
-    assert run("verify", "-d", "copy.db") == "every rollup holds\n"
+    assert run("verify", "-d", "copy.db") == "all rollups are consistent\n"
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)

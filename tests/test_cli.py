@@ -109,7 +109,7 @@ def test_a_folder_that_is_not_there_is_told_in_one_line(command, folder):
 
 
 def test_verify_of_a_sound_database_says_so(filled):
-    assert run("verify") == "every rollup holds\n"
+    assert run("verify") == "all rollups are consistent\n"
 
 
 @pytest.mark.parametrize(
@@ -144,9 +144,9 @@ def test_verify_names_what_differs_and_rebuild_mends_it(damage, told, filled):
     for difference in told:
         assert any(line.startswith(difference) for line in output.splitlines()), output
     assert len(output.splitlines()) == len(told) + 1
-    assert output.endswith("Error: the rollups do not hold; `analytics-api rebuild` makes them anew\n")
-    assert mended == f"{filled}: every rollup is made anew\n"
-    assert run("verify") == "every rollup holds\n"
+    assert output.endswith("Error: rollups differ from the data; `analytics-api rebuild` recomputes them\n")
+    assert mended == f"{filled}: all rollups are rebuilt\n"
+    assert run("verify") == "all rollups are consistent\n"
     assert contents(filled) == before
 
 
@@ -187,7 +187,7 @@ def test_upgrade_brings_an_older_database_forward_without_losing_a_row(filled):
     assert refused.endswith("this database is of version 0, older than 4; run `analytics-api upgrade`\n")
     assert output == f"{filled} was of version 0 and is up to date\n"
     assert contents(filled) == before
-    assert run("verify") == "every rollup holds\n"
+    assert run("verify") == "all rollups are consistent\n"
 
 
 def test_upgrade_refuses_a_newer_database_and_leaves_it_as_it_is(filled):
@@ -259,3 +259,28 @@ def test_a_database_is_used_at_once_by_two_commands(filled):
         after = opened.rows("select sessions from rollup_totals")
 
     assert before == after == [{"sessions": 200}]
+
+
+@pytest.mark.parametrize(
+    ("command", "former", "current"),
+    [
+        (["storage"], ["--measure"], ["--calibrate"]),
+        (["import", "access.log"], ["--assets", "css"], ["--asset-extensions", "css"]),
+        (["import", "access.log"], ["--assets=css"], ["--asset-extensions=css"]),
+        (["import", "access.log"], ["--bots", "alike"], ["--bots", "include"]),
+        (["import", "access.log"], ["--bots", "apart"], ["--bots", "separate"]),
+    ],
+    ids=["measure", "assets", "assets-equals", "alike", "apart"],
+)
+def test_renamed_option_is_accepted_with_a_warning(command, former, current, folder):
+    Path("access.log").write_text('192.0.2.1 - - [24/Feb/2026:15:00:00 +0000] "GET / HTTP/1.1" 200 1 "-" "Mozilla"\n')
+    environ = {"ANALYTICS_STORAGE": "recordings"}
+    Path("recordings/sessions/s1").mkdir(parents=True)
+    Path("recordings/sessions/s1/1.json").touch()
+
+    expected = process(*command, *current, cwd=folder, **environ)
+    ended = process(*command, *former, "-d", "other.db", cwd=folder, **environ)
+
+    assert (ended.returncode, ended.stdout) == (0, expected.stdout)
+    assert ended.stderr.startswith(f"Warning: {former[0].partition('=')[0]}")
+    assert "is deprecated; use --" in ended.stderr

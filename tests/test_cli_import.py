@@ -103,7 +103,7 @@ def test_an_export_is_imported_whole(kind, export, folder):
     assert query("analytics.db", "select sessions, events, unique_visitors, vpn_suspected from rollup_totals") == [
         (2, 3, 1, 1)
     ]
-    assert run("verify") == "every rollup holds\n"
+    assert run("verify") == "all rollups are consistent\n"
 
 
 @pytest.mark.parametrize("kind", [as_it_is, gzipped, as_sqlite])
@@ -116,7 +116,7 @@ def test_a_second_run_changes_nothing(kind, export):
 
     assert output == KEPT + UNPLACED
     assert contents("analytics.db") == before
-    assert run("verify") == "every rollup holds\n"
+    assert run("verify") == "all rollups are consistent\n"
 
 
 def test_what_was_changed_since_stays_unless_the_files_values_are_asked_for(export):
@@ -138,7 +138,7 @@ def test_what_was_changed_since_stays_unless_the_files_values_are_asked_for(expo
     assert kept == [("won", "zoe@example.com"), ("FR",)]
     assert output == WRITTEN + UNPLACED
     assert updated == [("contacted", "zoe@example.com"), ("IN",)]
-    assert run("verify") == "every rollup holds\n"
+    assert run("verify") == "all rollups are consistent\n"
 
 
 def test_a_file_comes_through_a_pipe(export):
@@ -163,7 +163,7 @@ def test_a_database_of_ours_is_imported_with_its_history(folder):
     theirs, ours = contents("theirs.db"), contents("analytics.db")
     for table in ("sessions", "events", "leads", "lead_submissions", "lead_status_changes", "rollup_totals"):
         assert ours[table] == theirs[table]
-    assert run("verify") == "every rollup holds\n"
+    assert run("verify") == "all rollups are consistent\n"
 
 
 def test_the_keys_of_a_database_of_ours_are_not_imported():
@@ -232,7 +232,7 @@ def test_a_file_that_breaks_half_way_leaves_all_as_it_was(there):
 
     assert output == "Error: half.sql, line 202: the file ends in the middle of this statement; export it again\n"
     assert contents("analytics.db") == before
-    assert run("verify") == "every rollup holds\n"
+    assert run("verify") == "all rollups are consistent\n"
 
 
 @pytest.mark.parametrize("there", [0, 500])
@@ -316,7 +316,7 @@ def test_triggers_and_bulk_load_make_the_same_database(same, options, monkeypatc
 
     assert by_triggers == in_bulk
     assert settled("one.db") == settled("other.db")
-    assert run("verify", "-d", "one.db") == run("verify", "-d", "other.db") == "every rollup holds\n"
+    assert run("verify", "-d", "one.db") == run("verify", "-d", "other.db") == "all rollups are consistent\n"
 
 
 def test_a_bulk_load_leaves_the_schema_as_it_was(export):

@@ -221,7 +221,7 @@ def test_the_command_tells_how_many_rows_went(odd, database):
 
     assert told.splitlines() == [
         *(f"{table}: {len(rows)} rows" for table, rows in ODD.items()),
-        f"{database.url} holds what {odd.url} does, row for row, and every rollup holds",
+        f"{database.url} holds what {odd.url} does, row for row, and all rollups are consistent",
     ]
 
 

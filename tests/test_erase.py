@@ -298,7 +298,9 @@ class TestCommand:
 
         output = run("erase", "--visitor", "zqx-desk", input="n\n", status=1)
 
-        assert output.startswith("leads: 2, visitors: 2, sessions: 4. Erase them, and all that is theirs? [y/N]: n")
+        assert output.startswith(
+            "leads: 2, visitors: 2, sessions: 4. Erase them with everything that belongs to them? [y/N]: n"
+        )
         assert everything(database) == before
 
     def test_yes_is_yes(self, database, people):

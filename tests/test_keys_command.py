@@ -34,10 +34,10 @@ def test_keys_are_added_listed_and_revoked(run):
     listed = run("keys", "list")
 
     assert wall.startswith("ana_")
-    assert revoked == "wall is let in no more\n"
+    assert revoked == "key wall revoked\n"
     assert listed == (
-        f"sales  {sales[:8]}…  leads:read leads:write  made {today}, last used never, expires 2040-02-29\n"
-        f"wall  {wall[:8]}…  stats  made {today}, last used never, revoked {today}\n"
+        f"sales  {sales[:8]}…  leads:read leads:write  created {today}, last used never, expires 2040-02-29\n"
+        f"wall  {wall[:8]}…  stats  created {today}, last used never, revoked {today}\n"
     )
 
 

@@ -631,4 +631,4 @@ class TestCommand:
         assert output == "events: 2,860 deleted, still counted\nsessions: 960 deleted, still counted\n"
         assert left(database) == (0, 480, 0, 1_460)
         assert numbers() == before
-        assert run("verify") == "every rollup holds\n"
+        assert run("verify") == "all rollups are consistent\n"

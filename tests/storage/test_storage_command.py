@@ -84,7 +84,7 @@ def test_a_wrong_secret_is_a_failed_query_and_is_in_the_log_without_it(s3, tmp_p
 def test_the_ratio_is_measured_and_kept_with_its_date(s3, run, tmp_path):
     s3.fill("measured", [f"sessions/{number // 5}/{number % 5}.json" for number in range(20)])
 
-    output = run("--measure", ANALYTICS_STORAGE=f"{s3.url}/measured", **CREDENTIALS)
+    output = run("--calibrate", ANALYTICS_STORAGE=f"{s3.url}/measured", **CREDENTIALS)
 
     assert output == "5.00 objects to a session\nobjects: 20\nsessions: 4\n"
     with open_database(tmp_path / "a.db").closing() as database:
@@ -106,7 +106,7 @@ def test_a_directory_is_counted_by_a_pattern_of_ones_own(run, tmp_path):
 @pytest.mark.parametrize(
     ("environ", "told"),
     [
-        ({}, "Error: ANALYTICS_STORAGE is not set: there is no storage to look at\n"),
+        ({}, "Error: ANALYTICS_STORAGE is not set: name the directory or bucket of the recordings\n"),
         ({"ANALYTICS_STORAGE": "https://s3.example/bucket"}, "Error: ANALYTICS_STORAGE is a bucket, which takes AWS_"),
         (
             {"ANALYTICS_STORAGE": "rec", "ANALYTICS_STORAGE_PATTERN": "("},

@@ -1,0 +1,75 @@
+"""The root of the command `analytics-api`, and what its commands share."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from dotenv import load_dotenv
+
+from ..errors import AnalyticsError
+from ..server import settings
+
+T = TypeVar("T")
+
+DATE_FORMAT = "%Y-%m-%d"
+
+
+class Group(click.Group):
+    """Print an error of this package as one line, and exit with status 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except AnalyticsError as error:
+            raise click.ClickException(str(error)) from error
+        except BrokenPipeError:  # the program that reads our output has ended
+            sys.exit(141)
+
+
+class RenamedOptions(click.Command):
+    """A command that still accepts the former names of its options, with a warning.
+
+    :param renamed: maps each former name to the current one.
+    """
+
+    def __init__(self, *args: Any, renamed: dict[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.renamed = renamed
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, [self._current(arg) for arg in args])
+
+    def _current(self, arg: str) -> str:
+        name, equals, value = arg.partition("=")
+        if name not in self.renamed:
+            return arg
+        click.echo(f"Warning: {name} is deprecated; use {self.renamed[name]}", err=True)
+        return self.renamed[name] + equals + value
+
+
+def database_option(command: Callable[..., T]) -> Callable[..., T]:
+    """Add the option that names the database."""
+    return click.option(
+        "-d",
+        "--database",
+        metavar="PATH",
+        help=f"The database file, or a postgresql:// URL. Default: ANALYTICS_DATABASE, then {settings.DATABASE}.",
+        callback=lambda ctx, option, value: value or settings.database(os.environ),
+    )(command)
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="analytics_api")
+def main() -> None:
+    """Web-analytics and lead statistics over HTTP.
+
+    Settings come from the environment, and from a file .env in the working directory.
+    """
+    load_dotenv(Path(".env"))  # variables of the environment take precedence
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")

@@ -1,0 +1,97 @@
+"""Commands that write data elsewhere: a table to a file, a database to a file or to another database."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, Literal
+
+import click
+
+from ..context import Context, now
+from ..database import BASE_TABLES, open_database
+from ..endpoints import leads
+from ..maintenance.copy import copy as copy_database
+from ..maintenance.export import export as export_table
+from .base import database_option, main
+from .progress import Progress
+
+
+@main.command()
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+def copy(source: str, target: str) -> None:
+    """Copy a whole database into an empty one, each a path or a postgresql:// URL, and compare the two."""
+    with open_database(source, create=False).closing() as there, open_database(target).closing() as here:
+        with Progress("copying", None, "rows") as progress:
+            counts = copy_database(there, here, written=progress.add)
+        for table, rows in counts.items():
+            click.echo(f"{table}: {rows:,} rows")
+        click.echo(f"{here.url} holds what {there.url} does, row for row, and all rollups are consistent")
+
+
+@main.command()
+@database_option
+@click.argument("table", type=click.Choice(list(BASE_TABLES)), metavar="TABLE")
+@click.option(
+    "--format", type=click.Choice(["ndjson", "csv"]), default="ndjson", show_default=True, help="The output format."
+)
+@click.option(
+    "--output", metavar="FILE", type=click.Path(dir_okay=False, allow_dash=True), help="Default: standard output."
+)
+@click.option("--q", metavar="TEXT", help="Leads: those that contain the text.")
+@click.option("--status", type=click.Choice(leads.STATUSES), help="Leads: those with this status.")
+@click.option("--sort", type=click.Choice(list(leads.ORDERS)), help="Leads: the order.")
+def export(
+    database: str,
+    table: str,
+    format: Literal["ndjson", "csv"],
+    output: str | None,
+    q: str | None,
+    status: str | None,
+    sort: str | None,
+) -> None:
+    """Write every row of a table, as of one instant, for `import` to read.
+
+    Tables: sessions, events, leads, lead_submissions, lead_status_changes. With --q, --status or --sort, write the list
+    of leads as the API returns it, for people: a spreadsheet runs no formula in that CSV.
+    """
+    as_list = q or status or sort
+    if as_list and table != "leads":
+        raise click.UsageError("--q, --status and --sort are for the table leads")
+    with open_database(database, create=False).closing() as opened:
+        if as_list:
+            ctx = Context(db=opened, storage=None, now=now())
+            chunks: Iterable[str] = leads.export(ctx, format=format, q=q, status=status, sort=sort or "newest").chunks
+        else:
+            chunks = export_table(opened, table, format)
+        with open_output(output) as file:
+            for chunk in chunks:
+                file.write(chunk.encode())
+
+
+@contextmanager
+def open_output(output: str | None) -> Iterator[BinaryIO]:
+    """Open standard output, or a file that gets its name only when it is complete."""
+    if output in (None, "-"):
+        yield sys.stdout.buffer
+        return
+    part = f"{output}.part"
+    try:
+        with open(part, "wb") as file:
+            yield file
+        os.replace(part, output)
+    except OSError as error:
+        raise click.ClickException(f"{output}: {error.strerror}") from error
+
+
+@main.command()
+@database_option
+@click.argument("file", type=click.Path(dir_okay=False))
+def backup(database: str, file: str) -> None:
+    """Copy the SQLite database into a new file, as of one instant, while others write to it."""
+    with open_database(database, create=False).closing() as opened:
+        opened.backup(file)
+        click.echo(f"{file} holds what {opened.url} did")

@@ -1,0 +1,59 @@
+"""Commands that create, upgrade and check a database."""
+
+from __future__ import annotations
+
+import click
+
+from ..database import Difference, open_database
+from ..database import upgrade as upgrade_database
+from .base import database_option, main
+from .progress import Progress
+
+
+@main.command()
+@database_option
+def init(database: str) -> None:
+    """Create an empty database."""
+    with open_database(database).closing() as opened:
+        click.echo(f"{opened.url} is ready")
+
+
+@main.command()
+@database_option
+def upgrade(database: str) -> None:
+    """Upgrade a database of an older version; no row is lost."""
+    before = upgrade_database(database)
+    with open_database(database, create=False).closing() as opened:
+        click.echo(f"{opened.url} was of version {before} and is up to date")
+
+
+@main.command()
+@database_option
+def verify(database: str) -> None:
+    """Compare every rollup with the query that it caches; list the differences and exit with 1 if there are any."""
+    with open_database(database, create=False).closing() as opened, Progress("checking", None, "rollups") as progress:
+        differences = opened.verify(on_progress=progress.step)
+    for difference in differences:
+        click.echo(describe(difference))
+    if differences:
+        raise click.ClickException("rollups differ from the data; `analytics-api rebuild` recomputes them")
+    click.echo("all rollups are consistent")
+
+
+def describe(difference: Difference) -> str:
+    """Return a difference as one line."""
+    if difference.expected is not None:
+        return f"{difference.rollup} lacks {difference.expected}"
+    if difference.stored is not None:
+        return f"{difference.rollup} should not have {difference.stored}"
+    return f"{difference.rollup} is damaged"
+
+
+@main.command()
+@database_option
+def rebuild(database: str) -> None:
+    """Rebuild every rollup from the base tables."""
+    with open_database(database, create=False).closing() as opened:
+        with Progress("building", None, "rollups") as progress:
+            opened.rebuild(on_progress=progress.step)
+        click.echo(f"{opened.url}: all rollups are rebuilt")

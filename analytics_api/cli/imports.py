@@ -1,0 +1,127 @@
+"""The command that imports files."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from typing import Any, Literal
+
+import click
+
+from ..database import Database, open_database
+from ..imports import FORMATS, Rejects, Site, import_file
+from ..imports.access_log import ASSETS
+from ..imports.report import Report
+from .base import RenamedOptions, database_option, main
+from .progress import Progress
+
+# Objects allocated before the garbage collector runs. Rows form no cycles; the default takes a tenth of an import.
+GC_THRESHOLD = 100_000
+
+BOTS: dict[str, Literal["apart", "alike"]] = {"separate": "apart", "include": "alike"}
+
+
+def parse_map(ctx: click.Context, option: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:
+    """Parse each `THEIRS=OURS`, splitting at the last `=`."""
+    pairs = [pair.rpartition("=") for pair in value]
+    for theirs, _, ours in pairs:
+        if not theirs or not ours:
+            raise click.BadParameter(f"{theirs or ours!r} is not THEIRS=OURS")
+    return {theirs: ours for theirs, _, ours in pairs}
+
+
+def parse_bots(ctx: click.Context, option: click.Parameter, value: str) -> Literal["apart", "alike"]:
+    """Parse the name of a way to count bots; accept the former names with a warning."""
+    if value in BOTS:
+        return BOTS[value]
+    for name, former in BOTS.items():
+        if value == former:
+            click.echo(f"Warning: --bots {former} is deprecated; use --bots {name}", err=True)
+            return former
+    raise click.BadParameter(f"{value!r} is not one of {', '.join(map(repr, BOTS))}.")
+
+
+@main.command("import", cls=RenamedOptions, renamed={"--assets": "--asset-extensions"})
+@database_option
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(dir_okay=False, allow_dash=True))
+@click.option("--format", type=click.Choice(FORMATS), help="The format of the files. Default: detected.")
+@click.option("--update", is_flag=True, help="Overwrite existing rows with the values of the file.")
+@click.option("--strict", is_flag=True, help="Stop at the first bad row and leave the database unchanged.")
+@click.option("--rejects", default="rejects.tsv", show_default=True, metavar="FILE", help="Write bad rows there.")
+@click.option("--table", metavar="NAME", help="CSV, NDJSON: the table. Default: the one that has their columns.")
+@click.option("--map", metavar="THEIRS=OURS", multiple=True, callback=parse_map, help="Map their column to ours.")
+@click.option("--delimiter", metavar="CHARACTER", help="CSV: the field separator. Default: detected.")
+@click.option("--encoding", default="utf-8", show_default=True, metavar="NAME", help="CSV: the text encoding.")
+@click.option("--site", metavar="URL", help="Logs: the scheme and host to prepend to paths.")
+@click.option("--host", "hosts", multiple=True, metavar="NAME", help="Logs: a host of the site. Default: detected.")
+@click.option("--asset-extensions", metavar="EXT", help="Logs: what is not a page, such as css,js,png.")
+@click.option("--no-query", is_flag=True, help="Logs: remove query strings from pages.")
+@click.option(
+    "--timeout",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(1),
+    help="Logs: minutes of inactivity that end a session.",
+)
+@click.option(
+    "--bots",
+    default="separate",
+    show_default=True,
+    metavar="[separate|include]",
+    callback=parse_bots,
+    help="Logs: count bots separately, or include them as visitors.",
+)
+def import_(
+    database: str,
+    files: tuple[str, ...],
+    update: bool,
+    rejects: str,
+    site: str | None,
+    hosts: tuple[str, ...],
+    asset_extensions: str | None,
+    no_query: bool,
+    timeout: float,
+    bots: Literal["apart", "alike"],
+    **options: Any,
+) -> None:
+    """Import D1 exports, SQLite files, access logs, CSV or NDJSON; - is standard input.
+
+    Columns are matched by name. Each file is one transaction: it is imported as a whole, or not at all. Existing rows
+    stay as they are, so that a second run changes nothing. Bad rows are skipped and reported.
+    """
+    options["on_conflict"] = "update" if update else "ignore"
+    options["site"] = Site(
+        url=site,
+        hosts=hosts or None,
+        assets=asset_extensions.split(",") if asset_extensions else ASSETS,
+        query=not no_query,
+        timeout=timeout * 60,
+        bots=bots,
+    )
+    gc.set_threshold(GC_THRESHOLD)
+    with open_database(database).closing() as opened, Rejects(rejects) as rejected:
+        for file in files:
+            report = import_one(opened, file, rejects=rejected, **options)
+            click.echo("\n".join(report.lines()))
+        if rejected.count:
+            click.echo(f"{rejected.count:,} bad rows, see {rejects}")
+
+
+def import_one(database: Database, file: str, **options: Any) -> Report:
+    """Import one file, showing progress; `options` are those of `import_file`."""
+    size = os.path.getsize(file) if os.path.exists(file) else None
+    with (
+        Progress(f"reading {file}", size, "bytes") as reading,
+        Progress("writing", None, "rows") as writing,
+        Progress("counting", None, "rollups") as counting,
+    ):
+        return import_file(
+            database,
+            sys.stdin.buffer if file == "-" else file,
+            name="standard input" if file == "-" else None,
+            read=reading.add,
+            written=writing.add,
+            on_progress=counting.step,
+            **options,
+        )
