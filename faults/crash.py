@@ -49,7 +49,7 @@ def call(server, lead_id, over, attempts):
         number += 1
         acknowledged = False
         try:
-            status, _, body = server.ask(
+            status, _, body = server.request(
                 "PATCH", f"/analytics/leads/{lead_id}", json.dumps({"status": stage}), timeout=20
             )
             assert status in (200, 500), (status, body)

@@ -22,7 +22,7 @@ def timed(server, method="GET", status=None):
     """A request's answer and how long it took: a read of the lead 1, or its move."""
     begun = time.monotonic()
     body = None if status is None else json.dumps({"status": status})
-    answered, _, sent = server.ask(method, "/analytics/leads/1", body, timeout=60)
+    answered, _, sent = server.request(method, "/analytics/leads/1", body, timeout=60)
     answer = json.loads(sent)
     if method == "GET" and answered == 200:
         answer = answer["lead"]["status"]
@@ -147,7 +147,7 @@ def replaced(path):
         begun = time.monotonic()
         answers = [move(server, ["lost", "new"][number % 2])[0] for number in range(20)]
         assert answers == [MOVED] * 20, answers
-        while json.loads(server.ask("GET", "/analytics/leads/1")[2])["lead"]["contact_city"] != "Pune":
+        while json.loads(server.request("GET", "/analytics/leads/1")[2])["lead"]["contact_city"] != "Pune":
             assert time.monotonic() - begun < 10
         seen = time.monotonic() - begun
         with open_database(path / "analytics.db").closing() as database:
@@ -163,8 +163,8 @@ def replaced(path):
             assert time.monotonic() - begun < 10
         assert gone == FAILED
         assert not (path / "analytics.db").exists()
-        wait_for(lambda: server.ask("GET", "/readyz")[0] == 503)
-        assert server.ask("GET", "/healthz")[0] == 200
+        wait_for(lambda: server.request("GET", "/readyz")[0] == 503)
+        assert server.request("GET", "/healthz")[0] == 200
         os.rename(path / "aside.db", path / "analytics.db")
         heal = healed(server, "won")
         logged(server, "No such file or directory")

@@ -67,7 +67,7 @@ def strings(server):
     def ask(method, path, body=None, headers=None, least=None):
         nonlocal asked, slowest
         begun = time.monotonic()
-        status, _, content = server.ask(method, path, body, {"X-API-Key": KEY, **(headers or {})})
+        status, _, content = server.request(method, path, body, {"X-API-Key": KEY, **(headers or {})})
         took = time.monotonic() - begun
         assert status in (200, 304, 400, 401, 404), (path, status, content)
         assert took < 3, (path, took)

@@ -20,7 +20,8 @@ def main():
 
             def move(_):
                 begun = time.monotonic()
-                status = server.ask("PATCH", "/analytics/leads/7", json.dumps({"status": random.choice(STATUSES)}))[0]
+                body = json.dumps({"status": random.choice(STATUSES)})
+                status = server.request("PATCH", "/analytics/leads/7", body)[0]
                 return status, time.monotonic() - begun
 
             begun = time.monotonic()

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from helpers import postgres as clusters
+from helpers import postgres
 from helpers.client import KEY, NOW, APIClient
 from hypothesis import settings
 
@@ -16,8 +16,8 @@ settings.load_profile("suite")
 
 
 @cache
-def blank():
-    """A file that nothing was written to yet, to be copied: laying the schema takes longer than most tests."""
+def empty_sqlite():
+    """Return the path of an empty database to copy: creating the schema takes longer than most tests."""
     folder = tempfile.mkdtemp(prefix="analytics-")
     atexit.register(shutil.rmtree, folder)
     path = Path(folder, "analytics.db")
@@ -25,16 +25,16 @@ def blank():
     return path
 
 
-# What the whole suite is run against: an engine's name, and how a new database of it comes to be.
+# The engines that the suite runs on: name, and how to open a new database.
 ENGINES = {
-    "sqlite": lambda folder: open_database(shutil.copy(blank(), folder)).closing(),
-    "postgresql": lambda folder: clusters.postgresql(),
-    "replica": lambda folder: clusters.replicated(),
+    "sqlite": lambda folder: open_database(shutil.copy(empty_sqlite(), folder)).closing(),
+    "postgresql": lambda folder: postgres.new_database(),
+    "replica": lambda folder: postgres.new_replicated_database(),
 }
 
 
 def pytest_addoption(parser):
-    parser.addoption("--engine", choices=ENGINES, help="run on this one alone what is run against each")
+    parser.addoption("--engine", choices=ENGINES, help="run only on this engine what otherwise runs on each")
 
 
 def pytest_configure(config):
@@ -59,10 +59,11 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """What is skipped for want of PostgreSQL is told in one line, with its number, and not in one for each test."""
+    """Report tests skipped for lack of PostgreSQL as one line; and make captured output valid UTF-8 for xdist."""
     report = yield
-    if report.skipped and clusters.HOW in report.longrepr[2]:
-        report.longrepr = (clusters.__file__, 1, f"Skipped: {clusters.HOW}")
+    report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
+    if report.skipped and postgres.REQUIREMENTS in report.longrepr[2]:
+        report.longrepr = (postgres.__file__, 1, f"Skipped: {postgres.REQUIREMENTS}")
     return report
 
 
@@ -72,22 +73,22 @@ def engine_of(item):
 
 @pytest.fixture(params=ENGINES)
 def database(request, tmp_path):
-    """A new database of every engine in turn, opened."""
+    """An empty open database; the test runs once for each engine."""
     with ENGINES[request.param](tmp_path) as database:
         yield database
 
 
 @pytest.fixture
 def insert(database):
-    """Write a row, `insert("leads", lead_id=1, …)`, or several in one transaction, `insert("leads", {…}, {…})`."""
+    """Insert a row, `insert("leads", lead_id=1, …)`, or several in a transaction, `insert("leads", {…}, {…})`."""
 
     def insert(table, *rows, **row):
         def write(at):
-            for row in written:
+            for row in all_rows:
                 values = ", ".join(f":{column}" for column in row)
                 at.execute(f"insert into {table} ({', '.join(row)}) values ({values})", **row)
 
-        written = [*rows, row] if row else rows
+        all_rows = [*rows, row] if row else rows
         database.write(write)
 
     return insert
@@ -95,7 +96,7 @@ def insert(database):
 
 @pytest.fixture
 def serve(database):
-    """A client of the application made with these options: `serve(now=instant("…"), api_keys=[…], prefix="")`."""
+    """Make a client of an application with these options: `serve(now=instant("…"), api_keys=[…], prefix="")`."""
 
     def serve(*, now=NOW, api_keys=(KEY,), **options):
         return APIClient(create_app(database, api_keys=api_keys, clock=lambda: now, **options))
@@ -110,7 +111,7 @@ def client(serve):
 
 @pytest.fixture
 def get(client):
-    """The JSON of a GET that succeeds."""
+    """Send a GET request that must succeed, and return its JSON."""
 
     def get(path, **options):
         response = client.get(path, **options)

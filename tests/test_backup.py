@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from helpers.cli import contents, outside, query, run
+from helpers.cli import isolated_cwd, query, read_tables, run
 
 from analytics_api import open_database
 from analytics_api.errors import DatabaseError
@@ -21,7 +21,7 @@ values (:session, 'page_view', '/', 1771844400000)
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    outside(monkeypatch, tmp_path)
+    isolated_cwd(monkeypatch, tmp_path)
     return tmp_path
 
 
@@ -35,7 +35,7 @@ def test_it_holds_every_row_and_is_a_database_as_one_made_by_init(filled, folder
     output = run("backup", "copy.db")
 
     assert output == f"copy.db holds what {filled} did\n"
-    assert contents(folder / "copy.db") == contents(filled)
+    assert read_tables(folder / "copy.db") == read_tables(filled)
     assert run("verify", "-d", "copy.db") == "all rollups are consistent\n"
     assert query("copy.db", "pragma journal_mode") == [("wal",)]
     assert not (folder / "copy.db.part").exists()

@@ -3,7 +3,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from helpers.cli import COMMAND, contents, environment, outside, process, query, run
+from helpers.cli import COMMAND, clean_environment, isolated_cwd, query, read_tables, run, run_process
 
 from analytics_api import open_database
 from analytics_api.cli import main
@@ -11,7 +11,7 @@ from analytics_api.cli import main
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    outside(monkeypatch, tmp_path)
+    isolated_cwd(monkeypatch, tmp_path)
     return tmp_path
 
 
@@ -30,11 +30,11 @@ def test_init_makes_an_empty_database_in_this_folder(folder):
 
 
 def test_init_leaves_a_database_that_is_there_as_it_is(filled):
-    before = contents(filled)
+    before = read_tables(filled)
 
     run("init")
 
-    assert contents(filled) == before
+    assert read_tables(filled) == before
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_verify_of_a_sound_database_says_so(filled):
     ],
 )
 def test_verify_names_what_differs_and_rebuild_mends_it(damage, told, filled):
-    before = contents(filled)
+    before = read_tables(filled)
     query(filled, damage)
 
     output = run("verify", status=1)
@@ -147,7 +147,7 @@ def test_verify_names_what_differs_and_rebuild_mends_it(damage, told, filled):
     assert output.endswith("Error: rollups differ from the data; `analytics-api rebuild` recomputes them\n")
     assert mended == f"{filled}: all rollups are rebuilt\n"
     assert run("verify") == "all rollups are consistent\n"
-    assert contents(filled) == before
+    assert read_tables(filled) == before
 
 
 def test_verify_of_a_rollup_that_is_wholly_wrong_tells_some_of_it(filled):
@@ -161,24 +161,24 @@ def test_verify_of_a_rollup_that_is_wholly_wrong_tells_some_of_it(filled):
 
 def test_verify_changes_nothing(filled):
     query(filled, "update rollup_totals set sessions = 7")
-    before = contents(filled)
+    before = read_tables(filled)
 
     run("verify", status=1)
 
-    assert contents(filled) == before
+    assert read_tables(filled) == before
 
 
 def test_upgrade_of_a_database_of_this_version_leaves_it_as_it_is(filled):
-    before = contents(filled)
+    before = read_tables(filled)
 
     output = run("upgrade")
 
     assert output == f"{filled} was of version 4 and is up to date\n"
-    assert contents(filled) == before
+    assert read_tables(filled) == before
 
 
 def test_upgrade_brings_an_older_database_forward_without_losing_a_row(filled):
-    before = contents(filled)
+    before = read_tables(filled)
     query(filled, "pragma user_version = 0")
     refused = run("verify", status=1)
 
@@ -186,22 +186,22 @@ def test_upgrade_brings_an_older_database_forward_without_losing_a_row(filled):
 
     assert refused.endswith("this database is of version 0, older than 4; run `analytics-api upgrade`\n")
     assert output == f"{filled} was of version 0 and is up to date\n"
-    assert contents(filled) == before
+    assert read_tables(filled) == before
     assert run("verify") == "all rollups are consistent\n"
 
 
 def test_upgrade_refuses_a_newer_database_and_leaves_it_as_it_is(filled):
     query(filled, "pragma user_version = 99")
-    before = contents(filled)
+    before = read_tables(filled)
 
     output = run("upgrade", status=1)
 
     assert output == f"Error: {filled}: this database is of version 99, newer than 4; use a newer analytics_api\n"
-    assert contents(filled) == before
+    assert read_tables(filled) == before
 
 
 def test_what_this_package_raises_on_purpose_is_one_line_and_no_traceback(folder):
-    ended = process("verify", cwd=folder)
+    ended = run_process("verify", cwd=folder)
 
     assert ended.returncode == 1
     assert ended.stdout == ""
@@ -209,13 +209,13 @@ def test_what_this_package_raises_on_purpose_is_one_line_and_no_traceback(folder
 
 
 def test_results_go_to_standard_output_alone(folder):
-    ended = process("init", cwd=folder)
+    ended = run_process("init", cwd=folder)
 
     assert (ended.stdout, ended.stderr) == (f"{folder}/analytics.db is ready\n", "")
 
 
 def test_the_version_is_the_packages(folder):
-    ended = process("--version", cwd=folder)
+    ended = run_process("--version", cwd=folder)
 
     assert ended.stdout == f"analytics-api, version {version('analytics_api')}\n"
 
@@ -241,7 +241,7 @@ def test_every_command_and_option_says_what_it_does():
 
 def test_a_reader_that_has_seen_enough_is_no_error(folder):
     printing = subprocess.Popen(
-        [COMMAND, "openapi"], cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [COMMAND, "openapi"], cwd=folder, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     printing.stdout.close()
 
@@ -278,8 +278,8 @@ def test_renamed_option_is_accepted_with_a_warning(command, former, current, fol
     Path("recordings/sessions/s1").mkdir(parents=True)
     Path("recordings/sessions/s1/1.json").touch()
 
-    expected = process(*command, *current, cwd=folder, **environ)
-    ended = process(*command, *former, "-d", "other.db", cwd=folder, **environ)
+    expected = run_process(*command, *current, cwd=folder, **environ)
+    ended = run_process(*command, *former, "-d", "other.db", cwd=folder, **environ)
 
     assert (ended.returncode, ended.stdout) == (0, expected.stdout)
     assert ended.stderr.startswith(f"Warning: {former[0].partition('=')[0]}")

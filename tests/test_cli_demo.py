@@ -3,7 +3,7 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers.cli import contents, outside, query, run
+from helpers.cli import isolated_cwd, query, read_tables, run
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
@@ -11,7 +11,7 @@ DAY = 24 * HOUR
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    outside(monkeypatch, tmp_path)
+    isolated_cwd(monkeypatch, tmp_path)
     return tmp_path
 
 
@@ -98,14 +98,14 @@ def test_the_same_seed_makes_the_same_people_and_another_seed_others():
 def test_demo_refuses_a_database_that_holds_anything_of_anyone(row, folder):
     run("init")
     query("analytics.db", f"insert {row}")
-    before = contents("analytics.db")
+    before = read_tables("analytics.db")
 
     refused = run("demo", status=1)
     quiet = run("demo", "--if-empty", "--recordings", "recordings")
 
     assert refused == (f"Error: {folder}/analytics.db holds data already; the demo wants a database of its own\n")
     assert quiet == ""
-    assert contents("analytics.db") == before
+    assert read_tables("analytics.db") == before
     assert [path.name for path in folder.iterdir()] == ["analytics.db"]
 
 

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from helpers.cli import contents, outside, query, run
+from helpers.cli import isolated_cwd, query, read_tables, run
 
 from analytics_api import open_database
 from analytics_api.imports import sqlite_file
@@ -56,7 +56,7 @@ lead_submissions: 0 of 2 rows written, 2 were there already
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    outside(monkeypatch, tmp_path)
+    isolated_cwd(monkeypatch, tmp_path)
     return tmp_path
 
 
@@ -110,12 +110,12 @@ def test_an_export_is_imported_whole(kind, export, folder):
 def test_a_second_run_changes_nothing(kind, export):
     file = kind(export)
     run("import", file)
-    before = contents("analytics.db")
+    before = read_tables("analytics.db")
 
     output = run("import", file)
 
     assert output == KEPT + UNPLACED
-    assert contents("analytics.db") == before
+    assert read_tables("analytics.db") == before
     assert run("verify") == "all rollups are consistent\n"
 
 
@@ -160,7 +160,7 @@ def test_a_database_of_ours_is_imported_with_its_history(folder):
 
     assert output.splitlines()[0] == "sessions: 300 of 300 rows written"
     assert output.splitlines()[-1] == "lead_status_changes: 1 of 1 rows written"
-    theirs, ours = contents("theirs.db"), contents("analytics.db")
+    theirs, ours = read_tables("theirs.db"), read_tables("analytics.db")
     for table in ("sessions", "events", "leads", "lead_submissions", "lead_status_changes", "rollup_totals"):
         assert ours[table] == theirs[table]
     assert run("verify") == "all rollups are consistent\n"
@@ -222,7 +222,7 @@ def test_a_file_that_breaks_half_way_leaves_all_as_it_was(there):
     run("init")
     if there:
         run("demo", "--sessions", there)
-    before = contents("analytics.db")
+    before = read_tables("analytics.db")
     rows = "".join(f"INSERT INTO sessions VALUES('s{n}','v{n}',0);\n" for n in range(200))
     Path("half.sql").write_text(
         f"CREATE TABLE sessions (session_id, visitor_id, started_at);\n{rows}INSERT INTO sessions VALUES('s200',"
@@ -231,7 +231,7 @@ def test_a_file_that_breaks_half_way_leaves_all_as_it_was(there):
     output = run("import", "half.sql", status=1)
 
     assert output == "Error: half.sql, line 202: the file ends in the middle of this statement; export it again\n"
-    assert contents("analytics.db") == before
+    assert read_tables("analytics.db") == before
     assert run("verify") == "all rollups are consistent\n"
 
 
@@ -240,7 +240,7 @@ def test_text_that_no_text_is_half_way_leaves_all_as_it_was(there):
     run("init")
     if there:
         run("demo", "--sessions", there)
-    before = contents("analytics.db")
+    before = read_tables("analytics.db")
     query("theirs.sqlite", "create table sessions (session_id, visitor_id, started_at)")
     with closing(sqlite3.connect("theirs.sqlite")) as connection, connection:
         connection.executemany("insert into sessions values (?, 'v', 0)", [(f"s{n}",) for n in range(100)])
@@ -251,7 +251,7 @@ def test_text_that_no_text_is_half_way_leaves_all_as_it_was(there):
     assert output.startswith("Error: theirs.sqlite: ")
     assert "UTF-8" in output
     assert output.count("\n") == 1
-    assert contents("analytics.db") == before
+    assert read_tables("analytics.db") == before
 
 
 def test_a_refused_row_is_told_and_kept_and_the_others_are_taken():
@@ -291,7 +291,7 @@ def test_strict_takes_a_file_whole_or_not_at_all():
 
 def settled(path):
     """The contents, pages and projects by their names: their numbers are of no account."""
-    found = contents(path)
+    found = read_tables(path)
     codes = {code: project for _, project, code in found.pop("searched_projects")}
     found["leads"] = [tuple(codes.get(value, value) for value in lead) for lead in found["leads"]]
     pages = {key: page for key, page, *_ in found["rollup_pages"]}

@@ -8,7 +8,7 @@ import sys
 import termios
 
 import pytest
-from helpers.cli import COMMAND, environment, process, run
+from helpers.cli import COMMAND, clean_environment, run, run_process
 
 from analytics_api.cli import progress
 from analytics_api.cli.progress import Progress
@@ -27,7 +27,7 @@ def on_a_terminal(folder, *command):
     ours, theirs = pty.openpty()
     fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     running = subprocess.Popen(
-        list(map(str, command)), cwd=folder, env=environment(), stdin=theirs, stdout=theirs, stderr=theirs
+        list(map(str, command)), cwd=folder, env=clean_environment(), stdin=theirs, stdout=theirs, stderr=theirs
     )
     os.close(theirs)
     shown = b""
@@ -65,7 +65,7 @@ def test_quick_work_shows_its_result_alone_on_a_terminal(tmp_path):
 
 
 def test_long_work_tells_plain_lines_elsewhere(tmp_path, dump):
-    ended = process("import", dump, program=[sys.executable, "-c", HASTY], cwd=tmp_path)
+    ended = run_process("import", dump, program=[sys.executable, "-c", HASTY], cwd=tmp_path)
 
     told = [re.sub(r"[\d,.]+ a second|, [\d,]+ s left", "…", line) for line in ended.stderr.splitlines()]
 
@@ -76,7 +76,7 @@ def test_long_work_tells_plain_lines_elsewhere(tmp_path, dump):
 
 
 def test_quick_work_tells_its_result_alone_elsewhere(tmp_path, dump):
-    ended = process("import", dump, cwd=tmp_path)
+    ended = run_process("import", dump, cwd=tmp_path)
 
     assert (ended.stdout, ended.stderr) == ("sessions: 2,000 of 2,000 rows written\n", "")
 
@@ -88,7 +88,7 @@ def test_other_quick_work_tells_its_result_alone_too(arguments, tmp_path):
     if arguments[0] != "demo":
         run("demo", "-d", tmp_path / "analytics.db", "--sessions", 20)
 
-    ended = process(*arguments, cwd=tmp_path)
+    ended = run_process(*arguments, cwd=tmp_path)
 
     assert (ended.returncode, ended.stderr) == (0, "")
 

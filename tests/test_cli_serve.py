@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 
 import pytest
-from helpers.cli import COMMAND, environment, outside, process, query, run
+from helpers.cli import COMMAND, clean_environment, isolated_cwd, query, run, run_process
 from helpers.client import KEY
 from helpers.server import listen, serving, wait_for
 
@@ -18,7 +18,7 @@ LONG = "a-key-of-many-letters-that-nobody-knows"
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    outside(monkeypatch, tmp_path)
+    isolated_cwd(monkeypatch, tmp_path)
     return tmp_path
 
 
@@ -33,7 +33,7 @@ def test_serve_listens_where_it_is_told_and_answers_from_its_database(folder):
     serving = subprocess.Popen(
         [COMMAND, "serve", "--bind", f"127.0.0.1:{port}", "--workers", "1"],
         cwd=folder,
-        env=environment(ANALYTICS_API_KEY=LONG, HOME=str(folder)),
+        env=clean_environment(ANALYTICS_API_KEY=LONG, HOME=str(folder)),
         stderr=subprocess.PIPE,
     )
 
@@ -88,7 +88,7 @@ def test_when_nobody_reads_the_log_requests_are_answered_still(standard_error, f
         process = subprocess.Popen(
             [COMMAND, "serve", "--bind", f"fd://{listener.fileno()}", "--workers", "1"],
             cwd=folder,
-            env=environment(ANALYTICS_API_KEY=LONG, HOME=str(folder)),
+            env=clean_environment(ANALYTICS_API_KEY=LONG, HOME=str(folder)),
             pass_fds=[listener.fileno()],
             preexec_fn=standard_error,
         )
@@ -157,7 +157,7 @@ def test_serve_refuses_to_start_in_one_line(environ, told, folder):
     Path("notes.txt").write_text("Dear diary, today I stored some notes under the wrong name.\n" * 20)
     query("wares.db", "create table wares (name)")
 
-    ended = process("serve", "--bind", f"127.0.0.1:{free_port()}", cwd=folder, **environ)
+    ended = run_process("serve", "--bind", f"127.0.0.1:{free_port()}", cwd=folder, **environ)
 
     assert ended.returncode == 1
     assert ended.stdout == ""
@@ -170,7 +170,7 @@ def test_serve_refuses_to_start_in_one_line(environ, told, folder):
 def test_serve_says_in_one_line_that_its_port_is_taken(folder):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         bind = f"127.0.0.1:{taken.getsockname()[1]}"
-        ended = process("serve", "--bind", bind, cwd=folder, ANALYTICS_API_KEY=LONG)
+        ended = run_process("serve", "--bind", bind, cwd=folder, ANALYTICS_API_KEY=LONG)
 
     assert ended.returncode == 1
     assert ended.stderr == f"Error: --bind {bind}: Address already in use\n"
@@ -185,7 +185,7 @@ def test_serve_says_in_one_line_that_its_port_is_taken(folder):
     ],
 )
 def test_serve_says_in_one_line_that_it_cannot_listen_there(bind, reason, folder):
-    ended = process("serve", "--bind", bind, cwd=folder, ANALYTICS_API_KEY=LONG)
+    ended = run_process("serve", "--bind", bind, cwd=folder, ANALYTICS_API_KEY=LONG)
 
     assert ended.returncode == 1
     assert ended.stderr == f"Error: --bind {bind}: {reason}\n"
@@ -193,7 +193,7 @@ def test_serve_says_in_one_line_that_it_cannot_listen_there(bind, reason, folder
 
 @pytest.mark.parametrize("option", ["--workers", "--threads"])
 def test_serve_takes_a_number_of_processes_and_threads_from_one_on(option, folder):
-    ended = process("serve", option, "0", cwd=folder, ANALYTICS_API_KEY=LONG)
+    ended = run_process("serve", option, "0", cwd=folder, ANALYTICS_API_KEY=LONG)
 
     assert ended.returncode == 2
     assert ended.stderr.endswith(f"Error: Invalid value for '{option}': 0 is not in the range x>=1.\n")
@@ -227,7 +227,7 @@ def test_serve_reads_a_file_env_in_its_folder(folder):
         serving = subprocess.Popen(
             [COMMAND, "serve", "--bind", f"fd://{listener.fileno()}", "--workers", "1"],
             cwd=folder,
-            env=environment(HOME=str(folder)),
+            env=clean_environment(HOME=str(folder)),
             pass_fds=[listener.fileno()],
             stderr=subprocess.DEVNULL,
         )

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from helpers.cli import contents, query, run
+from helpers.cli import query, read_tables, run
 from helpers.client import KEY, APIClient
 
 from analytics_api import create_app, open_database
@@ -112,7 +112,7 @@ def test_what_goes_there_and_back_is_the_same_in_every_table(odd, database, tmp_
         again = copy(database, back)
 
         assert again == there == {table: len(rows) for table, rows in ODD.items()}
-        assert contents(back.path) == contents(odd.path)
+        assert read_tables(back.path) == read_tables(odd.path)
         assert database.verify() == []
 
 

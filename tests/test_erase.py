@@ -4,7 +4,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from helpers.cli import outside, run
+from helpers.cli import isolated_cwd, run
 from helpers.client import instant
 
 from analytics_api import open_database
@@ -281,7 +281,7 @@ def test_one_key_says_who(database, keys):
 class TestCommand:
     @pytest.fixture(autouse=True)
     def folder(self, tmp_path, monkeypatch):
-        outside(monkeypatch, tmp_path)
+        isolated_cwd(monkeypatch, tmp_path)
 
     def test_erase_prints_what_went_from_where(self, database, people):
         output = run("erase", "--email", "zqx@example.com", "--yes")

@@ -5,7 +5,7 @@ import io
 import json
 
 import pytest
-from helpers.cli import outside, query, run
+from helpers.cli import isolated_cwd, query, run
 from helpers.client import instant
 
 from analytics_api import open_database
@@ -249,7 +249,7 @@ def test_there_is_no_export_of_other_tables(database):
 class TestCommand:
     @pytest.fixture(autouse=True)
     def folder(self, tmp_path, monkeypatch):
-        outside(monkeypatch, tmp_path)
+        isolated_cwd(monkeypatch, tmp_path)
         run("demo", "--sessions", 100)
         return tmp_path
 

@@ -38,7 +38,7 @@ class Server:
         self.address = address
         self.log = log
 
-    def ask(self, method, path, body=None, headers=(("X-API-Key", KEY),)):
+    def request(self, method, path, body=None, headers=(("X-API-Key", KEY),)):
         connection = HTTPConnection(*self.address, timeout=30)
         try:
             connection.request(method, MOUNT + path, body, dict(headers))
@@ -48,7 +48,7 @@ class Server:
             connection.close()
 
     def get(self, path, **headers):
-        status, _, body = self.ask("GET", path, **headers)
+        status, _, body = self.request("GET", path, **headers)
         return status, json.loads(body)
 
     def send(self, request):
@@ -95,7 +95,7 @@ def server(request, database, insert, tmp_path):
 
 @pytest.mark.any_engine
 def test_it_answers_in_json_below_its_sub_path(server):
-    status, headers, body = server.ask("GET", "/analytics/leads?q=ZO%C3%8B")
+    status, headers, body = server.request("GET", "/analytics/leads?q=ZO%C3%8B")
 
     assert status == 200
     assert headers["Content-Type"] == "application/json"
@@ -109,11 +109,11 @@ def test_it_answers_in_json_below_its_sub_path(server):
     )
     assert server.get("/analytics/geo", headers={"X-API-Key": "clé-à".encode()}) == (200, [])
     etag = {"X-API-Key": KEY, "If-None-Match": headers["ETag"]}
-    assert server.ask("GET", "/analytics/leads?q=ZO%C3%8B", headers=etag)[::2] == (304, b"")
-    assert server.ask("HEAD", "/analytics/leads?q=ZO%C3%8B")[::2] == (200, b"")
-    assert server.ask("OPTIONS", "/analytics/leads")[::2] == (204, b"")
+    assert server.request("GET", "/analytics/leads?q=ZO%C3%8B", headers=etag)[::2] == (304, b"")
+    assert server.request("HEAD", "/analytics/leads?q=ZO%C3%8B")[::2] == (200, b"")
+    assert server.request("OPTIONS", "/analytics/leads")[::2] == (204, b"")
     in_chunks = iter([b'{"sta', b'tus": "won"}'])
-    assert server.ask("PATCH", "/analytics/leads/42", in_chunks)[::2] == (200, b'{"updated":true}')
+    assert server.request("PATCH", "/analytics/leads/42", in_chunks)[::2] == (200, b'{"updated":true}')
     assert server.get("/analytics/leads/42")[1]["lead"]["status"] == "won"
     assert "Traceback" not in server.log.read_text()
 
@@ -124,7 +124,7 @@ def test_a_lead_is_moved_and_many_ask_at_once(server, database):
 
     def ask(number):
         status = ("new", "won")[number % 2]
-        answers.append(server.ask("PATCH", "/analytics/leads/42", json.dumps({"status": status}).encode())[::2])
+        answers.append(server.request("PATCH", "/analytics/leads/42", json.dumps({"status": status}).encode())[::2])
         answers.append(server.get("/analytics/overview")[0])
 
     threads = [Thread(target=ask, args=[number]) for number in range(16)]
@@ -156,11 +156,11 @@ def test_no_body_however_huge_or_broken_goes_unanswered_or_changes_anything(serv
     ]
 
     huge_replies = [
-        server.ask("PATCH", "/analytics/leads/42", huge)[::2],
-        server.ask("PATCH", "/analytics/leads/42", iter([huge[:1_000_000]] * 20))[::2],
-        server.ask("PATCH", "/analytics/leads/abc", huge)[::2],
-        server.ask("POST", "/analytics/overview", huge)[::2],
-        server.ask("PATCH", "/analytics/leads/42", huge, {"X-API-Key": "wrong"})[::2],
+        server.request("PATCH", "/analytics/leads/42", huge)[::2],
+        server.request("PATCH", "/analytics/leads/42", iter([huge[:1_000_000]] * 20))[::2],
+        server.request("PATCH", "/analytics/leads/abc", huge)[::2],
+        server.request("POST", "/analytics/overview", huge)[::2],
+        server.request("PATCH", "/analytics/leads/42", huge, {"X-API-Key": "wrong"})[::2],
     ]
     cut_off_replies = {rest: server.send(head + rest) for rest in cut_off}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
-from helpers.cli import COMMAND, contents, environment, outside, query, run
+from helpers.cli import COMMAND, clean_environment, isolated_cwd, query, read_tables, run
 from helpers.server import serving, wait_for
 
 from analytics_api import DatabaseError, open_database
@@ -21,7 +21,7 @@ SESSIONS = 5_000
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    outside(monkeypatch, tmp_path)
+    isolated_cwd(monkeypatch, tmp_path)
     return tmp_path
 
 
@@ -50,7 +50,7 @@ def there(folder):
 
 def importing(path):
     return subprocess.Popen(
-        [COMMAND, "import", path], env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [COMMAND, "import", path], env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
 
 
@@ -70,13 +70,13 @@ def has_written(path):
 
 @pytest.mark.parametrize("moment", [is_being_written, has_written])
 def test_an_import_that_is_killed_leaves_all_as_it_was_and_the_next_one_completes_it(moment, large, there):
-    before = contents(there)
+    before = read_tables(there)
     killed = importing(large)
     wait_for(lambda: moment(there) or killed.poll() is not None)
 
     killed.send_signal(signal.SIGKILL)
     killed.communicate(timeout=30)
-    left = contents(there)
+    left = read_tables(there)
     output = run("import", large)
 
     assert killed.returncode == -signal.SIGKILL
@@ -89,7 +89,7 @@ def test_an_import_that_is_killed_leaves_all_as_it_was_and_the_next_one_complete
 
 def test_an_import_that_is_interrupted_says_so_and_leaves_all_as_it_was(large, there):
     for _ in range(5):  # on a busy machine it may be done before the signal comes
-        before = contents(there)
+        before = read_tables(there)
         interrupted = importing(large)
         wait_for(lambda running=interrupted: is_being_written(there) or running.poll() is not None)
 
@@ -100,7 +100,7 @@ def test_an_import_that_is_interrupted_says_so_and_leaves_all_as_it_was(large, t
 
     assert interrupted.returncode == 1
     assert output.strip() == "Aborted!"
-    assert contents(there) == before
+    assert read_tables(there) == before
 
 
 def test_a_server_answers_during_an_import_and_knows_all_of_it_or_nothing(large, there):
@@ -162,7 +162,7 @@ def test_a_writer_that_does_not_wait_gets_a_clear_error_and_loses_nothing(there)
 
 
 def test_an_import_that_finds_the_database_busy_for_too_long_says_so_and_writes_nothing(large, there):
-    before = contents(there)
+    before = read_tables(there)
 
     with closing(sqlite3.connect(there, isolation_level=None)) as writer:
         writer.execute("begin immediate")
@@ -173,7 +173,7 @@ def test_an_import_that_finds_the_database_busy_for_too_long_says_so_and_writes_
         writer.execute("rollback")
 
     assert str(caught.value) == f"{there}: database is locked"
-    assert contents(there) == before
+    assert read_tables(there) == before
 
 
 def test_two_imports_at_once_come_one_after_the_other(large, there):

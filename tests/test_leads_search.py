@@ -17,10 +17,10 @@ def find(get):
 
 
 @pytest.fixture
-def named(insert):
+def insert_leads(insert):
     """Leads with these names, numbered from 1, all of the same moment."""
 
-    def named(*names):
+    def insert_leads(*names):
         insert(
             "leads",
             *(
@@ -29,7 +29,7 @@ def named(insert):
             ),
         )
 
-    return named
+    return insert_leads
 
 
 def test_it_is_a_substring_of_name_email_phone_project_or_visitor_id(insert, find):
@@ -95,8 +95,8 @@ def test_it_does_not_reach_from_one_column_into_the_next(insert, find):
     assert found == {needle: [] for needle in needles}
 
 
-def test_case_does_not_matter_beyond_ascii_in_either(named, find):
-    named(
+def test_case_does_not_matter_beyond_ascii_in_either(insert_leads, find):
+    insert_leads(
         "Émile Zola",
         "ÉMILE ZOLA",
         "Hauptstraße 1",
@@ -150,8 +150,8 @@ def test_case_does_not_matter_beyond_ascii_in_either(named, find):
     assert found == expected
 
 
-def test_nothing_in_a_needle_is_special(named, find):
-    named(
+def test_nothing_in_a_needle_is_special(insert_leads, find):
+    insert_leads(
         "100% sure",
         "100 percent",
         "a_b%",
@@ -208,8 +208,8 @@ def test_nothing_in_a_needle_is_special(named, find):
     assert found == expected
 
 
-def test_needles_of_one_two_and_three_letters_are_found_alike(named, find):
-    named("A", "Ana", "Ann", "n x")
+def test_needles_of_one_two_and_three_letters_are_found_alike(insert_leads, find):
+    insert_leads("A", "Ana", "Ann", "n x")
     expected = {
         "a": [1, 2, 3],
         "n": [2, 3, 4],
@@ -230,8 +230,8 @@ def test_needles_of_one_two_and_three_letters_are_found_alike(named, find):
     assert found == expected
 
 
-def test_blanks_are_searched_for_like_anything_else(named, find):
-    named("two  blanks", "one blank", "none", " ")
+def test_blanks_are_searched_for_like_anything_else(insert_leads, find):
+    insert_leads("two  blanks", "one blank", "none", " ")
 
     assert find(" ") == [1, 2, 4]
     assert find("  ") == [1]
@@ -239,24 +239,24 @@ def test_blanks_are_searched_for_like_anything_else(named, find):
     assert find("blank ") == []
 
 
-def test_an_empty_needle_finds_every_lead(named, get):
-    named("Ann", None)
+def test_an_empty_needle_finds_every_lead(insert_leads, get):
+    insert_leads("Ann", None)
 
     assert get("/analytics/leads?q=") == get("/analytics/leads")
     assert get("/analytics/leads?q=")["total"] == 2
 
 
-def test_nulls_and_empty_texts_are_found_by_nothing(named, find):
-    named(None, "", "null", "None")
+def test_nulls_and_empty_texts_are_found_by_nothing(insert_leads, find):
+    insert_leads(None, "", "null", "None")
 
     assert find("null") == [3]
     assert find("none") == [4]
     assert find("n") == [3, 4]
 
 
-def test_a_long_needle_is_found_whole(named, find):
+def test_a_long_needle_is_found_whole(insert_leads, find):
     text = "Grüne Äpfel aus Köln, " * 50
-    named(text[:250], text[:249], f"before {text[:250]} after", text[:249] + "!", text[:1000])
+    insert_leads(text[:250], text[:249], f"before {text[:250]} after", text[:249] + "!", text[:1000])
 
     assert find(text[:250]) == find(text[:250].upper()) == [1, 3, 5]
     assert find(text[:1000]) == find(text[:1000].upper()) == [5]
@@ -285,8 +285,8 @@ def test_a_needle_is_searched_within_a_stage(insert, find):
     assert find("ann", status="") == [1, 2, 4, 5]
 
 
-def test_a_lead_is_found_by_what_it_says_now(named, database, find):
-    named("Ann", "Bob")
+def test_a_lead_is_found_by_what_it_says_now(insert_leads, database, find):
+    insert_leads("Ann", "Bob")
 
     database.write(lambda at: at.execute("update leads set contact_name = 'Zoë' where lead_id = 1"))
     database.write(lambda at: at.execute("delete from leads where lead_id = 2"))
@@ -295,10 +295,10 @@ def test_a_lead_is_found_by_what_it_says_now(named, database, find):
 
 
 @pytest.fixture
-def asking_for(insert):
+def insert_projects(insert):
     """Leads that ask for these projects, numbered from 1."""
 
-    def asking_for(*projects):
+    def insert_projects(*projects):
         insert(
             "leads",
             *(
@@ -312,11 +312,11 @@ def asking_for(insert):
             ),
         )
 
-    return asking_for
+    return insert_projects
 
 
-def test_projects_are_found_however_many_there_are(asking_for, find):
-    asking_for(*(f"Tower {number}" for number in range(1, 701)))
+def test_projects_are_found_however_many_there_are(insert_projects, find):
+    insert_projects(*(f"Tower {number}" for number in range(1, 701)))
 
     assert find("tower 69") == [69, *range(690, 700)]
     assert find("ER 7") == [7, *range(70, 80), 700]
@@ -325,8 +325,8 @@ def test_projects_are_found_however_many_there_are(asking_for, find):
     assert find("tower 701") == []
 
 
-def test_a_lead_that_a_text_is_in_twice_is_found_once(asking_for, find):
-    asking_for(*["Sky"] * 9, "Sky Towers")
+def test_a_lead_that_a_text_is_in_twice_is_found_once(insert_projects, find):
+    insert_projects(*["Sky"] * 9, "Sky Towers")
 
     assert find("towers") == find("tow") == find("to") == [10]
 
@@ -385,8 +385,8 @@ def test_an_email_is_found_by_any_piece_of_it(insert, find):
     assert {needle: find(needle, status="new") for needle in expected} == expected
 
 
-def test_a_project_is_found_in_the_leads_that_ask_for_it_now(asking_for, database, find):
-    asking_for("Sky Towers", "Sky Towers", "Green Acres")
+def test_a_project_is_found_in_the_leads_that_ask_for_it_now(insert_projects, database, find):
+    insert_projects("Sky Towers", "Sky Towers", "Green Acres")
 
     database.write(lambda at: at.execute("update leads set project_name = 'Green Acres' where lead_id = 1"))
     database.write(lambda at: at.execute("update leads set project_name = 'Sea View' where lead_id = 3"))

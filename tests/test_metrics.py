@@ -157,7 +157,7 @@ def test_the_numbers_of_several_processes_are_added_up_and_outlive_each_of_them(
     with serving(tmp_path, "--workers", "3", "--threads", "2", ANALYTICS_METRICS="1", TMPDIR=str(tmp_path)) as server:
 
         def number():
-            status, _, body = server.ask("GET", "/metrics", headers={})
+            status, _, body = server.request("GET", "/metrics", headers={})
             return status, samples(body.decode()).get(geo)
 
         wait_for(lambda: len(server.workers()) == 3)

@@ -12,7 +12,7 @@ from email import message_from_bytes
 from pathlib import Path
 
 import pytest
-from helpers.cli import environment
+from helpers.cli import clean_environment
 
 ROOT = Path(__file__).parents[1]
 
@@ -93,7 +93,11 @@ def bare(wheel, tmp_path_factory):
 def python(bare, code, **environ):
     """What this code prints there."""
     ended = subprocess.run(
-        [bare, "-W", "error", "-c", code], cwd=bare.parent, env=environment(**environ), capture_output=True, text=True
+        [bare, "-W", "error", "-c", code],
+        cwd=bare.parent,
+        env=clean_environment(**environ),
+        capture_output=True,
+        text=True,
     )
     assert ended.returncode == 0, ended.stderr
     return ended.stdout

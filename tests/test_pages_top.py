@@ -3,11 +3,11 @@ from helpers.client import NOW
 
 
 @pytest.fixture
-def happen(insert):
+def insert_events(insert):
     """Events, each written as its session, its type and its page."""
     ids = iter(range(1000))
 
-    def happen(*events):
+    def insert_events(*events):
         insert(
             "events",
             *(
@@ -22,7 +22,7 @@ def happen(insert):
             ),
         )
 
-    return happen
+    return insert_events
 
 
 def test_nothing_recorded_is_an_empty_list(get):
@@ -31,8 +31,8 @@ def test_nothing_recorded_is_an_empty_list(get):
     assert pages == []
 
 
-def test_pages_are_ranked_by_views_and_sessions_count_once(happen, get):
-    happen(
+def test_pages_are_ranked_by_views_and_sessions_count_once(insert_events, get):
+    insert_events(
         ("s1", "page_view", "https://example.com/home"),
         ("s1", "page_view", "https://example.com/home"),
         ("s2", "page_view", "https://example.com/home"),
@@ -50,8 +50,8 @@ def test_pages_are_ranked_by_views_and_sessions_count_once(happen, get):
     ]
 
 
-def test_only_page_views_that_name_a_page_count(happen, get):
-    happen(
+def test_only_page_views_that_name_a_page_count(insert_events, get):
+    insert_events(
         ("s1", "page_view", "/a"),
         ("s1", "click", "/a"),
         ("s1", "PAGE_VIEW", "/a"),
@@ -66,8 +66,8 @@ def test_only_page_views_that_name_a_page_count(happen, get):
     assert pages == [{"page": "/a", "views": 1, "unique_sessions": 1}]
 
 
-def test_ties_are_in_the_order_of_the_page(happen, get):
-    happen(
+def test_ties_are_in_the_order_of_the_page(insert_events, get):
+    insert_events(
         ("s1", "page_view", "/b"),
         ("s1", "page_view", "/a"),
         ("s1", "page_view", "/é"),
@@ -87,8 +87,8 @@ def test_ties_are_in_the_order_of_the_page(happen, get):
     ]
 
 
-def test_a_limit_keeps_the_most_viewed(happen, get):
-    happen(
+def test_a_limit_keeps_the_most_viewed(insert_events, get):
+    insert_events(
         ("s1", "page_view", "/once"),
         ("s1", "page_view", "/twice"),
         ("s1", "page_view", "/twice"),
@@ -105,8 +105,8 @@ def test_a_limit_keeps_the_most_viewed(happen, get):
     ]
 
 
-def test_addresses_are_told_apart_by_every_character(happen, get):
-    happen(
+def test_addresses_are_told_apart_by_every_character(insert_events, get):
+    insert_events(
         ("s1", "page_view", "https://example.com/"),
         ("s1", "page_view", "https://example.com"),
         ("s1", "page_view", "https://example.com/?a=1"),

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import pytest
-from helpers.cli import outside, run
+from helpers.cli import isolated_cwd, run
 from helpers.client import instant
 
 from analytics_api.maintenance.purge import purge
@@ -67,7 +67,7 @@ select
 """
 
 
-def left(database):
+def remaining(database):
     return tuple(database.rows(OLD_AND_YOUNG, midnight=MIDNIGHT)[0].values())
 
 
@@ -77,7 +77,7 @@ def test_all_visits_before_the_day_go_and_nothing_else(database, filled, get):
     counts = purge(database, date(2026, 2, 10), deleted=lambda rows, of: told.append((rows, of)))
 
     assert counts == {"events": 3_000, "sessions": 1_500}
-    assert left(database) == (0, 1_500, 0, 3_000)
+    assert remaining(database) == (0, 1_500, 0, 3_000)
     assert sum(rows for rows, _ in told) == 4_500
     assert {of for _, of in told} == {4_500}
     assert database.verify() == []
@@ -98,7 +98,7 @@ def test_a_second_run_has_nothing_to_do(database, filled):
     purge(database, date(2026, 2, 10))
 
     assert purge(database, date(2026, 2, 10)) == {"events": 0, "sessions": 0}
-    assert left(database) == (0, 1_500, 0, 3_000)
+    assert remaining(database) == (0, 1_500, 0, 3_000)
 
 
 def test_a_session_without_a_name_goes_by_its_date_too(database, insert):
@@ -115,12 +115,12 @@ def test_what_stops_it_leaves_whole_transactions_and_the_next_run_does_the_rest(
 
     with pytest.raises(KeyboardInterrupt):
         purge(database, date(2026, 2, 10), deleted=stop)
-    half = left(database)
+    half = remaining(database)
     counts = purge(database, date(2026, 2, 10))
 
     assert half == (1_500, 1_500, 2_000, 3_000)
     assert counts == {"events": 2_000, "sessions": 1_500}
-    assert left(database) == (0, 1_500, 0, 3_000)
+    assert remaining(database) == (0, 1_500, 0, 3_000)
     assert database.verify() == []
 
 
@@ -141,7 +141,7 @@ def test_others_write_at_the_same_time_and_their_rows_count(database, filled):
         writer.result()
 
     assert len(written) >= 6
-    assert left(database) == (0, 1_500 + len(written), 0, 3_000)
+    assert remaining(database) == (0, 1_500 + len(written), 0, 3_000)
     assert database.verify() == []
 
 
@@ -174,7 +174,7 @@ purge(database, date(2026, 2, 10), deleted=told)
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_kill_loses_no_more_than_the_transaction_it_hits(database, filled):
     killed = subprocess.run([sys.executable, "-c", KILLED_BEFORE_A_COMMIT, database.path], timeout=60)
-    half = left(database)
+    half = remaining(database)
     differences = database.verify()
 
     counts = purge(database, date(2026, 2, 10))
@@ -183,7 +183,7 @@ def test_a_kill_loses_no_more_than_the_transaction_it_hits(database, filled):
     assert half == (1_000, 1_500, 0, 3_000)
     assert differences == []
     assert counts == {"events": 0, "sessions": 1_000}
-    assert left(database) == (0, 1_500, 0, 3_000)
+    assert remaining(database) == (0, 1_500, 0, 3_000)
     assert database.verify() == []
 
 
@@ -191,17 +191,17 @@ def test_a_kill_loses_no_more_than_the_transaction_it_hits(database, filled):
 class TestCommand:
     @pytest.fixture(autouse=True)
     def folder(self, tmp_path, monkeypatch):
-        outside(monkeypatch, tmp_path)
+        isolated_cwd(monkeypatch, tmp_path)
 
     def test_purge_tells_how_many_rows_went(self, database, filled):
         output = run("purge", "--before", "2026-02-10")
 
         assert output == "events: 3,000 deleted\nsessions: 1,500 deleted\n"
-        assert left(database) == (0, 1_500, 0, 3_000)
+        assert remaining(database) == (0, 1_500, 0, 3_000)
 
     @pytest.mark.parametrize("day", ["9998-01-01", "2026-02-30", "yesterday"])
     def test_a_day_that_is_none_or_is_still_to_come_is_refused(self, database, filled, day):
         output = run("purge", "--before", day, status=2)
 
         assert "--before" in output
-        assert left(database) == (1_500, 1_500, 3_000, 3_000)
+        assert remaining(database) == (1_500, 1_500, 3_000, 3_000)

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import pytest
-from helpers import postgres as clusters
-from helpers.cli import outside, run
+from helpers import postgres
+from helpers.cli import isolated_cwd, run
 from helpers.client import instant
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -83,7 +83,7 @@ def numbers(client):
     return numbers
 
 
-def left(database):
+def remaining(database):
     """The sessions and events that there are before the tenth of February, and from then on."""
     return tuple(
         database.rows(
@@ -110,7 +110,7 @@ def test_every_number_stays_as_it_was_while_the_visits_go(database, filled, numb
     counts = purge(database, TENTH, keep_totals=True, deleted=lambda rows, of: told.append((rows, of)))
 
     assert counts == {"events": 2_860, "sessions": 960}
-    assert left(database) == (0, 480, 0, 1_460)
+    assert remaining(database) == (0, 480, 0, 1_460)
     assert numbers() == before
     assert database.verify() == []
     assert sum(rows for rows, _ in told) == 3_820
@@ -269,7 +269,7 @@ def test_what_stops_it_leaves_every_number_and_the_next_run_does_the_rest(databa
 
     with pytest.raises(KeyboardInterrupt):
         purge(database, TENTH, keep_totals=True, deleted=stop)
-    half, stopped = left(database), numbers()
+    half, stopped = remaining(database), numbers()
     counts = purge(database, TENTH, keep_totals=True)
 
     assert half == (960, 480, 1_860, 1_460)
@@ -309,7 +309,7 @@ def test_a_kill_moves_no_number_and_the_next_run_does_the_rest(database, filled,
     before = numbers()
 
     killed = subprocess.run([sys.executable, "-c", KILLED_BEFORE_A_COMMIT, database.url], timeout=60)
-    half, after = left(database), numbers()
+    half, after = remaining(database), numbers()
     counts = purge(database, TENTH, keep_totals=True)
 
     assert killed.returncode == -signal.SIGKILL
@@ -395,7 +395,7 @@ def test_erasing_a_visitor_of_whom_only_the_past_is_left_leaves_the_fingerprint(
     assert database.verify() == []
 
 
-TARGETS = {"sqlite": lambda path: SQLite(path).closing(), "postgresql": lambda path: clusters.postgresql()}
+TARGETS = {"sqlite": lambda path: SQLite(path).closing(), "postgresql": lambda path: postgres.new_database()}
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
@@ -533,7 +533,7 @@ def base(database):
     ]
 
 
-def told(database):
+def read_rollups(database):
     return {
         rollup: {tuple(row.values()) for row in database.rows(f"select {READS.get(rollup, '*')} from {rollup}")}
         for rollup in expected([], [], [], [])
@@ -606,13 +606,13 @@ def emptied(database):
 @given(steps=st.lists(STEPS, min_size=2, max_size=12))
 def test_any_writes_and_purges_leave_the_numbers_of_all_that_was_counted(database, steps):
     emptied(database)
-    assert told(database) == expected([], [], [], [])
+    assert read_rollups(database) == expected([], [], [], [])
     past = Past()
 
     for kind, table, what in steps:
         step(database, past, kind, table, what)
 
-        assert told(database) == past.expected(*base(database))
+        assert read_rollups(database) == past.expected(*base(database))
 
     assert database.verify() == []
 
@@ -621,7 +621,7 @@ def test_any_writes_and_purges_leave_the_numbers_of_all_that_was_counted(databas
 class TestCommand:
     @pytest.fixture(autouse=True)
     def folder(self, tmp_path, monkeypatch):
-        outside(monkeypatch, tmp_path)
+        isolated_cwd(monkeypatch, tmp_path)
 
     def test_purge_tells_how_many_rows_went_and_that_they_count(self, database, filled, numbers):
         before = numbers()
@@ -629,6 +629,6 @@ class TestCommand:
         output = run("purge", "--before", "2026-02-10", "--keep-totals")
 
         assert output == "events: 2,860 deleted, still counted\nsessions: 960 deleted, still counted\n"
-        assert left(database) == (0, 480, 0, 1_460)
+        assert remaining(database) == (0, 480, 0, 1_460)
         assert numbers() == before
         assert run("verify") == "all rollups are consistent\n"

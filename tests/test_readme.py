@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.cli import environment, outside, run
+from helpers.cli import clean_environment, isolated_cwd, run
 from helpers.server import wait_for
 from werkzeug.test import Client
 
@@ -28,7 +28,7 @@ KEY = "a-key-of-many-letters-that-nobody-knows"
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    outside(monkeypatch, tmp_path)
+    isolated_cwd(monkeypatch, tmp_path)
     return tmp_path
 
 
@@ -198,7 +198,11 @@ def test_what_is_imported_tells_the_numbers_alone(folder):
     run("demo", "--sessions", 300)
 
     ended = subprocess.run(
-        [sys.executable, "-W", "error", "-c", imported], cwd=folder, env=environment(), capture_output=True, text=True
+        [sys.executable, "-W", "error", "-c", imported],
+        cwd=folder,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
     )
 
     assert ended.stderr == ""
@@ -245,7 +249,7 @@ def test_an_export_is_imported_as_it_is_shown(folder):
         load,
         shell=True,
         cwd=folder,
-        env=environment(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"),
+        env=clean_environment(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"),
         capture_output=True,
         text=True,
     )
@@ -268,7 +272,7 @@ def started(folder):
     serving = subprocess.Popen(
         ["bash", "-euc", script],
         cwd=folder,
-        env=environment(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", HOME=str(folder)),
+        env=clean_environment(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", HOME=str(folder)),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -295,7 +299,7 @@ def test_the_curl_line_that_is_shown_is_answered_as_it_is_shown(started, folder)
     ended = subprocess.run(
         ["bash", "-euc", line.replace(":8000", f":{port}").replace("curl ", "curl --silent --fail ")],
         cwd=folder,
-        env=environment(KEY=key),
+        env=clean_environment(KEY=key),
         capture_output=True,
         text=True,
     )

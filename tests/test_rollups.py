@@ -163,42 +163,42 @@ insert into past_fingerprints values ('f');
 # statements
 
 
-class Chance:
+class Draw:
     """Choices out of a string of bytes: hypothesis draws and shrinks such a string as one."""
 
     def __init__(self, drawn):
         self.drawn = iter(drawn)
 
-    def one(self, options):
+    def choice(self, options):
         return options[next(self.drawn, 0) % len(options)]
 
-    def some(self, options):
+    def sample(self, options):
         """One to three of the options, each once."""
-        return list(dict.fromkeys(self.one(options) for _ in range(self.one((1, 1, 1, 2, 3)))))
+        return list(dict.fromkeys(self.choice(options) for _ in range(self.choice((1, 1, 1, 2, 3)))))
 
 
-def row(chance, table):
-    values = {column: chance.one(options) for column, options in VALUES[table].items()}
-    if chance.one(range(12)) == 11:
-        spoilt = chance.one(list(REFUSED[table]))
+def row(draw, table):
+    values = {column: draw.choice(options) for column, options in VALUES[table].items()}
+    if draw.choice(range(12)) == 11:
+        spoilt = draw.choice(list(REFUSED[table]))
         values[spoilt] = REFUSED[table][spoilt]
     return list(values.values())
 
 
-def insert(chance, table):
+def insert(draw, table):
     key, *others = columns = list(VALUES[table])
-    rows = [row(chance, table) for _ in range(chance.one((1, 1, 2, 3)))]
-    verb = chance.one([*(f"insert {policy}" for policy in POLICIES), "replace"])
+    rows = [row(draw, table) for _ in range(draw.choice((1, 1, 2, 3)))]
+    verb = draw.choice([*(f"insert {policy}" for policy in POLICIES), "replace"])
     one = f"({', '.join('?' * len(columns))})"
     sql = f"{verb} into {table} ({', '.join(columns)}) values {', '.join([one] * len(rows))}"
-    changed = chance.one(
+    changed = draw.choice(
         (
             ", ".join(f"{column} = excluded.{column}" for column in others),
-            ", ".join(f"{column} = excluded.{column}" for column in chance.some(columns)),
-            chance.one(EXPRESSIONS[table]),
+            ", ".join(f"{column} = excluded.{column}" for column in draw.sample(columns)),
+            draw.choice(EXPRESSIONS[table]),
         )
     )
-    sql += chance.one(
+    sql += draw.choice(
         (
             "",
             "",
@@ -211,61 +211,61 @@ def insert(chance, table):
     return sql, [value for values in rows for value in values]
 
 
-def copying(chance, table):
+def copying(draw, table):
     """`insert … select` from the table itself, its keys moved or kept."""
     key, *others = VALUES[table]
     moved = "session_id || 'x'" if table == "sessions" else f"{key} + 1"
     columns = ", ".join(others)
-    verb = chance.one([f"insert {policy}" for policy in POLICIES])
+    verb = draw.choice([f"insert {policy}" for policy in POLICIES])
     return (
-        f"{verb} into {table} ({key}, {columns}) select {chance.one((key, moved))}, {columns} from {table} order by 1",
+        f"{verb} into {table} ({key}, {columns}) select {draw.choice((key, moved))}, {columns} from {table} order by 1",
         [],
     )
 
 
-def where(chance, table):
+def where(draw, table):
     key = KEYS[table]
-    column = chance.one(list(VALUES[table]))
-    return chance.one(
+    column = draw.choice(list(VALUES[table]))
+    return draw.choice(
         (
-            (f" where {key} = ?", [chance.one(VALUES[table][key])]),
-            (f" where {key} = ?", [chance.one(VALUES[table][key])]),
-            (f" where {column} is ?", [chance.one(VALUES[table][column])]),
+            (f" where {key} = ?", [draw.choice(VALUES[table][key])]),
+            (f" where {key} = ?", [draw.choice(VALUES[table][key])]),
+            (f" where {column} is ?", [draw.choice(VALUES[table][column])]),
             ("", []),
         )
     )
 
 
-def update(chance, table):
-    settable = VALUES[table] | chance.one(({}, MEDDLED.get(table, {})))
-    columns = chance.some(list(settable))
-    values = [chance.one(settable[column]) for column in columns]
-    changes, values = chance.one(
+def update(draw, table):
+    settable = VALUES[table] | draw.choice(({}, MEDDLED.get(table, {})))
+    columns = draw.sample(list(settable))
+    values = [draw.choice(settable[column]) for column in columns]
+    changes, values = draw.choice(
         (
             (", ".join(f"{column} = ?" for column in columns), values),
             (", ".join(f"{column} = ?" for column in columns), values),
-            (chance.one(EXPRESSIONS[table]), []),
+            (draw.choice(EXPRESSIONS[table]), []),
         )
     )
-    condition, sought = where(chance, table)
-    return f"update {chance.one(POLICIES)} {table} set {changes}{condition}", values + sought
+    condition, sought = where(draw, table)
+    return f"update {draw.choice(POLICIES)} {table} set {changes}{condition}", values + sought
 
 
-def delete(chance, table):
-    condition, sought = where(chance, table)
+def delete(draw, table):
+    condition, sought = where(draw, table)
     return f"delete from {table}{condition}", sought
 
 
-def control(chance, table):
-    return chance.one(CONTROLS), None
+def control(draw, table):
+    return draw.choice(CONTROLS), None
 
 
 KINDS = (insert, insert, insert, copying, update, update, update, update, delete, delete, control, control)
 
 
 def statement(drawn, tables):
-    chance = Chance(drawn)
-    return chance.one(KINDS)(chance, chance.one(tables))
+    draw = Draw(drawn)
+    return draw.choice(KINDS)(draw, draw.choice(tables))
 
 
 # databases

@@ -135,7 +135,7 @@ def test_a_client_that_waits_to_be_told_to_send_its_body_is_told(server):
 
 
 def test_a_body_beyond_the_limit_is_refused_in_json(server):
-    status, _, body = server.ask("PATCH", "/analytics/leads/1", b" " * 1_000_000 + BODY)
+    status, _, body = server.request("PATCH", "/analytics/leads/1", b" " * 1_000_000 + BODY)
 
     assert (status, json.loads(body)) == (400, {"error": "The request body may have 65536 bytes at most"})
 

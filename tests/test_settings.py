@@ -6,7 +6,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
-from helpers.cli import environment, outside, process
+from helpers.cli import clean_environment, isolated_cwd, run_process
 
 from analytics_api.errors import SettingError
 from analytics_api.server.settings import Settings, database, storage
@@ -18,7 +18,7 @@ R2 = "https://account.r2.cloudflarestorage.com/recordings"
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    outside(monkeypatch, tmp_path)
+    isolated_cwd(monkeypatch, tmp_path)
     return tmp_path
 
 
@@ -272,7 +272,7 @@ GUNICORN = [sys.executable, "-m", "gunicorn", "--chdir", Path(__file__).parents[
 
 def gunicorn(folder, *options, **environ):
     """gunicorn, ended by itself. It stays until it is stopped when it starts at all, which would take too long."""
-    return process(
+    return run_process(
         *["--bind", "127.0.0.1:0", *options, "wsgi"],
         program=GUNICORN,
         cwd=folder,
@@ -311,7 +311,7 @@ def test_gunicorn_serves_what_the_environment_says_and_warns_of_a_weak_key(folde
         serving = subprocess.Popen(
             [*GUNICORN, "--bind", f"fd://{listener.fileno()}", "wsgi"],
             cwd=folder,
-            env=environment(
+            env=clean_environment(
                 ANALYTICS_API_KEY="hunter2", ANALYTICS_DATABASE=f"{folder}/visits.db", XDG_RUNTIME_DIR=str(folder)
             ),
             pass_fds=[listener.fileno()],

@@ -1,4 +1,4 @@
-"""Lines of access logs."""
+"""Make lines of access logs, and read what an import of them stored."""
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:38.0) Gecko/20100101 Firefox/38.0"
 GOOGLEBOT = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
@@ -18,7 +18,7 @@ def line(
     host="",
     behind="",
 ):
-    """A line in the Combined Log Format; `host` goes before it and `behind` after it."""
+    """Return a line in the Combined Log Format, with `host` before it and `behind` after it."""
     request = request or f"GET {path} HTTP/1.1"
     return (
         f'{host}{address} - - [{day}:{clock} {zone}] "{request}" {status} 512 "{referrer}" "{agent}"{behind}\n'
@@ -26,7 +26,7 @@ def line(
 
 
 def events(database):
-    """Every event as (clock, type, page), in the order of time."""
+    """Return every event as (clock, type, page), in order of time."""
     return [
         (clock(row["occurred_at"]), row["event_type"], row["page_url"])
         for row in database.rows("select * from events order by occurred_at, page_url, event_type")
@@ -34,7 +34,7 @@ def events(database):
 
 
 def sessions(database):
-    """Every session as (clock of its start, seconds, events, entry, exit), in the order of time."""
+    """Return every session as (clock of its start, seconds, events, entry page, exit page), in order of time."""
     return [
         (clock(row["started_at"]), row["duration"] // 1000, row["event_count"], row["entry_page"], row["exit_page"])
         for row in database.rows("select * from sessions order by started_at, visitor_id")
@@ -42,7 +42,7 @@ def sessions(database):
 
 
 def contents(database):
-    """All that an import makes, less the salt that it hashed with."""
+    """Return all sessions and events; the salt of the hashes is left out, since it differs in every database."""
     return {
         "sessions": database.rows(
             """select session_id, visitor_id, started_at, ended_at, duration, event_count, entry_page, exit_page,
@@ -55,5 +55,6 @@ def contents(database):
 
 
 def clock(instant):
+    """Return the time of day, UTC, of an instant in milliseconds as `HH:MM:SS`."""
     seconds = instant // 1000 % 86_400
     return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"

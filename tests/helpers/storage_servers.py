@@ -1,4 +1,4 @@
-"""Two kinds of server: a real one of S3 that checks signatures, and one that misbehaves as it is told to."""
+"""Two servers for storage tests: a real S3 server that checks signatures, and a scripted one that misbehaves."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SECRET = "a-secret/that+must=not.leak"
 
 
 class S3:
-    """rclone, serving the folders in `root` as buckets at `url`."""
+    """rclone, serving the folders of `root` as buckets at `url`."""
 
     def __init__(self, root: Path, url: str) -> None:
         self.root = root
@@ -30,7 +30,7 @@ class S3:
         return Bucket(f"{self.url}/{name}", **{"access_key_id": KEY_ID, "secret_access_key": SECRET} | options)
 
     def fill(self, name: str, keys: Iterable[str] = ()) -> None:
-        """Make a bucket of empty objects; it is to be listed only after that, for rclone remembers what it saw."""
+        """Create a bucket of empty objects. Call it before the first listing: rclone caches what it has listed."""
         self.put(name)
         for key in keys:
             path = self.root / name / key
@@ -38,7 +38,7 @@ class S3:
             path.touch()
 
     def put(self, name: str) -> None:
-        """Make a bucket, or an empty object, whose name rclone would read otherwise from a file."""
+        """Create a bucket or an empty object over HTTP, for names that rclone would misread from a file name."""
         host = self.url.removeprefix("http://")
         path = quote(f"/{name}")
         connection = http.client.HTTPConnection(host)
@@ -50,7 +50,7 @@ class S3:
 
 
 class Request(BaseHTTPRequestHandler):
-    """One request to a `Server`, and the ways of answering it."""
+    """A request to a `Server`, with the methods that answer it."""
 
     protocol_version = "HTTP/1.1"
     server: Server
@@ -67,7 +67,7 @@ class Request(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def hang(self) -> None:
-        """Say nothing until the test is over."""
+        """Send nothing until the test ends."""
         self.server.over.wait()
         self.close_connection = True
 
@@ -75,7 +75,7 @@ class Request(BaseHTTPRequestHandler):
         self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         with self.server.lock:
             self.number = len(self.server.requests) + 1
-            self.server.requests.append(copy.copy(self))  # a connection's next request is told in the same object
+            self.server.requests.append(copy.copy(self))  # keep-alive reuses this object
         self.server.script(self)
 
     do_POST = do_GET
@@ -85,7 +85,7 @@ class Request(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """Answers each request by calling `script` with it; the first has the number 1."""
+    """Call `script` with each request, which is numbered from 1."""
 
     def __init__(self, script: Callable[[Request], None]) -> None:
         super().__init__(("127.0.0.1", 0), Request)
@@ -101,7 +101,7 @@ class Server(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        pass  # a client that left
+        pass  # the client disconnected
 
 
 Scripted = Callable[[Callable[[Request], None]], Server]

@@ -6,8 +6,8 @@ from random import Random
 
 import psycopg
 import pytest
-from helpers import postgres as clusters
-from helpers.cli import COMMAND, environment, query, run
+from helpers import postgres
+from helpers.cli import COMMAND, clean_environment, query, run
 
 from analytics_api import open_database
 from analytics_api.database import PRIMARY_KEYS
@@ -20,13 +20,13 @@ NOW = 1_771_945_200_123
 
 @pytest.fixture
 def database():
-    with clusters.postgresql() as database:
+    with postgres.new_database() as database:
         yield database
 
 
 @pytest.fixture
 def other():
-    with clusters.postgresql() as database:
+    with postgres.new_database() as database:
         yield database
 
 
@@ -113,8 +113,8 @@ def test_ids_of_1300_bytes_are_taken_wherever_two_of_them_meet_in_an_index(file,
 def test_the_command_killed_when_most_is_written_leaves_the_target_empty(file, database):
     with psycopg.connect(database.url) as another:
         another.execute("lock table storage_ratios in share mode")  # the last that is copied
-        process = subprocess.Popen([COMMAND, "copy", file.path, database.url], env=environment())
-        clusters.primary().wait_for("select count(*) > 0 from pg_stat_activity where query ~ '^copy storage_ratios'")
+        process = subprocess.Popen([COMMAND, "copy", file.path, database.url], env=clean_environment())
+        postgres.primary().wait_for("select count(*) > 0 from pg_stat_activity where query ~ '^copy storage_ratios'")
         process.kill()
         process.wait(60)
     left = rows(database)
@@ -150,7 +150,7 @@ def test_a_source_that_is_lost_is_told_by_its_name_and_the_target_stays_empty(fi
     copy(file, database)
 
     def written(_):
-        clusters.primary().execute(
+        postgres.primary().execute(
             "select pg_terminate_backend(pid) from pg_stat_activity "
             f"where datname = '{database.url.rpartition('/')[2]}' and query ~ 'batches'"
         )

@@ -7,7 +7,7 @@ from datetime import date
 
 import psycopg
 import pytest
-from helpers import postgres as clusters
+from helpers import postgres
 
 from analytics_api import open_database
 from analytics_api.database.base import PAST_TABLES, PRIMARY_KEYS
@@ -20,18 +20,18 @@ EVENT = "insert into events (session_id, event_type, page_url, occurred_at) valu
 
 @pytest.fixture
 def database():
-    with clusters.postgresql() as database:
+    with postgres.new_database() as database:
         yield database
 
 
 @pytest.fixture
 def empty():
     """The URL of a database without a table."""
-    clusters.require()
-    name = f"empty_{next(clusters.NAMES)}"
-    clusters.primary().execute(f"create database {name}")
-    yield clusters.primary().url(name)
-    clusters.primary().execute(f"drop database {name} with (force)")
+    postgres.require_binaries()
+    name = f"empty_{next(postgres.NAMES)}"
+    postgres.primary().execute(f"create database {name}")
+    yield postgres.primary().url(name)
+    postgres.primary().execute(f"drop database {name} with (force)")
 
 
 def execute(url, *statements):

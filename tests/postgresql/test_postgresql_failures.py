@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 
 import psycopg
 import pytest
-from helpers import postgres as clusters
+from helpers import postgres
 from helpers.client import KEY, APIClient
 
 from analytics_api import create_app, open_database
@@ -48,7 +48,7 @@ def served(database):
 @pytest.fixture
 def server():
     """A cluster of one server with a database of ours, called `site`."""
-    cluster = clusters.Cluster("single").create()
+    cluster = postgres.Cluster("single").create()
     cluster.execute("create database site")
     yield cluster
     cluster.remove()
@@ -57,10 +57,10 @@ def server():
 @pytest.fixture
 def pair():
     """A primary, its synchronous replica, and a database `site` on both."""
-    primary = clusters.Cluster("first").create()
+    primary = postgres.Cluster("first").create()
     primary.execute("create database site")
     open_database(primary.url("site")).close()
-    replica = clusters.Cluster("second").follow(primary)
+    replica = postgres.Cluster("second").follow(primary)
     primary.execute("alter system set synchronous_standby_names = 'second'")  # on it alone, not on the replica
     primary.execute("select pg_reload_conf()")
     primary.wait_for("select count(*) = 1 from pg_stat_replication where sync_state = 'sync'")
@@ -256,7 +256,7 @@ def test_neither_server_answers_and_then_the_replica_alone(pair, caplog):
 
 
 def test_the_server_takes_no_more_connections(caplog):
-    cluster = clusters.Cluster("narrow", max_connections="4", superuser_reserved_connections="0").create()
+    cluster = postgres.Cluster("narrow", max_connections="4", superuser_reserved_connections="0").create()
     cluster.execute("create database site")
     with filled(cluster.url("site"), wait=1.0).closing() as database:
         client = served(database)
@@ -283,7 +283,7 @@ def test_the_server_takes_no_more_connections(caplog):
 @pytest.fixture
 def impatient():
     """A server that ends transactions in which nothing happens."""
-    cluster = clusters.Cluster("impatient", idle_in_transaction_session_timeout="100ms").create()
+    cluster = postgres.Cluster("impatient", idle_in_transaction_session_timeout="100ms").create()
     cluster.execute("create database site")
     yield cluster
     cluster.remove()
@@ -327,7 +327,7 @@ def test_a_bulk_load_may_wait_for_its_rows(impatient):
 
 @pytest.fixture
 def shared():
-    with clusters.postgresql() as database:
+    with postgres.new_database() as database:
         yield database
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from helpers import postgres as clusters
+from helpers import postgres
 from helpers.cli import run
 from helpers.client import KEY, APIClient
 
@@ -24,7 +24,7 @@ SUBMISSION = "insert into lead_submissions (lead_id, submitted_at) values (1, '2
 @pytest.fixture(scope="module")
 def site():
     """A cluster with those roles, and a database of the first one's. Its method `url` takes a role."""
-    cluster = clusters.Cluster("roles").create()
+    cluster = postgres.Cluster("roles").create()
     for role in ROLES:
         cluster.execute(f"create role {role} login")
     cluster.run("createdb", "-h", "127.0.0.1", "-p", cluster.port, "-U", "postgres", "-O", "owner", "site")

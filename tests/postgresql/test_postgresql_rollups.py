@@ -8,7 +8,7 @@ from datetime import date
 
 import psycopg
 import pytest
-from helpers import postgres as clusters
+from helpers import postgres
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_rollups import KEYS, MEDDLED, READS, VALUES, expected
@@ -116,7 +116,7 @@ def connected(database, **options):
 
 @pytest.fixture
 def database():
-    with clusters.postgresql() as database:
+    with postgres.new_database() as database:
         yield database
 
 

@@ -6,7 +6,7 @@ import time
 
 import psycopg
 import pytest
-from helpers import postgres as clusters
+from helpers import postgres
 from helpers.cli import run
 from helpers.client import KEY, APIClient
 
@@ -37,7 +37,7 @@ def present(cluster, certificates, name):
     """Let the server show that certificate from now on, and to whoever is connected already."""
     for ending, place in (("pem", "server.crt"), ("key", "server.key")):
         shutil.copy(certificates / f"{name}.{ending}", cluster.data / place)
-        shutil.chown(cluster.data / place, clusters.server_user())
+        shutil.chown(cluster.data / place, postgres.server_user())
         (cluster.data / place).chmod(0o600)
     cluster.execute("alter system set ssl = on")
     cluster.execute("select pg_reload_conf()")
@@ -58,7 +58,7 @@ def shown(cluster, certificates):
 
 @pytest.fixture(scope="module")
 def server(certificates):
-    cluster = clusters.Cluster("encrypted").create()
+    cluster = postgres.Cluster("encrypted").create()
     cluster.execute("create database site")
     present(cluster, certificates, "localhost")
     yield cluster

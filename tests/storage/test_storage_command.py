@@ -52,7 +52,7 @@ def test_what_the_command_took_the_server_serves(s3, run, tmp_path):
     run(**settings)
 
     with serving(tmp_path, "--workers", "2", database="a.db", **settings) as server:
-        replies = [server.ask("GET", "/analytics/storage") for _ in range(20)]
+        replies = [server.request("GET", "/analytics/storage") for _ in range(20)]
 
     assert {(status, body) for status, _, body in replies} == {(200, b'{"total_objects":3,"estimated_sessions":1}')}
     assert all(0 <= int(headers["Age"]) < 60 for _, headers, _ in replies)

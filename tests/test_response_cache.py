@@ -23,11 +23,11 @@ def statements(database):
     told = []
     database._handle().statements.connection.set_trace_callback(told.append)
 
-    def since():
+    def new_statements():
         heard, told[:] = list(told), []
         return [sql for sql in heard if "data_version" not in sql]
 
-    return since
+    return new_statements
 
 
 @on_sqlite
