@@ -35,8 +35,9 @@ newest: .venv/test .venv/newest/libsqlite3.so.0  ## run the tests of the SQL on 
 	  print("SQLite", sqlite3.sqlite_version); assert sqlite3.sqlite_version == pysqlite3.sqlite_version'
 	LD_LIBRARY_PATH=$(CURDIR)/.venv/newest $(BIN)/$(PYTEST) --engine sqlite $(SQL:%=tests/test_%.py)
 
-faults: .venv/test  ## prove what it withstands, some minutes long; as root also full and read-only disks
+faults: .venv/test  ## inject faults and run the random tests for longer; as root also full and read-only disks
 	@cd faults && for script in crash disk_faults slow_clients lead_contention cache_freshness fuzz injections memory; do ../$(BIN)/python $$script.py || exit; done
+	ROLLUP_EXAMPLES=2000 PURGE_EXAMPLES=200 $(BIN)/$(PYTEST) tests/test_rollups.py tests/test_purge_keep_totals.py
 
 bench: .venv/bench  ## measure, half an hour long; PARTS=functions,throughput SIZES=20k,2M LEADS=10k EVENTS=100M choose
 	$(BIN)/python -m benchmarks $(if $(PARTS),--parts $(PARTS)) $(if $(SIZES),--sizes $(SIZES)) \

@@ -33,6 +33,38 @@ ENGINES = {
 }
 
 
+# Modules whose tests start servers, build environments or run thousands of random statements: `make check` omits them.
+SLOW_MODULES = {
+    "test_access_log",
+    "test_calendar",
+    "test_cli",
+    "test_cli_demo",
+    "test_cli_import",
+    "test_cli_progress",
+    "test_cli_serve",
+    "test_costs",
+    "test_d1_dump",
+    "test_database_opening",
+    "test_database_threads",
+    "test_database_upgrade",
+    "test_fuzzed",
+    "test_gunicorn",
+    "test_import_alongside",
+    "test_keys_command",
+    "test_log_pieces",
+    "test_openapi_fuzzed",
+    "test_packaging",
+    "test_purge_keep_totals",
+    "test_readme",
+    "test_rollups",
+    "test_server_limits",
+    "test_session_pattern",
+    "test_settings",
+    "test_site_offsets",
+    "test_storage_command",
+}
+
+
 def pytest_addoption(parser):
     parser.addoption("--engine", choices=ENGINES, help="run only on this engine what otherwise runs on each")
 
@@ -40,7 +72,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "any_engine: does not depend on the data, so one engine is enough")
     config.addinivalue_line("markers", "postgresql: needs a PostgreSQL server; set by the fixtures that start one")
-    config.addinivalue_line("markers", "slow: takes more than a second; `make check` leaves it out")
+    config.addinivalue_line("markers", "slow: set for SLOW_MODULES; `make check` omits it")
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by mark
@@ -55,6 +87,8 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if engine_of(item) in ("postgresql", "replica") or "postgresql" in item.path.parent.name:
             item.add_marker(pytest.mark.postgresql)
+        if item.path.stem in SLOW_MODULES:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.hookimpl(wrapper=True)
