@@ -7,15 +7,19 @@ import shlex
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from helpers.cli import clean_environment, isolated_cwd, run
+from helpers.client import APIClient
 from helpers.server import wait_for
 from werkzeug.test import Client
 
+from analytics_api import create_app, open_database
 from analytics_api.cli import main
 from analytics_api.http.parameters import MAX_INT64, Enum, Integer
 from analytics_api.routes import ROUTES
@@ -172,7 +176,7 @@ def test_every_target_of_make_that_is_told_is_there():
 
     targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
 
-    assert {"run", "test"} <= told <= targets
+    assert {"run", "check", "test"} <= told <= targets
 
 
 # what it shows
@@ -219,6 +223,23 @@ def test_a_provider_of_ones_own_is_asked_for_the_storage_statistics(folder):
     answer = Client(names["app"]).get("/analytics/storage", headers={"X-API-Key": "a-long-secret-from-your-settings"})
 
     assert answer.json == {"total_objects": 15234, "estimated_sessions": 1200}
+
+
+def test_the_rows_of_the_example_are_counted():
+    (inserts,) = blocks("sql")
+    run("init")
+
+    with closing(sqlite3.connect("analytics.db")) as connection:
+        connection.executescript(inserts)
+    with open_database("analytics.db").closing() as database:
+        client = APIClient(create_app(database, api_keys=[KEY]))
+        overview = client.get("/analytics/overview", key=KEY).json
+        pages = client.get("/analytics/pages/top", key=KEY).json
+        leads = client.get("/analytics/leads", key=KEY).json
+
+    assert (overview["total_sessions"], overview["total_events"], overview["avg_session_duration_s"]) == (1, 1, 60)
+    assert pages == [{"page": "https://example.com/", "views": 1, "unique_sessions": 1}]
+    assert leads["total"] == 1
 
 
 def test_every_python_block_is_run_by_one_of_these_tests():
