@@ -70,7 +70,7 @@ def document(prefix: str = "/analytics") -> Schema:
 
 
 def _operation(route: Route, schemas: dict[str, Schema]) -> Schema:
-    noun = route.endpoint.__module__.rpartition(".")[2]
+    noun = route.endpoint.__module__.partition(".endpoints.")[2].partition(".")[0]
     name = route.endpoint.__name__
     summary, _, description = (route.endpoint.__doc__ or "").partition("\n")
     answer = _schema(get_type_hints(route.endpoint)["return"], schemas)

@@ -9,7 +9,17 @@ from typing import Any
 from .context import Context
 from .endpoints.engagement import engagement
 from .endpoints.geo import geo
-from .endpoints.leads import CURSOR, FORMATS, ORDERS, STATUSES, detail, export, link, list_leads, update_status
+from .endpoints.leads import (
+    CURSOR_PATTERN,
+    FORMATS,
+    ORDERS,
+    STATUSES,
+    detail,
+    export_leads,
+    list_leads,
+    next_page_link,
+    update_status,
+)
 from .endpoints.overview import overview
 from .endpoints.pages import top
 from .endpoints.realtime import realtime
@@ -57,8 +67,7 @@ FOREVER = MAX_INT64
 LEAD = Identifier("lead_id", "The lead's number")
 LEAD_FILTERS = (
     Text("q", "What to find in name, e-mail, phone, project or visitor id", maximum=1000),
-    Enum("status", "Only the leads in this stage of the pipeline", STATUSES),
-    Enum("sort", "Order of the leads", tuple(ORDERS), default="newest"),
+    Enum("status", "Only the leads with this pipeline status", STATUSES),
 )
 
 ROUTES = (
@@ -82,13 +91,15 @@ ROUTES = (
         Integer("limit", "Number of leads to return", default=25, minimum=1, maximum=100),
         Integer("offset", "Number of leads to leave out before them", default=0, minimum=0),
         *LEAD_FILTERS,
-        Cursor("cursor", "Go on where a page ended, whatever sort and offset say: its Link header has it", CURSOR),
+        Enum("sort", "Order of the leads; without one it is the cursor's, or newest", tuple(ORDERS)),
+        Cursor("cursor", "Where the previous page ended, from its Link header; replaces offset", CURSOR_PATTERN),
     ], headers=[
-        Header("Link", "The next page, as rel=next, where more leads may follow", link),
+        Header("Link", "The next page, as rel=next; the last page has none", next_page_link),
     ]),
-    Route("leads:read", "GET", "/leads/export", export, [
+    Route("leads:read", "GET", "/leads/export", export_leads, [
         Enum("format", "Comma-separated values, or a JSON object a line", tuple(FORMATS), default="csv"),
         *LEAD_FILTERS,
+        Enum("sort", "Order of the leads", tuple(ORDERS), default="newest"),
     ], produces=tuple(FORMATS.values())),
     Route("leads:read", "GET", "/leads/<lead_id>", detail, path_parameters=[LEAD]),
     Route("leads:write", "PATCH", "/leads/<lead_id>", update_status, path_parameters=[LEAD], body=[

@@ -19,7 +19,12 @@ CACHE = ROOT / ".cache" / "bench"
 NOW = 1_771_945_200_000
 EVENTS_A_SESSION = 10
 RIVERSIDE = "Riverside Gardens"
-RECIPE = ("schema.sql", "analytics_api/demo.py", "analytics_api/database/sqlite.py", "benchmarks/data.py")
+RECIPE = (
+    "schema.sql",
+    "analytics_api/maintenance/demo.py",
+    "analytics_api/database/sqlite/__init__.py",
+    "benchmarks/data.py",
+)
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def ours(ctx, q=None, status=None, sort="newest", offset=0, cursor=None):
 
 def cursor_to(ctx, sort, offset):
     """The cursor that the page before that offset gives."""
-    [cursor] = parse_qs(ours(ctx, sort=sort, offset=offset - LIMIT).following[1:])["cursor"]
+    [cursor] = parse_qs(ours(ctx, sort=sort, offset=offset - LIMIT).next_query)["cursor"]
     return cursor
 
 

@@ -2,7 +2,7 @@ import pytest
 from helpers.client import instant
 
 
-def test_a_lead_is_told_whole_with_its_sessions_and_submissions(insert, get):
+def test_lead_detail_has_sessions_and_submissions(insert, get):
     insert(
         "leads",
         lead_id=42,
@@ -119,7 +119,7 @@ def test_a_lead_is_told_whole_with_its_sessions_and_submissions(insert, get):
     }
 
 
-def test_a_lead_without_visits_or_submissions_has_empty_lists(insert, get):
+def test_lead_detail_without_visits_has_empty_lists(insert, get):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
     insert("sessions", session_id="s1", visitor_id="somebody", started_at=instant("2026-02-23 11:00:00"))
 
@@ -152,7 +152,7 @@ def test_a_lead_without_visits_or_submissions_has_empty_lists(insert, get):
     }
 
 
-def test_every_column_of_the_lead_is_told_that_a_writer_may_set(database, insert, get):
+def test_lead_detail_has_every_writable_column(database, insert, get):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
 
     lead = get("/analytics/leads/1")["lead"]
@@ -161,7 +161,7 @@ def test_every_column_of_the_lead_is_told_that_a_writer_may_set(database, insert
     assert set(lead) == {*writable, "follow_ups_count", "last_follow_up_at"}
 
 
-def test_sessions_are_the_visitors_and_those_named_newest_first_and_none_twice(insert, get):
+def test_lead_sessions_are_of_visitor_lead_and_submissions(insert, get):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00", visitor_id="ann", session_id="by-lead")
     insert(
         "lead_submissions",
@@ -200,7 +200,7 @@ def test_sessions_are_the_visitors_and_those_named_newest_first_and_none_twice(i
     ]
 
 
-def test_submissions_are_newest_first_and_the_later_number_first_in_a_tie(insert, get):
+def test_lead_submissions_are_newest_first(insert, get):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
     insert(
         "lead_submissions",
@@ -218,7 +218,7 @@ def test_submissions_are_newest_first_and_the_later_number_first_in_a_tie(insert
     assert detail["lead"]["last_follow_up_at"] == "2026-02-24 11:15:00"
 
 
-def test_a_payload_is_told_as_it_was_sent_json_or_not(insert, get):
+def test_submission_payload_is_returned_unchanged(insert, get):
     payloads = ['{"FIRSTNAME": "Zoë",\n "PHONE": null}', "not json", "", None, "[" * 5000]
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
     insert(
@@ -234,7 +234,7 @@ def test_a_payload_is_told_as_it_was_sent_json_or_not(insert, get):
     assert [submission["payload_json"] for submission in reversed(submissions)] == payloads
 
 
-def test_a_lead_that_is_not_there_is_not_found(insert, client):
+def test_unknown_lead_is_404(insert, client):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
 
     for lead_id in ("2", "2147483648", "1000000000000000000", "9223372036854775807"):
@@ -275,7 +275,7 @@ def test_a_lead_that_is_not_there_is_not_found(insert, client):
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "PATCH"])
-def test_what_is_no_number_of_a_lead_is_invalid(insert, client, method, lead_id):
+def test_invalid_lead_id_is_400(insert, client, method, lead_id):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
 
     response = client.open(f"/analytics/leads/{lead_id}", method=method, json={"status": "won"})
@@ -284,7 +284,7 @@ def test_what_is_no_number_of_a_lead_is_invalid(insert, client, method, lead_id)
     assert response.json == {"error": "Invalid lead id"}
 
 
-def test_the_largest_number_of_a_lead_is_one(insert, get):
+def test_largest_lead_id_is_accepted(insert, get):
     insert("leads", lead_id=9223372036854775807, enquiry_datetime="2026-02-23 11:15:00")
 
     detail = get("/analytics/leads/9223372036854775807")

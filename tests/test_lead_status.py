@@ -22,7 +22,7 @@ def history(database):
     return lambda: database.rows("select * from lead_status_changes order by change_id")
 
 
-def test_a_lead_is_moved_into_any_stage(lead, client, status):
+def test_status_can_be_set_to_each_value(lead, client, status):
     for stage in ("contacted", "qualified", "proposal", "won", "lost", "new"):
         response = client.patch("/analytics/leads/42", json={"status": stage})
 
@@ -32,14 +32,14 @@ def test_a_lead_is_moved_into_any_stage(lead, client, status):
 
 @pytest.mark.any_engine
 @pytest.mark.parametrize("text", ["CONTACTED", "Contacted", "cOnTaCtEd", " contacted ", "\tCONTACTED\n"])
-def test_a_stage_is_taken_in_any_case_and_trimmed(lead, client, status, text):
+def test_status_ignores_case_and_blanks(lead, client, status, text):
     response = client.patch("/analytics/leads/42", json={"status": text})
 
     assert (response.status_code, response.json) == (200, {"updated": True})
     assert status() == "contacted"
 
 
-def test_every_move_is_remembered_with_who_did_it_and_when(lead, serve, history):
+def test_status_change_is_recorded_with_key_and_time(lead, serve, history):
     keys = {"dashboard": KEY, "phone": "another-key"}
 
     serve(api_keys=keys, now=instant("2026-02-24 15:00:00.123")).patch("/analytics/leads/42", json={"status": "won"})
@@ -68,7 +68,7 @@ def test_every_move_is_remembered_with_who_did_it_and_when(lead, serve, history)
 
 
 @pytest.mark.any_engine
-def test_keys_without_names_are_numbered_in_the_history(lead, serve, history):
+def test_unnamed_keys_are_numbered_in_the_history(lead, serve, history):
     client = serve(api_keys=["first-key", "second-key"])
 
     client.patch("/analytics/leads/42", json={"status": "won"}, key="second-key")
@@ -85,7 +85,7 @@ def test_keys_without_names_are_numbered_in_the_history(lead, serve, history):
     ]
 
 
-def test_the_stage_it_already_has_is_answered_alike_and_not_remembered(lead, client, status, history):
+def test_same_status_is_not_recorded(lead, client, status, history):
     replies = [client.patch("/analytics/leads/42", json={"status": text}).json for text in ("new", "NEW", " new ")]
 
     assert replies == [{"updated": True}] * 3
@@ -93,7 +93,7 @@ def test_the_stage_it_already_has_is_answered_alike_and_not_remembered(lead, cli
     assert history() == []
 
 
-def test_only_the_lead_that_is_named_moves_and_nothing_else_of_it(insert, lead, client, get):
+def test_status_update_changes_nothing_else(insert, lead, client, get):
     insert("leads", lead_id=43, enquiry_datetime="2026-02-23 11:15:00", contact_name="Ann", engagement_score=5)
     before = get("/analytics/leads/43")
     other = get("/analytics/leads/42")
@@ -109,7 +109,7 @@ def test_only_the_lead_that_is_named_moves_and_nothing_else_of_it(insert, lead, 
     "text",
     ["", " ", "neww", "closed", "won,lost", "won lost", "new\0", "ne\u00adw", "ǹew", "\ud800", "'", "w" * 60_000],
 )
-def test_a_stage_that_is_none_of_the_six_is_not_found(lead, client, status, history, text):
+def test_unknown_status_is_404(lead, client, status, history, text):
     response = client.patch("/analytics/leads/42", json={"status": text})
 
     assert response.status_code == 404
@@ -117,7 +117,7 @@ def test_a_stage_that_is_none_of_the_six_is_not_found(lead, client, status, hist
     assert (status(), history()) == ("new", [])
 
 
-def test_a_lead_that_is_not_there_is_not_found_and_not_remembered(client, history):
+def test_unknown_lead_is_404_without_history(client, history):
     response = client.patch("/analytics/leads/42", json={"status": "won"})
 
     assert response.status_code == 404
@@ -164,9 +164,7 @@ def test_a_lead_that_is_not_there_is_not_found_and_not_remembered(client, histor
     ids=range(31),
 )
 @pytest.mark.parametrize("ended_by", ["its length", "the server"])
-def test_a_body_that_is_no_object_with_a_string_status_is_invalid(
-    lead, client, status, history, ended_by, body, message
-):
+def test_invalid_body_is_400(lead, client, status, history, ended_by, body, message):
     if ended_by == "its length":
         response = client.patch("/analytics/leads/42", data=body)
     else:  # a chunked body, of which nobody said the length
@@ -185,7 +183,7 @@ def test_a_body_that_is_no_object_with_a_string_status_is_invalid(
 
 
 @pytest.mark.any_engine
-def test_a_body_up_to_the_limit_is_taken(lead, client, status):
+def test_body_up_to_the_limit_is_accepted(lead, client, status):
     body = b'{"status": "won"}'.ljust(LIMIT)
 
     response = client.patch("/analytics/leads/42", data=body)
@@ -195,7 +193,7 @@ def test_a_body_up_to_the_limit_is_taken(lead, client, status):
 
 
 @pytest.mark.any_engine
-def test_a_chunked_body_is_taken(lead, client, status):
+def test_chunked_body_is_accepted(lead, client, status):
     response = client.patch(
         "/analytics/leads/42",
         environ_overrides={
@@ -211,7 +209,7 @@ def test_a_chunked_body_is_taken(lead, client, status):
 
 @pytest.mark.any_engine
 @pytest.mark.parametrize("terminated", [{}, {"wsgi.input_terminated": True}], ids=["alone", "terminated"])
-def test_a_body_that_was_cut_off_changes_nothing_however_whole_it_looks(lead, client, status, terminated):
+def test_truncated_body_changes_nothing(lead, client, status, terminated):
     response = client.patch(
         "/analytics/leads/42",
         environ_overrides={
@@ -227,7 +225,7 @@ def test_a_body_that_was_cut_off_changes_nothing_however_whole_it_looks(lead, cl
 
 
 @pytest.mark.any_engine
-def test_a_body_is_read_as_json_whatever_type_it_is_called(lead, client, status):
+def test_content_type_of_the_body_is_ignored(lead, client, status):
     for content_type, stage in (("text/plain", "won"), ("application/x-www-form-urlencoded", "lost"), ("", "new")):
         client.patch("/analytics/leads/42", data=json.dumps({"status": stage}), content_type=content_type)
 
@@ -235,7 +233,7 @@ def test_a_body_is_read_as_json_whatever_type_it_is_called(lead, client, status)
 
 
 @pytest.mark.any_engine
-def test_what_else_the_body_says_is_left_alone(lead, client, get):
+def test_other_fields_of_the_body_are_ignored(lead, client, get):
     before = get("/analytics/leads/42")
 
     client.patch("/analytics/leads/42", json={"status": "new", "contact_name": "Mallory", "lead_id": 7})
@@ -244,7 +242,7 @@ def test_what_else_the_body_says_is_left_alone(lead, client, get):
 
 
 @pytest.mark.any_engine
-def test_a_stage_in_the_query_string_is_none_in_the_body(lead, client, status):
+def test_status_in_the_query_string_is_not_used(lead, client, status):
     response = client.patch("/analytics/leads/42?status=won", json={})
 
     assert response.status_code == 400

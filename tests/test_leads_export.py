@@ -15,7 +15,7 @@ def rows_of(text):
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
-def test_csv_has_the_columns_of_the_list_and_null_is_an_empty_field(insert, client):
+def test_csv_has_columns_of_the_list_and_empty_nulls(insert, client):
     insert("leads", lead_id=7, enquiry_datetime="2026-02-23 11:15:00", contact_name="Zoë", engagement_score=74)
 
     response = client.get("/analytics/leads/export")
@@ -30,7 +30,7 @@ def test_csv_has_the_columns_of_the_list_and_null_is_an_empty_field(insert, clie
     )
 
 
-def test_ndjson_has_a_lead_of_the_list_a_line(insert, client, get):
+def test_ndjson_has_one_lead_a_line(insert, client, get):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00", contact_name='Line one\nline "two"')
     insert("leads", lead_id=2, enquiry_datetime="2026-02-24 11:15:00")
 
@@ -40,7 +40,7 @@ def test_ndjson_has_a_lead_of_the_list_a_line(insert, client, get):
     assert [json.loads(line) for line in response.text.splitlines()] == get("/analytics/leads")["leads"]
 
 
-def test_without_a_lead_csv_is_its_header_and_ndjson_is_empty(client):
+def test_export_without_leads_is_a_header_or_empty(client):
     table, lines = client.get("/analytics/leads/export"), client.get("/analytics/leads/export?format=ndjson")
 
     assert len(table.text.splitlines()) == 1
@@ -48,7 +48,7 @@ def test_without_a_lead_csv_is_its_header_and_ndjson_is_empty(client):
 
 
 @pytest.mark.parametrize("sort", EVERY_ORDER)
-def test_it_holds_every_lead_that_the_list_pages_through_in_its_order(insert, client, get, sort):
+def test_export_has_the_same_leads_and_order_as_the_list(insert, client, get, sort):
     insert(
         "leads",
         *(
@@ -72,7 +72,7 @@ def test_it_holds_every_lead_that_the_list_pages_through_in_its_order(insert, cl
 
 
 @pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r"])
-def test_a_text_that_a_spreadsheet_would_run_is_defused(insert, client, begin):
+def test_csv_escapes_formulas(insert, client, begin):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00", contact_name=f"{begin}cmd|' /C calc'!A0")
 
     (row,) = rows_of(client.get("/analytics/leads/export").text)
@@ -80,7 +80,7 @@ def test_a_text_that_a_spreadsheet_would_run_is_defused(insert, client, begin):
     assert row["contact_name"] == f"'{begin}cmd|' /C calc'!A0"
 
 
-def test_a_number_below_zero_is_no_formula(insert, client):
+def test_csv_leaves_negative_numbers_alone(insert, client):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00", engagement_score=-3)
 
     (row,) = rows_of(client.get("/analytics/leads/export").text)
@@ -88,7 +88,7 @@ def test_a_number_below_zero_is_no_formula(insert, client):
     assert row["engagement_score"] == "-3"
 
 
-def test_every_lead_comes_once_while_others_write(database, insert):
+def test_export_is_one_snapshot_while_others_write(database, insert):
     insert("leads", *({"lead_id": number, "enquiry_datetime": "2026-02-23 11:15:00"} for number in range(1, 2501)))
     ctx = Context(database, None, NOW)
 
@@ -102,7 +102,7 @@ def test_every_lead_comes_once_while_others_write(database, insert):
     assert [json.loads(line)["lead_id"] for piece in pieces for line in piece.splitlines()] == list(range(1, 2501))
 
 
-def test_a_download_that_is_given_up_lets_go_of_its_connection(database, insert):
+def test_abandoned_export_releases_its_connection(database, insert):
     insert("leads", *({"lead_id": number, "enquiry_datetime": "2026-02-23 11:15:00"} for number in range(1, 2501)))
     ctx = Context(database, None, NOW)
 
@@ -114,19 +114,19 @@ def test_a_download_that_is_given_up_lets_go_of_its_connection(database, insert)
     assert database.rows("select count(*) as leads from leads") == [{"leads": 2500}]
 
 
-def test_a_format_that_is_none_is_refused(client):
+def test_unknown_export_format_is_400(client):
     response = client.get("/analytics/leads/export?format=xml")
 
     assert response.status_code == 400
     assert response.json == {"error": "format takes one of: csv, ndjson"}
 
 
-def test_head_tells_what_would_come_and_sends_none_of_it(client):
+def test_export_head_sends_no_body(client):
     response = client.head("/analytics/leads/export")
 
     assert (response.status_code, response.content_type, response.data) == (200, "text/csv; charset=utf-8", b"")
 
 
-def test_it_needs_the_key(client):
+def test_export_needs_a_key(client):
     assert client.get("/analytics/leads/export", key=None).status_code == 401
     assert client.get("/analytics/leads/export", key=KEY).status_code == 200

@@ -1,13 +1,13 @@
 from helpers.client import KEY, NOW
 
 
-def test_without_leads_it_is_an_empty_page_of_none(get):
+def test_empty_list_has_total_0(get):
     page = get("/analytics/leads")
 
     assert page == {"leads": [], "total": 0}
 
 
-def test_a_lead_is_told_with_its_follow_ups_and_its_stage(insert, get):
+def test_lead_has_follow_ups_and_status(insert, get):
     insert(
         "leads",
         lead_id=42,
@@ -64,7 +64,7 @@ def test_a_lead_is_told_with_its_follow_ups_and_its_stage(insert, get):
     }
 
 
-def test_a_lead_of_which_little_is_known_has_nulls_and_the_defaults(insert, get):
+def test_minimal_lead_has_nulls_and_defaults(insert, get):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
 
     page = get("/analytics/leads")
@@ -97,7 +97,7 @@ def test_a_lead_of_which_little_is_known_has_nulls_and_the_defaults(insert, get)
     }
 
 
-def test_the_primary_submission_is_no_follow_up_and_the_newest_of_the_others_is_the_last(insert, get):
+def test_primary_submission_is_not_a_follow_up(insert, get):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-20 10:00:00")
     insert(
         "lead_submissions",
@@ -113,7 +113,7 @@ def test_the_primary_submission_is_no_follow_up_and_the_newest_of_the_others_is_
     assert (lead["follow_ups_count"], lead["last_follow_up_at"]) == (3, "2026-02-23 12:00:00")
 
 
-def test_a_page_is_cut_out_of_the_order_and_the_total_counts_all(insert, get):
+def test_offset_and_limit_select_a_page(insert, get):
     insert(
         "leads",
         *({"lead_id": number, "enquiry_datetime": f"2026-02-23 11:{number:02}:00"} for number in range(1, 31)),
@@ -131,7 +131,7 @@ def test_a_page_is_cut_out_of_the_order_and_the_total_counts_all(insert, get):
     assert {page["total"] for page in (first, second, third, middle)} == {30}
 
 
-def test_a_status_keeps_the_leads_in_that_stage_and_counts_them(insert, get):
+def test_status_filter_selects_and_counts(insert, get):
     stages = ["new", "contacted", "qualified", "proposal", "won", "lost", "new", "won", "new"]
     insert(
         "leads",
@@ -156,7 +156,7 @@ def test_a_status_keeps_the_leads_in_that_stage_and_counts_them(insert, get):
     }
 
 
-def test_a_status_that_no_lead_has_is_an_empty_page_of_none(insert, get):
+def test_unused_status_is_an_empty_page(insert, get):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:00:00")
 
     page = get("/analytics/leads?status=won")
@@ -164,7 +164,7 @@ def test_a_status_that_no_lead_has_is_an_empty_page_of_none(insert, get):
     assert page == {"leads": [], "total": 0}
 
 
-def test_a_status_is_taken_in_any_case(insert, get):
+def test_status_filter_ignores_case(insert, get):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:00:00", status="won")
     insert("leads", lead_id=2, enquiry_datetime="2026-02-23 11:00:00", status="lost")
 
@@ -173,7 +173,7 @@ def test_a_status_is_taken_in_any_case(insert, get):
     assert totals == [1, 1, 1]
 
 
-def test_a_lead_moves_between_the_stages_of_the_list_when_it_is_moved(insert, get, client):
+def test_status_update_moves_lead_between_filters(insert, get, client):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:00:00")
     insert("leads", lead_id=2, enquiry_datetime="2026-02-23 11:00:00")
 
@@ -184,7 +184,7 @@ def test_a_lead_moves_between_the_stages_of_the_list_when_it_is_moved(insert, ge
     assert get("/analytics/leads")["total"] == 2
 
 
-def test_a_lead_is_told_as_it_was_written_whatever_the_script(insert, get):
+def test_texts_of_any_script_are_returned_unchanged(insert, get):
     texts = {
         "contact_name": 'Zoë O\'Brien \N{WAVING HAND SIGN} "Zo" <b>',
         "contact_email": "zoë@exämple.com",
@@ -199,7 +199,7 @@ def test_a_lead_is_told_as_it_was_written_whatever_the_script(insert, get):
     assert {column: lead[column] for column in texts} == texts
 
 
-def test_another_key_sees_the_same(insert, serve):
+def test_every_key_sees_the_same_leads(insert, serve):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:00:00")
     client = serve(api_keys={"one": KEY, "other": "another-key"}, now=NOW)
 

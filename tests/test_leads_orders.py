@@ -51,7 +51,7 @@ def ids(page):
     return [lead["lead_id"] for lead in page["leads"]]
 
 
-def test_every_order_puts_nulls_last_and_settles_ties_by_lead_id(leads, get):
+def test_orders_put_nulls_last_and_break_ties_by_id(leads, get):
     expected = {
         "newest": [5, 9, 8, 3, 2, 4, 1, 7, 6],
         "oldest": [6, 7, 1, 4, 2, 3, 8, 9, 5],
@@ -69,15 +69,15 @@ def test_every_order_puts_nulls_last_and_settles_ties_by_lead_id(leads, get):
     assert {page["total"] for page in pages.values()} == {9}
 
 
-def test_without_sort_the_newest_enquiry_is_first(leads, get):
+def test_default_order_is_newest(leads, get):
     assert get("/analytics/leads") == get("/analytics/leads?sort=newest") == get("/analytics/leads?sort=")
 
 
-def test_sort_is_taken_in_any_case(leads, get):
+def test_sort_ignores_case(leads, get):
     assert get("/analytics/leads?sort=Score_ASC") == get("/analytics/leads?sort=score_asc")
 
 
-def test_names_are_ordered_without_regard_to_case_beyond_ascii_too(insert, get):
+def test_names_are_ordered_by_folded_text(insert, get):
     for lead_id, name in enumerate(["ÉMILE", "zoe", "émile", "Émile", "Zoe", "STRASSE", "straße"], start=1):
         insert("leads", lead_id=lead_id, enquiry_datetime="2026-02-23 11:00:00", contact_name=name)
 
@@ -86,7 +86,7 @@ def test_names_are_ordered_without_regard_to_case_beyond_ascii_too(insert, get):
     assert ids(page) == [6, 7, 2, 5, 1, 3, 4]
 
 
-def test_pages_never_overlap_and_cover_all_in_one_order(insert, get):
+def test_pages_cover_the_list_without_overlap(insert, get):
     stages = ("new", "contacted", "qualified", "proposal", "won")
     names = ("bob", "Ann", None, "ann", "bob", "", "ANN ")
     insert(

@@ -32,7 +32,7 @@ def insert_leads(insert):
     return insert_leads
 
 
-def test_it_is_a_substring_of_name_email_phone_project_or_visitor_id(insert, find):
+def test_search_covers_five_columns(insert, find):
     insert(
         "leads",
         *(
@@ -79,7 +79,7 @@ def test_it_is_a_substring_of_name_email_phone_project_or_visitor_id(insert, fin
     assert found == expected
 
 
-def test_it_does_not_reach_from_one_column_into_the_next(insert, find):
+def test_search_does_not_match_across_columns(insert, find):
     insert(
         "leads",
         lead_id=1,
@@ -95,7 +95,7 @@ def test_it_does_not_reach_from_one_column_into_the_next(insert, find):
     assert found == {needle: [] for needle in needles}
 
 
-def test_case_does_not_matter_beyond_ascii_in_either(insert_leads, find):
+def test_search_folds_case_beyond_ascii(insert_leads, find):
     insert_leads(
         "Émile Zola",
         "ÉMILE ZOLA",
@@ -150,7 +150,7 @@ def test_case_does_not_matter_beyond_ascii_in_either(insert_leads, find):
     assert found == expected
 
 
-def test_nothing_in_a_needle_is_special(insert_leads, find):
+def test_search_escapes_wildcards(insert_leads, find):
     insert_leads(
         "100% sure",
         "100 percent",
@@ -208,7 +208,7 @@ def test_nothing_in_a_needle_is_special(insert_leads, find):
     assert found == expected
 
 
-def test_needles_of_one_two_and_three_letters_are_found_alike(insert_leads, find):
+def test_search_finds_short_terms(insert_leads, find):
     insert_leads("A", "Ana", "Ann", "n x")
     expected = {
         "a": [1, 2, 3],
@@ -230,7 +230,7 @@ def test_needles_of_one_two_and_three_letters_are_found_alike(insert_leads, find
     assert found == expected
 
 
-def test_blanks_are_searched_for_like_anything_else(insert_leads, find):
+def test_search_matches_inner_blanks(insert_leads, find):
     insert_leads("two  blanks", "one blank", "none", " ")
 
     assert find(" ") == [1, 2, 4]
@@ -239,14 +239,14 @@ def test_blanks_are_searched_for_like_anything_else(insert_leads, find):
     assert find("blank ") == []
 
 
-def test_an_empty_needle_finds_every_lead(insert_leads, get):
+def test_empty_search_returns_every_lead(insert_leads, get):
     insert_leads("Ann", None)
 
     assert get("/analytics/leads?q=") == get("/analytics/leads")
     assert get("/analytics/leads?q=")["total"] == 2
 
 
-def test_nulls_and_empty_texts_are_found_by_nothing(insert_leads, find):
+def test_search_never_matches_nulls(insert_leads, find):
     insert_leads(None, "", "null", "None")
 
     assert find("null") == [3]
@@ -254,7 +254,7 @@ def test_nulls_and_empty_texts_are_found_by_nothing(insert_leads, find):
     assert find("n") == [3, 4]
 
 
-def test_a_long_needle_is_found_whole(insert_leads, find):
+def test_search_matches_long_terms_whole(insert_leads, find):
     text = "Grüne Äpfel aus Köln, " * 50
     insert_leads(text[:250], text[:249], f"before {text[:250]} after", text[:249] + "!", text[:1000])
 
@@ -262,7 +262,7 @@ def test_a_long_needle_is_found_whole(insert_leads, find):
     assert find(text[:1000]) == find(text[:1000].upper()) == [5]
 
 
-def test_a_needle_is_searched_within_a_stage(insert, find):
+def test_search_within_a_status(insert, find):
     insert(
         "leads",
         *(
@@ -285,7 +285,7 @@ def test_a_needle_is_searched_within_a_stage(insert, find):
     assert find("ann", status="") == [1, 2, 4, 5]
 
 
-def test_a_lead_is_found_by_what_it_says_now(insert_leads, database, find):
+def test_search_follows_updates_and_deletes(insert_leads, database, find):
     insert_leads("Ann", "Bob")
 
     database.write(lambda at: at.execute("update leads set contact_name = 'Zoë' where lead_id = 1"))
@@ -315,7 +315,7 @@ def insert_projects(insert):
     return insert_projects
 
 
-def test_projects_are_found_however_many_there_are(insert_projects, find):
+def test_search_finds_many_projects(insert_projects, find):
     insert_projects(*(f"Tower {number}" for number in range(1, 701)))
 
     assert find("tower 69") == [69, *range(690, 700)]
@@ -325,13 +325,13 @@ def test_projects_are_found_however_many_there_are(insert_projects, find):
     assert find("tower 701") == []
 
 
-def test_a_lead_that_a_text_is_in_twice_is_found_once(insert_projects, find):
+def test_search_counts_each_lead_once(insert_projects, find):
     insert_projects(*["Sky"] * 9, "Sky Towers")
 
     assert find("towers") == find("tow") == find("to") == [10]
 
 
-def test_an_email_is_found_by_any_piece_of_it(insert, find):
+def test_search_finds_any_part_of_an_email(insert, find):
     emails = [
         "Ann@Mail.example",
         "joann@mail.example",
@@ -385,7 +385,7 @@ def test_an_email_is_found_by_any_piece_of_it(insert, find):
     assert {needle: find(needle, status="new") for needle in expected} == expected
 
 
-def test_a_project_is_found_in_the_leads_that_ask_for_it_now(insert_projects, database, find):
+def test_search_follows_project_changes(insert_projects, database, find):
     insert_projects("Sky Towers", "Sky Towers", "Green Acres")
 
     database.write(lambda at: at.execute("update leads set project_name = 'Green Acres' where lead_id = 1"))
@@ -415,7 +415,7 @@ texts = st.one_of(st.none(), st.text(LETTERS, max_size=12))
     ),
 )
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_needle_is_found_where_the_casefolded_text_has_it(database, find, rows, needles):
+def test_search_equals_a_substring_test_in_python(database, find, rows, needles):
     def replace(at):
         at.execute("delete from leads")
         at.insert(
@@ -444,7 +444,7 @@ def test_any_needle_is_found_where_the_casefolded_text_has_it(database, find, ro
     }
 
 
-def test_what_stands_between_the_fields_is_found_in_none_of_them(insert, get):
+def test_field_separator_is_never_matched(insert, get):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00", contact_name="Ann", contact_email="b@c.example")
     insert("leads", lead_id=2, enquiry_datetime="2026-02-23 11:15:00", contact_name="Odd\x1fName")
 
@@ -455,7 +455,7 @@ def test_what_stands_between_the_fields_is_found_in_none_of_them(insert, get):
 
 
 @pytest.mark.parametrize("found", [500, 501])  # up to 500 are counted together with their page
-def test_the_total_and_the_page_are_right_however_many_are_found(database, get, found):
+def test_page_and_total_around_the_small_result_limit(database, get, found):
     columns = ["lead_id", "enquiry_datetime", "contact_name", "status"]
     rows = [
         (number, "2026-02-23 11:00:00", "Ann" if number <= found else "Ben", "new" if number % 2 else "won")

@@ -116,9 +116,10 @@ def test_every_parameter_is_in_it_with_its_bounds_and_choices():
             "limit": whole(25, 1, 100, "1 to 100"),
             "offset": whole(0, 0, 2**63 - 1, "0 to any"),
             **which,
+            "sort": {"type": "string", "enum": orders},
             "cursor": {
                 "type": "string",
-                "pattern": "^((newest|oldest|last_follow_up|name_asc):-?[0-9]{1,19}(:[^\\u0000]{0,500})?"
+                "pattern": "^((newest|oldest|last_follow_up|name_asc):-?[0-9]{1,19}(~?:[^\\u0000]{0,100})?"
                 "|(score_desc|score_asc|risk_desc|risk_asc):-?[0-9]{1,19}(:-?[0-9]{1,19})?)$",
             },
         },

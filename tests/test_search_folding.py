@@ -61,7 +61,7 @@ def folded(text):
     return text.casefold().replace("\x1f", " ")  # which stands between the fields
 
 
-def test_every_letter_is_folded_as_python_folds_it(database, write):
+def test_every_letter_is_folded_as_in_python(database, write):
     letters = [
         chr(code)
         for code in range(1, sys.maxunicode + 1)
@@ -85,7 +85,7 @@ quick = settings(max_examples=30, suppress_health_check=[HealthCheck.function_sc
 
 @given(data=st.data(), rows=rows)
 @quick
-def test_a_lead_is_found_by_any_piece_of_any_field_in_any_case(write, find, data, rows):
+def test_any_part_of_any_field_is_found(write, find, data, rows):
     row = data.draw(st.integers(0, len(rows) - 1))
     text = data.draw(st.sampled_from(rows[row]))
     assume(text)
@@ -104,7 +104,7 @@ def test_a_lead_is_found_by_any_piece_of_any_field_in_any_case(write, find, data
 
 @given(data=st.data(), rows=rows)
 @quick
-def test_a_lead_is_never_found_by_what_runs_over_two_fields(write, find, data, rows):
+def test_search_never_spans_two_fields(write, find, data, rows):
     row = data.draw(st.sampled_from(rows))
     first, second = data.draw(st.sampled_from([(0, 1), (1, 2), (2, 3), (3, 4), (0, 2), (4, 0)]))
     end = (row[first] or "")[-data.draw(st.integers(1, 3)) :]
@@ -120,7 +120,7 @@ def test_a_lead_is_never_found_by_what_runs_over_two_fields(write, find, data, r
     ]
 
 
-def test_what_stands_between_the_fields_is_a_blank_within_one(write, find):
+def test_separator_in_a_field_is_a_blank(write, find):
     write([("Ann\x1fLee", "", "", "", ""), ("Ann Lee", "", "", "", ""), ("Ann", "Lee", "", "", "")])
 
     assert find("ann\x1flee") == find("ann lee") == [0, 1]
@@ -130,7 +130,7 @@ def test_what_stands_between_the_fields_is_a_blank_within_one(write, find):
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # PostgreSQL takes none
 @pytest.mark.parametrize("name", ["Ann\0Lee", "Änn\0Lee"])
-def test_a_nul_ends_the_field_that_it_is_in_and_no_other(database, write, find, name):
+def test_nul_ends_its_field_only(database, write, find, name):
     write([(name, "lee@shop.example", None, None, "v\0w"), ("Zoë", None, None, None, None)])
 
     assert find("nn") == find(name[:3].upper()) == find("LEE@shop") == find("v") == [0]
@@ -143,7 +143,7 @@ def test_a_nul_ends_the_field_that_it_is_in_and_no_other(database, write, find, 
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # PostgreSQL takes none
-def test_a_project_that_is_no_utf_8_is_found_by_what_is_shown_of_it(database, find):
+def test_invalid_utf8_project_is_found_as_displayed(database, find):
     database.write(
         lambda at: at.execute(
             "insert into leads (lead_id, enquiry_datetime, project_name) values (7, '2026', cast(x'536b79ff' as text))"

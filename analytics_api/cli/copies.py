@@ -12,7 +12,8 @@ import click
 
 from ..context import Context, now
 from ..database import BASE_TABLES, open_database
-from ..endpoints import leads
+from ..endpoints.leads import ORDERS, STATUSES
+from ..endpoints.leads.export import export_chunks
 from ..maintenance.copy import copy as copy_database
 from ..maintenance.export import export as export_table
 from .base import database_option, main
@@ -42,8 +43,8 @@ def copy(source: str, target: str) -> None:
     "--output", metavar="FILE", type=click.Path(dir_okay=False, allow_dash=True), help="Default: standard output."
 )
 @click.option("--q", metavar="TEXT", help="Leads: those that contain the text.")
-@click.option("--status", type=click.Choice(leads.STATUSES), help="Leads: those with this status.")
-@click.option("--sort", type=click.Choice(list(leads.ORDERS)), help="Leads: the order.")
+@click.option("--status", type=click.Choice(STATUSES), help="Leads: those with this status.")
+@click.option("--sort", type=click.Choice(list(ORDERS)), help="Leads: the order.")
 def export(
     database: str,
     table: str,
@@ -64,7 +65,7 @@ def export(
     with open_database(database, create=False).closing() as opened:
         if as_list:
             ctx = Context(db=opened, storage=None, now=now())
-            chunks: Iterable[str] = leads.export(ctx, format=format, q=q, status=status, sort=sort or "newest").chunks
+            chunks: Iterable[str] = export_chunks(ctx, format=format, q=q, status=status, sort=sort or "newest")
         else:
             chunks = export_table(opened, table, format)
         with open_output(output) as file:

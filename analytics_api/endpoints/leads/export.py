@@ -1,0 +1,53 @@
+"""The whole list of leads as CSV or NDJSON."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Generator, Iterable, Sequence
+from io import StringIO
+from typing import Any, Final, Literal
+
+from ...context import Context
+from ...http.parameters import MAX_INT64
+from ...http.responses import Stream
+from .search import COLUMNS, PAGES, prepare
+
+Format = Literal["csv", "ndjson"]
+FORMATS: Final[dict[Format, str]] = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
+
+
+def export_leads(ctx: Context, *, format: Format, q: str | None, status: str | None, sort: str) -> Stream:
+    """Return every lead of the list, as CSV (RFC 4180) or as a JSON object a line, all as of one instant.
+
+    In CSV null is an empty field, and an apostrophe stands before what a spreadsheet would run as a formula.
+    """
+    return Stream(FORMATS[format], f"leads.{format}", export_chunks(ctx, format=format, q=q, status=status, sort=sort))
+
+
+def export_chunks(
+    ctx: Context, *, format: Format, q: str | None, status: str | None, sort: str
+) -> Generator[str, None, None]:
+    """Generate the text of the export from one snapshot of the database, which is open until the generator ends."""
+    encode = _csv_lines if format == "csv" else _ndjson_lines
+    with ctx.db.snapshot() as at:
+        if format == "csv":
+            yield _csv_lines([COLUMNS])
+        filter_, params = prepare(at, q, status)
+        for leads in at.batches(PAGES[filter_, sort], **params, limit=MAX_INT64, offset=0):
+            yield encode(leads)
+
+
+def _csv_lines(leads: Iterable[Sequence[Any]]) -> str:
+    text = StringIO()
+    csv.writer(text).writerows([escape_formula(value) for value in lead] for lead in leads)
+    return text.getvalue()
+
+
+def escape_formula(value: object) -> object:
+    """Put an apostrophe before a text that a spreadsheet would run as a formula (OWASP, "CSV Injection")."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+
+
+def _ndjson_lines(leads: Iterable[Sequence[Any]]) -> str:
+    return "".join(json.dumps(dict(zip(COLUMNS, lead)), ensure_ascii=False) + "\n" for lead in leads)

@@ -1,0 +1,124 @@
+"""The sort orders of the lead list, and cursors: positions in an order, as a Link header carries them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from ...database import Reader, Row
+from ...http.parameters import MAX_INT64
+
+MIN_INT64: Final = -MAX_INT64 - 1
+MAX_KEY_LENGTH: Final = 100  # characters; percent-encoded they fit into a header of 8190 bytes beside a search term
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Leads by the values of one column, nulls last; lead_id breaks every tie, so pages never overlap."""
+
+    column: str
+    direction: Literal["asc", "desc"]
+    type: type[int] | type[str]
+    nullable: bool
+
+    @property
+    def order_by(self) -> str:
+        nulls = " nulls last" if self.nullable else ""
+        return f"{self.column} {self.direction}{nulls}, lead_id {self.direction}"
+
+    @property
+    def after(self) -> dict[str, str]:
+        """Conditions for the leads after (`:key`, `:lead_id`), in parts that an index can each seek to."""
+        beyond = "<" if self.direction == "desc" else ">"
+        parts = {
+            "ties": f"{self.column} = :key and lead_id {beyond} :lead_id",
+            "others": f"{self.column} {beyond} :key",
+        }
+        if self.nullable:
+            parts["nulls"] = f"{self.column} is null and lead_id {beyond} :null_lead_id"
+        return parts
+
+
+ORDERS: Final = {
+    "newest": Order("enquiry_datetime", "desc", str, nullable=False),
+    "oldest": Order("enquiry_datetime", "asc", str, nullable=False),
+    "last_follow_up": Order("last_follow_up_at", "desc", str, nullable=True),
+    "score_desc": Order("engagement_score", "desc", int, nullable=True),
+    "score_asc": Order("engagement_score", "asc", int, nullable=True),
+    "risk_desc": Order("suspicion_score", "desc", int, nullable=False),
+    "risk_asc": Order("suspicion_score", "asc", int, nullable=False),
+    "name_asc": Order("name_folded", "asc", str, nullable=True),
+}
+DEFAULT_ORDER: Final = "newest"
+
+# The order, the last lead, and its value of the order's column: `newest:28:2026-02-10 11:00:00`. Without a value it is
+# null. A value that is too long, or has a NUL, is cut there and marked: `name_asc:28~:aaa`.
+_TEXT_KEY: Final = rf"~?:[^\u0000]{{0,{MAX_KEY_LENGTH}}}"
+_NUMBER_KEY: Final = ":-?[0-9]{1,19}"
+CURSOR_PATTERN: Final = "|".join(
+    f"({'|'.join(sort for sort, order in ORDERS.items() if order.type is type_)}):-?[0-9]{{1,19}}({key})?"
+    for type_, key in ((str, _TEXT_KEY), (int, _NUMBER_KEY))
+)
+
+# One statement for each column that an order goes by.
+SORT_KEYS: Final = {
+    column: f"""
+select {column} as key
+from leads
+where lead_id = :lead_id
+"""
+    for column in dict.fromkeys(order.column for order in ORDERS.values())
+}
+
+
+def encode_cursor(at: Reader, sort: str, lead: Row) -> str:
+    """Return the cursor to the position after a lead of the list."""
+    column, lead_id = ORDERS[sort].column, lead["lead_id"]
+    key = lead[column] if column in lead else _sort_key(at, column, lead_id)
+    if key is None:
+        return f"{sort}:{lead_id}"
+    if isinstance(key, str):
+        cut = key.partition("\0")[0][:MAX_KEY_LENGTH]
+        if cut != key:
+            return f"{sort}:{lead_id}~:{cut}"
+    return f"{sort}:{lead_id}:{key}"
+
+
+def cursor_order(cursor: str) -> str:
+    return cursor.partition(":")[0]
+
+
+def decode_cursor(at: Reader, cursor: str) -> dict[str, Any]:
+    """Return the position as the parameters of `Order.after`.
+
+    The rest of a cut value is read from its lead. If that lead is gone or has another value by now, the position is
+    before everything that begins with the cut value: some leads may be listed twice, and none is left out.
+    """
+    sort, lead, *rest = cursor.split(":", 2)
+    order, lead_id = ORDERS[sort], _clamp(int(lead.rstrip("~")))
+    null_lead_id = MIN_INT64 if order.direction == "asc" else MAX_INT64
+    if not rest:
+        return {"key": None, "lead_id": lead_id, "null_lead_id": lead_id}
+    key: str | int = _clamp(int(rest[0])) if order.type is int else rest[0]
+    if lead.endswith("~"):
+        key, lead_id = _restore(at, order, lead_id, rest[0])
+    return {"key": key, "lead_id": lead_id, "null_lead_id": null_lead_id}
+
+
+def _restore(at: Reader, order: Order, lead_id: int, cut: str) -> tuple[str, int]:
+    """Return the value that was cut, and the lead's id; a position before all values that begin so if it is gone."""
+    key = _sort_key(at, order.column, lead_id)
+    if isinstance(key, str) and key.startswith(cut):
+        return key, lead_id
+    if order.direction == "asc":
+        return cut, MIN_INT64
+    return cut + "\U0010ffff", MAX_INT64
+
+
+def _sort_key(at: Reader, column: str, lead_id: int) -> Any:
+    lead = at.row(SORT_KEYS[column], lead_id=lead_id)
+    return lead and lead["key"]
+
+
+def _clamp(number: int) -> int:
+    return min(max(number, MIN_INT64), MAX_INT64)

@@ -1,0 +1,311 @@
+"""How a page of the lead list and its total are found.
+
+With n leads in the list (those of one status, if one is requested), m matches and p = offset + limit rows up to the end
+of the page, the strategies cost:
+
+=========  ==========================================================================  ==================
+walk       No search term: read the index of the order. The total is a counter.        p
+small      At most SMALL_RESULT matches in the search index: page and total at once.   m
+nearby     Many matches: read the next leads of the order, keep those that match.      m to count, 8·p·n/m
+sort       Sort everything that matches.                                               m, or n
+=========  ==========================================================================  ==================
+
+A term of fewer than three characters (two, where many trigrams begin with them) is too short for the search index. Then
+counting and sorting read all n leads. `find_page` takes the first strategy that gives a page.
+
+Gains on SQLite with 100,000 and 1,000,000 leads: `small` saves a factor of 1.3 to 2.9, `nearby` 2.5 to 36.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, Literal, NamedTuple, TypedDict
+
+from ...database import Reader, Row
+from .orders import ORDERS
+
+Status = Literal["new", "contacted", "qualified", "proposal", "won", "lost"]
+
+
+class Lead(TypedDict):
+    lead_id: int
+    enquiry_datetime: str
+    contact_name: str | None
+    contact_email: str | None
+    contact_phone: str | None
+    project_name: str | None
+    project_location: str | None
+    project_source: str | None
+    contact_country_name: str | None
+    contact_city: str | None
+    visitor_id: str | None
+    session_id: str | None
+    engagement_score: int | None
+    engagement_label: str | None
+    form_submit_count: int
+    suspicion_score: int
+    follow_ups_count: int
+    last_follow_up_at: str | None
+    status: Status
+
+
+COLUMNS: Final = tuple(Lead.__annotations__)
+COLUMN_LIST: Final = ", ".join(COLUMNS)
+
+SMALL_RESULT: Final = 500
+OVERSAMPLING: Final = 8  # `nearby` reads this many times the rows that evenly spread matches would need
+
+# The leads to choose from: all or one status, and those that match by the search index or by reading each.
+FILTERS: Final = {
+    "all": "true",
+    "status": "status = :status and status <> ''",  # `<> ''` lets SQLite use the partial indexes
+    "indexed": "lead_id in (select rowid from lead_search(:needle))",
+    # `|| ''` keeps SQLite from reading the index of the status, which may hold many more leads than match
+    "indexed in status": "status || '' = :status and lead_id in (select rowid from lead_search(:needle))",
+    "scanned": "lead_id in (select lead_id from leads where search_text like :pattern escape '\\')",
+    "scanned in status": "status = :status and status <> '' and search_text like :pattern escape '\\'",
+}
+
+# All statements are made from constants, here, once. A request selects one and adds nothing to its text.
+_FILTERS_AND_ORDERS: Final = [(name, sort) for name in FILTERS for sort in ORDERS]
+
+PAGES: Final = {
+    (name, sort): f"""
+select {COLUMN_LIST}
+from leads
+where {FILTERS[name]}
+order by {ORDERS[sort].order_by}
+limit :limit offset :offset
+"""
+    for name, sort in _FILTERS_AND_ORDERS
+}
+
+
+def _leads_after(name: str, sort: str) -> str:
+    """Return a subquery of the next leads after a cursor's position."""
+    parts = "union all".join(
+        f"""
+select *
+from (
+  select *
+  from leads
+  where {FILTERS[name]} and {condition}
+  order by {ORDERS[sort].order_by}
+  limit :limit) as {part}
+"""
+        for part, condition in ORDERS[sort].after.items()
+    )
+    return f"({parts}) as leads"
+
+
+NEXT_PAGES: Final = {
+    (name, sort): f"""
+select {COLUMN_LIST}
+from {_leads_after(name, sort)}
+order by {ORDERS[sort].order_by}
+limit :limit
+"""
+    for name, sort in _FILTERS_AND_ORDERS
+}
+
+# No rows when more than SMALL_RESULT leads match.
+SMALL_PAGES: Final = {
+    (name, sort): f"""
+with matches as materialized (
+  select rowid as lead_id
+  from lead_search(:needle)
+  limit :match_limit)
+select {COLUMN_LIST}, (select count(*) from {counted}) as total
+from leads
+where {condition} and (select count(*) from matches) < :match_limit
+order by {ORDERS[sort].order_by}
+limit :limit offset :offset
+"""
+    for name, counted, condition in (
+        ("indexed", "matches", "lead_id in (select lead_id from matches)"),
+        (
+            "indexed in status",
+            # `cross join` makes SQLite look up each match; once analyzed it would otherwise read all leads
+            "matches cross join leads where leads.lead_id = matches.lead_id and status = :status",
+            "status || '' = :status and lead_id in (select lead_id from matches)",
+        ),
+    )
+    for sort in ORDERS
+}
+
+NEARBY_PAGES: Final = {
+    (name, sort, start): f"""
+select {COLUMN_LIST}
+from (
+  select *
+  from {leads}
+  order by {ORDERS[sort].order_by}
+  limit :limit) as leads
+where search_text like :pattern escape '\\'
+order by {ORDERS[sort].order_by}
+limit :rows offset :offset
+"""
+    for name, sort in _FILTERS_AND_ORDERS
+    if name in ("all", "status")
+    for start, leads in (
+        ("first", f"leads where {FILTERS[name]}"),
+        ("next", _leads_after(name, sort)),
+    )
+}
+
+COUNT_BY_STATUS: Final = """
+select cast(coalesce(sum(leads), 0) as bigint) as total
+from rollup_stages
+where status = coalesce(:status, status)
+"""
+
+COUNTS: Final = {
+    "indexed": """
+select count(*) as total
+from lead_search(:needle)
+""",
+    **{
+        name: f"""
+select count(*) as total
+from leads
+where {FILTERS[name]}
+"""
+        for name in ("indexed in status", "scanned", "scanned in status")
+    },
+}
+
+# For a frequent term: reads the leads of the status from their index instead of looking up each match.
+COUNT_FREQUENT: Final = """
+select count(*) as total
+from leads
+where status = :status
+  and status <> ''
+  and lead_id in (select rowid from lead_search(:needle))
+"""
+
+COUNT_UP_TO: Final = """
+select count(*) as matches
+from (
+  select 1
+  from lead_search(:needle)
+  limit :match_limit) as matches
+"""
+
+
+class Page(NamedTuple):
+    """Rows of the list, and how many match in all."""
+
+    rows: list[Row]
+    total: int
+
+
+@dataclass(frozen=True)
+class Search:
+    """One page to find: the statements' parameters, and which of FILTERS they are for.
+
+    `params` has `limit`, `offset`, `status`, the `needle` and `pattern` of a search term, and `key`, `lead_id` and
+    `null_lead_id` when a cursor gives the position.
+    """
+
+    at: Reader
+    filter: str
+    sort: str
+    params: Mapping[str, Any]
+
+    @property
+    def has_cursor(self) -> bool:
+        return "key" in self.params
+
+    @cached_property
+    def total(self) -> int:
+        """How many leads match the term, within the status if there is one."""
+        if self.filter in ("all", "status"):
+            return self.candidates
+        if self.filter == "indexed in status" and self._is_frequent():
+            return self._number(COUNT_FREQUENT, "total")
+        return self._number(COUNTS[self.filter], "total")
+
+    @cached_property
+    def candidates(self) -> int:
+        """How many leads there are without the term, within the status if there is one."""
+        return self._number(COUNT_BY_STATUS, "total")
+
+    def _is_frequent(self) -> bool:
+        """Whether the term matches an eighth as many leads, of any status, as the status has. Saves up to 3.6 times."""
+        limit = self.candidates // OVERSAMPLING + 1
+        return self._number(COUNT_UP_TO, "matches", match_limit=limit) == limit
+
+    def _number(self, sql: str, column: str, **params: int) -> int:
+        number: int = self.at.rows(sql, **self.params, **params)[0][column]
+        return number
+
+
+def prepare(at: Reader, q: str | None, status: str | None) -> tuple[str, dict[str, Any]]:
+    """Return which of FILTERS selects the leads, and its parameters."""
+    params: dict[str, Any] = {"status": status}
+    if not q:
+        return "status" if status else "all", params
+    folded = q.casefold().replace("\x1f", " ")  # U+001F separates the fields of search_text
+    literal = folded.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    params |= {"needle": at.needle(folded), "pattern": f"%{literal}%"}
+    name = "scanned" if params["needle"] is None else "indexed"
+    return f"{name} in status" if status else name, params
+
+
+def find_page(search: Search) -> Page:
+    """Return the page by the first strategy that gives one."""
+    for strategy in STRATEGIES[search.filter.partition(" ")[0]]:
+        page = strategy(search)
+        if page is not None:
+            return page
+    raise AssertionError("the last strategy always gives a page")
+
+
+def walk(search: Search) -> Page:
+    """Read rows from the index of the order."""
+    return sort(search)
+
+
+def small(search: Search) -> Page | None:
+    """Return page and total by one statement; None for no rows or more than SMALL_RESULT matches, or with a cursor."""
+    if search.has_cursor:
+        return None
+    statement = SMALL_PAGES[search.filter, search.sort]
+    rows = search.at.rows(statement, **search.params, match_limit=SMALL_RESULT + 1)
+    totals = [row.pop("total") for row in rows]
+    return Page(rows, totals[0]) if rows else None
+
+
+def nearby(search: Search) -> Page | None:
+    """Read the next leads of the order and keep those that match; None if they are too few to fill the page."""
+    params = dict(search.params)
+    rows = params["limit"]
+    offset = 0 if search.has_cursor else params["offset"]
+    evenly = OVERSAMPLING * (offset + rows)
+    if evenly >= search.total:
+        return None
+    reads = evenly * search.candidates // search.total
+    if reads >= search.total:  # sorting all matches is cheaper
+        return None
+    name = "status" if params["status"] else "all"
+    statement = NEARBY_PAGES[name, search.sort, "next" if search.has_cursor else "first"]
+    found = search.at.rows(statement, **{**params, "limit": reads, "offset": offset, "rows": rows})
+    return Page(found, search.total) if len(found) == rows else None
+
+
+def sort(search: Search) -> Page:
+    """Sort all matches."""
+    if not search.total:
+        return Page([], 0)
+    statements = NEXT_PAGES if search.has_cursor else PAGES
+    return Page(search.at.rows(statements[search.filter, search.sort], **search.params), search.total)
+
+
+STRATEGIES: Final[dict[str, tuple[Callable[[Search], Page | None], ...]]] = {
+    "all": (walk,),
+    "status": (walk,),
+    "indexed": (small, nearby, sort),
+    "scanned": (nearby, sort),
+}

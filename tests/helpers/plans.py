@@ -1,0 +1,73 @@
+"""Query plans of SQLite for the statements of the endpoints."""
+
+import importlib
+import pkgutil
+import re
+
+from analytics_api import endpoints
+
+NOW = 1_771_945_200_000  # 2026-02-24 15:00:00
+
+PARAMETERS = {
+    "limit": 25,
+    "offset": 0,
+    "rows": 25,
+    "match_limit": 100,
+    "key": 50,
+    "null_lead_id": -(2**63),
+    "status": "new",
+    "needle": '"ann"',
+    "pattern": "%an%",
+    "lead_id": 1,
+    "first": "2026-01-25",
+    "last": "2026-02-24",
+    "today": "2026-02-24",
+    "now": NOW,
+    "since": NOW - 3_600_000,
+    "first_minute": NOW // 60_000 - 60,
+    "last_minute": NOW // 60_000,
+    "whole_since": NOW - 3_600_000,
+    "whole_until": NOW,
+    "old_status": "new",
+    "new_status": "won",
+    "changed_at": NOW,
+    "changed_by": "somebody",
+}
+
+BASE_TABLES = {"sessions", "events", "leads", "lead_submissions"}
+
+STATEMENT = re.compile(r"\s*(with|select|insert|update|delete)\b")
+
+
+def list_statements():
+    """Return every statement of the endpoints: `resource.NAME` or `resource.NAME-key` -> (key, text)."""
+    found = {}
+    for module in pkgutil.walk_packages(endpoints.__path__, f"{endpoints.__name__}."):
+        resource = module.name.split(".")[2]
+        for name, value in vars(importlib.import_module(module.name)).items():
+            texts = value if isinstance(value, dict) else {None: value}
+            for key, text in texts.items():
+                if name.isupper() and isinstance(text, str) and STATEMENT.match(text):
+                    found[f"{resource}.{name}{_suffix(key)}"] = key, text
+    return found
+
+
+def _suffix(key):
+    if key is None:
+        return ""
+    return "-" + "-".join(key if isinstance(key, tuple) else (key,)).replace(" ", "_")
+
+
+def query_plan(connection, text):
+    """Return the steps of SQLite's plan for a statement."""
+    parameters = {name: PARAMETERS[name] for name in re.findall(r":([a-z_]+)", text)}
+    return [row[3] for row in connection.execute(f"explain query plan {text}", parameters)]
+
+
+def full_scans(plan):
+    """Return the steps that read a base table from one end, not those that read a subquery of the same name."""
+    found = [step for step in plan if (scan := re.match(r"SCAN (\w+)", step)) and scan[1] in BASE_TABLES]
+    for step in plan:
+        if step.startswith("CO-ROUTINE ") and (scan := step.replace("CO-ROUTINE", "SCAN")) in found:
+            found.remove(scan)
+    return found

@@ -1,0 +1,119 @@
+"""The plan that SQLite chooses for every statement of the leads, with and without statistics of `analyze`."""
+
+import re
+import sqlite3
+
+import pytest
+from helpers.plans import NOW, full_scans, list_statements, query_plan
+
+from analytics_api import open_database
+from analytics_api.maintenance import demo
+
+INDEXES = {
+    "newest": "leads_by_enquiry",
+    "oldest": "leads_by_enquiry",
+    "last_follow_up": "leads_by_follow_up",
+    "score_desc": "leads_by_score",
+    "score_asc": "leads_by_score",
+    "risk_desc": "leads_by_risk",
+    "risk_asc": "leads_by_risk",
+    "name_asc": "leads_by_name",
+}
+
+STATEMENTS = {label: found for label, found in list_statements().items() if label.startswith("leads.")}
+SCANNED = [label for label in STATEMENTS if "scanned" in label]
+
+
+@pytest.fixture(scope="module", params=["new", "analyzed"])
+def connection(request, tmp_path_factory):
+    path = tmp_path_factory.mktemp("plans") / "analytics.db"
+    plan = demo.Plan(NOW, sessions=4_000, leads=2_000)
+    with open_database(path).closing() as database:
+        database.bulk(
+            lambda at: [at.insert(table, demo.COLUMNS[table], rows) for table, rows in demo.batches(plan)] and None
+        )
+    connection = sqlite3.connect(path, isolation_level=None)
+    if request.param == "analyzed":
+        connection.execute("analyze")
+    yield connection
+    connection.close()
+
+
+def plan_of(connection, label):
+    return query_plan(connection, STATEMENTS[label][1])
+
+
+def test_every_page_statement_is_listed():
+    assert len([label for label in STATEMENTS if label.startswith("leads.PAGES")]) == 48
+
+
+@pytest.mark.parametrize("label", [label for label in STATEMENTS if label not in SCANNED])
+def test_no_statement_scans_a_base_table(connection, label):
+    key, _ = STATEMENTS[label]
+
+    scans = full_scans(plan_of(connection, label))
+
+    if "PAGES" in label and key[0] == "all" and (label.startswith("leads.PAGES") or key[-1] == "first"):
+        index = INDEXES[key[1]]
+        assert scans in ([f"SCAN leads USING INDEX {index}"], [f"SCAN leads USING COVERING INDEX {index}"])
+    else:
+        assert scans == []
+
+
+@pytest.mark.parametrize("sort", INDEXES)
+def test_page_of_a_status_is_read_from_its_index_without_sorting(connection, sort):
+    plan = plan_of(connection, f"leads.PAGES-status-{sort}")
+
+    index = INDEXES[sort].replace("leads_by", "leads_in_stage_by")
+    assert plan == [f"SEARCH leads USING INDEX {index} (status=?)"]
+
+
+@pytest.mark.parametrize("sort", INDEXES)
+@pytest.mark.parametrize("name", ["all", "status"])
+def test_page_after_a_cursor_starts_at_its_index_entry(connection, name, sort):
+    plan = plan_of(connection, f"leads.NEXT_PAGES-{name}-{sort}")
+
+    index = INDEXES[sort] if name == "all" else f"({INDEXES[sort]}|{INDEXES[sort].replace('_by', '_in_stage_by')})"
+    steps = [step for step in plan if step.startswith("SEARCH")]
+    status = "" if name == "all" else r"(status=\? AND )?"
+    assert len(steps) == (2 if sort in ("newest", "oldest", "risk_desc", "risk_asc") else 3)
+    for step in steps:
+        assert re.fullmatch(rf"SEARCH leads USING INDEX {index} \({status}\w+(=\? AND rowid)?[<>]\?\)", step)
+
+
+@pytest.mark.parametrize("label", [label for label in STATEMENTS if "-indexed" in label])
+def test_indexed_matches_are_looked_up_by_rowid(connection, label):
+    plan = plan_of(connection, label)
+
+    assert "SCAN lead_search VIRTUAL TABLE INDEX 0:M2" in plan
+    if label.startswith("leads.PAGES"):
+        assert plan[0] == "SEARCH leads USING INTEGER PRIMARY KEY (rowid=?)"
+
+
+@pytest.mark.parametrize("label", SCANNED)
+def test_short_terms_scan_once_for_each_part_of_a_page(connection, label):
+    assert len(full_scans(plan_of(connection, label))) <= (3 if "NEXT" in label else 1)
+
+
+@pytest.mark.parametrize(
+    ("label", "steps"),
+    [
+        ("leads.LEAD", ["SEARCH leads USING INTEGER PRIMARY KEY (rowid=?)"]),
+        ("leads.UPDATE_STATUS", ["SEARCH leads USING INTEGER PRIMARY KEY (rowid=?)"]),
+        ("leads.SUBMISSIONS", ["SEARCH lead_submissions USING INDEX submissions_by_lead (lead_id=?)"]),
+    ],
+)
+def test_one_lead_is_read_by_its_key(connection, label, steps):
+    plan = plan_of(connection, label)
+
+    assert [step for step in plan if "LAST TERM" not in step] == steps
+
+
+def test_sessions_of_a_lead_are_read_by_their_keys(connection):
+    plan = plan_of(connection, "leads.SESSIONS")
+
+    assert full_scans(plan) == []
+    assert any(
+        step.startswith("SEARCH sessions USING INDEX sqlite_autoindex_sessions_1 (session_id=?)") for step in plan
+    )
+    assert any(re.match(r"SEARCH visits USING (COVERING )?INDEX sessions_by_visitor", step) for step in plan)
