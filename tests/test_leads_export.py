@@ -92,7 +92,7 @@ def test_export_is_one_snapshot_while_others_write(database, insert):
     insert("leads", *({"lead_id": number, "enquiry_datetime": "2026-02-23 11:15:00"} for number in range(1, 2501)))
     ctx = Context(database, None, NOW)
 
-    stream = leads.export(ctx, format="ndjson", q=None, status=None, sort="oldest")
+    stream = leads.export_leads(ctx, format="ndjson", q=None, status=None, sort="oldest")
     pieces = [next(stream.chunks)]
     insert("leads", lead_id=9000, enquiry_datetime="2026-02-23 11:15:00")
     database.write(lambda at: at.execute("delete from leads where lead_id > 2000"))
@@ -107,7 +107,7 @@ def test_abandoned_export_releases_its_connection(database, insert):
     ctx = Context(database, None, NOW)
 
     for _ in range(50):
-        stream = leads.export(ctx, format="csv", q=None, status=None, sort="newest")
+        stream = leads.export_leads(ctx, format="csv", q=None, status=None, sort="newest")
         next(stream.chunks)
         stream.chunks.close()
 
