@@ -7,7 +7,6 @@ from urllib.parse import urlencode
 
 from ...context import Context
 from ...database import Reader
-from ...errors import InvalidRequest
 from .orders import DEFAULT_ORDER, cursor_order, decode_cursor, encode_cursor
 from .search import Lead, Search, Status, find_page, prepare
 
@@ -39,10 +38,10 @@ def list_leads(
 
     `q` is a substring of the name, e-mail, phone, project or visitor id, without regard to case. Nulls come last in
     every order. Unless it is the last, a page has a `Link` header with a `cursor`, which continues after the last lead
-    of this page, even if that lead has moved or gone since; deep pages are then as fast as the first. A cursor belongs
-    to one `sort` and takes the place of `offset`.
+    of this page, even if that lead has moved or gone since; deep pages are then as fast as the first. A cursor takes
+    the place of `sort` and `offset`.
     """
-    sort = _check_cursor(cursor, sort, offset) if cursor else sort or DEFAULT_ORDER
+    sort = cursor_order(cursor) if cursor else sort or DEFAULT_ORDER
 
     def read_page(at: Reader) -> Listing:
         filter_, params = prepare(at, q, status)
@@ -58,16 +57,6 @@ def list_leads(
         return cast(Listing, page)
 
     return ctx.db.read(read_page)
-
-
-def _check_cursor(cursor: str, sort: str | None, offset: int) -> str:
-    """Return the order of the cursor. Raises InvalidRequest for another `sort` or an offset beside it."""
-    order = cursor_order(cursor)
-    if sort not in (None, order):
-        raise InvalidRequest(f"cursor belongs to sort={order}: send that, or no sort")
-    if offset:
-        raise InvalidRequest("offset and cursor exclude each other: send one of them")
-    return order
 
 
 def next_query(payload: object) -> str | None:
