@@ -1,13 +1,9 @@
 """The plan that SQLite chooses for every statement of the leads, with and without statistics of `analyze`."""
 
 import re
-import sqlite3
 
 import pytest
-from helpers.plans import NOW, full_scans, list_statements, query_plan
-
-from analytics_api import open_database
-from analytics_api.maintenance import demo
+from helpers.plans import connect_to_demo, full_scans, list_statements, query_plan
 
 INDEXES = {
     "newest": "leads_by_enquiry",
@@ -26,17 +22,7 @@ SCANNED = [label for label in STATEMENTS if "scanned" in label]
 
 @pytest.fixture(scope="module", params=["new", "analyzed"])
 def connection(request, tmp_path_factory):
-    path = tmp_path_factory.mktemp("plans") / "analytics.db"
-    plan = demo.Plan(NOW, sessions=4_000, leads=2_000)
-    with open_database(path).closing() as database:
-        database.bulk(
-            lambda at: [at.insert(table, demo.COLUMNS[table], rows) for table, rows in demo.batches(plan)] and None
-        )
-    connection = sqlite3.connect(path, isolation_level=None)
-    if request.param == "analyzed":
-        connection.execute("analyze")
-    yield connection
-    connection.close()
+    yield from connect_to_demo(tmp_path_factory.mktemp("plans") / "analytics.db", analyzed=request.param == "analyzed")
 
 
 def plan_of(connection, label):

@@ -1,30 +1,18 @@
 """Which way SQLite goes for every statement: over rollups and named indexes, whatever `analyze` knows."""
 
 import pkgutil
-import sqlite3
 
 import pytest
-from helpers.plans import NOW, full_scans, list_statements, query_plan
+from helpers.plans import connect_to_demo, full_scans, list_statements, query_plan
 
-from analytics_api import endpoints, open_database
-from analytics_api.maintenance import demo
+from analytics_api import endpoints
 
 STATEMENTS = {label: found for label, found in list_statements().items() if not label.startswith("leads.")}
 
 
 @pytest.fixture(scope="module", params=["as it comes", "analyzed"])
 def connection(request, tmp_path_factory):
-    path = tmp_path_factory.mktemp("plans") / "analytics.db"
-    plan = demo.Plan(NOW, sessions=4_000, leads=2_000)
-    with open_database(path).closing() as database:
-        database.bulk(
-            lambda at: [at.insert(table, demo.COLUMNS[table], rows) for table, rows in demo.batches(plan)] and None
-        )
-    connection = sqlite3.connect(path, isolation_level=None)
-    if request.param == "analyzed":
-        connection.execute("analyze")
-    yield connection
-    connection.close()
+    yield from connect_to_demo(tmp_path_factory.mktemp("plans") / "analytics.db", analyzed=request.param == "analyzed")
 
 
 def test_every_statement_of_the_endpoints_is_looked_at():

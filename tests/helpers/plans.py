@@ -3,8 +3,10 @@
 import importlib
 import pkgutil
 import re
+import sqlite3
 
-from analytics_api import endpoints
+from analytics_api import endpoints, open_database
+from analytics_api.maintenance import demo
 
 NOW = 1_771_945_200_000  # 2026-02-24 15:00:00
 
@@ -37,6 +39,20 @@ PARAMETERS = {
 BASE_TABLES = {"sessions", "events", "leads", "lead_submissions"}
 
 STATEMENT = re.compile(r"\s*(with|select|insert|update|delete)\b")
+
+
+def connect_to_demo(path, *, analyzed):
+    """Yield a connection to a new database of the demo, with the statistics of `analyze` or without; close it."""
+    plan = demo.Plan(NOW, sessions=4_000, leads=2_000)
+    with open_database(path).closing() as database:
+        database.bulk(
+            lambda at: [at.insert(table, demo.COLUMNS[table], rows) for table, rows in demo.batches(plan)] and None
+        )
+    connection = sqlite3.connect(path, isolation_level=None)
+    if analyzed:
+        connection.execute("analyze")
+    yield connection
+    connection.close()
 
 
 def list_statements():

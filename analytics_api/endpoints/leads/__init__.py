@@ -6,7 +6,7 @@ and cursors), `detail`, `status` and `export`.
 
 from .detail import detail
 from .export import FORMATS, export_leads
-from .listing import STATUSES, list_leads, next_page_link, next_query
+from .listing import STATUSES, list_leads, next_page_link
 from .orders import CURSOR_PATTERN, ORDERS
 from .status import update_status
 
@@ -19,6 +19,5 @@ __all__ = [
     "export_leads",
     "list_leads",
     "next_page_link",
-    "next_query",
     "update_status",
 ]
