@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Generator, Iterable, Sequence
-from io import StringIO
 from typing import Any, Final, Literal
 
 from ...context import Context
 from ...http.parameters import MAX_INT64
 from ...http.responses import Stream
+from .formulas import escape_formula
 from .search import COLUMNS, PAGES, prepare
 
 Format = Literal["csv", "ndjson"]
@@ -20,7 +19,7 @@ FORMATS: Final[dict[Format, str]] = {"csv": "text/csv; charset=utf-8", "ndjson":
 def export_leads(ctx: Context, *, format: Format, q: str | None, status: str | None, sort: str) -> Stream:
     """Return every lead of the list, as CSV (RFC 4180) or as a JSON object a line, all as of one instant.
 
-    In CSV null is an empty field, and an apostrophe stands before what a spreadsheet would run as a formula.
+    In CSV every field is quoted except null, which is empty; text that a spreadsheet would run as a formula is escaped.
     """
     return Stream(FORMATS[format], f"leads.{format}", export_chunks(ctx, format=format, q=q, status=status, sort=sort))
 
@@ -39,14 +38,15 @@ def export_chunks(
 
 
 def _csv_lines(leads: Iterable[Sequence[Any]]) -> str:
-    text = StringIO()
-    csv.writer(text).writerows([escape_formula(value) for value in lead] for lead in leads)
-    return text.getvalue()
+    return "".join(",".join(map(_csv_field, lead)) + "\r\n" for lead in leads)
 
 
-def escape_formula(value: object) -> object:
-    """Put an apostrophe before a text that a spreadsheet would run as a formula (OWASP, "CSV Injection")."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+def _csv_field(value: object) -> str:
+    """Return a quoted field, so that no other separator splits it; null is the one field without quotes."""
+    if value is None:
+        return ""
+    text = escape_formula(value).replace('"', '""') if isinstance(value, str) else str(value)
+    return f'"{text}"'
 
 
 def _ndjson_lines(leads: Iterable[Sequence[Any]]) -> str:
