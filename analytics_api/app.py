@@ -1,4 +1,4 @@
-"""Match, parse, call, reply."""
+"""The WSGI application: match the route, check the scope, call the endpoint, send its result."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
+from urllib.parse import quote
 
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.exceptions import NotFound as UnknownPath
@@ -16,14 +16,16 @@ from werkzeug.wsgi import get_path_info
 
 from .context import Context, now
 from .database import Database, open_database
-from .errors import Forbidden, InvalidRequest, Refusal, SettingError
+from .errors import Forbidden, InvalidRequest, RequestError, SettingError
 from .http import responses
-from .http.environ import API_KEY, QUERY_SECONDS, ROUTE
-from .keys import Key, KeyStore
-from .middleware.auth import APIKeyMiddleware, digests
-from .middleware.cors import CORSMiddleware
+from .http.environ import PRINCIPAL, QUERY_SECONDS, ROUTE
+from .http.requests import parse_query, read_json_object
+from .keys import KeyStore, Principal
+from .middleware.auth import APIKeyMiddleware, Authenticate, hash_keys
+from .middleware.cors import CORSMiddleware, normalize_origin
 from .routes import ROUTES, Route
 from .storage.base import StorageStats
+from .storage.directory import Directory
 from .storage.snapshot import MAX_AGE, Snapshot
 
 if TYPE_CHECKING:
@@ -31,169 +33,231 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MOST_FIELDS = 100  # of a query string; a route knows five
+# Per-thread response cache: maximum entries, and maximum bytes per body.
+MAX_CACHED_RESPONSES = 32
+MAX_CACHED_BYTES = 64 * 1024
 
-# How many answers a thread keeps, and the bytes that one of them may have.
-MOST_KEPT = 32
-LARGEST_KEPT = 64 * 1024
+EARLIEST_NOW = 100_000_000_000  # ms: a clock that returns less counts seconds
 
 
 def create_app(
     database: str | os.PathLike[str] | Database,
     *,
     api_keys: Mapping[str, str] | Iterable[str],
-    storage: StorageStats | None = None,
+    authenticate: Authenticate | None = None,
+    storage: StorageStats | str | os.PathLike[str] | None = None,
     storage_max_age: float = MAX_AGE / 1000,
     cors_origins: Iterable[str] = (),
     prefix: str = "/analytics",
     clock: Callable[[], int] = now,
 ) -> WSGIApplication:
-    """The API as a WSGI application. Reads no environment.
+    """Return the API as a WSGI application. Reads no environment variables.
 
-    `database` is a path, made when there is nothing yet, or an opened database. `api_keys` may everything, and are
-    given by name or not. `storage` tells what lies in object storage; it is asked off the request, and not before
-    what it told last is `storage_max_age` seconds old. `cors_origins` are those whose pages may read the replies in a
-    browser, `*` for any. `prefix` is what every path begins with; "" when the host mounts the application at a path
-    already. `clock` tells what instant is now, in milliseconds.
-
-    Raises DatabaseError when the database can't be opened, SettingError when there is no key or the prefix is no path.
+    :param database: a path or URL, where a new database is created if there is none, or an opened database.
+    :param api_keys: keys with every scope: a mapping of names to keys, or a list. May be empty with `authenticate`.
+    :param authenticate: called with the environ of a request that has no valid key; returns who sent it, or None for
+        the contract's 401.
+    :param storage: an object with a `statistics()` method, or the path of a directory. It is called in the background.
+    :param storage_max_age: seconds after which its statistics are refreshed.
+    :param cors_origins: origins whose pages may read the responses in a browser; `*` allows any.
+    :param prefix: what every path begins with; empty when the host mounts the application at a path.
+    :param clock: returns the current instant in milliseconds since the epoch.
+    :raises DatabaseError: when the database cannot be opened.
+    :raises SettingError: when another argument is invalid; the text begins with its name.
     """
-    if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
-        raise SettingError(f"prefix is a path such as /analytics, or empty: {prefix!r} is neither")
-    if set("<>") & set(prefix):
-        raise SettingError(f"prefix is a path such as /analytics: {prefix!r} has < or > in it")
-    known = digests(api_keys)
+    key_digests = hash_keys(api_keys)
+    if not key_digests and authenticate is None:
+        raise SettingError("api_keys: at least one API key is required")
+    if authenticate is not None and not callable(authenticate):
+        raise SettingError("authenticate: pass a function that takes the environ and returns a Principal or None")
+    _check_prefix(prefix)
+    _check_clock(clock)
+    origins = _parse_origins(cors_origins)
+    provider = _parse_storage(storage)
     if not isinstance(database, Database):
-        database = open_database(database)
-    if storage is not None:
-        storage = Snapshot(storage, database, max_age=int(storage_max_age * 1000))
-    app: WSGIApplication = Application(database, storage, prefix, clock)
-    app = APIKeyMiddleware(app, known, KeyStore(database), clock)
-    origins = list(cors_origins)
-    return CORSMiddleware(app, origins) if origins else app
+        database = open_database(_check_database(database))
+    snapshot = None if provider is None else Snapshot(provider, database, max_age=_parse_max_age(storage_max_age))
+    app: WSGIApplication = Application(database, snapshot, prefix, clock)
+    app = APIKeyMiddleware(app, key_digests, KeyStore(database), clock, authenticate)
+    return CORSMiddleware(app, origins)
 
 
 class Application:
-    """Every route, behind whatever stands in front."""
+    """The routes, without authentication: a request must have its Principal in the environ."""
 
     def __init__(self, db: Database, storage: StorageStats | None, prefix: str, clock: Callable[[], int]) -> None:
         self.db = db
         self.storage = storage
+        self.prefix = prefix
         self.clock = clock
         rules = [Rule(prefix + route.path, methods=[route.method], endpoint=route) for route in ROUTES]
-        # the host's name and scheme play no part, so one adapter serves every request
+        # no rule depends on the host or the scheme, so one adapter serves every request
         self.urls = Map(rules, merge_slashes=False, redirect_defaults=False).bind("")
-        # the routes of paths without parameters, by method: under none such a path is another's parameter
-        self.fixed: dict[str, dict[str, Route]] = {}
+        # Static routes, matched before the map. No static path also matches a rule with a parameter and its method.
+        self.static_routes: dict[str, dict[str, Route]] = {}
         for rule in rules:
             if not rule.arguments:
-                self.fixed.setdefault(rule.rule, {}).update(dict.fromkeys(rule.methods or (), rule.endpoint))
+                self.static_routes.setdefault(rule.rule, {}).update(dict.fromkeys(rule.methods or (), rule.endpoint))
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         method = environ["REQUEST_METHOD"]
-        path = get_path_info(environ)
         try:
-            route, path_arguments = self.match(path, method)
+            route, path_arguments = self.match(get_path_info(environ), method)
         except MethodNotAllowed as error:
-            allowed = [("Allow", ", ".join(sorted({*(error.valid_methods or ()), "OPTIONS"})))]
+            allow = [("Allow", ", ".join(sorted({*(error.valid_methods or ()), "OPTIONS"})))]
             if method == "OPTIONS":
-                start_response("204 No Content", allowed)
+                start_response("204 No Content", allow)
                 return []
-            return responses.send_error(environ, start_response, 405, "Method not allowed", allowed)
+            return responses.send_error(environ, start_response, 405, "Method not allowed", allow)
         except HTTPException:
             return responses.send_error(environ, start_response, 404, "Unknown analytics endpoint")
         environ[ROUTE] = route.path
         try:
-            key: Key = environ[API_KEY]
-            if route.scope not in key.scopes:
-                raise Forbidden(f"This API key has no access here: it lacks the scope {route.scope}")
-            ctx = Context(self.db, self.storage, self.clock(), key.name)
-            if route.cache_for:
-                return self.held(ctx, route, environ).send(environ, start_response)
-            payload = told(ctx, route, path_arguments, environ)
-            if isinstance(payload, responses.Stream):
-                return responses.stream(environ, start_response, payload)
-            values = [(header.name, header.value(ctx, payload)) for header in route.headers]
-            headers = [(name, value) for name, value in values if value is not None]
-            if route.method == "GET":
-                return responses.JSONResponse(payload, headers).send(environ, start_response)
-            return responses.send_json(environ, start_response, payload, headers=headers)
-        except Refusal as refusal:
-            return responses.send_error(environ, start_response, refusal.status, str(refusal))
+            return self.respond(route, path_arguments, environ, start_response)
+        except RequestError as error:
+            return responses.send_error(environ, start_response, error.status, str(error))
         except Exception:
             return responses.internal_error(environ, start_response, log, "%s %s failed", route.method, route.path)
 
     def match(self, path: str, method: str) -> tuple[Route, Mapping[str, Any]]:
-        """The route, and what the path says for its parameters. Raises MethodNotAllowed and other HTTPExceptions."""
-        if path.startswith("//"):  # which the map would forgive, here and nowhere else
+        """Return the route, and the values of its path parameters.
+
+        :raises MethodNotAllowed: when the path has other methods; it names them.
+        :raises HTTPException: when the path is unknown.
+        """
+        if path.startswith("//"):  # the map would merge these slashes, but no others
             raise UnknownPath
-        fixed = self.fixed.get(path)
-        if fixed is None:
+        methods = self.static_routes.get(path)
+        if methods is None:
             return self.urls.match(path, method)
-        if method not in fixed:
-            raise MethodNotAllowed(list(fixed))
-        return fixed[method], {}
+        if method not in methods:
+            raise MethodNotAllowed(list(methods))
+        return methods[method], {}
 
-    def held(self, ctx: Context, route: Route, environ: WSGIEnvironment) -> responses.JSONResponse:
-        """The route's answer, made anew unless nothing was written since it was made last."""
-        kept = self.db.response_cache()  # before the data are read: of what is written meanwhile the next request hears
-        asked = route, environ.get("QUERY_STRING"), ctx.now // route.cache_for
-        answer: responses.JSONResponse | None = kept.get(asked)
-        if answer is None:
-            answer = responses.JSONResponse(told(ctx, route, {}, environ))
-            if len(answer.body) <= LARGEST_KEPT:
-                if len(kept) == MOST_KEPT:
-                    kept.clear()
-                kept[asked] = answer
-        return answer
+    def respond(
+        self, route: Route, path_arguments: Mapping[str, Any], environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """Check the scope, call the endpoint and send its result."""
+        principal: Principal = environ[PRINCIPAL]
+        if route.scope is not None and route.scope not in principal.scopes:
+            raise Forbidden(f"This API key lacks the scope {route.scope}")
+        ctx = Context(self.db, self.storage, self.clock(), principal.name, principal)
+        if route.cache_for:
+            return self.cached_response(ctx, route, environ).send(environ, start_response)
+        payload = call_endpoint(ctx, route, path_arguments, environ)
+        if isinstance(payload, responses.Stream):
+            return responses.send_stream(environ, start_response, payload)
+        headers = self.response_headers(ctx, route, payload, environ)
+        if route.method == "GET":
+            return responses.JSONResponse(payload, headers).send(environ, start_response)
+        return responses.send_json(environ, start_response, payload, headers=headers)
+
+    def cached_response(self, ctx: Context, route: Route, environ: WSGIEnvironment) -> responses.JSONResponse:
+        """Return the response from the cache, or call the endpoint and cache its response."""
+        # Fetch the cache before reading: a write that is committed meanwhile then invalidates it.
+        cache = self.db.response_cache()
+        cache_key = route, environ.get("QUERY_STRING"), ctx.now // route.cache_for
+        response: responses.JSONResponse | None = cache.get(cache_key)
+        if response is None:
+            payload = call_endpoint(ctx, route, {}, environ)
+            response = responses.JSONResponse(payload, self.response_headers(ctx, route, payload, environ))
+            if len(response.body) <= MAX_CACHED_BYTES:
+                if len(cache) == MAX_CACHED_RESPONSES:
+                    cache.clear()
+                cache[cache_key] = response
+        return response
+
+    def response_headers(
+        self, ctx: Context, route: Route, payload: object, environ: WSGIEnvironment
+    ) -> list[tuple[str, str]]:
+        """Return the headers that the route adds to this payload, and `Link` if another page follows."""
+        values = [(header.name, header.value(ctx, payload)) for header in route.headers]
+        headers = [(name, value) for name, value in values if value is not None]
+        if route.next_query is not None and (query := route.next_query(payload)):
+            headers.append(("Link", f'<{self.absolute_path(route, environ)}?{query}>; rel="next"'))
+        return headers
+
+    def absolute_path(self, route: Route, environ: WSGIEnvironment) -> str:
+        """Return the path of a static route from the root of the host, including where the application is mounted."""
+        mount = environ.get("SCRIPT_NAME", "").encode("latin-1").strip(b"/")
+        return quote(b"/" + mount if mount else b"") + quote(self.prefix + route.path)
 
 
-def told(ctx: Context, route: Route, path_arguments: Mapping[str, Any], environ: WSGIEnvironment) -> object:
-    """What the route's function says; how long it took is noted in the environ."""
-    given = arguments(route, path_arguments, environ)
-    begun = time.perf_counter()
+def call_endpoint(ctx: Context, route: Route, path_arguments: Mapping[str, Any], environ: WSGIEnvironment) -> object:
+    """Call the endpoint and record its duration in the environ."""
+    arguments = parse_arguments(route, path_arguments, environ)
+    started = time.perf_counter()
     try:
-        return route.endpoint(ctx, **given)
+        return route.endpoint(ctx, **arguments)
     finally:
-        environ[QUERY_SECONDS] = time.perf_counter() - begun
+        environ[QUERY_SECONDS] = time.perf_counter() - started
 
 
-def arguments(route: Route, path_arguments: Mapping[str, Any], environ: WSGIEnvironment) -> dict[str, object]:
-    """What the route's function is called with: of the path, the query string and the body, what the route names.
+def parse_arguments(route: Route, path_arguments: Mapping[str, Any], environ: WSGIEnvironment) -> dict[str, object]:
+    """Return the endpoint's arguments, from the path, the query string and the body, in this order.
 
-    A parameter that is absent or empty is its default; of a repeated one the first counts.
-    Raises InvalidRequest.
+    A parameter that is absent or empty has its default. Other fields of the body are ignored.
+
+    :raises InvalidRequest: for an invalid value or an unknown parameter.
     """
-    parsed: dict[str, object] = {
+    arguments: dict[str, object] = {
         parameter.name: parameter.parse(path_arguments[parameter.name]) for parameter in route.path_parameters
     }
-    if route.query:
-        query = environ.get("QUERY_STRING")
-        given = fields(query) if query else {}
-        for parameter in route.query:
-            text = given.get(parameter.name)
-            parsed[parameter.name] = parameter.parse(text) if text else parameter.default
+    query = environ.get("QUERY_STRING")
+    texts = parse_query(query, [parameter.name for parameter in route.query]) if query else {}
+    for parameter in route.query:
+        text = texts.get(parameter.name)
+        arguments[parameter.name] = parameter.parse(text) if text else parameter.default
     if route.body:
-        sent = responses.json_object(environ)
-        for parameter in route.body:
-            text = sent.get(parameter.name)
-            if not isinstance(text, str):
-                raise InvalidRequest(f"The request body takes a string {parameter.name}")
-            parsed[parameter.name] = text
-    return parsed
+        body = read_json_object(environ)
+        for field in route.body:
+            value = body.get(field.name)
+            if not isinstance(value, str):
+                raise InvalidRequest(f'The request body must be {{"{field.name}": "…"}}')
+            arguments[field.name] = value
+    return arguments
 
 
-def fields(query: str) -> dict[str, str]:
-    """The parameters of a query string, the first of each name. Raises InvalidRequest when they are no UTF-8."""
+def _check_database(database: object) -> str | os.PathLike[str]:
+    if not isinstance(database, (str, os.PathLike)):
+        raise SettingError(f"database: pass a path, a URL or an opened database, not {type(database).__name__}")
+    return database
+
+
+def _check_prefix(prefix: str) -> None:
+    if not isinstance(prefix, str) or (prefix and (not prefix.startswith("/") or prefix.endswith("/"))):
+        raise SettingError(f"prefix: use a path such as /analytics, or an empty string, not {prefix!r}")
+    if set("<>") & set(prefix):
+        raise SettingError(f"prefix: use a path without < and >, not {prefix!r}")
+
+
+def _check_clock(clock: Callable[[], int]) -> None:
+    instant = clock() if callable(clock) else clock
+    if not isinstance(instant, int) or instant < EARLIEST_NOW:
+        raise SettingError(f"clock: return milliseconds since the epoch as an integer, not {instant!r}")
+
+
+def _parse_origins(origins: Iterable[str]) -> list[str]:
+    if isinstance(origins, str):
+        origins = [origins]
     try:
-        pairs = parse_qsl(
-            query.encode("latin-1").decode(),  # as WSGI hands bytes over (PEP 3333)
-            keep_blank_values=True,
-            errors="strict",
-            max_num_fields=MOST_FIELDS,
-        )
-    except UnicodeError:
-        raise InvalidRequest("The query string must be UTF-8") from None
-    except ValueError:
-        raise InvalidRequest(f"The query string may have {MOST_FIELDS} parameters at most") from None
-    return dict(reversed(pairs))
+        return [normalize_origin(origin) for origin in origins]
+    except (SettingError, TypeError, AttributeError) as error:
+        raise SettingError(f"cors_origins: {error}") from error
+
+
+def _parse_storage(storage: StorageStats | str | os.PathLike[str] | None) -> StorageStats | None:
+    if isinstance(storage, (str, os.PathLike)):
+        path = os.path.expanduser(os.fspath(storage))
+        if not os.path.isdir(path):
+            raise SettingError(f"storage: {path} is not a directory; for a bucket pass the result of open_storage()")
+        return Directory(path)
+    if storage is not None and not callable(getattr(storage, "statistics", None)):
+        raise SettingError("storage: pass the path of a directory, or an object with a statistics() method")
+    return storage
+
+
+def _parse_max_age(seconds: float) -> int:
+    if not isinstance(seconds, (int, float)) or not 0 < seconds < float("inf"):
+        raise SettingError(f"storage_max_age: pass a positive number of seconds, not {seconds!r}")
+    return int(seconds * 1000)

@@ -1,4 +1,4 @@
-"""What an endpoint is given: all that it knows of the world around it."""
+"""What an endpoint needs besides its arguments."""
 
 from __future__ import annotations
 
@@ -6,20 +6,24 @@ import time
 from dataclasses import dataclass
 
 from .database import Database
+from .keys import Principal
 from .storage.base import StorageStats
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The data, the object storage if there is one, and the instant that is now.
+    """The database, the object storage if there is one, and the current instant.
 
-    `now` is in milliseconds since the epoch, UTC. `actor` names the key that asks, for the status history.
+    :param now: milliseconds since the epoch, UTC.
+    :param actor: name that the status history records.
+    :param principal: who sent the request; None when the endpoint is called from Python.
     """
 
     db: Database
     storage: StorageStats | None
     now: int
     actor: str = ""
+    principal: Principal | None = None
 
 
 def now() -> int:

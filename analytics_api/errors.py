@@ -1,22 +1,22 @@
-"""Everything that this package raises on purpose: one tree, one line of text each."""
+"""The exceptions of this package. The text of each is one line."""
 
 from __future__ import annotations
 
 
 class AnalyticsError(Exception):
-    """The root. Its text is one line that says what is wrong and what to do about it."""
+    """Base class: the text says what is wrong and what to do about it."""
 
 
 class SettingError(AnalyticsError):
-    """A setting is missing or can't be used; the text names it and says what it takes."""
+    """A setting or an argument is missing or invalid; the text begins with its name."""
 
 
 class DatabaseError(AnalyticsError):
-    """The database can't be opened, or is not (or not any more) what this version works on."""
+    """The database cannot be opened, does not answer, or has another version."""
 
 
 class RowError(DatabaseError):
-    """A row breaks a rule of its table; the text is the engine's."""
+    """A row breaks a rule of its table; the text comes from the database."""
 
 
 class StorageError(AnalyticsError):
@@ -24,40 +24,52 @@ class StorageError(AnalyticsError):
 
 
 class IngestError(AnalyticsError):
-    """A file can't be imported; nothing of it was."""
+    """A file cannot be imported; none of its rows were."""
 
 
 class ExportError(AnalyticsError):
-    """There is nothing of that name to be exported."""
+    """The table to export does not exist."""
 
 
 class ErasureError(AnalyticsError):
-    """It is not said, or not clear, who is to be erased; nobody was."""
+    """It is missing or ambiguous who is to be erased; nobody was."""
 
 
 class APIKeyError(AnalyticsError):
-    """A key can't be made or revoked as was asked."""
+    """A key cannot be created or revoked."""
 
 
-class Refusal(AnalyticsError):
-    """What was asked is not answered, and that is the asker's to mend; `status` is HTTP's number for it."""
+class RequestError(AnalyticsError):
+    """The client has to change the request; `status` is the HTTP status."""
 
     status: int
 
 
-class InvalidRequest(Refusal):
-    """What was asked can't be understood; the text names the parameter and what it takes."""
+class InvalidRequest(RequestError):
+    """A parameter or the body is invalid; the text begins with its name."""
 
     status = 400
 
 
-class Forbidden(Refusal):
-    """The key that was sent does not reach so far; the text names the scope that it lacks."""
+class Forbidden(RequestError):
+    """The key lacks a scope; the text names it."""
 
     status = 403
 
 
-class NotFound(Refusal):
-    """What was asked for is not there."""
+class NotFound(RequestError):
+    """The lead or the status does not exist."""
 
     status = 404
+
+
+class LengthRequired(RequestError):
+    """The body has no Content-Length and the server does not pass chunked bodies on."""
+
+    status = 411
+
+
+class PreconditionFailed(RequestError):
+    """If-Match or If-None-Match is not met; nothing was changed."""
+
+    status = 412

@@ -1,4 +1,4 @@
-"""An answer of every route, made up, for the OpenAPI document."""
+"""Examples of responses and request bodies for the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from .endpoints.realtime import realtime
 from .endpoints.sessions import daily
 from .endpoints.sources import sources
 from .endpoints.storage import storage
+from .endpoints.whoami import whoami
 
 LEAD: Final = {
     "lead_id": 42,
@@ -77,6 +78,7 @@ RESPONSE_EXAMPLES: Final[dict[Callable[..., Any], object]] = {
         "total_sessions_today": 95,
     },
     storage: {"total_objects": 15234, "estimated_sessions": 1200},
+    whoami: {"name": "wall", "scopes": ["stats"], "expires": "2027-01-01T00:00:00Z"},
     list_leads: {"leads": [LEAD], "total": 187},
     detail: {
         "lead": LEAD,

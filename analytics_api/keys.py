@@ -1,4 +1,4 @@
-"""Named API keys with scopes, kept in the database as digests."""
+"""API keys with names and scopes. The database has their digests only."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .errors import APIKeyError
 
 log = logging.getLogger(__name__)
 
-# The messages of a 401, to the letter as the contract has them.
+# The messages of a 401, exactly as in the contract.
 MISSING_KEY: Final = "API key required. Use Authorization: Bearer <key> or X-API-Key header."
 INVALID_KEY: Final = "Invalid API key"
 
 SCOPES: Final = ("stats", "leads:read", "leads:write")
 ALL_SCOPES: Final = frozenset(SCOPES)
-PREFIX_LENGTH: Final = 8  # letters of a key that are shown
-RESERVED_NAME: Final = re.compile("key-[0-9]+")  # names that the keys of the settings go by
+PREFIX_LENGTH: Final = 8  # characters of a key that `keys list` shows
+RESERVED_NAME: Final = re.compile("key-[0-9]+")  # names of the keys from the settings
 
 INSERT_KEY = """
 insert into api_keys (name, prefix, digest, scopes, created_at, expires_at)
@@ -60,33 +60,38 @@ where name = :name
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
-    """Who asks, by name, and what they may."""
+class Principal:
+    """Who sends a request: the name for the status history, and the scopes.
+
+    :param expires_at: when the key expires, in milliseconds since the epoch; None if it does not.
+    """
 
     name: str
     scopes: frozenset[str] = ALL_SCOPES
+    expires_at: int | None = None
 
 
 @dataclass
 class KeyStore:
-    """The keys of a database. What is added or revoked counts from the next request on, in every process."""
+    """The API keys of a database. Added and revoked keys count from the next request on, in every process."""
 
     db: Database
-    _used: dict[str, str] = field(default_factory=dict)  # the day on which a key's use was last written here
+    _recorded: dict[str, str] = field(default_factory=dict)  # name -> day whose use this process has recorded
 
     def add(self, name: str, scopes: Iterable[str], *, now: int, expires_at: int | None = None) -> str:
-        """Make a key; itself, which can't be told again. Instants in milliseconds.
+        """Create a key and return it. Only its digest is stored.
 
-        Raises APIKeyError when the name is taken, also by a key that was revoked or by one of the settings, or a scope
-        is none of SCOPES.
+        :param now: the current instant, in milliseconds; `expires_at` likewise.
+        :raises APIKeyError: when the name is taken (also by a revoked key), reserved or not printable, or when a scope
+            is not one of SCOPES.
         """
-        wanted = set(scopes)
+        requested = set(scopes)
         if not name.strip() or not name.isprintable():
-            raise APIKeyError("a key takes a name that can be printed")
+            raise APIKeyError("name: use printable characters")
         if RESERVED_NAME.fullmatch(name):
-            raise APIKeyError(f"the keys of the settings go by names such as {name}; a key takes another")
-        if not wanted or wanted - ALL_SCOPES:
-            raise APIKeyError(f"a key takes some of the scopes {', '.join(SCOPES)}")
+            raise APIKeyError(f"name: {name} is reserved for the keys from the settings; choose another")
+        if not requested or requested - ALL_SCOPES:
+            raise APIKeyError(f"scopes: use one or more of {', '.join(SCOPES)}")
         key = "ana_" + secrets.token_urlsafe(32)
 
         def add(at: Transaction) -> int:
@@ -95,48 +100,51 @@ class KeyStore:
                 name=name,
                 prefix=key[:PREFIX_LENGTH],
                 digest=digest(key.encode()),
-                scopes=" ".join(scope for scope in SCOPES if scope in wanted),
+                scopes=" ".join(scope for scope in SCOPES if scope in requested),
                 created_at=now,
                 expires_at=expires_at,
             )
 
         if not self.db.write(add):
-            raise APIKeyError(f"there is a key named {name} already, or was; the history knows it by that name")
+            raise APIKeyError(f"name: {name} is or was the name of another key; the history needs a new one")
         return key
 
     def list(self) -> list[Row]:
-        """Every key there is or was, by name, without its digest."""
+        """Return every key by name, revoked ones included, without digests."""
         return self.db.rows(SELECT_KEYS)
 
     def revoke(self, name: str, *, now: int) -> None:
-        """Let the key in no more. Raises APIKeyError when there is none of that name that is let in."""
+        """Reject the key from now on.
+
+        :raises APIKeyError: when no key has this name, or it is revoked already.
+        """
         if not self.db.write(lambda at: at.execute(REVOKE_KEY, name=name, revoked_at=now)):
-            raise APIKeyError(f"there is no key named {name} that could be revoked")
+            raise APIKeyError(f"name: there is no active key named {name}")
 
-    def find(self, sent: bytes, *, now: int) -> Key | None:
-        """The key that was sent, unless it is not known, revoked or expired. Any costs the same one look-up."""
-        found = self.db.row(SELECT_ACTIVE, digest=digest(sent))
-        if found is None or (found["expires_at"] is not None and found["expires_at"] <= now):
+    def find(self, candidate: bytes, *, now: int) -> Principal | None:
+        """Return whose key this is; None if it is unknown, revoked or expired. Each takes the same one query."""
+        row = self.db.row(SELECT_ACTIVE, digest=digest(candidate))
+        if row is None or (row["expires_at"] is not None and row["expires_at"] <= now):
             return None
-        self._note_use(found, datetime.fromtimestamp(now / 1000, timezone.utc).date().isoformat())
-        return Key(found["name"], frozenset(found["scopes"].split()))
+        self._record_use(row, datetime.fromtimestamp(now / 1000, timezone.utc).date().isoformat())
+        return Principal(row["name"], frozenset(row["scopes"].split()), row["expires_at"])
 
-    def _note_use(self, found: Row, day: str) -> None:
-        """Write down that the key was used that day: once a day, and not while somebody waits."""
-        name = found["name"]
-        if found["last_used_on"] == day or self._used.get(name) == day:
+    def _record_use(self, row: Row, day: str) -> None:
+        """Write the day of a key's last use: once a day, in a thread, so that no request waits for it."""
+        name = row["name"]
+        if row["last_used_on"] == day or self._recorded.get(name) == day:
             return
-        self._used[name] = day
+        self._recorded[name] = day
 
-        def note() -> None:
+        def write() -> None:
             try:
                 self.db.write(lambda at: at.execute(TOUCH, name=name, day=day))
             except Exception:
-                log.warning("the use of the key %s could not be noted", name, exc_info=True)
+                log.warning("last use of the key %s was not recorded", name, exc_info=True)
 
-        threading.Thread(target=note, name="key-use", daemon=True).start()
+        threading.Thread(target=write, name="key-use", daemon=True).start()
 
 
 def digest(key: bytes) -> str:
-    """What is kept of a key: enough to know it again, and nothing to make it from."""
+    """Return the SHA-256 of a key: enough to recognise it, and useless to derive it."""
     return sha256(key).hexdigest()

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from the route table and the types of what its functions answer."""
+"""The OpenAPI 3.1 document, made from the route table and the return types of the endpoints."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .routes import ROUTES, Route
 
 Schema = dict[str, Any]
 
-SIMPLE: dict[Any, Schema] = {
+PRIMITIVES: dict[Any, Schema] = {
     int: {"type": "integer"},
     float: {"type": "number"},
     str: {"type": "string"},
@@ -24,19 +24,38 @@ SIMPLE: dict[Any, Schema] = {
     Stream: {"type": "string"},
 }
 
-ETAG = {"ETag": {"description": "What If-None-Match takes", "required": True, "schema": {"type": "string"}}}
+DESCRIPTION = """\
+Statistics of a site's visitors, and its leads. Days are UTC days.
+
+A parameter that the endpoint does not have, or a second value for one, is 400; parameters whose names begin with `_`
+are ignored. An absent or empty parameter has its default. Numbers outside their bounds are clamped. Another path is
+404 and another method 405, each with an Error.
+"""
+
+ETAG = {"ETag": {"description": "Value for If-None-Match", "required": True, "schema": {"type": "string"}}}
+
+LINK = {
+    "Link": {
+        "description": "Absolute path of the next page, as rel=next; absent on the last page",
+        "schema": {"type": "string"},
+    }
+}
 
 ERRORS = {
-    400: ("A parameter or the body can't be understood", "days takes a whole number"),
+    400: ("A parameter or the body is invalid", "days must be an integer"),
     401: ("The key is missing or invalid", MISSING_KEY),
-    403: ("The key lacks the scope that this takes", "This API key has no access here: it lacks the scope stats"),
-    404: ("No such lead, or stage", "Lead not found"),
-    500: ("The query failed; the cause is in the server's log", "Analytics query failed"),
+    403: ("The key lacks the scope", "This API key lacks the scope stats"),
+    404: ("The lead or the status does not exist", "Lead not found"),
+    500: ("The query failed; the server's log has the cause", "Analytics query failed"),
 }
 
 
-def document(prefix: str = "/analytics") -> Schema:
-    """The document of the API at `prefix`: every route, parameter, bound, answer and error."""
+def document(prefix: str = "/analytics", mount: str = "") -> Schema:
+    """Return the document: every route with its parameters, bounds, responses and errors.
+
+    :param prefix: what every path begins with.
+    :param mount: the path at which the application is mounted, for `servers`.
+    """
     schemas: dict[str, Schema] = {
         "Error": {
             "type": "object",
@@ -54,9 +73,10 @@ def document(prefix: str = "/analytics") -> Schema:
         "info": {
             "title": "Analytics API",
             "version": version("analytics_api"),
-            "description": "A site's visitors and its sales leads. Days are UTC days. Another path is 404 and another"
-            " method 405, each with an Error.",
+            "description": DESCRIPTION,
+            "license": {"name": "MIT", "identifier": "MIT"},
         },
+        "servers": [{"url": mount or "/"}],
         "security": [{"bearer": []}, {"header": []}],
         "paths": paths,
         "components": {
@@ -71,14 +91,8 @@ def document(prefix: str = "/analytics") -> Schema:
 
 def _operation(route: Route, schemas: dict[str, Schema]) -> Schema:
     noun = route.endpoint.__module__.partition(".endpoints.")[2].partition(".")[0]
-    name = route.endpoint.__name__
-    summary, _, description = (route.endpoint.__doc__ or "").partition("\n")
-    answer = _schema(get_type_hints(route.endpoint)["return"], schemas)
-    statuses = [401, 403, 500]
-    if route.query or route.path_parameters or route.body:
-        statuses.append(400)
-    if route.path_parameters:
-        statuses.append(404)
+    name = route.endpoint.__name__.rstrip("_")
+    summary, _, description = _public_docstring(route).partition("\n")
     operation: Schema = {
         "operationId": noun if noun == name else f"{noun}_{name}",
         "tags": [noun],
@@ -88,46 +102,66 @@ def _operation(route: Route, schemas: dict[str, Schema]) -> Schema:
             *_parameters("query", route.query),
         ],
         "responses": {
-            "200": {"description": "The answer", "content": {kind: {"schema": answer} for kind in route.produces}},
-            **{str(status): _error(status) for status in sorted(statuses)},
+            **_success(route, schemas),
+            **{str(status): _error(status) for status in _error_statuses(route)},
         },
     }
-    if route.endpoint in RESPONSE_EXAMPLES:
-        operation["responses"]["200"]["content"]["application/json"]["example"] = RESPONSE_EXAMPLES[route.endpoint]
-        if route.method == "GET":
-            operation["responses"]["200"]["headers"] = ETAG | {
-                header.name: {"description": header.description, "schema": {"type": "string"}}
-                for header in route.headers
-            }
-            operation["responses"]["304"] = {"description": "It is what If-None-Match names"}
     if description.strip():
         operation["description"] = " ".join(description.split())
     if route.body:
-        operation["requestBody"] = {
-            "required": True,
-            "content": {
-                "application/json": {
-                    "example": REQUEST_EXAMPLES[route.endpoint],
-                    "schema": {
-                        "type": "object",
-                        "properties": {
-                            text.name: {**text.schema, "description": text.description} for text in route.body
-                        },
-                        "required": [text.name for text in route.body],
-                    },
-                }
-            },
-        }
+        operation["requestBody"] = _request_body(route)
     return operation
 
 
-def _parameters(place: str, parameters: Iterable[Parameter | Identifier]) -> list[Schema]:
+def _public_docstring(route: Route) -> str:
+    """Return the endpoint's docstring without its fields, which are for callers in Python."""
+    return (route.endpoint.__doc__ or "").partition("\n    :")[0]
+
+
+def _error_statuses(route: Route) -> list[int]:
+    statuses = [400, 401, 500]
+    if route.scope is not None:
+        statuses.append(403)
+    if route.path_parameters:
+        statuses.append(404)
+    return sorted(statuses)
+
+
+def _success(route: Route, schemas: dict[str, Schema]) -> dict[str, Schema]:
+    """Return the responses 200 and, where there is an ETag, 304."""
+    schema = _schema(get_type_hints(route.endpoint)["return"], schemas)
+    response: Schema = {"description": "Success", "content": {kind: {"schema": schema} for kind in route.produces}}
+    if route.endpoint not in RESPONSE_EXAMPLES:
+        return {"200": response}
+    response["content"]["application/json"]["example"] = RESPONSE_EXAMPLES[route.endpoint]
+    if route.method != "GET":
+        return {"200": response}
+    response["headers"] = {
+        **ETAG,
+        **{header.name: {"description": header.description, "schema": {"type": "string"}} for header in route.headers},
+        **(LINK if route.next_query else {}),
+    }
+    return {"200": response, "304": {"description": "If-None-Match lists the ETag of the response"}}
+
+
+def _request_body(route: Route) -> Schema:
+    schema = {
+        "type": "object",
+        "description": "Other fields are ignored",
+        "properties": {text.name: {**text.schema, "description": text.description} for text in route.body},
+        "required": [text.name for text in route.body],
+    }
+    content = {"application/json": {"example": REQUEST_EXAMPLES[route.endpoint], "schema": schema}}
+    return {"required": True, "content": content}
+
+
+def _parameters(location: str, parameters: Iterable[Parameter | Identifier]) -> list[Schema]:
     return [
         {
             "name": parameter.name,
-            "in": place,
-            "required": place == "path",
-            **({"allowEmptyValue": True} if place == "query" else {}),  # it is then the default
+            "in": location,
+            "required": location == "path",
+            **({"allowEmptyValue": True} if location == "query" else {}),  # an empty value is the default
             "description": parameter.description,
             "schema": parameter.schema,
         }
@@ -148,7 +182,7 @@ def _error(status: int) -> Schema:
 
 
 def _schema(hint: Any, schemas: dict[str, Schema]) -> Schema:
-    """The JSON Schema of a type; what has a name goes into `schemas` and is referred to."""
+    """Return the JSON Schema of a type. A TypedDict is added to `schemas` and referred to by name."""
     if is_typeddict(hint):
         if hint.__name__ not in schemas:
             properties = {name: _schema(part, schemas) for name, part in get_type_hints(hint).items()}
@@ -169,4 +203,4 @@ def _schema(hint: Any, schemas: dict[str, Schema]) -> Schema:
         if all(set(part) == {"type"} for part in parts):
             return {"type": [part["type"] for part in parts]}
         return {"anyOf": parts}
-    return SIMPLE[hint]
+    return PRIMITIVES[hint]

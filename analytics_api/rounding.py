@@ -1,10 +1,10 @@
-"""Averages, rounded alike whatever the engine: exactly, halves away from zero."""
+"""Exact averages, the same on every engine."""
 
 from __future__ import annotations
 
 
 def mean(total: int, count: int, per: int = 1, parts: int = 10) -> float:
-    """`total / count / per` in whole parts, tenths unless said; 0 when nothing was counted."""
+    """Return `total / count / per`, rounded to a multiple of `1 / parts`, halves away from zero; 0 if count is 0."""
     if not count:
         return 0.0
     count *= per

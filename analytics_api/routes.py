@@ -1,4 +1,4 @@
-"""The whole API: one row a route. Routing and validation are made from this table."""
+"""The API as one table, a route a row. Routing, validation and the OpenAPI document are made from it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .endpoints.leads import (
     detail,
     export_leads,
     list_leads,
-    next_page_link,
+    next_query,
     update_status,
 )
 from .endpoints.overview import overview
@@ -26,12 +26,13 @@ from .endpoints.realtime import realtime
 from .endpoints.sessions import daily
 from .endpoints.sources import sources
 from .endpoints.storage import age, storage
+from .endpoints.whoami import whoami
 from .http.parameters import MAX_INT64, Cursor, Enum, Identifier, Integer, Parameter, Text
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A header of some answers; `value` tells of which, and what it says."""
+    """A response header. `value` takes the context and the endpoint's result, and returns None to leave it out."""
 
     name: str
     description: str
@@ -40,15 +41,21 @@ class Header:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Route:
-    """What a key has to have, a method and path (below the prefix), the function that answers, and what it is given.
+    """One method of one path: who may call it, its parameters, the endpoint, and how it responds.
 
-    `path_parameters` are named in the path, `query` after it; `body` names the strings of the JSON object sent.
-    `produces` are the media types of its answer, and `headers` go with it. While nothing is written to the database the
-    response is cached for a span of `cache_for` milliseconds, counted from the epoch; 0 disables caching, as where the
-    path has parameters.
+    :param scope: what a key must have; None lets any key in.
+    :param path: what follows the prefix.
+    :param query: parameters of the query string.
+    :param path_parameters: parameters in the path.
+    :param body: strings of the JSON object that is sent.
+    :param produces: media types of the response.
+    :param headers: response headers.
+    :param next_query: takes the endpoint's result and returns the query string of the next page, for `Link`, or None.
+    :param cache_for: cache the response until the next write, and at most this many milliseconds, counted from the
+        epoch. 0 disables caching; a path with parameters is never cached.
     """
 
-    scope: str
+    scope: str | None
     method: str
     path: str
     endpoint: Callable[..., Any]
@@ -57,23 +64,24 @@ class Route:
     body: Sequence[Text] = ()
     produces: Sequence[str] = ("application/json",)
     headers: Sequence[Header] = ()
+    next_query: Callable[[object], str | None] | None = None
     cache_for: int = 0
 
 
-# Answers about persons hold, too; but what is erased is not to live on in a process that nobody asks any more.
+# Lead responses are not cached: an idle process would keep an erased person in memory.
 DAY = 86_400_000
 FOREVER = MAX_INT64
 
-LEAD = Identifier("lead_id", "The lead's number")
+LEAD = Identifier("lead_id", "Id of the lead")
 LEAD_FILTERS = (
-    Text("q", "What to find in name, e-mail, phone, project or visitor id", maximum=1000),
-    Enum("status", "Only the leads with this pipeline status", STATUSES),
+    Text("q", "Text to find in the name, e-mail, phone, project or visitor id", maximum=1000),
+    Enum("status", "Pipeline status of the leads", STATUSES),
 )
 
 ROUTES = (
     Route("stats", "GET", "/overview", overview, cache_for=FOREVER),
     Route("stats", "GET", "/sessions/daily", daily, [
-        Integer("days", "Number of days to look back, today among them", default=30, minimum=1, maximum=90),
+        Integer("days", "Number of days to look back, including today", default=30, minimum=1, maximum=90),
     ], cache_for=DAY),
     Route("stats", "GET", "/pages/top", top, [
         Integer("limit", "Number of pages to return", default=20, minimum=1, maximum=100),
@@ -85,24 +93,23 @@ ROUTES = (
     ], cache_for=FOREVER),
     Route("stats", "GET", "/realtime", realtime),
     Route("stats", "GET", "/storage", storage, headers=[
-        Header("Age", "How many seconds ago that was counted", age),
+        Header("Age", "Seconds since the objects were counted", age),
     ]),
+    Route(None, "GET", "/whoami", whoami),
     Route("leads:read", "GET", "/leads", list_leads, [
         Integer("limit", "Number of leads to return", default=25, minimum=1, maximum=100),
-        Integer("offset", "Number of leads to leave out before them", default=0, minimum=0),
+        Integer("offset", "Number of leads to skip", default=0, minimum=0),
         *LEAD_FILTERS,
         Enum("sort", "Order of the leads; without one it is the cursor's, or newest", tuple(ORDERS)),
         Cursor("cursor", "Where the previous page ended, from its Link header; replaces offset", CURSOR_PATTERN),
-    ], headers=[
-        Header("Link", "The next page, as rel=next; the last page has none", next_page_link),
-    ]),
+    ], next_query=next_query),
     Route("leads:read", "GET", "/leads/export", export_leads, [
-        Enum("format", "Comma-separated values, or a JSON object a line", tuple(FORMATS), default="csv"),
+        Enum("format", "CSV, or one JSON object a line", tuple(FORMATS), default="csv"),
         *LEAD_FILTERS,
         Enum("sort", "Order of the leads", tuple(ORDERS), default="newest"),
     ], produces=tuple(FORMATS.values())),
     Route("leads:read", "GET", "/leads/<lead_id>", detail, path_parameters=[LEAD]),
     Route("leads:write", "PATCH", "/leads/<lead_id>", update_status, path_parameters=[LEAD], body=[
-        Text("status", f"The stage to put the lead into: {', '.join(STATUSES)}; in any case"),
+        Text("status", f"The new pipeline stage: {', '.join(STATUSES)}; in any case"),
     ]),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What lies in object storage."""
+"""Statistics of the object storage."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Storage(TypedDict):
     estimated_sessions: int | None
 
 
-class Dated(dict[str, int | None]):
-    """A Storage that knows since when it has been so."""
+class TimestampedStorage(dict[str, int | None]):
+    """A Storage with the instant of its count, `taken_at`, in milliseconds."""
 
     def __init__(self, statistics: Statistics) -> None:
         super().__init__(
@@ -25,17 +25,19 @@ class Dated(dict[str, int | None]):
 
 
 def storage(ctx: Context) -> Storage:
-    """How many objects there are, and how many sessions they are recordings of; both null when no storage is set.
+    """Return the number of objects and of the sessions that they record.
 
-    Raises StorageError when that can't be told.
+    Both are null when no storage is set. The numbers are at most as old as the header `Age` says.
+
+    :raises StorageError: when there are no numbers yet and the storage does not answer.
     """
     if ctx.storage is None:
         return {"total_objects": None, "estimated_sessions": None}
-    return cast(Storage, Dated(ctx.storage.statistics()))
+    return cast(Storage, TimestampedStorage(ctx.storage.statistics()))
 
 
-def age(ctx: Context, answer: object) -> str | None:
-    """How many seconds old the answer is, as the header `Age` (RFC 9111, section 5.1)."""
-    if isinstance(answer, Dated):
-        return str(max(0, ctx.now - answer.taken_at) // 1000)
+def age(ctx: Context, payload: object) -> str | None:
+    """Return the age of the numbers in seconds, for the header `Age` (RFC 9111, 5.1)."""
+    if isinstance(payload, TimestampedStorage):
+        return str(max(0, ctx.now - payload.taken_at) // 1000)
     return None

@@ -1,8 +1,8 @@
-"""Keys of the WSGI environ by which the application and its middleware speak to each other."""
+"""Keys of the WSGI environ that the application and its middleware share."""
 
 from __future__ import annotations
 
-API_KEY = "analytics_api.key"  # the `Key` that authenticated the request
+PRINCIPAL = "analytics_api.principal"  # the Principal that sent the request
 REQUEST_ID = "analytics_api.request_id"
-ROUTE = "analytics_api.route"  # the template of the route that answers, such as /leads/<lead_id>
-QUERY_SECONDS = "analytics_api.query_seconds"  # how long the endpoint ran
+ROUTE = "analytics_api.route"  # template of the route, such as /leads/<lead_id>
+QUERY_SECONDS = "analytics_api.query_seconds"  # how long the endpoint took

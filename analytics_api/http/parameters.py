@@ -1,4 +1,4 @@
-"""What a parameter may be. Each kind reads its text, or says what it takes; the route table holds them as data."""
+"""Types of parameters: each parses its text or raises an error that says what it takes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Protocol
 
 from ..errors import InvalidRequest
 
-MAX_INT64 = 2**63 - 1  # what a column of the database can hold
+MAX_INT64 = 2**63 - 1  # largest integer of a database column
 
 
 class Parameter(Protocol):
-    """One parameter of a route, under the name that it has in the URL and in the function."""
+    """A parameter of a route. It has the same name in the URL and in the endpoint."""
 
     @property
     def name(self) -> str: ...
@@ -23,22 +23,22 @@ class Parameter(Protocol):
 
     @property
     def default(self) -> object:
-        """What an absent or empty parameter is."""
+        """The value of an absent or empty parameter."""
 
     @property
     def schema(self) -> dict[str, object]:
-        """What it takes, as JSON Schema."""
+        """The values as JSON Schema."""
 
     def parse(self, text: str) -> object:
-        """The value of `text`, which is not empty.
+        """Return the value of a text that is not empty.
 
-        Raises InvalidRequest, naming the parameter and what it takes.
+        :raises InvalidRequest: when the text is invalid; the message begins with the parameter's name.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Integer:
-    """A whole number. What lies outside the bounds is brought to the nearer one."""
+    """An integer. Values outside the bounds are clamped."""
 
     name: str
     description: str
@@ -48,11 +48,11 @@ class Integer:
 
     @property
     def schema(self) -> dict[str, object]:
-        # no `minimum` and `maximum`: what lies outside is taken too
-        most = str(self.maximum) if self.maximum < MAX_INT64 else "any"
+        # not `minimum` and `maximum`, since values outside are valid, too
+        bounds = f"At least {self.minimum}" if self.maximum == MAX_INT64 else f"{self.minimum} to {self.maximum}"
         return {
             "type": "integer",
-            "description": f"From {self.minimum} to {most}; a number outside is brought to the nearer bound",
+            "description": f"{bounds}; values outside are clamped",
             "default": self.default,
             "x-minimum": self.minimum,
             "x-maximum": self.maximum,
@@ -61,17 +61,17 @@ class Integer:
     def parse(self, text: str) -> int:
         number = re.fullmatch(r"\s*([+-]?)([0-9]+)\s*", text, re.ASCII)
         if not number:
-            raise InvalidRequest(f"{self.name} takes a whole number")
+            raise InvalidRequest(f"{self.name} must be an integer")
         sign, digits = number.groups()
         digits = digits.lstrip("0") or "0"
-        if len(digits) > len(str(MAX_INT64)):  # int() refuses thousands of digits
+        if len(digits) > len(str(MAX_INT64)):  # int() raises an error for thousands of digits
             return self.minimum if sign == "-" else self.maximum
         return min(max(int(sign + digits), self.minimum), self.maximum)
 
 
 @dataclass(frozen=True, slots=True)
 class Enum:
-    """One of a list of words, in any case."""
+    """One word of a list, in any case."""
 
     name: str
     description: str
@@ -80,19 +80,19 @@ class Enum:
 
     @property
     def schema(self) -> dict[str, object]:
-        given: dict[str, object] = {"type": "string", "enum": list(self.choices)}
-        return given if self.default is None else {**given, "default": self.default}
+        schema: dict[str, object] = {"type": "string", "enum": list(self.choices)}
+        return schema if self.default is None else {**schema, "default": self.default}
 
     def parse(self, text: str) -> str:
         word = text.strip().lower()
         if word not in self.choices:
-            raise InvalidRequest(f"{self.name} takes one of: {', '.join(self.choices)}")
+            raise InvalidRequest(f"{self.name} must be one of {', '.join(self.choices)}")
         return word
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Any text of so many characters, taken literally."""
+    """Text of at most `maximum` characters, taken literally."""
 
     name: str
     description: str
@@ -101,20 +101,20 @@ class Text:
 
     @property
     def schema(self) -> dict[str, object]:
-        given: dict[str, object] = {"type": "string", "pattern": "^[^\\u0000]*$"}
-        return given if self.maximum is None else {**given, "maxLength": self.maximum}
+        schema: dict[str, object] = {"type": "string", "pattern": "^[^\\u0000]*$"}
+        return schema if self.maximum is None else {**schema, "maxLength": self.maximum}
 
     def parse(self, text: str) -> str:
-        if "\0" in text:  # no database searches beyond it
-            raise InvalidRequest(f"{self.name} takes text without NUL characters")
+        if "\0" in text:  # databases end the text there
+            raise InvalidRequest(f"{self.name} must not contain NUL")
         if self.maximum is not None and len(text) > self.maximum:
-            raise InvalidRequest(f"{self.name} takes {self.maximum} characters at most")
+            raise InvalidRequest(f"{self.name} must have at most {self.maximum} characters")
         return text
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A place in a list, as a page of that list named it: text of a regular expression."""
+    """A position in a list, from the Link header of a page. `pattern` is a regular expression."""
 
     name: str
     description: str
@@ -127,13 +127,13 @@ class Cursor:
 
     def parse(self, text: str) -> str:
         if not re.fullmatch(self.pattern, text):
-            raise InvalidRequest(f"{self.name} takes what the Link header of a page named")
+            raise InvalidRequest(f"{self.name} is invalid: use the one from the Link header")
         return text
 
 
 @dataclass(frozen=True, slots=True)
 class Identifier:
-    """The key of a row, in a path: decimal digits from 1 up to the largest integer of the database."""
+    """The primary key of a row, in a path: decimal digits, 1 to MAX_INT64."""
 
     name: str
     description: str

@@ -1,4 +1,4 @@
-"""The API key in front of everything."""
+"""Authentication: who sends a request."""
 
 from __future__ import annotations
 
@@ -8,77 +8,118 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from ..errors import SettingError
-from ..http import responses
-from ..http.environ import API_KEY
-from ..keys import INVALID_KEY, MISSING_KEY, Key, KeyStore, digest
+from ..http.environ import PRINCIPAL
+from ..http.responses import internal_error, send_error
+from ..keys import ALL_SCOPES, INVALID_KEY, MISSING_KEY, KeyStore, Principal, digest
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = logging.getLogger(__name__)
 
+Authenticate = Callable[["WSGIEnvironment"], "Principal | None"]
+
+BLANKS = " \t"  # of a header; not str.strip(), which takes the last byte of a UTF-8 "à" for a blank
+
 
 class APIKeyMiddleware:
-    """Lets a request through when it carries a key, and notes whose.
+    """Pass a request on with its Principal in the environ, or respond with the contract's 401.
 
-    `digests` are of the keys that may everything, by name. Several are valid at once, so that one can be rotated: add
-    the new one, switch the callers, drop the old one. `ring` holds more, with scopes.
+    A key in a header is tried first, then `authenticate`.
+
+    :param key_digests: the keys from the settings, which have every scope, as `hash_keys` returns them. Several are
+        valid at once, so that one can be rotated: add the new one, switch the clients, remove the old one.
+    :param key_store: the keys of the database, with scopes.
+    :param clock: returns the current instant in milliseconds.
+    :param authenticate: takes the environ and returns who sent the request, or None.
     """
 
     def __init__(
         self,
         app: WSGIApplication,
-        digests: Mapping[str, str],
-        ring: KeyStore,
+        key_digests: Mapping[str, str],
+        key_store: KeyStore,
         clock: Callable[[], int],
+        authenticate: Authenticate | None = None,
     ) -> None:
         self.app = app
-        self.digests = digests
-        self.ring = ring
+        self.principals = [(key_digest, Principal(name)) for name, key_digest in key_digests.items()]
+        self.key_store = key_store
         self.clock = clock
+        self.authenticate = authenticate
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        sent = presented(environ)
+        candidates = extract_keys(environ)
         try:
-            key = next((known for text in sent if (known := self.known(text))), None)
+            principal = self.find_principal(candidates)
+            if principal is None and self.authenticate is not None:
+                principal = check_principal(self.authenticate(environ))
         except Exception:
-            return responses.internal_error(environ, start_response, log, "the key can't be looked up")
-        if key is None:
-            return responses.send_error(
-                environ, start_response, 401, INVALID_KEY if sent else MISSING_KEY, [("WWW-Authenticate", "Bearer")]
-            )
-        environ[API_KEY] = key
+            return internal_error(environ, start_response, log, "authentication failed")
+        if principal is None:
+            message = INVALID_KEY if candidates else MISSING_KEY
+            return send_error(environ, start_response, 401, message, [("WWW-Authenticate", "Bearer")])
+        environ[PRINCIPAL] = principal
         return self.app(environ, start_response)
 
-    def known(self, text: str) -> Key | None:
-        """Whose key that is; None when it is nobody's."""
-        sent = text.encode("latin-1", "replace")  # as WSGI hands bytes over (PEP 3333)
-        shown = digest(sent)
-        name = None
-        for other, expected in self.digests.items():  # every one, whichever it is
-            if hmac.compare_digest(shown, expected):
-                name = other
-        return self.ring.find(sent, now=self.clock()) if name is None else Key(name)
+    def find_principal(self, candidates: Iterable[str]) -> Principal | None:
+        """Return whose key the first valid candidate is; None if there is none."""
+        for candidate in candidates:
+            if principal := self.find_key(candidate.encode("latin-1", "replace")):  # bytes as Latin-1 (PEP 3333)
+                return principal
+        return None
+
+    def find_key(self, candidate: bytes) -> Principal | None:
+        """Return whose key this is. Compares with every key, so that timing does not reveal which one matched."""
+        candidate_digest = digest(candidate)
+        match = None
+        for key_digest, principal in self.principals:
+            if hmac.compare_digest(candidate_digest, key_digest):
+                match = principal
+        return match or self.key_store.find(candidate, now=self.clock())
 
 
-def digests(keys: Mapping[str, str] | Iterable[str]) -> Mapping[str, str]:
-    """Of each key a digest, all of one length, so that comparing them tells nothing of a key's; by the key's name.
+def hash_keys(keys: Mapping[str, str] | Iterable[str]) -> dict[str, str]:
+    """Hash each key, so that comparisons are of equal length. Return digests by key name; empty keys are left out.
 
-    Keys without names are `key-1`, `key-2` and so on. Raises SettingError when there is none.
+    Keys without names are named `key-1`, `key-2` and so on.
+
+    :raises SettingError: for a key that is not a string of printable ASCII, which a header can carry.
     """
     if isinstance(keys, str):
         keys = [keys]
+    if isinstance(keys, bytes) or not isinstance(keys, Iterable):
+        raise SettingError(f"api_keys: pass a list of strings, or a mapping of names to strings, not {keys!r:.40}")
     if not isinstance(keys, Mapping):
         keys = {f"key-{number}": key for number, key in enumerate(keys, start=1)}
-    found = {name: digest(key.strip().encode("utf-8", "surrogateescape")) for name, key in keys.items() if key.strip()}
-    if not found:
-        raise SettingError("An API key is needed: without one nobody could ask, or everybody")
-    return found
+    digests = {}
+    for name, key in keys.items():
+        if not isinstance(name, str) or not isinstance(key, str):
+            raise SettingError(f"api_keys: the key {name} must be a string, not {type(key).__name__}")
+        key = key.strip()
+        if not (key.isascii() and key.isprintable()):
+            raise SettingError(f"api_keys: the key {name} has characters other than printable ASCII")
+        if key:
+            digests[name] = digest(key.encode())
+    return digests
 
 
-def presented(environ: WSGIEnvironment) -> list[str]:
-    """The keys that a request carries, in either header."""
-    blank = " \t"  # and nothing else: the last byte of an "à" looks like a blank too
-    scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").strip(blank).partition(" ")
-    bearer = token.strip(blank) if scheme.lower() == "bearer" else ""
-    return [key for key in (bearer, environ.get("HTTP_X_API_KEY", "").strip(blank)) if key]
+def extract_keys(environ: WSGIEnvironment) -> list[str]:
+    """Return the keys that a request has in its headers: `Authorization: Bearer` first, then `X-API-Key`."""
+    scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").strip(BLANKS).partition(" ")
+    bearer = token.strip(BLANKS) if scheme.lower() == "bearer" else ""
+    return [key for key in (bearer, environ.get("HTTP_X_API_KEY", "").strip(BLANKS)) if key]
+
+
+def check_principal(principal: object) -> Principal | None:
+    """Return what `authenticate` returned, if it is a Principal with known scopes, or None.
+
+    :raises TypeError: when it is anything else: a host that returns True must not grant access by accident.
+    """
+    if principal is None:
+        return None
+    if not isinstance(principal, Principal) or not isinstance(principal.name, str):
+        raise TypeError(f"authenticate must return a Principal or None, not {type(principal).__name__}")
+    if isinstance(principal.scopes, str) or not ALL_SCOPES.issuperset(principal.scopes):
+        raise TypeError("authenticate must return a Principal whose scopes are a set of known scopes")
+    return principal

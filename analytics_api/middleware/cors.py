@@ -1,69 +1,99 @@
-"""Letting a dashboard in a browser, served from elsewhere, call the API (https://fetch.spec.whatwg.org/, "CORS")."""
+"""Cross-origin requests of browsers (https://fetch.spec.whatwg.org/, "CORS protocol")."""
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SettingError
+from ..http.responses import send_error
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+log = logging.getLogger(__name__)
+
 ALLOWED_METHODS = "GET, HEAD, PATCH"
-ALLOWED_HEADERS = "Authorization, Content-Type, If-None-Match, X-API-Key, X-Request-ID"
-EXPOSED_HEADERS = "Age, Content-Disposition, ETag, Link, Server-Timing, X-Request-ID"
+ALLOWED_HEADERS = (
+    "Authorization, Cache-Control, Content-Type, If-Match, If-None-Match, Pragma, traceparent, X-API-Key,"
+    " X-Request-ID, X-Requested-With"
+)
+EXPOSED_HEADERS = (
+    "Age, Analytics-Range, Content-Disposition, ETag, Link, Retry-After, Server-Timing, WWW-Authenticate, X-Request-ID"
+)
 ORIGIN = re.compile(r"(https?)://([^][\s/?#@:*,]+|\[[0-9a-f:.]+])(?::([0-9]{1,5}))?/?")
-DEFAULT_PORTS = {"http": "80", "https": "443"}  # which a browser leaves out
-REMEMBERED = 7200  # seconds; the most that Chromium keeps a preflight's answer
+DEFAULT_PORTS = {"http": "80", "https": "443"}  # browsers leave them out
+MAX_AGE = 7200  # seconds; Chromium caches a preflight no longer
+MAX_LOGGED_ORIGINS = 100  # rejected origins that are logged; later ones are not
+PREFLIGHT_HEADERS = (
+    ("Access-Control-Allow-Methods", ALLOWED_METHODS),
+    ("Access-Control-Allow-Headers", ALLOWED_HEADERS),
+    ("Access-Control-Max-Age", str(MAX_AGE)),
+)
 
 
 class CORSMiddleware:
-    """Tells browsers that pages of these origins may read the replies, errors among them.
+    """Let pages of the allowed origins read every response, errors included.
 
-    An origin is a scheme and host, such as `https://dashboard.example.com`; `*` is any. Preflights are answered
-    here, since they come without the key. Credentials are never allowed: the key travels in a header. Raises
-    SettingError for what is no origin.
+    Preflights are answered here, because they carry no key: 204 for an allowed origin, otherwise 403, which is logged
+    once for each origin. Credentials are never allowed: the key travels in a header.
+
+    :param origins: schemes with hosts, such as `https://dashboard.example.com`; `*` allows any.
+    :raises SettingError: for text that is not an origin.
     """
 
     def __init__(self, app: WSGIApplication, origins: Iterable[str]) -> None:
         self.app = app
-        self.origins = frozenset(origin(text) for text in origins)
+        self.origins = frozenset(normalize_origin(text) for text in origins)
+        self.logged_origins: set[str] = set()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        asking = environ.get("HTTP_ORIGIN")
-        allowed = asking is not None and ("*" in self.origins or asking in self.origins)
-        # a cache must not hand one origin's reply to another, nor to who sends none
-        headers = [("Vary", "Origin")]
-        if asking is not None and allowed:
-            headers.append(("Access-Control-Allow-Origin", asking))
-            if environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ:
-                headers += [
-                    ("Access-Control-Allow-Methods", ALLOWED_METHODS),
-                    ("Access-Control-Allow-Headers", ALLOWED_HEADERS),
-                    ("Access-Control-Max-Age", str(REMEMBERED)),
-                ]
-                start_response("204 No Content", headers)
+        origin = environ.get("HTTP_ORIGIN")
+        is_preflight = (
+            environ["REQUEST_METHOD"] == "OPTIONS"
+            and origin is not None
+            and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
+        )
+        if not (self.origins or is_preflight):
+            return self.app(environ, start_response)
+        headers = [("Vary", "Origin")]  # a cache must not reuse a response for another origin
+        if origin is not None and ("*" in self.origins or origin in self.origins):
+            headers.append(("Access-Control-Allow-Origin", origin))
+            if is_preflight:
+                start_response("204 No Content", [*headers, *PREFLIGHT_HEADERS])
                 return []
             headers.append(("Access-Control-Expose-Headers", EXPOSED_HEADERS))
+        elif is_preflight:
+            self.log_rejected(environ["HTTP_ORIGIN"])
+            return send_error(environ, start_response, 403, "This origin is not allowed", headers)
 
         def start(status: str, sent: list[tuple[str, str]], *rest: Any) -> Any:
             return start_response(status, [*sent, *headers], *rest)
 
         return self.app(environ, start)
 
+    def log_rejected(self, origin: str) -> None:
+        """Log an origin that is not allowed, the first time it is seen."""
+        if origin not in self.logged_origins and len(self.logged_origins) < MAX_LOGGED_ORIGINS:
+            self.logged_origins.add(origin)
+            log.warning("a preflight from the origin %s was rejected: it is not in cors_origins", ascii(origin[:200]))
 
-def origin(text: str) -> str:
-    """`text` as a browser spells an origin. Raises SettingError when it is none."""
+
+def normalize_origin(text: str) -> str:
+    """Return an origin as browsers send it: lower case, punycode, no default port, no trailing slash.
+
+    :raises SettingError: when the text is not an origin.
+    """
     if text == "*":
         return text
-    given = ORIGIN.fullmatch(text.lower())
+    match = ORIGIN.fullmatch(text.lower())
     try:
-        if given is None:
+        if match is None:
             raise UnicodeError
-        scheme, host, port = given.groups()
-        shown = f":{port}" if port and port != DEFAULT_PORTS[scheme] else ""
-        return f"{scheme}://{host.encode('idna').decode()}{shown}"
+        scheme, host, port = match.groups()
+        suffix = f":{port}" if port and port != DEFAULT_PORTS[scheme] else ""
+        return f"{scheme}://{host.encode('idna').decode()}{suffix}"
     except UnicodeError:
-        raise SettingError(f"a CORS origin is * or such as https://dashboard.example.com, not {text!r}") from None
+        raise SettingError(f"{text!r} is not an origin; use * or a URL such as https://dashboard.example.com") from None

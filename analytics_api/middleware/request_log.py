@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from ..http.environ import API_KEY, QUERY_SECONDS, REQUEST_ID, ROUTE
+from ..http.environ import PRINCIPAL, QUERY_SECONDS, REQUEST_ID, ROUTE
 from ..http.responses import internal_error
 
 if TYPE_CHECKING:
@@ -67,12 +67,12 @@ def access_log_line(environ: WSGIEnvironment, status: int, seconds: float) -> st
 
     `logging` would take four times as long, about as much as the rest of a cached response.
     """
-    key = environ.get(API_KEY)
+    principal = environ.get(PRINCIPAL)
     return (
         f'{{"time": "{format_timestamp(time.time())}", "level": "info", "logger": "analytics_api.requests", '
         f'"message": "answered", "request_id": "{environ[REQUEST_ID]}", '
         f'"method": {_encode(environ["REQUEST_METHOD"])}, "route": {_encode(environ.get(ROUTE))}, '
-        f'"status": {status}, "ms": {seconds * 1000:.3f}, "key": {_encode(key.name if key else None)}}}\n'
+        f'"status": {status}, "ms": {seconds * 1000:.3f}, "key": {_encode(principal.name if principal else None)}}}\n'
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..app import create_app
 from ..database import Database, open_database
 from ..errors import SettingError
-from ..middleware.cors import origin
+from ..middleware.cors import normalize_origin
 from ..storage import StorageStats, open_storage
 from ..storage.base import session_pattern
 from .serve import build_server_app
@@ -139,7 +139,7 @@ def storage(environ: Mapping[str, str], *, counted: bool = True) -> StorageStats
 def _origins(environ: Mapping[str, str]) -> Sequence[str]:
     origins = environ.get("ANALYTICS_CORS_ORIGINS", "").replace(",", " ").split()
     try:
-        return [origin(text) for text in origins]
+        return [normalize_origin(text) for text in origins]
     except SettingError as error:
         raise SettingError(f"ANALYTICS_CORS_ORIGINS takes origins between spaces, or *: {error}") from error
 

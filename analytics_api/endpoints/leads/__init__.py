@@ -6,7 +6,7 @@ and cursors), `detail`, `status` and `export`.
 
 from .detail import detail
 from .export import FORMATS, export_leads
-from .listing import STATUSES, list_leads, next_page_link
+from .listing import STATUSES, list_leads, next_query
 from .orders import CURSOR_PATTERN, ORDERS
 from .status import update_status
 
@@ -18,6 +18,6 @@ __all__ = [
     "detail",
     "export_leads",
     "list_leads",
-    "next_page_link",
+    "next_query",
     "update_status",
 ]

@@ -59,8 +59,6 @@ def list_leads(
     return ctx.db.read(read_page)
 
 
-def next_page_link(ctx: Context, payload: object) -> str | None:
-    """Return the header `Link` (RFC 8288) to the next page, from the question mark on."""
-    if isinstance(payload, LeadPage) and payload.next_query:
-        return f'<?{payload.next_query}>; rel="next"'
-    return None
+def next_query(payload: object) -> str | None:
+    """Return the query string of the page after this one; None after the last."""
+    return payload.next_query if isinstance(payload, LeadPage) else None

@@ -1,0 +1,36 @@
+"""The key of a request."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Literal, TypedDict
+
+from ..context import Context
+from ..keys import SCOPES, Principal
+
+Scope = Literal["stats", "leads:read", "leads:write"]
+
+
+class WhoAmI(TypedDict):
+    name: str
+    scopes: list[Scope]
+    expires: str | None
+
+
+def whoami(ctx: Context) -> WhoAmI:
+    """Return the name, scopes and expiry of the key that sent the request.
+
+    `expires` is an instant such as `2027-01-01T00:00:00Z`, or null.
+    """
+    principal = ctx.principal or Principal(ctx.actor)
+    return {
+        "name": principal.name,
+        "scopes": [scope for scope in SCOPES if scope in principal.scopes],
+        "expires": _format(principal.expires_at),
+    }
+
+
+def _format(instant: int | None) -> str | None:
+    if instant is None:
+        return None
+    return datetime.fromtimestamp(instant // 1000, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,132 @@
+"""Read a request: its query string, its JSON body and its conditions."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from werkzeug.wsgi import get_content_length, get_input_stream
+
+from ..errors import InvalidRequest, LengthRequired
+from .environ import PRINCIPAL
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+MAX_QUERY_FIELDS = 100
+MAX_BODY_BYTES = 64 * 1024  # the only body that is read is {"status": "…"}
+MAX_NAME_LENGTH = 40  # of an unknown parameter, in a message
+CHUNK_SIZE = 64 * 1024
+
+ENTITY_TAG = re.compile(r'(W/)?"([^"]*)"')  # RFC 9110, 8.8.3
+
+
+def parse_query(query: str, names: Collection[str]) -> dict[str, str]:
+    """Return the parameters of a query string by name. Names that begin with `_` are ignored.
+
+    :param query: the query string as WSGI passes it (PEP 3333): bytes as Latin-1.
+    :param names: the parameters that the endpoint takes.
+    :raises InvalidRequest: for an unknown name, a second value, too many fields or text that is not UTF-8.
+    """
+    try:
+        pairs = parse_qsl(
+            query.encode("latin-1").decode(),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=MAX_QUERY_FIELDS,
+        )
+    except UnicodeError:
+        raise InvalidRequest("The query string must be UTF-8") from None
+    except ValueError:
+        raise InvalidRequest(f"The query string must have at most {MAX_QUERY_FIELDS} parameters") from None
+    values: dict[str, str] = {}
+    for name, value in pairs:
+        if name.startswith("_"):
+            continue
+        if name not in names:
+            raise InvalidRequest(_unknown_parameter(name, names))
+        if name in values:
+            raise InvalidRequest(f"{name} must have one value, not several")
+        values[name] = value
+    return values
+
+
+def _unknown_parameter(name: str, names: Collection[str]) -> str:
+    """Return the message for an unknown parameter: it suggests the nearest known name, or lists what there is."""
+    if len(name) > MAX_NAME_LENGTH or not name.isprintable():
+        name = ascii(name[:MAX_NAME_LENGTH])
+    if nearest := get_close_matches(name.lower(), names, n=1):
+        return f"{name} is not a parameter here; did you mean {nearest[0]}?"
+    if not names:
+        return f"{name} is not a parameter here; this endpoint takes none"
+    return f"{name} is not a parameter here; use {', '.join(names)}"
+
+
+def read_json_object(environ: WSGIEnvironment) -> Mapping[str, Any]:
+    """Return the body of the request, a JSON object in UTF-8.
+
+    :raises InvalidRequest: for any other body, one over MAX_BODY_BYTES, or one that is incomplete.
+    :raises LengthRequired: when the server does not pass chunked bodies on.
+    """
+    try:
+        value = json.loads(_read_body(environ).decode())
+    except (ValueError, RecursionError):
+        raise InvalidRequest("The request body must be JSON") from None
+    if not isinstance(value, dict):
+        raise InvalidRequest("The request body must be a JSON object")
+    return value
+
+
+def _read_body(environ: WSGIEnvironment) -> bytes:
+    length = get_content_length(environ)
+    if length is None and "HTTP_TRANSFER_ENCODING" in environ and "wsgi.input_terminated" not in environ:
+        raise LengthRequired("Send a Content-Length: this server does not pass chunked bodies on")
+    if is_body_too_large(environ):
+        raise InvalidRequest(f"The request body must have at most {MAX_BODY_BYTES} bytes")
+    body = b""
+    try:
+        stream = get_input_stream(environ)
+        while len(body) <= MAX_BODY_BYTES and (chunk := stream.read(CHUNK_SIZE)):
+            body += chunk
+    except Exception:  # each server has its own for invalid chunks and lost connections
+        raise InvalidRequest("The request body is incomplete") from None
+    if len(body) > MAX_BODY_BYTES:
+        raise InvalidRequest(f"The request body must have at most {MAX_BODY_BYTES} bytes")
+    if len(body) < (length or 0):
+        raise InvalidRequest("The request body is incomplete")
+    return body
+
+
+def is_body_too_large(environ: WSGIEnvironment) -> bool:
+    """Return whether the request's Content-Length is over the limit."""
+    return (get_content_length(environ) or 0) > MAX_BODY_BYTES
+
+
+def drain_body(environ: WSGIEnvironment) -> None:
+    """Read the rest of the body, so that a client which is still sending gets the response, not a connection reset.
+
+    Reads at most MAX_BODY_BYTES, and only where the server marks the end of the body. Reads nothing without a
+    Principal, since a client without a key could hold a thread, and nothing of a body that is too large.
+    """
+    if PRINCIPAL not in environ or "wsgi.input_terminated" not in environ or is_body_too_large(environ):
+        return
+    if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
+        remaining = MAX_BODY_BYTES
+        with suppress(Exception):  # the connection is lost, or the chunks are invalid
+            while remaining > 0 and (chunk := environ["wsgi.input"].read(min(CHUNK_SIZE, remaining))):
+                remaining -= len(chunk)
+
+
+def is_listed(condition: str, etag: str) -> bool:
+    """Return whether If-None-Match lists this entity tag, by the weak comparison (RFC 9110, 8.8.3.2)."""
+    return condition.strip() == "*" or any(etag == tag for _, tag in ENTITY_TAG.findall(condition))
+
+
+def is_matched(condition: str, etag: str) -> bool:
+    """Return whether If-Match lists this entity tag, by the strong comparison: a weak one never matches."""
+    return condition.strip() == "*" or any(etag == tag and not weak for weak, tag in ENTITY_TAG.findall(condition))
