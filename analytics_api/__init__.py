@@ -4,6 +4,7 @@ from .app import create_app
 from .context import Context
 from .database import Database, open_database
 from .errors import AnalyticsError, DatabaseError, IngestError, SettingError, StorageError
+from .keys import Principal
 from .storage.base import Statistics, StorageStats
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Database",
     "DatabaseError",
     "IngestError",
+    "Principal",
     "SettingError",
     "Statistics",
     "StorageError",

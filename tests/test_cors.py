@@ -54,7 +54,8 @@ def test_a_preflight_is_answered_before_any_key_is_asked_for(serve, path):
         "Vary": "Origin",
         "Access-Control-Allow-Origin": DASHBOARD,
         "Access-Control-Allow-Methods": "GET, HEAD, PATCH",
-        "Access-Control-Allow-Headers": "Authorization, Content-Type, If-None-Match, X-API-Key, X-Request-ID",
+        "Access-Control-Allow-Headers": "Authorization, Cache-Control, Content-Type, If-Match, If-None-Match,"
+        " Pragma, traceparent, X-API-Key, X-Request-ID, X-Requested-With",
         "Access-Control-Max-Age": "7200",
     }
 
@@ -72,7 +73,8 @@ def test_every_reply_may_be_read_by_the_origin_that_asked_errors_among_them(
     assert cors(response) == {
         "Vary": "Origin",
         "Access-Control-Allow-Origin": origin,
-        "Access-Control-Expose-Headers": "Age, Content-Disposition, ETag, Link, Server-Timing, X-Request-ID",
+        "Access-Control-Expose-Headers": "Age, Analytics-Range, Content-Disposition, ETag, Link,"
+        " Retry-After, Server-Timing, WWW-Authenticate, X-Request-ID",
     }
 
 
@@ -129,13 +131,19 @@ def test_another_origin_is_allowed_nothing(lead, serve, origin):
     assert [cors(reply) for reply in replies] == [{"Vary": "Origin"}] * len(REPLIES)
 
 
-def test_a_preflight_of_another_origin_is_a_request_like_any_other(serve):
-    response = serve(cors_origins=ALLOWED).options(
-        "/analytics/geo", key=None, headers={**PREFLIGHT, "Origin": "https://elsewhere.example"}
-    )
+def test_preflight_of_another_origin_is_403_and_logged_once(serve, caplog):
+    client = serve(cors_origins=ALLOWED)
 
-    assert response.status_code == 401
-    assert cors(response) == {"Vary": "Origin"}
+    for _ in range(3):
+        response = client.options(
+            "/analytics/geo", key=None, headers={**PREFLIGHT, "Origin": "https://elsewhere.example"}
+        )
+
+        assert (response.status_code, response.json) == (403, {"error": "This origin is not allowed"})
+        assert cors(response) == {"Vary": "Origin"}
+    assert [record.getMessage() for record in caplog.records] == [
+        "a preflight from the origin 'https://elsewhere.example' was rejected: it is not in cors_origins"
+    ]
 
 
 @pytest.mark.parametrize(("method", "path", "key", "status"), REPLIES)
@@ -177,7 +185,7 @@ def test_without_origins_nothing_is_said_of_them(lead, client, method, path, key
     preflight = client.options(path, key=None, headers=PREFLIGHT)
 
     assert (response.status_code, cors(response)) == (status, {})
-    assert (preflight.status_code, cors(preflight)) == (401, {})
+    assert (preflight.status_code, cors(preflight)) == (403, {"Vary": "Origin"})
 
 
 @pytest.mark.parametrize(
@@ -217,5 +225,5 @@ def test_an_origin_may_be_given_as_people_write_it(serve, given, asked):
     ],
 )
 def test_what_is_no_origin_stops_the_start(serve, origin):
-    with pytest.raises(SettingError, match="a CORS origin is"):
+    with pytest.raises(SettingError, match=r"^cors_origins: .* is not an origin; use"):
         serve(cors_origins=[origin])

@@ -14,7 +14,7 @@ def test_without_a_key_there_is_no_application(database, api_keys):
     with pytest.raises(SettingError) as refusal:
         create_app(database, api_keys=api_keys)
 
-    assert str(refusal.value) == "An API key is needed: without one nobody could ask, or everybody"
+    assert str(refusal.value) == "api_keys: at least one API key is required"
 
 
 @pytest.mark.any_engine
@@ -37,7 +37,7 @@ def test_a_prefix_that_is_no_path_is_refused(database, prefix):
     with pytest.raises(SettingError) as refusal:
         create_app(database, api_keys=[KEY], prefix=prefix)
 
-    assert str(refusal.value) == f"prefix is a path such as /analytics, or empty: {prefix!r} is neither"
+    assert str(refusal.value) == f"prefix: use a path such as /analytics, or an empty string, not {prefix!r}"
 
 
 @pytest.mark.parametrize("kind", [str, Path])
@@ -84,10 +84,12 @@ def test_no_environment_variable_is_read(tmp_path, monkeypatch):
 @pytest.mark.any_engine
 def test_the_clock_is_asked_at_every_request(database, insert):
     insert("sessions", session_id="s1", visitor_id="ann", started_at=instant("2026-02-24 15:00:00"))
-    instants = iter([instant("2026-02-24 15:59:59.999"), instant("2026-02-24 16:00:00.001")])
-    client = APIClient(create_app(database, api_keys=[KEY], clock=lambda: next(instants)))
+    now = instant("2026-02-24 15:59:59.999")
+    client = APIClient(create_app(database, api_keys=[KEY], clock=lambda: now))
 
-    active = [client.get("/analytics/realtime").json["active_sessions"] for _ in range(2)]
+    active = [client.get("/analytics/realtime").json["active_sessions"]]
+    now = instant("2026-02-24 16:00:00.001")
+    active.append(client.get("/analytics/realtime").json["active_sessions"])
 
     assert active == [1, 0]
 
@@ -111,3 +113,45 @@ def test_applications_in_one_process_know_nothing_of_each_other(database, insert
     assert other.get("/other/geo", key="key-of-other").json == []
     assert one.get("/other/geo", key="key-of-one").status_code == 404
     assert one.get("/one/geo", key="key-of-other").status_code == 401
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("api_keys", None),
+        ("api_keys", [None]),
+        ("api_keys", [b"bytes"]),
+        ("api_keys", b"bytes"),
+        ("api_keys", ["k\xe9k\xe9"]),
+        ("authenticate", "a name"),
+        ("storage", object()),
+        ("storage", "/no/such/folder"),
+        ("storage_max_age", 0),
+        ("clock", time.time),
+        ("clock", lambda: None),
+        ("prefix", None),
+        ("cors_origins", "no origin"),
+        ("cors_origins", [None]),
+    ],
+    ids=lambda value: value if isinstance(value, str) and value.isidentifier() else type(value).__name__,
+)
+def test_invalid_argument_is_named(database, tmp_path, argument, value):
+    arguments = {"api_keys": [KEY], argument: value}
+    if argument == "storage_max_age":
+        arguments["storage"] = tmp_path
+
+    with pytest.raises(SettingError, match=rf"^{argument}: "):
+        create_app(database, **arguments)
+
+
+@pytest.mark.any_engine
+def test_storage_accepts_a_directory(database, tmp_path):
+    client = APIClient(create_app(database, api_keys=[KEY], storage=tmp_path))
+
+    assert client.get("/analytics/storage").json["total_objects"] is not None
+
+
+def test_database_of_another_type_is_named():
+    with pytest.raises(SettingError, match=r"^database: "):
+        create_app(None, api_keys=[KEY])

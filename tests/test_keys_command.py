@@ -44,11 +44,11 @@ def test_keys_are_added_listed_and_revoked(run):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["add", "wall", "--scope", "stats"], "Error: there is a key named wall already, or was"),
+        (["add", "wall", "--scope", "stats"], "Error: name: wall is or was the name of another key"),
         (["add", "other", "--scope", "all"], "'all' is not one of 'stats', 'leads:read', 'leads:write'"),
         (["add", "other"], "Missing option '--scope'"),
         (["add", "other", "--scope", "stats", "--expires", "soon"], "'soon' does not match the format '%Y-%m-%d'"),
-        (["revoke", "other"], "Error: there is no key named other that could be revoked"),
+        (["revoke", "other"], "Error: name: there is no active key named other"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_a_line(run, arguments, told):

@@ -46,7 +46,7 @@ def test_the_api_answers_below_the_mount(host, mount, insert):
     assert host.patch(f"{api}/leads/1", key="api-key", json={"status": "won"}).json == {"updated": True}
     assert host.get(f"{api}/leads/1", key="api-key").json["lead"]["status"] == "won"
     assert host.get(f"{api}/leads/2", key="api-key").json == {"error": "Lead not found"}
-    assert host.get(f"{api}/leads?limit=x", key="api-key").json == {"error": "limit takes a whole number"}
+    assert host.get(f"{api}/leads?limit=x", key="api-key").json == {"error": "limit must be an integer"}
     assert host.get(f"{api}/geo", key="wrong").json == {"error": "Invalid API key"}
     assert host.get(f"{api}/nothing", key="api-key").json == {"error": "Unknown analytics endpoint"}
     assert host.get(f"{mount}", key="api-key").json == {"error": "Unknown analytics endpoint"}

@@ -16,7 +16,7 @@ REQUIRED = {"error": "API key required. Use Authorization: Bearer <key> or X-API
         ("PUT", "/analytics/sessions/daily?days=abc", b"{", "wrong", 401, "Invalid API key"),
         ("PUT", "/analytics/sessions/daily?days=abc", b"{", "right", 405, "Method not allowed"),
         ("GET", "/analytics/sessions/daily?days=abc", b"", "wrong", 401, "Invalid API key"),
-        ("GET", "/analytics/sessions/daily?days=abc", b"", "right", 400, "days takes a whole number"),
+        ("GET", "/analytics/sessions/daily?days=abc", b"", "right", 400, "days must be an integer"),
         ("DELETE", "/analytics/leads/abc", b"", "right", 405, "Method not allowed"),
         ("PATCH", "/analytics/leads/abc", b"{", None, 401, REQUIRED["error"]),
         ("PATCH", "/analytics/leads/abc", b"{", "right", 400, "Invalid lead id"),
@@ -27,7 +27,7 @@ REQUIRED = {"error": "API key required. Use Authorization: Bearer <key> or X-API
             b'{"status": "closed"}',
             "right",
             404,
-            "status takes one of: new, contacted, qualified, proposal, won, lost",
+            "status must be one of new, contacted, qualified, proposal, won, lost",
         ),
         ("PATCH", "/analytics/leads/7", b'{"status": "won"}', "right", 404, "Lead not found"),
     ],
@@ -44,8 +44,8 @@ def test_the_key_comes_before_the_path_the_method_and_what_is_asked(serve, metho
 @pytest.mark.parametrize(
     ("query", "error"),
     [
-        ("limit=x&offset=x&status=x&sort=x", "limit takes a whole number"),
-        ("sort=x&status=x&offset=x", "offset takes a whole number"),
+        ("limit=x&offset=x&status=x&sort=x", "limit must be an integer"),
+        ("sort=x&status=x&offset=x", "offset must be an integer"),
     ],
 )
 def test_of_several_faults_the_first_in_the_documented_order_is_told(client, query, error):

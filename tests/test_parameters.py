@@ -54,7 +54,7 @@ NO_NUMBERS = [
     "2;drop table leads",
 ]
 
-# A path that takes a whole number, its name, default, minimum and maximum.
+# A path that must be an integer, its name, default, minimum and maximum.
 TAKING = {
     "days": ("/analytics/sessions/daily", "days", 30, 1, 90),
     "pages": ("/analytics/pages/top", "limit", 20, 1, 100),
@@ -112,13 +112,8 @@ def test_a_number_of_rows_is_brought_into_its_bounds(plenty, rows, taking):
         f"{name}={maximum - 1}": maximum - 1,
         f"{name}={maximum}": maximum,
         f"{name}={maximum + 1}": maximum,
-        f"{name}=3&{name}=5": 3,
-        f"{name}=3&{name}=abc": 3,
-        f"{name}=&{name}=5": default,
-        f"{name.upper()}=5": default,
-        f"{name}s=5": default,
         f"%{ord(name[0]):x}{name[1:]}=5": 5,
-        f"x=1&{name}=5&x=2": 5,
+        f"_=1&{name}=5&_=2&_x": 5,
         f"{name}=5&": 5,
         f"&{name}=5": 5,
     }
@@ -138,8 +133,6 @@ def test_an_offset_is_brought_into_its_bounds(plenty, get):
         "offset=100": 100,
         "offset=101": 101,
         "offset=102": 101,
-        "offset=3&offset=5": 3,
-        "offset=&offset=5": 0,
     }
 
     found = {}
@@ -157,11 +150,11 @@ def test_what_is_no_whole_number_is_refused_by_name(client, taking):
     path, name, *_ = TAKING[taking]
 
     replies = {}
-    for text in [*(f"{name}={text}" for text in NO_NUMBERS), f"{name}=abc&{name}=5"]:
+    for text in [f"{name}={text}" for text in NO_NUMBERS]:
         response = client.get(query(path, text))
         replies[text] = (response.status_code, response.json)
 
-    assert replies == dict.fromkeys(replies, (400, {"error": f"{name} takes a whole number"}))
+    assert replies == dict.fromkeys(replies, (400, {"error": f"{name} must be an integer"}))
 
 
 @pytest.mark.any_engine
@@ -171,18 +164,18 @@ def test_what_is_no_whole_number_is_refused_by_name(client, taking):
         (
             "status",
             ["closed", "new,won", "%00", "new%00", "%20", "n%C3%ABw", "1", "null", "new%20won", "w" * 5000],
-            "status takes one of: new, contacted, qualified, proposal, won, lost",
+            "status must be one of new, contacted, qualified, proposal, won, lost",
         ),
         (
             "sort",
             ["newest_first", "lead_id", "%20", "newest%00", "newest;drop table leads", "-1", "score", "n" * 5000],
-            "sort takes one of: newest, oldest, last_follow_up, score_desc, score_asc, risk_desc, risk_asc, name_asc",
+            "sort must be one of newest, oldest, last_follow_up, score_desc, score_asc, risk_desc, risk_asc, name_asc",
         ),
     ],
 )
 def test_a_word_outside_its_list_is_refused_by_name(client, name, values, message):
     replies = {}
-    for text in [*(f"{name}={value}" for value in values), f"{name}={values[0]}&{name}=new&{name}=newest"]:
+    for text in [f"{name}={value}" for value in values]:
         response = client.get(f"/analytics/leads?{text}")
         replies[text] = (response.status_code, response.json)
 
@@ -190,43 +183,48 @@ def test_a_word_outside_its_list_is_refused_by_name(client, name, values, messag
 
 
 @pytest.mark.any_engine
-def test_of_a_repeated_word_the_first_counts(insert, get):
-    insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:00:00", status="won", contact_name="Ann")
-    insert("leads", lead_id=2, enquiry_datetime="2026-02-24 11:00:00", status="new", contact_name="Bob")
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("leads?status=new&status=won", "status must have one value, not several"),
+        ("leads?q=&q=ann", "q must have one value, not several"),
+        ("sessions/daily?days=7&days=7", "days must have one value, not several"),
+        ("sessions/daily?DAYS=7", "DAYS is not a parameter here; did you mean days?"),
+        ("leads?limits=7", "limits is not a parameter here; did you mean limit?"),
+        ("realtime?tz=Asia/Kolkata", "tz is not a parameter here; this endpoint takes none"),
+        ("realtime?=1", " is not a parameter here; this endpoint takes none"),
+        ("leads/1?fields=all", "fields is not a parameter here; this endpoint takes none"),
+        ("realtime?a%0Ab", "'a\\nb' is not a parameter here; this endpoint takes none"),
+    ],
+    ids=["second", "second_empty", "second_equal", "case", "near", "none", "empty", "with_path", "control"],
+)
+def test_unknown_or_repeated_parameter_is_400(insert, client, path, message):
+    insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:00:00")
 
-    found = {
-        text: [lead["lead_id"] for lead in get(f"/analytics/leads?{text}")["leads"]]
-        for text in (
-            "status=won&status=new",
-            "status=won&status=nonsense",
-            "status=&status=won",
-            "sort=oldest&sort=newest",
-            "sort=&sort=oldest",
-            "q=ann&q=bob",
-            "q=&q=ann",
-        )
-    }
+    response = client.get(f"/analytics/{path}")
 
-    assert found == {
-        "status=won&status=new": [1],
-        "status=won&status=nonsense": [1],
-        "status=&status=won": [2, 1],
-        "sort=oldest&sort=newest": [1, 2],
-        "sort=&sort=oldest": [2, 1],
-        "q=ann&q=bob": [1],
-        "q=&q=ann": [2, 1],
-    }
+    assert (response.status_code, response.json) == (400, {"error": message})
+
+
+@pytest.mark.any_engine
+def test_unknown_parameter_of_patch_changes_nothing(insert, client):
+    insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:00:00")
+
+    response = client.patch("/analytics/leads/1?dry_run=1", json={"status": "won"})
+
+    assert response.status_code == 400
+    assert client.get("/analytics/leads/1").json["lead"]["status"] == "new"
 
 
 @pytest.mark.any_engine
 @pytest.mark.parametrize(
     ("needle", "message"),
     [
-        ("x" * 1001, "q takes 1000 characters at most"),
-        ("é" * 1001, "q takes 1000 characters at most"),
-        ("x" * 100_000, "q takes 1000 characters at most"),
-        ("a\0b", "q takes text without NUL characters"),
-        ("\0", "q takes text without NUL characters"),
+        ("x" * 1001, "q must have at most 1000 characters"),
+        ("é" * 1001, "q must have at most 1000 characters"),
+        ("x" * 100_000, "q must have at most 1000 characters"),
+        ("a\0b", "q must not contain NUL"),
+        ("\0", "q must not contain NUL"),
     ],
 )
 def test_a_needle_that_cannot_be_searched_for_is_refused_by_name(client, needle, message):
@@ -266,31 +264,26 @@ def test_a_query_string_with_raw_bytes_is_read_as_utf8(insert, client):
 
 @pytest.mark.any_engine
 def test_more_fields_than_anybody_needs_are_refused(client):
-    taken = client.get("/analytics/leads?" + "&".join(["limit=1"] * 100))
-    refused = client.get("/analytics/leads?" + "&".join(["limit=1"] * 101))
+    taken = client.get("/analytics/leads?" + "&".join(["_=1"] * 100))
+    refused = client.get("/analytics/leads?" + "&".join(["_=1"] * 101))
 
     assert taken.status_code == 200
     assert refused.status_code == 400
-    assert refused.json == {"error": "The query string may have 100 parameters at most"}
+    assert refused.json == {"error": "The query string must have at most 100 parameters"}
 
 
 @pytest.mark.any_engine
-@pytest.mark.parametrize(
-    "text",
-    ["", "days=7", "days=abc", "limit=-1", "%FF", "=", "&&&", "%", "%zz", "x", "q=" + "x" * 100_000],
-)
-def test_a_path_that_takes_no_parameters_is_not_moved_by_any(insert, get, text):
+@pytest.mark.parametrize("text", ["", "&&&", "_", "_=1", "_=1&_=2", "_fields=all"])
+def test_names_that_begin_with_an_underscore_are_ignored(insert, get, text):
     insert("sessions", session_id="s1", visitor_id="ann", started_at=instant("2020-02-24 14:00:00"))
 
     assert get(f"/analytics/geo?{text}") == [{"country": "XX", "sessions": 1, "unique_visitors": 1}]
 
 
 @pytest.mark.any_engine
-@pytest.mark.parametrize("text", ["=", "&&&", "%", "%zz", "limit", "=5", "unknown=1", "limit=1;offset=1", "?limit=1"])
-def test_oddly_written_query_strings_are_read_or_refused_in_json(client, text):
+@pytest.mark.parametrize("text", ["=", "%", "%zz", "=5", "unknown=1", "limit=1;offset=1", "?limit=1", "x" * 5000])
+def test_malformed_query_strings_are_400(client, text):
     response = client.get(f"/analytics/leads?{text}")
 
-    assert (response.status_code, response.json) in (
-        (200, {"leads": [], "total": 0}),
-        (400, {"error": "limit takes a whole number"}),
-    )
+    assert response.status_code == 400
+    assert response.json["error"].isprintable()

@@ -147,7 +147,6 @@ def test_each_question_has_an_answer_of_its_own(insert, get):
 
     assert limits == again == [1] * 99
     assert [day["total_sessions"] for day in get("/analytics/sessions/daily?days=1")] == [2]
-    assert [country["sessions"] for country in get("/analytics/geo?days=1")] == [1, 1]
 
 
 def test_a_question_that_can_not_be_understood_is_refused_each_time(client):
@@ -170,8 +169,8 @@ def test_memory_does_not_grow_with_the_questions(database, insert, client):
     insert("events", *(view | {"page_url": f"https://example.com/{page}/{'x' * 999}"} for page in range(100)))
 
     for number in range(200):
-        client.get(f"/analytics/geo?{number}")
-        client.get(f"/analytics/pages/top?limit=100&{number}")
+        client.get(f"/analytics/geo?_={number}")
+        client.get(f"/analytics/pages/top?limit=100&_={number}")
 
     answers = database._handle().response_cache().values()
     assert len(answers) <= 32
