@@ -113,7 +113,7 @@ def test_unknown_status_is_404(lead, client, status, history, text):
     response = client.patch("/analytics/leads/42", json={"status": text})
 
     assert response.status_code == 404
-    assert response.json == {"error": "status takes one of: new, contacted, qualified, proposal, won, lost"}
+    assert response.json == {"error": "status must be one of new, contacted, qualified, proposal, won, lost"}
     assert (status(), history()) == ("new", [])
 
 
@@ -129,13 +129,13 @@ def test_unknown_lead_is_404_without_history(client, history):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"{}", "The request body takes a string status"),
-        (b'{"Status": "won"}', "The request body takes a string status"),
-        (b'{"status": null}', "The request body takes a string status"),
-        (b'{"status": 1}', "The request body takes a string status"),
-        (b'{"status": true}', "The request body takes a string status"),
-        (b'{"status": ["won"]}', "The request body takes a string status"),
-        (b'{"status": {"status": "won"}}', "The request body takes a string status"),
+        (b"{}", 'The request body must be {"status": "…"}'),
+        (b'{"Status": "won"}', 'The request body must be {"status": "…"}'),
+        (b'{"status": null}', 'The request body must be {"status": "…"}'),
+        (b'{"status": 1}', 'The request body must be {"status": "…"}'),
+        (b'{"status": true}', 'The request body must be {"status": "…"}'),
+        (b'{"status": ["won"]}', 'The request body must be {"status": "…"}'),
+        (b'{"status": {"status": "won"}}', 'The request body must be {"status": "…"}'),
         (b'["status", "won"]', "The request body must be a JSON object"),
         (b'"won"', "The request body must be a JSON object"),
         (b"null", "The request body must be a JSON object"),
@@ -158,8 +158,8 @@ def test_unknown_lead_is_404_without_history(client, history):
         (b'{"status": "won", "n": ' + b"9" * 5000 + b"}", "The request body must be JSON"),
         (b"[" * 60_000, "The request body must be JSON"),
         (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, "The request body must be JSON"),
-        (b'{"status": "won"}' + b" " * LIMIT, "The request body may have 65536 bytes at most"),
-        (b"x" * 10_000_000, "The request body may have 65536 bytes at most"),
+        (b'{"status": "won"}' + b" " * LIMIT, "The request body must have at most 65536 bytes"),
+        (b"x" * 10_000_000, "The request body must have at most 65536 bytes"),
     ],
     ids=range(31),
 )
@@ -220,7 +220,7 @@ def test_truncated_body_changes_nothing(lead, client, status, terminated):
     )
 
     assert response.status_code == 400
-    assert response.json == {"error": "The request body was cut off"}
+    assert response.json == {"error": "The request body is incomplete"}
     assert status() == "new"
 
 

@@ -10,7 +10,7 @@ ORDERS = ("newest", "oldest", "last_follow_up", "score_desc", "score_asc", "risk
 
 def next_of(response):
     """What follows the path in the address of the next page; None on the last one."""
-    found = re.fullmatch(r'<(\?[^>]+)>; rel="next"', response.headers.get("Link", ""))
+    found = re.fullmatch(r'</under/a/path/analytics/leads(\?[^>]+)>; rel="next"', response.headers.get("Link", ""))
     return found and found[1]
 
 
@@ -166,7 +166,7 @@ def test_invalid_cursor_is_400(leads, client, text):
     response = client.get("/analytics/leads", query_string={"cursor": text})
 
     assert response.status_code == 400
-    assert response.json == {"error": "cursor takes what the Link header of a page named"}
+    assert response.json == {"error": "cursor is invalid: use the one from the Link header"}
 
 
 @pytest.mark.parametrize(

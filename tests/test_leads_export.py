@@ -118,7 +118,7 @@ def test_unknown_export_format_is_400(client):
     response = client.get("/analytics/leads/export?format=xml")
 
     assert response.status_code == 400
-    assert response.json == {"error": "format takes one of: csv, ndjson"}
+    assert response.json == {"error": "format must be one of csv, ndjson"}
 
 
 def test_export_head_sends_no_body(client):

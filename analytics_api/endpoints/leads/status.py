@@ -40,7 +40,7 @@ def update_status(ctx: Context, lead_id: int, status: str) -> Updated:
     """
     new_status = status.strip().lower()
     if new_status not in STATUSES:
-        raise NotFound(f"status takes one of: {', '.join(STATUSES)}")
+        raise NotFound(f"status must be one of {', '.join(STATUSES)}")
 
     def update(at: Transaction) -> None:
         lead = at.row(STATUS, lead_id=lead_id)
