@@ -5,7 +5,7 @@ import os
 import socket
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +21,7 @@ from analytics_api import create_app, open_database
 
 database = open_database({url!r})
 database.rows("select * from rollup_totals")  # so that a worker that is forked after this inherits a connection
-application = create_app(database, api_keys={{"dashboard": {key!r}, "nom": "clé-à"}})
+application = create_app(database, api_keys={{"dashboard": {key!r}, "other": "another-secret-key"}})
 """
 
 KINDS = {
@@ -41,7 +41,8 @@ class Server:
     def request(self, method, path, body=None, headers=(("X-API-Key", KEY),)):
         connection = HTTPConnection(*self.address, timeout=30)
         try:
-            connection.request(method, MOUNT + path, body, dict(headers))
+            with suppress(ConnectionError):  # a body that is too large is refused before it is read
+                connection.request(method, MOUNT + path, body, dict(headers))
             response = connection.getresponse()
             return response.status, response.headers, response.read()
         finally:
@@ -107,7 +108,7 @@ def test_it_answers_in_json_below_its_sub_path(server):
         401,
         {"error": "Invalid API key"},
     )
-    assert server.get("/analytics/geo", headers={"X-API-Key": "clé-à".encode()}) == (200, [])
+    assert server.get("/analytics/geo", headers={"X-API-Key": "another-secret-key"}) == (200, [])
     etag = {"X-API-Key": KEY, "If-None-Match": headers["ETag"]}
     assert server.request("GET", "/analytics/leads?q=ZO%C3%8B", headers=etag)[::2] == (304, b"")
     assert server.request("HEAD", "/analytics/leads?q=ZO%C3%8B")[::2] == (200, b"")
@@ -165,13 +166,13 @@ def test_no_body_however_huge_or_broken_goes_unanswered_or_changes_anything(serv
     cut_off_replies = {rest: server.send(head + rest) for rest in cut_off}
 
     assert huge_replies == [
-        (400, b'{"error":"The request body may have 65536 bytes at most"}'),
-        (400, b'{"error":"The request body may have 65536 bytes at most"}'),
+        (400, b'{"error":"The request body must have at most 65536 bytes"}'),
+        (400, b'{"error":"The request body must have at most 65536 bytes"}'),
         (400, b'{"error":"Invalid lead id"}'),
         (405, b'{"error":"Method not allowed"}'),
         (401, b'{"error":"Invalid API key"}'),
     ]
-    assert cut_off_replies == dict.fromkeys(cut_off, (400, {"error": "The request body was cut off"}))
+    assert cut_off_replies == dict.fromkeys(cut_off, (400, {"error": "The request body is incomplete"}))
     assert server.get("/analytics/leads/42")[1]["lead"]["status"] == "new"
 
 

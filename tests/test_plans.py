@@ -18,7 +18,7 @@ def connection(request, tmp_path_factory):
 def test_every_statement_of_the_endpoints_is_looked_at():
     assert {label.partition(".")[0] for label in STATEMENTS} == {
         module.name for module in pkgutil.iter_modules(endpoints.__path__)
-    } - {"leads", "storage"}
+    } - {"leads", "storage", "whoami"}
 
 
 @pytest.mark.parametrize("label", STATEMENTS)

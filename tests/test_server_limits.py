@@ -137,7 +137,7 @@ def test_a_client_that_waits_to_be_told_to_send_its_body_is_told(server):
 def test_a_body_beyond_the_limit_is_refused_in_json(server):
     status, _, body = server.request("PATCH", "/analytics/leads/1", b" " * 1_000_000 + BODY)
 
-    assert (status, json.loads(body)) == (400, {"error": "The request body may have 65536 bytes at most"})
+    assert (status, json.loads(body)) == (400, {"error": "The request body must have at most 65536 bytes"})
 
 
 def test_what_ends_too_soon_is_told_so(server):
@@ -147,7 +147,7 @@ def test_what_ends_too_soon_is_told_so(server):
 
         answer = reply(connection)
 
-    assert answer == (400, b'{"error":"The request body was cut off"}')
+    assert answer == (400, b'{"error":"The request body is incomplete"}')
 
 
 def test_more_connections_than_threads_are_all_answered(server):
