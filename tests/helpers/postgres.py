@@ -19,8 +19,6 @@ from pathlib import Path
 
 import pytest
 
-from analytics_api import open_database
-
 REQUIREMENTS = (
     "PostgreSQL 15 or later and psycopg are needed: apt-get install postgresql; pip install -e '.[postgresql]'"
 )
@@ -245,11 +243,14 @@ class ReusableDatabase:
     def __init__(self, commit, replicas):
         import psycopg
 
+        from analytics_api.database.postgresql import PostgreSQL
+
         self.name = f"test_{next(NAMES)}"
         primary().execute(f"create database {self.name}")
         primary().execute(f"alter database {self.name} set synchronous_commit = {commit}")
         read_url = replicas().url(self.name) if replicas else None
-        self.database = open_database(primary().url(self.name), read_url=read_url)
+        # A busy machine may take longer than the default 5 s to connect.
+        self.database = PostgreSQL(primary().url(self.name), read_url=read_url, wait=60.0)
         self.connection = psycopg.connect(
             primary().url(self.name), autocommit=True, cursor_factory=psycopg.ClientCursor
         )

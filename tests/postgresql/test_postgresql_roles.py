@@ -10,6 +10,7 @@ from helpers.cli import run
 from helpers.client import KEY, APIClient
 
 from analytics_api import create_app, open_database
+from analytics_api.database.base import BASE_TABLES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "postgresql.md").read_text(encoding="utf-8")
 GRANTS = re.findall(r"^    (grant [^;]*;)", PAGE, re.MULTILINE)
@@ -22,8 +23,8 @@ SUBMISSION = "insert into lead_submissions (lead_id, submitted_at) values (1, '2
 
 
 @pytest.fixture(scope="module")
-def site():
-    """A cluster with those roles, and a database of the first one's. Its method `url` takes a role."""
+def cluster():
+    """A cluster with those roles, and a database `site` that the first one owns."""
     cluster = postgres.Cluster("roles").create()
     for role in ROLES:
         cluster.execute(f"create role {role} login")
@@ -34,6 +35,14 @@ def site():
             connection.execute(grant)
     yield cluster
     cluster.remove()
+
+
+@pytest.fixture
+def site(cluster):
+    """That cluster; every row that the test committed is deleted after it."""
+    yield cluster
+    for table in (*BASE_TABLES, "api_keys"):
+        cluster.execute(f"delete from {table}", "site")
 
 
 @pytest.fixture
