@@ -86,7 +86,7 @@ def test_a_file_that_is_there_is_left_as_it_is(filled, folder):
 
     output = run("backup", "copy.db", status=1)
 
-    assert output == "Error: copy.db: there is a file already; a backup is a new one\n"
+    assert output == "Error: copy.db: the file exists already; a backup needs a new one\n"
     assert (folder / "copy.db").read_text() == "precious"
 
 

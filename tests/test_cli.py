@@ -105,7 +105,10 @@ def test_a_file_that_is_no_database_at_all_is_refused_in_one_line(command, folde
 def test_a_folder_that_is_not_there_is_told_in_one_line(command, folder):
     output = run(command, "-d", "nowhere/analytics.db", status=1)
 
-    assert output == f"Error: {folder}/nowhere/analytics.db: unable to open database file\n"
+    assert output == (
+        f"Error: {folder}/nowhere/analytics.db: unable to open database file; "
+        f"the folder {folder}/nowhere does not exist\n"
+    )
 
 
 def test_verify_of_a_sound_database_says_so(filled):

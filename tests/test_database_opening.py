@@ -200,7 +200,7 @@ def test_a_directory_is_refused(tmp_path):
 def test_a_file_in_a_directory_that_is_not_there_is_refused(tmp_path):
     path = tmp_path / "missing" / "analytics.db"
 
-    assert refusal(path) == "unable to open database file"
+    assert refusal(path) == f"unable to open database file; the folder {path.parent} does not exist"
     assert not path.parent.exists()
 
 

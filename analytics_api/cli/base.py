@@ -14,6 +14,7 @@ from dotenv import load_dotenv
 
 from ..errors import AnalyticsError
 from ..server import settings
+from .output import describe_write_error
 
 T = TypeVar("T")
 
@@ -30,6 +31,11 @@ class Group(click.Group):
             raise click.ClickException(str(error)) from error
         except BrokenPipeError:  # the program that reads our output has ended
             sys.exit(141)
+        except OSError as error:
+            line = describe_write_error(error)
+            if line is None:
+                raise
+            raise click.ClickException(line) from error
 
 
 class RenamedOptions(click.Command):

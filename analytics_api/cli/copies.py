@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import BinaryIO, Literal
+from collections.abc import Iterable
+from typing import Literal
 
 import click
 
@@ -17,6 +14,7 @@ from ..endpoints.leads.export import export_chunks
 from ..maintenance.copy import copy as copy_database
 from ..maintenance.export import export as export_table
 from .base import database_option, main
+from .output import open_output
 from .progress import Progress
 
 
@@ -71,21 +69,6 @@ def export(
         with open_output(output) as file:
             for chunk in chunks:
                 file.write(chunk.encode())
-
-
-@contextmanager
-def open_output(output: str | None) -> Iterator[BinaryIO]:
-    """Open standard output, or a file that gets its name only when it is complete."""
-    if output in (None, "-"):
-        yield sys.stdout.buffer
-        return
-    part = f"{output}.part"
-    try:
-        with open(part, "wb") as file:
-            yield file
-        os.replace(part, output)
-    except OSError as error:
-        raise click.ClickException(f"{output}: {error.strerror}") from error
 
 
 @main.command()

@@ -21,7 +21,7 @@ def init(database: str) -> None:
 @main.command()
 @database_option
 def upgrade(database: str) -> None:
-    """Upgrade a database of an older version; no row is lost."""
+    """Upgrade a database of an older version, or restore what other programs removed; no row is lost."""
     before = upgrade_database(database)
     with open_database(database, create=False).closing() as opened:
         click.echo(f"{opened.url} was of version {before} and is up to date")
@@ -32,6 +32,8 @@ def upgrade(database: str) -> None:
 def verify(database: str) -> None:
     """Compare every rollup with the query that it caches; list the differences and exit with 1 if there are any."""
     with open_database(database, create=False).closing() as opened, Progress("checking", None, "rollups") as progress:
+        if opened.schema_differences():  # opening has logged each
+            raise click.ClickException("the schema was changed; `analytics-api upgrade` restores it")
         differences = opened.verify(on_progress=progress.step)
     for difference in differences:
         click.echo(describe(difference))

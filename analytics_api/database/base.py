@@ -219,11 +219,23 @@ class Database(ABC):
     def verify(self, *, on_progress: Callable[[str], object] = ignore_progress) -> list[Difference]:
         """Compare the rollups with the plain query over what they count, in one state; `on_progress` as above."""
 
+    def schema_differences(self) -> list[str]:
+        """Return a line for each part of our schema that another program has removed or changed.
+
+        An engine that does not compare returns none.
+        """
+        return []
+
+    @abstractmethod
+    def is_read_only(self) -> bool:
+        """Return whether nothing can be written: for lack of permission, or since the server takes reads only."""
+
     @abstractmethod
     def backup(self, path: str | os.PathLike[str]) -> None:
         """Write a new database of all that is in this one at one instant, while others read and write it.
 
-        Raises DatabaseError when there is a file already, or the engine has a better way of its own.
+        The owner alone can read it. Raises DatabaseError when the file exists or cannot be written, or the engine has
+        a better way of its own; then it leaves no file.
         """
 
     @abstractmethod

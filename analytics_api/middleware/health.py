@@ -55,10 +55,11 @@ class HealthEndpoints:
         return responses.send_json(environ, start_response, payload, status)
 
     def ready(self) -> tuple[int, object]:
-        """Return the status and body of `/readyz`."""
+        """Return the status and body of `/readyz`: ready also where only reads are possible, and it says so."""
         try:
             self.db.rows(PING)
+            read_only = self.db.is_read_only()
         except AnalyticsError:
             log.exception("not ready")
             return 503, {"status": "unavailable", "database": "does not answer"}
-        return 200, {"status": "ok", "database": "ok"}
+        return 200, {"status": "ok", "database": "read-only" if read_only else "ok"}

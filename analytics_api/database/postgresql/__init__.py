@@ -250,6 +250,11 @@ class PostgreSQL(Database):
 
         return self._within(READ, differences)
 
+    def is_read_only(self) -> bool:
+        if self._replica != self._primary:  # reads must not wait for a primary that is away
+            return False
+        return bool(self.rows("select current_setting('transaction_read_only') = 'on' as answer")[0]["answer"])
+
     def backup(self, path: str | os.PathLike[str]) -> None:
         raise DatabaseError(
             f"{self.url}: PostgreSQL is backed up by its own pg_dump or pg_basebackup; "

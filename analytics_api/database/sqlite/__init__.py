@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import sys
@@ -14,7 +15,7 @@ from functools import cache, partial
 from importlib.resources import files
 from itertools import chain, islice, repeat
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from ...errors import DatabaseError, RowError
 from ..base import (
@@ -30,8 +31,11 @@ from ..base import (
     compare,
     ignore_progress,
 )
+from .schema_check import find_schema_differences
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 APPLICATION_ID = 0x616E6170
 VERSION = 4
@@ -39,6 +43,8 @@ OLDEST_LIBRARY = (3, 37, 0)  # the first with strict tables
 LOOK = 1.0  # seconds between two looks at whether a file that is read is still the one at its path
 EMPTY = "this file is empty; `analytics-api init` makes a database of it"
 PATIENCE = 3  # milliseconds that SQLite waits for a lock by itself: it looks after 1, 2 more, and is asked again
+WAL_PATIENCE = 0.25  # seconds to wait for readers before a file that is not in WAL mode is used as it is
+READ_ONLY_ERRORS = ("attempt to write a readonly database", "unable to open database file")
 SMALLEST = 512  # bytes; SQLite takes a shorter file, whatever is in it, for an empty one
 ROWS_AT_ONCE = 100  # in one statement; one by one takes half as long again
 # But without triggers it is the other way round where keys come in no order: a statement of many rows takes note of
@@ -149,12 +155,17 @@ class SQLite(Database):
         if not create and not self.path.exists():
             raise DatabaseError(f"{path}: there is no such database; `analytics-api init` makes one")
         with self._telling():
+            if create:
+                _create_private_file(self.path)
             connection = self._connect()
             try:
                 if not _check(connection, self.path):
                     if not create:
                         raise DatabaseError(f"{path}: {EMPTY}")
                     _create(connection, self.path, busy_timeout)
+                self._use_wal(connection)
+                for line in find_schema_differences(connection, _schema()):
+                    log.warning("%s: %s; `analytics-api upgrade` restores it", self.path, line)
                 self._local.handle = self._taken(connection, self._file())
             except BaseException:
                 connection.close()
@@ -165,9 +176,12 @@ class SQLite(Database):
 
     @contextmanager
     def snapshot(self) -> Iterator[_Statements]:
+        file = self._file()
         with self._telling(), closing(self._connect()) as connection:
             connection.execute("begin")
             yield _Snapshot(connection, self._telling)
+        if file.is_immutable and self._file() != file:
+            raise DatabaseError(f"{self.path}: changed while it was read from a read-only folder; run it again")
 
     def write(self, work: Callable[[_Statements], T]) -> T:
         return self._within("begin immediate", work)
@@ -228,6 +242,9 @@ class SQLite(Database):
         with self._sorting():
             found = self.read(differences)
         on_progress("lead_search")
+        if self.is_read_only():
+            log.warning("%s: the database is read-only, so that the search index is not checked", self.path)
+            return found
         try:
             # rank 1: against the leads too, not only within itself (https://sqlite.org/fts5.html)
             self.write(
@@ -241,16 +258,30 @@ class SQLite(Database):
 
     def backup(self, path: str | os.PathLike[str]) -> None:
         if os.path.lexists(path):
-            raise DatabaseError(f"{path}: there is a file already; a backup is a new one")
-        part = Path(f"{os.fspath(path)}.part")  # what is under the name that was asked for is whole
-        part.unlink(missing_ok=True)
-        with self._telling(), closing(self._connect()) as connection:
-            connection.execute("vacuum into ?", (str(part),))
-        with self._telling(), closing(sqlite3.connect(part)) as connection:
-            connection.execute("pragma journal_mode = wal")  # which the copy has lost
-        with open(part, "rb") as file:
-            os.fsync(file.fileno())  # `vacuum into` leaves that to others
-        part.rename(path)
+            raise DatabaseError(f"{path}: the file exists already; a backup needs a new one")
+        part = f"{os.fspath(path)}.part"  # so that a file under the requested name is always complete
+        try:
+            _remove_files(part)
+            os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            self._copy_into(part)
+            os.rename(part, path)
+        except sqlite3.Error as error:
+            raise DatabaseError(f"{path}: {error}") from error
+        except OSError as error:
+            raise DatabaseError(f"{path}: {error.strerror}") from error
+        finally:
+            with suppress(OSError):
+                _remove_files(part)
+
+    def _copy_into(self, path: str) -> None:
+        with closing(self._connect()) as connection, closing(sqlite3.connect(path)) as copy:
+            if self._is_immutable():  # `vacuum into` cannot copy generated columns of an immutable file
+                connection.backup(copy)
+            else:
+                connection.execute("vacuum into ?", (path,))
+            copy.execute("pragma journal_mode = wal")  # the copy is not in WAL mode
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())  # SQLite does not
 
     def scrub(self) -> None:
         # Deleted rows live on in free pages, and copies of them wherever a page was once split, secure_delete or not:
@@ -277,9 +308,18 @@ class SQLite(Database):
         for handle in list(self._handles):
             handle.close()
 
+    def schema_differences(self) -> list[str]:
+        return self._using(lambda handle: find_schema_differences(handle.statements.connection, _schema()))
+
+    def is_read_only(self) -> bool:
+        return not (os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK))
+
     def _connect(self) -> sqlite3.Connection:
+        """Connect, as to an immutable file where SQLite cannot make the files that WAL mode needs."""
+        immutable = self._is_immutable()
         return sqlite3.connect(
-            self.path,
+            f"{self.path.as_uri()}?immutable=1" if immutable else self.path,
+            uri=immutable,
             timeout=self.busy_timeout,
             isolation_level=None,  # transactions are begun by name
             check_same_thread=False,  # close() closes those of every thread
@@ -291,7 +331,7 @@ class SQLite(Database):
         handle: _Handle | None = getattr(self._local, "handle", None)
         if handle is None or handle.closed or handle.pid != os.getpid():
             handle = None
-        elif not look and time.monotonic() < handle.looked + LOOK:
+        elif not look and time.monotonic() < handle.looked + LOOK and not handle.file.is_immutable:
             return handle
         file = self._file()
         if handle is None or handle.file != file:
@@ -313,24 +353,40 @@ class SQLite(Database):
                     statements.execute("pragma temp_store = memory")
                     statements.execute("pragma threads = 0")
 
-    def _file(self) -> tuple[int, int]:
+    def _file(self) -> _File:
         try:
             found = os.stat(self.url)
         except OSError as error:
             raise DatabaseError(f"{self.path}: {error.strerror}") from error
-        return found.st_dev, found.st_ino
+        immutable = self._is_immutable()
+        return _File(found.st_dev, found.st_ino, immutable, found.st_mtime_ns if immutable else 0)
 
-    def _open(self, file: tuple[int, int]) -> _Handle:
+    def _is_immutable(self) -> bool:
+        """Return whether the folder is read-only and no process has the file open."""
+        return not os.access(self.path.parent, os.W_OK) and not os.path.exists(f"{self.path}-wal")
+
+    def _use_wal(self, connection: sqlite3.Connection) -> None:
+        """Set WAL mode where another program has ended it, so that readers and writers do not block each other."""
+        [(mode,)] = connection.execute("pragma journal_mode").fetchall()
+        if mode == "wal" or self.is_read_only():
+            return
+        try:
+            _insist(connection, "pragma journal_mode = wal", WAL_PATIENCE)
+        except sqlite3.OperationalError as error:
+            log.warning("%s: the journal mode stays %s: %s", self.path, mode, error)
+
+    def _open(self, file: _File) -> _Handle:
         connection = self._connect()
         try:
             if not _check(connection, self.path):
                 raise DatabaseError(f"{self.path}: {EMPTY}")
+            self._use_wal(connection)
             return self._taken(connection, file)
         except BaseException:
             connection.close()
             raise
 
-    def _taken(self, connection: sqlite3.Connection, file: tuple[int, int]) -> _Handle:
+    def _taken(self, connection: sqlite3.Connection, file: _File) -> _Handle:
         # Triggers make SQLite note what every statement overwrites; in a file that costs a third of the writes' speed.
         connection.execute("pragma temp_store = memory")
         connection.execute(f"pragma wal_autocheckpoint = {CHECKPOINT}")
@@ -380,7 +436,28 @@ class SQLite(Database):
 
     def _tell(self, error: sqlite3.Error) -> NoReturn:
         self._local.handle = None  # it may have been opened before what is wrong was mended
-        raise DatabaseError(f"{self.path}: {error}") from error
+        raise DatabaseError(f"{self.path}: {error}{self._permission_hint(error)}") from error
+
+    def _permission_hint(self, error: sqlite3.Error) -> str:
+        """Return what must be writable, if that is the cause of the error."""
+        if str(error) not in READ_ONLY_ERRORS:
+            return ""
+        if not self.path.parent.is_dir():
+            return f"; the folder {self.path.parent} does not exist"
+        if not os.access(self.path.parent, os.W_OK):
+            return f"; the folder {self.path.parent} must be writable, for the files -wal and -shm beside the database"
+        if self.path.exists() and not os.access(self.path, os.W_OK):
+            return "; the file must be writable"
+        return ""
+
+
+class _File(NamedTuple):
+    """Identifies a database file, whatever its name; an immutable one with its time of modification."""
+
+    device: int
+    inode: int
+    is_immutable: bool
+    modified_ns: int
 
 
 class _Statements:
@@ -529,7 +606,7 @@ class _Snapshot(_Statements):
 class _Handle:
     """One thread's connection, closed when its thread ends or the database is closed, but never in use."""
 
-    def __init__(self, connection: sqlite3.Connection, file: tuple[int, int]) -> None:
+    def __init__(self, connection: sqlite3.Connection, file: _File) -> None:
         self.statements = _Statements(connection)
         self.answers: dict[Any, Any] = {}
         self.version = 0  # of the data that these are of
@@ -585,7 +662,8 @@ def upgrade(path: str | os.PathLike[str], *, busy_timeout: float = 5.0) -> int:
             if was != APPLICATION_ID or version >= VERSION:
                 if not _check(connection, path):
                     raise DatabaseError(f"{path}: {EMPTY}")
-                return version
+                if not find_schema_differences(connection, _schema()):
+                    return version
             failing = f"{path}: it stays as it was, of the older version"
             _renew(_Statements(connection))
             connection.execute("commit")
@@ -643,6 +721,22 @@ def _insist(connection: sqlite3.Connection, sql: str, seconds: float) -> None:
                     raise
     finally:
         connection.execute(f"pragma busy_timeout = {int(seconds * 1000)}")
+
+
+def _create_private_file(path: Path) -> None:
+    """Create the file for its owner, and for its group where the umask lets the group write: a tracker may be of it."""
+    with suppress(OSError):  # it exists, or SQLite reports why it cannot be created
+        descriptor = os.open(os.path.realpath(path), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o660)
+        if not os.fstat(descriptor).st_mode & 0o020:
+            os.fchmod(descriptor, 0o600)
+        os.close(descriptor)
+
+
+def _remove_files(path: str) -> None:
+    """Remove a database file and those that SQLite puts beside it."""
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            os.unlink(path + suffix)
 
 
 def _create(connection: sqlite3.Connection, path: Path, seconds: float) -> None:

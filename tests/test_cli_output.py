@@ -1,0 +1,163 @@
+"""Files that commands write: complete or not there, and readable by their owner only."""
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from threading import Thread
+
+import pytest
+from helpers.cli import COMMAND, clean_environment, isolated_cwd, run, run_process
+
+TABLE = ("export", "sessions", "--format", "csv")
+SMALL_FILES = ("/bin/sh", "-c", 'ulimit -f 128; exec "$@"', "sh", COMMAND)  # 128 blocks of 512 bytes
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    path = tmp_path_factory.mktemp("demo") / "analytics.db"
+    run("demo", "--sessions", 900, "-d", path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def folder(demo, tmp_path, monkeypatch):
+    isolated_cwd(monkeypatch, tmp_path)
+    shutil.copy(demo, tmp_path)
+    return tmp_path
+
+
+def mode(path):
+    return stat.S_IMODE(os.stat(path).st_mode)
+
+
+def test_output_is_the_text_of_standard_output(folder):
+    run(*TABLE, "--output", "out.csv")
+
+    assert (folder / "out.csv").read_text() == run_process(*TABLE, cwd=folder).stdout
+
+
+def test_output_follows_a_link(folder):
+    (folder / "target.csv").write_text("old")
+    (folder / "link.csv").symlink_to("target.csv")
+
+    run(*TABLE, "--output", "link.csv")
+
+    assert (folder / "link.csv").is_symlink()
+    assert (folder / "target.csv").read_text().startswith("session_id,")
+
+
+def test_output_makes_the_target_of_a_dangling_link(folder):
+    (folder / "link.csv").symlink_to("target.csv")
+
+    run(*TABLE, "--output", "link.csv")
+
+    assert not (folder / "target.csv").is_symlink()
+    assert (folder / "target.csv").read_text().startswith("session_id,")
+
+
+def test_output_writes_into_a_pipe(folder):
+    os.mkfifo(folder / "pipe")
+    texts = []
+    reader = Thread(target=lambda: texts.append((folder / "pipe").read_text()), daemon=True)
+    reader.start()
+
+    run(*TABLE, "--output", "pipe")
+    reader.join(30)
+
+    assert texts[0].count("\n") == 901
+    assert stat.S_ISFIFO(os.stat("pipe").st_mode)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="making a device needs root")
+def test_output_writes_into_a_device(folder):
+    os.mknod("null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+
+    run(*TABLE, "--output", "null")
+
+    assert stat.S_ISCHR(os.stat("null").st_mode)
+
+
+@pytest.mark.parametrize("old", [0o600, 0o640, 0o644])
+def test_output_keeps_the_mode_of_a_file(folder, old):
+    (folder / "out.csv").touch()
+    os.chmod("out.csv", old)
+
+    run(*TABLE, "--output", "out.csv")
+
+    assert mode("out.csv") == old
+
+
+@pytest.mark.parametrize(
+    "command", [[*TABLE, "--output"], ["backup"], ["init", "-d"]], ids=["export", "backup", "init"]
+)
+def test_new_files_are_private(folder, command):
+    umask = os.umask(0o022)
+    try:
+        run(*command, "new")
+    finally:
+        os.umask(umask)
+
+    assert mode("new") == 0o600
+
+
+def test_umask_for_groups_lets_the_group_write_the_database(folder):
+    umask = os.umask(0o007)
+    try:
+        run("init", "-d", "shared.db")
+    finally:
+        os.umask(umask)
+
+    assert mode("shared.db") == 0o660
+
+
+@pytest.mark.parametrize("command", [[*TABLE, "--output"], ["backup"]], ids=["export", "backup"])
+def test_full_disk_is_one_line_and_leaves_no_file(folder, command):
+    before = sorted(os.listdir(folder))
+
+    result = run_process(*command, "new", program=SMALL_FILES, cwd=folder)
+
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith("Error: new: ")
+    assert result.stderr.count("\n") == 1
+    assert [name for name in sorted(os.listdir(folder)) if not name.endswith(("-wal", "-shm"))] == before
+
+
+def test_failed_export_leaves_the_old_file(folder):
+    (folder / "new").write_text("precious")
+
+    run_process(*TABLE, "--output", "new", program=SMALL_FILES, cwd=folder)
+
+    assert (folder / "new").read_text() == "precious"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("command", [TABLE, ["verify"], ["keys", "list"]], ids=["export", "verify", "keys"])
+def test_full_standard_output_is_one_line(folder, command):
+    run("keys", "add", "wall", "--scope", "stats")
+    with open("/dev/full", "wb") as full:
+        result = subprocess.run(
+            [COMMAND, *command], cwd=folder, stdout=full, stderr=subprocess.PIPE, env=clean_environment(), timeout=60
+        )
+
+    assert (result.returncode, result.stderr) == (1, b"Error: standard output: No space left on device\n")
+
+
+def test_output_in_an_unknown_folder_is_one_line():
+    assert run(*TABLE, "--output", "nowhere/out.csv", status=1) == "Error: nowhere/out.csv: No such file or directory\n"
+
+
+def test_backup_in_an_unknown_folder_is_one_line():
+    assert run("backup", "nowhere/out.db", status=1) == "Error: nowhere/out.db: No such file or directory\n"
+
+
+def test_output_into_a_pipe_that_nobody_reads_on_ends(folder):
+    os.mkfifo(folder / "pipe")
+    reader = subprocess.Popen([sys.executable, "-c", "open('pipe').close()"], cwd=folder)
+
+    result = run_process(*TABLE, "--output", "pipe", cwd=folder)
+    reader.wait(30)
+
+    assert result.returncode in (0, 1)
+    assert result.stderr.count("\n") <= 1

@@ -1,0 +1,112 @@
+"""A database that another program has changed: opening it says so, and `upgrade` restores it."""
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+from helpers.cli import isolated_cwd, query, run
+
+from analytics_api import open_database
+from analytics_api.database import upgrade
+
+COPY_EVENTS = """
+create table copy (event_id integer primary key, session_id text, event_type text, page_url text, occurred_at integer, data text);
+insert into copy select event_id, session_id, event_type, page_url, occurred_at, data from events;
+drop table events;
+alter table copy rename to events;
+"""  # noqa: E501 as `sqlite-utils transform` does
+
+PAGE_VIEW = (
+    "insert into events (session_id, event_type, page_url, occurred_at) values ('s', 'page_view', '/', 1771844400000)"
+)
+
+
+@pytest.fixture
+def path(tmp_path, monkeypatch):
+    isolated_cwd(monkeypatch, tmp_path)
+    run("demo", "--sessions", 50, "-d", "a.db")
+    return tmp_path / "a.db"
+
+
+def execute(path, script):
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("pragma legacy_alter_table = on")
+        connection.executescript(script)
+
+
+@pytest.mark.parametrize(
+    ("script", "line"),
+    [
+        ("drop trigger events_insert", "the trigger events_insert is missing"),
+        ("drop index events_by_time", "the index events_by_time is missing"),
+        ("drop view plain_totals", "the view plain_totals is missing"),
+        (
+            "drop trigger events_insert; create trigger events_insert after insert on events begin select 1; end",
+            "the trigger events_insert was changed",
+        ),
+    ],
+    ids=["trigger", "index", "view", "changed"],
+)
+def test_opening_says_what_was_changed(path, caplog, script, line):
+    execute(path, script)
+
+    with open_database(path).closing() as database:
+        assert database.schema_differences() == [line]
+
+    assert f"{path}: {line}; `analytics-api upgrade` restores it" in caplog.messages
+
+
+def test_untouched_database_has_no_differences(path, caplog):
+    with open_database(path).closing() as database:
+        assert database.schema_differences() == []
+
+    assert caplog.messages == []
+
+
+def test_own_objects_of_others_are_no_differences(path):
+    execute(path, "create table notes (text); create trigger own after insert on events begin select 1; end")
+
+    with open_database(path).closing() as database:
+        assert database.schema_differences() == []
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["drop trigger events_insert", COPY_EVENTS, "drop index events_by_time"],
+    ids=["trigger", "copy", "index"],
+)
+def test_upgrade_restores_schema_and_numbers(path, script):
+    execute(path, script)
+    query(path, PAGE_VIEW)
+    ((events,),) = query(path, "select count(*) from events")
+
+    assert "the schema was changed" in run("verify", "-d", path, status=1)
+    upgrade(path)
+
+    with open_database(path).closing() as database:
+        assert database.schema_differences() == []
+        assert database.verify() == []
+        assert database.rows("select events from rollup_totals") == [{"events": events}]
+        query(path, PAGE_VIEW)
+        assert database.rows("select events from rollup_totals") == [{"events": events + 1}]
+
+
+def test_database_without_wal_gets_it(path):
+    query(path, "vacuum into 'copy.db'")
+    assert query("copy.db", "pragma journal_mode") == [("delete",)]
+
+    open_database("copy.db").close()
+
+    assert query("copy.db", "pragma journal_mode") == [("wal",)]
+
+
+def test_database_without_wal_that_is_read_is_opened(path, caplog):
+    query(path, "vacuum into 'copy.db'")
+    with closing(sqlite3.connect("copy.db", isolation_level=None)) as reader:
+        reader.execute("begin")
+        reader.execute("select count(*) from leads").fetchone()
+
+        with open_database("copy.db").closing() as database:
+            assert database.rows("select sessions from rollup_totals") == [{"sessions": 50}]
+
+    assert "the journal mode stays delete: database is locked" in caplog.text

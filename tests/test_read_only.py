@@ -1,0 +1,132 @@
+"""A database in a read-only folder or file system is read, and writers learn what must be writable."""
+
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+
+import pytest
+from helpers.cli import isolated_cwd, run
+from helpers.client import KEY, APIClient
+from helpers.read_only import read_only
+
+from analytics_api import create_app, open_database
+from analytics_api.errors import DatabaseError
+from analytics_api.server.serve import build_server_app
+
+
+@pytest.fixture
+def locked(tmp_path, monkeypatch):
+    """A database of 40 sessions and 2 leads in a folder that cannot be written."""
+    isolated_cwd(monkeypatch, tmp_path)
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    run("demo", "--sessions", 40, "-d", folder / "a.db")
+    with read_only(folder):
+        yield folder / "a.db"
+
+
+def test_api_reads(locked):
+    client = APIClient(create_app(locked, api_keys=[KEY]))
+
+    assert client.get("/analytics/overview").json["total_sessions"] == 40
+    assert len(client.get("/analytics/leads").json["leads"]) == 2
+    assert client.get("/analytics/leads/export").text.count("\r\n") == 3
+
+
+def test_update_is_500_and_the_log_names_the_folder(locked, caplog):
+    client = APIClient(create_app(locked, api_keys=[KEY]))
+    lead_id = client.get("/analytics/leads").json["leads"][0]["lead_id"]
+
+    response = client.patch(f"/analytics/leads/{lead_id}", json={"status": "lost"})
+
+    assert (response.status_code, response.json) == (500, {"error": "Analytics query failed"})
+    assert f"the folder {locked.parent} must be writable" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        (["verify"], "all rollups are consistent\n"),
+        (["export", "leads", "--format", "csv"], "lead_id,"),
+        (["keys", "list"], ""),
+        (["backup", "copy.db"], "copy.db holds what "),
+    ],
+    ids=["verify", "export", "keys", "backup"],
+)
+def test_reading_commands_read(locked, command, text):
+    assert text in run(command[0], *command[1:], "-d", locked)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["purge", "--before", "2020-01-01"],
+        ["keys", "add", "wall", "--scope", "stats"],
+        ["rebuild"],
+    ],
+    ids=["purge", "add", "rebuild"],
+)
+def test_writing_commands_name_the_folder(locked, command):
+    output = run(*command, "-d", locked, status=1)
+
+    assert f"the folder {locked.parent} must be writable" in output
+    assert output.count("\n") == 1
+
+
+def test_new_database_names_the_folder(locked):
+    with pytest.raises(DatabaseError, match=f"the folder {locked.parent} must be writable"):
+        open_database(locked.parent / "new.db")
+
+
+def test_readyz_says_so(locked):
+    with open_database(locked).closing() as database:
+        client = APIClient(build_server_app(create_app(database, api_keys=[KEY]), database))
+
+        response = client.get("/readyz")
+
+    assert (response.status_code, response.json) == (200, {"status": "ok", "database": "read-only"})
+
+
+def test_folder_that_becomes_writable_is_written(tmp_path):
+    path = tmp_path / "a.db"
+    open_database(path).close()
+    with open_database(path).closing() as database:
+        database.close()
+        with read_only(tmp_path):
+            assert database.rows("select count(*) as leads from leads") == [{"leads": 0}]
+            assert database.is_read_only()
+
+        database.write(lambda at: at.execute("insert into leads (enquiry_datetime) values ('2026-02-23 11:15:00')"))
+
+        assert database.rows("select count(*) as leads from leads") == [{"leads": 1}]
+        assert not database.is_read_only()
+
+
+def test_another_writer_is_read_at_once(tmp_path):
+    """The same file, whose folder another user can write."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    there.mkdir()
+    open_database(there / "a.db").close()
+    here.mkdir()
+    os.link(there / "a.db", here / "a.db")
+    with read_only(here), open_database(here / "a.db").closing() as database:
+        assert database.rows("select count(*) as leads from leads") == [{"leads": 0}]
+
+        with closing(sqlite3.connect(there / "a.db")) as writer, writer:
+            writer.execute("insert into leads (enquiry_datetime) values ('2026-02-23 11:15:00')")
+
+        assert database.rows("select count(*) as leads from leads") == [{"leads": 1}]
+
+
+def test_log_of_a_crashed_writer_is_not_left_out(tmp_path):
+    """Its rows are in -wal only, which cannot be read without writing -shm."""
+    folder = tmp_path / "copied"
+    folder.mkdir()
+    with open_database(tmp_path / "a.db").closing() as database:
+        database.write(lambda at: at.execute("insert into leads (enquiry_datetime) values ('2026-02-23 11:15:00')"))
+        for suffix in ("", "-wal"):
+            shutil.copy(f"{database.path}{suffix}", folder)
+
+    with read_only(folder), pytest.raises(DatabaseError, match=f"the folder {folder} must be writable"):
+        open_database(folder / "a.db")
