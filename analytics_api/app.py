@@ -18,6 +18,7 @@ from .context import Context, now
 from .database import Database, open_database
 from .errors import Forbidden, InvalidRequest, RequestError, SettingError
 from .http import responses
+from .http.downloads import EXPORT_TIMEOUT, MAX_EXPORTS, Downloads, Stream
 from .http.environ import PRINCIPAL, QUERY_SECONDS, ROUTE
 from .http.requests import parse_query, read_json_object
 from .keys import KeyStore, Principal
@@ -49,6 +50,8 @@ def create_app(
     storage_max_age: float = MAX_AGE / 1000,
     cors_origins: Iterable[str] = (),
     prefix: str = "/analytics",
+    max_exports: int = MAX_EXPORTS,
+    export_timeout: float = EXPORT_TIMEOUT,
     clock: Callable[[], int] = now,
 ) -> WSGIApplication:
     """Return the API as a WSGI application. Reads no environment variables.
@@ -61,6 +64,9 @@ def create_app(
     :param storage_max_age: seconds after which its statistics are refreshed.
     :param cors_origins: origins whose pages may read the responses in a browser; `*` allows any.
     :param prefix: what every path begins with; empty when the host mounts the application at a path.
+    :param max_exports: how many exports a process generates and sends at once; more get 503. Pass half of its threads,
+        so that the others serve short requests.
+    :param export_timeout: seconds for an export, until its last byte is sent.
     :param clock: returns the current instant in milliseconds since the epoch.
     :raises DatabaseError: when the database cannot be opened.
     :raises SettingError: when another argument is invalid; the text begins with its name.
@@ -76,8 +82,9 @@ def create_app(
     provider = _parse_storage(storage)
     if not isinstance(database, Database):
         database = open_database(_check_database(database))
+    downloads = _parse_export_limits(max_exports, export_timeout)
     snapshot = None if provider is None else Snapshot(provider, database, max_age=_parse_max_age(storage_max_age))
-    app: WSGIApplication = Application(database, snapshot, prefix, clock)
+    app: WSGIApplication = Application(database, snapshot, prefix, downloads, clock)
     app = APIKeyMiddleware(app, key_digests, KeyStore(database), clock, authenticate)
     return CORSMiddleware(app, origins)
 
@@ -85,10 +92,18 @@ def create_app(
 class Application:
     """The routes, without authentication: a request must have its Principal in the environ."""
 
-    def __init__(self, db: Database, storage: StorageStats | None, prefix: str, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        db: Database,
+        storage: StorageStats | None,
+        prefix: str,
+        downloads: Downloads,
+        clock: Callable[[], int],
+    ) -> None:
         self.db = db
         self.storage = storage
         self.prefix = prefix
+        self.downloads = downloads
         self.clock = clock
         rules = [Rule(prefix + route.path, methods=[route.method], endpoint=route) for route in ROUTES]
         # no rule depends on the host or the scheme, so one adapter serves every request
@@ -115,7 +130,7 @@ class Application:
         try:
             return self.respond(route, path_arguments, environ, start_response)
         except RequestError as error:
-            return responses.send_error(environ, start_response, error.status, str(error))
+            return responses.send_error(environ, start_response, error.status, str(error), error.headers)
         except Exception:
             return responses.internal_error(environ, start_response, log, "%s %s failed", route.method, route.path)
 
@@ -145,8 +160,8 @@ class Application:
         if route.cache_for:
             return self.cached_response(ctx, route, environ).send(environ, start_response)
         payload = call_endpoint(ctx, route, path_arguments, environ)
-        if isinstance(payload, responses.Stream):
-            return responses.send_stream(environ, start_response, payload)
+        if isinstance(payload, Stream):
+            return self.downloads.send(environ, start_response, payload)
         headers = self.response_headers(ctx, route, payload, environ)
         if route.method == "GET":
             return responses.JSONResponse(payload, headers).send(environ, start_response)
@@ -261,3 +276,11 @@ def _parse_max_age(seconds: float) -> int:
     if not isinstance(seconds, (int, float)) or not 0 < seconds < float("inf"):
         raise SettingError(f"storage_max_age: pass a positive number of seconds, not {seconds!r}")
     return int(seconds * 1000)
+
+
+def _parse_export_limits(limit: int, timeout: float) -> Downloads:
+    if not isinstance(limit, int) or limit < 1:
+        raise SettingError(f"max_exports: pass a positive integer, not {limit!r}")
+    if not isinstance(timeout, (int, float)) or not 0 < timeout < float("inf"):
+        raise SettingError(f"export_timeout: pass a positive number of seconds, not {timeout!r}")
+    return Downloads(limit, timeout)

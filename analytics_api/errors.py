@@ -40,9 +40,13 @@ class APIKeyError(AnalyticsError):
 
 
 class RequestError(AnalyticsError):
-    """The client has to change the request; `status` is the HTTP status."""
+    """The client has to change the request, or send it later.
+
+    `status` is the HTTP status, and `headers` are those that the response has besides.
+    """
 
     status: int
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class InvalidRequest(RequestError):
@@ -73,3 +77,10 @@ class PreconditionFailed(RequestError):
     """If-Match or If-None-Match is not met; nothing was changed."""
 
     status = 412
+
+
+class Unavailable(RequestError):
+    """Too much is being done at once."""
+
+    status = 503
+    headers = (("Retry-After", "5"),)

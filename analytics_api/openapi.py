@@ -8,8 +8,8 @@ from importlib.metadata import version
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from .examples import REQUEST_EXAMPLES, RESPONSE_EXAMPLES
+from .http.downloads import Stream
 from .http.parameters import Identifier, Parameter
-from .http.responses import Stream
 from .keys import INVALID_KEY, MISSING_KEY
 from .routes import ROUTES, Route
 
@@ -47,6 +47,7 @@ ERRORS = {
     403: ("The key lacks the scope", "This API key lacks the scope stats"),
     404: ("The lead or the status does not exist", "Lead not found"),
     500: ("The query failed; the server's log has the cause", "Analytics query failed"),
+    503: ("Too many exports are running", "Too many exports are running; try again in a few seconds"),
 }
 
 
@@ -124,6 +125,8 @@ def _error_statuses(route: Route) -> list[int]:
         statuses.append(403)
     if route.path_parameters:
         statuses.append(404)
+    if get_type_hints(route.endpoint)["return"] is Stream:
+        statuses.append(503)
     return sorted(statuses)
 
 

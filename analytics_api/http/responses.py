@@ -1,16 +1,13 @@
-"""Send a response: JSON with its ETag, a stream, an error."""
+"""Send a response: JSON with its ETag, an error."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from hashlib import blake2b
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-
-from werkzeug.wsgi import ClosingIterator
 
 from .environ import REQUEST_ID
 from .requests import drain_body, is_listed
@@ -71,41 +68,6 @@ def send_json(
 
 def _content_headers(body: bytes) -> tuple[tuple[str, str], ...]:
     return ("Content-Type", "application/json"), ("Content-Length", str(len(body)))
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """A response that is sent in chunks and saved under a file name."""
-
-    content_type: str
-    filename: str
-    chunks: Generator[str, None, None]
-
-
-def send_stream(environ: WSGIEnvironment, start_response: StartResponse, response: Stream) -> Iterable[bytes]:
-    """Send the chunks one by one; no body for HEAD.
-
-    An error before the first chunk propagates; a later one truncates the response.
-    """
-    first = next(response.chunks, "")
-    start_response(
-        "200 OK",
-        [
-            CACHE_CONTROL,
-            ("Content-Type", response.content_type),
-            ("Content-Disposition", f'attachment; filename="{response.filename}"'),
-        ],
-    )
-    if environ["REQUEST_METHOD"] == "HEAD":
-        response.chunks.close()
-        return []
-    return ClosingIterator(_encode_chunks(first, response.chunks), response.chunks.close)
-
-
-def _encode_chunks(first: str, rest: Iterable[str]) -> Iterator[bytes]:
-    yield first.encode()
-    for chunk in rest:
-        yield chunk.encode()
 
 
 def send_error(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from ..errors import SettingError
-from ..http.environ import PRINCIPAL
+from ..http.environ import IS_KEY_VALID, PRINCIPAL
 from ..http.responses import internal_error, send_error
 from ..keys import ALL_SCOPES, INVALID_KEY, MISSING_KEY, KeyStore, Principal, digest
 
@@ -52,7 +52,9 @@ class APIKeyMiddleware:
         candidates = extract_keys(environ)
         try:
             principal = self.find_principal(candidates)
-            if principal is None and self.authenticate is not None:
+            if principal is not None:
+                environ[IS_KEY_VALID] = lambda: self.find_principal(candidates) is not None
+            elif self.authenticate is not None:
                 principal = check_principal(self.authenticate(environ))
         except Exception:
             return internal_error(environ, start_response, log, "authentication failed")

@@ -7,8 +7,8 @@ from collections.abc import Generator, Iterable, Sequence
 from typing import Any, Final, Literal
 
 from ...context import Context
+from ...http.downloads import Stream
 from ...http.parameters import MAX_INT64
-from ...http.responses import Stream
 from .formulas import escape_formula
 from .search import COLUMNS, PAGES, prepare
 
