@@ -33,7 +33,8 @@ ENGINES = {
 }
 
 
-# Modules whose tests start servers, build environments or run thousands of random statements: `make check` omits them.
+# Modules whose tests start servers, build environments or run thousands of random statements. Single slow tests
+# elsewhere are marked where they stand.
 SLOW_MODULES = {
     "test_access_log",
     "test_calendar",
@@ -72,7 +73,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "any_engine: does not depend on the data, so one engine is enough")
     config.addinivalue_line("markers", "postgresql: needs a PostgreSQL server; set by the fixtures that start one")
-    config.addinivalue_line("markers", "slow: set for SLOW_MODULES; `make check` omits it")
+    config.addinivalue_line("markers", "slow: `make check` omits it; set for SLOW_MODULES too")
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by mark

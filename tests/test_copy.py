@@ -192,6 +192,7 @@ copy(open_database(sys.argv[1]), open_database(sys.argv[2]), on_progress=lambda 
 """
 
 
+@pytest.mark.slow
 def test_one_that_is_killed_leaves_the_target_empty_for_the_next(visits, database):
     ran = subprocess.run([sys.executable, "-c", KILLED, visits.url, database.url], timeout=60)
     left = counted(database)

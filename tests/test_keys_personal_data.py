@@ -104,6 +104,7 @@ def person(database, insert):
 
 @pytest.mark.filterwarnings("ignore:Unknown REQUEST_METHOD")
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.slow
 def test_a_key_for_the_numbers_reaches_nobody_by_any_route_method_header_or_error(database, person, caplog):
     caplog.set_level(logging.DEBUG)
     key = KeyStore(database).add("wall", ["stats"], now=NOW)

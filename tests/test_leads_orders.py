@@ -86,6 +86,7 @@ def test_names_are_ordered_by_folded_text(insert, get):
     assert ids(page) == [6, 7, 2, 5, 1, 3, 4]
 
 
+@pytest.mark.slow
 def test_pages_cover_the_list_without_overlap(insert, get):
     stages = ("new", "contacted", "qualified", "proposal", "won")
     names = ("bob", "Ann", None, "ann", "bob", "", "ANN ")

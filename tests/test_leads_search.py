@@ -403,6 +403,7 @@ LETTERS = "aAbB@sS%_'\"\\ -*ßẞÉéÜüΣσςİiıIǅǆŉﬁ東\N{WAVING HAND 
 texts = st.one_of(st.none(), st.text(LETTERS, max_size=12))
 
 
+@pytest.mark.slow
 @given(
     rows=st.lists(st.tuples(*[texts] * len(COLUMNS)), min_size=1, max_size=6),
     needles=st.lists(

@@ -150,6 +150,7 @@ def test_no_person_is_in_them(database, insert, client):
     assert KEY not in response.text
 
 
+@pytest.mark.slow
 def test_the_numbers_of_several_processes_are_added_up_and_outlive_each_of_them(tmp_path):
     with open_database(tmp_path / "analytics.db").closing():
         pass

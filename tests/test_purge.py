@@ -172,6 +172,7 @@ purge(database, date(2026, 2, 10), deleted=told)
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.slow
 def test_a_kill_loses_no_more_than_the_transaction_it_hits(database, filled):
     killed = subprocess.run([sys.executable, "-c", KILLED_BEFORE_A_COMMIT, database.path], timeout=60)
     half = remaining(database)

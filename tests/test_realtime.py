@@ -1,3 +1,4 @@
+import pytest
 from helpers.client import NOW, instant
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -228,6 +229,7 @@ distances = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(
     now=st.one_of(
         st.integers(NOW, NOW + MINUTE),

@@ -61,6 +61,7 @@ def folded(text):
     return text.casefold().replace("\x1f", " ")  # which stands between the fields
 
 
+@pytest.mark.slow
 def test_every_letter_is_folded_as_in_python(database, write):
     letters = [
         chr(code)

@@ -58,6 +58,7 @@ def copy(file, path, **lead):
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
+@pytest.mark.slow
 def test_a_lead_that_64_move_at_once_has_a_history_that_is_a_chain(database, insert, serve):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
     application = serve().application
@@ -154,6 +155,7 @@ def test_a_file_that_is_cut_off_is_no_answer_and_a_whole_one_heals(file, read, m
     assert whole == [(200, "new"), MOVED, (200, "won")]
 
 
+@pytest.mark.slow
 def test_closing_waits_for_the_threads_that_still_ask(file):
     def ask(_):
         for _ in range(50):

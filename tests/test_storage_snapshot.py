@@ -142,6 +142,7 @@ print(told, flush=True)
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
+@pytest.mark.slow
 def test_eight_processes_under_load_make_one_listing(database, tmp_path):
     looks, start = tmp_path / "looks", tmp_path / "start"
     workers = [

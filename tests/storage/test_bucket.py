@@ -32,6 +32,7 @@ ODD = [
 ODD += ["'\"", "#?;=", " lead", "trail ", "back\\slash", "~", "*"]
 
 
+@pytest.mark.slow
 def test_5000_objects_over_several_pages_are_all_counted(s3: S3) -> None:
     s3.fill("many", [f"sessions/{number // 5}/{number % 5}.json" for number in range(5000)])
 
@@ -108,6 +109,7 @@ def test_only_keys_with_the_prefix_count(s3: S3, sites: str, prefix: str, object
     assert (found.total_objects, found.estimated_sessions) == (objects, sessions)
 
 
+@pytest.mark.slow
 def test_keys_that_name_no_session_are_counted_and_told_once(s3: S3, caplog: pytest.LogCaptureFixture) -> None:
     s3.fill("other", [*(f"logs/{number}.txt" for number in range(1500)), "sessions/a/0.json"])
     caplog.set_level(logging.INFO, "analytics_api.storage.base")
@@ -159,6 +161,7 @@ def test_a_missing_bucket_is_an_error_and_not_an_empty_one(s3: S3) -> None:
         s3.bucket("missing").statistics()
 
 
+@pytest.mark.slow
 def test_one_bucket_serves_many_threads_at_once(s3: S3) -> None:
     s3.fill("shared", [f"sessions/{number}/0.json" for number in range(1200)])
     bucket = s3.bucket("shared")
