@@ -78,6 +78,7 @@ def sessions(path: str) -> list[dict[str, object]]:
                 "started_at": at,
                 "country": country(click),
                 "entry_page": page(click),
+                "duration": None,
                 "event_count": 0,
             },
         )

@@ -2,32 +2,34 @@
 
 import pytest
 
-from analytics_api.imports import import_database, sqlite_file
+from analytics_api.imports import batch, import_database, sqlite_file
 
-SESSION = "insert into sessions (session_id, visitor_id, started_at) values ('s1', 'v1', 0)"
+SESSION = "insert into sessions (session_id, visitor_id, started_at) values ('s1', 'v1', 1771945200000)"
 
 
 @pytest.fixture
 def export(tmp_path):
     path = tmp_path / "export.sql"
-    sessions = "".join(f"insert into sessions values ('s{n}', 'v{n}', 0);\n" for n in range(25))
+    sessions = "".join(f"insert into sessions values ('s{n}', 'v{n}', 1771945200000);\n" for n in range(25))
     path.write_text(
         f"create table sessions (session_id, visitor_id, started_at);\n{sessions}"
         "create table events (event_id, session_id, event_type, occurred_at);\n"
-        "insert into events values (1, 's1', 'click', 0);\n"
+        "insert into events values (1, 's1', 'click', 1771945200000);\n"
     )
     return path
 
 
 @pytest.fixture
 def small_batches(monkeypatch):
-    monkeypatch.setattr(sqlite_file, "BATCH", 10)
+    monkeypatch.setattr(sqlite_file, "MAX_BATCH_ROWS", 10)
+    monkeypatch.setattr(sqlite_file, "FETCH_ROWS", 10)
+    monkeypatch.setattr(batch, "MAX_BATCH_ROWS", 10)
 
 
 def test_the_rows_are_told_of_as_they_are_written_of_how_many(database, export, small_batches):
     told = []
 
-    import_database(database, export, written=lambda rows, of: told.append((rows, of)))
+    import_database(database, export, on_write=lambda rows, of: told.append((rows, of)))
 
     assert told == [(10, 26), (10, 26), (5, 26), (1, 26)]
 
@@ -35,7 +37,7 @@ def test_the_rows_are_told_of_as_they_are_written_of_how_many(database, export, 
 def test_the_bytes_that_are_read_add_up_to_the_file(database, export):
     read = []
 
-    import_database(database, export, read=read.append)
+    import_database(database, export, on_read=read.append)
 
     assert sum(read) == export.stat().st_size
 
@@ -54,7 +56,7 @@ def test_an_error_of_whoever_is_told_stops_the_import_and_nothing_is_written(dat
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        import_database(database, export, written=enough)
+        import_database(database, export, on_write=enough)
 
     assert database.rows("select sessions from rollup_totals") == [{"sessions": 0}]
     assert database.verify() == []
@@ -63,7 +65,7 @@ def test_an_error_of_whoever_is_told_stops_the_import_and_nothing_is_written(dat
 def test_triggers_count_again_after_a_bulk_load(database, export, insert):
     import_database(database, export)
 
-    insert("sessions", session_id="later", visitor_id="v1", started_at=0)
+    insert("sessions", session_id="later", visitor_id="v1", started_at=1771945200000)
 
     assert database.rows("select sessions, unique_visitors from rollup_totals") == [
         {"sessions": 26, "unique_visitors": 25}
@@ -78,7 +80,7 @@ def test_triggers_count_again_after_a_bulk_load_that_failed(database, insert):
 
     with pytest.raises(ZeroDivisionError):
         database.bulk(fail)
-    insert("sessions", session_id="later", visitor_id="v1", started_at=0)
+    insert("sessions", session_id="later", visitor_id="v1", started_at=1771945200000)
 
     assert database.rows("select sessions from rollup_totals") == [{"sessions": 1}]
     assert database.verify() == []

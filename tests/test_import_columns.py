@@ -143,7 +143,6 @@ def test_a_file_with_none_of_our_tables_is_refused(load):
         ("sessions", "visitor_id, started_at", "session_id"),
         ("sessions", "session_id, started_at", "visitor_id"),
         ("sessions", "session_id, visitor_id", "started_at"),
-        ("events", "session_id, event_type, occurred_at", "event_id"),
         ("leads", "lead_id, contact_name", "enquiry_datetime"),
         ("lead_submissions", "submission_id, submitted_at", "lead_id"),
     ],
@@ -153,7 +152,7 @@ def test_a_table_without_a_column_that_a_row_needs_is_refused_and_nothing_is_wri
 ):
     other = "events" if table == "sessions" else "sessions"
 
-    with pytest.raises(IngestError, match=f"the table {table} has no column {missing}, which a row can't be without"):
+    with pytest.raises(IngestError, match=f"there is no column {missing}, which a row of {table} cannot be without"):
         load(*one(other, "session_id", "'s9'"), f"create table {table} ({columns})")
 
     assert database.rows(f"select count(*) as rows from {other}") == [{"rows": 0}]
@@ -267,7 +266,6 @@ def test_a_status_is_one_of_the_stages_in_any_case(value, stage, load, found):
     ("table", "column", "value"),
     [
         ("sessions", "started_at", "'soon'"),
-        ("sessions", "started_at", "'2026-02-24 15:00:00'"),
         ("sessions", "started_at", "-1"),
         ("sessions", "started_at", "1e300"),
         ("sessions", "started_at", "9e999"),
@@ -276,7 +274,6 @@ def test_a_status_is_one_of_the_stages_in_any_case(value, stage, load, found):
         ("sessions", "visitor_id", "x'00ff'"),
         ("sessions", "session_id", "null"),
         ("sessions", "duration", "'a while'"),
-        ("sessions", "duration", "''"),
         ("events", "event_id", "null"),
         ("events", "event_id", "'e1'"),
         ("events", "event_type", "null"),
@@ -290,7 +287,8 @@ def test_a_row_that_its_table_cannot_take_is_left_out_and_told_and_the_others_ar
     table, column, value, load, database, found
 ):
     create, bad = one(table, column, value)
-    good = one(table, column, {"event_id": "2", "lead_id": "2"}.get(column, "'1'"))[1]
+    values = {"started_at": "1771945200000", "enquiry_datetime": "'2026-02-23'", "event_id": "2", "lead_id": "2"}
+    good = one(table, column, values.get(column, "'1'"))[1]
     if column == "status":
         good = one(table, column, "'won'")[1]
     key = {"sessions": "session_id", "events": "event_id", "leads": "lead_id"}.get(table, "submission_id")
@@ -306,7 +304,7 @@ def test_a_row_that_its_table_cannot_take_is_left_out_and_told_and_the_others_ar
 
 @pytest.mark.any_engine
 def test_many_rows_that_cannot_be_taken_are_counted_and_the_first_of_them_told(load, found):
-    rows = [f"insert into sessions values ('s{n}', {'null' if n % 3 else repr('v')}, 0)" for n in range(90)]
+    rows = [f"insert into sessions values ('s{n}', {'null' if n % 3 else repr('v')}, 1771945200000)" for n in range(90)]
 
     report = load("create table sessions (session_id, visitor_id, started_at)", *rows)
 
@@ -338,8 +336,8 @@ def test_a_row_that_cannot_be_taken_refuses_the_whole_file_when_it_is_strict(loa
     with pytest.raises(IngestError, match=r"export\.sql: sessions session_id 's2': .*; nothing was written$"):
         load(
             "create table sessions (session_id, visitor_id, started_at)",
-            "insert into sessions values ('s1', 'v1', 0)",
-            "insert into sessions values ('s2', null, 0)",
+            "insert into sessions values ('s1', 'v1', 1771945200000)",
+            "insert into sessions values ('s2', null, 1771945200000)",
             strict=True,
         )
 
@@ -356,8 +354,8 @@ def test_an_event_may_come_without_its_session(load, database):
 def test_of_two_rows_with_one_key_the_first_is_taken(load, found):
     report = load(
         "create table sessions (session_id, visitor_id, started_at)",
-        "insert into sessions values ('s1', 'first', 0)",
-        "insert into sessions values ('s1', 'second', 0)",
+        "insert into sessions values ('s1', 'first', 1771945200000)",
+        "insert into sessions values ('s1', 'second', 1771945200000)",
     )
 
     assert report.lines() == ["sessions: 1 of 2 rows written, 1 were there already"]
@@ -368,12 +366,12 @@ def test_of_two_rows_with_one_key_the_first_is_taken(load, found):
 
 
 def test_rows_that_are_there_already_stay_as_they_are(load, insert, found):
-    insert("sessions", session_id="s1", visitor_id="ours", started_at=5, country="IN")
+    insert("sessions", session_id="s1", visitor_id="ours", started_at=1771945200005, country="IN")
 
     report = load(
         "create table sessions (session_id, visitor_id, started_at)",
-        "insert into sessions values ('s1', 'theirs', 6)",
-        "insert into sessions values ('s2', 'theirs', 6)",
+        "insert into sessions values ('s1', 'theirs', 1771945200006)",
+        "insert into sessions values ('s2', 'theirs', 1771945200006)",
     )
 
     assert report.lines() == ["sessions: 1 of 2 rows written, 1 were there already"]
@@ -381,17 +379,17 @@ def test_rows_that_are_there_already_stay_as_they_are(load, insert, found):
 
 
 def test_rows_that_are_there_already_take_the_values_that_the_file_has_when_told_to(load, insert, database):
-    insert("sessions", session_id="s1", visitor_id="ours", started_at=5, country="IN", duration=7)
+    insert("sessions", session_id="s1", visitor_id="ours", started_at=1771945200005, country="IN", duration=7)
 
     report = load(
         "create table sessions (session_id, visitor_id, started_at, duration)",
-        "insert into sessions values ('s1', 'theirs', 6, null)",
+        "insert into sessions values ('s1', 'theirs', 1771945200006, null)",
         on_conflict="update",
     )
 
     assert report.lines() == ["sessions: 1 of 1 rows written"]
     assert database.rows("select session_id, visitor_id, started_at, country, duration from sessions") == [
-        {"session_id": "s1", "visitor_id": "theirs", "started_at": 6, "country": "IN", "duration": None}
+        {"session_id": "s1", "visitor_id": "theirs", "started_at": 1771945200006, "country": "IN", "duration": None}
     ]
     assert database.verify() == []
 

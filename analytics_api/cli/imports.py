@@ -10,9 +10,10 @@ from typing import Any, Literal
 import click
 
 from ..database import Database, open_database
+from ..errors import AnalyticsError, IngestError
 from ..imports import FORMATS, Rejects, Site, import_file
 from ..imports.access_log import ASSETS
-from ..imports.report import Report
+from ..imports.report import Report, printable
 from .base import RenamedOptions, database_option, main
 from .progress import Progress
 
@@ -23,11 +24,11 @@ BOTS: dict[str, Literal["apart", "alike"]] = {"separate": "apart", "include": "a
 
 
 def parse_map(ctx: click.Context, option: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:
-    """Parse each `THEIRS=OURS`, splitting at the last `=`."""
+    """Parse each `THEIRS=OURS`, splitting at the last `=`; an empty OURS leaves the column out."""
     pairs = [pair.rpartition("=") for pair in value]
     for theirs, _, ours in pairs:
-        if not theirs or not ours:
-            raise click.BadParameter(f"{theirs or ours!r} is not THEIRS=OURS")
+        if not theirs:
+            raise click.BadParameter(f"{ours!r} is not THEIRS=OURS")
     return {theirs: ours for theirs, _, ours in pairs}
 
 
@@ -100,12 +101,21 @@ def import_(
         bots=bots,
     )
     gc.set_threshold(GC_THRESHOLD)
-    with open_database(database).closing() as opened, Rejects(rejects) as rejected:
-        for file in files:
-            report = import_one(opened, file, rejects=rejected, **options)
-            click.echo("\n".join(report.lines()))
+    is_nothing_taken = False
+    with open_database(database).closing() as opened, Rejects(rejects, inputs=files) as rejected:
+        for number, file in enumerate(files, start=1):
+            try:
+                report = import_one(opened, file, rejects=rejected, **options)
+            except AnalyticsError as error:
+                rest = ", ".join(files[number:])
+                raise IngestError(printable(f"{error}{f' (not begun: {rest})' if rest else ''}")) from error
+            lines = report.lines()
+            click.echo("\n".join([printable(f"{file}:"), *lines] if len(files) > 1 else lines))
+            is_nothing_taken = is_nothing_taken or report.is_nothing_taken
         if rejected.count:
             click.echo(f"{rejected.count:,} bad rows, see {rejects}")
+    if is_nothing_taken:
+        raise click.ClickException("not one row of a file could be taken")
 
 
 def import_one(database: Database, file: str, **options: Any) -> Report:
@@ -120,8 +130,8 @@ def import_one(database: Database, file: str, **options: Any) -> Report:
             database,
             sys.stdin.buffer if file == "-" else file,
             name="standard input" if file == "-" else None,
-            read=reading.add,
-            written=writing.add,
+            on_read=reading.add,
+            on_write=writing.add,
             on_progress=counting.step,
             **options,
         )

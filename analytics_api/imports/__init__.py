@@ -1,11 +1,11 @@
-"""Data from elsewhere: access logs, CSV, JSON by line, other databases, and rows that a host has in hand."""
+"""Import access logs, CSV, JSON by line, other databases, and rows of a host application."""
 
 from .access_log import Site, import_access_log
 from .csv_file import import_csv
 from .formats import FORMATS, Format, import_file
 from .ndjson import import_ndjson
 from .rejects import Rejects
-from .report import Report, Tally
+from .report import Report, TableCounts
 from .rows import import_rows
 from .sqlite_file import import_database
 
@@ -15,7 +15,7 @@ __all__ = [
     "Rejects",
     "Report",
     "Site",
-    "Tally",
+    "TableCounts",
     "import_access_log",
     "import_csv",
     "import_database",

@@ -38,10 +38,14 @@ from urllib.parse import urlsplit
 
 from ..database import Database, Transaction, ignore_progress
 from ..errors import IngestError
-from .event_ids import HASH_BITS, Identities, spans
-from .rejects import Refusal, Rejects
-from .report import Report, Tally
-from .source import Source, load
+from .bots import bot_name
+from .event_ids import HASH_BITS, EventIds, id_ranges
+from .hosts import host_of_url, normalize_host, normalize_path, strip_www
+from .rejects import RejectHandler, Rejects
+from .report import Report, TableCounts
+from .rows import OnWrite, ignore_write
+from .source import Source
+from .write import load
 
 BATCH = 25_000  # lines
 LONGEST_LINE = 1 << 16  # bytes; servers take no longer requests than a quarter of this
@@ -65,42 +69,41 @@ ASSETS = frozenset(
     for ending in kind.split()
 )
 
-# Names that bots, feed readers, monitors and programmers' libraries go by. "Cubot" makes telephones.
-BOT = re.compile(
-    r"""
-    (?<!cu)bot(?![a-z]{3}) | crawl | spider | slurp | archiver | scrap(?:er|y) | fetcher | validator | checker |
-    monitor | pingdom | lighthouse | headless | phantomjs | prerender | facebookexternalhit | mediapartners |
-    ia_archiver | whatsapp | feedburner | feedparser | tiny\ tiny\ rss | newsblur | wordpress |
-    curl | wget | libwww | python- | aiohttp | httpx | okhttp | go-http-client | java/ | apache-httpclient | ruby |
-    perl | php/ | guzzle | axios | node-fetch | zgrab | masscan | nmap | nikto | sqlmap | nessus |
-    feedbin | feedly | liferea | [0-9]\ (?:subscribers|readers)\b | \+https?://  # where to read about it""",
-    re.VERBOSE | re.IGNORECASE,
-)
-NAME = re.compile(r"[\w.-]+")
-
+VIRTUAL_HOST = rb"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?"
 QUOTED = rb'[^"\\]*(?:\\.[^"\\]*)*'
 LINE = re.compile(
     rb"""
-    (?:([^\s,"]+)\ (?!-\ ))?         # the virtual host, maybe with a port; an address is followed by "-"
-    (\S+)\ \S+\ [^\s\[][^\[]*\       # address, ident, user
+    (?:(%b)\ (?!-\ ))?               # the virtual host, maybe with a port; an address is followed by "-"
+    ([^\s|]+)\ [^\s|]+\ (?![^\[]*\ -\ -\ \[)[^\s\[][^\[]*\   # address, ident, user
     \[([^\]]{10,40})\]\              # time
     "(%b|.*?)"\                      # request; some servers don't escape the quotes within
     (\d{3}|-)\ (?:\d+|-)             # status, bytes
-    (?:\ "(%b)"\ "(%b)"(?:\ .*)?     # referrer and user agent, and what a server adds
+    (?:\ "(%b)"\ "(%b)".*            # referrer and user agent, and what a server adds
       |(?:\ [^"].*)?)"""
-    % (QUOTED, QUOTED, QUOTED),
+    % (VIRTUAL_HOST, QUOTED, QUOTED, QUOTED),
     re.VERBOSE | re.DOTALL,
 )
 # What nearly every line is, of which LINE would say the same, in half the time.
 USUAL = re.compile(
     rb"""
-    ([^\s,"]+)\ (?:([^\s-]\S*)\ )?-\           # the address, or a virtual host and the address; no ident
+    (?:(%b)\ (?=[^\s|-][^\s|]*\ -\ ))?([^\s|]+)\ -\   # a virtual host, and the address; no ident
     [^\s\[]+\                                  # a user without blanks
     \[(([^\]]{15})(\d\d:\d\d)([^\]]{6}))\]\     # time: to the hour, minute and second, zone
     "([^"\\]*)"\                              # nothing is escaped
     (\d{3})\ (?:\d+|-)
-    \ "([^"\\]*)"\ "([^"\\]*)"(?:\ .*)?[\r\n]*""",
+    \ "([^"\\]*)"\ "([^"\\]*)".*"""
+    % VIRTUAL_HOST,
     re.VERBOSE | re.DOTALL,
+)
+# What containers, syslog and process managers put before a line.
+PREFIX = re.compile(
+    rb"""
+    \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[\d.,]*(?:Z|[+-]\d\d:?\d\d)\ (?:std(?:out|err)\ [FP]\ )?
+        (?:\S+\ [^\s:\[]+(?:\[\d+\])?:\ )?
+    | (?:<\d+>)?[A-Z][a-z]{2}\ [\ \d]\d\ \d\d:\d\d:\d\d\ \S+\ [^\s:\[]+(?:\[\d+\])?:\ +
+    | [\w.-]+(?:-\d+)?\ *\|\ +
+    | \d+\|[^|\s]+\ *\|\ +""",
+    re.VERBOSE,
 )
 MONTHS = {
     name: number
@@ -119,7 +122,6 @@ MILLISECOND = timedelta(milliseconds=1)
 
 REQUEST = re.compile(rb"([A-Za-z_-]+) +(\S+)(?: +HTTP/\d(?:\.\d)?)?")
 ABSOLUTE = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
-REFERRER = re.compile(r"""[a-z][a-z0-9+.-]*://(?:[^/?\#@\s]*@)?(\[[0-9a-f:.]+\]|[^/?\#:\s<>"'\\]+)""", re.IGNORECASE)
 ESCAPE = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|(.))", re.DOTALL)
 PLAIN = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"b": b"\b", b"v": b"\v", b"f": b"\f"}
 
@@ -127,6 +129,21 @@ SALT = """
 select value
 from secrets
 where name = 'visitor_salt'
+"""
+
+HOSTS = "own_hosts"  # beside the salt: which hosts a log's first lines showed
+MAX_HOSTS = 1_000
+
+SECRET = """
+select value
+from secrets
+where name = :name
+"""
+
+SAVE_SECRET = """
+insert into secrets (name, value)
+values (:name, :value)
+on conflict (name) do update set value = excluded.value
 """
 
 NEW_SALT = """
@@ -220,36 +237,44 @@ def import_access_log(
     site: Site = SITE,
     strict: bool = False,
     rejects: Rejects | None = None,
-    written: Callable[[int, int | None], object] = lambda rows, of: None,
+    on_write: OnWrite = ignore_write,
     on_progress: Callable[[str], object] = ignore_progress,
 ) -> Report:
     """Make sessions and events of the lines of an access log, in one transaction; what was done.
 
     Common, Combined, and either with a virtual host in front; more fields behind are passed over. The lines may be in
     any order. Those that were imported before change nothing. A line that is no such line, or is dated impossibly, goes
-    to `rejects`; with `strict` the first one raises IngestError, and nothing is written. `written` hears of so many
-    more lines and about how many there are, `on_progress` of each rollup that is made anew.
+    to `rejects`; with `strict` the first one raises IngestError, and nothing is written. `on_write` is called
+    with so many more lines and about how many there are, `on_progress` with each rollup that is rebuilt.
     """
     source = lines if isinstance(lines, Source) else Source(lines)
     hosts = own_hosts(site, source)
     rows = source.rows
 
-    def work(at: Transaction) -> Report:
-        report = Report(tables={"sessions": Tally(made=True), "events": Tally()})
-        refuse = Refusal(report, "events", source.name, rejects or Rejects(), strict)
-        log = _Log(at, site, hosts, report)
+    def work(at: Transaction, is_bulk: bool) -> Report:
+        report = Report(tables={"sessions": TableCounts(is_made=True), "events": TableCounts()})
+        refuse = RejectHandler(report, "events", source.name, rejects or Rejects(), strict)
+        known = hosts if site.hosts is not None else hosts | remembered_hosts(at, hosts)
+        log = _Log(at, site, known, report)
         coming = iter(source)
         first = 1
         while batch := list(islice(coming, BATCH)):
             log.take(batch, first, refuse)
             first += len(batch)
-            written(len(batch), rows)
-        report.lines_read = report.empty + report.tables["events"].read
-        kept_apart = sum(count for kind, count in report.kinds.items() if kind.startswith("bot_"))
+            on_write(len(batch), rows)
+        report.lines_read = report.empty_lines + report.tables["events"].read
+        kept_apart = sum(count for kind, count in report.event_types.items() if kind.startswith("bot_"))
         if kept_apart:
             report.notes.append(f"bots: {kept_apart:,} requests, kept as events of their own types and in no session")
-        if hosts:
-            report.notes.append(f"the site's own hosts: {', '.join(sorted(hosts))}")
+        if log.reading.prefixed:
+            report.notes.append(
+                f"{log.reading.prefixed:,} lines begin with something else, which was passed over: "
+                f"{log.reading.prefix.decode(errors='replace')!r}"
+            )
+        if known:
+            report.notes.append(f"the site's own hosts: {', '.join(sorted(known))}")
+        elif site.hosts is None:
+            report.notes.append("no host of the site's own was found, so its pages may count as referrers: use --host")
         return report
 
     return load(db, rows, work, on_progress)
@@ -257,7 +282,18 @@ def import_access_log(
 
 def looks_like(lines: Iterable[bytes]) -> bool:
     """Whether any of the lines is one of an access log."""
-    return any(len(line) < LONGEST_LINE and LINE.fullmatch(line.rstrip(b"\r\n")) for line in lines)
+    return any(len(line) < LONGEST_LINE and match_line(line)[0] for line in lines)
+
+
+def match_line(line: bytes) -> tuple[re.Match[bytes] | None, bytes]:
+    """Return the match of a line, and the prefix of another program that stands before it."""
+    line = line.rstrip(b"\r\n")
+    prefix = PREFIX.match(line)
+    if prefix:
+        found = LINE.fullmatch(line, prefix.end())
+        if found:
+            return found, prefix[0]
+    return LINE.fullmatch(line), b""
 
 
 def own_hosts(site: Site, source: Source) -> frozenset[str]:
@@ -269,7 +305,7 @@ def own_hosts(site: Site, source: Source) -> frozenset[str]:
     virtual: set[str] = set()
     referred: Counter[str] = Counter()
     for line in source.sample():
-        found = LINE.fullmatch(line.rstrip(b"\r\n")) if len(line) < LONGEST_LINE else None
+        found = match_line(line)[0] if len(line) < LONGEST_LINE else None
         if found is None:
             continue
         host, _, _, request, status, referrer, _ = found.groups()
@@ -324,8 +360,10 @@ class _Reading:
         self.base = (site.url or "").rstrip("/")
         self.assets = tuple("." + ending.lower().lstrip(".") for ending in site.assets)
         self.bots_apart = site.bots == "apart"
-        self.combined = False  # the line before told a user agent
-        self.identities = Identities(salt)
+        self.combined = False  # the line before had a user agent
+        self.prefixed = 0  # lines with something in front of the address
+        self.prefix = b""
+        self.event_ids = EventIds(salt)
         self.hours: dict[bytes, int] = {}
         self.visitors: dict[tuple[bytes, bytes | None], tuple[str, bytes, str | None]] = {}
         self.agents: dict[bytes, str | None] = {}
@@ -341,10 +379,9 @@ class _Reading:
         if len(line) > LONGEST_LINE:
             raise ValueError(f"longer than {LONGEST_LINE:,} bytes")
         found = USUAL.fullmatch(line)
-        first, second, time, to_hour, clock, zone, request, status, referrer, agent = (
+        host, address, time, to_hour, clock, zone, request, status, referrer, agent = (
             found.groups() if found else self.unusual(line)
         )
-        host, address = (None, first) if second is None else (first, second)
         self.combined = agent is not None
         hour, after = self.hours.get(to_hour + zone), AFTER_THE_HOUR.get(clock)
         instant = self.instant(time) if hour is None or after is None else hour + after
@@ -352,16 +389,19 @@ class _Reading:
         visitor, digest, bot = self.visitors.get(key) or self.visitor(*key)
         asked = (host, request, status)
         kind, url, data, content = self.answers.get(asked) or self.answer(*asked)
-        event_id = self.identities.of(instant, b"%b%b%d" % (digest, content, instant))
+        event_id = self.event_ids.make(instant, b"%b%b%d" % (digest, content, instant))
         if bot:
             kind, data = self.by_bot(bot, kind, data)
         return visitor, bool(bot) and self.bots_apart, (instant, event_id, kind, url, data, host, referrer)
 
     def unusual(self, line: bytes) -> tuple[Any, ...]:
         """The same fields of a line, whichever it is."""
-        found = LINE.fullmatch(line.rstrip(b"\r\n"))
+        found, prefix = match_line(line)
         if found is None:
             raise ValueError("not a line of an access log")
+        if prefix:
+            self.prefixed += 1
+            self.prefix = self.prefix or prefix
         host, address, time, request, status, referrer, agent = found.groups()
         if agent is None and self.combined and not line.endswith(b"\n"):
             raise ValueError("cut short")  # the log was taken while the server wrote
@@ -382,17 +422,14 @@ class _Reading:
     def visitor(self, address: bytes, agent: bytes | None) -> tuple[str, bytes, str | None]:
         """The visitor's id, as text and bare, and the bot's name when it is one."""
         digest = blake2b(address.lower() + b"\0" + (agent or b"-"), key=self.salt, digest_size=8).digest()
-        visitor = digest.hex(), digest, self.bot(agent or b"-")
+        visitor = digest.hex(), digest, None if agent is None else self.bot(agent)
         if len(agent or b"") < CACHED_LENGTH:
             _keep(self.visitors, (address, agent), visitor)
         return visitor
 
     def bot(self, agent: bytes) -> str | None:
         if agent not in self.agents:
-            text = agent.decode(errors="replace")
-            found = BOT.search(text)
-            words = NAME.findall(text) if found else [None]
-            name = next((word for word in words if BOT.search(word or "")), words[0])
+            name = bot_name(agent.decode(errors="replace"))
             _keep(self.agents, agent, name and name[:100])
         return self.agents[agent]
 
@@ -407,8 +444,9 @@ class _Reading:
     def answer(self, host: bytes | None, request: bytes, status: bytes) -> tuple[str, str | None, str | None, bytes]:
         """The event's type, its page's URL, what is kept beside, and a hash of all three arguments."""
         found = REQUEST.fullmatch(request)
-        method, target = (found.group(1).decode(), text_of(found.group(2))) if found else (None, "")
-        path = ABSOLUTE.sub("", target, count=1).partition("#")[0]
+        method, target = (found[1].decode(), normalize_path(unescape(found[2]))) if found else (None, "")
+        absolute = ABSOLUTE.match(target)  # at the start alone: a query may have a URL of its own
+        path = target[absolute.end() if absolute else 0 :].partition("#")[0]
         if not path and target:
             path = "/"  # of http://shop.example
         plain, mark, query = path.partition("?")
@@ -436,12 +474,9 @@ class _Reading:
         if known is None:
             known = None, None
             text = text_of(referrer)
-            found = REFERRER.match(text)
-            if found:
-                domain = _bare(found.group(1))
-                own = domain in self.hosts or domain == _bare(_virtual_host(host)[0])
-                if domain and not own and len(domain) <= 253:
-                    known = text[:LONGEST_URL], domain
+            domain = host_of_url(text)
+            if domain and domain not in self.hosts and domain != _bare(_virtual_host(host)[0]):
+                known = text[:LONGEST_URL], domain
             if len(referrer) < CACHED_LENGTH:
                 _keep(self.referrers, key, known)
         return known
@@ -456,7 +491,7 @@ class _Log:
         self.pause = round(site.timeout * 1000)
         self.report = report
 
-    def take(self, lines: list[bytes], first: int, refuse: Refusal) -> None:
+    def take(self, lines: list[bytes], first: int, refuse: RejectHandler) -> None:
         """Write what is new in these lines, which are numbered from `first` on."""
         sessions, events = self.report.tables["sessions"], self.report.tables["events"]
         people: dict[str, list[_Request]] = defaultdict(list)
@@ -469,12 +504,12 @@ class _Log:
                     events.read += 1
                     refuse(number, line, str(reason))
                 else:
-                    self.report.empty += 1
+                    self.report.empty_lines += 1
             else:
                 (bots if bot else people)[visitor].append(request)
         requests = [request for group in (people, bots) for these in group.values() for request in these]
         events.read += len(requests)
-        self.report.kinds += Counter(request[2] for request in requests)
+        self.report.add_event_types(request[2] for request in requests)
         known = self._known(sorted(map(EVENT_ID, requests)))
         if known:
             for group in (people, bots):
@@ -484,13 +519,16 @@ class _Log:
         for visitor, these in bots.items():
             rows += _events(f"bot-{visitor}", these)
         written = []
-        visits = [(visitor, visit) for visitor, these in people.items() for visit in self._visits(visitor, these)]
+        visits = [
+            (visitor, visit) for visitor, these in people.items() if these for visit in self._visits(visitor, these)
+        ]
         for visitor, visit in visits:
             session_id = f"{visitor}-{visit.started // 1000:010x}"
             for was, started, ended in visit.rows:
                 if was != session_id:
                     self._move(was, started, ended, session_id)
-            sessions.written += 1 - len(visit.rows)
+            sessions.written += not visit.rows
+            sessions.joined += max(len(visit.rows) - 1, 0)
             times = visit.started, visit.ended, visit.ended - visit.started
             _, _, entry_page, referrer, domain = visit.entry
             written.append((session_id, visitor, *times, visit.events, entry_page, visit.exit[2], referrer, domain))
@@ -567,7 +605,7 @@ class _Log:
         if started < beside.ended and beside.started < ended:  # they go through each other: when was what?
             times = [
                 found
-                for low, high in spans(started, ended)
+                for low, high in id_ranges(started, ended)
                 for found in self.at.rows(PAGES_VIEWED, low=low, high=high, session_id=session_id)
                 if found["first"] is not None
             ]
@@ -583,7 +621,7 @@ class _Log:
         )
 
     def _move(self, was: str, started: int, ended: int, session_id: str) -> None:
-        for low, high in spans(started, ended):
+        for low, high in id_ranges(started, ended):
             self.at.execute(MOVE_EVENTS, low=low, high=high, was=was, session_id=session_id)
         self.at.execute(DROP_SESSION, session_id=was)
 
@@ -607,9 +645,12 @@ def _instant(text: bytes) -> tuple[int, int | None]:
 
 def text_of(raw: bytes) -> str:
     """A field as text, the server's escapes undone. What is no UTF-8 is U+FFFD; so is NUL, which PostgreSQL refuses."""
-    if b"\\" in raw:
-        raw = ESCAPE.sub(lambda found: _unescaped(found.group(1), found.group(2)), raw)
-    return raw.decode(errors="replace").replace("\0", "\ufffd")
+    return unescape(raw).decode(errors="replace").replace("\0", "\ufffd")
+
+
+def unescape(raw: bytes) -> bytes:
+    """Return a field with the server's escapes undone."""
+    return ESCAPE.sub(lambda found: _unescaped(found[1], found[2]), raw) if b"\\" in raw else raw
 
 
 def _unescaped(code: bytes | None, letter: bytes) -> bytes:
@@ -628,13 +669,22 @@ def _virtual_host(host: bytes | None) -> tuple[str, str]:
 
 
 def _bare(host: str) -> str:
-    return host.lower().rstrip(".").removeprefix("www.")
+    return normalize_host(host) or strip_www(host.lower())
 
 
 def _keep(cache: dict[Any, Any], key: Any, value: Any) -> None:
     if len(cache) >= CACHED:
         cache.clear()
     cache[key] = value
+
+
+def remembered_hosts(at: Transaction, found: frozenset[str]) -> frozenset[str]:
+    """Return the site's own hosts that earlier logs showed, and remember those of this one."""
+    row = at.row(SECRET, name=HOSTS)
+    earlier = frozenset(json.loads(row["value"])) if row else frozenset()
+    if found - earlier:
+        at.execute(SAVE_SECRET, name=HOSTS, value=json.dumps(sorted(earlier | found)[:MAX_HOSTS]))
+    return earlier | found
 
 
 def _salt(at: Transaction) -> bytes:

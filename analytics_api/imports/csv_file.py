@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
-import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from operator import methodcaller
+from typing import TYPE_CHECKING
 
-from ..database import BASE_TABLES, Database, OnConflict, ignore_progress
-from ..errors import IngestError
-from .ndjson import Counted
-from .rejects import Rejects
+from ..database import DERIVED_COLUMNS, Database
+from .batch import MIN_COLUMNAR, Batch, Record
+from .columns import ColumnMatch, check_required, find_table, table_columns
+from .csv_header import Header, check_delimiter, check_encoding, read_header
 from .report import Report
-from .rows import FEW, Batch, Record, columns_of, import_records, needed
-from .source import LONGEST, Source
+from .rows import RowOptions, import_records, make_options
+from .source import MAX_LINE_BYTES, Source
 
-DELIMITERS = ",;\t|"
-MANY = 4_096  # lines, read at once where each is a row
-MOST_LINES = 10_000  # of one row; a quote that nobody closed goes on to the end
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+MAX_COLUMNAR_LINES = 4_096  # read at once where each is a row
+MAX_ROW_LINES = 10_000  # a quote that is never closed goes on to the end
+
+
+csv.field_size_limit(MAX_LINE_BYTES)  # a field may be as long as a line
 
 
 def import_csv(
@@ -28,236 +32,181 @@ def import_csv(
     lines: Source | Iterable[bytes],
     *,
     table: str | None = None,
-    map: Mapping[str, str] | None = None,
     delimiter: str | None = None,
     encoding: str = "utf-8",
-    on_conflict: OnConflict = "ignore",
-    strict: bool = False,
-    rejects: Rejects | None = None,
-    written: Callable[[int, int | None], object] = lambda rows, of: None,
-    on_progress: Callable[[str], object] = ignore_progress,
+    **options: Unpack[RowOptions],
 ) -> Report:
-    """Write the rows of a CSV file, its header's names by column name, into a table; see `import_rows`.
+    """Write the rows of a CSV file into a table, matching the header's names with its columns; see `import_rows`.
 
-    The table, left out, is the one whose columns the header has; the delimiter the one that makes most of the header.
-    A field with nothing in it is null. Where the header is not in quotes, `""` is the empty text (so writes PostgreSQL
-    too); a file that quotes even its header quotes everything, and there it is null as well.
+    An empty field is null; with `on_conflict="update"` it leaves what the row has. Where the header is not in quotes,
+    `""` is the empty text, as PostgreSQL writes it. A row with more or fewer fields than the header, or of another
+    encoding, is refused; so is a line with a quote that never ends, while those behind it are read.
 
-    A row with more or fewer fields than the header, or that is not of the encoding, is refused; and so is a line with a
-    quote that never ends, while those behind it are read. Raises IngestError for a header without a column that a row
-    can't be without.
+    :param table: left out, it is the one whose columns the header has.
+    :param delimiter: one character; left out, the one that makes the most fields of the header.
+    :raises IngestError: for a header that lacks a column that a row needs.
     """
+    delimiter, encoding = check_delimiter(delimiter), check_encoding(encoding)
     source = lines if isinstance(lines, Source) else Source(lines)
-    head = header(source.sample(), encoding, delimiter)
-    if head is None:
+    if source.encoding is not None:
+        encoding = "utf-8"  # the source has made UTF-8 of it
+    header = read_header(source.sample(), encoding, delimiter)
+    row_options = make_options(source.name, **options)
+    if header is None:
         return Report(lines_read=0)
-    table = table or table_of(db, head.names, map, source.name)
-    ours = {theirs.strip().lower(): column for theirs, column in (map or {}).items()}
-    found = {name.strip().lower() for name in head.names}
-    for theirs in ours:
-        if theirs not in found:
-            raise IngestError(f"{source.name}: there is no column {theirs}; there are {', '.join(head.names)}")
-    found |= set(ours.values())
-    for column in needed(table, columns_of(db, table)):
-        if column not in found:
-            raise IngestError(
-                f"{source.name}: there is no column {column}, which a row of {table} can't be without; "
-                "if it goes by another name, say so"
-            )
-    counted = Counted()
+    mapped = row_options.mapped
+    table = table or find_table(db, header.names, mapped, source.name)
+    columns = table_columns(db, table)
+    mapped.check_targets(table, columns)
+    mapped.check_sources(header.names, source.name)
+    check_required(table, ColumnMatch(table, columns, header.names, mapped).missing, header.names, source.name)
+    counts = LineCounts()
     report = import_records(
         db,
         table,
-        lambda: records(source.batches(), head, encoding, counted),
-        rows=source.rows,
-        name=source.name,
-        map=map,
-        on_conflict=on_conflict,
-        strict=strict,
-        rejects=rejects,
-        written=written,
-        on_progress=on_progress,
+        lambda: read_records(source.batches(), header, encoding, counts),
+        source.rows,
+        row_options,
+        empty_is_unsaid=True,
+        is_escaped=table == "leads" and not DERIVED_COLUMNS.isdisjoint(header.names),
     )
-    report.lines_read, report.empty = counted.lines, counted.empty
+    report.lines_read, report.empty_lines = counts.lines, counts.empty
+    if report.is_nothing_taken and any(reject.endswith(f"not {encoding.upper()}") for reject in report.rejects):
+        report.warnings.append("use --encoding (cp1252 for files of Excel)")
     return report
 
 
-class Header:
-    """The names in the first row that is one, how many lines are before its end, and how its file is written."""
+class LineCounts:
+    """How many lines were read, and how many of them were empty."""
 
-    def __init__(self, names: tuple[str, ...], lines: int, delimiter: str, quoted: bool) -> None:
-        self.names = names
-        self.lines = lines
-        self.delimiter = delimiter
-        self.quoted = quoted
-        mark = re.escape(delimiter)
-        self.field = re.compile(rf'("(?:[^"]|"")*"|[^{mark}]*?)(?:{mark}|\r?\n?\Z)')
-
-    def empty_texts(self, row: str) -> list[int]:
-        """Where in a row there is the empty text, and not nothing."""
-        fields = zip(range(len(self.names)), self.field.finditer(row))
-        return [] if self.quoted else [place for place, found in fields if found.group(1) == '""']
-
-
-def header(sample: list[bytes], encoding: str = "utf-8", delimiter: str | None = None) -> Header | None:
-    """What the first lines say of the file; None when there is nothing in them."""
     lines = 0
-    while lines < len(sample) and not sample[lines].removeprefix(codecs.BOM_UTF8).strip():
-        lines += 1
-    if lines == len(sample):
-        return None
-    first = sample[lines].removeprefix(codecs.BOM_UTF8)
-    text = [line.decode(encoding, "replace") for line in [first, *sample[lines + 1 : lines + 10]]]
-    rows = {}
-    for mark in delimiter or DELIMITERS:
-        reader = csv.reader(text, delimiter=mark)
-        try:
-            rows[mark] = next(reader), reader.line_num
-        except csv.Error:
-            continue
-    if not rows:
-        return None
-    mark = max(rows, key=lambda mark: len(rows[mark][0]))
-    names, length = rows[mark]
-    return Header(tuple(name.strip() for name in names), lines + length, mark, first.startswith(b'"'))
-
-
-def table_of(db: Database, names: Iterable[str], map: Mapping[str, str] | None, file: str) -> str:
-    """The table that has these columns; IngestError when none has, or more than one."""
-    given = {name.strip().lower() for name in names}
-    given |= {column.strip().lower() for theirs, column in (map or {}).items() if theirs.strip().lower() in given}
-    tables = [table for table in BASE_TABLES if given.issuperset(needed(table, columns_of(db, table)))]
-    if len(tables) != 1:
-        raise IngestError(f"{file}: its columns are not those of one table; say which of {', '.join(BASE_TABLES)}")
-    return tables[0]
+    empty = 0
 
 
 class _Lines:
-    """Lines as text, counted. Those of the row that is being read are remembered, and can be given back."""
+    """Lines as text, counted. Those of the row that is being read are remembered, and can be put back."""
 
     def __init__(self, batches: Iterator[list[bytes]], encoding: str) -> None:
         self.batches = batches
         self.encoding = encoding
-        self.coming: deque[bytes] = deque()
-        self.number = 0  # of the one that was given last
-        self.begin()
+        self.waiting: deque[bytes] = deque()
+        self.number = 0  # of the last one that was read
+        self.start_row()
 
-    def begin(self) -> None:
-        """What comes is a new row."""
+    def start_row(self) -> None:
         self.row: list[bytes] = []
         self.size = 0
-        self.unreadable = False
+        self.is_undecodable = False
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
-        if not self.coming:
-            self.coming.extend(next(self.batches))
-        line = self.coming.popleft()
+        if not self.waiting:
+            self.waiting.extend(next(self.batches))
+        line = self.waiting.popleft()
         self.number += 1
         self.row.append(line)
         self.size += len(line)
-        if self.size >= LONGEST:
-            raise csv.Error(f"longer than {LONGEST:,} bytes")
-        if len(self.row) > MOST_LINES:
+        if self.size >= MAX_LINE_BYTES:
+            raise csv.Error(f"longer than {MAX_LINE_BYTES:,} bytes")
+        if len(self.row) > MAX_ROW_LINES:
             raise csv.Error("a quote is never closed")
         try:
             return line.decode(self.encoding)
         except UnicodeDecodeError:
-            self.unreadable = True  # to be said of the row as a whole
+            self.is_undecodable = True  # to be said of the row as a whole
             return line.decode(self.encoding, "replace")
 
-    def give_back(self) -> None:
-        """The lines of the row but the first will come again."""
-        self.coming.extendleft(reversed(self.row[1:]))
+    def put_back(self) -> None:
+        """Read the lines of the row but the first again."""
+        self.waiting.extendleft(reversed(self.row[1:]))
         self.number -= len(self.row) - 1
 
-    def ahead(self, most: int) -> list[bytes]:
-        """Up to so many of the lines that come; none at the end."""
-        if not self.coming:
-            self.coming.extend(next(self.batches, ()))
-        return list(islice(self.coming, most))
+    def peek(self, most: int) -> list[bytes]:
+        """Return up to so many of the next lines; none at the end."""
+        if not self.waiting:
+            self.waiting.extend(next(self.batches, ()))
+        return list(islice(self.waiting, most))
 
     def skip(self, lines: int) -> None:
-        """So many that come are done with."""
         self.number += lines
-        if lines == len(self.coming):
-            self.coming.clear()
+        if lines == len(self.waiting):
+            self.waiting.clear()
         else:
             for _ in range(lines):
-                self.coming.popleft()
+                self.waiting.popleft()
 
 
-def records(batches: Iterator[list[bytes]], head: Header, encoding: str, counted: Counted) -> Iterator[Record | Batch]:
-    """The rows behind the header; what is none is a record with a fault."""
-    counted.empty = 0
-    # there is one for the whole process, and a page of JSON in a field is over what it begins with
-    csv.field_size_limit(max(csv.field_size_limit(), LONGEST))
-    given = _Lines(batches, encoding)
-    for _ in range(head.lines):
-        next(given, None)
-    most = MANY
-    while lines := given.ahead(most):
-        columns = _columns(lines, head, encoding)
+def read_records(
+    batches: Iterator[list[bytes]], header: Header, encoding: str, counts: LineCounts
+) -> Iterator[Record | Batch]:
+    """Yield the rows behind the header, as batches where every line is a row."""
+    counts.lines = counts.empty = 0
+    lines = _Lines(batches, encoding)
+    for _ in range(header.lines):
+        next(lines, None)
+    most = MAX_COLUMNAR_LINES
+    while ahead := lines.peek(most):
+        columns = _columns(ahead, header, encoding)
         if columns is not None:
-            yield Batch(given.number + 1, lines, head.names, columns)
-            given.skip(len(lines))
-            most = min(most * 4, MANY)
-        elif len(lines) > FEW:
-            most = len(lines) // 4  # what is odd about one of them shall not slow down the others
+            yield Batch(lines.number + 1, ahead, header.names, columns)
+            lines.skip(len(ahead))
+            most = min(most * 4, MAX_COLUMNAR_LINES)
+        elif len(ahead) > MIN_COLUMNAR:
+            most = len(ahead) // 4  # one odd line shall not slow down the others
         else:
-            last = given.number + len(lines)
-            while given.number < last:
-                record = _record(given, head)
+            last = lines.number + len(ahead)
+            while lines.number < last:
+                record = _record(lines, header)
                 if record is None:
-                    counted.empty += 1
+                    counts.empty += 1
                 else:
                     yield record
-    counted.lines = given.number
+    counts.lines = lines.number
 
 
-def _columns(lines: list[bytes], head: Header, encoding: str) -> list[list[str | None]] | None:
-    """The values by column, when every line is a row, as it mostly is, and nothing is wrong with any of them."""
-    if sum(map(len, lines)) >= LONGEST:
+def _columns(lines: list[bytes], header: Header, encoding: str) -> list[list[str | None]] | None:
+    """Return the values by column when every line is a row and nothing is wrong with any of them; else None."""
+    if sum(map(len, lines)) >= MAX_LINE_BYTES:
         return None
     text = map(methodcaller("decode", encoding), lines)
     try:
-        rows = list(csv.reader(text, delimiter=head.delimiter, strict=True))
+        rows = list(csv.reader(text, delimiter=header.delimiter, strict=True))
     except (csv.Error, UnicodeDecodeError):
         return None
-    if len(rows) != len(lines) or set(map(len, rows)) != {len(head.names)}:
+    if len(rows) != len(lines) or set(map(len, rows)) != {len(header.names)}:
         return None
     columns = [[value or None for value in column] if "" in column else [*column] for column in zip(*rows)]
     for place, line in enumerate(lines):
         if b'""' in line and "" in rows[place]:
-            for column in head.empty_texts(line.decode(encoding)):
+            for column in header.empty_texts(line.decode(encoding)):
                 columns[column][place] = ""
     return columns
 
 
-def _record(given: _Lines, head: Header) -> Record | None:
-    """The row that comes, maybe on several lines; None for a line with nothing in it."""
-    given.begin()
+def _record(lines: _Lines, header: Header) -> Record | None:
+    """Return the next row, which may have several lines; None for an empty line."""
+    lines.start_row()
     fields: list[str] = []
     fault = None
     try:
-        fields = next(csv.reader(given, delimiter=head.delimiter, strict=True))
+        fields = next(csv.reader(lines, delimiter=header.delimiter, strict=True))
     except csv.Error as error:
         fault = str(error)
-    number, first = given.number - len(given.row) + 1, given.row[0]
-    if fault is None and len(fields) != len(head.names):
+    number, first = lines.number - len(lines.row) + 1, lines.row[0]
+    if fault is None and len(fields) != len(header.names):
         if len(fields) < 2 and not "".join(fields).strip():
             return None
-        fault = f"{len(fields)} fields instead of {len(head.names)}"
+        fault = f"{len(fields)} fields instead of {len(header.names)}"
     if fault is not None:
-        given.give_back()  # a quote went on over lines that may be rows of their own
+        lines.put_back()  # a quote went on over lines that may be rows of their own
         return Record(number, first, (), (), fault)
-    raw = first if len(given.row) == 1 else given.row
-    if given.unreadable:
-        return Record(number, raw, (), (), f"not {given.encoding.upper()}")
+    raw = first if len(lines.row) == 1 else lines.row
+    if lines.is_undecodable:
+        return Record(number, raw, (), (), f"not {lines.encoding.upper()}")
     values: list[str | None] = [value or None for value in fields]
-    if "" in fields and any(b'""' in line for line in given.row):
-        for place in head.empty_texts(b"".join(given.row).decode(given.encoding)):
+    if "" in fields and any(b'""' in line for line in lines.row):
+        for place in header.empty_texts(b"".join(lines.row).decode(lines.encoding)):
             values[place] = ""
-    return Record(number, raw, head.names, values)
+    return Record(number, raw, header.names, values)

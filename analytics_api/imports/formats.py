@@ -1,4 +1,4 @@
-"""Any file that can be imported: what it is shows in how it begins."""
+"""Import a file of any format; detect the format by its first lines."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO, Literal, get_args
+from typing import BinaryIO, Literal, get_args
 
 from ..database import Database, OnConflict, ignore_progress
 from ..errors import IngestError
 from . import access_log
 from .access_log import SITE, Site, import_access_log
-from .csv_file import header, import_csv, table_of
+from .columns import NameMap, find_table
+from .csv_file import import_csv
+from .csv_header import check_delimiter, check_encoding, read_header
 from .ndjson import import_ndjson
 from .rejects import Rejects
 from .report import Report
-from .source import Given, Heard, Source, unread
+from .rows import OnWrite, RowOptions, ignore_write
+from .source import Input, OnRead, Source, ignore_read
 from .sqlite_file import import_database
 
 Format = Literal["log", "csv", "ndjson", "sql", "sqlite"]
@@ -29,7 +32,7 @@ SQL = re.compile(rb"(?:--|/\*|(?:PRAGMA|BEGIN|CREATE|INSERT|DROP|DELETE)\b)", re
 
 def import_file(
     db: Database,
-    source: Given,
+    source: Input,
     *,
     format: Format | None = None,
     name: str | None = None,
@@ -41,48 +44,107 @@ def import_file(
     on_conflict: OnConflict = "ignore",
     strict: bool = False,
     rejects: Rejects | str | os.PathLike[str] | BinaryIO | None = None,
-    read: Heard = unread,
-    written: Callable[[int, int | None], object] = lambda rows, of: None,
+    on_read: OnRead = ignore_read,
+    on_write: OnWrite = ignore_write,
     on_progress: Callable[[str], object] = ignore_progress,
 ) -> Report:
-    """Import a file by its path, or an opened stream, in one transaction; what was done.
+    """Import a file by its path, or an opened stream, in one transaction; return what was done.
 
-    The format is found by looking, unless it is given: an access log, CSV, JSON objects by line, the SQL of a D1
-    export, an SQLite database; each plain or gzipped. An empty file is none of them, and nothing is done. `table`,
-    `map`, `delimiter` and `encoding` are for CSV and NDJSON, `site` for access logs, `existing` for all but these. What
-    they mean, and what of the callbacks is heard, is said where each format is: `import_access_log`, `import_csv`,
-    `import_ndjson`, `import_database`. `rejects` takes the rows that can't be taken.
+    The format is detected, unless it is passed: an access log, CSV, JSON objects by line, the SQL of a D1 export, an
+    SQLite database; each plain or gzipped. Of an empty file nothing is done. `table`, `delimiter` and `encoding` are
+    for CSV, `table` for NDJSON, `map` for all but logs, `site` for logs; `import_rows` describes the others.
 
-    Raises IngestError when nothing shows what the file is, or it can't be read; then nothing was written.
+    :raises IngestError: when the format is unknown, or the file cannot be read; then nothing was written.
     """
-    lines = Source(source, name=name, read=read)
+    check_delimiter(delimiter)
+    lines = Source(source, name=name, encoding=check_encoding(encoding), on_read=on_read)
     sample = lines.sample()
     if not sample:
         return Report(lines_read=0)
-    format = format or format_of(sample)
+    says_csv = bool(table or map or delimiter or encoding != "utf-8")
+    format = format or detect_format(sample) or ("csv" if says_csv and is_text(sample) else None)
     if format is None:
-        raise IngestError(
-            f"{lines.name}: nothing shows what it is; say which of {', '.join(FORMATS)}, if it is one of these"
-        )
-    owned = not isinstance(rejects, Rejects)
-    bad = rejects if isinstance(rejects, Rejects) else Rejects(rejects)
-    with_rows: dict[str, Any] = {"strict": strict, "rejects": bad, "written": written, "on_progress": on_progress}
+        raise IngestError(f"{lines.name}: {describe_unknown(sample)}; use --format {'|'.join(FORMATS)}")
+    is_own = not isinstance(rejects, Rejects)
+    bad = rejects if isinstance(rejects, Rejects) else Rejects(rejects, inputs=[lines.path] if lines.path else ())
+    options = RowOptions(
+        map=map or {}, on_conflict=on_conflict, strict=strict, rejects=bad, on_write=on_write, on_progress=on_progress
+    )
     try:
-        if format in ("sql", "sqlite"):
-            return _database(db, lines, on_conflict=on_conflict, read=read, **with_rows)
-        if format == "log":
-            return import_access_log(db, lines, site=site, **with_rows)
-        with_rows |= {"map": map, "on_conflict": on_conflict}
-        if format == "csv":
-            return import_csv(db, lines, table=table, delimiter=delimiter, encoding=encoding, **with_rows)
-        return import_ndjson(db, lines, table=table or _table_of(db, sample, map, lines.name), **with_rows)
+        report = _import(db, format, lines, sample, options, table, delimiter, encoding, site, on_read)
+        unused = {"--table": table and format != "csv" and format != "ndjson", "--map": map and format == "log"}
+        unused |= {"--delimiter": delimiter and format != "csv", "--encoding": encoding != "utf-8" and format != "csv"}
+        unused |= {"--update": on_conflict == "update" and format == "log"}
+        unused |= {"the options for logs": site != SITE and format != "log"}
+        report.warnings += [
+            f"{option} has no effect on a {format} file" for option, is_unused in unused.items() if is_unused
+        ]
+        return report
     finally:
-        if owned:
+        if is_own:
             bad.close()
 
 
-def format_of(sample: list[bytes]) -> Format | None:
-    """What a file that begins with these lines is; None when it is nothing that we know."""
+def _import(
+    db: Database,
+    format: Format,
+    lines: Source,
+    sample: list[bytes],
+    options: RowOptions,
+    table: str | None,
+    delimiter: str | None,
+    encoding: str,
+    site: Site,
+    on_read: OnRead,
+) -> Report:
+    if format in ("sql", "sqlite"):
+        return _database(db, lines, options, on_read)
+    if format == "log":
+        return import_access_log(
+            db,
+            lines,
+            site=site,
+            strict=options["strict"],
+            rejects=options["rejects"],
+            on_write=options["on_write"],
+            on_progress=options["on_progress"],
+        )
+    if format == "csv":
+        return import_csv(db, lines, table=table, delimiter=delimiter, encoding=encoding, **options)
+    return import_ndjson(
+        db, lines, table=table or _table_of(db, sample, NameMap(options["map"]), lines.name), **options
+    )
+
+
+def describe_unknown(sample: list[bytes]) -> str:
+    """Return what a file of an unknown format seems to be."""
+    head = b"".join(sample[:20])
+    for start, what in UNKNOWN_FILES.items():
+        if head.startswith(start):
+            return what
+    if LOG_TIME.search(head):
+        return "it looks like an access log of an unknown form: Common, Combined, or with a virtual host in front"
+    return "cannot tell its format"
+
+
+def is_text(sample: list[bytes]) -> bool:
+    """Return whether nothing in the sample is binary."""
+    return not any(b"\0" in line for line in sample[:100])
+
+
+UNKNOWN_FILES = {
+    b"PK": "it is a zip file, or a workbook of Excel: unpack it, or save it as CSV",
+    b"\xfd7zXZ": "it is packed by xz: unpack it",
+    b"BZh": "it is packed by bzip2: unpack it",
+    b"[": "it may be a JSON array: make lines of it with jq -c '.[]'",
+}
+LOG_TIME = re.compile(
+    rb"\[\d\d/[A-Za-z]{3}/\d{4}:\d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\d\d:\d\d.{0,40} \"?(?:GET|POST|HEAD) /"
+)
+
+
+def detect_format(sample: list[bytes]) -> Format | None:
+    """Return the format of a file that begins with these lines; None when it is unknown."""
     if sample[0].startswith(b"SQLite format 3\0"):
         return "sqlite"
     if access_log.looks_like(sample):
@@ -92,27 +154,29 @@ def format_of(sample: list[bytes]) -> Format | None:
         return "ndjson"
     if SQL.match(begin):
         return "sql"
-    head = header(sample)
-    if head is not None and len(head.names) > 1 and b"\0" not in begin and all(head.names):
+    if begin.startswith(tuple(UNKNOWN_FILES)):
+        return None
+    header = read_header(sample)
+    if header is not None and sum(map(bool, header.names)) > 1 and b"\0" not in begin:
         return "csv"
     return None
 
 
-def _table_of(db: Database, sample: list[bytes], map: Mapping[str, str] | None, name: str) -> str:
-    """The table of JSON objects: that of the first one's keys."""
+def _table_of(db: Database, sample: list[bytes], mapped: NameMap, name: str) -> str:
+    """Return the table whose columns the first JSON object has."""
     for line in sample:
         try:
             row = json.loads(line.removeprefix(codecs.BOM_UTF8))
         except (ValueError, RecursionError):
             continue
         if isinstance(row, dict):
-            return table_of(db, row, map, name)
-    raise IngestError(f"{name}: no line of its beginning is a JSON object")
+            return find_table(db, list(row), mapped, name)
+    raise IngestError(f"{name}: none of its first lines is a JSON object")
 
 
-def _database(db: Database, lines: Source, *, read: Heard, **options: Any) -> Report:
+def _database(db: Database, lines: Source, options: RowOptions, on_read: OnRead) -> Report:
     if lines.path is not None:
-        return import_database(db, lines.path, read=read, **options)
+        return import_database(db, lines.path, **options, on_read=on_read)
     with tempfile.NamedTemporaryFile() as file:  # SQLite opens files by their names
         file.writelines(lines)
         file.flush()

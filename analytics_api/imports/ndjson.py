@@ -4,68 +4,52 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import groupby
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from ..database import Database, OnConflict, ignore_progress
-from .rejects import Rejects
+from ..database import Database
+from .batch import Batch, Record
+from .csv_file import LineCounts
 from .report import Report
-from .rows import Batch, Record, import_records
-from .source import LONGEST, Source
+from .rows import RowOptions, import_records, make_options
+from .source import MAX_LINE_BYTES, Source
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+JSON_WHITESPACE = " \t\n\r"
 
 
 def import_ndjson(
-    db: Database,
-    lines: Source | Iterable[bytes],
-    *,
-    table: str,
-    map: Mapping[str, str] | None = None,
-    on_conflict: OnConflict = "ignore",
-    strict: bool = False,
-    rejects: Rejects | None = None,
-    written: Callable[[int, int | None], object] = lambda rows, of: None,
-    on_progress: Callable[[str], object] = ignore_progress,
+    db: Database, lines: Source | Iterable[bytes], *, table: str, **options: Unpack[RowOptions]
 ) -> Report:
-    """Write a JSON object of each line into the table, its keys by column name; see `import_rows`.
+    """Write a JSON object of each line into the table, matching its keys with the columns; see `import_rows`.
 
-    With `on_conflict="update"` a row takes the values of the keys that are given, and keeps the others.
+    With `on_conflict="update"` a row takes the values of the keys that its object has, and keeps the others.
     """
     source = lines if isinstance(lines, Source) else Source(lines)
-    counted = Counted()
+    counts = LineCounts()
     report = import_records(
         db,
         table,
-        lambda: records(source.batches(), counted),
-        rows=source.rows,
-        name=source.name,
-        map=map,
-        on_conflict=on_conflict,
-        strict=strict,
-        rejects=rejects,
-        written=written,
-        on_progress=on_progress,
+        lambda: read_records(source.batches(), counts),
+        source.rows,
+        make_options(source.name, **options),
     )
-    report.lines_read, report.empty = counted.lines, counted.empty
+    report.lines_read, report.empty_lines = counts.lines, counts.empty
     return report
 
 
-class Counted:
-    """How many lines there were, and how many with nothing in them."""
-
-    lines = 0
-    empty = 0
-
-
-def records(batches: Iterable[list[bytes]], counted: Counted) -> Iterator[Record | Batch]:
-    """The objects; a line that is none is a record with a fault."""
-    counted.lines = counted.empty = 0
+def read_records(batches: Iterable[list[bytes]], counts: LineCounts) -> Iterator[Record | Batch]:
+    """Yield the objects; a line that is not one is a record with a fault."""
+    counts.lines = counts.empty = 0
     for lines in batches:
         end = 0
-        for names, group in groupby(map(_plain, lines), key=_names):
+        for names, group in groupby(map(_plain_object, lines), key=_names):
             objects = list(group)
             begin, end = end, end + len(objects)
-            first = counted.lines + begin + 1
+            first = counts.lines + begin + 1
             if names:
                 yield Batch(first, lines[begin:end], names, list(zip(*map(dict.values, objects))))
                 continue
@@ -75,19 +59,19 @@ def records(batches: Iterable[list[bytes]], counted: Counted) -> Iterator[Record
                 if line.strip():
                     yield _record(number, line)
                 else:
-                    counted.empty += 1
-        counted.lines += len(lines)
+                    counts.empty += 1
+        counts.lines += len(lines)
 
 
-def _plain(line: bytes) -> dict[str, object]:
-    """The object of a line that is nothing but one, as nearly every line is; an empty one for others."""
+def _plain_object(line: bytes) -> dict[str, object]:
+    """Return the object of a line that is nothing but one, as nearly every line is; an empty one for others."""
     try:
         text = line.decode()
-        row, end = OBJECT(text)
+        row, end = DECODE_OBJECT(text)
     except (ValueError, RecursionError):
         return {}
-    plain = type(row) is dict and len(line) < LONGEST and not text[end:].strip(BLANKS)
-    return row if plain else {}
+    is_plain = type(row) is dict and len(line) < MAX_LINE_BYTES and not text[end:].strip(JSON_WHITESPACE)
+    return row if is_plain else {}
 
 
 def _names(row: dict[str, object]) -> tuple[str, ...]:
@@ -95,10 +79,10 @@ def _names(row: dict[str, object]) -> tuple[str, ...]:
 
 
 def _record(number: int, line: bytes) -> Record:
-    if len(line) >= LONGEST:
-        return Record(number, line, (), (), f"longer than {LONGEST:,} bytes")
+    if len(line) >= MAX_LINE_BYTES:
+        return Record(number, line, (), (), f"longer than {MAX_LINE_BYTES:,} bytes")
     try:
-        row = json.loads(line.decode(), parse_constant=_refused)
+        row = json.loads(line.decode(), parse_constant=_reject_constant)
     except UnicodeDecodeError:
         return Record(number, line, (), (), "not UTF-8")
     except (ValueError, RecursionError) as error:
@@ -108,9 +92,8 @@ def _record(number: int, line: bytes) -> Record:
     return Record(number, line, (), (), "not a JSON object")
 
 
-def _refused(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is none of its values")
+def _reject_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a value of JSON")
 
 
-OBJECT = json.JSONDecoder(parse_constant=_refused).raw_decode
-BLANKS = " \t\n\r"  # what JSON takes for none of its own
+DECODE_OBJECT = json.JSONDecoder(parse_constant=_reject_constant).raw_decode

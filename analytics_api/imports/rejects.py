@@ -1,42 +1,45 @@
-"""Rows that can't be taken: counted, told with their line and reason, and kept as they came."""
+"""Rows that cannot be taken: counted, reported with their line and reason, and written to a file as they came."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import stat
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ..errors import IngestError
-from .report import Report
+from .report import Report, printable
 
-# A row as it came: its bytes, the lines that it lies on, or what a host gave.
-Raw = bytes | Sequence[bytes] | Mapping[str, object]
+# A row as it came: its bytes, the lines that it lies on, what a host passed, or the values of a table's row.
+Raw = bytes | list[bytes] | Mapping[str, object] | tuple[Any, ...]
 
 
 class Rejects:
     """Where refused rows go: a path, made when the first one comes, an opened binary file, or None for nowhere.
 
     A row is `NAME:LINE <tab> REASON <tab> THE ROW <newline>`, the row's bytes as they were, so that `cut -f3-` gives
-    rows which can be mended and imported. A row on several lines goes under the first one's number.
+    rows that can be corrected and imported. A row on several lines goes under the first one's number.
+
+    :raises IngestError: when the path is one of the `inputs`, a link or a device, or cannot be written.
     """
 
-    def __init__(self, to: str | os.PathLike[str] | BinaryIO | None = None) -> None:
+    def __init__(self, to: str | os.PathLike[str] | BinaryIO | None = None, *, inputs: Iterable[str] = ()) -> None:
         self.path = os.fspath(to) if isinstance(to, (str, os.PathLike)) else None
         self.count = 0
         self._file = None if isinstance(to, (str, os.PathLike)) else to
+        if self.path is not None and any(_is_same_file(self.path, name) for name in inputs):
+            raise IngestError(f"{self.path}: the rejects would overwrite a file that is to be imported")
 
     def add(self, name: str, line: int, reason: str, raw: Raw) -> None:
         self.count += 1
         if self._file is None:
             if self.path is None:
                 return
-            try:
-                self._file = open(self.path, "wb")  # noqa: SIM115 closed by close()
-            except OSError as error:
-                raise IngestError(f"{self.path}: can't be written: {error.strerror}") from error
-        self._file.write(f"{name}:{line}\t{reason}\t".encode(errors="replace") + as_bytes(raw).rstrip(b"\r\n") + b"\n")
+            self._file = _create(self.path)
+        where = f"{name}:{line}\t{printable(reason)}\t"
+        self._file.write(where.encode(errors="replace") + to_bytes(raw).rstrip(b"\r\n") + b"\n")
 
     def close(self) -> None:
         """Close the file, when it was opened here."""
@@ -52,26 +55,72 @@ class Rejects:
         self.close()
 
 
-class Refusal:
-    """What one import does with a row that it can't take. With `strict` that is to raise IngestError."""
+class RejectHandler:
+    """What one import does with a row that it cannot take: with `strict`, raise IngestError.
 
-    def __init__(self, report: Report, table: str, name: str, rejects: Rejects, strict: bool) -> None:
+    :param names: the columns of rows that come as tuples; then a row is named by its key instead of its line.
+    """
+
+    def __init__(
+        self,
+        report: Report,
+        table: str,
+        name: str,
+        rejects: Rejects,
+        strict: bool,
+        names: Sequence[str] | None = None,
+    ) -> None:
         self.report = report
         self.table = table
         self.name = name
         self.rejects = rejects
         self.strict = strict
+        self.names = names
 
     def __call__(self, line: int, raw: Raw, reason: str) -> None:
+        reason = " ".join(reason.split())
+        if self.names is None or not isinstance(raw, tuple):
+            row, where, detail = f"line {line}", f"{self.name}, line {line}", reason
+        else:
+            row = f"{self.names[0]} {_shown(raw[0])}"
+            where, detail = f"{self.name}: {self.table} {row}", f"{self.table}: {reason}"
+            raw = dict(zip(self.names, raw))
         if self.strict:
-            raise IngestError(f"{self.name}, line {line}: {reason}; nothing was written")
-        self.report.reject(self.table, f"line {line}", reason)
-        self.rejects.add(self.name, line, reason, raw)
+            raise IngestError(printable(f"{where}: {reason}; nothing was written"))
+        self.report.reject(self.table, row, reason)
+        self.rejects.add(self.name, line, detail, raw)
 
 
-def as_bytes(raw: Raw) -> bytes:
+def to_bytes(raw: Raw) -> bytes:
     if isinstance(raw, bytes):
         return raw
     if isinstance(raw, Mapping):
         return json.dumps(raw, default=str).encode()
     return b"".join(raw)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _is_same_file(path: str, other: str) -> bool:
+    try:
+        return os.path.samefile(path, other)
+    except OSError:
+        return os.path.abspath(path) == os.path.abspath(other)
+
+
+def _create(path: str) -> BinaryIO:
+    """Open a new or a regular file, for its owner alone. A link is not followed: it may name anybody's file."""
+    flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        file = os.open(path, flags, 0o600)
+    except OSError as error:
+        reason = "it is a link" if os.path.islink(path) else error.strerror
+        raise IngestError(f"{path}: cannot be written: {reason}") from error
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise IngestError(f"{path}: cannot be written: it is not a regular file")
+    os.ftruncate(file, 0)
+    return os.fdopen(file, "wb")

@@ -1,74 +1,143 @@
-"""What an import did."""
+"""The report of an import."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-REJECTS_TOLD = 20
+MAX_REPORTED_REJECTS = 20
+MAX_REPORTED_NAMES = 20
+MAX_COUNTED_TYPES = 1_000  # types of events
+MAX_REPORTED_TYPES = 10
+
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass
-class Tally:
-    """The rows of one table: how many were read, written, and refused; the rest was there already.
+class TableCounts:
+    """The rows of one table: how many were read, written and refused; the others were there already.
 
-    Rows that are `made`, of others that were read, are only written.
+    `derived` counts the values made for a column that the file does not have. With `is_made` the rows are made of
+    others, and only `written` and `joined` mean something.
     """
 
     read: int = 0
     written: int = 0
     rejected: int = 0
-    made: bool = False
+    joined: int = 0
+    is_made: bool = False
+    derived: Counter[str] = field(default_factory=Counter)
 
     @property
-    def kept(self) -> int:
-        return 0 if self.made else self.read - self.written - self.rejected
+    def existing(self) -> int:
+        return 0 if self.is_made else self.read - self.written - self.rejected
 
 
 @dataclass
 class Report:
-    """What went where, and what did not."""
+    """What an import wrote, and what it did not."""
 
-    tables: dict[str, Tally] = field(default_factory=dict)
-    rejects: list[str] = field(default_factory=list)  # the first REJECTS_TOLD, a line each
+    tables: dict[str, TableCounts] = field(default_factory=dict)
+    rejects: list[str] = field(default_factory=list)  # the first MAX_REPORTED_REJECTS, a line each
     ignored_tables: list[str] = field(default_factory=list)
     ignored_columns: dict[str, list[str]] = field(default_factory=dict)
-    kinds: Counter[str] = field(default_factory=Counter)  # of events, how many of each were read
-    notes: list[str] = field(default_factory=list)  # what was found out by looking
+    event_types: Counter[str] = field(default_factory=Counter)  # of the rows that were read
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     lines_read: int | None = None  # of a file of lines
-    empty: int = 0  # among them
+    empty_lines: int = 0  # among them
+
+    @property
+    def is_nothing_taken(self) -> bool:
+        """Whether there were rows, and every one of them was refused."""
+        read = sum(counts.read for counts in self.tables.values())
+        return 0 < read == sum(counts.rejected for counts in self.tables.values())
 
     def reject(self, table: str, row: str, reason: str) -> None:
         self.tables[table].rejected += 1
-        if len(self.rejects) < REJECTS_TOLD:
+        if len(self.rejects) < MAX_REPORTED_REJECTS:
             self.rejects.append(f"{table} {row}: {reason}")
 
+    def add_ignored_columns(self, table: str, names: Iterable[str]) -> None:
+        ignored = self.ignored_columns.get(table, [])
+        new = [name for name in names if name not in ignored]
+        if new and len(ignored) < 100:
+            self.ignored_columns[table] = ignored + new
+
+    def add_event_types(self, types: Iterable[str]) -> None:
+        self.event_types.update(types)
+        if len(self.event_types) > MAX_COUNTED_TYPES:
+            others = self.event_types.most_common()[MAX_COUNTED_TYPES // 2 :]
+            for name, _ in others:
+                del self.event_types[name]
+            self.event_types["(others)"] += sum(count for _, count in others)
+
     def lines(self) -> list[str]:
-        """The report for people, a line each."""
-        told = []
-        for table, tally in self.tables.items():
-            if tally.made:
-                told.append(f"{table}: {tally.written:,} new")
-                continue
-            line = f"{table}: {tally.written:,} of {tally.read:,} rows written"
-            if tally.kept:
-                line += f", {tally.kept:,} were there already"
-            if tally.rejected:
-                line += f", {tally.rejected:,} refused"
-            told.append(line)
-        told += [f"refused: {reject}" for reject in self.rejects]
-        untold = sum(tally.rejected for tally in self.tables.values()) - len(self.rejects)
-        if untold > 0:
-            told.append(f"refused: and {untold:,} more")
-        for table, columns in self.ignored_columns.items():
-            told.append(f"{table}: no place for the columns {', '.join(columns)}")
-        if self.ignored_tables:
-            told.append(f"no place for the tables {', '.join(self.ignored_tables)}")
-        for kind, count in sorted(self.kinds.items(), key=lambda item: (-item[1], item[0])):
-            told.append(f"{kind}: {count:,}")
-        told += self.notes
+        """Return the report for people, a line each, without control characters."""
+        lines = [*self._table_lines(), *self._reject_lines(), *self._ignored_lines(), *self._event_lines()]
+        lines += [*self.notes, *(f"warning: {warning}" for warning in self.warnings)]
         if self.lines_read is not None:
-            refused = sum(tally.rejected for tally in self.tables.values())
-            empty = f", {self.empty:,} of them empty" if self.empty else ""
-            told.append(f"{self.lines_read:,} lines{empty}, {refused:,} refused")
-        return told
+            refused = sum(counts.rejected for counts in self.tables.values())
+            empty = f", {self.empty_lines:,} of them empty" if self.empty_lines else ""
+            lines.append(f"{self.lines_read:,} lines{empty}, {refused:,} refused")
+        return [printable(line) for line in lines]
+
+    def _table_lines(self) -> Iterable[str]:
+        for table, counts in self.tables.items():
+            if counts.is_made:
+                joined = f", {counts.joined:,} joined with others" if counts.joined else ""
+                yield f"{table}: {counts.written:,} new{joined}"
+                continue
+            line = f"{table}: {counts.written:,} of {counts.read:,} rows written"
+            if counts.existing:
+                line += f", {counts.existing:,} were there already"
+            if counts.rejected:
+                line += f", {counts.rejected:,} refused"
+            yield line
+        for table, counts in self.tables.items():
+            for column, count in counts.derived.items():
+                if count:
+                    yield f"{table}: {column} derived for {count:,} rows{DERIVED_FROM.get(column, '')}"
+
+    def _reject_lines(self) -> Iterable[str]:
+        for reject in self.rejects:
+            yield f"refused: {reject}"
+        more = sum(counts.rejected for counts in self.tables.values()) - len(self.rejects)
+        if more > 0:
+            yield f"refused: and {more:,} more"
+
+    def _ignored_lines(self) -> Iterable[str]:
+        for table, columns in self.ignored_columns.items():
+            yield f"{table}: no place for the columns {_listed(columns)}"
+        if self.ignored_tables:
+            yield f"no place for the tables {_listed(self.ignored_tables)}"
+
+    def _event_lines(self) -> Iterable[str]:
+        if not self.event_types:
+            return
+        ranked = sorted(self.event_types.items(), key=lambda item: (-item[1], item[0]))
+        shown = ", ".join(f"{name} {count:,}" for name, count in ranked[:MAX_REPORTED_TYPES])
+        more = f" and {len(ranked) - MAX_REPORTED_TYPES} more types" if len(ranked) > MAX_REPORTED_TYPES else ""
+        yield f"events by type: {shown}{more}"
+        if "page_view" not in self.event_types:
+            yield "warning: no event is a page_view, and only these count as views of a page"
+
+
+DERIVED_FROM = {
+    "referrer_domain": " from referrer",
+    "duration": " from started_at and ended_at",
+    "event_id": " from what the event says",
+    "event_count": " from their events",
+}
+
+
+def printable(text: str) -> str:
+    """Return the text with control characters written as escapes, so that no name can steer a terminal."""
+    return CONTROL_CHARACTERS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(name[:100] or "one without a name" for name in names[:MAX_REPORTED_NAMES])
+    return shown if len(names) <= MAX_REPORTED_NAMES else f"{shown} and {len(names) - MAX_REPORTED_NAMES} more"

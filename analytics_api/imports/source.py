@@ -1,4 +1,4 @@
-"""The lines of a file, a stream or an iterable, in little memory, and the way they take into a database."""
+"""The lines of a file, a stream or an iterable, in little memory."""
 
 from __future__ import annotations
 
@@ -6,31 +6,28 @@ import codecs
 import gzip
 import io
 import os
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from operator import length_hint
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ..database import Database, Transaction
 from ..errors import IngestError
-from .sqlite_file import BULK_SHARE, ROWS
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-T = TypeVar("T")
-
-CHUNK = 1 << 18  # what is read at once, and what progress hears of
-LONGEST = 1 << 24  # of a line, in bytes; what is over is dropped, so that no line can fill the memory
-SAMPLE_LINES = 1_000
-SAMPLE_BYTES = 1 << 20
+CHUNK_SIZE = 1 << 18  # bytes read at once, and reported at once
+MAX_LINE_BYTES = 1 << 24  # the rest of a longer line is dropped, so that no line can fill the memory
+MAX_SAMPLE_LINES = 1_000
+MAX_SAMPLE_BYTES = 1 << 20
 
 GZIP = b"\x1f\x8b"
+WIDE_SAMPLE_BYTES = 32
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # PowerShell's `>` and Excel's "Unicode text"
 
-GZIP_FACTOR = 9  # such text packs to about a ninth
-FEW = 50_000  # rows there, when how many come is not known, up to which making the rollups anew costs next to nothing
+GZIP_FACTOR = 9  # text of logs and tables is compressed to about a ninth
 
 
 class Readable(Protocol):
@@ -39,68 +36,82 @@ class Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-Given = str | os.PathLike[str] | Readable | Iterable[bytes]
-AGAIN = "the database asks to begin again, but this can be read only once; run the import again"
+Input = str | os.PathLike[str] | Readable | Iterable[bytes]
+NOT_REPEATABLE = "the database asks to begin again, but this can be read only once; run the import again"
 
-Heard = Callable[[int], object]
+OnRead = Callable[[int], object]
 
 
-def unread(_: int) -> None:
-    """Tell nobody how much is read."""
+def ignore_read(size: int) -> None:
+    """Ignore how many bytes are read."""
 
 
 class Source:
-    """The lines of a path, a stream, or an iterable: bytes, each with the newline that ended it.
+    """The lines of a path, a stream, or an iterable: bytes, each with the newline that ends it.
 
-    Files and streams may be gzipped or UTF-16; then the lines are those of the text within, as UTF-8. A line that
-    gets to LONGEST bytes is cut there. `read` hears of so many more bytes of the file itself. What can be read only
-    once, a stream or an iterator, raises IngestError the second time; and so does what can't be read at all.
+    Files and streams may be gzipped, of UTF-16, or end their lines with CR alone; then the lines are those of the text
+    within, as UTF-8, each with LF. A line is cut at MAX_LINE_BYTES.
+
+    :param encoding: of the text, where it is one of those whose characters have two or four bytes.
+    :param on_read: called with so many more bytes of the file itself.
+    :raises IngestError: for what cannot be read, and for a stream or iterator that is read a second time.
     """
 
-    def __init__(self, given: Given, *, name: str | None = None, read: Heard = unread) -> None:
-        self.path = os.fspath(given) if isinstance(given, (str, os.PathLike)) else None
+    def __init__(
+        self,
+        input: Input,
+        *,
+        name: str | None = None,
+        encoding: str = "utf-8",
+        on_read: OnRead = ignore_read,
+    ) -> None:
+        self.encoding = wide_encoding(encoding)
+        self.path = os.fspath(input) if isinstance(input, (str, os.PathLike)) else None
         self.name = name or self.path or "the input"
-        self._read = read
+        self._on_read = on_read
         self._lines: Iterable[bytes]
-        if isinstance(given, (str, os.PathLike)):
+        if isinstance(input, (str, os.PathLike)):
             self._lines = ()
-        elif isinstance(given, Iterable) and not hasattr(given, "read"):
-            self._lines = given
+        elif isinstance(input, Iterable) and not hasattr(input, "read"):
+            self._lines = input
         else:
-            self._lines = chain.from_iterable(_batches(given, self.name, read))
-        self._once = self.path is None and iter(self._lines) is self._lines
-        self._begun = False
+            self._lines = chain.from_iterable(_read_chunks(input, self.name, self.encoding, on_read))
+        self._is_single_use = self.path is None and iter(self._lines) is self._lines
+        self._is_started = False
 
     def __iter__(self) -> Iterator[bytes]:
         if self.path is not None:
-            return chain.from_iterable(_batches_at(self.path, self._read))
-        if self._once:
-            if self._begun:
-                raise IngestError(f"{self.name}: {AGAIN}")
-            self._begun = True
+            return chain.from_iterable(_read_path(self.path, self.encoding, self._on_read))
+        if self._is_single_use:
+            if self._is_started:
+                raise IngestError(f"{self.name}: {NOT_REPEATABLE}")
+            self._is_started = True
         return iter(self._lines)
 
     def batches(self) -> Iterator[list[bytes]]:
-        """The lines, about as many at a time as are read at once."""
-        return _together(self) if self.path is None else _batches_at(self.path, self._read)
+        """Yield the lines in lists of about CHUNK_SIZE bytes."""
+        return _chunks_of(self) if self.path is None else _read_path(self.path, self.encoding, self._on_read)
 
     def sample(self) -> list[bytes]:
-        """Its first lines, which it gives again when it is read."""
-        lines = iter(self._lines) if self.path is None else chain.from_iterable(_batches_at(self.path, unread))
+        """Return the first lines; they are read again with the others."""
+        if self.path is None:
+            lines = iter(self._lines)
+        else:
+            lines = chain.from_iterable(_read_path(self.path, self.encoding, ignore_read))
         head = []
         size = 0
-        for line in islice(lines, SAMPLE_LINES):
+        for line in islice(lines, MAX_SAMPLE_LINES):
             head.append(line)
             size += len(line)
-            if size >= SAMPLE_BYTES:
+            if size >= MAX_SAMPLE_BYTES:
                 break
-        if self._once:
+        if self._is_single_use:
             self._lines = chain(head, lines)
         return head
 
     @property
     def rows(self) -> int | None:
-        """About how many lines it holds, by its first ones; None when nothing tells."""
+        """About how many lines there are, estimated by the first ones; None when that is unknown."""
         if self.path is None:
             return length_hint(self._lines) or None
         try:
@@ -108,88 +119,142 @@ class Source:
                 factor = GZIP_FACTOR if file.read(2) == GZIP else 1
                 size = os.fstat(file.fileno()).st_size * factor
         except OSError as error:
-            raise _unreadable(self.path, error) from error
+            raise cannot_be_read(self.path, error) from error
         head = self.sample()
         return size * len(head) // max(sum(map(len, head)), 1)
 
 
-def load(db: Database, rows: int | None, work: Callable[[Transaction], T], on_progress: Callable[[str], object]) -> T:
-    """Run `work` in the way that is cheaper for so many rows; `on_progress` is called with each rollup rebuilt."""
-    there = db.rows(ROWS)[0]["total"]
-    if (there <= FEW) if rows is None else (rows > BULK_SHARE * there):
-        return db.bulk(work, on_progress=on_progress)
-    return db.write(work)
+def wide_encoding(encoding: str) -> str | None:
+    """Return the encoding if its characters have two or four bytes; None for others."""
+    return encoding if re.sub("[-_ ]", "", encoding).lower().startswith(("utf16", "utf32")) else None
 
 
-def _batches_at(path: str, read: Heard) -> Iterator[list[bytes]]:
+def _read_path(path: str, encoding: str | None, on_read: OnRead) -> Iterator[list[bytes]]:
     try:
         with open(path, "rb", buffering=0) as file:
-            yield from _batches(file, path, read)
+            yield from _read_chunks(file, path, encoding, on_read)
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise cannot_be_read(path, error) from error
 
 
-def _batches(stream: Any, name: str, read: Heard) -> Iterator[list[bytes]]:
+def _read_chunks(stream: Any, name: str, encoding: str | None, on_read: OnRead) -> Iterator[list[bytes]]:
     try:
-        file: Any = io.BufferedReader(_Counted(stream, read), CHUNK)
+        file: Any = io.BufferedReader(_CountingStream(stream, on_read), CHUNK_SIZE)
         if file.peek(2)[:2] == GZIP:
-            file = io.BufferedReader(gzip.GzipFile(fileobj=file), CHUNK)
-        if file.peek(2)[:2] in UTF_16:
-            text = io.TextIOWrapper(file, "utf-16", errors="replace", newline="\n")
-            yield from _together(iter(lambda: _line(lambda size: text.readline(size).encode(), LONGEST), b""))
-            return
-        while chunk := file.read1(CHUNK):
+            file = io.BufferedReader(gzip.GzipFile(fileobj=file), CHUNK_SIZE)
+        encoding = encoding or _guess_wide_encoding(file.peek(WIDE_SAMPLE_BYTES)[:WIDE_SAMPLE_BYTES])
+        if encoding:
+            file = io.BufferedReader(_UTF8Stream(file, encoding), CHUNK_SIZE)
+        head = file.peek(CHUNK_SIZE)
+        if b"\r" in head and b"\n" not in head and b"\0" not in head:
+            file = io.BufferedReader(_CRStream(file), CHUNK_SIZE)
+        while chunk := file.read1(CHUNK_SIZE):
             lines = io.BytesIO(chunk).readlines()
             if not lines[-1].endswith(b"\n"):
-                lines[-1] += _line(file.readline, LONGEST - len(lines[-1]))
+                lines[-1] += _read_line(file.readline, MAX_LINE_BYTES - len(lines[-1]))
             yield lines
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise IngestError(f"{name}: the gzip data are damaged or cut short ({error}); fetch it again") from error
     except OSError as error:
-        raise _unreadable(name, error) from error
+        raise cannot_be_read(name, error) from error
 
 
-def _together(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """The lines, so many at a time that they come to CHUNK bytes."""
+def _guess_wide_encoding(head: bytes) -> str | None:
+    """Return the encoding of a text whose first characters have two bytes; None for all else."""
+    if head[:2] in UTF_16:
+        return "utf-16"
+    even, odd = head[::2], head[1::2]
+    if len(head) < 8 or b"\0" * 2 in head:
+        return None
+    if set(odd) == {0} and 0 not in even:
+        return "utf-16-le"
+    return "utf-16-be" if set(even) == {0} and 0 not in odd else None
+
+
+def _chunks_of(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Yield the lines in lists of about CHUNK_SIZE bytes."""
     batch: list[bytes] = []
     size = 0
     for line in lines:
         batch.append(line)
         size += len(line) + 1
-        if size >= CHUNK:
+        if size >= CHUNK_SIZE:
             yield batch
             batch, size = [], 0
     if batch:
         yield batch
 
 
-def _line(readline: Callable[[int], bytes], most: int) -> bytes:
-    """The line that comes, or the rest of one; what is over `most` is dropped."""
-    line = more = readline(most)
-    if len(line) >= most:
-        while not more.endswith(b"\n") and (more := readline(CHUNK)):
+def _read_line(readline: Callable[[int], bytes], max_bytes: int) -> bytes:
+    """Read a line, or the rest of one; what is beyond `max_bytes` is dropped."""
+    line = more = readline(max_bytes)
+    if len(line) >= max_bytes:
+        while not more.endswith(b"\n") and (more := readline(CHUNK_SIZE)):
             pass
     return line
 
 
-def _unreadable(name: str, error: OSError) -> IngestError:
-    return IngestError(f"{name}: can't be read: {error.strerror or error}")
+def cannot_be_read(name: str, error: OSError) -> IngestError:
+    return IngestError(f"{name}: cannot be read: {error.strerror or error}")
 
 
-class _Counted(io.RawIOBase):
-    """A stream of somebody else's, who is told how much of it was read, and who closes it."""
+class _CountingStream(io.RawIOBase):
+    """A stream that reports how much of it is read; whoever opened the stream closes it."""
 
-    def __init__(self, stream: Readable, read: Heard) -> None:
-        # a pipe's read() would wait until there is as much as was asked for
-        self._some: Callable[[int], bytes | None] = getattr(stream, "read1", stream.read)
-        self._told = read
+    def __init__(self, stream: Readable, on_read: OnRead) -> None:
+        # read() of a pipe would wait until there is as much as was asked for
+        self._read_some: Callable[[int], bytes | None] = getattr(stream, "read1", stream.read)
+        self._on_read = on_read
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         view = memoryview(buffer).cast("B")
-        data = self._some(len(view)) or b""
+        data = self._read_some(len(view)) or b""
         view[: len(data)] = data
-        self._told(len(data))
+        self._on_read(len(data))
+        return len(data)
+
+
+class _UTF8Stream(io.RawIOBase):
+    """A text of another encoding as UTF-8. What cannot be decoded is U+FFFD."""
+
+    def __init__(self, file: Any, encoding: str) -> None:
+        self._file = file
+        self._decoder = codecs.getincrementaldecoder(encoding)("replace")
+        self._data = b""
+        self._is_first = True
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer).cast("B")
+        while not self._data:
+            data = self._file.read1(CHUNK_SIZE)
+            text = self._decoder.decode(data, final=not data)
+            if self._is_first:
+                text, self._is_first = text.removeprefix("\ufeff"), not text
+            self._data = text.encode()
+            if not data:
+                break
+        part, self._data = self._data[: len(view)], self._data[len(view) :]
+        view[: len(part)] = part
+        return len(part)
+
+
+class _CRStream(io.RawIOBase):
+    """A text whose lines end with CR alone, with LF instead."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer).cast("B")
+        data: bytes = self._file.read1(len(view)).replace(b"\r", b"\n")
+        view[: len(data)] = data
         return len(data)

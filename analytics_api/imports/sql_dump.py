@@ -10,12 +10,14 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import math
 import os
 import re
 import shutil
 import sqlite3
 import sys
 import tempfile
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -28,10 +30,15 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 Progress = Callable[[int], object]
+Judge = Callable[[int, "str | None", "str | None", "str | None", "str | None"], int]
 
 CHUNK = 1 << 20  # what is read at once
 STEP = 1 << 18  # what of the file, at most, between two calls of progress
-LONGEST = 1 << 26  # a statement, in characters; D1 stops at 2 MB a row
+LONGEST = 1 << 23  # a statement, in characters; a row of D1 has 2 MB, and twice as many digits in hexadecimal
+MAX_VALUE_BYTES = 1 << 22  # of a value, and of a row
+MAX_PATTERN_LENGTH = 64  # of what `replace` looks for: the shell looks for two characters
+STATEMENT_SECONDS = 20  # a statement of an export takes less
+PROGRESS_STEPS = 100_000  # of SQLite's machine, between two looks at the clock
 WIDEST = 1 << 16  # a row that may be joined to others; it bounds what its pattern has to remember, too
 BATCH = 250  # rows joined into one statement; more gain nothing
 
@@ -128,35 +135,77 @@ def _temporary(stack: ExitStack) -> str:
     return os.path.join(stack.enter_context(tempfile.TemporaryDirectory()), "database")
 
 
-INNOCUOUS = 0x200000  # SQLite's flag
-SAFE_JSON = f"select 1 from pragma_function_list where name = 'json_extract' and flags & {INNOCUOUS}"
-
-
 class _Judged(sqlite3.Connection):
-    """A connection whose authorizer is in Python: an exception in it, such as Ctrl-C may raise anywhere, is a no."""
+    """A connection with an authorizer in Python, and a limit of time for each statement.
+
+    An exception in the authorizer, such as Ctrl-C may raise anywhere, is a no.
+    """
+
+    deadline = math.inf
+
+    def is_over_time(self) -> bool:
+        return time.monotonic() > self.deadline
 
     def execute(self, *statement: Any) -> sqlite3.Cursor:
+        self.deadline = time.monotonic() + STATEMENT_SECONDS
         try:
             return super().execute(*statement)
         except sqlite3.DatabaseError as error:
+            if str(error) == "interrupted":
+                raise sqlite3.OperationalError(f"a statement took more than {STATEMENT_SECONDS} s") from None
             if not str(error).startswith(("not authorized", "access to ")):
                 raise
             super().execute(*statement)  # what is not allowed is refused again
             raise KeyboardInterrupt from None
 
 
-def _connection(name: str, stack: ExitStack) -> sqlite3.Connection:
+def _connection(name: str, stack: ExitStack, judge: Judge | None = None) -> sqlite3.Connection:
     # No statement is run twice: a cache would only keep long ones alive.
     database = sqlite3.connect(name, uri=True, isolation_level=None, cached_statements=0, factory=_Judged)
     stack.enter_context(closing(database))
-    # Some SQLite, 3.40 for one, count their own JSON functions as unsafe, which the columns of honest tables
-    # call. To trust the schema there costs nothing: views are refused anyway, all functions SQLite's own.
-    if database.execute(SAFE_JSON).fetchone():
-        database.execute("pragma trusted_schema = off")
+    database.set_authorizer(judge)
+    # The schema may be trusted: views are refused, and all functions are SQLite's own or those below.
     database.execute("pragma ignore_check_constraints = on")
     if sys.version_info >= (3, 11):
         database.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+        database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
+    database.set_progress_handler(database.is_over_time, PROGRESS_STEPS)
+    database.create_function("replace", 3, _replace, deterministic=True)
+    database.create_function("instr", 2, _instr, deterministic=True)
+    for function, arguments in SLOW_FUNCTIONS:  # one call may take hours, and no progress handler is asked meanwhile
+        database.create_function(function, arguments, _refuse_call, deterministic=True)
     return database
+
+
+SLOW_FUNCTIONS = (
+    *(("printf", -1), ("format", -1), ("like", 2), ("like", 3), ("glob", 2)),
+    *(("zeroblob", 1), ("randomblob", 1)),
+)
+
+
+def _replace(text: object, pattern: object, by: object) -> str | None:
+    """Do what SQLite's `replace` does, in time that grows with the text alone."""
+    if text is None or pattern is None or by is None:
+        return None
+    text, pattern, by = str(text), str(pattern), str(by)
+    if not pattern:
+        return text
+    if len(pattern) > MAX_PATTERN_LENGTH:
+        raise ValueError("a long pattern")
+    if len(text) + text.count(pattern) * max(len(by) - len(pattern), 0) > MAX_VALUE_BYTES:
+        raise ValueError("a long result")
+    return text.replace(pattern, by)
+
+
+def _instr(text: object, part: object) -> int | None:
+    """Do what SQLite's `instr` does, in time that grows with the text alone."""
+    if isinstance(text, bytes) and isinstance(part, bytes):
+        return text.find(part) + 1
+    return None if text is None or part is None else str(text).find(str(part)) + 1
+
+
+def _refuse_call(*arguments: object) -> None:
+    raise ValueError("not a function of exports")
 
 
 def _attached(path: str, header: bytes, stack: ExitStack) -> sqlite3.Connection:
@@ -174,7 +223,7 @@ def _attached(path: str, header: bytes, stack: ExitStack) -> sqlite3.Connection:
         else:
             mode = "mode=ro&immutable=1"
 
-    database = _connection(f"{Path(path).absolute().as_uri()}?{mode}", stack)
+    database = _connection(f"{Path(path).absolute().as_uri()}?{mode}", stack, _judge_opening)
     database.execute("pragma cell_size_check = on")
     for (fault,) in database.execute("pragma quick_check").fetchall():
         # " value in " tells of a null, or a number, where the table's own rules want none: odd, but sound.
@@ -190,9 +239,6 @@ def _scratch(stack: ExitStack) -> sqlite3.Connection:
     # There must be a journal: rows that fail together are taken back, and run again one by one.
     for pragma in ("journal_mode = memory", "synchronous = off", "foreign_keys = off"):
         database.execute(f"pragma {pragma}")
-    if sys.version_info >= (3, 11):
-        # A few `replace` in each other make a gigabyte of a line.
-        database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST)
     try:
         database.execute("select unistr('')")
     except sqlite3.OperationalError:  # SQLite before 3.50
@@ -221,28 +267,38 @@ HARMLESS = """
     round rtrim sign strftime substr substring sum time timediff total trim trunc typeof unhex unicode unistr
     unixepoch upper -> ->>"""
 FUNCTIONS = frozenset(HARMLESS.split())
+ROW_FUNCTIONS = frozenset(["char", "replace", "unistr"])  # what the shell and wrangler write texts with
 # A unique or primary key is an index that comes with its table.
 LOADING = frozenset(
     [sqlite3.SQLITE_CREATE_TABLE, sqlite3.SQLITE_CREATE_INDEX, sqlite3.SQLITE_INSERT, sqlite3.SQLITE_READ]
 )
 READING = frozenset([sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_TRANSACTION])
-READING_PRAGMAS = frozenset(["table_info", "table_list", "table_xinfo"])
+OPENING_PRAGMAS = frozenset(["ignore_check_constraints", "cell_size_check", "quick_check"])
+READING_PRAGMAS = frozenset(["page_count", "page_size", "table_info", "table_list", "table_xinfo"])
 
 
 def _read_only(database: sqlite3.Connection) -> None:
     """From here on the connection reads tables and tells of their columns; views, being code, it refuses."""
 
-    def judge(action: int, first: str | None, second: str | None, _: str | None, view: str | None) -> int:
-        allowed = view is None and (
-            action in READING
-            or (action == sqlite3.SQLITE_FUNCTION and second in FUNCTIONS)
-            or (action == sqlite3.SQLITE_PRAGMA and first in READING_PRAGMAS)
-            or (action == sqlite3.SQLITE_PRAGMA and (first, second) == ("query_only", "on"))
-        )
-        return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
-
-    database.set_authorizer(judge)
+    database.set_authorizer(_judge_reading)
     database.execute("pragma query_only = on")
+
+
+def _judge_reading(action: int, first: str | None, second: str | None, _: str | None, view: str | None) -> int:
+    allowed = view is None and (
+        action in READING
+        or (action == sqlite3.SQLITE_FUNCTION and second in FUNCTIONS)
+        or (action == sqlite3.SQLITE_PRAGMA and first in READING_PRAGMAS)
+        or (action == sqlite3.SQLITE_PRAGMA and (first, second) == ("query_only", "on"))
+    )
+    return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
+
+
+def _judge_opening(action: int, first: str | None, second: str | None, third: str | None, view: str | None) -> int:
+    """Allow what looks at the structure of a file, beside what reads it."""
+    if action == sqlite3.SQLITE_PRAGMA and first in OPENING_PRAGMAS:
+        return sqlite3.SQLITE_OK
+    return _judge_reading(action, first, second, third, view)
 
 
 # Matches in one way only: what could be matched in two takes for ever to find that it doesn't.
@@ -271,6 +327,7 @@ def _statement(pattern: str) -> re.Pattern[str]:
 
 
 BEGIN = _statement(r"begin\b")
+CREATE = _statement(r"create\b")
 COMMIT = _statement(r"(?:commit|end)\b")
 TRIGGER = _statement(r"create (?:temp |temporary )?trigger\b")
 TRIGGER_END = _statement(rf";{GAP}*end{GAP}*;")
@@ -311,6 +368,7 @@ class _Dump:
         self.ran = False  # anything, so it is an export
         self.begun = False  # a BEGIN had no COMMIT yet
         self.values = False  # what runs is known to select nothing
+        self.inserting = False  # what runs is a row
 
     def load(self) -> None:
         """Run the text to its end; then the connection can only read."""
@@ -326,7 +384,7 @@ class _Dump:
             action in LOADING
             # To SQLite the values of several rows are a select, though of nothing.
             or (action == sqlite3.SQLITE_SELECT and self.values)
-            or (action == sqlite3.SQLITE_FUNCTION and second in FUNCTIONS)
+            or (action == sqlite3.SQLITE_FUNCTION and second in (ROW_FUNCTIONS if self.inserting else FUNCTIONS))
             # Part of creating a table. Written out, SQLite refuses it by itself.
             or (action == sqlite3.SQLITE_UPDATE and first == "sqlite_master")
         )
@@ -404,7 +462,7 @@ class _Dump:
 
     def insert(self, into: str, rows: list[str], end: int) -> None:
         """Put in the rows, which the window has from here to `end`."""
-        self.values = True
+        self.values = self.inserting = True
         try:
             self.database.execute(into + ",".join(rows))
         except sqlite3.Error:
@@ -444,6 +502,7 @@ class _Dump:
 
     def run(self, sql: str, *, values: bool) -> None:
         self.values = values
+        self.inserting = CREATE.match(sql) is None
         try:
             self.database.execute(sql)
         except (sqlite3.Error, sqlite3.Warning) as exc:

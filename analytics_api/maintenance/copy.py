@@ -11,7 +11,7 @@ from typing import Any
 
 from ..database import PRIMARY_KEYS, REPLACED_TEXT_WARNING, Database, Reader, Transaction, ignore_progress
 from ..errors import DatabaseError, RowError
-from ..imports.rows import shown
+from ..imports.timestamps import shorten
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +100,6 @@ def _find_refused(table: Table, there: Reader, here: Transaction, url: str) -> N
                 here.insert(table.name, table.columns, [row])
             except RowError as error:
                 raise DatabaseError(
-                    f"{url}: {table.name} {table.columns[table.key]} {shown(row[table.key])} can't be taken: {error}; "
-                    "nothing was copied"
+                    f"{url}: {table.name} {table.columns[table.key]} {shorten(row[table.key])} cannot be stored: "
+                    f"{error}; nothing was copied"
                 ) from error

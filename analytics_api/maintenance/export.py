@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
 from typing import Any, Literal
 
 from ..database import BASE_TABLES, REPLACED_TEXT_WARNING, Database
 from ..errors import ExportError
-from ..imports.rows import EPOCH, INSTANTS, SECONDS_BELOW
+from ..imports.convert import TIMESTAMP_COLUMNS
+from ..imports.timestamps import (
+    FIRST_TIMESTAMP,
+    LAST_TIMESTAMP,
+    MAX_PLAIN_TIMESTAMP,
+    MIN_PLAIN_TIMESTAMP,
+    format_timestamp,
+)
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +50,7 @@ def export(db: Database, table: str, format: Format = "ndjson") -> Iterator[str]
             return "{" + ", ".join(f"{name}: {_json(value)}" for name, value in zip(names, row)) + "}\n"
 
     def pieces() -> Iterator[str]:
-        instants = [place for place, name in enumerate(columns) if name in INSTANTS]
+        instants = [place for place, name in enumerate(columns) if name in TIMESTAMP_COLUMNS]
         if format == "csv":
             yield _csv(columns)
         with db.snapshot() as at:
@@ -63,11 +69,10 @@ def export(db: Database, table: str, format: Format = "ndjson") -> Iterator[str]
 
 
 def _instant(milliseconds: int | None) -> int | str | None:
-    """The number, unless `import` reads such a one as seconds."""
-    if milliseconds is None or abs(milliseconds) >= SECONDS_BELOW:
+    """Return the number where `import` takes it for milliseconds, else ISO 8601."""
+    if milliseconds is None or MIN_PLAIN_TIMESTAMP <= milliseconds <= MAX_PLAIN_TIMESTAMP:
         return milliseconds
-    moment = EPOCH + timedelta(milliseconds=milliseconds)
-    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    return format_timestamp(milliseconds) if FIRST_TIMESTAMP <= milliseconds <= LAST_TIMESTAMP else milliseconds
 
 
 def _json(value: object) -> str:

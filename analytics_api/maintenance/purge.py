@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from ..database import IN_LIST, Database, in_list_batches
-from ..imports.rows import EPOCH
+from ..imports.timestamps import EPOCH
 
 DAY = 86_400_000  # milliseconds
 WINDOW = 5_000  # sessions looked at in one read

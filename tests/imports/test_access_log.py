@@ -42,10 +42,8 @@ def test_requests_of_a_visitor_become_a_session_of_events(database):
     assert report.lines() == [
         "sessions: 1 new",
         "events: 5 of 5 rows written",
-        "page_view: 2",
-        "asset: 1",
-        "error: 1",
-        "request: 1",
+        "events by type: page_view 2, asset 1, error 1, request 1",
+        "no host of the site's own was found, so its pages may count as referrers: use --host",
         "5 lines, 0 refused",
     ]
 
@@ -127,11 +125,11 @@ def test_another_database_knows_the_same_visitor_by_another_hash(database, tmp_p
         ("GET /a HTTP/1.1", 500, "error", "/a"),
         ("-", 408, "error", None),
         (r"\x16\x03\x01\x00\xc8\x01\x00", 400, "error", None),
-        (r"GET /\"quoted\"\x22 HTTP/1.1", 200, "page_view", '/"quoted""'),
-        ('GET /"bare" HTTP/1.0', 200, "page_view", '/"bare"'),
-        (r"GET /caf\xc3\xa9 HTTP/1.1", 200, "page_view", "/café"),
-        (r"GET /nul\x00byte HTTP/1.1", 200, "page_view", "/nul\ufffdbyte"),
-        (r"GET /back\\slash HTTP/1.1", 200, "page_view", "/back\\slash"),
+        (r"GET /\"quoted\"\x22 HTTP/1.1", 200, "page_view", "/%22quoted%22%22"),
+        ('GET /"bare" HTTP/1.0', 200, "page_view", "/%22bare%22"),
+        (r"GET /caf\xc3\xa9 HTTP/1.1", 200, "page_view", "/caf%C3%A9"),
+        (r"GET /nul\x00byte HTTP/1.1", 200, "page_view", "/nul%00byte"),
+        (r"GET /back\\slash HTTP/1.1", 200, "page_view", "/back%5Cslash"),
     ],
 )
 def test_what_a_request_is(database, request_line, status, kind, page):
@@ -161,9 +159,9 @@ def test_what_a_page_is_can_be_set(database):
         ('203.0.113.9 - frank [17/May/2015:10:00:00 +0000] "GET /a HTTP/1.0" 200 12', "/a"),
         ('203.0.113.9 - Frank N. Stein [17/May/2015:10:00:00 +0000] "GET /a HTTP/1.0" 200 12', "/a"),
         ('203.0.113.9 ident frank [17/May/2015:10:00:00 +0000] "GET /a HTTP/1.0" 200 12 0.004', "/a"),
-        ('::1 - - [17/May/2015:10:00:00 +0000] "GET /a HTTP/1.0" 200 12 "-" "-" "10.0.0.1" 0.1', "/a"),
+        ('::1 - - [17/May/2015:10:00:00 +0000] "GET /a HTTP/1.0" 200 12 "-" "Firefox" "10.0.0.1" 0.1', "/a"),
         (
-            'Shop.example:443 ::1 - - [17/May/2015:10:00:00 +0000] "GET /a HTTP/1.1" 200 1 "-" "-"',
+            'Shop.example:443 ::1 - - [17/May/2015:10:00:00 +0000] "GET /a HTTP/1.1" 200 1 "-" "Firefox"',
             "https://shop.example/a",
         ),
         ('shop.example:80 10.0.0.1 - - [17/May/2015:10:00:00 +0000] "GET /a HTTP/1.1" 200 1', "http://shop.example/a"),
@@ -172,9 +170,9 @@ def test_what_a_page_is_can_be_set(database):
             "http://shop.example:8443/a",
         ),
         ('shop.example 10.0.0.1 - - [17/May/2015:10:00:00 +0000] "GET /a HTTP/1.1" 200 1', "https://shop.example/a"),
-        ('[::1]:443 ::1 - - [17/May/2015:10:00:00 +0000] "GET /a HTTP/1.1" 200 1 "-" "-"', "https://[::1]/a"),
-        ('_ 10.0.0.1 - - [17/May/2015:10:00:00 +0000] "GET /a HTTP/1.1" 200 1 "-" "-"', "/a"),
-        ('10.0.0.1 - - [2015-05-17T10:00:00+00:00] "GET /a HTTP/1.1" 200 1 "-" "-"', "/a"),
+        ('[::1]:443 ::1 - - [17/May/2015:10:00:00 +0000] "GET /a HTTP/1.1" 200 1 "-" "Firefox"', "https://[::1]/a"),
+        ('_ 10.0.0.1 - - [17/May/2015:10:00:00 +0000] "GET /a HTTP/1.1" 200 1 "-" "Firefox"', "/a"),
+        ('10.0.0.1 - - [2015-05-17T10:00:00+00:00] "GET /a HTTP/1.1" 200 1 "-" "Firefox"', "/a"),
     ],
 )
 def test_every_kind_of_line_is_taken(database, text, told):
@@ -278,7 +276,7 @@ def test_an_hour_may_be_in_time_only_in_part(database, day, zone, told):
         ("https://www.google.com/", "google.com"),
         ("HTTP://News.Example.ORG:8080/x", "news.example.org"),
         ("android-app://com.google.android.gm", "com.google.android.gm"),
-        ("https://bücher.example/", "bücher.example"),
+        ("https://bücher.example/", "xn--bcher-kva.example"),
         ("https://[2001:db8::1]/x", "[2001:db8::1]"),
         ("https://user@other.example/", "other.example"),
         ("https://shop.example/cart", None),
@@ -354,9 +352,7 @@ def test_bots_can_be_visitors_like_others(database):
 
 
 @pytest.mark.any_engine
-@pytest.mark.parametrize(
-    "agent", [FIREFOX, "CUBOT NOTE 20", "-", "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X)"]
-)
+@pytest.mark.parametrize("agent", [FIREFOX, "CUBOT NOTE 20", "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X)"])
 def test_people_are_no_bots(database, agent):
     import_access_log(database, [line(agent=agent)])
 
@@ -371,7 +367,7 @@ def test_a_second_import_changes_nothing(database):
     report = import_access_log(database, log)
 
     assert report.tables["events"].written == 0
-    assert report.tables["events"].kept == 4
+    assert report.tables["events"].existing == 4
     assert report.tables["sessions"].written == 0
     assert database.rows("select * from sessions order by session_id") == before
     assert database.verify() == []
@@ -501,7 +497,7 @@ def test_wrong_encodings_are_no_reason_to_lose_a_line(database):
 
     import_access_log(database, log)
 
-    assert [page for _, _, page in events(database)] == ["/", "/caf\ufffd"]
+    assert [page for _, _, page in events(database)] == ["/", "/caf%E9"]
 
 
 @pytest.mark.any_engine
@@ -541,7 +537,7 @@ def test_a_log_is_read_from_a_file_a_gzipped_one_and_a_stream(database, tmp_path
     again = import_file(database, io.BytesIO(gzip.compress(b"".join(log))))
 
     assert sessions(database) == [("10:00:00", 2, 3, "/", "/c")]
-    assert again.tables["events"].kept == 3
+    assert again.tables["events"].existing == 3
 
 
 @pytest.mark.any_engine
@@ -550,7 +546,7 @@ def test_progress_is_of_bytes_and_lines(database, tmp_path):
     log.write_bytes(line() * 3)
     read, written = [], []
 
-    import_file(database, log, read=read.append, written=lambda lines, of: written.append(lines))
+    import_file(database, log, on_read=read.append, on_write=lambda lines, of: written.append(lines))
 
     assert sum(read) == log.stat().st_size
     assert sum(written) == 3

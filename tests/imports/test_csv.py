@@ -28,7 +28,12 @@ def test_columns_go_by_the_names_in_the_header(database):
     report = import_file(database, io.BytesIO(text))
 
     assert rows(database) == [(1, "s1", "click", None, 1771945200000, None)]
-    assert report.lines() == ["events: 1 of 1 rows written", "2 lines, 0 refused"]
+    assert report.lines() == [
+        "events: 1 of 1 rows written",
+        "events by type: click 1",
+        "warning: no event is a page_view, and only these count as views of a page",
+        "2 lines, 0 refused",
+    ]
 
 
 @pytest.mark.any_engine
@@ -68,8 +73,8 @@ def test_other_names_are_mapped_and_what_has_no_place_is_told(database):
 @pytest.mark.parametrize(
     ("header", "map", "message"),
     [
-        (b"event_id,session_id\n", {}, "its columns are not those of one table"),
-        (b"lead_id,contact_name\n", {}, "its columns are not those of one table"),
+        (b"event_id,session_id\n", {}, "cannot tell which table its columns are of"),
+        (b"lead_id,contact_name\n", {}, "cannot tell which table its columns are of"),
         (b"session_id,visitor_id,started_at\n", {"visit": "session_id"}, "there is no column visit"),
         (b"session_id,visitor_id,started_at,x\n", {"x": "colour"}, "the table sessions has no column colour"),
         (b"lead_id,enquiry_datetime,n\n", {"n": "follow_ups_count"}, "the table leads has no column follow_ups_count"),
@@ -82,7 +87,7 @@ def test_a_header_that_does_not_do_is_refused(database, header, map, message):
 
 @pytest.mark.any_engine
 def test_a_named_table_says_what_its_header_lacks(database):
-    with pytest.raises(IngestError, match="there is no column visitor_id, which a row of sessions can't be without"):
+    with pytest.raises(IngestError, match="there is no column visitor_id, which a row of sessions cannot be without"):
         import_csv(database, [b"session_id,started_at\n"], table="sessions")
 
 
@@ -118,7 +123,7 @@ def test_events_without_an_id_are_known_the_second_time(database):
     second = import_csv(database, text.splitlines(keepends=True))
 
     assert first.tables["events"].written == 3
-    assert second.tables["events"].kept == 3
+    assert second.tables["events"].existing == 3
 
 
 def test_rows_that_are_there_stay_or_take_the_new_values(database):
@@ -129,7 +134,7 @@ def test_rows_that_are_there_stay_or_take_the_new_values(database):
     after_keep = rows(database, "sessions", "session_id")
     import_csv(database, [header, b"s1,ann,2026-02-24,DE\n"], on_conflict="update")
 
-    assert kept.tables["sessions"].kept == 1
+    assert kept.tables["sessions"].existing == 1
     assert after_keep[0][5] == "IN"
     assert rows(database, "sessions", "session_id")[0][5] == "DE"
     assert database.verify() == []
@@ -161,9 +166,9 @@ def test_bad_rows_are_refused_by_their_line_and_the_others_written(database):
     assert [row[0] for row in rows(database)] == [1, 11]
     assert sorted(int(where.rpartition(b":")[2]) for where, *_ in refused) == [3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]
     assert refused[0] == [b"the input:3", b"4 fields instead of 5", b"2,s1,click,2026-02-24"]
-    assert refused[1][1] == b"event_id: 'x' is no number"
-    assert refused[2][1] == b"occurred_at: '2026-02-30' is no date"
-    assert refused[3][1] == b"session_id: there is none, which a row can't be without"
+    assert refused[1][1] == b"event_id: 'x' is not a whole number"
+    assert refused[2][1] == b"occurred_at: '2026-02-30' is not a date"
+    assert refused[3][1] == b"session_id: there is no value, which a row cannot be without"
     assert refused[4][1] == b"not UTF-8"
     assert refused[4][2] == text[6].rstrip(b"\n")
     assert report.lines()[-1] == "15 lines, 12 refused"
@@ -193,7 +198,7 @@ def test_one_bad_row_among_many_is_refused_by_its_line(database):
     report = import_csv(database, lines)
 
     assert report.tables["events"].written == 6000
-    assert report.rejects == ["events line 3002: occurred_at: 'soon' is no date"]
+    assert report.rejects == ["events line 3002: occurred_at: 'soon' is not a date"]
 
 
 def test_one_row_of_too_few_fields_among_many_is_refused_by_its_line(database):
@@ -207,22 +212,31 @@ def test_one_row_of_too_few_fields_among_many_is_refused_by_its_line(database):
 
 
 def test_the_lines_behind_a_row_of_several_are_counted_on(database):
-    lines = [HEADER, *many(1, 100), b'101,s1,click,2026-02-24,"two\n', b'lines"\n', *many(102, 100), b"x,s1,click,0,\n"]
+    lines = [
+        HEADER,
+        *many(1, 100),
+        b'101,s1,click,2026-02-24,"two\n',
+        b'lines"\n',
+        *many(102, 100),
+        b"x,s1,click,2026-02-24,\n",
+    ]
 
     report = import_csv(database, lines)
 
     assert rows(database)[100] == (101, "s1", "click", "two\nlines", 1771891200000, None)
     assert report.tables["events"].written == 201
-    assert report.rejects == ["events line 204: event_id: 'x' is no number"]
+    assert report.rejects == ["events line 204: event_id: 'x' is not a whole number"]
 
 
 def test_a_row_may_go_on_behind_what_is_read_at_once(database, tmp_path):
     file = tmp_path / "events.csv"
     long = "a\n" * 100_000
-    file.write_bytes(HEADER + b"".join(many(1, 9_000)) + f'9001,s1,click,0,"{long}"\n'.encode() + many(9002, 1)[0])
+    file.write_bytes(
+        HEADER + b"".join(many(1, 9_000)) + f'9001,s1,click,2026-02-24,"{long}"\n'.encode() + many(9002, 1)[0]
+    )
 
     refused = import_file(database, file).rejects
-    file.write_bytes(HEADER + b"".join(many(1, 9_000)) + f'9003,s1,click,0,"{long[:9_000]}"\n'.encode())
+    file.write_bytes(HEADER + b"".join(many(1, 9_000)) + f'9003,s1,click,2026-02-24,"{long[:9_000]}"\n'.encode())
     import_file(database, file)
 
     assert refused[0] == "events line 9002: a quote is never closed"
@@ -230,9 +244,7 @@ def test_a_row_may_go_on_behind_what_is_read_at_once(database, tmp_path):
     assert rows(database)[-1][3] == long[:9_000]
 
 
-@pytest.mark.parametrize(
-    ("value", "number"), [(b"0012", 12), (b" 12 ", 12), (b"+12", 12), (b"12.4", 12), (b"true", 1), (b"-12", -12)]
-)
+@pytest.mark.parametrize(("value", "number"), [(b"0012", 12), (b" 12 ", 12), (b"+12", 12), (b"-12", -12)])
 def test_among_many_a_number_is_what_it_is_by_itself(database, value, number):
     import_csv(database, [HEADER, *many(100, 50), value + b",s1,click,2026-02-24,/b\n"])
 
@@ -255,14 +267,14 @@ def test_among_milliseconds_there_may_be_seconds(database):
     assert {row[4] for row in rows(database)} == {1771945200000}
 
 
-@pytest.mark.parametrize("value", [b"253402300800000", b"-1"])
+@pytest.mark.parametrize("value", [b"99999999999999999", b"-1"])
 def test_among_many_an_instant_that_there_is_not_is_refused(database, value):
     milliseconds = [b"%d,s1,click,1771945200000,\n" % number for number in range(50)]
 
     report = import_csv(database, [HEADER, *milliseconds, b"50,s1,click,%b,\n" % value])
 
     assert report.tables["events"].written == 50
-    assert report.rejects == [f"events line 52: occurred_at: '{value.decode()}' is not from 1970 to 9999"]
+    assert report.rejects == [f"events line 52: occurred_at: '{value.decode()}' is not a date"]
 
 
 def test_among_many_empty_text_is_told_from_nothing(database):
@@ -300,7 +312,7 @@ def test_among_many_an_event_has_the_id_that_it_has_by_itself(database):
     import_csv(database, [header, *lines, b"s1,click,2026-02-24,/b\n"])
     report = import_csv(database, [header, b"s1,click,2026-02-24,/b\n"])
 
-    assert report.tables["events"].kept == 1
+    assert report.tables["events"].existing == 1
     assert len(rows(database)) == 51
 
 
@@ -316,7 +328,7 @@ def test_a_field_of_a_megabyte_is_taken(database):
 
 
 def test_a_strict_import_leaves_nothing(database):
-    with pytest.raises(IngestError, match="the input, line 3: occurred_at: 'soon' is no date; nothing was written"):
+    with pytest.raises(IngestError, match="the input, line 3: occurred_at: 'soon' is not a date; nothing was written"):
         import_csv(
             database,
             [b"event_id,session_id,event_type,occurred_at\n", b"1,s1,click,2026-02-24\n", b"2,s1,click,soon\n"],
@@ -333,7 +345,7 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=2
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
-        st.tuples(TEXT.filter(bool), TEXT, TEXT | st.none(), st.integers(10**10, 253402300799999), TEXT | st.none()),
+        st.tuples(TEXT.filter(bool), TEXT, TEXT | st.none(), st.integers(10**12, 10**13 - 1), TEXT | st.none()),
         max_size=6,
     ),
     st.sampled_from(",;\t|"),

@@ -9,7 +9,7 @@ from helpers.access_logs import line
 
 from analytics_api import IngestError
 from analytics_api.imports import Rejects, import_file
-from analytics_api.imports.formats import format_of
+from analytics_api.imports.formats import detect_format
 
 SQL = b"""PRAGMA defer_foreign_keys=TRUE;
 CREATE TABLE leads (lead_id INTEGER PRIMARY KEY, enquiry_datetime TEXT NOT NULL);
@@ -33,8 +33,8 @@ INSERT INTO leads VALUES(1,'2026-02-24 15:00:00');
         ([b"\0,\0,\0\n"], None),
     ],
 )
-def test_format_of(begin, format):
-    assert format_of(begin) == format
+def test_detect_format(begin, format):
+    assert detect_format(begin) == format
 
 
 @pytest.mark.any_engine
@@ -68,7 +68,7 @@ def test_a_database_is_imported(database, tmp_path):
 def test_a_file_that_is_nothing_known_says_what_could_be_said(database, tmp_path):
     (tmp_path / "picture").write_bytes(b"\x89PNG\r\n\x1a\n")
 
-    with pytest.raises(IngestError, match="nothing shows what it is; say which of log, csv, ndjson, sql, sqlite"):
+    with pytest.raises(IngestError, match="cannot tell its format; use --format"):
         import_file(database, tmp_path / "picture")
 
 
@@ -94,7 +94,7 @@ def test_an_empty_file_is_no_trouble(database, tmp_path, content):
     [
         (gzip.compress(line() * 500)[:-200], "the gzip data are damaged or cut short"),
         (gzip.compress(line()) + b"junk", "the gzip data are damaged or cut short"),
-        (None, "can't be read: No such file or directory"),
+        (None, "cannot be read: No such file or directory"),
     ],
 )
 def test_a_file_that_can_not_be_read_leaves_nothing(database, tmp_path, content, message):

@@ -134,5 +134,5 @@ def test_what_was_imported_is_known_wherever_it_lies_in_a_quiet_log(database):
     report = import_access_log(database, log, site=SITE)
 
     assert report.tables["events"].written == len(log) - 6
-    assert report.tables["events"].kept == 6
+    assert report.tables["events"].existing == 6
     assert database.verify() == []

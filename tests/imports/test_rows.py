@@ -6,7 +6,8 @@ import pytest
 
 from analytics_api import IngestError
 from analytics_api.imports import import_rows
-from analytics_api.imports.rows import instant, moment, text, whole
+from analytics_api.imports.convert import to_integer, to_text
+from analytics_api.imports.timestamps import to_datetime, to_timestamp
 
 
 def test_a_host_writes_dicts(database):
@@ -41,7 +42,7 @@ def test_a_key_can_not_be_left_out(database):
 
     assert report.rejects == [
         "leads line 1: there is no lead_id",
-        "leads line 2: lead_id: there is none, which a row can't be without",
+        "leads line 2: lead_id: there is no value, which a row cannot be without",
     ]
 
 
@@ -75,21 +76,20 @@ def test_an_iterator_that_would_have_to_begin_again_says_so(database):
         ("2026-02-24 15:00:00+00", 1771945200000),
         ("2026-02-24T20:30:00+0530", 1771945200000),
         ("2026-02-24T05:30:00-09:30", 1771945200000),
-        ("0", 0),
         (datetime(2026, 2, 24, 15), 1771945200000),
         (datetime(2026, 2, 24, 16, tzinfo=timezone(timedelta(hours=1))), 1771945200000),
     ],
 )
 def test_instants(value, milliseconds):
-    assert instant(value) == milliseconds
+    assert to_timestamp(value) == milliseconds
 
 
 @pytest.mark.parametrize(
     "value", ["soon", "2026-02-30", "24.02.2026", "2026-02-24T25:00", True, float("nan"), "1_000", "١"]
 )
 def test_what_is_no_instant(value):
-    with pytest.raises(ValueError, match="is no date"):
-        instant(value)
+    with pytest.raises(ValueError, match="is not a date"):
+        to_timestamp(value)
 
 
 @pytest.mark.parametrize(
@@ -100,17 +100,17 @@ def test_what_is_no_instant(value):
         (1771945200, "2026-02-24 15:00:00"),
         ("1771945200999", "2026-02-24 15:00:00"),
         ("0001-01-01", "0001-01-01 00:00:00"),
-        ("", None),
+        ("", ""),
     ],
 )
 def test_moments(value, told):
-    assert moment(value) == told
+    assert to_datetime(value) == told
 
 
 @pytest.mark.parametrize("value", ["2026-02-30 15:00:00", "yesterday", 10**17])
-def test_what_is_no_moment(value):
-    with pytest.raises(ValueError, match=r"is no date|is after the year 9999"):
-        moment(value)
+def test_what_is_no_to_datetime(value):
+    with pytest.raises(ValueError, match=r"is not a date|is after the year 9999"):
+        to_datetime(value)
 
 
 @pytest.mark.parametrize(
@@ -129,17 +129,17 @@ def test_what_is_no_moment(value):
     ],
 )
 def test_numbers(value, number):
-    assert whole(value) == number
+    assert to_integer(value) == number
 
 
 @pytest.mark.parametrize("value", ["twelve", "1_000", "0x10", float("inf"), "1e999", [], {}, "--1"])
 def test_what_is_no_number(value):
-    with pytest.raises(ValueError, match="is no number"):
-        whole(value)
+    with pytest.raises(ValueError, match="is not a number"):
+        to_integer(value)
 
 
 @pytest.mark.parametrize(
     ("value", "told"), [("", ""), (1, "1"), (1.5, "1.5"), (True, "true"), ({"a": "ü"}, '{"a":"ü"}'), (None, None)]
 )
 def test_texts(value, told):
-    assert text(value) == told
+    assert to_text(value) == told

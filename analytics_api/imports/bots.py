@@ -1,0 +1,61 @@
+"""Machines by their user agents, from a list that its own project maintains."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from itertools import islice
+
+from ..errors import IngestError
+
+PATTERNS_AT_ONCE = 25  # the alternatives of a longer expression take longer in all
+
+# Health checks and libraries for programs: they crawl nothing, so the list has not all of them.
+PROGRAMS = re.compile(
+    r"""
+    kube-probe | health-?check | \bGoogleHC/ | ^Prometheus/ | internal\ dummy\ connection | ^PostmanRuntime/ |
+    ^insomnia/ | ^node(?:[ /]|$) | ^undici | ^Java/ | guzzle | ^PHP/ | ^Ruby | ^perl | ^libwww""",
+    re.VERBOSE | re.IGNORECASE,
+)
+URL = re.compile(r"\+?https?://\S+")
+PRODUCT = re.compile(r"([A-Za-z][\w.-]*(?:\ [\w.-]+)?)/[\dv]")
+WORD = re.compile(r"[\w.-]+")
+# Products that browsers name, and machines that pass for one, too.
+BROWSER_PRODUCTS = frozenset(
+    ("mozilla", "applewebkit", "chrome", "safari", "gecko", "firefox", "version", "mobile", "khtml", "opera", "edg")
+)
+NO_USER_AGENT = "no user agent"
+
+
+def bot_name(agent: str) -> str | None:
+    """Return the name of the machine that the user agent is of; None for a browser.
+
+    A request without a user agent is a machine's: every browser sends one.
+
+    :raises IngestError: when the package with the list is not installed.
+    """
+    if agent.strip() in ("", "-"):
+        return NO_USER_AGENT
+    found = PROGRAMS.search(agent) or next(filter(None, (part.search(agent) for part in _patterns())), None)
+    if found is None:
+        return None
+    text = URL.sub("", agent)
+    for product in PRODUCT.findall(text):
+        name: str = product.split()[-1]
+        if name.lower() not in BROWSER_PRODUCTS:
+            return name
+    words = [word for word in WORD.findall(text) if word.lower() not in BROWSER_PRODUCTS]
+    matching = [word for word in words if found[0].lower().strip("/ ") in word.lower()]
+    name = (matching or words or [found[0]])[0]
+    return str(name)
+
+
+@cache
+def _patterns() -> list[re.Pattern[str]]:
+    """Return the list, as expressions of some patterns each."""
+    try:
+        from crawleruseragents import CRAWLER_USER_AGENTS_DATA
+    except ModuleNotFoundError:
+        raise IngestError("access logs need crawler-user-agents: pip install 'analytics_api[server]'") from None
+    patterns = iter([entry["pattern"] for entry in CRAWLER_USER_AGENTS_DATA])
+    return [re.compile("|".join(some)) for some in iter(lambda: list(islice(patterns, PATTERNS_AT_ONCE)), [])]

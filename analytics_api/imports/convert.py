@@ -1,0 +1,262 @@
+"""Values of any source as the columns of the base tables have them: one pure function for each column.
+
+`convert` takes a value as a file has it, text or number, and returns what is stored, or raises ValueError with the
+reason. `convert_all` does the same with many values at once, and is quicker where they are all of one common kind.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from enum import Enum
+from types import NoneType
+from typing import Any, Literal
+
+from ..database import BASE_TABLES, Column
+from ..endpoints.leads import STATUSES
+from .hosts import normalize_host
+from .timestamps import (
+    LAST_TIMESTAMP,
+    MAX_PLAIN_TIMESTAMP,
+    MIN_PLAIN_TIMESTAMP,
+    MIN_TIMESTAMP,
+    NUMBER,
+    shorten,
+    to_datetime,
+    to_timestamp,
+)
+
+
+class Keep(Enum):
+    """The value of a cell that says nothing: an update leaves what the row has."""
+
+    KEEP = "keep"
+
+
+KEEP = Keep.KEEP
+Value = int | str | None
+Cell = Value | Literal[Keep.KEEP]
+
+TIMESTAMP_COLUMNS = frozenset({"started_at", "ended_at", "occurred_at", "changed_at"})
+BOUNDED_TIMESTAMP_COLUMNS = frozenset({"started_at", "occurred_at"})
+DATETIME_COLUMNS = frozenset({"enquiry_datetime", "submitted_at"})
+STATUS_COLUMNS = frozenset({"status", "old_status", "new_status"})
+ID_COLUMNS = frozenset({"session_id", "visitor_id", *BASE_TABLES.values()})
+
+MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
+HASHABLE_TYPES = {str, int, NoneType}
+MAX_EXACT_FLOAT = 2**53  # a larger one may have been another integer
+MAX_TEXT_LENGTH = 4_000_000  # characters; a row of D1 has 2 MB
+
+FORMULA_STARTS = "=+-@\t\r\uff1d\uff0b\uff0d\uff20"
+WHOLE_FLOAT = re.compile(r"[+-]?[0-9]{1,16}\.0*")  # pandas writes 70.0 where a column has empty cells
+BOOLEANS = {"true": 1, "t": 1, "yes": 1, "y": 1, "false": 0, "f": 0, "no": 0, "n": 0}
+
+
+class Converter:
+    """The conversion of the values of one column.
+
+    :param is_update: an empty value of a column that cannot be null leaves what the row has.
+    :param empty_is_unsaid: the source cannot tell null from nothing, so with `is_update` that holds for every column.
+    :param is_escaped: the file is a list of leads for spreadsheets, whose apostrophes come off.
+    """
+
+    def __init__(
+        self,
+        table: str,
+        column: Column,
+        *,
+        is_update: bool = False,
+        empty_is_unsaid: bool = False,
+        is_escaped: bool = False,
+    ) -> None:
+        self.to_value = _function_of(table, column)
+        if is_escaped and column.type == "text":
+            self.to_value = _unescaped(self.to_value)
+        self.is_required = column.required or column.name == BASE_TABLES[table]
+        self.empty: Cell = column.default if self.is_required else None
+        if is_update and (self.empty is not None or (empty_is_unsaid and not self.is_required)):
+            self.empty = KEEP
+        self.is_integer = column.type == "integer"
+        is_timestamp = column.name in TIMESTAMP_COLUMNS
+        self.min_unchanged = MIN_PLAIN_TIMESTAMP if is_timestamp else MIN_INTEGER
+        self.max_unchanged = MAX_PLAIN_TIMESTAMP if is_timestamp else MAX_INTEGER
+        self.unchanged_types: set[type] = set()
+        if self.to_value in (to_text, to_text_id):
+            self.unchanged_types = {str} if self.is_required or self.empty is KEEP else {str, NoneType}
+
+    def convert(self, value: object) -> Cell:
+        """Return what the column stores for the value.
+
+        :raises ValueError: the reason why it cannot be stored.
+        """
+        result = self.to_value(value)
+        if result is not None:
+            return result
+        if self.is_required and self.empty is None:
+            raise ValueError("there is no value, which a row cannot be without")
+        return self.empty
+
+    def convert_all(self, values: Sequence[Any], size: int | None = None) -> Sequence[Cell]:
+        """Return `convert` of each value, the same sequence where all stay as they are.
+
+        :param size: bytes that the values have at most, when that is known.
+        :raises ValueError: when one of them cannot be stored.
+        """
+        types = set(map(type, values))
+        if types <= self.unchanged_types and (
+            (size is not None and size <= MAX_TEXT_LENGTH)
+            or max(map(len, filter(None, values)), default=0) <= MAX_TEXT_LENGTH
+        ):
+            return values
+        if self.is_integer and types == {str} and _are_digits(values):
+            values, types = list(map(int, values)), {int}
+        if (
+            self.is_integer
+            and types == {int}
+            and self.min_unchanged <= min(values)
+            and max(values) <= self.max_unchanged
+        ):
+            return values
+        if types <= HASHABLE_TYPES:
+            results = {value: self.convert(value) for value in set(values)}  # 1, 1.0 and True do not meet here
+            return [results[value] for value in values]
+        return list(map(self.convert, values))
+
+
+def to_text(value: object) -> str | None:
+    """Return text as it is, numbers as JavaScript writes them, truth and what is nested as JSON."""
+    if isinstance(value, str):
+        if len(value) > MAX_TEXT_LENGTH:
+            raise ValueError(f"the text is longer than {MAX_TEXT_LENGTH:,} characters")
+        return value
+    if value is None:
+        return None
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        raise ValueError(f"{shorten(bytes(value))} is not text")
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{value} is not a number")
+        if value == int(value) and abs(value) < 10**21:
+            value = int(value)
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str)
+
+
+def to_integer(value: object) -> int | None:
+    """Return a number, rounded half away from zero; truth is 1 or 0, blank text is None."""
+    if isinstance(value, str):
+        value = value.strip()
+        if not value:
+            return None
+        truth = BOOLEANS.get(value.lower())
+        if truth is not None:
+            return truth
+        if not NUMBER.fullmatch(value):
+            raise ValueError(f"{shorten(value)} is not a number")
+        number = float(value) if re.search(r"[.eE]", value) else int(value)
+    elif value is None:
+        return None
+    elif isinstance(value, (int, float)):
+        number = value
+    else:
+        raise ValueError(f"{shorten(value)} is not a number")
+    if isinstance(number, float):
+        if not math.isfinite(number):
+            raise ValueError(f"{shorten(value)} is not a number")
+        number = math.floor(abs(number) + 0.5) * (-1 if number < 0 else 1)
+    if not MIN_INTEGER <= number <= MAX_INTEGER:
+        raise ValueError(f"{shorten(value)} is beyond 64 bits")
+    return int(number)
+
+
+def to_id(value: object) -> int | None:
+    """Return a whole number as it was written: an id that was rounded names another row."""
+    if isinstance(value, str):
+        value = value.strip()
+        if not value:
+            return None
+        if WHOLE_FLOAT.fullmatch(value) and abs(float(value)) <= MAX_EXACT_FLOAT:
+            value = value.partition(".")[0]
+        elif not re.fullmatch(r"[+-]?[0-9]{1,30}", value):
+            if NUMBER.fullmatch(value) and re.search("[eE]", value):
+                raise ValueError(f"{shorten(value)} has lost digits; it is not a whole number")
+            raise ValueError(f"{shorten(value)} is not a whole number")
+        return to_integer(value)
+    if isinstance(value, bool) or (isinstance(value, float) and value != math.floor(value or 0)):
+        raise ValueError(f"{shorten(value)} is not a whole number")
+    if isinstance(value, float) and abs(value) > MAX_EXACT_FLOAT:
+        raise ValueError(f"{shorten(value)} has lost digits")
+    return to_integer(value)
+
+
+def to_text_id(value: object) -> str | None:
+    """Return text as it is, and a whole number as its digits."""
+    if isinstance(value, (bool, float)):
+        value = to_id(value)
+    return to_text(value)
+
+
+def to_bounded_timestamp(value: object) -> int | None:
+    """Return an instant of a session or an event."""
+    timestamp = to_timestamp(value)
+    if timestamp is not None and not MIN_TIMESTAMP <= timestamp <= LAST_TIMESTAMP:
+        raise ValueError(f"{shorten(value)} is not within the years 1973 to 9999")
+    return timestamp
+
+
+def to_status(value: object) -> str | None:
+    """Return one of the statuses of a lead; blank text is None."""
+    text = to_text(value)
+    status = text.strip().lower() if text else None
+    if not status or status in STATUSES:
+        return status or None
+    near = get_close_matches(status, STATUSES, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise ValueError(f"{shorten(value)} is not one of {', '.join(STATUSES)}{hint}")
+
+
+def to_country(value: object) -> str | None:
+    """Return text, a code of two letters in capitals."""
+    text = to_text(value)
+    return text.strip().upper() if text and re.fullmatch(r"\s*[A-Za-z]{2}\s*", text) else text
+
+
+def to_host(value: object) -> str | None:
+    """Return the host of a host name or URL in its one form; empty text stays, what is not a host is None."""
+    text = to_text(value)
+    return normalize_host(text) if text else text
+
+
+def unescape_formula(text: str) -> str:
+    """Drop the apostrophe that the list of leads for spreadsheets puts before a text that may be a formula."""
+    return text[1:] if text.startswith("'") and text[1:2] in FORMULA_STARTS and text[1:] else text
+
+
+def _function_of(table: str, column: Column) -> Callable[[object], Value]:
+    name = column.name
+    if name in TIMESTAMP_COLUMNS:
+        return to_bounded_timestamp if name in BOUNDED_TIMESTAMP_COLUMNS else to_timestamp
+    if name in DATETIME_COLUMNS:
+        return to_datetime
+    if name in STATUS_COLUMNS:
+        return to_status
+    if name in ID_COLUMNS:
+        return to_id if column.type == "integer" else to_text_id
+    if table == "sessions" and name == "country":
+        return to_country
+    if name == "referrer_domain":
+        return to_host
+    return to_integer if column.type == "integer" else to_text
+
+
+def _unescaped(to_value: Callable[[object], Value]) -> Callable[[object], Value]:
+    return lambda value: to_value(unescape_formula(value) if isinstance(value, str) else value)
+
+
+def _are_digits(values: Sequence[str]) -> bool:
+    """Return whether each is a number of a few digits and nothing else."""
+    digits = "".join(values)
+    return digits.isascii() and digits.isdecimal() and all(values) and max(map(len, values)) < 20

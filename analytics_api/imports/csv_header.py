@@ -1,0 +1,95 @@
+"""The header of a CSV file: names, delimiter and quoting."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import re
+from collections.abc import Sequence
+
+from ..errors import IngestError
+
+DELIMITERS = ",;\t|"
+NAMED_DELIMITERS = {"\\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
+MAX_SNIFFED_LINES = 10
+SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # spreadsheets write and read it
+
+
+class Header:
+    """The names in the first row, how many lines end with it, and how the file is written."""
+
+    def __init__(self, names: tuple[str, ...], lines: int, delimiter: str, is_quoted: bool) -> None:
+        self.names = names
+        self.lines = lines
+        self.delimiter = delimiter
+        self.is_quoted = is_quoted
+        mark = re.escape(delimiter)
+        self._field = re.compile(rf'("(?:[^"]|"")*"|[^{mark}]*?)(?:{mark}|\r?\n?\Z)')
+
+    def empty_texts(self, row: str) -> list[int]:
+        """Return the places of a row where `""` stands, which is the empty text; a bare empty field is null.
+
+        A file that quotes its header quotes everything, and then `""` is null as well.
+        """
+        if self.is_quoted:
+            return []
+        fields = zip(range(len(self.names)), self._field.finditer(row))
+        return [place for place, found in fields if found[1] == '""']
+
+
+def read_header(lines: Sequence[bytes], encoding: str = "utf-8", delimiter: str | None = None) -> Header | None:
+    """Return what the first lines of a file say; None when there is nothing in them.
+
+    Empty lines, lines that begin with `#` and a line `sep=;` before the header are passed over.
+
+    :param delimiter: left out, it is the one that makes the most fields of the header.
+    """
+    start = 0
+    marks = DELIMITERS if delimiter is None else delimiter
+    while start < len(lines):
+        line = lines[start].removeprefix(codecs.BOM_UTF8)
+        separator = SEPARATOR_LINE.fullmatch(line.decode(encoding, "replace"))
+        if separator:
+            marks = delimiter or separator[1]
+        elif line.strip() and not line.startswith(b"#"):
+            break
+        start += 1
+    if start == len(lines):
+        return None
+    first = lines[start].removeprefix(codecs.BOM_UTF8)
+    text = [line.decode(encoding, "replace") for line in [first, *lines[start + 1 : start + MAX_SNIFFED_LINES]]]
+    rows = {mark: row for mark in marks if (row := _first_row(text, mark)) is not None}
+    if not rows:
+        return None
+    mark = max(rows, key=lambda mark: len(rows[mark][0]))
+    names, length = rows[mark]
+    return Header(tuple(name.strip() for name in names), start + length, mark, first.startswith(b'"'))
+
+
+def check_delimiter(delimiter: str | None) -> str | None:
+    """Return the character that `--delimiter` names; raise IngestError when it is not one."""
+    if delimiter is None:
+        return None
+    mark = NAMED_DELIMITERS.get(delimiter.lower(), delimiter)
+    if len(mark) != 1 or mark in '"\r\n\0' or not mark.isascii():
+        raise IngestError(f"--delimiter {delimiter!r}: use one character, such as , or ; or | or \\t for a tab")
+    return mark
+
+
+def check_encoding(encoding: str) -> str:
+    """Return the encoding; raise IngestError when there is none of that name for text."""
+    try:
+        "".encode(encoding)
+        if not isinstance(b"".decode(encoding), str) or codecs.lookup(encoding).name in ("idna", "punycode"):
+            raise LookupError(encoding)
+    except (LookupError, UnicodeError, ValueError):
+        raise IngestError(f"--encoding {encoding!r}: there is no such encoding; use utf-8, cp1252, latin-1 …") from None
+    return encoding
+
+
+def _first_row(text: list[str], mark: str) -> tuple[list[str], int] | None:
+    reader = csv.reader(text, delimiter=mark)
+    try:
+        return next(reader), reader.line_num
+    except csv.Error:
+        return None

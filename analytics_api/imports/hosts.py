@@ -1,0 +1,102 @@
+"""One spelling for each host and each path of a URL."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from ipaddress import AddressValueError, IPv6Address
+from urllib.parse import unquote_to_bytes
+
+from ..errors import IngestError
+
+MAX_HOST_LENGTH = 253
+
+AUTHORITY = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#\\]*)", re.IGNORECASE)
+HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*")
+IP_V6 = re.compile(r"\[([0-9a-f:.]+)\](?::[0-9]*)?", re.IGNORECASE)
+PORT = re.compile(r":[0-9]*\Z")
+DOTS = re.compile("[.\u3002\uff0e\uff61]")  # what IDNA takes for the dot between labels
+
+UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+# RFC 3986: these may stand in a path and a query as they are, and mean something else when they are encoded.
+RESERVED = frozenset(b"/?:@!$&'()*+,;=#[]")
+NOT_PLAIN = re.compile(rb"%[0-9A-Fa-f]{2}|[^A-Za-z0-9._~/?:@!$&'()*+,;=#\[\]%-]")
+PLAIN_PATH = re.compile(r"[A-Za-z0-9._~/?:@!$&'()*+,;=#\[\]-]*")
+
+
+@lru_cache(maxsize=20_000)
+def normalize_host(value: str) -> str | None:
+    """Return the host of a host name, an authority or a URL in its one form; None when it is not a host.
+
+    The form is lower case and punycode, without user, port, `www.` and the root's dot; an IPv6 address stays in its
+    brackets, compressed.
+    """
+    value = value.strip()
+    found = AUTHORITY.match(value)
+    authority = found[1] if found else value.removeprefix("//")
+    authority = authority.rpartition("@")[2]
+    if not found and re.search(r"[/?#]", authority):
+        authority = re.split(r"[/?#]", authority, maxsplit=1)[0]
+    if authority.startswith("["):
+        return _normalize_ip_v6(authority)
+    host = PORT.sub("", authority)
+    if "%" in host:
+        try:
+            host = unquote_to_bytes(host).decode()
+        except UnicodeDecodeError:
+            return None
+    host = host.lower().rstrip(".")
+    if not host.isascii():
+        host = _to_punycode(host) or ""
+    host = strip_www(host)
+    return host if len(host) <= MAX_HOST_LENGTH and HOST.fullmatch(host) else None
+
+
+def host_of_url(url: str) -> str | None:
+    """Return the host of an absolute URL, as `normalize_host` does; None for anything else."""
+    return normalize_host(url) if AUTHORITY.match(url) else None
+
+
+def strip_www(host: str) -> str:
+    """Drop `www.`, unless it would leave a name without a dot: the host `www.com` is itself."""
+    while host.startswith("www.") and "." in host[4:]:
+        host = host[4:]
+    return host
+
+
+def normalize_path(path: bytes) -> str:
+    """Return a path, with its query, in the one form of percent-encoding that RFC 3986 calls normal.
+
+    Bytes that a URL cannot have become `%XX`, hexadecimal digits are upper case, and letters, digits and `-._~` are
+    not encoded. A `%` that begins no escape stays.
+    """
+    return NOT_PLAIN.sub(_encode, path).decode("ascii")
+
+
+def _encode(found: re.Match[bytes]) -> bytes:
+    text = found[0]
+    if len(text) == 1:
+        return b"%%%02X" % text[0]
+    code = int(text[1:], 16)
+    return bytes([code]) if code in UNRESERVED else text.upper()
+
+
+def _to_punycode(host: str) -> str | None:
+    """Return an international name in ASCII; the codec of Python itself knows the names of 2003 alone."""
+    try:
+        import idna
+    except ModuleNotFoundError:
+        raise IngestError("international host names need idna: pip install 'analytics_api[server]'") from None
+    try:
+        labels = [label if label.isascii() else idna.encode(label, uts46=True).decode() for label in DOTS.split(host)]
+    except (idna.IDNAError, UnicodeError):
+        return None
+    return ".".join(labels)
+
+
+def _normalize_ip_v6(authority: str) -> str | None:
+    found = IP_V6.fullmatch(authority)
+    try:
+        return f"[{IPv6Address(found[1]).compressed}]" if found else None
+    except AddressValueError:
+        return None

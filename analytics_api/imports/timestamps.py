@@ -1,0 +1,161 @@
+"""Instants in the forms that files have, as milliseconds since the epoch or as text."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import datetime, timedelta, timezone
+from functools import lru_cache
+
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+MILLISECOND = timedelta(milliseconds=1)
+DAY_MS = 86_400_000
+
+FIRST_TIMESTAMP = -62_135_596_800_000  # 0001-01-01
+LAST_TIMESTAMP = 253_402_300_799_999  # 9999-12-31
+
+# Sessions and events are not dated before this; a smaller number of milliseconds would be one of seconds.
+MIN_TIMESTAMP = 100_000_000_000  # 1973-03-03
+# A number of these is milliseconds whatever its digits are, so `export` may write it as it is.
+MIN_PLAIN_TIMESTAMP = 1_000_000_000_000  # 2001-09-09
+MAX_PLAIN_TIMESTAMP = 9_999_999_999_999  # 2286-11-20
+
+MAX_OFFSET_MINUTES = 18 * 60  # as in java.time; the clocks of the world are within 14 hours
+SERIAL_DAYS = (32_874, 73_415)  # days of a spreadsheet, 1990 to 2100
+SERIAL_OF_EPOCH = 25_569
+
+NUMBER = re.compile(r"[+-]?(?:[0-9]{1,300}(?:\.[0-9]*)?|\.[0-9]{1,300})(?:[eE][+-]?[0-9]{1,3})?")
+DATETIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
+ISO_8601 = re.compile(
+    r"""([0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8}(?=T))
+    (?:[T\ ]([01][0-9]|2[0-3]):?([0-5][0-9])(?::?([0-5][0-9])(?:[.,]([0-9]+))?)?)?
+    \ ?(?:(Z|UTC|GMT)|([+-])([0-9]{2})(?::?([0-9]{2}))?)?""",
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+def to_timestamp(value: object) -> int | None:
+    """Convert a value to milliseconds since the epoch; None and blank text are None.
+
+    Takes ISO 8601 (UTC unless it has an offset), `20260223`, `20260223T111500`, `20260223111500`, a datetime, and
+    numbers: seconds, milliseconds or microseconds from 1973 to 2286, and days of a spreadsheet.
+
+    :raises ValueError: for anything else, and for a number that could mean two instants.
+    """
+    if isinstance(value, str):
+        value = value.strip()
+        if not value:
+            return None
+        if not NUMBER.fullmatch(value):
+            return _parse_iso_8601(value)
+        number = int(value) if value.isdecimal() else float(value)
+        return _from_number(number, value)
+    if value is None:
+        return None
+    if isinstance(value, datetime):
+        return ((value if value.tzinfo else value.replace(tzinfo=timezone.utc)) - EPOCH) // MILLISECOND
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return _from_number(value, value)
+    raise not_a_date(value)
+
+
+def to_datetime(value: object) -> str | None:
+    """Convert a value to `YYYY-MM-DD HH:MM:SS` in UTC, fractions of a second dropped; blank text is the empty text.
+
+    :raises ValueError: as `to_timestamp` does, and for years that have not four digits.
+    """
+    if isinstance(value, str):
+        if DATETIME.fullmatch(value):
+            _check_datetime(value)
+            return value
+        if not value.strip():
+            return ""
+    timestamp = to_timestamp(value)
+    if timestamp is None:
+        return None
+    try:
+        return format_timestamp(timestamp)[:19].replace("T", " ")
+    except OverflowError:
+        raise ValueError(f"{shorten(value)} is not within the years 1 to 9999") from None
+
+
+def format_timestamp(timestamp: int) -> str:
+    """Return `YYYY-MM-DDTHH:MM:SS.mmmZ`; raise OverflowError outside the years 1 to 9999."""
+    moment = EPOCH + timedelta(milliseconds=timestamp)
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def shorten(value: object) -> str:
+    """Return the value as Python writes it, at most 60 characters."""
+    text = repr(value[:60]) if isinstance(value, (str, bytes)) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def not_a_date(value: object) -> ValueError:
+    return ValueError(f"{shorten(value)} is not a date")
+
+
+def _from_number(number: int | float, value: object) -> int:
+    if isinstance(number, float) and not math.isfinite(number):
+        raise not_a_date(value)
+    if SERIAL_DAYS[0] <= number < SERIAL_DAYS[1]:
+        return round((number - SERIAL_OF_EPOCH) * DAY_MS)
+    if number == int(number):
+        compact = _from_digits(str(int(number)), value)
+        if compact is not None:
+            return compact
+    if 10**8 <= number < 10**10:
+        return round(number * 1000)
+    if 10**11 <= number < 10**13:
+        return round(number)
+    if 10**14 <= number < 10**16:
+        return round(number) // 1000
+    raise not_a_date(value)
+
+
+def _from_digits(digits: str, value: object) -> int | None:
+    """Return the instant of `YYYYMMDD`, `YYYYMMDDHHMM` or `YYYYMMDDHHMMSS`, of the years 1900 to 2199.
+
+    Ten digits that are a date and an hour as well as seconds (of 2033 to 2036) are refused.
+    """
+    if len(digits) not in (8, 10, 12, 14) or not "1900" <= digits[:4] < "2200":
+        return None
+    try:
+        moment = datetime.strptime(digits.ljust(14, "0"), "%Y%m%d%H%M%S")
+    except ValueError:
+        return None
+    if len(digits) == 10:
+        raise ValueError(f"{shorten(value)} may be a date with its hour, or seconds: write YYYY-MM-DD HH:MM")
+    return (moment.replace(tzinfo=timezone.utc) - EPOCH) // MILLISECOND
+
+
+def _parse_iso_8601(value: str) -> int:
+    found = ISO_8601.fullmatch(value)
+    if found is None:
+        raise not_a_date(value)
+    day, hour, minute, second, fraction, _, sign, hours, minutes = found.groups()
+    try:
+        midnight = _midnight(day if "-" in day else f"{day[:4]}-{day[4:6]}-{day[6:]}")
+    except ValueError:
+        raise not_a_date(value) from None
+    seconds = (int(hour or 0) * 60 + int(minute or 0)) * 60 + int(second or 0)
+    timestamp = midnight + seconds * 1000 + (int((fraction + "00")[:3]) if fraction else 0)
+    if not sign:
+        return timestamp
+    offset = int(hours) * 60 + int(minutes or 0)
+    if offset > MAX_OFFSET_MINUTES or int(minutes or 0) > 59:
+        raise ValueError(f"{shorten(value)} has an offset beyond 18:00")
+    return timestamp + offset * (60_000 if sign == "-" else -60_000)
+
+
+@lru_cache(maxsize=4_000)
+def _midnight(day: str) -> int:
+    return (datetime.fromisoformat(f"{day}T00:00:00+00:00") - EPOCH) // MILLISECOND
+
+
+@lru_cache(maxsize=4_000)
+def _check_datetime(value: str) -> None:
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        raise not_a_date(value) from None

@@ -1,0 +1,175 @@
+"""What each kind of column makes of a value, whatever the source."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analytics_api.database import Column
+from analytics_api.imports.bots import bot_name
+from analytics_api.imports.convert import KEEP, Converter, to_country, to_host, to_id, to_status, to_text_id
+from analytics_api.imports.hosts import normalize_host, normalize_path
+from analytics_api.imports.timestamps import to_datetime, to_timestamp
+
+FEB_23 = 1771804800000
+
+
+@pytest.mark.parametrize(
+    ("value", "timestamp"),
+    [
+        ("20260223", FEB_23),
+        (20260223, FEB_23),
+        ("20260223111500", FEB_23 + 40_500_000),
+        ("202602231115", FEB_23 + 40_500_000),
+        ("20260223T111500Z", FEB_23 + 40_500_000),
+        ("46076.46875", FEB_23 + 40_500_000),
+        (46076, FEB_23),
+        ("1771804800", FEB_23),
+        ("1771804800000", FEB_23),
+        ("1771804800000000", FEB_23),
+        ("2026-02-23T05:30:00+05:30", FEB_23),
+        ("2026-02-22T06:00:00-18:00", FEB_23),
+    ],
+)
+def test_timestamp_understands_each_form(value, timestamp):
+    assert to_timestamp(value) == timestamp
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["2026", "0", 0, -1, "-1771804800", "2026022311", "20261323", 86400, "2026-02-01T10:00:00+99:99", "1e3", 10**17],
+)
+def test_timestamp_refuses_what_would_be_1970(value):
+    with pytest.raises(ValueError, match=r"is not a date|may be a date|has an offset"):
+        to_timestamp(value)
+
+
+@pytest.mark.parametrize(
+    "value", [1771833600000, "2026-02-23T13:30:00+05:30", "2026-02-23 08:00:00", "46076.3333333333"]
+)
+def test_datetime_has_one_form(value):
+    assert to_datetime(value) == "2026-02-23 08:00:00"
+
+
+@pytest.mark.parametrize(("value", "id"), [("7", 7), (" 007 ", 7), ("70.0", 70), (70.0, 70), ("-3", -3), ("", None)])
+def test_id_takes_whole_numbers(value, id):
+    assert to_id(value) == id
+
+
+@pytest.mark.parametrize(
+    "value", ["69.5", 69.5, True, "true", "7.56704153251123E+18", 9007199254740994.0, "1e2", "x", 2**63, float("inf")]
+)
+def test_id_refuses_what_may_be_another(value):
+    with pytest.raises((ValueError, OverflowError)):
+        to_id(value)
+
+
+def test_text_id_takes_the_digits_of_a_number():
+    assert to_text_id(9876543210.0) == "9876543210"
+
+
+def test_status_names_the_nearest():
+    with pytest.raises(ValueError, match="did you mean contacted"):
+        to_status("contactd")
+
+
+@pytest.mark.parametrize(
+    ("value", "country"), [("in", "IN"), (" de ", "DE"), ("IN", "IN"), ("India", "India"), ("", "")]
+)
+def test_country_is_in_capitals(value, country):
+    assert to_country(value) == country
+
+
+@pytest.mark.parametrize(
+    ("value", "host"),
+    [
+        ("https://münchen.example/", "xn--mnchen-3ya.example"),
+        ("https://xn--mnchen-3ya.example/", "xn--mnchen-3ya.example"),
+        ("https://m%C3%BCnchen.example/", "xn--mnchen-3ya.example"),
+        ("http://user:pw@Shop.Example:8080/x?y", "shop.example"),
+        ("WWW.Google.com.", "google.com"),
+        ("https://www.com/", "www.com"),
+        ("https://[2001:DB8::0:1]:443/", "[2001:db8::1]"),
+        ("http://[::1", None),
+        ("https://a b/", None),
+        ("exa<mple", None),
+    ],
+)
+def test_host_has_one_spelling(value, host):
+    assert to_host(value) == host
+
+
+@given(st.text(max_size=30))
+def test_host_stays_when_normalized_again(text):
+    host = normalize_host(text)
+
+    assert host is None or normalize_host(host) == host
+
+
+@pytest.mark.parametrize(
+    ("path", "page"),
+    [("/café", "/caf%C3%A9"), ("/caf%c3%a9", "/caf%C3%A9"), ("/%7Ea%2Fb", "/~a%2Fb"), ("/100%", "/100%")],
+)
+def test_path_has_one_percent_encoding(path, page):
+    assert normalize_path(path.encode()) == page
+
+
+@pytest.mark.parametrize(
+    ("agent", "name"),
+    [
+        ("kube-probe/1.30", "kube-probe"),
+        ("Google-InspectionTool/1.0", "Google-InspectionTool"),
+        ("Mozilla/5.0 (compatible; Uptime-Kuma/1.23)", "Uptime-Kuma"),
+        ("PostmanRuntime/7.39", "PostmanRuntime"),
+        ("-", "no user agent"),
+        ("node", "node"),
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:38.0) Gecko/20100101 Firefox/38.0", None),
+    ],
+)
+def test_machines_go_by_their_product(agent, name):
+    assert bot_name(agent) == name
+
+
+@pytest.mark.parametrize(
+    "agent", ["undici", "Let's Encrypt validation server", "facebookcatalog/1.0", "Perplexity-User/1.0"]
+)
+def test_machines_of_the_list_are_no_visitors(agent):
+    assert bot_name(agent)
+
+
+CELLS = st.one_of(st.none(), st.integers(-(2**65), 2**65), st.floats(), st.booleans(), st.text(max_size=12))
+COLUMNS = [
+    ("sessions", Column("started_at", "integer", True, None)),
+    ("sessions", Column("ended_at", "integer", False, None)),
+    ("sessions", Column("country", "text", False, None)),
+    ("sessions", Column("event_count", "integer", True, 0)),
+    ("events", Column("event_id", "integer", True, None)),
+    ("events", Column("data", "text", False, None)),
+    ("leads", Column("status", "text", True, "new")),
+    ("leads", Column("enquiry_datetime", "text", True, None)),
+]
+
+
+@pytest.mark.parametrize(("table", "column"), COLUMNS, ids=[column.name for _, column in COLUMNS])
+@given(values=st.lists(CELLS, min_size=1, max_size=6))
+def test_many_values_are_converted_as_each_is(table, column, values):
+    converter = Converter(table, column)
+
+    def outcome(convert, value):
+        try:
+            return convert(value)
+        except (ValueError, OverflowError) as error:
+            return type(error)
+
+    each = [outcome(converter.convert, value) for value in values]
+    together = outcome(converter.convert_all, values)
+
+    if any(isinstance(result, type) for result in each):
+        assert isinstance(together, type)
+    else:
+        assert list(together) == each
+
+
+def test_an_empty_value_in_an_update_leaves_the_row():
+    status = Column("status", "text", True, "new")
+
+    assert Converter("leads", status, is_update=True).convert(None) is KEEP
