@@ -11,7 +11,7 @@ from .serving import WORKERS, granian, gunicorn, needed, running, serve, uvicorn
 JUDGED = 2_000_000
 ROUNDS, SECONDS, CONNECTIONS = 10, 1, 8  # many and short, so that ours and the empty one see the same minute
 SLOW_ROUNDS, SLOW_SECONDS = 3, 4  # what takes long is asked by as many at a time as there are workers
-THREADED = ("--worker-class", "analytics_api.server.worker.Worker", "--threads", "4", "--keep-alive", "5")
+THREADED = ("--worker-class", "gthread", "--threads", "4", "--keep-alive", "5")
 
 # Ours and the empty one, by server.
 PAIRS = {

@@ -25,7 +25,7 @@ def filled(folder):
 def test_init_makes_an_empty_database_in_this_folder(folder):
     output = run("init")
 
-    assert output == f"{folder}/analytics.db is ready\n"
+    assert output == f"{folder}/analytics.db: created, empty\n"
     assert query("analytics.db", "select sessions, events from rollup_totals") == [(0, 0)]
 
 
@@ -214,7 +214,7 @@ def test_what_this_package_raises_on_purpose_is_one_line_and_no_traceback(folder
 def test_results_go_to_standard_output_alone(folder):
     ended = run_process("init", cwd=folder)
 
-    assert (ended.stdout, ended.stderr) == (f"{folder}/analytics.db is ready\n", "")
+    assert (ended.stdout, ended.stderr) == (f"{folder}/analytics.db: created, empty\n", "")
 
 
 def test_the_version_is_the_packages(folder):

@@ -66,7 +66,7 @@ def test_every_request_is_a_whole_line_of_the_log_however_many_ask_at_once(folde
             list(pool.map(server.get, ["/analytics/overview"] * 200))
         lines = server.log.read_text().splitlines()
 
-    told = [json.loads(line) for line in lines if line.startswith("{")]
+    told = [line for line in map(json.loads, lines) if line["logger"] == "analytics_api.requests"]
     assert [(line["route"], line["status"], line["key"]) for line in told] == [("/overview", 200, "key-1")] * 200
     assert len({line["request_id"] for line in told}) == 200
 
@@ -143,12 +143,15 @@ def test_what_another_program_writes_is_served_at_once(folder):
     [
         (
             {},
-            "ANALYTICS_API_KEY takes a key, or several between spaces, and is not set; ANALYTICS_API_KEY_FILE takes a",
+            "ANALYTICS_API_KEY is not set, nor ANALYTICS_API_KEY_FILE: an API key is required",
         ),
-        ({"ANALYTICS_API_KEY": " "}, "ANALYTICS_API_KEY takes a key, or several between spaces, and is not set;"),
-        ({"ANALYTICS_API_KEY_FILE": "no-such-file"}, "ANALYTICS_API_KEY_FILE takes a file that holds a key: no-such-"),
+        ({"ANALYTICS_API_KEY": " "}, "ANALYTICS_API_KEY is not set"),
+        (
+            {"ANALYTICS_API_KEY_FILE": "no-such-file"},
+            "ANALYTICS_API_KEY_FILE must name a file with an API key: no-such-",
+        ),
         ({"ANALYTICS_API_KEY": KEY, "ANALYTICS_STORAGE": "https://r2.example/bucket"}, "ANALYTICS_STORAGE is a bucket"),
-        ({"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": "nowhere/a.db"}, "nowhere/a.db: unable to open database"),
+        ({"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": "nowhere/a.db"}, "ANALYTICS_DATABASE: the folder "),
         ({"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": "notes.txt"}, "notes.txt: file is not a database"),
         ({"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": "wares.db"}, "wares.db: this is another program's database"),
     ],
@@ -262,3 +265,91 @@ def test_the_secret_may_come_as_a_file(folder):
         status, _ = server.get("/analytics/overview", headers=[("X-API-Key", LONG)])
 
     assert status == 200
+
+
+def test_serve_takes_the_database_as_an_option(folder):
+    with serving(folder, "-d", "option.db", database="environment.db") as server:
+        status, _ = server.get("/analytics/overview")
+
+    assert status == 200
+    assert Path("option.db").exists()
+    assert not Path("environment.db").exists()
+
+
+def test_every_line_of_the_log_is_json_without_key_or_query(folder):
+    with serving(folder, "--workers", "1") as server:
+        for request in (
+            b"GET / HTTP/1.1\r\nX-API-Key zqx-key\r\n\r\n",
+            b"GET /analytics/leads?q=zqx\tx HTTP/1.1\r\nHost: x\r\n\r\n",
+        ):
+            with server.connect() as connection:
+                connection.sendall(request)
+                assert connection.recv(65536).startswith(b"HTTP/1.1 400")
+        text = server.log.read_text()
+
+    messages = [json.loads(line)["message"] for line in text.splitlines()]
+    assert "invalid request: InvalidHeader" in messages
+    assert f"database {folder}/analytics.db: created, empty" in messages
+    assert "zqx" not in text
+
+
+def test_hangup_reloads_the_key_file(folder):
+    key_file = folder / "keys"
+    key_file.write_text(KEY)
+    new = "the-new-key-of-the-tests"
+
+    def status(key):
+        return server.get("/analytics/overview", headers={"X-API-Key": key})[0]
+
+    with serving(folder, "--workers", "1", ANALYTICS_API_KEY="", ANALYTICS_API_KEY_FILE=str(key_file)) as server:
+        before = status(KEY), status(new)
+        key_file.write_text(new)
+        server.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: status(KEY) == 401)
+        after = status(new)
+        key_file.write_text("")
+        server.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "the settings are not reloaded: ANALYTICS_API_KEY_FILE" in server.log.read_text())
+        unchanged = status(new)
+
+    assert (before, after, unchanged) == ((200, 401), 200, 200)
+
+
+def test_log_address_adds_the_address_of_the_client(folder):
+    with serving(folder, ANALYTICS_LOG_ADDRESS="1", ANALYTICS_TRUSTED_PROXIES="1") as server:
+        server.get("/healthz", headers={"X-Forwarded-For": "203.0.113.9"})
+        (line,) = [line for line in server.lines() if line["logger"] == "analytics_api.requests"]
+
+    assert line["address"] == "203.0.113.9"
+
+
+@pytest.mark.parametrize("bind", ["8141", ":8141"])
+def test_bind_needs_a_host(bind, folder):
+    ended = run_process("serve", "--bind", bind, cwd=folder, ANALYTICS_API_KEY=LONG)
+
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert ended.stderr.startswith(f"Error: --bind must be HOST:PORT, not {bind}: 127.0.0.1:8141 ")
+
+
+def test_short_key_is_refused_beyond_loopback(folder):
+    ended = run_process(
+        "serve", "--bind", f"0.0.0.0:{free_port()}", cwd=folder, ANALYTICS_API_KEY="nineteen-characters"
+    )
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("Error: ANALYTICS_API_KEY: the key key-1 has fewer than 20 characters")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"A=1\nnot a line\n", "line 2: expected NAME=value"), ("A=1".encode("utf-16"), "is not UTF-8")],
+    ids=["broken", "utf-16"],
+)
+def test_broken_env_file_is_named(content, message, folder):
+    Path(".env").write_bytes(content)
+
+    ended = run_process("verify", cwd=folder)
+
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert ended.stderr.startswith(f"Error: {folder}/.env")
+    assert message in ended.stderr

@@ -110,6 +110,7 @@ def test_the_defaults_in_the_table_of_settings_are_those_that_are_taken():
         "ANALYTICS_STORAGE_MAX_AGE": str(read.storage_max_age),
         "ANALYTICS_TRUSTED_PROXIES": str(read.trusted_proxies),
         "ANALYTICS_METRICS": str(int(read.metrics)),
+        "ANALYTICS_LOG_ADDRESS": str(int(read.log_address)),
         "AWS_REGION": "auto",
     }
     assert (read.storage, read.database_read, list(read.cors_origins)) == (None, None, [])

@@ -2,16 +2,13 @@
 
 import json
 import socket
-import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 
 import pytest
 from helpers.client import KEY
 from helpers.server import serving
 
 from analytics_api import open_database
-from analytics_api.server.worker import ENOUGH, arrived
 
 HEAD = f"GET /analytics/geo HTTP/1.1\r\nHost: shop.example\r\nX-API-Key: {KEY}\r\n".encode()
 BODY = b'{"status": "won"}'
@@ -67,32 +64,6 @@ def test_what_is_longer_than_any_request_is_refused_and_the_next_one_answered(se
 
     assert all(status in (400, 414, 431) for status in statuses), statuses
     assert server.get("/analytics/geo") == (200, [])
-
-
-@pytest.mark.parametrize(
-    "sent",
-    [
-        b"G",
-        b"GET /analytics/geo HTTP/1.1\r\nHost:",
-        HEAD,
-        PATCH[:-1],
-        PATCH,
-        PATCH + BODY[:5],
-        PATCH.replace(b"Content-Length: 17", b"Transfer-Encoding: chunked") + b"5\r\n{",
-    ],
-    ids=["letter", "line", "head", "almost", "no body", "half a body", "half a chunk"],
-)
-def test_clients_that_send_a_part_and_stay_keep_nobody_waiting(server, sent):
-    with ExitStack() as stay:
-        for _ in range(20):
-            stay.enter_context(server.connect()).sendall(sent)
-
-        begun = time.monotonic()
-        replies = [server.get("/analytics/geo") for _ in range(5)]
-        took = time.monotonic() - begun
-
-    assert replies == [(200, [])] * 5
-    assert took < 8
 
 
 def test_a_request_may_come_in_bytes(server):
@@ -158,25 +129,3 @@ def test_more_connections_than_threads_are_all_answered(server):
         statuses = list(pool.map(ask, range(200)))
 
     assert statuses == [200] * 200
-
-
-@pytest.mark.parametrize(
-    ("data", "whole"),
-    [
-        (b"", False),
-        (b"GET / HTTP/1.1\r\n", False),
-        (b"GET / HTTP/1.1\r\n\r\n", True),
-        (b"PATCH / HTTP/1.1\r\ncontent-LENGTH:  3\r\n\r\nab", False),
-        (b"PATCH / HTTP/1.1\r\ncontent-LENGTH:  3\r\n\r\nabc", True),
-        (b"PATCH / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\nabc", False),
-        (b"PATCH / HTTP/1.1\r\nContent-Length: x\r\n\r\n", True),
-        (b"PATCH / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", False),
-        (b"PATCH / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", True),
-        (b"PATCH / HTTP/1.1\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n", True),
-        (b"x" * (ENOUGH - 1), False),
-        (b"x" * ENOUGH, True),
-        (b"PATCH / HTTP/1.1\r\nContent-Length: 99999\r\n\r\n" + b"x" * ENOUGH, True),
-    ],
-)
-def test_a_request_has_arrived_when_it_is_whole_or_enough_of_it(data, whole):
-    assert arrived(data) == whole

@@ -1,3 +1,4 @@
+import json
 import os
 import socket
 import subprocess
@@ -77,8 +78,8 @@ def test_a_variable_that_is_blank_is_as_one_that_is_absent(variable, blank):
 @pytest.mark.parametrize(
     ("variable", "given", "taken"),
     [
-        ("ANALYTICS_DATABASE", " data/visits.db ", "data/visits.db"),
-        ("ANALYTICS_DATABASE", "/var/lib/with spaces/visits.db", "/var/lib/with spaces/visits.db"),
+        ("ANALYTICS_DATABASE", " visits.db ", "visits.db"),
+        ("ANALYTICS_DATABASE", "/var/with spaces.db", "/var/with spaces.db"),
         ("ANALYTICS_DATABASE", "postgresql://app@db.example/analytics", "postgresql://app@db.example/analytics"),
         ("ANALYTICS_STORAGE_MAX_AGE", " 60 ", 60),
         ("ANALYTICS_STORAGE_MAX_AGE", "999999999", 999_999_999),
@@ -101,25 +102,29 @@ def test_a_variable_is_taken(variable, given, taken):
 @pytest.mark.parametrize(
     ("variable", "given", "told"),
     [
-        ("ANALYTICS_DATABASE", "mysql://app:hush@db.example/analytics", "takes the path of an SQLite file, or a URL"),
-        ("ANALYTICS_DATABASE", "sqlite:///analytics.db", "takes the path of an SQLite file, or a URL"),
-        ("ANALYTICS_DATABASE_READ", "replica.db", "takes a URL that begins postgresql://"),
-        ("ANALYTICS_DATABASE_READ", "postgresql://replica.example/a", "takes a URL that begins postgresql://, beside"),
+        ("ANALYTICS_DATABASE", "mysql://app:hush@db.example/analytics", "must be the path of an SQLite file or a URL"),
+        ("ANALYTICS_DATABASE", "sqlite:///analytics.db", "must be the path of an SQLite file or a URL"),
+        ("ANALYTICS_DATABASE_READ", "replica.db", "must be a URL that begins postgresql://"),
+        (
+            "ANALYTICS_DATABASE_READ",
+            "postgresql://replica.example/a",
+            "must be a URL that begins postgresql://, and so must",
+        ),
         ("ANALYTICS_STORAGE", "s3://recordings", "takes a directory, or a bucket's URL such as https://ACCOUNT"),
         ("ANALYTICS_STORAGE", "file", "takes a directory, or a bucket's URL such as https://ACCOUNT"),
         ("ANALYTICS_STORAGE", R2, "is a bucket, which takes AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
         ("ANALYTICS_STORAGE_PATTERN", "sessions/(", "is not a regular expression"),
         ("ANALYTICS_STORAGE_PATTERN", "sessions/(.*)", "needs a named group: (?P<session>"),
-        ("ANALYTICS_STORAGE_MAX_AGE", "0", "takes a whole number from 1 on, which '0' is not"),
-        ("ANALYTICS_STORAGE_MAX_AGE", "1h", "takes a whole number from 1 on, which '1h' is not"),
-        ("ANALYTICS_STORAGE_MAX_AGE", "1e3", "takes a whole number from 1 on, which '1e3' is not"),
-        ("ANALYTICS_STORAGE_MAX_AGE", "9" * 5000, "takes a whole number from 1 on"),
-        ("ANALYTICS_CORS_ORIGINS", "dashboard.example.com", "takes origins between spaces, or *"),
-        ("ANALYTICS_CORS_ORIGINS", "https://a.example/path", "takes origins between spaces, or *"),
-        ("ANALYTICS_TRUSTED_PROXIES", "-1", "takes a whole number from 0 on, which '-1' is not"),
-        ("ANALYTICS_TRUSTED_PROXIES", "all", "takes a whole number from 0 on, which 'all' is not"),
-        ("ANALYTICS_METRICS", "2", "takes a whole number from 0 to 1, which '2' is not"),
-        ("ANALYTICS_METRICS", "yes", "takes a whole number from 0 to 1, which 'yes' is not"),
+        ("ANALYTICS_STORAGE_MAX_AGE", "0", "must be an integer of at least 1, not '0'"),
+        ("ANALYTICS_STORAGE_MAX_AGE", "1h", "must be an integer of at least 1, not '1h'"),
+        ("ANALYTICS_STORAGE_MAX_AGE", "1e3", "must be an integer of at least 1, not '1e3'"),
+        ("ANALYTICS_STORAGE_MAX_AGE", "9" * 5000, "must be an integer of at least 1"),
+        ("ANALYTICS_CORS_ORIGINS", "dashboard.example.com", "must be origins separated by spaces, or *"),
+        ("ANALYTICS_CORS_ORIGINS", "https://a.example/path", "must be origins separated by spaces, or *"),
+        ("ANALYTICS_TRUSTED_PROXIES", "-1", "must be an integer of at least 0, not '-1'"),
+        ("ANALYTICS_TRUSTED_PROXIES", "all", "must be an integer of at least 0, not 'all'"),
+        ("ANALYTICS_METRICS", "2", "must be an integer from 0 to 1, not '2'"),
+        ("ANALYTICS_METRICS", "yes", "must be an integer from 0 to 1, not 'yes'"),
     ],
 )
 def test_a_variable_that_cannot_be_used_is_refused_by_its_name_and_what_it_takes(variable, given, told, folder):
@@ -138,8 +143,8 @@ def test_a_variable_that_cannot_be_used_is_refused_by_its_name_and_what_it_takes
 @pytest.mark.parametrize("environ", [{}, {"ANALYTICS_API_KEY": ""}, {"ANALYTICS_API_KEY": " \n"}])
 def test_without_a_key_nothing_is_read(environ):
     assert refusal(environ) == (
-        "ANALYTICS_API_KEY takes a key, or several between spaces, and is not set; ANALYTICS_API_KEY_FILE takes a file "
-        "with the same"
+        "ANALYTICS_API_KEY is not set, nor ANALYTICS_API_KEY_FILE: an API key is required; "
+        "make one with: openssl rand -hex 32"
     )
 
 
@@ -173,7 +178,7 @@ def test_a_file_may_hold_several_keys():
         ("file/credential", "file/credential: Not a directory"),
         ("empty", "empty is empty"),
         ("blank", "blank is empty"),
-        ("latin-1", "latin-1: it is no UTF-8"),
+        ("latin-1", "latin-1: it is not UTF-8"),
     ],
 )
 def test_a_file_that_holds_no_key_is_refused(name, reason):
@@ -185,7 +190,7 @@ def test_a_file_that_holds_no_key_is_refused(name, reason):
 
     text = refusal({"ANALYTICS_API_KEY_FILE": name})
 
-    assert text == f"ANALYTICS_API_KEY_FILE takes a file that holds a key: {reason}"
+    assert text == f"ANALYTICS_API_KEY_FILE must name a file with an API key: {reason}"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
@@ -194,7 +199,7 @@ def test_a_file_that_may_not_be_read_is_refused():
 
     text = refusal({"ANALYTICS_API_KEY_FILE": "credential"})
 
-    assert text == "ANALYTICS_API_KEY_FILE takes a file that holds a key: credential: Permission denied"
+    assert text == "ANALYTICS_API_KEY_FILE must name a file with an API key: credential: Permission denied"
 
 
 def test_a_key_and_a_file_with_a_key_are_one_too_many():
@@ -228,9 +233,41 @@ def test_a_weak_key_is_taken_and_warned_of_without_being_told(keys, told):
 # storage
 
 
-@pytest.mark.parametrize("path", ["recordings", "not/there/yet", "with spaces"])
-def test_storage_may_be_a_directory_that_need_not_be_there_yet(path, folder):
-    assert repr(storage({"ANALYTICS_STORAGE": f" {path} "})) == f"<Directory {folder}/{path}>"
+def test_storage_may_be_a_directory(folder):
+    Path("with spaces").mkdir()
+
+    assert repr(storage({"ANALYTICS_STORAGE": " with spaces "})) == f"<Directory {folder}/with spaces>"
+
+
+def test_storage_directory_must_exist(folder):
+    text = refusal({"ANALYTICS_API_KEY": KEY, "ANALYTICS_STORAGE": "nowhere"})
+
+    assert text == f"ANALYTICS_STORAGE: the folder {folder}/nowhere does not exist"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("ANALYTICS_DATABASE", "nowhere/a.db", "ANALYTICS_DATABASE: the folder "),
+        ("ANALYTICS_DATABASE", ":memory:", "ANALYTICS_DATABASE must be a file"),
+        ("ANALYTICS_STORAGE_PATTERN", "(", "ANALYTICS_STORAGE_PATTERN: "),
+        ("ANALYTICS_API_KEY", "first,second", "ANALYTICS_API_KEY: key-1 has a comma; separate keys with spaces"),
+        ("ANALYTICS_API_KEY", "k\xe9k\xe9", "ANALYTICS_API_KEY: key-1 has a character that is not ASCII"),
+        ("ANALYTICS_LOG_ADDRESS", "yes", "ANALYTICS_LOG_ADDRESS must be an integer from 0 to 1, not 'yes'"),
+    ],
+    ids=["folder", "memory", "pattern", "comma", "non-ascii", "address"],
+)
+def test_unusable_value_names_its_variable(variable, value, message):
+    assert refusal({"ANALYTICS_API_KEY": KEY, variable: value}).startswith(message)
+
+
+def test_unknown_variable_is_warned_of_with_nearest_name():
+    settings = read(ANALYTICS_METRIC="1", ANALYTICS_QQ="1")
+
+    assert settings.warnings() == [
+        "ANALYTICS_METRIC is not a setting; did you mean ANALYTICS_METRICS?",
+        "ANALYTICS_QQ is not a setting",
+    ]
 
 
 def test_storage_may_be_a_bucket_with_its_credentials():
@@ -247,7 +284,7 @@ def test_storage_may_be_counted_by_cloudflare_and_listed_all_the_same():
     environ = {"ANALYTICS_STORAGE": R2, "CLOUDFLARE_API_TOKEN": "hush-hush", **BUCKET}
 
     assert "Cloudflare's analytics of account/recordings" in repr(storage(environ))
-    assert R2 in repr(storage(environ, counted=False))
+    assert R2 in repr(storage(environ, use_analytics=False))
 
 
 def test_cloudflare_counts_no_other_bucket():
@@ -286,12 +323,15 @@ def gunicorn(folder, *options, **environ):
 @pytest.mark.parametrize(
     ("environ", "told"),
     [
-        ({}, "ANALYTICS_API_KEY takes a key, or several between spaces, and is not set; ANALYTICS_API_KEY_FILE takes"),
+        ({}, "ANALYTICS_API_KEY is not set, nor ANALYTICS_API_KEY_FILE: an API key is required"),
         (
             {"ANALYTICS_API_KEY": KEY, "ANALYTICS_METRICS": "maybe"},
-            "ANALYTICS_METRICS takes a whole number from 0 to 1",
+            "ANALYTICS_METRICS must be an integer from 0 to 1",
         ),
-        ({"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": "/nowhere/a.db"}, "/nowhere/a.db: unable to open database"),
+        (
+            {"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": "/nowhere/a.db"},
+            "ANALYTICS_DATABASE: the folder /nowhere does not exist",
+        ),
     ],
 )
 def test_gunicorn_gives_up_with_one_line_of_ours(environ, told, options, folder):
@@ -300,7 +340,7 @@ def test_gunicorn_gives_up_with_one_line_of_ours(environ, told, options, folder)
 
     assert ended.returncode == 3
     assert len(ours) == 1
-    assert ours[0].startswith("analytics_api can't start: ")
+    assert json.loads(ours[0])["message"].startswith("cannot start: ")
     assert told in ours[0]
     assert ended.stderr.count("Booting worker") == (0 if options else 1)
 

@@ -6,19 +6,29 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import Any, TypeVar
 
 import click
-from dotenv import load_dotenv
 
 from ..errors import AnalyticsError
 from ..server import settings
+from ..server.env_file import EnvFile
 from .output import describe_write_error
 
 T = TypeVar("T")
 
 DATE_FORMAT = "%Y-%m-%d"
+
+
+# The option that names the database, for commands that find its default themselves.
+database_flag = partial(
+    click.option,
+    "-d",
+    "--database",
+    metavar="PATH",
+    help=f"The database file, or a postgresql:// URL. Default: ANALYTICS_DATABASE, then {settings.DATABASE}.",
+)
 
 
 class Group(click.Group):
@@ -61,21 +71,17 @@ class RenamedOptions(click.Command):
 
 def database_option(command: Callable[..., T]) -> Callable[..., T]:
     """Add the option that names the database."""
-    return click.option(
-        "-d",
-        "--database",
-        metavar="PATH",
-        help=f"The database file, or a postgresql:// URL. Default: ANALYTICS_DATABASE, then {settings.DATABASE}.",
-        callback=lambda ctx, option, value: value or settings.database(os.environ),
-    )(command)
+    return database_flag(callback=lambda ctx, option, value: value or settings.database(os.environ))(command)
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="analytics_api")
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context) -> None:
     """Web-analytics and lead statistics over HTTP.
 
     Settings come from the environment, and from a file .env in the working directory.
     """
-    load_dotenv(Path(".env"))  # variables of the environment take precedence
+    ctx.obj = EnvFile()
+    ctx.obj.load()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")

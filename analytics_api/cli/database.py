@@ -6,6 +6,7 @@ import click
 
 from ..database import Difference, open_database
 from ..database import upgrade as upgrade_database
+from ..maintenance.row_counts import describe_rows, is_missing
 from .base import database_option, main
 from .progress import Progress
 
@@ -14,8 +15,9 @@ from .progress import Progress
 @database_option
 def init(database: str) -> None:
     """Create an empty database."""
+    is_new = is_missing(database)
     with open_database(database).closing() as opened:
-        click.echo(f"{opened.url} is ready")
+        click.echo(describe_rows(opened, is_new=is_new))
 
 
 @main.command()

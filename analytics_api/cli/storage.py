@@ -27,7 +27,7 @@ def storage(database: str, calibrate: bool) -> None:
     with open_database(database).closing() as opened:
         snapshot = Snapshot(provider, opened)
         if calibrate:
-            lister = settings.storage(os.environ, counted=False)
+            lister = settings.storage(os.environ, use_analytics=False)
             assert lister is not None
             click.echo(f"{snapshot.measure(lister.statistics()):.2f} objects to a session")
         statistics = snapshot.refresh()

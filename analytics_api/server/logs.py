@@ -31,13 +31,17 @@ class JSONFormatter(logging.Formatter):
 
 
 def configure() -> None:
-    """Write the log records of this package, from INFO up, to standard error."""
+    """Write every log record to standard error as JSON: those of this package from INFO up, others from WARNING up."""
     handler = logging.StreamHandler()
     handler.setFormatter(JSONFormatter())
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
     logger = logging.getLogger("analytics_api")
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)
     logger.propagate = False
+    logging.captureWarnings(True)
 
 
 def log_line(line: str) -> None:

@@ -22,11 +22,13 @@ def build_server_app(
     *,
     trusted_proxies: int = 0,
     metrics: bool = False,
+    log_address: bool = False,
     write: Callable[[str], object] = log_line,
 ) -> WSGIApplication:
     """Return the API with everything around it.
 
     :param trusted_proxies: number of reverse proxies in front whose `X-Forwarded-*` headers are honoured.
+    :param log_address: add the client's address to the log line of each request.
     :param metrics: serve Prometheus metrics at `/metrics`.
     :param write: takes the log line of each request; it must not raise.
     """
@@ -35,7 +37,7 @@ def build_server_app(
         from ..middleware.metrics import Metrics
 
         app = Metrics(app, db)
-    app = RequestLog(app, write)
+    app = RequestLog(app, write, log_address=log_address)
     if trusted_proxies:
         number = trusted_proxies
         app = ProxyFix(app, x_for=number, x_proto=number, x_host=number, x_port=number, x_prefix=number)

@@ -1,15 +1,17 @@
-"""The one reader of environment variables."""
+"""The settings: the only module that reads environment variables."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from ..app import create_app
 from ..database import Database, open_database
-from ..errors import SettingError
+from ..errors import DatabaseError, SettingError
 from ..middleware.cors import normalize_origin
 from ..storage import StorageStats, open_storage
 from ..storage.base import session_pattern
@@ -21,15 +23,31 @@ if TYPE_CHECKING:
 DATABASE = "analytics.db"
 POSTGRESQL = ("postgresql://", "postgres://")
 
-SHORT = 16  # characters; what is shorter can be guessed
-WELL_KNOWN = frozenset({"changeme", "dev", "password", "secret", "test", "your-api-key", "your-api-key-here"})
+MIN_KEY_LENGTH = 16  # a shorter key is warned of
+MIN_PUBLIC_KEY_LENGTH = 20  # a shorter key is refused where other machines can connect
+WEAK_KEYS = frozenset({"changeme", "dev", "password", "secret", "test", "your-api-key", "your-api-key-here"})
+MAKE_A_KEY = "make one with: openssl rand -hex 32"
+
+VARIABLES = (
+    "ANALYTICS_API_KEY",
+    "ANALYTICS_API_KEY_FILE",
+    "ANALYTICS_CORS_ORIGINS",
+    "ANALYTICS_DATABASE",
+    "ANALYTICS_DATABASE_READ",
+    "ANALYTICS_LOG_ADDRESS",
+    "ANALYTICS_METRICS",
+    "ANALYTICS_STORAGE",
+    "ANALYTICS_STORAGE_MAX_AGE",
+    "ANALYTICS_STORAGE_PATTERN",
+    "ANALYTICS_TRUSTED_PROXIES",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the environment says, read and checked; nothing is opened yet."""
+    """The settings, parsed and checked. Nothing is opened yet."""
 
-    api_keys: Mapping[str, str]  # by name
+    api_keys: Mapping[str, str]  # key names to keys
     database: str = DATABASE
     database_read: str | None = None
     storage: StorageStats | None = None
@@ -37,28 +55,46 @@ class Settings:
     cors_origins: Sequence[str] = ()
     trusted_proxies: int = 0
     metrics: bool = False
+    log_address: bool = False
+    notes: Sequence[str] = field(default=(), compare=False)  # warnings about variables
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Settings:
-        """The settings of `environ`. Raises SettingError, naming the variable and what it takes."""
+        """Return the settings of an environment.
+
+        :raises SettingError: a variable is invalid; the text begins with its name.
+        """
         return cls(
             api_keys={f"key-{number}": key for number, key in enumerate(_keys(environ), start=1)},
             database=database(environ),
             database_read=_database_read(environ),
             storage=storage(environ),
-            storage_max_age=_whole(environ, "ANALYTICS_STORAGE_MAX_AGE", 3600, least=1),
-            cors_origins=_origins(environ),
-            trusted_proxies=_whole(environ, "ANALYTICS_TRUSTED_PROXIES", 0, least=0),
+            storage_max_age=_parse_int(environ, "ANALYTICS_STORAGE_MAX_AGE", 3600, minimum=1),
+            cors_origins=_cors_origins(environ),
+            trusted_proxies=_parse_int(environ, "ANALYTICS_TRUSTED_PROXIES", 0, minimum=0),
             metrics=_metrics(environ),
+            log_address=bool(_parse_int(environ, "ANALYTICS_LOG_ADDRESS", 0, minimum=0, maximum=1)),
+            notes=[*_unknown_variables(environ), *_unused_variables(environ)],
         )
 
-    def application(self, database: Database | None = None) -> WSGIApplication:
-        """The API on what the settings name, and what a server of its own needs around it.
+    def open_database(self) -> Database:
+        """Open the database, and create it if it does not exist.
 
-        On `database`, if it has been opened already. Raises DatabaseError when it can't be.
+        :raises DatabaseError: it cannot be opened; the text begins with the variable's name.
+        """
+        try:
+            return open_database(self.database, read_url=self.database_read)
+        except DatabaseError as error:
+            raise DatabaseError(f"ANALYTICS_DATABASE: {error}") from error
+
+    def application(self, database: Database | None = None) -> WSGIApplication:
+        """Return the API with everything that a standalone server needs.
+
+        :param database: used instead of opening the one of the settings.
+        :raises DatabaseError: the database cannot be opened.
         """
         if database is None:
-            database = open_database(self.database, read_url=self.database_read)
+            database = self.open_database()
         api = create_app(
             database,
             api_keys=self.api_keys,
@@ -66,105 +102,170 @@ class Settings:
             storage_max_age=self.storage_max_age,
             cors_origins=self.cors_origins,
         )
-        return build_server_app(api, database, trusted_proxies=self.trusted_proxies, metrics=self.metrics)
+        return build_server_app(
+            api,
+            database,
+            trusted_proxies=self.trusted_proxies,
+            metrics=self.metrics,
+            log_address=self.log_address,
+        )
 
     def warnings(self) -> list[str]:
-        """What is taken and had better be otherwise, a line each."""
+        """Return a line about each setting that is valid but probably a mistake."""
+        weak = [(name, weakness) for name, key in self.api_keys.items() if (weakness := _weakness(key))]
         return [
-            f"ANALYTICS_API_KEY: the key {name} is {fault}; make one with: openssl rand -hex 32"
-            for name, key in self.api_keys.items()
-            if (fault := _weakness(key))
+            *(f"ANALYTICS_API_KEY: the key {name} is {weakness}; {MAKE_A_KEY}" for name, weakness in weak),
+            *self.notes,
         ]
+
+    def refuse_short_keys(self, bind: str) -> None:
+        """Refuse keys that can be guessed where other machines can connect.
+
+        :raises SettingError: a key has fewer than MIN_PUBLIC_KEY_LENGTH characters.
+        """
+        for name, key in self.api_keys.items():
+            if len(key) < MIN_PUBLIC_KEY_LENGTH:
+                raise SettingError(
+                    f"ANALYTICS_API_KEY: the key {name} has fewer than {MIN_PUBLIC_KEY_LENGTH} characters, "
+                    f"and other machines can connect to {bind}; {MAKE_A_KEY}"
+                )
 
 
 def database(environ: Mapping[str, str]) -> str:
-    """Where the database is: a path or a URL."""
-    given = environ.get("ANALYTICS_DATABASE", "").strip() or DATABASE
-    if "://" in given and not given.startswith(POSTGRESQL):
-        raise SettingError(f"ANALYTICS_DATABASE takes the path of an SQLite file, or a URL that begins {POSTGRESQL[0]}")
-    return given
+    """Return the path or URL of the database."""
+    value = environ.get("ANALYTICS_DATABASE", "").strip() or DATABASE
+    if value.startswith(POSTGRESQL):
+        return value
+    if "://" in value:
+        hint = f": write {value.partition(':///')[2] or DATABASE}" if value.startswith("sqlite:///") else ""
+        raise SettingError(
+            f"ANALYTICS_DATABASE must be the path of an SQLite file or a URL that begins {POSTGRESQL[0]}{hint}"
+        )
+    if value.startswith((":memory:", "file:")):
+        raise SettingError("ANALYTICS_DATABASE must be a file: every process needs the same database")
+    folder = os.path.dirname(os.path.abspath(value))
+    if not os.path.isdir(folder):
+        raise SettingError(f"ANALYTICS_DATABASE: the folder {folder} does not exist")
+    return value
 
 
 def _database_read(environ: Mapping[str, str]) -> str | None:
-    given = environ.get("ANALYTICS_DATABASE_READ", "").strip()
-    if given and not (given.startswith(POSTGRESQL) and database(environ).startswith(POSTGRESQL)):
+    value = environ.get("ANALYTICS_DATABASE_READ", "").strip()
+    if value and not (value.startswith(POSTGRESQL) and database(environ).startswith(POSTGRESQL)):
         raise SettingError(
-            f"ANALYTICS_DATABASE_READ takes a URL that begins {POSTGRESQL[0]}, beside another in ANALYTICS_DATABASE"
+            f"ANALYTICS_DATABASE_READ must be a URL that begins {POSTGRESQL[0]}, and so must ANALYTICS_DATABASE"
         )
-    return given or None
+    return value or None
 
 
 def _keys(environ: Mapping[str, str]) -> list[str]:
-    given, path = environ.get("ANALYTICS_API_KEY", ""), environ.get("ANALYTICS_API_KEY_FILE", "").strip()
-    if given.strip() and path:
+    """Return the keys of the variable or of the file."""
+    text, path = environ.get("ANALYTICS_API_KEY", ""), environ.get("ANALYTICS_API_KEY_FILE", "").strip()
+    if text.strip() and path:
         raise SettingError("ANALYTICS_API_KEY and ANALYTICS_API_KEY_FILE are both set; keep one of them")
-    if path:
-        try:
-            with open(path, encoding="utf-8-sig") as file:
-                given = file.read()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
-            raise SettingError(f"ANALYTICS_API_KEY_FILE takes a file that holds a key: {path}: {reason}") from error
-    keys = given.split()
+    variable = "ANALYTICS_API_KEY_FILE" if path else "ANALYTICS_API_KEY"
+    keys = (_read_key_file(path) if path else text).split()
+    if not keys and path:
+        raise SettingError(f"{variable} must name a file with an API key: {path} is empty")
     if not keys:
-        raise SettingError(
-            f"ANALYTICS_API_KEY_FILE takes a file that holds a key: {path} is empty"
-            if path
-            else "ANALYTICS_API_KEY takes a key, or several between spaces, and is not set; "
-            "ANALYTICS_API_KEY_FILE takes a file with the same"
-        )
+        raise SettingError(f"{variable} is not set, nor ANALYTICS_API_KEY_FILE: an API key is required; {MAKE_A_KEY}")
+    for number, key in enumerate(keys, start=1):
+        if "," in key:
+            raise SettingError(f"{variable}: key-{number} has a comma; separate keys with spaces")
+        if not (key.isascii() and key.isprintable()):
+            raise SettingError(f"{variable}: key-{number} has a character that is not ASCII; {MAKE_A_KEY}")
     return keys
 
 
-def storage(environ: Mapping[str, str], *, counted: bool = True) -> StorageStats | None:
-    """Who tells what lies in storage; None when nothing is set. Unless `counted`, a bucket is listed in any case."""
-    setting = environ.get("ANALYTICS_STORAGE", "").strip()
-    if not setting:
-        return None
+def _read_key_file(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SettingError(f"ANALYTICS_API_KEY_FILE must name a file with an API key: {path}: {reason}") from error
+
+
+def storage(environ: Mapping[str, str], *, use_analytics: bool = True) -> StorageStats | None:
+    """Return the provider of the storage statistics; None if no storage is set.
+
+    :param use_analytics: whether CLOUDFLARE_API_TOKEN counts; without it a bucket is always listed.
+    """
     pattern = environ.get("ANALYTICS_STORAGE_PATTERN", "").strip() or None
     try:
         session_pattern(pattern, "")
     except SettingError as error:
         raise SettingError(f"ANALYTICS_STORAGE_PATTERN: {error}") from error
-    return open_storage(
-        setting,
+    value = environ.get("ANALYTICS_STORAGE", "").strip()
+    if not value:
+        return None
+    provider = open_storage(
+        value,
         access_key_id=environ.get("AWS_ACCESS_KEY_ID", "").strip(),
         secret_access_key=environ.get("AWS_SECRET_ACCESS_KEY", "").strip(),
         region=environ.get("AWS_REGION", "").strip() or "auto",
-        cloudflare_token=environ.get("CLOUDFLARE_API_TOKEN", "").strip() if counted else None,
+        cloudflare_token=environ.get("CLOUDFLARE_API_TOKEN", "").strip() if use_analytics else None,
         pattern=pattern,
     )
+    if "://" not in value and not os.path.isdir(os.path.expanduser(value)):
+        raise SettingError(f"ANALYTICS_STORAGE: the folder {os.path.abspath(os.path.expanduser(value))} does not exist")
+    return provider
 
 
-def _origins(environ: Mapping[str, str]) -> Sequence[str]:
+def _cors_origins(environ: Mapping[str, str]) -> Sequence[str]:
     origins = environ.get("ANALYTICS_CORS_ORIGINS", "").replace(",", " ").split()
     try:
         return [normalize_origin(text) for text in origins]
     except SettingError as error:
-        raise SettingError(f"ANALYTICS_CORS_ORIGINS takes origins between spaces, or *: {error}") from error
+        raise SettingError(f"ANALYTICS_CORS_ORIGINS must be origins separated by spaces, or *: {error}") from error
 
 
 def _metrics(environ: Mapping[str, str]) -> bool:
-    wanted = bool(_whole(environ, "ANALYTICS_METRICS", 0, least=0, most=1))
-    if wanted and find_spec("prometheus_client") is None:
+    enabled = bool(_parse_int(environ, "ANALYTICS_METRICS", 0, minimum=0, maximum=1))
+    if enabled and find_spec("prometheus_client") is None:
         raise SettingError("ANALYTICS_METRICS needs what comes with: pip install 'analytics_api[metrics]'")
-    return wanted
+    return enabled
 
 
-def _whole(environ: Mapping[str, str], name: str, default: int, *, least: int, most: int | None = None) -> int:
+def _parse_int(environ: Mapping[str, str], name: str, default: int, *, minimum: int, maximum: int | None = None) -> int:
     text = environ.get(name, "").strip()
     if not text:
         return default
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
-    if number < least or (most is not None and number > most):
-        bounds = f"from {least} on" if most is None else f"from {least} to {most}"
-        raise SettingError(f"{name} takes a whole number {bounds}, which {text!r} is not")
+    if number < minimum or (maximum is not None and number > maximum):
+        bounds = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+        raise SettingError(f"{name} must be an integer {bounds}, not {text!r}")
     return number
 
 
+def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """Return a warning for each variable that looks like a setting and is none, with the nearest name."""
+    warnings = []
+    for name in sorted(environ):
+        if name.startswith("ANALYTICS_") and name not in VARIABLES:
+            nearest = get_close_matches(name, VARIABLES, n=1, cutoff=0.8)
+            warnings.append(f"{name} is not a setting{f'; did you mean {nearest[0]}?' if nearest else ''}")
+    return warnings
+
+
+def _unused_variables(environ: Mapping[str, str]) -> list[str]:
+    """Return a warning for each storage setting that has no effect with this storage."""
+    value = environ.get("ANALYTICS_STORAGE", "").strip()
+    warnings = []
+    if not value:
+        warnings += [
+            f"{name} has no effect: ANALYTICS_STORAGE is not set"
+            for name in ("ANALYTICS_STORAGE_MAX_AGE", "ANALYTICS_STORAGE_PATTERN")
+            if environ.get(name, "").strip()
+        ]
+    elif "://" not in value and environ.get("CLOUDFLARE_API_TOKEN", "").strip():
+        warnings.append("CLOUDFLARE_API_TOKEN has no effect: ANALYTICS_STORAGE is a directory")
+    return warnings
+
+
 def _weakness(key: str) -> str:
-    if key.lower() in WELL_KNOWN:
+    if key.lower() in WEAK_KEYS:
         return "a well-known word"
-    if len(key) < SHORT:
-        return f"shorter than {SHORT} characters"
+    if len(key) < MIN_KEY_LENGTH:
+        return f"shorter than {MIN_KEY_LENGTH} characters"
     return ""

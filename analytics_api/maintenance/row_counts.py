@@ -1,0 +1,34 @@
+"""The number of rows of a database, from its counters."""
+
+from __future__ import annotations
+
+import os
+
+from ..database import Database
+
+ROW_COUNTS = """
+select
+  sessions,
+  events,
+  (
+    select count(*)
+    from leads
+  ) as leads
+from rollup_totals
+"""
+
+
+def is_missing(url: str) -> bool:
+    """Return whether a database is a file that does not exist yet."""
+    return "://" not in url and not os.path.exists(url)
+
+
+def describe_rows(database: Database, *, is_new: bool = False) -> str:
+    """Return what a database holds as one line, such as `/srv/a.db: 2,000 sessions, 20,339 events, 100 leads`.
+
+    :param is_new: whether it was just created.
+    """
+    counts = database.rows(ROW_COUNTS)[0]
+    if any(counts.values()):
+        return f"{database.url}: " + ", ".join(f"{number:,} {table}" for table, number in counts.items())
+    return f"{database.url}: {'created, ' if is_new else ''}empty"

@@ -1,0 +1,54 @@
+"""Settings from a file `.env`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import MutableMapping
+from io import StringIO
+from pathlib import Path
+
+from dotenv import dotenv_values
+from dotenv.parser import parse_stream
+
+from ..errors import SettingError
+
+
+class EnvFile:
+    """A file of `NAME=value` lines whose variables are added to the environment.
+
+    Variables of the environment itself take precedence. `load` may be called again: it then drops what the file had
+    before.
+
+    :param path: the file; it may be missing.
+    :param environ: the environment to change.
+    """
+
+    def __init__(self, path: Path = Path(".env"), environ: MutableMapping[str, str] = os.environ) -> None:
+        self.path = path.absolute()
+        self.environ = environ
+        self.added: set[str] = set()
+
+    def load(self) -> None:
+        """Read the file into the environment.
+
+        :raises SettingError: the file cannot be read, or a line is not `NAME=value`; the environment is unchanged.
+        """
+        text = self._read()
+        for binding in parse_stream(StringIO(text)):
+            if binding.error:
+                raise SettingError(f"{self.path}, line {binding.original.line}: expected NAME=value")
+        values = dotenv_values(stream=StringIO(text))
+        for name in self.added:
+            self.environ.pop(name, None)
+        self.added = {name for name in values if name not in self.environ}
+        self.environ.update({name: values[name] or "" for name in self.added})
+
+    def _read(self) -> str:
+        try:
+            return self.path.read_text(encoding="utf-8-sig")
+        except FileNotFoundError:
+            return ""
+        except UnicodeDecodeError:
+            raise SettingError(f"{self.path} is not UTF-8; save it as UTF-8") from None
+        except OSError as error:
+            raise SettingError(f"{self.path}: {error.strerror}") from error
