@@ -60,7 +60,7 @@ class Server(BaseApplication):
         if self.settings.metrics:
             options = options | {"child_exit": forget_worker}
             self._share_metrics()
-        options = options | {"on_exit": self._remove_metrics}
+        options = options | {"on_exit": self._remove_metrics, "post_worker_init": quit_gracefully}
         for name, value in options.items():
             if name in self.cfg.settings:  # older versions know fewer
                 self.cfg.set(name, value)
@@ -98,6 +98,15 @@ def forget_worker(arbiter: object, worker: Any) -> None:
     from prometheus_client.multiprocess import mark_process_dead
 
     mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+def quit_gracefully(worker: Any) -> None:
+    """Let a worker finish its requests on SIGINT and SIGQUIT, too.
+
+    gunicorn's handler of these waits for a lock that the interrupted thread may hold, and then for ever.
+    """
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, worker.handle_exit)
 
 
 def guard_starting_workers() -> None:
