@@ -15,12 +15,12 @@ from werkzeug.routing import Map, Rule
 from werkzeug.wsgi import get_path_info
 
 from .context import Context, now
-from .database import Database, open_database
+from .database import Database, find_url_fault, open_database
 from .errors import Forbidden, InvalidRequest, RequestError, SettingError
 from .http import responses
 from .http.downloads import EXPORT_TIMEOUT, MAX_EXPORTS, Downloads, Stream
 from .http.environ import PRINCIPAL, QUERY_SECONDS, ROUTE
-from .http.requests import parse_query, read_json_object
+from .http.requests import mount_path, parse_query, read_json_object
 from .keys import KeyStore, Principal
 from .middleware.auth import APIKeyMiddleware, Authenticate, hash_keys
 from .middleware.cors import CORSMiddleware, normalize_origin
@@ -189,13 +189,8 @@ class Application:
         values = [(header.name, header.value(ctx, payload)) for header in route.headers]
         headers = [(name, value) for name, value in values if value is not None]
         if route.next_query is not None and (query := route.next_query(payload)):
-            headers.append(("Link", f'<{self.absolute_path(route, environ)}?{query}>; rel="next"'))
+            headers.append(("Link", f'<{mount_path(environ)}{quote(self.prefix + route.path)}?{query}>; rel="next"'))
         return headers
-
-    def absolute_path(self, route: Route, environ: WSGIEnvironment) -> str:
-        """Return the path of a static route from the root of the host, including where the application is mounted."""
-        mount = environ.get("SCRIPT_NAME", "").encode("latin-1").strip(b"/")
-        return quote(b"/" + mount if mount else b"") + quote(self.prefix + route.path)
 
 
 def call_endpoint(ctx: Context, route: Route, path_arguments: Mapping[str, Any], environ: WSGIEnvironment) -> object:
@@ -236,6 +231,8 @@ def parse_arguments(route: Route, path_arguments: Mapping[str, Any], environ: WS
 def _check_database(database: object) -> str | os.PathLike[str]:
     if not isinstance(database, (str, os.PathLike)):
         raise SettingError(f"database: pass a path, a URL or an opened database, not {type(database).__name__}")
+    if fault := find_url_fault(database):
+        raise SettingError(f"database: {fault}")
     return database
 
 

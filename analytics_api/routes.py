@@ -101,7 +101,7 @@ ROUTES = (
         Integer("offset", "Number of leads to skip", default=0, minimum=0),
         *LEAD_FILTERS,
         Enum("sort", "Order of the leads; without one it is the cursor's, or newest", tuple(ORDERS)),
-        Cursor("cursor", "Where the previous page ended, from its Link header; replaces offset", CURSOR_PATTERN),
+        Cursor("cursor", "Where the previous page ended, from its Link header; another sort is 400", CURSOR_PATTERN),
     ], next_query=next_query),
     Route("leads:read", "GET", "/leads/export", export_leads, [
         Enum("format", "CSV, or one JSON object a line", tuple(FORMATS), default="csv"),

@@ -1,11 +1,12 @@
 import os
+import re
 import time
 from pathlib import Path
 
 import pytest
 from helpers.client import KEY, NOW, APIClient, instant
 
-from analytics_api import DatabaseError, SettingError, create_app
+from analytics_api import DatabaseError, SettingError, create_app, open_database
 
 
 @pytest.mark.any_engine
@@ -64,7 +65,7 @@ def test_a_database_that_cannot_be_opened_is_refused(tmp_path):
 
     with pytest.raises(DatabaseError, match=r"notes\.txt"):
         create_app(tmp_path / "notes.txt", api_keys=[KEY])
-    with pytest.raises(DatabaseError, match="missing"):
+    with pytest.raises(DatabaseError, match="missing does not exist"):
         create_app(tmp_path / "missing" / "analytics.db", api_keys=[KEY])
 
 
@@ -155,3 +156,25 @@ def test_storage_accepts_a_directory(database, tmp_path):
 def test_database_of_another_type_is_named():
     with pytest.raises(SettingError, match=r"^database: "):
         create_app(None, api_keys=[KEY])
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        (":memory:", "a database is a file"),
+        ("file::memory:?cache=shared", "a database is a file"),
+        ("file:analytics.db", "a database is a file"),
+        ("sqlite:///analytics.db", "URLs other than postgresql:// are not supported"),
+        ("mysql://host/name", "URLs other than postgresql:// are not supported"),
+    ],
+    ids=["memory", "shared", "uri", "sqlalchemy", "mysql"],
+)
+def test_unusable_database_name_makes_no_file(tmp_path, monkeypatch, name, fault):
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(SettingError, match=rf"^database: {re.escape(name)}: {fault}"):
+        create_app(name, api_keys=[KEY])
+    with pytest.raises(DatabaseError, match=rf"^{re.escape(name)}: {fault}"):
+        open_database(name)
+
+    assert list(tmp_path.iterdir()) == []

@@ -189,10 +189,11 @@ def test_cursor_needs_no_existing_lead(leads, get, cursor, expected):
     assert (len(page["leads"]), page["total"]) == (expected, 60)
 
 
-def test_cursor_replaces_the_sort(leads, get):
-    query = "cursor=risk_asc:7:1&limit=5"
+def test_another_sort_beside_a_cursor_is_400(leads, client):
+    response = client.get("/analytics/leads?cursor=risk_asc:7:1&limit=5&sort=newest")
 
-    assert get(f"/analytics/leads?{query}&sort=name_asc") == get(f"/analytics/leads?{query}&sort=risk_asc")
+    assert response.status_code == 400
+    assert response.json == {"error": "cursor belongs to sort=risk_asc; send that sort, or none"}
 
 
 def test_cursor_alone_implies_its_sort(leads, get):

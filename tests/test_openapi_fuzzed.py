@@ -36,9 +36,25 @@ AUTHENTICATED = {
 }
 
 
+# OpenAPI cannot say that one parameter restricts another. The hook leaves out a cursor beside another sort, and nothing
+# else; that it is 400 is tested in test_leads_cursor.py.
+HOOKS = """
+import schemathesis
+from analytics_api.endpoints.leads import ORDERS
+
+
+@schemathesis.hook
+def filter_case(context, case):
+    query = case.query if isinstance(case.query, dict) else {}
+    sort, order = str(query.get("sort")).strip().lower(), str(query.get("cursor")).partition(":")[0]
+    return not (sort in ORDERS and order in ORDERS and sort != order)
+"""
+
+
 @pytest.mark.parametrize("by", AUTHENTICATED)
 def test_nothing_is_found(tmp_path, by):
-    (tmp_path / "schemathesis.toml").write_text(AUTHENTICATED[by])
+    (tmp_path / "schemathesis.toml").write_text('hooks = "hooks.py"\n' + AUTHENTICATED[by])
+    (tmp_path / "hooks.py").write_text(HOOKS)
     with open_database(tmp_path / "analytics.db").closing() as database:
         for table, (columns, rows) in ROWS.items():
             database.write(lambda at, given=(table, columns, rows): at.insert(*given))

@@ -1,12 +1,15 @@
 """What stands around the API when it is served by itself."""
 
 import sqlite3
+from importlib.metadata import version
 
 import pytest
 from helpers.client import KEY, MOUNT, NOW, APIClient
+from werkzeug.test import Client
 
 from analytics_api import create_app
 from analytics_api.server.serve import build_server_app
+from analytics_api.server.settings import Settings
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
@@ -24,7 +27,7 @@ def test_health_is_told_to_anybody(client, key):
     assert (ready.status_code, ready.json) == (200, {"status": "ok", "database": "ok"})
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/openapi.json"])
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/openapi.json"])
 def test_what_stands_outside_the_prefix_is_only_read(client, path):
     head = client.head(path, key=None)
     others = [client.open(path, method=method, key=None) for method in ("POST", "PATCH", "DELETE", "OPTIONS")]
@@ -35,12 +38,80 @@ def test_what_stands_outside_the_prefix_is_only_read(client, path):
 
 
 @pytest.mark.parametrize(
-    "path", ["/analytics/healthz", "/analytics/readyz", "/healthz/", "/healthz/x", "/metrics", "/"]
+    "path", ["/analytics/healthz", "/analytics/readyz", "/healthz/", "/healthz/x", "/metrics", "/docs"]
 )
 def test_nothing_else_is_told_without_a_key(client, path):
     response = client.get(path, key=None)
 
     assert response.status_code == 401
+
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json", "image/png", None], ids=["any", "json", "png", "none"])
+def test_start_page_is_json_without_a_key(client, accept):
+    response = client.get("/", key=None, headers={"Accept": accept} if accept else {})
+
+    assert (response.status_code, response.content_type) == (200, "application/json")
+    assert response.headers["Vary"] == "Accept"
+    assert response.json == {
+        "name": "Analytics API",
+        "version": version("analytics_api"),
+        "openapi": f"{MOUNT}/openapi.json",
+        "analytics": f"{MOUNT}/analytics",
+        "documentation": "README.md and docs/ in the source code of analytics_api",
+    }
+
+
+def test_start_page_is_html_for_a_browser(client):
+    response = client.get("/", key=None, headers={"Accept": BROWSER})
+
+    assert (response.status_code, response.content_type) == (200, "text/html; charset=utf-8")
+    assert response.headers["Vary"] == "Accept"
+    assert f'<a href="{MOUNT}/openapi.json">' in response.text
+    assert client.head("/", key=None, headers={"Accept": BROWSER}).headers["Content-Length"] == str(len(response.data))
+
+
+def test_start_page_escapes_the_mount_path(database):
+    app = build_server_app(create_app(database, api_keys=[KEY]), database)
+
+    response = Client(app).get("/", base_url='http://shop.example/a"<b>/', headers={"Accept": BROWSER})
+
+    assert "/a%22%3Cb%3E/openapi.json" in response.text
+
+
+@pytest.mark.parametrize(("mount", "url"), [("/stats", "/stats"), ("/ä b", "/%C3%A4%20b"), ("", "/")], ids=str)
+def test_openapi_server_is_the_mount_path(database, mount, url):
+    app = build_server_app(create_app(database, api_keys=[KEY]), database)
+
+    response = Client(app).get("/openapi.json", base_url=f"http://shop.example{mount}/")
+
+    assert response.json["servers"] == [{"url": url}]
+
+
+def test_openapi_server_follows_the_forwarded_prefix(database):
+    app = build_server_app(create_app(database, api_keys=[KEY]), database, trusted_proxies=1)
+
+    response = Client(app).get("/openapi.json", headers={"X-Forwarded-Prefix": "/stats"})
+
+    assert response.json["servers"] == [{"url": "/stats"}]
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/openapi.json"])
+def test_endpoints_without_a_key_follow_the_cors_setting(database, path):
+    environ = {"ANALYTICS_API_KEY": KEY, "ANALYTICS_CORS_ORIGINS": "https://docs.example"}
+    client = APIClient(Settings.read(environ).application(database))
+
+    allowed = client.get(path, key=None, headers={"Origin": "https://docs.example"})
+    other = client.get(path, key=None, headers={"Origin": "https://elsewhere.example"})
+    preflight = client.options(
+        path, key=None, headers={"Origin": "https://docs.example", "Access-Control-Request-Method": "GET"}
+    )
+
+    assert allowed.headers.getlist("Access-Control-Allow-Origin") == ["https://docs.example"]
+    assert (other.status_code, "Access-Control-Allow-Origin" in other.headers) == (200, False)
+    assert (preflight.status_code, preflight.headers["Access-Control-Allow-Origin"]) == (204, "https://docs.example")
 
 
 def test_a_database_that_is_locked_is_not_ready_but_the_server_lives_and_heals(database, client, caplog):

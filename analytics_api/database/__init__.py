@@ -38,6 +38,7 @@ __all__ = [
     "Row",
     "SQLite",
     "Transaction",
+    "find_url_fault",
     "ignore_progress",
     "in_list_batches",
     "open_database",
@@ -55,6 +56,8 @@ def open_database(url: str | os.PathLike[str], *, read_url: str | None = None, c
         from .postgresql import PostgreSQL  # only here, since psycopg is an extra
 
         return PostgreSQL(os.fspath(url), read_url=read_url, create=create)
+    if fault := find_url_fault(url):
+        raise DatabaseError(fault)
     if read_url:
         raise DatabaseError("only a PostgreSQL database has replicas to read from; this one is a file")
     return SQLite(url, create=create)
@@ -70,6 +73,18 @@ def upgrade(url: str | os.PathLike[str]) -> int:
 
         return postgresql.upgrade(os.fspath(url))
     return sqlite.upgrade(url)
+
+
+def find_url_fault(url: str | os.PathLike[str]) -> str | None:
+    """Return what is wrong with the name of a database; None for a path or a PostgreSQL URL."""
+    if _is_postgresql(url):
+        return None
+    text = os.fsdecode(url)
+    if text == ":memory:" or text.startswith("file:"):
+        return f"{text}: a database is a file; name its path, in tests one in a temporary folder"
+    if "://" in text:
+        return f"{text}: URLs other than postgresql:// are not supported; name the path of an SQLite file"
+    return None
 
 
 def _is_postgresql(url: str | os.PathLike[str]) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 from werkzeug.wsgi import get_content_length, get_input_stream
 
@@ -24,6 +24,12 @@ MAX_NAME_LENGTH = 40  # of an unknown parameter, in a message
 CHUNK_SIZE = 64 * 1024
 
 ENTITY_TAG = re.compile(r'(W/)?"([^"]*)"')  # RFC 9110, 8.8.3
+
+
+def mount_path(environ: WSGIEnvironment) -> str:
+    """Return the path at which the application is mounted, percent-encoded; empty at the root of the host."""
+    mount = environ.get("SCRIPT_NAME", "").encode("latin-1").strip(b"/")
+    return quote(b"/" + mount) if mount else ""
 
 
 def parse_query(query: str, names: Collection[str]) -> dict[str, str]:

@@ -1,9 +1,9 @@
-"""Endpoints for monitoring and the OpenAPI document. None needs a key."""
+"""The endpoints of the standalone server that need no key: start page, health and the OpenAPI document."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from werkzeug.wsgi import get_path_info
@@ -12,7 +12,10 @@ from ..database import Database
 from ..errors import AnalyticsError
 from ..http import responses
 from ..http.environ import ROUTE
+from ..http.requests import mount_path
 from ..openapi import document
+from .cors import CORSMiddleware
+from .start_page import start_page
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -26,30 +29,47 @@ from rollup_totals
 
 
 class HealthEndpoints:
-    """Serve `/healthz`, `/readyz` and `/openapi.json` without a key; pass every other path to the API.
+    """Serve `/`, `/healthz`, `/readyz` and `/openapi.json` without a key; pass every other path to the API.
 
     `/healthz` is 200 while the process runs. `/readyz` is 200 while the database answers, otherwise 503.
+
+    :param cors_origins: origins whose pages may read these responses in a browser.
     """
 
-    def __init__(self, app: WSGIApplication, db: Database) -> None:
+    def __init__(self, app: WSGIApplication, db: Database, cors_origins: Iterable[str] = ()) -> None:
         self.app = app
         self.db = db
         self.openapi = document()
-        self.endpoints: dict[str, Callable[[], tuple[int, object]]] = {
-            "/healthz": lambda: (200, {"status": "ok"}),
-            "/readyz": self.ready,
-            "/openapi.json": lambda: (200, self.openapi),
+        self.endpoints: dict[str, WSGIApplication] = {
+            "/": start_page,
+            "/healthz": self.send_health,
+            "/readyz": self.send_readiness,
+            "/openapi.json": self.send_openapi,
         }
+        self.public = CORSMiddleware(self.respond, cors_origins)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        is_ours = get_path_info(environ) in self.endpoints
+        return (self.public if is_ours else self.app)(environ, start_response)
+
+    def respond(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Send one of the endpoints; it must exist."""
         path = get_path_info(environ)
-        endpoint = self.endpoints.get(path)
-        if endpoint is None:
-            return self.app(environ, start_response)
         environ[ROUTE] = path
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return responses.send_error(environ, start_response, 405, "Method not allowed", [("Allow", "GET, HEAD")])
-        status, payload = endpoint()
+        return self.endpoints[path](environ, start_response)
+
+    def send_health(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        return responses.JSONResponse({"status": "ok"}).send(environ, start_response)
+
+    def send_openapi(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Send the OpenAPI document; its server is the path at which this application is mounted."""
+        payload = {**self.openapi, "servers": [{"url": mount_path(environ) or "/"}]}
+        return responses.JSONResponse(payload).send(environ, start_response)
+
+    def send_readiness(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        status, payload = self.ready()
         if status == 200:
             return responses.JSONResponse(payload).send(environ, start_response)
         return responses.send_json(environ, start_response, payload, status)

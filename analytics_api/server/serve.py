@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -23,6 +23,7 @@ def build_server_app(
     trusted_proxies: int = 0,
     metrics: bool = False,
     log_address: bool = False,
+    cors_origins: Iterable[str] = (),
     write: Callable[[str], object] = log_line,
 ) -> WSGIApplication:
     """Return the API with everything around it.
@@ -30,9 +31,10 @@ def build_server_app(
     :param trusted_proxies: number of reverse proxies in front whose `X-Forwarded-*` headers are honoured.
     :param log_address: add the client's address to the log line of each request.
     :param metrics: serve Prometheus metrics at `/metrics`.
+    :param cors_origins: origins whose pages may read the endpoints that need no key; the API has its own.
     :param write: takes the log line of each request; it must not raise.
     """
-    app: WSGIApplication = HealthEndpoints(api, db)
+    app: WSGIApplication = HealthEndpoints(api, db, cors_origins)
     if metrics:
         from ..middleware.metrics import Metrics
 

@@ -108,6 +108,7 @@ class Settings:
             trusted_proxies=self.trusted_proxies,
             metrics=self.metrics,
             log_address=self.log_address,
+            cors_origins=self.cors_origins,
         )
 
     def warnings(self) -> list[str]:

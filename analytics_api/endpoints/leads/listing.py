@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from ...context import Context
 from ...database import Reader
+from ...errors import InvalidRequest
 from .orders import DEFAULT_ORDER, cursor_order, decode_cursor, encode_cursor
 from .search import Lead, Search, Status, find_page, prepare
 
@@ -38,21 +39,25 @@ def list_leads(
 
     `q` is a substring of the name, e-mail, phone, project or visitor id, without regard to case. Nulls come last in
     every order. Unless it is the last, a page has a `Link` header with a `cursor`, which continues after the last lead
-    of this page, even if that lead has moved or gone since; deep pages are then as fast as the first. A cursor takes
-    the place of `sort` and `offset`.
+    of this page, even if that lead has moved or gone since; deep pages are then as fast as the first. A cursor belongs
+    to one `sort`, and takes the place of `offset`.
+
+    :raises InvalidRequest: when the cursor belongs to another `sort`.
     """
-    sort = cursor_order(cursor) if cursor else sort or DEFAULT_ORDER
+    order = cursor_order(cursor) if cursor else sort or DEFAULT_ORDER
+    if sort not in (None, order):
+        raise InvalidRequest(f"cursor belongs to sort={order}; send that sort, or none")
 
     def read_page(at: Reader) -> Listing:
         filter_, params = prepare(at, q, status)
         params |= {"limit": limit + 1, "offset": offset}  # one more row tells whether a page follows
         if cursor:
             params |= decode_cursor(at, cursor)
-        rows, total = find_page(Search(at, filter_, sort, params))
+        rows, total = find_page(Search(at, filter_, order, params))
         page = LeadPage(leads=rows[:limit], total=total)
         if len(rows) > limit:
-            after = encode_cursor(at, sort, rows[limit - 1])
-            query = {"limit": limit, "q": q, "status": status, "sort": sort, "cursor": after}
+            after = encode_cursor(at, order, rows[limit - 1])
+            query = {"limit": limit, "q": q, "status": status, "sort": order, "cursor": after}
             page.next_query = urlencode({name: value for name, value in query.items() if value})
         return cast(Listing, page)
 

@@ -1,0 +1,53 @@
+"""The page at the root of the standalone server: what this is, and where its description and documentation are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import parse_accept_header
+
+from ..http.requests import mount_path
+from ..http.responses import CACHE_CONTROL, send_json
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+DOCUMENTATION = "README.md and docs/ in the source code of analytics_api"
+
+PAGE = """\
+<!doctype html>
+<html lang="en">
+<title>Analytics API</title>
+<h1>Analytics API {version}</h1>
+<p>Statistics of a site's visitors, and its leads, as JSON.
+Every path under <code>{analytics}</code> needs an API key, in the header
+<code>Authorization: Bearer &lt;key&gt;</code> or <code>X-API-Key: &lt;key&gt;</code>.</p>
+<ul>
+<li><a href="{openapi}">{openapi}</a>: every endpoint, as OpenAPI 3.1</li>
+<li>{documentation}: how to use and run it</li>
+</ul>
+"""
+
+
+def start_page(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Send the start page: HTML to a client that prefers it, such as a browser, otherwise JSON. Needs no key."""
+    mount = mount_path(environ)
+    links = {"openapi": f"{mount}/openapi.json", "analytics": f"{mount}/analytics", "documentation": DOCUMENTATION}
+    accept = parse_accept_header(environ.get("HTTP_ACCEPT"), MIMEAccept)
+    if accept.best_match(["application/json", "text/html"]) != "text/html":
+        payload = {"name": "Analytics API", "version": version("analytics_api"), **links}
+        return send_json(environ, start_response, payload, headers=[("Vary", "Accept")])
+    values = {name: escape(value) for name, value in links.items()}
+    body = PAGE.format(version=version("analytics_api"), **values).encode()
+    headers = [
+        CACHE_CONTROL,
+        ("Content-Type", "text/html; charset=utf-8"),
+        ("Content-Length", str(len(body))),
+        ("Vary", "Accept"),
+    ]
+    start_response("200 OK", headers)
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
