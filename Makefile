@@ -6,6 +6,10 @@ SQL := plans costs rollups search* lead* overview sessions* pages* geo engagemen
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
+# Settings of `make run` alone: a file .env is for the commands that are run by hand.
+BIND := 127.0.0.1:8000
+DEMO := ANALYTICS_DATABASE=demo.db ANALYTICS_STORAGE=demo-recordings ANALYTICS_API_KEY= ANALYTICS_API_KEY_FILE=demo.key
+
 PYTEST := pytest -n auto
 
 .PHONY: help run check test lowest newest faults bench lint types clean
@@ -13,12 +17,11 @@ PYTEST := pytest -n auto
 help:  ## show this
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST)
 
-run: .venv/run .env  ## serve made-up data on http://127.0.0.1:8000
-	@$(BIN)/analytics-api demo --if-empty --recordings demo-recordings
-	@key=$$($(BIN)/dotenv get ANALYTICS_API_KEY); \
-	printf '\nThe key is %s, kept in .env. Try:\n\n' "$$key"; \
-	printf "  curl -H 'Authorization: Bearer %s' http://127.0.0.1:8000/analytics/overview\n\n" "$$key"
-	@$(BIN)/analytics-api serve
+run: .venv/run demo.key  ## serve made-up data, on http://127.0.0.1:8000 unless BIND=HOST:PORT
+	@$(DEMO) $(BIN)/analytics-api demo --if-empty --recordings demo-recordings
+	@printf '\nThe key is %s, kept in demo.key. Try:\n\n' "$$(cat demo.key)"; \
+	printf "  curl -H 'Authorization: Bearer %s' http://$(BIND)/analytics/overview\n\n" "$$(cat demo.key)"
+	@$(DEMO) $(BIN)/analytics-api serve --bind $(BIND)
 
 check: lint types  ## lint, check types and run the fast tests
 	$(BIN)/$(PYTEST) -q -m 'not slow and not postgresql'
@@ -52,11 +55,11 @@ types: .venv/test  ## check types
 
 clean:  ## remove what was made, the demo's data too
 	rm -rf .venv .venv-lowest .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
-	rm -rf demo.db demo.db-shm demo.db-wal demo-recordings
+	rm -rf demo.db demo.db-shm demo.db-wal demo.key demo-recordings
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.env:
-	@sed "s/^ANALYTICS_API_KEY=$$/&$$($(PYTHON) -c 'import secrets; print(secrets.token_hex(32))')/" .env.example > .env
+demo.key:
+	@umask 077; $(PYTHON) -c 'import secrets; print(secrets.token_hex(32))' > demo.key
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }  # half of one would pass for a whole one

@@ -5,6 +5,10 @@ from pathlib import Path
 import pytest
 from helpers.cli import isolated_cwd, query, read_tables, run
 
+from analytics_api import open_database
+from analytics_api.context import now
+from analytics_api.maintenance.demo_marker import DemoMark, count_rows, find_mark, set_mark
+
 HOUR = 3_600_000
 DAY = 24 * HOUR
 
@@ -23,7 +27,7 @@ def test_demo_fills_a_new_database_that_holds(folder):
     output = run("demo")
     rows = count("sessions") + count("events") + count("leads") + count("lead_submissions")
 
-    assert output == f"{folder}/analytics.db holds {rows:,} rows\n"
+    assert output == f"{folder}/analytics.db holds {rows:,} made-up rows up to now\n"
     assert count("sessions") == 2000
     assert count("leads") == 100
     assert 18_000 < count("events") < 22_000
@@ -103,8 +107,8 @@ def test_demo_refuses_a_database_that_holds_anything_of_anyone(row, folder):
     refused = run("demo", status=1)
     quiet = run("demo", "--if-empty", "--recordings", "recordings")
 
-    assert refused == (f"Error: {folder}/analytics.db holds data already; the demo wants a database of its own\n")
-    assert quiet == ""
+    assert refused == f"Error: {folder}/analytics.db has rows already; use another database for the demo\n"
+    assert quiet == (f"{folder}/analytics.db has rows already, and is not marked as a demo; it is left as it is\n")
     assert read_tables("analytics.db") == before
     assert [path.name for path in folder.iterdir()] == ["analytics.db"]
 
@@ -164,3 +168,69 @@ def test_recordings_that_cannot_be_written_are_told_in_one_line():
 
     assert output.splitlines()[-1] == "Error: file/recordings: Not a directory"
     assert count("sessions") == 5
+
+
+@pytest.fixture
+def yesterdays_demo(folder):
+    """A demo that was loaded a day ago."""
+    run("demo", "--sessions", 40)
+    with open_database("analytics.db").closing() as database:
+        database.write(lambda at: at.execute("delete from events where occurred_at > :day", day=now() - DAY))
+        database.write(lambda at: set_mark(at, DemoMark(now() - DAY, count_rows(at))))
+
+
+def test_demo_of_an_earlier_day_is_replaced(yesterdays_demo):
+    run("demo", "--if-empty", "--sessions", 50)
+
+    assert count("sessions") == 50
+    assert query("analytics.db", "select count(*) from events where occurred_at > ?", now() - HOUR) > [(0,)]
+    assert run("verify") == "all rollups are consistent\n"
+
+
+def test_demo_of_today_is_left(folder):
+    run("demo", "--sessions", 40)
+    before = read_tables("analytics.db")
+
+    assert run("demo", "--if-empty", "--sessions", 50) == ""
+    assert read_tables("analytics.db") == before
+
+
+def test_demo_with_other_rows_is_left(yesterdays_demo, folder):
+    query("analytics.db", "insert into leads (enquiry_datetime) values ('2026-02-23 11:15:00')")
+    before = read_tables("analytics.db")
+
+    output = run("demo", "--if-empty")
+
+    assert output.startswith(f"{folder}/analytics.db: the made-up rows end on ")
+    assert output.endswith(", and others were added since; delete the file for a new demo\n")
+    assert read_tables("analytics.db") == before
+
+
+def test_import_refuses_a_demo(folder):
+    run("demo", "--sessions", 5)
+    Path("leads.csv").write_text("lead_id,enquiry_datetime\n900,2026-02-23 11:15:00\n")
+
+    refused = run("import", "leads.csv", status=1)
+    leads = count("leads")
+    run("import", "--into-demo", "leads.csv")
+
+    assert refused == (
+        f"Error: {folder}/analytics.db has the made-up rows of `demo`; import into another database, "
+        "or pass --into-demo\n"
+    )
+    assert count("leads") == leads + 1
+
+
+def test_copy_of_a_demo_is_a_demo(folder):
+    run("demo", "--sessions", 5)
+    run("copy", "analytics.db", "copy.db")
+
+    with open_database("copy.db").closing() as copy, open_database("analytics.db").closing() as database:
+        assert find_mark(copy) == find_mark(database) is not None
+
+
+def test_other_databases_are_no_demo(folder):
+    run("init")
+
+    with open_database("analytics.db").closing() as database:
+        assert find_mark(database) is None

@@ -234,7 +234,7 @@ def test_a_file_that_breaks_half_way_leaves_all_as_it_was(there):
         f"CREATE TABLE sessions (session_id, visitor_id, started_at);\n{rows}INSERT INTO sessions VALUES('s200',"
     )
 
-    output = run("import", "half.sql", status=1)
+    output = run("import", "--into-demo", "half.sql", status=1)
 
     assert output == "Error: half.sql, line 202: the file ends in the middle of this statement; export it again\n"
     assert read_tables("analytics.db") == before
@@ -252,7 +252,7 @@ def test_text_that_no_text_is_half_way_leaves_all_as_it_was(there):
         connection.executemany("insert into sessions values (?, 'v', 1771945200000)", [(f"s{n}",) for n in range(100)])
         connection.execute("insert into sessions values (cast(x'ff41' as text), 'v', 1771945200000)")
 
-    output = run("import", "theirs.sqlite", status=1)
+    output = run("import", "--into-demo", "theirs.sqlite", status=1)
 
     assert output.startswith("Error: theirs.sqlite: ")
     assert "UTF-8" in output
@@ -316,9 +316,9 @@ def test_triggers_and_bulk_load_make_the_same_database(same, options, monkeypatc
     shutil.copy("one.db", "other.db")
 
     monkeypatch.setattr(write, "BULK_SHARE", 1e9)
-    by_triggers = run("import", "-d", "one.db", "more.db", *options)
+    by_triggers = run("import", "--into-demo", "-d", "one.db", "more.db", *options)
     monkeypatch.setattr(write, "BULK_SHARE", 0)
-    in_bulk = run("import", "-d", "other.db", "more.db", *options)
+    in_bulk = run("import", "--into-demo", "-d", "other.db", "more.db", *options)
 
     assert by_triggers == in_bulk
     assert settled("one.db") == settled("other.db")

@@ -50,7 +50,11 @@ def there(folder):
 
 def importing(path):
     return subprocess.Popen(
-        [COMMAND, "import", path], env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [COMMAND, "import", "--into-demo", path],
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
 
 
@@ -77,7 +81,7 @@ def test_an_import_that_is_killed_leaves_all_as_it_was_and_the_next_one_complete
     killed.send_signal(signal.SIGKILL)
     killed.communicate(timeout=30)
     left = read_tables(there)
-    output = run("import", large)
+    output = run("import", "--into-demo", large)
 
     assert killed.returncode == -signal.SIGKILL
     if left != before:  # it was killed after its commit

@@ -316,12 +316,13 @@ def test_the_curl_line_that_is_shown_is_answered_as_it_is_shown(started, folder)
     if not shutil.which("curl"):
         pytest.skip("needs curl, as the README does")
     port, key = started
+    (folder / "demo.key").write_text(key)
     ((line, shown),) = re.findall(r"^\$ (curl .*)\n(\{.*\})$", "".join(blocks("console")), re.MULTILINE)
 
     ended = subprocess.run(
         ["bash", "-euc", line.replace(":8000", f":{port}").replace("curl ", "curl --silent --fail ")],
         cwd=folder,
-        env=clean_environment(KEY=key),
+        env=clean_environment(),
         capture_output=True,
         text=True,
     )

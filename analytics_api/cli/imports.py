@@ -14,6 +14,7 @@ from ..errors import AnalyticsError, IngestError
 from ..imports import FORMATS, Rejects, Site, import_file
 from ..imports.access_log import ASSETS
 from ..imports.report import Report, printable
+from ..maintenance.demo_marker import find_mark
 from .base import RenamedOptions, database_option, main
 from .progress import Progress
 
@@ -49,6 +50,7 @@ def parse_bots(ctx: click.Context, option: click.Parameter, value: str) -> Liter
 @click.option("--format", type=click.Choice(FORMATS), help="The format of the files. Default: detected.")
 @click.option("--update", is_flag=True, help="Overwrite existing rows with the values of the file.")
 @click.option("--strict", is_flag=True, help="Stop at the first bad row and leave the database unchanged.")
+@click.option("--into-demo", is_flag=True, help="Import although the database has the made-up rows of `demo`.")
 @click.option("--rejects", default="rejects.tsv", show_default=True, metavar="FILE", help="Write bad rows there.")
 @click.option("--table", metavar="NAME", help="CSV, NDJSON: the table. Default: the one that has their columns.")
 @click.option("--map", metavar="THEIRS=OURS", multiple=True, callback=parse_map, help="Map their column to ours.")
@@ -77,6 +79,7 @@ def import_(
     database: str,
     files: tuple[str, ...],
     update: bool,
+    into_demo: bool,
     rejects: str,
     site: str | None,
     hosts: tuple[str, ...],
@@ -103,6 +106,10 @@ def import_(
     gc.set_threshold(GC_THRESHOLD)
     is_nothing_taken = False
     with open_database(database).closing() as opened, Rejects(rejects, inputs=files) as rejected:
+        if not into_demo and find_mark(opened):
+            raise click.ClickException(
+                f"{opened.url} has the made-up rows of `demo`; import into another database, or pass --into-demo"
+            )
         for number, file in enumerate(files, start=1):
             try:
                 report = import_one(opened, file, rejects=rejected, **options)
