@@ -20,6 +20,7 @@ from .errors import Forbidden, InvalidRequest, RequestError, SettingError
 from .http import responses
 from .http.downloads import EXPORT_TIMEOUT, MAX_EXPORTS, Downloads, Stream
 from .http.environ import PRINCIPAL, QUERY_SECONDS, ROUTE
+from .http.representations import read_preconditions
 from .http.requests import mount_path, parse_query, read_json_object
 from .keys import KeyStore, Principal
 from .middleware.auth import APIKeyMiddleware, Authenticate, hash_keys
@@ -225,6 +226,8 @@ def parse_arguments(route: Route, path_arguments: Mapping[str, Any], environ: WS
             if not isinstance(value, str):
                 raise InvalidRequest(f'The request body must be {{"{field.name}": "…"}}')
             arguments[field.name] = value
+    if route.conditional:
+        arguments["check"] = read_preconditions(environ)
     return arguments
 
 

@@ -46,6 +46,10 @@ ERRORS = {
     401: ("The key is missing or invalid", MISSING_KEY),
     403: ("The key lacks the scope", "This API key lacks the scope stats"),
     404: ("The lead or the status does not exist", "Lead not found"),
+    412: (
+        "If-Match or If-None-Match is not met; nothing was changed",
+        "The lead has changed: its ETag is not the one in If-Match",
+    ),
     500: ("The query failed; the server's log has the cause", "Analytics query failed"),
     503: ("Too many exports are running", "Too many exports are running; try again in a few seconds"),
 }
@@ -125,6 +129,8 @@ def _error_statuses(route: Route) -> list[int]:
         statuses.append(403)
     if route.path_parameters:
         statuses.append(404)
+    if route.conditional:
+        statuses.append(412)
     if get_type_hints(route.endpoint)["return"] is Stream:
         statuses.append(503)
     return sorted(statuses)
@@ -137,13 +143,13 @@ def _success(route: Route, schemas: dict[str, Schema]) -> dict[str, Schema]:
     if route.endpoint not in RESPONSE_EXAMPLES:
         return {"200": response}
     response["content"]["application/json"]["example"] = RESPONSE_EXAMPLES[route.endpoint]
-    if route.method != "GET":
-        return {"200": response}
-    response["headers"] = {
-        **ETAG,
-        **{header.name: {"description": header.description, "schema": {"type": "string"}} for header in route.headers},
-        **(LINK if route.next_query else {}),
+    headers = {
+        header.name: {"description": header.description, "schema": {"type": "string"}} for header in route.headers
     }
+    if route.method != "GET":
+        response["headers"] = headers
+        return {"200": response}
+    response["headers"] = {**ETAG, **headers, **(LINK if route.next_query else {})}
     return {"200": response, "304": {"description": "If-None-Match lists the ETag of the response"}}
 
 

@@ -16,6 +16,7 @@ from .endpoints.leads import (
     STATUSES,
     detail,
     export_leads,
+    lead_etag,
     list_leads,
     next_query,
     update_status,
@@ -51,6 +52,7 @@ class Route:
     :param produces: media types of the response.
     :param headers: response headers.
     :param next_query: takes the endpoint's result and returns the query string of the next page, for `Link`, or None.
+    :param conditional: pass the endpoint a function `check`, which compares a payload with If-Match and If-None-Match.
     :param cache_for: cache the response until the next write, and at most this many milliseconds, counted from the
         epoch. 0 disables caching; a path with parameters is never cached.
     """
@@ -65,6 +67,7 @@ class Route:
     produces: Sequence[str] = ("application/json",)
     headers: Sequence[Header] = ()
     next_query: Callable[[object], str | None] | None = None
+    conditional: bool = False
     cache_for: int = 0
 
 
@@ -111,5 +114,7 @@ ROUTES = (
     Route("leads:read", "GET", "/leads/<lead_id>", detail, path_parameters=[LEAD]),
     Route("leads:write", "PATCH", "/leads/<lead_id>", update_status, path_parameters=[LEAD], body=[
         Text("status", f"The new pipeline stage: {', '.join(STATUSES)}; in any case"),
-    ]),
+    ], headers=[
+        Header("ETag", "Value for If-Match: the ETag of the lead detail after the update", lead_etag),
+    ], conditional=True),
 )  # fmt: skip

@@ -1,9 +1,8 @@
-"""Read a request: its query string, its JSON body and its conditions."""
+"""Read a request: its query string and its JSON body."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from difflib import get_close_matches
@@ -22,8 +21,6 @@ MAX_QUERY_FIELDS = 100
 MAX_BODY_BYTES = 64 * 1024  # the only body that is read is {"status": "…"}
 MAX_NAME_LENGTH = 40  # of an unknown parameter, in a message
 CHUNK_SIZE = 64 * 1024
-
-ENTITY_TAG = re.compile(r'(W/)?"([^"]*)"')  # RFC 9110, 8.8.3
 
 
 def mount_path(environ: WSGIEnvironment) -> str:
@@ -126,13 +123,3 @@ def drain_body(environ: WSGIEnvironment) -> None:
         with suppress(Exception):  # the connection is lost, or the chunks are invalid
             while remaining > 0 and (chunk := environ["wsgi.input"].read(min(CHUNK_SIZE, remaining))):
                 remaining -= len(chunk)
-
-
-def is_listed(condition: str, etag: str) -> bool:
-    """Return whether If-None-Match lists this entity tag, by the weak comparison (RFC 9110, 8.8.3.2)."""
-    return condition.strip() == "*" or any(etag == tag for _, tag in ENTITY_TAG.findall(condition))
-
-
-def is_matched(condition: str, etag: str) -> bool:
-    """Return whether If-Match lists this entity tag, by the strong comparison: a weak one never matches."""
-    return condition.strip() == "*" or any(etag == tag and not weak for weak, tag in ENTITY_TAG.findall(condition))

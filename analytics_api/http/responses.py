@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable
-from hashlib import blake2b
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from .environ import REQUEST_ID
-from .requests import drain_body, is_listed
+from .representations import encode_json, is_listed, make_etag
+from .requests import drain_body
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -19,26 +18,14 @@ ERROR_500 = "Analytics query failed"
 
 CACHE_CONTROL = ("Cache-Control", "private, no-cache")
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-
-
-def make_etag(body: bytes) -> str:
-    """Return the entity tag of a body, without its quotes."""
-    return blake2b(body, digest_size=12).hexdigest()
-
-
-def etag_of(payload: object) -> str:
-    """Return the entity tag that a JSONResponse of this payload has, without its quotes."""
-    return make_etag(_encode(payload).encode())
-
 
 class JSONResponse:
     """An encoded JSON response with its ETag; immutable, so it can be cached."""
 
     def __init__(self, payload: object, headers: Iterable[tuple[str, str]] = ()) -> None:
-        self.body = _encode(payload).encode()
+        self.body = encode_json(payload)
         self.etag = make_etag(self.body)
-        self.not_modified_headers = (CACHE_CONTROL, *headers, ("ETag", f'"{self.etag}"'))
+        self.not_modified_headers = (CACHE_CONTROL, *headers, ("ETag", self.etag))
         self.headers = (*self.not_modified_headers, *_content_headers(self.body))
 
     def send(self, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
@@ -60,7 +47,7 @@ def send_json(
     headers: Iterable[tuple[str, str]] = (),
 ) -> list[bytes]:
     """Send a JSON response without an ETag of its own; no body for HEAD."""
-    body = _encode(payload).encode()
+    body = encode_json(payload)
     drain_body(environ)
     start_response(f"{status} {HTTPStatus(status).phrase}", [CACHE_CONTROL, *headers, *_content_headers(body)])
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]

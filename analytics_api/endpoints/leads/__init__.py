@@ -8,7 +8,7 @@ from .detail import detail
 from .export import FORMATS, export_leads
 from .listing import STATUSES, list_leads, next_query
 from .orders import CURSOR_PATTERN, ORDERS
-from .status import update_status
+from .status import lead_etag, update_status
 
 __all__ = [
     "CURSOR_PATTERN",
@@ -17,6 +17,7 @@ __all__ = [
     "STATUSES",
     "detail",
     "export_leads",
+    "lead_etag",
     "list_leads",
     "next_query",
     "update_status",

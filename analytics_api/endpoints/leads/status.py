@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from collections.abc import Callable
+from typing import Literal, TypedDict, cast
 
 from ...context import Context
 from ...database import Transaction
 from ...errors import NotFound
+from ...http.representations import etag_of
+from .detail import Detail, read_detail
 from .listing import STATUSES
 
 
@@ -14,11 +17,13 @@ class Updated(TypedDict):
     updated: Literal[True]
 
 
-STATUS = """
-select status
-from leads
-where lead_id = :lead_id
-"""
+class UpdatedLead(dict[str, bool]):
+    """An Updated with the lead as it is afterwards, for the header `ETag`."""
+
+    def __init__(self, lead: Detail) -> None:
+        super().__init__(updated=True)
+        self.lead = lead
+
 
 UPDATE_STATUS = """
 update leads
@@ -32,31 +37,41 @@ values (:lead_id, :old_status, :new_status, :changed_at, :changed_by)
 """
 
 
-def update_status(ctx: Context, lead_id: int, status: str) -> Updated:
+def update_status(
+    ctx: Context, lead_id: int, status: str, check: Callable[[Detail], object] = lambda lead: None
+) -> Updated:
     """Set the pipeline status of the lead, and record the change and who made it in the history.
 
-    `status` may have blanks around it and any case. Nothing is written if the lead has this status already.
-    Raises NotFound if there is no such lead or status.
+    `status` may have blanks around it and any case. Nothing is written if the lead has this status already. With
+    `If-Match` nothing is written either unless it lists the `ETag` of the lead detail, and the response is 412. The
+    response has the `ETag` that the lead detail has from now on.
+
+    :param check: takes the lead before the change, and raises PreconditionFailed to leave it unchanged.
+    :raises NotFound: there is no such lead or status.
     """
     new_status = status.strip().lower()
     if new_status not in STATUSES:
         raise NotFound(f"status must be one of {', '.join(STATUSES)}")
 
-    def update(at: Transaction) -> None:
-        lead = at.row(STATUS, lead_id=lead_id)
-        if lead is None:
-            raise NotFound("Lead not found")
-        if lead["status"] == new_status:
-            return
+    def update(at: Transaction) -> UpdatedLead:
+        before = read_detail(at, lead_id)
+        check(before)
+        if before["lead"]["status"] == new_status:
+            return UpdatedLead(before)
         at.execute(UPDATE_STATUS, lead_id=lead_id, status=new_status)
         at.execute(
             INSERT_STATUS_CHANGE,
             lead_id=lead_id,
-            old_status=lead["status"],
+            old_status=before["lead"]["status"],
             new_status=new_status,
             changed_at=ctx.now,
             changed_by=ctx.actor,
         )
+        return UpdatedLead(read_detail(at, lead_id))
 
-    ctx.db.write(update)
-    return {"updated": True}
+    return cast(Updated, ctx.db.write(update))
+
+
+def lead_etag(ctx: Context, payload: object) -> str | None:
+    """Return the entity tag of the lead after an update, for the header `ETag`."""
+    return etag_of(payload.lead) if isinstance(payload, UpdatedLead) else None
