@@ -1,0 +1,96 @@
+"""Run nginx with deploy/nginx.conf in front of a server."""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+
+from helpers.client import KEY
+from helpers.server import wait_for
+
+CONF = Path(__file__).parents[2] / "deploy" / "nginx.conf"
+PROGRAM = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+NOBODY = 65534  # the user of nginx where root runs the tests
+
+
+class Nginx:
+    """A running nginx; every request opens a new connection."""
+
+    def __init__(self, process, address, log):
+        self.process = process
+        self.address = address
+        self.log = log
+
+    def request(self, method, path, body=None, headers=(("X-API-Key", KEY),), timeout=30, source="127.0.0.1"):
+        """Send a request from the address `source`; return status, headers and body."""
+        connection = HTTPConnection(*self.address, timeout=timeout, source_address=(source, 0))
+        try:
+            connection.request(method, path, body, dict(headers))
+            response = connection.getresponse()
+            return response.status, response.headers, response.read()
+        finally:
+            connection.close()
+
+    def connect(self):
+        """Return a raw connection to nginx."""
+        return socket.create_connection(self.address, timeout=30)
+
+
+def configuration(port, upstream):
+    """Return deploy/nginx.conf with other ports."""
+    text = CONF.read_text(encoding="utf-8")
+    assert (text.count(" listen 8080;"), text.count(" server 127.0.0.1:8000 ")) == (1, 1)
+    return text.replace("listen 8080;", f"listen 127.0.0.1:{port};").replace("127.0.0.1:8000", f"127.0.0.1:{upstream}")
+
+
+def require_nginx():
+    """Skip the test without nginx, or fail it where `CI=true` is set."""
+    if PROGRAM is None:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("nginx is needed: apt-get install nginx-light")
+
+
+@contextmanager
+def proxying(server, edit=lambda text: text, files=()):
+    """Run nginx in front of a server for the length of a block, as an ordinary user.
+
+    :param edit: changes the text of the configuration.
+    :param files: paths of files that the configuration names without a folder.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with tempfile.TemporaryDirectory(prefix="analytics-nginx-") as prefix:
+        folder = Path(prefix)
+        (folder / "nginx.conf").write_text(edit(configuration(port, server.address[1])), encoding="utf-8")
+        user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+        if user:
+            os.chown(folder, NOBODY, NOBODY)
+        for file in files:
+            shutil.copyfile(file, folder / file.name)
+        log = folder / "stderr"
+        with log.open("wb") as errors:
+            process = subprocess.Popen(
+                [PROGRAM, "-p", prefix, "-e", "stderr", "-c", str(folder / "nginx.conf")], stderr=errors, **user
+            )
+        nginx = Nginx(process, ("127.0.0.1", port), log)
+        try:
+            wait_for(lambda: process.poll() is not None or listens(nginx))
+            assert process.poll() is None, log.read_text()
+            yield nginx
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def listens(nginx):
+    """Return whether nginx accepts connections."""
+    try:
+        nginx.connect().close()
+    except ConnectionRefusedError:
+        return False
+    return True

@@ -1,0 +1,232 @@
+"""`analytics-api serve` behind nginx with deploy/nginx.conf."""
+
+import gzip
+import json
+import re
+import socket
+import ssl
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from http.client import HTTPConnection, HTTPSConnection, IncompleteRead
+from types import SimpleNamespace
+
+import pytest
+from helpers.client import KEY
+from helpers.nginx import proxying, require_nginx
+from helpers.server import serving, wait_for
+from helpers.tls import make_certificate
+
+from analytics_api import open_database
+
+pytestmark = pytest.mark.slow
+
+LEADS = 500
+HEADERS = {"X-API-Key": KEY}
+COMPRESSED = {**HEADERS, "Accept-Encoding": "gzip"}
+WON = b'{"status": "won"}'
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    require_nginx()
+    folder = tmp_path_factory.mktemp("nginx")
+    with open_database(folder / "analytics.db").closing() as database:
+        rows = [(number, "2026-02-23 11:15:00", f"Zoë {number}") for number in range(1, LEADS + 1)]
+        database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime", "contact_name"], rows))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(folder):
+    settings = {"ANALYTICS_TRUSTED_PROXIES": "1", "ANALYTICS_METRICS": "1", "ANALYTICS_LOG_ADDRESS": "1"}
+    with serving(folder, "--workers", "1", "--threads", "4", **settings) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def nginx(server):
+    with proxying(server) as nginx:
+        yield nginx
+
+
+def test_requests_are_passed_on(nginx):
+    status, headers, body = nginx.request("GET", "/analytics/leads?limit=2")
+
+    assert (status, len(json.loads(body))) == (200, 2)
+    assert headers["Link"].startswith("</analytics/leads?")
+
+
+def test_list_is_compressed(nginx):
+    _, plain, whole = nginx.request("GET", "/analytics/leads?limit=100")
+    _, headers, body = nginx.request("GET", "/analytics/leads?limit=100", headers=COMPRESSED)
+    status, _, _ = nginx.request(
+        "GET", "/analytics/leads?limit=100", headers={**COMPRESSED, "If-None-Match": headers["ETag"]}
+    )
+
+    assert (plain["Content-Encoding"], headers["Content-Encoding"]) == (None, "gzip")
+    assert gzip.decompress(body) == whole
+    assert status == 304
+
+
+def test_export_is_whole_and_compressed(nginx):
+    path = "/analytics/leads/export?format=ndjson"
+    _, _, plain = nginx.request("GET", path)
+    _, headers, compressed = nginx.request("GET", path, headers=COMPRESSED)
+
+    assert plain.count(b"\n") == LEADS
+    assert headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(compressed) == plain
+
+
+def test_etag_of_a_lead_stays_strong_with_gzip(nginx):
+    _, headers, _ = nginx.request("GET", "/analytics/leads/7", headers=COMPRESSED)
+
+    assert re.fullmatch(r'"[^"]+"', headers["ETag"])
+    assert headers["Content-Encoding"] is None
+
+
+def test_forwarded_headers_of_a_client_are_replaced(nginx, server):
+    forged = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Prefix": "/evil", "X-Request-ID": "forged-headers"}
+
+    _, headers, _ = nginx.request("GET", "/analytics/leads?limit=2", headers={**HEADERS, **forged}, source="127.0.0.3")
+
+    (line,) = [line for line in server.lines() if line.get("request_id") == "forged-headers"]
+    assert line["address"] == "127.0.0.3"
+    assert headers["Link"].startswith("</analytics/leads?")
+
+
+@pytest.mark.parametrize("path", ["/metrics", "//metrics", "/%6detrics", "/x/../metrics"])
+def test_metrics_stay_inside(path, nginx, server):
+    assert server.request("GET", "/metrics")[0] == 200
+    assert nginx.request("GET", path)[0] == 404
+
+
+def test_body_over_the_limit_is_413_in_json(nginx):
+    status, headers, body = nginx.request("PATCH", "/analytics/leads/1", b" " * 70_000)
+
+    assert (status, headers["Content-Type"]) == (413, "application/json")
+    assert json.loads(body) == {"error": "The request body must have at most 65536 bytes"}
+
+
+def test_chunked_body_reaches_the_api(nginx):
+    status, _, body = nginx.request("PATCH", "/analytics/leads/2", iter([WON[:5], WON[5:]]))
+
+    assert (status, json.loads(body)) == (200, {"updated": True})
+
+
+def test_rate_of_one_address_is_limited(nginx):
+    def statuses(path, source):
+        connection = HTTPConnection(*nginx.address, timeout=30, source_address=(source, 0))
+        found = []
+        for _ in range(150):
+            connection.request("GET", path, headers=HEADERS)
+            response = connection.getresponse()
+            response.read()
+            found.append(response.status)
+        connection.close()
+        return Counter(found)
+
+    with ThreadPoolExecutor(8) as pool:
+        limited = sum(pool.map(statuses, ["/analytics/nowhere"] * 8, ["127.0.0.4"] * 8), Counter())
+        other = nginx.request("GET", "/analytics/geo", source="127.0.0.5")[0]
+        health = sum(pool.map(statuses, ["/healthz"] * 2, ["127.0.0.4"] * 2), Counter())
+
+    assert limited.keys() == {404, 429}
+    assert limited[404] >= 200
+    assert (other, health) == (200, {200: 300})
+
+
+def test_connections_of_one_address_are_limited(nginx):
+    head = f"PATCH /analytics/leads/1 HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nContent-Length: 9\r\n\r\n"
+    with ExitStack() as stack:
+        for _ in range(100):
+            connection = socket.create_connection(nginx.address, 30, source_address=("127.0.0.6", 0))
+            stack.enter_context(connection).sendall(head.encode())
+        wait_for(lambda: nginx.request("GET", "/analytics/geo", source="127.0.0.6")[0] == 429)
+        other = nginx.request("GET", "/analytics/geo", source="127.0.0.7")[0]
+
+    assert other == 200
+
+
+def test_refused_rate_is_json_with_retry_after(server):
+    def edit(text):
+        return text.replace("rate=100r/s", "rate=1r/m").replace("burst=200 nodelay", "burst=1 nodelay")
+
+    with proxying(server, edit) as limited:
+        answers = [limited.request("GET", "/analytics/geo") for _ in range(3)]
+
+    assert [status for status, _, _ in answers] == [200, 200, 429]
+    assert answers[2][1]["Retry-After"] == "1"
+    assert json.loads(answers[2][2]) == {"error": "Too many requests"}
+
+
+def test_stopped_api_is_503_in_json(folder):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        stopped = SimpleNamespace(address=free.getsockname())
+    with proxying(stopped) as nginx:
+        status, headers, body = nginx.request("GET", "/analytics/geo")
+
+    assert (status, headers["Retry-After"]) == (503, "1")
+    assert json.loads(body) == {"error": "The API does not answer"}
+
+
+@pytest.mark.parametrize("headers", [HEADERS, COMPRESSED], ids=["plain", "gzip"])
+def test_response_that_breaks_off_is_not_whole(headers, folder):
+    def answer():
+        client, _ = listener.accept()
+        with client:
+            client.recv(65536)
+            client.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\nTransfer-Encoding: chunked\r\n\r\n")
+            client.sendall(b"7d0\r\n" + b"x" * 2000 + b"\r\n")
+
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        ThreadPoolExecutor(1) as pool,
+        proxying(SimpleNamespace(address=listener.getsockname())) as nginx,
+    ):
+        answered = pool.submit(answer)
+        with pytest.raises(IncompleteRead):
+            nginx.request("GET", "/analytics/leads/export", headers=headers)
+        answered.result()
+
+
+def test_sub_path_example_works(server):
+    with proxying(server, enable_sub_path) as nginx:
+        status, headers, _ = nginx.request("GET", "/stats/analytics/leads?limit=2")
+        lead = nginx.request("GET", "/stats/analytics/leads/7", headers=COMPRESSED)
+        metrics, _, _ = nginx.request("GET", "/stats/metrics")
+
+    assert (status, metrics) == (200, 404)
+    assert headers["Link"].startswith("</stats/analytics/leads?")
+    assert (lead[0], lead[1]["ETag"][0]) == (200, '"')
+
+
+def enable_sub_path(text):
+    """Uncomment the sub-path example."""
+    before, example = text.split("# set $prefix /stats;")
+    example, after = example.split("\n\n", 1)
+    return f"{before}set $prefix /stats;{example.replace('# ', '')}\n\n{after}"
+
+
+def test_tls_example_works(server, tmp_path):
+    certificate, key = make_certificate(tmp_path)
+
+    def edit(text):
+        port = re.search(r"listen (127.0.0.1:\d+);", text)[1]
+        text = text.replace(f"listen {port};", "").replace("# listen 8443", f"listen {port}")
+        text = re.sub(r"# (ssl_|add_header Strict)", r"\1", text)
+        text = text.replace("/etc/analytics-api/tls/fullchain.pem", certificate.name)
+        return text.replace("/etc/analytics-api/tls/privkey.pem", key.name)
+
+    with proxying(server, edit, files=[certificate, key]) as nginx:
+        connection = HTTPSConnection(
+            *nginx.address, timeout=30, context=ssl.create_default_context(cafile=str(certificate))
+        )
+        connection.request("GET", "/healthz")
+        response = connection.getresponse()
+        status, _ = response.status, response.read()
+        connection.close()
+
+    assert status == 200
+    assert response.headers["Strict-Transport-Security"] == "max-age=31536000"
