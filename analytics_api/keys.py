@@ -32,16 +32,34 @@ values (:name, :prefix, :digest, :scopes, :created_at, :expires_at)
 on conflict (name) do nothing
 """
 
+# A key that was replaced is stored as its name, this character and a part of its digest: names are unique in the table.
+# No other name has the character, since it is not printable.
+REPLACED: Final = "\x1f"
+
 SELECT_KEYS = """
 select name, prefix, scopes, created_at, expires_at, revoked_at, last_used_on
 from api_keys
-order by name
 """
 
+SELECT_KEY = """
+select digest, scopes, expires_at
+from api_keys
+where name = :name
+"""
+
+REPLACE_KEY = """
+update api_keys
+set name = :replaced_name,
+  expires_at = :expires_at,
+  revoked_at = coalesce(revoked_at, :revoked_at)
+where name = :name
+"""
+
+# With the keys that it has replaced.
 REVOKE_KEY = """
 update api_keys
 set revoked_at = :revoked_at
-where name = :name
+where (name = :name or substr(name, 1, cast(:length as integer)) = :replaced)
   and revoked_at is null
 """
 
@@ -82,8 +100,8 @@ class KeyStore:
         """Create a key and return it. Only its digest is stored.
 
         :param now: the current instant, in milliseconds; `expires_at` likewise.
-        :raises APIKeyError: when the name is taken (also by a revoked key), reserved or not printable, or when a scope
-            is not one of SCOPES.
+        :raises APIKeyError: when the name is taken (also by a revoked key), reserved or not printable, when a scope is
+            not one of SCOPES, or when the expiry has passed.
         """
         requested = set(scopes)
         if not name.strip() or not name.isprintable():
@@ -92,33 +110,59 @@ class KeyStore:
             raise APIKeyError(f"name: {name} is reserved for the keys from the settings; choose another")
         if not requested or requested - ALL_SCOPES:
             raise APIKeyError(f"scopes: use one or more of {', '.join(SCOPES)}")
-        key = "ana_" + secrets.token_urlsafe(32)
-
-        def add(at: Transaction) -> int:
-            return at.execute(
-                INSERT_KEY,
-                name=name,
-                prefix=key[:PREFIX_LENGTH],
-                digest=digest(key.encode()),
-                scopes=" ".join(scope for scope in SCOPES if scope in requested),
-                created_at=now,
-                expires_at=expires_at,
-            )
-
-        if not self.db.write(add):
-            raise APIKeyError(f"name: {name} is or was the name of another key; the history needs a new one")
+        if expires_at is not None and expires_at <= now:
+            raise APIKeyError(f"expires: {_day(expires_at)} is not in the future")
+        key = generate_key()
+        ordered = " ".join(scope for scope in SCOPES if scope in requested)
+        if not self.db.write(lambda at: _insert(at, key, name, ordered, now, expires_at)):
+            raise APIKeyError(f"name: {name} is or was the name of another key; `keys rotate` replaces it")
         return key
 
-    def list(self) -> list[Row]:
-        """Return every key by name, revoked ones included, without digests."""
-        return self.db.rows(SELECT_KEYS)
+    def rotate(self, name: str, *, now: int, overlap: int = 0, expires_at: int | None = None) -> str:
+        """Create a key that has the name and scopes of another, and return it.
+
+        :param overlap: milliseconds for which the old key stays valid; without it the old key is revoked.
+        :param expires_at: expiry of the new key; without it that of the old one, if there is any.
+        :raises APIKeyError: when no key has this name, or the expiry has passed.
+        """
+        key = generate_key()
+
+        def replace(at: Transaction) -> None:
+            old = at.row(SELECT_KEY, name=name)
+            if old is None:
+                raise APIKeyError(f"name: there is no key named {name}")
+            expiry = old["expires_at"] if expires_at is None else expires_at
+            if expiry is not None and expiry <= now:
+                raise APIKeyError(f"expires: {_day(expiry)} is not in the future; give the new key a later day")
+            at.execute(
+                REPLACE_KEY,
+                name=name,
+                replaced_name=f"{name}{REPLACED}{old['digest'][:16]}",
+                expires_at=min(old["expires_at"] or now + overlap, now + overlap) if overlap else old["expires_at"],
+                revoked_at=None if overlap else now,
+            )
+            _insert(at, key, name, old["scopes"], now, expiry)
+
+        self.db.write(replace)
+        return key
+
+    def list(self, *, now: int) -> list[Row]:
+        """Return every key, by name and age, revoked ones included, without digests.
+
+        `state` is `active`, `replaced` (valid until it expires), `expired` or `revoked`.
+        """
+        rows = self.db.rows(SELECT_KEYS)
+        rows.sort(key=lambda row: (_public_name(row["name"]), row["created_at"], REPLACED not in row["name"]))
+        return [{**row, "name": _public_name(row["name"]), "state": _state(row, now)} for row in rows]
 
     def revoke(self, name: str, *, now: int) -> None:
-        """Reject the key from now on.
+        """Reject the key from now on, and those that it has replaced.
 
         :raises APIKeyError: when no key has this name, or it is revoked already.
         """
-        if not self.db.write(lambda at: at.execute(REVOKE_KEY, name=name, revoked_at=now)):
+        replaced = name + REPLACED
+        params = {"name": name, "replaced": replaced, "length": len(replaced), "revoked_at": now}
+        if not self.db.write(lambda at: at.execute(REVOKE_KEY, **params)):
             raise APIKeyError(f"name: there is no active key named {name}")
 
     def find(self, candidate: bytes, *, now: int) -> Principal | None:
@@ -126,8 +170,8 @@ class KeyStore:
         row = self.db.row(SELECT_ACTIVE, digest=digest(candidate))
         if row is None or (row["expires_at"] is not None and row["expires_at"] <= now):
             return None
-        self._record_use(row, datetime.fromtimestamp(now / 1000, timezone.utc).date().isoformat())
-        return Principal(row["name"], frozenset(row["scopes"].split()), row["expires_at"])
+        self._record_use(row, _day(now))
+        return Principal(_public_name(row["name"]), frozenset(row["scopes"].split()), row["expires_at"])
 
     def _record_use(self, row: Row, day: str) -> None:
         """Write the day of a key's last use: once a day, in a thread, so that no request waits for it."""
@@ -143,6 +187,39 @@ class KeyStore:
                 log.warning("last use of the key %s was not recorded", name, exc_info=True)
 
         threading.Thread(target=write, name="key-use", daemon=True).start()
+
+
+def generate_key() -> str:
+    """Return a new random key."""
+    return "ana_" + secrets.token_urlsafe(32)
+
+
+def _insert(at: Transaction, key: str, name: str, scopes: str, now: int, expires_at: int | None) -> int:
+    return at.execute(
+        INSERT_KEY,
+        name=name,
+        prefix=key[:PREFIX_LENGTH],
+        digest=digest(key.encode()),
+        scopes=scopes,
+        created_at=now,
+        expires_at=expires_at,
+    )
+
+
+def _public_name(name: str) -> str:
+    return name.partition(REPLACED)[0]
+
+
+def _state(row: Row, now: int) -> str:
+    if row["revoked_at"] is not None:
+        return "revoked"
+    if row["expires_at"] is not None and row["expires_at"] <= now:
+        return "expired"
+    return "replaced" if REPLACED in row["name"] else "active"
+
+
+def _day(instant: int) -> str:
+    return datetime.fromtimestamp(instant / 1000, timezone.utc).date().isoformat()
 
 
 def digest(key: bytes) -> str:

@@ -1,5 +1,6 @@
 import json
 import time
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -234,3 +235,12 @@ def test_other_databases_are_no_demo(folder):
 
     with open_database("analytics.db").closing() as database:
         assert find_mark(database) is None
+
+
+def test_init_says_that_rows_are_made_up(folder):
+    run("demo", "--sessions", 5)
+
+    output = run("init")
+
+    assert output.startswith(f"{folder}/analytics.db: 5 sessions, ")
+    assert output.endswith(f" leads (made-up rows up to {datetime.now(timezone.utc).date()})\n")

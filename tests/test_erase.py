@@ -309,6 +309,19 @@ class TestCommand:
         with open_database("analytics.db").closing() as opened:
             assert [lead["lead_id"] for lead in opened.rows("select lead_id from leads")] == [1, 2]
 
+    @pytest.mark.parametrize(
+        "key",
+        [["--email", "nobody@example.com"], ["--visitor", "nobody"], ["--lead", 99]],
+        ids=["email", "visitor", "lead"],
+    )
+    def test_erase_of_nobody_is_an_error(self, database, people, key):
+        before = everything(database)
+
+        output = run("erase", "--yes", *key, status=1)
+
+        assert output.endswith("\nError: no row belongs to this person: nothing was erased\n")
+        assert everything(database) == before
+
     @pytest.mark.parametrize("keys", [[], ["--lead", 1, "--email", "zqx@example.com"], ["--email", ""]], ids=str)
     def test_without_one_key_nothing_is_done(self, database, people, keys):
         output = run("erase", "--yes", *keys, status=1)

@@ -1,6 +1,6 @@
 """`analytics-api keys`, and keys that are changed while the server runs."""
 
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from click.testing import CliRunner
@@ -36,8 +36,8 @@ def test_keys_are_added_listed_and_revoked(run):
     assert wall.startswith("ana_")
     assert revoked == "key wall revoked\n"
     assert listed == (
-        f"sales  {sales[:8]}…  leads:read leads:write  created {today}, last used never, expires 2040-02-29\n"
-        f"wall  {wall[:8]}…  stats  created {today}, last used never, revoked {today}\n"
+        f"sales  {sales[:8]}…  leads:read leads:write  active, created {today}, last used never, expires 2040-02-29\n"
+        f"wall  {wall[:8]}…  stats  revoked, created {today}, last used never, revoked on {today}\n"
     )
 
 
@@ -47,7 +47,14 @@ def test_keys_are_added_listed_and_revoked(run):
         (["add", "wall", "--scope", "stats"], "Error: name: wall is or was the name of another key"),
         (["add", "other", "--scope", "all"], "'all' is not one of 'stats', 'leads:read', 'leads:write'"),
         (["add", "other"], "Missing option '--scope'"),
-        (["add", "other", "--scope", "stats", "--expires", "soon"], "'soon' does not match the format '%Y-%m-%d'"),
+        (["add", "other", "--scope", "stats", "--expires", "soon"], "'soon' is not a day YYYY-MM-DD"),
+        (
+            ["add", "other", "--scope", "stats", "--expires", "2020-01-01"],
+            "Error: expires: 2020-01-01 is not in the future",
+        ),
+        (["rotate", "other"], "Error: name: there is no key named other"),
+        (["rotate", "wall", "--overlap", "soon"], "'soon' is not a time such as 1d, 12h or 30m"),
+        (["rotate", "wall", "--expires", "2020-01-01"], "Error: expires: 2020-01-01 is not in the future"),
         (["revoke", "other"], "Error: name: there is no active key named other"),
     ],
 )
@@ -58,6 +65,19 @@ def test_what_cannot_be_done_is_told_in_a_line(run, arguments, told):
 
     assert told in output
     assert "Traceback" not in output
+
+
+def test_rotated_key_is_listed_beside_the_new_one(run):
+    today = datetime.now(timezone.utc).date()
+    old = run("keys", "add", "wall", "--scope", "stats").strip()
+
+    new = run("keys", "rotate", "wall", "--overlap", "1d").strip()
+    listed = run("keys", "list")
+
+    assert listed == (
+        f"wall  {old[:8]}…  stats  replaced, created {today}, last used never, expires {today + timedelta(days=1)}\n"
+        f"wall  {new[:8]}…  stats  active, created {today}, last used never\n"
+    )
 
 
 def test_listing_makes_no_database(run, tmp_path):

@@ -21,7 +21,7 @@ sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def used(ring, name, day):
     """Whether the use of the key has been written down; that happens behind the request's back."""
     for _ in range(200):
-        (key,) = [key for key in ring.list() if key["name"] == name]
+        (key,) = [key for key in ring.list(now=NOW) if key["name"] == name]
         if key["last_used_on"] == day:
             return True
         Event().wait(0.01)
@@ -39,15 +39,99 @@ def test_a_key_is_let_in_as_soon_as_it_is_added_and_no_more_once_it_is_revoked(r
     assert (after.status_code, after.json) == (401, {"error": "Invalid API key"})
 
 
-def test_a_key_is_rotated_by_adding_another_switching_and_revoking_the_first(ring, client):
-    first = ring.add("wall 2026", ["stats"], now=NOW)
-    second = ring.add("wall 2027", ["stats"], now=NOW)
+DAY = 86_400_000
 
-    both = [client.get("/analytics/geo", key=key).status_code for key in (first, second)]
-    ring.revoke("wall 2026", now=NOW)
-    one = [client.get("/analytics/geo", key=key).status_code for key in (first, second)]
 
-    assert (both, one) == ([200, 200], [401, 200])
+def statuses(client, *keys):
+    return [client.get("/analytics/geo", key=key).status_code for key in keys]
+
+
+def test_rotated_key_replaces_the_old_one_at_once(ring, client):
+    old = ring.add("wall", ["stats"], now=NOW)
+
+    new = ring.rotate("wall", now=NOW)
+
+    assert statuses(client, old, new) == [401, 200]
+    assert [key["state"] for key in ring.list(now=NOW)] == ["revoked", "active"]
+
+
+def test_old_key_is_valid_until_the_overlap_ends(ring, client, serve):
+    old = ring.add("wall", ["stats"], now=NOW)
+
+    new = ring.rotate("wall", now=NOW, overlap=DAY)
+
+    assert statuses(client, old, new) == [200, 200]
+    assert statuses(serve(now=NOW + DAY - 1), old, new) == [200, 200]
+    assert statuses(serve(now=NOW + DAY), old, new) == [401, 200]
+    assert [key["state"] for key in ring.list(now=NOW)] == ["replaced", "active"]
+    assert [key["state"] for key in ring.list(now=NOW + DAY)] == ["expired", "active"]
+
+
+def test_both_keys_have_one_name_and_the_same_scopes(database, insert, ring, client):
+    insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
+    old = ring.add("phone", ["leads:write"], now=NOW)
+    new = ring.rotate("phone", now=NOW, overlap=DAY)
+
+    client.patch("/analytics/leads/1", json={"status": "contacted"}, key=old)
+    client.patch("/analytics/leads/1", json={"status": "won"}, key=new)
+
+    assert database.rows("select changed_by from lead_status_changes") == [{"changed_by": "phone"}] * 2
+    assert [key["name"] for key in ring.list(now=NOW)] == ["phone", "phone"]
+    assert statuses(client, old, new) == [403, 403]
+
+
+def test_key_is_rotated_again_and_again(ring, client):
+    keys = [ring.add("wall", ["stats"], now=NOW)]
+    for number in range(1, 4):
+        keys.append(ring.rotate("wall", now=NOW + number, overlap=DAY))
+
+    assert statuses(client, *keys) == [200] * 4
+    ring.revoke("wall", now=NOW)
+    assert statuses(client, *keys) == [401] * 4
+
+
+def test_overlap_does_not_lengthen_the_old_key(ring, serve):
+    old = ring.add("wall", ["stats"], now=NOW, expires_at=NOW + DAY)
+
+    ring.rotate("wall", now=NOW, overlap=9 * DAY, expires_at=NOW + 90 * DAY)
+
+    assert statuses(serve(now=NOW + DAY), old) == [401]
+
+
+def test_new_key_has_the_expiry_of_the_old_one(ring, serve):
+    ring.add("wall", ["stats"], now=NOW, expires_at=NOW + DAY)
+
+    new = ring.rotate("wall", now=NOW)
+
+    assert statuses(serve(now=NOW + DAY), new) == [401]
+
+
+def test_expired_key_is_rotated_with_a_new_expiry(ring, serve):
+    ring.add("wall", ["stats"], now=NOW, expires_at=NOW + DAY)
+    later = NOW + 2 * DAY
+
+    with pytest.raises(APIKeyError, match="expires: 2026-02-25 is not in the future"):
+        ring.rotate("wall", now=later)
+    new = ring.rotate("wall", now=later, expires_at=later + DAY)
+
+    assert statuses(serve(now=later), new) == [200]
+
+
+def test_revoked_name_comes_back_by_rotation(ring, client):
+    old = ring.add("wall", ["stats"], now=NOW)
+    ring.revoke("wall", now=NOW)
+
+    new = ring.rotate("wall", now=NOW, overlap=DAY)
+
+    assert statuses(client, old, new) == [401, 200]
+
+
+@pytest.mark.parametrize("expires_at", [0, NOW - 1, NOW], ids=["epoch", "before", "now"])
+def test_key_that_expires_at_once_is_refused(ring, expires_at):
+    with pytest.raises(APIKeyError, match=r"^expires: .* is not in the future"):
+        ring.add("wall", ["stats"], now=NOW, expires_at=expires_at)
+
+    assert ring.list(now=NOW) == []
 
 
 @pytest.mark.parametrize(
@@ -102,7 +186,7 @@ def test_a_key_is_nowhere_in_the_database_nor_in_the_log(database, ring, client,
 def test_a_key_is_long_and_like_no_other_and_only_its_first_letters_are_told(ring):
     keys = [ring.add(f"key of {name}", ["stats"], now=NOW) for name in ("ann", "ben")]
 
-    listed = ring.list()
+    listed = ring.list(now=NOW)
 
     assert all(len(key) >= 43 for key in keys)
     assert keys[0] != keys[1]
@@ -115,6 +199,7 @@ def test_a_key_is_long_and_like_no_other_and_only_its_first_letters_are_told(rin
             "expires_at": None,
             "revoked_at": None,
             "last_used_on": None,
+            "state": "active",
         }
         for name, key in zip(("ann", "ben"), keys)
     ]
@@ -159,7 +244,7 @@ def test_a_key_is_let_in_though_its_use_cannot_be_written_down(database, ring, c
 @sqlite
 def test_a_right_key_costs_the_same_one_look_up_as_a_wrong_one(database, ring, client, monkeypatch):
     good = ring.add("good", ["stats"], now=NOW)
-    old = ring.add("old", ["stats"], now=NOW, expires_at=NOW)
+    old = ring.add("old", ["stats"], now=NOW - 1, expires_at=NOW)
     gone = ring.add("gone", ["stats"], now=NOW)
     ring.revoke("gone", now=NOW)
     asked = []
@@ -185,7 +270,7 @@ def test_a_name_is_for_one_key_for_ever_since_the_history_knows_it_by_that(ring,
     with pytest.raises(APIKeyError):
         ring.add(name, ["stats"], now=NOW)
 
-    assert [key["name"] for key in ring.list()] == ["gone", "wall"]
+    assert [key["name"] for key in ring.list(now=NOW)] == ["gone", "wall"]
 
 
 @pytest.mark.parametrize("scopes", [[], ["everything"], ["stats", "leads"], ["STATS"], "stats"])
@@ -194,7 +279,7 @@ def test_a_key_has_known_scopes_and_one_at_least(ring, scopes):
     with pytest.raises(APIKeyError, match="stats, leads:read, leads:write"):
         ring.add("wall", scopes, now=NOW)
 
-    assert ring.list() == []
+    assert ring.list(now=NOW) == []
 
 
 @sqlite

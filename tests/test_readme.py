@@ -108,6 +108,7 @@ def test_the_defaults_in_the_table_of_settings_are_those_that_are_taken():
     assert defaults == {
         "ANALYTICS_DATABASE": read.database,
         "ANALYTICS_STORAGE_MAX_AGE": str(read.storage_max_age),
+        "ANALYTICS_EXPORT_TIMEOUT": str(read.export_timeout),
         "ANALYTICS_TRUSTED_PROXIES": str(read.trusted_proxies),
         "ANALYTICS_METRICS": str(int(read.metrics)),
         "ANALYTICS_LOG_ADDRESS": str(int(read.log_address)),

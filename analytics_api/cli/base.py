@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from datetime import datetime, timezone
 from functools import partial
 from typing import Any, TypeVar
 
@@ -18,8 +19,6 @@ from .output import describe_write_error
 
 T = TypeVar("T")
 
-DATE_FORMAT = "%Y-%m-%d"
-
 
 # The option that names the database, for commands that find its default themselves.
 database_flag = partial(
@@ -29,6 +28,16 @@ database_flag = partial(
     metavar="PATH",
     help=f"The database file, or a postgresql:// URL. Default: ANALYTICS_DATABASE, then {settings.DATABASE}.",
 )
+
+
+def parse_day(ctx: click.Context, option: click.Parameter, value: str | None) -> datetime | None:
+    """Parse a day `YYYY-MM-DD` as its first instant, UTC."""
+    if value is None:
+        return None
+    try:
+        return datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=timezone.utc)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a day YYYY-MM-DD") from None
 
 
 class Group(click.Group):

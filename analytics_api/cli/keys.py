@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timezone
+from typing import Final
 
 import click
 
 from ..context import now
 from ..database import open_database
 from ..keys import SCOPES, KeyStore
-from .base import DATE_FORMAT, database_option, main
+from .base import database_option, main, parse_day
+
+MILLISECONDS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000}
 
 
 @main.group()
@@ -17,34 +21,64 @@ def keys() -> None:
     """Manage named API keys with scopes, in addition to the key from the settings."""
 
 
+def parse_expiry(ctx: click.Context, option: click.Parameter, value: str | None) -> int | None:
+    """Parse the day on which a key expires, in milliseconds since the epoch."""
+    day = parse_day(ctx, option, value)
+    return None if day is None else int(day.timestamp() * 1000)
+
+
+expires_option = click.option(
+    "--expires",
+    "expires_at",
+    metavar="YYYY-MM-DD",
+    help="Expiry date (UTC): the key is rejected from this day on.",
+    callback=parse_expiry,
+)
+
+
+def parse_overlap(ctx: click.Context, option: click.Parameter, value: str | None) -> int:
+    """Parse a time such as `1d`, `12h` or `30m`, in milliseconds; None is 0."""
+    if value is None:
+        return 0
+    match = re.fullmatch(r"([0-9]{1,6})([dhm])", value)
+    if not match:
+        raise click.BadParameter(f"{value!r} is not a time such as 1d, 12h or 30m")
+    return int(match[1]) * MILLISECONDS[match[2]]
+
+
 @keys.command("add")
 @database_option
 @click.argument("name")
 @click.option("--scope", "scopes", multiple=True, required=True, type=click.Choice(SCOPES), help="May be repeated.")
-@click.option(
-    "--expires",
-    type=click.DateTime([DATE_FORMAT]),
-    metavar="YYYY-MM-DD",
-    help="Expiry date (UTC): the key is rejected from this day on.",
-)
-def add(database: str, name: str, scopes: tuple[str, ...], expires: datetime | None) -> None:
+@expires_option
+def add(database: str, name: str, scopes: tuple[str, ...], expires_at: int | None) -> None:
     """Create a key and print it. It cannot be shown again."""
-    expires_at = None if expires is None else int(expires.replace(tzinfo=timezone.utc).timestamp() * 1000)
     with open_database(database).closing() as opened:
         click.echo(KeyStore(opened).add(name, scopes, now=now(), expires_at=expires_at))
+
+
+@keys.command("rotate")
+@database_option
+@click.argument("name")
+@click.option("--overlap", callback=parse_overlap, metavar="TIME", help="How long the old key stays valid, such as 1d.")
+@expires_option
+def rotate(database: str, name: str, overlap: int, expires_at: int | None) -> None:
+    """Replace a key by a new one of the same name and scopes, and print it. The old key is revoked."""
+    with open_database(database, create=False).closing() as opened:
+        click.echo(KeyStore(opened).rotate(name, now=now(), overlap=overlap, expires_at=expires_at))
 
 
 @keys.command("list")
 @database_option
 def list_(database: str) -> None:
-    """List all keys: name, first letters, scopes and dates."""
+    """List all keys: name, first letters, scopes, state and dates."""
     with open_database(database, create=False).closing() as opened:
-        for key in KeyStore(opened).list():
-            dates = [f"created {day(key['created_at'])}", f"last used {key['last_used_on'] or 'never'}"]
+        for key in KeyStore(opened).list(now=now()):
+            dates = [key["state"], f"created {day(key['created_at'])}", f"last used {key['last_used_on'] or 'never'}"]
             if key["expires_at"] is not None:
                 dates.append(f"expires {day(key['expires_at'])}")
             if key["revoked_at"] is not None:
-                dates.append(f"revoked {day(key['revoked_at'])}")
+                dates.append(f"revoked on {day(key['revoked_at'])}")
             click.echo(f"{key['name']}  {key['prefix']}…  {key['scopes']}  {', '.join(dates)}")
 
 

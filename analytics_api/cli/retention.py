@@ -10,7 +10,7 @@ from ..context import now
 from ..database import open_database
 from ..maintenance import erase as erasure
 from ..maintenance.purge import purge as delete_before
-from .base import DATE_FORMAT, database_option, main
+from .base import database_option, main, parse_day
 from .progress import Progress
 
 
@@ -19,8 +19,8 @@ from .progress import Progress
 @click.option(
     "--before",
     required=True,
-    type=click.DateTime([DATE_FORMAT]),
     metavar="YYYY-MM-DD",
+    callback=parse_day,
     help="The first day (UTC) that stays.",
 )
 @click.option("--keep-totals", is_flag=True, help="Keep every number of the API as it is, except those of realtime.")
@@ -31,7 +31,7 @@ def purge(database: str, before: datetime, keep_totals: bool) -> None:
     the ids of visitors and fingerprints, so that a visitor who returns is not counted again. SQLite's file keeps its
     size, and reuses the space.
     """
-    if before > datetime.fromtimestamp(now() / 1000, timezone.utc).replace(tzinfo=None):
+    if before > datetime.fromtimestamp(now() / 1000, timezone.utc):
         raise click.BadParameter("a day in the future would leave nothing", param_hint="--before")
     with open_database(database, create=False).closing() as opened:
         with Progress("deleting", None, "rows") as progress:
@@ -66,3 +66,5 @@ def erase(database: str, visitor: str | None, email: str | None, lead: int | Non
             receipt = erasure.erase(opened, visitor=visitor, email=email, lead=lead, on_progress=progress.step)
         for table, rows in receipt.items():
             click.echo(f"{table}: {rows:,} {'removed from what others have' if table == 'links' else 'erased'}")
+        if not any(receipt.values()):
+            raise click.ClickException("no row belongs to this person: nothing was erased")

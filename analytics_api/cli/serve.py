@@ -56,6 +56,8 @@ def check_database(settings: Settings) -> None:
     with settings.open_database().closing() as database:
         logs.configure()
         log.info("database %s", describe_rows(database, is_new=is_new))
+        if database.is_read_only():
+            log.warning("the database is read-only: updates of leads fail")
     for warning in settings.warnings():
         log.warning(warning)
 

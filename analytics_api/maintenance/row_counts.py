@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from ..database import Database
+from .demo_marker import find_mark
 
 ROW_COUNTS = """
 select
@@ -26,9 +27,13 @@ def is_missing(url: str) -> bool:
 def describe_rows(database: Database, *, is_new: bool = False) -> str:
     """Return what a database holds as one line, such as `/srv/a.db: 2,000 sessions, 20,339 events, 100 leads`.
 
+    The line says whether rows were made up by `demo`.
+
     :param is_new: whether it was just created.
     """
     counts = database.rows(ROW_COUNTS)[0]
     if any(counts.values()):
-        return f"{database.url}: " + ", ".join(f"{number:,} {table}" for table, number in counts.items())
+        mark = find_mark(database)
+        note = f" (made-up rows up to {mark.day})" if mark else ""
+        return f"{database.url}: " + ", ".join(f"{number:,} {table}" for table, number in counts.items()) + note
     return f"{database.url}: {'created, ' if is_new else ''}empty"

@@ -66,7 +66,7 @@ class Server(BaseApplication):
                 self.cfg.set(name, value)
 
     def load(self) -> Any:
-        return self.settings.application()
+        return self.settings.application(max_exports=max(1, self.cfg.threads // 2))
 
     def reload(self) -> None:
         try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ..app import create_app
 from ..database import Database, open_database
 from ..errors import DatabaseError, SettingError
+from ..http.downloads import MAX_EXPORTS
 from ..middleware.cors import normalize_origin
 from ..storage import StorageStats, open_storage
 from ..storage.base import session_pattern
@@ -34,6 +35,7 @@ VARIABLES = (
     "ANALYTICS_CORS_ORIGINS",
     "ANALYTICS_DATABASE",
     "ANALYTICS_DATABASE_READ",
+    "ANALYTICS_EXPORT_TIMEOUT",
     "ANALYTICS_LOG_ADDRESS",
     "ANALYTICS_METRICS",
     "ANALYTICS_STORAGE",
@@ -53,6 +55,7 @@ class Settings:
     storage: StorageStats | None = None
     storage_max_age: int = 3600  # seconds
     cors_origins: Sequence[str] = ()
+    export_timeout: int = 300  # seconds
     trusted_proxies: int = 0
     metrics: bool = False
     log_address: bool = False
@@ -71,6 +74,7 @@ class Settings:
             storage=storage(environ),
             storage_max_age=_parse_int(environ, "ANALYTICS_STORAGE_MAX_AGE", 3600, minimum=1),
             cors_origins=_cors_origins(environ),
+            export_timeout=_parse_int(environ, "ANALYTICS_EXPORT_TIMEOUT", 300, minimum=1),
             trusted_proxies=_parse_int(environ, "ANALYTICS_TRUSTED_PROXIES", 0, minimum=0),
             metrics=_metrics(environ),
             log_address=bool(_parse_int(environ, "ANALYTICS_LOG_ADDRESS", 0, minimum=0, maximum=1)),
@@ -87,10 +91,11 @@ class Settings:
         except DatabaseError as error:
             raise DatabaseError(f"ANALYTICS_DATABASE: {error}") from error
 
-    def application(self, database: Database | None = None) -> WSGIApplication:
+    def application(self, database: Database | None = None, *, max_exports: int = MAX_EXPORTS) -> WSGIApplication:
         """Return the API with everything that a standalone server needs.
 
         :param database: used instead of opening the one of the settings.
+        :param max_exports: how many exports this process sends at once.
         :raises DatabaseError: the database cannot be opened.
         """
         if database is None:
@@ -101,6 +106,8 @@ class Settings:
             storage=self.storage,
             storage_max_age=self.storage_max_age,
             cors_origins=self.cors_origins,
+            max_exports=max_exports,
+            export_timeout=self.export_timeout,
         )
         return build_server_app(
             api,

@@ -43,6 +43,8 @@ OLDEST_LIBRARY = (3, 37, 0)  # the first with strict tables
 LOOK = 1.0  # seconds between two looks at whether a file that is read is still the one at its path
 EMPTY = "this file is empty; `analytics-api init` makes a database of it"
 PATIENCE = 3  # milliseconds that SQLite waits for a lock by itself: it looks after 1, 2 more, and is asked again
+SCRUB_SECONDS = 30.0  # in which readers have to end, such as an export that is generated
+SCRUB_ATTEMPT_MS = 250
 WAL_PATIENCE = 0.25  # seconds to wait for readers before a file that is not in WAL mode is used as it is
 READ_ONLY_ERRORS = ("attempt to write a readonly database", "unable to open database file")
 SMALLEST = 512  # bytes; SQLite takes a shorter file, whatever is in it, for an empty one
@@ -297,8 +299,8 @@ class SQLite(Database):
             statements.execute("insert into lead_search (lead_search) values ('rebuild')")
             connection.execute("commit")
             connection.execute("vacuum")
-            busy = statements.rows("pragma wal_checkpoint(truncate)")[0]["busy"]
-        if busy:
+            is_empty = _empty_wal(connection)
+        if not is_empty:
             raise DatabaseError(
                 f"{self.path}: the rows are gone, but a reader keeps their bytes in the file {self.path}-wal; "
                 "run it again when the reader is done"
@@ -721,6 +723,19 @@ def _insist(connection: sqlite3.Connection, sql: str, seconds: float) -> None:
                     raise
     finally:
         connection.execute(f"pragma busy_timeout = {int(seconds * 1000)}")
+
+
+def _empty_wal(connection: sqlite3.Connection) -> bool:
+    """Move the WAL into the file and truncate it; return False if readers or writers forbid it for SCRUB_SECONDS.
+
+    A short time for each attempt: while one waits for readers, writers wait for it.
+    """
+    until = time.monotonic() + SCRUB_SECONDS
+    connection.execute(f"pragma busy_timeout = {SCRUB_ATTEMPT_MS}")
+    while True:
+        [(busy, _, _)] = connection.execute("pragma wal_checkpoint(truncate)").fetchall()
+        if not busy or time.monotonic() > until:
+            return not busy
 
 
 def _create_private_file(path: Path) -> None:
