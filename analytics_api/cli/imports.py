@@ -5,14 +5,15 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any, Literal, cast, get_args
 
 import click
 
 from ..database import Database, open_database
 from ..errors import AnalyticsError, IngestError
 from ..imports import FORMATS, Rejects, Site, import_file
-from ..imports.access_log import ASSETS
+from ..imports.access_log import ASSETS, own_hosts_of_files
 from ..imports.report import Report, printable
 from ..maintenance.demo_marker import find_mark
 from .base import RenamedOptions, database_option, main
@@ -21,7 +22,8 @@ from .progress import Progress
 # Objects allocated before the garbage collector runs. Rows form no cycles; the default takes a tenth of an import.
 GC_THRESHOLD = 100_000
 
-BOTS: dict[str, Literal["apart", "alike"]] = {"separate": "apart", "include": "alike"}
+Bots = Literal["separate", "include"]
+FORMER_BOTS: dict[str, Bots] = {"apart": "separate", "alike": "include"}
 
 
 def parse_map(ctx: click.Context, option: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:
@@ -33,15 +35,15 @@ def parse_map(ctx: click.Context, option: click.Parameter, value: tuple[str, ...
     return {theirs: ours for theirs, _, ours in pairs}
 
 
-def parse_bots(ctx: click.Context, option: click.Parameter, value: str) -> Literal["apart", "alike"]:
+def parse_bots(ctx: click.Context, option: click.Parameter, value: str) -> Bots:
     """Parse the name of a way to count bots; accept the former names with a warning."""
-    if value in BOTS:
-        return BOTS[value]
-    for name, former in BOTS.items():
-        if value == former:
-            click.echo(f"Warning: --bots {former} is deprecated; use --bots {name}", err=True)
-            return former
-    raise click.BadParameter(f"{value!r} is not one of {', '.join(map(repr, BOTS))}.")
+    if value in FORMER_BOTS:
+        click.echo(f"Warning: --bots {value} is deprecated; use --bots {FORMER_BOTS[value]}", err=True)
+        return FORMER_BOTS[value]
+    for name in get_args(Bots):
+        if value == name:
+            return cast(Bots, name)
+    raise click.BadParameter(f"{value!r} is not one of {', '.join(map(repr, get_args(Bots)))}.")
 
 
 @main.command("import", cls=RenamedOptions, renamed={"--assets": "--asset-extensions"})
@@ -86,7 +88,7 @@ def import_(
     asset_extensions: str | None,
     no_query: bool,
     timeout: float,
-    bots: Literal["apart", "alike"],
+    bots: Bots,
     **options: Any,
 ) -> None:
     """Import D1 exports, SQLite files, access logs, CSV or NDJSON; - is standard input.
@@ -95,7 +97,7 @@ def import_(
     stay as they are, so that a second run changes nothing. Bad rows are skipped and reported.
     """
     options["on_conflict"] = "update" if update else "ignore"
-    options["site"] = Site(
+    own_site = Site(
         url=site,
         hosts=hosts or None,
         assets=asset_extensions.split(",") if asset_extensions else ASSETS,
@@ -103,26 +105,38 @@ def import_(
         timeout=timeout * 60,
         bots=bots,
     )
+    if len(files) > 1 and not hosts:
+        # A log without requests for assets does not show whose it is; another file of the command may.
+        own_site = replace(own_site, other_hosts=own_hosts_of_files(own_site, [name for name in files if name != "-"]))
     gc.set_threshold(GC_THRESHOLD)
-    is_nothing_taken = False
     with open_database(database).closing() as opened, Rejects(rejects, inputs=files) as rejected:
         if not into_demo and find_mark(opened):
             raise click.ClickException(
                 f"{opened.url} has the made-up rows of `demo`; import into another database, or pass --into-demo"
             )
-        for number, file in enumerate(files, start=1):
-            try:
-                report = import_one(opened, file, rejects=rejected, **options)
-            except AnalyticsError as error:
-                rest = ", ".join(files[number:])
-                raise IngestError(printable(f"{error}{f' (not begun: {rest})' if rest else ''}")) from error
-            lines = report.lines()
-            click.echo("\n".join([printable(f"{file}:"), *lines] if len(files) > 1 else lines))
-            is_nothing_taken = is_nothing_taken or report.is_nothing_taken
+        is_nothing_taken = import_all(opened, files, rejects=rejected, site=own_site, **options)
         if rejected.count:
             click.echo(f"{rejected.count:,} bad rows, see {rejects}")
     if is_nothing_taken:
         raise click.ClickException("not one row of a file could be taken")
+
+
+def import_all(database: Database, files: tuple[str, ...], **options: Any) -> bool:
+    """Import files and print their reports; return whether every row of one of them was refused.
+
+    :raises IngestError: for a file that cannot be imported; it names the files that were not begun.
+    """
+    is_nothing_taken = False
+    for number, file in enumerate(files, start=1):
+        try:
+            report = import_one(database, file, **options)
+        except AnalyticsError as error:
+            rest = ", ".join(files[number:])
+            raise IngestError(printable(f"{error}{f' (not begun: {rest})' if rest else ''}")) from error
+        lines = report.lines()
+        click.echo("\n".join([printable(f"{file}:"), *lines] if len(files) > 1 else lines))
+        is_nothing_taken = is_nothing_taken or report.is_nothing_taken
+    return is_nothing_taken
 
 
 def import_one(database: Database, file: str, **options: Any) -> Report:

@@ -8,12 +8,12 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import BinaryIO, Literal, get_args
 
 from ..database import Database, OnConflict, ignore_progress
 from ..errors import IngestError
-from . import access_log
-from .access_log import SITE, Site, import_access_log
+from .access_log import SITE, Site, import_access_log, looks_like_log
 from .columns import NameMap, find_table
 from .csv_file import import_csv
 from .csv_header import check_delimiter, check_encoding, read_header
@@ -75,7 +75,7 @@ def import_file(
         unused = {"--table": table and format != "csv" and format != "ndjson", "--map": map and format == "log"}
         unused |= {"--delimiter": delimiter and format != "csv", "--encoding": encoding != "utf-8" and format != "csv"}
         unused |= {"--update": on_conflict == "update" and format == "log"}
-        unused |= {"the options for logs": site != SITE and format != "log"}
+        unused |= {"the options for logs": replace(site, other_hosts=frozenset()) != SITE and format != "log"}
         report.warnings += [
             f"{option} has no effect on a {format} file" for option, is_unused in unused.items() if is_unused
         ]
@@ -147,7 +147,7 @@ def detect_format(sample: list[bytes]) -> Format | None:
     """Return the format of a file that begins with these lines; None when it is unknown."""
     if sample[0].startswith(b"SQLite format 3\0"):
         return "sqlite"
-    if access_log.looks_like(sample):
+    if looks_like_log(sample):
         return "log"
     begin = b"".join(sample[:100]).removeprefix(codecs.BOM_UTF8).lstrip()
     if begin.startswith(b"{"):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from analytics_api import IngestError
 from analytics_api.imports import Rejects, Site, import_access_log, import_file
-from analytics_api.imports.access_log import LINE, USUAL
+from analytics_api.imports.access_log.lines import FAST_LINE, LINE
 
 
 def test_requests_of_a_visitor_become_a_session_of_events(database):
@@ -199,7 +199,7 @@ def test_what_the_pattern_of_usual_lines_finds_is_what_that_of_all_lines_finds(c
         words[place : place + dropped] = [part]
     text = (" ".join(words) + end).encode()
 
-    usual = USUAL.fullmatch(text)
+    usual = FAST_LINE.fullmatch(text)
     found = LINE.fullmatch(text.rstrip(b"\r\n"))
 
     if usual:
@@ -339,12 +339,12 @@ def test_bots_are_kept_apart_from_people(database):
         ("bot_page_view", {"bot": "Googlebot"}),
     ]
     assert {row["session_id"][:4] for row in bots} == {"bot-"}
-    assert "bots: 3 requests, kept as events of their own types and in no session" in report.lines()
+    assert "bots: 3 requests, stored as events of their own types and in no session" in report.lines()
 
 
 @pytest.mark.any_engine
 def test_bots_can_be_visitors_like_others(database):
-    import_access_log(database, [line(), line(agent=GOOGLEBOT)], site=Site(bots="alike"))
+    import_access_log(database, [line(), line(agent=GOOGLEBOT)], site=Site(bots="include"))
     flagged = database.rows("select event_type, data from events where data is not null")
 
     assert len(sessions(database)) == 2

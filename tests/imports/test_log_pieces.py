@@ -84,7 +84,7 @@ def test_lines_in_any_order_read_a_few_at_a_time(database, monkeypatch, log, dat
     import_access_log(database, log, site=SITE)
     at_once = contents(database)
     emptied(database)
-    monkeypatch.setattr("analytics_api.imports.access_log.BATCH", data.draw(st.integers(1, 5)))
+    monkeypatch.setattr("analytics_api.imports.access_log.BATCH_LINES", data.draw(st.integers(1, 5)))
 
     import_access_log(database, data.draw(st.permutations(log)), site=SITE)
 

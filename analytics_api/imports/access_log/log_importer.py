@@ -1,0 +1,242 @@
+"""Batches of lines into sessions and events."""
+
+from __future__ import annotations
+
+import secrets
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from operator import attrgetter, itemgetter
+from typing import Any
+
+from ...database import Transaction
+from ...errors import IngestError
+from ..event_ids import HASH_BITS, id_ranges
+from ..rejects import RejectHandler
+from ..report import Report
+from .parser import LineParser, Request
+from .site import Site
+from .visits import Entry, Exit, SessionSpan, Visit, split_visits
+
+# Known events are looked up by ranges: ids no further apart than ten seconds are in one range.
+MAX_ID_GAP = 10 << HASH_BITS
+
+SALT = """
+select value
+from secrets
+where name = 'visitor_salt'
+"""
+
+NEW_SALT = """
+insert into secrets (name, value)
+values ('visitor_salt', :value)
+on conflict (name) do nothing
+"""
+
+# Both by the key alone, since in bulk there is no other index.
+KNOWN_EVENTS = """
+select event_id
+from events
+where event_id between :low and :high
+"""
+
+NEAREST_EVENT = """
+select min(event_id) as event_id
+from events
+where event_id between :low and :high
+"""
+
+# The ids of a visitor's sessions are in the order of their starts.
+LATEST_SESSION = """
+select session_id, started_at, coalesce(ended_at, started_at) as ended_at, event_count, entry_page, exit_page,
+  referrer, referrer_domain
+from sessions
+where session_id between :low and :high
+order by session_id desc
+limit 1
+"""
+
+PAGES_VIEWED = """
+select min(occurred_at) as first, max(occurred_at) as last
+from events
+where event_id between :low and :high and session_id = :session_id and event_type = 'page_view'
+"""
+
+MOVE_EVENTS = """
+update events
+set session_id = :new_id
+where event_id between :low and :high and session_id = :old_id
+"""
+
+DELETE_SESSION = """
+delete from sessions
+where session_id = :session_id
+"""
+
+SESSION_COLUMNS = (
+    "session_id",
+    "visitor_id",
+    "started_at",
+    "ended_at",
+    "duration",
+    "event_count",
+    "entry_page",
+    "exit_page",
+    "referrer",
+    "referrer_domain",
+)
+EVENT_COLUMNS = ("event_id", "session_id", "event_type", "page_url", "occurred_at", "data")
+Requests = dict[str, list[Request]]  # by visitor
+
+
+class LogImporter:
+    """Writes the lines of a log, a batch at a time, and joins them with the sessions that the database has."""
+
+    def __init__(self, at: Transaction, site: Site, hosts: frozenset[str], report: Report) -> None:
+        self.at = at
+        self.parser = LineParser(site, hosts, read_salt(at))
+        self.pause = round(site.timeout * 1000)
+        self.report = report
+
+    def write(self, lines: list[bytes], first: int, reject: RejectHandler) -> None:
+        """Write what is new in these lines, which are numbered from `first`."""
+        people, bots = self._parse(lines, first, reject)
+        requests = [request for group in (people, bots) for some in group.values() for request in some]
+        self.report.tables["events"].read += len(requests)
+        self.report.add_event_types(map(attrgetter("event_type"), requests))
+        known = self._known_ids(sorted(map(attrgetter("event_id"), requests)))
+        if known:
+            for group in (people, bots):
+                for some in group.values():
+                    some[:] = [request for request in some if request.event_id not in known]
+        rows = [row for visitor, some in bots.items() for row in _event_rows(f"bot-{visitor}", some)]
+        rows += self._write_sessions(people)
+        if rows:
+            rows.sort(key=itemgetter(0))
+            events = self.report.tables["events"]
+            events.written += self.at.insert("events", EVENT_COLUMNS, rows, on_conflict="ignore")
+
+    def _parse(self, lines: list[bytes], first: int, reject: RejectHandler) -> tuple[Requests, Requests]:
+        """Return the requests of people and of bots that are counted separately."""
+        people: Requests = defaultdict(list)
+        bots: Requests = defaultdict(list)
+        parse = self.parser.parse
+        for number, line in enumerate(lines, start=first):
+            try:
+                visitor, is_separate, request = parse(line)
+            except ValueError as error:
+                if line.strip():
+                    self.report.tables["events"].read += 1
+                    reject(number, line, str(error))
+                else:
+                    self.report.empty_lines += 1
+            else:
+                (bots if is_separate else people)[visitor].append(request)
+        return people, bots
+
+    def _write_sessions(self, people: Requests) -> list[tuple[Any, ...]]:
+        """Write the sessions of the requests; return the rows of their events."""
+        counts = self.report.tables["sessions"]
+        sessions: list[tuple[Any, ...]] = []
+        events: list[tuple[Any, ...]] = []
+        # All visits are found before one is written: looking for them must not see the new rows.
+        visits = [(visitor, visit) for visitor, some in people.items() if some for visit in self._visits(visitor, some)]
+        for visitor, visit in visits:
+            session_id = f"{visitor}-{visit.started_at // 1000:010x}"
+            for span in visit.spans:
+                if span.session_id != session_id:
+                    self._move(span, session_id)
+            counts.written += not visit.spans
+            counts.joined += max(len(visit.spans) - 1, 0)
+            times = visit.started_at, visit.ended_at, visit.ended_at - visit.started_at
+            entry, exit = visit.entry, visit.exit
+            sessions.append(
+                (session_id, visitor, *times, visit.events, entry.page, exit.page, entry.referrer, entry.domain)
+            )
+            events += _event_rows(session_id, visit.requests)
+        if sessions:
+            sessions.sort(key=itemgetter(0))
+            self.at.insert("sessions", SESSION_COLUMNS, sessions, on_conflict="update")
+        return events
+
+    def _known_ids(self, ids: list[int]) -> set[int]:
+        """Return those of the ids, which are sorted, that the database has."""
+        known: set[int] = set()
+        end = 0
+        while end < len(ids):
+            begin, end = end, end + 1
+            while end < len(ids) and ids[end] - ids[end - 1] <= MAX_ID_GAP:
+                end += 1
+            found = self.at.rows(KNOWN_EVENTS, low=ids[begin], high=ids[end - 1])
+            known.update(row["event_id"] for row in found)
+            if not found and end < len(ids):  # a new log may have none: continue at the next one there is
+                nearest = self.at.rows(NEAREST_EVENT, low=ids[end], high=ids[-1])[0]["event_id"]
+                end = len(ids) if nearest is None else bisect_left(ids, nearest, end)
+        return known
+
+    def _visits(self, visitor: str, requests: list[Request]) -> Iterator[Visit]:
+        """Yield the visits of a visitor, each joined with what the database has of it."""
+        requests.sort(key=attrgetter("instant"))
+        visit: Visit | None = None
+        for new in split_visits(requests, self.pause, self.parser.referrer):
+            if visit is not None and new.started_at - visit.ended_at > self.pause:
+                yield visit
+                visit = None
+            visit = self._join_sessions(visitor, new if visit is None else visit.join(new))
+        if visit is not None:
+            yield visit
+
+    def _join_sessions(self, visitor: str, visit: Visit) -> Visit:
+        """Return the visit joined with the sessions of the database that it touches."""
+        joined = {span.session_id for span in visit.spans}
+        last = visit.ended_at + self.pause
+        while last >= 0:
+            row = self.at.row(LATEST_SESSION, low=f"{visitor}-", high=f"{visitor}-{last // 1000:010x}")
+            if row is None or row["ended_at"] < visit.started_at - self.pause:
+                break
+            if row["session_id"] not in joined and row["started_at"] <= last:
+                visit = self._visit_of_row(row, visit).join(visit)
+            last = row["started_at"] // 1000 * 1000 - 1
+        return visit
+
+    def _visit_of_row(self, row: dict[str, Any], beside: Visit) -> Visit:
+        session_id, started, ended = row["session_id"], row["started_at"], row["ended_at"]
+        entered, left = started, ended
+        if started < beside.ended_at and beside.started_at < ended:
+            # They overlap, so the instants of the first and the last page view decide.
+            times = [
+                found
+                for low, high in id_ranges(started, ended)
+                for found in self.at.rows(PAGES_VIEWED, low=low, high=high, session_id=session_id)
+                if found["first"] is not None
+            ]
+            if times:
+                entered, left = min(found["first"] for found in times), max(found["last"] for found in times)
+        return Visit(
+            started,
+            ended,
+            row["event_count"],
+            Entry(row["entry_page"] is None, entered, row["entry_page"], row["referrer"], row["referrer_domain"]),
+            Exit(row["exit_page"] is not None, left, row["exit_page"]),
+            spans=[SessionSpan(session_id, started, ended)],
+        )
+
+    def _move(self, span: SessionSpan, session_id: str) -> None:
+        """Move the events of a session to another, and delete it."""
+        for low, high in id_ranges(span.started_at, span.ended_at):
+            self.at.execute(MOVE_EVENTS, low=low, high=high, old_id=span.session_id, new_id=session_id)
+        self.at.execute(DELETE_SESSION, session_id=span.session_id)
+
+
+def read_salt(at: Transaction) -> bytes:
+    """Return the salt of the hashes of visitors; make one when the database has none."""
+    at.execute(NEW_SALT, value=secrets.token_hex(32))
+    row = at.row(SALT)
+    if row is None:
+        raise IngestError("the database has no salt for visitors")
+    return bytes.fromhex(row["value"])
+
+
+def _event_rows(session_id: str, requests: Iterable[Request]) -> Iterator[tuple[Any, ...]]:
+    for instant, event_id, event_type, url, data, _, _ in requests:
+        yield event_id, session_id, event_type, url, instant, data

@@ -1,0 +1,80 @@
+"""The hosts of the site itself, whose referrers do not count."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from ...database import Transaction
+from ...errors import IngestError
+from ..source import Source
+from .lines import MAX_LINE_BYTES, looks_like_log, match_line, virtual_host
+from .parser import LineParser, bare_host
+from .site import Site
+
+MIN_ASSET_REQUESTS = 3  # that name a host as their referrer, before it counts as the site's own
+MAX_REMEMBERED = 1_000
+
+SECRET_NAME = "own_hosts"  # they stand beside the salt
+
+SELECT_REMEMBERED = """
+select value
+from secrets
+where name = :name
+"""
+
+SAVE_REMEMBERED = """
+insert into secrets (name, value)
+values (:name, :value)
+on conflict (name) do update set value = excluded.value
+"""
+
+
+def detect_own_hosts(site: Site, lines: Iterable[bytes]) -> frozenset[str]:
+    """Return the hosts that are passed, or else those that the lines show, in the form of `bare_host`."""
+    of_url = [urlsplit(site.url).hostname or ""] if site.url else []
+    if site.hosts is not None:
+        return frozenset(filter(None, map(bare_host, [*of_url, *site.hosts])))
+    parser = LineParser(site, frozenset(), b"")
+    virtual_hosts: set[str] = set()
+    referrers: Counter[str] = Counter()
+    for line in lines:
+        match = match_line(line)[0] if len(line) < MAX_LINE_BYTES else None
+        if match is None:
+            continue
+        host, _, _, request, status, referrer, _ = match.groups()
+        virtual_hosts.add(bare_host(virtual_host(host)[0]))
+        if parser.outcome(None, request, status).event_type == "asset":
+            domain = parser.referrer(None, referrer)[1]
+            if domain:
+                referrers[domain] += 1
+    top = [
+        domain
+        for domain, count in referrers.most_common(1)
+        if count >= MIN_ASSET_REQUESTS and count * 2 > referrers.total()
+    ]
+    return frozenset(filter(None, [*map(bare_host, of_url), *virtual_hosts, *top, *site.other_hosts]))
+
+
+def own_hosts_of_files(site: Site, paths: Iterable[str]) -> frozenset[str]:
+    """Return the hosts that the access logs among these files show; files that cannot be read show none."""
+    hosts: frozenset[str] = frozenset()
+    for path in paths:
+        try:
+            sample = Source(path).sample()
+        except IngestError:
+            continue
+        if looks_like_log(sample):
+            hosts |= detect_own_hosts(site, sample)
+    return hosts
+
+
+def remember_hosts(at: Transaction, hosts: frozenset[str]) -> frozenset[str]:
+    """Remember hosts in the database; return them with those of earlier imports."""
+    row = at.row(SELECT_REMEMBERED, name=SECRET_NAME)
+    earlier = frozenset(json.loads(row["value"])) if row else frozenset()
+    if hosts - earlier:
+        at.execute(SAVE_REMEMBERED, name=SECRET_NAME, value=json.dumps(sorted(earlier | hosts)[:MAX_REMEMBERED]))
+    return earlier | hosts

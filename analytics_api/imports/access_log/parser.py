@@ -1,0 +1,212 @@
+"""Lines of an access log as requests of visitors."""
+
+from __future__ import annotations
+
+import json
+import re
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from ..bots import bot_name
+from ..event_ids import EventIds
+from ..hosts import host_of_url, normalize_host, normalize_path, strip_www
+from .lines import (
+    FAST_LINE,
+    MAX_LINE_BYTES,
+    MS_AFTER_HOUR,
+    decode_field,
+    match_line,
+    parse_instant,
+    unescape,
+    virtual_host,
+)
+from .site import Site
+
+MAX_URL_LENGTH = 2_000  # characters; an index of PostgreSQL takes 2704 bytes
+MAX_BOT_NAME_LENGTH = 100
+MAX_CACHED = 20_000  # entries of each cache
+MAX_CACHED_BYTES = 400  # of a key; longer ones seldom come again
+LAST_TIMESTAMP = 253_402_300_799_999  # the end of year 9999
+LAST_CACHED_HOUR = LAST_TIMESTAMP - 60 * 60 * 1000
+
+REQUEST = re.compile(rb"([A-Za-z_-]+) +(\S+)(?: +HTTP/\d(?:\.\d)?)?")
+ABSOLUTE_URL = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
+
+
+class Request(NamedTuple):
+    """A request: the values of its event, and where it came from."""
+
+    instant: int  # milliseconds
+    event_id: int
+    event_type: str
+    url: str | None
+    data: str | None
+    host: bytes | None
+    referrer: bytes | None
+
+
+class Outcome(NamedTuple):
+    """What a request asked for and became."""
+
+    event_type: str
+    url: str | None
+    data: str | None
+    digest: bytes  # of virtual host, request and status
+
+
+class Visitor(NamedTuple):
+    """A hash of address and user agent, and the bot's name when it is one."""
+
+    visitor_id: str
+    digest: bytes
+    bot: str | None
+
+
+class LineParser:
+    """Parses the lines of a log. What comes again and again is worked out once.
+
+    :param hosts: of the site, in the form of `bare_host`; their referrers do not count.
+    :param salt: the key of the hashes of visitors.
+    """
+
+    def __init__(self, site: Site, hosts: frozenset[str], salt: bytes) -> None:
+        self.site = site
+        self.hosts = hosts
+        self.salt = salt
+        self.base = (site.url or "").rstrip("/")
+        self.assets = tuple("." + extension.lower().lstrip(".") for extension in site.assets)
+        self.has_separate_bots = site.bots == "separate"
+        self.is_combined = False  # whether the line before had a user agent
+        self.prefixed_lines = 0
+        self.prefix = b""  # the first one
+        self.event_ids = EventIds(salt)
+        self.hours: dict[bytes, int] = {}
+        self.visitors: dict[tuple[bytes, bytes | None], Visitor] = {}
+        self.bots: dict[bytes, str | None] = {}
+        self.bot_events: dict[tuple[str, str, str | None], tuple[str, str]] = {}
+        self.outcomes: dict[tuple[bytes | None, bytes, bytes], Outcome] = {}
+        self.referrers: dict[tuple[bytes | None, bytes], tuple[str | None, str | None]] = {}
+
+    def parse(self, line: bytes) -> tuple[str, bool, Request]:
+        """Return the line's visitor, whether that is a bot outside of the sessions, and the request.
+
+        :raises ValueError: the reason why it is not a line of a log.
+        """
+        if len(line) > MAX_LINE_BYTES:
+            raise ValueError(f"longer than {MAX_LINE_BYTES:,} bytes")
+        match = FAST_LINE.fullmatch(line)
+        host, address, time, to_hour, clock, zone, request, status, referrer, agent = (
+            match.groups() if match else self._parse_slow(line)
+        )
+        self.is_combined = agent is not None
+        hour, after = self.hours.get(to_hour + zone), MS_AFTER_HOUR.get(clock)
+        instant = self._instant(time) if hour is None or after is None else hour + after
+        visitor_id, visitor_digest, bot = self.visitors.get((address, agent)) or self._visitor(address, agent)
+        event_type, url, data, digest = self.outcomes.get((host, request, status)) or self.outcome(
+            host, request, status
+        )
+        event_id = self.event_ids.make(instant, b"%b%b%d" % (visitor_digest, digest, instant))
+        if bot:
+            event_type, data = self._bot_event(bot, event_type, data)
+        return (
+            visitor_id,
+            bool(bot) and self.has_separate_bots,
+            Request(instant, event_id, event_type, url, data, host, referrer),
+        )
+
+    def outcome(self, host: bytes | None, request: bytes, status: bytes) -> Outcome:
+        """Return what became of a request."""
+        match = REQUEST.fullmatch(request)
+        method, target = (match[1].decode(), normalize_path(unescape(match[2]))) if match else (None, "")
+        absolute = ABSOLUTE_URL.match(target)  # at the start alone: a query may have a URL of its own
+        path = target[absolute.end() if absolute else 0 :].partition("#")[0]
+        if not path and target:
+            path = "/"  # of http://shop.example
+        plain, mark, query = path.partition("?")
+        url = data = None
+        if path.startswith("/"):
+            before = self.base or virtual_host(host)[1]
+            url = (before + plain + (mark + query if self.site.query and query else ""))[:MAX_URL_LENGTH]
+        if method == "GET" and url and (status[:1] == b"2" or status == b"304"):
+            event_type = "asset" if plain.lower().endswith(self.assets) else "page_view"
+        else:
+            event_type = "error" if status >= b"4" else "request"
+            data = json.dumps({"method": method, "status": int(status) if status != b"-" else None})
+        digest = blake2b(b"%b %b %b" % (host or b"-", status, request), key=self.salt, digest_size=8).digest()
+        outcome = Outcome(event_type, url, data, digest)
+        if len(request) < MAX_CACHED_BYTES:
+            _cache_put(self.outcomes, (host, request, status), outcome)
+        return outcome
+
+    def referrer(self, host: bytes | None, referrer: bytes | None) -> tuple[str | None, str | None]:
+        """Return the referrer and its domain; None for both when it is the site itself, or not a URL."""
+        if referrer is None or len(referrer) < 4:
+            return None, None
+        key = (host, referrer)
+        known = self.referrers.get(key)
+        if known is None:
+            known = None, None
+            text = decode_field(referrer)
+            domain = host_of_url(text)
+            if domain and domain not in self.hosts and domain != bare_host(virtual_host(host)[0]):
+                known = text[:MAX_URL_LENGTH], domain
+            if len(referrer) < MAX_CACHED_BYTES:
+                _cache_put(self.referrers, key, known)
+        return known
+
+    def _parse_slow(self, line: bytes) -> tuple[Any, ...]:
+        """Return the groups of FAST_LINE for a line of any form."""
+        match, prefix = match_line(line)
+        if match is None:
+            raise ValueError("not a line of an access log")
+        if prefix:
+            self.prefixed_lines += 1
+            self.prefix = self.prefix or prefix
+        host, address, time, request, status, referrer, agent = match.groups()
+        if agent is None and self.is_combined and not line.endswith(b"\n"):
+            raise ValueError("cut short")  # the log was copied while the server wrote
+        return host, address, time, time[:15], time[15:20], time[20:], request, status, referrer, agent
+
+    def _instant(self, text: bytes) -> int:
+        """Return milliseconds since the epoch."""
+        try:
+            instant, hour = parse_instant(text)
+        except (ValueError, KeyError, OverflowError, TypeError):
+            instant = hour = -1
+        if not 0 <= instant <= LAST_TIMESTAMP:
+            raise ValueError("not a time from 1970 to 9999")
+        if hour is not None and len(text) == 26 and 0 <= hour < LAST_CACHED_HOUR:
+            _cache_put(self.hours, text[:15] + text[20:], hour)
+        return instant
+
+    def _visitor(self, address: bytes, agent: bytes | None) -> Visitor:
+        digest = blake2b(address.lower() + b"\0" + (agent or b"-"), key=self.salt, digest_size=8).digest()
+        visitor = Visitor(digest.hex(), digest, None if agent is None else self._bot(agent))
+        if len(agent or b"") < MAX_CACHED_BYTES:
+            _cache_put(self.visitors, (address, agent), visitor)
+        return visitor
+
+    def _bot(self, agent: bytes) -> str | None:
+        if agent not in self.bots:
+            name = bot_name(agent.decode(errors="replace"))
+            _cache_put(self.bots, agent, name and name[:MAX_BOT_NAME_LENGTH])
+        return self.bots[agent]
+
+    def _bot_event(self, bot: str, event_type: str, data: str | None) -> tuple[str, str]:
+        """Return the type and the data of a bot's event, which would have the others for a person."""
+        key = (bot, event_type, data)
+        if key not in self.bot_events:
+            with_name = json.dumps({"bot": bot} | json.loads(data or "{}"))
+            _cache_put(self.bot_events, key, (f"bot_{event_type}" if self.has_separate_bots else event_type, with_name))
+        return self.bot_events[key]
+
+
+def bare_host(host: str) -> str:
+    """Return the one form of a host; of what is not a host, lower case without `www.`."""
+    return normalize_host(host) or strip_www(host.lower())
+
+
+def _cache_put(cache: dict[Any, Any], key: Any, value: Any) -> None:
+    if len(cache) >= MAX_CACHED:
+        cache.clear()
+    cache[key] = value
