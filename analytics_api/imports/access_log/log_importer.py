@@ -56,6 +56,12 @@ order by session_id desc
 limit 1
 """
 
+ANY_SESSION = """
+select 1 as found
+from sessions
+limit 1
+"""
+
 PAGES_VIEWED = """
 select min(occurred_at) as first, max(occurred_at) as last
 from events
@@ -97,6 +103,9 @@ class LogImporter:
         self.parser = LineParser(site, hosts, read_salt(at))
         self.pause = round(site.timeout * 1000)
         self.report = report
+        # When the last session ended, in a database that had none before: later visits need no look-up, which takes a
+        # fifth of the import of a new log. None: the database had sessions.
+        self.last_end: int | None = None if at.row(ANY_SESSION) else -1
 
     def write(self, lines: list[bytes], first: int, reject: RejectHandler) -> None:
         """Write what is new in these lines, which are numbered from `first`."""
@@ -155,6 +164,8 @@ class LogImporter:
             )
             events += _event_rows(session_id, visit.requests)
         if sessions:
+            if self.last_end is not None:
+                self.last_end = max(self.last_end, *(visit.ended_at for _, visit in visits))
             sessions.sort(key=itemgetter(0))
             self.at.insert("sessions", SESSION_COLUMNS, sessions, on_conflict="update")
         return events
@@ -176,7 +187,8 @@ class LogImporter:
 
     def _visits(self, visitor: str, requests: list[Request]) -> Iterator[Visit]:
         """Yield the visits of a visitor, each joined with what the database has of it."""
-        requests.sort(key=attrgetter("instant"))
+        if len(requests) > 1:
+            requests.sort(key=attrgetter("instant"))
         visit: Visit | None = None
         for new in split_visits(requests, self.pause, self.parser.referrer):
             if visit is not None and new.started_at - visit.ended_at > self.pause:
@@ -188,6 +200,8 @@ class LogImporter:
 
     def _join_sessions(self, visitor: str, visit: Visit) -> Visit:
         """Return the visit joined with the sessions of the database that it touches."""
+        if self.last_end is not None and self.last_end < visit.started_at - self.pause:
+            return visit
         joined = {span.session_id for span in visit.spans}
         last = visit.ended_at + self.pause
         while last >= 0:
