@@ -1,12 +1,16 @@
 """An answer is made once and given again for as long as nothing is written: never a moment longer."""
 
+import gc
 import sqlite3
+import threading
 from contextlib import closing
 
 import pytest
 from helpers.client import KEY, APIClient, instant
+from helpers.server import wait_for
 
 from analytics_api import create_app, open_database
+from analytics_api.http.responses import JSONResponse
 from analytics_api.routes import ROUTES
 
 ANN = {"session_id": "s1", "visitor_id": "ann", "started_at": instant("2026-02-24 09:00:00"), "country": "IN"}
@@ -179,3 +183,78 @@ def test_memory_does_not_grow_with_the_questions(database, insert, client):
 
 def test_only_routes_that_tell_no_person_hold():
     assert {route.path for route in ROUTES if route.cache_for and route.scope != "stats"} == set()
+
+
+def cached_bodies(text):
+    """Return how many cached responses of this process have this text."""
+    objects = gc.get_objects()
+    return sum(isinstance(entry, JSONResponse) and text in entry.body for entry in objects)
+
+
+@on_sqlite
+def test_erased_page_leaves_the_caches_of_idle_threads(database, insert, client):
+    insert("sessions", **ANN)
+    page = {"session_id": "s1", "event_type": "page_view", "page_url": "https://example.com/SECRETZEBRA"}
+    insert("events", **page, occurred_at=instant("2026-02-24 09:00:00"))
+    asked, leave = threading.Barrier(4), threading.Event()
+
+    def serve():
+        client.get("/analytics/pages/top")
+        asked.wait(30)
+        leave.wait(30)
+
+    threads = [threading.Thread(target=serve) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        asked.wait(30)
+        assert cached_bodies(b"SECRETZEBRA") == 3
+        with closing(sqlite3.connect(database.url)) as other:
+            other.execute("delete from events")
+            other.commit()
+
+        wait_for(lambda: cached_bodies(b"SECRETZEBRA") == 0)
+    finally:
+        leave.set()
+        for thread in threads:
+            thread.join()
+
+
+@on_sqlite
+def test_replaced_file_leaves_the_caches_of_idle_threads(database, insert, client, tmp_path):
+    insert("sessions", **(ANN | {"country": "SECRETZEBRA"}))
+    client.get("/analytics/geo")
+    open_database(tmp_path / "new.db").close()
+    assert cached_bodies(b"SECRETZEBRA") == 1
+
+    (tmp_path / "new.db").rename(database.url)
+
+    wait_for(lambda: cached_bodies(b"SECRETZEBRA") == 0)
+
+
+@on_sqlite
+def test_unchanged_database_keeps_its_caches(insert, client, database):
+    insert("sessions", **ANN)
+    client.get("/analytics/geo")
+    database.sweep_caches()  # the first time it empties them
+    client.get("/analytics/geo")
+
+    database.sweep_caches()
+
+    assert len(database.response_cache()) == 1
+
+
+def test_closed_or_forgotten_database_has_no_sweeper(tmp_path):
+    def count():
+        return sum(thread.name == "cache-sweeper" for thread in threading.enumerate())
+
+    before = count()
+    closed, forgotten = open_database(tmp_path / "a.db"), open_database(tmp_path / "b.db")
+    closed.response_cache(), forgotten.response_cache()
+    assert count() == before + 2
+
+    closed.close()
+    assert count() == before + 1
+
+    del forgotten
+    wait_for(lambda: count() == before)

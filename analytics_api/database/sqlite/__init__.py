@@ -31,6 +31,7 @@ from ..base import (
     compare,
     ignore_progress,
 )
+from .cache_sweeper import CacheSweeper
 from .schema_check import find_schema_differences
 
 T = TypeVar("T")
@@ -154,6 +155,7 @@ class SQLite(Database):
         self.busy_timeout = busy_timeout
         self._local = threading.local()
         self._handles: weakref.WeakSet[_Handle] = weakref.WeakSet()
+        self._sweepers: dict[int, CacheSweeper] = {}  # one a process
         if not create and not self.path.exists():
             raise DatabaseError(f"{path}: there is no such database; `analytics-api init` makes one")
         with self._telling():
@@ -210,7 +212,17 @@ class SQLite(Database):
         return self._using(lambda handle: handle.statements.tuples(sql, **params))
 
     def response_cache(self) -> dict[Any, Any]:
+        self._sweepers.setdefault(os.getpid(), CacheSweeper(self)).start()
         return self._using(_Handle.response_cache)
+
+    def sweep_caches(self) -> None:
+        try:
+            is_written = self._using(_Handle.is_written)
+        except DatabaseError:  # then nobody knows
+            is_written = True
+        if is_written:
+            for handle in list(self._handles):
+                handle.answers = {}
 
     def columns(self, table: str) -> tuple[Column, ...]:
         return tuple(
@@ -307,6 +319,8 @@ class SQLite(Database):
             )
 
     def close(self) -> None:
+        if sweeper := self._sweepers.get(os.getpid()):
+            sweeper.stop()
         for handle in list(self._handles):
             handle.close()
 
@@ -634,6 +648,12 @@ class _Handle:
             self.answers = {}
             self.version = version
         return self.answers
+
+    def is_written(self) -> bool:
+        """Return whether the database was written to since the last call; True at the first one."""
+        former = self.version
+        self.response_cache()
+        return self.version != former
 
 
 def _close(connection: sqlite3.Connection, lock: threading.RLock, pid: int) -> None:
