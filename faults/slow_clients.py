@@ -1,96 +1,173 @@
-"""200 connections at once for a minute: dashboards that ask and stay, and clients that never finish a request."""
+"""Clients that stall, stay or read slowly, at `serve` alone and behind nginx, while /healthz is timed."""
 
-import json
-import random
+import multiprocessing
+import resource
 import socket
 import time
-from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPConnection
-from pathlib import Path
+from contextlib import suppress
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
 
-from common import KEY, filled, folder, serving, tell, verify_history
+from common import KEY, filled, folder, serving, tell
+from helpers.nginx import proxying
 
-from analytics_api import open_database
+SECONDS, ALL_SECONDS = 15, 60  # of each attack, and of all at once
+TIMEOUT = 40  # seconds that a probe waits
+MEDIAN, WORST = 0.1, 1.0  # seconds that a probe may take behind nginx
+ATTACKER, VISITOR = "127.0.0.2", "127.0.0.3"
+LEADS = 40_000  # an export of them has megabytes
 
-SECONDS = 60
-GOOD, SLOW = 140, 60
-PATHS = [
-    "/analytics/overview",
-    "/analytics/sessions/daily",
-    "/analytics/pages/top",
-    "/analytics/geo",
-    "/analytics/leads?q=ann&sort=name_asc",
-    "/analytics/leads/7",
-]
-HALF = [
-    f"GET /analytics/geo HTTP/1.1\r\nHost: shop.example\r\nX-API-Key: {KEY}\r\n",
-    f"PATCH /analytics/leads/1 HTTP/1.1\r\nHost: shop.example\r\nX-API-Key: {KEY}\r\nContent-Length: 9999\r\n\r\n{{",
-    "PATCH /analytics/leads/1 HTTP/1.1\r\nHost: shop.example\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n",
-]
+PATCH = "PATCH /analytics/leads/1 HTTP/1.1\r\nHost: x\r\n"
+EXPORT = f"GET /analytics/leads/export?format=ndjson HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n\r\n"
 
 
-def dashboard(server, number, until):
-    """Ask now and then over one connection; the statuses and the seconds that each took."""
-    connection, told = HTTPConnection(*server.address, timeout=60), []
-    while time.monotonic() < until:
-        time.sleep(random.uniform(0, 1))
+@dataclass(frozen=True)
+class Attack:
+    """Connections that are kept open, and opened again where the server closes them.
+
+    :param clients: their number.
+    :param first: what each sends at once.
+    :param drip: what each sends every second afterwards.
+    :param reads: bytes that each reads every second.
+    :param stays: seconds that each stays after the server has closed its side.
+    """
+
+    clients: int
+    first: str
+    drip: str = ""
+    reads: int = 65536
+    stays: int = 0
+
+
+ATTACKS = {
+    "bodies that wait for 100 Continue": Attack(12, f"{PATCH}Expect: 100-continue\r\nContent-Length: 5\r\n\r\n"),
+    "bodies of 100 MB": Attack(12, f"{PATCH}Content-Length: 100000000\r\n\r\n" + "x" * 32768),
+    "chunked bodies": Attack(12, f"{PATCH}Transfer-Encoding: chunked\r\n\r\n64\r\n\r\n\r\n"),
+    "half a body, with a key": Attack(12, f"{PATCH}X-API-Key: {KEY}\r\nContent-Length: 9999\r\n\r\n{{", drip="x"),
+    "half a header": Attack(300, "GET /healthz HTTP/1.1\r\nHost: x\r\n", drip="X-A: b\r\n"),
+    "sockets that never close": Attack(400, "GET /healthz HTTP/1.0\r\n\r\n", stays=20),
+    "idle sockets": Attack(1500, ""),
+    "slow readers of exports": Attack(8, EXPORT, reads=30_000),
+}
+
+
+class Client:
+    """One connection of an attack."""
+
+    def __init__(self, address, attack):
+        self.address = address
+        self.attack = attack
+        self.socket = None
+        self.until = 0.0
+
+    def step(self):
+        """Do what is due this second."""
+        try:
+            if self.socket is None:
+                self.connect()
+            elif self.attack.drip:
+                self.socket.send(self.attack.drip.encode())
+            if not self.socket.recv(self.attack.reads):
+                raise ConnectionError
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.close()
+
+    def connect(self):
+        self.socket = socket.socket()
+        if self.attack.reads < 65536:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.socket.bind((ATTACKER, 0))
+        self.socket.settimeout(1)
+        self.socket.connect(self.address)
+        self.socket.setblocking(False)
+        self.until = time.monotonic() + self.attack.stays
+        self.socket.send(self.attack.first.encode())
+
+    def close(self):
+        if time.monotonic() > self.until:
+            self.socket.close()
+            self.socket = None
+
+
+def attack(address, attacks, stop):
+    """Run attacks until `stop` is set."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    clients = [Client(address, kind) for kind in attacks for _ in range(kind.clients)]
+    while not stop.is_set():
         begun = time.monotonic()
-        if number % 10 == 0:
-            body = json.dumps({"status": random.choice(["new", "won", "lost"])})
-            connection.request("PATCH", f"/analytics/leads/{number + 1}", body, {"X-API-Key": KEY})
-        else:
-            connection.request("GET", random.choice(PATHS), headers={"X-API-Key": KEY})
-        response = connection.getresponse()
-        response.read()
-        told.append((response.status, time.monotonic() - begun))
-    connection.close()
-    return told
+        for client in clients:
+            client.step()
+        stop.wait(max(0, begun + 1 - time.monotonic()))
 
 
-def slow(server, number, until):
-    """Send a byte a second, for ever, of a request that never ends; how often the server had enough of it."""
-    ended = 0
+def probe(address):
+    """Return the seconds that /healthz takes for another client; None where it fails."""
+    begun = time.monotonic()
+    connection = HTTPConnection(*address, timeout=TIMEOUT, source_address=(VISITOR, 0))
+    try:
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().read() == b'{"status":"ok"}'
+    except (OSError, HTTPException):
+        return None
+    finally:
+        connection.close()
+    return time.monotonic() - begun
+
+
+def probe_under(address, attacks, seconds):
+    """Return the sorted times of the probes during attacks, and the number that failed."""
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
+    attacker = context.Process(target=attack, args=(address, attacks, stop))
+    attacker.start()
+    time.sleep(3)  # until all are connected
+    times, until = [], time.monotonic() + seconds
     while time.monotonic() < until:
-        with socket.create_connection(server.address, timeout=30) as connection:
-            try:
-                connection.sendall(HALF[number % len(HALF)].encode())
-                connection.settimeout(1)
-                while time.monotonic() < until:
-                    try:
-                        if not connection.recv(1000):
-                            raise ConnectionError
-                    except TimeoutError:
-                        connection.sendall(b"x")
-            except ConnectionError:
-                ended += 1
-    return ended
+        times.append(probe(address))
+        time.sleep(0.02)
+    stop.set()
+    attacker.join(20)
+    with suppress(AttributeError):
+        attacker.kill()
+    answered = sorted(seconds for seconds in times if seconds is not None)
+    return answered, len(times) - len(answered)
+
+
+def killed_workers(server):
+    """Return the number of workers that gunicorn has killed."""
+    return server.log.read_text().count("WORKER TIMEOUT")
+
+
+def withstand(server, address, name, attacks, seconds):
+    """Report how /healthz does under attacks; return its median, its worst time and the number of failures."""
+    killed = killed_workers(server)
+    times, failed = probe_under(address, attacks, seconds)
+    median, worst = (times[len(times) // 2], times[-1]) if times else (TIMEOUT, TIMEOUT)
+    killed = killed_workers(server) - killed
+    tell(
+        name,
+        f"{len(times)} probes, median {median * 1000:.1f} ms, worst {worst * 1000:.0f} ms; "
+        f"{failed} failed; {killed} workers killed",
+    )
+    return median, worst, failed + killed
 
 
 def main():
+    settings = {"ANALYTICS_TRUSTED_PROXIES": "1"}
     with folder() as path:
-        filled(path / "analytics.db", leads=200)
-        with serving(path, "--workers", "2", "--threads", "4") as server:
-            until = time.monotonic() + SECONDS
-            with ThreadPoolExecutor(GOOD + SLOW) as pool:
-                lingering = [pool.submit(slow, server, number, until) for number in range(SLOW)]
-                asking = [pool.submit(dashboard, server, number, until) for number in range(GOOD)]
-            told = [answer for future in asking for answer in future.result()]
-            ended = sum(future.result() for future in lingering)
-            memory = [
-                int(Path(f"/proc/{pid}/status").read_text().partition("VmRSS:")[2].split()[0]) // 1024
-                for pid in server.workers()
-            ]
-        assert {status for status, _ in told} == {200}, {status for status, _ in told}
-        assert "Traceback" not in server.log.read_text()
-        took = sorted(seconds for _, seconds in told)
-        with open_database(path / "analytics.db").closing() as database:
-            changes = verify_history(database)
-        tell(
-            f"{GOOD} dashboards and {SLOW} endless requests for {SECONDS} s on 2 x 4 threads",
-            f"{len(told):,} answers, all 200; median {took[len(took) // 2] * 1000:.1f} ms,"
-            f" 99% {took[len(took) * 99 // 100] * 1000:.0f} ms, slowest {took[-1] * 1000:.0f} ms;"
-            f" {ended} endless ones closed; workers of {memory} MiB; {changes} moves, history verify_history",
-        )
+        filled(path / "analytics.db", leads=LEADS)
+        for name, kind in ATTACKS.items():
+            with serving(path, "--workers", "2", "--threads", "4", **settings) as server:
+                withstand(server, server.address, f"serve alone, {name}", [kind], SECONDS)
+        with serving(path, "--workers", "2", "--threads", "4", **settings) as server, proxying(server) as nginx:
+            for name, kind in [*ATTACKS.items(), ("all at once", None)]:
+                attacks, seconds = ([kind], SECONDS) if kind else (list(ATTACKS.values()), ALL_SECONDS)
+                median, worst, failed = withstand(server, nginx.address, f"behind nginx, {name}", attacks, seconds)
+                assert (median < MEDIAN, worst < WORST, failed) == (True, True, 0), name
+            assert "Traceback" not in server.log.read_text()
 
 
-main()
+if __name__ == "__main__":
+    main()

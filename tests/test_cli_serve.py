@@ -3,9 +3,11 @@ import os
 import signal
 import socket
 import subprocess
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from pathlib import Path
+from threading import Event
 from urllib.request import Request, urlopen
 
 import pytest
@@ -139,34 +141,33 @@ def test_what_another_program_writes_is_served_at_once(folder):
 
 
 @pytest.mark.parametrize(
-    ("environ", "told"),
+    ("environ", "status", "message"),
     [
+        ({}, 78, "ANALYTICS_API_KEY is not set, nor ANALYTICS_API_KEY_FILE: an API key is required"),
+        ({"ANALYTICS_API_KEY": " "}, 78, "ANALYTICS_API_KEY is not set"),
+        ({"ANALYTICS_API_KEY_FILE": "missing"}, 78, "ANALYTICS_API_KEY_FILE must name a file with an API key: missing"),
+        ({"ANALYTICS_API_KEY": KEY, "ANALYTICS_STORAGE": "https://r2.example/a"}, 78, "ANALYTICS_STORAGE is a bucket"),
+        ({"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": "missing/a.db"}, 78, "ANALYTICS_DATABASE: the folder "),
+        ({"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": "notes.txt"}, 1, "notes.txt: file is not a database"),
         (
-            {},
-            "ANALYTICS_API_KEY is not set, nor ANALYTICS_API_KEY_FILE: an API key is required",
+            {"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": "wares.db"},
+            1,
+            "wares.db: this is another program's database",
         ),
-        ({"ANALYTICS_API_KEY": " "}, "ANALYTICS_API_KEY is not set"),
-        (
-            {"ANALYTICS_API_KEY_FILE": "no-such-file"},
-            "ANALYTICS_API_KEY_FILE must name a file with an API key: no-such-",
-        ),
-        ({"ANALYTICS_API_KEY": KEY, "ANALYTICS_STORAGE": "https://r2.example/bucket"}, "ANALYTICS_STORAGE is a bucket"),
-        ({"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": "nowhere/a.db"}, "ANALYTICS_DATABASE: the folder "),
-        ({"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": "notes.txt"}, "notes.txt: file is not a database"),
-        ({"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": "wares.db"}, "wares.db: this is another program's database"),
     ],
+    ids=["no-key", "blank-key", "no-key-file", "bucket", "no-folder", "no-database", "foreign-database"],
 )
-def test_serve_refuses_to_start_in_one_line(environ, told, folder):
+def test_serve_refuses_to_start_in_one_line(environ, status, message, folder):
     Path("notes.txt").write_text("Dear diary, today I stored some notes under the wrong name.\n" * 20)
     query("wares.db", "create table wares (name)")
 
     ended = run_process("serve", "--bind", f"127.0.0.1:{free_port()}", cwd=folder, **environ)
 
-    assert ended.returncode == 1
+    assert ended.returncode == status
     assert ended.stdout == ""
     assert ended.stderr.count("\n") == 1
     assert ended.stderr.startswith("Error: ")
-    assert told in ended.stderr
+    assert message in ended.stderr
     assert KEY not in ended.stderr
 
 
@@ -315,6 +316,43 @@ def test_hangup_reloads_the_key_file(folder):
     assert (before, after, unchanged) == ((200, 401), 200, 200)
 
 
+def test_hangup_loses_no_request(folder):
+    stopped = Event()
+
+    def ask():
+        statuses = Counter()
+        while not stopped.is_set():
+            statuses[server.get("/healthz")[0]] += 1
+        return statuses
+
+    with serving(folder, "--workers", "2") as server, ThreadPoolExecutor(4) as pool:
+        server.get("/healthz")
+        asking = [pool.submit(ask) for _ in range(4)]
+        try:
+            former = set(server.workers())
+            server.process.send_signal(signal.SIGHUP)
+            wait_for(lambda: len(server.workers()) == 2 and former.isdisjoint(server.workers()), seconds=60)
+        finally:
+            stopped.set()
+        statuses = sum((future.result() for future in asking), Counter())
+
+    assert statuses.keys() == {200}
+
+
+@pytest.mark.parametrize(
+    ("proxies", "address"), [("0", "127.0.0.1"), ("1", "203.0.113.9")], ids=["no-proxy", "one-proxy"]
+)
+def test_forwarded_headers_count_only_behind_trusted_proxies(proxies, address, folder):
+    # gunicorn itself would refuse headers that contradict each other, and believe one that names a path.
+    forged = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https", "X-Forwarded-SSL": "off"}
+    forged |= {"SCRIPT_NAME": "/forged", "PATH_INFO": "/forged"}
+    with serving(folder, ANALYTICS_LOG_ADDRESS="1", ANALYTICS_TRUSTED_PROXIES=proxies) as server:
+        status, _ = server.get("/healthz", headers=forged)
+        (line,) = [line for line in server.lines() if line["logger"] == "analytics_api.requests"]
+
+    assert (status, line["address"]) == (200, address)
+
+
 def test_log_address_adds_the_address_of_the_client(folder):
     with serving(folder, ANALYTICS_LOG_ADDRESS="1", ANALYTICS_TRUSTED_PROXIES="1") as server:
         server.get("/healthz", headers={"X-Forwarded-For": "203.0.113.9"})
@@ -336,7 +374,7 @@ def test_short_key_is_refused_beyond_loopback(folder):
         "serve", "--bind", f"0.0.0.0:{free_port()}", cwd=folder, ANALYTICS_API_KEY="nineteen-characters"
     )
 
-    assert ended.returncode == 1
+    assert ended.returncode == 78
     assert ended.stderr.startswith("Error: ANALYTICS_API_KEY: the key key-1 has fewer than 20 characters")
 
 

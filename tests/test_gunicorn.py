@@ -3,16 +3,18 @@
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 from contextlib import contextmanager, suppress
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from itertools import pairwise
 from pathlib import Path
 from threading import Thread
 
 import pytest
 from helpers.client import KEY, MOUNT
+from helpers.tls import make_certificate
 
 ROOT = Path(__file__).parents[1]
 
@@ -198,3 +200,21 @@ def test_the_module_at_the_root_does_not_start_without_a_key(tmp_path):
     assert json.loads(run.stderr)["message"].startswith("cannot start: ANALYTICS_API_KEY is not set")
     assert run.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.any_engine
+def test_wsgi_module_serves_tls(tmp_path):
+    certificate, key = make_certificate(tmp_path)
+    settings = {"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": str(tmp_path / "analytics.db")}
+    options = ["--worker-class", "gthread", "--certfile", str(certificate), "--keyfile", str(key)]
+
+    with gunicorn("wsgi", *options, folder=tmp_path, cwd=ROOT, **settings) as server:
+        context = ssl.create_default_context(cafile=str(certificate))
+        connection = HTTPSConnection(*server.address, timeout=30, context=context)
+        connection.request("GET", MOUNT + "/analytics/geo", headers={"X-API-Key": KEY})
+        status = connection.getresponse().status
+        connection.close()
+        with pytest.raises((OSError, HTTPException)):
+            server.get("/analytics/geo")
+
+    assert status == 200

@@ -86,6 +86,18 @@ def test_etag_of_a_lead_stays_strong_with_gzip(nginx):
     assert headers["Content-Encoding"] is None
 
 
+def test_if_match_takes_the_etag_of_a_compressed_lead(nginx):
+    def update(etag):
+        return nginx.request("PATCH", "/analytics/leads/8", WON, headers={**COMPRESSED, "If-Match": etag})
+
+    etag = nginx.request("GET", "/analytics/leads/8", headers=COMPRESSED)[1]["ETag"]
+    first, headers, _ = update(etag)
+    outdated, _, _ = update(etag)
+    second, _, _ = update(headers["ETag"])
+
+    assert (first, outdated, second) == (200, 412, 200)
+
+
 def test_forwarded_headers_of_a_client_are_replaced(nginx, server):
     forged = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Prefix": "/evil", "X-Request-ID": "forged-headers"}
 

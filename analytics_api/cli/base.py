@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ..errors import AnalyticsError
+from ..errors import AnalyticsError, SettingError
 from ..server import settings
 from ..server.env_file import EnvFile
 from .output import describe_write_error
@@ -40,14 +40,24 @@ def parse_day(ctx: click.Context, option: click.Parameter, value: str | None) ->
         raise click.BadParameter(f"{value!r} is not a day YYYY-MM-DD") from None
 
 
+class ConfigError(click.ClickException):
+    """An error that another start does not mend."""
+
+    exit_code = os.EX_CONFIG
+
+
 class Group(click.Group):
-    """Print an error of this package as one line, and exit with status 1."""
+    """Print an error of this package as one line, and exit with status 1.
+
+    `serve` exits with EX_CONFIG (78) where a setting is invalid, so that a supervisor does not start it again.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except AnalyticsError as error:
-            raise click.ClickException(str(error)) from error
+            is_config_error = ctx.invoked_subcommand == "serve" and isinstance(error, SettingError)
+            raise (ConfigError if is_config_error else click.ClickException)(str(error)) from error
         except BrokenPipeError:  # the program that reads our output has ended
             sys.exit(141)
         except OSError as error:
