@@ -167,7 +167,7 @@ class KeyStore:
 
     def find(self, candidate: bytes, *, now: int) -> Principal | None:
         """Return whose key this is; None if it is unknown, revoked or expired. Each takes the same one query."""
-        row = self.db.row(SELECT_ACTIVE, digest=digest(candidate))
+        row = self.db.primary_row(SELECT_ACTIVE, digest=digest(candidate))
         if row is None or (row["expires_at"] is not None and row["expires_at"] <= now):
             return None
         self._record_use(row, _day(now))

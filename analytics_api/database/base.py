@@ -193,6 +193,10 @@ class Database(ABC):
     def row(self, sql: str, /, **params: Any) -> Row | None:
         """The first row of one statement by itself; None when there is none."""
 
+    def primary_row(self, sql: str, /, **params: Any) -> Row | None:
+        """Like `row`, but never from a replica, which may lag, while the primary answers."""
+        return self.row(sql, **params)
+
     @abstractmethod
     def tuples(self, sql: str, /, **params: Any) -> list[tuple[Any, ...]]:
         """Every row of one statement by itself, as the values of its columns in their order."""

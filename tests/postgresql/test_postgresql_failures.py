@@ -12,6 +12,7 @@ from helpers.client import KEY, APIClient
 from analytics_api import create_app, open_database
 from analytics_api.database.postgresql import PostgreSQL
 from analytics_api.errors import DatabaseError
+from analytics_api.keys import KeyStore
 
 FAILED = (500, {"error": "Analytics query failed"})
 STATUSES = ("contacted", "qualified", "proposal", "won", "lost", "new")
@@ -150,6 +151,40 @@ def test_the_replica_is_killed_and_reads_go_to_the_primary(pair):
     assert (standby, now) == ({"standby": True}, {"standby": False})
     assert before == after
     assert after[0] == 200
+
+
+def test_revoked_key_is_refused_while_the_replica_lags(pair):
+    _, replica = pair
+    with on_both(pair) as database:
+        keys = KeyStore(database)
+        wall = keys.add("wall", ["stats"], now=0)
+        client = APIClient(create_app(database, api_keys=[KEY]))
+        before = client.get("/analytics/overview", key=wall).status_code
+        replica.execute("select pg_wal_replay_pause()")
+        keys.revoke("wall", now=1)
+
+        after = client.get("/analytics/overview", key=wall).status_code
+
+        [lagging] = database.rows("select revoked_at is null as valid from api_keys where name = 'wall'")
+        replica.execute("select pg_wal_replay_resume()")
+    assert lagging == {"valid": True}
+    assert (before, after) == (200, 401)
+
+
+def test_key_is_looked_up_on_the_replica_while_the_primary_is_away(pair, caplog):
+    primary, _ = pair
+    with on_both(pair, wait=0.5) as database:
+        wall = KeyStore(database).add("wall", ["stats"], now=0)
+        client = APIClient(create_app(database, api_keys=[KEY]))
+        client.get("/analytics/overview", key=wall)
+        primary.stop()
+
+        statuses = [client.get("/analytics/overview", key=key).status_code for key in (wall, wall, "wrong")]
+        primary.start()
+
+        warnings = [record.getMessage() for record in caplog.records if "a replica is read" in record.getMessage()]
+    assert statuses == [200, 200, 401]
+    assert len(warnings) == 1
 
 
 def test_a_move_that_no_replica_has_confirmed_is_not_acknowledged(pair, caplog):
@@ -360,6 +395,29 @@ def test_a_statement_takes_too_long(shared, caplog):
         assert "statement timeout" in caplog.text
         assert answer(client)[0] == 200
         assert answer(client, "/analytics/leads/1", json={"status": "won"})[0] == 200
+
+
+def test_read_only_primary_fails_a_move_at_once_and_slows_no_read(shared, caplog):
+    with filled(shared.url).closing() as database:
+        client = served(database)
+        with psycopg.connect(shared.url, autocommit=True) as other:
+            name = other.info.dbname
+            other.execute(f'alter database "{name}" set default_transaction_read_only = on')
+        database.close()  # so that its connections are new ones
+        begun = time.monotonic()
+        moves = [answer(client, "/analytics/leads/1", json={"status": "won"}) for _ in range(5)]
+        reads = [answer(client) for _ in range(5)]
+        took = time.monotonic() - begun
+
+        with psycopg.connect(shared.url, autocommit=True) as other:
+            other.execute("set default_transaction_read_only = off")
+            other.execute(f'alter database "{name}" reset default_transaction_read_only')
+        healed = answer(client, "/analytics/leads/1", json={"status": "won"})
+
+    assert moves == [FAILED] * 5
+    assert [status for status, _ in reads] == [200] * 5
+    assert took < 5
+    assert healed[0] == 200
 
 
 def test_a_database_that_another_holds_is_not_waited_for_when_it_is_opened(shared):

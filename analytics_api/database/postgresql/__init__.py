@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import re
@@ -50,6 +51,9 @@ except ImportError as missing:
     ) from None
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
 Connection = psycopg.Connection[Row]
 Pool = psycopg_pool.ConnectionPool[Connection]
 
@@ -94,6 +98,12 @@ select attname
 from pg_attribute
 where attrelid = 'analytics_meta'::regclass and attnum > 0 and not attisdropped
 """
+
+IS_READ_ONLY = """
+select current_setting('transaction_read_only') = 'on' as answer
+"""
+
+AWAY_SECONDS = 10.0  # until the next look-up asks a primary again that was away
 
 # What rollups are made from, in the order in which a purge takes them.
 COUNTED = (*PAST_TABLES, *BASE_TABLES)
@@ -152,6 +162,7 @@ class PostgreSQL(Database):
         self.wait = wait
         self.statement_timeout = statement_timeout
         self._limit = str(round(statement_timeout * 1000))
+        self._primary_asked_at = 0.0  # when to try a primary again that was away; 0 while it answers
         # Of each process, since connections can't be shared over a fork: those that came over one stay unused.
         self._pools: dict[int, _Pools] = {}
         try:
@@ -199,6 +210,37 @@ class PostgreSQL(Database):
 
     def row(self, sql: str, /, **params: Any) -> Row | None:
         return self._within("", lambda at: at.row(sql, **params), on_replica=True)
+
+    def primary_row(self, sql: str, /, **params: Any) -> Row | None:
+        if self._replica == self._primary or self._is_primary_away():
+            return self.row(sql, **params)
+        try:
+            found = self._within("", lambda at: at.row(sql, **params))
+        except DatabaseError as error:
+            if self._is_primary_reachable():
+                raise
+            log.warning("%s; until it is back, a replica is read instead", error)
+            self._primary_asked_at = time.monotonic() + AWAY_SECONDS
+            return self.row(sql, **params)
+        self._primary_asked_at = 0.0
+        return found
+
+    def _is_primary_away(self) -> bool:
+        """Return whether the primary was away a moment ago. Every AWAY_SECONDS one caller is told to try it again."""
+        if not self._primary_asked_at:
+            return False
+        now = time.monotonic()
+        if now < self._primary_asked_at:
+            return True
+        self._primary_asked_at = now + AWAY_SECONDS
+        return False
+
+    def _is_primary_reachable(self) -> bool:
+        try:
+            with _connected(self._primary):
+                return True
+        except _Unreachable:
+            return False
 
     def tuples(self, sql: str, /, **params: Any) -> list[tuple[Any, ...]]:
         return self._within("", lambda at: at.tuples(sql, **params), on_replica=True)
@@ -253,7 +295,7 @@ class PostgreSQL(Database):
     def is_read_only(self) -> bool:
         if self._replica != self._primary:  # reads must not wait for a primary that is away
             return False
-        return bool(self.rows("select current_setting('transaction_read_only') = 'on' as answer")[0]["answer"])
+        return bool(self.rows(IS_READ_ONLY)[0]["answer"])
 
     def backup(self, path: str | os.PathLike[str]) -> None:
         raise DatabaseError(
@@ -311,13 +353,24 @@ class PostgreSQL(Database):
             except psycopg.Error as error:
                 lost = connection is not None and connection.broken and not committing
                 in_the_way = isinstance(error, (errors.SerializationFailure, errors.DeadlockDetected))
-                demoted = isinstance(error, errors.ReadOnlySqlTransaction) and connection is not None
+                demoted = isinstance(error, errors.ReadOnlySqlTransaction) and self._is_primary_writable()
                 if demoted and connection is not None:
-                    connection.close()  # it has come to be a replica: the next connection finds the primary
+                    connection.close()  # its server is a replica now: the next connection finds the primary
                 if attempt == ATTEMPTS or not (in_the_way or lost or demoted):
                     _tell(name, error)
             time.sleep(random.uniform(0, min(0.005 * 2**attempt, 0.2)))
         raise AssertionError("the last attempt returns or raises")
+
+    def _is_primary_writable(self) -> bool:
+        """Return whether a new connection to the primary can write.
+
+        Asked when a connection of the pool cannot: to close it helps only then, and would keep reads waiting.
+        """
+        try:
+            with _connected(self._primary) as statements:
+                return not statements.rows(IS_READ_ONLY)[0]["answer"]
+        except (DatabaseError, psycopg.Error):
+            return False
 
     def _pool(self, dsn: str) -> Pool:
         return self._pools.setdefault(os.getpid(), _Pools()).of(dsn, self._opened)
