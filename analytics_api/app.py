@@ -6,12 +6,13 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.exceptions import NotFound as UnknownPath
-from werkzeug.routing import Map, Rule
+from werkzeug.routing import Map, MapAdapter, Rule
 from werkzeug.wsgi import get_path_info
 
 from .context import Context, now
@@ -90,6 +91,22 @@ def create_app(
     return CORSMiddleware(app, origins)
 
 
+@lru_cache(16)  # building takes 3 ms, and tests create thousands of applications
+def build_urls(prefix: str) -> tuple[MapAdapter, dict[str, dict[str, Route]]]:
+    """Return the map of all routes, and the static ones by path and method, which are matched before the map.
+
+    No static path also matches a rule with a parameter and its method. No rule depends on the host or the scheme, so
+    one adapter serves every request.
+    """
+    rules = [Rule(prefix + route.path, methods=[route.method], endpoint=route) for route in ROUTES]
+    urls = Map(rules, merge_slashes=False, redirect_defaults=False).bind("")
+    static_routes: dict[str, dict[str, Route]] = {}
+    for rule in rules:
+        if not rule.arguments:
+            static_routes.setdefault(rule.rule, {}).update(dict.fromkeys(rule.methods or (), rule.endpoint))
+    return urls, static_routes
+
+
 class Application:
     """The routes, without authentication: a request must have its Principal in the environ."""
 
@@ -106,14 +123,7 @@ class Application:
         self.prefix = prefix
         self.downloads = downloads
         self.clock = clock
-        rules = [Rule(prefix + route.path, methods=[route.method], endpoint=route) for route in ROUTES]
-        # no rule depends on the host or the scheme, so one adapter serves every request
-        self.urls = Map(rules, merge_slashes=False, redirect_defaults=False).bind("")
-        # Static routes, matched before the map. No static path also matches a rule with a parameter and its method.
-        self.static_routes: dict[str, dict[str, Route]] = {}
-        for rule in rules:
-            if not rule.arguments:
-                self.static_routes.setdefault(rule.rule, {}).update(dict.fromkeys(rule.methods or (), rule.endpoint))
+        self.urls, self.static_routes = build_urls(prefix)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         method = environ["REQUEST_METHOD"]

@@ -1,5 +1,7 @@
 import atexit
+import os
 import shutil
+import sys
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -10,6 +12,11 @@ from helpers.client import KEY, NOW, APIClient
 from hypothesis import settings
 
 from analytics_api import create_app, open_database
+
+# Cache bytecode even where the environment says not to: every worker and every server that a test starts would compile
+# the tests and the package again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 settings.register_profile("suite", deadline=None, print_blob=True)
 settings.load_profile("suite")
