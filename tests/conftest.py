@@ -63,7 +63,6 @@ SLOW_MODULES = {
     "test_openapi_fuzzed",
     "test_packaging",
     "test_purge_keep_totals",
-    "test_readme",
     "test_rollups",
     "test_server_limits",
     "test_session_pattern",

@@ -55,7 +55,7 @@ def imports(path):
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_imports_only_go_down_the_floors(path):
+def test_imports_follow_the_layers(path):
     floor = FLOOR[name_of(path).split(".")[0]]
 
     upward = [name for name in imports(path) if FLOOR.get(name.split(".")[0], len(FLOORS)) > floor]
@@ -64,7 +64,7 @@ def test_imports_only_go_down_the_floors(path):
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if PACKAGE / "endpoints" in path.parents], ids=name_of)
-def test_endpoints_never_import_each_other(path):
+def test_endpoints_do_not_import_each_other(path):
     """A resource is a module of endpoints, or a package whose modules may import one another."""
     resource = name_of(path).split(".")[1:2]
 
@@ -93,7 +93,7 @@ print(response.status_code, response.json)
 """
 
 
-def test_werkzeug_is_all_that_the_application_needs(tmp_path):
+def test_application_needs_only_werkzeug(tmp_path):
     run = subprocess.run(
         [sys.executable, "-c", ALONE, tmp_path / "analytics.db"], capture_output=True, text=True, timeout=60
     )
@@ -101,7 +101,7 @@ def test_werkzeug_is_all_that_the_application_needs(tmp_path):
     assert (run.stderr, run.stdout) == ("", "200 []\n")
 
 
-def test_the_public_names_are_all_there_and_no_more():
+def test_public_names_are_complete():
     public = {name for name, value in vars(analytics_api).items() if not name.startswith("_") and callable(value)}
 
     assert public == set(analytics_api.__all__)

@@ -1,7 +1,7 @@
 from helpers.client import NOW
 
 
-def test_nothing_recorded_is_five_empty_buckets(get):
+def test_engagement_of_empty_database_is_five_zeros(get):
     buckets = get("/analytics/engagement")
 
     assert buckets == [
@@ -13,7 +13,7 @@ def test_nothing_recorded_is_five_empty_buckets(get):
     ]
 
 
-def test_a_score_falls_in_its_bucket_and_beyond_0_to_100_in_the_end_ones(database, insert, get):
+def test_engagement_clamps_scores_to_the_end_buckets(database, insert, get):
     insert("sessions", session_id="s1", visitor_id="ann", started_at=NOW, ended_at=NOW)
     expected = {
         -3: "0-19",
@@ -42,7 +42,7 @@ def test_a_score_falls_in_its_bucket_and_beyond_0_to_100_in_the_end_ones(databas
     assert found == expected
 
 
-def test_only_ended_sessions_with_a_score_count(insert, get):
+def test_engagement_needs_an_end_and_a_score(insert, get):
     insert("sessions", session_id="s1", visitor_id="ann", started_at=NOW, ended_at=NOW, engagement_score=50)
     insert("sessions", session_id="s2", visitor_id="ann", started_at=NOW, ended_at=NOW, engagement_score=None)
     insert("sessions", session_id="s3", visitor_id="ann", started_at=NOW, ended_at=None, engagement_score=50)

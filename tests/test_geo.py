@@ -1,13 +1,13 @@
 from helpers.client import NOW
 
 
-def test_nothing_recorded_is_an_empty_list(get):
+def test_geo_of_empty_database_is_empty(get):
     countries = get("/analytics/geo")
 
     assert countries == []
 
 
-def test_countries_are_ranked_by_sessions_and_visitors_count_once(insert, get):
+def test_geo_ranks_by_sessions_and_counts_visitors_once(insert, get):
     insert("sessions", session_id="s1", visitor_id="ann", started_at=NOW, country="US")
     insert("sessions", session_id="s2", visitor_id="ann", started_at=NOW, country="US")
     insert("sessions", session_id="s3", visitor_id="bob", started_at=NOW, country="US")
@@ -21,7 +21,7 @@ def test_countries_are_ranked_by_sessions_and_visitors_count_once(insert, get):
     ]
 
 
-def test_a_missing_or_empty_country_is_xx(insert, get):
+def test_geo_without_country_is_xx(insert, get):
     insert("sessions", session_id="s1", visitor_id="ann", started_at=NOW, country=None)
     insert("sessions", session_id="s2", visitor_id="ann", started_at=NOW, country="")
     insert("sessions", session_id="s3", visitor_id="bob", started_at=NOW, country="XX")
@@ -32,7 +32,7 @@ def test_a_missing_or_empty_country_is_xx(insert, get):
     assert countries == [{"country": "XX", "sessions": 4, "unique_visitors": 3}]
 
 
-def test_ties_are_in_the_order_of_the_country(insert, get):
+def test_geo_breaks_ties_by_country(insert, get):
     insert("sessions", session_id="s1", visitor_id="ann", started_at=NOW, country="PL")
     insert("sessions", session_id="s2", visitor_id="ann", started_at=NOW)
     insert("sessions", session_id="s3", visitor_id="ann", started_at=NOW, country="AE")
@@ -48,7 +48,7 @@ def test_ties_are_in_the_order_of_the_country(insert, get):
     ]
 
 
-def test_every_country_is_told(insert, get):
+def test_geo_returns_every_country(insert, get):
     codes = [first + second for first in "ABCDEFGHIJ" for second in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"]
     insert(
         "sessions",

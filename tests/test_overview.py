@@ -2,7 +2,7 @@ import pytest
 from helpers.client import NOW, instant
 
 
-def test_nothing_recorded_is_zero_everywhere(get):
+def test_overview_of_empty_database_is_zero(get):
     overview = get("/analytics/overview")
 
     assert overview == {
@@ -16,7 +16,7 @@ def test_nothing_recorded_is_zero_everywhere(get):
     }
 
 
-def test_everything_is_counted_and_nulls_stay_out_of_the_averages(insert, get):
+def test_overview_counts_everything_and_averages_non_nulls(insert, get):
     insert(
         "sessions",
         {
@@ -61,7 +61,7 @@ def test_everything_is_counted_and_nulls_stay_out_of_the_averages(insert, get):
     }
 
 
-def test_the_oldest_and_the_future_count_too(insert, get):
+def test_overview_includes_oldest_and_future(insert, get):
     insert("sessions", session_id="s1", visitor_id="ann", started_at=0)
     insert("sessions", session_id="s2", visitor_id="bob", started_at=instant("9999-12-31 23:59:59.999"))
     insert("events", event_id=1, session_id="s2", event_type="click", occurred_at=instant("9999-12-31 23:59:59.999"))
@@ -92,7 +92,7 @@ def overview_of(database, insert, get):
     return overview_of
 
 
-def test_the_average_score_has_one_decimal_and_halves_go_away_from_zero(overview_of):
+def test_overview_score_is_rounded_to_one_decimal(overview_of):
     expected = {
         (0, 0, 0, 1): 0.3,  # 0.25
         (0, 0, 0, 3): 0.8,  # 0.75
@@ -111,7 +111,7 @@ def test_the_average_score_has_one_decimal_and_halves_go_away_from_zero(overview
     assert averages == expected
 
 
-def test_the_average_duration_is_whole_seconds_and_halves_go_up(overview_of):
+def test_overview_duration_is_rounded_to_seconds(overview_of):
     expected = {
         (499,): 0,
         (500,): 1,

@@ -103,7 +103,7 @@ def python(bare, code, **environ):
     return ended.stdout
 
 
-def test_the_wheel_holds_the_package_whole(files):
+def test_wheel_contains_the_whole_package(files):
     package = ROOT / "analytics_api"
     kept = [path for path in package.rglob("*") if path.suffix in (".py", ".sql") or path.name == "py.typed"]
 
@@ -112,15 +112,15 @@ def test_the_wheel_holds_the_package_whole(files):
         assert files[f"analytics_api/{path.relative_to(package).as_posix()}"] == path.read_bytes()
 
 
-def test_the_wheel_holds_the_schema_itself_and_no_link_to_it(files):
+def test_wheel_contains_the_schema_and_no_link(files):
     assert files["analytics_api/schema.sql"] == (ROOT / "schema.sql").read_bytes()
 
 
-def test_the_wheel_holds_nothing_else(files):
+def test_wheel_contains_nothing_else(files):
     assert {name.split("/")[0] for name in files if ".dist-info/" not in name} == {"analytics_api"}
 
 
-def test_the_wheel_has_its_license_and_its_readme(files, metadata):
+def test_wheel_contains_license_and_readme(files, metadata):
     (license,) = [content for name, content in files.items() if name.endswith("/LICENSE")]
 
     assert license == (ROOT / "LICENSE").read_bytes()
@@ -128,13 +128,13 @@ def test_the_wheel_has_its_license_and_its_readme(files, metadata):
     assert metadata.get_payload(decode=True).strip() == (ROOT / "README.md").read_bytes().strip()
 
 
-def test_werkzeug_alone_is_required(metadata):
+def test_package_requires_only_werkzeug(metadata):
     required = [requirement for requirement in metadata.get_all("Requires-Dist") if "extra ==" not in requirement]
 
     assert [re.match("[A-Za-z0-9_-]+", requirement)[0].lower() for requirement in required] == ["werkzeug"]
 
 
-def test_what_is_said_to_come_with_an_extra_does(metadata):
+def test_extras_install_what_the_readme_says(metadata):
     extras = metadata.get_all("Provides-Extra")
     told = {
         extra
@@ -146,7 +146,7 @@ def test_what_is_said_to_come_with_an_extra_does(metadata):
     assert told <= set(extras)
 
 
-def test_the_source_archive_holds_what_builds_tests_and_runs_it(tmp_path):
+def test_sdist_can_build_test_and_run(tmp_path):
     with tarfile.open(build("sdist", tmp_path)) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
 
@@ -157,7 +157,7 @@ def test_the_source_archive_holds_what_builds_tests_and_runs_it(tmp_path):
     assert not [name for name in names if re.search(r"\.(db|pyc)$|(^|/)\.env$", name)]
 
 
-def test_the_package_works_with_werkzeug_alone(bare):
+def test_package_works_with_werkzeug_alone(bare):
     answer = python(
         bare,
         "import analytics_api\n"
@@ -170,7 +170,7 @@ def test_the_package_works_with_werkzeug_alone(bare):
     assert answer.splitlines()[0] == "200 OK"
 
 
-def test_what_wsgi_py_needs_works_with_werkzeug_alone(bare):
+def test_wsgi_py_works_with_werkzeug_alone(bare):
     answer = python(
         bare,
         "import os\n"
@@ -183,7 +183,7 @@ def test_what_wsgi_py_needs_works_with_werkzeug_alone(bare):
     assert answer == "200 OK\n"
 
 
-def test_the_command_without_its_extra_says_what_to_install_in_one_line(bare):
+def test_command_without_its_extra_names_it_in_one_line(bare):
     command = bare.with_name("analytics-api")
 
     ended = subprocess.run([bare, command, "init"], cwd=bare.parent, capture_output=True, text=True)
@@ -207,7 +207,7 @@ def test_the_command_without_its_extra_says_what_to_install_in_one_line(bare):
         ),
     ],
 )
-def test_what_needs_another_extra_says_so(code, told, bare):
+def test_feature_without_its_extra_names_it(code, told, bare):
     answer = python(
         bare,
         f"import analytics_api\ntry:\n    {code.replace(chr(10), chr(10) + '    ')}\n"

@@ -25,13 +25,13 @@ def insert_events(insert):
     return insert_events
 
 
-def test_nothing_recorded_is_an_empty_list(get):
+def test_pages_of_empty_database_are_empty(get):
     pages = get("/analytics/pages/top")
 
     assert pages == []
 
 
-def test_pages_are_ranked_by_views_and_sessions_count_once(insert_events, get):
+def test_pages_are_ranked_by_views_and_count_sessions_once(insert_events, get):
     insert_events(
         ("s1", "page_view", "https://example.com/home"),
         ("s1", "page_view", "https://example.com/home"),
@@ -50,7 +50,7 @@ def test_pages_are_ranked_by_views_and_sessions_count_once(insert_events, get):
     ]
 
 
-def test_only_page_views_that_name_a_page_count(insert_events, get):
+def test_pages_count_only_page_views_with_a_page(insert_events, get):
     insert_events(
         ("s1", "page_view", "/a"),
         ("s1", "click", "/a"),
@@ -66,7 +66,7 @@ def test_only_page_views_that_name_a_page_count(insert_events, get):
     assert pages == [{"page": "/a", "views": 1, "unique_sessions": 1}]
 
 
-def test_ties_are_in_the_order_of_the_page(insert_events, get):
+def test_pages_break_ties_by_page(insert_events, get):
     insert_events(
         ("s1", "page_view", "/b"),
         ("s1", "page_view", "/a"),
@@ -87,7 +87,7 @@ def test_ties_are_in_the_order_of_the_page(insert_events, get):
     ]
 
 
-def test_a_limit_keeps_the_most_viewed(insert_events, get):
+def test_pages_limit_returns_the_most_viewed(insert_events, get):
     insert_events(
         ("s1", "page_view", "/once"),
         ("s1", "page_view", "/twice"),
@@ -105,7 +105,7 @@ def test_a_limit_keeps_the_most_viewed(insert_events, get):
     ]
 
 
-def test_addresses_are_told_apart_by_every_character(insert_events, get):
+def test_pages_differ_by_every_character(insert_events, get):
     insert_events(
         ("s1", "page_view", "https://example.com/"),
         ("s1", "page_view", "https://example.com"),

@@ -1,4 +1,4 @@
-"""README.md says what is there, and what it shows can be run."""
+"""README.md and docs/ describe every command, option, setting and endpoint, and their examples run."""
 
 import json
 import os
@@ -27,6 +27,10 @@ from analytics_api.server import settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))
+}
 KEY = "a-key-of-many-letters-that-nobody-knows"
 
 
@@ -37,22 +41,23 @@ def folder(tmp_path, monkeypatch):
 
 
 def table(heading):
-    """The rows of the table whose first column has that heading, cell by cell."""
-    found = re.search(rf"^\| {heading} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", README, re.MULTILINE)
-    return [[cell.strip() for cell in row.strip("|").split("|")] for row in found[1].splitlines()]
+    """Return the rows of the one table whose first column has that heading, cell by cell."""
+    pattern = rf"^\| {heading} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)"
+    (rows,) = re.findall(pattern, "\n".join(PAGES.values()), re.MULTILINE)
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows.splitlines()]
 
 
 def code(cell):
-    """What is set as code in a cell."""
+    """Return what is set as code in a cell."""
     return re.findall(r"`([^`]+)`", cell)
 
 
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+def blocks(language, page="README.md"):
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGES[page], re.MULTILINE | re.DOTALL)
 
 
 def commands(group=main, *path):
-    """Every command by its words."""
+    """Yield every command with its words."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from commands(command, *path, name)
@@ -63,25 +68,25 @@ def commands(group=main, *path):
 # the tables
 
 
-def test_every_command_is_in_the_table_of_commands_and_no_other():
-    told = [re.match(r"analytics-api ([a-z ]*[a-z])", *code(name))[1] for name, *_ in table("command")]
+def test_table_of_commands_is_complete():
+    documented = [re.match(r"analytics-api ([a-z ]*[a-z])", *code(name))[1] for name, *_ in table("command")]
 
-    assert sorted(told) == sorted(name for name, _ in commands())
+    assert sorted(documented) == sorted(name for name, _ in commands())
 
 
 @pytest.mark.parametrize("name", dict(commands()))
-def test_every_option_is_in_its_commands_row_and_no_other(name):
+def test_row_of_command_has_its_options(name):
     command = dict(commands())[name]
     (options,) = [row[2] for row in table("command") if re.match(rf"`analytics-api {name}\b(?! [a-z])", row[0])]
 
-    told = [option for option in code(options) if option.startswith("--")]
+    documented = [option for option in code(options) if option.startswith("--")]
 
     taken = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
-    assert sorted(told) == sorted(taken - {"--database"})
+    assert sorted(documented) == sorted(taken - {"--database"})
 
 
 @pytest.mark.parametrize("name", dict(commands()))
-def test_every_argument_is_in_its_commands_row(name):
+def test_row_of_command_has_its_arguments(name):
     command = dict(commands())[name]
     (shown,) = [row[0] for row in table("command") if re.match(rf"`analytics-api {name}\b(?! [a-z])", row[0])]
 
@@ -90,20 +95,22 @@ def test_every_argument_is_in_its_commands_row(name):
     assert len(re.findall(r"[A-Z]+", shown)) == len(arguments)
 
 
-def test_every_variable_that_is_read_is_in_the_table_of_settings_and_no_other():
+def test_table_of_settings_is_complete():
     source = Path(settings.__file__).read_text(encoding="utf-8")
 
-    told = [variable for names, *_ in table("variable") for variable in code(names)]
+    documented = [variable for names, *_ in table("variable") for variable in code(names)]
 
-    assert sorted(told) == sorted(set(re.findall(r'"((?:ANALYTICS|AWS|CLOUDFLARE)_[A-Z_]*[A-Z])"', source)))
+    assert sorted(documented) == sorted(set(re.findall(r'"((?:ANALYTICS|AWS|CLOUDFLARE)_[A-Z_]*[A-Z])"', source)))
 
 
-def test_the_defaults_in_the_table_of_settings_are_those_that_are_taken():
-    told = {variable: code(default) for names, _, default in table("variable") for variable in code(names)}
+def test_table_of_settings_has_the_defaults():
+    documented = {variable: code(default) for names, _, default in table("variable") for variable in code(names)}
     read = settings.Settings.read({"ANALYTICS_API_KEY": KEY})
     bucket = {"ANALYTICS_STORAGE": "https://s3.example/b", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
 
-    defaults = {name: default for name, (default,) in ((name, default) for name, default in told.items() if default)}
+    defaults = {
+        name: default for name, (default,) in ((name, default) for name, default in documented.items() if default)
+    }
 
     assert defaults == {
         "ANALYTICS_DATABASE": read.database,
@@ -118,44 +125,48 @@ def test_the_defaults_in_the_table_of_settings_are_those_that_are_taken():
     assert settings.storage(bucket) is not None
 
 
-def test_the_example_of_a_file_env_names_variables_that_there_are():
+def test_env_example_has_known_variables():
     given = re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE)
 
-    told = [variable for names, *_ in table("variable") for variable in code(names)]
+    documented = [variable for names, *_ in table("variable") for variable in code(names)]
 
     assert given
-    assert set(given) <= set(told)
+    assert set(given) <= set(documented)
 
 
 def parameters(route):
     """A route's parameters, as the table of endpoints tells them."""
     for parameter in route.query:
-        told = f"`{parameter.name}`"
+        documented = f"`{parameter.name}`"
         if isinstance(parameter, Integer):
-            told += f" {parameter.minimum}..{'' if parameter.maximum == MAX_INT64 else parameter.maximum}"
-        yield f"{told}, {parameter.default}" if parameter.default is not None else told
+            documented += f" {parameter.minimum}..{'' if parameter.maximum == MAX_INT64 else parameter.maximum}"
+        yield f"{documented}, {parameter.default}" if parameter.default is not None else documented
 
 
-def test_every_endpoint_is_in_the_table_of_endpoints_with_its_parameters_bounds_and_defaults():
-    told = {code(endpoint)[0]: "" if cell.startswith("body: ") else cell for endpoint, cell, _ in table("endpoint")}
+def test_table_of_endpoints_has_parameters_and_bounds():
+    documented = {
+        code(endpoint)[0]: "" if cell.startswith("body: ") else cell for endpoint, cell, _ in table("endpoint")
+    }
 
-    assert told == {
+    assert documented == {
         f"{route.method} /analytics{re.sub('<.*>', ':id', route.path)}": "; ".join(parameters(route))
         for route in ROUTES
     }
 
 
-def test_every_body_is_in_the_table_of_endpoints():
-    told = {code(endpoint)[0]: json.loads(*code(cell)) for endpoint, cell, _ in table("endpoint") if "body: " in cell}
+def test_table_of_endpoints_has_the_bodies():
+    documented = {
+        code(endpoint)[0]: json.loads(*code(cell)) for endpoint, cell, _ in table("endpoint") if "body: " in cell
+    }
 
-    assert {endpoint: list(body) for endpoint, body in told.items()} == {
+    assert {endpoint: list(body) for endpoint, body in documented.items()} == {
         f"{route.method} /analytics{re.sub('<.*>', ':id', route.path)}": [text.name for text in route.body]
         for route in ROUTES
         if route.body
     }
 
 
-def test_every_choice_of_a_parameter_is_told():
+def test_readme_has_every_choice_of_a_parameter():
     below = README[README.index("| endpoint |") :]
     choices = {choice for route in ROUTES for kind in route.query if isinstance(kind, Enum) for choice in kind.choices}
 
@@ -165,26 +176,33 @@ def test_every_choice_of_a_parameter_is_told():
 # what stands around them
 
 
-def test_what_is_linked_to_is_there():
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
+@pytest.mark.parametrize("page", PAGES)
+def test_links_of_page_exist(page):
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", PAGES[page]) if "://" not in link]
 
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []
 
 
-def test_every_target_of_make_that_is_told_is_there():
+def test_readme_links_every_page_and_is_short():
+    linked = set(re.findall(r"\]\((docs/[^)#]+)\)", README))
+
+    assert linked == {page for page in PAGES if page.startswith("docs/")}
+    assert README.count("\n") < 150
+
+
+def test_make_targets_exist():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    told = set(re.findall(r"^make ([a-z]+)", "".join(blocks("sh")), re.MULTILINE))
+    documented = set(re.findall(r"^make ([a-z]+)", "".join(blocks("sh") + blocks("sh", "CONTRIBUTING.md")), re.M))
 
     targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
 
-    assert {"run", "check", "test"} <= told <= targets
+    assert {"run", "check", "test", "faults", "bench"} <= documented <= targets
 
 
 # what it shows
 
 
-def test_the_application_that_is_mounted_in_another_answers_at_its_path(folder):
+def test_mounting_example_runs(folder):
     (mounted,) = [block for block in blocks("python") if "DispatcherMiddleware" in block]
     names = {"__name__": "__main__"}
 
@@ -199,7 +217,8 @@ def test_the_application_that_is_mounted_in_another_answers_at_its_path(folder):
     assert (folder / "analytics.db").exists()
 
 
-def test_what_is_imported_tells_the_numbers_alone(folder):
+@pytest.mark.slow
+def test_import_example_prints_numbers(folder):
     (imported,) = [block for block in blocks("python") if "Context(" in block]
     run("demo", "--sessions", 300)
 
@@ -217,17 +236,17 @@ def test_what_is_imported_tells_the_numbers_alone(folder):
     assert daily.startswith("[{'date': '")
 
 
-def test_a_provider_of_ones_own_is_asked_for_the_storage_statistics(folder):
-    (provided,) = [block for block in blocks("python") if "storage=Warehouse()" in block]
-    names = {"__name__": "__main__", "ask_the_warehouse": lambda: (15234, 1200)}
+def test_storage_source_example_runs(folder):
+    (example,) = blocks("python", "docs/storage.md")
+    names = {"__name__": "__main__", "count_in_warehouse": lambda: (15234, 1200)}
 
-    exec(compile(provided, "README.md", "exec"), names)
+    exec(compile(example, "docs/storage.md", "exec"), names)
     answer = Client(names["app"]).get("/analytics/storage", headers={"X-API-Key": "a-long-secret-from-your-settings"})
 
     assert answer.json == {"total_objects": 15234, "estimated_sessions": 1200}
 
 
-def test_the_rows_of_the_example_are_counted():
+def test_insert_example_is_counted():
     (inserts,) = blocks("sql")
     run("init")
 
@@ -244,22 +263,28 @@ def test_the_rows_of_the_example_are_counted():
     assert leads["total"] == 1
 
 
-def test_every_python_block_is_run_by_one_of_these_tests():
-    assert len(blocks("python")) == 3
+def test_every_python_block_has_a_test():
+    assert {page: len(blocks("python", page)) for page in PAGES if blocks("python", page)} == {
+        "README.md": 2,
+        "docs/storage.md": 1,
+    }
 
 
-def test_the_keys_that_are_shown_are_made_as_they_are_shown(folder):
+def test_keys_example_runs(folder):
     run("init")
-    shown = re.findall(r"^\$ analytics-api (keys .*)\n(.*)$", "".join(blocks("console")), re.MULTILINE)
+    console = "".join(blocks("console", "docs/keys.md"))
+    examples = re.findall(r"^\$ analytics-api (keys .*)\n(.*)$", console, re.MULTILINE)
 
-    made = [run(*shlex.split(words)) for words, _ in shown]
+    keys = [run(*shlex.split(words)) for words, _ in examples]
+    rotation = [run(*shlex.split(line)[1:]) for line in blocks("sh", "docs/keys.md")[0].splitlines()]
 
-    assert len(shown) == 2
-    assert all(key.startswith(told.rstrip("…")) for key, (_, told) in zip(made, shown))
+    assert len(examples) == 2
+    assert all(key.startswith(prefix.rstrip("…")) for key, (_, prefix) in zip(keys, examples))
+    assert rotation[-1] == "key wall revoked\n"
 
 
-def test_an_export_is_imported_as_it_is_shown(folder):
-    (block,) = [block for block in blocks("sh") if "wrangler d1 export" in block]
+def test_d1_import_example_runs(folder):
+    (block,) = [block for block in blocks("sh", "docs/importing.md") if "wrangler d1 export" in block]
     export, load = block.splitlines()
     file = shlex.split(export)[shlex.split(export).index("--output") + 1]
     Path(file).write_text(
@@ -282,7 +307,7 @@ def test_an_export_is_imported_as_it_is_shown(folder):
 
 @pytest.fixture
 def started(folder):
-    """The port of the server that runs when a newcomer does what is shown under `Standalone`, and its key."""
+    """Run the example under `Standalone`, and return the port of the server and its key."""
     if not shutil.which("openssl"):
         pytest.skip("needs openssl, as the README does")
     (block,) = [block for block in blocks("sh") if "analytics-api serve" in block]
@@ -310,10 +335,11 @@ def started(folder):
         yield port, (folder / "key").read_text().strip()
     finally:
         os.killpg(serving.pid, signal.SIGTERM)
-        serving.wait(40)  # a worker that is told while it starts may not hear: it is given 30 seconds
+        serving.wait(40)
 
 
-def test_the_curl_line_that_is_shown_is_answered_as_it_is_shown(started, folder):
+@pytest.mark.slow
+def test_standalone_and_curl_examples_run(started, folder):
     if not shutil.which("curl"):
         pytest.skip("needs curl, as the README does")
     port, key = started

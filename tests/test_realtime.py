@@ -47,7 +47,7 @@ def write(database, now, opened, ended, happened):
     database.write(replace)
 
 
-def test_nothing_recorded_is_zero_everywhere(get):
+def test_realtime_of_empty_database_is_zero(get):
     realtime = get("/analytics/realtime")
 
     assert realtime == {
@@ -58,7 +58,7 @@ def test_nothing_recorded_is_zero_everywhere(get):
     }
 
 
-def test_the_four_numbers(insert, get):
+def test_realtime_returns_the_four_numbers(insert, get):
     insert(
         "sessions",
         {"session_id": "s1", "visitor_id": "ann", "started_at": instant("2026-02-24 14:30:00")},
@@ -93,7 +93,7 @@ def test_the_four_numbers(insert, get):
     }
 
 
-def test_an_open_session_is_active_for_exactly_an_hour_and_not_before_it_begins(database, insert, get):
+def test_realtime_session_is_active_for_an_hour(database, insert, get):
     insert("sessions", session_id="s1", visitor_id="ann", started_at=NOW)
     expected = {
         "2026-02-24 13:59:59.999": 0,
@@ -123,7 +123,7 @@ def test_an_open_session_is_active_for_exactly_an_hour_and_not_before_it_begins(
     }
 
 
-def test_an_event_counts_for_exactly_an_hour_and_not_before_it_occurs(database, insert, get):
+def test_realtime_event_counts_for_an_hour(database, insert, get):
     insert("events", event_id=1, session_id="s1", event_type="click", occurred_at=NOW)
     expected = {
         "2026-02-24 13:59:59.999": 0,
@@ -152,7 +152,7 @@ def test_an_event_counts_for_exactly_an_hour_and_not_before_it_occurs(database, 
     }
 
 
-def test_a_session_that_ended_is_not_active_whenever_it_ended(insert, get):
+def test_realtime_ended_session_is_not_active(insert, get):
     insert("sessions", session_id="s1", visitor_id="ann", started_at=NOW, ended_at=NOW)
     insert("sessions", session_id="s2", visitor_id="ann", started_at=NOW - 1, ended_at=NOW + HOUR)
     insert("sessions", session_id="s3", visitor_id="ann", started_at=NOW - 2, ended_at=0)
@@ -167,7 +167,7 @@ def test_a_session_that_ended_is_not_active_whenever_it_ended(insert, get):
     }
 
 
-def test_an_open_session_older_than_an_hour_is_not_active(insert, get):
+def test_realtime_session_older_than_an_hour_is_not_active(insert, get):
     insert("sessions", session_id="s1", visitor_id="ann", started_at=NOW - HOUR - 1)
     insert("sessions", session_id="s2", visitor_id="bob", started_at=0)
 
@@ -181,7 +181,7 @@ def test_an_open_session_older_than_an_hour_is_not_active(insert, get):
     }
 
 
-def test_today_begins_and_ends_at_midnight_utc(insert, serve):
+def test_realtime_today_is_the_utc_day(insert, serve):
     insert("sessions", session_id="s1", visitor_id="a", started_at=instant("2026-02-23 23:59:59.999"), ended_at=NOW)
     insert("sessions", session_id="s2", visitor_id="b", started_at=instant("2026-02-24 00:00:00"), ended_at=NOW)
     insert("sessions", session_id="s3", visitor_id="c", started_at=instant("2026-02-24 23:59:59.999"), ended_at=NOW)
@@ -205,7 +205,7 @@ def test_today_begins_and_ends_at_midnight_utc(insert, serve):
     }
 
 
-def test_every_edge_of_a_minute_and_of_the_hour_agrees_with_plain_sql(database, serve):
+def test_realtime_equals_plain_sql_at_every_boundary(database, serve):
     for offset in (0, 1, 29_999, 30_000, 59_998, 59_999):
         now = NOW + offset
         minutes = [-61, -60, -59, -58, -31, -30, -2, -1, 0, 1, 2]
@@ -242,7 +242,7 @@ distances = st.lists(
 )
 @example(now=NOW, opened=[-HOUR, 0], ended=[-HOUR, 0], happened=[-HOUR, 0])
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_at_any_instant_it_agrees_with_plain_sql(database, serve, now, opened, ended, happened):
+def test_realtime_equals_plain_sql_at_any_instant(database, serve, now, opened, ended, happened):
     write(database, now, opened, ended, happened)
 
     realtime = serve(now=now).get("/analytics/realtime").json

@@ -188,7 +188,7 @@ def test_only_routes_that_tell_no_person_hold():
 def cached_bodies(text):
     """Return how many cached responses of this process have this text."""
     objects = gc.get_objects()
-    return sum(isinstance(entry, JSONResponse) and text in entry.body for entry in objects)
+    return sum(type(entry) is JSONResponse and text in entry.body for entry in objects)
 
 
 @on_sqlite

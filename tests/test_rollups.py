@@ -503,7 +503,7 @@ def indexed(connection):
     drawn=st.lists(st.binary(min_size=60, max_size=60), min_size=1, max_size=16),
     searching=st.booleans(),
 )
-def test_rollups_hold_after_any_writes(templates, together, order, drawn, searching):
+def test_rollups_are_exact_after_any_writes(templates, together, order, drawn, searching):
     database, twin = copy(templates[order]), copy(templates["none"])
     writer = Writer(database, twin)
     statements = [statement(bytes_, TOGETHER[together]) for bytes_ in drawn]
@@ -572,9 +572,7 @@ BACK = {
     ],
 )
 @pytest.mark.parametrize("table", BACK)
-def test_a_row_that_was_about_to_be_replaced_is_not_taken_off_again_when_its_key_comes_back(
-    present, table, tried, gone
-):
+def test_replaced_row_is_subtracted_once(present, table, tried, gone):
     row, here, elsewhere = BACK[table]
     words = {"table": table, "row": row, "here": here, "elsewhere": elsewhere, "key": KEYS[table]}
     with suppress(sqlite3.IntegrityError):
@@ -589,7 +587,7 @@ def test_a_row_that_was_about_to_be_replaced_is_not_taken_off_again_when_its_key
 
 
 @pytest.mark.parametrize("table", [table for table in BACK if table != "sessions"])
-def test_a_row_numbered_minus_one_is_not_taken_for_one_that_is_to_be_numbered_yet(present, table):
+def test_event_id_minus_one_is_counted(present, table):
     row = BACK[table][0].replace("values (1,", "values (null,")
 
     present.execute(f"insert or replace into {row}")
@@ -600,7 +598,7 @@ def test_a_row_numbered_minus_one_is_not_taken_for_one_that_is_to_be_numbered_ye
 
 @pytest.mark.parametrize("table", BACK)
 @pytest.mark.parametrize("policy", POLICIES)
-def test_a_rename_onto_a_taken_key_is_refused_and_changes_nothing(present, table, policy):
+def test_rename_to_a_taken_key_changes_nothing(present, table, policy):
     before = base(present)
     taken = {"sessions": "'a'"}.get(table, "2")
 
@@ -611,7 +609,7 @@ def test_a_rename_onto_a_taken_key_is_refused_and_changes_nothing(present, table
     assert kept(present) == expected(*base(present))
 
 
-def test_sums_stay_integers_whatever_one_session_says(present):
+def test_sums_stay_integers(present):
     longest = 253_402_300_799_999
     rows = [(str(number), number % 2 * 2 * longest - longest, 2**31 - 1) for number in range(999)]
 
@@ -624,7 +622,7 @@ def test_sums_stay_integers_whatever_one_session_says(present):
     assert kept(present) == expected(*base(present))
 
 
-def test_whoever_writes_a_lead_learns_its_number_and_not_that_of_a_row_behind_it(present):
+def test_insert_returns_the_id_of_the_lead(present):
     present.execute("begin")
 
     cursor = present.execute("insert into leads (enquiry_datetime, contact_name) values ('2026', 'Zoë Ångström')")

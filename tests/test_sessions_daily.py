@@ -26,13 +26,13 @@ def visit(insert):
     return visit
 
 
-def test_nothing_recorded_is_an_empty_list(get):
+def test_daily_of_empty_database_is_empty(get):
     days = get("/analytics/sessions/daily")
 
     assert days == []
 
 
-def test_days_are_ascending_and_those_without_sessions_are_left_out(visit, get):
+def test_daily_is_ascending_without_empty_days(visit, get):
     visit("2026-02-24 09:00:00", visitor_id="ann", duration=120_000, engagement_score=50)
     visit("2026-02-24 11:00:00", visitor_id="ann", duration=121_000, engagement_score=60)
     visit("2026-02-24 12:00:00", visitor_id="bob")
@@ -66,7 +66,7 @@ def test_days_are_ascending_and_those_without_sessions_are_left_out(visit, get):
     ]
 
 
-def test_a_session_is_of_the_utc_day_that_it_began_on(visit, get):
+def test_daily_uses_the_utc_day_of_the_start(visit, get):
     visit("2026-02-22 23:59:59.999")
     visit("2026-02-23 00:00:00")
     visit("2026-02-23 23:59:59.999", ended_at=instant("2026-02-24 00:30:00"), duration=1_800_001)
@@ -81,7 +81,7 @@ def test_a_session_is_of_the_utc_day_that_it_began_on(visit, get):
     ]
 
 
-def test_without_days_it_is_today_and_the_29_days_before(visit, get):
+def test_daily_defaults_to_30_days_including_today(visit, get):
     visit("2026-01-25 23:59:59.999")
     visit("2026-01-26 00:00:00")
     visit("2026-02-24 00:00:00")
@@ -91,7 +91,7 @@ def test_without_days_it_is_today_and_the_29_days_before(visit, get):
     assert days == [day("2026-01-26"), day("2026-02-24")]
 
 
-def test_one_day_is_today_alone(visit, get):
+def test_daily_with_one_day_is_today(visit, get):
     visit("2026-02-23 23:59:59.999")
     visit("2026-02-24 00:00:00")
 
@@ -100,7 +100,7 @@ def test_one_day_is_today_alone(visit, get):
     assert days == [day("2026-02-24")]
 
 
-def test_two_days_are_yesterday_and_today(visit, get):
+def test_daily_with_two_days_is_yesterday_and_today(visit, get):
     visit("2026-02-22 23:59:59.999")
     visit("2026-02-23 00:00:00")
     visit("2026-02-24 00:00:00")
@@ -110,7 +110,7 @@ def test_two_days_are_yesterday_and_today(visit, get):
     assert days == [day("2026-02-23"), day("2026-02-24")]
 
 
-def test_ninety_days_reach_back_to_the_27th_of_november(visit, get):
+def test_daily_with_90_days_begins_89_days_ago(visit, get):
     visit("2025-11-26 23:59:59.999")
     visit("2025-11-27 00:00:00")
 
@@ -119,7 +119,7 @@ def test_ninety_days_reach_back_to_the_27th_of_november(visit, get):
     assert days == [day("2025-11-27")]
 
 
-def test_later_today_counts_and_tomorrow_does_not(visit, get):
+def test_daily_includes_later_today_but_not_tomorrow(visit, get):
     visit("2026-02-24 23:59:59.999")
     visit("2026-02-25 00:00:00")
     visit("2031-01-01 00:00:00")
@@ -129,7 +129,7 @@ def test_later_today_counts_and_tomorrow_does_not(visit, get):
     assert days == [day("2026-02-24")]
 
 
-def test_today_is_the_utc_day_of_the_clock(visit, serve):
+def test_daily_today_is_the_utc_day_of_the_clock(visit, serve):
     for date in ("2024-02-28", "2024-02-29", "2024-03-01", "2026-02-23", "2026-02-24", "2026-12-31", "2027-01-01"):
         visit(f"{date} 12:00:00")
     expected = {
@@ -147,7 +147,7 @@ def test_today_is_the_utc_day_of_the_clock(visit, serve):
     assert days == expected
 
 
-def test_a_visitor_who_returns_counts_once_a_day_and_on_every_day(visit, get):
+def test_daily_counts_a_visitor_once_on_each_day(visit, get):
     visit("2026-02-23 08:00:00", visitor_id="ann")
     visit("2026-02-23 09:00:00", visitor_id="ann")
     visit("2026-02-24 08:00:00", visitor_id="ann")
@@ -157,7 +157,7 @@ def test_a_visitor_who_returns_counts_once_a_day_and_on_every_day(visit, get):
     assert days == [day("2026-02-23", sessions=2, visitors=1), day("2026-02-24")]
 
 
-def test_nulls_stay_out_of_the_averages(visit, get):
+def test_daily_averages_leave_out_nulls(visit, get):
     visit("2026-02-24 08:00:00", duration=10_000, engagement_score=None)
     visit("2026-02-24 09:00:00", duration=None, engagement_score=30)
     visit("2026-02-24 10:00:00", duration=None, engagement_score=None)
@@ -167,7 +167,7 @@ def test_nulls_stay_out_of_the_averages(visit, get):
     assert days == [day("2026-02-24", sessions=3, visitors=3, duration=10.0, engagement=30.0)]
 
 
-def test_averages_have_one_decimal_and_halves_go_away_from_zero(visit, get):
+def test_daily_averages_are_rounded_to_one_decimal(visit, get):
     visit("2026-02-23 08:00:00", duration=1_250, engagement_score=-1)
     visit("2026-02-23 08:00:00", engagement_score=0)
     visit("2026-02-23 08:00:00", engagement_score=0)

@@ -1,13 +1,13 @@
 from helpers.client import NOW
 
 
-def test_nothing_recorded_is_an_empty_list(get):
+def test_sources_of_empty_database_are_empty(get):
     domains = get("/analytics/sources")
 
     assert domains == []
 
 
-def test_domains_are_ranked_by_sessions_and_ties_are_in_their_order(insert, get):
+def test_sources_are_ranked_by_sessions_then_domain(insert, get):
     domains = ["google.com", "bing.com", "google.com", None, "facebook.com", "google.com", "bing.com", ""]
     insert(
         "sessions",
@@ -27,7 +27,7 @@ def test_domains_are_ranked_by_sessions_and_ties_are_in_their_order(insert, get)
     ]
 
 
-def test_null_empty_and_the_word_itself_are_direct(insert, get):
+def test_sources_count_null_and_empty_as_direct(insert, get):
     insert("sessions", session_id="s1", visitor_id="ann", started_at=NOW)
     insert("sessions", session_id="s2", visitor_id="ann", started_at=NOW, referrer_domain=None)
     insert("sessions", session_id="s3", visitor_id="ann", started_at=NOW, referrer_domain="")
@@ -38,7 +38,7 @@ def test_null_empty_and_the_word_itself_are_direct(insert, get):
     assert sources == [{"referrer_domain": "(direct)", "sessions": 4}]
 
 
-def test_a_referrer_without_a_domain_is_direct(insert, get):
+def test_sources_without_domain_are_direct(insert, get):
     insert("sessions", session_id="s1", visitor_id="ann", started_at=NOW, referrer="https://example.com/page")
 
     sources = get("/analytics/sources")
@@ -46,7 +46,7 @@ def test_a_referrer_without_a_domain_is_direct(insert, get):
     assert sources == [{"referrer_domain": "(direct)", "sessions": 1}]
 
 
-def test_without_a_limit_it_is_the_top_hundred(insert, get):
+def test_sources_default_to_the_top_hundred(insert, get):
     domains = [f"site-{number:03}.example" for number in range(101)]
     insert(
         "sessions",

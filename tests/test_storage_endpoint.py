@@ -18,14 +18,14 @@ class Bucket:
 
 
 @pytest.mark.any_engine
-def test_without_storage_both_numbers_are_null_and_no_made_up_zero(get):
+def test_storage_without_source_is_null(get):
     storage = get("/analytics/storage")
 
     assert storage == {"total_objects": None, "estimated_sessions": None}
 
 
 @pytest.mark.any_engine
-def test_a_directory_is_counted(serve, tmp_path):
+def test_storage_counts_a_directory(serve, tmp_path):
     for name in ("sessions/s1/1.json", "sessions/s1/2.json", "sessions/s2.json.gz", "notes.txt"):
         file = tmp_path / "recordings" / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def test_a_directory_is_counted(serve, tmp_path):
         (Statistics(15_234, None, 0), {"total_objects": 15_234, "estimated_sessions": None}),
     ],
 )
-def test_a_host_may_pass_its_own_provider(serve, statistics, numbers):
+def test_storage_accepts_a_custom_source(serve, statistics, numbers):
     storage = serve(storage=Bucket(statistics)).get("/analytics/storage").json
 
     assert storage == numbers
@@ -52,7 +52,7 @@ def test_a_host_may_pass_its_own_provider(serve, statistics, numbers):
 
 @pytest.mark.any_engine
 @pytest.mark.parametrize("fault", [StorageError("403 from the bucket named secret"), OSError("the host's own fault")])
-def test_storage_that_cannot_be_counted_is_a_failed_query_with_its_cause_in_the_log(serve, caplog, fault):
+def test_storage_failure_is_500_with_its_cause_in_the_log(serve, caplog, fault):
     response = serve(storage=Bucket(fault)).get("/analytics/storage")
 
     assert response.status_code == 500
@@ -61,7 +61,7 @@ def test_storage_that_cannot_be_counted_is_a_failed_query_with_its_cause_in_the_
 
 
 @pytest.mark.any_engine
-def test_numbers_that_are_no_counts_are_a_failed_query(serve, caplog):
+def test_storage_rejects_invalid_numbers(serve, caplog):
     response = serve(storage=Bucket(Statistics(float("nan"), object(), 0))).get("/analytics/storage")
 
     assert response.status_code == 500

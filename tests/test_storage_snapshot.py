@@ -67,7 +67,7 @@ def keep(database, clock):
     return keep
 
 
-def test_the_first_to_ask_waits_until_they_are_taken(keep):
+def test_first_request_waits_for_the_snapshot(keep):
     snapshot = keep(FIRST)
 
     told = snapshot.statistics()
@@ -75,7 +75,7 @@ def test_the_first_to_ask_waits_until_they_are_taken(keep):
     assert told == FIRST
 
 
-def test_what_was_taken_is_served_until_it_is_old(keep, clock):
+def test_snapshot_is_served_until_it_is_old(keep, clock):
     snapshot = keep(FIRST, SECOND)
     snapshot.statistics()
     clock.now = NOW + MAX_AGE - 1
@@ -85,7 +85,7 @@ def test_what_was_taken_is_served_until_it_is_old(keep, clock):
     assert (told, snapshot.provider.looks) == ([FIRST] * 5, 1)
 
 
-def test_what_is_old_is_served_at_once_while_it_is_taken_anew(keep, clock):
+def test_old_snapshot_is_served_while_it_is_refreshed(keep, clock):
     snapshot = keep(FIRST, SECOND)
     snapshot.statistics()
     clock.now = NOW + MAX_AGE
@@ -99,7 +99,7 @@ def test_what_is_old_is_served_at_once_while_it_is_taken_anew(keep, clock):
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
-def test_of_many_threads_that_find_it_old_one_looks(keep, clock):
+def test_one_of_many_threads_refreshes(keep, clock):
     snapshot = keep(FIRST, SECOND)
     snapshot.statistics()
     clock.now = NOW + MAX_AGE
@@ -143,7 +143,7 @@ print(told, flush=True)
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 @pytest.mark.slow
-def test_eight_processes_under_load_make_one_listing(database, tmp_path):
+def test_one_of_eight_processes_refreshes(database, tmp_path):
     looks, start = tmp_path / "looks", tmp_path / "start"
     workers = [
         subprocess.Popen([sys.executable, "-c", WORKER, database.url, looks, start], stdout=subprocess.PIPE, text=True)
@@ -160,7 +160,7 @@ def test_eight_processes_under_load_make_one_listing(database, tmp_path):
 
 
 @sqlite
-def test_the_claim_of_a_process_that_was_killed_runs_out(database, tmp_path, keep, clock):
+def test_claim_of_a_killed_process_expires(database, tmp_path, keep, clock):
     looks, start = tmp_path / "looks", tmp_path / "start"
     start.touch()
     forever = WORKER.replace("time.sleep(0.5)", "time.sleep(60)").replace("slow bucket", "bucket")
@@ -181,7 +181,7 @@ def test_the_claim_of_a_process_that_was_killed_runs_out(database, tmp_path, kee
 
 
 @sqlite
-def test_a_listing_that_takes_longer_than_a_claim_keeps_it(database, keep, monkeypatch):
+def test_long_refresh_renews_its_claim(database, keep, monkeypatch):
     monkeypatch.setattr(snapshot, "CLAIM", 600)
     real = {"clock": snapshot.now, "patience": 20_000}
     one, other = keep(FIRST, **real), keep(SECOND, **real)
@@ -199,7 +199,7 @@ def test_a_listing_that_takes_longer_than_a_claim_keeps_it(database, keep, monke
     assert (looks, len(answers)) == (1, 1)
 
 
-def test_what_fails_leaves_what_was_taken_last_and_pauses(keep, clock, caplog):
+def test_failed_refresh_leaves_the_snapshot_and_pauses(keep, clock, caplog):
     snapshot = keep(FIRST, StorageError("503 from the bucket"), SECOND)
     snapshot.statistics()
     clock.now = NOW + MAX_AGE
@@ -216,7 +216,7 @@ def test_what_fails_leaves_what_was_taken_last_and_pauses(keep, clock, caplog):
     assert snapshot.provider.looks == 3
 
 
-def test_when_they_never_were_and_cannot_be_taken_that_is_an_error_without_a_wait(keep, clock, caplog):
+def test_failed_first_refresh_is_an_error_without_a_wait(keep, clock, caplog):
     snapshot = keep(StorageError("403 from the bucket"), FIRST, patience=20_000)
     begun = time.monotonic()
 
@@ -232,7 +232,7 @@ def test_when_they_never_were_and_cannot_be_taken_that_is_an_error_without_a_wai
     assert "403 from the bucket" in caplog.text
 
 
-def test_when_they_never_were_and_do_not_come_a_request_waits_so_long_and_no_longer(keep):
+def test_slow_first_refresh_is_an_error_after_the_timeout(keep):
     snapshot = keep(FIRST, patience=200)
     snapshot.provider.gate.clear()
     begun = time.monotonic()
@@ -248,7 +248,7 @@ def test_when_they_never_were_and_do_not_come_a_request_waits_so_long_and_no_lon
 
 
 @pytest.mark.parametrize("number", [-1, 1.5, float("nan"), "5", object()])
-def test_what_is_no_count_is_not_kept(keep, clock, number, caplog):
+def test_invalid_numbers_are_not_saved(keep, clock, number, caplog):
     snapshot = keep(FIRST, Statistics(number, 1, NOW), SECOND)
     snapshot.statistics()
     clock.now = NOW + MAX_AGE
@@ -260,7 +260,7 @@ def test_what_is_no_count_is_not_kept(keep, clock, number, caplog):
 
 
 @sqlite
-def test_a_database_that_cannot_be_written_still_tells_what_was_taken_last(database, keep, clock, caplog):
+def test_read_only_database_serves_the_snapshot(database, keep, clock, caplog):
     snapshot = keep(FIRST)
     snapshot.statistics()
     clock.now = NOW + MAX_AGE
@@ -277,7 +277,7 @@ def test_a_database_that_cannot_be_written_still_tells_what_was_taken_last(datab
 
 
 @sqlite
-def test_a_database_that_cannot_be_written_and_has_none_is_an_error_without_a_wait(database, keep):
+def test_read_only_database_without_snapshot_is_an_error(database, keep):
     snapshot = keep(FIRST, patience=20_000)
     database.busy_timeout = 0.01
     database.close()
@@ -293,7 +293,7 @@ def test_a_database_that_cannot_be_written_and_has_none_is_an_error_without_a_wa
     assert took < 5
 
 
-def test_the_statistics_of_one_place_are_not_those_of_another(keep):
+def test_snapshots_of_other_sources_are_not_served(keep):
     here, there = keep(FIRST), keep(SECOND)
     there.source = "another bucket"
 
@@ -302,7 +302,7 @@ def test_the_statistics_of_one_place_are_not_those_of_another(keep):
     assert told == [FIRST, SECOND, FIRST]
 
 
-def test_sessions_are_made_of_objects_by_a_ratio_that_was_measured_and_has_a_date(database, keep, clock):
+def test_sessions_are_estimated_by_the_saved_ratio(database, keep, clock):
     counted = Statistics(1_000, None, NOW)
     snapshot = keep(counted, counted, max_age=1)
 
@@ -317,7 +317,7 @@ def test_sessions_are_made_of_objects_by_a_ratio_that_was_measured_and_has_a_dat
     ]
 
 
-def test_a_ratio_is_measured_anew_and_never_from_no_session(database, keep):
+def test_ratio_is_replaced_and_never_made_of_no_session(database, keep):
     snapshot = keep()
     snapshot.measure(Statistics(660, 60, NOW))
 
@@ -331,14 +331,14 @@ def test_a_ratio_is_measured_anew_and_never_from_no_session(database, keep):
     ]
 
 
-def test_a_count_of_sessions_is_taken_before_any_ratio(keep):
+def test_counted_sessions_take_precedence_over_a_ratio(keep):
     snapshot = keep(Statistics(1_000, 7, NOW))
     snapshot.measure(Statistics(20, 10, NOW))
 
     assert snapshot.statistics() == Statistics(1_000, 7, NOW)
 
 
-def test_a_reply_says_how_old_it_is(serve):
+def test_response_has_the_age(serve):
     client = serve(storage=Bucket(Statistics(100, 10, NOW - 90_999), *[StorageError("no more")] * 9))
 
     response = client.get("/analytics/storage")
@@ -350,7 +350,7 @@ def test_a_reply_says_how_old_it_is(serve):
 
 
 @sqlite
-def test_an_age_is_never_below_zero_and_without_storage_there_is_none(serve):
+def test_age_is_never_negative_and_absent_without_storage(serve):
     ahead = serve(storage=Bucket(Statistics(100, 10, NOW + 5_000), *[StorageError("no more")] * 9))
 
     assert ahead.get("/analytics/storage").headers["Age"] == "0"

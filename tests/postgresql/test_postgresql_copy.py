@@ -47,7 +47,7 @@ def rows(database):
     }
 
 
-def test_it_goes_from_one_server_to_another(file, database, other):
+def test_copy_between_servers(file, database, other):
     copy(file, database)
 
     copy(database, other)
@@ -58,13 +58,13 @@ def test_it_goes_from_one_server_to_another(file, database, other):
 LONG = "x" * 1301
 
 REFUSED = {
-    "sessions session_id 'a\\x00b' can't be taken: PostgreSQL text fields cannot contain NUL":
+    "sessions session_id 'a\\x00b' cannot be stored: PostgreSQL text fields cannot contain NUL":
         "insert into sessions (session_id, visitor_id, started_at) values ('a' || char(0) || 'b', 'v', 0)",
-    "events event_id 9000 can't be taken: ":
+    "events event_id 9000 cannot be stored: ":
         "insert into events (event_id, session_id, event_type, occurred_at, data) values (9000, 's', 'x', 0, char(0))",
-    "leads lead_id 9000 can't be taken: ":
+    "leads lead_id 9000 cannot be stored: ":
         "insert into leads (lead_id, enquiry_datetime, contact_name) values (9000, '2026', 'x' || char(0))",
-    f"sessions session_id '{'x' * 56}... can't be taken: new row for relation \"sessions\" violates check constraint "
+    f"sessions session_id '{'x' * 56}... cannot be stored: new row for relation \"sessions\" violates check constraint "
     '"session_id_of_1300_bytes_at_most"':
         f"insert into sessions (session_id, visitor_id, started_at) values ('{LONG}', 'v', 0)",
     'violates check constraint "visitor_id_of_1300_bytes_at_most"':
@@ -75,7 +75,7 @@ REFUSED = {
         f"insert into sessions (session_id, visitor_id, started_at, country) values ('s', 'v', 0, '{LONG}')",
     'violates check constraint "referrer_domain_of_1300_bytes_at_most"':
         f"insert into sessions (session_id, visitor_id, started_at, referrer_domain) values ('s', 'v', 0, '{LONG}')",
-    'events event_id 9000 can\'t be taken: new row for relation "events" violates check constraint '
+    'events event_id 9000 cannot be stored: new row for relation "events" violates check constraint '
     '"session_id_of_1300_bytes_at_most"':
         "insert into events (event_id, session_id, event_type, page_url, occurred_at) "
         f"values (9000, '{LONG}', 'page_view', '/', 0)",
@@ -87,7 +87,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("told", REFUSED)
-def test_a_row_that_postgresql_cannot_take_is_told_and_nothing_is_copied(file, database, told):
+def test_copy_reports_row_that_postgresql_rejects(file, database, told):
     query(file.path, REFUSED[told])
 
     output = run("copy", file.path, database.url, status=1)
@@ -99,7 +99,7 @@ def test_a_row_that_postgresql_cannot_take_is_told_and_nothing_is_copied(file, d
     assert not any(rows(database).values())
 
 
-def test_ids_of_1300_bytes_are_taken_wherever_two_of_them_meet_in_an_index(file, database):
+def test_copy_accepts_ids_of_1300_bytes(file, database):
     ids = ("".join(Random(seed).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=1300)) for seed in range(5))
     columns = "session_id, visitor_id, fingerprint, country, referrer_domain, started_at, engagement_score, ended_at"
     query(file.path, f"insert into sessions ({columns}) values (?, ?, ?, ?, ?, 0, 0, 0)", *ids)
@@ -110,7 +110,7 @@ def test_ids_of_1300_bytes_are_taken_wherever_two_of_them_meet_in_an_index(file,
     assert database.verify() == []
 
 
-def test_the_command_killed_when_most_is_written_leaves_the_target_empty(file, database):
+def test_killed_copy_leaves_target_empty(file, database):
     with psycopg.connect(database.url) as another:
         another.execute("lock table storage_ratios in share mode")  # the last that is copied
         process = subprocess.Popen([COMMAND, "copy", file.path, database.url], env=clean_environment())
@@ -125,7 +125,7 @@ def test_the_command_killed_when_most_is_written_leaves_the_target_empty(file, d
     assert rows(database) == rows(file)
 
 
-def test_two_copies_at_once_make_one(file, database):
+def test_concurrent_copies_write_one(file, database):
     ended = []
 
     def copied():
@@ -146,7 +146,7 @@ def test_two_copies_at_once_make_one(file, database):
     assert rows(database) == rows(file)
 
 
-def test_a_source_that_is_lost_is_told_by_its_name_and_the_target_stays_empty(file, database, other, tmp_path):
+def test_lost_source_is_named_and_target_stays_empty(file, database, other, tmp_path):
     copy(file, database)
 
     def written(_):

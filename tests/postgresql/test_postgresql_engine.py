@@ -51,11 +51,11 @@ def execute(url, *statements):
         ("select 100 % :a -- of :b\n/* :c\n */", "select 100 % $1 -- of :b\n/* :c\n */", ("a",)),
     ],
 )
-def test_named_placeholders_are_numbered_and_nothing_else_is(sql, numbered, names):
+def test_named_placeholders_become_numbers(sql, numbered, names):
     assert _numbered(sql) == (numbered.encode(), names)
 
 
-def test_both_engines_have_the_same_tables_and_columns(database, tmp_path):
+def test_engines_have_the_same_tables_and_columns(database, tmp_path):
     with open_database(tmp_path / "analytics.db").closing() as file:
         for table in PRIMARY_KEYS:
             mine, files = (
@@ -68,7 +68,7 @@ def test_both_engines_have_the_same_tables_and_columns(database, tmp_path):
             assert [column.name for column in database.columns(view)] == [column.name for column in file.columns(view)]
 
 
-def test_the_url_that_is_told_opens_the_database_again_and_has_no_password(database):
+def test_url_has_no_password_and_reopens_the_database(database):
     secret = database.url.replace("postgres@", "postgres:s3cret@")
 
     with PostgreSQL(f"{secret}?application_name=x").closing() as opened:
@@ -86,7 +86,7 @@ def test_the_url_that_is_told_opens_the_database_again_and_has_no_password(datab
         "postgresql://u:s3cret@127.0.0.1:port/x",
     ],
 )
-def test_a_server_that_cannot_be_reached_is_told_in_one_line_without_the_password(url):
+def test_unreachable_server_is_one_line_without_password(url):
     with pytest.raises(DatabaseError) as told:
         open_database(url)
 
@@ -94,19 +94,19 @@ def test_a_server_that_cannot_be_reached_is_told_in_one_line_without_the_passwor
     assert "\n" not in str(told.value)
 
 
-def test_a_file_has_no_replicas(tmp_path):
+def test_sqlite_file_has_no_replicas(tmp_path):
     with pytest.raises(DatabaseError, match="replicas"):
         open_database(tmp_path / "analytics.db", read_url="postgresql://127.0.0.1/x")
 
 
-def test_nothing_is_made_when_that_is_not_wanted(empty):
+def test_open_without_create_creates_nothing(empty):
     with pytest.raises(DatabaseError, match="analytics-api init"):
         open_database(empty, create=False)
 
     assert execute(empty, "select count(*) from pg_class where relname = 'sessions'") == [(0,)]
 
 
-def test_many_that_open_an_empty_database_at_once_make_one(empty):
+def test_concurrent_opens_create_one_schema(empty):
     failed = []
 
     def opened():
@@ -126,7 +126,7 @@ def test_many_that_open_an_empty_database_at_once_make_one(empty):
 
 
 @pytest.mark.parametrize("table", ["sessions", "secrets", "analytics_meta"])
-def test_tables_of_another_program_are_not_touched(empty, table):
+def test_open_leaves_foreign_tables_alone(empty, table):
     execute(empty, f"create table {table} (own text)")
 
     with pytest.raises(DatabaseError, match=f"another program's tables \\({table}\\)"):
@@ -134,7 +134,7 @@ def test_tables_of_another_program_are_not_touched(empty, table):
 
 
 @pytest.mark.parametrize(("version", "says"), [(1, "older than 2; run `analytics-api upgrade`"), (3, "newer than 2")])
-def test_another_version_is_told(empty, version, says):
+def test_open_rejects_another_version(empty, version, says):
     open_database(empty).close()
     execute(empty, f"update analytics_meta set version = {version}")
 
@@ -142,7 +142,7 @@ def test_another_version_is_told(empty, version, says):
         open_database(empty)
 
 
-def test_an_upgrade_keeps_every_row_and_right_and_makes_the_rest_anew(empty):
+def test_upgrade_preserves_rows_and_privileges(empty):
     open_database(empty).close()
     execute(
         empty, EVENT, "grant select on events to public", "delete from kept_totals", "drop view rollup_days",
@@ -160,7 +160,7 @@ def test_an_upgrade_keeps_every_row_and_right_and_makes_the_rest_anew(empty):
     assert upgrade(empty) == 2
 
 
-def test_an_upgrade_gives_version_1_a_past_and_keeps_it_from_then_on(empty):
+def test_upgrade_of_version_1_adds_past_tables(empty):
     open_database(empty).close()
     execute(empty, EVENT, f"drop table {', '.join(PAST_TABLES)} cascade", "update analytics_meta set version = 1")
 
@@ -175,7 +175,7 @@ def test_an_upgrade_gives_version_1_a_past_and_keeps_it_from_then_on(empty):
         assert database.verify() == []
 
 
-def test_it_lies_in_the_first_schema_of_the_search_path_beside_another_and_whoever_writes(empty):
+def test_tables_are_in_first_schema_of_search_path(empty):
     execute(empty, "create schema one", "create schema two")
     urls = [f"{empty}?options=-csearch_path%3D{schema}" for schema in ("one", "two")]
     with open_database(urls[0]).closing() as one, open_database(urls[1]).closing() as two:
@@ -198,7 +198,7 @@ def test_it_lies_in_the_first_schema_of_the_search_path_beside_another_and_whoev
                ("a", "v", 2**70), ("x" * 9000 + "".join(map(chr, range(300, 3300))), "v", 0)],
 )  # fmt: skip
 @pytest.mark.parametrize("on_conflict", ["error", "ignore", "update"])
-def test_a_row_that_cannot_be_taken_is_told_and_the_transaction_goes_on(database, values, on_conflict):
+def test_rejected_row_does_not_end_the_transaction(database, values, on_conflict):
     columns = ["session_id", "visitor_id", "started_at"]
 
     def work(at):
@@ -216,7 +216,7 @@ def test_a_row_that_cannot_be_taken_is_told_and_the_transaction_goes_on(database
     assert database.verify() == []
 
 
-def test_of_rows_with_one_key_the_first_is_kept_or_the_last_one_updates(database):
+def test_duplicate_keys_use_the_first_or_update_to_the_last(database):
     columns = ["session_id", "visitor_id", "started_at"]
     rows = [("a", "v1", 0), ("a", "v2", 0), ("b", "v3", 0)]
 
@@ -230,7 +230,7 @@ def test_of_rows_with_one_key_the_first_is_kept_or_the_last_one_updates(database
     assert database.verify() == []
 
 
-def test_the_top_of_many_pages_is_read_from_an_index(database):
+def test_top_pages_are_read_from_an_index(database):
     execute(
         database.url,
         "insert into events (session_id, event_type, page_url, occurred_at) "
@@ -245,7 +245,7 @@ def test_the_top_of_many_pages_is_read_from_an_index(database):
     assert "pages_by_views" in lines
 
 
-def test_reads_go_on_while_a_bulk_load_has_not_ended(database):
+def test_reads_continue_during_a_bulk_load(database):
     def work(at):
         at.insert("sessions", ["session_id", "visitor_id", "started_at"], [("a", "v", 0)])
 
@@ -276,7 +276,7 @@ sys.exit(status)
 """
 
 
-def test_a_verify_that_is_broken_off_does_not_wait_for_its_other_connection(database):
+def test_interrupted_verify_does_not_wait_for_its_thread(database):
     """Which waits for a table that somebody has locked."""
 
     def broken_off(rollup):
@@ -293,7 +293,7 @@ def test_a_verify_that_is_broken_off_does_not_wait_for_its_other_connection(data
     assert database.verify() == []
 
 
-def test_a_verify_that_loses_its_connections_begins_again(database):
+def test_verify_restarts_after_lost_connections(database):
     database.write(lambda at: at.execute(EVENT))
     execute(database.url, "delete from rollup_page_sessions")
     lost = []
@@ -313,7 +313,7 @@ def test_a_verify_that_loses_its_connections_begins_again(database):
     assert [difference.rollup for difference in differences] == ["rollup_page_sessions"]
 
 
-def test_a_process_that_was_forked_has_connections_of_its_own(database):
+def test_forked_process_opens_its_own_connections(database):
     threads = "ignore:This process:DeprecationWarning"  # since 3.12 Python warns of them where it forks
     program = [sys.executable, "-W", threads, "-c", FORK, database.url]
 

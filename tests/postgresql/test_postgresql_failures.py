@@ -91,7 +91,7 @@ def running(threads, done):
             thread.join()
 
 
-def test_the_primary_is_killed_under_load_and_the_replica_promoted(pair, caplog):
+def test_promotion_after_killed_primary_loses_nothing(pair, caplog):
     primary, replica = pair
     reads, acknowledged, done = [], [], threading.Event()
 
@@ -137,7 +137,7 @@ def test_the_primary_is_killed_under_load_and_the_replica_promoted(pair, caplog)
     assert differences == []
 
 
-def test_the_replica_is_killed_and_reads_go_to_the_primary(pair):
+def test_reads_go_to_primary_while_replica_is_down(pair):
     _, replica = pair
     with on_both(pair, statement_timeout=1.0) as database:
         client = served(database)
@@ -187,7 +187,7 @@ def test_key_is_looked_up_on_the_replica_while_the_primary_is_away(pair, caplog)
     assert len(warnings) == 1
 
 
-def test_a_move_that_no_replica_has_confirmed_is_not_acknowledged(pair, caplog):
+def test_unconfirmed_update_is_not_acknowledged(pair, caplog):
     _primary, replica = pair
     with on_both(pair, statement_timeout=1.0) as database:
         client = served(database)
@@ -205,7 +205,7 @@ def test_a_move_that_no_replica_has_confirmed_is_not_acknowledged(pair, caplog):
     assert 200 in statuses
 
 
-def test_the_server_is_restarted_and_the_application_goes_on(server, caplog):
+def test_application_survives_server_restart(server, caplog):
     with filled(server.url("site"), wait=1.0).closing() as database:
         client = served(database)
         before = answer(client)
@@ -220,7 +220,7 @@ def test_the_server_is_restarted_and_the_application_goes_on(server, caplog):
     assert meanwhile == (FAILED, FAILED)
 
 
-def test_a_restart_between_two_requests_goes_unseen(server):
+def test_restart_between_requests_is_invisible(server):
     with filled(server.url("site")).closing() as database:
         client = served(database)
         answers = [answer(client)]
@@ -232,7 +232,7 @@ def test_a_restart_between_two_requests_goes_unseen(server):
     assert [status for status, _ in answers] == [200, 200, 200]
 
 
-def test_a_crash_in_the_middle_of_a_write_runs_it_again(server):
+def test_write_is_retried_after_server_crash(server):
     with filled(server.url("site")).closing() as database:
         runs = []
 
@@ -249,7 +249,7 @@ def test_a_crash_in_the_middle_of_a_write_runs_it_again(server):
         assert database.verify() == []
 
 
-def test_a_read_that_is_in_the_way_of_recovery_is_run_again(pair):
+def test_read_is_retried_after_recovery_conflict(pair):
     primary, replica = pair
     replica.stop()
     replica.settings |= {"hot_standby_feedback": "off", "max_standby_streaming_delay": "0"}
@@ -272,7 +272,7 @@ def test_a_read_that_is_in_the_way_of_recovery_is_run_again(pair):
     assert found == [{"leads": 0}]
 
 
-def test_neither_server_answers_and_then_the_replica_alone(pair, caplog):
+def test_replica_serves_reads_while_primary_is_down(pair, caplog):
     primary, replica = pair
     with on_both(pair, wait=1.0) as database:
         client = served(database)
@@ -290,7 +290,7 @@ def test_neither_server_answers_and_then_the_replica_alone(pair, caplog):
     assert alone == FAILED
 
 
-def test_the_server_takes_no_more_connections(caplog):
+def test_server_without_free_connections_is_500(caplog):
     cluster = postgres.Cluster("narrow", max_connections="4", superuser_reserved_connections="0").create()
     cluster.execute("create database site")
     with filled(cluster.url("site"), wait=1.0).closing() as database:
@@ -329,7 +329,7 @@ def ended(cluster):
     cluster.wait_for("select count(*) = 0 from pg_stat_activity where state = 'idle in transaction'")
 
 
-def test_a_write_that_was_ended_for_its_idleness_is_run_again(impatient):
+def test_write_is_retried_after_idle_timeout(impatient):
     with filled(impatient.url("site")).closing() as database:
         runs = []
 
@@ -345,7 +345,7 @@ def test_a_write_that_was_ended_for_its_idleness_is_run_again(impatient):
         assert database.verify() == []
 
 
-def test_a_bulk_load_may_wait_for_its_rows(impatient):
+def test_bulk_load_has_no_idle_timeout(impatient):
     with filled(impatient.url("site")).closing() as database:
         runs = []
 
@@ -366,7 +366,7 @@ def shared():
         yield database
 
 
-def test_the_pool_is_exhausted(shared, caplog):
+def test_exhausted_pool_is_500(shared, caplog):
     with filled(shared.url, pool_size=1, wait=0.3).closing() as database:
         client = served(database)
         held, release = threading.Event(), threading.Event()
@@ -382,7 +382,7 @@ def test_the_pool_is_exhausted(shared, caplog):
         assert answer(client)[0] == 200
 
 
-def test_a_statement_takes_too_long(shared, caplog):
+def test_slow_statement_is_500(shared, caplog):
     with filled(shared.url, statement_timeout=0.3).closing() as database:
         client = served(database)
         with psycopg.connect(shared.url) as other:
@@ -420,7 +420,7 @@ def test_read_only_primary_fails_a_move_at_once_and_slows_no_read(shared, caplog
     assert healed[0] == 200
 
 
-def test_a_database_that_another_holds_is_not_waited_for_when_it_is_opened(shared):
+def test_open_does_not_wait_for_locks(shared):
     with psycopg.connect(shared.url) as other:
         other.execute("lock table analytics_meta in access exclusive mode")
 

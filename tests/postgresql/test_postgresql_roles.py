@@ -60,11 +60,11 @@ def connected(site):
         connection.close()
 
 
-def test_the_page_gives_rights_to_every_role_but_the_owner():
+def test_documentation_grants_to_every_role_but_owner():
     assert {re.search(r" to (\w+);", grant)[1] for grant in GRANTS} == set(ROLES) - {"owner"}
 
 
-def test_a_tracker_writes_visits_and_leads(connected):
+def test_tracker_writes_sessions_events_and_leads(connected):
     tracker = connected("tracker")
     for sql in (VISIT, EVENT, LEAD, SUBMISSION):
         tracker.execute(sql)
@@ -74,7 +74,7 @@ def test_a_tracker_writes_visits_and_leads(connected):
         assert tracker.execute(f"delete from {table}").rowcount == 1
 
 
-def test_the_api_answers_and_moves_leads_and_keeps_keys(site, connected):
+def test_app_reads_updates_leads_and_manages_keys(site, connected):
     with psycopg.connect(site.url("site", "tracker")) as tracker:
         for sql in (VISIT, EVENT, SUBMISSION):
             tracker.execute(sql)
@@ -97,7 +97,7 @@ def test_the_api_answers_and_moves_leads_and_keeps_keys(site, connected):
 
 
 @pytest.mark.parametrize("how", [[], ["--keep-totals"]])
-def test_a_keeper_purges(site, how):
+def test_keeper_purges(site, how):
     with psycopg.connect(site.url("site", "tracker")) as tracker:
         for sql in (VISIT, EVENT):
             tracker.execute(f"{sql} on conflict do nothing")
@@ -131,7 +131,7 @@ def test_a_keeper_purges(site, how):
         ("keeper", "update kept_totals set events = 0"),
     ],
 )
-def test_no_role_does_more(connected, role, sql):
+def test_role_has_no_other_privileges(connected, role, sql):
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         connected(role).execute(sql)
 
@@ -144,7 +144,7 @@ def test_no_role_does_more(connected, role, sql):
         ["erase", "--visitor", "v", "--yes"],
     ],
 )
-def test_what_goes_over_everything_is_the_owners_and_others_are_told_so_in_one_line(site, command):
+def test_bulk_commands_of_other_roles_fail_in_one_line(site, command):
     with psycopg.connect(site.url("site", "tracker")) as tracker:
         tracker.execute(f"{VISIT} on conflict do nothing")
 

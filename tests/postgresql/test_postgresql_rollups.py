@@ -164,17 +164,17 @@ ANY = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(
 
 @ANY
 @given(statements=st.lists(writes("sessions", "events"), min_size=1, max_size=10))
-def test_rollups_of_visits_hold_after_any_statements(database, statements):
+def test_session_rollups_are_exact_after_any_statements(database, statements):
     play(database, statements)
 
 
 @ANY
 @given(statements=st.lists(writes("leads", "lead_submissions"), min_size=1, max_size=10))
-def test_rollups_of_leads_hold_after_any_statements(database, statements):
+def test_lead_rollups_are_exact_after_any_statements(database, statements):
     play(database, statements)
 
 
-def test_counters_hold_when_they_are_split_and_pages_may_be_longer_than_an_index_takes(database):
+def test_sharded_counters_and_long_pages_are_exact(database):
     long = "/" + "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=9_000))
     with connected(database) as connection:
         for _ in range(3):
@@ -200,7 +200,7 @@ def test_counters_hold_when_they_are_split_and_pages_may_be_longer_than_an_index
         assert top == [("/a", 1800), ("/b", 1800), (long, 1800)]
 
 
-def test_a_page_longer_than_an_index_takes_is_counted_anew_too(database):
+def test_rebuild_counts_pages_longer_than_an_index_entry(database):
     page = "/" + "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=9_000))
     view = ["s", "page_view", page, 0]
     database.write(lambda at: at.insert("events", ["session_id", "event_type", "page_url", "occurred_at"], [view]))
@@ -213,7 +213,7 @@ def test_a_page_longer_than_an_index_takes_is_counted_anew_too(database):
     assert database.verify() == []
 
 
-def test_truncating_leaves_what_is_past_and_takes_it_too_when_that_is_said(database):
+def test_truncate_leaves_past_tables_unless_named(database):
     def fill():
         with connected(database) as connection:
             connection.execute(
@@ -243,7 +243,7 @@ def test_truncating_leaves_what_is_past_and_takes_it_too_when_that_is_said(datab
     assert seen[-1] == (0, 0, 0, 0)
 
 
-def test_ids_that_come_of_themselves_go_on_behind_those_that_were_given(database):
+def test_generated_ids_continue_after_explicit_ones(database):
     with connected(database) as connection:
         connection.execute("insert into events (event_id, session_id, event_type, occurred_at) values (7, 's', 'x', 0)")
         connection.execute("insert into events (session_id, event_type, occurred_at) values ('s', 'x', 0)")
@@ -254,7 +254,7 @@ def test_ids_that_come_of_themselves_go_on_behind_those_that_were_given(database
 WRITERS = 6
 
 
-def test_rollups_are_exact_after_many_writers_with_the_same_keys(database):
+def test_rollups_are_exact_after_concurrent_writers(database):
     """Six trackers with the defaults of their connections."""
     failed = []
 
@@ -318,7 +318,7 @@ def test_rollups_are_exact_after_many_writers_with_the_same_keys(database):
         check(connection)
 
 
-def test_trackers_do_not_get_in_each_others_way_on_pages_that_have_no_slots(database):
+def test_concurrent_trackers_do_not_conflict_on_rare_pages(database):
     """There are as many with slots as there can be; eight trackers count up the rest."""
     failed = []
 
@@ -352,7 +352,7 @@ def test_trackers_do_not_get_in_each_others_way_on_pages_that_have_no_slots(data
     assert database.verify() == []
 
 
-def test_writers_of_ours_that_meet_are_run_again_until_they_pass(database):
+def test_conflicting_writers_are_retried(database):
     """Through `write`, at repeatable read: each counts up what it has read, in an order of its own."""
     database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime"], [[1, "2026"], [2, "2026"]]))
 
@@ -376,7 +376,7 @@ def test_writers_of_ours_that_meet_are_run_again_until_they_pass(database):
     assert database.rows("select suspicion_score as score from leads") == [{"score": 40}, {"score": 40}]
 
 
-def test_bulk_and_single_writers_together_leave_exact_rollups(database):
+def test_bulk_and_single_writers_leave_exact_rollups(database):
     done = threading.Event()
     failed = []
 

@@ -70,7 +70,7 @@ def named(server, certificates, authority, host="localhost"):
     return f"{url}?sslmode=verify-full&sslrootcert={certificates}/{authority}.pem"
 
 
-def test_a_server_that_proves_its_name_is_talked_to(server, certificates):
+def test_server_with_verified_name_is_used(server, certificates):
     with PostgreSQL(named(server, certificates, "ours")).closing() as database:
         found = database.rows("select ssl, version from pg_stat_ssl where pid = pg_backend_pid()")
 
@@ -85,14 +85,14 @@ def test_a_server_that_proves_its_name_is_talked_to(server, certificates):
         ("missing", "localhost", 'missing.pem" does not exist'),
     ],
 )
-def test_a_server_that_does_not_is_told_in_one_line(server, certificates, authority, host, told):
+def test_server_with_unverified_name_is_one_line(server, certificates, authority, host, told):
     output = run("init", "-d", named(server, certificates, authority, host), status=1)
 
     assert told in output
     assert output.count("\n") == 1
 
 
-def test_one_that_has_come_to_be_another_gets_no_question_until_it_is_itself_again(server, certificates, caplog):
+def test_server_with_a_new_identity_gets_no_query(server, certificates, caplog):
     with PostgreSQL(named(server, certificates, "ours"), wait=1.0).closing() as database:
         client = APIClient(create_app(database, api_keys=[KEY]))
         before = client.get("/analytics/overview")

@@ -33,7 +33,7 @@ ODD += ["'\"", "#?;=", " lead", "trail ", "back\\slash", "~", "*"]
 
 
 @pytest.mark.slow
-def test_5000_objects_over_several_pages_are_all_counted(s3: S3) -> None:
+def test_bucket_counts_objects_over_several_pages(s3: S3) -> None:
     s3.fill("many", [f"sessions/{number // 5}/{number % 5}.json" for number in range(5000)])
 
     found = s3.bucket("many").statistics()
@@ -41,7 +41,7 @@ def test_5000_objects_over_several_pages_are_all_counted(s3: S3) -> None:
     assert (found.total_objects, found.estimated_sessions) == (5000, 1000)
 
 
-def test_a_session_in_a_folder_and_in_files_is_one(s3: S3) -> None:
+def test_bucket_counts_session_in_folder_and_files_once(s3: S3) -> None:
     s3.fill("mixed", ["sessions/a/0.json", "sessions/a-2/0.json", "sessions/a.json.gz", "sessions/a.meta.json"])
 
     found = s3.bucket("mixed").statistics()
@@ -49,7 +49,7 @@ def test_a_session_in_a_folder_and_in_files_is_one(s3: S3) -> None:
     assert (found.total_objects, found.estimated_sessions) == (4, 2)
 
 
-def test_odd_keys_are_objects_and_sessions_of_their_own(s3: S3) -> None:
+def test_bucket_counts_odd_keys_separately(s3: S3) -> None:
     s3.fill("odd")
     for name in ODD:
         s3.put(f"odd/sessions/{name}/0.json")
@@ -60,7 +60,7 @@ def test_odd_keys_are_objects_and_sessions_of_their_own(s3: S3) -> None:
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_an_odd_key_is_read_as_it_was_written(s3: S3, name: str) -> None:
+def test_bucket_reads_odd_keys_unchanged(s3: S3, name: str) -> None:
     bucket = f"odd-{ODD.index(name)}"
     s3.fill(bucket)
     s3.put(f"{bucket}/sessions/{name}/0.json")
@@ -70,7 +70,7 @@ def test_an_odd_key_is_read_as_it_was_written(s3: S3, name: str) -> None:
     assert (found.total_objects, found.estimated_sessions) == (1, 1)
 
 
-def test_an_empty_bucket_has_nothing_rather_than_unknown(s3: S3) -> None:
+def test_empty_bucket_is_zero_not_unknown(s3: S3) -> None:
     s3.fill("empty")
 
     before = int(time.time() * 1000)
@@ -101,7 +101,7 @@ def sites(s3: S3) -> str:
         ("nothing/", 0, 0),
     ],
 )
-def test_only_keys_with_the_prefix_count(s3: S3, sites: str, prefix: str, objects: int, sessions: int) -> None:
+def test_bucket_counts_only_keys_with_prefix(s3: S3, sites: str, prefix: str, objects: int, sessions: int) -> None:
     bucket = s3.bucket(sites, prefix=prefix)
 
     found = bucket.statistics()
@@ -110,7 +110,7 @@ def test_only_keys_with_the_prefix_count(s3: S3, sites: str, prefix: str, object
 
 
 @pytest.mark.slow
-def test_keys_that_name_no_session_are_counted_and_told_once(s3: S3, caplog: pytest.LogCaptureFixture) -> None:
+def test_keys_without_session_are_counted_and_logged_once(s3: S3, caplog: pytest.LogCaptureFixture) -> None:
     s3.fill("other", [*(f"logs/{number}.txt" for number in range(1500)), "sessions/a/0.json"])
     caplog.set_level(logging.INFO, "analytics_api.storage.base")
 
@@ -122,7 +122,7 @@ def test_keys_that_name_no_session_are_counted_and_told_once(s3: S3, caplog: pyt
     assert record.getMessage().startswith("1500 of 1501 keys name no session")
 
 
-def test_a_bucket_without_any_session_is_a_warning(s3: S3, caplog: pytest.LogCaptureFixture) -> None:
+def test_bucket_without_sessions_logs_a_warning(s3: S3, caplog: pytest.LogCaptureFixture) -> None:
     s3.fill("stray", ["recordings/a/0.json"])
 
     found = s3.bucket("stray").statistics()
@@ -131,7 +131,7 @@ def test_a_bucket_without_any_session_is_a_warning(s3: S3, caplog: pytest.LogCap
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
 
-def test_a_pattern_of_ones_own_is_followed(s3: S3) -> None:
+def test_bucket_follows_custom_pattern(s3: S3) -> None:
     s3.fill("own", ["2026/01/a_0.json", "2026/01/a_1.json", "2026/02/a_0.json", "2026/02/b_0.json", "readme"])
 
     found = s3.bucket("own", pattern=r"/(?P<session>[a-z]+)_\d+\.json$").statistics()
@@ -139,7 +139,7 @@ def test_a_pattern_of_ones_own_is_followed(s3: S3) -> None:
     assert (found.total_objects, found.estimated_sessions) == (5, 2)
 
 
-def test_a_wrong_secret_is_an_error_that_does_not_tell_it(s3: S3) -> None:
+def test_wrong_secret_is_an_error_without_the_secret(s3: S3) -> None:
     s3.fill("locked", ["sessions/a/0.json"])
     bucket = s3.bucket("locked", secret_access_key=SECRET + "x")
 
@@ -149,20 +149,20 @@ def test_a_wrong_secret_is_an_error_that_does_not_tell_it(s3: S3) -> None:
     assert SECRET not in f"{caught.value!r} {bucket!r} {vars(bucket)!r}"
 
 
-def test_an_unknown_key_is_an_error(s3: S3) -> None:
+def test_unknown_access_key_is_an_error(s3: S3) -> None:
     s3.fill("unknown")
 
     with pytest.raises(StorageError, match="403 InvalidAccessKeyId"):
         s3.bucket("unknown", access_key_id="AKSOMEONEELSE").statistics()
 
 
-def test_a_missing_bucket_is_an_error_and_not_an_empty_one(s3: S3) -> None:
+def test_missing_bucket_is_an_error(s3: S3) -> None:
     with pytest.raises(StorageError, match="/missing can't be listed: 404 NoSuchBucket"):
         s3.bucket("missing").statistics()
 
 
 @pytest.mark.slow
-def test_one_bucket_serves_many_threads_at_once(s3: S3) -> None:
+def test_bucket_is_shared_by_threads(s3: S3) -> None:
     s3.fill("shared", [f"sessions/{number}/0.json" for number in range(1200)])
     bucket = s3.bucket("shared")
 
@@ -172,7 +172,7 @@ def test_one_bucket_serves_many_threads_at_once(s3: S3) -> None:
     assert [(one.total_objects, one.estimated_sessions) for one in found] == [(1200, 1200)] * 8
 
 
-def test_the_signature_is_the_one_that_amazon_documents() -> None:
+def test_signature_matches_amazon_example() -> None:
     signer = Signer("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "us-east-1")
     now = datetime(2013, 5, 24, tzinfo=timezone.utc).timestamp()
 

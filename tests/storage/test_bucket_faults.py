@@ -44,7 +44,7 @@ def page(*keys: str, following: str | None = None, truncated: bool | None = None
     )
 
 
-def test_only_is_truncated_tells_the_end(scripted: Scripted) -> None:
+def test_listing_ends_when_not_truncated(scripted: Scripted) -> None:
     pages = [
         page("sessions/a/0", following="one+1/=&"),
         page(following="two"),
@@ -62,7 +62,7 @@ def test_only_is_truncated_tells_the_end(scripted: Scripted) -> None:
     assert asked == [None, ["one+1/=&"], ["two"], ["three"]]
 
 
-def test_all_pages_come_over_one_connection(scripted: Scripted) -> None:
+def test_listing_uses_one_connection(scripted: Scripted) -> None:
     server = scripted(
         lambda request: request.answer(page(following=str(request.number) if request.number < 9 else None))
     )
@@ -72,21 +72,21 @@ def test_all_pages_come_over_one_connection(scripted: Scripted) -> None:
     assert (len(server.requests), server.connections) == (9, 1)
 
 
-def test_truncated_without_a_token_is_an_error(scripted: Scripted) -> None:
+def test_truncated_page_without_token_is_an_error(scripted: Scripted) -> None:
     server = scripted(lambda request: request.answer(page("sessions/a/0", truncated=True)))
 
     with pytest.raises(StorageError, match="truncated, but without the token"):
         bucket(server).statistics()
 
 
-def test_a_token_that_leads_nowhere_is_an_error_and_no_endless_loop(scripted: Scripted) -> None:
+def test_repeated_token_is_an_error(scripted: Scripted) -> None:
     server = scripted(lambda request: request.answer(page("sessions/a/0", following="again")))
 
     with pytest.raises(StorageError, match="the same continuation token twice"):
         bucket(server).statistics()
 
 
-def test_tokens_that_never_end_are_ended_by_the_deadline(scripted: Scripted) -> None:
+def test_endless_tokens_end_at_the_deadline(scripted: Scripted) -> None:
     server = scripted(lambda request: request.answer(page("sessions/a/0", following=str(request.number))))
 
     with pytest.raises(StorageError, match=r"longer than 0\.3 s altogether"):
@@ -113,7 +113,7 @@ KEYS = [
 KEYS += ["\n", "\r\n", "\ufffe", "\u00e9", "e\u0301", "日本", "<&>", "%", "\\"]
 
 
-def test_every_key_that_s3_can_hold_is_counted_as_itself(scripted: Scripted) -> None:
+def test_every_valid_key_is_counted_separately(scripted: Scripted) -> None:
     server = scripted(lambda request: request.answer(page(*KEYS)))
 
     found = bucket(server, pattern=r"\A(?P<session>[\s\S]+)\Z").statistics()
@@ -121,7 +121,7 @@ def test_every_key_that_s3_can_hold_is_counted_as_itself(scripted: Scripted) -> 
     assert (found.total_objects, found.estimated_sessions) == (len(KEYS), len(KEYS))
 
 
-def test_keys_of_a_server_that_does_not_encode_them_are_taken_as_they_are(scripted: Scripted) -> None:
+def test_unencoded_keys_are_read_unchanged(scripted: Scripted) -> None:
     server = scripted(lambda request: request.answer(page("a+b", "a b", "%41", "A", "<&>", encoded=False)))
 
     found = bucket(server, pattern=r"\A(?P<session>a\+b|a b|%41|A|<&>)\Z").statistics()
@@ -129,7 +129,7 @@ def test_keys_of_a_server_that_does_not_encode_them_are_taken_as_they_are(script
     assert (found.total_objects, found.estimated_sessions) == (5, 5)
 
 
-def test_an_endpoint_may_have_a_path_of_its_own(scripted: Scripted) -> None:
+def test_endpoint_may_have_a_path(scripted: Scripted) -> None:
     server = scripted(lambda request: request.answer(page("site 1/sessions/a/0")))
     url = f"{server.url}/storage/v1/s3/bkt/"
 
@@ -140,7 +140,7 @@ def test_an_endpoint_may_have_a_path_of_its_own(scripted: Scripted) -> None:
 
 
 @pytest.mark.usefixtures("hurry")
-def test_a_page_that_breaks_off_is_asked_for_again(scripted: Scripted) -> None:
+def test_interrupted_page_is_retried(scripted: Scripted) -> None:
     def script(request: Request) -> None:
         if request.number == 1:
             request.answer(page("sessions/a/0", following="next"))
@@ -164,7 +164,7 @@ def test_a_page_that_breaks_off_is_asked_for_again(scripted: Scripted) -> None:
 
 
 @pytest.mark.usefixtures("hurry")
-def test_a_server_that_dies_mid_listing_is_an_error(scripted: Scripted) -> None:
+def test_server_that_dies_while_listing_is_an_error(scripted: Scripted) -> None:
     def script(request: Request) -> None:
         if request.number == 1:
             request.answer(page("sessions/a/0", following="next"))
@@ -180,7 +180,7 @@ def test_a_server_that_dies_mid_listing_is_an_error(scripted: Scripted) -> None:
 
 
 @pytest.mark.usefixtures("hurry")
-def test_nobody_listening_is_an_error(scripted: Scripted) -> None:
+def test_refused_connection_is_an_error(scripted: Scripted) -> None:
     server = scripted(lambda request: None)
     server.shutdown()
     server.server_close()
@@ -206,9 +206,7 @@ def drip(request: Request, text: str) -> None:
     ],
     ids=["silent", "dripping headers", "dripping a body"],
 )
-def test_a_server_that_hangs_costs_no_more_than_the_deadline(
-    scripted: Scripted, script: Callable[[Request], None]
-) -> None:
+def test_hanging_server_ends_at_the_deadline(scripted: Scripted, script: Callable[[Request], None]) -> None:
     server = scripted(script)
     start = time.monotonic()
 
@@ -220,7 +218,7 @@ def test_a_server_that_hangs_costs_no_more_than_the_deadline(
 
 @pytest.mark.usefixtures("hurry")
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-def test_what_may_pass_is_tried_again_with_a_new_signature(
+def test_transient_error_is_retried_with_a_new_signature(
     scripted: Scripted, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "analytics_api.storage.http")
@@ -240,7 +238,7 @@ def test_what_may_pass_is_tried_again_with_a_new_signature(
 
 
 @pytest.mark.usefixtures("hurry")
-def test_what_does_not_pass_is_an_error_with_its_code(scripted: Scripted) -> None:
+def test_permanent_error_has_its_code(scripted: Scripted) -> None:
     server = scripted(lambda request: request.answer("<Error><Code>SlowDown</Code></Error>", 503))
 
     with pytest.raises(StorageError, match="503 SlowDown"):
@@ -250,7 +248,7 @@ def test_what_does_not_pass_is_an_error_with_its_code(scripted: Scripted) -> Non
 
 
 @pytest.mark.parametrize("later", ["3600", formatdate(time.time() + 3600, usegmt=True)], ids=["seconds", "date"])
-def test_a_pause_beyond_the_deadline_is_not_made(scripted: Scripted, later: str) -> None:
+def test_pause_beyond_the_deadline_is_not_made(scripted: Scripted, later: str) -> None:
     server = scripted(lambda request: request.answer("<Error><Code>SlowDown</Code></Error>", 429, Retry_After=later))
 
     with pytest.raises(StorageError, match="429 SlowDown"):
@@ -260,7 +258,7 @@ def test_a_pause_beyond_the_deadline_is_not_made(scripted: Scripted, later: str)
 
 
 @pytest.mark.usefixtures("hurry")
-def test_a_pause_that_was_asked_for_is_made(scripted: Scripted) -> None:
+def test_requested_pause_is_made(scripted: Scripted) -> None:
     answers = [lambda r: r.answer("", 429, Retry_After="1"), lambda r: r.answer(page("sessions/a/0"))]
     server = scripted(lambda request: answers[request.number - 1](request))
     start = time.monotonic()
@@ -282,9 +280,7 @@ def test_a_pause_that_was_asked_for_is_made(scripted: Scripted) -> None:
         ("", "not XML"),
     ],
 )
-def test_an_answer_that_is_no_listing_is_an_error_and_not_an_empty_bucket(
-    scripted: Scripted, body: str, said: str
-) -> None:
+def test_response_that_is_not_a_listing_is_an_error(scripted: Scripted, body: str, said: str) -> None:
     server = scripted(lambda request: request.answer(body))
 
     with pytest.raises(StorageError, match=said):
@@ -292,7 +288,7 @@ def test_an_answer_that_is_no_listing_is_an_error_and_not_an_empty_bucket(
 
 
 @pytest.mark.parametrize("status", [301, 307, 400, 403, 404, 405, 501])
-def test_a_refusal_is_told_with_its_status_and_is_not_followed(scripted: Scripted, status: int) -> None:
+def test_redirect_is_an_error_and_not_followed(scripted: Scripted, status: int) -> None:
     server = scripted(lambda request: request.answer(b"\xff<Code>\n</Code>", status, Location="http://127.0.0.1:1/"))
 
     with pytest.raises(StorageError, match=f"can't be listed: {status}"):
@@ -318,7 +314,7 @@ def encrypt(server: Server, certificate: Path) -> None:
     server.url = server.url.replace("http:", "https:")
 
 
-def test_a_bucket_is_listed_over_tls(scripted: Scripted, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bucket_is_listed_over_tls(scripted: Scripted, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server = scripted(
         lambda request: request.answer(page("sessions/a/0", following="2" if request.number < 2 else None))
     )
@@ -331,7 +327,7 @@ def test_a_bucket_is_listed_over_tls(scripted: Scripted, certificate: Path, monk
 
 
 @pytest.mark.usefixtures("hurry")
-def test_a_certificate_that_is_not_trusted_is_an_error(scripted: Scripted, certificate: Path) -> None:
+def test_untrusted_certificate_is_an_error(scripted: Scripted, certificate: Path) -> None:
     server = scripted(lambda request: request.answer(page("sessions/a/0")))
     encrypt(server, certificate)
 
@@ -341,7 +337,7 @@ def test_a_certificate_that_is_not_trusted_is_an_error(scripted: Scripted, certi
     assert server.requests == []
 
 
-def test_a_server_that_hangs_behind_tls_is_left_as_well(
+def test_hanging_tls_server_ends_at_the_deadline(
     scripted: Scripted, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = scripted(lambda request: drip(request, "HTTP/1.1 200 OK\r\nX-Endless: " + "x" * 10_000))
@@ -352,7 +348,7 @@ def test_a_server_that_hangs_behind_tls_is_left_as_well(
         bucket(server, timeout=0.2, deadline=0.5).statistics()
 
 
-def test_an_answer_without_end_is_not_kept_in_memory(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endless_response_is_not_kept_in_memory(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "BODY_LIMIT", 1000)
     server = scripted(lambda request: request.answer(" " * 2000))
 

@@ -37,7 +37,7 @@ def errors(message: str) -> str:
     return json.dumps({"data": None, "errors": [{"message": message, "path": ["viewer"], "extensions": {}}]})
 
 
-def test_the_newest_row_of_each_storage_class_is_summed(scripted: Scripted) -> None:
+def test_newest_rows_of_storage_classes_are_summed(scripted: Scripted) -> None:
     rows = [
         row(500, "2026-01-01T00:00:00Z"),
         row(70, "2026-01-01T00:00:00Z", "InfrequentAccess"),
@@ -52,7 +52,7 @@ def test_the_newest_row_of_each_storage_class_is_summed(scripted: Scripted) -> N
     assert (found.total_objects, found.estimated_sessions, found.taken_at) == (970, 242, 1767348000000)
 
 
-def test_the_question_is_the_documented_one(scripted: Scripted) -> None:
+def test_query_is_the_documented_one(scripted: Scripted) -> None:
     server = scripted(lambda request: request.answer(answer(row(1))))
 
     analytics(server).statistics()
@@ -70,7 +70,7 @@ def test_the_question_is_the_documented_one(scripted: Scripted) -> None:
     }
 
 
-def test_no_figure_is_unknown_and_not_0(scripted: Scripted) -> None:
+def test_missing_figure_is_unknown(scripted: Scripted) -> None:
     server = scripted(lambda request: request.answer(answer()))
 
     found = analytics(server, objects_per_session=lambda: 4.0).statistics()
@@ -78,7 +78,7 @@ def test_no_figure_is_unknown_and_not_0(scripted: Scripted) -> None:
     assert (found.total_objects, found.estimated_sessions) == (None, None)
 
 
-def test_a_figure_of_0_is_0(scripted: Scripted) -> None:
+def test_zero_stays_zero(scripted: Scripted) -> None:
     server = scripted(lambda request: request.answer(answer(row(0))))
 
     found = analytics(server, objects_per_session=lambda: 4.0).statistics()
@@ -87,7 +87,7 @@ def test_a_figure_of_0_is_0(scripted: Scripted) -> None:
 
 
 @pytest.mark.parametrize("ratio", [None, 0.0, -1.0, float("nan")])
-def test_without_a_measured_ratio_the_sessions_are_unknown(scripted: Scripted, ratio: float | None) -> None:
+def test_sessions_are_unknown_without_a_ratio(scripted: Scripted, ratio: float | None) -> None:
     server = scripted(lambda request: request.answer(answer(row(12))))
 
     found = analytics(server, objects_per_session=lambda: ratio).statistics()
@@ -96,7 +96,7 @@ def test_without_a_measured_ratio_the_sessions_are_unknown(scripted: Scripted, r
 
 
 @pytest.mark.parametrize("status", [200, 400])
-def test_errors_are_told_whatever_the_status(scripted: Scripted, status: int) -> None:
+def test_errors_are_reported_for_any_status(scripted: Scripted, status: int) -> None:
     server = scripted(lambda request: request.answer(errors("cannot request data older\nthan 2678400s"), status))
 
     with pytest.raises(StorageError, match=f"{status}: cannot request data older than 2678400s$"):
@@ -106,7 +106,7 @@ def test_errors_are_told_whatever_the_status(scripted: Scripted, status: int) ->
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refused_token_is_told_without_the_token(scripted: Scripted, status: int) -> None:
+def test_rejected_token_is_not_in_the_error(scripted: Scripted, status: int) -> None:
     server = scripted(lambda request: request.answer(errors(f"{request.headers['Authorization']}?"), status))
     provider = analytics(server)
 
@@ -118,7 +118,7 @@ def test_a_refused_token_is_told_without_the_token(scripted: Scripted, status: i
 
 @pytest.mark.usefixtures("hurry")
 @pytest.mark.parametrize("status", [429, 503])
-def test_what_may_pass_is_tried_again(scripted: Scripted, status: int) -> None:
+def test_transient_error_is_retried(scripted: Scripted, status: int) -> None:
     def script(request: Request) -> None:
         if request.number == 1:
             request.answer(errors("too many queries in progress, please try again later"), status, Retry_After="0")
@@ -132,7 +132,7 @@ def test_what_may_pass_is_tried_again(scripted: Scripted, status: int) -> None:
     assert found.total_objects == 7
 
 
-def test_a_budget_that_is_depleted_is_not_waited_for(scripted: Scripted) -> None:
+def test_depleted_budget_is_an_error_without_a_wait(scripted: Scripted) -> None:
     message = "rate limiter budget depleted, try again after 5 minutes"
     server = scripted(lambda request: request.answer(errors(message), 429, Retry_After="300"))
 
@@ -142,7 +142,7 @@ def test_a_budget_that_is_depleted_is_not_waited_for(scripted: Scripted) -> None
     assert len(server.requests) == 1
 
 
-def test_a_silent_server_is_an_error_in_time(scripted: Scripted) -> None:
+def test_silent_server_ends_at_the_deadline(scripted: Scripted) -> None:
     server = scripted(Request.hang)
 
     with pytest.raises(StorageError, match="gives no answer"):
@@ -167,14 +167,14 @@ def test_a_silent_server_is_an_error_in_time(scripted: Scripted) -> None:
     ],
 )
 @pytest.mark.usefixtures("hurry")
-def test_an_answer_that_is_not_documented_is_an_error(scripted: Scripted, status: int, body: str) -> None:
+def test_undocumented_response_is_an_error(scripted: Scripted, status: int, body: str) -> None:
     server = scripted(lambda request: request.answer(body, status))
 
     with pytest.raises(StorageError, match=f"answer {status}, and not as documented"):
         analytics(server).statistics()
 
 
-def test_an_account_that_is_not_shown_is_an_error(scripted: Scripted) -> None:
+def test_account_missing_in_response_is_an_error(scripted: Scripted) -> None:
     server = scripted(lambda request: request.answer('{"data": {"viewer": {"accounts": []}}, "errors": null}'))
 
     with pytest.raises(StorageError, match="no such account"):
@@ -192,6 +192,6 @@ def test_an_account_that_is_not_shown_is_an_error(scripted: Scripted) -> None:
         ("a", "b", "t", "127.0.0.1"),
     ],
 )
-def test_what_can_not_be_asked_with_is_refused(account: str, bucket: str, token: str, endpoint: str) -> None:
+def test_invalid_arguments_are_rejected(account: str, bucket: str, token: str, endpoint: str) -> None:
     with pytest.raises(SettingError):
         Analytics(account, bucket, token, endpoint=endpoint)

@@ -25,7 +25,7 @@ def counted(directory: Directory) -> tuple[int | None, int | None]:
     return found.total_objects, found.estimated_sessions
 
 
-def test_files_at_any_depth_are_objects(tmp_path: Path) -> None:
+def test_directory_counts_files_at_any_depth(tmp_path: Path) -> None:
     fill(tmp_path, "readme", "sessions/a/0.json", "sessions/a/deep/er/1.json", "sessions/b.json", "sessions/c d/é.json")
 
     found = Directory(tmp_path, clock=lambda: 1767225600.0).statistics()
@@ -33,25 +33,25 @@ def test_files_at_any_depth_are_objects(tmp_path: Path) -> None:
     assert (found.total_objects, found.estimated_sessions, found.taken_at) == (5, 3, 1767225600000)
 
 
-def test_an_empty_directory_has_nothing_rather_than_unknown(tmp_path: Path) -> None:
+def test_empty_directory_is_zero_not_unknown(tmp_path: Path) -> None:
     (tmp_path / "sessions").mkdir()
 
     assert counted(Directory(tmp_path)) == (0, 0)
 
 
-def test_a_directory_called_sessions_holds_sessions(tmp_path: Path) -> None:
+def test_directory_named_sessions_contains_sessions(tmp_path: Path) -> None:
     root = fill(tmp_path / "sessions", "a/0.json", "a/1.json", "b.json")
 
     assert counted(Directory(root)) == (3, 2)
 
 
-def test_more_files_than_a_page_are_all_counted(tmp_path: Path) -> None:
+def test_directory_counts_more_files_than_a_page(tmp_path: Path) -> None:
     fill(tmp_path, *(f"sessions/{number}.json" for number in range(2500)))
 
     assert counted(Directory(tmp_path)) == (2500, 2500)
 
 
-def test_links_are_neither_followed_nor_counted(tmp_path: Path) -> None:
+def test_directory_ignores_links(tmp_path: Path) -> None:
     root = fill(tmp_path / "root", "sessions/a/0.json")
     fill(tmp_path / "outside", "0.json")
     (root / "sessions/b").symlink_to(tmp_path / "outside")
@@ -61,14 +61,14 @@ def test_links_are_neither_followed_nor_counted(tmp_path: Path) -> None:
     assert counted(Directory(root)) == (1, 1)
 
 
-def test_the_directory_itself_may_be_a_link(tmp_path: Path) -> None:
+def test_directory_may_be_a_link(tmp_path: Path) -> None:
     root = fill(tmp_path / "root", "sessions/a/0.json")
     (tmp_path / "link").symlink_to(root)
 
     assert counted(Directory(tmp_path / "link")) == (1, 1)
 
 
-def test_names_that_are_not_utf_8_are_told_apart(tmp_path: Path) -> None:
+def test_directory_distinguishes_names_that_are_not_utf_8(tmp_path: Path) -> None:
     (tmp_path / "sessions").mkdir()
     for name in (b"\xff.json", b"\xfe.json", b"new\nline.json"):
         Path(os.fsdecode(os.fsencode(tmp_path / "sessions") + b"/" + name)).touch()
@@ -76,7 +76,7 @@ def test_names_that_are_not_utf_8_are_told_apart(tmp_path: Path) -> None:
     assert counted(Directory(tmp_path)) == (3, 3)
 
 
-def test_a_relative_path_stays_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relative_directory_survives_chdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path, "here/sessions/a/0.json")
     monkeypatch.chdir(tmp_path)
     directory = Directory("here")
@@ -85,7 +85,7 @@ def test_a_relative_path_stays_where_it_was(tmp_path: Path, monkeypatch: pytest.
     assert counted(directory) == (1, 1)
 
 
-def test_a_missing_directory_is_an_error_until_it_is_there(tmp_path: Path) -> None:
+def test_missing_directory_is_an_error_until_created(tmp_path: Path) -> None:
     directory = Directory(tmp_path / "later")
 
     with pytest.raises(StorageError, match=r"later can't be counted: .*No such file"):
@@ -95,14 +95,14 @@ def test_a_missing_directory_is_an_error_until_it_is_there(tmp_path: Path) -> No
     assert counted(directory) == (1, 1)
 
 
-def test_a_file_in_place_of_the_directory_is_an_error(tmp_path: Path) -> None:
+def test_file_instead_of_directory_is_an_error(tmp_path: Path) -> None:
     fill(tmp_path, "file")
 
     with pytest.raises(StorageError, match="Not a directory"):
         Directory(tmp_path / "file").statistics()
 
 
-def test_a_folder_that_vanishes_meanwhile_is_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_that_vanishes_is_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path, "sessions/a/0.json", "sessions/b/0.json", "sessions/c/0.json")
     scandir = os.scandir
 
@@ -117,7 +117,7 @@ def test_a_folder_that_vanishes_meanwhile_is_not_counted(tmp_path: Path, monkeyp
     assert counted(Directory(tmp_path)) == (2, 2)
 
 
-def test_a_folder_that_can_not_be_read_is_an_error(tmp_path: Path) -> None:
+def test_unreadable_folder_is_an_error(tmp_path: Path) -> None:
     # Too deep for its path to be given to the system, which stops root as well.
     fill(tmp_path, "sessions/a/0.json")
     level = os.open(tmp_path, os.O_RDONLY)

@@ -35,11 +35,11 @@ def opened(setting: str) -> StorageStats:
         ("https://[::1]:9000/b", "<Bucket https://[::1]:9000/b>"),
     ],
 )
-def test_a_path_is_a_directory_and_a_url_is_a_bucket(setting: str, provider: str) -> None:
+def test_path_is_a_directory_and_url_is_a_bucket(setting: str, provider: str) -> None:
     assert repr(opened(setting)) == provider
 
 
-def test_a_source_tells_place_and_pattern_and_no_secret() -> None:
+def test_source_has_place_and_pattern_but_no_secret() -> None:
     settings = ["/var/recordings", "https://r2.example/b", "https://r2.example/b?prefix=a/"]
     patterns = [None, "(?P<session>.+)"]
 
@@ -83,7 +83,7 @@ def test_a_source_tells_place_and_pattern_and_no_secret() -> None:
         "https://r2.example/b?hunter2",
     ],
 )
-def test_what_can_not_be_used_is_refused_in_one_line_that_names_the_setting(setting: str) -> None:
+def test_invalid_storage_is_one_line_with_the_setting(setting: str) -> None:
     with pytest.raises(SettingError, match="ANALYTICS_STORAGE") as caught:
         opened(setting)
 
@@ -92,7 +92,7 @@ def test_what_can_not_be_used_is_refused_in_one_line_that_names_the_setting(sett
     assert "hunter2" not in text
 
 
-def test_a_file_is_refused(tmp_path: Path) -> None:
+def test_file_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     with pytest.raises(SettingError, match="ANALYTICS_STORAGE takes a directory"):
@@ -100,7 +100,7 @@ def test_a_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("key_id", "secret"), [(None, None), (KEY_ID, None), (None, SECRET), ("", SECRET)])
-def test_a_bucket_takes_a_key(key_id: str | None, secret: str | None) -> None:
+def test_bucket_needs_an_access_key(key_id: str | None, secret: str | None) -> None:
     with pytest.raises(SettingError, match="AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") as caught:
         open_storage("https://r2.example/b", access_key_id=key_id, secret_access_key=secret)
 
@@ -108,19 +108,19 @@ def test_a_bucket_takes_a_key(key_id: str | None, secret: str | None) -> None:
 
 
 @pytest.mark.parametrize("blank", ["\n", " ", "\u00e9"])
-def test_a_key_with_a_blank_is_refused_without_being_told(blank: str) -> None:
+def test_access_key_with_a_blank_is_not_in_the_error(blank: str) -> None:
     with pytest.raises(SettingError, match="AWS_SECRET_ACCESS_KEY") as caught:
         open_storage("https://r2.example/b", access_key_id=KEY_ID, secret_access_key=SECRET + blank)
 
     assert SECRET not in str(caught.value)
 
 
-def test_a_bad_pattern_is_refused_at_once() -> None:
+def test_bad_pattern_is_rejected_at_once() -> None:
     with pytest.raises(SettingError, match="session pattern"):
         open_storage("/var/recordings", pattern="(.+)")
 
 
-def test_an_opened_bucket_is_counted_by_its_prefix_and_pattern(s3: S3) -> None:
+def test_opened_bucket_uses_prefix_and_pattern(s3: S3) -> None:
     s3.fill("opened", ["site 1/x_0", "site 1/x_1", "site 1/y_0", "site 2/z_0"])
 
     storage = open_storage(
@@ -134,7 +134,7 @@ def test_an_opened_bucket_is_counted_by_its_prefix_and_pattern(s3: S3) -> None:
     assert (found.total_objects, found.estimated_sessions) == (3, 2)
 
 
-def test_nothing_of_a_bucket_is_imported_for_a_directory() -> None:
+def test_directory_does_not_import_the_bucket_modules() -> None:
     code = (
         "import analytics_api.storage as s, sys; s.open_storage('.'); print('analytics_api.storage.s3' in sys.modules)"
     )

@@ -43,7 +43,7 @@ def session(key: str, folder: str = "") -> str | None:
         ("", None),
     ],
 )
-def test_the_default_takes_a_folder_or_a_file_in_sessions(key: str, named: str | None) -> None:
+def test_default_pattern_matches_folders_and_files(key: str, named: str | None) -> None:
     assert session(key) == named
 
 
@@ -58,23 +58,23 @@ def test_the_default_takes_a_folder_or_a_file_in_sessions(key: str, named: str |
         ("a1/sessions/b2.json", "a1"),
     ],
 )
-def test_in_a_folder_called_sessions_a_key_may_begin_with_the_session(key: str, named: str | None) -> None:
+def test_default_pattern_in_a_folder_named_sessions(key: str, named: str | None) -> None:
     assert session(key, "sessions") == named
 
 
 @pytest.mark.parametrize("pattern", ["(?P<session>", "[a-", r"(?P<session>x{99999999999})", "(" * 5000 + ")" * 5000])
-def test_a_pattern_that_is_no_expression_is_refused(pattern: str) -> None:
+def test_invalid_pattern_is_rejected(pattern: str) -> None:
     with pytest.raises(SettingError, match="is not a regular expression"):
         session_pattern(pattern, "")
 
 
 @pytest.mark.parametrize("pattern", ["", "sessions/([^/]+)/", "(?P<id>.+)"])
-def test_a_pattern_without_the_group_is_refused(pattern: str) -> None:
+def test_pattern_without_group_is_rejected(pattern: str) -> None:
     with pytest.raises(SettingError, match=r"needs a named group: \(\?P<session>…\)"):
         session_pattern(pattern, "")
 
 
-def test_a_group_that_took_no_part_or_nothing_names_no_session() -> None:
+def test_unmatched_or_empty_group_is_no_session() -> None:
     pattern = session_pattern(r"\A(?:a(?P<session>\d*)|b)", "")
 
     found = count([["a1", "a", "b", "c"]], pattern, lambda: 0)
@@ -83,7 +83,7 @@ def test_a_group_that_took_no_part_or_nothing_names_no_session() -> None:
 
 
 @given(st.lists(st.lists(st.text("ab/.-\n\ud800é", max_size=4))))
-def test_sessions_are_counted_as_a_set_would(pages: list[list[str]]) -> None:
+def test_session_count_equals_that_of_a_set(pages: list[list[str]]) -> None:
     keys = [f"sessions/{key}/0" for page in pages for key in page]
     named = {name for name in map(session, keys) if name}
 
@@ -92,7 +92,7 @@ def test_sessions_are_counted_as_a_set_would(pages: list[list[str]]) -> None:
     assert (found.total_objects, found.estimated_sessions) == (len(keys), len(named))
 
 
-def test_more_sessions_than_the_cache_holds_are_still_counted_exactly() -> None:
+def test_session_count_is_exact_beyond_the_cache() -> None:
     numbers = itertools.chain(range(300_000), range(0, 300_000, 10))
     pages = ([f"sessions/{number}/0" for number in itertools.islice(numbers, 1000)] for _ in range(330))
 

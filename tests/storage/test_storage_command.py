@@ -37,7 +37,7 @@ def kept(folder):
         return database.rows("select source, total_objects, estimated_sessions from storage_snapshots")
 
 
-def test_a_bucket_is_listed_printed_and_kept(s3, run, tmp_path):
+def test_storage_lists_prints_and_saves(s3, run, tmp_path):
     s3.fill("told", [f"sessions/{number // 5}/{number % 5}.json" for number in range(1500)])
 
     output = run(ANALYTICS_STORAGE=f"{s3.url}/told", **CREDENTIALS)
@@ -46,7 +46,7 @@ def test_a_bucket_is_listed_printed_and_kept(s3, run, tmp_path):
     assert [tuple(row.values())[1:] for row in kept(tmp_path)] == [(1500, 300)]
 
 
-def test_what_the_command_took_the_server_serves(s3, run, tmp_path):
+def test_server_serves_saved_statistics(s3, run, tmp_path):
     s3.fill("served", ["sessions/a/1.json", "sessions/a/2.json", "notes.txt"])
     settings = {"ANALYTICS_STORAGE": f"{s3.url}/served", **CREDENTIALS}
     run(**settings)
@@ -59,7 +59,7 @@ def test_what_the_command_took_the_server_serves(s3, run, tmp_path):
     assert SECRET not in server.log.read_text()
 
 
-def test_the_first_request_of_a_new_server_takes_them(s3, tmp_path):
+def test_first_request_of_a_new_server_lists(s3, tmp_path):
     s3.fill("first", ["sessions/a/1.json"])
     settings = {"ANALYTICS_STORAGE": f"{s3.url}/first", **CREDENTIALS}
 
@@ -69,7 +69,7 @@ def test_the_first_request_of_a_new_server_takes_them(s3, tmp_path):
     assert reply == (200, {"total_objects": 1, "estimated_sessions": 1})
 
 
-def test_a_wrong_secret_is_a_failed_query_and_is_in_the_log_without_it(s3, tmp_path):
+def test_wrong_secret_is_500_and_logged_without_it(s3, tmp_path):
     s3.fill("secret")
     settings = {"ANALYTICS_STORAGE": f"{s3.url}/secret", **CREDENTIALS, "AWS_SECRET_ACCESS_KEY": "zqx-wrong"}
 
@@ -81,7 +81,7 @@ def test_a_wrong_secret_is_a_failed_query_and_is_in_the_log_without_it(s3, tmp_p
     assert "zqx-wrong" not in server.log.read_text()
 
 
-def test_the_ratio_is_measured_and_kept_with_its_date(s3, run, tmp_path):
+def test_ratio_is_saved_with_its_date(s3, run, tmp_path):
     s3.fill("measured", [f"sessions/{number // 5}/{number % 5}.json" for number in range(20)])
 
     output = run("--calibrate", ANALYTICS_STORAGE=f"{s3.url}/measured", **CREDENTIALS)
@@ -93,7 +93,7 @@ def test_the_ratio_is_measured_and_kept_with_its_date(s3, run, tmp_path):
     assert abs(ratio["measured_at"] / 1000 - time.time()) < 600
 
 
-def test_a_directory_is_counted_by_a_pattern_of_ones_own(run, tmp_path):
+def test_directory_is_counted_with_custom_pattern(run, tmp_path):
     for name in ("rec/2026/ann-1.json", "rec/2026/ann-2.json", "rec/2026/ben-1.json"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -118,14 +118,14 @@ def test_a_directory_is_counted_by_a_pattern_of_ones_own(run, tmp_path):
         ),
     ],
 )
-def test_what_cannot_be_looked_at_is_told_in_a_line(run, environ, told):
+def test_unusable_storage_is_one_line(run, environ, told):
     output = run(status=1, **environ)
 
     assert output.startswith(told)
     assert output.count("\n") == 1
 
 
-def test_a_bucket_that_is_missing_is_told_and_what_was_kept_stays(s3, run, tmp_path):
+def test_missing_bucket_leaves_saved_statistics(s3, run, tmp_path):
     s3.fill("here", ["sessions/a/1.json"])
     run(ANALYTICS_STORAGE=f"{s3.url}/here", **CREDENTIALS)
 
@@ -136,7 +136,7 @@ def test_a_bucket_that_is_missing_is_told_and_what_was_kept_stays(s3, run, tmp_p
     assert sorted(str(row["total_objects"]) for row in kept(tmp_path)) == ["1", "None"]
 
 
-def test_a_server_that_hangs_keeps_a_request_no_longer_than_its_patience(scripted, tmp_path):
+def test_request_does_not_wait_for_a_hanging_server(scripted, tmp_path):
     server = scripted(lambda request: request.hang())
     bucket = Bucket(f"{server.url}/b", access_key_id=KEY_ID, secret_access_key=SECRET, deadline=1.0)
     with open_database(tmp_path / "a.db").closing() as database:
