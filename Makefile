@@ -10,7 +10,7 @@ export PIP_ROOT_USER_ACTION := ignore
 BIND := 127.0.0.1:8000
 DEMO := ANALYTICS_DATABASE=demo.db ANALYTICS_STORAGE=demo-recordings ANALYTICS_API_KEY= ANALYTICS_API_KEY_FILE=demo.key
 
-PYTEST := pytest -n auto
+PYTEST := pytest -n auto --dist worksteal
 
 .PHONY: help run check test lowest newest faults bench lint types clean
 
@@ -40,7 +40,8 @@ newest: .venv/test .venv/newest/libsqlite3.so.0  ## run the tests of the SQL on 
 
 faults: .venv/test  ## inject faults and run the random tests for longer; as root also full and read-only disks
 	@cd faults && for script in crash disk_faults slow_clients lead_contention cache_freshness fuzz injections memory; do ../$(BIN)/python $$script.py || exit; done
-	ROLLUP_EXAMPLES=2000 PURGE_EXAMPLES=200 $(BIN)/$(PYTEST) tests/test_rollups.py tests/test_purge_keep_totals.py
+	FUZZ_EXAMPLES=100 ROLLUP_EXAMPLES=2000 PURGE_EXAMPLES=200 POSTGRESQL_EXAMPLES=400 $(BIN)/$(PYTEST) tests/test_rollups.py \
+	  tests/test_purge_keep_totals.py tests/test_openapi_fuzzed.py tests/postgresql/test_postgresql_rollups.py
 
 bench: .venv/bench  ## measure, half an hour long; PARTS=functions,throughput SIZES=20k,2M LEADS=10k EVENTS=100M choose
 	$(BIN)/python -m benchmarks $(if $(PARTS),--parts $(PARTS)) $(if $(SIZES),--sizes $(SIZES)) \

@@ -78,6 +78,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "any_engine: does not depend on the data, so one engine is enough")
+    config.addinivalue_line("markers", "writes: is about writing, so it does not run with reads from a replica")
     config.addinivalue_line("markers", "postgresql: needs a PostgreSQL server; set by the fixtures that start one")
     config.addinivalue_line("markers", "slow: `make check` omits it; set for SLOW_MODULES too")
 
@@ -89,7 +90,12 @@ def pytest_collection_modifyitems(config, items):
     items[:] = [
         item
         for item in items
-        if engine_of(item) in (None, one) or not (chosen or item.get_closest_marker("any_engine"))
+        if engine_of(item) in (None, one)
+        or not (
+            chosen
+            or item.get_closest_marker("any_engine")
+            or (engine_of(item) == "replica" and item.get_closest_marker("writes"))
+        )
     ]
     for item in items:
         if engine_of(item) in ("postgresql", "replica") or "postgresql" in item.path.parent.name:

@@ -35,7 +35,7 @@ def wire(key):
 
 
 @pytest.mark.parametrize(("method", "path"), PATHS)
-def test_nothing_is_answered_without_a_key(client, method, path):
+def test_request_without_key_is_401(client, method, path):
     response = client.open(path, method=method, key=None)
 
     assert response.status_code == 401
@@ -44,7 +44,7 @@ def test_nothing_is_answered_without_a_key(client, method, path):
 
 
 @pytest.mark.parametrize(("method", "path"), PATHS)
-def test_nothing_is_answered_with_a_wrong_key(client, method, path):
+def test_wrong_key_is_401(client, method, path):
     response = client.open(path, method=method, key="wrong")
 
     assert response.status_code == 401
@@ -70,7 +70,7 @@ def test_nothing_is_answered_with_a_wrong_key(client, method, path):
         {"Authorization": f"Bearer {KEY}", "X-API-Key": ""},
     ],
 )
-def test_a_key_is_taken_in_either_header(client, headers):
+def test_key_is_accepted_in_either_header(client, headers):
     response = client.get("/analytics/geo", key=None, headers=headers)
 
     assert (response.status_code, response.json) == (200, [])
@@ -94,7 +94,7 @@ def test_a_key_is_taken_in_either_header(client, headers):
         {"Cookie": f"X-API-Key={KEY}"},
     ],
 )
-def test_a_request_that_presents_none_is_told_how_to(client, headers):
+def test_missing_key_names_both_headers(client, headers):
     response = client.get("/analytics/geo", key=None, headers=headers)
 
     assert (response.status_code, response.json) == (401, REQUIRED)
@@ -120,7 +120,7 @@ def test_a_request_that_presents_none_is_told_how_to(client, headers):
     ],
 )
 @pytest.mark.parametrize("header", ["Authorization: Bearer ", "X-API-Key: "])
-def test_a_wrong_key_of_any_length_is_invalid(client, header, key):
+def test_wrong_key_of_any_length_is_invalid(client, header, key):
     name, scheme = header.split(": ")
 
     response = client.get("/analytics/geo", key=None, headers={name: scheme + key})
@@ -134,7 +134,7 @@ def test_two_wrong_keys_are_invalid(client):
     assert (response.status_code, response.json) == (401, INVALID)
 
 
-def test_a_key_in_the_query_string_is_none(client):
+def test_key_in_the_query_string_is_ignored(client):
     response = client.get(f"/analytics/geo?api_key={KEY}&X-API-Key={KEY}", key=None)
 
     assert (response.status_code, response.json) == (401, REQUIRED)
@@ -144,7 +144,7 @@ def test_a_key_in_the_query_string_is_none(client):
     "api_keys",
     [["old-key", "new-key"], ("old-key", "new-key"), {"a": "old-key", "b": "new-key"}, {"old-key", "new-key"}],
 )
-def test_several_keys_are_valid_at_once_so_that_one_can_be_rotated(serve, api_keys):
+def test_several_keys_are_valid_for_rotation(serve, api_keys):
     client = serve(api_keys=api_keys)
 
     statuses = {key: client.get("/analytics/geo", key=key).status_code for key in ("old-key", "new-key", "a", "key-1")}
@@ -152,7 +152,7 @@ def test_several_keys_are_valid_at_once_so_that_one_can_be_rotated(serve, api_ke
     assert statuses == {"old-key": 200, "new-key": 200, "a": 401, "key-1": 401}
 
 
-def test_a_dropped_key_is_invalid(serve):
+def test_removed_key_is_invalid(serve):
     client = serve(api_keys=["new-key"])
 
     response = client.get("/analytics/geo", key="old-key")
@@ -160,7 +160,7 @@ def test_a_dropped_key_is_invalid(serve):
     assert (response.status_code, response.json) == (401, INVALID)
 
 
-def test_one_key_may_be_given_as_it_is(serve):
+def test_single_key_may_be_a_string(serve):
     client = serve(api_keys="one-key")
 
     statuses = {key: client.get("/analytics/geo", key=key).status_code for key in ("one-key", "o", "key-1")}
@@ -168,7 +168,7 @@ def test_one_key_may_be_given_as_it_is(serve):
     assert statuses == {"one-key": 200, "o": 401, "key-1": 401}
 
 
-def test_an_empty_key_among_others_lets_nobody_in(serve):
+def test_empty_key_is_never_valid(serve):
     client = serve(api_keys=["", "  ", KEY])
 
     assert client.get("/analytics/geo").status_code == 200
@@ -178,7 +178,7 @@ def test_an_empty_key_among_others_lets_nobody_in(serve):
 
 @pytest.mark.parametrize("key", ["key with blanks", 'k"e\\y', "k" * 5000])
 @pytest.mark.parametrize("header", ["Authorization: Bearer ", "X-API-Key: "])
-def test_a_key_may_have_any_characters(serve, header, key):
+def test_key_may_have_any_characters(serve, header, key):
     client = serve(api_keys=[key])
     name, scheme = header.split(": ")
 
@@ -187,13 +187,13 @@ def test_a_key_may_have_any_characters(serve, header, key):
     assert (response.status_code, response.json) == (200, [])
 
 
-def test_blanks_around_a_configured_key_are_none_of_it(serve):
+def test_blanks_around_a_configured_key_are_removed(serve):
     client = serve(api_keys=[f" {KEY}\n"])
 
     assert client.get("/analytics/geo").status_code == 200
 
 
-def test_a_refusal_never_repeats_the_key(client):
+def test_unauthorized_response_does_not_repeat_the_key(client):
     response = client.get("/analytics/geo", key="a-wrong-key", headers={"Authorization": "Bearer another-wrong-key"})
 
     assert "wrong-key" not in response.text

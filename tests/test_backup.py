@@ -31,7 +31,7 @@ def filled(folder):
     return folder / "analytics.db"
 
 
-def test_it_holds_every_row_and_is_a_database_as_one_made_by_init(filled, folder):
+def test_backup_has_every_row_and_opens(filled, folder):
     output = run("backup", "copy.db")
 
     assert output == f"copy.db holds what {filled} did\n"
@@ -41,7 +41,7 @@ def test_it_holds_every_row_and_is_a_database_as_one_made_by_init(filled, folder
     assert not (folder / "copy.db.part").exists()
 
 
-def test_writers_go_on_meanwhile_and_it_is_of_one_instant(filled, folder):
+def test_backup_is_one_instant_while_others_write(filled, folder):
     done = threading.Event()
     written = []
 
@@ -81,7 +81,7 @@ def test_writers_go_on_meanwhile_and_it_is_of_one_instant(filled, folder):
             assert before[number] <= sessions == events <= len(written)
 
 
-def test_a_file_that_is_there_is_left_as_it_is(filled, folder):
+def test_backup_leaves_an_existing_file(filled, folder):
     (folder / "copy.db").write_text("precious")
 
     output = run("backup", "copy.db", status=1)
@@ -90,14 +90,14 @@ def test_a_file_that_is_there_is_left_as_it_is(filled, folder):
     assert (folder / "copy.db").read_text() == "precious"
 
 
-def test_a_folder_that_is_not_there_is_told_in_one_line(filled):
+def test_backup_into_missing_folder_is_one_line(filled):
     output = run("backup", "nowhere/copy.db", status=1)
 
     assert output.count("\n") == 1
     assert output.startswith("Error: ")
 
 
-def test_what_a_killed_backup_left_is_in_nobodys_way(filled, folder):
+def test_backup_ignores_remains_of_a_killed_one(filled, folder):
     (folder / "copy.db.part").write_text("half of a database")
 
     run("backup", "copy.db")
@@ -106,7 +106,7 @@ def test_what_a_killed_backup_left_is_in_nobodys_way(filled, folder):
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-def test_postgresql_is_backed_up_by_its_own_means(database, folder):
+def test_backup_of_postgresql_names_its_own_tools(database, folder):
     with pytest.raises(DatabaseError, match=r"pg_dump .*`analytics-api copy URL FILE`"):
         database.backup(folder / "copy.db")
 

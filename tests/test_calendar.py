@@ -90,7 +90,7 @@ def test_days_begin_at_the_first_instant_of_their_date(offsets_of, zone, begins)
 
 
 @pytest.mark.parametrize(("zone", "begins"), DAYS.values(), ids=DAYS)
-def test_every_minute_lies_on_one_day(offsets_of, zone, begins):
+def test_every_minute_is_on_one_day(offsets_of, zone, begins):
     offsets = offsets_of(zone)
 
     days = [day_of(now, offsets) for now in range(instant(begins[0]), instant(begins[-1]), 60_000)]
@@ -106,13 +106,13 @@ def test_every_minute_lies_on_one_day(offsets_of, zone, begins):
     [("Pacific/Apia", "2011-12-30"), ("Pacific/Kwajalein", "1993-08-21")],
     ids=["apia", "kwajalein"],
 )
-def test_a_skipped_day_has_no_instants(offsets_of, zone, skipped):
+def test_skipped_day_has_no_instants(offsets_of, zone, skipped):
     day = to_day(date.fromisoformat(skipped))
 
     assert day_begins_at(day, offsets_of(zone)) == day_begins_at(day + 1, offsets_of(zone))
 
 
-def test_a_clock_set_back_over_midnight_stays_on_the_new_day(offsets_of):
+def test_clock_set_back_over_midnight_stays_on_the_new_day(offsets_of):
     offsets = offsets_of("America/St_Johns")
     again = instant("2010-11-06T23:01-03:30")  # a minute into the 7th, the clock shows the 6th for 59 minutes
 

@@ -22,14 +22,14 @@ def filled(folder):
     return folder / "analytics.db"
 
 
-def test_init_makes_an_empty_database_in_this_folder(folder):
+def test_init_creates_an_empty_database_in_cwd(folder):
     output = run("init")
 
     assert output == f"{folder}/analytics.db: created, empty\n"
     assert query("analytics.db", "select sessions, events from rollup_totals") == [(0, 0)]
 
 
-def test_init_leaves_a_database_that_is_there_as_it_is(filled):
+def test_init_leaves_an_existing_database(filled):
     before = read_tables(filled)
 
     run("init")
@@ -48,9 +48,7 @@ def test_init_leaves_a_database_that_is_there_as_it_is(filled):
         ([], {}, "analytics.db"),
     ],
 )
-def test_the_database_is_the_one_of_the_option_else_of_the_environment_else_analytics_db(
-    arguments, environ, name, folder
-):
+def test_database_option_precedes_environment_and_default(arguments, environ, name, folder):
     for command in ("init", "demo", "verify", "rebuild", "upgrade"):
         run(command, *arguments, env=environ)
 
@@ -58,7 +56,7 @@ def test_the_database_is_the_one_of_the_option_else_of_the_environment_else_anal
 
 
 @pytest.mark.parametrize("command", ["verify", "rebuild", "upgrade"])
-def test_a_database_that_is_not_there_is_not_made_by_looking_for_it(command, folder):
+def test_reading_commands_do_not_create_a_database(command, folder):
     output = run(command, status=1)
 
     assert (
@@ -77,7 +75,7 @@ def test_a_database_that_is_not_there_is_not_made_by_looking_for_it(command, fol
         ("pragma application_id = 1634623856; pragma user_version = 99; create table t (a)", "is of version 99, newer"),
     ],
 )
-def test_a_file_that_is_not_a_database_of_this_version_is_refused_in_one_line(command, content, told, folder):
+def test_database_of_another_version_is_one_line(command, content, told, folder):
     for statement in content.split(";"):
         query("analytics.db", statement)
     before = Path("analytics.db").read_bytes()
@@ -91,7 +89,7 @@ def test_a_file_that_is_not_a_database_of_this_version_is_refused_in_one_line(co
 
 
 @pytest.mark.parametrize("command", ["init", "demo", "verify", "rebuild", "upgrade"])
-def test_a_file_that_is_no_database_at_all_is_refused_in_one_line(command, folder):
+def test_file_that_is_not_a_database_is_one_line(command, folder):
     Path("analytics.db").write_text("Dear diary, today I stored some notes under the wrong name.\n" * 20)
 
     output = run(command, status=1)
@@ -102,7 +100,7 @@ def test_a_file_that_is_no_database_at_all_is_refused_in_one_line(command, folde
 
 
 @pytest.mark.parametrize("command", ["init", "demo"])
-def test_a_folder_that_is_not_there_is_told_in_one_line(command, folder):
+def test_missing_folder_is_one_line(command, folder):
     output = run(command, "-d", "nowhere/analytics.db", status=1)
 
     assert output == (
@@ -111,7 +109,7 @@ def test_a_folder_that_is_not_there_is_told_in_one_line(command, folder):
     )
 
 
-def test_verify_of_a_sound_database_says_so(filled):
+def test_verify_of_consistent_database_says_so(filled):
     assert run("verify") == "all rollups are consistent\n"
 
 
@@ -137,7 +135,7 @@ def test_verify_of_a_sound_database_says_so(filled):
         ("insert into lead_search (lead_search) values ('delete-all')", ["lead_search is damaged"]),
     ],
 )
-def test_verify_names_what_differs_and_rebuild_mends_it(damage, told, filled):
+def test_verify_names_differences_and_rebuild_fixes_them(damage, told, filled):
     before = read_tables(filled)
     query(filled, damage)
 
@@ -153,7 +151,7 @@ def test_verify_names_what_differs_and_rebuild_mends_it(damage, told, filled):
     assert read_tables(filled) == before
 
 
-def test_verify_of_a_rollup_that_is_wholly_wrong_tells_some_of_it(filled):
+def test_verify_shortens_a_long_list_of_differences(filled):
     query(filled, "update rollup_minutes set events = events + 1000")
 
     output = run("verify", status=1)
@@ -171,7 +169,7 @@ def test_verify_changes_nothing(filled):
     assert read_tables(filled) == before
 
 
-def test_upgrade_of_a_database_of_this_version_leaves_it_as_it_is(filled):
+def test_upgrade_of_current_version_changes_nothing(filled):
     before = read_tables(filled)
 
     output = run("upgrade")
@@ -180,7 +178,7 @@ def test_upgrade_of_a_database_of_this_version_leaves_it_as_it_is(filled):
     assert read_tables(filled) == before
 
 
-def test_upgrade_brings_an_older_database_forward_without_losing_a_row(filled):
+def test_upgrade_of_older_version_loses_no_row(filled):
     before = read_tables(filled)
     query(filled, "pragma user_version = 0")
     refused = run("verify", status=1)
@@ -193,7 +191,7 @@ def test_upgrade_brings_an_older_database_forward_without_losing_a_row(filled):
     assert run("verify") == "all rollups are consistent\n"
 
 
-def test_upgrade_refuses_a_newer_database_and_leaves_it_as_it_is(filled):
+def test_upgrade_rejects_a_newer_version(filled):
     query(filled, "pragma user_version = 99")
     before = read_tables(filled)
 
@@ -203,7 +201,7 @@ def test_upgrade_refuses_a_newer_database_and_leaves_it_as_it_is(filled):
     assert read_tables(filled) == before
 
 
-def test_what_this_package_raises_on_purpose_is_one_line_and_no_traceback(folder):
+def test_own_errors_are_one_line_without_traceback(folder):
     ended = run_process("verify", cwd=folder)
 
     assert ended.returncode == 1
@@ -217,13 +215,13 @@ def test_results_go_to_standard_output_alone(folder):
     assert (ended.stdout, ended.stderr) == (f"{folder}/analytics.db: created, empty\n", "")
 
 
-def test_the_version_is_the_packages(folder):
+def test_version_is_that_of_the_package(folder):
     ended = run_process("--version", cwd=folder)
 
     assert ended.stdout == f"analytics-api, version {version('analytics_api')}\n"
 
 
-def test_every_command_and_option_says_what_it_does():
+def test_every_command_and_option_has_help():
     def commands(group, *path):
         for name, command in group.commands.items():
             if hasattr(command, "commands"):
@@ -242,7 +240,7 @@ def test_every_command_and_option_says_what_it_does():
     assert unsaid == []
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(folder):
+def test_closed_standard_output_is_not_an_error(folder):
     printing = subprocess.Popen(
         [COMMAND, "openapi"], cwd=folder, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -255,7 +253,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(folder):
     assert told == ""
 
 
-def test_a_database_is_used_at_once_by_two_commands(filled):
+def test_two_commands_share_a_database(filled):
     with open_database(filled).closing() as opened:
         before = opened.rows("select sessions from rollup_totals")
         run("rebuild")

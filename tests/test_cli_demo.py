@@ -24,7 +24,7 @@ def count(table):
     return query("analytics.db", f"select count(*) from {table}")[0][0]
 
 
-def test_demo_fills_a_new_database_that_holds(folder):
+def test_demo_fills_a_new_database_consistently(folder):
     output = run("demo")
     rows = count("sessions") + count("events") + count("leads") + count("lead_submissions")
 
@@ -44,14 +44,14 @@ def test_demo_fills_a_new_database_that_holds(folder):
         (["--sessions", 5, "--leads", 12], 5, 12),
     ],
 )
-def test_demo_makes_as_many_as_it_is_told(options, sessions, leads):
+def test_demo_creates_the_requested_numbers(options, sessions, leads):
     run("demo", *options)
 
     assert (count("sessions"), count("leads")) == (sessions, leads)
     assert run("verify") == "all rollups are consistent\n"
 
 
-def test_demo_goes_back_so_many_days_over_so_many_pages():
+def test_demo_covers_the_requested_days_and_pages():
     run("demo", "--sessions", 300, "--days", 3, "--pages", 7)
     now = time.time_ns() // 1_000_000
 
@@ -62,7 +62,7 @@ def test_demo_goes_back_so_many_days_over_so_many_pages():
     assert query("analytics.db", "select count(*) from rollup_pages") == [(7,)]
 
 
-def test_demo_ends_now_so_that_every_endpoint_has_something_to_show():
+def test_demo_ends_now_and_every_endpoint_has_data():
     run("demo")
     now = time.time_ns() // 1_000_000
 
@@ -79,7 +79,7 @@ def test_demo_ends_now_so_that_every_endpoint_has_something_to_show():
     assert follow_ups > [(0,)]
 
 
-def test_the_same_seed_makes_the_same_people_and_another_seed_others():
+def test_demo_depends_only_on_the_seed():
     for name, options in (("one.db", []), ("same.db", ["--seed", 1]), ("other.db", ["--seed", 2])):
         run("demo", "-d", name, "--sessions", 50, *options)
 
@@ -100,7 +100,7 @@ def test_the_same_seed_makes_the_same_people_and_another_seed_others():
         "into lead_submissions (lead_id, submitted_at) values (1, '2026-02-23 11:15:00')",
     ],
 )
-def test_demo_refuses_a_database_that_holds_anything_of_anyone(row, folder):
+def test_demo_rejects_a_database_with_rows(row, folder):
     run("init")
     query("analytics.db", f"insert {row}")
     before = read_tables("analytics.db")
@@ -147,7 +147,7 @@ def test_demo_writes_recordings_of_its_sessions():
         (["--recordings", "file"], "Invalid value for '--recordings': Directory 'file' is a file."),
     ],
 )
-def test_demo_refuses_what_it_cannot_make_and_makes_no_database(options, told, folder):
+def test_demo_rejects_impossible_options_without_a_database(options, told, folder):
     Path("file").touch()
 
     output = run("demo", *options, status=2)
@@ -156,13 +156,13 @@ def test_demo_refuses_what_it_cannot_make_and_makes_no_database(options, told, f
     assert [path.name for path in folder.iterdir()] == ["file"]
 
 
-def test_demo_of_the_longest_past_holds():
+def test_demo_of_the_longest_past_is_consistent():
     run("demo", "--sessions", 20, "--days", 20_000)
 
     assert run("verify") == "all rollups are consistent\n"
 
 
-def test_recordings_that_cannot_be_written_are_told_in_one_line():
+def test_demo_with_unwritable_recordings_is_one_line():
     Path("file").touch()
 
     output = run("demo", "--sessions", 5, "--recordings", "file/recordings", status=1)

@@ -89,7 +89,7 @@ def as_wal(path):
 
 
 @pytest.mark.parametrize("kind", [as_it_is, gzipped, as_sqlite, as_wal])
-def test_an_export_is_imported_whole(kind, export, folder):
+def test_import_copies_an_export(kind, export, folder):
     output = run("import", kind(export))
 
     assert output == WRITTEN + UNPLACED
@@ -108,7 +108,7 @@ def test_an_export_is_imported_whole(kind, export, folder):
 
 
 @pytest.mark.parametrize("kind", [as_it_is, gzipped, as_sqlite])
-def test_a_second_run_changes_nothing(kind, export):
+def test_import_again_changes_nothing(kind, export):
     file = kind(export)
     run("import", file)
     before = read_tables("analytics.db")
@@ -120,7 +120,7 @@ def test_a_second_run_changes_nothing(kind, export):
     assert run("verify") == "all rollups are consistent\n"
 
 
-def test_what_was_changed_since_stays_unless_the_files_values_are_asked_for(export):
+def test_import_overwrites_changed_rows_only_with_update(export):
     run("import", export)
     query("analytics.db", "update leads set status = 'won', contact_email = 'zoe@example.com'")
     query("analytics.db", "update sessions set country = 'FR' where session_id = 's1'")
@@ -142,13 +142,13 @@ def test_what_was_changed_since_stays_unless_the_files_values_are_asked_for(expo
     assert run("verify") == "all rollups are consistent\n"
 
 
-def test_a_file_comes_through_a_pipe(export):
+def test_import_reads_a_pipe(export):
     output = run("import", "-", input=Path(export).read_bytes())
 
     assert output == WRITTEN + UNPLACED
 
 
-def test_a_database_of_ours_is_imported_with_its_history(folder):
+def test_import_of_own_database_includes_the_history(folder):
     run("demo", "-d", "theirs.db", "--sessions", 300)
     query(
         "theirs.db",
@@ -167,7 +167,7 @@ def test_a_database_of_ours_is_imported_with_its_history(folder):
     assert run("verify") == "all rollups are consistent\n"
 
 
-def test_the_keys_of_a_database_of_ours_are_not_imported():
+def test_import_of_own_database_omits_the_keys():
     run("init", "-d", "theirs.db")
     key = run("keys", "add", "wall", "-d", "theirs.db", "--scope", "stats")
 
@@ -181,7 +181,7 @@ def test_the_keys_of_a_database_of_ours_are_not_imported():
 # several files, and files that break
 
 
-def test_several_files_are_taken_one_after_the_other(export):
+def test_import_takes_several_files_in_order(export):
     Path("more.sql").write_text(
         "CREATE TABLE sessions (session_id, visitor_id, started_at);\n"
         "INSERT INTO sessions VALUES('s3','bob',1771945200000);\n"
@@ -204,7 +204,7 @@ def test_several_files_are_taken_one_after_the_other(export):
         ("evil.sql", "evil.sql, line 3: "),
     ],
 )
-def test_a_file_that_breaks_is_told_and_the_files_before_it_stay(broken, told, export, folder):
+def test_import_of_broken_file_keeps_the_files_before(broken, told, export, folder):
     row = (
         "CREATE TABLE sessions (session_id, visitor_id, started_at);\n"
         "INSERT INTO sessions VALUES('s3','bob',1771945200000)"
@@ -224,7 +224,7 @@ def test_a_file_that_breaks_is_told_and_the_files_before_it_stay(broken, told, e
 
 
 @pytest.mark.parametrize("there", [0, 500])  # so that the rows are many, or few, beside what is there
-def test_a_file_that_breaks_half_way_leaves_all_as_it_was(there):
+def test_import_of_truncated_file_changes_nothing(there):
     run("init")
     if there:
         run("demo", "--sessions", there)
@@ -242,7 +242,7 @@ def test_a_file_that_breaks_half_way_leaves_all_as_it_was(there):
 
 
 @pytest.mark.parametrize("there", [0, 500])
-def test_text_that_no_text_is_half_way_leaves_all_as_it_was(there):
+def test_import_of_invalid_text_midway_changes_nothing(there):
     run("init")
     if there:
         run("demo", "--sessions", there)
@@ -260,7 +260,7 @@ def test_text_that_no_text_is_half_way_leaves_all_as_it_was(there):
     assert read_tables("analytics.db") == before
 
 
-def test_a_refused_row_is_told_and_kept_and_the_others_are_taken():
+def test_import_reports_and_writes_rejects():
     Path("mixed.sql").write_text(
         "CREATE TABLE leads (lead_id, enquiry_datetime, status);\n"
         "INSERT INTO leads VALUES(1,'2026-02-23 11:15:00','won');\n"
@@ -278,7 +278,7 @@ def test_a_refused_row_is_told_and_kept_and_the_others_are_taken():
     assert query("analytics.db", "select lead_id from leads") == [(1,)]
 
 
-def test_strict_takes_a_file_whole_or_not_at_all():
+def test_import_strict_is_all_or_nothing():
     Path("mixed.sql").write_text(
         "CREATE TABLE leads (lead_id, enquiry_datetime, status);\n"
         "INSERT INTO leads VALUES(1,'2026-02-23 11:15:00','won');\n"
@@ -310,7 +310,7 @@ def settled(path):
 
 @pytest.mark.parametrize("options", [[], ["--update"]])
 @pytest.mark.parametrize("same", [True, False], ids=["rows that are there", "rows that are not"])
-def test_triggers_and_bulk_load_make_the_same_database(same, options, monkeypatch):
+def test_triggers_and_bulk_import_make_the_same_database(same, options, monkeypatch):
     run("demo", "-d", "one.db", "--sessions", 150)
     run("demo", "-d", "more.db", "--sessions", 200, *([] if same else ["--seed", 5]))
     shutil.copy("one.db", "other.db")
@@ -325,7 +325,7 @@ def test_triggers_and_bulk_load_make_the_same_database(same, options, monkeypatc
     assert run("verify", "-d", "one.db") == run("verify", "-d", "other.db") == "all rollups are consistent\n"
 
 
-def test_a_bulk_load_leaves_the_schema_as_it_was(export):
+def test_bulk_import_leaves_the_schema(export):
     schema = "select type, name, tbl_name, sql from sqlite_schema order by type, name"
     run("init")
     query("analytics.db", "create index of_ours on events (session_id, occurred_at)")
@@ -337,7 +337,7 @@ def test_a_bulk_load_leaves_the_schema_as_it_was(export):
     assert query("analytics.db", "pragma integrity_check") == [("ok",)]
 
 
-def test_imported_leads_are_found_by_what_is_in_them(export):
+def test_imported_leads_are_searchable(export):
     run("import", export)
 
     with open_database("analytics.db").closing() as database:

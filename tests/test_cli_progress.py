@@ -58,13 +58,13 @@ def test_long_work_shows_a_bar_on_a_terminal(tmp_path):
     assert re.search(r"sessions: 100%\|.*\| 20\.0k/20\.0k ", shown)
 
 
-def test_quick_work_shows_its_result_alone_on_a_terminal(tmp_path):
+def test_quick_work_prints_only_its_result_on_a_terminal(tmp_path):
     shown = on_a_terminal(tmp_path, COMMAND, "demo", "--sessions", 20)
 
     assert re.fullmatch(rf"{tmp_path}/analytics\.db holds \d+ made-up rows up to now\r\n", shown)
 
 
-def test_long_work_tells_plain_lines_elsewhere(tmp_path, dump):
+def test_long_work_prints_lines_elsewhere(tmp_path, dump):
     ended = run_process("import", dump, program=[sys.executable, "-c", HASTY], cwd=tmp_path)
 
     told = [re.sub(r"[\d,.]+ a second|, [\d,]+ s left", "…", line) for line in ended.stderr.splitlines()]
@@ -75,7 +75,7 @@ def test_long_work_tells_plain_lines_elsewhere(tmp_path, dump):
     assert told[-1].endswith(" rollups, …")
 
 
-def test_quick_work_tells_its_result_alone_elsewhere(tmp_path, dump):
+def test_quick_work_prints_only_its_result_elsewhere(tmp_path, dump):
     ended = run_process("import", dump, cwd=tmp_path)
 
     assert (ended.stdout, ended.stderr) == ("sessions: 2,000 of 2,000 rows written\n", "")
@@ -84,7 +84,7 @@ def test_quick_work_tells_its_result_alone_elsewhere(tmp_path, dump):
 @pytest.mark.parametrize(
     "arguments", [["demo", "--sessions", "20"], ["verify"], ["rebuild"], ["copy", "analytics.db", "other.db"]]
 )
-def test_other_quick_work_tells_its_result_alone_too(arguments, tmp_path):
+def test_quick_command_prints_only_its_result_elsewhere(arguments, tmp_path):
     if arguments[0] != "demo":
         run("demo", "-d", tmp_path / "analytics.db", "--sessions", 20)
 
@@ -103,7 +103,7 @@ def lines(capsys):
     return [re.sub(r"\d[\d,]* (a second|s left)", r"N \1", line) for line in capsys.readouterr().err.splitlines()]
 
 
-def test_a_line_tells_how_many_of_how_many_how_fast_and_how_long_yet(hasty, capsys):
+def test_progress_line_has_count_total_rate_and_remaining(hasty, capsys):
     with Progress("writing", 40_000, "rows") as work:
         work.add(10_000)
         work.add(10_000)
@@ -115,7 +115,7 @@ def test_a_line_tells_how_many_of_how_many_how_fast_and_how_long_yet(hasty, caps
     ]
 
 
-def test_a_line_of_work_whose_end_is_not_known_tells_how_many(hasty, capsys):
+def test_progress_line_without_total_has_the_count(hasty, capsys):
     with Progress("checking", None, "rollups") as work:
         work.step("rollup_days")
         work.step("rollup_totals")
@@ -123,7 +123,7 @@ def test_a_line_of_work_whose_end_is_not_known_tells_how_many(hasty, capsys):
     assert lines(capsys) == ["checking: 2 rollups, N a second"]
 
 
-def test_how_many_there_are_can_become_known_on_the_way(hasty, capsys):
+def test_progress_total_may_become_known_later(hasty, capsys):
     with Progress("writing", None, "rows") as work:
         work.add(10_000, 20_000)
         work.add(5_000, 20_000)
@@ -131,7 +131,7 @@ def test_how_many_there_are_can_become_known_on_the_way(hasty, capsys):
     assert lines(capsys) == ["writing: 15,000 rows of 20,000 (75%), N a second, N s left"]
 
 
-def test_nothing_is_told_before_a_few_seconds_have_passed(capsys):
+def test_progress_is_silent_for_the_first_seconds(capsys):
     with Progress("writing", 20_000, "rows") as work:
         work.add(10_000)
         work.add(10_000)
@@ -139,7 +139,7 @@ def test_nothing_is_told_before_a_few_seconds_have_passed(capsys):
     assert lines(capsys) == []
 
 
-def test_work_that_was_told_of_is_told_of_when_it_ends(monkeypatch, capsys):
+def test_reported_work_is_reported_at_its_end(monkeypatch, capsys):
     with Progress("copying", None, "rows") as work:
         work.add(1)
         monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
@@ -150,7 +150,7 @@ def test_work_that_was_told_of_is_told_of_when_it_ends(monkeypatch, capsys):
     assert lines(capsys) == ["copying: 3 rows, N a second", "copying: 6 rows, N a second"]
 
 
-def test_work_that_fails_tells_no_end(monkeypatch, capsys):
+def test_failed_work_reports_no_end(monkeypatch, capsys):
     def fail():
         with Progress("copying", None, "rows") as work:
             work.add(1)
@@ -166,7 +166,7 @@ def test_work_that_fails_tells_no_end(monkeypatch, capsys):
     assert lines(capsys) == ["copying: 3 rows, N a second"]
 
 
-def test_work_that_is_none_tells_nothing(hasty, capsys):
+def test_empty_work_reports_nothing(hasty, capsys):
     with Progress("copying", None, "rows"):
         pass
 

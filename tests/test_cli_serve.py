@@ -29,7 +29,7 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def test_serve_listens_where_it_is_told_and_answers_from_its_database(folder):
+def test_serve_listens_and_reads_its_database(folder):
     run("demo", "--sessions", 30)
     port = free_port()
     serving = subprocess.Popen(
@@ -62,7 +62,7 @@ def test_serve_listens_where_it_is_told_and_answers_from_its_database(folder):
     assert "Traceback" not in told
 
 
-def test_every_request_is_a_whole_line_of_the_log_however_many_ask_at_once(folder):
+def test_concurrent_requests_are_whole_log_lines(folder):
     with serving(folder, "--workers", "2") as server:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(server.get, ["/analytics/overview"] * 200))
@@ -84,7 +84,7 @@ def without_a_reader():
 
 
 @pytest.mark.parametrize("standard_error", [closed, without_a_reader])
-def test_when_nobody_reads_the_log_requests_are_answered_still(standard_error, folder):
+def test_serve_works_when_nobody_reads_the_log(standard_error, folder):
     run("demo", "--sessions", 30)
     with listen() as listener:
         process = subprocess.Popen(
@@ -106,7 +106,7 @@ def test_when_nobody_reads_the_log_requests_are_answered_still(standard_error, f
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_server_and_its_workers_at_once_and_cleanly(ending, folder):
+def test_signal_stops_server_and_workers_cleanly(ending, folder):
     with serving(folder, "--workers", "2") as server:
         status, _ = server.get("/analytics/overview")
         wait_for(lambda: len(server.workers()) == 2)
@@ -121,7 +121,7 @@ def test_a_signal_ends_the_server_and_its_workers_at_once_and_cleanly(ending, fo
     assert "Traceback" not in server.log.read_text()
 
 
-def test_serve_makes_its_database_on_first_use(folder):
+def test_serve_creates_its_database(folder):
     with serving(folder, database="new.db") as server:
         status, overview = server.get("/analytics/overview")
 
@@ -129,7 +129,7 @@ def test_serve_makes_its_database_on_first_use(folder):
     assert query("new.db", "select sessions from rollup_totals") == [(0,)]
 
 
-def test_what_another_program_writes_is_served_at_once(folder):
+def test_serve_returns_rows_of_another_program_at_once(folder):
     run("init")
 
     with serving(folder) as server:
@@ -157,7 +157,7 @@ def test_what_another_program_writes_is_served_at_once(folder):
     ],
     ids=["no-key", "blank-key", "no-key-file", "bucket", "no-folder", "no-database", "foreign-database"],
 )
-def test_serve_refuses_to_start_in_one_line(environ, status, message, folder):
+def test_serve_with_invalid_setting_is_one_line(environ, status, message, folder):
     Path("notes.txt").write_text("Dear diary, today I stored some notes under the wrong name.\n" * 20)
     query("wares.db", "create table wares (name)")
 
@@ -171,7 +171,7 @@ def test_serve_refuses_to_start_in_one_line(environ, status, message, folder):
     assert KEY not in ended.stderr
 
 
-def test_serve_says_in_one_line_that_its_port_is_taken(folder):
+def test_serve_on_a_taken_port_is_one_line(folder):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         bind = f"127.0.0.1:{taken.getsockname()[1]}"
         ended = run_process("serve", "--bind", bind, cwd=folder, ANALYTICS_API_KEY=LONG)
@@ -188,7 +188,7 @@ def test_serve_says_in_one_line_that_its_port_is_taken(folder):
         ("192.0.2.1:8000", "Cannot assign requested address"),
     ],
 )
-def test_serve_says_in_one_line_that_it_cannot_listen_there(bind, reason, folder):
+def test_serve_on_a_foreign_address_is_one_line(bind, reason, folder):
     ended = run_process("serve", "--bind", bind, cwd=folder, ANALYTICS_API_KEY=LONG)
 
     assert ended.returncode == 1
@@ -196,7 +196,7 @@ def test_serve_says_in_one_line_that_it_cannot_listen_there(bind, reason, folder
 
 
 @pytest.mark.parametrize("option", ["--workers", "--threads"])
-def test_serve_takes_a_number_of_processes_and_threads_from_one_on(option, folder):
+def test_serve_accepts_processes_and_threads_from_one(option, folder):
     ended = run_process("serve", option, "0", cwd=folder, ANALYTICS_API_KEY=LONG)
 
     assert ended.returncode == 2
@@ -212,7 +212,7 @@ def test_serve_takes_a_number_of_processes_and_threads_from_one_on(option, folde
         (LONG, []),
     ],
 )
-def test_serve_takes_a_weak_key_and_warns_of_it_without_telling_it(keys, told, folder):
+def test_serve_warns_of_a_weak_key_without_printing_it(keys, told, folder):
     with serving(folder, ANALYTICS_API_KEY=keys) as server:
         statuses = [server.get("/analytics/overview", headers=[("X-API-Key", key)])[0] for key in keys.split()]
         warnings = [line["message"] for line in server.lines() if line["level"] == "warning"]
@@ -224,7 +224,7 @@ def test_serve_takes_a_weak_key_and_warns_of_it_without_telling_it(keys, told, f
     assert not any(key in server.log.read_text() for key in keys.split())
 
 
-def test_serve_reads_a_file_env_in_its_folder(folder):
+def test_serve_reads_env_file_of_cwd(folder):
     Path(".env").write_text(f"# ours\nANALYTICS_API_KEY={LONG}\nANALYTICS_DATABASE=from-file.db\n")
     listener = socket.create_server(("127.0.0.1", 0))
     with listener:
@@ -248,7 +248,7 @@ def test_serve_reads_a_file_env_in_its_folder(folder):
     assert Path("from-file.db").exists()
 
 
-def test_the_environment_goes_before_the_file_env(folder):
+def test_environment_precedes_env_file(folder):
     Path(".env").write_text("ANALYTICS_API_KEY=of-the-file\nANALYTICS_DATABASE=from-file.db\n")
 
     with serving(folder, database="analytics.db", ANALYTICS_API_KEY=LONG) as server:
@@ -259,7 +259,7 @@ def test_the_environment_goes_before_the_file_env(folder):
     assert not Path("from-file.db").exists()
 
 
-def test_the_secret_may_come_as_a_file(folder):
+def test_serve_reads_the_key_from_a_file(folder):
     Path("credential").write_text(f"{LONG}\n")
 
     with serving(folder, ANALYTICS_API_KEY="", ANALYTICS_API_KEY_FILE="credential") as server:
@@ -268,7 +268,7 @@ def test_the_secret_may_come_as_a_file(folder):
     assert status == 200
 
 
-def test_serve_takes_the_database_as_an_option(folder):
+def test_serve_accepts_the_database_option(folder):
     with serving(folder, "-d", "option.db", database="environment.db") as server:
         status, _ = server.get("/analytics/overview")
 

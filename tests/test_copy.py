@@ -105,7 +105,7 @@ def counted(database):
     return [database.rows(f"select count(*) as rows from {table}")[0]["rows"] for table in PRIMARY_KEYS]
 
 
-def test_what_goes_there_and_back_is_the_same_in_every_table(odd, database, tmp_path):
+def test_copy_there_and_back_is_the_same(odd, database, tmp_path):
     with open_database(tmp_path / "back.db").closing() as back:
         there = copy(odd, database)
 
@@ -116,7 +116,7 @@ def test_what_goes_there_and_back_is_the_same_in_every_table(odd, database, tmp_
         assert database.verify() == []
 
 
-def test_rows_that_come_later_are_numbered_above_the_highest(odd, database):
+def test_copy_continues_ids_above_the_highest(odd, database):
     copy(odd, database)
 
     write(
@@ -137,7 +137,7 @@ def test_rows_that_come_later_are_numbered_above_the_highest(odd, database):
 
 
 @pytest.mark.parametrize("table", ODD)
-def test_a_database_that_holds_rows_is_refused_and_stays_as_it_was(odd, database, table):
+def test_copy_rejects_a_target_with_rows(odd, database, table):
     write(database, {table: ODD[table][:1]})
 
     with pytest.raises(DatabaseError, match=f"the table {table} holds rows; a copy needs an empty database"):
@@ -147,7 +147,7 @@ def test_a_database_that_holds_rows_is_refused_and_stays_as_it_was(odd, database
     assert database.verify() == []
 
 
-def test_what_is_written_to_the_source_meanwhile_is_not_in_the_copy(visits, database, tmp_path):
+def test_copy_is_a_snapshot_of_its_source(visits, database, tmp_path):
     """All of the source is as it was when the copy began, whichever engine it is on."""
     copy(visits, database)
     before = counted(database)
@@ -173,7 +173,7 @@ def test_what_is_written_to_the_source_meanwhile_is_not_in_the_copy(visits, data
         assert counted(database) != before
 
 
-def test_the_target_answers_meanwhile_as_if_it_were_empty_and_then_with_everything(visits, database):
+def test_copy_target_is_empty_until_the_commit(visits, database):
     with open_database(database.url).closing() as served:
         client = APIClient(create_app(served, api_keys=[KEY]))
         answers = []
@@ -193,7 +193,7 @@ copy(open_database(sys.argv[1]), open_database(sys.argv[2]), on_progress=lambda 
 
 
 @pytest.mark.slow
-def test_one_that_is_killed_leaves_the_target_empty_for_the_next(visits, database):
+def test_killed_copy_leaves_the_target_empty(visits, database):
     ran = subprocess.run([sys.executable, "-c", KILLED, visits.url, database.url], timeout=60)
     left = counted(database)
 
@@ -204,7 +204,7 @@ def test_one_that_is_killed_leaves_the_target_empty_for_the_next(visits, databas
     assert counted(database) == counted(visits)
 
 
-def test_text_that_is_no_utf_8_is_copied_as_it_is_answered_and_counted(odd, database, caplog):
+def test_copy_counts_invalid_utf8(odd, database, caplog):
     query(odd.path, "update sessions set referrer = cast(x'61ff62' as text) where session_id = ''")
     query(odd.path, "update events set data = cast(x'fffe' as text) where event_id > 0")
 
@@ -217,7 +217,7 @@ def test_text_that_is_no_utf_8_is_copied_as_it_is_answered_and_counted(odd, data
     ]
 
 
-def test_the_command_tells_how_many_rows_went(odd, database):
+def test_copy_command_prints_row_counts(odd, database):
     told = run("copy", odd.url, database.url)
 
     assert told.splitlines() == [
@@ -227,7 +227,7 @@ def test_the_command_tells_how_many_rows_went(odd, database):
 
 
 @pytest.mark.any_engine
-def test_there_is_nothing_to_copy_where_no_database_is(tmp_path):
+def test_copy_of_missing_database_is_an_error(tmp_path):
     told = run("copy", tmp_path / "nowhere.db", tmp_path / "new.db", status=1)
 
     assert told.count("\n") == 1
@@ -236,7 +236,7 @@ def test_there_is_nothing_to_copy_where_no_database_is(tmp_path):
 
 
 @pytest.mark.any_engine
-def test_a_source_that_is_damaged_is_told_by_its_name(visits, tmp_path):
+def test_copy_of_damaged_source_names_it(visits, tmp_path):
     visits.close()
     with open(visits.path, "r+b") as file:
         file.seek(visits.path.stat().st_size // 2)

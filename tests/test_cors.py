@@ -46,7 +46,7 @@ def cors(response):
 
 
 @pytest.mark.parametrize("path", ["/analytics/leads/1", "/analytics/geo", "/analytics/nothing", "/elsewhere"])
-def test_a_preflight_is_answered_before_any_key_is_asked_for(serve, path):
+def test_preflight_needs_no_key(serve, path):
     response = serve(cors_origins=ALLOWED).options(path, key=None, headers=PREFLIGHT)
 
     assert (response.status_code, response.data) == (204, b"")
@@ -62,9 +62,7 @@ def test_a_preflight_is_answered_before_any_key_is_asked_for(serve, path):
 
 @pytest.mark.parametrize("origin", ALLOWED)
 @pytest.mark.parametrize(("method", "path", "key", "status"), REPLIES)
-def test_every_reply_may_be_read_by_the_origin_that_asked_errors_among_them(
-    lead, serve, origin, method, path, key, status
-):
+def test_every_response_allows_the_origin(lead, serve, origin, method, path, key, status):
     client = serve(cors_origins=ALLOWED)
 
     response = client.open(path, method=method, key=key, headers={"Origin": origin}, json={"status": "won"})
@@ -78,7 +76,7 @@ def test_every_reply_may_be_read_by_the_origin_that_asked_errors_among_them(
     }
 
 
-def test_what_has_not_changed_may_be_read_too(serve):
+def test_not_modified_allows_the_origin(serve):
     client = serve(cors_origins=ALLOWED)
     etag = client.get("/analytics/geo").headers["ETag"]
 
@@ -88,7 +86,7 @@ def test_what_has_not_changed_may_be_read_too(serve):
     assert cors(response)["Access-Control-Allow-Origin"] == DASHBOARD
 
 
-def test_what_failed_or_is_forbidden_may_be_read_too(database, serve):
+def test_errors_allow_the_origin(database, serve):
     client = serve(cors_origins=ALLOWED)
     wall = KeyStore(database).add("wall", ["stats"], now=0)
     database.write(lambda at: at.execute("drop table rollup_countries"))
@@ -119,7 +117,7 @@ def test_what_failed_or_is_forbidden_may_be_read_too(database, serve):
         f"{DASHBOARD} {DASHBOARD}",
     ],
 )
-def test_another_origin_is_allowed_nothing(lead, serve, origin):
+def test_unknown_origin_is_not_allowed(lead, serve, origin):
     client = serve(cors_origins=ALLOWED)
 
     replies = [
@@ -147,7 +145,7 @@ def test_preflight_of_another_origin_is_403_and_logged_once(serve, caplog):
 
 
 @pytest.mark.parametrize(("method", "path", "key", "status"), REPLIES)
-def test_who_sends_no_origin_is_answered_as_ever(lead, serve, method, path, key, status):
+def test_request_without_origin_is_unaffected(lead, serve, method, path, key, status):
     client = serve(cors_origins=ALLOWED)
 
     response = client.open(path, method=method, key=key, json={"status": "won"})
@@ -157,7 +155,7 @@ def test_who_sends_no_origin_is_answered_as_ever(lead, serve, method, path, key,
 
 
 @pytest.mark.parametrize("origin", [DASHBOARD, "https://anything.example", "null", "capacitor://localhost"])
-def test_a_star_is_any_origin(serve, origin):
+def test_star_allows_any_origin(serve, origin):
     client = serve(cors_origins=["*"])
 
     read = client.get("/analytics/geo", headers={"Origin": origin})
@@ -170,7 +168,7 @@ def test_a_star_is_any_origin(serve, origin):
 
 @pytest.mark.parametrize("origins", [ALLOWED, ["*"]])
 @pytest.mark.parametrize(("method", "path", "key", "status"), REPLIES)
-def test_a_browser_never_sends_credentials_of_its_own(lead, serve, origins, method, path, key, status):
+def test_credentials_are_never_allowed(lead, serve, origins, method, path, key, status):
     client = serve(cors_origins=origins)
 
     replies = [client.open(path, method=method, key=key, headers={"Origin": DASHBOARD}, json={"status": "won"})]
@@ -180,7 +178,7 @@ def test_a_browser_never_sends_credentials_of_its_own(lead, serve, origins, meth
 
 
 @pytest.mark.parametrize(("method", "path", "key", "status"), REPLIES)
-def test_without_origins_nothing_is_said_of_them(lead, client, method, path, key, status):
+def test_no_origins_means_no_cors_headers(lead, client, method, path, key, status):
     response = client.open(path, method=method, key=key, headers={"Origin": DASHBOARD}, json={"status": "won"})
     preflight = client.options(path, key=None, headers=PREFLIGHT)
 
@@ -200,7 +198,7 @@ def test_without_origins_nothing_is_said_of_them(lead, client, method, path, key
         ("https://bücher.example", "https://xn--bcher-kva.example"),
     ],
 )
-def test_an_origin_may_be_given_as_people_write_it(serve, given, asked):
+def test_origin_is_normalized(serve, given, asked):
     response = serve(cors_origins=[given]).get("/analytics/geo", headers={"Origin": asked})
 
     assert cors(response)["Access-Control-Allow-Origin"] == asked
@@ -224,6 +222,6 @@ def test_an_origin_may_be_given_as_people_write_it(serve, given, asked):
         "https://a.example,https://b.example",
     ],
 )
-def test_what_is_no_origin_stops_the_start(serve, origin):
+def test_invalid_origin_stops_the_start(serve, origin):
     with pytest.raises(SettingError, match=r"^cors_origins: .* is not an origin; use"):
         serve(cors_origins=[origin])

@@ -71,7 +71,7 @@ def steps_of(connection, work):
 
 
 @pytest.mark.parametrize("name", READS)
-def test_a_read_costs_the_same_with_ten_times_the_rows(sizes, name):
+def test_read_cost_is_independent_of_the_rows(sizes, name):
     costs = []
     for database in sizes:
         READS[name](Context(database, None, NOW))  # now there is a connection
@@ -83,7 +83,7 @@ def test_a_read_costs_the_same_with_ten_times_the_rows(sizes, name):
     assert 0 < large <= 1.3 * small + 200  # a broken minute at each end of the hour, more countries in more rows
 
 
-def test_a_row_that_is_written_costs_the_same_with_ten_times_the_rows(sizes):
+def test_write_cost_is_independent_of_the_rows(sizes):
     costs = []
     for database in sizes:
         connection = sqlite3.connect(database.path, isolation_level=None)
@@ -123,7 +123,7 @@ def regulars(tmp_path_factory):
         "insert into past_day_visitors values ('the same', '1971-02-20')",
     ],
 )
-def test_what_is_written_of_a_visitor_costs_the_same_with_ten_times_the_sessions(regulars, sql):
+def test_write_cost_is_independent_of_the_visitors_sessions(regulars, sql):
     costs = []
     for database in regulars:
         connection = sqlite3.connect(database.path, isolation_level=None)

@@ -11,7 +11,7 @@ from analytics_api import DatabaseError, SettingError, create_app, open_database
 
 @pytest.mark.any_engine
 @pytest.mark.parametrize("api_keys", [[], (), {}, "", "   ", [""], ["", " \t\n"], {"dashboard": ""}, iter([])])
-def test_without_a_key_there_is_no_application(database, api_keys):
+def test_create_app_needs_a_key(database, api_keys):
     with pytest.raises(SettingError) as refusal:
         create_app(database, api_keys=api_keys)
 
@@ -19,13 +19,13 @@ def test_without_a_key_there_is_no_application(database, api_keys):
 
 
 @pytest.mark.any_engine
-def test_keys_are_no_option(database):
+def test_create_app_requires_api_keys_argument(database):
     with pytest.raises(TypeError):
         create_app(database)
 
 
 @pytest.mark.any_engine
-def test_options_are_named(database):
+def test_create_app_options_are_keyword_only(database):
     with pytest.raises(TypeError):
         create_app(database, [KEY])
 
@@ -34,7 +34,7 @@ def test_options_are_named(database):
 @pytest.mark.parametrize(
     "prefix", ["analytics", "/", "/analytics/", "analytics/", "https://example.com", " /analytics"]
 )
-def test_a_prefix_that_is_no_path_is_refused(database, prefix):
+def test_create_app_rejects_an_invalid_prefix(database, prefix):
     with pytest.raises(SettingError) as refusal:
         create_app(database, api_keys=[KEY], prefix=prefix)
 
@@ -42,7 +42,7 @@ def test_a_prefix_that_is_no_path_is_refused(database, prefix):
 
 
 @pytest.mark.parametrize("kind", [str, Path])
-def test_a_path_is_opened_and_made_when_there_is_nothing_yet(tmp_path, kind):
+def test_create_app_creates_the_database_of_a_path(tmp_path, kind):
     path = tmp_path / "new.db"
 
     response = APIClient(create_app(kind(path), api_keys=[KEY])).get("/analytics/geo")
@@ -51,7 +51,7 @@ def test_a_path_is_opened_and_made_when_there_is_nothing_yet(tmp_path, kind):
     assert path.exists()
 
 
-def test_a_path_and_an_opened_database_are_the_same_data(database, insert, client):
+def test_create_app_accepts_path_or_open_database(database, insert, client):
     insert("sessions", session_id="s1", visitor_id="ann", started_at=NOW)
 
     response = APIClient(create_app(database.url, api_keys=[KEY])).get("/analytics/geo")
@@ -60,7 +60,7 @@ def test_a_path_and_an_opened_database_are_the_same_data(database, insert, clien
     assert response.json == [{"country": "XX", "sessions": 1, "unique_visitors": 1}]
 
 
-def test_a_database_that_cannot_be_opened_is_refused(tmp_path):
+def test_create_app_rejects_an_unusable_database(tmp_path):
     (tmp_path / "notes.txt").write_text("no database " * 1000)
 
     with pytest.raises(DatabaseError, match=r"notes\.txt"):
@@ -69,7 +69,7 @@ def test_a_database_that_cannot_be_opened_is_refused(tmp_path):
         create_app(tmp_path / "missing" / "analytics.db", api_keys=[KEY])
 
 
-def test_no_environment_variable_is_read(tmp_path, monkeypatch):
+def test_create_app_reads_no_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("ANALYTICS_API_KEY", "from-the-environment")
     monkeypatch.setenv("ANALYTICS_DATABASE", str(tmp_path / "from-the-environment.db"))
     monkeypatch.setenv("ANALYTICS_STORAGE", str(tmp_path))
@@ -83,7 +83,7 @@ def test_no_environment_variable_is_read(tmp_path, monkeypatch):
 
 
 @pytest.mark.any_engine
-def test_the_clock_is_asked_at_every_request(database, insert):
+def test_clock_is_read_at_every_request(database, insert):
     insert("sessions", session_id="s1", visitor_id="ann", started_at=instant("2026-02-24 15:00:00"))
     now = instant("2026-02-24 15:59:59.999")
     client = APIClient(create_app(database, api_keys=[KEY], clock=lambda: now))
@@ -96,7 +96,7 @@ def test_the_clock_is_asked_at_every_request(database, insert):
 
 
 @pytest.mark.any_engine
-def test_without_a_clock_it_is_the_present(database, insert):
+def test_default_clock_is_the_present(database, insert):
     insert("events", event_id=1, session_id="s1", event_type="click", occurred_at=time.time_ns() // 1_000_000)
 
     realtime = APIClient(create_app(database, api_keys=[KEY])).get("/analytics/realtime").json
@@ -105,7 +105,7 @@ def test_without_a_clock_it_is_the_present(database, insert):
 
 
 @pytest.mark.any_engine
-def test_applications_in_one_process_know_nothing_of_each_other(database, insert, tmp_path):
+def test_applications_are_independent(database, insert, tmp_path):
     insert("sessions", session_id="s1", visitor_id="ann", started_at=NOW)
     one = APIClient(create_app(database, api_keys=["key-of-one"], prefix="/one"))
     other = APIClient(create_app(tmp_path / "other.db", api_keys=["key-of-other"], prefix="/other"))

@@ -110,16 +110,16 @@ def packed(text):
     return gzip.compress(text.encode(), mtime=0)
 
 
-def test_an_export_is_read_with_its_tables_and_rows(load):
+def test_export_is_read_with_its_tables_and_rows(load):
     assert load(EXPORT) == EXPORTED
 
 
-def test_a_gzipped_export_is_known_by_its_bytes_not_its_name(load):
+def test_gzip_is_detected_by_its_bytes(load):
     assert load(packed(EXPORT), "export.txt") == EXPORTED
     assert load(EXPORT, "export.sql.gz") == EXPORTED
 
 
-def test_a_gzip_file_may_have_several_members(load):
+def test_gzip_may_have_several_members(load):
     assert load(packed(EXPORT[:700]) + packed(EXPORT[700:])) == EXPORTED
 
 
@@ -129,29 +129,29 @@ def test_rows_without_column_names_are_read(load):
     }
 
 
-def test_the_shells_dump_is_read(load):
+def test_shell_dump_is_read(load):
     dump = f"PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\n{TABLE}INSERT INTO t VALUES(1,'x');\nCOMMIT;\n"
 
     assert load(dump) == {"t": [(1, "x")]}
 
 
-def test_line_ends_in_a_text_are_put_in_by_the_functions_around_it(load):
+def test_line_ends_may_be_inserted_by_functions(load):
     text = r"replace(replace('one\r\ntwo''s\n','\r',char(13)),'\n',char(10))"
 
     assert load(f"{TABLE}INSERT INTO t VALUES(1,{text});\n") == {"t": [(1, "one\r\ntwo's\n")]}
 
 
-def test_line_ends_in_a_text_may_be_there_as_such(load):
+def test_line_ends_in_a_text_are_read(load):
     assert load(TABLE + "INSERT INTO t VALUES(1,'one\r\n; two\n');\n") == {"t": [(1, "one\r\n; two\n")]}
 
 
-def test_unistr_is_known_to_every_sqlite(load):
+def test_unistr_works_on_every_sqlite(load):
     text = r"unistr('one\u000atwo \\ \00fc \+01F600 \U0001F600')"
 
     assert load(f"{TABLE}INSERT INTO t VALUES(NULL,{text});\n") == {"t": [(None, "one\ntwo \\ ü 😀 😀")]}
 
 
-def test_an_escape_that_unistr_does_not_have_is_refused(refusal):
+def test_invalid_unistr_escape_is_rejected(refusal):
     assert refusal(TABLE + r"INSERT INTO t VALUES(1,unistr('\q'));").startswith("FILE, line 2: SQLite refuses")
 
 
@@ -165,7 +165,7 @@ def test_an_escape_that_unistr_does_not_have_is_refused(refusal):
         ("'plain', 'a\0b'", None),
     ],
 )
-def test_nul_bytes_in_a_text_are_kept(load, literal, text):
+def test_nul_bytes_in_a_text_are_preserved(load, literal, text):
     row = (1, text) if text is not None else ("plain", "a\0b")
 
     loaded = load(f"{TABLE}INSERT INTO t VALUES({literal if text is None else '1,' + literal});\n")
@@ -184,11 +184,11 @@ def test_nul_bytes_in_a_text_are_kept(load, literal, text):
         "INSERT INTO t VALUES(1,2 /* \0 */);",
     ],
 )
-def test_nul_bytes_elsewhere_are_refused(refusal, statement):
+def test_nul_bytes_elsewhere_are_rejected(refusal, statement):
     assert refusal(f"{TABLE}\n{statement}\n") == "FILE, line 3: a NUL byte that is in no text; export it again"
 
 
-def test_tables_of_the_platform_are_passed_over_whether_they_are_made_or_not(load):
+def test_platform_tables_are_skipped(load):
     dump = """CREATE TABLE sqlite_sequence(name,seq);
         CREATE TABLE sqlite_stat1(tbl,idx,stat);
         CREATE TABLE "d1_migrations" (id);
@@ -221,7 +221,7 @@ def test_tables_of_the_platform_are_passed_over_whether_they_are_made_or_not(loa
         ('""', ""),
     ],
 )
-def test_names_may_be_quoted_in_every_way_and_odd(load, quoted, name):
+def test_quoted_and_odd_names_are_read(load, quoted, name):
     dump = f"CREATE TABLE {quoted} ({quoted} TEXT);\n" + f"INSERT INTO {quoted} ({quoted}) VALUES('x');\n" * 3
 
     assert load(dump) == {name: [("x",)] * 3}
@@ -231,22 +231,22 @@ def test_names_may_be_quoted_in_every_way_and_odd(load, quoted, name):
     "between",
     ["", " ", "\n\n", "-- VALUES ('; /*\n", "/* it's; -- */", "/***/", ";;", "\r\n", "\t/**/ --\n--\n"],
 )
-def test_what_stands_between_statements_and_words_matters_not(load, between):
+def test_comments_and_blanks_are_skipped(load, between):
     dump = f"{between}CREATE{between or ' '}TABLE t (a, b);{between}INSERT INTO t VALUES(1,2);{between}"
     dump = dump.replace("CREATE;;TABLE", "CREATE TABLE")
 
     assert load(dump) == {"t": [(1, 2)]}
 
 
-def test_a_byte_order_mark_and_windows_line_ends_are_taken(load):
+def test_byte_order_mark_and_crlf_are_accepted(load):
     assert load("\ufeff" + EXPORT.replace("\n", "\r\n")) == EXPORTED
 
 
-def test_the_last_statement_needs_no_line_end(load):
+def test_last_statement_needs_no_line_end(load):
     assert load(TABLE + "INSERT INTO t VALUES(1,2); -- the end") == {"t": [(1, 2)]}
 
 
-def test_a_row_may_be_megabytes_wide(load):
+def test_row_may_be_megabytes_wide(load):
     wide = "wide 'and' \"odd\"; -- 😀\n" * 50_000
 
     literal = "'" + wide.replace("'", "''") + "'"
@@ -255,7 +255,7 @@ def test_a_row_may_be_megabytes_wide(load):
     assert loaded == {"t": [(1, wide), (2, "")]}
 
 
-def test_a_value_of_three_megabytes_is_read(write):
+def test_value_of_three_megabytes_is_read(write):
     path = write(f"{TABLE}INSERT INTO t VALUES(1,'{'x' * 3_000_000}');\nINSERT INTO t VALUES(2,'');\n")
 
     with open_scratch(path) as scratch:
@@ -265,20 +265,20 @@ def test_a_value_of_three_megabytes_is_read(write):
 
 
 @pytest.mark.parametrize("value", ["printf('%.*c',60000000,'x')", "instr('a','b')", "'a' like 'b'", "zeroblob(9)"])
-def test_a_row_calls_no_function_that_exports_lack(refusal, value):
+def test_functions_that_exports_lack_are_rejected(refusal, value):
     assert "not authorized" in refusal(f"{TABLE}INSERT INTO t VALUES(1,{value});\n") or "no place" in refusal(
         f"{TABLE}INSERT INTO t VALUES(1,{value});\n"
     )
 
 
-def test_a_statement_longer_than_any_export_has_is_refused_without_reading_on(refusal):
+def test_overlong_statement_is_rejected_without_reading_on(refusal):
     with_bomb = gzip.compress(f"{TABLE}INSERT INTO t VALUES(1,'".encode() + b"x" * 3 * LONGEST, compresslevel=1)
 
     assert refusal(with_bomb) == f"FILE, line 2: a statement of more than {LONGEST} characters; export it again"
 
 
 @pytest.mark.parametrize("shift", range(8))
-def test_what_is_read_at_once_may_end_anywhere(load, shift):
+def test_chunks_may_end_anywhere(load, shift):
     rows = [(number, "ü😀'';--\n" * (number % 5)) for number in range(CHUNK // 20)]
 
     dump = TABLE + " " * shift + "".join(f"INSERT INTO t VALUES({a},'{b}'); -- ü\n" for a, b in rows)
@@ -286,13 +286,13 @@ def test_what_is_read_at_once_may_end_anywhere(load, shift):
     assert load(dump) == {"t": [(a, b.replace("''", "'")) for a, b in rows]}
 
 
-def test_values_of_several_rows_are_taken_even_with_the_word_select_in_a_text(load):
+def test_multi_row_values_are_read(load):
     assert load(TABLE + "INSERT INTO t VALUES (1, 'select'), (2, 'SELECT 1') /* select */;\n") == {
         "t": [(1, "select"), (2, "SELECT 1")]
     }
 
 
-def test_constraints_that_the_users_own_data_break_do_not_stop_the_import(load):
+def test_constraints_of_the_user_do_not_stop_the_import(load):
     dump = """CREATE TABLE t (a CHECK (a > 0), b REFERENCES no(x) CHECK (b > 0), c DEFAULT (random()));
         CREATE UNIQUE INDEX once ON t(a);
         INSERT INTO t VALUES(-1,'x','c');
@@ -301,7 +301,7 @@ def test_constraints_that_the_users_own_data_break_do_not_stop_the_import(load):
     assert load(dump) == {"t": [(-1, "x", "c")] * 2}
 
 
-def test_views_triggers_and_indexes_are_left_out_and_nothing_of_them_is_run(write):
+def test_views_triggers_and_indexes_are_not_run(write):
     path = write(
         TABLE
         + """CREATE TRIGGER copy AFTER INSERT ON t WHEN new.a > 0 BEGIN
@@ -339,7 +339,7 @@ literals = st.one_of(
 
 
 @given(rows=st.lists(st.tuples(*[literals] * 5), max_size=20), named=st.booleans())
-def test_every_row_comes_out_as_sqlite_itself_reads_it(tmp_path_factory, rows, named):
+def test_every_row_equals_that_of_sqlite(tmp_path_factory, rows, named):
     columns = '(a,"b",[c],`d`,e) ' if named else ""
     dump = "CREATE TABLE t (a INTEGER, b TEXT, c REAL, d NUMERIC, e BLOB);\n" + "".join(
         f"INSERT INTO t {columns}VALUES({','.join(row)});\n" for row in rows
@@ -361,7 +361,7 @@ def test_every_row_comes_out_as_sqlite_itself_reads_it(tmp_path_factory, rows, n
         )
     )
 )
-def test_what_pythons_own_dump_writes_comes_back(tmp_path_factory, rows):
+def test_dump_of_python_is_read(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("dump") / "export.sql"
     with closing(sqlite3.connect(":memory:")) as source:
         source.execute('create table "t""t" (a integer, b text)')
@@ -373,7 +373,7 @@ def test_what_pythons_own_dump_writes_comes_back(tmp_path_factory, rows):
     assert contents(path) == {'t"t': rows}
 
 
-def test_an_export_cut_anywhere_is_refused_or_ends_with_a_whole_statement(write):
+def test_truncated_export_is_rejected_or_whole(write):
     for end in range(1, len(EXPORT)):
         text = EXPORT[:end]
         path = write(text)
@@ -388,24 +388,24 @@ def test_an_export_cut_anywhere_is_refused_or_ends_with_a_whole_statement(write)
 
 
 @pytest.mark.parametrize("end", [1, 2, 9, 10, 30, 200, -9, -8, -5, -1])
-def test_a_gzip_file_cut_anywhere_is_refused(refusal, end):
+def test_truncated_gzip_is_rejected(refusal, end):
     said = refusal(packed(EXPORT)[:end])
 
     assert said.startswith("FILE")
 
 
-def test_a_gzip_file_cut_near_its_end_is_called_so(refusal):
+def test_gzip_truncated_near_its_end_is_called_truncated(refusal):
     assert refusal(packed(EXPORT)[:-9]).startswith("FILE: the gzip data are damaged or cut short (")
 
 
-def test_a_gzip_file_whose_check_sum_is_wrong_is_refused(refusal):
+def test_gzip_with_wrong_checksum_is_rejected(refusal):
     data = bytearray(packed(EXPORT))
     data[-8] ^= 1
 
     assert refusal(bytes(data)).startswith("FILE: the gzip data are damaged or cut short (CRC")
 
 
-def test_a_gzip_file_with_something_after_it_is_refused(refusal):
+def test_gzip_with_trailing_data_is_rejected(refusal):
     assert refusal(packed(EXPORT) + b"more").startswith("FILE: the gzip data are damaged or cut short (")
 
 
@@ -421,13 +421,13 @@ def test_a_gzip_file_with_something_after_it_is_refused(refusal):
         'CREATE TABLE "x;',
     ],
 )
-def test_an_export_that_ends_in_a_statement_names_the_line_where_it_begins(refusal, cut):
+def test_truncated_statement_names_its_first_line(refusal, cut):
     said = refusal(f"{TABLE}\n{cut}\n")
 
     assert said == "FILE, line 3: the file ends in the middle of this statement; export it again"
 
 
-def test_a_transaction_without_its_commit_is_called_cut_short(refusal):
+def test_transaction_without_commit_is_called_truncated(refusal):
     said = refusal(f"\nBEGIN TRANSACTION;\n{TABLE}INSERT INTO t VALUES(1,2);\n")
 
     assert said == "FILE, line 5: the file ends before the COMMIT of its BEGIN; export it again"
@@ -452,20 +452,20 @@ def test_a_transaction_without_its_commit_is_called_cut_short(refusal):
         gzip.compress(b"", mtime=0),
     ],
 )
-def test_what_is_no_export_is_told_which_files_are(refusal, content):
+def test_unknown_content_names_the_formats(refusal, content):
     assert refusal(content).endswith("; give the SQL of `wrangler d1 export` or an SQLite database")
 
 
-def test_an_empty_file_is_called_empty(refusal):
+def test_empty_file_is_called_empty(refusal):
     assert refusal(b"").startswith("FILE: is empty; ")
 
 
-def test_a_folder_is_refused(tmp_path):
+def test_folder_is_rejected(tmp_path):
     with pytest.raises(IngestError, match=r": can't be read: Is a directory$"), open_scratch(tmp_path):
         pass
 
 
-def test_a_missing_file_is_refused(tmp_path):
+def test_missing_file_is_rejected(tmp_path):
     with (
         pytest.raises(IngestError, match=r"none\.sql: can't be read: No such file or directory$"),
         open_scratch(tmp_path / "none.sql"),
@@ -474,7 +474,7 @@ def test_a_missing_file_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("rows_before", [0, 3, 100_000])
-def test_a_byte_that_is_no_utf8_is_refused_with_its_line(refusal, rows_before):
+def test_invalid_utf8_is_rejected_with_its_line(refusal, rows_before):
     rows = b"INSERT INTO t VALUES(1,'\xc3\xbc');\n" * rows_before
 
     said = refusal(TABLE.encode() + rows + b"INSERT INTO t VALUES(1,'two\nlines \xff');\n")
@@ -493,7 +493,7 @@ def test_a_byte_that_is_no_utf8_is_refused_with_its_line(refusal, rows_before):
         ("INSERT INTO u VALUES(1,2);", "no such table: u"),
     ],
 )
-def test_a_row_that_fails_among_many_is_named_by_its_line(refusal, rows_before, row, why):
+def test_failing_row_is_named_by_its_line(refusal, rows_before, row, why):
     before = "INSERT INTO t VALUES(1,'two\nlines');\n" + "".join(
         f"INSERT INTO t VALUES({number},NULL);\n" for number in range(2, rows_before + 2)
     )
@@ -513,7 +513,7 @@ def test_a_row_that_fails_among_many_is_named_by_its_line(refusal, rows_before, 
         "INSERT INTO t VALUES(1);\nINSERT INTO t VALUES(2);\n",
     ],
 )
-def test_broken_rows_do_not_make_a_whole_one_together(refusal, rows):
+def test_broken_rows_do_not_form_a_whole_one(refusal, rows):
     assert refusal(TABLE + rows).startswith("FILE, line 2: ")
 
 
@@ -567,7 +567,7 @@ def test_broken_rows_do_not_make_a_whole_one_together(refusal, rows):
         "CREATE " + "/*" + "*/ /*" * 5000 + "*/ TABULE u(a);",
     ],
 )
-def test_a_statement_that_no_export_needs_is_refused_with_its_line(refusal, tmp_path, monkeypatch, statement):
+def test_unneeded_statement_is_rejected_with_its_line(refusal, tmp_path, monkeypatch, statement):
     monkeypatch.chdir(tmp_path)
 
     said = refusal(f"{TABLE}INSERT INTO t VALUES(0,0);\n{statement}\n")
@@ -577,31 +577,31 @@ def test_a_statement_that_no_export_needs_is_refused_with_its_line(refusal, tmp_
     assert os.listdir(tmp_path) == ["export.sql"]
 
 
-def test_the_words_of_a_refused_statement_are_shown_on_one_line(refusal):
+def test_rejected_statement_is_shown_on_one_line(refusal):
     said = refusal(TABLE + "DROP\n\tTABLE\x1b[2Jt" + "x" * 100 + ";")
 
     shown = "'DROP TABLE\\x1b[2Jt" + "x" * 45 + "'"
     assert said == f"FILE, line 2: {shown} has no place in an export of tables and rows; export it again"
 
 
-def test_a_function_that_is_no_part_of_exports_is_named(refusal):
+def test_unknown_function_is_named(refusal):
     said = refusal(TABLE + "INSERT INTO t VALUES(1,randomblob(9));")
 
     assert "not authorized to use function: randomblob" in said
 
 
-def test_a_default_can_not_load_an_extension(refusal):
+def test_default_cannot_load_an_extension(refusal):
     assert "line 2" in refusal("CREATE TABLE t (a, b DEFAULT (load_extension('x')));\nINSERT INTO t (a) VALUES(1);\n")
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="Python can't bound a value there")
-def test_a_value_that_swells_is_refused(refusal):
+def test_value_that_expands_is_rejected(refusal):
     value = "replace(" * 10 + "'a'" + ",'a','aaaaaaaaaa')" * 10
 
     assert "SQLite refuses this statement" in refusal(f"{TABLE}INSERT INTO t VALUES(1,{value});\n")
 
 
-def test_calls_nested_without_end_are_refused(refusal):
+def test_deeply_nested_calls_are_rejected(refusal):
     value = "replace(" * 20_000 + "'a'" + ",'a','b')" * 20_000
 
     assert refusal(f"{TABLE}INSERT INTO t VALUES(1,{value});\n").startswith("FILE, line 2: ")
@@ -625,7 +625,7 @@ def test_calls_nested_without_end_are_refused(refusal):
         "with recursive n(i) as (values(1) union all select i + 1 from n) select * from n",
     ],
 )
-def test_the_connection_can_only_read(write, database, tmp_path, monkeypatch, statement):
+def test_connection_is_read_only(write, database, tmp_path, monkeypatch, statement):
     monkeypatch.chdir(tmp_path)
 
     for path in (write(TABLE + "INSERT INTO t VALUES(1,'one');"), tmp_path / "local.sqlite"):
@@ -637,7 +637,7 @@ def test_the_connection_can_only_read(write, database, tmp_path, monkeypatch, st
     assert sorted(os.listdir(tmp_path)) == ["export.sql", "local.sqlite"]
 
 
-def test_an_sqlite_file_is_read_and_left_as_it_is(database, tmp_path):
+def test_sqlite_file_is_read_and_unchanged(database, tmp_path):
     before = (tmp_path / "local.sqlite").read_bytes()
 
     loaded = contents(tmp_path / "local.sqlite")
@@ -647,20 +647,20 @@ def test_an_sqlite_file_is_read_and_left_as_it_is(database, tmp_path):
     assert os.listdir(tmp_path) == ["local.sqlite"]
 
 
-def test_an_sqlite_file_is_known_by_its_bytes_and_may_have_an_odd_name(database, tmp_path):
+def test_sqlite_file_is_detected_by_its_bytes(database, tmp_path):
     path = shutil.copy(tmp_path / "local.sqlite", tmp_path / "a b?mode=rwc#%41.sql")
 
     assert contents(path) == {"t": [(1, "one")]}
 
 
-def test_a_gzipped_sqlite_file_is_read(database, tmp_path, write):
+def test_gzipped_sqlite_file_is_read(database, tmp_path, write):
     path = write(gzip.compress((tmp_path / "local.sqlite").read_bytes()))
 
     assert contents(path) == {"t": [(1, "one")]}
 
 
 @pytest.mark.parametrize("open_elsewhere", [True, False])
-def test_rows_that_are_only_in_the_write_ahead_log_are_read(database, tmp_path, open_elsewhere):
+def test_rows_in_the_wal_are_read(database, tmp_path, open_elsewhere):
     database.execute("pragma journal_mode = wal")
     database.execute("insert into t values (2, 'two')")
     folder = tmp_path
@@ -678,7 +678,7 @@ def test_rows_that_are_only_in_the_write_ahead_log_are_read(database, tmp_path, 
     assert open_elsewhere or {*folder.iterdir()} == {*before}
 
 
-def test_a_file_of_wal_mode_without_its_log_is_read_and_nothing_appears_beside_it(database, tmp_path):
+def test_wal_mode_file_without_wal_stays_alone(database, tmp_path):
     database.execute("pragma journal_mode = wal")
     database.close()
 
@@ -688,7 +688,7 @@ def test_a_file_of_wal_mode_without_its_log_is_read_and_nothing_appears_beside_i
     assert os.listdir(tmp_path) == ["local.sqlite"]
 
 
-def test_a_file_whose_writer_died_is_refused_and_left_to_be_mended(database, tmp_path):
+def test_file_of_a_crashed_writer_is_rejected_and_unchanged(database, tmp_path):
     folder = tmp_path / "copied"
     folder.mkdir()
     database.execute("pragma cache_size = 1")
@@ -709,7 +709,7 @@ def test_a_file_whose_writer_died_is_refused_and_left_to_be_mended(database, tmp
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 @pytest.mark.parametrize("harm", ["header", "cut", "page", "magic only"])
-def test_a_damaged_sqlite_file_is_refused(database, tmp_path, refusal, pack, harm):
+def test_damaged_sqlite_file_is_rejected(database, tmp_path, refusal, pack, harm):
     database.executemany("insert into t values (?, ?)", [(number, "x" * 500) for number in range(500)])
     data = bytearray((tmp_path / "local.sqlite").read_bytes())
     if harm == "header":
@@ -724,14 +724,14 @@ def test_a_damaged_sqlite_file_is_refused(database, tmp_path, refusal, pack, har
     assert refusal(pack(bytes(data))).startswith("FILE: SQLite can't read it (")
 
 
-def test_nulls_where_an_sqlite_file_itself_wants_none_are_no_damage(database, tmp_path):
+def test_nulls_in_not_null_columns_are_not_damage(database, tmp_path):
     database.execute("pragma writable_schema = on")
     database.execute("update sqlite_master set sql = 'create table t (a, b, c not null, check (a > 5))'")
 
     assert contents(tmp_path / "local.sqlite") == {"t": [(1, "one", None)]}
 
 
-def test_an_sqlite_file_without_tables_is_refused(refusal, tmp_path):
+def test_sqlite_file_without_tables_is_rejected(refusal, tmp_path):
     with closing(sqlite3.connect(tmp_path / "none.sqlite")) as empty:
         empty.execute("pragma user_version = 1")
 
@@ -740,7 +740,7 @@ def test_an_sqlite_file_without_tables_is_refused(refusal, tmp_path):
     assert said == "FILE: holds no table; give the SQL of `wrangler d1 export` or an SQLite database"
 
 
-def test_columns_made_of_json_are_read(load, database, tmp_path):
+def test_generated_json_columns_are_read(load, database, tmp_path):
     table = "create table page (data check (json_valid(data)), url as (data ->> '$.url'))"
     database.execute(table)
     database.execute("""insert into page values ('{"url": "/a"}')""")
@@ -749,7 +749,7 @@ def test_columns_made_of_json_are_read(load, database, tmp_path):
     assert load(f"""{table};INSERT INTO page VALUES('{{"url": "/b"}}');""") == {"page": [('{"url": "/b"}', "/b")]}
 
 
-def test_views_and_triggers_in_an_sqlite_file_are_never_run(database, tmp_path):
+def test_views_and_triggers_of_sqlite_files_are_not_run(database, tmp_path):
     database.execute("create view v as with recursive n as (select 1 union all select 2 from n) select * from n")
     database.execute("create view w as select a from t")
     database.execute("create trigger g after insert on t begin delete from t; end")
@@ -764,7 +764,7 @@ def test_views_and_triggers_in_an_sqlite_file_are_never_run(database, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["export", "gzipped export", "database", "gzipped database"])
-def test_progress_adds_up_to_the_size_of_the_file(database, tmp_path, write, kind):
+def test_progress_adds_up_to_the_file_size(database, tmp_path, write, kind):
     database.execute("begin")
     database.executemany("insert into t values (?, ?)", [(number, os.urandom(200)) for number in range(9000)])
     database.execute("commit")
@@ -782,7 +782,7 @@ def test_progress_adds_up_to_the_size_of_the_file(database, tmp_path, write, kin
 
 
 @pytest.mark.parametrize("content", [EXPORT, packed(EXPORT), EXPORT + "DROP TABLE t;", packed(EXPORT)[:-1]])
-def test_nothing_is_left_in_the_temporary_folder(write, scratch_folder, content):
+def test_temporary_folder_is_empty_afterwards(write, scratch_folder, content):
     path = write(content)
 
     try:
@@ -798,9 +798,7 @@ def test_nothing_is_left_in_the_temporary_folder(write, scratch_folder, content)
 
 
 @pytest.mark.parametrize("harm", [0, 1])
-def test_nothing_of_an_unpacked_database_is_left_in_the_temporary_folder(
-    database, tmp_path, write, scratch_folder, harm
-):
+def test_unpacked_database_is_deleted(database, tmp_path, write, scratch_folder, harm):
     data = (tmp_path / "local.sqlite").read_bytes()
     path = write(gzip.compress(data[: len(data) - 4096 * harm]))
 
@@ -813,7 +811,7 @@ def test_nothing_of_an_unpacked_database_is_left_in_the_temporary_folder(
     assert os.listdir(scratch_folder) == []
 
 
-def test_an_error_of_the_reader_is_passed_on_and_the_temporary_file_goes(write, scratch_folder):
+def test_error_of_the_reader_is_raised_and_the_file_deleted(write, scratch_folder):
     path = write(EXPORT)
 
     with pytest.raises(KeyError), open_scratch(path) as scratch:
@@ -822,7 +820,7 @@ def test_an_error_of_the_reader_is_passed_on_and_the_temporary_file_goes(write, 
     assert os.listdir(scratch_folder) == []
 
 
-def test_an_error_of_progress_is_passed_on(write):
+def test_error_of_the_callback_is_raised(write):
     def interrupt(count):
         raise KeyboardInterrupt
 
@@ -834,11 +832,11 @@ def test_an_error_of_progress_is_passed_on(write):
     ("name", "kept"),
     [("sqlite_sequence", True), ("_CF_KV", True), ("d1_migrations", True), ("leads", False), ("cf_x", False)],
 )
-def test_housekeeping_names_what_is_no_data_of_the_users(name, kept):
+def test_housekeeping_tables_are_named(name, kept):
     assert housekeeping(name) is kept
 
 
-def test_an_interrupt_that_comes_while_sqlite_asks_what_is_allowed_is_no_refusal(tmp_path):
+def test_interrupt_during_authorization_is_not_a_rejection(tmp_path):
     (tmp_path / "export.sql").write_text(EXPORT)
     asked = []
 

@@ -4,6 +4,8 @@ import pytest
 
 from analytics_api.errors import RowError
 
+pytestmark = pytest.mark.writes
+
 COLUMNS = ("session_id", "visitor_id", "started_at")
 
 
@@ -20,7 +22,7 @@ def transaction(database, request):
     return getattr(database, request.param)
 
 
-def test_those_that_are_there_stay(database, transaction):
+def test_insert_ignores_existing_rows(database, transaction):
     def work(at):
         return [
             insert(at, ("a", "v1", 0), ("b", "v2", 0), on_conflict="ignore"),
@@ -33,7 +35,7 @@ def test_those_that_are_there_stay(database, transaction):
     assert database.verify() == []
 
 
-def test_those_that_are_there_take_the_new_values(database, transaction):
+def test_insert_update_overwrites_existing_rows(database, transaction):
     def work(at):
         return [
             insert(at, ("a", "v1", 0), ("b", "v2", 0), on_conflict="update"),
@@ -46,20 +48,20 @@ def test_those_that_are_there_take_the_new_values(database, transaction):
     assert database.verify() == []
 
 
-def test_of_two_in_one_batch_the_first_stays(database, transaction):
+def test_insert_keeps_the_first_of_duplicate_rows(database, transaction):
     transaction(lambda at: insert(at, ("a", "v1", 0), ("a", "v2", 0), on_conflict="ignore"))
 
     assert visitors(database) == {"a": "v1"}
 
 
-def test_of_two_in_one_batch_the_last_is_taken(database, transaction):
+def test_insert_update_keeps_the_last_of_duplicate_rows(database, transaction):
     transaction(lambda at: insert(at, ("a", "v1", 0), ("a", "v2", 0), on_conflict="update"))
 
     assert visitors(database) == {"a": "v2"}
 
 
 @pytest.mark.parametrize("on_conflict", ["ignore", "update"])
-def test_of_a_batch_with_one_that_breaks_a_rule_none_is_taken(database, transaction, on_conflict):
+def test_insert_batch_fails_as_a_whole(database, transaction, on_conflict):
     def work(at):
         insert(at, ("a", "v1", 0), on_conflict=on_conflict)
         for rows in ([("b", "v2", 0), ("c", None, 0)], [("a", "v3", 0), ("d", "v4", -1)]):

@@ -44,7 +44,7 @@ def changed(path, *statements):
             connection.execute(statement)
 
 
-def test_a_database_is_made_where_there_is_none(path):
+def test_open_creates_a_missing_database(path):
     with open_database(path).closing() as database:
         events = database.rows("select events from rollup_totals")
 
@@ -53,7 +53,7 @@ def test_a_database_is_made_where_there_is_none(path):
 
 
 @pytest.mark.parametrize("create", [True, False])
-def test_opening_again_finds_what_is_there(path, create):
+def test_open_again_finds_the_rows(path, create):
     with open_database(path).closing() as database:
         database.write(lambda at: at.execute("insert into secrets (name, value) values ('a', 'b')"))
 
@@ -61,28 +61,28 @@ def test_opening_again_finds_what_is_there(path, create):
         assert database.rows("select name, value from secrets") == [{"name": "a", "value": "b"}]
 
 
-def test_a_database_is_made_of_an_empty_file(path):
+def test_open_fills_an_empty_file(path):
     path.touch()
 
     with open_database(path).closing() as database:
         assert database.verify() == []
 
 
-def test_a_database_is_made_of_one_of_sqlites_that_nothing_is_in(path):
+def test_open_fills_an_empty_sqlite_database(path):
     changed(path, "create table t (a)", "drop table t", "vacuum")
 
     with open_database(path).closing() as database:
         assert database.verify() == []
 
 
-def test_every_connection_of_any_program_finds_the_file_in_wal_mode(path):
+def test_open_sets_wal_mode_for_every_program(path):
     open_database(path)
 
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("pragma journal_mode").fetchone() == ("wal",)
 
 
-def test_of_some_that_open_a_new_file_at_once_none_is_told_that_it_is_locked(tmp_path):
+def test_concurrent_opens_are_never_locked_out(tmp_path):
     failed = []
 
     def make(path):
@@ -104,7 +104,7 @@ def test_of_some_that_open_a_new_file_at_once_none_is_told_that_it_is_locked(tmp
 
 
 @pytest.mark.parametrize("statement", range(6))
-def test_a_file_that_another_makes_between_two_statements_of_the_first_look_is_ours(path, monkeypatch, statement):
+def test_open_accepts_schema_created_meanwhile(path, monkeypatch, statement):
     begun = []
 
     class Overtaken(sqlite3.Connection):
@@ -123,7 +123,7 @@ def test_a_file_that_another_makes_between_two_statements_of_the_first_look_is_o
 
 
 @pytest.mark.parametrize("processes", [2, 8])
-def test_processes_that_open_a_new_file_at_once_make_one_database(path, processes):
+def test_concurrent_processes_create_one_database(path, processes):
     openers = [
         subprocess.Popen(
             [sys.executable, "-c", OPENING, path], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -142,14 +142,14 @@ def test_processes_that_open_a_new_file_at_once_make_one_database(path, processe
         assert database.verify() == []
 
 
-def test_a_missing_file_is_not_made_when_it_has_to_be_there(path):
+def test_open_without_create_needs_the_file(path):
     text = refusal(path, create=False)
 
     assert text == "there is no such database; `analytics-api init` makes one"
     assert not path.exists()
 
 
-def test_an_empty_file_is_not_filled_when_a_database_has_to_be_there(path):
+def test_open_without_create_rejects_an_empty_file(path):
     path.touch()
 
     text = refusal(path, create=False)
@@ -165,7 +165,7 @@ def test_an_empty_file_is_not_filled_when_a_database_has_to_be_there(path):
         ("pragma application_id = 7", "create view v as select 1"),
     ],
 )
-def test_another_programs_database_is_refused_and_left_alone(path, statements):
+def test_open_rejects_another_programs_database(path, statements):
     changed(path, *statements)
     before = path.read_bytes()
 
@@ -184,7 +184,7 @@ def test_another_programs_database_is_refused_and_left_alone(path, statements):
         b"SQLite format 3\0" + b"x" * 2000,
     ],
 )
-def test_what_is_no_database_is_refused_and_left_alone(path, content):
+def test_open_rejects_a_file_that_is_not_a_database(path, content):
     path.write_bytes(content)
 
     text = refusal(path)
@@ -193,11 +193,11 @@ def test_what_is_no_database_is_refused_and_left_alone(path, content):
     assert path.read_bytes() == content
 
 
-def test_a_directory_is_refused(tmp_path):
+def test_open_rejects_a_directory(tmp_path):
     assert refusal(tmp_path) == "unable to open database file"
 
 
-def test_a_file_in_a_directory_that_is_not_there_is_refused(tmp_path):
+def test_open_rejects_a_missing_directory(tmp_path):
     path = tmp_path / "missing" / "analytics.db"
 
     assert refusal(path) == f"unable to open database file; the folder {path.parent} does not exist"
@@ -208,14 +208,14 @@ def test_a_file_in_a_directory_that_is_not_there_is_refused(tmp_path):
     ("version", "advice"),
     [(3, "older than 4; run `analytics-api upgrade`"), (5, "newer than 4; use a newer analytics_api")],
 )
-def test_another_version_is_refused_with_what_to_do(path, version, advice):
+def test_open_rejects_another_version_with_advice(path, version, advice):
     open_database(path)
     changed(path, f"pragma user_version = {version}")
 
     assert refusal(path) == f"this database is of version {version}, {advice}"
 
 
-def test_a_database_that_was_cut_short_is_told_of_in_one_line(path):
+def test_open_of_truncated_database_is_one_line(path):
     open_database(path)
     path.write_bytes(path.read_bytes()[:10_000])
 
@@ -247,7 +247,7 @@ def powerless():
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="knows only how Linux has root heed a file's mode")
 @pytest.mark.parametrize("folder", [0o755, 0o555])
-def test_without_leave_to_write_there_is_one_clear_line(tmp_path, folder):
+def test_open_without_write_permission_is_one_line(tmp_path, folder):
     path = tmp_path / "here" / "read-only.db"
     path.parent.mkdir()
     open_database(path)

@@ -40,7 +40,7 @@ def descriptors(database):
     return sum(path.startswith(database.url) for path in paths)
 
 
-def test_threads_write_and_read_at_once_and_nothing_is_lost(database):
+def test_threads_read_and_write_without_loss(database):
     together = threading.Barrier(8)
 
     def work(number):
@@ -60,7 +60,7 @@ def test_threads_write_and_read_at_once_and_nothing_is_lost(database):
     assert database.verify() == []
 
 
-def test_a_read_sees_one_state_while_others_write(database):
+def test_read_sees_one_snapshot_while_others_write(database):
     write(database)
 
     def twice(at):
@@ -74,7 +74,7 @@ def test_a_read_sees_one_state_while_others_write(database):
     assert database.row(EVENTS) == {"events": 2}
 
 
-def test_a_threads_connection_is_closed_when_the_thread_ends(database):
+def test_thread_end_closes_its_connection(database):
     def ask():
         thread = threading.Thread(target=database.row, args=[EVENTS])
         thread.start()
@@ -93,7 +93,7 @@ def test_a_threads_connection_is_closed_when_the_thread_ends(database):
     assert descriptors(database) == beside
 
 
-def test_close_lets_go_of_the_connections_of_every_thread_and_the_next_use_opens_anew(database):
+def test_close_closes_connections_of_all_threads(database):
     asked, done = threading.Barrier(5), threading.Event()
     told = []
 
@@ -119,7 +119,7 @@ def test_close_lets_go_of_the_connections_of_every_thread_and_the_next_use_opens
     assert database.row(EVENTS) == {"events": 1}
 
 
-def test_close_while_others_read_and_write_breaks_none_of_them(database):
+def test_close_breaks_no_running_statement(database):
     stop = threading.Event()
     written = []
 
@@ -184,7 +184,7 @@ print("well")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_database_is_carried_across_forks_and_everyone_writes_on(database):
+def test_database_works_across_forks(database):
     ran = subprocess.run([sys.executable, "-c", FORKED, database.url], capture_output=True, text=True, timeout=60)
 
     assert (ran.stdout, ran.stderr, ran.returncode) == ("well\n", "", 0)
@@ -210,7 +210,7 @@ os._exit(0)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_child_that_outlives_the_process_that_opened_the_file_writes_on(database):
+def test_child_survives_the_opening_process(database):
     ran = subprocess.run([sys.executable, "-c", INHERITED, database.url], capture_output=True, text=True, timeout=60)
 
     # run() has read to the end of both outputs, which the child holds open as long as it lives
@@ -228,7 +228,7 @@ sys.stdin.readline()
 """
 
 
-def test_a_lock_that_another_process_keeps_is_an_error_after_the_busy_timeout_and_reads_go_on(tmp_path):
+def test_lock_is_an_error_after_the_busy_timeout(tmp_path):
     path = tmp_path / "analytics.db"
     with SQLite(path, busy_timeout=0.05).closing() as database:
         holder = subprocess.Popen(
@@ -247,7 +247,7 @@ def test_a_lock_that_another_process_keeps_is_an_error_after_the_busy_timeout_an
         assert database.row(EVENTS) == {"events": 1}
 
 
-def test_a_lock_that_is_let_go_in_time_is_waited_for(database):
+def test_released_lock_is_acquired(database):
     with closing(sqlite3.connect(database.path, isolation_level=None, check_same_thread=False)) as other:
         other.execute("begin immediate")
         release = threading.Timer(0.1, other.execute, ["rollback"])
@@ -272,7 +272,7 @@ for number in itertools.count():
 """
 
 
-def test_among_writers_who_never_rest_one_gets_a_turn(database):
+def test_busy_writers_do_not_starve_one(database):
     writer = subprocess.Popen([sys.executable, "-c", BUSY, database.url], stdout=subprocess.PIPE, text=True)
     assert writer.stdout.readline() == "at it\n"
 

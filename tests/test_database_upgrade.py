@@ -96,7 +96,7 @@ OLDER = {
 
 
 @pytest.mark.parametrize("older", OLDER)
-def test_an_older_database_becomes_what_a_new_one_is_and_loses_no_row(path, tmp_path, older):
+def test_upgrade_equals_a_new_database_with_all_rows(path, tmp_path, older):
     before = contents(path)
     changed(path, *OLDER[older], "pragma user_version = 0")
     fresh = tmp_path / "fresh.db"
@@ -111,7 +111,7 @@ def test_an_older_database_becomes_what_a_new_one_is_and_loses_no_row(path, tmp_
         assert database.verify() == []
 
 
-def test_version_1_had_no_past_and_is_given_one_that_is_empty(path, tmp_path):
+def test_upgrade_of_version_1_adds_empty_past_tables(path, tmp_path):
     before = contents(path)
     changed(path, *(f"drop table {table}" for table in PAST_TABLES), "pragma user_version = 1")
     fresh = tmp_path / "fresh.db"
@@ -128,7 +128,7 @@ def test_version_1_had_no_past_and_is_given_one_that_is_empty(path, tmp_path):
         assert database.verify() == []
 
 
-def test_what_is_past_stays_past(path):
+def test_upgrade_preserves_past_tables(path):
     with SQLite(path).closing() as database:
         purge(database, date(2026, 2, 1), keep_totals=True)
         past = [database.rows(f"select * from {table}") for table in PAST_TABLES]
@@ -144,7 +144,7 @@ def test_what_is_past_stays_past(path):
         assert database.verify() == []
 
 
-def test_a_column_that_the_older_version_lacks_takes_its_default(path):
+def test_upgrade_fills_new_columns_with_defaults(path):
     before = contents(path)
     changed(
         path,
@@ -166,7 +166,7 @@ def test_a_column_that_the_older_version_lacks_takes_its_default(path):
         assert database.row("select vpn_suspected from rollup_totals") == {"vpn_suspected": 0}
 
 
-def test_a_file_of_base_tables_alone_is_brought_forward(tmp_path):
+def test_upgrade_accepts_base_tables_alone(tmp_path):
     path = tmp_path / "early.db"
     changed(
         path,
@@ -195,7 +195,7 @@ def test_a_file_of_base_tables_alone_is_brought_forward(tmp_path):
         ]
 
 
-def test_what_others_keep_in_the_file_stays(path):
+def test_upgrade_leaves_foreign_objects(path):
     others = (
         "create table old_orders (number integer primary key, session_id text)",
         "insert into old_orders values (1, 'a')",
@@ -224,7 +224,7 @@ def test_what_others_keep_in_the_file_stays(path):
         assert len(database.rows("select * from visits")) == len(before["sessions"]) + 1
 
 
-def test_a_database_of_this_version_is_left_alone(path):
+def test_upgrade_of_current_version_changes_nothing(path):
     before = path.read_bytes()
 
     assert upgrade(path) == sqlite.VERSION
@@ -232,7 +232,7 @@ def test_a_database_of_this_version_is_left_alone(path):
     assert path.read_bytes() == before
 
 
-def test_a_row_that_the_new_rules_refuse_leaves_the_file_as_it_was(tmp_path):
+def test_upgrade_with_invalid_row_changes_nothing(tmp_path):
     path = tmp_path / "early.db"
     changed(
         path,
@@ -275,7 +275,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_what_can_not_be_brought_forward_is_refused_in_one_line_and_left_alone(tmp_path, kind):
+def test_upgrade_of_unknown_file_is_one_line(tmp_path, kind):
     path = tmp_path / "analytics.db"
     make, reason = REFUSED[kind]
     make(path)
@@ -288,7 +288,7 @@ def test_what_can_not_be_brought_forward_is_refused_in_one_line_and_left_alone(t
     assert (path.read_bytes() if path.is_file() else None) == before
 
 
-def test_a_database_in_use_is_not_brought_forward(path):
+def test_upgrade_rejects_a_database_in_use(path):
     changed(path, "pragma user_version = 0")
     with closing(sqlite3.connect(path, isolation_level=None)) as writer:
         writer.execute("begin immediate")
@@ -307,7 +307,7 @@ print("done")
 """
 
 
-def test_a_kill_in_the_middle_leaves_the_file_as_it_was(tmp_path):
+def test_killed_upgrade_changes_nothing(tmp_path):
     path = tmp_path / "large.db"
     SQLite(path)
     plan = demo.Plan(NOW, sessions=20_000, leads=0)

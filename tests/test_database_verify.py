@@ -9,6 +9,8 @@ from analytics_api.database.sqlite import SQLite
 from analytics_api.errors import DatabaseError
 from analytics_api.maintenance import demo
 
+pytestmark = pytest.mark.writes
+
 NOW = 1_771_945_200_123
 PLAN = demo.Plan(NOW, sessions=80, leads=30)
 
@@ -64,7 +66,7 @@ def kinds(differences, rollup):
     }
 
 
-def test_verify_has_nothing_to_say_of_good_data(database):
+def test_verify_of_consistent_data_is_empty(database):
     told = []
 
     differences = database.verify(on_progress=told.append)
@@ -73,12 +75,12 @@ def test_verify_has_nothing_to_say_of_good_data(database):
     assert set(told) == {*rollups(database), "leads", "lead_search"}
 
 
-def test_verify_has_nothing_to_say_of_an_empty_database(tmp_path):
+def test_verify_of_empty_database_is_empty(tmp_path):
     with SQLite(tmp_path / "empty.db").closing() as database:
         assert database.verify() == []
 
 
-def test_verify_tells_every_wrong_number_with_the_right_one(database):
+def test_verify_reports_every_wrong_number(database):
     for rollup in rollups(database):
         damage(database, f"update {rollup} set {key(database, rollup)} = {key(database, rollup)} + 1")
 
@@ -93,7 +95,7 @@ def test_verify_tells_every_wrong_number_with_the_right_one(database):
     assert kept == plain | {"sessions": plain["sessions"] + 1}
 
 
-def test_verify_tells_every_row_that_is_missing(database):
+def test_verify_reports_missing_rows(database):
     for rollup in rollups(database):
         damage(database, f"delete from {rollup}")
 
@@ -117,12 +119,12 @@ EXTRA = {
 }
 
 
-def test_extra_rows_are_tried_for_every_rollup(database):
+def test_extra_rows_cover_every_rollup(database):
     assert {*EXTRA, "rollup_totals"} == set(rollups(database))
 
 
 @pytest.mark.parametrize("rollup", EXTRA)
-def test_verify_tells_a_row_that_nothing_stands_behind(database, rollup):
+def test_verify_reports_rows_without_source(database, rollup):
     damage(database, EXTRA[rollup])
 
     differences = database.verify()
@@ -150,7 +152,7 @@ def resting(*statements):
         ("update leads set search_text = 'other' where lead_id = 1", "lead_search"),
     ],
 )
-def test_verify_tells_what_was_written_to_leads_while_triggers_rested(database, statement, rollup):
+def test_verify_reports_leads_written_without_triggers(database, statement, rollup):
     damage(database, *resting(statement))
 
     assert rollup in {difference.rollup for difference in database.verify()}
@@ -166,13 +168,13 @@ def test_verify_tells_what_was_written_to_leads_while_triggers_rested(database, 
         "delete from lead_search_data where id > 10",
     ],
 )
-def test_verify_tells_that_the_search_index_is_not_what_the_leads_say(database, statement):
+def test_verify_reports_a_wrong_search_index(database, statement):
     damage(database, statement)
 
     assert database.verify() == [Difference("lead_search", None, None)]
 
 
-def test_rebuild_mends_whatever_verify_tells(database):
+def test_rebuild_fixes_what_verify_reports(database):
     for rollup in rollups(database):
         damage(database, f"update {rollup} set {key(database, rollup)} = {key(database, rollup)} + 1")
     damage(
@@ -192,7 +194,7 @@ def test_rebuild_mends_whatever_verify_tells(database):
     assert set(told) == {*rollups(database), "leads", "lead_search"}
 
 
-def test_rebuild_mends_what_triggers_keep_in_leads(database):
+def test_rebuild_fixes_derived_columns_of_leads(database):
     with closing(sqlite3.connect(database.path)) as connection:
         names = ("leads_keep_text", "leads_keep_follow_ups")
         sql = [
@@ -211,7 +213,7 @@ def test_rebuild_mends_what_triggers_keep_in_leads(database):
     assert database.verify() == []
 
 
-def test_verify_sees_one_state_while_others_write(database):
+def test_verify_reads_one_snapshot(database):
     stop = threading.Event()
 
     def write():
@@ -239,7 +241,7 @@ def test_verify_sees_one_state_while_others_write(database):
     assert found == [[]] * 10
 
 
-def test_verify_says_that_it_could_not_look_rather_than_that_the_search_index_is_damaged(filled, tmp_path):
+def test_locked_search_index_is_not_called_damaged(filled, tmp_path):
     path = tmp_path / "analytics.db"
     path.write_bytes(filled.read_bytes())
     with (

@@ -7,6 +7,8 @@ from analytics_api.database.sqlite import SQLite
 from analytics_api.errors import DatabaseError, RowError
 from analytics_api.maintenance import demo
 
+pytestmark = pytest.mark.writes
+
 NOW = 1_771_945_200_123
 PLAN = demo.Plan(NOW, sessions=80, leads=30)
 SESSION = "insert into sessions (session_id, visitor_id, started_at) values (:session_id, 'v', 0)"
@@ -58,12 +60,12 @@ def load(at, batches):
         at.insert(table, demo.COLUMNS[table], rows)
 
 
-def test_a_write_returns_what_its_work_does(database):
+def test_write_returns_the_result_of_its_work(database):
     assert database.write(lambda at: at.execute(SESSION, session_id="a")) == 1
 
 
 @pytest.mark.parametrize("failing", [Unlucky, KeyboardInterrupt, sqlite3.OperationalError("of its own")])
-def test_an_exception_undoes_all_of_a_write_and_comes_out_of_it(database, failing):
+def test_exception_rolls_back_a_write(database, failing):
     def work(at):
         at.execute(SESSION, session_id="a")
         raise failing
@@ -77,7 +79,7 @@ def test_an_exception_undoes_all_of_a_write_and_comes_out_of_it(database, failin
     assert sessions(database) == ["b"]
 
 
-def test_a_statement_that_fails_half_way_leaves_what_was_written_before_it(database):
+def test_failed_statement_keeps_the_ones_before(database):
     def work(at):
         at.execute(SESSION, session_id="a")
         with pytest.raises(RowError):
@@ -90,7 +92,7 @@ def test_a_statement_that_fails_half_way_leaves_what_was_written_before_it(datab
     assert database.verify() == []
 
 
-def test_a_bulk_load_leaves_what_the_triggers_would_have(database, tmp_path):
+def test_bulk_load_equals_the_triggers(database, tmp_path):
     with SQLite(tmp_path / "bulk.db").closing() as loaded:
         database.write(lambda at: load(at, demo.batches(PLAN)))
 
@@ -103,7 +105,7 @@ def test_a_bulk_load_leaves_what_the_triggers_would_have(database, tmp_path):
 
 
 @pytest.mark.parametrize("on_conflict", ["ignore", "update"])
-def test_a_bulk_load_onto_rows_that_are_there_leaves_what_the_triggers_would_have(database, tmp_path, on_conflict):
+def test_bulk_load_onto_rows_equals_the_triggers(database, tmp_path, on_conflict):
     columns = ("session_id", "visitor_id", "started_at", "country")
     before = [("a", "v", 0, "IN"), ("b", "w", 0, None)]
     more = [("a", "w", 86_400_000, "DE"), ("c", "w", 5, "IN")]
@@ -120,7 +122,7 @@ def test_a_bulk_load_onto_rows_that_are_there_leaves_what_the_triggers_would_hav
 
 
 @pytest.mark.parametrize("failing", [Unlucky, sqlite3.OperationalError("of its own")])
-def test_a_bulk_load_that_fails_leaves_everything_as_it_was(database, failing):
+def test_failed_bulk_load_changes_nothing(database, failing):
     database.write(lambda at: load(at, demo.batches(PLAN)))
     before = structure(database), contents(database)
 
@@ -137,7 +139,7 @@ def test_a_bulk_load_that_fails_leaves_everything_as_it_was(database, failing):
     assert database.verify() == []
 
 
-def test_a_failure_while_the_rollups_are_made_anew_leaves_everything_as_it_was(database):
+def test_failed_rebuild_after_bulk_load_changes_nothing(database):
     database.write(lambda at: load(at, demo.batches(PLAN)))
     before = structure(database), contents(database)
     told = []
@@ -154,7 +156,7 @@ def test_a_failure_while_the_rollups_are_made_anew_leaves_everything_as_it_was(d
     assert database.verify() == []
 
 
-def test_after_a_bulk_load_the_triggers_count_on(database):
+def test_triggers_count_after_a_bulk_load(database):
     database.bulk(lambda at: load(at, demo.batches(PLAN)))
     before = database.row("select sessions from rollup_totals")["sessions"]
 
@@ -169,7 +171,7 @@ def test_after_a_bulk_load_the_triggers_count_on(database):
     assert len(found(database, "nobody else")) == PLAN.lead_count
 
 
-def test_others_keep_their_own_triggers_and_indexes_through_a_bulk_load(database):
+def test_bulk_load_keeps_foreign_triggers_and_indexes(database):
     with closing(sqlite3.connect(database.path)) as host:
         host.execute('create table "the host\'s" (session_id)')
         host.execute('create index "by ""exit""" on sessions (exit_page)')

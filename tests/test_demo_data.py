@@ -28,7 +28,7 @@ def text(instant):
     return datetime.fromtimestamp(instant // 1000, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def test_a_plan_gives_the_same_rows_on_every_python_and_machine():
+def test_plan_is_the_same_everywhere():
     plan = Plan(NOW, sessions=300)
 
     digests = {}
@@ -43,7 +43,7 @@ def test_a_plan_gives_the_same_rows_on_every_python_and_machine():
     }
 
 
-def test_another_seed_gives_other_rows_of_the_same_number():
+def test_plan_of_another_seed_differs_in_rows_not_number():
     one, two = (rows(Plan(NOW, sessions=50, seed=seed), "sessions") for seed in (1, 2))
 
     shared = {row["session_id"] for row in one} & {row["session_id"] for row in two}
@@ -54,7 +54,7 @@ def test_another_seed_gives_other_rows_of_the_same_number():
 
 
 @pytest.mark.parametrize("table", STREAMS)
-def test_values_are_plain_integers_text_or_none_and_ids_are_distinct(table):
+def test_plan_has_plain_values_and_distinct_ids(table):
     made = list(STREAMS[table](Plan(NOW, sessions=400)))
 
     types = {type(value) for row in made for value in row}
@@ -66,7 +66,7 @@ def test_values_are_plain_integers_text_or_none_and_ids_are_distinct(table):
         assert [row[0] for row in made] == list(range(1, len(made) + 1))
 
 
-def test_a_session_tells_what_its_events_tell():
+def test_session_matches_its_events():
     plan = Plan(NOW, sessions=500)
     events = defaultdict(list)
     for event in rows(plan, "events"):
@@ -85,7 +85,7 @@ def test_a_session_tells_what_its_events_tell():
     assert not events
 
 
-def test_a_session_is_closed_with_a_duration_or_open_without_one():
+def test_session_is_closed_with_duration_or_open():
     sessions = rows(Plan(NOW, sessions=500), "sessions")
 
     closed = [row for row in sessions if row["ended_at"] is not None]
@@ -97,7 +97,7 @@ def test_a_session_is_closed_with_a_duration_or_open_without_one():
 
 @pytest.mark.parametrize("late", [0, 1, 5_000, 40 * 60_000, 15 * HOUR + 123, DAY - 1])
 @pytest.mark.parametrize("days", [1, 90])
-def test_nothing_is_dated_after_now_or_before_the_days_asked_for(late, days):
+def test_dates_are_within_the_requested_days(late, days):
     now = MIDNIGHT + late
     plan = Plan(now, sessions=300, leads=300, days=days)
     first = min(MIDNIGHT - (days - 1) * DAY, now - HOUR)
@@ -114,7 +114,7 @@ def test_nothing_is_dated_after_now_or_before_the_days_asked_for(late, days):
 
 @pytest.mark.parametrize("late", [0, 5_000, 40 * 60_000, 15 * HOUR + 123, DAY - 1])
 @pytest.mark.parametrize("count", [200, 201, 999, 5_000])
-def test_today_and_the_last_hour_have_figures_at_any_size_and_time_of_day(late, count):
+def test_today_and_last_hour_have_data_at_any_size(late, count):
     now = MIDNIGHT + late
     plan = Plan(now, sessions=count)
 
@@ -128,7 +128,7 @@ def test_today_and_the_last_hour_have_figures_at_any_size_and_time_of_day(late, 
     assert len(events) >= len(active)
 
 
-def test_sessions_come_in_order_grow_with_the_weeks_and_dip_at_weekends():
+def test_sessions_grow_by_week_and_dip_at_weekends():
     starts = [row["started_at"] for row in rows(Plan(NOW, sessions=9_000), "sessions")]
 
     days = Counter(start // DAY for start in starts)
@@ -141,7 +141,7 @@ def test_sessions_come_in_order_grow_with_the_weeks_and_dip_at_weekends():
     assert sum(start < NOW - 45 * DAY for start in starts) < 0.45 * len(starts)
 
 
-def test_seven_sessions_in_ten_come_from_a_new_visitor_and_a_few_visitors_come_often():
+def test_seven_sessions_in_ten_are_new_visitors():
     visits = Counter(row["visitor_id"] for row in rows(Plan(NOW, sessions=5_000), "sessions"))
 
     often = visits.most_common(1)[0][1]
@@ -150,7 +150,7 @@ def test_seven_sessions_in_ten_come_from_a_new_visitor_and_a_few_visitors_come_o
     assert 10 < often < 100
 
 
-def test_a_visitor_keeps_fingerprint_and_country_and_some_share_or_lack_one():
+def test_visitor_keeps_fingerprint_and_country():
     known = defaultdict(set)
     for row in rows(Plan(NOW, sessions=2_000), "sessions"):
         known[row["visitor_id"]].add((row["fingerprint"], row["country"], row["vpn_suspected"]))
@@ -162,7 +162,7 @@ def test_a_visitor_keeps_fingerprint_and_country_and_some_share_or_lack_one():
     assert 2 in fingerprints.values()
 
 
-def test_countries_are_skewed_some_are_missing_and_all_sixty_appear():
+def test_countries_are_skewed_and_all_sixty_appear():
     countries = Counter(row["country"] for row in rows(Plan(NOW, sessions=5_000), "sessions"))
 
     ranked = [country for country, _ in countries.most_common(3)]
@@ -172,7 +172,7 @@ def test_countries_are_skewed_some_are_missing_and_all_sixty_appear():
     assert countries[None] > countries[""] > 0
 
 
-def test_a_referrer_is_of_its_domain_and_many_sessions_have_none():
+def test_referrer_matches_its_domain():
     sessions = rows(Plan(NOW, sessions=5_000), "sessions")
 
     domains = Counter(row["referrer_domain"] for row in sessions)
@@ -183,7 +183,7 @@ def test_a_referrer_is_of_its_domain_and_many_sessions_have_none():
     assert 180 < len(domains) <= 207
 
 
-def test_scores_lie_in_0_to_100_follow_the_events_and_some_are_missing():
+def test_scores_follow_the_events():
     sessions = rows(Plan(NOW, sessions=3_000), "sessions")
 
     scores = [row["engagement_score"] for row in sessions if row["engagement_score"] is not None]
@@ -196,7 +196,7 @@ def test_scores_lie_in_0_to_100_follow_the_events_and_some_are_missing():
     assert sum(short) / len(short) + 15 < sum(long) / len(long)
 
 
-def test_events_are_about_ten_a_session_half_of_them_page_views_and_data_is_json():
+def test_events_are_ten_a_session_half_page_views():
     events = rows(Plan(NOW, sessions=2_000), "events")
 
     kinds = Counter(row["event_type"] for row in events)
@@ -210,7 +210,7 @@ def test_events_are_about_ten_a_session_half_of_them_page_views_and_data_is_json
 
 
 @pytest.mark.parametrize(("sessions", "pages"), [(400, 400), (999, 100), (1_000, 3), (600, 1)])
-def test_every_page_is_viewed_when_there_are_as_many_sessions(sessions, pages):
+def test_every_page_is_viewed(sessions, pages):
     plan = Plan(NOW, sessions=sessions, pages=pages)
 
     views = Counter(row["page_url"] for row in rows(plan, "events") if row["event_type"] == "page_view")
@@ -220,7 +220,7 @@ def test_every_page_is_viewed_when_there_are_as_many_sessions(sessions, pages):
     assert views.most_common(1)[0][0] == "https://example.com/"
 
 
-def test_leads_show_all_six_stages_from_the_smallest_demo_on():
+def test_leads_show_all_six_stages():
     small = Counter(row["status"] for row in rows(Plan(NOW, sessions=200), "leads"))
     large = Counter(row["status"] for row in rows(Plan(NOW, sessions=4_000), "leads"))
 
@@ -231,7 +231,7 @@ def test_leads_show_all_six_stages_from_the_smallest_demo_on():
     assert shares == sorted(shares, reverse=True)
 
 
-def test_a_lead_names_a_session_of_its_visitor_that_ended_in_its_form_or_none():
+def test_lead_names_a_session_of_its_visitor():
     plan = Plan(NOW, sessions=1_000)
     sessions = {row["session_id"]: row for row in rows(plan, "sessions")}
     sent = {row["session_id"]: row["occurred_at"] for row in rows(plan, "events") if row["event_type"] == "form_submit"}
@@ -248,7 +248,7 @@ def test_a_lead_names_a_session_of_its_visitor_that_ended_in_its_form_or_none():
             assert lead["enquiry_datetime"] == text(sent[lead["session_id"]])
 
 
-def test_a_label_says_what_the_score_says():
+def test_score_label_matches_the_score():
     leads = rows(Plan(NOW, sessions=2_000, leads=1_000), "leads")
 
     bands = defaultdict(list)
@@ -261,7 +261,7 @@ def test_a_label_says_what_the_score_says():
     assert not bands
 
 
-def test_a_lead_counts_its_submissions_and_follow_ups_come_later():
+def test_lead_counts_its_submissions():
     plan = Plan(NOW, sessions=2_000, leads=500)
     forms = defaultdict(list)
     for form in rows(plan, "lead_submissions"):
@@ -280,7 +280,7 @@ def test_a_lead_counts_its_submissions_and_follow_ups_come_later():
     assert not forms
 
 
-def test_some_follow_ups_are_duplicates_and_some_tell_something_new():
+def test_follow_ups_are_duplicates_or_new():
     follow_ups = [row for row in rows(Plan(NOW, leads=500), "lead_submissions") if not row["is_primary_lead"]]
 
     payloads = [json.loads(row["payload_json"]) for row in follow_ups]
@@ -291,7 +291,7 @@ def test_some_follow_ups_are_duplicates_and_some_tell_something_new():
     assert {tuple(payload) for payload in payloads} == {("FIRSTNAME", "EMAIL", "PHONE", "PROJECT")}
 
 
-def test_people_are_made_up_and_reachable_nowhere():
+def test_people_are_fictitious():
     plan = Plan(NOW, leads=500)
 
     leads = rows(plan, "leads")
@@ -315,7 +315,7 @@ def test_suspicion_is_mostly_low():
     assert 50 < scores[-1] <= 100
 
 
-def test_there_may_be_more_leads_than_sessions():
+def test_leads_may_outnumber_sessions():
     leads = rows(Plan(NOW, sessions=30, leads=100), "leads")
 
     named = {row["session_id"] for row in leads}
@@ -325,7 +325,7 @@ def test_there_may_be_more_leads_than_sessions():
 
 
 @pytest.mark.parametrize("size", [1, 7, 100, 100_000])
-def test_batches_carry_every_row_and_a_session_comes_before_its_events(size):
+def test_batches_have_sessions_before_events(size):
     plan = Plan(NOW, sessions=100)
 
     carried, known = defaultdict(list), set()
@@ -340,7 +340,7 @@ def test_batches_carry_every_row_and_a_session_comes_before_its_events(size):
     assert carried == {table: list(stream(plan)) for table, stream in STREAMS.items()}
 
 
-def test_recordings_lie_under_their_sessions_and_stop_at_the_limit(tmp_path):
+def test_recordings_stop_at_the_limit(tmp_path):
     plan = Plan(NOW, sessions=40)
 
     written = demo.recordings(plan, tmp_path, limit=25)
@@ -362,7 +362,7 @@ def test_few_sessions_have_few_recordings(tmp_path):
     assert written == len(files) == 1 + 2 + 3 + 4
 
 
-def test_a_plan_without_sessions_makes_nothing(tmp_path):
+def test_plan_without_sessions_is_empty(tmp_path):
     plan = Plan(NOW, sessions=0)
 
     made = [list(stream(plan)) for stream in STREAMS.values()]
@@ -373,7 +373,7 @@ def test_a_plan_without_sessions_makes_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 19])
-def test_the_smallest_plans_work(count):
+def test_smallest_plans_work(count):
     plan = Plan(NOW, sessions=count, leads=1, pages=1, days=1)
 
     made = {table: rows(plan, table) for table in STREAMS}
@@ -386,6 +386,6 @@ def test_the_smallest_plans_work(count):
 @pytest.mark.parametrize(
     "wrong", [{"sessions": -1}, {"leads": -1}, {"pages": 0}, {"days": 0}, {"sessions": 0, "leads": 1}]
 )
-def test_a_plan_that_cannot_be_made_is_refused(wrong):
+def test_impossible_plan_is_rejected(wrong):
     with pytest.raises(ValueError, match=r"[a-z]"):
         Plan(NOW, **wrong)

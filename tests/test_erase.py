@@ -12,6 +12,8 @@ from analytics_api.database import BASE_TABLES, SQLite
 from analytics_api.errors import DatabaseError, ErasureError
 from analytics_api.maintenance.erase import erase, find
 
+pytestmark = pytest.mark.writes
+
 DAY = instant("2026-02-23 11:15:00")
 
 # Every text that is of the person, who is found in each by these letters, has them.
@@ -120,7 +122,7 @@ def bytes_of(path):
 
 
 @pytest.mark.parametrize("key", KEYS, ids=str)
-def test_a_person_goes_from_every_table_by_any_of_their_keys_and_others_stay(database, people, key):
+def test_erase_deletes_a_person_by_any_key(database, people, key):
     before = everything(database)
 
     receipt = erase(database, **key)
@@ -134,7 +136,7 @@ def test_a_person_goes_from_every_table_by_any_of_their_keys_and_others_stay(dat
     assert database.verify() == []
 
 
-def test_no_answer_of_the_api_knows_of_them(database, people, get, client):
+def test_api_returns_nothing_of_an_erased_person(database, people, get, client):
     erase(database, email="zqx@example.com")
 
     for path in ("overview", "sessions/daily", "pages/top", "geo", "engagement", "sources", "realtime", "leads"):
@@ -148,7 +150,7 @@ def test_no_answer_of_the_api_knows_of_them(database, people, get, client):
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("key", KEYS, ids=str)
-def test_not_a_byte_of_them_is_in_the_file_or_its_wal(database, people, key):
+def test_file_and_wal_have_no_byte_of_an_erased_person(database, people, key):
     # as others leave it: pages that were full and split, rows replaced, changed and deleted with the defaults of SQLite
     with closing(sqlite3.connect(database.path)) as tracker:
         tracker.executemany(
@@ -178,7 +180,7 @@ def test_not_a_byte_of_them_is_in_the_file_or_its_wal(database, people, key):
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_what_an_interrupted_erasure_left_in_the_file_goes_with_the_next(database, people):
+def test_erase_completes_an_interrupted_one(database, people):
     for table, condition in [
         ("sessions", "visitor_id like 'zqx%'"),
         ("events", "session_id like 'zqx%'"),
@@ -197,7 +199,7 @@ def test_what_an_interrupted_erasure_left_in_the_file_goes_with_the_next(databas
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_a_reader_that_keeps_the_old_state_is_told_of_and_the_next_run_cleans_the_file(database, people):
+def test_erase_reports_a_reader_and_completes_later(database, people):
     hurried = SQLite(database.path, busy_timeout=0.1)
 
     with database.snapshot() as reader:
@@ -212,7 +214,7 @@ def test_a_reader_that_keeps_the_old_state_is_told_of_and_the_next_run_cleans_th
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-def test_no_table_of_postgresql_has_them_nor_what_the_planner_knows(database, people):
+def test_postgresql_statistics_have_nothing_of_the_person(database, people):
     erase(database, lead=1)
 
     tables = database.rows(
@@ -228,7 +230,7 @@ def test_no_table_of_postgresql_has_them_nor_what_the_planner_knows(database, pe
     assert found == []
 
 
-def test_a_lead_of_another_address_stays_and_names_the_shared_visitor_no_more(database, insert):
+def test_lead_of_another_address_loses_shared_visitor(database, insert):
     lead = {"enquiry_datetime": "2026-02-23 11:15:00", "visitor_id": "showroom", "session_id": "s1"}
     insert("sessions", session_id="s1", visitor_id="showroom", started_at=DAY)
     insert("leads", {"lead_id": 1, "contact_email": "zqx@example.com", **lead})
@@ -243,7 +245,7 @@ def test_a_lead_of_another_address_stays_and_names_the_shared_visitor_no_more(da
     assert database.verify() == []
 
 
-def test_leads_without_an_address_are_not_one_person(database, insert):
+def test_leads_without_address_are_separate_people(database, insert):
     for number, address in enumerate((None, None, "", " ")):
         insert("leads", lead_id=number, enquiry_datetime="2026-02-23 11:15:00", contact_email=address, visitor_id="")
 
@@ -252,7 +254,7 @@ def test_leads_without_an_address_are_not_one_person(database, insert):
     assert receipt == {**dict.fromkeys(GONE, 0), "leads": 1}
 
 
-def test_a_person_of_very_many_sessions_goes_too(database, insert):
+def test_erase_handles_very_many_sessions(database, insert):
     insert("sessions", *({"session_id": f"s{n}", "visitor_id": "v", "started_at": DAY} for n in range(1_201)))
     insert("events", *({"session_id": f"s{n}", "event_type": "click", "occurred_at": DAY} for n in range(1_201)))
 
@@ -262,7 +264,7 @@ def test_a_person_of_very_many_sessions_goes_too(database, insert):
     assert database.verify() == []
 
 
-def test_it_is_found_out_beforehand_who_is_meant(database, people):
+def test_erase_resolves_the_person_beforehand(database, people):
     person = find(database, lead=2)
 
     assert person.leads == {1, 2}
@@ -272,7 +274,7 @@ def test_it_is_found_out_beforehand_who_is_meant(database, people):
 
 @pytest.mark.any_engine
 @pytest.mark.parametrize("keys", [{}, {"visitor": ""}, {"email": ""}, {"visitor": "v", "lead": 1}], ids=str)
-def test_one_key_says_who(database, keys):
+def test_erase_needs_exactly_one_key(database, keys):
     with pytest.raises(ErasureError, match="one of a visitor, an e-mail address and a lead"):
         erase(database, **keys)
 
@@ -283,7 +285,7 @@ class TestCommand:
     def folder(self, tmp_path, monkeypatch):
         isolated_cwd(monkeypatch, tmp_path)
 
-    def test_erase_prints_what_went_from_where(self, database, people):
+    def test_erase_prints_row_counts(self, database, people):
         output = run("erase", "--email", "zqx@example.com", "--yes")
 
         assert output == (
@@ -293,7 +295,7 @@ class TestCommand:
         )
         assert b"zqx" not in bytes_of(database.path).lower()
 
-    def test_it_asks_first_and_no_is_no(self, database, people):
+    def test_erase_asks_for_confirmation(self, database, people):
         before = everything(database)
 
         output = run("erase", "--visitor", "zqx-desk", input="n\n", status=1)
@@ -303,7 +305,7 @@ class TestCommand:
         )
         assert everything(database) == before
 
-    def test_yes_is_yes(self, database, people):
+    def test_erase_yes_skips_the_question(self, database, people):
         run("erase", "--lead", 3, input="y\n")
 
         with open_database("analytics.db").closing() as opened:
@@ -323,7 +325,7 @@ class TestCommand:
         assert everything(database) == before
 
     @pytest.mark.parametrize("keys", [[], ["--lead", 1, "--email", "zqx@example.com"], ["--email", ""]], ids=str)
-    def test_without_one_key_nothing_is_done(self, database, people, keys):
+    def test_erase_without_one_key_changes_nothing(self, database, people, keys):
         output = run("erase", "--yes", *keys, status=1)
 
         assert output == "Error: one of a visitor, an e-mail address and a lead says who is to be erased\n"

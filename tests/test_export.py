@@ -147,7 +147,7 @@ def lines(database, table, form):
 
 
 @pytest.mark.parametrize("form", ["ndjson", "csv"])
-def test_what_is_exported_is_imported_to_the_same_rows(database, filled, form, tmp_path):
+def test_export_is_imported_to_the_same_rows(database, filled, form, tmp_path):
     with open_database(tmp_path / "another.db").closing() as another:
         for table in BASE_TABLES:
             report = import_file(another, lines(database, table, form), table=table, format=form, strict=True)
@@ -161,7 +161,7 @@ def test_what_is_exported_is_imported_to_the_same_rows(database, filled, form, t
 
 
 @pytest.mark.parametrize("form", ["ndjson", "csv"])
-def test_the_engine_takes_its_own_export_back_with_what_triggers_keep(database, filled, form):
+def test_export_is_imported_with_derived_columns(database, filled, form):
     before = everything(database)
     files = {table: lines(database, table, form) for table in BASE_TABLES}
     for table in BASE_TABLES:
@@ -174,7 +174,7 @@ def test_the_engine_takes_its_own_export_back_with_what_triggers_keep(database, 
     assert database.verify() == []
 
 
-def test_ndjson_is_an_object_a_line_of_every_column_that_a_writer_sets(database, insert):
+def test_ndjson_export_has_every_writable_column(database, insert):
     insert("events", event_id=7, session_id="s", event_type="click", occurred_at=instant("2026-02-23 11:15:00"))
 
     text = "".join(export(database, "events"))
@@ -190,7 +190,7 @@ def test_ndjson_is_an_object_a_line_of_every_column_that_a_writer_sets(database,
     }
 
 
-def test_csv_tells_null_from_the_empty_text_and_short_instants_from_seconds(database, insert):
+def test_csv_export_tells_null_from_empty_text(database, insert):
     insert("events", event_id=7, session_id="s", event_type="a, b", page_url="", occurred_at=999)
 
     text = "".join(export(database, "events", "csv"))
@@ -200,14 +200,14 @@ def test_csv_tells_null_from_the_empty_text_and_short_instants_from_seconds(data
     )
 
 
-def test_an_empty_table_is_no_line_or_a_header(database):
+def test_export_of_empty_table_is_empty_or_a_header(database):
     assert "".join(export(database, "leads")) == ""
     assert "".join(export(database, "lead_status_changes", "csv")) == (
         "change_id,lead_id,old_status,new_status,changed_at,changed_by\r\n"
     )
 
 
-def test_it_is_one_state_however_much_is_written_meanwhile(database, insert):
+def test_export_is_a_snapshot(database, insert):
     insert(
         "events",
         *(
@@ -231,7 +231,7 @@ def test_it_is_one_state_however_much_is_written_meanwhile(database, insert):
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_bytes_that_are_no_text_are_told_as_such_and_counted_and_stop_nothing(database, insert, caplog):
+def test_export_counts_invalid_utf8(database, insert, caplog):
     event = {"session_id": "s", "event_type": "click", "occurred_at": instant("2026-02-23 11:15:00"), "data": "é"}
     insert("events", *({"event_id": number, **event} for number in range(2_500)))
     query(database.path, "update events set data = cast(x'61ff62' as text) where event_id = 1999")
@@ -244,7 +244,7 @@ def test_bytes_that_are_no_text_are_told_as_such_and_counted_and_stop_nothing(da
     assert caplog.messages == ["events: texts that are no UTF-8, and have U+FFFD for what is none: 1"]
 
 
-def test_there_is_no_export_of_other_tables(database):
+def test_export_rejects_other_tables(database):
     with pytest.raises(ExportError, match="no table secrets; there are sessions, events, leads"):
         export(database, "secrets")
 
@@ -257,7 +257,7 @@ class TestCommand:
         return tmp_path
 
     @pytest.mark.parametrize("form", ["ndjson", "csv"])
-    def test_export_and_import_make_the_same_database_again(self, folder, form):
+    def test_export_and_import_make_the_same_database(self, folder, form):
         for table in BASE_TABLES:
             run("export", table, "--format", form, "--output", f"{table}.{form}")
 
@@ -267,7 +267,7 @@ class TestCommand:
             assert everything(other) == everything(one)
             assert other.verify() == []
 
-    def test_it_goes_to_standard_output_unless_a_file_is_named(self, folder):
+    def test_export_goes_to_standard_output_by_default(self, folder):
         printed = run("export", "leads")
         told = run("export", "leads", "--output", "leads.ndjson")
 
@@ -275,17 +275,17 @@ class TestCommand:
         assert (folder / "leads.ndjson").read_text() == printed
         assert len(printed.splitlines()) == 5
 
-    def test_with_a_filter_it_is_the_list_of_leads(self):
+    def test_export_with_filter_is_the_list_of_leads(self):
         new = run("export", "leads", "--status", "new", "--sort", "name_asc", "--format", "csv")
 
         rows = list(csv.DictReader(io.StringIO(new)))
         assert {row["status"] for row in rows} == {"new"}
         assert "follow_ups_count" in rows[0]
 
-    def test_other_tables_have_no_such_filter(self):
+    def test_export_filters_only_leads(self):
         assert "are for the table leads" in run("export", "events", "--q", "ann", status=2)
 
-    def test_a_file_that_cannot_be_written_is_told_in_one_line(self):
+    def test_export_to_unwritable_file_is_one_line(self):
         told = run("export", "leads", "--output", "nowhere/leads.ndjson", status=1)
 
         assert told.count("\n") == 1

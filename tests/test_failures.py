@@ -17,7 +17,7 @@ NEEDS = {
 }
 
 
-def test_a_query_that_fails_is_told_without_its_cause_which_is_in_the_log(database, insert, client, caplog):
+def test_failed_query_is_500_with_its_cause_in_the_log(database, insert, client, caplog):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
 
     for path, table in NEEDS.items():
@@ -37,7 +37,7 @@ def test_a_query_that_fails_is_told_without_its_cause_which_is_in_the_log(databa
         assert client.get(path).status_code == 200  # the application goes on
 
 
-def test_a_move_that_fails_half_way_is_undone(database, insert, client, caplog):
+def test_failed_update_is_rolled_back(database, insert, client, caplog):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
     database.write(lambda at: at.execute("alter table lead_status_changes rename to elsewhere"))
 
@@ -51,7 +51,7 @@ def test_a_move_that_fails_half_way_is_undone(database, insert, client, caplog):
 
 
 @pytest.mark.parametrize("path", NEEDS)
-def test_a_file_that_was_overwritten_is_a_failed_query(tmp_path, caplog, path):
+def test_overwritten_file_is_500(tmp_path, caplog, path):
     with open_database(tmp_path / "broken.db").closing() as database:
         client = APIClient(create_app(database, api_keys=[KEY]))
         database.close()  # and with the last connection the log beside the file, which would answer
@@ -64,7 +64,7 @@ def test_a_file_that_was_overwritten_is_a_failed_query(tmp_path, caplog, path):
     assert "broken.db" in caplog.text
 
 
-def test_reads_go_on_while_another_writes(database, insert, client):
+def test_reads_continue_while_another_writes(database, insert, client):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
     other = open_database(database.url)
 

@@ -97,7 +97,7 @@ def server(request, database, insert, tmp_path):
 
 
 @pytest.mark.any_engine
-def test_it_answers_in_json_below_its_sub_path(server):
+def test_host_serves_the_api_below_its_path(server):
     status, headers, body = server.request("GET", "/analytics/leads?q=ZO%C3%8B")
 
     assert status == 200
@@ -122,7 +122,7 @@ def test_it_answers_in_json_below_its_sub_path(server):
 
 
 @pytest.mark.parametrize("server", ["gthread", "preloaded"], indirect=True)
-def test_a_lead_is_moved_and_many_ask_at_once(server, database):
+def test_concurrent_status_updates_succeed(server, database):
     answers = []
 
     def ask(number):
@@ -146,7 +146,7 @@ def test_a_lead_is_moved_and_many_ask_at_once(server, database):
 
 @pytest.mark.any_engine
 @pytest.mark.parametrize("server", ["sync", "gthread"], indirect=True)
-def test_no_body_however_huge_or_broken_goes_unanswered_or_changes_anything(server):
+def test_broken_bodies_change_nothing(server):
     huge = b'{"status": "won", "more": "' + b"x" * 20_000_000
     head = f"PATCH {MOUNT}/analytics/leads/42 HTTP/1.1\r\nHost: shop.example\r\nX-API-Key: {KEY}\r\n".encode()
     cut_off = [
@@ -179,7 +179,7 @@ def test_no_body_however_huge_or_broken_goes_unanswered_or_changes_anything(serv
 
 
 @pytest.mark.any_engine
-def test_the_module_at_the_root_serves_what_the_environment_says(database, insert, tmp_path):
+def test_wsgi_py_serves_what_the_environment_says(database, insert, tmp_path):
     insert("leads", lead_id=42, enquiry_datetime="2026-02-23 11:15:00", contact_name="Zoë")
     settings = {"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": database.url}
 
@@ -189,7 +189,7 @@ def test_the_module_at_the_root_serves_what_the_environment_says(database, inser
 
 
 @pytest.mark.any_engine
-def test_the_module_at_the_root_does_not_start_without_a_key(tmp_path):
+def test_wsgi_py_needs_a_key(tmp_path):
     environ = {name: value for name, value in os.environ.items() if not name.startswith("ANALYTICS_")}
 
     run = subprocess.run(

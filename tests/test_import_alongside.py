@@ -73,7 +73,7 @@ def has_written(path):
 
 
 @pytest.mark.parametrize("moment", [is_being_written, has_written])
-def test_an_import_that_is_killed_leaves_all_as_it_was_and_the_next_one_completes_it(moment, large, there):
+def test_killed_import_changes_nothing_and_can_be_repeated(moment, large, there):
     before = read_tables(there)
     killed = importing(large)
     wait_for(lambda: moment(there) or killed.poll() is not None)
@@ -91,7 +91,7 @@ def test_an_import_that_is_killed_leaves_all_as_it_was_and_the_next_one_complete
     assert query(there, "pragma integrity_check") == [("ok",)]
 
 
-def test_an_import_that_is_interrupted_says_so_and_leaves_all_as_it_was(large, there):
+def test_interrupted_import_changes_nothing(large, there):
     for _ in range(5):  # on a busy machine it may be done before the signal comes
         before = read_tables(there)
         interrupted = importing(large)
@@ -107,7 +107,7 @@ def test_an_import_that_is_interrupted_says_so_and_leaves_all_as_it_was(large, t
     assert read_tables(there) == before
 
 
-def test_a_server_answers_during_an_import_and_knows_all_of_it_or_nothing(large, there):
+def test_server_sees_all_of_an_import_or_nothing(large, there):
     with serving(there.parent, "--workers", "1") as server:
         totals = [server.get("/analytics/overview")[1]["total_sessions"]]
         running = importing(large)
@@ -124,7 +124,7 @@ def test_a_server_answers_during_an_import_and_knows_all_of_it_or_nothing(large,
     assert len(totals) > 10
 
 
-def test_a_writer_waits_for_an_import_and_what_it_writes_is_counted(large, there):
+def test_writer_waits_for_an_import(large, there):
     """A tracker beside it, that writes an event now and then and waits half a minute at most."""
     done = Event()
     written = []
@@ -152,7 +152,7 @@ def test_a_writer_waits_for_an_import_and_what_it_writes_is_counted(large, there
     assert run("verify") == "all rollups are consistent\n"
 
 
-def test_a_writer_that_does_not_wait_gets_a_clear_error_and_loses_nothing(there):
+def test_impatient_writer_gets_an_error_and_loses_nothing(there):
     with closing(sqlite3.connect(there, isolation_level=None)) as import_of_another:
         import_of_another.execute("begin immediate")
         with open_database(there).closing() as opened:
@@ -165,7 +165,7 @@ def test_a_writer_that_does_not_wait_gets_a_clear_error_and_loses_nothing(there)
     assert str(caught.value) == f"{there}: database is locked"
 
 
-def test_an_import_that_finds_the_database_busy_for_too_long_says_so_and_writes_nothing(large, there):
+def test_import_into_a_busy_database_writes_nothing(large, there):
     before = read_tables(there)
 
     with closing(sqlite3.connect(there, isolation_level=None)) as writer:
@@ -180,7 +180,7 @@ def test_an_import_that_finds_the_database_busy_for_too_long_says_so_and_writes_
     assert read_tables(there) == before
 
 
-def test_two_imports_at_once_come_one_after_the_other(large, there):
+def test_concurrent_imports_run_one_after_the_other(large, there):
     both = [importing(large), importing(large)]
 
     outputs = sorted(process.communicate(timeout=60)[0].splitlines()[0] for process in both)

@@ -4,6 +4,8 @@ import pytest
 
 from analytics_api.imports import batch, import_database, sqlite_file
 
+pytestmark = pytest.mark.writes
+
 SESSION = "insert into sessions (session_id, visitor_id, started_at) values ('s1', 'v1', 1771945200000)"
 
 
@@ -26,7 +28,7 @@ def small_batches(monkeypatch):
     monkeypatch.setattr(batch, "MAX_BATCH_ROWS", 10)
 
 
-def test_the_rows_are_told_of_as_they_are_written_of_how_many(database, export, small_batches):
+def test_import_reports_written_rows(database, export, small_batches):
     told = []
 
     import_database(database, export, on_write=lambda rows, of: told.append((rows, of)))
@@ -34,7 +36,7 @@ def test_the_rows_are_told_of_as_they_are_written_of_how_many(database, export, 
     assert told == [(10, 26), (10, 26), (5, 26), (1, 26)]
 
 
-def test_the_bytes_that_are_read_add_up_to_the_file(database, export):
+def test_import_reports_bytes_up_to_the_file_size(database, export):
     read = []
 
     import_database(database, export, on_read=read.append)
@@ -42,7 +44,7 @@ def test_the_bytes_that_are_read_add_up_to_the_file(database, export):
     assert sum(read) == export.stat().st_size
 
 
-def test_the_rollups_that_are_made_anew_are_told_of(database, export):
+def test_import_reports_rebuilt_rollups(database, export):
     told = []
 
     import_database(database, export, on_progress=told.append)
@@ -51,7 +53,7 @@ def test_the_rollups_that_are_made_anew_are_told_of(database, export):
     assert "rollup_stages" in told
 
 
-def test_an_error_of_whoever_is_told_stops_the_import_and_nothing_is_written(database, export, small_batches):
+def test_error_in_progress_callback_stops_the_import(database, export, small_batches):
     def enough(rows, of):
         raise KeyboardInterrupt
 
@@ -62,7 +64,7 @@ def test_an_error_of_whoever_is_told_stops_the_import_and_nothing_is_written(dat
     assert database.verify() == []
 
 
-def test_triggers_count_again_after_a_bulk_load(database, export, insert):
+def test_triggers_count_after_a_bulk_import(database, export, insert):
     import_database(database, export)
 
     insert("sessions", session_id="later", visitor_id="v1", started_at=1771945200000)
@@ -73,7 +75,7 @@ def test_triggers_count_again_after_a_bulk_load(database, export, insert):
     assert database.verify() == []
 
 
-def test_triggers_count_again_after_a_bulk_load_that_failed(database, insert):
+def test_triggers_count_after_a_failed_bulk_import(database, insert):
     def fail(at):
         at.execute(SESSION)
         raise ZeroDivisionError
@@ -86,7 +88,7 @@ def test_triggers_count_again_after_a_bulk_load_that_failed(database, insert):
     assert database.verify() == []
 
 
-def test_a_row_that_bulk_work_deletes_may_come_again(database):
+def test_deleted_row_may_be_inserted_again(database):
     for _ in range(2):
         database.write(lambda at: at.execute(f"{SESSION} on conflict (session_id) do nothing"))
     database.bulk(lambda at: at.execute("delete from sessions"))

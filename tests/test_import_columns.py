@@ -7,6 +7,8 @@ import pytest
 from analytics_api.errors import IngestError
 from analytics_api.imports import Rejects, import_database
 
+pytestmark = pytest.mark.writes
+
 SESSION = {
     "visitor_id": "v1",
     "fingerprint": None,
@@ -64,7 +66,7 @@ def one(table, column, value, declared=""):
 # columns
 
 
-def test_columns_go_by_their_names_in_whatever_order_and_case(load, database):
+def test_columns_match_by_name_in_any_order_and_case(load, database):
     report = load(
         "create table sessions (COUNTRY, started_at, Visitor_Id, session_id text primary key)",
         "insert into sessions values ('FR', 1771945200000, 'v1', 's1')",
@@ -78,7 +80,7 @@ def test_columns_go_by_their_names_in_whatever_order_and_case(load, database):
 
 @pytest.mark.any_engine
 @pytest.mark.parametrize("name", ['"sessions"', "SESSIONS", "[Sessions]", "`sessions`"])
-def test_tables_go_by_their_names_however_they_are_written(name, load, found):
+def test_tables_match_by_name_in_any_spelling(name, load, found):
     load(
         f"create table {name} (session_id, visitor_id, started_at)",
         f"insert into {name} values ('s1', 'v1', 1771945200000)",
@@ -87,7 +89,7 @@ def test_tables_go_by_their_names_however_they_are_written(name, load, found):
     assert found("sessions", "visitor_id") == {"s1": "v1"}
 
 
-def test_columns_that_are_missing_take_what_they_have_when_nothing_is_said(load, database):
+def test_missing_columns_have_their_defaults(load, database):
     load(
         "create table sessions (session_id, visitor_id, started_at)",
         "insert into sessions values ('s1', 'v1', 1771945200000)",
@@ -103,7 +105,7 @@ def test_columns_that_are_missing_take_what_they_have_when_nothing_is_said(load,
 
 
 @pytest.mark.any_engine
-def test_columns_and_tables_that_find_no_place_are_named_in_the_report(load):
+def test_unmatched_columns_and_tables_are_reported(load):
     report = load(
         "create table sessions (session_id, visitor_id, started_at, user_agent, Screen)",
         "insert into sessions values ('s1', 'v1', 1771945200000, 'Mozilla', '1x1')",
@@ -121,7 +123,7 @@ def test_columns_and_tables_that_find_no_place_are_named_in_the_report(load):
 
 
 @pytest.mark.any_engine
-def test_tables_that_the_platform_keeps_for_itself_are_not_mentioned(load):
+def test_platform_tables_are_not_reported(load):
     report = load(
         "create table _cf_KV (k)",
         "create table d1_migrations (id)",
@@ -132,7 +134,7 @@ def test_tables_that_the_platform_keeps_for_itself_are_not_mentioned(load):
 
 
 @pytest.mark.any_engine
-def test_a_file_with_none_of_our_tables_is_refused(load):
+def test_file_without_known_tables_is_rejected(load):
     with pytest.raises(IngestError, match=r"export\.sql: none of the tables sessions, events, leads, .* is in it$"):
         load("create table users (id)")
 
@@ -147,9 +149,7 @@ def test_a_file_with_none_of_our_tables_is_refused(load):
         ("lead_submissions", "submission_id, submitted_at", "lead_id"),
     ],
 )
-def test_a_table_without_a_column_that_a_row_needs_is_refused_and_nothing_is_written(
-    table, columns, missing, load, database
-):
+def test_table_without_a_required_column_is_rejected(table, columns, missing, load, database):
     other = "events" if table == "sessions" else "sessions"
 
     with pytest.raises(IngestError, match=f"there is no column {missing}, which a row of {table} cannot be without"):
@@ -158,7 +158,7 @@ def test_a_table_without_a_column_that_a_row_needs_is_refused_and_nothing_is_wri
     assert database.rows(f"select count(*) as rows from {other}") == [{"rows": 0}]
 
 
-def test_what_triggers_keep_is_made_from_the_rows_and_not_taken_from_the_file(load, database):
+def test_derived_columns_are_computed_from_the_rows(load, database):
     report = load(
         "create table leads (lead_id, enquiry_datetime, follow_ups_count, last_follow_up_at, search_text)",
         "insert into leads values (1, '2026-02-23 11:15:00', 40, '2030-01-01 00:00:00', 'nobody')",
@@ -188,7 +188,7 @@ def test_what_triggers_keep_is_made_from_the_rows_and_not_taken_from_the_file(lo
         ("lead_submissions", "is_duplicate_window", 0),
     ],
 )
-def test_a_null_takes_the_default_of_its_column(table, column, default, load, found):
+def test_null_becomes_the_default(table, column, default, load, found):
     load(*one(table, column, "null"))
 
     assert list(found(table, column).values()) == [default]
@@ -205,7 +205,7 @@ def test_a_null_takes_the_default_of_its_column(table, column, default, load, fo
     ],
 )
 @pytest.mark.parametrize("declared", ["", "integer", "real", "text", "numeric", "blob"])
-def test_a_whole_number_goes_into_a_column_of_integers_however_it_is_kept(value, taken, declared, load, found):
+def test_integer_column_accepts_any_whole_number(value, taken, declared, load, found):
     load(*one("sessions", "duration", value, declared))
 
     assert found("sessions", "duration") == {"s1": taken}
@@ -216,7 +216,7 @@ def test_a_whole_number_goes_into_a_column_of_integers_however_it_is_kept(value,
     ("value", "taken"), [("12.0", 12), ("12.4", 12), ("12.5", 13), ("-12.5", -13), ("-9.9e9", -9_900_000_000)]
 )
 @pytest.mark.parametrize("declared", ["", "integer", "real", "numeric", "blob"])
-def test_a_fraction_goes_into_a_column_of_integers_rounded(value, taken, declared, load, found):
+def test_integer_column_rounds_fractions(value, taken, declared, load, found):
     load(*one("sessions", "duration", value, declared))
 
     assert found("sessions", "duration") == {"s1": taken}
@@ -235,7 +235,7 @@ def test_a_fraction_goes_into_a_column_of_integers_rounded(value, taken, declare
     ],
 )
 @pytest.mark.parametrize("declared", ["", "text", "varchar(20)"])
-def test_text_goes_into_a_column_of_text_as_it_is(value, taken, declared, load, found):
+def test_text_column_preserves_text(value, taken, declared, load, found):
     load(*one("leads", "contact_phone", value, declared))
 
     assert found("leads", "contact_phone") == {1: taken}
@@ -246,7 +246,7 @@ def test_text_goes_into_a_column_of_text_as_it_is(value, taken, declared, load, 
     ("value", "taken"), [("9876543210", "9876543210"), ("9876543210.0", "9876543210"), ("1.5", "1.5"), ("-3.0", "-3")]
 )
 @pytest.mark.parametrize("declared", ["", "integer", "real", "numeric"])
-def test_a_number_goes_into_a_column_of_text_as_javascript_writes_it(value, taken, declared, load, found):
+def test_text_column_formats_numbers_like_javascript(value, taken, declared, load, found):
     load(*one("leads", "contact_phone", value, declared))
 
     assert found("leads", "contact_phone") == {1: taken}
@@ -256,7 +256,7 @@ def test_a_number_goes_into_a_column_of_text_as_javascript_writes_it(value, take
     ("value", "stage"),
     [("'won'", "won"), ("'WON'", "won"), ("' Contacted '", "contacted"), ("''", "new"), ("' '", "new")],
 )
-def test_a_status_is_one_of_the_stages_in_any_case(value, stage, load, found):
+def test_status_ignores_case(value, stage, load, found):
     load(*one("leads", "status", value))
 
     assert found("leads", "status") == {1: stage}
@@ -283,9 +283,7 @@ def test_a_status_is_one_of_the_stages_in_any_case(value, stage, load, found):
         ("lead_submissions", "lead_id", "null"),
     ],
 )
-def test_a_row_that_its_table_cannot_take_is_left_out_and_told_and_the_others_are_taken(
-    table, column, value, load, database, found
-):
+def test_bad_row_is_skipped_and_reported(table, column, value, load, database, found):
     create, bad = one(table, column, value)
     values = {"started_at": "1771945200000", "enquiry_datetime": "'2026-02-23'", "event_id": "2", "lead_id": "2"}
     good = one(table, column, values.get(column, "'1'"))[1]
@@ -303,7 +301,7 @@ def test_a_row_that_its_table_cannot_take_is_left_out_and_told_and_the_others_ar
 
 
 @pytest.mark.any_engine
-def test_many_rows_that_cannot_be_taken_are_counted_and_the_first_of_them_told(load, found):
+def test_many_bad_rows_are_counted_and_the_first_reported(load, found):
     rows = [f"insert into sessions values ('s{n}', {'null' if n % 3 else repr('v')}, 1771945200000)" for n in range(90)]
 
     report = load("create table sessions (session_id, visitor_id, started_at)", *rows)
@@ -316,7 +314,7 @@ def test_many_rows_that_cannot_be_taken_are_counted_and_the_first_of_them_told(l
     assert list(found("sessions", "visitor_id").values()) == ["v"] * 30
 
 
-def test_rows_that_cannot_be_taken_are_kept_as_json_under_their_number(load, tmp_path):
+def test_bad_rows_are_saved_as_json_with_their_number(load, tmp_path):
     with Rejects(tmp_path / "rejects.tsv") as rejects:
         load(
             "create table events (event_id, session_id, event_type, occurred_at)",
@@ -332,7 +330,7 @@ def test_rows_that_cannot_be_taken_are_kept_as_json_under_their_number(load, tmp
     assert json.loads(row) == {"event_id": 8, "session_id": "s1", "event_type": "click", "occurred_at": "soon"}
 
 
-def test_a_row_that_cannot_be_taken_refuses_the_whole_file_when_it_is_strict(load, found):
+def test_strict_import_rejects_the_whole_file(load, found):
     with pytest.raises(IngestError, match=r"export\.sql: sessions session_id 's2': .*; nothing was written$"):
         load(
             "create table sessions (session_id, visitor_id, started_at)",
@@ -344,14 +342,14 @@ def test_a_row_that_cannot_be_taken_refuses_the_whole_file_when_it_is_strict(loa
     assert found("sessions", "visitor_id") == {}
 
 
-def test_an_event_may_come_without_its_session(load, database):
+def test_event_may_have_no_session(load, database):
     load(*one("events", "session_id", "'not-there'"))
 
     assert database.rows("select events from rollup_totals") == [{"events": 1}]
 
 
 @pytest.mark.any_engine
-def test_of_two_rows_with_one_key_the_first_is_taken(load, found):
+def test_first_of_duplicate_rows_is_imported(load, found):
     report = load(
         "create table sessions (session_id, visitor_id, started_at)",
         "insert into sessions values ('s1', 'first', 1771945200000)",
@@ -365,7 +363,7 @@ def test_of_two_rows_with_one_key_the_first_is_taken(load, found):
 # rows that are there already
 
 
-def test_rows_that_are_there_already_stay_as_they_are(load, insert, found):
+def test_existing_rows_stay(load, insert, found):
     insert("sessions", session_id="s1", visitor_id="ours", started_at=1771945200005, country="IN")
 
     report = load(
@@ -378,7 +376,7 @@ def test_rows_that_are_there_already_stay_as_they_are(load, insert, found):
     assert found("sessions", "visitor_id") == {"s1": "ours", "s2": "theirs"}
 
 
-def test_rows_that_are_there_already_take_the_values_that_the_file_has_when_told_to(load, insert, database):
+def test_update_overwrites_existing_rows(load, insert, database):
     insert("sessions", session_id="s1", visitor_id="ours", started_at=1771945200005, country="IN", duration=7)
 
     report = load(
@@ -395,7 +393,7 @@ def test_rows_that_are_there_already_take_the_values_that_the_file_has_when_told
 
 
 @pytest.mark.parametrize("there", [1, 100])  # so that few rows, and many, come to what is there
-def test_rollups_and_search_are_exact_whatever_there_is_already(there, load, insert, database, get):
+def test_rollups_and_search_are_exact_afterwards(there, load, insert, database, get):
     insert("sessions", *({"session_id": f"o{n}", "visitor_id": f"o{n}", "started_at": 0} for n in range(there)))
 
     load(

@@ -12,7 +12,7 @@ from analytics_api.routes import ROUTES
 
 
 @pytest.mark.any_engine
-def test_a_werkzeug_client_is_all_it_takes(database, insert):
+def test_werkzeug_client_is_enough(database, insert):
     insert("sessions", session_id="s1", visitor_id="ann", started_at=NOW, country="IN")
     client = Client(create_app(database, api_keys=[KEY]))
 
@@ -21,7 +21,7 @@ def test_a_werkzeug_client_is_all_it_takes(database, insert):
     assert response.json == [{"country": "IN", "sessions": 1, "unique_visitors": 1}]
 
 
-def test_an_endpoint_is_a_function_that_needs_no_http(database, insert):
+def test_endpoint_needs_no_http(database, insert):
     insert("sessions", session_id="s1", visitor_id="ann", started_at=NOW, duration=90_000)
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
     ctx = Context(database, None, NOW, "a script")
@@ -38,7 +38,7 @@ def test_an_endpoint_is_a_function_that_needs_no_http(database, insert):
 
 
 @pytest.mark.any_engine
-def test_every_route_keeps_to_the_wsgi_specification_as_a_server_would_call_it(database, insert):
+def test_every_route_follows_the_wsgi_specification(database, insert):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
     client = Client(validator(create_app(database, api_keys=[KEY])), use_cookies=False)
 

@@ -58,7 +58,7 @@ def test_keys_are_added_listed_and_revoked(run):
         (["revoke", "other"], "Error: name: there is no active key named other"),
     ],
 )
-def test_what_cannot_be_done_is_told_in_a_line(run, arguments, told):
+def test_invalid_keys_command_is_one_line(run, arguments, told):
     run("keys", "add", "wall", "--scope", "stats")
 
     output = run("keys", *arguments, status=1 if told.startswith("Error") else 2)
@@ -80,14 +80,14 @@ def test_rotated_key_is_listed_beside_the_new_one(run):
     )
 
 
-def test_listing_makes_no_database(run, tmp_path):
+def test_keys_list_creates_no_database(run, tmp_path):
     output = run("keys", "list", status=1)
 
     assert output.startswith("Error: ")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_key_is_added_and_revoked_under_two_workers_that_go_on_running(run, tmp_path):
+def test_workers_see_added_and_revoked_keys(run, tmp_path):
     with serving(tmp_path, "--workers", "2", "--threads", "2") as server:
         wait_for(lambda: len(server.workers()) == 2)
         workers = set(server.workers())
@@ -106,7 +106,7 @@ def test_a_key_is_added_and_revoked_under_two_workers_that_go_on_running(run, tm
         assert database.rows("select name from api_keys where revoked_at is not null") == [{"name": "wall"}]
 
 
-def test_the_keys_of_the_settings_are_rotated_by_naming_both(tmp_path):
+def test_settings_keys_rotate_by_naming_both(tmp_path):
     with serving(
         tmp_path, "--workers", "1", ANALYTICS_API_KEY="the-old-key-of-the-tests the-new-key-of-the-tests"
     ) as server:

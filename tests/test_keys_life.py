@@ -28,7 +28,7 @@ def used(ring, name, day):
     return False
 
 
-def test_a_key_is_let_in_as_soon_as_it_is_added_and_no_more_once_it_is_revoked(ring, client):
+def test_key_works_from_add_to_revoke(ring, client):
     key = ring.add("wall", ["stats"], now=NOW)
 
     before = client.get("/analytics/geo", key=key).status_code
@@ -144,7 +144,7 @@ def test_key_that_expires_at_once_is_refused(ring, expires_at):
     ],
 )
 @sqlite
-def test_a_key_is_let_in_until_it_expires(ring, serve, now, status):
+def test_key_works_until_it_expires(ring, serve, now, status):
     key = ring.add("wall", ["stats"], now=NOW, expires_at=instant("2026-03-01 00:00:00"))
 
     response = serve(now=instant(now)).get("/analytics/geo", key=key)
@@ -152,7 +152,7 @@ def test_a_key_is_let_in_until_it_expires(ring, serve, now, status):
     assert response.status_code == status
 
 
-def test_a_move_is_remembered_with_the_name_of_the_key(database, insert, ring, client):
+def test_history_names_the_key(database, insert, ring, client):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
     key = ring.add("Zoë's phone", ["leads:write"], now=NOW)
 
@@ -166,7 +166,7 @@ def test_a_move_is_remembered_with_the_name_of_the_key(database, insert, ring, c
 
 
 @sqlite
-def test_a_key_is_nowhere_in_the_database_nor_in_the_log(database, ring, client, caplog, tmp_path):
+def test_key_is_neither_in_the_database_nor_the_log(database, ring, client, caplog, tmp_path):
     caplog.set_level("DEBUG")
     key = ring.add("wall", SCOPES, now=NOW)
     client.get("/analytics/leads?q=x", key=key)
@@ -183,7 +183,7 @@ def test_a_key_is_nowhere_in_the_database_nor_in_the_log(database, ring, client,
 
 
 @sqlite
-def test_a_key_is_long_and_like_no_other_and_only_its_first_letters_are_told(ring):
+def test_key_is_long_and_only_its_prefix_is_listed(ring):
     keys = [ring.add(f"key of {name}", ["stats"], now=NOW) for name in ("ann", "ben")]
 
     listed = ring.list(now=NOW)
@@ -205,7 +205,7 @@ def test_a_key_is_long_and_like_no_other_and_only_its_first_letters_are_told(rin
     ]
 
 
-def test_the_day_of_its_last_use_is_written_down_once_a_day(database, ring, serve, monkeypatch):
+def test_last_use_is_written_once_a_day(database, ring, serve, monkeypatch):
     key = ring.add("wall", ["stats"], now=NOW)
     writes = []
     write = database.write
@@ -223,7 +223,7 @@ def test_the_day_of_its_last_use_is_written_down_once_a_day(database, ring, serv
 
 
 @sqlite
-def test_a_key_is_let_in_though_its_use_cannot_be_written_down(database, ring, client, caplog):
+def test_key_works_when_its_use_cannot_be_written(database, ring, client, caplog):
     key = ring.add("wall", ["stats"], now=NOW)
     database.busy_timeout = 0.01
     database.close()
@@ -242,7 +242,7 @@ def test_a_key_is_let_in_though_its_use_cannot_be_written_down(database, ring, c
 
 
 @sqlite
-def test_a_right_key_costs_the_same_one_look_up_as_a_wrong_one(database, ring, client, monkeypatch):
+def test_valid_and_invalid_keys_cost_one_lookup(database, ring, client, monkeypatch):
     good = ring.add("good", ["stats"], now=NOW)
     old = ring.add("old", ["stats"], now=NOW - 1, expires_at=NOW)
     gone = ring.add("gone", ["stats"], now=NOW)
@@ -262,7 +262,7 @@ def test_a_right_key_costs_the_same_one_look_up_as_a_wrong_one(database, ring, c
 
 @pytest.mark.parametrize("name", ["wall", "gone", "", "  ", "two\nlines", "nul\0", "key-1", "key-20"])
 @sqlite
-def test_a_name_is_for_one_key_for_ever_since_the_history_knows_it_by_that(ring, name):
+def test_key_name_is_never_reused(ring, name):
     ring.add("wall", ["stats"], now=NOW)
     ring.add("gone", ["stats"], now=NOW)
     ring.revoke("gone", now=NOW)
@@ -275,7 +275,7 @@ def test_a_name_is_for_one_key_for_ever_since_the_history_knows_it_by_that(ring,
 
 @pytest.mark.parametrize("scopes", [[], ["everything"], ["stats", "leads"], ["STATS"], "stats"])
 @sqlite
-def test_a_key_has_known_scopes_and_one_at_least(ring, scopes):
+def test_key_needs_known_scopes(ring, scopes):
     with pytest.raises(APIKeyError, match="stats, leads:read, leads:write"):
         ring.add("wall", scopes, now=NOW)
 
@@ -283,7 +283,7 @@ def test_a_key_has_known_scopes_and_one_at_least(ring, scopes):
 
 
 @sqlite
-def test_only_a_key_that_is_let_in_is_revoked(ring):
+def test_only_active_keys_are_revoked(ring):
     ring.add("gone", ["stats"], now=NOW)
     ring.revoke("gone", now=NOW)
 
@@ -293,7 +293,7 @@ def test_only_a_key_that_is_let_in_is_revoked(ring):
         ring.revoke("nobody", now=NOW)
 
 
-def test_a_key_that_cannot_be_looked_up_is_a_failed_query(database, ring, client, caplog):
+def test_failed_key_lookup_is_500(database, ring, client, caplog):
     key = ring.add("wall", ["stats"], now=NOW)
     database.write(lambda at: at.execute("drop table api_keys"))
 

@@ -105,7 +105,7 @@ def person(database, insert):
 @pytest.mark.filterwarnings("ignore:Unknown REQUEST_METHOD")
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @pytest.mark.slow
-def test_a_key_for_the_numbers_reaches_nobody_by_any_route_method_header_or_error(database, person, caplog):
+def test_stats_key_never_gets_personal_data(database, person, caplog):
     caplog.set_level(logging.DEBUG)
     key = KeyStore(database).add("wall", ["stats"], now=NOW)
     api = create_app(database, api_keys=["another"], cors_origins=["*"], clock=lambda: NOW)
@@ -126,7 +126,7 @@ def test_a_key_for_the_numbers_reaches_nobody_by_any_route_method_header_or_erro
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_nor_by_what_fails(database, person, caplog):
+def test_stats_key_gets_no_personal_data_in_errors(database, person, caplog):
     key = KeyStore(database).add("wall", ["stats"], now=NOW)
     client = APIClient(build_server_app(create_app(database, api_keys=["another"]), database, metrics=True))
     for table in [row["name"] for row in database.rows("select name from sqlite_schema where name like 'rollup_%'")]:

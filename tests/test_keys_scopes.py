@@ -38,14 +38,14 @@ def lead(insert):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
 
 
-def test_every_route_says_what_it_takes():
+def test_every_route_has_a_scope():
     takes = {(route.method, route.path): route.scope for route in ROUTES}
 
     assert takes == TAKES
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=IDS)
-def test_a_key_reaches_what_its_scope_allows_and_nothing_else(database, lead, client, route):
+def test_key_reaches_only_its_scopes(database, lead, client, route):
     ring = KeyStore(database)
     keys = {scope: ring.add(f"only {scope}", [scope], now=NOW) for scope in SCOPES}
 
@@ -62,7 +62,7 @@ def test_a_key_reaches_what_its_scope_allows_and_nothing_else(database, lead, cl
 
 @pytest.mark.parametrize("route", ROUTES, ids=IDS)
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_several_scopes_add_up_and_the_keys_of_the_settings_have_them_all(database, lead, client, route):
+def test_scopes_add_up_and_settings_keys_have_all(database, lead, client, route):
     every = KeyStore(database).add("everything", SCOPES, now=NOW)
 
     statuses = [ask(client, route, key).status_code for key in (every, KEY)]
@@ -71,7 +71,7 @@ def test_several_scopes_add_up_and_the_keys_of_the_settings_have_them_all(databa
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_a_move_that_is_forbidden_moves_nothing(database, lead, client):
+def test_forbidden_update_changes_nothing(database, lead, client):
     key = KeyStore(database).add("reader", ["stats", "leads:read"], now=NOW)
 
     response = client.patch("/analytics/leads/1", key=key, json={"status": "won"})
@@ -97,7 +97,7 @@ def test_a_move_that_is_forbidden_moves_nothing(database, lead, client):
         ("PATCH", "/analytics/leads/2", 403),
     ],
 )
-def test_the_scope_is_asked_for_before_anything_is_told_of_what_is_asked(database, lead, client, method, path, status):
+def test_scope_is_checked_before_parameters(database, lead, client, method, path, status):
     key = KeyStore(database).add("wall", ["stats"], now=NOW)
 
     response = client.open(path, method=method, key=key, data=b"no JSON")
@@ -106,7 +106,7 @@ def test_the_scope_is_asked_for_before_anything_is_told_of_what_is_asked(databas
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_of_two_keys_in_one_request_the_bearer_counts(database, lead, client):
+def test_bearer_header_precedes_x_api_key(database, lead, client):
     wall = KeyStore(database).add("wall", ["stats"], now=NOW)
 
     as_wall = client.get("/analytics/leads", key=KEY, headers={"Authorization": f"Bearer {wall}"})

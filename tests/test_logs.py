@@ -50,7 +50,7 @@ def answered(lines):
 
 
 @sqlite
-def test_a_request_is_one_line_of_json(insert, client, lines):
+def test_request_is_one_line_of_json(insert, client, lines):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
 
     response = client.patch("/analytics/leads/1", json={"status": "won"}, headers={"X-Request-ID": "abc-1"})
@@ -72,7 +72,7 @@ def test_a_request_is_one_line_of_json(insert, client, lines):
 
 
 @sqlite
-def test_the_line_names_the_route_and_the_key(database, client, lines):
+def test_log_line_names_route_and_key(database, client, lines):
     wall = KeyStore(database).add("wall", ["stats"], now=NOW)
 
     client.get("/analytics/geo", key=wall)
@@ -92,7 +92,7 @@ def test_the_line_names_the_route_and_the_key(database, client, lines):
 
 
 @sqlite
-def test_no_key_path_query_body_or_header_is_logged(insert, client, lines):
+def test_log_line_has_no_key_path_query_body_or_header(insert, client, lines):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00", contact_name="zqx")
     headers = {"User-Agent": "zqx", "Referer": "https://zqx.example", "Cookie": "zqx", "Origin": "https://zqx.example"}
 
@@ -116,7 +116,7 @@ def test_no_key_path_query_body_or_header_is_logged(insert, client, lines):
 
 @pytest.mark.parametrize("taken", ["a", "0af7651916cd43dd8448eb211c80319c", "A.b_c-9", "x" * 128])
 @sqlite
-def test_a_request_id_is_taken_and_echoed(client, lines, taken):
+def test_request_id_is_accepted_and_echoed(client, lines, taken):
     response = client.get("/analytics/geo", headers={"X-Request-ID": taken})
 
     assert response.headers.getlist("X-Request-ID") == [taken]
@@ -143,7 +143,7 @@ def test_a_request_id_is_taken_and_echoed(client, lines, taken):
     ],
 )
 @sqlite
-def test_what_is_no_request_id_is_replaced_by_one(client, lines, sent):
+def test_invalid_request_id_is_replaced(client, lines, sent):
     response = client.get("/analytics/geo", headers={} if sent is None else {"X-Request-ID": sent})
 
     made = response.headers["X-Request-ID"]
@@ -153,14 +153,14 @@ def test_what_is_no_request_id_is_replaced_by_one(client, lines, sent):
 
 
 @sqlite
-def test_made_ids_are_all_different(client):
+def test_created_request_ids_are_unique(client):
     made = {client.get("/healthz").headers["X-Request-ID"] for _ in range(20)}
 
     assert len(made) == 20
 
 
 @sqlite
-def test_what_failed_carries_its_id_in_a_header_and_its_traceback_in_the_log_under_it(database, client, lines):
+def test_failure_has_its_id_in_header_and_traceback(database, client, lines):
     database.write(lambda at: at.execute("drop table rollup_countries"))
 
     response = client.get("/analytics/geo", headers={"X-Request-ID": "abc-1"})
@@ -176,7 +176,7 @@ def test_what_failed_carries_its_id_in_a_header_and_its_traceback_in_the_log_und
 
 
 @sqlite
-def test_a_key_that_cannot_be_looked_up_is_told_under_its_id_too(database, client, lines):
+def test_failed_key_lookup_is_logged_with_its_id(database, client, lines):
     database.write(lambda at: at.execute("drop table api_keys"))
 
     response = client.get("/analytics/geo", key="another", headers={"X-Request-ID": "abc-1"})
@@ -188,7 +188,7 @@ def test_a_key_that_cannot_be_looked_up_is_told_under_its_id_too(database, clien
 
 
 @sqlite
-def test_what_fails_around_the_api_is_answered_and_told_likewise(database, stream, lines):
+def test_failure_outside_the_api_is_logged_likewise(database, stream, lines):
     def broken(environ, start_response):
         raise RuntimeError("zqx")
 
@@ -222,7 +222,7 @@ def test_json_formatter_keeps_a_record_on_one_line(text):
     assert json.loads(line)["x"] == text
 
 
-def test_a_line_goes_into_no_other_file_where_standard_error_was_closed_and_its_number_was_given_away(tmp_path):
+def test_log_line_never_goes_into_a_reused_descriptor(tmp_path):
     file = tmp_path / "precious"
     program = (
         "import os, sys; print(os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY)); from analytics_api.server import logs; "

@@ -17,7 +17,7 @@ READ_ONLY = [
 
 @pytest.mark.parametrize("path", READ_ONLY)
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "TRACE"])
-def test_what_is_read_only_takes_no_other_method(client, path, method):
+def test_read_only_routes_allow_only_get(client, path, method):
     response = client.open(path, method=method)
 
     assert response.status_code == 405
@@ -26,7 +26,7 @@ def test_what_is_read_only_takes_no_other_method(client, path, method):
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "TRACE"])
-def test_a_lead_takes_get_and_patch_alone(insert, client, method):
+def test_lead_allows_get_and_patch(insert, client, method):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
 
     response = client.open("/analytics/leads/1", method=method, json={"status": "won"})
@@ -41,7 +41,7 @@ def test_a_lead_takes_get_and_patch_alone(insert, client, method):
     ("path", "allowed"),
     [*((path, "GET, HEAD, OPTIONS") for path in READ_ONLY), ("/analytics/leads/1", "GET, HEAD, OPTIONS, PATCH")],
 )
-def test_options_says_what_a_path_takes(client, path, allowed):
+def test_options_lists_the_methods(client, path, allowed):
     response = client.options(path)
 
     assert response.status_code == 204
@@ -73,7 +73,7 @@ def test_head_is_get_without_the_body(insert, client, path):
 
 
 @pytest.mark.parametrize("key", [None, "wrong"])
-def test_head_without_a_key_is_refused_without_a_body(client, key):
+def test_head_without_key_is_401_without_body(client, key):
     get = client.get("/analytics/geo", key=key)
     head = client.head("/analytics/geo", key=key)
 
@@ -82,7 +82,7 @@ def test_head_without_a_key_is_refused_without_a_body(client, key):
     assert head.data == b""
 
 
-def test_a_method_override_is_none(insert, client):
+def test_method_override_is_ignored(insert, client):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
 
     client.get("/analytics/leads/1", headers={"X-HTTP-Method-Override": "PATCH"}, json={"status": "won"})

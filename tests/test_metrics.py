@@ -35,7 +35,7 @@ sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 
 @sqlite
-def test_they_are_off_unless_asked_for(database):
+def test_metrics_are_off_by_default(database):
     client = APIClient(build_server_app(create_app(database, api_keys=[KEY]), database))
 
     assert client.get("/metrics", key=None).status_code == 401
@@ -68,7 +68,7 @@ def test_requests_are_counted_by_route_and_status(client, numbers):
 
 
 @sqlite
-def test_what_a_stranger_makes_up_becomes_no_series(client, numbers):
+def test_unknown_paths_create_no_series(client, numbers):
     client.get("/healthz")
     client.get("/analytics/nothing", key="wrong")
     client.open("/analytics/geo", method="TRACE")
@@ -84,7 +84,7 @@ def test_what_a_stranger_makes_up_becomes_no_series(client, numbers):
 
 
 @sqlite
-def test_latency_and_query_time_are_told(client, numbers):
+def test_latency_and_query_time_are_measured(client, numbers):
     route = ("route", "/geo")
     before = numbers()
 
@@ -101,7 +101,7 @@ def test_latency_and_query_time_are_told(client, numbers):
     assert 0 < grown("analytics_query_seconds_total", route) < 60
 
 
-def test_rows_behind_the_rollups_and_the_age_of_the_snapshot_are_told(database, insert):
+def test_row_counts_and_snapshot_age_are_metrics(database, insert):
     class Bucket:
         source = "bucket"
 
@@ -127,7 +127,7 @@ def test_rows_behind_the_rollups_and_the_age_of_the_snapshot_are_told(database, 
 
 
 @sqlite
-def test_a_database_that_does_not_answer_leaves_the_other_numbers(database, client):
+def test_metrics_survive_an_unavailable_database(database, client):
     client.get("/analytics/geo")
     database.write(lambda at: at.execute("drop table rollup_totals"))
 
@@ -139,7 +139,7 @@ def test_a_database_that_does_not_answer_leaves_the_other_numbers(database, clie
 
 
 @sqlite
-def test_no_person_is_in_them(database, insert, client):
+def test_metrics_have_no_personal_data(database, insert, client):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00", contact_name="zqx")
     client.get("/analytics/leads?q=zqx")
     client.get("/analytics/zqx", key="zqx")
@@ -151,7 +151,7 @@ def test_no_person_is_in_them(database, insert, client):
 
 
 @pytest.mark.slow
-def test_the_numbers_of_several_processes_are_added_up_and_outlive_each_of_them(tmp_path):
+def test_metrics_add_up_processes_and_outlive_them(tmp_path):
     with open_database(tmp_path / "analytics.db").closing():
         pass
     geo = "analytics_requests_total", ("method", "GET"), ("route", "/geo"), ("status", "200")

@@ -45,7 +45,7 @@ def host(shop, database, mount):
     return APIClient(DispatcherMiddleware(shop, {mount: api}))
 
 
-def test_the_api_answers_below_the_mount(host, mount, insert):
+def test_django_serves_the_api_below_the_mount(host, mount, insert):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
     api = mount + MOUNTS[mount]
 
@@ -60,13 +60,13 @@ def test_the_api_answers_below_the_mount(host, mount, insert):
     assert host.head(f"{api}/geo", key="api-key").headers["Content-Length"] == "2"
 
 
-def test_the_hosts_own_pages_answer_as_before_and_need_no_key(host):
+def test_django_pages_are_unaffected(host):
     assert host.get("/", key=None).text == "the shop"
     assert host.get("/analytics-of-its-own", key=None).json == {"own": "/under/a/path"}
     assert host.get("/leads/7", key=None).text == "the shop's lead 7"
 
 
-def test_the_api_is_nowhere_but_below_the_mount(host, mount):
+def test_django_serves_the_api_nowhere_else(host, mount):
     elsewhere = [path for path in ("/geo", "/analytics/geo", "/internal/geo", "/deep/er/geo") if path != f"{mount}/geo"]
 
     replies = {path: (host.get(path, key="api-key").status_code, host.get(path).mimetype) for path in elsewhere}
@@ -74,5 +74,5 @@ def test_the_api_is_nowhere_but_below_the_mount(host, mount):
     assert replies == dict.fromkeys(elsewhere, (404, "text/html"))
 
 
-def test_django_is_one_that_is_supported():
+def test_django_version_is_supported():
     assert django.VERSION >= (4, 2)

@@ -55,20 +55,20 @@ def filled(insert):
     insert("lead_submissions", lead_id=1, submitted_at="2026-02-23 11:15:00", contact_ip="198.51.100.20")
 
 
-def test_it_is_a_valid_document_of_openapi_3_1():
+def test_document_is_valid_openapi_3_1():
     errors = [error.message for error in OpenAPIV31SpecValidator(DOCUMENT).iter_errors()]
 
     assert DOCUMENT["openapi"].startswith("3.1.")
     assert errors == []
 
 
-def test_every_route_is_in_it_and_nothing_else():
+def test_document_has_every_route():
     routes = {(route.method, "/analytics" + route.path.replace("<", "{").replace(">", "}")) for route in ROUTES}
 
     assert set(OPERATIONS) == routes
 
 
-def test_every_parameter_is_in_it_with_its_bounds_and_choices():
+def test_document_has_every_parameter_with_its_bounds():
     parameters = {
         f"{method} {path}": {parameter["name"]: parameter["schema"] for parameter in operation["parameters"]}
         for (method, path), operation in OPERATIONS.items()
@@ -135,7 +135,7 @@ def test_every_parameter_is_in_it_with_its_bounds_and_choices():
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
-def test_every_operation_says_how_it_is_refused_and_how_it_fails(method, path):
+def test_document_has_errors_of_every_operation(method, path):
     operation = OPERATIONS[method, path]
 
     errors = {int(status): reply for status, reply in operation["responses"].items() if int(status) >= 400}
@@ -146,7 +146,7 @@ def test_every_operation_says_how_it_is_refused_and_how_it_fails(method, path):
     assert all(list(reply["content"]) == ["application/json"] for reply in errors.values())
 
 
-def test_both_headers_of_the_key_are_in_it():
+def test_document_has_both_key_headers():
     assert DOCUMENT["security"] == [{"bearer": []}, {"header": []}]
     assert DOCUMENT["components"]["securitySchemes"] == {
         "bearer": {"type": "http", "scheme": "bearer"},
@@ -155,7 +155,7 @@ def test_both_headers_of_the_key_are_in_it():
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
-def test_every_example_is_one(method, path):
+def test_every_example_is_valid(method, path):
     operation = OPERATIONS[method, path]
     bodies = [reply["content"] for reply in operation["responses"].values() if "content" in reply]
     bodies += [operation["requestBody"]["content"]] if "requestBody" in operation else []
@@ -173,7 +173,7 @@ def test_every_example_is_one(method, path):
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
-def test_what_a_filled_database_answers_is_as_described(filled, client, method, path):
+def test_responses_match_their_schemas(filled, client, method, path):
     operation = OPERATIONS[method, path]
     sent = {"status": "won"} if "requestBody" in operation else None
 
@@ -200,7 +200,7 @@ def test_what_a_filled_database_answers_is_as_described(filled, client, method, 
         ("PATCH", "/analytics/leads/{lead_id}", "/analytics/leads/x", KEY, 400),
     ],
 )
-def test_every_error_is_as_described(database, filled, client, method, template, path, key, status):
+def test_errors_match_their_schema(database, filled, client, method, template, path, key, status):
     key = KeyStore(database).add("wall", ["stats"], now=NOW) if key == "wall" else key
 
     response = client.open(path, method=method, key=key, json={"status": "won"})
@@ -210,7 +210,7 @@ def test_every_error_is_as_described(database, filled, client, method, template,
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_it_is_printed_and_served_outside_the_prefix_without_a_key(database):
+def test_document_is_printed_and_served_without_a_key(database):
     client = APIClient(build_server_app(create_app(database, api_keys=[KEY]), database))
 
     printed = CliRunner().invoke(main, ["openapi"]).output

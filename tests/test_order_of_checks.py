@@ -32,7 +32,7 @@ REQUIRED = {"error": "API key required. Use Authorization: Bearer <key> or X-API
         ("PATCH", "/analytics/leads/7", b'{"status": "won"}', "right", 404, "Lead not found"),
     ],
 )
-def test_the_key_comes_before_the_path_the_method_and_what_is_asked(serve, method, path, body, key, status, error):
+def test_key_is_checked_before_path_method_and_parameters(serve, method, path, body, key, status, error):
     client = serve(api_keys=["right"])
 
     response = client.open(path, method=method, data=body, key=key)
@@ -48,7 +48,7 @@ def test_the_key_comes_before_the_path_the_method_and_what_is_asked(serve, metho
         ("sort=x&status=x&offset=x", "offset must be an integer"),
     ],
 )
-def test_of_several_faults_the_first_in_the_documented_order_is_told(client, query, error):
+def test_first_error_in_the_documented_order_wins(client, query, error):
     response = client.get(f"/analytics/leads?{query}")
 
     assert (response.status_code, response.json) == (400, {"error": error})

@@ -102,7 +102,7 @@ def rows(get):
 
 
 @pytest.mark.parametrize("taking", ["days", "pages", "sources", "leads"])
-def test_a_number_of_rows_is_brought_into_its_bounds(plenty, rows, taking):
+def test_limit_is_clamped(plenty, rows, taking):
     path, name, default, minimum, maximum = TAKING[taking]
     meant = {"default": default, "minimum": minimum, "maximum": maximum}
     expected = {
@@ -123,7 +123,7 @@ def test_a_number_of_rows_is_brought_into_its_bounds(plenty, rows, taking):
     assert found == expected
 
 
-def test_an_offset_is_brought_into_its_bounds(plenty, get):
+def test_offset_is_clamped(plenty, get):
     path, name, default, minimum, maximum = TAKING["offset"]
     meant = {"default": default, "minimum": minimum, "maximum": maximum}
     expected = {
@@ -146,7 +146,7 @@ def test_an_offset_is_brought_into_its_bounds(plenty, get):
 
 @pytest.mark.any_engine
 @pytest.mark.parametrize("taking", TAKING)
-def test_what_is_no_whole_number_is_refused_by_name(client, taking):
+def test_non_integer_is_400_with_the_name(client, taking):
     path, name, *_ = TAKING[taking]
 
     replies = {}
@@ -173,7 +173,7 @@ def test_what_is_no_whole_number_is_refused_by_name(client, taking):
         ),
     ],
 )
-def test_a_word_outside_its_list_is_refused_by_name(client, name, values, message):
+def test_unknown_choice_is_400_with_the_name(client, name, values, message):
     replies = {}
     for text in [f"{name}={value}" for value in values]:
         response = client.get(f"/analytics/leads?{text}")
@@ -227,7 +227,7 @@ def test_unknown_parameter_of_patch_changes_nothing(insert, client):
         ("\0", "q must not contain NUL"),
     ],
 )
-def test_a_needle_that_cannot_be_searched_for_is_refused_by_name(client, needle, message):
+def test_unusable_search_text_is_400_with_the_name(client, needle, message):
     response = client.get("/analytics/leads", query_string={"q": needle})
 
     assert response.status_code == 400
@@ -235,7 +235,7 @@ def test_a_needle_that_cannot_be_searched_for_is_refused_by_name(client, needle,
 
 
 @pytest.mark.parametrize("needle", ["x" * 1000, "é" * 1000, "\N{WAVING HAND SIGN}" * 1000, "\x01\x7f\u2028\ufeff"])
-def test_any_other_needle_of_a_thousand_characters_is_searched_for(get, needle):
+def test_search_text_of_1000_characters_is_accepted(get, needle):
     page = get("/analytics/leads", query_string={"q": needle})
 
     assert page == {"leads": [], "total": 0}
@@ -244,7 +244,7 @@ def test_any_other_needle_of_a_thousand_characters_is_searched_for(get, needle):
 @pytest.mark.any_engine
 @pytest.mark.parametrize("path", ["/sessions/daily", "/pages/top", "/sources", "/leads"])
 @pytest.mark.parametrize("text", ["q=%FF", "q=%C3", "limit=%ED%A0%80", "%FF=1", "x=%C0%AF", "status=%80"])
-def test_a_query_string_that_is_no_utf8_is_refused(client, path, text):
+def test_query_that_is_not_utf8_is_400(client, path, text):
     response = client.get(f"/analytics{path}?{text}")
 
     assert response.status_code == 400
@@ -252,7 +252,7 @@ def test_a_query_string_that_is_no_utf8_is_refused(client, path, text):
 
 
 @pytest.mark.any_engine
-def test_a_query_string_with_raw_bytes_is_read_as_utf8(insert, client):
+def test_raw_bytes_in_the_query_are_read_as_utf8(insert, client):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:00:00", contact_name="Zoë")
 
     def ask(query_string):
@@ -263,7 +263,7 @@ def test_a_query_string_with_raw_bytes_is_read_as_utf8(insert, client):
 
 
 @pytest.mark.any_engine
-def test_more_fields_than_anybody_needs_are_refused(client):
+def test_too_many_query_fields_are_400(client):
     taken = client.get("/analytics/leads?" + "&".join(["_=1"] * 100))
     refused = client.get("/analytics/leads?" + "&".join(["_=1"] * 101))
 

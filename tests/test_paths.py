@@ -47,7 +47,7 @@ UNKNOWN = {"error": "Unknown analytics endpoint"}
         "/analytics" * 500,
     ],
 )
-def test_a_path_that_is_none_of_ours_is_unknown_and_never_redirected(client, path):
+def test_unknown_path_is_404_and_never_redirected(client, path):
     response = client.get(path)
 
     assert response.status_code == 404
@@ -68,21 +68,21 @@ def test_a_path_that_is_none_of_ours_is_unknown_and_never_redirected(client, pat
         "/analytics\x00",
     ],
 )
-def test_a_path_that_only_a_raw_request_can_have_is_unknown(client, path_info):
+def test_path_of_a_raw_request_is_404(client, path_info):
     response = client.get("/", environ_overrides={"PATH_INFO": path_info})
 
     assert response.status_code == 404
     assert response.json == UNKNOWN
 
 
-def test_an_escaped_letter_or_slash_is_the_letter_or_slash(client):
+def test_escaped_characters_are_decoded(client):
     for path in ("/analytics/%67eo", "/analytics%2Fgeo", "/%61nalytics/geo"):
         response = client.get(path)
 
         assert (response.status_code, response.json) == (200, [])
 
 
-def test_a_path_outside_the_prefix_is_unknown_wherever_the_prefix_is(serve):
+def test_path_outside_the_prefix_is_404(serve):
     client = serve(prefix="/api/v1/stats")
 
     found = {
@@ -109,7 +109,7 @@ def test_a_path_outside_the_prefix_is_unknown_wherever_the_prefix_is(serve):
     }
 
 
-def test_without_a_prefix_the_paths_begin_at_the_mount(serve):
+def test_empty_prefix_begins_at_the_mount(serve):
     client = serve(prefix="")
 
     found = {path: client.get(path).status_code for path in ("/geo", "/leads", "/", "/analytics/geo", "//geo")}
@@ -117,7 +117,7 @@ def test_without_a_prefix_the_paths_begin_at_the_mount(serve):
     assert found == {"/geo": 200, "/leads": 200, "/": 404, "/analytics/geo": 404, "//geo": 404}
 
 
-def test_a_prefix_may_have_any_letters(serve):
+def test_prefix_may_have_any_letters(serve):
     client = serve(prefix="/d'après/統計")
 
     response = client.get("/d'apr%C3%A8s/%E7%B5%B1%E8%A8%88/geo")
@@ -126,7 +126,7 @@ def test_a_prefix_may_have_any_letters(serve):
 
 
 @pytest.mark.parametrize("script_name", ["", "/analytics", "/analytics/overview", "/deep/er/still", "/d\xc3\xa9"])
-def test_only_what_is_below_the_mount_counts(client, script_name):
+def test_only_paths_below_the_mount_match(client, script_name):
     found = client.get("/analytics/geo", environ_overrides={"SCRIPT_NAME": script_name})
     unknown = client.get("/geo", environ_overrides={"SCRIPT_NAME": script_name})
 
@@ -134,7 +134,7 @@ def test_only_what_is_below_the_mount_counts(client, script_name):
     assert (unknown.status_code, unknown.json) == (404, UNKNOWN)
 
 
-def test_the_host_and_the_scheme_play_no_part(client):
+def test_host_and_scheme_are_ignored(client):
     for overrides in (
         {"HTTP_HOST": "other.example:8443", "wsgi.url_scheme": "https"},
         {"HTTP_HOST": "b\xe4d host<>"},
@@ -146,7 +146,7 @@ def test_the_host_and_the_scheme_play_no_part(client):
         assert (response.status_code, response.json) == (200, [])
 
 
-def test_an_upgrade_to_a_websocket_is_answered_like_any_request(client):
+def test_websocket_upgrade_is_answered_as_http(client):
     response = client.get("/analytics/geo", headers={"Connection": "Upgrade", "Upgrade": "websocket", "X-API-Key": KEY})
 
     assert (response.status_code, response.json) == (200, [])

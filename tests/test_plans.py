@@ -15,7 +15,7 @@ def connection(request, tmp_path_factory):
     yield from connect_to_demo(tmp_path_factory.mktemp("plans") / "analytics.db", analyzed=request.param == "analyzed")
 
 
-def test_every_statement_of_the_endpoints_is_looked_at():
+def test_every_statement_of_the_endpoints_is_checked():
     assert {label.partition(".")[0] for label in STATEMENTS} == {
         module.name for module in pkgutil.iter_modules(endpoints.__path__)
     } - {"leads", "storage", "whoami"}
@@ -37,13 +37,13 @@ def test_no_statement_scans_a_base_table(connection, label):
         ("engagement.COUNTS", ["SCAN rollup_engagement"]),
     ],
 )
-def test_a_statement_goes_its_one_way(connection, label, steps):
+def test_statement_has_one_plan(connection, label, steps):
     plan = query_plan(connection, STATEMENTS[label][1])
 
     assert [step for step in plan if "LAST TERM" not in step] == steps
 
 
-def test_the_last_hour_is_its_minutes_and_two_short_walks_of_an_index(connection):
+def test_last_hour_reads_minutes_and_two_index_ranges(connection):
     plan = query_plan(connection, STATEMENTS["realtime.NOW"][1])
     plan = [step.removesuffix(" LEFT-JOIN") for step in plan]  # which SQLite says since 3.39
 

@@ -13,6 +13,8 @@ from helpers.client import instant
 
 from analytics_api.maintenance.purge import purge
 
+pytestmark = pytest.mark.writes
+
 MIDNIGHT = instant("2026-02-10 00:00:00")
 MINUTE = 60_000
 
@@ -71,7 +73,7 @@ def remaining(database):
     return tuple(database.rows(OLD_AND_YOUNG, midnight=MIDNIGHT)[0].values())
 
 
-def test_all_visits_before_the_day_go_and_nothing_else(database, filled, get):
+def test_purge_deletes_only_older_sessions_and_events(database, filled, get):
     told = []
 
     counts = purge(database, date(2026, 2, 10), deleted=lambda rows, of: told.append((rows, of)))
@@ -86,7 +88,7 @@ def test_all_visits_before_the_day_go_and_nothing_else(database, filled, get):
     assert database.rows("select count(*) as submissions from lead_submissions") == [{"submissions": 1}]
 
 
-def test_the_rollups_are_exact_after_each_of_its_transactions(database, filled):
+def test_rollups_are_exact_after_each_purge_transaction(database, filled):
     differences = []
 
     purge(database, date(2026, 2, 10), deleted=lambda rows, of: differences.extend(database.verify()))
@@ -94,14 +96,14 @@ def test_the_rollups_are_exact_after_each_of_its_transactions(database, filled):
     assert differences == []
 
 
-def test_a_second_run_has_nothing_to_do(database, filled):
+def test_second_purge_deletes_nothing(database, filled):
     purge(database, date(2026, 2, 10))
 
     assert purge(database, date(2026, 2, 10)) == {"events": 0, "sessions": 0}
     assert remaining(database) == (0, 1_500, 0, 3_000)
 
 
-def test_a_session_without_a_name_goes_by_its_date_too(database, insert):
+def test_purge_deletes_sessions_without_an_id(database, insert):
     insert("sessions", session_id="", visitor_id="v", started_at=MIDNIGHT - 1)
     insert("sessions", session_id="s", visitor_id="v", started_at=MIDNIGHT)
 
@@ -109,7 +111,7 @@ def test_a_session_without_a_name_goes_by_its_date_too(database, insert):
     assert database.rows("select session_id from sessions") == [{"session_id": "s"}]
 
 
-def test_what_stops_it_leaves_whole_transactions_and_the_next_run_does_the_rest(database, filled):
+def test_interrupted_purge_is_completed_by_the_next(database, filled):
     def stop(rows, of):
         raise KeyboardInterrupt
 
@@ -124,7 +126,7 @@ def test_what_stops_it_leaves_whole_transactions_and_the_next_run_does_the_rest(
     assert database.verify() == []
 
 
-def test_others_write_at_the_same_time_and_their_rows_count(database, filled):
+def test_rows_written_during_a_purge_are_counted(database, filled):
     turns = queue.SimpleQueue()
     written = []
 
@@ -173,7 +175,7 @@ purge(database, date(2026, 2, 10), deleted=told)
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @pytest.mark.slow
-def test_a_kill_loses_no_more_than_the_transaction_it_hits(database, filled):
+def test_killed_purge_loses_at_most_one_transaction(database, filled):
     killed = subprocess.run([sys.executable, "-c", KILLED_BEFORE_A_COMMIT, database.path], timeout=60)
     half = remaining(database)
     differences = database.verify()
@@ -194,14 +196,14 @@ class TestCommand:
     def folder(self, tmp_path, monkeypatch):
         isolated_cwd(monkeypatch, tmp_path)
 
-    def test_purge_tells_how_many_rows_went(self, database, filled):
+    def test_purge_prints_row_counts(self, database, filled):
         output = run("purge", "--before", "2026-02-10")
 
         assert output == "events: 3,000 deleted\nsessions: 1,500 deleted\n"
         assert remaining(database) == (0, 1_500, 0, 3_000)
 
     @pytest.mark.parametrize("day", ["9998-01-01", "2026-02-30", "yesterday"])
-    def test_a_day_that_is_none_or_is_still_to_come_is_refused(self, database, filled, day):
+    def test_purge_rejects_invalid_and_future_days(self, database, filled, day):
         output = run("purge", "--before", day, status=2)
 
         assert "--before" in output

@@ -23,6 +23,8 @@ from analytics_api.maintenance.copy import copy
 from analytics_api.maintenance.erase import erase
 from analytics_api.maintenance.purge import purge
 
+pytestmark = pytest.mark.writes
+
 EXAMPLES = int(os.environ.get("PURGE_EXAMPLES", "20"))
 MIDNIGHT = instant("2026-02-10 00:00:00")
 TENTH = date(2026, 2, 10)

@@ -34,7 +34,7 @@ def lead(insert):
 
 
 @pytest.mark.parametrize(("method", "path", "status"), EVERY_KIND)
-def test_every_reply_is_json_in_utf8_for_one_reader(lead, client, method, path, status):
+def test_every_response_is_private_utf8_json(lead, client, method, path, status):
     response = client.open(path, method=method, json={"status": "won"})
 
     assert response.status_code == status
@@ -52,7 +52,7 @@ def test_every_error_has_one_shape(lead, client, method, path, status):
     assert isinstance(error["error"], str)
 
 
-def test_letters_beyond_ascii_go_out_as_they_are(lead, client):
+def test_letters_beyond_ascii_are_not_escaped(lead, client):
     response = client.get("/analytics/leads")
 
     assert '"contact_name":"Zoë"'.encode() in response.data
@@ -70,7 +70,7 @@ def test_only_successful_responses_have_an_etag(lead, client, method, path, stat
     "known",
     ["{etag}", "W/{etag}", '"other", {etag}', '"other",W/{etag} , "third"', "*"],
 )
-def test_a_reader_who_has_it_already_is_told_so(lead, client, method, known):
+def test_matching_etag_is_304(lead, client, method, known):
     etag = client.get("/analytics/leads").headers["ETag"]
 
     response = client.open("/analytics/leads", method=method, headers={"If-None-Match": known.format(etag=etag)})
@@ -83,14 +83,14 @@ def test_a_reader_who_has_it_already_is_told_so(lead, client, method, known):
 
 
 @pytest.mark.parametrize("known", ['"other"', 'W/"other"', "", "nonsense", '"', '"a", "b"', "W/", "\xff"])
-def test_a_reader_who_has_something_else_is_sent_it(lead, client, known):
+def test_other_etag_is_200(lead, client, known):
     response = client.get("/analytics/leads", headers={"If-None-Match": known})
 
     assert response.status_code == 200
     assert response.json["total"] == 1
 
 
-def test_an_etag_moves_with_what_is_said_and_only_then(lead, insert, client):
+def test_etag_changes_only_with_the_body(lead, insert, client):
     first = client.get("/analytics/leads").headers["ETag"]
     again = client.get("/analytics/leads?limit=25&sort=newest").headers["ETag"]
     insert("sessions", session_id="s1", visitor_id="ann", started_at=NOW)
@@ -114,7 +114,7 @@ def test_a_condition_hides_no_error(lead, client, known):
     assert (refused.status_code, refused.json) == (401, {"error": "Invalid API key"})
 
 
-def test_a_body_that_nobody_asked_for_changes_nothing(client):
+def test_unexpected_body_is_ignored(client):
     response = client.get("/analytics/geo", data=b"x" * 1_000_000)
 
     assert (response.status_code, response.json) == (200, [])

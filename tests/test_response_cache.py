@@ -46,7 +46,7 @@ def statements(database):
         "/analytics/sources?limit=3",
     ],
 )
-def test_the_same_question_is_asked_of_the_database_once(insert, get, client, statements, path):
+def test_repeated_request_queries_once(insert, get, client, statements, path):
     insert("sessions", **ANN)
     statements()
 
@@ -64,7 +64,7 @@ def test_the_same_question_is_asked_of_the_database_once(insert, get, client, st
 
 @on_sqlite
 @pytest.mark.parametrize("path", ["/analytics/realtime", "/analytics/leads", "/analytics/leads/1"])
-def test_what_moves_by_itself_or_tells_of_persons_is_asked_anew(insert, get, statements, path):
+def test_personal_and_realtime_routes_are_not_cached(insert, get, statements, path):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
     get(path)
     statements()
@@ -74,7 +74,7 @@ def test_what_moves_by_itself_or_tells_of_persons_is_asked_anew(insert, get, sta
     assert statements() != []
 
 
-def test_what_is_written_through_the_same_database_is_told_at_once(insert, get):
+def test_own_write_empties_the_cache(insert, get):
     insert("sessions", **ANN)
     before = get("/analytics/geo")
     insert("sessions", **BEN)
@@ -83,7 +83,7 @@ def test_what_is_written_through_the_same_database_is_told_at_once(insert, get):
     assert get("/analytics/geo") == [FRANCE, INDIA]
 
 
-def test_what_another_connection_writes_is_told_at_once(database, insert, get):
+def test_write_of_another_connection_empties_the_cache(database, insert, get):
     insert("sessions", **ANN)
     before = get("/analytics/geo")
     with open_database(database.url).closing() as other:
@@ -94,7 +94,7 @@ def test_what_another_connection_writes_is_told_at_once(database, insert, get):
 
 
 @on_sqlite
-def test_what_is_written_and_not_committed_is_not_told(database, insert, get):
+def test_uncommitted_write_is_not_served(database, insert, get):
     insert("sessions", **ANN)
     with closing(sqlite3.connect(database.url, isolation_level=None)) as other:
         other.execute("begin immediate")
@@ -107,7 +107,7 @@ def test_what_is_written_and_not_committed_is_not_told(database, insert, get):
 
 
 @on_sqlite
-def test_what_was_asked_within_a_write_that_is_undone_is_forgotten(database, insert, get):
+def test_response_of_an_undone_write_is_not_cached(database, insert, get):
     insert("sessions", **ANN)
     seen = []
 
@@ -123,7 +123,7 @@ def test_what_was_asked_within_a_write_that_is_undone_is_forgotten(database, ins
     assert get("/analytics/geo") == [INDIA]
 
 
-def test_rollups_that_were_made_anew_are_told_at_once(database, insert, get):
+def test_rebuild_empties_the_cache(database, insert, get):
     insert("sessions", **ANN)
     before = get("/analytics/geo")
     database.bulk(lambda at: at.insert("sessions", list(BEN), [tuple(BEN.values())]))
@@ -132,7 +132,7 @@ def test_rollups_that_were_made_anew_are_told_at_once(database, insert, get):
     assert get("/analytics/geo") == [FRANCE, INDIA]
 
 
-def test_days_go_by_without_a_write(database, insert):
+def test_day_change_empties_the_cache(database, insert):
     insert("sessions", **ANN)
     now = instant("2026-02-24 23:59:59.999")
     client = APIClient(create_app(database, api_keys=[KEY], clock=lambda: now))
@@ -143,7 +143,7 @@ def test_days_go_by_without_a_write(database, insert):
     assert client.get("/analytics/sessions/daily?days=1").json == []
 
 
-def test_each_question_has_an_answer_of_its_own(insert, get):
+def test_each_query_has_its_own_response(insert, get):
     insert("sessions", ANN, BEN)
 
     limits = [len(get(f"/analytics/sources?limit={limit}")) for limit in range(1, 100)]
@@ -153,21 +153,21 @@ def test_each_question_has_an_answer_of_its_own(insert, get):
     assert [day["total_sessions"] for day in get("/analytics/sessions/daily?days=1")] == [2]
 
 
-def test_a_question_that_can_not_be_understood_is_refused_each_time(client):
+def test_invalid_query_is_rejected_each_time(client):
     statuses = [client.get("/analytics/pages/top?limit=ten").status_code for _ in range(2)]
 
     assert statuses == [400, 400]
 
 
 @pytest.mark.any_engine
-def test_an_answer_that_was_kept_is_nobody_s_without_the_key(client):
+def test_cached_response_needs_the_key(client):
     statuses = [client.get("/analytics/overview", key=key).status_code for key in (KEY, "wrong", None, KEY)]
 
     assert statuses == [200, 401, 401, 200]
 
 
 @on_sqlite
-def test_memory_does_not_grow_with_the_questions(database, insert, client):
+def test_cache_size_is_bounded(database, insert, client):
     insert("sessions", **ANN)
     view = {"session_id": "s1", "event_type": "page_view", "occurred_at": instant("2026-02-24 09:00:00")}
     insert("events", *(view | {"page_url": f"https://example.com/{page}/{'x' * 999}"} for page in range(100)))
@@ -181,7 +181,7 @@ def test_memory_does_not_grow_with_the_questions(database, insert, client):
     assert all(len(answer.body) <= 64 * 1024 for answer in answers)
 
 
-def test_only_routes_that_tell_no_person_hold():
+def test_only_statistics_routes_are_cached():
     assert {route.path for route in ROUTES if route.cache_for and route.scope != "stats"} == set()
 
 

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
-EXAMPLES = int(os.environ.get("ROLLUP_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("ROLLUP_EXAMPLES", "50"))
 SCHEMA = files("analytics_api").joinpath("schema.sql").read_text(encoding="utf-8")
 
 SECOND = 1000

@@ -59,7 +59,7 @@ def copy(file, path, **lead):
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 @pytest.mark.slow
-def test_a_lead_that_64_move_at_once_has_a_history_that_is_a_chain(database, insert, serve):
+def test_history_of_64_concurrent_updates_is_a_chain(database, insert, serve):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
     application = serve().application
 
@@ -78,9 +78,7 @@ def test_a_lead_that_64_move_at_once_has_a_history_that_is_a_chain(database, ins
     assert database.verify() == []
 
 
-def test_while_another_process_holds_the_lock_reads_are_answered_and_moves_fail_and_then_they_do_not(
-    file, read, move, caplog
-):
+def test_locked_database_serves_reads_and_recovers(file, read, move, caplog):
     with closing(sqlite3.connect(file.url, isolation_level=None)) as other:
         other.execute("begin immediate")
         meanwhile = [read(), move("won"), read()]
@@ -90,7 +88,7 @@ def test_while_another_process_holds_the_lock_reads_are_answered_and_moves_fail_
     assert [move("won"), read()] == [MOVED, (200, "won")]
 
 
-def test_what_can_only_be_read_is_read_and_heals_by_the_second_move_of_a_thread(file, read, move, monkeypatch, caplog):
+def test_read_only_database_serves_reads_and_recovers(file, read, move, monkeypatch, caplog):
     connect = file._connect
 
     def only_read():
@@ -109,7 +107,7 @@ def test_what_can_only_be_read_is_read_and_heals_by_the_second_move_of_a_thread(
     assert after == [FAILED, MOVED, (200, "won")]
 
 
-def test_a_file_that_takes_its_place_is_the_one_that_is_read_and_written(file, read, move, tmp_path):
+def test_replaced_file_is_used_at_once(file, read, move, tmp_path):
     before = move("contacted")
     copy(file, tmp_path / "new.db", status="qualified")
     os.replace(tmp_path / "new.db", file.url)
@@ -124,7 +122,7 @@ def test_a_file_that_takes_its_place_is_the_one_that_is_read_and_written(file, r
         assert new.execute("select status from leads").fetchall() == [("won",)]
 
 
-def test_a_file_that_is_gone_is_missed_and_none_is_made_in_its_place(file, read, move, tmp_path, caplog):
+def test_missing_file_is_an_error_and_not_created(file, read, move, tmp_path, caplog):
     os.rename(file.url, tmp_path / "aside.db")
     gone = [read(), move("won"), read()]
     made = (tmp_path / "analytics.db").exists()
@@ -141,7 +139,7 @@ def test_a_file_that_is_gone_is_missed_and_none_is_made_in_its_place(file, read,
 @pytest.mark.parametrize(
     ("left", "told"), [(0, "this file is empty"), (4096, "malformed"), (100_000, "malformed"), (50, "malformed")]
 )
-def test_a_file_that_is_cut_off_is_no_answer_and_a_whole_one_heals(file, read, move, tmp_path, caplog, left, told):
+def test_truncated_file_is_an_error_until_restored(file, read, move, tmp_path, caplog, left, told):
     copy(file, tmp_path / "whole.db")
     file.close()
     os.truncate(file.url, left)
@@ -156,7 +154,7 @@ def test_a_file_that_is_cut_off_is_no_answer_and_a_whole_one_heals(file, read, m
 
 
 @pytest.mark.slow
-def test_closing_waits_for_the_threads_that_still_ask(file):
+def test_close_waits_for_threads_that_read(file):
     def ask(_):
         for _ in range(50):
             file.rows("select * from leads, case_folds limit 500")

@@ -20,7 +20,7 @@ def client(database):
 
 
 @pytest.mark.parametrize("key", [None, "wrong", KEY])
-def test_health_is_told_to_anybody(client, key):
+def test_health_needs_no_key(client, key):
     alive, ready = client.get("/healthz", key=key), client.get("/readyz", key=key)
 
     assert (alive.status_code, alive.json) == (200, {"status": "ok"})
@@ -28,7 +28,7 @@ def test_health_is_told_to_anybody(client, key):
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/openapi.json"])
-def test_what_stands_outside_the_prefix_is_only_read(client, path):
+def test_health_allows_only_reads(client, path):
     head = client.head(path, key=None)
     others = [client.open(path, method=method, key=None) for method in ("POST", "PATCH", "DELETE", "OPTIONS")]
 
@@ -40,7 +40,7 @@ def test_what_stands_outside_the_prefix_is_only_read(client, path):
 @pytest.mark.parametrize(
     "path", ["/analytics/healthz", "/analytics/readyz", "/healthz/", "/healthz/x", "/metrics", "/docs"]
 )
-def test_nothing_else_is_told_without_a_key(client, path):
+def test_other_paths_need_a_key(client, path):
     response = client.get(path, key=None)
 
     assert response.status_code == 401
@@ -114,7 +114,7 @@ def test_endpoints_without_a_key_follow_the_cors_setting(database, path):
     assert (preflight.status_code, preflight.headers["Access-Control-Allow-Origin"]) == (204, "https://docs.example")
 
 
-def test_a_database_that_is_locked_is_not_ready_but_the_server_lives_and_heals(database, client, caplog):
+def test_locked_database_is_not_ready_and_recovers(database, client, caplog):
     database.busy_timeout = 0.05
     database.close()
     other = sqlite3.connect(database.url, isolation_level=None)
@@ -131,7 +131,7 @@ def test_a_database_that_is_locked_is_not_ready_but_the_server_lives_and_heals(d
     assert "database is locked" in caplog.text
 
 
-def test_a_database_that_is_gone_is_not_ready_and_nothing_of_it_is_told(database, client, tmp_path):
+def test_missing_database_is_not_ready_without_details(database, client, tmp_path):
     database.close()
     for file in tmp_path.glob("analytics.db*"):
         file.unlink()
@@ -155,7 +155,7 @@ def test_a_database_that_is_gone_is_not_ready_and_nothing_of_it_is_told(database
         ("OPTIONS", "/analytics/geo", KEY, 204),
     ],
 )
-def test_every_reply_is_of_no_use_to_a_page_that_embeds_or_guesses(client, method, path, key, status):
+def test_every_response_has_security_headers(client, method, path, key, status):
     response = client.open(path, method=method, key=key)
 
     assert response.status_code == status
@@ -169,7 +169,7 @@ def test_every_reply_is_of_no_use_to_a_page_that_embeds_or_guesses(client, metho
     ("path", "timed"),
     [("/analytics/geo", ["query", "total"]), ("/analytics/nothing", ["total"]), ("/healthz", ["total"])],
 )
-def test_a_reply_tells_what_it_took(client, path, timed):
+def test_response_has_the_server_timing(client, path, timed):
     response = client.get(path)
 
     parts = [part.split(";dur=") for part in response.headers["Server-Timing"].split(", ")]
@@ -194,7 +194,7 @@ FORWARDED = {
         (2, ("203.0.113.9", "http", "shop.example", MOUNT)),
     ],
 )
-def test_only_as_many_proxies_are_believed_as_the_setting_says(database, proxies, seen):
+def test_only_configured_proxies_are_trusted(database, proxies, seen):
     environs = []
 
     def api(environ, start_response):

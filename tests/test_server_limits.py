@@ -44,7 +44,7 @@ def reply(connection):
     return int(head.split()[1]), body
 
 
-def test_what_is_longer_than_any_request_is_refused_and_the_next_one_answered(server):
+def test_overlong_request_is_rejected_and_the_next_served(server):
     too_much = [
         b"GET /analytics/geo?x=" + b"x" * 8200 + b" HTTP/1.1\r\nHost: shop.example\r\n\r\n",
         HEAD + b"X-Long: " + b"x" * 8200 + b"\r\n\r\n",
@@ -66,7 +66,7 @@ def test_what_is_longer_than_any_request_is_refused_and_the_next_one_answered(se
     assert server.get("/analytics/geo") == (200, [])
 
 
-def test_a_request_may_come_in_bytes(server):
+def test_request_may_arrive_byte_by_byte(server):
     with server.connect() as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in PATCH + BODY:
@@ -77,7 +77,7 @@ def test_a_request_may_come_in_bytes(server):
     assert answer == (200, b'{"updated":true}')
 
 
-def test_a_connection_is_used_again_and_again_also_before_the_reply(server):
+def test_connection_is_reused_and_pipelined(server):
     with server.connect() as connection:
         one_by_one = []
         for _ in range(3):
@@ -93,7 +93,7 @@ def test_a_connection_is_used_again_and_again_also_before_the_reply(server):
     assert one_by_one == [(200, b'{"updated":true}')] * 3
 
 
-def test_a_client_that_waits_to_be_told_to_send_its_body_is_told(server):
+def test_expect_continue_is_answered(server):
     with server.connect() as connection:
         connection.sendall(PATCH[:-2] + b"Expect: 100-continue\r\n\r\n")
         told = connection.recv(65536)
@@ -105,13 +105,13 @@ def test_a_client_that_waits_to_be_told_to_send_its_body_is_told(server):
     assert answer == (200, b'{"updated":true}')
 
 
-def test_a_body_beyond_the_limit_is_refused_in_json(server):
+def test_body_over_the_limit_is_a_json_error(server):
     status, _, body = server.request("PATCH", "/analytics/leads/1", b" " * 1_000_000 + BODY)
 
     assert (status, json.loads(body)) == (400, {"error": "The request body must have at most 65536 bytes"})
 
 
-def test_what_ends_too_soon_is_told_so(server):
+def test_incomplete_request_is_rejected(server):
     with server.connect() as connection:
         connection.sendall(PATCH + BODY[:-1])
         connection.shutdown(socket.SHUT_WR)
@@ -121,7 +121,7 @@ def test_what_ends_too_soon_is_told_so(server):
     assert answer == (400, b'{"error":"The request body is incomplete"}')
 
 
-def test_more_connections_than_threads_are_all_answered(server):
+def test_more_connections_than_threads_are_served(server):
     def ask(number):
         return server.get("/analytics/overview")[0]
 

@@ -35,7 +35,7 @@ def refusal(environ):
     return text
 
 
-def test_a_key_is_all_that_has_to_be_set():
+def test_key_is_the_only_required_variable():
     settings = Settings.read({"ANALYTICS_API_KEY": KEY})
 
     assert settings == Settings(
@@ -71,7 +71,7 @@ OTHERS = {
 
 @pytest.mark.parametrize("blank", ["", " ", " \t\n"], ids=["empty", "a space", "blanks"])
 @pytest.mark.parametrize("variable", OTHERS)
-def test_a_variable_that_is_blank_is_as_one_that_is_absent(variable, blank):
+def test_blank_variable_is_absent(variable, blank):
     assert read(**{variable: blank}) == read()
 
 
@@ -95,7 +95,7 @@ def test_a_variable_that_is_blank_is_as_one_that_is_absent(variable, blank):
         ("ANALYTICS_METRICS", "0", False),
     ],
 )
-def test_a_variable_is_taken(variable, given, taken):
+def test_variable_is_read(variable, given, taken):
     assert getattr(read(**{variable: given}), OTHERS[variable]) == taken
 
 
@@ -127,7 +127,7 @@ def test_a_variable_is_taken(variable, given, taken):
         ("ANALYTICS_METRICS", "yes", "must be an integer from 0 to 1, not 'yes'"),
     ],
 )
-def test_a_variable_that_cannot_be_used_is_refused_by_its_name_and_what_it_takes(variable, given, told, folder):
+def test_invalid_variable_names_itself_and_what_it_takes(variable, given, told, folder):
     Path("file").touch()
 
     text = refusal({"ANALYTICS_API_KEY": KEY, "ANALYTICS_STORAGE": str(folder), variable: given})
@@ -141,7 +141,7 @@ def test_a_variable_that_cannot_be_used_is_refused_by_its_name_and_what_it_takes
 
 
 @pytest.mark.parametrize("environ", [{}, {"ANALYTICS_API_KEY": ""}, {"ANALYTICS_API_KEY": " \n"}])
-def test_without_a_key_nothing_is_read(environ):
+def test_missing_key_stops_the_start(environ):
     assert refusal(environ) == (
         "ANALYTICS_API_KEY is not set, nor ANALYTICS_API_KEY_FILE: an API key is required; "
         "make one with: openssl rand -hex 32"
@@ -149,12 +149,12 @@ def test_without_a_key_nothing_is_read(environ):
 
 
 @pytest.mark.parametrize("keys", ["one-key two-key", " one-key\n\ttwo-key\n", "one-key\r\ntwo-key\r\n"])
-def test_several_keys_are_named_in_their_order(keys):
+def test_several_keys_are_named_in_order(keys):
     assert Settings.read({"ANALYTICS_API_KEY": keys}).api_keys == {"key-1": "one-key", "key-2": "two-key"}
 
 
 @pytest.mark.parametrize("content", [f"{KEY}", f"{KEY}\n", f"\n  {KEY}  \r\n", f"\ufeff{KEY}\n"])
-def test_a_file_may_hold_the_key(content):
+def test_key_file_is_read(content):
     Path("credential").write_text(content, encoding="utf-8")
 
     settings = Settings.read({"ANALYTICS_API_KEY_FILE": " credential "})
@@ -162,7 +162,7 @@ def test_a_file_may_hold_the_key(content):
     assert settings.api_keys == {"key-1": KEY}
 
 
-def test_a_file_may_hold_several_keys():
+def test_key_file_may_have_several_keys():
     Path("credential").write_text("the-new-one\nthe-old-one\n")
 
     settings = Settings.read({"ANALYTICS_API_KEY": " ", "ANALYTICS_API_KEY_FILE": "credential"})
@@ -181,7 +181,7 @@ def test_a_file_may_hold_several_keys():
         ("latin-1", "latin-1: it is not UTF-8"),
     ],
 )
-def test_a_file_that_holds_no_key_is_refused(name, reason):
+def test_key_file_without_a_key_is_rejected(name, reason):
     Path("folder").mkdir()
     Path("file").touch()
     Path("empty").touch()
@@ -194,7 +194,7 @@ def test_a_file_that_holds_no_key_is_refused(name, reason):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
-def test_a_file_that_may_not_be_read_is_refused():
+def test_unreadable_key_file_is_rejected():
     Path("credential").touch(mode=0)
 
     text = refusal({"ANALYTICS_API_KEY_FILE": "credential"})
@@ -202,7 +202,7 @@ def test_a_file_that_may_not_be_read_is_refused():
     assert text == "ANALYTICS_API_KEY_FILE must name a file with an API key: credential: Permission denied"
 
 
-def test_a_key_and_a_file_with_a_key_are_one_too_many():
+def test_key_and_key_file_conflict():
     Path("credential").write_text(KEY)
 
     text = refusal({"ANALYTICS_API_KEY": KEY, "ANALYTICS_API_KEY_FILE": "credential"})
@@ -221,7 +221,7 @@ def test_a_key_and_a_file_with_a_key_are_one_too_many():
         (f"{KEY} x changeme", ["key-2 is shorter than 16 characters", "key-3 is a well-known word"]),
     ],
 )
-def test_a_weak_key_is_taken_and_warned_of_without_being_told(keys, told):
+def test_weak_key_is_a_warning_without_the_key(keys, told):
     settings = Settings.read({"ANALYTICS_API_KEY": keys})
 
     assert list(settings.api_keys.values()) == keys.split()
@@ -270,7 +270,7 @@ def test_unknown_variable_is_warned_of_with_nearest_name():
     ]
 
 
-def test_storage_may_be_a_bucket_with_its_credentials():
+def test_storage_may_be_a_bucket_with_credentials():
     blanks = {name: f" {value}\n" for name, value in BUCKET.items()}
 
     bucket = storage({"ANALYTICS_STORAGE": R2, **BUCKET})
@@ -280,7 +280,7 @@ def test_storage_may_be_a_bucket_with_its_credentials():
     assert repr(storage({"ANALYTICS_STORAGE": R2, **blanks})) == repr(bucket)
 
 
-def test_storage_may_be_counted_by_cloudflare_and_listed_all_the_same():
+def test_storage_may_be_cloudflare_with_a_bucket():
     environ = {"ANALYTICS_STORAGE": R2, "CLOUDFLARE_API_TOKEN": "hush-hush", **BUCKET}
 
     assert "Cloudflare's analytics of account/recordings" in repr(storage(environ))
@@ -296,7 +296,7 @@ def test_cloudflare_counts_no_other_bucket():
     assert "hush" not in text
 
 
-def test_the_database_is_known_without_a_key():
+def test_database_is_known_without_a_key():
     assert database({}) == "analytics.db"
     assert database({"ANALYTICS_DATABASE": "visits.db"}) == "visits.db"
 
@@ -334,7 +334,7 @@ def gunicorn(folder, *options, **environ):
         ),
     ],
 )
-def test_gunicorn_gives_up_with_one_line_of_ours(environ, told, options, folder):
+def test_gunicorn_with_invalid_setting_stops_with_one_line(environ, told, options, folder):
     ended = gunicorn(folder, *options, **environ)
     ours = [line for line in ended.stderr.splitlines() if not line.startswith("[")]
 
@@ -345,7 +345,7 @@ def test_gunicorn_gives_up_with_one_line_of_ours(environ, told, options, folder)
     assert ended.stderr.count("Booting worker") == (0 if options else 1)
 
 
-def test_gunicorn_serves_what_the_environment_says_and_warns_of_a_weak_key(folder):
+def test_gunicorn_reads_the_environment_and_warns(folder):
     listener = socket.create_server(("127.0.0.1", 0))
     with listener:
         serving = subprocess.Popen(

@@ -13,8 +13,10 @@ from analytics_api import IngestError
 from analytics_api.imports import Rejects, Site, import_access_log, import_file
 from analytics_api.imports.access_log.lines import FAST_LINE, LINE
 
+pytestmark = pytest.mark.writes
 
-def test_requests_of_a_visitor_become_a_session_of_events(database):
+
+def test_requests_of_a_visitor_become_a_session(database):
     log = [
         line("10:00:00", "/", referrer="https://www.Google.com/search?q=shop"),
         line("10:00:01", "/style.css", referrer="https://shop.example/"),
@@ -48,19 +50,19 @@ def test_requests_of_a_visitor_become_a_session_of_events(database):
     ]
 
 
-def test_a_session_ends_after_half_an_hour_without_a_request(database):
+def test_session_ends_after_30_minutes_without_a_request(database):
     import_access_log(database, [line("10:00:00"), line("10:30:00"), line("11:00:01")])
 
     assert sessions(database) == [("10:00:00", 1800, 2, "/", "/"), ("11:00:01", 0, 1, "/", "/")]
 
 
-def test_the_pause_that_ends_a_session_can_be_set(database):
+def test_session_timeout_can_be_set(database):
     import_access_log(database, [line("10:00:00"), line("10:01:01")], site=Site(timeout=60))
 
     assert [start for start, *_ in sessions(database)] == ["10:00:00", "10:01:01"]
 
 
-def test_a_session_goes_on_over_the_end_of_a_month(database):
+def test_session_continues_over_the_end_of_a_month(database):
     log = [line("23:59:50", day="28/Feb/2015"), line("00:00:10", "/b", day="01/Mar/2015")]
 
     import_access_log(database, log)
@@ -68,7 +70,7 @@ def test_a_session_goes_on_over_the_end_of_a_month(database):
     assert sessions(database) == [("23:59:50", 20, 2, "/", "/b")]
 
 
-def test_a_visitor_is_an_address_with_a_user_agent(database):
+def test_visitor_is_address_and_user_agent(database):
     log = [line(), line(address="2001:db8::7"), line(agent="Opera/9.80"), line(address="2001:DB8::7")]
 
     import_access_log(database, log)
@@ -79,7 +81,7 @@ def test_a_visitor_is_an_address_with_a_user_agent(database):
     }
 
 
-def test_addresses_are_nowhere_in_the_database(database):
+def test_addresses_are_not_stored(database):
     log = [
         line(address="203.0.113.77"),
         line(address="203.0.113.78", agent=GOOGLEBOT),
@@ -94,7 +96,7 @@ def test_addresses_are_nowhere_in_the_database(database):
 
 
 @pytest.mark.any_engine
-def test_another_database_knows_the_same_visitor_by_another_hash(database, tmp_path):
+def test_visitor_hash_depends_on_the_database(database, tmp_path):
     from analytics_api import open_database
 
     with open_database(tmp_path / "other.db").closing() as other:
@@ -132,14 +134,14 @@ def test_another_database_knows_the_same_visitor_by_another_hash(database, tmp_p
         (r"GET /back\\slash HTTP/1.1", 200, "page_view", "/back%5Cslash"),
     ],
 )
-def test_what_a_request_is(database, request_line, status, kind, page):
+def test_requests_are_classified(database, request_line, status, kind, page):
     import_access_log(database, [line(request=request_line, status=status)])
 
     assert events(database) == [("10:00:00", kind, page)]
 
 
 @pytest.mark.any_engine
-def test_what_a_page_is_can_be_set(database):
+def test_asset_extensions_can_be_set(database):
     log = [line(path="/data.json"), line(path="/logo.png"), line(path="/search?q=a")]
 
     import_access_log(database, log, site=Site(assets=["png"], query=False))
@@ -175,7 +177,7 @@ def test_what_a_page_is_can_be_set(database):
         ('10.0.0.1 - - [2015-05-17T10:00:00+00:00] "GET /a HTTP/1.1" 200 1 "-" "Firefox"', "/a"),
     ],
 )
-def test_every_kind_of_line_is_taken(database, text, told):
+def test_every_line_format_is_parsed(database, text, told):
     import_access_log(database, [text.encode()])
 
     assert events(database) == [("10:00:00", "page_view", told)]
@@ -193,7 +195,7 @@ WHOLE = ["1.2.3.4", "-", "-", "[17/May/2015:10:00:00 +0000]", '"GET / HTTP/1.1"'
     st.lists(st.tuples(st.integers(0, len(WHOLE)), st.integers(0, 2), st.sampled_from(PARTS)), max_size=3),
     st.sampled_from(["", "\n", "\r\n", ' "behind"\n']),
 )
-def test_what_the_pattern_of_usual_lines_finds_is_what_that_of_all_lines_finds(changes, end):
+def test_fast_pattern_equals_the_full_pattern(changes, end):
     words = list(WHOLE)
     for place, dropped, part in changes:
         words[place : place + dropped] = [part]
@@ -210,7 +212,7 @@ def test_what_the_pattern_of_usual_lines_finds_is_what_that_of_all_lines_finds(c
 
 
 @pytest.mark.any_engine
-def test_a_virtual_host_stands_before_an_address(database):
+def test_virtual_host_may_precede_the_address(database):
     usual = '10.0.0.1 - - [17/May/2015:10:00:00 +0000] "GET /a HTTP/1.1" 200 1 "-" "Firefox"\n'
 
     import_access_log(database, [f"shop.example:80 {usual}".encode(), usual.encode()])
@@ -220,7 +222,7 @@ def test_a_virtual_host_stands_before_an_address(database):
 
 
 @pytest.mark.any_engine
-def test_the_url_of_the_site_stands_before_its_paths(database):
+def test_site_url_is_prepended_to_paths(database):
     import_access_log(database, [line(path="/a")], site=Site(url="https://shop.example/"))
 
     assert events(database) == [("10:00:00", "page_view", "https://shop.example/a")]
@@ -244,7 +246,7 @@ def test_instants_are_utc(database, clock_and_zone, utc):
 
 
 @pytest.mark.any_engine
-def test_of_one_hour_every_line_has_its_own_instant(database):
+def test_lines_of_one_hour_have_their_own_instants(database):
     clocks = [("10:00:00", "+0000"), ("10:00:00", "+0030"), ("10:59:60", "+0000"), ("10:07:09", "-0100")]
 
     import_access_log(database, [line(told, zone=zone) for told, zone in clocks])
@@ -253,7 +255,7 @@ def test_of_one_hour_every_line_has_its_own_instant(database):
 
 
 @pytest.mark.parametrize("told", ["10:60:00", "10:00:61", "10:5:000", "24:00:00"])
-def test_a_time_that_there_is_not_is_refused_in_an_hour_that_there_is(database, told):
+def test_impossible_time_is_rejected(database, told):
     report = import_access_log(database, [line("10:00:00"), line(told)])
 
     assert report.rejects == ["events line 2: not a time from 1970 to 9999"]
@@ -263,7 +265,7 @@ def test_a_time_that_there_is_not_is_refused_in_an_hour_that_there_is(database, 
     ("day", "zone", "told"),
     [("01/Jan/1970", "+0030", ["00:30:00", "00:29:59"]), ("31/Dec/9999", "-0030", ["23:29:59", "23:30:00"])],
 )
-def test_an_hour_may_be_in_time_only_in_part(database, day, zone, told):
+def test_hour_may_be_partly_impossible(database, day, zone, told):
     report = import_access_log(database, [line(clock, day=day, zone=zone) for clock in told])
 
     assert report.tables["events"].written == 1
@@ -290,14 +292,14 @@ def test_an_hour_may_be_in_time_only_in_part(database, day, zone, told):
     ],
 )
 @pytest.mark.any_engine
-def test_a_referrer_is_another_host(database, referrer, domain):
+def test_referrer_is_another_host(database, referrer, domain):
     import_access_log(database, [line(referrer=referrer)], site=Site(hosts=["www.shop.example"]))
 
     assert database.row("select referrer_domain from sessions") == {"referrer_domain": domain}
 
 
 @pytest.mark.any_engine
-def test_the_sites_own_host_shows_in_what_its_pages_ask_for(database):
+def test_own_host_is_detected_from_asset_requests(database):
     own = [line(path=f"/{n}.png", referrer="https://www.shop.example/", address=f"10.0.0.{n}") for n in range(4)]
     log = [*own, line(referrer="https://shop.example/old"), line(address="10.1.1.1", referrer="https://else.example/")]
 
@@ -309,7 +311,7 @@ def test_the_sites_own_host_shows_in_what_its_pages_ask_for(database):
 
 
 @pytest.mark.any_engine
-def test_virtual_hosts_are_the_sites_own(database):
+def test_virtual_hosts_are_own_hosts(database):
     log = [
         line(host="shop.example:443 ", referrer="https://www.blog.example/post"),
         line(host="blog.example:443 ", address="10.0.0.2", referrer="https://google.com/"),
@@ -321,7 +323,7 @@ def test_virtual_hosts_are_the_sites_own(database):
     assert [row["referrer_domain"] for row in domains] == ["google.com", None]
 
 
-def test_bots_are_kept_apart_from_people(database):
+def test_bots_are_separate_from_people(database):
     log = [
         line(),
         line(agent=GOOGLEBOT),
@@ -343,7 +345,7 @@ def test_bots_are_kept_apart_from_people(database):
 
 
 @pytest.mark.any_engine
-def test_bots_can_be_visitors_like_others(database):
+def test_bots_can_be_included(database):
     import_access_log(database, [line(), line(agent=GOOGLEBOT)], site=Site(bots="include"))
     flagged = database.rows("select event_type, data from events where data is not null")
 
@@ -353,13 +355,13 @@ def test_bots_can_be_visitors_like_others(database):
 
 @pytest.mark.any_engine
 @pytest.mark.parametrize("agent", [FIREFOX, "CUBOT NOTE 20", "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X)"])
-def test_people_are_no_bots(database, agent):
+def test_people_are_not_bots(database, agent):
     import_access_log(database, [line(agent=agent)])
 
     assert events(database) == [("10:00:00", "page_view", "/")]
 
 
-def test_a_second_import_changes_nothing(database):
+def test_second_import_changes_nothing(database):
     log = [line(), line(), line("10:00:00", "/b", agent=GOOGLEBOT), line("12:00:00", "/c")]
     import_access_log(database, log)
     before = database.rows("select * from sessions order by session_id")
@@ -373,13 +375,13 @@ def test_a_second_import_changes_nothing(database):
     assert database.verify() == []
 
 
-def test_lines_that_are_alike_are_requests_of_their_own(database):
+def test_identical_lines_are_separate_requests(database):
     import_access_log(database, [line(), line(), line()])
 
     assert sessions(database) == [("10:00:00", 0, 3, "/", "/")]
 
 
-def test_the_import_of_a_log_that_has_grown_brings_its_sessions_up_to_date(database):
+def test_grown_log_updates_its_sessions(database):
     log = [line("10:00:00"), line("10:10:00", "/b"), line("10:20:00", "/c")]
     import_access_log(database, log[:2])
 
@@ -390,7 +392,7 @@ def test_the_import_of_a_log_that_has_grown_brings_its_sessions_up_to_date(datab
     assert database.verify() == []
 
 
-def test_a_piece_that_comes_late_joins_what_it_lies_between(database):
+def test_late_piece_joins_its_neighbours(database):
     log = [line("10:00:00", "/a"), line("10:25:00", "/b"), line("10:50:00", "/c")]
     import_access_log(database, [log[0], log[2]])
     apart = len(sessions(database))
@@ -404,7 +406,7 @@ def test_a_piece_that_comes_late_joins_what_it_lies_between(database):
     assert database.verify() == []
 
 
-def test_an_earlier_piece_gives_the_session_its_entry_and_referrer(database):
+def test_earlier_piece_sets_entry_and_referrer(database):
     log = [line("10:00:00", "/a", referrer="https://a.example/"), line("10:01:00", "/b", referrer="https://b.example/")]
 
     import_access_log(database, log[1:])
@@ -414,7 +416,7 @@ def test_an_earlier_piece_gives_the_session_its_entry_and_referrer(database):
     assert database.row("select referrer_domain from sessions") == {"referrer_domain": "a.example"}
 
 
-def test_logs_of_two_servers_tell_of_the_same_sessions(database):
+def test_logs_of_two_servers_share_sessions(database):
     one = [line("10:00:00", "/a.css"), line("10:00:04", "/c"), line("10:00:09", "/c.css")]
     other = [line("10:00:02", "/b"), line("10:00:06", "/d")]
 
@@ -425,7 +427,7 @@ def test_logs_of_two_servers_tell_of_the_same_sessions(database):
 
 
 @pytest.mark.any_engine
-def test_lines_in_any_order(database):
+def test_lines_may_be_in_any_order(database):
     log = [line("12:00:00", "/c"), line("10:00:05", "/b"), line("10:00:00", "/a")]
 
     import_access_log(database, log)
@@ -433,7 +435,7 @@ def test_lines_in_any_order(database):
     assert sessions(database) == [("10:00:00", 5, 2, "/a", "/b"), ("12:00:00", 0, 1, "/c", "/c")]
 
 
-def test_bad_lines_go_to_the_rejects_as_they_came(database):
+def test_bad_lines_are_written_to_rejects_unchanged(database):
     tls = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\xff\xfe\n"
     log = [
         line(),
@@ -470,7 +472,7 @@ def test_bad_lines_go_to_the_rejects_as_they_came(database):
 
 
 @pytest.mark.any_engine
-def test_a_last_line_that_is_still_being_written_is_left_for_the_next_time(database):
+def test_unfinished_last_line_is_left_for_the_next_import(database):
     whole = line("10:00:05", "/b")
     cut = whole[: whole.index(b" 200 ") + 7]
 
@@ -479,7 +481,7 @@ def test_a_last_line_that_is_still_being_written_is_left_for_the_next_time(datab
     assert report.rejects == ["events line 2: cut short"]
 
 
-def test_a_strict_import_stops_at_the_first_bad_line_and_leaves_nothing(database):
+def test_strict_import_stops_at_the_first_bad_line(database):
     with pytest.raises(IngestError, match="the input, line 2: not a line of an access log; nothing was written"):
         import_access_log(database, [line(), b"nonsense\n", line()], strict=True)
 
@@ -489,7 +491,7 @@ def test_a_strict_import_stops_at_the_first_bad_line_and_leaves_nothing(database
 
 
 @pytest.mark.any_engine
-def test_wrong_encodings_are_no_reason_to_lose_a_line(database):
+def test_invalid_encoding_loses_no_line(database):
     log = [
         line().replace(b"GET /", b"GET /caf\xe9"),
         line(agent="Müller/1", referrer="https://x.example/\udcff".encode("utf-8", "surrogatepass").decode("latin-1")),
@@ -513,20 +515,20 @@ def test_wrong_encodings_are_no_reason_to_lose_a_line(database):
     ],
     ids=["dates", "quotes", "escaped quotes", "almost ends", "words", "backslashes"],
 )
-def test_a_line_made_to_be_slow_is_not(database, hostile):
+def test_hostile_line_is_parsed_in_linear_time(database, hostile):
     report = import_access_log(database, [hostile] * 20)
 
     assert report.tables["events"].rejected == 20
 
 
 @pytest.mark.any_engine
-def test_long_urls_are_cut(database):
+def test_long_urls_are_truncated(database):
     import_access_log(database, [line(path="/" + "a" * 30_000)])
 
     assert len(events(database)[0][2]) == 2_000
 
 
-def test_a_log_is_read_from_a_file_a_gzipped_one_and_a_stream(database, tmp_path):
+def test_log_is_read_from_file_gzip_or_stream(database, tmp_path):
     log = [line("10:00:00"), line("10:00:01", "/b"), line("10:00:02", "/c")]
     plain, packed = tmp_path / "access.log", tmp_path / "access.log.2.gz"
     plain.write_bytes(log[0])
@@ -541,7 +543,7 @@ def test_a_log_is_read_from_a_file_a_gzipped_one_and_a_stream(database, tmp_path
 
 
 @pytest.mark.any_engine
-def test_progress_is_of_bytes_and_lines(database, tmp_path):
+def test_progress_has_bytes_and_lines(database, tmp_path):
     log = tmp_path / "access.log"
     log.write_bytes(line() * 3)
     read, written = [], []

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from analytics_api import IngestError
 from analytics_api.imports import Rejects, import_csv, import_file
 
+pytestmark = pytest.mark.writes
+
 
 def rows(database, table="events", order="event_id"):
     return [tuple(row.values()) for row in database.rows(f"select {COLUMNS[table]} from {table} order by {order}")]
@@ -22,7 +24,7 @@ COLUMNS = {
 }
 
 
-def test_columns_go_by_the_names_in_the_header(database):
+def test_columns_match_the_header(database):
     text = b"event_type,occurred_at,event_id,session_id\nclick,2026-02-24T15:00:00Z,1,s1\n"
 
     report = import_file(database, io.BytesIO(text))
@@ -40,7 +42,7 @@ def test_columns_go_by_the_names_in_the_header(database):
 @pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_delimiter_line_ends_and_marks_are_found_out(database, mark, end, encoding):
+def test_delimiter_line_ends_and_bom_are_detected(database, mark, end, encoding):
     lines = [
         ["Event_ID", " session_id", "event_type", "occurred_at", "page_url"],
         ["1", "s1", "page_view", "1771945200", '"/ü ; , |"'],
@@ -59,7 +61,7 @@ def test_delimiter_line_ends_and_marks_are_found_out(database, mark, end, encodi
 
 
 @pytest.mark.any_engine
-def test_other_names_are_mapped_and_what_has_no_place_is_told(database):
+def test_columns_are_mapped_and_the_rest_reported(database):
     text = b"id;visit;what;when;browser\n7;s1;click;2026-02-24 15:00;Firefox\n"
     map = {"ID": "event_id", "visit": "session_id", "what": "event_type", "when": "occurred_at"}
 
@@ -80,13 +82,13 @@ def test_other_names_are_mapped_and_what_has_no_place_is_told(database):
         (b"lead_id,enquiry_datetime,n\n", {"n": "follow_ups_count"}, "the table leads has no column follow_ups_count"),
     ],
 )
-def test_a_header_that_does_not_do_is_refused(database, header, map, message):
+def test_unusable_header_is_rejected(database, header, map, message):
     with pytest.raises(IngestError, match=message):
         import_csv(database, [header], map=map)
 
 
 @pytest.mark.any_engine
-def test_a_named_table_says_what_its_header_lacks(database):
+def test_table_option_reports_missing_columns(database):
     with pytest.raises(IngestError, match="there is no column visitor_id, which a row of sessions cannot be without"):
         import_csv(database, [b"session_id,started_at\n"], table="sessions")
 
@@ -105,7 +107,7 @@ def test_empty_fields_are_null_or_the_default(database):
 
 
 @pytest.mark.any_engine
-def test_quotes_tell_empty_text_from_null_unless_the_header_is_quoted_too(database):
+def test_quotes_distinguish_empty_text_from_null(database):
     plain = [b"event_id,session_id,event_type,occurred_at,page_url,data\n", b'1,s1,click,1771945200,"",\n']
     quoted = [b'"event_id","session_id","event_type","occurred_at","page_url"\n', b'"2","s1","click","1771945200",""\n']
 
@@ -116,7 +118,7 @@ def test_quotes_tell_empty_text_from_null_unless_the_header_is_quoted_too(databa
 
 
 @pytest.mark.any_engine
-def test_events_without_an_id_are_known_the_second_time(database):
+def test_events_without_an_id_are_recognized_again(database):
     text = b"session_id,event_type,occurred_at\n" + b"s1,click,2026-02-24\n" * 2 + b"s1,click,2026-02-25\n"
 
     first = import_csv(database, text.splitlines(keepends=True))
@@ -126,7 +128,7 @@ def test_events_without_an_id_are_known_the_second_time(database):
     assert second.tables["events"].existing == 3
 
 
-def test_rows_that_are_there_stay_or_take_the_new_values(database):
+def test_existing_rows_stay_or_are_updated(database):
     header = b"session_id,visitor_id,started_at,country\n"
     import_csv(database, [header, b"s1,ann,2026-02-24,IN\n"])
 
@@ -140,7 +142,7 @@ def test_rows_that_are_there_stay_or_take_the_new_values(database):
     assert database.verify() == []
 
 
-def test_bad_rows_are_refused_by_their_line_and_the_others_written(database):
+def test_bad_rows_are_reported_by_line(database):
     text = [
         b"event_id,session_id,event_type,occurred_at,page_url\n",
         b"1,s1,click,2026-02-24,/a\n",
@@ -175,7 +177,7 @@ def test_bad_rows_are_refused_by_their_line_and_the_others_written(database):
 
 
 @pytest.mark.any_engine
-def test_an_open_quote_costs_one_row(database):
+def test_open_quote_costs_one_row(database):
     header = b"event_id,session_id,event_type,occurred_at,page_url\n"
     good = [b"%d,s1,click,2026-02-24,/a\n" % n for n in range(2, 30_000)]
 
@@ -192,7 +194,7 @@ def many(first, count):
     return [b"%d,s1,click,2026-02-24,/a\n" % number for number in range(first, first + count)]
 
 
-def test_one_bad_row_among_many_is_refused_by_its_line(database):
+def test_bad_row_among_many_is_reported_by_line(database):
     lines = [HEADER, *many(1, 3000), b"3001,s1,click,soon,/a\n", *many(3002, 3000)]
 
     report = import_csv(database, lines)
@@ -201,7 +203,7 @@ def test_one_bad_row_among_many_is_refused_by_its_line(database):
     assert report.rejects == ["events line 3002: occurred_at: 'soon' is not a date"]
 
 
-def test_one_row_of_too_few_fields_among_many_is_refused_by_its_line(database):
+def test_short_row_among_many_is_reported_by_line(database):
     lines = [HEADER, *many(1, 3000), b"3001,s1,click\n", b"\n", *many(3002, 3000)]
 
     report = import_csv(database, lines)
@@ -211,7 +213,7 @@ def test_one_row_of_too_few_fields_among_many_is_refused_by_its_line(database):
     assert report.lines()[-1] == "6,003 lines, 1 of them empty, 1 refused"
 
 
-def test_the_lines_behind_a_row_of_several_are_counted_on(database):
+def test_multi_line_rows_count_all_their_lines(database):
     lines = [
         HEADER,
         *many(1, 100),
@@ -228,7 +230,7 @@ def test_the_lines_behind_a_row_of_several_are_counted_on(database):
     assert report.rejects == ["events line 204: event_id: 'x' is not a whole number"]
 
 
-def test_a_row_may_go_on_behind_what_is_read_at_once(database, tmp_path):
+def test_row_may_cross_chunks(database, tmp_path):
     file = tmp_path / "events.csv"
     long = "a\n" * 100_000
     file.write_bytes(
@@ -245,21 +247,21 @@ def test_a_row_may_go_on_behind_what_is_read_at_once(database, tmp_path):
 
 
 @pytest.mark.parametrize(("value", "number"), [(b"0012", 12), (b" 12 ", 12), (b"+12", 12), (b"-12", -12)])
-def test_among_many_a_number_is_what_it_is_by_itself(database, value, number):
+def test_batch_parses_numbers_like_single_rows(database, value, number):
     import_csv(database, [HEADER, *many(100, 50), value + b",s1,click,2026-02-24,/b\n"])
 
     assert [row[0] for row in rows(database) if row[3] == "/b"] == [number]
 
 
 @pytest.mark.parametrize("value", ["1_2", "\u0661\u0662", "0x12", "", "1" * 400])
-def test_among_many_what_is_no_number_is_refused(database, value):
+def test_batch_rejects_non_numbers(database, value):
     report = import_csv(database, [HEADER, *many(100, 50), f"{value},s1,click,2026-02-24,/b\n".encode()])
 
     assert [row[0] for row in rows(database)] == [*range(100, 150)]
     assert report.rejects[0].startswith("events line 52: event_id: ")
 
 
-def test_among_milliseconds_there_may_be_seconds(database):
+def test_batch_may_mix_milliseconds_and_seconds(database):
     milliseconds = [b"%d,s1,click,1771945200000,\n" % number for number in range(50)]
 
     import_csv(database, [HEADER, *milliseconds, b"50,s1,click,1771945200,\n"])
@@ -268,7 +270,7 @@ def test_among_milliseconds_there_may_be_seconds(database):
 
 
 @pytest.mark.parametrize("value", [b"99999999999999999", b"-1"])
-def test_among_many_an_instant_that_there_is_not_is_refused(database, value):
+def test_batch_rejects_impossible_instants(database, value):
     milliseconds = [b"%d,s1,click,1771945200000,\n" % number for number in range(50)]
 
     report = import_csv(database, [HEADER, *milliseconds, b"50,s1,click,%b,\n" % value])
@@ -277,7 +279,7 @@ def test_among_many_an_instant_that_there_is_not_is_refused(database, value):
     assert report.rejects == [f"events line 52: occurred_at: '{value.decode()}' is not a date"]
 
 
-def test_among_many_empty_text_is_told_from_nothing(database):
+def test_batch_distinguishes_empty_text_from_null(database):
     lines = [HEADER, *many(1, 50), b'51,s1,click,2026-02-24,""\n', b"52,s1,click,2026-02-24,\n", *many(53, 50)]
 
     import_csv(database, lines)
@@ -285,7 +287,7 @@ def test_among_many_empty_text_is_told_from_nothing(database):
     assert [row[3] for row in rows(database)] == ["/a"] * 50 + ["", None] + ["/a"] * 50
 
 
-def test_among_many_a_default_stands_for_nothing(database):
+def test_batch_uses_defaults_for_null(database):
     header = b"lead_id,enquiry_datetime,contact_name,status,form_submit_count\n"
     lines = [b"%d,2026-02-24 10:00:00,Ann,won,3\n" % number for number in range(50)]
 
@@ -298,14 +300,14 @@ def test_among_many_a_default_stands_for_nothing(database):
     ]
 
 
-def test_among_many_a_row_of_another_encoding_is_refused_by_its_line(database):
+def test_batch_reports_other_encodings_by_line(database):
     report = import_csv(database, [HEADER, *many(1, 50), b"51,s1,click,2026-02-24,/\xff\n", *many(52, 50)])
 
     assert report.tables["events"].written == 100
     assert report.rejects == ["events line 52: not UTF-8"]
 
 
-def test_among_many_an_event_has_the_id_that_it_has_by_itself(database):
+def test_batch_assigns_the_event_ids_of_single_rows(database):
     header = HEADER.removeprefix(b"event_id,")
     lines = [line.split(b",", 1)[1] for line in many(1, 50)]
 
@@ -317,7 +319,7 @@ def test_among_many_an_event_has_the_id_that_it_has_by_itself(database):
 
 
 @pytest.mark.any_engine
-def test_a_field_of_a_megabyte_is_taken(database):
+def test_field_of_a_megabyte_is_imported(database):
     data = b"x" * 1_000_000
 
     import_csv(
@@ -327,7 +329,7 @@ def test_a_field_of_a_megabyte_is_taken(database):
     assert len(rows(database)[0][5]) == 1_000_000
 
 
-def test_a_strict_import_leaves_nothing(database):
+def test_strict_import_writes_nothing(database):
     with pytest.raises(IngestError, match="the input, line 3: occurred_at: 'soon' is not a date; nothing was written"):
         import_csv(
             database,
@@ -350,7 +352,7 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=2
     ),
     st.sampled_from(",;\t|"),
 )
-def test_what_is_written_as_csv_is_read_as_it_was(database, given_rows, mark):
+def test_written_csv_is_read_unchanged(database, given_rows, mark):
     database.write(lambda at: at.execute("delete from events"))
     given_rows = [(number, *row) for number, row in enumerate(given_rows)]
     file = io.StringIO()
@@ -364,7 +366,7 @@ def test_what_is_written_as_csv_is_read_as_it_was(database, given_rows, mark):
 
 
 @pytest.mark.any_engine
-def test_what_pythons_csv_writes_is_read(database):
+def test_csv_of_python_is_read(database):
     file = io.StringIO()
     csv.writer(file).writerows(
         [COLUMNS["events"].split(", "), [1, "s1", "page_view", 'a "b",\nc', 1771945200000, None]]

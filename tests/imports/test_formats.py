@@ -11,6 +11,8 @@ from analytics_api import IngestError
 from analytics_api.imports import Rejects, import_file
 from analytics_api.imports.formats import detect_format
 
+pytestmark = pytest.mark.writes
+
 SQL = b"""PRAGMA defer_foreign_keys=TRUE;
 CREATE TABLE leads (lead_id INTEGER PRIMARY KEY, enquiry_datetime TEXT NOT NULL);
 INSERT INTO leads VALUES(1,'2026-02-24 15:00:00');
@@ -40,7 +42,7 @@ def test_detect_format(begin, format):
 @pytest.mark.any_engine
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("way", ["path", "stream"])
-def test_sql_is_imported_from_wherever_it_comes(database, tmp_path, packed, way):
+def test_sql_is_imported_from_any_source(database, tmp_path, packed, way):
     path = tmp_path / "export"
     path.write_bytes(gzip.compress(SQL) if packed else SQL)
 
@@ -54,7 +56,7 @@ def test_sql_is_imported_from_wherever_it_comes(database, tmp_path, packed, way)
 
 
 @pytest.mark.any_engine
-def test_a_database_is_imported(database, tmp_path):
+def test_sqlite_database_is_imported(database, tmp_path):
     other = sqlite3.connect(tmp_path / "other")
     other.executescript(SQL.decode())
     other.close()
@@ -65,7 +67,7 @@ def test_a_database_is_imported(database, tmp_path):
 
 
 @pytest.mark.any_engine
-def test_a_file_that_is_nothing_known_says_what_could_be_said(database, tmp_path):
+def test_unknown_file_names_the_formats(database, tmp_path):
     (tmp_path / "picture").write_bytes(b"\x89PNG\r\n\x1a\n")
 
     with pytest.raises(IngestError, match="cannot tell its format; use --format"):
@@ -73,7 +75,7 @@ def test_a_file_that_is_nothing_known_says_what_could_be_said(database, tmp_path
 
 
 @pytest.mark.any_engine
-def test_a_format_that_is_said_is_not_looked_for(database):
+def test_explicit_format_skips_detection(database):
     report = import_file(database, io.BytesIO(b"prose\n" + line()), format="log")
 
     assert report.tables["events"].written == 1
@@ -82,7 +84,7 @@ def test_a_format_that_is_said_is_not_looked_for(database):
 
 @pytest.mark.any_engine
 @pytest.mark.parametrize("content", [b"", gzip.compress(b"", mtime=0)])
-def test_an_empty_file_is_no_trouble(database, tmp_path, content):
+def test_empty_file_is_accepted(database, tmp_path, content):
     (tmp_path / "access.log").write_bytes(content)
 
     assert import_file(database, tmp_path / "access.log").lines() == ["0 lines, 0 refused"]
@@ -97,7 +99,7 @@ def test_an_empty_file_is_no_trouble(database, tmp_path, content):
         (None, "cannot be read: No such file or directory"),
     ],
 )
-def test_a_file_that_can_not_be_read_leaves_nothing(database, tmp_path, content, message):
+def test_unreadable_file_changes_nothing(database, tmp_path, content, message):
     if content:
         (tmp_path / "access.log").write_bytes(content)
 
@@ -108,7 +110,7 @@ def test_a_file_that_can_not_be_read_leaves_nothing(database, tmp_path, content,
 
 
 @pytest.mark.any_engine
-def test_a_stream_is_left_open_for_whoever_opened_it(database):
+def test_stream_stays_open(database):
     stream = io.BytesIO(line())
 
     import_file(database, stream)
@@ -117,7 +119,7 @@ def test_a_stream_is_left_open_for_whoever_opened_it(database):
 
 
 @pytest.mark.any_engine
-def test_a_reject_file_is_made_only_for_rejects_and_shared_by_many_files(database, tmp_path):
+def test_reject_file_is_created_on_demand_and_shared(database, tmp_path):
     files = [tmp_path / name for name in ("good.log", "bad.log", "worse.log")]
     for file, content in zip(files, [line(), b"bad\n" + line(), line() + b"worse\n"]):
         file.write_bytes(content)

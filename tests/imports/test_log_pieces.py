@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from analytics_api.imports import Site, import_access_log
 
+pytestmark = pytest.mark.writes
+
 ANY_DATABASE = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 SITE = Site(hosts=["shop.example"], timeout=60)
@@ -46,7 +48,7 @@ def emptied(database):
 @pytest.mark.any_engine
 @ANY_DATABASE
 @given(log=logs(), data=st.data())
-def test_cut_anywhere(database, log, data):
+def test_log_may_be_cut_anywhere(database, log, data):
     emptied(database)
     import_access_log(database, log, site=SITE)
     at_once = contents(database)
@@ -63,7 +65,7 @@ def test_cut_anywhere(database, log, data):
 @pytest.mark.any_engine
 @ANY_DATABASE
 @given(log=logs(), data=st.data())
-def test_overlapping_pieces_in_any_order(database, log, data):
+def test_overlapping_pieces_may_come_in_any_order(database, log, data):
     emptied(database)
     import_access_log(database, log, site=SITE)
     at_once = contents(database)
@@ -79,7 +81,7 @@ def test_overlapping_pieces_in_any_order(database, log, data):
 @pytest.mark.any_engine
 @ANY_DATABASE
 @given(log=logs(), data=st.data())
-def test_lines_in_any_order_read_a_few_at_a_time(database, monkeypatch, log, data):
+def test_lines_may_come_in_any_order_in_small_batches(database, monkeypatch, log, data):
     emptied(database)
     import_access_log(database, log, site=SITE)
     at_once = contents(database)
@@ -94,7 +96,7 @@ def test_lines_in_any_order_read_a_few_at_a_time(database, monkeypatch, log, dat
 @pytest.mark.any_engine
 @ANY_DATABASE
 @given(log=logs())
-def test_the_numbers_are_those_of_a_plain_recount(database, log):
+def test_numbers_equal_a_plain_recount(database, log):
     emptied(database)
     by_visitor = {}
     for text in log:
@@ -127,7 +129,7 @@ def test_the_numbers_are_those_of_a_plain_recount(database, log):
 
 
 @pytest.mark.any_engine
-def test_what_was_imported_is_known_wherever_it_lies_in_a_quiet_log(database):
+def test_imported_requests_are_recognized_in_a_quiet_log(database):
     log = [line(f"{minute // 60:02}:{minute % 60:02}:00", f"/{minute}") for minute in range(0, 1440, 5)]
     import_access_log(database, [log[0], *log[100:103], log[200], log[-1]], site=SITE)
 

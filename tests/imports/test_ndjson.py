@@ -8,8 +8,10 @@ import pytest
 from analytics_api import IngestError
 from analytics_api.imports import Rejects, import_file, import_ndjson
 
+pytestmark = pytest.mark.writes
 
-def test_keys_go_by_the_names_of_the_columns(database):
+
+def test_keys_match_the_columns(database):
     text = (
         b'\xef\xbb\xbf{"session_id": "s1", "visitor_id": "ann", "started_at": "2026-02-24T15:00+01", "score": 1}\r\n'
         b"\r\n"
@@ -29,7 +31,7 @@ def test_keys_go_by_the_names_of_the_columns(database):
     ]
 
 
-def test_what_is_nested_is_kept_as_json(database):
+def test_nested_values_are_stored_as_json(database):
     row = {
         "submission_id": 1,
         "lead_id": 1,
@@ -44,7 +46,7 @@ def test_what_is_nested_is_kept_as_json(database):
     assert stored["payload_json"] == '{"ä":[1,null,{"b":true}]}'
 
 
-def test_an_update_changes_only_the_keys_that_are_given(database):
+def test_update_changes_only_present_keys(database):
     first = b'{"session_id": "s1", "visitor_id": "ann", "started_at": 1771945200, "country": "IN", "entry_page": "/a"}'
     second = b'{"session_id": "s1", "visitor_id": "ann", "started_at": 1771945200, "country": "DE"}'
 
@@ -55,7 +57,7 @@ def test_an_update_changes_only_the_keys_that_are_given(database):
     assert database.verify() == []
 
 
-def test_lines_that_are_no_rows_are_refused(database):
+def test_invalid_lines_are_rejected(database):
     good = b'{"event_id": 1, "session_id": "s1", "event_type": "click", "occurred_at": 1771945200}\n'
     lines = [
         good,
@@ -84,13 +86,13 @@ def test_lines_that_are_no_rows_are_refused(database):
 
 
 @pytest.mark.any_engine
-def test_a_table_must_be_named_when_the_keys_are_of_none(database):
+def test_table_option_is_needed_for_unknown_keys(database):
     with pytest.raises(IngestError, match="cannot tell which table its columns are of"):
         import_file(database, io.BytesIO(b'{"a": 1}\n'))
 
 
 @pytest.mark.any_engine
-def test_a_table_that_is_none_of_ours_is_refused(database):
+def test_unknown_table_is_rejected(database):
     with pytest.raises(IngestError, match="--table people: use one of"):
         import_ndjson(database, [b'{"a": 1}\n'], table="people")
 
@@ -98,7 +100,7 @@ def test_a_table_that_is_none_of_ours_is_refused(database):
 EVENT = b'{"event_id": %d, "session_id": "s1", "event_type": "click", "occurred_at": 1771945200000}\n'
 
 
-def test_one_line_that_is_no_row_among_many_is_refused_by_its_number(database):
+def test_bad_line_among_many_is_reported_by_number(database):
     lines = [*(EVENT % number for number in range(100)), b'{"event_id": 100}\n', b"\n", b"[]\n", EVENT % 101]
 
     report = import_ndjson(database, lines, table="events")
@@ -108,7 +110,7 @@ def test_one_line_that_is_no_row_among_many_is_refused_by_its_number(database):
     assert report.lines()[-1] == "104 lines, 1 of them empty, 2 refused"
 
 
-def test_an_object_on_two_lines_is_refused_on_both(database):
+def test_object_over_two_lines_is_rejected_on_both(database):
     lines = [*(EVENT % number for number in range(50)), b'{"event_id": 50,\n', b'"session_id": "s1"}\n']
 
     report = import_ndjson(database, lines, table="events")
@@ -118,7 +120,7 @@ def test_an_object_on_two_lines_is_refused_on_both(database):
 
 
 @pytest.mark.parametrize("more", [b"{}", b",", b"\x0b", b"\xc2\xa0"])
-def test_what_stands_behind_an_object_refuses_its_line(database, more):
+def test_trailing_text_rejects_the_line(database, more):
     lines = [EVENT % 1, (EVENT % 2).rstrip() + more + b"\n", (EVENT % 3).rstrip() + b" \t\r\n"]
 
     report = import_ndjson(database, lines, table="events")
@@ -127,7 +129,7 @@ def test_what_stands_behind_an_object_refuses_its_line(database, more):
     assert report.rejects[0].startswith("events line 2: not JSON: Extra data")
 
 
-def test_keys_may_differ_from_line_to_line(database):
+def test_keys_may_differ_between_lines(database):
     with_page = (
         b'{"page_url": "/a", "event_id": %d, "session_id": "s1", "event_type": "click", "occurred_at": 1771945200000}\n'
     )
@@ -151,7 +153,7 @@ def test_keys_may_differ_from_line_to_line(database):
         (b'"1_0"', "'1_0' is not a whole number"),
     ],
 )
-def test_among_many_numbers_each_value_is_what_it_is_by_itself(database, value, told):
+def test_batch_converts_numbers_like_single_rows(database, value, told):
     odd = (EVENT % 0).replace(b": 0,", b": %b," % value)
 
     report = import_ndjson(database, [*(EVENT % number for number in range(100, 150)), odd], table="events")
@@ -161,7 +163,7 @@ def test_among_many_numbers_each_value_is_what_it_is_by_itself(database, value, 
     assert report.rejects == ([] if isinstance(told, int) else [f"events line 51: event_id: {told}"])
 
 
-def test_among_many_texts_a_number_becomes_text(database):
+def test_batch_converts_numbers_to_text(database):
     lines = [*(EVENT % number for number in range(50)), (EVENT % 50).replace(b'"s1"', b"1")]
 
     import_ndjson(database, lines, table="events")

@@ -9,8 +9,10 @@ from analytics_api.imports import import_rows
 from analytics_api.imports.convert import to_integer, to_text
 from analytics_api.imports.timestamps import to_datetime, to_timestamp
 
+pytestmark = pytest.mark.writes
 
-def test_a_host_writes_dicts(database):
+
+def test_host_writes_dicts(database):
     rows = ({"lead_id": n, "enquiry_datetime": datetime(2026, 2, 24, 15), "contact_name": f"Ann {n}"} for n in (1, 2))
 
     report = import_rows(database, "leads", rows)
@@ -23,7 +25,7 @@ def test_a_host_writes_dicts(database):
     assert database.verify() == []
 
 
-def test_a_rule_of_the_table_refuses_only_the_row_that_breaks_it(database):
+def test_constraint_rejects_only_the_failing_row(database):
     rows = [
         {"lead_id": n, "enquiry_datetime": "2026-02-24", "status": "lost" if n != 37 else "asleep"} for n in range(100)
     ]
@@ -35,7 +37,7 @@ def test_a_rule_of_the_table_refuses_only_the_row_that_breaks_it(database):
 
 
 @pytest.mark.any_engine
-def test_a_key_can_not_be_left_out(database):
+def test_primary_key_is_required(database):
     report = import_rows(
         database, "leads", [{"enquiry_datetime": "2026-02-24"}, {"lead_id": None, "enquiry_datetime": 1}]
     )
@@ -47,7 +49,7 @@ def test_a_key_can_not_be_left_out(database):
 
 
 @pytest.mark.any_engine
-def test_an_iterator_that_would_have_to_begin_again_says_so(database):
+def test_iterator_that_cannot_restart_is_an_error(database):
     rows = iter([{"lead_id": 1, "enquiry_datetime": "2026-02-24"}])
     write, bulk = database.write, database.bulk
     database.write = lambda work: (write(work), write(work))
@@ -80,14 +82,14 @@ def test_an_iterator_that_would_have_to_begin_again_says_so(database):
         (datetime(2026, 2, 24, 16, tzinfo=timezone(timedelta(hours=1))), 1771945200000),
     ],
 )
-def test_instants(value, milliseconds):
+def test_instants_are_converted(value, milliseconds):
     assert to_timestamp(value) == milliseconds
 
 
 @pytest.mark.parametrize(
     "value", ["soon", "2026-02-30", "24.02.2026", "2026-02-24T25:00", True, float("nan"), "1_000", "١"]
 )
-def test_what_is_no_instant(value):
+def test_invalid_instants_are_rejected(value):
     with pytest.raises(ValueError, match="is not a date"):
         to_timestamp(value)
 
@@ -103,12 +105,12 @@ def test_what_is_no_instant(value):
         ("", ""),
     ],
 )
-def test_moments(value, told):
+def test_datetimes_are_converted(value, told):
     assert to_datetime(value) == told
 
 
 @pytest.mark.parametrize("value", ["2026-02-30 15:00:00", "yesterday", 10**17])
-def test_what_is_no_to_datetime(value):
+def test_invalid_datetimes_are_rejected(value):
     with pytest.raises(ValueError, match=r"is not a date|is after the year 9999"):
         to_datetime(value)
 
@@ -128,12 +130,12 @@ def test_what_is_no_to_datetime(value):
         ("9223372036854775807", 9223372036854775807),
     ],
 )
-def test_numbers(value, number):
+def test_numbers_are_converted(value, number):
     assert to_integer(value) == number
 
 
 @pytest.mark.parametrize("value", ["twelve", "1_000", "0x10", float("inf"), "1e999", [], {}, "--1"])
-def test_what_is_no_number(value):
+def test_invalid_numbers_are_rejected(value):
     with pytest.raises(ValueError, match="is not a number"):
         to_integer(value)
 
@@ -141,5 +143,5 @@ def test_what_is_no_number(value):
 @pytest.mark.parametrize(
     ("value", "told"), [("", ""), (1, "1"), (1.5, "1.5"), (True, "true"), ({"a": "ü"}, '{"a":"ü"}'), (None, None)]
 )
-def test_texts(value, told):
+def test_texts_are_converted(value, told):
     assert to_text(value) == told

@@ -17,7 +17,7 @@ from analytics_api import open_database
 from analytics_api.database.base import PAST_TABLES
 from analytics_api.maintenance.purge import purge
 
-EXAMPLES = int(os.environ.get("POSTGRESQL_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("POSTGRESQL_EXAMPLES", "20"))
 
 INTEGERS = {
     "started_at", "ended_at", "duration", "engagement_score", "event_count", "vpn_suspected", "event_id", "occurred_at",
