@@ -1,9 +1,10 @@
 import django
 import pytest
-from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpResponse, JsonResponse
+from django.test import override_settings
 from django.urls import path
+from helpers import django_project
 from helpers.client import APIClient
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
@@ -23,14 +24,9 @@ urlpatterns = [
 
 @pytest.fixture(scope="module")
 def shop():
-    """A Django project; there can be one a process."""
-    settings.configure(
-        SECRET_KEY="of the tests",
-        ALLOWED_HOSTS=["shop.example"],
-        ROOT_URLCONF=__name__,
-        LOGGING_CONFIG=None,
-    )
-    return get_wsgi_application()
+    django_project.configure()
+    with override_settings(ROOT_URLCONF=__name__):
+        yield get_wsgi_application()
 
 
 @pytest.fixture(params=MOUNTS)
