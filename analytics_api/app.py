@@ -16,8 +16,8 @@ from werkzeug.routing import Map, MapAdapter, Rule
 from werkzeug.wsgi import get_path_info
 
 from .context import Context, now
-from .database import Database, find_url_fault, open_database
-from .errors import Forbidden, InvalidRequest, RequestError, SettingError
+from .database import Database, find_url_fault, open_database, statement_limit
+from .errors import Forbidden, InvalidRequest, RequestError, SettingError, StatementTimeout
 from .http import responses
 from .http.downloads import EXPORT_TIMEOUT, MAX_EXPORTS, Downloads, Stream
 from .http.environ import PRINCIPAL, QUERY_SECONDS, ROUTE
@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 MAX_CACHED_RESPONSES = 32
 MAX_CACHED_BYTES = 64 * 1024
 
+QUERY_TIMEOUT = 5.0  # seconds for each statement of a request
+
 EARLIEST_NOW = 100_000_000_000  # ms: a clock that returns less counts seconds
 
 
@@ -52,6 +54,7 @@ def create_app(
     storage_max_age: float = MAX_AGE / 1000,
     cors_origins: Iterable[str] = (),
     prefix: str = "/analytics",
+    query_timeout: float = QUERY_TIMEOUT,
     max_exports: int = MAX_EXPORTS,
     export_timeout: float = EXPORT_TIMEOUT,
     clock: Callable[[], int] = now,
@@ -66,6 +69,7 @@ def create_app(
     :param storage_max_age: seconds after which its statistics are refreshed.
     :param cors_origins: origins whose pages may read the responses in a browser; `*` allows any.
     :param prefix: what every path begins with; empty when the host mounts the application at a path.
+    :param query_timeout: seconds for each statement of a request; a longer one is ended, and the response is 500.
     :param max_exports: how many exports a process generates and sends at once; more get 503. Pass half of its threads,
         so that the others serve short requests.
     :param export_timeout: seconds for an export, until its last byte is sent.
@@ -85,8 +89,13 @@ def create_app(
     if not isinstance(database, Database):
         database = open_database(_check_database(database))
     downloads = _parse_export_limits(max_exports, export_timeout)
-    snapshot = None if provider is None else Snapshot(provider, database, max_age=_parse_max_age(storage_max_age))
-    app: WSGIApplication = Application(database, snapshot, prefix, downloads, clock)
+    snapshot = (
+        None
+        if provider is None
+        else Snapshot(provider, database, max_age=int(1000 * _parse_seconds("storage_max_age", storage_max_age)))
+    )
+    budget = _parse_seconds("query_timeout", query_timeout)
+    app: WSGIApplication = Application(database, snapshot, prefix, downloads, budget, clock)
     app = APIKeyMiddleware(app, key_digests, KeyStore(database), clock, authenticate)
     return CORSMiddleware(app, origins)
 
@@ -116,12 +125,14 @@ class Application:
         storage: StorageStats | None,
         prefix: str,
         downloads: Downloads,
+        query_timeout: float,
         clock: Callable[[], int],
     ) -> None:
         self.db = db
         self.storage = storage
         self.prefix = prefix
         self.downloads = downloads
+        self.query_timeout = query_timeout
         self.clock = clock
         self.urls, self.static_routes = build_urls(prefix)
 
@@ -142,6 +153,10 @@ class Application:
             return self.respond(route, path_arguments, environ, start_response)
         except RequestError as error:
             return responses.send_error(environ, start_response, error.status, str(error), error.headers)
+        except StatementTimeout as error:
+            return responses.internal_error(
+                environ, start_response, log, "%s %s failed: %s", route.method, route.path, error
+            )
         except Exception:
             return responses.internal_error(environ, start_response, log, "%s %s failed", route.method, route.path)
 
@@ -170,7 +185,7 @@ class Application:
         ctx = Context(self.db, self.storage, self.clock(), principal.name, principal)
         if route.cache_for:
             return self.cached_response(ctx, route, environ).send(environ, start_response)
-        payload = call_endpoint(ctx, route, path_arguments, environ)
+        payload = call_endpoint(ctx, route, path_arguments, environ, self.query_timeout)
         if isinstance(payload, Stream):
             return self.downloads.send(environ, start_response, payload)
         headers = self.response_headers(ctx, route, payload, environ)
@@ -185,7 +200,7 @@ class Application:
         cache_key = route, environ.get("QUERY_STRING"), ctx.now // route.cache_for
         response: responses.JSONResponse | None = cache.get(cache_key)
         if response is None:
-            payload = call_endpoint(ctx, route, {}, environ)
+            payload = call_endpoint(ctx, route, {}, environ, self.query_timeout)
             response = responses.JSONResponse(payload, self.response_headers(ctx, route, payload, environ))
             if len(response.body) <= MAX_CACHED_BYTES:
                 if len(cache) == MAX_CACHED_RESPONSES:
@@ -204,12 +219,18 @@ class Application:
         return headers
 
 
-def call_endpoint(ctx: Context, route: Route, path_arguments: Mapping[str, Any], environ: WSGIEnvironment) -> object:
-    """Call the endpoint and record its duration in the environ."""
+def call_endpoint(
+    ctx: Context, route: Route, path_arguments: Mapping[str, Any], environ: WSGIEnvironment, query_timeout: float
+) -> object:
+    """Call the endpoint with a time budget for each statement, and record its duration in the environ.
+
+    :raises StatementTimeout: when a statement took longer than `query_timeout` seconds.
+    """
     arguments = parse_arguments(route, path_arguments, environ)
     started = time.perf_counter()
     try:
-        return route.endpoint(ctx, **arguments)
+        with statement_limit(query_timeout):
+            return route.endpoint(ctx, **arguments)
     finally:
         environ[QUERY_SECONDS] = time.perf_counter() - started
 
@@ -282,15 +303,13 @@ def _parse_storage(storage: StorageStats | str | os.PathLike[str] | None) -> Sto
     return storage
 
 
-def _parse_max_age(seconds: float) -> int:
+def _parse_seconds(name: str, seconds: float) -> float:
     if not isinstance(seconds, (int, float)) or not 0 < seconds < float("inf"):
-        raise SettingError(f"storage_max_age: pass a positive number of seconds, not {seconds!r}")
-    return int(seconds * 1000)
+        raise SettingError(f"{name}: pass a positive number of seconds, not {seconds!r}")
+    return seconds
 
 
 def _parse_export_limits(limit: int, timeout: float) -> Downloads:
     if not isinstance(limit, int) or limit < 1:
         raise SettingError(f"max_exports: pass a positive integer, not {limit!r}")
-    if not isinstance(timeout, (int, float)) or not 0 < timeout < float("inf"):
-        raise SettingError(f"export_timeout: pass a positive number of seconds, not {timeout!r}")
-    return Downloads(limit, timeout)
+    return Downloads(limit, _parse_seconds("export_timeout", timeout))

@@ -15,6 +15,10 @@ class DatabaseError(AnalyticsError):
     """The database cannot be opened, does not answer, or has another version."""
 
 
+class StatementTimeout(DatabaseError):
+    """A statement took longer than its time budget, and was ended."""
+
+
 class RowError(DatabaseError):
     """A row breaks a rule of its table; the text comes from the database."""
 

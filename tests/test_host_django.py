@@ -4,10 +4,11 @@ import json
 
 import pytest
 from helpers import django_project
-from helpers.examples import load_example
+from helpers.examples import load_example, read_block
 
 django_project.configure()
 
+import django.test  # noqa: E402
 from django.contrib.auth import get_user_model  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.test import Client, override_settings  # noqa: E402
@@ -100,3 +101,7 @@ def test_django_host_head_has_no_body(client, users):
 
     assert (response.status_code, response.content) == (200, b"")
     assert int(response.headers["Content-Length"]) > 100
+
+
+def test_django_host_documented_client_runs(client, users):
+    exec(read_block("host-applications.md", "django.test.Client()"), {"django": django, "user": users["ann"]})

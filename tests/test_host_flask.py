@@ -4,7 +4,7 @@ import json
 import logging
 
 import pytest
-from helpers.examples import load_example
+from helpers.examples import load_example, read_block
 
 pytestmark = pytest.mark.any_engine
 
@@ -103,3 +103,7 @@ def test_flask_host_logs_each_request(client, caplog):
     (record,) = [record for record in caplog.records if record.name == "shop.analytics"]
     line = json.loads(record.getMessage())
     assert (line["route"], line["status"], line["key"]) == ("/overview", 200, "ann")
+
+
+def test_flask_host_documented_client_runs(shop):
+    exec(read_block("host-applications.md", "shop.test_client()"), {"shop": shop})

@@ -116,6 +116,7 @@ def test_table_of_settings_has_the_defaults():
         "ANALYTICS_DATABASE": read.database,
         "ANALYTICS_STORAGE_MAX_AGE": str(read.storage_max_age),
         "ANALYTICS_EXPORT_TIMEOUT": str(read.export_timeout),
+        "ANALYTICS_QUERY_TIMEOUT": str(read.query_timeout),
         "ANALYTICS_TRUSTED_PROXIES": str(read.trusted_proxies),
         "ANALYTICS_METRICS": str(int(read.metrics)),
         "ANALYTICS_LOG_ADDRESS": str(int(read.log_address)),
@@ -246,6 +247,18 @@ def test_storage_source_example_runs(folder):
     assert answer.json == {"total_objects": 15234, "estimated_sessions": 1200}
 
 
+def test_authenticate_example_lets_a_remote_user_in(folder):
+    example, _flask, _django = blocks("python", "docs/host-applications.md")  # the others: test_host_*.py
+    names = {"__name__": "__main__"}
+
+    exec(compile(example, "docs/host-applications.md", "exec"), names)
+    client = Client(names["app"])
+
+    assert client.get("/analytics/overview", environ_overrides={"REMOTE_USER": "ann"}).status_code == 200
+    assert client.get("/analytics/leads", environ_overrides={"REMOTE_USER": "ann"}).status_code == 403
+    assert client.get("/analytics/overview").status_code == 401
+
+
 def test_insert_example_is_counted():
     (inserts,) = blocks("sql")
     run("init")
@@ -266,6 +279,7 @@ def test_insert_example_is_counted():
 def test_every_python_block_has_a_test():
     assert {page: len(blocks("python", page)) for page in PAGES if blocks("python", page)} == {
         "README.md": 2,
+        "docs/host-applications.md": 3,
         "docs/storage.md": 1,
     }
 

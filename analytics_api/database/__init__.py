@@ -22,6 +22,7 @@ from .base import (
     ignore_progress,
     in_list_batches,
 )
+from .limits import statement_limit
 from .sqlite import SQLite
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "ignore_progress",
     "in_list_batches",
     "open_database",
+    "statement_limit",
     "upgrade",
 ]
 

@@ -38,6 +38,7 @@ VARIABLES = (
     "ANALYTICS_EXPORT_TIMEOUT",
     "ANALYTICS_LOG_ADDRESS",
     "ANALYTICS_METRICS",
+    "ANALYTICS_QUERY_TIMEOUT",
     "ANALYTICS_STORAGE",
     "ANALYTICS_STORAGE_MAX_AGE",
     "ANALYTICS_STORAGE_PATTERN",
@@ -56,6 +57,7 @@ class Settings:
     storage_max_age: int = 3600  # seconds
     cors_origins: Sequence[str] = ()
     export_timeout: int = 300  # seconds
+    query_timeout: int = 5  # seconds, for each statement
     trusted_proxies: int = 0
     metrics: bool = False
     log_address: bool = False
@@ -75,6 +77,7 @@ class Settings:
             storage_max_age=_parse_int(environ, "ANALYTICS_STORAGE_MAX_AGE", 3600, minimum=1),
             cors_origins=_cors_origins(environ),
             export_timeout=_parse_int(environ, "ANALYTICS_EXPORT_TIMEOUT", 300, minimum=1),
+            query_timeout=_parse_int(environ, "ANALYTICS_QUERY_TIMEOUT", 5, minimum=1),
             trusted_proxies=_parse_int(environ, "ANALYTICS_TRUSTED_PROXIES", 0, minimum=0),
             metrics=_metrics(environ),
             log_address=bool(_parse_int(environ, "ANALYTICS_LOG_ADDRESS", 0, minimum=0, maximum=1)),
@@ -108,6 +111,7 @@ class Settings:
             cors_origins=self.cors_origins,
             max_exports=max_exports,
             export_timeout=self.export_timeout,
+            query_timeout=self.query_timeout,
         )
         return build_server_app(
             api,

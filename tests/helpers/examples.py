@@ -1,10 +1,12 @@
 """The modules of examples/, as hosts import them."""
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
 
 
 def load_example(name):
@@ -14,3 +16,10 @@ def load_example(name):
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
+
+
+def read_block(page, text):
+    """Return the Python block of a page of docs/ that has this text."""
+    blocks = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.M | re.DOTALL)
+    (block,) = [block for block in blocks if text in block]
+    return block

@@ -10,6 +10,7 @@ import selectors
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from importlib.resources import files
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import quote, urlencode
 
-from ...errors import DatabaseError, RowError
+from ...errors import DatabaseError, RowError, StatementTimeout
 from ..base import (
     BASE_TABLES,
     BATCH,
@@ -35,6 +36,7 @@ from ..base import (
     compare,
     ignore_progress,
 )
+from ..limits import current_limit, timeout_text
 from ..sqlite import _schema as sqlite_schema
 
 try:
@@ -161,7 +163,7 @@ class PostgreSQL(Database):
         self.pool_size = pool_size
         self.wait = wait
         self.statement_timeout = statement_timeout
-        self._limit = str(round(statement_timeout * 1000))
+        self._limits: weakref.WeakKeyDictionary[Connection, float] = weakref.WeakKeyDictionary()  # other than that one
         self._primary_asked_at = 0.0  # when to try a primary again that was away; 0 while it answers
         # Of each process, since connections can't be shared over a fork: those that came over one stay unused.
         self._pools: dict[int, _Pools] = {}
@@ -179,6 +181,7 @@ class PostgreSQL(Database):
     def snapshot(self) -> Iterator[Reader]:
         try:
             with self._pool(self._replica).connection() as connection:
+                self._set_limit(connection, self.statement_timeout)
                 connection.execute(READ)
                 try:
                     yield _Snapshot(connection, self._read_name)
@@ -334,6 +337,7 @@ class PostgreSQL(Database):
             connection: Connection | None = None
             try:
                 with self._pool(dsn).connection() as connection:
+                    self._set_limit(connection, self._limit())
                     if not begin:
                         return work(_Statements(connection))
                     connection.execute(begin)
@@ -356,6 +360,8 @@ class PostgreSQL(Database):
                 demoted = isinstance(error, errors.ReadOnlySqlTransaction) and self._is_primary_writable()
                 if demoted and connection is not None:
                     connection.close()  # its server is a replica now: the next connection finds the primary
+                if isinstance(error, errors.QueryCanceled):
+                    raise StatementTimeout(f"{name}: {timeout_text(self._limit())}: {_line(error)}") from error
                 if attempt == ATTEMPTS or not (in_the_way or lost or demoted):
                     _tell(name, error)
             time.sleep(random.uniform(0, min(0.005 * 2**attempt, 0.2)))
@@ -395,13 +401,25 @@ class PostgreSQL(Database):
             # the rollups are in memory, and their reads too short to be compiled
             "select set_config('jit', 'off', false), set_config('random_page_cost', '1.1', false), "
             "set_config('statement_timeout', $1, false)",
-            [self._limit],
+            [_milliseconds(self.statement_timeout)],
         )
+
+    def _limit(self) -> float:
+        """Return the time budget of a statement in seconds."""
+        return min(current_limit() or self.statement_timeout, self.statement_timeout)
+
+    def _set_limit(self, connection: Connection, seconds: float) -> None:
+        """Give the statements of a connection a time budget. Only a change costs a statement."""
+        if self._limits.get(connection, self.statement_timeout) != seconds:
+            connection.execute("select set_config('statement_timeout', $1, false)", [_milliseconds(seconds)])
+            self._limits[connection] = seconds
 
     def _establish(self, dsn: str, name: str, create: bool) -> None:
         try:
             with _connected(dsn) as statements:
-                statements.execute("select set_config('statement_timeout', :limit, false)", limit=self._limit)
+                statements.execute(
+                    "select set_config('statement_timeout', :limit, false)", limit=_milliseconds(self.statement_timeout)
+                )
                 if _check(statements, name):
                     return
                 if not create:
@@ -799,6 +817,10 @@ def _confirmed(connection: Connection, seconds: float) -> Iterator[list[str]]:
 
 def _tell(name: str, error: psycopg.Error) -> NoReturn:
     raise DatabaseError(f"{name}: {_line(error)}") from error
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(max(1, round(seconds * 1000)))  # 0 would be no limit
 
 
 def _line(error: Exception) -> str:

@@ -14,10 +14,11 @@ from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from functools import cache, partial
 from importlib.resources import files
 from itertools import chain, islice, repeat
+from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
-from ...errors import DatabaseError, RowError
+from ...errors import DatabaseError, RowError, StatementTimeout
 from ..base import (
     BASE_TABLES,
     BATCH,
@@ -31,6 +32,7 @@ from ..base import (
     compare,
     ignore_progress,
 )
+from ..limits import current_limit, timeout_text
 from .cache_sweeper import CacheSweeper
 from .schema_check import find_schema_differences
 
@@ -49,6 +51,7 @@ SCRUB_ATTEMPT_MS = 250
 WAL_PATIENCE = 0.25  # seconds to wait for readers before a file that is not in WAL mode is used as it is
 READ_ONLY_ERRORS = ("attempt to write a readonly database", "unable to open database file")
 SMALLEST = 512  # bytes; SQLite takes a shorter file, whatever is in it, for an empty one
+STEPS_PER_CHECK = 20_000  # of SQLite's virtual machine, about a millisecond, between two looks at the clock
 ROWS_AT_ONCE = 100  # in one statement; one by one takes half as long again
 # But without triggers it is the other way round where keys come in no order: a statement of many rows takes note of
 # every page that it changes.
@@ -452,6 +455,8 @@ class SQLite(Database):
 
     def _tell(self, error: sqlite3.Error) -> NoReturn:
         self._local.handle = None  # it may have been opened before what is wrong was mended
+        if str(error) == "interrupted":
+            raise StatementTimeout(f"{self.path}: {timeout_text(current_limit())}") from error
         raise DatabaseError(f"{self.path}: {error}{self._permission_hint(error)}") from error
 
     def _permission_hint(self, error: sqlite3.Error) -> str:
@@ -476,11 +481,27 @@ class _File(NamedTuple):
     modified_ns: int
 
 
+class _Deadline:
+    """When the statement that runs has to end, as an instant of time.monotonic()."""
+
+    def __init__(self) -> None:
+        self.instant = inf
+
+    def start(self) -> None:
+        """Begin the time budget of a statement, if this thread has one."""
+        limit = current_limit()
+        self.instant = inf if limit is None else time.monotonic() + limit
+
+    def is_over(self) -> bool:
+        return time.monotonic() > self.instant
+
+
 class _Statements:
     """A connection, as base.Reader and base.Transaction."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, deadline: _Deadline | None = None) -> None:
         self.connection = connection
+        self.deadline = deadline or _Deadline()
         self.replaced_text = 0
         self.loading = False
         self.inserting = False
@@ -499,6 +520,7 @@ class _Statements:
 
     def _read(self, sql: str, params: dict[str, Any]) -> tuple[Any, list[tuple[Any, ...]]]:
         """The cursor's description of the columns, and the rows."""
+        self.deadline.start()
         try:
             cursor = self.connection.execute(sql, params)
             return cursor.description, cursor.fetchall()
@@ -570,6 +592,7 @@ class _Statements:
             return LENIENT(text)
 
     def execute(self, sql: str, /, **params: Any) -> int:
+        self.deadline.start()
         return self.connection.execute(sql, params).rowcount
 
     def insert(
@@ -623,7 +646,9 @@ class _Handle:
     """One thread's connection, closed when its thread ends or the database is closed, but never in use."""
 
     def __init__(self, connection: sqlite3.Connection, file: _File) -> None:
-        self.statements = _Statements(connection)
+        deadline = _Deadline()  # not the statements, which refer to the connection: a cycle
+        connection.set_progress_handler(deadline.is_over, STEPS_PER_CHECK)
+        self.statements = _Statements(connection, deadline)
         self.answers: dict[Any, Any] = {}
         self.version = 0  # of the data that these are of
         self.file = file  # which one it is, whatever it is called now
