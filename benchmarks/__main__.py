@@ -24,22 +24,22 @@ def numbers(text):
 
 
 def parts(text):
-    asked = [one for one in text.split(",") if one]
-    if unknown := set(asked) - set(PARTS):
+    names = [one for one in text.split(",") if one]
+    if unknown := set(names) - set(PARTS):
         raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: there are {', '.join(PARTS)}")
-    return asked
+    return names
 
 
 def main():
-    asked = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         "python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    asked.add_argument("--parts", type=parts, default=list(PARTS), help=f"of {','.join(PARTS)}; all unless said")
-    asked.add_argument("--sizes", type=numbers, default="20k,200k,2M,20M", help="of the data sets, in events")
-    asked.add_argument("--events", type=numbers, default="", help="a size more, such as 100M")
-    asked.add_argument("--leads", type=numbers, default="10k,100k,1M", help="of the data sets, in leads")
-    asked.add_argument("--report", action="store_true", help="write the report anew and measure nothing")
-    options = asked.parse_args()
+    parser.add_argument("--parts", type=parts, default=list(PARTS), help=f"of {','.join(PARTS)}; all unless said")
+    parser.add_argument("--sizes", type=numbers, default="20k,200k,2M,20M", help="of the data sets, in events")
+    parser.add_argument("--events", type=numbers, default="", help="a size more, such as 100M")
+    parser.add_argument("--leads", type=numbers, default="10k,100k,1M", help="of the data sets, in leads")
+    parser.add_argument("--report", action="store_true", help="write the report anew and measure nothing")
+    options = parser.parse_args()
     options.sizes = sorted({*options.sizes, *options.events})
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the ordinary way out, which stops what was started
     with alone():

@@ -16,7 +16,7 @@ OURS, THEIRS = "BENCHMARK_OURS", "BENCHMARK_THEIRS"  # paths of databases
 NOW = "BENCHMARK_NOW"
 
 # Where each question is, and how plain SQL answers it.
-ASKED = {
+REQUESTS = {
     "overview": ("/analytics/overview", plain.overview),
     "pages": ("/analytics/pages/top", plain.pages),
     "geo": ("/analytics/geo", plain.geo),
@@ -38,7 +38,7 @@ def ours_anew():
     app = create_app(database, api_keys=[KEY])
 
     def forgetting(environ, start_response):
-        database.kept().clear()
+        database.response_cache().clear()
         return app(environ, start_response)
 
     return forgetting
@@ -61,7 +61,7 @@ def empty_served():
 
 def _empty(model):
     replies = {}
-    for path, _ in ASKED.values():
+    for path, _ in REQUESTS.values():
         body, status, headers = run_wsgi_app(model, create_environ(path, headers={"X-API-Key": KEY}))
         replies[path] = (status, list(headers), b"".join(body))
 
@@ -77,7 +77,7 @@ def flask():
     from flask import Flask, jsonify
 
     app = Flask(__name__)
-    for name, (path, answer) in ASKED.items():
+    for name, (path, answer) in REQUESTS.items():
         app.add_url_rule(path, name, lambda answer=answer: jsonify(answer(_connection(), int(os.environ[NOW]))))
     return app
 
@@ -86,7 +86,7 @@ def fastapi():
     from fastapi import FastAPI
 
     app = FastAPI()
-    for path, answer in ASKED.values():
+    for path, answer in REQUESTS.values():
         app.get(path)(_endpoint(answer))
     return app
 

@@ -76,12 +76,12 @@ class Enquiries:
 
 def ours(recipe):
     """The path of that data set in a database of ours."""
-    return kept(recipe.name, recipe, _load)
+    return cached(recipe.name, recipe, _load)
 
 
 def theirs(recipe):
     """The path of the same rows in the plain tables."""
-    return kept(f"{recipe.name}-plain", recipe, _copy, "benchmarks/plain.py")
+    return cached(f"{recipe.name}-plain", recipe, _copy, "benchmarks/plain.py")
 
 
 @contextmanager
@@ -97,7 +97,7 @@ def scratch(path, name="scratch.db"):
         _remove(copied)
 
 
-def kept(name, recipe, make, *sources):
+def cached(name, recipe, make, *sources):
     """The path of what `make(path, recipe)` wrote, now or in an earlier run in which `sources` were the same."""
     path = CACHE / f"{name}.{digest(*RECIPE, *sources)}.db"
     if not path.exists():

@@ -30,7 +30,7 @@ def _lines(plot):
         yield _text(across(mark), HEIGHT - BOTTOM + 18, short(mark), "middle")
     for mark in up.marks:
         yield _line(LEFT, up(mark), WIDTH - RIGHT, up(mark))
-        yield _text(LEFT - 6, up(mark) + 4, _told(mark, plot.y), "end")
+        yield _text(LEFT - 6, up(mark) + 4, _label(mark, plot.y), "end")
     yield _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, plot.x, "middle")
     yield _text(LEFT, TOP - 4, "" if plot.y == "seconds" else plot.y, "start")
     colors = {}
@@ -94,7 +94,7 @@ def _text(x, y, text, anchor):
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
-def _told(mark, unit):
+def _label(mark, unit):
     if unit != "seconds":
         return short(mark)
     return next(

@@ -38,15 +38,15 @@ def measure(options):
     one = data.Visits(size)
     timings = {name: Timings() for name in QUESTIONS}
     with ExitStack() as opened:
-        asked = {library: opened.enter_context(asking(library, one)) for library in LIBRARIES}
-        versions = {library: ask("version") for library, ask in asked.items()}
+        callers = {library: opened.enter_context(asking(library, one)) for library in LIBRARIES}
+        versions = {library: ask("version") for library, ask in callers.items()}
         for name in QUESTIONS:
             print(f"engines: {name}", flush=True)
-            answers = [ask("answer", name) for ask in asked.values()]
+            answers = [ask("answer", name) for ask in callers.values()]
             same(f"{name} of both libraries", *answers)
             for number in range(ROUNDS):
                 for library in LIBRARIES if number % 2 else LIBRARIES[::-1]:
-                    timings[name].add(library, number, asked[library]("seconds", name))
+                    timings[name].add(library, number, callers[library]("seconds", name))
     findings = Findings(
         "On other engines",
         [
@@ -89,15 +89,15 @@ def answer(ours, theirs):
         for line in sys.stdin:
             what, name = json.loads(line)
             if what == "version":
-                told = sqlite3.sqlite_version
+                result = sqlite3.sqlite_version
             else:
                 question = partial(QUESTIONS[name][0], ctx)
                 if what == "answer":
-                    told = question()
-                    same(f"{name}, SQLite {sqlite3.sqlite_version}", told, QUESTIONS[name][1](connection, data.NOW))
+                    result = question()
+                    same(f"{name}, SQLite {sqlite3.sqlite_version}", result, QUESTIONS[name][1](connection, data.NOW))
                 else:
-                    told = [timed(question) for _ in range(MOST_CALLS)]
-            print(json.dumps(told), flush=True)
+                    result = [timed(question) for _ in range(MOST_CALLS)]
+            print(json.dumps(result), flush=True)
 
 
 def postgresql(sessions):

@@ -129,7 +129,7 @@ def calls(findings, database, events):
         return b"".join(app(dict(environs[path]), lambda status, headers: None))
 
     def anew(path):
-        database.kept().clear()
+        database.response_cache().clear()
         return again(path)
 
     for path, environ in environs.items():

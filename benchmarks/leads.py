@@ -78,28 +78,28 @@ def theirs(connection, q=None, status=None, sort="newest", offset=0):
 
 def in_list_batches(findings, ctx, connection, leads, at):
     print("leads: lists", flush=True)
-    asked, halfway = {}, leads // 2
+    queries, halfway = {}, leads // 2
     for sort in ORDERS:
         for status in (None, *STATUSES):
             for page in (1, PAGES):
-                asked[sort, status, page] = {"sort": sort, "status": status, "offset": (page - 1) * LIMIT}
-        asked[sort, None, "deep"] = {"sort": sort, "offset": halfway}
-    for what, page in asked.items():
+                queries[sort, status, page] = {"sort": sort, "status": status, "offset": (page - 1) * LIMIT}
+        queries[sort, None, "deep"] = {"sort": sort, "offset": halfway}
+    for what, page in queries.items():
         same(f"leads {what}", ours(ctx, **page), theirs(connection, **page))
     for sort in ORDERS:
-        asked[sort, None, "cursor"] = {"sort": sort, "cursor": cursor_to(ctx, sort, halfway)}
-        same(f"leads by cursor, {sort}", *(ours(ctx, **asked[sort, None, way]) for way in ("cursor", "deep")))
-    timings = side_by_side({what: partial(ours, ctx, **page) for what, page in asked.items()})
+        queries[sort, None, "cursor"] = {"sort": sort, "cursor": cursor_to(ctx, sort, halfway)}
+        same(f"leads by cursor, {sort}", *(ours(ctx, **queries[sort, None, way]) for way in ("cursor", "deep")))
+    timings = side_by_side({what: partial(ours, ctx, **page) for what, page in queries.items()})
 
     def worst(of):
         return max((timings.figure(what) for what in of), key=lambda figure: figure.median)
 
     def pages(sort, number):
-        return [what for what in asked if what[0] == sort and what[2] == number]
+        return [what for what in queries if what[0] == sort and what[2] == number]
 
-    deep = [what for what in asked if what[2] == "deep"]
-    behind = [what for what in asked if what[2] == "cursor"]
-    shallow = [what for what in asked if what[2] in (1, PAGES)]
+    deep = [what for what in queries if what[2] == "deep"]
+    behind = [what for what in queries if what[2] == "cursor"]
+    shallow = [what for what in queries if what[2] in (1, PAGES)]
     findings.claims += [
         Claim(f"leads, any order and stage, page 1 to {PAGES}", 1e-3, worst(shallow), scale=at),
         Claim(f"leads, any order, offset {short(JUDGED // 2)}", 30e-3, worst(deep), scale=at),
@@ -118,14 +118,14 @@ def sizes(findings, contexts, connections):
     """The first page against plain SQL, over the sizes."""
     subjects = {}
     for size, ctx in contexts.items():
-        for name, asked in {
+        for name, query in {
             "newest": {},
             "score_desc": {"sort": "score_desc"},
             "search of half": {"q": "riverside"},
         }.items():
-            same(f"leads {name}", ours(ctx, **asked), theirs(connections[size], **asked))
-            subjects[f"{name}", size] = partial(ours, ctx, **asked)
-            subjects[f"{name}, plain", size] = partial(theirs, connections[size], **asked)
+            same(f"leads {name}", ours(ctx, **query), theirs(connections[size], **query))
+            subjects[f"{name}", size] = partial(ours, ctx, **query)
+            subjects[f"{name}, plain", size] = partial(theirs, connections[size], **query)
     timings = side_by_side(subjects)
     names = dict.fromkeys(name for name, _ in subjects)
     lines = {name: [(size, timings.figure((name, size)).median) for size in contexts] for name in names}
@@ -143,22 +143,22 @@ def sizes(findings, contexts, connections):
 
 def searches(findings, ctx, connection, leads, at):
     print("leads: search", flush=True)
-    asked = needles(leads)
-    subjects, found = {}, {}
-    for name, (needle, _) in asked.items():
+    terms = needles(leads)
+    subjects, counts = {}, {}
+    for name, (needle, _) in terms.items():
         answer = ours(ctx, q=needle)
-        found[name] = answer["total"]
+        counts[name] = answer["total"]
         same(f"leads with {needle!r}", answer, theirs(connection, q=needle))
         subjects["ours", name] = partial(ours, ctx, q=needle)
         subjects["plain", name] = partial(theirs, connection, q=needle)
     timings = side_by_side(subjects)
-    fresh = {name: [] for name in asked}
+    fresh = {name: [] for name in terms}
     for _ in range(FRESH):
-        for name, (needle, _) in asked.items():
+        for name, (needle, _) in terms.items():
             command = [sys.executable, "-c", CHILD, ctx.db.url, needle]
             fresh[name].append(float(subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout))
     rows = []
-    for name, (needle, bar) in asked.items():
+    for name, (needle, bar) in terms.items():
         again, first_time = timings.figure(("ours", name)), Figure.of(fresh[name])
         if bar:
             findings.claims += [
@@ -166,7 +166,7 @@ def searches(findings, ctx, connection, leads, at):
                 Claim(f"search that finds {name}, again", bar, again, scale=at),
             ]
         ratio = timings.ratio(("plain", name), ("ours", name))
-        rows.append([f"`{needle}`, {found[name]:,} found", first_time, again, timings.figure(("plain", name)), ratio])
+        rows.append([f"`{needle}`, {counts[name]:,} found", first_time, again, timings.figure(("plain", name)), ratio])
     head = ["", "the first time", "again", "plain SQL", "plain / ours"]
     findings.tables.append(Table(f"Search in {short(leads)} leads, the total told", head, rows))
 

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-MADE = (":!benchmarks/RESULTS.md", ":!benchmarks/results", ":!benchmarks/plots")  # by the benchmark itself
+GENERATED = (":!benchmarks/RESULTS.md", ":!benchmarks/results", ":!benchmarks/plots")  # by the benchmark itself
 PACKAGES = ("werkzeug", "gunicorn", "granian", "flask", "fastapi", "uvicorn", "datasette", "pysqlite3-binary")
 
 
@@ -32,7 +32,7 @@ def described():
 def _commit():
     if not (commit := _git("rev-parse", "--short=12", "HEAD")):
         return "unknown"
-    return commit + (" and changes" if _git("status", "--short", "-uno", "--", ".", *MADE) else "")
+    return commit + (" and changes" if _git("status", "--short", "-uno", "--", ".", *GENERATED) else "")
 
 
 def _git(*arguments):

@@ -179,11 +179,11 @@ ORDERS = {
     "name_asc": "lower(contact_name) nulls last, lead_id",
 }
 
-FOUND = """(
+MATCHES = """(
   lower(contact_name) like :pattern or lower(contact_email) like :pattern or contact_phone like :pattern
   or lower(project_name) like :pattern or visitor_id like :pattern)"""
 
-FILTERS = {"all": "true", "stage": "status = :status", "found": FOUND}
+FILTERS = {"all": "true", "stage": "status = :status", "found": MATCHES}
 
 LEADS = {
     (among, sort): f"""
@@ -273,10 +273,10 @@ def realtime(connection, now):
 
 def leads(connection, limit, offset, q, status, sort):
     among = "found" if q else "stage" if status else "all"
-    asked = {"status": status, "pattern": f"%{q}%"}
+    params = {"status": status, "pattern": f"%{q}%"}
     return {
-        "leads": rows(connection, LEADS[among, sort], limit=limit, offset=offset, **asked),
-        "total": rows(connection, TOTALS[among], **asked)[0]["total"],
+        "leads": rows(connection, LEADS[among, sort], limit=limit, offset=offset, **params),
+        "total": rows(connection, TOTALS[among], **params)[0]["total"],
     }
 
 

@@ -110,11 +110,11 @@ def transactions(seed, count):
 
 
 def writer(url, seed, count, ready, done):
-    made = list(transactions(seed, count))
+    batches = list(transactions(seed, count))
     rows = 0
     with open_database(url).closing() as database:
         ready.wait()
-        for visits, events in made:
+        for visits, events in batches:
 
             def write(at, visits=visits, events=events):
                 return at.insert("sessions", demo.COLUMNS["sessions"], visits) + at.insert(
@@ -143,11 +143,11 @@ def written(url, writers, count, seed):
 
 
 def main():
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--sessions", type=int, default=200_000)
-    asked.add_argument("--transactions", type=int, default=120)
-    asked.add_argument("--url", help="an empty database to use in place of a throw-away server")
-    options = asked.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sessions", type=int, default=200_000)
+    parser.add_argument("--transactions", type=int, default=120)
+    parser.add_argument("--url", help="an empty database to use in place of a throw-away server")
+    options = parser.parse_args()
 
     cluster = None
     if not options.url:

@@ -26,38 +26,38 @@ def keep(part, machine, findings):
 
 def write(parts):
     """The report of these parts, in this order; of each what it found last, if it ever ran."""
-    kept = {}
+    results = {}
     for part in parts:
         if (RESULTS / f"{part}.json").exists():
             data = json.loads((RESULTS / f"{part}.json").read_text(encoding="utf-8"))
-            kept[part] = (data["machine"], Findings.of(data["findings"]))
+            results[part] = (data["machine"], Findings.of(data["findings"]))
     PLOTS.mkdir(exist_ok=True)
     for stale in PLOTS.glob("*.svg"):
         stale.unlink()
-    pieces = [HEAD, *machines(kept), *bars(kept)]
-    for _, findings in kept.values():
+    pieces = [HEAD, *machines(results), *bars(results)]
+    for _, findings in results.values():
         pieces += section(findings)
     (FOLDER / "RESULTS.md").write_text("\n".join(pieces), encoding="utf-8")
 
 
-def machines(kept):
+def machines(results):
     """One table where all parts ran on the same; a line for each part's own date and commit."""
     yield "## Where\n"
     own = ("taken", "commit")
-    seen = {}
-    for part, (machine, _) in kept.items():
+    versions = {}
+    for part, (machine, _) in results.items():
         rest = tuple((name, value) for name, value in machine.items() if name not in own)
-        seen.setdefault(rest, []).append(part)
-    for rest, parts in seen.items():
-        if len(seen) > 1:
+        versions.setdefault(rest, []).append(part)
+    for rest, parts in versions.items():
+        if len(versions) > 1:
             yield f"For {', '.join(parts)}:\n"
         yield table(["", ""], [[name, value] for name, value in rest])
-    yield table(["part", *own], [[part, *(machine[name] for name in own)] for part, (machine, _) in kept.items()])
+    yield table(["part", *own], [[part, *(machine[name] for name in own)] for part, (machine, _) in results.items()])
 
 
-def bars(kept):
+def bars(results):
     yield "## Bars\n"
-    claims = [claim for _, findings in kept.values() for claim in findings.claims]
+    claims = [claim for _, findings in results.values() for claim in findings.claims]
     judged = [claim for claim in claims if not claim.scale]
     left = len(claims) - len(judged)
     yield f"{sum(map(met, judged))} of {len(judged)} are met; of {left} others the size was not measured.\n"

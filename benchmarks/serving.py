@@ -52,13 +52,13 @@ class Server:
 
     def processes(self):
         """The process ids of all that belong to it."""
-        found, waiting = [], [self.process.pid]
+        pids, waiting = [], [self.process.pid]
         while waiting:
             pid = waiting.pop()
-            found.append(pid)
+            pids.append(pid)
             for children in Path(f"/proc/{pid}/task").glob("*/children"):
                 waiting += map(int, children.read_text().split())
-        return found
+        return pids
 
     def rest(self):
         """Wait until it has nothing to do: what a load has left behind is not the next one's."""
@@ -77,10 +77,10 @@ def load(port, paths, seconds, connections):
     """Requests a second, and how many there were, of `wrk` that asks these paths in turn."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s", "-H", f"X-API-Key: {apps.KEY}"]
     command += ["-s", str(ROOT / "benchmarks" / "paths.lua"), f"http://127.0.0.1:{port}", "--", *paths]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    if "Non-2xx" in told:
-        raise RuntimeError(told)
-    return float(re.search(r"Requests/sec: +([\d.]+)", told)[1]), int(re.search(r"(\d+) requests in", told)[1])
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    if "Non-2xx" in output:
+        raise RuntimeError(output)
+    return float(re.search(r"Requests/sec: +([\d.]+)", output)[1]), int(re.search(r"(\d+) requests in", output)[1])
 
 
 def needed():
@@ -137,7 +137,7 @@ def running(command, visits, paths=None):
                 if process.poll() is not None or time.monotonic() > until:
                     raise RuntimeError(f"it does not start: {Path(log.name).read_text()}")
                 time.sleep(0.05)
-            yield Server(process, port, paths or {question: path for question, (path, _) in apps.ASKED.items()})
+            yield Server(process, port, paths or {question: path for question, (path, _) in apps.REQUESTS.items()})
         finally:
             process.terminate()
             try:

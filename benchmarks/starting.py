@@ -8,7 +8,7 @@ from .findings import Claim, Figure, Findings, Table
 from .machine import ROOT
 
 ROUNDS = 20
-TOLD = 10  # modules
+SLOWEST_SHOWN = 10  # modules
 STATEMENTS = {"empty": "pass", "package": "import analytics_api"}
 
 
@@ -20,12 +20,12 @@ def measure(options):
             subprocess.run([sys.executable, "-c", statement], cwd=ROOT, check=True)
             taken[name].append(time.perf_counter() - begun)
     more = Figure.of([whole - empty for whole, empty in zip(taken["package"], taken["empty"])])
-    told = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-X", "importtime", "-c", STATEMENTS["package"]],
         cwd=ROOT, check=True, capture_output=True, text=True,
     ).stderr  # fmt: skip
-    lines = [line.removeprefix("import time:").split("|") for line in told.splitlines()[1:]]
-    slowest = sorted(((int(own), module.strip()) for own, _, module in lines), reverse=True)[:TOLD]
+    lines = [line.removeprefix("import time:").split("|") for line in output.splitlines()[1:]]
+    slowest = sorted(((int(own), module.strip()) for own, _, module in lines), reverse=True)[:SLOWEST_SHOWN]
     return Findings(
         "Starting",
         ["A fresh process that imports the package, less one that does nothing."],

@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 
 from . import data
-from .apps import ASKED
+from .apps import REQUESTS
 from .findings import Claim, Figure, Findings, Plot, Table, short
 from .functions import same
 from .serving import WORKERS, granian, gunicorn, needed, running, serve, uvicorn
@@ -43,7 +43,7 @@ def measure(options):
             "does when each is made anew, as where something is written before every request.",
         ],
     )
-    canned = {question: f"/plain/{question}.json?_shape=array&limit=20" for question in ASKED}
+    canned = {question: f"/plain/{question}.json?_shape=array&limit=20" for question in REQUESTS}
     with ExitStack() as opened:
         servers = {}
         for server, (ours, empty) in PAIRS.items():
@@ -55,7 +55,7 @@ def measure(options):
             servers["plain", server] = opened.enter_context(running(command, visits, paths))
         checked(servers)
         rates = {}
-        for question in ASKED:
+        for question in REQUESTS:
             print(f"throughput: {question}", flush=True)
             rates[question] = rounds(servers, question)
     report(findings, rates, at)
@@ -64,7 +64,7 @@ def measure(options):
 
 def checked(servers):
     """Every server's answers are those of ours, and of the empty ones every byte but an id's and a timing's."""
-    for question in ASKED:
+    for question in REQUESTS:
         answer = servers["ours", "gunicorn sync"].json(question)
         for (side, server), other in servers.items():
             same(f"{question} of {side}, {server}", answer, other.json(question))
@@ -102,10 +102,10 @@ def report(findings, rates, at):
 
     for server in PAIRS:
         rows, head = [], ["", "ours", "empty", "ours / empty"]
-        for question, (path, _) in ASKED.items():
+        for question, (path, _) in REQUESTS.items():
             against = ratio(question, ("ours", server), ("empty", server))
-            told = [rate(question, (side, server)) for side in ("ours", "empty")]
-            rows.append([f"`GET {path}`", *told, against])
+            both_rates = [rate(question, (side, server)) for side in ("ours", "empty")]
+            rows.append([f"`GET {path}`", *both_rates, against])
             if ("anew", server) in rates[question]:
                 head[4:] = ["made anew", "made anew / empty"]
                 rows[-1] += [rate(question, ("anew", server)), ratio(question, ("anew", server), ("empty", server))]
@@ -113,7 +113,7 @@ def report(findings, rates, at):
                 findings.claims.append(Claim(f"{path} against an empty app, {server}", 0.85, against, True, at))
         findings.tables.append(Table(f"On {server}, against an empty application", head, rows))
     rows = []
-    for question, (path, _) in ASKED.items():
+    for question, (path, _) in REQUESTS.items():
         for server in PLAIN:
             name = ("plain", server)
             times = [ratio(question, (side, ours), name) for ours in AGAINST_FLASK for side in ("ours", "empty")]
@@ -124,7 +124,7 @@ def report(findings, rates, at):
     head = ["", "requests a second"]
     head += [f"{side} on {server} / this" for server in AGAINST_FLASK for side in ("ours", "an empty app")]
     findings.tables.append(Table("Against plain SQL", head, rows))
-    for question in ASKED:
+    for question in REQUESTS:
         bars = {
             f"{side}, {server}".replace("`", ""): [(0, rate(question, (side, server)).median)]
             for side, server in rates[question]

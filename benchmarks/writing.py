@@ -122,8 +122,8 @@ def bulk(findings, size, at):
     """The same number of events by three ways; each database is verified once."""
     one = data.Visits(size)
     files = {
-        "CSV": data.kept(f"{one.name}-csv", one, csv_of, "benchmarks/writing.py"),
-        "access log": data.kept(f"{one.name}-log", one, log_of, "benchmarks/writing.py"),
+        "CSV": data.cached(f"{one.name}-csv", one, csv_of, "benchmarks/writing.py"),
+        "access log": data.cached(f"{one.name}-log", one, log_of, "benchmarks/writing.py"),
     }
     rates = {name: [] for name in ("Database.bulk", *files)}
     for number in range(ROUNDS):

@@ -37,7 +37,7 @@ def main():
             ]
 
             def ask(_):
-                asked, again, etag, last = 0, 0, None, 0
+                requests, again, etag, last = 0, 0, None, 0
                 with closing(HTTPConnection(*server.address, timeout=60)) as connection:
                     while any(writer.is_alive() for writer in writers):
                         least = 200 + acknowledged.value
@@ -45,23 +45,23 @@ def main():
                         connection.request("GET", "/analytics/overview", headers=headers)
                         response = connection.getresponse()
                         body = response.read()
-                        asked += 1
+                        requests += 1
                         again += response.status == 304
-                        told = json.loads(body)["total_sessions"] if response.status == 200 else last
-                        assert told >= max(least, last), (told, least, last)
-                        etag, last = response.headers["ETag"], told
-                return asked, again
+                        total = json.loads(body)["total_sessions"] if response.status == 200 else last
+                        assert total >= max(least, last), (total, least, last)
+                        etag, last = response.headers["ETag"], total
+                return requests, again
 
             for writer in writers:
                 writer.start()
             with ThreadPoolExecutor(CALLERS) as pool:
-                asked, again = map(sum, zip(*pool.map(ask, range(CALLERS))))
+                total_requests, again = map(sum, zip(*pool.map(ask, range(CALLERS))))
             for writer in writers:
                 writer.join()
                 assert writer.exitcode == 0
         tell(
             f"{CALLERS} callers beside {acknowledged.value:,} transactions of {WRITERS} processes",
-            f"{asked:,} answers, {again:,} of them 304; none older than what was acknowledged before it was asked for",
+            f"{total_requests:,} responses, {again:,} of them 304; none older than what was acknowledged before",
         )
 
 

@@ -81,8 +81,8 @@ def main():
             caller.start()
 
         def writer(name):
-            told = path / name
-            lines = told.read_bytes().count(b"\n") if told.exists() else 0
+            log = path / name
+            lines = log.read_bytes().count(b"\n") if log.exists() else 0
             # what was committed but not told leaves a gap
             return subprocess.Popen(
                 [sys.executable, "-c", WRITER, name, str(lines * 2 + 1000 * random.randrange(1, 10**6))], cwd=path
@@ -117,16 +117,16 @@ def main():
         server.process.wait(40)
         with open_database(path / "analytics.db").closing() as database:
             changes = verify_history(database)
-            for lead, made in attempts.items():
+            for lead, updates in attempts.items():
                 rows = database.rows(
                     "select new_status from lead_status_changes where lead_id = :lead order by change_id", lead=lead
                 )
-                compare([row["new_status"] for row in rows], made)
+                compare([row["new_status"] for row in rows], updates)
             written = {row["session_id"] for row in database.rows("select session_id from sessions")}
-            told = {line for name in writers for line in (path / name).read_text().splitlines()}
-            assert told <= written, sorted(told - written)[:5]
+            logged = {line for name in writers for line in (path / name).read_text().splitlines()}
+            assert logged <= written, sorted(logged - written)[:5]
             assert database.row("pragma integrity_check") == {"integrity_check": "ok"}
-        came = [status for made in attempts.values() for *_, status in made]
+        came = [status for updates in attempts.values() for *_, status in updates]
         tell("killed", ", ".join(f"{number} x {what}" for what, number in killed.items()))
         tell(
             "PATCHes",
@@ -134,7 +134,8 @@ def main():
             f" {changes:,} in the history, no gap, none lost",
         )
         tell(
-            "transactions of direct writers", f"{len(told):,} acknowledged, none lost; verify and integrity_check hold"
+            "transactions of direct writers",
+            f"{len(logged):,} acknowledged, none lost; verify and integrity_check hold",
         )
 
 

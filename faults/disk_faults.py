@@ -22,8 +22,8 @@ def timed(server, method="GET", status=None):
     """A request's answer and how long it took: a read of the lead 1, or its move."""
     begun = time.monotonic()
     body = None if status is None else json.dumps({"status": status})
-    answered, _, sent = server.request(method, "/analytics/leads/1", body, timeout=60)
-    answer = json.loads(sent)
+    answered, _, content = server.request(method, "/analytics/leads/1", body, timeout=60)
+    answer = json.loads(content)
     if method == "GET" and answered == 200:
         answer = answer["lead"]["status"]
     return (answered, answer), time.monotonic() - begun
@@ -80,19 +80,19 @@ def locked(path):
 
 
 def read_only(path):
-    kept = path / "kept"
-    kept.mkdir()
-    filled(kept / "analytics.db")
-    with closing(sqlite3.connect(kept / "analytics.db")) as other, mounted(path / "seen", "--bind", kept) as seen:
+    source = path / "kept"
+    source.mkdir()
+    filled(source / "analytics.db")
+    with closing(sqlite3.connect(source / "analytics.db")) as other, mounted(path / "seen", "--bind", source) as view:
         other.execute("select count(*) from leads").fetchone()
-        subprocess.run(["mount", "-o", "remount,ro,bind", seen], check=True)
-        with serving(path, "--workers", "2", database=seen / "analytics.db") as server:
+        subprocess.run(["mount", "-o", "remount,ro,bind", view], check=True)
+        with serving(path, "--workers", "2", database=view / "analytics.db") as server:
             (written, waited), (read, took) = move(server, "won"), timed(server)
             assert (written, read) == (FAILED, (200, "new")), (written, read)
-            subprocess.run(["mount", "-o", "remount,rw,bind", seen], check=True)
+            subprocess.run(["mount", "-o", "remount,rw,bind", view], check=True)
             heal = healed(server, "won")
             logged(server, "readonly database")
-        assert changes(seen / "analytics.db") == 1
+        assert changes(view / "analytics.db") == 1
     tell(
         "read-only",
         f"a PATCH is 500 in {waited * 1000:.0f} ms, a GET 200 in {took * 1000:.0f} ms; healed in {heal * 1000:.0f} ms",
@@ -124,8 +124,8 @@ def full(path):
             heal = healed(server, "qualified")
             logged(server, "disk is full")
         with open_database(small / "analytics.db").closing() as database:
-            made = verify_history(database)
-            assert made <= 1 + acknowledged + 1
+            moves = verify_history(database)
+            assert moves <= 1 + acknowledged + 1
         tell(
             "full disk",
             f"{refused} of 60 PATCHes are 500 (slowest {slowest * 1000:.0f} ms), GETs 200 ({stands});"
@@ -149,12 +149,13 @@ def replaced(path):
         assert answers == [MOVED] * 20, answers
         while json.loads(server.request("GET", "/analytics/leads/1")[2])["lead"]["contact_city"] != "Pune":
             assert time.monotonic() - begun < 10
-        seen = time.monotonic() - begun
+        elapsed = time.monotonic() - begun
         with open_database(path / "analytics.db").closing() as database:
-            found = database.row("select count(*) as n from lead_status_changes")["n"]
-        assert found == 21, found
+            count = database.row("select count(*) as n from lead_status_changes")["n"]
+        assert count == 21, count
         tell(
-            "replaced by another file", f"every PATCH after it is in the new one; every read {seen:.1f} s later at most"
+            "replaced by another file",
+            f"every PATCH after it is in the new one; every read {elapsed:.1f} s later at most",
         )
 
         os.rename(path / "analytics.db", path / "aside.db")
@@ -168,11 +169,11 @@ def replaced(path):
         os.rename(path / "aside.db", path / "analytics.db")
         heal = healed(server, "won")
         logged(server, "No such file or directory")
-    made = changes(path / "analytics.db")
+    changes_before = changes(path / "analytics.db")
     tell(
         "moved away",
         f"a PATCH is 500 in {waited * 1000:.0f} ms, no new file is made; healed in {heal * 1000:.0f} ms,"
-        f" {made} changes verify_history",
+        f" {changes_before} changes verify_history",
     )
 
 
@@ -200,17 +201,17 @@ def truncated(path):
             os.replace(home / "restored.db", home / "analytics.db")
             heal = healed(server, "won")
             log = server.log.read_text()
-        told = [
+        lines = [
             text
             for text in ("malformed", "not a database", "is empty", "disk I/O error", "no such table")
             if text in log
         ]
-        assert told
+        assert lines
         assert changes(home / "analytics.db") == 1
         tell(
             f"truncated to {keep} bytes",
             f"{answers.count(FAILED)} of {len(answers)} requests are 500 (slowest {slowest * 1000:.0f} ms),"
-            f" the log says {told}; healed by a restored file in {heal * 1000:.0f} ms",
+            f" the log says {lines}; healed by a restored file in {heal * 1000:.0f} ms",
         )
 
 

@@ -32,8 +32,10 @@ def main():
             took = time.monotonic() - begun
             changes = verify_history(database)
     assert errors == [], errors[0].getMessage()
-    told = Counter(json.loads(line)["status"] for line in lines if line.isascii() and line.index("\n") == len(line) - 1)
-    assert told == came
+    statuses = Counter(
+        json.loads(line)["status"] for line in lines if line.isascii() and line.index("\n") == len(line) - 1
+    )
+    assert statuses == came
     tell(
         f"{REQUESTS:,} fuzzed requests in {took:.0f} s",
         f"by status {dict(sorted(came.items()))}; none failed, nothing logged as a warning or worse, every reply of its"

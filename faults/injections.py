@@ -62,10 +62,10 @@ def digest(path):
 
 def strings(server):
     """Ask with each string in each place; how many requests that was, and how long the slowest took."""
-    asked, slowest = 0, 0.0
+    requests, slowest = 0, 0.0
 
     def ask(method, path, body=None, headers=None, least=None):
-        nonlocal asked, slowest
+        nonlocal requests, slowest
         begun = time.monotonic()
         status, _, content = server.request(method, path, body, {"X-API-Key": KEY, **(headers or {})})
         took = time.monotonic() - begun
@@ -73,24 +73,24 @@ def strings(server):
         assert took < 3, (path, took)
         assert b"sqlite" not in content.lower()
         assert b"syntax" not in content.lower()
-        asked, slowest = asked + 1, max(slowest, took)
+        requests, slowest = requests + 1, max(slowest, took)
         return status, content
 
     for text in STRINGS:
-        sent = quote(text, safe="")
+        quoted = quote(text, safe="")
         for path, parameters in PARAMETERS.items():
             for name in parameters:
                 query = "&".join(
-                    f"{other}={sent if other == name else quote(value)}" for other, value in parameters.items()
+                    f"{other}={quoted if other == name else quote(value)}" for other, value in parameters.items()
                 )
                 status, content = ask("GET", f"{path}?{query}")
                 if name == "q" and status == 200 and path == "/analytics/leads":
-                    found = json.loads(content)["total"]
-                    assert found == 0 or text in ("(", ")"), (text, found)  # no lead has it in it
+                    total = json.loads(content)["total"]
+                    assert total == 0 or text in ("(", ")"), (text, total)  # no lead has it in it
                 elif name != "q":
                     assert status == 400, (path, name, text, status)
         for method in ("GET", "PATCH"):
-            status, _ = ask(method, f"/analytics/leads/{sent}", '{"status": "won"}' if method == "PATCH" else None)
+            status, _ = ask(method, f"/analytics/leads/{quoted}", '{"status": "won"}' if method == "PATCH" else None)
             assert status in (400, 404), (text, status)
         status, _ = ask("PATCH", "/analytics/leads/1", json.dumps({"status": text}))
         assert status == 404, (text, status)
@@ -98,7 +98,7 @@ def strings(server):
             value = text.replace("\x00", "").encode()
             status, content = ask("GET", "/analytics/geo", headers={header: value})
             assert status == (401 if header == "X-API-Key" else 200), (header, text, status)
-    return asked, slowest
+    return requests, slowest
 
 
 def sqlmap(server, path, target, *options):
@@ -117,11 +117,11 @@ def main():
         filled(path / "analytics.db")
         with serving(path, "--workers", "2", "--threads", "4") as server:
             before = digest(path / "analytics.db")
-            asked, slowest = strings(server)
+            requests, slowest = strings(server)
             assert digest(path / "analytics.db") == before
             tell(
                 f"{len(STRINGS)} strings in every parameter, path, body and header",
-                f"{asked:,} requests, none answered otherwise than as plain text, slowest {slowest * 1000:.0f} ms,"
+                f"{requests:,} requests, none answered otherwise than as plain text, slowest {slowest * 1000:.0f} ms,"
                 " no row of the database touched",
             )
             if shutil.which("sqlmap") is None:
@@ -146,7 +146,8 @@ def main():
             verify_history(database)
         assert "Traceback" not in server.log.read_text()
         tell(
-            f"sqlmap {version}", f"{len(clean)} runs, {lines - asked:,} requests in {took:.0f} s: nothing is injectable"
+            f"sqlmap {version}",
+            f"{len(clean)} runs, {lines - requests:,} requests in {took:.0f} s: nothing is injectable",
         )
 
 

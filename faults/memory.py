@@ -9,7 +9,7 @@ from pathlib import Path
 from common import KEY, filled, folder, serving, tell
 
 REQUESTS, CALLERS, ROUNDS = 100_000, 4, 10
-ASKED = [
+ENDPOINTS = [
     ("GET", "/analytics/overview"),
     ("GET", "/analytics/leads?q=ann&limit=5"),
     ("GET", "/analytics/leads/{n}"),
@@ -31,7 +31,7 @@ def main():
             def ask(numbers):
                 connection = HTTPConnection(*server.address, timeout=60)
                 for number in numbers:
-                    method, path = ASKED[number % len(ASKED) if number % 1000 else -1]
+                    method, path = ENDPOINTS[number % len(ENDPOINTS) if number % 1000 else -1]
                     if path == "/metrics" and number % 1000:
                         path = "/healthz"
                     body = json.dumps({"status": ["won", "lost"][number % 2]}) if method == "PATCH" else None
