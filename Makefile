@@ -39,7 +39,8 @@ newest: .venv/test .venv/newest/libsqlite3.so.0  ## run the tests of the SQL on 
 	LD_LIBRARY_PATH=$(CURDIR)/.venv/newest $(BIN)/$(PYTEST) --engine sqlite $(SQL:%=tests/test_%.py)
 
 faults: .venv/test  ## inject faults and run the random tests for longer; as root also full and read-only disks
-	@cd faults && for script in crash disk_faults slow_clients lead_contention cache_freshness fuzz injections memory; do ../$(BIN)/python $$script.py || exit; done
+	@cd faults && for script in crash disk_faults slow_clients slow_exports reload lead_contention cache_freshness fuzz injections memory; \
+	  do ../$(BIN)/python $$script.py || exit; done
 	FUZZ_EXAMPLES=100 ROLLUP_EXAMPLES=2000 PURGE_EXAMPLES=200 POSTGRESQL_EXAMPLES=400 $(BIN)/$(PYTEST) tests/test_rollups.py \
 	  tests/test_purge_keep_totals.py tests/test_openapi_fuzzed.py tests/postgresql/test_postgresql_rollups.py
 

@@ -207,11 +207,13 @@ def test_sub_path_example_works(server):
     with proxying(server, enable_sub_path) as nginx:
         status, headers, _ = nginx.request("GET", "/stats/analytics/leads?limit=2")
         lead = nginx.request("GET", "/stats/analytics/leads/7", headers=COMPRESSED)
+        document = json.loads(nginx.request("GET", "/stats/openapi.json")[2])
         metrics, _, _ = nginx.request("GET", "/stats/metrics")
 
     assert (status, metrics) == (200, 404)
     assert headers["Link"].startswith("</stats/analytics/leads?")
     assert (lead[0], lead[1]["ETag"][0]) == (200, '"')
+    assert document["servers"] == [{"url": "/stats"}]
 
 
 def enable_sub_path(text):
