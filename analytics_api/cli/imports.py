@@ -14,7 +14,9 @@ from ..database import Database, open_database
 from ..errors import AnalyticsError, IngestError
 from ..imports import FORMATS, Rejects, Site, import_file
 from ..imports.access_log import ASSETS, own_hosts_of_files
+from ..imports.derive import UncountedSessions
 from ..imports.report import Report, printable
+from ..imports.write import count_events
 from ..maintenance.demo_marker import find_mark
 from .base import RenamedOptions, database_option, main
 from .progress import Progress
@@ -126,17 +128,32 @@ def import_all(database: Database, files: tuple[str, ...], **options: Any) -> bo
 
     :raises IngestError: for a file that cannot be imported; it names the files that were not begun.
     """
+    if len(files) == 1:
+        report = import_one(database, *files, **options)
+        click.echo("\n".join(report.lines()))
+        return report.is_nothing_taken
     is_nothing_taken = False
-    for number, file in enumerate(files, start=1):
-        try:
-            report = import_one(database, file, **options)
-        except AnalyticsError as error:
-            rest = ", ".join(files[number:])
-            raise IngestError(printable(f"{error}{f' (not begun: {rest})' if rest else ''}")) from error
-        lines = report.lines()
-        click.echo("\n".join([printable(f"{file}:"), *lines] if len(files) > 1 else lines))
-        is_nothing_taken = is_nothing_taken or report.is_nothing_taken
+    uncounted = UncountedSessions()  # their events may be in a file behind that of the sessions
+    try:
+        for number, file in enumerate(files, start=1):
+            try:
+                report = import_one(database, file, uncounted=uncounted, **options)
+            except AnalyticsError as error:
+                rest = ", ".join(files[number:])
+                raise IngestError(printable(f"{error}{f' (not begun: {rest})' if rest else ''}")) from error
+            click.echo("\n".join([printable(f"{file}:"), *report.lines()]))
+            is_nothing_taken = is_nothing_taken or report.is_nothing_taken
+    finally:
+        count_uncounted(database, uncounted)
     return is_nothing_taken
+
+
+def count_uncounted(database: Database, uncounted: UncountedSessions) -> None:
+    """Count the events of sessions that came without `event_count`, and print how many they were."""
+    with Progress("counting", None, "rollups") as counting:
+        counted = count_events(database, uncounted, counting.step)
+    if counted:
+        click.echo(f"sessions: event_count derived for {counted:,} rows from their events")
 
 
 def import_one(database: Database, file: str, **options: Any) -> Report:

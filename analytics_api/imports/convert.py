@@ -48,7 +48,7 @@ ID_COLUMNS = frozenset({"session_id", "visitor_id", *BASE_TABLES.values()})
 
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
 HASHABLE_TYPES = {str, int, NoneType}
-MAX_EXACT_FLOAT = 2**53  # a larger one may have been another integer
+MAX_EXACT_FLOAT = 2**53 - 1  # a larger one may have been another integer
 MAX_TEXT_LENGTH = 4_000_000  # characters; a row of D1 has 2 MB
 
 FORMULA_STARTS = "=+-@\t\r\uff1d\uff0b\uff0d\uff20"
@@ -78,7 +78,7 @@ class Converter:
             self.to_value = _unescaped(self.to_value)
         self.is_required = column.required or column.name == BASE_TABLES[table]
         self.empty: Cell = column.default if self.is_required else None
-        if is_update and (self.empty is not None or (empty_is_unsaid and not self.is_required)):
+        if is_update and column.name != BASE_TABLES[table] and (self.is_required or empty_is_unsaid):
             self.empty = KEEP
         self.is_integer = column.type == "integer"
         is_timestamp = column.name in TIMESTAMP_COLUMNS

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from ..database import BASE_TABLES, IN_LIST, Transaction, in_list_batches
+from ..database import IN_LIST, Transaction, in_list_batches
 from .convert import KEEP, Cell
 from .event_ids import EventIds
 from .hosts import host_of_url
@@ -82,6 +82,8 @@ class Derivation:
         instant = self.names.index("occurred_at")
         ids: list[Cell] = []
         for row in rows:
+            if row[instant] is KEEP:
+                raise ValueError("occurred_at: there is no value, which a row cannot be without")
             content = [row[place] for place in places if row[place] not in (None, "", KEEP)]
             ids.append(self.event_ids.make(row[instant], repr(content).encode(errors="surrogatepass")))
         return ids
@@ -90,26 +92,28 @@ class Derivation:
 EVENT_COLUMNS = ("session_id", "event_type", "page_url", "occurred_at", "data")
 
 
-class EventCounts:
-    """Counts the events of imported sessions that came without `event_count`."""
+class UncountedSessions:
+    """Sessions that came without `event_count`, of one file or of the files of a command."""
 
-    def __init__(self, at: Transaction, *, is_bulk: bool) -> None:
-        self.at = at
-        self.is_bulk = is_bulk
-        self.sessions: set[str] = set()
-        self.is_needed = False
+    def __init__(self) -> None:
+        self.ids: set[str] = set()
+        self.is_any = False
+        self.is_too_many = False  # to be listed
 
-    def add(self, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """Note sessions that are to be counted."""
-        self.is_needed = True
-        if not self.is_bulk and len(self.sessions) <= MAX_LISTED_SESSIONS:
-            place = columns.index(BASE_TABLES["sessions"])
-            self.sessions.update(row[place] for row in rows)
+    def add(self, ids: Iterable[str]) -> None:
+        self.is_any = True
+        if not self.is_too_many:
+            self.ids.update(ids)
+            self.is_too_many = len(self.ids) > MAX_LISTED_SESSIONS
 
-    def write(self) -> int:
-        """Write the counts; return how many sessions got one."""
-        if not self.is_needed:
+    def count(self, at: Transaction, *, is_bulk: bool) -> int:
+        """Store how many events each session has; return how many sessions got a count.
+
+        A session that has a count already keeps it. Where all events are counted at once, every session without a
+        count gets one.
+        """
+        if not self.is_any:
             return 0
-        if self.is_bulk or len(self.sessions) > MAX_LISTED_SESSIONS:
-            return self.at.execute(COUNT_ALL_EVENTS)
-        return sum(self.at.execute(COUNT_EVENTS, **listed) for listed in in_list_batches(sorted(self.sessions)))
+        if is_bulk or self.is_too_many:
+            return at.execute(COUNT_ALL_EVENTS)
+        return sum(at.execute(COUNT_EVENTS, **listed) for listed in in_list_batches(sorted(self.ids)))

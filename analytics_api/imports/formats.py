@@ -17,6 +17,7 @@ from .access_log import SITE, Site, import_access_log, looks_like_log
 from .columns import NameMap, find_table
 from .csv_file import import_csv
 from .csv_header import check_delimiter, check_encoding, read_header
+from .derive import UncountedSessions
 from .ndjson import import_ndjson
 from .rejects import Rejects
 from .report import Report
@@ -44,6 +45,7 @@ def import_file(
     on_conflict: OnConflict = "ignore",
     strict: bool = False,
     rejects: Rejects | str | os.PathLike[str] | BinaryIO | None = None,
+    uncounted: UncountedSessions | None = None,
     on_read: OnRead = ignore_read,
     on_write: OnWrite = ignore_write,
     on_progress: Callable[[str], object] = ignore_progress,
@@ -68,7 +70,13 @@ def import_file(
     is_own = not isinstance(rejects, Rejects)
     bad = rejects if isinstance(rejects, Rejects) else Rejects(rejects, inputs=[lines.path] if lines.path else ())
     options = RowOptions(
-        map=map or {}, on_conflict=on_conflict, strict=strict, rejects=bad, on_write=on_write, on_progress=on_progress
+        map=map or {},
+        on_conflict=on_conflict,
+        strict=strict,
+        rejects=bad,
+        uncounted=uncounted,
+        on_write=on_write,
+        on_progress=on_progress,
     )
     try:
         report = _import(db, format, lines, sample, options, table, delimiter, encoding, site, on_read)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from ..database import Column, Database, OnConflict, Transaction, ignore_progress
 from ..errors import IngestError
 from .batch import Batch, Batcher, Record
-from .columns import NameMap, table_columns
+from .columns import NameMap, required_columns, table_columns
 from .convert import Converter
-from .derive import EventCounts
+from .derive import UncountedSessions
 from .rejects import RejectHandler, Rejects
 from .report import Report, TableCounts
 from .source import NOT_REPEATABLE
-from .write import Writer, load
+from .write import Writer, load, warn_of_no_sessions
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -36,6 +36,7 @@ class Options:
     on_conflict     a row whose key is there stays ("ignore"), takes the file's values ("update"), or is an error
     strict          raise IngestError at the first row that cannot be taken, and write nothing
     rejects         where rows go that cannot be taken
+    uncounted       where sessions without `event_count` go; None: their events are counted at the end of the file
     on_write        called with so many more rows, and how many there are when that is known
     on_progress     called with each rollup that is rebuilt
     """
@@ -45,6 +46,7 @@ class Options:
     on_conflict: OnConflict = "ignore"
     strict: bool = False
     rejects: Rejects = field(default_factory=Rejects)
+    uncounted: UncountedSessions | None = None
     on_write: OnWrite = ignore_write
     on_progress: Callable[[str], object] = ignore_progress
 
@@ -56,6 +58,7 @@ class RowOptions(TypedDict, total=False):
     on_conflict: OnConflict
     strict: bool
     rejects: Rejects | None
+    uncounted: UncountedSessions | None
     on_write: OnWrite
     on_progress: Callable[[str], object]
 
@@ -124,10 +127,12 @@ def import_records(
     def work(at: Transaction, is_bulk: bool) -> Report:
         report = Report(tables={table: TableCounts()})
         reject = RejectHandler(report, table, options.name, options.rejects, options.strict)
-        event_counts = EventCounts(at, is_bulk=is_bulk)
-        batcher = make_batcher(at, table, columns, converters, options, reject, event_counts)
+        uncounted = UncountedSessions() if options.uncounted is None else options.uncounted
+        batcher = make_batcher(at, table, columns, converters, options, reject, uncounted)
         write_all(batcher, records(), options.on_write, total)
-        report.tables[table].derived["event_count"] += event_counts.write()
+        if options.uncounted is None:
+            report.tables[table].derived["event_count"] += uncounted.count(at, is_bulk=is_bulk)
+        warn_of_no_sessions(at, report)
         return report
 
     return load(db, total, work, options.on_progress)
@@ -154,10 +159,10 @@ def make_batcher(
     converters: Mapping[str, Converter],
     options: Options,
     reject: RejectHandler,
-    event_counts: EventCounts,
+    uncounted: UncountedSessions,
 ) -> Batcher:
     counts = reject.report.tables[table]
-    writer = Writer(at, table, options.on_conflict, counts, reject, event_counts)
+    writer = Writer(at, table, options.on_conflict, counts, reject, uncounted, required_columns(table, columns))
     return Batcher(table, columns, options.mapped, converters, writer, counts, reject)
 
 

@@ -13,13 +13,13 @@ from ..database import BASE_TABLES, Column, Database, Transaction
 from ..errors import IngestError
 from .batch import MAX_BATCH_BYTES, MAX_BATCH_ROWS, Batch
 from .columns import ColumnMatch, check_required, table_columns
-from .derive import EventCounts
+from .derive import UncountedSessions
 from .rejects import RejectHandler
 from .report import Report, TableCounts
 from .rows import Options, RowOptions, make_batcher, make_converters, make_options, write_all
 from .source import OnRead
 from .sql_dump import housekeeping, open_scratch
-from .write import load
+from .write import load, warn_of_no_sessions
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -62,16 +62,17 @@ def _copy_all(db: Database, source: sqlite3.Connection, options: Options) -> Rep
     total = sum(copy.rows for copy in copies)
 
     def work(at: Transaction, is_bulk: bool) -> Report:
-        report = replace(found, tables={copy.table: TableCounts() for copy in copies}, rejects=[])
+        report = replace(found, tables={copy.table: TableCounts() for copy in copies}, rejects=[], warnings=[])
         report.event_types.clear()
-        event_counts = EventCounts(at, is_bulk=is_bulk)
+        uncounted = UncountedSessions() if options.uncounted is None else options.uncounted
         for copy in copies:
             reject = RejectHandler(report, copy.table, options.name, options.rejects, options.strict, copy.names)
             converters = make_converters(copy.table, copy.columns, options.on_conflict == "update")
-            batcher = make_batcher(at, copy.table, copy.columns, converters, options, reject, event_counts)
+            batcher = make_batcher(at, copy.table, copy.columns, converters, options, reject, uncounted)
             write_all(batcher, _read_batches(source, copy, options.name), options.on_write, total)
-        if "sessions" in report.tables:
-            report.tables["sessions"].derived["event_count"] += event_counts.write()
+        if "sessions" in report.tables and options.uncounted is None:
+            report.tables["sessions"].derived["event_count"] += uncounted.count(at, is_bulk=is_bulk)
+        warn_of_no_sessions(at, report)
         return report
 
     return load(db, total, work, options.on_progress)

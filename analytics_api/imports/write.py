@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from ..database import BASE_TABLES, Database, OnConflict, Transaction
+from ..database import BASE_TABLES, IN_LIST, Database, OnConflict, Transaction, in_list_batches
 from ..errors import RowError
 from .convert import KEEP, Cell
-from .derive import EventCounts
+from .derive import UncountedSessions
 from .event_ids import EventIds
 from .rejects import Raw, RejectHandler
-from .report import TableCounts
+from .report import Report, TableCounts
 
 T = TypeVar("T")
 
@@ -24,6 +24,12 @@ select sessions + events as total
 from rollup_totals
 """
 
+ANY_SESSION = """
+select 1 as found
+from sessions
+limit 1
+"""
+
 
 def load(
     db: Database, rows: int | None, work: Callable[[Transaction, bool], T], on_progress: Callable[[str], object]
@@ -33,6 +39,21 @@ def load(
     if (stored <= MAX_CHEAP_REBUILD) if rows is None else (rows > BULK_SHARE * stored):
         return db.bulk(lambda at: work(at, True), on_progress=on_progress)
     return db.write(lambda at: work(at, False))
+
+
+def warn_of_no_sessions(at: Transaction, report: Report) -> None:
+    """Add a warning when events were read and the database has no session."""
+    events = report.tables.get("events")
+    if events is not None and events.read > events.rejected and at.row(ANY_SESSION) is None:
+        report.warnings.append("no session is stored yet, and only sessions count as visits")
+
+
+def count_events(db: Database, uncounted: UncountedSessions, on_progress: Callable[[str], object]) -> int:
+    """Store how many events sessions have that came without `event_count`; return how many got a count."""
+    if not uncounted.is_any:
+        return 0
+    rows = None if uncounted.is_too_many else len(uncounted.ids)
+    return load(db, rows, lambda at, is_bulk: uncounted.count(at, is_bulk=is_bulk), on_progress)
 
 
 class Rows:
@@ -62,30 +83,62 @@ class Writer:
         on_conflict: OnConflict,
         counts: TableCounts,
         reject: RejectHandler,
-        event_counts: EventCounts,
+        uncounted: UncountedSessions,
+        required: Sequence[str],
     ) -> None:
         self.at = at
         self.table = table
         self.on_conflict = on_conflict
         self.counts = counts
         self.reject = reject
-        self.event_counts = event_counts
+        self.uncounted = uncounted
+        self.required = required
         self.event_ids = EventIds()
 
     def write(self, columns: Sequence[str], rows: Rows) -> None:
         """Write rows that have these columns."""
         if self.table == "events":
-            self.reject.report.add_event_types(map(itemgetter(columns.index("event_type")), rows.values))
+            types: Iterable[Any] = map(itemgetter(columns.index("event_type")), rows.values)
+            self.reject.report.add_event_types(types if self.on_conflict != "update" else _without_keep(types))
         if self.on_conflict == "update":
             for said_columns, said_rows in _without_kept(BASE_TABLES[self.table], columns, rows):
-                self._insert(said_columns, said_rows)
+                self._insert(*self._with_required(columns, said_columns, said_rows))
         else:
             self._insert(columns, rows)
         if self.table == "sessions" and "event_count" not in columns:
-            self.event_counts.add(columns, rows.values)
+            self.uncounted.add(map(itemgetter(columns.index("session_id")), rows.values))
+
+    def _with_required(self, columns: Sequence[str], said: Sequence[str], rows: Rows) -> tuple[Sequence[str], Rows]:
+        """Return the rows with the values that the table has in required columns of which they say nothing.
+
+        A row that the table does not have is refused.
+        """
+        missing = [column for column in self.required if column in columns and column not in said]
+        if not missing:
+            return said, rows
+        key = BASE_TABLES[self.table]
+        stored = self._stored(key, missing, {row[said.index(key)] for row in rows.values})
+        whole = Rows()
+        for values, line, raw in zip(rows.values, rows.lines, rows.raws):
+            others = stored.get(values[said.index(key)])
+            if others is None:
+                self.reject(line, raw, f"{missing[0]}: there is no value, which a new row cannot be without")
+            else:
+                whole.values.append([*values, *others])
+                whole.lines.append(line)
+                whole.raws.append(raw)
+        return [*said, *missing], whole
+
+    def _stored(self, key: str, columns: Sequence[str], keys: set[Cell]) -> dict[Cell, list[Cell]]:
+        """Return what the table has in these columns, by key."""
+        sql = f"select {key}, {', '.join(columns)}\nfrom {self.table}\nwhere {key} in ({IN_LIST})"
+        found = [row for listed in in_list_batches(keys) for row in self.at.rows(sql, **listed)]
+        return {row[key]: [row[column] for column in columns] for row in found}
 
     def _insert(self, columns: Sequence[str], rows: Rows) -> None:
         values: Sequence[Sequence[Any]] = rows.values
+        if not values:
+            return
         try:
             self.counts.written += self.at.insert(self.table, columns, values, on_conflict=self.on_conflict)
         except RowError as error:
@@ -95,6 +148,10 @@ class Writer:
             half = len(values) // 2
             self._insert(columns, rows.part(0, half))
             self._insert(columns, rows.part(half))
+
+
+def _without_keep(types: Iterable[Any]) -> Iterator[str]:
+    return (event_type for event_type in types if event_type is not KEEP)
 
 
 def _without_kept(key: str, columns: Sequence[str], rows: Rows) -> Iterator[tuple[Sequence[str], Rows]]:

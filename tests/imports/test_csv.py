@@ -34,6 +34,7 @@ def test_columns_match_the_header(database):
         "events: 1 of 1 rows written",
         "events by type: click 1",
         "warning: no event is a page_view, and only these count as views of a page",
+        "warning: no session is stored yet, and only sessions count as visits",
         "2 lines, 0 refused",
     ]
 

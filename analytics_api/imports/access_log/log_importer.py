@@ -14,6 +14,7 @@ from ...errors import IngestError
 from ..event_ids import HASH_BITS, id_ranges
 from ..rejects import RejectHandler
 from ..report import Report
+from ..write import ANY_SESSION
 from .parser import LineParser, Request
 from .site import Site
 from .visits import Entry, Exit, SessionSpan, Visit, split_visits
@@ -53,12 +54,6 @@ select session_id, started_at, coalesce(ended_at, started_at) as ended_at, event
 from sessions
 where session_id between :low and :high
 order by session_id desc
-limit 1
-"""
-
-ANY_SESSION = """
-select 1 as found
-from sessions
 limit 1
 """
 
