@@ -48,7 +48,7 @@ leads: no place for the columns notes
 no place for the tables settings
 events by type: page_view 2, click 1
 """
-KEPT = """sessions: 0 of 2 rows written, 2 were there already
+EXISTING = """sessions: 0 of 2 rows written, 2 were there already
 events: 0 of 3 rows written, 3 were there already
 leads: 0 of 1 rows written, 1 were there already
 lead_submissions: 0 of 2 rows written, 2 were there already
@@ -115,7 +115,7 @@ def test_import_again_changes_nothing(kind, export):
 
     output = run("import", file)
 
-    assert output == KEPT + UNPLACED
+    assert output == EXISTING + UNPLACED
     assert read_tables("analytics.db") == before
     assert run("verify") == "all rollups are consistent\n"
 
@@ -132,11 +132,11 @@ def test_import_overwrites_changed_rows_only_with_update(export):
         ]
 
     run("import", export)
-    kept = changed()
+    before = changed()
     output = run("import", "--update", export)
     updated = changed()
 
-    assert kept == [("won", "zoe@example.com"), ("FR",)]
+    assert before == [("won", "zoe@example.com"), ("FR",)]
     assert output == WRITTEN + UNPLACED
     assert updated == [("contacted", "zoe@example.com"), ("IN",)]
     assert run("verify") == "all rollups are consistent\n"
@@ -194,7 +194,7 @@ def test_import_takes_several_files_in_order(export):
 
 
 @pytest.mark.parametrize(
-    ("broken", "told"),
+    ("broken", "message"),
     [
         ("missing.sql", "missing.sql: cannot be read: No such file or directory"),
         ("cut.sql", "cut.sql, line 2: the file ends in the middle of this statement; export it again"),
@@ -204,7 +204,7 @@ def test_import_takes_several_files_in_order(export):
         ("evil.sql", "evil.sql, line 3: "),
     ],
 )
-def test_import_of_broken_file_keeps_the_files_before(broken, told, export, folder):
+def test_import_of_broken_file_keeps_the_files_before(broken, message, export, folder):
     row = (
         "CREATE TABLE sessions (session_id, visitor_id, started_at);\n"
         "INSERT INTO sessions VALUES('s3','bob',1771945200000)"
@@ -217,7 +217,7 @@ def test_import_of_broken_file_keeps_the_files_before(broken, told, export, fold
 
     output = run("import", export, broken, "export.sql", status=1)
 
-    assert output.startswith("export.sql:\n" + WRITTEN + UNPLACED + f"Error: {told}")
+    assert output.startswith("export.sql:\n" + WRITTEN + UNPLACED + f"Error: {message}")
     assert output.endswith(" (not begun: export.sql)\n")
     assert output.count("\n") == 10
     assert query("analytics.db", "select sessions from rollup_totals") == [(2,)]
@@ -297,15 +297,15 @@ def test_import_strict_is_all_or_nothing():
 
 def settled(path):
     """The contents, pages and projects by their names: their numbers are of no account."""
-    found = read_tables(path)
-    codes = {code: project for _, project, code in found.pop("searched_projects")}
-    found["leads"] = [tuple(codes.get(value, value) for value in lead) for lead in found["leads"]]
-    pages = {key: page for key, page, *_ in found["rollup_pages"]}
-    found["rollup_pages"] = sorted(row[1:] for row in found["rollup_pages"])
-    found["rollup_page_sessions"] = sorted(
-        (session, pages[page], views) for session, page, views in found["rollup_page_sessions"]
+    tables = read_tables(path)
+    codes = {code: project for _, project, code in tables.pop("searched_projects")}
+    tables["leads"] = [tuple(codes.get(value, value) for value in lead) for lead in tables["leads"]]
+    pages = {key: page for key, page, *_ in tables["rollup_pages"]}
+    tables["rollup_pages"] = sorted(row[1:] for row in tables["rollup_pages"])
+    tables["rollup_page_sessions"] = sorted(
+        (session, pages[page], views) for session, page, views in tables["rollup_page_sessions"]
     )
-    return found
+    return tables
 
 
 @pytest.mark.parametrize("options", [[], ["--update"]])
@@ -341,6 +341,6 @@ def test_imported_leads_are_searchable(export):
     run("import", export)
 
     with open_database("analytics.db").closing() as database:
-        found = database.read(lambda at: at.rows("select rowid from lead_search(:needle)", needle=at.needle("zoë o'b")))
+        rows = database.read(lambda at: at.rows("select rowid from lead_search(:needle)", needle=at.needle("zoë o'b")))
 
-    assert found == [{"rowid": 42}]
+    assert rows == [{"rowid": 42}]

@@ -135,10 +135,10 @@ def filled(database, insert):
 
 def everything(database):
     """Every row, but for what SQLite alone keeps of leads."""
-    found = {table: database.rows(f"select * from {table} order by {key}") for table, key in BASE_TABLES.items()}
-    for lead in found["leads"]:
+    rows = {table: database.rows(f"select * from {table} order by {key}") for table, key in BASE_TABLES.items()}
+    for lead in rows["leads"]:
         lead.pop("search_code", None)
-    return found
+    return rows
 
 
 def lines(database, table, form):
@@ -269,9 +269,9 @@ class TestCommand:
 
     def test_export_goes_to_standard_output_by_default(self, folder):
         printed = run("export", "leads")
-        told = run("export", "leads", "--output", "leads.ndjson")
+        output = run("export", "leads", "--output", "leads.ndjson")
 
-        assert told == ""
+        assert output == ""
         assert (folder / "leads.ndjson").read_text() == printed
         assert len(printed.splitlines()) == 5
 
@@ -286,7 +286,7 @@ class TestCommand:
         assert "are for the table leads" in run("export", "events", "--q", "ann", status=2)
 
     def test_export_to_unwritable_file_is_one_line(self):
-        told = run("export", "leads", "--output", "nowhere/leads.ndjson", status=1)
+        output = run("export", "leads", "--output", "nowhere/leads.ndjson", status=1)
 
-        assert told.count("\n") == 1
-        assert "nowhere/leads.ndjson" in told
+        assert output.count("\n") == 1
+        assert "nowhere/leads.ndjson" in output

@@ -29,11 +29,11 @@ def small_batches(monkeypatch):
 
 
 def test_import_reports_written_rows(database, export, small_batches):
-    told = []
+    calls = []
 
-    import_database(database, export, on_write=lambda rows, of: told.append((rows, of)))
+    import_database(database, export, on_write=lambda rows, of: calls.append((rows, of)))
 
-    assert told == [(10, 26), (10, 26), (5, 26), (1, 26)]
+    assert calls == [(10, 26), (10, 26), (5, 26), (1, 26)]
 
 
 def test_import_reports_bytes_up_to_the_file_size(database, export):
@@ -45,12 +45,12 @@ def test_import_reports_bytes_up_to_the_file_size(database, export):
 
 
 def test_import_reports_rebuilt_rollups(database, export):
-    told = []
+    calls = []
 
-    import_database(database, export, on_progress=told.append)
+    import_database(database, export, on_progress=calls.append)
 
-    assert "rollup_totals" in told
-    assert "rollup_stages" in told
+    assert "rollup_totals" in calls
+    assert "rollup_stages" in calls
 
 
 def test_error_in_progress_callback_stops_the_import(database, export, small_batches):

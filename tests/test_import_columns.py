@@ -39,15 +39,15 @@ def load(database, tmp_path):
 
 
 @pytest.fixture
-def found(database):
+def read(database):
     """The values of one column, by key."""
 
-    def found(table, column):
+    def read(table, column):
         key = {"sessions": "session_id", "events": "event_id", "leads": "lead_id"}.get(table, "submission_id")
         rows = database.rows(f"select {key}, {column} as value from {table} order by {key}")
         return {row[key]: row["value"] for row in rows}
 
-    return found
+    return read
 
 
 def one(table, column, value, declared=""):
@@ -80,13 +80,13 @@ def test_columns_match_by_name_in_any_order_and_case(load, database):
 
 @pytest.mark.any_engine
 @pytest.mark.parametrize("name", ['"sessions"', "SESSIONS", "[Sessions]", "`sessions`"])
-def test_tables_match_by_name_in_any_spelling(name, load, found):
+def test_tables_match_by_name_in_any_spelling(name, load, read):
     load(
         f"create table {name} (session_id, visitor_id, started_at)",
         f"insert into {name} values ('s1', 'v1', 1771945200000)",
     )
 
-    assert found("sessions", "visitor_id") == {"s1": "v1"}
+    assert read("sessions", "visitor_id") == {"s1": "v1"}
 
 
 def test_missing_columns_have_their_defaults(load, database):
@@ -188,10 +188,10 @@ def test_derived_columns_are_computed_from_the_rows(load, database):
         ("lead_submissions", "is_duplicate_window", 0),
     ],
 )
-def test_null_becomes_the_default(table, column, default, load, found):
+def test_null_becomes_the_default(table, column, default, load, read):
     load(*one(table, column, "null"))
 
-    assert list(found(table, column).values()) == [default]
+    assert list(read(table, column).values()) == [default]
 
 
 @pytest.mark.any_engine
@@ -205,10 +205,10 @@ def test_null_becomes_the_default(table, column, default, load, found):
     ],
 )
 @pytest.mark.parametrize("declared", ["", "integer", "real", "text", "numeric", "blob"])
-def test_integer_column_accepts_any_whole_number(value, taken, declared, load, found):
+def test_integer_column_accepts_any_whole_number(value, taken, declared, load, read):
     load(*one("sessions", "duration", value, declared))
 
-    assert found("sessions", "duration") == {"s1": taken}
+    assert read("sessions", "duration") == {"s1": taken}
 
 
 @pytest.mark.any_engine
@@ -216,10 +216,10 @@ def test_integer_column_accepts_any_whole_number(value, taken, declared, load, f
     ("value", "taken"), [("12.0", 12), ("12.4", 12), ("12.5", 13), ("-12.5", -13), ("-9.9e9", -9_900_000_000)]
 )
 @pytest.mark.parametrize("declared", ["", "integer", "real", "numeric", "blob"])
-def test_integer_column_rounds_fractions(value, taken, declared, load, found):
+def test_integer_column_rounds_fractions(value, taken, declared, load, read):
     load(*one("sessions", "duration", value, declared))
 
-    assert found("sessions", "duration") == {"s1": taken}
+    assert read("sessions", "duration") == {"s1": taken}
 
 
 @pytest.mark.any_engine
@@ -235,10 +235,10 @@ def test_integer_column_rounds_fractions(value, taken, declared, load, found):
     ],
 )
 @pytest.mark.parametrize("declared", ["", "text", "varchar(20)"])
-def test_text_column_preserves_text(value, taken, declared, load, found):
+def test_text_column_preserves_text(value, taken, declared, load, read):
     load(*one("leads", "contact_phone", value, declared))
 
-    assert found("leads", "contact_phone") == {1: taken}
+    assert read("leads", "contact_phone") == {1: taken}
 
 
 @pytest.mark.any_engine
@@ -246,20 +246,20 @@ def test_text_column_preserves_text(value, taken, declared, load, found):
     ("value", "taken"), [("9876543210", "9876543210"), ("9876543210.0", "9876543210"), ("1.5", "1.5"), ("-3.0", "-3")]
 )
 @pytest.mark.parametrize("declared", ["", "integer", "real", "numeric"])
-def test_text_column_formats_numbers_like_javascript(value, taken, declared, load, found):
+def test_text_column_formats_numbers_like_javascript(value, taken, declared, load, read):
     load(*one("leads", "contact_phone", value, declared))
 
-    assert found("leads", "contact_phone") == {1: taken}
+    assert read("leads", "contact_phone") == {1: taken}
 
 
 @pytest.mark.parametrize(
     ("value", "stage"),
     [("'won'", "won"), ("'WON'", "won"), ("' Contacted '", "contacted"), ("''", "new"), ("' '", "new")],
 )
-def test_status_ignores_case(value, stage, load, found):
+def test_status_ignores_case(value, stage, load, read):
     load(*one("leads", "status", value))
 
-    assert found("leads", "status") == {1: stage}
+    assert read("leads", "status") == {1: stage}
 
 
 @pytest.mark.parametrize(
@@ -283,7 +283,7 @@ def test_status_ignores_case(value, stage, load, found):
         ("lead_submissions", "lead_id", "null"),
     ],
 )
-def test_bad_row_is_skipped_and_reported(table, column, value, load, database, found):
+def test_bad_row_is_skipped_and_reported(table, column, value, load, database, read):
     create, bad = one(table, column, value)
     values = {"started_at": "1771945200000", "enquiry_datetime": "'2026-02-23'", "event_id": "2", "lead_id": "2"}
     good = one(table, column, values.get(column, "'1'"))[1]
@@ -296,12 +296,12 @@ def test_bad_row_is_skipped_and_reported(table, column, value, load, database, f
 
     assert report.lines()[0] == f"{table}: 1 of 2 rows written, 1 refused"
     assert report.lines()[1].startswith(f"refused: {table} {key} ")
-    assert len(found(table, column)) == 1
+    assert len(read(table, column)) == 1
     assert database.verify() == []
 
 
 @pytest.mark.any_engine
-def test_many_bad_rows_are_counted_and_the_first_reported(load, found):
+def test_many_bad_rows_are_counted_and_the_first_reported(load, read):
     rows = [f"insert into sessions values ('s{n}', {'null' if n % 3 else repr('v')}, 1771945200000)" for n in range(90)]
 
     report = load("create table sessions (session_id, visitor_id, started_at)", *rows)
@@ -311,7 +311,7 @@ def test_many_bad_rows_are_counted_and_the_first_reported(load, found):
         f"sessions session_id 's{n}'" for n in range(30) if n % 3
     ]
     assert report.lines()[21:] == ["refused: and 40 more"]
-    assert list(found("sessions", "visitor_id").values()) == ["v"] * 30
+    assert list(read("sessions", "visitor_id").values()) == ["v"] * 30
 
 
 def test_bad_rows_are_saved_as_json_with_their_number(load, tmp_path):
@@ -330,7 +330,7 @@ def test_bad_rows_are_saved_as_json_with_their_number(load, tmp_path):
     assert json.loads(row) == {"event_id": 8, "session_id": "s1", "event_type": "click", "occurred_at": "soon"}
 
 
-def test_strict_import_rejects_the_whole_file(load, found):
+def test_strict_import_rejects_the_whole_file(load, read):
     with pytest.raises(IngestError, match=r"export\.sql: sessions session_id 's2': .*; nothing was written$"):
         load(
             "create table sessions (session_id, visitor_id, started_at)",
@@ -339,7 +339,7 @@ def test_strict_import_rejects_the_whole_file(load, found):
             strict=True,
         )
 
-    assert found("sessions", "visitor_id") == {}
+    assert read("sessions", "visitor_id") == {}
 
 
 def test_event_may_have_no_session(load, database):
@@ -349,7 +349,7 @@ def test_event_may_have_no_session(load, database):
 
 
 @pytest.mark.any_engine
-def test_first_of_duplicate_rows_is_imported(load, found):
+def test_first_of_duplicate_rows_is_imported(load, read):
     report = load(
         "create table sessions (session_id, visitor_id, started_at)",
         "insert into sessions values ('s1', 'first', 1771945200000)",
@@ -357,13 +357,13 @@ def test_first_of_duplicate_rows_is_imported(load, found):
     )
 
     assert report.lines() == ["sessions: 1 of 2 rows written, 1 were there already"]
-    assert found("sessions", "visitor_id") == {"s1": "first"}
+    assert read("sessions", "visitor_id") == {"s1": "first"}
 
 
 # rows that are there already
 
 
-def test_existing_rows_stay(load, insert, found):
+def test_existing_rows_stay(load, insert, read):
     insert("sessions", session_id="s1", visitor_id="ours", started_at=1771945200005, country="IN")
 
     report = load(
@@ -373,7 +373,7 @@ def test_existing_rows_stay(load, insert, found):
     )
 
     assert report.lines() == ["sessions: 1 of 2 rows written, 1 were there already"]
-    assert found("sessions", "visitor_id") == {"s1": "ours", "s2": "theirs"}
+    assert read("sessions", "visitor_id") == {"s1": "ours", "s2": "theirs"}
 
 
 def test_update_overwrites_existing_rows(load, insert, database):

@@ -79,13 +79,15 @@ class Layout:
 
         :param size: bytes of the batch, so that no text in it can be longer.
         """
-        given = [batch.columns[place] for place, _ in self.converters]
+        raw_columns = [batch.columns[place] for place, _ in self.converters]
         try:
-            columns = [converter.convert_all(values, size) for values, (_, converter) in zip(given, self.converters)]
+            columns = [
+                converter.convert_all(values, size) for values, (_, converter) in zip(raw_columns, self.converters)
+            ]
         except CONVERSION_ERRORS:
             return None
         rows: Any = batch.raws
-        if not batch.is_rows or len(given) != len(batch.columns) or any(map(is_not, columns, given)):
+        if not batch.is_rows or len(raw_columns) != len(batch.columns) or any(map(is_not, columns, raw_columns)):
             rows = list(zip(*columns))
         return self.derivation.extend(rows)
 

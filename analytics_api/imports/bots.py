@@ -36,8 +36,8 @@ def bot_name(agent: str) -> str | None:
     """
     if agent.strip() in ("", "-"):
         return NO_USER_AGENT
-    found = PROGRAMS.search(agent) or next(filter(None, (part.search(agent) for part in _patterns())), None)
-    if found is None:
+    match = PROGRAMS.search(agent) or next(filter(None, (part.search(agent) for part in _patterns())), None)
+    if match is None:
         return None
     text = URL.sub("", agent)
     for product in PRODUCT.findall(text):
@@ -45,8 +45,8 @@ def bot_name(agent: str) -> str | None:
         if name.lower() not in BROWSER_PRODUCTS:
             return name
     words = [word for word in WORD.findall(text) if word.lower() not in BROWSER_PRODUCTS]
-    matching = [word for word in words if found[0].lower().strip("/ ") in word.lower()]
-    name = (matching or words or [found[0]])[0]
+    matching = [word for word in words if match[0].lower().strip("/ ") in word.lower()]
+    name = (matching or words or [match[0]])[0]
     return str(name)
 
 

@@ -50,9 +50,9 @@ class NameMap:
 
     def check_sources(self, names: Sequence[str], file: str) -> None:
         """Raise IngestError for a name that is not a column of the file."""
-        found = {name_key(name) for name in names}
+        keys = {name_key(name) for name in names}
         for key, theirs in self.theirs.items():
-            if key not in found:
+            if key not in keys:
                 raise IngestError(f"{file}: --map: there is no column {theirs}; there are {', '.join(names)}")
 
     def find(self, name: str, columns: Mapping[str, Column] | set[str]) -> str | None:

@@ -59,10 +59,10 @@ class Derivation:
         """Return the rows with the derived values behind the others."""
         if not self.columns:
             return rows
-        made = [make(rows) for make in self._makers]
-        for column, values in zip(self.columns, made):
+        derived = [make(rows) for make in self._makers]
+        for column, values in zip(self.columns, derived):
             self.counts.derived[column] += sum(value is not None and value is not KEEP for value in values)
-        return [(*row, *values) for row, values in zip(rows, zip(*made))]
+        return [(*row, *values) for row, values in zip(rows, zip(*derived))]
 
     def _add(self, column: str, make: Callable[[Sequence[Sequence[Any]]], list[Cell]]) -> None:
         self.columns.append(column)

@@ -24,20 +24,20 @@ class EventIds:
 
     def __init__(self, key: bytes = b"") -> None:
         self._hash = blake2b(key=key, digest_size=8)  # copied for each, which is quicker than a new one
-        self._seen: dict[bytes, int] = {}
-        self._seen_before: dict[bytes, int] = {}
+        self._counts: dict[bytes, int] = {}
+        self._earlier_counts: dict[bytes, int] = {}
 
     def make(self, timestamp: int, content: bytes) -> int:
         hash = self._hash.copy()
         hash.update(content)
         digest = hash.digest()
-        count = self._seen.get(digest)
+        count = self._counts.get(digest)
         if count is None:
-            count = self._seen_before.get(digest, 0)
-            if len(self._seen) >= MAX_REMEMBERED:
-                self._seen_before = self._seen
-                self._seen = {}
-        self._seen[digest] = count + 1
+            count = self._earlier_counts.get(digest, 0)
+            if len(self._counts) >= MAX_REMEMBERED:
+                self._earlier_counts = self._counts
+                self._counts = {}
+        self._counts[digest] = count + 1
         if count:
             digest = blake2b(digest + count.to_bytes(8, "big"), digest_size=8).digest()
         return (timestamp // 1000 % CYCLE) << HASH_BITS | int.from_bytes(digest, "big") & HASH_MASK

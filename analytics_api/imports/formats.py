@@ -8,8 +8,9 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
-from typing import BinaryIO, Literal, get_args
+from typing import BinaryIO, Literal, NamedTuple, get_args
 
 from ..database import Database, OnConflict, ignore_progress
 from ..errors import IngestError
@@ -58,39 +59,57 @@ def import_file(
 
     :raises IngestError: when the format is unknown, or the file cannot be read; then nothing was written.
     """
-    check_delimiter(delimiter)
-    lines = Source(source, name=name, encoding=check_encoding(encoding), on_read=on_read)
+    description = Description(table, map, check_delimiter(delimiter), check_encoding(encoding), site)
+    lines = Source(source, name=name, encoding=encoding, on_read=on_read)
     sample = lines.sample()
     if not sample:
         return Report(lines_read=0)
-    says_csv = bool(table or map or delimiter or encoding != "utf-8")
-    format = format or detect_format(sample) or ("csv" if says_csv and is_text(sample) else None)
+    format = format or detect_format(sample) or ("csv" if description.is_csv and is_text(sample) else None)
     if format is None:
         raise IngestError(f"{lines.name}: {describe_unknown(sample)}; use --format {'|'.join(FORMATS)}")
-    is_own = not isinstance(rejects, Rejects)
-    bad = rejects if isinstance(rejects, Rejects) else Rejects(rejects, inputs=[lines.path] if lines.path else ())
-    options = RowOptions(
-        map=map or {},
-        on_conflict=on_conflict,
-        strict=strict,
-        rejects=bad,
-        uncounted=uncounted,
-        on_write=on_write,
-        on_progress=on_progress,
-    )
-    try:
-        report = _import(db, format, lines, sample, options, table, delimiter, encoding, site, on_read)
-        unused = {"--table": table and format != "csv" and format != "ndjson", "--map": map and format == "log"}
-        unused |= {"--delimiter": delimiter and format != "csv", "--encoding": encoding != "utf-8" and format != "csv"}
-        unused |= {"--update": on_conflict == "update" and format == "log"}
-        unused |= {"the options for logs": replace(site, other_hosts=frozenset()) != SITE and format != "log"}
-        report.warnings += [
-            f"{option} has no effect on a {format} file" for option, is_unused in unused.items() if is_unused
-        ]
-        return report
-    finally:
-        if is_own:
-            bad.close()
+    with ExitStack() as stack:
+        if not isinstance(rejects, Rejects):
+            rejects = stack.enter_context(Rejects(rejects, inputs=[lines.path] if lines.path else ()))
+        options = RowOptions(
+            map=map or {},
+            on_conflict=on_conflict,
+            strict=strict,
+            rejects=rejects,
+            uncounted=uncounted,
+            on_write=on_write,
+            on_progress=on_progress,
+        )
+        report = _import(db, format, lines, sample, options, description, on_read)
+    unused = description.unused_options(format, is_update=on_conflict == "update")
+    report.warnings += [f"{option} has no effect on a {format} file" for option in unused]
+    return report
+
+
+class Description(NamedTuple):
+    """What the options say of a file: only some of them have an effect on each format."""
+
+    table: str | None
+    map: Mapping[str, str] | None
+    delimiter: str | None
+    encoding: str
+    site: Site
+
+    @property
+    def is_csv(self) -> bool:
+        """Whether a text of an unknown format is CSV."""
+        return bool(self.table or self.map or self.delimiter or self.encoding != "utf-8")
+
+    def unused_options(self, format: Format, *, is_update: bool) -> list[str]:
+        """Return the options that have no effect on a file of the format."""
+        unused = {
+            "--table": self.table and format not in ("csv", "ndjson"),
+            "--map": self.map and format == "log",
+            "--delimiter": self.delimiter and format != "csv",
+            "--encoding": self.encoding != "utf-8" and format != "csv",
+            "--update": is_update and format == "log",
+            "the options for logs": replace(self.site, other_hosts=frozenset()) != SITE and format != "log",
+        }
+        return [option for option, is_unused in unused.items() if is_unused]
 
 
 def _import(
@@ -99,12 +118,10 @@ def _import(
     lines: Source,
     sample: list[bytes],
     options: RowOptions,
-    table: str | None,
-    delimiter: str | None,
-    encoding: str,
-    site: Site,
+    description: Description,
     on_read: OnRead,
 ) -> Report:
+    table, _, delimiter, encoding, site = description
     if format in ("sql", "sqlite"):
         return _database(db, lines, options, on_read)
     if format == "log":
@@ -119,9 +136,8 @@ def _import(
         )
     if format == "csv":
         return import_csv(db, lines, table=table, delimiter=delimiter, encoding=encoding, **options)
-    return import_ndjson(
-        db, lines, table=table or _table_of(db, sample, NameMap(options["map"]), lines.name), **options
-    )
+    table = table or _table_of(db, sample, NameMap(options["map"]), lines.name)
+    return import_ndjson(db, lines, table=table, **options)
 
 
 def describe_unknown(sample: list[bytes]) -> str:

@@ -32,10 +32,10 @@ def normalize_host(value: str) -> str | None:
     brackets, compressed.
     """
     value = value.strip()
-    found = AUTHORITY.match(value)
-    authority = found[1] if found else value.removeprefix("//")
+    match = AUTHORITY.match(value)
+    authority = match[1] if match else value.removeprefix("//")
     authority = authority.rpartition("@")[2]
-    if not found and re.search(r"[/?#]", authority):
+    if not match and re.search(r"[/?#]", authority):
         authority = re.split(r"[/?#]", authority, maxsplit=1)[0]
     if authority.startswith("["):
         return _normalize_ip_v6(authority)
@@ -73,8 +73,8 @@ def normalize_path(path: bytes) -> str:
     return NOT_PLAIN.sub(_encode, path).decode("ascii")
 
 
-def _encode(found: re.Match[bytes]) -> bytes:
-    text = found[0]
+def _encode(match: re.Match[bytes]) -> bytes:
+    text = match[0]
     if len(text) == 1:
         return b"%%%02X" % text[0]
     code = int(text[1:], 16)
@@ -95,8 +95,8 @@ def _to_punycode(host: str) -> str | None:
 
 
 def _normalize_ip_v6(authority: str) -> str | None:
-    found = IP_V6.fullmatch(authority)
+    match = IP_V6.fullmatch(authority)
     try:
-        return f"[{IPv6Address(found[1]).compressed}]" if found else None
+        return f"[{IPv6Address(match[1]).compressed}]" if match else None
     except AddressValueError:
         return None

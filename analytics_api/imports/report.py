@@ -135,7 +135,7 @@ DERIVED_FROM = {
 
 def printable(text: str) -> str:
     """Return the text with control characters written as escapes, so that no name can steer a terminal."""
-    return CONTROL_CHARACTERS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return CONTROL_CHARACTERS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def _listed(names: list[str]) -> str:

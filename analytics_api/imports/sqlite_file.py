@@ -58,11 +58,11 @@ def import_database(
 
 
 def _copy_all(db: Database, source: sqlite3.Connection, options: Options) -> Report:
-    copies, found = _find_tables(db, source, options)
+    copies, empty_report = _find_tables(db, source, options)
     total = sum(copy.rows for copy in copies)
 
     def work(at: Transaction, is_bulk: bool) -> Report:
-        report = replace(found, tables={copy.table: TableCounts() for copy in copies}, rejects=[], warnings=[])
+        report = replace(empty_report, tables={copy.table: TableCounts() for copy in copies}, rejects=[], warnings=[])
         report.event_types.clear()
         uncounted = UncountedSessions() if options.uncounted is None else options.uncounted
         for copy in copies:

@@ -130,10 +130,10 @@ def _from_digits(digits: str, value: object) -> int | None:
 
 
 def _parse_iso_8601(value: str) -> int:
-    found = ISO_8601.fullmatch(value)
-    if found is None:
+    match = ISO_8601.fullmatch(value)
+    if match is None:
         raise not_a_date(value)
-    day, hour, minute, second, fraction, _, sign, hours, minutes = found.groups()
+    day, hour, minute, second, fraction, _, sign, hours, minutes = match.groups()
     try:
         midnight = _midnight(day if "-" in day else f"{day[:4]}-{day[4:6]}-{day[6:]}")
     except ValueError:

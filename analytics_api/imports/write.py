@@ -25,7 +25,7 @@ from rollup_totals
 """
 
 ANY_SESSION = """
-select 1 as found
+select 1 as is_stored
 from sessions
 limit 1
 """
@@ -132,8 +132,8 @@ class Writer:
     def _stored(self, key: str, columns: Sequence[str], keys: set[Cell]) -> dict[Cell, list[Cell]]:
         """Return what the table has in these columns, by key."""
         sql = f"select {key}, {', '.join(columns)}\nfrom {self.table}\nwhere {key} in ({IN_LIST})"
-        found = [row for listed in in_list_batches(keys) for row in self.at.rows(sql, **listed)]
-        return {row[key]: [row[column] for column in columns] for row in found}
+        rows = [row for listed in in_list_batches(keys) for row in self.at.rows(sql, **listed)]
+        return {row[key]: [row[column] for column in columns] for row in rows}
 
     def _insert(self, columns: Sequence[str], rows: Rows) -> None:
         values: Sequence[Sequence[Any]] = rows.values

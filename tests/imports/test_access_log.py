@@ -155,7 +155,7 @@ def test_asset_extensions_can_be_set(database):
 
 @pytest.mark.any_engine
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ('203.0.113.9 - - [17/May/2015:10:00:00 +0000] "GET /a HTTP/1.0" 200 -', "/a"),
         ('203.0.113.9 - frank [17/May/2015:10:00:00 +0000] "GET /a HTTP/1.0" 200 12', "/a"),
@@ -177,10 +177,10 @@ def test_asset_extensions_can_be_set(database):
         ('10.0.0.1 - - [2015-05-17T10:00:00+00:00] "GET /a HTTP/1.1" 200 1 "-" "Firefox"', "/a"),
     ],
 )
-def test_every_line_format_is_parsed(database, text, told):
+def test_every_line_format_is_parsed(database, text, expected):
     import_access_log(database, [text.encode()])
 
-    assert events(database) == [("10:00:00", "page_view", told)]
+    assert events(database) == [("10:00:00", "page_view", expected)]
 
 
 PARTS = [
@@ -202,12 +202,12 @@ def test_fast_pattern_equals_the_full_pattern(changes, end):
     text = (" ".join(words) + end).encode()
 
     usual = FAST_LINE.fullmatch(text)
-    found = LINE.fullmatch(text.rstrip(b"\r\n"))
+    match = LINE.fullmatch(text.rstrip(b"\r\n"))
 
     if usual:
         first, second, time, *parts_of_time, request, status, referrer, agent = usual.groups()
         host, address = (first, second) if second else (None, first)
-        assert found.groups() == (host, address, time, request, status, referrer, agent)
+        assert match.groups() == (host, address, time, request, status, referrer, agent)
         assert parts_of_time == [time[:15], time[15:20], time[20:]]
 
 
@@ -238,9 +238,9 @@ def test_site_url_is_prepended_to_paths(database):
     ],
 )
 def test_instants_are_utc(database, clock_and_zone, utc):
-    told, zone = clock_and_zone
+    local, zone = clock_and_zone
 
-    import_access_log(database, [line(told, zone=zone)])
+    import_access_log(database, [line(local, zone=zone)])
 
     assert clock(database.row("select occurred_at from events")["occurred_at"]) == utc
 
@@ -249,24 +249,24 @@ def test_instants_are_utc(database, clock_and_zone, utc):
 def test_lines_of_one_hour_have_their_own_instants(database):
     clocks = [("10:00:00", "+0000"), ("10:00:00", "+0030"), ("10:59:60", "+0000"), ("10:07:09", "-0100")]
 
-    import_access_log(database, [line(told, zone=zone) for told, zone in clocks])
+    import_access_log(database, [line(local, zone=zone) for local, zone in clocks])
 
-    assert [told for told, _, _ in events(database)] == ["09:30:00", "10:00:00", "11:00:00", "11:07:09"]
+    assert [local for local, _, _ in events(database)] == ["09:30:00", "10:00:00", "11:00:00", "11:07:09"]
 
 
-@pytest.mark.parametrize("told", ["10:60:00", "10:00:61", "10:5:000", "24:00:00"])
-def test_impossible_time_is_rejected(database, told):
-    report = import_access_log(database, [line("10:00:00"), line(told)])
+@pytest.mark.parametrize("time", ["10:60:00", "10:00:61", "10:5:000", "24:00:00"])
+def test_impossible_time_is_rejected(database, time):
+    report = import_access_log(database, [line("10:00:00"), line(time)])
 
     assert report.rejects == ["events line 2: not a time from 1970 to 9999"]
 
 
 @pytest.mark.parametrize(
-    ("day", "zone", "told"),
+    ("day", "zone", "times"),
     [("01/Jan/1970", "+0030", ["00:30:00", "00:29:59"]), ("31/Dec/9999", "-0030", ["23:29:59", "23:30:00"])],
 )
-def test_hour_may_be_partly_impossible(database, day, zone, told):
-    report = import_access_log(database, [line(clock, day=day, zone=zone) for clock in told])
+def test_hour_may_be_partly_impossible(database, day, zone, times):
+    report = import_access_log(database, [line(clock, day=day, zone=zone) for clock in times])
 
     assert report.tables["events"].written == 1
     assert report.rejects == ["events line 2: not a time from 1970 to 9999"]

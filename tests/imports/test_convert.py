@@ -169,7 +169,7 @@ def test_many_values_are_converted_as_each_is(table, column, values):
         assert list(together) == each
 
 
-def test_an_empty_value_in_an_update_leaves_the_row():
+def test_update_with_an_empty_value_leaves_the_row():
     status = Column("status", "text", True, "new")
 
     assert Converter("leads", status, is_update=True).convert(None) is KEEP

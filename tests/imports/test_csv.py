@@ -133,11 +133,11 @@ def test_existing_rows_stay_or_are_updated(database):
     header = b"session_id,visitor_id,started_at,country\n"
     import_csv(database, [header, b"s1,ann,2026-02-24,IN\n"])
 
-    kept = import_csv(database, [header, b"s1,ann,2026-02-24,DE\n"])
+    second = import_csv(database, [header, b"s1,ann,2026-02-24,DE\n"])
     after_keep = rows(database, "sessions", "session_id")
     import_csv(database, [header, b"s1,ann,2026-02-24,DE\n"], on_conflict="update")
 
-    assert kept.tables["sessions"].existing == 1
+    assert second.tables["sessions"].existing == 1
     assert after_keep[0][5] == "IN"
     assert rows(database, "sessions", "session_id")[0][5] == "DE"
     assert database.verify() == []

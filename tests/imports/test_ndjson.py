@@ -142,7 +142,7 @@ def test_keys_may_differ_between_lines(database):
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "expected"),
     [
         (b"true", "True is not a whole number"),
         (b"7.5", "7.5 is not a whole number"),
@@ -153,14 +153,14 @@ def test_keys_may_differ_between_lines(database):
         (b'"1_0"', "'1_0' is not a whole number"),
     ],
 )
-def test_batch_converts_numbers_like_single_rows(database, value, told):
+def test_batch_converts_numbers_like_single_rows(database, value, expected):
     odd = (EVENT % 0).replace(b": 0,", b": %b," % value)
 
     report = import_ndjson(database, [*(EVENT % number for number in range(100, 150)), odd], table="events")
 
     ids = [row["event_id"] for row in database.rows("select event_id from events order by event_id")]
-    assert ids == ([told] if isinstance(told, int) else []) + [*range(100, 150)]
-    assert report.rejects == ([] if isinstance(told, int) else [f"events line 51: event_id: {told}"])
+    assert ids == ([expected] if isinstance(expected, int) else []) + [*range(100, 150)]
+    assert report.rejects == ([] if isinstance(expected, int) else [f"events line 51: event_id: {expected}"])
 
 
 def test_batch_converts_numbers_to_text(database):

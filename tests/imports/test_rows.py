@@ -95,7 +95,7 @@ def test_invalid_instants_are_rejected(value):
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "expected"),
     [
         ("2026-02-24 15:00:00", "2026-02-24 15:00:00"),
         ("2026-02-24T16:00:00+01:00", "2026-02-24 15:00:00"),
@@ -105,8 +105,8 @@ def test_invalid_instants_are_rejected(value):
         ("", ""),
     ],
 )
-def test_datetimes_are_converted(value, told):
-    assert to_datetime(value) == told
+def test_datetimes_are_converted(value, expected):
+    assert to_datetime(value) == expected
 
 
 @pytest.mark.parametrize("value", ["2026-02-30 15:00:00", "yesterday", 10**17])
@@ -141,7 +141,7 @@ def test_invalid_numbers_are_rejected(value):
 
 
 @pytest.mark.parametrize(
-    ("value", "told"), [("", ""), (1, "1"), (1.5, "1.5"), (True, "true"), ({"a": "ü"}, '{"a":"ü"}'), (None, None)]
+    ("value", "expected"), [("", ""), (1, "1"), (1.5, "1.5"), (True, "true"), ({"a": "ü"}, '{"a":"ü"}'), (None, None)]
 )
-def test_texts_are_converted(value, told):
-    assert to_text(value) == told
+def test_texts_are_converted(value, expected):
+    assert to_text(value) == expected

@@ -131,7 +131,7 @@ EVENT_FILES = {
 
 
 @pytest.mark.parametrize("name", EVENT_FILES)
-def test_an_event_has_one_id_in_every_file(database, name):
+def test_event_has_one_id_in_every_file(database, name):
     import_text(database, EVENT_FILES["order"])
 
     import_text(database, EVENT_FILES[name])
@@ -152,7 +152,7 @@ UPDATES = {
 
 
 @pytest.mark.parametrize("name", UPDATES)
-def test_an_update_with_an_empty_value_leaves_the_status(database, name):
+def test_update_with_an_empty_value_leaves_the_status(database, name):
     import_text(
         database, "lead_id,enquiry_datetime,contact_name,status\n1,2026-01-01 00:00:00,Ann,won\n", table="leads"
     )
@@ -181,7 +181,7 @@ def test_an_update_with_an_empty_value_leaves_the_status(database, name):
     ],
     ids=["csv", "csv-e", "ndjson", "ndjson-true", "ndjson-2-53", "sql", "sql-2-53"],
 )
-def test_an_inexact_id_never_becomes_another_leads(database, text):
+def test_inexact_ids_never_become_another_leads(database, text):
     import_text(database, "lead_id,enquiry_datetime,contact_name\n70,2026-01-01,seventy\n")
 
     report = import_text(database, text, on_conflict="update")
@@ -191,7 +191,7 @@ def test_an_inexact_id_never_becomes_another_leads(database, text):
     assert "lead_id" in report.rejects[0]
 
 
-def test_an_id_that_lost_digits_in_a_spreadsheet_is_refused(database):
+def test_id_with_lost_digits_is_refused(database):
     report = import_text(
         database,
         "event_id,session_id,event_type,page_url,occurred_at\n7.56704153251123E+18,s1,page_view,/a,1772359200000\n",
@@ -211,7 +211,7 @@ SESSIONS_CSV = (
 )
 
 
-def test_domain_and_duration_are_derived_and_countries_are_capitals(database):
+def test_domain_and_duration_are_derived(database):
     report = import_text(database, SESSIONS_CSV)
 
     rows = select(database, "session_id, referrer_domain, duration, country", "sessions")
@@ -221,7 +221,7 @@ def test_domain_and_duration_are_derived_and_countries_are_capitals(database):
 
 
 @pytest.mark.any_engine
-def test_a_url_in_the_column_of_the_domain_is_its_host(database):
+def test_url_as_domain_is_its_host(database):
     import_text(
         database,
         "session_id,visitor_id,started_at,ref\ns1,v1,2026-03-01,https://WWW.google.com/x\n",
@@ -243,7 +243,7 @@ def test_event_count_is_derived_from_the_events(database):
     assert "sessions: event_count derived for 1 rows from their events" in report.lines()
 
 
-def test_an_event_count_of_the_file_stays(database):
+def test_event_count_of_the_file_stays(database):
     import_text(database, TWO_EVENTS)
 
     import_text(database, "session_id,visitor_id,started_at,event_count\ns1,v1,2026-03-01,7\ns2,v1,2026-03-01,0\n")
@@ -254,7 +254,7 @@ def test_an_event_count_of_the_file_stays(database):
 # D9, F5.4: types of events
 
 
-def test_types_of_events_are_counted_with_a_warning_without_page_views(database):
+def test_event_types_are_counted_without_page_views_warned_of(database):
     report = import_text(
         database, "session_id,event_type,page_url,occurred_at\ns1,1,/a,2026-03-01\ns1,pageview,/b,2026-03-01\n"
     )
@@ -275,7 +275,7 @@ def test_events_of_stored_sessions_come_without_a_warning(database):
 # D21: the list of leads for spreadsheets
 
 
-def test_the_apostrophe_of_the_list_of_leads_comes_off(database):
+def test_apostrophe_of_the_list_of_leads_comes_off(database):
     import_text(database, "lead_id,enquiry_datetime,contact_name,contact_phone\n1,2026-03-01,Ann,+49 555\n")
     edited = (
         "lead_id,enquiry_datetime,contact_name,contact_phone,follow_ups_count,last_follow_up_at\n"
@@ -288,7 +288,7 @@ def test_the_apostrophe_of_the_list_of_leads_comes_off(database):
 
 
 @pytest.mark.any_engine
-def test_an_apostrophe_of_other_files_stays(database):
+def test_apostrophe_of_other_files_stays(database):
     import_text(database, "lead_id,enquiry_datetime,contact_phone\n1,2026-03-01,'+49 555\n")
 
     assert select(database, "contact_phone", "leads") == [("'+49 555",)]
@@ -297,7 +297,7 @@ def test_an_apostrophe_of_other_files_stays(database):
 # D11, F5.7: statuses
 
 
-def test_a_status_that_is_none_is_named(database):
+def test_unknown_status_is_named(database):
     report = import_text(database, "lead_id,enquiry_datetime,status\n1,2026-01-01,open deal\n2,2026-01-01,Won\n")
 
     assert select(database, "lead_id, status", "leads") == [(2, "won")]
@@ -321,7 +321,7 @@ def test_a_status_that_is_none_is_named(database):
     ],
     ids=["two", "required", "optional", "source"],
 )
-def test_a_map_that_does_not_fit_is_refused(database, map, message):
+def test_map_that_does_not_fit_is_refused(database, map, message):
     with pytest.raises(IngestError, match=message):
         import_text(
             database,
@@ -332,7 +332,7 @@ def test_a_map_that_does_not_fit_is_refused(database, map, message):
 
 
 @pytest.mark.any_engine
-def test_an_empty_target_leaves_a_column_out(database):
+def test_map_to_nothing_leaves_a_column_out(database):
     import_text(
         database,
         "session_id,event_id,event_type,occurred_at\ns1,5e0c-uuid,page_view,2026-03-01\n",
@@ -362,7 +362,7 @@ def test_map_works_on_sql(database):
 
 
 @pytest.mark.any_engine
-def test_an_update_without_a_required_value_refuses_a_new_row(database):
+def test_update_without_a_required_value_refuses_a_new_row(database):
     report = import_text(
         database, "lead_id,contact_name,enquiry_datetime\n1,Ann,\n2,Bob,2026-01-01\n", on_conflict="update"
     )
@@ -375,7 +375,7 @@ def test_an_update_without_a_required_value_refuses_a_new_row(database):
 
 
 @pytest.mark.parametrize("form", ["csv", "ndjson"])
-def test_a_lead_without_a_date_comes_back(database, form):
+def test_lead_without_a_date_comes_back(database, form):
     text = {
         "csv": 'lead_id,enquiry_datetime,contact_name\n7,"",true\n',
         "ndjson": '{"lead_id":7,"enquiry_datetime":"","contact_name":"true"}\n',

@@ -173,9 +173,9 @@ class LogImporter:
             begin, end = end, end + 1
             while end < len(ids) and ids[end] - ids[end - 1] <= MAX_ID_GAP:
                 end += 1
-            found = self.at.rows(KNOWN_EVENTS, low=ids[begin], high=ids[end - 1])
-            known.update(row["event_id"] for row in found)
-            if not found and end < len(ids):  # a new log may have none: continue at the next one there is
+            rows = self.at.rows(KNOWN_EVENTS, low=ids[begin], high=ids[end - 1])
+            known.update(row["event_id"] for row in rows)
+            if not rows and end < len(ids):  # a new log may have none: continue at the next one there is
                 nearest = self.at.rows(NEAREST_EVENT, low=ids[end], high=ids[-1])[0]["event_id"]
                 end = len(ids) if nearest is None else bisect_left(ids, nearest, end)
         return known
@@ -213,14 +213,14 @@ class LogImporter:
         entered, left = started, ended
         if started < beside.ended_at and beside.started_at < ended:
             # They overlap, so the instants of the first and the last page view decide.
-            times = [
-                found
+            views = [
+                row
                 for low, high in id_ranges(started, ended)
-                for found in self.at.rows(PAGES_VIEWED, low=low, high=high, session_id=session_id)
-                if found["first"] is not None
+                for row in self.at.rows(PAGES_VIEWED, low=low, high=high, session_id=session_id)
+                if row["first"] is not None
             ]
-            if times:
-                entered, left = min(found["first"] for found in times), max(found["last"] for found in times)
+            if views:
+                entered, left = min(row["first"] for row in views), max(row["last"] for row in views)
         return Visit(
             started,
             ended,

@@ -1,0 +1,194 @@
+"""Lines of logs as containers, proxies and old servers write them, and whose requests they are."""
+
+import pytest
+from helpers.access_logs import line
+from helpers.importing import select
+
+from analytics_api.imports import Site, import_access_log, import_file
+from analytics_api.imports.access_log import own_hosts_of_files
+
+FIREFOX = "Mozilla/5.0 (X11) Firefox/1"
+
+
+def pages(database):
+    return select(database, "page, views", "rollup_pages", "page")
+
+
+def sources(database):
+    return select(database, "referrer_domain, sessions", "rollup_sources", "referrer_domain")
+
+
+# D13: prefixes
+
+
+PREFIXES = {
+    "cri": "2026-03-11T10:00:0{n}.000000000Z stdout F ",
+    "docker": "2026-03-11T10:00:0{n}.000000000Z ",
+    "syslog": "Mar 11 10:00:0{n} web nginx: ",
+    "syslog-day": "Mar  1 10:00:0{n} web nginx[12]: ",
+    "syslog-priority": "<190>Mar 11 10:00:0{n} web nginx: ",
+    "journald": "2026-03-11T10:00:0{n}+0000 web nginx[7]: ",
+    "compose": "web-1 | ",
+    "compose-wide": "web-1   | ",
+    "pm2": "0|app | ",
+}
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize("prefix", PREFIXES.values(), ids=PREFIXES)
+def test_prefix_is_no_visitor_and_no_page(database, prefix):
+    log = [
+        prefix.format(n=n).encode() + line(f"10:00:0{n}", "/a", address=f"203.0.113.{n}", day="11/Mar/2026")
+        for n in range(1, 6)
+    ]
+
+    report = import_file(database, log)
+
+    assert select(database, "sessions, unique_visitors", "rollup_totals") == [(5, 5)]
+    assert pages(database) == [("/a", 5)]
+    assert any(note.startswith("5 lines begin with something else, which was ignored: ") for note in report.notes)
+
+
+@pytest.mark.any_engine
+def test_unknown_prefix_refuses_the_line(database):
+    report = import_file(database, [b"node7 web nginx says " + line(path="/a"), line(path="/b")], format="log")
+
+    assert pages(database) == [("/b", 1)]
+    assert report.tables["events"].rejected == 1
+
+
+@pytest.mark.any_engine
+def test_virtual_host_with_a_port_is_no_prefix(database):
+    import_file(database, [line(path="/a", host="shop.example:443 ")])
+
+    assert pages(database) == [("https://shop.example/a", 1)]
+
+
+# D1: hosts in queries
+
+
+@pytest.mark.any_engine
+def test_host_in_a_query_stays(database):
+    targets = [
+        "/out?to=https://other.example/a",
+        "/out?to=https://third.example/a",
+        "/login?next=https://mine.example?x=1",
+    ]
+
+    import_access_log(database, [line(path=target) for target in targets])
+
+    assert pages(database) == [(target, 1) for target in sorted(targets)]
+
+
+@pytest.mark.any_engine
+def test_absolute_target_is_its_path(database):
+    import_access_log(database, [line(path="http://shop.example/a?b=https://c.example/d")])
+
+    assert pages(database) == [("/a?b=https://c.example/d", 1)]
+
+
+# D2: what follows the user agent
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize("behind", ['rt=0.000 uct="-" uht="-" urt="-"', ' "-"', " 0.003", ' "a" "b" 12 c'])
+def test_fields_behind_the_user_agent_are_ignored(database, behind):
+    report = import_file(database, [line(path="/a", behind=behind)])
+
+    assert pages(database) == [("/a", 1)]
+    assert report.tables["events"].rejected == 0
+
+
+# B5: one spelling
+
+
+@pytest.mark.any_engine
+def test_spellings_of_a_referrer_are_one_source(database):
+    referrers = [
+        "https://münchen.example/",
+        "https://xn--mnchen-3ya.example/",
+        "https://m%C3%BCnchen.example/",
+        "https://MÜNCHEN.example:443/x",
+        "https://user@www.münchen.example./",
+    ]
+
+    import_access_log(
+        database, [line(address=f"203.0.113.{n}", referrer=referrer) for n, referrer in enumerate(referrers)]
+    )
+
+    assert sources(database) == [("xn--mnchen-3ya.example", 5)]
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize("referrer", ["http://[::1", "https://a b/", "https://exa<mple/", "https://-/", "about:blank"])
+def test_invalid_host_is_direct(database, referrer):
+    import_access_log(database, [line(referrer=referrer)])
+
+    assert sources(database) == [("(direct)", 1)]
+
+
+@pytest.mark.any_engine
+def test_encodings_of_a_page_are_one_page(database):
+    log = [line(path="/caf%C3%A9"), line(path="/caf%c3%a9"), line(path="/café"), line(path=r"/caf\xc3\xa9")]
+
+    import_access_log(database, log)
+
+    assert pages(database) == [("/caf%C3%A9", 4)]
+
+
+# D12: own hosts
+
+
+def rotated(day, visitors):
+    lines = []
+    for n in range(1, visitors + 1):
+        lines.append(line(f"09:{n:02}:00", "/", day=f"{day:02}/Dec/2020", address=f"203.0.113.{n}"))
+        lines.append(line(f"09:{n:02}:00", "/s.css", day=f"{day:02}/Dec/2020", address=f"203.0.113.{n}", referrer=SHOP))
+    return [*lines, line("12:00:00", "/cart", day=f"{day:02}/Dec/2020", address="203.0.113.1", referrer=SHOP)]
+
+
+SHOP = "https://shop.example/"
+
+
+@pytest.mark.any_engine
+def test_own_host_of_one_file_holds_for_the_others(database, tmp_path):
+    files = {"access.log": rotated(3, 2), "access.log.1": rotated(2, 2), "access.log.2": rotated(1, 5)}
+    for name, lines in files.items():
+        (tmp_path / name).write_bytes(b"".join(lines))
+
+    hosts = own_hosts_of_files(Site(), [str(tmp_path / name) for name in [*files, "missing.log"]])
+    for name in files:
+        import_file(database, tmp_path / name, site=Site(other_hosts=hosts))
+
+    assert hosts == {"shop.example"}
+    assert sources(database) == [("(direct)", 12)]
+
+
+@pytest.mark.any_engine
+def test_own_host_is_remembered(database):
+    import_access_log(database, rotated(1, 5))
+    import_access_log(database, rotated(2, 2))
+
+    assert sources(database) == [("(direct)", 9)]
+
+
+@pytest.mark.any_engine
+def test_log_without_an_own_host_is_noted(database):
+    report = import_access_log(database, rotated(2, 2))
+
+    assert "no host of the site's own was found, so its pages may count as referrers: use --host" in report.notes
+
+
+# D20: machines
+
+
+@pytest.mark.any_engine
+def test_machines_and_empty_user_agents_are_no_visitors(database):
+    agents = ["kube-probe/1.30", "-", "undici", "Let's Encrypt validation server", "node", "facebookcatalog/1.0", ""]
+    log = [line(address=f"203.0.113.{n}", agent=agent) for n, agent in enumerate(agents)]
+
+    import_access_log(database, [*log, line(agent=FIREFOX)])
+
+    assert select(database, "sessions, unique_visitors", "rollup_totals") == [(1, 1)]
+    types = select(database, "event_type, count(*)", "events group by event_type", "event_type")
+    assert types == [("bot_page_view", 7), ("page_view", 1)]

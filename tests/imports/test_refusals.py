@@ -1,0 +1,221 @@
+"""Files and options that cannot be taken: one line that names them."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+from helpers.access_logs import line
+from helpers.cli import isolated_cwd, query, run
+from helpers.importing import import_text, select
+
+from analytics_api import IngestError
+from analytics_api.imports import Rejects, import_file
+
+LEADS = "lead_id,enquiry_datetime,contact_name\n1,2026-03-01 10:00,Ann\n"
+
+pytestmark = pytest.mark.any_engine
+
+
+# D14, D15, D16: how a file is written
+
+
+@pytest.mark.parametrize("encoding", ["latin-99", "", "base64", "idna", "undefined", "rot13", "x\0y"])
+def test_unknown_encoding_is_named(database, encoding):
+    with pytest.raises(IngestError, match="there is no such encoding"):
+        import_text(database, LEADS, encoding=encoding)
+
+
+@pytest.mark.parametrize("delimiter", ["\t", "\\t", "tab", "TAB"])
+def test_tab_has_names(database, delimiter):
+    import_text(database, LEADS.replace(",", "\t"), delimiter=delimiter)
+
+    assert select(database, "lead_id, contact_name", "leads") == [(1, "Ann")]
+
+
+@pytest.mark.parametrize("delimiter", ["", ",;", "\n", '"', "é"], ids=["empty", "two", "newline", "quote", "accent"])
+def test_delimiter_is_one_character(database, delimiter):
+    with pytest.raises(IngestError, match=r"--delimiter .*: use one character"):
+        import_text(database, LEADS, delimiter=delimiter)
+
+
+@pytest.mark.parametrize(
+    "before", ["sep=;\n", "\ufeffsep=;\r\n", "# report\n# ----\n", "\n\n"], ids=["sep", "bom-sep", "comments", "blank"]
+)
+def test_lines_before_the_header_are_ignored(database, before):
+    import_text(database, before + LEADS.replace(",", ";"), table="leads")
+
+    assert select(database, "lead_id, contact_name", "leads") == [(1, "Ann")]
+
+
+# D5: a column without a name
+
+
+@pytest.mark.parametrize(
+    "text",
+    [",lead_id,enquiry_datetime\n0,7,2026-01-01 10:00\n", "lead_id,enquiry_datetime,\n7,2026-01-01 10:00,\n"],
+    ids=["pandas", "trailing"],
+)
+def test_column_without_a_name_is_reported(database, text):
+    report = import_text(database, text)
+
+    assert select(database, "lead_id, enquiry_datetime", "leads") == [(7, "2026-01-01 10:00:00")]
+    assert "leads: no place for the columns one without a name" in report.lines()
+
+
+# D11, F5.9: kinds of files
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"PK\x03\x04 workbook", "a workbook of Excel: unpack it, or save it as CSV"),
+        (b"\xfd7zXZ\x00", "packed by xz"),
+        (b"BZh91AY", "packed by bzip2"),
+        (b'[{"lead_id": 1}]\n', r"a JSON array: make lines of it with jq -c '.\[\]'"),
+        (b"198.51.100.7 [14/Aug/2019:04:12:10 +0300] GET / 200\n", "it looks like an access log of an unknown form"),
+        (b"Date,Amount\n2026-01-01,3\n", r"cannot tell which table its columns are of \(Date, Amount\)"),
+    ],
+    ids=["zip", "xz", "bzip2", "json", "log", "csv"],
+)
+def test_other_kinds_of_files_are_named(database, data, message):
+    with pytest.raises(IngestError, match=message):
+        import_text(database, data)
+
+
+def test_cp1252_file_names_the_option(database):
+    report = import_text(database, LEADS.replace("Ann", "Zoë").encode("cp1252"))
+
+    assert report.is_nothing_taken
+    assert report.warnings == ["use --encoding (cp1252 for files of Excel)"]
+
+
+def test_sql_without_a_needed_column_lists_what_there_is(database):
+    with pytest.raises(IngestError, match=r"table sessions: there is no column session_id, .*\(.* id, visitor\)"):
+        import_text(database, "CREATE TABLE sessions (id TEXT, visitor TEXT);\nINSERT INTO sessions VALUES('a','b');\n")
+
+
+# options without effect
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "warning"),
+    [
+        (line().decode(), {"table": "leads"}, "--table has no effect on a log file"),
+        (line().decode(), {"map": {"a": "b"}}, "--map has no effect on a log file"),
+        (line().decode(), {"delimiter": ","}, "--delimiter has no effect on a log file"),
+        (line().decode(), {"on_conflict": "update"}, "--update has no effect on a log file"),
+        ('{"lead_id":1,"enquiry_datetime":""}\n', {"delimiter": ","}, "--delimiter has no effect on a ndjson file"),
+    ],
+    ids=["log-table", "log-map", "log-delimiter", "log-update", "ndjson-delimiter"],
+)
+def test_option_without_effect_is_named(database, text, options, warning):
+    assert warning in import_text(database, text, **options).warnings
+
+
+# S14: control characters, links, inputs
+
+
+def test_no_control_character_is_in_the_report(database):
+    report = import_text(
+        database,
+        'CREATE TABLE leads (lead_id INTEGER PRIMARY KEY, enquiry_datetime TEXT, "x\x1b]0;pwned\x07" TEXT);\n'
+        "CREATE TABLE \"t\n\x1b[31mOK all imported\" (a TEXT);\nINSERT INTO leads VALUES(1,'\x1b[2J',NULL);\n",
+    )
+
+    text = "\n".join(report.lines())
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert "OK all imported" not in report.lines()
+    assert "no place for the tables t\\n\\x1b[31mOK all imported" in report.lines()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    isolated_cwd(monkeypatch, tmp_path)
+    return tmp_path
+
+
+BAD = "lead_id,enquiry_datetime\nx,2026-01-01\n1,2026-01-01\n"
+
+
+def test_rejects_follow_no_link(database, folder):
+    Path("victim").write_text("precious")
+    Path("rejects.tsv").symlink_to("victim")
+
+    with pytest.raises(IngestError, match=r"rejects\.tsv: cannot be written: it is a link"):
+        import_text(database, BAD, rejects="rejects.tsv")
+
+    assert Path("victim").read_text() == "precious"
+    assert select(database, "lead_id", "leads") == []
+
+
+@pytest.mark.parametrize("name", ["in.csv", "./in.csv", "link.csv"])
+def test_rejects_overwrite_no_input(folder, name):
+    Path("in.csv").write_text(BAD)
+    Path("link.csv").symlink_to("in.csv")
+
+    output = run("import", "--rejects", name, "in.csv", status=1)
+
+    assert output == f"Error: {name}: the rejects would overwrite a file that is to be imported\n"
+    assert Path("in.csv").read_text() == BAD
+
+
+def test_rejects_are_for_their_owner_alone(database, folder):
+    with Rejects("rejects.tsv") as rejects:
+        import_file(database, [*map(str.encode, BAD.splitlines(keepends=True))], rejects=rejects)
+
+    assert Path("rejects.tsv").stat().st_mode & 0o777 == 0o600
+
+
+# D18: exit status, and the files that were not begun
+
+
+def test_file_of_bad_rows_alone_is_exit_1(folder):
+    Path("bad.csv").write_text("lead_id,enquiry_datetime\nx,2026-01-01\ny,2026-01-01\n")
+
+    output = run("import", "bad.csv", status=1)
+
+    assert output.endswith("Error: not one row of a file could be taken\n")
+
+
+def test_file_with_one_good_row_is_exit_0(folder):
+    Path("half.csv").write_text(BAD)
+
+    assert "leads: 1 of 2 rows written, 1 refused" in run("import", "half.csv")
+
+
+def test_files_behind_a_refused_one_are_not_begun(folder):
+    Path("one.csv").write_text(LEADS)
+    Path("three.csv.gz").write_bytes(gzip.compress(LEADS.replace("1,", "3,").encode()))
+
+    output = run("import", "one.csv", "two.csv", "three.csv.gz", status=1)
+
+    assert output.startswith("one.csv:\nleads: 1 of 1 rows written\n")
+    assert output.endswith("Error: two.csv: cannot be read: No such file or directory (not begun: three.csv.gz)\n")
+    assert query("analytics.db", "select lead_id from leads") == [(1,)]
+
+
+# D9 and F5.5 over several files
+
+
+def test_events_of_later_files_are_counted_in_their_sessions(folder):
+    Path("sessions.csv").write_text("session_id,visitor_id,started_at\ns1,v1,2026-03-01\ns2,v2,2026-03-01\n")
+    for n, clock in enumerate(["10:00", "11:00"]):
+        Path(f"events-{n}.csv").write_text(
+            f"session_id,event_type,page_url,occurred_at\ns1,page_view,/a,2026-03-01 {clock}\n"
+        )
+
+    output = run("import", "sessions.csv", "events-0.csv", "events-1.csv")
+
+    assert output.endswith("sessions: event_count derived for 1 rows from their events\n")
+    assert query("analytics.db", "select session_id, event_count from sessions order by 1") == [("s1", 2), ("s2", 0)]
+
+
+def test_own_hosts_of_one_log_hold_for_all_of_a_command(folder):
+    shop = "https://shop.example/"
+    Path("access.log").write_bytes(line("12:00:00", "/cart", referrer=shop))
+    Path("access.log.1").write_bytes(b"".join(line(path="/s.css", referrer=shop) for _ in range(5)))
+
+    run("import", "access.log", "access.log.1")
+
+    assert query("analytics.db", "select referrer_domain from rollup_sources") == [("(direct)",)]
