@@ -110,9 +110,9 @@ def test_variable_is_read(variable, given, taken):
             "postgresql://replica.example/a",
             "must be a URL that begins postgresql://, and so must",
         ),
-        ("ANALYTICS_STORAGE", "s3://recordings", "takes a directory, or a bucket's URL such as https://ACCOUNT"),
-        ("ANALYTICS_STORAGE", "file", "takes a directory, or a bucket's URL such as https://ACCOUNT"),
-        ("ANALYTICS_STORAGE", R2, "is a bucket, which takes AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+        ("ANALYTICS_STORAGE", "s3://recordings", "must be a directory, or a bucket's URL such as https://ACCOUNT"),
+        ("ANALYTICS_STORAGE", "file", "must be a directory, or a bucket's URL such as https://ACCOUNT"),
+        ("ANALYTICS_STORAGE", R2, "is a bucket: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, too"),
         ("ANALYTICS_STORAGE_PATTERN", "sessions/(", "is not a regular expression"),
         ("ANALYTICS_STORAGE_PATTERN", "sessions/(.*)", "needs a named group: (?P<session>"),
         ("ANALYTICS_STORAGE_MAX_AGE", "0", "must be an integer of at least 1, not '0'"),
@@ -292,7 +292,7 @@ def test_cloudflare_counts_no_other_bucket():
         {"ANALYTICS_API_KEY": KEY, "ANALYTICS_STORAGE": "https://s3.example/bucket", "CLOUDFLARE_API_TOKEN": "hush"}
     )
 
-    assert text.startswith("CLOUDFLARE_API_TOKEN counts whole buckets of R2")
+    assert text.startswith("CLOUDFLARE_API_TOKEN is for whole R2 buckets")
     assert "hush" not in text
 
 

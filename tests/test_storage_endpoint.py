@@ -66,4 +66,4 @@ def test_storage_rejects_invalid_numbers(serve, caplog):
 
     assert response.status_code == 500
     assert response.json == {"error": "Analytics query failed"}
-    assert "Bucket tells nan, which is no count" in caplog.text
+    assert "Bucket returned nan, which is not a count" in caplog.text

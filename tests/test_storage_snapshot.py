@@ -15,7 +15,7 @@ from helpers.server import wait_for
 
 from analytics_api.errors import StorageError
 from analytics_api.storage import Statistics, snapshot
-from analytics_api.storage.snapshot import CLAIM, MAX_AGE, PAUSE, Snapshot
+from analytics_api.storage.snapshot import CLAIM_TIME, MAX_AGE, RETRY_PAUSE, Snapshot
 
 sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
@@ -62,7 +62,7 @@ def keep(database, clock):
     """A snapshot of a provider with these answers."""
 
     def keep(*answers, **options):
-        return Snapshot(Bucket(*answers), database, **{"clock": clock, "patience": 5_000} | options)
+        return Snapshot(Bucket(*answers), database, **{"clock": clock, "timeout": 5_000} | options)
 
     return keep
 
@@ -131,7 +131,7 @@ class Slow:
         time.sleep(0.5)
         return Statistics(5, 1, int(time.time() * 1000))
 
-snapshot = Snapshot(Slow(), open_database(url), patience=20_000)
+snapshot = Snapshot(Slow(), open_database(url), timeout=20_000)
 print("ready", flush=True)
 while not Path(start).exists():
     time.sleep(0.005)
@@ -170,11 +170,12 @@ def test_claim_of_a_killed_process_expires(database, tmp_path, keep, clock):
         wait_for(looks.exists)
         os.kill(worker.pid, signal.SIGKILL)
     clock.now = time.time_ns() // 1_000_000
-    snapshot = keep(FIRST, patience=100)
+    snapshot = keep(FIRST, timeout=100)
 
-    with pytest.raises(StorageError, match="did not come in time"):
+    with pytest.raises(StorageError, match="were not taken within the timeout"):
         snapshot.statistics()
-    clock.now += CLAIM + 1
+    clock.now += CLAIM_TIME + 1
+    snapshot.timeout = 20_000
     told = snapshot.statistics()
 
     assert (told, snapshot.provider.looks) == (FIRST, 1)
@@ -182,8 +183,8 @@ def test_claim_of_a_killed_process_expires(database, tmp_path, keep, clock):
 
 @sqlite
 def test_long_refresh_renews_its_claim(database, keep, monkeypatch):
-    monkeypatch.setattr(snapshot, "CLAIM", 600)
-    real = {"clock": snapshot.now, "patience": 20_000}
+    monkeypatch.setattr(snapshot, "CLAIM_TIME", 600)
+    real = {"clock": snapshot.now, "timeout": 20_000}
     one, other = keep(FIRST, **real), keep(SECOND, **real)
     gate = one.provider.gate = other.provider.gate
     gate.clear()
@@ -206,8 +207,8 @@ def test_failed_refresh_leaves_the_snapshot_and_pauses(keep, clock, caplog):
 
     assert snapshot.statistics() == FIRST
     wait_for(lambda: "503 from the bucket" in caplog.text)
-    wait_for(lambda: snapshot._kept()["failed_at"] is not None)
-    clock.now += PAUSE - 1
+    wait_for(lambda: snapshot._row()["failed_at"] is not None)
+    clock.now += RETRY_PAUSE - 1
     assert [snapshot.statistics() for _ in range(5)] == [FIRST] * 5
     assert snapshot.provider.looks == 2
     clock.now += 1
@@ -217,14 +218,14 @@ def test_failed_refresh_leaves_the_snapshot_and_pauses(keep, clock, caplog):
 
 
 def test_failed_first_refresh_is_an_error_without_a_wait(keep, clock, caplog):
-    snapshot = keep(StorageError("403 from the bucket"), FIRST, patience=20_000)
+    snapshot = keep(StorageError("403 from the bucket"), FIRST, timeout=20_000)
     begun = time.monotonic()
 
     for _ in range(5):
-        with pytest.raises(StorageError, match="never were"):
+        with pytest.raises(StorageError, match="there are no earlier ones"):
             snapshot.statistics()
     took = time.monotonic() - begun
-    clock.now += PAUSE
+    clock.now += RETRY_PAUSE
     told = snapshot.statistics()
 
     assert took < 10
@@ -233,15 +234,15 @@ def test_failed_first_refresh_is_an_error_without_a_wait(keep, clock, caplog):
 
 
 def test_slow_first_refresh_is_an_error_after_the_timeout(keep):
-    snapshot = keep(FIRST, patience=200)
+    snapshot = keep(FIRST, timeout=200)
     snapshot.provider.gate.clear()
     begun = time.monotonic()
 
-    with pytest.raises(StorageError, match="did not come in time"):
+    with pytest.raises(StorageError, match="were not taken within the timeout"):
         snapshot.statistics()
     took = time.monotonic() - begun
     snapshot.provider.gate.set()
-    wait_for(lambda: snapshot._kept()["taken_at"] is not None)
+    wait_for(lambda: snapshot._row()["taken_at"] is not None)
 
     assert 0.2 <= took < 10
     assert (snapshot.statistics(), snapshot.provider.looks) == (FIRST, 1)
@@ -254,7 +255,7 @@ def test_invalid_numbers_are_not_saved(keep, clock, number, caplog):
     clock.now = NOW + MAX_AGE
 
     snapshot.statistics()
-    wait_for(lambda: "which is no count" in caplog.text)
+    wait_for(lambda: "which is not a count" in caplog.text)
 
     assert snapshot.statistics() == FIRST
 
@@ -273,12 +274,12 @@ def test_read_only_database_serves_the_snapshot(database, keep, clock, caplog):
     other.close()
 
     assert (told, snapshot.provider.looks) == (FIRST, 1)
-    assert "can't be refreshed" in caplog.text
+    assert "cannot be refreshed" in caplog.text
 
 
 @sqlite
 def test_read_only_database_without_snapshot_is_an_error(database, keep):
-    snapshot = keep(FIRST, patience=20_000)
+    snapshot = keep(FIRST, timeout=20_000)
     database.busy_timeout = 0.01
     database.close()
     other = sqlite3.connect(database.url, isolation_level=None)

@@ -1,4 +1,4 @@
-"""Statistics of the object storage: who can take them, and which of them a setting asks for."""
+"""Statistics of the object storage: the provider that a setting names."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from .base import Statistics as Statistics
 from .base import StorageStats as StorageStats
 from .base import session_pattern
 
-_TAKES = (
-    "ANALYTICS_STORAGE takes a directory, or a bucket's URL such as"
-    " https://ACCOUNT.r2.cloudflarestorage.com/BUCKET, which ?prefix=FOLDER/ may follow"
+_EXPECTED = (
+    "ANALYTICS_STORAGE must be a directory, or a bucket's URL such as"
+    " https://ACCOUNT.r2.cloudflarestorage.com/BUCKET, optionally with ?prefix=FOLDER/"
 )
 
 
@@ -27,32 +27,35 @@ def open_storage(
     deadline: float = 3600.0,
     pattern: str | re.Pattern[str] | None = None,
 ) -> StorageStats:
-    """The provider that a value of ANALYTICS_STORAGE asks for; nothing is looked at before its `statistics`.
+    """Return the provider for a value of ANALYTICS_STORAGE. It opens nothing before `statistics` is called.
 
-    A bucket's URL is path style: its last segment is the bucket, those before it are a path of the endpoint's
-    own. The key prefix is its query, `?prefix=…`, in which %XX is decoded and `+` is a plus. Anything else is
-    a directory, which may come into being later; `~` is the home. With `cloudflare_token` a bucket of R2 is not
-    listed: Cloudflare's analytics are asked for its objects. Raises `SettingError` for what is neither, for a
-    bucket without its key, and for a bad pattern.
+    The URL of a bucket is path-style: its last segment is the bucket, those before it belong to the endpoint. The key
+    prefix is its query, `?prefix=…`, in which %XX is decoded and `+` is a plus. Anything else is a directory, which
+    need not exist yet; `~` is the home directory.
+
+    :param cloudflare_token: count the objects of an R2 bucket by Cloudflare's analytics instead of listing it.
+    :param deadline: seconds that a listing may take.
+    :param pattern: finds the session in a key; see `session_pattern`.
+    :raises SettingError: the setting is neither, a bucket has no access key, or the pattern is invalid.
     """
     session_pattern(pattern, "")
     if not re.match("https?://", setting, re.IGNORECASE):
         path = os.path.expanduser(setting)
         if not path or "\0" in path or "://" in path or (os.path.exists(path) and not os.path.isdir(path)):
-            raise SettingError(_TAKES)
+            raise SettingError(_EXPECTED)
         from .directory import Directory
 
         return Directory(path, pattern=pattern)
     if cloudflare_token:
         return _analytics(setting, cloudflare_token)
     if not access_key_id or not secret_access_key:
-        raise SettingError("ANALYTICS_STORAGE is a bucket, which takes AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+        raise SettingError("ANALYTICS_STORAGE is a bucket: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, too")
     from .s3 import Bucket
 
     url, _, query = setting.partition("?")
     name, _, prefix = query.partition("=")
     if query and (name != "prefix" or re.search("[&#]", prefix)):
-        raise SettingError(f"{_TAKES} (& and # in it are written %26 and %23)")
+        raise SettingError(f"{_EXPECTED}; write & and # in it as %26 and %23")
     try:
         return Bucket(
             url,
@@ -68,7 +71,7 @@ def open_storage(
 
 
 def _analytics(setting: str, token: str) -> StorageStats:
-    """Cloudflare's analytics of the bucket of an R2 URL."""
+    """Return Cloudflare's analytics of the bucket in an R2 URL."""
     bucket = re.fullmatch(
         r"https://(?P<account>[0-9a-z]+)\.(?:(?P<jurisdiction>[a-z]+)\.)?r2\.cloudflarestorage\.com/(?P<name>[^/?]+)/?",
         setting,
@@ -76,8 +79,8 @@ def _analytics(setting: str, token: str) -> StorageStats:
     )
     if bucket is None:
         raise SettingError(
-            "CLOUDFLARE_API_TOKEN counts whole buckets of R2: ANALYTICS_STORAGE takes"
-            " https://ACCOUNT.r2.cloudflarestorage.com/BUCKET with it"
+            "CLOUDFLARE_API_TOKEN is for whole R2 buckets: ANALYTICS_STORAGE must be"
+            " https://ACCOUNT.r2.cloudflarestorage.com/BUCKET"
         )
     from .cloudflare import Analytics
 

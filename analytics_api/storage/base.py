@@ -1,4 +1,4 @@
-"""What storage statistics are, and how keys are counted into them."""
+"""Storage statistics, and how they are counted from keys."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ logger = logging.getLogger(__name__)
 
 Clock = Callable[[], float]
 
-# An id is a folder's name, or a file's up to its first dot, so that `abc.json.gz` and `abc.meta.json` are one
-# session; what begins with a dot is some system's own.
+# A session id is the name of a folder, or that of a file up to its first dot, so that `abc.json.gz` and `abc.meta.json`
+# are one session. Names that begin with a dot belong to operating systems.
 _ID = r"(?P<session>[^/.][^/]*?)(?:/|\.[^/]+\Z)"
 SESSION = re.compile(rf"(?:\A|/)sessions/{_ID}")
 SESSION_IN_FOLDER = re.compile(rf"\A(?:sessions/)?{_ID}")
@@ -26,32 +26,41 @@ SESSION_IN_FOLDER = re.compile(rf"\A(?:sessions/)?{_ID}")
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What one look at the storage found; None where it could not tell, which is not 0."""
+    """The number of objects and sessions in the storage; None where it is unknown, which is not 0.
+
+    `taken_at` is when counting began, in milliseconds since the epoch, UTC.
+    """
 
     total_objects: int | None
     estimated_sessions: int | None
     taken_at: int
-    """When the look began, in milliseconds since the epoch, UTC."""
 
 
 class StorageStats(Protocol):
-    """A provider. Any object with this one method will do.
+    """A provider: any object with this method.
 
-    Ours also have a `source`, a line that tells the statistics of one place and pattern from those of another.
+    It may have an attribute `source`, text that identifies the place and the pattern. Statistics with another source
+    are not used for it.
     """
 
     def statistics(self) -> Statistics:
-        """Look now, however long that takes; raises `StorageError` rather than answer what may be wrong."""
+        """Count now, however long it takes.
+
+        :raises StorageError: the storage could not be counted completely.
+        """
         ...
 
 
 def session_pattern(pattern: str | re.Pattern[str] | None, folder: str) -> re.Pattern[str]:
-    """The expression to search in each key, which is told from `folder` on, for its group `session`.
+    """Return the expression whose group `session` is the session of a key.
 
-    None is the default: `sessions/<session>/…` and `sessions/<session>.<ext>`, from any segment of the key
-    on; where `folder` is itself called `sessions`, a key that begins with `<session>` fits too. A pattern of
-    one's own is taken as it is. Python's `re` runs it, which nothing can interrupt, so it should not
-    backtrack without bound.
+    The default finds `sessions/<session>/…` and `sessions/<session>.<ext>` after any segment of the key, and
+    `<session>` at its beginning where `folder` is `sessions`. Python's `re` cannot be interrupted, so a custom pattern
+    must not backtrack without bound.
+
+    :param pattern: a custom expression; None for the default.
+    :param folder: name of the folder that keys are relative to.
+    :raises SettingError: the pattern is not a regular expression, or has no group `session`.
     """
     if pattern is None:
         return SESSION_IN_FOLDER if folder == "sessions" else SESSION
@@ -65,13 +74,14 @@ def session_pattern(pattern: str | re.Pattern[str] | None, folder: str) -> re.Pa
 
 
 def count(pages: Iterable[list[str]], pattern: re.Pattern[str], clock: Clock) -> Statistics:
-    """Count keys, and the distinct sessions they name, in memory that doesn't grow with them.
+    """Count keys and their distinct sessions, in bounded memory.
 
-    The keys of a session need not come together: in S3's order `sessions/a.x/…` lies between
-    `sessions/a.json` and `sessions/a/…`, a directory has no order, and a pattern may look anywhere. So each id
-    is kept, as a digest of 16 bytes, in a table that SQLite moves from its cache to a temporary file as it
-    grows. Keys that name no session are objects like any other; how many there were is logged, as a warning
-    if no key named one.
+    The keys of a session need not be adjacent: in S3's order `sessions/a.x/…` lies between `sessions/a.json` and
+    `sessions/a/…`, and a directory has no order. So a digest of each id (16 bytes) is stored in a table that SQLite
+    moves to a temporary file as it grows. Keys without a session count as objects; their number is logged, as a warning
+    if no key has a session.
+
+    :raises StorageError: there is no space for the temporary file.
     """
     taken_at = int(clock() * 1000)
     objects = unmatched = 0
@@ -89,13 +99,13 @@ def count(pages: Iterable[list[str]], pattern: re.Pattern[str], clock: Clock) ->
                 seen.executemany("insert or ignore into session values (?)", map(_digest, set(named)))
             sessions: int = seen.execute("select count(*) from session").fetchone()[0]
     except sqlite3.Error as error:
-        raise StorageError(f"The sessions can't be counted in a temporary file: {error}") from error
+        raise StorageError(f"The sessions cannot be counted in a temporary file: {error}") from error
     if unmatched:
         level = logging.INFO if sessions else logging.WARNING
-        logger.log(level, "%d of %d keys name no session by %r", unmatched, objects, pattern.pattern)
+        logger.log(level, "%d of %d keys have no session according to %r", unmatched, objects, pattern.pattern)
     return Statistics(objects, sessions, taken_at)
 
 
 def _digest(session: str) -> tuple[bytes]:
-    # A file name that is not UTF-8 comes as surrogates.
+    # a file name that is not UTF-8 has surrogates
     return (hashlib.blake2b(session.encode("utf-8", "surrogatepass"), digest_size=16).digest(),)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -30,16 +29,17 @@ query ($account: string!, $bucket: string!, $since: Time!, $until: Time!) {
   }
 }
 """
-LOOK_BACK = timedelta(days=3)  # a figure is of a day, and comes when that is over
+LOOK_BACK = timedelta(days=3)  # a day's figure appears after the day
 
 
 class Analytics:
-    """The objects of a bucket as Cloudflare counted them last, and the sessions that would make.
+    """The number of objects in a whole bucket, as Cloudflare last counted it, up to a day ago.
 
-    It is the whole bucket that is counted, and a day late. A bucket under a jurisdiction is named with it:
-    `eu_NAME`. The token needs nothing but Account Analytics: Read. `objects_per_session` is asked each time
-    for the ratio that a listing measured; None, as long as none did, leaves the sessions unknown. Cloudflare
-    takes 300 queries in 5 minutes.
+    The sessions are unknown: `Snapshot` estimates them from the ratio that a listing measured. Cloudflare takes 300
+    queries in 5 minutes.
+
+    :param bucket: name of the bucket; under a jurisdiction with its prefix, such as `eu_NAME`.
+    :param token: needs the permission Account Analytics: Read, and no other.
     """
 
     def __init__(
@@ -48,20 +48,18 @@ class Analytics:
         bucket: str,
         token: str,
         *,
-        objects_per_session: Callable[[], float | None] = lambda: None,
         endpoint: str = "https://api.cloudflare.com/client/v4/graphql",
         timeout: float = 10.0,
         deadline: float = 30.0,
         clock: Clock = time.time,
     ) -> None:
         if not account or not bucket:
-            raise SettingError("Cloudflare's analytics need the account's id and the bucket's name")
+            raise SettingError("Cloudflare's analytics need the id of the account and the name of the bucket")
         if not re.fullmatch("[!-~]+", token):
-            raise SettingError("The token for Cloudflare's analytics is empty or holds blanks")
+            raise SettingError("The token for Cloudflare's analytics is empty or has blanks")
         self._account = account
         self._bucket = bucket
         self._token = token
-        self._objects_per_session = objects_per_session
         self._endpoint = parse_url(endpoint, "The endpoint of Cloudflare's analytics")
         self._timeout = timeout
         self._deadline = deadline
@@ -72,17 +70,17 @@ class Analytics:
         return f"<Analytics {self.source}>"
 
     def statistics(self) -> Statistics:
-        """Ask now; both numbers are None where Cloudflare has no figure of the bucket. Raises `StorageError`.
+        """Query the number of objects; None where Cloudflare has no figure for the bucket.
 
-        `taken_at` is when it was asked, as with the other providers, and not the day that the figure is of.
+        `taken_at` is the time of the query, as with the other providers, not the day of the figure.
+
+        :raises StorageError: the query failed.
         """
         now = self._clock()
-        objects = self._objects(datetime.fromtimestamp(now, timezone.utc))
-        ratio = None if objects is None else self._objects_per_session()
-        sessions = round(objects / ratio) if objects is not None and ratio is not None and ratio > 0 else None
-        return Statistics(objects, sessions, int(now * 1000))
+        objects = self._query_objects(datetime.fromtimestamp(now, timezone.utc))
+        return Statistics(objects, None, int(now * 1000))
 
-    def _objects(self, now: datetime) -> int | None:
+    def _query_objects(self, now: datetime) -> int | None:
         variables = {
             "account": self._account,
             "bucket": self._bucket,
@@ -97,22 +95,24 @@ class Analytics:
             raise StorageError(f"Cloudflare refuses the token ({status}), which needs Account Analytics: Read")
         try:
             rows = _rows(status, json.loads(content))
-            # A storage class has a row a day, and each row is all that the class held then.
+            # Each storage class has a row for each day, with all objects that the class had then.
             newest = {row["dimensions"]["storageClass"]: row["max"]["objectCount"] for row in rows}
             return sum(map(int, newest.values())) if newest else None
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise StorageError(f"Cloudflare's analytics answer {status}, and not as documented") from error
+            raise StorageError(f"Cloudflare's analytics answer {status}, but not as documented") from error
 
 
 def _rows(status: int, answer: Any) -> list[Any]:
-    """The rows of a reply, oldest first; its errors, which may come with 200 too, are raised.
+    """Return the rows of a response, oldest first.
 
-    After "Error responses" in the documentation of the GraphQL Analytics API.
+    See "Error responses" in the documentation of the GraphQL Analytics API.
+
+    :raises StorageError: the response has errors, which it may with any status.
     """
     if status != 200 or answer.get("errors"):
         message = " ".join(answer["errors"][0]["message"].split())
         raise StorageError(f"Cloudflare's analytics answer {status}: {message[:200]}")
     accounts = answer["data"]["viewer"]["accounts"]
     if not accounts:
-        raise StorageError("Cloudflare's analytics know no such account")
+        raise StorageError("Cloudflare's analytics do not know this account")
     return sorted(accounts[0]["r2StorageAdaptiveGroups"], key=lambda row: str(row["dimensions"]["datetime"]))

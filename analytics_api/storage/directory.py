@@ -16,10 +16,10 @@ _PAGE = 1000
 
 
 class Directory:
-    """The regular files below `path`, which need not exist yet; links are not followed, nor counted.
+    """The regular files below `path`, which need not exist yet. Links are neither followed nor counted.
 
-    A key is a file's path below the directory, with `/` between its segments. In a directory that is called
-    `sessions` keys may begin with `<session>`.
+    A key is the path of a file below the directory, with `/` between segments. Below a directory named `sessions`,
+    keys may begin with `<session>`.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class Directory:
         pattern: str | re.Pattern[str] | None = None,
         clock: Clock = time.time,
     ) -> None:
-        self._path = os.path.abspath(path)  # now, since a server may change its directory later on
+        self._path = os.path.abspath(path)  # now, since a server may change its working directory
         self._pattern = session_pattern(pattern, os.path.basename(self._path))
         self._clock = clock
         self.source = self._path if pattern is None else f"{self._path} {self._pattern.pattern}"
@@ -38,12 +38,15 @@ class Directory:
         return f"<Directory {self.source}>"
 
     def statistics(self) -> Statistics:
-        """Walk the directory once; `StorageError` if it is missing, or any directory in it can't be read."""
+        """Walk the directory once.
+
+        :raises StorageError: it is missing, or a directory in it cannot be read.
+        """
         try:
             with closing(self._pages()) as pages:
                 return count(pages, self._pattern, self._clock)
         except OSError as error:
-            raise StorageError(f"The directory {self._path} can't be counted: {error}") from error
+            raise StorageError(f"The directory {self._path} cannot be counted: {error}") from error
 
     def _pages(self) -> Generator[list[str], None, None]:
         with closing(self._keys()) as keys:
@@ -51,8 +54,7 @@ class Directory:
                 yield page
 
     def _keys(self) -> Generator[str, None, None]:
-        # Kept are the open iterators of the levels down to here, and no list of what is still to be walked: a
-        # directory may hold a million others.
+        # A stack of open iterators, rather than a list of directories to walk: a directory may have a million others.
         levels = [("", os.scandir(self._path))]
         try:
             while levels:
@@ -61,7 +63,7 @@ class Directory:
                 if entry is None:
                     levels.pop()[1].close()
                 elif entry.is_dir(follow_symlinks=False):
-                    with suppress(FileNotFoundError, NotADirectoryError):  # gone since its parent was read
+                    with suppress(FileNotFoundError, NotADirectoryError):  # removed since its parent was read
                         levels.append((f"{prefix}{entry.name}/", os.scandir(entry.path)))
                 elif entry.is_file(follow_symlinks=False):
                     yield prefix + entry.name

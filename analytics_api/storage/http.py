@@ -1,4 +1,4 @@
-"""One connection to one HTTP server: retries, and an end to all waiting."""
+"""An HTTP client for one server, with retries, a timeout for each attempt and a deadline for all."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from ..errors import SettingError, StorageError
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 5
-BACKOFF = 0.5  # seconds, the most that the first pause may take; each further one may take twice as long
+BACKOFF = 0.5  # seconds: maximum of the first pause, doubled for each further one
 RETRIED = frozenset({429, 500, 502, 503, 504})
 BODY_LIMIT = 16 << 20  # four times what 1000 keys of S3's longest make, each byte of them written as %XX
 
 
 def parse_url(url: str, what: str) -> SplitResult:
-    """The parts of a URL that a `Client` can be made for; otherwise a `SettingError` about `what`.
+    """Return the parts of a URL that a `Client` can connect to.
 
-    The URL itself is left out of the error, since what is wrong may be a password in it.
+    :param what: names the URL in errors, which do not contain it: it may have a password.
+    :raises SettingError: the URL is invalid.
     """
     try:
         parts = urlsplit(url)
@@ -35,22 +36,23 @@ def parse_url(url: str, what: str) -> SplitResult:
         (parts.hostname or "").encode("idna")
         _ = parts.port
     except ValueError:
-        raise SettingError(f"{what} has a host or a port that can't be") from None
+        raise SettingError(f"{what} has an invalid host or port") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SettingError(f"{what} is not http:// or https:// and a host")
+        raise SettingError(f"{what} must be http:// or https:// and a host")
     if "@" in parts.netloc:
-        raise SettingError(f"{what} holds a user or a password, which belong in settings of their own")
+        raise SettingError(f"{what} has a user or a password, which have settings of their own")
     if "#" in url:
-        raise SettingError(f"{what} holds a #, which is written %23")
+        raise SettingError(f"{what} has a #; write it as %23")
     return parts
 
 
 class Client:
-    """Requests to the server of `url`, over a connection that is kept while the server keeps it.
+    """Requests to the server of `url` over one keep-alive connection.
 
-    `timeout` is how many seconds one attempt may take, from connecting to the body's last byte, and
-    `deadline` how many all requests together may. What they don't bound is the system's resolver; and of a
-    name with several addresses each that doesn't answer may take as long before the next is tried.
+    The system's resolver is not bounded by these times, and each address of a name may take the whole timeout.
+
+    :param timeout: seconds for one attempt, from connecting to the last byte of the body.
+    :param deadline: seconds for all requests together.
     """
 
     def __init__(self, url: SplitResult, *, timeout: float, deadline: float) -> None:
@@ -70,37 +72,41 @@ class Client:
     def fetch(
         self, method: str, target: str, headers: Callable[[], Mapping[str, str]], body: bytes | None = None
     ) -> tuple[int, bytes]:
-        """Status and body, whatever the status; `headers` is called for each attempt, so that each can be signed.
+        """Return status and body, whatever the status.
 
-        What may pass (no answer, half an answer, 429, some of 5xx) is tried again after a random pause, or
-        the longer one that `Retry-After` asks for. When that leads beyond the deadline, or it failed too
-        often, the status is returned as it is; where there is none, `StorageError` is raised.
+        Temporary failures (no response, a truncated one, 429, some of 5xx) are retried after a random pause, or after
+        `Retry-After` if that is longer. After the last attempt, or before the deadline, the status is returned.
+
+        :param headers: called for each attempt, so that each can be signed.
+        :raises StorageError: the last attempt had no response.
         """
         attempt = 0
         while True:
             attempt += 1
-            asked = 0.0
+            retry_after = 0.0
             try:
                 response, content = self._once(method, target, headers(), body)
             except (OSError, HTTPException) as error:
                 self._connection.close()
-                failure = f"none in {self._timeout:g} s" if isinstance(error, TimeoutError) else _one_line(error)
+                failure = (
+                    f"no response within {self._timeout:g} s" if isinstance(error, TimeoutError) else _one_line(error)
+                )
                 result = None
             else:
                 if response.status not in RETRIED:
                     return response.status, content
                 failure = f"HTTP {response.status}"
-                asked = _seconds(response.headers.get("Retry-After"))
+                retry_after = _seconds(response.headers.get("Retry-After"))
                 result = response.status, content
-            # A random share of the whole pause keeps the workers of many hosts from coming back in step.
-            pause = max(asked, random.uniform(0, BACKOFF * 2 ** (attempt - 1)))
+            # a random share of the pause, so that the workers of many hosts do not retry at the same time
+            pause = max(retry_after, random.uniform(0, BACKOFF * 2 ** (attempt - 1)))
             if attempt == ATTEMPTS or time.monotonic() + pause >= self._end:
                 if result is not None:
                     return result
                 if time.monotonic() >= self._end:
-                    failure = f"it took longer than {self._deadline:g} s altogether"
-                raise StorageError(f"{self._server} gives no answer: {failure}")
-            logger.info("%s: %s; attempt %d follows in %.1f s", self._server, failure, attempt + 1, pause)
+                    failure = f"all requests together took longer than {self._deadline:g} s"
+                raise StorageError(f"{self._server} did not respond: {failure}")
+            logger.info("%s: %s; attempt %d in %.1f s", self._server, failure, attempt + 1, pause)
             time.sleep(pause)
 
     def _once(
@@ -116,14 +122,14 @@ class Client:
         with connection.getresponse() as response:
             content = response.read(BODY_LIMIT + 1)
             if len(content) > BODY_LIMIT:
-                raise StorageError(f"{self._server} answers with more than {BODY_LIMIT} bytes")
+                raise StorageError(f"{self._server} responded with more than {BODY_LIMIT} bytes")
             if response.length:
                 raise IncompleteRead(content, response.length)
             return response, content
 
 
 class _Response(HTTPResponse):
-    """A response of which no byte is waited for beyond `end`: dripping is as good as hanging."""
+    """A response whose last byte must arrive before `end`, however slowly the others do."""
 
     def __init__(self, sock: socket.socket, *args: Any, end: float, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
@@ -156,7 +162,7 @@ def _left(end: float) -> float:
 
 
 def _seconds(retry_after: str | None) -> float:
-    """What `Retry-After` asks for, which is seconds or a date (RFC 9110, 10.2.3); 0 if it is neither."""
+    """Return the seconds of a `Retry-After`, a number or a date (RFC 9110, 10.2.3); 0 if it is neither."""
     if retry_after is None:
         return 0.0
     try:

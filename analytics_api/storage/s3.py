@@ -1,9 +1,8 @@
 """Statistics of an S3 bucket, R2's or any other's, by listing it.
 
-The listing is spelled out here, over the standard library, so that it is exact. obstore is not, as of 0.12: a
-key with a newline, an empty segment (`a//b`) or a segment `.` ends the listing with an error; `IsTruncated`
-isn't read, so a truncated page without a token ends it early and without one; and any XML without `Contents`,
-an `<Error>` with status 200 for one, is an empty bucket to it.
+The listing is written with the standard library, so that it is exact. obstore 0.12 is not: a key with a newline, an
+empty segment (`a//b`) or a segment `.` ends its listing with an error; it does not read `IsTruncated`, so a truncated
+page without a token ends the listing early; and XML without `Contents`, such as an `<Error>`, is an empty bucket to it.
 """
 
 from __future__ import annotations
@@ -22,15 +21,15 @@ from .sigv4 import Signer
 
 
 class Bucket:
-    """The bucket at a path-style URL: its last segment is the bucket, those before it are the endpoint's own path.
+    """A bucket at a path-style URL, whose last segment is the bucket.
 
-    `prefix` is what the keys that count begin with, as S3 takes it: `site1/` is a folder, `site1` is also
-    `site10/…`. The session pattern is searched in what follows the last `/` of the prefix; under a prefix
-    `…/sessions/` keys may begin with `<session>`. `timeout` is how many seconds one request may take,
-    `deadline` how many the whole listing may. To list n objects costs ceil(n / 1000) of R2's class A
-    operations.
+    Listing n objects costs ceil(n / 1000) class A operations of R2. Nothing stays open between two listings, so an
+    instance can be used in any thread and after a fork.
 
-    Nothing is opened before `statistics` nor left open after it, so forks and threads don't matter.
+    :param prefix: beginning of the keys that count: `site1/` is a folder, `site1` also matches `site10/…`. The session
+        pattern is searched after its last `/`; below a prefix `…/sessions/`, keys may begin with `<session>`.
+    :param timeout: seconds for one request.
+    :param deadline: seconds for the whole listing.
     """
 
     def __init__(
@@ -49,10 +48,10 @@ class Bucket:
         self._url = parse_url(url, "The bucket's URL")
         path = self._url.path.rstrip("/")
         if not path or "?" in url:
-            raise SettingError("The bucket's URL takes the form https://HOST/BUCKET")
-        # The newline of the file that a key was read from would otherwise be told in a riddling 403.
+            raise SettingError("The bucket's URL must be https://HOST/BUCKET")
+        # a key with the newline of the file that it was read from would get a 403 that does not say so
         if not all(re.fullmatch("[!-~]+", text) for text in (access_key_id, secret_access_key, region)):
-            raise SettingError("AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the region is empty or holds a blank")
+            raise SettingError("AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the region is empty or has a blank")
         folder = prefix.rpartition("/")[0]
         self._path = quote(unquote(path), safe="/")
         self._prefix = prefix
@@ -70,7 +69,10 @@ class Bucket:
         return f"<Bucket {self.source}>"
 
     def statistics(self) -> Statistics:
-        """List the bucket once; `StorageError` if that fails anywhere, since half a count is none."""
+        """List the bucket once.
+
+        :raises StorageError: a request failed.
+        """
         with closing(self._pages()) as pages:
             return count(pages, self._pattern, self._clock)
 
@@ -83,29 +85,32 @@ class Bucket:
                 if following is None:
                     return
                 if following == token:
-                    raise StorageError(f"{self._name} gives the same continuation token twice")
+                    raise StorageError(f"{self._name} returned the same continuation token twice")
                 token = following
 
     def _page(self, client: Client, token: str | None) -> tuple[list[str], str | None]:
-        """One page's keys and the token of the next page, after ListObjectsV2 in the Amazon S3 API reference."""
-        asked = [("encoding-type", "url"), ("list-type", "2"), ("prefix", self._prefix)]
+        """Return the keys of a page and the token of the next one (ListObjectsV2 in the Amazon S3 API reference)."""
+        params = [("encoding-type", "url"), ("list-type", "2"), ("prefix", self._prefix)]
         if token is not None:
-            asked.insert(0, ("continuation-token", token))
-        query = urlencode(asked, quote_via=quote)
+            params.insert(0, ("continuation-token", token))
+        query = urlencode(params, quote_via=quote)
         host, path = self._url.netloc, self._path
         status, body = client.fetch(
             "GET", f"{path}?{query}", lambda: self._signer.headers("GET", host, path, query, self._clock())
         )
         if status != 200:
-            raise StorageError(f"{self._name} can't be listed: {_refusal(status, body)}")
+            raise StorageError(f"{self._name} cannot be listed: {_describe_refusal(status, body)}")
         try:
             return _parse(body)
         except ValueError as error:
-            raise StorageError(f"{self._name} answers with no listing: {error}") from error
+            raise StorageError(f"{self._name} responded with something other than a listing: {error}") from error
 
 
 def _parse(body: bytes) -> tuple[list[str], str | None]:
-    """The keys of a ListBucketResult, and its continuation token if it is truncated; ValueError for anything else."""
+    """Return the keys of a ListBucketResult, and its continuation token if it is truncated.
+
+    :raises ValueError: the body is something else.
+    """
     try:
         page = ElementTree.fromstring(body)
     except ElementTree.ParseError as error:
@@ -113,7 +118,7 @@ def _parse(body: bytes) -> tuple[list[str], str | None]:
     truncated = page.findtext("{*}IsTruncated")
     if page.tag.rpartition("}")[2] != "ListBucketResult" or truncated not in ("true", "false"):
         raise ValueError("not a whole ListBucketResult")
-    # XML can't hold every key, so they are asked for as form values; a server that can't do that says nothing.
+    # XML cannot contain every key, so the request asks for form encoding; a server without it omits EncodingType.
     encoded = page.findtext("{*}EncodingType") == "url"
     keys = []
     for element in page.iterfind("{*}Contents"):
@@ -125,19 +130,19 @@ def _parse(body: bytes) -> tuple[list[str], str | None]:
         return keys, None
     token = page.findtext("{*}NextContinuationToken")
     if not token:
-        raise ValueError("truncated, but without the token to go on with")
+        raise ValueError("truncated, but without a continuation token")
     return keys, token
 
 
-def _refusal(status: int, body: bytes) -> str:
-    """Status and S3's error code, and what can be done; the rest of the answer may repeat what was signed."""
+def _describe_refusal(status: int, body: bytes) -> str:
+    """Return the status, S3's error code and a hint. The rest of the response may repeat what was signed."""
     code = re.search(rb"<Code>(\w{1,64})</Code>", body)
-    said = f"{status} {code[1].decode()}" if code else f"{status}"
+    text = f"{status} {code[1].decode()}" if code else f"{status}"
     hints = {
         301: "the bucket is in another region or at another endpoint",
         307: "the bucket is in another region or at another endpoint",
         400: "is the region right?",
-        403: "are key and secret right, and may they list this bucket?",
-        404: "is there such a bucket? A key prefix is no part of the path",
+        403: "are the key and the secret right, and allowed to list this bucket?",
+        404: "does the bucket exist? A key prefix does not belong in the path",
     }
-    return f"{said}; {hints[status]}" if status in hints else said
+    return f"{text}; {hints[status]}" if status in hints else text

@@ -1,7 +1,7 @@
-"""AWS Signature Version 4, as much of it as a request without a body needs.
+"""AWS Signature Version 4 for requests without a body.
 
-After "Authenticating Requests: Using the Authorization Header" in the Amazon S3 API reference, of which the
-example of a listing is one of our tests.
+See "Authenticating Requests: Using the Authorization Header" in the Amazon S3 API reference; its example of a listing
+is one of our tests.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ _NO_BODY = hashlib.sha256(b"").hexdigest()
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """A key of an S3 server, and the region that its signatures are for."""
+    """Signs requests with an access key, for a region."""
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
     region: str
 
     def headers(self, method: str, host: str, path: str, query: str, now: float) -> dict[str, str]:
-        """The headers that sign this request; servers take them for about a quarter of an hour from `now` on.
+        """Return the headers that sign a request. Servers accept them for about 15 minutes after `now`.
 
-        `path` and `query` are as they are sent: the query's names sorted, and all but letters, digits and
-        `-._~` written as %XX.
+        :param path: as it is sent, like `query`: names sorted, and %XX for all but letters, digits and `-._~`.
+        :param now: seconds since the epoch.
         """
         instant = datetime.fromtimestamp(now, timezone.utc).strftime("%Y%m%dT%H%M%SZ")
         scope = f"{instant[:8]}/{self.region}/s3/aws4_request"

@@ -1,4 +1,4 @@
-"""The last good statistics, kept in the database: shared by every worker, refreshed by one of them at a time."""
+"""The latest storage statistics, stored in the database: every worker shares them, and one at a time refreshes them."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from .base import Statistics, StorageStats
 
 log = logging.getLogger(__name__)
 
-# Milliseconds. A listing of n objects is ceil(n / 1000) billed calls: at once an hour a bucket of a million objects
-# stays within the million class A operations a month that R2 gives away (Cloudflare's "R2 pricing" page).
+# Milliseconds. A listing of n objects is ceil(n / 1000) billed calls: once an hour, a bucket of a million objects stays
+# within the million class A operations a month that R2 includes (Cloudflare's "R2 pricing" page).
 MAX_AGE = 3600_000
-PATIENCE = 10_000  # how long a request waits when there is nothing yet to serve
-CLAIM = 60_000  # who refreshes says so again before that; when it doesn't, another may begin
-PAUSE = 60_000  # after a failure
+TIMEOUT = 10_000  # for a request when there are no statistics yet
+CLAIM_TIME = 60_000  # a refresh that does not renew its claim may be taken over
+RETRY_PAUSE = 60_000  # after a failure
 
-KEPT = """
+SELECT_SNAPSHOT = """
 select total_objects, estimated_sessions, taken_at, claimed_until, failed_at
 from storage_snapshots
 where source = :source
 """
 
-KNOW = """
+ENSURE_ROW = """
 insert into storage_snapshots (source)
 values (:source)
 on conflict (source) do nothing
 """
 
-BEGIN = """
+CLAIM = """
 update storage_snapshots
 set claimed_until = :until,
   failed_at = null
@@ -43,13 +43,13 @@ where source = :source
   and (taken_at is null or taken_at <= :stale)
 """
 
-CLAIM_AGAIN = """
+RENEW_CLAIM = """
 update storage_snapshots
 set claimed_until = :until
 where source = :source
 """
 
-KEEP = """
+SAVE = """
 update storage_snapshots
 set total_objects = :total_objects,
   estimated_sessions = :estimated_sessions,
@@ -59,7 +59,7 @@ set total_objects = :total_objects,
 where source = :source
 """
 
-MEASURE = """
+SAVE_RATIO = """
 insert into storage_ratios (source, objects_per_session, measured_at)
 values (:source, :objects_per_session, :measured_at)
 on conflict (source) do update set
@@ -67,13 +67,13 @@ on conflict (source) do update set
   measured_at = excluded.measured_at
 """
 
-RATIO = """
+SELECT_RATIO = """
 select objects_per_session
 from storage_ratios
 where source = :source
 """
 
-FAIL = """
+SAVE_FAILURE = """
 update storage_snapshots
 set claimed_until = :until,
   failed_at = :now
@@ -82,16 +82,18 @@ where source = :source
 
 
 def now() -> int:
-    """Milliseconds since the epoch, UTC."""
+    """Return the current instant: milliseconds since the epoch, UTC."""
     return time.time_ns() // 1_000_000
 
 
 class Snapshot:
-    """A provider whose `statistics` are those that were taken last, at once.
+    """A provider that returns the latest statistics of another one, from the database.
 
-    When they are older than `max_age`, one worker of all that share the database takes them anew, off the request;
-    meanwhile, and when that fails, the last good ones are served. When there never were any, a request waits for
-    them, `patience` at most; all in milliseconds.
+    When they are older than `max_age`, one of the workers that share the database refreshes them in the background.
+    Until then, and when that fails, the old ones are served. When there are none yet, a request waits for them.
+
+    :param max_age: milliseconds.
+    :param timeout: milliseconds that a request waits for the first statistics.
     """
 
     def __init__(
@@ -100,40 +102,46 @@ class Snapshot:
         db: Database,
         *,
         max_age: int = MAX_AGE,
-        patience: int = PATIENCE,
+        timeout: int = TIMEOUT,
         clock: Callable[[], int] = now,
     ) -> None:
         self.provider = provider
         self.db = db
-        # statistics of one place are not taken for those of another
+        # statistics of one source are not used for another
         self.source = str(getattr(provider, "source", type(provider).__qualname__))
         self.max_age = max_age
-        self.patience = patience
+        self.timeout = timeout
         self.clock = clock
 
     def statistics(self) -> Statistics:
-        """The statistics taken last. Raises StorageError when there never were any and none came in time."""
-        kept = self._kept()
-        good = None if kept is None or kept["taken_at"] is None else _statistics(kept)
-        if good is None or good.taken_at <= self.clock() - self.max_age:
+        """Return the latest statistics.
+
+        :raises StorageError: there are none yet, and none were taken within the timeout.
+        """
+        row = self._row()
+        latest = None if row is None or row["taken_at"] is None else _statistics(row)
+        if latest is None or latest.taken_at <= self.clock() - self.max_age:
             try:
-                self._refresh_behind(kept)
-            except AnalyticsError:  # of a database that can't be written the last good answer can still be read
-                if good is None:
+                self._refresh_in_background(row)
+            except AnalyticsError:  # the latest can be served from a database that cannot be written
+                if latest is None:
                     raise
-                log.exception("the storage statistics can't be refreshed")
-        return self._awaited() if good is None else good
+                log.exception("the storage statistics cannot be refreshed")
+        return self._wait_for_first() if latest is None else latest
 
     def refresh(self) -> Statistics:
-        """Take them now, whoever else does, and keep them. Raises StorageError when they can't be had."""
-        self._write(KNOW)
+        """Take new statistics, save and return them, whether or not another worker does so.
+
+        :raises StorageError: the provider failed.
+        """
+        self._write(ENSURE_ROW)
         statistics = self.provider.statistics()
         for number in (statistics.total_objects, statistics.estimated_sessions):
             if number is not None and (not isinstance(number, int) or number < 0):
-                raise StorageError(f"{self.source} tells {number!r}, which is no count")
+                raise StorageError(f"{self.source} returned {number!r}, which is not a count")
         statistics = self._with_sessions(statistics)
         self._write(
-            KEEP,
+            SAVE,
             total_objects=statistics.total_objects,
             estimated_sessions=statistics.estimated_sessions,
             taken_at=statistics.taken_at,
@@ -141,26 +149,26 @@ class Snapshot:
         return statistics
 
     def measure(self, listed: Statistics) -> float:
-        """Keep how many objects a listing found to a session, for a provider that counts objects only; that ratio.
+        """Save and return the objects per session of a listing, for a provider that counts objects only.
 
-        Raises StorageError when the listing found no session.
+        :raises StorageError: the listing found no session.
         """
         if not listed.total_objects or not listed.estimated_sessions:
-            raise StorageError("the listing found no session, so it tells nothing of objects to a session")
+            raise StorageError("the listing found no session, so that objects per session are unknown")
         ratio = listed.total_objects / listed.estimated_sessions
-        self._write(MEASURE, objects_per_session=ratio, measured_at=listed.taken_at)
+        self._write(SAVE_RATIO, objects_per_session=ratio, measured_at=listed.taken_at)
         return ratio
 
     def _with_sessions(self, statistics: Statistics) -> Statistics:
         if statistics.total_objects is None or statistics.estimated_sessions is not None:
             return statistics
-        measured = self.db.row(RATIO, source=self.source)
-        if measured is None:
+        ratio = self.db.row(SELECT_RATIO, source=self.source)
+        if ratio is None:
             return statistics
-        return replace(statistics, estimated_sessions=round(statistics.total_objects / measured["objects_per_session"]))
+        return replace(statistics, estimated_sessions=round(statistics.total_objects / ratio["objects_per_session"]))
 
-    def _kept(self) -> Row | None:
-        return self.db.row(KEPT, source=self.source)
+    def _row(self) -> Row | None:
+        return self.db.row(SELECT_SNAPSHOT, source=self.source)
 
     def _write(self, sql: str, **params: float | None) -> int:
         def write(at: Transaction) -> int:
@@ -168,45 +176,45 @@ class Snapshot:
 
         return self.db.write(write)
 
-    def _refresh_behind(self, kept: Row | None) -> None:
-        """Begin a refresh in a thread of its own, unless somebody is at it or has just failed."""
+    def _refresh_in_background(self, row: Row | None) -> None:
+        """Start a refresh in a thread, unless another worker refreshes or has just failed."""
         now = self.clock()
-        if kept is not None and kept["claimed_until"] > now:
+        if row is not None and row["claimed_until"] > now:
             return
-        self._write(KNOW)
-        if self._write(BEGIN, now=now, until=now + CLAIM, stale=now - self.max_age):
+        self._write(ENSURE_ROW)
+        if self._write(CLAIM, now=now, until=now + CLAIM_TIME, stale=now - self.max_age):
             threading.Thread(target=self._refresh, name="storage-refresh", daemon=True).start()
 
     def _refresh(self) -> None:
-        over = threading.Event()
-        threading.Thread(target=self._hold, args=(over,), name="storage-claim", daemon=True).start()
+        done = threading.Event()
+        threading.Thread(target=self._renew_claim, args=(done,), name="storage-claim", daemon=True).start()
         try:
             self.refresh()
         except Exception:
-            log.exception("the storage statistics can't be taken; those taken last are served")
-            with suppress(AnalyticsError):  # then the claim lasts as long as the pause would
-                self._write(FAIL, now=self.clock(), until=self.clock() + PAUSE)
+            log.exception("the storage statistics cannot be taken; the latest are served")
+            with suppress(AnalyticsError):  # the claim then lasts as long as the pause
+                self._write(SAVE_FAILURE, now=self.clock(), until=self.clock() + RETRY_PAUSE)
         finally:
-            over.set()
+            done.set()
 
-    def _hold(self, over: threading.Event) -> None:
-        """Say every now and then that the refresh goes on."""
-        while not over.wait(CLAIM / 3000):
-            with suppress(AnalyticsError):  # the next time will do
-                self._write(CLAIM_AGAIN, until=self.clock() + CLAIM)
+    def _renew_claim(self, done: threading.Event) -> None:
+        """Renew the claim until the refresh ends."""
+        while not done.wait(CLAIM_TIME / 3000):
+            with suppress(AnalyticsError):  # the next renewal is soon enough
+                self._write(RENEW_CLAIM, until=self.clock() + CLAIM_TIME)
 
-    def _awaited(self) -> Statistics:
-        give_up = time.monotonic() + self.patience / 1000
+    def _wait_for_first(self) -> Statistics:
+        deadline = time.monotonic() + self.timeout / 1000
         while True:
-            kept = self._kept()
-            if kept is not None and kept["taken_at"] is not None:
-                return _statistics(kept)
-            if kept is not None and kept["failed_at"] is not None:
-                raise StorageError("the storage statistics can't be taken, and never were")
-            if time.monotonic() >= give_up:
-                raise StorageError("the storage statistics were never taken, and did not come in time")
+            row = self._row()
+            if row is not None and row["taken_at"] is not None:
+                return _statistics(row)
+            if row is not None and row["failed_at"] is not None:
+                raise StorageError("the storage statistics cannot be taken, and there are no earlier ones")
+            if time.monotonic() >= deadline:
+                raise StorageError("the first storage statistics were not taken within the timeout")
             time.sleep(0.05)
 
 
-def _statistics(kept: Row) -> Statistics:
-    return Statistics(kept["total_objects"], kept["estimated_sessions"], kept["taken_at"])
+def _statistics(row: Row) -> Statistics:
+    return Statistics(row["total_objects"], row["estimated_sessions"], row["taken_at"])

@@ -119,7 +119,7 @@ def test_keys_without_session_are_counted_and_logged_once(s3: S3, caplog: pytest
     assert (found.total_objects, found.estimated_sessions) == (1501, 1)
     (record,) = caplog.records
     assert record.levelno == logging.INFO
-    assert record.getMessage().startswith("1500 of 1501 keys name no session")
+    assert record.getMessage().startswith("1500 of 1501 keys have no session")
 
 
 def test_bucket_without_sessions_logs_a_warning(s3: S3, caplog: pytest.LogCaptureFixture) -> None:
@@ -157,7 +157,7 @@ def test_unknown_access_key_is_an_error(s3: S3) -> None:
 
 
 def test_missing_bucket_is_an_error(s3: S3) -> None:
-    with pytest.raises(StorageError, match="/missing can't be listed: 404 NoSuchBucket"):
+    with pytest.raises(StorageError, match="/missing cannot be listed: 404 NoSuchBucket"):
         s3.bucket("missing").statistics()
 
 

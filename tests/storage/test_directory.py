@@ -88,7 +88,7 @@ def test_relative_directory_survives_chdir(tmp_path: Path, monkeypatch: pytest.M
 def test_missing_directory_is_an_error_until_created(tmp_path: Path) -> None:
     directory = Directory(tmp_path / "later")
 
-    with pytest.raises(StorageError, match=r"later can't be counted: .*No such file"):
+    with pytest.raises(StorageError, match=r"later cannot be counted: .*No such file"):
         directory.statistics()
     fill(tmp_path, "later/sessions/a/0.json")
 

@@ -95,7 +95,7 @@ def test_invalid_storage_is_one_line_with_the_setting(setting: str) -> None:
 def test_file_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(SettingError, match="ANALYTICS_STORAGE takes a directory"):
+    with pytest.raises(SettingError, match="ANALYTICS_STORAGE must be a directory"):
         opened(str(tmp_path / "file"))
 
 

@@ -107,7 +107,7 @@ def test_directory_is_counted_with_custom_pattern(run, tmp_path):
     ("environ", "told"),
     [
         ({}, "Error: ANALYTICS_STORAGE is not set: name the directory or bucket of the recordings\n"),
-        ({"ANALYTICS_STORAGE": "https://s3.example/bucket"}, "Error: ANALYTICS_STORAGE is a bucket, which takes AWS_"),
+        ({"ANALYTICS_STORAGE": "https://s3.example/bucket"}, "Error: ANALYTICS_STORAGE is a bucket: set AWS_"),
         (
             {"ANALYTICS_STORAGE": "rec", "ANALYTICS_STORAGE_PATTERN": "("},
             "Error: ANALYTICS_STORAGE_PATTERN: The session pattern is",
@@ -140,10 +140,10 @@ def test_request_does_not_wait_for_a_hanging_server(scripted, tmp_path):
     server = scripted(lambda request: request.hang())
     bucket = Bucket(f"{server.url}/b", access_key_id=KEY_ID, secret_access_key=SECRET, deadline=1.0)
     with open_database(tmp_path / "a.db").closing() as database:
-        snapshot = Snapshot(bucket, database, patience=300)
+        snapshot = Snapshot(bucket, database, timeout=300)
         begun = time.monotonic()
 
-        with pytest.raises(StorageError, match="did not come in time"):
+        with pytest.raises(StorageError, match="were not taken within the timeout"):
             snapshot.statistics()
 
         assert time.monotonic() - begun < 10
