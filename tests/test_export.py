@@ -245,7 +245,7 @@ def test_export_counts_invalid_utf8(database, insert, caplog):
 
 
 def test_export_rejects_other_tables(database):
-    with pytest.raises(ExportError, match="no table secrets; there are sessions, events, leads"):
+    with pytest.raises(ExportError, match="no table secrets; use one of sessions, events, leads"):
         export(database, "secrets")
 
 

@@ -1,4 +1,4 @@
-"""How far a long piece of work is: a bar on a terminal, now and then a plain line elsewhere, nothing for quick work."""
+"""Progress on standard error: a bar on a terminal, a line every few seconds elsewhere, nothing for quick work."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ SECONDS_BETWEEN_LINES = 5.0
 
 
 class Progress:
-    """Counts up to `total` of `unit`, on standard error. The clock starts with the first that are done."""
+    """Shows how many of `total` units are done. The clock starts with the first.
+
+    :param what: the name of the work, such as `copying`.
+    :param total: None if it is unknown.
+    """
 
     def __init__(self, what: str, total: int | None, unit: str) -> None:
         self.what = what
         self.unit = unit
         self.total = total
         self.done = self.first = self.last = 0
-        self.begun = self.told = 0.0
+        self.started = self.printed = 0.0
         self.bar: tqdm[NoReturn] | None = None
 
     def __enter__(self) -> Progress:
@@ -32,32 +36,32 @@ class Progress:
     ) -> None:
         if self.bar is not None:
             self.bar.close()
-        elif kind is None and self.told > self.begun and self.last < self.done:
-            self._tell()
+        elif kind is None and self.printed > self.started and self.last < self.done:
+            self._print_line()
 
     def add(self, count: int, total: int | None = None) -> None:
-        """So many more are done, of so many in all when that is known by now."""
+        """Count more units as done; `total` replaces an unknown or former total."""
         self.total = total or self.total
         self.done += count
-        if not self.begun:
-            self._begin(count)
+        if not self.started:
+            self._start(count)
         elif self.bar is not None:
             self.bar.update(count)
             if self.done == self.total:
                 self.bar.close()
-        elif time.monotonic() - self.told >= SECONDS_BETWEEN_LINES or (
-            self.told > self.begun and self.done == self.total
+        elif time.monotonic() - self.printed >= SECONDS_BETWEEN_LINES or (
+            self.printed > self.started and self.done == self.total
         ):
-            self._tell()
+            self._print_line()
 
     def step(self, name: str) -> None:
-        """One more, of that name, is begun."""
+        """Count one more unit, which has a name."""
         self.add(1)
         if self.bar is not None:
             self.bar.set_postfix_str(name)
 
-    def _begin(self, count: int) -> None:
-        self.begun = self.told = time.monotonic()
+    def _start(self, count: int) -> None:
+        self.started = self.printed = time.monotonic()
         self.first = count
         if sys.stderr.isatty():
             self.bar = tqdm(
@@ -70,10 +74,10 @@ class Progress:
                 delay=SECONDS_BEFORE_BAR,
             )
 
-    def _tell(self) -> None:
-        self.told = time.monotonic()
+    def _print_line(self) -> None:
+        self.printed = time.monotonic()
         self.last = self.done
-        rate = (self.done - self.first) / max(self.told - self.begun, 1e-9)
+        rate = (self.done - self.first) / max(self.printed - self.started, 1e-9)
         line = f"{self.what}: {self.done:,} {self.unit}"
         if self.total:
             line += f" of {self.total:,} ({self.done / self.total:.0%})"

@@ -1,11 +1,12 @@
-"""A whole table as text that `analytics-api import` reads back to the same rows."""
+"""Export a table as text from which `analytics-api import` restores the same rows."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Literal
 
 from ..database import BASE_TABLES, REPLACED_TEXT_WARNING, Database
 from ..errors import ExportError
@@ -22,71 +23,66 @@ log = logging.getLogger(__name__)
 
 Format = Literal["ndjson", "csv"]
 
-# What a field may hold bare: nothing that a reader of whichever dialect might stop or stumble at.
-QUOTED = frozenset(",;|\t\r\n\"'")
+# Characters that some dialect of CSV treats as special; a field with one of them is quoted.
+SPECIAL = frozenset(",;|\t\r\n\"'")
 
 
 def export(db: Database, table: str, format: Format = "ndjson") -> Iterator[str]:
-    """Every row of a base table by its key, all as they are at one instant, in pieces of text; little memory is needed.
+    """Generate the text of a base table: every row by its key, from one snapshot, in chunks.
 
-    NDJSON is an object a line. CSV is of RFC 4180 with a bare header of names; there null is nothing and the empty text
-    is `""`. An instant that `import` would take for seconds, being nearer to 1970 than a number can tell, is ISO 8601.
-    Columns that triggers keep are left out, since they are made anew. Nothing is defused for a spreadsheet.
+    NDJSON has an object a line. CSV follows RFC 4180 with a header; null is an empty field, the empty string is `""`. A
+    timestamp that `import` could not tell from seconds is ISO 8601. Columns that triggers fill are left out. Formulas
+    are not escaped.
 
-    What `import` would not take as it is (an `enquiry_datetime` that is no date, a row of more than 16 MB, in CSV one
-    of more than 10,000 lines) is written all the same; text that is no UTF-8 has U+FFFD, and the log counts it.
-    Raises ExportError when there is no such table.
+    Values that `import` would not take as they are (an `enquiry_datetime` that is not a date, a row of more than 16 MB,
+    in CSV one of more than 10,000 lines) are written all the same. Invalid UTF-8 has U+FFFD, and the log counts it.
+
+    :raises ExportError: there is no such table.
     """
     if table not in BASE_TABLES:
-        raise ExportError(f"there is no table {table}; there are {', '.join(BASE_TABLES)}")
+        raise ExportError(f"there is no table {table}; use one of {', '.join(BASE_TABLES)}")
+    return _chunks(db, table, format)
+
+
+def _chunks(db: Database, table: str, format: Format) -> Iterator[str]:
     columns = [column.name for column in db.columns(table)]
-    write: Callable[[Sequence[Any]], str]
+    encode = _csv_line if format == "csv" else partial(_json_line, [json.dumps(name) for name in columns])
+    timestamps = [place for place, name in enumerate(columns) if name in TIMESTAMP_COLUMNS]
     if format == "csv":
-        write = _csv
-    else:
-        names = [json.dumps(name) for name in columns]
-
-        def write(row: Sequence[Any]) -> str:
-            return "{" + ", ".join(f"{name}: {_json(value)}" for name, value in zip(names, row)) + "}\n"
-
-    def pieces() -> Iterator[str]:
-        instants = [place for place, name in enumerate(columns) if name in TIMESTAMP_COLUMNS]
-        if format == "csv":
-            yield _csv(columns)
-        with db.snapshot() as at:
-            for rows in at.batches(f"select {', '.join(columns)} from {table} order by {BASE_TABLES[table]}"):
-                lines = []
-                for row in rows:
-                    values = list(row)
-                    for place in instants:
-                        values[place] = _instant(values[place])
-                    lines.append(write(values))
-                yield "".join(lines)
-            if at.replaced_text:
-                log.warning(REPLACED_TEXT_WARNING, table, at.replaced_text)
-
-    return pieces()
+        yield _csv_line(columns)
+    with db.snapshot() as at:
+        for rows in at.batches(f"select {', '.join(columns)} from {table} order by {BASE_TABLES[table]}"):
+            lines = []
+            for row in rows:
+                values = list(row)
+                for place in timestamps:
+                    values[place] = _timestamp(values[place])
+                lines.append(encode(values))
+            yield "".join(lines)
+        if at.replaced_text:
+            log.warning(REPLACED_TEXT_WARNING, table, at.replaced_text)
 
 
-def _instant(milliseconds: int | None) -> int | str | None:
+def _timestamp(milliseconds: int | None) -> int | str | None:
     """Return the number where `import` takes it for milliseconds, else ISO 8601."""
     if milliseconds is None or MIN_PLAIN_TIMESTAMP <= milliseconds <= MAX_PLAIN_TIMESTAMP:
         return milliseconds
     return format_timestamp(milliseconds) if FIRST_TIMESTAMP <= milliseconds <= LAST_TIMESTAMP else milliseconds
 
 
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
+def _json_line(names: Sequence[str], values: Sequence[object]) -> str:
+    fields = (f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in zip(names, values))
+    return "{" + ", ".join(fields) + "}\n"
 
 
-def _csv(values: Sequence[object]) -> str:
-    return ",".join(map(_field, values)) + "\r\n"
+def _csv_line(values: Sequence[object]) -> str:
+    return ",".join(map(_csv_field, values)) + "\r\n"
 
 
-def _field(value: object) -> str:
+def _csv_field(value: object) -> str:
     if value is None:
         return ""
     text = str(value)
-    if text and QUOTED.isdisjoint(text):
+    if text and SPECIAL.isdisjoint(text):
         return text
     return '"' + text.replace('"', '""') + '"'

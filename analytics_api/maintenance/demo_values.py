@@ -1,0 +1,54 @@
+"""The values of made-up data: names, places, pages and their probabilities."""
+
+from __future__ import annotations
+
+# Weights by UTC hour: busy in the Indian day.
+RHYTHM = (9, 8, 10, 14, 22, 34, 46, 54, 60, 62, 60, 57, 55, 58, 60, 56, 50, 44, 38, 32, 26, 20, 15, 11)
+PATHS = ("", "sky-towers", "projects", "contact", "sky-towers/plans", "green-acres", "thank-you", "about")
+SECTIONS = ("blog/guide", "projects/tower", "projects/villa", "localities/sector", "plans/unit", "news/item")
+
+# Lists to draw from: a value occurs in proportion to its probability.
+CODES = """IN US AE GB SG CA AU DE SA QA KW OM NL FR MY HK NZ ZA BH KE NG JP IE CH SE ES IT TH ID PH LK NP
+    BD PK VN KR CN TW BR MX AR CL PL PT BE AT DK NO FI CZ RO GR TR IL EG MU TZ UG GH FJ"""
+COUNTRIES: list[str | None] = [None] * 24 + [""] * 6
+COUNTRIES += [code for rank, code in enumerate(CODES.split(), 1) for _ in range(240 // rank)]
+HOSTS = {"google.com": 330, "facebook.com": 80, "bing.com": 45, "linkedin.com": 40, "t.co": 30}
+TOPICS = ("homes", "property", "city-news", "expat", "invest", "interiors", "forum", "architecture")
+BLOGS = [f"{topic}-{number}.example" for number in range(25) for topic in TOPICS]
+REFERRERS: list[tuple[str | None, str | None]] = [(None, None)] * 250 + [("", "")] * 10
+REFERRERS += [(f"https://{host}/", host) for host, weight in HOSTS.items() for _ in range(weight)]
+REFERRERS += [(f"https://{blog}/articles/{len(blog) * 37}", blog) for blog in BLOGS]
+ACTIONS: list[tuple[str, str | None]] = [*[("page_view", None)] * 18, *[("heartbeat", None)] * 6]
+ACTIONS += [("scroll", f'{{"depth":{depth}}}') for depth in (25, 25, 50, 50, 75, 90, 100)]
+ACTIONS += [("click", f'{{"target":"{name}"}}') for name in ("menu", "gallery", "brochure", "map", "call")]
+ACTIONS += [("video_play", '{"video":"walk-through"}'), ("form_start", '{"form":"enquiry"}')]
+
+STATUSES = ("new", "contacted", "qualified", "proposal", "won", "lost")
+# Assigned in turn, so that the shares are those of a funnel and the first six leads have all six stages.
+FUNNEL = [STATUSES[int(stage)] for stage in "01234501020102130105"]
+LABELS = ((70, "Very Hot"), (55, "Hot"), (40, "Warm"), (0, "Cold"))
+_GIVEN_NAMES = """Rahul Priya Amit Sneha Vikram Ananya Rohan Kavita Arjun Meera Sanjay Neha Aditya Pooja Farhan
+    Lakshmi Divya Émile Zoë José Jürgen Søren Chloé Łukasz Aoife Noor Grace Daniel Maria 芳 Олена"""
+_FAMILY_NAMES = """Sharma Patel Iyer Khan Deshmukh Reddy Nair Kulkarni Singh Gupta Joshi Menon D'Souza Banerjee Rao
+    Verma Grün Müller Núñez O'Brien Smith Johnson García Lefèvre Åberg Kowalski Tanaka Haddad Okafor 王 李"""
+GIVEN_NAMES = tuple(_GIVEN_NAMES.split())
+FAMILY_NAMES = tuple(_FAMILY_NAMES.split())
+PROJECTS = (
+    ("Sky Towers", "Pune"),
+    ("Green Acres", "Pune"),
+    ("Lake View Residency", "Mumbai"),
+    ("The Arcade", "Bengaluru"),
+    ("Sunrise Heights", "Pune"),
+    ("Château Rouge", "Goa"),
+)
+CITIES = {
+    "IN": ("Pune", "Mumbai", "Bengaluru", "Hyderabad", "Delhi", "Nāgpur"),
+    "US": ("Austin", "New York", "San José"),
+    "AE": ("Dubai", "Abu Dhabi"),
+    "GB": ("London", "Leeds"),
+    "DE": ("München", "Köln"),
+}
+ORIGINS = ("WebSite", "WebSite", "WebSite", "Google Ads", "Facebook", "Referral")
+BUTTONS = ("hero-form", "hero-form", "sticky-footer", "brochure-popup", "exit-intent", None)
+NETWORKS = ("192.0.2", "198.51.100", "203.0.113")  # reserved for documentation (RFC 5737)
+REPEATS = (0, 0, 0, 0, 0, 0, 1, 1, 2, 4)  # further submissions of a lead
