@@ -64,6 +64,7 @@ SLOW_MODULES = {
     "test_packaging",
     "test_purge_keep_totals",
     "test_rollups",
+    "test_server_exports",
     "test_server_limits",
     "test_session_pattern",
     "test_settings",

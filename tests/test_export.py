@@ -282,6 +282,19 @@ class TestCommand:
         assert {row["status"] for row in rows} == {"new"}
         assert "follow_ups_count" in rows[0]
 
+    def test_import_restores_the_text_of_the_list(self):
+        names = ["=1+1", "'=1+1", "x;=cmd|' /C calc'!A0", "\uff1d1", 'a, "-b"', "O'Brien", "''+", None]
+        with open_database("analytics.db").closing() as database:
+            rows = [(900 + number, "2026-02-23 11:15:00", name) for number, name in enumerate(names)]
+            database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime", "contact_name"], rows))
+
+        run("export", "leads", "--sort", "newest", "--format", "csv", "--output", "list.csv")
+        run("import", "-d", "again.db", "list.csv")
+
+        assert query("again.db", "select contact_name from leads where lead_id >= 900 order by lead_id") == [
+            (name,) for name in names
+        ]
+
     def test_export_filters_only_leads(self):
         assert "are for the table leads" in run("export", "events", "--q", "ann", status=2)
 

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from ..database import BASE_TABLES, Column
 from ..endpoints.leads import STATUSES
+from ..endpoints.leads.formulas import unescape_formula
 from .hosts import normalize_host
 from .timestamps import (
     LAST_TIMESTAMP,
@@ -51,7 +52,6 @@ HASHABLE_TYPES = {str, int, NoneType}
 MAX_EXACT_FLOAT = 2**53 - 1  # a larger one may have been another integer
 MAX_TEXT_LENGTH = 4_000_000  # characters; a row of D1 has 2 MB
 
-FORMULA_STARTS = "=+-@\t\r\uff1d\uff0b\uff0d\uff20"
 WHOLE_FLOAT = re.compile(r"[+-]?[0-9]{1,16}\.0*")  # pandas writes 70.0 where a column has empty cells
 BOOLEANS = {"true": 1, "t": 1, "yes": 1, "y": 1, "false": 0, "f": 0, "no": 0, "n": 0}
 
@@ -228,11 +228,6 @@ def to_host(value: object) -> str | None:
     """Return the host of a host name or URL in its one form; empty text stays, what is not a host is None."""
     text = to_text(value)
     return normalize_host(text) if text else text
-
-
-def unescape_formula(text: str) -> str:
-    """Drop the apostrophe that the list of leads for spreadsheets puts before a text that may be a formula."""
-    return text[1:] if text.startswith("'") and text[1:2] in FORMULA_STARTS and text[1:] else text
 
 
 def _function_of(table: str, column: Column) -> Callable[[object], Value]:
