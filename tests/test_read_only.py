@@ -3,7 +3,10 @@
 import os
 import shutil
 import sqlite3
-from contextlib import closing
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 
 import pytest
 from helpers.cli import isolated_cwd, run
@@ -101,6 +104,40 @@ def test_folder_that_becomes_writable_is_written(tmp_path):
 
         assert database.rows("select count(*) as leads from leads") == [{"leads": 1}]
         assert not database.is_read_only()
+
+
+HOLD = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+connection.execute("select count(*) from leads").fetchone()
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+def test_folder_that_becomes_writable_is_written_though_threads_read(tmp_path):
+    """SQLite shares -shm among the connections of a process, also that it is read-only."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    open_database(folder / "a.db").close()
+    command = [sys.executable, "-c", HOLD, folder / "a.db"]
+    with (
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        other.stdout.readline()
+        with read_only(folder):
+            database = open_database(folder / "a.db")
+            thread.submit(database.rows, "select count(*) from leads").result()
+            with pytest.raises(DatabaseError, match="must be writable"):
+                database.write(lambda at: at.execute("delete from leads"))
+
+        with suppress(DatabaseError):  # the connection of that time
+            database.write(lambda at: at.execute("delete from leads"))
+        database.write(lambda at: at.execute("insert into leads (enquiry_datetime) values ('2026-02-23 11:15:00')"))
+
+        database.close()
+        other.stdin.close()
 
 
 def test_another_writer_is_read_at_once(tmp_path):

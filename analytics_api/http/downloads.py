@@ -156,4 +156,5 @@ class Download:
         if self.connection is not None:
             with suppress(OSError):  # closed meanwhile
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                self.connection.shutdown(socket.SHUT_RDWR)
+                # not SSLSocket.shutdown, which lets a thread that sends at this instant send in the clear
+                socket.socket.shutdown(self.connection, socket.SHUT_RDWR)

@@ -457,6 +457,8 @@ class SQLite(Database):
         self._local.handle = None  # it may have been opened before what is wrong was mended
         if str(error) == "interrupted":
             raise StatementTimeout(f"{self.path}: {timeout_text(current_limit())}") from error
+        if str(error) in READ_ONLY_ERRORS and not self.is_read_only():
+            self.close()  # a process shares the file -shm, read-only until the last connection of that time is closed
         raise DatabaseError(f"{self.path}: {error}{self._permission_hint(error)}") from error
 
     def _permission_hint(self, error: sqlite3.Error) -> str:
