@@ -17,7 +17,7 @@ from .progress import Progress
 @click.option("--sessions", default=2_000, show_default=True, type=click.IntRange(1), help="Sessions; ten events each.")
 @click.option("--leads", type=click.IntRange(0), help="Leads. Default: one for 20 sessions.")
 @click.option("--pages", default=400, show_default=True, type=click.IntRange(1), help="Distinct pages.")
-@click.option("--days", default=90, show_default=True, type=click.IntRange(1, 20_000), help="Days before now.")
+@click.option("--days", default=90, show_default=True, type=click.IntRange(1, 19_000), help="Days before now.")
 @click.option("--seed", default=1, show_default=True, help="The same seed generates the same people.")
 @click.option(
     "--if-empty", is_flag=True, help="Do nothing if the database has rows, except replace a demo of an earlier day."
