@@ -147,4 +147,4 @@ def test_request_does_not_wait_for_a_hanging_server(scripted, tmp_path):
             snapshot.statistics()
 
         assert time.monotonic() - begun < 10
-        wait_for(lambda: snapshot._kept()["failed_at"] is not None)
+        wait_for(lambda: snapshot._row()["failed_at"] is not None)
