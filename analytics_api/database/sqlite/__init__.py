@@ -215,7 +215,8 @@ class SQLite(Database):
         return self._using(lambda handle: handle.statements.tuples(sql, **params))
 
     def response_cache(self) -> dict[Any, Any]:
-        self._sweepers.setdefault(os.getpid(), CacheSweeper(self)).start()
+        if not (sweeper := self._sweepers.get(os.getpid())) or not sweeper.is_running:
+            self._sweepers.setdefault(os.getpid(), CacheSweeper(self)).start()
         return self._using(_Handle.response_cache)
 
     def sweep_caches(self) -> None:

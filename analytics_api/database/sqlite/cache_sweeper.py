@@ -27,14 +27,17 @@ class CacheSweeper:
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
+    @property
+    def is_running(self) -> bool:
+        return self._thread is not None
+
     def start(self) -> None:
         """Start the thread unless it is running."""
-        if self._thread is None:
-            with self._lock:
-                if self._thread is None:
-                    self._stopped.clear()
-                    self._thread = threading.Thread(target=self._run, name="cache-sweeper", daemon=True)
-                    self._thread.start()
+        with self._lock:
+            if self._thread is None:
+                self._stopped.clear()
+                self._thread = threading.Thread(target=self._run, name="cache-sweeper", daemon=True)
+                self._thread.start()
 
     def stop(self) -> None:
         """Stop the thread and wait for it. `start` starts another one."""
