@@ -187,7 +187,7 @@ def test_no_origins_means_no_cors_headers(lead, client, method, path, key, statu
 
 
 @pytest.mark.parametrize(
-    ("given", "asked"),
+    ("setting", "origin"),
     [
         ("HTTPS://Dashboard.Example", "https://dashboard.example"),
         ("https://dashboard.example/", "https://dashboard.example"),
@@ -198,10 +198,10 @@ def test_no_origins_means_no_cors_headers(lead, client, method, path, key, statu
         ("https://bücher.example", "https://xn--bcher-kva.example"),
     ],
 )
-def test_origin_is_normalized(serve, given, asked):
-    response = serve(cors_origins=[given]).get("/analytics/geo", headers={"Origin": asked})
+def test_origin_is_normalized(serve, setting, origin):
+    response = serve(cors_origins=[setting]).get("/analytics/geo", headers={"Origin": origin})
 
-    assert cors(response)["Access-Control-Allow-Origin"] == asked
+    assert cors(response)["Access-Control-Allow-Origin"] == origin
 
 
 @pytest.mark.parametrize(

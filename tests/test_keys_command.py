@@ -42,7 +42,7 @@ def test_keys_are_added_listed_and_revoked(run):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["add", "wall", "--scope", "stats"], "Error: name: wall is or was the name of another key"),
         (["add", "other", "--scope", "all"], "'all' is not one of 'stats', 'leads:read', 'leads:write'"),
@@ -58,12 +58,12 @@ def test_keys_are_added_listed_and_revoked(run):
         (["revoke", "other"], "Error: name: there is no active key named other"),
     ],
 )
-def test_invalid_keys_command_is_one_line(run, arguments, told):
+def test_invalid_keys_command_is_one_line(run, arguments, message):
     run("keys", "add", "wall", "--scope", "stats")
 
-    output = run("keys", *arguments, status=1 if told.startswith("Error") else 2)
+    output = run("keys", *arguments, status=1 if message.startswith("Error") else 2)
 
-    assert told in output
+    assert message in output
     assert "Traceback" not in output
 
 

@@ -247,9 +247,9 @@ def test_valid_and_invalid_keys_cost_one_lookup(database, ring, client, monkeypa
     old = ring.add("old", ["stats"], now=NOW - 1, expires_at=NOW)
     gone = ring.add("gone", ["stats"], now=NOW)
     ring.revoke("gone", now=NOW)
-    asked = []
+    statements = []
     row = database.row
-    monkeypatch.setattr(database, "row", lambda sql, **params: asked.append(sql) or row(sql, **params))
+    monkeypatch.setattr(database, "row", lambda sql, **params: statements.append(sql) or row(sql, **params))
 
     statuses = {
         name: client.get("/analytics/geo", key=key).status_code
@@ -257,7 +257,7 @@ def test_valid_and_invalid_keys_cost_one_lookup(database, ring, client, monkeypa
     }
 
     assert statuses == {"good": 200, "old": 401, "gone": 401, "wrong": 401, "near": 401}
-    assert [sql for sql in asked if sql == SELECT_ACTIVE] == [SELECT_ACTIVE] * 5
+    assert [sql for sql in statements if sql == SELECT_ACTIVE] == [SELECT_ACTIVE] * 5
 
 
 @pytest.mark.parametrize("name", ["wall", "gone", "", "  ", "two\nlines", "nul\0", "key-1", "key-20"])

@@ -10,8 +10,8 @@ ORDERS = ("newest", "oldest", "last_follow_up", "score_desc", "score_asc", "risk
 
 def next_of(response):
     """What follows the path in the address of the next page; None on the last one."""
-    found = re.fullmatch(r'</under/a/path/analytics/leads(\?[^>]+)>; rel="next"', response.headers.get("Link", ""))
-    return found and found[1]
+    match = re.fullmatch(r'</under/a/path/analytics/leads(\?[^>]+)>; rel="next"', response.headers.get("Link", ""))
+    return match and match[1]
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_links_walk_the_whole_list(leads, get, follow, sort):
     for among, limit in (
         ("", 7),
         ("&status=won", 7),
-        ("&q=loud", 1),  # found in so many that each page is looked for along the order
+        ("&q=loud", 1),  # so many match that each page is a walk along the order
         ("&q=loud&status=won", 1),
         ("&q=loud-1", 7),
         ("&q=an", 7),
@@ -100,27 +100,27 @@ def test_total_is_the_same_on_every_page(leads, client):
 
 def test_walk_continues_after_a_lead_that_moved(leads, database, client):
     first = client.get("/analytics/leads?limit=10&sort=score_desc")
-    told = [lead["lead_id"] for lead in first.json["leads"]]
+    first_ids = [lead["lead_id"] for lead in first.json["leads"]]
     database.write(
-        lambda at: at.execute("update leads set engagement_score = 99 where lead_id = :lead_id", lead_id=told[-1])
+        lambda at: at.execute("update leads set engagement_score = 99 where lead_id = :lead_id", lead_id=first_ids[-1])
     )
 
     second = client.get(f"/analytics/leads{next_of(first)}")
 
     everyone = client.get("/analytics/leads?limit=100&sort=score_desc").json["leads"]
-    rest = [lead["lead_id"] for lead in everyone if lead["lead_id"] not in told]
+    rest = [lead["lead_id"] for lead in everyone if lead["lead_id"] not in first_ids]
     assert [lead["lead_id"] for lead in second.json["leads"]] == rest[:10]
 
 
 def test_walk_continues_after_a_deleted_lead(leads, database, client):
     first = client.get("/analytics/leads?limit=10")
-    told = [lead["lead_id"] for lead in first.json["leads"]]
-    database.write(lambda at: at.execute("delete from leads where lead_id = :lead_id", lead_id=told[-1]))
+    first_ids = [lead["lead_id"] for lead in first.json["leads"]]
+    database.write(lambda at: at.execute("delete from leads where lead_id = :lead_id", lead_id=first_ids[-1]))
 
     second = client.get(f"/analytics/leads{next_of(first)}")
 
     rest = [lead["lead_id"] for lead in client.get("/analytics/leads?limit=100").json["leads"]]
-    assert [lead["lead_id"] for lead in second.json["leads"]] == [lead for lead in rest if lead not in told][:10]
+    assert [lead["lead_id"] for lead in second.json["leads"]] == [lead for lead in rest if lead not in first_ids][:10]
 
 
 def test_cursor_replaces_the_offset(leads, client):

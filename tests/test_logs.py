@@ -81,8 +81,8 @@ def test_log_line_names_route_and_key(database, client, lines):
     client.get("/analytics/geo", key="wrong")
     client.get("/healthz", key=None)
 
-    told = [(line["route"], line["status"], line["key"]) for line in answered(lines)]
-    assert told == [
+    logged = [(line["route"], line["status"], line["key"]) for line in answered(lines)]
+    assert logged == [
         ("/geo", 200, "wall"),
         ("/leads", 403, "wall"),
         (None, 404, "key-1"),
@@ -124,7 +124,7 @@ def test_request_id_is_accepted_and_echoed(client, lines, taken):
 
 
 @pytest.mark.parametrize(
-    "sent",
+    "request_id",
     [
         None,
         "",
@@ -143,20 +143,20 @@ def test_request_id_is_accepted_and_echoed(client, lines, taken):
     ],
 )
 @sqlite
-def test_invalid_request_id_is_replaced(client, lines, sent):
-    response = client.get("/analytics/geo", headers={} if sent is None else {"X-Request-ID": sent})
+def test_invalid_request_id_is_replaced(client, lines, request_id):
+    response = client.get("/analytics/geo", headers={} if request_id is None else {"X-Request-ID": request_id})
 
-    made = response.headers["X-Request-ID"]
-    assert re.fullmatch("[0-9a-f]{32}", made)
-    assert [line["request_id"] for line in answered(lines)] == [made]
+    created = response.headers["X-Request-ID"]
+    assert re.fullmatch("[0-9a-f]{32}", created)
+    assert [line["request_id"] for line in answered(lines)] == [created]
     assert len(lines()) == 1
 
 
 @sqlite
 def test_created_request_ids_are_unique(client):
-    made = {client.get("/healthz").headers["X-Request-ID"] for _ in range(20)}
+    created = {client.get("/healthz").headers["X-Request-ID"] for _ in range(20)}
 
-    assert len(made) == 20
+    assert len(created) == 20
 
 
 @sqlite

@@ -47,7 +47,7 @@ def test_requests_are_counted_by_route_and_status(client, numbers):
     def count(method, route, status):
         return numbers().get(("analytics_requests_total", ("method", method), ("route", route), ("status", status)), 0)
 
-    asked = [
+    requests = [
         ("GET", "/analytics/leads/5", "/leads/<lead_id>", "404"),
         ("GET", "/analytics/leads/6", "/leads/<lead_id>", "404"),
         ("PATCH", "/analytics/leads/x", "/leads/<lead_id>", "400"),
@@ -57,10 +57,10 @@ def test_requests_are_counted_by_route_and_status(client, numbers):
         ("GET", "/analytics/zqx", "?", "404"),
         ("GET", "/healthz", "/healthz", "200"),
     ]
-    series = {(method if method != "DELETE" else "?", route, status) for method, _, route, status in asked}
+    series = {(method if method != "DELETE" else "?", route, status) for method, _, route, status in requests}
     before = {one: count(*one) for one in series}
 
-    for method, path, _, _ in asked:
+    for method, path, _, _ in requests:
         client.open(path, method=method)
 
     grown = {one: count(*one) - number for one, number in before.items()}
@@ -119,11 +119,11 @@ def test_row_counts_and_snapshot_age_are_metrics(database, insert):
     client = APIClient(build_server_app(create_app(database, api_keys=[KEY], storage=Bucket()), database, metrics=True))
     client.get("/analytics/storage")
 
-    told = samples(client.get("/metrics", key=None).text)
+    values = samples(client.get("/metrics", key=None).text)
 
-    assert told["analytics_rows", ("table", "sessions")] == 1
-    assert told["analytics_rows", ("table", "events")] == 2
-    assert told["analytics_storage_age_seconds", ("source", "bucket")] > 1_000_000_000
+    assert values["analytics_rows", ("table", "sessions")] == 1
+    assert values["analytics_rows", ("table", "events")] == 2
+    assert values["analytics_storage_age_seconds", ("source", "bucket")] > 1_000_000_000
 
 
 @sqlite

@@ -88,14 +88,14 @@ def test_document_has_every_parameter_with_its_bounds():
     text = {"type": "string", "pattern": "^[^\\u0000]*$", "maxLength": 1000}
     lead_id = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}
 
-    def whole(default, least, most, told):
-        description = f"{told}; values outside are clamped"
+    def integer(default, minimum, maximum, bounds):
+        description = f"{bounds}; values outside are clamped"
         return {
             "type": "integer",
             "description": description,
             "default": default,
-            "x-minimum": least,
-            "x-maximum": most,
+            "x-minimum": minimum,
+            "x-maximum": maximum,
         }
 
     which = {
@@ -105,17 +105,17 @@ def test_document_has_every_parameter_with_its_bounds():
     }
     assert parameters == {
         "GET /analytics/overview": {},
-        "GET /analytics/sessions/daily": {"days": whole(30, 1, 90, "1 to 90")},
-        "GET /analytics/pages/top": {"limit": whole(20, 1, 100, "1 to 100")},
+        "GET /analytics/sessions/daily": {"days": integer(30, 1, 90, "1 to 90")},
+        "GET /analytics/pages/top": {"limit": integer(20, 1, 100, "1 to 100")},
         "GET /analytics/geo": {},
         "GET /analytics/engagement": {},
-        "GET /analytics/sources": {"limit": whole(100, 1, 1000, "1 to 1000")},
+        "GET /analytics/sources": {"limit": integer(100, 1, 1000, "1 to 1000")},
         "GET /analytics/realtime": {},
         "GET /analytics/storage": {},
         "GET /analytics/whoami": {},
         "GET /analytics/leads": {
-            "limit": whole(25, 1, 100, "1 to 100"),
-            "offset": whole(0, 0, 2**63 - 1, "At least 0"),
+            "limit": integer(25, 1, 100, "1 to 100"),
+            "offset": integer(0, 0, 2**63 - 1, "At least 0"),
             **which,
             "sort": {"type": "string", "enum": orders},
             "cursor": {
@@ -175,9 +175,9 @@ def test_every_example_is_valid(method, path):
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_responses_match_their_schemas(filled, client, method, path):
     operation = OPERATIONS[method, path]
-    sent = {"status": "won"} if "requestBody" in operation else None
+    body = {"status": "won"} if "requestBody" in operation else None
 
-    response = client.open(path.format(lead_id=1), method=method, json=sent)
+    response = client.open(path.format(lead_id=1), method=method, json=body)
 
     assert response.status_code == 200
     schema = schema_of(response, operation)

@@ -57,7 +57,7 @@ def test_schemathesis_finds_nothing(tmp_path, by):
     (tmp_path / "hooks.py").write_text(HOOKS)
     with open_database(tmp_path / "analytics.db").closing() as database:
         for table, (columns, rows) in ROWS.items():
-            database.write(lambda at, given=(table, columns, rows): at.insert(*given))
+            database.write(lambda at, arguments=(table, columns, rows): at.insert(*arguments))
     with serving(tmp_path, "--workers", "1") as server:
         url = f"http://127.0.0.1:{server.address[1]}/openapi.json"
 

@@ -118,9 +118,9 @@ def test_limit_is_clamped(plenty, rows, taking):
         f"&{name}=5": 5,
     }
 
-    found = {text: rows(query(path, text)) for text in expected}
+    results = {text: rows(query(path, text)) for text in expected}
 
-    assert found == expected
+    assert results == expected
 
 
 def test_offset_is_clamped(plenty, get):
@@ -135,13 +135,13 @@ def test_offset_is_clamped(plenty, get):
         "offset=102": 101,
     }
 
-    found = {}
+    results = {}
     for text in expected:
         page = get(query(path, text))
         assert page["total"] == 101
-        found[text] = 101 - page["leads"][0]["lead_id"] if page["leads"] else 101
+        results[text] = 101 - page["leads"][0]["lead_id"] if page["leads"] else 101
 
-    assert found == expected
+    assert results == expected
 
 
 @pytest.mark.any_engine

@@ -85,7 +85,7 @@ def test_escaped_characters_are_decoded(client):
 def test_path_outside_the_prefix_is_404(serve):
     client = serve(prefix="/api/v1/stats")
 
-    found = {
+    statuses = {
         path: client.get(path).status_code
         for path in (
             "/api/v1/stats/geo",
@@ -98,7 +98,7 @@ def test_path_outside_the_prefix_is_404(serve):
         )
     }
 
-    assert found == {
+    assert statuses == {
         "/api/v1/stats/geo": 200,
         "/analytics/geo": 404,
         "/geo": 404,
@@ -112,9 +112,9 @@ def test_path_outside_the_prefix_is_404(serve):
 def test_empty_prefix_begins_at_the_mount(serve):
     client = serve(prefix="")
 
-    found = {path: client.get(path).status_code for path in ("/geo", "/leads", "/", "/analytics/geo", "//geo")}
+    statuses = {path: client.get(path).status_code for path in ("/geo", "/leads", "/", "/analytics/geo", "//geo")}
 
-    assert found == {"/geo": 200, "/leads": 200, "/": 404, "/analytics/geo": 404, "//geo": 404}
+    assert statuses == {"/geo": 200, "/leads": 200, "/": 404, "/analytics/geo": 404, "//geo": 404}
 
 
 def test_prefix_may_have_any_letters(serve):
@@ -127,10 +127,10 @@ def test_prefix_may_have_any_letters(serve):
 
 @pytest.mark.parametrize("script_name", ["", "/analytics", "/analytics/overview", "/deep/er/still", "/d\xc3\xa9"])
 def test_only_paths_below_the_mount_match(client, script_name):
-    found = client.get("/analytics/geo", environ_overrides={"SCRIPT_NAME": script_name})
+    response = client.get("/analytics/geo", environ_overrides={"SCRIPT_NAME": script_name})
     unknown = client.get("/geo", environ_overrides={"SCRIPT_NAME": script_name})
 
-    assert (found.status_code, found.json) == (200, [])
+    assert (response.status_code, response.json) == (200, [])
     assert (unknown.status_code, unknown.json) == (404, UNKNOWN)
 
 

@@ -23,13 +23,13 @@ on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 @pytest.fixture
 def statements(database):
-    """What this thread's connection was told to run since it was asked last."""
-    told = []
-    database._handle().statements.connection.set_trace_callback(told.append)
+    """Return the statements that this thread's connection ran since the last call."""
+    log = []
+    database._handle().statements.connection.set_trace_callback(log.append)
 
     def new_statements():
-        heard, told[:] = list(told), []
-        return [sql for sql in heard if "data_version" not in sql]
+        new, log[:] = list(log), []
+        return [sql for sql in new if "data_version" not in sql]
 
     return new_statements
 
@@ -50,11 +50,11 @@ def test_repeated_request_queries_once(insert, get, client, statements, path):
     insert("sessions", **ANN)
     statements()
 
-    first, asked = get(path), statements()
+    first, queries = get(path), statements()
     second, asked_again = get(path), statements()
     headers = [client.get(path).headers for _ in range(2)]
 
-    assert len(asked) == 1
+    assert len(queries) == 1
     assert asked_again == []
     assert first == second
     assert headers[0] == headers[1]
@@ -109,17 +109,17 @@ def test_uncommitted_write_is_not_served(database, insert, get):
 @on_sqlite
 def test_response_of_an_undone_write_is_not_cached(database, insert, get):
     insert("sessions", **ANN)
-    seen = []
+    responses = []
 
     def work(at):
         at.execute("delete from sessions")
-        seen.append(get("/analytics/geo"))
+        responses.append(get("/analytics/geo"))
         raise ArithmeticError
 
     with pytest.raises(ArithmeticError):
         database.write(work)
 
-    assert seen == [[]]
+    assert responses == [[]]
     assert get("/analytics/geo") == [INDIA]
 
 
@@ -196,18 +196,18 @@ def test_erased_page_leaves_the_caches_of_idle_threads(database, insert, client)
     insert("sessions", **ANN)
     page = {"session_id": "s1", "event_type": "page_view", "page_url": "https://example.com/SECRETZEBRA"}
     insert("events", **page, occurred_at=instant("2026-02-24 09:00:00"))
-    asked, leave = threading.Barrier(4), threading.Event()
+    cached, leave = threading.Barrier(4), threading.Event()
 
     def serve():
         client.get("/analytics/pages/top")
-        asked.wait(30)
+        cached.wait(30)
         leave.wait(30)
 
     threads = [threading.Thread(target=serve) for _ in range(3)]
     for thread in threads:
         thread.start()
     try:
-        asked.wait(30)
+        cached.wait(30)
         assert cached_bodies(b"SECRETZEBRA") == 3
         with closing(sqlite3.connect(database.url)) as other:
             other.execute("delete from events")

@@ -187,14 +187,14 @@ FORWARDED = {
 
 
 @pytest.mark.parametrize(
-    ("proxies", "seen"),
+    ("proxies", "expected"),
     [
         (0, (None, "http", "shop.example", MOUNT)),
         (1, ("198.51.100.7", "https", "api.example:443", "/behind")),
         (2, ("203.0.113.9", "http", "shop.example", MOUNT)),
     ],
 )
-def test_only_configured_proxies_are_trusted(database, proxies, seen):
+def test_only_configured_proxies_are_trusted(database, proxies, expected):
     environs = []
 
     def api(environ, start_response):
@@ -206,4 +206,4 @@ def test_only_configured_proxies_are_trusted(database, proxies, seen):
 
     (environ,) = environs
     names = ("REMOTE_ADDR", "wsgi.url_scheme", "HTTP_HOST", "SCRIPT_NAME")
-    assert tuple(environ.get(name) for name in names) == seen
+    assert tuple(environ.get(name) for name in names) == expected

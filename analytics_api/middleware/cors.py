@@ -69,8 +69,8 @@ class CORSMiddleware:
             self.log_rejected(environ["HTTP_ORIGIN"])
             return send_error(environ, start_response, 403, "This origin is not allowed", headers)
 
-        def start(status: str, sent: list[tuple[str, str]], *rest: Any) -> Any:
-            return start_response(status, [*sent, *headers], *rest)
+        def start(status: str, inner_headers: list[tuple[str, str]], *rest: Any) -> Any:
+            return start_response(status, [*inner_headers, *headers], *rest)
 
         return self.app(environ, start)
 

@@ -1,4 +1,4 @@
-"""Prometheus metrics, by the official client, of all the processes of a server together."""
+"""Prometheus metrics of all the processes of a server together, by the official client."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ METHODS = frozenset(["GET", "HEAD", "OPTIONS", "PATCH"])
 REQUESTS = Counter("analytics_requests", "Requests answered", ["method", "route", "status"])
 LATENCY = Histogram(
     "analytics_request_seconds",
-    "From a request's arrival to its answer",
+    "Seconds from the arrival of a request to the start of its response",
     ["route"],
     buckets=[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
 )
-QUERIES = Counter("analytics_query_seconds", "Time spent in the functions that ask the database", ["route"])
+QUERIES = Counter("analytics_query_seconds", "Seconds that the endpoints took", ["route"])
 
-COUNTED = """
+ROW_COUNTS = """
 select sessions, events
 from rollup_totals
 """
@@ -45,7 +45,10 @@ order by source
 
 
 class Metrics:
-    """Counts requests by the route's template, and tells them at `/metrics`, which needs no key and tells no person."""
+    """Count requests by the template of their route, and serve the metrics at `/metrics`.
+
+    `/metrics` needs no key and has no personal data.
+    """
 
     def __init__(self, app: WSGIApplication, db: Database) -> None:
         self.app = app
@@ -57,13 +60,13 @@ class Metrics:
             body = generate_latest(self.registry())
             start_response("200 OK", [("Content-Type", CONTENT_TYPE_LATEST), ("Content-Length", str(len(body)))])
             return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
-        begun = time.perf_counter()
+        started = time.perf_counter()
 
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             route = environ.get(ROUTE, "?")
             method = environ["REQUEST_METHOD"]
             REQUESTS.labels(method if method in METHODS else "?", route, status[:3]).inc()
-            LATENCY.labels(route).observe(time.perf_counter() - begun)
+            LATENCY.labels(route).observe(time.perf_counter() - started)
             if QUERY_SECONDS in environ:
                 QUERIES.labels(route).inc(environ[QUERY_SECONDS])
             return start_response(status, headers, *rest)
@@ -71,6 +74,7 @@ class Metrics:
         return self.app(environ, start)
 
     def registry(self) -> CollectorRegistry:
+        """Return a registry of the metrics of all processes, or of this one when there is only one."""
         registry = CollectorRegistry()
         if ValueClass.__name__ == "MmapedValue":  # PROMETHEUS_MULTIPROC_DIR was set
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
@@ -81,15 +85,15 @@ class Metrics:
         return registry
 
     def collect(self) -> Iterator[Metric]:
-        """What the database itself tells; nothing when it does not answer."""
+        """Yield the row counts and the age of the storage statistics; nothing when the database does not answer."""
         try:
-            counted = self.db.rows(COUNTED)[0]
+            counts = self.db.rows(ROW_COUNTS)[0]
             snapshots = self.db.rows(SNAPSHOTS)
         except AnalyticsError:
             return
         rows = GaugeMetricFamily("analytics_rows", "Rows that the rollups count", labels=["table"])
-        for table, number in counted.items():
-            rows.add_metric([table], number)
+        for table, count in counts.items():
+            rows.add_metric([table], count)
         yield rows
         age = GaugeMetricFamily("analytics_storage_age_seconds", "Age of the storage statistics", labels=["source"])
         for snapshot in snapshots:
