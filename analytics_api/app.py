@@ -16,7 +16,7 @@ from werkzeug.routing import Map, MapAdapter, Rule
 from werkzeug.wsgi import get_path_info
 
 from .context import Context, now
-from .database import Database, find_url_fault, open_database, statement_limit
+from .database import Database, StatementLimit, find_url_fault, open_database
 from .errors import Forbidden, InvalidRequest, RequestError, SettingError, StatementTimeout
 from .http import responses
 from .http.downloads import EXPORT_TIMEOUT, MAX_EXPORTS, Downloads, Stream
@@ -229,7 +229,7 @@ def call_endpoint(
     arguments = parse_arguments(route, path_arguments, environ)
     started = time.perf_counter()
     try:
-        with statement_limit(query_timeout):
+        with StatementLimit(query_timeout):
             return route.endpoint(ctx, **arguments)
     finally:
         environ[QUERY_SECONDS] = time.perf_counter() - started

@@ -48,7 +48,7 @@ ERRORS = {
     404: ("The lead or the status does not exist", "Lead not found"),
     412: (
         "If-Match or If-None-Match is not met; nothing was changed",
-        "The lead has changed: its ETag is not the one in If-Match",
+        "If-Match does not list the current ETag: it has changed since it was read",
     ),
     500: ("The query failed; the server's log has the cause", "Analytics query failed"),
     503: ("Too many exports are running", "Too many exports are running; try again in a few seconds"),

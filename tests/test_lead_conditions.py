@@ -43,7 +43,7 @@ def test_stale_if_match_is_412_and_changes_nothing(client, state):
     response = client.patch(PATH, json={"status": "lost"}, headers={"If-Match": etag})
 
     assert response.status_code == 412
-    assert response.json == {"error": "The lead has changed: its ETag is not the one in If-Match"}
+    assert response.json == {"error": "If-Match does not list the current ETag: it has changed since it was read"}
     assert state() == ("won", 1)
 
 

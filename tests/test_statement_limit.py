@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from analytics_api import DatabaseError
-from analytics_api.database import statement_limit
+from analytics_api.database import StatementLimit
 from analytics_api.errors import StatementTimeout
 
 ENDLESS = """
@@ -32,7 +32,7 @@ def test_endless_statement_is_ended_after_its_limit(database, method):
 
     with (
         pytest.raises(StatementTimeout, match=r"a statement took longer than its time budget of 0\.2 s"),
-        statement_limit(0.2),
+        StatementLimit(0.2),
     ):
         call()
 
@@ -45,14 +45,14 @@ def test_ended_write_is_undone(database):
         at.execute("insert into leads (lead_id, enquiry_datetime) values (1, '2026-01-01 00:00:00')")
         at.rows(ENDLESS)
 
-    with pytest.raises(StatementTimeout), statement_limit(0.2):
+    with pytest.raises(StatementTimeout), StatementLimit(0.2):
         database.write(work)
 
     assert database.rows("select lead_id from leads") == []
 
 
 def test_limit_ends_with_its_block(database):
-    with statement_limit(0.001):
+    with StatementLimit(0.001):
         pass
 
     assert database.rows("with recursive n (i) as (select 1 union all select i + 1 from n where i < 100000) "
@@ -66,7 +66,7 @@ def test_each_statement_has_the_whole_limit(database):
             time.sleep(0.1)
         return "done"
 
-    with statement_limit(0.5):
+    with StatementLimit(0.5):
         assert database.read(work) == "done"
 
 

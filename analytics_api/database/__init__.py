@@ -22,7 +22,7 @@ from .base import (
     ignore_progress,
     in_list_batches,
 )
-from .limits import statement_limit
+from .limits import StatementLimit
 from .sqlite import SQLite
 
 __all__ = [
@@ -38,12 +38,12 @@ __all__ = [
     "Reader",
     "Row",
     "SQLite",
+    "StatementLimit",
     "Transaction",
     "find_url_fault",
     "ignore_progress",
     "in_list_batches",
     "open_database",
-    "statement_limit",
     "upgrade",
 ]
 

@@ -7,8 +7,8 @@ import threading
 _local = threading.local()
 
 
-class statement_limit:  # in a quarter of the time of contextlib.contextmanager
-    """Give each statement that this thread runs in the block at most so many seconds.
+class StatementLimit:
+    """Give each statement that this thread runs in the block at most so many seconds: `with StatementLimit(5.0): …`.
 
     The database ends a longer one, and StatementTimeout is raised. Work in bulk and snapshots have no such limit.
     """
@@ -25,7 +25,7 @@ class statement_limit:  # in a quarter of the time of contextlib.contextmanager
 
 
 def current_limit() -> float | None:
-    """Return the limit of this thread in seconds; None outside of a `statement_limit` block."""
+    """Return the limit of this thread in seconds; None outside of a `StatementLimit` block."""
     return getattr(_local, "seconds", None)
 
 

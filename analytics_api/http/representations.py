@@ -62,9 +62,9 @@ class Preconditions:
             return
         etag = etag_of(payload)
         if self.if_match is not None and not is_matched(self.if_match, etag):
-            raise PreconditionFailed("The lead has changed: its ETag is not the one in If-Match")
+            raise PreconditionFailed("If-Match does not list the current ETag: it has changed since it was read")
         if self.if_none_match is not None and is_listed(self.if_none_match, etag):
-            raise PreconditionFailed("If-None-Match lists the ETag of the lead")
+            raise PreconditionFailed("If-None-Match lists the current ETag")
 
 
 def read_preconditions(environ: WSGIEnvironment) -> Callable[[object], None]:
