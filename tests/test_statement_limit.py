@@ -70,30 +70,32 @@ def test_each_statement_has_the_whole_limit(database):
         assert database.read(work) == "done"
 
 
-SLOW_COUNTRIES = """
-create view {table} as
+SLOW_SUBMISSIONS = """
+create view lead_submissions as
 with recursive numbers (number) as (
   select 1
   union all
   select number + 1
   from numbers
   where number < 1000000000)
-select 'IN' as country, number as sessions, number as unique_visitors
-from numbers
-where number < 0
+select renamed.*
+from renamed
+join numbers on number < 0
 """
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_slow_endpoint_is_500_and_logged_with_its_budget(database, serve, caplog):
-    database.write(lambda at: at.execute("drop table rollup_countries"))
-    database.write(lambda at: at.execute(SLOW_COUNTRIES.format(table="rollup_countries")))
+def test_slow_endpoint_is_500_and_logged_with_its_budget(database, insert, serve, caplog):
+    insert("leads", lead_id=42, enquiry_datetime="2026-02-23 11:15:00")
+    insert("lead_submissions", submission_id=1, lead_id=42, submitted_at="2026-02-23 11:15:00")
+    database.write(lambda at: at.execute("alter table lead_submissions rename to renamed"))
+    database.write(lambda at: at.execute(SLOW_SUBMISSIONS))
 
-    response = serve(query_timeout=0.2).get("/analytics/geo")
+    response = serve(query_timeout=0.2).get("/analytics/leads/42")
 
     assert (response.status_code, response.json) == (500, {"error": "Analytics query failed"})
     (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
-    assert record.getMessage().startswith("GET /geo failed: ")
+    assert record.getMessage().startswith("GET /leads/<lead_id> failed: ")
     assert record.getMessage().endswith("a statement took longer than its time budget of 0.2 s")
 
 
