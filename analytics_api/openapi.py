@@ -46,6 +46,10 @@ ERRORS = {
     401: ("The key is missing or invalid", MISSING_KEY),
     403: ("The key lacks the scope", "This API key lacks the scope stats"),
     404: ("The lead or the status does not exist", "Lead not found"),
+    411: (
+        "The body has no Content-Length, and the server does not pass chunked bodies on",
+        "Send a Content-Length: this server does not pass chunked bodies on",
+    ),
     412: (
         "If-Match or If-None-Match is not met; nothing was changed",
         "If-Match does not list the current ETag: it has changed since it was read",
@@ -129,6 +133,8 @@ def _error_statuses(route: Route) -> list[int]:
         statuses.append(403)
     if route.path_parameters:
         statuses.append(404)
+    if route.body:
+        statuses.append(411)
     if route.conditional:
         statuses.append(412)
     if get_type_hints(route.endpoint)["return"] is Stream:
