@@ -39,10 +39,11 @@ newest: .venv/test .venv/newest/libsqlite3.so.0  ## run the tests of the SQL on 
 	LD_LIBRARY_PATH=$(CURDIR)/.venv/newest $(BIN)/$(PYTEST) --engine sqlite $(SQL:%=tests/test_%.py)
 
 faults: .venv/test  ## inject faults and run the random tests for longer; as root also full and read-only disks
-	@cd faults && for script in crash disk_faults slow_clients slow_exports reload lead_contention cache_freshness fuzz injections memory; \
+	@cd faults && for script in crash disk_faults slow_clients slow_exports reload lead_contention cache_freshness fuzz \
+	  injections hostile_files memory; \
 	  do ../$(BIN)/python $$script.py || exit; done
-	FUZZ_EXAMPLES=100 ROLLUP_EXAMPLES=2000 PURGE_EXAMPLES=200 POSTGRESQL_EXAMPLES=400 $(BIN)/$(PYTEST) tests/test_rollups.py \
-	  tests/test_purge_keep_totals.py tests/test_openapi_fuzzed.py tests/postgresql/test_postgresql_rollups.py
+	FUZZED_FILES=1000 FUZZ_EXAMPLES=100 ROLLUP_EXAMPLES=2000 PURGE_EXAMPLES=200 POSTGRESQL_EXAMPLES=400 $(BIN)/$(PYTEST) \
+	  tests/imports/test_fuzzed_files.py tests/test_rollups.py tests/test_purge_keep_totals.py tests/test_openapi_fuzzed.py tests/postgresql/test_postgresql_rollups.py
 
 bench: .venv/bench  ## measure, half an hour long; PARTS=functions,throughput SIZES=20k,2M LEADS=10k EVENTS=100M choose
 	$(BIN)/python -m benchmarks $(if $(PARTS),--parts $(PARTS)) $(if $(SIZES),--sizes $(SIZES)) \

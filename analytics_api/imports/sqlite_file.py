@@ -24,7 +24,7 @@ from .write import load, warn_of_no_sessions
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-FETCH_ROWS = 16  # at once: a row may have megabytes
+FETCH_ROWS = 4  # at once: a row may have megabytes
 MAX_SMALL_BYTES = 1 << 25  # of a database so small all rows could be read at once
 
 
