@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics_api.errors import IngestError
-from analytics_api.imports.sql_dump import BATCH, CHUNK, LONGEST, housekeeping, open_scratch
+from analytics_api.imports.sql_dump import is_housekeeping, open_scratch
+from analytics_api.imports.sql_dump.files import CHUNK_SIZE
+from analytics_api.imports.sql_dump.loader import MAX_STATEMENT_LENGTH, ROWS_PER_STATEMENT
 
 # As `wrangler d1 export` writes it: no transaction, a row an INSERT, creates between the rows.
 EXPORT = """PRAGMA defer_foreign_keys=TRUE;
@@ -102,7 +104,7 @@ def tables(connection):
     return {
         name: connection.execute(f'select * from "{name.replace(chr(34), chr(34) * 2)}"').fetchall()
         for (name,) in names
-        if not housekeeping(name)
+        if not is_housekeeping(name)
     }
 
 
@@ -185,7 +187,7 @@ def test_nul_bytes_in_a_text_are_preserved(load, literal, text):
     ],
 )
 def test_nul_bytes_elsewhere_are_rejected(refusal, statement):
-    assert refusal(f"{TABLE}\n{statement}\n") == "FILE, line 3: a NUL byte that is in no text; export it again"
+    assert refusal(f"{TABLE}\n{statement}\n") == "FILE, line 3: a NUL byte outside of a text; export it again"
 
 
 def test_platform_tables_are_skipped(load):
@@ -272,14 +274,19 @@ def test_functions_that_exports_lack_are_rejected(refusal, value):
 
 
 def test_overlong_statement_is_rejected_without_reading_on(refusal):
-    with_bomb = gzip.compress(f"{TABLE}INSERT INTO t VALUES(1,'".encode() + b"x" * 3 * LONGEST, compresslevel=1)
+    with_bomb = gzip.compress(
+        f"{TABLE}INSERT INTO t VALUES(1,'".encode() + b"x" * 3 * MAX_STATEMENT_LENGTH, compresslevel=1
+    )
 
-    assert refusal(with_bomb) == f"FILE, line 2: a statement of more than {LONGEST} characters; export it again"
+    assert (
+        refusal(with_bomb)
+        == f"FILE, line 2: a statement of more than {MAX_STATEMENT_LENGTH} characters; export it again"
+    )
 
 
 @pytest.mark.parametrize("shift", range(8))
 def test_chunks_may_end_anywhere(load, shift):
-    rows = [(number, "ü😀'';--\n" * (number % 5)) for number in range(CHUNK // 20)]
+    rows = [(number, "ü😀'';--\n" * (number % 5)) for number in range(CHUNK_SIZE // 20)]
 
     dump = TABLE + " " * shift + "".join(f"INSERT INTO t VALUES({a},'{b}'); -- ü\n" for a, b in rows)
 
@@ -316,10 +323,10 @@ def test_views_triggers_and_indexes_are_not_run(write):
     )
 
     with open_scratch(path) as scratch:
-        made = scratch.execute("select type, name from sqlite_master").fetchall()
+        objects = scratch.execute("select type, name from sqlite_master").fetchall()
         rows = scratch.execute("select * from t").fetchall()
 
-    assert made == [("table", "t")]
+    assert objects == [("table", "t")]
     assert rows == [(1, 2)]
 
 
@@ -453,7 +460,7 @@ def test_transaction_without_commit_is_called_truncated(refusal):
     ],
 )
 def test_unknown_content_names_the_formats(refusal, content):
-    assert refusal(content).endswith("; give the SQL of `wrangler d1 export` or an SQLite database")
+    assert refusal(content).endswith("; pass the SQL of `wrangler d1 export` or an SQLite database")
 
 
 def test_empty_file_is_called_empty(refusal):
@@ -461,13 +468,13 @@ def test_empty_file_is_called_empty(refusal):
 
 
 def test_folder_is_rejected(tmp_path):
-    with pytest.raises(IngestError, match=r": can't be read: Is a directory$"), open_scratch(tmp_path):
+    with pytest.raises(IngestError, match=r": cannot be read: Is a directory$"), open_scratch(tmp_path):
         pass
 
 
 def test_missing_file_is_rejected(tmp_path):
     with (
-        pytest.raises(IngestError, match=r"none\.sql: can't be read: No such file or directory$"),
+        pytest.raises(IngestError, match=r"none\.sql: cannot be read: No such file or directory$"),
         open_scratch(tmp_path / "none.sql"),
     ):
         pass
@@ -479,10 +486,10 @@ def test_invalid_utf8_is_rejected_with_its_line(refusal, rows_before):
 
     said = refusal(TABLE.encode() + rows + b"INSERT INTO t VALUES(1,'two\nlines \xff');\n")
 
-    assert said.startswith(f"FILE, line {rows_before + 3}: a byte that is no UTF-8; ")
+    assert said.startswith(f"FILE, line {rows_before + 3}: a byte that is not UTF-8; ")
 
 
-@pytest.mark.parametrize("rows_before", [0, 1, BATCH - 1, BATCH, 30_000])
+@pytest.mark.parametrize("rows_before", [0, 1, ROWS_PER_STATEMENT - 1, ROWS_PER_STATEMENT, 30_000])
 @pytest.mark.parametrize(
     ("row", "why"),
     [
@@ -699,7 +706,7 @@ def test_file_of_a_crashed_writer_is_rejected_and_unchanged(database, tmp_path):
     before = {path: path.read_bytes() for path in folder.iterdir()}
 
     with (
-        pytest.raises(IngestError, match=r"local\.sqlite: SQLite can't read it \("),
+        pytest.raises(IngestError, match=r"local\.sqlite: SQLite cannot read it \("),
         open_scratch(folder / "local.sqlite"),
     ):
         pass
@@ -721,7 +728,7 @@ def test_damaged_sqlite_file_is_rejected(database, tmp_path, refusal, pack, harm
     else:
         del data[16:]
 
-    assert refusal(pack(bytes(data))).startswith("FILE: SQLite can't read it (")
+    assert refusal(pack(bytes(data))).startswith("FILE: SQLite cannot read it (")
 
 
 def test_nulls_in_not_null_columns_are_not_damage(database, tmp_path):
@@ -737,7 +744,7 @@ def test_sqlite_file_without_tables_is_rejected(refusal, tmp_path):
 
     said = refusal((tmp_path / "none.sqlite").read_bytes())
 
-    assert said == "FILE: holds no table; give the SQL of `wrangler d1 export` or an SQLite database"
+    assert said == "FILE: has no table; pass the SQL of `wrangler d1 export` or an SQLite database"
 
 
 def test_generated_json_columns_are_read(load, database, tmp_path):
@@ -772,13 +779,13 @@ def test_progress_adds_up_to_the_file_size(database, tmp_path, write, kind):
     if "export" in kind:
         data = "\n".join(database.iterdump()).encode()
     path = write(gzip.compress(data) if "gzipped" in kind else data)
-    told = []
+    calls = []
 
-    with open_scratch(path, progress=told.append):
+    with open_scratch(path, on_read=calls.append):
         pass
 
-    assert sum(told) == path.stat().st_size
-    assert len([count for count in told if count]) > 1
+    assert sum(calls) == path.stat().st_size
+    assert len([count for count in calls if count]) > 1
 
 
 @pytest.mark.parametrize("content", [EXPORT, packed(EXPORT), EXPORT + "DROP TABLE t;", packed(EXPORT)[:-1]])
@@ -824,25 +831,25 @@ def test_error_of_the_callback_is_raised(write):
     def interrupt(count):
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), open_scratch(write(EXPORT), progress=interrupt):
+    with pytest.raises(KeyboardInterrupt), open_scratch(write(EXPORT), on_read=interrupt):
         pass
 
 
 @pytest.mark.parametrize(
-    ("name", "kept"),
+    ("name", "expected"),
     [("sqlite_sequence", True), ("_CF_KV", True), ("d1_migrations", True), ("leads", False), ("cf_x", False)],
 )
-def test_housekeeping_tables_are_named(name, kept):
-    assert housekeeping(name) is kept
+def test_housekeeping_tables_are_named(name, expected):
+    assert is_housekeeping(name) is expected
 
 
 def test_interrupt_during_authorization_is_not_a_rejection(tmp_path):
     (tmp_path / "export.sql").write_text(EXPORT)
-    asked = []
+    actions = []
 
     def judge(*action):
-        asked.append(action)
-        if len(asked) == 1:
+        actions.append(action)
+        if len(actions) == 1:
             raise KeyboardInterrupt
         return sqlite3.SQLITE_OK
 

@@ -20,7 +20,6 @@ PARTICIPLES_LEFT = {
     "analytics_api/database/sqlite/schema_check.py",
     "analytics_api/endpoints/leads/search.py",
     "analytics_api/endpoints/realtime.py",
-    "analytics_api/imports/sql_dump.py",
     "analytics_api/maintenance/copy.py",
     "analytics_api/maintenance/demo.py",
     "analytics_api/maintenance/erase.py",
@@ -49,7 +48,6 @@ PARTICIPLES_LEFT = {
     "tests/test_cli_progress.py",
     "tests/test_cli_serve.py",
     "tests/test_copy.py",
-    "tests/test_d1_dump.py",
     "tests/test_database_threads.py",
     "tests/test_database_upgrade.py",
     "tests/test_database_verify.py",
@@ -86,7 +84,6 @@ LONG_FUNCTIONS = {
 LONG_MODULES = {
     "analytics_api/database/postgresql/__init__.py",
     "analytics_api/database/sqlite/__init__.py",
-    "analytics_api/imports/sql_dump.py",
 }
 
 TEST_NAMES_LEFT = {

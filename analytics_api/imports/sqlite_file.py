@@ -17,8 +17,8 @@ from .derive import UncountedSessions
 from .rejects import RejectHandler
 from .report import Report, TableCounts
 from .rows import Options, RowOptions, make_batcher, make_converters, make_options, write_all
-from .source import OnRead
-from .sql_dump import housekeeping, open_scratch
+from .source import OnRead, ignore_read
+from .sql_dump import is_housekeeping, open_scratch
 from .write import load, warn_of_no_sessions
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class TableCopy:
 
 
 def import_database(
-    db: Database, path: str | os.PathLike[str], *, on_read: OnRead | None = None, **options: Unpack[RowOptions]
+    db: Database, path: str | os.PathLike[str], *, on_read: OnRead = ignore_read, **options: Unpack[RowOptions]
 ) -> Report:
     """Copy the tables of ours that a D1 export or an SQLite file has, in one transaction; see `import_rows`.
 
@@ -51,7 +51,7 @@ def import_database(
     """
     row_options = make_options(os.fspath(path), **options)
     try:
-        with open_scratch(path, progress=on_read) as source:
+        with open_scratch(path, on_read=on_read) as source:
             return _copy_all(db, source, row_options)
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise IngestError(f"{row_options.name}: SQLite cannot read it ({' '.join(str(error).split())})") from error
@@ -83,7 +83,7 @@ def _find_tables(db: Database, source: sqlite3.Connection, options: Options) -> 
     theirs = {
         name.lower(): name
         for (name,) in source.execute("select name from sqlite_master where type = 'table' order by rowid")
-        if not housekeeping(name)
+        if not is_housekeeping(name)
     }
     copies = []
     for table in BASE_TABLES:

@@ -1,0 +1,213 @@
+"""The statements of an export, run into an empty database."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import sqlite3
+
+from ...errors import IngestError
+from .files import ACCEPTED_KINDS, CHUNK_SIZE, is_housekeeping, refusal
+from .scratch import FUNCTIONS, LOADING, ROW_FUNCTIONS, make_read_only
+from .syntax import (
+    BEGIN,
+    BLANK,
+    CATALOGUE,
+    COMMIT,
+    CREATE,
+    INSERT,
+    ROW,
+    SKIPPED,
+    TABLE,
+    TOKEN,
+    TRIGGER,
+    TRIGGER_END,
+    VERB,
+    VERBS,
+    has_select,
+    unquote,
+)
+
+MAX_STATEMENT_LENGTH = 1 << 23  # characters; a row of D1 has 2 MB, and twice as many digits in hexadecimal
+MAX_PREFIX_LENGTH = 1 << 16  # of a row that may be joined to others; it bounds what a pattern has to remember, too
+ROWS_PER_STATEMENT = 250  # rows joined into one statement; more gain nothing
+
+
+class DumpLoader:
+    """Runs the text of an export into a database, reading it through a window of a few megabytes."""
+
+    def __init__(self, path: str, stream: io.BufferedIOBase, database: sqlite3.Connection) -> None:
+        self.path = path
+        self.stream = stream
+        self.database = database
+        self.decoder = codecs.getincrementaldecoder("utf-8-sig")()
+        self.is_at_end = False
+        self.text = ""  # the window
+        self.line = 1  # of the window's first character
+        self.position = 0  # of the next statement in the window
+        self.has_run = False  # a statement, so the file is an export
+        self.is_in_transaction = False  # after BEGIN, before COMMIT
+        self.is_values = False  # the statement that runs has no SELECT
+        self.is_inserting = False  # the statement that runs inserts rows
+
+    def load(self) -> None:
+        """Run the text to its end; then the connection can only read."""
+        self.database.set_authorizer(self.authorize)
+        while self._insert_rows() or self._run_next():
+            self.has_run = True
+        if self.is_in_transaction:
+            raise self._refusal("the file ends before the COMMIT of its BEGIN", -1)
+        make_read_only(self.database)
+
+    def authorize(self, action: int, first: str | None, second: str | None, _: str | None, __: str | None) -> int:
+        """Allow to create tables and to insert rows."""
+        allowed = (
+            action in LOADING
+            # SQLite treats the values of several rows as a SELECT.
+            or (action == sqlite3.SQLITE_SELECT and self.is_values)
+            or (action == sqlite3.SQLITE_FUNCTION and second in (ROW_FUNCTIONS if self.is_inserting else FUNCTIONS))
+            # Part of CREATE TABLE. SQLite itself refuses it as a statement.
+            or (action == sqlite3.SQLITE_UPDATE and first == "sqlite_master")
+        )
+        return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
+
+    def _refusal(self, reason: str, lines: int = 0) -> IngestError:
+        """Return an error on the line where the statement begins, or so many lines below."""
+        advice = "export it again" if self.has_run else ACCEPTED_KINDS
+        line = self.line + self.text.count("\n", 0, self.position) + lines
+        return refusal(self.path, f"{reason}; {advice}", line)
+
+    def _not_allowed(self, sql: str) -> IngestError:
+        shown = " ".join(sql[:200].split())[:60]
+        return self._refusal(f"{shown!r} has no place in an export of tables and rows")
+
+    def _read_more(self) -> bool:
+        """Extend the window, which then begins at the statement; return False at the end of the file."""
+        if self.is_at_end:
+            return False
+        self.line += self.text.count("\n", 0, self.position)
+        self.text, self.position = self.text[self.position :], 0
+        if len(self.text) > MAX_STATEMENT_LENGTH:
+            raise self._refusal(f"a statement of more than {MAX_STATEMENT_LENGTH} characters")
+
+        # The window doubles: scanning a long statement again each time then costs no more than scanning it twice.
+        data = self.stream.read(max(CHUNK_SIZE, len(self.text)))
+        self.is_at_end = not data
+        try:
+            # A newline at the end closes a comment on the last line.
+            self.text += self.decoder.decode(data, self.is_at_end) + "\n" * self.is_at_end
+        except UnicodeDecodeError as exc:
+            lines = self.text.count("\n") + exc.object.count(b"\n", 0, exc.start)
+            raise self._refusal("a byte that is not UTF-8", lines) from exc
+        return True
+
+    def _skip_blank(self) -> None:
+        if blank := BLANK.match(self.text, self.position):
+            self.position = blank.end()
+
+    def _find_end(self) -> int:
+        """Return where the statement ends, 0 when that is not in the window; refuse an unknown first word."""
+        verb = VERB.match(self.text, self.position)
+        if verb and verb.end() < len(self.text) and verb[0].lower() not in VERBS:
+            raise self._not_allowed(self.text[self.position : self.position + 200])
+        trigger = TRIGGER.match(self.text, self.position, self.position + MAX_PREFIX_LENGTH)
+        for token in TOKEN.finditer(self.text, self.position):
+            if token.lastgroup == "end":
+                at = token.start()
+                last = TRIGGER_END.match(self.text, at, at + MAX_PREFIX_LENGTH) if trigger else token
+                if last:
+                    return last.end()
+            elif token.lastgroup == "cut":
+                break
+        return 0
+
+    def _insert_rows(self) -> bool:
+        """Insert the plain rows of one table that come next; return whether there were any."""
+        self._skip_blank()
+        text, begin = self.text, self.position
+        insert = INSERT.match(text, begin, begin + MAX_PREFIX_LENGTH)
+        if insert is None or "\0" in insert[0] or is_housekeeping(unquote(insert["name"])):
+            return False
+        into, size, at = insert[0], len(insert[0]), begin
+        rows: list[str] = []
+        while text.startswith(into, at) and (row := ROW.match(text, at + size, at + size + MAX_PREFIX_LENGTH)):
+            rows.append(row[1])
+            at = row.end()
+            if len(rows) == ROWS_PER_STATEMENT:
+                self._insert(into, rows, at)
+                rows.clear()
+        if rows:
+            self._insert(into, rows, at)
+        return self.position > begin
+
+    def _insert(self, into: str, rows: list[str], end: int) -> None:
+        """Insert the rows, which are in the window from the position to `end`."""
+        self.is_values = self.is_inserting = True
+        try:
+            self.database.execute(into + ",".join(rows))
+        except sqlite3.Error:
+            # None was inserted. One by one, the row at fault is refused with its line.
+            while self.position < end and (row := ROW.match(self.text, self.position + len(into))):
+                self._run(into + row[0], is_values=True)
+                self.position = row.end()
+        self.position = end
+
+    def _run_next(self) -> bool:
+        """Run the next statement, of any kind; return whether there was one."""
+        self._skip_blank()
+        while not (end := self._find_end()):
+            if not self._read_more():
+                if self.position == len(self.text):
+                    return False
+                raise self._refusal("the file ends in the middle of this statement")
+            self._skip_blank()
+        self._run_or_skip(self.text[self.position : end])
+        self.position = end
+        return True
+
+    def _run_or_skip(self, sql: str) -> None:
+        """Run a statement, skip it when an import does not need it, or refuse it."""
+        if BEGIN.match(sql, 0, MAX_PREFIX_LENGTH):
+            self.is_in_transaction = True
+        elif COMMIT.match(sql, 0, MAX_PREFIX_LENGTH):
+            self.is_in_transaction = False
+        elif table := TABLE.match(sql, 0, MAX_PREFIX_LENGTH):
+            name = unquote(table["name"])
+            if CATALOGUE.fullmatch(name) or (table["delete"] and not is_housekeeping(name)):
+                raise self._not_allowed(sql)
+            if not is_housekeeping(name):
+                self._run(self._without_nul(sql), is_values=not has_select(sql))
+        elif not SKIPPED.match(sql, 0, MAX_PREFIX_LENGTH):
+            raise self._not_allowed(sql)
+
+    def _run(self, sql: str, *, is_values: bool) -> None:
+        self.is_values = is_values
+        self.is_inserting = CREATE.match(sql) is None
+        try:
+            self.database.execute(sql)
+        except (sqlite3.Error, sqlite3.Warning) as exc:
+            if str(exc) == "not authorized":
+                raise self._not_allowed(sql) from exc
+            raise self._refusal(f"SQLite refuses this statement ({str(exc)[:200]})") from exc
+
+    def _without_nul(self, sql: str) -> str:
+        """Return the statement with texts that contain NUL written in hexadecimal; NUL would end the statement."""
+        if "\0" not in sql:
+            return sql
+
+        parts: list[str] = []
+        done, begin = 0, -1
+        for token in TOKEN.finditer(sql):
+            if token.lastgroup == "text":
+                begin = token.start() if begin < 0 else begin
+            elif begin >= 0:
+                text = sql[begin + 1 : token.start() - 1]
+                if "\0" in text and sql[begin - 1] not in "xX":  # else it is a blob
+                    data = text.replace("''", "'").encode()
+                    parts += sql[done:begin], f"cast(x'{data.hex()}' as text)"
+                    done = token.start()
+                begin = -1
+        sql = "".join(parts) + sql[done:]
+        if "\0" in sql:
+            raise self._refusal("a NUL byte outside of a text")
+        return sql

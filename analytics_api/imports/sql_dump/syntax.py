@@ -1,0 +1,69 @@
+"""Patterns for the statements of an export."""
+
+from __future__ import annotations
+
+import re
+
+# Each pattern matches in one way only: with two, a failure takes exponential time.
+GAP = r"(?:\s|--[^\n]*\n|/\*[^*]*\*+(?:[^*/][^*]*\*+)*/)"
+QUOTED = r"""'[^']*(?:''[^']*)*'|"[^"]*(?:""[^"]*)*"|`[^`]*(?:``[^`]*)*`|\[[^]]*\]"""
+NAME = rf"(?:{QUOTED}|[^\W\d][\w$]*)"
+
+BLANK = re.compile(r"(?:[\s;]+|--[^\n]*\n|/\*.*?\*/)*", re.DOTALL)
+# A text with quotes in it is several tokens. `cut` is a quote or a comment that is not closed in the text so far.
+TOKEN = re.compile(
+    r"""(?P<bare>[^'"`\[;/\-]+|/(?!\*)|-(?!-))|(?P<end>;)|(?P<text>'[^']*'(?:'[^']*'){0,99})"""
+    r"""|"[^"]*"|`[^`]*`|\[[^]]*\]|--[^\n]*\n|/\*.*?\*/|(?P<cut>.)""",
+    re.DOTALL,
+)
+SELECT = re.compile(r"\bselect\b", re.IGNORECASE)
+VERB = re.compile("[A-Za-z]+|(?![/-])")  # a comment that is not closed yet may begin with / or -
+VERBS = {"analyze", "begin", "commit", "create", "delete", "end", "insert", "pragma", "replace"}
+# A row inserted there could define a virtual table.
+CATALOGUE = re.compile(r"sqlite_(?:temp_)?(?:master|schema)", re.IGNORECASE)
+
+
+def _statement(pattern: str) -> re.Pattern[str]:
+    """Compile a pattern in which a space matches blanks and comments between two words of SQL."""
+    return re.compile(pattern.replace(" ", GAP + "+"), re.IGNORECASE | re.DOTALL)
+
+
+BEGIN = _statement(r"begin\b")
+CREATE = _statement(r"create\b")
+COMMIT = _statement(r"(?:commit|end)\b")
+TRIGGER = _statement(r"create (?:temp |temporary )?trigger\b")
+TRIGGER_END = _statement(rf";{GAP}*end{GAP}*;")
+TABLE = _statement(
+    r"(?:create table(?: if not exists)?|(?:insert(?: or \w+)?|replace) into|(?P<delete>delete from))"
+    rf"{GAP}*(?:{NAME}{GAP}*\.{GAP}*)?(?P<name>{NAME})"
+)
+SKIPPED = _statement(
+    r"create (?:temp |temporary )?(?:view|trigger)\b|create (?:unique )?index\b|analyze\b"
+    rf"|pragma (?:defer_)?foreign_keys{GAP}*={GAP}*(?:on|off|true|false|yes|no|0|1){GAP}*;"
+)
+
+# Nearly every line of an export: constants, and calls of the functions that exports write texts with. All brackets
+# are in pairs, and only those calls have brackets, so the rows of many lines can be joined into one statement that does
+# no more than they do alone. SQLite checks the rest.
+FILLING = r"[\sNULeE0-9.,+]"
+CONSTANT = r"'[^'\0]*'|[xX]'[0-9A-Fa-f]*'|-(?=[0-9])"
+VALUES = rf"{FILLING}*(?:(?:{CONSTANT}){FILLING}*)*"
+for _ in range(3):
+    VALUES = rf"{FILLING}*(?:(?:{CONSTANT}|(?:replace|char|unistr)\({VALUES}\)){FILLING}*)*"
+ROW = re.compile(rf"\s*(\({VALUES}\))\s*;\s*")
+INSERT = re.compile(rf"INSERT\s+INTO\s*(?P<name>{NAME})\s*(?:\(\s*{NAME}(?:\s*,\s*{NAME})*\s*\)\s*)?VALUES(?=\s*\()")
+
+
+def unquote(name: str) -> str:
+    """Return a name without its quotes."""
+    quote = name[0]
+    if quote == "[":
+        return name[1:-1]
+    return name[1:-1].replace(quote * 2, quote) if quote in "'\"`" else name
+
+
+def has_select(sql: str) -> bool:
+    """Return whether the word `select` is in the statement, outside of quotes and comments."""
+    return bool(SELECT.search(sql)) and any(
+        token.lastgroup == "bare" and SELECT.search(token[0]) for token in TOKEN.finditer(sql)
+    )
