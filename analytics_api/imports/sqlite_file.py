@@ -5,7 +5,7 @@ from __future__ import annotations
 import marshal
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -85,15 +85,28 @@ def _find_tables(db: Database, source: sqlite3.Connection, options: Options) -> 
         for (name,) in source.execute("select name from sqlite_master where type = 'table' order by rowid")
         if not is_housekeeping(name)
     }
-    copies = []
-    for table in BASE_TABLES:
-        if table in theirs:
-            copies.append(_find_columns(db, source, table, theirs.pop(table), options, report))
+    ours = {table: theirs.pop(table) for table in BASE_TABLES if table in theirs}
+    if ours:
+        _check_map(db, source, ours, options)
+    copies = [_find_columns(db, source, table, name, options, report) for table, name in ours.items()]
     if not copies:
         raise IngestError(f"{options.name}: none of the tables {', '.join(BASE_TABLES)} is in it")
     if not any(name.startswith("rollup_") or name == "session_counts" for name in theirs):
         report.ignored_tables = list(theirs.values())  # a database of ours has tables of its own
     return copies, report
+
+
+def _check_map(db: Database, source: sqlite3.Connection, theirs: Mapping[str, str], options: Options) -> None:
+    """Raise IngestError when `--map` names a column that none of the tables has.
+
+    :param theirs: names of their tables by names of ours.
+    """
+    columns = {name: column for table in theirs for name, column in table_columns(db, table).items()}
+    options.mapped.check_targets(" or ".join(theirs), columns)
+    names = [
+        name for table in theirs.values() for _, name, *_ in source.execute(f"pragma table_info({_quoted(table)})")
+    ]
+    options.mapped.check_sources(names, options.name)
 
 
 def _find_columns(

@@ -371,6 +371,24 @@ def test_update_without_a_required_value_refuses_a_new_row(database):
     assert report.rejects == ["leads line 2: enquiry_datetime: there is no value, which a new row cannot be without"]
 
 
+@pytest.mark.any_engine
+@pytest.mark.parametrize(
+    ("map", "message"),
+    [
+        ({"url": "page_ulr"}, "did you mean page_url"),
+        ({"when": "ocurred_at"}, "did you mean occurred_at"),
+        ({"nothing": "data"}, "there is no column nothing"),
+        ({"url": "data", "when": "data"}, "data comes from two columns, url and when"),
+    ],
+    ids=["target", "required", "source", "two"],
+)
+def test_map_that_does_not_fit_sql_is_refused(database, map, message):
+    text = 'CREATE TABLE events (session_id TEXT, event_type TEXT, url TEXT, "when" INTEGER, occurred_at TEXT);\n'
+
+    with pytest.raises(IngestError, match=message):
+        import_text(database, text, map=map)
+
+
 # B15: what export writes
 
 
