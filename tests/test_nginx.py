@@ -24,6 +24,7 @@ pytestmark = pytest.mark.slow
 LEADS = 500
 HEADERS = {"X-API-Key": KEY}
 COMPRESSED = {**HEADERS, "Accept-Encoding": "gzip"}
+PATCH = f"PATCH /analytics/leads/1 HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n"
 WON = b'{"status": "won"}'
 
 
@@ -150,7 +151,7 @@ def test_rate_of_one_address_is_limited(nginx):
 
 
 def test_connections_of_one_address_are_limited(nginx):
-    head = f"PATCH /analytics/leads/1 HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nContent-Length: 9\r\n\r\n"
+    head = f"{PATCH}Content-Length: 9\r\n\r\n"
     with ExitStack() as stack:
         for _ in range(100):
             connection = socket.create_connection(nginx.address, 30, source_address=("127.0.0.6", 0))
@@ -159,6 +160,29 @@ def test_connections_of_one_address_are_limited(nginx):
         other = nginx.request("GET", "/analytics/geo", source="127.0.0.7")[0]
 
     assert other == 200
+
+
+STALLED = {
+    "continue": f"{PATCH}Expect: 100-continue\r\nContent-Length: 9\r\n\r\n",
+    "half-body": f"{PATCH}Content-Length: 9\r\n\r\n{{",
+    "chunked-body": f"{PATCH}Transfer-Encoding: chunked\r\n\r\n64\r\n\r\n",
+    "half-header": PATCH,
+    "export": f"GET /analytics/leads/export HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("first", STALLED.values(), ids=STALLED)
+def test_stalled_clients_occupy_no_thread(first, server):
+    def edit(text):
+        return re.sub(r"(client_header_timeout|client_body_timeout) 10s", r"\1 300s", text)
+
+    with proxying(server, edit) as nginx, ExitStack() as stack:
+        for _ in range(12):  # the server has four threads
+            connection = stack.enter_context(nginx.connect())
+            connection.sendall(first.encode())
+        answers = [nginx.request("GET", "/healthz", source="127.0.0.8")[0] for _ in range(20)]
+
+    assert answers == [200] * 20
 
 
 def test_refused_rate_is_json_with_retry_after(server):
