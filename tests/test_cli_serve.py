@@ -3,6 +3,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
@@ -119,6 +120,29 @@ def test_signal_stops_server_and_workers_cleanly(ending, folder):
     assert ended == 0
     assert [pid for pid in workers if Path(f"/proc/{pid}").exists()] == []
     assert "Traceback" not in server.log.read_text()
+
+
+FORK = """
+import os, signal
+from analytics_api.server.gunicorn_server import guard_starting_workers
+
+signal.signal(signal.SIGTERM, lambda *_: None)
+guard_starting_workers()
+child = os.fork()
+if not child:
+    while True:
+        signal.pause()
+os.kill(child, signal.SIGTERM)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+os.kill(os.getpid(), signal.SIGTERM)
+print("goes on")
+"""
+
+
+def test_signal_ends_a_worker_without_handlers():
+    forked = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=60)
+
+    assert (forked.stdout, forked.stderr) == (f"{-signal.SIGTERM}\ngoes on\n", "")
 
 
 def test_serve_creates_its_database(folder):
