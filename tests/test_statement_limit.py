@@ -70,6 +70,19 @@ def test_each_statement_has_the_whole_limit(database):
         assert database.read(work) == "done"
 
 
+def test_idle_connection_is_not_over_its_limit(database):
+    def work(at):
+        at.rows("select count(*) from leads")
+        return at.execute("update leads set status = 'won' where lead_id = 1")
+
+    with StatementLimit(0.05):
+        database.rows("select count(*) from leads")
+        database.write(work)
+        time.sleep(0.1)
+        for _ in range(10_000):  # SQLite looks at the clock once in many statements
+            database.response_cache()
+
+
 SLOW_SUBMISSIONS = """
 create view lead_submissions as
 with recursive numbers (number) as (

@@ -495,6 +495,10 @@ class _Deadline:
         limit = current_limit()
         self.instant = inf if limit is None else time.monotonic() + limit
 
+    def stop(self) -> None:
+        """End the budget: statements that have none follow, such as `pragma data_version`, perhaps much later."""
+        self.instant = inf
+
     def is_over(self) -> bool:
         return time.monotonic() > self.instant
 
@@ -524,6 +528,13 @@ class _Statements:
     def _read(self, sql: str, params: dict[str, Any]) -> tuple[Any, list[tuple[Any, ...]]]:
         """The cursor's description of the columns, and the rows."""
         self.deadline.start()
+        try:
+            return self._fetch(sql, params)
+        finally:
+            self.deadline.stop()
+
+    def _fetch(self, sql: str, params: dict[str, Any]) -> tuple[Any, list[tuple[Any, ...]]]:
+        """Like `_read`, without a time budget of its own."""
         try:
             cursor = self.connection.execute(sql, params)
             return cursor.description, cursor.fetchall()
@@ -596,7 +607,10 @@ class _Statements:
 
     def execute(self, sql: str, /, **params: Any) -> int:
         self.deadline.start()
-        return self.connection.execute(sql, params).rowcount
+        try:
+            return self.connection.execute(sql, params).rowcount
+        finally:
+            self.deadline.stop()
 
     def insert(
         self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, on_conflict: OnConflict = "error"
