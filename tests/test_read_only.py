@@ -115,7 +115,7 @@ sys.stdin.read()
 """
 
 
-def test_folder_that_becomes_writable_is_written_though_threads_read(tmp_path):
+def test_folder_that_becomes_writable_is_written_again(tmp_path):
     """SQLite shares -shm among the connections of a process, also that it is read-only."""
     folder = tmp_path / "folder"
     folder.mkdir()
