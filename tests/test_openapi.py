@@ -143,7 +143,7 @@ def test_document_has_errors_of_every_operation(method, path):
     assert set(errors) >= {400, 401, 500}
     assert (403 in errors) == (not path.endswith("/whoami"))
     assert (404 in errors) == ("{lead_id}" in path)
-    assert (411 in errors, 412 in errors) == (method == "patch", method == "patch")
+    assert (411 in errors, 412 in errors) == (method == "PATCH", method == "PATCH")
     assert all(list(reply["content"]) == ["application/json"] for reply in errors.values())
 
 
