@@ -6,6 +6,8 @@ import os
 import random
 import sqlite3
 from contextlib import closing
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import pytest
 from helpers.importing import import_text
@@ -137,12 +139,12 @@ def sql_file(randomness, database):
 
 
 def sqlite_file(randomness, database):
-    with closing(sqlite3.connect(":memory:")) as connection:
+    with NamedTemporaryFile(suffix=".db") as file, closing(sqlite3.connect(file.name)) as connection:
         connection.execute("create table leads (lead_id integer primary key, enquiry_datetime text, contact_name text)")
         rows = [(n, "2026-01-01", randomness.choice(VALUES)) for n in range(randomness.choice([1, 50, 2_000]))]
         connection.executemany("insert into leads values (?, ?, ?)", rows)
         connection.commit()
-        data = bytearray(connection.serialize())
+        data = bytearray(Path(file.name).read_bytes())
     for _ in range(randomness.choice([0, 1, 10])):
         data[randomness.randrange(randomness.choice([200, len(data)]))] = randomness.randrange(256)
     return bytes(data), {}

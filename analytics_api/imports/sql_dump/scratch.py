@@ -53,7 +53,8 @@ def connect(name: str, stack: ExitStack, authorizer: Authorizer | None = None) -
     # No statement is run twice: a cache would only hold long ones in memory.
     database = sqlite3.connect(name, uri=True, isolation_level=None, cached_statements=0, factory=AuthorizedConnection)
     stack.enter_context(closing(database))
-    database.set_authorizer(authorizer)
+    if authorizer is not None:  # Python 3.10 takes None for a function that refuses everything
+        database.set_authorizer(authorizer)
     # The schema may be trusted: views are refused, and all functions are SQLite's own or those below.
     database.execute("pragma ignore_check_constraints = on")
     if sys.version_info >= (3, 11):
