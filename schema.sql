@@ -1,21 +1,23 @@
--- analytics_api on SQLite (3.37 or later, with FTS5): the base tables that trackers write, and the rollups that triggers
--- keep exact inside the transaction that wrote a row, whoever wrote it.
+-- analytics_api on SQLite (3.37 or later, with FTS5): the base tables that trackers write, and the counters that
+-- triggers keep exact in the transaction that writes a row, whatever program writes it.
 --
---   base tables   sessions events leads lead_submissions lead_status_changes: write these as you like
---   past_*        what sessions and events that `analytics-api purge --keep-totals` deleted still count for
---   facts         generated columns: what a row counts as (its day, page, source …), said once
---   rollups       rollup_*: written by triggers alone
---   plain_*       one view a rollup, the question asked of the base tables and of what is past: `analytics-api rebuild`
---                 fills the rollups from these, in the order in which they stand here, and `analytics-api verify`
---                 compares with them
---   *_changes     views that take a row's contribution with a sign, +1 or -1; their triggers hold the arithmetic, once
---   replaced_*    what a row counts as that `insert or replace` may be about to overwrite, since SQLite
---                 fires no delete trigger for that (https://sqlite.org/lang_conflict.html)
+--   base tables   sessions events leads lead_submissions lead_status_changes: any program may write these
+--   site          the time zone and how pages are counted; `analytics-api site` changes them and rebuilds the counters
+--   counters      session_counts and the tables after it: only triggers write these
+--   archived      the column and the tables named so say how much of a counter is due to rows that
+--                 `analytics-api purge --keep-totals` deleted
+--   expected_*    a view for each counter: the plain query over base tables and archive. `analytics-api rebuild` fills
+--                 the counters from these views in the order of this file; `analytics-api verify` compares
+--   *_changes     views with an instead-of trigger, used as procedures; `sign` is 1 for a row that is written and -1
+--                 for one that goes
+--   replaced_*    rows that `insert or replace` may be about to overwrite, because SQLite fires no delete trigger for
+--                 these (https://sqlite.org/lang_conflict.html)
 --
--- Instants are milliseconds since the epoch, UTC; durations are milliseconds.
+-- Instants are milliseconds since the epoch, UTC; durations are milliseconds. A day is the number of days since
+-- 1970-01-01 on the site's calendar; day -1 stands for all time.
 
 pragma application_id = 0x616e6170;  -- "anap"
-pragma user_version = 4;
+pragma user_version = 5;
 
 
 -- base tables
@@ -24,10 +26,10 @@ create table sessions (
   session_id       text primary key not null,
   visitor_id       text not null,
   fingerprint      text,
-  started_at       integer not null check (started_at between 0 and 253402300799999),  -- to the end of year 9999
+  started_at       integer not null check (started_at between 100000000000 and 253402300799999),  -- 1973 to 9999
   ended_at         integer,
-  duration         integer check (duration between -253402300799999 and 253402300799999),  -- sums of it stay integers
-  engagement_score integer check (engagement_score between -2147483648 and 2147483647),  -- likewise
+  duration         integer check (duration between -253402300799999 and 253402300799999),  -- sums stay integers
+  engagement_score integer check (engagement_score between -2147483648 and 2147483647),
   event_count      integer not null default 0,
   entry_page       text,
   exit_page        text,
@@ -36,13 +38,11 @@ create table sessions (
   referrer_domain  text,
   vpn_suspected    integer not null default 0,
 
-  day    text generated always as (date(started_at / 1000, 'unixepoch')) virtual,
-  minute integer generated always as (started_at / 60000) virtual,
-  geo    text generated always as (coalesce(nullif(country, ''), 'XX')) virtual,
-  source text generated always as (coalesce(nullif(referrer_domain, ''), '(direct)')) virtual,
-  bucket text generated always as (
+  country_code text generated always as (coalesce(nullif(country, ''), 'XX')) virtual,
+  source       text generated always as (coalesce(nullif(referrer_domain, ''), '(direct)')) virtual,
+  score_bucket text generated always as (
     case
-      when ended_at is null or engagement_score is null then null
+      when ended_at is null or engagement_score is null then ''
       when engagement_score < 20 then '0-19'
       when engagement_score < 40 then '20-39'
       when engagement_score < 60 then '40-59'
@@ -50,30 +50,29 @@ create table sessions (
       else '80-100'
     end) virtual
 ) strict;
--- These two also tell whether a visitor, one in that country, one on that day, or a fingerprint has another session: what
--- is counted distinct needs no tables of its own. There is no third for the day alone: such keys come in no order, and
--- where there are millions, each index of them has another page read and written for every session.
-create index sessions_by_visitor on sessions (visitor_id, geo, started_at);
-create index sessions_by_fingerprint on sessions (fingerprint) where fingerprint is not null;
-create index open_sessions on sessions (started_at) where ended_at is null;
+create index sessions_by_visitor on sessions (visitor_id, started_at);
+create index sessions_by_time on sessions (started_at);
 
--- An event may come before its session does.
+-- An event may be written before its session.
 create table events (
   event_id    integer primary key,
   session_id  text not null,
   event_type  text not null,
   page_url    text,
-  occurred_at integer not null check (occurred_at between 0 and 253402300799999),
+  occurred_at integer not null check (occurred_at between 100000000000 and 253402300799999),
   data        text,
 
-  minute integer generated always as (occurred_at / 60000) virtual,
-  page   text generated always as (case when event_type = 'page_view' then nullif(page_url, '') end) virtual
+  page      text generated always as (case when event_type = 'page_view' then nullif(page_url, '') end) virtual
 ) strict;
 create index events_by_time on events (occurred_at);
 
 create table leads (
   lead_id              integer primary key,
-  enquiry_datetime     text not null,  -- YYYY-MM-DD HH:MM:SS
+  enquiry_datetime     text not null  -- triggers bring it to YYYY-MM-DD HH:MM:SS, UTC
+    constraint enquiry_datetime_is_a_date check (
+      enquiry_datetime = '' or enquiry_datetime glob '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*'
+        and date(substr(enquiry_datetime, 1, 10), '+0 days') = substr(enquiry_datetime, 1, 10)
+        and datetime(enquiry_datetime) is not null),
   contact_name         text,
   contact_email        text,
   contact_phone        text,
@@ -95,7 +94,7 @@ create table leads (
   follow_ups_count     integer not null default 0,
   last_follow_up_at    text,
   search_text          text not null default '',  -- project, name, e-mail, phone, visitor: each ends in a separator
-  search_code          text,  -- of one of searched_projects
+  project_code          text,  -- of one of project_codes
 
   name_folded text generated always as (
     case when contact_name is not null then
@@ -104,26 +103,31 @@ create table leads (
         instr(substr(search_text, instr(search_text, char(31)) + 1), char(31)) - 1) end) virtual,
 
   project_folded text generated always as (substr(search_text, 1, instr(search_text, char(31)) - 1)) virtual,
-  text_spelled text generated always as (  -- what the search index has beside the code
-    case when search_code is null then search_text else substr(search_text, instr(search_text, char(31))) end) virtual
+  indexed_text text generated always as (  -- what the search index has beside the code
+    case when project_code is null then search_text else substr(search_text, instr(search_text, char(31))) end) virtual
 ) strict;
--- Every order of the list, over all stages and within one. The row id ends each index, so lead_id breaks the ties. Those of
--- a stage are for statements that say `status <> ''`, as it always is: else SQLite, once analyzed, takes them for all.
+-- Every order of the list, over all stages and within one. The row id ends each index, so lead_id breaks the ties.
+-- Those of a stage are for statements that say `status <> ''`, as it always is: else SQLite, once analyzed, takes
+-- them for all.
 create index leads_by_enquiry on leads (enquiry_datetime);
 create index leads_by_follow_up on leads (last_follow_up_at);
 create index leads_by_score on leads (engagement_score);
 create index leads_by_risk on leads (suspicion_score);
 create index leads_by_name on leads (name_folded);
-create index leads_in_stage_by_enquiry on leads (status, enquiry_datetime) where status <> '';
-create index leads_in_stage_by_follow_up on leads (status, last_follow_up_at) where status <> '';
-create index leads_in_stage_by_score on leads (status, engagement_score) where status <> '';
-create index leads_in_stage_by_risk on leads (status, suspicion_score) where status <> '';
-create index leads_in_stage_by_name on leads (status, name_folded) where status <> '';
+create index leads_in_status_by_enquiry on leads (status, enquiry_datetime) where status <> '';
+create index leads_in_status_by_follow_up on leads (status, last_follow_up_at) where status <> '';
+create index leads_in_status_by_score on leads (status, engagement_score) where status <> '';
+create index leads_in_status_by_risk on leads (status, suspicion_score) where status <> '';
+create index leads_in_status_by_name on leads (status, name_folded) where status <> '';
 
 create table lead_submissions (
   submission_id       integer primary key,
   lead_id             integer not null,
-  submitted_at        text not null,
+  submitted_at        text not null  -- likewise
+    constraint submitted_at_is_a_date check (
+      submitted_at = '' or submitted_at glob '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*'
+        and date(substr(submitted_at, 1, 10), '+0 days') = substr(submitted_at, 1, 10)
+        and datetime(submitted_at) is not null),
   project_name        text,
   visitor_id          text,
   session_id          text,
@@ -151,58 +155,1322 @@ create table lead_status_changes (
 create index status_changes_by_lead on lead_status_changes (lead_id);
 
 
--- what is past
--- Each table is what a rollup counted of the rows that are gone, by that rollup's own key. It is read together with the
--- base tables; what is in both is counted once.
+-- site
 
-create table past_days (
-  day            text primary key not null,
-  sessions       integer not null check (sessions > 0),
-  duration_sum   integer not null,
-  duration_count integer not null,
-  score_sum      integer not null,
-  score_count    integer not null,
-  vpn_suspected  integer not null
+create table site (
+  site_id    integer primary key check (site_id = 1),
+  time_zone  text not null default 'UTC',  -- an IANA name
+  page_query text not null default 'keep' check (page_query in ('keep', 'drop')),
+  raw_since  integer  -- the day that was given to the last `purge --keep-totals`
+) strict;
+insert into site (site_id) values (1);
+
+-- The day of an instant is (instant + day_offset) / 86400000. Where a clock is set back over midnight, day_offset stays
+-- what it was until the new clock has passed midnight again, so that days never go back.
+create table site_offsets (
+  begins_at  integer primary key,
+  day_offset integer not null,
+  utc_offset integer not null
+) strict;
+insert into site_offsets values (0, 0, 0);
+
+-- While it has a row, the sessions and events that are deleted go on to count: the same transaction archives them.
+create table counting_paused (
+  pause_id integer primary key check (pause_id = 1)
+) strict;
+
+
+-- what sessions count as
+
+create view counted_sessions as
+select session_id, started_at, visitor_id, fingerprint,
+  (started_at + (select day_offset from site_offsets where begins_at <= started_at order by begins_at desc limit 1))
+    / 86400000 as day,
+  country_code, source, score_bucket,
+  ifnull(iif(page_query = 'drop', substr(entry_page, 1, instr(replace(entry_page, '#', '?') || '?', '?') - 1),
+    entry_page), '') as entry_page,
+  ifnull(iif(page_query = 'drop', substr(exit_page, 1, instr(replace(exit_page, '#', '?') || '?', '?') - 1),
+    exit_page), '') as exit_page,
+  duration, engagement_score, vpn_suspected
+from sessions
+cross join site;
+
+create view session_dimensions (dimension) as
+values (0), (1), (2), (3), (4), (5);
+
+-- A row for each dimension of a session: the list that session_day_count has, too.
+create view session_keys as
+select session_id, dimension, day,
+  case dimension
+    when 0 then ''
+    when 1 then country_code
+    when 2 then source
+    when 3 then score_bucket
+    when 4 then entry_page
+    when 5 then exit_page
+  end as key,
+  iif(dimension = 0, duration, null) as duration,
+  iif(dimension = 0, engagement_score, null) as engagement_score,
+  iif(dimension = 0, vpn_suspected, 0) as vpn_suspected
+from counted_sessions
+cross join session_dimensions;
+
+-- The days of a visitor. `sessions` counts the archived ones, too.
+create table visitor_days (
+  visitor_id   text not null,
+  day          integer not null,
+  country_code text not null,
+  sessions     integer not null,
+  archived     integer not null default 0,
+  primary key (visitor_id, day, country_code)
+) strict, without rowid;
+create view expected_visitor_days as
+select visitor_id, day, country_code, sum(sessions) as sessions, sum(archived) as archived
+from (
+  select visitor_id, day, country_code, 1 as sessions, 0 as archived
+  from counted_sessions
+  union all
+  select visitor_id, day, country_code, archived, archived
+  from visitor_days
+  where archived <> 0)
+group by visitor_id, day, country_code;
+
+create table fingerprint_days (
+  fingerprint text not null,
+  day         integer not null,
+  sessions    integer not null,
+  archived    integer not null default 0,
+  primary key (fingerprint, day)
+) strict, without rowid;
+create view expected_fingerprint_days as
+select fingerprint, day, sum(sessions) as sessions, sum(archived) as archived
+from (
+  select fingerprint, day, 1 as sessions, 0 as archived
+  from counted_sessions
+  where fingerprint is not null
+  union all
+  select fingerprint, day, archived, archived
+  from fingerprint_days
+  where archived <> 0)
+group by fingerprint, day;
+
+-- What counts once a day: a visitor, a visitor in a country, a fingerprint.
+create view visit_days as
+select 0 as dimension, visitor_id as identity, '' as key, day
+from visitor_days
+union all
+select 1, visitor_id, country_code, day
+from visitor_days
+union all
+select 6, fingerprint, '', day
+from fingerprint_days;
+create view distinct_visit_days as
+select dimension, day, key, count(distinct identity) as visitors
+from visit_days
+group by dimension, day, key
+union all
+select dimension, -1, key, count(distinct identity)
+from visit_days
+group by dimension, key;
+
+
+-- counters of sessions
+
+create table archived_session_counts (
+  dimension      integer not null,
+  day            integer not null,
+  key            text not null,
+  sessions       integer not null,
+  duration_sum   integer not null default 0,
+  duration_count integer not null default 0,
+  score_sum      integer not null default 0,
+  score_count    integer not null default 0,
+  vpn_suspected  integer not null default 0,
+  primary key (dimension, day, key)
 ) strict, without rowid;
 
-create table past_countries (
-  country  text primary key not null,
-  sessions integer not null check (sessions > 0)
+-- The first dimension has a table of its own: with its sums the rows of all would be written at two thirds of the
+-- speed.
+create table day_counts (
+  day            integer primary key,
+  sessions       integer not null default 0,
+  visitors       integer not null default 0,
+  fingerprints   integer not null default 0,
+  duration_sum   integer not null default 0,
+  duration_count integer not null default 0,
+  score_sum      integer not null default 0,
+  score_count    integer not null default 0,
+  vpn_suspected  integer not null default 0
+) strict;
+create view expected_day_counts as
+with days as (
+  select day, count(*) as sessions, 0 as visitors, 0 as fingerprints,
+    coalesce(sum(duration), 0) as duration_sum, count(duration) as duration_count,
+    coalesce(sum(engagement_score), 0) as score_sum, count(engagement_score) as score_count,
+    count(nullif(vpn_suspected, 0)) as vpn_suspected
+  from counted_sessions
+  group by day
+  union all
+  select day, sessions, 0, 0, duration_sum, duration_count, score_sum, score_count, vpn_suspected
+  from archived_session_counts
+  where dimension = 0)
+select day, sum(sessions) as sessions, sum(visitors) as visitors, sum(fingerprints) as fingerprints,
+  sum(duration_sum) as duration_sum, sum(duration_count) as duration_count, sum(score_sum) as score_sum,
+  sum(score_count) as score_count, sum(vpn_suspected) as vpn_suspected
+from (
+  select *
+  from days
+  union all
+  select -1, sessions, 0, 0, duration_sum, duration_count, score_sum, score_count, vpn_suspected
+  from days
+  union all
+  select day, 0, visitors * (dimension = 0), visitors * (dimension = 6), 0, 0, 0, 0, 0
+  from distinct_visit_days
+  where dimension <> 1)
+group by day;
+
+create table key_counts (
+  dimension integer not null,
+  day       integer not null,
+  key       text not null,
+  sessions  integer not null default 0,
+  visitors  integer not null default 0,  -- of dimension 1
+  primary key (dimension, day, key)
+) strict, without rowid;
+create index sources_by_sessions on key_counts (dimension, sessions desc, key) where day = -1 and dimension = 2;
+create view expected_key_counts as
+with days as (
+  select dimension, day, key, count(*) as sessions
+  from session_keys
+  where dimension <> 0
+  group by dimension, day, key
+  union all
+  select dimension, day, key, sessions
+  from archived_session_counts
+  where dimension <> 0)
+select dimension, day, key, sum(sessions) as sessions, sum(visitors) as visitors
+from (
+  select dimension, day, key, sessions, 0 as visitors
+  from days
+  union all
+  select dimension, -1, key, sessions, 0
+  from days
+  union all
+  select dimension, day, key, 0, visitors
+  from distinct_visit_days
+  where dimension = 1)
+group by dimension, day, key;
+
+create view all_time_keys as
+select dimension, key, sessions
+from key_counts
+where day = -1;
+
+-- Two days of one visitor, none of his between them. So the distinct visitors of some days are the sum of the days'
+-- visitors less the returns from one of these days to another.
+create table session_returns (
+  dimension    integer not null,
+  day          integer not null,
+  previous_day integer not null,
+  key          text not null,
+  sessions     integer not null,
+  primary key (dimension, day, previous_day, key)
+) strict, without rowid;
+create view expected_session_returns as
+select dimension, day, previous_day, key, count(*) as sessions
+from (
+  select dimension, day, key, lag(day) over (partition by dimension, identity, key order by day) as previous_day
+  from visit_days
+  group by dimension, identity, key, day)
+where previous_day is not null
+group by dimension, day, previous_day, key;
+
+
+-- counters of events
+
+create view counted_events as
+select event_id, session_id, occurred_at,
+  nullif(iif(page_query = 'drop', substr(page, 1, instr(replace(page, '#', '?') || '?', '?') - 1), page), '') as page,
+  (occurred_at + (select day_offset from site_offsets where begins_at <= occurred_at order by begins_at desc limit 1))
+    / 86400000 as day
+from events
+cross join site;
+
+create table archived_event_counts (
+  day    integer primary key,
+  events integer not null
+) strict;
+create table event_counts (
+  day    integer primary key,
+  events integer not null
+) strict;
+create view expected_event_counts as
+with days as (
+  select day, count(*) as events
+  from counted_events
+  group by day
+  union all
+  select day, events
+  from archived_event_counts)
+select day, sum(events) as events
+from (
+  select *
+  from days
+  union all
+  select -1, events
+  from days)
+group by day;
+
+-- With the counts of all time. A page keeps its id as long as it has views. `page_id` of what is archived refers to it.
+create table pages (
+  page_id  integer primary key,
+  page     text not null unique,
+  views    integer not null default 0,
+  sessions integer not null default 0
+) strict;
+create index pages_by_views on pages (views desc, page);
+
+-- Page views of which the sessions are not known any more.
+create table archived_page_counts (
+  page_id  integer not null,
+  day      integer not null,
+  views    integer not null,
+  sessions integer not null,
+  primary key (page_id, day)
 ) strict, without rowid;
 
-create table past_sources (
-  referrer_domain text primary key not null,
-  sessions        integer not null check (sessions > 0)
+create table session_pages (
+  session_id text not null,
+  page_id    integer not null,
+  day        integer not null,
+  views      integer not null,
+  archived   integer not null default 0,
+  primary key (session_id, page_id, day)
 ) strict, without rowid;
 
-create table past_engagement (
-  bucket   text primary key not null,
-  sessions integer not null check (sessions > 0)
-) strict, without rowid;
+create view expected_pages as
+select page, sum(views) as views, sum(sessions) as sessions
+from (
+  select page, sum(views) as views, count(distinct session_id) as sessions
+  from (
+    select page, session_id, 1 as views
+    from counted_events
+    where page is not null
+    union all
+    select page, session_id, archived
+    from session_pages
+    join pages using (page_id)
+    where archived <> 0)
+  group by page
+  union all
+  select page, archived_page_counts.views, archived_page_counts.sessions
+  from archived_page_counts
+  join pages using (page_id))
+group by page;
+create view all_time_pages as
+select page, views, sessions
+from pages;
 
--- '' are the events that are no view of a page. A session that has events of a page left is counted by those.
-create table past_events (
-  page            text primary key not null,
-  events          integer not null check (events > 0),
-  unique_sessions integer not null
-) strict, without rowid;
+create view expected_session_pages as
+select session_id, page_id, day, sum(views) as views, sum(archived) as archived
+from (
+  select session_id, page_id, day, 1 as views, 0 as archived
+  from counted_events
+  join pages using (page)
+  union all
+  select session_id, page_id, day, archived, archived
+  from session_pages
+  where archived <> 0)
+group by session_id, page_id, day;
 
--- Whom not to count again. Rows of these three come and go, and do not change.
-create table past_day_visitors (
-  visitor_id text not null,
-  day        text not null,
-  primary key (visitor_id, day)
+create table page_counts (
+  day      integer not null,
+  page_id  integer not null,
+  views    integer not null,
+  sessions integer not null,
+  primary key (day, page_id)
 ) strict, without rowid;
+create view expected_page_counts as
+select day, page_id, sum(views) as views, sum(sessions) as sessions
+from (
+  select day, page_id, sum(views) as views, count(*) as sessions
+  from session_pages
+  group by day, page_id
+  union all
+  select day, page_id, views, sessions
+  from archived_page_counts)
+group by day, page_id;
 
-create table past_country_visitors (
-  visitor_id text not null,
-  country    text not null,
-  primary key (visitor_id, country)
+create table page_returns (
+  day          integer not null,
+  page_id      integer not null,
+  previous_day integer not null,
+  sessions     integer not null,
+  primary key (day, page_id, previous_day)
 ) strict, without rowid;
+create view expected_page_returns as
+select day, page_id, previous_day, count(*) as sessions
+from (
+  select day, page_id, lag(day) over (partition by session_id, page_id order by day) as previous_day
+  from session_pages)
+where previous_day is not null
+group by day, page_id, previous_day;
 
-create table past_fingerprints (
-  fingerprint text primary key not null
+
+-- counters of both
+
+-- So that the last hour is sixty rows and two short walks of an index, whatever the traffic. Archived rows are left
+-- out.
+create table minute_counts (
+  minute        integer primary key,
+  events        integer not null default 0,
+  open_sessions integer not null default 0
+) strict;
+create view expected_minute_counts as
+select minute, sum(events) as events, sum(open_sessions) as open_sessions
+from (
+  select occurred_at / 60000 as minute, 1 as events, 0 as open_sessions
+  from events
+  union all
+  select started_at / 60000, 0, 1
+  from sessions
+  where ended_at is null)
+group by minute;
+
+
+-- rollups of leads
+
+create table status_counts (
+  status text primary key not null,
+  leads  integer not null
 ) strict, without rowid;
+create view expected_status_counts as
+select status, count(*) as leads
+from leads
+group by status;
+
+create view expected_lead_submissions as
+select submission_id, coalesce(datetime(submitted_at), '') as submitted_at
+from lead_submissions;
+
+-- A follow-up is a submission that is not the lead's first.
+create table follow_up_counts (
+  lead_id           integer primary key,
+  follow_ups_count  integer not null,
+  last_follow_up_at text
+) strict;
+create view expected_follow_up_counts as
+select lead_id, count(*) as follow_ups_count, max(submitted_at) as last_follow_up_at
+from lead_submissions
+where is_primary_lead = 0
+group by lead_id;
+
+-- Text is searched casefolded: a letter stands for itself unless it is listed here. These are Unicode 14's full case
+-- foldings beyond ASCII (https://unicode.org/Public/14.0.0/ucd/CaseFolding.txt), runs of them as
+-- (first, last, step, distance).
+create table case_folds (
+  letter text primary key not null,
+  folded text not null
+) strict, without rowid;
+insert into case_folds (letter, folded)
+with recursive
+  runs (first, last, step, distance) as (values
+    (192, 214, 1, 32), (216, 222, 1, 32), (256, 302, 2, 1), (306, 310, 2, 1), (313, 327, 2, 1), (330, 374, 2, 1),
+    (377, 381, 2, 1), (386, 388, 2, 1), (393, 394, 1, 205), (416, 420, 2, 1), (433, 434, 1, 217), (435, 437, 2, 1),
+    (459, 475, 2, 1), (478, 494, 2, 1), (498, 500, 2, 1), (504, 542, 2, 1), (546, 562, 2, 1), (582, 590, 2, 1),
+    (880, 882, 2, 1), (904, 906, 1, 37), (910, 911, 1, 63), (913, 929, 1, 32), (931, 939, 1, 32), (984, 1006, 2, 1),
+    (1021, 1023, 1, -130), (1024, 1039, 1, 80), (1040, 1071, 1, 32), (1120, 1152, 2, 1), (1162, 1214, 2, 1),
+    (1217, 1229, 2, 1), (1232, 1326, 2, 1), (1329, 1366, 1, 48), (4256, 4293, 1, 7264), (5112, 5117, 1, -8),
+    (7299, 7300, 1, -6210), (7312, 7354, 1, -3008), (7357, 7359, 1, -3008), (7680, 7828, 2, 1), (7840, 7934, 2, 1),
+    (7944, 7951, 1, -8), (7960, 7965, 1, -8), (7976, 7983, 1, -8), (7992, 7999, 1, -8), (8008, 8013, 1, -8),
+    (8025, 8031, 2, -8), (8040, 8047, 1, -8), (8120, 8121, 1, -8), (8122, 8123, 1, -74), (8136, 8139, 1, -86),
+    (8152, 8153, 1, -8), (8154, 8155, 1, -100), (8168, 8169, 1, -8), (8170, 8171, 1, -112), (8184, 8185, 1, -128),
+    (8186, 8187, 1, -126), (8544, 8559, 1, 16), (9398, 9423, 1, 26), (11264, 11311, 1, 48), (11367, 11371, 2, 1),
+    (11390, 11391, 1, -10815), (11392, 11490, 2, 1), (11499, 11501, 2, 1), (42560, 42604, 2, 1), (42624, 42650, 2, 1),
+    (42786, 42798, 2, 1), (42802, 42862, 2, 1), (42873, 42875, 2, 1), (42878, 42886, 2, 1), (42896, 42898, 2, 1),
+    (42902, 42920, 2, 1), (42932, 42946, 2, 1), (42951, 42953, 2, 1), (42966, 42968, 2, 1), (43888, 43967, 1, -38864),
+    (65313, 65338, 1, 32), (66560, 66599, 1, 40), (66736, 66771, 1, 40), (66928, 66964, 2, 39), (66929, 66937, 2, 39),
+    (66941, 66953, 2, 39), (66957, 66961, 2, 39), (68736, 68786, 1, 64), (71840, 71871, 1, 32), (93760, 93791, 1, 32),
+    (125184, 125217, 1, 34)),
+  letters (letter, last, step, distance) as (
+    select first, last, step, distance
+    from runs
+    union all
+    select letter + step, last, step, distance
+    from letters
+    where letter < last),
+  singles (letter, distance) as (values
+    (181, 775), (376, -121), (383, -268), (385, 210), (390, 206), (391, 1), (395, 1), (398, 79), (399, 202),
+    (400, 203), (401, 1), (403, 205), (404, 207), (406, 211), (407, 209), (408, 1), (412, 211), (413, 213),
+    (415, 214), (422, 218), (423, 1), (425, 218), (428, 1), (430, 218), (431, 1), (439, 219), (440, 1), (444, 1),
+    (452, 2), (453, 1), (455, 2), (456, 1), (458, 2), (497, 2), (502, -97), (503, -56), (544, -130), (570, 10795),
+    (571, 1), (573, -163), (574, 10792), (577, 1), (579, -195), (580, 69), (581, 71), (837, 116), (886, 1),
+    (895, 116), (902, 38), (908, 64), (962, 1), (975, 8), (976, -30), (977, -25), (981, -15), (982, -22), (1008, -54),
+    (1009, -48), (1012, -60), (1013, -64), (1015, 1), (1017, -7), (1018, 1), (1216, 15), (4295, 7264), (4301, 7264),
+    (7296, -6222), (7297, -6221), (7298, -6212), (7301, -6211), (7302, -6204), (7303, -6180), (7304, 35267),
+    (7835, -58), (8126, -7173), (8172, -7), (8486, -7517), (8490, -8383), (8491, -8262), (8498, 28), (8579, 1),
+    (11360, 1), (11362, -10743), (11363, -3814), (11364, -10727), (11373, -10780), (11374, -10749), (11375, -10783),
+    (11376, -10782), (11378, 1), (11381, 1), (11506, 1), (42877, -35332), (42891, 1), (42893, -42280),
+    (42922, -42308), (42923, -42319), (42924, -42315), (42925, -42305), (42926, -42308), (42928, -42258),
+    (42929, -42282), (42930, -42261), (42931, 928), (42948, -48), (42949, -42307), (42950, -35384), (42960, 1),
+    (42997, 1), (66965, 39)),
+  longer (letter, first, second, third) as (values
+    (223, 115, 115, null), (304, 105, 775, null), (329, 700, 110, null), (496, 106, 780, null), (912, 953, 776, 769),
+    (944, 965, 776, 769), (1415, 1381, 1410, null), (7830, 104, 817, null), (7831, 116, 776, null),
+    (7832, 119, 778, null), (7833, 121, 778, null), (7834, 97, 702, null), (7838, 115, 115, null),
+    (8016, 965, 787, null), (8018, 965, 787, 768), (8020, 965, 787, 769), (8022, 965, 787, 834),
+    (8064, 7936, 953, null), (8065, 7937, 953, null), (8066, 7938, 953, null), (8067, 7939, 953, null),
+    (8068, 7940, 953, null), (8069, 7941, 953, null), (8070, 7942, 953, null), (8071, 7943, 953, null),
+    (8072, 7936, 953, null), (8073, 7937, 953, null), (8074, 7938, 953, null), (8075, 7939, 953, null),
+    (8076, 7940, 953, null), (8077, 7941, 953, null), (8078, 7942, 953, null), (8079, 7943, 953, null),
+    (8080, 7968, 953, null), (8081, 7969, 953, null), (8082, 7970, 953, null), (8083, 7971, 953, null),
+    (8084, 7972, 953, null), (8085, 7973, 953, null), (8086, 7974, 953, null), (8087, 7975, 953, null),
+    (8088, 7968, 953, null), (8089, 7969, 953, null), (8090, 7970, 953, null), (8091, 7971, 953, null),
+    (8092, 7972, 953, null), (8093, 7973, 953, null), (8094, 7974, 953, null), (8095, 7975, 953, null),
+    (8096, 8032, 953, null), (8097, 8033, 953, null), (8098, 8034, 953, null), (8099, 8035, 953, null),
+    (8100, 8036, 953, null), (8101, 8037, 953, null), (8102, 8038, 953, null), (8103, 8039, 953, null),
+    (8104, 8032, 953, null), (8105, 8033, 953, null), (8106, 8034, 953, null), (8107, 8035, 953, null),
+    (8108, 8036, 953, null), (8109, 8037, 953, null), (8110, 8038, 953, null), (8111, 8039, 953, null),
+    (8114, 8048, 953, null), (8115, 945, 953, null), (8116, 940, 953, null), (8118, 945, 834, null),
+    (8119, 945, 834, 953), (8124, 945, 953, null), (8130, 8052, 953, null), (8131, 951, 953, null),
+    (8132, 942, 953, null), (8134, 951, 834, null), (8135, 951, 834, 953), (8140, 951, 953, null),
+    (8146, 953, 776, 768), (8147, 953, 776, 769), (8150, 953, 834, null), (8151, 953, 776, 834),
+    (8162, 965, 776, 768), (8163, 965, 776, 769), (8164, 961, 787, null), (8166, 965, 834, null),
+    (8167, 965, 776, 834), (8178, 8060, 953, null), (8179, 969, 953, null), (8180, 974, 953, null),
+    (8182, 969, 834, null), (8183, 969, 834, 953), (8188, 969, 953, null), (64256, 102, 102, null),
+    (64257, 102, 105, null), (64258, 102, 108, null), (64259, 102, 102, 105), (64260, 102, 102, 108),
+    (64261, 115, 116, null), (64262, 115, 116, null), (64275, 1396, 1398, null), (64276, 1396, 1381, null),
+    (64277, 1396, 1387, null), (64278, 1406, 1398, null), (64279, 1396, 1389, null))
+select char(letter), char(letter + distance)
+from letters
+union all
+select char(letter), char(letter + distance)
+from singles
+union all
+select char(letter), iif(third is null, char(first, second), char(first, second, third))
+from longer;
+
+-- Leads name few projects, many of them the same one. So in the search index a project is not spelled out a hundred
+-- thousand times: it has a code of three capitals, which no folded text has, and who looks for a text looks for the
+-- codes of the projects that it is in, too. The first so many have one, after a rebuild the most frequent: a text
+-- that is in twenty of them is found in a million leads in 75 ms, in a hundred 240, which is what it takes where all
+-- is spelled out. None gives its own up, not even when no lead has it any more, as others may be there by then that
+-- are spelled out.
+create table project_codes (
+  project_id integer primary key,
+  project    text not null unique,
+
+  code text generated always as ('A' || char(65 + project_id / 26, 65 + project_id % 26)) virtual
+) strict;
+create view project_code_limit as
+select 50 as projects;
+
+create view frequent_projects as
+select project_folded as project
+from leads
+where project_folded <> ''
+group by project_folded
+order by count(*) desc, project_folded
+limit (select projects from project_code_limit);
+
+-- The columns of a lead that triggers keep, as they should be; its code goes by the text that is kept. To most
+-- functions of SQLite a text ends at a NUL, so each field does, and not all that comes after it.
+create view expected_leads as
+with common (letters) as (
+  values (' abcdefghijklmnopqrstuvwxyz0123456789@.-+''' || char(31))),
+texts as (
+  select lead_id, enquiry_datetime, project_folded,
+    lower(coalesce(replace(substr(project_name, 1), char(31), ' '), '') || char(31)
+      || coalesce(replace(substr(contact_name, 1), char(31), ' '), '') || char(31)
+      || coalesce(replace(substr(contact_email, 1), char(31), ' '), '') || char(31)
+      || coalesce(replace(substr(contact_phone, 1), char(31), ' '), '') || char(31)
+      || coalesce(replace(substr(visitor_id, 1), char(31), ' '), '') || char(31)) as text
+  from leads)
+select lead_id, coalesce(datetime(enquiry_datetime), '') as enquiry_datetime,
+  coalesce(follow_ups_count, 0) as follow_ups_count, last_follow_up_at,
+  case
+    when length(text) = length(cast(text as blob)) then text  -- ASCII, which lower() folds
+    else (
+      -- from one letter that is not common to the next: `plain` is how many are before it
+      with recursive folding (folded, rest, plain) as (
+        select '', text, length(text) - length(ltrim(text, letters))
+        from common
+        union all
+        select folded || substr(rest, 1, plain) || coalesce(
+            (select folded from case_folds where letter = substr(rest, plain + 1, 1)), substr(rest, plain + 1, 1)),
+          substr(rest, plain + 2),
+          length(substr(rest, plain + 2)) - length(ltrim(substr(rest, plain + 2), letters))
+        from folding, common
+        where rest <> '')
+      select folded
+      from folding
+      where rest = '')
+  end as search_text,
+  code as project_code
+from texts
+left join follow_up_counts using (lead_id)
+left join project_codes on project = project_folded;
+
+create virtual table lead_search using fts5 (
+  indexed_text, project_code, content = 'leads', content_rowid = 'lead_id', columnsize = 0,
+  tokenize = 'trigram case_sensitive 1');
+-- What it knows: every run of three letters.
+create virtual table lead_search_trigrams using fts5vocab (lead_search, row);
+
+
+-- sessions -> counters
+
+-- Of a key that is there already, what it counts as is remembered until the row is known to be replaced: an insert that
+-- was ignored, or became an update, leaves it behind. So it is believed only where its key has been inserted, and is
+-- forgotten when that key goes.
+create table replaced_sessions as
+select session_id, visitor_id, fingerprint, started_at, ended_at, duration, engagement_score, score_bucket,
+  country_code, source, entry_page, exit_page, vpn_suspected
+from sessions
+where false;
+
+-- Look up what a session counts as: its day, its pages, and the last days of its visitor, in all and in its country,
+-- and of its fingerprint. Where it goes, or comes before the last of them, visit_changes counts the visit_days.
+create view session_changes as
+select 0 as sign, *
+from replaced_sessions;
+
+create trigger session_change instead of insert on session_changes
+begin
+  insert into minute_counts (minute, open_sessions)
+  select new.started_at / 60000, new.sign
+  where new.ended_at is null
+  on conflict do update set open_sessions = open_sessions + excluded.open_sessions;
+  delete from minute_counts
+  where new.sign = -1 and minute = new.started_at / 60000 and events = 0 and open_sessions = 0;
+  insert into session_day_changes
+  values (new.sign, new.visitor_id, new.fingerprint,
+    (new.started_at + (
+      select day_offset from site_offsets where begins_at <= new.started_at order by begins_at desc limit 1
+    )) / 86400000,
+    new.country_code, new.source, new.score_bucket,
+    ifnull(iif((select page_query from site) = 'drop',
+      substr(new.entry_page, 1, instr(replace(new.entry_page, '#', '?') || '?', '?') - 1), new.entry_page), ''),
+    ifnull(iif((select page_query from site) = 'drop',
+      substr(new.exit_page, 1, instr(replace(new.exit_page, '#', '?') || '?', '?') - 1), new.exit_page), ''),
+    new.duration, new.engagement_score, new.vpn_suspected <> 0,
+    iif(new.sign = 1, (select max(day) from visitor_days where visitor_id = new.visitor_id), 1e9),
+    iif(new.sign = 1,
+      (select max(day) from visitor_days where visitor_id = new.visitor_id and country_code = new.country_code), 1e9),
+    iif(new.sign = 1, (select max(day) from fingerprint_days where fingerprint = new.fingerprint), 1e9));
+end;
+
+create view session_day_changes as
+select 0 as sign, visitor_id, fingerprint, day, country_code, source, score_bucket, entry_page, exit_page, duration,
+  engagement_score, vpn_suspected, day as last_day, day as last_day_in_country, day as last_day_of_fingerprint
+from counted_sessions;
+
+create trigger session_day_count instead of insert on session_day_changes
+when not exists (select 1 from counting_paused)
+begin
+  insert into day_counts (
+    day, sessions, visitors, fingerprints, duration_sum, duration_count, score_sum, score_count, vpn_suspected)
+  select day, new.sign, ifnull(new.last_day < day, 1),
+    new.fingerprint is not null and ifnull(new.last_day_of_fingerprint < day, 1),
+    new.sign * ifnull(new.duration, 0), new.sign * (new.duration is not null),
+    new.sign * ifnull(new.engagement_score, 0), new.sign * (new.engagement_score is not null),
+    new.sign * new.vpn_suspected
+  from (select -1 as day union all select new.day)
+  where true
+  on conflict do update set
+    sessions = sessions + excluded.sessions,
+    visitors = visitors + excluded.visitors,
+    fingerprints = fingerprints + excluded.fingerprints,
+    duration_sum = duration_sum + excluded.duration_sum,
+    duration_count = duration_count + excluded.duration_count,
+    score_sum = score_sum + excluded.score_sum,
+    score_count = score_count + excluded.score_count,
+    vpn_suspected = vpn_suspected + excluded.vpn_suspected;
+  insert into key_counts (dimension, day, key, sessions, visitors)
+  values
+    (1, -1, new.country_code, new.sign, new.last_day_in_country is null),
+    (1, new.day, new.country_code, new.sign, ifnull(new.last_day_in_country < new.day, 1)),
+    (2, -1, new.source, new.sign, 0),
+    (2, new.day, new.source, new.sign, 0),
+    (3, -1, new.score_bucket, new.sign, 0),
+    (3, new.day, new.score_bucket, new.sign, 0),
+    (4, -1, new.entry_page, new.sign, 0),
+    (4, new.day, new.entry_page, new.sign, 0),
+    (5, -1, new.exit_page, new.sign, 0),
+    (5, new.day, new.exit_page, new.sign, 0)
+  on conflict do update set
+    sessions = sessions + excluded.sessions,
+    visitors = visitors + excluded.visitors;
+  insert into session_visit_changes
+  values (new.sign, new.visitor_id, new.fingerprint, new.day, new.country_code, new.source, new.score_bucket,
+    new.entry_page, new.exit_page, new.last_day, new.last_day_in_country, new.last_day_of_fingerprint);
+end;
+
+create view session_visit_changes as
+select sign, visitor_id, fingerprint, day, country_code, source, score_bucket, entry_page, exit_page, last_day,
+  last_day_in_country, last_day_of_fingerprint
+from session_day_changes;
+
+create trigger session_visit_add instead of insert on session_visit_changes when new.sign = 1
+begin
+  insert into session_returns (dimension, day, previous_day, key, sessions)
+  select 0, new.day, new.last_day, '', 1
+  where new.last_day < new.day
+  union all
+  select 1, new.day, new.last_day_in_country, new.country_code, 1
+  where new.last_day_in_country < new.day
+  union all
+  select 6, new.day, new.last_day_of_fingerprint, '', 1
+  where new.last_day_of_fingerprint < new.day
+  on conflict do update set sessions = sessions + 1;
+  insert into late_visit_changes
+  values (new.visitor_id, new.fingerprint, new.day, new.country_code, new.last_day, new.last_day_in_country,
+    new.last_day_of_fingerprint);
+  insert into visitor_days (visitor_id, day, country_code, sessions)
+  values (new.visitor_id, new.day, new.country_code, 1)
+  on conflict do update set sessions = sessions + 1;
+  insert into fingerprint_days (fingerprint, day, sessions)
+  select new.fingerprint, new.day, 1
+  where new.fingerprint is not null
+  on conflict do update set sessions = sessions + 1;
+end;
+
+-- A session that comes before others of its visitor, or with its fingerprint.
+create view late_visit_changes as
+select visitor_id, fingerprint, day, country_code, last_day, last_day_in_country, last_day_of_fingerprint
+from session_visit_changes;
+
+create trigger late_visit_change instead of insert on late_visit_changes
+when new.last_day > new.day or new.last_day_of_fingerprint > new.day
+begin
+  insert into visit_changes
+  select 1, 0, new.visitor_id, '', new.day
+  where new.last_day > new.day
+  union all
+  select 1, 1, new.visitor_id, new.country_code, new.day
+  where new.last_day_in_country > new.day
+  union all
+  select 1, 6, new.fingerprint, '', new.day
+  where new.last_day_of_fingerprint > new.day;
+end;
+
+create trigger session_visit_remove instead of insert on session_visit_changes when new.sign = -1
+begin
+  update visitor_days set sessions = sessions - 1
+  where visitor_id = new.visitor_id and day = new.day and country_code = new.country_code;
+  delete from visitor_days
+  where visitor_id = new.visitor_id and day = new.day and country_code = new.country_code and sessions = 0;
+  update fingerprint_days set sessions = sessions - 1
+  where fingerprint = new.fingerprint and day = new.day;
+  delete from fingerprint_days where fingerprint = new.fingerprint and day = new.day and sessions = 0;
+  insert into visit_changes
+  values
+    (-1, 0, new.visitor_id, '', new.day),
+    (-1, 1, new.visitor_id, new.country_code, new.day),
+    (-1, 6, new.fingerprint, '', new.day);
+  delete from key_counts
+  where dimension in (1, 2, 3, 4, 5) and day in (-1, new.day)
+    and key in (new.country_code, new.source, new.score_bucket, new.entry_page, new.exit_page)
+    and sessions = 0 and visitors = 0;
+end;
+
+-- Take a visit that is the only one of its kind on its day; before it is there, or after it has gone.
+create view visit_changes as
+select 0 as sign, *
+from visit_days;
+
+create trigger visit_change instead of insert on visit_changes
+when new.identity is not null and not exists (
+  select 1
+  from visit_days
+  where dimension = new.dimension and identity = new.identity and key = new.key and day = new.day)
+begin
+  insert into return_changes
+  select new.sign, new.dimension, new.key, max(iif(day < new.day, day, null)), new.day,
+    min(iif(day > new.day, day, null))
+  from visit_days
+  where dimension = new.dimension and identity = new.identity and key = new.key;
+end;
+
+create view return_changes as
+select 0 as sign, dimension, key, previous_day, day, day as next_day
+from session_returns;
+
+create trigger return_change instead of insert on return_changes
+begin
+  insert into day_counts (day, visitors, fingerprints)
+  select day, new.sign * (new.dimension = 0), new.sign * (new.dimension = 6)
+  from (select new.day as day union all select -1 where new.previous_day is null and new.next_day is null)
+  where new.dimension <> 1
+  on conflict do update set
+    visitors = visitors + excluded.visitors,
+    fingerprints = fingerprints + excluded.fingerprints;
+  insert into key_counts (dimension, day, key, visitors)
+  select 1, day, new.key, new.sign
+  from (select new.day as day union all select -1 where new.previous_day is null and new.next_day is null)
+  where new.dimension = 1
+  on conflict do update set visitors = visitors + excluded.visitors;
+  insert into session_returns (dimension, day, previous_day, key, sessions)
+  select new.dimension, day, previous_day, new.key, sessions
+  from (
+    select new.day as day, new.previous_day as previous_day, new.sign as sessions
+    union all
+    select new.next_day, new.day, new.sign
+    union all
+    select new.next_day, new.previous_day, -new.sign)
+  where day is not null and previous_day is not null
+  on conflict do update set sessions = sessions + excluded.sessions;
+end;
+
+create trigger sessions_insert after insert on sessions
+begin
+  insert into session_changes
+  values (1, new.session_id, new.visitor_id, new.fingerprint, new.started_at, new.ended_at, new.duration,
+    new.engagement_score, new.score_bucket, new.country_code, new.source, new.entry_page, new.exit_page,
+    new.vpn_suspected);
+end;
+
+create trigger sessions_delete after delete on sessions
+begin
+  insert into session_changes
+  values (-1, old.session_id, old.visitor_id, old.fingerprint, old.started_at, old.ended_at, old.duration,
+    old.engagement_score, old.score_bucket, old.country_code, old.source, old.entry_page, old.exit_page,
+    old.vpn_suspected);
+  delete from replaced_sessions where session_id = old.session_id;
+end;
+
+-- The new row is counted first, so that what stays as it is does not go in between.
+create trigger sessions_update after update of
+  visitor_id, fingerprint, started_at, country, referrer_domain, entry_page, vpn_suspected
+on sessions
+when (new.visitor_id, new.fingerprint, new.started_at, new.country_code, new.source, new.entry_page,
+    new.vpn_suspected)
+  is not (old.visitor_id, old.fingerprint, old.started_at, old.country_code, old.source, old.entry_page,
+    old.vpn_suspected)
+begin
+  insert into session_changes
+  values (1, new.session_id, new.visitor_id, new.fingerprint, new.started_at, new.ended_at, new.duration,
+    new.engagement_score, new.score_bucket, new.country_code, new.source, new.entry_page, new.exit_page,
+    new.vpn_suspected);
+  insert into session_changes
+  values (-1, old.session_id, old.visitor_id, old.fingerprint, old.started_at, old.ended_at, old.duration,
+    old.engagement_score, old.score_bucket, old.country_code, old.source, old.entry_page, old.exit_page,
+    old.vpn_suspected);
+end;
+
+-- A heartbeat: what a session changes while it goes on. Only the differences are counted.
+create trigger sessions_heartbeat after update of ended_at, duration, engagement_score, exit_page on sessions
+when (new.visitor_id, new.fingerprint, new.started_at, new.country_code, new.source, new.entry_page, new.vpn_suspected)
+  is (old.visitor_id, old.fingerprint, old.started_at, old.country_code, old.source, old.entry_page, old.vpn_suspected)
+begin
+  insert into minute_counts (minute, open_sessions)
+  select new.started_at / 60000, (new.ended_at is null) - (old.ended_at is null)
+  where (new.ended_at is null) <> (old.ended_at is null)
+  on conflict do update set open_sessions = open_sessions + excluded.open_sessions;
+  delete from minute_counts
+  where old.ended_at is null and minute = new.started_at / 60000 and events = 0 and open_sessions = 0;
+  insert into heartbeat_changes
+  values (
+    (new.started_at + (
+      select day_offset from site_offsets where begins_at <= new.started_at order by begins_at desc limit 1
+    )) / 86400000,
+    ifnull(new.duration, 0) - ifnull(old.duration, 0), (new.duration is not null) - (old.duration is not null),
+    ifnull(new.engagement_score, 0) - ifnull(old.engagement_score, 0),
+    (new.engagement_score is not null) - (old.engagement_score is not null), old.score_bucket, new.score_bucket,
+    ifnull(iif((select page_query from site) = 'drop',
+      substr(old.exit_page, 1, instr(replace(old.exit_page, '#', '?') || '?', '?') - 1), old.exit_page), ''),
+    ifnull(iif((select page_query from site) = 'drop',
+      substr(new.exit_page, 1, instr(replace(new.exit_page, '#', '?') || '?', '?') - 1), new.exit_page), ''));
+end;
+
+create view heartbeat_changes as
+select day, duration_sum, duration_count, score_sum, score_count, '' as old_score_bucket, '' as score_bucket,
+  '' as old_exit_page, '' as exit_page
+from day_counts;
+
+create trigger heartbeat_change instead of insert on heartbeat_changes
+when not exists (select 1 from counting_paused)
+begin
+  update day_counts set
+    duration_sum = duration_sum + new.duration_sum,
+    duration_count = duration_count + new.duration_count,
+    score_sum = score_sum + new.score_sum,
+    score_count = score_count + new.score_count
+  where day in (-1, new.day);
+  insert into key_changes
+  values (new.day, 3, new.old_score_bucket, new.score_bucket);
+  insert into key_changes
+  values (new.day, 5, new.old_exit_page, new.exit_page);
+end;
+
+create view key_changes as
+select day, dimension, key as old_key, key
+from key_counts;
+
+create trigger key_change instead of insert on key_changes when new.key <> new.old_key
+begin
+  insert into key_counts (dimension, day, key, sessions)
+  values
+    (new.dimension, -1, new.key, 1),
+    (new.dimension, new.day, new.key, 1),
+    (new.dimension, -1, new.old_key, -1),
+    (new.dimension, new.day, new.old_key, -1)
+  on conflict do update set sessions = sessions + excluded.sessions;
+  delete from key_counts
+  where dimension = new.dimension and day in (-1, new.day) and key = new.old_key and sessions = 0 and visitors = 0;
+end;
+
+create trigger sessions_before_insert before insert on sessions
+when exists (select 1 from sessions where session_id = new.session_id)
+begin
+  delete from replaced_sessions;
+  insert into replaced_sessions
+  select session_id, visitor_id, fingerprint, started_at, ended_at, duration, engagement_score, score_bucket,
+    country_code, source, entry_page, exit_page, vpn_suspected
+  from sessions
+  where session_id = new.session_id;
+end;
+
+create trigger sessions_replace after insert on sessions
+when exists (select 1 from replaced_sessions where session_id = new.session_id)
+begin
+  insert into session_changes
+  select -1, *
+  from replaced_sessions;
+  delete from replaced_sessions;
+end;
+
+-- A rename onto a taken key would overwrite a row in silence under `update or replace`; it is refused under any.
+create trigger sessions_rename before update of session_id on sessions when new.session_id <> old.session_id
+begin
+  select raise(abort, 'session_id is taken')
+  where exists (select 1 from sessions where session_id = new.session_id);
+  delete from replaced_sessions;
+end;
+
+
+-- events -> counters
+
+create table replaced_events as
+select event_id, session_id, page, occurred_at
+from events
+where false;
+
+create view event_changes as
+select 0 as sign, *
+from replaced_events;
+
+create trigger event_change instead of insert on event_changes
+begin
+  insert into minute_counts (minute, events)
+  values (new.occurred_at / 60000, new.sign)
+  on conflict do update set events = events + excluded.events;
+  delete from minute_counts
+  where new.sign = -1 and minute = new.occurred_at / 60000 and events = 0 and open_sessions = 0;
+  insert into event_day_changes
+  values (new.sign, new.session_id,
+    nullif(iif((select page_query from site) = 'drop',
+      substr(new.page, 1, instr(replace(new.page, '#', '?') || '?', '?') - 1), new.page), ''),
+    (new.occurred_at + (
+      select day_offset from site_offsets where begins_at <= new.occurred_at order by begins_at desc limit 1
+    )) / 86400000);
+end;
+
+create view event_day_changes as
+select 0 as sign, session_id, page, day
+from counted_events;
+
+create trigger event_day_change instead of insert on event_day_changes
+when not exists (select 1 from counting_paused)
+begin
+  insert into event_counts (day, events)
+  values (-1, new.sign), (new.day, new.sign)
+  on conflict do update set events = events + excluded.events;
+  delete from event_counts where new.sign = -1 and day in (-1, new.day) and events = 0;
+  insert into pages (page)
+  select new.page
+  where new.page is not null and not exists (select 1 from pages where page = new.page);
+  insert into page_changes
+  values (new.sign, (select page_id from pages where page = new.page), new.session_id, new.day);
+end;
+
+create view page_changes as
+select 0 as sign, page_id, session_id, day
+from session_pages;
+
+create trigger page_change instead of insert on page_changes when new.page_id is not null
+begin
+  insert into page_view_changes
+  values (new.sign, new.sign, new.page_id, new.session_id, new.day, (
+      select max(day)
+      from session_pages
+      where session_id = new.session_id and page_id = new.page_id
+        and day <= new.day and views > (new.sign = -1 and day = new.day)), (
+      select min(day)
+      from session_pages
+      where session_id = new.session_id and page_id = new.page_id and day > new.day));
+end;
+
+-- Count views of a page by a session on a day. last_day: the last day until this one on which the session has others.
+create view page_view_changes as
+select 0 as sign, views, page_id, session_id, day, day as last_day, day as next_day
+from session_pages;
+
+create trigger page_view_change instead of insert on page_view_changes
+begin
+  update pages set
+    views = views + new.views,
+    sessions = sessions + new.sign * (new.last_day is null and new.next_day is null)
+  where page_id = new.page_id;
+  insert into page_counts (day, page_id, views, sessions)
+  values (new.day, new.page_id, new.views, new.sign * (new.last_day is not new.day))
+  on conflict do update set
+    views = views + excluded.views,
+    sessions = sessions + excluded.sessions;
+  insert into session_pages (session_id, page_id, day, views)
+  values (new.session_id, new.page_id, new.day, new.views)
+  on conflict do update set views = views + excluded.views;
+  insert into page_returns (day, page_id, previous_day, sessions)
+  select new.day, new.page_id, new.last_day, new.sign
+  where new.last_day < new.day
+  union all
+  select new.next_day, new.page_id, new.day, new.sign
+  where new.next_day > new.day and new.last_day is not new.day
+  union all
+  select new.next_day, new.page_id, new.last_day, -new.sign
+  where new.next_day > new.day and new.last_day < new.day
+  on conflict do update set sessions = sessions + excluded.sessions;
+  delete from pages where new.sign = -1 and page_id = new.page_id and views = 0;
+  delete from page_counts where new.sign = -1 and day = new.day and page_id = new.page_id and views = 0;
+  delete from session_pages
+  where new.sign = -1 and session_id = new.session_id and page_id = new.page_id and day = new.day and views = 0;
+end;
+
+create trigger events_insert after insert on events
+begin
+  insert into minute_counts (minute, events)
+  values (new.occurred_at / 60000, 1)
+  on conflict do update set events = events + excluded.events;
+  insert into event_day_changes
+  values (1, new.session_id,
+    nullif(iif((select page_query from site) = 'drop',
+      substr(new.page, 1, instr(replace(new.page, '#', '?') || '?', '?') - 1), new.page), ''),
+    (new.occurred_at + (
+      select day_offset from site_offsets where begins_at <= new.occurred_at order by begins_at desc limit 1
+    )) / 86400000);
+end;
+
+create trigger events_delete after delete on events
+begin
+  insert into event_changes
+  values (-1, old.event_id, old.session_id, old.page, old.occurred_at);
+  delete from replaced_events;
+end;
+
+create trigger events_update after update of session_id, event_type, page_url, occurred_at on events
+begin
+  insert into event_changes
+  values
+    (1, new.event_id, new.session_id, new.page, new.occurred_at),
+    (-1, old.event_id, old.session_id, old.page, old.occurred_at);
+end;
+
+-- new.event_id is -1 here when the row is to be numbered yet.
+create trigger events_before_insert before insert on events
+when exists (select 1 from events where event_id = new.event_id)
+begin
+  delete from replaced_events;
+  insert into replaced_events
+  select event_id, session_id, page, occurred_at
+  from events
+  where event_id = new.event_id;
+end;
+
+create trigger events_replace after insert on events
+when exists (select 1 from replaced_events where event_id = new.event_id)
+begin
+  insert into event_changes
+  select -1, *
+  from replaced_events;
+  delete from replaced_events;
+end;
+
+create trigger events_rename before update of event_id on events when new.event_id <> old.event_id
+begin
+  select raise(abort, 'event_id is taken')
+  where exists (select 1 from events where event_id = new.event_id);
+  delete from replaced_events;
+end;
+
+
+-- erasing what is archived of a person: `archived` and the count beside it are lowered by as much
+
+create trigger visitor_days_erase after update of archived on visitor_days when new.archived < old.archived
+begin
+  delete from visitor_days
+  where visitor_id = new.visitor_id and day = new.day and country_code = new.country_code and sessions = 0;
+  insert into visit_changes
+  values
+    (-1, 0, old.visitor_id, '', old.day),
+    (-1, 1, old.visitor_id, old.country_code, old.day);
+  insert into archive_changes
+  values
+    (0, old.day, '', old.archived - new.archived),
+    (1, old.day, old.country_code, old.archived - new.archived);
+end;
+
+create trigger fingerprint_days_erase after update of archived on fingerprint_days when new.archived < old.archived
+begin
+  delete from fingerprint_days where fingerprint = new.fingerprint and day = new.day and sessions = 0;
+  insert into visit_changes
+  values (-1, 6, old.fingerprint, '', old.day);
+end;
+
+-- page_view_change lowers the views itself.
+create trigger session_pages_erase after update of archived on session_pages when new.archived < old.archived
+begin
+  update session_pages set views = old.views
+  where session_id = old.session_id and page_id = old.page_id and day = old.day;
+  insert into page_view_changes
+  select -1, new.archived - old.archived, old.page_id, old.session_id, old.day, iif(new.views > 0, old.day, max(day)), (
+      select min(day)
+      from session_pages
+      where session_id = old.session_id and page_id = old.page_id and day > old.day)
+  from session_pages
+  where session_id = old.session_id and page_id = old.page_id and day < old.day;
+end;
+
+-- An upgrade of older archives may have put a visitor's sessions on another day than their counts.
+create view archive_changes as
+select dimension, day, key, sessions
+from archived_session_counts;
+
+create trigger archive_change instead of insert on archive_changes
+begin
+  update day_counts set sessions = sessions - min(new.sessions, ifnull((
+    select sessions
+    from archived_session_counts
+    where dimension = new.dimension and day = new.day and key = new.key), 0))
+  where new.dimension = 0 and day in (-1, new.day);
+  update key_counts set sessions = sessions - min(new.sessions, ifnull((
+    select sessions
+    from archived_session_counts
+    where dimension = new.dimension and day = new.day and key = new.key), 0))
+  where dimension = new.dimension and day in (-1, new.day) and key = new.key;
+  delete from key_counts
+  where dimension = new.dimension and day in (-1, new.day) and key = new.key and sessions = 0 and visitors = 0;
+  update archived_session_counts set sessions = max(sessions - new.sessions, 0)
+  where dimension = new.dimension and day = new.day and key = new.key;
+end;
+
+
+-- leads -> their stage's count, the columns that triggers keep, the search index
+
+create view status_count_changes as
+select 0 as sign, status
+from leads;
+
+create trigger status_count_change instead of insert on status_count_changes
+begin
+  insert into status_counts (status, leads)
+  values (new.status, 1)
+  on conflict (status) do update set leads = leads + new.sign;
+  delete from status_counts where new.sign = -1 and status = new.status and leads = 0;
+end;
+
+-- The lead that a trigger itself is writing just now, so that no trigger takes that for a writer's.
+create table leads_updating (
+  lead_id integer primary key
+) strict;
+
+-- Takes a lead whose text has changed and is not in the search index.
+create view lead_text_changes as
+select lead_id
+from leads;
+
+create trigger lead_text_change instead of insert on lead_text_changes
+begin
+  insert into leads_updating values (new.lead_id);
+  update leads set search_text = (select search_text from expected_leads where lead_id = new.lead_id)
+  where lead_id = new.lead_id;
+  insert into project_codes (project)
+  select project_folded
+  from leads
+  where lead_id = new.lead_id
+    and project_folded <> ''
+    and project_folded not in (select project from project_codes)
+    and (select count(*) from project_codes) < (select projects from project_code_limit);
+  update leads set project_code = (select code from project_codes where project = project_folded)
+  where lead_id = new.lead_id
+    and project_code is not (select code from project_codes where project = project_folded);
+  delete from leads_updating;
+  insert into lead_search (rowid, indexed_text, project_code)
+  select lead_id, indexed_text, project_code
+  from leads
+  where lead_id = new.lead_id;
+end;
+
+create trigger leads_insert after insert on leads
+begin
+  insert into status_count_changes
+  values (1, new.status);
+  insert into status_count_changes
+  select -1, status
+  from replaced_leads
+  where lead_id = new.lead_id;
+
+  insert into lead_search (lead_search, rowid, indexed_text, project_code)
+  select 'delete', lead_id, indexed_text, project_code
+  from replaced_leads
+  where lead_id = new.lead_id;
+  delete from replaced_leads where lead_id = new.lead_id;
+  insert into lead_text_changes
+  values (new.lead_id);
+  update leads set (enquiry_datetime, follow_ups_count, last_follow_up_at) = (
+    select enquiry_datetime, follow_ups_count, last_follow_up_at from expected_leads where lead_id = new.lead_id)
+  where lead_id = new.lead_id
+    and (enquiry_datetime, follow_ups_count, last_follow_up_at) is not (
+      select enquiry_datetime, follow_ups_count, last_follow_up_at from expected_leads where lead_id = new.lead_id);
+end;
+
+create trigger leads_delete after delete on leads
+begin
+  insert into status_count_changes
+  values (-1, old.status);
+  insert into lead_search (lead_search, rowid, indexed_text, project_code)
+  values ('delete', old.lead_id, old.indexed_text, old.project_code);
+  delete from replaced_leads where lead_id = old.lead_id;
+end;
+
+create trigger leads_update_status after update of status on leads when new.status <> old.status
+begin
+  insert into status_count_changes
+  values (1, new.status), (-1, old.status);
+end;
+
+create trigger leads_refresh_text after update of
+  lead_id, project_name, contact_name, contact_email, contact_phone, visitor_id, search_text, project_code
+on leads
+when not exists (select 1 from leads_updating)
+  and (
+      new.lead_id, new.project_name, new.contact_name, new.contact_email, new.contact_phone, new.visitor_id,
+      new.search_text, new.project_code)
+    is not (
+      old.lead_id, old.project_name, old.contact_name, old.contact_email, old.contact_phone, old.visitor_id,
+      old.search_text, old.project_code)
+begin
+  insert into lead_search (lead_search, rowid, indexed_text, project_code)
+  values ('delete', old.lead_id, old.indexed_text, old.project_code);
+  insert into lead_text_changes
+  values (new.lead_id);
+end;
+
+create trigger leads_refresh after update of lead_id, enquiry_datetime, follow_ups_count, last_follow_up_at on leads
+begin
+  update leads set (enquiry_datetime, follow_ups_count, last_follow_up_at) = (
+    select enquiry_datetime, follow_ups_count, last_follow_up_at from expected_leads where lead_id = new.lead_id)
+  where lead_id = new.lead_id
+    and (enquiry_datetime, follow_ups_count, last_follow_up_at) is not (
+      select enquiry_datetime, follow_ups_count, last_follow_up_at from expected_leads where lead_id = new.lead_id);
+end;
+
+create table replaced_leads as
+select lead_id, status, indexed_text, project_code
+from leads
+where false;
+
+create trigger leads_before_insert before insert on leads
+when exists (select 1 from leads where lead_id = new.lead_id)
+begin
+  delete from replaced_leads;
+  insert into replaced_leads
+  select lead_id, status, indexed_text, project_code
+  from leads
+  where lead_id = new.lead_id;
+end;
+
+create trigger leads_rename before update of lead_id on leads when new.lead_id <> old.lead_id
+begin
+  select raise(abort, 'lead_id is taken')
+  where exists (select 1 from leads where lead_id = new.lead_id);
+  delete from replaced_leads;
+end;
+
+
+-- lead_submissions -> follow-ups
+
+create view follow_up_changes as
+select 0 as sign, lead_id, is_primary_lead
+from lead_submissions;
+
+create trigger follow_up_change instead of insert on follow_up_changes when new.is_primary_lead = 0
+begin
+  insert into follow_up_counts (lead_id, follow_ups_count, last_follow_up_at)
+  values (new.lead_id, 1, null)
+  on conflict (lead_id) do update set follow_ups_count = follow_ups_count + new.sign;
+  delete from follow_up_counts where new.sign = -1 and lead_id = new.lead_id and follow_ups_count = 0;
+  update follow_up_counts set last_follow_up_at = (
+    select max(submitted_at) from lead_submissions where lead_id = new.lead_id and is_primary_lead = 0)
+  where lead_id = new.lead_id;
+  update leads set (follow_ups_count, last_follow_up_at) = (
+    select follow_ups_count, last_follow_up_at from expected_leads where lead_id = new.lead_id)
+  where lead_id = new.lead_id;
+end;
+
+create trigger submissions_insert after insert on lead_submissions
+begin
+  update lead_submissions set submitted_at = datetime(submitted_at)
+  where submission_id = new.submission_id and submitted_at <> datetime(submitted_at);
+  insert into follow_up_changes
+  values (1, new.lead_id, new.is_primary_lead);
+end;
+
+create trigger submissions_delete after delete on lead_submissions
+begin
+  insert into follow_up_changes
+  values (-1, old.lead_id, old.is_primary_lead);
+  delete from replaced_submissions;
+end;
+
+create trigger submissions_update after update of lead_id, submitted_at, is_primary_lead on lead_submissions
+begin
+  update lead_submissions set submitted_at = datetime(submitted_at)
+  where submission_id = new.submission_id and submitted_at <> datetime(submitted_at);
+  insert into follow_up_changes
+  values (1, new.lead_id, new.is_primary_lead), (-1, old.lead_id, old.is_primary_lead);
+end;
+
+create table replaced_submissions as
+select submission_id, lead_id, is_primary_lead
+from lead_submissions
+where false;
+
+create trigger submissions_before_insert before insert on lead_submissions
+when exists (select 1 from lead_submissions where submission_id = new.submission_id)
+begin
+  delete from replaced_submissions;
+  insert into replaced_submissions
+  select submission_id, lead_id, is_primary_lead
+  from lead_submissions
+  where submission_id = new.submission_id;
+end;
+
+create trigger submissions_replace after insert on lead_submissions
+when exists (select 1 from replaced_submissions where submission_id = new.submission_id)
+begin
+  insert into follow_up_changes
+  select -1, lead_id, is_primary_lead
+  from replaced_submissions;
+  delete from replaced_submissions;
+end;
+
+create trigger submissions_rename before update of submission_id on lead_submissions
+when new.submission_id <> old.submission_id
+begin
+  select raise(abort, 'submission_id is taken')
+  where exists (select 1 from lead_submissions where submission_id = new.submission_id);
+  delete from replaced_submissions;
+end;
 
 
 -- beside the data
@@ -241,1115 +1509,3 @@ create table storage_ratios (
   objects_per_session real not null,
   measured_at         integer not null
 ) strict, without rowid;
-
-
--- rollups of sessions
-
-create table rollup_days (
-  day             text primary key not null,
-  sessions        integer not null,
-  unique_visitors integer not null default 0,
-  duration_sum    integer not null default 0,
-  duration_count  integer not null default 0,
-  score_sum       integer not null default 0,
-  score_count     integer not null default 0
-) strict, without rowid;
-create view plain_days as
-select day, sum(sessions) as sessions, sum(unique_visitors) as unique_visitors, sum(duration_sum) as duration_sum,
-  sum(duration_count) as duration_count, sum(score_sum) as score_sum, sum(score_count) as score_count
-from (
-  select day, count(*) as sessions, count(distinct visitor_id) as unique_visitors,
-    coalesce(sum(duration), 0) as duration_sum, count(duration) as duration_count,
-    coalesce(sum(engagement_score), 0) as score_sum, count(engagement_score) as score_count
-  from sessions
-  group by day
-  union all
-  select day, sessions, 0, duration_sum, duration_count, score_sum, score_count
-  from past_days
-  union all
-  select day, 0, count(*), 0, 0, 0, 0
-  from past_day_visitors
-  where (visitor_id, day) not in (select visitor_id, day from sessions)
-  group by day)
-group by day;
-
-create table rollup_countries (
-  country         text primary key not null,
-  sessions        integer not null,
-  unique_visitors integer not null
-) strict, without rowid;
-create view plain_countries as
-select country, sum(sessions) as sessions, sum(unique_visitors) as unique_visitors
-from (
-  select geo as country, count(*) as sessions, count(distinct visitor_id) as unique_visitors
-  from sessions
-  group by geo
-  union all
-  select country, sessions, 0
-  from past_countries
-  union all
-  select country, 0, count(*)
-  from past_country_visitors as past
-  where not exists (select 1 from sessions where visitor_id = past.visitor_id and geo = past.country)
-  group by country)
-group by country;
-
-create table rollup_sources (
-  referrer_domain text primary key not null,
-  sessions        integer not null
-) strict, without rowid;
-create index sources_by_sessions on rollup_sources (sessions desc, referrer_domain);
-create view plain_sources as
-select referrer_domain, sum(sessions) as sessions
-from (
-  select source as referrer_domain, count(*) as sessions
-  from sessions
-  group by source
-  union all
-  select referrer_domain, sessions
-  from past_sources)
-group by referrer_domain;
-
-create table rollup_engagement (
-  bucket   text primary key not null,
-  sessions integer not null
-) strict, without rowid;
-create view plain_engagement as
-select bucket, sum(sessions) as sessions
-from (
-  select bucket, count(*) as sessions
-  from sessions
-  where bucket is not null
-  group by bucket
-  union all
-  select bucket, sessions
-  from past_engagement)
-group by bucket;
-
-
--- rollups of events
-
-create table rollup_pages (
-  page_key        integer primary key,
-  page            text not null unique,
-  views           integer not null,
-  unique_sessions integer not null
-) strict;
-create index pages_by_views on rollup_pages (views desc, page);
-create view plain_pages as
-select page, sum(views) as views, sum(unique_sessions) as unique_sessions
-from (
-  select page, count(*) as views, count(distinct session_id) as unique_sessions
-  from events
-  where page is not null
-  group by page
-  union all
-  select page, events, unique_sessions
-  from past_events
-  where page <> '')
-group by page;
-
-create table rollup_page_sessions (
-  session_id text not null,
-  page_key   integer not null,
-  views      integer not null,
-  primary key (session_id, page_key)
-) strict, without rowid;
-create view plain_page_sessions as
-select session_id, page_key, count(*) as views
-from events
-join rollup_pages using (page)
-group by session_id, page_key;
--- The same by the names of pages.
-create view session_pages as
-select session_id, page, link.views
-from rollup_page_sessions as link
-join rollup_pages using (page_key);
-
-
--- rollups of both
-
--- By the minute, so that the last hour is sixty rows and two short walks of an index, whatever the traffic.
-create table rollup_minutes (
-  minute        integer primary key,
-  events        integer not null,
-  open_sessions integer not null
-) strict;
-create view plain_minutes as
-select minute, sum(events) as events, sum(open_sessions) as open_sessions
-from (
-  select minute, count(*) as events, 0 as open_sessions
-  from events
-  group by minute
-  union all
-  select minute, 0, count(*)
-  from sessions
-  where ended_at is null
-  group by minute)
-group by minute;
-
-create table rollup_totals (
-  one                 integer primary key check (one = 1),
-  sessions            integer not null default 0,
-  events              integer not null default 0,
-  unique_visitors     integer not null default 0,
-  unique_fingerprints integer not null default 0,
-  duration_sum        integer not null default 0,
-  duration_count      integer not null default 0,
-  score_sum           integer not null default 0,
-  score_count         integer not null default 0,
-  vpn_suspected       integer not null default 0
-) strict;
-create view plain_totals as
-select 1 as one, sum(sessions) as sessions,
-  (select count(*) from events) + (select coalesce(sum(events), 0) from past_events) as events,
-  (select count(distinct visitor_id) from sessions) + (
-    select count(distinct visitor_id)
-    from past_day_visitors as past
-    where not exists (select 1 from sessions where visitor_id = past.visitor_id)) as unique_visitors,
-  (select count(*) from (select fingerprint from sessions where fingerprint is not null group by fingerprint)) + (
-    select count(*)
-    from past_fingerprints as past
-    where not exists (select 1 from sessions where fingerprint = past.fingerprint)) as unique_fingerprints,
-  sum(duration_sum) as duration_sum, sum(duration_count) as duration_count,
-  sum(score_sum) as score_sum, sum(score_count) as score_count, sum(vpn_suspected) as vpn_suspected
-from (
-  select count(*) as sessions, coalesce(sum(duration), 0) as duration_sum, count(duration) as duration_count,
-    coalesce(sum(engagement_score), 0) as score_sum, count(engagement_score) as score_count,
-    count(nullif(vpn_suspected, 0)) as vpn_suspected
-  from sessions
-  union all
-  select sessions, duration_sum, duration_count, score_sum, score_count, vpn_suspected
-  from past_days);
-insert into rollup_totals (one) values (1);
-
-
--- rollups of leads
-
-create table rollup_stages (
-  status text primary key not null,
-  leads  integer not null
-) strict, without rowid;
-create view plain_stages as
-select status, count(*) as leads
-from leads
-group by status;
-
--- A follow-up is a submission that is not the lead's first.
-create table rollup_follow_ups (
-  lead_id           integer primary key,
-  follow_ups_count  integer not null,
-  last_follow_up_at text
-) strict;
-create view plain_follow_ups as
-select lead_id, count(*) as follow_ups_count, max(submitted_at) as last_follow_up_at
-from lead_submissions
-where is_primary_lead = 0
-group by lead_id;
-
--- Text is searched casefolded: a letter stands for itself unless it is listed here. These are Unicode 14's full case
--- foldings beyond ASCII (https://unicode.org/Public/14.0.0/ucd/CaseFolding.txt), runs of them as
--- (first, last, step, distance).
-create table case_folds (
-  letter text primary key not null,
-  folded text not null
-) strict, without rowid;
-insert into case_folds (letter, folded)
-with recursive
-  runs (first, last, step, distance) as (values
-    (181, 181, 1, 775), (192, 214, 1, 32), (216, 222, 1, 32), (256, 302, 2, 1), (306, 310, 2, 1),
-    (313, 327, 2, 1), (330, 374, 2, 1), (376, 376, 1, -121), (377, 381, 2, 1), (383, 383, 1, -268),
-    (385, 385, 1, 210), (386, 388, 2, 1), (390, 390, 1, 206), (391, 391, 1, 1), (393, 394, 1, 205),
-    (395, 395, 1, 1), (398, 398, 1, 79), (399, 399, 1, 202), (400, 400, 1, 203), (401, 401, 1, 1),
-    (403, 403, 1, 205), (404, 404, 1, 207), (406, 406, 1, 211), (407, 407, 1, 209), (408, 408, 1, 1),
-    (412, 412, 1, 211), (413, 413, 1, 213), (415, 415, 1, 214), (416, 420, 2, 1), (422, 422, 1, 218),
-    (423, 423, 1, 1), (425, 425, 1, 218), (428, 428, 1, 1), (430, 430, 1, 218), (431, 431, 1, 1),
-    (433, 434, 1, 217), (435, 437, 2, 1), (439, 439, 1, 219), (440, 440, 1, 1), (444, 444, 1, 1),
-    (452, 452, 1, 2), (453, 453, 1, 1), (455, 455, 1, 2), (456, 456, 1, 1), (458, 458, 1, 2),
-    (459, 475, 2, 1), (478, 494, 2, 1), (497, 497, 1, 2), (498, 500, 2, 1), (502, 502, 1, -97),
-    (503, 503, 1, -56), (504, 542, 2, 1), (544, 544, 1, -130), (546, 562, 2, 1), (570, 570, 1, 10795),
-    (571, 571, 1, 1), (573, 573, 1, -163), (574, 574, 1, 10792), (577, 577, 1, 1), (579, 579, 1, -195),
-    (580, 580, 1, 69), (581, 581, 1, 71), (582, 590, 2, 1), (837, 837, 1, 116), (880, 882, 2, 1),
-    (886, 886, 1, 1), (895, 895, 1, 116), (902, 902, 1, 38), (904, 906, 1, 37), (908, 908, 1, 64),
-    (910, 911, 1, 63), (913, 929, 1, 32), (931, 939, 1, 32), (962, 962, 1, 1), (975, 975, 1, 8),
-    (976, 976, 1, -30), (977, 977, 1, -25), (981, 981, 1, -15), (982, 982, 1, -22), (984, 1006, 2, 1),
-    (1008, 1008, 1, -54), (1009, 1009, 1, -48), (1012, 1012, 1, -60), (1013, 1013, 1, -64),
-    (1015, 1015, 1, 1), (1017, 1017, 1, -7), (1018, 1018, 1, 1), (1021, 1023, 1, -130),
-    (1024, 1039, 1, 80), (1040, 1071, 1, 32), (1120, 1152, 2, 1), (1162, 1214, 2, 1), (1216, 1216, 1, 15),
-    (1217, 1229, 2, 1), (1232, 1326, 2, 1), (1329, 1366, 1, 48), (4256, 4293, 1, 7264),
-    (4295, 4295, 1, 7264), (4301, 4301, 1, 7264), (5112, 5117, 1, -8), (7296, 7296, 1, -6222),
-    (7297, 7297, 1, -6221), (7298, 7298, 1, -6212), (7299, 7300, 1, -6210), (7301, 7301, 1, -6211),
-    (7302, 7302, 1, -6204), (7303, 7303, 1, -6180), (7304, 7304, 1, 35267), (7312, 7354, 1, -3008),
-    (7357, 7359, 1, -3008), (7680, 7828, 2, 1), (7835, 7835, 1, -58), (7840, 7934, 2, 1),
-    (7944, 7951, 1, -8), (7960, 7965, 1, -8), (7976, 7983, 1, -8), (7992, 7999, 1, -8),
-    (8008, 8013, 1, -8), (8025, 8031, 2, -8), (8040, 8047, 1, -8), (8120, 8121, 1, -8),
-    (8122, 8123, 1, -74), (8126, 8126, 1, -7173), (8136, 8139, 1, -86), (8152, 8153, 1, -8),
-    (8154, 8155, 1, -100), (8168, 8169, 1, -8), (8170, 8171, 1, -112), (8172, 8172, 1, -7),
-    (8184, 8185, 1, -128), (8186, 8187, 1, -126), (8486, 8486, 1, -7517), (8490, 8490, 1, -8383),
-    (8491, 8491, 1, -8262), (8498, 8498, 1, 28), (8544, 8559, 1, 16), (8579, 8579, 1, 1),
-    (9398, 9423, 1, 26), (11264, 11311, 1, 48), (11360, 11360, 1, 1), (11362, 11362, 1, -10743),
-    (11363, 11363, 1, -3814), (11364, 11364, 1, -10727), (11367, 11371, 2, 1), (11373, 11373, 1, -10780),
-    (11374, 11374, 1, -10749), (11375, 11375, 1, -10783), (11376, 11376, 1, -10782), (11378, 11378, 1, 1),
-    (11381, 11381, 1, 1), (11390, 11391, 1, -10815), (11392, 11490, 2, 1), (11499, 11501, 2, 1),
-    (11506, 11506, 1, 1), (42560, 42604, 2, 1), (42624, 42650, 2, 1), (42786, 42798, 2, 1),
-    (42802, 42862, 2, 1), (42873, 42875, 2, 1), (42877, 42877, 1, -35332), (42878, 42886, 2, 1),
-    (42891, 42891, 1, 1), (42893, 42893, 1, -42280), (42896, 42898, 2, 1), (42902, 42920, 2, 1),
-    (42922, 42922, 1, -42308), (42923, 42923, 1, -42319), (42924, 42924, 1, -42315),
-    (42925, 42925, 1, -42305), (42926, 42926, 1, -42308), (42928, 42928, 1, -42258),
-    (42929, 42929, 1, -42282), (42930, 42930, 1, -42261), (42931, 42931, 1, 928), (42932, 42946, 2, 1),
-    (42948, 42948, 1, -48), (42949, 42949, 1, -42307), (42950, 42950, 1, -35384), (42951, 42953, 2, 1),
-    (42960, 42960, 1, 1), (42966, 42968, 2, 1), (42997, 42997, 1, 1), (43888, 43967, 1, -38864),
-    (65313, 65338, 1, 32), (66560, 66599, 1, 40), (66736, 66771, 1, 40), (66928, 66964, 2, 39),
-    (66929, 66937, 2, 39), (66941, 66953, 2, 39), (66957, 66961, 2, 39), (66965, 66965, 1, 39),
-    (68736, 68786, 1, 64), (71840, 71871, 1, 32), (93760, 93791, 1, 32), (125184, 125217, 1, 34)),
-  letters (letter, last, step, distance) as (
-    select first, last, step, distance
-    from runs
-    union all
-    select letter + step, last, step, distance
-    from letters
-    where letter < last)
-select char(letter), char(letter + distance)
-from letters
-union all
-values
-  (char(223), char(115, 115)), (char(304), char(105, 775)), (char(329), char(700, 110)),
-  (char(496), char(106, 780)), (char(912), char(953, 776, 769)), (char(944), char(965, 776, 769)),
-  (char(1415), char(1381, 1410)), (char(7830), char(104, 817)), (char(7831), char(116, 776)),
-  (char(7832), char(119, 778)), (char(7833), char(121, 778)), (char(7834), char(97, 702)),
-  (char(7838), char(115, 115)), (char(8016), char(965, 787)), (char(8018), char(965, 787, 768)),
-  (char(8020), char(965, 787, 769)), (char(8022), char(965, 787, 834)), (char(8064), char(7936, 953)),
-  (char(8065), char(7937, 953)), (char(8066), char(7938, 953)), (char(8067), char(7939, 953)),
-  (char(8068), char(7940, 953)), (char(8069), char(7941, 953)), (char(8070), char(7942, 953)),
-  (char(8071), char(7943, 953)), (char(8072), char(7936, 953)), (char(8073), char(7937, 953)),
-  (char(8074), char(7938, 953)), (char(8075), char(7939, 953)), (char(8076), char(7940, 953)),
-  (char(8077), char(7941, 953)), (char(8078), char(7942, 953)), (char(8079), char(7943, 953)),
-  (char(8080), char(7968, 953)), (char(8081), char(7969, 953)), (char(8082), char(7970, 953)),
-  (char(8083), char(7971, 953)), (char(8084), char(7972, 953)), (char(8085), char(7973, 953)),
-  (char(8086), char(7974, 953)), (char(8087), char(7975, 953)), (char(8088), char(7968, 953)),
-  (char(8089), char(7969, 953)), (char(8090), char(7970, 953)), (char(8091), char(7971, 953)),
-  (char(8092), char(7972, 953)), (char(8093), char(7973, 953)), (char(8094), char(7974, 953)),
-  (char(8095), char(7975, 953)), (char(8096), char(8032, 953)), (char(8097), char(8033, 953)),
-  (char(8098), char(8034, 953)), (char(8099), char(8035, 953)), (char(8100), char(8036, 953)),
-  (char(8101), char(8037, 953)), (char(8102), char(8038, 953)), (char(8103), char(8039, 953)),
-  (char(8104), char(8032, 953)), (char(8105), char(8033, 953)), (char(8106), char(8034, 953)),
-  (char(8107), char(8035, 953)), (char(8108), char(8036, 953)), (char(8109), char(8037, 953)),
-  (char(8110), char(8038, 953)), (char(8111), char(8039, 953)), (char(8114), char(8048, 953)),
-  (char(8115), char(945, 953)), (char(8116), char(940, 953)), (char(8118), char(945, 834)),
-  (char(8119), char(945, 834, 953)), (char(8124), char(945, 953)), (char(8130), char(8052, 953)),
-  (char(8131), char(951, 953)), (char(8132), char(942, 953)), (char(8134), char(951, 834)),
-  (char(8135), char(951, 834, 953)), (char(8140), char(951, 953)), (char(8146), char(953, 776, 768)),
-  (char(8147), char(953, 776, 769)), (char(8150), char(953, 834)), (char(8151), char(953, 776, 834)),
-  (char(8162), char(965, 776, 768)), (char(8163), char(965, 776, 769)), (char(8164), char(961, 787)),
-  (char(8166), char(965, 834)), (char(8167), char(965, 776, 834)), (char(8178), char(8060, 953)),
-  (char(8179), char(969, 953)), (char(8180), char(974, 953)), (char(8182), char(969, 834)),
-  (char(8183), char(969, 834, 953)), (char(8188), char(969, 953)), (char(64256), char(102, 102)),
-  (char(64257), char(102, 105)), (char(64258), char(102, 108)), (char(64259), char(102, 102, 105)),
-  (char(64260), char(102, 102, 108)), (char(64261), char(115, 116)), (char(64262), char(115, 116)),
-  (char(64275), char(1396, 1398)), (char(64276), char(1396, 1381)), (char(64277), char(1396, 1387)),
-  (char(64278), char(1406, 1398)), (char(64279), char(1396, 1389));
-
--- Leads name few projects, many of them the same one. So in the search index a project is not spelled out a hundred
--- thousand times: it has a code of three capitals, which no folded text has, and who looks for a text looks for the codes
--- of the projects that it is in, too. The first so many have one, after a rebuild the most frequent: a text that is in
--- twenty of them is found in a million leads in 75 ms, in a hundred 240, which is what it takes where all is spelled out.
--- None gives its own up, not even when no lead has it any more, as others may be there by then that are spelled out.
-create table searched_projects (
-  project_id integer primary key,
-  project    text not null unique,
-
-  code text generated always as ('A' || char(65 + project_id / 26, 65 + project_id % 26)) virtual
-) strict;
-create view searched_projects_room as
-select 50 as projects;
-
-create view frequent_projects as
-select project_folded as project
-from leads
-where project_folded <> ''
-group by project_folded
-order by count(*) desc, project_folded
-limit (select projects from searched_projects_room);
-
--- The columns of a lead that triggers keep, as they should be; its code goes by the text that is kept. To most functions of
--- SQLite a text ends at a NUL, so each field does, and not all that comes after it.
-create view plain_leads as
-with common (letters) as (
-  values (' abcdefghijklmnopqrstuvwxyz0123456789@.-+''' || char(31))),
-texts as (
-  select lead_id, project_folded,
-    lower(coalesce(replace(substr(project_name, 1), char(31), ' '), '') || char(31)
-      || coalesce(replace(substr(contact_name, 1), char(31), ' '), '') || char(31)
-      || coalesce(replace(substr(contact_email, 1), char(31), ' '), '') || char(31)
-      || coalesce(replace(substr(contact_phone, 1), char(31), ' '), '') || char(31)
-      || coalesce(replace(substr(visitor_id, 1), char(31), ' '), '') || char(31)) as text
-  from leads)
-select lead_id, coalesce(follow_ups_count, 0) as follow_ups_count, last_follow_up_at,
-  case
-    when length(text) = length(cast(text as blob)) then text  -- ASCII, which lower() folds
-    else (
-      -- from one letter that is not common to the next: `plain` is how many are before it
-      with recursive folding (folded, rest, plain) as (
-        select '', text, length(text) - length(ltrim(text, letters))
-        from common
-        union all
-        select folded || substr(rest, 1, plain) || coalesce(
-            (select folded from case_folds where letter = substr(rest, plain + 1, 1)), substr(rest, plain + 1, 1)),
-          substr(rest, plain + 2),
-          length(substr(rest, plain + 2)) - length(ltrim(substr(rest, plain + 2), letters))
-        from folding, common
-        where rest <> '')
-      select folded
-      from folding
-      where rest = '')
-  end as search_text,
-  code as search_code
-from texts
-left join rollup_follow_ups using (lead_id)
-left join searched_projects on project = project_folded;
-
-create virtual table lead_search using fts5 (
-  text_spelled, search_code, content = 'leads', content_rowid = 'lead_id', columnsize = 0,
-  tokenize = 'trigram case_sensitive 1');
--- What it knows: every run of three letters.
-create virtual table lead_search_runs using fts5vocab (lead_search, row);
-
-
--- sessions -> rollups
--- A distinct count moves when no other session has what is counted, nor had it in the past. That is the same question
--- for a row that has come and for one that has gone, and the indexes of sessions answer it.
--- `counted` is false when a visit only goes on (its end, duration and score written again and again): what it is counted
--- under stays, and is left alone.
--- An update adds the new contribution before it takes the old one away, so that few rows fall to zero in between.
-
-create view session_changes as
-select 0 as sign, true as counted, rowid as session_row, visitor_id, fingerprint, started_at, day, minute, ended_at,
-  duration, engagement_score, bucket, geo, source, vpn_suspected
-from sessions;
-
-create trigger session_change instead of insert on session_changes
-begin
-  insert into rollup_days (
-    day, sessions, unique_visitors, duration_sum, duration_count, score_sum, score_count)
-  values (
-    new.day, 1,
-    iif(new.counted, not exists (
-      -- country by country, as the index has them: of one visitor those are few, while sessions may be many
-      with recursive visited (place) as (
-        select min(geo)
-        from sessions
-        where visitor_id = new.visitor_id
-        union all
-        select (select min(geo) from sessions where visitor_id = new.visitor_id and geo > place)
-        from visited
-        where place is not null)
-      select 1
-      from visited
-      cross join sessions on visitor_id = new.visitor_id and geo = place
-        and started_at between new.started_at / 86400000 * 86400000 and new.started_at / 86400000 * 86400000 + 86399999
-        and rowid <> new.session_row
-      union all
-      select 1
-      from past_day_visitors
-      where visitor_id = new.visitor_id and day = new.day), 0),
-    coalesce(new.duration, 0), new.duration is not null,
-    coalesce(new.engagement_score, 0), new.engagement_score is not null)
-  on conflict (day) do update set
-    sessions = sessions + new.sign,
-    unique_visitors = unique_visitors + new.sign * excluded.unique_visitors,
-    duration_sum = duration_sum + new.sign * excluded.duration_sum,
-    duration_count = duration_count + new.sign * excluded.duration_count,
-    score_sum = score_sum + new.sign * excluded.score_sum,
-    score_count = score_count + new.sign * excluded.score_count;
-  delete from rollup_days where new.sign = -1 and day = new.day and sessions = 0 and unique_visitors = 0;
-
-  update rollup_totals set
-    sessions = sessions + new.sign,
-    unique_visitors = unique_visitors + new.sign * iif(new.counted, not exists (
-      select 1
-      from sessions
-      where visitor_id = new.visitor_id and rowid <> new.session_row
-      union all
-      select 1
-      from past_day_visitors
-      where visitor_id = new.visitor_id), 0),
-    unique_fingerprints = unique_fingerprints + new.sign * iif(new.counted and new.fingerprint is not null, not exists (
-      select 1
-      from sessions
-      where fingerprint = new.fingerprint and rowid <> new.session_row
-      union all
-      select 1
-      from past_fingerprints
-      where fingerprint = new.fingerprint), 0),
-    duration_sum = duration_sum + new.sign * coalesce(new.duration, 0),
-    duration_count = duration_count + new.sign * (new.duration is not null),
-    score_sum = score_sum + new.sign * coalesce(new.engagement_score, 0),
-    score_count = score_count + new.sign * (new.engagement_score is not null),
-    vpn_suspected = vpn_suspected + new.sign * (new.vpn_suspected <> 0);
-
-  insert into rollup_engagement (bucket, sessions)
-  select new.bucket, 1
-  where new.bucket is not null
-  on conflict (bucket) do update set sessions = sessions + new.sign;
-  delete from rollup_engagement where new.sign = -1 and bucket = new.bucket and sessions = 0;
-
-  insert into rollup_minutes (minute, events, open_sessions)
-  select new.minute, 0, 1
-  where new.ended_at is null
-  on conflict (minute) do update set open_sessions = open_sessions + new.sign;
-  delete from rollup_minutes
-  where new.sign = -1 and minute = new.minute and events = 0 and open_sessions = 0;
-
-  insert into rollup_countries (country, sessions, unique_visitors)
-  select new.geo, 1, not exists (
-    select 1
-    from sessions
-    where visitor_id = new.visitor_id and geo = new.geo and rowid <> new.session_row
-    union all
-    select 1
-    from past_country_visitors
-    where visitor_id = new.visitor_id and country = new.geo)
-  where new.counted
-  on conflict (country) do update set
-    sessions = sessions + new.sign,
-    unique_visitors = unique_visitors + new.sign * excluded.unique_visitors;
-  delete from rollup_countries where new.sign = -1 and country = new.geo and sessions = 0 and unique_visitors = 0;
-
-  insert into rollup_sources (referrer_domain, sessions)
-  select new.source, 1
-  where new.counted
-  on conflict (referrer_domain) do update set sessions = sessions + new.sign;
-  delete from rollup_sources where new.sign = -1 and referrer_domain = new.source and sessions = 0;
-end;
-
-create trigger sessions_insert after insert on sessions
-begin
-  insert into session_changes
-  values (1, true, new.rowid, new.visitor_id, new.fingerprint, new.started_at, new.day, new.minute, new.ended_at,
-    new.duration, new.engagement_score, new.bucket, new.geo, new.source, new.vpn_suspected);
-end;
-
-create trigger sessions_delete after delete on sessions
-begin
-  insert into session_changes
-  values (-1, true, old.rowid, old.visitor_id, old.fingerprint, old.started_at, old.day, old.minute, old.ended_at,
-    old.duration, old.engagement_score, old.bucket, old.geo, old.source, old.vpn_suspected);
-  delete from replaced_sessions where session_id = old.session_id;
-end;
-
-create trigger sessions_update after update of
-  visitor_id, fingerprint, started_at, ended_at, duration, engagement_score, country, referrer_domain, vpn_suspected
-on sessions
-begin
-  insert into session_changes
-  values (1, (new.visitor_id, new.fingerprint, new.day, new.geo, new.source)
-      is not (old.visitor_id, old.fingerprint, old.day, old.geo, old.source),
-    new.rowid, new.visitor_id, new.fingerprint, new.started_at, new.day, new.minute, new.ended_at,
-    new.duration, new.engagement_score, new.bucket, new.geo, new.source, new.vpn_suspected);
-  insert into session_changes
-  values (-1, (new.visitor_id, new.fingerprint, new.day, new.geo, new.source)
-      is not (old.visitor_id, old.fingerprint, old.day, old.geo, old.source),
-    new.rowid, old.visitor_id, old.fingerprint, old.started_at, old.day, old.minute, old.ended_at,
-    old.duration, old.engagement_score, old.bucket, old.geo, old.source, old.vpn_suspected);
-end;
-
--- Of a key that is there already, what it counts as is kept until the row is known to be replaced: an insert that was
--- ignored, or became an update, leaves it behind. So it is believed only where its key has come anew, and is forgotten
--- when that key goes.
-create table replaced_sessions as
-select session_id, visitor_id, fingerprint, started_at, day, minute, ended_at, duration, engagement_score, bucket, geo,
-  source, vpn_suspected
-from sessions
-where false;
-
-create trigger sessions_before_insert before insert on sessions
-when exists (select 1 from sessions where session_id = new.session_id)
-begin
-  delete from replaced_sessions;
-  insert into replaced_sessions
-  select session_id, visitor_id, fingerprint, started_at, day, minute, ended_at, duration, engagement_score, bucket,
-    geo, source, vpn_suspected
-  from sessions
-  where session_id = new.session_id;
-end;
-
-create trigger sessions_replace after insert on sessions
-when exists (select 1 from replaced_sessions where session_id = new.session_id)
-begin
-  insert into session_changes
-  select -1, true, new.rowid, visitor_id, fingerprint, started_at, day, minute, ended_at, duration, engagement_score,
-    bucket, geo, source, vpn_suspected
-  from replaced_sessions;
-  delete from replaced_sessions;
-end;
-
--- A rename onto a taken key would overwrite a row in silence under `update or replace`; it is refused under any.
-create trigger sessions_rename before update of session_id on sessions when new.session_id <> old.session_id
-begin
-  select raise(abort, 'session_id is taken')
-  where exists (select 1 from sessions where session_id = new.session_id);
-  delete from replaced_sessions;
-end;
-
-
--- events -> rollups
-
-create view event_changes as
-select 0 as sign, session_id, page, minute
-from events;
-
-create trigger event_change instead of insert on event_changes
-begin
-  insert into rollup_minutes (minute, events, open_sessions)
-  values (new.minute, 1, 0)
-  on conflict (minute) do update set events = events + new.sign;
-  delete from rollup_minutes
-  where new.sign = -1 and minute = new.minute and events = 0 and open_sessions = 0;
-  update rollup_totals set events = events + new.sign;
-  insert into rollup_pages (page, views, unique_sessions)
-  select new.page, 1, 1
-  where new.page is not null
-  on conflict (page) do update set
-    views = views + new.sign,
-    unique_sessions = unique_sessions + new.sign * not exists (
-      select 1 from rollup_page_sessions as link
-      where link.session_id = new.session_id and link.page_key = rollup_pages.page_key
-        and link.views > (new.sign = -1));
-  insert into rollup_page_sessions (session_id, page_key, views)
-  select new.session_id, page_key, 1
-  from rollup_pages
-  where page = new.page
-  on conflict (session_id, page_key) do update set views = views + new.sign;
-  delete from rollup_page_sessions
-  where new.sign = -1 and session_id = new.session_id and views = 0
-    and page_key = (select page_key from rollup_pages where page = new.page);
-  delete from rollup_pages where new.sign = -1 and page = new.page and views = 0;
-end;
-create trigger events_insert after insert on events
-begin
-  insert into event_changes
-  values (1, new.session_id, new.page, new.minute);
-end;
-
-create trigger events_delete after delete on events
-begin
-  insert into event_changes
-  values (-1, old.session_id, old.page, old.minute);
-  delete from replaced_events;
-end;
-
-create trigger events_update after update of session_id, event_type, page_url, occurred_at on events
-begin
-  insert into event_changes
-  values (1, new.session_id, new.page, new.minute);
-  insert into event_changes
-  values (-1, old.session_id, old.page, old.minute);
-end;
-
-create table replaced_events as
-select event_id, session_id, page, minute
-from events
-where false;
-
--- new.event_id is -1 here when the row is to be numbered yet.
-create trigger events_before_insert before insert on events
-when exists (select 1 from events where event_id = new.event_id)
-begin
-  delete from replaced_events;
-  insert into replaced_events
-  select event_id, session_id, page, minute
-  from events
-  where event_id = new.event_id;
-end;
-
-create trigger events_replace after insert on events
-when exists (select 1 from replaced_events where event_id = new.event_id)
-begin
-  insert into event_changes
-  select -1, session_id, page, minute
-  from replaced_events;
-  delete from replaced_events;
-end;
-
-create trigger events_rename before update of event_id on events when new.event_id <> old.event_id
-begin
-  select raise(abort, 'event_id is taken')
-  where exists (select 1 from events where event_id = new.event_id);
-  delete from replaced_events;
-end;
-
-
--- past_* -> rollups
-
-create view past_day_changes as
-select 0 as sign, day, sessions, duration_sum, duration_count, score_sum, score_count, vpn_suspected
-from past_days;
-
-create trigger past_day_change instead of insert on past_day_changes
-begin
-  insert into rollup_days (day, sessions, duration_sum, duration_count, score_sum, score_count)
-  values (new.day, new.sessions, new.duration_sum, new.duration_count, new.score_sum, new.score_count)
-  on conflict (day) do update set
-    sessions = sessions + new.sign * excluded.sessions,
-    duration_sum = duration_sum + new.sign * excluded.duration_sum,
-    duration_count = duration_count + new.sign * excluded.duration_count,
-    score_sum = score_sum + new.sign * excluded.score_sum,
-    score_count = score_count + new.sign * excluded.score_count;
-  delete from rollup_days where new.sign = -1 and day = new.day and sessions = 0 and unique_visitors = 0;
-
-  update rollup_totals set
-    sessions = sessions + new.sign * new.sessions,
-    duration_sum = duration_sum + new.sign * new.duration_sum,
-    duration_count = duration_count + new.sign * new.duration_count,
-    score_sum = score_sum + new.sign * new.score_sum,
-    score_count = score_count + new.sign * new.score_count,
-    vpn_suspected = vpn_suspected + new.sign * new.vpn_suspected;
-end;
-
-create trigger past_days_insert after insert on past_days
-begin
-  insert into past_day_changes
-  values (1, new.day, new.sessions, new.duration_sum, new.duration_count, new.score_sum, new.score_count,
-    new.vpn_suspected);
-end;
-
-create trigger past_days_delete after delete on past_days
-begin
-  insert into past_day_changes
-  values (-1, old.day, old.sessions, old.duration_sum, old.duration_count, old.score_sum, old.score_count,
-    old.vpn_suspected);
-end;
-
-create trigger past_days_update after update on past_days
-begin
-  insert into past_day_changes
-  values
-    (1, new.day, new.sessions, new.duration_sum, new.duration_count, new.score_sum, new.score_count,
-      new.vpn_suspected),
-    (-1, old.day, old.sessions, old.duration_sum, old.duration_count, old.score_sum, old.score_count,
-      old.vpn_suspected);
-end;
-
-create view past_country_changes as
-select 0 as sign, country, sessions
-from past_countries;
-
-create trigger past_country_change instead of insert on past_country_changes
-begin
-  insert into rollup_countries (country, sessions, unique_visitors)
-  values (new.country, new.sessions, 0)
-  on conflict (country) do update set sessions = sessions + new.sign * excluded.sessions;
-  delete from rollup_countries where new.sign = -1 and country = new.country and sessions = 0 and unique_visitors = 0;
-end;
-
-create trigger past_countries_insert after insert on past_countries
-begin
-  insert into past_country_changes
-  values (1, new.country, new.sessions);
-end;
-
-create trigger past_countries_delete after delete on past_countries
-begin
-  insert into past_country_changes
-  values (-1, old.country, old.sessions);
-end;
-
-create trigger past_countries_update after update on past_countries
-begin
-  insert into past_country_changes
-  values (1, new.country, new.sessions), (-1, old.country, old.sessions);
-end;
-
-create view past_source_changes as
-select 0 as sign, referrer_domain, sessions
-from past_sources;
-
-create trigger past_source_change instead of insert on past_source_changes
-begin
-  insert into rollup_sources (referrer_domain, sessions)
-  values (new.referrer_domain, new.sessions)
-  on conflict (referrer_domain) do update set sessions = sessions + new.sign * excluded.sessions;
-  delete from rollup_sources where new.sign = -1 and referrer_domain = new.referrer_domain and sessions = 0;
-end;
-
-create trigger past_sources_insert after insert on past_sources
-begin
-  insert into past_source_changes
-  values (1, new.referrer_domain, new.sessions);
-end;
-
-create trigger past_sources_delete after delete on past_sources
-begin
-  insert into past_source_changes
-  values (-1, old.referrer_domain, old.sessions);
-end;
-
-create trigger past_sources_update after update on past_sources
-begin
-  insert into past_source_changes
-  values (1, new.referrer_domain, new.sessions), (-1, old.referrer_domain, old.sessions);
-end;
-
-create view past_bucket_changes as
-select 0 as sign, bucket, sessions
-from past_engagement;
-
-create trigger past_bucket_change instead of insert on past_bucket_changes
-begin
-  insert into rollup_engagement (bucket, sessions)
-  values (new.bucket, new.sessions)
-  on conflict (bucket) do update set sessions = sessions + new.sign * excluded.sessions;
-  delete from rollup_engagement where new.sign = -1 and bucket = new.bucket and sessions = 0;
-end;
-
-create trigger past_engagement_insert after insert on past_engagement
-begin
-  insert into past_bucket_changes
-  values (1, new.bucket, new.sessions);
-end;
-
-create trigger past_engagement_delete after delete on past_engagement
-begin
-  insert into past_bucket_changes
-  values (-1, old.bucket, old.sessions);
-end;
-
-create trigger past_engagement_update after update on past_engagement
-begin
-  insert into past_bucket_changes
-  values (1, new.bucket, new.sessions), (-1, old.bucket, old.sessions);
-end;
-
-create view past_event_changes as
-select 0 as sign, page, events, unique_sessions
-from past_events;
-
-create trigger past_event_change instead of insert on past_event_changes
-begin
-  insert into rollup_pages (page, views, unique_sessions)
-  select new.page, new.events, new.unique_sessions
-  where new.page <> ''
-  on conflict (page) do update set
-    views = views + new.sign * excluded.views,
-    unique_sessions = unique_sessions + new.sign * excluded.unique_sessions;
-  delete from rollup_pages where new.sign = -1 and page = new.page and views = 0;
-  update rollup_totals set events = events + new.sign * new.events;
-end;
-
-create trigger past_events_insert after insert on past_events
-begin
-  insert into past_event_changes
-  values (1, new.page, new.events, new.unique_sessions);
-end;
-
-create trigger past_events_delete after delete on past_events
-begin
-  insert into past_event_changes
-  values (-1, old.page, old.events, old.unique_sessions);
-end;
-
-create trigger past_events_update after update on past_events
-begin
-  insert into past_event_changes
-  values (1, new.page, new.events, new.unique_sessions), (-1, old.page, old.events, old.unique_sessions);
-end;
-
-create view past_day_visitor_changes as
-select 0 as sign, visitor_id, day
-from past_day_visitors;
-
-create trigger past_day_visitor_change instead of insert on past_day_visitor_changes
-begin
-  insert into rollup_days (day, sessions, unique_visitors)
-  select new.day, 0, 1
-  where not exists (
-    -- as in session_change
-    with recursive visited (place) as (
-      select min(geo)
-      from sessions
-      where visitor_id = new.visitor_id
-      union all
-      select (select min(geo) from sessions where visitor_id = new.visitor_id and geo > place)
-      from visited
-      where place is not null)
-    select 1
-    from visited
-    cross join sessions on visitor_id = new.visitor_id and geo = place
-      and started_at between strftime('%s', new.day) * 1000 and strftime('%s', new.day) * 1000 + 86399999)
-  on conflict (day) do update set unique_visitors = unique_visitors + new.sign;
-  delete from rollup_days where new.sign = -1 and day = new.day and sessions = 0 and unique_visitors = 0;
-
-  update rollup_totals set unique_visitors = unique_visitors + new.sign
-  where not exists (
-    select 1
-    from sessions
-    where visitor_id = new.visitor_id
-    union all
-    select 1
-    from past_day_visitors
-    where visitor_id = new.visitor_id and day <> new.day);
-end;
-
-create trigger past_day_visitors_insert after insert on past_day_visitors
-begin
-  insert into past_day_visitor_changes
-  values (1, new.visitor_id, new.day);
-end;
-
-create trigger past_day_visitors_delete after delete on past_day_visitors
-begin
-  insert into past_day_visitor_changes
-  values (-1, old.visitor_id, old.day);
-end;
-
-create view past_country_visitor_changes as
-select 0 as sign, visitor_id, country
-from past_country_visitors;
-
-create trigger past_country_visitor_change instead of insert on past_country_visitor_changes
-begin
-  insert into rollup_countries (country, sessions, unique_visitors)
-  select new.country, 0, 1
-  where not exists (select 1 from sessions where visitor_id = new.visitor_id and geo = new.country)
-  on conflict (country) do update set unique_visitors = unique_visitors + new.sign;
-  delete from rollup_countries where new.sign = -1 and country = new.country and sessions = 0 and unique_visitors = 0;
-end;
-
-create trigger past_country_visitors_insert after insert on past_country_visitors
-begin
-  insert into past_country_visitor_changes
-  values (1, new.visitor_id, new.country);
-end;
-
-create trigger past_country_visitors_delete after delete on past_country_visitors
-begin
-  insert into past_country_visitor_changes
-  values (-1, old.visitor_id, old.country);
-end;
-
-create view past_fingerprint_changes as
-select 0 as sign, fingerprint
-from past_fingerprints;
-
-create trigger past_fingerprint_change instead of insert on past_fingerprint_changes
-begin
-  update rollup_totals set unique_fingerprints = unique_fingerprints + new.sign
-  where not exists (select 1 from sessions where fingerprint = new.fingerprint);
-end;
-
-create trigger past_fingerprints_insert after insert on past_fingerprints
-begin
-  insert into past_fingerprint_changes
-  values (1, new.fingerprint);
-end;
-
-create trigger past_fingerprints_delete after delete on past_fingerprints
-begin
-  insert into past_fingerprint_changes
-  values (-1, old.fingerprint);
-end;
-
-
--- leads -> their stage's count, the columns that triggers keep, the search index
-
-create view stage_changes as
-select 0 as sign, status
-from leads;
-
-create trigger stage_change instead of insert on stage_changes
-begin
-  insert into rollup_stages (status, leads)
-  values (new.status, 1)
-  on conflict (status) do update set leads = leads + new.sign;
-  delete from rollup_stages where new.sign = -1 and status = new.status and leads = 0;
-end;
-
--- The lead that a trigger itself is writing just now, so that no trigger takes that for a writer's.
-create table leads_in_hand (
-  lead_id integer primary key
-) strict;
-
--- Takes a lead whose text has changed and is not in the search index.
-create view lead_text_changes as
-select lead_id
-from leads;
-
-create trigger lead_text_change instead of insert on lead_text_changes
-begin
-  insert into leads_in_hand values (new.lead_id);
-  update leads set search_text = (select search_text from plain_leads where lead_id = new.lead_id)
-  where lead_id = new.lead_id;
-  insert into searched_projects (project)
-  select project_folded
-  from leads
-  where lead_id = new.lead_id
-    and project_folded <> ''
-    and project_folded not in (select project from searched_projects)
-    and (select count(*) from searched_projects) < (select projects from searched_projects_room);
-  update leads set search_code = (select code from searched_projects where project = project_folded)
-  where lead_id = new.lead_id
-    and search_code is not (select code from searched_projects where project = project_folded);
-  delete from leads_in_hand;
-  insert into lead_search (rowid, text_spelled, search_code)
-  select lead_id, text_spelled, search_code
-  from leads
-  where lead_id = new.lead_id;
-end;
-
-create trigger leads_insert after insert on leads
-begin
-  insert into stage_changes
-  values (1, new.status);
-  insert into stage_changes
-  select -1, status
-  from replaced_leads
-  where lead_id = new.lead_id;
-
-  insert into lead_search (lead_search, rowid, text_spelled, search_code)
-  select 'delete', lead_id, text_spelled, search_code
-  from replaced_leads
-  where lead_id = new.lead_id;
-  delete from replaced_leads where lead_id = new.lead_id;
-  insert into lead_text_changes
-  values (new.lead_id);
-  update leads set (follow_ups_count, last_follow_up_at) = (
-    select follow_ups_count, last_follow_up_at from plain_leads where lead_id = new.lead_id)
-  where lead_id = new.lead_id
-    and (follow_ups_count, last_follow_up_at) is not (
-      select follow_ups_count, last_follow_up_at from plain_leads where lead_id = new.lead_id);
-end;
-
-create trigger leads_delete after delete on leads
-begin
-  insert into stage_changes
-  values (-1, old.status);
-  insert into lead_search (lead_search, rowid, text_spelled, search_code)
-  values ('delete', old.lead_id, old.text_spelled, old.search_code);
-  delete from replaced_leads where lead_id = old.lead_id;
-end;
-
-create trigger leads_move after update of status on leads when new.status <> old.status
-begin
-  insert into stage_changes
-  values (1, new.status), (-1, old.status);
-end;
-
-create trigger leads_keep_text after update of
-  lead_id, project_name, contact_name, contact_email, contact_phone, visitor_id, search_text, search_code
-on leads
-when not exists (select 1 from leads_in_hand)
-  and (
-      new.lead_id, new.project_name, new.contact_name, new.contact_email, new.contact_phone, new.visitor_id,
-      new.search_text, new.search_code)
-    is not (
-      old.lead_id, old.project_name, old.contact_name, old.contact_email, old.contact_phone, old.visitor_id,
-      old.search_text, old.search_code)
-begin
-  insert into lead_search (lead_search, rowid, text_spelled, search_code)
-  values ('delete', old.lead_id, old.text_spelled, old.search_code);
-  insert into lead_text_changes
-  values (new.lead_id);
-end;
-
-create trigger leads_keep_follow_ups after update of lead_id, follow_ups_count, last_follow_up_at on leads
-begin
-  update leads set (follow_ups_count, last_follow_up_at) = (
-    select follow_ups_count, last_follow_up_at from plain_leads where lead_id = new.lead_id)
-  where lead_id = new.lead_id
-    and (follow_ups_count, last_follow_up_at) is not (
-      select follow_ups_count, last_follow_up_at from plain_leads where lead_id = new.lead_id);
-end;
-
-create table replaced_leads as
-select lead_id, status, text_spelled, search_code
-from leads
-where false;
-
-create trigger leads_before_insert before insert on leads
-when exists (select 1 from leads where lead_id = new.lead_id)
-begin
-  delete from replaced_leads;
-  insert into replaced_leads
-  select lead_id, status, text_spelled, search_code
-  from leads
-  where lead_id = new.lead_id;
-end;
-
-create trigger leads_rename before update of lead_id on leads when new.lead_id <> old.lead_id
-begin
-  select raise(abort, 'lead_id is taken')
-  where exists (select 1 from leads where lead_id = new.lead_id);
-  delete from replaced_leads;
-end;
-
-
--- lead_submissions -> follow-ups
-
-create view follow_up_changes as
-select 0 as sign, lead_id, is_primary_lead
-from lead_submissions;
-
-create trigger follow_up_change instead of insert on follow_up_changes when new.is_primary_lead = 0
-begin
-  insert into rollup_follow_ups (lead_id, follow_ups_count, last_follow_up_at)
-  values (new.lead_id, 1, null)
-  on conflict (lead_id) do update set follow_ups_count = follow_ups_count + new.sign;
-  delete from rollup_follow_ups where new.sign = -1 and lead_id = new.lead_id and follow_ups_count = 0;
-  update rollup_follow_ups set last_follow_up_at = (
-    select max(submitted_at) from lead_submissions where lead_id = new.lead_id and is_primary_lead = 0)
-  where lead_id = new.lead_id;
-  update leads set (follow_ups_count, last_follow_up_at) = (
-    select follow_ups_count, last_follow_up_at from plain_leads where lead_id = new.lead_id)
-  where lead_id = new.lead_id;
-end;
-
-create trigger submissions_insert after insert on lead_submissions
-begin
-  insert into follow_up_changes
-  values (1, new.lead_id, new.is_primary_lead);
-end;
-
-create trigger submissions_delete after delete on lead_submissions
-begin
-  insert into follow_up_changes
-  values (-1, old.lead_id, old.is_primary_lead);
-  delete from replaced_submissions;
-end;
-
-create trigger submissions_update after update of lead_id, submitted_at, is_primary_lead on lead_submissions
-begin
-  insert into follow_up_changes
-  values (1, new.lead_id, new.is_primary_lead), (-1, old.lead_id, old.is_primary_lead);
-end;
-
-create table replaced_submissions as
-select submission_id, lead_id, is_primary_lead
-from lead_submissions
-where false;
-
-create trigger submissions_before_insert before insert on lead_submissions
-when exists (select 1 from lead_submissions where submission_id = new.submission_id)
-begin
-  delete from replaced_submissions;
-  insert into replaced_submissions
-  select submission_id, lead_id, is_primary_lead
-  from lead_submissions
-  where submission_id = new.submission_id;
-end;
-
-create trigger submissions_replace after insert on lead_submissions
-when exists (select 1 from replaced_submissions where submission_id = new.submission_id)
-begin
-  insert into follow_up_changes
-  select -1, lead_id, is_primary_lead
-  from replaced_submissions;
-  delete from replaced_submissions;
-end;
-
-create trigger submissions_rename before update of submission_id on lead_submissions
-when new.submission_id <> old.submission_id
-begin
-  select raise(abort, 'submission_id is taken')
-  where exists (select 1 from lead_submissions where submission_id = new.submission_id);
-  delete from replaced_submissions;
-end;

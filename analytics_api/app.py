@@ -15,6 +15,7 @@ from werkzeug.exceptions import NotFound as UnknownPath
 from werkzeug.routing import Map, MapAdapter, Rule
 from werkzeug.wsgi import get_path_info
 
+from .calendar import DayRange, Today
 from .context import Context, now
 from .database import Database, StatementLimit, find_url_fault, open_database
 from .errors import Forbidden, InvalidRequest, RequestError, SettingError, StatementTimeout
@@ -26,7 +27,8 @@ from .http.requests import mount_path, parse_query, read_json_object
 from .keys import KeyStore, Principal
 from .middleware.auth import APIKeyMiddleware, Authenticate, hash_keys
 from .middleware.cors import CORSMiddleware, normalize_origin
-from .routes import ROUTES, Route
+from .ranges import resolve_range
+from .routes import RANGE_HEADER, ROUTES, Route
 from .storage.base import StorageStats
 from .storage.directory import Directory
 from .storage.snapshot import MAX_AGE, Snapshot
@@ -185,10 +187,10 @@ class Application:
         ctx = Context(self.db, self.storage, self.clock(), principal.name, principal)
         if route.cache_for:
             return self.cached_response(ctx, route, environ).send(environ, start_response)
-        payload = call_endpoint(ctx, route, path_arguments, environ, self.query_timeout)
+        payload, range_ = call_endpoint(ctx, route, path_arguments, environ, self.query_timeout)
         if isinstance(payload, Stream):
             return self.downloads.send(environ, start_response, payload)
-        headers = self.response_headers(ctx, route, payload, environ)
+        headers = self.response_headers(ctx, route, payload, range_, environ)
         if route.method == "GET":
             return responses.JSONResponse(payload, headers).send(environ, start_response)
         return responses.send_json(environ, start_response, payload, headers=headers)
@@ -198,22 +200,26 @@ class Application:
         # Fetch the cache before reading: a write that is committed meanwhile then invalidates it.
         cache = self.db.response_cache()
         cache_key = route, environ.get("QUERY_STRING"), ctx.now // route.cache_for
-        response: responses.JSONResponse | None = cache.get(cache_key)
-        if response is None:
-            payload = call_endpoint(ctx, route, {}, environ, self.query_timeout)
-            response = responses.JSONResponse(payload, self.response_headers(ctx, route, payload, environ))
+        response: responses.JSONResponse | None
+        today: Today | None
+        response, today = cache.get(cache_key, (None, None))
+        if response is None or (today is not None and not today.begins_at <= ctx.now < today.ends_at):
+            payload, range_ = call_endpoint(ctx, route, {}, environ, self.query_timeout)
+            response = responses.JSONResponse(payload, self.response_headers(ctx, route, payload, range_, environ))
             if len(response.body) <= MAX_CACHED_BYTES:
-                if len(cache) == MAX_CACHED_RESPONSES:
+                if len(cache) >= MAX_CACHED_RESPONSES:
                     cache.clear()
-                cache[cache_key] = response
+                cache[cache_key] = response, range_ and range_.today
         return response
 
     def response_headers(
-        self, ctx: Context, route: Route, payload: object, environ: WSGIEnvironment
+        self, ctx: Context, route: Route, payload: object, range_: DayRange | None, environ: WSGIEnvironment
     ) -> list[tuple[str, str]]:
-        """Return the headers that the route adds to this payload, and `Link` if another page follows."""
+        """Return the headers that the route adds to this payload, its range, and `Link` if another page follows."""
         values = [(header.name, header.value(ctx, payload)) for header in route.headers]
         headers = [(name, value) for name, value in values if value is not None]
+        if range_ is not None:
+            headers.append((RANGE_HEADER, str(range_)))
         if route.next_query is not None and (query := route.next_query(payload)):
             headers.append(("Link", f'<{mount_path(environ)}{quote(self.prefix + route.path)}?{query}>; rel="next"'))
         return headers
@@ -221,28 +227,32 @@ class Application:
 
 def call_endpoint(
     ctx: Context, route: Route, path_arguments: Mapping[str, Any], environ: WSGIEnvironment, query_timeout: float
-) -> object:
+) -> tuple[object, DayRange | None]:
     """Call the endpoint with a time budget for each statement, and record its duration in the environ.
 
+    :returns: its result, and the days that it counted.
     :raises StatementTimeout: when a statement took longer than `query_timeout` seconds.
     """
     arguments = parse_arguments(route, path_arguments, environ)
     started = time.perf_counter()
     try:
         with StatementLimit(query_timeout):
-            return route.endpoint(ctx, **arguments)
+            if not route.ranged:
+                return route.endpoint(ctx, **arguments), None
+            range_ = resolve_range(ctx, arguments.pop("from"), arguments.pop("to"), arguments.pop("days"))
+            return route.endpoint(ctx, **arguments, days=range_), range_
     finally:
         environ[QUERY_SECONDS] = time.perf_counter() - started
 
 
-def parse_arguments(route: Route, path_arguments: Mapping[str, Any], environ: WSGIEnvironment) -> dict[str, object]:
+def parse_arguments(route: Route, path_arguments: Mapping[str, Any], environ: WSGIEnvironment) -> dict[str, Any]:
     """Return the endpoint's arguments, from the path, the query string and the body, in this order.
 
     A parameter that is absent or empty has its default. Other fields of the body are ignored.
 
     :raises InvalidRequest: for an invalid value or an unknown parameter.
     """
-    arguments: dict[str, object] = {
+    arguments: dict[str, Any] = {
         parameter.name: parameter.parse(path_arguments[parameter.name]) for parameter in route.path_parameters
     }
     query = environ.get("QUERY_STRING")
@@ -250,6 +260,8 @@ def parse_arguments(route: Route, path_arguments: Mapping[str, Any], environ: WS
     for parameter in route.query:
         text = texts.get(parameter.name)
         arguments[parameter.name] = parameter.parse(text) if text else parameter.default
+    if route.ranged and not texts.get("days") and (arguments["from"] or arguments["to"]):
+        arguments["days"] = None  # its default is for requests without a range
     if route.body:
         body = read_json_object(environ)
         for field in route.body:

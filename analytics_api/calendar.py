@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime, timedelta, timezone
+from datetime import date
 from typing import Literal, NamedTuple
 
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 
 ALL_TIME = -1  # the day of the counters that stands for all time
-LAST_DAY = 2_932_896  # 9999-12-31, the last one that `date` knows
+END_DAY = 2_932_897  # the day after 9999-12-31, the last one that `date` knows
 
 EPOCH = date(1970, 1, 1).toordinal()
 
@@ -34,15 +34,35 @@ class Offset(NamedTuple):
     utc_offset: int
 
 
+class Today(NamedTuple):
+    """The site's current day, which it is from `begins_at` until before `ends_at`."""
+
+    day: int
+    begins_at: int
+    ends_at: int
+
+
 class DayRange(NamedTuple):
-    """The days `first` to `last`, both inclusive; None is an open end."""
+    """The days `first` to `last`, both inclusive; None is an open end.
+
+    `today` is set where the days depend on it: they were counted back from it, or the end is open.
+    """
 
     first: int | None
     last: int | None
+    today: Today | None = None
 
     def __str__(self) -> str:
-        first, last = ("" if day is None else to_date(day).isoformat() for day in self)
-        return f"{first or '..'}/{last or '..'}"
+        first, last = (".." if day is None else iso_date(day) for day in (self.first, self.last))
+        return f"{first}/{last}"
+
+    @property
+    def bounds(self) -> dict[str, int]:
+        """Return `first` and `last` as statements take them: both are set, and ALL_TIME is not within them."""
+        return {
+            "first": max(self.first or 0, 0),
+            "last": END_DAY if self.last is None else self.last,
+        }
 
 
 def to_day(value: date) -> int:
@@ -51,6 +71,11 @@ def to_day(value: date) -> int:
 
 def to_date(day: int) -> date:
     return date.fromordinal(day + EPOCH)
+
+
+def iso_date(day: int) -> str:
+    """Return a day as `YYYY-MM-DD`; east of Greenwich, the last hours of the year 9999 UTC lie on one day more."""
+    return "10000-01-01" if day == END_DAY else to_date(day).isoformat()
 
 
 def day_of(instant: int, offsets: Sequence[Offset]) -> int:
@@ -95,16 +120,16 @@ def interval_next(first: int, interval: Interval) -> int:
 
 
 def interval_count(first: int, last: int, interval: Interval) -> int:
-    """Return how many intervals the days `first` to `last` touch; of hours, 24 a day."""
-    days = max(last - first + 1, 0)
+    """Return how many intervals the days `first` to `last` touch, where every day has 24 hours."""
+    if last < first:
+        return 0
     if interval == "hour":
-        return days * 24
-    if days == 0 or interval == "day":
-        return days
-    if interval == "week":
-        return (interval_first(last, "week") - interval_first(first, "week")) // 7 + 1
-    begin, end = to_date(first), to_date(last)
-    return (end.year - begin.year) * 12 + end.month - begin.month + 1
+        return (last - first + 1) * 24
+    if interval == "month":
+        begin, end = (to_date(min(day, END_DAY - 1)) for day in (first, last))
+        return (end.year - begin.year) * 12 + end.month - begin.month + 1
+    days = 7 if interval == "week" else 1
+    return (interval_first(last, interval) - interval_first(first, interval)) // days + 1
 
 
 def intervals(first: int, last: int, interval: Interval) -> Iterator[int]:
@@ -115,21 +140,38 @@ def intervals(first: int, last: int, interval: Interval) -> Iterator[int]:
         begin = interval_next(begin, interval)
 
 
-def hours(begins_at: int, ends_at: int, offsets: Sequence[Offset]) -> Iterator[int]:
-    """Yield the instants within [begins_at, ends_at) at which a row of an hour begins, ascending.
+class Span(NamedTuple):
+    """Instants from `begins_at` until before `ends_at`, throughout which the clock has one offset."""
 
-    A row begins at each whole hour of the clock, and wherever the clock is set, so each has one offset.
-    """
+    begins_at: int
+    ends_at: int
+    utc_offset: int
+
+
+def spans(begins_at: int, ends_at: int, offsets: Sequence[Offset]) -> Iterator[Span]:
+    """Yield [begins_at, ends_at) in parts that have one offset each, ascending."""
     for place, offset in enumerate(offsets):
-        end = offsets[place + 1].begins_at if place + 1 < len(offsets) else ends_at
-        begin = max(begins_at, offset.begins_at)
-        end = min(end, ends_at)
-        while begin < end:
-            yield begin
-            begin = ((begin + offset.utc_offset) // HOUR_MS + 1) * HOUR_MS - offset.utc_offset
+        next_begins_at = offsets[place + 1].begins_at if place + 1 < len(offsets) else ends_at
+        span_begins_at = max(begins_at, offset.begins_at) if place else begins_at  # the first one held before, too
+        span = Span(span_begins_at, min(ends_at, next_begins_at), offset.utc_offset)
+        if span.begins_at < span.ends_at:
+            yield span
+
+
+def hours(span: Span) -> Iterator[int]:
+    """Yield when a span's rows of hours begin, ascending: with the span, and at each whole hour of the clock."""
+    first, last = ((instant + span.utc_offset) // HOUR_MS for instant in (span.begins_at, span.ends_at - 1))
+    for hour in range(first, last + 1):
+        yield max(hour * HOUR_MS - span.utc_offset, span.begins_at)
 
 
 def local_time(instant: int, utc_offset: int) -> str:
     """Return what the clock shows at an instant, with its offset: `2026-02-22T13:00+05:30`."""
-    zone = timezone(timedelta(milliseconds=utc_offset))
-    return datetime.fromtimestamp(instant / 1000, zone).isoformat(timespec="minutes")
+    day, of_day = divmod(instant + utc_offset, DAY_MS)
+    sign = "-" if utc_offset < 0 else "+"
+    return f"{iso_date(day)}T{_hours_and_minutes(of_day)}{sign}{_hours_and_minutes(abs(utc_offset))}"
+
+
+def _hours_and_minutes(milliseconds: int) -> str:
+    hours, rest = divmod(milliseconds, HOUR_MS)
+    return f"{hours:02}:{rest // 60_000:02}"

@@ -9,9 +9,10 @@ from .endpoints.engagement import engagement
 from .endpoints.geo import geo
 from .endpoints.leads import detail, list_leads, update_status
 from .endpoints.overview import overview
-from .endpoints.pages import top
+from .endpoints.pages import entry, exit_, top
 from .endpoints.realtime import realtime
 from .endpoints.sessions import daily
+from .endpoints.site import site
 from .endpoints.sources import sources
 from .endpoints.storage import storage
 from .endpoints.whoami import whoami
@@ -58,6 +59,8 @@ RESPONSE_EXAMPLES: Final[dict[Callable[..., Any], object]] = {
         }
     ],
     top: [{"page": "https://example.com/home", "views": 234, "unique_sessions": 180}],
+    entry: [{"page": "https://example.com/home", "sessions": 120}],
+    exit_: [{"page": "https://example.com/thank-you", "sessions": 45}],
     geo: [{"country": "US", "sessions": 500, "unique_visitors": 420}],
     engagement: [
         {"bucket": "0-19", "count": 120},
@@ -71,6 +74,13 @@ RESPONSE_EXAMPLES: Final[dict[Callable[..., Any], object]] = {
         {"referrer_domain": "(direct)", "sessions": 200},
         {"referrer_domain": "facebook.com", "sessions": 50},
     ],
+    site: {
+        "time_zone": "Asia/Kolkata",
+        "today": "2026-02-23",
+        "page_query": "keep",
+        "first_day": "2025-01-03",
+        "raw_since": None,
+    },
     realtime: {
         "active_sessions": 12,
         "events_last_hour": 456,

@@ -11,7 +11,7 @@ from .examples import REQUEST_EXAMPLES, RESPONSE_EXAMPLES
 from .http.downloads import Stream
 from .http.parameters import Identifier, Parameter
 from .keys import INVALID_KEY, MISSING_KEY
-from .routes import ROUTES, Route
+from .routes import RANGE_HEADER, ROUTES, Route
 
 Schema = dict[str, Any]
 
@@ -25,7 +25,7 @@ PRIMITIVES: dict[Any, Schema] = {
 }
 
 DESCRIPTION = """\
-Statistics of a site's visitors, and its leads. Days are UTC days.
+Statistics of a site's visitors, and its leads. Days are days of the site's time zone.
 
 A parameter that the endpoint does not have, or a second value for one, is 400; parameters whose names begin with `_`
 are ignored. An absent or empty parameter has its default. Numbers outside their bounds are clamped. Another path is
@@ -37,6 +37,13 @@ ETAG = {"ETag": {"description": "Value for If-None-Match", "required": True, "sc
 LINK = {
     "Link": {
         "description": "Absolute path of the next page, as rel=next; absent on the last page",
+        "schema": {"type": "string"},
+    }
+}
+
+RANGE = {
+    RANGE_HEADER: {
+        "description": "The days counted, such as 2026-02-01/2026-03-02; an open end is `..`; left out for all time",
         "schema": {"type": "string"},
     }
 }
@@ -155,8 +162,16 @@ def _success(route: Route, schemas: dict[str, Schema]) -> dict[str, Schema]:
     if route.method != "GET":
         response["headers"] = headers
         return {"200": response}
-    response["headers"] = {**ETAG, **headers, **(LINK if route.next_query else {})}
-    return {"200": response, "304": {"description": "If-None-Match lists the ETag of the response"}}
+    response["headers"] = {
+        **ETAG,
+        **headers,
+        **(LINK if route.next_query else {}),
+        **(RANGE if route.ranged else {}),
+    }
+    not_modified: Schema = {"description": "If-None-Match lists the ETag of the response"}
+    if route.ranged:
+        not_modified["headers"] = RANGE
+    return {"200": response, "304": not_modified}
 
 
 def _request_body(route: Route) -> Schema:

@@ -22,13 +22,16 @@ from .endpoints.leads import (
     update_status,
 )
 from .endpoints.overview import overview
-from .endpoints.pages import top
+from .endpoints.pages import entry, exit_, top
 from .endpoints.realtime import realtime
-from .endpoints.sessions import daily
+from .endpoints.sessions import DEFAULT_DAYS, INTERVALS, daily
+from .endpoints.site import site
 from .endpoints.sources import sources
 from .endpoints.storage import age, storage
 from .endpoints.whoami import whoami
-from .http.parameters import MAX_INT64, Cursor, Enum, Identifier, Integer, Parameter, Text
+from .http.parameters import MAX_INT64, Boolean, Cursor, Day, Enum, Identifier, Integer, Parameter, Text
+
+RANGE_HEADER = "Analytics-Range"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,8 @@ class Route:
     :param conditional: pass the endpoint a function `check`, which compares a payload with If-Match and If-None-Match.
     :param cache_for: cache the response until the next write, and at most this many milliseconds, counted from the
         epoch. 0 disables caching; a path with parameters is never cached.
+    :param ranged: RANGE is among `query`. It is resolved to the days that the endpoint takes as `days`, and the header
+        `Analytics-Range` names them.
     """
 
     scope: str | None
@@ -69,11 +74,16 @@ class Route:
     next_query: Callable[[object], str | None] | None = None
     conditional: bool = False
     cache_for: int = 0
+    ranged: bool = False
 
 
 # Lead responses are not cached: an idle process would keep an erased person in memory.
-DAY = 86_400_000
 FOREVER = MAX_INT64
+
+FROM = Day("from", "The first day of the site to count; without it all before `to`")
+TO = Day("to", "The last day of the site to count; without it all from `from` on")
+DAYS = "Number of days to count, including today; not with from or to"
+RANGE = (FROM, TO, Integer("days", DAYS, default=None, minimum=1, maximum=3660))
 
 LEAD = Identifier("lead_id", "Id of the lead")
 LEAD_FILTERS = (
@@ -82,18 +92,33 @@ LEAD_FILTERS = (
 )
 
 ROUTES = (
-    Route("stats", "GET", "/overview", overview, cache_for=FOREVER),
+    Route("stats", "GET", "/overview", overview, RANGE, ranged=True, cache_for=FOREVER),
     Route("stats", "GET", "/sessions/daily", daily, [
-        Integer("days", "Number of days to look back, including today", default=30, minimum=1, maximum=90),
-    ], cache_for=DAY),
+        FROM,
+        TO,
+        Integer("days", DAYS, default=DEFAULT_DAYS, minimum=1, maximum=90),
+        Enum("interval", "What each row counts; weeks begin on Monday", INTERVALS, default="day"),
+        Boolean("fill", "Whether to return rows of zeros where nothing happened"),
+    ], ranged=True, cache_for=FOREVER),
     Route("stats", "GET", "/pages/top", top, [
         Integer("limit", "Number of pages to return", default=20, minimum=1, maximum=100),
-    ], cache_for=FOREVER),
-    Route("stats", "GET", "/geo", geo, cache_for=FOREVER),
-    Route("stats", "GET", "/engagement", engagement, cache_for=FOREVER),
+        *RANGE,
+    ], ranged=True, cache_for=FOREVER),
+    Route("stats", "GET", "/pages/entry", entry, [
+        Integer("limit", "Number of pages to return", default=20, minimum=1, maximum=100),
+        *RANGE,
+    ], ranged=True, cache_for=FOREVER),
+    Route("stats", "GET", "/pages/exit", exit_, [
+        Integer("limit", "Number of pages to return", default=20, minimum=1, maximum=100),
+        *RANGE,
+    ], ranged=True, cache_for=FOREVER),
+    Route("stats", "GET", "/geo", geo, RANGE, ranged=True, cache_for=FOREVER),
+    Route("stats", "GET", "/engagement", engagement, RANGE, ranged=True, cache_for=FOREVER),
     Route("stats", "GET", "/sources", sources, [
         Integer("limit", "Number of referrer domains to return", default=100, minimum=1, maximum=1000),
-    ], cache_for=FOREVER),
+        *RANGE,
+    ], ranged=True, cache_for=FOREVER),
+    Route(None, "GET", "/site", site),
     Route("stats", "GET", "/realtime", realtime),
     Route("stats", "GET", "/storage", storage, headers=[
         Header("Age", "Seconds since the objects were counted", age),

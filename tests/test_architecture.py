@@ -14,6 +14,7 @@ FLOORS = (
     ("calendar", "errors", "rounding"),
     ("http", "database", "storage"),
     ("context", "keys"),
+    ("ranges",),
     ("endpoints",),
     ("routes",),
     ("examples", "openapi"),

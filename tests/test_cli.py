@@ -1,4 +1,6 @@
+import sqlite3
 import subprocess
+from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 
@@ -26,7 +28,7 @@ def test_init_creates_an_empty_database_in_cwd(folder):
     output = run("init")
 
     assert output == f"{folder}/analytics.db: created, empty\n"
-    assert query("analytics.db", "select sessions, events from rollup_totals") == [(0, 0)]
+    assert query("analytics.db", "select count(*) from sessions") == [(0,)]
 
 
 def test_init_leaves_an_existing_database(filled):
@@ -116,21 +118,21 @@ def test_verify_of_consistent_database_says_so(filled):
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
-        ("delete from rollup_engagement where bucket = '40-59'", ["rollup_engagement lacks {'bucket': '40-59'"]),
         (
-            "insert into rollup_sources values ('made-up.example', 4)",
-            ["rollup_sources should not have {'referrer_domain': 'made-up.example', 'sessions': 4}"],
+            "delete from key_counts where dimension = 3 and day = -1 and key = '40-59'",
+            ["key_counts lacks {'dimension': 3, 'day': -1, 'key': '40-59'"],
         ),
         (
-            "update rollup_totals set sessions = 7",
-            [
-                "rollup_totals should not have {'one': 1, 'sessions': 7,",
-                "rollup_totals lacks {'one': 1, 'sessions': 200,",
-            ],
+            "insert into key_counts (dimension, day, key, sessions) values (2, -1, 'made-up.example', 4)",
+            ["key_counts should not have {'dimension': 2, 'day': -1, 'key': 'made-up.example', 'sessions': 4"],
         ),
         (
-            "update rollup_stages set leads = 99 where status = 'won'",
-            ["rollup_stages should not have {'status': 'won', 'leads': 99}", "rollup_stages lacks {'status': 'won'"],
+            "update day_counts set sessions = 7 where day = -1",
+            ["day_counts should not have {'day': -1, 'sessions': 7,", "day_counts lacks {'day': -1, 'sessions': 200,"],
+        ),
+        (
+            "update status_counts set leads = 99 where status = 'won'",
+            ["status_counts should not have {'status': 'won', 'leads': 99}", "status_counts lacks {'status': 'won'"],
         ),
         ("insert into lead_search (lead_search) values ('delete-all')", ["lead_search is damaged"]),
     ],
@@ -152,16 +154,16 @@ def test_verify_names_differences_and_rebuild_fixes_them(damage, told, filled):
 
 
 def test_verify_shortens_a_long_list_of_differences(filled):
-    query(filled, "update rollup_minutes set events = events + 1000")
+    query(filled, "update minute_counts set events = events + 1000")
 
     output = run("verify", status=1)
 
-    assert len([line for line in output.splitlines() if line.startswith("rollup_minutes should not have")]) == 20
-    assert len([line for line in output.splitlines() if line.startswith("rollup_minutes lacks")]) == 20
+    assert len([line for line in output.splitlines() if line.startswith("minute_counts should not have")]) == 20
+    assert len([line for line in output.splitlines() if line.startswith("minute_counts lacks")]) == 20
 
 
 def test_verify_changes_nothing(filled):
-    query(filled, "update rollup_totals set sessions = 7")
+    query(filled, "update day_counts set sessions = 7")
     before = read_tables(filled)
 
     run("verify", status=1)
@@ -174,20 +176,26 @@ def test_upgrade_of_current_version_changes_nothing(filled):
 
     output = run("upgrade")
 
-    assert output == f"{filled} was of version 4 and is up to date\n"
+    assert output == f"{filled} was of version 5 and is up to date\n"
     assert read_tables(filled) == before
 
 
-def test_upgrade_of_older_version_loses_no_row(filled):
-    before = read_tables(filled)
-    query(filled, "pragma user_version = 0")
+def test_upgrade_of_older_version_loses_no_row(folder):
+    schema = (Path(__file__).parent / "data" / "schemas" / "sqlite-4.sql").read_text(encoding="utf-8")
+    with closing(sqlite3.connect("analytics.db")) as connection:
+        connection.executescript(schema)
+        connection.execute(
+            "insert into sessions (session_id, visitor_id, started_at, country) values ('s', 'v', 1771945200000, 'IN')"
+        )
+        connection.commit()
+    before = query("analytics.db", "select session_id, visitor_id, started_at, country from sessions")
     refused = run("verify", status=1)
 
     output = run("upgrade")
 
-    assert refused.endswith("this database is of version 0, older than 4; run `analytics-api upgrade`\n")
-    assert output == f"{filled} was of version 0 and is up to date\n"
-    assert read_tables(filled) == before
+    assert refused.endswith("this database is of version 4, older than 5; run `analytics-api upgrade`\n")
+    assert output == f"{folder}/analytics.db was of version 4 and is up to date\n"
+    assert query("analytics.db", "select session_id, visitor_id, started_at, country from sessions") == before
     assert run("verify") == "all rollups are consistent\n"
 
 
@@ -197,7 +205,7 @@ def test_upgrade_rejects_a_newer_version(filled):
 
     output = run("upgrade", status=1)
 
-    assert output == f"Error: {filled}: this database is of version 99, newer than 4; use a newer analytics_api\n"
+    assert output == f"Error: {filled}: this database is of version 99, newer than 5; use a newer analytics_api\n"
     assert read_tables(filled) == before
 
 
@@ -255,9 +263,9 @@ def test_closed_standard_output_is_not_an_error(folder):
 
 def test_two_commands_share_a_database(filled):
     with open_database(filled).closing() as opened:
-        before = opened.rows("select sessions from rollup_totals")
+        before = opened.rows("select sessions from day_counts where day = -1")
         run("rebuild")
-        after = opened.rows("select sessions from rollup_totals")
+        after = opened.rows("select sessions from day_counts where day = -1")
 
     assert before == after == [{"sessions": 200}]
 

@@ -59,7 +59,7 @@ def test_demo_covers_the_requested_days_and_pages():
 
     assert now - 3 * DAY - HOUR < first < now - DAY
     assert last <= now
-    assert query("analytics.db", "select count(*) from rollup_pages") == [(7,)]
+    assert query("analytics.db", "select count(*) from pages") == [(7,)]
 
 
 def test_demo_ends_now_and_every_endpoint_has_data():
@@ -94,8 +94,8 @@ def test_demo_depends_only_on_the_seed():
 @pytest.mark.parametrize(
     "row",
     [
-        "into sessions (session_id, visitor_id, started_at) values ('s', 'v', 0)",
-        "into events (session_id, event_type, occurred_at) values ('s', 'click', 0)",
+        "into sessions (session_id, visitor_id, started_at) values ('s', 'v', 100000000000)",
+        "into events (session_id, event_type, occurred_at) values ('s', 'click', 100000000000)",
         "into leads (enquiry_datetime) values ('2026-02-23 11:15:00')",
         "into lead_submissions (lead_id, submitted_at) values (1, '2026-02-23 11:15:00')",
     ],

@@ -101,8 +101,8 @@ def test_import_copies_an_export(kind, export, folder):
     assert query("analytics.db", "select lead_id, contact_name, status, follow_ups_count from leads") == [
         (42, "Zoë O'Brien", "contacted", 1)
     ]
-    assert query("analytics.db", "select sessions, events, unique_visitors, vpn_suspected from rollup_totals") == [
-        (2, 3, 1, 1)
+    assert query("analytics.db", "select sessions, visitors, vpn_suspected from day_counts where day = -1") == [
+        (2, 1, 1)
     ]
     assert run("verify") == "all rollups are consistent\n"
 
@@ -162,7 +162,7 @@ def test_import_of_own_database_includes_the_history(folder):
     assert output.splitlines()[0] == "sessions: 300 of 300 rows written"
     assert "lead_status_changes: 1 of 1 rows written" in output.splitlines()
     theirs, ours = read_tables("theirs.db"), read_tables("analytics.db")
-    for table in ("sessions", "events", "leads", "lead_submissions", "lead_status_changes", "rollup_totals"):
+    for table in ("sessions", "events", "leads", "lead_submissions", "lead_status_changes", "day_counts"):
         assert ours[table] == theirs[table]
     assert run("verify") == "all rollups are consistent\n"
 
@@ -190,7 +190,7 @@ def test_import_takes_several_files_in_order(export):
     output = run("import", export, "more.sql")
 
     assert output == "export.sql:\n" + WRITTEN + UNPLACED + "more.sql:\nsessions: 1 of 1 rows written\n"
-    assert query("analytics.db", "select sessions from rollup_totals") == [(3,)]
+    assert query("analytics.db", "select sessions from day_counts where day = -1") == [(3,)]
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_import_of_broken_file_keeps_the_files_before(broken, message, export, f
     assert output.startswith("export.sql:\n" + WRITTEN + UNPLACED + f"Error: {message}")
     assert output.endswith(" (not begun: export.sql)\n")
     assert output.count("\n") == 10
-    assert query("analytics.db", "select sessions from rollup_totals") == [(2,)]
+    assert query("analytics.db", "select sessions from day_counts where day = -1") == [(2,)]
 
 
 @pytest.mark.parametrize("there", [0, 500])  # so that the rows are many, or few, beside what is there
@@ -298,14 +298,26 @@ def test_import_strict_is_all_or_nothing():
 def settled(path):
     """The contents, pages and projects by their names: their numbers are of no account."""
     tables = read_tables(path)
-    codes = {code: project for _, project, code in tables.pop("searched_projects")}
+    codes = {code: project for _, project, code in tables.pop("project_codes")}
     tables["leads"] = [tuple(codes.get(value, value) for value in lead) for lead in tables["leads"]]
-    pages = {key: page for key, page, *_ in tables["rollup_pages"]}
-    tables["rollup_pages"] = sorted(row[1:] for row in tables["rollup_pages"])
-    tables["rollup_page_sessions"] = sorted(
-        (session, pages[page], views) for session, page, views in tables["rollup_page_sessions"]
-    )
+    pages = {page_id: page for page_id, page, *_ in tables["pages"]}
+    tables["pages"] = sorted(row[1:] for row in tables["pages"])
+    for table in ("session_pages", "page_counts", "page_returns"):
+        tables[table] = sorted((key, pages[page_id], *rest) for key, page_id, *rest in tables[table])
+    for table, keys in KEY_COLUMNS.items():  # triggers may leave rows of zeros
+        tables[table] = [row for row in tables[table] if any(row[keys:])]
     return tables
+
+
+KEY_COLUMNS = {
+    "day_counts": 1,
+    "key_counts": 3,
+    "session_returns": 4,
+    "event_counts": 1,
+    "minute_counts": 1,
+    "page_counts": 2,
+    "page_returns": 3,
+}
 
 
 @pytest.mark.parametrize("options", [[], ["--update"]])

@@ -117,8 +117,8 @@ def test_progress_line_has_count_total_rate_and_remaining(hasty, capsys):
 
 def test_progress_line_without_total_has_the_count(hasty, capsys):
     with Progress("checking", None, "rollups") as work:
-        work.step("rollup_days")
-        work.step("rollup_totals")
+        work.step("day_counts")
+        work.step("key_counts")
 
     assert lines(capsys) == ["checking: 2 rollups, N a second"]
 

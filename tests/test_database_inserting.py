@@ -6,6 +6,7 @@ from analytics_api.errors import RowError
 
 pytestmark = pytest.mark.writes
 
+NOW = 1_771_945_200_123
 COLUMNS = ("session_id", "visitor_id", "started_at")
 
 
@@ -25,9 +26,9 @@ def transaction(database, request):
 def test_insert_ignores_existing_rows(database, transaction):
     def work(at):
         return [
-            insert(at, ("a", "v1", 0), ("b", "v2", 0), on_conflict="ignore"),
-            insert(at, ("c", "v3", 0), ("a", "v4", 0), ("d", "v5", 0), on_conflict="ignore"),
-            insert(at, ("e", "v6", 0), on_conflict="ignore"),
+            insert(at, ("a", "v1", NOW), ("b", "v2", NOW), on_conflict="ignore"),
+            insert(at, ("c", "v3", NOW), ("a", "v4", NOW), ("d", "v5", NOW), on_conflict="ignore"),
+            insert(at, ("e", "v6", NOW), on_conflict="ignore"),
         ]
 
     assert transaction(work) == [2, 2, 1]
@@ -38,9 +39,9 @@ def test_insert_ignores_existing_rows(database, transaction):
 def test_insert_update_overwrites_existing_rows(database, transaction):
     def work(at):
         return [
-            insert(at, ("a", "v1", 0), ("b", "v2", 0), on_conflict="update"),
-            insert(at, ("c", "v3", 0), ("a", "v4", 0), on_conflict="update"),
-            insert(at, ("e", "v6", 0), on_conflict="update"),
+            insert(at, ("a", "v1", NOW), ("b", "v2", NOW), on_conflict="update"),
+            insert(at, ("c", "v3", NOW), ("a", "v4", NOW), on_conflict="update"),
+            insert(at, ("e", "v6", NOW), on_conflict="update"),
         ]
 
     assert transaction(work) == [2, 2, 1]
@@ -49,13 +50,13 @@ def test_insert_update_overwrites_existing_rows(database, transaction):
 
 
 def test_insert_keeps_the_first_of_duplicate_rows(database, transaction):
-    transaction(lambda at: insert(at, ("a", "v1", 0), ("a", "v2", 0), on_conflict="ignore"))
+    transaction(lambda at: insert(at, ("a", "v1", NOW), ("a", "v2", NOW), on_conflict="ignore"))
 
     assert visitors(database) == {"a": "v1"}
 
 
 def test_insert_update_keeps_the_last_of_duplicate_rows(database, transaction):
-    transaction(lambda at: insert(at, ("a", "v1", 0), ("a", "v2", 0), on_conflict="update"))
+    transaction(lambda at: insert(at, ("a", "v1", NOW), ("a", "v2", NOW), on_conflict="update"))
 
     assert visitors(database) == {"a": "v2"}
 
@@ -63,11 +64,11 @@ def test_insert_update_keeps_the_last_of_duplicate_rows(database, transaction):
 @pytest.mark.parametrize("on_conflict", ["ignore", "update"])
 def test_insert_batch_fails_as_a_whole(database, transaction, on_conflict):
     def work(at):
-        insert(at, ("a", "v1", 0), on_conflict=on_conflict)
-        for rows in ([("b", "v2", 0), ("c", None, 0)], [("a", "v3", 0), ("d", "v4", -1)]):
+        insert(at, ("a", "v1", NOW), on_conflict=on_conflict)
+        for rows in ([("b", "v2", NOW), ("c", None, NOW)], [("a", "v3", NOW), ("d", "v4", -1)]):
             with pytest.raises(RowError):
                 insert(at, *rows, on_conflict=on_conflict)
-        return insert(at, ("e", "v5", 0), on_conflict=on_conflict)
+        return insert(at, ("e", "v5", NOW), on_conflict=on_conflict)
 
     assert transaction(work) == 1
     assert visitors(database) == {"a": "v1", "e": "v5"}

@@ -19,7 +19,7 @@ from analytics_api import open_database
 sys.stdin.readline()  # until all have come so far
 with open_database(sys.argv[1]).closing() as database:
     database.write(lambda at: at.execute(
-        "insert into events (session_id, event_type, occurred_at) values ('s', 'page_view', 0)"))
+        "insert into events (session_id, event_type, occurred_at) values ('s', 'page_view', 1771945200123)"))
 """
 
 
@@ -46,7 +46,7 @@ def changed(path, *statements):
 
 def test_open_creates_a_missing_database(path):
     with open_database(path).closing() as database:
-        events = database.rows("select events from rollup_totals")
+        events = database.rows("select coalesce(sum(events), 0) as events from event_counts where day = -1")
 
     assert events == [{"events": 0}]
     assert path.exists()
@@ -138,7 +138,9 @@ def test_concurrent_processes_create_one_database(path, processes):
 
     assert errors == [""] * processes
     with open_database(path).closing() as database:
-        assert database.row("select events from rollup_totals") == {"events": processes}
+        assert database.row("select coalesce(sum(events), 0) as events from event_counts where day = -1") == {
+            "events": processes
+        }
         assert database.verify() == []
 
 
@@ -206,7 +208,7 @@ def test_open_rejects_a_missing_directory(tmp_path):
 
 @pytest.mark.parametrize(
     ("version", "advice"),
-    [(3, "older than 4; run `analytics-api upgrade`"), (5, "newer than 4; use a newer analytics_api")],
+    [(4, "older than 5; run `analytics-api upgrade`"), (6, "newer than 5; use a newer analytics_api")],
 )
 def test_open_rejects_another_version_with_advice(path, version, advice):
     open_database(path)
@@ -220,7 +222,7 @@ def test_open_of_truncated_database_is_one_line(path):
     path.write_bytes(path.read_bytes()[:10_000])
 
     with pytest.raises(DatabaseError, match="malformed") as refused, open_database(path).closing() as database:
-        database.rows("select * from rollup_totals")
+        database.rows("select * from day_counts")
 
     assert "\n" not in str(refused.value)
 
@@ -230,7 +232,7 @@ import sys
 from analytics_api import open_database
 from analytics_api.errors import DatabaseError
 for claim in (
-    lambda: open_database(sys.argv[1]).row("select sessions from rollup_totals"),
+    lambda: open_database(sys.argv[1]).row("select count(*) as sessions from day_counts"),
     lambda: open_database(sys.argv[1]).write(lambda at: at.execute("delete from sessions")),
 ):
     try:

@@ -39,7 +39,7 @@ def execute(path, script):
     [
         ("drop trigger events_insert", "the trigger events_insert is missing"),
         ("drop index events_by_time", "the index events_by_time is missing"),
-        ("drop view plain_totals", "the view plain_totals is missing"),
+        ("drop view expected_day_counts", "the view expected_day_counts is missing"),
         (
             "drop trigger events_insert; create trigger events_insert after insert on events begin select 1; end",
             "the trigger events_insert was changed",
@@ -86,9 +86,9 @@ def test_upgrade_restores_schema_and_numbers(path, script):
     with open_database(path).closing() as database:
         assert database.schema_differences() == []
         assert database.verify() == []
-        assert database.rows("select events from rollup_totals") == [{"events": events}]
+        assert database.rows("select events from event_counts where day = -1") == [{"events": events}]
         query(path, PAGE_VIEW)
-        assert database.rows("select events from rollup_totals") == [{"events": events + 1}]
+        assert database.rows("select events from event_counts where day = -1") == [{"events": events + 1}]
 
 
 def test_database_without_wal_gets_it(path):
@@ -107,6 +107,6 @@ def test_database_without_wal_that_is_read_is_opened(path, caplog):
         reader.execute("select count(*) from leads").fetchone()
 
         with open_database("copy.db").closing() as database:
-            assert database.rows("select sessions from rollup_totals") == [{"sessions": 50}]
+            assert database.rows("select sessions from day_counts where day = -1") == [{"sessions": 50}]
 
     assert "the journal mode stays delete: database is locked" in caplog.text

@@ -12,8 +12,11 @@ import pytest
 from analytics_api.database.sqlite import SQLite
 from analytics_api.errors import DatabaseError
 
-EVENT = "insert into events (session_id, event_type, page_url, occurred_at) values (:session, 'page_view', '/', 0)"
-EVENTS = "select events from rollup_totals"
+EVENT = """
+insert into events (session_id, event_type, page_url, occurred_at)
+values (:session, 'page_view', '/', 1771945200123)
+"""
+EVENTS = "select coalesce(sum(events), 0) as events from event_counts where day = -1"
 
 
 @pytest.fixture
@@ -56,7 +59,7 @@ def test_threads_read_and_write_without_loss(database):
 
     assert all(rolled == counted for rolled, counted in seen)
     assert database.row(EVENTS) == {"events": 200}
-    assert database.row("select views, unique_sessions from rollup_pages") == {"views": 200, "unique_sessions": 8}
+    assert database.row("select views, sessions from pages") == {"views": 200, "sessions": 8}
     assert database.verify() == []
 
 
@@ -144,11 +147,14 @@ FORKED = """
 import os, sys, warnings
 warnings.simplefilter("ignore")  # of a fork beside threads: that is the point
 from analytics_api.database.sqlite import SQLite
-EVENT = "insert into events (session_id, event_type, page_url, occurred_at) values (:session, 'page_view', '/', 0)"
+EVENT = '''
+insert into events (session_id, event_type, page_url, occurred_at)
+values (:session, 'page_view', '/', 1771945200123)
+'''
 def write(session):
     database.write(lambda at: at.execute(EVENT, session=session))
 def events():
-    return database.row("select events from rollup_totals")["events"]
+    return database.row("select coalesce(sum(events), 0) as events from event_counts where day = -1")["events"]
 database = SQLite(sys.argv[1])
 for _ in range(3):
     write("parent")
@@ -197,7 +203,7 @@ INHERITED = """
 import os, sys
 from analytics_api.database.sqlite import SQLite
 database = SQLite(sys.argv[1])
-EVENT = "insert into events (session_id, event_type, occurred_at) values ('s', 'e', 0)"
+EVENT = "insert into events (session_id, event_type, occurred_at) values ('s', 'e', 1771945200123)"
 database.write(lambda at: at.execute(EVENT))
 reading, writing = os.pipe()
 if os.fork() == 0:
@@ -265,7 +271,7 @@ connection = sqlite3.connect(sys.argv[1], isolation_level=None)
 for number in itertools.count():
     connection.execute("begin immediate")
     for _ in range(50):
-        connection.execute("insert into events (session_id, event_type, occurred_at) values ('s', 'e', 0)")
+        connection.execute("insert into events (session_id, event_type, occurred_at) values ('s', 'e', 1771945200123)")
     connection.execute("commit")
     if number == 0:
         print("at it", flush=True)
@@ -283,5 +289,5 @@ def test_busy_writers_do_not_starve_one(database):
         writer.kill()
         writer.communicate()
 
-    assert database.row("select unique_sessions from rollup_pages") == {"unique_sessions": 10}
+    assert database.row("select sessions from pages") == {"sessions": 10}
     assert database.verify() == []

@@ -5,6 +5,7 @@ from contextlib import closing
 import pytest
 
 from analytics_api.database import Difference
+from analytics_api.database.base import COUNT_COLUMNS
 from analytics_api.database.sqlite import SQLite
 from analytics_api.errors import DatabaseError
 from analytics_api.maintenance import demo
@@ -22,6 +23,14 @@ def filled(tmp_path_factory):
         for table, rows in demo.batches(PLAN):
             database.write(
                 lambda at, table=table, rows=rows: at.insert(table, demo.COLUMNS[table], rows),
+            )
+        for days in range(2):  # a session that views a page on two days
+            database.write(
+                lambda at, days=days: at.insert(
+                    "events",
+                    ("session_id", "event_type", "page_url", "occurred_at"),
+                    [("long", "page_view", "/", NOW + days * 86_400_000)],
+                )
             )
     return path
 
@@ -41,20 +50,32 @@ def damage(database, *statements):
         connection.commit()
 
 
-def rollups(database):
-    return [
-        row["name"]
-        for row in database.rows(
-            "select name from sqlite_schema where type = 'table' and name like 'rollup\\_%' escape '\\' order by name"
-        )
-    ]
+ROLLUPS = (
+    "day_counts",
+    "event_counts",
+    "fingerprint_days",
+    "follow_up_counts",
+    "key_counts",
+    "minute_counts",
+    "page_counts",
+    "page_returns",
+    "pages",
+    "session_pages",
+    "session_returns",
+    "status_counts",
+    "visitor_days",
+)
 
 
-def key(database, rollup):
-    """A column that tells the rows of the rollup apart, and one that counts something."""
-    columns = database.rows("select name, type, pk from pragma_table_info(:rollup)", rollup=rollup)
-    counted = next(column["name"] for column in columns if not column["pk"] and column["type"] == "INTEGER")
-    return counted
+def count_column(database, rollup):
+    """The first column of a rollup that counts something."""
+    columns = database.rows("select name from pragma_table_info(:rollup) order by cid", rollup=rollup)
+    return next(column["name"] for column in columns if column["name"] in {*COUNT_COLUMNS, "follow_ups_count"})
+
+
+def spoil(database, rollup):
+    column = count_column(database, rollup)
+    damage(database, f"update {rollup} set {column} = {column} + 1")
 
 
 def kinds(differences, rollup):
@@ -66,76 +87,92 @@ def kinds(differences, rollup):
     }
 
 
-def test_verify_of_consistent_data_is_empty(database):
-    told = []
+def test_verify_finds_no_difference_in_good_data(database):
+    steps = []
 
-    differences = database.verify(on_progress=told.append)
+    differences = database.verify(on_progress=steps.append)
 
     assert differences == []
-    assert set(told) == {*rollups(database), "leads", "lead_search"}
+    assert sorted(steps) == sorted((*ROLLUPS, "leads", "lead_submissions", "lead_search"))
 
 
-def test_verify_of_empty_database_is_empty(tmp_path):
+def test_verify_finds_no_difference_in_an_empty_database(tmp_path):
     with SQLite(tmp_path / "empty.db").closing() as database:
         assert database.verify() == []
 
 
-def test_verify_reports_every_wrong_number(database):
-    for rollup in rollups(database):
-        damage(database, f"update {rollup} set {key(database, rollup)} = {key(database, rollup)} + 1")
+def test_verify_finds_every_wrong_count(database):
+    for rollup in ROLLUPS:
+        spoil(database, rollup)
 
     differences = database.verify()
 
-    told = {difference.rollup for difference in differences}
-    assert told >= set(rollups(database))
-    for rollup in rollups(database):
+    for rollup in ROLLUPS:
         assert kinds(differences, rollup) == {(True, False), (False, True)}
-    (kept,) = [one.stored for one in differences if one.rollup == "rollup_totals" and one.stored]
-    (plain,) = [one.expected for one in differences if one.rollup == "rollup_totals" and one.expected]
-    assert kept == plain | {"sessions": plain["sessions"] + 1}
+    (stored,) = [
+        one.stored for one in differences if one.rollup == "day_counts" and one.stored and one.stored["day"] < 0
+    ]
+    (expected,) = [
+        one.expected for one in differences if one.rollup == "day_counts" and one.expected and one.expected["day"] < 0
+    ]
+    assert stored["sessions"] == expected["sessions"] + 1 == PLAN.sessions + 1
 
 
-def test_verify_reports_missing_rows(database):
-    for rollup in rollups(database):
-        damage(database, f"delete from {rollup}")
+# By what others say is expected: session_pages by the ids of pages, returns by the days of visitors.
+SOURCES = {"visitor_days", "fingerprint_days", "pages", "session_pages", "follow_up_counts"}
+
+
+@pytest.mark.parametrize("rollup", ROLLUPS)
+def test_verify_finds_missing_rows(database, rollup):
+    damage(database, f"delete from {rollup}")
 
     differences = database.verify()
 
-    for rollup in rollups(database):
-        if rollup != "rollup_page_sessions":  # it is said by the keys of pages, and these are gone
-            assert kinds(differences, rollup) == {(False, True)}, rollup
+    assert kinds(differences, rollup) == {(False, True)}
+    assert rollup in SOURCES or {difference.rollup for difference in differences} == {rollup}
 
 
 EXTRA = {
-    "rollup_days": "insert into rollup_days (day, sessions) values ('1999-12-31', 0)",
-    "rollup_countries": "insert into rollup_countries values ('QQ', 0, 0)",
-    "rollup_sources": "insert into rollup_sources values ('nowhere', 1)",
-    "rollup_engagement": "insert into rollup_engagement values ('100-120', 1)",
-    "rollup_pages": "insert into rollup_pages (page, views, unique_sessions) values ('/nowhere', 1, 1)",
-    "rollup_page_sessions": "insert into rollup_page_sessions values ('nobody', 1, 1)",
-    "rollup_minutes": "insert into rollup_minutes values (1, 0, 0)",
-    "rollup_stages": "insert into rollup_stages values ('dreamt', 1)",
-    "rollup_follow_ups": "insert into rollup_follow_ups values (999999, 1, null)",
+    "day_counts": "insert into day_counts (day, sessions) values (5, 1)",
+    "event_counts": "insert into event_counts values (5, 1)",
+    "fingerprint_days": "insert into fingerprint_days values ('none', 5, 1, 0)",
+    "follow_up_counts": "insert into follow_up_counts values (999999, 1, null)",
+    "key_counts": "insert into key_counts values (2, 5, 'nowhere', 1, 0)",
+    "minute_counts": "insert into minute_counts values (1, 1, 0)",
+    "page_counts": "insert into page_counts values (5, 1, 1, 1)",
+    "page_returns": "insert into page_returns values (6, 1, 5, 1)",
+    "pages": "insert into pages (page, views, sessions) values ('/nowhere', 1, 1)",
+    "session_pages": "insert into session_pages values ('none', 1, 5, 1, 0)",
+    "session_returns": "insert into session_returns values (0, 6, 5, '', 1)",
+    "status_counts": "insert into status_counts values ('lost in thought', 1)",
+    "visitor_days": "insert into visitor_days values ('none', 5, 'IN', 1, 0)",
 }
 
 
-def test_extra_rows_cover_every_rollup(database):
-    assert {*EXTRA, "rollup_totals"} == set(rollups(database))
-
-
-@pytest.mark.parametrize("rollup", EXTRA)
-def test_verify_reports_rows_without_source(database, rollup):
+@pytest.mark.parametrize("rollup", ROLLUPS)
+def test_verify_finds_extra_rows(database, rollup):
     damage(database, EXTRA[rollup])
 
     differences = database.verify()
 
     assert kinds(differences, rollup) == {(True, False)}
-    assert {difference.rollup for difference in differences} == {rollup}
+    assert rollup in SOURCES or {difference.rollup for difference in differences} == {rollup}
 
 
-def resting(*statements):
-    """The statements while no trigger of leads mends what they break."""
-    triggers = ("leads_insert", "leads_delete", "leads_move", "leads_keep_text", "leads_keep_follow_ups")
+def test_verify_ignores_rows_that_count_nothing(database):
+    damage(
+        database,
+        "insert into day_counts (day) values (5)",
+        "insert into key_counts values (2, 5, 'nowhere', 0, 0)",
+        "insert into session_returns values (0, 6, 5, '', 0)",
+    )
+
+    assert database.verify() == []
+
+
+def without_triggers(*statements):
+    """The statements while no trigger of leads repairs what they damage."""
+    triggers = ("leads_insert", "leads_delete", "leads_update_status", "leads_refresh_text", "leads_refresh")
     return (*(f"drop trigger {trigger}" for trigger in triggers), *statements)
 
 
@@ -145,15 +182,16 @@ def resting(*statements):
         ("update leads set follow_ups_count = 77 where lead_id = 1", "leads"),
         ("update leads set last_follow_up_at = '1999' where lead_id = 1", "leads"),
         ("update leads set search_text = 'other' where lead_id = 1", "leads"),
-        ("update leads set search_code = null where lead_id = 1", "leads"),
+        ("update leads set project_code = null where lead_id = 1", "leads"),
+        ("update leads set enquiry_datetime = '2026-01-01T10:00Z' where lead_id = 1", "leads"),
         ("update leads set contact_name = 'Somebody Else' where lead_id = 1", "leads"),
-        ("update leads set status = 'won' where status = 'new'", "rollup_stages"),
+        ("update leads set status = 'won' where status = 'new'", "status_counts"),
         ("delete from leads where lead_id = 1", "lead_search"),
         ("update leads set search_text = 'other' where lead_id = 1", "lead_search"),
     ],
 )
-def test_verify_reports_leads_written_without_triggers(database, statement, rollup):
-    damage(database, *resting(statement))
+def test_verify_finds_changes_to_leads_without_triggers(database, statement, rollup):
+    damage(database, *without_triggers(statement))
 
     assert rollup in {difference.rollup for difference in database.verify()}
 
@@ -162,48 +200,69 @@ def test_verify_reports_leads_written_without_triggers(database, statement, roll
     "statement",
     [
         "insert into lead_search (lead_search) values ('delete-all')",
-        "insert into lead_search (rowid, text_spelled) values (999999, 'nobody at all')",
-        "insert into lead_search (lead_search, rowid, text_spelled, search_code) "
-        "select 'delete', lead_id, text_spelled, search_code from leads where lead_id = 2",
+        "insert into lead_search (rowid, indexed_text) values (999999, 'nobody at all')",
+        "insert into lead_search (lead_search, rowid, indexed_text, project_code) "
+        "select 'delete', lead_id, indexed_text, project_code from leads where lead_id = 2",
         "delete from lead_search_data where id > 10",
     ],
 )
-def test_verify_reports_a_wrong_search_index(database, statement):
+def test_verify_finds_damage_to_the_search_index(database, statement):
     damage(database, statement)
 
     assert database.verify() == [Difference("lead_search", None, None)]
 
 
-def test_rebuild_fixes_what_verify_reports(database):
-    for rollup in rollups(database):
-        damage(database, f"update {rollup} set {key(database, rollup)} = {key(database, rollup)} + 1")
+def test_rebuild_repairs_whatever_verify_finds(database):
+    expected = database.rows("select * from expected_day_counts order by day")
+    for rollup in ROLLUPS:
+        spoil(database, rollup)
     damage(
         database,
         *EXTRA.values(),
-        "delete from rollup_totals",
-        "delete from rollup_pages where page_key % 2",
+        "delete from day_counts where day % 2",
+        "delete from pages where page_id % 2",
         "insert into lead_search (lead_search) values ('delete-all')",
     )
-    expected = database.row("select * from plain_totals")
-    told = []
+    steps = []
 
-    database.rebuild(on_progress=told.append)
+    database.rebuild(on_progress=steps.append)
 
     assert database.verify() == []
-    assert database.row("select * from rollup_totals") == expected
-    assert set(told) == {*rollups(database), "leads", "lead_search"}
+    assert database.rows("select * from day_counts order by day") == expected
+    assert sorted(steps) == sorted((*ROLLUPS, "leads", "lead_submissions", "lead_search"))
 
 
-def test_rebuild_fixes_derived_columns_of_leads(database):
+def test_rebuild_runs_work_first_and_counts_it(database):
+    database.rebuild(lambda at: at.execute("update site set page_query = 'drop'"))
+
+    assert database.verify() == []
+    assert database.rows("select page from pages where page like '%?%' or page like '%#%'") == []
+
+
+def test_rebuild_undoes_work_that_fails(database):
+    def work(at):
+        at.execute("update site set page_query = 'drop'")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        database.rebuild(work)
+
+    assert database.row("select page_query from site") == {"page_query": "keep"}
+    assert database.verify() == []
+
+
+def test_rebuild_repairs_derived_columns(database):
     with closing(sqlite3.connect(database.path)) as connection:
-        names = ("leads_keep_text", "leads_keep_follow_ups")
+        names = ("leads_refresh_text", "leads_refresh", "submissions_update")
         sql = [
             connection.execute("select sql from sqlite_schema where name = ?", [name]).fetchone()[0] for name in names
         ]
     damage(
         database,
         *(f"drop trigger {name}" for name in names),
-        "update leads set search_text = '', follow_ups_count = 9, last_follow_up_at = 'never'",
+        "update leads set search_text = '', follow_ups_count = 9, last_follow_up_at = 'never', "
+        "enquiry_datetime = '2026-01-01T10:00:00+05:30'",
+        "update lead_submissions set submitted_at = '2026-01-02T10:00:00Z'",
         *sql,
     )
     assert database.verify() != []
@@ -211,6 +270,8 @@ def test_rebuild_fixes_derived_columns_of_leads(database):
     database.rebuild()
 
     assert database.verify() == []
+    assert database.row("select distinct enquiry_datetime from leads") == {"enquiry_datetime": "2026-01-01 04:30:00"}
+    assert database.row("select distinct submitted_at from lead_submissions") == {"submitted_at": "2026-01-02 10:00:00"}
 
 
 def test_verify_reads_one_snapshot(database):
@@ -241,7 +302,7 @@ def test_verify_reads_one_snapshot(database):
     assert found == [[]] * 10
 
 
-def test_locked_search_index_is_not_called_damaged(filled, tmp_path):
+def test_verify_of_a_locked_file_fails(filled, tmp_path):
     path = tmp_path / "analytics.db"
     path.write_bytes(filled.read_bytes())
     with (

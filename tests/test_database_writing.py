@@ -3,6 +3,7 @@ from contextlib import closing
 
 import pytest
 
+from analytics_api.database.base import COUNT_COLUMNS
 from analytics_api.database.sqlite import SQLite
 from analytics_api.errors import DatabaseError, RowError
 from analytics_api.maintenance import demo
@@ -11,7 +12,7 @@ pytestmark = pytest.mark.writes
 
 NOW = 1_771_945_200_123
 PLAN = demo.Plan(NOW, sessions=80, leads=30)
-SESSION = "insert into sessions (session_id, visitor_id, started_at) values (:session_id, 'v', 0)"
+SESSION = "insert into sessions (session_id, visitor_id, started_at) values (:session_id, 'v', 1771945200123)"
 
 
 class Unlucky(Exception):
@@ -29,22 +30,29 @@ def sessions(database):
 
 
 def contents(database):
-    """Every row of every table, but for the insides of the search index and the numbers of pages and projects."""
+    """Every row of every table, but for the insides of the search index and the ids of pages and projects."""
     numbered = {
-        "rollup_pages": "select page, views, unique_sessions from rollup_pages",
-        "rollup_page_sessions": "select page, session_id, rollup_page_sessions.views "
-        "from rollup_page_sessions join rollup_pages using (page_key)",
-        "searched_projects": "select project from searched_projects",
-        "lead_search": "select text_spelled from lead_search",
+        "pages": "select page, views, sessions from pages",
+        "session_pages": "select page, session_id, day, s.views, archived "
+        "from session_pages as s join pages using (page_id)",
+        "page_counts": "select page, day, c.views, c.sessions from page_counts as c join pages using (page_id)",
+        "page_returns": "select page, day, previous_day, r.sessions from page_returns as r join pages using (page_id)",
+        "project_codes": "select project from project_codes",
+        "lead_search": "select indexed_text from lead_search",
         "leads": f"select {', '.join(demo.COLUMNS['leads'])}, follow_ups_count, last_follow_up_at, search_text, "
-        "name_folded, project_folded, text_spelled, project "
-        "from leads left join searched_projects on code = search_code",
+        "name_folded, project_folded, indexed_text, project "
+        "from leads left join project_codes on code = project_code",
     }
     return {
-        name: sorted(map(repr, database.rows(numbered.get(name, f"select * from {name}"))))
+        name: sorted(map(repr, filter(counts_something, database.rows(numbered.get(name, f"select * from {name}")))))
         for kind, name, _ in structure(database)
         if kind == "table" and not name.startswith(("sqlite_", "lead_search_"))
     }
+
+
+def counts_something(row):
+    counts = [value for column, value in row.items() if column in COUNT_COLUMNS]
+    return any(counts) or not counts
 
 
 def structure(database):
@@ -83,7 +91,7 @@ def test_failed_statement_keeps_the_ones_before(database):
     def work(at):
         at.execute(SESSION, session_id="a")
         with pytest.raises(RowError):
-            at.insert("sessions", ("session_id", "visitor_id", "started_at"), [("b", "v", 0), ("c", "v", -1)])
+            at.insert("sessions", ("session_id", "visitor_id", "started_at"), [("b", "v", NOW), ("c", "v", -1)])
         at.execute(SESSION, session_id="d")
 
     database.write(work)
@@ -107,8 +115,8 @@ def test_bulk_load_equals_the_triggers(database, tmp_path):
 @pytest.mark.parametrize("on_conflict", ["ignore", "update"])
 def test_bulk_load_onto_rows_equals_the_triggers(database, tmp_path, on_conflict):
     columns = ("session_id", "visitor_id", "started_at", "country")
-    before = [("a", "v", 0, "IN"), ("b", "w", 0, None)]
-    more = [("a", "w", 86_400_000, "DE"), ("c", "w", 5, "IN")]
+    before = [("a", "v", NOW, "IN"), ("b", "w", NOW, None)]
+    more = [("a", "w", NOW + 86_400_000, "DE"), ("c", "w", NOW + 5, "IN")]
     with SQLite(tmp_path / "bulk.db").closing() as loaded:
         for one in (database, loaded):
             one.write(lambda at: at.insert("sessions", columns, before))
@@ -116,7 +124,7 @@ def test_bulk_load_onto_rows_equals_the_triggers(database, tmp_path, on_conflict
 
         loaded.bulk(lambda at: at.insert("sessions", columns, more, on_conflict=on_conflict))
 
-        database.write(lambda at: at.execute("delete from replaced_sessions"))  # what triggers think of to themselves
+        database.write(lambda at: at.execute("delete from replaced_sessions"))  # which triggers leave behind
         assert contents(loaded) == contents(database)
         assert loaded.verify() == []
 
@@ -158,15 +166,15 @@ def test_failed_rebuild_after_bulk_load_changes_nothing(database):
 
 def test_triggers_count_after_a_bulk_load(database):
     database.bulk(lambda at: load(at, demo.batches(PLAN)))
-    before = database.row("select sessions from rollup_totals")["sessions"]
+    before = database.row("select sessions from day_counts where day = -1")["sessions"]
 
     with closing(sqlite3.connect(database.path)) as tracker:
-        tracker.execute("insert into sessions (session_id, visitor_id, started_at) values ('new', 'v', 0)")
+        tracker.execute("insert into sessions (session_id, visitor_id, started_at) values ('new', 'v', 1771945200123)")
         tracker.execute("delete from events where event_id % 3 = 0")
         tracker.execute("update leads set contact_name = 'Nobody else'")
         tracker.commit()
 
-    assert database.row("select sessions from rollup_totals") == {"sessions": before + 1}
+    assert database.row("select sessions from day_counts where day = -1") == {"sessions": before + 1}
     assert database.verify() == []
     assert len(found(database, "nobody else")) == PLAN.lead_count
 

@@ -96,9 +96,9 @@ GONE = {
     "lead_submissions": 2,
     "lead_status_changes": 1,
     "leads": 2,
-    "past_day_visitors": 0,
-    "past_country_visitors": 0,
-    "past_fingerprints": 0,
+    "visitor_days": 0,
+    "fingerprint_days": 0,
+    "session_pages": 0,
     "links": 0,
 }
 
@@ -154,7 +154,7 @@ def test_file_and_wal_have_no_byte_of_an_erased_person(database, people, key):
     # as others leave it: pages that were full and split, rows replaced, changed and deleted with the defaults of SQLite
     with closing(sqlite3.connect(database.path)) as tracker:
         tracker.executemany(
-            "insert into sessions (session_id, visitor_id, started_at, referrer) values (?, 'crowd', 1, ?)",
+            "insert into sessions (session_id, visitor_id, started_at, referrer) values (?, 'crowd', 1e11, ?)",
             [(f"z{number * 7919 % 1000:04}", "filler " * 40) for number in range(300)],
         )
         tracker.execute(
@@ -290,8 +290,8 @@ class TestCommand:
 
         assert output == (
             "sessions: 3 erased\nevents: 7 erased\nlead_submissions: 2 erased\nlead_status_changes: 1 erased\n"
-            "leads: 2 erased\npast_day_visitors: 0 erased\npast_country_visitors: 0 erased\n"
-            "past_fingerprints: 0 erased\nlinks: 0 removed from what others have\n"
+            "leads: 2 erased\nvisitor_days: 0 erased\nfingerprint_days: 0 erased\n"
+            "session_pages: 0 erased\nlinks: 0 removed from what others have\n"
         )
         assert b"zqx" not in bytes_of(database.path).lower()
 

@@ -22,7 +22,7 @@ MODULE = """
 from analytics_api import create_app, open_database
 
 database = open_database({url!r})
-database.rows("select * from rollup_totals")  # so that a worker that is forked after this inherits a connection
+database.rows("select * from site")  # so that a worker that is forked after this inherits a connection
 application = create_app(database, api_keys={{"dashboard": {key!r}, "other": "another-secret-key"}})
 """
 

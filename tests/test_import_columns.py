@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from helpers.counters import read_totals
 
 from analytics_api.errors import IngestError
 from analytics_api.imports import Rejects, import_database
@@ -345,7 +346,7 @@ def test_strict_import_rejects_the_whole_file(load, read):
 def test_event_may_have_no_session(load, database):
     load(*one("events", "session_id", "'not-there'"))
 
-    assert database.rows("select events from rollup_totals") == [{"events": 1}]
+    assert read_totals(database)["events"] == 1
 
 
 @pytest.mark.any_engine
@@ -394,7 +395,7 @@ def test_update_overwrites_existing_rows(load, insert, database):
 
 @pytest.mark.parametrize("there", [1, 100])  # so that few rows, and many, come to what is there
 def test_rollups_and_search_are_exact_afterwards(there, load, insert, database, get):
-    insert("sessions", *({"session_id": f"o{n}", "visitor_id": f"o{n}", "started_at": 0} for n in range(there)))
+    insert("sessions", *({"session_id": f"o{n}", "visitor_id": f"o{n}", "started_at": 10**11} for n in range(there)))
 
     load(
         *one("sessions", "country", "'FR'"),

@@ -14,7 +14,7 @@ PATH = "/analytics/leads/42"
 @pytest.fixture(autouse=True)
 def lead(insert):
     insert("leads", lead_id=42, enquiry_datetime="2026-02-23 11:15:00", status="new", visitor_id="v1")
-    insert("sessions", session_id="s1", visitor_id="v1", started_at=1)
+    insert("sessions", session_id="s1", visitor_id="v1", started_at=100_000_000_001)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_etag_of_an_update_is_that_of_the_detail(client, state, status):
 
 def test_new_session_of_the_lead_changes_the_etag(client, insert, state):
     etag = client.get(PATH).headers["ETag"]
-    insert("sessions", session_id="s2", visitor_id="v1", started_at=2)
+    insert("sessions", session_id="s2", visitor_id="v1", started_at=100_000_000_002)
 
     assert client.patch(PATH, json={"status": "won"}, headers={"If-Match": etag}).status_code == 412
     assert state() == ("new", 0)

@@ -234,12 +234,14 @@ def test_walk_by_name_passes_names_of_any_length(long_names, follow, query):
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # PostgreSQL stores no NUL
-@pytest.mark.parametrize("sort", ["newest", "oldest", "name_asc"])
-def test_walk_passes_values_with_nul(insert, follow, sort):
-    rows = [{"lead_id": id, "enquiry_datetime": f"2026\0{id % 2}", "contact_name": f"Ann\0{id}"} for id in range(1, 7)]
+def test_walk_passes_values_with_nul(insert, follow):
+    rows = [
+        {"lead_id": id, "enquiry_datetime": "2026-02-24 15:00:00", "contact_name": f"Ann\0{id % 2}"}
+        for id in range(1, 7)
+    ]
     insert("leads", *rows)
 
-    pages = follow(f"?sort={sort}&limit=1")
+    pages = follow("?sort=name_asc&limit=1")
 
     assert sorted(chain.from_iterable(pages)) == [1, 2, 3, 4, 5, 6]
 

@@ -50,7 +50,7 @@ def test_no_statement_scans_a_base_table(connection, label):
 def test_page_of_a_status_is_read_from_its_index_without_sorting(connection, sort):
     plan = plan_of(connection, f"leads.PAGES-status-{sort}")
 
-    index = INDEXES[sort].replace("leads_by", "leads_in_stage_by")
+    index = INDEXES[sort].replace("leads_by", "leads_in_status_by")
     assert plan == [f"SEARCH leads USING INDEX {index} (status=?)"]
 
 
@@ -59,7 +59,7 @@ def test_page_of_a_status_is_read_from_its_index_without_sorting(connection, sor
 def test_page_after_a_cursor_starts_at_its_index_entry(connection, name, sort):
     plan = plan_of(connection, f"leads.NEXT_PAGES-{name}-{sort}")
 
-    index = INDEXES[sort] if name == "all" else f"({INDEXES[sort]}|{INDEXES[sort].replace('_by', '_in_stage_by')})"
+    index = INDEXES[sort] if name == "all" else f"({INDEXES[sort]}|{INDEXES[sort].replace('_by', '_in_status_by')})"
     steps = [step for step in plan if step.startswith("SEARCH")]
     status = "" if name == "all" else r"(status=\? AND )?"
     assert len(steps) == (2 if sort in ("newest", "oldest", "risk_desc", "risk_asc") else 3)

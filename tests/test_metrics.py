@@ -129,7 +129,7 @@ def test_row_counts_and_snapshot_age_are_metrics(database, insert):
 @sqlite
 def test_metrics_survive_an_unavailable_database(database, client):
     client.get("/analytics/geo")
-    database.write(lambda at: at.execute("drop table rollup_totals"))
+    database.write(lambda at: at.execute("drop table day_counts"))
 
     response = client.get("/metrics", key=None)
 

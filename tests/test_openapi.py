@@ -103,13 +103,26 @@ def test_document_has_every_parameter_with_its_bounds():
         "status": {"type": "string", "enum": stages},
         "sort": {"type": "string", "enum": orders, "default": "newest"},
     }
+    day = {"type": "string", "format": "date"}
+    days = integer(None, 1, 3660, "1 to 3660")
+    del days["default"]
+    ranged = {"from": day, "to": day, "days": days}
     assert parameters == {
-        "GET /analytics/overview": {},
-        "GET /analytics/sessions/daily": {"days": integer(30, 1, 90, "1 to 90")},
-        "GET /analytics/pages/top": {"limit": integer(20, 1, 100, "1 to 100")},
-        "GET /analytics/geo": {},
-        "GET /analytics/engagement": {},
-        "GET /analytics/sources": {"limit": integer(100, 1, 1000, "1 to 1000")},
+        "GET /analytics/overview": ranged,
+        "GET /analytics/sessions/daily": {
+            "from": day,
+            "to": day,
+            "days": integer(30, 1, 90, "1 to 90"),
+            "interval": {"type": "string", "enum": ["hour", "day", "week", "month"], "default": "day"},
+            "fill": {"type": "boolean", "default": False},
+        },
+        "GET /analytics/pages/top": {"limit": integer(20, 1, 100, "1 to 100"), **ranged},
+        "GET /analytics/pages/entry": {"limit": integer(20, 1, 100, "1 to 100"), **ranged},
+        "GET /analytics/pages/exit": {"limit": integer(20, 1, 100, "1 to 100"), **ranged},
+        "GET /analytics/geo": ranged,
+        "GET /analytics/engagement": ranged,
+        "GET /analytics/sources": {"limit": integer(100, 1, 1000, "1 to 1000"), **ranged},
+        "GET /analytics/site": {},
         "GET /analytics/realtime": {},
         "GET /analytics/storage": {},
         "GET /analytics/whoami": {},
@@ -141,7 +154,7 @@ def test_document_has_errors_of_every_operation(method, path):
     errors = {int(status): reply for status, reply in operation["responses"].items() if int(status) >= 400}
 
     assert set(errors) >= {400, 401, 500}
-    assert (403 in errors) == (not path.endswith("/whoami"))
+    assert (403 in errors) == (not path.endswith(("/whoami", "/site")))
     assert (404 in errors) == ("{lead_id}" in path)
     assert (411 in errors, 412 in errors) == (method == "PATCH", method == "PATCH")
     assert all(list(reply["content"]) == ["application/json"] for reply in errors.values())

@@ -36,9 +36,12 @@ AUTHENTICATED = {
 }
 
 
-# OpenAPI cannot say that one parameter restricts another. The hook leaves out a cursor beside another sort, and nothing
-# else; that it is 400 is tested in test_leads_cursor.py.
+# OpenAPI cannot say that one parameter restricts another. The hook leaves out a cursor beside another sort, and ranges
+# that are 400: days beside from or to, from after to, and `fill` for more rows than there may be. That these are 400 is
+# tested in test_leads_cursor.py and test_ranges.py.
 HOOKS = """
+from datetime import date
+
 import schemathesis
 from analytics_api.endpoints.leads import ORDERS
 
@@ -47,7 +50,24 @@ from analytics_api.endpoints.leads import ORDERS
 def filter_case(context, case):
     query = case.query if isinstance(case.query, dict) else {}
     sort, order = str(query.get("sort")).strip().lower(), str(query.get("cursor")).partition(":")[0]
-    return not (sort in ORDERS and order in ORDERS and sort != order)
+    return not (sort in ORDERS and order in ORDERS and sort != order) and has_valid_range(query)
+
+
+def has_valid_range(query):
+    first, last = to_date(query.get("from")), to_date(query.get("to"))
+    if not (first or last):
+        return True
+    if query.get("days") not in (None, "") or (first and last and first > last):
+        return False
+    is_filled = str(query.get("fill")).strip().lower() == "true"
+    return not is_filled or bool(first and last and (last - first).days < 150)
+
+
+def to_date(text):
+    try:
+        return date.fromisoformat(str(text).strip())
+    except ValueError:
+        return None
 """
 
 

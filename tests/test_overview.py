@@ -62,7 +62,7 @@ def test_overview_counts_everything_and_averages_non_nulls(insert, get):
 
 
 def test_overview_includes_oldest_and_future(insert, get):
-    insert("sessions", session_id="s1", visitor_id="ann", started_at=0)
+    insert("sessions", session_id="s1", visitor_id="ann", started_at=100_000_000_000)
     insert("sessions", session_id="s2", visitor_id="bob", started_at=instant("9999-12-31 23:59:59.999"))
     insert("events", event_id=1, session_id="s2", event_type="click", occurred_at=instant("9999-12-31 23:59:59.999"))
 

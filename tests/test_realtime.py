@@ -169,7 +169,7 @@ def test_realtime_ended_session_is_not_active(insert, get):
 
 def test_realtime_session_older_than_an_hour_is_not_active(insert, get):
     insert("sessions", session_id="s1", visitor_id="ann", started_at=NOW - HOUR - 1)
-    insert("sessions", session_id="s2", visitor_id="bob", started_at=0)
+    insert("sessions", session_id="s2", visitor_id="bob", started_at=100_000_000_000)
 
     realtime = get("/analytics/realtime")
 

@@ -54,7 +54,7 @@ def test_repeated_request_queries_once(insert, get, client, statements, path):
     second, asked_again = get(path), statements()
     headers = [client.get(path).headers for _ in range(2)]
 
-    assert len(queries) == 1
+    assert len(queries) == (2 if "days=" in path else 1)  # which day it is, too
     assert asked_again == []
     assert first == second
     assert headers[0] == headers[1]
@@ -178,7 +178,7 @@ def test_cache_size_is_bounded(database, insert, client):
 
     answers = database._handle().response_cache().values()
     assert len(answers) <= 32
-    assert all(len(answer.body) <= 64 * 1024 for answer in answers)
+    assert all(len(answer.body) <= 64 * 1024 for answer, _ in answers)
 
 
 def test_only_statistics_routes_are_cached():

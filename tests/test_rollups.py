@@ -1,100 +1,55 @@
 """The rollups under writers that know schema.sql and nothing else of ours.
 
 Any sequence of statements, on tables whose keys collide all the time: after each one every rollup is what the base
-tables say, told twice, by the schema's own plain_* views and by `expected` below, which knows DESIGN and no SQL. A
-twin database without the triggers runs the same statements: what a writer sees of its tables must not differ.
+tables and the archive say, by the schema's own expected_* views and by helpers.rollups, which uses no SQL. A twin
+database without the triggers runs the same statements: what a writer sees of its tables must not differ.
 
 ROLLUP_EXAMPLES=20000 pytest tests/test_rollups.py looks longer.
 """
 
 import os
 import sqlite3
-from collections import Counter, defaultdict
 from contextlib import suppress
-from datetime import datetime, timedelta, timezone
 from importlib.resources import files
 
 import pytest
+from helpers.rollups import DATES, FIRST, KEYS, LAST, MOVED, READS, START, UTC, VALUES, expected_rollups, to_datetime
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
-EXAMPLES = int(os.environ.get("ROLLUP_EXAMPLES", "50"))
+from analytics_api.database.base import COUNT_COLUMNS
+
+EXAMPLES = int(os.environ.get("ROLLUP_EXAMPLES", "100"))
 SCHEMA = files("analytics_api").joinpath("schema.sql").read_text(encoding="utf-8")
 
-SECOND = 1000
-MINUTE = 60 * SECOND
-DAY = 24 * 60 * MINUTE
-LAST = 253_402_300_799_999  # the end of year 9999
-
-INSTANTS = (0, MINUTE - 1, MINUTE, DAY - 1, DAY, DAY + MINUTE, LAST)
-TEXTS = (None, "", "x", "Ünder")
-STATUSES = ("new", "contacted", "qualified", "proposal", "won", "lost")
-
-# What each column of a table is given: few values, so that they meet. The first column is the key.
-VALUES = {
-    "sessions": {
-        "session_id": ("a", "b", "c", "", "5", 5),
-        "visitor_id": ("v", "w", ""),
-        "fingerprint": (None, "", "f"),
-        "started_at": INSTANTS,
-        "ended_at": (None, 0, DAY),
-        "duration": (None, -5, 0, 7, 10**12),
-        "engagement_score": (None, -1, 0, 19, 20, 39, 40, 59, 60, 79, 80, 100, 101),
-        "event_count": (0, 3),
-        "country": (None, "", "XX", "IN"),
-        "referrer_domain": (None, "", "(direct)", "t.co"),
-        "vpn_suspected": (0, 1, 2, -1),
-    },
-    "events": {
-        "event_id": (1, 2, 3, -1, 0, "1", 2.0, None),
-        "session_id": ("a", "b", ""),
-        "event_type": ("page_view", "page_view", "page_view", "scroll", "PAGE_VIEW"),
-        "page_url": ("/a", "/b", "", None),
-        "occurred_at": INSTANTS,
-        "data": (None, "{}"),
-    },
-    "leads": {
-        "lead_id": (1, 2, 3, -1, "1", 2.0, None),
-        "enquiry_datetime": ("2026-02-24 15:00:00", ""),
-        "contact_name": (*TEXTS, "ANNA", "Straße \U00010400"),
-        "contact_email": TEXTS,
-        "contact_phone": (None, "", "+91 98", 'o\'b "100%_"'),
-        "project_name": TEXTS,
-        "visitor_id": (None, "v", "w"),
-        "status": STATUSES,
-    },
-    "lead_submissions": {
-        "submission_id": (1, 2, 3, -1, "1", 2.0, None),
-        "lead_id": (1, 2, 3, -1),
-        "submitted_at": ("2026-02-24 15:00:00", "2026-02-24 15:00:01", "", "2025"),
-        "source": (None, "x"),
-        "is_primary_lead": (0, 0, 0, 1, 2, -1),
-    },
-}
-KEYS = {table: next(iter(columns)) for table, columns in VALUES.items()}
 REFUSED = {
     "sessions": {
         "session_id": None,
-        "started_at": -1,
+        "started_at": FIRST - 1,
         "visitor_id": None,
         "vpn_suspected": None,
         "duration": 2**63 - 1,
     },
     "events": {"occurred_at": LAST + 1, "session_id": None},
-    "leads": {"status": "bogus", "enquiry_datetime": None},
-    "lead_submissions": {"lead_id": None, "is_primary_lead": None},
+    "leads": {"status": "bogus", "enquiry_datetime": "soon"},
+    "lead_submissions": {"lead_id": None, "is_primary_lead": None, "submitted_at": "2026-02-30"},
 }
-# What triggers keep and nobody else has any business to write.
+# Columns that triggers maintain, and that a writer may write nevertheless.
 MEDDLED = {
     "leads": {
         "follow_ups_count": (0, 7),
         "last_follow_up_at": (None, "2030"),
         "search_text": ("", "an\x1f"),
-        "search_code": (None, "AAB"),
+        "project_code": (None, "AAB"),
     }
 }
 EXPRESSIONS = {
-    "sessions": ("session_id = session_id || 'x'", "session_id = 'a'", "started_at = started_at + 1"),
+    "sessions": (
+        "session_id = session_id || 'x'",
+        "session_id = 'a'",
+        "started_at = started_at + 1",
+        "ended_at = started_at, duration = 5, engagement_score = 50, exit_page = '/b'",
+    ),
     "events": (
         "event_id = event_id + 1",
         "event_id = 1",
@@ -114,8 +69,6 @@ EXPRESSIONS = {
 POLICIES = ("", "", "or replace", "or replace", "or ignore", "or fail", "or rollback")
 CONTROLS = ("begin", "commit", "rollback", "savepoint", "release", "rollback to", "recursive on", "recursive off")
 
-SEARCHED = ("project_name", "contact_name", "contact_email", "contact_phone", "visitor_id")
-
 # Which tables are written together: those that a rollup has in common.
 TOGETHER = {
     "sessions": ("sessions",),
@@ -124,40 +77,90 @@ TOGETHER = {
     "leads": ("leads",),
     "follow-ups": ("leads", "lead_submissions", "lead_submissions"),
 }
-# What is there to begin with.
-PRESENT = """
-insert into sessions (session_id, visitor_id, fingerprint, started_at, duration, country) values
-  ('a', 'v', 'f', 0, 7, 'IN'), ('b', 'v', 'f', 86400000, null, 'IN'), ('c', 'w', null, 86399999, 5, null);
+# The rows at the beginning.
+PRESENT = f"""
+insert into sessions (session_id, visitor_id, fingerprint, started_at, ended_at, duration, engagement_score, country,
+    referrer_domain, exit_page, vpn_suspected)
+  values
+    ('a', 'v', 'f', {START}, null, 7, null, 'IN', null, '/a?x', 0),
+    ('b', 'v', 'f', {START + 86400000}, null, null, null, 'IN', null, null, 0),
+    ('c', 'w', null, {START + 86399999}, null, 5, null, null, null, null, 0),
+    ('past', 'w', 'f', {START + 86400000}, 5, 7, 20, 'IN', 't.co', '/b', 1);
 insert into events (event_id, session_id, event_type, page_url, occurred_at) values
-  (-1, 'a', 'page_view', '/a', 0), (1, 'a', 'page_view', '/a', 59999), (2, 'b', 'page_view', '/b', 60000);
+  (-1, 'a', 'page_view', '/a', {START}),
+  (1, 'a', 'page_view', '/a', {START + 59999}),
+  (2, 'b', 'page_view', '/b', {START + 60000}),
+  (50, 'a', 'page_view', '/a', {START + 86400000});
 insert into leads (lead_id, enquiry_datetime, contact_name, status) values
-  (-1, '2026', 'ANNA', 'new'), (1, '2026', 'Ünder', 'won'), (2, '2025', null, 'new');
+  (-1, '2026-02-24', 'ANNA', 'new'), (1, '2026-02-24', 'Ünder', 'won'), (2, '2025-02-24', null, 'new');
 insert into lead_submissions (submission_id, lead_id, submitted_at, is_primary_lead) values
-  (-1, 1, '2026', 0), (1, 1, '2025', 0), (2, 2, '2026', 1);
+  (-1, 1, '2026-02-24', 0), (1, 1, '2025-02-24', 0), (2, 2, '2026-02-24', 1);
 """
-# A session that is past: it counts, whatever becomes of the others.
-PAST = {
-    "session_id": "past",
-    "visitor_id": "w",
-    "fingerprint": "f",
-    "started_at": DAY,
-    "ended_at": DAY,
-    "duration": 7,
-    "engagement_score": 20,
-    "event_count": 0,
-    "country": "IN",
-    "referrer_domain": "t.co",
-    "vpn_suspected": 1,
-}
-KEPT = """
-insert into past_days values ('1970-01-02', 1, 7, 1, 20, 1, 1);
-insert into past_countries values ('IN', 1);
-insert into past_sources values ('t.co', 1);
-insert into past_engagement values ('20-39', 1);
-insert into past_day_visitors values ('w', '1970-01-02');
-insert into past_country_visitors values ('w', 'IN');
-insert into past_fingerprints values ('f');
+# What `purge --keep-totals` does to a session, and to an event.
+ARCHIVE_SESSION = """
+insert into counting_paused values (1);
+insert into archived_session_counts
+select dimension, day, key, 1, coalesce(duration, 0), duration is not null, coalesce(engagement_score, 0),
+  engagement_score is not null, vpn_suspected <> 0
+from session_keys
+where session_id = :key
+on conflict do update set
+  sessions = sessions + 1,
+  duration_sum = duration_sum + excluded.duration_sum,
+  duration_count = duration_count + excluded.duration_count,
+  score_sum = score_sum + excluded.score_sum,
+  score_count = score_count + excluded.score_count,
+  vpn_suspected = vpn_suspected + excluded.vpn_suspected;
+update visitor_days
+set archived = archived + 1
+where (visitor_id, day, country_code) = (
+  select visitor_id, day, country_code
+  from counted_sessions
+  where session_id = :key);
+update fingerprint_days
+set archived = archived + 1
+where (fingerprint, day) = (
+  select fingerprint, day
+  from counted_sessions
+  where session_id = :key);
+delete from sessions
+where session_id = :key;
+delete from counting_paused;
 """
+ARCHIVE_EVENT = """
+insert into counting_paused values (1);
+insert into archived_event_counts
+select day, 1
+from counted_events
+where event_id = :key
+on conflict do update set events = events + 1;
+update session_pages
+set archived = archived + 1
+where (session_id, page_id, day) = (
+  select session_id, page_id, day
+  from counted_events
+  join pages using (page)
+  where event_id = :key);
+delete from events
+where event_id = :key;
+delete from counting_paused;
+"""
+# What `erase` does to the archive of a visitor, with a fingerprint and a session.
+ERASE = """
+update visitor_days
+set sessions = sessions - archived, archived = 0
+where visitor_id = 'w' and archived > 0;
+update fingerprint_days
+set sessions = sessions - archived, archived = 0
+where fingerprint = 'f' and archived > 0;
+update session_pages
+set views = views - archived, archived = 0
+where session_id = 'a' and archived > 0;
+"""
+
+
+# In these rows may stay that count nothing; they hold no text of a visitor.
+SPARSE = ("day_counts", "session_returns", "page_returns")
 
 
 # statements
@@ -212,7 +215,7 @@ def insert(draw, table):
 
 
 def copying(draw, table):
-    """`insert … select` from the table itself, its keys moved or kept."""
+    """`insert … select` from the table itself, its keys moved or the same."""
     key, *others = VALUES[table]
     moved = "session_id || 'x'" if table == "sessions" else f"{key} + 1"
     columns = ", ".join(others)
@@ -225,7 +228,7 @@ def copying(draw, table):
 
 def where(draw, table):
     key = KEYS[table]
-    column = draw.choice(list(VALUES[table]))
+    column = draw.choice([column for column in VALUES[table] if column not in DATES])
     return draw.choice(
         (
             (f" where {key} = ?", [draw.choice(VALUES[table][key])]),
@@ -260,7 +263,11 @@ def control(draw, table):
     return draw.choice(CONTROLS), None
 
 
-KINDS = (insert, insert, insert, copying, update, update, update, update, delete, delete, control, control)
+def archive(draw, table):
+    return f"archive {table}", None
+
+
+KINDS = (insert, insert, insert, copying, update, update, update, update, delete, delete, control, control, archive)
 
 
 def statement(drawn, tables):
@@ -271,7 +278,7 @@ def statement(drawn, tables):
 # databases
 
 
-def reversed_triggers(connection):
+def reverse_triggers(connection):
     """SQLite promises no order among the triggers of a statement; it fires the youngest first."""
     triggers = connection.execute(
         "select name, sql from sqlite_schema where type = 'trigger' order by rowid"
@@ -282,51 +289,70 @@ def reversed_triggers(connection):
         connection.execute(sql)
 
 
-def spelled_out(connection):
-    """With room for one project that is not."""
-    connection.execute("drop view searched_projects_room")
-    connection.execute("create view searched_projects_room as select 1 as projects")
+def allow_one_code(connection):
+    connection.execute("drop view project_code_limit")
+    connection.execute("create view project_code_limit as select 1 as projects")
 
 
-def without_triggers(connection):
+def drop_triggers(connection):
     for (name,) in connection.execute("select name from sqlite_schema where type = 'trigger'").fetchall():
         connection.execute(f"drop trigger {name}")
 
 
-def template(change):
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    connection.executescript(SCHEMA)
-    connection.executescript(PRESENT)
-    connection.executescript(KEPT)
-    change(connection)
-    return connection
+def run_script(connection, script, key=None):
+    for sql in script.split(";\n"):
+        connection.execute(sql, {"key": key})
+
+
+class Template:
+    """A database with the rows at the beginning, two of them archived."""
+
+    def __init__(self, change=lambda connection: None, site=UTC):
+        self.site = site
+        self.connection = sqlite3.connect(":memory:", isolation_level=None)
+        self.connection.executescript(SCHEMA)
+        change(self.connection)
+        self.connection.execute("update site set page_query = ?", [site.page_query])
+        self.connection.execute("delete from site_offsets")
+        self.connection.executemany(
+            "insert into site_offsets (begins_at, day_offset, utc_offset) values (?1, ?2, ?2)", site.offsets
+        )
+        self.connection.executescript(PRESENT)
+        self.archived = {
+            "sessions": rows(self.connection, "select * from sessions where session_id = 'past'"),
+            "events": rows(self.connection, "select * from events where event_id = 50"),
+        }
+        run_script(self.connection, ARCHIVE_SESSION, "past")
+        run_script(self.connection, ARCHIVE_EVENT, 50)
+
+    def copy(self):
+        connection = sqlite3.connect(":memory:", isolation_level=None)
+        self.connection.backup(connection)
+        return connection
 
 
 @pytest.fixture(scope="module")
 def templates():
     made = {
-        "as written": template(lambda connection: None),
-        "reversed": template(reversed_triggers),
-        "most projects spelled out": template(spelled_out),
-        "none": template(without_triggers),
+        "as written": Template(),
+        "reversed": Template(reverse_triggers),
+        "another zone": Template(site=MOVED),
+        "one code": Template(allow_one_code),
+        "none": Template(drop_triggers),
     }
     yield made
-    for connection in made.values():
-        connection.close()
-
-
-def copy(of):
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    of.backup(connection)
-    return connection
+    for template in made.values():
+        template.connection.close()
 
 
 class Writer:
     """A database, its twin without triggers, and the transaction that both are in."""
 
-    def __init__(self, database, twin):
-        self.database = database
-        self.twin = twin
+    def __init__(self, template, twin):
+        self.database = template.copy()
+        self.site = template.site
+        self.archived = {table: list(of) for table, of in template.archived.items()}
+        self.twin = twin.copy()
         self.savepoints = 0
 
     def run(self, sql, values):
@@ -336,7 +362,7 @@ class Writer:
             return
         mine = self.outcome(self.database, sql, values)
         if isinstance(mine, str) and mine.endswith("is taken"):
-            return  # said in the schema: a rename onto a taken key is refused, whatever the policy
+            return  # as the schema says: a rename onto a taken key is refused, whatever the policy
         twins = self.outcome(self.twin, sql, values)
         assert mine == twins
         if not self.database.in_transaction:
@@ -352,6 +378,9 @@ class Writer:
 
     def control(self, word):
         inside = self.database.in_transaction
+        if word.startswith("archive"):
+            self.archive(word.split()[1])
+            return
         if word.startswith("recursive"):
             self.database.execute(f"pragma recursive_triggers = {word.split()[1]}")
             return
@@ -370,6 +399,24 @@ class Writer:
             self.database.execute(statement)
             self.twin.execute(statement)
 
+    def archive(self, table):
+        """Archive the first row of sessions or events; not in a transaction, which might be rolled back."""
+        if table not in self.archived or self.database.in_transaction:
+            return
+        key = KEYS[table]
+        found = rows(self.database, f"select * from {table} order by {key} limit 1")
+        for row in found:
+            run_script(self.database, {"sessions": ARCHIVE_SESSION, "events": ARCHIVE_EVENT}[table], row[key])
+            self.twin.execute(f"delete from {table} where {key} = ?", [row[key]])
+        self.archived[table] += found
+
+    def check(self):
+        assert stored(self.database) == expected(self.database, self.archived, self.site)
+
+    def close(self):
+        self.database.close()
+        self.twin.close()
+
 
 # what must hold
 
@@ -380,114 +427,66 @@ def rows(connection, sql):
     return [dict(zip(names, found)) for found in cursor]
 
 
-def day(instant):
-    return (datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(milliseconds=instant)).strftime("%Y-%m-%d").zfill(10)
-
-
-def bucket(session):
-    score = session["engagement_score"]
-    if session["ended_at"] is None or score is None:
-        return None
-    return ("0-19", "20-39", "40-59", "60-79", "80-100")[min(max(score // 20, 0), 4)]
-
-
-def measures(sessions):
-    durations = [session["duration"] for session in sessions if session["duration"] is not None]
-    scores = [session["engagement_score"] for session in sessions if session["engagement_score"] is not None]
-    return sum(durations), len(durations), sum(scores), len(scores)
-
-
-def grouped(items, key):
-    groups = defaultdict(list)
-    for item in items:
-        groups[key(item)].append(item)
-    groups.pop(None, None)
-    return groups
-
-
-def distinct(items, column):
-    return len({item[column] for item in items} - {None})
-
-
-def expected(sessions, events, leads, submissions, searched=SEARCHED):
-    """Every number that a read gives, as DESIGN tells it."""
-    days = grouped(sessions, lambda session: day(session["started_at"]))
-    countries = grouped(sessions, lambda session: session["country"] or "XX")
-    views = [event for event in events if event["event_type"] == "page_view" and event["page_url"]]
-    pages = grouped(views, lambda event: event["page_url"])
-    happened = Counter(event["occurred_at"] // MINUTE for event in events)
-    opened = Counter(session["started_at"] // MINUTE for session in sessions if session["ended_at"] is None)
-    follow_ups = grouped(
-        [submission for submission in submissions if submission["is_primary_lead"] == 0],
-        lambda submission: submission["lead_id"],
-    )
-    return {
-        "rollup_totals": {
-            (
-                1,
-                len(sessions),
-                len(events),
-                distinct(sessions, "visitor_id"),
-                distinct(sessions, "fingerprint"),
-                *measures(sessions),
-                sum(session["vpn_suspected"] != 0 for session in sessions),
-            )
-        },
-        "rollup_days": {(name, len(of), distinct(of, "visitor_id"), *measures(of)) for name, of in days.items()},
-        "rollup_countries": {(name, len(of), distinct(of, "visitor_id")) for name, of in countries.items()},
-        "rollup_sources": set(Counter(session["referrer_domain"] or "(direct)" for session in sessions).items()),
-        "rollup_engagement": set(Counter(filter(None, map(bucket, sessions))).items()),
-        "rollup_pages": {(page, len(of), distinct(of, "session_id")) for page, of in pages.items()},
-        "rollup_minutes": {(minute, happened[minute], opened[minute]) for minute in happened | opened},
-        "rollup_stages": set(Counter(lead["status"] for lead in leads).items()),
-        "leads": {
-            (
-                lead["lead_id"],
-                len(follow_ups.get(lead["lead_id"], ())),
-                max((one["submitted_at"] for one in follow_ups.get(lead["lead_id"], ())), default=None),
-                "".join((lead[name] or "") + "\x1f" for name in searched).casefold(),
-                None if lead["contact_name"] is None else lead["contact_name"].casefold(),
-            )
-            for lead in leads
-        },
-    }
-
-
-READS = {
-    "rollup_pages": "page, views, unique_sessions",
-    "leads": "lead_id, follow_ups_count, last_follow_up_at, search_text, name_folded",
-}
-
-
-def kept(connection):
-    return {
-        rollup: set(map(tuple, connection.execute(f"select {READS.get(rollup, '*')} from {rollup}")))
-        for rollup in expected([], [], [], [])
-    }
-
-
 def base(connection):
-    sessions, *others = [
-        rows(connection, f"select {', '.join(VALUES[table])} from {table} order by {KEYS[table]}") for table in VALUES
-    ]
-    return [[*sessions, PAST], *others]
+    return {
+        table: rows(connection, f"select {', '.join(columns)} from {table} order by {KEYS[table]}")
+        for table, columns in VALUES.items()
+    }
 
 
-def plain(connection):
-    """What each rollup is to be, as the schema itself tells it, beside what it is."""
-    views = connection.execute(r"select name from sqlite_schema where name like 'plain\_%' escape '\'").fetchall()
+def normalised(tables):
+    return {
+        table: [
+            {column: to_datetime(value) if column in DATES else value for column, value in row.items()} for row in of
+        ]
+        for table, of in tables.items()
+    }
+
+
+def expected(connection, archived, site=UTC):
+    return expected_rollups(base(connection), archived, site)
+
+
+def counts_something(row):
+    """Whether a row counts anything: of one that does not, it does not matter whether it is there."""
+    counts = [value for column, value in row.items() if column in COUNT_COLUMNS]
+    return any(counts) or not counts
+
+
+def stored(connection):
+    empty = {table: [] for table in VALUES}
+    return {
+        rollup: {
+            tuple(row.values())
+            for row in rows(connection, READS.get(rollup, f"select * from {rollup}"))
+            if rollup not in SPARSE or counts_something(row)
+        }
+        for rollup in expected_rollups(empty, {"sessions": [], "events": []}, UTC)
+    }
+
+
+def pairs(connection):
+    """Each rollup, and its view, as the schema has them."""
+    views = connection.execute(r"select name from sqlite_schema where name like 'expected\_%' escape '\'").fetchall()
     for (view,) in views:
-        rollup = "leads" if view == "plain_leads" else view.replace("plain_", "rollup_")
-        columns = ", ".join(column["name"] for column in rows(connection, f"pragma table_info({view})"))
-        yield [sorted(map(repr, rows(connection, f"select {columns} from {name}"))) for name in (rollup, view)]
+        rollup = view.removeprefix("expected_")
+        columns = [column["name"] for column in rows(connection, f"pragma table_info({view})")]
+        yield [
+            sorted(
+                repr(row)
+                for row in rows(connection, f"select {', '.join(columns)} from {name}")
+                if counts_something(row)
+            )
+            for name in (rollup, view)
+        ]
 
 
-def indexed(connection):
+def found_leads(connection):
     """Which leads the search index finds a needle in, beside those whose text has it."""
     connection.execute("insert into lead_search (lead_search, rank) values ('integrity-check', 1)")
     texts = connection.execute("select lead_id, search_text from leads").fetchall()
     for needle in ("ünder", "ann", "\U00010428\x1f\x1f", "100%_", "98\x1f"):
-        codes = connection.execute("select code from searched_projects where instr(project, ?)", [needle])
+        codes = connection.execute("select code from project_codes where instr(project, ?)", [needle])
         phrases = ['"' + text.replace('"', '""') + '"' for text in (needle, *(code for (code,) in codes))]
         found = connection.execute("select rowid from lead_search(?)", [" OR ".join(phrases)])
         yield {lead for (lead,) in found}, {lead for lead, text in texts if needle in text}
@@ -499,60 +498,66 @@ def indexed(connection):
 @pytest.mark.parametrize("together", TOGETHER)
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(
-    order=st.sampled_from(["as written", "reversed", "most projects spelled out"]),
+    template=st.sampled_from(["as written", "reversed", "another zone", "one code"]),
     drawn=st.lists(st.binary(min_size=60, max_size=60), min_size=1, max_size=16),
     searching=st.booleans(),
 )
-def test_rollups_are_exact_after_any_writes(templates, together, order, drawn, searching):
-    database, twin = copy(templates[order]), copy(templates["none"])
-    writer = Writer(database, twin)
+def test_rollups_are_exact_after_any_writes(templates, together, template, drawn, searching):
+    writer = Writer(templates[template], templates["none"])
     statements = [statement(bytes_, TOGETHER[together]) for bytes_ in drawn]
     note("\n".join(f"{sql} {values or ''}" for sql, values in statements))
     try:
         for sql, values in statements:
             writer.run(sql, values)
 
-            assert kept(database) == expected(*base(database))
+            writer.check()
             if searching:
-                assert all(found == there for found, there in indexed(database))
+                assert all(found == there for found, there in found_leads(writer.database))
 
-        if database.in_transaction:
-            database.execute("commit")
-        assert base(database) == base(twin)
-        assert all(held == asked for held, asked in plain(database))
-        assert all(found == there for found, there in indexed(database))
+        if writer.database.in_transaction:
+            writer.database.execute("commit")
+        assert normalised(base(writer.database)) == normalised(base(writer.twin))
+        assert all(held == view for held, view in pairs(writer.database))
+        assert all(found == there for found, there in found_leads(writer.database))
+        run_script(writer.database, ERASE)
+        assert all(held == view for held, view in pairs(writer.database))
     finally:
-        database.close()
-        twin.close()
+        writer.close()
 
 
 @pytest.fixture
 def present(templates):
     """A database with a few rows, as a writer has opened it."""
-    connection = copy(templates["as written"])
+    connection = templates["as written"].copy()
     yield connection
     connection.close()
+
+
+@pytest.fixture
+def archived(templates):
+    return templates["as written"].archived
 
 
 # For each table: a row as it was and as it comes back, and where the key goes in between.
 BACK = {
     "sessions": (
-        "sessions (session_id, visitor_id, started_at) values ('b', 'w', 0)",
+        f"sessions (session_id, visitor_id, started_at) values ('b', 'w', {START})",
         "session_id = 'b'",
         "session_id = 'elsewhere'",
     ),
     "events": (
-        "events (event_id, session_id, event_type, page_url, occurred_at) values (1, 'b', 'page_view', '/b', 60000)",
+        "events (event_id, session_id, event_type, page_url, occurred_at) "
+        f"values (1, 'b', 'page_view', '/b', {START + 60000})",
         "event_id = 1",
         "event_id = 99",
     ),
     "leads": (
-        "leads (lead_id, enquiry_datetime, contact_name) values (1, '2026', 'Someone')",
+        "leads (lead_id, enquiry_datetime, contact_name) values (1, '2026-02-24', 'Someone')",
         "lead_id = 1",
         "lead_id = 99",
     ),
     "lead_submissions": (
-        "lead_submissions (submission_id, lead_id, submitted_at) values (1, 2, '2026')",
+        "lead_submissions (submission_id, lead_id, submitted_at) values (1, 2, '2026-02-24')",
         "submission_id = 1",
         "submission_id = 99",
     ),
@@ -572,7 +577,7 @@ BACK = {
     ],
 )
 @pytest.mark.parametrize("table", BACK)
-def test_replaced_row_is_subtracted_once(present, table, tried, gone):
+def test_row_that_comes_back_counts_once(present, archived, table, tried, gone):
     row, here, elsewhere = BACK[table]
     words = {"table": table, "row": row, "here": here, "elsewhere": elsewhere, "key": KEYS[table]}
     with suppress(sqlite3.IntegrityError):
@@ -581,24 +586,24 @@ def test_replaced_row_is_subtracted_once(present, table, tried, gone):
 
     present.execute(f"insert into {row}")
 
-    assert kept(present) == expected(*base(present))
-    assert all(held == asked for held, asked in plain(present))
-    assert all(found == there for found, there in indexed(present))
+    assert stored(present) == expected(present, archived)
+    assert all(held == view for held, view in pairs(present))
+    assert all(found == there for found, there in found_leads(present))
 
 
 @pytest.mark.parametrize("table", [table for table in BACK if table != "sessions"])
-def test_event_id_minus_one_is_counted(present, table):
+def test_row_numbered_minus_one_is_not_replaced(present, archived, table):
     row = BACK[table][0].replace("values (1,", "values (null,")
 
     present.execute(f"insert or replace into {row}")
 
-    assert kept(present) == expected(*base(present))
-    assert all(held == asked for held, asked in plain(present))
+    assert stored(present) == expected(present, archived)
+    assert all(held == view for held, view in pairs(present))
 
 
 @pytest.mark.parametrize("table", BACK)
 @pytest.mark.parametrize("policy", POLICIES)
-def test_rename_to_a_taken_key_changes_nothing(present, table, policy):
+def test_rename_onto_a_taken_key_is_refused(present, archived, table, policy):
     before = base(present)
     taken = {"sessions": "'a'"}.get(table, "2")
 
@@ -606,27 +611,75 @@ def test_rename_to_a_taken_key_changes_nothing(present, table, policy):
         present.execute(f"update {policy} {table} set {KEYS[table]} = {taken} where {BACK[table][1]}")
 
     assert base(present) == before
-    assert kept(present) == expected(*base(present))
+    assert stored(present) == expected(present, archived)
 
 
-def test_sums_stay_integers(present):
+def test_sums_stay_integers_for_extreme_durations(present, archived):
     longest = 253_402_300_799_999
-    rows = [(str(number), number % 2 * 2 * longest - longest, 2**31 - 1) for number in range(999)]
+    rows = [(str(number), number % 2 * 2 * longest - longest, 2**31 - 1, START) for number in range(999)]
 
     present.executemany(
         "insert into sessions (session_id, duration, engagement_score, visitor_id, started_at) "
-        "values (?, ?, ?, 'v', 0)",
+        "values (?, ?, ?, 'v', ?)",
         rows,
     )
 
-    assert kept(present) == expected(*base(present))
+    assert stored(present) == expected(present, archived)
 
 
-def test_insert_returns_the_id_of_the_lead(present):
+def test_writer_of_a_lead_learns_its_id(present):
     present.execute("begin")
 
-    cursor = present.execute("insert into leads (enquiry_datetime, contact_name) values ('2026', 'Zoë Ångström')")
+    cursor = present.execute("insert into leads (enquiry_datetime, contact_name) values ('2026-01-01', 'Zoë Ångström')")
     present.execute("commit")
 
     assert cursor.lastrowid == present.execute("select max(lead_id) from leads").fetchone()[0]
     assert present.execute("select last_insert_rowid()").fetchone()[0] == cursor.lastrowid
+
+
+@pytest.mark.parametrize(
+    ("text", "stored"),
+    [
+        ("2026-02-22T10:00:00.123Z", "2026-02-22 10:00:00"),
+        ("2026-02-22T10:00:00+05:30", "2026-02-22 04:30:00"),
+        ("2026-02-22 10:00", "2026-02-22 10:00:00"),
+        ("2026-02-22", "2026-02-22 00:00:00"),
+        ("", ""),
+    ],
+)
+def test_lead_dates_are_stored_in_one_form(present, text, stored):
+    present.execute("insert into leads (lead_id, enquiry_datetime) values (9, ?)", [text])
+    present.execute("insert into lead_submissions (lead_id, submitted_at) values (9, ?)", [text])
+    present.execute("update leads set enquiry_datetime = ? where lead_id = 1", [text])
+    present.execute("update lead_submissions set submitted_at = ? where submission_id = 1", [text])
+
+    dates = present.execute("select enquiry_datetime, last_follow_up_at from leads where lead_id = 9").fetchone()
+    assert dates == (stored, stored)
+    assert present.execute("select enquiry_datetime from leads where lead_id = 1").fetchone() == (stored,)
+    submitted = present.execute("select submitted_at from lead_submissions where submission_id = 1").fetchone()
+    assert submitted == (stored,)
+
+
+@pytest.mark.parametrize("text", ["now", "soon", "2026", "2026-02-30", "2026-02-22 25:00", "2461094.5", "22/02/2026"])
+def test_text_that_is_not_a_date_is_refused(present, text):
+    before = base(present)
+
+    for sql in (
+        "insert into leads (enquiry_datetime) values (?)",
+        "update leads set enquiry_datetime = ?",
+        "insert into lead_submissions (lead_id, submitted_at) values (1, ?)",
+    ):
+        with pytest.raises(sqlite3.IntegrityError, match=r"CHECK constraint failed: \w+_is_a_date"):
+            present.execute(sql, [text])
+
+    assert base(present) == before
+
+
+@pytest.mark.parametrize("seconds", [START // 1000, 0, -1])
+def test_instants_in_seconds_are_refused(present, seconds):
+    with pytest.raises(sqlite3.IntegrityError, match="CHECK constraint failed: started_at"):
+        present.execute("insert into sessions (session_id, visitor_id, started_at) values ('new', 'v', ?)", [seconds])
+    with pytest.raises(sqlite3.IntegrityError, match="CHECK constraint failed: occurred_at"):
+        present.execute(
+            "insert into events (session_id, event_type, occurred_at) values ('new', 'click', ?)", [seconds]
+        )

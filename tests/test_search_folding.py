@@ -147,7 +147,8 @@ def test_nul_ends_its_field_only(database, write, find, name):
 def test_invalid_utf8_project_is_found_as_displayed(database, find):
     database.write(
         lambda at: at.execute(
-            "insert into leads (lead_id, enquiry_datetime, project_name) values (7, '2026', cast(x'536b79ff' as text))"
+            "insert into leads (lead_id, enquiry_datetime, project_name) "
+            "values (7, '2026-02-23', cast(x'536b79ff' as text))"
         )
     )
 

@@ -7,6 +7,7 @@ import click
 from ..database import Difference, open_database
 from ..database import upgrade as upgrade_database
 from ..maintenance.row_counts import describe_rows, is_missing
+from ..maintenance.site import find_outdated_offset, outdated_message, read_settings
 from .base import database_option, main
 from .progress import Progress
 
@@ -24,7 +25,8 @@ def init(database: str) -> None:
 @database_option
 def upgrade(database: str) -> None:
     """Upgrade a database of an older version, or restore what other programs removed; no row is lost."""
-    before = upgrade_database(database)
+    with Progress("upgrading", None, "tables") as progress:
+        before = upgrade_database(database, on_progress=progress.step)
     with open_database(database, create=False).closing() as opened:
         click.echo(f"{opened.url} was of version {before} and is up to date")
 
@@ -37,10 +39,14 @@ def verify(database: str) -> None:
         if opened.schema_differences():  # opening has logged each
             raise click.ClickException("the schema was changed; `analytics-api upgrade` restores it")
         differences = opened.verify(on_progress=progress.step)
+        time_zone = read_settings(opened).time_zone
+        outdated = find_outdated_offset(opened)
     for difference in differences:
         click.echo(describe(difference))
     if differences:
         raise click.ClickException("rollups differ from the data; `analytics-api rebuild` recomputes them")
+    if outdated is not None:
+        raise click.ClickException(outdated_message(time_zone, outdated))
     click.echo("all rollups are consistent")
 
 

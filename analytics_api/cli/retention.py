@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime
 
 import click
 
+from ..calendar import to_day
 from ..context import now
 from ..database import open_database
 from ..maintenance import erase as erasure
 from ..maintenance.purge import purge as delete_before
+from ..ranges import find_today
 from .base import database_option, main, parse_day
 from .progress import Progress
 
@@ -21,7 +23,7 @@ from .progress import Progress
     required=True,
     metavar="YYYY-MM-DD",
     callback=parse_day,
-    help="The first day (UTC) that stays.",
+    help="The first day of the site that stays.",
 )
 @click.option("--keep-totals", is_flag=True, help="Keep every number of the API as it is, except those of realtime.")
 def purge(database: str, before: datetime, keep_totals: bool) -> None:
@@ -31,9 +33,9 @@ def purge(database: str, before: datetime, keep_totals: bool) -> None:
     the ids of visitors and fingerprints, so that a visitor who returns is not counted again. SQLite's file keeps its
     size, and reuses the space.
     """
-    if before > datetime.fromtimestamp(now() / 1000, timezone.utc):
-        raise click.BadParameter("a day in the future would leave nothing", param_hint="--before")
     with open_database(database, create=False).closing() as opened:
+        if to_day(before.date()) > find_today(opened, now()).day:
+            raise click.BadParameter("a day in the future would leave nothing", param_hint="--before")
         with Progress("deleting", None, "rows") as progress:
             counts = delete_before(opened, before.date(), keep_totals=keep_totals, deleted=progress.add)
         for table, rows in counts.items():

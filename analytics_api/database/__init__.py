@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from ..errors import DatabaseError
 from . import sqlite
 from .base import (
+    ARCHIVING_COUNTERS,
     BASE_TABLES,
     DERIVED_COLUMNS,
     IN_LIST,
     PRIMARY_KEYS,
     REPLACED_TEXT_WARNING,
+    SITE_TABLES,
     Column,
     Database,
     Difference,
@@ -26,11 +29,13 @@ from .limits import StatementLimit
 from .sqlite import SQLite
 
 __all__ = [
+    "ARCHIVING_COUNTERS",
     "BASE_TABLES",
     "DERIVED_COLUMNS",
     "IN_LIST",
     "PRIMARY_KEYS",
     "REPLACED_TEXT_WARNING",
+    "SITE_TABLES",
     "Column",
     "Database",
     "Difference",
@@ -65,16 +70,17 @@ def open_database(url: str | os.PathLike[str], *, read_url: str | None = None, c
     return SQLite(url, create=create)
 
 
-def upgrade(url: str | os.PathLike[str]) -> int:
-    """Bring an older database to this version, every row kept; the version that it was of.
+def upgrade(url: str | os.PathLike[str], *, on_progress: Callable[[str], object] = ignore_progress) -> int:
+    """Bring an older database to this version and return the version that it was of; no row is lost.
 
-    One transaction: a database that can't be brought forward stays as it was. Raises DatabaseError.
+    One transaction: a database that cannot be upgraded stays as it was. `on_progress` is called with the name of each
+    table; the log says which values had to be converted. Raises DatabaseError.
     """
     if _is_postgresql(url):
         from . import postgresql
 
-        return postgresql.upgrade(os.fspath(url))
-    return sqlite.upgrade(url)
+        return postgresql.upgrade(os.fspath(url), on_progress=on_progress)
+    return sqlite.upgrade(url, on_progress=on_progress)
 
 
 def find_url_fault(url: str | os.PathLike[str]) -> str | None:

@@ -31,16 +31,25 @@ BASE_TABLES = {
     "lead_status_changes": "change_id",
 }
 
-# What rows of them that are gone still count for, likewise.
-PAST_TABLES = {
-    "past_days": "day",
-    "past_countries": "country",
-    "past_sources": "referrer_domain",
-    "past_engagement": "bucket",
-    "past_events": "page",
-    "past_day_visitors": "visitor_id, day",
-    "past_country_visitors": "visitor_id, country",
-    "past_fingerprints": "fingerprint",
+# The site's settings; a new database has rows of them.
+SITE_TABLES = {
+    "site": "site_id",
+    "site_offsets": "begins_at",
+}
+
+# Counters of which the column `archived` says how much is due to purged rows, and the pages, which these name by id.
+ARCHIVING_COUNTERS = {
+    "pages": "page_id",
+    "visitor_days": "visitor_id, day, country_code",
+    "fingerprint_days": "fingerprint, day",
+    "session_pages": "session_id, page_id, day",
+}
+
+# What purged rows count for, beside that.
+ARCHIVE_TABLES = {
+    "archived_session_counts": "dimension, day, key",
+    "archived_event_counts": "day",
+    "archived_page_counts": "page_id, day",
 }
 
 # What this project itself has to remember, likewise.
@@ -50,10 +59,10 @@ INTERNAL_TABLES = {
     "storage_snapshots": "source",
     "storage_ratios": "source",
 }
-PRIMARY_KEYS = BASE_TABLES | PAST_TABLES | INTERNAL_TABLES
+PRIMARY_KEYS = BASE_TABLES | SITE_TABLES | ARCHIVING_COUNTERS | ARCHIVE_TABLES | INTERNAL_TABLES
 
 # What triggers keep in them, whatever a writer says.
-DERIVED_COLUMNS = frozenset({"follow_ups_count", "last_follow_up_at", "search_text", "search_code"})
+DERIVED_COLUMNS = frozenset({"follow_ups_count", "last_follow_up_at", "search_text", "project_code", "is_sharded"})
 
 # So many values in a statement: its text is the same however many there are, for `lists` repeats the last.
 IN_LIST_SIZE = 500
@@ -62,6 +71,24 @@ IN_LIST = ", ".join(f":listed_{place}" for place in range(IN_LIST_SIZE))
 BATCH = 1000  # rows that `batches` gives at a time
 
 MAX_REPORTED = 20  # a rollup, each way
+
+# The columns of counters that count; a row in which all are 0 is as good as none.
+COUNT_COLUMNS = frozenset(
+    {
+        "sessions",
+        "visitors",
+        "fingerprints",
+        "duration_sum",
+        "duration_count",
+        "score_sum",
+        "score_count",
+        "vpn_suspected",
+        "events",
+        "open_sessions",
+        "views",
+        "leads",
+    }
+)
 
 # What becomes of a row whose key is there already.
 OnConflict = Literal["error", "ignore", "update"]
@@ -108,6 +135,9 @@ class Transaction(Reader, Protocol):
     def execute(self, sql: str, /, **params: Any) -> int:
         """Run one statement; how many rows it wrote."""
 
+    def archiving(self) -> AbstractContextManager[None]:
+        """Do not count what is deleted until the block ends: the same transaction archives it."""
+
     def insert(
         self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, on_conflict: OnConflict = "error"
     ) -> int:
@@ -140,9 +170,19 @@ class Difference:
     expected: Row | None  # None: nothing stands behind it
 
 
-def compare(at: Reader, rollup: str, plain: str, columns: str) -> Iterator[Difference]:
-    """Where a rollup differs from the view that says what is to be in it; MAX_REPORTED each way."""
-    # each is gone through once, where `except` would do it twice
+def count_condition(columns: Iterable[str]) -> str:
+    """Return the `where` clause for the rows that count something; empty if none of the columns counts."""
+    counts = [f"{column} <> 0" for column in columns if column in COUNT_COLUMNS]
+    return f"where {' or '.join(counts)}" if counts else ""
+
+
+def compare(at: Reader, rollup: str, expected: str, columns: str) -> Iterator[Difference]:
+    """Generate where a rollup differs from the view that says what it is to hold, at most MAX_REPORTED rows each way.
+
+    Rows that count nothing are ignored.
+    """
+    where = count_condition(columns.split(", "))
+    # each is read once, where `except` would read it twice
     for row in at.rows(f"""
 select {columns}, side
 from (
@@ -150,9 +190,11 @@ from (
   from (
     select {columns}, 1 as side
     from {rollup}
+    {where}
     union all
     select {columns}, -1
-    from {plain}) as both_sides
+    from {expected}
+    {where}) as both_sides
   group by {columns}
   having sum(side) <> 0) as differing
 where place <= {MAX_REPORTED}
@@ -213,10 +255,15 @@ class Database(ABC):
         """The columns of a base table that a writer may set, in order."""
 
     @abstractmethod
-    def rebuild(self, *, on_progress: Callable[[str], object] = ignore_progress) -> None:
-        """Rebuild every rollup from the base tables and what is past, in one transaction.
+    def rebuild(
+        self,
+        work: Callable[[Transaction], object] | None = None,
+        *,
+        on_progress: Callable[[str], object] = ignore_progress,
+    ) -> None:
+        """Rebuild every rollup from the base tables and the archive, in one transaction.
 
-        `on_progress` is called with the name of each.
+        `work` runs first in it, with the triggers disabled. `on_progress` is called with the name of each rollup.
         """
 
     @abstractmethod

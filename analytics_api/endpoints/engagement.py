@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Final, Literal, TypedDict
 
+from ..calendar import ALL_TIME
 from ..context import Context
+from ..ranges import Days, resolve_range
 
 Range = Literal["0-19", "20-39", "40-59", "60-79", "80-100"]
 
@@ -17,16 +20,19 @@ class Bucket(TypedDict):
 BUCKETS: Final[tuple[Range, ...]] = ("0-19", "20-39", "40-59", "60-79", "80-100")
 
 COUNTS = """
-select bucket, sessions
-from rollup_engagement
-order by bucket
+select key, cast(sum(sessions) as bigint)
+from key_counts
+where dimension = 3 and day between :first and :last
+group by key
 """
 
 
-def engagement(ctx: Context) -> list[Bucket]:
-    """How many ended sessions with a score fall in each of the five buckets, always five rows in order.
+def engagement(ctx: Context, days: Days = None, *, from_: date | None = None, to: date | None = None) -> list[Bucket]:
+    """Return how many ended sessions with a score fall in each of the five buckets, always five rows in order.
 
     Scores outside 0..100 are in the first and the last.
     """
-    counts = dict(ctx.db.tuples(COUNTS))
+    range_ = resolve_range(ctx, from_, to, days)
+    bounds = {"first": ALL_TIME, "last": ALL_TIME} if range_ is None else range_.bounds
+    counts = dict(ctx.db.tuples(COUNTS, **bounds))
     return [{"bucket": bucket, "count": counts.get(bucket, 0)} for bucket in BUCKETS]

@@ -1,10 +1,15 @@
-"""Pages by their views."""
+"""Pages by their views, and by the sessions that began or ended on them."""
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TypedDict
 
 from ..context import Context
+from ..ranges import Days, resolve_range
+
+ENTRY = 4  # dimensions of key_counts
+EXIT = 5
 
 
 class Page(TypedDict):
@@ -13,17 +18,89 @@ class Page(TypedDict):
     unique_sessions: int
 
 
+class SessionPage(TypedDict):
+    page: str
+    sessions: int
+
+
 TOP = """
-select page, views, unique_sessions
-from rollup_pages
+select page, views, sessions
+from all_time_pages
 order by views desc, page
 limit :limit
 """
 
+# A return is a session's view of a page on a later day than its view before.
+TOP_OF_RANGE = """
+select page, parts.views, parts.sessions
+from (
+  select page_id, cast(sum(viewed) as bigint) as views, cast(sum(added - returned) as bigint) as sessions
+  from (
+    select page_id, views as viewed, sessions as added, 0 as returned
+    from page_counts
+    where day between :first and :last
+    union all
+    select page_id, 0, 0, sessions
+    from page_returns
+    where day between :first and :last and previous_day >= :first) as changes
+  group by page_id
+  having sum(viewed) <> 0) as parts
+join pages using (page_id)
+order by parts.views desc, page
+limit :limit
+"""
 
-def top(ctx: Context, limit: int) -> list[Page]:
-    """The most viewed pages, ties by page: events of type `page_view` that name one, and the sessions they came in."""
-    return [
-        {"page": page, "views": views, "unique_sessions": sessions}
-        for page, views, sessions in ctx.db.tuples(TOP, limit=limit)
-    ]
+TOP_OF_SESSIONS = """
+select key, sessions
+from all_time_keys
+where dimension = :dimension and key <> ''
+order by sessions desc, key
+limit :limit
+"""
+
+TOP_OF_SESSIONS_OF_RANGE = """
+select key, cast(sum(sessions) as bigint) as sessions
+from key_counts
+where dimension = :dimension and day between :first and :last and key <> ''
+group by key
+having sum(sessions) <> 0
+order by sessions desc, key
+limit :limit
+"""
+
+
+def top(
+    ctx: Context, limit: int = 20, days: Days = None, *, from_: date | None = None, to: date | None = None
+) -> list[Page]:
+    """Return the most viewed pages, ties by page: events of type `page_view` that name one, and their sessions."""
+    range_ = resolve_range(ctx, from_, to, days)
+    if range_ is None:
+        rows = ctx.db.tuples(TOP, limit=limit)
+    else:
+        rows = ctx.db.tuples(TOP_OF_RANGE, limit=limit, **range_.bounds)
+    return [{"page": page, "views": views, "unique_sessions": sessions} for page, views, sessions in rows]
+
+
+def entry(
+    ctx: Context, limit: int = 20, days: Days = None, *, from_: date | None = None, to: date | None = None
+) -> list[SessionPage]:
+    """Return the pages on which most sessions began, ties by page; sessions without one are left out."""
+    return _top_of_sessions(ctx, ENTRY, limit, days, from_, to)
+
+
+def exit_(
+    ctx: Context, limit: int = 20, days: Days = None, *, from_: date | None = None, to: date | None = None
+) -> list[SessionPage]:
+    """Return the pages on which most sessions ended, ties by page; sessions without one are left out."""
+    return _top_of_sessions(ctx, EXIT, limit, days, from_, to)
+
+
+def _top_of_sessions(
+    ctx: Context, dimension: int, limit: int, days: Days, from_: date | None, to: date | None
+) -> list[SessionPage]:
+    range_ = resolve_range(ctx, from_, to, days)
+    if range_ is None:
+        rows = ctx.db.tuples(TOP_OF_SESSIONS, dimension=dimension, limit=limit)
+    else:
+        rows = ctx.db.tuples(TOP_OF_SESSIONS_OF_RANGE, dimension=dimension, limit=limit, **range_.bounds)
+    return [{"page": page, "sessions": sessions} for page, sessions in rows]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from typing import TypedDict, cast
 
 from ..context import Context
@@ -29,20 +28,30 @@ select
   + (select count(*) from events where occurred_at >= :since and occurred_at < :whole_since)
   + (select count(*) from events where occurred_at >= :whole_until and occurred_at <= :now)
     as events_last_hour,
-  coalesce(today.unique_visitors, 0) as unique_visitors_today,
-  coalesce(today.sessions, 0) as total_sessions_today
+  today.unique_visitors as unique_visitors_today,
+  today.sessions as total_sessions_today
 from (
   select
     cast(coalesce(sum(open_sessions), 0) as bigint) as open_sessions,
     cast(coalesce(sum(events), 0) as bigint) as events
-  from rollup_minutes
+  from minute_counts
   where minute >= :first_minute and minute < :last_minute) as minutes
-left join rollup_days as today on today.day = :today
+cross join (
+  select
+    cast(coalesce(sum(sessions), 0) as bigint) as sessions,
+    cast(coalesce(sum(visitors), 0) as bigint) as unique_visitors
+  from day_counts
+  where day = (
+    select (cast(:now as bigint) + day_offset) / 86400000
+    from site_offsets
+    where begins_at <= :now
+    order by begins_at desc
+    limit 1)) as today
 """
 
 
 def realtime(ctx: Context) -> Realtime:
-    """Sessions begun within the last hour and not ended, its events, and today's (UTC) distinct visitors and sessions.
+    """Return the sessions of the last hour that have not ended, its events, and the visitors and sessions of today.
 
     What is dated in the future is not of the last hour.
     """
@@ -57,6 +66,5 @@ def realtime(ctx: Context) -> Realtime:
         last_minute=last_minute,
         whole_since=first_minute * MINUTE,
         whole_until=last_minute * MINUTE,
-        today=datetime.fromtimestamp(ctx.now / 1000, timezone.utc).date().isoformat(),
     )
     return cast(Realtime, found[0])

@@ -1,12 +1,33 @@
-"""Sessions by the day."""
+"""Sessions by the day, the hour, the week or the month."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
-from typing import TypedDict
+from collections.abc import Iterable, Iterator
+from datetime import date
+from itertools import islice
+from typing import Final, NamedTuple, TypedDict
 
+from ..calendar import (
+    END_DAY,
+    DayRange,
+    Interval,
+    day_begins_at,
+    hours,
+    interval_count,
+    interval_next,
+    intervals,
+    iso_date,
+    local_time,
+    spans,
+)
 from ..context import Context
+from ..errors import InvalidRequest
+from ..ranges import Days, load_offsets, resolve_range
 from ..rounding import mean
+
+INTERVALS: Final[tuple[Interval, ...]] = ("hour", "day", "week", "month")
+DEFAULT_DAYS = 30
+MAX_ROWS = 3_700
 
 
 class Day(TypedDict):
@@ -17,29 +38,237 @@ class Day(TypedDict):
     avg_engagement: float
 
 
+class Counts(NamedTuple):
+    """What a row is made from: counts of sessions and of their visitors, then sums with the number of values."""
+
+    sessions: int
+    visitors: int
+    duration_sum: int
+    duration_count: int
+    score_sum: int
+    score_count: int
+
+
+NOTHING = Counts(0, 0, 0, 0, 0, 0)
+
 DAYS = """
-select day, sessions, unique_visitors, duration_sum, duration_count, score_sum, score_count
-from rollup_days
+select day, cast(sum(sessions) as bigint), cast(sum(visitors) as bigint),
+  cast(sum(duration_sum) as bigint), cast(sum(duration_count) as bigint),
+  cast(sum(score_sum) as bigint), cast(sum(score_count) as bigint)
+from day_counts
 where day between :first and :last
+group by day
+having sum(sessions) <> 0
 order by day
 """
 
+# The first day of the interval that a day lies in, in integers alone, so that every engine computes the same.
+# Day 0 is a Thursday.
+WEEK_BEGINS = """
+begins as (
+  select day, day - (day + 3) % 7 as first_day
+  from dates)
+"""
+# In the cycle of 400 years that begins on a March 1st, leap days come last: of a year, of four and of a hundred. Then
+# the months before one begin have `(153 * months + 2) / 5` days.
+MONTH_BEGINS = """
+begins as (
+  select day, day - (day_of_year - (153 * ((5 * day_of_year + 2) / 153) + 2) / 5) as first_day
+  from (
+    select day, day_of_cycle - (365 * years + years / 4 - years / 100) as day_of_year
+    from (
+      select day, day_of_cycle,
+        (day_of_cycle - day_of_cycle / 1460 + day_of_cycle / 36524 - day_of_cycle / 146096) / 365 as years
+      from (
+        select day, (day + 719468) % 146097 as day_of_cycle
+        from dates) as cycles) as years_of_cycles) as days_of_years)
+"""
 
-def daily(ctx: Context, days: int) -> list[Day]:
-    """One row a UTC day, ascending, for today and the `days - 1` before it; days without sessions are left out.
 
-    `avg_duration` in seconds and `avg_engagement`, both to one decimal, over the sessions that have a value.
+def _intervals_of(begins: str) -> str:
+    return f"""
+with days as (
+  select day, sum(sessions) as sessions, sum(visitors) as visitors, sum(duration_sum) as duration_sum,
+    sum(duration_count) as duration_count, sum(score_sum) as score_sum, sum(score_count) as score_count
+  from day_counts
+  where day between :first and :last
+  group by day),
+dates as (
+  select day
+  from days),
+{begins.strip()},
+parts as (
+  select first_day, days.*, (
+      select coalesce(sum(r.sessions), 0)
+      from session_returns as r
+      where r.dimension = 0 and r.day = days.day
+        and r.previous_day >= first_day and r.previous_day >= :first) as returned
+  from days
+  join begins using (day))
+select first_day, cast(sum(sessions) as bigint), cast(sum(visitors - returned) as bigint),
+  cast(sum(duration_sum) as bigint), cast(sum(duration_count) as bigint),
+  cast(sum(score_sum) as bigint), cast(sum(score_count) as bigint)
+from parts
+group by first_day
+having sum(sessions) <> 0
+order by first_day
+"""
+
+
+STATEMENTS: Final[dict[Interval, str]] = {
+    "day": DAYS,
+    "week": _intervals_of(WEEK_BEGINS),
+    "month": _intervals_of(MONTH_BEGINS),
+}
+
+# Within one offset of the clock. A subquery for each hour reads the index in order, in 44 ms for 31 days of 76,000
+# sessions, where `group by` sorts all of them, in 77. A subquery has one column: the numbers of Counts as text.
+HOURS = """
+with recursive hours (begins_at, next_at) as (
+  select cast(:begins_at as bigint), (:begins_at + :utc_offset) / 3600000 * 3600000 + 3600000 - :utc_offset
+  union all
+  select next_at, next_at + 3600000
+  from hours
+  where next_at < :ends_at)
+select begins_at, (
+  select cast(count(*) as text)
+    || ' ' || cast(count(distinct visitor_id) as text)
+    || ' ' || cast(coalesce(sum(duration), 0) as text)
+    || ' ' || cast(count(duration) as text)
+    || ' ' || cast(coalesce(sum(engagement_score), 0) as text)
+    || ' ' || cast(count(engagement_score) as text)
+  from sessions
+  where started_at >= hours.begins_at
+    and started_at < case when hours.next_at < :ends_at then hours.next_at else :ends_at end)
+from hours
+"""
+
+FIRST_DAY = """
+select day
+from day_counts
+where day between :first and :last
+group by day
+having sum(sessions) <> 0
+order by day
+limit 1
+"""
+
+LAST_DAY = """
+select day
+from day_counts
+where day between :first and :last
+group by day
+having sum(sessions) <> 0
+order by day desc
+limit 1
+"""
+
+RAW_SINCE = """
+select raw_since
+from site
+"""
+
+
+def daily(
+    ctx: Context,
+    days: Days = None,
+    *,
+    from_: date | None = None,
+    to: date | None = None,
+    interval: Interval = "day",
+    fill: bool = False,
+) -> list[Day]:
+    """Return one row an interval, ascending; without a range, of today and the 29 days before it.
+
+    `date` is the first day of the interval (of a week its Monday), of an hour the local time at which the row begins,
+    with its offset. The first and the last row hold what lies in the range alone. Intervals without sessions are left
+    out, or with `fill` are rows of zeros; an open end of the range is then the first day with sessions, and today or a
+    later day with sessions.
+
+    `avg_duration` in seconds and `avg_engagement` are rounded to one decimal, over the sessions that have a value.
+
+    :raises InvalidRequest: for more than 3,700 rows, and for hours of days whose sessions were purged.
     """
-    today = datetime.fromtimestamp(ctx.now / 1000, timezone.utc).date()
+    if days is None and from_ is None and to is None:
+        days = DEFAULT_DAYS
+    range_ = resolve_range(ctx, from_, to, days)
+    assert range_ is not None
+    rows = _hour_rows(ctx, range_, fill) if interval == "hour" else _day_rows(ctx, range_, interval, fill)
     return [
         {
-            "date": day,
-            "total_sessions": sessions,
-            "unique_visitors": visitors,
-            "avg_duration": mean(duration, with_duration, per=1000),
-            "avg_engagement": mean(score, with_score),
+            "date": label,
+            "total_sessions": counts.sessions,
+            "unique_visitors": counts.visitors,
+            "avg_duration": mean(counts.duration_sum, counts.duration_count, per=1000),
+            "avg_engagement": mean(counts.score_sum, counts.score_count),
         }
-        for day, sessions, visitors, duration, with_duration, score, with_score in ctx.db.tuples(
-            DAYS, first=(today - timedelta(days=days - 1)).isoformat(), last=today.isoformat()
-        )
+        for label, counts in rows
     ]
+
+
+def _day_rows(ctx: Context, range_: DayRange, interval: Interval, fill: bool) -> list[tuple[str, Counts]]:
+    counts = {row[0]: Counts(*row[1:]) for row in ctx.db.tuples(STATEMENTS[interval], **range_.bounds)}
+    begins: Iterable[int] = counts
+    if fill or len(counts) > MAX_ROWS:
+        first, last = _closed(ctx, range_, fill)
+        if len(counts) > MAX_ROWS or interval_count(first, last, interval) > MAX_ROWS:
+            raise _too_many_rows(first, last, interval)
+        begins = _existing(ctx, first, last, interval)
+    return [(iso_date(begin), counts.get(begin, NOTHING)) for begin in begins]
+
+
+def _existing(ctx: Context, first: int, last: int, interval: Interval) -> Iterator[int]:
+    """Yield the intervals that had an instant within the days `first` to `last`: a day may have been skipped."""
+    offsets = load_offsets(ctx.db, first, last)
+    for begin in intervals(first, last, interval):
+        end = min(interval_next(begin, interval), last + 1)
+        if len(offsets) == 1 or day_begins_at(max(begin, first), offsets) < day_begins_at(end, offsets):
+            yield begin
+
+
+def _hour_rows(ctx: Context, range_: DayRange, fill: bool) -> list[tuple[str, Counts]]:
+    raw_since = ctx.db.rows(RAW_SINCE)[0]["raw_since"]
+    if raw_since is not None and (range_.first is None or range_.first < raw_since):
+        raise InvalidRequest(
+            f"from must be {iso_date(raw_since)} or later for interval=hour: older sessions were purged"
+        )
+    first, last = _closed(ctx, range_, fill)
+    offsets = load_offsets(ctx.db, first, last)
+    parts = list(spans(day_begins_at(first, offsets), day_begins_at(last + 1, offsets), offsets))
+    begins = list(islice(((begin, span.utc_offset) for span in parts for begin in hours(span)), MAX_ROWS + 1))
+    if len(begins) > MAX_ROWS:
+        raise _too_many_rows(first, last, "hour")
+    counts = {
+        begins_at: Counts(*map(int, numbers.split()))
+        for span in parts
+        for begins_at, numbers in ctx.db.tuples(HOURS, **span._asdict())
+        if not numbers.startswith("0 ")
+    }
+    return [
+        (local_time(begin, utc_offset), counts.get(begin, NOTHING))
+        for begin, utc_offset in begins
+        if fill or begin in counts
+    ]
+
+
+def _closed(ctx: Context, range_: DayRange, fill: bool) -> tuple[int, int]:
+    """Return the first and the last day of the rows: those of a range that is filled, else those with sessions."""
+    first = None if not fill else range_.first
+    last = None if not fill else range_.last
+    if first is None:
+        rows = ctx.db.tuples(FIRST_DAY, **range_.bounds)
+        first = rows[0][0] if rows else END_DAY
+    if last is None:
+        rows = ctx.db.tuples(LAST_DAY, **range_.bounds)
+        last = rows[0][0] if rows else first - 1
+        if fill and range_.last is None:
+            assert range_.today is not None
+            last = max(last, range_.today.day)
+    return first, last
+
+
+def _too_many_rows(first: int, last: int, interval: Interval) -> InvalidRequest:
+    for longer in INTERVALS[INTERVALS.index(interval) + 1 :]:
+        if interval_count(first, last, longer) <= MAX_ROWS:
+            return InvalidRequest(f"interval must be {longer} or longer for these days: at most {MAX_ROWS} rows")
+    return InvalidRequest(f"from must be later, or to earlier: at most {MAX_ROWS} months")

@@ -1,10 +1,12 @@
-"""Sessions by where they came from."""
+"""Sessions by the domains that they came from."""
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TypedDict
 
 from ..context import Context
+from ..ranges import Days, resolve_range
 
 
 class Source(TypedDict):
@@ -13,13 +15,31 @@ class Source(TypedDict):
 
 
 TOP = """
-select referrer_domain, sessions
-from rollup_sources
-order by sessions desc, referrer_domain
+select key, sessions
+from all_time_keys
+where dimension = 2
+order by sessions desc, key
+limit :limit
+"""
+
+TOP_OF_RANGE = """
+select key, cast(sum(sessions) as bigint) as sessions
+from key_counts
+where dimension = 2 and day between :first and :last
+group by key
+having sum(sessions) <> 0
+order by sessions desc, key
 limit :limit
 """
 
 
-def sources(ctx: Context, limit: int) -> list[Source]:
-    """The referrer domains with the most sessions, ties by domain; `(direct)` is a visit without one."""
-    return [{"referrer_domain": domain, "sessions": sessions} for domain, sessions in ctx.db.tuples(TOP, limit=limit)]
+def sources(
+    ctx: Context, limit: int = 100, days: Days = None, *, from_: date | None = None, to: date | None = None
+) -> list[Source]:
+    """Return the referrer domains with the most sessions, ties by domain; `(direct)` is a visit without one."""
+    range_ = resolve_range(ctx, from_, to, days)
+    if range_ is None:
+        rows = ctx.db.tuples(TOP, limit=limit)
+    else:
+        rows = ctx.db.tuples(TOP_OF_RANGE, limit=limit, **range_.bounds)
+    return [{"referrer_domain": domain, "sessions": sessions} for domain, sessions in rows]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Protocol
 
 from ..errors import InvalidRequest
@@ -42,7 +43,7 @@ class Integer:
 
     name: str
     description: str
-    default: int
+    default: int | None
     minimum: int
     maximum: int = MAX_INT64
 
@@ -53,7 +54,7 @@ class Integer:
         return {
             "type": "integer",
             "description": f"{bounds}; values outside are clamped",
-            "default": self.default,
+            **({} if self.default is None else {"default": self.default}),
             "x-minimum": self.minimum,
             "x-maximum": self.maximum,
         }
@@ -88,6 +89,46 @@ class Enum:
         if word not in self.choices:
             raise InvalidRequest(f"{self.name} must be one of {', '.join(self.choices)}")
         return word
+
+
+@dataclass(frozen=True, slots=True)
+class Boolean:
+    """`true` or `false`, in any case."""
+
+    name: str
+    description: str
+    default: bool = False
+
+    @property
+    def schema(self) -> dict[str, object]:
+        return {"type": "boolean", "default": self.default}
+
+    def parse(self, text: str) -> bool:
+        word = text.strip().lower()
+        if word not in ("true", "false"):
+            raise InvalidRequest(f"{self.name} must be true or false")
+        return word == "true"
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """A day of the calendar, as `YYYY-MM-DD`."""
+
+    name: str
+    description: str
+    default: None = None
+
+    @property
+    def schema(self) -> dict[str, object]:
+        return {"type": "string", "format": "date"}
+
+    def parse(self, text: str) -> date:
+        try:
+            if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text.strip(), re.ASCII):
+                raise ValueError
+            return date.fromisoformat(text.strip())
+        except ValueError:
+            raise InvalidRequest(f"{self.name} must be a date such as 2026-02-28") from None
 
 
 @dataclass(frozen=True, slots=True)

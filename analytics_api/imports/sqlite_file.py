@@ -91,7 +91,7 @@ def _find_tables(db: Database, source: sqlite3.Connection, options: Options) -> 
     copies = [_find_columns(db, source, table, name, options, report) for table, name in ours.items()]
     if not copies:
         raise IngestError(f"{options.name}: none of the tables {', '.join(BASE_TABLES)} is in it")
-    if not any(name.startswith("rollup_") or name == "session_counts" for name in theirs):
+    if not any(name.startswith("rollup_") or name == "day_counts" for name in theirs):
         report.ignored_tables = list(theirs.values())  # a database of ours has tables of its own
     return copies, report
 

@@ -20,8 +20,14 @@ BULK_SHARE = 0.2  # below this share of new rows the triggers cost less than reb
 MAX_CHEAP_REBUILD = 50_000  # rows; where the number of new ones is unknown, rebuilding so many costs next to nothing
 
 ROWS = """
-select sessions + events as total
-from rollup_totals
+select (
+    select cast(coalesce(sum(sessions), 0) as bigint)
+    from day_counts
+    where day = -1)
+  + (
+    select cast(coalesce(sum(events), 0) as bigint)
+    from event_counts
+    where day = -1) as total
 """
 
 ANY_SESSION = """

@@ -9,13 +9,17 @@ from contextlib import closing, suppress
 from hashlib import sha256
 from typing import Any
 
-from ..database import PRIMARY_KEYS, REPLACED_TEXT_WARNING, Database, Reader, Transaction, ignore_progress
+from ..database import PRIMARY_KEYS, REPLACED_TEXT_WARNING, SITE_TABLES, Database, Reader, Transaction, ignore_progress
 from ..errors import DatabaseError, RowError
 from ..imports.timestamps import shorten
 
 log = logging.getLogger(__name__)
 
 Batch = list[tuple[Any, ...]]
+
+# Counters hold what purged rows count for, and the ids of pages. Only that is copied; the rest is rebuilt.
+COLUMNS = {"pages": ["page_id", "page"]}
+ARCHIVED_COUNTS = {"visitor_days": "sessions", "fingerprint_days": "sessions", "session_pages": "views"}
 
 
 def copy(
@@ -25,20 +29,27 @@ def copy(
     written: Callable[[int], object] = lambda rows: None,
     on_progress: Callable[[str], object] = ignore_progress,
 ) -> dict[str, int]:
-    """Every row of `source`, as it is at one instant, into `target`, which is empty; how many of each table.
+    """Copy `source`, as it is at one instant, into `target`, which is empty; return how many rows of each table.
 
-    One transaction, in which every row is read back before it is committed; then every rollup is compared with the
-    plain query. `written` hears of rows, `on_progress` of each rollup. Text that is not UTF-8 has U+FFFD, as in
-    the API, and the log counts it. Raises DatabaseError when the target holds rows, can't take one, or does not hold
-    the same ones; then it is as it was.
+    One transaction, in which every row is read back before it is committed. The counters are then rebuilt, and
+    compared with the plain query. Text that is not UTF-8 has U+FFFD, as in the API, and the log counts it.
+
+    :param written: is called with numbers of rows.
+    :param on_progress: is called with the name of each counter.
+    :raises DatabaseError: when the target has rows, cannot take one, or reads back others; then it is as it was.
     """
+    tables = [Table(name, source) for name in PRIMARY_KEYS]
     with source.snapshot() as there:
 
         def load(at: Transaction) -> dict[str, int]:
-            for table in PRIMARY_KEYS:
-                if at.row(f"select 1 as found from {table} limit 1"):
-                    raise DatabaseError(f"{target.url}: the table {table} holds rows; a copy needs an empty database")
-            return {table: _copied(Table(table, source), there, at, target.url, written) for table in PRIMARY_KEYS}
+            for table in tables:
+                if table.name in SITE_TABLES:
+                    at.execute(f"delete from {table.name}")
+                elif at.row(f"select 1 as found from {table.name} limit 1"):
+                    raise DatabaseError(
+                        f"{target.url}: the table {table.name} holds rows; a copy needs an empty database"
+                    )
+            return {table.name: _copied(table, there, at, target.url, written) for table in tables}
 
         counts = target.bulk(load, on_progress=on_progress)
     if target.verify(on_progress=on_progress):
@@ -51,11 +62,16 @@ class Table:
 
     def __init__(self, name: str, db: Database) -> None:
         self.name = name
-        self.columns = [column.name for column in db.columns(name)]
+        self.columns = COLUMNS.get(name) or [column.name for column in db.columns(name)]
+        values, where = ", ".join(self.columns), ""
+        if name in ARCHIVED_COUNTS:
+            count = ARCHIVED_COUNTS[name]
+            values, where = values.replace(count, f"archived as {count}"), "where archived <> 0 "
+        self.sql = f"select {values} from {name} {where}order by {PRIMARY_KEYS[name]}"
         self.key = self.columns.index(PRIMARY_KEYS[name].partition(",")[0])
 
     def batches(self, at: Reader) -> Iterator[Batch]:
-        return at.batches(f"select {', '.join(self.columns)} from {self.name} order by {PRIMARY_KEYS[self.name]}")
+        return at.batches(self.sql)
 
 
 def _copied(table: Table, there: Reader, here: Transaction, url: str, written: Callable[[int], object]) -> int:

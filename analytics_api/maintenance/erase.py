@@ -73,21 +73,27 @@ delete from sessions
 where session_id in ({IN_LIST})
 """
 
-# What is remembered of visits that are gone themselves.
-PAST_VISITORS = {
-    "past_day_visitors": f"""
-delete from past_day_visitors
-where visitor_id in ({IN_LIST})
+# What a purge left of them; triggers lower the counters and the archive.
+ARCHIVED = {
+    "visitor_days": f"""
+update visitor_days set
+  sessions = sessions - archived,
+  archived = 0
+where visitor_id in ({IN_LIST}) and archived > 0
 """,
-    "past_country_visitors": f"""
-delete from past_country_visitors
-where visitor_id in ({IN_LIST})
+    "fingerprint_days": f"""
+update fingerprint_days set
+  sessions = sessions - archived,
+  archived = 0
+where fingerprint in ({IN_LIST}) and archived > 0
+""",
+    "session_pages": f"""
+update session_pages set
+  views = views - archived,
+  archived = 0
+where session_id in ({IN_LIST}) and archived > 0
 """,
 }
-PAST_FINGERPRINTS = f"""
-delete from past_fingerprints
-where fingerprint in ({IN_LIST})
-"""
 
 # In what stays, of other people.
 NAMED_VISITORS = (
@@ -221,8 +227,6 @@ def _erased(at: Transaction, person: Person) -> dict[str, int]:
     def each(sql: str, ids: Iterable[object]) -> int:
         return sum(at.execute(sql, **some) for some in in_list_batches(ids))
 
-    past = {table: each(sql, person.visitors) for table, sql in PAST_VISITORS.items()}
-    past["past_fingerprints"] = each(PAST_FINGERPRINTS, person.fingerprints)
     receipt = {"sessions": each(OF_SESSIONS, person.sessions), "events": 0}
     after = -(2**63)
     while person.sessions and (last := at.rows(NEXT, after=after, rows=SLICE)[0]["last"]) is not None:
@@ -231,7 +235,8 @@ def _erased(at: Transaction, person: Person) -> dict[str, int]:
         after = last
     for table, sql in OF_LEADS.items():
         receipt[table] = each(sql, person.leads)
-    receipt |= past
+    for table, ids in zip(ARCHIVED, (person.visitors, person.fingerprints, person.sessions), strict=True):
+        receipt[table] = each(ARCHIVED[table], ids)
     receipt["links"] = sum(each(sql, person.visitors) for sql in NAMED_VISITORS)
     receipt["links"] += sum(each(sql, person.sessions) for sql in NAMED_SESSIONS)
     return receipt

@@ -1,4 +1,4 @@
-"""Letting go of raw visits by their age."""
+"""Delete old sessions and events."""
 
 from __future__ import annotations
 
@@ -7,22 +7,36 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any
 
-from ..database import IN_LIST, Database, in_list_batches
-from ..imports.timestamps import EPOCH
+from ..calendar import day_begins_at, to_day
+from ..database import Database, Transaction
+from ..ranges import load_offsets
 
-DAY = 86_400_000  # milliseconds
-WINDOW = 5_000  # sessions looked at in one read
-EVENTS = 1_000  # deleted in one transaction; of sessions it is what a list holds
+# Rows deleted in one transaction; a session changes more counters than an event.
+ROWS = {"events": 1_000, "sessions": 500}
 
 TOTAL = """
 select
-  (select cast(coalesce(sum(sessions), 0) as bigint) from rollup_days where day < :day)
-  - (select cast(coalesce(sum(sessions), 0) as bigint) from past_days where day < :day)
-  + (select cast(coalesce(sum(events), 0) as bigint) from rollup_minutes where minute < :minute) as total
+  (
+    select cast(coalesce(sum(sessions), 0) as bigint)
+    from day_counts
+    where day between 0 and :day - 1)
+  - (
+    select cast(coalesce(sum(sessions), 0) as bigint)
+    from archived_session_counts
+    where dimension = 0 and day < :day)
+  + (
+    select cast(coalesce(sum(events), 0) as bigint)
+    from minute_counts
+    where minute < :minute) as total
 """
 
-# All that a transaction says of its events means the same ones: it sees one state of them.
-OF_EVENTS = """
+RAISE_RAW_SINCE = """
+update site set raw_since = :day
+where raw_since is null or raw_since < :day
+"""
+
+# Every statement of a transaction means the same rows: it sees one state of them.
+WHERE_OLD_EVENTS = """
 where event_id in (
   select event_id
   from events
@@ -31,136 +45,106 @@ where event_id in (
   limit :rows)
 """
 
-OLD_EVENTS = f"""
+DELETE_EVENTS = f"""
 delete from events
-{OF_EVENTS}
+{WHERE_OLD_EVENTS.strip()}
 """
 
-# A session counts for a page by its events of it that are left, and by the number when these are the last.
-ENDED = f"""
-select coalesce(page, '') as page, sum(events) as events, sum(last) as unique_sessions
-from (
-  select page, count(*) as events,
-    case
-      when count(*) = (
-        select views
-        from session_pages as kept
-        where kept.session_id = events.session_id and kept.page = events.page)
-      then 1
-      else 0
-    end as last
-  from events
-  {OF_EVENTS}
-  group by page, session_id) as pairs
-group by page
-"""
-
-# First the pages that are there, then the others: one may be longer than what `on conflict (page)` finds it by.
-PAST_EVENTS = (
+ARCHIVE_EVENTS = (
     f"""
-update past_events set
-  events = past_events.events + more.events,
-  unique_sessions = past_events.unique_sessions + more.unique_sessions
-from ({ENDED}) as more
-where past_events.page = more.page
+update session_pages set archived = archived + old.views
+from (
+  select session_id, page_id, day, count(*) as views
+  from counted_events
+  join pages using (page)
+  {WHERE_OLD_EVENTS.strip()}
+  group by session_id, page_id, day) as old
+where session_pages.session_id = old.session_id
+  and session_pages.page_id = old.page_id
+  and session_pages.day = old.day
 """,
     f"""
-insert into past_events (page, events, unique_sessions)
-select page, events, unique_sessions
-from ({ENDED}) as more
-order by page
-on conflict do nothing
+insert into archived_event_counts (day, events)
+select day, count(*)
+from counted_events
+{WHERE_OLD_EVENTS.strip()}
+group by day
+order by day
+on conflict (day) do update set events = archived_event_counts.events + excluded.events
 """,
 )
 
-# No index has the sessions by their time. This goes over all of them once, with `>=` so that an empty id is not missed.
-SESSIONS = """
-select session_id, started_at
-from sessions
-where session_id >= :after
-order by session_id
-limit :rows
+WHERE_OLD_SESSIONS = """
+where session_id in (
+  select session_id
+  from sessions
+  where started_at < :before
+  order by started_at, session_id
+  limit :rows)
 """
 
-OF_SESSIONS = f"""
-where session_id in ({IN_LIST}) and started_at < :before
-"""
-
-OLD_SESSIONS = f"""
+DELETE_SESSIONS = f"""
 delete from sessions
-{OF_SESSIONS}
+{WHERE_OLD_SESSIONS.strip()}
 """
 
-# Domains last: on PostgreSQL the row of one that is rare is locked until the commit.
-PAST_SESSIONS = (
+OLD_COUNTS = f"""
+select dimension, day, key, count(*) as sessions,
+  coalesce(sum(duration), 0) as duration_sum, count(duration) as duration_count,
+  coalesce(sum(engagement_score), 0) as score_sum, count(engagement_score) as score_count,
+  count(nullif(vpn_suspected, 0)) as vpn_suspected
+from session_keys
+{WHERE_OLD_SESSIONS.strip()}
+group by dimension, day, key
+"""
+
+# First the rows that exist: on PostgreSQL a key may be longer than a unique index takes, so that no `on conflict` could
+# name it.
+ARCHIVE_SESSIONS = (
     f"""
-insert into past_days (day, sessions, duration_sum, duration_count, score_sum, score_count, vpn_suspected)
-select day, count(*), coalesce(sum(duration), 0), count(duration), coalesce(sum(engagement_score), 0),
-  count(engagement_score), count(nullif(vpn_suspected, 0))
-from sessions
-{OF_SESSIONS}
-group by day
-order by day
-on conflict (day) do update set
-  sessions = past_days.sessions + excluded.sessions,
-  duration_sum = past_days.duration_sum + excluded.duration_sum,
-  duration_count = past_days.duration_count + excluded.duration_count,
-  score_sum = past_days.score_sum + excluded.score_sum,
-  score_count = past_days.score_count + excluded.score_count,
-  vpn_suspected = past_days.vpn_suspected + excluded.vpn_suspected
+update archived_session_counts set
+  sessions = archived_session_counts.sessions + old.sessions,
+  duration_sum = archived_session_counts.duration_sum + old.duration_sum,
+  duration_count = archived_session_counts.duration_count + old.duration_count,
+  score_sum = archived_session_counts.score_sum + old.score_sum,
+  score_count = archived_session_counts.score_count + old.score_count,
+  vpn_suspected = archived_session_counts.vpn_suspected + old.vpn_suspected
+from ({OLD_COUNTS}) as old
+where archived_session_counts.dimension = old.dimension
+  and archived_session_counts.day = old.day
+  and archived_session_counts.key = old.key
 """,
     f"""
-insert into past_countries (country, sessions)
-select geo, count(*)
-from sessions
-{OF_SESSIONS}
-group by geo
-order by geo
-on conflict (country) do update set sessions = past_countries.sessions + excluded.sessions
-""",
-    f"""
-insert into past_engagement (bucket, sessions)
-select bucket, count(*)
-from sessions
-{OF_SESSIONS}
-  and bucket is not null
-group by bucket
-order by bucket
-on conflict (bucket) do update set sessions = past_engagement.sessions + excluded.sessions
-""",
-    f"""
-insert into past_day_visitors (visitor_id, day)
-select distinct visitor_id, day
-from sessions
-{OF_SESSIONS}
-order by visitor_id, day
+insert into archived_session_counts (
+  dimension, day, key, sessions, duration_sum, duration_count, score_sum, score_count, vpn_suspected)
+select dimension, day, key, sessions, duration_sum, duration_count, score_sum, score_count, vpn_suspected
+from ({OLD_COUNTS}) as old
+where true
+order by dimension, day, key
 on conflict do nothing
 """,
+    # By day first: else SQLite reads all sessions in the order of an index, by visitor.
     f"""
-insert into past_country_visitors (visitor_id, country)
-select distinct visitor_id, geo
-from sessions
-{OF_SESSIONS}
-order by visitor_id, geo
-on conflict do nothing
+update visitor_days set archived = archived + old.sessions
+from (
+  select visitor_id, day, country_code, count(*) as sessions
+  from counted_sessions
+  {WHERE_OLD_SESSIONS.strip()}
+  group by day, visitor_id, country_code) as old
+where visitor_days.visitor_id = old.visitor_id
+  and visitor_days.day = old.day
+  and visitor_days.country_code = old.country_code
 """,
     f"""
-insert into past_fingerprints (fingerprint)
-select distinct fingerprint
-from sessions
-{OF_SESSIONS}
-  and fingerprint is not null
-order by fingerprint
-on conflict do nothing
-""",
-    f"""
-insert into past_sources (referrer_domain, sessions)
-select source, count(*)
-from sessions
-{OF_SESSIONS}
-group by source
-order by source
-on conflict (referrer_domain) do update set sessions = past_sources.sessions + excluded.sessions
+update fingerprint_days set archived = archived + old.sessions
+from (
+  select fingerprint, day, count(*) as sessions
+  from counted_sessions
+  {WHERE_OLD_SESSIONS.strip()}
+    and fingerprint is not null
+  group by fingerprint, day) as old
+where fingerprint_days.fingerprint = old.fingerprint
+  and fingerprint_days.day = old.day
 """,
 )
 
@@ -172,46 +156,48 @@ def purge(
     keep_totals: bool = False,
     deleted: Callable[[int, int], object] = lambda rows, of: None,
 ) -> dict[str, int]:
-    """Delete the sessions and the events dated before a UTC day, leads excepted; how many of each.
+    """Delete the sessions and the events dated before a day of the site, and return how many of each.
 
-    Many small transactions, after each of which every rollup is exact, so that it can be stopped at any time and run
-    again. Between two of them others get to write for as long as the first one took. An event goes by its own date,
-    whatever its session's is. What comes with an older date while this runs may stay until the next time. `deleted`
-    hears of so many more rows, and of how many there were in all.
+    Leads stay. The work is done in many small transactions, after each of which every counter is exact, so it can be
+    stopped at any time and run again. Between two of them other writers have as long as the first one took. An event
+    goes by its own date, not by its session's. A row that is written with an older date meanwhile may stay.
 
-    With `keep_totals` what the rows counted for goes into the past_* tables in the same transaction, so that no rollup
-    moves but the minutes of realtime. A row that comes later counts as any other does: a visitor, and a fingerprint, of
-    the past is known again, but a session or a session's page is a new one.
+    :param keep_totals: keep what the rows counted for in the archive, so that no counter changes except the minutes of
+        realtime. Sessions and events that are written later, with whatever date, are counted exactly.
+    :param deleted: is called with the number of rows after each transaction, and with the number of all.
     """
-    instant = (before.toordinal() - EPOCH.toordinal()) * DAY
-    told = db.rows(TOTAL, day=before.isoformat(), minute=instant // 60_000)
-    total: int = told[0]["total"]
-    events = (*(PAST_EVENTS if keep_totals else ()), OLD_EVENTS)
-    sessions = (*(PAST_SESSIONS if keep_totals else ()), OLD_SESSIONS)
-    counts = {"events": 0, "sessions": 0}
-
-    while rows := _unhurried(db, events, before=instant, rows=EVENTS):
-        counts["events"] += rows
-        deleted(rows, total)
-
-    after, more = "", True
-    while more:
-        window = db.rows(SESSIONS, after=after, rows=WINDOW)
-        for ids in in_list_batches(row["session_id"] for row in window if row["started_at"] < instant):
-            rows = _unhurried(db, sessions, before=instant, **ids)
-            counts["sessions"] += rows
+    day = to_day(before)
+    instant = day_begins_at(day, load_offsets(db, day, day))
+    total: int = db.rows(TOTAL, day=day, minute=instant // 60_000)[0]["total"]
+    if keep_totals:
+        db.write(lambda at: at.execute(RAISE_RAW_SINCE, day=day))
+    counts = {}
+    for table, archive, delete in (
+        ("events", ARCHIVE_EVENTS, DELETE_EVENTS),
+        ("sessions", ARCHIVE_SESSIONS, DELETE_SESSIONS),
+    ):
+        counts[table] = 0
+        while rows := _run_throttled(db, archive if keep_totals else (), delete, before=instant, rows=ROWS[table]):
+            counts[table] += rows
             deleted(rows, total)
-        more = len(window) == WINDOW
-        after = window[-1]["session_id"] if more else after
     return counts
 
 
-def _unhurried(db: Database, statements: Sequence[str], **params: Any) -> int:
-    """Run the statements together, then wait as long as that took; how many rows the last one deleted.
+def _run_throttled(db: Database, archive: Sequence[str], delete: str, **params: Any) -> int:
+    """Archive and delete in one transaction, then wait as long as it took; return how many rows were deleted.
 
-    Who waits for SQLite's one lock only looks now and then whether it is free.
+    A writer that waits for SQLite's one lock only looks now and then whether it is free.
     """
-    begun = time.monotonic()
-    rows = db.write(lambda at: [at.execute(sql, **params) for sql in statements][-1])
-    time.sleep(time.monotonic() - begun)
+
+    def work(at: Transaction) -> int:
+        if not archive:
+            return at.execute(delete, **params)
+        with at.archiving():
+            for sql in archive:
+                at.execute(sql, **params)
+            return at.execute(delete, **params)
+
+    started = time.monotonic()
+    rows = db.write(work)
+    time.sleep(time.monotonic() - started)
     return rows

@@ -9,13 +9,17 @@ from .demo_marker import find_mark
 
 ROW_COUNTS = """
 select
-  sessions,
-  events,
+  (
+    select cast(coalesce(sum(sessions), 0) as bigint)
+    from day_counts
+    where day = -1) as sessions,
+  (
+    select cast(coalesce(sum(events), 0) as bigint)
+    from event_counts
+    where day = -1) as events,
   (
     select count(*)
-    from leads
-  ) as leads
-from rollup_totals
+    from leads) as leads
 """
 
 

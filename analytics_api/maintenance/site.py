@@ -1,13 +1,15 @@
-"""The site's time zone: what its clock showed, and will show by today's rules, until the end of the year 9999."""
+"""The site's settings: its time zone, and whether pages are counted with their query."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from itertools import pairwise
+from typing import NamedTuple
 from zoneinfo import ZoneInfo, available_timezones
 
-from ..calendar import DAY_MS, Offset
+from ..calendar import DAY_MS, Offset, iso_date
+from ..database import Database, Reader, Transaction, ignore_progress
 from ..errors import SettingError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -25,13 +27,103 @@ STEP = DAY_SECONDS // 4
 RULE_STEP = 5 * DAY_SECONDS
 
 
+SETTINGS = """
+select time_zone, page_query
+from site
+"""
+
+UPDATE_SETTINGS = """
+update site set
+  time_zone = :time_zone,
+  page_query = :page_query
+"""
+
+OFFSETS = """
+select begins_at, day_offset, utc_offset
+from site_offsets
+order by begins_at
+"""
+
+DELETE_OFFSETS = """
+delete from site_offsets
+"""
+
+
+class Settings(NamedTuple):
+    time_zone: str
+    page_query: str
+
+
+def read_settings(db: Reader | Database) -> Settings:
+    return Settings(**db.rows(SETTINGS)[0])
+
+
+def change_settings(
+    db: Database,
+    *,
+    time_zone: str | None = None,
+    page_query: str | None = None,
+    on_progress: Callable[[str], object] = ignore_progress,
+) -> bool:
+    """Set the time zone, the page query or both, and rebuild every counter, in one transaction.
+
+    What was purged stays on the days, and with the pages, that it was counted on.
+
+    :param time_zone: a name of the IANA database; its offsets are computed again even if the name does not change.
+    :param page_query: `keep` counts pages with query and fragment, `drop` without.
+    :returns: whether anything changed; if not, nothing is rebuilt.
+    :raises SettingError: where there is no such time zone.
+    """
+    before = read_settings(db)
+    settings = Settings(time_zone or before.time_zone, page_query or before.page_query)
+    offsets = read_offsets(db) if time_zone is None else compute_offsets(time_zone)
+    if settings == before and offsets == read_offsets(db):
+        return False
+
+    def change(at: Transaction) -> None:
+        at.execute(UPDATE_SETTINGS, **settings._asdict())
+        at.execute(DELETE_OFFSETS)
+        at.insert("site_offsets", Offset._fields, offsets)
+
+    db.rebuild(change, on_progress=on_progress)
+    return True
+
+
+def read_offsets(db: Reader | Database) -> list[Offset]:
+    return [Offset(*row) for row in db.tuples(OFFSETS)]
+
+
+def find_outdated_offset(db: Database) -> int | None:
+    """Return the first instant at which the database's offsets differ from those of the installed zone, or None.
+
+    :raises SettingError: where the system does not have the zone.
+    """
+    stored = read_offsets(db)
+    expected = compute_offsets(read_settings(db).time_zone)
+    return min((offset.begins_at for offset in set(stored) ^ set(expected)), default=None)
+
+
+def outdated_message(time_zone: str, outdated: int) -> str:
+    return (
+        f"the installed IANA database has other offsets for {time_zone} from {iso_date(outdated // DAY_MS)} on;"
+        f" `analytics-api site --time-zone {time_zone}` rebuilds the counters with them"
+    )
+
+
+def compute_offsets(time_zone: str) -> list[Offset]:
+    """Return the rows of `site_offsets` for a name. Raises SettingError where the system has no such zone."""
+    if time_zone == "UTC":  # which needs no time zone database
+        return [Offset(0, 0, 0)]
+    return zone_offsets(load_zone(time_zone))
+
+
 def load_zone(name: str) -> ZoneInfo:
     """Return the IANA zone of that name. Raises SettingError when the system and `tzdata` have none."""
     names = available_timezones()  # ZoneInfo would take other files of the system's folder, too
     if not names:
         raise SettingError("--time-zone: this system has no time zones; install the package tzdata")
     if name not in names:
-        raise SettingError(f"--time-zone takes a name of the IANA database such as Asia/Kolkata, not {name!r}")
+        raise SettingError(f"--time-zone must be a name of the IANA database such as Asia/Kolkata, not {name!r}")
     return ZoneInfo(name)
 
 

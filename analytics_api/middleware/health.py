@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PING = """
-select sessions
-from rollup_totals
+select site_id
+from site
 """
 
 

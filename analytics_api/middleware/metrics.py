@@ -32,8 +32,15 @@ LATENCY = Histogram(
 QUERIES = Counter("analytics_query_seconds", "Seconds that the endpoints took", ["route"])
 
 ROW_COUNTS = """
-select sessions, events
-from rollup_totals
+select
+  (
+    select cast(coalesce(sum(sessions), 0) as bigint)
+    from day_counts
+    where day = -1) as sessions,
+  (
+    select cast(coalesce(sum(events), 0) as bigint)
+    from event_counts
+    where day = -1) as events
 """
 
 SNAPSHOTS = """

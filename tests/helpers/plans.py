@@ -21,10 +21,13 @@ PARAMETERS = {
     "needle": '"ann"',
     "pattern": "%an%",
     "lead_id": 1,
-    "first": "2026-01-25",
-    "last": "2026-02-24",
-    "today": "2026-02-24",
+    "first": 20_479,  # 2026-01-26
+    "last": 20_508,  # 2026-02-24
+    "dimension": 4,
     "now": NOW,
+    "begins_at": NOW - 30 * 86_400_000,
+    "ends_at": NOW,
+    "utc_offset": 0,
     "since": NOW - 3_600_000,
     "first_minute": NOW // 60_000 - 60,
     "last_minute": NOW // 60_000,

@@ -218,4 +218,4 @@ def test_own_hosts_of_one_log_hold_for_all_of_a_command(folder):
 
     run("import", "access.log", "access.log.1")
 
-    assert query("analytics.db", "select referrer_domain from rollup_sources") == [("(direct)",)]
+    assert query("analytics.db", "select key from all_time_keys where dimension = 2") == [("(direct)",)]

@@ -3,19 +3,27 @@
 import subprocess
 import sys
 import threading
-from datetime import date
 
 import psycopg
 import pytest
 from helpers import postgres
 
 from analytics_api import open_database
-from analytics_api.database.base import PAST_TABLES, PRIMARY_KEYS
-from analytics_api.database.postgresql import PostgreSQL, _numbered, upgrade
+from analytics_api.database.base import (
+    ARCHIVE_TABLES,
+    ARCHIVING_COUNTERS,
+    BASE_TABLES,
+    INTERNAL_TABLES,
+    SITE_TABLES,
+)
+from analytics_api.database.postgresql import PostgreSQL
+from analytics_api.database.postgresql.statements import number_placeholders
 from analytics_api.errors import DatabaseError, RowError
-from analytics_api.maintenance.purge import purge
 
-EVENT = "insert into events (session_id, event_type, page_url, occurred_at) values ('s', 'page_view', '/', 0)"
+NOW = 1_771_945_200_123
+EVENT = (
+    "insert into events (session_id, event_type, page_url, occurred_at) values ('s', 'page_view', '/', 1771945200123)"
+)
 
 
 @pytest.fixture
@@ -52,20 +60,20 @@ def execute(url, *statements):
     ],
 )
 def test_named_placeholders_become_numbers(sql, numbered, names):
-    assert _numbered(sql) == (numbered.encode(), names)
+    assert number_placeholders(sql) == (numbered.encode(), names)
 
 
 def test_engines_have_the_same_tables_and_columns(database, tmp_path):
     with open_database(tmp_path / "analytics.db").closing() as file:
-        for table in PRIMARY_KEYS:
-            mine, files = (
-                [(column.name, column.required, column.default) for column in engine.columns(table)]
-                for engine in (database, file)
-            )
-            assert mine == files, table
-        views = file.rows("select name from sqlite_schema where name like 'plain%' order by 1")
-        for view in (row["name"] for row in views):
-            assert [column.name for column in database.columns(view)] == [column.name for column in file.columns(view)]
+        for table in BASE_TABLES:
+            assert database.columns(table) == file.columns(table), table
+        for table in {**INTERNAL_TABLES, **SITE_TABLES, **ARCHIVE_TABLES, **ARCHIVING_COUNTERS}:
+            names, expected = ([column.name for column in engine.columns(table)] for engine in (database, file))
+            assert names == expected, table
+        views = file.rows("select name from sqlite_schema where name like 'expected%' order by 1")
+        for view in {row["name"] for row in views} - {"expected_leads", "expected_lead_submissions"}:  # dates
+            names, expected = ({column.name for column in engine.columns(view)} for engine in (database, file))
+            assert names == expected, view
 
 
 def test_url_has_no_password_and_reopens_the_database(database):
@@ -122,7 +130,7 @@ def test_concurrent_opens_create_one_schema(empty):
         thread.join()
 
     assert failed == []
-    assert execute(empty, "select version from analytics_meta") == [(2,)]
+    assert execute(empty, "select version from analytics_meta") == [(3,)]
 
 
 @pytest.mark.parametrize("table", ["sessions", "secrets", "analytics_meta"])
@@ -133,7 +141,7 @@ def test_open_leaves_foreign_tables_alone(empty, table):
         open_database(empty)
 
 
-@pytest.mark.parametrize(("version", "says"), [(1, "older than 2; run `analytics-api upgrade`"), (3, "newer than 2")])
+@pytest.mark.parametrize(("version", "says"), [(1, "older than 3; run `analytics-api upgrade`"), (4, "newer than 3")])
 def test_open_rejects_another_version(empty, version, says):
     open_database(empty).close()
     execute(empty, f"update analytics_meta set version = {version}")
@@ -142,48 +150,16 @@ def test_open_rejects_another_version(empty, version, says):
         open_database(empty)
 
 
-def test_upgrade_preserves_rows_and_privileges(empty):
-    open_database(empty).close()
-    execute(
-        empty, EVENT, "grant select on events to public", "delete from kept_totals", "drop view rollup_days",
-        "update analytics_meta set version = 0",
-    )  # fmt: skip
-
-    assert upgrade(empty) == 0
-
-    with open_database(empty).closing() as database:
-        assert database.verify() == []
-        assert database.rows("select events from rollup_totals") == [{"events": 1}]
-        assert database.write(lambda at: at.execute(EVENT)) == 1
-        assert database.verify() == []
-    assert execute(empty, "select has_table_privilege('public', 'events', 'select')") == [(True,)]
-    assert upgrade(empty) == 2
-
-
-def test_upgrade_of_version_1_adds_past_tables(empty):
-    open_database(empty).close()
-    execute(empty, EVENT, f"drop table {', '.join(PAST_TABLES)} cascade", "update analytics_meta set version = 1")
-
-    assert upgrade(empty) == 1
-
-    with open_database(empty).closing() as database:
-        purge(database, date(1970, 1, 2), keep_totals=True)
-        execute(empty, "update analytics_meta set version = 1")
-        upgrade(empty)
-        assert database.rows("select * from past_events") == [{"page": "/", "events": 1, "unique_sessions": 1}]
-        assert database.rows("select events from rollup_totals") == [{"events": 1}]
-        assert database.verify() == []
-
-
 def test_tables_are_in_first_schema_of_search_path(empty):
     execute(empty, "create schema one", "create schema two")
     urls = [f"{empty}?options=-csearch_path%3D{schema}" for schema in ("one", "two")]
     with open_database(urls[0]).closing() as one, open_database(urls[1]).closing() as two:
-        execute(
-            empty, EVENT.replace("events", "one.events"), "insert into one.leads (enquiry_datetime) values ('2026')"
-        )
+        execute(empty, EVENT.replace("events", "one.events"), "insert into one.leads (enquiry_datetime) values ('')")
 
-        counts = [at.rows("select events from rollup_totals")[0]["events"] for at in (one, two)]
+        counts = [
+            at.row("select coalesce(sum(events), 0)::integer as events from event_counts where day = -1")["events"]
+            for at in (one, two)
+        ]
 
         assert counts == [1, 0]
         assert one.rows("select rowid from lead_search('\x1f\x1f\x1f')") == [{"rowid": 1}]
@@ -194,18 +170,18 @@ def test_tables_are_in_first_schema_of_search_path(empty):
 
 
 @pytest.mark.parametrize(
-    "values", [("a\0b", "v", 0), ("\ud800", "v", 0), (b"a", "v", 0), ("a", None, 0), ("a", "v", -1), ("a", "v", "x"),
-               ("a", "v", 2**70), ("x" * 9000 + "".join(map(chr, range(300, 3300))), "v", 0)],
+    "values", [("a\0b", "v", NOW), ("\ud800", "v", NOW), (b"a", "v", NOW), ("a", None, NOW), ("a", "v", -1),
+               ("a", "v", "x"), ("a", "v", 2**70), ("x" * 9000 + "".join(map(chr, range(300, 3300))), "v", NOW)],
 )  # fmt: skip
 @pytest.mark.parametrize("on_conflict", ["error", "ignore", "update"])
 def test_rejected_row_does_not_end_the_transaction(database, values, on_conflict):
     columns = ["session_id", "visitor_id", "started_at"]
 
     def work(at):
-        at.insert("sessions", columns, [("first", "v", 0)])
+        at.insert("sessions", columns, [("first", "v", NOW)])
         with pytest.raises(RowError):
-            at.insert("sessions", columns, [("second", "v", 0), values], on_conflict=on_conflict)
-        at.insert("sessions", columns, [("third", "v", 0)])
+            at.insert("sessions", columns, [("second", "v", NOW), values], on_conflict=on_conflict)
+        at.insert("sessions", columns, [("third", "v", NOW)])
 
     database.write(work)
 
@@ -218,7 +194,7 @@ def test_rejected_row_does_not_end_the_transaction(database, values, on_conflict
 
 def test_duplicate_keys_use_the_first_or_update_to_the_last(database):
     columns = ["session_id", "visitor_id", "started_at"]
-    rows = [("a", "v1", 0), ("a", "v2", 0), ("b", "v3", 0)]
+    rows = [("a", "v1", NOW), ("a", "v2", NOW), ("b", "v3", NOW)]
 
     kept = database.write(lambda at: at.insert("sessions", columns, rows, on_conflict="ignore"))
     first = database.rows("select visitor_id from sessions order by session_id")
@@ -234,30 +210,33 @@ def test_top_pages_are_read_from_an_index(database):
     execute(
         database.url,
         "insert into events (session_id, event_type, page_url, occurred_at) "
-        "select 's' || n % 9, 'page_view', '/' || n % 20000, n from generate_series(1, 30000) as n",
+        "select 's' || n % 9, 'page_view', '/' || n % 20000, 1771945200123 + n from generate_series(1, 30000) as n",
         "analyze",
     )
 
-    plan = database.rows("explain select page, views from rollup_pages order by views desc, page limit 20")
+    plan = database.rows("explain select page, views from all_time_pages order by views desc, page limit 20")
 
     lines = "\n".join(row["QUERY PLAN"] for row in plan)
     assert "Merge Append" in lines
     assert "pages_by_views" in lines
 
 
+SESSIONS = "select sessions from day_counts where day = -1"
+
+
 def test_reads_continue_during_a_bulk_load(database):
     def work(at):
-        at.insert("sessions", ["session_id", "visitor_id", "started_at"], [("a", "v", 0)])
+        at.insert("sessions", ["session_id", "visitor_id", "started_at"], [("a", "v", NOW)])
 
     def told(rollup):
         if rollup == "leads":  # by now every other rollup is made anew
-            seen.append(database.rows("select sessions from rollup_totals")[0]["sessions"])
+            seen.append(database.rows(SESSIONS))
 
     seen = []
     database.bulk(work, on_progress=told)
 
-    assert seen == [0]
-    assert database.rows("select sessions from rollup_totals") == [{"sessions": 1}]
+    assert seen == [[]]
+    assert database.rows(SESSIONS) == [{"sessions": 1}]
 
 
 FORK = """
@@ -295,11 +274,11 @@ def test_interrupted_verify_does_not_wait_for_its_thread(database):
 
 def test_verify_restarts_after_lost_connections(database):
     database.write(lambda at: at.execute(EVENT))
-    execute(database.url, "delete from rollup_page_sessions")
+    execute(database.url, "delete from counter_page_counts")
     lost = []
 
     def lose(rollup):
-        if rollup == "rollup_pages" and not lost:
+        if rollup == "pages" and not lost:
             lost.append(rollup)
             execute(
                 database.url,
@@ -310,7 +289,7 @@ def test_verify_restarts_after_lost_connections(database):
     differences = database.verify(on_progress=lose)
 
     assert lost
-    assert [difference.rollup for difference in differences] == ["rollup_page_sessions"]
+    assert [difference.rollup for difference in differences] == ["page_counts"]
 
 
 def test_forked_process_opens_its_own_connections(database):

@@ -16,8 +16,10 @@ PAGE = (Path(__file__).parents[2] / "docs" / "postgresql.md").read_text(encoding
 GRANTS = re.findall(r"^    (grant [^;]*;)", PAGE, re.MULTILINE)
 ROLES = ("owner", "tracker", "app", "reader", "keeper")
 
-VISIT = "insert into sessions (session_id, visitor_id, started_at, country) values ('s', 'v', 0, 'DE')"
-EVENT = "insert into events (session_id, event_type, page_url, occurred_at) values ('s', 'page_view', '/', 0)"
+VISIT = "insert into sessions (session_id, visitor_id, started_at, country) values ('s', 'v', 1771945200123, 'DE')"
+EVENT = (
+    "insert into events (session_id, event_type, page_url, occurred_at) values ('s', 'page_view', '/', 1771945200123)"
+)
 LEAD = "insert into leads (enquiry_datetime, contact_name) values ('2026-02-24 09:00:00', 'Ann')"
 SUBMISSION = "insert into lead_submissions (lead_id, submitted_at) values (1, '2026-02-24 09:00:00')"
 
@@ -112,7 +114,7 @@ def test_keeper_purges(site, how):
 @pytest.mark.parametrize(
     ("role", "sql"),
     [
-        ("tracker", "delete from kept_totals"),
+        ("tracker", "delete from counter_day_counts"),
         ("tracker", "select * from api_keys"),
         ("tracker", "select * from secrets"),
         ("tracker", "insert into lead_status_changes values (default, 1, 'new', 'won', 0, 'me')"),
@@ -121,14 +123,14 @@ def test_keeper_purges(site, how):
         ("app", "delete from events"),
         ("app", "update leads set contact_name = ''"),
         ("app", "update lead_status_changes set changed_by = ''"),
-        ("app", "update kept_totals set events = 0"),
-        ("app", "drop view rollup_days"),
+        ("app", "update counter_event_counts set events = 0"),
+        ("app", "drop view day_counts"),
         ("reader", "update leads set status = 'won'"),
         ("reader", "insert into api_keys values ('x', 'x', 'x', 'stats', 0)"),
         ("reader", EVENT),
         ("keeper", "delete from leads"),
         ("keeper", "update sessions set visitor_id = ''"),
-        ("keeper", "update kept_totals set events = 0"),
+        ("keeper", "update counter_event_counts set events = 0"),
     ],
 )
 def test_role_has_no_other_privileges(connected, role, sql):

@@ -1,21 +1,16 @@
-"""The rollups on PostgreSQL under any statements of any writer, and under many writers at once."""
+"""The rollups on PostgreSQL after any statements of any writer."""
 
 import os
-import random
-import threading
 from contextlib import contextmanager, suppress
-from datetime import date
 
 import psycopg
 import pytest
 from helpers import postgres
+from helpers.rollups import KEYS, MOVED, UTC, VALUES, expected_rollups
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_rollups import KEYS, MEDDLED, READS, VALUES, expected
 
-from analytics_api import open_database
-from analytics_api.database.base import PAST_TABLES
-from analytics_api.maintenance.purge import purge
+from analytics_api.database.base import COUNT_COLUMNS
 
 EXAMPLES = int(os.environ.get("POSTGRESQL_EXAMPLES", "20"))
 
@@ -31,17 +26,124 @@ EXPRESSIONS = {
     "leads": ("lead_id = lead_id + 1", "lead_id = -lead_id", "contact_name = contact_email"),
     "lead_submissions": ("submission_id = submission_id + 1", "lead_id = -lead_id", "lead_id = submission_id"),
 }
+# Columns that triggers write, and that a writer may write nevertheless.
+MEDDLED = {"leads": {"follow_ups_count": (0, 7), "last_follow_up_at": (None, "2030"), "search_text": ("", "an\x1f")}}
+
+# What `purge --keep-totals` does to sessions, and to events.
+ARCHIVE_SESSIONS = """
+select set_config('analytics.paused', 'on', true);
+update archived_session_counts as archive set
+  sessions = archive.sessions + old.sessions,
+  duration_sum = archive.duration_sum + old.duration_sum,
+  duration_count = archive.duration_count + old.duration_count,
+  score_sum = archive.score_sum + old.score_sum,
+  score_count = archive.score_count + old.score_count,
+  vpn_suspected = archive.vpn_suspected + old.vpn_suspected
+from OLD as old
+where (archive.dimension, archive.day, archive.key) = (old.dimension, old.day, old.key);
+insert into archived_session_counts
+select * from OLD as old
+on conflict do nothing;
+update visitor_days set archived = archived + old.sessions
+from (
+  select visitor_id, day, country_code, count(*) as sessions
+  from counted_sessions
+  where WHERE
+  group by visitor_id, day, country_code) as old
+where (visitor_days.visitor_id, visitor_days.day, visitor_days.country_code)
+  = (old.visitor_id, old.day, old.country_code);
+update fingerprint_days set archived = archived + old.sessions
+from (
+  select fingerprint, day, count(*) as sessions
+  from counted_sessions
+  where WHERE
+  group by fingerprint, day) as old
+where (fingerprint_days.fingerprint, fingerprint_days.day) = (old.fingerprint, old.day);
+delete from sessions
+where WHERE;
+select set_config('analytics.paused', '', true);
+""".replace(
+    "OLD",
+    """(
+  select dimension, day, key, count(*) as sessions, coalesce(sum(duration), 0) as duration_sum,
+    count(duration) as duration_count, coalesce(sum(engagement_score), 0) as score_sum,
+    count(engagement_score) as score_count, count(nullif(vpn_suspected, 0)) as vpn_suspected
+  from session_keys
+  where WHERE
+  group by dimension, day, key)""",
+)
+ARCHIVE_EVENTS = """
+select set_config('analytics.paused', 'on', true);
+insert into archived_event_counts as archive (day, events)
+select day, count(*)
+from counted_events
+where WHERE
+group by day
+on conflict (day) do update set events = archive.events + excluded.events;
+update session_pages set archived = archived + old.views
+from (
+  select session_id, page_id, day, count(*) as views
+  from counted_events
+  join pages using (page)
+  where WHERE
+  group by session_id, page_id, day) as old
+where (session_pages.session_id, session_pages.page_id, session_pages.day) = (old.session_id, old.page_id, old.day);
+delete from events
+where WHERE;
+select set_config('analytics.paused', '', true);
+"""
+ARCHIVES = {"sessions": ARCHIVE_SESSIONS, "events": ARCHIVE_EVENTS}
+
+# What `erase` does to the archive.
+ERASES = {
+    "sessions": """
+update visitor_days set sessions = sessions - archived, archived = 0
+where visitor_id = 'w' and archived > 0;
+update fingerprint_days set sessions = sessions - archived, archived = 0
+where fingerprint = 'f' and archived > 0;
+""",
+    "events": """
+update session_pages set views = views - archived, archived = 0
+where session_id = 'a' and archived > 0;
+""",
+}
+
+READS = {
+    "pages": "select page, views, sessions from all_time_pages",
+    "page_counts": "select day, page, sum(c.views), sum(c.sessions) from page_counts as c join pages using (page_id) "
+    "group by day, page",
+    "page_returns": "select day, page, previous_day, sum(r.sessions) from page_returns as r join pages using (page_id) "
+    "group by day, page, previous_day",
+    "leads": "select lead_id, enquiry_datetime, follow_ups_count, last_follow_up_at, search_text, name_folded "
+    "from leads",
+    "lead_submissions": "select submission_id, submitted_at from lead_submissions",
+}
 
 
-def spelled(column, value):
+def read(connection, rollup):
+    """Return the rows of a rollup that count something, shards summed."""
+    if rollup in READS:
+        found = connection.execute(READS[rollup]).fetchall()
+        return {tuple(row) for row in found if rollup in ("leads", "lead_submissions") or row[-1]}
+    names = [column.name for column in connection.execute(f"select * from {rollup} limit 0").description]
+    keys = ", ".join(name for name in names if name not in COUNT_COLUMNS)
+    counts = [name for name in names if name in COUNT_COLUMNS]
+    sums = ", ".join(f"sum({name})::bigint" for name in counts)
+    found = connection.execute(f"select {keys}, {sums} from {rollup} group by {keys}").fetchall()
+    return {tuple(row) for row in found if any(row[len(names) - len(counts) :])}
+
+
+def literal(column, value):
     """The value as a literal: `default` for a key that is to come of itself."""
     if value is None:
         return "default" if column in KEYS.values() else "null"
-    return str(int(value)) if column in INTEGERS else "'" + str(value).replace("'", "''") + "'"
+    if column in INTEGERS:
+        return str(int(value))
+    return "'" + str(value).replace("'", "''") + "'"
 
 
 def value_of(draw, table, column, values=None):
-    return spelled(column, draw(st.sampled_from(values or VALUES[table][column])))
+    return literal(column, draw(st.sampled_from(values or VALUES[table][column])))
 
 
 @st.composite
@@ -87,7 +189,6 @@ def updates(draw, table):
     if draw(st.integers(0, 3)) == 0:
         return f"update {table} set {draw(st.sampled_from(EXPRESSIONS[table]))}{where}"
     settable = {**VALUES[table], **MEDDLED.get(table, {})}
-    settable.pop("search_code", None)  # which only SQLite has
     columns = draw(st.lists(st.sampled_from(list(settable)[1:]), min_size=1, max_size=4, unique=True))
     setting = ", ".join(f"{column} = {value_of(draw, table, column, settable[column])}" for column in columns)
     return f"update {table} set {setting}{where}"
@@ -98,9 +199,19 @@ def deletes(draw, table):
     return f"delete from {table}{draw(wheres(table))}"
 
 
+@st.composite
+def archives(draw, table):
+    key = KEYS[table]
+    chosen = f"{key} in (select {key} from {table}{draw(wheres(table))})"
+    return ARCHIVES[table].replace("WHERE", chosen)
+
+
 def writes(*tables):
+    archived = [table for table in tables if table in ARCHIVES]
     return st.one_of(
         *(kind(table) for table in tables for kind in (inserts, inserts, copies, updates, updates, deletes)),
+        *(archives(table) for table in archived),
+        *(st.just(ERASES[table]) for table in archived),
         st.sampled_from(tables).map(lambda table: f"truncate {table}"),
         st.sampled_from(("savepoint", "rollback to")),
     )
@@ -121,285 +232,93 @@ def database():
 
 
 def base(connection):
-    return [
-        [
-            dict(zip(VALUES[table], row))
-            for row in connection.execute(f"select {', '.join(VALUES[table])} from {table} order by 1").fetchall()
+    return {
+        table: [
+            dict(zip(columns, row))
+            for row in connection.execute(f"select {', '.join(columns)} from {table} order by 1").fetchall()
         ]
-        for table in VALUES
-    ]
+        for table, columns in VALUES.items()
+    }
 
 
-def check(connection):
-    """Every number is what DESIGN tells of the base tables, and what the plain questions say."""
-    for rollup, rows in expected(*base(connection), SEARCHED).items():
-        assert set(connection.execute(f"select {READS.get(rollup, '*')} from {rollup}").fetchall()) == rows, rollup
-    for (view,) in connection.execute("select relname from pg_class where relname ~ '^plain_'").fetchall():
-        rollup = "leads" if view == "plain_leads" else view.replace("plain_", "rollup_")
-        cursor = connection.execute(f"select * from {view}")
-        columns = ", ".join(column.name for column in cursor.description)
-        kept = connection.execute(f"select {columns} from {rollup}").fetchall()
-        assert sorted(map(repr, kept)) == sorted(map(repr, cursor.fetchall())), rollup
+def check(connection, site, archived):
+    """Compare every rollup with a count in Python, as long as nothing is erased."""
+    if archived is not None:
+        for rollup, rows in expected_rollups(base(connection), archived, site, SEARCHED).items():
+            assert read(connection, rollup) == rows, rollup
 
 
-def play(database, statements):
+def check_views(connection):
+    for (view,) in connection.execute("select relname from pg_class where relname ~ '^expected_'").fetchall():
+        check_view(connection, view.removeprefix("expected_"), view)
+
+
+def check_view(connection, rollup, view):
+    columns = [column.name for column in connection.execute(f"select * from {view} limit 0").description]
+    keys = ", ".join(column for column in columns if column not in COUNT_COLUMNS)
+    counts = [column for column in columns if column in COUNT_COLUMNS]
+    source = "all_time_pages" if rollup == "pages" else rollup
+    if counts:
+        sums = ", ".join(f"sum({column})::bigint as {column}" for column in counts)
+        source = f"(select {keys}, {sums} from {source} group by {keys}) as summed"
+    where = " or ".join(f"{column} <> 0" for column in counts) or "true"
+    stored = connection.execute(f"select {', '.join(columns)} from {source} where {where}").fetchall()
+    assert sorted(map(repr, stored)) == sorted(
+        map(repr, connection.execute(f"select {', '.join(columns)} from {view}").fetchall())
+    ), rollup
+
+
+def play(database, statements, site):
+    """Run statements, each in a transaction of its own within one that is rolled back; check after each."""
+    archived = {"sessions": [], "events": []}
+    states = []
     with connected(database) as connection:
-        savepoints = 0
+        move(connection, site)
         for sql in statements:
             if sql == "savepoint":
-                savepoints += 1
-                connection.execute(f"savepoint s{savepoints}")
+                states.append(archived and {table: list(rows) for table, rows in archived.items()})
+                connection.execute(f"savepoint s{len(states)}")
             elif sql == "rollback to":
-                if savepoints:
-                    connection.execute(f"rollback to s{savepoints}")
+                if states:
+                    connection.execute(f"rollback to s{len(states)}")
+                    archived = states[-1] and {table: list(rows) for table, rows in states[-1].items()}
+            elif sql in ERASES.values():
+                connection.execute(sql)
+                archived = None  # what is left in the archive is known by its views alone
             else:
+                before = base(connection)
                 refused = (psycopg.IntegrityError, psycopg.DataError, psycopg.errors.CardinalityViolation)
                 with suppress(*refused), connection.transaction():
                     connection.execute(sql)
-            check(connection)
+                for table in ARCHIVES if archived and "analytics.paused" in sql else ():
+                    left = base(connection)[table]
+                    archived[table] += [row for row in before[table] if row not in left]
+            check(connection, site, archived)
+            if archived is None:
+                check_views(connection)
+        check_views(connection)
+
+
+def move(connection, site):
+    connection.execute("update site set page_query = %s", [site.page_query])
+    connection.execute("delete from site_offsets")
+    for begins_at, offset in site.offsets:
+        connection.execute("insert into site_offsets values (%s, %s, %s)", [begins_at, offset, offset])
 
 
 ANY = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @ANY
-@given(statements=st.lists(writes("sessions", "events"), min_size=1, max_size=10))
-def test_session_rollups_are_exact_after_any_statements(database, statements):
-    play(database, statements)
+@given(
+    statements=st.lists(writes("sessions", "events"), min_size=1, max_size=10),
+    site=st.sampled_from((UTC, MOVED)),
+)
+def test_counters_of_visits_hold_after_any_writes(database, statements, site):
+    play(database, statements, site)
 
 
 @ANY
 @given(statements=st.lists(writes("leads", "lead_submissions"), min_size=1, max_size=10))
-def test_lead_rollups_are_exact_after_any_statements(database, statements):
-    play(database, statements)
-
-
-def test_sharded_counters_and_long_pages_are_exact(database):
-    long = "/" + "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=9_000))
-    with connected(database) as connection:
-        for _ in range(3):
-            for page in ("/a", "/b", long):
-                connection.execute(
-                    "insert into events (session_id, event_type, page_url, occurred_at) "
-                    "select 's' || mod(n, 7), 'page_view', %s, n from generate_series(1, 600) as n",
-                    [page],
-                )
-            connection.execute(
-                "insert into sessions (session_id, visitor_id, started_at, referrer_domain) "
-                "select gen_random_uuid(), 'v' || n % 5, n, 't.co' from generate_series(1, 600) as n"
-            )
-            check(connection)
-        [(split,)] = connection.execute("select count(*) from kept_pages where split").fetchall()
-
-        top = connection.execute("select page, views from rollup_pages order by views desc, page limit 3").fetchall()
-        connection.execute("delete from events where page_url = '/a' and occurred_at > 100")
-        connection.execute("delete from sessions where started_at > 100")
-
-        check(connection)
-        assert split == 3
-        assert top == [("/a", 1800), ("/b", 1800), (long, 1800)]
-
-
-def test_rebuild_counts_pages_longer_than_an_index_entry(database):
-    page = "/" + "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=9_000))
-    view = ["s", "page_view", page, 0]
-    database.write(lambda at: at.insert("events", ["session_id", "event_type", "page_url", "occurred_at"], [view]))
-
-    database.rebuild()
-    purge(database, date(1970, 1, 2), keep_totals=True)
-    database.rebuild()
-
-    assert database.rows("select * from rollup_pages") == [{"page": page, "views": 1, "unique_sessions": 1}]
-    assert database.verify() == []
-
-
-def test_truncate_leaves_past_tables_unless_named(database):
-    def fill():
-        with connected(database) as connection:
-            connection.execute(
-                "insert into events (session_id, event_type, page_url, occurred_at) "
-                "select 's' || mod(n, 7), 'page_view', '/' || mod(n, 3), n from generate_series(1, 300) as n"
-            )
-            connection.execute(
-                "insert into sessions (session_id, visitor_id, fingerprint, started_at, country, referrer_domain) "
-                "select gen_random_uuid(), 'v' || n % 5, 'f' || n % 3, n, 'IN', 't.co' "
-                "from generate_series(1, 300) as n"
-            )
-            connection.commit()
-
-    names = "sessions, events, unique_visitors, unique_fingerprints"
-    fill()
-    purge(database, date(1970, 1, 2), keep_totals=True)
-    fill()
-    seen = []
-    with connected(database, autocommit=True) as connection:
-        for truncated in ("sessions", "events", *PAST_TABLES):
-            connection.execute(f"truncate {truncated}")
-            seen.append(connection.execute(f"select {names} from rollup_totals").fetchone())
-
-            assert database.verify() == []
-
-    assert seen[:2] == [(300, 600, 5, 3), (300, 300, 5, 3)]
-    assert seen[-1] == (0, 0, 0, 0)
-
-
-def test_generated_ids_continue_after_explicit_ones(database):
-    with connected(database) as connection:
-        connection.execute("insert into events (event_id, session_id, event_type, occurred_at) values (7, 's', 'x', 0)")
-        connection.execute("insert into events (session_id, event_type, occurred_at) values ('s', 'x', 0)")
-
-        assert connection.execute("select event_id from events order by 1").fetchall() == [(7,), (8,)]
-
-
-WRITERS = 6
-
-
-def test_rollups_are_exact_after_concurrent_writers(database):
-    """Six trackers with the defaults of their connections."""
-    failed = []
-
-    def write(number):
-        draw = random.Random(number)
-        connection = psycopg.connect(database.url)
-        try:
-            for turn in range(25):
-                visitor = f"v{draw.randrange(4)}"
-                session = f"s{draw.randrange(12)}"
-                with connection.transaction():
-                    connection.execute(
-                        "insert into sessions (session_id, visitor_id, fingerprint, started_at, country, "
-                        "referrer_domain, duration, engagement_score, ended_at) "
-                        "values (%s, %s, %s, %s, %s, %s, %s, %s, %s) "
-                        "on conflict (session_id) do update set visitor_id = excluded.visitor_id, "
-                        "country = excluded.country, duration = excluded.duration, ended_at = excluded.ended_at",
-                        [
-                            session, visitor, f"f{visitor}", draw.randrange(3) * 86_400_000, draw.choice("AB"),
-                            draw.choice(("t.co", None)), draw.randrange(100), draw.randrange(100),
-                            draw.choice((None, 5)),
-                        ],
-                    )  # fmt: skip
-                pages = [f"/{draw.randrange(5)}" for _ in range(20)]
-                into = "copy events (session_id, event_type, page_url, occurred_at) from stdin"
-                with connection.transaction(), connection.cursor() as cursor, cursor.copy(into) as copy:
-                    for page in pages:
-                        copy.write_row((session, "page_view", page, draw.randrange(10) * 60_000))
-                with connection.transaction():
-                    connection.execute("delete from events where mod(event_id, %s) = %s", [40, draw.randrange(40)])
-                with connection.transaction():
-                    connection.execute(
-                        "insert into leads (lead_id, enquiry_datetime, contact_name) values (%s, '2026-01-01', 'x') "
-                        "on conflict (lead_id) do update set contact_name = excluded.contact_name",
-                        [draw.randrange(5)],
-                    )
-                with connection.transaction():
-                    connection.execute(
-                        "insert into lead_submissions (lead_id, submitted_at) values (%s, %s)",
-                        [draw.randrange(5), f"2026-01-{turn:02}"],
-                    )
-                if turn % 5 == 0:
-                    with connection.transaction():
-                        connection.execute("delete from leads where lead_id = %s", [draw.randrange(5)])
-                    with connection.transaction():
-                        connection.execute("delete from sessions where session_id = %s", [f"s{draw.randrange(12)}"])
-        except Exception as error:
-            failed.append(error)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=write, args=[number]) for number in range(WRITERS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert failed == []
-    assert database.verify() == []
-    with connected(database) as connection:
-        check(connection)
-
-
-def test_concurrent_trackers_do_not_conflict_on_rare_pages(database):
-    """There are as many with slots as there can be; eight trackers count up the rest."""
-    failed = []
-
-    def view(connection, session, *pages):
-        connection.execute(
-            "insert into events (session_id, event_type, page_url, occurred_at) "
-            "select %s, 'page_view', page, 0 from unnest(%s::text[]) as page",
-            [session, list(pages)],
-        )
-
-    def write(number):
-        draw = random.Random(number)
-        try:
-            with connected(database, autocommit=True) as connection:
-                for _ in range(300):
-                    view(connection, f"s{number}", *draw.sample(["/a", "/b", "/c"], 2))
-        except Exception as error:
-            failed.append(error)
-
-    with connected(database, autocommit=True) as connection:
-        view(connection, "s", "/a", "/b", "/c", *(f"/{number}" for number in range(500)))
-        connection.execute("update kept_pages set split = true where page not in ('/a', '/b', '/c')")
-    threads = [threading.Thread(target=write, args=[number]) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert failed == []
-    assert sum(row["views"] for row in database.rows("select views from rollup_pages")) == 503 + 8 * 300 * 2
-    assert database.verify() == []
-
-
-def test_conflicting_writers_are_retried(database):
-    """Through `write`, at repeatable read: each counts up what it has read, in an order of its own."""
-    database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime"], [[1, "2026"], [2, "2026"]]))
-
-    def count_up(leads):
-        def work(at):
-            for lead in leads:
-                score = at.row("select suspicion_score as score from leads where lead_id = :lead", lead=lead)["score"]
-                at.execute(
-                    "update leads set suspicion_score = :score where lead_id = :lead", score=score + 1, lead=lead
-                )
-
-        for _ in range(10):
-            database.write(work)
-
-    threads = [threading.Thread(target=count_up, args=[order]) for order in ([1, 2], [2, 1], [1, 2], [2, 1])]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert database.rows("select suspicion_score as score from leads") == [{"score": 40}, {"score": 40}]
-
-
-def test_bulk_and_single_writers_leave_exact_rollups(database):
-    done = threading.Event()
-    failed = []
-
-    def trickle():
-        with open_database(database.url).closing() as own:
-            number = 0
-            while not done.is_set():
-                number += 1
-                row = [f"trickle {number}", "v", number]
-                try:
-                    own.write(
-                        lambda at, row=row: at.insert("sessions", ["session_id", "visitor_id", "started_at"], [row])
-                    )
-                except Exception as error:
-                    failed.append(error)
-
-    thread = threading.Thread(target=trickle)
-    thread.start()
-    for batch in range(3):
-        rows = [[f"bulk {batch} {n}", f"v{n % 9}", n] for n in range(500)]
-        database.bulk(lambda at, rows=rows: at.insert("sessions", ["session_id", "visitor_id", "started_at"], rows))
-    done.set()
-    thread.join()
-
-    assert failed == []
-    assert database.verify() == []
+def test_counters_of_leads_hold_after_any_writes(database, statements):
+    play(database, statements, UTC)

@@ -1,35 +1,33 @@
--- analytics_api on PostgreSQL (15 or later, with pg_trgm): the same tables, rollups and plain_* questions as schema.sql,
--- kept exact by statement-level triggers. It lies in the first schema of the search path; postgresql.py runs it, and
--- fills case_folds.
+-- analytics_api on PostgreSQL (15 or later, with pg_trgm): the tables, counters and expected_* views of schema.sql, kept
+-- exact by statement-level triggers. It lies in the first schema of the search path; the package fills case_folds.
 --
 --   base tables   as in schema.sql; every text is of collation "C", so that it sorts by its bytes, as in SQLite
---   rollup_*      what is read, by the same names and columns: tables, or views that add up the slots of a kept_* table
---   kept_*        counters that every writer touches, a row for each of nine slots; a writer has a slot to itself until
+--   archived_*    what purged sessions and events still count for, as in schema.sql
+--   *_days, session_pages
+--                 the days of a visitor, of a fingerprint, and of a page in a session. When a day comes or goes, triggers
+--                 of these tables count unique visitors and returns
+--   counter_*     counters that every writer touches, a row for each of nine shards. A writer has a shard to itself until
 --                 it commits, so writers neither wait for one another here nor deadlock
---   split_*       the same for counters of which there can be many and which are read in order: only those that are
---                 counted often have slots
---   past_*        what deleted sessions and events still count for, as in schema.sql; kept as base tables are
---   plain_*       the question asked of the base tables and of what is past, as in schema.sql
+--   session_counts, page_counts …
+--                 what is read, by the names and columns of schema.sql: views over the shards, several rows a key, so
+--                 whoever reads them sums. all_time_keys and all_time_pages have one row a key
+--   expected_*    what the counters are to hold, computed from the base tables and the archive
 --
--- Triggers run with the rights of the owner: who writes the base tables needs none on the rollups.
--- The base tables are made only where they are missing: an upgrade lays the rest anew around them.
+-- Triggers run with the rights of the owner: a role that writes the base tables needs none on the counters.
+-- Tables that hold data are created only where they are missing: an upgrade drops and creates the rest around them.
+--
+-- A day is the number of days since 1970-01-01 on the site's calendar; -1 stands for all time.
 
 
 -- base tables
 
-create or replace function utc_day(instant bigint) returns text
-language plpgsql immutable strict parallel safe as $$  -- in SQL, one that the planner can't fold in takes twice as long
-begin
-  return to_char(date '1970-01-01' + (instant / 86400000)::integer, 'YYYY-MM-DD');
-end
-$$;
-
--- What an index takes has no more than 2.6 kB: a row that has more is refused by its own table, whoever counts it when.
+-- An index takes no more than 2.6 kB: a row that has more is refused by its own table, whatever counts it.
 create table if not exists sessions (
   session_id       text collate "C" primary key,
   visitor_id       text collate "C" not null,
   fingerprint      text collate "C",
-  started_at       bigint not null check (started_at between 0 and 253402300799999),  -- to the end of year 9999
+  started_at       bigint not null
+    constraint started_at_in_milliseconds check (started_at between 100000000000 and 253402300799999),  -- 1973 to 9999
   ended_at         bigint,
   duration         bigint check (duration between -253402300799999 and 253402300799999),  -- sums of it stay bigint
   engagement_score bigint check (engagement_score between -2147483648 and 2147483647),  -- likewise
@@ -41,40 +39,25 @@ create table if not exists sessions (
   referrer_domain  text collate "C",
   vpn_suspected    bigint not null default 0,
 
-  day    text collate "C" generated always as (utc_day(started_at)) stored,
-  minute bigint generated always as (started_at / 60000) stored,
-  geo    text collate "C" generated always as (coalesce(nullif(country, ''), 'XX')) stored,
-  source text collate "C" generated always as (coalesce(nullif(referrer_domain, ''), '(direct)')) stored,
-  bucket text collate "C" generated always as (
-    case
-      when ended_at is null or engagement_score is null then null
-      when engagement_score < 20 then '0-19'
-      when engagement_score < 40 then '20-39'
-      when engagement_score < 60 then '40-59'
-      when engagement_score < 80 then '60-79'
-      else '80-100'
-    end) stored,
-
   constraint session_id_of_1300_bytes_at_most check (octet_length(session_id) <= 1300),
   constraint visitor_id_of_1300_bytes_at_most check (octet_length(visitor_id) <= 1300),
   constraint fingerprint_of_1300_bytes_at_most check (octet_length(fingerprint) <= 1300),
   constraint country_of_1300_bytes_at_most check (octet_length(country) <= 1300),
   constraint referrer_domain_of_1300_bytes_at_most check (octet_length(referrer_domain) <= 1300)
 );
-create index if not exists sessions_by_visitor on sessions (visitor_id, started_at);
+create index if not exists sessions_by_time on sessions (started_at);
 create index if not exists open_sessions on sessions (started_at) where ended_at is null;
+create index if not exists sessions_by_visitor on sessions (visitor_id, started_at);
 
--- An event may come before its session does.
+-- An event may be written before its session.
 create table if not exists events (
   event_id    bigint generated by default as identity primary key,
   session_id  text collate "C" not null,
   event_type  text collate "C" not null,
   page_url    text collate "C",
-  occurred_at bigint not null check (occurred_at between 0 and 253402300799999),
+  occurred_at bigint not null
+    constraint occurred_at_in_milliseconds check (occurred_at between 100000000000 and 253402300799999),
   data        text collate "C",
-
-  minute bigint generated always as (occurred_at / 60000) stored,
-  page   text collate "C" generated always as (case when event_type = 'page_view' then nullif(page_url, '') end) stored,
 
   constraint session_id_of_1300_bytes_at_most check (octet_length(session_id) <= 1300)
 );
@@ -100,7 +83,7 @@ create table if not exists leads (
   status               text collate "C" not null default 'new'
     check (status in ('new', 'contacted', 'qualified', 'proposal', 'won', 'lost')),
 
-  -- kept by triggers
+  -- written by triggers
   follow_ups_count     bigint not null default 0,
   last_follow_up_at    text collate "C",
   search_text          text collate "C" not null default '',
@@ -109,9 +92,10 @@ create table if not exists leads (
   name_folded text collate "C" generated always as (
     case when contact_name is not null then left(split_part(search_text, chr(31), 1), 500) end) stored,
 
-  constraint enquiry_datetime_of_1300_bytes_at_most check (octet_length(enquiry_datetime) <= 1300)
+  constraint enquiry_datetime_is_a_date
+    check (enquiry_datetime ~ '^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)?$')
 );
--- Every order of the list, over all stages and within one. An index is read in both directions, and where nulls come
+-- Every order of the list, over all statuses and within one. An index is read in both directions, and where nulls come
 -- last either way, there are two.
 create index if not exists leads_by_enquiry on leads (enquiry_datetime, lead_id);
 create index if not exists leads_by_follow_up on leads (last_follow_up_at desc nulls last, lead_id desc);
@@ -119,14 +103,14 @@ create index if not exists leads_by_score on leads (engagement_score, lead_id);
 create index if not exists leads_by_score_falling on leads (engagement_score desc nulls last, lead_id desc);
 create index if not exists leads_by_risk on leads (suspicion_score, lead_id);
 create index if not exists leads_by_name on leads (name_folded, lead_id);
-create index if not exists leads_in_stage_by_enquiry on leads (status, enquiry_datetime, lead_id);
-create index if not exists leads_in_stage_by_follow_up
+create index if not exists leads_in_status_by_enquiry on leads (status, enquiry_datetime, lead_id);
+create index if not exists leads_in_status_by_follow_up
   on leads (status, last_follow_up_at desc nulls last, lead_id desc);
-create index if not exists leads_in_stage_by_score on leads (status, engagement_score, lead_id);
-create index if not exists leads_in_stage_by_score_falling
+create index if not exists leads_in_status_by_score on leads (status, engagement_score, lead_id);
+create index if not exists leads_in_status_by_score_falling
   on leads (status, engagement_score desc nulls last, lead_id desc);
-create index if not exists leads_in_stage_by_risk on leads (status, suspicion_score, lead_id);
-create index if not exists leads_in_stage_by_name on leads (status, name_folded, lead_id);
+create index if not exists leads_in_status_by_risk on leads (status, suspicion_score, lead_id);
+create index if not exists leads_in_status_by_name on leads (status, name_folded, lead_id);
 -- What is written waits in a list until many entries can be made at once: a lead takes half the time, many take a third.
 -- Every search walks the list, so it is kept short.
 create index if not exists leads_by_text on leads using gin (search_text gin_trgm_ops)
@@ -149,7 +133,8 @@ create table if not exists lead_submissions (
   is_duplicate_window bigint not null default 0,
   payload_json        text collate "C",
 
-  constraint submitted_at_of_1300_bytes_at_most check (octet_length(submitted_at) <= 1300)
+  constraint submitted_at_is_a_date
+    check (submitted_at ~ '^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)?$')
 );
 create index if not exists submissions_by_lead on lead_submissions (lead_id, submitted_at);
 create index if not exists follow_ups_by_lead on lead_submissions (lead_id, submitted_at) where is_primary_lead = 0;
@@ -163,58 +148,6 @@ create table if not exists lead_status_changes (
   changed_by text collate "C" not null  -- the name of the key that did it
 );
 create index if not exists status_changes_by_lead on lead_status_changes (lead_id);
-
-
--- what is past, as in schema.sql
--- By the keys of what they are read together with, so that there is nothing that only these refuse.
-
-create table if not exists past_days (
-  day            text collate "C" primary key,
-  sessions       bigint not null check (sessions > 0),
-  duration_sum   bigint not null,
-  duration_count bigint not null,
-  score_sum      bigint not null,
-  score_count    bigint not null,
-  vpn_suspected  bigint not null
-);
-
-create table if not exists past_countries (
-  country  text collate "C" primary key,
-  sessions bigint not null check (sessions > 0)
-);
-
-create table if not exists past_sources (
-  referrer_domain text collate "C" primary key,
-  sessions        bigint not null check (sessions > 0)
-);
-
-create table if not exists past_engagement (
-  bucket   text collate "C" primary key,
-  sessions bigint not null check (sessions > 0)
-);
-
-create table if not exists past_events (
-  page            text collate "C" not null,
-  events          bigint not null check (events > 0),
-  unique_sessions bigint not null,
-  exclude using hash (page with =)
-);
-
-create table if not exists past_day_visitors (
-  visitor_id text collate "C" not null,
-  day        text collate "C" not null,
-  primary key (visitor_id, day)
-);
-
-create table if not exists past_country_visitors (
-  visitor_id text collate "C" not null,
-  country    text collate "C" not null,
-  primary key (visitor_id, country)
-);
-
-create table if not exists past_fingerprints (
-  fingerprint text collate "C" primary key
-);
 
 
 -- beside the data, as in schema.sql
@@ -255,402 +188,531 @@ create table if not exists storage_ratios (
 );
 
 
--- slots
+-- site and archive, as in schema.sql
 
--- The slot of the running transaction: one of 1 to 8 that no other has, or, when all are taken, one to share, which
--- then means to wait. A connection begins with the same one each time: under repeatable read it would otherwise fail on
--- what another has just committed. Slot 0 is what `rebuild` fills.
-create or replace function writer_slot() returns smallint
-language plpgsql set search_path from current as $$
-declare
-  slot smallint := nullif(current_setting('analytics.slot', true), '');
-begin
-  if slot is null then
-    for attempt in 0..7 loop
-      slot := 1 + (pg_backend_pid() + attempt) % 8;
-      exit when pg_try_advisory_xact_lock(256 * 'kept_totals'::regclass::oid::bigint + slot);
-    end loop;
-    perform set_config('analytics.slot', slot::text, true);
-  end if;
-  return slot;
-end
-$$;
-
-
--- rollups of sessions
--- A row of the past counts for one more session in the tables of who is counted once.
-
-create table rollup_visitors (
-  visitor_id text collate "C" primary key,
-  sessions   bigint not null
+create table if not exists site (
+  site_id    integer primary key check (site_id = 1),
+  time_zone  text collate "C" not null default 'UTC',
+  page_query text collate "C" not null default 'keep' check (page_query in ('keep', 'drop')),
+  raw_since  integer
 );
-create view plain_visitors as
-select visitor_id, count(*) as sessions
-from (
-  select visitor_id
-  from sessions
-  union all
-  select visitor_id
-  from past_day_visitors) as those
-group by visitor_id;
+insert into site (site_id)
+values (1)
+on conflict do nothing;
 
-create table rollup_fingerprints (
-  fingerprint text collate "C" primary key,
-  sessions    bigint not null
+create table if not exists site_offsets (
+  begins_at  bigint primary key,
+  day_offset integer not null,
+  utc_offset integer not null
 );
-create view plain_fingerprints as
-select fingerprint, count(*) as sessions
-from (
-  select fingerprint
-  from sessions
-  where fingerprint is not null
-  union all
-  select fingerprint
-  from past_fingerprints) as those
-group by fingerprint;
+insert into site_offsets (begins_at, day_offset, utc_offset)
+select 0, 0, 0
+where not exists (select from site_offsets);
 
-create table rollup_day_visitors (
-  visitor_id text collate "C" not null,
-  day        text collate "C" not null,
-  sessions   bigint not null,
-  primary key (visitor_id, day)
+-- Stands for a key in an index, which takes 2.6 kB at most.
+create or replace function index_key(key text) returns text
+immutable parallel safe
+return case when octet_length(key) <= 1300 then key else left(key, 300) || md5(key) end;
+
+create table if not exists archived_session_counts (
+  dimension      integer not null,
+  day            integer not null,
+  key            text collate "C" not null,
+  sessions       bigint not null,
+  duration_sum   bigint not null default 0,
+  duration_count bigint not null default 0,
+  score_sum      bigint not null default 0,
+  score_count    bigint not null default 0,
+  vpn_suspected  bigint not null default 0
 );
-create view plain_day_visitors as
-select visitor_id, day, count(*) as sessions
-from (
-  select visitor_id, day
-  from sessions
-  union all
-  select visitor_id, day
-  from past_day_visitors) as those
-group by visitor_id, day;
+create unique index if not exists archived_session_counts_key
+  on archived_session_counts (dimension, day, index_key(key));
 
-create table kept_days (
-  day             text collate "C" not null,
-  slot            smallint not null default 0,
-  sessions        bigint not null,
-  unique_visitors bigint not null,
-  duration_sum    bigint not null,
-  duration_count  bigint not null,
-  score_sum       bigint not null,
-  score_count     bigint not null,
-  primary key (day, slot)
-) with (fillfactor = 50);  -- room to change a row where it lies
-create view rollup_days as
-select day, sum(sessions)::bigint as sessions, sum(unique_visitors)::bigint as unique_visitors,
-  sum(duration_sum)::bigint as duration_sum, sum(duration_count)::bigint as duration_count,
-  sum(score_sum)::bigint as score_sum, sum(score_count)::bigint as score_count
-from kept_days
-group by day
-having sum(sessions) <> 0 or sum(unique_visitors) <> 0;
-create view plain_days as
-select day, sum(sessions)::bigint as sessions, sum(unique_visitors)::bigint as unique_visitors,
-  sum(duration_sum)::bigint as duration_sum, sum(duration_count)::bigint as duration_count,
-  sum(score_sum)::bigint as score_sum, sum(score_count)::bigint as score_count
-from (
-  select day, count(*) as sessions, count(distinct visitor_id) as unique_visitors,
-    coalesce(sum(duration), 0) as duration_sum, count(duration) as duration_count,
-    coalesce(sum(engagement_score), 0) as score_sum, count(engagement_score) as score_count
-  from sessions
-  group by day
-  union all
-  select day, sessions, 0, duration_sum, duration_count, score_sum, score_count
-  from past_days
-  union all
-  select day, 0, count(*), 0, 0, 0, 0
-  from past_day_visitors as past
-  where not exists (select from sessions where visitor_id = past.visitor_id and day = past.day)
-  group by day) as counts
-group by day;
-
-create table rollup_country_visitors (
-  visitor_id text collate "C" not null,
-  country    text collate "C" not null,
-  sessions   bigint not null,
-  primary key (visitor_id, country)
+create table if not exists archived_event_counts (
+  day    integer primary key,
+  events bigint not null
 );
-create view plain_country_visitors as
-select visitor_id, country, count(*) as sessions
-from (
-  select visitor_id, geo as country
-  from sessions
-  union all
-  select visitor_id, country
-  from past_country_visitors) as those
-group by visitor_id, country;
 
-create table kept_countries (
-  country         text collate "C" not null,
-  slot            smallint not null default 0,
-  sessions        bigint not null,
-  unique_visitors bigint not null,
-  primary key (country, slot)
-) with (fillfactor = 50);
-create view rollup_countries as
-select country, sum(sessions)::bigint as sessions, sum(unique_visitors)::bigint as unique_visitors
-from kept_countries
-group by country
-having sum(sessions) <> 0 or sum(unique_visitors) <> 0;
-create view plain_countries as
-select country, sum(sessions)::bigint as sessions, sum(unique_visitors)::bigint as unique_visitors
-from (
-  select geo as country, count(*) as sessions, count(distinct visitor_id) as unique_visitors
-  from sessions
-  group by geo
-  union all
-  select country, sessions, 0
-  from past_countries
-  union all
-  select country, 0, count(*)
-  from past_country_visitors as past
-  where not exists (select from sessions where visitor_id = past.visitor_id and geo = past.country)
-  group by country) as counts
-group by country;
-
--- A domain is split when it has been counted often enough, for as many as can be added up in no time.
-create table kept_sources (
-  referrer_domain text collate "C" primary key,
-  sessions        bigint not null,
-  split           boolean not null default false
-) with (fillfactor = 50);
-create index sources_by_sessions on kept_sources (sessions desc, referrer_domain) where not split and sessions <> 0;
-create index sources_split on kept_sources (referrer_domain) where split;
-create table split_sources (
-  referrer_domain text collate "C" not null,
-  slot            smallint not null,
-  sessions        bigint not null,
-  primary key (referrer_domain, slot)
-) with (fillfactor = 50);
-create view rollup_sources as
-(select referrer_domain, sessions
-from kept_sources
-where not split and sessions <> 0
-order by sessions desc, referrer_domain)  -- so that the index is read no further than is asked for
-union all
-select referrer_domain, sum(sessions)::bigint
-from (
-  select referrer_domain, sessions
-  from kept_sources
-  where split
-  union all
-  select referrer_domain, sessions
-  from split_sources) as parts  -- not joined: a plan may be from when there were no slots
-group by referrer_domain
-having sum(sessions) <> 0;
-create view plain_sources as
-select referrer_domain, sum(sessions)::bigint as sessions
-from (
-  select source as referrer_domain, count(*) as sessions
-  from sessions
-  group by source
-  union all
-  select referrer_domain, sessions
-  from past_sources) as counts
-group by referrer_domain;
-
-create table kept_engagement (
-  bucket   text collate "C" not null,
-  slot     smallint not null default 0,
+-- Page views whose sessions are not known any more.
+create table if not exists archived_page_counts (
+  page_id  bigint not null,
+  day      integer not null,
+  views    bigint not null,
   sessions bigint not null,
-  primary key (bucket, slot)
-) with (fillfactor = 50);
-create view rollup_engagement as
-select bucket, sum(sessions)::bigint as sessions
-from kept_engagement
-group by bucket
-having sum(sessions) <> 0;
-create view plain_engagement as
-select bucket, sum(sessions)::bigint as sessions
-from (
-  select bucket, count(*) as sessions
-  from sessions
-  where bucket is not null
-  group by bucket
-  union all
-  select bucket, sessions
-  from past_engagement) as counts
-group by bucket;
-
-
--- rollups of events
-
--- A page stays when nothing counts it any more, since a writer may be about to; `rebuild` clears it away. It is kept
--- unique by a hash, because addresses may be longer than what a b-tree takes; such ones are read as those that are split
--- are, which keeps them out of the index below.
-create table kept_pages (
-  page_key        bigint generated by default as identity primary key,
-  page            text collate "C" not null,
-  views           bigint not null default 0,
-  unique_sessions bigint not null default 0,
-  split           boolean not null default false,
-  exclude using hash (page with =)
-) with (fillfactor = 50);
-create index pages_by_views on kept_pages (views desc, page)
-  where not split and octet_length(page) <= 2000 and views <> 0;
-create index pages_split on kept_pages (page_key) where split or octet_length(page) > 2000;
-create table split_pages (
-  page_key        bigint not null,
-  slot            smallint not null,
-  views           bigint not null,
-  unique_sessions bigint not null,
-  primary key (page_key, slot)
-) with (fillfactor = 50);
-create view rollup_pages as
-(select page, views, unique_sessions
-from kept_pages
-where not split and octet_length(page) <= 2000 and views <> 0
-order by views desc, page)
-union all
-select max(page), sum(views)::bigint, sum(unique_sessions)::bigint
-from (
-  select page_key, page, views, unique_sessions
-  from kept_pages
-  where split or octet_length(page) > 2000
-  union all
-  select page_key, null, views, unique_sessions
-  from split_pages) as parts
-group by page_key
-having sum(views) <> 0;
-create view plain_pages as
-select page, sum(views)::bigint as views, sum(unique_sessions)::bigint as unique_sessions
-from (
-  select page, sum(views) as views, count(*) as unique_sessions
-  from (
-    select page, session_id, count(*) as views
-    from events
-    where page is not null
-    group by page, session_id) as visits
-  group by page
-  union all
-  select page, events, unique_sessions
-  from past_events
-  where page <> '') as counts
-group by page;
-
-create table rollup_page_sessions (
-  session_id text collate "C" not null,
-  page_key   bigint not null,
-  views      bigint not null,
-  primary key (session_id, page_key)
+  primary key (page_id, day)
 );
-create view plain_page_sessions as
-select session_id, page_key, count(*) as views
+
+
+-- the days of a visitor, of a fingerprint, and of a page in a session
+-- `archived` is how many of the sessions, or views, are purged.
+
+create table if not exists visitor_days (
+  visitor_id   text collate "C" not null,
+  day          integer not null,
+  country_code text collate "C" not null,
+  sessions     bigint not null,
+  archived     bigint not null default 0,
+  primary key (visitor_id, day, country_code)
+);
+
+create table if not exists fingerprint_days (
+  fingerprint text collate "C" not null,
+  day         integer not null,
+  sessions    bigint not null,
+  archived    bigint not null default 0,
+  primary key (fingerprint, day)
+);
+
+-- A page stays when nothing counts it any more, since a writer may be about to; `scrub` and `rebuild` clear it away. A
+-- hash keeps it unique, because addresses may be longer than what a b-tree takes. Its counters of all time stand here
+-- until it has been viewed often enough to be sharded; only as many are sharded as are summed in no time.
+create table if not exists pages (
+  page_id    bigint generated by default as identity primary key,
+  page       text collate "C" not null,
+  views      bigint not null default 0,
+  sessions   bigint not null default 0,
+  is_sharded boolean not null default false,
+  exclude using hash (page with =)
+) with (fillfactor = 50);  -- room to change a row where it lies
+create index if not exists pages_by_views on pages (views desc, page)
+  where not is_sharded and views <> 0 and octet_length(page) <= 1300;
+create index if not exists sharded_pages on pages (page_id)
+  where is_sharded or octet_length(page) > 1300;
+
+create table if not exists session_pages (
+  session_id text collate "C" not null,
+  page_id    bigint not null,
+  day        integer not null,
+  views      bigint not null,
+  archived   bigint not null default 0,
+  primary key (session_id, page_id, day)
+);
+
+-- A writer changes the row of each visitor, fingerprint or session whose days it changes, before it looks for the days
+-- beside them: else two writers of two days of one visitor would not see one another's. By a hash, which names nobody
+-- and takes little room; two of one hash only wait for one another. Unlogged, since no lock outlives a crash.
+create unlogged table if not exists identity_locks (
+  identity_hash bigint primary key,
+  writes        integer not null default 0
+) with (fillfactor = 70);
+
+
+-- what a row counts as
+
+create or replace function site_day(instant bigint) returns table (day integer)
+stable
+begin atomic
+  select ((instant + day_offset) / 86400000)::integer
+  from site_offsets
+  where begins_at <= instant
+  order by begins_at desc
+  limit 1;
+end;
+
+create or replace function country_code(country text) returns text
+immutable parallel safe
+return coalesce(nullif(country, ''), 'XX');
+
+create or replace function counted_page(url text, page_query text) returns text
+immutable parallel safe
+return case when page_query = 'drop' then split_part(split_part(url, '#', 1), '?', 1) else url end;
+
+-- The dimensions of a session and its key in each: '' if it has no bucket, entry page or exit page.
+create or replace function session_dimensions(session sessions) returns table (dimension integer, key text)
+stable
+begin atomic
+  values
+    (0, ''),
+    (1, country_code(session.country)),
+    (2, coalesce(nullif(session.referrer_domain, ''), '(direct)')),
+    (3, case
+        when session.ended_at is null or session.engagement_score is null then ''
+        when session.engagement_score < 20 then '0-19'
+        when session.engagement_score < 40 then '20-39'
+        when session.engagement_score < 60 then '40-59'
+        when session.engagement_score < 80 then '60-79'
+        else '80-100'
+      end),
+    (4, coalesce(counted_page(session.entry_page, (select page_query from site where site_id = 1)), '')),
+    (5, coalesce(counted_page(session.exit_page, (select page_query from site where site_id = 1)), ''));
+end;
+
+create view counted_sessions as
+select session_id, started_at, visitor_id, country_code(country) as country_code, fingerprint, on_day.day
+from sessions
+cross join lateral site_day(started_at) as on_day;
+
+create view session_keys as
+select session_id, dimension, on_day.day, key,
+  case when dimension = 0 then duration end as duration,
+  case when dimension = 0 then engagement_score end as engagement_score,
+  case when dimension = 0 then vpn_suspected else 0 end as vpn_suspected
+from sessions
+cross join lateral site_day(started_at) as on_day
+cross join lateral session_dimensions(sessions) as keys;
+
+create or replace function viewed_page(event_type text, page_url text, page_query text) returns text
+immutable parallel safe
+return case when event_type = 'page_view' then nullif(counted_page(page_url, page_query), '') end;
+
+create view counted_events as
+select event_id, session_id, occurred_at, viewed_page(event_type, page_url, page_query) as page, on_day.day
 from events
-join kept_pages using (page)
-group by session_id, page_key;
--- The same by the names of pages.
-create view session_pages as
-select session_id, page, link.views
-from rollup_page_sessions as link
-join kept_pages using (page_key);
+cross join site
+cross join lateral site_day(occurred_at) as on_day;
 
 
--- rollups of both
+-- counters of sessions
 
-create table kept_minutes (
-  minute        bigint not null,
-  slot          smallint not null default 0,
-  events        bigint not null,
-  open_sessions bigint not null,
-  primary key (minute, slot)
-) with (fillfactor = 50);
-create view rollup_minutes as
-select minute, sum(events)::bigint as events, sum(open_sessions)::bigint as open_sessions
-from kept_minutes
-group by minute
-having sum(events) <> 0 or sum(open_sessions) <> 0;
-create view plain_minutes as
-select minute, sum(events)::bigint as events, sum(open_sessions)::bigint as open_sessions
+create view expected_visitor_days as
+select visitor_id, day, country_code, sum(sessions)::bigint as sessions, sum(archived)::bigint as archived
 from (
-  select minute, count(*) as events, 0 as open_sessions
-  from events
-  group by minute
+  select visitor_id, day, country_code, count(*) as sessions, 0 as archived
+  from counted_sessions
+  group by visitor_id, day, country_code
   union all
-  select minute, 0, count(*)
-  from sessions
-  where ended_at is null
-  group by minute) as counts
-group by minute;
-
-create table kept_totals (
-  one                 integer not null default 1 check (one = 1),
-  slot                smallint primary key default 0,
-  sessions            bigint not null default 0,
-  events              bigint not null default 0,
-  unique_visitors     bigint not null default 0,
-  unique_fingerprints bigint not null default 0,
-  duration_sum        bigint not null default 0,
-  duration_count      bigint not null default 0,
-  score_sum           bigint not null default 0,
-  score_count         bigint not null default 0,
-  vpn_suspected       bigint not null default 0
-) with (fillfactor = 50);
-create view rollup_totals as
-select 1 as one, coalesce(sum(sessions), 0)::bigint as sessions, coalesce(sum(events), 0)::bigint as events,
-  coalesce(sum(unique_visitors), 0)::bigint as unique_visitors,
-  coalesce(sum(unique_fingerprints), 0)::bigint as unique_fingerprints,
-  coalesce(sum(duration_sum), 0)::bigint as duration_sum, coalesce(sum(duration_count), 0)::bigint as duration_count,
-  coalesce(sum(score_sum), 0)::bigint as score_sum, coalesce(sum(score_count), 0)::bigint as score_count,
-  coalesce(sum(vpn_suspected), 0)::bigint as vpn_suspected
-from kept_totals;
-create view plain_totals as
-select 1 as one, sum(sessions)::bigint as sessions,
-  (select count(*) from events) + (select coalesce(sum(events), 0) from past_events)::bigint as events,
-  sum(unique_visitors)::bigint as unique_visitors, sum(unique_fingerprints)::bigint as unique_fingerprints,
-  sum(duration_sum)::bigint as duration_sum, sum(duration_count)::bigint as duration_count,
-  sum(score_sum)::bigint as score_sum, sum(score_count)::bigint as score_count,
-  sum(vpn_suspected)::bigint as vpn_suspected
+  select visitor_id, day, country_code, archived, archived
+  from visitor_days
+  where archived <> 0) as counts
+group by visitor_id, day, country_code;
+create view expected_fingerprint_days as
+select fingerprint, day, sum(sessions)::bigint as sessions, sum(archived)::bigint as archived
 from (
-  select count(*) as sessions,
-    count(distinct visitor_id) as unique_visitors, count(distinct fingerprint) as unique_fingerprints,
-    coalesce(sum(duration), 0) as duration_sum, count(duration) as duration_count,
-    coalesce(sum(engagement_score), 0) as score_sum, count(engagement_score) as score_count,
+  select fingerprint, day, count(*) as sessions, 0 as archived
+  from counted_sessions
+  where fingerprint is not null
+  group by fingerprint, day
+  union all
+  select fingerprint, day, archived, archived
+  from fingerprint_days
+  where archived <> 0) as counts
+group by fingerprint, day;
+
+create table counter_day_counts (
+  day            integer not null,
+  shard          smallint not null default 0,
+  sessions       bigint not null default 0,
+  visitors       bigint not null default 0,
+  fingerprints   bigint not null default 0,
+  duration_sum   bigint not null default 0,
+  duration_count bigint not null default 0,
+  score_sum      bigint not null default 0,
+  score_count    bigint not null default 0,
+  vpn_suspected  bigint not null default 0,
+  primary key (day, shard)
+) with (fillfactor = 50);
+create view day_counts as
+select day, sessions, visitors, fingerprints, duration_sum, duration_count, score_sum, score_count, vpn_suspected
+from counter_day_counts;
+
+create table counter_key_counts (
+  dimension integer not null,
+  day       integer not null,
+  key       text collate "C" not null,
+  shard     smallint not null default 0,
+  sessions  bigint not null default 0,
+  visitors  bigint not null default 0
+) with (fillfactor = 50);
+create unique index counter_key_counts_key on counter_key_counts (dimension, day, index_key(key), shard);
+
+-- The sessions of all time of a source that is not sharded yet: the most frequent ones are read from an index.
+create table counter_sources (
+  source     text collate "C" primary key,
+  sessions   bigint not null,
+  is_sharded boolean not null default false
+) with (fillfactor = 50);
+create index sources_by_sessions on counter_sources (sessions desc, source) where not is_sharded and sessions <> 0;
+create index sharded_sources on counter_sources (source) where is_sharded;
+
+create view key_counts as
+select dimension, day, key, sessions, visitors
+from counter_key_counts
+union all
+select 2, -1, source, sessions, 0
+from counter_sources;
+create view all_time_keys as
+(select 2 as dimension, source as key, sessions
+from counter_sources
+where not is_sharded and sessions <> 0
+order by sessions desc, source)  -- so that the index is read no further than is asked for
+union all
+select 2, source, sum(sessions)::bigint
+from (
+  select source, sessions
+  from counter_sources
+  where is_sharded
+  union all
+  select key, sessions
+  from counter_key_counts
+  where dimension = 2 and day = -1) as parts  -- not joined: a plan may be from when there were no shards
+group by source
+having sum(sessions) <> 0
+union all
+select dimension, key, sum(sessions)::bigint
+from counter_key_counts
+where dimension <> 2 and day = -1
+group by dimension, key
+having sum(sessions) <> 0;
+
+-- The days of each visitor, of each visitor in one country, and of each fingerprint, with the one before.
+create view visit_days as
+select 0 as dimension, '' as key, day, lag(day) over (partition by visitor_id order by day) as previous_day
+from (select distinct visitor_id, day from visitor_days) as days
+union all
+select 1, country_code, day, lag(day) over (partition by visitor_id, country_code order by day)
+from visitor_days
+union all
+select 6, '', day, lag(day) over (partition by fingerprint order by day)
+from fingerprint_days;
+create view distinct_visits as
+select dimension, under.day, key, count(*) as visitors
+from visit_days
+cross join lateral (values (visit_days.day), (case when previous_day is null then -1 end)) as under (day)
+where under.day is not null
+group by dimension, under.day, key;
+
+create view expected_day_counts as
+with counts as (
+  select day, count(*) as sessions, sum(duration) as duration_sum, count(duration) as duration_count,
+    sum(engagement_score) as score_sum, count(engagement_score) as score_count,
     count(nullif(vpn_suspected, 0)) as vpn_suspected
   from sessions
+  cross join lateral site_day(started_at)
+  group by day
   union all
-  select sessions, 0, 0, duration_sum, duration_count, score_sum, score_count, vpn_suspected
-  from past_days
+  select day, sessions, duration_sum, duration_count, score_sum, score_count, vpn_suspected
+  from archived_session_counts
+  where dimension = 0),
+parts as (
+  select under.day, sessions, 0 as visitors, 0 as fingerprints, duration_sum, duration_count, score_sum, score_count,
+    vpn_suspected
+  from counts
+  cross join lateral (values (-1), (counts.day)) as under (day)
   union all
-  select 0, count(distinct visitor_id), 0, 0, 0, 0, 0, 0
-  from past_day_visitors as past
-  where not exists (select from sessions where visitor_id = past.visitor_id)
+  select day, 0, case dimension when 0 then visitors else 0 end, case dimension when 6 then visitors else 0 end, 0, 0, 0,
+    0, 0
+  from distinct_visits
+  where dimension <> 1)
+select day, sum(sessions)::bigint as sessions, sum(visitors)::bigint as visitors,
+  sum(fingerprints)::bigint as fingerprints, coalesce(sum(duration_sum), 0)::bigint as duration_sum,
+  sum(duration_count)::bigint as duration_count, coalesce(sum(score_sum), 0)::bigint as score_sum,
+  sum(score_count)::bigint as score_count, sum(vpn_suspected)::bigint as vpn_suspected
+from parts
+group by day;
+
+create view expected_key_counts as
+with counts as (
+  select dimension, day, key, count(*) as sessions
+  from session_keys
+  where dimension <> 0
+  group by dimension, day, key
   union all
-  select 0, 0, count(*), 0, 0, 0, 0, 0
-  from past_fingerprints as past
-  where not exists (select from sessions where fingerprint = past.fingerprint)) as counts;
+  select dimension, day, key, sessions
+  from archived_session_counts
+  where dimension <> 0)
+select dimension, day, key, sum(sessions)::bigint as sessions, sum(visitors)::bigint as visitors
+from (
+  select dimension, under.day, key, sessions, 0 as visitors
+  from counts
+  cross join lateral (values (-1), (counts.day)) as under (day)
+  union all
+  select dimension, day, key, 0, visitors
+  from distinct_visits
+  where dimension = 1) as parts
+group by dimension, day, key;
 
-
--- rollups of leads
-
-create table kept_stages (
-  status text collate "C" not null,
-  slot   smallint not null default 0,
-  leads  bigint not null,
-  primary key (status, slot)
+create table counter_session_returns (
+  dimension    integer not null,
+  day          integer not null,
+  previous_day integer not null,
+  key          text collate "C" not null,
+  shard        smallint not null default 0,
+  sessions     bigint not null,
+  primary key (dimension, day, previous_day, key, shard)
 ) with (fillfactor = 50);
-create view rollup_stages as
-select status, sum(leads)::bigint as leads
-from kept_stages
-group by status
-having sum(leads) <> 0;
-create view plain_stages as
+create view session_returns as
+select dimension, day, previous_day, key, sessions
+from counter_session_returns;
+create view expected_session_returns as
+select dimension, day, previous_day, key, count(*) as sessions
+from visit_days
+where previous_day is not null
+group by dimension, day, previous_day, key;
+
+
+
+-- counters of events
+
+-- Of all time, and by the texts of pages.
+create view expected_pages as
+with visits as (
+  select session_id, page, count(*) as views
+  from counted_events
+  where page is not null
+  group by session_id, page
+  union all
+  select session_id, page, archived
+  from session_pages
+  join pages using (page_id)
+  where archived <> 0)
+select page, sum(views)::bigint as views, sum(sessions)::bigint as sessions
+from (
+  select page, sum(views) as views, 1 as sessions
+  from visits
+  group by session_id, page
+  union all
+  select page, archived.views, archived.sessions
+  from archived_page_counts as archived
+  join pages using (page_id)) as counts
+group by page;
+
+create view expected_session_pages as
+select session_id, page_id, day, sum(views)::bigint as views, sum(archived)::bigint as archived
+from (
+  select session_id, page_id, day, count(*) as views, 0 as archived
+  from counted_events
+  join pages using (page)
+  group by session_id, page_id, day
+  union all
+  select session_id, page_id, day, archived, archived
+  from session_pages
+  where archived <> 0) as counts
+group by session_id, page_id, day;
+
+create table counter_page_counts (
+  day      integer not null,
+  page_id  bigint not null,
+  shard    smallint not null default 0,
+  views    bigint not null,
+  sessions bigint not null,
+  primary key (day, page_id, shard)
+) with (fillfactor = 50);
+create view page_counts as
+select day, page_id, views, sessions
+from counter_page_counts
+where day >= 0;
+create view all_time_pages as
+(select page, views, sessions
+from pages
+where not is_sharded and views <> 0 and octet_length(page) <= 1300
+order by views desc, page)
+union all
+select max(page), sum(views)::bigint, sum(sessions)::bigint
+from (
+  select page_id, page, views, sessions
+  from pages
+  where is_sharded or octet_length(page) > 1300
+  union all
+  select page_id, null, views, sessions
+  from counter_page_counts
+  where day = -1) as parts
+group by page_id
+having sum(views) <> 0;
+
+create table counter_page_returns (
+  day          integer not null,
+  page_id      bigint not null,
+  previous_day integer not null,
+  shard        smallint not null default 0,
+  sessions     bigint not null,
+  primary key (day, page_id, previous_day, shard)
+) with (fillfactor = 50);
+create view page_returns as
+select day, page_id, previous_day, sessions
+from counter_page_returns;
+
+create view expected_page_counts as
+select day, page_id, sum(views)::bigint as views, sum(sessions)::bigint as sessions
+from (
+  select day, page_id, views, 1 as sessions
+  from session_pages
+  union all
+  select day, page_id, views, sessions
+  from archived_page_counts) as counts
+group by day, page_id;
+
+create view expected_page_returns as
+select day, page_id, previous_day, count(*) as sessions
+from (
+  select day, page_id, lag(day) over (partition by session_id, page_id order by day) as previous_day
+  from session_pages) as visits
+where previous_day is not null
+group by day, page_id, previous_day;
+
+create table counter_event_counts (
+  day    integer not null,
+  shard  smallint not null default 0,
+  events bigint not null,
+  primary key (day, shard)
+) with (fillfactor = 50);
+create view event_counts as
+select day, events
+from counter_event_counts;
+create view expected_event_counts as
+select under.day, sum(events)::bigint as events
+from (
+  select day, count(*) as events
+  from counted_events
+  group by day
+  union all
+  select day, events
+  from archived_event_counts) as counts
+cross join lateral (values (-1), (counts.day)) as under (day)
+group by under.day;
+
+create table counter_minute_counts (
+  minute        bigint not null,
+  shard         smallint not null default 0,
+  events        bigint not null default 0,
+  open_sessions bigint not null default 0,
+  primary key (minute, shard)
+) with (fillfactor = 50);
+create view minute_counts as
+select minute, events, open_sessions
+from counter_minute_counts;
+create view expected_minute_counts as
+select minute, sum(events)::bigint as events, sum(open_sessions)::bigint as open_sessions
+from (
+  select occurred_at / 60000 as minute, count(*) as events, 0 as open_sessions
+  from events
+  group by 1
+  union all
+  select started_at / 60000, 0, count(*)
+  from sessions
+  where ended_at is null
+  group by 1) as counts
+group by minute;
+
+
+-- counters of leads
+
+create table counter_status_counts (
+  status text collate "C" not null,
+  shard  smallint not null default 0,
+  leads  bigint not null,
+  primary key (status, shard)
+) with (fillfactor = 50);
+create view status_counts as
+select status, leads
+from counter_status_counts;
+create view expected_status_counts as
 select status, count(*) as leads
 from leads
 group by status;
 
--- A follow-up is a submission that is not the lead's first. A row of none may stand here: whoever inserts a lead locks
--- its row, and so waits for whoever inserts a submission of it, or is waited for. It stays when the lead is deleted, since
--- who deletes holds the lead first, and would wait for one who holds this and waits for the lead.
-create table kept_follow_ups (
+-- A follow-up is a submission that is not the lead's first. A row may have none: whoever inserts a lead locks its row here,
+-- and so waits for whoever inserts a submission of it, or is waited for. The row stays when the lead is deleted: a writer
+-- that deletes has locked the lead first, and would wait for one that has locked this row and waits for the lead.
+create table counter_follow_up_counts (
   lead_id           bigint primary key,
   follow_ups_count  bigint not null default 0,
   last_follow_up_at text collate "C"
 );
-create view rollup_follow_ups as
+create view follow_up_counts as
 select lead_id, follow_ups_count, last_follow_up_at
-from kept_follow_ups
+from counter_follow_up_counts
 where follow_ups_count <> 0;
-create view plain_follow_ups as
+create view expected_follow_up_counts as
 select lead_id, count(*) as follow_ups_count, max(submitted_at) as last_follow_up_at
 from lead_submissions
 where is_primary_lead = 0
@@ -686,11 +748,11 @@ return casefold(
   || coalesce(replace(project, chr(31), ' '), '') || chr(31)
   || coalesce(replace(visitor, chr(31), ' '), '') || chr(31));
 
-create view plain_leads as
-select leads.lead_id, coalesce(kept.follow_ups_count, 0) as follow_ups_count, kept.last_follow_up_at,
+create view expected_leads as
+select leads.lead_id, coalesce(counted.follow_ups_count, 0) as follow_ups_count, counted.last_follow_up_at,
   search_text(contact_name, contact_email, contact_phone, project_name, visitor_id) collate "C" as search_text
 from leads
-left join rollup_follow_ups as kept using (lead_id);
+left join follow_up_counts as counted using (lead_id);
 
 -- The needle is text for `like`, its wildcards escaped.
 create or replace function lead_search(needle text) returns table (rowid bigint)
@@ -704,549 +766,651 @@ end;
 
 -- triggers
 
--- Makes the three triggers of a base table out of one body of statements, which reads `from changes`: the rows that the
--- statement wrote, with sign 1 as they are and -1 as they were. Every body visits its keys in order, so that two writers
--- never wait for each other.
-create or replace procedure count_changes(base_table text, facts text, body text)
+-- The shard of the running transaction: one of 1 to 8 that no other has; when all are taken, wait for one. Whoever counts
+-- takes it first of all, so who waits holds nothing that another writer waits for. At read committed it is the first that
+-- is free, so that few shards have rows. At repeatable read that one has often changed since the snapshot, which is an
+-- error: a connection there begins with the same one each time. Shard 0 is what `rebuild` fills.
+create or replace function writer_shard() returns smallint
+language plpgsql as $$
+declare
+  shard smallint := nullif(current_setting('analytics.shard', true), '');
+  locks constant bigint := 256 * 'counter_day_counts'::regclass::oid::bigint;
+  first constant integer :=
+    case when current_setting('transaction_isolation') = 'read committed' then 0 else pg_backend_pid() end;
+begin
+  if shard is null then
+    for attempt in 0..8 loop
+      shard := 1 + (first + attempt) % 8;
+      exit when attempt < 8 and pg_try_advisory_xact_lock(locks + shard);
+      if attempt = 8 then
+        shard := 1 + pg_backend_pid() % 8;
+        perform pg_advisory_xact_lock(locks + shard);
+      end if;
+    end loop;
+    perform set_config('analytics.shard', shard::text, true);
+  end if;
+  return shard;
+end
+$$;
+
+-- While rows are archived the counters stay as they are, those of minutes excepted. A role that may not write the archive
+-- cannot pause them.
+create or replace function is_counting_paused() returns boolean
+stable
+return current_setting('analytics.paused', true) = 'on'
+  and has_table_privilege(session_user, 'archived_session_counts'::regclass::oid, 'insert');
+
+-- Makes the three triggers of a base table out of statements that read `from changes`: the rows that a statement wrote,
+-- with sign 1 as they are and -1 as they were, and as `row` of the table's type. The first block counts while counting is
+-- paused, too. Every block visits its keys in order, so that two writers never wait for each other. Plans that were made
+-- while the tables were empty must not scan them later.
+create or replace procedure count_changes(base_table text, variadic blocks text[])
 language plpgsql as $make$
 declare
-  added constant text := format('select 1 as sign, %s from added', facts);
-  removed constant text := format('select -1 as sign, %s from removed', facts);
+  added constant text := format('select 1 as sign, added.*, row(added.*)::%s as row from added', base_table);
+  removed constant text := format('select -1 as sign, removed.*, row(removed.*)::%s as row from removed', base_table);
+  body constant text := format(
+    E'declare\nmy_shard constant smallint := writer_shard();\nbegin%s\nreturn null;\nend',
+    array_to_string(
+      blocks[:1] || E'\nif is_counting_paused() then\nreturn null;\nend if;\n'::text || blocks[2:], E'\n'));
   event text;
-  named text;
+  tables text;
   changes text;
 begin
-  for event, named, changes in values
+  for event, tables, changes in values
     ('insert', 'new table as added', added),
     ('delete', 'old table as removed', removed),
     ('update', 'new table as added old table as removed', added || ' union all ' || removed)
   loop
     execute format(
       'create or replace function %1$s_%2$s() returns trigger
-      language plpgsql security definer set search_path from current as %3$L',
+      language plpgsql security definer set search_path from current set enable_seqscan = off as %3$L',
       base_table, event, replace(body, 'from changes', format('from (%s) as changes', changes)));
     execute format(
       'create or replace trigger %1$s_%2$s after %2$s on %1$s referencing %3$s
       for each statement execute function %1$s_%2$s()',
-      base_table, event, named);
+      base_table, event, tables);
   end loop;
 end
 $make$;
 
--- In `returning`, xmax = 0 is a row that was not there before: one that was has been locked first. Its key is then a
--- distinct one more; a row that has come to 0 is one less, and goes away.
-call count_changes('sessions',
-  'visitor_id, fingerprint, day, minute, geo, source, bucket, ended_at, duration, engagement_score, vpn_suspected',
-  $body$
-declare
-  mine constant smallint := writer_slot();
-  more_visitors bigint;
-  more_fingerprints bigint;
-  emptied boolean;
-begin
-  with link as (
-    insert into rollup_visitors as kept (visitor_id, sessions)
-    select visitor_id, sum(sign)
-    from changes
-    group by visitor_id
-    having sum(sign) <> 0
-    order by visitor_id
-    on conflict (visitor_id) do update set sessions = kept.sessions + excluded.sessions
-    returning sessions, case when sessions = 0 then -1 when xmax = 0 then 1 else 0 end as more)
-  select coalesce(sum(more), 0), bool_or(sessions = 0)
-  into more_visitors, emptied
-  from link;
-  if emptied then
-    delete from rollup_visitors where sessions = 0 and visitor_id in (select visitor_id from changes);
-  end if;
-
-  with link as (
-    insert into rollup_fingerprints as kept (fingerprint, sessions)
-    select fingerprint, sum(sign)
-    from changes
-    where fingerprint is not null
-    group by fingerprint
-    having sum(sign) <> 0
-    order by fingerprint
-    on conflict (fingerprint) do update set sessions = kept.sessions + excluded.sessions
-    returning sessions, case when sessions = 0 then -1 when xmax = 0 then 1 else 0 end as more)
-  select coalesce(sum(more), 0), bool_or(sessions = 0)
-  into more_fingerprints, emptied
-  from link;
-  if emptied then
-    delete from rollup_fingerprints where sessions = 0 and fingerprint in (select fingerprint from changes);
-  end if;
-
-  with link as (
-    insert into rollup_day_visitors as kept (visitor_id, day, sessions)
-    select visitor_id, day, sum(sign)
-    from changes
-    group by visitor_id, day
-    having sum(sign) <> 0
-    order by visitor_id, day
-    on conflict (visitor_id, day) do update set sessions = kept.sessions + excluded.sessions
-    returning day, sessions, case when sessions = 0 then -1 when xmax = 0 then 1 else 0 end as more),
-  moved as (
-    select day, sum(sign) as sessions, 0 as visitors,
-      coalesce(sum(sign * duration), 0) as duration_sum, coalesce(sum(sign) filter (where duration is not null), 0) as durations,
-      coalesce(sum(sign * engagement_score), 0) as score_sum,
-      coalesce(sum(sign) filter (where engagement_score is not null), 0) as scores
-    from changes
-    group by day
-    union all
-    select day, 0, sum(more), 0, 0, 0, 0
-    from link
-    group by day),
-  counted as (
-    insert into kept_days as kept
-      (day, slot, sessions, unique_visitors, duration_sum, duration_count, score_sum, score_count)
-    select day, mine, sum(sessions), sum(visitors), sum(duration_sum), sum(durations), sum(score_sum), sum(scores)
-    from moved
-    group by day
-    having (sum(sessions), sum(visitors), sum(duration_sum), sum(durations), sum(score_sum), sum(scores))
-      <> (0, 0, 0, 0, 0, 0)
-    order by day
-    on conflict (day, slot) do update set
-      sessions = kept.sessions + excluded.sessions,
-      unique_visitors = kept.unique_visitors + excluded.unique_visitors,
-      duration_sum = kept.duration_sum + excluded.duration_sum,
-      duration_count = kept.duration_count + excluded.duration_count,
-      score_sum = kept.score_sum + excluded.score_sum,
-      score_count = kept.score_count + excluded.score_count)
-  select bool_or(sessions = 0)
-  into emptied
-  from link;
-  if emptied then
-    delete from rollup_day_visitors
-    where sessions = 0 and (visitor_id, day) in (select visitor_id, day from changes);
-  end if;
-
-  with link as (
-    insert into rollup_country_visitors as kept (visitor_id, country, sessions)
-    select visitor_id, geo, sum(sign)
-    from changes
-    group by visitor_id, geo
-    having sum(sign) <> 0
-    order by visitor_id, geo
-    on conflict (visitor_id, country) do update set sessions = kept.sessions + excluded.sessions
-    returning country, sessions, case when sessions = 0 then -1 when xmax = 0 then 1 else 0 end as more),
-  moved as (
-    select geo as country, sum(sign) as sessions, 0 as visitors
-    from changes
-    group by geo
-    union all
-    select country, 0, sum(more)
-    from link
-    group by country),
-  counted as (
-    insert into kept_countries as kept (country, slot, sessions, unique_visitors)
-    select country, mine, sum(sessions), sum(visitors)
-    from moved
-    group by country
-    having (sum(sessions), sum(visitors)) <> (0, 0)
-    order by country
-    on conflict (country, slot) do update set
-      sessions = kept.sessions + excluded.sessions,
-      unique_visitors = kept.unique_visitors + excluded.unique_visitors)
-  select bool_or(sessions = 0)
-  into emptied
-  from link;
-  if emptied then
-    delete from rollup_country_visitors
-    where sessions = 0 and (visitor_id, country) in (select visitor_id, geo from changes);
-  end if;
-
-  insert into kept_engagement as kept (bucket, slot, sessions)
-  select bucket, mine, sum(sign)
-  from changes
-  where bucket is not null
-  group by bucket
-  having sum(sign) <> 0
-  order by bucket
-  on conflict (bucket, slot) do update set sessions = kept.sessions + excluded.sessions;
-
-  insert into kept_minutes as kept (minute, slot, events, open_sessions)
-  select minute, mine, 0, sum(sign)
+-- The sources come last: one that is not sharded is locked until the writer commits.
+call count_changes('sessions', $minutes$
+  insert into counter_minute_counts as counter (minute, shard, open_sessions)
+  select started_at / 60000, my_shard, sum(sign)
   from changes
   where ended_at is null
-  group by minute
+  group by started_at / 60000
   having sum(sign) <> 0
-  order by minute
-  on conflict (minute, slot) do update set open_sessions = kept.open_sessions + excluded.open_sessions;
+  order by 1
+  on conflict (minute, shard) do update set open_sessions = counter.open_sessions + excluded.open_sessions;
+$minutes$, $days$
+  insert into identity_locks as locked (identity_hash)
+  select distinct identity_hash
+  from (
+    select visitor_id, fingerprint
+    from changes
+    cross join lateral site_day(started_at) as on_day
+    group by visitor_id, fingerprint, on_day.day, country_code(country)
+    having sum(sign) <> 0) as moved
+  cross join lateral (
+    values (hashtextextended(visitor_id, 0)), (hashtextextended(fingerprint, 6))) as identities (identity_hash)
+  where identity_hash is not null
+  order by identity_hash
+  on conflict (identity_hash) do update set writes = locked.writes + 1;
+  if found then
+    insert into visitor_days as counter (visitor_id, day, country_code, sessions)
+    select visitor_id, on_day.day, country_code(country), sum(sign)
+    from changes
+    cross join lateral site_day(started_at) as on_day
+    group by visitor_id, on_day.day, country_code(country)
+    having sum(sign) <> 0
+    order by visitor_id, on_day.day, country_code(country)
+    on conflict (visitor_id, day, country_code) do update set sessions = counter.sessions + excluded.sessions;
 
-  insert into kept_totals as kept
-    (slot, sessions, unique_visitors, unique_fingerprints, duration_sum, duration_count, score_sum, score_count,
-    vpn_suspected)
-  select mine, sum(sign), more_visitors, more_fingerprints,
-    coalesce(sum(sign * duration), 0), coalesce(sum(sign) filter (where duration is not null), 0),
-    coalesce(sum(sign * engagement_score), 0), coalesce(sum(sign) filter (where engagement_score is not null), 0),
+    insert into fingerprint_days as counter (fingerprint, day, sessions)
+    select fingerprint, on_day.day, sum(sign)
+    from changes
+    cross join lateral site_day(started_at) as on_day
+    where fingerprint is not null
+    group by fingerprint, on_day.day
+    having sum(sign) <> 0
+    order by fingerprint, on_day.day
+    on conflict (fingerprint, day) do update set sessions = counter.sessions + excluded.sessions;
+
+    if tg_op <> 'INSERT' then
+      delete from visitor_days
+      where sessions = 0 and visitor_id in (select visitor_id from changes where sign = -1);
+      delete from fingerprint_days
+      where sessions = 0 and fingerprint in (select fingerprint from changes where sign = -1);
+    end if;
+  end if;
+$days$, $totals$
+  insert into counter_day_counts as counter
+    (day, shard, sessions, duration_sum, duration_count, score_sum, score_count, vpn_suspected)
+  select coalesce(on_day.day, -1), my_shard, sum(sign), coalesce(sum(sign * duration), 0),
+    coalesce(sum(sign) filter (where duration is not null), 0), coalesce(sum(sign * engagement_score), 0),
+    coalesce(sum(sign) filter (where engagement_score is not null), 0),
     coalesce(sum(sign) filter (where vpn_suspected <> 0), 0)
   from changes
+  cross join lateral site_day(started_at) as on_day
+  group by grouping sets ((on_day.day), ())
   having count(*) > 0
-  on conflict (slot) do update set
-    sessions = kept.sessions + excluded.sessions,
-    unique_visitors = kept.unique_visitors + excluded.unique_visitors,
-    unique_fingerprints = kept.unique_fingerprints + excluded.unique_fingerprints,
-    duration_sum = kept.duration_sum + excluded.duration_sum,
-    duration_count = kept.duration_count + excluded.duration_count,
-    score_sum = kept.score_sum + excluded.score_sum,
-    score_count = kept.score_count + excluded.score_count,
-    vpn_suspected = kept.vpn_suspected + excluded.vpn_suspected;
-
-  -- Last, since a domain that is not split is locked until the writer commits.
-  with counted as materialized (
-    select source, sum(sign) as sessions,
-      coalesce((select split from kept_sources where referrer_domain = source), false) as split
+  order by 1
+  on conflict (day, shard) do update set
+    sessions = counter.sessions + excluded.sessions,
+    duration_sum = counter.duration_sum + excluded.duration_sum,
+    duration_count = counter.duration_count + excluded.duration_count,
+    score_sum = counter.score_sum + excluded.score_sum,
+    score_count = counter.score_count + excluded.score_count,
+    vpn_suspected = counter.vpn_suspected + excluded.vpn_suspected;
+$totals$, $keys$
+  with delta as materialized (
+    select dimension, coalesce(on_day.day, -1) as day, key, sum(sign) as sessions
     from changes
-    group by source
+    cross join lateral site_day(started_at) as on_day
+    cross join lateral session_dimensions(changes.row) as keys
+    where dimension <> 0
+    group by grouping sets ((dimension, key, on_day.day), (dimension, key))
     having sum(sign) <> 0),
-  apart as (
-    insert into split_sources as kept (referrer_domain, slot, sessions)
-    select source, mine, sessions
-    from counted
-    where split
-    order by source
-    on conflict (referrer_domain, slot) do update set sessions = kept.sessions + excluded.sessions)
-  insert into kept_sources as kept (referrer_domain, sessions)
+  unsharded as materialized (
+    select key as source, sessions
+    from delta
+    where dimension = 2 and day = -1
+      and not exists (select from counter_sources as counter where counter.source = delta.key and is_sharded)),
+  sharded as (
+    insert into counter_key_counts as counter (dimension, day, key, shard, sessions)
+    select dimension, day, key, my_shard, sessions
+    from delta
+    where not (dimension = 2 and day = -1 and key in (select source from unsharded))
+    order by dimension, day, key
+    on conflict (dimension, day, index_key(key), shard) do update set sessions = counter.sessions + excluded.sessions)
+  insert into counter_sources as counter (source, sessions)
   select source, sessions
-  from counted
-  where not split
+  from unsharded
   order by source
-  on conflict (referrer_domain) do update set
-    sessions = kept.sessions + excluded.sessions,
-    split = kept.split
-      or kept.sessions + excluded.sessions >= 100 and (select count(*) < 500 from kept_sources where split);
-  return null;
-end
-$body$);
+  on conflict (source) do update set
+    sessions = counter.sessions + excluded.sessions,
+    is_sharded = counter.is_sharded
+      or counter.sessions + excluded.sessions >= 100 and (select count(*) < 500 from counter_sources where is_sharded);
+$keys$);
 
-call count_changes('events', 'session_id, page, minute', $body$
-declare
-  mine constant smallint := writer_slot();
-  emptied boolean;
-begin
-  insert into kept_minutes as kept (minute, slot, events, open_sessions)
-  select minute, mine, sum(sign), 0
+-- The pages that are not sharded are locked in order first, since triggers of session_pages count them in turns.
+call count_changes('events', $minutes$
+  insert into counter_minute_counts as counter (minute, shard, events)
+  select occurred_at / 60000, my_shard, sum(sign)
   from changes
-  group by minute
+  group by occurred_at / 60000
   having sum(sign) <> 0
-  order by minute
-  on conflict (minute, slot) do update set events = kept.events + excluded.events;
-
-  insert into kept_totals as kept (slot, events)
-  select mine, sum(sign)
+  order by 1
+  on conflict (minute, shard) do update set events = counter.events + excluded.events;
+$minutes$, $totals$
+  insert into counter_event_counts as counter (day, shard, events)
+  select coalesce(on_day.day, -1), my_shard, sum(sign)
   from changes
+  cross join lateral site_day(occurred_at) as on_day
+  group by rollup (on_day.day)
   having sum(sign) <> 0
-  on conflict (slot) do update set events = kept.events + excluded.events;
-
-  if tg_op <> 'DELETE' then
-    insert into kept_pages (page)
-    select page
-    from (select distinct page from changes) as pages
-    where page is not null and not exists (select from kept_pages where kept_pages.page = pages.page)
-    order by page
+  order by 1
+  on conflict (day, shard) do update set events = counter.events + excluded.events;
+$totals$, $pages$
+  insert into identity_locks as locked (identity_hash)
+  select distinct hashtextextended(session_id, 1)
+  from changes
+  where event_type = 'page_view'
+  order by 1
+  on conflict (identity_hash) do update set writes = locked.writes + 1;
+  if found then
+    insert into pages (page)
+    select viewed.page
+    from (
+      select distinct viewed_page(event_type, page_url, (select page_query from site where site_id = 1)) as page
+      from changes
+      where sign = 1) as viewed
+    where viewed.page is not null and not exists (select from pages where pages.page = viewed.page)
+    order by viewed.page
     on conflict do nothing;
-  end if;
 
-  with delta as materialized (
-    select page, session_id, sum(sign) as views,
-      (select page_key from kept_pages where kept_pages.page = changes.page) as page_key
+    perform
+    from pages
+    where not is_sharded and page in (
+      select viewed_page(event_type, page_url, (select page_query from site where site_id = 1))
+      from changes)
+    order by page_id
+    for no key update;
+
+    insert into session_pages as counter (session_id, page_id, day, views)
+    select session_id, page_id, on_day.day, sum(sign)
     from changes
-    where page is not null
-    group by page, session_id
+    join pages on page = viewed_page(event_type, page_url, (select page_query from site where site_id = 1))
+    cross join lateral site_day(occurred_at) as on_day
+    group by session_id, page_id, on_day.day
+    having sum(sign) <> 0
+    order by session_id, page_id, on_day.day
+    on conflict (session_id, page_id, day) do update set views = counter.views + excluded.views;
+
+    if tg_op <> 'INSERT' then
+      delete from session_pages
+      where views = 0 and session_id in (select session_id from changes where sign = -1);
+    end if;
+  end if;
+$pages$);
+
+
+-- the days of visitors, fingerprints and pages in sessions
+
+-- Makes the triggers of a table of days that count unique visitors and returns out of a query of the days that came or
+-- went, with the days before and after each that are there now. Days that changed one after another are a run: its first
+-- one follows `known_day`, as did the day that now follows its last one.
+create or replace procedure count_visits(days_table text, counted text, changed_days text)
+language plpgsql as $make$
+begin
+  execute format(
+    'create or replace function %1$s_count() returns trigger
+    language plpgsql security definer set search_path from current set enable_seqscan = off as %2$L',
+    days_table, replace(replace($block$
+declare
+  my_shard constant smallint := writer_shard();
+  change constant integer := case tg_op when 'INSERT' then 1 else -1 end;
+begin
+  with changed_days as (CHANGED_DAYS),
+  neighbours as (
+    select dimension, identity, key, day, earlier, later, lag(day) over chain as changed_before,
+      lead(day) over chain as changed_after
+    from changed_days
+    window chain as (partition by dimension, identity, key order by day)),
+  runs as (
+    select dimension, key, day, greatest(earlier, changed_before) as previous_day,
+      case when later < changed_after or changed_after is null then later end as next_day,
+      max(earlier) filter (where earlier > changed_before or changed_before is null)
+        over (partition by dimension, identity, key order by day) as known_day
+    from neighbours),
+  visits as materialized (
+    select dimension, key, visit.day, visit.previous_day, sum(sign) as visitors
+    from runs
+    cross join lateral (
+      values (change, day, previous_day), (change, next_day, day), (-change, next_day, known_day)
+    ) as visit (sign, day, previous_day)
+    where visit.day is not null
+    group by dimension, key, visit.day, visit.previous_day
     having sum(sign) <> 0),
-  link as (
-    insert into rollup_page_sessions as kept (session_id, page_key, views)
-    select session_id, page_key, views
-    from delta
-    order by session_id, page_key
-    on conflict (session_id, page_key) do update set views = kept.views + excluded.views
-    returning page_key, views, case when views = 0 then -1 when xmax = 0 then 1 else 0 end as more),
-  moved as (
-    select page_key, page, sum(views) as views, 0 as sessions
-    from delta
-    group by page_key, page
+  returns as (
+    insert into counter_session_returns as counter (dimension, day, previous_day, key, shard, sessions)
+    select dimension, day, previous_day, key, my_shard, visitors
+    from visits
+    where previous_day is not null
+    order by dimension, day, previous_day, key
+    on conflict (dimension, day, previous_day, key, shard) do update set sessions = counter.sessions + excluded.sessions),
+  countries as (
+    insert into counter_key_counts as counter (dimension, day, key, shard, visitors)
+    select dimension, under.day, key, my_shard, sum(visitors)
+    from visits
+    cross join lateral (values (visits.day), (case when previous_day is null then -1 end)) as under (day)
+    where dimension = 1 and under.day is not null
+    group by dimension, under.day, key
+    having sum(visitors) <> 0
+    order by dimension, under.day, key
+    on conflict (dimension, day, index_key(key), shard) do update set visitors = counter.visitors + excluded.visitors)
+  insert into counter_day_counts as counter (day, shard, COUNTED)
+  select under.day, my_shard, sum(visitors)
+  from visits
+  cross join lateral (values (visits.day), (case when previous_day is null then -1 end)) as under (day)
+  where dimension <> 1 and under.day is not null
+  group by under.day
+  having sum(visitors) <> 0
+  order by under.day
+  on conflict (day, shard) do update set COUNTED = counter.COUNTED + excluded.COUNTED;
+  return null;
+end
+$block$, 'CHANGED_DAYS', changed_days), 'COUNTED', counted));
+  execute format(
+    'create or replace trigger %1$s_insert after insert on %1$s referencing new table as changed
+    for each statement execute function %1$s_count()',
+    days_table);
+  execute format(
+    'create or replace trigger %1$s_delete after delete on %1$s referencing old table as changed
+    for each statement execute function %1$s_count()',
+    days_table);
+end
+$make$;
+
+-- A visitor who was there from another country on that day, or still is, has no day that came or went.
+call count_visits('visitor_days', 'visitors', $days$
+    select 1 as dimension, visitor_id as identity, country_code as key, day, (
+        select max(near.day)
+        from visitor_days as near
+        where near.visitor_id = changed.visitor_id and near.day < changed.day
+          and near.country_code = changed.country_code) as earlier, (
+        select min(near.day)
+        from visitor_days as near
+        where near.visitor_id = changed.visitor_id and near.day > changed.day
+          and near.country_code = changed.country_code) as later
+    from changed
     union all
-    select page_key, null, 0, sum(more)
-    from link
-    group by page_key),
-  counted as materialized (
-    select page_key, max(page) as page, sum(views) as views, sum(sessions) as sessions,
-      (select split from kept_pages where kept_pages.page_key = moved.page_key) as split
-    from moved
-    group by page_key
-    having (sum(views), sum(sessions)) <> (0, 0)),
-  apart as (
-    insert into split_pages as kept (page_key, slot, views, unique_sessions)
-    select page_key, mine, views, sessions
-    from counted
-    where split
-    order by page_key
-    on conflict (page_key, slot) do update set
-      views = kept.views + excluded.views,
-      unique_sessions = kept.unique_sessions + excluded.unique_sessions),
-  -- not an upsert: with a second unique key besides, it may fail on the row that it should have changed
-  held as materialized (
-    select page_key
-    from kept_pages
-    where page_key in (select page_key from counted where not split)
-    order by page_key
-    for no key update),
-  together as (
-    update kept_pages as kept set
-      views = kept.views + counted.views,
-      unique_sessions = kept.unique_sessions + counted.sessions,
-      split = kept.split
-        or kept.views + counted.views >= 100 and (select count(*) < 500 from kept_pages where split)
-    from held
-    join counted using (page_key)
-    where kept.page_key = held.page_key)
-  select bool_or(views = 0)
-  into emptied
-  from link;
-  if emptied then
-    delete from rollup_page_sessions as kept
-    using (select distinct session_id, page from changes) as changed
-    where kept.views = 0 and kept.session_id = changed.session_id
-      and kept.page_key = (select page_key from kept_pages where kept_pages.page = changed.page);
-  end if;
-  return null;
-end
-$body$);
+    select 0, visitor_id, '', day, (
+        select max(near.day)
+        from visitor_days as near
+        where near.visitor_id = visitors.visitor_id and near.day < visitors.day), (
+        select min(near.day)
+        from visitor_days as near
+        where near.visitor_id = visitors.visitor_id and near.day > visitors.day)
+    from (
+      select visitor_id, day
+      from changed
+      group by visitor_id, day
+      having case change when 1 then count(*) else 0 end = (
+        select count(*)
+        from visitor_days as near
+        where near.visitor_id = changed.visitor_id and near.day = changed.day)) as visitors$days$);
 
-call count_changes('past_days',
-  'day, sessions, duration_sum, duration_count, score_sum, score_count, vpn_suspected', $body$
+call count_visits('fingerprint_days', 'fingerprints', $days$
+    select 6 as dimension, fingerprint as identity, '' as key, day, (
+        select max(near.day)
+        from fingerprint_days as near
+        where near.fingerprint = changed.fingerprint and near.day < changed.day) as earlier, (
+        select min(near.day)
+        from fingerprint_days as near
+        where near.fingerprint = changed.fingerprint and near.day > changed.day) as later
+    from changed$days$);
+
+-- What is erased of a visitor's purged sessions. An upgrade may have put them on other days: then nothing is lowered.
+-- Takes a dimension, a day, a key and sessions, unnamed since the tables have columns of these names.
+create or replace function erase_archived(integer, integer, text, bigint) returns void
+language plpgsql as $$
 declare
-  mine constant smallint := writer_slot();
+  erased constant bigint := (
+    select least(archive.sessions, $4)
+    from archived_session_counts as archive
+    where archive.dimension = $1 and archive.day = $2 and archive.key = $3
+    for update);
 begin
-  insert into kept_days as kept
-    (day, slot, sessions, unique_visitors, duration_sum, duration_count, score_sum, score_count)
-  select day, mine, sum(sign * sessions), 0, sum(sign * duration_sum), sum(sign * duration_count),
-    sum(sign * score_sum), sum(sign * score_count)
-  from changes
-  group by day
-  order by day
-  on conflict (day, slot) do update set
-    sessions = kept.sessions + excluded.sessions,
-    duration_sum = kept.duration_sum + excluded.duration_sum,
-    duration_count = kept.duration_count + excluded.duration_count,
-    score_sum = kept.score_sum + excluded.score_sum,
-    score_count = kept.score_count + excluded.score_count;
+  if erased > 0 then
+    update archived_session_counts as archive set sessions = archive.sessions - erased
+    where archive.dimension = $1 and archive.day = $2 and archive.key = $3;
+    insert into counter_day_counts as counter (day, shard, sessions)
+    select under.day, writer_shard(), -erased
+    from (values (-1), ($2)) as under (day)
+    where $1 = 0
+    on conflict (day, shard) do update set sessions = counter.sessions + excluded.sessions;
+    insert into counter_key_counts as counter (dimension, day, key, shard, sessions)
+    select $1, under.day, $3, writer_shard(), -erased
+    from (values (-1), ($2)) as under (day)
+    where $1 <> 0
+    on conflict (dimension, day, index_key(key), shard) do update set sessions = counter.sessions + excluded.sessions;
+  end if;
+end
+$$;
 
-  insert into kept_totals as kept
-    (slot, sessions, duration_sum, duration_count, score_sum, score_count, vpn_suspected)
-  select mine, sum(sign * sessions), sum(sign * duration_sum), sum(sign * duration_count), sum(sign * score_sum),
-    sum(sign * score_count), sum(sign * vpn_suspected)
-  from changes
-  having count(*) > 0
-  on conflict (slot) do update set
-    sessions = kept.sessions + excluded.sessions,
-    duration_sum = kept.duration_sum + excluded.duration_sum,
-    duration_count = kept.duration_count + excluded.duration_count,
-    score_sum = kept.score_sum + excluded.score_sum,
-    score_count = kept.score_count + excluded.score_count,
-    vpn_suspected = kept.vpn_suspected + excluded.vpn_suspected;
+-- Who writes a table of days without a trigger archives, or erases what is archived of a person.
+create or replace function visitor_days_update() returns trigger
+language plpgsql security definer set search_path from current as $$
+begin
+  if is_counting_paused() then
+    return null;
+  end if;
+  insert into identity_locks as locked (identity_hash)
+  select distinct hashtextextended(visitor_id, 0)
+  from added
+  order by 1
+  on conflict (identity_hash) do update set writes = locked.writes + 1;
+
+  perform erase_archived(dimension, day, key, sessions)
+  from (
+    select dimension, day, key, sum(removed.archived - added.archived)::bigint as sessions
+    from removed
+    join added using (visitor_id, day, country_code)
+    cross join lateral (values (0, ''), (1, country_code)) as keys (dimension, key)
+    group by dimension, day, key
+    having sum(removed.archived - added.archived) > 0
+    order by dimension, day, key) as erased;
+
+  delete from visitor_days
+  where sessions = 0 and visitor_id in (select visitor_id from added);
   return null;
 end
-$body$);
+$$;
+create or replace trigger visitor_days_update after update on visitor_days
+referencing new table as added old table as removed
+for each statement when (pg_trigger_depth() = 0) execute function visitor_days_update();
 
-call count_changes('past_countries', 'country, sessions', $body$
+create or replace function fingerprint_days_update() returns trigger
+language plpgsql security definer set search_path from current as $$
 begin
-  insert into kept_countries as kept (country, slot, sessions, unique_visitors)
-  select country, writer_slot(), sum(sign * sessions), 0
-  from changes
-  group by country
-  order by country
-  on conflict (country, slot) do update set sessions = kept.sessions + excluded.sessions;
+  if is_counting_paused() then
+    return null;
+  end if;
+  insert into identity_locks as locked (identity_hash)
+  select distinct hashtextextended(fingerprint, 6)
+  from added
+  order by 1
+  on conflict (identity_hash) do update set writes = locked.writes + 1;
+
+  delete from fingerprint_days
+  where sessions = 0 and fingerprint in (select fingerprint from added);
   return null;
 end
-$body$);
+$$;
+create or replace trigger fingerprint_days_update after update on fingerprint_days
+referencing new table as added old table as removed
+for each statement when (pg_trigger_depth() = 0) execute function fingerprint_days_update();
 
--- What is split or not makes no difference here: the slots of a domain or page are added to what stands in its row.
-call count_changes('past_sources', 'referrer_domain, sessions', $body$
+create type page_count as (
+  page_id  bigint,
+  day      integer,
+  views    bigint,
+  sessions bigint
+);
+
+-- Under day -1 is what counts for all time.
+create or replace function count_pages(counts page_count[]) returns void
+language plpgsql as $$
+declare
+  my_shard constant smallint := writer_shard();
 begin
-  insert into kept_sources as kept (referrer_domain, sessions)
-  select referrer_domain, sum(sign * sessions)
-  from changes
-  group by referrer_domain
-  order by referrer_domain
-  on conflict (referrer_domain) do update set sessions = kept.sessions + excluded.sessions;
-  return null;
-end
-$body$);
-
-call count_changes('past_engagement', 'bucket, sessions', $body$
-begin
-  insert into kept_engagement as kept (bucket, slot, sessions)
-  select bucket, writer_slot(), sum(sign * sessions)
-  from changes
-  group by bucket
-  order by bucket
-  on conflict (bucket, slot) do update set sessions = kept.sessions + excluded.sessions;
-  return null;
-end
-$body$);
-
-call count_changes('past_events', 'page, events, unique_sessions', $body$
-begin
-  insert into kept_totals as kept (slot, events)
-  select writer_slot(), sum(sign * events)
-  from changes
-  having sum(sign * events) <> 0
-  on conflict (slot) do update set events = kept.events + excluded.events;
-
-  insert into kept_pages (page)
-  select page
-  from (select distinct page from changes) as pages
-  where page <> '' and not exists (select from kept_pages where kept_pages.page = pages.page)
-  order by page
-  on conflict do nothing;
-
   with delta as materialized (
-    select page, sum(sign * events) as views, sum(sign * unique_sessions) as sessions
-    from changes
-    where page <> ''
-    group by page),
-  held as materialized (
-    select page_key, page
-    from kept_pages
-    where page in (select page from delta)
-    order by page_key
+    select page_id, day, sum(counted.views) as views, sum(counted.sessions) as sessions,
+      day = -1 and not (select is_sharded from pages where pages.page_id = counted.page_id) as is_unsharded
+    from unnest(counts) as counted
+    group by page_id, day
+    having (sum(counted.views), sum(counted.sessions)) <> (0, 0)),
+  sharded as (
+    insert into counter_page_counts as counter (day, page_id, shard, views, sessions)
+    select day, page_id, my_shard, views, sessions
+    from delta
+    where not is_unsharded
+    order by day, page_id
+    on conflict (day, page_id, shard) do update set
+      views = counter.views + excluded.views,
+      sessions = counter.sessions + excluded.sessions),
+  -- not an upsert: with a second unique key besides, it may fail on the row that it should have changed
+  locked as materialized (
+    select page_id
+    from pages
+    where page_id in (select page_id from delta where is_unsharded)
+    order by page_id
     for no key update)
-  update kept_pages as kept set
-    views = kept.views + delta.views,
-    unique_sessions = kept.unique_sessions + delta.sessions
-  from held
-  join delta using (page)
-  where kept.page_key = held.page_key;
-  return null;
+  update pages as counter set
+    views = counter.views + delta.views,
+    sessions = counter.sessions + delta.sessions,
+    is_sharded = counter.is_sharded
+      or counter.views + delta.views >= 100 and (select count(*) < 500 from pages where is_sharded)
+  from locked
+  join delta using (page_id)
+  where counter.page_id = locked.page_id and is_unsharded;
 end
-$body$);
+$$;
 
-call count_changes('past_day_visitors', 'visitor_id, day', $body$
+-- As `count_visits` does for sessions.
+create or replace function session_pages_count() returns trigger
+language plpgsql security definer set search_path from current set enable_seqscan = off as $$
 declare
-  mine constant smallint := writer_slot();
+  my_shard constant smallint := writer_shard();
+  change constant integer := case tg_op when 'INSERT' then 1 else -1 end;
+  counts page_count[];
 begin
-  with link as (
-    insert into rollup_visitors as kept (visitor_id, sessions)
-    select visitor_id, sum(sign)
-    from changes
-    group by visitor_id
-    having sum(sign) <> 0
-    order by visitor_id
-    on conflict (visitor_id) do update set sessions = kept.sessions + excluded.sessions
-    returning case when sessions = 0 then -1 when xmax = 0 then 1 else 0 end as more)
-  insert into kept_totals as kept (slot, unique_visitors)
-  select mine, sum(more)
-  from link
-  having sum(more) <> 0
-  on conflict (slot) do update set unique_visitors = kept.unique_visitors + excluded.unique_visitors;
+  with changed_days as (
+    select session_id, page_id, day, views, (
+        select max(near.day)
+        from session_pages as near
+        where near.session_id = changed.session_id and near.page_id = changed.page_id and near.day < changed.day)
+      as earlier, (
+        select min(near.day)
+        from session_pages as near
+        where near.session_id = changed.session_id and near.page_id = changed.page_id and near.day > changed.day)
+      as later, lag(day) over chain as changed_before, lead(day) over chain as changed_after
+    from changed
+    window chain as (partition by session_id, page_id order by day)),
+  runs as (
+    select page_id, day, greatest(earlier, changed_before) as previous_day,
+      case when later < changed_after or changed_after is null then later end as next_day,
+      max(earlier) filter (where earlier > changed_before or changed_before is null)
+        over (partition by session_id, page_id order by day) as known_day
+    from changed_days),
+  visits as materialized (
+    select page_id, visit.day, visit.previous_day, sum(sign) as sessions
+    from runs
+    cross join lateral (
+      values (change, day, previous_day), (change, next_day, day), (-change, next_day, known_day)
+    ) as visit (sign, day, previous_day)
+    where visit.day is not null
+    group by page_id, visit.day, visit.previous_day
+    having sum(sign) <> 0),
+  returns as (
+    insert into counter_page_returns as counter (day, page_id, previous_day, shard, sessions)
+    select day, page_id, previous_day, my_shard, sessions
+    from visits
+    where previous_day is not null
+    order by day, page_id, previous_day
+    on conflict (day, page_id, previous_day, shard) do update set sessions = counter.sessions + excluded.sessions),
+  parts as (
+    select page_id, under.day, change * views as views, 0 as sessions
+    from changed
+    cross join lateral (values (changed.day), (-1)) as under (day)
+    union all
+    select page_id, under.day, 0, sessions
+    from visits
+    cross join lateral (values (visits.day), (case when previous_day is null then -1 end)) as under (day))
+  select array_agg(row(page_id, day, views, sessions)::page_count)
+  into counts
+  from parts
+  where day is not null;
+  perform count_pages(counts);
+  return null;
+end
+$$;
+create or replace trigger session_pages_insert after insert on session_pages referencing new table as changed
+for each statement execute function session_pages_count();
+create or replace trigger session_pages_delete after delete on session_pages referencing old table as changed
+for each statement execute function session_pages_count();
 
-  with link as (
-    insert into rollup_day_visitors as kept (visitor_id, day, sessions)
-    select visitor_id, day, sum(sign)
-    from changes
-    group by visitor_id, day
-    having sum(sign) <> 0
-    order by visitor_id, day
-    on conflict (visitor_id, day) do update set sessions = kept.sessions + excluded.sessions
-    returning day, case when sessions = 0 then -1 when xmax = 0 then 1 else 0 end as more)
-  insert into kept_days as kept
-    (day, slot, sessions, unique_visitors, duration_sum, duration_count, score_sum, score_count)
-  select day, mine, 0, sum(more), 0, 0, 0, 0
-  from link
-  group by day
-  having sum(more) <> 0
-  order by day
-  on conflict (day, slot) do update set unique_visitors = kept.unique_visitors + excluded.unique_visitors;
-
-  if tg_op <> 'INSERT' then
-    delete from rollup_visitors where sessions = 0 and visitor_id in (select visitor_id from changes);
-    delete from rollup_day_visitors
-    where sessions = 0 and (visitor_id, day) in (select visitor_id, day from changes);
+create or replace function session_pages_update() returns trigger
+language plpgsql security definer set search_path from current as $$
+declare
+  counts constant page_count[] := (
+    select array_agg(row(page_id, under.day, added.views - removed.views, 0)::page_count)
+    from removed
+    join added using (session_id, page_id, day)
+    cross join lateral (values (-1), (day)) as under (day)
+    where added.views <> removed.views);
+begin
+  if counts is not null then
+    perform count_pages(counts);
   end if;
   return null;
 end
-$body$);
+$$;
+create or replace trigger session_pages_update after update on session_pages
+referencing new table as added old table as removed
+for each statement execute function session_pages_update();
 
-call count_changes('past_country_visitors', 'visitor_id, country', $body$
+create or replace function session_pages_erase() returns trigger
+language plpgsql security definer set search_path from current as $$
 begin
-  with link as (
-    insert into rollup_country_visitors as kept (visitor_id, country, sessions)
-    select visitor_id, country, sum(sign)
-    from changes
-    group by visitor_id, country
-    having sum(sign) <> 0
-    order by visitor_id, country
-    on conflict (visitor_id, country) do update set sessions = kept.sessions + excluded.sessions
-    returning country, case when sessions = 0 then -1 when xmax = 0 then 1 else 0 end as more)
-  insert into kept_countries as kept (country, slot, sessions, unique_visitors)
-  select country, writer_slot(), 0, sum(more)
-  from link
-  group by country
-  having sum(more) <> 0
-  order by country
-  on conflict (country, slot) do update set unique_visitors = kept.unique_visitors + excluded.unique_visitors;
-
-  if tg_op <> 'INSERT' then
-    delete from rollup_country_visitors
-    where sessions = 0 and (visitor_id, country) in (select visitor_id, country from changes);
+  if not is_counting_paused() then
+    insert into identity_locks as locked (identity_hash)
+    select distinct hashtextextended(session_id, 1)
+    from added
+    order by 1
+    on conflict (identity_hash) do update set writes = locked.writes + 1;
+    delete from session_pages
+    where views = 0 and session_id in (select session_id from added);
   end if;
   return null;
 end
-$body$);
+$$;
+create or replace trigger session_pages_zero after update on session_pages
+referencing new table as added old table as removed
+for each statement when (pg_trigger_depth() = 0) execute function session_pages_erase();
 
-call count_changes('past_fingerprints', 'fingerprint', $body$
-begin
-  with link as (
-    insert into rollup_fingerprints as kept (fingerprint, sessions)
-    select fingerprint, sum(sign)
-    from changes
-    group by fingerprint
-    having sum(sign) <> 0
-    order by fingerprint
-    on conflict (fingerprint) do update set sessions = kept.sessions + excluded.sessions
-    returning case when sessions = 0 then -1 when xmax = 0 then 1 else 0 end as more)
-  insert into kept_totals as kept (slot, unique_fingerprints)
-  select writer_slot(), sum(more)
-  from link
-  having sum(more) <> 0
-  on conflict (slot) do update set unique_fingerprints = kept.unique_fingerprints + excluded.unique_fingerprints;
 
-  if tg_op <> 'INSERT' then
-    delete from rollup_fingerprints where sessions = 0 and fingerprint in (select fingerprint from changes);
-  end if;
-  return null;
-end
-$body$);
+-- triggers of leads
 
-call count_changes('leads', 'lead_id, status', $body$
-begin
-  insert into kept_stages as kept (status, slot, leads)
-  select status, writer_slot(), sum(sign)
+call count_changes('leads', $statuses$
+  insert into counter_status_counts as counter (status, shard, leads)
+  select status, my_shard, sum(sign)
   from changes
   group by status
   having sum(sign) <> 0
   order by status
-  on conflict (status, slot) do update set leads = kept.leads + excluded.leads;
-  return null;
-end
-$body$);
+  on conflict (status, shard) do update set leads = counter.leads + excluded.leads;
+$statuses$);
 
--- What triggers keep of a lead, as it should be, whatever the writer says.
-create or replace function keep_lead() returns trigger
+-- A date as `YYYY-MM-DD HH:MM:SS` in UTC, from the forms that SQLite's datetime() takes. Any other text comes back as it is.
+create or replace function normalized_date(given text) returns text
+language plpgsql immutable parallel safe set search_path from current as $$
+declare
+  parts constant text[] := regexp_match(
+    given,
+    '^(\d{4}-\d\d-\d\d)(?:[ T]+((?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?)\s*(?:[Zz]|([+-](?:0\d|1[0-4]):[0-5]\d))?\s*)?$');
+begin
+  if parts is null then
+    return given;
+  end if;
+  return to_char(
+    date_trunc('second', concat_ws(' ', parts[1], parts[2])::timestamp) - coalesce(parts[3], '00:00')::interval,
+    'YYYY-MM-DD HH24:MI:SS');
+exception
+  when datetime_field_overflow or invalid_datetime_format then
+    return given;
+end
+$$;
+
+create or replace function leads_normalize() returns trigger
+language plpgsql set search_path from current as $$
+begin
+  new.enquiry_datetime := normalized_date(new.enquiry_datetime);
+  return new;
+end
+$$;
+create or replace trigger leads_normalize before insert or update of enquiry_datetime on leads
+for each row when (length(new.enquiry_datetime) not in (0, 19) or new.enquiry_datetime like '%T%')
+execute function leads_normalize();
+
+create or replace function lead_submissions_normalize() returns trigger
+language plpgsql set search_path from current as $$
+begin
+  new.submitted_at := normalized_date(new.submitted_at);
+  return new;
+end
+$$;
+create or replace trigger lead_submissions_normalize before insert or update of submitted_at on lead_submissions
+for each row when (length(new.submitted_at) not in (0, 19) or new.submitted_at like '%T%')
+execute function lead_submissions_normalize();
+
+-- The columns of a lead that triggers write, as they should be, whatever the writer says.
+create or replace function leads_refresh() returns trigger
 language plpgsql security definer set search_path from current as $$
 begin
   if tg_op = 'INSERT' or new.lead_id <> old.lead_id then
-    insert into kept_follow_ups as kept (lead_id)
+    insert into counter_follow_up_counts as counter (lead_id)
     values (new.lead_id)
-    on conflict (lead_id) do update set follow_ups_count = kept.follow_ups_count
+    on conflict (lead_id) do update set follow_ups_count = counter.follow_ups_count
     returning follow_ups_count, last_follow_up_at
     into new.follow_ups_count, new.last_follow_up_at;
   else
     select follow_ups_count, last_follow_up_at
     into new.follow_ups_count, new.last_follow_up_at
-    from kept_follow_ups
+    from counter_follow_up_counts
     where lead_id = new.lead_id;
     new.follow_ups_count := coalesce(new.follow_ups_count, 0);
   end if;
@@ -1255,18 +1419,17 @@ begin
   return new;
 end
 $$;
-create or replace trigger leads_keep_new before insert on leads
-for each row execute function keep_lead();
-create or replace trigger leads_keep before update of
+create or replace trigger leads_refresh_new before insert on leads
+for each row execute function leads_refresh();
+create or replace trigger leads_refresh before update of
   lead_id, contact_name, contact_email, contact_phone, project_name, visitor_id,
   follow_ups_count, last_follow_up_at, search_text
 on leads
-for each row execute function keep_lead();
+for each row execute function leads_refresh();
 
 -- The first statement locks the row of every lead that is touched, the next then sees all that was committed before.
-call count_changes('lead_submissions', 'lead_id, submitted_at, is_primary_lead', $body$
-begin
-  insert into kept_follow_ups as kept (lead_id, follow_ups_count)
+call count_changes('lead_submissions', $follow_ups$
+  insert into counter_follow_up_counts as counter (lead_id, follow_ups_count)
   select lead_id, sum(sign)
   from (
     select lead_id, submitted_at, sum(sign) as sign
@@ -1276,24 +1439,21 @@ begin
     having sum(sign) <> 0) as moved
   group by lead_id
   order by lead_id
-  on conflict (lead_id) do update set follow_ups_count = kept.follow_ups_count + excluded.follow_ups_count;
-  if not found then
-    return null;
+  on conflict (lead_id) do update set follow_ups_count = counter.follow_ups_count + excluded.follow_ups_count;
+  if found then
+    update counter_follow_up_counts as counter set last_follow_up_at = (
+      select max(submitted_at) from lead_submissions where lead_id = counter.lead_id and is_primary_lead = 0)
+    where lead_id in (select lead_id from changes where is_primary_lead = 0);
+    update leads set follow_ups_count = counter.follow_ups_count, last_follow_up_at = counter.last_follow_up_at
+    from counter_follow_up_counts as counter
+    where leads.lead_id = counter.lead_id
+      and counter.lead_id in (select lead_id from changes where is_primary_lead = 0)
+      and (leads.follow_ups_count, leads.last_follow_up_at)
+        is distinct from (counter.follow_ups_count, counter.last_follow_up_at);
   end if;
-  update kept_follow_ups as kept set last_follow_up_at = (
-    select max(submitted_at) from lead_submissions where lead_id = kept.lead_id and is_primary_lead = 0)
-  where lead_id in (select lead_id from changes where is_primary_lead = 0);
-  update leads set follow_ups_count = kept.follow_ups_count, last_follow_up_at = kept.last_follow_up_at
-  from kept_follow_ups as kept
-  where leads.lead_id = kept.lead_id
-    and kept.lead_id in (select lead_id from changes where is_primary_lead = 0)
-    and (leads.follow_ups_count, leads.last_follow_up_at)
-      is distinct from (kept.follow_ups_count, kept.last_follow_up_at);
-  return null;
-end
-$body$);
+$follow_ups$);
 
--- Ids that a writer brings along: those that come of themselves go on behind them, as they do in SQLite.
+-- Ids that a writer gives: those that are generated go on behind them, as they do in SQLite.
 do $make$
 declare
   base_table text;
@@ -1322,107 +1482,19 @@ begin
 end
 $make$;
 
--- Emptying a base table leaves what is past of it.
-create or replace function sessions_truncate() returns trigger
-language plpgsql security definer set search_path from current as $$
-begin
-  truncate rollup_visitors, rollup_fingerprints, rollup_day_visitors, kept_days, rollup_country_visitors, kept_countries,
-    kept_sources, split_sources, kept_engagement;
-  update kept_minutes set open_sessions = 0 where open_sessions <> 0;
-  update kept_totals set sessions = 0, unique_visitors = 0, unique_fingerprints = 0, duration_sum = 0, duration_count = 0,
-    score_sum = 0, score_count = 0, vpn_suspected = 0;
-  insert into rollup_visitors select * from plain_visitors;
-  insert into rollup_fingerprints select * from plain_fingerprints;
-  insert into rollup_day_visitors select * from plain_day_visitors;
-  insert into kept_days (day, sessions, unique_visitors, duration_sum, duration_count, score_sum, score_count)
-  select * from plain_days;
-  insert into rollup_country_visitors select * from plain_country_visitors;
-  insert into kept_countries (country, sessions, unique_visitors) select * from plain_countries;
-  insert into kept_sources (referrer_domain, sessions) select * from plain_sources;
-  insert into kept_engagement (bucket, sessions) select * from plain_engagement;
-  insert into kept_totals
-    (sessions, unique_visitors, unique_fingerprints, duration_sum, duration_count, score_sum, score_count, vpn_suspected)
-  select coalesce(sum(sessions), 0), (select count(*) from rollup_visitors),
-    (select count(*) from rollup_fingerprints), coalesce(sum(duration_sum), 0), coalesce(sum(duration_count), 0),
-    coalesce(sum(score_sum), 0), coalesce(sum(score_count), 0), coalesce(sum(vpn_suspected), 0)
-  from past_days
-  on conflict (slot) do update set
-    sessions = excluded.sessions,
-    unique_visitors = excluded.unique_visitors,
-    unique_fingerprints = excluded.unique_fingerprints,
-    duration_sum = excluded.duration_sum,
-    duration_count = excluded.duration_count,
-    score_sum = excluded.score_sum,
-    score_count = excluded.score_count,
-    vpn_suspected = excluded.vpn_suspected;
-  return null;
-end
-$$;
-create or replace trigger sessions_truncate after truncate on sessions
-for each statement execute function sessions_truncate();
-
-create or replace function events_truncate() returns trigger
-language plpgsql security definer set search_path from current as $$
-begin
-  truncate kept_pages, split_pages, rollup_page_sessions;
-  update kept_minutes set events = 0 where events <> 0;
-  update kept_totals set events = 0;
-  insert into kept_pages (page, views, unique_sessions)
-  select page, events, unique_sessions
-  from past_events
-  where page <> '';
-  insert into kept_totals (events)
-  select coalesce(sum(events), 0)
-  from past_events
-  on conflict (slot) do update set events = excluded.events;
-  return null;
-end
-$$;
-create or replace trigger events_truncate after truncate on events
-for each statement execute function events_truncate();
-
-create or replace function leads_truncate() returns trigger
-language plpgsql security definer set search_path from current as $$
-begin
-  truncate kept_stages;
-  return null;
-end
-$$;
-create or replace trigger leads_truncate after truncate on leads
-for each statement execute function leads_truncate();
-
-create or replace function lead_submissions_truncate() returns trigger
-language plpgsql security definer set search_path from current as $$
-begin
-  truncate kept_follow_ups;
-  update leads set follow_ups_count = 0, last_follow_up_at = null
-  where follow_ups_count <> 0;
-  return null;
-end
-$$;
-create or replace trigger lead_submissions_truncate after truncate on lead_submissions
-for each statement execute function lead_submissions_truncate();
-
-create or replace function past_truncate() returns trigger
+-- Emptying a base table leaves what is archived of it.
+create or replace function delete_first() returns trigger
 language plpgsql security definer set search_path from current as $$
 begin
   execute format('delete from %I', tg_table_name);
   return null;
 end
 $$;
-do $make$
-declare
-  past_table text;
-begin
-  foreach past_table in array array['past_days', 'past_countries', 'past_sources', 'past_engagement', 'past_events',
-    'past_day_visitors', 'past_country_visitors', 'past_fingerprints']
-  loop
-    execute format(
-      'create or replace trigger %1$s_truncate before truncate on %1$s
-      for each statement execute function past_truncate()',
-      past_table);
-  end loop;
-end
-$make$;
-
-drop procedure count_changes;
+create or replace trigger sessions_truncate before truncate on sessions
+for each statement execute function delete_first();
+create or replace trigger events_truncate before truncate on events
+for each statement execute function delete_first();
+create or replace trigger leads_truncate before truncate on leads
+for each statement execute function delete_first();
+create or replace trigger lead_submissions_truncate before truncate on lead_submissions
+for each statement execute function delete_first();

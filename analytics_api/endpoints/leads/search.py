@@ -157,7 +157,7 @@ limit :rows offset :offset
 
 COUNT_BY_STATUS: Final = """
 select cast(coalesce(sum(leads), 0) as bigint) as total
-from rollup_stages
+from status_counts
 where status = coalesce(:status, status)
 """
 

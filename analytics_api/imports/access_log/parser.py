@@ -26,6 +26,7 @@ MAX_URL_LENGTH = 2_000  # characters; an index of PostgreSQL takes 2704 bytes
 MAX_BOT_NAME_LENGTH = 100
 MAX_CACHED = 20_000  # entries of each cache
 MAX_CACHED_BYTES = 400  # of a key; longer ones seldom come again
+FIRST_TIMESTAMP = 100_000_000_000  # in 1973; the database refuses earlier ones, which are often seconds
 LAST_TIMESTAMP = 253_402_300_799_999  # the end of year 9999
 LAST_CACHED_HOUR = LAST_TIMESTAMP - 60 * 60 * 1000
 
@@ -173,9 +174,9 @@ class LineParser:
             instant, hour = parse_instant(text)
         except (ValueError, KeyError, OverflowError, TypeError):
             instant = hour = -1
-        if not 0 <= instant <= LAST_TIMESTAMP:
-            raise ValueError("not a time from 1970 to 9999")
-        if hour is not None and len(text) == 26 and 0 <= hour < LAST_CACHED_HOUR:
+        if not FIRST_TIMESTAMP <= instant <= LAST_TIMESTAMP:
+            raise ValueError("not a time from 1973 to 9999")
+        if hour is not None and len(text) == 26 and FIRST_TIMESTAMP <= hour < LAST_CACHED_HOUR:
             _cache_put(self.hours, text[:15] + text[20:], hour)
         return instant
 

@@ -1,0 +1,164 @@
+"""Connections to PostgreSQL servers: their URLs and defaults, the pools of each process, and the errors of a server."""
+
+from __future__ import annotations
+
+import selectors
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+from urllib.parse import quote, urlencode
+
+from ...errors import DatabaseError
+from ..base import Row
+
+try:
+    import psycopg
+    import psycopg_pool
+    from psycopg import errors
+    from psycopg.adapt import AdaptersMap, Dumper
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+    from psycopg.rows import dict_row
+    from psycopg.types.numeric import Int8Dumper
+except ImportError as missing:
+    raise DatabaseError(
+        f"a database on PostgreSQL needs {missing.name}, which comes with: pip install 'analytics_api[postgresql]'"
+    ) from None
+
+Connection = psycopg.Connection[Row]
+Pool = psycopg_pool.ConnectionPool[Connection]
+
+# For what a URL does not say. A host that does not answer, or disappears, is given up in seconds.
+CONNECTION_DEFAULTS: dict[str, str | int | None] = {
+    "connect_timeout": 3,
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    "application_name": "analytics_api",
+}
+
+SECRETS = {"password", "sslpassword", "oauth_client_secret"}
+
+
+class Unreachable(DatabaseError):
+    """No server answers."""
+
+
+class RejectBytes(Dumper):
+    """Refuse bytes, which a text column would store as hexadecimal digits."""
+
+    def dump(self, obj: Any) -> NoReturn:
+        raise psycopg.DataError("bytes are no text")
+
+
+class Pools:
+    """The pools of one process, by connection string."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pools: dict[str, Pool] = {}
+
+    def get(self, dsn: str, open_pool: Callable[[str], Pool]) -> Pool:
+        pool = self._pools.get(dsn)
+        if pool is None:
+            with self._lock:
+                pool = self._pools.get(dsn) or self._pools.setdefault(dsn, open_pool(dsn))
+        return pool
+
+    def close(self) -> None:
+        for pool in self._pools.values():
+            pool.close()
+
+
+def parse_url(url: str, session: str) -> tuple[str, str]:
+    """Return the connection string of a URL, and the URL without its secrets.
+
+    :param session: `target_session_attrs` for a URL of several hosts that does not say it.
+    :raises DatabaseError: if it is not a PostgreSQL URL.
+    """
+    try:
+        params = {name: str(value) for name, value in conninfo_to_dict(url).items()}
+    except psycopg.Error:  # its text has the password
+        raise DatabaseError(
+            "a PostgreSQL database is named like postgresql://user:password@host:5432/name?sslmode=verify-full"
+        ) from None
+    if "," in params.get("host", params.get("hostaddr", "")):
+        params.setdefault("target_session_attrs", session)
+    dsn = make_conninfo("", **(CONNECTION_DEFAULTS | params))
+
+    public_params = {name: value for name, value in params.items() if name not in SECRETS}
+    user, name = (quote(public_params.pop(part, ""), safe="") for part in ("user", "dbname"))
+    hosts, ports = (public_params.pop(part, "").split(",") for part in ("host", "port"))
+    places = [
+        quote(host, safe="") + (f":{port}" if port else "")
+        for host, port in zip(hosts, ports * len(hosts) if len(ports) == 1 else ports)
+    ]
+    rest = f"?{urlencode(public_params, quote_via=quote)}" if public_params else ""
+    return dsn, f"postgresql://{user}{'@' if user else ''}{','.join(places)}/{name}{rest}"
+
+
+@contextmanager
+def connect(dsn: str) -> Iterator[Connection]:
+    """Open a connection outside the pools. Closing it rolls a transaction back that was not committed."""
+    try:
+        connection = Connection.connect(dsn, autocommit=True, row_factory=dict_row, cursor_factory=psycopg.RawCursor)
+    except psycopg.OperationalError as error:
+        raise Unreachable(first_line(error)) from error
+    adapt(connection.adapters)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def adapt(adapters: AdaptersMap) -> None:
+    adapters.register_dumper(int, Int8Dumper)  # one type, one plan, however large
+    for kind in (bytes, bytearray, memoryview):
+        adapters.register_dumper(kind, RejectBytes)
+
+
+def check_if_readable(connection: Connection) -> None:
+    """Raise OperationalError if the server has closed a connection that was idle.
+
+    Then there is something to read from it; only in this case the server is asked. A connection that was lost without
+    a word is noticed by its first statement.
+    """
+    with selectors.DefaultSelector() as selector:
+        selector.register(connection, selectors.EVENT_READ)
+        if selector.select(0):
+            Pool.check_connection(connection)
+
+
+@contextmanager
+def bounded_commit(connection: Connection, seconds: float) -> Iterator[list[str]]:
+    """Cancel the commit in the block after some seconds; yield the list of its warnings.
+
+    The statement time-out does not limit a commit that waits for a replica. When it is cancelled, the server stops
+    waiting, and warns that the replica may not have the transaction.
+    """
+    warnings: list[str] = []
+
+    def add_warning(notice: errors.Diagnostic) -> None:
+        if notice.severity_nonlocalized == "WARNING":
+            warnings.append(notice.message_primary or "")
+
+    timer = threading.Timer(seconds, connection.cancel_safe, kwargs={"timeout": 3.0})
+    connection.add_notice_handler(add_warning)
+    timer.start()
+    try:
+        yield warnings
+    finally:
+        timer.cancel()
+        timer.join()
+        connection.remove_notice_handler(add_warning)
+
+
+def raise_database_error(name: str, error: psycopg.Error) -> NoReturn:
+    raise DatabaseError(f"{name}: {first_line(error)}") from error
+
+
+def first_line(error: Exception) -> str:
+    """Return the message of an error as one line."""
+    text = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    return (text or str(error) or type(error).__name__).strip().splitlines()[0]

@@ -1,0 +1,252 @@
+"""The counters: rebuilt from the views that say what they are to hold, and compared with these."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
+from functools import cache
+from typing import NamedTuple
+
+from ..base import ARCHIVING_COUNTERS, BASE_TABLES, COUNT_COLUMNS, SITE_TABLES, Difference, compare
+from .connections import connect
+from .schema import read_ddl
+from .statements import Statements, lift_timeouts
+
+# The tables whose triggers count, in the order in which a purge takes them.
+COUNTED_TABLES = (*ARCHIVING_COUNTERS, *BASE_TABLES)
+
+# Triggers that do not count, but bring what is written to the form in which it is read.
+NORMALIZING_TRIGGERS = {"leads": "leads_normalize", "lead_submissions": "lead_submissions_normalize"}
+
+COLUMNS = """
+select attname as name
+from pg_attribute
+where attrelid = to_regclass(:view) and attnum > 0
+order by attnum
+"""
+
+PRIMARY_KEY = """
+select conname as name, pg_get_constraintdef(oid) as definition
+from pg_constraint
+where conrelid = to_regclass(:table) and contype = 'p'
+"""
+
+UPDATE_LEADS = """
+update leads set
+  follow_ups_count = expected.follow_ups_count,
+  last_follow_up_at = expected.last_follow_up_at,
+  search_text = expected.search_text
+from expected_leads as expected
+where leads.lead_id = expected.lead_id
+  and (leads.follow_ups_count, leads.last_follow_up_at, leads.search_text)
+    is distinct from (expected.follow_ups_count, expected.last_follow_up_at, expected.search_text)
+"""
+
+# What is archived refers to pages by their ids.
+FILL_PAGES = (
+    """
+create temporary table counted_pages on commit drop as
+select page, views, sessions
+from expected_pages
+""",
+    """
+delete from pages
+where page_id not in (select page_id from session_pages where archived <> 0)
+  and page_id not in (select page_id from archived_page_counts)
+""",
+    """
+update pages set
+  views = counted_pages.views,
+  sessions = counted_pages.sessions,
+  is_sharded = false
+from counted_pages
+where pages.page = counted_pages.page
+""",
+    """
+insert into pages (page, views, sessions)
+select page, views, sessions
+from counted_pages
+where not exists (select from pages where pages.page = counted_pages.page)
+order by page
+""",
+    """
+drop table counted_pages
+""",
+)
+
+# The sources of all time are read by their number of sessions.
+FILL_SOURCES = (
+    """
+delete from counter_sources
+""",
+    """
+insert into counter_sources (source, sessions)
+select key, sessions
+from counter_key_counts
+where dimension = 2 and day = -1
+order by key
+""",
+    """
+delete from counter_key_counts
+where dimension = 2 and day = -1
+""",
+)
+
+
+class Counter(NamedTuple):
+    """What is read by a name, and the view that says what it is to hold."""
+
+    name: str
+    columns: tuple[str, ...]
+
+    @property
+    def view(self) -> str:
+        return f"expected_{self.name}"
+
+    @property
+    def table(self) -> str:
+        """The table that holds it: several rows for a key, if it is sharded."""
+        return self.name if self.name in ARCHIVING_COUNTERS or self.name in BASE_TABLES else f"counter_{self.name}"
+
+    @property
+    def summed(self) -> str:
+        """A subquery of one row for each key that counts something."""
+        source = "all_time_pages" if self.name == "pages" else self.name
+        counts = [column for column in self.columns if column in COUNT_COLUMNS]
+        if not counts:
+            return source
+        keys = ", ".join(column for column in self.columns if column not in COUNT_COLUMNS)
+        sums = ", ".join(f"sum({column})::bigint as {column}" for column in counts)
+        return f"(select {keys}, {sums} from {source} group by {keys}) as {self.name}"
+
+
+def list_counters(statements: Statements) -> list[Counter]:
+    """Return the counters in the order of the DDL file, in which one may be computed from those before it."""
+    return [
+        Counter(name, tuple(row["name"] for row in statements.rows(COLUMNS, view=f"expected_{name}")))
+        for name in counter_names()
+    ]
+
+
+@cache
+def counter_names() -> tuple[str, ...]:
+    return tuple(re.findall(r"^create view expected_(\w+)", read_ddl(), re.MULTILINE))
+
+
+@cache
+def counter_tables() -> tuple[str, ...]:
+    """Return the tables that hold counters and nothing else."""
+    return tuple(re.findall(r"^create table (counter_\w+)", read_ddl(), re.MULTILINE))
+
+
+def disable_triggers(statements: Statements) -> None:
+    """Disable the triggers that count, until `enable_triggers`. Other writers wait, readers do not."""
+    statements.execute(f"lock table {', '.join(COUNTED_TABLES)} in share row exclusive mode")
+    for table in COUNTED_TABLES:
+        statements.execute(f"alter table {table} disable trigger user")
+    for table, trigger in NORMALIZING_TRIGGERS.items():
+        statements.execute(f"alter table {table} enable trigger {trigger}")
+
+
+def enable_triggers(statements: Statements) -> None:
+    for table in COUNTED_TABLES:
+        statements.execute(f"alter table {table} enable trigger user")
+
+
+def rebuild(statements: Statements, on_progress: Callable[[str], object]) -> None:
+    """Fill every counter from its view. The triggers must be disabled."""
+    for table in (*BASE_TABLES, *SITE_TABLES):
+        analyze(statements, table)
+    for counter in list_counters(statements):
+        on_progress(counter.name)
+        if counter.name == "leads":
+            statements.execute(UPDATE_LEADS)
+            continue
+        if counter.name == "pages":
+            _run(statements, FILL_PAGES)
+        elif counter.name in ARCHIVING_COUNTERS:
+            _fill_days(statements, counter)
+        else:
+            columns = ", ".join(counter.columns)
+            statements.execute(f"delete from {counter.table}")
+            # in order, an index is filled page by page
+            statements.execute(
+                f"insert into {counter.table} ({columns}) select {columns} from {counter.view} order by {columns}"
+            )
+        if counter.name == "key_counts":
+            _run(statements, FILL_SOURCES)
+        analyze(statements, counter.table)
+    _raise_sequences(statements)
+
+
+def _run(statements: Statements, sqls: tuple[str, ...]) -> None:
+    for sql in sqls:
+        statements.execute(sql)
+
+
+def _fill_days(statements: Statements, counter: Counter) -> None:
+    """Fill a table that its view reads, too, for what is archived. No endpoint reads it, so none waits for its lock."""
+    columns = ", ".join(counter.columns)
+    key = statements.rows(PRIMARY_KEY, table=counter.table)[0]
+    statements.execute(f"create temporary table expected_rows on commit drop as select {columns} from {counter.view}")
+    statements.execute(f"truncate {counter.table}")
+    statements.execute(f"alter table {counter.table} drop constraint {key['name']}")
+    statements.execute(f"insert into {counter.table} ({columns}) select {columns} from expected_rows")
+    # made of all rows at once, an index takes half the time
+    statements.execute(f"alter table {counter.table} add constraint {key['name']} {key['definition']}")
+    statements.execute("drop table expected_rows")
+
+
+def _raise_sequences(statements: Statements) -> None:
+    """Let ids that are generated go on behind those that were given."""
+    for table, key in {**BASE_TABLES, "pages": "page_id"}.items():
+        if table != "sessions":
+            statements.execute(
+                f"select setval(pg_get_serial_sequence('{table}', '{key}'), highest) "
+                f"from (select max({key}) as highest from {table}) as ids where highest > 0"
+            )
+
+
+def analyze(statements: Statements, table: str) -> None:
+    """Update the planner's statistics of a table, unless it is empty: plans for that would be bad ones later."""
+    if statements.rows(f"select from {table} limit 1"):
+        statements.execute(f"analyze {table}")
+
+
+def find_differences(statements: Statements, dsn: str, on_progress: Callable[[str], object]) -> list[Difference]:
+    """Return where the counters differ from their views, in the order of the DDL file.
+
+    Two connections that see the same state share the work; `dsn` opens the second one.
+    """
+    counters = list_counters(statements)
+    remaining = iter(counters)  # each is taken by whichever connection is free
+    found: dict[str, list[Difference]] = {}
+    reporting = threading.Lock()
+
+    def compare_remaining(at: Statements) -> None:
+        lift_timeouts(at)
+        for counter in remaining:
+            with reporting:
+                on_progress(counter.name)
+            differences = compare(at, counter.summed, counter.view, ", ".join(counter.columns))
+            found[counter.name] = [replace(difference, rollup=counter.name) for difference in differences]
+
+    snapshot = statements.rows("select pg_export_snapshot() as name")[0]["name"]
+    with connect(dsn) as connection, ThreadPoolExecutor(1) as thread:
+        other = Statements(connection)
+        other.execute("begin isolation level repeatable read read only")
+        other.execute(f"set transaction snapshot '{snapshot}'")
+        running = thread.submit(compare_remaining, other)
+        try:
+            compare_remaining(statements)
+        except BaseException:  # Ctrl-C, too: do not wait for the thread
+            list(remaining)  # so that it begins no other
+            while not running.done():  # it may be between two statements
+                connection.cancel_safe(timeout=3.0)
+                wait([running], 0.1)
+            raise
+        running.result()
+    return [difference for counter in counters for difference in found[counter.name]]

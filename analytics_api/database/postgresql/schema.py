@@ -1,0 +1,129 @@
+"""The schema of a PostgreSQL database: what identifies one of ours, and its creation from the DDL file."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from functools import cache
+from importlib.resources import files
+
+import psycopg
+
+from ...errors import DatabaseError
+from ..base import PRIMARY_KEYS
+from ..sqlite.schema import schema_statements as sqlite_schema_statements
+from .connections import first_line
+from .statements import Statements
+
+VERSION = 3
+OLDEST_SERVER = 150_000
+
+INSPECT = """
+select current_setting('server_version_num')::integer as server, current_setting('server_encoding') as encoding,
+  current_schema() as schema, array(
+    select relname::text
+    from pg_class
+    where relnamespace = current_schema()::regnamespace and relname = any (:names)) as names
+"""
+
+META_COLUMNS = """
+select attname
+from pg_attribute
+where attrelid = 'analytics_meta'::regclass and attnum > 0 and not attisdropped
+"""
+
+# Functions keep this path, whoever calls them. Temporary tables come last in it, so that none can hide one of ours.
+SET_SEARCH_PATH = """
+select set_config('search_path', format('%I, %I, pg_temp', current_schema(), nspname), true)
+from pg_extension
+join pg_namespace on pg_namespace.oid = extnamespace
+where extname = 'pg_trgm'
+"""
+
+
+def read_version(statements: Statements, name: str) -> int | None:
+    """Return the version of our schema; None if none of our tables exist.
+
+    :raises DatabaseError: if another program's tables have names of ours, or the server is not fit.
+    """
+    found = statements.rows(INSPECT, names=["analytics_meta", *PRIMARY_KEYS])[0]
+    if found["server"] < OLDEST_SERVER:
+        raise DatabaseError(f"{name}: this server is too old: PostgreSQL 15 or later is needed")
+    if found["schema"] is None:
+        raise DatabaseError(f"{name}: no schema of the connection's search_path exists")
+    if "analytics_meta" in found["names"] and [row["attname"] for row in statements.rows(META_COLUMNS)] == ["version"]:
+        versions = statements.rows("select version from analytics_meta")
+        if len(versions) == 1:
+            version: int = versions[0]["version"]
+            return version
+    elif not found["names"]:
+        if found["encoding"] != "UTF8":
+            raise DatabaseError(f"{name}: a database of encoding UTF8 is needed; this one is of {found['encoding']}")
+        return None
+    raise DatabaseError(
+        f"{name}: the schema {found['schema']} holds another program's tables ({', '.join(sorted(found['names']))}); "
+        "name another schema: ?options=-csearch_path%3Danalytics"
+    )
+
+
+def check_version(statements: Statements, name: str) -> bool:
+    """Return whether there is a database of this version; False if there is none.
+
+    :raises DatabaseError: if it is of another version or another program's.
+    """
+    version = read_version(statements, name)
+    if version is None:
+        return False
+    if version < VERSION:
+        raise DatabaseError(
+            f"{name}: this database is of version {version}, older than {VERSION}; run `analytics-api upgrade`"
+        )
+    if version > VERSION:
+        raise DatabaseError(
+            f"{name}: this database is of version {version}, newer than {VERSION}; use a newer analytics_api"
+        )
+    return True
+
+
+def create_schema(statements: Statements, name: str) -> None:
+    """Create the schema, unless another process is quicker."""
+    statements.execute("begin")
+    # one process at a time, in any schema: the extension is the whole database's
+    statements.execute("select pg_advisory_xact_lock(hashtextextended('analytics_api', 0))")
+    if not check_version(statements, name):
+        apply_ddl(statements, name)
+    statements.execute("commit")
+
+
+def apply_ddl(statements: Statements, name: str) -> None:
+    """Run the DDL file in the first schema of the search path."""
+    try:
+        statements.execute("create extension if not exists pg_trgm")
+    except psycopg.Error as error:
+        raise DatabaseError(
+            f"{name}: the extension pg_trgm can't be had ({first_line(error)}); where it is installed (contrib), "
+            "the owner of the database runs: create extension pg_trgm"
+        ) from error
+    statements.execute(SET_SEARCH_PATH)
+    statements.connection.execute(read_ddl().encode())
+    statements.copy("case_folds (letter, folded)", case_folds())
+    statements.execute("analyze site, site_offsets")  # else the planner takes them for hundreds of rows
+    statements.execute("delete from analytics_meta")
+    statements.execute("insert into analytics_meta (version) values (:version)", version=VERSION)
+
+
+@cache
+def read_ddl() -> str:
+    return files("analytics_api.database.postgresql").joinpath("postgresql.sql").read_text(encoding="utf-8")
+
+
+def case_folds() -> list[tuple[str, str]]:
+    """Return the letters that fold, as schema.sql has them."""
+    connection = sqlite3.connect(":memory:")
+    try:
+        for statement in sqlite_schema_statements():
+            if re.match(r"create table case_folds|insert into case_folds", statement.lstrip()):
+                connection.execute(statement)
+        return connection.execute("select letter, folded from case_folds").fetchall()
+    finally:
+        connection.close()

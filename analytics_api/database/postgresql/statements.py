@@ -1,0 +1,161 @@
+"""Statements on one connection, with `:named` parameters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import psycopg
+from psycopg import errors
+from psycopg.rows import tuple_row
+
+from ...errors import RowError
+from ..base import BATCH, PRIMARY_KEYS, OnConflict, Row
+from .connections import Connection, first_line, raise_database_error
+
+# A placeholder, or something that may contain what looks like one.
+TOKENS = re.compile(
+    r"""'(?:[^']|'')*' | "[^"]*" | --[^\n]* | /\*.*?\*/ | :: | :(?P<name>[a-z_][a-z0-9_]*)""",
+    re.VERBOSE | re.DOTALL | re.IGNORECASE,
+)
+
+
+class Statements:
+    """A connection, as base.Reader and base.Transaction."""
+
+    replaced_text = 0
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._has_met_keys = False  # whether `insert` found a row that was there already
+
+    def rows(self, sql: str, /, **params: Any) -> list[Row]:
+        return self._execute(sql, params).fetchall()
+
+    def row(self, sql: str, /, **params: Any) -> Row | None:
+        return self._execute(sql, params).fetchone()
+
+    def tuples(self, sql: str, /, **params: Any) -> list[tuple[Any, ...]]:
+        numbered, names = number_placeholders(sql)
+        cursor = self.connection.cursor(row_factory=tuple_row)
+        return cursor.execute(numbered, [params[name] for name in names]).fetchall()
+
+    def batches(self, sql: str, /, **params: Any) -> Iterator[list[tuple[Any, ...]]]:
+        numbered, names = number_placeholders(sql)
+        with psycopg.RawServerCursor(self.connection, "batches", row_factory=tuple_row) as cursor:
+            cursor.execute(numbered, [params[name] for name in names], binary=True)  # quicker to read than digits
+            while batch := cursor.fetchmany(BATCH):
+                yield batch
+
+    def needle(self, text: str) -> str | None:
+        return re.sub(r"([\\%_])", r"\\\1", text) if len(text) > 2 else None
+
+    def execute(self, sql: str, /, **params: Any) -> int:
+        return self._execute(sql, params).rowcount
+
+    @contextmanager
+    def archiving(self) -> Iterator[None]:
+        self.execute("select set_config('analytics.paused', 'on', true)")
+        yield
+        self.execute("select set_config('analytics.paused', '', true)")
+
+    def insert(
+        self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, on_conflict: OnConflict = "error"
+    ) -> int:
+        names = ", ".join(columns)
+        has_key = on_conflict != "error" and set(PRIMARY_KEYS[table].split(", ")).issubset(columns)
+        try:
+            if has_key and self._has_met_keys:
+                return self._merge(table, names, rows, on_conflict)
+            if has_key and not isinstance(rows, Sequence):
+                rows = list(rows)
+            try:
+                with self.connection.transaction():  # a savepoint
+                    return self.copy(f"{table} ({names})", rows)
+            except errors.UniqueViolation:
+                if not has_key:
+                    raise
+                self._has_met_keys = True  # so others are to be expected
+                return self._merge(table, names, rows, on_conflict)
+        except (
+            psycopg.IntegrityError,
+            psycopg.DataError,
+            errors.ProgramLimitExceeded,  # a key longer than an index takes
+            UnicodeEncodeError,
+        ) as error:
+            raise RowError(first_line(error)) from error
+
+    def copy(self, target: str, rows: Iterable[Sequence[Any]]) -> int:
+        cursor = self.connection.cursor()
+        with cursor.copy(f"copy {target} from stdin") as copy:
+            for row in rows:
+                copy.write_row(row)
+        return cursor.rowcount
+
+    def _merge(self, table: str, names: str, rows: Iterable[Sequence[Any]], on_conflict: OnConflict) -> int:
+        """Insert rows of which some may be there, or come twice: twice as slow."""
+        key = PRIMARY_KEYS[table]
+        # of rows with one key the first stays, or the last one's values
+        order, conflict = {
+            "ignore": ("position", "nothing"),
+            "update": (
+                "position desc",
+                f"update set {', '.join(f'{column} = excluded.{column}' for column in names.split(', '))}",
+            ),
+        }[on_conflict]
+        with self.connection.transaction():  # a savepoint
+            self.execute(f"create temporary table incoming on commit drop as select {names} from {table} with no data")
+            self.execute("alter table incoming add position bigint generated always as identity")
+            self.copy(f"incoming ({names})", rows)
+            written = self.execute(
+                f"insert into {table} ({names}) "
+                f"select {names} "
+                f"from (select distinct on ({key}) * from incoming order by {key}, {order}) as incoming_rows "
+                f"on conflict ({key}) do {conflict}"
+            )
+            self.execute("drop table incoming")
+            return written
+
+    def _execute(self, sql: str, params: dict[str, Any]) -> psycopg.Cursor[Row]:
+        numbered, names = number_placeholders(sql)
+        return self.connection.execute(numbered, [params[name] for name in names])
+
+
+class Snapshot(Statements):
+    """Statements that raise their errors under their own database's name: another one may be at work around them."""
+
+    def __init__(self, connection: Connection, name: str) -> None:
+        super().__init__(connection)
+        self.name = name
+
+    def batches(self, sql: str, /, **params: Any) -> Iterator[list[tuple[Any, ...]]]:
+        try:
+            yield from super().batches(sql, **params)
+        except psycopg.Error as error:
+            raise_database_error(self.name, error)
+
+
+@cache
+def number_placeholders(sql: str) -> tuple[bytes, tuple[str, ...]]:
+    """Return the statement with $1, $2 … in place of :names, and the names in that order."""
+    names: list[str] = []
+
+    def number(token: re.Match[str]) -> str:
+        name = token["name"]
+        if name is None:
+            return token[0]
+        if name not in names:
+            names.append(name)
+        return f"${names.index(name) + 1}"
+
+    return TOKENS.sub(number, sql).encode(), tuple(names)
+
+
+def lift_timeouts(statements: Statements) -> None:
+    """Let the transaction read every row: no time-outs, and more memory to sort and hash in."""
+    statements.execute("set local statement_timeout = 0")
+    statements.execute("set local idle_in_transaction_session_timeout = 0")  # a file may be slow to read
+    statements.execute("set local work_mem = '64MB'")

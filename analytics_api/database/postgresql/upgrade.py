@@ -1,0 +1,157 @@
+"""Bringing a PostgreSQL database of an older version to this one."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterator
+
+import psycopg
+
+from ...errors import DatabaseError
+from ..base import BASE_TABLES, ignore_progress
+from .connections import connect, first_line, parse_url
+from .counters import disable_triggers, enable_triggers, rebuild
+from .past import archive_past
+from .schema import VERSION, apply_ddl, check_version, read_ddl, read_version
+from .statements import Statements, lift_timeouts
+
+log = logging.getLogger(__name__)
+
+# What the DDL file creates again around the tables that hold data; versions before 3 had other names for it.
+DERIVED = """
+select format('drop %s if exists %I cascade', case relkind when 'v' then 'view' else 'table' end, relname) as sql
+from pg_class
+where relnamespace = current_schema()::regnamespace and relkind in ('r', 'v')
+  and (relname ~ '^(plain|rollup|kept|split)_' or relname = any (:names))
+  and not (relname = any (:kept_tables) and relkind = 'r')
+"""
+
+# Their triggers go with them.
+OLD_FUNCTIONS = """
+select format('drop function if exists %s cascade', pg_proc.oid::regprocedure) as sql
+from pg_proc
+where pronamespace = current_schema()::regnamespace
+  and proname ~ concat(
+    '^((sessions|events|leads|lead_submissions|lead_status_changes|past_[a-z_]+)_(insert|update|delete|truncate|ids)',
+    '|keep_lead|writer_slot|past_truncate)$')
+"""
+
+# What the tables of versions before 3 had, and have in another form now.
+PREPARE_TABLES = """
+alter table sessions
+  drop constraint if exists sessions_started_at_check,
+  drop column if exists day,
+  drop column if exists minute,
+  drop column if exists geo,
+  drop column if exists source,
+  drop column if exists bucket;
+alter table events
+  drop constraint if exists events_occurred_at_check,
+  drop column if exists minute,
+  drop column if exists page;
+alter table leads
+  drop constraint if exists enquiry_datetime_of_1300_bytes_at_most;
+alter table lead_submissions
+  drop constraint if exists submitted_at_of_1300_bytes_at_most;
+drop function if exists utc_day;
+alter index if exists leads_in_stage_by_enquiry rename to leads_in_status_by_enquiry;
+alter index if exists leads_in_stage_by_follow_up rename to leads_in_status_by_follow_up;
+alter index if exists leads_in_stage_by_score rename to leads_in_status_by_score;
+alter index if exists leads_in_stage_by_score_falling rename to leads_in_status_by_score_falling;
+alter index if exists leads_in_stage_by_risk rename to leads_in_status_by_risk;
+alter index if exists leads_in_stage_by_name rename to leads_in_status_by_name;
+"""
+
+# Older versions took any integer from 0 on: those of trackers that write seconds, too.
+INSTANTS = {"sessions": "started_at", "events": "occurred_at"}
+MIN_INSTANT = 100_000_000_000
+MIN_SECONDS = 100_000_000
+
+DATES = {"leads": "enquiry_datetime", "lead_submissions": "submitted_at"}
+
+CONSTRAINT = re.compile(r"^ +constraint (\w+)(?:\n +| )(check \(.*\)),?(?: +--.*)?$", re.MULTILINE)
+
+
+def upgrade(url: str, *, on_progress: Callable[[str], object] = ignore_progress) -> int:
+    """Bring an older database to this version and return the version that it was of; no row is lost.
+
+    One transaction: a database that cannot be upgraded stays as it was. The counters are rebuilt. Base tables and
+    archive stay in place, and so do the rights on them. The log says how many values were converted for the stricter
+    rules of this version. `on_progress` is called with the name of each counter.
+    """
+    dsn, name = parse_url(url, "read-write")
+    try:
+        with connect(dsn) as connection:
+            statements = Statements(connection)
+            statements.execute("begin isolation level read committed")
+            version = read_version(statements, name)
+            if version is None:
+                raise DatabaseError(f"{name}: there is no such database; `analytics-api init` makes one")
+            if version >= VERSION:
+                check_version(statements, name)
+                return version
+            lines = list(_migrate(statements, name, on_progress))
+            statements.execute("commit")
+            for line in lines:
+                log.warning("%s: %s", name, line)
+            return version
+    except psycopg.Error as error:
+        raise DatabaseError(f"{name}: it stays as it was, of the older version: {first_line(error)}") from error
+
+
+def _migrate(statements: Statements, name: str, on_progress: Callable[[str], object]) -> Iterator[str]:
+    """Create the rest of the schema again around the tables that hold data; yield what was converted."""
+    lift_timeouts(statements)
+    statements.execute(f"lock table {', '.join(BASE_TABLES)} in share row exclusive mode")
+    created = set(re.findall(r"^create (?:view|table) (\w+)", read_ddl(), re.MULTILINE))
+    kept_tables = re.findall(r"^create table if not exists (\w+)", read_ddl(), re.MULTILINE)
+    for sql in (
+        *statements.rows(DERIVED, names=[*created, *kept_tables], kept_tables=kept_tables),
+        *statements.rows(OLD_FUNCTIONS),
+    ):
+        statements.execute(sql["sql"])
+    statements.execute("drop type if exists page_count cascade")
+    statements.connection.execute(PREPARE_TABLES.encode())
+    for table, column in INSTANTS.items():
+        yield from _convert_instants(statements, table, column)
+    apply_ddl(statements, name)
+    disable_triggers(statements)
+    for table, column in DATES.items():
+        yield from _convert_dates(statements, table, column)
+    _add_constraints(statements)
+    archive_past(statements)
+    rebuild(statements, on_progress)
+    enable_triggers(statements)
+
+
+def _convert_instants(statements: Statements, table: str, column: str) -> Iterator[str]:
+    early = statements.execute(
+        f"update {table} set {column} = {MIN_INSTANT} where {column} < {MIN_SECONDS}",
+    )
+    seconds = statements.execute(f"update {table} set {column} = {column} * 1000 where {column} < {MIN_INSTANT}")
+    if early:
+        yield f"{table}.{column}: {early} values before 1973 are 1973-03-03 now"
+    if seconds:
+        yield f"{table}.{column}: {seconds} values in seconds are in milliseconds now"
+
+
+def _convert_dates(statements: Statements, table: str, column: str) -> Iterator[str]:
+    pattern = r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)?$"
+    normalized = statements.execute(
+        f"update {table} set {column} = normalized_date({column}) where normalized_date({column}) <> {column}"
+    )
+    emptied = statements.execute(f"update {table} set {column} = '' where {column} !~ :pattern", pattern=pattern)
+    if emptied:
+        yield f"{table}.{column}: {emptied} values that are not dates are empty now"
+    if normalized:
+        yield f"{table}.{column}: {normalized} values in other forms are YYYY-MM-DD HH:MM:SS now"
+
+
+def _add_constraints(statements: Statements) -> None:
+    """Add the named constraints of the DDL file that a base table of an older version does not have."""
+    for table in BASE_TABLES:
+        [body] = re.findall(rf"^create table if not exists {table} \((.*?)^\);", read_ddl(), re.MULTILINE | re.DOTALL)
+        for constraint, check in CONSTRAINT.findall(body):
+            statements.execute(f"alter table {table} drop constraint if exists {constraint}")
+            statements.execute(f"alter table {table} add constraint {constraint} {check}")

@@ -1,0 +1,81 @@
+"""The archive of versions 2 to 4, in tables called past_*, as the archive of this version."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .statements import Statements
+
+PAST_TABLES = (
+    "past_days",
+    "past_countries",
+    "past_sources",
+    "past_engagement",
+    "past_events",
+    "past_day_visitors",
+    "past_country_visitors",
+    "past_fingerprints",
+)
+
+# These versions knew of a purged session its day, and apart from that its country, source and so on. What has no day is
+# archived on day 0, which is 1970-01-01: it counts for all time and for ranges without a beginning.
+ARCHIVE_PAST = """
+insert into archived_session_counts (
+  dimension, day, key, sessions, duration_sum, duration_count, score_sum, score_count, vpn_suspected)
+select 0, strftime('%s', day) / 86400, '', sessions, duration_sum, duration_count, score_sum, score_count, vpn_suspected
+from past_days_of_the_older_version;
+
+insert into archived_session_counts (dimension, day, key, sessions)
+select 1, 0, country, sessions
+from past_countries_of_the_older_version
+union all
+select 2, 0, referrer_domain, sessions
+from past_sources_of_the_older_version
+union all
+select 3, 0, bucket, sessions
+from past_engagement_of_the_older_version;
+
+-- Each day of a visitor has the first country, the first day has the other countries, too: exact are the visitors of
+-- each day, and those of each country of all time.
+insert into visitor_days (visitor_id, day, country_code, sessions, archived)
+select visitor_id, strftime('%s', day) / 86400, country, 1, 1
+from (
+  select visitor_id, day, row_number() over (partition by visitor_id order by day) as day_place
+  from past_day_visitors_of_the_older_version)
+join (
+  select visitor_id, country, row_number() over (partition by visitor_id order by country) as country_place
+  from past_country_visitors_of_the_older_version) using (visitor_id)
+where day_place = 1 or country_place = 1;
+
+insert into fingerprint_days (fingerprint, day, sessions, archived)
+select fingerprint, 0, 1, 1
+from past_fingerprints_of_the_older_version;
+
+insert into archived_event_counts (day, events)
+select 0, sum(events)
+from past_events_of_the_older_version
+having sum(events) > 0;
+
+insert into pages (page)
+select page
+from past_events_of_the_older_version
+where page <> '';
+
+insert into archived_page_counts (page_id, day, views, sessions)
+select page_id, 0, events, unique_sessions
+from past_events_of_the_older_version
+join pages using (page);
+
+update site
+set raw_since = (
+  select strftime('%s', max(day)) / 86400 + 1
+  from past_days_of_the_older_version);
+"""
+
+
+def archive_past(statements: Statements, tables: Sequence[str]) -> None:
+    """Archive what these tables hold; their names have OLD_SUFFIX."""
+    if "past_days" in tables:
+        for statement in ARCHIVE_PAST.split(";"):
+            if statement.strip():
+                statements.execute(statement)

@@ -1,0 +1,198 @@
+"""The schema of a database file: what identifies one of ours, its creation, and what of it can be set aside."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Set
+from contextlib import AbstractContextManager, closing, contextmanager
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from ...errors import DatabaseError
+from ..base import Row
+from .statements import Statements
+
+APPLICATION_ID = 0x616E6170
+VERSION = 5
+EMPTY_FILE = "this file is empty; `analytics-api init` makes a database of it"
+BUSY_POLL_MS = 3  # how long SQLite waits for a lock: it tries after 1 and 2 more, then we try again
+MIN_FILE_SIZE = 512  # bytes; SQLite takes any shorter file for an empty one
+
+# One statement sees one state of a file that another process may be creating.
+IDENTITY = """
+select
+  application_id,
+  user_version,
+  (
+    select count(*)
+    from sqlite_schema
+  )
+from pragma_application_id, pragma_user_version
+"""
+
+OBJECTS_OF_TYPE = """
+select name, tbl_name, sql
+from sqlite_schema
+where type = :type and sql is not null
+order by rowid
+"""
+
+# Beginnings of names that only older versions, or this one, too, give to what is not the writers'.
+DERIVED_PREFIXES = ("rollup_", "plain_", "replaced_")
+# Other names that only older versions give.
+REMOVED_NAMES = frozenset(
+    {
+        "events_replace",
+        "lead_search_runs",
+        "leads_in_hand",
+        "leads_in_stage_by_enquiry",
+        "leads_in_stage_by_follow_up",
+        "leads_in_stage_by_name",
+        "leads_in_stage_by_risk",
+        "leads_in_stage_by_score",
+        "leads_keep",
+        "leads_keep_follow_ups",
+        "leads_keep_text",
+        "leads_move",
+        "leads_reindex",
+        "leads_replace",
+        "open_sessions",
+        "past_bucket_changes",
+        "past_country_changes",
+        "past_country_visitor_changes",
+        "past_day_changes",
+        "past_day_visitor_changes",
+        "past_event_changes",
+        "past_fingerprint_changes",
+        "past_source_changes",
+        "searched_projects",
+        "searched_projects_room",
+        "session_key_change",
+        "session_key_changes",
+        "session_measure_change",
+        "session_measure_changes",
+        "sessions_by_fingerprint",
+        "sessions_by_visitor_and_country",
+        "sessions_replace",
+        "stage_change",
+        "stage_changes",
+    }
+)
+
+
+def read_identity(connection: sqlite3.Connection) -> tuple[int, int, int]:
+    """Return the file's application_id and version, and the number of its tables, views and so on."""
+    application_id, version, objects = connection.execute(IDENTITY).fetchone()
+    return application_id, version, objects
+
+
+def is_managed(connection: sqlite3.Connection, path: Path) -> bool:
+    """Return whether the file is one of ours, of this version; False when it is empty.
+
+    Raises DatabaseError when it is of another version or another program's.
+    """
+    application_id, version, objects = read_identity(connection)
+    if application_id != APPLICATION_ID:
+        if objects == 0:
+            if 0 < path.stat().st_size < MIN_FILE_SIZE:
+                raise DatabaseError(f"{path}: file is not a database")
+            return False
+        raise DatabaseError(
+            f"{path}: this is another program's database; `analytics-api import` copies one into a database of ours"
+        )
+    if version < VERSION:
+        raise DatabaseError(
+            f"{path}: this database is of version {version}, older than {VERSION}; run `analytics-api upgrade`"
+        )
+    if version > VERSION:
+        raise DatabaseError(
+            f"{path}: this database is of version {version}, newer than {VERSION}; use a newer analytics_api"
+        )
+    return True
+
+
+def retry_locked(connection: sqlite3.Connection, sql: str, seconds: float) -> None:
+    """Run a statement that others may block, trying again for so many seconds at most.
+
+    SQLite itself tries ever less often, and misses the moments in which a busy writer unlocks the file; and of two that
+    want a whole file, one gets the error at once.
+    """
+    until = time.monotonic() + seconds
+    connection.execute(f"pragma busy_timeout = {BUSY_POLL_MS}")
+    try:
+        while True:
+            try:
+                connection.execute(sql)
+                return
+            except sqlite3.OperationalError as error:
+                if str(error) != "database is locked" or time.monotonic() >= until:
+                    raise
+    finally:
+        connection.execute(f"pragma busy_timeout = {int(seconds * 1000)}")
+
+
+def create_schema(connection: sqlite3.Connection, path: Path, seconds: float) -> None:
+    """Create the schema in an empty file, in WAL mode; wait for locks for so many seconds."""
+    retry_locked(connection, "pragma journal_mode = wal", seconds)  # the file remembers it
+    connection.execute("begin exclusive")
+    try:
+        if not is_managed(connection, path):  # another process may have created it
+            for statement in schema_statements():
+                connection.execute(statement)
+        connection.execute("commit")
+    except BaseException:
+        connection.execute("rollback")
+        raise
+
+
+def is_ours(name: str) -> bool:
+    """Return whether schema.sql creates an object of that name, or an older version's did."""
+    return name in managed_names() or name in REMOVED_NAMES or name.startswith(DERIVED_PREFIXES)
+
+
+@cache
+def managed_names() -> frozenset[str]:
+    """Return the names of all that schema.sql creates."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for statement in schema_statements():
+            connection.execute(statement)
+        return frozenset(name for (name,) in connection.execute("select name from sqlite_schema"))
+
+
+def quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def triggers_disabled(statements: Statements) -> AbstractContextManager[None]:
+    """Drop our triggers until the block ends without an error; those of other programs stay."""
+    return _dropped(statements, "trigger", lambda trigger: is_ours(trigger["name"]))
+
+
+def indexes_dropped(statements: Statements, tables: Set[str]) -> AbstractContextManager[None]:
+    """Drop the indexes of these tables until the block ends without an error."""
+    return _dropped(statements, "index", lambda index: index["tbl_name"] in tables)
+
+
+@contextmanager
+def _dropped(statements: Statements, kind: str, which: Callable[[Row], bool]) -> Iterator[None]:
+    objects = list(filter(which, statements.rows(OBJECTS_OF_TYPE, type=kind)))
+    for item in objects:
+        statements.execute(f"drop {kind} {quote(item['name'])}")
+    yield
+    for item in objects:
+        statements.execute(item["sql"])
+
+
+@cache
+def schema_statements() -> tuple[str, ...]:
+    """Return the statements of schema.sql."""
+    statements = [""]
+    for line in files("analytics_api").joinpath("schema.sql").read_text(encoding="utf-8").splitlines(keepends=True):
+        if not statements[-1] and not line.split("--")[0].strip():
+            continue
+        statements[-1] += line
+        if sqlite3.complete_statement(statements[-1]):
+            statements.append("")
+    return tuple(statements[:-1])

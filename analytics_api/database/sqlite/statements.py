@@ -1,0 +1,247 @@
+"""Statements of one connection: reads, writes and insertion of many rows."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from itertools import chain, islice, repeat
+from math import inf
+from typing import Any
+
+from ...errors import RowError
+from ..base import BATCH, PRIMARY_KEYS, OnConflict, Row
+from ..limits import current_limit
+
+ROWS_PER_STATEMENT = 100  # row by row takes half as long again
+# Keys in random order. Without triggers their rows are inserted one by one: a statement of many rows journals every
+# page that it changes.
+RANDOM_KEY_TABLES = frozenset({"sessions"})
+# KiB, negative: enough for the upper pages of every index of a large file, which each row reads.
+INSERT_CACHE = -16_384
+# Random session ids write to every page of their index again and again. The rollups are rebuilt with the usual cache:
+# SQLite sorts runs as large as its cache, which is slower.
+LOAD_CACHE = -65_536
+
+CODES = """
+select project, code
+from project_codes
+order by project_id
+"""
+
+# Runs of three letters that begin with two.
+RUNS = """
+select term
+from lead_search_trigrams
+where term >= :first and term <= :last
+limit :max_runs
+"""
+MAX_RUNS = 500  # with more, a scan of the leads is faster
+
+# SQLite stores any bytes as text, and a tracker may have written bytes that are not UTF-8.
+DECODE_ERROR = "Could not decode to UTF-8"
+decode_lossy = partial(str, encoding="utf-8", errors="replace")
+
+
+class Deadline:
+    """When the statement that runs has to end, as an instant of time.monotonic()."""
+
+    def __init__(self) -> None:
+        self.instant = inf
+
+    def start(self) -> None:
+        """Begin the time budget of a statement, if this thread has one."""
+        limit = current_limit()
+        self.instant = inf if limit is None else time.monotonic() + limit
+
+    def stop(self) -> None:
+        """End the budget: statements that have none follow, such as `pragma data_version`, perhaps much later."""
+        self.instant = inf
+
+    def is_over(self) -> bool:
+        return time.monotonic() > self.instant
+
+
+class Statements:
+    """A connection, as base.Reader and base.Transaction."""
+
+    def __init__(self, connection: sqlite3.Connection, deadline: Deadline | None = None) -> None:
+        self.connection = connection
+        self.deadline = deadline or Deadline()
+        self.replaced_text = 0
+        self.loading = False
+        self.inserting = False
+
+    def rows(self, sql: str, /, **params: Any) -> list[Row]:
+        columns, found = self._read(sql, params)
+        names = [column[0] for column in columns]
+        return list(map(dict, map(zip, repeat(names), found)))
+
+    def row(self, sql: str, /, **params: Any) -> Row | None:
+        found = self.rows(sql, **params)
+        return found[0] if found else None
+
+    def tuples(self, sql: str, /, **params: Any) -> list[tuple[Any, ...]]:
+        return self._read(sql, params)[1]
+
+    def _read(self, sql: str, params: dict[str, Any]) -> tuple[Any, list[tuple[Any, ...]]]:
+        """Return the cursor's description of the columns, and the rows."""
+        self.deadline.start()
+        try:
+            return self._fetch_all(sql, params)
+        finally:
+            self.deadline.stop()
+
+    def _fetch_all(self, sql: str, params: dict[str, Any]) -> tuple[Any, list[tuple[Any, ...]]]:
+        """Like `_read`, without a time budget of its own."""
+        try:
+            cursor = self.connection.execute(sql, params)
+            return cursor.description, cursor.fetchall()
+        except sqlite3.OperationalError as error:
+            if not str(error).startswith(DECODE_ERROR):
+                raise
+        with self._text_factory(decode_lossy):
+            cursor = self.connection.execute(sql, params)
+            return cursor.description, cursor.fetchall()
+
+    def batches(self, sql: str, /, **params: Any) -> Iterator[list[tuple[Any, ...]]]:
+        text: Any = str
+        fetched = 0
+        cursor = self.connection.cursor()
+        executed = False
+        while True:
+            try:
+                if not executed:
+                    with self._text_factory(text):  # Python 3.10 reads the first row here
+                        cursor.execute(sql, params)
+                    executed = True
+                    for _ in range(fetched):
+                        self._fetch(cursor, text)
+                batch = self._fetch(cursor, text)
+            except sqlite3.OperationalError as error:
+                if text is not str or not str(error).startswith(DECODE_ERROR):
+                    raise
+                text = self._decode  # slower, so only from here on, after the batches that were yielded
+                cursor.close()  # else Python 3.10 runs the next on its statement, and resets that when this one goes
+                cursor = self.connection.cursor()
+                executed = False
+                continue
+            if not batch:
+                return
+            fetched += 1
+            yield batch
+
+    def needle(self, text: str) -> str | None:
+        if len(text) < 2:
+            return None
+        terms = [text]
+        if len(text) == 2:
+            # The index has runs of three letters. Any two begin one, since the text ends in a separator.
+            runs = self.tuples(RUNS, first=text, last=text + chr(sys.maxunicode), max_runs=MAX_RUNS + 1)
+            if len(runs) > MAX_RUNS:
+                return None
+            terms = [term for (term,) in runs]
+        terms += [code for project, code in self.tuples(CODES) if text in project]
+        return " OR ".join(map(_phrase, terms or [text]))
+
+    def _fetch(self, cursor: sqlite3.Cursor, text: Any) -> list[tuple[Any, ...]]:
+        with self._text_factory(text):
+            return cursor.fetchmany(BATCH)
+
+    @contextmanager
+    def _text_factory(self, factory: Any) -> Iterator[None]:
+        """Set how text is decoded. This is the whole connection's, and other statements may run between two batches."""
+        self.connection.text_factory = factory
+        try:
+            yield
+        finally:
+            self.connection.text_factory = str
+
+    def _decode(self, text: bytes) -> str:
+        try:
+            return text.decode()
+        except UnicodeDecodeError:
+            self.replaced_text += 1
+            return decode_lossy(text)
+
+    def execute(self, sql: str, /, **params: Any) -> int:
+        self.deadline.start()
+        try:
+            return self.connection.execute(sql, params).rowcount
+        finally:
+            self.deadline.stop()
+
+    @contextmanager
+    def archiving(self) -> Iterator[None]:
+        self.execute("insert into counting_paused (pause_id) values (1)")
+        yield
+        self.execute("delete from counting_paused")
+
+    def insert(
+        self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, on_conflict: OnConflict = "error"
+    ) -> int:
+        if not (self.inserting or self.loading):
+            self.inserting = True
+            self.connection.execute(f"pragma cache_size = {INSERT_CACHE}")
+        key = PRIMARY_KEYS[table]
+        placeholders = f"({', '.join('?' for _ in columns)})"
+        updates = ", ".join(f"{column} = excluded.{column}" for column in columns)
+        conflict = {
+            "error": "",
+            "ignore": f"on conflict ({key}) do nothing",
+            "update": f"on conflict ({key}) do update set {updates}",
+        }[on_conflict]
+        self.connection.execute("savepoint inserted_rows")
+        try:
+            into = f"insert into {table} ({', '.join(columns)}) values"
+            if self.loading and table in RANDOM_KEY_TABLES:
+                return self.connection.executemany(f"{into} {placeholders} {conflict}", rows).rowcount
+            written = 0
+            rows = iter(rows)
+            while batch := list(islice(rows, ROWS_PER_STATEMENT)):
+                values = ", ".join([placeholders] * len(batch))
+                written += self.connection.execute(
+                    f"{into} {values} {conflict}", tuple(chain.from_iterable(batch))
+                ).rowcount
+        except (sqlite3.IntegrityError, OverflowError, UnicodeEncodeError) as error:
+            self.connection.execute("rollback to inserted_rows")
+            raise RowError(str(error)) from error
+        finally:
+            if self.connection.in_transaction:  # a full disk has rolled back already
+                self.connection.execute("release inserted_rows")
+        return written
+
+
+class Snapshot(Statements):
+    """Statements of a snapshot. Its errors name its own file: another database may be written around it."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, translate_errors: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        super().__init__(connection)
+        self.translate_errors = translate_errors
+
+    def batches(self, sql: str, /, **params: Any) -> Iterator[list[tuple[Any, ...]]]:
+        with self.translate_errors():
+            yield from super().batches(sql, **params)
+
+
+@contextmanager
+def bulk_pragmas(statements: Statements) -> Iterator[None]:
+    """Set the cache for millions of rows until the block ends."""
+    before = statements.rows("pragma cache_size")[0]["cache_size"]
+    statements.execute(f"pragma cache_size = {LOAD_CACHE}")
+    statements.loading = True
+    try:
+        yield
+    finally:
+        statements.loading = False
+        statements.execute(f"pragma cache_size = {before}")
+
+
+def _phrase(text: str) -> str:
+    """Return text as a phrase of FTS5 (https://sqlite.org/fts5.html#fts5_strings), where only the quote is special."""
+    return '"' + text.replace('"', '""') + '"'

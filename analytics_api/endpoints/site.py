@@ -1,0 +1,50 @@
+"""The site's calendar, for those who ask for days of it."""
+
+from __future__ import annotations
+
+from typing import Literal, TypedDict
+
+from ..calendar import iso_date
+from ..context import Context
+from ..ranges import find_today
+
+
+class Site(TypedDict):
+    time_zone: str
+    today: str
+    page_query: Literal["keep", "drop"]
+    first_day: str | None
+    raw_since: str | None
+
+
+SITE = """
+select time_zone, page_query, raw_since, (
+    select day
+    from day_counts
+    where day >= 0
+    group by day
+    having sum(sessions) <> 0
+    order by day
+    limit 1) as first_day
+from site
+"""
+
+
+def site(ctx: Context) -> Site:
+    """Return the site's time zone, its current day, and how pages are counted.
+
+    `first_day` is the day of the first session, a purged one included. Before `raw_since` single sessions and events
+    no longer exist, though they are counted. Both are null where there is no such day.
+    """
+    row = ctx.db.rows(SITE)[0]
+    return {
+        "time_zone": row["time_zone"],
+        "today": iso_date(find_today(ctx.db, ctx.now).day),
+        "page_query": row["page_query"],
+        "first_day": _date_or_none(row["first_day"]),
+        "raw_since": _date_or_none(row["raw_since"]),
+    }
+
+
+def _date_or_none(day: int | None) -> str | None:
+    return None if day is None else iso_date(day)

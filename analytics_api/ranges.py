@@ -1,0 +1,74 @@
+"""Ranges of the site's days, as requests name them."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from .calendar import DAY_MS, DayRange, Offset, Today, to_day
+from .context import Context
+from .database import Database
+from .errors import InvalidRequest
+
+# What a function takes as `days`: their number, back from today, or the days themselves.
+Days = int | DayRange | None
+
+TODAY = """
+select begins_at, day_offset, (
+    select min(begins_at)
+    from site_offsets
+    where begins_at > :now) as ends_at
+from site_offsets
+where begins_at <= :now
+order by begins_at desc
+limit 1
+"""
+
+OFFSETS = """
+select begins_at, day_offset, utc_offset
+from site_offsets
+where begins_at <= :until and begins_at >= (
+  select coalesce(max(begins_at), 0)
+  from site_offsets
+  where begins_at <= :since)
+order by begins_at
+"""
+
+
+def find_today(db: Database, now: int) -> Today:
+    row = db.rows(TODAY, now=now)[0]
+    day = (now + row["day_offset"]) // DAY_MS
+    begins_at = day * DAY_MS - row["day_offset"]
+    ends_at = begins_at + DAY_MS
+    # bounded by the instants at which the clock is set: only this row was read
+    return Today(day, max(begins_at, row["begins_at"]), min(ends_at, row["ends_at"] or ends_at))
+
+
+def load_offsets(db: Database, first: int, last: int) -> list[Offset]:
+    """Return the rows of `site_offsets` in which the days `first` to `last` begin and end."""
+    rows = db.tuples(OFFSETS, since=(first - 2) * DAY_MS, until=(last + 3) * DAY_MS)  # no offset is as large as 2 days
+    return [Offset(*row) for row in rows]
+
+
+def resolve_range(ctx: Context, from_: date | None, to: date | None, days: Days) -> DayRange | None:
+    """Return the days that are meant, None for all time.
+
+    :param from_: the first day; None is an open end.
+    :param to: the last day; None is an open end.
+    :param days: how many days, of which today is the last.
+    :raises InvalidRequest: when they cannot be combined.
+    """
+    if days is not None:
+        if from_ is not None or to is not None:
+            raise InvalidRequest("days cannot be combined with from or to")
+        if isinstance(days, DayRange):
+            return days
+        today = find_today(ctx.db, ctx.now)
+        return DayRange(today.day - days + 1, today.day, today)
+    if from_ is None and to is None:
+        return None
+    if from_ is not None and to is not None and from_ > to:
+        raise InvalidRequest("from must not be after to")
+    first = None if from_ is None else to_day(from_)
+    if to is None:
+        return DayRange(first, None, find_today(ctx.db, ctx.now))
+    return DayRange(first, to_day(to))

@@ -1,0 +1,16 @@
+"""Read the counters that triggers keep."""
+
+TOTALS = """
+select
+  cast(coalesce(sum(sessions), 0) as bigint) as sessions,
+  cast(coalesce(sum(visitors), 0) as bigint) as visitors,
+  cast(coalesce(sum(fingerprints), 0) as bigint) as fingerprints,
+  (select cast(coalesce(sum(events), 0) as bigint) from event_counts where day = -1) as events
+from day_counts
+where day = -1
+"""
+
+
+def read_totals(database):
+    """Return the sessions, visitors, fingerprints and events of all time."""
+    return database.rows(TOTALS)[0]

@@ -1,0 +1,122 @@
+"""Every ranged statistic, computed from lists of rows alone: what the counters must give."""
+
+from collections import Counter, defaultdict
+from datetime import datetime, timedelta, timezone
+from functools import cache
+
+MINUTE = timedelta(minutes=1)
+
+
+@cache
+def date_of(instant, zone):
+    """The site's date of an instant: the latest that its clock has shown until then.
+
+    St. John's showed the new date for one minute before its clock was set back, so every minute of a day is looked at.
+    """
+    moment = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(milliseconds=instant)
+    return max((moment - MINUTE * back).astimezone(zone).date() for back in range(60 * 26))
+
+
+def rounded(total, count, per=1, parts=10):
+    """`total / count / per` with halves away from zero; 0 of nothing."""
+    if not count:
+        return 0
+    whole = (2 * abs(total) * parts + count * per) // (2 * count * per)
+    return (whole if total >= 0 else -whole) / parts
+
+
+def mean_of(sessions, column, **options):
+    values = [session[column] for session in sessions if session[column] is not None]
+    return rounded(sum(values), len(values), **options)
+
+
+def page_of(url, page_query):
+    """The page that a URL counts as; None for none."""
+    if url is not None and page_query == "drop":
+        url = url.partition("#")[0].partition("?")[0]
+    return url or None
+
+
+class Plain:
+    """The statistics of the rows whose dates lie within a range; `date` is their site's date."""
+
+    def __init__(self, sessions, events, page_query="keep"):
+        self.sessions = sessions
+        self.events = events
+        self.page_query = page_query
+
+    def within(self, first, last):
+        def chosen(rows):
+            return [row for row in rows if (not first or row["date"] >= first) and (not last or row["date"] <= last)]
+
+        return Plain(chosen(self.sessions), chosen(self.events), self.page_query)
+
+    def overview(self):
+        return {
+            "total_sessions": len(self.sessions),
+            "total_events": len(self.events),
+            "unique_visitors": len({session["visitor_id"] for session in self.sessions}),
+            "unique_fingerprints": len({session["fingerprint"] for session in self.sessions} - {None}),
+            "avg_engagement_score": mean_of(self.sessions, "engagement_score"),
+            "avg_session_duration_s": int(mean_of(self.sessions, "duration", per=1000, parts=1)),
+            "vpn_suspected_count": sum(session["vpn_suspected"] != 0 for session in self.sessions),
+        }
+
+    def daily(self, interval_of):
+        rows = defaultdict(list)
+        for session in self.sessions:
+            rows[interval_of(session)].append(session)
+        return [
+            {
+                "date": label,
+                "total_sessions": len(sessions),
+                "unique_visitors": len({session["visitor_id"] for session in sessions}),
+                "avg_duration": mean_of(sessions, "duration", per=1000),
+                "avg_engagement": mean_of(sessions, "engagement_score"),
+            }
+            for (_, label), sessions in sorted(rows.items())
+        ]
+
+    def top(self):
+        views, visits = Counter(), defaultdict(set)
+        for event in self.events:
+            page = page_of(event["page_url"], self.page_query) if event["event_type"] == "page_view" else None
+            if page is not None:
+                views[page] += 1
+                visits[page].add(event["session_id"])
+        return [{"page": page, "views": count, "unique_sessions": len(visits[page])} for page, count in ordered(views)]
+
+    def session_pages(self, column):
+        pages = (page_of(session[column], self.page_query) for session in self.sessions)
+        return [
+            {"page": page, "sessions": count}
+            for page, count in ordered(Counter(page for page in pages if page is not None))
+        ]
+
+    def geo(self):
+        visitors = defaultdict(set)
+        counts = Counter(session["country"] or "XX" for session in self.sessions)
+        for session in self.sessions:
+            visitors[session["country"] or "XX"].add(session["visitor_id"])
+        return [
+            {"country": country, "sessions": count, "unique_visitors": len(visitors[country])}
+            for country, count in ordered(counts)
+        ]
+
+    def sources(self):
+        counts = Counter(session["referrer_domain"] or "(direct)" for session in self.sessions)
+        return [{"referrer_domain": domain, "sessions": count} for domain, count in ordered(counts)]
+
+    def engagement(self):
+        buckets = ["0-19", "20-39", "40-59", "60-79", "80-100"]
+        counts = Counter(
+            buckets[min(max(session["engagement_score"] // 20, 0), 4)]
+            for session in self.sessions
+            if session["ended_at"] is not None and session["engagement_score"] is not None
+        )
+        return [{"bucket": bucket, "count": counts[bucket]} for bucket in buckets]
+
+
+def ordered(counts):
+    """Most first, ties by name in bytes."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0].encode()))

@@ -1,0 +1,255 @@
+"""What every rollup is to hold, by plain Python over the rows; and values for these rows, few, so that they meet.
+
+The tests of both engines write such rows in any way that SQL has, and compare.
+"""
+
+from collections import Counter, defaultdict
+from datetime import datetime, timezone
+from typing import NamedTuple
+
+MINUTE = 60_000
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+START = 20_370 * DAY  # 2025-10-09
+FIRST = 100_000_000_000  # 1973
+LAST = 253_402_300_799_999  # the end of year 9999
+
+INSTANTS = (
+    START,
+    START + MINUTE - 1,
+    START + MINUTE,
+    START + DAY - 1,
+    START + DAY,
+    START + 2 * DAY + MINUTE,
+    FIRST,
+    LAST,
+)
+TEXTS = (None, "", "x", "Ünder")
+PAGES = (None, "", "/a", "/a?x", "/b#y", "?")
+STATUSES = ("new", "contacted", "qualified", "proposal", "won", "lost")
+
+# The values of each column of a table. The first column is the key.
+VALUES = {
+    "sessions": {
+        "session_id": ("a", "b", "c", "", "5", 5),
+        "visitor_id": ("v", "w", ""),
+        "fingerprint": (None, "", "f"),
+        "started_at": INSTANTS,
+        "ended_at": (None, 0, DAY),
+        "duration": (None, -5, 0, 7, 10**12),
+        "engagement_score": (None, -1, 0, 19, 20, 39, 40, 59, 60, 79, 80, 100, 101),
+        "event_count": (0, 3),
+        "entry_page": PAGES,
+        "exit_page": PAGES,
+        "country": (None, "", "XX", "IN"),
+        "referrer_domain": (None, "", "(direct)", "t.co"),
+        "vpn_suspected": (0, 1, 2, -1),
+    },
+    "events": {
+        "event_id": (1, 2, 3, -1, 0, "1", 2.0, None),
+        "session_id": ("a", "b", ""),
+        "event_type": ("page_view", "page_view", "page_view", "scroll", "PAGE_VIEW"),
+        "page_url": PAGES,
+        "occurred_at": INSTANTS,
+        "data": (None, "{}"),
+    },
+    "leads": {
+        "lead_id": (1, 2, 3, -1, "1", 2.0, None),
+        "contact_name": (*TEXTS, "ANNA", "Straße \U00010400"),
+        "contact_email": TEXTS,
+        "contact_phone": (None, "", "+91 98", 'o\'b "100%_"'),
+        "project_name": TEXTS,
+        "visitor_id": (None, "v", "w"),
+        "status": STATUSES,
+        "enquiry_datetime": ("2026-02-24 15:00:00", "", "2026-02-24", "2026-02-24T15:00:00.5Z"),
+    },
+    "lead_submissions": {
+        "submission_id": (1, 2, 3, -1, "1", 2.0, None),
+        "lead_id": (1, 2, 3, -1),
+        "source": (None, "x"),
+        "is_primary_lead": (0, 0, 0, 1, 2, -1),
+        "submitted_at": ("2026-02-24 15:00:00", "2026-02-24 15:00:01", "", "2026-02-24T15:00:02+00:00"),
+    },
+}
+KEYS = {table: next(iter(columns)) for table, columns in VALUES.items()}
+DATES = frozenset({"enquiry_datetime", "submitted_at"})  # which triggers bring to one form
+
+SEARCHED = ("project_name", "contact_name", "contact_email", "contact_phone", "visitor_id")
+
+# The columns that are compared, where these are not all; a page goes by its text.
+READS = {
+    "pages": "select page, views, sessions from pages",
+    "page_counts": "select day, page, c.views, c.sessions from page_counts as c join pages using (page_id)",
+    "page_returns": "select day, page, previous_day, r.sessions from page_returns as r join pages using (page_id)",
+    "leads": "select lead_id, enquiry_datetime, follow_ups_count, last_follow_up_at, search_text, name_folded "
+    "from leads",
+    "lead_submissions": "select submission_id, submitted_at from lead_submissions",
+}
+
+
+class Site(NamedTuple):
+    """How a site counts: the offsets of its days, each from an instant on, and whether pages keep their queries."""
+
+    offsets: tuple[tuple[int, int], ...] = ((0, 0),)
+    page_query: str = "keep"
+
+    def day(self, instant):
+        offset = [offset for begins_at, offset in self.offsets if begins_at <= instant][-1]
+        return (instant + offset) // DAY
+
+    def page(self, url):
+        if url and self.page_query == "drop":
+            return url.split("?")[0].split("#")[0]
+        return url or ""
+
+
+UTC = Site()
+# A clock that is set back half a day, where the site counts pages without their queries.
+MOVED = Site(offsets=((0, 11 * HOUR), (START + DAY, -5 * HOUR)), page_query="drop")
+
+
+def to_datetime(text):
+    """Return a date as triggers store it."""
+    if not text:
+        return text
+    moment = datetime.fromisoformat(text.replace("Z", "+00:00").replace(".5", ".500"))
+    if moment.tzinfo:
+        moment = moment.astimezone(timezone.utc)
+    return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def score_bucket(session):
+    score = session["engagement_score"]
+    if session["ended_at"] is None or score is None:
+        return ""
+    return ("0-19", "20-39", "40-59", "60-79", "80-100")[min(max(score // 20, 0), 4)]
+
+
+def sums(sessions):
+    durations = [session["duration"] for session in sessions if session["duration"] is not None]
+    scores = [session["engagement_score"] for session in sessions if session["engagement_score"] is not None]
+    return (
+        sum(durations),
+        len(durations),
+        sum(scores),
+        len(scores),
+        sum(session["vpn_suspected"] != 0 for session in sessions),
+    )
+
+
+def group(items, key):
+    groups = defaultdict(list)
+    for item in items:
+        groups[key(item)].append(item)
+    return groups
+
+
+def distinct(items, column):
+    return len({item[column] for item in items} - {None})
+
+
+def with_all_time(items, day_of):
+    """Return the items by day, and all of them as day -1."""
+    return {-1: items, **group(items, day_of)} if items else {}
+
+
+def returns(items, day_of, identity_of):
+    """Count the consecutive days on which one identity has items: by (day, previous day)."""
+    counts = Counter()
+    for of in group(items, identity_of).values():
+        days = sorted({day_of(item) for item in of})
+        counts.update(zip(days[1:], days))
+    return counts
+
+
+def session_rollups(sessions, site):
+    def day_of(session):
+        return site.day(session["started_at"])
+
+    dimensions = {
+        1: lambda session: session["country"] or "XX",
+        2: lambda session: session["referrer_domain"] or "(direct)",
+        3: score_bucket,
+        4: lambda session: site.page(session["entry_page"]),
+        5: lambda session: site.page(session["exit_page"]),
+    }
+    visits = [(0, "", "visitor_id", sessions)]
+    visits += [(1, key, "visitor_id", of) for key, of in group(sessions, dimensions[1]).items()]
+    visits += [(6, "", "fingerprint", [session for session in sessions if session["fingerprint"] is not None])]
+    return {
+        "day_counts": {
+            (day, len(of), distinct(of, "visitor_id"), distinct(of, "fingerprint"), *sums(of))
+            for day, of in with_all_time(sessions, day_of).items()
+        },
+        "key_counts": {
+            (dimension, day, key, len(of), distinct(of, "visitor_id") if dimension == 1 else 0)
+            for dimension, key_of in dimensions.items()
+            for day, of_day in with_all_time(sessions, day_of).items()
+            for key, of in group(of_day, key_of).items()
+        },
+        "session_returns": {
+            (dimension, day, previous_day, key, count)
+            for dimension, key, identity, of in visits
+            for (day, previous_day), count in returns(of, day_of, lambda session, by=identity: session[by]).items()
+        },
+    }
+
+
+def event_rollups(events, site):
+    def day_of(event):
+        return site.day(event["occurred_at"])
+
+    views = [event for event in events if event["event_type"] == "page_view" and site.page(event["page_url"])]
+    pages = group(views, lambda event: site.page(event["page_url"]))
+    return {
+        "event_counts": {(day, len(of)) for day, of in with_all_time(events, day_of).items()},
+        "pages": {(page, len(of), distinct(of, "session_id")) for page, of in pages.items()},
+        "page_counts": {
+            (day, page, len(of), distinct(of, "session_id"))
+            for page, of_page in pages.items()
+            for day, of in group(of_page, day_of).items()
+        },
+        "page_returns": {
+            (day, page, previous_day, count)
+            for page, of in pages.items()
+            for (day, previous_day), count in returns(of, day_of, lambda event: event["session_id"]).items()
+        },
+    }
+
+
+def lead_rollups(leads, submissions, searched):
+    follow_ups = group(
+        [submission for submission in submissions if submission["is_primary_lead"] == 0],
+        lambda submission: submission["lead_id"],
+    )
+    return {
+        "status_counts": set(Counter(lead["status"] for lead in leads).items()),
+        "leads": {
+            (
+                lead["lead_id"],
+                to_datetime(lead["enquiry_datetime"]),
+                len(follow_ups[lead["lead_id"]]),
+                max((to_datetime(one["submitted_at"]) for one in follow_ups[lead["lead_id"]]), default=None),
+                "".join((lead[name] or "") + "\x1f" for name in searched).casefold(),
+                None if lead["contact_name"] is None else lead["contact_name"].casefold(),
+            )
+            for lead in leads
+        },
+        "lead_submissions": {(one["submission_id"], to_datetime(one["submitted_at"])) for one in submissions},
+    }
+
+
+def expected_rollups(rows, archived, site, searched=SEARCHED):
+    """Return what each rollup is to hold.
+
+    :param rows: the rows of each table in VALUES, by its name.
+    :param archived: purged sessions and events, likewise; minutes do not count these.
+    """
+    happened = Counter(event["occurred_at"] // MINUTE for event in rows["events"])
+    opened = Counter(session["started_at"] // MINUTE for session in rows["sessions"] if session["ended_at"] is None)
+    return {
+        **session_rollups([*rows["sessions"], *archived["sessions"]], site),
+        **event_rollups([*rows["events"], *archived["events"]], site),
+        **lead_rollups(rows["leads"], rows["lead_submissions"], searched),
+        "minute_counts": {(minute, happened[minute], opened[minute]) for minute in happened | opened},
+    }

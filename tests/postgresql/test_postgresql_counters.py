@@ -1,0 +1,145 @@
+"""Counters of long and frequent keys, emptied tables, and ids, on PostgreSQL."""
+
+import random
+from datetime import date
+
+import psycopg
+import pytest
+from helpers import postgres
+from helpers.rollups import DAY, START
+
+from analytics_api.maintenance.purge import purge
+
+LONG = "/" + "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=9_000))
+INSERT_VIEWS = """
+insert into events (session_id, event_type, page_url, occurred_at)
+select 's' || mod(n, 7), 'page_view', %s, %s::bigint + n
+from generate_series(1, 600) as n
+"""
+INSERT_SESSIONS = """
+insert into sessions (session_id, visitor_id, fingerprint, started_at, country, referrer_domain, entry_page, exit_page)
+select gen_random_uuid(), 'v' || mod(n, 5), 'f' || mod(n, 3), %s::bigint + n, 'IN', 't.co', %s, %s
+from generate_series(1, 600) as n
+"""
+
+
+@pytest.fixture
+def database():
+    with postgres.new_database() as database:
+        yield database
+
+
+@pytest.fixture
+def connection(database):
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        yield connection
+
+
+def totals(connection):
+    """Sessions, visitors, fingerprints and events of all time."""
+    return connection.execute(
+        "select sum(sessions), sum(visitors), sum(fingerprints), "
+        "(select coalesce(sum(events), 0) from event_counts where day = -1) from day_counts where day = -1"
+    ).fetchone()
+
+
+def test_frequent_and_long_keys_are_counted(database, connection):
+    for _ in range(3):
+        for page in ("/a", "/b", LONG):
+            connection.execute(INSERT_VIEWS, [page, START])
+        connection.execute(INSERT_SESSIONS, [START, LONG, LONG + "x"])
+
+        assert database.verify() == []
+    sharded = connection.execute("select page from pages where is_sharded order by page").fetchall()
+    top = connection.execute("select page, views from all_time_pages order by views desc, page limit 3").fetchall()
+    sources = connection.execute("select key, sessions from all_time_keys where dimension = 2").fetchall()
+    exits = connection.execute("select key, sessions from all_time_keys where dimension = 5").fetchall()
+    connection.execute("delete from events where page_url = '/a' and occurred_at > %s", [START + 100])
+    connection.execute("delete from sessions where started_at > %s", [START + 100])
+
+    assert database.verify() == []
+    assert sharded == [("/a",), ("/b",), (LONG,)]
+    assert top == [("/a", 1800), ("/b", 1800), (LONG, 1800)]
+    assert sources == [("t.co", 1800)]
+    assert exits == [(LONG + "x", 1800)]
+
+
+def test_long_page_is_rebuilt_and_archived(database):
+    view = ["s", "page_view", LONG, START]
+    database.write(lambda at: at.insert("events", ["session_id", "event_type", "page_url", "occurred_at"], [view]))
+
+    database.rebuild()
+    purge(database, date(2026, 1, 1), keep_totals=True)
+    database.rebuild()
+
+    assert database.rows("select * from all_time_pages") == [{"page": LONG, "views": 1, "sessions": 1}]
+    assert database.verify() == []
+
+
+def test_truncate_leaves_the_archive(database, connection):
+    for _ in range(2):
+        connection.execute(INSERT_VIEWS, ["/a", START])
+        connection.execute(INSERT_SESSIONS, [START, "/", "/"])
+        if not database.rows("select 1 from archived_event_counts"):
+            purge(database, date(2026, 1, 1), keep_totals=True)
+    before = totals(connection)
+
+    connection.execute("truncate sessions")
+    connection.execute("truncate events, leads, lead_submissions")
+
+    assert before == (1200, 5, 3, 1200)
+    assert totals(connection) == (600, 5, 3, 600)
+    assert database.verify() == []
+
+
+def test_rows_of_days_without_sessions_are_deleted(database, connection):
+    connection.execute(INSERT_SESSIONS, [START, "/", "/"])
+    connection.execute(INSERT_VIEWS, ["/a", START])
+
+    connection.execute("delete from sessions")
+    connection.execute("delete from events")
+
+    for table in ("visitor_days", "fingerprint_days", "session_pages"):
+        assert connection.execute(f"select * from {table}").fetchall() == []
+
+
+def test_generated_ids_follow_given_ids(connection):
+    insert = "insert into events (event_id, session_id, event_type, occurred_at) values"
+    connection.execute(f"{insert} (7, 's', 'x', {START})")
+    connection.execute(f"insert into events (session_id, event_type, occurred_at) values ('s', 'x', {START})")
+
+    assert connection.execute("select event_id from events order by 1").fetchall() == [(7,), (8,)]
+
+
+def test_pausing_takes_the_right_to_archive(database, connection):
+    connection.execute(INSERT_SESSIONS, [START, "/", "/"])
+    connection.execute("create role visitor")
+    try:
+        connection.execute("grant select, delete on sessions to visitor")
+        connection.execute("set session authorization visitor")
+        with connection.transaction():
+            connection.execute("select set_config('analytics.paused', 'on', true)")
+            connection.execute("delete from sessions where visitor_id = 'v1'")
+    finally:
+        connection.execute("reset session authorization")
+        connection.execute("drop owned by visitor")
+        connection.execute("drop role visitor")
+
+    assert totals(connection)[:2] == (480, 4)
+    assert database.verify() == []
+
+
+def test_large_deletes_are_linear(database, connection):
+    """Twenty thousand sessions of as many visitors, who came on two days."""
+    connection.execute(
+        "insert into sessions (session_id, visitor_id, fingerprint, started_at) "
+        "select n, 'v' || n / 2, 'f' || n / 2, %s::bigint + n %% 2 * %s::bigint from generate_series(1, 20000) as n",
+        [START, DAY],
+    )
+    connection.execute("set statement_timeout = '30s'")  # it takes one; quadratic, it would take minutes
+
+    connection.execute("delete from sessions where session_id like '%1'")
+    connection.execute("delete from sessions")
+
+    assert database.verify() == []
+    assert totals(connection)[:3] == (0, 0, 0)

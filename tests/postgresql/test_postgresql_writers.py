@@ -1,0 +1,234 @@
+"""Many writers at once on PostgreSQL: none is deadlocked, and the counters are exact afterwards."""
+
+import random
+import threading
+from contextlib import suppress
+
+import psycopg
+import pytest
+from helpers import postgres
+from helpers.rollups import DAY, START
+
+from analytics_api import open_database
+
+WRITERS = 6
+
+UPSERT_SESSION = """
+insert into sessions (session_id, visitor_id, fingerprint, started_at, country, referrer_domain, duration,
+  engagement_score, ended_at)
+values (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+on conflict (session_id) do update set
+  visitor_id = excluded.visitor_id,
+  country = excluded.country,
+  duration = excluded.duration,
+  ended_at = excluded.ended_at
+"""
+INSERT_SESSION = """
+insert into sessions (session_id, visitor_id, fingerprint, started_at)
+values (%s, %s, %s, %s)
+"""
+INSERT_VIEW = """
+insert into events (session_id, event_type, page_url, occurred_at)
+values (%s, 'page_view', %s, %s)
+"""
+COPY_EVENTS = "copy events (session_id, event_type, page_url, occurred_at) from stdin"
+
+
+@pytest.fixture
+def database():
+    with postgres.new_database() as database:
+        yield database
+
+
+def run_at_once(work, arguments):
+    """Run `work` with each argument in a thread of its own; return the errors."""
+    failed = []
+
+    def run(argument):
+        try:
+            work(argument)
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=run, args=[argument]) for argument in arguments]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return failed
+
+
+def write_like_a_tracker(connection, draw, turn):
+    visitor, session = f"v{draw.randrange(4)}", f"s{draw.randrange(12)}"
+    with connection.transaction():
+        connection.execute(
+            UPSERT_SESSION,
+            [
+                session, visitor, f"f{visitor}", START + draw.randrange(3) * DAY, draw.choice("AB"),
+                draw.choice(("t.co", None)), draw.randrange(100), draw.randrange(100), draw.choice((None, 5)),
+            ],
+        )  # fmt: skip
+    with connection.transaction(), connection.cursor() as cursor, cursor.copy(COPY_EVENTS) as copy:
+        for _ in range(20):
+            happened = START + draw.randrange(3) * DAY + draw.randrange(10) * 60_000
+            copy.write_row((session, "page_view", f"/{draw.randrange(5)}", happened))
+    with connection.transaction():
+        connection.execute("delete from events where mod(event_id, %s) = %s", [40, draw.randrange(40)])
+    with connection.transaction():
+        connection.execute(
+            "insert into leads (lead_id, enquiry_datetime, contact_name) values (%s, '2026-01-01', 'x') "
+            "on conflict (lead_id) do update set contact_name = excluded.contact_name",
+            [draw.randrange(5)],
+        )
+    with connection.transaction():
+        connection.execute(
+            "insert into lead_submissions (lead_id, submitted_at) values (%s, %s)",
+            [draw.randrange(5), f"2026-01-{turn + 1:02}"],
+        )
+    if turn % 5 == 0:
+        with connection.transaction():
+            connection.execute("delete from leads where lead_id = %s", [draw.randrange(5)])
+        with connection.transaction():
+            connection.execute("delete from sessions where session_id = %s", [f"s{draw.randrange(12)}"])
+
+
+def test_trackers_with_the_same_keys_leave_exact_counters(database):
+    """Six trackers with the defaults of their connections."""
+
+    def write(number):
+        draw = random.Random(number)
+        with psycopg.connect(database.url) as connection:
+            for turn in range(25):
+                write_like_a_tracker(connection, draw, turn)
+
+    failed = run_at_once(write, range(WRITERS))
+
+    assert failed == []
+    assert database.verify() == []
+
+
+def test_trackers_with_unsharded_pages_do_not_deadlock(database):
+    """As many pages are sharded as can be; eight trackers view the rest."""
+
+    def view(connection, session, *pages):
+        connection.execute(
+            "insert into events (session_id, event_type, page_url, occurred_at) "
+            "select %s, 'page_view', page, %s from unnest(%s::text[]) as page",
+            [session, START, list(pages)],
+        )
+
+    def write(number):
+        draw = random.Random(number)
+        with psycopg.connect(database.url, autocommit=True) as connection:
+            for _ in range(200):
+                view(connection, f"s{number}", *draw.sample(["/a", "/b", "/c"], 2))
+
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        view(connection, "s", "/a", "/b", "/c", *(f"/{number}" for number in range(500)))
+        connection.execute("update pages set is_sharded = true where page not in ('/a', '/b', '/c')")
+    failed = run_at_once(write, range(8))
+
+    assert failed == []
+    assert sum(row["views"] for row in database.rows("select views from all_time_pages")) == 503 + 8 * 200 * 2
+    assert database.verify() == []
+
+
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
+def test_writers_of_two_days_of_one_visitor_see_each_other(database, isolation):
+    """The second one begins, and at repeatable read has its snapshot, before the first one commits."""
+    with psycopg.connect(database.url) as first, psycopg.connect(database.url) as second:
+        for connection in (first, second):
+            connection.execute(f"set transaction isolation level {isolation}")
+            connection.execute("select 1 from visitor_days")
+        first.execute(INSERT_SESSION, ["a", "v", "f", START])
+        first.execute(INSERT_VIEW, ["s", "/", START])
+
+        def write_second():
+            with suppress(psycopg.errors.SerializationFailure):
+                second.execute(INSERT_SESSION, ["b", "v", "f", START + DAY])
+                second.execute(INSERT_VIEW, ["s", "/", START + DAY])
+                second.commit()
+
+        thread = threading.Thread(target=write_second)
+        thread.start()
+        wait_until_one_waits(database)
+        first.commit()
+        thread.join()
+
+    assert database.verify() == []
+    assert database.rows("select sum(sessions)::integer as returns from session_returns where dimension = 0") == [
+        {"returns": 1 if isolation == "read committed" else None}
+    ]
+
+
+def wait_until_one_waits(database):
+    cluster = postgres.primary()
+    name = database.url.rpartition("/")[2]
+    cluster.wait_for(
+        f"select count(*) > 0 from pg_locks join pg_stat_activity using (pid) where not granted and datname = '{name}'"
+    )
+
+
+def test_more_writers_than_shards_wait_and_do_not_deadlock(database):
+    """Twelve writers hold their shards for some statements, in an order of sessions of their own."""
+
+    def write(number):
+        draw = random.Random(number)
+        with psycopg.connect(database.url) as connection:
+            for turn in range(8):
+                with connection.transaction():
+                    for part in range(3):
+                        row = [f"{number} {turn} {part}", f"w{number}", None, START + draw.randrange(4) * DAY]
+                        connection.execute(INSERT_SESSION, row)
+
+    failed = run_at_once(write, range(12))
+
+    assert failed == []
+    assert database.verify() == []
+
+
+def test_writes_that_conflict_are_retried(database):
+    """Through `write`, at repeatable read: each counts up what it has read, in an order of its own."""
+    database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime"], [[1, ""], [2, ""]]))
+
+    def count_up(leads):
+        def work(at):
+            for lead in leads:
+                score = at.row("select suspicion_score as score from leads where lead_id = :lead", lead=lead)["score"]
+                at.execute(
+                    "update leads set suspicion_score = :score where lead_id = :lead", score=score + 1, lead=lead
+                )
+
+        for _ in range(10):
+            database.write(work)
+
+    failed = run_at_once(count_up, ([1, 2], [2, 1], [1, 2], [2, 1]))
+
+    assert failed == []
+    assert database.rows("select suspicion_score as score from leads") == [{"score": 40}, {"score": 40}]
+
+
+def test_bulk_and_single_writers_leave_exact_counters(database):
+    columns = ["session_id", "visitor_id", "started_at"]
+    done = threading.Event()
+
+    def trickle():
+        with open_database(database.url).closing() as own:
+            number = 0
+            while not done.is_set():
+                number += 1
+                row = [f"trickle {number}", "v", START + number]
+                own.write(lambda at, row=row: at.insert("sessions", columns, [row]))
+
+    def load():
+        try:
+            for batch in range(3):
+                rows = [[f"bulk {batch} {n}", f"v{n % 9}", START + n] for n in range(500)]
+                database.bulk(lambda at, rows=rows: at.insert("sessions", columns, rows))
+        finally:
+            done.set()
+
+    failed = run_at_once(lambda work: work(), [trickle, load])
+
+    assert failed == []
+    assert database.verify() == []

@@ -1,0 +1,259 @@
+"""Random writes of any program, a random zone and a random range: every statistic against plain counting."""
+
+import os
+from datetime import date, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
+
+import pytest
+from helpers.plain_statistics import Plain, date_of
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from analytics_api.calendar import Offset
+from analytics_api.context import Context
+from analytics_api.endpoints import engagement, geo, overview, pages, sessions, sources
+from analytics_api.errors import InvalidRequest
+from analytics_api.maintenance.erase import erase
+from analytics_api.maintenance.purge import purge
+from analytics_api.maintenance.site import compute_offsets
+
+EXAMPLES = int(os.environ.get("RANGE_EXAMPLES", "100"))  # `make faults` runs more
+DAY_MS = 86_400_000
+
+# Each with an instant near which it has a hard case.
+ZONES = {
+    "UTC": "2026-02-24T12:00+00:00",
+    "Asia/Kolkata": "2026-02-24T12:00+00:00",
+    "Europe/Berlin": "2025-10-26T01:00+00:00",
+    "Australia/Lord_Howe": "2026-04-04T15:00+00:00",
+    "America/Sao_Paulo": "2018-11-04T03:00+00:00",
+    "America/St_Johns": "2010-11-07T02:31+00:00",
+    "Antarctica/Casey": "2010-03-04T15:00+00:00",
+    "Pacific/Apia": "2011-12-30T10:00+00:00",
+    "Pacific/Kwajalein": "1993-08-21T12:00+00:00",
+}
+
+OFFSETS = {}  # by zone; computing one takes longer than an example
+
+
+def offsets_of(zone):
+    if zone not in OFFSETS:
+        OFFSETS[zone] = compute_offsets(zone)
+    return OFFSETS[zone]
+
+
+MIDDLE = {zone: round(datetime.fromisoformat(text).timestamp() * 1000) for zone, text in ZONES.items()}
+
+# Instants relative to the middle: some equal, some near midnight and the change, some weeks away.
+MOMENTS = st.one_of(
+    st.sampled_from([0, 1, -1, 3_600_000, -3_600_000, DAY_MS, -DAY_MS]),
+    st.integers(-3 * DAY_MS, 3 * DAY_MS),
+    st.integers(-40 * DAY_MS, 40 * DAY_MS),
+)
+PAGES = st.sampled_from([None, "", "/a", "/a?b", "/a#c", "/b", "?", "/b?x#y"])
+
+SESSION = st.fixed_dictionaries(
+    {
+        "session_id": st.sampled_from([f"s{number}" for number in range(8)]),
+        "visitor_id": st.sampled_from(["ann", "bob", "eve", ""]),
+        "fingerprint": st.sampled_from([None, "f1", "f2", ""]),
+        "moment": MOMENTS,
+        "ended_at": st.sampled_from([None, 1_700_000_000_000]),
+        "duration": st.sampled_from([None, 0, 1_499, 60_000]),
+        "engagement_score": st.sampled_from([None, -5, 0, 19, 20, 80, 120]),
+        "country": st.sampled_from([None, "", "DE", "IN"]),
+        "referrer_domain": st.sampled_from([None, "", "a.example", "b.example"]),
+        "entry_page": PAGES,
+        "exit_page": PAGES,
+        "vpn_suspected": st.sampled_from([0, 1]),
+    }
+)
+EVENT = st.fixed_dictionaries(
+    {
+        "event_id": st.integers(1, 12),
+        "session_id": st.sampled_from([f"s{number}" for number in range(8)]),
+        "event_type": st.sampled_from(["page_view", "page_view", "click"]),
+        "page_url": PAGES,
+        "moment": MOMENTS,
+    }
+)
+WRITE = st.one_of(
+    st.tuples(st.just("sessions"), st.sampled_from(["update", "ignore", "delete"]), SESSION),
+    st.tuples(st.just("events"), st.sampled_from(["update", "ignore", "delete"]), EVENT),
+    st.tuples(st.just("purge"), st.sampled_from(["archive", "delete"]), st.integers(-45, 45)),
+)
+ERASURE = st.tuples(st.just("erase"), st.just("visitor"), st.sampled_from(["ann", "bob"]))
+KEYS = {"sessions": "session_id", "events": "event_id"}
+TIMES = {"sessions": "started_at", "events": "occurred_at"}
+
+
+def statement(table, action, columns):
+    key = KEYS[table]
+    if action == "delete":
+        return f"delete from {table} where {key} = :{key}"
+    insert = f"insert into {table} ({', '.join(columns)}) values ({', '.join(f':{name}' for name in columns)})"
+    if action == "ignore":
+        return f"{insert} on conflict do nothing"
+    changes = ", ".join(f"{name} = excluded.{name}" for name in columns if name != key)
+    return f"{insert} on conflict ({key}) do update set {changes}"
+
+
+def write(database, writes, zone):
+    """Write to the database and to dictionaries alike; what counts then, by table, and the day of the last archive."""
+    rows = {"sessions": {}, "events": {}}
+    archived = {"sessions": [], "events": []}
+    raw_since = None
+    for table, action, values in writes:
+        if table == "erase":
+            erase(database, visitor=values)
+            continue
+        if table == "purge":
+            before = date_of(MIDDLE[zone], ZoneInfo(zone)) + timedelta(days=values)
+            purge(database, before, keep_totals=action == "archive")
+            old = take_old(rows, before, zone)
+            if action == "archive":
+                raw_since = max(raw_since or before, before)
+                for name in archived:
+                    archived[name] += old[name]
+            continue
+        row = {name: value for name, value in values.items() if name != "moment"}
+        row[TIMES[table]] = MIDDLE[zone] + values["moment"]
+        write_one(database, table, action, row)
+        key = row[KEYS[table]]
+        if action == "delete":
+            rows[table].pop(key, None)
+        elif action != "ignore" or key not in rows[table]:
+            rows[table][key] = row
+    return {table: [*archived[table], *rows[table].values()] for table in rows}, raw_since
+
+
+def take_old(rows, before, zone):
+    """Remove the rows of the days before one, and return them."""
+    old = {}
+    for table, column in TIMES.items():
+        keys = [key for key, row in rows[table].items() if date_of(row[column], ZoneInfo(zone)) < before]
+        old[table] = [rows[table].pop(key) for key in keys]
+    return old
+
+
+def write_one(database, table, action, row):
+    parameters = {KEYS[table]: row[KEYS[table]]} if action == "delete" else row
+    database.write(lambda at: at.execute(statement(table, action, list(row)), **parameters))
+
+
+# What holds something of rows that are gone.
+ARCHIVE = (
+    "visitor_days",
+    "fingerprint_days",
+    "session_pages",
+    "archived_session_counts",
+    "archived_page_counts",
+    "archived_event_counts",
+)
+
+
+def empty(database, zone, page_query):
+    """Empty the database and set its site."""
+    offsets = offsets_of(zone)
+
+    def work(at):
+        for table in ("events", "sessions", *ARCHIVE):
+            at.execute(f"delete from {table}")
+        at.execute(
+            "update site set time_zone = :zone, page_query = :page_query, raw_since = null",
+            zone=zone,
+            page_query=page_query,
+        )
+        at.execute("delete from site_offsets")
+        at.insert("site_offsets", Offset._fields, offsets)
+
+    database.rebuild(work)
+
+
+def labels(zone):
+    """How a session's row of each interval is labelled, after what orders it."""
+
+    def week(session):
+        monday = session["date"] - timedelta(days=session["date"].weekday())
+        return monday, monday.isoformat()
+
+    def month(session):
+        first = session["date"].replace(day=1)
+        return first, first.isoformat()
+
+    def hour(session):
+        moment = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(milliseconds=session["started_at"])
+        local = moment.astimezone(zone)
+        begin = moment - timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
+        while begin.astimezone(zone).utcoffset() != local.utcoffset():  # the clock was set within the hour
+            begin += timedelta(minutes=1)
+        return begin, begin.astimezone(zone).isoformat(timespec="minutes")
+
+    return {
+        "day": lambda session: (session["date"], session["date"].isoformat()),
+        "week": week,
+        "month": month,
+        "hour": hour,
+    }
+
+
+ENGINES = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
+
+
+@ENGINES
+@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
+@given(
+    zone=st.sampled_from(sorted(ZONES)),
+    page_query=st.sampled_from(["keep", "drop"]),
+    writes=st.lists(WRITE, max_size=30),
+    ends=st.tuples(st.none() | st.integers(-45, 45), st.none() | st.integers(-45, 45)),
+)
+def test_every_statistic_of_a_range_is_exact(database, zone, page_query, writes, ends):
+    empty(database, zone, page_query)
+    rows, raw_since = write(database, writes, zone)
+    clock = ZoneInfo(zone)
+    for table, column in TIMES.items():
+        for row in rows[table]:
+            row["date"] = date_of(row[column], clock)
+    middle = date_of(MIDDLE[zone], clock)
+    from_, to = sorted(
+        (None if end is None else middle + timedelta(days=end) for end in ends), key=lambda day: day or date.min
+    )
+    plain = Plain(rows["sessions"], rows["events"], page_query)
+    ctx = Context(db=database, storage=None, now=MIDDLE[zone])
+
+    for first, last in ((None, None), (from_, to)):
+        expected = plain.within(first, last)
+        days = {"from_": first, "to": last}
+        assert overview.overview(ctx, **days) == expected.overview()
+        assert geo.geo(ctx, **days) == expected.geo()
+        assert sources.sources(ctx, **days) == expected.sources()
+        assert engagement.engagement(ctx, **days) == expected.engagement()
+        assert pages.top(ctx, 100, **days) == expected.top()
+        assert pages.entry(ctx, 100, **days) == expected.session_pages("entry_page")
+        assert pages.exit_(ctx, 100, **days) == expected.session_pages("exit_page")
+    if from_ or to:
+        for interval, label in labels(clock).items():
+            if interval == "hour" and raw_since and (from_ is None or from_ < raw_since):
+                with pytest.raises(InvalidRequest, match="older sessions were purged"):
+                    sessions.daily(ctx, from_=from_, to=to, interval=interval)
+                continue
+            reply = sessions.daily(ctx, from_=from_, to=to, interval=interval)
+            assert reply == expected.daily(label), interval
+    assert database.verify() == []
+
+
+@ENGINES
+@settings(max_examples=EXAMPLES // 4, suppress_health_check=list(HealthCheck))
+@given(writes=st.lists(st.one_of(WRITE, WRITE, ERASURE), max_size=30))
+def test_erasures_leave_counters_of_the_rows_and_the_archive(database, writes):
+    empty(database, "Europe/Berlin", "keep")
+
+    write(database, writes, "Europe/Berlin")
+
+    assert database.verify() == []
+    for visitor in ("ann", "bob"):
+        erase(database, visitor=visitor)
+    ids = database.rows("select distinct visitor_id from visitor_days where visitor_id in ('ann', 'bob')")
+    assert ids == []
+    assert database.verify() == []
