@@ -70,14 +70,14 @@ def test_reading_commands_do_not_create_a_database(command, folder):
 
 @pytest.mark.parametrize("command", ["init", "demo", "verify", "rebuild"])
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("create table wares (name)", "this is another program's database; `analytics-api import` copies one into"),
         ("pragma application_id = 1634623856; pragma user_version = 0; create table t (a)", "is of version 0, older"),
         ("pragma application_id = 1634623856; pragma user_version = 99; create table t (a)", "is of version 99, newer"),
     ],
 )
-def test_database_of_another_version_is_one_line(command, content, told, folder):
+def test_database_of_another_version_is_one_line(command, content, message, folder):
     for statement in content.split(";"):
         query("analytics.db", statement)
     before = Path("analytics.db").read_bytes()
@@ -86,7 +86,7 @@ def test_database_of_another_version_is_one_line(command, content, told, folder)
 
     assert output.count("\n") == 1
     assert output.startswith(f"Error: {folder}/analytics.db: ")
-    assert told in output
+    assert message in output
     assert Path("analytics.db").read_bytes() == before
 
 
@@ -116,7 +116,7 @@ def test_verify_of_consistent_database_says_so(filled):
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "message"),
     [
         (
             "delete from key_counts where dimension = 3 and day = -1 and key = '40-59'",
@@ -137,16 +137,16 @@ def test_verify_of_consistent_database_says_so(filled):
         ("insert into lead_search (lead_search) values ('delete-all')", ["lead_search is damaged"]),
     ],
 )
-def test_verify_names_differences_and_rebuild_fixes_them(damage, told, filled):
+def test_verify_names_differences_and_rebuild_fixes_them(damage, message, filled):
     before = read_tables(filled)
     query(filled, damage)
 
     output = run("verify", status=1)
     mended = run("rebuild")
 
-    for difference in told:
+    for difference in message:
         assert any(line.startswith(difference) for line in output.splitlines()), output
-    assert len(output.splitlines()) == len(told) + 1
+    assert len(output.splitlines()) == len(message) + 1
     assert output.endswith("Error: rollups differ from the data; `analytics-api rebuild` recomputes them\n")
     assert mended == f"{filled}: all rollups are rebuilt\n"
     assert run("verify") == "all rollups are consistent\n"
@@ -255,10 +255,10 @@ def test_closed_standard_output_is_not_an_error(folder):
     printing.stdout.close()
 
     with printing.stderr as errors:
-        told = errors.read().decode()
+        message = errors.read().decode()
     printing.wait(30)
 
-    assert told == ""
+    assert message == ""
 
 
 def test_two_commands_share_a_database(filled):

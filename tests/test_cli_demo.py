@@ -136,7 +136,7 @@ def test_demo_writes_recordings_of_its_sessions():
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (["--sessions", "0"], "Invalid value for '--sessions': 0 is not in the range x>=1."),
         (["--sessions", "many"], "Invalid value for '--sessions': 'many' is not a valid integer range."),
@@ -147,12 +147,12 @@ def test_demo_writes_recordings_of_its_sessions():
         (["--recordings", "file"], "Invalid value for '--recordings': Directory 'file' is a file."),
     ],
 )
-def test_demo_rejects_impossible_options_without_a_database(options, told, folder):
+def test_demo_rejects_impossible_options_without_a_database(options, message, folder):
     Path("file").touch()
 
     output = run("demo", *options, status=2)
 
-    assert output.splitlines()[-1] == f"Error: {told}"
+    assert output.splitlines()[-1] == f"Error: {message}"
     assert [path.name for path in folder.iterdir()] == ["file"]
 
 

@@ -67,12 +67,12 @@ def test_quick_work_prints_only_its_result_on_a_terminal(tmp_path):
 def test_long_work_prints_lines_elsewhere(tmp_path, dump):
     ended = run_process("import", dump, program=[sys.executable, "-c", HASTY], cwd=tmp_path)
 
-    told = [re.sub(r"[\d,.]+ a second|, [\d,]+ s left", "…", line) for line in ended.stderr.splitlines()]
+    lines = [re.sub(r"[\d,.]+ a second|, [\d,]+ s left", "…", line) for line in ended.stderr.splitlines()]
 
     assert ended.stdout == "sessions: 2,000 of 2,000 rows written\n"
-    assert all(line.isprintable() for line in told)
-    assert told[-1].startswith("counting: ")
-    assert told[-1].endswith(" rollups, …")
+    assert all(line.isprintable() for line in lines)
+    assert lines[-1].startswith("counting: ")
+    assert lines[-1].endswith(" rollups, …")
 
 
 def test_quick_work_prints_only_its_result_elsewhere(tmp_path, dump):

@@ -54,13 +54,13 @@ def test_serve_listens_and_reads_its_database(folder):
     overview = answer()
     serving.send_signal(signal.SIGTERM)
     with serving.stderr as errors:
-        told = errors.read().decode()
+        message = errors.read().decode()
     status = serving.wait(30)
 
     assert overview["total_sessions"] == 30
     assert status == 0
-    assert f"Listening at: http://127.0.0.1:{port}" in told
-    assert "Traceback" not in told
+    assert f"Listening at: http://127.0.0.1:{port}" in message
+    assert "Traceback" not in message
 
 
 def test_concurrent_requests_are_whole_log_lines(folder):
@@ -69,9 +69,9 @@ def test_concurrent_requests_are_whole_log_lines(folder):
             list(pool.map(server.get, ["/analytics/overview"] * 200))
         lines = server.log.read_text().splitlines()
 
-    told = [line for line in map(json.loads, lines) if line["logger"] == "analytics_api.requests"]
-    assert [(line["route"], line["status"], line["key"]) for line in told] == [("/overview", 200, "key-1")] * 200
-    assert len({line["request_id"] for line in told}) == 200
+    requests = [line for line in map(json.loads, lines) if line["logger"] == "analytics_api.requests"]
+    assert [(line["route"], line["status"], line["key"]) for line in requests] == [("/overview", 200, "key-1")] * 200
+    assert len({line["request_id"] for line in requests}) == 200
 
 
 def closed():
@@ -231,7 +231,7 @@ def test_serve_accepts_processes_and_threads_from_one(option, folder):
 
 
 @pytest.mark.parametrize(
-    ("keys", "told"),
+    ("keys", "messages"),
     [
         (f"{LONG} shortish", ["the key key-2 is shorter than 16 characters"]),
         ("ChangeMe", ["the key key-1 is a well-known word"]),
@@ -239,14 +239,14 @@ def test_serve_accepts_processes_and_threads_from_one(option, folder):
         (LONG, []),
     ],
 )
-def test_serve_warns_of_a_weak_key_without_printing_it(keys, told, folder):
+def test_serve_warns_of_a_weak_key_without_printing_it(keys, messages, folder):
     with serving(folder, ANALYTICS_API_KEY=keys) as server:
         statuses = [server.get("/analytics/overview", headers=[("X-API-Key", key)])[0] for key in keys.split()]
         warnings = [line["message"] for line in server.lines() if line["level"] == "warning"]
 
     assert statuses == [200] * len(keys.split())
-    assert len(warnings) == len(told)
-    assert all(told in warning for told, warning in zip(told, warnings))
+    assert len(warnings) == len(messages)
+    assert all(message in warning for message, warning in zip(messages, warnings))
     assert all(warning.endswith("; make one with: openssl rand -hex 32") for warning in warnings)
     assert not any(key in server.log.read_text() for key in keys.split())
 

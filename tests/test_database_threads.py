@@ -48,11 +48,11 @@ def test_threads_read_and_write_without_loss(database):
 
     def work(number):
         together.wait()
-        seen = []
+        pairs = []
         for _ in range(25):
             write(database, f"s{number}")
-            seen.append(database.read(lambda at: (at.row(EVENTS), at.row("select count(*) as events from events"))))
-        return seen
+            pairs.append(database.read(lambda at: (at.row(EVENTS), at.row("select count(*) as events from events"))))
+        return pairs
 
     with ThreadPoolExecutor(8) as threads:
         seen = [pair for pairs in threads.map(work, range(8)) for pair in pairs]
@@ -97,19 +97,19 @@ def test_thread_end_closes_its_connection(database):
 
 
 def test_close_closes_connections_of_all_threads(database):
-    asked, done = threading.Barrier(5), threading.Event()
-    told = []
+    ready, done = threading.Barrier(5), threading.Event()
+    results = []
 
     def work():
         database.row(EVENTS)
-        asked.wait()
+        ready.wait()
         done.wait()
-        told.append(database.row(EVENTS))
+        results.append(database.row(EVENTS))
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()
-    asked.wait()
+    ready.wait()
 
     database.close()
 
@@ -117,7 +117,7 @@ def test_close_closes_connections_of_all_threads(database):
     done.set()
     for thread in threads:
         thread.join()
-    assert told == [{"events": 0}] * 4
+    assert results == [{"events": 0}] * 4
     write(database)
     assert database.row(EVENTS) == {"events": 1}
 

@@ -59,7 +59,7 @@ def structure(database):
     return {(thing["type"], thing["name"], thing["sql"]) for thing in database.rows("select * from sqlite_schema")}
 
 
-def found(database, needle):
+def search(database, needle):
     return [row["rowid"] for row in database.rows("select rowid from lead_search(:n) order by rowid", n=f'"{needle}"')]
 
 
@@ -108,7 +108,7 @@ def test_bulk_load_equals_the_triggers(database, tmp_path):
 
         assert contents(loaded) == contents(database)
         for needle in ("sharma", "ürg", "99", "@example", "zzz"):
-            assert found(loaded, needle) == found(database, needle)
+            assert search(loaded, needle) == search(database, needle)
         assert loaded.verify() == database.verify() == []
 
 
@@ -150,11 +150,11 @@ def test_failed_bulk_load_changes_nothing(database, failing):
 def test_failed_rebuild_after_bulk_load_changes_nothing(database):
     database.write(lambda at: load(at, demo.batches(PLAN)))
     before = structure(database), contents(database)
-    told = []
+    calls = []
 
     def tell(name):
-        told.append(name)
-        if len(told) == 3:
+        calls.append(name)
+        if len(calls) == 3:
             raise Unlucky
 
     with pytest.raises(Unlucky):
@@ -176,7 +176,7 @@ def test_triggers_count_after_a_bulk_load(database):
 
     assert database.row("select sessions from day_counts where day = -1") == {"sessions": before + 1}
     assert database.verify() == []
-    assert len(found(database, "nobody else")) == PLAN.lead_count
+    assert len(search(database, "nobody else")) == PLAN.lead_count
 
 
 def test_bulk_load_keeps_foreign_triggers_and_indexes(database):

@@ -55,15 +55,15 @@ def test_plan_of_another_seed_differs_in_rows_not_number():
 
 @pytest.mark.parametrize("table", STREAMS)
 def test_plan_has_plain_values_and_distinct_ids(table):
-    made = list(STREAMS[table](Plan(NOW, sessions=400)))
+    rows_of_stream = list(STREAMS[table](Plan(NOW, sessions=400)))
 
-    types = {type(value) for row in made for value in row}
+    types = {type(value) for row in rows_of_stream for value in row}
 
     assert types == {int, str, type(None)}
-    assert {len(row) for row in made} == {len(demo.COLUMNS[table])}
-    assert len({row[0] for row in made}) == len(made)
+    assert {len(row) for row in rows_of_stream} == {len(demo.COLUMNS[table])}
+    assert len({row[0] for row in rows_of_stream}) == len(rows_of_stream)
     if table != "sessions":
-        assert [row[0] for row in made] == list(range(1, len(made) + 1))
+        assert [row[0] for row in rows_of_stream] == list(range(1, len(rows_of_stream) + 1))
 
 
 def test_session_matches_its_events():
@@ -234,7 +234,9 @@ def test_leads_show_all_six_stages():
 def test_lead_names_a_session_of_its_visitor():
     plan = Plan(NOW, sessions=1_000)
     sessions = {row["session_id"]: row for row in rows(plan, "sessions")}
-    sent = {row["session_id"]: row["occurred_at"] for row in rows(plan, "events") if row["event_type"] == "form_submit"}
+    forms = {
+        row["session_id"]: row["occurred_at"] for row in rows(plan, "events") if row["event_type"] == "form_submit"
+    }
 
     leads = rows(plan, "leads")
     tracked = [row for row in leads if row["session_id"]]
@@ -245,7 +247,7 @@ def test_lead_names_a_session_of_its_visitor():
         assert lead["visitor_id"] == session["visitor_id"]
         assert lead["engagement_score"] == session["engagement_score"]
         if session["event_count"] > 1:
-            assert lead["enquiry_datetime"] == text(sent[lead["session_id"]])
+            assert lead["enquiry_datetime"] == text(forms[lead["session_id"]])
 
 
 def test_score_label_matches_the_score():
@@ -365,9 +367,9 @@ def test_few_sessions_have_few_recordings(tmp_path):
 def test_plan_without_sessions_is_empty(tmp_path):
     plan = Plan(NOW, sessions=0)
 
-    made = [list(stream(plan)) for stream in STREAMS.values()]
+    streams = [list(stream(plan)) for stream in STREAMS.values()]
 
-    assert made == [[], [], [], []]
+    assert streams == [[], [], [], []]
     assert list(demo.batches(plan)) == []
     assert demo.recordings(plan, tmp_path) == 0
 
@@ -376,11 +378,11 @@ def test_plan_without_sessions_is_empty(tmp_path):
 def test_smallest_plans_work(count):
     plan = Plan(NOW, sessions=count, leads=1, pages=1, days=1)
 
-    made = {table: rows(plan, table) for table in STREAMS}
+    tables = {table: rows(plan, table) for table in STREAMS}
 
-    assert len(made["sessions"]) == count
-    assert len(made["leads"]) == 1
-    assert {row["page_url"] for row in made["events"]} == {"https://example.com/"}
+    assert len(tables["sessions"]) == count
+    assert len(tables["leads"]) == 1
+    assert {row["page_url"] for row in tables["events"]} == {"https://example.com/"}
 
 
 @pytest.mark.parametrize(

@@ -31,15 +31,15 @@ def test_engagement_clamps_scores_to_the_end_buckets(database, insert, get):
         150: "80-100",
     }
 
-    found = {}
+    by_score = {}
     for score in expected:
         database.write(lambda at, score=score: at.execute("update sessions set engagement_score = :score", score=score))
         buckets = get("/analytics/engagement")
         assert [row["bucket"] for row in buckets] == ["0-19", "20-39", "40-59", "60-79", "80-100"]
         assert sum(row["count"] for row in buckets) == 1
-        found[score] = next(row["bucket"] for row in buckets if row["count"])
+        by_score[score] = next(row["bucket"] for row in buckets if row["count"])
 
-    assert found == expected
+    assert by_score == expected
 
 
 def test_engagement_needs_an_end_and_a_score(insert, get):

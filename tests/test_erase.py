@@ -206,10 +206,10 @@ def test_erase_reports_a_reader_and_completes_later(database, people):
         reader.rows("select * from leads")
         with pytest.raises(DatabaseError, match="the rows are gone, but a reader keeps"), hurried.closing():
             erase(hurried, lead=1)
-        seen = reader.rows("select lead_id from leads")
+        leads = reader.rows("select lead_id from leads")
     erase(database, lead=1)
 
-    assert len(seen) == 3
+    assert len(leads) == 3
     assert bytes_of(database.path).lower().count(b"zqx") == 0
 
 
@@ -220,14 +220,14 @@ def test_postgresql_statistics_have_nothing_of_the_person(database, people):
     tables = database.rows(
         "select relname from pg_class where relnamespace = current_schema()::regnamespace and relkind in ('r', 'v')"
     )
-    found = [
+    files = [
         table["relname"]
         for table in [*tables, {"relname": "pg_stats"}]
         if database.rows(f"select from {table['relname']} as of_it where of_it::text ilike '%zqx%'")
     ]
 
     assert len(tables) > 20
-    assert found == []
+    assert files == []
 
 
 def test_lead_of_another_address_loses_shared_visitor(database, insert):

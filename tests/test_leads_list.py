@@ -141,12 +141,12 @@ def test_status_filter_selects_and_counts(insert, get):
         ),
     )
 
-    found = {}
+    pages = {}
     for stage in ("new", "contacted", "qualified", "proposal", "won", "lost"):
         page = get(f"/analytics/leads?status={stage}&limit=2")
-        found[stage] = ([lead["lead_id"] for lead in page["leads"]], page["total"])
+        pages[stage] = ([lead["lead_id"] for lead in page["leads"]], page["total"])
 
-    assert found == {
+    assert pages == {
         "new": ([8, 6], 3),
         "contacted": ([1], 1),
         "qualified": ([2], 1),

@@ -121,12 +121,12 @@ def test_pages_cover_the_list_without_overlap(insert, get):
         "q=nn&status=WON": 9,
     }
 
-    for asked in (f"sort={sort}&{among}" for sort in ORDERS for among in matching):
-        whole = [get(f"/analytics/leads?{asked}&limit=100&offset={offset}")["leads"] for offset in (0, 100)]
-        pages = [get(f"/analytics/leads?{asked}&limit=17&offset={offset}") for offset in range(0, 127, 17)]
+    for query in (f"sort={sort}&{among}" for sort in ORDERS for among in matching):
+        whole = [get(f"/analytics/leads?{query}&limit=100&offset={offset}")["leads"] for offset in (0, 100)]
+        pages = [get(f"/analytics/leads?{query}&limit=17&offset={offset}") for offset in range(0, 127, 17)]
 
         expected = whole[0] + whole[1]
-        total = matching[asked.partition("&")[2]]
+        total = matching[query.partition("&")[2]]
         assert [lead for page in pages for lead in page["leads"]] == expected
         assert len({lead["lead_id"] for lead in expected}) == len(expected) == total
         assert {page["total"] for page in pages} == {total}

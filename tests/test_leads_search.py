@@ -9,9 +9,9 @@ def find(get):
 
     def find(needle, **parameters):
         page = get("/analytics/leads", query_string={"q": needle, "limit": 100, "sort": "oldest", **parameters})
-        found = [lead["lead_id"] for lead in page["leads"]]
-        assert page["total"] == len(found)
-        return found
+        results = [lead["lead_id"] for lead in page["leads"]]
+        assert page["total"] == len(results)
+        return results
 
     return find
 
@@ -74,9 +74,9 @@ def test_search_covers_five_columns(insert, find):
         "nobody": [],
     }
 
-    found = {needle: find(needle) for needle in expected}
+    results = {needle: find(needle) for needle in expected}
 
-    assert found == expected
+    assert results == expected
 
 
 def test_search_does_not_match_across_columns(insert, find):
@@ -90,9 +90,9 @@ def test_search_does_not_match_across_columns(insert, find):
     )
     needles = ["arma98", "arma 98", "a9", "yb", "xyb", "y b", "98xyb"]
 
-    found = {needle: find(needle) for needle in needles}
+    results = {needle: find(needle) for needle in needles}
 
-    assert found == {needle: [] for needle in needles}
+    assert results == {needle: [] for needle in needles}
 
 
 def test_search_folds_case_beyond_ascii(insert_leads, find):
@@ -145,9 +145,9 @@ def test_search_folds_case_beyond_ascii(insert_leads, find):
         "e\N{COMBINING ACUTE ACCENT}": [],
     }
 
-    found = {needle: find(needle) for needle in expected}
+    results = {needle: find(needle) for needle in expected}
 
-    assert found == expected
+    assert results == expected
 
 
 def test_search_escapes_wildcards(insert_leads, find):
@@ -203,9 +203,9 @@ def test_search_escapes_wildcards(insert_leads, find):
         "(a+b)": [16],
     }
 
-    found = {needle: find(needle) for needle in expected}
+    results = {needle: find(needle) for needle in expected}
 
-    assert found == expected
+    assert results == expected
 
 
 def test_search_finds_short_terms(insert_leads, find):
@@ -225,9 +225,9 @@ def test_search_finds_short_terms(insert_leads, find):
         "n x": [4],
     }
 
-    found = {needle: find(needle) for needle in expected}
+    results = {needle: find(needle) for needle in expected}
 
-    assert found == expected
+    assert results == expected
 
 
 def test_search_matches_inner_blanks(insert_leads, find):
@@ -379,9 +379,9 @@ def test_search_finds_any_part_of_an_email(insert, find):
         "mail.example ": [],
     }
 
-    found = {needle: find(needle) for needle in expected}
+    results = {needle: find(needle) for needle in expected}
 
-    assert found == expected
+    assert results == expected
     assert {needle: find(needle, status="new") for needle in expected} == expected
 
 
@@ -433,9 +433,9 @@ def test_search_equals_a_substring_test_in_python(database, find, rows, needles)
     database.write(replace)
     needles = [needle if isinstance(needle, str) else cut(*needle) for needle in needles]
 
-    found = {needle: find(needle) for needle in needles}
+    results = {needle: find(needle) for needle in needles}
 
-    assert found == {
+    assert results == {
         needle: [
             number
             for number, row in enumerate(rows)
@@ -455,11 +455,11 @@ def test_field_separator_is_never_matched(insert, get):
     assert [lead["lead_id"] for lead in within["leads"]] == [2]
 
 
-@pytest.mark.parametrize("found", [500, 501])  # up to 500 are counted together with their page
-def test_page_and_total_around_the_small_result_limit(database, get, found):
+@pytest.mark.parametrize("results", [500, 501])  # up to 500 are counted together with their page
+def test_page_and_total_around_the_small_result_limit(database, get, results):
     columns = ["lead_id", "enquiry_datetime", "contact_name", "status"]
     rows = [
-        (number, "2026-02-23 11:00:00", "Ann" if number <= found else "Ben", "new" if number % 2 else "won")
+        (number, "2026-02-23 11:00:00", "Ann" if number <= results else "Ben", "new" if number % 2 else "won")
         for number in range(1, 601)
     ]
     database.bulk(lambda at: at.insert("leads", columns, rows))
@@ -472,12 +472,12 @@ def test_page_and_total_around_the_small_result_limit(database, get, found):
             len(page["leads"][0]) if page["leads"] else 19,
         )
 
-    assert page() == ([1, 2], found, 19)
-    assert page(sort="newest") == ([found, found - 1], found, 19)
-    assert page(offset=found - 1) == ([found], found, 19)
-    assert page(offset=found) == ([], found, 19)
-    assert page(cursor="oldest:498:2026-02-23 11:00:00") == ([499, 500], found, 19)
-    assert page(status="won") == ([2, 4], found // 2, 19)
-    assert page(status="won", offset=found // 2 - 1) == ([found // 2 * 2], found // 2, 19)
-    assert page(status="won", offset=found // 2) == ([], found // 2, 19)
+    assert page() == ([1, 2], results, 19)
+    assert page(sort="newest") == ([results, results - 1], results, 19)
+    assert page(offset=results - 1) == ([results], results, 19)
+    assert page(offset=results) == ([], results, 19)
+    assert page(cursor="oldest:498:2026-02-23 11:00:00") == ([499, 500], results, 19)
+    assert page(status="won") == ([2, 4], results // 2, 19)
+    assert page(status="won", offset=results // 2 - 1) == ([results // 2 * 2], results // 2, 19)
+    assert page(status="won", offset=results // 2) == ([], results // 2, 19)
     assert page(status="lost") == ([], 0, 19)

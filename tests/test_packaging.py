@@ -105,10 +105,10 @@ def python(bare, code, **environ):
 
 def test_wheel_contains_the_whole_package(files):
     package = ROOT / "analytics_api"
-    kept = [path for path in package.rglob("*") if path.suffix in (".py", ".sql") or path.name == "py.typed"]
+    modules = [path for path in package.rglob("*") if path.suffix in (".py", ".sql") or path.name == "py.typed"]
 
-    assert kept
-    for path in kept:
+    assert modules
+    for path in modules:
         assert files[f"analytics_api/{path.relative_to(package).as_posix()}"] == path.read_bytes()
 
 
@@ -135,15 +135,15 @@ def test_package_requires_only_werkzeug(metadata):
 
 
 def test_extras_install_what_the_readme_says(metadata):
-    extras = metadata.get_all("Provides-Extra")
-    told = {
+    provided = metadata.get_all("Provides-Extra")
+    extras = {
         extra
         for path in (ROOT / "analytics_api").rglob("*.py")
         for extra in re.findall(r"pip install 'analytics_api\[([a-z0-9]+)\]'", path.read_text(encoding="utf-8"))
     }
 
-    assert "server" in told
-    assert told <= set(extras)
+    assert "server" in extras
+    assert extras <= set(provided)
 
 
 def test_sdist_can_build_test_and_run(tmp_path):
@@ -194,7 +194,7 @@ def test_command_without_its_extra_names_it_in_one_line(bare):
 
 
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("code", "message"),
     [
         (
             "from analytics_api.server.settings import Settings\n"
@@ -207,11 +207,11 @@ def test_command_without_its_extra_names_it_in_one_line(bare):
         ),
     ],
 )
-def test_feature_without_its_extra_names_it(code, told, bare):
+def test_feature_without_its_extra_names_it(code, message, bare):
     answer = python(
         bare,
         f"import analytics_api\ntry:\n    {code.replace(chr(10), chr(10) + '    ')}\n"
         "except analytics_api.AnalyticsError as error:\n    print(error)\n",
     )
 
-    assert answer == f"{told}\n"
+    assert answer == f"{message}\n"

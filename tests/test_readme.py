@@ -127,12 +127,12 @@ def test_table_of_settings_has_the_defaults():
 
 
 def test_env_example_has_known_variables():
-    given = re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE)
+    names = re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE)
 
     documented = [variable for names, *_ in table("variable") for variable in code(names)]
 
-    assert given
-    assert set(given) <= set(documented)
+    assert names
+    assert set(names) <= set(documented)
 
 
 def parameters(route):

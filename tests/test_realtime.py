@@ -106,13 +106,13 @@ def test_realtime_session_is_active_for_an_hour(database, insert, get):
         "2026-02-24 16:30:00": 0,
     }
 
-    found = {}
+    results = {}
     for started in expected:
         begin = instant(started)
         database.write(lambda at, begin=begin: at.execute("update sessions set started_at = :begin", begin=begin))
-        found[started] = get("/analytics/realtime")
+        results[started] = get("/analytics/realtime")
 
-    assert found == {
+    assert results == {
         started: {
             "active_sessions": active,
             "events_last_hour": 0,
@@ -135,13 +135,13 @@ def test_realtime_event_counts_for_an_hour(database, insert, get):
         "2026-03-24 15:00:00": 0,
     }
 
-    found = {}
+    results = {}
     for occurred in expected:
         then = instant(occurred)
         database.write(lambda at, then=then: at.execute("update events set occurred_at = :then", then=then))
-        found[occurred] = get("/analytics/realtime")
+        results[occurred] = get("/analytics/realtime")
 
-    assert found == {
+    assert results == {
         occurred: {
             "active_sessions": 0,
             "events_last_hour": counted,
@@ -192,9 +192,9 @@ def test_realtime_today_is_the_utc_day(insert, serve):
         "2026-02-25 00:00:00": 0,
     }
 
-    found = {now: serve(now=instant(now)).get("/analytics/realtime").json for now in expected}
+    results = {now: serve(now=instant(now)).get("/analytics/realtime").json for now in expected}
 
-    assert found == {
+    assert results == {
         now: {
             "active_sessions": 0,
             "events_last_hour": 0,

@@ -50,9 +50,9 @@ def find(database):
 
     def find(needle):
         page = leads.list_leads(Context(database, None, NOW), limit=100, offset=0, q=needle, status=None, sort="oldest")
-        found = [lead["lead_id"] for lead in page["leads"]]
-        assert page["total"] == len(found)
-        return found
+        ids = [lead["lead_id"] for lead in page["leads"]]
+        assert page["total"] == len(ids)
+        return ids
 
     return find
 
@@ -94,13 +94,13 @@ def test_any_part_of_any_field_is_found(write, find, data, rows):
     piece = text[begin : data.draw(st.integers(begin + 1, len(text)))]
     write(rows)
 
-    found = {
+    results = {
         needle: find(needle)
         for needle in (piece, piece.lower(), piece.upper(), piece.swapcase(), piece.casefold())
         if folded(needle) == folded(piece)  # the capital of a dotless i is that of the other, too
     }
 
-    assert all(row in numbers for numbers in found.values()), found
+    assert all(row in numbers for numbers in results.values()), results
 
 
 @given(data=st.data(), rows=rows)
@@ -114,9 +114,9 @@ def test_search_never_spans_two_fields(write, find, data, rows):
     assume(needle)
     write(rows)
 
-    found = find(needle)
+    results = find(needle)
 
-    assert found == [
+    assert results == [
         number for number, row in enumerate(rows) if any(folded(needle) in folded(text) for text in row if text)
     ]
 

@@ -125,21 +125,21 @@ def test_replaced_file_is_used_at_once(file, read, move, tmp_path):
 def test_missing_file_is_an_error_and_not_created(file, read, move, tmp_path, caplog):
     os.rename(file.url, tmp_path / "aside.db")
     gone = [read(), move("won"), read()]
-    made = (tmp_path / "analytics.db").exists()
+    exists = (tmp_path / "analytics.db").exists()
     os.rename(tmp_path / "aside.db", file.url)
 
     back = [read(), move("won"), read()]
 
     assert gone == [FAILED] * 3
-    assert not made
+    assert not exists
     assert "No such file or directory" in caplog.text
     assert back == [(200, "new"), MOVED, (200, "won")]
 
 
 @pytest.mark.parametrize(
-    ("left", "told"), [(0, "this file is empty"), (4096, "malformed"), (100_000, "malformed"), (50, "malformed")]
+    ("left", "message"), [(0, "this file is empty"), (4096, "malformed"), (100_000, "malformed"), (50, "malformed")]
 )
-def test_truncated_file_is_an_error_until_restored(file, read, move, tmp_path, caplog, left, told):
+def test_truncated_file_is_an_error_until_restored(file, read, move, tmp_path, caplog, left, message):
     copy(file, tmp_path / "whole.db")
     file.close()
     os.truncate(file.url, left)
@@ -149,7 +149,7 @@ def test_truncated_file_is_an_error_until_restored(file, read, move, tmp_path, c
     whole = [read(), move("won"), read()]
 
     assert cut_off == [FAILED] * 3
-    assert told in caplog.text
+    assert message in caplog.text
     assert whole == [(200, "new"), MOVED, (200, "won")]
 
 
@@ -161,8 +161,8 @@ def test_close_waits_for_threads_that_read(file):
         return True
 
     with ThreadPoolExecutor(8) as pool:
-        asked = pool.map(ask, range(16))
+        results = pool.map(ask, range(16))
         for _ in range(50):
             file.close()
 
-    assert all(asked)
+    assert all(results)

@@ -54,10 +54,10 @@ def test_overlong_request_is_rejected_and_the_next_served(server):
     ]
 
     statuses = []
-    for sent in too_much:
+    for data in too_much:
         with server.connect() as connection:
             try:
-                connection.sendall(sent)
+                connection.sendall(data)
                 statuses.append(int(connection.recv(65536).split()[1]))
             except ConnectionError:  # it is told to stop before it has sent it all
                 statuses.append(400)
@@ -96,12 +96,12 @@ def test_connection_is_reused_and_pipelined(server):
 def test_expect_continue_is_answered(server):
     with server.connect() as connection:
         connection.sendall(PATCH[:-2] + b"Expect: 100-continue\r\n\r\n")
-        told = connection.recv(65536)
+        response = connection.recv(65536)
         connection.sendall(BODY)
 
         answer = reply(connection)
 
-    assert told == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert response == b"HTTP/1.1 100 Continue\r\n\r\n"
     assert answer == (200, b'{"updated":true}')
 
 

@@ -76,7 +76,7 @@ def test_blank_variable_is_absent(variable, blank):
 
 
 @pytest.mark.parametrize(
-    ("variable", "given", "taken"),
+    ("variable", "value", "taken"),
     [
         ("ANALYTICS_DATABASE", " visits.db ", "visits.db"),
         ("ANALYTICS_DATABASE", "/var/with spaces.db", "/var/with spaces.db"),
@@ -95,12 +95,12 @@ def test_blank_variable_is_absent(variable, blank):
         ("ANALYTICS_METRICS", "0", False),
     ],
 )
-def test_variable_is_read(variable, given, taken):
-    assert getattr(read(**{variable: given}), OTHERS[variable]) == taken
+def test_variable_is_read(variable, value, taken):
+    assert getattr(read(**{variable: value}), OTHERS[variable]) == taken
 
 
 @pytest.mark.parametrize(
-    ("variable", "given", "told"),
+    ("variable", "value", "message"),
     [
         ("ANALYTICS_DATABASE", "mysql://app:hush@db.example/analytics", "must be the path of an SQLite file or a URL"),
         ("ANALYTICS_DATABASE", "sqlite:///analytics.db", "must be the path of an SQLite file or a URL"),
@@ -127,13 +127,13 @@ def test_variable_is_read(variable, given, taken):
         ("ANALYTICS_METRICS", "yes", "must be an integer from 0 to 1, not 'yes'"),
     ],
 )
-def test_invalid_variable_names_itself_and_what_it_takes(variable, given, told, folder):
+def test_invalid_variable_names_itself_and_what_it_takes(variable, value, message, folder):
     Path("file").touch()
 
-    text = refusal({"ANALYTICS_API_KEY": KEY, "ANALYTICS_STORAGE": str(folder), variable: given})
+    text = refusal({"ANALYTICS_API_KEY": KEY, "ANALYTICS_STORAGE": str(folder), variable: value})
 
     assert text.startswith(variable)
-    assert told in text
+    assert message in text
     assert "hush" not in text
 
 
@@ -211,7 +211,7 @@ def test_key_and_key_file_conflict():
 
 
 @pytest.mark.parametrize(
-    ("keys", "told"),
+    ("keys", "faults"),
     [
         (KEY, []),
         ("sixteen-letters.", []),
@@ -221,12 +221,12 @@ def test_key_and_key_file_conflict():
         (f"{KEY} x changeme", ["key-2 is shorter than 16 characters", "key-3 is a well-known word"]),
     ],
 )
-def test_weak_key_is_a_warning_without_the_key(keys, told):
+def test_weak_key_is_a_warning_without_the_key(keys, faults):
     settings = Settings.read({"ANALYTICS_API_KEY": keys})
 
     assert list(settings.api_keys.values()) == keys.split()
     assert settings.warnings() == [
-        f"ANALYTICS_API_KEY: the key {fault}; make one with: openssl rand -hex 32" for fault in told
+        f"ANALYTICS_API_KEY: the key {fault}; make one with: openssl rand -hex 32" for fault in faults
     ]
 
 
@@ -321,7 +321,7 @@ def gunicorn(folder, *options, **environ):
 
 @pytest.mark.parametrize("options", [[], ["--preload"]], ids=["in a worker", "preloaded"])
 @pytest.mark.parametrize(
-    ("environ", "told"),
+    ("environ", "message"),
     [
         ({}, "ANALYTICS_API_KEY is not set, nor ANALYTICS_API_KEY_FILE: an API key is required"),
         (
@@ -334,14 +334,14 @@ def gunicorn(folder, *options, **environ):
         ),
     ],
 )
-def test_gunicorn_with_invalid_setting_stops_with_one_line(environ, told, options, folder):
+def test_gunicorn_with_invalid_setting_stops_with_one_line(environ, message, options, folder):
     ended = gunicorn(folder, *options, **environ)
     ours = [line for line in ended.stderr.splitlines() if not line.startswith("[")]
 
     assert ended.returncode == 3
     assert len(ours) == 1
     assert json.loads(ours[0])["message"].startswith("cannot start: ")
-    assert told in ours[0]
+    assert message in ours[0]
     assert ended.stderr.count("Booting worker") == (0 if options else 1)
 
 
@@ -365,10 +365,10 @@ def test_gunicorn_reads_the_environment_and_warns(folder):
     connection.close()
     serving.terminate()
     with serving.stderr as errors:
-        told = errors.read().decode()
+        message = errors.read().decode()
     assert serving.wait(30) == 0
     assert status == 200
     assert (folder / "visits.db").exists()
-    assert told.count("the key key-1 is shorter than 16 characters; make one with: openssl rand -hex 32") == 1
-    assert "hunter2" not in told
-    assert "Traceback" not in told
+    assert message.count("the key key-1 is shorter than 16 characters; make one with: openssl rand -hex 32") == 1
+    assert "hunter2" not in message
+    assert "Traceback" not in message

@@ -70,9 +70,9 @@ def keep(database, clock):
 def test_first_request_waits_for_the_snapshot(keep):
     snapshot = keep(FIRST)
 
-    told = snapshot.statistics()
+    statistics = snapshot.statistics()
 
-    assert told == FIRST
+    assert statistics == FIRST
 
 
 def test_snapshot_is_served_until_it_is_old(keep, clock):
@@ -80,9 +80,9 @@ def test_snapshot_is_served_until_it_is_old(keep, clock):
     snapshot.statistics()
     clock.now = NOW + MAX_AGE - 1
 
-    told = [snapshot.statistics() for _ in range(5)]
+    statistics = [snapshot.statistics() for _ in range(5)]
 
-    assert (told, snapshot.provider.looks) == ([FIRST] * 5, 1)
+    assert (statistics, snapshot.provider.looks) == ([FIRST] * 5, 1)
 
 
 def test_old_snapshot_is_served_while_it_is_refreshed(keep, clock):
@@ -106,11 +106,11 @@ def test_one_of_many_threads_refreshes(keep, clock):
     snapshot.provider.gate.clear()
 
     with ThreadPoolExecutor(16) as pool:
-        told = list(pool.map(lambda _: snapshot.statistics(), range(64)))
+        statistics = list(pool.map(lambda _: snapshot.statistics(), range(64)))
     snapshot.provider.gate.set()
     wait_for(lambda: snapshot.statistics() == SECOND)
 
-    assert (told, snapshot.provider.looks) == ([FIRST] * 64, 2)
+    assert (statistics, snapshot.provider.looks) == ([FIRST] * 64, 2)
 
 
 WORKER = """
@@ -153,9 +153,9 @@ def test_one_of_eight_processes_refreshes(database, tmp_path):
         assert worker.stdout.readline() == "ready\n"
 
     start.touch()
-    told = [worker.communicate(timeout=60)[0] for worker in workers]
+    statistics = [worker.communicate(timeout=60)[0] for worker in workers]
 
-    assert told == ["{5}\n"] * 8
+    assert statistics == ["{5}\n"] * 8
     assert looks.read_bytes() == b"x"
 
 
@@ -178,7 +178,7 @@ def test_claim_of_a_killed_process_expires(database, tmp_path, keep, clock):
     snapshot.timeout = 20_000
     told = snapshot.statistics()
 
-    assert (told, snapshot.provider.looks) == (FIRST, 1)
+    assert (statistics, snapshot.provider.looks) == (FIRST, 1)
 
 
 @sqlite
@@ -190,12 +190,12 @@ def test_long_refresh_renews_its_claim(database, keep, monkeypatch):
     gate.clear()
 
     with ThreadPoolExecutor(2) as pool:
-        told = [pool.submit(one.statistics), pool.submit(other.statistics)]
+        statistics = [pool.submit(one.statistics), pool.submit(other.statistics)]
         wait_for(lambda: one.provider.looks + other.provider.looks == 1)
         Event().wait(0.9)
         looks = one.provider.looks + other.provider.looks
         gate.set()
-        answers = {future.result() for future in told}
+        answers = {future.result() for future in statistics}
 
     assert (looks, len(answers)) == (1, 1)
 
@@ -229,7 +229,7 @@ def test_failed_first_refresh_is_an_error_without_a_wait(keep, clock, caplog):
     told = snapshot.statistics()
 
     assert took < 10
-    assert (told, snapshot.provider.looks) == (FIRST, 2)
+    assert (statistics, snapshot.provider.looks) == (FIRST, 2)
     assert "403 from the bucket" in caplog.text
 
 
@@ -270,7 +270,7 @@ def test_read_only_database_serves_the_snapshot(database, keep, clock, caplog):
     other = sqlite3.connect(database.url, isolation_level=None)
     other.execute("begin immediate")
 
-    told = snapshot.statistics()
+    statistics = snapshot.statistics()
     other.close()
 
     assert (told, snapshot.provider.looks) == (FIRST, 1)
@@ -298,9 +298,9 @@ def test_snapshots_of_other_sources_are_not_served(keep):
     here, there = keep(FIRST), keep(SECOND)
     there.source = "another bucket"
 
-    told = [here.statistics(), there.statistics(), here.statistics()]
+    statistics = [here.statistics(), there.statistics(), here.statistics()]
 
-    assert told == [FIRST, SECOND, FIRST]
+    assert statistics == [FIRST, SECOND, FIRST]
 
 
 def test_sessions_are_estimated_by_the_saved_ratio(database, keep, clock):

@@ -142,9 +142,9 @@ def fuzz(application, requests, seed):
     source, checked, statuses = random.Random(seed), validator(application), {}
     for _ in range(requests):
         environ = request(source)
-        sent = {name: value for name, value in environ.items() if not name.startswith("wsgi.")}
+        visible = {name: value for name, value in environ.items() if not name.startswith("wsgi.")}
         status, headers, content = call(checked, environ)
-        fault = find_fault(sent, status, headers, content)
-        assert fault is None, (fault, status, headers, content[:500], sent)
+        fault = find_fault(visible, status, headers, content)
+        assert fault is None, (fault, status, headers, content[:500], visible)
         statuses[status] = statuses.get(status, 0) + 1
     return statuses

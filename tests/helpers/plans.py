@@ -60,15 +60,15 @@ def connect_to_demo(path, *, analyzed):
 
 def list_statements():
     """Return every statement of the endpoints: `resource.NAME` or `resource.NAME-key` -> (key, text)."""
-    found = {}
+    statements = {}
     for module in pkgutil.walk_packages(endpoints.__path__, f"{endpoints.__name__}."):
         resource = module.name.split(".")[2]
         for name, value in vars(importlib.import_module(module.name)).items():
             texts = value if isinstance(value, dict) else {None: value}
             for key, text in texts.items():
                 if name.isupper() and isinstance(text, str) and STATEMENT.match(text):
-                    found[f"{resource}.{name}{_suffix(key)}"] = key, text
-    return found
+                    statements[f"{resource}.{name}{_suffix(key)}"] = key, text
+    return statements
 
 
 def _suffix(key):
@@ -85,8 +85,8 @@ def query_plan(connection, text):
 
 def full_scans(plan):
     """Return the steps that read a base table from one end, not those that read a subquery of the same name."""
-    found = [step for step in plan if (scan := re.match(r"SCAN (\w+)", step)) and scan[1] in BASE_TABLES]
+    scans = [step for step in plan if (scan := re.match(r"SCAN (\w+)", step)) and scan[1] in BASE_TABLES]
     for step in plan:
-        if step.startswith("CO-ROUTINE ") and (scan := step.replace("CO-ROUTINE", "SCAN")) in found:
-            found.remove(scan)
-    return found
+        if step.startswith("CO-ROUTINE ") and (scan := step.replace("CO-ROUTINE", "SCAN")) in scans:
+            scans.remove(scan)
+    return scans

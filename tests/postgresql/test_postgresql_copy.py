@@ -85,13 +85,13 @@ REFUSED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("told", REFUSED)
-def test_copy_reports_row_that_postgresql_rejects(file, database, told):
-    query(file.path, REFUSED[told])
+@pytest.mark.parametrize("message", REFUSED)
+def test_copy_reports_row_that_postgresql_rejects(file, database, message):
+    query(file.path, REFUSED[message])
 
     output = run("copy", file.path, database.url, status=1)
 
-    assert told in output
+    assert message in output
     assert output.startswith(f"Error: {database.url}: ")
     assert output.endswith("; nothing was copied\n")
     assert output.count("\n") == 1
@@ -142,7 +142,7 @@ def test_concurrent_copies_write_one(file, database):
     for thread in threads:
         thread.join()
 
-    [refused] = [told for told in ended if isinstance(told, str)]
+    [refused] = [message for message in ended if isinstance(message, str)]
     assert refused == f"{database.url}: the table sessions holds rows; a copy needs an empty database"
     assert rows(database) == rows(file)
 
@@ -156,8 +156,8 @@ def test_lost_source_is_named_and_target_stays_empty(file, database, other, tmp_
             f"where datname = '{database.url.rpartition('/')[2]}' and query ~ 'batches'"
         )
 
-    with pytest.raises(DatabaseError) as told:
+    with pytest.raises(DatabaseError) as message:
         copy(database, other, written=written)
 
-    assert str(told.value).startswith(f"{database.url}: ")
+    assert str(message.value).startswith(f"{database.url}: ")
     assert not any(rows(other).values())

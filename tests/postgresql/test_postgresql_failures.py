@@ -129,10 +129,10 @@ def test_promotion_after_killed_primary_loses_nothing(pair, caplog):
     assert len(reads) > before > 0
     assert min(at for _, _, at in acknowledged) < promoted < max(at for _, _, at in acknowledged)
     for lead in (1, 2, 3):
-        kept = iter([row["new_status"] for row in history if row["lead_id"] == lead])
+        changes = iter([row["new_status"] for row in history if row["lead_id"] == lead])
         for name, stage, _ in acknowledged:
             if name == lead:
-                assert stage in kept, f"an acknowledged move of lead {lead} to {stage} is lost"
+                assert stage in changes, f"an acknowledged move of lead {lead} to {stage} is lost"
         assert leads[lead] == [row["new_status"] for row in history if row["lead_id"] == lead][-1]
     assert differences == []
 
@@ -266,10 +266,10 @@ def test_read_is_retried_after_recovery_conflict(pair):
                 replica.wait_for(f"select pg_last_wal_replay_lsn() >= '{lsn}'")
             return at.rows("select count(*) as leads from leads")
 
-        found = database.read(work)
+        result = database.read(work)
 
     assert runs == [[{"standby": True, "leads": 4}], [{"standby": True, "leads": 0}]]
-    assert found == [{"leads": 0}]
+    assert result == [{"leads": 0}]
 
 
 def test_replica_serves_reads_while_primary_is_down(pair, caplog):
@@ -302,7 +302,7 @@ def test_server_without_free_connections_is_500(caplog):
                 others.append(psycopg.connect(cluster.url()))
 
         meanwhile = answer(client), answer(client, "/analytics/leads/1", json={"status": "won"})
-        with pytest.raises(DatabaseError) as told:
+        with pytest.raises(DatabaseError) as error:
             open_database(cluster.url("site"))
         for other in others:
             other.close()
@@ -311,8 +311,8 @@ def test_server_without_free_connections_is_500(caplog):
         until_it_works(client, "/analytics/leads/1", json={"status": "won"})
     cluster.remove()
     assert meanwhile == (FAILED, FAILED)
-    assert "too many clients already" in str(told.value)
-    assert "\n" not in str(told.value)
+    assert "too many clients already" in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.fixture
@@ -369,10 +369,10 @@ def shared():
 def test_exhausted_pool_is_500(shared, caplog):
     with filled(shared.url, pool_size=1, wait=0.3).closing() as database:
         client = served(database)
-        held, release = threading.Event(), threading.Event()
-        holder = threading.Thread(target=database.write, args=[lambda at: (held.set(), release.wait(20))])
+        locked, release = threading.Event(), threading.Event()
+        holder = threading.Thread(target=database.write, args=[lambda at: (locked.set(), release.wait(20))])
         holder.start()
-        held.wait(10)
+        locked.wait(10)
 
         meanwhile = answer(client)
         release.set()

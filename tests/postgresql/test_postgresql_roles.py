@@ -105,9 +105,9 @@ def test_keeper_purges(site, how):
             tracker.execute(f"{sql} on conflict do nothing")
 
     for _ in range(2):
-        told = run("purge", "--before", "2020-01-01", *how, "-d", site.url("site", "keeper"))
+        output = run("purge", "--before", "2020-01-01", *how, "-d", site.url("site", "keeper"))
 
-    assert told.startswith("events: 0 deleted")
+    assert output.startswith("events: 0 deleted")
     assert run("verify", "-d", site.url("site", "reader")) == "all rollups are consistent\n"
 
 
@@ -150,9 +150,9 @@ def test_bulk_commands_of_other_roles_fail_in_one_line(site, command):
     with psycopg.connect(site.url("site", "tracker")) as tracker:
         tracker.execute(f"{VISIT} on conflict do nothing")
 
-    told = run(*command, "-d", site.url("site", "app"), status=1)
+    output = run(*command, "-d", site.url("site", "app"), status=1)
     done = run(*command, "-d", site.url("site", "owner"))
 
-    assert "permission denied" in told
-    assert told.count("\n") == 1
+    assert "permission denied" in output
+    assert output.count("\n") == 1
     assert done

@@ -72,23 +72,23 @@ def named(server, certificates, authority, host="localhost"):
 
 def test_server_with_verified_name_is_used(server, certificates):
     with PostgreSQL(named(server, certificates, "ours")).closing() as database:
-        found = database.rows("select ssl, version from pg_stat_ssl where pid = pg_backend_pid()")
+        rows = database.rows("select ssl, version from pg_stat_ssl where pid = pg_backend_pid()")
 
-    assert found == [{"ssl": True, "version": "TLSv1.3"}]
+    assert rows == [{"ssl": True, "version": "TLSv1.3"}]
 
 
 @pytest.mark.parametrize(
-    ("authority", "host", "told"),
+    ("authority", "host", "message"),
     [
         ("another", "localhost", "certificate verify failed"),
         ("ours", "127.0.0.1", 'does not match host name "127.0.0.1"'),
         ("missing", "localhost", 'missing.pem" does not exist'),
     ],
 )
-def test_server_with_unverified_name_is_one_line(server, certificates, authority, host, told):
+def test_server_with_unverified_name_is_one_line(server, certificates, authority, host, message):
     output = run("init", "-d", named(server, certificates, authority, host), status=1)
 
-    assert told in output
+    assert message in output
     assert output.count("\n") == 1
 
 

@@ -36,17 +36,17 @@ ODD += ["'\"", "#?;=", " lead", "trail ", "back\\slash", "~", "*"]
 def test_bucket_counts_objects_over_several_pages(s3: S3) -> None:
     s3.fill("many", [f"sessions/{number // 5}/{number % 5}.json" for number in range(5000)])
 
-    found = s3.bucket("many").statistics()
+    statistics = s3.bucket("many").statistics()
 
-    assert (found.total_objects, found.estimated_sessions) == (5000, 1000)
+    assert (statistics.total_objects, statistics.estimated_sessions) == (5000, 1000)
 
 
 def test_bucket_counts_session_in_folder_and_files_once(s3: S3) -> None:
     s3.fill("mixed", ["sessions/a/0.json", "sessions/a-2/0.json", "sessions/a.json.gz", "sessions/a.meta.json"])
 
-    found = s3.bucket("mixed").statistics()
+    statistics = s3.bucket("mixed").statistics()
 
-    assert (found.total_objects, found.estimated_sessions) == (4, 2)
+    assert (statistics.total_objects, statistics.estimated_sessions) == (4, 2)
 
 
 def test_bucket_counts_odd_keys_separately(s3: S3) -> None:
@@ -54,9 +54,9 @@ def test_bucket_counts_odd_keys_separately(s3: S3) -> None:
     for name in ODD:
         s3.put(f"odd/sessions/{name}/0.json")
 
-    found = s3.bucket("odd").statistics()
+    statistics = s3.bucket("odd").statistics()
 
-    assert (found.total_objects, found.estimated_sessions) == (len(ODD), len(ODD))
+    assert (statistics.total_objects, statistics.estimated_sessions) == (len(ODD), len(ODD))
 
 
 @pytest.mark.parametrize("name", ODD)
@@ -65,9 +65,9 @@ def test_bucket_reads_odd_keys_unchanged(s3: S3, name: str) -> None:
     s3.fill(bucket)
     s3.put(f"{bucket}/sessions/{name}/0.json")
 
-    found = s3.bucket(bucket, pattern=rf"\Asessions/(?P<session>{re.escape(name)})/0\.json\Z").statistics()
+    statistics = s3.bucket(bucket, pattern=rf"\Asessions/(?P<session>{re.escape(name)})/0\.json\Z").statistics()
 
-    assert (found.total_objects, found.estimated_sessions) == (1, 1)
+    assert (statistics.total_objects, statistics.estimated_sessions) == (1, 1)
 
 
 def test_empty_bucket_is_zero_not_unknown(s3: S3) -> None:
@@ -75,10 +75,10 @@ def test_empty_bucket_is_zero_not_unknown(s3: S3) -> None:
 
     before = int(time.time() * 1000)
 
-    found = s3.bucket("empty").statistics()
+    statistics = s3.bucket("empty").statistics()
 
-    assert (found.total_objects, found.estimated_sessions) == (0, 0)
-    assert before <= found.taken_at <= time.time() * 1000
+    assert (statistics.total_objects, statistics.estimated_sessions) == (0, 0)
+    assert before <= statistics.taken_at <= time.time() * 1000
 
 
 @pytest.fixture(scope="module")
@@ -104,9 +104,9 @@ def sites(s3: S3) -> str:
 def test_bucket_counts_only_keys_with_prefix(s3: S3, sites: str, prefix: str, objects: int, sessions: int) -> None:
     bucket = s3.bucket(sites, prefix=prefix)
 
-    found = bucket.statistics()
+    statistics = bucket.statistics()
 
-    assert (found.total_objects, found.estimated_sessions) == (objects, sessions)
+    assert (statistics.total_objects, statistics.estimated_sessions) == (objects, sessions)
 
 
 @pytest.mark.slow
@@ -114,9 +114,9 @@ def test_keys_without_session_are_counted_and_logged_once(s3: S3, caplog: pytest
     s3.fill("other", [*(f"logs/{number}.txt" for number in range(1500)), "sessions/a/0.json"])
     caplog.set_level(logging.INFO, "analytics_api.storage.base")
 
-    found = s3.bucket("other").statistics()
+    statistics = s3.bucket("other").statistics()
 
-    assert (found.total_objects, found.estimated_sessions) == (1501, 1)
+    assert (statistics.total_objects, statistics.estimated_sessions) == (1501, 1)
     (record,) = caplog.records
     assert record.levelno == logging.INFO
     assert record.getMessage().startswith("1500 of 1501 keys have no session")
@@ -125,18 +125,18 @@ def test_keys_without_session_are_counted_and_logged_once(s3: S3, caplog: pytest
 def test_bucket_without_sessions_logs_a_warning(s3: S3, caplog: pytest.LogCaptureFixture) -> None:
     s3.fill("stray", ["recordings/a/0.json"])
 
-    found = s3.bucket("stray").statistics()
+    statistics = s3.bucket("stray").statistics()
 
-    assert (found.total_objects, found.estimated_sessions) == (1, 0)
+    assert (statistics.total_objects, statistics.estimated_sessions) == (1, 0)
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
 
 def test_bucket_follows_custom_pattern(s3: S3) -> None:
     s3.fill("own", ["2026/01/a_0.json", "2026/01/a_1.json", "2026/02/a_0.json", "2026/02/b_0.json", "readme"])
 
-    found = s3.bucket("own", pattern=r"/(?P<session>[a-z]+)_\d+\.json$").statistics()
+    statistics = s3.bucket("own", pattern=r"/(?P<session>[a-z]+)_\d+\.json$").statistics()
 
-    assert (found.total_objects, found.estimated_sessions) == (5, 2)
+    assert (statistics.total_objects, statistics.estimated_sessions) == (5, 2)
 
 
 def test_wrong_secret_is_an_error_without_the_secret(s3: S3) -> None:
@@ -167,9 +167,9 @@ def test_bucket_is_shared_by_threads(s3: S3) -> None:
     bucket = s3.bucket("shared")
 
     with ThreadPoolExecutor(8) as threads:
-        found = list(threads.map(lambda _: bucket.statistics(), range(8)))
+        statistics = list(threads.map(lambda _: bucket.statistics(), range(8)))
 
-    assert [(one.total_objects, one.estimated_sessions) for one in found] == [(1200, 1200)] * 8
+    assert [(one.total_objects, one.estimated_sessions) for one in statistics] == [(1200, 1200)] * 8
 
 
 def test_signature_matches_amazon_example() -> None:

@@ -55,11 +55,11 @@ def test_listing_ends_when_not_truncated(scripted: Scripted) -> None:
     ]
     server = scripted(lambda request: request.answer(pages[request.number - 1]))
 
-    found = bucket(server).statistics()
+    statistics = bucket(server).statistics()
 
-    assert (found.total_objects, found.estimated_sessions) == (4, 3)
-    asked = [parse_qs(request.path.partition("?")[2]).get("continuation-token") for request in server.requests]
-    assert asked == [None, ["one+1/=&"], ["two"], ["three"]]
+    assert (statistics.total_objects, statistics.estimated_sessions) == (4, 3)
+    tokens = [parse_qs(request.path.partition("?")[2]).get("continuation-token") for request in server.requests]
+    assert tokens == [None, ["one+1/=&"], ["two"], ["three"]]
 
 
 def test_listing_uses_one_connection(scripted: Scripted) -> None:
@@ -116,17 +116,17 @@ KEYS += ["\n", "\r\n", "\ufffe", "\u00e9", "e\u0301", "日本", "<&>", "%", "\\"
 def test_every_valid_key_is_counted_separately(scripted: Scripted) -> None:
     server = scripted(lambda request: request.answer(page(*KEYS)))
 
-    found = bucket(server, pattern=r"\A(?P<session>[\s\S]+)\Z").statistics()
+    statistics = bucket(server, pattern=r"\A(?P<session>[\s\S]+)\Z").statistics()
 
-    assert (found.total_objects, found.estimated_sessions) == (len(KEYS), len(KEYS))
+    assert (statistics.total_objects, statistics.estimated_sessions) == (len(KEYS), len(KEYS))
 
 
 def test_unencoded_keys_are_read_unchanged(scripted: Scripted) -> None:
     server = scripted(lambda request: request.answer(page("a+b", "a b", "%41", "A", "<&>", encoded=False)))
 
-    found = bucket(server, pattern=r"\A(?P<session>a\+b|a b|%41|A|<&>)\Z").statistics()
+    statistics = bucket(server, pattern=r"\A(?P<session>a\+b|a b|%41|A|<&>)\Z").statistics()
 
-    assert (found.total_objects, found.estimated_sessions) == (5, 5)
+    assert (statistics.total_objects, statistics.estimated_sessions) == (5, 5)
 
 
 def test_endpoint_may_have_a_path(scripted: Scripted) -> None:
@@ -157,9 +157,9 @@ def test_interrupted_page_is_retried(scripted: Scripted) -> None:
 
     server = scripted(script)
 
-    found = bucket(server).statistics()
+    statistics = bucket(server).statistics()
 
-    assert (found.total_objects, found.estimated_sessions) == (2, 2)
+    assert (statistics.total_objects, statistics.estimated_sessions) == (2, 2)
     assert ["continuation-token=next" in request.path for request in server.requests] == [False, True, True, True]
 
 
@@ -231,9 +231,9 @@ def test_transient_error_is_retried_with_a_new_signature(
     server = scripted(lambda request: answers[request.number - 1](request))
     seconds = itertools.count(1767225600)
 
-    found = bucket(server, clock=lambda: next(seconds)).statistics()
+    statistics = bucket(server, clock=lambda: next(seconds)).statistics()
 
-    assert (found.total_objects, found.estimated_sessions, found.taken_at) == (1, 1, 1767225600000)
+    assert (statistics.total_objects, statistics.estimated_sessions, statistics.taken_at) == (1, 1, 1767225600000)
     assert [request.headers["x-amz-date"] for request in server.requests] == ["20260101T000001Z", "20260101T000002Z"]
     assert f"HTTP {status}; attempt 2" in caplog.text
     assert SECRET not in caplog.text
@@ -265,9 +265,9 @@ def test_requested_pause_is_made(scripted: Scripted) -> None:
     server = scripted(lambda request: answers[request.number - 1](request))
     start = time.monotonic()
 
-    found = bucket(server).statistics()
+    statistics = bucket(server).statistics()
 
-    assert found.total_objects == 1
+    assert statistics.total_objects == 1
     assert time.monotonic() - start >= 1
 
 
@@ -302,10 +302,10 @@ def test_redirect_is_an_error_and_not_followed(scripted: Scripted, status: int) 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     path = tmp_path / "certificate.pem"
-    made = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test"
+    arguments = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test"
     openssl = shutil.which("openssl") or pytest.skip("openssl, which makes the certificate, is not installed")
     files = [f"-keyout={path}.key", f"-out={path}", "-addext=subjectAltName=IP:127.0.0.1"]
-    subprocess.run([openssl, *made.split(), *(part for file in files for part in file.split("=", 1))], check=True)
+    subprocess.run([openssl, *arguments.split(), *(part for file in files for part in file.split("=", 1))], check=True)
     return path
 
 
@@ -323,9 +323,9 @@ def test_bucket_is_listed_over_tls(scripted: Scripted, certificate: Path, monkey
     encrypt(server, certificate)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
 
-    found = bucket(server).statistics()
+    statistics = bucket(server).statistics()
 
-    assert (found.total_objects, found.estimated_sessions, server.connections) == (2, 1, 1)
+    assert (statistics.total_objects, statistics.estimated_sessions, server.connections) == (2, 1, 1)
 
 
 @pytest.mark.usefixtures("hurry")

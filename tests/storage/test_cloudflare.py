@@ -75,7 +75,7 @@ def test_missing_figure_is_unknown(scripted: Scripted) -> None:
 
     found = analytics(server).statistics()
 
-    assert (found.total_objects, found.estimated_sessions) == (None, None)
+    assert (statistics.total_objects, statistics.estimated_sessions) == (None, None)
 
 
 def test_zero_stays_zero(scripted: Scripted) -> None:
@@ -118,9 +118,9 @@ def test_transient_error_is_retried(scripted: Scripted, status: int) -> None:
 
     server = scripted(script)
 
-    found = analytics(server).statistics()
+    statistics = analytics(server).statistics()
 
-    assert found.total_objects == 7
+    assert statistics.total_objects == 7
 
 
 def test_depleted_budget_is_an_error_without_a_wait(scripted: Scripted) -> None:

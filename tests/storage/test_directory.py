@@ -21,16 +21,16 @@ def fill(root: Path, *keys: str) -> Path:
 
 
 def counted(directory: Directory) -> tuple[int | None, int | None]:
-    found = directory.statistics()
-    return found.total_objects, found.estimated_sessions
+    statistics = directory.statistics()
+    return statistics.total_objects, statistics.estimated_sessions
 
 
 def test_directory_counts_files_at_any_depth(tmp_path: Path) -> None:
     fill(tmp_path, "readme", "sessions/a/0.json", "sessions/a/deep/er/1.json", "sessions/b.json", "sessions/c d/é.json")
 
-    found = Directory(tmp_path, clock=lambda: 1767225600.0).statistics()
+    statistics = Directory(tmp_path, clock=lambda: 1767225600.0).statistics()
 
-    assert (found.total_objects, found.estimated_sessions, found.taken_at) == (5, 3, 1767225600000)
+    assert (statistics.total_objects, statistics.estimated_sessions, statistics.taken_at) == (5, 3, 1767225600000)
 
 
 def test_empty_directory_is_zero_not_unknown(tmp_path: Path) -> None:

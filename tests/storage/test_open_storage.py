@@ -43,13 +43,13 @@ def test_source_has_place_and_pattern_but_no_secret() -> None:
     settings = ["/var/recordings", "https://r2.example/b", "https://r2.example/b?prefix=a/"]
     patterns = [None, "(?P<session>.+)"]
 
-    found = [
+    opened = [
         repr(open_storage(setting, access_key_id=KEY_ID, secret_access_key=SECRET, pattern=pattern))
         for setting in settings
         for pattern in patterns
     ]
 
-    assert found == [
+    assert opened == [
         "<Directory /var/recordings>",
         "<Directory /var/recordings (?P<session>.+)>",
         "<Bucket https://r2.example/b>",
@@ -130,8 +130,8 @@ def test_opened_bucket_uses_prefix_and_pattern(s3: S3) -> None:
         pattern=r"\A(?P<session>\w)_",
     )
 
-    found = storage.statistics()
-    assert (found.total_objects, found.estimated_sessions) == (3, 2)
+    statistics = storage.statistics()
+    assert (statistics.total_objects, statistics.estimated_sessions) == (3, 2)
 
 
 def test_directory_does_not_import_the_bucket_modules() -> None:

@@ -77,9 +77,9 @@ def test_pattern_without_group_is_rejected(pattern: str) -> None:
 def test_unmatched_or_empty_group_is_no_session() -> None:
     pattern = session_pattern(r"\A(?:a(?P<session>\d*)|b)", "")
 
-    found = count([["a1", "a", "b", "c"]], pattern, lambda: 0)
+    counts = count([["a1", "a", "b", "c"]], pattern, lambda: 0)
 
-    assert (found.total_objects, found.estimated_sessions) == (4, 1)
+    assert (counts.total_objects, counts.estimated_sessions) == (4, 1)
 
 
 @given(st.lists(st.lists(st.text("ab/.-\n\ud800é", max_size=4))))
@@ -87,15 +87,15 @@ def test_session_count_equals_that_of_a_set(pages: list[list[str]]) -> None:
     keys = [f"sessions/{key}/0" for page in pages for key in page]
     named = {name for name in map(session, keys) if name}
 
-    found = count([[f"sessions/{key}/0" for key in page] for page in pages], session_pattern(None, ""), lambda: 0)
+    counts = count([[f"sessions/{key}/0" for key in page] for page in pages], session_pattern(None, ""), lambda: 0)
 
-    assert (found.total_objects, found.estimated_sessions) == (len(keys), len(named))
+    assert (counts.total_objects, counts.estimated_sessions) == (len(keys), len(named))
 
 
 def test_session_count_is_exact_beyond_the_cache() -> None:
     numbers = itertools.chain(range(300_000), range(0, 300_000, 10))
     pages = ([f"sessions/{number}/0" for number in itertools.islice(numbers, 1000)] for _ in range(330))
 
-    found = count(pages, session_pattern(None, ""), lambda: 0)
+    counts = count(pages, session_pattern(None, ""), lambda: 0)
 
-    assert (found.total_objects, found.estimated_sessions) == (330_000, 300_000)
+    assert (counts.total_objects, counts.estimated_sessions) == (330_000, 300_000)

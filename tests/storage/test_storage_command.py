@@ -32,7 +32,7 @@ def run(tmp_path, monkeypatch):
     return run
 
 
-def kept(folder):
+def saved(folder):
     with open_database(folder / "a.db").closing() as database:
         return database.rows("select source, total_objects, estimated_sessions from storage_snapshots")
 
@@ -43,7 +43,7 @@ def test_storage_lists_prints_and_saves(s3, run, tmp_path):
     output = run(ANALYTICS_STORAGE=f"{s3.url}/told", **CREDENTIALS)
 
     assert output == "objects: 1,500\nsessions: 300\n"
-    assert [tuple(row.values())[1:] for row in kept(tmp_path)] == [(1500, 300)]
+    assert [tuple(row.values())[1:] for row in saved(tmp_path)] == [(1500, 300)]
 
 
 def test_server_serves_saved_statistics(s3, run, tmp_path):
@@ -104,7 +104,7 @@ def test_directory_is_counted_with_custom_pattern(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("environ", "told"),
+    ("environ", "message"),
     [
         ({}, "Error: ANALYTICS_STORAGE is not set: name the directory or bucket of the recordings\n"),
         ({"ANALYTICS_STORAGE": "https://s3.example/bucket"}, "Error: ANALYTICS_STORAGE is a bucket: set AWS_"),
@@ -118,10 +118,10 @@ def test_directory_is_counted_with_custom_pattern(run, tmp_path):
         ),
     ],
 )
-def test_unusable_storage_is_one_line(run, environ, told):
+def test_unusable_storage_is_one_line(run, environ, message):
     output = run(status=1, **environ)
 
-    assert output.startswith(told)
+    assert output.startswith(message)
     assert output.count("\n") == 1
 
 
@@ -133,7 +133,7 @@ def test_missing_bucket_leaves_saved_statistics(s3, run, tmp_path):
 
     assert output.splitlines()[-1].startswith("Error: ")
     assert "404" in output
-    assert sorted(str(row["total_objects"]) for row in kept(tmp_path)) == ["1", "None"]
+    assert sorted(str(row["total_objects"]) for row in saved(tmp_path)) == ["1", "None"]
 
 
 def test_request_does_not_wait_for_a_hanging_server(scripted, tmp_path):
