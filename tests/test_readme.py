@@ -29,7 +29,8 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
-    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))
+    for folder in ("", "docs", "faults", "benchmarks")
+    for path in (ROOT / folder).glob("*.md")
 }
 KEY = "a-key-of-many-letters-that-nobody-knows"
 
@@ -41,10 +42,10 @@ def folder(tmp_path, monkeypatch):
 
 
 def table(heading):
-    """Return the rows of the one table whose first column has that heading, cell by cell."""
+    """Return the rows of the tables whose first column has that heading, cell by cell."""
     pattern = rf"^\| {heading} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)"
-    (rows,) = re.findall(pattern, "\n".join(PAGES.values()), re.MULTILINE)
-    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows.splitlines()]
+    tables = re.findall(pattern, "\n".join(PAGES.values()), re.MULTILINE)
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in "".join(tables).splitlines()]
 
 
 def code(cell):
