@@ -55,9 +55,9 @@ def test_threads_read_and_write_without_loss(database):
         return pairs
 
     with ThreadPoolExecutor(8) as threads:
-        seen = [pair for pairs in threads.map(work, range(8)) for pair in pairs]
+        reads = [pair for pairs in threads.map(work, range(8)) for pair in pairs]
 
-    assert all(rolled == counted for rolled, counted in seen)
+    assert all(rolled == counted for rolled, counted in reads)
     assert database.row(EVENTS) == {"events": 200}
     assert database.row("select views, sessions from pages") == {"views": 200, "sessions": 8}
     assert database.verify() == []

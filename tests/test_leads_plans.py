@@ -16,7 +16,7 @@ INDEXES = {
     "name_asc": "leads_by_name",
 }
 
-STATEMENTS = {label: found for label, found in list_statements().items() if label.startswith("leads.")}
+STATEMENTS = {label: statements for label, statements in list_statements().items() if label.startswith("leads.")}
 SCANNED = [label for label in STATEMENTS if "scanned" in label]
 
 

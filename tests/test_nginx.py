@@ -131,14 +131,14 @@ def test_chunked_body_reaches_the_api(nginx):
 def test_rate_of_one_address_is_limited(nginx):
     def statuses(path, source):
         connection = HTTPConnection(*nginx.address, timeout=30, source_address=(source, 0))
-        found = []
+        results = []
         for _ in range(150):
             connection.request("GET", path, headers=HEADERS)
             response = connection.getresponse()
             response.read()
-            found.append(response.status)
+            results.append(response.status)
         connection.close()
-        return Counter(found)
+        return Counter(results)
 
     with ThreadPoolExecutor(8) as pool:
         limited = sum(pool.map(statuses, ["/analytics/nowhere"] * 8, ["127.0.0.4"] * 8), Counter())

@@ -7,7 +7,7 @@ from helpers.plans import connect_to_demo, full_scans, list_statements, query_pl
 
 from analytics_api import endpoints
 
-STATEMENTS = {label: found for label, found in list_statements().items() if not label.startswith("leads.")}
+STATEMENTS = {label: statements for label, statements in list_statements().items() if not label.startswith("leads.")}
 
 
 @pytest.fixture(scope="module", params=["as it comes", "analyzed"])

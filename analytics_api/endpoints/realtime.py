@@ -58,7 +58,7 @@ def realtime(ctx: Context) -> Realtime:
     since = ctx.now - HOUR
     first_minute = -(-since // MINUTE)  # the first that begins within the hour
     last_minute = ctx.now // MINUTE  # the one that is not over
-    found = ctx.db.rows(
+    rows = ctx.db.rows(
         NOW,
         now=ctx.now,
         since=since,
@@ -67,4 +67,4 @@ def realtime(ctx: Context) -> Realtime:
         whole_since=first_minute * MINUTE,
         whole_until=last_minute * MINUTE,
     )
-    return cast(Realtime, found[0])
+    return cast(Realtime, rows[0])

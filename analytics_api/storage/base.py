@@ -86,18 +86,18 @@ def count(pages: Iterable[list[str]], pattern: re.Pattern[str], clock: Clock) ->
     taken_at = int(clock() * 1000)
     objects = unmatched = 0
     try:
-        with closing(sqlite3.connect("", isolation_level=None)) as seen:
-            seen.execute("pragma journal_mode = off")
-            seen.execute("pragma cache_size = -8192")  # KiB
-            seen.execute("create table session (digest blob primary key) without rowid")
-            seen.execute("begin")
+        with closing(sqlite3.connect("", isolation_level=None)) as scratch:
+            scratch.execute("pragma journal_mode = off")
+            scratch.execute("pragma cache_size = -8192")  # KiB
+            scratch.execute("create table session (digest blob primary key) without rowid")
+            scratch.execute("begin")
             for keys in pages:
                 matches = map(pattern.search, keys)
                 named = [match["session"] for match in matches if match and match["session"]]
                 objects += len(keys)
                 unmatched += len(keys) - len(named)
-                seen.executemany("insert or ignore into session values (?)", map(_digest, set(named)))
-            sessions: int = seen.execute("select count(*) from session").fetchone()[0]
+                scratch.executemany("insert or ignore into session values (?)", map(_digest, set(named)))
+            sessions: int = scratch.execute("select count(*) from session").fetchone()[0]
     except sqlite3.Error as error:
         raise StorageError(f"The sessions cannot be counted in a temporary file: {error}") from error
     if unmatched:

@@ -291,8 +291,8 @@ def nearby(search: Search) -> Page | None:
         return None
     name = "status" if params["status"] else "all"
     statement = NEARBY_PAGES[name, search.sort, "next" if search.has_cursor else "first"]
-    found = search.at.rows(statement, **{**params, "limit": reads, "offset": offset, "rows": rows})
-    return Page(found, search.total) if len(found) == rows else None
+    leads = search.at.rows(statement, **{**params, "limit": reads, "offset": offset, "rows": rows})
+    return Page(leads, search.total) if len(leads) == rows else None
 
 
 def sort(search: Search) -> Page:
