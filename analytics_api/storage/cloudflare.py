@@ -92,7 +92,7 @@ class Analytics:
         with Client(self._endpoint, timeout=self._timeout, deadline=self._deadline) as client:
             status, content = client.fetch("POST", self._endpoint.path or "/", lambda: headers, body)
         if status in (401, 403):
-            raise StorageError(f"Cloudflare refuses the token ({status}), which needs Account Analytics: Read")
+            raise StorageError(f"Cloudflare rejects the token ({status}), which needs Account Analytics: Read")
         try:
             rows = _rows(status, json.loads(content))
             # Each storage class has a row for each day, with all objects that the class had then.
@@ -111,7 +111,7 @@ def _rows(status: int, answer: Any) -> list[Any]:
     """
     if status != 200 or answer.get("errors"):
         message = " ".join(answer["errors"][0]["message"].split())
-        raise StorageError(f"Cloudflare's analytics answer {status}: {message[:200]}")
+        raise StorageError(f"Cloudflare's analytics returned {status}: {message[:200]}")
     accounts = answer["data"]["viewer"]["accounts"]
     if not accounts:
         raise StorageError("Cloudflare's analytics do not know this account")

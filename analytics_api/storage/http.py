@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 ATTEMPTS = 5
 BACKOFF = 0.5  # seconds: maximum of the first pause, doubled for each further one
 RETRIED = frozenset({429, 500, 502, 503, 504})
-BODY_LIMIT = 16 << 20  # four times what 1000 keys of S3's longest make, each byte of them written as %XX
+BODY_LIMIT = 16 << 20  # four times the size of 1000 keys of S3's maximum length, with each byte as %XX
 
 
 def parse_url(url: str, what: str) -> SplitResult:

@@ -1,4 +1,4 @@
-"""Statistics of an S3 bucket, R2's or any other's, by listing it.
+"""Statistics of a bucket of Cloudflare R2 or another S3 service, by listing it.
 
 The listing is written with the standard library, so that it is exact. obstore 0.12 is not: a key with a newline, an
 empty segment (`a//b`) or a segment `.` ends its listing with an error; it does not read `IsTruncated`, so a truncated

@@ -101,7 +101,7 @@ def test_rejected_token_is_not_in_the_error(scripted: Scripted, status: int) -> 
     server = scripted(lambda request: request.answer(errors(f"{request.headers['Authorization']}?"), status))
     provider = analytics(server)
 
-    with pytest.raises(StorageError, match=rf"refuses the token \({status}\)") as caught:
+    with pytest.raises(StorageError, match=rf"rejects the token \({status}\)") as caught:
         provider.statistics()
 
     assert TOKEN not in f"{caught.value!r} {provider!r}"
