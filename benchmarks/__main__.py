@@ -54,7 +54,7 @@ def main():
 
 @contextmanager
 def alone():
-    """Two at once would measure each other."""
+    """Lock, because two runs at once would disturb each other."""
     data.CACHE.mkdir(parents=True, exist_ok=True)
     with (data.CACHE / "lock").open("w") as lock:
         try:

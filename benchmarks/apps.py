@@ -1,6 +1,6 @@
-"""What is served side by side: ours, one that sends the same bytes and does nothing for it, and others on plain SQL.
+"""The applications to compare: this API, one that sends the same bytes without any work, and others on plain SQL.
 
-Each function makes an application; servers are told its name. What they need is in the environment.
+Each function creates an application from environment variables; servers get the name of the function.
 """
 
 import os
@@ -24,14 +24,14 @@ REQUESTS = {
 
 
 def ours():
-    """The API alone."""
+    """Return the API alone."""
     from analytics_api import create_app
 
     return create_app(os.environ[OURS], api_keys=[KEY])
 
 
 def ours_anew():
-    """The API as it is where something is written before every request: no answer of it is given again."""
+    """Return the API without cached responses, as if something were written before every request."""
     from analytics_api import create_app, open_database
 
     database = open_database(os.environ[OURS])
@@ -45,7 +45,7 @@ def ours_anew():
 
 
 def served():
-    """The API with all that `analytics-api serve` puts around it."""
+    """Return the API with the middleware of `analytics-api serve`."""
     from analytics_api.server.settings import Settings
 
     return Settings(api_keys={"key-1": KEY}, database=os.environ[OURS]).application()

@@ -1,4 +1,4 @@
-"""The data sets, seeded, each made once and kept under .cache/bench; anew when what they are made from has changed."""
+"""Generate the data sets from seeds, and cache them under .cache/bench until their sources change."""
 
 import shutil
 import sqlite3
@@ -29,7 +29,7 @@ RECIPE = (
 
 @dataclass(frozen=True)
 class Visits:
-    """So many events, near enough, of a tenth as many sessions; with `pages` all of these are viewed."""
+    """A data set of about `events` events in a tenth as many sessions; with `pages`, all of them are viewed."""
 
     events: int
     pages: int | None = None
@@ -53,7 +53,7 @@ class Visits:
 
 @dataclass(frozen=True)
 class Enquiries:
-    """So many leads with their submissions, and a session to each; no events."""
+    """A data set of leads with submissions and one session each, without events."""
 
     leads: int
 
@@ -75,18 +75,18 @@ class Enquiries:
 
 
 def ours(recipe):
-    """The path of that data set in a database of ours."""
+    """Return the path of the data set in a database of this project."""
     return cached(recipe.name, recipe, _load)
 
 
 def theirs(recipe):
-    """The path of the same rows in the plain tables."""
+    """Return the path of the same rows in plain tables."""
     return cached(f"{recipe.name}-plain", recipe, _copy, "benchmarks/plain.py")
 
 
 @contextmanager
 def scratch(path, name="scratch.db"):
-    """The path of a copy of that database to write to, gone at the end; of nothing yet, without one."""
+    """Yield the path of a temporary copy of a database to write to; without one, the path of a new file."""
     copied = CACHE / name
     _remove(copied)
     try:
@@ -98,7 +98,7 @@ def scratch(path, name="scratch.db"):
 
 
 def cached(name, recipe, make, *sources):
-    """The path of what `make(path, recipe)` wrote, now or in an earlier run in which `sources` were the same."""
+    """Return the path that `make(path, recipe)` wrote, now or in an earlier run with the same `sources`."""
     path = CACHE / f"{name}.{digest(*RECIPE, *sources)}.db"
     if not path.exists():
         for stale in CACHE.glob(f"{name}.*"):

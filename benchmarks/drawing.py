@@ -1,4 +1,4 @@
-"""Plots as SVG, by hand: lines on linear or logarithmic axes, and bars."""
+"""Draw plots as SVG: lines on linear or logarithmic axes, and bars."""
 
 from html import escape
 from math import ceil, floor, log10
@@ -12,7 +12,7 @@ COLORS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#77
 
 
 def drawn(plot):
-    """The plot as the text of an SVG file, on white, so that it can be read on any page."""
+    """Return the plot as an SVG file, on a white background."""
     body = _bars(plot) if plot.kind == "bars" else _lines(plot)
     title = f'<text x="{LEFT}" y="24" font-size="15" font-weight="bold">{escape(plot.title)}</text>'
     return (
@@ -61,7 +61,7 @@ def _bars(plot):
 
 
 class _Axis:
-    """Where a value lies between two edges of the picture, and the values that are marked."""
+    """Return a function from values to coordinates between two edges, and the values of the ticks."""
 
     def __init__(self, values, begin, end, logarithmic):
         self.begin, self.end, self.logarithmic = begin, end, logarithmic

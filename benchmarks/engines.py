@@ -1,4 +1,4 @@
-"""The same functions on another SQLite, and on PostgreSQL."""
+"""Measure the same functions on another SQLite, and on PostgreSQL."""
 
 import json
 import re
@@ -68,7 +68,7 @@ def measure(options):
 
 @contextmanager
 def asking(library, one):
-    """A function that asks a process on that library, a line at a time."""
+    """Yield a function that sends requests to a process with that library, one a line."""
     command = [sys.executable, "-c", CHILD, library, str(data.ours(one)), str(data.theirs(one))]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
 
@@ -83,7 +83,7 @@ def asking(library, one):
 
 
 def answer(ours, theirs):
-    """Answer on standard output what is asked on standard input."""
+    """Answer the requests on standard input."""
     with open_database(ours).closing() as database, closing(sqlite3.connect(theirs)) as connection:
         ctx = Context(database, None, data.NOW)
         for line in sys.stdin:
@@ -101,7 +101,7 @@ def answer(ours, theirs):
 
 
 def postgresql(sessions):
-    """What benchmarks/postgresql.py prints, as far as it came; nothing where there is no server to start."""
+    """Return the output of benchmarks/postgresql.py, also when it stopped early; nothing without PostgreSQL."""
     if not any(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
         print("engines: PostgreSQL is left out, apt-get install postgresql brings it", flush=True)
         return

@@ -1,6 +1,6 @@
-"""What a part of the benchmark hands over: figures, tables of them, what is claimed of them, and plots.
+"""The results of a part of the benchmark: figures, tables, claims and plots.
 
-All of it becomes JSON, so that the report can be made again without measuring.
+They are stored as JSON, so that the report can be written without measuring again.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -26,9 +26,9 @@ class Figure:
 
 @dataclass(frozen=True)
 class Claim:
-    """A bar and what was measured: the bar is the most that the median may be, or the least when `least`.
+    """A bar and a measurement: the bar is the maximum of the median, or its minimum when `least`.
 
-    `scale` says where that was, when it is not what the bar is about: then it is not judged.
+    `scale` is the size of the measurement if the bar is about another size; then it is not judged.
     """
 
     what: str
@@ -61,7 +61,7 @@ class Plot:
 
 @dataclass
 class Findings:
-    """Everything that a part has found, under its title; `notes` are paragraphs before the tables."""
+    """The results of a part; `notes` are paragraphs before the tables."""
 
     title: str
     notes: list[str] = field(default_factory=list)
@@ -87,7 +87,7 @@ class Findings:
 
 
 def short(number):
-    """20_000 as `20k`, 2_000_000 as `2M`."""
+    """Format 20_000 as `20k`, 2_000_000 as `2M`."""
     for size, letter in ((1_000_000, "M"), (1_000, "k")):
         if number >= size:
             return f"{number / size:g}{letter}"
@@ -95,6 +95,9 @@ def short(number):
 
 
 def whole(text):
-    """`20k` as 20_000. Raises ValueError."""
+    """Parse `20k` as 20_000.
+
+    :raises ValueError: for anything else.
+    """
     size = {"k": 1_000, "M": 1_000_000}.get(text[-1:], 1)
     return round(float(text.rstrip("kM")) * size)

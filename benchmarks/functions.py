@@ -1,4 +1,4 @@
-"""Each statistics function against the plain question, over all sizes at once; and one whole call in process."""
+"""Measure each statistics function against plain SQL at all sizes, and one whole WSGI call."""
 
 import json
 import sqlite3
@@ -40,7 +40,7 @@ CALLS = {"/analytics/overview": 80e-6, "/analytics/pages/top": None, "/analytics
 
 
 class Different(Exception):
-    """Ours and the plain answer are not the same, so that no figure would mean anything."""
+    """The result differs from that of plain SQL, so no measurement is valid."""
 
 
 def same(what, one, other):
@@ -121,7 +121,7 @@ def report(findings, timings, sets, many):
 
 
 def calls(findings, database, events):
-    """One whole request without a server: key, route, query, JSON; or key, route and the answer that was kept."""
+    """Measure one whole request without a server: with its query and JSON, and from the cache."""
     app = create_app(database, api_keys=[KEY], clock=lambda: data.NOW)
     environs = {path: create_environ(path, headers={"X-API-Key": KEY}) for path in CALLS}
 

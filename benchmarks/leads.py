@@ -1,4 +1,4 @@
-"""The list of leads in every order, its search, one lead, and its move; against plain SQL."""
+"""Measure the list of leads in every order, its search, one lead and its update, against plain SQL."""
 
 import random
 import sqlite3
@@ -30,7 +30,7 @@ CHILD = "import sys; from benchmarks.leads import first; first(*sys.argv[1:])"
 
 
 def needles(leads):
-    """What to look for, by how much it finds, and the most seconds that may take: the first time too."""
+    """Return search terms by the number of their matches, and the maximum seconds of each search."""
     return {
         "under 100": ("sharma" + "5432"[: len(str(leads)) - 4], 3e-3),
         "half": ("riverside", 60e-3),
@@ -67,7 +67,7 @@ def ours(ctx, q=None, status=None, sort="newest", offset=0, cursor=None):
 
 
 def cursor_to(ctx, sort, offset):
-    """The cursor that the page before that offset gives."""
+    """Return the cursor of the page at an offset."""
     [cursor] = parse_qs(ours(ctx, sort=sort, offset=offset - LIMIT).next_query)["cursor"]
     return cursor
 
@@ -115,7 +115,7 @@ def in_list_batches(findings, ctx, connection, leads, at):
 
 
 def sizes(findings, contexts, connections):
-    """The first page against plain SQL, over the sizes."""
+    """Measure the first page against plain SQL at all sizes."""
     subjects = {}
     for size, ctx in contexts.items():
         for name, query in {
@@ -172,7 +172,7 @@ def searches(findings, ctx, connection, leads, at):
 
 
 def first(path, needle):
-    """Print the seconds of the first answer that this process gives."""
+    """Print the seconds of the first response of this process."""
     with open_database(path).closing() as database:
         ctx = Context(database, None, data.NOW)
         begun = time.perf_counter()
@@ -181,7 +181,7 @@ def first(path, needle):
 
 
 def singles(findings, ctx, connection, leads, at):
-    """One lead, at random each time: all of it, and its move to another stage in a copy."""
+    """Measure a random lead: its detail, and its update in a copy of the database."""
     print("leads: detail and move", flush=True)
     numbers = random.Random(1).choices(range(1, leads + 1), k=2_000)
     for lead in numbers[:50]:

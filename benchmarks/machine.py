@@ -1,4 +1,4 @@
-"""Where and on what a measurement was made."""
+"""Describe the machine and the versions of a measurement."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ PACKAGES = ("werkzeug", "gunicorn", "granian", "flask", "fastapi", "uvicorn", "d
 
 
 def described():
-    """Names and values, all text."""
+    """Return names and values as text."""
     processor = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {

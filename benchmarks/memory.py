@@ -1,4 +1,4 @@
-"""The memory of a worker of `analytics-api serve` over many requests."""
+"""Measure the memory of a worker of `analytics-api serve` over many requests."""
 
 from pathlib import Path
 from statistics import median

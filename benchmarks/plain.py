@@ -1,7 +1,7 @@
-"""The same questions as one would ask them without this project: plain tables, good indexes, plain SQL.
+"""The same queries without this project: plain tables, good indexes, plain SQL.
 
-The indexes cover what a question reads wherever one can: an index on the grouped column alone makes SQLite walk the
-whole table in its order, which is slower than none. For the same reason nothing is analyzed.
+The indexes cover the columns of a query where that is possible: with an index on the grouped column alone SQLite reads
+the whole table in its order, which is slower than without. For the same reason nothing is analyzed.
 """
 
 from datetime import datetime, timedelta, timezone
@@ -289,7 +289,7 @@ def lead(connection, lead_id):
 
 
 def midnights(now, days):
-    """The instants, in ms, at which so many days that end with today begin, and at which today ends."""
+    """Return the instants in ms at which the last `days` days begin, and at which today ends."""
     tomorrow = datetime.fromtimestamp(now / 1000, timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
     tomorrow += timedelta(days=1)
     return [int(instant.timestamp() * 1000) for instant in (tomorrow - timedelta(days=days), tomorrow)]

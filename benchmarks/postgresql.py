@@ -1,10 +1,10 @@
-"""PostgreSQL beside SQLite in one run: bulk load, import, copies, reads, and rows written with the rollups kept.
+"""Measure PostgreSQL beside SQLite in one run: bulk load, import, copies, reads, and writes with rollups.
 
     python benchmarks/postgresql.py [--sessions 200000] [--url postgresql://…]
 
-Without a URL it starts a throw-away server with its usual durability, and a quarter of the memory for its buffers, as
-PostgreSQL's manual advises (19.4, resource consumption). What counts is the ratio of the two columns and the targets:
-reads within 2 ms, 30k rows/s written at 100 sessions a transaction, four writers no slower than one, bulk, imports and
+Without a URL it starts a temporary server with its usual durability, and a quarter of the memory for its buffers, as
+PostgreSQL's manual advises (19.4, resource consumption). The ratio of the two columns matters, and these targets: reads
+within 2 ms, 30k rows/s written at 100 sessions a transaction, four writers no slower than one, and bulk, imports and
 copies from one engine into the other above 100k rows/s.
 """
 
@@ -60,13 +60,13 @@ def loaded(database, batches):
 
 
 def imported(url, file):
-    """By the whole command, into a new database."""
+    """Import with the command into a new database."""
     with open_database(url).closing() as database:
         return writing.imported(database, file)
 
 
 def copied(source, url):
-    """With every row read back and every rollup compared."""
+    """Copy with the command, which reads back every row and compares every rollup."""
     begun = time.perf_counter()
     with open_database(url).closing() as target:
         rows = sum(copy(source, target).values())
@@ -74,9 +74,9 @@ def copied(source, url):
 
 
 def schemas(url, file):
-    """The same database three times, each with a new schema for what is written there, and no such file.
+    """Yield the URL of a database three times, each with a new schema and without the file.
 
-    The server has then done what was left to do.
+    The server has then finished its background work.
     """
     with psycopg.connect(url, autocommit=True) as connection:
         for _ in range(3):
@@ -101,7 +101,7 @@ def reading(database, repeats=300):
 
 
 def transactions(seed, count):
-    """Sessions and their events, in batches of the size of one transaction; the events take their ids as they come."""
+    """Yield sessions and their events, one batch for each transaction; events get their ids from the database."""
     plan = demo.Plan(data.NOW, sessions=count * SESSIONS_A_TRANSACTION, seed=seed)
     sessions, events = demo.sessions(plan), demo.events(plan)
     for _ in range(count):
@@ -126,7 +126,7 @@ def writer(url, seed, count, ready, done):
 
 
 def written(url, writers, count, seed):
-    """Rows a second of so many processes together."""
+    """Return the rows per second of all writers together."""
     ready, done = multiprocessing.Barrier(writers + 1), multiprocessing.Queue()
     processes = [
         multiprocessing.Process(target=writer, args=[url, seed + number, count // writers, ready, done])

@@ -1,4 +1,4 @@
-"""RESULTS.md and its plots, made of what the parts have left in results/."""
+"""Write RESULTS.md and its plots from the files in results/."""
 
 import json
 
@@ -25,7 +25,7 @@ def keep(part, machine, findings):
 
 
 def write(parts):
-    """The report of these parts, in this order; of each what it found last, if it ever ran."""
+    """Write the report of the last results of these parts, in this order."""
     results = {}
     for part in parts:
         if (RESULTS / f"{part}.json").exists():
@@ -41,7 +41,7 @@ def write(parts):
 
 
 def machines(results):
-    """One table where all parts ran on the same; a line for each part's own date and commit."""
+    """Return a table of the machine, and a row with the date and commit of each part."""
     yield "## Where\n"
     own = ("taken", "commit")
     versions = {}
@@ -120,7 +120,7 @@ def number(value, unit):
 
 
 def three(value):
-    """To three digits, and never fewer than those before the point."""
+    """Format with three significant digits, and all digits before the point."""
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"

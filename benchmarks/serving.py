@@ -1,4 +1,4 @@
-"""Servers as processes of their own, and the load on them."""
+"""Start servers as subprocesses, and put load on them."""
 
 import json
 import os
@@ -23,7 +23,7 @@ TICKS = 1  # of the processor, in a tenth of a second: what servers spend when n
 
 
 class Server:
-    """A process that answers at `port`, and those that it has started."""
+    """A server process at `port`, with its child processes."""
 
     def __init__(self, process, port, paths):
         self.process = process
@@ -31,7 +31,7 @@ class Server:
         self.paths = paths
 
     def ask(self, question):
-        """Headers and body."""
+        """Return headers and body."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=START)
         try:
             connection.request("GET", self.paths[question], headers={"X-API-Key": apps.KEY})
@@ -51,7 +51,7 @@ class Server:
         return load(self.port, [self.paths[question]], seconds, connections)[0]
 
     def processes(self):
-        """The process ids of all that belong to it."""
+        """Return the process ids of the server and its children."""
         pids, waiting = [], [self.process.pid]
         while waiting:
             pid = waiting.pop()
@@ -61,7 +61,7 @@ class Server:
         return pids
 
     def rest(self):
-        """Wait until it has nothing to do: what a load has left behind is not the next one's."""
+        """Wait until the server is idle, so that one measurement does not disturb the next."""
         until, before = time.monotonic() + START, -TICKS - 1
         while (spent := sum(map(ticks, self.processes()))) > before + TICKS and time.monotonic() < until:
             before = spent
@@ -74,7 +74,7 @@ def ticks(pid):
 
 
 def load(port, paths, seconds, connections):
-    """Requests a second, and how many there were, of `wrk` that asks these paths in turn."""
+    """Return the requests per second of `wrk` for these paths in turn, and their number."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s", "-H", f"X-API-Key: {apps.KEY}"]
     command += ["-s", str(ROOT / "benchmarks" / "paths.lua"), f"http://127.0.0.1:{port}", "--", *paths]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -115,7 +115,7 @@ def serve(workers=WORKERS):
 
 @contextmanager
 def running(command, visits, paths=None):
-    """A Server on that data set, stopped at the end with all that it has started."""
+    """Yield a Server on a data set; stop it and its children at the end."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     ours, theirs = data.ours(visits), data.theirs(visits)

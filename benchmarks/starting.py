@@ -1,4 +1,4 @@
-"""How long `import analytics_api` takes, in processes of their own."""
+"""Measure how long `import analytics_api` takes, in new processes."""
 
 import subprocess
 import sys

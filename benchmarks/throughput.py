@@ -1,4 +1,4 @@
-"""Requests a second over HTTP: ours, an empty application on the same server, and others on plain SQL."""
+"""Measure requests per second over HTTP: this API, an empty application on the same server, and others on plain SQL."""
 
 from contextlib import ExitStack
 
@@ -63,7 +63,7 @@ def measure(options):
 
 
 def checked(servers):
-    """Every server's answers are those of ours, and of the empty ones every byte but an id's and a timing's."""
+    """Check that every server returns the same data, and the empty ones the same bytes except ids and timings."""
     for question in REQUESTS:
         answer = servers["ours", "gunicorn sync"].json(question)
         for (side, server), other in servers.items():
@@ -75,7 +75,7 @@ def checked(servers):
 
 
 def rounds(servers, question):
-    """Requests a second of each round."""
+    """Return the requests per second of each round."""
     rates = {name: {} for name in servers}
     names = list(servers)
     for number in range(ROUNDS):

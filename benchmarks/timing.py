@@ -1,4 +1,4 @@
-"""Side by side: what is compared runs in turn, round after round, and a ratio is one of a round's medians."""
+"""Time subjects side by side, in turn, so that the ratio of the medians of a round is fair."""
 
 import time
 from statistics import median
@@ -12,7 +12,7 @@ BUDGET = 4.0  # seconds in all; a slow subject then sits out the rounds that are
 
 
 class Timings:
-    """Seconds a call, of each subject by round."""
+    """The seconds per call of each subject by round."""
 
     def __init__(self):
         self.rounds = {}
@@ -24,7 +24,7 @@ class Timings:
         return Figure.of([seconds for calls in self.rounds[name].values() for seconds in calls])
 
     def ratio(self, name, base):
-        """How many times `base` it takes, over the rounds in which both ran."""
+        """Return the ratio to `base` over the rounds in which both ran."""
         both = self.rounds[name].keys() & self.rounds[base].keys()
         return Figure.of(
             [median(self.rounds[name][number]) / median(self.rounds[base][number]) for number in both], "x"
@@ -32,7 +32,7 @@ class Timings:
 
 
 def side_by_side(subjects, rounds=ROUNDS):
-    """The Timings of callables without arguments, by name; each is called once before, to warm up."""
+    """Return the Timings of callables without arguments, by name; each is called once before, to warm up."""
     timings = Timings()
     calls, spent = {}, dict.fromkeys(subjects, 0.0)
     for name, subject in subjects.items():

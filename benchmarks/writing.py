@@ -1,4 +1,4 @@
-"""Rows written: through the triggers, in bulk, and by `analytics-api import`; and `verify` of them."""
+"""Measure writing: through the triggers, in bulk and by `analytics-api import`; and `verify`."""
 
 import csv
 import heapq
@@ -38,7 +38,7 @@ def measure(options):
 
 
 def transactions():
-    """Sessions and their events of the day after the data set's last; the events take their ids as they come."""
+    """Yield sessions and events of the day after the data set; events get their ids from the database."""
     plan = demo.Plan(data.NOW + demo.DAY, sessions=TRANSACTIONS * SESSIONS_A_TRANSACTION, leads=0, days=1, seed=2)
     sessions, events = demo.sessions(plan), demo.events(plan)
     while visits := list(islice(sessions, SESSIONS_A_TRANSACTION)):
@@ -46,7 +46,7 @@ def transactions():
 
 
 def written(database, visits, events):
-    """Seconds for the sessions, for the events, and in all."""
+    """Return the seconds for the sessions, for the events, and in all."""
 
     def write(at):
         begun = time.perf_counter()
@@ -119,7 +119,7 @@ def triggers(findings, sizes):
 
 
 def bulk(findings, size, at):
-    """The same number of events by three ways; each database is verified once."""
+    """Import the same number of events in three formats; verify each database once."""
     one = data.Visits(size)
     files = {
         "CSV": data.cached(f"{one.name}-csv", one, csv_of, "benchmarks/writing.py"),
@@ -155,7 +155,7 @@ def bulk(findings, size, at):
 
 
 def loaded(database, one):
-    """Rows a second, without the time in which they were made."""
+    """Return rows per second, without the time of their generation."""
     making = 0.0
     batches = one.batches()
 
@@ -176,7 +176,7 @@ def loaded(database, one):
 
 
 def imported(database, file):
-    """Rows a second of the whole command."""
+    """Return rows per second of the whole command."""
     with NamedTemporaryFile() as rejects:
         command = [COMMAND, "import", "-d", database.url, "--rejects", rejects.name, file]
         begun = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Kept answers, asked for while processes write: none is older than the last write."""
+"""Read cached responses while processes write: none is older than the last write."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""What the proofs share: the tests' server, a folder that goes away, and how a figure is told."""
+"""Helpers: the server of the tests, a temporary folder, a filled database, and the printing of results."""
 
 import os
 import random
@@ -39,13 +39,13 @@ def tell(claim, figure):
 
 @contextmanager
 def folder():
-    with tempfile.TemporaryDirectory(prefix="analytics-proof-") as path:
+    with tempfile.TemporaryDirectory(prefix="analytics-faults-") as path:
         print(f"-- {Path(sys.argv[0]).stem}, seed {SEED}", flush=True)
         yield Path(path)
 
 
 def filled(path, leads=40):
-    """A database with so many leads, and some visits."""
+    """Create a database with leads and sessions."""
     with open_database(path).closing() as database:
 
         def fill(at):
@@ -72,7 +72,7 @@ def filled(path, leads=40):
 
 
 def verify_history(database):
-    """How many changes the history has, which is a chain for each lead from `new` to where it stands."""
+    """Check that the history of each lead is a chain from `new` to its status; return the number of changes."""
     stands = {row["lead_id"]: "new" for row in database.rows("select lead_id from leads")}
     changes = database.rows("select lead_id, old_status, new_status from lead_status_changes order by change_id")
     for change in changes:

@@ -42,7 +42,7 @@ while True:
 
 
 def call(server, lead_id, over, attempts):
-    """Move one lead round and round, noting each attempt and whether it was acknowledged."""
+    """Update one lead again and again; record each attempt and its status."""
     number = 0
     while not over.is_set():
         stage = STATUSES[number % len(STATUSES)]
@@ -60,7 +60,7 @@ def call(server, lead_id, over, attempts):
 
 
 def compare(history, attempts):
-    """That the history holds every acknowledged move in order, and nothing that nobody asked for."""
+    """Check that the history has every acknowledged update in order, and no other."""
     stands, left = "new", iter(history)
     entry = next(left, None)
     for stage, acknowledged, _ in attempts:

@@ -1,4 +1,4 @@
-"""A database that is locked, read-only, on a full disk, replaced, gone, or truncated, under a server that runs.
+"""Lock, replace, move or truncate the database of a running server, make it read-only, or fill its disk.
 
 Needs root for its mounts: a tmpfs of a few megabytes and a bind mount.
 """
@@ -19,7 +19,7 @@ MOVED = (200, {"updated": True})
 
 
 def timed(server, method="GET", status=None):
-    """A request's answer and how long it took: a read of the lead 1, or its move."""
+    """Read or update the lead 1; return the response and its seconds."""
     begun = time.monotonic()
     body = None if status is None else json.dumps({"status": status})
     answered, _, content = server.request(method, "/analytics/leads/1", body, timeout=60)
@@ -34,7 +34,7 @@ def move(server, status):
 
 
 def healed(server, status, seconds=10):
-    """How long it takes until moves and reads are answered again."""
+    """Return the seconds until updates and reads succeed again."""
     begun = time.monotonic()
     while move(server, status)[0] != MOVED or timed(server)[0] != (200, status):
         assert time.monotonic() - begun < seconds, server.log.read_text()[-3000:]

@@ -1,4 +1,4 @@
-"""100,000 requests that nobody would send, on the WSGI callable, each reply checked against WSGI and the document."""
+"""Send 100,000 random requests to the WSGI callable; check each response against WSGI and the OpenAPI document."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""SQL in every parameter and header: a list of well-known strings, then sqlmap (Debian's package), if it is there."""
+"""Send SQL in every parameter and header: a list of well-known strings, then sqlmap if it is installed."""
 
 import hashlib
 import json
@@ -47,7 +47,7 @@ HEADERS = [
 
 
 def digest(path):
-    """Of every row of every table that is not written behind the scenes."""
+    """Return a digest of every row of every table that requests do not write."""
     with open_database(path).closing() as database:
         tables = database.rows(
             "select name from sqlite_schema where type = 'table' and sql like '%strict%' order by name"
@@ -61,7 +61,7 @@ def digest(path):
 
 
 def strings(server):
-    """Ask with each string in each place; how many requests that was, and how long the slowest took."""
+    """Send each string in each place; return the number of requests and the seconds of the slowest."""
     requests, slowest = 0, 0.0
 
     def ask(method, path, body=None, headers=None, least=None):
@@ -102,7 +102,7 @@ def strings(server):
 
 
 def sqlmap(server, path, target, *options):
-    """What sqlmap says of that target: True when it finds nothing."""
+    """Run sqlmap on a target; return True if it finds nothing."""
     command = ["sqlmap", "-u", f"http://127.0.0.1:{server.address[1]}{target}", "--batch", "--flush-session"]
     command += ["--disable-coloring", "--dbms=sqlite", "--ignore-code=400,401,404", "--threads=4", "--timeout=10"]
     command += ["--level=3", "--risk=2", "--output-dir", path / "sqlmap", *options]

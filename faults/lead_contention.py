@@ -1,4 +1,4 @@
-"""64 threads that move the same lead at once."""
+"""Update one lead from 64 threads at once."""
 
 import json
 import random

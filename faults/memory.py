@@ -1,4 +1,4 @@
-"""What one worker's memory is over 100,000 requests."""
+"""Measure the memory of a worker over 100,000 requests."""
 
 import json
 import time
