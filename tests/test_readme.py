@@ -1,5 +1,6 @@
 """README.md and docs/ describe every command, option, setting and endpoint, and their examples run."""
 
+import gzip
 import json
 import os
 import re
@@ -14,7 +15,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from helpers.cli import clean_environment, isolated_cwd, run
+from helpers import access_logs
+from helpers.cli import clean_environment, isolated_cwd, query, run
 from helpers.client import APIClient
 from helpers.server import wait_for
 from werkzeug.test import Client
@@ -318,6 +320,44 @@ def test_d1_import_example_runs(folder):
     )
 
     assert (ended.returncode, ended.stdout) == (0, "sessions: 1 of 1 rows written\n")
+
+
+def examples(page):
+    """Return the `analytics-api` lines of a page, without the name of the command."""
+    lines = "".join(blocks("sh", page)).splitlines()
+    return [shlex.split(line)[1:] for line in lines if line.startswith("analytics-api")]
+
+
+def test_import_examples_run(folder):
+    (folder / "crm.csv").write_text("Id,Date,E-mail\n7,2026-02-24 15:00:00,ann@example.com\n")
+    (folder / "access.log").write_bytes(access_logs.line("10:00:00"))
+    (folder / "access.log.1.gz").write_bytes(gzip.compress(access_logs.line("10:10:00", "/prices")))
+    (folder / "export.sql").write_text("CREATE TABLE sessions (session_id TEXT PRIMARY KEY, visitor_id, started_at);")
+
+    for arguments in examples("docs/importing.md"):
+        run(*arguments)
+
+    assert query("analytics.db", "select lead_id, contact_email from leads") == [(7, "ann@example.com")]
+    assert query("analytics.db", "select page_url from events order by occurred_at") == [
+        ("https://example.com/",),
+        ("https://example.com/prices",),
+    ]
+
+
+def test_lifecycle_examples_run():
+    run("init")
+    query(
+        "analytics.db", "insert into sessions (session_id, visitor_id, started_at) values ('old', 'v', 1700000000000)"
+    )
+    query(
+        "analytics.db", "insert into leads (enquiry_datetime, contact_email) values ('2026-02-24', 'ann@example.com')"
+    )
+
+    for arguments in examples("docs/data-lifecycle.md"):
+        run(*arguments, input="y\n")
+
+    assert query("another.db", "select session_id from sessions") == [("old",)]
+    assert query("analytics.db", "select count(*) from sessions union all select count(*) from leads") == [(0,), (0,)]
 
 
 @pytest.fixture
