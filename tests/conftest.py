@@ -121,7 +121,7 @@ def engine_of(item):
 
 @pytest.fixture(params=ENGINES)
 def database(request, tmp_path):
-    """An empty open database; the test runs once for each engine."""
+    """Yield an empty open database; the test runs once for each engine."""
     with ENGINES[request.param](tmp_path) as database:
         yield database
 

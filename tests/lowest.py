@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def lowest():
-    """The lowest version of each package that the code itself imports, by the package's name."""
+    """Return the lowest version of each package that the code imports, by name."""
     setup = ConfigParser()
     setup.read_string((Path(__file__).parents[1] / "setup.cfg").read_text(encoding="utf-8"))
     extras = setup["options.extras_require"]
@@ -23,7 +23,7 @@ def lowest():
 
 
 def release(text):
-    """A version by its numbers: 3.0 is 3.0.0."""
+    """Return a version as numbers: 3.0 is 3.0.0."""
     return re.sub(r"(\.0)*$", "", text)
 
 

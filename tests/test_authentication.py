@@ -30,7 +30,7 @@ PATHS = [
 
 
 def wire(key):
-    """A key as it stands in the environ: its bytes, each as one character (PEP 3333)."""
+    """Return a key as in the environ: each of its bytes as one character (PEP 3333)."""
     return key.encode().decode("latin-1")
 
 
@@ -202,7 +202,7 @@ def test_unauthorized_response_does_not_repeat_the_key(client):
 
 @pytest.fixture
 def host(serve):
-    """A client of an application whose host has a login of its own: the header `X-User`."""
+    """Return a client of an application whose host authenticates users by the header `X-User`."""
 
     def authenticate(environ):
         user = environ.get("HTTP_X_USER")

@@ -42,7 +42,7 @@ TABLE = "CREATE TABLE t (a, b);\n"
 
 @pytest.fixture
 def write(tmp_path):
-    """The path of a file of that content."""
+    """Return a function that writes a file and returns its path."""
 
     def write(content, name="export.sql"):
         path = tmp_path / name
@@ -54,13 +54,13 @@ def write(tmp_path):
 
 @pytest.fixture
 def load(write):
-    """What the tables hold of a file of that content."""
+    """Return a function that imports a file and returns its rows by table."""
     return lambda content, name="export.sql": contents(write(content, name))
 
 
 @pytest.fixture
 def refusal(write):
-    """What is said of a file of that content, its folder left out."""
+    """Return a function that imports a file and returns the error without the folder."""
 
     def refusal(content):
         path = write(content)
@@ -76,7 +76,7 @@ def refusal(write):
 
 @pytest.fixture
 def database(tmp_path):
-    """An SQLite file, open for writing."""
+    """Return a connection to a new SQLite file."""
     with closing(sqlite3.connect(tmp_path / "local.sqlite", isolation_level=None)) as database:
         database.execute("pragma synchronous = off")
         database.execute("create table t (a, b)")
@@ -86,7 +86,7 @@ def database(tmp_path):
 
 @pytest.fixture
 def scratch_folder(tmp_path, monkeypatch):
-    """The folder in which temporary files are made."""
+    """Return the folder of temporary files."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))

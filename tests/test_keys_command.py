@@ -13,7 +13,7 @@ from analytics_api.cli import main
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """What the command prints; the database is in the working directory."""
+    """Return a function that runs the command on the database of the working directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ANALYTICS_DATABASE", raising=False)
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 @pytest.fixture
 def find(get):
-    """The ids of the leads that a needle is found in, ascending; the total says as many."""
+    """Return a function that searches, checks the total, and returns the ids of the leads, ascending."""
 
     def find(needle, **parameters):
         page = get("/analytics/leads", query_string={"q": needle, "limit": 100, "sort": "oldest", **parameters})
@@ -426,7 +426,7 @@ def test_search_equals_a_substring_test_in_python(database, find, rows, needles)
         )
 
     def cut(row, column, begin, length, shout):
-        """A piece of what is there, in the other case."""
+        """Return a part of a stored text, with its case swapped."""
         text = (rows[row % len(rows)][column] or "")[begin:][:length] or "a"
         return text.upper() if shout else text.lower()
 

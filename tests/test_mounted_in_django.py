@@ -36,7 +36,7 @@ def mount(request):
 
 @pytest.fixture
 def host(shop, database, mount):
-    """A shop of its own pages that has the API below `mount`."""
+    """Return a Django project with its own pages and the API below `mount`."""
     api = create_app(database, api_keys=["api-key"], prefix=MOUNTS[mount])
     return APIClient(DispatcherMiddleware(shop, {mount: api}))
 

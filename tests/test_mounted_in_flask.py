@@ -18,7 +18,7 @@ def mount(request):
 
 @pytest.fixture
 def host(database, mount):
-    """A shop of its own pages that has the API below `mount`."""
+    """Return a Flask application with its own pages and the API below `mount`."""
     shop = flask.Flask("shop")
 
     @shop.get("/")

@@ -20,7 +20,7 @@ pytest.importorskip("setuptools", minversion="70.1", reason="the first that buil
 
 
 def build(kind, folder):
-    """What `python -m build` makes of a copy of the sources, without asking an index for anything."""
+    """Build a copy of the sources without a package index, and return the path of the result."""
     sources = folder / "sources"
     sources.mkdir()
     junk = shutil.ignore_patterns("__pycache__", ".hypothesis", ".*_cache")
@@ -47,7 +47,7 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def files(wheel):
-    """The files of the wheel, by name."""
+    """Return the files of the wheel by name."""
     with zipfile.ZipFile(wheel) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
@@ -60,7 +60,7 @@ def metadata(files):
 
 @pytest.fixture(scope="module")
 def bare(wheel, tmp_path_factory):
-    """The Python of a new environment that has the wheel, Werkzeug and what Werkzeug needs, and nothing else."""
+    """Return the Python of a new environment with the wheel, Werkzeug and its dependencies."""
     folder = tmp_path_factory.mktemp("bare")
     venv.create(folder, with_pip=False)
     (python,) = folder.glob("bin/python")
@@ -91,7 +91,7 @@ def bare(wheel, tmp_path_factory):
 
 
 def python(bare, code, **environ):
-    """What this code prints there."""
+    """Run code there and return its output."""
     ended = subprocess.run(
         [bare, "-W", "error", "-c", code],
         cwd=bare.parent,

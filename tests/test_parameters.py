@@ -92,7 +92,7 @@ def plenty(database):
 
 @pytest.fixture
 def rows(get):
-    """How many rows a path answers with."""
+    """Return a function that counts the rows of a response."""
 
     def rows(path):
         reply = get(path)

@@ -27,7 +27,7 @@ SESSION = (
 
 @pytest.fixture
 def filled(database, insert):
-    """A session a minute, and two events of it, half before and half from the tenth of February on."""
+    """Insert a session a minute with two events, half of them before the tenth of February."""
     sessions, events = [], []
     for minute in range(-1_500, 1_500):
         session, begun = f"s{minute * 7919 % 3001}", MIDNIGHT + minute * MINUTE

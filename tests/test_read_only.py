@@ -20,7 +20,7 @@ from analytics_api.server.serve import build_server_app
 
 @pytest.fixture
 def locked(tmp_path, monkeypatch):
-    """A database of 40 sessions and 2 leads in a folder that cannot be written."""
+    """Return a database of 40 sessions and 2 leads in a folder that cannot be written."""
     isolated_cwd(monkeypatch, tmp_path)
     folder = tmp_path / "locked"
     folder.mkdir()
@@ -141,7 +141,7 @@ def test_folder_that_becomes_writable_is_written_again(tmp_path):
 
 
 def test_another_writer_is_read_at_once(tmp_path):
-    """The same file, whose folder another user can write."""
+    """Return the same file, whose folder another user can write."""
     here, there = tmp_path / "here", tmp_path / "there"
     there.mkdir()
     open_database(there / "a.db").close()

@@ -18,7 +18,7 @@ STATUSES = ["new", "contacted", "qualified", "proposal", "won", "lost"]
 
 @pytest.fixture
 def file(tmp_path):
-    """A database with one lead, that waits for locks a moment only and looks at its file at each read."""
+    """Open a database with one lead, a short busy timeout, and a check of its file before each read."""
     with SQLite(tmp_path / "analytics.db", busy_timeout=0.05).closing() as database:
         database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime"], [(1, "2026-02-23 11:15:00")]))
         yield database

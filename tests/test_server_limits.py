@@ -20,7 +20,7 @@ PATCH = (
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """One process of two threads, so that whoever keeps two keeps all."""
+    """Run a server of one process with two threads."""
     folder = tmp_path_factory.mktemp("limits")
     with open_database(folder / "analytics.db").closing() as database:
         database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime"], [(1, "2026-02-23 11:15:00")]))
@@ -29,7 +29,7 @@ def server(tmp_path_factory):
 
 
 def reply(connection):
-    """The status and body of the one reply that comes."""
+    """Read the only response; return its status and body."""
     data = b""
     while b"\r\n\r\n" not in data:
         piece = connection.recv(65536)

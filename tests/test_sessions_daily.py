@@ -14,7 +14,7 @@ def day(date, sessions=1, visitors=1, duration=0, engagement=0):
 
 @pytest.fixture
 def visit(insert):
-    """A session that begins then; without more it is of its own visitor, never ended, and has no score."""
+    """Return a session that begins then, by default of its own visitor, not ended and without a score."""
     ids = iter(range(1000))
 
     def visit(started, **values):

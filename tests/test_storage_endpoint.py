@@ -6,7 +6,7 @@ from analytics_api.storage.directory import Directory
 
 
 class Bucket:
-    """A host's own provider: any object with this one method will do."""
+    """A custom source: any object with this method."""
 
     def __init__(self, answer):
         self.answer = answer

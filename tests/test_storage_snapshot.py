@@ -21,7 +21,7 @@ sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 
 class Bucket:
-    """A host's own provider, which looks as often as it has answers, when the gate is open."""
+    """A custom source that returns its results one after the other, while the gate is open."""
 
     source = "bucket"
 
@@ -59,7 +59,7 @@ def clock():
 
 @pytest.fixture
 def keep(database, clock):
-    """A snapshot of a provider with these answers."""
+    """Return a function that creates a snapshot of a source with these results."""
 
     def keep(*answers, **options):
         return Snapshot(Bucket(*answers), database, **{"clock": clock, "timeout": 5_000} | options)

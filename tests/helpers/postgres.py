@@ -256,7 +256,7 @@ where relnamespace = 'public'::regnamespace and relkind = 'r'
 
 
 class ReusableDatabase:
-    """An open database that tests use in turn: emptying one takes a tenth of the 100 ms that creating one takes."""
+    """An open database for one test after another: emptying it takes a tenth of the 100 ms of creating one."""
 
     def __init__(self, commit, replicas):
         import psycopg

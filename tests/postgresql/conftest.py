@@ -3,7 +3,7 @@ from helpers import postgres
 
 
 class Absent(pytest.Module):
-    """What can't even be read without psycopg: skipped whole, or failed."""
+    """A module that cannot be imported without psycopg; it is skipped, or fails where `CI=true` is set."""
 
     def collect(self):
         postgres.require_binaries()

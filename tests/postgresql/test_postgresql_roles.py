@@ -1,4 +1,4 @@
-"""The rights that docs/postgresql.md gives to roles are enough for what they do, and let them do nothing else."""
+"""The privileges that docs/postgresql.md grants to roles are sufficient, and allow nothing else."""
 
 import re
 from pathlib import Path
@@ -26,7 +26,7 @@ SUBMISSION = "insert into lead_submissions (lead_id, submitted_at) values (1, '2
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A cluster with those roles, and a database `site` that the first one owns."""
+    """Yield a cluster with the roles, and a database `site` that the first one owns."""
     cluster = postgres.Cluster("roles").create()
     for role in ROLES:
         cluster.execute(f"create role {role} login")
@@ -41,7 +41,7 @@ def cluster():
 
 @pytest.fixture
 def site(cluster):
-    """That cluster; every row that the test committed is deleted after it."""
+    """Yield the cluster; delete every row that the test committed."""
     yield cluster
     for table in (*BASE_TABLES, "api_keys"):
         cluster.execute(f"delete from {table}", "site")
@@ -49,7 +49,7 @@ def site(cluster):
 
 @pytest.fixture
 def connected(site):
-    """A connection of a role, `connected("tracker")`; nothing of what it does stays."""
+    """Return a function that connects as a role, `connected("tracker")`; its changes are rolled back."""
     opened = []
 
     def connected(role):

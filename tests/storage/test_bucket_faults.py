@@ -29,7 +29,7 @@ def bucket(server: Server, **options: Any) -> Bucket:
 
 
 def page(*keys: str, following: str | None = None, truncated: bool | None = None, encoded: bool = True) -> str:
-    """A ListBucketResult, truncated if another page follows."""
+    """Return a ListBucketResult, truncated if another page follows."""
     more = following is not None if truncated is None else truncated
     contents = "".join(
         f"<Contents><Key>{quote_plus(key, safe='/') if encoded else escape(key)}</Key><Size>1</Size></Contents>"

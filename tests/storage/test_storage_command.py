@@ -18,7 +18,7 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET}
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """What `analytics-api storage` prints under these settings."""
+    """Return a function that runs `analytics-api storage` with settings and returns its output."""
     monkeypatch.chdir(tmp_path)
     for name in ("ANALYTICS_STORAGE", "ANALYTICS_STORAGE_PATTERN", "AWS_REGION", "CLOUDFLARE_API_TOKEN"):
         monkeypatch.delenv(name, raising=False)
