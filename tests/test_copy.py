@@ -84,10 +84,10 @@ ODD = {
 
 
 def insert(at, rows):
-    for table, given in rows.items():
+    for table, values in rows.items():
         if table in SITE_TABLES:
             at.execute(f"delete from {table}")
-        for row in given:
+        for row in values:
             at.insert(table, list(row), [list(row.values())])
 
 
@@ -224,15 +224,15 @@ def test_copy_counts_invalid_utf8(odd, database, caplog):
 
     assert database.rows("select referrer from sessions where session_id = ''") == [{"referrer": "a\ufffdb"}]
     assert caplog.messages == [
-        "sessions: texts that are no UTF-8, and have U+FFFD for what is none: 1",
-        "events: texts that are no UTF-8, and have U+FFFD for what is none: 2",
+        "sessions: texts with invalid UTF-8, replaced by U+FFFD: 1",
+        "events: texts with invalid UTF-8, replaced by U+FFFD: 2",
     ]
 
 
 def test_copy_command_prints_row_counts(odd, database):
-    told = run("copy", odd.url, database.url)
+    output = run("copy", odd.url, database.url)
 
-    assert told.splitlines() == [
+    assert output.splitlines() == [
         *(f"{table}: {len(rows)} rows" for table, rows in ODD.items()),
         f"{database.url} holds what {odd.url} does, row for row, and all rollups are consistent",
     ]
@@ -240,10 +240,10 @@ def test_copy_command_prints_row_counts(odd, database):
 
 @pytest.mark.any_engine
 def test_copy_of_missing_database_is_an_error(tmp_path):
-    told = run("copy", tmp_path / "nowhere.db", tmp_path / "new.db", status=1)
+    output = run("copy", tmp_path / "nowhere.db", tmp_path / "new.db", status=1)
 
-    assert told.count("\n") == 1
-    assert "there is no such database" in told
+    assert output.count("\n") == 1
+    assert "there is no such database" in output
     assert not (tmp_path / "new.db").exists()
 
 
@@ -254,6 +254,6 @@ def test_copy_of_damaged_source_names_it(visits, tmp_path):
         file.seek(visits.path.stat().st_size // 2)
         file.write(b"\xff" * 200_000)
 
-    told = run("copy", visits.path, tmp_path / "new.db", status=1)
+    output = run("copy", visits.path, tmp_path / "new.db", status=1)
 
-    assert told == f"Error: {visits.path}: database disk image is malformed\n"
+    assert output == f"Error: {visits.path}: database disk image is malformed\n"

@@ -188,11 +188,11 @@ def test_upgrade_archives_what_was_past(old):
     with SQLite(old).closing() as database:
         assert database.verify() == []
         assert database.tuples("select * from day_counts where day = -1") == [(-1, *totals)]
-        found = database.tuples("select day, sessions, visitors from day_counts where sessions <> 0")
-        assert {day: tuple(rest) for day, *rest in found} == {day: tuple(of) for day, of in expected_days.items()}
+        counts = database.tuples("select day, sessions, visitors from day_counts where sessions <> 0")
+        assert {day: tuple(rest) for day, *rest in counts} == {day: tuple(of) for day, of in expected_days.items()}
         assert database.tuples("select events from event_counts where day = -1") == [(events,)]
-        found = database.tuples("select key, visitors from key_counts where dimension = 1 and day = -1")
-        assert dict(found) == countries
+        counts = database.tuples("select key, visitors from key_counts where dimension = 1 and day = -1")
+        assert dict(counts) == countries
         assert database.tuples("select page, views, sessions from pages order by page") == pages
         assert database.row("select raw_since from site") == {"raw_since": 20_456}  # the day after 2026-01-02
 

@@ -294,12 +294,12 @@ def test_verify_reads_one_snapshot(database):
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        found = [database.verify() for _ in range(10)]
+        results = [database.verify() for _ in range(10)]
     finally:
         stop.set()
         writer.join()
 
-    assert found == [[]] * 10
+    assert results == [[]] * 10
 
 
 def test_verify_of_a_locked_file_fails(filled, tmp_path):

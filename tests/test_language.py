@@ -70,13 +70,11 @@ PARTICIPLES_LEFT = {
 
 LONG_FUNCTIONS = {
     "analytics_api/database/postgresql/__init__.py",
-    "analytics_api/database/sqlite/__init__.py",
     "analytics_api/maintenance/demo.py",  # lists of made-up columns
     "analytics_api/openapi.py",  # one nested literal
 }
 
 LONG_MODULES = {
-    "analytics_api/database/postgresql/__init__.py",
     "analytics_api/database/sqlite/__init__.py",
 }
 
@@ -129,7 +127,7 @@ def test_participles_are_not_names():
     def find(tree):
         return {name for name in read_names(tree) if name.strip("_").lower() in PARTICIPLES}
 
-    assert find_offenders(MODULES, PARTICIPLES_LEFT, find) == {}
+    assert find_offenders(MODULES, set(), find) == {}
 
 
 def test_functions_are_short():
@@ -151,10 +149,8 @@ def test_names_of_tests_begin_with_their_subject():
         articles = ("test_a_", "test_an_", "test_the_", "test_what_", "test_who")
         return [name for name in names if len(name) > MAX_TEST_NAME or not name.isascii() or name.startswith(articles)]
 
-    assert find_offenders(TESTS, TEST_NAMES_LEFT, find) == {}
+    assert find_offenders(TESTS, set(), find) == {}
 
 
 def test_exceptions_exist():
-    listed = PARTICIPLES_LEFT | LONG_FUNCTIONS | LONG_MODULES | TEST_NAMES_LEFT
-
-    assert listed <= MODULES.keys()
+    assert MODULES.keys() >= LONG_FUNCTIONS | LONG_MODULES

@@ -74,14 +74,14 @@ def remaining(database):
 
 
 def test_purge_deletes_only_older_sessions_and_events(database, filled, get):
-    told = []
+    calls = []
 
-    counts = purge(database, date(2026, 2, 10), deleted=lambda rows, of: told.append((rows, of)))
+    counts = purge(database, date(2026, 2, 10), deleted=lambda rows, of: calls.append((rows, of)))
 
     assert counts == {"events": 3_000, "sessions": 1_500}
     assert remaining(database) == (0, 1_500, 0, 3_000)
-    assert sum(rows for rows, _ in told) == 4_500
-    assert {of for _, of in told} == {4_500}
+    assert sum(rows for rows, _ in calls) == 4_500
+    assert {of for _, of in calls} == {4_500}
     assert database.verify() == []
     assert get("/analytics/overview")["total_sessions"] == 1_500
     assert get("/analytics/leads")["total"] == 1

@@ -127,36 +127,36 @@ def archived(database):
     return {table: database.rows(sql) for table, sql in ARCHIVE.items()}
 
 
-def test_every_number_stays_as_it_was_while_the_visits_go(database, filled, numbers):
+def test_purge_keeps_every_number(database, filled, numbers):
     before = numbers()
-    told = []
+    calls = []
 
-    counts = purge(database, TENTH, keep_totals=True, deleted=lambda rows, of: told.append((rows, of)))
+    counts = purge(database, TENTH, keep_totals=True, deleted=lambda rows, of: calls.append((rows, of)))
 
     assert counts == {"events": 2_860, "sessions": 960}
     assert remaining(database) == (0, 480, 0, 1_460)
     assert numbers() == before
     assert database.verify() == []
-    assert sum(rows for rows, _ in told) == 3_820
-    assert {of for _, of in told} == {3_820}
+    assert sum(rows for rows, _ in calls) == 3_820
+    assert {of for _, of in calls} == {3_820}
 
 
-def test_every_number_stays_as_it_was_after_each_of_its_transactions(database, filled, numbers):
+def test_each_transaction_keeps_every_number(database, filled, numbers):
     before = numbers()
-    seen, differences = [], []
+    states, differences = [], []
 
     def deleted(rows, of):
-        seen.append(numbers())
+        states.append(numbers())
         differences.extend(database.verify())
 
     purge(database, TENTH, keep_totals=True, deleted=deleted)
 
-    assert len(seen) == 5
-    assert all(each == before for each in seen)
+    assert len(states) == 5
+    assert all(each == before for each in states)
     assert differences == []
 
 
-def test_rebuilding_makes_the_same_numbers_of_what_is_left(database, filled, numbers):
+def test_rebuild_after_purge_keeps_every_number(database, filled, numbers):
     before = numbers()
     purge(database, TENTH, keep_totals=True)
 
@@ -166,7 +166,7 @@ def test_rebuilding_makes_the_same_numbers_of_what_is_left(database, filled, num
     assert database.verify() == []
 
 
-def test_a_visitor_of_the_past_who_comes_again_is_not_counted_as_a_new_one(database, insert, get):
+def test_purged_visitor_who_returns_is_not_new(database, insert, get):
     visit = {"visitor_id": "v", "fingerprint": "f", "country": "IN"}
     insert("sessions", session_id="old", started_at=MIDNIGHT - 1, **visit)
     purge(database, TENTH, keep_totals=True)
@@ -190,7 +190,7 @@ def test_a_visitor_of_the_past_who_comes_again_is_not_counted_as_a_new_one(datab
     assert database.verify() == []
 
 
-def test_with_and_without_a_purge_the_same_visits_make_the_same_numbers(database, filled, tmp_path):
+def test_later_visits_count_as_without_a_purge(database, filled, tmp_path):
     """What comes after it counts the same beside the rows and beside what is kept of them."""
     more = [
         (f"more{number}", f"v{number % 400}", f"f{number % 70}", MIDNIGHT + number * 31 * MINUTE, None, 5, 50,
@@ -217,7 +217,7 @@ def test_with_and_without_a_purge_the_same_visits_make_the_same_numbers(database
     assert database.verify() == []
 
 
-def test_a_row_that_comes_late_counts_and_goes_with_the_next_purge(database, insert, get):
+def test_late_row_counts_and_goes_with_the_next_purge(database, insert, get):
     visit = {"visitor_id": "v", "country": "IN", "duration": 4_000}
     view = {"session_id": "s", "event_type": "page_view", "page_url": "/"}
     insert("sessions", session_id="s", started_at=MIDNIGHT - 2, **visit)
@@ -237,9 +237,7 @@ def test_a_row_that_comes_late_counts_and_goes_with_the_next_purge(database, ins
     assert database.verify() == []
 
 
-def test_a_session_with_events_of_a_page_on_both_sides_is_counted_once_and_by_those_that_are_left(
-    database, insert, get
-):
+def test_session_on_both_sides_of_the_day_is_counted_once(database, insert, get):
     view = {"session_id": "s", "event_type": "page_view", "page_url": "/"}
     insert("events", {"occurred_at": MIDNIGHT - 1, **view}, {"occurred_at": MIDNIGHT, **view})
 
@@ -253,35 +251,35 @@ def test_a_session_with_events_of_a_page_on_both_sides_is_counted_once_and_by_th
     assert database.verify() == []
 
 
-def test_it_goes_on_with_later_days_and_counts_only_the_rows_that_are_there(database, filled, numbers):
+def test_purge_of_later_days_counts_remaining_rows(database, filled, numbers):
     before = numbers()
-    told = set()
+    totals = set()
 
     first = purge(database, date(2026, 2, 9), keep_totals=True)
-    second = purge(database, TENTH, keep_totals=True, deleted=lambda rows, of: told.add(of))
+    second = purge(database, TENTH, keep_totals=True, deleted=lambda rows, of: totals.add(of))
     third = purge(database, TENTH, keep_totals=True)
 
     assert first == {"events": 1_420, "sessions": 480}
     assert second == {"events": 1_440, "sessions": 480}
     assert third == {"events": 0, "sessions": 0}
-    assert told == {1_920}
+    assert totals == {1_920}
     assert numbers() == before
     assert database.verify() == []
 
 
-def test_a_purge_without_it_takes_rows_alone_and_leaves_what_is_past(database, filled, get):
+def test_purge_without_keep_totals_leaves_the_archive(database, filled, get):
     purge(database, date(2026, 2, 9), keep_totals=True)
-    kept = archived(database)
+    archive = archived(database)
 
     counts = purge(database, TENTH)
 
     assert counts == {"events": 1_440, "sessions": 480}
-    assert archived(database) == kept
+    assert archived(database) == archive
     assert get("/analytics/overview")["total_sessions"] == 960
     assert database.verify() == []
 
 
-def test_what_stops_it_leaves_every_number_and_the_next_run_does_the_rest(database, filled, numbers):
+def test_interrupted_purge_keeps_every_number(database, filled, numbers):
     before = numbers()
 
     def stop(rows, of):
@@ -325,7 +323,7 @@ purge(database, date(2026, 2, 10), keep_totals=True, deleted=told)
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
-def test_a_kill_moves_no_number_and_the_next_run_does_the_rest(database, filled, numbers):
+def test_killed_purge_keeps_every_number(database, filled, numbers):
     before = numbers()
 
     killed = subprocess.run([sys.executable, "-c", KILLED_BEFORE_A_COMMIT, database.url], timeout=60)
@@ -340,7 +338,7 @@ def test_a_kill_moves_no_number_and_the_next_run_does_the_rest(database, filled,
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
-def test_two_at_once_and_a_tracker_beside_them_take_every_row_once(database, filled, get):
+def test_concurrent_purges_archive_every_row_once(database, filled, get):
     def visits():
         with open_database(database.url).closing() as own:
             for number in range(60):
@@ -367,7 +365,7 @@ def test_two_at_once_and_a_tracker_beside_them_take_every_row_once(database, fil
     assert database.verify() == []
 
 
-def test_erasing_a_person_takes_what_is_remembered_of_them(database, insert, get):
+def test_erase_deletes_the_archive_of_a_person(database, insert, get):
     insert(
         "sessions",
         {
@@ -397,7 +395,7 @@ def test_erasing_a_person_takes_what_is_remembered_of_them(database, insert, get
     assert database.verify() == []
 
 
-def test_erasing_a_visitor_of_whom_only_the_past_is_left_leaves_the_fingerprint(database, insert):
+def test_erase_of_a_purged_visitor_leaves_the_fingerprint(database, insert):
     insert("sessions", session_id="a", visitor_id="zqx", fingerprint="print", started_at=MIDNIGHT - 1, country="IN")
     purge(database, TENTH, keep_totals=True)
 
@@ -413,20 +411,20 @@ TARGETS = {"sqlite": lambda path: SQLite(path).closing(), "postgresql": lambda p
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
-def test_a_copy_carries_what_is_past(database, filled, engine, tmp_path):
+def test_copy_includes_the_archive(database, filled, engine, tmp_path):
     purge(database, TENTH, keep_totals=True)
 
     with TARGETS[engine](tmp_path / "copy.db") as target:
         copy(database, target)
-        held = archived(target)
+        archive = archived(target)
         totals = read_totals(target)
 
-    assert held == archived(database)
+    assert archive == archived(database)
     assert totals == read_totals(database)
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_a_backup_carries_what_is_past(database, filled, tmp_path):
+def test_backup_includes_the_archive(database, filled, tmp_path):
     purge(database, TENTH, keep_totals=True)
 
     database.backup(tmp_path / "backup.db")
@@ -475,7 +473,7 @@ class TestCommand:
     def folder(self, tmp_path, monkeypatch):
         isolated_cwd(monkeypatch, tmp_path)
 
-    def test_purge_tells_how_many_rows_went_and_that_they_count(self, database, filled, numbers):
+    def test_purge_prints_row_counts(self, database, filled, numbers):
         before = numbers()
 
         output = run("purge", "--before", "2026-02-10", "--keep-totals")

@@ -333,15 +333,15 @@ class Template:
 
 @pytest.fixture(scope="module")
 def templates():
-    made = {
+    rows_made = {
         "as written": Template(),
         "reversed": Template(reverse_triggers),
         "another zone": Template(site=MOVED),
         "one code": Template(allow_one_code),
         "none": Template(drop_triggers),
     }
-    yield made
-    for template in made.values():
+    yield rows_made
+    for template in rows_made.values():
         template.connection.close()
 
 
@@ -404,11 +404,11 @@ class Writer:
         if table not in self.archived or self.database.in_transaction:
             return
         key = KEYS[table]
-        found = rows(self.database, f"select * from {table} order by {key} limit 1")
-        for row in found:
+        first_row = rows(self.database, f"select * from {table} order by {key} limit 1")
+        for row in first_row:
             run_script(self.database, {"sessions": ARCHIVE_SESSION, "events": ARCHIVE_EVENT}[table], row[key])
             self.twin.execute(f"delete from {table} where {key} = ?", [row[key]])
-        self.archived[table] += found
+        self.archived[table] += first_row
 
     def check(self):
         assert stored(self.database) == expected(self.database, self.archived, self.site)
@@ -424,7 +424,7 @@ class Writer:
 def rows(connection, sql):
     cursor = connection.execute(sql)
     names = [column[0] for column in cursor.description]
-    return [dict(zip(names, found)) for found in cursor]
+    return [dict(zip(names, values)) for values in cursor]
 
 
 def base(connection):
@@ -488,8 +488,8 @@ def found_leads(connection):
     for needle in ("ünder", "ann", "\U00010428\x1f\x1f", "100%_", "98\x1f"):
         codes = connection.execute("select code from project_codes where instr(project, ?)", [needle])
         phrases = ['"' + text.replace('"', '""') + '"' for text in (needle, *(code for (code,) in codes))]
-        found = connection.execute("select rowid from lead_search(?)", [" OR ".join(phrases)])
-        yield {lead for (lead,) in found}, {lead for lead, text in texts if needle in text}
+        matches = connection.execute("select rowid from lead_search(?)", [" OR ".join(phrases)])
+        yield {lead for (lead,) in matches}, {lead for lead, text in texts if needle in text}
 
 
 # claims
@@ -512,15 +512,15 @@ def test_rollups_are_exact_after_any_writes(templates, together, template, drawn
 
             writer.check()
             if searching:
-                assert all(found == there for found, there in found_leads(writer.database))
+                assert all(matches == there for matches, there in found_leads(writer.database))
 
         if writer.database.in_transaction:
             writer.database.execute("commit")
         assert normalised(base(writer.database)) == normalised(base(writer.twin))
-        assert all(held == view for held, view in pairs(writer.database))
-        assert all(found == there for found, there in found_leads(writer.database))
+        assert all(stored == view for stored, view in pairs(writer.database))
+        assert all(matches == there for matches, there in found_leads(writer.database))
         run_script(writer.database, ERASE)
-        assert all(held == view for held, view in pairs(writer.database))
+        assert all(stored == view for stored, view in pairs(writer.database))
     finally:
         writer.close()
 
@@ -587,8 +587,8 @@ def test_row_that_comes_back_counts_once(present, archived, table, tried, gone):
     present.execute(f"insert into {row}")
 
     assert stored(present) == expected(present, archived)
-    assert all(held == view for held, view in pairs(present))
-    assert all(found == there for found, there in found_leads(present))
+    assert all(stored == view for stored, view in pairs(present))
+    assert all(matches == there for matches, there in found_leads(present))
 
 
 @pytest.mark.parametrize("table", [table for table in BACK if table != "sessions"])
@@ -598,7 +598,7 @@ def test_row_numbered_minus_one_is_not_replaced(present, archived, table):
     present.execute(f"insert or replace into {row}")
 
     assert stored(present) == expected(present, archived)
-    assert all(held == view for held, view in pairs(present))
+    assert all(stored == view for stored, view in pairs(present))
 
 
 @pytest.mark.parametrize("table", BACK)

@@ -1,4 +1,4 @@
-"""Opening a database by its path or URL."""
+"""Open a database by its path or URL."""
 
 from __future__ import annotations
 
@@ -54,10 +54,11 @@ __all__ = [
 
 
 def open_database(url: str | os.PathLike[str], *, read_url: str | None = None, create: bool = True) -> Database:
-    """The database of that path or `postgresql://` URL, made when there is none and `create` is true.
+    """Open the database at a path or `postgresql://` URL.
 
-    `read_url` names the PostgreSQL servers that reads go to, replicas among them. Raises DatabaseError when the
-    database can't be opened, or is another program's or another version's.
+    :param read_url: the PostgreSQL servers to read from, such as replicas.
+    :param create: create the database if there is none.
+    :raises DatabaseError: when the database cannot be opened, or belongs to another program or version.
     """
     if _is_postgresql(url):
         from .postgresql import PostgreSQL  # only here, since psycopg is an extra

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 def ignore_progress(_: str) -> None:
-    """Tell nobody how far the work is."""
+    """Do nothing: the default for `on_progress`."""
 
 
 # What trackers and hosts write, each with its key; all else is made from these and from what is past.
@@ -64,11 +64,11 @@ PRIMARY_KEYS = BASE_TABLES | SITE_TABLES | ARCHIVING_COUNTERS | ARCHIVE_TABLES |
 # What triggers keep in them, whatever a writer says.
 DERIVED_COLUMNS = frozenset({"follow_ups_count", "last_follow_up_at", "search_text", "project_code", "is_sharded"})
 
-# So many values in a statement: its text is the same however many there are, for `lists` repeats the last.
+# Short lists repeat their last value, so that the statement text stays constant and cacheable.
 IN_LIST_SIZE = 500
 IN_LIST = ", ".join(f":listed_{place}" for place in range(IN_LIST_SIZE))
 
-BATCH = 1000  # rows that `batches` gives at a time
+BATCH = 1000  # rows in each list of `batches`
 
 MAX_REPORTED = 20  # a rollup, each way
 
@@ -90,50 +90,49 @@ COUNT_COLUMNS = frozenset(
     }
 )
 
-# What becomes of a row whose key is there already.
+# What happens to a row whose key exists.
 OnConflict = Literal["error", "ignore", "update"]
 
 
 def in_list_batches(values: Iterable[Any]) -> Iterator[dict[str, Any]]:
-    """The values as the parameters of IN_LIST, IN_LIST_SIZE of them at a time."""
+    """Yield the values as parameters of IN_LIST, IN_LIST_SIZE at a time; the last value fills the list."""
     rest = iter(values)
     while some := list(islice(rest, IN_LIST_SIZE)):
         some += some[-1:] * (IN_LIST_SIZE - len(some))
         yield {f"listed_{place}": value for place, value in enumerate(some)}
 
 
-# In the log, of a table of which batches were read.
-REPLACED_TEXT_WARNING = "%s: texts that are no UTF-8, and have U+FFFD for what is none: %d"
+# Logged after a table was read in batches.
+REPLACED_TEXT_WARNING = "%s: texts with invalid UTF-8, replaced by U+FFFD: %d"
 
 
 class Reader(Protocol):
-    """Reads that see one state of the data."""
+    """Reads of one snapshot."""
 
-    replaced_text: (
-        int  # how many texts `batches` gave so far that are no UTF-8 in the database, and have U+FFFD for that
-    )
+    replaced_text: int
+    """The number of texts in `batches` so far whose invalid UTF-8 was replaced by U+FFFD."""
 
     def rows(self, sql: str, /, **params: Any) -> list[Row]:
-        """Every row that the statement gives."""
+        """Return all rows of a statement."""
 
     def row(self, sql: str, /, **params: Any) -> Row | None:
-        """The first row that the statement gives; None when there is none."""
+        """Return the first row of a statement, or None."""
 
     def tuples(self, sql: str, /, **params: Any) -> list[tuple[Any, ...]]:
-        """Every row that the statement gives, as the values of its columns in order: quicker, where rows are many."""
+        """Return all rows of a statement as tuples, which is faster for many rows."""
 
     def needle(self, text: str) -> str | None:
-        """Casefolded text as this engine's `lead_search(:needle)` takes it now; None when it is too short for that."""
+        """Return casefolded text as the argument of `lead_search(:needle)`, or None if it is too short."""
 
     def batches(self, sql: str, /, **params: Any) -> Iterator[list[tuple[Any, ...]]]:
-        """Every row that the statement gives, as tuples, BATCH at a time, so that memory does not grow with them."""
+        """Yield all rows of a statement as lists of BATCH tuples, in constant memory."""
 
 
 class Transaction(Reader, Protocol):
-    """Reads and writes that happen together or not at all."""
+    """Reads and writes of one transaction."""
 
     def execute(self, sql: str, /, **params: Any) -> int:
-        """Run one statement; how many rows it wrote."""
+        """Run one statement and return the number of rows that it wrote."""
 
     def archiving(self) -> AbstractContextManager[None]:
         """Do not count what is deleted until the block ends: the same transaction archives it."""
@@ -141,16 +140,16 @@ class Transaction(Reader, Protocol):
     def insert(
         self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, on_conflict: OnConflict = "error"
     ) -> int:
-        """Write rows into a table in the engine's fastest way; how many were written.
+        """Write rows in the engine's fastest way, and return the number of rows written.
 
-        A row whose key is there already is an error, or is left as it is, or takes the values that are given.
-        Raises RowError when one of the rows can't be taken, and then none of them is.
+        :param on_conflict: a row whose key exists is an error, is ignored, or updates the existing one.
+        :raises RowError: when a row cannot be stored; then none of them is written.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a base table. `required`: it takes no null; then `default` is what it has when nothing is said."""
+    """A column of a base table. `required` columns are not null, and have `default` when no value is given."""
 
     name: str
     type: Literal["integer", "text"]
@@ -160,14 +159,14 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A row on which a rollup and the plain question over the base tables and what is past disagree.
+    """A row where a rollup differs from the query that it caches.
 
-    With neither row it is the rollup as a whole that does not hold: the search index.
+    Without either row the rollup as a whole is inconsistent, as the search index can be.
     """
 
     rollup: str
-    stored: Row | None  # None: the rollup lacks it
-    expected: Row | None  # None: nothing stands behind it
+    stored: Row | None  # None: the rollup does not have the row
+    expected: Row | None  # None: no data produces the row
 
 
 def count_condition(columns: Iterable[str]) -> str:
@@ -204,36 +203,36 @@ where place <= {MAX_REPORTED}
 
 
 class Database(ABC):
-    """An opened database. Safe to share between threads, and to carry across a fork."""
+    """An open database. It may be shared by threads, and used after a fork."""
 
     url: str
 
     @abstractmethod
     def read(self, work: Callable[[Reader], T]) -> T:
-        """What `work` returns, its reads all seeing one state."""
+        """Call `work` with a reader of one snapshot, and return its result."""
 
     @abstractmethod
     def snapshot(self) -> AbstractContextManager[Reader]:
-        """Reads that see one state for as long as the block lasts, on a connection that nothing else uses."""
+        """Return a reader of one snapshot for the length of a block, on a connection of its own."""
 
     @abstractmethod
     def write(self, work: Callable[[Transaction], T]) -> T:
-        """What `work` returns, its writes committed together.
+        """Call `work` in a transaction, commit it and return the result.
 
-        An exception undoes them all. `work` may be run again, when the engine asks for that.
+        An exception rolls the transaction back. `work` may be called again after a conflict.
         """
 
     @abstractmethod
     def bulk(self, work: Callable[[Transaction], T], *, on_progress: Callable[[str], object] = ignore_progress) -> T:
-        """Like `write`, for many rows at once: the triggers rest meanwhile and the rollups are made anew at the end."""
+        """Like `write`, with triggers disabled and one rebuild at the end."""
 
     @abstractmethod
     def rows(self, sql: str, /, **params: Any) -> list[Row]:
-        """Every row of one statement by itself."""
+        """Return all rows of one statement."""
 
     @abstractmethod
     def row(self, sql: str, /, **params: Any) -> Row | None:
-        """The first row of one statement by itself; None when there is none."""
+        """Return the first row of one statement, or None."""
 
     def primary_row(self, sql: str, /, **params: Any) -> Row | None:
         """Like `row`, but never from a replica, which may lag, while the primary answers."""
@@ -241,18 +240,18 @@ class Database(ABC):
 
     @abstractmethod
     def tuples(self, sql: str, /, **params: Any) -> list[tuple[Any, ...]]:
-        """Every row of one statement by itself, as the values of its columns in their order."""
+        """Return all rows of one statement as tuples."""
 
     def response_cache(self) -> dict[Any, Any]:
-        """What this thread has put into it since the database was last written to, by whomever.
+        """Return the cache of this thread, which any commit by any program empties.
 
-        An engine that can't tell gives an empty one each time.
+        An engine that cannot tell whether something was written returns a new one each time.
         """
         return {}
 
     @abstractmethod
     def columns(self, table: str) -> tuple[Column, ...]:
-        """The columns of a base table that a writer may set, in order."""
+        """Return the columns of a base table that a writer may set, in order."""
 
     @abstractmethod
     def rebuild(
@@ -268,7 +267,7 @@ class Database(ABC):
 
     @abstractmethod
     def verify(self, *, on_progress: Callable[[str], object] = ignore_progress) -> list[Difference]:
-        """Compare the rollups with the plain query over what they count, in one state; `on_progress` as above."""
+        """Compare the rollups with the queries that they cache, in one snapshot; `on_progress` as above."""
 
     def schema_differences(self) -> list[str]:
         """Return a line for each part of our schema that another program has removed or changed.
@@ -279,26 +278,28 @@ class Database(ABC):
 
     @abstractmethod
     def is_read_only(self) -> bool:
-        """Return whether nothing can be written: for lack of permission, or since the server takes reads only."""
+        """Return whether nothing can be written, for lack of permission or because the server is read-only."""
 
     @abstractmethod
     def backup(self, path: str | os.PathLike[str]) -> None:
-        """Write a new database of all that is in this one at one instant, while others read and write it.
+        """Copy the database into a new file, as of one instant, while others read and write it.
 
-        The owner alone can read it. Raises DatabaseError when the file exists or cannot be written, or the engine has
-        a better way of its own; then it leaves no file.
+        Only the owner can read the file.
+
+        :raises DatabaseError: when the file exists or cannot be written, or the engine has its own tool for backups; it
+            then leaves no file.
         """
 
     @abstractmethod
     def scrub(self) -> None:
-        """Leave as little as the engine can of deleted rows in the files that it writes.
+        """Remove deleted rows from the engine's files, as far as it can.
 
-        Raises DatabaseError when that could not be done; run again, it does the whole.
+        :raises DatabaseError: when that failed; it can be run again.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of every connection. The object can be used again: it opens what it needs."""
+        """Close every connection. The object can be used again, and then opens new ones."""
 
     @contextmanager
     def closing(self) -> Iterator[Database]:

@@ -76,7 +76,7 @@ class Table:
 
 def _copied(table: Table, there: Reader, here: Transaction, url: str, written: Callable[[int], object]) -> int:
     """Copy one table and compare; how many rows."""
-    read, held = sha256(), sha256()
+    read, stored = sha256(), sha256()
 
     def rows() -> Generator[tuple[Any, ...], None, None]:
         for batch in table.batches(there):
@@ -86,16 +86,16 @@ def _copied(table: Table, there: Reader, here: Transaction, url: str, written: C
 
     mended = there.replaced_text
     try:
-        with closing(rows()) as given:
-            count = here.insert(table.name, table.columns, given)
+        with closing(rows()) as source_rows:
+            count = here.insert(table.name, table.columns, source_rows)
     except RowError:
         _find_refused(table, there, here, url)
         raise
     if there.replaced_text > mended:
         log.warning(REPLACED_TEXT_WARNING, table.name, there.replaced_text - mended)
     for batch in table.batches(here):
-        held.update(_bytes(batch))
-    if read.digest() != held.digest():
+        stored.update(_bytes(batch))
+    if read.digest() != stored.digest():
         raise DatabaseError(f"{url}: the table {table.name} would not hold what was read; it stays empty")
     return count
 

@@ -184,34 +184,34 @@ def _one(*keys: object) -> None:
 
 
 def _person(at: Reader, visitor: str | None, email: str | None, lead: int | None) -> Person:
-    found = Person()
+    person = Person()
     if visitor is not None:
-        found.visitors.add(visitor)
+        person.visitors.add(visitor)
     if lead is not None:
-        found.leads.add(lead)
+        person.leads.add(lead)
     addresses = {_folded(email)} - {""}
     known = None
-    while known != (len(found.leads), len(addresses)):  # a lead has an address, and that another lead
-        known = len(found.leads), len(addresses)
+    while known != (len(person.leads), len(addresses)):  # a lead has an address, and that another lead
+        known = len(person.leads), len(addresses)
         for lead_id, address, visitor_id, _ in _contacts(at):
             address = _folded(address)
-            if lead_id in found.leads or address in addresses or (visitor is not None and visitor_id == visitor):
-                found.leads.add(lead_id)
+            if lead_id in person.leads or address in addresses or (visitor is not None and visitor_id == visitor):
+                person.leads.add(lead_id)
                 if address:
                     addresses.add(address)
     for lead_id, _, visitor_id, session_id in _contacts(at):
-        if lead_id in found.leads:
-            found.visitors.add(visitor_id or "")
-            found.sessions.add(session_id or "")
-    found.sessions.discard("")
-    for ids in in_list_batches(found.sessions):
-        found.visitors.update(row["visitor_id"] for row in at.rows(VISITORS, **ids))
-    found.visitors.discard("")  # nobody's
-    for ids in in_list_batches(found.visitors):
-        found.sessions.update(row["session_id"] for row in at.rows(SESSIONS, **ids))
-    for ids in in_list_batches(found.sessions):
-        found.fingerprints.update(row["fingerprint"] for row in at.rows(FINGERPRINTS, **ids))
-    return found
+        if lead_id in person.leads:
+            person.visitors.add(visitor_id or "")
+            person.sessions.add(session_id or "")
+    person.sessions.discard("")
+    for ids in in_list_batches(person.sessions):
+        person.visitors.update(row["visitor_id"] for row in at.rows(VISITORS, **ids))
+    person.visitors.discard("")  # nobody's
+    for ids in in_list_batches(person.visitors):
+        person.sessions.update(row["session_id"] for row in at.rows(SESSIONS, **ids))
+    for ids in in_list_batches(person.sessions):
+        person.fingerprints.update(row["fingerprint"] for row in at.rows(FINGERPRINTS, **ids))
+    return person
 
 
 def _contacts(at: Reader) -> Iterator[tuple[int, str | None, str | None, str | None]]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 METHODS = frozenset(["GET", "HEAD", "OPTIONS", "PATCH"])
 
-REQUESTS = Counter("analytics_requests", "Requests answered", ["method", "route", "status"])
+REQUESTS = Counter("analytics_requests", "Requests by method, route and status", ["method", "route", "status"])
 LATENCY = Histogram(
     "analytics_request_seconds",
     "Seconds from the arrival of a request to the start of its response",

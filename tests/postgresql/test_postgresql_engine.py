@@ -80,9 +80,9 @@ def test_url_has_no_password_and_reopens_the_database(database):
     secret = database.url.replace("postgres@", "postgres:s3cret@")
 
     with PostgreSQL(f"{secret}?application_name=x").closing() as opened:
-        told = opened.url
+        url = opened.url
 
-    assert told == f"{database.url}?application_name=x"
+    assert url == f"{database.url}?application_name=x"
 
 
 @pytest.mark.parametrize(
@@ -95,11 +95,11 @@ def test_url_has_no_password_and_reopens_the_database(database):
     ],
 )
 def test_unreachable_server_is_one_line_without_password(url):
-    with pytest.raises(DatabaseError) as told:
+    with pytest.raises(DatabaseError) as error:
         open_database(url)
 
-    assert "s3cret" not in str(told.value)
-    assert "\n" not in str(told.value)
+    assert "s3cret" not in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_sqlite_file_has_no_replicas(tmp_path):
@@ -196,11 +196,11 @@ def test_duplicate_keys_use_the_first_or_update_to_the_last(database):
     columns = ["session_id", "visitor_id", "started_at"]
     rows = [("a", "v1", NOW), ("a", "v2", NOW), ("b", "v3", NOW)]
 
-    kept = database.write(lambda at: at.insert("sessions", columns, rows, on_conflict="ignore"))
+    written = database.write(lambda at: at.insert("sessions", columns, rows, on_conflict="ignore"))
     first = database.rows("select visitor_id from sessions order by session_id")
     updated = database.write(lambda at: at.insert("sessions", columns, rows, on_conflict="update"))
 
-    assert (kept, updated) == (2, 2)
+    assert (written, updated) == (2, 2)
     assert [row["visitor_id"] for row in first] == ["v1", "v3"]
     assert [row["visitor_id"] for row in database.rows("select visitor_id from sessions order by 1")] == ["v2", "v3"]
     assert database.verify() == []
@@ -228,14 +228,14 @@ def test_reads_continue_during_a_bulk_load(database):
     def work(at):
         at.insert("sessions", ["session_id", "visitor_id", "started_at"], [("a", "v", NOW)])
 
-    def told(rollup):
+    def progress(rollup):
         if rollup == "leads":  # by now every other rollup is made anew
-            seen.append(database.rows(SESSIONS))
+            sessions_seen.append(database.rows(SESSIONS))
 
-    seen = []
-    database.bulk(work, on_progress=told)
+    sessions_seen = []
+    database.bulk(work, on_progress=progress)
 
-    assert seen == [[]]
+    assert sessions_seen == [[]]
     assert database.rows(SESSIONS) == [{"sessions": 1}]
 
 

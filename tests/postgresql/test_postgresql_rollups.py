@@ -123,14 +123,14 @@ READS = {
 def read(connection, rollup):
     """Return the rows of a rollup that count something, shards summed."""
     if rollup in READS:
-        found = connection.execute(READS[rollup]).fetchall()
-        return {tuple(row) for row in found if rollup in ("leads", "lead_submissions") or row[-1]}
+        rows = connection.execute(READS[rollup]).fetchall()
+        return {tuple(row) for row in rows if rollup in ("leads", "lead_submissions") or row[-1]}
     names = [column.name for column in connection.execute(f"select * from {rollup} limit 0").description]
     keys = ", ".join(name for name in names if name not in COUNT_COLUMNS)
     counts = [name for name in names if name in COUNT_COLUMNS]
     sums = ", ".join(f"sum({name})::bigint" for name in counts)
-    found = connection.execute(f"select {keys}, {sums} from {rollup} group by {keys}").fetchall()
-    return {tuple(row) for row in found if any(row[len(names) - len(counts) :])}
+    rows = connection.execute(f"select {keys}, {sums} from {rollup} group by {keys}").fetchall()
+    return {tuple(row) for row in rows if any(row[len(names) - len(counts) :])}
 
 
 def literal(column, value):

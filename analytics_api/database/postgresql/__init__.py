@@ -185,7 +185,7 @@ class PostgreSQL(Database):
         if self._replica == self._primary or self._is_primary_away():
             return self.row(sql, **params)
         try:
-            found = self._run("", lambda at: at.row(sql, **params))
+            row = self._run("", lambda at: at.row(sql, **params))
         except DatabaseError as error:
             if self._is_primary_reachable():
                 raise
@@ -193,7 +193,7 @@ class PostgreSQL(Database):
             self._primary_asked_at = time.monotonic() + AWAY_SECONDS
             return self.row(sql, **params)
         self._primary_asked_at = 0.0
-        return found
+        return row
 
     def _is_primary_away(self) -> bool:
         """Return whether the primary was away a moment ago. Every AWAY_SECONDS one caller is told to try it again."""

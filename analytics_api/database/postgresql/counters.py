@@ -223,7 +223,7 @@ def find_differences(statements: Statements, dsn: str, on_progress: Callable[[st
     """
     counters = list_counters(statements)
     remaining = iter(counters)  # each is taken by whichever connection is free
-    found: dict[str, list[Difference]] = {}
+    by_counter: dict[str, list[Difference]] = {}
     reporting = threading.Lock()
 
     def compare_remaining(at: Statements) -> None:
@@ -232,7 +232,7 @@ def find_differences(statements: Statements, dsn: str, on_progress: Callable[[st
             with reporting:
                 on_progress(counter.name)
             differences = compare(at, counter.summed, counter.view, ", ".join(counter.columns))
-            found[counter.name] = [replace(difference, rollup=counter.name) for difference in differences]
+            by_counter[counter.name] = [replace(difference, rollup=counter.name) for difference in differences]
 
     snapshot = statements.rows("select pg_export_snapshot() as name")[0]["name"]
     with connect(dsn) as connection, ThreadPoolExecutor(1) as thread:
@@ -249,4 +249,4 @@ def find_differences(statements: Statements, dsn: str, on_progress: Callable[[st
                 wait([running], 0.1)
             raise
         running.result()
-    return [difference for counter in counters for difference in found[counter.name]]
+    return [difference for counter in counters for difference in by_counter[counter.name]]

@@ -46,22 +46,22 @@ def read_version(statements: Statements, name: str) -> int | None:
 
     :raises DatabaseError: if another program's tables have names of ours, or the server is not fit.
     """
-    found = statements.rows(INSPECT, names=["analytics_meta", *PRIMARY_KEYS])[0]
-    if found["server"] < OLDEST_SERVER:
+    state = statements.rows(INSPECT, names=["analytics_meta", *PRIMARY_KEYS])[0]
+    if state["server"] < OLDEST_SERVER:
         raise DatabaseError(f"{name}: this server is too old: PostgreSQL 15 or later is needed")
-    if found["schema"] is None:
+    if state["schema"] is None:
         raise DatabaseError(f"{name}: no schema of the connection's search_path exists")
-    if "analytics_meta" in found["names"] and [row["attname"] for row in statements.rows(META_COLUMNS)] == ["version"]:
+    if "analytics_meta" in state["names"] and [row["attname"] for row in statements.rows(META_COLUMNS)] == ["version"]:
         versions = statements.rows("select version from analytics_meta")
         if len(versions) == 1:
             version: int = versions[0]["version"]
             return version
-    elif not found["names"]:
-        if found["encoding"] != "UTF8":
-            raise DatabaseError(f"{name}: a database of encoding UTF8 is needed; this one is of {found['encoding']}")
+    elif not state["names"]:
+        if state["encoding"] != "UTF8":
+            raise DatabaseError(f"{name}: a database of encoding UTF8 is needed; this one is of {state['encoding']}")
         return None
     raise DatabaseError(
-        f"{name}: the schema {found['schema']} holds another program's tables ({', '.join(sorted(found['names']))}); "
+        f"{name}: the schema {state['schema']} holds another program's tables ({', '.join(sorted(state['names']))}); "
         "name another schema: ?options=-csearch_path%3Danalytics"
     )
 

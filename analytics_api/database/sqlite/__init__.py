@@ -141,8 +141,8 @@ class SQLite(Database):
         return self._using(lambda handle: handle.statements.rows(sql, **params))
 
     def row(self, sql: str, /, **params: Any) -> Row | None:
-        found = self.rows(sql, **params)
-        return found[0] if found else None
+        rows = self.rows(sql, **params)
+        return rows[0] if rows else None
 
     def tuples(self, sql: str, /, **params: Any) -> list[tuple[Any, ...]]:
         return self._using(lambda handle: handle.statements.tuples(sql, **params))
@@ -190,11 +190,11 @@ class SQLite(Database):
 
     def verify(self, *, on_progress: Callable[[str], object] = ignore_progress) -> list[Difference]:
         with self._sorting():
-            found = self.read(lambda at: list(find_differences(at, on_progress)))
+            differences = self.read(lambda at: list(find_differences(at, on_progress)))
         on_progress("lead_search")
         if self.is_read_only():
             log.warning("%s: the database is read-only, so that the search index is not checked", self.path)
-            return found
+            return differences
         try:
             # rank 1: against the leads too, not only within itself (https://sqlite.org/fts5.html)
             self.write(
@@ -203,8 +203,8 @@ class SQLite(Database):
         except DatabaseError as error:
             if isinstance(error.__cause__, sqlite3.OperationalError):  # it was not looked at: locked, or no disk
                 raise
-            found.append(Difference("lead_search", None, None))
-        return found
+            differences.append(Difference("lead_search", None, None))
+        return differences
 
     def backup(self, path: str | os.PathLike[str]) -> None:
         if os.path.lexists(path):
@@ -307,11 +307,11 @@ class SQLite(Database):
 
     def _file(self) -> _File:
         try:
-            found = os.stat(self.url)
+            file = os.stat(self.url)
         except OSError as error:
             raise DatabaseError(f"{self.path}: {error.strerror}") from error
         immutable = self._is_immutable()
-        return _File(found.st_dev, found.st_ino, immutable, found.st_mtime_ns if immutable else 0)
+        return _File(file.st_dev, file.st_ino, immutable, file.st_mtime_ns if immutable else 0)
 
     def _is_immutable(self) -> bool:
         """Return whether the folder is read-only and no process has the file open."""

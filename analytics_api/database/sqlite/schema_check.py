@@ -48,12 +48,14 @@ def find_schema_differences(connection: sqlite3.Connection, schema: tuple[str, .
     actual = {(item.type, item.name): item for item in read_objects(connection)}
     lines: list[str] = []
     for item in expected_objects(schema):
-        found = actual.get((item.type, item.name))
-        if found is None:
+        current = actual.get((item.type, item.name))
+        if current is None:
             lines.append(f"the {item.type} {item.name} is missing")
         elif item.type == "table":
-            lines += (f"the column {item.name}.{name} is missing" for name in item.columns if name not in found.columns)
-        elif found.sql != item.sql:
+            lines += (
+                f"the column {item.name}.{name} is missing" for name in item.columns if name not in current.columns
+            )
+        elif current.sql != item.sql:
             lines.append(f"the {item.type} {item.name} was changed")
     return lines
 

@@ -76,13 +76,13 @@ class Statements:
         self.inserting = False
 
     def rows(self, sql: str, /, **params: Any) -> list[Row]:
-        columns, found = self._read(sql, params)
+        columns, rows = self._read(sql, params)
         names = [column[0] for column in columns]
-        return list(map(dict, map(zip, repeat(names), found)))
+        return list(map(dict, map(zip, repeat(names), rows)))
 
     def row(self, sql: str, /, **params: Any) -> Row | None:
-        found = self.rows(sql, **params)
-        return found[0] if found else None
+        rows = self.rows(sql, **params)
+        return rows[0] if rows else None
 
     def tuples(self, sql: str, /, **params: Any) -> list[tuple[Any, ...]]:
         return self._read(sql, params)[1]
