@@ -158,7 +158,7 @@ def erase(
     All rows go in one transaction; the rollups and the search index go with them. `links` counts the visitors and
     sessions of that person that other people's leads and submissions named, and do not any more. Then what is left of
     the deleted in the database's files is scrubbed, also when there was nobody: an erasure that was interrupted is
-    completed by running it again. `on_progress` hears of each step.
+    completed by running it again. `on_progress` is called with the name of each step.
 
     What a purge kept of them goes too: the days and countries of these visitors, and the fingerprints of the sessions
     that are still there. Which fingerprint a visitor of the past had is not known any more.

@@ -251,7 +251,7 @@ def _parse_int(environ: Mapping[str, str], name: str, default: int, *, minimum: 
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    """Return a warning for each variable that looks like a setting and is none, with the nearest name."""
+    """Return a warning for each variable that looks like an unknown setting, with the nearest name."""
     warnings = []
     for name in sorted(environ):
         if name.startswith("ANALYTICS_") and name not in VARIABLES:
