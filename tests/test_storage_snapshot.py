@@ -136,8 +136,8 @@ print("ready", flush=True)
 while not Path(start).exists():
     time.sleep(0.005)
 with ThreadPoolExecutor(4) as pool:
-    told = set(pool.map(lambda _: snapshot.statistics().total_objects, range(40)))
-print(told, flush=True)
+    statistics = set(pool.map(lambda _: snapshot.statistics().total_objects, range(40)))
+print(statistics, flush=True)
 """
 
 
@@ -176,7 +176,7 @@ def test_claim_of_a_killed_process_expires(database, tmp_path, keep, clock):
         snapshot.statistics()
     clock.now += CLAIM_TIME + 1
     snapshot.timeout = 20_000
-    told = snapshot.statistics()
+    statistics = snapshot.statistics()
 
     assert (statistics, snapshot.provider.looks) == (FIRST, 1)
 
@@ -226,7 +226,7 @@ def test_failed_first_refresh_is_an_error_without_a_wait(keep, clock, caplog):
             snapshot.statistics()
     took = time.monotonic() - begun
     clock.now += RETRY_PAUSE
-    told = snapshot.statistics()
+    statistics = snapshot.statistics()
 
     assert took < 10
     assert (statistics, snapshot.provider.looks) == (FIRST, 2)
@@ -273,7 +273,7 @@ def test_read_only_database_serves_the_snapshot(database, keep, clock, caplog):
     statistics = snapshot.statistics()
     other.close()
 
-    assert (told, snapshot.provider.looks) == (FIRST, 1)
+    assert (statistics, snapshot.provider.looks) == (FIRST, 1)
     assert "cannot be refreshed" in caplog.text
 
 

@@ -47,9 +47,9 @@ def test_newest_rows_of_storage_classes_are_summed(scripted: Scripted) -> None:
     ]
     server = scripted(lambda request: request.answer(answer(*rows)))
 
-    found = analytics(server).statistics()
+    statistics = analytics(server).statistics()
 
-    assert (found.total_objects, found.estimated_sessions, found.taken_at) == (970, None, 1767348000000)
+    assert (statistics.total_objects, statistics.estimated_sessions, statistics.taken_at) == (970, None, 1767348000000)
 
 
 def test_query_is_the_documented_one(scripted: Scripted) -> None:
@@ -73,7 +73,7 @@ def test_query_is_the_documented_one(scripted: Scripted) -> None:
 def test_missing_figure_is_unknown(scripted: Scripted) -> None:
     server = scripted(lambda request: request.answer(answer()))
 
-    found = analytics(server).statistics()
+    statistics = analytics(server).statistics()
 
     assert (statistics.total_objects, statistics.estimated_sessions) == (None, None)
 
@@ -81,9 +81,9 @@ def test_missing_figure_is_unknown(scripted: Scripted) -> None:
 def test_zero_stays_zero(scripted: Scripted) -> None:
     server = scripted(lambda request: request.answer(answer(row(0))))
 
-    found = analytics(server).statistics()
+    statistics = analytics(server).statistics()
 
-    assert (found.total_objects, found.estimated_sessions) == (0, None)
+    assert (statistics.total_objects, statistics.estimated_sessions) == (0, None)
 
 
 @pytest.mark.parametrize("status", [200, 400])
