@@ -327,8 +327,8 @@ def _person(lead_id: int, session: Row, draw: Draw) -> _Person:
     visitor, session_id, score = session[1], session[0], session[6]
     if draw() < 0.1:  # their browser blocks the tracker
         visitor = session_id = score = None
-    given, family = _pick(GIVEN_NAMES, draw), _pick(FAMILY_NAMES, draw)
-    plain = normalize("NFKD", f"{given}.{family}").encode("ascii", "ignore").decode().lower()
+    given_name, family_name = _pick(GIVEN_NAMES, draw), _pick(FAMILY_NAMES, draw)
+    plain = normalize("NFKD", f"{given_name}.{family_name}").encode("ascii", "ignore").decode().lower()
     mailbox = plain.replace("'", "").strip(".") + str(lead_id)
     email = f"{mailbox}@example.{_pick(('com', 'org', 'net'), draw)}"
     phone = f"5550{lead_id * STRIDE % 1_000_000:06}"  # a number that nobody has
@@ -336,8 +336,8 @@ def _person(lead_id: int, session: Row, draw: Draw) -> _Person:
     project, location = _pick(PROJECTS, draw)
     origin, address = _pick(ORIGINS, draw), f"{_pick(NETWORKS, draw)}.{1 + lead_id % 254}"
     return _Person(
-        lead_id, visitor, session_id, score, session[10] or "IN", given, family, contact, project, location, origin,
-        address,
+        lead_id, visitor, session_id, score, session[10] or "IN", given_name, family_name, contact, project, location,
+        origin, address,
     )  # fmt: skip
 
 
