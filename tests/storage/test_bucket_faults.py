@@ -354,5 +354,5 @@ def test_endless_response_is_not_kept_in_memory(scripted: Scripted, monkeypatch:
     monkeypatch.setattr(http, "BODY_LIMIT", 1000)
     server = scripted(lambda request: request.answer(" " * 2000))
 
-    with pytest.raises(StorageError, match="longer than 1000 bytes"):
+    with pytest.raises(StorageError, match="more than 1000 bytes"):
         bucket(server).statistics()
