@@ -125,6 +125,7 @@ class Download:
     def __iter__(self) -> Iterator[bytes]:
         while chunk := self.file.read(CHUNK_SIZE):
             if self.abort_reason:  # servers take this for a client that has gone, and end the connection
+                self.close()
                 raise ConnectionResetError(ECONNRESET, self.abort_reason)
             yield chunk
 
