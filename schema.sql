@@ -3,7 +3,8 @@
 --
 --   base tables   sessions events leads lead_submissions lead_status_changes: any program may write these
 --   site          the time zone and how pages are counted; `analytics-api site` changes them and rebuilds the counters
---   counters      session_counts and the tables after it: only triggers write these
+--   counters      day_counts, key_counts, session_returns, event_counts, pages, page_counts, page_returns, minute_counts
+--                 and the tables of days that they come from: only triggers write these
 --   archived      the column and the tables named so say how much of a counter is due to rows that
 --                 `analytics-api purge --keep-totals` deleted
 --   expected_*    a view for each counter: the plain query over base tables and archive. `analytics-api rebuild` fills

@@ -8,7 +8,7 @@
 --                 of these tables count unique visitors and returns
 --   counter_*     counters that every writer touches, a row for each of nine shards. A writer has a shard to itself until
 --                 it commits, so writers neither wait for one another here nor deadlock
---   session_counts, page_counts …
+--   day_counts, key_counts, page_counts …
 --                 what is read, by the names and columns of schema.sql: views over the shards, several rows a key, so
 --                 whoever reads them sums. all_time_keys and all_time_pages have one row a key
 --   expected_*    what the counters are to hold, computed from the base tables and the archive
