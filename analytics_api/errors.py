@@ -36,7 +36,7 @@ class ExportError(AnalyticsError):
 
 
 class ErasureError(AnalyticsError):
-    """It is missing or ambiguous who is to be erased; nobody was."""
+    """The person to erase is missing or ambiguous; nothing was erased."""
 
 
 class APIKeyError(AnalyticsError):

@@ -2,7 +2,7 @@
 
     python -m benchmarks [--parts functions,leads] [--sizes 20k,200k,2M,20M] [--events 100M] [--leads 10k,100k,1M]
 
-Without parts all are measured; what is not keeps its last section. `--report` measures nothing.
+Without --parts all parts are measured. A part that is not measured keeps its last section. `--report` measures nothing.
 """
 
 import argparse

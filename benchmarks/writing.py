@@ -208,7 +208,7 @@ def log_of(path, one):
 
 
 def by_time(one):
-    """The events as a log has them, in order; of a session only what began is held."""
+    """Yield the events in the order of a log. Only sessions that have begun are in memory."""
     waiting = []
     last = None
     for table, rows in one.batches():

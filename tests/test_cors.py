@@ -1,4 +1,4 @@
-"""What a browser is told that runs a dashboard of another origin (https://fetch.spec.whatwg.org/, "CORS")."""
+"""The headers for browsers that show a dashboard of another origin (https://fetch.spec.whatwg.org/, "CORS")."""
 
 import pytest
 from helpers.client import KEY

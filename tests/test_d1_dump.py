@@ -36,7 +36,7 @@ EXPORTED = {
     "sessions": [("s1", 'O\'Neill; "ü" -- /* 😀', "2026-11-23 04:25:59")],
 }
 
-# The shell's `.dump` of a table, up to where rows go.
+# The shell's `.dump` of a table, up to the statements that insert rows.
 TABLE = "CREATE TABLE t (a, b);\n"
 
 

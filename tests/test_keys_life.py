@@ -1,4 +1,4 @@
-"""How a key comes, is used, and goes."""
+"""The life of an API key: creation, use, rotation and revocation."""
 
 import sqlite3
 from threading import Event

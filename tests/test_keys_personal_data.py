@@ -1,4 +1,4 @@
-"""What a key for the numbers alone can't reach, whatever it tries."""
+"""A key with the scope `stats` alone reads no personal data through any request."""
 
 import logging
 from itertools import product

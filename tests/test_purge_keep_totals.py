@@ -1,4 +1,4 @@
-"""Old visits go and every number stays what it was, whatever comes, goes and is asked afterwards."""
+"""A purge leaves every statistic as it was, whatever is written, deleted or read afterwards."""
 
 import signal
 import sqlite3

@@ -99,7 +99,7 @@ def statement(table, action, columns):
 
 
 def write(database, writes, zone):
-    """Write to the database and to dictionaries alike; what counts then, by table, and the day of the last archive."""
+    """Write the same to the database and to dictionaries. Return the rows that count, and the last archived day."""
     rows = {"sessions": {}, "events": {}}
     archived = {"sessions": [], "events": []}
     raw_since = None

@@ -217,7 +217,7 @@ def test_realtime_equals_plain_sql_at_every_boundary(database, serve):
         assert realtime == plain(database, now)
 
 
-# What begins or happens near the edges of the hour, of a minute and of the day, and anywhere about them.
+# Sessions and events at the boundaries of the hour, a minute and the day, and around them.
 distances = st.lists(
     st.one_of(
         st.integers(-2 * HOUR, HOUR),

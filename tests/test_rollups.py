@@ -69,7 +69,7 @@ EXPRESSIONS = {
 POLICIES = ("", "", "or replace", "or replace", "or ignore", "or fail", "or rollback")
 CONTROLS = ("begin", "commit", "rollback", "savepoint", "release", "rollback to", "recursive on", "recursive off")
 
-# Which tables are written together: those that a rollup has in common.
+# Groups of tables that are written together: those that feed the same counter.
 TOGETHER = {
     "sessions": ("sessions",),
     "events": ("events",),
@@ -159,7 +159,7 @@ where session_id = 'a' and archived > 0;
 """
 
 
-# In these rows may stay that count nothing; they hold no text of a visitor.
+# These tables may keep rows whose counts are all 0; such rows hold no text of a visitor.
 SPARSE = ("day_counts", "session_returns", "page_returns")
 
 

@@ -1,4 +1,4 @@
-"""What stands around the API when it is served by itself."""
+"""The endpoints and middleware that the standalone server adds to the API."""
 
 import sqlite3
 from importlib.metadata import version

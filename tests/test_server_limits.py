@@ -59,7 +59,7 @@ def test_overlong_request_is_rejected_and_the_next_served(server):
             try:
                 connection.sendall(data)
                 statuses.append(int(connection.recv(65536).split()[1]))
-            except ConnectionError:  # it is told to stop before it has sent it all
+            except ConnectionError:  # the response arrives before the client has sent the whole body
                 statuses.append(400)
 
     assert all(status in (400, 414, 431) for status in statuses), statuses

@@ -108,7 +108,7 @@ def import_(
         bots=bots,
     )
     if len(files) > 1 and not hosts:
-        # A log without requests for assets does not show whose it is; another file of the command may.
+        # A log without requests for assets does not show its site's host; another file of the command may show it.
         own_site = replace(own_site, other_hosts=own_hosts_of_files(own_site, [name for name in files if name != "-"]))
     gc.set_threshold(GC_THRESHOLD)
     with open_database(database).closing() as opened, Rejects(rejects, inputs=files) as rejected:

@@ -45,7 +45,7 @@ def is_special(path: str) -> bool:
 
 @contextmanager
 def replace_file(path: str) -> Iterator[BinaryIO]:
-    """Open a temporary file beside the path, which gets its name when the block ends without an error."""
+    """Open a temporary file in the same folder, and rename it to the path if the block ends without an error."""
     descriptor, part = mkstemp(prefix=".export-", suffix=".part", dir=os.path.dirname(path))  # mode 0600
     try:
         with open(descriptor, "wb") as file:

@@ -1,4 +1,4 @@
-"""Commands that delete: old days, and persons."""
+"""Commands that delete old days, or everything about a person."""
 
 from __future__ import annotations
 

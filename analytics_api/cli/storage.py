@@ -18,7 +18,7 @@ from .base import RenamedOptions, database_option, main
 def storage(database: str, calibrate: bool) -> None:
     """Refresh the storage statistics, save them for the API, and print them.
 
-    A listing of n objects is ceil(n / 1000) billed calls. With CLOUDFLARE_API_TOKEN nothing is listed except for
+    A listing of n objects costs ceil(n / 1000) billed calls. With CLOUDFLARE_API_TOKEN nothing is listed except for
     --calibrate, whose ratio converts Cloudflare's count of objects to sessions.
     """
     provider = settings.storage(os.environ)

@@ -22,7 +22,7 @@ def ignore_progress(_: str) -> None:
     """Do nothing: the default for `on_progress`."""
 
 
-# What trackers and hosts write, each with its key; all else is made from these and from what is past.
+# Tables that trackers and hosts write, with their keys. The others derive from these and from purged rows.
 BASE_TABLES = {
     "sessions": "session_id",
     "events": "event_id",
@@ -31,7 +31,7 @@ BASE_TABLES = {
     "lead_status_changes": "change_id",
 }
 
-# The site's settings; a new database has rows of them.
+# Tables of the site's settings, which have rows in a new database, too.
 SITE_TABLES = {
     "site": "site_id",
     "site_offsets": "begins_at",
@@ -72,7 +72,7 @@ BATCH = 1000  # rows in each list of `batches`
 
 MAX_REPORTED = 20  # a rollup, each way
 
-# The columns of counters that count; a row in which all are 0 is as good as none.
+# The columns of counters that hold counts. A row in which all of them are 0 is ignored.
 COUNT_COLUMNS = frozenset(
     {
         "sessions",
@@ -272,7 +272,7 @@ class Database(ABC):
     def schema_differences(self) -> list[str]:
         """Return a line for each part of our schema that another program has removed or changed.
 
-        An engine that does not compare returns none.
+        An engine without this check returns no line.
         """
         return []
 

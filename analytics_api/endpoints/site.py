@@ -1,4 +1,4 @@
-"""The site's calendar, for those who ask for days of it."""
+"""The site's calendar, for clients that request ranges of days."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Batch(NamedTuple):
 
 
 class Layout:
-    """How rows with these names become rows of the table, and those that wait to be written."""
+    """Convert rows with these columns to rows of the table, and collect them until they are written."""
 
     def __init__(self, match: ColumnMatch, converters: Mapping[str, Converter], derivation: Derivation) -> None:
         self.match = match

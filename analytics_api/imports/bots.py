@@ -52,7 +52,7 @@ def bot_name(agent: str) -> str | None:
 
 @cache
 def _patterns() -> list[re.Pattern[str]]:
-    """Return the list, as expressions of some patterns each."""
+    """Return the list as regular expressions, each of which joins several patterns."""
     try:
         from crawleruseragents import CRAWLER_USER_AGENTS_DATA
     except ModuleNotFoundError:

@@ -97,7 +97,7 @@ class Converter:
         if result is not None:
             return result
         if self.is_required and self.empty is None:
-            raise ValueError("there is no value, which a row cannot be without")
+            raise ValueError("a value is required")
         return self.empty
 
     def convert_all(self, values: Sequence[Any], size: int | None = None) -> Sequence[Cell]:
@@ -225,7 +225,7 @@ def to_country(value: object) -> str | None:
 
 
 def to_host(value: object) -> str | None:
-    """Return the host of a host name or URL in its one form; empty text stays, what is not a host is None."""
+    """Return the normalized host of a host name or URL; '' for empty text, None for text that is not a host."""
     text = to_text(value)
     return normalize_host(text) if text else text
 

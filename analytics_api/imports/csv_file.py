@@ -115,7 +115,7 @@ class _Lines:
         try:
             return line.decode(self.encoding)
         except UnicodeDecodeError:
-            self.is_undecodable = True  # to be said of the row as a whole
+            self.is_undecodable = True  # an error of the whole row, not of a field
             return line.decode(self.encoding, "replace")
 
     def put_back(self) -> None:

@@ -27,7 +27,7 @@ class Header:
         self._field = re.compile(rf'("(?:[^"]|"")*"|[^{mark}]*?)(?:{mark}|\r?\n?\Z)')
 
     def empty_texts(self, row: str) -> list[int]:
-        """Return the places of a row where `""` stands, which is the empty text; a bare empty field is null.
+        """Return the indexes of fields that are written as `""`: empty text. An empty field without quotes is null.
 
         A file that quotes its header quotes everything, and then `""` is null as well.
         """

@@ -83,7 +83,7 @@ class Derivation:
         ids: list[Cell] = []
         for row in rows:
             if row[instant] is KEEP:
-                raise ValueError("occurred_at: there is no value, which a row cannot be without")
+                raise ValueError("occurred_at: a value is required")
             content = [row[place] for place in places if row[place] not in (None, "", KEEP)]
             ids.append(self.event_ids.make(row[instant], repr(content).encode(errors="surrogatepass")))
         return ids

@@ -75,7 +75,7 @@ class Report:
             self.event_types["(others)"] += sum(count for _, count in others)
 
     def lines(self) -> list[str]:
-        """Return the report for people, a line each, without control characters."""
+        """Return the report as readable lines, without control characters."""
         lines = [*self._table_lines(), *self._reject_lines(), *self._ignored_lines(), *self._event_lines()]
         lines += [*self.notes, *(f"warning: {warning}" for warning in self.warnings)]
         if self.lines_read is not None:

@@ -21,7 +21,7 @@ MIN_PLAIN_TIMESTAMP = 1_000_000_000_000  # 2001-09-09
 MAX_PLAIN_TIMESTAMP = 9_999_999_999_999  # 2286-11-20
 
 MAX_OFFSET_MINUTES = 18 * 60  # as in java.time; the clocks of the world are within 14 hours
-SERIAL_DAYS = (32_874, 73_415)  # days of a spreadsheet, 1990 to 2100
+SERIAL_DAYS = (32_874, 73_415)  # serial dates of spreadsheets, 1990 to 2100
 SERIAL_OF_EPOCH = 25_569
 
 NUMBER = re.compile(r"[+-]?(?:[0-9]{1,300}(?:\.[0-9]*)?|\.[0-9]{1,300})(?:[eE][+-]?[0-9]{1,3})?")

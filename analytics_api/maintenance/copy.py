@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 Batch = list[tuple[Any, ...]]
 
-# Counters hold what purged rows count for, and the ids of pages. Only that is copied; the rest is rebuilt.
+# Counters hold the totals of purged rows, and the ids of pages. Only these are copied; the rest is rebuilt.
 COLUMNS = {"pages": ["page_id", "page"]}
 ARCHIVED_COUNTS = {"visitor_days": "sessions", "fingerprint_days": "sessions", "session_pages": "views"}
 
@@ -53,7 +53,7 @@ def copy(
 
         counts = target.bulk(load, on_progress=on_progress)
     if target.verify(on_progress=on_progress):
-        raise DatabaseError(f"{target.url}: the rollups do not hold; `analytics-api verify` tells where")
+        raise DatabaseError(f"{target.url}: the counters differ from the rows; run `analytics-api verify` for details")
     return counts
 
 

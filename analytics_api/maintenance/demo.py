@@ -285,7 +285,7 @@ def _timeline(plan: Plan) -> tuple[list[int], list[int], list[float]]:
 
 
 def _span(session: Row, now: int) -> int:
-    """Return the milliseconds from a session's start to its last event; made up for one without an end."""
+    """Return the milliseconds from a session's start to its last event. Without an end it is invented."""
     duration: int | None = session[5]
     return min(now - session[3], session[7] * 15_000) if duration is None else duration
 

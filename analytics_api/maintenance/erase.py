@@ -1,4 +1,4 @@
-"""Forgetting a person: every row of theirs, and what a look into the files would still find of it."""
+"""Erase a person: delete all of their rows, and overwrite what remains of these in the files."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ delete from sessions
 where session_id in ({IN_LIST})
 """
 
-# What a purge left of them; triggers lower the counters and the archive.
+# The visits that a purge archived; triggers subtract them from the counters.
 ARCHIVED = {
     "visitor_days": f"""
 update visitor_days set
@@ -153,15 +153,15 @@ def erase(
     lead: int | None = None,
     on_progress: Callable[[str], object] = ignore_progress,
 ) -> dict[str, int]:
-    """Delete the person that `find` finds everywhere; how many rows of each table went.
+    """Delete all rows of the person that `find` selects, and return how many of each table.
 
     All rows go in one transaction; the rollups and the search index go with them. `links` counts the visitors and
-    sessions of that person that other people's leads and submissions named, and do not any more. Then what is left of
-    the deleted in the database's files is scrubbed, also when there was nobody: an erasure that was interrupted is
-    completed by running it again. `on_progress` is called with the name of each step.
+    sessions of that person to which other people's leads and submissions referred; these references are removed. Then
+    the deleted rows are overwritten in the database's files, also if no row was found, so that an interrupted erasure
+    is completed by running it again. `on_progress` is called with the name of each step.
 
     What a purge kept of them goes too: the days and countries of these visitors, and the fingerprints of the sessions
-    that are still there. Which fingerprint a visitor of the past had is not known any more.
+    that are still there. The fingerprints of purged sessions are not known any more.
 
     Recordings in object storage, logs, backups and what was copied elsewhere are out of reach, and so is what a
     tracker wrote of the person into other people's rows.

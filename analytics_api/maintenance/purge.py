@@ -35,7 +35,7 @@ update site set raw_since = :day
 where raw_since is null or raw_since < :day
 """
 
-# Every statement of a transaction means the same rows: it sees one state of them.
+# All statements of a transaction see the same snapshot, so they select the same rows.
 WHERE_OLD_EVENTS = """
 where event_id in (
   select event_id
@@ -186,7 +186,7 @@ def purge(
 def _run_throttled(db: Database, archive: Sequence[str], delete: str, **params: Any) -> int:
     """Archive and delete in one transaction, then wait as long as it took; return how many rows were deleted.
 
-    A writer that waits for SQLite's one lock only looks now and then whether it is free.
+    A writer that waits for SQLite's write lock only polls it, so it needs a pause to get the lock.
     """
 
     def work(at: Transaction) -> int:

@@ -171,7 +171,7 @@ def test_bad_rows_are_reported_by_line(database):
     assert refused[0] == [b"the input:3", b"4 fields instead of 5", b"2,s1,click,2026-02-24"]
     assert refused[1][1] == b"event_id: 'x' is not a whole number"
     assert refused[2][1] == b"occurred_at: '2026-02-30' is not a date"
-    assert refused[3][1] == b"session_id: there is no value, which a row cannot be without"
+    assert refused[3][1] == b"session_id: a value is required"
     assert refused[4][1] == b"not UTF-8"
     assert refused[4][2] == text[6].rstrip(b"\n")
     assert report.lines()[-1] == "15 lines, 12 refused"

@@ -1,4 +1,4 @@
-"""A log that comes in pieces, in whatever way, is the log that comes at once."""
+"""A log that is imported in pieces gives the same rows as one that is imported at once."""
 
 import re
 

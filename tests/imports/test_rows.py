@@ -44,7 +44,7 @@ def test_primary_key_is_required(database):
 
     assert report.rejects == [
         "leads line 1: there is no lead_id",
-        "leads line 2: lead_id: there is no value, which a row cannot be without",
+        "leads line 2: lead_id: a value is required",
     ]
 
 

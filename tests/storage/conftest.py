@@ -42,7 +42,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
 
 @pytest.fixture
 def scripted() -> Iterator[Scripted]:
-    """Starts a server by its script."""
+    """Start a server that follows the script."""
     started: list[tuple[Server, threading.Thread]] = []
 
     def start(script: Callable[[Request], None]) -> Server:
@@ -62,5 +62,5 @@ def scripted() -> Iterator[Scripted]:
 
 @pytest.fixture
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pauses between attempts of a millisecond and less."""
+    """Make the pauses between attempts at most a millisecond long."""
     monkeypatch.setattr(http, "BACKOFF", 0.001)

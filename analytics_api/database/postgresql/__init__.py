@@ -196,7 +196,7 @@ class PostgreSQL(Database):
         return row
 
     def _is_primary_away(self) -> bool:
-        """Return whether the primary was away a moment ago. Every AWAY_SECONDS one caller is told to try it again."""
+        """Return whether the primary was unreachable. Every AWAY_SECONDS one caller gets False, and tries again."""
         if not self._primary_asked_at:
             return False
         now = time.monotonic()

@@ -74,7 +74,7 @@ class Pools:
 def parse_url(url: str, session: str) -> tuple[str, str]:
     """Return the connection string of a URL, and the URL without its secrets.
 
-    :param session: `target_session_attrs` for a URL of several hosts that does not say it.
+    :param session: `target_session_attrs` for a URL of several hosts that does not set it.
     :raises DatabaseError: if it is not a PostgreSQL URL.
     """
     try:

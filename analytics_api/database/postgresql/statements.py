@@ -98,7 +98,7 @@ class Statements:
     def _merge(self, table: str, names: str, rows: Iterable[Sequence[Any]], on_conflict: OnConflict) -> int:
         """Insert rows of which some may be there, or come twice: twice as slow."""
         key = PRIMARY_KEYS[table]
-        # of rows with one key the first stays, or the last one's values
+        # if several rows have the same key: keep the first, or for an upsert the values of the last
         order, conflict = {
             "ignore": ("position", "nothing"),
             "update": (

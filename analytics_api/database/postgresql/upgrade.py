@@ -74,10 +74,10 @@ CONSTRAINT = re.compile(r"^ +constraint (\w+)(?:\n +| )(check \(.*\)),?(?: +--.*
 
 
 def upgrade(url: str, *, on_progress: Callable[[str], object] = ignore_progress) -> int:
-    """Bring an older database to this version and return the version that it was of; no row is lost.
+    """Bring an older database to this version and return its former version; no row is lost.
 
     One transaction: a database that cannot be upgraded stays as it was. The counters are rebuilt. Base tables and
-    archive stay in place, and so do the rights on them. The log says how many values were converted for the stricter
+    archive stay in place and keep their privileges. The log says how many values were converted for the stricter
     rules of this version. `on_progress` is called with the name of each counter.
     """
     dsn, name = parse_url(url, "read-write")

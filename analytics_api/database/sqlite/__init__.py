@@ -196,7 +196,7 @@ class SQLite(Database):
             log.warning("%s: the database is read-only, so that the search index is not checked", self.path)
             return differences
         try:
-            # rank 1: against the leads too, not only within itself (https://sqlite.org/fts5.html)
+            # rank 1 compares the index with the leads, too (https://sqlite.org/fts5.html)
             self.write(
                 lambda at: at.execute("insert into lead_search (lead_search, rank) values ('integrity-check', 1)")
             )
@@ -273,7 +273,7 @@ class SQLite(Database):
             f"{self.path.as_uri()}?immutable=1" if immutable else self.path,
             uri=immutable,
             timeout=self.busy_timeout,
-            isolation_level=None,  # transactions are begun by name
+            isolation_level=None,  # transactions begin with explicit statements
             check_same_thread=False,  # close() closes those of every thread
             cached_statements=256,
         )

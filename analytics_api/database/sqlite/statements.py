@@ -210,7 +210,7 @@ class Statements:
             self.connection.execute("rollback to inserted_rows")
             raise RowError(str(error)) from error
         finally:
-            if self.connection.in_transaction:  # a full disk has rolled back already
+            if self.connection.in_transaction:  # if the disk is full, SQLite has already rolled back
                 self.connection.execute("release inserted_rows")
         return written
 

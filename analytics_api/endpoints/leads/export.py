@@ -42,7 +42,7 @@ def _csv_lines(leads: Iterable[Sequence[Any]]) -> str:
 
 
 def _csv_field(value: object) -> str:
-    """Return a quoted field, so that no other separator splits it; null is the one field without quotes."""
+    """Return a quoted field, so that a program with another separator does not split it. Only null has no quotes."""
     if value is None:
         return ""
     text = escape_formula(value).replace('"', '""') if isinstance(value, str) else str(value)

@@ -28,7 +28,7 @@ class Order:
 
     @property
     def after(self) -> dict[str, str]:
-        """Conditions for the leads after (`:key`, `:lead_id`), in parts that an index can each seek to."""
+        """Conditions for the leads after (`:key`, `:lead_id`), split so that an index can seek to each part."""
         beyond = "<" if self.direction == "desc" else ">"
         parts = {
             "ties": f"{self.column} = :key and lead_id {beyond} :lead_id",
@@ -106,7 +106,7 @@ def decode_cursor(at: Reader, cursor: str) -> dict[str, Any]:
 
 
 def _restore(at: Reader, order: Order, lead_id: int, cut: str) -> tuple[str, int]:
-    """Return the value that was cut, and the lead's id; a position before all values that begin so if it is gone."""
+    """Return the whole value of a cut one, and the lead's id; a position before all with that prefix if it is gone."""
     key = _sort_key(at, order.column, lead_id)
     if isinstance(key, str) and key.startswith(cut):
         return key, lead_id

@@ -1,4 +1,4 @@
-"""Batches of lines into sessions and events."""
+"""Convert batches of log lines to sessions and events."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Request(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a request asked for and became."""
+    """A request of a log: its target and its result."""
 
     event_type: str
     url: str | None

@@ -1,4 +1,4 @@
-"""The site that an access log is of, and how its requests count."""
+"""The site that an access log belongs to, and the rules for counting its requests."""
 
 from __future__ import annotations
 

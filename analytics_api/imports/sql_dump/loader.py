@@ -146,7 +146,7 @@ class DumpLoader:
         try:
             self.database.execute(into + ",".join(rows))
         except sqlite3.Error:
-            # None was inserted. One by one, the row at fault is refused with its line.
+            # No row was inserted. Insert them one by one, so that only the invalid row is refused, with its line.
             while self.position < end and (row := ROW.match(self.text, self.position + len(into))):
                 self._run(into + row[0], is_values=True)
                 self.position = row.end()

@@ -178,7 +178,7 @@ READING_PRAGMAS = frozenset(["page_count", "page_size", "table_info", "table_lis
 
 
 def make_read_only(database: sqlite3.Connection) -> None:
-    """Allow only to read tables and the names of their columns; views are code, and refused."""
+    """Allow only reading tables and the names of their columns. Views contain code and are refused."""
     database.set_authorizer(authorize_reading)
     database.execute("pragma query_only = on")
 
@@ -195,7 +195,7 @@ def authorize_reading(action: int, first: str | None, second: str | None, _: str
 
 
 def authorize_opening(action: int, first: str | None, second: str | None, third: str | None, view: str | None) -> int:
-    """Allow to read tables and to check the structure of the file."""
+    """Allow reading tables and checking the structure of the file."""
     if action == sqlite3.SQLITE_PRAGMA and first in OPENING_PRAGMAS:
         return sqlite3.SQLITE_OK
     return authorize_reading(action, first, second, third, view)
