@@ -18,10 +18,8 @@ PORT = re.compile(r":[0-9]*\Z")
 DOTS = re.compile("[.\u3002\uff0e\uff61]")  # what IDNA takes for the dot between labels
 
 UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-# RFC 3986: these may stand in a path and a query as they are, and mean something else when they are encoded.
-RESERVED = frozenset(b"/?:@!$&'()*+,;=#[]")
+# What is neither unreserved nor reserved (RFC 3986, section 2), or is encoded already.
 NOT_PLAIN = re.compile(rb"%[0-9A-Fa-f]{2}|[^A-Za-z0-9._~/?:@!$&'()*+,;=#\[\]%-]")
-PLAIN_PATH = re.compile(r"[A-Za-z0-9._~/?:@!$&'()*+,;=#\[\]-]*")
 
 
 @lru_cache(maxsize=20_000)
