@@ -6,21 +6,10 @@ from datetime import date, datetime, timezone
 from typing import NamedTuple
 
 from ..database import Database, Reader, Transaction
+from ..database.remembered import find_value, set_value
 from .demo import COLUMNS
 
-NAME = "demo"  # of the row in the table `secrets`, which has what the project remembers by name
-
-SELECT_MARK = """
-select value
-from secrets
-where name = :name
-"""
-
-SET_MARK = """
-insert into secrets (name, value)
-values (:name, :value)
-on conflict (name) do update set value = excluded.value
-"""
+MARK = "demo"  # the name under which it is remembered
 
 
 class DemoMark(NamedTuple):
@@ -36,13 +25,13 @@ class DemoMark(NamedTuple):
 
 def find_mark(db: Database) -> DemoMark | None:
     """Return the mark of a demo database; None for any other."""
-    row = db.row(SELECT_MARK, name=NAME)
-    return DemoMark(*map(int, row["value"].split())) if row else None
+    value = find_value(db, MARK)
+    return None if value is None else DemoMark(*map(int, value.split()))
 
 
 def set_mark(at: Transaction, mark: DemoMark) -> None:
     """Mark the database as a demo."""
-    at.execute(SET_MARK, name=NAME, value=f"{mark.now} {mark.rows}")
+    set_value(at, MARK, f"{mark.now} {mark.rows}")
 
 
 def count_rows(at: Reader) -> int:

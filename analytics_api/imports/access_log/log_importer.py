@@ -10,7 +10,7 @@ from operator import attrgetter, itemgetter
 from typing import Any
 
 from ...database import Transaction
-from ...errors import IngestError
+from ...database.remembered import add_value
 from ..event_ids import HASH_BITS, id_ranges
 from ..rejects import RejectHandler
 from ..report import Report
@@ -22,17 +22,7 @@ from .visits import Entry, Exit, SessionSpan, Visit, split_visits
 # Known events are looked up by ranges: ids no further apart than ten seconds are in one range.
 MAX_ID_GAP = 10 << HASH_BITS
 
-SALT = """
-select value
-from secrets
-where name = 'visitor_salt'
-"""
-
-NEW_SALT = """
-insert into secrets (name, value)
-values ('visitor_salt', :value)
-on conflict (name) do nothing
-"""
+SALT = "visitor_salt"  # the name under which it is remembered
 
 # Both by the key alone, since in bulk there is no other index.
 KNOWN_EVENTS = """
@@ -239,11 +229,7 @@ class LogImporter:
 
 def read_salt(at: Transaction) -> bytes:
     """Return the salt of the hashes of visitors; make one when the database has none."""
-    at.execute(NEW_SALT, value=secrets.token_hex(32))
-    row = at.row(SALT)
-    if row is None:
-        raise IngestError("the database has no salt for visitors")
-    return bytes.fromhex(row["value"])
+    return bytes.fromhex(add_value(at, SALT, secrets.token_hex(32)))
 
 
 def _event_rows(session_id: str, requests: Iterable[Request]) -> Iterator[tuple[Any, ...]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from ...database import Transaction
+from ...database.remembered import find_value, set_value
 from ...errors import IngestError
 from ..source import Source
 from .lines import MAX_LINE_BYTES, looks_like_log, match_line, virtual_host
@@ -17,19 +18,7 @@ from .site import Site
 MIN_ASSET_REQUESTS = 3  # that name a host as their referrer, before it counts as the site's own
 MAX_REMEMBERED = 1_000
 
-SECRET_NAME = "own_hosts"  # they stand beside the salt
-
-SELECT_REMEMBERED = """
-select value
-from secrets
-where name = :name
-"""
-
-SAVE_REMEMBERED = """
-insert into secrets (name, value)
-values (:name, :value)
-on conflict (name) do update set value = excluded.value
-"""
+OWN_HOSTS = "own_hosts"  # the name under which they are remembered
 
 
 def detect_own_hosts(site: Site, lines: Iterable[bytes]) -> frozenset[str]:
@@ -73,8 +62,7 @@ def own_hosts_of_files(site: Site, paths: Iterable[str]) -> frozenset[str]:
 
 def remember_hosts(at: Transaction, hosts: frozenset[str]) -> frozenset[str]:
     """Remember hosts in the database; return them with those of earlier imports."""
-    row = at.row(SELECT_REMEMBERED, name=SECRET_NAME)
-    earlier = frozenset(json.loads(row["value"])) if row else frozenset()
+    earlier = frozenset(json.loads(find_value(at, OWN_HOSTS) or "[]"))
     if hosts - earlier:
-        at.execute(SAVE_REMEMBERED, name=SECRET_NAME, value=json.dumps(sorted(earlier | hosts)[:MAX_REMEMBERED]))
+        set_value(at, OWN_HOSTS, json.dumps(sorted(earlier | hosts)[:MAX_REMEMBERED]))
     return earlier | hosts

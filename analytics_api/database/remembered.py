@@ -1,0 +1,40 @@
+"""Values that the project remembers by name in the table `secrets`, such as the salt of visitor hashes."""
+
+from __future__ import annotations
+
+from .base import Database, Reader, Transaction
+
+SELECT_VALUE = """
+select value
+from secrets
+where name = :name
+"""
+
+ADD_VALUE = """
+insert into secrets (name, value)
+values (:name, :value)
+on conflict (name) do nothing
+"""
+
+SET_VALUE = """
+insert into secrets (name, value)
+values (:name, :value)
+on conflict (name) do update set value = excluded.value
+"""
+
+
+def find_value(reader: Database | Reader, name: str) -> str | None:
+    """Return the value of a name; None if there is none."""
+    row = reader.row(SELECT_VALUE, name=name)
+    return None if row is None else str(row["value"])
+
+
+def add_value(at: Transaction, name: str, value: str) -> str:
+    """Remember a value, unless the name has one; return the one that it has."""
+    at.execute(ADD_VALUE, name=name, value=value)
+    return str(at.rows(SELECT_VALUE, name=name)[0]["value"])
+
+
+def set_value(at: Transaction, name: str, value: str) -> None:
+    """Remember a value in place of the one that the name had."""
+    at.execute(SET_VALUE, name=name, value=value)
