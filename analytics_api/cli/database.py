@@ -6,7 +6,7 @@ import click
 
 from ..database import Difference, open_database
 from ..database import upgrade as upgrade_database
-from ..maintenance.row_counts import describe_rows, is_missing
+from ..maintenance.description import describe_rows, is_missing
 from ..maintenance.site import find_outdated_offset, outdated_message, read_settings
 from .base import database_option, main
 from .progress import Progress

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 import click
 from gunicorn.util import parse_address
 
-from ..maintenance.row_counts import describe_rows, is_missing
+from ..maintenance.description import describe_rows, is_missing
 from ..server import logs
 from ..server.env_file import EnvFile
 from ..server.gunicorn_server import Server

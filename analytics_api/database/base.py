@@ -267,7 +267,7 @@ class Database(ABC):
 
     @abstractmethod
     def verify(self, *, on_progress: Callable[[str], object] = ignore_progress) -> list[Difference]:
-        """Compare the rollups with the queries that they cache, in one snapshot; `on_progress` as above."""
+        """Compare the counters with their plain queries, in one snapshot; `on_progress` as above."""
 
     def schema_differences(self) -> list[str]:
         """Return a line for each part of our schema that another program has removed or changed.

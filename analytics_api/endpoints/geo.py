@@ -15,6 +15,7 @@ class Country(TypedDict):
     unique_visitors: int
 
 
+# All time could be read as the range of day -1, but that takes 92 us, and this 67.
 COUNTRIES = """
 select key as country, cast(sum(sessions) as bigint) as sessions,
   cast(sum(visitors) as bigint) as unique_visitors

@@ -20,6 +20,7 @@ class Overview(TypedDict):
     vpn_suspected_count: int
 
 
+# All time could be read as the range of day -1, but that takes 16 us, and this 12.
 TOTALS = """
 select
   cast(coalesce(sum(sessions), 0) as bigint) as sessions,

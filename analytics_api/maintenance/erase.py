@@ -155,7 +155,7 @@ def erase(
 ) -> dict[str, int]:
     """Delete all rows of the person that `find` selects, and return how many of each table.
 
-    All rows go in one transaction; the rollups and the search index go with them. `links` counts the visitors and
+    All rows go in one transaction; the counters and the search index change with them. `links` counts the visitors and
     sessions of that person to which other people's leads and submissions referred; these references are removed. Then
     the deleted rows are overwritten in the database's files, also if no row was found, so that an interrupted erasure
     is completed by running it again. `on_progress` is called with the name of each step.

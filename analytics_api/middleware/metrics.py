@@ -14,6 +14,7 @@ from werkzeug.wsgi import get_path_info
 
 from ..context import now
 from ..database import Database
+from ..database.row_counts import count_rows
 from ..errors import AnalyticsError
 from ..http.environ import QUERY_SECONDS, ROUTE
 
@@ -30,18 +31,6 @@ LATENCY = Histogram(
     buckets=[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
 )
 QUERIES = Counter("analytics_query_seconds", "Seconds that the endpoints took", ["route"])
-
-ROW_COUNTS = """
-select
-  (
-    select cast(coalesce(sum(sessions), 0) as bigint)
-    from day_counts
-    where day = -1) as sessions,
-  (
-    select cast(coalesce(sum(events), 0) as bigint)
-    from event_counts
-    where day = -1) as events
-"""
 
 SNAPSHOTS = """
 select source, taken_at
@@ -94,11 +83,11 @@ class Metrics:
     def collect(self) -> Iterator[Metric]:
         """Yield the row counts and the age of the storage statistics; nothing when the database does not answer."""
         try:
-            counts = self.db.rows(ROW_COUNTS)[0]
+            counts = count_rows(self.db)
             snapshots = self.db.rows(SNAPSHOTS)
         except AnalyticsError:
             return
-        rows = GaugeMetricFamily("analytics_rows", "Rows that the rollups count", labels=["table"])
+        rows = GaugeMetricFamily("analytics_rows", "Rows that the counters count", labels=["table"])
         for table, count in counts.items():
             rows.add_metric([table], count)
         yield rows

@@ -22,7 +22,7 @@ ROWS_PER_STATEMENT = 100  # row by row takes half as long again
 RANDOM_KEY_TABLES = frozenset({"sessions"})
 # KiB, negative: enough for the upper pages of every index of a large file, which each row reads.
 INSERT_CACHE = -16_384
-# Random session ids write to every page of their index again and again. The rollups are rebuilt with the usual cache:
+# Random session ids write to every page of their index again and again. The counters are rebuilt with the usual cache:
 # SQLite sorts runs as large as its cache, which is slower.
 LOAD_CACHE = -65_536
 

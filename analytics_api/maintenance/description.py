@@ -1,25 +1,16 @@
-"""The number of rows of a database, from its counters."""
+"""What a database holds, as one line."""
 
 from __future__ import annotations
 
 import os
 
 from ..database import Database
+from ..database.row_counts import count_rows
 from .demo_marker import find_mark
 
-ROW_COUNTS = """
-select
-  (
-    select cast(coalesce(sum(sessions), 0) as bigint)
-    from day_counts
-    where day = -1) as sessions,
-  (
-    select cast(coalesce(sum(events), 0) as bigint)
-    from event_counts
-    where day = -1) as events,
-  (
-    select count(*)
-    from leads) as leads
+LEADS = """
+select count(*) as leads
+from leads
 """
 
 
@@ -35,7 +26,7 @@ def describe_rows(database: Database, *, is_new: bool = False) -> str:
 
     :param is_new: whether it was just created.
     """
-    counts = database.rows(ROW_COUNTS)[0]
+    counts = {**count_rows(database), **database.rows(LEADS)[0]}
     if any(counts.values()):
         mark = find_mark(database)
         note = f" (made-up rows up to {mark.day})" if mark else ""

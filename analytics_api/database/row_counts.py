@@ -1,0 +1,22 @@
+"""How many sessions and events there are, from the counters."""
+
+from __future__ import annotations
+
+from .base import Database
+
+ROW_COUNTS = """
+select
+  (
+    select cast(coalesce(sum(sessions), 0) as bigint)
+    from day_counts
+    where day = -1) as sessions,
+  (
+    select cast(coalesce(sum(events), 0) as bigint)
+    from event_counts
+    where day = -1) as events
+"""
+
+
+def count_rows(database: Database) -> dict[str, int]:
+    """Return the numbers of sessions and events, purged ones included."""
+    return database.rows(ROW_COUNTS)[0]
