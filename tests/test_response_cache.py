@@ -83,6 +83,17 @@ def test_own_write_empties_the_cache(insert, get):
     assert get("/analytics/geo") == [FRANCE, INDIA]
 
 
+@on_sqlite
+def test_read_transaction_leaves_the_cache(insert, get, statements):
+    insert("sessions", **ANN)
+    get("/analytics/geo")
+    get("/analytics/leads")
+    statements()
+
+    assert get("/analytics/geo") == [INDIA]
+    assert statements() == []
+
+
 def test_write_of_another_connection_empties_the_cache(database, insert, get):
     insert("sessions", **ANN)
     before = get("/analytics/geo")

@@ -363,7 +363,8 @@ class SQLite(Database):
                 if connection.in_transaction:  # a full disk has rolled back already
                     connection.execute("rollback")
                 raise
-            handle.answers = {}  # of what the connection itself writes its data_version does not tell
+            if begin != "begin":
+                handle.answers = {}  # data_version does not change by what the connection itself writes
             return result
 
         return self._using(transaction, look=begin != "begin")
