@@ -26,7 +26,7 @@ def file(tmp_path):
 
 @pytest.fixture
 def dashboard(file, monkeypatch):
-    monkeypatch.setattr("analytics_api.database.sqlite.LOOK", 0.0)
+    monkeypatch.setattr("analytics_api.database.sqlite.FILE_CHECK_SECONDS", 0.0)
     return APIClient(create_app(file, api_keys=[KEY], clock=lambda: NOW))
 
 

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from ...errors import DatabaseError, StatementTimeout
 from ..base import BASE_TABLES, DERIVED_COLUMNS, Column, Database, Difference, Row, ignore_progress
@@ -19,6 +19,8 @@ from ..limits import current_limit, timeout_text
 from .cache_sweeper import CacheSweeper
 from .counters import RESIDUE_TABLES, find_differences
 from .counters import rebuild as rebuild_counters
+from .files import create_private_file, empty_wal, permission_hint, remove_files
+from .handle import FileIdentity, Handle
 from .schema import (
     APPLICATION_ID,
     EMPTY_FILE,
@@ -31,7 +33,7 @@ from .schema import (
     triggers_disabled,
 )
 from .schema_check import find_schema_differences
-from .statements import Deadline, Snapshot, Statements, bulk_pragmas
+from .statements import Snapshot, Statements, bulk_pragmas
 from .upgrade import upgrade
 
 __all__ = ["APPLICATION_ID", "VERSION", "SQLite", "upgrade"]
@@ -41,15 +43,12 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 OLDEST_LIBRARY = (3, 37, 0)  # the first with strict tables
-LOOK = 1.0  # seconds between two looks at whether a file that is read is still the one at its path
-SCRUB_SECONDS = 30.0  # in which readers have to end, such as an export that is generated
-SCRUB_ATTEMPT_MS = 250
+FILE_CHECK_SECONDS = 1.0  # after which a read checks again that its file is still the one at the path
 WAL_PATIENCE = 0.25  # seconds to wait for readers before a file that is not in WAL mode is used as it is
 READ_ONLY_ERRORS = ("attempt to write a readonly database", "unable to open database file")
-STEPS_PER_CHECK = 20_000  # of SQLite's virtual machine, about a millisecond, between two looks at the clock
-# Pages of 4 KiB in the log after which a commit writes them into the file. Of many rows each changes other pages, which
-# are written once for all that they gather until then: a fifth more rows a second than with SQLite's own 1000. The
-# commit that does it takes a tenth of a second; nobody who reads waits for it.
+# Pages of 4 KiB in the WAL after which a commit writes them into the file. Rows change pages again and again, and each
+# is written once: a fifth more rows a second than with SQLite's default of 1000. The commit that writes them takes a
+# tenth of a second; readers do not wait for it.
 CHECKPOINT = 8_000
 
 # Generated columns are left out by pragma_table_info itself.
@@ -69,16 +68,12 @@ where code not in (
   where project_code is not null)
 """
 
-# Connections that came over a fork. Closing one could take the locks of the process that opened it
-# (https://sqlite.org/howtocorrupt.html, "carrying an open database across a fork"), so they are kept and not used.
-_inherited: list[sqlite3.Connection] = []
-
 
 class SQLite(Database):
     """A database file in WAL mode, one connection a thread.
 
     `busy_timeout` is how many seconds a statement waits for another's lock before it fails. A file that takes this
-    one's place is opened in turn: a write finds it at once, a read within LOOK seconds.
+    one's place is opened in turn: by a write at once, by a read within FILE_CHECK_SECONDS.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, create: bool = True, busy_timeout: float = 5.0) -> None:
@@ -90,13 +85,13 @@ class SQLite(Database):
         self.url = str(self.path)
         self.busy_timeout = busy_timeout
         self._local = threading.local()
-        self._handles: weakref.WeakSet[_Handle] = weakref.WeakSet()
+        self._handles: weakref.WeakSet[Handle] = weakref.WeakSet()
         self._sweepers: dict[int, CacheSweeper] = {}  # one a process
         if not create and not self.path.exists():
             raise DatabaseError(f"{path}: there is no such database; `analytics-api init` makes one")
-        with self._telling():
+        with self._database_errors():
             if create:
-                _create_private_file(self.path)
+                create_private_file(self.path)
             connection = self._connect()
             try:
                 if not is_managed(connection, self.path):
@@ -106,25 +101,25 @@ class SQLite(Database):
                 self._use_wal(connection)
                 for line in find_schema_differences(connection, schema_statements()):
                     log.warning("%s: %s; `analytics-api upgrade` restores it", self.path, line)
-                self._local.handle = self._taken(connection, self._file())
+                self._local.handle = self._set_up(connection, self._file())
             except BaseException:
                 connection.close()
                 raise
 
     def read(self, work: Callable[[Statements], T]) -> T:
-        return self._within("begin", work)
+        return self._transaction("begin", work)
 
     @contextmanager
     def snapshot(self) -> Iterator[Statements]:
         file = self._file()
-        with self._telling(), closing(self._connect()) as connection:
+        with self._database_errors(), closing(self._connect()) as connection:
             connection.execute("begin")
-            yield Snapshot(connection, self._telling)
+            yield Snapshot(connection, self._database_errors)
         if file.is_immutable and self._file() != file:
             raise DatabaseError(f"{self.path}: changed while it was read from a read-only folder; run it again")
 
     def write(self, work: Callable[[Statements], T]) -> T:
-        return self._within("begin immediate", work)
+        return self._transaction("begin immediate", work)
 
     def bulk(self, work: Callable[[Statements], T], *, on_progress: Callable[[str], object] = ignore_progress) -> T:
         def loaded(statements: Statements) -> T:
@@ -134,32 +129,32 @@ class SQLite(Database):
                 rebuild_counters(statements, on_progress)
             return result
 
-        with self._sorting():
+        with self._sort_on_disk():
             return self.write(loaded)
 
     def rows(self, sql: str, /, **params: Any) -> list[Row]:
-        return self._using(lambda handle: handle.statements.rows(sql, **params))
+        return self._with_handle(lambda handle: handle.statements.rows(sql, **params))
 
     def row(self, sql: str, /, **params: Any) -> Row | None:
         rows = self.rows(sql, **params)
         return rows[0] if rows else None
 
     def tuples(self, sql: str, /, **params: Any) -> list[tuple[Any, ...]]:
-        return self._using(lambda handle: handle.statements.tuples(sql, **params))
+        return self._with_handle(lambda handle: handle.statements.tuples(sql, **params))
 
     def response_cache(self) -> dict[Any, Any]:
         if not (sweeper := self._sweepers.get(os.getpid())) or not sweeper.is_running:
             self._sweepers.setdefault(os.getpid(), CacheSweeper(self)).start()
-        return self._using(_Handle.response_cache)
+        return self._with_handle(Handle.response_cache)
 
     def sweep_caches(self) -> None:
         try:
-            is_written = self._using(_Handle.is_written)
-        except DatabaseError:  # then nobody knows
+            is_written = self._with_handle(Handle.is_written)
+        except DatabaseError:  # it is not known, so the caches may be out of date
             is_written = True
         if is_written:
             for handle in list(self._handles):
-                handle.answers = {}
+                handle.responses = {}
 
     def columns(self, table: str) -> tuple[Column, ...]:
         return tuple(
@@ -185,11 +180,11 @@ class SQLite(Database):
                     work(statements)
                 rebuild_counters(statements, on_progress)
 
-        with self._sorting():
+        with self._sort_on_disk():
             self.write(recompute)
 
     def verify(self, *, on_progress: Callable[[str], object] = ignore_progress) -> list[Difference]:
-        with self._sorting():
+        with self._sort_on_disk():
             differences = self.read(lambda at: list(find_differences(at, on_progress)))
         on_progress("lead_search")
         if self.is_read_only():
@@ -201,7 +196,7 @@ class SQLite(Database):
                 lambda at: at.execute("insert into lead_search (lead_search, rank) values ('integrity-check', 1)")
             )
         except DatabaseError as error:
-            if isinstance(error.__cause__, sqlite3.OperationalError):  # it was not looked at: locked, or no disk
+            if isinstance(error.__cause__, sqlite3.OperationalError):  # the index was not checked: locked, or no disk
                 raise
             differences.append(Difference("lead_search", None, None))
         return differences
@@ -211,7 +206,7 @@ class SQLite(Database):
             raise DatabaseError(f"{path}: the file exists already; a backup needs a new one")
         part = f"{os.fspath(path)}.part"  # so that a file under the requested name is always complete
         try:
-            _remove_files(part)
+            remove_files(part)
             os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
             self._copy_into(part)
             os.rename(part, path)
@@ -221,7 +216,7 @@ class SQLite(Database):
             raise DatabaseError(f"{path}: {error.strerror}") from error
         finally:
             with suppress(OSError):
-                _remove_files(part)
+                remove_files(part)
 
     def _copy_into(self, path: str) -> None:
         with closing(self._connect()) as connection, closing(sqlite3.connect(path)) as copy:
@@ -234,10 +229,9 @@ class SQLite(Database):
             os.fsync(file.fileno())  # SQLite does not
 
     def scrub(self) -> None:
-        # Deleted rows live on in free pages, and copies of them wherever a page was once split, secure_delete or not:
-        # only a file that is written anew has none. Triggers keep what they think of in replaced_*, the search index
-        # what a deleted lead was found by, and project_codes its project.
-        with self._telling(), closing(self._connect()) as connection:
+        # Deleted rows remain in free pages, and in pages that were split, even with secure_delete: only a file that is
+        # written again has none of them. replaced_* may hold rows, the search index terms, project_codes projects.
+        with self._database_errors(), closing(self._connect()) as connection:
             connection.execute("pragma secure_delete = on")
             statements = Statements(connection)
             connection.execute("begin immediate")
@@ -247,7 +241,7 @@ class SQLite(Database):
             statements.execute("insert into lead_search (lead_search) values ('rebuild')")
             connection.execute("commit")
             connection.execute("vacuum")
-            is_empty = _empty_wal(connection)
+            is_empty = empty_wal(connection)
         if not is_empty:
             raise DatabaseError(
                 f"{self.path}: the rows are gone, but a reader keeps their bytes in the file {self.path}-wal; "
@@ -261,7 +255,9 @@ class SQLite(Database):
             handle.close()
 
     def schema_differences(self) -> list[str]:
-        return self._using(lambda handle: find_schema_differences(handle.statements.connection, schema_statements()))
+        return self._with_handle(
+            lambda handle: find_schema_differences(handle.statements.connection, schema_statements())
+        )
 
     def is_read_only(self) -> bool:
         return not (os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK))
@@ -278,24 +274,31 @@ class SQLite(Database):
             cached_statements=256,
         )
 
-    def _handle(self, *, look: bool = False) -> _Handle:
-        """This thread's connection, to the file that is at the path: by a new look, or one of the last second's."""
-        handle: _Handle | None = getattr(self._local, "handle", None)
-        if handle is None or handle.closed or handle.pid != os.getpid():
+    def _handle(self, *, check_file: bool = False) -> Handle:
+        """Return this thread's connection to the file at the path, which was checked within FILE_CHECK_SECONDS.
+
+        :param check_file: check it now.
+        """
+        handle: Handle | None = getattr(self._local, "handle", None)
+        if handle is None or handle.is_closed or handle.pid != os.getpid():
             handle = None
-        elif not look and time.monotonic() < handle.looked + LOOK and not handle.file.is_immutable:
+        elif (
+            not check_file
+            and time.monotonic() < handle.checked_at + FILE_CHECK_SECONDS
+            and not handle.file.is_immutable
+        ):
             return handle
         file = self._file()
         if handle is None or handle.file != file:
             handle = self._local.handle = self._open(file)
-        handle.looked = time.monotonic()
+        handle.checked_at = time.monotonic()
         return handle
 
     @contextmanager
-    def _sorting(self) -> Iterator[None]:
-        """What this thread sorts until the block ends may be more than memory holds."""
-        with self._telling():
-            statements = self._handle(look=True).statements
+    def _sort_on_disk(self) -> Iterator[None]:
+        """Let this thread sort on disk until the block ends: the rows may not fit in memory."""
+        with self._database_errors():
+            statements = self._handle(check_file=True).statements
             statements.execute("pragma temp_store = default")
             statements.execute("pragma threads = 1")  # beside this one
             try:
@@ -305,13 +308,13 @@ class SQLite(Database):
                     statements.execute("pragma temp_store = memory")
                     statements.execute("pragma threads = 0")
 
-    def _file(self) -> _File:
+    def _file(self) -> FileIdentity:
         try:
             file = os.stat(self.url)
         except OSError as error:
             raise DatabaseError(f"{self.path}: {error.strerror}") from error
         immutable = self._is_immutable()
-        return _File(file.st_dev, file.st_ino, immutable, file.st_mtime_ns if immutable else 0)
+        return FileIdentity(file.st_dev, file.st_ino, immutable, file.st_mtime_ns if immutable else 0)
 
     def _is_immutable(self) -> bool:
         """Return whether the folder is read-only and no process has the file open."""
@@ -327,29 +330,29 @@ class SQLite(Database):
         except sqlite3.OperationalError as error:
             log.warning("%s: the journal mode stays %s: %s", self.path, mode, error)
 
-    def _open(self, file: _File) -> _Handle:
+    def _open(self, file: FileIdentity) -> Handle:
         connection = self._connect()
         try:
             if not is_managed(connection, self.path):
                 raise DatabaseError(f"{self.path}: {EMPTY_FILE}")
             self._use_wal(connection)
-            return self._taken(connection, file)
+            return self._set_up(connection, file)
         except BaseException:
             connection.close()
             raise
 
-    def _taken(self, connection: sqlite3.Connection, file: _File) -> _Handle:
-        # Triggers make SQLite note what every statement overwrites; in a file that costs a third of the writes' speed.
+    def _set_up(self, connection: sqlite3.Connection, file: FileIdentity) -> Handle:
+        # With triggers SQLite writes a statement journal; on disk it would make writes a third slower.
         connection.execute("pragma temp_store = memory")
         connection.execute(f"pragma wal_autocheckpoint = {CHECKPOINT}")
-        # Reads the schema, and how the search index stands, which takes longer than most questions: here, not in one.
+        # This reads the schema and the state of the search index, which takes longer than most requests do.
         connection.execute("select rowid from lead_search limit 0")
-        handle = _Handle(connection, file)
+        handle = Handle(connection, file)
         self._handles.add(handle)
         return handle
 
-    def _within(self, begin: str, work: Callable[[Statements], T]) -> T:
-        def transaction(handle: _Handle) -> T:
+    def _transaction(self, begin: str, work: Callable[[Statements], T]) -> T:
+        def transaction(handle: Handle) -> T:
             statements = handle.statements
             connection = statements.connection
             if begin == "begin":
@@ -364,130 +367,34 @@ class SQLite(Database):
                     connection.execute("rollback")
                 raise
             if begin != "begin":
-                handle.answers = {}  # data_version does not change by what the connection itself writes
+                handle.responses = {}  # data_version does not change by what the connection itself writes
             return result
 
-        return self._using(transaction, look=begin != "begin")
+        return self._with_handle(transaction, check_file=begin != "begin")
 
-    def _using(self, work: Callable[[_Handle], T], *, look: bool = False) -> T:
-        """What `work` returns of this thread's connection, which nobody closes before that."""
+    def _with_handle(self, work: Callable[[Handle], T], *, check_file: bool = False) -> T:
+        """Return what `work` returns for this thread's connection, which is not closed meanwhile."""
         try:
             while True:
-                handle = self._handle(look=look)
+                handle = self._handle(check_file=check_file)
                 with handle.lock:
-                    if not handle.closed:  # since it was handed out
+                    if not handle.is_closed:  # since it was handed out
                         return work(handle)
         except sqlite3.Error as error:
-            self._tell(error)
+            self._raise(error)
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _database_errors(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
-            self._tell(error)
+            self._raise(error)
 
-    def _tell(self, error: sqlite3.Error) -> NoReturn:
-        self._local.handle = None  # it may have been opened before what is wrong was mended
+    def _raise(self, error: sqlite3.Error) -> NoReturn:
+        self._local.handle = None  # it may have been opened before the cause was mended
         if str(error) == "interrupted":
             raise StatementTimeout(f"{self.path}: {timeout_text(current_limit())}") from error
         if str(error) in READ_ONLY_ERRORS and not self.is_read_only():
-            self.close()  # a process shares the file -shm, read-only until the last connection of that time is closed
-        raise DatabaseError(f"{self.path}: {error}{self._permission_hint(error)}") from error
-
-    def _permission_hint(self, error: sqlite3.Error) -> str:
-        """Return what must be writable, if that is the cause of the error."""
-        if str(error) not in READ_ONLY_ERRORS:
-            return ""
-        if not self.path.parent.is_dir():
-            return f"; the folder {self.path.parent} does not exist"
-        if not os.access(self.path.parent, os.W_OK):
-            return f"; the folder {self.path.parent} must be writable, for the files -wal and -shm beside the database"
-        if self.path.exists() and not os.access(self.path, os.W_OK):
-            return "; the file must be writable"
-        return ""
-
-
-class _File(NamedTuple):
-    """Identifies a database file, whatever its name; an immutable one with its time of modification."""
-
-    device: int
-    inode: int
-    is_immutable: bool
-    modified_ns: int
-
-
-class _Handle:
-    """One thread's connection, closed when its thread ends or the database is closed, but never in use."""
-
-    def __init__(self, connection: sqlite3.Connection, file: _File) -> None:
-        deadline = Deadline()  # not the statements, which refer to the connection: a cycle
-        connection.set_progress_handler(deadline.is_over, STEPS_PER_CHECK)
-        self.statements = Statements(connection, deadline)
-        self.answers: dict[Any, Any] = {}
-        self.version = 0  # of the data that these are of
-        self.file = file  # which one it is, whatever it is called now
-        self.looked = 0.0
-        self.pid = os.getpid()
-        self.lock = threading.RLock()
-        # Not __del__: of garbage in a ring the connection may be ended first, where it must not be, over a fork, too.
-        self.close = weakref.finalize(self, _close, connection, self.lock, self.pid)
-
-    @property
-    def closed(self) -> bool:
-        return not self.close.alive
-
-    def response_cache(self) -> dict[Any, Any]:
-        """As Database has it; nothing within a transaction, which may yet be undone."""
-        connection = self.statements.connection
-        if connection.in_transaction:
-            return {}
-        # moves when another connection commits, of this process or another one (https://sqlite.org/pragma.html)
-        [(version,)] = connection.execute("pragma data_version").fetchall()
-        if version != self.version:
-            self.answers = {}
-            self.version = version
-        return self.answers
-
-    def is_written(self) -> bool:
-        """Return whether the database was written to since the last call; True at the first one."""
-        former = self.version
-        self.response_cache()
-        return self.version != former
-
-
-def _close(connection: sqlite3.Connection, lock: threading.RLock, pid: int) -> None:
-    if pid == os.getpid():
-        with lock:
-            connection.close()
-    else:
-        _inherited.append(connection)
-
-
-def _empty_wal(connection: sqlite3.Connection) -> bool:
-    """Move the WAL into the file and truncate it; return False if readers or writers forbid it for SCRUB_SECONDS.
-
-    A short time for each attempt: while one waits for readers, writers wait for it.
-    """
-    until = time.monotonic() + SCRUB_SECONDS
-    connection.execute(f"pragma busy_timeout = {SCRUB_ATTEMPT_MS}")
-    while True:
-        [(busy, _, _)] = connection.execute("pragma wal_checkpoint(truncate)").fetchall()
-        if not busy or time.monotonic() > until:
-            return not busy
-
-
-def _create_private_file(path: Path) -> None:
-    """Create the file for its owner, and for its group where the umask lets the group write: a tracker may be of it."""
-    with suppress(OSError):  # it exists, or SQLite reports why it cannot be created
-        descriptor = os.open(os.path.realpath(path), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o660)
-        if not os.fstat(descriptor).st_mode & 0o020:
-            os.fchmod(descriptor, 0o600)
-        os.close(descriptor)
-
-
-def _remove_files(path: str) -> None:
-    """Remove a database file and those that SQLite puts beside it."""
-    for suffix in ("", "-journal", "-wal", "-shm"):
-        with suppress(FileNotFoundError):
-            os.unlink(path + suffix)
+            self.close()  # the process shares -shm, which stays read-only until its last connection is closed
+        hint = permission_hint(self.path) if str(error) in READ_ONLY_ERRORS else ""
+        raise DatabaseError(f"{self.path}: {error}{hint}") from error
