@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 Row = dict[str, Any]
 T = TypeVar("T")
@@ -206,6 +206,7 @@ class Database(ABC):
     """An open database. It may be shared by threads, and used after a fork."""
 
     url: str
+    select_columns: ClassVar[str]  # name, type, required and default of the columns of :table, in order
 
     @abstractmethod
     def read(self, work: Callable[[Reader], T]) -> T:
@@ -249,9 +250,18 @@ class Database(ABC):
         """
         return {}
 
-    @abstractmethod
     def columns(self, table: str) -> tuple[Column, ...]:
         """Return the columns of a base table that a writer may set, in order."""
+        return tuple(
+            Column(
+                column["name"],
+                column["type"],
+                bool(column["required"]),
+                self.rows(f"select {column['default'] or 'null'} as value")[0]["value"],
+            )
+            for column in self.rows(self.select_columns, table=table)
+            if column["name"] not in DERIVED_COLUMNS
+        )
 
     @abstractmethod
     def rebuild(

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from ...errors import DatabaseError, StatementTimeout
-from ..base import DERIVED_COLUMNS, Column, Database, Difference, Reader, Row, Transaction, ignore_progress
+from ..base import Database, Difference, Reader, Row, Transaction, ignore_progress
 from ..limits import current_limit, timeout_text
 from .connections import (
     Connection,
@@ -59,9 +59,9 @@ IS_READ_ONLY = """
 select current_setting('transaction_read_only') = 'on' as answer
 """
 
-AWAY_SECONDS = 10.0  # until the next look-up asks a primary again that was away
+AWAY_SECONDS = 10.0  # before the next look-up tries an unreachable primary again
 
-COLUMNS = """
+SELECT_COLUMNS = """
 select attname as name,
   case when atttypid in ('bigint'::regtype, 'integer'::regtype) then 'integer' else 'text' end as type,
   attnotnull and attidentity = '' as required, pg_get_expr(adbin, adrelid) as default
@@ -117,6 +117,8 @@ class PostgreSQL(Database):
     `statement_timeout` how many a statement may take; bulk work and what goes over every row may take any time.
     """
 
+    select_columns = SELECT_COLUMNS
+
     def __init__(
         self,
         url: str,
@@ -135,7 +137,7 @@ class PostgreSQL(Database):
         self.wait = wait
         self.statement_timeout = statement_timeout
         self._limits: weakref.WeakKeyDictionary[Connection, float] = weakref.WeakKeyDictionary()  # other than that one
-        self._primary_asked_at = 0.0  # when to try a primary again that was away; 0 while it answers
+        self._primary_retry_at = 0.0  # when to try an unreachable primary again; 0 while it is reachable
         # Of each process, since connections can't be shared over a fork: those that came over one stay unused.
         self._pools: dict[int, Pools] = {}
         try:
@@ -190,19 +192,19 @@ class PostgreSQL(Database):
             if self._is_primary_reachable():
                 raise
             log.warning("%s; until it is back, a replica is read instead", error)
-            self._primary_asked_at = time.monotonic() + AWAY_SECONDS
+            self._primary_retry_at = time.monotonic() + AWAY_SECONDS
             return self.row(sql, **params)
-        self._primary_asked_at = 0.0
+        self._primary_retry_at = 0.0
         return row
 
     def _is_primary_away(self) -> bool:
         """Return whether the primary was unreachable. Every AWAY_SECONDS one caller gets False, and tries again."""
-        if not self._primary_asked_at:
+        if not self._primary_retry_at:
             return False
         now = time.monotonic()
-        if now < self._primary_asked_at:
+        if now < self._primary_retry_at:
             return True
-        self._primary_asked_at = now + AWAY_SECONDS
+        self._primary_retry_at = now + AWAY_SECONDS
         return False
 
     def _is_primary_reachable(self) -> bool:
@@ -214,18 +216,6 @@ class PostgreSQL(Database):
 
     def tuples(self, sql: str, /, **params: Any) -> list[tuple[Any, ...]]:
         return self._run("", lambda at: at.tuples(sql, **params), on_replica=True)
-
-    def columns(self, table: str) -> tuple[Column, ...]:
-        return tuple(
-            Column(
-                column["name"],
-                column["type"],
-                column["required"],
-                self.rows(f"select {column['default'] or 'null'} as value")[0]["value"],
-            )
-            for column in self.rows(COLUMNS, table=table)
-            if column["name"] not in DERIVED_COLUMNS
-        )
 
     def rebuild(
         self,

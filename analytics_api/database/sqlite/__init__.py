@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from ...errors import DatabaseError, StatementTimeout
-from ..base import BASE_TABLES, DERIVED_COLUMNS, Column, Database, Difference, Row, ignore_progress
+from ..base import BASE_TABLES, Database, Difference, Row, ignore_progress
 from ..limits import current_limit, timeout_text
 from .cache_sweeper import CacheSweeper
 from .counters import RESIDUE_TABLES, find_differences
@@ -52,7 +52,7 @@ READ_ONLY_ERRORS = ("attempt to write a readonly database", "unable to open data
 CHECKPOINT = 8_000
 
 # Generated columns are left out by pragma_table_info itself.
-COLUMNS = """
+SELECT_COLUMNS = """
 select name, lower(type) as type, "notnull" as required, dflt_value as "default"
 from pragma_table_info(:table)
 order by cid
@@ -75,6 +75,8 @@ class SQLite(Database):
     `busy_timeout` is how many seconds a statement waits for another's lock before it fails. A file that takes this
     one's place is opened in turn: by a write at once, by a read within FILE_CHECK_SECONDS.
     """
+
+    select_columns = SELECT_COLUMNS
 
     def __init__(self, path: str | os.PathLike[str], *, create: bool = True, busy_timeout: float = 5.0) -> None:
         if sqlite3.sqlite_version_info < OLDEST_LIBRARY:
@@ -155,18 +157,6 @@ class SQLite(Database):
         if is_written:
             for handle in list(self._handles):
                 handle.responses = {}
-
-    def columns(self, table: str) -> tuple[Column, ...]:
-        return tuple(
-            Column(
-                column["name"],
-                column["type"],
-                bool(column["required"]),
-                self.rows(f"select {column['default'] or 'null'} as value")[0]["value"],
-            )
-            for column in self.rows(COLUMNS, table=table)
-            if column["name"] not in DERIVED_COLUMNS
-        )
 
     def rebuild(
         self,
