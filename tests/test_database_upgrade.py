@@ -52,18 +52,8 @@ def structure(path):
 def filled(tmp_path_factory):
     """A database with a little of everything."""
     path = tmp_path_factory.mktemp("filled") / "analytics.db"
-    with SQLite(path).closing() as database, closing(sqlite3.connect(path)) as connection:
-        for table, rows in demo.batches(PLAN):
-            columns = demo.COLUMNS[table]
-            connection.executemany(
-                f"insert into {table} ({', '.join(columns)}) values ({', '.join('?' * len(columns))})", rows
-            )
-        connection.execute("insert into lead_status_changes values (7, 1, 'new', 'won', 5, 'someone')")
-        connection.execute("insert into secrets values ('salt', 'of the earth')")
-        connection.execute(
-            "insert into api_keys (name, prefix, digest, scopes, created_at) values ('k', 'p', 'd', ' read ', 1)"
-        )
-        connection.commit()
+    with SQLite(path).closing() as database:
+        fill(path)
         assert database.verify() == []
     return path
 
@@ -86,7 +76,7 @@ def create_old(path, version):
         connection.executescript(script)
 
 
-def fill_old(path):
+def fill(path):
     """Insert the demo's rows, and others of this project."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("begin")
@@ -109,7 +99,7 @@ def filled_old(tmp_path_factory):
     folder = tmp_path_factory.mktemp("old")
     for version in VERSIONS:
         create_old(folder / f"{version}.db", version)
-        fill_old(folder / f"{version}.db")
+        fill(folder / f"{version}.db")
     return folder
 
 

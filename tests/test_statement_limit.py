@@ -9,16 +9,22 @@ from analytics_api import DatabaseError
 from analytics_api.database import StatementLimit
 from analytics_api.errors import StatementTimeout
 
-ENDLESS = """
+NUMBERS = """
 with recursive numbers (number) as (
   select 1
   union all
   select number + 1
   from numbers
   where number < 1000000000)
+"""
+
+ENDLESS = (
+    NUMBERS
+    + """
 select count(*) as rows
 from numbers
 """
+)
 
 
 @pytest.mark.parametrize("method", ["rows", "row", "tuples", "read", "write"])
@@ -83,18 +89,15 @@ def test_idle_connection_is_not_over_its_limit(database):
             database.response_cache()
 
 
-SLOW_SUBMISSIONS = """
-create view lead_submissions as
-with recursive numbers (number) as (
-  select 1
-  union all
-  select number + 1
-  from numbers
-  where number < 1000000000)
+SLOW_SUBMISSIONS = (
+    "create view lead_submissions as"
+    + NUMBERS
+    + """
 select renamed.*
 from renamed
 join numbers on number < 0
 """
+)
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)

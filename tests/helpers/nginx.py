@@ -6,40 +6,15 @@ import socket
 import subprocess
 import tempfile
 from contextlib import contextmanager
-from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
-from helpers.client import KEY
-from helpers.server import wait_for
+from helpers.server import HTTPProcess, wait_for
 
 CONF = Path(__file__).parents[2] / "deploy" / "nginx.conf"
 PROGRAM = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 NOBODY = 65534  # the user of nginx where root runs the tests
-
-
-class Nginx:
-    """A running nginx; every request opens a new connection."""
-
-    def __init__(self, process, address, log):
-        self.process = process
-        self.address = address
-        self.log = log
-
-    def request(self, method, path, body=None, headers=(("X-API-Key", KEY),), timeout=30, source="127.0.0.1"):
-        """Send a request from the address `source`; return status, headers and body."""
-        connection = HTTPConnection(*self.address, timeout=timeout, source_address=(source, 0))
-        try:
-            connection.request(method, path, body, dict(headers))
-            response = connection.getresponse()
-            return response.status, response.headers, response.read()
-        finally:
-            connection.close()
-
-    def connect(self):
-        """Return a raw connection to nginx."""
-        return socket.create_connection(self.address, timeout=30)
 
 
 def configuration(port, upstream):
@@ -77,7 +52,7 @@ def proxying(server, edit=lambda text: text, files=()):
             process = subprocess.Popen(
                 [PROGRAM, "-p", prefix, "-e", "stderr", "-c", str(folder / "nginx.conf")], stderr=errors, **user
             )
-        nginx = Nginx(process, ("127.0.0.1", port), log)
+        nginx = HTTPProcess(process, ("127.0.0.1", port), log)
         try:
             wait_for(lambda: process.poll() is not None or listens(nginx))
             assert process.poll() is None, log.read_text()

@@ -15,17 +15,17 @@ from helpers.client import KEY
 COMMAND = Path(sys.executable).with_name("analytics-api")
 
 
-class Server:
-    """A running server; every request opens a new connection."""
+class HTTPProcess:
+    """A process that serves HTTP; every request opens a new connection."""
 
     def __init__(self, process, address, log):
         self.process = process
         self.address = address
         self.log = log
 
-    def request(self, method, path, body=None, headers=(("X-API-Key", KEY),), timeout=30):
-        """Send a request and return status, headers and body."""
-        connection = HTTPConnection(*self.address, timeout=timeout)
+    def request(self, method, path, body=None, headers=(("X-API-Key", KEY),), timeout=30, source=""):
+        """Send a request, from the address `source` if it is set; return status, headers and body."""
+        connection = HTTPConnection(*self.address, timeout=timeout, source_address=(source, 0))
         try:
             connection.request(method, path, body, dict(headers))
             response = connection.getresponse()
@@ -33,14 +33,18 @@ class Server:
         finally:
             connection.close()
 
+    def connect(self):
+        """Return a raw connection."""
+        return socket.create_connection(self.address, timeout=30)
+
+
+class Server(HTTPProcess):
+    """A running `analytics-api serve`."""
+
     def get(self, path, **options):
         """Send a GET request and return status and decoded JSON."""
         status, _, body = self.request("GET", path, **options)
         return status, json.loads(body)
-
-    def connect(self):
-        """Return a raw connection to the server."""
-        return socket.create_connection(self.address, timeout=30)
 
     def lines(self):
         """Return the JSON lines of the log."""
