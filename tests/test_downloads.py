@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 import pytest
 from helpers.client import KEY, NOW
 from helpers.server import wait_for
+from werkzeug.test import create_environ
 
 from analytics_api import create_app
 from analytics_api.http import downloads
@@ -89,6 +90,17 @@ def test_too_many_exports_are_503(filled, serve):
 
 
 @pytest.mark.any_engine
+def test_exports_read_to_the_end_free_their_places(filled, database):
+    app = create_app(database, api_keys=[KEY], clock=lambda: NOW)
+    environ = create_environ(EXPORT, headers={"X-API-Key": KEY})
+
+    # Some test clients do not call close().
+    bodies = [b"".join(app(dict(environ), lambda status, headers: None)) for _ in range(downloads.MAX_EXPORTS + 1)]
+
+    assert bodies[0]
+    assert bodies == [bodies[0]] * len(bodies)
+
+
 def test_failed_exports_free_their_places(filled, serve):
     client = serve(max_exports=1)
     for _ in range(3):

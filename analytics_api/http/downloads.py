@@ -123,11 +123,13 @@ class Download:
         threading.Thread(target=self._watch, name="export-watch", daemon=True).start()
 
     def __iter__(self) -> Iterator[bytes]:
-        while chunk := self.file.read(CHUNK_SIZE):
-            if self.abort_reason:  # servers take this for a client that has gone, and end the connection
-                self.close()
-                raise ConnectionResetError(ECONNRESET, self.abort_reason)
-            yield chunk
+        try:
+            while chunk := self.file.read(CHUNK_SIZE):
+                if self.abort_reason:  # servers take this for a client that has gone, and end the connection
+                    raise ConnectionResetError(ECONNRESET, self.abort_reason)
+                yield chunk
+        finally:
+            self.close()  # for callers that do not close what they iterate over, such as test clients
 
     def close(self) -> None:
         if not self.closed.is_set():
