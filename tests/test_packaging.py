@@ -30,6 +30,11 @@ def build(kind, folder):
     for path in ROOT.iterdir():
         if path.is_file() and not path.name.endswith((".db", "-wal", "-shm", ".coverage")) and path.name != ".env":
             shutil.copy(path, sources)
+    return run_build(kind, sources)
+
+
+def run_build(kind, sources):
+    """Build what is in a folder, and return the path of the result."""
     built = subprocess.run(
         [sys.executable, "-c", f"from setuptools import build_meta; print(build_meta.build_{kind}('.'))"],
         cwd=sources,
@@ -45,11 +50,15 @@ def wheel(tmp_path_factory):
     return build("wheel", tmp_path_factory.mktemp("wheel"))
 
 
-@pytest.fixture(scope="module")
-def files(wheel):
-    """Return the files of the wheel by name."""
+def unzip(wheel):
+    """Return the files of a wheel by name."""
     with zipfile.ZipFile(wheel) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
+
+
+@pytest.fixture(scope="module")
+def files(wheel):
+    return unzip(wheel)
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +127,23 @@ def test_wheel_contains_the_schema_and_no_link(files):
 
 def test_wheel_contains_nothing_else(files):
     assert {name.split("/")[0] for name in files if ".dist-info/" not in name} == {"analytics_api"}
+
+
+def test_image_contains_the_whole_package(files, tmp_path):
+    dockerfile = (ROOT / "deploy" / "Dockerfile").read_text()
+    copied = re.findall(r"(?m)^COPY ((?!--).*) (\S+)$", dockerfile)
+    for names, target in copied:
+        for path in map(ROOT.joinpath, names.split()):
+            if path.is_dir():
+                shutil.copytree(path, tmp_path / target, symlinks=True)
+            else:
+                shutil.copy(path, tmp_path / target)
+
+    in_image = unzip(run_build("wheel", tmp_path))
+
+    assert {name: in_image.get(name) for name in files if name.startswith("analytics_api/")} == {
+        name: content for name, content in files.items() if name.startswith("analytics_api/")
+    }
 
 
 def test_wheel_contains_license_and_readme(files, metadata):
