@@ -224,13 +224,15 @@ class SQLite(Database):
         with self._database_errors(), closing(self._connect()) as connection:
             connection.execute("pragma secure_delete = on")
             statements = Statements(connection)
-            connection.execute("begin immediate")
+            retry_locked(connection, "begin immediate", self.busy_timeout)
             for table in statements.rows(RESIDUE_TABLES):
                 statements.execute(f"delete from {table['name']}")
             statements.execute(FORGET_PROJECTS)
             statements.execute("insert into lead_search (lead_search) values ('rebuild')")
             connection.execute("commit")
-            connection.execute("vacuum")
+            # `vacuum` writes the whole file into the WAL: with 40,000 leads 57 MiB, and 73 where it was not empty.
+            empty_wal(connection, self.busy_timeout)
+            retry_locked(connection, "vacuum", self.busy_timeout)
             is_empty = empty_wal(connection)
         if not is_empty:
             raise DatabaseError(

@@ -12,12 +12,12 @@ SCRUB_SECONDS = 30.0  # in which readers have to end, such as an export that is 
 SCRUB_ATTEMPT_MS = 250
 
 
-def empty_wal(connection: sqlite3.Connection) -> bool:
-    """Move the WAL into the file and truncate it; return False if readers or writers forbid it for SCRUB_SECONDS.
+def empty_wal(connection: sqlite3.Connection, seconds: float = SCRUB_SECONDS) -> bool:
+    """Move the WAL into the file and truncate it; return False if readers or writers forbid it for so many seconds.
 
     A short time for each attempt: while one waits for readers, writers wait for it.
     """
-    until = time.monotonic() + SCRUB_SECONDS
+    until = time.monotonic() + seconds
     connection.execute(f"pragma busy_timeout = {SCRUB_ATTEMPT_MS}")
     while True:
         [(busy, _, _)] = connection.execute("pragma wal_checkpoint(truncate)").fetchall()
