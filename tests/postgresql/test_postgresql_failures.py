@@ -232,6 +232,22 @@ def test_restart_between_requests_is_invisible(server):
     assert [status for status, _ in answers] == [200, 200, 200]
 
 
+def test_restart_closes_many_idle_connections_without_delay(server):
+    # With a delay after each closed connection, twice as long as before, eight take longer than 60 s.
+    with filled(server.url("site"), pool_size=8, wait=60.0).closing() as database:
+        barrier = threading.Barrier(8)
+        threads = [threading.Thread(target=database.read, args=[lambda at: barrier.wait(60)]) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        server.stop()
+        server.start()
+
+        with database.snapshot() as reader:
+            assert reader.rows("select 1 as one") == [{"one": 1}]
+
+
 def test_write_is_retried_after_server_crash(server):
     with filled(server.url("site")).closing() as database:
         runs = []

@@ -21,9 +21,9 @@ from .connections import (
     Unreachable,
     adapt,
     bounded_commit,
-    check_if_readable,
     connect,
     first_line,
+    is_closed,
     parse_url,
     raise_database_error,
 )
@@ -153,7 +153,7 @@ class PostgreSQL(Database):
     @contextmanager
     def snapshot(self) -> Iterator[Reader]:
         try:
-            with self._pool(self._replica).connection() as connection:
+            with self._connection(self._replica) as connection:
                 self._set_limit(connection, self.statement_timeout)
                 connection.execute(READ)
                 try:
@@ -265,7 +265,7 @@ class PostgreSQL(Database):
             committing = False
             connection: Connection | None = None
             try:
-                with self._pool(dsn).connection() as connection:
+                with self._connection(dsn) as connection:
                     self._set_limit(connection, self._limit())
                     if not begin:
                         return work(Statements(connection))
@@ -307,6 +307,24 @@ class PostgreSQL(Database):
         except (DatabaseError, psycopg.Error):
             return False
 
+    @contextmanager
+    def _connection(self, dsn: str) -> Iterator[Connection]:
+        """Lend a connection of the pool that the server has not closed.
+
+        The pool's own check waits after each closed connection, twice as long as before. After a restart of the
+        server, when all are closed, that is longer than a request may wait.
+        """
+        pool = self._pool(dsn)
+        connection = pool.getconn()
+        while is_closed(connection):
+            pool.putconn(connection)  # which discards it
+            connection = pool.getconn()
+        try:
+            with connection:
+                yield connection
+        finally:
+            pool.putconn(connection)
+
     def _pool(self, dsn: str) -> Pool:
         return self._pools.setdefault(os.getpid(), Pools()).get(dsn, self._open_pool)
 
@@ -315,7 +333,6 @@ class PostgreSQL(Database):
             dsn,
             kwargs={"autocommit": True, "row_factory": dict_row, "cursor_factory": psycopg.RawCursor},
             configure=self._configure,
-            check=check_if_readable,
             min_size=0,
             max_size=self.pool_size,
             timeout=self.wait,

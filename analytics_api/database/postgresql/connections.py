@@ -118,16 +118,23 @@ def adapt(adapters: AdaptersMap) -> None:
         adapters.register_dumper(kind, RejectBytes)
 
 
-def check_if_readable(connection: Connection) -> None:
-    """Raise OperationalError if the server has closed a connection that was idle.
+def is_closed(connection: Connection) -> bool:
+    """Return whether a connection was closed while it was idle, here or by the server.
 
-    Then there is something to read from it; only in this case the server is asked. A connection that was lost without
-    a word is noticed by its first statement.
+    If the server closed it, there is something to read from it; only in this case the server is asked. A connection
+    whose end the server could not announce is noticed by its first statement.
     """
+    if connection.closed:
+        return True
     with selectors.DefaultSelector() as selector:
         selector.register(connection, selectors.EVENT_READ)
-        if selector.select(0):
-            Pool.check_connection(connection)
+        if not selector.select(0):
+            return False
+    try:
+        Pool.check_connection(connection)
+    except psycopg.Error:
+        return True
+    return False
 
 
 @contextmanager
