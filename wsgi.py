@@ -1,4 +1,7 @@
-"""For a WSGI server: `gunicorn wsgi --worker-class gthread --threads 4`. The settings come from the environment."""
+"""The application for a WSGI server, configured by environment variables.
+
+Run it with, for example, `gunicorn wsgi --worker-class gthread --threads 4`.
+"""
 
 import logging
 import os
@@ -15,7 +18,7 @@ try:
     application = settings.application()
 except AnalyticsError as error:
     log.critical("cannot start: %s", error)
-    raise SystemExit(3) from None  # gunicorn stops on this status; on another it would start workers for ever
+    raise SystemExit(3) from None  # gunicorn stops on status 3; after any other it restarts the worker
 
 for warning in settings.warnings():
     log.warning(warning)

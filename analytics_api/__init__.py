@@ -1,4 +1,4 @@
-"""A dashboard's questions about a site's visitors and its sales leads, answered over HTTP as JSON."""
+"""A JSON API over HTTP for statistics of a site's visitors and for its sales leads."""
 
 from .app import create_app
 from .context import Context

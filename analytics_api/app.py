@@ -1,4 +1,4 @@
-"""The WSGI application: match the route, check the scope, call the endpoint, send its result."""
+"""The WSGI application: match the route, check the scope, call the endpoint and send the result."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Per-thread response cache: maximum entries, and maximum bytes per body.
+# Limits of the response cache of each thread: entries, and bytes of a body.
 MAX_CACHED_RESPONSES = 32
 MAX_CACHED_BYTES = 64 * 1024
 
 QUERY_TIMEOUT = 5.0  # seconds for each statement of a request
 
-EARLIEST_NOW = 100_000_000_000  # ms: a clock that returns less counts seconds
+EARLIEST_NOW = 100_000_000_000  # ms; a clock that returns a smaller number probably returns seconds
 
 
 def create_app(
@@ -61,23 +61,26 @@ def create_app(
     export_timeout: float = EXPORT_TIMEOUT,
     clock: Callable[[], int] = now,
 ) -> WSGIApplication:
-    """Return the API as a WSGI application. Reads no environment variables.
+    """Return the API as a WSGI application. Environment variables are not read.
 
-    :param database: a path or URL, where a new database is created if there is none, or an opened database.
-    :param api_keys: keys with every scope: a mapping of names to keys, or a list. May be empty with `authenticate`.
-    :param authenticate: called with the environ of a request that has no valid key; returns who sent it, or None for
-        the contract's 401.
-    :param storage: an object with a `statistics()` method, or the path of a directory. It is called in the background.
-    :param storage_max_age: seconds after which its statistics are refreshed.
-    :param cors_origins: origins whose pages may read the responses in a browser; `*` allows any.
-    :param prefix: what every path begins with; empty when the host mounts the application at a path.
-    :param query_timeout: seconds for each statement of a request; a longer one is ended, and the response is 500.
-    :param max_exports: how many exports a process generates and sends at once; more get 503. Pass half of its threads,
-        so that the others serve short requests.
-    :param export_timeout: seconds for an export, until its last byte is sent.
-    :param clock: returns the current instant in milliseconds since the epoch.
-    :raises DatabaseError: when the database cannot be opened.
-    :raises SettingError: when another argument is invalid; the text begins with its name.
+    :param database: the path or URL of a database, which is created if it does not exist, or an open Database.
+    :param api_keys: keys that have every scope, as a list or as a mapping of names to keys. May be empty if
+        `authenticate` is set.
+    :param authenticate: called with the environ of a request without a valid key. It returns the request's Principal,
+        or None to reject the request with 401.
+    :param storage: an object with a `statistics()` method, or the path of a directory. A background thread calls
+        `statistics()`.
+    :param storage_max_age: maximum age of the storage statistics in seconds, after which they are refreshed.
+    :param cors_origins: origins whose pages may read the responses in a browser; `*` allows all origins.
+    :param prefix: beginning of every path; empty if the host application mounts this one at a path.
+    :param query_timeout: maximum seconds of each SQL statement of a request. A longer statement is cancelled, and the
+        response is 500.
+    :param max_exports: maximum number of concurrent exports in a process; another export gets a 503. Pass half the
+        number of threads, so that the rest can serve short requests.
+    :param export_timeout: maximum seconds of an export, until its last byte is sent.
+    :param clock: returns the current time in milliseconds since the epoch.
+    :raises DatabaseError: the database cannot be opened.
+    :raises SettingError: another argument is invalid; the message begins with its name.
     """
     key_digests = hash_keys(api_keys)
     if not key_digests and authenticate is None:
@@ -102,12 +105,13 @@ def create_app(
     return CORSMiddleware(app, origins)
 
 
-@lru_cache(16)  # building takes 3 ms, and tests create thousands of applications
+@lru_cache(16)  # building a map takes 3 ms, and tests create thousands of applications
 def build_urls(prefix: str) -> tuple[MapAdapter, dict[str, dict[str, Route]]]:
-    """Return the map of all routes, and the static ones by path and method, which are matched before the map.
+    """Return the map of all routes, and a dictionary of the static routes by path and method.
 
-    No static path also matches a rule with a parameter and its method. No rule depends on the host or the scheme, so
-    one adapter serves every request.
+    The dictionary is searched first, because it is faster. This is safe: no static route has the same method as a
+    parameterised rule that matches its path. No rule depends on the host or the scheme, so all requests share one
+    adapter.
     """
     rules = [Rule(prefix + route.path, methods=[route.method], endpoint=route) for route in ROUTES]
     urls = Map(rules, merge_slashes=False, redirect_defaults=False).bind("")
@@ -119,7 +123,7 @@ def build_urls(prefix: str) -> tuple[MapAdapter, dict[str, dict[str, Route]]]:
 
 
 class Application:
-    """The routes, without authentication: a request must have its Principal in the environ."""
+    """Dispatch requests to the endpoints. The environ must contain the Principal of an authenticated request."""
 
     def __init__(
         self,
@@ -163,12 +167,12 @@ class Application:
             return responses.internal_error(environ, start_response, log, "%s %s failed", route.method, route.path)
 
     def match(self, path: str, method: str) -> tuple[Route, Mapping[str, Any]]:
-        """Return the route, and the values of its path parameters.
+        """Return the route for a path and method, and the values of its path parameters.
 
-        :raises MethodNotAllowed: when the path has other methods; it names them.
-        :raises HTTPException: when the path is unknown.
+        :raises MethodNotAllowed: the path exists, but not with this method; the exception has the valid methods.
+        :raises HTTPException: the path is unknown.
         """
-        if path.startswith("//"):  # the map would merge these slashes, but no others
+        if path.startswith("//"):  # the map merges leading slashes in spite of merge_slashes=False
             raise UnknownPath
         methods = self.static_routes.get(path)
         if methods is None:
@@ -196,8 +200,8 @@ class Application:
         return responses.send_json(environ, start_response, payload, headers=headers)
 
     def cached_response(self, ctx: Context, route: Route, environ: WSGIEnvironment) -> responses.JSONResponse:
-        """Return the response from the cache, or call the endpoint and cache its response."""
-        # Fetch the cache before reading: a write that is committed meanwhile then invalidates it.
+        """Return the cached response, or call the endpoint and cache its response."""
+        # Get the cache before reading, so that a write committed during the read invalidates this cache.
         cache = self.db.response_cache()
         cache_key = route, environ.get("QUERY_STRING"), ctx.now // route.cache_for
         response: responses.JSONResponse | None
@@ -215,7 +219,7 @@ class Application:
     def response_headers(
         self, ctx: Context, route: Route, payload: object, range_: DayRange | None, environ: WSGIEnvironment
     ) -> list[tuple[str, str]]:
-        """Return the headers that the route adds to this payload, its range, and `Link` if another page follows."""
+        """Return the route's headers, `Analytics-Range` if days were counted, and `Link` if another page follows."""
         values = [(header.name, header.value(ctx, payload)) for header in route.headers]
         headers = [(name, value) for name, value in values if value is not None]
         if range_ is not None:
@@ -228,10 +232,10 @@ class Application:
 def call_endpoint(
     ctx: Context, route: Route, path_arguments: Mapping[str, Any], environ: WSGIEnvironment, query_timeout: float
 ) -> tuple[object, DayRange | None]:
-    """Call the endpoint with a time budget for each statement, and record its duration in the environ.
+    """Call the endpoint with a timeout for each statement, and store the call's duration in the environ.
 
-    :returns: its result, and the days that it counted.
-    :raises StatementTimeout: when a statement took longer than `query_timeout` seconds.
+    :returns: the endpoint's result, and the days that it counted.
+    :raises StatementTimeout: a statement took longer than `query_timeout` seconds.
     """
     arguments = parse_arguments(route, path_arguments, environ)
     started = time.perf_counter()
@@ -246,11 +250,11 @@ def call_endpoint(
 
 
 def parse_arguments(route: Route, path_arguments: Mapping[str, Any], environ: WSGIEnvironment) -> dict[str, Any]:
-    """Return the endpoint's arguments, from the path, the query string and the body, in this order.
+    """Parse the endpoint's arguments from the path, the query string and the body, in this order.
 
-    A parameter that is absent or empty has its default. Other fields of the body are ignored.
+    An absent or empty query parameter gets its default. Unknown fields of the body are ignored.
 
-    :raises InvalidRequest: for an invalid value or an unknown parameter.
+    :raises InvalidRequest: a value is invalid, or a parameter is unknown.
     """
     arguments: dict[str, Any] = {
         parameter.name: parameter.parse(path_arguments[parameter.name]) for parameter in route.path_parameters
@@ -261,7 +265,7 @@ def parse_arguments(route: Route, path_arguments: Mapping[str, Any], environ: WS
         text = texts.get(parameter.name)
         arguments[parameter.name] = parameter.parse(text) if text else parameter.default
     if route.ranged and not texts.get("days") and (arguments["from"] or arguments["to"]):
-        arguments["days"] = None  # its default is for requests without a range
+        arguments["days"] = None  # the default applies only to a request without a range
     if route.body:
         body = read_json_object(environ)
         for field in route.body:

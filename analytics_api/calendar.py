@@ -1,7 +1,7 @@
-"""The site's calendar: which instants a day has, and how a range divides into intervals. Needs no database.
+"""Calendar arithmetic in the site's time zone: days, intervals and UTC offsets. This module uses no database.
 
-A day is an integer, days since 1970-01-01. It begins at the first instant that has its date on the site's clock, and
-lasts until the next day begins. Instants and offsets are milliseconds.
+A day is an integer, the number of days since 1970-01-01. It begins at the first instant at which the site's clock shows
+its date, and ends when the next day begins. Instants and offsets are in milliseconds.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Literal, NamedTuple
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 
-ALL_TIME = -1  # the day of the counters that stands for all time
-END_DAY = 2_932_897  # the day after 9999-12-31, the last one that `date` knows
+ALL_TIME = -1  # the `day` of the counters of all time
+END_DAY = 2_932_897  # the day after 9999-12-31, which is the maximum of `datetime.date`
 
 EPOCH = date(1970, 1, 1).toordinal()
 
@@ -23,10 +23,10 @@ Interval = Literal["hour", "day", "week", "month"]
 
 
 class Offset(NamedTuple):
-    """What holds from an instant until the next row.
+    """A row of `site_offsets`, which applies from `begins_at` until the next row's `begins_at`.
 
-    An instant's day is `(instant + day_offset) // DAY_MS`; the clock shows `instant + utc_offset`. The two differ only
-    where a clock was set back over midnight, until it has passed midnight again.
+    The day of an instant is `(instant + day_offset) // DAY_MS`. The local time is `instant + utc_offset`. The two
+    offsets differ only after a clock was set back across midnight, until it passes midnight again.
     """
 
     begins_at: int
@@ -35,7 +35,7 @@ class Offset(NamedTuple):
 
 
 class Today(NamedTuple):
-    """The site's current day, which it is from `begins_at` until before `ends_at`."""
+    """The site's current day. `begins_at` is inclusive, `ends_at` is exclusive."""
 
     day: int
     begins_at: int
@@ -43,9 +43,9 @@ class Today(NamedTuple):
 
 
 class DayRange(NamedTuple):
-    """The days `first` to `last`, both inclusive; None is an open end.
+    """The days from `first` to `last`, both inclusive. None means no bound.
 
-    `today` is set where the days depend on it: they were counted back from it, or the end is open.
+    `today` is set if the range depends on the current day: it was given as a number of days, or has no last day.
     """
 
     first: int | None
@@ -58,7 +58,7 @@ class DayRange(NamedTuple):
 
     @property
     def bounds(self) -> dict[str, int]:
-        """Return `first` and `last` as statements take them: both are set, and ALL_TIME is not within them."""
+        """Return `first` and `last` as statement parameters. Both are integers, and the range excludes ALL_TIME."""
         return {
             "first": max(self.first or 0, 0),
             "last": END_DAY if self.last is None else self.last,
@@ -74,18 +74,21 @@ def to_date(day: int) -> date:
 
 
 def iso_date(day: int) -> str:
-    """Return a day as `YYYY-MM-DD`; east of Greenwich, the last hours of the year 9999 UTC lie on one day more."""
+    """Return a day as `YYYY-MM-DD`.
+
+    END_DAY is "10000-01-01": east of Greenwich, the last hours of the year 9999 in UTC belong to that day.
+    """
     return "10000-01-01" if day == END_DAY else to_date(day).isoformat()
 
 
 def day_of(instant: int, offsets: Sequence[Offset]) -> int:
-    """Return the day that an instant lies on."""
+    """Return the day of an instant."""
     place = bisect_right(offsets, instant, key=_begins_at) - 1
     return (instant + offsets[max(place, 0)].day_offset) // DAY_MS
 
 
 def day_begins_at(day: int, offsets: Sequence[Offset]) -> int:
-    """Return the first instant of a day; of a day that was skipped, the first one after it."""
+    """Return the first instant of a day. If the clock skipped the day, return the first instant after it."""
     place = max(bisect_left(offsets, day, key=_first_day) - 1, 0)
     begins_at = day * DAY_MS - offsets[place].day_offset
     if place + 1 < len(offsets):
@@ -102,7 +105,7 @@ def _first_day(offset: Offset) -> int:
 
 
 def interval_first(day: int, interval: Interval) -> int:
-    """Return the first day of the interval that a day lies in: itself, a Monday, or the 1st of a month."""
+    """Return the first day of the interval that contains a day: the day itself, a Monday or the 1st of a month."""
     if interval == "week":
         return day - (day + 3) % 7  # 1970-01-01 was a Thursday
     if interval == "month":
@@ -120,7 +123,7 @@ def interval_next(first: int, interval: Interval) -> int:
 
 
 def interval_count(first: int, last: int, interval: Interval) -> int:
-    """Return how many intervals the days `first` to `last` touch, where every day has 24 hours."""
+    """Return the number of intervals that overlap the days `first` to `last`. Every day counts as 24 hours."""
     if last < first:
         return 0
     if interval == "hour":
@@ -133,7 +136,7 @@ def interval_count(first: int, last: int, interval: Interval) -> int:
 
 
 def intervals(first: int, last: int, interval: Interval) -> Iterator[int]:
-    """Yield the first day of every interval that the days `first` to `last` touch, ascending."""
+    """Yield the first day of every interval that overlaps the days `first` to `last`, in ascending order."""
     begin = interval_first(first, interval)
     while begin <= last:
         yield begin
@@ -141,7 +144,7 @@ def intervals(first: int, last: int, interval: Interval) -> Iterator[int]:
 
 
 class Span(NamedTuple):
-    """Instants from `begins_at` until before `ends_at`, throughout which the clock has one offset."""
+    """A period with one UTC offset. `begins_at` is inclusive, `ends_at` is exclusive."""
 
     begins_at: int
     ends_at: int
@@ -149,24 +152,28 @@ class Span(NamedTuple):
 
 
 def spans(begins_at: int, ends_at: int, offsets: Sequence[Offset]) -> Iterator[Span]:
-    """Yield [begins_at, ends_at) in parts that have one offset each, ascending."""
+    """Split the period [begins_at, ends_at) where the UTC offset changes, and yield the parts in ascending order."""
     for place, offset in enumerate(offsets):
         next_begins_at = offsets[place + 1].begins_at if place + 1 < len(offsets) else ends_at
-        span_begins_at = max(begins_at, offset.begins_at) if place else begins_at  # the first one held before, too
+        # The first offset also applies before its `begins_at`.
+        span_begins_at = max(begins_at, offset.begins_at) if place else begins_at
         span = Span(span_begins_at, min(ends_at, next_begins_at), offset.utc_offset)
         if span.begins_at < span.ends_at:
             yield span
 
 
 def hours(span: Span) -> Iterator[int]:
-    """Yield when a span's rows of hours begin, ascending: with the span, and at each whole hour of the clock."""
+    """Yield the instants at which hours begin within a span, in ascending order.
+
+    The first is the beginning of the span; the others are whole hours of local time.
+    """
     first, last = ((instant + span.utc_offset) // HOUR_MS for instant in (span.begins_at, span.ends_at - 1))
     for hour in range(first, last + 1):
         yield max(hour * HOUR_MS - span.utc_offset, span.begins_at)
 
 
 def local_time(instant: int, utc_offset: int) -> str:
-    """Return what the clock shows at an instant, with its offset: `2026-02-22T13:00+05:30`."""
+    """Return the local time of an instant with its offset, such as `2026-02-22T13:00+05:30`."""
     day, of_day = divmod(instant + utc_offset, DAY_MS)
     sign = "-" if utc_offset < 0 else "+"
     return f"{iso_date(day)}T{_hours_and_minutes(of_day)}{sign}{_hours_and_minutes(abs(utc_offset))}"

@@ -1,4 +1,4 @@
-"""What an endpoint needs besides its arguments."""
+"""The context that every endpoint receives as its first argument."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from .storage.base import StorageStats
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The database, the object storage if there is one, and the current instant.
+    """The database, the object storage and the current time of a request.
 
-    :param now: milliseconds since the epoch, UTC.
-    :param actor: name that the status history records.
-    :param principal: who sent the request; None when the endpoint is called from Python.
+    :param storage: None if no storage is configured.
+    :param now: the current time in milliseconds since the epoch, UTC.
+    :param actor: the name to record in the status history.
+    :param principal: the authenticated Principal; None if the endpoint is called from Python.
     """
 
     db: Database
@@ -27,5 +28,5 @@ class Context:
 
 
 def now() -> int:
-    """Return the current instant: milliseconds since the epoch, UTC."""
+    """Return the current time in milliseconds since the epoch, UTC."""
     return time.time_ns() // 1_000_000

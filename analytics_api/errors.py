@@ -1,34 +1,34 @@
-"""The exceptions of this package. The text of each is one line."""
+"""The exceptions of this package. Every message is one line."""
 
 from __future__ import annotations
 
 
 class AnalyticsError(Exception):
-    """Base class: the text says what is wrong and what to do about it."""
+    """Base class of all exceptions. The message says what is wrong and how to fix it."""
 
 
 class SettingError(AnalyticsError):
-    """A setting or an argument is missing or invalid; the text begins with its name."""
+    """A setting or an argument is missing or invalid. The message begins with its name."""
 
 
 class DatabaseError(AnalyticsError):
-    """The database cannot be opened, does not answer, or has another version."""
+    """The database cannot be opened, does not respond, or has an unsupported version."""
 
 
 class StatementTimeout(DatabaseError):
-    """A statement took longer than its time budget, and was ended."""
+    """A statement exceeded its timeout and was cancelled."""
 
 
 class RowError(DatabaseError):
-    """A row breaks a rule of its table; the text comes from the database."""
+    """A row violates a constraint of its table. The message comes from the database."""
 
 
 class StorageError(AnalyticsError):
-    """The object storage could not be counted."""
+    """The objects in the storage could not be counted."""
 
 
 class IngestError(AnalyticsError):
-    """A file cannot be imported; none of its rows were."""
+    """A file cannot be imported. No row of the file was imported."""
 
 
 class ExportError(AnalyticsError):
@@ -36,17 +36,17 @@ class ExportError(AnalyticsError):
 
 
 class ErasureError(AnalyticsError):
-    """The person to erase is missing or ambiguous; nothing was erased."""
+    """No person, or more than one, matches the arguments. Nothing was erased."""
 
 
 class APIKeyError(AnalyticsError):
-    """A key cannot be created or revoked."""
+    """An API key cannot be created, replaced or revoked."""
 
 
 class RequestError(AnalyticsError):
-    """The client has to change the request, or send it later.
+    """The request failed because of the client, or must be sent again later.
 
-    `status` is the HTTP status, and `headers` are those that the response has besides.
+    `status` is the HTTP status; `headers` are additional response headers.
     """
 
     status: int
@@ -54,13 +54,13 @@ class RequestError(AnalyticsError):
 
 
 class InvalidRequest(RequestError):
-    """A parameter or the body is invalid; the text begins with its name."""
+    """A parameter or the body is invalid. The message begins with its name."""
 
     status = 400
 
 
 class Forbidden(RequestError):
-    """The key lacks a scope; the text names it."""
+    """The key lacks the scope that the message names."""
 
     status = 403
 
@@ -72,19 +72,19 @@ class NotFound(RequestError):
 
 
 class LengthRequired(RequestError):
-    """The body has no Content-Length and the server does not pass chunked bodies on."""
+    """The body has no Content-Length, and the server does not support chunked bodies."""
 
     status = 411
 
 
 class PreconditionFailed(RequestError):
-    """If-Match or If-None-Match is not met; nothing was changed."""
+    """An If-Match or If-None-Match condition is not met. Nothing was changed."""
 
     status = 412
 
 
 class Unavailable(RequestError):
-    """Too much is being done at once."""
+    """The server is at a limit of concurrent requests."""
 
     status = 503
     headers = (("Retry-After", "5"),)

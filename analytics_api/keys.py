@@ -1,4 +1,4 @@
-"""API keys with names and scopes. The database has their digests only."""
+"""API keys with names and scopes. The database stores only the digest of a key."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .errors import APIKeyError
 
 log = logging.getLogger(__name__)
 
-# The messages of a 401, exactly as in the contract.
+# The messages of a 401. Clients compare them, so they must not change.
 MISSING_KEY: Final = "API key required. Use Authorization: Bearer <key> or X-API-Key header."
 INVALID_KEY: Final = "Invalid API key"
 
 SCOPES: Final = ("stats", "leads:read", "leads:write")
 ALL_SCOPES: Final = frozenset(SCOPES)
-PREFIX_LENGTH: Final = 8  # characters of a key that `keys list` shows
-RESERVED_NAME: Final = re.compile("key-[0-9]+")  # names of the keys from the settings
+PREFIX_LENGTH: Final = 8  # number of characters of a key that `keys list` shows
+RESERVED_NAME: Final = re.compile("key-[0-9]+")  # names of keys from the settings
 
 INSERT_KEY = """
 insert into api_keys (name, prefix, digest, scopes, created_at, expires_at)
@@ -32,8 +32,8 @@ values (:name, :prefix, :digest, :scopes, :created_at, :expires_at)
 on conflict (name) do nothing
 """
 
-# A key that was replaced is stored as its name, this character and a part of its digest: names are unique in the table.
-# No other name has the character, since it is not printable.
+# A replaced key is renamed to its name, this character and a part of its digest, because names must be unique.
+# The character is not printable, so no other name contains it.
 REPLACED: Final = "\x1f"
 
 SELECT_KEYS = """
@@ -55,7 +55,7 @@ set name = :replaced_name,
 where name = :name
 """
 
-# With the keys that it has replaced.
+# Also revokes the older keys of this name, which `keys rotate` has replaced.
 REVOKE_KEY = """
 update api_keys
 set revoked_at = :revoked_at
@@ -79,9 +79,11 @@ where name = :name
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who sends a request: the name for the status history, and the scopes.
+    """The authenticated client of a request.
 
-    :param expires_at: when the key expires, in milliseconds since the epoch; None if it does not.
+    :param name: the name to record in the status history.
+    :param scopes: the scopes that the client has.
+    :param expires_at: when the key expires, in milliseconds since the epoch; None if it does not expire.
     """
 
     name: str
@@ -91,17 +93,18 @@ class Principal:
 
 @dataclass
 class KeyStore:
-    """The API keys of a database. Added and revoked keys count from the next request on, in every process."""
+    """The API keys in a database. Every process applies an added or revoked key from the next request on."""
 
     db: Database
-    _recorded: dict[str, str] = field(default_factory=dict)  # name -> day whose use this process has recorded
+    _recorded: dict[str, str] = field(default_factory=dict)  # name -> last day of use that this process wrote
 
     def add(self, name: str, scopes: Iterable[str], *, now: int, expires_at: int | None = None) -> str:
         """Create a key and return it. Only its digest is stored.
 
-        :param now: the current instant, in milliseconds; `expires_at` likewise.
-        :raises APIKeyError: when the name is taken (also by a revoked key), reserved or not printable, when a scope is
-            not one of SCOPES, or when the expiry has passed.
+        :param now: the current time in milliseconds since the epoch.
+        :param expires_at: when the key expires, in milliseconds since the epoch; None if it does not expire.
+        :raises APIKeyError: the name belongs to another key (even a revoked one), is reserved or is not printable; a
+            scope is not one of SCOPES; or `expires_at` is not in the future.
         """
         requested = set(scopes)
         if not name.strip() or not name.isprintable():
@@ -115,15 +118,15 @@ class KeyStore:
         key = generate_key()
         ordered = " ".join(scope for scope in SCOPES if scope in requested)
         if not self.db.write(lambda at: _insert(at, key, name, ordered, now, expires_at)):
-            raise APIKeyError(f"name: {name} is or was the name of another key; `keys rotate` replaces it")
+            raise APIKeyError(f"name: {name} is already the name of a key; use `keys rotate` to replace that key")
         return key
 
     def rotate(self, name: str, *, now: int, overlap: int = 0, expires_at: int | None = None) -> str:
-        """Create a key that has the name and scopes of another, and return it.
+        """Replace a key by a new one with the same name and scopes, and return the new key.
 
-        :param overlap: milliseconds for which the old key stays valid; without it the old key is revoked.
-        :param expires_at: expiry of the new key; without it that of the old one, if there is any.
-        :raises APIKeyError: when no key has this name, or the expiry has passed.
+        :param overlap: milliseconds for which the old key remains valid; if 0, the old key is revoked.
+        :param expires_at: when the new key expires; None for the same instant as the old key.
+        :raises APIKeyError: no key has this name, or the new key would already have expired.
         """
         key = generate_key()
 
@@ -147,18 +150,18 @@ class KeyStore:
         return key
 
     def list(self, *, now: int) -> list[Row]:
-        """Return every key, by name and age, revoked ones included, without digests.
+        """Return all keys, including revoked ones, in the order of their names and creation times. Omit the digests.
 
-        `state` is `active`, `replaced` (valid until it expires), `expired` or `revoked`.
+        `state` is `active`, `replaced` (valid until `expires_at`), `expired` or `revoked`.
         """
         rows = self.db.rows(SELECT_KEYS)
         rows.sort(key=lambda row: (_public_name(row["name"]), row["created_at"], REPLACED not in row["name"]))
         return [{**row, "name": _public_name(row["name"]), "state": _state(row, now)} for row in rows]
 
     def revoke(self, name: str, *, now: int) -> None:
-        """Reject the key from now on, and those that it has replaced.
+        """Revoke a key, and all older keys that it replaced.
 
-        :raises APIKeyError: when no key has this name, or it is revoked already.
+        :raises APIKeyError: no active key has this name.
         """
         replaced = name + REPLACED
         params = {"name": name, "replaced": replaced, "length": len(replaced), "revoked_at": now}
@@ -166,7 +169,10 @@ class KeyStore:
             raise APIKeyError(f"name: there is no active key named {name}")
 
     def find(self, candidate: bytes, *, now: int) -> Principal | None:
-        """Return whose key this is; None if it is unknown, revoked or expired. Each takes the same one query."""
+        """Return the Principal of a key, or None if the key is unknown, revoked or expired.
+
+        Every outcome takes the same single query.
+        """
         row = self.db.primary_row(SELECT_ACTIVE, digest=digest(candidate))
         if row is None or (row["expires_at"] is not None and row["expires_at"] <= now):
             return None
@@ -174,7 +180,7 @@ class KeyStore:
         return Principal(_public_name(row["name"]), frozenset(row["scopes"].split()), row["expires_at"])
 
     def _record_use(self, row: Row, day: str) -> None:
-        """Write the day of a key's last use: once a day, in a thread, so that no request waits for it."""
+        """Write the day of the key's last use, at most once a day. A background thread writes it."""
         name = row["name"]
         if row["last_used_on"] == day or self._recorded.get(name) == day:
             return
@@ -223,5 +229,5 @@ def _day(instant: int) -> str:
 
 
 def digest(key: bytes) -> str:
-    """Return the SHA-256 of a key: enough to recognise it, and useless to derive it."""
+    """Return the SHA-256 of a key in hexadecimal. A key is too random to be guessed from its digest."""
     return sha256(key).hexdigest()

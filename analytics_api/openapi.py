@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from the route table and the return types of the endpoints."""
+"""Generate the OpenAPI 3.1 document from the route table and the endpoints' return types."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ PRIMITIVES: dict[Any, Schema] = {
 }
 
 DESCRIPTION = """\
-Statistics of a site's visitors, and its leads. Days are days of the site's time zone.
+Statistics of a site's visitors, and its sales leads. Days are days in the site's time zone.
 
-A parameter that the endpoint does not have, or a second value for one, is 400; parameters whose names begin with `_`
-are ignored. An absent or empty parameter has its default. Numbers outside their bounds are clamped. Another path is
-404 and another method 405, each with an Error.
+An unknown or repeated parameter is an error (400), but parameters whose names begin with `_` are ignored. An absent or
+empty parameter gets its default. Numbers outside their bounds are clamped. An unknown path returns 404 and a method
+that the path does not support returns 405, each with an Error.
 """
 
 ETAG = {"ETag": {"description": "Value for If-None-Match", "required": True, "schema": {"type": "string"}}}
@@ -43,7 +43,8 @@ LINK = {
 
 RANGE = {
     RANGE_HEADER: {
-        "description": "The days counted, such as 2026-02-01/2026-03-02; an open end is `..`; left out for all time",
+        "description": "Range of days that was counted, such as 2026-02-01/2026-03-02; `..` is an end without a bound;"
+        " absent for all time",
         "schema": {"type": "string"},
     }
 }
@@ -54,22 +55,22 @@ ERRORS = {
     403: ("The key lacks the scope", "This API key lacks the scope stats"),
     404: ("The lead or the status does not exist", "Lead not found"),
     411: (
-        "The body has no Content-Length, and the server does not pass chunked bodies on",
-        "Send a Content-Length: this server does not pass chunked bodies on",
+        "The body has no Content-Length, and the server does not support chunked bodies",
+        "Send a Content-Length: this server does not support chunked bodies",
     ),
     412: (
         "If-Match or If-None-Match is not met; nothing was changed",
         "If-Match does not list the current ETag: it has changed since it was read",
     ),
-    500: ("The query failed; the server's log has the cause", "Analytics query failed"),
+    500: ("The query failed; the server log has the cause", "Analytics query failed"),
     503: ("Too many exports are running", "Too many exports are running; try again in a few seconds"),
 }
 
 
 def document(prefix: str = "/analytics", mount: str = "") -> Schema:
-    """Return the document: every route with its parameters, bounds, responses and errors.
+    """Return the OpenAPI document of all routes.
 
-    :param prefix: what every path begins with.
+    :param prefix: the beginning of every path.
     :param mount: the path at which the application is mounted, for `servers`.
     """
     schemas: dict[str, Schema] = {
@@ -130,7 +131,7 @@ def _operation(route: Route, schemas: dict[str, Schema]) -> Schema:
 
 
 def _public_docstring(route: Route) -> str:
-    """Return the endpoint's docstring without its fields, which are for callers in Python."""
+    """Return the endpoint's docstring without fields such as `:raises:`, which are for Python callers."""
     return (route.endpoint.__doc__ or "").partition("\n    :")[0]
 
 
@@ -150,7 +151,7 @@ def _error_statuses(route: Route) -> list[int]:
 
 
 def _success(route: Route, schemas: dict[str, Schema]) -> dict[str, Schema]:
-    """Return the responses 200 and, where there is an ETag, 304."""
+    """Return the 200 response, and the 304 response if the endpoint sends an ETag."""
     schema = _schema(get_type_hints(route.endpoint)["return"], schemas)
     response: Schema = {"description": "Success", "content": {kind: {"schema": schema} for kind in route.produces}}
     if route.endpoint not in RESPONSE_EXAMPLES:
@@ -191,7 +192,7 @@ def _parameters(location: str, parameters: Iterable[Parameter | Identifier]) -> 
             "name": parameter.name,
             "in": location,
             "required": location == "path",
-            **({"allowEmptyValue": True} if location == "query" else {}),  # an empty value is the default
+            **({"allowEmptyValue": True} if location == "query" else {}),  # an empty value means the default
             "description": parameter.description,
             "schema": parameter.schema,
         }
@@ -212,7 +213,7 @@ def _error(status: int) -> Schema:
 
 
 def _schema(hint: Any, schemas: dict[str, Schema]) -> Schema:
-    """Return the JSON Schema of a type. A TypedDict is added to `schemas` and referred to by name."""
+    """Return the JSON Schema of a type. A TypedDict is added to `schemas` and referenced by name."""
     if is_typeddict(hint):
         if hint.__name__ not in schemas:
             properties = {name: _schema(part, schemas) for name, part in get_type_hints(hint).items()}

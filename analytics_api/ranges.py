@@ -1,4 +1,4 @@
-"""Ranges of the site's days, as requests name them."""
+"""Resolve the parameters `from`, `to` and `days` to a range of days in the site's time zone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .context import Context
 from .database import Database
 from .errors import InvalidRequest
 
-# What a function takes as `days`: their number, back from today, or the days themselves.
+# The `days` argument of an endpoint: a number of days up to and including today, or a range.
 Days = int | DayRange | None
 
 TODAY = """
@@ -39,23 +39,24 @@ def find_today(db: Database, now: int) -> Today:
     day = (now + row["day_offset"]) // DAY_MS
     begins_at = day * DAY_MS - row["day_offset"]
     ends_at = begins_at + DAY_MS
-    # bounded by the instants at which the clock is set: only this row was read
+    # Other offsets may apply before and after this row, so the day is limited to the row's period.
     return Today(day, max(begins_at, row["begins_at"]), min(ends_at, row["ends_at"] or ends_at))
 
 
 def load_offsets(db: Database, first: int, last: int) -> list[Offset]:
-    """Return the rows of `site_offsets` in which the days `first` to `last` begin and end."""
-    rows = db.tuples(OFFSETS, since=(first - 2) * DAY_MS, until=(last + 3) * DAY_MS)  # no offset is as large as 2 days
+    """Return the rows of `site_offsets` that apply to the days `first` to `last`."""
+    # Every offset is smaller than two days.
+    rows = db.tuples(OFFSETS, since=(first - 2) * DAY_MS, until=(last + 3) * DAY_MS)
     return [Offset(*row) for row in rows]
 
 
 def resolve_range(ctx: Context, from_: date | None, to: date | None, days: Days) -> DayRange | None:
-    """Return the days that are meant, None for all time.
+    """Return the range of days that the parameters describe, or None for all time.
 
-    :param from_: the first day; None is an open end.
-    :param to: the last day; None is an open end.
-    :param days: how many days, of which today is the last.
-    :raises InvalidRequest: when they cannot be combined.
+    :param from_: the first day; None for no lower bound.
+    :param to: the last day; None for no upper bound.
+    :param days: the number of days up to and including today, or a resolved range.
+    :raises InvalidRequest: `days` is combined with `from_` or `to`, or `from_` is after `to`.
     """
     if days is not None:
         if from_ is not None or to is not None:

@@ -1,10 +1,10 @@
-"""Exact averages, the same on every engine."""
+"""Averages in integer arithmetic, so that SQLite and PostgreSQL give the same result."""
 
 from __future__ import annotations
 
 
 def mean(total: int, count: int, per: int = 1, parts: int = 10) -> float:
-    """Return `total / count / per`, rounded to a multiple of `1 / parts`, halves away from zero; 0 if count is 0."""
+    """Return `total / count / per`, rounded half away from zero to a multiple of `1 / parts`; 0 if count is 0."""
     if not count:
         return 0.0
     count *= per

@@ -1,4 +1,4 @@
-"""The API as one table, a route a row. Routing, validation and the OpenAPI document are made from it."""
+"""The table of all routes. Routing, validation and the OpenAPI document are derived from it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ RANGE_HEADER = "Analytics-Range"
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A response header. `value` takes the context and the endpoint's result, and returns None to leave it out."""
+    """A response header. `value` takes the context and the endpoint's result; it returns None to omit the header."""
 
     name: str
     description: str
@@ -45,21 +45,21 @@ class Header:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Route:
-    """One method of one path: who may call it, its parameters, the endpoint, and how it responds.
+    """One method of one path: its scope, parameters, endpoint and response headers.
 
-    :param scope: what a key must have; None lets any key in.
-    :param path: what follows the prefix.
-    :param query: parameters of the query string.
+    :param scope: the scope that the key must have; None accepts every valid key.
+    :param path: the path after the prefix.
+    :param query: parameters in the query string.
     :param path_parameters: parameters in the path.
-    :param body: strings of the JSON object that is sent.
+    :param body: string fields of the JSON request body.
     :param produces: media types of the response.
     :param headers: response headers.
-    :param next_query: takes the endpoint's result and returns the query string of the next page, for `Link`, or None.
-    :param conditional: pass the endpoint a function `check`, which compares a payload with If-Match and If-None-Match.
-    :param cache_for: cache the response until the next write, and at most this many milliseconds, counted from the
-        epoch. 0 disables caching; a path with parameters is never cached.
-    :param ranged: RANGE is among `query`. It is resolved to the days that the endpoint takes as `days`, and the header
-        `Analytics-Range` names them.
+    :param next_query: takes the endpoint's result and returns the query string of the next page for `Link`, or None.
+    :param conditional: pass the endpoint a function `check`, which checks a payload against If-Match and If-None-Match.
+    :param cache_for: cache the response until the next write, but at most until the next multiple of this many
+        milliseconds since the epoch. 0 disables caching. A route with path parameters is never cached.
+    :param ranged: whether `query` contains RANGE. The range is resolved and passed to the endpoint as `days`, and the
+        response has the header `Analytics-Range`.
     """
 
     scope: str | None
@@ -77,12 +77,12 @@ class Route:
     ranged: bool = False
 
 
-# Lead responses are not cached: an idle process would keep an erased person in memory.
+# Responses with leads are not cached: an idle process could keep data of an erased person in memory.
 FOREVER = MAX_INT64
 
-FROM = Day("from", "The first day of the site to count; without it all before `to`")
-TO = Day("to", "The last day of the site to count; without it all from `from` on")
-DAYS = "Number of days to count, including today; not with from or to"
+FROM = Day("from", "First day to count, in the site's time zone; no lower bound by default")
+TO = Day("to", "Last day to count, in the site's time zone; no upper bound by default")
+DAYS = "Number of days to count, up to and including today; cannot be combined with from or to"
 RANGE = (FROM, TO, Integer("days", DAYS, default=None, minimum=1, maximum=3660))
 
 LEAD = Identifier("lead_id", "Id of the lead")
@@ -97,8 +97,8 @@ ROUTES = (
         FROM,
         TO,
         Integer("days", DAYS, default=DEFAULT_DAYS, minimum=1, maximum=90),
-        Enum("interval", "What each row counts; weeks begin on Monday", INTERVALS, default="day"),
-        Boolean("fill", "Whether to return rows of zeros where nothing happened"),
+        Enum("interval", "Length of each row's interval; weeks begin on Monday", INTERVALS, default="day"),
+        Boolean("fill", "Whether to return a row of zeros for each interval without sessions"),
     ], ranged=True, cache_for=FOREVER),
     Route("stats", "GET", "/pages/top", top, [
         Integer("limit", "Number of pages to return", default=20, minimum=1, maximum=100),
@@ -128,18 +128,18 @@ ROUTES = (
         Integer("limit", "Number of leads to return", default=25, minimum=1, maximum=100),
         Integer("offset", "Number of leads to skip", default=0, minimum=0),
         *LEAD_FILTERS,
-        Enum("sort", "Order of the leads; without one it is the cursor's, or newest", tuple(ORDERS)),
-        Cursor("cursor", "Where the previous page ended, from its Link header; another sort is 400", CURSOR_PATTERN),
+        Enum("sort", "Order of the leads; by default the order of the cursor, or newest", tuple(ORDERS)),
+        Cursor("cursor", "Position from the Link header of the previous page; valid only for its sort", CURSOR_PATTERN),
     ], next_query=next_query),
     Route("leads:read", "GET", "/leads/export", export_leads, [
-        Enum("format", "CSV, or one JSON object a line", tuple(FORMATS), default="csv"),
+        Enum("format", "CSV, or one JSON object per line", tuple(FORMATS), default="csv"),
         *LEAD_FILTERS,
         Enum("sort", "Order of the leads", tuple(ORDERS), default="newest"),
     ], produces=tuple(FORMATS.values())),
     Route("leads:read", "GET", "/leads/<lead_id>", detail, path_parameters=[LEAD]),
     Route("leads:write", "PATCH", "/leads/<lead_id>", update_status, path_parameters=[LEAD], body=[
-        Text("status", f"The new pipeline stage: {', '.join(STATUSES)}; in any case"),
+        Text("status", f"The new pipeline status: {', '.join(STATUSES)}; case is ignored"),
     ], headers=[
-        Header("ETag", "Value for If-Match: the ETag of the lead detail after the update", lead_etag),
+        Header("ETag", "ETag of the lead detail after the update, for If-Match", lead_etag),
     ], conditional=True),
 )  # fmt: skip

@@ -44,7 +44,7 @@ def test_keys_are_added_listed_and_revoked(run):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["add", "wall", "--scope", "stats"], "Error: name: wall is or was the name of another key"),
+        (["add", "wall", "--scope", "stats"], "Error: name: wall is already the name of a key"),
         (["add", "other", "--scope", "all"], "'all' is not one of 'stats', 'leads:read', 'leads:write'"),
         (["add", "other"], "Missing option '--scope'"),
         (["add", "other", "--scope", "stats", "--expires", "soon"], "'soon' is not a day YYYY-MM-DD"),

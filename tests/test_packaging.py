@@ -225,7 +225,7 @@ def test_command_without_its_extra_names_it_in_one_line(bare):
         (
             "from analytics_api.server.settings import Settings\n"
             "Settings.read({'ANALYTICS_API_KEY': 'secret', 'ANALYTICS_METRICS': '1'})",
-            "ANALYTICS_METRICS needs what comes with: pip install 'analytics_api[metrics]'",
+            "ANALYTICS_METRICS needs a package; install it with: pip install 'analytics_api[metrics]'",
         ),
         (
             "analytics_api.open_database('postgresql://db.example/analytics')",

@@ -153,4 +153,4 @@ def test_chunked_body_that_the_server_hides_is_411(lead, client):
     response = client.patch("/analytics/leads/1", environ_overrides={"HTTP_TRANSFER_ENCODING": "chunked"})
 
     assert response.status_code == 411
-    assert response.json == {"error": "Send a Content-Length: this server does not pass chunked bodies on"}
+    assert response.json == {"error": "Send a Content-Length: this server does not support chunked bodies"}

@@ -115,14 +115,14 @@ def test_variable_is_read(variable, value, taken):
         ("ANALYTICS_STORAGE", R2, "is a bucket: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, too"),
         ("ANALYTICS_STORAGE_PATTERN", "sessions/(", "is not a regular expression"),
         ("ANALYTICS_STORAGE_PATTERN", "sessions/(.*)", "needs a named group: (?P<session>"),
-        ("ANALYTICS_STORAGE_MAX_AGE", "0", "must be an integer of at least 1, not '0'"),
-        ("ANALYTICS_STORAGE_MAX_AGE", "1h", "must be an integer of at least 1, not '1h'"),
-        ("ANALYTICS_STORAGE_MAX_AGE", "1e3", "must be an integer of at least 1, not '1e3'"),
-        ("ANALYTICS_STORAGE_MAX_AGE", "9" * 5000, "must be an integer of at least 1"),
+        ("ANALYTICS_STORAGE_MAX_AGE", "0", "must be an integer of 1 or more, not '0'"),
+        ("ANALYTICS_STORAGE_MAX_AGE", "1h", "must be an integer of 1 or more, not '1h'"),
+        ("ANALYTICS_STORAGE_MAX_AGE", "1e3", "must be an integer of 1 or more, not '1e3'"),
+        ("ANALYTICS_STORAGE_MAX_AGE", "9" * 5000, "must be an integer of 1 or more"),
         ("ANALYTICS_CORS_ORIGINS", "dashboard.example.com", "must be origins separated by spaces, or *"),
         ("ANALYTICS_CORS_ORIGINS", "https://a.example/path", "must be origins separated by spaces, or *"),
-        ("ANALYTICS_TRUSTED_PROXIES", "-1", "must be an integer of at least 0, not '-1'"),
-        ("ANALYTICS_TRUSTED_PROXIES", "all", "must be an integer of at least 0, not 'all'"),
+        ("ANALYTICS_TRUSTED_PROXIES", "-1", "must be an integer of 0 or more, not '-1'"),
+        ("ANALYTICS_TRUSTED_PROXIES", "all", "must be an integer of 0 or more, not 'all'"),
         ("ANALYTICS_METRICS", "2", "must be an integer from 0 to 1, not '2'"),
         ("ANALYTICS_METRICS", "yes", "must be an integer from 0 to 1, not 'yes'"),
     ],
@@ -143,7 +143,7 @@ def test_invalid_variable_names_itself_and_what_it_takes(variable, value, messag
 @pytest.mark.parametrize("environ", [{}, {"ANALYTICS_API_KEY": ""}, {"ANALYTICS_API_KEY": " \n"}])
 def test_missing_key_stops_the_start(environ):
     assert refusal(environ) == (
-        "ANALYTICS_API_KEY is not set, nor ANALYTICS_API_KEY_FILE: an API key is required; "
+        "ANALYTICS_API_KEY or ANALYTICS_API_KEY_FILE must be set: an API key is required; "
         "make one with: openssl rand -hex 32"
     )
 
@@ -251,8 +251,8 @@ def test_storage_directory_must_exist(folder):
         ("ANALYTICS_DATABASE", "nowhere/a.db", "ANALYTICS_DATABASE: the folder "),
         ("ANALYTICS_DATABASE", ":memory:", "ANALYTICS_DATABASE must be a file"),
         ("ANALYTICS_STORAGE_PATTERN", "(", "ANALYTICS_STORAGE_PATTERN: "),
-        ("ANALYTICS_API_KEY", "first,second", "ANALYTICS_API_KEY: key-1 has a comma; separate keys with spaces"),
-        ("ANALYTICS_API_KEY", "k\xe9k\xe9", "ANALYTICS_API_KEY: key-1 has a character that is not ASCII"),
+        ("ANALYTICS_API_KEY", "first,second", "ANALYTICS_API_KEY: key-1 contains a comma; separate keys with spaces"),
+        ("ANALYTICS_API_KEY", "k\xe9k\xe9", "ANALYTICS_API_KEY: key-1 contains a character that is not ASCII"),
         ("ANALYTICS_LOG_ADDRESS", "yes", "ANALYTICS_LOG_ADDRESS must be an integer from 0 to 1, not 'yes'"),
     ],
     ids=["folder", "memory", "pattern", "comma", "non-ascii", "address"],
@@ -323,7 +323,7 @@ def gunicorn(folder, *options, **environ):
 @pytest.mark.parametrize(
     ("environ", "message"),
     [
-        ({}, "ANALYTICS_API_KEY is not set, nor ANALYTICS_API_KEY_FILE: an API key is required"),
+        ({}, "ANALYTICS_API_KEY or ANALYTICS_API_KEY_FILE must be set: an API key is required"),
         (
             {"ANALYTICS_API_KEY": KEY, "ANALYTICS_METRICS": "maybe"},
             "ANALYTICS_METRICS must be an integer from 0 to 1",

@@ -1,4 +1,7 @@
-"""Send large responses: spooled to a temporary file first, limited in number and time, and ended with their key."""
+"""Send large responses from a temporary file, with limits on their number and duration.
+
+A download is aborted when its API key becomes invalid.
+"""
 
 from __future__ import annotations
 
@@ -24,16 +27,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MAX_EXPORTS = 2  # at once: half of the four threads that servers have by default
+MAX_EXPORTS = 2  # concurrent exports: half of the server's four default threads
 EXPORT_TIMEOUT = 300.0  # seconds
-CHECK_SECONDS = 2.0  # between two looks at the key and the clock
+CHECK_SECONDS = 2.0  # interval between checks of the key and the deadline
 MAX_MEMORY_BYTES = 256 * 1024  # larger responses are spooled to disk
 CHUNK_SIZE = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A response that is generated in chunks and saved under a file name."""
+    """A response body in chunks, with the file name for `Content-Disposition`."""
 
     content_type: str
     filename: str
@@ -41,13 +44,12 @@ class Stream:
 
 
 class Downloads:
-    """Send streams, so that a slow reader holds nothing but its thread and a file.
+    """Send streams from temporary files, so that a slow client does not keep a database snapshot open.
 
-    The chunks are generated before the first byte is sent. What they hold, such as a snapshot of the database, is
-    released then.
+    All chunks are written to the file before the first byte is sent.
 
-    :param limit: how many may be generated or sent at once.
-    :param timeout: seconds for each, until its last byte is sent.
+    :param limit: maximum number of concurrent downloads.
+    :param timeout: maximum seconds of a download, until its last byte is sent.
     """
 
     def __init__(self, limit: int, timeout: float) -> None:
@@ -55,10 +57,12 @@ class Downloads:
         self.timeout = timeout
 
     def send(self, environ: WSGIEnvironment, start_response: StartResponse, stream: Stream) -> Iterable[bytes]:
-        """Send a stream with its length; no body for HEAD. An error of the stream propagates before the first byte.
+        """Send a stream with its Content-Length; a response to HEAD has no body.
 
-        :raises Unavailable: too many others are being sent.
-        :raises TimeoutError: the chunks took too long.
+        An error in the stream is raised before the first byte is sent.
+
+        :raises Unavailable: the limit of concurrent downloads is reached.
+        :raises TimeoutError: generating the chunks took longer than the timeout.
         """
         if not self.slots.acquire(blocking=False):
             raise Unavailable("Too many exports are running; try again in a few seconds")
@@ -86,12 +90,13 @@ class Downloads:
 
 
 class Download:
-    """One spooled response; the server iterates over it and closes it (PEP 3333).
+    """A response in a temporary file. The server iterates over it and then closes it (PEP 3333).
 
-    A thread looks after it, since the server's own thread waits in `send` for as long as the reader takes nothing.
+    A second thread checks the deadline and the key, because the server's thread blocks in `send` while the client
+    does not read.
 
-    :param timeout: seconds from now on.
-    :param on_close: called once.
+    :param timeout: seconds from now until the download is aborted.
+    :param on_close: called once, when the download is closed.
     """
 
     def __init__(self, environ: WSGIEnvironment, timeout: float, on_close: Callable[[], object]) -> None:
@@ -107,9 +112,9 @@ class Download:
         self.abort_reason = ""
 
     def spool(self, chunks: Generator[str, None, None]) -> None:
-        """Write all chunks into the file.
+        """Write all chunks to the file.
 
-        :raises TimeoutError: the time budget is used up.
+        :raises TimeoutError: the deadline has passed.
         """
         with closing(chunks):
             for chunk in chunks:
@@ -119,17 +124,17 @@ class Download:
         self.file.seek(0)
 
     def watch(self) -> None:
-        """Start to look after the time and the key."""
+        """Start the thread that checks the deadline and the key."""
         threading.Thread(target=self._watch, name="export-watch", daemon=True).start()
 
     def __iter__(self) -> Iterator[bytes]:
         try:
             while chunk := self.file.read(CHUNK_SIZE):
-                if self.abort_reason:  # servers take this for a client that has gone, and end the connection
+                if self.abort_reason:  # servers treat this error as a disconnected client and close the connection
                     raise ConnectionResetError(ECONNRESET, self.abort_reason)
                 yield chunk
         finally:
-            self.close()  # for callers that do not close what they iterate over, such as test clients
+            self.close()  # test clients, for example, do not call close()
 
     def close(self) -> None:
         if not self.closed.is_set():
@@ -155,9 +160,9 @@ class Download:
             return ""
 
     def _abort(self) -> None:
-        """Wake the server's thread, and discard what is in the socket's buffer."""
+        """Discard the socket's send buffer and shut the socket down, which ends a blocking `send`."""
         if self.connection is not None:
-            with suppress(OSError):  # closed meanwhile
+            with suppress(OSError):  # the socket is already closed
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                # not SSLSocket.shutdown, which lets a thread that sends at this instant send in the clear
+                # SSLSocket.shutdown would let another thread that is sending send unencrypted bytes.
                 socket.socket.shutdown(self.connection, socket.SHUT_RDWR)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-PRINCIPAL = "analytics_api.principal"  # the Principal that sent the request
+PRINCIPAL = "analytics_api.principal"  # the authenticated Principal
 REQUEST_ID = "analytics_api.request_id"
-ROUTE = "analytics_api.route"  # template of the route, such as /leads/<lead_id>
-QUERY_SECONDS = "analytics_api.query_seconds"  # how long the endpoint took
-IS_KEY_VALID = "analytics_api.is_key_valid"  # function: whether the key of the request is valid still
+ROUTE = "analytics_api.route"  # the route's template, such as /leads/<lead_id>
+QUERY_SECONDS = "analytics_api.query_seconds"  # duration of the endpoint call
+IS_KEY_VALID = "analytics_api.is_key_valid"  # function that returns whether the request's key is still valid

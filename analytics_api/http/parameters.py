@@ -1,4 +1,4 @@
-"""Types of parameters: each parses its text or raises an error that says what it takes."""
+"""Parameter types. Each one parses text, or raises an error that names the valid values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_INT64 = 2**63 - 1  # largest integer of a database column
 
 
 class Parameter(Protocol):
-    """A parameter of a route. It has the same name in the URL and in the endpoint."""
+    """A parameter of a route. Its name in the URL is also the name of the endpoint's argument."""
 
     @property
     def name(self) -> str: ...
@@ -24,16 +24,16 @@ class Parameter(Protocol):
 
     @property
     def default(self) -> object:
-        """The value of an absent or empty parameter."""
+        """The value if the parameter is absent or empty."""
 
     @property
     def schema(self) -> dict[str, object]:
-        """The values as JSON Schema."""
+        """The JSON Schema of the valid values."""
 
     def parse(self, text: str) -> object:
-        """Return the value of a text that is not empty.
+        """Convert non-empty text to the parameter's value.
 
-        :raises InvalidRequest: when the text is invalid; the message begins with the parameter's name.
+        :raises InvalidRequest: the text is invalid; the message begins with the parameter's name.
         """
 
 
@@ -49,7 +49,7 @@ class Integer:
 
     @property
     def schema(self) -> dict[str, object]:
-        # not `minimum` and `maximum`, since values outside are valid, too
+        # `minimum` and `maximum` would declare values outside the bounds invalid.
         bounds = f"At least {self.minimum}" if self.maximum == MAX_INT64 else f"{self.minimum} to {self.maximum}"
         return {
             "type": "integer",
@@ -72,7 +72,7 @@ class Integer:
 
 @dataclass(frozen=True, slots=True)
 class Enum:
-    """One word of a list, in any case."""
+    """One of a list of words. Case is ignored."""
 
     name: str
     description: str
@@ -93,7 +93,7 @@ class Enum:
 
 @dataclass(frozen=True, slots=True)
 class Boolean:
-    """`true` or `false`, in any case."""
+    """`true` or `false`. Case is ignored."""
 
     name: str
     description: str
@@ -112,7 +112,7 @@ class Boolean:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """A day of the calendar, as `YYYY-MM-DD`."""
+    """A date as `YYYY-MM-DD`."""
 
     name: str
     description: str
@@ -133,7 +133,7 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Text of at most `maximum` characters, taken literally."""
+    """Text of at most `maximum` characters, without NUL. It is not trimmed."""
 
     name: str
     description: str
@@ -146,7 +146,7 @@ class Text:
         return schema if self.maximum is None else {**schema, "maxLength": self.maximum}
 
     def parse(self, text: str) -> str:
-        if "\0" in text:  # databases end the text there
+        if "\0" in text:  # PostgreSQL does not accept NUL in text
             raise InvalidRequest(f"{self.name} must not contain NUL")
         if self.maximum is not None and len(text) > self.maximum:
             raise InvalidRequest(f"{self.name} must have at most {self.maximum} characters")
@@ -155,7 +155,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A position in a list, from the Link header of a page. `pattern` is a regular expression."""
+    """A position in a list, from a page's `Link` header. The text must match the regular expression `pattern`."""
 
     name: str
     description: str
@@ -174,7 +174,7 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Identifier:
-    """The primary key of a row, in a path: decimal digits, 1 to MAX_INT64."""
+    """A row's primary key in a path: decimal digits, from 1 to MAX_INT64."""
 
     name: str
     description: str

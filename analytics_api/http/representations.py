@@ -1,4 +1,4 @@
-"""A resource as JSON, its entity tag, and the conditions on that tag (RFC 9110, 8.8.3 and 13.1)."""
+"""JSON representations, their entity tags and conditional requests (RFC 9110, sections 8.8.3 and 13.1)."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ def encode_json(payload: object) -> bytes:
 
 
 def make_etag(body: bytes) -> str:
-    """Return the strong entity tag of a body, with its quotes."""
+    """Return a strong entity tag for the body, including the quotes."""
     return f'"{blake2b(body, digest_size=12).hexdigest()}"'
 
 
 def etag_of(payload: object) -> str:
-    """Return the entity tag that a response of this payload has."""
+    """Return the entity tag of the response with this payload."""
     return make_etag(encode_json(payload))
 
 
 def is_listed(condition: str, etag: str) -> bool:
-    """Return whether If-None-Match lists this entity tag, by the weak comparison."""
+    """Return whether an If-None-Match value matches the entity tag by weak comparison."""
     return condition.strip() == "*" or any(etag == f'"{tag}"' for _, tag in ENTITY_TAG.findall(condition))
 
 
 def is_matched(condition: str, etag: str) -> bool:
-    """Return whether If-Match lists this entity tag, by the strong comparison: a weak one never matches."""
+    """Return whether an If-Match value matches the entity tag by strong comparison. A weak tag never matches."""
     return condition.strip() == "*" or any(
         etag == f'"{tag}"' for weak, tag in ENTITY_TAG.findall(condition) if not weak
     )
@@ -48,15 +48,15 @@ def is_matched(condition: str, etag: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Preconditions:
-    """The conditions of a request that writes: If-Match and If-None-Match; None for a header that is absent."""
+    """The If-Match and If-None-Match headers of a write request. An absent header is None."""
 
     if_match: str | None = None
     if_none_match: str | None = None
 
     def check(self, payload: object) -> None:
-        """Compare the conditions with the current state of the resource.
+        """Compare the conditions with the resource's current entity tag.
 
-        :raises PreconditionFailed: one is not met.
+        :raises PreconditionFailed: a condition is not met.
         """
         if self.if_match is None and self.if_none_match is None:
             return
@@ -68,5 +68,8 @@ class Preconditions:
 
 
 def read_preconditions(environ: WSGIEnvironment) -> Callable[[object], None]:
-    """Return a function that takes the resource's payload and raises PreconditionFailed if a condition is not met."""
+    """Return a function that checks the request's preconditions against a resource's payload.
+
+    The function raises PreconditionFailed if a condition is not met.
+    """
     return Preconditions(environ.get("HTTP_IF_MATCH"), environ.get("HTTP_IF_NONE_MATCH")).check

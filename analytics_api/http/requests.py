@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 MAX_QUERY_FIELDS = 100
-MAX_BODY_BYTES = 64 * 1024  # the only body that is read is {"status": "…"}
-MAX_NAME_LENGTH = 40  # of an unknown parameter, in a message
+MAX_BODY_BYTES = 64 * 1024  # the only request body of the API is {"status": "…"}
+MAX_NAME_LENGTH = 40  # an error message truncates a longer parameter name
 CHUNK_SIZE = 64 * 1024
 
 
 def mount_path(environ: WSGIEnvironment) -> str:
-    """Return the path at which the application is mounted, percent-encoded; empty at the root of the host."""
+    """Return the percent-encoded path at which the application is mounted, or "" at the root."""
     mount = environ.get("SCRIPT_NAME", "").encode("latin-1").strip(b"/")
     return quote(b"/" + mount) if mount else ""
 
 
 def parse_query(query: str, names: Collection[str]) -> dict[str, str]:
-    """Return the parameters of a query string by name. Names that begin with `_` are ignored.
+    """Return the query string's parameters by name. Names that begin with `_` are ignored.
 
-    :param query: the query string as WSGI passes it (PEP 3333): bytes as Latin-1.
-    :param names: the parameters that the endpoint takes.
-    :raises InvalidRequest: for an unknown name, a second value, too many fields or text that is not UTF-8.
+    :param query: the query string from the environ, whose bytes are decoded as Latin-1 (PEP 3333).
+    :param names: the endpoint's parameters.
+    :raises InvalidRequest: a name is unknown or repeated, there are too many fields, or the text is not UTF-8.
     """
     try:
         pairs = parse_qsl(
@@ -60,7 +60,7 @@ def parse_query(query: str, names: Collection[str]) -> dict[str, str]:
 
 
 def _unknown_parameter(name: str, names: Collection[str]) -> str:
-    """Return the message for an unknown parameter: it suggests the nearest known name, or lists what there is."""
+    """Return an error message that suggests the most similar known name, or lists all known names."""
     if len(name) > MAX_NAME_LENGTH or not name.isprintable():
         name = ascii(name[:MAX_NAME_LENGTH])
     if nearest := get_close_matches(name.lower(), names, n=1):
@@ -71,10 +71,10 @@ def _unknown_parameter(name: str, names: Collection[str]) -> str:
 
 
 def read_json_object(environ: WSGIEnvironment) -> Mapping[str, Any]:
-    """Return the body of the request, a JSON object in UTF-8.
+    """Read and parse the request body, which must be a JSON object in UTF-8.
 
-    :raises InvalidRequest: for any other body, one over MAX_BODY_BYTES, or one that is incomplete.
-    :raises LengthRequired: when the server does not pass chunked bodies on.
+    :raises InvalidRequest: the body is not a JSON object, is longer than MAX_BODY_BYTES, or is incomplete.
+    :raises LengthRequired: the body is chunked and the server does not support chunked bodies.
     """
     try:
         value = json.loads(_read_body(environ).decode())
@@ -88,7 +88,7 @@ def read_json_object(environ: WSGIEnvironment) -> Mapping[str, Any]:
 def _read_body(environ: WSGIEnvironment) -> bytes:
     length = get_content_length(environ)
     if length is None and "HTTP_TRANSFER_ENCODING" in environ and "wsgi.input_terminated" not in environ:
-        raise LengthRequired("Send a Content-Length: this server does not pass chunked bodies on")
+        raise LengthRequired("Send a Content-Length: this server does not support chunked bodies")
     if is_body_too_large(environ):
         raise InvalidRequest(f"The request body must have at most {MAX_BODY_BYTES} bytes")
     body = b""
@@ -96,7 +96,7 @@ def _read_body(environ: WSGIEnvironment) -> bytes:
         stream = get_input_stream(environ)
         while len(body) <= MAX_BODY_BYTES and (chunk := stream.read(CHUNK_SIZE)):
             body += chunk
-    except Exception:  # each server has its own for invalid chunks and lost connections
+    except Exception:  # each server raises its own exceptions for invalid chunks and lost connections
         raise InvalidRequest("The request body is incomplete") from None
     if len(body) > MAX_BODY_BYTES:
         raise InvalidRequest(f"The request body must have at most {MAX_BODY_BYTES} bytes")
@@ -106,20 +106,21 @@ def _read_body(environ: WSGIEnvironment) -> bytes:
 
 
 def is_body_too_large(environ: WSGIEnvironment) -> bool:
-    """Return whether the request's Content-Length is over the limit."""
+    """Return whether the request's Content-Length exceeds MAX_BODY_BYTES."""
     return (get_content_length(environ) or 0) > MAX_BODY_BYTES
 
 
 def drain_body(environ: WSGIEnvironment) -> None:
-    """Read the rest of the body, so that a client which is still sending gets the response, not a connection reset.
+    """Read the rest of the request body, or a client that is still sending may get a connection reset.
 
-    Reads at most MAX_BODY_BYTES, and only where the server marks the end of the body. Reads nothing without a
-    Principal, since a client without a key could hold a thread, and nothing of a body that is too large.
+    Read at most MAX_BODY_BYTES, and only if the server signals the end of the body (`wsgi.input_terminated`). Read
+    nothing from an unauthenticated client, which could block a thread by sending slowly. Read nothing if the body is
+    too large.
     """
     if PRINCIPAL not in environ or "wsgi.input_terminated" not in environ or is_body_too_large(environ):
         return
     if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
         remaining = MAX_BODY_BYTES
-        with suppress(Exception):  # the connection is lost, or the chunks are invalid
+        with suppress(Exception):  # a lost connection or an invalid chunk
             while remaining > 0 and (chunk := environ["wsgi.input"].read(min(CHUNK_SIZE, remaining))):
                 remaining -= len(chunk)

@@ -1,4 +1,4 @@
-"""Send a response: JSON with its ETag, an error."""
+"""Send JSON responses and errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CACHE_CONTROL = ("Cache-Control", "private, no-cache")
 
 
 class JSONResponse:
-    """An encoded JSON response with its ETag; immutable, so it can be cached."""
+    """An encoded JSON response with its ETag. It never changes, so it can be cached."""
 
     def __init__(self, payload: object, headers: Iterable[tuple[str, str]] = ()) -> None:
         self.body = encode_json(payload)
@@ -29,7 +29,7 @@ class JSONResponse:
         self.headers = (*self.not_modified_headers, *_content_headers(self.body))
 
     def send(self, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
-        """Send the response: 304 when If-None-Match lists its ETag, and no body for HEAD."""
+        """Send the response, or 304 if If-None-Match lists its ETag. A response to HEAD has no body."""
         drain_body(environ)
         condition = environ.get("HTTP_IF_NONE_MATCH")
         if condition and is_listed(condition, self.etag):
@@ -46,7 +46,7 @@ def send_json(
     status: int = 200,
     headers: Iterable[tuple[str, str]] = (),
 ) -> list[bytes]:
-    """Send a JSON response without an ETag of its own; no body for HEAD."""
+    """Send a JSON response without computing an ETag. A response to HEAD has no body."""
     body = encode_json(payload)
     drain_body(environ)
     start_response(f"{status} {HTTPStatus(status).phrase}", [CACHE_CONTROL, *headers, *_content_headers(body)])
@@ -64,13 +64,13 @@ def send_error(
     message: str,
     headers: Iterable[tuple[str, str]] = (),
 ) -> list[bytes]:
-    """Send the JSON object that every error has: `{"error": message}`."""
+    """Send an error response with the JSON body `{"error": message}`."""
     return send_json(environ, start_response, {"error": message}, status, headers)
 
 
 def internal_error(
     environ: WSGIEnvironment, start_response: StartResponse, log: logging.Logger, message: str, *args: object
 ) -> list[bytes]:
-    """Log the exception that is being handled, with the request's id, and send the contract's 500 without it."""
+    """Log the current exception with the request id, and send a 500 that does not describe the exception."""
     log.exception(message, *args, extra={"fields": {"request_id": environ.get(REQUEST_ID)}})
     return send_error(environ, start_response, 500, ERROR_500)

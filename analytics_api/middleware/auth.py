@@ -1,4 +1,4 @@
-"""Authentication: who sends a request."""
+"""Authentication by API keys, or by a function of the host application."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ log = logging.getLogger(__name__)
 
 Authenticate = Callable[["WSGIEnvironment"], "Principal | None"]
 
-BLANKS = " \t"  # of a header; not str.strip(), which takes the last byte of a UTF-8 "à" for a blank
+# The whitespace of header values. A plain str.strip() would also remove the last byte of a UTF-8 "à".
+BLANKS = " \t"
 
 
 class APIKeyMiddleware:
-    """Pass a request on with its Principal in the environ, or respond with the contract's 401.
+    """Add the Principal to the environ of an authenticated request, and reject other requests with 401.
 
-    A key in a header is tried first, then `authenticate`.
+    Keys in headers are checked first. `authenticate` is called if none of them is valid.
 
-    :param key_digests: the keys from the settings, which have every scope, as `hash_keys` returns them. Several are
-        valid at once, so that one can be rotated: add the new one, switch the clients, remove the old one.
-    :param key_store: the keys of the database, with scopes.
-    :param clock: returns the current instant in milliseconds.
-    :param authenticate: takes the environ and returns who sent the request, or None.
+    :param key_digests: digests of the keys from the settings by name, as `hash_keys` returns them. These keys have
+        every scope. Several keys can be valid at once, so that a key can be replaced without interruption.
+    :param key_store: the keys in the database, with their scopes.
+    :param clock: returns the current time in milliseconds since the epoch.
+    :param authenticate: takes the environ and returns the request's Principal, or None to reject the request.
     """
 
     def __init__(
@@ -65,14 +66,18 @@ class APIKeyMiddleware:
         return self.app(environ, start_response)
 
     def find_principal(self, candidates: Iterable[str]) -> Principal | None:
-        """Return whose key the first valid candidate is; None if there is none."""
+        """Return the Principal of the first valid key, or None if no key is valid."""
         for candidate in candidates:
-            if principal := self.find_key(candidate.encode("latin-1", "replace")):  # bytes as Latin-1 (PEP 3333)
+            # WSGI decodes header bytes as Latin-1 (PEP 3333).
+            if principal := self.find_key(candidate.encode("latin-1", "replace")):
                 return principal
         return None
 
     def find_key(self, candidate: bytes) -> Principal | None:
-        """Return whose key this is. Compares with every key, so that timing does not reveal which one matched."""
+        """Return the Principal of a key, or None.
+
+        The key is compared with every key of the settings, so that timing does not reveal which one matched.
+        """
         candidate_digest = digest(candidate)
         match = None
         for key_digest, principal in self.principals:
@@ -82,11 +87,12 @@ class APIKeyMiddleware:
 
 
 def hash_keys(keys: Mapping[str, str] | Iterable[str]) -> dict[str, str]:
-    """Hash each key, so that comparisons are of equal length. Return digests by key name; empty keys are left out.
+    """Return the digests of the keys by name. Empty keys are omitted.
 
-    Keys without names are named `key-1`, `key-2` and so on.
+    Digests have equal lengths, so comparing them does not reveal the length of a key. Keys in a list are named
+    `key-1`, `key-2` and so on.
 
-    :raises SettingError: for a key that is not a string of printable ASCII, which a header can carry.
+    :raises SettingError: a key is not a string, or has characters other than printable ASCII.
     """
     if isinstance(keys, str):
         keys = [keys]
@@ -107,16 +113,16 @@ def hash_keys(keys: Mapping[str, str] | Iterable[str]) -> dict[str, str]:
 
 
 def extract_keys(environ: WSGIEnvironment) -> list[str]:
-    """Return the keys that a request has in its headers: `Authorization: Bearer` first, then `X-API-Key`."""
+    """Return the keys in the request's headers: first from `Authorization: Bearer`, then from `X-API-Key`."""
     scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").strip(BLANKS).partition(" ")
     bearer = token.strip(BLANKS) if scheme.lower() == "bearer" else ""
     return [key for key in (bearer, environ.get("HTTP_X_API_KEY", "").strip(BLANKS)) if key]
 
 
 def check_principal(principal: object) -> Principal | None:
-    """Return what `authenticate` returned, if it is a Principal with known scopes, or None.
+    """Validate the result of `authenticate`, and return it if it is None or a Principal with known scopes.
 
-    :raises TypeError: when it is anything else: a host that returns True must not grant access by accident.
+    :raises TypeError: the result is anything else. Returning True, for example, must not grant access by accident.
     """
     if principal is None:
         return None

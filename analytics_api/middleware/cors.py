@@ -1,4 +1,4 @@
-"""Cross-origin requests of browsers (https://fetch.spec.whatwg.org/, "CORS protocol")."""
+"""Cross-origin resource sharing (https://fetch.spec.whatwg.org/, section "CORS protocol")."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ EXPOSED_HEADERS = (
     "Age, Analytics-Range, Content-Disposition, ETag, Link, Retry-After, Server-Timing, WWW-Authenticate, X-Request-ID"
 )
 ORIGIN = re.compile(r"(https?)://([^][\s/?#@:*,]+|\[[0-9a-f:.]+])(?::([0-9]{1,5}))?/?")
-DEFAULT_PORTS = {"http": "80", "https": "443"}  # browsers leave them out
-MAX_AGE = 7200  # seconds; Chromium caches a preflight no longer
-MAX_LOGGED_ORIGINS = 100  # rejected origins that are logged; later ones are not
+DEFAULT_PORTS = {"http": "80", "https": "443"}  # browsers omit default ports from the Origin header
+MAX_AGE = 7200  # seconds; the maximum for which Chromium caches a preflight response
+MAX_LOGGED_ORIGINS = 100  # further rejected origins are not logged
 PREFLIGHT_HEADERS = (
     ("Access-Control-Allow-Methods", ALLOWED_METHODS),
     ("Access-Control-Allow-Headers", ALLOWED_HEADERS),
@@ -35,13 +35,13 @@ PREFLIGHT_HEADERS = (
 
 
 class CORSMiddleware:
-    """Let pages of the allowed origins read every response, errors included.
+    """Allow pages of the configured origins to read every response, including errors.
 
-    Preflights are answered here, because they carry no key: 204 for an allowed origin, otherwise 403, which is logged
-    once for each origin. Credentials are never allowed: the key travels in a header.
+    Preflight requests have no key, so this middleware responds to them: 204 if the origin is allowed, otherwise 403.
+    Each rejected origin is logged once. Credentials (cookies) are never allowed.
 
-    :param origins: schemes with hosts, such as `https://dashboard.example.com`; `*` allows any.
-    :raises SettingError: for text that is not an origin.
+    :param origins: allowed origins, such as `https://dashboard.example.com`; `*` allows all origins.
+    :raises SettingError: a string is not an origin.
     """
 
     def __init__(self, app: WSGIApplication, origins: Iterable[str]) -> None:
@@ -58,7 +58,7 @@ class CORSMiddleware:
         )
         if not (self.origins or is_preflight):
             return self.app(environ, start_response)
-        headers = [("Vary", "Origin")]  # a cache must not reuse a response for another origin
+        headers = [("Vary", "Origin")]  # a cache must not use the response for another origin
         if origin is not None and ("*" in self.origins or origin in self.origins):
             headers.append(("Access-Control-Allow-Origin", origin))
             if is_preflight:
@@ -75,16 +75,16 @@ class CORSMiddleware:
         return self.app(environ, start)
 
     def log_rejected(self, origin: str) -> None:
-        """Log an origin that is not allowed, the first time it is seen."""
+        """Log a rejected origin, once for each origin."""
         if origin not in self.logged_origins and len(self.logged_origins) < MAX_LOGGED_ORIGINS:
             self.logged_origins.add(origin)
             log.warning("a preflight from the origin %s was rejected: it is not in cors_origins", ascii(origin[:200]))
 
 
 def normalize_origin(text: str) -> str:
-    """Return an origin as browsers send it: lower case, punycode, no default port, no trailing slash.
+    """Return an origin in the form that browsers send: lower case, punycode, no default port, no trailing slash.
 
-    :raises SettingError: when the text is not an origin.
+    :raises SettingError: the text is not an origin.
     """
     if text == "*":
         return text

@@ -1,4 +1,4 @@
-"""The endpoints of the standalone server that need no key: start page, health and the OpenAPI document."""
+"""The standalone server's endpoints that need no key: start page, health checks and the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from site
 
 
 class HealthEndpoints:
-    """Serve `/`, `/healthz`, `/readyz` and `/openapi.json` without a key; pass every other path to the API.
+    """Serve `/`, `/healthz`, `/readyz` and `/openapi.json` without a key. Requests for other paths go to the API.
 
-    `/healthz` is 200 while the process runs. `/readyz` is 200 while the database answers, otherwise 503.
+    `/healthz` always returns 200. `/readyz` returns 200 if the database responds, otherwise 503.
 
-    :param cors_origins: origins whose pages may read these responses in a browser.
+    :param cors_origins: origins whose pages may read the responses in a browser.
     """
 
     def __init__(self, app: WSGIApplication, db: Database, cors_origins: Iterable[str] = ()) -> None:
@@ -53,7 +53,7 @@ class HealthEndpoints:
         return (self.public if is_ours else self.app)(environ, start_response)
 
     def respond(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Send one of the endpoints; it must exist."""
+        """Call the endpoint at the request's path, which must be one of `self.endpoints`."""
         path = get_path_info(environ)
         environ[ROUTE] = path
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
@@ -64,7 +64,7 @@ class HealthEndpoints:
         return responses.JSONResponse({"status": "ok"}).send(environ, start_response)
 
     def send_openapi(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Send the OpenAPI document; its server is the path at which this application is mounted."""
+        """Send the OpenAPI document. Its server URL is the path at which the application is mounted."""
         payload = {**self.openapi, "servers": [{"url": mount_path(environ) or "/"}]}
         return responses.JSONResponse(payload).send(environ, start_response)
 
@@ -75,7 +75,7 @@ class HealthEndpoints:
         return responses.send_json(environ, start_response, payload, status)
 
     def ready(self) -> tuple[int, object]:
-        """Return the status and body of `/readyz`: ready also where only reads are possible, and it says so."""
+        """Return the status and body of `/readyz`. A read-only database is ready, and the body says `read-only`."""
         try:
             self.db.rows(PING)
             read_only = self.db.is_read_only()

@@ -1,4 +1,4 @@
-"""Prometheus metrics of all the processes of a server together, by the official client."""
+"""Prometheus metrics, aggregated over all worker processes."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ order by source
 
 
 class Metrics:
-    """Count requests by the template of their route, and serve the metrics at `/metrics`.
+    """Count requests by route template, and serve the metrics at `/metrics`.
 
-    `/metrics` needs no key and has no personal data.
+    `/metrics` needs no key and contains no personal data.
     """
 
     def __init__(self, app: WSGIApplication, db: Database) -> None:
@@ -70,9 +70,9 @@ class Metrics:
         return self.app(environ, start)
 
     def registry(self) -> CollectorRegistry:
-        """Return a registry of the metrics of all processes, or of this one when there is only one."""
+        """Return a registry with the metrics of all worker processes, or of this process if it is the only one."""
         registry = CollectorRegistry()
-        if ValueClass.__name__ == "MmapedValue":  # PROMETHEUS_MULTIPROC_DIR was set
+        if ValueClass.__name__ == "MmapedValue":  # PROMETHEUS_MULTIPROC_DIR is set
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         else:
             for metric in (REQUESTS, LATENCY, QUERIES):
@@ -81,13 +81,13 @@ class Metrics:
         return registry
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the row counts and the age of the storage statistics; nothing when the database does not answer."""
+        """Yield the row counts and the age of the storage statistics, or nothing if the database does not respond."""
         try:
             counts = count_rows(self.db)
             snapshots = self.db.rows(SNAPSHOTS)
         except AnalyticsError:
             return
-        rows = GaugeMetricFamily("analytics_rows", "Rows that the counters count", labels=["table"])
+        rows = GaugeMetricFamily("analytics_rows", "Rows in the database, including purged ones", labels=["table"])
         for table, count in counts.items():
             rows.add_metric([table], count)
         yield rows

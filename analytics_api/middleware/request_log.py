@@ -1,4 +1,4 @@
-"""Request ids, and one log line for each request."""
+"""Request ids and the request log."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-INCOMING_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")  # JSON needs no escapes for these
+INCOMING_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")  # none of these characters needs escaping in JSON
 
 SECURITY_HEADERS = [
     ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
@@ -31,14 +31,14 @@ _encode = lru_cache(maxsize=256)(json.JSONEncoder().encode)
 
 
 class RequestLog:
-    """Give every request an id, and write one line of JSON when its response starts.
+    """Assign an id to every request, and write one JSON line when its response starts.
 
-    The id is the client's `X-Request-ID`, or a new one, and is sent back as `X-Request-ID`. The line has the template
-    of the route, and never the path, the query string, the body or the key. Every response gets `Server-Timing` and the
-    security headers.
+    The id is the client's `X-Request-ID` if it is valid, otherwise a random one. The response returns it as
+    `X-Request-ID`. The line contains the route's template, but never the path, the query string, the body or the key.
+    Every response gets `Server-Timing` and the security headers.
 
-    :param write: takes a line; it must not raise.
-    :param log_address: whether the line has the client's address.
+    :param write: takes the line; it must not raise an exception.
+    :param log_address: whether the line contains the client's address.
     """
 
     def __init__(self, app: WSGIApplication, write: Callable[[str], object], *, log_address: bool = False) -> None:
@@ -60,14 +60,14 @@ class RequestLog:
 
         try:
             return self.app(environ, start)
-        except Exception:  # the API handles its own errors; these come from other middleware
+        except Exception:  # the API handles its own errors; this one is from other middleware
             return internal_error(environ, start, log, "failed")
 
 
 def access_log_line(environ: WSGIEnvironment, status: int, seconds: float, *, log_address: bool = False) -> str:
-    """Return the log line of a request, in the format of `server.logs.JSONFormatter`.
+    """Return the log line of a request in the format of `server.logs.JSONFormatter`.
 
-    `logging` would take four times as long, about as much as the rest of a cached response.
+    The line is not written by `logging`, which takes four times as long: as long as sending a cached response.
     """
     principal = environ.get(PRINCIPAL)
     address = f', "address": {_encode(environ.get("REMOTE_ADDR"))}' if log_address else ""
@@ -81,7 +81,7 @@ def access_log_line(environ: WSGIEnvironment, status: int, seconds: float, *, lo
 
 
 def server_timing(environ: WSGIEnvironment, seconds: float) -> str:
-    """Return the value of `Server-Timing`: the endpoint's time where one ran, and the total."""
+    """Return the value of `Server-Timing`: the total duration, and that of the endpoint call if there was one."""
     total = f"total;dur={seconds * 1000:.3f}"
     if QUERY_SECONDS not in environ:
         return total
@@ -89,11 +89,11 @@ def server_timing(environ: WSGIEnvironment, seconds: float) -> str:
 
 
 def format_timestamp(seconds: float) -> str:
-    """Return an instant in seconds since the epoch as `2026-02-24T15:00:00.123Z`."""
+    """Format seconds since the epoch as, for example, `2026-02-24T15:00:00.123Z`."""
     second = int(seconds)
     return f"{_format_second(second)}.{int((seconds - second) * 1000):03}Z"
 
 
-@lru_cache(maxsize=1)  # thousands of lines may share a second
+@lru_cache(maxsize=1)  # thousands of requests may be logged in the same second
 def _format_second(second: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))

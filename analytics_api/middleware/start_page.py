@@ -1,4 +1,4 @@
-"""The page at the root of the standalone server: what this is, and where its description and documentation are."""
+"""The start page of the standalone server, with links to the OpenAPI document and the documentation."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Every path under <code>{analytics}</code> needs an API key, in the header
 
 
 def start_page(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Send the start page: HTML to a client that prefers it, such as a browser, otherwise JSON. Needs no key."""
+    """Send the start page as HTML if the client prefers HTML, otherwise as JSON. It needs no key."""
     mount = mount_path(environ)
     links = {"openapi": f"{mount}/openapi.json", "analytics": f"{mount}/analytics", "documentation": DOCUMENTATION}
     accept = parse_accept_header(environ.get("HTTP_ACCEPT"), MIMEAccept)

@@ -1,4 +1,4 @@
-"""Settings from a file `.env`."""
+"""Load settings from a `.env` file."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ..errors import SettingError
 class EnvFile:
     """A file of `NAME=value` lines whose variables are added to the environment.
 
-    Variables of the environment itself take precedence. `load` may be called again: it then drops what the file had
-    before.
+    Existing environment variables take precedence over the file. A second call of `load` first removes the variables
+    that the previous call added.
 
-    :param path: the file; it may be missing.
-    :param environ: the environment to change.
+    :param path: the file, which need not exist.
+    :param environ: the environment to modify.
     """
 
     def __init__(self, path: Path = Path(".env"), environ: MutableMapping[str, str] = os.environ) -> None:
@@ -29,9 +29,9 @@ class EnvFile:
         self.added: set[str] = set()
 
     def load(self) -> None:
-        """Read the file into the environment.
+        """Add the file's variables to the environment.
 
-        :raises SettingError: the file cannot be read, or a line is not `NAME=value`; the environment is unchanged.
+        :raises SettingError: the file cannot be read, or a line is not `NAME=value`. The environment is not modified.
         """
         text = self._read()
         for binding in parse_stream(StringIO(text)):

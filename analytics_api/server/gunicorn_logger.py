@@ -1,4 +1,4 @@
-"""The logger class for gunicorn."""
+"""A logger class for gunicorn."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .logs import JSONFormatter
 
 
 class JSONLogger(Logger):
-    """Write gunicorn's own log lines as JSON, without anything that a client sent.
+    """Write gunicorn's log messages as JSON, without text from a request.
 
-    gunicorn quotes the request line or a header, and with it a key or a query, where it cannot parse a request. The
-    line has the error's name instead.
+    When gunicorn cannot parse a request, its message quotes the request line or a header, which may contain a key or
+    a query string. This class logs only the name of the exception.
     """
 
     def setup(self, cfg: Config) -> None:

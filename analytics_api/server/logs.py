@@ -1,4 +1,4 @@
-"""Logging to standard error: one JSON object a line."""
+"""Logging to standard error, as one JSON object per line."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 
 from ..middleware.request_log import format_timestamp
 
-_encode = json.JSONEncoder(default=str).encode  # ASCII only, so no character in a value ends the line
+_encode = json.JSONEncoder(default=str).encode  # its output is ASCII without newlines
 
 
 class JSONFormatter(logging.Formatter):
-    """Format a record as JSON: time, level, logger, message, its `fields`, and the traceback if there is one."""
+    """Format a record as JSON: time, level, logger, message, `fields` of the record, and traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -31,7 +31,7 @@ class JSONFormatter(logging.Formatter):
 
 
 def configure() -> None:
-    """Write every log record to standard error as JSON: those of this package from INFO up, others from WARNING up."""
+    """Log to standard error as JSON: from level INFO for this package, and from WARNING for other packages."""
     handler = logging.StreamHandler()
     handler.setFormatter(JSONFormatter())
     root = logging.getLogger()
@@ -45,12 +45,12 @@ def configure() -> None:
 
 
 def log_line(line: str) -> None:
-    """Write a line to standard error at once; ignore errors.
+    """Write a line to standard error without buffering. Errors are ignored.
 
-    A pipe takes up to 4096 bytes (PIPE_BUF, pipe(7)) in one piece, so lines of other threads and processes do not mix
-    with it. Only a key with a very long name makes a longer line.
+    Writing up to 4096 bytes (PIPE_BUF, pipe(7)) to a pipe is atomic, so lines of several threads and processes are not
+    mixed. Only a key with a very long name can cause a longer line.
     """
-    if sys.__stderr__ is None:  # closed before the start: descriptor 2 may be another file now
+    if sys.__stderr__ is None:  # it was closed before the start, so descriptor 2 may be another file
         return
     with suppress(OSError):
         os.write(2, line.encode())

@@ -1,4 +1,4 @@
-"""The standalone server's WSGI application: the API with its health endpoints, metrics and request log."""
+"""The standalone server's WSGI application: the API, health endpoints, metrics and request log."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def build_server_app(
     cors_origins: Iterable[str] = (),
     write: Callable[[str], object] = log_line,
 ) -> WSGIApplication:
-    """Return the API with everything around it.
+    """Wrap the API in the middleware of the standalone server.
 
-    :param trusted_proxies: number of reverse proxies in front whose `X-Forwarded-*` headers are honoured.
-    :param log_address: add the client's address to the log line of each request.
-    :param metrics: serve Prometheus metrics at `/metrics`.
-    :param cors_origins: origins whose pages may read the endpoints that need no key; the API has its own.
-    :param write: takes the log line of each request; it must not raise.
+    :param trusted_proxies: number of reverse proxies whose `X-Forwarded-*` headers are trusted.
+    :param log_address: whether to log the client's address.
+    :param metrics: whether to serve Prometheus metrics at `/metrics`.
+    :param cors_origins: origins whose pages may read the endpoints that need no key. The API checks its own list.
+    :param write: takes the log line of each request; it must not raise an exception.
     """
     app: WSGIApplication = HealthEndpoints(api, db, cors_origins)
     if metrics:

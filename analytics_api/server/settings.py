@@ -1,4 +1,4 @@
-"""The settings: the only module that reads environment variables."""
+"""Parse the settings. Only this module reads environment variables."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 DATABASE = "analytics.db"
 POSTGRESQL = ("postgresql://", "postgres://")
 
-MIN_KEY_LENGTH = 16  # a shorter key is warned of
-MIN_PUBLIC_KEY_LENGTH = 20  # a shorter key is refused where other machines can connect
+MIN_KEY_LENGTH = 16  # characters; a shorter key causes a warning
+MIN_PUBLIC_KEY_LENGTH = 20  # characters; a shorter key is rejected if other machines can connect
 WEAK_KEYS = frozenset({"changeme", "dev", "password", "secret", "test", "your-api-key", "your-api-key-here"})
 MAKE_A_KEY = "make one with: openssl rand -hex 32"
 
@@ -48,7 +48,7 @@ VARIABLES = (
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings, parsed and checked. Nothing is opened yet."""
+    """Parsed and validated settings. Reading them opens no database and no storage."""
 
     api_keys: Mapping[str, str]  # key names to keys
     database: str = DATABASE
@@ -61,13 +61,13 @@ class Settings:
     trusted_proxies: int = 0
     metrics: bool = False
     log_address: bool = False
-    notes: Sequence[str] = field(default=(), compare=False)  # warnings about variables
+    notes: Sequence[str] = field(default=(), compare=False)  # warnings about unknown and unused variables
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Settings:
-        """Return the settings of an environment.
+        """Parse the settings from environment variables.
 
-        :raises SettingError: a variable is invalid; the text begins with its name.
+        :raises SettingError: a variable is invalid; the message begins with its name.
         """
         return cls(
             api_keys={f"key-{number}": key for number, key in enumerate(_keys(environ), start=1)},
@@ -87,7 +87,7 @@ class Settings:
     def open_database(self) -> Database:
         """Open the database, and create it if it does not exist.
 
-        :raises DatabaseError: it cannot be opened; the text begins with the variable's name.
+        :raises DatabaseError: the database cannot be opened; the message begins with the variable's name.
         """
         try:
             return open_database(self.database, read_url=self.database_read)
@@ -95,10 +95,10 @@ class Settings:
             raise DatabaseError(f"ANALYTICS_DATABASE: {error}") from error
 
     def application(self, database: Database | None = None, *, max_exports: int = MAX_EXPORTS) -> WSGIApplication:
-        """Return the API with everything that a standalone server needs.
+        """Return the WSGI application of the standalone server.
 
-        :param database: used instead of opening the one of the settings.
-        :param max_exports: how many exports this process sends at once.
+        :param database: an open database; None to open the database of the settings.
+        :param max_exports: maximum number of concurrent exports in this process.
         :raises DatabaseError: the database cannot be opened.
         """
         if database is None:
@@ -123,7 +123,7 @@ class Settings:
         )
 
     def warnings(self) -> list[str]:
-        """Return a line about each setting that is valid but probably a mistake."""
+        """Return a warning for each setting that is valid but probably a mistake."""
         weak = [(name, weakness) for name, key in self.api_keys.items() if (weakness := _weakness(key))]
         return [
             *(f"ANALYTICS_API_KEY: the key {name} is {weakness}; {MAKE_A_KEY}" for name, weakness in weak),
@@ -131,8 +131,9 @@ class Settings:
         ]
 
     def refuse_short_keys(self, bind: str) -> None:
-        """Refuse keys that can be guessed where other machines can connect.
+        """Reject short keys, which can be guessed, for a server that other machines can connect to.
 
+        :param bind: the server's address, for the error message.
         :raises SettingError: a key has fewer than MIN_PUBLIC_KEY_LENGTH characters.
         """
         for name, key in self.api_keys.items():
@@ -171,7 +172,7 @@ def _database_read(environ: Mapping[str, str]) -> str | None:
 
 
 def _keys(environ: Mapping[str, str]) -> list[str]:
-    """Return the keys of the variable or of the file."""
+    """Return the keys from ANALYTICS_API_KEY or from the file that ANALYTICS_API_KEY_FILE names."""
     text, path = environ.get("ANALYTICS_API_KEY", ""), environ.get("ANALYTICS_API_KEY_FILE", "").strip()
     if text.strip() and path:
         raise SettingError("ANALYTICS_API_KEY and ANALYTICS_API_KEY_FILE are both set; keep one of them")
@@ -180,12 +181,12 @@ def _keys(environ: Mapping[str, str]) -> list[str]:
     if not keys and path:
         raise SettingError(f"{variable} must name a file with an API key: {path} is empty")
     if not keys:
-        raise SettingError(f"{variable} is not set, nor ANALYTICS_API_KEY_FILE: an API key is required; {MAKE_A_KEY}")
+        raise SettingError(f"{variable} or ANALYTICS_API_KEY_FILE must be set: an API key is required; {MAKE_A_KEY}")
     for number, key in enumerate(keys, start=1):
         if "," in key:
-            raise SettingError(f"{variable}: key-{number} has a comma; separate keys with spaces")
+            raise SettingError(f"{variable}: key-{number} contains a comma; separate keys with spaces")
         if not (key.isascii() and key.isprintable()):
-            raise SettingError(f"{variable}: key-{number} has a character that is not ASCII; {MAKE_A_KEY}")
+            raise SettingError(f"{variable}: key-{number} contains a character that is not ASCII; {MAKE_A_KEY}")
     return keys
 
 
@@ -199,9 +200,9 @@ def _read_key_file(path: str) -> str:
 
 
 def storage(environ: Mapping[str, str], *, use_analytics: bool = True) -> StorageStats | None:
-    """Return the provider of the storage statistics; None if no storage is set.
+    """Return the provider of the storage statistics, or None if ANALYTICS_STORAGE is not set.
 
-    :param use_analytics: whether CLOUDFLARE_API_TOKEN counts; without it a bucket is always listed.
+    :param use_analytics: whether to use CLOUDFLARE_API_TOKEN. If false, a bucket is always listed.
     """
     pattern = environ.get("ANALYTICS_STORAGE_PATTERN", "").strip() or None
     try:
@@ -235,7 +236,7 @@ def _cors_origins(environ: Mapping[str, str]) -> Sequence[str]:
 def _metrics(environ: Mapping[str, str]) -> bool:
     enabled = bool(_parse_int(environ, "ANALYTICS_METRICS", 0, minimum=0, maximum=1))
     if enabled and find_spec("prometheus_client") is None:
-        raise SettingError("ANALYTICS_METRICS needs what comes with: pip install 'analytics_api[metrics]'")
+        raise SettingError("ANALYTICS_METRICS needs a package; install it with: pip install 'analytics_api[metrics]'")
     return enabled
 
 
@@ -245,13 +246,13 @@ def _parse_int(environ: Mapping[str, str], name: str, default: int, *, minimum: 
         return default
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
     if number < minimum or (maximum is not None and number > maximum):
-        bounds = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+        bounds = f"of {minimum} or more" if maximum is None else f"from {minimum} to {maximum}"
         raise SettingError(f"{name} must be an integer {bounds}, not {text!r}")
     return number
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    """Return a warning for each variable that looks like an unknown setting, with the nearest name."""
+    """Return a warning for each unknown ANALYTICS_ variable. It suggests the most similar known name."""
     warnings = []
     for name in sorted(environ):
         if name.startswith("ANALYTICS_") and name not in VARIABLES:
@@ -261,7 +262,7 @@ def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
 
 
 def _unused_variables(environ: Mapping[str, str]) -> list[str]:
-    """Return a warning for each storage setting that has no effect with this storage."""
+    """Return a warning for each storage setting that has no effect with the configured storage."""
     value = environ.get("ANALYTICS_STORAGE", "").strip()
     warnings = []
     if not value:
