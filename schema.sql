@@ -1494,6 +1494,14 @@ create table api_keys (
   last_used_on text  -- a day
 ) strict, without rowid;
 
+-- Browsers that signed in with a key. A backup does not have them.
+create table browser_sessions (
+  token_digest text primary key not null,  -- SHA-256, hexadecimal
+  key_digest   text not null,
+  created_at   integer not null,
+  expires_at   integer not null
+) strict, without rowid;
+
 -- The statistics of object storage taken last, by where they are of. Who refreshes them has claimed that.
 create table storage_snapshots (
   source             text primary key not null,

@@ -15,6 +15,7 @@ from werkzeug.exceptions import NotFound as UnknownPath
 from werkzeug.routing import Map, MapAdapter, Rule
 from werkzeug.wsgi import get_path_info
 
+from .browser_sessions import BrowserSessions
 from .calendar import DayRange, Today
 from .context import Context, now
 from .database import Database, StatementLimit, find_url_fault, open_database
@@ -26,6 +27,7 @@ from .http.representations import read_preconditions
 from .http.requests import mount_path, parse_query, read_json_object
 from .keys import KeyStore, Principal
 from .middleware.auth import APIKeyMiddleware, Authenticate, hash_keys
+from .middleware.browser_login import BrowserLogin
 from .middleware.cors import CORSMiddleware, normalize_origin
 from .ranges import resolve_range
 from .routes import RANGE_HEADER, ROUTES, Route
@@ -52,6 +54,7 @@ def create_app(
     *,
     api_keys: Mapping[str, str] | Iterable[str],
     authenticate: Authenticate | None = None,
+    browser_sessions: bool = False,
     storage: StorageStats | str | os.PathLike[str] | None = None,
     storage_max_age: float = MAX_AGE / 1000,
     cors_origins: Iterable[str] = (),
@@ -68,6 +71,8 @@ def create_app(
         `authenticate` is set.
     :param authenticate: called with the environ of a request without a valid key. It returns the request's Principal,
         or None to reject the request with 401.
+    :param browser_sessions: serve `POST` and `DELETE /session`, so that the pages of `create_dashboard` can sign in and
+        out. A cookie then identifies the key.
     :param storage: an object with a `statistics()` method, or the path of a directory. A background thread calls
         `statistics()`.
     :param storage_max_age: maximum age of the storage statistics in seconds, after which they are refreshed.
@@ -101,7 +106,10 @@ def create_app(
     )
     budget = _parse_seconds("query_timeout", query_timeout)
     app: WSGIApplication = Application(database, snapshot, prefix, downloads, budget, clock)
-    app = APIKeyMiddleware(app, key_digests, KeyStore(database), clock, authenticate)
+    sessions = BrowserSessions(database) if browser_sessions else None
+    app = keys = APIKeyMiddleware(app, key_digests, KeyStore(database), clock, authenticate, sessions)
+    if sessions is not None:
+        app = BrowserLogin(app, sessions, keys.find_key, prefix, clock)
     return CORSMiddleware(app, origins)
 
 

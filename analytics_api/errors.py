@@ -83,6 +83,12 @@ class PreconditionFailed(RequestError):
     status = 412
 
 
+class ReadOnly(RequestError):
+    """The database cannot be written."""
+
+    status = 503
+
+
 class Unavailable(RequestError):
     """The server is at a limit of concurrent requests."""
 

@@ -70,6 +70,15 @@ where digest = :digest
   and revoked_at is null
 """
 
+# The browsers that signed in with the key, or with one that it has replaced.
+DELETE_SESSIONS = """
+delete from browser_sessions
+where key_digest in (
+  select digest
+  from api_keys
+  where name = :name or substr(name, 1, cast(:length as integer)) = :replaced)
+"""
+
 TOUCH = """
 update api_keys
 set last_used_on = :day
@@ -159,21 +168,26 @@ class KeyStore:
         return [{**row, "name": _public_name(row["name"]), "state": _state(row, now)} for row in rows]
 
     def revoke(self, name: str, *, now: int) -> None:
-        """Revoke a key, and all older keys that it replaced.
+        """Revoke a key, and all older keys that it replaced; delete their browser sessions.
 
         :raises APIKeyError: no active key has this name.
         """
         replaced = name + REPLACED
-        params = {"name": name, "replaced": replaced, "length": len(replaced), "revoked_at": now}
-        if not self.db.write(lambda at: at.execute(REVOKE_KEY, **params)):
+        which = {"name": name, "replaced": replaced, "length": len(replaced)}
+
+        def revoke(at: Transaction) -> int:
+            at.execute(DELETE_SESSIONS, **which)
+            return at.execute(REVOKE_KEY, **which, revoked_at=now)
+
+        if not self.db.write(revoke):
             raise APIKeyError(f"name: there is no active key named {name}")
 
-    def find(self, candidate: bytes, *, now: int) -> Principal | None:
-        """Return the Principal of a key, or None if the key is unknown, revoked or expired.
+    def find(self, key_digest: str, *, now: int) -> Principal | None:
+        """Return the Principal of the key with this digest, or None if the key is unknown, revoked or expired.
 
         Every outcome takes the same single query.
         """
-        row = self.db.primary_row(SELECT_ACTIVE, digest=digest(candidate))
+        row = self.db.primary_row(SELECT_ACTIVE, digest=key_digest)
         if row is None or (row["expires_at"] is not None and row["expires_at"] <= now):
             return None
         self._record_use(row, _day(now))

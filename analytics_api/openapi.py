@@ -11,6 +11,7 @@ from .examples import REQUEST_EXAMPLES, RESPONSE_EXAMPLES
 from .http.downloads import Stream
 from .http.parameters import Identifier, Parameter
 from .keys import INVALID_KEY, MISSING_KEY
+from .openapi_session import session_operations
 from .routes import RANGE_HEADER, ROUTES, Route
 
 Schema = dict[str, Any]
@@ -67,11 +68,12 @@ ERRORS = {
 }
 
 
-def document(prefix: str = "/analytics", mount: str = "") -> Schema:
+def document(prefix: str = "/analytics", mount: str = "", *, browser_sessions: bool = True) -> Schema:
     """Return the OpenAPI document of all routes.
 
     :param prefix: the beginning of every path.
     :param mount: the path at which the application is mounted, for `servers`.
+    :param browser_sessions: whether to include the operations of `/session`.
     """
     schemas: dict[str, Schema] = {
         "Error": {
@@ -85,6 +87,8 @@ def document(prefix: str = "/analytics", mount: str = "") -> Schema:
     for route in ROUTES:
         path = prefix + route.path.replace("<", "{").replace(">", "}")
         paths.setdefault(path, {})[route.method.lower()] = _operation(route, schemas)
+    if browser_sessions:
+        paths[f"{prefix}/session"] = session_operations()
     return {
         "openapi": "3.1.0",
         "info": {

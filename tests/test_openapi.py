@@ -19,6 +19,8 @@ DOCUMENT = document()
 OPERATIONS = {
     (method.upper(), path): operation for path, item in DOCUMENT["paths"].items() for method, operation in item.items()
 }
+SESSION = {("POST", "/analytics/session"), ("DELETE", "/analytics/session")}  # not of the route table
+ROUTE_OPERATIONS = [operation for operation in OPERATIONS if operation not in SESSION]
 
 
 def problems(instance, schema):
@@ -65,7 +67,7 @@ def test_document_is_valid_openapi_3_1():
 def test_document_has_every_route():
     routes = {(route.method, "/analytics" + route.path.replace("<", "{").replace(">", "}")) for route in ROUTES}
 
-    assert set(OPERATIONS) == routes
+    assert set(OPERATIONS) == routes | SESSION
 
 
 def test_document_has_every_parameter_with_its_bounds():
@@ -143,11 +145,13 @@ def test_document_has_every_parameter_with_its_bounds():
         },
         "GET /analytics/leads/{lead_id}": {"lead_id": lead_id},
         "PATCH /analytics/leads/{lead_id}": {"lead_id": lead_id},
+        "POST /analytics/session": {},
+        "DELETE /analytics/session": {},
     }
     assert all(parameter["description"] for operation in OPERATIONS.values() for parameter in operation["parameters"])
 
 
-@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+@pytest.mark.parametrize(("method", "path"), ROUTE_OPERATIONS)
 def test_document_has_errors_of_every_operation(method, path):
     operation = OPERATIONS[method, path]
 
@@ -186,7 +190,7 @@ def test_every_example_is_valid(method, path):
         assert problems(example.get("value", example) if isinstance(example, dict) else example, schema) == []
 
 
-@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+@pytest.mark.parametrize(("method", "path"), ROUTE_OPERATIONS)
 def test_responses_match_their_schemas(filled, client, method, path):
     operation = OPERATIONS[method, path]
     body = {"status": "won"} if "requestBody" in operation else None
@@ -224,13 +228,36 @@ def test_errors_match_their_schema(database, filled, client, method, template, p
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("method", "key", "site", "status"),
+    [
+        ("POST", KEY, "same-origin", 200),
+        ("POST", "wrong", "same-origin", 401),
+        ("POST", None, "same-origin", 400),
+        ("POST", KEY, "cross-site", 403),
+        ("DELETE", KEY, "cross-site", 403),
+    ],
+)
+def test_sign_in_matches_its_schema(serve, method, key, site, status):
+    client = serve(browser_sessions=True)
+
+    response = client.open(
+        "/analytics/session", method=method, json={"key": key}, key=None, headers={"Sec-Fetch-Site": site}
+    )
+
+    assert response.status_code == status
+    assert problems(response.json, schema_of(response, OPERATIONS[method, "/analytics/session"])) == []
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_document_is_printed_and_served_without_a_key(database):
     client = APIClient(build_server_app(create_app(database, api_keys=[KEY]), database))
+    paths = {path: item for path, item in DOCUMENT["paths"].items() if path != "/analytics/session"}
 
     printed = CliRunner().invoke(main, ["openapi"]).output
     served = client.get("/openapi.json", key=None)
 
     assert json.loads(printed) == DOCUMENT
-    assert served.json == {**DOCUMENT, "servers": [{"url": MOUNT}]}
+    assert served.json == {**DOCUMENT, "paths": paths, "servers": [{"url": MOUNT}]}
     assert (served.status_code, served.headers["Content-Type"]) == (200, "application/json")
     assert client.get("/analytics/openapi.json", key=None).status_code == 401

@@ -47,6 +47,17 @@ def test_update_is_500_and_the_log_names_the_folder(locked, caplog):
     assert f"the folder {locked.parent} must be writable" in caplog.text
 
 
+def test_nobody_can_sign_in(locked):
+    client = APIClient(create_app(locked, api_keys=[KEY], browser_sessions=True))
+    headers = {"Sec-Fetch-Site": "same-origin"}
+
+    response = client.post("/analytics/session", json={"key": KEY}, key=None, headers=headers)
+    form = client.post("/analytics/session", data={"key": KEY}, key=None, headers=headers)
+
+    assert (response.status_code, response.json) == (503, {"error": "The database is read-only: nobody can sign in"})
+    assert (form.status_code, form.location.partition("#")[2]) == (303, "read-only")
+
+
 @pytest.mark.parametrize(
     ("command", "text"),
     [

@@ -59,6 +59,10 @@ INTERNAL_TABLES = {
     "storage_snapshots": "source",
     "storage_ratios": "source",
 }
+
+# Rows that belong to one installation: neither a backup nor a copy has them, and an upgrade may drop them.
+TRANSIENT_TABLES = {"browser_sessions": "token_digest"}
+
 PRIMARY_KEYS = BASE_TABLES | SITE_TABLES | ARCHIVING_COUNTERS | ARCHIVE_TABLES | INTERNAL_TABLES
 
 # What triggers keep in them, whatever a writer says.

@@ -7,3 +7,4 @@ REQUEST_ID = "analytics_api.request_id"
 ROUTE = "analytics_api.route"  # the route's template, such as /leads/<lead_id>
 QUERY_SECONDS = "analytics_api.query_seconds"  # duration of the endpoint call
 IS_KEY_VALID = "analytics_api.is_key_valid"  # function that returns whether the request's key is still valid
+SESSION_TOKENS = "analytics_api.session_tokens"  # list of the tokens in the request's session cookies

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 MAX_QUERY_FIELDS = 100
-MAX_BODY_BYTES = 64 * 1024  # the only request body of the API is {"status": "…"}
+MAX_BODY_BYTES = 64 * 1024  # the request bodies of the API are a status and a key
 MAX_NAME_LENGTH = 40  # an error message truncates a longer parameter name
 CHUNK_SIZE = 64 * 1024
 
@@ -77,7 +77,7 @@ def read_json_object(environ: WSGIEnvironment) -> Mapping[str, Any]:
     :raises LengthRequired: the body is chunked and the server does not support chunked bodies.
     """
     try:
-        value = json.loads(_read_body(environ).decode())
+        value = json.loads(read_body(environ).decode())
     except (ValueError, RecursionError):
         raise InvalidRequest("The request body must be JSON") from None
     if not isinstance(value, dict):
@@ -85,7 +85,12 @@ def read_json_object(environ: WSGIEnvironment) -> Mapping[str, Any]:
     return value
 
 
-def _read_body(environ: WSGIEnvironment) -> bytes:
+def read_body(environ: WSGIEnvironment) -> bytes:
+    """Read the request body.
+
+    :raises InvalidRequest: the body is longer than MAX_BODY_BYTES, or is incomplete.
+    :raises LengthRequired: the body is chunked and the server does not support chunked bodies.
+    """
     length = get_content_length(environ)
     if length is None and "HTTP_TRANSFER_ENCODING" in environ and "wsgi.input_terminated" not in environ:
         raise LengthRequired("Send a Content-Length: this server does not support chunked bodies")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hmac
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
+from ..browser_sessions import BrowserSessions
 from ..errors import SettingError
-from ..http.environ import IS_KEY_VALID, PRINCIPAL
+from ..http.environ import IS_KEY_VALID, PRINCIPAL, SESSION_TOKENS
 from ..http.responses import internal_error, send_error
 from ..keys import ALL_SCOPES, INVALID_KEY, MISSING_KEY, KeyStore, Principal, digest
 
@@ -26,13 +28,15 @@ BLANKS = " \t"
 class APIKeyMiddleware:
     """Add the Principal to the environ of an authenticated request, and reject other requests with 401.
 
-    Keys in headers are checked first. `authenticate` is called if none of them is valid.
+    Keys in headers are checked first, then the cookie of a browser session. `authenticate` is called if none of them is
+    valid.
 
     :param key_digests: digests of the keys from the settings by name, as `hash_keys` returns them. These keys have
         every scope. Several keys can be valid at once, so that a key can be replaced without interruption.
     :param key_store: the keys in the database, with their scopes.
     :param clock: returns the current time in milliseconds since the epoch.
     :param authenticate: takes the environ and returns the request's Principal, or None to reject the request.
+    :param sessions: the browser sessions, or None if browsers cannot sign in.
     """
 
     def __init__(
@@ -42,19 +46,23 @@ class APIKeyMiddleware:
         key_store: KeyStore,
         clock: Callable[[], int],
         authenticate: Authenticate | None = None,
+        sessions: BrowserSessions | None = None,
     ) -> None:
         self.app = app
         self.principals = [(key_digest, Principal(name)) for name, key_digest in key_digests.items()]
         self.key_store = key_store
         self.clock = clock
         self.authenticate = authenticate
+        self.sessions = sessions
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         candidates = extract_keys(environ)
+        tokens = environ.get(SESSION_TOKENS, ())
+        find = partial(self.find_signed_in, tokens) if tokens else partial(self.find_principal, candidates)
         try:
-            principal = self.find_principal(candidates)
+            principal = find()
             if principal is not None:
-                environ[IS_KEY_VALID] = lambda: self.find_principal(candidates) is not None
+                environ[IS_KEY_VALID] = lambda: find() is not None
             elif self.authenticate is not None:
                 principal = check_principal(self.authenticate(environ))
         except Exception:
@@ -69,21 +77,28 @@ class APIKeyMiddleware:
         """Return the Principal of the first valid key, or None if no key is valid."""
         for candidate in candidates:
             # WSGI decodes header bytes as Latin-1 (PEP 3333).
-            if principal := self.find_key(candidate.encode("latin-1", "replace")):
+            if principal := self.find_key(digest(candidate.encode("latin-1", "replace"))):
                 return principal
         return None
 
-    def find_key(self, candidate: bytes) -> Principal | None:
-        """Return the Principal of a key, or None.
+    def find_signed_in(self, tokens: Iterable[str]) -> Principal | None:
+        """Return the Principal of the first valid session, or None if no session or its key is valid."""
+        for token in tokens:
+            key_digest = self.sessions and self.sessions.find_key_digest(token, now=self.clock())
+            if key_digest and (principal := self.find_key(key_digest)):
+                return principal
+        return None
 
-        The key is compared with every key of the settings, so that timing does not reveal which one matched.
+    def find_key(self, key_digest: str) -> Principal | None:
+        """Return the Principal of the key with this digest, or None.
+
+        The digest is compared with that of every key of the settings, so that timing does not reveal which one matched.
         """
-        candidate_digest = digest(candidate)
         match = None
-        for key_digest, principal in self.principals:
-            if hmac.compare_digest(candidate_digest, key_digest):
+        for known_digest, principal in self.principals:
+            if hmac.compare_digest(key_digest, known_digest):
                 match = principal
-        return match or self.key_store.find(candidate, now=self.clock())
+        return match or self.key_store.find(key_digest, now=self.clock())
 
 
 def hash_keys(keys: Mapping[str, str] | Iterable[str]) -> dict[str, str]:

@@ -34,12 +34,20 @@ class HealthEndpoints:
     `/healthz` always returns 200. `/readyz` returns 200 if the database responds, otherwise 503.
 
     :param cors_origins: origins whose pages may read the responses in a browser.
+    :param browser_sessions: whether the OpenAPI document has the operations of `/session`.
     """
 
-    def __init__(self, app: WSGIApplication, db: Database, cors_origins: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        app: WSGIApplication,
+        db: Database,
+        cors_origins: Iterable[str] = (),
+        *,
+        browser_sessions: bool = False,
+    ) -> None:
         self.app = app
         self.db = db
-        self.openapi = document()
+        self.openapi = document(browser_sessions=browser_sessions)
         self.endpoints: dict[str, WSGIApplication] = {
             "/": start_page,
             "/healthz": self.send_health,

@@ -21,10 +21,13 @@ NOW = instant("2026-02-24 15:00:00")  # a Tuesday
 
 
 class APIClient(Client):
-    """Send a key with every request, below MOUNT, and validate both sides against the WSGI specification."""
+    """Send a key with every request, below MOUNT, and validate both sides against the WSGI specification.
+
+    No cookie is stored: a test sends those that it means to.
+    """
 
     def __init__(self, application):
-        super().__init__(validator(application))
+        super().__init__(validator(application), use_cookies=False)
 
     def open(self, path="/", *, key=KEY, headers=(), buffered=True, **options):
         headers = Headers(headers)

@@ -15,6 +15,7 @@ from analytics_api.database.base import (
     BASE_TABLES,
     INTERNAL_TABLES,
     SITE_TABLES,
+    TRANSIENT_TABLES,
 )
 from analytics_api.database.postgresql import PostgreSQL
 from analytics_api.database.postgresql.statements import number_placeholders
@@ -67,7 +68,7 @@ def test_engines_have_the_same_tables_and_columns(database, tmp_path):
     with open_database(tmp_path / "analytics.db").closing() as file:
         for table in BASE_TABLES:
             assert database.columns(table) == file.columns(table), table
-        for table in {**INTERNAL_TABLES, **SITE_TABLES, **ARCHIVE_TABLES, **ARCHIVING_COUNTERS}:
+        for table in {**INTERNAL_TABLES, **TRANSIENT_TABLES, **SITE_TABLES, **ARCHIVE_TABLES, **ARCHIVING_COUNTERS}:
             names, expected = ([column.name for column in engine.columns(table)] for engine in (database, file))
             assert names == expected, table
         views = file.rows("select name from sqlite_schema where name like 'expected%' order by 1")

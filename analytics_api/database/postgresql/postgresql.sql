@@ -172,6 +172,13 @@ create table if not exists api_keys (
   last_used_on text collate "C"  -- a day
 );
 
+create table if not exists browser_sessions (
+  token_digest text collate "C" primary key,  -- SHA-256, hexadecimal
+  key_digest   text collate "C" not null,
+  created_at   bigint not null,
+  expires_at   bigint not null
+);
+
 create table if not exists storage_snapshots (
   source             text collate "C" primary key,
   total_objects      bigint,

@@ -10,7 +10,7 @@ from importlib.resources import files
 import psycopg
 
 from ...errors import DatabaseError
-from ..base import PRIMARY_KEYS
+from ..base import PRIMARY_KEYS, TRANSIENT_TABLES
 from ..sqlite.schema import schema_statements as sqlite_schema_statements
 from .connections import first_line
 from .statements import Statements
@@ -46,7 +46,7 @@ def read_version(statements: Statements, name: str) -> int | None:
 
     :raises DatabaseError: if another program's tables have names of ours, or the server is not fit.
     """
-    state = statements.rows(INSPECT, names=["analytics_meta", *PRIMARY_KEYS])[0]
+    state = statements.rows(INSPECT, names=["analytics_meta", *PRIMARY_KEYS, *TRANSIENT_TABLES])[0]
     if state["server"] < OLDEST_SERVER:
         raise DatabaseError(f"{name}: this server is too old: PostgreSQL 15 or later is needed")
     if state["schema"] is None:

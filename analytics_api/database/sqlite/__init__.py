@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from ...errors import DatabaseError, StatementTimeout
-from ..base import BASE_TABLES, Database, Difference, Row, ignore_progress
+from ..base import BASE_TABLES, TRANSIENT_TABLES, Database, Difference, Row, ignore_progress
 from ..limits import current_limit, timeout_text
 from .cache_sweeper import CacheSweeper
 from .counters import RESIDUE_TABLES, find_differences
@@ -214,6 +214,10 @@ class SQLite(Database):
                 connection.backup(copy)
             else:
                 connection.execute("vacuum into ?", (path,))
+            copy.execute("pragma secure_delete = on")  # deleted rows would remain in free pages
+            for table in TRANSIENT_TABLES:
+                copy.execute(f"delete from {table}")
+            copy.commit()
             copy.execute("pragma journal_mode = wal")  # the copy is not in WAL mode
         with open(path, "rb") as file:
             os.fsync(file.fileno())  # SQLite does not

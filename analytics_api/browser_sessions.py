@@ -1,0 +1,83 @@
+"""Sessions of browsers that signed in with a key. The database has digests of the tokens and of the keys only."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Final
+
+from .database import Database, Transaction
+from .keys import digest
+
+LIFETIME: Final = 30 * 86_400_000  # ms
+MAX_SESSIONS: Final = 20  # of one key; a further one replaces the oldest
+
+DELETE_EXPIRED = """
+delete from browser_sessions
+where expires_at <= :now
+"""
+
+DELETE_OLDEST = """
+delete from browser_sessions
+where key_digest = :key_digest
+  and token_digest not in (
+    select token_digest
+    from browser_sessions
+    where key_digest = :key_digest
+    order by created_at desc, token_digest
+    limit :remaining)
+"""
+
+INSERT = """
+insert into browser_sessions (token_digest, key_digest, created_at, expires_at)
+values (:token_digest, :key_digest, :now, :expires_at)
+"""
+
+SELECT_KEY_DIGEST = """
+select key_digest
+from browser_sessions
+where token_digest = :token_digest
+  and expires_at > :now
+"""
+
+DELETE = """
+delete from browser_sessions
+where token_digest = :token_digest
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserSessions:
+    """The browser sessions of a database. Instants are milliseconds since the epoch."""
+
+    db: Database
+
+    def create(self, key_digest: str, *, now: int) -> str:
+        """Create a session for LIFETIME and return its token: 256 random bits.
+
+        Deletes the sessions that have expired, and the oldest of this key if it has MAX_SESSIONS.
+        """
+        token = secrets.token_urlsafe(32)
+
+        def insert(at: Transaction) -> None:
+            at.execute(DELETE_EXPIRED, now=now)
+            at.execute(DELETE_OLDEST, key_digest=key_digest, remaining=MAX_SESSIONS - 1)
+            at.execute(
+                INSERT,
+                token_digest=digest(token.encode()),
+                key_digest=key_digest,
+                now=now,
+                expires_at=now + LIFETIME,
+            )
+
+        self.db.write(insert)
+        return token
+
+    def find_key_digest(self, token: str, *, now: int) -> str | None:
+        """Return the digest of the key that the session was created with; None if there is no such session."""
+        row = self.db.primary_row(SELECT_KEY_DIGEST, token_digest=digest(token.encode()), now=now)
+        return None if row is None else row["key_digest"]
+
+    def delete(self, token: str) -> None:
+        """End the session, if there is one."""
+        self.db.write(lambda at: at.execute(DELETE, token_digest=digest(token.encode())))
