@@ -40,7 +40,10 @@ create table sessions (
   vpn_suspected    integer not null default 0,
 
   country_code text generated always as (coalesce(nullif(country, ''), 'XX')) virtual,
-  source       text generated always as (coalesce(nullif(referrer_domain, ''), '(direct)')) virtual,
+  -- what follows the last @: a URL may name a user before its host
+  source text generated always as (
+    coalesce(nullif(substr(referrer_domain, length(rtrim(referrer_domain, replace(referrer_domain, '@', ''))) + 1), ''),
+      '(direct)')) virtual,
   score_bucket text generated always as (
     case
       when ended_at is null or engagement_score is null then ''

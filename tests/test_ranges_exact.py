@@ -62,7 +62,7 @@ SESSION = st.fixed_dictionaries(
         "duration": st.sampled_from([None, 0, 1_499, 60_000]),
         "engagement_score": st.sampled_from([None, -5, 0, 19, 20, 80, 120]),
         "country": st.sampled_from([None, "", "DE", "IN"]),
-        "referrer_domain": st.sampled_from([None, "", "a.example", "b.example"]),
+        "referrer_domain": st.sampled_from([None, "", "a.example", "b.example", "ann@a.example"]),
         "entry_page": PAGES,
         "exit_page": PAGES,
         "vpn_suspected": st.sampled_from([0, 1]),

@@ -46,6 +46,25 @@ def test_sources_without_domain_are_direct(insert, get):
     assert sources == [{"referrer_domain": "(direct)", "sessions": 1}]
 
 
+def test_sources_show_no_user_info(insert, get):
+    domains = ["ann@mail.example", "ann:secret@mail.example", "a@b@mail.example", "mail.example", "ann@"]
+    insert(
+        "sessions",
+        *(
+            {"session_id": f"s{number}", "visitor_id": "ann", "started_at": NOW, "referrer_domain": domain}
+            for number, domain in enumerate(domains)
+        ),
+    )
+
+    of_all_time, of_a_day = get("/analytics/sources"), get("/analytics/sources?days=1")
+
+    assert of_all_time == [
+        {"referrer_domain": "mail.example", "sessions": 4},
+        {"referrer_domain": "(direct)", "sessions": 1},
+    ]
+    assert of_a_day == of_all_time
+
+
 def test_sources_default_to_the_top_hundred(insert, get):
     domains = [f"site-{number:03}.example" for number in range(101)]
     insert(

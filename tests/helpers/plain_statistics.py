@@ -104,7 +104,9 @@ class Plain:
         ]
 
     def sources(self):
-        counts = Counter(session["referrer_domain"] or "(direct)" for session in self.sessions)
+        counts = Counter(
+            (session["referrer_domain"] or "").rpartition("@")[2] or "(direct)" for session in self.sessions
+        )
         return [{"referrer_domain": domain, "sessions": count} for domain, count in ordered(counts)]
 
     def engagement(self):

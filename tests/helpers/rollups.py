@@ -42,7 +42,7 @@ VALUES = {
         "entry_page": PAGES,
         "exit_page": PAGES,
         "country": (None, "", "XX", "IN"),
-        "referrer_domain": (None, "", "(direct)", "t.co"),
+        "referrer_domain": (None, "", "(direct)", "t.co", "ann:secret@t.co"),
         "vpn_suspected": (0, 1, 2, -1),
     },
     "events": {
@@ -168,7 +168,7 @@ def session_rollups(sessions, site):
 
     dimensions = {
         1: lambda session: session["country"] or "XX",
-        2: lambda session: session["referrer_domain"] or "(direct)",
+        2: lambda session: (session["referrer_domain"] or "").rpartition("@")[2] or "(direct)",
         3: score_bucket,
         4: lambda session: site.page(session["entry_page"]),
         5: lambda session: site.page(session["exit_page"]),

@@ -17,8 +17,9 @@ insert into archived_session_counts (dimension, day, key, sessions)
 select 1, 0, country, sessions
 from past_countries
 union all
-select 2, 0, referrer_domain, sessions
+select 2, 0, substring(referrer_domain from '[^@]*$') as source, sum(sessions)
 from past_sources
+group by source
 union all
 select 3, 0, bucket, sessions
 from past_engagement;

@@ -331,7 +331,7 @@ begin atomic
   values
     (0, ''),
     (1, country_code(session.country)),
-    (2, coalesce(nullif(session.referrer_domain, ''), '(direct)')),
+    (2, coalesce(nullif(substring(session.referrer_domain from '[^@]*$'), ''), '(direct)')),  -- without a user's name
     (3, case
         when session.ended_at is null or session.engagement_score is null then ''
         when session.engagement_score < 20 then '0-19'

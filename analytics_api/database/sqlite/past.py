@@ -29,8 +29,10 @@ insert into archived_session_counts (dimension, day, key, sessions)
 select 1, 0, country, sessions
 from past_countries_of_the_older_version
 union all
-select 2, 0, referrer_domain, sessions
+select 2, 0, substr(referrer_domain, length(rtrim(referrer_domain, replace(referrer_domain, '@', ''))) + 1) as source,
+  sum(sessions)
 from past_sources_of_the_older_version
+group by source
 union all
 select 3, 0, bucket, sessions
 from past_engagement_of_the_older_version;
