@@ -193,7 +193,7 @@ def test_another_sort_beside_a_cursor_is_400(leads, client):
     response = client.get("/analytics/leads?cursor=risk_asc:7:1&limit=5&sort=newest")
 
     assert response.status_code == 400
-    assert response.json == {"error": "cursor belongs to sort=risk_asc; send that sort, or none"}
+    assert response.json == {"error": "cursor belongs to sort=risk_asc; send the same sort, or omit it"}
 
 
 def test_cursor_alone_implies_its_sort(leads, get):

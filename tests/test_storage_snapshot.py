@@ -172,7 +172,7 @@ def test_claim_of_a_killed_process_expires(database, tmp_path, keep, clock):
     clock.now = time.time_ns() // 1_000_000
     snapshot = keep(FIRST, timeout=100)
 
-    with pytest.raises(StorageError, match="were not taken within the timeout"):
+    with pytest.raises(StorageError, match="were not available within the timeout"):
         snapshot.statistics()
     clock.now += CLAIM_TIME + 1
     snapshot.timeout = 20_000
@@ -238,7 +238,7 @@ def test_slow_first_refresh_is_an_error_after_the_timeout(keep):
     snapshot.provider.gate.clear()
     begun = time.monotonic()
 
-    with pytest.raises(StorageError, match="were not taken within the timeout"):
+    with pytest.raises(StorageError, match="were not available within the timeout"):
         snapshot.statistics()
     took = time.monotonic() - begun
     snapshot.provider.gate.set()

@@ -1,4 +1,4 @@
-"""Sessions by their engagement score."""
+"""Number of sessions by engagement score."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ group by key
 
 
 def engagement(ctx: Context, days: Days = None, *, from_: date | None = None, to: date | None = None) -> list[Bucket]:
-    """Return how many ended sessions with a score fall in each of the five buckets, always five rows in order.
+    """Return the number of ended sessions in each of five ranges of the engagement score.
 
-    Scores outside 0..100 are in the first and the last.
+    There are always five rows, in ascending order. Scores below 0 count in the first range and scores above 100 in the
+    last. Sessions without a score are not counted.
     """
     range_ = resolve_range(ctx, from_, to, days)
     bounds = {"first": ALL_TIME, "last": ALL_TIME} if range_ is None else range_.bounds

@@ -1,4 +1,4 @@
-"""All sessions and events in one row."""
+"""Totals of all sessions and events."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Overview(TypedDict):
     vpn_suspected_count: int
 
 
-# All time could be read as the range of day -1, but that takes 16 us, and this 12.
+# The query for a range also works for all time (day -1), but takes 16 us instead of 12.
 TOTALS = """
 select
   cast(coalesce(sum(sessions), 0) as bigint) as sessions,
@@ -39,8 +39,8 @@ from day_counts
 where day = -1
 """
 
-# A visitor is new to a range unless the visit before is in the range, too. SQLite reads the tables of a
-# cross join in their order, and so only returns within the range.
+# Unique visitors are the visitors of each day, minus the returns whose previous day is in the range; fingerprints
+# likewise. `cross join` makes SQLite read `days` first, so it reads only the returns within the range.
 TOTALS_OF_RANGE = """
 with days as (
   select day
@@ -76,10 +76,10 @@ where day between :first and :last
 
 
 def overview(ctx: Context, days: Days = None, *, from_: date | None = None, to: date | None = None) -> Overview:
-    """Return the totals of all time or of a range, with averages over the sessions that have a value.
+    """Return the totals of all time or of a range of days.
 
-    `avg_engagement_score` is rounded to one decimal, `avg_session_duration_s` to whole seconds; 0 when no session has
-    one.
+    `avg_engagement_score` is rounded to one decimal, and `avg_session_duration_s` to whole seconds. Sessions without a
+    value do not count for an average; without any value the average is 0.
     """
     range_ = resolve_range(ctx, from_, to, days)
     totals = (ctx.db.rows(TOTALS) if range_ is None else ctx.db.rows(TOTALS_OF_RANGE, **range_.bounds))[0]

@@ -1,4 +1,4 @@
-"""Pages by their views, and by the sessions that began or ended on them."""
+"""Top pages by views, by entries and by exits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TypedDict
 from ..context import Context
 from ..ranges import Days, resolve_range
 
-ENTRY = 4  # dimensions of key_counts
+# Values of the column `dimension` of key_counts.
+ENTRY = 4
 EXIT = 5
 
 
@@ -30,7 +31,7 @@ order by views desc, page
 limit :limit
 """
 
-# A return is a session's view of a page on a later day than its view before.
+# A return is a session that views a page on a later day than its previous view of the page.
 TOP_OF_RANGE = """
 select page, parts.views, parts.sessions
 from (
@@ -72,7 +73,11 @@ limit :limit
 def top(
     ctx: Context, limit: int = 20, days: Days = None, *, from_: date | None = None, to: date | None = None
 ) -> list[Page]:
-    """Return the most viewed pages, ties by page: events of type `page_view` that name one, and their sessions."""
+    """Return the pages with the most views, ties in the order of the pages.
+
+    A view is an event of type `page_view` that has a page. `unique_sessions` is the number of sessions with a view of
+    the page.
+    """
     range_ = resolve_range(ctx, from_, to, days)
     if range_ is None:
         rows = ctx.db.tuples(TOP, limit=limit)
@@ -84,14 +89,14 @@ def top(
 def entry(
     ctx: Context, limit: int = 20, days: Days = None, *, from_: date | None = None, to: date | None = None
 ) -> list[SessionPage]:
-    """Return the pages on which most sessions began, ties by page; sessions without one are left out."""
+    """Return the most frequent entry pages, ties in the order of the pages. Sessions without one are not counted."""
     return _top_of_sessions(ctx, ENTRY, limit, days, from_, to)
 
 
 def exit_(
     ctx: Context, limit: int = 20, days: Days = None, *, from_: date | None = None, to: date | None = None
 ) -> list[SessionPage]:
-    """Return the pages on which most sessions ended, ties by page; sessions without one are left out."""
+    """Return the most frequent exit pages, ties in the order of the pages. Sessions without one are not counted."""
     return _top_of_sessions(ctx, EXIT, limit, days, from_, to)
 
 

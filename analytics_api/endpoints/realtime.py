@@ -1,4 +1,4 @@
-"""What is happening now."""
+"""Activity in the last hour and today."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Realtime(TypedDict):
     total_sessions_today: int
 
 
-# The whole minutes of the hour from their rollup, the broken ones at its two ends from the rows themselves.
+# Whole minutes of the hour are read from minute_counts. The partial minutes at both ends are counted from the rows.
 NOW = """
 select
   minutes.open_sessions
@@ -51,13 +51,14 @@ cross join (
 
 
 def realtime(ctx: Context) -> Realtime:
-    """Return the sessions of the last hour that have not ended, its events, and the visitors and sessions of today.
+    """Return the number of open sessions and events of the last hour, and of visitors and sessions today.
 
-    What is dated in the future is not of the last hour.
+    An open session has no end yet, and started within the last hour. Rows with a timestamp in the future do not count
+    for the last hour.
     """
     since = ctx.now - HOUR
-    first_minute = -(-since // MINUTE)  # the first that begins within the hour
-    last_minute = ctx.now // MINUTE  # the one that is not over
+    first_minute = -(-since // MINUTE)  # the first minute that begins within the hour
+    last_minute = ctx.now // MINUTE  # the current minute
     rows = ctx.db.rows(
         NOW,
         now=ctx.now,

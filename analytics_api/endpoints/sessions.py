@@ -1,4 +1,4 @@
-"""Sessions by the day, the hour, the week or the month."""
+"""Number of sessions by hour, day, week or month."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ class Day(TypedDict):
 
 
 class Counts(NamedTuple):
-    """What a row is made from: counts of sessions and of their visitors, then sums with the number of values."""
+    """The counts of one interval. A `_sum` is the sum of the values, a `_count` the number of values that are not null.
+
+    Durations are in milliseconds.
+    """
 
     sessions: int
     visitors: int
@@ -62,15 +65,15 @@ having sum(sessions) <> 0
 order by day
 """
 
-# The first day of the interval that a day lies in, in integers alone, so that every engine computes the same.
-# Day 0 is a Thursday.
+# Common table expressions that compute the first day of a day's interval. SQLite and PostgreSQL have different date
+# functions, but the same integer arithmetic. Day 0 is a Thursday.
 WEEK_BEGINS = """
 begins as (
   select day, day - (day + 3) % 7 as first_day
   from dates)
 """
-# In the cycle of 400 years that begins on a March 1st, leap days come last: of a year, of four and of a hundred. Then
-# the months before one begin have `(153 * months + 2) / 5` days.
+# A cycle of 400 years has 146,097 days. If cycles and years begin on March 1, a leap day is the last day of its year,
+# and the first n months of a year have `(153 * n + 2) / 5` days.
 MONTH_BEGINS = """
 begins as (
   select day, day - (day_of_year - (153 * ((5 * day_of_year + 2) / 153) + 2) / 5) as first_day
@@ -121,8 +124,9 @@ STATEMENTS: Final[dict[Interval, str]] = {
     "month": _intervals_of(MONTH_BEGINS),
 }
 
-# Within one offset of the clock. A subquery for each hour reads the index in order, in 44 ms for 31 days of 76,000
-# sessions, where `group by` sorts all of them, in 77. A subquery returns one column: the fields of Counts as text.
+# For a period with one UTC offset. One subquery for each hour reads the index in order and takes 44 ms for 31 days with
+# 76,000 sessions; `group by` sorts all sessions and takes 77 ms. A subquery can return only one column, so it returns
+# the fields of Counts as text, separated by spaces.
 HOURS = """
 with recursive hours (begins_at, next_at) as (
   select cast(:begins_at as bigint), (:begins_at + :utc_offset) / 3600000 * 3600000 + 3600000 - :utc_offset
@@ -178,16 +182,20 @@ def daily(
     interval: Interval = "day",
     fill: bool = False,
 ) -> list[Day]:
-    """Return one row an interval, ascending; without a range, of today and the 29 days before it.
+    """Return the sessions of each interval, in ascending order. The default range is the last 30 days.
 
-    `date` is the first day of the interval (of a week its Monday), of an hour the local time at which the row begins,
-    with its offset. The first and the last row hold what lies in the range alone. Intervals without sessions are left
-    out, or with `fill` are rows of zeros; an open end of the range is then the first day with sessions, and today or a
-    later day with sessions.
+    `date` is the first day of the interval; a week begins on Monday. For an hour it is the local time at which the hour
+    begins, with its UTC offset. Days outside the range do not count in the first and the last interval.
 
-    `avg_duration` in seconds and `avg_engagement` are rounded to one decimal, over the sessions that have a value.
+    Intervals without sessions are omitted, or with `fill` have a row of zeros. With `fill`, a range without `from`
+    begins on the first day with sessions, and a range without `to` ends today or on the last day with sessions,
+    whichever is later.
 
-    :raises InvalidRequest: for more than 3,700 rows, and for hours of days whose sessions were purged.
+    `avg_duration` (in seconds) and `avg_engagement` are rounded to one decimal. Sessions without a value do not count
+    for an average.
+
+    :raises InvalidRequest: there would be more than 3,700 rows, or hours are requested of days whose sessions were
+        purged.
     """
     if days is None and from_ is None and to is None:
         days = DEFAULT_DAYS
@@ -218,7 +226,7 @@ def _day_rows(ctx: Context, range_: DayRange, interval: Interval, fill: bool) ->
 
 
 def _existing(ctx: Context, first: int, last: int, interval: Interval) -> Iterator[int]:
-    """Yield the intervals that had an instant within the days `first` to `last`: a day may have been skipped."""
+    """Yield the first day of each interval in the range. Omit an interval whose days the clock skipped entirely."""
     offsets = load_offsets(ctx.db, first, last)
     for begin in intervals(first, last, interval):
         end = min(interval_next(begin, interval), last + 1)
@@ -252,7 +260,11 @@ def _hour_rows(ctx: Context, range_: DayRange, fill: bool) -> list[tuple[str, Co
 
 
 def _closed(ctx: Context, range_: DayRange, fill: bool) -> tuple[int, int]:
-    """Return the first and the last day of the rows: those of a range that is filled, else those with sessions."""
+    """Return the first and the last day to list.
+
+    With `fill` these are the bounds of the range, where it has them. Otherwise they are the first and the last day with
+    sessions.
+    """
     first = None if not fill else range_.first
     last = None if not fill else range_.last
     if first is None:

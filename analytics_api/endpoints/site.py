@@ -1,4 +1,4 @@
-"""The site's calendar, for clients that request ranges of days."""
+"""The site's settings and calendar, for clients that request ranges of days."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from site
 
 
 def site(ctx: Context) -> Site:
-    """Return the site's time zone, its current day, and how pages are counted.
+    """Return the site's time zone, its current day, and whether pages are counted with their query strings.
 
-    `first_day` is the day of the first session, a purged one included. Before `raw_since` single sessions and events
-    no longer exist, though they are counted. Both are null where there is no such day.
+    `first_day` is the day of the first session, even if that session was purged; null if there are no sessions.
+    Sessions and events before the day `raw_since` were purged, but are still counted; null if nothing was purged.
     """
     row = ctx.db.rows(SITE)[0]
     return {

@@ -1,4 +1,4 @@
-"""Sessions by the domains that they came from."""
+"""Number of sessions by referrer domain."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ limit :limit
 def sources(
     ctx: Context, limit: int = 100, days: Days = None, *, from_: date | None = None, to: date | None = None
 ) -> list[Source]:
-    """Return the referrer domains with the most sessions, ties by domain; `(direct)` is a visit without one."""
+    """Return the referrer domains with the most sessions, ties in the order of the domains.
+
+    `(direct)` stands for sessions without a referrer domain.
+    """
     range_ = resolve_range(ctx, from_, to, days)
     if range_ is None:
         rows = ctx.db.tuples(TOP, limit=limit)

@@ -14,7 +14,7 @@ class Storage(TypedDict):
 
 
 class TimestampedStorage(dict[str, int | None]):
-    """A Storage with the instant of its count, `taken_at`, in milliseconds."""
+    """A Storage payload with `taken_at`, when the objects were counted, in milliseconds since the epoch."""
 
     def __init__(self, statistics: Statistics) -> None:
         super().__init__(
@@ -25,11 +25,11 @@ class TimestampedStorage(dict[str, int | None]):
 
 
 def storage(ctx: Context) -> Storage:
-    """Return the number of objects and of the sessions that they record.
+    """Return the number of objects in the storage, and of the recorded sessions.
 
-    Both are null when no storage is set. The numbers are at most as old as the header `Age` says.
+    Both are null if no storage is configured. The header `Age` has the age of the numbers in seconds.
 
-    :raises StorageError: when there are no numbers yet and the storage does not answer.
+    :raises StorageError: there are no numbers yet, and the storage does not respond.
     """
     if ctx.storage is None:
         return {"total_objects": None, "estimated_sessions": None}

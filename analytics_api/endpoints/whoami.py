@@ -1,4 +1,4 @@
-"""The key of a request."""
+"""Information about the request's API key."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class WhoAmI(TypedDict):
 
 
 def whoami(ctx: Context) -> WhoAmI:
-    """Return the name, scopes and expiry of the key that sent the request.
+    """Return the name, scopes and expiry of the request's key.
 
-    `expires` is an instant such as `2027-01-01T00:00:00Z`, or null.
+    `expires` is a timestamp such as `2027-01-01T00:00:00Z`, or null if the key does not expire.
     """
     principal = ctx.principal or Principal(ctx.actor)
     return {

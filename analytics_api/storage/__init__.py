@@ -1,4 +1,4 @@
-"""Statistics of the object storage: the provider that a setting names."""
+"""Create the provider of the storage statistics from a setting."""
 
 from __future__ import annotations
 
@@ -27,16 +27,18 @@ def open_storage(
     deadline: float = 3600.0,
     pattern: str | re.Pattern[str] | None = None,
 ) -> StorageStats:
-    """Return the provider for a value of ANALYTICS_STORAGE. It opens nothing before `statistics` is called.
+    """Return the provider for a value of ANALYTICS_STORAGE. The provider opens nothing until `statistics` is called.
 
-    The URL of a bucket is path-style: its last segment is the bucket, those before it belong to the endpoint. The key
-    prefix is its query, `?prefix=…`, in which %XX is decoded and `+` is a plus. Anything else is a directory, which
-    need not exist yet; `~` is the home directory.
+    A value that begins with http:// or https:// is the path-style URL of a bucket: the last segment of its path is the
+    bucket's name. The query `?prefix=…` selects keys by prefix; %XX in it is decoded, and `+` is a plus sign. Any other
+    value is a directory, which need not exist yet; `~` is the home directory.
 
-    :param cloudflare_token: count the objects of an R2 bucket by Cloudflare's analytics instead of listing it.
-    :param deadline: seconds that a listing may take.
-    :param pattern: finds the session in a key; see `session_pattern`.
-    :raises SettingError: the setting is neither, a bucket has no access key, or the pattern is invalid.
+    :param cloudflare_token: if set, get the number of objects in an R2 bucket from Cloudflare's analytics instead of
+        listing the bucket.
+    :param deadline: maximum seconds of a listing.
+    :param pattern: a regular expression for the session in a key; see `session_pattern`.
+    :raises SettingError: the setting is neither a directory nor a bucket, a bucket has no access key, or the pattern is
+        invalid.
     """
     session_pattern(pattern, "")
     if not re.match("https?://", setting, re.IGNORECASE):
@@ -71,7 +73,7 @@ def open_storage(
 
 
 def _analytics(setting: str, token: str) -> StorageStats:
-    """Return Cloudflare's analytics of the bucket in an R2 URL."""
+    """Return the provider that queries Cloudflare's analytics for the bucket of an R2 URL."""
     bucket = re.fullmatch(
         r"https://(?P<account>[0-9a-z]+)\.(?:(?P<jurisdiction>[a-z]+)\.)?r2\.cloudflarestorage\.com/(?P<name>[^/?]+)/?",
         setting,

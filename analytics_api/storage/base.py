@@ -1,4 +1,4 @@
-"""Storage statistics, and how they are counted from keys."""
+"""Storage statistics, and counting them from object keys."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ logger = logging.getLogger(__name__)
 
 Clock = Callable[[], float]
 
-# A session id is the name of a folder, or that of a file up to its first dot, so that `abc.json.gz` and `abc.meta.json`
-# are one session. Names that begin with a dot belong to operating systems.
+# A session id is the name of a folder, or the name of a file up to its first dot, so that `abc.json.gz` and
+# `abc.meta.json` are one session. Names that begin with a dot are ignored, because operating systems create them.
 _ID = r"(?P<session>[^/.][^/]*?)(?:/|\.[^/]+\Z)"
 SESSION = re.compile(rf"(?:\A|/)sessions/{_ID}")
 SESSION_IN_FOLDER = re.compile(rf"\A(?:sessions/)?{_ID}")
@@ -26,9 +26,9 @@ SESSION_IN_FOLDER = re.compile(rf"\A(?:sessions/)?{_ID}")
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """The number of objects and sessions in the storage; None where it is unknown, which is not 0.
+    """The number of objects and sessions in the storage. None means that a number is unknown.
 
-    `taken_at` is when counting began, in milliseconds since the epoch, UTC.
+    `taken_at` is the start of the count in milliseconds since the epoch, UTC.
     """
 
     total_objects: int | None
@@ -37,14 +37,14 @@ class Statistics:
 
 
 class StorageStats(Protocol):
-    """A provider: any object with this method.
+    """A provider of storage statistics: any object with a `statistics` method.
 
-    It may have an attribute `source`, text that identifies the place and the pattern. Statistics with another source
-    are not used for it.
+    A provider may have an attribute `source`, a string that identifies the storage and the session pattern. Statistics
+    that are stored under another `source` are not used.
     """
 
     def statistics(self) -> Statistics:
-        """Count now, however long it takes.
+        """Count the objects and sessions now. This may take minutes.
 
         :raises StorageError: the storage could not be counted completely.
         """
@@ -52,14 +52,14 @@ class StorageStats(Protocol):
 
 
 def session_pattern(pattern: str | re.Pattern[str] | None, folder: str) -> re.Pattern[str]:
-    """Return the expression whose group `session` is the session of a key.
+    """Return the regular expression whose group `session` matches the session id in a key.
 
-    The default finds `sessions/<session>/…` and `sessions/<session>.<ext>` after any segment of the key, and
-    `<session>` at its beginning where `folder` is `sessions`. Python's `re` cannot be interrupted, so a custom pattern
-    must not backtrack without bound.
+    The default matches `sessions/<session>/…` and `sessions/<session>.<ext>` after any segment of a key. If `folder` is
+    `sessions`, it also matches `<session>` at the beginning of a key. Python's `re` cannot be interrupted, so a custom
+    pattern must not need exponential time.
 
-    :param pattern: a custom expression; None for the default.
-    :param folder: name of the folder that keys are relative to.
+    :param pattern: a custom regular expression; None for the default.
+    :param folder: name of the folder that the keys are relative to.
     :raises SettingError: the pattern is not a regular expression, or has no group `session`.
     """
     if pattern is None:
@@ -74,14 +74,14 @@ def session_pattern(pattern: str | re.Pattern[str] | None, folder: str) -> re.Pa
 
 
 def count(pages: Iterable[list[str]], pattern: re.Pattern[str], clock: Clock) -> Statistics:
-    """Count keys and their distinct sessions, in bounded memory.
+    """Count keys and distinct sessions in bounded memory.
 
-    The keys of a session need not be adjacent: in S3's order `sessions/a.x/…` lies between `sessions/a.json` and
-    `sessions/a/…`, and a directory has no order. So a digest of each id (16 bytes) is stored in a table that SQLite
-    moves to a temporary file as it grows. Keys without a session count as objects; their number is logged, as a warning
-    if no key has a session.
+    The keys of a session may not be adjacent: in S3's order `sessions/a.x/…` comes between `sessions/a.json` and
+    `sessions/a/…`, and a directory has no order. Therefore a digest of each session id (16 bytes) is inserted into a
+    temporary SQLite table, which SQLite moves to disk when it grows. A key without a session counts as an object. The
+    number of such keys is logged, with level WARNING if no key has a session.
 
-    :raises StorageError: there is no space for the temporary file.
+    :raises StorageError: the disk has no space for the temporary table.
     """
     taken_at = int(clock() * 1000)
     objects = unmatched = 0
@@ -107,5 +107,5 @@ def count(pages: Iterable[list[str]], pattern: re.Pattern[str], clock: Clock) ->
 
 
 def _digest(session: str) -> tuple[bytes]:
-    # a file name that is not UTF-8 has surrogates
+    # Python decodes a file name that is not UTF-8 to surrogates.
     return (hashlib.blake2b(session.encode("utf-8", "surrogatepass"), digest_size=16).digest(),)

@@ -1,4 +1,4 @@
-"""Statistics of an R2 bucket from Cloudflare's analytics: one small query, however many objects there are."""
+"""Statistics of an R2 bucket from Cloudflare's analytics: one query for any number of objects."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import SettingError, StorageError
 from .base import Clock, Statistics
 from .http import Client, parse_url
 
-# "Metrics and analytics" in R2's documentation, which leaves the dimension storageClass to the schema.
+# See "Metrics and analytics" in R2's documentation. The dimension storageClass is documented only in the schema.
 QUERY = """
 query ($account: string!, $bucket: string!, $since: Time!, $until: Time!) {
   viewer {
@@ -29,17 +29,17 @@ query ($account: string!, $bucket: string!, $since: Time!, $until: Time!) {
   }
 }
 """
-LOOK_BACK = timedelta(days=3)  # a day's figure appears after the day
+LOOK_BACK = timedelta(days=3)  # the number of a day is available only after that day
 
 
 class Analytics:
-    """The number of objects in a whole bucket, as Cloudflare last counted it, up to a day ago.
+    """The number of objects in a bucket according to Cloudflare's analytics, which may be a day old.
 
-    The sessions are unknown: `Snapshot` estimates them from the ratio that a listing measured. Cloudflare takes 300
-    queries in 5 minutes.
+    The number of sessions is unknown. `Snapshot` estimates it from the objects per session in an earlier listing.
+    Cloudflare allows 300 queries in 5 minutes.
 
-    :param bucket: name of the bucket; under a jurisdiction with its prefix, such as `eu_NAME`.
-    :param token: needs the permission Account Analytics: Read, and no other.
+    :param bucket: name of the bucket; for a bucket in a jurisdiction with a prefix, such as `eu_NAME`.
+    :param token: an API token with the permission Account Analytics: Read.
     """
 
     def __init__(
@@ -70,9 +70,9 @@ class Analytics:
         return f"<Analytics {self.source}>"
 
     def statistics(self) -> Statistics:
-        """Query the number of objects; None where Cloudflare has no figure for the bucket.
+        """Query the number of objects, which is None if Cloudflare has no number for the bucket.
 
-        `taken_at` is the time of the query, as with the other providers, not the day of the figure.
+        `taken_at` is the time of the query, not the time at which Cloudflare counted.
 
         :raises StorageError: the query failed.
         """
@@ -92,22 +92,23 @@ class Analytics:
         with Client(self._endpoint, timeout=self._timeout, deadline=self._deadline) as client:
             status, content = client.fetch("POST", self._endpoint.path or "/", lambda: headers, body)
         if status in (401, 403):
-            raise StorageError(f"Cloudflare rejects the token ({status}), which needs Account Analytics: Read")
+            raise StorageError(f"Cloudflare rejects the token ({status}); it needs Account Analytics: Read")
         try:
             rows = _rows(status, json.loads(content))
-            # Each storage class has a row for each day, with all objects that the class had then.
+            # There is one row for each day and storage class, with the number of objects on that day.
             newest = {row["dimensions"]["storageClass"]: row["max"]["objectCount"] for row in rows}
             return sum(map(int, newest.values())) if newest else None
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise StorageError(f"Cloudflare's analytics answer {status}, but not as documented") from error
+            raise StorageError(f"Cloudflare's analytics sent an unexpected response with status {status}") from error
 
 
 def _rows(status: int, answer: Any) -> list[Any]:
     """Return the rows of a response, oldest first.
 
-    See "Error responses" in the documentation of the GraphQL Analytics API.
+    A response with any status may contain errors; see "Error responses" in the documentation of the GraphQL Analytics
+    API.
 
-    :raises StorageError: the response has errors, which it may with any status.
+    :raises StorageError: the response contains errors.
     """
     if status != 200 or answer.get("errors"):
         message = " ".join(answer["errors"][0]["message"].split())

@@ -1,4 +1,4 @@
-"""Statistics of a local directory, by walking it."""
+"""Statistics of a local directory."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _PAGE = 1000
 
 
 class Directory:
-    """The regular files below `path`, which need not exist yet. Links are neither followed nor counted.
+    """Count the regular files in a directory and its subdirectories. Symbolic links are not followed or counted.
 
-    A key is the path of a file below the directory, with `/` between segments. Below a directory named `sessions`,
-    keys may begin with `<session>`.
+    The key of a file is its path relative to the directory, with `/` as separator. If the directory is named
+    `sessions`, a key may begin with the session id. The directory need not exist when this object is created.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class Directory:
         pattern: str | re.Pattern[str] | None = None,
         clock: Clock = time.time,
     ) -> None:
-        self._path = os.path.abspath(path)  # now, since a server may change its working directory
+        self._path = os.path.abspath(path)  # the working directory may change later
         self._pattern = session_pattern(pattern, os.path.basename(self._path))
         self._clock = clock
         self.source = self._path if pattern is None else f"{self._path} {self._pattern.pattern}"
@@ -38,9 +38,9 @@ class Directory:
         return f"<Directory {self.source}>"
 
     def statistics(self) -> Statistics:
-        """Walk the directory once.
+        """Walk the directory and count its files.
 
-        :raises StorageError: it is missing, or a directory in it cannot be read.
+        :raises StorageError: the directory or a subdirectory does not exist or cannot be read.
         """
         try:
             with closing(self._pages()) as pages:
@@ -54,7 +54,7 @@ class Directory:
                 yield page
 
     def _keys(self) -> Generator[str, None, None]:
-        # A stack of open iterators, rather than a list of directories to walk: a directory may have a million others.
+        # A stack of open iterators uses less memory than a list of subdirectories, of which there may be a million.
         levels = [("", os.scandir(self._path))]
         try:
             while levels:
@@ -63,7 +63,7 @@ class Directory:
                 if entry is None:
                     levels.pop()[1].close()
                 elif entry.is_dir(follow_symlinks=False):
-                    with suppress(FileNotFoundError, NotADirectoryError):  # removed since its parent was read
+                    with suppress(FileNotFoundError, NotADirectoryError):  # it was removed after its parent was read
                         levels.append((f"{prefix}{entry.name}/", os.scandir(entry.path)))
                 elif entry.is_file(follow_symlinks=False):
                     yield prefix + entry.name

@@ -1,4 +1,4 @@
-"""An HTTP client for one server, with retries, a timeout for each attempt and a deadline for all."""
+"""An HTTP client for one server, with retries, a timeout for each attempt and a total deadline."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from ..errors import SettingError, StorageError
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 5
-BACKOFF = 0.5  # seconds: maximum of the first pause, doubled for each further one
+BACKOFF = 0.5  # maximum seconds of the first pause, doubled after each attempt
 RETRIED = frozenset({429, 500, 502, 503, 504})
-BODY_LIMIT = 16 << 20  # four times the size of 1000 keys of S3's maximum length, with each byte as %XX
+BODY_LIMIT = 16 << 20  # bytes; four times the size of 1000 percent-encoded keys of S3's maximum length
 
 
 def parse_url(url: str, what: str) -> SplitResult:
-    """Return the parts of a URL that a `Client` can connect to.
+    """Parse and validate a URL for a `Client`.
 
-    :param what: names the URL in errors, which do not contain it: it may have a password.
+    :param what: description of the URL for error messages. They do not contain the URL, which may have a password.
     :raises SettingError: the URL is invalid.
     """
     try:
@@ -38,21 +38,22 @@ def parse_url(url: str, what: str) -> SplitResult:
     except ValueError:
         raise SettingError(f"{what} has an invalid host or port") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SettingError(f"{what} must be http:// or https:// and a host")
+        raise SettingError(f"{what} must begin with http:// or https:// and have a host")
     if "@" in parts.netloc:
-        raise SettingError(f"{what} has a user or a password, which have settings of their own")
+        raise SettingError(f"{what} must not contain a user or password; use the settings for access keys")
     if "#" in url:
-        raise SettingError(f"{what} has a #; write it as %23")
+        raise SettingError(f"{what} contains a #; write it as %23")
     return parts
 
 
 class Client:
-    """Requests to the server of `url` over one keep-alive connection.
+    """An HTTP client with one persistent connection to the server of `url`.
 
-    The system's resolver is not bounded by these times, and each address of a name may take the whole timeout.
+    Name resolution does not count towards the timeout. If a name has several addresses, connecting to each may take the
+    whole timeout.
 
-    :param timeout: seconds for one attempt, from connecting to the last byte of the body.
-    :param deadline: seconds for all requests together.
+    :param timeout: maximum seconds of an attempt, from connecting to the last byte of the body.
+    :param deadline: maximum seconds of all requests together.
     """
 
     def __init__(self, url: SplitResult, *, timeout: float, deadline: float) -> None:
@@ -72,12 +73,13 @@ class Client:
     def fetch(
         self, method: str, target: str, headers: Callable[[], Mapping[str, str]], body: bytes | None = None
     ) -> tuple[int, bytes]:
-        """Return status and body, whatever the status.
+        """Send a request, and return the status and body of the response.
 
-        Temporary failures (no response, a truncated one, 429, some of 5xx) are retried after a random pause, or after
-        `Retry-After` if that is longer. After the last attempt, or before the deadline, the status is returned.
+        If there is no response, a truncated one or one with a status in RETRIED, the request is sent again after a
+        random pause, or after `Retry-After` if that is longer. Any status of the last attempt is returned. An attempt
+        that would begin after the deadline is not made.
 
-        :param headers: called for each attempt, so that each can be signed.
+        :param headers: called for each attempt, because each one needs a new signature.
         :raises StorageError: the last attempt had no response.
         """
         attempt = 0
@@ -98,7 +100,7 @@ class Client:
                 failure = f"HTTP {response.status}"
                 retry_after = _seconds(response.headers.get("Retry-After"))
                 result = response.status, content
-            # a random share of the pause, so that the workers of many hosts do not retry at the same time
+            # The pause is random, so that workers on many hosts do not retry at the same time.
             pause = max(retry_after, random.uniform(0, BACKOFF * 2 ** (attempt - 1)))
             if attempt == ATTEMPTS or time.monotonic() + pause >= self._end:
                 if result is not None:
@@ -129,7 +131,7 @@ class Client:
 
 
 class _Response(HTTPResponse):
-    """A response whose last byte must arrive before `end`, however slowly the others do."""
+    """A response whose last byte must arrive before `end`. A timeout of the socket would restart with every read."""
 
     def __init__(self, sock: socket.socket, *args: Any, end: float, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
@@ -162,7 +164,7 @@ def _left(end: float) -> float:
 
 
 def _seconds(retry_after: str | None) -> float:
-    """Return the seconds of a `Retry-After`, a number or a date (RFC 9110, 10.2.3); 0 if it is neither."""
+    """Return the seconds of a `Retry-After` header, a number or a date (RFC 9110, 10.2.3), or 0 if it is invalid."""
     if retry_after is None:
         return 0.0
     try:

@@ -1,8 +1,8 @@
-"""Statistics of a bucket of Cloudflare R2 or another S3 service, by listing it.
+"""Statistics of a bucket in Cloudflare R2 or another S3 service, from a listing of its keys.
 
-The listing is written with the standard library, so that it is exact. obstore 0.12 is not: a key with a newline, an
-empty segment (`a//b`) or a segment `.` ends its listing with an error; it does not read `IsTruncated`, so a truncated
-page without a token ends the listing early; and XML without `Contents`, such as an `<Error>`, is an empty bucket to it.
+The listing uses only the standard library, because the package obstore (0.12) can return a wrong number. Its listing
+fails at a key with a newline, an empty segment (`a//b`) or a segment `.`. It ignores `IsTruncated`, so a truncated page
+without a token ends the listing early. It treats XML without `Contents`, such as an `<Error>`, as an empty bucket.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from .sigv4 import Signer
 
 
 class Bucket:
-    """A bucket at a path-style URL, whose last segment is the bucket.
+    """Count the objects of a bucket at a path-style URL, whose last path segment is the bucket's name.
 
-    Listing n objects costs ceil(n / 1000) class A operations of R2. Nothing stays open between two listings, so an
-    instance can be used in any thread and after a fork.
+    Listing n objects takes ceil(n / 1000) class A operations of R2. An instance can be used in any thread and after a
+    fork, because no connection stays open between two listings.
 
-    :param prefix: beginning of the keys that count: `site1/` is a folder, `site1` also matches `site10/…`. The session
-        pattern is searched after its last `/`; below a prefix `…/sessions/`, keys may begin with `<session>`.
-    :param timeout: seconds for one request.
-    :param deadline: seconds for the whole listing.
+    :param prefix: count only keys that begin with this text. `site1/` matches a folder; `site1` also matches
+        `site10/…`. The session pattern is matched against the rest of the key after the prefix's last `/`. If the
+        prefix ends with `sessions/`, this rest may begin with the session id.
+    :param timeout: maximum seconds of a request.
+    :param deadline: maximum seconds of a listing.
     """
 
     def __init__(
@@ -49,9 +50,9 @@ class Bucket:
         path = self._url.path.rstrip("/")
         if not path or "?" in url:
             raise SettingError("The bucket's URL must be https://HOST/BUCKET")
-        # a key with the newline of the file that it was read from would get a 403 that does not say so
+        # A trailing newline, for example from a secrets file, would cause a 403 that does not name the reason.
         if not all(re.fullmatch("[!-~]+", text) for text in (access_key_id, secret_access_key, region)):
-            raise SettingError("AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the region is empty or has a blank")
+            raise SettingError("AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or AWS_REGION is empty or contains a space")
         folder = prefix.rpartition("/")[0]
         self._path = quote(unquote(path), safe="/")
         self._prefix = prefix
@@ -69,7 +70,7 @@ class Bucket:
         return f"<Bucket {self.source}>"
 
     def statistics(self) -> Statistics:
-        """List the bucket once.
+        """List the bucket and count its objects and sessions.
 
         :raises StorageError: a request failed.
         """
@@ -103,13 +104,13 @@ class Bucket:
         try:
             return _parse(body)
         except ValueError as error:
-            raise StorageError(f"{self._name} responded with something other than a listing: {error}") from error
+            raise StorageError(f"{self._name} sent a response that is not a listing: {error}") from error
 
 
 def _parse(body: bytes) -> tuple[list[str], str | None]:
     """Return the keys of a ListBucketResult, and its continuation token if it is truncated.
 
-    :raises ValueError: the body is something else.
+    :raises ValueError: the body is not a complete ListBucketResult.
     """
     try:
         page = ElementTree.fromstring(body)
@@ -118,7 +119,7 @@ def _parse(body: bytes) -> tuple[list[str], str | None]:
     truncated = page.findtext("{*}IsTruncated")
     if page.tag.rpartition("}")[2] != "ListBucketResult" or truncated not in ("true", "false"):
         raise ValueError("not a whole ListBucketResult")
-    # XML cannot contain every key, so the request asks for form encoding; a server without it omits EncodingType.
+    # XML cannot represent every key, so the request asks for URL encoding. A server without it omits EncodingType.
     encoded = page.findtext("{*}EncodingType") == "url"
     keys = []
     for element in page.iterfind("{*}Contents"):
@@ -135,7 +136,7 @@ def _parse(body: bytes) -> tuple[list[str], str | None]:
 
 
 def _describe_refusal(status: int, body: bytes) -> str:
-    """Return the status, S3's error code and a hint. The rest of the response may repeat what was signed."""
+    """Return the status, S3's error code and a hint. Omit the error text, because it may contain the signature."""
     code = re.search(rb"<Code>(\w{1,64})</Code>", body)
     text = f"{status} {code[1].decode()}" if code else f"{status}"
     hints = {
@@ -143,6 +144,6 @@ def _describe_refusal(status: int, body: bytes) -> str:
         307: "the bucket is in another region or at another endpoint",
         400: "is the region right?",
         403: "are the key and the secret right, and allowed to list this bucket?",
-        404: "does the bucket exist? A key prefix does not belong in the path",
+        404: "does the bucket exist? A key prefix must be in the query, ?prefix=…",
     }
     return f"{text}; {hints[status]}" if status in hints else text

@@ -1,7 +1,7 @@
 """AWS Signature Version 4 for requests without a body.
 
-See "Authenticating Requests: Using the Authorization Header" in the Amazon S3 API reference; its example of a listing
-is one of our tests.
+See "Authenticating Requests: Using the Authorization Header" in the Amazon S3 API reference. A test verifies the
+example of a listing in that document.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _NO_BODY = hashlib.sha256(b"").hexdigest()
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """Signs requests with an access key, for a region."""
+    """Sign requests with an access key for a region."""
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
@@ -25,7 +25,8 @@ class Signer:
     def headers(self, method: str, host: str, path: str, query: str, now: float) -> dict[str, str]:
         """Return the headers that sign a request. Servers accept them for about 15 minutes after `now`.
 
-        :param path: as it is sent, like `query`: names sorted, and %XX for all but letters, digits and `-._~`.
+        :param path: the path exactly as sent, percent-encoded except for letters, digits and `-._~/`.
+        :param query: the query string exactly as sent, with the same encoding, sorted by name.
         :param now: seconds since the epoch.
         """
         instant = datetime.fromtimestamp(now, timezone.utc).strftime("%Y%m%dT%H%M%SZ")

@@ -1,4 +1,4 @@
-"""The latest storage statistics, stored in the database: every worker shares them, and one at a time refreshes them."""
+"""Storage statistics that all workers share in the database, and that one worker at a time refreshes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .base import Statistics, StorageStats
 
 log = logging.getLogger(__name__)
 
-# Milliseconds. A listing of n objects is ceil(n / 1000) billed calls: once an hour, a bucket of a million objects stays
-# within the million class A operations a month that R2 includes (Cloudflare's "R2 pricing" page).
+# All times are in milliseconds. A listing of n objects takes ceil(n / 1000) class A operations. Listing a million
+# objects every hour takes 720,000 of them a month; R2 includes a million ("R2 pricing" in its documentation).
 MAX_AGE = 3600_000
-TIMEOUT = 10_000  # for a request when there are no statistics yet
-CLAIM_TIME = 60_000  # a refresh that does not renew its claim may be taken over
-RETRY_PAUSE = 60_000  # after a failure
+TIMEOUT = 10_000  # of a request that waits for the first statistics
+CLAIM_TIME = 60_000  # another worker may refresh if a claim is not renewed for so long
+RETRY_PAUSE = 60_000  # after a failed refresh
 
 SELECT_SNAPSHOT = """
 select total_objects, estimated_sessions, taken_at, claimed_until, failed_at
@@ -82,18 +82,18 @@ where source = :source
 
 
 def now() -> int:
-    """Return the current instant: milliseconds since the epoch, UTC."""
+    """Return the current time in milliseconds since the epoch, UTC."""
     return time.time_ns() // 1_000_000
 
 
 class Snapshot:
-    """A provider that returns the latest statistics of another one, from the database.
+    """A cache of another provider's statistics in the database.
 
-    When they are older than `max_age`, one of the workers that share the database refreshes them in the background.
-    Until then, and when that fails, the old ones are served. When there are none yet, a request waits for them.
+    If the stored statistics are older than `max_age`, one worker refreshes them in the background. The old statistics
+    are returned until the refresh succeeds. If there are none yet, a request waits for the first refresh.
 
-    :param max_age: milliseconds.
-    :param timeout: milliseconds that a request waits for the first statistics.
+    :param max_age: milliseconds after which statistics are refreshed.
+    :param timeout: maximum milliseconds that a request waits for the first statistics.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Snapshot:
     ) -> None:
         self.provider = provider
         self.db = db
-        # statistics of one source are not used for another
+        # Each source has its own row, so that statistics of one storage are not returned for another.
         self.source = str(getattr(provider, "source", type(provider).__qualname__))
         self.max_age = max_age
         self.timeout = timeout
@@ -116,21 +116,21 @@ class Snapshot:
     def statistics(self) -> Statistics:
         """Return the latest statistics.
 
-        :raises StorageError: there are none yet, and none were taken within the timeout.
+        :raises StorageError: there are none yet, and the first refresh failed or did not end within the timeout.
         """
         row = self._row()
         latest = None if row is None or row["taken_at"] is None else _statistics(row)
         if latest is None or latest.taken_at <= self.clock() - self.max_age:
             try:
                 self._refresh_in_background(row)
-            except AnalyticsError:  # the latest can be served from a database that cannot be written
+            except AnalyticsError:  # a read-only database can still return the old statistics
                 if latest is None:
                     raise
                 log.exception("the storage statistics cannot be refreshed")
         return self._wait_for_first() if latest is None else latest
 
     def refresh(self) -> Statistics:
-        """Take new statistics, save and return them, whether or not another worker does so.
+        """Get new statistics from the provider, save and return them, even if another worker is refreshing.
 
         :raises StorageError: the provider failed.
         """
@@ -149,12 +149,13 @@ class Snapshot:
         return statistics
 
     def measure(self, listed: Statistics) -> float:
-        """Save and return the objects per session of a listing, for a provider that counts objects only.
+        """Save and return the number of objects per session, for a provider that counts only objects.
 
+        :param listed: the statistics from a listing of the same storage.
         :raises StorageError: the listing found no session.
         """
         if not listed.total_objects or not listed.estimated_sessions:
-            raise StorageError("the listing found no session, so that objects per session are unknown")
+            raise StorageError("the listing found no session, so the number of objects per session is unknown")
         ratio = listed.total_objects / listed.estimated_sessions
         self._write(SAVE_RATIO, objects_per_session=ratio, measured_at=listed.taken_at)
         return ratio
@@ -177,7 +178,7 @@ class Snapshot:
         return self.db.write(write)
 
     def _refresh_in_background(self, row: Row | None) -> None:
-        """Start a refresh in a thread, unless another worker refreshes or has just failed."""
+        """Start a refresh in a thread, unless a refresh is in progress or failed within RETRY_PAUSE."""
         now = self.clock()
         if row is not None and row["claimed_until"] > now:
             return
@@ -191,8 +192,8 @@ class Snapshot:
         try:
             self.refresh()
         except Exception:
-            log.exception("the storage statistics cannot be taken; the latest are served")
-            with suppress(AnalyticsError):  # the claim then lasts as long as the pause
+            log.exception("the storage statistics cannot be refreshed; the old ones remain in use")
+            with suppress(AnalyticsError):  # the claim expires after CLAIM_TIME, which is as long as the pause
                 self._write(SAVE_FAILURE, now=self.clock(), until=self.clock() + RETRY_PAUSE)
         finally:
             done.set()
@@ -200,7 +201,7 @@ class Snapshot:
     def _renew_claim(self, done: threading.Event) -> None:
         """Renew the claim until the refresh ends."""
         while not done.wait(CLAIM_TIME / 3000):
-            with suppress(AnalyticsError):  # the next renewal is soon enough
+            with suppress(AnalyticsError):  # two more renewals are due before the claim expires
                 self._write(RENEW_CLAIM, until=self.clock() + CLAIM_TIME)
 
     def _wait_for_first(self) -> Statistics:
@@ -210,9 +211,9 @@ class Snapshot:
             if row is not None and row["taken_at"] is not None:
                 return _statistics(row)
             if row is not None and row["failed_at"] is not None:
-                raise StorageError("the storage statistics cannot be taken, and there are no earlier ones")
+                raise StorageError("the storage statistics cannot be read, and there are no earlier ones")
             if time.monotonic() >= deadline:
-                raise StorageError("the first storage statistics were not taken within the timeout")
+                raise StorageError("the first storage statistics were not available within the timeout")
             time.sleep(0.05)
 
 

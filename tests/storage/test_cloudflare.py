@@ -161,7 +161,7 @@ def test_silent_server_ends_at_the_deadline(scripted: Scripted) -> None:
 def test_undocumented_response_is_an_error(scripted: Scripted, status: int, body: str) -> None:
     server = scripted(lambda request: request.answer(body, status))
 
-    with pytest.raises(StorageError, match=f"answer {status}, but not as documented"):
+    with pytest.raises(StorageError, match=f"unexpected response with status {status}"):
         analytics(server).statistics()
 
 

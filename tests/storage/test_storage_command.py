@@ -143,7 +143,7 @@ def test_request_does_not_wait_for_a_hanging_server(scripted, tmp_path):
         snapshot = Snapshot(bucket, database, timeout=300)
         begun = time.monotonic()
 
-        with pytest.raises(StorageError, match="were not taken within the timeout"):
+        with pytest.raises(StorageError, match="were not available within the timeout"):
             snapshot.statistics()
 
         assert time.monotonic() - begun < 10

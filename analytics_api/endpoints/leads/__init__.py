@@ -1,7 +1,7 @@
-"""Sales leads: the list and its search, one lead in detail, the pipeline status, and the export.
+"""Sales leads: list and search, detail, pipeline status and export.
 
-One resource in several modules: `listing` (a page of the list), `search` (how a page is found), `orders` (sort orders
-and cursors), `detail`, `status` and `export`.
+The modules: `listing` (the endpoint of the list), `search` (the queries of a page), `orders` (sort orders and cursors),
+`detail`, `status`, `export` and `formulas` (CSV formula injection).
 """
 
 from .detail import detail

@@ -55,7 +55,7 @@ from leads
 where lead_id = :lead_id
 """
 
-# The sessions of the lead's visitor, and those that the lead or its submissions name.
+# All sessions of the lead's visitor, and the sessions in the `session_id` of the lead and its submissions.
 SESSIONS = """
 select session_id, visitor_id, entry_page, exit_page, country, started_at, ended_at, duration, engagement_score,
   event_count
@@ -88,13 +88,13 @@ order by submitted_at desc, submission_id desc
 def detail(ctx: Context, lead_id: int) -> Detail:
     """Return the lead with its sessions and submissions, both newest first.
 
-    Raises NotFound if there is no such lead.
+    :raises NotFound: the lead does not exist.
     """
     return ctx.db.read(lambda at: read_detail(at, lead_id))
 
 
 def read_detail(at: Reader, lead_id: int) -> Detail:
-    """Like `detail`, within a transaction."""
+    """Return the same as `detail`, read within an existing transaction."""
     lead = at.row(LEAD, lead_id=lead_id)
     if lead is None:
         raise NotFound("Lead not found")

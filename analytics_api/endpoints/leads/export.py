@@ -1,4 +1,4 @@
-"""The whole list of leads as CSV or NDJSON."""
+"""Export of all matching leads as CSV or NDJSON."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ FORMATS: Final[dict[Format, str]] = {"csv": "text/csv; charset=utf-8", "ndjson":
 
 
 def export_leads(ctx: Context, *, format: Format, q: str | None, status: str | None, sort: str) -> Stream:
-    """Return every lead of the list, as CSV (RFC 4180) or as a JSON object a line, all as of one instant.
+    """Return all leads that match, as CSV (RFC 4180) or as one JSON object per line, from one database snapshot.
 
-    In CSV every field is quoted except null, which is empty; text that a spreadsheet would run as a formula is escaped.
+    In CSV every field is quoted, except null, which is an empty field. Text that a spreadsheet would evaluate as a
+    formula is escaped.
     """
     return Stream(FORMATS[format], f"leads.{format}", export_chunks(ctx, format=format, q=q, status=status, sort=sort))
 
@@ -27,7 +28,7 @@ def export_leads(ctx: Context, *, format: Format, q: str | None, status: str | N
 def export_chunks(
     ctx: Context, *, format: Format, q: str | None, status: str | None, sort: str
 ) -> Generator[str, None, None]:
-    """Generate the text of the export from one snapshot of the database, which is open until the generator ends."""
+    """Generate the text of the export. The database snapshot stays open until the generator is exhausted or closed."""
     encode = _csv_lines if format == "csv" else _ndjson_lines
     with ctx.db.snapshot() as at:
         if format == "csv":
@@ -42,7 +43,7 @@ def _csv_lines(leads: Iterable[Sequence[Any]]) -> str:
 
 
 def _csv_field(value: object) -> str:
-    """Return a quoted field, so that a program with another separator does not split it. Only null has no quotes."""
+    """Return a CSV field. Every value except null is quoted, for programs that expect another separator."""
     if value is None:
         return ""
     text = escape_formula(value).replace('"', '""') if isinstance(value, str) else str(value)

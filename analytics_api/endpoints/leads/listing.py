@@ -1,4 +1,4 @@
-"""The list of leads, page by page."""
+"""The list of leads, with search, filters and paging."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Listing(TypedDict):
 
 
 class LeadPage(dict[str, object]):
-    """A Listing with the query string of the page after it; None on the last page."""
+    """A Listing payload with the query string of the next page, which is None on the last page."""
 
     next_query: str | None = None
 
@@ -35,22 +35,22 @@ def list_leads(
     sort: str | None = None,
     cursor: str | None = None,
 ) -> Listing:
-    """Return a page of the leads, and the `total` that match.
+    """Return a page of leads, and the `total` number of leads that match.
 
-    `q` is a substring of the name, e-mail, phone, project or visitor id, without regard to case. Nulls come last in
-    every order. Unless it is the last, a page has a `Link` header with a `cursor`, which continues after the last lead
-    of this page, even if that lead has moved or gone since; deep pages are then as fast as the first. A cursor belongs
-    to one `sort`, and takes the place of `offset`.
+    `q` is a substring of the name, e-mail, phone, project or visitor id; case is ignored. Nulls come last in every
+    order. Every page but the last has a `Link` header with a `cursor` to the next page. The next page begins after this
+    page's last lead, even if that lead has been deleted or has moved in the order. With a cursor, deep pages are as
+    fast as the first page. A cursor is valid for one `sort`, and replaces `offset`.
 
-    :raises InvalidRequest: when the cursor belongs to another `sort`.
+    :raises InvalidRequest: the cursor belongs to another `sort`.
     """
     order = cursor_order(cursor) if cursor else sort or DEFAULT_ORDER
     if sort not in (None, order):
-        raise InvalidRequest(f"cursor belongs to sort={order}; send that sort, or none")
+        raise InvalidRequest(f"cursor belongs to sort={order}; send the same sort, or omit it")
 
     def read_page(at: Reader) -> Listing:
         filter_, params = prepare(at, q, status)
-        params |= {"limit": limit + 1, "offset": offset}  # one more row tells whether a page follows
+        params |= {"limit": limit + 1, "offset": offset}  # one more row shows whether there is a next page
         if cursor:
             params |= decode_cursor(at, cursor)
         rows, total = find_page(Search(at, filter_, order, params))
@@ -65,5 +65,5 @@ def list_leads(
 
 
 def next_query(payload: object) -> str | None:
-    """Return the query string of the page after this one; None after the last."""
+    """Return the query string of the next page, or None if this is the last page."""
     return payload.next_query if isinstance(payload, LeadPage) else None

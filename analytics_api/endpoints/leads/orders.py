@@ -1,4 +1,4 @@
-"""The sort orders of the lead list, and cursors: positions in an order, as a Link header carries them."""
+"""The sort orders of the lead list, and cursors, which encode a position in an order for the `Link` header."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from ...database import Reader, Row
 from ...http.parameters import MAX_INT64
 
 MIN_INT64: Final = -MAX_INT64 - 1
-MAX_KEY_LENGTH: Final = 100  # characters; percent-encoded they fit into a header of 8190 bytes beside a search term
+# Characters of a sort key in a cursor. Percent-encoded, they fit into a header of 8190 bytes together with a search
+# term.
+MAX_KEY_LENGTH: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Leads by the values of one column, nulls last; lead_id breaks every tie, so pages never overlap."""
+    """A sort order by one column, nulls last. Ties are sorted by lead_id, so pages never overlap."""
 
     column: str
     direction: Literal["asc", "desc"]
@@ -28,7 +30,7 @@ class Order:
 
     @property
     def after(self) -> dict[str, str]:
-        """Conditions for the leads after (`:key`, `:lead_id`), split so that an index can seek to each part."""
+        """Conditions for the leads after the position (`:key`, `:lead_id`). Each can use an index of its own."""
         beyond = "<" if self.direction == "desc" else ">"
         parts = {
             "ties": f"{self.column} = :key and lead_id {beyond} :lead_id",
@@ -51,8 +53,9 @@ ORDERS: Final = {
 }
 DEFAULT_ORDER: Final = "newest"
 
-# The order, the last lead, and its value of the order's column: `newest:28:2026-02-10 11:00:00`. Without a value it is
-# null. A value that is too long, or has a NUL, is cut there and marked: `name_asc:28~:aaa`.
+# A cursor consists of the order, the id of the page's last lead and its sort key: `newest:28:2026-02-10 11:00:00`. If
+# the sort key is null, it is omitted. A sort key that is too long or contains a NUL is truncated, and `~` marks that:
+# `name_asc:28~:aaa`.
 _TEXT_KEY: Final = rf"~?:[^\u0000]{{0,{MAX_KEY_LENGTH}}}"
 _NUMBER_KEY: Final = ":-?[0-9]{1,19}"
 CURSOR_PATTERN: Final = "|".join(
@@ -60,7 +63,7 @@ CURSOR_PATTERN: Final = "|".join(
     for type_, key in ((str, _TEXT_KEY), (int, _NUMBER_KEY))
 )
 
-# One statement for each column that an order goes by.
+# The statement that reads a lead's sort key, for each column of an order.
 SORT_KEYS: Final = {
     column: f"""
 select {column} as key
@@ -72,7 +75,7 @@ where lead_id = :lead_id
 
 
 def encode_cursor(at: Reader, sort: str, lead: Row) -> str:
-    """Return the cursor to the position after a lead of the list."""
+    """Return the cursor for the position after a lead."""
     column, lead_id = ORDERS[sort].column, lead["lead_id"]
     key = lead[column] if column in lead else _sort_key(at, column, lead_id)
     if key is None:
@@ -89,10 +92,11 @@ def cursor_order(cursor: str) -> str:
 
 
 def decode_cursor(at: Reader, cursor: str) -> dict[str, Any]:
-    """Return the position as the parameters of `Order.after`.
+    """Return a cursor's position as the parameters of `Order.after`.
 
-    The rest of a cut value is read from its lead. If that lead is gone or has another value by now, the position is
-    before everything that begins with the cut value: some leads may be listed twice, and none is left out.
+    If the sort key is truncated, the complete key is read from the lead. If the lead has been deleted or has another
+    key, the position is before all keys with the truncated key as prefix. Some leads may then be listed again, but none
+    is missed.
     """
     sort, lead, *rest = cursor.split(":", 2)
     order, lead_id = ORDERS[sort], _clamp(int(lead.rstrip("~")))
@@ -106,7 +110,7 @@ def decode_cursor(at: Reader, cursor: str) -> dict[str, Any]:
 
 
 def _restore(at: Reader, order: Order, lead_id: int, cut: str) -> tuple[str, int]:
-    """Return the whole value of a cut one, and the lead's id; a position before all with that prefix if it is gone."""
+    """Return the complete key and the lead id for a truncated key, or a position before all keys with that prefix."""
     key = _sort_key(at, order.column, lead_id)
     if isinstance(key, str) and key.startswith(cut):
         return key, lead_id

@@ -1,20 +1,21 @@
-"""How a page of the lead list and its total are found.
+"""The queries for a page of the lead list and the total number of matches.
 
-With n leads in the list (those of one status, if one is requested), m matches and p = offset + limit rows up to the end
-of the page, the strategies cost:
+Let n be the number of leads (with the requested status, if any), m the number of matches, and p = offset + limit. The
+strategies read this many rows:
 
-=========  ==========================================================================  ==================
+=========  ==========================================================================  ======================
 walk       No search term: read the index of the order. The total is a counter.        p
 small      At most SMALL_RESULT matches in the search index: page and total at once.   m
-nearby     Many matches: read the next leads of the order, keep those that match.      m to count, 8·p·n/m
-sort       Sort everything that matches.                                               m, or n
-=========  ==========================================================================  ==================
+nearby     Many matches: read the next leads in the order, and filter them.            m to count, then 8·p·n/m
+sort       Sort all matches.                                                           m with the index, else n
+=========  ==========================================================================  ======================
 
-The search index has trigrams. A term of one character is too short for it. So is one of two characters on PostgreSQL,
-and on SQLite if more than 500 trigrams begin with them. Then counting and sorting read all n leads. `find_page` takes
-the first strategy that gives a page.
+`find_page` uses the first strategy that returns a page. The search index contains trigrams, so a term of one character
+cannot use it. A term of two characters can use it on SQLite if at most 500 trigrams begin with the term, but not on
+PostgreSQL. Without the index, counting and sorting read all n leads.
 
-Gains on SQLite with 100,000 and 1,000,000 leads: `small` saves a factor of 1.3 to 2.9, `nearby` 2.5 to 36.
+Measured on SQLite with 100,000 and 1,000,000 leads: `small` is 1.3 to 2.9 times as fast as `sort`, and `nearby` 2.5 to
+36 times.
 """
 
 from __future__ import annotations
@@ -56,20 +57,20 @@ COLUMNS: Final = tuple(Lead.__annotations__)
 COLUMN_LIST: Final = ", ".join(COLUMNS)
 
 SMALL_RESULT: Final = 500
-OVERSAMPLING: Final = 8  # `nearby` reads this many times the rows that evenly spread matches would need
+OVERSAMPLING: Final = 8  # `nearby` reads 8 times the rows that it would need if matches were evenly distributed
 
-# The leads to choose from: all or one status, and those that match by the search index or by reading each.
+# Conditions for the leads of the list: without a term, with a term in the search index, or with a scan for the term.
 FILTERS: Final = {
     "all": "true",
     "status": "status = :status and status <> ''",  # `<> ''` lets SQLite use the partial indexes
     "indexed": "lead_id in (select rowid from lead_search(:needle))",
-    # `|| ''` keeps SQLite from reading the index of the status, which may hold many more leads than match
+    # `|| ''` prevents SQLite from using the index of the status, which may have many more leads than match the term.
     "indexed in status": "status || '' = :status and lead_id in (select rowid from lead_search(:needle))",
     "scanned": "lead_id in (select lead_id from leads where search_text like :pattern escape '\\')",
     "scanned in status": "status = :status and status <> '' and search_text like :pattern escape '\\'",
 }
 
-# All statements are made from constants, here, once. A request selects one and adds nothing to its text.
+# Every statement is built here from constants. A request selects a statement, and passes values only as parameters.
 _FILTERS_AND_ORDERS: Final = [(name, sort) for name in FILTERS for sort in ORDERS]
 
 PAGES: Final = {
@@ -85,7 +86,7 @@ limit :limit offset :offset
 
 
 def _leads_after(name: str, sort: str) -> str:
-    """Return a subquery of the next leads after a cursor's position."""
+    """Return a subquery for the next leads after a cursor's position."""
     parts = "union all".join(
         f"""
 select *
@@ -111,7 +112,7 @@ limit :limit
     for name, sort in _FILTERS_AND_ORDERS
 }
 
-# No rows when more than SMALL_RESULT leads match.
+# These return no rows if more than SMALL_RESULT leads match.
 SMALL_PAGES: Final = {
     (name, sort): f"""
 with matches as materialized (
@@ -128,7 +129,7 @@ limit :limit offset :offset
         ("indexed", "matches", "lead_id in (select lead_id from matches)"),
         (
             "indexed in status",
-            # `cross join` makes SQLite look up each match; once analyzed it would otherwise read all leads
+            # `cross join` makes SQLite look up each match. With statistics from ANALYZE, it would read all leads.
             "matches cross join leads where leads.lead_id = matches.lead_id and status = :status",
             "status || '' = :status and lead_id in (select lead_id from matches)",
         ),
@@ -177,7 +178,7 @@ where {FILTERS[name]}
     },
 }
 
-# For a frequent term: reads the leads of the status from their index instead of looking up each match.
+# For a frequent term: SQLite reads the index of the status instead of looking up every match.
 COUNT_FREQUENT: Final = """
 select count(*) as total
 from leads
@@ -196,7 +197,7 @@ from (
 
 
 class Page(NamedTuple):
-    """Rows of the list, and how many match in all."""
+    """The rows of a page, and the total number of matches."""
 
     rows: list[Row]
     total: int
@@ -204,10 +205,13 @@ class Page(NamedTuple):
 
 @dataclass(frozen=True)
 class Search:
-    """One page to find: the statements' parameters, and which of FILTERS they are for.
+    """The search for one page.
 
-    `params` has `limit`, `offset`, `status`, the `needle` and `pattern` of a search term, and `key`, `lead_id` and
-    `null_lead_id` when a cursor gives the position.
+    :param at: the transaction to read in.
+    :param filter: a key of FILTERS.
+    :param sort: a key of ORDERS.
+    :param params: parameters of the statements: `limit`, `offset` and `status`; with a search term `needle` and
+        `pattern`; with a cursor `key`, `lead_id` and `null_lead_id`.
     """
 
     at: Reader
@@ -221,7 +225,7 @@ class Search:
 
     @cached_property
     def total(self) -> int:
-        """How many leads match the term, within the status if there is one."""
+        """The number of leads that match the term and the status."""
         if self.filter in ("all", "status"):
             return self.candidates
         if self.filter == "indexed in status" and self._is_frequent():
@@ -230,11 +234,14 @@ class Search:
 
     @cached_property
     def candidates(self) -> int:
-        """How many leads there are without the term, within the status if there is one."""
+        """The number of leads that match the status, with or without the term."""
         return self._number(COUNT_BY_STATUS, "total")
 
     def _is_frequent(self) -> bool:
-        """Whether the term matches an eighth as many leads, of any status, as the status has. Saves up to 3.6 times."""
+        """Return whether the matches, of any status, are more than an eighth of the status's leads.
+
+        COUNT_FREQUENT is then up to 3.6 times as fast.
+        """
         limit = self.candidates // OVERSAMPLING + 1
         return self._number(COUNT_UP_TO, "matches", match_limit=limit) == limit
 
@@ -244,7 +251,7 @@ class Search:
 
 
 def prepare(at: Reader, q: str | None, status: str | None) -> tuple[str, dict[str, Any]]:
-    """Return which of FILTERS selects the leads, and its parameters."""
+    """Return the key of FILTERS for a search term and a status, and the parameters of that filter."""
     params: dict[str, Any] = {"status": status}
     if not q:
         return "status" if status else "all", params
@@ -256,21 +263,24 @@ def prepare(at: Reader, q: str | None, status: str | None) -> tuple[str, dict[st
 
 
 def find_page(search: Search) -> Page:
-    """Return the page by the first strategy that gives one."""
+    """Return the page from the first strategy that finds it."""
     for strategy in STRATEGIES[search.filter.partition(" ")[0]]:
         page = strategy(search)
         if page is not None:
             return page
-    raise AssertionError("the last strategy always gives a page")
+    raise AssertionError("the last strategy always returns a page")
 
 
 def walk(search: Search) -> Page:
-    """Read rows from the index of the order."""
+    """Read the page from the index of the order."""
     return sort(search)
 
 
 def small(search: Search) -> Page | None:
-    """Return page and total by one statement; None for no rows or more than SMALL_RESULT matches, or with a cursor."""
+    """Return the page and the total from one statement.
+
+    Return None if there is a cursor, if more than SMALL_RESULT leads match, or if the page is empty.
+    """
     if search.has_cursor:
         return None
     statement = SMALL_PAGES[search.filter, search.sort]
@@ -280,7 +290,7 @@ def small(search: Search) -> Page | None:
 
 
 def nearby(search: Search) -> Page | None:
-    """Read the next leads of the order and keep those that match; None if they are too few to fill the page."""
+    """Read the next leads in the order and filter them by the term. Return None if too few match to fill the page."""
     params = dict(search.params)
     rows = params["limit"]
     offset = 0 if search.has_cursor else params["offset"]
@@ -288,7 +298,7 @@ def nearby(search: Search) -> Page | None:
     if evenly >= search.total:
         return None
     reads = evenly * search.candidates // search.total
-    if reads >= search.total:  # sorting all matches is cheaper
+    if reads >= search.total:  # sorting all matches reads fewer rows
         return None
     name = "status" if params["status"] else "all"
     statement = NEARBY_PAGES[name, search.sort, "next" if search.has_cursor else "first"]
@@ -297,7 +307,7 @@ def nearby(search: Search) -> Page | None:
 
 
 def sort(search: Search) -> Page:
-    """Sort all matches."""
+    """Read and sort all matches."""
     if not search.total:
         return Page([], 0)
     statements = NEXT_PAGES if search.has_cursor else PAGES

@@ -1,4 +1,4 @@
-"""The pipeline status of a lead, with its history."""
+"""Update the pipeline status of a lead, and record its history."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Updated(TypedDict):
 
 
 class UpdatedLead(dict[str, bool]):
-    """An Updated with the lead as it is afterwards, for the header `ETag`."""
+    """An Updated payload with the lead's state after the update, for the header `ETag`."""
 
     def __init__(self, lead: Detail) -> None:
         super().__init__(updated=True)
@@ -40,14 +40,14 @@ values (:lead_id, :old_status, :new_status, :changed_at, :changed_by)
 def update_status(
     ctx: Context, lead_id: int, status: str, check: Callable[[Detail], object] = lambda lead: None
 ) -> Updated:
-    """Set the pipeline status of the lead, and record the change and who made it in the history.
+    """Set the pipeline status of the lead, and record the change and the key's name in the history.
 
-    `status` may have blanks around it and any case. Nothing is written if the lead has this status already. With
-    `If-Match` nothing is written either unless it lists the `ETag` of the lead detail, and the response is 412. The
-    response has the `ETag` that the lead detail has from now on.
+    Case and surrounding spaces of `status` are ignored. Nothing is written if the lead already has this status. If
+    `If-Match` does not list the current `ETag` of the lead detail, the response is 412 and nothing is written. The
+    response has the new `ETag` of the lead detail.
 
-    :param check: takes the lead before the change, and raises PreconditionFailed to leave it unchanged.
-    :raises NotFound: there is no such lead or status.
+    :param check: takes the lead before the change; it raises PreconditionFailed to reject the change.
+    :raises NotFound: the lead or the status does not exist.
     """
     new_status = status.strip().lower()
     if new_status not in STATUSES:
