@@ -34,9 +34,9 @@ def filled(folder):
 def test_backup_has_every_row_and_opens(filled, folder):
     output = run("backup", "copy.db")
 
-    assert output == f"copy.db holds what {filled} did\n"
+    assert output == f"copy.db is a copy of {filled}\n"
     assert read_tables(folder / "copy.db") == read_tables(filled)
-    assert run("verify", "-d", "copy.db") == "all rollups are consistent\n"
+    assert run("verify", "-d", "copy.db") == "all counters are correct\n"
     assert query("copy.db", "pragma journal_mode") == [("wal",)]
     assert not (folder / "copy.db.part").exists()
 
@@ -86,7 +86,7 @@ def test_backup_leaves_an_existing_file(filled, folder):
 
     output = run("backup", "copy.db", status=1)
 
-    assert output == "Error: copy.db: the file exists already; a backup needs a new one\n"
+    assert output == "Error: copy.db: the file exists; choose the path of a new file\n"
     assert (folder / "copy.db").read_text() == "precious"
 
 
@@ -102,7 +102,7 @@ def test_backup_ignores_remains_of_a_killed_one(filled, folder):
 
     run("backup", "copy.db")
 
-    assert run("verify", "-d", "copy.db") == "all rollups are consistent\n"
+    assert run("verify", "-d", "copy.db") == "all counters are correct\n"
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)

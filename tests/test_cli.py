@@ -62,8 +62,8 @@ def test_reading_commands_do_not_create_a_database(command, folder):
     output = run(command, status=1)
 
     assert (
-        output == f"Error: {'' if command != 'upgrade' else f'{folder}/'}analytics.db: there is no such database; "
-        "`analytics-api init` makes one\n"
+        output == f"Error: {'' if command != 'upgrade' else f'{folder}/'}analytics.db: this database does not exist; "
+        "`analytics-api init` creates it\n"
     )
     assert list(folder.iterdir()) == []
 
@@ -72,9 +72,9 @@ def test_reading_commands_do_not_create_a_database(command, folder):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("create table wares (name)", "this is another program's database; `analytics-api import` copies one into"),
-        ("pragma application_id = 1634623856; pragma user_version = 0; create table t (a)", "is of version 0, older"),
-        ("pragma application_id = 1634623856; pragma user_version = 99; create table t (a)", "is of version 99, newer"),
+        ("create table wares (name)", "this is another program's database; `analytics-api import` can import"),
+        ("pragma application_id = 1634623856; pragma user_version = 0; create table t (a)", "has version 0, older"),
+        ("pragma application_id = 1634623856; pragma user_version = 99; create table t (a)", "has version 99, newer"),
     ],
 )
 def test_database_of_another_version_is_one_line(command, content, message, folder):
@@ -112,7 +112,7 @@ def test_missing_folder_is_one_line(command, folder):
 
 
 def test_verify_of_consistent_database_says_so(filled):
-    assert run("verify") == "all rollups are consistent\n"
+    assert run("verify") == "all counters are correct\n"
 
 
 @pytest.mark.parametrize(
@@ -147,9 +147,9 @@ def test_verify_names_differences_and_rebuild_fixes_them(damage, message, filled
     for difference in message:
         assert any(line.startswith(difference) for line in output.splitlines()), output
     assert len(output.splitlines()) == len(message) + 1
-    assert output.endswith("Error: rollups differ from the data; `analytics-api rebuild` recomputes them\n")
-    assert mended == f"{filled}: all rollups are rebuilt\n"
-    assert run("verify") == "all rollups are consistent\n"
+    assert output.endswith("Error: some counters are wrong; `analytics-api rebuild` computes them again\n")
+    assert mended == f"{filled}: all counters were rebuilt\n"
+    assert run("verify") == "all counters are correct\n"
     assert read_tables(filled) == before
 
 
@@ -176,7 +176,7 @@ def test_upgrade_of_current_version_changes_nothing(filled):
 
     output = run("upgrade")
 
-    assert output == f"{filled} was of version 5 and is up to date\n"
+    assert output == f"{filled} is up to date; its version was 5\n"
     assert read_tables(filled) == before
 
 
@@ -193,10 +193,10 @@ def test_upgrade_of_older_version_loses_no_row(folder):
 
     output = run("upgrade")
 
-    assert refused.endswith("this database is of version 4, older than 5; run `analytics-api upgrade`\n")
-    assert output == f"{folder}/analytics.db was of version 4 and is up to date\n"
+    assert refused.endswith("this database has version 4, older than 5; run `analytics-api upgrade`\n")
+    assert output == f"{folder}/analytics.db is up to date; its version was 4\n"
     assert query("analytics.db", "select session_id, visitor_id, started_at, country from sessions") == before
-    assert run("verify") == "all rollups are consistent\n"
+    assert run("verify") == "all counters are correct\n"
 
 
 def test_upgrade_rejects_a_newer_version(filled):
@@ -205,7 +205,7 @@ def test_upgrade_rejects_a_newer_version(filled):
 
     output = run("upgrade", status=1)
 
-    assert output == f"Error: {filled}: this database is of version 99, newer than 5; use a newer analytics_api\n"
+    assert output == f"Error: {filled}: this database has version 99, newer than 5; use a newer analytics_api\n"
     assert read_tables(filled) == before
 
 
@@ -214,7 +214,7 @@ def test_own_errors_are_one_line_without_traceback(folder):
 
     assert ended.returncode == 1
     assert ended.stdout == ""
-    assert ended.stderr == "Error: analytics.db: there is no such database; `analytics-api init` makes one\n"
+    assert ended.stderr == "Error: analytics.db: this database does not exist; `analytics-api init` creates it\n"
 
 
 def test_results_go_to_standard_output_alone(folder):

@@ -28,11 +28,11 @@ def test_demo_fills_a_new_database_consistently(folder):
     output = run("demo")
     rows = count("sessions") + count("events") + count("leads") + count("lead_submissions")
 
-    assert output == f"{folder}/analytics.db holds {rows:,} made-up rows up to now\n"
+    assert output == f"{folder}/analytics.db has {rows:,} generated rows up to now\n"
     assert count("sessions") == 2000
     assert count("leads") == 100
     assert 18_000 < count("events") < 22_000
-    assert run("verify") == "all rollups are consistent\n"
+    assert run("verify") == "all counters are correct\n"
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_demo_creates_the_requested_numbers(options, sessions, leads):
     run("demo", *options)
 
     assert (count("sessions"), count("leads")) == (sessions, leads)
-    assert run("verify") == "all rollups are consistent\n"
+    assert run("verify") == "all counters are correct\n"
 
 
 def test_demo_covers_the_requested_days_and_pages():
@@ -108,8 +108,8 @@ def test_demo_rejects_a_database_with_rows(row, folder):
     refused = run("demo", status=1)
     quiet = run("demo", "--if-empty", "--recordings", "recordings")
 
-    assert refused == f"Error: {folder}/analytics.db has rows already; use another database for the demo\n"
-    assert quiet == (f"{folder}/analytics.db has rows already, and is not marked as a demo; it is left as it is\n")
+    assert refused == f"Error: {folder}/analytics.db is not empty; use another database for the demo\n"
+    assert quiet == (f"{folder}/analytics.db is not changed: it has rows that `demo` did not generate\n")
     assert read_tables("analytics.db") == before
     assert [path.name for path in folder.iterdir()] == ["analytics.db"]
 
@@ -159,7 +159,7 @@ def test_demo_rejects_impossible_options_without_a_database(options, message, fo
 def test_demo_of_the_longest_past_is_consistent():
     run("demo", "--sessions", 20, "--days", 19_000)
 
-    assert run("verify") == "all rollups are consistent\n"
+    assert run("verify") == "all counters are correct\n"
 
 
 def test_demo_with_unwritable_recordings_is_one_line():
@@ -185,7 +185,7 @@ def test_demo_of_an_earlier_day_is_replaced(yesterdays_demo):
 
     assert count("sessions") == 50
     assert query("analytics.db", "select count(*) from events where occurred_at > ?", now() - HOUR) > [(0,)]
-    assert run("verify") == "all rollups are consistent\n"
+    assert run("verify") == "all counters are correct\n"
 
 
 def test_demo_of_today_is_left(folder):
@@ -202,7 +202,7 @@ def test_demo_with_other_rows_is_left(yesterdays_demo, folder):
 
     output = run("demo", "--if-empty")
 
-    assert output.startswith(f"{folder}/analytics.db: the made-up rows end on ")
+    assert output.startswith(f"{folder}/analytics.db is not changed: it has generated rows up to ")
     assert output.endswith(", and others were added since; delete the file for a new demo\n")
     assert read_tables("analytics.db") == before
 
@@ -216,7 +216,7 @@ def test_import_refuses_a_demo(folder):
     run("import", "--into-demo", "leads.csv")
 
     assert refused == (
-        f"Error: {folder}/analytics.db has the made-up rows of `demo`; import into another database, "
+        f"Error: {folder}/analytics.db has rows that `demo` generated; import into another database, "
         "or pass --into-demo\n"
     )
     assert count("leads") == leads + 1
@@ -243,4 +243,4 @@ def test_init_says_that_rows_are_made_up(folder):
     output = run("init")
 
     assert output.startswith(f"{folder}/analytics.db: 5 sessions, ")
-    assert output.endswith(f" leads (made-up rows up to {datetime.now(timezone.utc).date()})\n")
+    assert output.endswith(f" leads (generated rows up to {datetime.now(timezone.utc).date()})\n")

@@ -104,7 +104,7 @@ def test_import_copies_an_export(kind, export, folder):
     assert query("analytics.db", "select sessions, visitors, vpn_suspected from day_counts where day = -1") == [
         (2, 1, 1)
     ]
-    assert run("verify") == "all rollups are consistent\n"
+    assert run("verify") == "all counters are correct\n"
 
 
 @pytest.mark.parametrize("kind", [as_it_is, gzipped, as_sqlite])
@@ -117,7 +117,7 @@ def test_import_again_changes_nothing(kind, export):
 
     assert output == EXISTING + UNPLACED
     assert read_tables("analytics.db") == before
-    assert run("verify") == "all rollups are consistent\n"
+    assert run("verify") == "all counters are correct\n"
 
 
 def test_import_overwrites_changed_rows_only_with_update(export):
@@ -139,7 +139,7 @@ def test_import_overwrites_changed_rows_only_with_update(export):
     assert before == [("won", "zoe@example.com"), ("FR",)]
     assert output == WRITTEN + UNPLACED
     assert updated == [("contacted", "zoe@example.com"), ("IN",)]
-    assert run("verify") == "all rollups are consistent\n"
+    assert run("verify") == "all counters are correct\n"
 
 
 def test_import_reads_a_pipe(export):
@@ -164,7 +164,7 @@ def test_import_of_own_database_includes_the_history(folder):
     theirs, ours = read_tables("theirs.db"), read_tables("analytics.db")
     for table in ("sessions", "events", "leads", "lead_submissions", "lead_status_changes", "day_counts"):
         assert ours[table] == theirs[table]
-    assert run("verify") == "all rollups are consistent\n"
+    assert run("verify") == "all counters are correct\n"
 
 
 def test_import_of_own_database_omits_the_keys():
@@ -218,7 +218,7 @@ def test_import_of_broken_file_keeps_the_files_before(broken, message, export, f
     output = run("import", export, broken, "export.sql", status=1)
 
     assert output.startswith("export.sql:\n" + WRITTEN + UNPLACED + f"Error: {message}")
-    assert output.endswith(" (not begun: export.sql)\n")
+    assert output.endswith(" (not imported: export.sql)\n")
     assert output.count("\n") == 10
     assert query("analytics.db", "select sessions from day_counts where day = -1") == [(2,)]
 
@@ -238,7 +238,7 @@ def test_import_of_truncated_file_changes_nothing(there):
 
     assert output == "Error: half.sql, line 202: the file ends in the middle of this statement; export it again\n"
     assert read_tables("analytics.db") == before
-    assert run("verify") == "all rollups are consistent\n"
+    assert run("verify") == "all counters are correct\n"
 
 
 @pytest.mark.parametrize("there", [0, 500])
@@ -272,7 +272,7 @@ def test_import_reports_and_writes_rejects():
 
     assert output.splitlines()[0] == "leads: 1 of 2 rows written, 1 refused"
     assert output.splitlines()[1].startswith("refused: leads lead_id 2: ")
-    assert output.splitlines()[2] == "1 bad rows, see rejects.tsv"
+    assert output.splitlines()[2] == "1 invalid rows, see rejects.tsv"
     assert reject.startswith("mixed.sql:2\tleads: ")
     assert json.loads(reject.split("\t")[2])["status"] == "archived"
     assert query("analytics.db", "select lead_id from leads") == [(1,)]
@@ -334,7 +334,7 @@ def test_triggers_and_bulk_import_make_the_same_database(same, options, monkeypa
 
     assert by_triggers == in_bulk
     assert settled("one.db") == settled("other.db")
-    assert run("verify", "-d", "one.db") == run("verify", "-d", "other.db") == "all rollups are consistent\n"
+    assert run("verify", "-d", "one.db") == run("verify", "-d", "other.db") == "all counters are correct\n"
 
 
 def test_bulk_import_leaves_the_schema(export):

@@ -61,7 +61,7 @@ def test_long_work_shows_a_bar_on_a_terminal(tmp_path):
 def test_quick_work_prints_only_its_result_on_a_terminal(tmp_path):
     shown = on_a_terminal(tmp_path, COMMAND, "demo", "--sessions", 20)
 
-    assert re.fullmatch(rf"{tmp_path}/analytics\.db holds \d+ made-up rows up to now\r\n", shown)
+    assert re.fullmatch(rf"{tmp_path}/analytics\.db has \d+ generated rows up to now\r\n", shown)
 
 
 def test_long_work_prints_lines_elsewhere(tmp_path, dump):
@@ -72,7 +72,7 @@ def test_long_work_prints_lines_elsewhere(tmp_path, dump):
     assert ended.stdout == "sessions: 2,000 of 2,000 rows written\n"
     assert all(line.isprintable() for line in lines)
     assert lines[-1].startswith("counting: ")
-    assert lines[-1].endswith(" rollups, …")
+    assert lines[-1].endswith(" counters, …")
 
 
 def test_quick_work_prints_only_its_result_elsewhere(tmp_path, dump):
@@ -116,11 +116,11 @@ def test_progress_line_has_count_total_rate_and_remaining(hasty, capsys):
 
 
 def test_progress_line_without_total_has_the_count(hasty, capsys):
-    with Progress("checking", None, "rollups") as work:
+    with Progress("checking", None, "counters") as work:
         work.step("day_counts")
         work.step("key_counts")
 
-    assert lines(capsys) == ["checking: 2 rollups, N a second"]
+    assert lines(capsys) == ["checking: 2 counters, N a second"]
 
 
 def test_progress_total_may_become_known_later(hasty, capsys):

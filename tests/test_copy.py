@@ -152,7 +152,7 @@ def test_copy_rejects_a_target_with_rows(odd, database, table):
     write(database, {table: ODD[table][:1]})
     before = counted(database)
 
-    with pytest.raises(DatabaseError, match=f"the table {table} holds rows; a copy needs an empty database"):
+    with pytest.raises(DatabaseError, match=f"the table {table} is not empty; use an empty database"):
         copy(odd, database)
 
     assert counted(database) == before
@@ -234,7 +234,7 @@ def test_copy_command_prints_row_counts(odd, database):
 
     assert output.splitlines() == [
         *(f"{table}: {len(rows)} rows" for table, rows in ODD.items()),
-        f"{database.url} holds what {odd.url} does, row for row, and all rollups are consistent",
+        f"{database.url} has the same rows as {odd.url}, and all counters are correct",
     ]
 
 
@@ -243,7 +243,7 @@ def test_copy_of_missing_database_is_an_error(tmp_path):
     output = run("copy", tmp_path / "nowhere.db", tmp_path / "new.db", status=1)
 
     assert output.count("\n") == 1
-    assert "there is no such database" in output
+    assert "this database does not exist" in output
     assert not (tmp_path / "new.db").exists()
 
 

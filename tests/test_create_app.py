@@ -161,9 +161,9 @@ def test_database_of_another_type_is_named():
 @pytest.mark.parametrize(
     ("name", "fault"),
     [
-        (":memory:", "a database is a file"),
-        ("file::memory:?cache=shared", "a database is a file"),
-        ("file:analytics.db", "a database is a file"),
+        (":memory:", "an SQLite database must be a file"),
+        ("file::memory:?cache=shared", "an SQLite database must be a file"),
+        ("file:analytics.db", "an SQLite database must be a file"),
         ("sqlite:///analytics.db", "URLs other than postgresql:// are not supported"),
         ("mysql://host/name", "URLs other than postgresql:// are not supported"),
     ],

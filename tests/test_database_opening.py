@@ -147,7 +147,7 @@ def test_concurrent_processes_create_one_database(path, processes):
 def test_open_without_create_needs_the_file(path):
     text = refusal(path, create=False)
 
-    assert text == "there is no such database; `analytics-api init` makes one"
+    assert text == "this database does not exist; `analytics-api init` creates it"
     assert not path.exists()
 
 
@@ -156,7 +156,7 @@ def test_open_without_create_rejects_an_empty_file(path):
 
     text = refusal(path, create=False)
 
-    assert text == "this file is empty; `analytics-api init` makes a database of it"
+    assert text == "this file is empty; `analytics-api init` creates a database in it"
     assert path.stat().st_size == 0
 
 
@@ -173,7 +173,7 @@ def test_open_rejects_another_programs_database(path, statements):
 
     text = refusal(path)
 
-    assert text.startswith("this is another program's database; `analytics-api import` copies one into")
+    assert text.startswith("this is another program's database; `analytics-api import` can import")
     assert path.read_bytes() == before
 
 
@@ -214,7 +214,7 @@ def test_open_rejects_another_version_with_advice(path, version, advice):
     open_database(path)
     changed(path, f"pragma user_version = {version}")
 
-    assert refusal(path) == f"this database is of version {version}, {advice}"
+    assert refusal(path) == f"this database has version {version}, {advice}"
 
 
 def test_open_of_truncated_database_is_one_line(path):

@@ -109,4 +109,4 @@ def test_database_without_wal_that_is_read_is_opened(path, caplog):
         with open_database("copy.db").closing() as database:
             assert database.rows("select sessions from day_counts where day = -1") == [{"sessions": 50}]
 
-    assert "the journal mode stays delete: database is locked" in caplog.text
+    assert "the journal mode remains delete: database is locked" in caplog.text

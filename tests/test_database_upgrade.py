@@ -215,11 +215,11 @@ def test_upgrade_normalises_dates_and_instants(old, caplog):
             "select session_id, started_at from sessions where session_id in ('seconds', 'zero') order by 1"
         ) == [("seconds", 1_771_945_200_000), ("zero", 100_000_000_000)]
     assert [record.getMessage().removeprefix(f"{old}: ") for record in caplog.records] == [
-        "sessions.started_at: 1 values before 1973 are 1973-03-03 now",
-        "sessions.started_at: 1 values in seconds are in milliseconds now",
-        "leads.enquiry_datetime: 1 values that are not dates are empty now",
-        "leads.enquiry_datetime: 1 values in other forms are YYYY-MM-DD HH:MM:SS now",
-        "lead_submissions.submitted_at: 1 values in other forms are YYYY-MM-DD HH:MM:SS now",
+        "sessions.started_at: 1 values before 1973 were changed to 1973-03-03",
+        "sessions.started_at: 1 values in seconds were converted to milliseconds",
+        "leads.enquiry_datetime: 1 values that are not dates were changed to empty strings",
+        "leads.enquiry_datetime: 1 values in other formats were converted to YYYY-MM-DD HH:MM:SS",
+        "lead_submissions.submitted_at: 1 values in other formats were converted to YYYY-MM-DD HH:MM:SS",
     ]
 
 
@@ -258,7 +258,7 @@ def test_upgrade_refuses_the_name_of_a_foreign_table(old, sql):
     before = structure(old)
     _, kind, name, *_ = sql.split()
 
-    with pytest.raises(DatabaseError, match=f"another program's {kind} {name} is in the way; rename it"):
+    with pytest.raises(DatabaseError, match=f"the name of another program's {kind} {name} is needed; rename it"):
         upgrade(old)
 
     assert structure(old) == before
@@ -389,7 +389,7 @@ def test_upgrade_with_invalid_row_changes_nothing(tmp_path):
         upgrade(path)
 
     assert str(refused.value) == (
-        f"{path}: it stays as it was, of the older version: NOT NULL constraint failed: events.session_id"
+        f"{path}: not upgraded, nothing was changed: NOT NULL constraint failed: events.session_id"
     )
     assert structure(path) == before
 
@@ -404,13 +404,13 @@ def newer(path):
 
 
 REFUSED = {
-    "missing": (lambda path: None, "there is no such database; `analytics-api init` makes one"),
-    "empty": (Path.touch, "this file is empty; `analytics-api init` makes a database of it"),
+    "missing": (lambda path: None, "this database does not exist; `analytics-api init` creates it"),
+    "empty": (Path.touch, "this file is empty; `analytics-api init` creates a database in it"),
     "foreign": (
         foreign,
-        "this is another program's database; `analytics-api import` copies one into a database of ours",
+        "this is another program's database; `analytics-api import` can import its tables",
     ),
-    "newer": (newer, "this database is of version 6, newer than 5; use a newer analytics_api"),
+    "newer": (newer, "this database has version 6, newer than 5; use a newer analytics_api"),
     "text": (lambda path: path.write_text("not a page of SQLite\n" * 50), "file is not a database"),
     "short": (lambda path: path.write_text("KEY=1"), "file is not a database"),
     "directory": (Path.mkdir, "unable to open database file"),

@@ -83,7 +83,7 @@ def kinds(differences, rollup):
     return {
         (difference.stored is not None, difference.expected is not None)
         for difference in differences
-        if difference.rollup == rollup
+        if difference.counter == rollup
     }
 
 
@@ -110,10 +110,10 @@ def test_verify_finds_every_wrong_count(database):
     for rollup in ROLLUPS:
         assert kinds(differences, rollup) == {(True, False), (False, True)}
     (stored,) = [
-        one.stored for one in differences if one.rollup == "day_counts" and one.stored and one.stored["day"] < 0
+        one.stored for one in differences if one.counter == "day_counts" and one.stored and one.stored["day"] < 0
     ]
     (expected,) = [
-        one.expected for one in differences if one.rollup == "day_counts" and one.expected and one.expected["day"] < 0
+        one.expected for one in differences if one.counter == "day_counts" and one.expected and one.expected["day"] < 0
     ]
     assert stored["sessions"] == expected["sessions"] + 1 == PLAN.sessions + 1
 
@@ -129,7 +129,7 @@ def test_verify_finds_missing_rows(database, rollup):
     differences = database.verify()
 
     assert kinds(differences, rollup) == {(False, True)}
-    assert rollup in SOURCES or {difference.rollup for difference in differences} == {rollup}
+    assert rollup in SOURCES or {difference.counter for difference in differences} == {rollup}
 
 
 EXTRA = {
@@ -156,7 +156,7 @@ def test_verify_finds_extra_rows(database, rollup):
     differences = database.verify()
 
     assert kinds(differences, rollup) == {(True, False)}
-    assert rollup in SOURCES or {difference.rollup for difference in differences} == {rollup}
+    assert rollup in SOURCES or {difference.counter for difference in differences} == {rollup}
 
 
 def test_verify_ignores_rows_that_count_nothing(database):
@@ -193,7 +193,7 @@ def without_triggers(*statements):
 def test_verify_finds_changes_to_leads_without_triggers(database, statement, rollup):
     damage(database, *without_triggers(statement))
 
-    assert rollup in {difference.rollup for difference in database.verify()}
+    assert rollup in {difference.counter for difference in database.verify()}
 
 
 @pytest.mark.parametrize(

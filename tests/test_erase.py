@@ -291,7 +291,7 @@ class TestCommand:
         assert output == (
             "sessions: 3 erased\nevents: 7 erased\nlead_submissions: 2 erased\nlead_status_changes: 1 erased\n"
             "leads: 2 erased\nvisitor_days: 0 erased\nfingerprint_days: 0 erased\n"
-            "session_pages: 0 erased\nlinks: 0 removed from what others have\n"
+            "session_pages: 0 erased\nlinks: 0 removed from rows of other people\n"
         )
         assert b"zqx" not in bytes_of(database.path).lower()
 
@@ -301,7 +301,7 @@ class TestCommand:
         output = run("erase", "--visitor", "zqx-desk", input="n\n", status=1)
 
         assert output.startswith(
-            "leads: 2, visitors: 2, sessions: 4. Erase them with everything that belongs to them? [y/N]: n"
+            "leads: 2, visitors: 2, sessions: 4. Erase them and all their events and submissions? [y/N]: n"
         )
         assert everything(database) == before
 
@@ -321,12 +321,12 @@ class TestCommand:
 
         output = run("erase", "--yes", *key, status=1)
 
-        assert output.endswith("\nError: no row belongs to this person: nothing was erased\n")
+        assert output.endswith("\nError: no rows of this person were found; nothing was erased\n")
         assert everything(database) == before
 
     @pytest.mark.parametrize("keys", [[], ["--lead", 1, "--email", "zqx@example.com"], ["--email", ""]], ids=str)
     def test_erase_without_one_key_changes_nothing(self, database, people, keys):
         output = run("erase", "--yes", *keys, status=1)
 
-        assert output == "Error: one of a visitor, an e-mail address and a lead says who is to be erased\n"
+        assert output == "Error: pass exactly one of a visitor, an e-mail address and a lead\n"
         assert len(everything(database)["leads"]) == 3

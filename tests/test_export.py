@@ -243,7 +243,7 @@ def test_export_counts_invalid_utf8(database, insert, caplog):
 
 
 def test_export_rejects_other_tables(database):
-    with pytest.raises(ExportError, match="no table secrets; use one of sessions, events, leads"):
+    with pytest.raises(ExportError, match="the table secrets does not exist; use one of sessions, events, leads"):
         export(database, "secrets")
 
 
@@ -294,7 +294,7 @@ class TestCommand:
         ]
 
     def test_export_filters_only_leads(self):
-        assert "are for the table leads" in run("export", "events", "--q", "ann", status=2)
+        assert "are only valid for the table leads" in run("export", "events", "--q", "ann", status=2)
 
     def test_export_to_unwritable_file_is_one_line(self):
         output = run("export", "leads", "--output", "nowhere/leads.ndjson", status=1)

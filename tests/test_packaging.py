@@ -216,7 +216,9 @@ def test_command_without_its_extra_names_it_in_one_line(bare):
 
     assert ended.returncode == 1
     assert ended.stdout == ""
-    assert ended.stderr == "analytics-api needs click, which comes with: pip install 'analytics_api[server]'\n"
+    assert ended.stderr == (
+        "analytics-api needs the package click; install it with: pip install 'analytics_api[server]'\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -229,7 +231,7 @@ def test_command_without_its_extra_names_it_in_one_line(bare):
         ),
         (
             "analytics_api.open_database('postgresql://db.example/analytics')",
-            "a database on PostgreSQL needs psycopg, which comes with: pip install 'analytics_api[postgresql]'",
+            "PostgreSQL needs the package psycopg; install it with: pip install 'analytics_api[postgresql]'",
         ),
     ],
 )

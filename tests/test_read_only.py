@@ -61,10 +61,10 @@ def test_nobody_can_sign_in(locked):
 @pytest.mark.parametrize(
     ("command", "text"),
     [
-        (["verify"], "all rollups are consistent\n"),
+        (["verify"], "all counters are correct\n"),
         (["export", "leads", "--format", "csv"], "lead_id,"),
         (["keys", "list"], ""),
-        (["backup", "copy.db"], "copy.db holds what "),
+        (["backup", "copy.db"], "copy.db is a copy of "),
     ],
     ids=["verify", "export", "keys", "backup"],
 )

@@ -160,32 +160,31 @@ class TestCommand:
     def test_site_shows_the_settings(self, database):
         lines = run("site").splitlines()
 
-        assert lines[0].startswith("time zone: UTC, where today is 2")
+        assert lines[0].startswith("time zone: UTC (today is 2")
         assert lines[1:] == [
-            "page query: keep: pages are counted with query and fragment; "
-            "keys with the scope stats read whatever these hold",
+            "page query: keep: pages are counted with query and fragment, and keys with the scope stats can read both",
             "first day: none",
-            "single sessions and events: all",
+            "rows of sessions and events: all",
         ]
 
     def test_site_changes_zone_and_page_query(self, database, visits):
         lines = run("site", "--time-zone", "Asia/Kolkata", "--page-query", "drop").splitlines()
 
-        assert lines[0] == "all counters are rebuilt"
-        assert lines[1].startswith("time zone: Asia/Kolkata, where today is 2")
+        assert lines[0] == "all counters were rebuilt"
+        assert lines[1].startswith("time zone: Asia/Kolkata (today is 2")
         assert lines[2:] == [
             "page query: drop: pages are counted without query and fragment",
             "first day: 2026-02-23",
-            "single sessions and events: all",
+            "rows of sessions and events: all",
         ]
-        assert run("site", "--time-zone", "Asia/Kolkata").splitlines()[0] == "nothing changes"
+        assert run("site", "--time-zone", "Asia/Kolkata").splitlines()[0] == "nothing changed"
 
     def test_site_tells_since_when_rows_exist(self, database, visits):
         run("purge", "--before", "2026-02-24", "--keep-totals")
 
         assert run("site").splitlines()[2:] == [
             "first day: 2026-02-23",
-            "single sessions and events: since 2026-02-24; older ones were purged",
+            "rows of sessions and events: from 2026-02-24 on; older rows were purged",
         ]
 
     def test_site_refuses_an_unknown_zone(self, database):
@@ -201,8 +200,8 @@ class TestCommand:
         output = run("verify", status=1)
 
         assert output == (
-            "Error: the installed IANA database has other offsets for Europe/Berlin from 2027-03-28 on;"
-            " `analytics-api site --time-zone Europe/Berlin` rebuilds the counters with them\n"
+            "Error: the offsets of Europe/Berlin from 2027-03-28 on are outdated;"
+            " `analytics-api site --time-zone Europe/Berlin` updates them\n"
         )
 
     def test_purge_goes_by_days_of_the_site(self, database, visits):

@@ -1,4 +1,4 @@
-"""The command `analytics-api`: one module for each group of commands."""
+"""The command `analytics-api`. Each module implements a group of subcommands."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ try:
     from .base import main
 except ModuleNotFoundError as error:
     raise SystemExit(
-        f"analytics-api needs {error.name}, which comes with: pip install 'analytics_api[server]'"
+        f"analytics-api needs the package {error.name}; install it with: pip install 'analytics_api[server]'"
     ) from None
 
 __all__ = ["copies", "database", "demo", "imports", "keys", "main", "openapi", "retention", "serve", "site", "storage"]

@@ -1,4 +1,4 @@
-"""The root of the command `analytics-api`, and what its commands share."""
+"""The command `analytics-api`, and options and error handling that its subcommands share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .output import describe_write_error
 T = TypeVar("T")
 
 
-# The option that names the database, for commands that find its default themselves.
+# The option --database without a default value, for commands that determine the default themselves.
 database_flag = partial(
     click.option,
     "-d",
@@ -31,25 +31,25 @@ database_flag = partial(
 
 
 def parse_day(ctx: click.Context, option: click.Parameter, value: str | None) -> datetime | None:
-    """Parse a day `YYYY-MM-DD` as its first instant, UTC."""
+    """Parse a date `YYYY-MM-DD`, and return midnight UTC of that day."""
     if value is None:
         return None
     try:
         return datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=timezone.utc)
     except ValueError:
-        raise click.BadParameter(f"{value!r} is not a day YYYY-MM-DD") from None
+        raise click.BadParameter(f"{value!r} is not a date YYYY-MM-DD") from None
 
 
 class ConfigError(click.ClickException):
-    """An error that another start does not mend."""
+    """A configuration error. Starting the command again does not help."""
 
     exit_code = os.EX_CONFIG
 
 
 class Group(click.Group):
-    """Print an error of this package as one line, and exit with status 1.
+    """A command group that prints an AnalyticsError as one line and exits with status 1.
 
-    `serve` exits with EX_CONFIG (78) where a setting is invalid, so that a supervisor does not start it again.
+    `serve` exits with status 78 (EX_CONFIG) if a setting is invalid, so that a supervisor does not restart it.
     """
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -58,7 +58,7 @@ class Group(click.Group):
         except AnalyticsError as error:
             is_config_error = ctx.invoked_subcommand == "serve" and isinstance(error, SettingError)
             raise (ConfigError if is_config_error else click.ClickException)(str(error)) from error
-        except BrokenPipeError:  # the program that reads our output has ended
+        except BrokenPipeError:  # the program that reads the output has exited
             sys.exit(141)
         except OSError as error:
             line = describe_write_error(error)
@@ -68,9 +68,9 @@ class Group(click.Group):
 
 
 class RenamedOptions(click.Command):
-    """A command that still accepts the former names of its options, with a warning.
+    """A command that accepts former names of its options, and prints a deprecation warning.
 
-    :param renamed: maps each former name to the current one.
+    :param renamed: maps each former name to the current name.
     """
 
     def __init__(self, *args: Any, renamed: dict[str, str], **kwargs: Any) -> None:
@@ -89,7 +89,7 @@ class RenamedOptions(click.Command):
 
 
 def database_option(command: Callable[..., T]) -> Callable[..., T]:
-    """Add the option that names the database."""
+    """Add the option --database, whose default is ANALYTICS_DATABASE."""
     return database_flag(callback=lambda ctx, option, value: value or settings.database(os.environ))(command)
 
 
@@ -97,9 +97,9 @@ def database_option(command: Callable[..., T]) -> Callable[..., T]:
 @click.version_option(package_name="analytics_api")
 @click.pass_context
 def main(ctx: click.Context) -> None:
-    """Web-analytics and lead statistics over HTTP.
+    """Web analytics and lead statistics over HTTP.
 
-    Settings come from the environment, and from a file .env in the working directory.
+    Settings are read from environment variables and from the file .env in the working directory.
     """
     ctx.obj = EnvFile()
     ctx.obj.load()

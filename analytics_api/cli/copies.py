@@ -1,4 +1,4 @@
-"""Commands that write data elsewhere: a table to a file, a database to a file or to another database."""
+"""Commands that copy a database, export a table or write a backup."""
 
 from __future__ import annotations
 
@@ -22,13 +22,16 @@ from .progress import Progress
 @click.argument("source", metavar="FROM")
 @click.argument("target", metavar="TO")
 def copy(source: str, target: str) -> None:
-    """Copy a whole database into an empty one, each a path or a postgresql:// URL, and compare the two."""
+    """Copy a database into an empty one, and compare the two.
+
+    FROM and TO are paths of SQLite files or postgresql:// URLs.
+    """
     with open_database(source, create=False).closing() as there, open_database(target).closing() as here:
         with Progress("copying", None, "rows") as progress:
             counts = copy_database(there, here, written=progress.add)
         for table, rows in counts.items():
             click.echo(f"{table}: {rows:,} rows")
-        click.echo(f"{here.url} holds what {there.url} does, row for row, and all rollups are consistent")
+        click.echo(f"{here.url} has the same rows as {there.url}, and all counters are correct")
 
 
 @main.command()
@@ -40,9 +43,9 @@ def copy(source: str, target: str) -> None:
 @click.option(
     "--output", metavar="FILE", type=click.Path(dir_okay=False, allow_dash=True), help="Default: standard output."
 )
-@click.option("--q", metavar="TEXT", help="Leads: those that contain the text.")
-@click.option("--status", type=click.Choice(STATUSES), help="Leads: those with this status.")
-@click.option("--sort", type=click.Choice(list(ORDERS)), help="Leads: the order.")
+@click.option("--q", metavar="TEXT", help="Leads: export only leads that contain this text.")
+@click.option("--status", type=click.Choice(STATUSES), help="Leads: export only leads with this status.")
+@click.option("--sort", type=click.Choice(list(ORDERS)), help="Leads: the order of the rows.")
 def export(
     database: str,
     table: str,
@@ -52,14 +55,14 @@ def export(
     status: str | None,
     sort: str | None,
 ) -> None:
-    """Write every row of a table, as of one instant, for `import` to read.
+    """Export a table from one snapshot, in a format that `import` can read.
 
-    Tables: sessions, events, leads, lead_submissions, lead_status_changes. With --q, --status or --sort, write the list
-    of leads as the API returns it, for people: a spreadsheet runs no formula in that CSV.
+    Tables: sessions, events, leads, lead_submissions, lead_status_changes. With --q, --status or --sort, export the
+    same list of leads as the API. Text in that CSV is escaped, so that a spreadsheet does not evaluate it as a formula.
     """
     as_list = q or status or sort
     if as_list and table != "leads":
-        raise click.UsageError("--q, --status and --sort are for the table leads")
+        raise click.UsageError("--q, --status and --sort are only valid for the table leads")
     with open_database(database, create=False).closing() as opened:
         if as_list:
             ctx = Context(db=opened, storage=None, now=now())
@@ -75,7 +78,7 @@ def export(
 @database_option
 @click.argument("file", type=click.Path(dir_okay=False))
 def backup(database: str, file: str) -> None:
-    """Copy the SQLite database into a new file, as of one instant, while others write to it."""
+    """Copy a snapshot of the SQLite database to a new file. Other programs can write to the database meanwhile."""
     with open_database(database, create=False).closing() as opened:
         opened.backup(file)
-        click.echo(f"{file} holds what {opened.url} did")
+        click.echo(f"{file} is a copy of {opened.url}")

@@ -24,19 +24,22 @@ def init(database: str) -> None:
 @main.command()
 @database_option
 def upgrade(database: str) -> None:
-    """Upgrade a database of an older version, or restore what other programs removed; no row is lost."""
+    """Upgrade a database of an older version, or restore schema objects that are missing. No row is lost."""
     with Progress("upgrading", None, "tables") as progress:
         before = upgrade_database(database, on_progress=progress.step)
     with open_database(database, create=False).closing() as opened:
-        click.echo(f"{opened.url} was of version {before} and is up to date")
+        click.echo(f"{opened.url} is up to date; its version was {before}")
 
 
 @main.command()
 @database_option
 def verify(database: str) -> None:
-    """Compare every rollup with the query that it caches; list the differences and exit with 1 if there are any."""
-    with open_database(database, create=False).closing() as opened, Progress("checking", None, "rollups") as progress:
-        if opened.schema_differences():  # opening has logged each
+    """Compare all counters with the rows that they count.
+
+    List the differences, and exit with status 1 if there are any.
+    """
+    with open_database(database, create=False).closing() as opened, Progress("checking", None, "counters") as progress:
+        if opened.schema_differences():  # open_database has logged each difference
             raise click.ClickException("the schema was changed; `analytics-api upgrade` restores it")
         differences = opened.verify(on_progress=progress.step)
         time_zone = read_settings(opened).time_zone
@@ -44,26 +47,26 @@ def verify(database: str) -> None:
     for difference in differences:
         click.echo(describe(difference))
     if differences:
-        raise click.ClickException("rollups differ from the data; `analytics-api rebuild` recomputes them")
+        raise click.ClickException("some counters are wrong; `analytics-api rebuild` computes them again")
     if outdated is not None:
         raise click.ClickException(outdated_message(time_zone, outdated))
-    click.echo("all rollups are consistent")
+    click.echo("all counters are correct")
 
 
 def describe(difference: Difference) -> str:
-    """Return a difference as one line."""
+    """Describe a difference in one line."""
     if difference.expected is not None:
-        return f"{difference.rollup} lacks {difference.expected}"
+        return f"{difference.counter} lacks {difference.expected}"
     if difference.stored is not None:
-        return f"{difference.rollup} should not have {difference.stored}"
-    return f"{difference.rollup} is damaged"
+        return f"{difference.counter} should not have {difference.stored}"
+    return f"{difference.counter} is damaged"
 
 
 @main.command()
 @database_option
 def rebuild(database: str) -> None:
-    """Rebuild every rollup from the base tables."""
+    """Compute all counters again from the base tables."""
     with open_database(database, create=False).closing() as opened:
-        with Progress("building", None, "rollups") as progress:
+        with Progress("building", None, "counters") as progress:
             opened.rebuild(on_progress=progress.step)
-        click.echo(f"{opened.url}: all rollups are rebuilt")
+        click.echo(f"{opened.url}: all counters were rebuilt")

@@ -14,15 +14,15 @@ from .progress import Progress
 
 @main.command()
 @database_option
-@click.option("--sessions", default=2_000, show_default=True, type=click.IntRange(1), help="Sessions; ten events each.")
-@click.option("--leads", type=click.IntRange(0), help="Leads. Default: one for 20 sessions.")
-@click.option("--pages", default=400, show_default=True, type=click.IntRange(1), help="Distinct pages.")
-@click.option("--days", default=90, show_default=True, type=click.IntRange(1, 19_000), help="Days before now.")
-@click.option("--seed", default=1, show_default=True, help="The same seed generates the same people.")
+@click.option("--sessions", default=2_000, show_default=True, type=click.IntRange(1), help="Number of sessions.")
+@click.option("--leads", type=click.IntRange(0), help="Number of leads. Default: sessions / 20.")
+@click.option("--pages", default=400, show_default=True, type=click.IntRange(1), help="Number of distinct pages.")
+@click.option("--days", default=90, show_default=True, type=click.IntRange(1, 19_000), help="Number of days up to now.")
+@click.option("--seed", default=1, show_default=True, help="The same seed generates the same data.")
+@click.option("--if-empty", is_flag=True, help="If the database has rows, only replace demo rows of an earlier day.")
 @click.option(
-    "--if-empty", is_flag=True, help="Do nothing if the database has rows, except replace a demo of an earlier day."
+    "--recordings", metavar="DIRECTORY", type=click.Path(file_okay=False), help="Also write session recordings to it."
 )
-@click.option("--recordings", metavar="DIRECTORY", type=click.Path(file_okay=False), help="Write recordings there too.")
 def demo(
     database: str,
     sessions: int,
@@ -33,40 +33,40 @@ def demo(
     if_empty: bool,
     recordings: str | None,
 ) -> None:
-    """Fill a new database with made-up visitors and leads up to now."""
+    """Fill a new database with generated sessions, events and leads up to now."""
     plan = generator.Plan(now(), sessions=sessions, leads=leads, pages=pages, days=days, seed=seed)
     with open_database(database).closing() as opened:
         if not prepare(opened, plan, if_empty=if_empty):
             return
         rows = load(opened, plan)
-        click.echo(f"{opened.url} holds {rows:,} made-up rows up to now")
+        click.echo(f"{opened.url} has {rows:,} generated rows up to now")
     if recordings:
         try:
             files = generator.recordings(plan, recordings)
         except OSError as error:
             raise click.ClickException(f"{recordings}: {error.strerror}") from error
-        click.echo(f"{recordings} holds {files:,} recordings")
+        click.echo(f"{recordings} has {files:,} recordings")
 
 
 def prepare(database: Database, plan: generator.Plan, *, if_empty: bool) -> bool:
-    """Return whether the demo can be loaded, replacing one of an earlier day; say why not.
+    """Return whether the database is empty or has only demo rows of an earlier day. Otherwise print the reason.
 
-    :raises click.ClickException: the database has rows, and not `if_empty`.
+    :raises click.ClickException: the database has rows, and `if_empty` is false.
     """
     has_rows = any(database.row(f"select 1 from {table} limit 1") for table in generator.COLUMNS)
     if not has_rows:
         return True
     if not if_empty:
-        raise click.ClickException(f"{database.url} has rows already; use another database for the demo")
+        raise click.ClickException(f"{database.url} is not empty; use another database for the demo")
     mark = find_mark(database)
     if mark is None:
-        click.echo(f"{database.url} has rows already, and is not marked as a demo; it is left as it is")
+        click.echo(f"{database.url} is not changed: it has rows that `demo` did not generate")
         return False
     if mark.day == DemoMark(plan.now, 0).day:
         return False
     if database.read(count_rows) != mark.rows:
         click.echo(
-            f"{database.url}: the made-up rows end on {mark.day}, and others were added since; "
+            f"{database.url} is not changed: it has generated rows up to {mark.day}, and other rows; "
             "delete the file for a new demo"
         )
         return False
@@ -74,7 +74,10 @@ def prepare(database: Database, plan: generator.Plan, *, if_empty: bool) -> bool
 
 
 def load(database: Database, plan: generator.Plan) -> int:
-    """Replace all rows by generated ones, in one transaction, and mark the database; return their number."""
+    """Replace all rows by generated ones in one transaction, and return the number of rows.
+
+    The database is marked as a demo.
+    """
     with Progress("sessions", plan.sessions, "sessions") as progress:
 
         def insert(at: Transaction) -> int:

@@ -21,7 +21,8 @@ from ..maintenance.demo_marker import find_mark
 from .base import RenamedOptions, database_option, main
 from .progress import Progress
 
-# Objects allocated before the garbage collector runs. Rows form no cycles; the default takes a tenth of an import.
+# Allocations between two runs of the garbage collector. With the default, these runs take 10% of an import, and find
+# nothing, because rows do not form reference cycles.
 GC_THRESHOLD = 100_000
 
 Bots = Literal["separate", "include"]
@@ -29,7 +30,7 @@ FORMER_BOTS: dict[str, Bots] = {"apart": "separate", "alike": "include"}
 
 
 def parse_map(ctx: click.Context, option: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:
-    """Parse each `THEIRS=OURS`, splitting at the last `=`; an empty OURS leaves the column out."""
+    """Parse each `THEIRS=OURS`, split at the last `=`. If OURS is empty, the column is ignored."""
     pairs = [pair.rpartition("=") for pair in value]
     for theirs, _, ours in pairs:
         if not theirs:
@@ -38,7 +39,7 @@ def parse_map(ctx: click.Context, option: click.Parameter, value: tuple[str, ...
 
 
 def parse_bots(ctx: click.Context, option: click.Parameter, value: str) -> Bots:
-    """Parse the name of a way to count bots; accept the former names with a warning."""
+    """Parse the option --bots. Former values are accepted with a warning."""
     if value in FORMER_BOTS:
         click.echo(f"Warning: --bots {value} is deprecated; use --bots {FORMER_BOTS[value]}", err=True)
         return FORMER_BOTS[value]
@@ -52,17 +53,25 @@ def parse_bots(ctx: click.Context, option: click.Parameter, value: str) -> Bots:
 @database_option
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(dir_okay=False, allow_dash=True))
 @click.option("--format", type=click.Choice(FORMATS), help="The format of the files. Default: detected.")
-@click.option("--update", is_flag=True, help="Overwrite existing rows with the values of the file.")
+@click.option("--update", is_flag=True, help="Update existing rows with the values of the file.")
 @click.option("--strict", is_flag=True, help="Stop at the first bad row and leave the database unchanged.")
-@click.option("--into-demo", is_flag=True, help="Import although the database has the made-up rows of `demo`.")
-@click.option("--rejects", default="rejects.tsv", show_default=True, metavar="FILE", help="Write bad rows there.")
-@click.option("--table", metavar="NAME", help="CSV, NDJSON: the table. Default: the one that has their columns.")
-@click.option("--map", metavar="THEIRS=OURS", multiple=True, callback=parse_map, help="Map their column to ours.")
+@click.option("--into-demo", is_flag=True, help="Import into a database with rows that `demo` generated.")
+@click.option("--rejects", default="rejects.tsv", show_default=True, metavar="FILE", help="File for invalid rows.")
+@click.option("--table", metavar="NAME", help="CSV, NDJSON: the table. Default: the one with matching columns.")
+@click.option(
+    "--map",
+    metavar="THEIRS=OURS",
+    multiple=True,
+    callback=parse_map,
+    help="Import the column THEIRS as OURS. May be repeated.",
+)
 @click.option("--delimiter", metavar="CHARACTER", help="CSV: the field separator. Default: detected.")
 @click.option("--encoding", default="utf-8", show_default=True, metavar="NAME", help="CSV: the text encoding.")
 @click.option("--site", metavar="URL", help="Logs: the scheme and host to prepend to paths.")
-@click.option("--host", "hosts", multiple=True, metavar="NAME", help="Logs: a host of the site. Default: detected.")
-@click.option("--asset-extensions", metavar="EXT", help="Logs: what is not a page, such as css,js,png.")
+@click.option(
+    "--host", "hosts", multiple=True, metavar="NAME", help="Logs: a host name of the site. Default: detected."
+)
+@click.option("--asset-extensions", metavar="EXT", help="Logs: extensions that are not pages: css,js,png.")
 @click.option("--no-query", is_flag=True, help="Logs: remove query strings from pages.")
 @click.option(
     "--timeout",
@@ -93,10 +102,10 @@ def import_(
     bots: Bots,
     **options: Any,
 ) -> None:
-    """Import D1 exports, SQLite files, access logs, CSV or NDJSON; - is standard input.
+    """Import D1 exports, SQLite files, access logs, CSV or NDJSON files. - is standard input.
 
-    Columns are matched by name. Each file is one transaction: it is imported as a whole, or not at all. Existing rows
-    stay as they are, so that a second run changes nothing. Bad rows are skipped and reported.
+    Columns are matched by name. Each file is imported in one transaction. Existing rows are not changed, so importing a
+    file again has no effect. Invalid rows are skipped and reported.
     """
     options["on_conflict"] = "update" if update else "ignore"
     own_site = Site(
@@ -108,61 +117,64 @@ def import_(
         bots=bots,
     )
     if len(files) > 1 and not hosts:
-        # A log without requests for assets does not show its site's host; another file of the command may show it.
+        # The site's host is detected from requests for assets, which may be in another file of the command.
         own_site = replace(own_site, other_hosts=own_hosts_of_files(own_site, [name for name in files if name != "-"]))
     gc.set_threshold(GC_THRESHOLD)
     with open_database(database).closing() as opened, Rejects(rejects, inputs=files) as rejected:
         if not into_demo and find_mark(opened):
             raise click.ClickException(
-                f"{opened.url} has the made-up rows of `demo`; import into another database, or pass --into-demo"
+                f"{opened.url} has rows that `demo` generated; import into another database, or pass --into-demo"
             )
-        is_nothing_taken = import_all(opened, files, rejects=rejected, site=own_site, **options)
+        is_file_rejected = import_all(opened, files, rejects=rejected, site=own_site, **options)
         if rejected.count:
-            click.echo(f"{rejected.count:,} bad rows, see {rejects}")
-    if is_nothing_taken:
-        raise click.ClickException("not one row of a file could be taken")
+            click.echo(f"{rejected.count:,} invalid rows, see {rejects}")
+    if is_file_rejected:
+        raise click.ClickException("all rows of a file are invalid")
 
 
 def import_all(database: Database, files: tuple[str, ...], **options: Any) -> bool:
-    """Import files and print their reports; return whether every row of one of them was refused.
+    """Import files and print their reports. Return whether all rows of at least one file were invalid.
 
-    :raises IngestError: for a file that cannot be imported; it names the files that were not begun.
+    :raises IngestError: a file cannot be imported. The message lists the files that were not imported after it.
     """
     if len(files) == 1:
         report = import_one(database, *files, **options)
         click.echo("\n".join(report.lines()))
         return report.is_nothing_taken
-    is_nothing_taken = False
-    uncounted = UncountedSessions()  # their events may be in a file behind that of the sessions
+    is_file_rejected = False
+    uncounted = UncountedSessions()  # the events of a session may be in a later file
     try:
         for number, file in enumerate(files, start=1):
             try:
                 report = import_one(database, file, uncounted=uncounted, **options)
             except AnalyticsError as error:
                 rest = ", ".join(files[number:])
-                raise IngestError(printable(f"{error}{f' (not begun: {rest})' if rest else ''}")) from error
+                raise IngestError(printable(f"{error}{f' (not imported: {rest})' if rest else ''}")) from error
             click.echo("\n".join([printable(f"{file}:"), *report.lines()]))
-            is_nothing_taken = is_nothing_taken or report.is_nothing_taken
+            is_file_rejected = is_file_rejected or report.is_nothing_taken
     finally:
         count_uncounted(database, uncounted)
-    return is_nothing_taken
+    return is_file_rejected
 
 
 def count_uncounted(database: Database, uncounted: UncountedSessions) -> None:
-    """Count the events of sessions that came without `event_count`, and print how many they were."""
-    with Progress("counting", None, "rollups") as counting:
+    """Set `event_count` of imported sessions that had no value, and print the number of these sessions."""
+    with Progress("counting", None, "counters") as counting:
         counted = count_events(database, uncounted, counting.step)
     if counted:
-        click.echo(f"sessions: event_count derived for {counted:,} rows from their events")
+        click.echo(f"sessions: event_count of {counted:,} rows was computed from their events")
 
 
 def import_one(database: Database, file: str, **options: Any) -> Report:
-    """Import one file, showing progress; `options` are those of `import_file`."""
+    """Import one file and show progress.
+
+    :param options: keyword arguments of `import_file`.
+    """
     size = os.path.getsize(file) if os.path.exists(file) else None
     with (
         Progress(f"reading {file}", size, "bytes") as reading,
         Progress("writing", None, "rows") as writing,
-        Progress("counting", None, "rollups") as counting,
+        Progress("counting", None, "counters") as counting,
     ):
         return import_file(
             database,

@@ -1,4 +1,4 @@
-"""Commands that manage the named API keys."""
+"""Commands that manage named API keys."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ MILLISECONDS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000}
 
 @main.group()
 def keys() -> None:
-    """Manage named API keys with scopes, in addition to the key from the settings."""
+    """Manage named API keys with scopes. They are valid in addition to the keys from the settings."""
 
 
 def parse_expiry(ctx: click.Context, option: click.Parameter, value: str | None) -> int | None:
-    """Parse the day on which a key expires, in milliseconds since the epoch."""
+    """Parse an expiry date, and return its midnight UTC in milliseconds since the epoch."""
     day = parse_day(ctx, option, value)
     return None if day is None else int(day.timestamp() * 1000)
 
@@ -31,18 +31,18 @@ expires_option = click.option(
     "--expires",
     "expires_at",
     metavar="YYYY-MM-DD",
-    help="Expiry date (UTC): the key is rejected from this day on.",
+    help="Expiry date: the key is invalid from midnight UTC of this day.",
     callback=parse_expiry,
 )
 
 
 def parse_overlap(ctx: click.Context, option: click.Parameter, value: str | None) -> int:
-    """Parse a time such as `1d`, `12h` or `30m`, in milliseconds; None is 0."""
+    """Parse a duration such as `1d`, `12h` or `30m`, and return milliseconds; 0 for None."""
     if value is None:
         return 0
     match = re.fullmatch(r"([0-9]{1,6})([dhm])", value)
     if not match:
-        raise click.BadParameter(f"{value!r} is not a time such as 1d, 12h or 30m")
+        raise click.BadParameter(f"{value!r} is not a duration such as 1d, 12h or 30m")
     return int(match[1]) * MILLISECONDS[match[2]]
 
 
@@ -60,10 +60,15 @@ def add(database: str, name: str, scopes: tuple[str, ...], expires_at: int | Non
 @keys.command("rotate")
 @database_option
 @click.argument("name")
-@click.option("--overlap", callback=parse_overlap, metavar="TIME", help="How long the old key stays valid, such as 1d.")
+@click.option(
+    "--overlap", callback=parse_overlap, metavar="TIME", help="Duration for which the old key remains valid: 1d."
+)
 @expires_option
 def rotate(database: str, name: str, overlap: int, expires_at: int | None) -> None:
-    """Replace a key by a new one of the same name and scopes, and print it. The old key is revoked."""
+    """Replace a key by a new one with the same name and scopes, and print it.
+
+    The old key is revoked, or remains valid for the duration of --overlap.
+    """
     with open_database(database, create=False).closing() as opened:
         click.echo(KeyStore(opened).rotate(name, now=now(), overlap=overlap, expires_at=expires_at))
 
@@ -71,7 +76,7 @@ def rotate(database: str, name: str, overlap: int, expires_at: int | None) -> No
 @keys.command("list")
 @database_option
 def list_(database: str) -> None:
-    """List all keys: name, first letters, scopes, state and dates."""
+    """List all keys with their name, first characters, scopes, state and dates."""
     with open_database(database, create=False).closing() as opened:
         for key in KeyStore(opened).list(now=now()):
             dates = [key["state"], f"created {day(key['created_at'])}", f"last used {key['last_used_on'] or 'never'}"]
@@ -86,12 +91,12 @@ def list_(database: str) -> None:
 @database_option
 @click.argument("name")
 def revoke(database: str, name: str) -> None:
-    """Revoke a key: it is rejected from the next request on."""
+    """Revoke a key. It is invalid from the next request on."""
     with open_database(database, create=False).closing() as opened:
         KeyStore(opened).revoke(name, now=now())
         click.echo(f"key {name} revoked")
 
 
 def day(milliseconds: int) -> str:
-    """Return the UTC date of an instant."""
+    """Format the UTC date of an instant."""
     return datetime.fromtimestamp(milliseconds / 1000, timezone.utc).date().isoformat()

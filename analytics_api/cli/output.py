@@ -1,4 +1,4 @@
-"""Where a command writes: standard output, a device or pipe, or a file that appears once it is complete."""
+"""Open the output of a command: standard output, a device, a pipe or a file."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ WRITE_ERRORS = frozenset({EDQUOT, EFBIG, EIO, ENOSPC})
 
 @contextmanager
 def open_output(path: str | None) -> Iterator[BinaryIO]:
-    """Open standard output (None or `-`), or the path.
+    """Open standard output if the path is None or `-`, otherwise the file at the path.
 
-    A device or pipe is opened. Otherwise links are followed, and the file is replaced once everything is written; it
-    keeps its mode, and a new one is readable by its owner only. After an error the old file is unchanged.
+    A regular file is written to a temporary file and replaced at the end of the block, so after an error the old file
+    is unchanged. Symbolic links are followed. The mode of an existing file does not change; a new file can be read only
+    by its owner.
 
     :raises click.ClickException: the path cannot be opened or written.
     """
@@ -45,7 +46,7 @@ def is_special(path: str) -> bool:
 
 @contextmanager
 def replace_file(path: str) -> Iterator[BinaryIO]:
-    """Open a temporary file in the same folder, and rename it to the path if the block ends without an error."""
+    """Open a temporary file in the same directory, and rename it to the path after the block, unless it raises."""
     descriptor, part = mkstemp(prefix=".export-", suffix=".part", dir=os.path.dirname(path))  # mode 0600
     try:
         with open(descriptor, "wb") as file:
@@ -61,10 +62,10 @@ def replace_file(path: str) -> Iterator[BinaryIO]:
 
 
 def describe_write_error(error: OSError) -> str | None:
-    """Return a line about standard output that cannot be written, such as to a full disk; None for other errors."""
+    """Return a message if the error is a failed write to standard output, such as on a full disk; otherwise None."""
     if error.filename is not None or error.errno not in WRITE_ERRORS:
         return None
     null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())  # Python flushes its buffer again on exit, and would fail again
+    os.dup2(null, sys.stdout.fileno())  # Python flushes stdout again on exit, which would fail
     os.close(null)
     return f"standard output: {error.strerror}"

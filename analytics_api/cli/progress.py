@@ -1,4 +1,4 @@
-"""Progress on standard error: a bar on a terminal, a line every few seconds elsewhere, nothing for quick work."""
+"""Show progress on standard error: a bar on a terminal, otherwise a line every few seconds."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ SECONDS_BETWEEN_LINES = 5.0
 
 
 class Progress:
-    """Shows how many of `total` units are done. The clock starts with the first.
+    """Show how many units of `total` are done. Nothing is shown for work that ends quickly.
 
-    :param what: the name of the work, such as `copying`.
-    :param total: None if it is unknown.
+    :param what: description of the work, such as `copying`.
+    :param total: number of units, or None if it is unknown.
+    :param unit: name of the units, such as `rows`.
     """
 
     def __init__(self, what: str, total: int | None, unit: str) -> None:
@@ -40,7 +41,7 @@ class Progress:
             self._print_line()
 
     def add(self, count: int, total: int | None = None) -> None:
-        """Count more units as done; `total` replaces an unknown or former total."""
+        """Add `count` to the number of finished units. If `total` is set, it replaces the previous total."""
         self.total = total or self.total
         self.done += count
         if not self.started:
@@ -55,7 +56,7 @@ class Progress:
             self._print_line()
 
     def step(self, name: str) -> None:
-        """Count one more unit, which has a name."""
+        """Add one finished unit, and show its name."""
         self.add(1)
         if self.bar is not None:
             self.bar.set_postfix_str(name)

@@ -1,4 +1,4 @@
-"""Commands that delete old days, or everything about a person."""
+"""Commands that delete old rows, or all rows of a person."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ from .progress import Progress
     required=True,
     metavar="YYYY-MM-DD",
     callback=parse_day,
-    help="The first day of the site that stays.",
+    help="Delete days before this one, in the site's time zone.",
 )
-@click.option("--keep-totals", is_flag=True, help="Keep every number of the API as it is, except those of realtime.")
+@click.option("--keep-totals", is_flag=True, help="Do not change the API's statistics, except realtime.")
 def purge(database: str, before: datetime, keep_totals: bool) -> None:
-    """Delete the sessions and events of older days; leads stay. It can be stopped, and run again.
+    """Delete the sessions and events of old days, but not leads.
 
-    The numbers are then those of the remaining rows. With --keep-totals they stay as they were: counts are kept, and
-    the ids of visitors and fingerprints, so that a visitor who returns is not counted again. SQLite's file keeps its
-    size, and reuses the space.
+    The API then counts only the remaining rows. With --keep-totals, it still counts the deleted rows. For that purpose
+    the counts and the ids of visitors and fingerprints are stored, so that a returning visitor is not counted twice.
+
+    The command can be interrupted and run again. The size of an SQLite file does not change; the free space is reused.
     """
     with open_database(database, create=False).closing() as opened:
         if to_day(before.date()) > find_today(opened, now()).day:
-            raise click.BadParameter("a day in the future would leave nothing", param_hint="--before")
+            raise click.BadParameter("the date must not be in the future", param_hint="--before")
         with Progress("deleting", None, "rows") as progress:
             counts = delete_before(opened, before.date(), keep_totals=keep_totals, deleted=progress.add)
         for table, rows in counts.items():
@@ -45,28 +46,30 @@ def purge(database: str, before: datetime, keep_totals: bool) -> None:
 @main.command()
 @database_option
 @click.option("--visitor", metavar="ID", help="The person with this visitor id.")
-@click.option("--email", metavar="ADDRESS", help="The person with this address, in any case.")
-@click.option("--lead", metavar="N", type=int, help="The person of this lead.")
+@click.option("--email", metavar="ADDRESS", help="The person with this address; case is ignored.")
+@click.option("--lead", metavar="N", type=int, help="The person with this lead id.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def erase(database: str, visitor: str | None, email: str | None, lead: int | None, yes: bool) -> None:
-    """Erase a person from every table, and print the number of rows of each.
+    """Erase all rows of a person, and print the number of rows of each table.
 
-    Leads that share an address belong to one person, as do the visitors that these leads and their submissions name,
-    with all their sessions and events. Then the deleted bytes are removed from the files: SQLite's is rewritten, and
-    writers wait meanwhile. Backups, replicas, logs and recordings are not changed.
+    Leads with the same e-mail address belong to one person. The visitors in these leads and their submissions belong to
+    the same person, with all sessions and events of these visitors.
+
+    After that, the remains of the rows are removed from the database files. An SQLite file is rewritten for this, and
+    writers are blocked meanwhile. Backups, replicas, logs and recordings are not changed.
     """
     with open_database(database, create=False).closing() as opened:
         person = erasure.find(opened, visitor=visitor, email=email, lead=lead)
         if not yes:
             click.confirm(
                 f"leads: {len(person.leads):,}, visitors: {len(person.visitors):,}, "
-                f"sessions: {len(person.sessions):,}. Erase them with everything that belongs to them?",
+                f"sessions: {len(person.sessions):,}. Erase them and all their events and submissions?",
                 abort=True,
                 err=True,
             )
         with Progress("erasing", None, "steps") as progress:
             receipt = erasure.erase(opened, visitor=visitor, email=email, lead=lead, on_progress=progress.step)
         for table, rows in receipt.items():
-            click.echo(f"{table}: {rows:,} {'removed from what others have' if table == 'links' else 'erased'}")
+            click.echo(f"{table}: {rows:,} {'removed from rows of other people' if table == 'links' else 'erased'}")
         if not any(receipt.values()):
-            raise click.ClickException("no row belongs to this person: nothing was erased")
+            raise click.ClickException("no rows of this person were found; nothing was erased")

@@ -22,18 +22,18 @@ log = logging.getLogger(__name__)
 
 @main.command()
 @database_flag()
-@click.option("--bind", default="127.0.0.1:8000", show_default=True, metavar="HOST:PORT", help="Where to listen.")
-@click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Processes.")
-@click.option("--threads", default=4, show_default=True, type=click.IntRange(1), help="Threads of each process.")
+@click.option("--bind", default="127.0.0.1:8000", show_default=True, metavar="HOST:PORT", help="Address to listen on.")
+@click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Number of processes.")
+@click.option("--threads", default=4, show_default=True, type=click.IntRange(1), help="Threads per process.")
 @click.pass_obj
 def serve(env_file: EnvFile, database: str | None, bind: str, workers: int, threads: int) -> None:
     """Serve the API with gunicorn.
 
-    Towards the internet, put a proxy in front that buffers requests, such as nginx. SIGHUP reads the settings and the
-    key file again.
+    On the internet, run it behind a reverse proxy that buffers requests, such as nginx. SIGHUP reloads the settings and
+    the key file.
     """
     check_address(bind)
-    is_public = not is_local(bind)  # gunicorn closes the descriptor of fd://N when it starts
+    is_public = not is_local(bind)  # evaluated now, because gunicorn closes the descriptor of fd://N at the start
 
     def read() -> Settings:
         env_file.load()
@@ -48,26 +48,26 @@ def serve(env_file: EnvFile, database: str | None, bind: str, workers: int, thre
 
 
 def check_database(settings: Settings) -> None:
-    """Open the database once, to report errors before gunicorn starts, and log what it holds.
+    """Open the database, so that errors are reported before gunicorn starts, and log the number of its rows.
 
-    :raises DatabaseError: it cannot be opened.
+    :raises DatabaseError: the database cannot be opened.
     """
     is_new = is_missing(settings.database)
     with settings.open_database().closing() as database:
         logs.configure()
         log.info("database %s", describe_rows(database, is_new=is_new))
         if database.is_read_only():
-            log.warning("the database is read-only: updates of leads fail")
+            log.warning("the database is read-only; updating the status of leads will fail")
     for warning in settings.warnings():
         log.warning(warning)
 
 
 def check_address(bind: str) -> None:
-    """Refuse an address that cannot be bound. gunicorn would retry for five seconds, and then print a traceback."""
+    """Raise an error if the address cannot be bound. gunicorn would retry for 5 seconds and print a traceback."""
     if not bind.startswith(("unix:", "fd://")) and not bind.rpartition(":")[0]:
         port = bind.lstrip(":")
         raise click.ClickException(
-            f"--bind must be HOST:PORT, not {bind}: 127.0.0.1:{port} for this machine alone, or 0.0.0.0:{port}"
+            f"--bind must be HOST:PORT, not {bind}: 127.0.0.1:{port} for local clients, or 0.0.0.0:{port} for all"
         )
     try:
         address = parse_address(bind)
@@ -80,9 +80,9 @@ def check_address(bind: str) -> None:
 
 
 def is_local(bind: str) -> bool:
-    """Return whether only this machine can connect to an address."""
+    """Return whether only this machine can connect to the address."""
     address = parse_address(bind)
-    if isinstance(address, int):  # a socket that the parent process has opened
+    if isinstance(address, int):  # the descriptor of a socket that the parent process opened
         with socket.socket(fileno=os.dup(address)) as listener:
             address = listener.getsockname()
     if not isinstance(address, tuple):  # a UNIX socket

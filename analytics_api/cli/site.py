@@ -1,4 +1,4 @@
-"""The command that shows and changes the site's settings."""
+"""The command that shows or changes the site's settings."""
 
 from __future__ import annotations
 
@@ -12,42 +12,43 @@ from .base import database_option, main
 from .progress import Progress
 
 PAGE_QUERY = {
-    "keep": "pages are counted with query and fragment; keys with the scope stats read whatever these hold",
+    "keep": "pages are counted with query and fragment, and keys with the scope stats can read both",
     "drop": "pages are counted without query and fragment",
 }
 
 
 @main.command()
 @database_option
-@click.option("--time-zone", metavar="NAME", help="Count days of this zone of the IANA database, such as Asia/Kolkata.")
+@click.option("--time-zone", metavar="NAME", help="Time zone of days, from the IANA database: Asia/Kolkata.")
 @click.option(
     "--page-query",
     type=click.Choice(list(PAGE_QUERY)),
-    help="Count pages with their query and fragment, or without.",
+    help="Count pages with or without query and fragment.",
 )
 def site(database: str, time_zone: str | None, page_query: str | None) -> None:
-    """Show the site's time zone and how pages are counted, or change them.
+    """Show or change the site's time zone and whether pages are counted with their query strings.
 
-    A change rebuilds every counter in one transaction, for which writers wait. What was purged stays on its days.
+    A change rebuilds all counters in one transaction, and blocks writers meanwhile. Counts of purged rows are not
+    changed.
     """
     with open_database(database, create=False).closing() as opened:
         if time_zone is not None or page_query is not None:
             with Progress("building", None, "counters") as progress:
                 changed = change_settings(opened, time_zone=time_zone, page_query=page_query, on_progress=progress.step)
-            click.echo("all counters are rebuilt" if changed else "nothing changes")
+            click.echo("all counters were rebuilt" if changed else "nothing changed")
         show(opened)
 
 
 def show(database: Database) -> None:
     described = describe_site(Context(db=database, storage=None, now=now()))
-    click.echo(f"time zone: {described['time_zone']}, where today is {described['today']}")
+    click.echo(f"time zone: {described['time_zone']} (today is {described['today']})")
     click.echo(f"page query: {described['page_query']}: {PAGE_QUERY[described['page_query']]}")
     click.echo(f"first day: {described['first_day'] or 'none'}")
-    click.echo(f"single sessions and events: {since(described['raw_since'])}")
+    click.echo(f"rows of sessions and events: {since(described['raw_since'])}")
     outdated = find_outdated_offset(database)
     if outdated is not None:
         click.echo(f"Warning: {outdated_message(described['time_zone'], outdated)}", err=True)
 
 
 def since(raw_since: str | None) -> str:
-    return "all" if raw_since is None else f"since {raw_since}; older ones were purged"
+    return "all" if raw_since is None else f"from {raw_since} on; older rows were purged"

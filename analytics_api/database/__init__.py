@@ -1,4 +1,4 @@
-"""Open a database by its path or URL."""
+"""Open a database by its path (SQLite) or URL (PostgreSQL)."""
 
 from __future__ import annotations
 
@@ -54,28 +54,31 @@ __all__ = [
 
 
 def open_database(url: str | os.PathLike[str], *, read_url: str | None = None, create: bool = True) -> Database:
-    """Open the database at a path or `postgresql://` URL.
+    """Open the database at a path or a `postgresql://` URL.
 
-    :param read_url: the PostgreSQL servers to read from, such as replicas.
-    :param create: create the database if there is none.
-    :raises DatabaseError: when the database cannot be opened, or belongs to another program or version.
+    :param read_url: URL of the PostgreSQL servers to read from, such as replicas.
+    :param create: whether to create the database if it does not exist.
+    :raises DatabaseError: the database cannot be opened, belongs to another program, or has another version.
     """
     if _is_postgresql(url):
-        from .postgresql import PostgreSQL  # only here, since psycopg is an extra
+        from .postgresql import PostgreSQL  # imported here because psycopg is optional
 
         return PostgreSQL(os.fspath(url), read_url=read_url, create=create)
     if fault := find_url_fault(url):
         raise DatabaseError(fault)
     if read_url:
-        raise DatabaseError("only a PostgreSQL database has replicas to read from; this one is a file")
+        raise DatabaseError("read_url is only for PostgreSQL; this database is a file")
     return SQLite(url, create=create)
 
 
 def upgrade(url: str | os.PathLike[str], *, on_progress: Callable[[str], object] = ignore_progress) -> int:
-    """Bring an older database to this version and return the version that it was of; no row is lost.
+    """Upgrade a database to this version, and return its former version.
 
-    One transaction: a database that cannot be upgraded stays as it was. `on_progress` is called with the name of each
-    table; the log says which values had to be converted. Raises DatabaseError.
+    No row is lost. The upgrade is one transaction, so after an error the database is unchanged. The log lists the
+    values that had to be converted.
+
+    :param on_progress: called with the name of each table.
+    :raises DatabaseError: the database cannot be upgraded.
     """
     if _is_postgresql(url):
         from . import postgresql
@@ -85,14 +88,14 @@ def upgrade(url: str | os.PathLike[str], *, on_progress: Callable[[str], object]
 
 
 def find_url_fault(url: str | os.PathLike[str]) -> str | None:
-    """Return what is wrong with the name of a database; None for a path or a PostgreSQL URL."""
+    """Return an error message for an unsupported URL, or None for a path or a PostgreSQL URL."""
     if _is_postgresql(url):
         return None
     text = os.fsdecode(url)
     if text == ":memory:" or text.startswith("file:"):
-        return f"{text}: a database is a file; name its path, in tests one in a temporary folder"
+        return f"{text}: an SQLite database must be a file; use a path, in tests one in a temporary folder"
     if "://" in text:
-        return f"{text}: URLs other than postgresql:// are not supported; name the path of an SQLite file"
+        return f"{text}: URLs other than postgresql:// are not supported; use the path of an SQLite file"
     return None
 
 

@@ -1,7 +1,7 @@
-"""The seam between the queries, which are the same everywhere, and the engine that runs them.
+"""The database interface that SQLite and PostgreSQL implement.
 
-SQL is written once, portable, with `:named` parameters. An engine opens, runs, retries and loads in bulk;
-what else it needs (tables, triggers, search index) is its DDL file.
+Queries are written once, in portable SQL with `:named` parameters. An engine implements connections, transactions,
+retries and bulk loading. Tables, triggers and the search index are in the engine's DDL file.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ T = TypeVar("T")
 
 
 def ignore_progress(_: str) -> None:
-    """Do nothing: the default for `on_progress`."""
+    """Do nothing. This is the default `on_progress` callback."""
 
 
-# Tables that trackers and hosts write, with their keys. The others derive from these and from purged rows.
+# Tables that trackers and host applications write, with their primary keys. The counters are computed from these tables
+# and from the archive of purged rows.
 BASE_TABLES = {
     "sessions": "session_id",
     "events": "event_id",
@@ -31,13 +32,14 @@ BASE_TABLES = {
     "lead_status_changes": "change_id",
 }
 
-# Tables of the site's settings, which have rows in a new database, too.
+# Tables of the site's settings. They have rows even in a new database.
 SITE_TABLES = {
     "site": "site_id",
     "site_offsets": "begins_at",
 }
 
-# Counters of which the column `archived` says how much is due to purged rows, and the pages, which these name by id.
+# Counters with a column `archived`, the part of the count that comes from purged rows; and the table of pages, which
+# the archive refers to by id.
 ARCHIVING_COUNTERS = {
     "pages": "page_id",
     "visitor_days": "visitor_id, day, country_code",
@@ -45,14 +47,14 @@ ARCHIVING_COUNTERS = {
     "session_pages": "session_id, page_id, day",
 }
 
-# What purged rows count for, beside that.
+# Other counts of purged rows.
 ARCHIVE_TABLES = {
     "archived_session_counts": "dimension, day, key",
     "archived_event_counts": "day",
     "archived_page_counts": "page_id, day",
 }
 
-# What this project itself has to remember, likewise.
+# Tables of the application itself, with their primary keys.
 INTERNAL_TABLES = {
     "secrets": "name",
     "api_keys": "name",
@@ -65,18 +67,19 @@ TRANSIENT_TABLES = {"browser_sessions": "token_digest"}
 
 PRIMARY_KEYS = BASE_TABLES | SITE_TABLES | ARCHIVING_COUNTERS | ARCHIVE_TABLES | INTERNAL_TABLES
 
-# What triggers keep in them, whatever a writer says.
+# Columns of base tables that triggers compute. A value from a writer is overwritten.
 DERIVED_COLUMNS = frozenset({"follow_ups_count", "last_follow_up_at", "search_text", "project_code", "is_sharded"})
 
-# Short lists repeat their last value, so that the statement text stays constant and cacheable.
+# Number of parameters in an IN list. A shorter list is filled with copies of its last value, so that the statement text
+# is constant and the prepared statement is reused.
 IN_LIST_SIZE = 500
 IN_LIST = ", ".join(f":listed_{place}" for place in range(IN_LIST_SIZE))
 
 BATCH = 1000  # rows in each list of `batches`
 
-MAX_REPORTED = 20  # a rollup, each way
+MAX_REPORTED = 20  # differences of each counter and direction
 
-# The columns of counters that hold counts. A row in which all of them are 0 is ignored.
+# Columns of counters that contain counts or sums. A counter's row is ignored if all of them are 0.
 COUNT_COLUMNS = frozenset(
     {
         "sessions",
@@ -94,27 +97,27 @@ COUNT_COLUMNS = frozenset(
     }
 )
 
-# What happens to a row whose key exists.
+# What to do with a row whose primary key exists.
 OnConflict = Literal["error", "ignore", "update"]
 
 
 def in_list_batches(values: Iterable[Any]) -> Iterator[dict[str, Any]]:
-    """Yield the values as parameters of IN_LIST, IN_LIST_SIZE at a time; the last value fills the list."""
+    """Yield the values as parameters of IN_LIST, up to IN_LIST_SIZE at a time."""
     rest = iter(values)
     while some := list(islice(rest, IN_LIST_SIZE)):
         some += some[-1:] * (IN_LIST_SIZE - len(some))
         yield {f"listed_{place}": value for place, value in enumerate(some)}
 
 
-# Logged after a table was read in batches.
+# Log message after a table was read in batches; its arguments are the table's name and the count.
 REPLACED_TEXT_WARNING = "%s: texts with invalid UTF-8, replaced by U+FFFD: %d"
 
 
 class Reader(Protocol):
-    """Reads of one snapshot."""
+    """Reads from one database snapshot."""
 
     replaced_text: int
-    """The number of texts in `batches` so far whose invalid UTF-8 was replaced by U+FFFD."""
+    """The number of strings from `batches` so far in which invalid UTF-8 was replaced by U+FFFD."""
 
     def rows(self, sql: str, /, **params: Any) -> list[Row]:
         """Return all rows of a statement."""
@@ -123,37 +126,41 @@ class Reader(Protocol):
         """Return the first row of a statement, or None."""
 
     def tuples(self, sql: str, /, **params: Any) -> list[tuple[Any, ...]]:
-        """Return all rows of a statement as tuples, which is faster for many rows."""
+        """Return all rows of a statement as tuples. This is faster than `rows` for many rows."""
 
     def needle(self, text: str) -> str | None:
-        """Return casefolded text as the argument of `lead_search(:needle)`, or None if it is too short."""
+        """Convert a casefolded search term to the argument of `lead_search(:needle)`.
+
+        Return None if the term cannot use the search index, because it is too short.
+        """
 
     def batches(self, sql: str, /, **params: Any) -> Iterator[list[tuple[Any, ...]]]:
-        """Yield all rows of a statement as lists of BATCH tuples, in constant memory."""
+        """Yield all rows of a statement in lists of at most BATCH tuples, in constant memory."""
 
 
 class Transaction(Reader, Protocol):
-    """Reads and writes of one transaction."""
+    """Reads and writes in one transaction."""
 
     def execute(self, sql: str, /, **params: Any) -> int:
-        """Run one statement and return the number of rows that it wrote."""
+        """Run one statement, and return the number of rows that it inserted, updated or deleted."""
 
     def archiving(self) -> AbstractContextManager[None]:
-        """Do not count what is deleted until the block ends: the same transaction archives it."""
+        """Do not subtract deleted rows from the counters within the block, because the transaction archives them."""
 
     def insert(
         self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, on_conflict: OnConflict = "error"
     ) -> int:
-        """Write rows in the engine's fastest way, and return the number of rows written.
+        """Insert many rows as fast as possible, and return the number of rows written.
 
-        :param on_conflict: a row whose key exists is an error, is ignored, or updates the existing one.
-        :raises RowError: when a row cannot be stored; then none of them is written.
+        :param on_conflict: what to do if a row's primary key exists: raise an error, ignore the row, or update the
+            existing row.
+        :raises RowError: a row cannot be stored. No row is written then.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a base table. `required` columns are not null, and have `default` when no value is given."""
+    """A column of a base table. A `required` column is not null; `default` is its value if an insert omits it."""
 
     name: str
     type: Literal["integer", "text"]
@@ -163,36 +170,41 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A row where a rollup differs from the query that it caches.
+    """A row of a counter that differs from the result of the counter's defining query.
 
-    Without either row the rollup as a whole is inconsistent, as the search index can be.
+    If `stored` and `expected` are both None, the counter as a whole is damaged. This is the only way to report a
+    damaged search index.
     """
 
-    rollup: str
-    stored: Row | None  # None: the rollup does not have the row
-    expected: Row | None  # None: no data produces the row
+    counter: str
+    stored: Row | None  # None if the counter lacks the row
+    expected: Row | None  # None if the counter should not have the row
 
 
 def count_condition(columns: Iterable[str]) -> str:
-    """Return the `where` clause for the rows that count something; empty if none of the columns counts."""
+    """Return a `where` clause for rows with a count other than 0, or "" if there is no column of counts."""
     counts = [f"{column} <> 0" for column in columns if column in COUNT_COLUMNS]
     return f"where {' or '.join(counts)}" if counts else ""
 
 
-def compare(at: Reader, rollup: str, expected: str, columns: str) -> Iterator[Difference]:
-    """Generate where a rollup differs from the view that says what it is to hold, at most MAX_REPORTED rows each way.
+def compare(at: Reader, counter: str, expected: str, columns: str) -> Iterator[Difference]:
+    """Yield the differences between a counter and its defining view, at most MAX_REPORTED in each direction.
 
-    Rows that count nothing are ignored.
+    Rows whose counts are all 0 are ignored.
+
+    :param counter: a table or subquery with the stored counts.
+    :param expected: the defining view.
+    :param columns: the columns to compare, separated by commas.
     """
     where = count_condition(columns.split(", "))
-    # each is read once, where `except` would read it twice
+    # This reads each relation once; two queries with `except` would read each twice.
     for row in at.rows(f"""
 select {columns}, side
 from (
   select {columns}, sum(side) as side, row_number() over (partition by sum(side) > 0) as place
   from (
     select {columns}, 1 as side
-    from {rollup}
+    from {counter}
     {where}
     union all
     select {columns}, -1
@@ -203,33 +215,33 @@ from (
 where place <= {MAX_REPORTED}
 """):
         side = row.pop("side")
-        yield Difference(rollup, row, None) if side > 0 else Difference(rollup, None, row)
+        yield Difference(counter, row, None) if side > 0 else Difference(counter, None, row)
 
 
 class Database(ABC):
-    """An open database. It may be shared by threads, and used after a fork."""
+    """An open database. Threads can share it, and it can be used after a fork."""
 
     url: str
-    select_columns: ClassVar[str]  # name, type, required and default of the columns of :table, in order
+    select_columns: ClassVar[str]  # selects name, type, required and default of each column of :table, in order
 
     @abstractmethod
     def read(self, work: Callable[[Reader], T]) -> T:
-        """Call `work` with a reader of one snapshot, and return its result."""
+        """Call `work` with a Reader of a new snapshot, and return its result."""
 
     @abstractmethod
     def snapshot(self) -> AbstractContextManager[Reader]:
-        """Return a reader of one snapshot for the length of a block, on a connection of its own."""
+        """Open a snapshot on a separate connection for the duration of a `with` block, and return its Reader."""
 
     @abstractmethod
     def write(self, work: Callable[[Transaction], T]) -> T:
-        """Call `work` in a transaction, commit it and return the result.
+        """Call `work` in a transaction, commit the transaction, and return the result.
 
-        An exception rolls the transaction back. `work` may be called again after a conflict.
+        An exception rolls back the transaction. After a conflict with another transaction, `work` is called again.
         """
 
     @abstractmethod
     def bulk(self, work: Callable[[Transaction], T], *, on_progress: Callable[[str], object] = ignore_progress) -> T:
-        """Like `write`, with triggers disabled and one rebuild at the end."""
+        """Like `write`, but with triggers disabled. Before the commit, all counters are rebuilt."""
 
     @abstractmethod
     def rows(self, sql: str, /, **params: Any) -> list[Row]:
@@ -240,7 +252,10 @@ class Database(ABC):
         """Return the first row of one statement, or None."""
 
     def primary_row(self, sql: str, /, **params: Any) -> Row | None:
-        """Like `row`, but never from a replica, which may lag, while the primary answers."""
+        """Like `row`, but read from the primary server, because a replica may lag.
+
+        If the primary is unreachable, read from a replica.
+        """
         return self.row(sql, **params)
 
     @abstractmethod
@@ -248,14 +263,14 @@ class Database(ABC):
         """Return all rows of one statement as tuples."""
 
     def response_cache(self) -> dict[Any, Any]:
-        """Return the cache of this thread, which any commit by any program empties.
+        """Return this thread's cache. It is emptied after a commit by any process.
 
-        An engine that cannot tell whether something was written returns a new one each time.
+        An engine that cannot detect commits returns a new, empty cache each time.
         """
         return {}
 
     def columns(self, table: str) -> tuple[Column, ...]:
-        """Return the columns of a base table that a writer may set, in order."""
+        """Return the columns of a base table that writers can set, in order."""
         return tuple(
             Column(
                 column["name"],
@@ -274,50 +289,53 @@ class Database(ABC):
         *,
         on_progress: Callable[[str], object] = ignore_progress,
     ) -> None:
-        """Rebuild every rollup from the base tables and the archive, in one transaction.
+        """Rebuild all counters from the base tables and the archive, in one transaction.
 
-        `work` runs first in it, with the triggers disabled. `on_progress` is called with the name of each rollup.
+        :param work: called first in the transaction, with triggers disabled.
+        :param on_progress: called with the name of each counter.
         """
 
     @abstractmethod
     def verify(self, *, on_progress: Callable[[str], object] = ignore_progress) -> list[Difference]:
-        """Compare the counters with their plain queries, in one snapshot; `on_progress` as above."""
+        """Compare all counters with their defining queries in one snapshot, and return the differences.
+
+        :param on_progress: called with the name of each counter.
+        """
 
     def schema_differences(self) -> list[str]:
-        """Return a line for each part of our schema that another program has removed or changed.
+        """Return a message for each object of the schema that another program has removed or changed.
 
-        An engine without this check returns no line.
+        The list is empty if the engine does not implement this check.
         """
         return []
 
     @abstractmethod
     def is_read_only(self) -> bool:
-        """Return whether nothing can be written, for lack of permission or because the server is read-only."""
+        """Return whether the database cannot be written, because of file permissions or a read-only server."""
 
     @abstractmethod
     def backup(self, path: str | os.PathLike[str]) -> None:
-        """Copy the database into a new file, as of one instant, while others read and write it.
+        """Copy a snapshot of the database to a new file. Other connections can read and write meanwhile.
 
-        Only the owner can read the file.
+        Only the file's owner can read it. After an error there is no file.
 
-        :raises DatabaseError: when the file exists or cannot be written, or the engine has its own tool for backups; it
-            then leaves no file.
+        :raises DatabaseError: the file exists or cannot be written, or the engine has its own backup tool.
         """
 
     @abstractmethod
     def scrub(self) -> None:
-        """Remove deleted rows from the engine's files, as far as it can.
+        """Remove the remains of deleted rows from the database files, as far as the engine supports it.
 
-        :raises DatabaseError: when that failed; it can be run again.
+        :raises DatabaseError: an error occurred. The operation can be repeated.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Close every connection. The object can be used again, and then opens new ones."""
+        """Close all connections. The next use of this object opens new ones."""
 
     @contextmanager
     def closing(self) -> Iterator[Database]:
-        """`with open_database(…).closing() as database: …`"""
+        """Return a context manager that closes the database: `with open_database(…).closing() as database: …`."""
         try:
             yield self
         finally:

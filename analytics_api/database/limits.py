@@ -1,4 +1,4 @@
-"""The time budget of the statements that a thread runs."""
+"""Statement timeouts, set per thread."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ _local = threading.local()
 
 
 class StatementLimit:
-    """Give each statement that this thread runs in the block at most so many seconds: `with StatementLimit(5.0): …`.
+    """Set the timeout of each statement that this thread runs in the block: `with StatementLimit(5.0): …`.
 
-    The database ends a longer one, and StatementTimeout is raised. Work in bulk and snapshots have no such limit.
+    The database cancels a statement that takes longer, and StatementTimeout is raised. Bulk operations and snapshots
+    ignore this limit.
+
+    :param seconds: maximum duration of each statement.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -25,7 +28,7 @@ class StatementLimit:
 
 
 def current_limit() -> float | None:
-    """Return the limit of this thread in seconds; None outside of a `StatementLimit` block."""
+    """Return this thread's statement timeout in seconds, or None outside a `StatementLimit` block."""
     return getattr(_local, "seconds", None)
 
 

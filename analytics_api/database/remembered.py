@@ -1,4 +1,4 @@
-"""Values that the project remembers by name in the table `secrets`, such as the salt of visitor hashes."""
+"""Named values in the table `secrets`, such as the salt for hashing visitors."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ on conflict (name) do update set value = excluded.value
 
 
 def find_value(reader: Database | Reader, name: str) -> str | None:
-    """Return the value of a name; None if there is none."""
+    """Return the value with this name, or None if it does not exist."""
     row = reader.row(SELECT_VALUE, name=name)
     return None if row is None else str(row["value"])
 
 
 def add_value(at: Transaction, name: str, value: str) -> str:
-    """Remember a value, unless the name has one; return the one that it has."""
+    """Store a value unless the name exists, and return the stored value."""
     at.execute(ADD_VALUE, name=name, value=value)
     return str(at.rows(SELECT_VALUE, name=name)[0]["value"])
 
 
 def set_value(at: Transaction, name: str, value: str) -> None:
-    """Remember a value in place of the one that the name had."""
+    """Store a value, replacing an existing one with the same name."""
     at.execute(SET_VALUE, name=name, value=value)

@@ -1,4 +1,4 @@
-"""How many sessions and events there are, from the counters."""
+"""Read the number of sessions and events from the counters."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ select
 
 
 def count_rows(database: Database) -> dict[str, int]:
-    """Return the numbers of sessions and events, purged ones included."""
+    """Return the number of sessions and of events, including purged ones, by table name."""
     return database.rows(ROW_COUNTS)[0]

@@ -1,4 +1,4 @@
-"""A whole database of ours, copied into another of whichever engine."""
+"""Copy a database into an empty one of the same or the other engine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ log = logging.getLogger(__name__)
 
 Batch = list[tuple[Any, ...]]
 
-# Counters hold the totals of purged rows, and the ids of pages. Only these are copied; the rest is rebuilt.
+# Some counters contain the counts of purged rows, and the table pages contains ids. Only these are copied. All other
+# counts are rebuilt.
 COLUMNS = {"pages": ["page_id", "page"]}
 ARCHIVED_COUNTS = {"visitor_days": "sessions", "fingerprint_days": "sessions", "session_pages": "views"}
 
@@ -29,14 +30,16 @@ def copy(
     written: Callable[[int], object] = lambda rows: None,
     on_progress: Callable[[str], object] = ignore_progress,
 ) -> dict[str, int]:
-    """Copy `source`, as it is at one instant, into `target`, which is empty; return how many rows of each table.
+    """Copy a snapshot of `source` into the empty database `target`, and return the number of rows of each table.
 
-    One transaction, in which every row is read back before it is committed. The counters are then rebuilt, and
-    compared with the plain query. Text that is not UTF-8 has U+FFFD, as in the API, and the log counts it.
+    The copy is one transaction. Before the commit, all rows are read back and compared, and the counters are rebuilt.
+    After the commit, the counters are verified. Invalid UTF-8 is replaced by U+FFFD, as in the API, and the log says
+    how often.
 
-    :param written: is called with numbers of rows.
-    :param on_progress: is called with the name of each counter.
-    :raises DatabaseError: when the target has rows, cannot take one, or reads back others; then it is as it was.
+    :param written: called with the number of rows that were copied since the last call.
+    :param on_progress: called with the name of each counter.
+    :raises DatabaseError: the target is not empty, cannot store a row, or returns other values; the target is then
+        unchanged. Or the verification failed.
     """
     tables = [Table(name, source) for name in PRIMARY_KEYS]
     with source.snapshot() as there:
@@ -46,19 +49,17 @@ def copy(
                 if table.name in SITE_TABLES:
                     at.execute(f"delete from {table.name}")
                 elif at.row(f"select 1 as found from {table.name} limit 1"):
-                    raise DatabaseError(
-                        f"{target.url}: the table {table.name} holds rows; a copy needs an empty database"
-                    )
-            return {table.name: _copied(table, there, at, target.url, written) for table in tables}
+                    raise DatabaseError(f"{target.url}: the table {table.name} is not empty; use an empty database")
+            return {table.name: _copy_table(table, there, at, target.url, written) for table in tables}
 
         counts = target.bulk(load, on_progress=on_progress)
     if target.verify(on_progress=on_progress):
-        raise DatabaseError(f"{target.url}: the counters differ from the rows; run `analytics-api verify` for details")
+        raise DatabaseError(f"{target.url}: some counters are wrong; run `analytics-api verify` for details")
     return counts
 
 
 class Table:
-    """What is copied of a table, and how it is read."""
+    """A table with the columns to copy and the statement that reads them."""
 
     def __init__(self, name: str, db: Database) -> None:
         self.name = name
@@ -74,8 +75,8 @@ class Table:
         return at.batches(self.sql)
 
 
-def _copied(table: Table, there: Reader, here: Transaction, url: str, written: Callable[[int], object]) -> int:
-    """Copy one table and compare; how many rows."""
+def _copy_table(table: Table, there: Reader, here: Transaction, url: str, written: Callable[[int], object]) -> int:
+    """Copy one table, compare the copy with the source, and return the number of rows."""
     read, stored = sha256(), sha256()
 
     def rows() -> Generator[tuple[Any, ...], None, None]:
@@ -84,29 +85,29 @@ def _copied(table: Table, there: Reader, here: Transaction, url: str, written: C
             yield from batch
             written(len(batch))
 
-    mended = there.replaced_text
+    replaced_before = there.replaced_text
     try:
         with closing(rows()) as source_rows:
             count = here.insert(table.name, table.columns, source_rows)
     except RowError:
-        _find_refused(table, there, here, url)
+        _raise_for_invalid_row(table, there, here, url)
         raise
-    if there.replaced_text > mended:
-        log.warning(REPLACED_TEXT_WARNING, table.name, there.replaced_text - mended)
+    if there.replaced_text > replaced_before:
+        log.warning(REPLACED_TEXT_WARNING, table.name, there.replaced_text - replaced_before)
     for batch in table.batches(here):
         stored.update(_bytes(batch))
     if read.digest() != stored.digest():
-        raise DatabaseError(f"{url}: the table {table.name} would not hold what was read; it stays empty")
+        raise DatabaseError(f"{url}: the copy of the table {table.name} differs from the source; nothing was copied")
     return count
 
 
 def _bytes(batch: Batch) -> bytes:
-    """The same for the same values, and for no others."""
-    return marshal.dumps(batch, 0)  # later formats also tell which objects are shared
+    """Return bytes that are equal exactly if the values of two batches are equal."""
+    return marshal.dumps(batch, 0)  # newer formats also encode which values are the same object
 
 
-def _find_refused(table: Table, there: Reader, here: Transaction, url: str) -> None:
-    """Raise what the first row that can't be taken is, and why."""
+def _raise_for_invalid_row(table: Table, there: Reader, here: Transaction, url: str) -> None:
+    """Find the first row that the target cannot store, and raise an error that names it and the reason."""
     for batch in table.batches(there):
         with suppress(RowError):
             here.insert(table.name, table.columns, batch)

@@ -1,10 +1,10 @@
-"""Generate made-up data of any size, reproducibly.
+"""Generate reproducible demo data of any size.
 
-A `Plan` has the parameters. `sessions`, `events`, `leads` and `submissions` each stream the rows of a table, as tuples
-in the order of `COLUMNS`; `batches` streams all four. Only the names of pages are in memory.
+A `Plan` contains the parameters. `sessions`, `events`, `leads` and `submissions` each generate the rows of a table, as
+tuples in the order of `COLUMNS`; `batches` generates all four tables. Only the pages are kept in memory.
 
-The same plan gives the same rows on every machine and Python version. Therefore the arithmetic uses integers, random
-numbers and plain products: hash, pow, log and, since 3.12, the sum of floats differ between platforms.
+The same plan generates the same rows on every machine and Python version. Therefore the code does not use hash, pow,
+log or sums of floats, whose results differ between platforms and Python versions.
 """
 
 import json
@@ -39,7 +39,7 @@ from .demo_values import (
 )
 
 Row = tuple[Any, ...]
-Draw = Callable[[], float]  # returns a random number in 0..1
+Draw = Callable[[], float]  # returns a random number from 0 (inclusive) to 1 (exclusive)
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     table: tuple(names.split())
@@ -59,22 +59,25 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 MINUTE = 60_000
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
-IDLE = 10 * MINUTE  # without events, after which a tracker ends a session
+IDLE = 10 * MINUTE  # a tracker ends a session after this time without events
 
 MASK = 2**64 - 1
-# Odd numbers: multiplying by one modulo 2**64 gives distinct ids in no order, as real ids are.
+# Odd numbers. Multiplying consecutive integers by an odd number modulo 2**64 gives distinct ids in random order.
 VISITOR, SESSION, DEVICE = 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93, 0xA0761D6478BD642F
 SEED = 0xE7037ED1A0B428DB
-STRIDE = 2**31 - 1  # a prime above any number of pages, so its multiples reach all of them
+STRIDE = 2**31 - 1  # a prime larger than any number of pages, so that its multiples visit every page
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The parameters of a data set: sessions with about ten events each, over the UTC days that end at `now` (ms).
+    """The parameters of the demo data. A session has about ten events.
 
-    :param leads: None for one lead in 20 sessions.
-    :param pages: distinct pages; every page is viewed if there are at least as many sessions.
-    :raises ValueError: a number is out of range, or there are leads without sessions.
+    :param now: the end of the period, in milliseconds since the epoch.
+    :param sessions: number of sessions.
+    :param leads: number of leads; None for one per 20 sessions.
+    :param pages: number of distinct pages. All pages are viewed if there are at least as many sessions.
+    :param days: length of the period in UTC days.
+    :raises ValueError: a number is out of range, or there are leads but no sessions.
     """
 
     now: int
@@ -88,7 +91,7 @@ class Plan:
         if self.sessions < 0 or self.lead_count < 0 or self.pages < 1 or self.days < 1:
             raise ValueError("numbers must not be negative, and there must be at least one page and one day")
         if self.lead_count and not self.sessions:
-            raise ValueError("leads need sessions")
+            raise ValueError("there must be sessions if there are leads")
 
     @property
     def lead_count(self) -> int:
@@ -96,21 +99,21 @@ class Plan:
 
     @cached_property
     def page_urls(self) -> list[str]:
-        """The distinct pages, most viewed first."""
+        """The pages, most frequent first."""
         known = [f"https://example.com/{path}" for path in PATHS[: self.pages]]
         return known + [f"https://example.com/{SECTIONS[n % 6]}-{n}" for n in range(len(known), self.pages)]
 
     def has_lead(self, index: int) -> bool:
-        """Return whether a lead comes from the session of this number."""
+        """Return whether the session with this number has a lead."""
         return index * self.lead_count % self.sessions + self.lead_count >= self.sessions
 
     def draws(self, purpose: str) -> Draw:
-        """Return a stream of random numbers for a table, so that it can be generated without the others."""
+        """Return a random number generator for a table, so that each table can be generated separately."""
         return random.Random(f"{purpose} {self.seed}").random
 
 
 def sessions(plan: Plan) -> Iterator[Row]:
-    """Generate the rows of sessions by `started_at`, none after `now`. Seven in ten have a new visitor."""
+    """Generate the rows of sessions in the order of `started_at`. About 70% of them have a new visitor."""
     draw = plan.draws("sessions")
     pages, urls = plan.pages, plan.page_urls
     offset = plan.seed * SEED
@@ -119,10 +122,10 @@ def sessions(plan: Plan) -> Iterator[Row]:
     for index, start in enumerate(_starts(plan, draw)):
         visitor = _visitor(index, draw)
         key = (visitor * VISITOR + offset) & MASK
-        device = visitor - (visitor % 8 == 3)  # some share one
+        device = visitor - (visitor % 8 == 3)  # some visitors share a device
         size, length, score = _visit(plan, index, start, draw)
         entry = leave = _page(pages, draw)
-        if index % sweep == 0:  # the long tail that searches lead to, so that no page is left out
+        if index % sweep == 0:  # visit every page at least once, like visitors from search engines
             entry = leave = index // sweep * STRIDE % pages
         if size > 2:
             leave = _page(pages, draw)
@@ -146,7 +149,7 @@ def sessions(plan: Plan) -> Iterator[Row]:
 
 
 def _starts(plan: Plan, draw: Draw) -> Iterator[int]:
-    """Generate the start of each session, somewhere in its share of the timeline: ordered without sorting."""
+    """Generate the start of each session in ascending order, at a random place in the session's part of the period."""
     edges, totals, pace = _timeline(plan)
     last = len(totals) - 1
     share = totals[last] / max(plan.sessions, 1)
@@ -157,7 +160,7 @@ def _starts(plan: Plan, draw: Draw) -> Iterator[int]:
 
 
 def _visitor(index: int, draw: Draw) -> int:
-    """Return the number of a session's visitor: a new one, one of the few regulars, or one who was there lately."""
+    """Return the number of a session's visitor: a new, a regular or a recent visitor."""
     visitor, turn = divmod(7 * index + 9, 10)
     if turn >= 3:
         return visitor
@@ -169,13 +172,15 @@ def _visitor(index: int, draw: Draw) -> int:
 
 
 def _visit(plan: Plan, index: int, start: int, draw: Draw) -> tuple[int, int | None, int | None]:
-    """Return a session's number of events, its duration and its score; None where they are unknown."""
+    """Return a session's number of events, its duration and its score.
+
+    The duration is None while the session is open. Some sessions have no score."""
     chance = draw()
     size = 1 + int(38 * chance * chance * chance)
     if size < 5 and plan.has_lead(index):
-        size = 5  # nobody fills in a form at first sight
+        size = 5  # people view some pages before they fill in a form
     length = size * int(4_000 + 29_000 * draw())
-    is_closed = draw() > 0.02 and start + length + IDLE <= plan.now  # the tracker misses the end of some
+    is_closed = draw() > 0.02 and start + length + IDLE <= plan.now  # trackers miss the end of some sessions
     if start + length > plan.now:
         size = size * (plan.now - start) // length or 1
     mood = draw() + draw()
@@ -184,16 +189,16 @@ def _visit(plan: Plan, index: int, start: int, draw: Draw) -> tuple[int, int | N
 
 
 def _page(pages: int, draw: Draw) -> int:
-    """Return the number of a page, near enough to Zipf's law."""
+    """Return the number of a random page, with approximately a Zipf distribution."""
     chance = draw()
     return int(pages * chance * chance * chance)
 
 
 def events(plan: Plan) -> Iterator[Row]:
-    """Generate the rows of events: session by session in the order of `sessions`, within one by `occurred_at`.
+    """Generate the rows of events in the order of their sessions, and within a session in the order of `occurred_at`.
 
-    A session begins with a view of its entry page, and the last page viewed is its exit page. The last event of a
-    session with a lead is the submitted form, unless the session has only just begun.
+    The first event of a session is a view of its entry page, and the last page view is of its exit page. The last event
+    of a session with a lead is the submission of the form, unless the session has just begun.
     """
     draw = plan.draws("events")
     event_id = 0
@@ -225,17 +230,20 @@ def _events_of(plan: Plan, index: int, session: Row, draw: Draw) -> Iterator[tup
 
 
 def leads(plan: Plan) -> Iterator[Row]:
-    """Generate the rows of leads in the order of their sessions; one in ten has no session id."""
+    """Generate the rows of leads in the order of their sessions. 10% of them have no session id."""
     return (lead for lead, _ in _enquiries(plan))
 
 
 def submissions(plan: Plan) -> Iterator[Row]:
-    """Generate the rows of lead_submissions: lead by lead, the first form, then its follow-ups."""
+    """Generate the rows of lead_submissions in the order of their leads: the first submission, then follow-ups."""
     return (form for _, forms in _enquiries(plan) for form in forms)
 
 
 def batches(plan: Plan, size: int = 10_000) -> Iterator[tuple[str, list[Row]]]:
-    """Generate names of tables with up to `size` rows: sessions, their events, more sessions; leads come last."""
+    """Generate pairs of a table name and up to `size` rows of it.
+
+    Batches of sessions alternate with batches of their events. Leads and submissions follow at the end.
+    """
     all_sessions, all_events = sessions(plan), events(plan)
     while chunk := list(islice(all_sessions, size)):
         yield "sessions", chunk
@@ -248,7 +256,10 @@ def batches(plan: Plan, size: int = 10_000) -> Iterator[tuple[str, list[Row]]]:
 
 
 def recordings(plan: Plan, directory: str | Path, limit: int = 1_000) -> int:
-    """Write one to four files `sessions/<session_id>/<n>.json` for each session, at most `limit`; return how many."""
+    """Write one to four files `sessions/<session_id>/<n>.json` for each session, and return the number of files.
+
+    :param limit: maximum number of files.
+    """
     parts = ((row, part) for index, row in enumerate(sessions(plan)) for part in range(1, 2 + index % 4))
     written = 0
     for row, part in islice(parts, limit):
@@ -261,12 +272,16 @@ def recordings(plan: Plan, directory: str | Path, limit: int = 1_000) -> int:
 
 
 def _timeline(plan: Plan) -> tuple[list[int], list[int], list[float]]:
-    """Return the boundaries of stretches of time, the total weight before each, and the ms for a unit of weight."""
+    """Divide the period into intervals of different activity.
+
+    :returns: the boundaries of the intervals, the cumulative weight before each boundary, and the milliseconds per unit
+        of weight in each interval.
+    """
     draw = plan.draws("days")
     now = plan.now
     midnight = now - now % DAY
     first = min(midnight - (plan.days - 1) * DAY, now - HOUR)
-    # the last stretch lies in today, even just after midnight
+    # The last interval is on the current day, even just after midnight.
     edges = [*range(first, now - HOUR, HOUR), now - HOUR, max(midnight, now - IDLE), now]
     luck = [85 + int(31 * draw()) for _ in range(plan.days + 1)]
 
@@ -276,7 +291,7 @@ def _timeline(plan: Plan) -> tuple[list[int], list[int], list[float]]:
         week = 6 if (start // DAY + 3) % 7 >= 5 else 10  # day 0 was a Thursday
         busy = RHYTHM[start % DAY // HOUR] * week * (plan.days + age) * luck[age]
         weights.append(busy * ((end - start) // 1000))
-    # a minimum for the last hour and today, so that small sets show something there
+    # A minimum weight for the last hour and today, so that small data sets have sessions there.
     minimum = sum(weights) * min(12, 2 + plan.sessions // 100) // max(plan.sessions, 1)
     weights[-2:] = [max(weight, minimum) for weight in weights[-2:]]
     widths = [end - start for start, end in pairwise(edges)]
@@ -285,13 +300,13 @@ def _timeline(plan: Plan) -> tuple[list[int], list[int], list[float]]:
 
 
 def _span(session: Row, now: int) -> int:
-    """Return the milliseconds from a session's start to its last event. Without an end it is invented."""
+    """Return the milliseconds from a session's start to its last event, a default if the session has no end."""
     duration: int | None = session[5]
     return min(now - session[3], session[7] * 15_000) if duration is None else duration
 
 
 def _enquiries(plan: Plan) -> Iterator[tuple[Row, list[Row]]]:
-    """Generate every lead with its submissions: together, since a lead has their number."""
+    """Generate each lead together with its submissions, because the lead's row contains their number."""
     draw = plan.draws("leads")
     lead_id = submission_id = 0
     for index, session in enumerate(sessions(plan)):
@@ -307,7 +322,7 @@ def _enquiries(plan: Plan) -> Iterator[tuple[Row, list[Row]]]:
 
 
 class _Person(NamedTuple):
-    """Who fills in a form, and what they enquire about."""
+    """The person who fills in a form, and the project of the enquiry."""
 
     lead_id: int
     visitor_id: str | None
@@ -325,13 +340,13 @@ class _Person(NamedTuple):
 
 def _person(lead_id: int, session: Row, draw: Draw) -> _Person:
     visitor, session_id, score = session[1], session[0], session[6]
-    if draw() < 0.1:  # their browser blocks the tracker
+    if draw() < 0.1:  # the browser blocks the tracker
         visitor = session_id = score = None
     given_name, family_name = _pick(GIVEN_NAMES, draw), _pick(FAMILY_NAMES, draw)
     plain = normalize("NFKD", f"{given_name}.{family_name}").encode("ascii", "ignore").decode().lower()
     mailbox = plain.replace("'", "").strip(".") + str(lead_id)
     email = f"{mailbox}@example.{_pick(('com', 'org', 'net'), draw)}"
-    phone = f"5550{lead_id * STRIDE % 1_000_000:06}"  # a number that nobody has
+    phone = f"5550{lead_id * STRIDE % 1_000_000:06}"  # not a real phone number
     contact = (email if draw() > 0.03 else None, phone if draw() > 0.05 else None)
     project, location = _pick(PROJECTS, draw)
     origin, address = _pick(ORIGINS, draw), f"{_pick(NETWORKS, draw)}.{1 + lead_id % 254}"

@@ -1,4 +1,4 @@
-"""The mark of a database whose rows are made up, so that real rows are not mixed with them by mistake."""
+"""Mark a database with demo data, to prevent mixing it with real data by mistake."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from ..database import Database, Reader, Transaction
 from ..database.remembered import find_value, set_value
 from .demo import COLUMNS
 
-MARK = "demo"  # the name under which it is remembered
+MARK = "demo"  # the mark's name in the table `secrets`
 
 
 class DemoMark(NamedTuple):
-    """The instant in ms up to which rows were made up, and how many rows of COLUMNS there were."""
+    """The mark: the end of the demo data in milliseconds since the epoch, and the number of generated rows."""
 
     now: int
     rows: int
@@ -24,16 +24,16 @@ class DemoMark(NamedTuple):
 
 
 def find_mark(db: Database) -> DemoMark | None:
-    """Return the mark of a demo database; None for any other."""
+    """Return the mark of a demo database, or None if the database is not marked."""
     value = find_value(db, MARK)
     return None if value is None else DemoMark(*map(int, value.split()))
 
 
 def set_mark(at: Transaction, mark: DemoMark) -> None:
-    """Mark the database as a demo."""
+    """Mark the database as demo data."""
     set_value(at, MARK, f"{mark.now} {mark.rows}")
 
 
 def count_rows(at: Reader) -> int:
-    """Return the number of rows in the tables that a demo fills."""
+    """Return the total number of rows in the tables that `demo` fills."""
     return sum(int(at.rows(f"select count(*) as rows from {table}")[0]["rows"]) for table in COLUMNS)

@@ -1,13 +1,13 @@
-"""The values of made-up data: names, places, pages and their probabilities."""
+"""Values for demo data: names, places, pages and their probabilities."""
 
 from __future__ import annotations
 
-# Weights by UTC hour: busy in the Indian day.
+# Activity by UTC hour, for visitors who are mostly in India.
 RHYTHM = (9, 8, 10, 14, 22, 34, 46, 54, 60, 62, 60, 57, 55, 58, 60, 56, 50, 44, 38, 32, 26, 20, 15, 11)
 PATHS = ("", "sky-towers", "projects", "contact", "sky-towers/plans", "green-acres", "thank-you", "about")
 SECTIONS = ("blog/guide", "projects/tower", "projects/villa", "localities/sector", "plans/unit", "news/item")
 
-# Lists to draw from: a value occurs in proportion to its probability.
+# Lists for random choices. A value is repeated in proportion to its probability.
 CODES = """IN US AE GB SG CA AU DE SA QA KW OM NL FR MY HK NZ ZA BH KE NG JP IE CH SE ES IT TH ID PH LK NP
     BD PK VN KR CN TW BR MX AR CL PL PT BE AT DK NO FI CZ RO GR TR IL EG MU TZ UG GH FJ"""
 COUNTRIES: list[str | None] = [None] * 24 + [""] * 6
@@ -24,7 +24,7 @@ ACTIONS += [("click", f'{{"target":"{name}"}}') for name in ("menu", "gallery", 
 ACTIONS += [("video_play", '{"video":"walk-through"}'), ("form_start", '{"form":"enquiry"}')]
 
 STATUSES = ("new", "contacted", "qualified", "proposal", "won", "lost")
-# Assigned in turn, so that the shares are those of a funnel and the first six leads have all six stages.
+# Assigned in turn. The proportions are those of a sales funnel, and the first six leads have six different statuses.
 FUNNEL = [STATUSES[int(stage)] for stage in "01234501020102130105"]
 LABELS = ((70, "Very Hot"), (55, "Hot"), (40, "Warm"), (0, "Cold"))
 _GIVEN_NAMES = """Rahul Priya Amit Sneha Vikram Ananya Rohan Kavita Arjun Meera Sanjay Neha Aditya Pooja Farhan

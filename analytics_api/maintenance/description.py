@@ -1,4 +1,4 @@
-"""What a database holds, as one line."""
+"""Describe the contents of a database in one line."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from leads
 
 
 def is_missing(url: str) -> bool:
-    """Return whether a database is a file that does not exist yet."""
+    """Return whether the URL is the path of a file that does not exist."""
     return "://" not in url and not os.path.exists(url)
 
 
 def describe_rows(database: Database, *, is_new: bool = False) -> str:
-    """Return what a database holds as one line, such as `/srv/a.db: 2,000 sessions, 20,339 events, 100 leads`.
+    """Return the number of rows as one line, such as `/srv/a.db: 2,000 sessions, 20,339 events, 100 leads`.
 
-    The line says whether rows were made up by `demo`.
+    The line also says whether `demo` generated the rows.
 
-    :param is_new: whether it was just created.
+    :param is_new: whether the database was just created.
     """
     counts = {**count_rows(database), **database.rows(LEADS)[0]}
     if any(counts.values()):
         mark = find_mark(database)
-        note = f" (made-up rows up to {mark.day})" if mark else ""
+        note = f" (generated rows up to {mark.day})" if mark else ""
         return f"{database.url}: " + ", ".join(f"{number:,} {table}" for table, number in counts.items()) + note
     return f"{database.url}: {'created, ' if is_new else ''}empty"

@@ -1,4 +1,4 @@
-"""Erase a person: delete all of their rows, and overwrite what remains of these in the files."""
+"""Erase a person: delete all rows of the person, and remove their remains from the database files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ..database import IN_LIST, Database, Reader, Transaction, ignore_progress, in_list_batches
 from ..errors import ErasureError
 
-SLICE = 1_000_000  # events gone over in one statement
+SLICE = 1_000_000  # maximum number of events that one statement reads
 
 CONTACTS = """
 select lead_id, contact_email, visitor_id, session_id
@@ -36,7 +36,7 @@ from sessions
 where session_id in ({IN_LIST}) and fingerprint <> ''
 """
 
-# No index has the events by session, so all of them are gone over, in statements that each end soon.
+# There is no index of events by session, so all events are read, in slices that each take little time.
 NEXT = """
 select max(event_id) as last
 from (
@@ -52,7 +52,7 @@ delete from events
 where event_id > :after and event_id <= :last and session_id in ({IN_LIST})
 """
 
-# Submissions before their lead, so that nothing is kept for a lead that is gone.
+# Submissions are deleted before their lead.
 OF_LEADS = {
     "lead_submissions": f"""
 delete from lead_submissions
@@ -73,7 +73,7 @@ delete from sessions
 where session_id in ({IN_LIST})
 """
 
-# The visits that a purge archived; triggers subtract them from the counters.
+# Remove a person from the archive of purged rows. Triggers update the counters.
 ARCHIVED = {
     "visitor_days": f"""
 update visitor_days set
@@ -95,7 +95,7 @@ where session_id in ({IN_LIST}) and archived > 0
 """,
 }
 
-# In what stays, of other people.
+# Remove references from rows of other people.
 NAMED_VISITORS = (
     f"""
 update leads
@@ -124,7 +124,7 @@ where session_id in ({IN_LIST})
 
 @dataclass
 class Person:
-    """What is one person's, by its ids."""
+    """The ids of the rows of one person."""
 
     leads: set[int] = field(default_factory=set)
     visitors: set[str] = field(default_factory=set)
@@ -133,16 +133,22 @@ class Person:
 
 
 def find(db: Database, *, visitor: str | None = None, email: str | None = None, lead: int | None = None) -> Person:
-    """Who is meant by one of these three, of which exactly one is given.
+    """Find all rows of a person. Exactly one of the arguments must be set.
 
-    An address is the same whatever its case and the spaces around it. A lead is one person's, with all that was
-    submitted for it; leads that share an address are one person's too, and of a visitor that was asked for, every lead
-    that names it. Then the visitors that these leads and submissions name, and those of the sessions that they name;
-    and all sessions of these visitors, with their fingerprints. A lead of another address stays another person's,
-    though it names the same visitor.
+    The following belong to the same person:
+
+    - the lead, or all leads of the visitor, or all leads with the e-mail address;
+    - all leads with the same e-mail address as one of these leads (case and surrounding spaces are ignored);
+    - the visitors and sessions in these leads and their submissions;
+    - the visitors of these sessions;
+    - all sessions of these visitors, and the fingerprints of these sessions.
+
+    Otherwise, a lead with another e-mail address belongs to another person, even if it has the same visitor.
+
+    :raises ErasureError: none or more than one argument is set.
     """
-    _one(visitor, email, lead)
-    return db.read(lambda at: _person(at, visitor, email, lead))
+    _require_one(visitor, email, lead)
+    return db.read(lambda at: _find_person(at, visitor, email, lead))
 
 
 def erase(
@@ -153,24 +159,28 @@ def erase(
     lead: int | None = None,
     on_progress: Callable[[str], object] = ignore_progress,
 ) -> dict[str, int]:
-    """Delete all rows of the person that `find` selects, and return how many of each table.
+    """Delete all rows of the person that `find` returns, and return the number of rows by table.
 
-    All rows go in one transaction; the counters and the search index change with them. `links` counts the visitors and
-    sessions of that person to which other people's leads and submissions referred; these references are removed. Then
-    the deleted rows are overwritten in the database's files, also if no row was found, so that an interrupted erasure
-    is completed by running it again. `on_progress` is called with the name of each step.
+    The rows are deleted in one transaction, which also updates the counters and the search index. References to the
+    person's visitors and sessions in leads and submissions of other people are set to null; `links` is their number.
 
-    What a purge kept of them goes too: the days and countries of these visitors, and the fingerprints of the sessions
-    that are still there. The fingerprints of purged sessions are not known any more.
+    From the archive of purged rows, the days and countries of these visitors are deleted, and the fingerprints of the
+    sessions that still exist. The fingerprints of purged sessions are unknown, so they remain.
 
-    Recordings in object storage, logs, backups and what was copied elsewhere are out of reach, and so is what a
-    tracker wrote of the person into other people's rows.
+    After the commit, the remains of deleted rows are removed from the database files. This happens even if no row was
+    found, so that an interrupted erasure can be completed by running it again.
+
+    Not erased are recordings in the object storage, logs, backups and other copies, and personal data that a tracker
+    wrote to rows of other people.
+
+    :param on_progress: called with the name of each step.
+    :raises ErasureError: none or more than one of `visitor`, `email` and `lead` is set.
     """
-    _one(visitor, email, lead)
+    _require_one(visitor, email, lead)
 
     def work(at: Transaction) -> dict[str, int]:
         on_progress("the rows")
-        return _erased(at, _person(at, visitor, email, lead))
+        return _delete(at, _find_person(at, visitor, email, lead))
 
     receipt = db.write(work)
     on_progress("the files")
@@ -178,12 +188,12 @@ def erase(
     return receipt
 
 
-def _one(*keys: object) -> None:
+def _require_one(*keys: object) -> None:
     if sum(key is not None for key in keys) != 1 or "" in keys:
-        raise ErasureError("one of a visitor, an e-mail address and a lead says who is to be erased")
+        raise ErasureError("pass exactly one of a visitor, an e-mail address and a lead")
 
 
-def _person(at: Reader, visitor: str | None, email: str | None, lead: int | None) -> Person:
+def _find_person(at: Reader, visitor: str | None, email: str | None, lead: int | None) -> Person:
     person = Person()
     if visitor is not None:
         person.visitors.add(visitor)
@@ -191,7 +201,8 @@ def _person(at: Reader, visitor: str | None, email: str | None, lead: int | None
         person.leads.add(lead)
     addresses = {_folded(email)} - {""}
     known = None
-    while known != (len(person.leads), len(addresses)):  # a lead has an address, and that another lead
+    # A lead has an address, and other leads can have the same address, so repeat until nothing new is found.
+    while known != (len(person.leads), len(addresses)):
         known = len(person.leads), len(addresses)
         for lead_id, address, visitor_id, _ in _contacts(at):
             address = _folded(address)
@@ -206,7 +217,7 @@ def _person(at: Reader, visitor: str | None, email: str | None, lead: int | None
     person.sessions.discard("")
     for ids in in_list_batches(person.sessions):
         person.visitors.update(row["visitor_id"] for row in at.rows(VISITORS, **ids))
-    person.visitors.discard("")  # nobody's
+    person.visitors.discard("")  # an empty visitor id is not a person's
     for ids in in_list_batches(person.visitors):
         person.sessions.update(row["session_id"] for row in at.rows(SESSIONS, **ids))
     for ids in in_list_batches(person.sessions):
@@ -223,7 +234,7 @@ def _folded(address: str | None) -> str:
     return (address or "").strip().casefold()
 
 
-def _erased(at: Transaction, person: Person) -> dict[str, int]:
+def _delete(at: Transaction, person: Person) -> dict[str, int]:
     def each(sql: str, ids: Iterable[object]) -> int:
         return sum(at.execute(sql, **some) for some in in_list_batches(ids))
 

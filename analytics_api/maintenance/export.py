@@ -1,4 +1,4 @@
-"""Export a table as text from which `analytics-api import` restores the same rows."""
+"""Export a table as text from which `analytics-api import` can restore the same rows."""
 
 from __future__ import annotations
 
@@ -23,24 +23,25 @@ log = logging.getLogger(__name__)
 
 Format = Literal["ndjson", "csv"]
 
-# Characters that some dialect of CSV treats as special; a field with one of them is quoted.
+# Characters that are special in some dialect of CSV. A field that contains one is quoted.
 SPECIAL = frozenset(",;|\t\r\n\"'")
 
 
 def export(db: Database, table: str, format: Format = "ndjson") -> Iterator[str]:
-    """Generate the text of a base table: every row by its key, from one snapshot, in chunks.
+    """Generate the text of a base table from one snapshot, in the order of the primary key.
 
-    NDJSON has an object a line. CSV follows RFC 4180 with a header; null is an empty field, the empty string is `""`. A
-    timestamp that `import` could not tell from seconds is ISO 8601. Columns that triggers fill are left out. Formulas
-    are not escaped.
+    NDJSON has one object per line. CSV follows RFC 4180 and has a header; null is an empty field, and the empty string
+    is `""`. Derived columns are omitted. A timestamp that `import` would interpret as seconds is written as ISO 8601.
+    Formulas are not escaped.
 
-    Values that `import` would not take as they are (an `enquiry_datetime` that is not a date, a row of more than 16 MB,
-    in CSV one of more than 10,000 lines) are written all the same. Invalid UTF-8 has U+FFFD, and the log counts it.
+    `import` does not accept every exported value: it rejects an `enquiry_datetime` that is not a date, a row of more
+    than 16 MB, and in CSV a row of more than 10,000 lines. Invalid UTF-8 is replaced by U+FFFD, and the log says how
+    often.
 
-    :raises ExportError: there is no such table.
+    :raises ExportError: the table does not exist.
     """
     if table not in BASE_TABLES:
-        raise ExportError(f"there is no table {table}; use one of {', '.join(BASE_TABLES)}")
+        raise ExportError(f"the table {table} does not exist; use one of {', '.join(BASE_TABLES)}")
     return _chunks(db, table, format)
 
 
@@ -64,7 +65,7 @@ def _chunks(db: Database, table: str, format: Format) -> Iterator[str]:
 
 
 def _timestamp(milliseconds: int | None) -> int | str | None:
-    """Return the number where `import` takes it for milliseconds, else ISO 8601."""
+    """Return the number if `import` would interpret it as milliseconds, otherwise the timestamp as ISO 8601."""
     if milliseconds is None or MIN_PLAIN_TIMESTAMP <= milliseconds <= MAX_PLAIN_TIMESTAMP:
         return milliseconds
     return format_timestamp(milliseconds) if FIRST_TIMESTAMP <= milliseconds <= LAST_TIMESTAMP else milliseconds

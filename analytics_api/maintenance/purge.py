@@ -11,7 +11,7 @@ from ..calendar import day_begins_at, to_day
 from ..database import Database, Transaction
 from ..ranges import load_offsets
 
-# Rows deleted in one transaction; a session changes more counters than an event.
+# Number of rows that one transaction deletes. A session changes more counters than an event.
 ROWS = {"events": 1_000, "sessions": 500}
 
 TOTAL = """
@@ -35,7 +35,7 @@ update site set raw_since = :day
 where raw_since is null or raw_since < :day
 """
 
-# All statements of a transaction see the same snapshot, so they select the same rows.
+# All statements of a transaction use the same snapshot, so this condition selects the same rows in each of them.
 WHERE_OLD_EVENTS = """
 where event_id in (
   select event_id
@@ -98,8 +98,8 @@ from session_keys
 group by dimension, day, key
 """
 
-# First the rows that exist: on PostgreSQL a key may be longer than a unique index takes, so that no `on conflict` could
-# name it.
+# Update existing rows first, then insert the others. `on conflict` would need a unique index, and a key can be too long
+# for an index of PostgreSQL.
 ARCHIVE_SESSIONS = (
     f"""
 update archived_session_counts set
@@ -123,7 +123,7 @@ where true
 order by dimension, day, key
 on conflict do nothing
 """,
-    # By day first: else SQLite reads all sessions in the order of an index, by visitor.
+    # Group by day first. With the visitor first, SQLite would read all sessions in the order of an index.
     f"""
 update visitor_days set archived = archived + old.sessions
 from (
@@ -156,15 +156,19 @@ def purge(
     keep_totals: bool = False,
     deleted: Callable[[int, int], object] = lambda rows, of: None,
 ) -> dict[str, int]:
-    """Delete the sessions and the events dated before a day of the site, and return how many of each.
+    """Delete the sessions and events before a day in the site's time zone, and return the number of rows of each table.
 
-    Leads stay. The work is done in many small transactions, after each of which every counter is exact, so it can be
-    stopped at any time and run again. Between two of them other writers have as long as the first one took. An event
-    goes by its own date, not by its session's. A row that is written with an older date meanwhile may stay.
+    Leads are not deleted. An event is deleted by its own date, not by the date of its session. Rows with an old date
+    that are written during the purge may remain.
 
-    :param keep_totals: keep what the rows counted for in the archive, so that no counter changes except the minutes of
-        realtime. Sessions and events that are written later, with whatever date, are counted exactly.
-    :param deleted: is called with the number of rows after each transaction, and with the number of all.
+    The rows are deleted in many small transactions. All counters are correct after each of them, so the purge can be
+    interrupted at any time and run again. After each transaction, the purge sleeps as long as the transaction took, to
+    let other writers proceed.
+
+    :param keep_totals: whether to archive the counts of the deleted rows. Then no counter changes, except those of the
+        realtime endpoint. Rows that are written later are counted correctly, whatever their date.
+    :param deleted: called after each transaction with the number of deleted rows, and the total number of rows to
+        delete.
     """
     day = to_day(before)
     instant = day_begins_at(day, load_offsets(db, day, day))
@@ -184,9 +188,9 @@ def purge(
 
 
 def _run_throttled(db: Database, archive: Sequence[str], delete: str, **params: Any) -> int:
-    """Archive and delete in one transaction, then wait as long as it took; return how many rows were deleted.
+    """Archive and delete rows in one transaction, sleep as long as it took, and return the number of deleted rows.
 
-    A writer that waits for SQLite's write lock only polls it, so it needs a pause to get the lock.
+    Other writers poll for SQLite's write lock, so they need a pause to acquire it.
     """
 
     def work(at: Transaction) -> int:

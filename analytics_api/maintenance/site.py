@@ -1,4 +1,4 @@
-"""The site's settings: its time zone, and whether pages are counted with their query."""
+"""The site's settings: the time zone, and whether pages are counted with their query strings."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 SECOND_MS = 1000
 DAY_SECONDS = 86_400
 
-# A zone's rule, which holds after the last change that is known, repeats with the calendar: every 400 years, which are
-# whole weeks. So two such spans need not be looked through, but are the first one moved on.
+# After the last known change, a time zone follows a rule. The calendar repeats every 400 years, which is a whole number
+# of weeks, so the changes by the rule repeat as well. It suffices to search the first 400 years after RULE_BEGINS.
 RULE_BEGINS = 130 * 365 * DAY_SECONDS + 32 * DAY_SECONDS  # 2100-01-01
 CYCLE = 146_097 * DAY_SECONDS
 END = 253_402_300_800  # the end of the year 9999
 
-# No zone changed its offset twice within so many seconds; by a rule the changes are months apart.
+# Search steps in seconds. No time zone has ever changed its offset twice within STEP. By a rule, changes are months
+# apart.
 STEP = DAY_SECONDS // 4
 RULE_STEP = 5 * DAY_SECONDS
 
@@ -65,14 +66,14 @@ def change_settings(
     page_query: str | None = None,
     on_progress: Callable[[str], object] = ignore_progress,
 ) -> bool:
-    """Set the time zone, the page query or both, and rebuild every counter, in one transaction.
+    """Set the time zone, `page_query` or both, and rebuild all counters in one transaction.
 
-    What was purged stays on the days, and with the pages, that it was counted on.
+    The counts of purged rows are not changed: they keep their days and pages.
 
-    :param time_zone: a name of the IANA database; its offsets are computed again even if the name does not change.
-    :param page_query: `keep` counts pages with query and fragment, `drop` without.
-    :returns: whether anything changed; if not, nothing is rebuilt.
-    :raises SettingError: where there is no such time zone.
+    :param time_zone: a name from the IANA database. Its offsets are computed again even if the name is the same.
+    :param page_query: `keep` counts pages with query and fragment, `drop` counts them without.
+    :returns: whether anything changed. If not, the counters are not rebuilt.
+    :raises SettingError: the time zone does not exist.
     """
     before = read_settings(db)
     settings = Settings(time_zone or before.time_zone, page_query or before.page_query)
@@ -94,9 +95,9 @@ def read_offsets(db: Reader | Database) -> list[Offset]:
 
 
 def find_outdated_offset(db: Database) -> int | None:
-    """Return the first instant at which the database's offsets differ from those of the installed zone, or None.
+    """Return the first instant at which the stored offsets differ from the system's time zone database, or None.
 
-    :raises SettingError: where the system does not have the zone.
+    :raises SettingError: the system's database does not contain the time zone.
     """
     stored = read_offsets(db)
     expected = compute_offsets(read_settings(db).time_zone)
@@ -105,32 +106,38 @@ def find_outdated_offset(db: Database) -> int | None:
 
 def outdated_message(time_zone: str, outdated: int) -> str:
     return (
-        f"the installed IANA database has other offsets for {time_zone} from {iso_date(outdated // DAY_MS)} on;"
-        f" `analytics-api site --time-zone {time_zone}` rebuilds the counters with them"
+        f"the offsets of {time_zone} from {iso_date(outdated // DAY_MS)} on are outdated;"
+        f" `analytics-api site --time-zone {time_zone}` updates them"
     )
 
 
 def compute_offsets(time_zone: str) -> list[Offset]:
-    """Return the rows of `site_offsets` for a name. Raises SettingError where the system has no such zone."""
-    if time_zone == "UTC":  # which needs no time zone database
+    """Return the rows of `site_offsets` for a time zone.
+
+    :raises SettingError: the system's database does not contain the time zone.
+    """
+    if time_zone == "UTC":  # works without a time zone database
         return [Offset(0, 0, 0)]
     return zone_offsets(load_zone(time_zone))
 
 
 def load_zone(name: str) -> ZoneInfo:
-    """Return the IANA zone of that name. Raises SettingError when the system and `tzdata` have none."""
-    names = available_timezones()  # ZoneInfo would take other files of the system's folder, too
+    """Return the time zone with this name.
+
+    :raises SettingError: neither the system's database nor the package tzdata contains the time zone.
+    """
+    names = available_timezones()  # ZoneInfo would also accept other files in the system's directory
     if not names:
-        raise SettingError("--time-zone: this system has no time zones; install the package tzdata")
+        raise SettingError("--time-zone: this system has no time zone database; install the package tzdata")
     if name not in names:
         raise SettingError(f"--time-zone must be a name of the IANA database such as Asia/Kolkata, not {name!r}")
     return ZoneInfo(name)
 
 
 def zone_offsets(zone: ZoneInfo) -> list[Offset]:
-    """Return the rows of `site_offsets` for a zone, ascending; the first begins at 0."""
+    """Return the rows of `site_offsets` for a time zone in ascending order. The first row begins at 0."""
     offsets: list[Offset] = []
-    latest_day = 0  # of all instants so far: days never go back
+    latest_day = 0  # the maximum so far: the day never decreases, even if the clock is set back
     changes = [*_changes(zone), (END, 0)]
     for (second, utc_offset), (end, _) in pairwise(changes):
         begins_at, ends_at, clock = second * SECOND_MS, end * SECOND_MS, utc_offset * SECOND_MS
@@ -144,7 +151,7 @@ def zone_offsets(zone: ZoneInfo) -> list[Offset]:
 
 
 def _changes(zone: ZoneInfo) -> Iterator[tuple[int, int]]:
-    """Yield (instant, offset) wherever the zone's offset changes from 1970 on, both in seconds, ascending."""
+    """Yield each change of the time zone's offset since 1970 as (instant, offset) in seconds, in ascending order."""
     yield 0, _offset(zone, 0)
     yield from _search(zone, 0, RULE_BEGINS, STEP)
     cycle = list(_search(zone, RULE_BEGINS, RULE_BEGINS + CYCLE, RULE_STEP))
@@ -155,7 +162,7 @@ def _changes(zone: ZoneInfo) -> Iterator[tuple[int, int]]:
 
 
 def _search(zone: ZoneInfo, begin: int, end: int, step: int) -> Iterator[tuple[int, int]]:
-    """Yield the changes in (begin, end], comparing the offset every `step` seconds and halving where it differs."""
+    """Yield the changes in (begin, end]. Compare offsets every `step` seconds, and bisect where they differ."""
     before = _offset(zone, begin)
     for low in range(begin, end, step):
         high = min(low + step, end)

@@ -175,7 +175,7 @@ def test_file_of_bad_rows_alone_is_exit_1(folder):
 
     output = run("import", "bad.csv", status=1)
 
-    assert output.endswith("Error: not one row of a file could be taken\n")
+    assert output.endswith("Error: all rows of a file are invalid\n")
 
 
 def test_file_with_one_good_row_is_exit_0(folder):
@@ -191,7 +191,7 @@ def test_files_behind_a_refused_one_are_not_begun(folder):
     output = run("import", "one.csv", "two.csv", "three.csv.gz", status=1)
 
     assert output.startswith("one.csv:\nleads: 1 of 1 rows written\n")
-    assert output.endswith("Error: two.csv: cannot be read: No such file or directory (not begun: three.csv.gz)\n")
+    assert output.endswith("Error: two.csv: cannot be read: No such file or directory (not imported: three.csv.gz)\n")
     assert query("analytics.db", "select lead_id from leads") == [(1,)]
 
 
@@ -207,7 +207,7 @@ def test_events_of_later_files_are_counted_in_their_sessions(folder):
 
     output = run("import", "sessions.csv", "events-0.csv", "events-1.csv")
 
-    assert output.endswith("sessions: event_count derived for 1 rows from their events\n")
+    assert output.endswith("sessions: event_count of 1 rows was computed from their events\n")
     assert query("analytics.db", "select session_id, event_count from sessions order by 1") == [("s1", 2), ("s2", 0)]
 
 

@@ -143,7 +143,7 @@ def test_concurrent_copies_write_one(file, database):
         thread.join()
 
     [refused] = [message for message in ended if isinstance(message, str)]
-    assert refused == f"{database.url}: the table sessions holds rows; a copy needs an empty database"
+    assert refused == f"{database.url}: the table sessions is not empty; use an empty database"
     assert rows(database) == rows(file)
 
 

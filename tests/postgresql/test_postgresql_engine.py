@@ -290,7 +290,7 @@ def test_verify_restarts_after_lost_connections(database):
     differences = database.verify(on_progress=lose)
 
     assert lost
-    assert [difference.rollup for difference in differences] == ["page_counts"]
+    assert [difference.counter for difference in differences] == ["page_counts"]
 
 
 def test_forked_process_opens_its_own_connections(database):

@@ -78,11 +78,11 @@ def test_upgrade_converts_what_this_version_refuses(url, caplog):
     ]
     assert run(url, "select last_follow_up_at from leads where lead_id = 1") == [("2026-02-24 15:00:00",)]
     assert [record.message.partition(": ")[2] for record in caplog.records] == [
-        "sessions.started_at: 1 values before 1973 are 1973-03-03 now",
-        "sessions.started_at: 1 values in seconds are in milliseconds now",
-        "leads.enquiry_datetime: 1 values that are not dates are empty now",
-        "leads.enquiry_datetime: 1 values in other forms are YYYY-MM-DD HH:MM:SS now",
-        "lead_submissions.submitted_at: 1 values in other forms are YYYY-MM-DD HH:MM:SS now",
+        "sessions.started_at: 1 values before 1973 were changed to 1973-03-03",
+        "sessions.started_at: 1 values in seconds were converted to milliseconds",
+        "leads.enquiry_datetime: 1 values that are not dates were changed to empty strings",
+        "leads.enquiry_datetime: 1 values in other formats were converted to YYYY-MM-DD HH:MM:SS",
+        "lead_submissions.submitted_at: 1 values in other formats were converted to YYYY-MM-DD HH:MM:SS",
     ]
 
 
@@ -145,7 +145,7 @@ def test_upgrade_of_version_1_works_without_a_past(url):
 def test_upgrade_that_fails_leaves_the_older_version(url):
     run(url, "create view mine as select day from sessions")  # it needs a column that goes
 
-    with pytest.raises(DatabaseError, match="it stays as it was, of the older version"):
+    with pytest.raises(DatabaseError, match="not upgraded, nothing was changed"):
         upgrade(url)
 
     assert run(url, "select version from analytics_meta") == [(2,)]

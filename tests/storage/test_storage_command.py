@@ -86,7 +86,7 @@ def test_ratio_is_saved_with_its_date(s3, run, tmp_path):
 
     output = run("--calibrate", ANALYTICS_STORAGE=f"{s3.url}/measured", **CREDENTIALS)
 
-    assert output == "5.00 objects to a session\nobjects: 20\nsessions: 4\n"
+    assert output == "5.00 objects per session\nobjects: 20\nsessions: 4\n"
     with open_database(tmp_path / "a.db").closing() as database:
         (ratio,) = database.rows("select objects_per_session, measured_at from storage_ratios")
     assert ratio["objects_per_session"] == 5.0
@@ -106,7 +106,7 @@ def test_directory_is_counted_with_custom_pattern(run, tmp_path):
 @pytest.mark.parametrize(
     ("environ", "message"),
     [
-        ({}, "Error: ANALYTICS_STORAGE is not set: name the directory or bucket of the recordings\n"),
+        ({}, "Error: ANALYTICS_STORAGE must be set to the directory or bucket with the recordings\n"),
         ({"ANALYTICS_STORAGE": "https://s3.example/bucket"}, "Error: ANALYTICS_STORAGE is a bucket: set AWS_"),
         (
             {"ANALYTICS_STORAGE": "rec", "ANALYTICS_STORAGE_PATTERN": "("},

@@ -1,4 +1,4 @@
-"""PostgreSQL: one primary, any number of replicas, many processes and writers."""
+"""The PostgreSQL engine: one primary server, any number of replicas, and concurrent writers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from .schema import check_version, create_schema
 from .statements import Snapshot, Statements, lift_timeouts
 from .upgrade import upgrade
 
-import psycopg  # isort: skip  (connections.py says what is missing)
+import psycopg  # isort: skip  (connections.py raises a helpful error if the package is missing)
 from psycopg import errors  # isort: skip
 from psycopg.rows import dict_row  # isort: skip
 
@@ -42,14 +42,14 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-ATTEMPTS = 50  # of a transaction that others got in the way of: some five seconds
+ATTEMPTS = 50  # attempts at a transaction that conflicts with others; they take about five seconds
 
 READ = "begin isolation level repeatable read read only"
 WRITE = "begin isolation level repeatable read"
 LOAD = "begin isolation level read committed"
 
-# A commit that wrote nothing does not wait for a replica, and what it has read may be on none yet: so it writes a
-# message into the log that replicas follow.
+# With synchronous replication, a commit waits for a replica only if the transaction wrote something. A transaction that
+# only read may have read rows that no replica has yet. Writing a message to the WAL makes its commit wait, too.
 FORCE_WAL = """
 select pg_logical_emit_message(true, 'analytics_api', '')
 where current_setting('synchronous_standby_names') <> '' and pg_current_xact_id_if_assigned() is null
@@ -59,7 +59,7 @@ IS_READ_ONLY = """
 select current_setting('transaction_read_only') = 'on' as answer
 """
 
-AWAY_SECONDS = 10.0  # before the next look-up tries an unreachable primary again
+RETRY_PRIMARY_SECONDS = 10.0  # pause before the next attempt to connect to an unreachable primary
 
 SELECT_COLUMNS = """
 select attname as name,
@@ -71,13 +71,14 @@ where attrelid = to_regclass(:table) and attnum > 0 and not attisdropped and att
 order by attnum
 """
 
-# The planner's settings: the counters are in memory, and their reads too short to be compiled.
+# Planner settings for short queries of cached tables: JIT compilation would take longer than the query.
 CONFIGURE = """
 select set_config('jit', 'off', false), set_config('random_page_cost', '1.1', false),
   set_config('statement_timeout', $1, false)
 """
 
-# Keys that count nothing any more, shards summed. Writers wait meanwhile, since one may be about to count them.
+# Delete counters whose sum over all shards is 0, since their keys may be personal data. The lock keeps out writers,
+# which might be about to increment one of them.
 DELETE_UNUSED = """
 lock table sessions, events, leads, lead_submissions in share row exclusive mode;
 delete from pages
@@ -110,11 +111,14 @@ delete from identity_locks;
 
 
 class PostgreSQL(Database):
-    """A schema of a PostgreSQL database: the first one of the connection's search path.
+    """A PostgreSQL database. It uses the first schema of the connection's search path.
 
-    Reads go to `read_url`, which may name replicas, unless they are part of a write. `pool_size` is how many
-    connections a process has at most to each, `wait` how many seconds one waits for a free one, and
-    `statement_timeout` how many a statement may take; bulk work and what goes over every row may take any time.
+    :param url: URL of the primary server.
+    :param read_url: URL of the servers for reads outside write transactions, such as replicas.
+    :param create: whether to create the schema if it does not exist.
+    :param pool_size: maximum number of connections of a process, for each of the two URLs.
+    :param wait: maximum seconds to wait for a free connection.
+    :param statement_timeout: maximum seconds of a statement. Bulk operations, `rebuild` and `verify` have no limit.
     """
 
     select_columns = SELECT_COLUMNS
@@ -136,16 +140,18 @@ class PostgreSQL(Database):
         self.pool_size = pool_size
         self.wait = wait
         self.statement_timeout = statement_timeout
-        self._limits: weakref.WeakKeyDictionary[Connection, float] = weakref.WeakKeyDictionary()  # other than that one
-        self._primary_retry_at = 0.0  # when to try an unreachable primary again; 0 while it is reachable
-        # Of each process, since connections can't be shared over a fork: those that came over one stay unused.
+        # Timeouts in seconds of connections whose current timeout is not `statement_timeout`.
+        self._limits: weakref.WeakKeyDictionary[Connection, float] = weakref.WeakKeyDictionary()
+        self._primary_retry_at = 0.0  # monotonic time of the next attempt; 0 while the primary is reachable
+        # Pools by process id. After a fork, the child opens new pools, because connections cannot be shared.
         self._pools: dict[int, Pools] = {}
         try:
             self._establish(self._primary, self.url, create)
         except Unreachable:
             if not read_url:
                 raise
-            self._establish(self._replica, self._read_name, create=False)  # reads go on while the primary is away
+            # Reads work without the primary.
+            self._establish(self._replica, self._read_name, create=False)
 
     def read(self, work: Callable[[Reader], T]) -> T:
         return self._run(READ, work, on_replica=True)
@@ -184,30 +190,33 @@ class PostgreSQL(Database):
         return self._run("", lambda at: at.row(sql, **params), on_replica=True)
 
     def primary_row(self, sql: str, /, **params: Any) -> Row | None:
-        if self._replica == self._primary or self._is_primary_away():
+        if self._replica == self._primary or self._is_primary_unreachable():
             return self.row(sql, **params)
         try:
             row = self._run("", lambda at: at.row(sql, **params))
         except DatabaseError as error:
-            if self._is_primary_reachable():
+            if self._can_connect_to_primary():
                 raise
-            log.warning("%s; until it is back, a replica is read instead", error)
-            self._primary_retry_at = time.monotonic() + AWAY_SECONDS
+            log.warning("%s; reading from a replica until the primary is reachable", error)
+            self._primary_retry_at = time.monotonic() + RETRY_PRIMARY_SECONDS
             return self.row(sql, **params)
         self._primary_retry_at = 0.0
         return row
 
-    def _is_primary_away(self) -> bool:
-        """Return whether the primary was unreachable. Every AWAY_SECONDS one caller gets False, and tries again."""
+    def _is_primary_unreachable(self) -> bool:
+        """Return whether the last attempt to reach the primary failed.
+
+        Every RETRY_PRIMARY_SECONDS, one caller gets False, so that it tries again.
+        """
         if not self._primary_retry_at:
             return False
         now = time.monotonic()
         if now < self._primary_retry_at:
             return True
-        self._primary_retry_at = now + AWAY_SECONDS
+        self._primary_retry_at = now + RETRY_PRIMARY_SECONDS
         return False
 
-    def _is_primary_reachable(self) -> bool:
+    def _can_connect_to_primary(self) -> bool:
         try:
             with connect(self._primary):
                 return True
@@ -229,14 +238,14 @@ class PostgreSQL(Database):
         return self._run(READ, lambda statements: find_differences(statements, self._primary, on_progress))
 
     def is_read_only(self) -> bool:
-        if self._replica != self._primary:  # reads must not wait for a primary that is away
+        if self._replica != self._primary:  # reads must not wait for an unreachable primary
             return False
         return bool(self.rows(IS_READ_ONLY)[0]["answer"])
 
     def backup(self, path: str | os.PathLike[str]) -> None:
         raise DatabaseError(
-            f"{self.url}: PostgreSQL is backed up by its own pg_dump or pg_basebackup; "
-            "`analytics-api copy URL FILE` makes an SQLite file of it"
+            f"{self.url}: use pg_dump or pg_basebackup to back up PostgreSQL; "
+            "`analytics-api copy URL FILE` copies the database to an SQLite file"
         )
 
     def scrub(self) -> None:
@@ -246,7 +255,8 @@ class PostgreSQL(Database):
                 connection.execute(DELETE_UNUSED.encode())
                 connection.execute("commit")
                 for table in (*COUNTED_TABLES, *counter_tables(), "identity_locks"):
-                    connection.execute(f"vacuum (analyze) {table}".encode())  # the planner has samples of rows
+                    # ANALYZE replaces the planner's statistics, which contain sample values of deleted rows.
+                    connection.execute(f"vacuum (analyze) {table}".encode())
         except psycopg.Error as error:
             raise_database_error(self.url, error)
 
@@ -256,9 +266,12 @@ class PostgreSQL(Database):
             pools.close()
 
     def _run(self, begin: str, work: Callable[[Statements], T], *, on_replica: bool = False) -> T:
-        """Return what `work` returns, in a transaction that begins with `begin`, or without one if that is "".
+        """Call `work` in a transaction and return its result.
 
-        It is run again if other transactions got in its way, or the connection was lost before the commit was sent.
+        `work` is called again after a conflict with another transaction, or if the connection was lost before the
+        commit was sent.
+
+        :param begin: the statement that begins the transaction, or "" for autocommit.
         """
         dsn, name = (self._replica, self._read_name) if on_replica else (self._primary, self.url)
         for attempt in range(1, ATTEMPTS + 1):
@@ -271,7 +284,8 @@ class PostgreSQL(Database):
                         return work(Statements(connection))
                     connection.execute(begin)
                     result = work(Statements(connection))
-                    if begin == READ:  # no commit of it waits for a replica, and a timer takes longer than most reads
+                    # Committing a read never waits for a replica, and starting a timer takes longer than most reads.
+                    if begin == READ:
                         connection.execute("commit")
                         return result
                     if begin == WRITE:
@@ -280,7 +294,7 @@ class PostgreSQL(Database):
                     with bounded_commit(connection, self.statement_timeout) as warnings:
                         connection.execute("commit")
                     if warnings:
-                        # the replica that is waited for is away: what is committed here may be lost with this server
+                        # The transaction is committed here, but the synchronous replica may not have it.
                         raise DatabaseError(f"{name}: {warnings[0]}")
                     return result
             except psycopg.Error as error:
@@ -288,7 +302,7 @@ class PostgreSQL(Database):
                 conflicted = isinstance(error, (errors.SerializationFailure, errors.DeadlockDetected))
                 demoted = isinstance(error, errors.ReadOnlySqlTransaction) and self._is_primary_writable()
                 if demoted and connection is not None:
-                    connection.close()  # its server is a replica now: the next connection finds the primary
+                    connection.close()  # its server has become a replica; a new connection finds the primary
                 if isinstance(error, errors.QueryCanceled):
                     raise StatementTimeout(f"{name}: {timeout_text(self._limit())}: {first_line(error)}") from error
                 if attempt == ATTEMPTS or not (conflicted or lost or demoted):
@@ -299,7 +313,7 @@ class PostgreSQL(Database):
     def _is_primary_writable(self) -> bool:
         """Return whether a new connection to the primary can write.
 
-        Asked when a connection of the pool cannot: to close it helps only then, and would keep reads waiting.
+        This is called when a pooled connection is read-only. Closing that connection helps only if a new one can write.
         """
         try:
             with connect(self._primary) as connection:
@@ -337,7 +351,7 @@ class PostgreSQL(Database):
             max_size=self.pool_size,
             timeout=self.wait,
             reconnect_timeout=self.wait,
-            max_lifetime=600.0,  # a replica that is back is found again
+            max_lifetime=600.0,  # seconds, after which connections move back to a replica that has recovered
             open=True,
         )
 
@@ -346,11 +360,11 @@ class PostgreSQL(Database):
         connection.execute(CONFIGURE, [milliseconds(self.statement_timeout)])
 
     def _limit(self) -> float:
-        """Return the time budget of a statement in seconds."""
+        """Return the current statement timeout in seconds."""
         return min(current_limit() or self.statement_timeout, self.statement_timeout)
 
     def _set_limit(self, connection: Connection, seconds: float) -> None:
-        """Give the statements of a connection a time budget. Only a change costs a statement."""
+        """Set the connection's statement timeout, unless it has this value already."""
         if self._limits.get(connection, self.statement_timeout) != seconds:
             connection.execute("select set_config('statement_timeout', $1, false)", [milliseconds(seconds)])
             self._limits[connection] = seconds
@@ -365,11 +379,11 @@ class PostgreSQL(Database):
                 if check_version(statements, name):
                     return
                 if not create:
-                    raise DatabaseError(f"{name}: there is no such database; `analytics-api init` makes one")
+                    raise DatabaseError(f"{name}: this database does not exist; `analytics-api init` creates it")
                 create_schema(statements, name)
         except psycopg.Error as error:
             raise_database_error(name, error)
 
 
 def milliseconds(seconds: float) -> str:
-    return str(max(1, round(seconds * 1000)))  # 0 would be no limit
+    return str(max(1, round(seconds * 1000)))  # PostgreSQL interprets 0 as no limit

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL servers: their URLs and defaults, the pools of each process, and the errors of a server."""
+"""Connect to PostgreSQL servers: URLs, defaults, connection pools and error messages."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ try:
     from psycopg.types.numeric import Int8Dumper
 except ImportError as missing:
     raise DatabaseError(
-        f"a database on PostgreSQL needs {missing.name}, which comes with: pip install 'analytics_api[postgresql]'"
+        f"PostgreSQL needs the package {missing.name}; install it with: pip install 'analytics_api[postgresql]'"
     ) from None
 
 Connection = psycopg.Connection[Row]
 Pool = psycopg_pool.ConnectionPool[Connection]
 
-# For what a URL does not say. A host that does not answer, or disappears, is given up in seconds.
+# Connection parameters that a URL can override. They detect an unreachable host within seconds.
 CONNECTION_DEFAULTS: dict[str, str | int | None] = {
     "connect_timeout": 3,
     "keepalives_idle": 10,
@@ -42,14 +42,14 @@ SECRETS = {"password", "sslpassword", "oauth_client_secret"}
 
 
 class Unreachable(DatabaseError):
-    """No server answers."""
+    """No server of the URL accepts a connection."""
 
 
 class RejectBytes(Dumper):
-    """Refuse bytes, which a text column would store as hexadecimal digits."""
+    """Raise an error for bytes. PostgreSQL would store them in a text column as hexadecimal digits."""
 
     def dump(self, obj: Any) -> NoReturn:
-        raise psycopg.DataError("bytes are no text")
+        raise psycopg.DataError("the value must be text, not bytes")
 
 
 class Pools:
@@ -72,16 +72,16 @@ class Pools:
 
 
 def parse_url(url: str, session: str) -> tuple[str, str]:
-    """Return the connection string of a URL, and the URL without its secrets.
+    """Return the connection string for a URL, and the URL without passwords for messages.
 
-    :param session: `target_session_attrs` for a URL of several hosts that does not set it.
-    :raises DatabaseError: if it is not a PostgreSQL URL.
+    :param session: the default of `target_session_attrs` for a URL with several hosts.
+    :raises DatabaseError: the URL is not a PostgreSQL URL.
     """
     try:
         params = {name: str(value) for name, value in conninfo_to_dict(url).items()}
-    except psycopg.Error:  # its text has the password
+    except psycopg.Error:  # the message would contain the password
         raise DatabaseError(
-            "a PostgreSQL database is named like postgresql://user:password@host:5432/name?sslmode=verify-full"
+            "the database must be a URL such as postgresql://user:password@host:5432/name?sslmode=verify-full"
         ) from None
     if "," in params.get("host", params.get("hostaddr", "")):
         params.setdefault("target_session_attrs", session)
@@ -100,7 +100,7 @@ def parse_url(url: str, session: str) -> tuple[str, str]:
 
 @contextmanager
 def connect(dsn: str) -> Iterator[Connection]:
-    """Open a connection outside the pools. Closing it rolls a transaction back that was not committed."""
+    """Open a connection outside the pools, and close it after the block. Uncommitted changes are rolled back."""
     try:
         connection = Connection.connect(dsn, autocommit=True, row_factory=dict_row, cursor_factory=psycopg.RawCursor)
     except psycopg.OperationalError as error:
@@ -113,16 +113,16 @@ def connect(dsn: str) -> Iterator[Connection]:
 
 
 def adapt(adapters: AdaptersMap) -> None:
-    adapters.register_dumper(int, Int8Dumper)  # one type, one plan, however large
+    adapters.register_dumper(int, Int8Dumper)  # one type for all integers, so that a prepared statement has one plan
     for kind in (bytes, bytearray, memoryview):
         adapters.register_dumper(kind, RejectBytes)
 
 
 def is_closed(connection: Connection) -> bool:
-    """Return whether a connection was closed while it was idle, here or by the server.
+    """Return whether an idle connection was closed, by this process or by the server.
 
-    If the server closed it, there is something to read from it; only in this case the server is asked. A connection
-    whose end the server could not announce is noticed by its first statement.
+    The socket of a connection that the server has closed is readable. Only then is a statement sent to check the
+    connection. If the connection was lost without a packet, the next statement fails.
     """
     if connection.closed:
         return True
@@ -139,10 +139,10 @@ def is_closed(connection: Connection) -> bool:
 
 @contextmanager
 def bounded_commit(connection: Connection, seconds: float) -> Iterator[list[str]]:
-    """Cancel the commit in the block after some seconds; yield the list of its warnings.
+    """Cancel the commit in the block after a timeout, and yield a list to which warnings are appended.
 
-    The statement time-out does not limit a commit that waits for a replica. When it is cancelled, the server stops
-    waiting, and warns that the replica may not have the transaction.
+    PostgreSQL's statement timeout does not apply to a commit that waits for a replica. When the commit is cancelled,
+    the server stops waiting, and sends a warning that the replica may not have the transaction.
     """
     warnings: list[str] = []
 
@@ -166,6 +166,6 @@ def raise_database_error(name: str, error: psycopg.Error) -> NoReturn:
 
 
 def first_line(error: Exception) -> str:
-    """Return the message of an error as one line."""
+    """Return the first line of an error's message."""
     text = error.diag.message_primary if isinstance(error, psycopg.Error) else None
     return (text or str(error) or type(error).__name__).strip().splitlines()[0]

@@ -1,4 +1,4 @@
-"""The counters: rebuilt from the views that say what they are to hold, and compared with these."""
+"""Rebuild the counters from their defining views, and compare both."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .connections import connect
 from .schema import read_ddl
 from .statements import Statements, lift_timeouts
 
-# The tables whose triggers count, in the order in which a purge takes them.
+# The tables whose triggers update counters. They are locked in the same order as by a purge, to prevent deadlocks.
 COUNTED_TABLES = (*ARCHIVING_COUNTERS, *BASE_TABLES)
 
-# Triggers that do not count, but bring what is written to the form in which it is read.
+# Triggers that normalize values and do not update counters.
 NORMALIZING_TRIGGERS = {"leads": "leads_normalize", "lead_submissions": "lead_submissions_normalize"}
 
 COLUMNS = """
@@ -45,7 +45,7 @@ where leads.lead_id = expected.lead_id
     is distinct from (expected.follow_ups_count, expected.last_follow_up_at, expected.search_text)
 """
 
-# What is archived refers to pages by their ids.
+# The archive refers to pages by id, so pages in the archive keep their ids.
 FILL_PAGES = (
     """
 create temporary table counted_pages on commit drop as
@@ -77,7 +77,7 @@ drop table counted_pages
 """,
 )
 
-# The sources of all time are read by their number of sessions.
+# The all-time counts of sources are moved to a table of their own, which has an index by number of sessions.
 FILL_SOURCES = (
     """
 delete from counter_sources
@@ -97,7 +97,7 @@ where dimension = 2 and day = -1
 
 
 class Counter(NamedTuple):
-    """What is read by a name, and the view that says what it is to hold."""
+    """A counter with its columns. Its defining view is `expected_<name>`."""
 
     name: str
     columns: tuple[str, ...]
@@ -108,12 +108,12 @@ class Counter(NamedTuple):
 
     @property
     def table(self) -> str:
-        """The table that holds it: several rows for a key, if it is sharded."""
+        """The table that stores the counter. A sharded counter has several rows for a key."""
         return self.name if self.name in ARCHIVING_COUNTERS or self.name in BASE_TABLES else f"counter_{self.name}"
 
     @property
     def summed(self) -> str:
-        """A subquery of one row for each key that counts something."""
+        """A subquery that sums the shards of each key."""
         source = "all_time_pages" if self.name == "pages" else self.name
         counts = [column for column in self.columns if column in COUNT_COLUMNS]
         if not counts:
@@ -124,7 +124,7 @@ class Counter(NamedTuple):
 
 
 def list_counters(statements: Statements) -> list[Counter]:
-    """Return the counters in the order of the DDL file, in which one may be computed from those before it."""
+    """Return the counters in the order of the DDL file. A counter may be computed from counters before it."""
     return [
         Counter(name, tuple(row["name"] for row in statements.rows(COLUMNS, view=f"expected_{name}")))
         for name in counter_names()
@@ -138,12 +138,12 @@ def counter_names() -> tuple[str, ...]:
 
 @cache
 def counter_tables() -> tuple[str, ...]:
-    """Return the tables that hold counters and nothing else."""
+    """Return the tables that store only counters."""
     return tuple(re.findall(r"^create table (counter_\w+)", read_ddl(), re.MULTILINE))
 
 
 def disable_triggers(statements: Statements) -> None:
-    """Disable the triggers that count, until `enable_triggers`. Other writers wait, readers do not."""
+    """Disable the triggers that update counters. This blocks other writers, but not readers."""
     statements.execute(f"lock table {', '.join(COUNTED_TABLES)} in share row exclusive mode")
     for table in COUNTED_TABLES:
         statements.execute(f"alter table {table} disable trigger user")
@@ -157,7 +157,7 @@ def enable_triggers(statements: Statements) -> None:
 
 
 def rebuild(statements: Statements, on_progress: Callable[[str], object]) -> None:
-    """Fill every counter from its view. The triggers must be disabled."""
+    """Fill all counters from their views. The triggers must be disabled."""
     for table in (*BASE_TABLES, *SITE_TABLES):
         analyze(statements, table)
     for counter in list_counters(statements):
@@ -172,7 +172,7 @@ def rebuild(statements: Statements, on_progress: Callable[[str], object]) -> Non
         else:
             columns = ", ".join(counter.columns)
             statements.execute(f"delete from {counter.table}")
-            # in order, an index is filled page by page
+            # Inserting in the order of the key fills index pages one after another, which is faster.
             statements.execute(
                 f"insert into {counter.table} ({columns}) select {columns} from {counter.view} order by {columns}"
             )
@@ -188,20 +188,23 @@ def _run(statements: Statements, sqls: tuple[str, ...]) -> None:
 
 
 def _fill_days(statements: Statements, counter: Counter) -> None:
-    """Fill a table that its view reads, too, for what is archived. No endpoint reads it, so none waits for its lock."""
+    """Fill a counter whose view reads the archived part from the counter itself.
+
+    `truncate` blocks readers, but no endpoint reads these tables.
+    """
     columns = ", ".join(counter.columns)
     key = statements.rows(PRIMARY_KEY, table=counter.table)[0]
     statements.execute(f"create temporary table expected_rows on commit drop as select {columns} from {counter.view}")
     statements.execute(f"truncate {counter.table}")
     statements.execute(f"alter table {counter.table} drop constraint {key['name']}")
     statements.execute(f"insert into {counter.table} ({columns}) select {columns} from expected_rows")
-    # made of all rows at once, an index takes half the time
+    # Creating the index after inserting all rows takes half the time.
     statements.execute(f"alter table {counter.table} add constraint {key['name']} {key['definition']}")
     statements.execute("drop table expected_rows")
 
 
 def _raise_sequences(statements: Statements) -> None:
-    """Let ids that are generated go on behind those that were given."""
+    """Advance the sequences of generated ids beyond the largest id in each table."""
     for table, key in {**BASE_TABLES, "pages": "page_id"}.items():
         if table != "sessions":
             statements.execute(
@@ -211,18 +214,20 @@ def _raise_sequences(statements: Statements) -> None:
 
 
 def analyze(statements: Statements, table: str) -> None:
-    """Update the planner's statistics of a table, unless it is empty: plans for that would be bad ones later."""
+    """Update the planner's statistics of a table, unless it is empty. Plans for an empty table are slow later."""
     if statements.rows(f"select from {table} limit 1"):
         statements.execute(f"analyze {table}")
 
 
 def find_differences(statements: Statements, dsn: str, on_progress: Callable[[str], object]) -> list[Difference]:
-    """Return where the counters differ from their views, in the order of the DDL file.
+    """Return the differences between the counters and their views, in the order of the DDL file.
 
-    Two connections that see the same state share the work; `dsn` opens the second one.
+    Two connections with the same snapshot share the work.
+
+    :param dsn: connection string for the second connection.
     """
     counters = list_counters(statements)
-    remaining = iter(counters)  # each is taken by whichever connection is free
+    remaining = iter(counters)  # each connection takes the next counter when it is free
     by_counter: dict[str, list[Difference]] = {}
     reporting = threading.Lock()
 
@@ -232,7 +237,7 @@ def find_differences(statements: Statements, dsn: str, on_progress: Callable[[st
             with reporting:
                 on_progress(counter.name)
             differences = compare(at, counter.summed, counter.view, ", ".join(counter.columns))
-            by_counter[counter.name] = [replace(difference, rollup=counter.name) for difference in differences]
+            by_counter[counter.name] = [replace(difference, counter=counter.name) for difference in differences]
 
     snapshot = statements.rows("select pg_export_snapshot() as name")[0]["name"]
     with connect(dsn) as connection, ThreadPoolExecutor(1) as thread:
@@ -242,9 +247,9 @@ def find_differences(statements: Statements, dsn: str, on_progress: Callable[[st
         running = thread.submit(compare_remaining, other)
         try:
             compare_remaining(statements)
-        except BaseException:  # Ctrl-C, too: do not wait for the thread
-            list(remaining)  # so that it begins no other
-            while not running.done():  # it may be between two statements
+        except BaseException:  # includes KeyboardInterrupt, which must not wait for the thread
+            list(remaining)  # exhaust the iterator, so that the thread starts no other counter
+            while not running.done():  # a cancellation between two statements has no effect, so it is repeated
                 connection.cancel_safe(timeout=3.0)
                 wait([running], 0.1)
             raise

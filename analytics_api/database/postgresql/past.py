@@ -1,11 +1,11 @@
-"""The archive of version 2, in tables called past_*, as the archive of this version."""
+"""Convert the archive of version 2, the tables past_*, to the current archive tables."""
 
 from __future__ import annotations
 
 from .statements import Statements
 
-# Version 2 knew of a purged session its day, and apart from that its country, source and so on. What has no day is
-# archived on day 0, which is 1970-01-01: it counts for all time and for ranges without a beginning.
+# Version 2 archived the number of sessions by day, and separately by country, by source and so on without the day. The
+# counts without a day are archived on day 0 (1970-01-01), so they count for all time and for ranges without `from`.
 ARCHIVE_PAST = """
 insert into archived_session_counts (
   dimension, day, key, sessions, duration_sum, duration_count, score_sum, score_count, vpn_suspected)
@@ -24,8 +24,8 @@ union all
 select 3, 0, bucket, sessions
 from past_engagement;
 
--- Each day of a visitor has the first country, the first day has the other countries, too: exact are the visitors of
--- each day, and those of each country of all time.
+-- It is unknown which country a visitor had on which day. Every day gets the first country, and the first day also gets
+-- the other countries. The visitors of each day, and the all-time visitors of each country, are then exact.
 insert into visitor_days (visitor_id, day, country_code, sessions, archived)
 select visitor_id, day::date - date '1970-01-01', country, 1, 1
 from (
@@ -65,6 +65,6 @@ drop table past_days, past_countries, past_sources, past_engagement, past_events
 
 
 def archive_past(statements: Statements) -> None:
-    """Archive what the tables past_* hold, if there are any, and drop them."""
+    """Move the contents of the tables past_*, if they exist, to the archive, and drop them."""
     if statements.rows("select to_regclass('past_days') is not null as found")[0]["found"]:
         statements.connection.execute(ARCHIVE_PAST.encode())

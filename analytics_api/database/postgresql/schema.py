@@ -1,4 +1,4 @@
-"""The schema of a PostgreSQL database: what identifies one of ours, and its creation from the DDL file."""
+"""The schema of a PostgreSQL database: identify its version, and create it from the DDL file."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from pg_attribute
 where attrelid = 'analytics_meta'::regclass and attnum > 0 and not attisdropped
 """
 
-# Functions keep this path, whoever calls them. Temporary tables come last in it, so that none can hide one of ours.
+# Functions are created with this search path. pg_temp is last, so that a temporary table cannot hide one of ours.
 SET_SEARCH_PATH = """
 select set_config('search_path', format('%I, %I, pg_temp', current_schema(), nspname), true)
 from pg_extension
@@ -42,13 +42,13 @@ where extname = 'pg_trgm'
 
 
 def read_version(statements: Statements, name: str) -> int | None:
-    """Return the version of our schema; None if none of our tables exist.
+    """Return the version of the schema, or None if it does not exist.
 
-    :raises DatabaseError: if another program's tables have names of ours, or the server is not fit.
+    :raises DatabaseError: another program's tables have the same names, or the server is not supported.
     """
     state = statements.rows(INSPECT, names=["analytics_meta", *PRIMARY_KEYS, *TRANSIENT_TABLES])[0]
     if state["server"] < OLDEST_SERVER:
-        raise DatabaseError(f"{name}: this server is too old: PostgreSQL 15 or later is needed")
+        raise DatabaseError(f"{name}: PostgreSQL 15 or later is required; this server is older")
     if state["schema"] is None:
         raise DatabaseError(f"{name}: no schema of the connection's search_path exists")
     if "analytics_meta" in state["names"] and [row["attname"] for row in statements.rows(META_COLUMNS)] == ["version"]:
@@ -58,7 +58,7 @@ def read_version(statements: Statements, name: str) -> int | None:
             return version
     elif not state["names"]:
         if state["encoding"] != "UTF8":
-            raise DatabaseError(f"{name}: a database of encoding UTF8 is needed; this one is of {state['encoding']}")
+            raise DatabaseError(f"{name}: the database encoding must be UTF8, not {state['encoding']}")
         return None
     raise DatabaseError(
         f"{name}: the schema {state['schema']} holds another program's tables ({', '.join(sorted(state['names']))}); "
@@ -67,28 +67,28 @@ def read_version(statements: Statements, name: str) -> int | None:
 
 
 def check_version(statements: Statements, name: str) -> bool:
-    """Return whether there is a database of this version; False if there is none.
+    """Return whether the schema exists and has the current version; False if it does not exist.
 
-    :raises DatabaseError: if it is of another version or another program's.
+    :raises DatabaseError: the schema has another version, or belongs to another program.
     """
     version = read_version(statements, name)
     if version is None:
         return False
     if version < VERSION:
         raise DatabaseError(
-            f"{name}: this database is of version {version}, older than {VERSION}; run `analytics-api upgrade`"
+            f"{name}: this database has version {version}, older than {VERSION}; run `analytics-api upgrade`"
         )
     if version > VERSION:
         raise DatabaseError(
-            f"{name}: this database is of version {version}, newer than {VERSION}; use a newer analytics_api"
+            f"{name}: this database has version {version}, newer than {VERSION}; use a newer analytics_api"
         )
     return True
 
 
 def create_schema(statements: Statements, name: str) -> None:
-    """Create the schema, unless another process is quicker."""
+    """Create the schema, unless another process has created it meanwhile."""
     statements.execute("begin")
-    # one process at a time, in any schema: the extension is the whole database's
+    # One process at a time, whatever its schema: the extension belongs to the whole database.
     statements.execute("select pg_advisory_xact_lock(hashtextextended('analytics_api', 0))")
     if not check_version(statements, name):
         apply_ddl(statements, name)
@@ -107,7 +107,8 @@ def apply_ddl(statements: Statements, name: str) -> None:
     statements.execute(SET_SEARCH_PATH)
     statements.connection.execute(read_ddl().encode())
     statements.copy("case_folds (letter, folded)", case_folds())
-    statements.execute("analyze site, site_offsets")  # else the planner takes them for hundreds of rows
+    # Without statistics, the planner assumes that these tables have hundreds of rows.
+    statements.execute("analyze site, site_offsets")
     statements.execute("delete from analytics_meta")
     statements.execute("insert into analytics_meta (version) values (:version)", version=VERSION)
 
@@ -118,7 +119,7 @@ def read_ddl() -> str:
 
 
 def case_folds() -> list[tuple[str, str]]:
-    """Return the letters that fold, as schema.sql has them."""
+    """Return the table case_folds of schema.sql: pairs of a letter and its folded form."""
     connection = sqlite3.connect(":memory:")
     try:
         for statement in sqlite_schema_statements():

@@ -1,4 +1,4 @@
-"""Statements on one connection, with `:named` parameters."""
+"""Run statements with `:named` parameters on one connection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ...errors import RowError
 from ..base import BATCH, PRIMARY_KEYS, OnConflict, Row
 from .connections import Connection, first_line, raise_database_error
 
-# A placeholder, or something that may contain what looks like one.
+# A placeholder, or a string, comment or cast, in which a colon does not begin a placeholder.
 TOKENS = re.compile(
     r"""'(?:[^']|'')*' | "[^"]*" | --[^\n]* | /\*.*?\*/ | :: | :(?P<name>[a-z_][a-z0-9_]*)""",
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
@@ -24,13 +24,13 @@ TOKENS = re.compile(
 
 
 class Statements:
-    """A connection, as base.Reader and base.Transaction."""
+    """Implement base.Reader and base.Transaction for a connection."""
 
     replaced_text = 0
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self._has_met_keys = False  # whether `insert` found a row that was there already
+        self._has_met_keys = False  # whether a row of an earlier `insert` existed already
 
     def rows(self, sql: str, /, **params: Any) -> list[Row]:
         return self._execute(sql, params).fetchall()
@@ -46,7 +46,8 @@ class Statements:
     def batches(self, sql: str, /, **params: Any) -> Iterator[list[tuple[Any, ...]]]:
         numbered, names = number_placeholders(sql)
         with psycopg.RawServerCursor(self.connection, "batches", row_factory=tuple_row) as cursor:
-            cursor.execute(numbered, [params[name] for name in names], binary=True)  # quicker to read than digits
+            # Binary integers are faster to parse than decimal digits.
+            cursor.execute(numbered, [params[name] for name in names], binary=True)
             while batch := cursor.fetchmany(BATCH):
                 yield batch
 
@@ -78,12 +79,12 @@ class Statements:
             except errors.UniqueViolation:
                 if not has_key:
                     raise
-                self._has_met_keys = True  # so others are to be expected
+                self._has_met_keys = True  # further rows probably exist, too
                 return self._merge(table, names, rows, on_conflict)
         except (
             psycopg.IntegrityError,
             psycopg.DataError,
-            errors.ProgramLimitExceeded,  # a key longer than an index takes
+            errors.ProgramLimitExceeded,  # a value is too long for an index
             UnicodeEncodeError,
         ) as error:
             raise RowError(first_line(error)) from error
@@ -96,9 +97,9 @@ class Statements:
         return cursor.rowcount
 
     def _merge(self, table: str, names: str, rows: Iterable[Sequence[Any]], on_conflict: OnConflict) -> int:
-        """Insert rows of which some may be there, or come twice: twice as slow."""
+        """Insert rows whose keys may exist or be repeated. This takes twice as long as `copy`."""
         key = PRIMARY_KEYS[table]
-        # if several rows have the same key: keep the first, or for an upsert the values of the last
+        # Of several rows with the same key, the first is inserted; with `update` the last.
         order, conflict = {
             "ignore": ("position", "nothing"),
             "update": (
@@ -125,7 +126,10 @@ class Statements:
 
 
 class Snapshot(Statements):
-    """Statements that raise their errors under their own database's name: another one may be at work around them."""
+    """Statements of a snapshot, whose errors name its database.
+
+    Without the name, an error could be attributed to another database that is written at the same time.
+    """
 
     def __init__(self, connection: Connection, name: str) -> None:
         super().__init__(connection)
@@ -140,7 +144,7 @@ class Snapshot(Statements):
 
 @cache
 def number_placeholders(sql: str) -> tuple[bytes, tuple[str, ...]]:
-    """Return the statement with $1, $2 … in place of :names, and the names in that order."""
+    """Replace `:name` placeholders by $1, $2 and so on, and return the statement and the names in this order."""
     names: list[str] = []
 
     def number(token: re.Match[str]) -> str:
@@ -155,7 +159,7 @@ def number_placeholders(sql: str) -> tuple[bytes, tuple[str, ...]]:
 
 
 def lift_timeouts(statements: Statements) -> None:
-    """Let the transaction read every row: no time-outs, and more memory to sort and hash in."""
+    """Disable the transaction's timeouts, and raise its memory for sorting and hashing."""
     statements.execute("set local statement_timeout = 0")
-    statements.execute("set local idle_in_transaction_session_timeout = 0")  # a file may be slow to read
+    statements.execute("set local idle_in_transaction_session_timeout = 0")  # an import may wait for a slow file
     statements.execute("set local work_mem = '64MB'")

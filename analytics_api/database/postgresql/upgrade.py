@@ -1,4 +1,4 @@
-"""Bringing a PostgreSQL database of an older version to this one."""
+"""Upgrade a PostgreSQL database of an older version."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .statements import Statements, lift_timeouts
 
 log = logging.getLogger(__name__)
 
-# What the DDL file creates again around the tables that hold data; versions before 3 had other names for it.
+# Objects without data, which are dropped and created again. Versions before 3 used other names.
 DERIVED = """
 select format('drop %s if exists %I cascade', case relkind when 'v' then 'view' else 'table' end, relname) as sql
 from pg_class
@@ -27,7 +27,7 @@ where relnamespace = current_schema()::regnamespace and relkind in ('r', 'v')
   and not (relname = any (:kept_tables) and relkind = 'r')
 """
 
-# Their triggers go with them.
+# Dropping a function also drops its triggers.
 OLD_FUNCTIONS = """
 select format('drop function if exists %s cascade', pg_proc.oid::regprocedure) as sql
 from pg_proc
@@ -37,7 +37,7 @@ where pronamespace = current_schema()::regnamespace
     '|keep_lead|writer_slot|past_truncate)$')
 """
 
-# What the tables of versions before 3 had, and have in another form now.
+# Changes to columns and constraints of tables from versions before 3.
 PREPARE_TABLES = """
 alter table sessions
   drop constraint if exists sessions_started_at_check,
@@ -63,7 +63,7 @@ alter index if exists leads_in_stage_by_risk rename to leads_in_status_by_risk;
 alter index if exists leads_in_stage_by_name rename to leads_in_status_by_name;
 """
 
-# Older versions took any integer from 0 on: those of trackers that write seconds, too.
+# Older versions accepted any integer from 0 as a timestamp, so trackers may have written seconds.
 INSTANTS = {"sessions": "started_at", "events": "occurred_at"}
 MIN_INSTANT = 100_000_000_000
 MIN_SECONDS = 100_000_000
@@ -74,11 +74,14 @@ CONSTRAINT = re.compile(r"^ +constraint (\w+)(?:\n +| )(check \(.*\)),?(?: +--.*
 
 
 def upgrade(url: str, *, on_progress: Callable[[str], object] = ignore_progress) -> int:
-    """Bring an older database to this version and return its former version; no row is lost.
+    """Upgrade a database to this version, and return its former version.
 
-    One transaction: a database that cannot be upgraded stays as it was. The counters are rebuilt. Base tables and
-    archive stay in place and keep their privileges. The log says how many values were converted for the stricter
-    rules of this version. `on_progress` is called with the name of each counter.
+    No row is lost. The upgrade is one transaction, so after an error the database is unchanged. Base tables and archive
+    tables are altered in place and keep their privileges. The counters are rebuilt. The log says how many values were
+    converted to satisfy new constraints.
+
+    :param on_progress: called with the name of each counter.
+    :raises DatabaseError: the database cannot be upgraded.
     """
     dsn, name = parse_url(url, "read-write")
     try:
@@ -87,7 +90,7 @@ def upgrade(url: str, *, on_progress: Callable[[str], object] = ignore_progress)
             statements.execute("begin isolation level read committed")
             version = read_version(statements, name)
             if version is None:
-                raise DatabaseError(f"{name}: there is no such database; `analytics-api init` makes one")
+                raise DatabaseError(f"{name}: this database does not exist; `analytics-api init` creates it")
             if version >= VERSION:
                 check_version(statements, name)
                 return version
@@ -97,11 +100,11 @@ def upgrade(url: str, *, on_progress: Callable[[str], object] = ignore_progress)
                 log.warning("%s: %s", name, line)
             return version
     except psycopg.Error as error:
-        raise DatabaseError(f"{name}: it stays as it was, of the older version: {first_line(error)}") from error
+        raise DatabaseError(f"{name}: not upgraded, nothing was changed: {first_line(error)}") from error
 
 
 def _migrate(statements: Statements, name: str, on_progress: Callable[[str], object]) -> Iterator[str]:
-    """Create the rest of the schema again around the tables that hold data; yield what was converted."""
+    """Create all objects again except the tables with data. Yield a message for each kind of converted value."""
     lift_timeouts(statements)
     statements.execute(f"lock table {', '.join(BASE_TABLES)} in share row exclusive mode")
     created = set(re.findall(r"^create (?:view|table) (\w+)", read_ddl(), re.MULTILINE))
@@ -131,9 +134,9 @@ def _convert_instants(statements: Statements, table: str, column: str) -> Iterat
     )
     seconds = statements.execute(f"update {table} set {column} = {column} * 1000 where {column} < {MIN_INSTANT}")
     if early:
-        yield f"{table}.{column}: {early} values before 1973 are 1973-03-03 now"
+        yield f"{table}.{column}: {early} values before 1973 were changed to 1973-03-03"
     if seconds:
-        yield f"{table}.{column}: {seconds} values in seconds are in milliseconds now"
+        yield f"{table}.{column}: {seconds} values in seconds were converted to milliseconds"
 
 
 def _convert_dates(statements: Statements, table: str, column: str) -> Iterator[str]:
@@ -143,13 +146,13 @@ def _convert_dates(statements: Statements, table: str, column: str) -> Iterator[
     )
     emptied = statements.execute(f"update {table} set {column} = '' where {column} !~ :pattern", pattern=pattern)
     if emptied:
-        yield f"{table}.{column}: {emptied} values that are not dates are empty now"
+        yield f"{table}.{column}: {emptied} values that are not dates were changed to empty strings"
     if normalized:
-        yield f"{table}.{column}: {normalized} values in other forms are YYYY-MM-DD HH:MM:SS now"
+        yield f"{table}.{column}: {normalized} values in other formats were converted to YYYY-MM-DD HH:MM:SS"
 
 
 def _add_constraints(statements: Statements) -> None:
-    """Add the named constraints of the DDL file that a base table of an older version does not have."""
+    """Add the named check constraints of the DDL file to the base tables. Replace existing ones."""
     for table in BASE_TABLES:
         [body] = re.findall(rf"^create table if not exists {table} \((.*?)^\);", read_ddl(), re.MULTILINE | re.DOTALL)
         for constraint, check in CONSTRAINT.findall(body):

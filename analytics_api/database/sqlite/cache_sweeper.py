@@ -1,4 +1,4 @@
-"""A thread that empties the response caches of idle threads once they are out of date."""
+"""A background thread that empties outdated response caches of idle threads."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import threading
 import weakref
 from typing import Protocol
 
-INTERVAL = 0.5  # seconds between two looks, so that a deleted row leaves memory within a second
+INTERVAL = 0.5  # seconds between two checks, so that a deleted row leaves memory within a second
 
 
 class Sweepable(Protocol):
     def sweep_caches(self) -> None:
-        """Empty the response caches of every thread if the database was written to since the last call."""
+        """Empty the response caches of all threads if the database was written since the last call."""
 
 
 class CacheSweeper:
-    """Calls `sweep_caches` of a database until it is stopped, or the database is garbage.
+    """Call `sweep_caches` periodically, until the sweeper is stopped or the database object is garbage-collected.
 
-    A thread checks its own cache whenever it uses it, but a thread that serves no request would keep what was erased.
-    One sweeper serves one process: a thread does not survive a fork.
+    A thread checks its own cache when it serves a request. Without the sweeper, the cache of an idle thread would keep
+    erased data. Each process needs its own sweeper, because threads do not survive a fork.
     """
 
     def __init__(self, database: Sweepable) -> None:
@@ -32,7 +32,7 @@ class CacheSweeper:
         return self._thread is not None
 
     def start(self) -> None:
-        """Start the thread unless it is running."""
+        """Start the thread if it is not running."""
         with self._lock:
             if self._thread is None:
                 self._stopped.clear()
@@ -40,7 +40,7 @@ class CacheSweeper:
                 self._thread.start()
 
     def stop(self) -> None:
-        """Stop the thread and wait for it. `start` starts another one."""
+        """Stop the thread, and wait until it has ended. `start` can start a new thread."""
         with self._lock:
             thread, self._thread = self._thread, None
             self._stopped.set()
@@ -53,4 +53,4 @@ class CacheSweeper:
             if database is None:
                 return
             database.sweep_caches()
-            del database  # or it would be referenced during the next wait
+            del database  # a reference during the wait would prevent garbage collection

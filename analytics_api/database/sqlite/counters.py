@@ -1,4 +1,4 @@
-"""The counters of a database file: rebuilt from the views that say what they are to hold, and compared with these."""
+"""Rebuild the counters from their defining views, and compare both."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pragma_table_info(:view)
 order by cid
 """
 
-# What is archived refers to pages by their ids.
+# The archive refers to pages by id, so pages in the archive keep their ids.
 DELETE_UNARCHIVED_PAGES = """
 delete from pages
 where page_id not in (
@@ -50,7 +50,7 @@ set project_code = (
   where project = project_folded)
 """
 
-# What triggers remember of rows, and samples of keys that `analyze` took.
+# Tables in which triggers store rows temporarily, and tables in which ANALYZE stores sample keys.
 RESIDUE_TABLES = """
 select name
 from sqlite_schema
@@ -59,7 +59,7 @@ where type = 'table' and (name like 'replaced\\_%' escape '\\' or name = 'sqlite
 
 
 class Counter(NamedTuple):
-    """A table whose rows, or whose derived columns, are what a view says."""
+    """A table whose rows or derived columns are defined by a view."""
 
     table: str
     view: str
@@ -67,14 +67,14 @@ class Counter(NamedTuple):
 
     @property
     def key(self) -> tuple[str, ...]:
-        """The columns that name a row: a page is named by its text, since ids may differ."""
+        """The columns that identify a row. For pages this is the page's text, since ids may differ."""
         if self.table == "pages":
             return ("page",)
         return tuple(PRIMARY_KEYS[self.table].split(", "))
 
 
 def list_counters(statements: Statements) -> list[Counter]:
-    """Return the counters in the order of the schema, in which one may be computed from those before it."""
+    """Return the counters in the order of the schema. A counter may be computed from counters before it."""
     return [
         Counter(
             view["name"].removeprefix(PREFIX),
@@ -87,7 +87,7 @@ def list_counters(statements: Statements) -> list[Counter]:
 
 
 def rebuild(statements: Statements, on_progress: Callable[[str], object]) -> None:
-    """Fill every counter from its view; our triggers must be disabled."""
+    """Fill all counters from their views. The triggers must be disabled."""
     for counter in list_counters(statements):
         on_progress(counter.table)
         if counter.table in BASE_TABLES:
@@ -96,13 +96,14 @@ def rebuild(statements: Statements, on_progress: Callable[[str], object]) -> Non
             _fill(statements, counter)
     on_progress("lead_search")
     statements.execute("insert into lead_search (lead_search) values ('rebuild')")
-    for table in statements.rows(RESIDUE_TABLES):  # triggers believe it, and rows may have come and gone without them
+    # The triggers rely on the contents of these tables, which are outdated after writes without triggers.
+    for table in statements.rows(RESIDUE_TABLES):
         if table["name"] != "sqlite_stat4":
             statements.execute(f"delete from {table['name']}")
 
 
 def _update_derived(statements: Statements, counter: Counter) -> None:
-    """Update the derived columns of a base table; not its key, so that not all its indexes are written."""
+    """Update the derived columns of a base table. Omit the key columns, so that SQLite does not write every index."""
     [key] = counter.key
     columns = ", ".join(column for column in counter.columns if column not in (key, "project_code"))
     statements.execute(f"""
@@ -111,7 +112,7 @@ update {counter.table} set ({columns}) = (
   from {counter.view} as expected
   where expected.{key} = {counter.table}.{key})
 """)
-    if counter.table == "leads":  # the codes go by the texts
+    if counter.table == "leads":  # triggers assign the codes again
         statements.execute("delete from project_codes")
         statements.execute(CHOOSE_CODES)
         statements.execute(CODE_PROJECTS)
@@ -120,7 +121,7 @@ update {counter.table} set ({columns}) = (
 def _fill(statements: Statements, counter: Counter) -> None:
     if counter.table == "pages":
         statements.execute(DELETE_UNARCHIVED_PAGES)
-    elif counter.table in ARCHIVING_COUNTERS:  # the view reads what is archived from the table itself
+    elif counter.table in ARCHIVING_COUNTERS:  # the view reads the archived part from the table itself
         statements.execute(f"delete from {counter.table} where archived = 0")
     else:
         statements.execute(f"delete from {counter.table}")
@@ -133,7 +134,7 @@ def _fill(statements: Statements, counter: Counter) -> None:
 
 
 def find_differences(statements: Statements, on_progress: Callable[[str], object]) -> Iterator[Difference]:
-    """Generate where the counters differ from their views; rows that count nothing are ignored."""
+    """Yield the differences between the counters and their views. Rows whose counts are all 0 are ignored."""
     for counter in list_counters(statements):
         on_progress(counter.table)
         if not _matches(statements, counter):
@@ -141,7 +142,10 @@ def find_differences(statements: Statements, on_progress: Callable[[str], object
 
 
 def _matches(statements: Statements, counter: Counter) -> bool:
-    """Return whether a counter holds the rows of its view and no others. Their keys are distinct, so counts suffice."""
+    """Return whether a counter and its view have the same rows.
+
+    The keys are unique, so it suffices to compare the number of rows of both with the number of equal rows.
+    """
     where = count_condition(counter.columns)
     same = " and ".join(f"stored.{column} is expected.{column}" for column in counter.columns)
     [counts] = statements.tuples(f"""

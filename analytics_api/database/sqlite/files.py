@@ -1,4 +1,4 @@
-"""The files of a database: the database itself, and those that SQLite puts beside it."""
+"""The database file, and the files -wal, -shm and -journal that SQLite creates beside it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-SCRUB_SECONDS = 30.0  # in which readers have to end, such as an export that is generated
+SCRUB_SECONDS = 30.0  # time to wait for readers, such as an export
 SCRUB_ATTEMPT_MS = 250
 
 
 def empty_wal(connection: sqlite3.Connection, seconds: float = SCRUB_SECONDS) -> bool:
-    """Move the WAL into the file and truncate it; return False if readers or writers forbid it for so many seconds.
+    """Run a checkpoint and truncate the WAL. Return False if other connections prevent it for `seconds`.
 
-    A short time for each attempt: while one waits for readers, writers wait for it.
+    Each attempt waits only briefly, because it blocks writers while it waits for readers.
     """
     until = time.monotonic() + seconds
     connection.execute(f"pragma busy_timeout = {SCRUB_ATTEMPT_MS}")
@@ -26,8 +26,11 @@ def empty_wal(connection: sqlite3.Connection, seconds: float = SCRUB_SECONDS) ->
 
 
 def create_private_file(path: Path) -> None:
-    """Create the file for its owner, and for its group where the umask lets the group write: a tracker may be of it."""
-    with suppress(OSError):  # it exists, or SQLite reports why it cannot be created
+    """Create a file that only its owner can access, and its group if the umask permits group writes.
+
+    A tracker may run as a user of the same group.
+    """
+    with suppress(OSError):  # the file exists, or SQLite will report the reason
         descriptor = os.open(os.path.realpath(path), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o660)
         if not os.fstat(descriptor).st_mode & 0o020:
             os.fchmod(descriptor, 0o600)
@@ -35,14 +38,14 @@ def create_private_file(path: Path) -> None:
 
 
 def remove_files(path: str) -> None:
-    """Remove a database file and those that SQLite puts beside it."""
+    """Remove a database file, and the files that SQLite created beside it."""
     for suffix in ("", "-journal", "-wal", "-shm"):
         with suppress(FileNotFoundError):
             os.unlink(path + suffix)
 
 
 def permission_hint(path: Path) -> str:
-    """Return what must be writable for a database at this path; an empty text if it is."""
+    """Return a hint about missing file permissions for an error message, or "" if none are missing."""
     if not path.parent.is_dir():
         return f"; the folder {path.parent} does not exist"
     if not os.access(path.parent, os.W_OK):

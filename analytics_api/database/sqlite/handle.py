@@ -1,4 +1,4 @@
-"""A thread's connection, with the responses that are cached for the thread."""
+"""A thread's connection with its response cache."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from typing import Any, NamedTuple
 
 from .statements import Deadline, Statements
 
-STEPS_PER_CHECK = 20_000  # of SQLite's virtual machine, about a millisecond, between two checks of the clock
+# Number of instructions of SQLite's virtual machine between two checks of the deadline, about a millisecond.
+STEPS_PER_CHECK = 20_000
 
-# Connections that a fork inherited. Closing one could take the locks of the process that opened it
-# (https://sqlite.org/howtocorrupt.html, "carrying an open database across a fork"), so they are kept and not used.
+# Connections that a child process inherited in a fork. Closing one would release the locks of the parent process
+# (https://sqlite.org/howtocorrupt.html, "Carrying an open database across a fork"). They stay open and are not used.
 _inherited: list[sqlite3.Connection] = []
 
 
 class FileIdentity(NamedTuple):
-    """Identifies a database file, whatever its name; an immutable one with its time of modification."""
+    """The identity of a database file: device and inode, for an immutable file also size and modification time."""
 
     device: int
     inode: int
@@ -27,19 +28,19 @@ class FileIdentity(NamedTuple):
 
 
 class Handle:
-    """One thread's connection, closed when its thread ends or the database is closed, but never in use."""
+    """One thread's connection. It is closed when the thread ends or the database is closed, but not while in use."""
 
     def __init__(self, connection: sqlite3.Connection, file: FileIdentity) -> None:
-        deadline = Deadline()  # the statements themselves would refer back to the connection
+        deadline = Deadline()  # a reference to `statements` in the handler would form a cycle with the connection
         connection.set_progress_handler(deadline.is_over, STEPS_PER_CHECK)
         self.statements = Statements(connection, deadline)
         self.responses: dict[Any, Any] = {}
-        self.version = 0  # of the data in `responses`: SQLite's data_version
+        self.version = 0  # SQLite's data_version for the cached `responses`
         self.file = file
         self.checked_at = 0.0
         self.pid = os.getpid()
         self.lock = threading.RLock()
-        # Not __del__: in a garbage cycle the connection could be closed first, which must not happen after a fork.
+        # With __del__, garbage collection of a cycle could close the connection first, even after a fork.
         self.close = weakref.finalize(self, _close, connection, self.lock, self.pid)
 
     @property
@@ -47,11 +48,11 @@ class Handle:
         return not self.close.alive
 
     def response_cache(self) -> dict[Any, Any]:
-        """Return the cache, as Database does; an empty one within a transaction, which may be rolled back."""
+        """Return the thread's cache. Within a transaction, which may be rolled back, return a new cache."""
         connection = self.statements.connection
         if connection.in_transaction:
             return {}
-        # moves when another connection commits, of this process or another one (https://sqlite.org/pragma.html)
+        # data_version changes when another connection of any process commits (https://sqlite.org/pragma.html).
         [(version,)] = connection.execute("pragma data_version").fetchall()
         if version != self.version:
             self.responses = {}
@@ -59,7 +60,7 @@ class Handle:
         return self.responses
 
     def is_written(self) -> bool:
-        """Return whether the database was written to since the last call; True at the first one."""
+        """Return whether the database was written since the last call. The first call returns True."""
         former = self.version
         self.response_cache()
         return self.version != former

@@ -1,4 +1,4 @@
-"""The archive of versions 2 to 4, in tables called past_*, as the archive of this version."""
+"""Convert the archive of versions 2 to 4, the tables past_*, to the current archive tables."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ PAST_TABLES = (
     "past_fingerprints",
 )
 
-# These versions knew of a purged session its day, and apart from that its country, source and so on. What has no day is
-# archived on day 0, which is 1970-01-01: it counts for all time and for ranges without a beginning.
+# These versions archived the number of sessions by day, and separately by country, by source and so on without the day.
+# The counts without a day are archived on day 0 (1970-01-01), so they count for all time and for ranges without `from`.
 ARCHIVE_PAST = """
 insert into archived_session_counts (
   dimension, day, key, sessions, duration_sum, duration_count, score_sum, score_count, vpn_suspected)
@@ -37,8 +37,8 @@ union all
 select 3, 0, bucket, sessions
 from past_engagement_of_the_older_version;
 
--- Each day of a visitor has the first country, the first day has the other countries, too: exact are the visitors of
--- each day, and those of each country of all time.
+-- It is unknown which country a visitor had on which day. Every day gets the first country, and the first day also gets
+-- the other countries. The visitors of each day, and the all-time visitors of each country, are then exact.
 insert into visitor_days (visitor_id, day, country_code, sessions, archived)
 select visitor_id, strftime('%s', day) / 86400, country, 1, 1
 from (
@@ -76,7 +76,7 @@ set raw_since = (
 
 
 def archive_past(statements: Statements, tables: Sequence[str]) -> None:
-    """Archive what these tables hold; their names have OLD_SUFFIX."""
+    """Move the contents of these tables, whose names end with OLD_SUFFIX, to the archive."""
     if "past_days" in tables:
         for statement in ARCHIVE_PAST.split(";"):
             if statement.strip():

@@ -1,4 +1,4 @@
-"""The schema of a database file: what identifies one of ours, its creation, and what of it can be set aside."""
+"""The schema of a database file: identify its version, create it, and drop triggers or indexes temporarily."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .statements import Statements
 
 APPLICATION_ID = 0x616E6170
 VERSION = 5
-EMPTY_FILE = "this file is empty; `analytics-api init` makes a database of it"
-BUSY_POLL_MS = 3  # how long SQLite waits for a lock: it tries after 1 and 2 more, then we try again
-MIN_FILE_SIZE = 512  # bytes; SQLite takes any shorter file for an empty one
+EMPTY_FILE = "this file is empty; `analytics-api init` creates a database in it"
+BUSY_POLL_MS = 3  # ms that SQLite itself waits for a lock before `retry_locked` tries again
+MIN_FILE_SIZE = 512  # bytes; SQLite treats a shorter file as empty
 
-# One statement sees one state of a file that another process may be creating.
+# This is one statement, so that its values are consistent while another process creates the schema.
 IDENTITY = """
 select
   application_id,
@@ -39,9 +39,9 @@ where type = :type and sql is not null
 order by rowid
 """
 
-# Beginnings of names that only older versions, or this one, too, give to what is not the writers'.
+# Prefixes of derived tables and views. `rollup_` and `plain_` are from older versions.
 DERIVED_PREFIXES = ("rollup_", "plain_", "replaced_")
-# Other names that only older versions give.
+# Names of other objects from older versions.
 REMOVED_NAMES = frozenset(
     {
         "events_replace",
@@ -83,15 +83,15 @@ REMOVED_NAMES = frozenset(
 
 
 def read_identity(connection: sqlite3.Connection) -> tuple[int, int, int]:
-    """Return the file's application_id and version, and the number of its tables, views and so on."""
+    """Return the file's application_id, its user_version, and the number of objects in its schema."""
     application_id, version, objects = connection.execute(IDENTITY).fetchone()
     return application_id, version, objects
 
 
 def is_managed(connection: sqlite3.Connection, path: Path) -> bool:
-    """Return whether the file is one of ours, of this version; False when it is empty.
+    """Return whether the file has the current schema; False if it is empty.
 
-    Raises DatabaseError when it is of another version or another program's.
+    :raises DatabaseError: the file has another version, or belongs to another program.
     """
     application_id, version, objects = read_identity(connection)
     if application_id != APPLICATION_ID:
@@ -99,25 +99,25 @@ def is_managed(connection: sqlite3.Connection, path: Path) -> bool:
             if 0 < path.stat().st_size < MIN_FILE_SIZE:
                 raise DatabaseError(f"{path}: file is not a database")
             return False
-        raise DatabaseError(
-            f"{path}: this is another program's database; `analytics-api import` copies one into a database of ours"
-        )
+        raise DatabaseError(f"{path}: this is another program's database; `analytics-api import` can import its tables")
     if version < VERSION:
         raise DatabaseError(
-            f"{path}: this database is of version {version}, older than {VERSION}; run `analytics-api upgrade`"
+            f"{path}: this database has version {version}, older than {VERSION}; run `analytics-api upgrade`"
         )
     if version > VERSION:
         raise DatabaseError(
-            f"{path}: this database is of version {version}, newer than {VERSION}; use a newer analytics_api"
+            f"{path}: this database has version {version}, newer than {VERSION}; use a newer analytics_api"
         )
     return True
 
 
 def retry_locked(connection: sqlite3.Connection, sql: str, seconds: float) -> None:
-    """Run a statement that others may block, trying again for so many seconds at most.
+    """Run a statement, and repeat it while the database is locked.
 
-    SQLite itself tries ever less often, and misses the moments in which a busy writer unlocks the file; and of two that
-    want a whole file, one gets the error at once.
+    SQLite's own busy handler polls at growing intervals, so it can miss the short moments at which a busy writer
+    releases the lock. Between two connections that both wait for an exclusive lock, it fails immediately.
+
+    :param seconds: maximum time for all attempts.
     """
     until = time.monotonic() + seconds
     connection.execute(f"pragma busy_timeout = {BUSY_POLL_MS}")
@@ -134,8 +134,11 @@ def retry_locked(connection: sqlite3.Connection, sql: str, seconds: float) -> No
 
 
 def create_schema(connection: sqlite3.Connection, path: Path, seconds: float) -> None:
-    """Create the schema in an empty file, in WAL mode; wait for locks for so many seconds."""
-    retry_locked(connection, "pragma journal_mode = wal", seconds)  # the file remembers it
+    """Create the schema in an empty file, in WAL mode.
+
+    :param seconds: maximum time to wait for each lock.
+    """
+    retry_locked(connection, "pragma journal_mode = wal", seconds)  # the mode is stored in the file
     connection.execute("begin exclusive")
     try:
         if not is_managed(connection, path):  # another process may have created it
@@ -148,13 +151,13 @@ def create_schema(connection: sqlite3.Connection, path: Path, seconds: float) ->
 
 
 def is_ours(name: str) -> bool:
-    """Return whether schema.sql creates an object of that name, or an older version's did."""
+    """Return whether schema.sql, or that of an older version, creates an object with this name."""
     return name in managed_names() or name in REMOVED_NAMES or name.startswith(DERIVED_PREFIXES)
 
 
 @cache
 def managed_names() -> frozenset[str]:
-    """Return the names of all that schema.sql creates."""
+    """Return the names of all objects that schema.sql creates."""
     with closing(sqlite3.connect(":memory:")) as connection:
         for statement in schema_statements():
             connection.execute(statement)
@@ -166,12 +169,15 @@ def quote(name: str) -> str:
 
 
 def triggers_disabled(statements: Statements) -> AbstractContextManager[None]:
-    """Drop our triggers until the block ends without an error; those of other programs stay."""
+    """Drop the schema's triggers, and create them again after the block. Triggers of other programs remain.
+
+    After an exception they are not created again; the caller must roll back the transaction.
+    """
     return _dropped(statements, "trigger", lambda trigger: is_ours(trigger["name"]))
 
 
 def indexes_dropped(statements: Statements, tables: Set[str]) -> AbstractContextManager[None]:
-    """Drop the indexes of these tables until the block ends without an error."""
+    """Drop the indexes of these tables, and create them again after the block, unless it raises an exception."""
     return _dropped(statements, "index", lambda index: index["tbl_name"] in tables)
 
 

@@ -1,7 +1,7 @@
-"""What another program has changed in the schema of a database file: objects of schema.sql that are gone or differ.
+"""Find objects of schema.sql that another program has removed or changed.
 
-Tools that copy a table into a new one, such as `sqlite-utils transform`, drop its triggers; the counters then stand
-still.
+Tools that replace a table by a copy, such as `sqlite-utils transform`, drop the table's triggers. The counters are then
+no longer updated.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ where name not like 'sqlite\\_%' escape '\\'
 order by rowid
 """
 
-# With generated columns, which a copied table lacks.
+# Includes generated columns, which a copy of a table lacks.
 COLUMNS = """
 select name
 from pragma_table_xinfo(:table)
 order by cid
 """
 
-# Tables that the module FTS5 creates for the search index; an update of SQLite may change them.
+# The tables that FTS5 creates for the search index. A new version of SQLite may define them differently.
 FTS_TABLES = frozenset(f"lead_search_{part}" for part in ("config", "content", "data", "docsize", "idx"))
 
 
 class SchemaObject(NamedTuple):
-    """A table, index, view or trigger of schema.sql; only a table has columns."""
+    """A table, index, view or trigger. `columns` is empty except for a table."""
 
     type: str
     name: str
@@ -41,7 +41,7 @@ class SchemaObject(NamedTuple):
 
 
 def find_schema_differences(connection: sqlite3.Connection, schema: tuple[str, ...]) -> list[str]:
-    """Return a line for each object that differs from the schema, such as "the trigger events_insert is missing".
+    """Return a message for each object that differs from the schema: "the trigger events_insert is missing".
 
     :param schema: the statements that create the schema.
     """
@@ -62,7 +62,7 @@ def find_schema_differences(connection: sqlite3.Connection, schema: tuple[str, .
 
 @lru_cache(maxsize=1)
 def expected_objects(schema: tuple[str, ...]) -> tuple[SchemaObject, ...]:
-    """Return the objects of the schema."""
+    """Return the objects that the statements of the schema create."""
     with closing(sqlite3.connect(":memory:")) as connection:
         for statement in schema:
             connection.execute(statement)
@@ -70,7 +70,7 @@ def expected_objects(schema: tuple[str, ...]) -> tuple[SchemaObject, ...]:
 
 
 def read_objects(connection: sqlite3.Connection) -> Iterator[SchemaObject]:
-    """Generate the objects of a database, except those that SQLite makes itself."""
+    """Yield the objects of a database, except those that SQLite creates itself."""
     objects: Iterable[tuple[str, str, str]] = connection.execute(OBJECTS).fetchall()
     for type_, name, sql in objects:
         if name in FTS_TABLES:

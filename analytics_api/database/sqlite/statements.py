@@ -1,4 +1,4 @@
-"""Statements of one connection: reads, writes and insertion of many rows."""
+"""Run statements on one connection, and insert many rows."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from ...errors import RowError
 from ..base import BATCH, PRIMARY_KEYS, OnConflict, Row
 from ..limits import current_limit
 
-ROWS_PER_STATEMENT = 100  # row by row takes half as long again
-# Keys in random order. Without triggers their rows are inserted one by one: a statement of many rows journals every
-# page that it changes.
+ROWS_PER_STATEMENT = 100  # one row per statement would take 50% longer
+# Tables whose keys are in random order. Bulk loading inserts one row per statement into them, because a statement with
+# many rows writes every page that it changes to a statement journal.
 RANDOM_KEY_TABLES = frozenset({"sessions"})
-# KiB, negative: enough for the upper pages of every index of a large file, which each row reads.
+# Cache sizes in KiB; SQLite expects negative numbers for that unit. Every insert reads the upper pages of all indexes,
+# and this cache holds them even for a large file.
 INSERT_CACHE = -16_384
-# Random session ids write to every page of their index again and again. The counters are rebuilt with the usual cache:
-# SQLite sorts runs as large as its cache, which is slower.
+# Random session ids change pages all over their index, so bulk loading needs a larger cache. The counters are rebuilt
+# with the usual cache size: SQLite's sort uses runs as large as the cache, and larger runs are slower.
 LOAD_CACHE = -65_536
 
 CODES = """
@@ -32,33 +33,33 @@ from project_codes
 order by project_id
 """
 
-# Runs of three letters that begin with two.
+# The trigrams of the search index that begin with two letters.
 RUNS = """
 select term
 from lead_search_trigrams
 where term >= :first and term <= :last
 limit :max_runs
 """
-MAX_RUNS = 500  # with more, a scan of the leads is faster
+MAX_RUNS = 500  # with more trigrams, a scan of the leads is faster
 
-# SQLite stores any bytes as text, and a tracker may have written bytes that are not UTF-8.
+# The error for text that is not UTF-8. SQLite does not validate text, and a tracker may write any bytes.
 DECODE_ERROR = "Could not decode to UTF-8"
 decode_lossy = partial(str, encoding="utf-8", errors="replace")
 
 
 class Deadline:
-    """When the statement that runs has to end, as an instant of time.monotonic()."""
+    """The deadline of the current statement, in terms of time.monotonic()."""
 
     def __init__(self) -> None:
         self.instant = inf
 
     def start(self) -> None:
-        """Begin the time budget of a statement, if this thread has one."""
+        """Set the deadline of a statement, if this thread has a StatementLimit."""
         limit = current_limit()
         self.instant = inf if limit is None else time.monotonic() + limit
 
     def stop(self) -> None:
-        """End the budget: statements that have none follow, such as `pragma data_version`, perhaps much later."""
+        """Remove the deadline, so that it does not apply to later statements such as `pragma data_version`."""
         self.instant = inf
 
     def is_over(self) -> bool:
@@ -66,7 +67,7 @@ class Deadline:
 
 
 class Statements:
-    """A connection, as base.Reader and base.Transaction."""
+    """Implement base.Reader and base.Transaction for a connection."""
 
     def __init__(self, connection: sqlite3.Connection, deadline: Deadline | None = None) -> None:
         self.connection = connection
@@ -88,7 +89,7 @@ class Statements:
         return self._read(sql, params)[1]
 
     def _read(self, sql: str, params: dict[str, Any]) -> tuple[Any, list[tuple[Any, ...]]]:
-        """Return the cursor's description of the columns, and the rows."""
+        """Return the cursor's description and all rows."""
         self.deadline.start()
         try:
             return self._fetch_all(sql, params)
@@ -96,7 +97,7 @@ class Statements:
             self.deadline.stop()
 
     def _fetch_all(self, sql: str, params: dict[str, Any]) -> tuple[Any, list[tuple[Any, ...]]]:
-        """Like `_read`, without a time budget of its own."""
+        """Like `_read`, but without setting a deadline."""
         try:
             cursor = self.connection.execute(sql, params)
             return cursor.description, cursor.fetchall()
@@ -124,8 +125,10 @@ class Statements:
             except sqlite3.OperationalError as error:
                 if text is not str or not str(error).startswith(DECODE_ERROR):
                     raise
-                text = self._decode  # slower, so only from here on, after the batches that were yielded
-                cursor.close()  # else Python 3.10 runs the next on its statement, and resets that when this one goes
+                text = self._decode  # it is slower, so it is used only after the first error
+                # Python 3.10 would share the prepared statement with the next cursor, and reset it when the old cursor
+                # is garbage-collected.
+                cursor.close()
                 cursor = self.connection.cursor()
                 executed = False
                 continue
@@ -139,7 +142,7 @@ class Statements:
             return None
         terms = [text]
         if len(text) == 2:
-            # The index has runs of three letters. Any two begin one, since the text ends in a separator.
+            # The index contains trigrams. Any two letters begin one, since the text ends with a separator.
             runs = self.tuples(RUNS, first=text, last=text + chr(sys.maxunicode), max_runs=MAX_RUNS + 1)
             if len(runs) > MAX_RUNS:
                 return None
@@ -153,7 +156,7 @@ class Statements:
 
     @contextmanager
     def _text_factory(self, factory: Any) -> Iterator[None]:
-        """Set how text is decoded. This is the whole connection's, and other statements may run between two batches."""
+        """Set the connection's text_factory within the block. Other statements may run between two batches."""
         self.connection.text_factory = factory
         try:
             yield
@@ -210,13 +213,16 @@ class Statements:
             self.connection.execute("rollback to inserted_rows")
             raise RowError(str(error)) from error
         finally:
-            if self.connection.in_transaction:  # if the disk is full, SQLite has already rolled back
+            if self.connection.in_transaction:  # after an error such as a full disk, SQLite has already rolled back
                 self.connection.execute("release inserted_rows")
         return written
 
 
 class Snapshot(Statements):
-    """Statements of a snapshot. Its errors name its own file: another database may be written around it."""
+    """Statements of a snapshot, whose errors name its file.
+
+    Without the name, an error could be attributed to another database that is written at the same time.
+    """
 
     def __init__(
         self, connection: sqlite3.Connection, translate_errors: Callable[[], AbstractContextManager[None]]
@@ -231,7 +237,7 @@ class Snapshot(Statements):
 
 @contextmanager
 def bulk_pragmas(statements: Statements) -> Iterator[None]:
-    """Set the cache for millions of rows until the block ends."""
+    """Set a cache size for inserting millions of rows, and restore the former size after the block."""
     before = statements.rows("pragma cache_size")[0]["cache_size"]
     statements.execute(f"pragma cache_size = {LOAD_CACHE}")
     statements.loading = True
@@ -243,5 +249,5 @@ def bulk_pragmas(statements: Statements) -> Iterator[None]:
 
 
 def _phrase(text: str) -> str:
-    """Return text as a phrase of FTS5 (https://sqlite.org/fts5.html#fts5_strings), where only the quote is special."""
+    """Quote text as an FTS5 string, in which only the double quote is escaped (https://sqlite.org/fts5.html)."""
     return '"' + text.replace('"', '""') + '"'

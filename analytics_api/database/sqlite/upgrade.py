@@ -1,4 +1,4 @@
-"""Bringing a database file of an older version to this one."""
+"""Upgrade a database file of an older version."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ log = logging.getLogger(__name__)
 
 OLD_SUFFIX = "_of_the_older_version"
 
-# Tables and views that versions before 5 have, too. Another program's may have the other names of this version.
+# Tables and views that exist in versions before 5. In such a file, an object with any other name of the current schema
+# belongs to another program.
 NAMES_BEFORE_5 = frozenset(
     {
         *BASE_TABLES,
@@ -62,7 +63,7 @@ where name in (
   from pragma_table_info(:old))
 """
 
-# Older versions took any integer from 0 on: those of trackers that write seconds, too.
+# Older versions accepted any integer from 0 as a timestamp, so trackers may have written seconds.
 MIN_INSTANT = 100_000_000_000
 MIN_SECONDS = 100_000_000
 INSTANT = f"""
@@ -72,14 +73,15 @@ case
   else {{column}}
 end"""
 
-# As the CHECK of the schema has it.
+# The same condition as in the CHECK constraint of the schema.
 IS_DATE = """(
   {column} glob '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*'
   and date(substr({column}, 1, 10), '+0 days') = substr({column}, 1, 10)
   and datetime({column}) is not null)"""
 DATE = f"iif({IS_DATE} or {{column}} is null, datetime({{column}}), '')"
 
-# Columns that have stricter rules now, and what their values become; then what is logged of values by a condition.
+# For each column with a new constraint: the expression that converts a value, then pairs of a condition and the log
+# message for values that satisfy the condition.
 CONVERSIONS = {
     ("sessions", "started_at"): INSTANT,
     ("events", "occurred_at"): INSTANT,
@@ -88,12 +90,12 @@ CONVERSIONS = {
 }
 CONVERTED = {
     INSTANT: (
-        (f"{{column}} < {MIN_SECONDS}", "before 1973 are 1973-03-03 now"),
-        (f"{{column}} >= {MIN_SECONDS} and {{column}} < {MIN_INSTANT}", "in seconds are in milliseconds now"),
+        (f"{{column}} < {MIN_SECONDS}", "before 1973 were changed to 1973-03-03"),
+        (f"{{column}} >= {MIN_SECONDS} and {{column}} < {MIN_INSTANT}", "in seconds were converted to milliseconds"),
     ),
     DATE: (
-        (f"{{column}} <> '' and not {IS_DATE}", "that are not dates are empty now"),
-        (f"{IS_DATE} and {{column}} <> datetime({{column}})", "in other forms are YYYY-MM-DD HH:MM:SS now"),
+        (f"{{column}} <> '' and not {IS_DATE}", "that are not dates were changed to empty strings"),
+        (f"{IS_DATE} and {{column}} <> datetime({{column}})", "in other formats were converted to YYYY-MM-DD HH:MM:SS"),
     ),
 }
 
@@ -104,20 +106,24 @@ def upgrade(
     busy_timeout: float = 5.0,
     on_progress: Callable[[str], object] = ignore_progress,
 ) -> int:
-    """Bring an older file to this version and return the version that it was of; no row is lost.
+    """Upgrade a file to this version, and return its former version.
 
-    One transaction: a file that cannot be upgraded, or is locked for `busy_timeout` seconds, stays as it was. The
-    counters are rebuilt, and what other programs store in the file stays. The log says how many values were converted
-    for the stricter rules of this version. `on_progress` is called with the name of each table.
+    No row is lost. The upgrade is one transaction, so after an error the file is unchanged. The counters are rebuilt.
+    Tables, views and triggers of other programs remain. The log says how many values were converted to satisfy new
+    constraints.
+
+    :param busy_timeout: maximum seconds to wait for a lock.
+    :param on_progress: called with the name of each table.
+    :raises DatabaseError: the file cannot be upgraded.
     """
     path = Path(path).absolute()
     if not path.exists():
-        raise DatabaseError(f"{path}: there is no such database; `analytics-api init` makes one")
+        raise DatabaseError(f"{path}: this database does not exist; `analytics-api init` creates it")
     failing = str(path)
     try:
-        # closing it undoes what is not committed
+        # Closing the connection rolls back an uncommitted transaction.
         with closing(sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)) as connection:
-            # the views and triggers of others are not to follow a table to its old name
+            # With this setting, renaming a table does not change its name in other programs' views and triggers.
             connection.execute("pragma legacy_alter_table = on")
             connection.execute("begin exclusive")
             application_id, version, _ = read_identity(connection)
@@ -126,7 +132,7 @@ def upgrade(
                     raise DatabaseError(f"{path}: {EMPTY_FILE}")
                 if not find_schema_differences(connection, schema_statements()):
                     return version
-            failing = f"{path}: it stays as it was, of the older version"
+            failing = f"{path}: not upgraded, nothing was changed"
             lines = _migrate(Statements(connection), version, on_progress)
             connection.execute("commit")
             for line in lines:
@@ -137,11 +143,11 @@ def upgrade(
 
 
 def _migrate(statements: Statements, version: int, on_progress: Callable[[str], object]) -> list[str]:
-    """Create the schema again below the rows that are not derived; return what was converted."""
+    """Create the current schema, and copy the old rows into it. Return a message for each kind of converted value."""
     objects = statements.rows(OBJECTS)
     if version < 5:
         _check_names(objects)
-    foreign = [  # they go with the tables that they are on
+    foreign = [  # dropping a table also drops other programs' triggers and indexes on it
         item["sql"]
         for item in objects
         if item["type"] in ("trigger", "index") and item["tbl_name"] in PRIMARY_KEYS and not is_ours(item["name"])
@@ -167,7 +173,7 @@ def _migrate(statements: Statements, version: int, on_progress: Callable[[str], 
 
 
 def _check_names(objects: list[Row]) -> None:
-    """Raise sqlite3.Error if another program's table or view has a name that this version needs."""
+    """Raise sqlite3.Error if another program's table or view has a name of the current schema."""
     for item in objects:
         name = item["name"]
         if (
@@ -175,13 +181,13 @@ def _check_names(objects: list[Row]) -> None:
             and name in managed_names()
             and not (name in NAMES_BEFORE_5 or name.startswith(("lead_search", *DERIVED_PREFIXES)))
         ):
-            raise sqlite3.DatabaseError(f"another program's {item['type']} {name} is in the way; rename it")
+            raise sqlite3.DatabaseError(f"the name of another program's {item['type']} {name} is needed; rename it")
 
 
 def _set_aside(statements: Statements, objects: list[Row]) -> list[str]:
-    """Rename the tables that hold rows of their own, drop all else that is ours; return the names of these tables."""
+    """Rename the tables with data, drop all other objects of the schema, and return the old names of the tables."""
     old: list[str] = []
-    statements.execute("drop table if exists lead_search")  # and with it the tables behind it
+    statements.execute("drop table if exists lead_search")  # this also drops the tables of FTS5
     for item in objects:
         kind, name = item["type"], item["name"]
         if kind == "table" and (name in PRIMARY_KEYS or name in PAST_TABLES):
@@ -196,12 +202,12 @@ def _set_aside(statements: Statements, objects: list[Row]) -> list[str]:
 
 
 def _copy_back(statements: Statements, table: str) -> list[str]:
-    """Copy the rows of a table that was set aside; return a line for each kind of value that was converted."""
+    """Copy the rows of a renamed table. Return a message for each kind of converted value."""
     old = table + OLD_SUFFIX
     columns = [row["name"] for row in statements.rows(SHARED_COLUMNS, new=table, old=old)]
     values = [CONVERSIONS.get((table, column), "{column}").format(column=column) for column in columns]
     where = "where archived <> 0" if "archived" in columns else ""
-    statements.execute(f"delete from {table}")  # a new database has rows of the site
+    statements.execute(f"delete from {table}")  # the site's tables have rows in a new database
     statements.execute(f"insert into {table} ({', '.join(columns)}) select {', '.join(values)} from {old} {where}")
     lines: list[str] = []
     for column in columns:
