@@ -182,7 +182,7 @@ def test_keys_are_looked_up_on_replica_without_primary(pair, caplog):
         statuses = [client.get("/analytics/overview", key=key).status_code for key in (wall, wall, "wrong")]
         primary.start()
 
-        warnings = [record.getMessage() for record in caplog.records if "a replica is read" in record.getMessage()]
+        warnings = [record.getMessage() for record in caplog.records if "reading from a replica" in record.getMessage()]
     assert statuses == [200, 200, 401]
     assert len(warnings) == 1
 
