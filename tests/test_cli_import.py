@@ -43,15 +43,15 @@ events: 3 of 3 rows written
 leads: 1 of 1 rows written
 lead_submissions: 2 of 2 rows written
 """
-UNPLACED = """sessions: no place for the columns user_agent, created_at
-leads: no place for the columns notes
-no place for the tables settings
+UNPLACED = """sessions: ignored the columns user_agent, created_at
+leads: ignored the columns notes
+ignored the tables settings
 events by type: page_view 2, click 1
 """
-EXISTING = """sessions: 0 of 2 rows written, 2 were there already
-events: 0 of 3 rows written, 3 were there already
-leads: 0 of 1 rows written, 1 were there already
-lead_submissions: 0 of 2 rows written, 2 were there already
+EXISTING = """sessions: 0 of 2 rows written, 2 existed already
+events: 0 of 3 rows written, 3 existed already
+leads: 0 of 1 rows written, 1 existed already
+lead_submissions: 0 of 2 rows written, 2 existed already
 """
 
 
@@ -198,9 +198,9 @@ def test_import_takes_several_files_in_order(export):
     [
         ("missing.sql", "missing.sql: cannot be read: No such file or directory"),
         ("cut.sql", "cut.sql, line 2: the file ends in the middle of this statement; export it again"),
-        ("cut.sql.gz", "cut.sql.gz: the gzip data are damaged or cut short"),
+        ("cut.sql.gz", "cut.sql.gz: the gzip data is damaged or truncated"),
         ("other.sql", "other.sql: none of the tables sessions, events, leads,"),
-        ("notes.txt", "notes.txt: cannot tell its format"),
+        ("notes.txt", "notes.txt: its format is unknown"),
         ("evil.sql", "evil.sql, line 3: "),
     ],
 )
@@ -270,8 +270,8 @@ def test_import_reports_and_writes_rejects():
     output = run("import", "mixed.sql")
     (reject,) = Path("rejects.tsv").read_text().splitlines()
 
-    assert output.splitlines()[0] == "leads: 1 of 2 rows written, 1 refused"
-    assert output.splitlines()[1].startswith("refused: leads lead_id 2: ")
+    assert output.splitlines()[0] == "leads: 1 of 2 rows written, 1 rejected"
+    assert output.splitlines()[1].startswith("rejected: leads lead_id 2: ")
     assert output.splitlines()[2] == "1 invalid rows, see rejects.tsv"
     assert reject.startswith("mixed.sql:2\tleads: ")
     assert json.loads(reject.split("\t")[2])["status"] == "archived"

@@ -402,18 +402,18 @@ def test_truncated_gzip_is_rejected(refusal, end):
 
 
 def test_gzip_truncated_near_its_end_is_called_truncated(refusal):
-    assert refusal(packed(EXPORT)[:-9]).startswith("FILE: the gzip data are damaged or cut short (")
+    assert refusal(packed(EXPORT)[:-9]).startswith("FILE: the gzip data is damaged or truncated (")
 
 
 def test_gzip_with_wrong_checksum_is_rejected(refusal):
     data = bytearray(packed(EXPORT))
     data[-8] ^= 1
 
-    assert refusal(bytes(data)).startswith("FILE: the gzip data are damaged or cut short (CRC")
+    assert refusal(bytes(data)).startswith("FILE: the gzip data is damaged or truncated (CRC")
 
 
 def test_gzip_with_trailing_data_is_rejected(refusal):
-    assert refusal(packed(EXPORT) + b"more").startswith("FILE: the gzip data are damaged or cut short (")
+    assert refusal(packed(EXPORT) + b"more").startswith("FILE: the gzip data is damaged or truncated (")
 
 
 @pytest.mark.parametrize(
@@ -437,7 +437,7 @@ def test_truncated_statement_names_its_first_line(refusal, cut):
 def test_transaction_without_commit_is_called_truncated(refusal):
     said = refusal(f"\nBEGIN TRANSACTION;\n{TABLE}INSERT INTO t VALUES(1,2);\n")
 
-    assert said == "FILE, line 5: the file ends before the COMMIT of its BEGIN; export it again"
+    assert said == "FILE, line 5: the file has a BEGIN without COMMIT; export it again"
 
 
 @pytest.mark.parametrize(
@@ -508,7 +508,7 @@ def test_failing_row_is_named_by_its_line(refusal, rows_before, row, why):
 
     said = refusal(f"CREATE TABLE t (a INTEGER PRIMARY KEY, b);\n{before}{row}\n{after}")
 
-    assert said == f"FILE, line {rows_before + 4}: SQLite refuses this statement ({why}); export it again"
+    assert said == f"FILE, line {rows_before + 4}: SQLite rejects this statement ({why}); export it again"
 
 
 @pytest.mark.parametrize(
@@ -588,7 +588,7 @@ def test_rejected_statement_is_shown_on_one_line(refusal):
     said = refusal(TABLE + "DROP\n\tTABLE\x1b[2Jt" + "x" * 100 + ";")
 
     shown = "'DROP TABLE\\x1b[2Jt" + "x" * 45 + "'"
-    assert said == f"FILE, line 2: {shown} has no place in an export of tables and rows; export it again"
+    assert said == f"FILE, line 2: {shown} is not allowed in an export; export it again"
 
 
 def test_unknown_function_is_named(refusal):
@@ -605,7 +605,7 @@ def test_default_cannot_load_an_extension(refusal):
 def test_value_that_expands_is_rejected(refusal):
     value = "replace(" * 10 + "'a'" + ",'a','aaaaaaaaaa')" * 10
 
-    assert "SQLite refuses this statement" in refusal(f"{TABLE}INSERT INTO t VALUES(1,{value});\n")
+    assert "SQLite rejects this statement" in refusal(f"{TABLE}INSERT INTO t VALUES(1,{value});\n")
 
 
 def test_deeply_nested_calls_are_rejected(refusal):

@@ -85,7 +85,7 @@ def test_killed_import_changes_nothing_and_can_be_repeated(moment, large, there)
 
     assert killed.returncode == -signal.SIGKILL
     if left != before:  # it was killed after its commit
-        assert output.startswith(f"sessions: 0 of {SESSIONS:,} rows written, {SESSIONS:,} were there already")
+        assert output.startswith(f"sessions: 0 of {SESSIONS:,} rows written, {SESSIONS:,} existed already")
     assert query(there, "select sessions from day_counts where day = -1") == [(SESSIONS + 100,)]
     assert run("verify") == "all counters are correct\n"
     assert query(there, "pragma integrity_check") == [("ok",)]
@@ -187,7 +187,7 @@ def test_concurrent_imports_run_one_after_the_other(large, there):
 
     assert [process.returncode for process in both] == [0, 0]
     assert outputs == [
-        f"sessions: 0 of {SESSIONS:,} rows written, {SESSIONS:,} were there already",
+        f"sessions: 0 of {SESSIONS:,} rows written, {SESSIONS:,} existed already",
         f"sessions: {SESSIONS:,} of {SESSIONS:,} rows written",
     ]
     assert run("verify") == "all counters are correct\n"

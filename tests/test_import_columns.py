@@ -118,8 +118,8 @@ def test_unmatched_columns_and_tables_are_reported(load):
     assert report.lines() == [
         "sessions: 1 of 1 rows written",
         "events: 0 of 0 rows written",
-        "sessions: no place for the columns user_agent, Screen",
-        "no place for the tables page cache, users",
+        "sessions: ignored the columns user_agent, Screen",
+        "ignored the tables page cache, users",
     ]
 
 
@@ -153,7 +153,7 @@ def test_file_without_known_tables_is_rejected(load):
 def test_table_without_a_required_column_is_rejected(table, columns, missing, load, database):
     other = "events" if table == "sessions" else "sessions"
 
-    with pytest.raises(IngestError, match=f"there is no column {missing}, which a row of {table} cannot be without"):
+    with pytest.raises(IngestError, match=f"the column {missing} is missing, which every row of {table} must have"):
         load(*one(other, "session_id", "'s9'"), f"create table {table} ({columns})")
 
     assert database.rows(f"select count(*) as rows from {other}") == [{"rows": 0}]
@@ -295,8 +295,8 @@ def test_bad_row_is_skipped_and_reported(table, column, value, load, database, r
 
     report = load(create, bad, good)
 
-    assert report.lines()[0] == f"{table}: 1 of 2 rows written, 1 refused"
-    assert report.lines()[1].startswith(f"refused: {table} {key} ")
+    assert report.lines()[0] == f"{table}: 1 of 2 rows written, 1 rejected"
+    assert report.lines()[1].startswith(f"rejected: {table} {key} ")
     assert len(read(table, column)) == 1
     assert database.verify() == []
 
@@ -307,11 +307,11 @@ def test_many_bad_rows_are_counted_and_the_first_reported(load, read):
 
     report = load("create table sessions (session_id, visitor_id, started_at)", *rows)
 
-    assert report.lines()[0] == "sessions: 30 of 90 rows written, 60 refused"
+    assert report.lines()[0] == "sessions: 30 of 90 rows written, 60 rejected"
     assert [line.split(": ")[1] for line in report.lines()[1:21]] == [
         f"sessions session_id 's{n}'" for n in range(30) if n % 3
     ]
-    assert report.lines()[21:] == ["refused: and 40 more"]
+    assert report.lines()[21:] == ["rejected: 40 more rows"]
     assert list(read("sessions", "visitor_id").values()) == ["v"] * 30
 
 
@@ -357,7 +357,7 @@ def test_first_of_duplicate_rows_is_imported(load, read):
         "insert into sessions values ('s1', 'second', 1771945200000)",
     )
 
-    assert report.lines() == ["sessions: 1 of 2 rows written, 1 were there already"]
+    assert report.lines() == ["sessions: 1 of 2 rows written, 1 existed already"]
     assert read("sessions", "visitor_id") == {"s1": "first"}
 
 
@@ -373,7 +373,7 @@ def test_existing_rows_stay(load, insert, read):
         "insert into sessions values ('s2', 'theirs', 1771945200006)",
     )
 
-    assert report.lines() == ["sessions: 1 of 2 rows written, 1 were there already"]
+    assert report.lines() == ["sessions: 1 of 2 rows written, 1 existed already"]
     assert read("sessions", "visitor_id") == {"s1": "ours", "s2": "theirs"}
 
 

@@ -1,4 +1,4 @@
-"""Rows as they come from a source, gathered for the database by number and by bytes."""
+"""Convert rows from a source, and collect them into batches for the database."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from .write import Rows, Writer
 
 MAX_BATCH_ROWS = 10_000
 MAX_BATCH_BYTES = 1 << 24
-MIN_COLUMNAR = 16  # fewer rows are not worth converting by columns
-MAX_LAYOUTS = 1_000  # sets of names; only hostile files have so many
+MIN_COLUMNAR = 16  # converting fewer rows column by column is not faster
+MAX_LAYOUTS = 1_000  # number of different headers; only a malicious file has more
 CONVERSION_ERRORS = (ValueError, OverflowError, RecursionError)
 
 
 class Record(NamedTuple):
-    """A row as it came: its values in the order of `names`, or with `fault` the reason why it is not one."""
+    """A row from a source: its values in the order of `names`. For an invalid row, `fault` is the reason."""
 
     line: int
     raw: Raw
@@ -35,14 +35,14 @@ class Record(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Rows that follow each other, none with a fault, all with the same names."""
+    """Consecutive valid rows with the same names."""
 
-    line: int  # of the first
+    line: int  # line number of the first row
     raws: Sequence[Raw]
     names: tuple[str, ...]
-    columns: Sequence[Sequence[Any]]  # their values, in the order of `names`
-    size: int | None = None  # bytes; None: as many as the raws have
-    is_rows: bool = False  # whether the raws are the rows of `columns`, as tuples
+    columns: Sequence[Sequence[Any]]  # the values by column, in the order of `names`
+    size: int | None = None  # bytes; None for the total size of the raws
+    is_rows: bool = False  # whether the raws are tuples with the values of `columns`
 
     def part(self, begin: int, end: int | None = None) -> Batch:
         columns = [column[begin:end] for column in self.columns]
@@ -55,7 +55,7 @@ class Batch(NamedTuple):
 
 
 class Layout:
-    """Convert rows with these columns to rows of the table, and collect them until they are written."""
+    """The conversion of rows with one set of columns, and the converted rows that are not written yet."""
 
     def __init__(self, match: ColumnMatch, converters: Mapping[str, Converter], derivation: Derivation) -> None:
         self.match = match
@@ -65,7 +65,10 @@ class Layout:
         self.waiting = Rows()
 
     def convert_row(self, values: Sequence[object]) -> Sequence[Cell]:
-        """Return the table's row; raise ValueError with the column and the reason."""
+        """Convert the values to a row of the table.
+
+        :raises ValueError: a value is invalid; the message has the column and the reason.
+        """
         row: list[Cell] = []
         for column, (place, converter) in zip(self.columns, self.converters):
             try:
@@ -75,9 +78,9 @@ class Layout:
         return self.derivation.extend([row])[0]
 
     def convert_batch(self, batch: Batch, size: int) -> Sequence[Sequence[Cell]] | None:
-        """Return the table's rows; None when one of them cannot be converted.
+        """Convert a batch to rows of the table, or return None if a row cannot be converted.
 
-        :param size: bytes of the batch, so that no text in it can be longer.
+        :param size: bytes of the batch, which is an upper bound for the length of its texts.
         """
         raw_columns = [batch.columns[place] for place, _ in self.converters]
         try:
@@ -93,7 +96,7 @@ class Layout:
 
 
 class Batcher:
-    """Converts rows and gathers them, those with the same names together, until there are enough to write."""
+    """Convert rows and collect them by their columns until there are enough to write."""
 
     def __init__(
         self,
@@ -120,7 +123,7 @@ class Batcher:
         return self.rows >= MAX_BATCH_ROWS or self.size >= MAX_BATCH_BYTES
 
     def add(self, item: Record | Batch) -> Batch | None:
-        """Take a row, or those of a batch until it is time to flush; return what is left of the batch."""
+        """Add a row or a batch. If the batcher becomes full, return the rest of the batch."""
         if isinstance(item, Record):
             self._add_record(item)
             return None
@@ -135,7 +138,7 @@ class Batcher:
         return item.part(room)
 
     def flush(self) -> None:
-        """Write what was gathered."""
+        """Write the collected rows."""
         for layout in self.layouts.values():
             if layout.waiting.values:
                 self.writer.write(layout.columns, layout.waiting)
@@ -161,11 +164,11 @@ class Batcher:
                 except ValueError as error:
                     fault = str(error)
             else:
-                fault = f"there is no {missing[0]}"
+                fault = f"{missing[0]} is missing"
         self.reject(line, raw, fault)
 
     def _add_batch(self, batch: Batch) -> None:
-        """Do what `_add_record` does with each; look for one that cannot be taken in ever smaller parts."""
+        """Add each row of a batch. If the batch has invalid rows, find them by bisection."""
         if len(batch.raws) <= MIN_COLUMNAR:
             for record in batch.records():
                 self._add_record(record)
@@ -197,7 +200,7 @@ class Batcher:
 
 
 def size_of(raw: Raw) -> int:
-    """Return about how many bytes a row has."""
+    """Return the approximate size of a row in bytes."""
     if isinstance(raw, bytes):
         return len(raw)
     parts = raw.values() if isinstance(raw, Mapping) else raw

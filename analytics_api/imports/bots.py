@@ -1,4 +1,4 @@
-"""Machines by their user agents, from a list that its own project maintains."""
+"""Detect bots by their user agents, with the patterns of the package crawler-user-agents."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from itertools import islice
 
 from ..errors import IngestError
 
-PATTERNS_AT_ONCE = 25  # the alternatives of a longer expression take longer in all
+PATTERNS_AT_ONCE = 25  # joining more patterns into one regular expression makes the search slower
 
-# Health checks and libraries for programs: they crawl nothing, so the list has not all of them.
+# Health checks and HTTP libraries. The package lists only crawlers, so some of these are not in it.
 PROGRAMS = re.compile(
     r"""
     kube-probe | health-?check | \bGoogleHC/ | ^Prometheus/ | internal\ dummy\ connection | ^PostmanRuntime/ |
@@ -20,7 +20,7 @@ PROGRAMS = re.compile(
 URL = re.compile(r"\+?https?://\S+")
 PRODUCT = re.compile(r"([A-Za-z][\w.-]*(?:\ [\w.-]+)?)/[\dv]")
 WORD = re.compile(r"[\w.-]+")
-# Products that browsers name, and machines that pass for one, too.
+# Product names in the user agents of browsers. Bots that imitate a browser use them, too.
 BROWSER_PRODUCTS = frozenset(
     ("mozilla", "applewebkit", "chrome", "safari", "gecko", "firefox", "version", "mobile", "khtml", "opera", "edg")
 )
@@ -28,11 +28,11 @@ NO_USER_AGENT = "no user agent"
 
 
 def bot_name(agent: str) -> str | None:
-    """Return the name of the machine that the user agent is of; None for a browser.
+    """Return the bot's name for a user agent, or None for a browser.
 
-    A request without a user agent is a machine's: every browser sends one.
+    An empty user agent belongs to a bot, because every browser sends one.
 
-    :raises IngestError: when the package with the list is not installed.
+    :raises IngestError: the package crawler-user-agents is not installed.
     """
     if agent.strip() in ("", "-"):
         return NO_USER_AGENT
@@ -52,7 +52,7 @@ def bot_name(agent: str) -> str | None:
 
 @cache
 def _patterns() -> list[re.Pattern[str]]:
-    """Return the list as regular expressions, each of which joins several patterns."""
+    """Return the patterns of the package, PATTERNS_AT_ONCE joined into each regular expression."""
     try:
         from crawleruseragents import CRAWLER_USER_AGENTS_DATA
     except ModuleNotFoundError:

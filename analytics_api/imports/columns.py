@@ -1,4 +1,4 @@
-"""Columns of a file, matched by name with those of a base table."""
+"""Match the columns of a file with the columns of a base table by name."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from ..errors import IngestError
 
 
 def table_columns(db: Database, table: str) -> dict[str, Column]:
-    """Return the table's columns by name; raise IngestError when it is not one of ours."""
+    """Return the columns of a base table by name.
+
+    :raises IngestError: it is not a base table.
+    """
     if table not in BASE_TABLES:
         raise IngestError(f"--table {table}: use one of {', '.join(BASE_TABLES)}")
     return {column.name: column for column in db.columns(table)}
 
 
 def required_columns(table: str, columns: Mapping[str, Column]) -> list[str]:
-    """Return the columns without which there is no row. Events without an id get one."""
+    """Return the columns that every row must have. `event_id` is not required, because it is derived."""
     return [
         column.name
         for column in columns.values()
@@ -27,19 +30,19 @@ def required_columns(table: str, columns: Mapping[str, Column]) -> list[str]:
 
 
 def name_key(name: str) -> str:
-    """Return what names are compared by: `Lead ID`, `lead-id` and `leadId` are `lead_id`."""
+    """Normalize a column name for comparison: `Lead ID`, `lead-id` and `leadId` become `lead_id`."""
     return re.sub(r"[\s_-]+", "", name).lower()
 
 
 class NameMap:
-    """Names of a file's columns for ours, as `--map THEIRS=OURS` gives them; an empty OURS leaves the column out."""
+    """A mapping of a file's column names to the table's, `--map THEIRS=OURS`. An empty OURS ignores the column."""
 
     def __init__(self, names: Mapping[str, str] | None = None) -> None:
         self.theirs = {name_key(theirs): theirs for theirs in names or {}}
         self.ours = {name_key(theirs): ours.strip().lower() for theirs, ours in (names or {}).items()}
 
     def check_targets(self, table: str, columns: Mapping[str, Column]) -> None:
-        """Raise IngestError for a target that is not a column of the table."""
+        """Raise IngestError if a target is not a column of the table."""
         for key, ours in self.ours.items():
             if ours and ours not in columns:
                 near = get_close_matches(ours, columns, n=2) or list(columns)
@@ -49,14 +52,14 @@ class NameMap:
                 )
 
     def check_sources(self, names: Sequence[str], file: str) -> None:
-        """Raise IngestError for a name that is not a column of the file."""
+        """Raise IngestError if a name is not a column of the file."""
         keys = {name_key(name) for name in names}
         for key, theirs in self.theirs.items():
             if key not in keys:
-                raise IngestError(f"{file}: --map: there is no column {theirs}; there are {', '.join(names)}")
+                raise IngestError(f"{file}: --map: the column {theirs} does not exist; use one of {', '.join(names)}")
 
     def find(self, name: str, columns: Mapping[str, Column] | set[str]) -> str | None:
-        """Return our column for a name of the file; "" when it is to be left out, None when there is none."""
+        """Return the table's column for a column of the file: "" if it must be ignored, None if none matches."""
         key = name_key(name)
         if key in self.ours:
             return self.ours[key]
@@ -65,13 +68,15 @@ class NameMap:
 
 
 class ColumnMatch:
-    """Which of a file's columns go where.
+    """The match between the columns of a file and of a table.
 
-    places   our column -> place among the names of the file
-    ignored  names that have no place in the table
-    missing  our columns that a row needs and the file does not have
+    places   column of the table -> index of the column in the file
+    ignored  columns of the file that the table does not have
+    missing  required columns that the file does not have
 
-    Of two columns with one name the first is taken. Raises IngestError when `--map` leads two columns to one.
+    If two columns of the file have the same name, the first is used.
+
+    :raises IngestError: the mapping assigns two columns of the file to the same column.
     """
 
     def __init__(self, table: str, columns: Mapping[str, Column], names: Sequence[str], mapped: NameMap) -> None:
@@ -83,7 +88,7 @@ class ColumnMatch:
                 first = names[self.places[column]]
                 if name_key(name) != name_key(first) and {name_key(name), name_key(first)} & mapped.ours.keys():
                     raise IngestError(
-                        f"{column} comes from two columns, {first} and {name}; leave one out with --map NAME="
+                        f"{column} matches two columns, {first} and {name}; ignore one of them with --map NAME="
                     )
             if column is not None and column in columns and column not in self.places:
                 self.places[column] = place
@@ -96,7 +101,10 @@ DERIVED_KEYS = {name_key(column) for column in DERIVED_COLUMNS}
 
 
 def find_table(db: Database, names: Sequence[str], mapped: NameMap, file: str) -> str:
-    """Return the table that has these columns; raise IngestError when none has, or more than one."""
+    """Return the base table that has these columns.
+
+    :raises IngestError: no table or more than one table matches.
+    """
     candidates, lacking = [], {}
     for table in BASE_TABLES:
         columns = table_columns(db, table)
@@ -109,21 +117,21 @@ def find_table(db: Database, names: Sequence[str], mapped: NameMap, file: str) -
     hint = f"use --table {'|'.join(candidates or BASE_TABLES)}"
     if not candidates:
         nearest = min(lacking, key=lambda table: len(lacking[table]))
-        hint += f", and --map for columns of other names ({nearest} lacks {', '.join(lacking[nearest])})"
-    raise IngestError(f"{file}: cannot tell which table its columns are of ({listed(names)}); {hint}")
+        hint += f", and --map to rename columns ({nearest} needs {', '.join(lacking[nearest])})"
+    raise IngestError(f"{file}: the columns {listed(names)} do not match exactly one table; {hint}")
 
 
 def check_required(table: str, missing: Sequence[str], names: Sequence[str], file: str) -> None:
-    """Raise IngestError when the file lacks a column that a row needs."""
+    """Raise IngestError if the file lacks a required column."""
     if missing:
         raise IngestError(
-            f"{file}: there is no column {missing[0]}, which a row of {table} cannot be without; "
+            f"{file}: the column {missing[0]} is missing, which every row of {table} must have; "
             f"use --map THEIR_COLUMN={missing[0]} (the columns are {listed(names)})"
         )
 
 
 def listed(names: Iterable[str], most: int = 20) -> str:
-    """Return names for people, the first of many."""
+    """Return the names for a message, at most `most` of them."""
     shown = list(names)
-    text = ", ".join(name or "one without a name" for name in shown[:most])
+    text = ", ".join(name or "(unnamed)" for name in shown[:most])
     return text if len(shown) <= most else f"{text} and {len(shown) - most} more"

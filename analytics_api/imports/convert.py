@@ -1,7 +1,7 @@
-"""Values of any source as the columns of the base tables have them: one pure function for each column.
+"""Convert values from any source to the values of a column.
 
-`convert` takes a value as a file has it, text or number, and returns what is stored, or raises ValueError with the
-reason. `convert_all` does the same with many values at once, and is quicker where they are all of one common kind.
+`Converter.convert` converts one value, a string or a number. `Converter.convert_all` converts many values, and is
+faster if they are all of one common type. Both raise ValueError with the reason if a value is invalid.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .timestamps import (
 
 
 class Keep(Enum):
-    """The value of a cell that says nothing: an update leaves what the row has."""
+    """A marker for an empty value. An update does not change the column."""
 
     KEEP = "keep"
 
@@ -49,19 +49,20 @@ ID_COLUMNS = frozenset({"session_id", "visitor_id", *BASE_TABLES.values()})
 
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
 HASHABLE_TYPES = {str, int, NoneType}
-MAX_EXACT_FLOAT = 2**53 - 1  # a larger one may have been another integer
-MAX_TEXT_LENGTH = 4_000_000  # characters; a row of D1 has 2 MB
+MAX_EXACT_FLOAT = 2**53 - 1  # a larger float may be a rounded integer
+MAX_TEXT_LENGTH = 4_000_000  # characters; D1 limits a row to 2 MB
 
-WHOLE_FLOAT = re.compile(r"[+-]?[0-9]{1,16}\.0*")  # pandas writes 70.0 where a column has empty cells
+WHOLE_FLOAT = re.compile(r"[+-]?[0-9]{1,16}\.0*")  # pandas writes 70.0 in a column with empty cells
 BOOLEANS = {"true": 1, "t": 1, "yes": 1, "y": 1, "false": 0, "f": 0, "no": 0, "n": 0}
 
 
 class Converter:
-    """The conversion of the values of one column.
+    """The conversion of one column's values.
 
-    :param is_update: an empty value of a column that cannot be null leaves what the row has.
-    :param empty_is_unsaid: the source cannot tell null from nothing, so with `is_update` that holds for every column.
-    :param is_escaped: the file is a list of leads for spreadsheets, whose apostrophes come off.
+    :param is_update: whether an empty value of a required column leaves the stored value unchanged.
+    :param empty_is_unsaid: whether the source cannot distinguish null from an absent value. With `is_update`, an empty
+        value of any column then leaves the stored value unchanged.
+    :param is_escaped: whether the file is an export of leads for spreadsheets, whose formulas are unescaped.
     """
 
     def __init__(
@@ -89,9 +90,9 @@ class Converter:
             self.unchanged_types = {str} if self.is_required or self.empty is KEEP else {str, NoneType}
 
     def convert(self, value: object) -> Cell:
-        """Return what the column stores for the value.
+        """Convert a value to the value to store.
 
-        :raises ValueError: the reason why it cannot be stored.
+        :raises ValueError: the value is invalid; the message is the reason.
         """
         result = self.to_value(value)
         if result is not None:
@@ -101,10 +102,10 @@ class Converter:
         return self.empty
 
     def convert_all(self, values: Sequence[Any], size: int | None = None) -> Sequence[Cell]:
-        """Return `convert` of each value, the same sequence where all stay as they are.
+        """Convert all values. If no value changes, return the same sequence.
 
-        :param size: bytes that the values have at most, when that is known.
-        :raises ValueError: when one of them cannot be stored.
+        :param size: upper bound for the total size of the values in bytes; None if it is unknown.
+        :raises ValueError: a value is invalid.
         """
         types = set(map(type, values))
         if types <= self.unchanged_types and (
@@ -122,13 +123,14 @@ class Converter:
         ):
             return values
         if types <= HASHABLE_TYPES:
-            results = {value: self.convert(value) for value in set(values)}  # 1, 1.0 and True do not meet here
+            # All values are of one type, so 1, 1.0 and True cannot be the same key.
+            results = {value: self.convert(value) for value in set(values)}
             return [results[value] for value in values]
         return list(map(self.convert, values))
 
 
 def to_text(value: object) -> str | None:
-    """Return text as it is, numbers as JavaScript writes them, truth and what is nested as JSON."""
+    """Convert a value to text: numbers as in JavaScript; booleans, lists and objects as JSON."""
     if isinstance(value, str):
         if len(value) > MAX_TEXT_LENGTH:
             raise ValueError(f"the text is longer than {MAX_TEXT_LENGTH:,} characters")
@@ -146,7 +148,7 @@ def to_text(value: object) -> str | None:
 
 
 def to_integer(value: object) -> int | None:
-    """Return a number, rounded half away from zero; truth is 1 or 0, blank text is None."""
+    """Convert a value to an integer, rounded half away from zero. Booleans become 1 or 0, blank text becomes None."""
     if isinstance(value, str):
         value = value.strip()
         if not value:
@@ -173,7 +175,7 @@ def to_integer(value: object) -> int | None:
 
 
 def to_id(value: object) -> int | None:
-    """Return a whole number as it was written: an id that was rounded names another row."""
+    """Convert an id to an integer. A fraction or an inexact number is invalid, since it might be another row's id."""
     if isinstance(value, str):
         value = value.strip()
         if not value:
@@ -193,14 +195,14 @@ def to_id(value: object) -> int | None:
 
 
 def to_text_id(value: object) -> str | None:
-    """Return text as it is, and a whole number as its digits."""
+    """Convert a text id. An integer becomes its decimal digits."""
     if isinstance(value, (bool, float)):
         value = to_id(value)
     return to_text(value)
 
 
 def to_bounded_timestamp(value: object) -> int | None:
-    """Return an instant of a session or an event."""
+    """Convert the timestamp of a session or an event, which must be within 1973 to 9999."""
     timestamp = to_timestamp(value)
     if timestamp is not None and not MIN_TIMESTAMP <= timestamp <= LAST_TIMESTAMP:
         raise ValueError(f"{shorten(value)} is not within the years 1973 to 9999")
@@ -208,7 +210,7 @@ def to_bounded_timestamp(value: object) -> int | None:
 
 
 def to_status(value: object) -> str | None:
-    """Return one of the statuses of a lead; blank text is None."""
+    """Convert the status of a lead. Case is ignored, and blank text becomes None."""
     text = to_text(value)
     status = text.strip().lower() if text else None
     if not status or status in STATUSES:
@@ -219,13 +221,13 @@ def to_status(value: object) -> str | None:
 
 
 def to_country(value: object) -> str | None:
-    """Return text, a code of two letters in capitals."""
+    """Convert a country. A code of two letters becomes upper case."""
     text = to_text(value)
     return text.strip().upper() if text and re.fullmatch(r"\s*[A-Za-z]{2}\s*", text) else text
 
 
 def to_host(value: object) -> str | None:
-    """Return the normalized host of a host name or URL; '' for empty text, None for text that is not a host."""
+    """Convert a host name or URL to its normalized host: '' for empty text, None for text that is not a host."""
     text = to_text(value)
     return normalize_host(text) if text else text
 
@@ -252,6 +254,6 @@ def _unescaped(to_value: Callable[[object], Value]) -> Callable[[object], Value]
 
 
 def _are_digits(values: Sequence[str]) -> bool:
-    """Return whether each is a number of a few digits and nothing else."""
+    """Return whether each value consists of a few decimal digits."""
     digits = "".join(values)
     return digits.isascii() and digits.isdecimal() and all(values) and max(map(len, values)) < 20

@@ -1,4 +1,4 @@
-"""CSV and its relatives, with `,` `;` `|` or a tab between the fields and a header of names."""
+"""Import CSV files with a header, separated by `,`, `;`, `|` or tabs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from .source import MAX_LINE_BYTES, Source
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-MAX_COLUMNAR_LINES = 4_096  # read at once where each is a row
-MAX_ROW_LINES = 10_000  # a quote that is never closed goes on to the end
+MAX_COLUMNAR_LINES = 4_096  # number of lines that are parsed together if each of them is a row
+MAX_ROW_LINES = 10_000  # limits a row with a quote that is never closed
 
 
-csv.field_size_limit(MAX_LINE_BYTES)  # a field may be as long as a line
+csv.field_size_limit(MAX_LINE_BYTES)  # a field can be as long as a line
 
 
 def import_csv(
@@ -36,20 +36,22 @@ def import_csv(
     encoding: str = "utf-8",
     **options: Unpack[RowOptions],
 ) -> Report:
-    """Write the rows of a CSV file into a table, matching the header's names with its columns; see `import_rows`.
+    """Import a CSV file into a table. Columns are matched by name; see `import_rows`.
 
-    An empty field is null; with `on_conflict="update"` it leaves what the row has. Where the header is not in quotes,
-    `""` is the empty text, as PostgreSQL writes it. A row with more or fewer fields than the header, or of another
-    encoding, is refused; so is a line with a quote that never ends, while those behind it are read.
+    An empty field is null; with `on_conflict="update"` it leaves the stored value unchanged. If the header has no
+    quotes, `""` is the empty string, as in PostgreSQL's COPY.
 
-    :param table: left out, it is the one whose columns the header has.
-    :param delimiter: one character; left out, the one that makes the most fields of the header.
-    :raises IngestError: for a header that lacks a column that a row needs.
+    A row is rejected if its number of fields differs from the header's, or if it has another encoding. A line with a
+    quote that is never closed is rejected, and parsing continues with the next line.
+
+    :param table: the table; None for the table whose columns match the header.
+    :param delimiter: one character; None for the delimiter that splits the header into the most fields.
+    :raises IngestError: the header lacks a required column.
     """
     delimiter, encoding = check_delimiter(delimiter), check_encoding(encoding)
     source = lines if isinstance(lines, Source) else Source(lines)
     if source.encoding is not None:
-        encoding = "utf-8"  # the source has made UTF-8 of it
+        encoding = "utf-8"  # the source has converted it to UTF-8
     header = read_header(source.sample(), encoding, delimiter)
     row_options = make_options(source.name, **options)
     if header is None:
@@ -77,20 +79,20 @@ def import_csv(
 
 
 class LineCounts:
-    """How many lines were read, and how many of them were empty."""
+    """The number of lines that were read, and of the empty ones among them."""
 
     lines = 0
     empty = 0
 
 
 class _Lines:
-    """Lines as text, counted. Those of the row that is being read are remembered, and can be put back."""
+    """An iterator over decoded lines. It stores the lines of the current row, so that they can be read again."""
 
     def __init__(self, batches: Iterator[list[bytes]], encoding: str) -> None:
         self.batches = batches
         self.encoding = encoding
         self.waiting: deque[bytes] = deque()
-        self.number = 0  # of the last one that was read
+        self.number = 0  # line number of the last line
         self.start_row()
 
     def start_row(self) -> None:
@@ -115,16 +117,16 @@ class _Lines:
         try:
             return line.decode(self.encoding)
         except UnicodeDecodeError:
-            self.is_undecodable = True  # an error of the whole row, not of a field
+            self.is_undecodable = True  # the whole row is rejected
             return line.decode(self.encoding, "replace")
 
     def put_back(self) -> None:
-        """Read the lines of the row but the first again."""
+        """Make all lines of the row except the first be read again."""
         self.waiting.extendleft(reversed(self.row[1:]))
         self.number -= len(self.row) - 1
 
     def peek(self, most: int) -> list[bytes]:
-        """Return up to so many of the next lines; none at the end."""
+        """Return the next lines without consuming them, at most `most`; an empty list at the end."""
         if not self.waiting:
             self.waiting.extend(next(self.batches, ()))
         return list(islice(self.waiting, most))
@@ -141,7 +143,7 @@ class _Lines:
 def read_records(
     batches: Iterator[list[bytes]], header: Header, encoding: str, counts: LineCounts
 ) -> Iterator[Record | Batch]:
-    """Yield the rows behind the header, as batches where every line is a row."""
+    """Yield the rows after the header. Consecutive lines that are each a complete row are yielded as batches."""
     counts.lines = counts.empty = 0
     lines = _Lines(batches, encoding)
     for _ in range(header.lines):
@@ -154,7 +156,7 @@ def read_records(
             lines.skip(len(ahead))
             most = min(most * 4, MAX_COLUMNAR_LINES)
         elif len(ahead) > MIN_COLUMNAR:
-            most = len(ahead) // 4  # one odd line shall not slow down the others
+            most = len(ahead) // 4  # use smaller batches, so that one unusual line does not slow down many others
         else:
             last = lines.number + len(ahead)
             while lines.number < last:
@@ -167,7 +169,7 @@ def read_records(
 
 
 def _columns(lines: list[bytes], header: Header, encoding: str) -> list[list[str | None]] | None:
-    """Return the values by column when every line is a row and nothing is wrong with any of them; else None."""
+    """Return the values by column if every line is a complete and valid row, otherwise None."""
     if sum(map(len, lines)) >= MAX_LINE_BYTES:
         return None
     text = map(methodcaller("decode", encoding), lines)
@@ -186,7 +188,7 @@ def _columns(lines: list[bytes], header: Header, encoding: str) -> list[list[str
 
 
 def _record(lines: _Lines, header: Header) -> Record | None:
-    """Return the next row, which may have several lines; None for an empty line."""
+    """Return the next row, which can span several lines, or None for an empty line."""
     lines.start_row()
     fields: list[str] = []
     fault = None
@@ -200,7 +202,7 @@ def _record(lines: _Lines, header: Header) -> Record | None:
             return None
         fault = f"{len(fields)} fields instead of {len(header.names)}"
     if fault is not None:
-        lines.put_back()  # a quote went on over lines that may be rows of their own
+        lines.put_back()  # the unclosed quote may have consumed valid rows
         return Record(number, first, (), (), fault)
     raw = first if len(lines.row) == 1 else lines.row
     if lines.is_undecodable:

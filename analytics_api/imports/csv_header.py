@@ -1,4 +1,4 @@
-"""The header of a CSV file: names, delimiter and quoting."""
+"""Parse the header of a CSV file: names, delimiter and quoting."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..errors import IngestError
 DELIMITERS = ",;\t|"
 NAMED_DELIMITERS = {"\\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
 MAX_SNIFFED_LINES = 10
-SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # spreadsheets write and read it
+SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # Excel reads and writes this line
 
 
 class Header:
-    """The names in the first row, how many lines end with it, and how the file is written."""
+    """The column names, the number of lines up to the end of the header, the delimiter, and whether it is quoted."""
 
     def __init__(self, names: tuple[str, ...], lines: int, delimiter: str, is_quoted: bool) -> None:
         self.names = names
@@ -27,9 +27,9 @@ class Header:
         self._field = re.compile(rf'("(?:[^"]|"")*"|[^{mark}]*?)(?:{mark}|\r?\n?\Z)')
 
     def empty_texts(self, row: str) -> list[int]:
-        """Return the indexes of fields that are written as `""`: empty text. An empty field without quotes is null.
+        """Return the indexes of the fields `""`, which are empty strings. An empty field without quotes is null.
 
-        A file that quotes its header quotes everything, and then `""` is null as well.
+        If the header is quoted, the program that wrote the file quotes every field, so `""` is null as well.
         """
         if self.is_quoted:
             return []
@@ -38,11 +38,11 @@ class Header:
 
 
 def read_header(lines: Sequence[bytes], encoding: str = "utf-8", delimiter: str | None = None) -> Header | None:
-    """Return what the first lines of a file say; None when there is nothing in them.
+    """Parse the header in the first lines of a file, or return None if there is none.
 
-    Empty lines, lines that begin with `#` and a line `sep=;` before the header are passed over.
+    Empty lines, lines that begin with `#`, and a line such as `sep=;` before the header are skipped.
 
-    :param delimiter: left out, it is the one that makes the most fields of the header.
+    :param delimiter: None for the delimiter that splits the header into the most fields.
     """
     start = 0
     marks = DELIMITERS if delimiter is None else delimiter
@@ -67,7 +67,10 @@ def read_header(lines: Sequence[bytes], encoding: str = "utf-8", delimiter: str 
 
 
 def check_delimiter(delimiter: str | None) -> str | None:
-    """Return the character that `--delimiter` names; raise IngestError when it is not one."""
+    """Convert the option `--delimiter` to one character.
+
+    :raises IngestError: it is not one character.
+    """
     if delimiter is None:
         return None
     mark = NAMED_DELIMITERS.get(delimiter.lower(), delimiter)
@@ -77,13 +80,16 @@ def check_delimiter(delimiter: str | None) -> str | None:
 
 
 def check_encoding(encoding: str) -> str:
-    """Return the encoding; raise IngestError when there is none of that name for text."""
+    """Validate the option `--encoding`.
+
+    :raises IngestError: the encoding does not exist, or is not for text.
+    """
     try:
         "".encode(encoding)
         if not isinstance(b"".decode(encoding), str) or codecs.lookup(encoding).name in ("idna", "punycode"):
             raise LookupError(encoding)
     except (LookupError, UnicodeError, ValueError):
-        raise IngestError(f"--encoding {encoding!r}: there is no such encoding; use utf-8, cp1252, latin-1 …") from None
+        raise IngestError(f"--encoding {encoding!r}: unknown encoding; use utf-8, cp1252, latin-1 …") from None
     return encoding
 
 

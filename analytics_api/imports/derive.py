@@ -1,4 +1,4 @@
-"""Values that a file has no column for, made of those that it has."""
+"""Derive values of columns that a file does not have from its other columns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .event_ids import EventIds
 from .hosts import host_of_url
 from .report import TableCounts
 
-MAX_LISTED_SESSIONS = 200_000  # of more it is quicker to count all events once, and no memory is needed
+MAX_LISTED_SESSIONS = 200_000  # for more sessions, counting all events once is faster and needs no list in memory
 
 COUNT_ALL_EVENTS = """
 update sessions
@@ -37,7 +37,7 @@ where session_id in ({IN_LIST}) and event_count = 0 and exists (
 
 
 class Derivation:
-    """The columns that rows of a table get beside those of the file.
+    """The derived columns of a table.
 
     :param names: the columns that the file has.
     """
@@ -56,7 +56,7 @@ class Derivation:
             self._add("event_id", self._event_ids)
 
     def extend(self, rows: Sequence[Sequence[Any]]) -> Sequence[Sequence[Cell]]:
-        """Return the rows with the derived values behind the others."""
+        """Append the derived values to each row."""
         if not self.columns:
             return rows
         derived = [make(rows) for make in self._makers]
@@ -77,7 +77,7 @@ class Derivation:
         return [row[end] if row[end] is None or row[end] is KEEP else max(row[end] - row[start], 0) for row in rows]
 
     def _event_ids(self, rows: Sequence[Sequence[Any]]) -> list[Cell]:
-        """Return an id for each, made of the values that are not empty, in the order of the table's columns."""
+        """Return an id for each event, a hash of its non-empty values in the order of the table's columns."""
         places = [self.names.index(name) for name in EVENT_COLUMNS if name in self.names]
         instant = self.names.index("occurred_at")
         ids: list[Cell] = []
@@ -93,12 +93,12 @@ EVENT_COLUMNS = ("session_id", "event_type", "page_url", "occurred_at", "data")
 
 
 class UncountedSessions:
-    """Sessions that came without `event_count`, of one file or of the files of a command."""
+    """Imported sessions without `event_count`, from all files of a command."""
 
     def __init__(self) -> None:
         self.ids: set[str] = set()
         self.is_any = False
-        self.is_too_many = False  # to be listed
+        self.is_too_many = False  # whether there are more than MAX_LISTED_SESSIONS
 
     def add(self, ids: Iterable[str]) -> None:
         self.is_any = True
@@ -107,10 +107,10 @@ class UncountedSessions:
             self.is_too_many = len(self.ids) > MAX_LISTED_SESSIONS
 
     def count(self, at: Transaction, *, is_bulk: bool) -> int:
-        """Store how many events each session has; return how many sessions got a count.
+        """Set `event_count` of the sessions, and return the number of sessions that were updated.
 
-        A session that has a count already keeps it. Where all events are counted at once, every session without a
-        count gets one.
+        A session that already has a count is not changed. If there are more than MAX_LISTED_SESSIONS, all sessions in
+        the database without a count are updated.
         """
         if not self.is_any:
             return 0

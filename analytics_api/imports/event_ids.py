@@ -1,12 +1,12 @@
-"""Ids for events that came without one, made of their content: the same event has the same id the next time."""
+"""Generate ids for events without one from their content, so that importing an event again gives the same id."""
 
 from __future__ import annotations
 
 from hashlib import blake2b
 
-# An id is the second of the event, within a cycle of about 388 days, and then 38 bits of a hash. So rows that come in
-# the order of time are written side by side, which a table of many millions needs, and the events of a time can be
-# found by id. Of ten million rows at a thousand a second, two fall on the same id with a chance of 2%.
+# An id consists of the event's time in seconds, modulo a cycle of about 388 days, and 38 bits of a hash. Rows in the
+# order of time are therefore inserted at the end of the table, which is fast for a large table. The events of a period
+# can be found by their ids. Among ten million rows with 1,000 rows per second, the probability of a collision is 2%.
 CYCLE = 1 << 25
 HASH_BITS = 38
 HASH_MASK = (1 << HASH_BITS) - 1
@@ -15,15 +15,15 @@ MAX_REMEMBERED = 50_000
 
 
 class EventIds:
-    """Makes ids of an instant, in milliseconds, and a content.
+    """Generate ids from a timestamp in milliseconds and a content.
 
-    Events that are alike in both are told apart by counting them, so of an instant that lies in two files as often in
-    each, every event has its id again. They are counted within the last MAX_REMEMBERED or more; like events further
-    apart are taken for one that was written twice.
+    Events with the same timestamp and content get different ids, by their number of occurrence. A second file with the
+    same events gives the same ids. Occurrences are counted among at least the last MAX_REMEMBERED events; equal events
+    further apart get the same id, so they are treated as one event.
     """
 
     def __init__(self, key: bytes = b"") -> None:
-        self._hash = blake2b(key=key, digest_size=8)  # copied for each, which is quicker than a new one
+        self._hash = blake2b(key=key, digest_size=8)  # copying it for each id is faster than creating a hash
         self._counts: dict[bytes, int] = {}
         self._earlier_counts: dict[bytes, int] = {}
 
@@ -44,7 +44,7 @@ class EventIds:
 
 
 def id_ranges(started_at: int, ended_at: int) -> list[tuple[int, int]]:
-    """Return the lowest and the highest id of the events of a time; two ranges where a cycle ends in it."""
+    """Return the ranges of ids for events within a period, two ranges if a cycle ends within the period."""
     low, high = started_at // 1000, ended_at // 1000
     if high - low >= CYCLE:
         return [(0, CYCLE << HASH_BITS)]

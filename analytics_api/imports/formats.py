@@ -1,4 +1,4 @@
-"""Import a file of any format; detect the format by its first lines."""
+"""Import a file of any supported format, and detect the format from its first lines."""
 
 from __future__ import annotations
 
@@ -51,13 +51,18 @@ def import_file(
     on_write: OnWrite = ignore_write,
     on_progress: Callable[[str], object] = ignore_progress,
 ) -> Report:
-    """Import a file by its path, or an opened stream, in one transaction; return what was done.
+    """Import a file or an open stream in one transaction, and return a report.
 
-    The format is detected, unless it is passed: an access log, CSV, JSON objects by line, the SQL of a D1 export, an
-    SQLite database; each plain or gzipped. Of an empty file nothing is done. `table`, `delimiter` and `encoding` are
-    for CSV, `table` for NDJSON, `map` for all but logs, `site` for logs; `import_rows` describes the others.
+    The formats are access log, CSV, NDJSON, the SQL of a D1 export, and SQLite file, each plain or gzipped. Importing
+    an empty file does nothing. `import_rows` describes the parameters that are not listed here.
 
-    :raises IngestError: when the format is unknown, or the file cannot be read; then nothing was written.
+    :param format: None to detect the format.
+    :param table: for CSV and NDJSON; None for the table with matching columns.
+    :param map: for all formats except logs: column names of the file to column names of the table.
+    :param delimiter: for CSV.
+    :param encoding: for CSV.
+    :param site: for logs.
+    :raises IngestError: the format is unknown, or the file cannot be read. Nothing was written then.
     """
     description = Description(table, map, check_delimiter(delimiter), check_encoding(encoding), site)
     lines = Source(source, name=name, encoding=encoding, on_read=on_read)
@@ -86,7 +91,7 @@ def import_file(
 
 
 class Description(NamedTuple):
-    """What the options say of a file: only some of them have an effect on each format."""
+    """The options that describe a file. Each format uses only some of them."""
 
     table: str | None
     map: Mapping[str, str] | None
@@ -96,11 +101,11 @@ class Description(NamedTuple):
 
     @property
     def is_csv(self) -> bool:
-        """Whether a text of an unknown format is CSV."""
+        """Whether the options imply that text of an unknown format is CSV."""
         return bool(self.table or self.map or self.delimiter or self.encoding != "utf-8")
 
     def unused_options(self, format: Format, *, is_update: bool) -> list[str]:
-        """Return the options that have no effect on a file of the format."""
+        """Return the options that have no effect with this format."""
         unused = {
             "--table": self.table and format not in ("csv", "ndjson"),
             "--map": self.map and format == "log",
@@ -141,26 +146,26 @@ def _import(
 
 
 def describe_unknown(sample: list[bytes]) -> str:
-    """Return what a file of an unknown format seems to be."""
+    """Return a hint about a file of an unknown format, for an error message."""
     head = b"".join(sample[:20])
     for start, what in UNKNOWN_FILES.items():
         if head.startswith(start):
             return what
     if LOG_TIME.search(head):
-        return "it looks like an access log of an unknown form: Common, Combined, or with a virtual host in front"
-    return "cannot tell its format"
+        return "it may be an access log, but is not in the Common or Combined format"
+    return "its format is unknown"
 
 
 def is_text(sample: list[bytes]) -> bool:
-    """Return whether nothing in the sample is binary."""
+    """Return whether the sample is text."""
     return not any(b"\0" in line for line in sample[:100])
 
 
 UNKNOWN_FILES = {
-    b"PK": "it is a zip file, or a workbook of Excel: unpack it, or save it as CSV",
-    b"\xfd7zXZ": "it is packed by xz: unpack it",
-    b"BZh": "it is packed by bzip2: unpack it",
-    b"[": "it may be a JSON array: make lines of it with jq -c '.[]'",
+    b"PK": "it is a zip file or an Excel workbook: unpack it, or save it as CSV",
+    b"\xfd7zXZ": "it is compressed with xz: decompress it",
+    b"BZh": "it is compressed with bzip2: decompress it",
+    b"[": "it may be a JSON array: convert it to NDJSON with jq -c '.[]'",
 }
 LOG_TIME = re.compile(
     rb"\[\d\d/[A-Za-z]{3}/\d{4}:\d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\d\d:\d\d.{0,40} \"?(?:GET|POST|HEAD) /"
@@ -168,7 +173,7 @@ LOG_TIME = re.compile(
 
 
 def detect_format(sample: list[bytes]) -> Format | None:
-    """Return the format of a file that begins with these lines; None when it is unknown."""
+    """Return the format of a file that begins with these lines, or None if it is unknown."""
     if sample[0].startswith(b"SQLite format 3\0"):
         return "sqlite"
     if looks_like_log(sample):
@@ -187,7 +192,7 @@ def detect_format(sample: list[bytes]) -> Format | None:
 
 
 def _table_of(db: Database, sample: list[bytes], mapped: NameMap, name: str) -> str:
-    """Return the table whose columns the first JSON object has."""
+    """Return the table whose columns match the first JSON object."""
     for line in sample:
         try:
             row = json.loads(line.removeprefix(codecs.BOM_UTF8))
@@ -201,7 +206,7 @@ def _table_of(db: Database, sample: list[bytes], mapped: NameMap, name: str) -> 
 def _database(db: Database, lines: Source, options: RowOptions, on_read: OnRead) -> Report:
     if lines.path is not None:
         return import_database(db, lines.path, **options, on_read=on_read)
-    with tempfile.NamedTemporaryFile() as file:  # SQLite opens files by their names
+    with tempfile.NamedTemporaryFile() as file:  # SQLite can open only a named file
         file.writelines(lines)
         file.flush()
         return import_database(db, file.name, **options)

@@ -1,4 +1,4 @@
-"""One spelling for each host and each path of a URL."""
+"""Normalize host names and URL paths."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ AUTHORITY = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#\\]*)", re.IGNORECASE)
 HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*")
 IP_V6 = re.compile(r"\[([0-9a-f:.]+)\](?::[0-9]*)?", re.IGNORECASE)
 PORT = re.compile(r":[0-9]*\Z")
-DOTS = re.compile("[.\u3002\uff0e\uff61]")  # what IDNA takes for the dot between labels
+DOTS = re.compile("[.\u3002\uff0e\uff61]")  # the label separators of IDNA
 
 UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-# What is neither unreserved nor reserved (RFC 3986, section 2), or is encoded already.
+# A percent-encoded byte, or a byte that is neither reserved nor unreserved (RFC 3986, section 2).
 NOT_PLAIN = re.compile(rb"%[0-9A-Fa-f]{2}|[^A-Za-z0-9._~/?:@!$&'()*+,;=#\[\]%-]")
 
 
 @lru_cache(maxsize=20_000)
 def normalize_host(value: str) -> str | None:
-    """Return the host of a host name, an authority or a URL in its one form; None when it is not a host.
+    """Return the normalized host of a host name, an authority or a URL, or None if it is invalid.
 
-    The form is lower case and punycode, without user, port, `www.` and the root's dot; an IPv6 address stays in its
-    brackets, compressed.
+    A normalized host is in lower case and punycode, without user, port, `www.` and trailing dot. An IPv6 address is
+    compressed and in brackets.
     """
     value = value.strip()
     match = AUTHORITY.match(value)
@@ -51,22 +51,22 @@ def normalize_host(value: str) -> str | None:
 
 
 def host_of_url(url: str) -> str | None:
-    """Return the host of an absolute URL, as `normalize_host` does; None for anything else."""
+    """Return the normalized host of an absolute URL, or None if the text is not an absolute URL."""
     return normalize_host(url) if AUTHORITY.match(url) else None
 
 
 def strip_www(host: str) -> str:
-    """Drop `www.`, unless it would leave a name without a dot: the host `www.com` is itself."""
+    """Remove `www.`, unless the rest has no dot: `www.com` is not changed."""
     while host.startswith("www.") and "." in host[4:]:
         host = host[4:]
     return host
 
 
 def normalize_path(path: bytes) -> str:
-    """Return a path, with its query, in the one form of percent-encoding that RFC 3986 calls normal.
+    """Normalize the percent-encoding of a path and query (RFC 3986, section 6.2.2).
 
-    Bytes that a URL cannot have become `%XX`, hexadecimal digits are upper case, and letters, digits and `-._~` are
-    not encoded. A `%` that begins no escape stays.
+    Bytes that are not allowed in a URL are encoded as `%XX` with upper-case digits. Encoded letters, digits and `-._~`
+    are decoded. A `%` that is not followed by two hexadecimal digits is not changed.
     """
     return NOT_PLAIN.sub(_encode, path).decode("ascii")
 
@@ -80,7 +80,7 @@ def _encode(match: re.Match[bytes]) -> bytes:
 
 
 def _to_punycode(host: str) -> str | None:
-    """Return an international name in ASCII; the codec of Python itself knows the names of 2003 alone."""
+    """Convert an internationalized host name to punycode. Python's own codec implements only IDNA 2003."""
     try:
         import idna
     except ModuleNotFoundError:

@@ -1,4 +1,4 @@
-"""One JSON object a line."""
+"""Import NDJSON: one JSON object per line."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ JSON_WHITESPACE = " \t\n\r"
 def import_ndjson(
     db: Database, lines: Source | Iterable[bytes], *, table: str, **options: Unpack[RowOptions]
 ) -> Report:
-    """Write a JSON object of each line into the table, matching its keys with the columns; see `import_rows`.
+    """Import the JSON object of each line into the table. Keys are matched with columns by name; see `import_rows`.
 
-    With `on_conflict="update"` a row takes the values of the keys that its object has, and keeps the others.
+    With `on_conflict="update"`, only the columns of keys in the object are updated.
     """
     source = lines if isinstance(lines, Source) else Source(lines)
     counts = LineCounts()
@@ -42,7 +42,7 @@ def import_ndjson(
 
 
 def read_records(batches: Iterable[list[bytes]], counts: LineCounts) -> Iterator[Record | Batch]:
-    """Yield the objects; a line that is not one is a record with a fault."""
+    """Yield the objects. A line that is not a JSON object is yielded as a record with a fault."""
     counts.lines = counts.empty = 0
     for lines in batches:
         end = 0
@@ -64,7 +64,7 @@ def read_records(batches: Iterable[list[bytes]], counts: LineCounts) -> Iterator
 
 
 def _plain_object(line: bytes) -> dict[str, object]:
-    """Return the object of a line that is nothing but one, as nearly every line is; an empty one for others."""
+    """Parse a line that contains only a JSON object. Return an empty object if this fast path does not apply."""
     try:
         text = line.decode()
         row, end = DECODE_OBJECT(text)

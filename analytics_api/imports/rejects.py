@@ -1,4 +1,4 @@
-"""Rows that cannot be taken: counted, reported with their line and reason, and written to a file as they came."""
+"""Rejected rows: count them, report their line and reason, and write them to a file."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from typing import Any, BinaryIO
 from ..errors import IngestError
 from .report import Report, printable
 
-# A row as it came: its bytes, the lines that it lies on, what a host passed, or the values of a table's row.
+# An unconverted row: a line, several lines, a mapping from Python, or the values of a row in a database.
 Raw = bytes | list[bytes] | Mapping[str, object] | tuple[Any, ...]
 
 
 class Rejects:
-    """Where refused rows go: a path, made when the first one comes, an opened binary file, or None for nowhere.
+    """The file for rejected rows.
 
-    A row is `NAME:LINE <tab> REASON <tab> THE ROW <newline>`, the row's bytes as they were, so that `cut -f3-` gives
-    rows that can be corrected and imported. A row on several lines goes under the first one's number.
+    A row is written as `NAME:LINE <tab> REASON <tab> ROW <newline>` with its original bytes, so that `cut -f3-`
+    extracts rows that can be corrected and imported. LINE is the row's first line.
 
-    :raises IngestError: when the path is one of the `inputs`, a link or a device, or cannot be written.
+    :param to: a path, an open binary file, or None to discard rows. A file at a path is created for the first row.
+    :param inputs: paths of the files to import, which must not be overwritten.
+    :raises IngestError: the path is one of the `inputs`, a symbolic link or a device, or cannot be written.
     """
 
     def __init__(self, to: str | os.PathLike[str] | BinaryIO | None = None, *, inputs: Iterable[str] = ()) -> None:
@@ -30,7 +32,7 @@ class Rejects:
         self.count = 0
         self._file = None if isinstance(to, (str, os.PathLike)) else to
         if self.path is not None and any(_is_same_file(self.path, name) for name in inputs):
-            raise IngestError(f"{self.path}: the rejects would overwrite a file that is to be imported")
+            raise IngestError(f"{self.path}: the file for rejected rows must not be a file to import")
 
     def add(self, name: str, line: int, reason: str, raw: Raw) -> None:
         self.count += 1
@@ -42,7 +44,7 @@ class Rejects:
         self._file.write(where.encode(errors="replace") + to_bytes(raw).rstrip(b"\r\n") + b"\n")
 
     def close(self) -> None:
-        """Close the file, when it was opened here."""
+        """Close the file if this object opened it."""
         if self.path is not None and self._file is not None:
             self._file.close()
 
@@ -56,9 +58,9 @@ class Rejects:
 
 
 class RejectHandler:
-    """What one import does with a row that it cannot take: with `strict`, raise IngestError.
+    """Report an invalid row and write it to `rejects`, or with `strict` raise IngestError.
 
-    :param names: the columns of rows that come as tuples; then a row is named by its key instead of its line.
+    :param names: the columns of rows that are tuples. Such a row is identified by its key instead of its line.
     """
 
     def __init__(
@@ -112,7 +114,7 @@ def _is_same_file(path: str, other: str) -> bool:
 
 
 def _create(path: str) -> BinaryIO:
-    """Open a new or a regular file, for its owner alone. A link is not followed: it may name anybody's file."""
+    """Open a new or a regular file that only its owner can read. Do not follow links, which may lead to any file."""
     flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         file = os.open(path, flags, 0o600)

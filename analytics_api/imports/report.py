@@ -17,10 +17,10 @@ CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u2
 
 @dataclass
 class TableCounts:
-    """The rows of one table: how many were read, written and refused; the others were there already.
+    """The number of rows of a table that were read, written and rejected. The remaining rows existed already.
 
-    `derived` counts the values made for a column that the file does not have. With `is_made` the rows are made of
-    others, and only `written` and `joined` mean something.
+    `derived` is the number of derived values by column. With `is_made`, the rows are sessions computed from log lines,
+    and only `written` and `joined` are used.
     """
 
     read: int = 0
@@ -37,21 +37,21 @@ class TableCounts:
 
 @dataclass
 class Report:
-    """What an import wrote, and what it did not."""
+    """The result of an import."""
 
     tables: dict[str, TableCounts] = field(default_factory=dict)
-    rejects: list[str] = field(default_factory=list)  # the first MAX_REPORTED_REJECTS, a line each
+    rejects: list[str] = field(default_factory=list)  # messages about the first MAX_REPORTED_REJECTS rejected rows
     ignored_tables: list[str] = field(default_factory=list)
     ignored_columns: dict[str, list[str]] = field(default_factory=dict)
-    event_types: Counter[str] = field(default_factory=Counter)  # of the rows that were read
+    event_types: Counter[str] = field(default_factory=Counter)  # number of events by type
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    lines_read: int | None = None  # of a file of lines
-    empty_lines: int = 0  # among them
+    lines_read: int | None = None  # None for an SQLite file
+    empty_lines: int = 0  # included in lines_read
 
     @property
     def is_nothing_taken(self) -> bool:
-        """Whether there were rows, and every one of them was refused."""
+        """Whether there were rows, and all of them were rejected."""
         read = sum(counts.read for counts in self.tables.values())
         return 0 < read == sum(counts.rejected for counts in self.tables.values())
 
@@ -75,13 +75,13 @@ class Report:
             self.event_types["(others)"] += sum(count for _, count in others)
 
     def lines(self) -> list[str]:
-        """Return the report as readable lines, without control characters."""
+        """Return the report as lines of text, with control characters escaped."""
         lines = [*self._table_lines(), *self._reject_lines(), *self._ignored_lines(), *self._event_lines()]
         lines += [*self.notes, *(f"warning: {warning}" for warning in self.warnings)]
         if self.lines_read is not None:
-            refused = sum(counts.rejected for counts in self.tables.values())
+            rejected = sum(counts.rejected for counts in self.tables.values())
             empty = f", {self.empty_lines:,} of them empty" if self.empty_lines else ""
-            lines.append(f"{self.lines_read:,} lines{empty}, {refused:,} refused")
+            lines.append(f"{self.lines_read:,} lines{empty}, {rejected:,} rejected")
         return [printable(line) for line in lines]
 
     def _table_lines(self) -> Iterable[str]:
@@ -92,9 +92,9 @@ class Report:
                 continue
             line = f"{table}: {counts.written:,} of {counts.read:,} rows written"
             if counts.existing:
-                line += f", {counts.existing:,} were there already"
+                line += f", {counts.existing:,} existed already"
             if counts.rejected:
-                line += f", {counts.rejected:,} refused"
+                line += f", {counts.rejected:,} rejected"
             yield line
         for table, counts in self.tables.items():
             for column, count in counts.derived.items():
@@ -103,16 +103,16 @@ class Report:
 
     def _reject_lines(self) -> Iterable[str]:
         for reject in self.rejects:
-            yield f"refused: {reject}"
+            yield f"rejected: {reject}"
         more = sum(counts.rejected for counts in self.tables.values()) - len(self.rejects)
         if more > 0:
-            yield f"refused: and {more:,} more"
+            yield f"rejected: {more:,} more rows"
 
     def _ignored_lines(self) -> Iterable[str]:
         for table, columns in self.ignored_columns.items():
-            yield f"{table}: no place for the columns {_listed(columns)}"
+            yield f"{table}: ignored the columns {_listed(columns)}"
         if self.ignored_tables:
-            yield f"no place for the tables {_listed(self.ignored_tables)}"
+            yield f"ignored the tables {_listed(self.ignored_tables)}"
 
     def _event_lines(self) -> Iterable[str]:
         if not self.event_types:
@@ -122,22 +122,22 @@ class Report:
         more = f" and {len(ranked) - MAX_REPORTED_TYPES} more types" if len(ranked) > MAX_REPORTED_TYPES else ""
         yield f"events by type: {shown}{more}"
         if "page_view" not in self.event_types:
-            yield "warning: no event is a page_view, and only these count as views of a page"
+            yield "warning: there is no page_view event, and only these count as page views"
 
 
 DERIVED_FROM = {
     "referrer_domain": " from referrer",
     "duration": " from started_at and ended_at",
-    "event_id": " from what the event says",
+    "event_id": " from the event's content",
     "event_count": " from their events",
 }
 
 
 def printable(text: str) -> str:
-    """Return the text with control characters written as escapes, so that no name can steer a terminal."""
+    """Escape control characters, which could change the state of a terminal."""
     return CONTROL_CHARACTERS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def _listed(names: list[str]) -> str:
-    shown = ", ".join(name[:100] or "one without a name" for name in names[:MAX_REPORTED_NAMES])
+    shown = ", ".join(name[:100] or "(unnamed)" for name in names[:MAX_REPORTED_NAMES])
     return shown if len(names) <= MAX_REPORTED_NAMES else f"{shown} and {len(names) - MAX_REPORTED_NAMES} more"

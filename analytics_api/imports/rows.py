@@ -1,4 +1,4 @@
-"""Rows into a base table: convert, gather, write."""
+"""Import rows into a base table: convert, collect and write them."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ OnWrite = Callable[[int, int | None], object]
 
 
 def ignore_write(rows: int, total: int | None) -> None:
-    """Ignore how many rows are written."""
+    """Do nothing. This is the default `on_write` callback."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """How rows are imported, whatever they come from.
+    """Options of an import of any format.
 
-    mapped          names of the file's columns for ours
-    on_conflict     a row whose key is there stays ("ignore"), takes the file's values ("update"), or is an error
-    strict          raise IngestError at the first row that cannot be taken, and write nothing
-    rejects         where rows go that cannot be taken
-    uncounted       where sessions without `event_count` go; None: their events are counted at the end of the file
-    on_write        called with so many more rows, and how many there are when that is known
-    on_progress     called with each rollup that is rebuilt
+    mapped          mapping of the file's column names to the table's
+    on_conflict     what to do if a row's key exists: "ignore" the row, "update" the existing row, or raise an "error"
+    strict          raise IngestError at the first invalid row, and write nothing
+    rejects         the file for invalid rows
+    uncounted       collects sessions without `event_count`; None to count their events at the end of the file
+    on_write        called with the number of new rows, and the total number if it is known
+    on_progress     called with the name of each counter that is rebuilt
     """
 
     name: str = "the input"
@@ -52,7 +52,7 @@ class Options:
 
 
 class RowOptions(TypedDict, total=False):
-    """The options of every format, as keywords: those of Options, and `map`, their columns' names for ours."""
+    """Keyword arguments of every format: the fields of Options, and `map` in place of `mapped`."""
 
     map: Mapping[str, str] | None
     on_conflict: OnConflict
@@ -77,18 +77,21 @@ def import_rows(
     name: str = "the input",
     **options: Unpack[RowOptions],
 ) -> Report:
-    """Write rows, each a dict by column name, into a base table, in one transaction; return what was done.
+    """Import rows into a base table in one transaction, and return a report.
 
-    Every value becomes what its column stores, as `imports.convert` says. None, where the column has a default, is
-    the default. Events without an `event_id` get one made of their content, so a second import knows them.
+    Values are converted as in `imports.convert`. None becomes the column's default if there is one. An event without
+    `event_id` gets an id computed from its content, so that importing it again does not insert it twice.
 
-    :param map: our columns for theirs, `{"session": "session_id"}`; an empty one leaves theirs out.
-    :param on_conflict: what becomes of a row whose key is there already; an update leaves what the row has where the
-        new value is None and the column cannot be null.
-    :param strict: raise IngestError for the first row that cannot be taken; it otherwise goes to `rejects`.
-    :param on_write: called with so many more rows, and how many there are when that is known.
-    :param on_progress: called with the name of each rollup that is rebuilt.
-    :raises IngestError: nothing was written. An iterator cannot be read again when the database asks for that.
+    :param rows: mappings of column names to values.
+    :param map: mapping of column names in the rows to columns of the table, such as `{"session": "session_id"}`. An
+        empty string ignores the column.
+    :param on_conflict: what to do if a row's key exists. An update does not change a column that cannot be null if the
+        new value is None.
+    :param strict: whether to raise IngestError for the first invalid row. Otherwise it is written to `rejects`.
+    :param on_write: called with the number of new rows, and the total number if it is known.
+    :param on_progress: called with the name of each counter that is rebuilt.
+    :raises IngestError: an error occurred, and nothing was written. If `rows` is an iterator, which cannot be read
+        twice, this includes a conflict after which the transaction must be repeated.
     """
     is_started = False
 
@@ -113,10 +116,10 @@ def import_records(
     empty_is_unsaid: bool = False,
     is_escaped: bool = False,
 ) -> Report:
-    """Write what a source yields into one table.
+    """Import the records of a source into one table.
 
-    :param records: starts to read the source; called again when the database asks to begin again.
-    :param total: about how many rows there are, None when that is unknown.
+    :param records: returns an iterable of the records. It is called again if the transaction must be repeated.
+    :param total: approximate number of rows; None if it is unknown.
     """
     columns = table_columns(db, table)
     options.mapped.check_targets(table, columns)
@@ -167,7 +170,7 @@ def make_batcher(
 
 
 def write_all(batcher: Batcher, records: Iterable[Record | Batch], on_write: OnWrite, total: int | None) -> None:
-    """Write every row of a source."""
+    """Write all rows of a source."""
     for record in records:
         rest: Record | Batch | None = record
         while rest is not None:

@@ -1,4 +1,4 @@
-"""The lines of a file, a stream or an iterable, in little memory."""
+"""Read the lines of a file, a stream or an iterable in bounded memory."""
 
 from __future__ import annotations
 
@@ -18,43 +18,43 @@ from ..errors import IngestError
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-CHUNK_SIZE = 1 << 18  # bytes read at once, and reported at once
-MAX_LINE_BYTES = 1 << 24  # the rest of a longer line is dropped, so that no line can fill the memory
+CHUNK_SIZE = 1 << 18  # bytes of each read
+MAX_LINE_BYTES = 1 << 24  # a longer line is truncated, to limit the memory
 MAX_SAMPLE_LINES = 1_000
 MAX_SAMPLE_BYTES = 1 << 20
 
 GZIP = b"\x1f\x8b"
 WIDE_SAMPLE_BYTES = 32
-UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # PowerShell's `>` and Excel's "Unicode text"
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # used by PowerShell's `>` and Excel's "Unicode text"
 
-GZIP_FACTOR = 9  # text of logs and tables is compressed to about a ninth
+GZIP_FACTOR = 9  # typical compression ratio of logs and tables
 
 
 class Readable(Protocol):
-    """A binary stream: an opened file, a pipe, `sys.stdin.buffer`, an io.BytesIO."""
+    """A binary stream, such as an open file, a pipe, `sys.stdin.buffer` or an io.BytesIO."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
 Input = str | os.PathLike[str] | Readable | Iterable[bytes]
-NOT_REPEATABLE = "the database asks to begin again, but this can be read only once; run the import again"
+NOT_REPEATABLE = "the transaction must be repeated, but this input can be read only once; run the import again"
 
 OnRead = Callable[[int], object]
 
 
 def ignore_read(size: int) -> None:
-    """Ignore how many bytes are read."""
+    """Do nothing. This is the default `on_read` callback."""
 
 
 class Source:
-    """The lines of a path, a stream, or an iterable: bytes, each with the newline that ends it.
+    """The lines of a file, a stream or an iterable, as bytes including the newline.
 
-    Files and streams may be gzipped, of UTF-16, or end their lines with CR alone; then the lines are those of the text
-    within, as UTF-8, each with LF. A line is cut at MAX_LINE_BYTES.
+    Gzip is decompressed, UTF-16 is converted to UTF-8, and lines that end with CR are converted to LF. A line is
+    truncated at MAX_LINE_BYTES.
 
-    :param encoding: of the text, where it is one of those whose characters have two or four bytes.
-    :param on_read: called with so many more bytes of the file itself.
-    :raises IngestError: for what cannot be read, and for a stream or iterator that is read a second time.
+    :param encoding: the encoding of the text. It is used only if its characters have two or four bytes.
+    :param on_read: called with the number of bytes that were read from the file since the last call.
+    :raises IngestError: the input cannot be read, or a stream or iterator is read a second time.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Source:
         return _chunks_of(self) if self.path is None else _read_path(self.path, self.encoding, self._on_read)
 
     def sample(self) -> list[bytes]:
-        """Return the first lines; they are read again with the others."""
+        """Return the first lines. Iterating yields them again."""
         if self.path is None:
             lines = iter(self._lines)
         else:
@@ -111,7 +111,7 @@ class Source:
 
     @property
     def rows(self) -> int | None:
-        """About how many lines there are, estimated by the first ones; None when that is unknown."""
+        """Return the number of lines, estimated from the length of the first lines, or None if it is unknown."""
         if self.path is None:
             return length_hint(self._lines) or None
         try:
@@ -125,7 +125,7 @@ class Source:
 
 
 def wide_encoding(encoding: str) -> str | None:
-    """Return the encoding if its characters have two or four bytes; None for others."""
+    """Return the encoding if its characters have two or four bytes (UTF-16, UTF-32), otherwise None."""
     return encoding if re.sub("[-_ ]", "", encoding).lower().startswith(("utf16", "utf32")) else None
 
 
@@ -154,13 +154,13 @@ def _read_chunks(stream: Any, name: str, encoding: str | None, on_read: OnRead) 
                 lines[-1] += _read_line(file.readline, MAX_LINE_BYTES - len(lines[-1]))
             yield lines
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise IngestError(f"{name}: the gzip data are damaged or cut short ({error}); fetch it again") from error
+        raise IngestError(f"{name}: the gzip data is damaged or truncated ({error}); get the file again") from error
     except OSError as error:
         raise cannot_be_read(name, error) from error
 
 
 def _guess_wide_encoding(head: bytes) -> str | None:
-    """Return the encoding of a text whose first characters have two bytes; None for all else."""
+    """Return the encoding of UTF-16 text without a byte order mark, or None for other text."""
     if head[:2] in UTF_16:
         return "utf-16"
     even, odd = head[::2], head[1::2]
@@ -186,7 +186,7 @@ def _chunks_of(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 
 def _read_line(readline: Callable[[int], bytes], max_bytes: int) -> bytes:
-    """Read a line, or the rest of one; what is beyond `max_bytes` is dropped."""
+    """Read a line, or the rest of a line, and truncate it to `max_bytes`."""
     line = more = readline(max_bytes)
     if len(line) >= max_bytes:
         while not more.endswith(b"\n") and (more := readline(CHUNK_SIZE)):
@@ -199,10 +199,10 @@ def cannot_be_read(name: str, error: OSError) -> IngestError:
 
 
 class _CountingStream(io.RawIOBase):
-    """A stream that reports how much of it is read; whoever opened the stream closes it."""
+    """A stream that reports the number of bytes read. Closing it does not close the underlying stream."""
 
     def __init__(self, stream: Readable, on_read: OnRead) -> None:
-        # read() of a pipe would wait until there is as much as was asked for
+        # read() of a pipe blocks until all requested bytes are available; read1() does not.
         self._read_some: Callable[[int], bytes | None] = getattr(stream, "read1", stream.read)
         self._on_read = on_read
 
@@ -218,7 +218,7 @@ class _CountingStream(io.RawIOBase):
 
 
 class _UTF8Stream(io.RawIOBase):
-    """A text of another encoding as UTF-8. What cannot be decoded is U+FFFD."""
+    """A stream that converts text to UTF-8. Invalid bytes are replaced by U+FFFD."""
 
     def __init__(self, file: Any, encoding: str) -> None:
         self._file = file
@@ -245,7 +245,7 @@ class _UTF8Stream(io.RawIOBase):
 
 
 class _CRStream(io.RawIOBase):
-    """A text whose lines end with CR alone, with LF instead."""
+    """A stream that converts the line ending CR to LF."""
 
     def __init__(self, file: Any) -> None:
         self._file = file

@@ -1,4 +1,4 @@
-"""Tables of a D1 export or an SQLite file, matched with ours by the names of their columns."""
+"""Import the tables of a D1 export or an SQLite file. Tables and columns are matched by name."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from .write import load, warn_of_no_sessions
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-FETCH_ROWS = 4  # at once: a row may have megabytes
-MAX_SMALL_BYTES = 1 << 25  # of a database so small all rows could be read at once
+FETCH_ROWS = 4  # rows per fetch of a large database, whose rows may have megabytes
+MAX_SMALL_BYTES = 1 << 25  # size of a database below which many rows are fetched together
 
 
 @dataclass(frozen=True, slots=True)
 class TableCopy:
-    """One of their tables: ours, its name there, its columns that we take, and how many rows it has."""
+    """A table to import: its name here and in the file, its columns and its number of rows."""
 
     table: str
     theirs: str
@@ -42,12 +42,12 @@ class TableCopy:
 def import_database(
     db: Database, path: str | os.PathLike[str], *, on_read: OnRead = ignore_read, **options: Unpack[RowOptions]
 ) -> Report:
-    """Copy the tables of ours that a D1 export or an SQLite file has, in one transaction; see `import_rows`.
+    """Import the base tables in a D1 export or an SQLite file in one transaction; see `import_rows`.
 
-    A row that cannot be taken goes to `rejects` under its number in that table.
+    An invalid row is written to `rejects`; its line number is its number in the table.
 
-    :param on_read: called with so many more bytes of the file.
-    :raises IngestError: when the file cannot be read or has none of our tables; then nothing was written.
+    :param on_read: called with the number of bytes that were read from the file since the last call.
+    :raises IngestError: the file cannot be read, or contains none of the base tables. Nothing was written then.
     """
     row_options = make_options(os.fspath(path), **options)
     try:
@@ -92,14 +92,16 @@ def _find_tables(db: Database, source: sqlite3.Connection, options: Options) -> 
     if not copies:
         raise IngestError(f"{options.name}: none of the tables {', '.join(BASE_TABLES)} is in it")
     if not any(name.startswith("rollup_") or name == "day_counts" for name in theirs):
-        report.ignored_tables = list(theirs.values())  # a database of ours has tables of its own
+        report.ignored_tables = list(
+            theirs.values()
+        )  # a database of this project has other tables that need no warning
     return copies, report
 
 
 def _check_map(db: Database, source: sqlite3.Connection, theirs: Mapping[str, str], options: Options) -> None:
-    """Raise IngestError when `--map` names a column that none of the tables has.
+    """Raise IngestError if `--map` contains a column that no table has.
 
-    :param theirs: names of their tables by names of ours.
+    :param theirs: table names in the file by table names in this database.
     """
     columns = {name: column for table in theirs for name, column in table_columns(db, table).items()}
     options.mapped.check_targets(" or ".join(theirs), columns)
@@ -133,7 +135,7 @@ def _find_columns(
 
 
 def _read_batches(source: sqlite3.Connection, copy: TableCopy, name: str) -> Iterator[Batch]:
-    """Yield the rows, as many at once as have MAX_BATCH_BYTES."""
+    """Yield the rows in batches of at most MAX_BATCH_BYTES."""
     try:
         yield from _read(source, copy)
     except (sqlite3.Error, UnicodeDecodeError) as error:

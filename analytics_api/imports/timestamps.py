@@ -1,4 +1,4 @@
-"""Instants in the forms that files have, as milliseconds since the epoch or as text."""
+"""Parse timestamps and dates in various formats."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ DAY_MS = 86_400_000
 FIRST_TIMESTAMP = -62_135_596_800_000  # 0001-01-01
 LAST_TIMESTAMP = 253_402_300_799_999  # 9999-12-31
 
-# Sessions and events are not dated before this; a smaller number of milliseconds would be one of seconds.
+# The minimum timestamp of sessions and events. A smaller number is probably in seconds.
 MIN_TIMESTAMP = 100_000_000_000  # 1973-03-03
-# A number of these is milliseconds whatever its digits are, so `export` may write it as it is.
+# A number in this range is always interpreted as milliseconds, so `export` can write it as a number.
 MIN_PLAIN_TIMESTAMP = 1_000_000_000_000  # 2001-09-09
 MAX_PLAIN_TIMESTAMP = 9_999_999_999_999  # 2286-11-20
 
-MAX_OFFSET_MINUTES = 18 * 60  # as in java.time; the clocks of the world are within 14 hours
+MAX_OFFSET_MINUTES = 18 * 60  # the same limit as in java.time; actual offsets are within 14 hours
 SERIAL_DAYS = (32_874, 73_415)  # serial dates of spreadsheets, 1990 to 2100
 SERIAL_OF_EPOCH = 25_569
 
@@ -35,12 +35,12 @@ ISO_8601 = re.compile(
 
 
 def to_timestamp(value: object) -> int | None:
-    """Convert a value to milliseconds since the epoch; None and blank text are None.
+    """Convert a value to milliseconds since the epoch. None and blank text become None.
 
-    Takes ISO 8601 (UTC unless it has an offset), `20260223`, `20260223T111500`, `20260223111500`, a datetime, and
-    numbers: seconds, milliseconds or microseconds from 1973 to 2286, and days of a spreadsheet.
+    A value can be ISO 8601 (UTC if it has no offset), `20260223`, `20260223T111500`, `20260223111500`, a datetime, or a
+    number: seconds, milliseconds or microseconds from 1973 to 2286, or a serial date of a spreadsheet.
 
-    :raises ValueError: for anything else, and for a number that could mean two instants.
+    :raises ValueError: the value is not a timestamp, or is ambiguous.
     """
     if isinstance(value, str):
         value = value.strip()
@@ -60,9 +60,9 @@ def to_timestamp(value: object) -> int | None:
 
 
 def to_datetime(value: object) -> str | None:
-    """Convert a value to `YYYY-MM-DD HH:MM:SS` in UTC, fractions of a second dropped; blank text is the empty text.
+    """Convert a value to `YYYY-MM-DD HH:MM:SS` in UTC. Fractions are truncated, and blank text becomes "".
 
-    :raises ValueError: as `to_timestamp` does, and for years that have not four digits.
+    :raises ValueError: the value is not a timestamp, is ambiguous, or its year does not have four digits.
     """
     if isinstance(value, str):
         if DATETIME.fullmatch(value):
@@ -80,13 +80,16 @@ def to_datetime(value: object) -> str | None:
 
 
 def format_timestamp(timestamp: int) -> str:
-    """Return `YYYY-MM-DDTHH:MM:SS.mmmZ`; raise OverflowError outside the years 1 to 9999."""
+    """Format a timestamp as `YYYY-MM-DDTHH:MM:SS.mmmZ`.
+
+    :raises OverflowError: the year is not within 1 to 9999.
+    """
     moment = EPOCH + timedelta(milliseconds=timestamp)
     return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def shorten(value: object) -> str:
-    """Return the value as Python writes it, at most 60 characters."""
+    """Return the `repr` of a value, truncated to 60 characters."""
     text = repr(value[:60]) if isinstance(value, (str, bytes)) else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
@@ -114,9 +117,9 @@ def _from_number(number: int | float, value: object) -> int:
 
 
 def _from_digits(digits: str, value: object) -> int | None:
-    """Return the instant of `YYYYMMDD`, `YYYYMMDDHHMM` or `YYYYMMDDHHMMSS`, of the years 1900 to 2199.
+    """Parse `YYYYMMDD`, `YYYYMMDDHHMM` or `YYYYMMDDHHMMSS` of the years 1900 to 2199.
 
-    Ten digits that are a date and an hour as well as seconds (of 2033 to 2036) are refused.
+    Ten digits that can be either `YYYYMMDDHH` or seconds (of 2033 to 2036) are invalid.
     """
     if len(digits) not in (8, 10, 12, 14) or not "1900" <= digits[:4] < "2200":
         return None
@@ -125,7 +128,7 @@ def _from_digits(digits: str, value: object) -> int | None:
     except ValueError:
         return None
     if len(digits) == 10:
-        raise ValueError(f"{shorten(value)} may be a date with its hour, or seconds: write YYYY-MM-DD HH:MM")
+        raise ValueError(f"{shorten(value)} is ambiguous, a date with an hour or seconds: write YYYY-MM-DD HH:MM")
     return (moment.replace(tzinfo=timezone.utc) - EPOCH) // MILLISECOND
 
 

@@ -1,4 +1,4 @@
-"""Converted rows into the database; those that it refuses are found by bisection."""
+"""Write converted rows to the database."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .report import Report, TableCounts
 
 T = TypeVar("T")
 
-BULK_SHARE = 0.2  # below this share of new rows the triggers cost less than rebuilding every rollup
-MAX_CHEAP_REBUILD = 50_000  # rows; where the number of new ones is unknown, rebuilding so many costs next to nothing
+BULK_SHARE = 0.2  # if the share of new rows is smaller, triggers are faster than rebuilding all counters
+MAX_CHEAP_REBUILD = 50_000  # rows; if the number of new rows is unknown, rebuild counters only of a smaller database
 
 ROWS = """
 select (
@@ -40,7 +40,11 @@ limit 1
 def load(
     db: Database, rows: int | None, work: Callable[[Transaction, bool], T], on_progress: Callable[[str], object]
 ) -> T:
-    """Run `work` in the cheaper way for so many rows, and tell it whether that is the bulk way."""
+    """Run `work` in a transaction, in bulk mode if that is faster for this number of rows.
+
+    :param rows: the number of new rows; None if it is unknown.
+    :param work: called with the transaction and whether it is in bulk mode.
+    """
     stored = db.rows(ROWS)[0]["total"]
     if (stored <= MAX_CHEAP_REBUILD) if rows is None else (rows > BULK_SHARE * stored):
         return db.bulk(lambda at: work(at, True), on_progress=on_progress)
@@ -48,14 +52,14 @@ def load(
 
 
 def warn_of_no_sessions(at: Transaction, report: Report) -> None:
-    """Add a warning when events were read and the database has no session."""
+    """Add a warning if events were imported and the database has no sessions."""
     events = report.tables.get("events")
     if events is not None and events.read > events.rejected and at.row(ANY_SESSION) is None:
-        report.warnings.append("no session is stored yet, and only sessions count as visits")
+        report.warnings.append("the database has no sessions, and only sessions count as visits")
 
 
 def count_events(db: Database, uncounted: UncountedSessions, on_progress: Callable[[str], object]) -> int:
-    """Store how many events sessions have that came without `event_count`; return how many got a count."""
+    """Set `event_count` of imported sessions without it, and return the number of sessions that were updated."""
     if not uncounted.is_any:
         return 0
     rows = None if uncounted.is_too_many else len(uncounted.ids)
@@ -63,7 +67,7 @@ def count_events(db: Database, uncounted: UncountedSessions, on_progress: Callab
 
 
 class Rows:
-    """Converted rows, the line of each, and the row as it came."""
+    """Converted rows, with the line number and the unconverted form of each."""
 
     def __init__(
         self,
@@ -80,7 +84,7 @@ class Rows:
 
 
 class Writer:
-    """Writes the rows of one table."""
+    """Write converted rows to one table. Rows that the database rejects are found by bisection."""
 
     def __init__(
         self,
@@ -102,7 +106,7 @@ class Writer:
         self.event_ids = EventIds()
 
     def write(self, columns: Sequence[str], rows: Rows) -> None:
-        """Write rows that have these columns."""
+        """Write rows with these columns."""
         if self.table == "events":
             types: Iterable[Any] = map(itemgetter(columns.index("event_type")), rows.values)
             self.reject.report.add_event_types(types if self.on_conflict != "update" else _without_keep(types))
@@ -115,9 +119,9 @@ class Writer:
             self.uncounted.add(map(itemgetter(columns.index("session_id")), rows.values))
 
     def _with_required(self, columns: Sequence[str], said: Sequence[str], rows: Rows) -> tuple[Sequence[str], Rows]:
-        """Return the rows with the values that the table has in required columns of which they say nothing.
+        """Add the stored values of required columns for which the rows have no value.
 
-        A row that the table does not have is refused.
+        A row that does not exist in the table is rejected.
         """
         missing = [column for column in self.required if column in columns and column not in said]
         if not missing:
@@ -128,7 +132,7 @@ class Writer:
         for values, line, raw in zip(rows.values, rows.lines, rows.raws):
             others = stored.get(values[said.index(key)])
             if others is None:
-                self.reject(line, raw, f"{missing[0]}: there is no value, which a new row cannot be without")
+                self.reject(line, raw, f"{missing[0]}: a new row must have a value")
             else:
                 whole.values.append([*values, *others])
                 whole.lines.append(line)
@@ -136,7 +140,7 @@ class Writer:
         return [*said, *missing], whole
 
     def _stored(self, key: str, columns: Sequence[str], keys: set[Cell]) -> dict[Cell, list[Cell]]:
-        """Return what the table has in these columns, by key."""
+        """Return the stored values of these columns by key."""
         sql = f"select {key}, {', '.join(columns)}\nfrom {self.table}\nwhere {key} in ({IN_LIST})"
         rows = [row for listed in in_list_batches(keys) for row in self.at.rows(sql, **listed)]
         return {row[key]: [row[column] for column in columns] for row in rows}
@@ -161,7 +165,7 @@ def _without_keep(types: Iterable[Any]) -> Iterator[str]:
 
 
 def _without_kept(key: str, columns: Sequence[str], rows: Rows) -> Iterator[tuple[Sequence[str], Rows]]:
-    """Yield the rows by the columns that they have a value for. Rows with one key become one, with the last values."""
+    """Group the rows by the columns for which they have values. Rows with the same key are merged first."""
     if not any(KEEP in row for row in rows.values):
         yield columns, rows
         return
@@ -177,7 +181,7 @@ def _without_kept(key: str, columns: Sequence[str], rows: Rows) -> Iterator[tupl
 
 
 def _merged(key: int, rows: Rows) -> Iterable[tuple[list[Cell], int, Raw]]:
-    """Return a row for each key: what the last row says, and what it does not say from those before."""
+    """Merge the rows with the same key. Each column gets its last value."""
     merged: dict[Cell, tuple[list[Cell], int, Raw]] = {}
     for row, line, raw in zip(rows.values, rows.lines, rows.raws):
         values = list(row)

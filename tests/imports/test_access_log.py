@@ -46,8 +46,8 @@ def test_requests_of_a_visitor_become_a_session(database):
         "sessions: 1 new",
         "events: 5 of 5 rows written",
         "events by type: page_view 2, asset 1, error 1, request 1",
-        "no host of the site's own was found, so its pages may count as referrers: use --host",
-        "5 lines, 0 refused",
+        "the site's own hosts could not be detected, so they may count as referrers: use --host",
+        "5 lines, 0 rejected",
     ]
 
 
@@ -342,7 +342,7 @@ def test_bots_are_separate_from_people(database):
         ("bot_page_view", {"bot": "Googlebot"}),
     ]
     assert {row["session_id"][:4] for row in bots} == {"bot-"}
-    assert "bots: 3 requests, stored as events of their own types and in no session" in report.lines()
+    assert "bots: 3 requests, stored as events with types of their own, without sessions" in report.lines()
 
 
 @pytest.mark.any_engine
@@ -468,7 +468,7 @@ def test_bad_lines_are_written_to_rejects_unchanged(database):
     ]
     assert refused[0][2] == tls.rstrip(b"\n")
     assert len(refused[6][2]) > 1_000_000
-    assert report.lines()[-1] == "11 lines, 2 of them empty, 8 refused"
+    assert report.lines()[-1] == "11 lines, 2 of them empty, 8 rejected"
     assert events(database) == [("10:00:00", "page_view", "/")]
 
 

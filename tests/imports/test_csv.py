@@ -33,9 +33,9 @@ def test_columns_match_the_header(database):
     assert report.lines() == [
         "events: 1 of 1 rows written",
         "events by type: click 1",
-        "warning: no event is a page_view, and only these count as views of a page",
-        "warning: no session is stored yet, and only sessions count as visits",
-        "2 lines, 0 refused",
+        "warning: there is no page_view event, and only these count as page views",
+        "warning: the database has no sessions, and only sessions count as visits",
+        "2 lines, 0 rejected",
     ]
 
 
@@ -58,7 +58,7 @@ def test_delimiter_line_ends_and_bom_are_detected(database, mark, end, encoding)
         (1, "s1", "page_view", "/ü ; , |", 1771945200000, None),
         (2, "s1", "page_view", 'two\nlines "quoted"', 1771945200000, None),
     ]
-    assert report.lines()[-1] == "5 lines, 1 of them empty, 0 refused"
+    assert report.lines()[-1] == "5 lines, 1 of them empty, 0 rejected"
 
 
 @pytest.mark.any_engine
@@ -69,16 +69,16 @@ def test_columns_are_mapped_and_the_rest_reported(database):
     report = import_file(database, io.BytesIO(text), map=map)
 
     assert rows(database) == [(7, "s1", "click", None, 1771945200000, None)]
-    assert "events: no place for the columns browser" in report.lines()
+    assert "events: ignored the columns browser" in report.lines()
 
 
 @pytest.mark.any_engine
 @pytest.mark.parametrize(
     ("header", "map", "message"),
     [
-        (b"event_id,session_id\n", {}, "cannot tell which table its columns are of"),
-        (b"lead_id,contact_name\n", {}, "cannot tell which table its columns are of"),
-        (b"session_id,visitor_id,started_at\n", {"visit": "session_id"}, "there is no column visit"),
+        (b"event_id,session_id\n", {}, "do not match exactly one table"),
+        (b"lead_id,contact_name\n", {}, "do not match exactly one table"),
+        (b"session_id,visitor_id,started_at\n", {"visit": "session_id"}, "the column visit does not exist"),
         (b"session_id,visitor_id,started_at,x\n", {"x": "colour"}, "the table sessions has no column colour"),
         (b"lead_id,enquiry_datetime,n\n", {"n": "follow_ups_count"}, "the table leads has no column follow_ups_count"),
     ],
@@ -90,7 +90,7 @@ def test_unusable_header_is_rejected(database, header, map, message):
 
 @pytest.mark.any_engine
 def test_table_option_reports_missing_columns(database):
-    with pytest.raises(IngestError, match="there is no column visitor_id, which a row of sessions cannot be without"):
+    with pytest.raises(IngestError, match="the column visitor_id is missing, which every row of sessions must have"):
         import_csv(database, [b"session_id,started_at\n"], table="sessions")
 
 
@@ -174,7 +174,7 @@ def test_bad_rows_are_reported_by_line(database):
     assert refused[3][1] == b"session_id: a value is required"
     assert refused[4][1] == b"not UTF-8"
     assert refused[4][2] == text[6].rstrip(b"\n")
-    assert report.lines()[-1] == "15 lines, 12 refused"
+    assert report.lines()[-1] == "15 lines, 12 rejected"
 
 
 @pytest.mark.any_engine
@@ -211,7 +211,7 @@ def test_short_row_among_many_is_reported_by_line(database):
 
     assert report.tables["events"].written == 6000
     assert report.rejects == ["events line 3002: 3 fields instead of 5"]
-    assert report.lines()[-1] == "6,003 lines, 1 of them empty, 1 refused"
+    assert report.lines()[-1] == "6,003 lines, 1 of them empty, 1 rejected"
 
 
 def test_multi_line_rows_count_all_their_lines(database):

@@ -70,7 +70,7 @@ def test_sqlite_database_is_imported(database, tmp_path):
 def test_unknown_file_names_the_formats(database, tmp_path):
     (tmp_path / "picture").write_bytes(b"\x89PNG\r\n\x1a\n")
 
-    with pytest.raises(IngestError, match="cannot tell its format; use --format"):
+    with pytest.raises(IngestError, match="its format is unknown; use --format"):
         import_file(database, tmp_path / "picture")
 
 
@@ -87,15 +87,15 @@ def test_explicit_format_skips_detection(database):
 def test_empty_file_is_accepted(database, tmp_path, content):
     (tmp_path / "access.log").write_bytes(content)
 
-    assert import_file(database, tmp_path / "access.log").lines() == ["0 lines, 0 refused"]
+    assert import_file(database, tmp_path / "access.log").lines() == ["0 lines, 0 rejected"]
 
 
 @pytest.mark.any_engine
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (gzip.compress(line() * 500)[:-200], "the gzip data are damaged or cut short"),
-        (gzip.compress(line()) + b"junk", "the gzip data are damaged or cut short"),
+        (gzip.compress(line() * 500)[:-200], "the gzip data is damaged or truncated"),
+        (gzip.compress(line()) + b"junk", "the gzip data is damaged or truncated"),
         (None, "cannot be read: No such file or directory"),
     ],
 )

@@ -46,7 +46,7 @@ def test_prefix_is_no_visitor_and_no_page(database, prefix):
 
     assert select(database, "sessions, visitors", "day_counts where day = -1") == [(5, 5)]
     assert pages(database) == [("/a", 5)]
-    assert any(note.startswith("5 lines begin with something else, which was ignored: ") for note in report.notes)
+    assert any(note.startswith("5 lines have a prefix, which was ignored: ") for note in report.notes)
 
 
 @pytest.mark.any_engine
@@ -176,7 +176,7 @@ def test_own_host_is_remembered(database):
 def test_log_without_an_own_host_is_noted(database):
     report = import_access_log(database, rotated(2, 2))
 
-    assert "no host of the site's own was found, so its pages may count as referrers: use --host" in report.notes
+    assert "the site's own hosts could not be detected, so they may count as referrers: use --host" in report.notes
 
 
 # D20: machines

@@ -43,7 +43,7 @@ def test_primary_key_is_required(database):
     )
 
     assert report.rejects == [
-        "leads line 1: there is no lead_id",
+        "leads line 1: lead_id is missing",
         "leads line 2: lead_id: a value is required",
     ]
 

@@ -260,8 +260,8 @@ def test_event_types_are_counted_without_page_views_warned_of(database):
     )
 
     assert "events by type: 1 1, pageview 1" in report.lines()
-    assert "warning: no event is a page_view, and only these count as views of a page" in report.lines()
-    assert "warning: no session is stored yet, and only sessions count as visits" in report.lines()
+    assert "warning: there is no page_view event, and only these count as page views" in report.lines()
+    assert "warning: the database has no sessions, and only sessions count as visits" in report.lines()
 
 
 def test_events_of_stored_sessions_come_without_a_warning(database):
@@ -311,13 +311,13 @@ def test_unknown_status_is_named(database):
 @pytest.mark.parametrize(
     ("map", "message"),
     [
-        ({"when": "occurred_at", "created": "occurred_at"}, "occurred_at comes from two columns, when and created"),
+        ({"when": "occurred_at", "created": "occurred_at"}, "occurred_at matches two columns, when and created"),
         (
             {"when": "ocurred_at"},
             "when=ocurred_at: the table events has no column ocurred_at.*did you mean occurred_at",
         ),
         ({"when": "occurred_at", "created": "page_ulr"}, "did you mean page_url"),
-        ({"When": "occurred_at", "nothing": "data"}, "there is no column nothing"),
+        ({"When": "occurred_at", "nothing": "data"}, "the column nothing does not exist"),
     ],
     ids=["two", "required", "optional", "source"],
 )
@@ -368,7 +368,7 @@ def test_update_without_a_required_value_refuses_a_new_row(database):
     )
 
     assert select(database, "lead_id, contact_name", "leads") == [(2, "Bob")]
-    assert report.rejects == ["leads line 2: enquiry_datetime: there is no value, which a new row cannot be without"]
+    assert report.rejects == ["leads line 2: enquiry_datetime: a new row must have a value"]
 
 
 @pytest.mark.any_engine
@@ -377,8 +377,8 @@ def test_update_without_a_required_value_refuses_a_new_row(database):
     [
         ({"url": "page_ulr"}, "did you mean page_url"),
         ({"when": "ocurred_at"}, "did you mean occurred_at"),
-        ({"nothing": "data"}, "there is no column nothing"),
-        ({"url": "data", "when": "data"}, "data comes from two columns, url and when"),
+        ({"nothing": "data"}, "the column nothing does not exist"),
+        ({"url": "data", "when": "data"}, "data matches two columns, url and when"),
     ],
     ids=["target", "required", "source", "two"],
 )

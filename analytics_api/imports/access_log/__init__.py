@@ -1,23 +1,23 @@
-"""Access logs of web servers, as sessions and events.
+"""Import access logs of web servers as sessions and events.
 
-A request is an event, whose type says what became of it:
+Each request becomes an event. Its type depends on the method and status:
 
-    page_view  a GET of a page that was answered with 2xx or 304
-    asset      the same of a part of a page, or of a download: see ASSETS
-    error      a request that was answered with 4xx or 5xx
-    request    every other: another method, a redirect
+    page_view  a GET of a page with status 2xx or 304
+    asset      a GET of another file with status 2xx or 304; see ASSETS
+    error      a request with status 4xx or 5xx
+    request    any other request, such as a POST or a redirect
 
-A visitor is a hash of address and user agent under a salt that stays in the database; the address is not stored.
-Requests of a visitor with no longer than the timeout between one and the next are a session. Its entry and exit are
-its first and last page view; its referrer is that of its entry. It ends with its last request, as far as is known: an
-import of the lines that follow extends it.
+The visitor id is a hash of the address and the user agent with a salt that is stored in the database. The address is
+not stored. A session consists of requests of a visitor without a gap longer than the timeout. Its entry and exit page
+are its first and last page view, and its referrer is that of the entry page. It ends with its last request. Importing
+later lines can extend a session.
 
-Events of bots have types of their own, `bot_page_view` and so on, with the bot's name in `data`, and no row of
-sessions, so the dashboard counts people.
+Events of bots have the types `bot_page_view` and so on, and the bot's name in `data`. They have no session, so the
+statistics count only people.
 
-Every event has an id made of its line (see event_ids.py). A line that was imported before changes nothing, be it from
-the same file, the grown one, or another that overlaps; new lines join the sessions that are there, in any order of the
-files. No more than a batch of lines is in memory.
+The id of an event is computed from its line (see event_ids.py). Importing a line again has no effect, even from a file
+that has grown or from another file that overlaps. New lines are added to existing sessions. Files can be imported in
+any order. At most one batch of lines is in memory.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ def import_access_log(
     on_write: OnWrite = ignore_write,
     on_progress: Callable[[str], object] = ignore_progress,
 ) -> Report:
-    """Make sessions and events of the lines of an access log, in one transaction; return what was done.
+    """Import an access log as sessions and events in one transaction, and return a report.
 
-    The formats are Common and Combined, either with a virtual host in front; further fields are ignored. The lines may
-    be in any order. Lines that were imported before change nothing.
+    The formats are Common and Combined, both with or without a leading virtual host. Additional fields are ignored. The
+    lines can be in any order.
 
-    :param strict: raise IngestError for the first line that is not one of a log; it otherwise goes to `rejects`.
-    :param on_write: called with so many more lines, and about how many there are.
-    :param on_progress: called with the name of each rollup that is rebuilt.
+    :param strict: whether to raise IngestError for the first invalid line. Otherwise it is written to `rejects`.
+    :param on_write: called with the number of new lines, and the approximate total number.
+    :param on_progress: called with the name of each counter that is rebuilt.
     """
     source = lines if isinstance(lines, Source) else Source(lines)
     detected = detect_own_hosts(site, source.sample())
@@ -85,13 +85,13 @@ def import_access_log(
 def _notes(report: Report, importer: LogImporter, hosts: frozenset[str], site: Site) -> Iterable[str]:
     bots = sum(count for event_type, count in report.event_types.items() if event_type.startswith("bot_"))
     if bots:
-        yield f"bots: {bots:,} requests, stored as events of their own types and in no session"
+        yield f"bots: {bots:,} requests, stored as events with types of their own, without sessions"
     if importer.parser.prefixed_lines:
         yield (
-            f"{importer.parser.prefixed_lines:,} lines begin with something else, which was ignored: "
+            f"{importer.parser.prefixed_lines:,} lines have a prefix, which was ignored: "
             f"{importer.parser.prefix.decode(errors='replace')!r}"
         )
     if hosts:
         yield f"the site's own hosts: {', '.join(sorted(hosts))}"
     elif site.hosts is None:
-        yield "no host of the site's own was found, so its pages may count as referrers: use --host"
+        yield "the site's own hosts could not be detected, so they may count as referrers: use --host"

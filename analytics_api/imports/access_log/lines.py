@@ -1,4 +1,4 @@
-"""A line of an access log in the Common or Combined format: its fields, its instant, its escapes."""
+"""Parse a line of an access log in the Common or Combined format: fields, timestamp and escapes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 
-MAX_LINE_BYTES = 1 << 16  # servers accept no requests longer than a quarter of this
+MAX_LINE_BYTES = 1 << 16  # servers accept requests of at most a quarter of this size
 
 VIRTUAL_HOST = rb"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?"
 QUOTED = rb'[^"\\]*(?:\\.[^"\\]*)*'
@@ -22,7 +22,7 @@ LINE = re.compile(
     % (VIRTUAL_HOST, QUOTED, QUOTED, QUOTED),
     re.VERBOSE | re.DOTALL,
 )
-# Matches nearly every line, as LINE does, in half the time.
+# A simpler form of LINE. It matches nearly every line, in half the time.
 FAST_LINE = re.compile(
     rb"""
     (?:(%b)\ (?=[^\s|-][^\s|]*\ -\ ))?([^\s|]+)\ -\   # virtual host, address; no ident
@@ -34,7 +34,7 @@ FAST_LINE = re.compile(
     % VIRTUAL_HOST,
     re.VERBOSE | re.DOTALL,
 )
-# What containers, syslog and process managers put before a line.
+# Prefixes that container runtimes, syslog and process managers add to a line.
 PREFIX = re.compile(
     rb"""
     \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[\d.,]*(?:Z|[+-]\d\d:?\d\d)\ (?:std(?:out|err)\ [FP]\ )?
@@ -55,7 +55,7 @@ TIME = re.compile(rb"(\d\d?)/([A-Za-z]{3})/(\d{4}):(\d\d):(\d\d:\d\d) ([+-])(\d\
 MS_AFTER_HOUR = {
     b"%02d:%02d" % (minute, second): (minute * 60 + second) * 1000
     for minute in range(60)
-    for second in range(61)  # a leap second is one after the 59th
+    for second in range(61)  # a leap second is second 60
 }
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 MILLISECOND = timedelta(milliseconds=1)
@@ -65,12 +65,12 @@ ESCAPED_LETTERS = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"b": b"\b", b"v": b"\
 
 
 def looks_like_log(lines: Iterable[bytes]) -> bool:
-    """Return whether any of the lines is one of an access log."""
+    """Return whether any of the lines is in an access log format."""
     return any(len(line) < MAX_LINE_BYTES and match_line(line)[0] for line in lines)
 
 
 def match_line(line: bytes) -> tuple[re.Match[bytes] | None, bytes]:
-    """Return the match of a line, and the prefix of another program that stands before it."""
+    """Return the match of a line, and the prefix that another program added."""
     line = line.rstrip(b"\r\n")
     prefix = PREFIX.match(line)
     if prefix:
@@ -81,9 +81,9 @@ def match_line(line: bytes) -> tuple[re.Match[bytes] | None, bytes]:
 
 
 def parse_instant(text: bytes) -> tuple[int, int | None]:
-    """Return milliseconds since the epoch, and those at the start of the hour when the text names the hour.
+    """Return milliseconds since the epoch, and if the text contains the hour also those at the beginning of the hour.
 
-    :raises ValueError, KeyError, OverflowError, TypeError: when it is not an instant.
+    :raises ValueError, KeyError, OverflowError, TypeError: the text is not a timestamp.
     """
     match = TIME.fullmatch(text)
     if match is None:  # nginx has $time_iso8601, too
@@ -96,12 +96,12 @@ def parse_instant(text: bytes) -> tuple[int, int | None]:
 
 
 def decode_field(raw: bytes) -> str:
-    """Return a field as text. What is not UTF-8 is U+FFFD, and so is NUL, which PostgreSQL refuses."""
+    """Decode a field. Invalid UTF-8 is replaced by U+FFFD, and so is NUL, which PostgreSQL does not accept."""
     return unescape(raw).decode(errors="replace").replace("\0", "\ufffd")
 
 
 def unescape(raw: bytes) -> bytes:
-    """Return a field with the server's escapes undone."""
+    """Decode the server's escape sequences in a field."""
     return ESCAPE.sub(_unescape_one, raw) if b"\\" in raw else raw
 
 
@@ -111,7 +111,7 @@ def _unescape_one(match: re.Match[bytes]) -> bytes:
 
 
 def virtual_host(host: bytes | None) -> tuple[str, str]:
-    """Return the name of a virtual host in lower case, and the URL of its root; both empty when there is none."""
+    """Return the name of a virtual host in lower case and the URL of its root, or two empty strings for None."""
     if host is None or host in (b"-", b"_"):
         return "", ""
     name, colon, port = decode_field(host).lower().rpartition(":")

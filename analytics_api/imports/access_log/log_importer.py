@@ -1,4 +1,4 @@
-"""Convert batches of log lines to sessions and events."""
+"""Convert batches of log lines to sessions and events, and merge them with the database."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from .parser import LineParser, Request
 from .site import Site
 from .visits import Entry, Exit, SessionSpan, Visit, split_visits
 
-# Known events are looked up by ranges: ids no further apart than ten seconds are in one range.
+# Existing events are looked up by ranges of ids. A gap of more than ten seconds begins a new range.
 MAX_ID_GAP = 10 << HASH_BITS
 
-SALT = "visitor_salt"  # the name under which it is remembered
+SALT = "visitor_salt"  # the salt's name in the table `secrets`
 
-# Both by the key alone, since in bulk there is no other index.
+# These statements use only the primary key, because bulk mode drops all other indexes.
 KNOWN_EVENTS = """
 select event_id
 from events
@@ -37,7 +37,7 @@ from events
 where event_id between :low and :high
 """
 
-# The ids of a visitor's sessions are in the order of their starts.
+# The ids of a visitor's sessions are in the order of `started_at`.
 LATEST_SESSION = """
 select session_id, started_at, coalesce(ended_at, started_at) as ended_at, event_count, entry_page, exit_page,
   referrer, referrer_domain
@@ -81,19 +81,22 @@ Requests = dict[str, list[Request]]  # by visitor
 
 
 class LogImporter:
-    """Writes the lines of a log, a batch at a time, and joins them with the sessions that the database has."""
+    """Import log lines in batches, and merge them with existing sessions."""
 
     def __init__(self, at: Transaction, site: Site, hosts: frozenset[str], report: Report) -> None:
         self.at = at
         self.parser = LineParser(site, hosts, read_salt(at))
         self.pause = round(site.timeout * 1000)
         self.report = report
-        # When the last session ended, in a database that had none before: later visits need no look-up, which takes a
-        # fifth of the import of a new log. None: the database had sessions.
+        # The end of the last session, if the database had no sessions before the import; otherwise None. Visits after
+        # it need no lookup of existing sessions. Lookups take 20% of the import of a new log.
         self.last_end: int | None = None if at.row(ANY_SESSION) else -1
 
     def write(self, lines: list[bytes], first: int, reject: RejectHandler) -> None:
-        """Write what is new in these lines, which are numbered from `first`."""
+        """Import the new lines of a batch.
+
+        :param first: line number of the first line.
+        """
         people, bots = self._parse(lines, first, reject)
         requests = [request for group in (people, bots) for some in group.values() for request in some]
         self.report.tables["events"].read += len(requests)
@@ -111,7 +114,7 @@ class LogImporter:
             events.written += self.at.insert("events", EVENT_COLUMNS, rows, on_conflict="ignore")
 
     def _parse(self, lines: list[bytes], first: int, reject: RejectHandler) -> tuple[Requests, Requests]:
-        """Return the requests of people and of bots that are counted separately."""
+        """Return the requests of people, and of bots that are counted separately, by visitor."""
         people: Requests = defaultdict(list)
         bots: Requests = defaultdict(list)
         parse = self.parser.parse
@@ -129,11 +132,11 @@ class LogImporter:
         return people, bots
 
     def _write_sessions(self, people: Requests) -> list[tuple[Any, ...]]:
-        """Write the sessions of the requests; return the rows of their events."""
+        """Write the sessions of the requests, and return the rows of their events."""
         counts = self.report.tables["sessions"]
         sessions: list[tuple[Any, ...]] = []
         events: list[tuple[Any, ...]] = []
-        # All visits are found before one is written: looking for them must not see the new rows.
+        # All visits are computed first, so that lookups do not return new rows.
         visits = [(visitor, visit) for visitor, some in people.items() if some for visit in self._visits(visitor, some)]
         for visitor, visit in visits:
             session_id = f"{visitor}-{visit.started_at // 1000:010x}"
@@ -156,7 +159,7 @@ class LogImporter:
         return events
 
     def _known_ids(self, ids: list[int]) -> set[int]:
-        """Return those of the ids, which are sorted, that the database has."""
+        """Return which of the sorted ids exist in the database."""
         known: set[int] = set()
         end = 0
         while end < len(ids):
@@ -165,13 +168,15 @@ class LogImporter:
                 end += 1
             rows = self.at.rows(KNOWN_EVENTS, low=ids[begin], high=ids[end - 1])
             known.update(row["event_id"] for row in rows)
-            if not rows and end < len(ids):  # a new log may have none: continue at the next one there is
+            if not rows and end < len(
+                ids
+            ):  # skip to the next existing id, since a new log may have none in many ranges
                 nearest = self.at.rows(NEAREST_EVENT, low=ids[end], high=ids[-1])[0]["event_id"]
                 end = len(ids) if nearest is None else bisect_left(ids, nearest, end)
         return known
 
     def _visits(self, visitor: str, requests: list[Request]) -> Iterator[Visit]:
-        """Yield the visits of a visitor, each joined with what the database has of it."""
+        """Yield the visits of a visitor, merged with existing sessions."""
         if len(requests) > 1:
             requests.sort(key=attrgetter("instant"))
         visit: Visit | None = None
@@ -184,7 +189,7 @@ class LogImporter:
             yield visit
 
     def _join_sessions(self, visitor: str, visit: Visit) -> Visit:
-        """Return the visit joined with the sessions of the database that it touches."""
+        """Merge the visit with the existing sessions that overlap it or are within the timeout."""
         if self.last_end is not None and self.last_end < visit.started_at - self.pause:
             return visit
         joined = {span.session_id for span in visit.spans}
@@ -202,7 +207,7 @@ class LogImporter:
         session_id, started, ended = row["session_id"], row["started_at"], row["ended_at"]
         entered, left = started, ended
         if started < beside.ended_at and beside.started_at < ended:
-            # They overlap, so the instants of the first and the last page view decide.
+            # The session and the visit overlap, so compare the times of their first and last page views.
             views = [
                 row
                 for low, high in id_ranges(started, ended)
@@ -221,14 +226,14 @@ class LogImporter:
         )
 
     def _move(self, span: SessionSpan, session_id: str) -> None:
-        """Move the events of a session to another, and delete it."""
+        """Move the events of a session to another one, and delete the empty session."""
         for low, high in id_ranges(span.started_at, span.ended_at):
             self.at.execute(MOVE_EVENTS, low=low, high=high, old_id=span.session_id, new_id=session_id)
         self.at.execute(DELETE_SESSION, session_id=span.session_id)
 
 
 def read_salt(at: Transaction) -> bytes:
-    """Return the salt of the hashes of visitors; make one when the database has none."""
+    """Return the salt for hashing visitors, and create it if it does not exist."""
     return bytes.fromhex(add_value(at, SALT, secrets.token_hex(32)))
 
 

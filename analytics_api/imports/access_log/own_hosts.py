@@ -1,4 +1,4 @@
-"""The hosts of the site itself, whose referrers do not count."""
+"""Detect the site's own hosts, which do not count as referrers."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .lines import MAX_LINE_BYTES, looks_like_log, match_line, virtual_host
 from .parser import LineParser, bare_host
 from .site import Site
 
-MIN_ASSET_REQUESTS = 3  # that name a host as their referrer, before it counts as the site's own
+MIN_ASSET_REQUESTS = 3  # minimum number of asset requests with a referrer from the same host
 MAX_REMEMBERED = 1_000
 
-OWN_HOSTS = "own_hosts"  # the name under which they are remembered
+OWN_HOSTS = "own_hosts"  # the name of the list in the table `secrets`
 
 
 def detect_own_hosts(site: Site, lines: Iterable[bytes]) -> frozenset[str]:
-    """Return the hosts that are passed, or else those that the lines show, in the form of `bare_host`."""
+    """Return the hosts in `site`, or the hosts that are detected in the lines, in the form of `bare_host`."""
     of_url = [urlsplit(site.url).hostname or ""] if site.url else []
     if site.hosts is not None:
         return frozenset(filter(None, map(bare_host, [*of_url, *site.hosts])))
@@ -48,7 +48,7 @@ def detect_own_hosts(site: Site, lines: Iterable[bytes]) -> frozenset[str]:
 
 
 def own_hosts_of_files(site: Site, paths: Iterable[str]) -> frozenset[str]:
-    """Return the hosts that the access logs among these files show; files that cannot be read show none."""
+    """Return the hosts that are detected in the access logs among these files. Unreadable files are skipped."""
     hosts: frozenset[str] = frozenset()
     for path in paths:
         try:
@@ -61,7 +61,7 @@ def own_hosts_of_files(site: Site, paths: Iterable[str]) -> frozenset[str]:
 
 
 def remember_hosts(at: Transaction, hosts: frozenset[str]) -> frozenset[str]:
-    """Remember hosts in the database; return them with those of earlier imports."""
+    """Store hosts in the database, and return them together with the hosts of earlier imports."""
     earlier = frozenset(json.loads(find_value(at, OWN_HOSTS) or "[]"))
     if hosts - earlier:
         set_value(at, OWN_HOSTS, json.dumps(sorted(earlier | hosts)[:MAX_REMEMBERED]))

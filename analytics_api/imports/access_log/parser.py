@@ -1,4 +1,4 @@
-"""Lines of an access log as requests of visitors."""
+"""Convert lines of an access log to visitors and requests."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from .lines import (
 )
 from .site import Site
 
-MAX_URL_LENGTH = 2_000  # characters; an index of PostgreSQL takes 2704 bytes
+MAX_URL_LENGTH = 2_000  # characters; PostgreSQL limits indexed values to 2704 bytes
 MAX_BOT_NAME_LENGTH = 100
-MAX_CACHED = 20_000  # entries of each cache
-MAX_CACHED_BYTES = 400  # of a key; longer ones seldom come again
-FIRST_TIMESTAMP = 100_000_000_000  # in 1973; the database refuses earlier ones, which are often seconds
+MAX_CACHED = 20_000  # maximum number of entries of each cache
+MAX_CACHED_BYTES = 400  # maximum length of a cached key; longer ones are rarely repeated
+FIRST_TIMESTAMP = 100_000_000_000  # in 1973; the database rejects smaller timestamps, which are often in seconds
 LAST_TIMESTAMP = 253_402_300_799_999  # the end of year 9999
 LAST_CACHED_HOUR = LAST_TIMESTAMP - 60 * 60 * 1000
 
@@ -35,7 +35,7 @@ ABSOLUTE_URL = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
 
 
 class Request(NamedTuple):
-    """A request: the values of its event, and where it came from."""
+    """A request: the values of its event, and its referrer."""
 
     instant: int  # milliseconds
     event_id: int
@@ -47,16 +47,16 @@ class Request(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """A request of a log: its target and its result."""
+    """The event type and page of a request."""
 
     event_type: str
     url: str | None
     data: str | None
-    digest: bytes  # of virtual host, request and status
+    digest: bytes  # hash of virtual host, request and status
 
 
 class Visitor(NamedTuple):
-    """A hash of address and user agent, and the bot's name when it is one."""
+    """The hash of address and user agent, and the bot's name, which is None for a person."""
 
     visitor_id: str
     digest: bytes
@@ -64,10 +64,10 @@ class Visitor(NamedTuple):
 
 
 class LineParser:
-    """Parses the lines of a log. What comes again and again is worked out once.
+    """Parse the lines of a log, and cache repeated results.
 
-    :param hosts: of the site, in the form of `bare_host`; their referrers do not count.
-    :param salt: the key of the hashes of visitors.
+    :param hosts: the site's own hosts in the form of `bare_host`, which do not count as referrers.
+    :param salt: the key for hashing visitors.
     """
 
     def __init__(self, site: Site, hosts: frozenset[str], salt: bytes) -> None:
@@ -77,9 +77,9 @@ class LineParser:
         self.base = (site.url or "").rstrip("/")
         self.assets = tuple("." + extension.lower().lstrip(".") for extension in site.assets)
         self.has_separate_bots = site.bots == "separate"
-        self.is_combined = False  # whether the line before had a user agent
+        self.is_combined = False  # whether the previous line had a user agent
         self.prefixed_lines = 0
-        self.prefix = b""  # the first one
+        self.prefix = b""  # the first prefix, for the report
         self.event_ids = EventIds(salt)
         self.hours: dict[bytes, int] = {}
         self.visitors: dict[tuple[bytes, bytes | None], Visitor] = {}
@@ -89,9 +89,9 @@ class LineParser:
         self.referrers: dict[tuple[bytes | None, bytes], tuple[str | None, str | None]] = {}
 
     def parse(self, line: bytes) -> tuple[str, bool, Request]:
-        """Return the line's visitor, whether that is a bot outside of the sessions, and the request.
+        """Return the visitor id, whether the visitor is a bot that is counted separately, and the request.
 
-        :raises ValueError: the reason why it is not a line of a log.
+        :raises ValueError: the line is invalid; the message is the reason.
         """
         if len(line) > MAX_LINE_BYTES:
             raise ValueError(f"longer than {MAX_LINE_BYTES:,} bytes")
@@ -116,10 +116,10 @@ class LineParser:
         )
 
     def outcome(self, host: bytes | None, request: bytes, status: bytes) -> Outcome:
-        """Return what became of a request."""
+        """Return the event type and page of a request."""
         match = REQUEST.fullmatch(request)
         method, target = (match[1].decode(), normalize_path(unescape(match[2]))) if match else (None, "")
-        absolute = ABSOLUTE_URL.match(target)  # at the start alone: a query may have a URL of its own
+        absolute = ABSOLUTE_URL.match(target)  # match only at the start, because a query can contain a URL
         path = target[absolute.end() if absolute else 0 :].partition("#")[0]
         if not path and target:
             path = "/"  # of http://shop.example
@@ -140,7 +140,7 @@ class LineParser:
         return outcome
 
     def referrer(self, host: bytes | None, referrer: bytes | None) -> tuple[str | None, str | None]:
-        """Return the referrer and its domain; None for both when it is the site itself, or not a URL."""
+        """Return the referrer and its domain. Both are None if it is one of the site's own hosts or not a URL."""
         if referrer is None or len(referrer) < 4:
             return None, None
         key = (host, referrer)
@@ -156,7 +156,7 @@ class LineParser:
         return known
 
     def _parse_slow(self, line: bytes) -> tuple[Any, ...]:
-        """Return the groups of FAST_LINE for a line of any form."""
+        """Return the groups of FAST_LINE for a line that FAST_LINE does not match."""
         match, prefix = match_line(line)
         if match is None:
             raise ValueError("not a line of an access log")
@@ -194,7 +194,7 @@ class LineParser:
         return self.bots[agent]
 
     def _bot_event(self, bot: str, event_type: str, data: str | None) -> tuple[str, str]:
-        """Return the type and the data of a bot's event, which would have the others for a person."""
+        """Return the type and data of a bot's event, computed from those of the same event of a person."""
         key = (bot, event_type, data)
         if key not in self.bot_events:
             with_name = json.dumps({"bot": bot} | json.loads(data or "{}"))
@@ -203,7 +203,7 @@ class LineParser:
 
 
 def bare_host(host: str) -> str:
-    """Return the one form of a host; of what is not a host, lower case without `www.`."""
+    """Return the normalized host. If the text is not a valid host, return it in lower case without `www.`."""
     return normalize_host(host) or strip_www(host.lower())
 
 

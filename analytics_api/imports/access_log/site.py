@@ -1,4 +1,4 @@
-"""The site that an access log belongs to, and the rules for counting its requests."""
+"""The site of an access log, and the rules for counting its requests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-# The extensions of what is not a page.
+# File extensions that are not pages.
 ASSETS = frozenset(
     extension
     for group in (
@@ -23,18 +23,18 @@ ASSETS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """How a log is to be understood.
+    """Options for the interpretation of a log.
 
-    url          scheme and host before the paths of pages, `https://shop.example`; without it a page is a path, and in
-                 a log with virtual hosts a URL of its virtual host
-    hosts        the hosts of the site, whose referrers do not count. Left out, they are detected in the first lines:
-                 the virtual hosts, and the host that most requests for assets come from
-    other_hosts  more hosts of the site, beside those that are detected, such as those of other files
-    assets       extensions of what is not a page
-    query        whether pages keep what is behind the question mark
-    timeout      seconds without a request that end a session, at least one
-    bots         "separate": events of bots have types of their own and no session; "include": they are visitors,
-                 with the bot's name in `data`
+    url          scheme and host to prepend to paths, such as `https://shop.example`; None to store paths, or URLs in a
+                 log with virtual hosts
+    hosts        the site's own hosts, which do not count as referrers; None to detect them in the first lines: the
+                 virtual hosts, and the most frequent host in referrers of assets
+    other_hosts  additional own hosts, such as those detected in other files
+    assets       file extensions that are not pages
+    query        whether to keep the query strings of pages
+    timeout      seconds without a request after which a session ends; at least 1
+    bots         "separate": events of bots have types of their own and no session; "include": bots count as visitors,
+                 and `data` has the bot's name
     """
 
     url: str | None = None

@@ -1,4 +1,4 @@
-"""Visits: requests of one visitor without a longer pause."""
+"""Group the requests of a visitor into visits, which become sessions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .parser import Request
 
 
 class Entry(NamedTuple):
-    """Where a visit began. Entries compare by the first two: a page view is before others, then the earlier one."""
+    """The entry of a visit. The first two fields are its sort key: page views first, then earlier times."""
 
     is_not_page: bool
     instant: int
@@ -20,7 +20,7 @@ class Entry(NamedTuple):
 
 
 class Exit(NamedTuple):
-    """Where a visit ended. Exits compare by the first two: a page view is after others, then the later one."""
+    """The exit of a visit. The first two fields are its sort key: page views last, then later times."""
 
     is_page: bool
     instant: int
@@ -28,7 +28,7 @@ class Exit(NamedTuple):
 
 
 class SessionSpan(NamedTuple):
-    """A row of sessions that belongs to a visit."""
+    """An existing session that belongs to a visit."""
 
     session_id: str
     started_at: int
@@ -37,7 +37,7 @@ class SessionSpan(NamedTuple):
 
 @dataclass(slots=True)
 class Visit:
-    """Requests without a longer pause, of a log, and with `spans` those of sessions that the database has."""
+    """Consecutive requests of a visitor. `spans` are existing sessions that belong to the visit."""
 
     started_at: int
     ended_at: int
@@ -48,13 +48,13 @@ class Visit:
     spans: list[SessionSpan] = field(default_factory=list)
 
     def join(self, other: Visit) -> Visit:
-        """Return both visits as one."""
+        """Merge two visits into one."""
         first, second = (self, other) if self.started_at <= other.started_at else (other, self)
         return Visit(
             first.started_at,
             max(first.ended_at, second.ended_at),
             first.events + second.events,
-            min(first.entry, second.entry, key=lambda entry: entry[:2]),  # the first one's when both are as early
+            min(first.entry, second.entry, key=lambda entry: entry[:2]),  # with equal keys, the entry of `first`
             max(second.exit, first.exit, key=lambda exit: exit[:2]),
             first.requests + second.requests,
             first.spans + second.spans,
@@ -66,10 +66,10 @@ def split_visits(
     pause: int,
     referrer_of: Callable[[bytes | None, bytes | None], tuple[str | None, str | None]],
 ) -> Iterator[Visit]:
-    """Yield the visits of one visitor in the order of time.
+    """Yield the visits of one visitor in chronological order.
 
-    :param requests: sorted by instant.
-    :param pause: milliseconds without a request that end a visit.
+    :param requests: the visitor's requests, sorted by time.
+    :param pause: milliseconds without a request after which a visit ends.
     """
     begin = 0
     for end in range(1, len(requests) + 1):

@@ -1,8 +1,8 @@
-"""Opening a file that nobody vouches for: an export of a D1 database, or any SQLite file.
+"""Open an untrusted file: an export of a D1 database, or an SQLite file.
 
-An export is a program in SQL. It is cut into statements; the few kinds that an export needs are run, one by one, in a
-temporary database, while SQLite refuses all but creating tables and inserting rows. The connection that reads the
-result can only read.
+An export is an SQL script. It is split into statements, and only the kinds of statements that an export needs are run,
+in a temporary database. An SQLite authorizer allows nothing but creating tables and inserting rows. The connection for
+reading the result is read-only.
 """
 
 from __future__ import annotations
@@ -27,40 +27,42 @@ if TYPE_CHECKING:
 
 __all__ = ["is_housekeeping", "open_scratch"]
 
-PROGRESS_BYTES = 1 << 18  # of the file, at most, between two calls of on_read
+PROGRESS_BYTES = 1 << 18  # maximum number of bytes between two calls of on_read
 SQLITE = b"SQLite format 3\0"
 
 
 @contextmanager
 def open_scratch(path: str | os.PathLike[str], *, on_read: OnRead = ignore_read) -> Iterator[sqlite3.Connection]:
-    """Open a connection that can only read, onto a database with the contents of the file.
+    """Open a read-only connection to a database with the contents of the file.
 
-    The file is the SQL of `wrangler d1 export` or of the sqlite3 shell's `.dump`, or an SQLite database, each plain or
-    gzipped; its first bytes tell which. SQL is run into a temporary database of its tables and rows, without indexes,
-    views, triggers and the tables of `is_housekeeping`. An SQLite file is opened where it is, is never written to, and
-    has the rows of a write-ahead log beside it. The connection and the temporary files last until the block ends.
-    READING_PRAGMAS are available; views of an SQLite file cannot be read.
+    The file is the SQL of `wrangler d1 export` or of the sqlite3 shell's `.dump`, or an SQLite file, each plain or
+    gzipped. The kind is detected from the first bytes. The tables and rows of SQL are loaded into a temporary database,
+    without indexes, views, triggers and the tables of `is_housekeeping`. An SQLite file is opened in place and never
+    written. If it has a write-ahead log, the log is read, too.
 
-    :param on_read: called with so many more bytes of the file; in all, its size.
-    :raises IngestError: one line with the name of a file that cannot be read, is of another kind, is damaged or cut
-        short, or does more than an export does; of SQL with the line on which the statement begins.
-    :raises sqlite3.OperationalError: in the block, for a text of an SQLite file that is not UTF-8.
+    The connection and the temporary files exist until the end of the block. Only READING_PRAGMAS are permitted, and
+    views of an SQLite file cannot be read.
+
+    :param on_read: called with the number of bytes that were read since the last call. The sum is the file's size.
+    :raises IngestError: the file cannot be read, is of another kind, is damaged or truncated, or contains a statement
+        that is not allowed. The message is one line with the file's name, for SQL also the line of the statement.
+    :raises sqlite3.OperationalError: in the block, if a text in an SQLite file is not UTF-8.
     """
     name = os.fspath(path)
     with ExitStack() as stack:
         try:
             database = _open(name, stack, on_read)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise refusal(name, f"the gzip data are damaged or cut short ({error}); fetch it again") from error
+            raise refusal(name, f"the gzip data is damaged or truncated ({error}); get the file again") from error
         except OSError as error:
             raise refusal(name, f"cannot be read: {error.strerror or error}") from error
         except sqlite3.Error as error:
-            raise refusal(name, f"SQLite cannot read it ({error}); pass an export of it instead") from error
+            raise refusal(name, f"SQLite cannot read it ({error}); import an export of it instead") from error
         yield database
 
 
 class CountingFile(io.FileIO):
-    """A file that reports how much of it is read."""
+    """A file that reports the number of bytes read."""
 
     def __init__(self, path: str, on_read: OnRead) -> None:
         super().__init__(path)

@@ -1,4 +1,4 @@
-"""The statements of an export, run into an empty database."""
+"""Run the statements of an export in an empty database."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from .syntax import (
     unquote,
 )
 
-MAX_STATEMENT_LENGTH = 1 << 23  # characters; a row of D1 has 2 MB, and twice as many digits in hexadecimal
-MAX_PREFIX_LENGTH = 1 << 16  # of a row that may be joined to others; it bounds what a pattern has to remember, too
-ROWS_PER_STATEMENT = 250  # rows joined into one statement; more gain nothing
+MAX_STATEMENT_LENGTH = 1 << 23  # characters; D1 limits a row to 2 MB, which is 4 MB in hexadecimal
+MAX_PREFIX_LENGTH = 1 << 16  # length of `insert into … values`, which limits the memory of the regular expression
+ROWS_PER_STATEMENT = 250  # rows that are joined into one statement; more are not faster
 
 
 class DumpLoader:
-    """Runs the text of an export into a database, reading it through a window of a few megabytes."""
+    """Run the SQL of an export in a database. Only a window of a few megabytes of the text is in memory."""
 
     def __init__(self, path: str, stream: io.BufferedIOBase, database: sqlite3.Connection) -> None:
         self.path = path
@@ -43,46 +43,46 @@ class DumpLoader:
         self.decoder = codecs.getincrementaldecoder("utf-8-sig")()
         self.is_at_end = False
         self.text = ""  # the window
-        self.line = 1  # of the window's first character
-        self.position = 0  # of the next statement in the window
-        self.has_run = False  # a statement, so the file is an export
-        self.is_in_transaction = False  # after BEGIN, before COMMIT
-        self.is_values = False  # the statement that runs has no SELECT
-        self.is_inserting = False  # the statement that runs inserts rows
+        self.line = 1  # line number of the window's first character
+        self.position = 0  # index of the next statement in the window
+        self.has_run = False  # whether a statement has run, so that the file is certainly an export
+        self.is_in_transaction = False  # between BEGIN and COMMIT
+        self.is_values = False  # whether the current statement has no SELECT
+        self.is_inserting = False  # whether the current statement inserts rows
 
     def load(self) -> None:
-        """Run the text to its end; then the connection can only read."""
+        """Run all statements, and make the connection read-only."""
         self.database.set_authorizer(self.authorize)
         while self._insert_rows() or self._run_next():
             self.has_run = True
         if self.is_in_transaction:
-            raise self._refusal("the file ends before the COMMIT of its BEGIN", -1)
+            raise self._refusal("the file has a BEGIN without COMMIT", -1)
         make_read_only(self.database)
 
     def authorize(self, action: int, first: str | None, second: str | None, _: str | None, __: str | None) -> int:
-        """Allow to create tables and to insert rows."""
+        """Allow only creating tables and inserting rows."""
         allowed = (
             action in LOADING
             # SQLite treats the values of several rows as a SELECT.
             or (action == sqlite3.SQLITE_SELECT and self.is_values)
             or (action == sqlite3.SQLITE_FUNCTION and second in (ROW_FUNCTIONS if self.is_inserting else FUNCTIONS))
-            # Part of CREATE TABLE. SQLite itself refuses it as a statement.
+            # CREATE TABLE updates sqlite_master. SQLite itself rejects such an UPDATE statement.
             or (action == sqlite3.SQLITE_UPDATE and first == "sqlite_master")
         )
         return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
 
     def _refusal(self, reason: str, lines: int = 0) -> IngestError:
-        """Return an error on the line where the statement begins, or so many lines below."""
+        """Return an error with the line number of the statement plus `lines`."""
         advice = "export it again" if self.has_run else ACCEPTED_KINDS
         line = self.line + self.text.count("\n", 0, self.position) + lines
         return refusal(self.path, f"{reason}; {advice}", line)
 
     def _not_allowed(self, sql: str) -> IngestError:
         shown = " ".join(sql[:200].split())[:60]
-        return self._refusal(f"{shown!r} has no place in an export of tables and rows")
+        return self._refusal(f"{shown!r} is not allowed in an export")
 
     def _read_more(self) -> bool:
-        """Extend the window, which then begins at the statement; return False at the end of the file."""
+        """Read more text, and discard the text before the current statement. Return False at the end of the file."""
         if self.is_at_end:
             return False
         self.line += self.text.count("\n", 0, self.position)
@@ -90,11 +90,11 @@ class DumpLoader:
         if len(self.text) > MAX_STATEMENT_LENGTH:
             raise self._refusal(f"a statement of more than {MAX_STATEMENT_LENGTH} characters")
 
-        # The window doubles: scanning a long statement again each time then costs no more than scanning it twice.
+        # The window doubles, so that scanning a long statement again after each read takes at most twice the time.
         data = self.stream.read(max(CHUNK_SIZE, len(self.text)))
         self.is_at_end = not data
         try:
-            # A newline at the end closes a comment on the last line.
+            # The newline at the end terminates a comment on the last line.
             self.text += self.decoder.decode(data, self.is_at_end) + "\n" * self.is_at_end
         except UnicodeDecodeError as exc:
             lines = self.text.count("\n") + exc.object.count(b"\n", 0, exc.start)
@@ -106,7 +106,10 @@ class DumpLoader:
             self.position = blank.end()
 
     def _find_end(self) -> int:
-        """Return where the statement ends, 0 when that is not in the window; refuse an unknown first word."""
+        """Return the index of the statement's end, or 0 if the window does not contain it.
+
+        :raises IngestError: the first word of the statement is not allowed.
+        """
         verb = VERB.match(self.text, self.position)
         if verb and verb.end() < len(self.text) and verb[0].lower() not in VERBS:
             raise self._not_allowed(self.text[self.position : self.position + 200])
@@ -122,7 +125,7 @@ class DumpLoader:
         return 0
 
     def _insert_rows(self) -> bool:
-        """Insert the plain rows of one table that come next; return whether there were any."""
+        """Insert the next rows of one table if they are constants. Return whether there were any."""
         self._skip_blank()
         text, begin = self.text, self.position
         insert = INSERT.match(text, begin, begin + MAX_PREFIX_LENGTH)
@@ -141,19 +144,19 @@ class DumpLoader:
         return self.position > begin
 
     def _insert(self, into: str, rows: list[str], end: int) -> None:
-        """Insert the rows, which are in the window from the position to `end`."""
+        """Insert the rows in the window between the position and `end`."""
         self.is_values = self.is_inserting = True
         try:
             self.database.execute(into + ",".join(rows))
         except sqlite3.Error:
-            # No row was inserted. Insert them one by one, so that only the invalid row is refused, with its line.
+            # No row was inserted. Insert them one by one, so that the error names the line of the invalid row.
             while self.position < end and (row := ROW.match(self.text, self.position + len(into))):
                 self._run(into + row[0], is_values=True)
                 self.position = row.end()
         self.position = end
 
     def _run_next(self) -> bool:
-        """Run the next statement, of any kind; return whether there was one."""
+        """Run the next statement. Return whether there was one."""
         self._skip_blank()
         while not (end := self._find_end()):
             if not self._read_more():
@@ -166,7 +169,10 @@ class DumpLoader:
         return True
 
     def _run_or_skip(self, sql: str) -> None:
-        """Run a statement, skip it when an import does not need it, or refuse it."""
+        """Run a statement, or skip it if the import does not need it.
+
+        :raises IngestError: the statement is not allowed.
+        """
         if BEGIN.match(sql, 0, MAX_PREFIX_LENGTH):
             self.is_in_transaction = True
         elif COMMIT.match(sql, 0, MAX_PREFIX_LENGTH):
@@ -188,10 +194,10 @@ class DumpLoader:
         except (sqlite3.Error, sqlite3.Warning) as exc:
             if str(exc) == "not authorized":
                 raise self._not_allowed(sql) from exc
-            raise self._refusal(f"SQLite refuses this statement ({str(exc)[:200]})") from exc
+            raise self._refusal(f"SQLite rejects this statement ({str(exc)[:200]})") from exc
 
     def _without_nul(self, sql: str) -> str:
-        """Return the statement with texts that contain NUL written in hexadecimal; NUL would end the statement."""
+        """Rewrite texts that contain NUL in hexadecimal, because NUL would end the statement."""
         if "\0" not in sql:
             return sql
 
@@ -202,7 +208,7 @@ class DumpLoader:
                 begin = token.start() if begin < 0 else begin
             elif begin >= 0:
                 text = sql[begin + 1 : token.start() - 1]
-                if "\0" in text and sql[begin - 1] not in "xX":  # else it is a blob
+                if "\0" in text and sql[begin - 1] not in "xX":  # a blob has the prefix x
                     data = text.replace("''", "'").encode()
                     parts += sql[done:begin], f"cast(x'{data.hex()}' as text)"
                     done = token.start()

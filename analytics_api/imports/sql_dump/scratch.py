@@ -1,4 +1,4 @@
-"""Connections onto untrusted files, with limits on what SQLite may do, on time, and on the size of values."""
+"""Open connections to untrusted files, with limits on operations, time and the size of values."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from typing import Any
 
 Authorizer = Callable[[int, "str | None", "str | None", "str | None", "str | None"], int]
 
-MAX_VALUE_BYTES = 1 << 22  # of a value, and of a row
-MAX_PATTERN_LENGTH = 64  # of what `replace` looks for: the shell looks for two characters
-STATEMENT_SECONDS = 20  # a statement of an export takes less
-PROGRESS_STEPS = 100_000  # of SQLite's machine, between two looks at the clock
+MAX_VALUE_BYTES = 1 << 22  # maximum size of a value and of a row
+MAX_PATTERN_LENGTH = 64  # maximum length of the pattern of `replace`; the sqlite3 shell uses two characters
+STATEMENT_SECONDS = 20  # timeout of a statement
+PROGRESS_STEPS = 100_000  # instructions of SQLite's virtual machine between two checks of the timeout
 
 
 class AuthorizedConnection(sqlite3.Connection):
-    """A connection with an authorizer in Python, and a limit of time for each statement.
+    """A connection with an authorizer in Python, and a timeout for each statement.
 
-    SQLite takes an exception in the authorizer, such as that of Ctrl-C, for a refusal: a refused statement is run
-    again, and when it is not refused then, the exception was KeyboardInterrupt.
+    If the authorizer raises an exception, SQLite reports "not authorized". Therefore a statement that was not
+    authorized is run a second time. If it succeeds, the exception was a KeyboardInterrupt, which is raised again.
     """
 
     deadline = math.inf
@@ -49,13 +49,13 @@ class AuthorizedConnection(sqlite3.Connection):
 
 
 def connect(name: str, stack: ExitStack, authorizer: Authorizer | None = None) -> sqlite3.Connection:
-    """Open a connection with the limits, closed with the stack."""
-    # No statement is run twice: a cache would only hold long ones in memory.
+    """Open a connection with these limits. The stack closes it."""
+    # No statement is repeated, so a statement cache would only use memory.
     database = sqlite3.connect(name, uri=True, isolation_level=None, cached_statements=0, factory=AuthorizedConnection)
     stack.enter_context(closing(database))
-    if authorizer is not None:  # Python 3.10 takes None for a function that refuses everything
+    if authorizer is not None:  # Python 3.10 interprets None as a function that denies everything
         database.set_authorizer(authorizer)
-    # The schema may be trusted: views are refused, and all functions are SQLite's own or those below.
+    # trusted_schema is safe here: views are denied, and the only functions are SQLite's own and those below.
     database.execute("pragma ignore_check_constraints = on")
     if sys.version_info >= (3, 11):
         database.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
@@ -63,7 +63,7 @@ def connect(name: str, stack: ExitStack, authorizer: Authorizer | None = None) -
     database.set_progress_handler(database.is_over_time, PROGRESS_STEPS)
     database.create_function("replace", 3, _replace, deterministic=True)
     database.create_function("instr", 2, _instr, deterministic=True)
-    for function, arguments in SLOW_FUNCTIONS:  # one call may take hours, and no progress handler is asked meanwhile
+    for function, arguments in SLOW_FUNCTIONS:  # one call can take hours without a call of the progress handler
         database.create_function(function, arguments, _refuse_call, deterministic=True)
     return database
 
@@ -75,7 +75,7 @@ SLOW_FUNCTIONS = (
 
 
 def _replace(text: object, pattern: object, by: object) -> str | None:
-    """Do what SQLite's `replace` does, in time that grows with the text alone."""
+    """Implement SQLite's `replace` in time proportional to the length of the text."""
     if text is None or pattern is None or by is None:
         return None
     text, pattern, by = str(text), str(pattern), str(by)
@@ -89,25 +89,25 @@ def _replace(text: object, pattern: object, by: object) -> str | None:
 
 
 def _instr(text: object, part: object) -> int | None:
-    """Do what SQLite's `instr` does, in time that grows with the text alone."""
+    """Implement SQLite's `instr` in time proportional to the length of the text."""
     if isinstance(text, bytes) and isinstance(part, bytes):
         return text.find(part) + 1
     return None if text is None or part is None else str(text).find(str(part)) + 1
 
 
 def _refuse_call(*arguments: object) -> None:
-    raise ValueError("not a function of exports")
+    raise ValueError("this function is not allowed in an export")
 
 
 def open_file(path: str, header: bytes, stack: ExitStack) -> sqlite3.Connection:
-    """Open an SQLite file to read only, after a check of its structure.
+    """Open an SQLite file read-only, and check its structure.
 
-    :param header: its first bytes, of which byte 19 is 2 in WAL mode.
-    :raises sqlite3.Error: for a damaged file.
+    :param header: the first bytes of the file; byte 19 is 2 in WAL mode.
+    :raises sqlite3.Error: the file is damaged.
     """
     mode = "mode=ro"
-    # Opening a file in WAL mode, even to read, makes -wal and -shm beside it, unless another process has it open.
-    # If none has, read the file alone, or a copy of it with its log.
+    # Opening a file in WAL mode creates -wal and -shm beside it, even for reading. If no other process has it open,
+    # open the file as immutable, or a copy of it if it has a write-ahead log.
     if header[19:20] == b"\2" and not os.path.exists(path + "-shm"):
         log = path + "-wal"
         if os.path.exists(log) and os.path.getsize(log):
@@ -121,7 +121,7 @@ def open_file(path: str, header: bytes, stack: ExitStack) -> sqlite3.Connection:
     database = connect(f"{Path(path).absolute().as_uri()}?{mode}", stack, authorize_opening)
     database.execute("pragma cell_size_check = on")
     for (fault,) in database.execute("pragma quick_check").fetchall():
-        # " value in " reports a null or a type that the table itself forbids, which an import can convert.
+        # " value in " reports a null or a type that violates the table's declaration. The import can convert it.
         if fault != "ok" and " value in " not in fault:
             raise sqlite3.DatabaseError(fault)
     make_read_only(database)
@@ -129,9 +129,9 @@ def open_file(path: str, header: bytes, stack: ExitStack) -> sqlite3.Connection:
 
 
 def open_empty(stack: ExitStack) -> sqlite3.Connection:
-    """Open an empty database, in a temporary file that SQLite itself deletes."""
+    """Open an empty database in a temporary file, which SQLite deletes."""
     database = connect("", stack)
-    # A journal is needed: rows that fail together are rolled back, and inserted one by one.
+    # A journal is needed to roll back a statement of several rows before they are inserted one by one.
     for pragma in ("journal_mode = memory", "synchronous = off", "foreign_keys = off"):
         database.execute(f"pragma {pragma}")
     try:
@@ -142,7 +142,7 @@ def open_empty(stack: ExitStack) -> sqlite3.Connection:
 
 
 def make_temporary_path(stack: ExitStack) -> str:
-    """Return a path for a file that is deleted with the stack."""
+    """Return a path for a temporary file. The stack deletes it."""
     return os.path.join(stack.enter_context(tempfile.TemporaryDirectory()), "database")
 
 
@@ -150,11 +150,11 @@ ESCAPE = re.compile(r"\\(?:(\\)|u?([0-9A-Fa-f]{4})|\+([0-9A-Fa-f]{6})|U([0-9A-Fa
 
 
 def _unistr(text: str | None) -> str | None:
-    r"""Return the text with the escapes `\XXXX`, `\uXXXX`, `\+XXXXXX`, `\UXXXXXXXX` and `\\` as characters."""
+    r"""Decode the escapes `\XXXX`, `\uXXXX`, `\+XXXXXX`, `\UXXXXXXXX` and `\\`."""
 
     def character(escape: re.Match[str]) -> str:
         if escape.lastindex is None:
-            raise ValueError("a backslash that begins no escape")
+            raise ValueError("invalid escape after a backslash")
         return "\\" if escape[1] else chr(int(escape[escape.lastindex], 16))
 
     return None if text is None else ESCAPE.sub(character, text)
@@ -167,8 +167,10 @@ HARMLESS_FUNCTIONS = """
     round rtrim sign strftime substr substring sum time timediff total trim trunc typeof unhex unicode unistr
     unixepoch upper -> ->>"""
 FUNCTIONS = frozenset(HARMLESS_FUNCTIONS.split())
-ROW_FUNCTIONS = frozenset(["char", "replace", "unistr"])  # what the shell and wrangler write texts with
-# A unique or primary key is an index that comes with its table.
+ROW_FUNCTIONS = frozenset(
+    ["char", "replace", "unistr"]
+)  # functions with which the sqlite3 shell and wrangler write text
+# Creating a table with a unique or primary key also creates an index.
 LOADING = frozenset(
     [sqlite3.SQLITE_CREATE_TABLE, sqlite3.SQLITE_CREATE_INDEX, sqlite3.SQLITE_INSERT, sqlite3.SQLITE_READ]
 )
@@ -178,13 +180,13 @@ READING_PRAGMAS = frozenset(["page_count", "page_size", "table_info", "table_lis
 
 
 def make_read_only(database: sqlite3.Connection) -> None:
-    """Allow only reading tables and the names of their columns. Views contain code and are refused."""
+    """Allow only reading tables and the names of their columns. Views are denied, because they contain expressions."""
     database.set_authorizer(authorize_reading)
     database.execute("pragma query_only = on")
 
 
 def authorize_reading(action: int, first: str | None, second: str | None, _: str | None, view: str | None) -> int:
-    """Allow to read tables."""
+    """Allow only reading tables."""
     allowed = view is None and (
         action in READING
         or (action == sqlite3.SQLITE_FUNCTION and second in FUNCTIONS)
@@ -195,7 +197,7 @@ def authorize_reading(action: int, first: str | None, second: str | None, _: str
 
 
 def authorize_opening(action: int, first: str | None, second: str | None, third: str | None, view: str | None) -> int:
-    """Allow reading tables and checking the structure of the file."""
+    """Allow only reading tables and checking the structure of the file."""
     if action == sqlite3.SQLITE_PRAGMA and first in OPENING_PRAGMAS:
         return sqlite3.SQLITE_OK
     return authorize_reading(action, first, second, third, view)

@@ -1,30 +1,30 @@
-"""Patterns for the statements of an export."""
+"""Regular expressions for the statements of an export."""
 
 from __future__ import annotations
 
 import re
 
-# Each pattern matches in one way only: with two, a failure takes exponential time.
+# Each pattern can match a text in only one way. With two ways, a failed match would take exponential time.
 GAP = r"(?:\s|--[^\n]*\n|/\*[^*]*\*+(?:[^*/][^*]*\*+)*/)"
 QUOTED = r"""'[^']*(?:''[^']*)*'|"[^"]*(?:""[^"]*)*"|`[^`]*(?:``[^`]*)*`|\[[^]]*\]"""
 NAME = rf"(?:{QUOTED}|[^\W\d][\w$]*)"
 
 BLANK = re.compile(r"(?:[\s;]+|--[^\n]*\n|/\*.*?\*/)*", re.DOTALL)
-# A text with quotes in it is several tokens. `cut` is a quote or a comment that is not closed in the text so far.
+# A string that contains quotes is several tokens. `cut` is a string or comment that is not closed within the window.
 TOKEN = re.compile(
     r"""(?P<bare>[^'"`\[;/\-]+|/(?!\*)|-(?!-))|(?P<end>;)|(?P<text>'[^']*'(?:'[^']*'){0,99})"""
     r"""|"[^"]*"|`[^`]*`|\[[^]]*\]|--[^\n]*\n|/\*.*?\*/|(?P<cut>.)""",
     re.DOTALL,
 )
 SELECT = re.compile(r"\bselect\b", re.IGNORECASE)
-VERB = re.compile("[A-Za-z]+|(?![/-])")  # a comment that is not closed yet may begin with / or -
+VERB = re.compile("[A-Za-z]+|(?![/-])")  # / or - may begin a comment that is not closed within the window
 VERBS = {"analyze", "begin", "commit", "create", "delete", "end", "insert", "pragma", "replace"}
-# A row inserted there could define a virtual table.
+# Inserting a row into these tables could define a virtual table.
 CATALOGUE = re.compile(r"sqlite_(?:temp_)?(?:master|schema)", re.IGNORECASE)
 
 
 def _statement(pattern: str) -> re.Pattern[str]:
-    """Compile a pattern in which a space matches blanks and comments between two words of SQL."""
+    """Compile a pattern in which a space matches any whitespace and comments between two words of SQL."""
     return re.compile(pattern.replace(" ", GAP + "+"), re.IGNORECASE | re.DOTALL)
 
 
@@ -42,9 +42,9 @@ SKIPPED = _statement(
     rf"|pragma (?:defer_)?foreign_keys{GAP}*={GAP}*(?:on|off|true|false|yes|no|0|1){GAP}*;"
 )
 
-# Nearly every line of an export: constants, and calls of the functions that exports write texts with. All brackets
-# are in pairs, and only those calls have brackets, so the rows of many lines can be joined into one statement that does
-# no more than they do alone. SQLite checks the rest.
+# A row of constants and calls of ROW_FUNCTIONS, which is nearly every line of an export. Parentheses are balanced and
+# occur only in such calls, so the rows of many lines can safely be joined into one statement. SQLite checks the rest of
+# the syntax.
 FILLING = r"[\sNULeE0-9.,+]"
 CONSTANT = r"'[^'\0]*'|[xX]'[0-9A-Fa-f]*'|-(?=[0-9])"
 VALUES = rf"{FILLING}*(?:(?:{CONSTANT}){FILLING}*)*"
@@ -55,7 +55,7 @@ INSERT = re.compile(rf"INSERT\s+INTO\s*(?P<name>{NAME})\s*(?:\(\s*{NAME}(?:\s*,\
 
 
 def unquote(name: str) -> str:
-    """Return a name without its quotes."""
+    """Remove the quotes from an SQL name."""
     quote = name[0]
     if quote == "[":
         return name[1:-1]
@@ -63,7 +63,7 @@ def unquote(name: str) -> str:
 
 
 def has_select(sql: str) -> bool:
-    """Return whether the word `select` is in the statement, outside of quotes and comments."""
+    """Return whether the statement contains the word `select` outside quotes and comments."""
     return bool(SELECT.search(sql)) and any(
         token.lastgroup == "bare" and SELECT.search(token[0]) for token in TOKEN.finditer(sql)
     )
