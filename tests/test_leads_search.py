@@ -1,4 +1,5 @@
 import pytest
+from helpers.folding import folded
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -116,8 +117,7 @@ def test_search_folds_case_beyond_ascii(insert_leads, find):
     expected = {
         "émile": [1, 2],
         "ÉMILE": [1, 2],
-        "É": [1, 2],
-        "é": [1, 2],
+        "ÉM": [1, 2],
         "mÉ": [],
         "straße": [3, 4, 5],
         "STRASSE": [3, 4, 5],
@@ -128,7 +128,7 @@ def test_search_folds_case_beyond_ascii(insert_leads, find):
         "aß": [3, 4, 5],
         "über": [6, 7],
         "ÜB": [6, 7],
-        "ü": [6, 7],
+        "ü": [3, 4, 5, 6, 7],
         "ПРИВЕТ": [8, 9],
         "пр": [8, 9],
         "ΣΊΣΥΦΟΣ": [10, 11],
@@ -142,7 +142,7 @@ def test_search_folds_case_beyond_ascii(insert_leads, find):
         "hi \N{WAVING HAND SIGN}": [13],
         "ﬁ": [14, 15],
         "FI": [14, 15],
-        "e\N{COMBINING ACUTE ACCENT}": [],
+        "e\N{COMBINING ACUTE ACCENT}m": [1, 2],
     }
 
     results = {needle: find(needle) for needle in expected}
@@ -220,7 +220,7 @@ def test_search_finds_short_terms(insert_leads, find):
         "ana": [2],
         "q": [],
         "aq": [],
-        "n ": [4],
+        "n ": [2, 3, 4],
         " x": [4],
         "n x": [4],
     }
@@ -233,10 +233,10 @@ def test_search_finds_short_terms(insert_leads, find):
 def test_search_matches_inner_blanks(insert_leads, find):
     insert_leads("two  blanks", "one blank", "none", " ")
 
-    assert find(" ") == [1, 2, 4]
-    assert find("  ") == [1]
-    assert find(" blank") == [1, 2]
-    assert find("blank ") == []
+    assert find(" ") == find("  ") == find("") == [1, 2, 3, 4]
+    assert find("two  b") == [1]
+    assert find("two b") == []
+    assert find(" blank ") == find("blank") == [1, 2]
 
 
 def test_empty_search_returns_every_lead(insert_leads, get):
@@ -376,7 +376,7 @@ def test_search_finds_any_part_of_an_email(insert, find):
         "example.o": [3],
         "ann@x": [],
         "joann@mail.example.org": [],
-        "mail.example ": [],
+        " mail.example ": [1, 2, 3, 6, 8],
     }
 
     results = {needle: find(needle) for needle in expected}
@@ -439,7 +439,7 @@ def test_search_equals_a_substring_test_in_python(database, find, rows, needles)
         needle: [
             number
             for number, row in enumerate(rows)
-            if any(needle.casefold() in text.casefold() for text in row if text)
+            if not folded(needle).strip() or any(folded(needle).strip() in folded(text) for text in row if text)
         ]
         for needle in needles
     }

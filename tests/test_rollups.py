@@ -18,6 +18,7 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from analytics_api.database.base import COUNT_COLUMNS
+from analytics_api.database.folding import case_folds
 
 EXAMPLES = int(os.environ.get("ROLLUP_EXAMPLES", "100"))
 SCHEMA = files("analytics_api").joinpath("schema.sql").read_text(encoding="utf-8")
@@ -311,6 +312,7 @@ class Template:
         self.site = site
         self.connection = sqlite3.connect(":memory:", isolation_level=None)
         self.connection.executescript(SCHEMA)
+        self.connection.executemany("insert into case_folds values (?, ?)", case_folds())
         change(self.connection)
         self.connection.execute("update site set page_query = ?", [site.page_query])
         self.connection.execute("delete from site_offsets")

@@ -129,7 +129,7 @@ class Reader(Protocol):
         """Return all rows of a statement as tuples. This is faster than `rows` for many rows."""
 
     def needle(self, text: str) -> str | None:
-        """Convert a casefolded search term to the argument of `lead_search(:needle)`.
+        """Convert a folded search term to the argument of `lead_search(:needle)`.
 
         Return None if the term cannot use the search index, because it is too short.
         """

@@ -7,6 +7,8 @@ from collections import Counter, defaultdict
 from datetime import datetime, timezone
 from typing import NamedTuple
 
+from helpers.folding import folded
+
 MINUTE = 60_000
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
@@ -230,8 +232,8 @@ def lead_rollups(leads, submissions, searched):
                 to_datetime(lead["enquiry_datetime"]),
                 len(follow_ups[lead["lead_id"]]),
                 max((to_datetime(one["submitted_at"]) for one in follow_ups[lead["lead_id"]]), default=None),
-                "".join((lead[name] or "") + "\x1f" for name in searched).casefold(),
-                None if lead["contact_name"] is None else lead["contact_name"].casefold(),
+                folded("".join((lead[name] or "") + "\x1f" for name in searched)),
+                None if lead["contact_name"] is None else folded(lead["contact_name"]),
             )
             for lead in leads
         },

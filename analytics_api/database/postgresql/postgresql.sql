@@ -725,7 +725,7 @@ from lead_submissions
 where is_primary_lead = 0
 group by lead_id;
 
--- Filled from schema.sql.
+-- Filled by the package, as that of schema.sql.
 create table case_folds (
   letter text collate "C" primary key,
   folded text collate "C" not null
@@ -737,6 +737,7 @@ begin atomic
   select string_agg(
     case
       when letter < chr(128) then letter
+      when letter between chr(44032) and chr(55203) then normalize(letter, nfd)
       else coalesce((select folded from case_folds where case_folds.letter = letters.letter), letter)
     end, '' order by position)
   from string_to_table(lower(given collate "C"), null) with ordinality as letters (letter, position);

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import sqlite3
 from functools import cache
 from importlib.resources import files
 
@@ -11,7 +9,7 @@ import psycopg
 
 from ...errors import DatabaseError
 from ..base import PRIMARY_KEYS, TRANSIENT_TABLES
-from ..sqlite.schema import schema_statements as sqlite_schema_statements
+from ..folding import case_folds
 from .connections import first_line
 from .statements import Statements
 
@@ -116,15 +114,3 @@ def apply_ddl(statements: Statements, name: str) -> None:
 @cache
 def read_ddl() -> str:
     return files("analytics_api.database.postgresql").joinpath("postgresql.sql").read_text(encoding="utf-8")
-
-
-def case_folds() -> list[tuple[str, str]]:
-    """Return the table case_folds of schema.sql: pairs of a letter and its folded form."""
-    connection = sqlite3.connect(":memory:")
-    try:
-        for statement in sqlite_schema_statements():
-            if re.match(r"create table case_folds|insert into case_folds", statement.lstrip()):
-                connection.execute(statement)
-        return connection.execute("select letter, folded from case_folds").fetchall()
-    finally:
-        connection.close()

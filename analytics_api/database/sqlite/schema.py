@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ...errors import DatabaseError
 from ..base import Row
+from ..folding import case_folds
 from .statements import Statements
 
 APPLICATION_ID = 0x616E6170
@@ -144,10 +145,15 @@ def create_schema(connection: sqlite3.Connection, path: Path, seconds: float) ->
         if not is_managed(connection, path):  # another process may have created it
             for statement in schema_statements():
                 connection.execute(statement)
+            fill_case_folds(connection)
         connection.execute("commit")
     except BaseException:
         connection.execute("rollback")
         raise
+
+
+def fill_case_folds(connection: sqlite3.Connection) -> None:
+    connection.executemany("insert into case_folds (letter, folded) values (?, ?)", case_folds())
 
 
 def is_ours(name: str) -> bool:

@@ -18,6 +18,7 @@ from .schema import (
     DERIVED_PREFIXES,
     EMPTY_FILE,
     VERSION,
+    fill_case_folds,
     is_managed,
     is_ours,
     managed_names,
@@ -158,6 +159,7 @@ def _migrate(statements: Statements, version: int, on_progress: Callable[[str], 
     for statement in schema:
         if statement not in triggers:
             statements.execute(statement)
+    fill_case_folds(statements.connection)
     lines: list[str] = []
     for table in PRIMARY_KEYS:
         if table in old:

@@ -26,6 +26,7 @@ from functools import cached_property
 from typing import Any, Final, Literal, NamedTuple, TypedDict
 
 from ...database import Reader, Row
+from ...database.folding import fold
 from .orders import ORDERS
 
 Status = Literal["new", "contacted", "qualified", "proposal", "won", "lost"]
@@ -255,7 +256,9 @@ def prepare(at: Reader, q: str | None, status: str | None) -> tuple[str, dict[st
     params: dict[str, Any] = {"status": status}
     if not q:
         return "status" if status else "all", params
-    folded = q.casefold().replace("\x1f", " ")  # U+001F separates the fields of search_text
+    folded = fold(at, q.replace("\x1f", " ")).strip()  # U+001F separates the fields of search_text
+    if not folded:
+        return prepare(at, None, status)
     literal = folded.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     params |= {"needle": at.needle(folded), "pattern": f"%{literal}%"}
     name = "scanned" if params["needle"] is None else "indexed"
