@@ -9,6 +9,7 @@ from helpers.client import instant
 
 from analytics_api import open_database
 from analytics_api.database import BASE_TABLES, SQLite
+from analytics_api.database import sqlite as sqlite_database
 from analytics_api.errors import DatabaseError, ErasureError
 from analytics_api.maintenance.erase import erase, find
 
@@ -199,7 +200,8 @@ def test_erase_completes_an_interrupted_one(database, people):
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_erase_reports_a_reader_and_completes_later(database, people):
+def test_erase_reports_a_reader_and_completes_later(database, people, monkeypatch):
+    monkeypatch.setattr(sqlite_database, "SCRUB_SECONDS", 0.1)
     hurried = SQLite(database.path, busy_timeout=0.1)
 
     with database.snapshot() as reader:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from itertools import pairwise
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, available_timezones
@@ -12,7 +12,6 @@ from ..calendar import DAY_MS, Offset, iso_date
 from ..database import Database, Reader, Transaction, ignore_progress
 from ..errors import SettingError
 
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 SECOND_MS = 1000
 DAY_SECONDS = 86_400
 
@@ -22,9 +21,9 @@ RULE_BEGINS = 130 * 365 * DAY_SECONDS + 32 * DAY_SECONDS  # 2100-01-01
 CYCLE = 146_097 * DAY_SECONDS
 END = 253_402_300_800  # the end of the year 9999
 
-# Search steps in seconds. No time zone has ever changed its offset twice within STEP. By a rule, changes are months
-# apart.
-STEP = DAY_SECONDS // 4
+# Search steps in seconds. Since 1970 no time zone has changed its offset twice within a week. By a rule, changes are
+# months apart.
+STEP = DAY_SECONDS
 RULE_STEP = 5 * DAY_SECONDS
 
 
@@ -184,7 +183,6 @@ def _first_with(zone: ZoneInfo, low: int, high: int, before: int) -> int:
 
 
 def _offset(zone: ZoneInfo, second: int) -> int:
-    moment = (EPOCH + timedelta(seconds=second)).astimezone(zone)
-    offset = moment.utcoffset()
+    offset = datetime.fromtimestamp(second, zone).utcoffset()
     assert offset is not None
     return offset.days * DAY_SECONDS + offset.seconds

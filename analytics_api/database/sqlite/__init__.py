@@ -19,7 +19,7 @@ from ..limits import current_limit, timeout_text
 from .cache_sweeper import CacheSweeper
 from .counters import RESIDUE_TABLES, find_differences
 from .counters import rebuild as rebuild_counters
-from .files import create_private_file, empty_wal, permission_hint, remove_files
+from .files import SCRUB_SECONDS, create_private_file, empty_wal, permission_hint, remove_files
 from .handle import FileIdentity, Handle
 from .schema import (
     APPLICATION_ID,
@@ -240,7 +240,7 @@ class SQLite(Database):
             # `vacuum` writes the whole file into the WAL: with 40,000 leads 57 MiB, and 73 where it was not empty.
             empty_wal(connection, self.busy_timeout)
             retry_locked(connection, "vacuum", self.busy_timeout)
-            is_empty = empty_wal(connection)
+            is_empty = empty_wal(connection, SCRUB_SECONDS)
         if not is_empty:
             raise DatabaseError(
                 f"{self.path}: the rows are gone, but a reader keeps their bytes in the file {self.path}-wal; "

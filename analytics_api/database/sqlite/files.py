@@ -12,7 +12,7 @@ SCRUB_SECONDS = 30.0  # time to wait for readers, such as an export
 SCRUB_ATTEMPT_MS = 250
 
 
-def empty_wal(connection: sqlite3.Connection, seconds: float = SCRUB_SECONDS) -> bool:
+def empty_wal(connection: sqlite3.Connection, seconds: float) -> bool:
     """Run a checkpoint and truncate the WAL. Return False if other connections prevent it for `seconds`.
 
     Each attempt waits only briefly, because it blocks writers while it waits for readers.

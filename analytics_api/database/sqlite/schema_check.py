@@ -7,7 +7,6 @@ no longer updated.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
 from contextlib import closing
 from functools import lru_cache
 from typing import NamedTuple
@@ -32,7 +31,7 @@ FTS_TABLES = frozenset(f"lead_search_{part}" for part in ("config", "content", "
 
 
 class SchemaObject(NamedTuple):
-    """A table, index, view or trigger. `columns` is empty except for a table."""
+    """A table, index, view or trigger of schema.sql. Only a table has columns."""
 
     type: str
     name: str
@@ -45,19 +44,24 @@ def find_schema_differences(connection: sqlite3.Connection, schema: tuple[str, .
 
     :param schema: the statements that create the schema.
     """
-    actual = {(item.type, item.name): item for item in read_objects(connection)}
+    actual = {(type_, name): sql for type_, name, sql in read_objects(connection)}
     lines: list[str] = []
     for item in expected_objects(schema):
-        current = actual.get((item.type, item.name))
-        if current is None:
+        sql = actual.get((item.type, item.name))
+        if sql is None:
             lines.append(f"the {item.type} {item.name} is missing")
-        elif item.type == "table":
+        elif sql != item.sql:
             lines += (
-                f"the column {item.name}.{name} is missing" for name in item.columns if name not in current.columns
+                missing_columns(connection, item)
+                if item.type == "table"
+                else [f"the {item.type} {item.name} was changed"]
             )
-        elif current.sql != item.sql:
-            lines.append(f"the {item.type} {item.name} was changed")
     return lines
+
+
+def missing_columns(connection: sqlite3.Connection, table: SchemaObject) -> list[str]:
+    columns = read_columns(connection, table.name)
+    return [f"the column {table.name}.{name} is missing" for name in table.columns if name not in columns]
 
 
 @lru_cache(maxsize=1)
@@ -66,14 +70,17 @@ def expected_objects(schema: tuple[str, ...]) -> tuple[SchemaObject, ...]:
     with closing(sqlite3.connect(":memory:")) as connection:
         for statement in schema:
             connection.execute(statement)
-        return tuple(read_objects(connection))
+        return tuple(
+            SchemaObject(type_, name, sql, read_columns(connection, name) if type_ == "table" else ())
+            for type_, name, sql in read_objects(connection)
+        )
 
 
-def read_objects(connection: sqlite3.Connection) -> Iterator[SchemaObject]:
-    """Yield the objects of a database, except those that SQLite creates itself."""
-    objects: Iterable[tuple[str, str, str]] = connection.execute(OBJECTS).fetchall()
-    for type_, name, sql in objects:
-        if name in FTS_TABLES:
-            continue
-        columns = connection.execute(COLUMNS, {"table": name}).fetchall() if type_ == "table" else []
-        yield SchemaObject(type_, name, sql, tuple(column for (column,) in columns))
+def read_objects(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
+    """Return type, name and SQL of the objects of a database, except those that SQLite creates itself."""
+    objects: list[tuple[str, str, str]] = connection.execute(OBJECTS).fetchall()
+    return [item for item in objects if item[1] not in FTS_TABLES]
+
+
+def read_columns(connection: sqlite3.Connection, table: str) -> tuple[str, ...]:
+    return tuple(column for (column,) in connection.execute(COLUMNS, {"table": table}).fetchall())
