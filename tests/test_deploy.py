@@ -61,6 +61,23 @@ def test_unit_is_valid(name, tmp_path):
     assert (verified.returncode, verified.stderr) == (0, "")
 
 
+def test_unit_reloads_and_leaves_invalid_settings_stopped():
+    unit = (DEPLOY / "analytics-api.service").read_text()
+
+    assert "\nExecReload=/bin/sh -c 'kill -HUP $MAINPID'\n" in unit
+    assert re.search(r"(?m)^RestartPreventExitStatus=(.*)$", unit)[1].split() == ["2", str(os.EX_CONFIG)]
+    assert re.search(r"(?m)^MemoryMax=\d+G$", unit)
+    assert re.search(r"(?m)^TasksMax=\d+$", unit)
+
+
+def test_images_are_of_one_version():
+    dockerfile = re.findall(r"(?m)^FROM (\S+)", (DEPLOY / "Dockerfile").read_text())
+    compose = re.findall(r"(?m)^ +image: (\S+)", (DEPLOY / "compose.yaml").read_text())
+
+    for image in dockerfile + compose:
+        assert re.fullmatch(r"[a-z]+:\d+\.\d+(\.\d+)?-[a-z-]+", image)
+
+
 def test_compose_replaces_the_address_of_the_api():
     assert "sed s/127.0.0.1:8000/app:8000/ " in (DEPLOY / "compose.yaml").read_text()
     assert (DEPLOY / "nginx.conf").read_text().count("\n        server 127.0.0.1:8000 ") == 1

@@ -203,6 +203,26 @@ def test_make_targets_exist():
     assert {"run", "check", "test", "faults", "bench"} <= documented <= targets
 
 
+def test_make_run_has_settings_of_its_own():
+    makefile = ROOT / "Makefile"
+    if not shutil.which("make"):
+        pytest.skip("needs make")
+
+    shown = subprocess.run(
+        ["make", "--dry-run", "--always-make", "-f", makefile, "run", "BIND=127.0.0.1:8123"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+    (serve,) = [line for line in shown.splitlines() if " serve " in line]
+    assert "ANALYTICS_DATABASE=demo.db" in serve
+    assert "ANALYTICS_API_KEY= ANALYTICS_API_KEY_FILE=demo.key" in serve
+    assert serve.endswith("serve --bind 127.0.0.1:8123")
+    assert ".env" not in shown.replace(".venv", "")
+
+
 # what it shows
 
 

@@ -51,6 +51,7 @@ def test_overlong_request_is_rejected_and_the_next_served(server):
         HEAD + b"".join(b"X-%d: x\r\n" % number for number in range(70)) + b"\r\n",
         HEAD + b"X-Endless: " + b"x" * 3_000_000,
         b"x" * 3_000_000,
+        "GET /analytics/sessions/daily?days=\u0667 HTTP/1.1\r\nHost: shop.example\r\n\r\n".encode(),
     ]
 
     statuses = []
