@@ -13,8 +13,8 @@ from hypothesis import settings
 
 from analytics_api import create_app, open_database
 
-# Cache bytecode even where the environment says not to: every worker and every server that a test starts would compile
-# the tests and the package again.
+# Write bytecode even if PYTHONDONTWRITEBYTECODE is set. Otherwise every worker and every server that a test starts
+# compiles the package again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
@@ -24,7 +24,7 @@ settings.load_profile("suite")
 
 @cache
 def empty_sqlite():
-    """Return the path of an empty database to copy: creating the schema takes longer than most tests."""
+    """Return the path of an empty database. Copying it is faster than creating the schema in every test."""
     folder = tempfile.mkdtemp(prefix="analytics-")
     atexit.register(shutil.rmtree, folder)
     path = Path(folder, "analytics.db")
@@ -32,7 +32,7 @@ def empty_sqlite():
     return path
 
 
-# The engines that the suite runs on: name, and how to open a new database.
+# The engines: name, and a function that opens a new database.
 ENGINES = {
     "sqlite": lambda folder: open_database(shutil.copy(empty_sqlite(), folder)).closing(),
     "postgresql": lambda folder: postgres.new_database(),
@@ -40,8 +40,8 @@ ENGINES = {
 }
 
 
-# Modules whose tests start servers, build environments or run thousands of random statements. Single slow tests
-# elsewhere are marked where they stand.
+# Modules whose tests start servers, build environments or run thousands of random statements. In other modules, slow
+# tests are marked individually.
 SLOW_MODULES = {
     "test_access_log",
     "test_calendar",
@@ -86,7 +86,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "slow: `make check` omits it; set for SLOW_MODULES too")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest selects by mark
+@pytest.hookimpl(tryfirst=True)  # add marks before pytest evaluates -m
 def pytest_collection_modifyitems(config, items):
     chosen = config.getoption("engine")
     one = chosen or next(iter(ENGINES))
@@ -109,7 +109,7 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """Report tests skipped for lack of PostgreSQL as one line; and make captured output valid UTF-8 for xdist."""
+    """Summarize tests that are skipped without PostgreSQL, and make captured output valid UTF-8 for xdist."""
     report = yield
     report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
     if report.skipped and postgres.REQUIREMENTS in report.longrepr[2]:
@@ -123,7 +123,7 @@ def engine_of(item):
 
 @pytest.fixture(params=ENGINES)
 def database(request, tmp_path):
-    """Yield an empty open database; the test runs once for each engine."""
+    """Yield an empty open database. The test runs once for each engine."""
     with ENGINES[request.param](tmp_path) as database:
         yield database
 
@@ -146,7 +146,7 @@ def insert(database):
 
 @pytest.fixture
 def serve(database):
-    """Make a client of an application with these options: `serve(now=instant("…"), api_keys=[…], prefix="")`."""
+    """Return a function that creates an application and its client: `serve(now=instant("…"), prefix="")`."""
 
     def serve(*, now=NOW, api_keys=(KEY,), **options):
         return APIClient(create_app(database, api_keys=api_keys, clock=lambda: now, **options))

@@ -1,6 +1,6 @@
-"""The lowest versions that setup.cfg names of what the package runs on, as constraints for pip.
+"""Print the lowest supported version of each dependency in setup.cfg, as constraints for pip.
 
-With `--installed`: those that are not what is installed, which is a failure.
+With `--installed`, print the dependencies whose installed version differs, and fail if there are any.
 """
 
 import re
@@ -23,7 +23,7 @@ def lowest():
 
 
 def release(text):
-    """Return a version as numbers: 3.0 is 3.0.0."""
+    """Parse a version to numbers. 3.0 equals 3.0.0."""
     return re.sub(r"(\.0)*$", "", text)
 
 

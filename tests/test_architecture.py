@@ -9,8 +9,8 @@ import analytics_api
 
 PACKAGE = Path(analytics_api.__file__).parent
 
-# What stands on what: a module may import those of its own floor and of the floors before it, and no later one.
-FLOORS = (
+# The layers of the package. A module may import modules of its own layer and of earlier layers only.
+LAYERS = (
     ("calendar", "errors", "rounding"),
     ("http", "database", "storage"),
     ("keys",),
@@ -26,19 +26,19 @@ FLOORS = (
     ("server",),
     ("cli",),
 )
-FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
+LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 
 def name_of(path):
-    """A module by its name below the package: `endpoints.leads`, `storage`."""
+    """Return the module's name without the package: `endpoints.leads`, `storage`."""
     parts = path.relative_to(PACKAGE).with_suffix("").parts
     return ".".join(part for part in parts if part != "__init__")
 
 
 def imports(path):
-    """What a module imports of the package, wherever in it the import stands."""
+    """Yield the modules of the package that a module imports, at any place in its code."""
     folder = path.relative_to(PACKAGE).parent.parts
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.level:
@@ -58,16 +58,16 @@ def imports(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_imports_follow_the_layers(path):
-    floor = FLOOR[name_of(path).split(".")[0]]
+    layer = LAYER[name_of(path).split(".")[0]]
 
-    upward = [name for name in imports(path) if FLOOR.get(name.split(".")[0], len(FLOORS)) > floor]
+    upward = [name for name in imports(path) if LAYER.get(name.split(".")[0], len(LAYERS)) > layer]
 
     assert upward == []
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if PACKAGE / "endpoints" in path.parents], ids=name_of)
 def test_endpoints_do_not_import_each_other(path):
-    """A resource is a module of endpoints, or a package whose modules may import one another."""
+    """The modules of a resource that is a package may import each other."""
     resource = name_of(path).split(".")[1:2]
 
     others = [name for name in imports(path) if name.split(".")[0] == "endpoints" and name.split(".")[1:2] != resource]
@@ -82,7 +82,7 @@ class Nothing:
     def find_spec(self, name, path=None, target=None):
         top = name.partition(".")[0]
         if top not in sys.stdlib_module_names and top not in {"werkzeug", "markupsafe", "analytics_api"}:
-            raise ModuleNotFoundError(f"{name} is none of the core's")
+            raise ModuleNotFoundError(f"{name} is not a dependency of the core")
 
 sys.meta_path.insert(0, Nothing())
 

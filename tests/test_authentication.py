@@ -30,7 +30,7 @@ PATHS = [
 
 
 def wire(key):
-    """Return a key as in the environ: each of its bytes as one character (PEP 3333)."""
+    """Encode a key as in the environ: its bytes decoded as Latin-1 (PEP 3333)."""
     return key.encode().decode("latin-1")
 
 

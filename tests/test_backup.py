@@ -1,4 +1,4 @@
-"""A backup is a whole database, though others write while it is taken."""
+"""A backup is a consistent copy of the database, even if other connections write during the backup."""
 
 import threading
 

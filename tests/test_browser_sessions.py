@@ -1,4 +1,4 @@
-"""Signing in and out in a browser, and requests with its cookie."""
+"""Signing in and out with a browser, and requests with the session cookie."""
 
 import pytest
 from helpers.client import KEY, MOUNT, NOW

@@ -19,7 +19,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def filled(folder):
-    """A database with the made-up data of two hundred sessions."""
+    """Return the path of a database with demo data of 200 sessions."""
     run("demo", "--sessions", 200)
     return folder / "analytics.db"
 

@@ -173,7 +173,7 @@ def test_demo_with_unwritable_recordings_is_one_line():
 
 @pytest.fixture
 def yesterdays_demo(folder):
-    """A demo that was loaded a day ago."""
+    """Return the path of a database with demo data that was loaded yesterday."""
     run("demo", "--sessions", 40)
     with open_database("analytics.db").closing() as database:
         database.write(lambda at: at.execute("delete from events where occurred_at > :day", day=now() - DAY))

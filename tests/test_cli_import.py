@@ -11,7 +11,7 @@ from helpers.cli import isolated_cwd, query, read_tables, run
 from analytics_api import open_database
 from analytics_api.imports import write
 
-# As `wrangler d1 export` writes it: no transaction, one row an INSERT, creates between them.
+# The format of `wrangler d1 export`: no transaction, one row per INSERT, and CREATE TABLE between the rows.
 EXPORT = """PRAGMA defer_foreign_keys=TRUE;
 CREATE TABLE d1_migrations(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE);
 INSERT INTO "d1_migrations" ("id","name") VALUES(1,'0001_init.sql');
@@ -83,7 +83,7 @@ def as_sqlite(path):
 
 
 def as_wal(path):
-    """As wrangler keeps a local D1."""
+    """Set WAL mode, as wrangler does for a local D1 database."""
     query(as_sqlite(path), "pragma journal_mode = wal")
     return "theirs.sqlite"
 
@@ -178,7 +178,7 @@ def test_import_of_own_database_omits_the_keys():
     assert query("analytics.db", "select * from api_keys") == []
 
 
-# several files, and files that break
+# Several files, and invalid files
 
 
 def test_import_takes_several_files_in_order(export):
@@ -223,7 +223,7 @@ def test_import_of_broken_file_keeps_the_files_before(broken, message, export, f
     assert query("analytics.db", "select sessions from day_counts where day = -1") == [(2,)]
 
 
-@pytest.mark.parametrize("there", [0, 500])  # so that the rows are many, or few, beside what is there
+@pytest.mark.parametrize("there", [0, 500])  # existing rows, so that the new rows are many or few in comparison
 def test_import_of_truncated_file_changes_nothing(there):
     run("init")
     if there:
@@ -292,7 +292,7 @@ def test_import_strict_is_all_or_nothing():
     assert query("analytics.db", "select * from leads") == []
 
 
-# two ways to the same database
+# Different commands that give the same database
 
 
 def settled(path):
@@ -304,7 +304,7 @@ def settled(path):
     tables["pages"] = sorted(row[1:] for row in tables["pages"])
     for table in ("session_pages", "page_counts", "page_returns"):
         tables[table] = sorted((key, pages[page_id], *rest) for key, page_id, *rest in tables[table])
-    for table, keys in KEY_COLUMNS.items():  # triggers may leave rows of zeros
+    for table, keys in KEY_COLUMNS.items():  # triggers may leave rows whose counts are 0
         tables[table] = [row for row in tables[table] if any(row[keys:])]
     return tables
 

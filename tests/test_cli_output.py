@@ -1,4 +1,4 @@
-"""Files that commands write: complete or not there, and readable by their owner only."""
+"""Commands write an output file completely or not at all, and only its owner can read it."""
 
 import os
 import shutil

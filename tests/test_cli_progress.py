@@ -13,7 +13,7 @@ from helpers.cli import COMMAND, clean_environment, run, run_process
 from analytics_api.cli import progress
 from analytics_api.cli.progress import Progress
 
-# The command, with no patience: what takes no time at all counts as long work.
+# The command with all delays of the progress display set to 0, so that it is shown for short work, too.
 HASTY = """
 from analytics_api import cli
 from analytics_api.cli import progress
@@ -23,7 +23,7 @@ cli.main()
 
 
 def on_a_terminal(folder, *command):
-    """What a terminal of eighty columns shows, standard output and errors together."""
+    """Run a command in a terminal of 80 columns, and return its standard output and standard error."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     running = subprocess.Popen(
@@ -34,7 +34,7 @@ def on_a_terminal(folder, *command):
     try:
         while piece := os.read(ours, 65536):
             shown += piece
-    except OSError:  # how the other end says that it is gone
+    except OSError:  # the process has closed the terminal
         pass
     os.close(ours)
     assert running.wait(30) == 0, shown
@@ -43,7 +43,7 @@ def on_a_terminal(folder, *command):
 
 @pytest.fixture
 def dump(tmp_path):
-    """An export of two thousand sessions."""
+    """Return the path of an export with 2,000 sessions."""
     lines = ["CREATE TABLE sessions (session_id TEXT PRIMARY KEY, visitor_id TEXT, started_at INTEGER);"]
     lines += [f"INSERT INTO sessions VALUES('s{n}','v',1771945200000);" for n in range(2000)]
     path = tmp_path / "export.sql"
@@ -99,7 +99,7 @@ def hasty(monkeypatch):
 
 
 def lines(capsys):
-    """What was told, without what depends on the clock."""
+    """Return the lines on standard error, with times and rates replaced by N."""
     return [re.sub(r"\d[\d,]* (a second|s left)", r"N \1", line) for line in capsys.readouterr().err.splitlines()]
 
 

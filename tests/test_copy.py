@@ -1,4 +1,4 @@
-"""A whole database into another, `analytics-api copy`: from a file to each engine, and from each engine to a file."""
+"""`analytics-api copy` copies a database from SQLite to each engine, and from each engine to SQLite."""
 
 import subprocess
 import sys
@@ -97,7 +97,7 @@ def write(database, rows):
 
 @pytest.fixture
 def odd(tmp_path):
-    """A file of the rows that are most likely to be changed on their way."""
+    """Return a file with values that a copy is most likely to change."""
     with open_database(tmp_path / "odd.db").closing() as database:
         database.bulk(lambda at: insert(at, ODD))
         yield database
@@ -105,7 +105,7 @@ def odd(tmp_path):
 
 @pytest.fixture
 def visits(tmp_path):
-    """A file of enough rows to be read in several pieces."""
+    """Return a file with enough rows for several batches."""
     with open_database(tmp_path / "visits.db").closing() as database:
         for table, rows in demo.batches(demo.Plan(NOW, sessions=300)):
             database.bulk(lambda at, table=table, rows=rows: at.insert(table, demo.COLUMNS[table], rows))
@@ -159,7 +159,7 @@ def test_copy_rejects_a_target_with_rows(odd, database, table):
 
 
 def test_copy_is_a_snapshot_of_its_source(visits, database, tmp_path):
-    """All of the source is as it was when the copy began, whichever engine it is on."""
+    """The copy contains the state of the source at the beginning of the copy, with either engine."""
     copy(visits, database)
     before = counted(database)
 

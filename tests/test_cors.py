@@ -1,4 +1,4 @@
-"""The headers for browsers that show a dashboard of another origin (https://fetch.spec.whatwg.org/, "CORS")."""
+"""CORS headers for dashboards of another origin (https://fetch.spec.whatwg.org/, section "CORS protocol")."""
 
 import pytest
 from helpers.client import KEY
@@ -37,7 +37,7 @@ def lead(insert):
 
 
 def cors(response):
-    """The headers of a reply that a browser acts on."""
+    """Return the CORS headers of a response."""
     return {
         name: value
         for name, value in response.headers.items()

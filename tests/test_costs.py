@@ -1,4 +1,4 @@
-"""How much SQLite has to do for an answer, or for a row that is written: the same, however much there is already."""
+"""The number of SQLite instructions for a read or a write does not depend on the size of the database."""
 
 import sqlite3
 from contextlib import ExitStack
@@ -64,7 +64,7 @@ def sizes(tmp_path_factory):
 
 
 def steps_of(connection, work):
-    """How many instructions SQLite's machine runs meanwhile."""
+    """Return the number of instructions that SQLite's virtual machine runs during `work`."""
     steps = 0
 
     def count():
@@ -83,13 +83,14 @@ def steps_of(connection, work):
 def test_read_cost_does_not_grow_with_rows(sizes, name):
     costs = []
     for database in sizes:
-        READS[name](Context(database, None, NOW))  # now there is a connection
+        READS[name](Context(database, None, NOW))  # open the connection before measuring
         (handle,) = database._handles
         connection = handle.statements.connection
         costs.append(steps_of(connection, partial(READS[name], Context(database, None, NOW))))
 
     small, large = costs
-    assert 0 < large <= 1.3 * small + 200  # a broken minute at each end of the hour, more countries in more rows
+    # More rows have more countries, and more events in the partial minutes of the hour.
+    assert 0 < large <= 1.3 * small + 200
 
 
 def test_write_cost_does_not_grow_with_rows(sizes):
@@ -107,7 +108,7 @@ def test_write_cost_does_not_grow_with_rows(sizes):
 
 @pytest.fixture(scope="module")
 def regulars(tmp_path_factory):
-    """Databases of a visitor with some sessions, and of one with ten times as many."""
+    """Return two databases: one with some sessions of a visitor, one with ten times as many."""
     folder = tmp_path_factory.mktemp("regulars")
     with ExitStack() as opened:
         databases = []

@@ -15,7 +15,7 @@ from analytics_api.imports.sql_dump import is_housekeeping, open_scratch
 from analytics_api.imports.sql_dump.files import CHUNK_SIZE
 from analytics_api.imports.sql_dump.loader import MAX_STATEMENT_LENGTH, ROWS_PER_STATEMENT
 
-# As `wrangler d1 export` writes it: no transaction, a row an INSERT, creates between the rows.
+# The format of `wrangler d1 export`: no transaction, one row per INSERT, and CREATE TABLE between the rows.
 EXPORT = """PRAGMA defer_foreign_keys=TRUE;
 CREATE TABLE d1_migrations(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE);
 INSERT INTO "d1_migrations" ("id","name") VALUES(1,'0001_init.sql');
@@ -36,7 +36,7 @@ EXPORTED = {
     "sessions": [("s1", 'O\'Neill; "ü" -- /* 😀', "2026-11-23 04:25:59")],
 }
 
-# The shell's `.dump` of a table, up to the statements that insert rows.
+# The beginning of the sqlite3 shell's `.dump`, up to the INSERT statements.
 TABLE = "CREATE TABLE t (a, b);\n"
 
 
@@ -60,7 +60,7 @@ def load(write):
 
 @pytest.fixture
 def refusal(write):
-    """Return a function that imports a file and returns the error without the folder."""
+    """Return a function that imports a file and returns the error message without the folder."""
 
     def refusal(content):
         path = write(content)
@@ -671,7 +671,7 @@ def test_rows_in_the_wal_are_read(database, tmp_path, open_elsewhere):
     database.execute("pragma journal_mode = wal")
     database.execute("insert into t values (2, 'two')")
     folder = tmp_path
-    if not open_elsewhere:  # as after a crash, or copied from a running server
+    if not open_elsewhere:  # as after a crash, or in a copy of a running database
         folder = tmp_path / "copied"
         folder.mkdir()
         for name in ("local.sqlite", "local.sqlite-wal"):

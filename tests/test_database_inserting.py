@@ -1,4 +1,4 @@
-"""What becomes of rows whose key is there already, whichever batch they come in, on every engine."""
+"""Inserting rows whose keys exist already, in one or several batches."""
 
 import pytest
 

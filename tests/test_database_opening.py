@@ -29,7 +29,7 @@ def path(tmp_path):
 
 
 def refusal(path, **options):
-    """The one line in which the file is refused."""
+    """Return the message of the error when opening the file."""
     with pytest.raises(DatabaseError) as refused:
         open_database(path, **options)
     text = str(refused.value)
@@ -92,7 +92,7 @@ def test_concurrent_opens_are_never_locked_out(tmp_path):
         except Exception as error:
             failed.append(error)
 
-    for number in range(60):  # they have to meet in one moment of it
+    for number in range(60):  # repeat, because two processes must create the schema at the same moment
         together = threading.Barrier(3)
         threads = [threading.Thread(target=make, args=[tmp_path / f"{number}.db"]) for _ in range(3)]
         for thread in threads:
@@ -111,7 +111,7 @@ def test_open_accepts_schema_created_meanwhile(path, monkeypatch, statement):
         def execute(self, *sql):
             begun.append(sql)
             if len(begun) == statement + 1:
-                with suppress(DatabaseError):  # it comes too late, and is kept out
+                with suppress(DatabaseError):  # the database was closed first
                     SQLite(path, busy_timeout=0).close()
             return super().execute(*sql)
 
@@ -181,7 +181,7 @@ def test_open_rejects_another_programs_database(path, statements):
     "content",
     [
         b"a page of text\n" * 100,
-        b"ANALYTICS_API_KEY=one\n",  # a short file is an empty one to SQLite
+        b"ANALYTICS_API_KEY=one\n",  # SQLite treats a short file as empty
         b"\n",
         b"SQLite format 3\0" + b"x" * 2000,
     ],
@@ -243,7 +243,7 @@ for claim in (
 
 
 def powerless():
-    """Let root heed a file's mode, as anyone does: drop CAP_DAC_OVERRIDE for whatever is executed next."""
+    """Return a command prefix that drops CAP_DAC_OVERRIDE, so that file permissions apply to root, too."""
     ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)
 
 

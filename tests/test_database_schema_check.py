@@ -1,4 +1,4 @@
-"""A database that another program has changed: opening it says so, and `upgrade` restores it."""
+"""Opening a database whose schema was changed by another program logs a warning, and `upgrade` restores the schema."""
 
 import sqlite3
 from contextlib import closing

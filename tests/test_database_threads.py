@@ -30,7 +30,7 @@ def write(database, session="s"):
 
 
 def descriptors(database):
-    """How many open files of this process are the database's."""
+    """Return the number of this process's open files that belong to the database."""
     folder = Path("/proc/self/fd")
     if not folder.exists():
         pytest.skip("only Linux tells which files are open")
@@ -38,7 +38,7 @@ def descriptors(database):
     for descriptor in folder.iterdir():
         try:
             paths.append(os.readlink(descriptor))
-        except FileNotFoundError:  # it was the one that lists the folder
+        except FileNotFoundError:  # the descriptor of the directory listing itself
             continue
     return sum(path.startswith(database.url) for path in paths)
 
@@ -83,12 +83,12 @@ def test_thread_end_closes_its_connection(database):
         thread.start()
         thread.join()
 
-    database.close()  # this thread's own
+    database.close()  # closes this thread's connection
     ask()
     assert descriptors(database) == 0
     database.row(EVENTS)
     ask()
-    beside = descriptors(database)  # SQLite keeps a closed file for the next to open it, while another has it locked
+    beside = descriptors(database)  # SQLite keeps a descriptor open while another connection holds a lock on the file
 
     for _ in range(20):
         ask()
@@ -219,7 +219,7 @@ os._exit(0)
 def test_child_survives_the_opening_process(database):
     ran = subprocess.run([sys.executable, "-c", INHERITED, database.url], capture_output=True, text=True, timeout=60)
 
-    # run() has read to the end of both outputs, which the child holds open as long as it lives
+    # run() returns only after the child has exited, because the child has both outputs open.
     assert ran.stderr == ""
     assert database.row(EVENTS) == {"events": 2}
     assert database.rows("pragma integrity_check") == [{"integrity_check": "ok"}]

@@ -37,7 +37,7 @@ def changed(path, *statements):
 
 
 def contents(path):
-    """Every row of the tables that are not made from others, and whatever else is in the file by name."""
+    """Return the rows of all tables with data, and the names of all other objects in the file."""
     with closing(sqlite3.connect(path)) as connection:
         connection.row_factory = sqlite3.Row
         return {table: [dict(row) for row in connection.execute(f"select * from {table}")] for table in BASE}
@@ -50,7 +50,7 @@ def structure(path):
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory):
-    """A database with a little of everything."""
+    """Return the path of a database with rows in every table."""
     path = tmp_path_factory.mktemp("filled") / "analytics.db"
     with SQLite(path).closing() as database:
         fill(path)
@@ -69,7 +69,7 @@ VERSIONS = (1, 2, 3, 4)
 
 
 def create_old(path, version):
-    """A database as that version created it."""
+    """Create a database with the schema of an older version."""
     script = (Path(__file__).parent / "data" / "schemas" / f"sqlite-{version}.sql").read_text(encoding="utf-8")
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("pragma journal_mode = wal")
@@ -77,7 +77,7 @@ def create_old(path, version):
 
 
 def fill(path):
-    """Insert the demo's rows, and others of this project."""
+    """Insert demo rows, and rows of the application's own tables."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("begin")
         for table, rows in demo.batches(PLAN):
@@ -95,7 +95,7 @@ def fill(path):
 
 @pytest.fixture(scope="module")
 def filled_old(tmp_path_factory):
-    """A database of each version with a little of everything."""
+    """Return the path of a database of each version with rows in every table."""
     folder = tmp_path_factory.mktemp("old")
     for version in VERSIONS:
         create_old(folder / f"{version}.db", version)
@@ -116,7 +116,7 @@ def old(filled_old, version, tmp_path):
 
 
 def base_contents(path):
-    """The rows of the tables that every version has, without the columns that differ between versions."""
+    """Return the rows of the tables that exist in every version, without columns that differ between versions."""
     names = {table: columns_of(path, table) - {"search_text", "search_code", "project_code"} for table in BASE}
     return {
         table: [{column: row[column] for column in row if column in names[table]} for row in rows]
@@ -125,7 +125,7 @@ def base_contents(path):
 
 
 def columns_of(path, table):
-    """The columns of a table that are not generated."""
+    """Return the columns of a table except generated ones."""
     with closing(sqlite3.connect(path)) as connection:
         return {name for (name,) in connection.execute("select name from pragma_table_info(?)", [table])}
 

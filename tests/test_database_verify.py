@@ -24,7 +24,7 @@ def filled(tmp_path_factory):
             database.write(
                 lambda at, table=table, rows=rows: at.insert(table, demo.COLUMNS[table], rows),
             )
-        for days in range(2):  # a session that views a page on two days
+        for days in range(2):  # the session views a page on two days
             database.write(
                 lambda at, days=days: at.insert(
                     "events",
@@ -68,7 +68,7 @@ ROLLUPS = (
 
 
 def count_column(database, rollup):
-    """The first column of a rollup that counts something."""
+    """Return the first column of a counter that contains counts."""
     columns = database.rows("select name from pragma_table_info(:rollup) order by cid", rollup=rollup)
     return next(column["name"] for column in columns if column["name"] in {*COUNT_COLUMNS, "follow_ups_count"})
 
@@ -79,7 +79,7 @@ def spoil(database, rollup):
 
 
 def kinds(differences, rollup):
-    """What the differences of one rollup are: a row too many, one too few, or one whose numbers are wrong."""
+    """Return the kinds of a counter's differences: an additional row, a missing row or wrong counts."""
     return {
         (difference.stored is not None, difference.expected is not None)
         for difference in differences
@@ -118,7 +118,7 @@ def test_verify_finds_every_wrong_count(database):
     assert stored["sessions"] == expected["sessions"] + 1 == PLAN.sessions + 1
 
 
-# By what others say is expected: session_pages by the ids of pages, returns by the days of visitors.
+# Counters whose view reads another counter: session_pages reads the ids of pages, returns read the days of visitors.
 SOURCES = {"visitor_days", "fingerprint_days", "pages", "session_pages", "follow_up_counts"}
 
 
@@ -171,7 +171,7 @@ def test_verify_ignores_rows_that_count_nothing(database):
 
 
 def without_triggers(*statements):
-    """The statements while no trigger of leads repairs what they damage."""
+    """Return the statements between statements that drop and create the triggers of leads, which would repair them."""
     triggers = ("leads_insert", "leads_delete", "leads_update_status", "leads_refresh_text", "leads_refresh")
     return (*(f"drop trigger {trigger}" for trigger in triggers), *statements)
 

@@ -30,7 +30,7 @@ def sessions(database):
 
 
 def contents(database):
-    """Every row of every table, but for the insides of the search index and the ids of pages and projects."""
+    """Return the rows of all tables, without the tables of the search index and the ids of pages and projects."""
     numbered = {
         "pages": "select page, views, sessions from pages",
         "session_pages": "select page, session_id, day, s.views, archived "
@@ -124,7 +124,7 @@ def test_bulk_load_onto_rows_equals_the_triggers(database, tmp_path, on_conflict
 
         loaded.bulk(lambda at: at.insert("sessions", columns, more, on_conflict=on_conflict))
 
-        database.write(lambda at: at.execute("delete from replaced_sessions"))  # which triggers leave behind
+        database.write(lambda at: at.execute("delete from replaced_sessions"))  # triggers leave rows in this table
         assert contents(loaded) == contents(database)
         assert loaded.verify() == []
 

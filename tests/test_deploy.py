@@ -1,4 +1,4 @@
-"""The files of deploy/, as far as they can be checked without the programs that run them."""
+"""Checks of the files in deploy/ that need neither Docker nor systemd."""
 
 import os
 import re
@@ -17,7 +17,7 @@ LOCK = (DEPLOY / "requirements.txt").read_text()
 
 
 def required():
-    """Return the names that the image needs, by the extras of setup.cfg."""
+    """Return the names of the packages that the image needs, from the extras in setup.cfg."""
     setup = ConfigParser()
     setup.read(ROOT / "setup.cfg")
     extras = [setup["options.extras_require"][extra] for extra in ("server", "metrics", "postgresql")]

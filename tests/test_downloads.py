@@ -1,4 +1,4 @@
-"""Exports over HTTP: spooled before the first byte, limited in number and time, ended with their key."""
+"""Exports over HTTP: temporary files, limits on their number and duration, and revoked keys."""
 
 import resource
 import sqlite3
@@ -20,7 +20,7 @@ EXPORT = "/analytics/leads/export"
 
 @pytest.fixture
 def filled(insert):
-    """Insert so many leads that an export has several chunks and does not stay in memory."""
+    """Insert enough leads for an export that has several chunks and is written to disk."""
     rows = [
         {"lead_id": n, "enquiry_datetime": "2026-02-23 11:15:00", "contact_name": "Ann " * 50} for n in range(1, 2001)
     ]
@@ -29,7 +29,7 @@ def filled(insert):
 
 @contextmanager
 def limited_file_size(size):
-    """Let this process write no file beyond a size, as on a full disk."""
+    """Limit the size of files that this process can write, to simulate a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:

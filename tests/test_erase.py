@@ -1,4 +1,4 @@
-"""A person is gone: from every table, from the answers, and from the bytes of the files."""
+"""Erasing a person removes their data from all tables, from responses and from the bytes of the files."""
 
 import sqlite3
 from contextlib import closing
@@ -17,13 +17,13 @@ pytestmark = pytest.mark.writes
 
 DAY = instant("2026-02-23 11:15:00")
 
-# Every text that is of the person, who is found in each by these letters, has them.
+# Every text of the person contains these letters, so that a test can search for them.
 MARK = "zqx"
 
 
 @pytest.fixture
 def people(insert):
-    """Zqx, who enquired twice under one address with two browsers, and Ann."""
+    """Insert two people: Zqx, with two leads of one e-mail address and two visitors, and Ann."""
     sessions = [
         {"session_id": "zqx-phone-1", "visitor_id": "zqx-phone", "fingerprint": "zqx-print", "country": "IN"},
         {"session_id": "zqx-phone-2", "visitor_id": "zqx-phone", "referrer_domain": "zqx.example", "country": "IN"},
@@ -118,7 +118,7 @@ def everything(database):
 
 
 def bytes_of(path):
-    """Of an SQLite file, and of its WAL."""
+    """Return the bytes of an SQLite file and of its WAL."""
     return b"".join(file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
 
 
@@ -152,7 +152,7 @@ def test_api_returns_nothing_of_an_erased_person(database, people, get, client):
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("key", KEYS, ids=str)
 def test_file_and_wal_have_no_byte_of_an_erased_person(database, people, key):
-    # as others leave it: pages that were full and split, rows replaced, changed and deleted with the defaults of SQLite
+    # A used database: split pages, and rows that were replaced, updated and deleted with SQLite's default settings.
     with closing(sqlite3.connect(database.path)) as tracker:
         tracker.executemany(
             "insert into sessions (session_id, visitor_id, started_at, referrer) values (?, 'crowd', 1e11, ?)",

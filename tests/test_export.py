@@ -1,4 +1,4 @@
-"""What is exported comes back by `import` as it was."""
+"""`import` restores the same rows from the output of `export`."""
 
 import csv
 import io
@@ -43,7 +43,7 @@ NASTY = [
     "a\x1fb\x0bc\x7f",
 ]
 
-# Instants of every length, some of which `import` takes for something else when they are numbers.
+# Timestamps of all lengths. `import` would interpret some of them as another unit if they were written as numbers.
 INSTANTS = [
     *(100_000_000_000, 202_602_231_115, 999_999_999_999, 1_000_000_000_000, 20_260_223_111_500),
     *(instant("2026-02-24 15:00:00.123"), 253_402_300_799_999),
@@ -134,7 +134,7 @@ def filled(database, insert):
 
 
 def everything(database):
-    """Every row, but for what SQLite alone keeps of leads."""
+    """Return all rows, without the columns of leads that exist only in SQLite."""
     rows = {table: database.rows(f"select * from {table} order by {key}") for table, key in BASE_TABLES.items()}
     for lead in rows["leads"]:
         lead.pop("project_code", None)
@@ -142,7 +142,7 @@ def everything(database):
 
 
 def lines(database, table, form):
-    """The export as a file has it, line by line."""
+    """Return the lines of the export."""
     return io.BytesIO("".join(export(database, table, form)).encode())
 
 

@@ -6,7 +6,7 @@ from helpers.client import KEY, APIClient
 from analytics_api import create_app, open_database
 from analytics_api.database import SQLite
 
-# What each endpoint reads first, and so can't do without.
+# The first table or view that each endpoint reads.
 NEEDS = {
     "/analytics/overview": "day_counts",
     "/analytics/sessions/daily": "day_counts",
@@ -27,7 +27,10 @@ NEEDS = {
 
 @contextmanager
 def missing(database, name):
-    """Take a table or a view away for the block. SQLite cannot rename a view, and renames a table in every view."""
+    """Remove a table or a view for the duration of the block.
+
+    SQLite cannot rename a view, and renaming a table also changes the views that use it.
+    """
     definition = isinstance(database, SQLite) and database.row(VIEW, name=name)
     if definition:
         database.write(lambda at: at.execute(f"drop view {name}"))
@@ -58,7 +61,7 @@ def test_failed_query_is_500_with_its_cause_in_the_log(database, insert, client,
             assert (record.name, record.levelname) == ("analytics_api.app", "ERROR")
             assert table in str(record.exc_info[1])
         assert len(caplog.records) == 2
-        assert client.get(path).status_code == 200  # the application goes on
+        assert client.get(path).status_code == 200  # the application still works
 
 
 def test_failed_update_is_rolled_back(database, insert, client, caplog):
@@ -78,7 +81,7 @@ def test_failed_update_is_rolled_back(database, insert, client, caplog):
 def test_overwritten_file_is_500(tmp_path, caplog, path):
     with open_database(tmp_path / "broken.db").closing() as database:
         client = APIClient(create_app(database, api_keys=[KEY]))
-        database.close()  # and with the last connection the log beside the file, which would answer
+        database.close()  # closing the last connection deletes the WAL, from which reads would still succeed
         (tmp_path / "broken.db").write_bytes(b"no database at all " * 5000)
 
         response = client.get(path)

@@ -1,4 +1,4 @@
-"""A part of what faults/fuzz.py does, on the application itself."""
+"""A short run of the random requests of faults/fuzz.py."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The application as it is deployed: in gunicorn's workers, asked over a socket."""
+"""The application in gunicorn's workers, with requests over sockets."""
 
 import json
 import os
@@ -34,7 +34,7 @@ KINDS = {
 
 
 class Server:
-    """A gunicorn, asked over connections of one request each."""
+    """A gunicorn server. Every request uses a new connection."""
 
     def __init__(self, address, log):
         self.address = address
@@ -43,7 +43,7 @@ class Server:
     def request(self, method, path, body=None, headers=(("X-API-Key", KEY),)):
         connection = HTTPConnection(*self.address, timeout=30)
         try:
-            with suppress(ConnectionError):  # a body that is too large is refused before it is read
+            with suppress(ConnectionError):  # the server responds before it has read a body that is too large
                 connection.request(method, MOUNT + path, body, dict(headers))
             response = connection.getresponse()
             return response.status, response.headers, response.read()
@@ -55,7 +55,7 @@ class Server:
         return status, json.loads(body)
 
     def send(self, request):
-        """What comes back for these bytes after which nothing more is sent."""
+        """Send bytes, shut down the sending side, and return the response."""
         with socket.create_connection(self.address, timeout=30) as connection:
             connection.sendall(request)
             connection.shutdown(socket.SHUT_WR)
@@ -65,9 +65,9 @@ class Server:
 
 @contextmanager
 def gunicorn(*arguments, folder, cwd, **environ):
-    """A Server; what it prints goes into a file in `folder`."""
+    """Start a Server, and write its output to a file in `folder`."""
     log = folder / "gunicorn.log"
-    # It is listening before the server has even begun: whoever connects is answered as soon as there is a worker.
+    # The socket listens before the server starts, so a connection waits until there is a worker.
     with socket.create_server(("127.0.0.1", 0)) as listener, log.open("wb") as printed:
         address = listener.getsockname()
         process = subprocess.Popen(
@@ -196,7 +196,7 @@ def test_wsgi_py_needs_a_key(tmp_path):
         [sys.executable, ROOT / "wsgi.py"], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60
     )
 
-    assert run.returncode == 3  # with which gunicorn gives up
+    assert run.returncode == 3  # the status with which gunicorn stops the master process
     assert json.loads(run.stderr)["message"].startswith("cannot start: ANALYTICS_API_KEY is not set")
     assert run.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []

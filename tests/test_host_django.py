@@ -18,7 +18,7 @@ pytestmark = pytest.mark.any_engine
 
 @pytest.fixture(scope="module")
 def users():
-    """A member of the staff and a visitor, by name."""
+    """Return a staff user and an ordinary user, by name."""
     call_command("migrate", verbosity=0)
     model = get_user_model()
     return {

@@ -1,4 +1,4 @@
-"""An import that is not alone: killed in the middle, read beside, written beside."""
+"""An import that is killed, and reads and writes by other processes during an import."""
 
 import signal
 import sqlite3
@@ -27,7 +27,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
-    """An export of some fifty thousand rows."""
+    """Return the path of an export with about 50,000 rows."""
     path = tmp_path_factory.mktemp("large") / "export.sql"
     plan = demo.Plan(1_771_945_200_000, sessions=SESSIONS, seed=7)
     with path.open("w", encoding="utf-8") as file, closing(sqlite3.connect(":memory:")) as quoting:
@@ -43,7 +43,7 @@ def large(tmp_path_factory):
 
 @pytest.fixture
 def there(folder):
-    """A database with what another year left."""
+    """Return the path of a database with rows of another year."""
     run("demo", "--sessions", 100)
     return folder / "analytics.db"
 
@@ -84,7 +84,7 @@ def test_killed_import_changes_nothing_and_can_be_repeated(moment, large, there)
     output = run("import", "--into-demo", large)
 
     assert killed.returncode == -signal.SIGKILL
-    if left != before:  # it was killed after its commit
+    if left != before:  # the process was killed after its commit
         assert output.startswith(f"sessions: 0 of {SESSIONS:,} rows written, {SESSIONS:,} existed already")
     assert query(there, "select sessions from day_counts where day = -1") == [(SESSIONS + 100,)]
     assert run("verify") == "all counters are correct\n"
@@ -92,7 +92,7 @@ def test_killed_import_changes_nothing_and_can_be_repeated(moment, large, there)
 
 
 def test_interrupted_import_changes_nothing(large, there):
-    for _ in range(5):  # on a busy machine it may be done before the signal comes
+    for _ in range(5):  # on a busy machine the import may end before the signal arrives
         before = read_tables(there)
         interrupted = importing(large)
         wait_for(lambda running=interrupted: is_being_written(there) or running.poll() is not None)
@@ -125,7 +125,7 @@ def test_server_sees_all_of_an_import_or_nothing(large, there):
 
 
 def test_writer_waits_for_an_import(large, there):
-    """A tracker beside it, that writes an event now and then and waits half a minute at most."""
+    """Another process writes single events, with a busy timeout of 30 seconds."""
     done = Event()
     written = []
 

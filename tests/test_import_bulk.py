@@ -1,4 +1,4 @@
-"""What a load of many rows at once does beside writing them, on every engine."""
+"""Importing many rows in bulk mode: triggers, indexes and counters."""
 
 import pytest
 from helpers.counters import read_totals

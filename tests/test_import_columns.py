@@ -1,4 +1,4 @@
-"""What becomes of the columns and values of a foreign database, on every engine."""
+"""How the columns and values of another database are imported."""
 
 import json
 
@@ -29,7 +29,7 @@ SESSION = {
 
 @pytest.fixture
 def load(database, tmp_path):
-    """Import these statements; the report."""
+    """Return a function that imports SQL statements and returns the report."""
 
     def load(*statements, **options):
         path = tmp_path / "export.sql"
@@ -41,7 +41,7 @@ def load(database, tmp_path):
 
 @pytest.fixture
 def read(database):
-    """The values of one column, by key."""
+    """Return a function that returns the values of a column by key."""
 
     def read(table, column):
         key = {"sessions": "session_id", "events": "event_id", "leads": "lead_id"}.get(table, "submission_id")
@@ -52,7 +52,7 @@ def read(database):
 
 
 def one(table, column, value, declared=""):
-    """A table whose row has this value in this column, and what else it needs."""
+    """Return SQL for a table with one row that has this value in the column, and values in the required columns."""
     needed = {
         "sessions": {"session_id": "'s1'", "visitor_id": "'v1'", "started_at": "1771945200000"},
         "events": {"event_id": "1", "session_id": "'s1'", "event_type": "'click'", "occurred_at": "1771945200000"},
@@ -393,7 +393,7 @@ def test_update_overwrites_existing_rows(load, insert, database):
     assert database.verify() == []
 
 
-@pytest.mark.parametrize("there", [1, 100])  # so that few rows, and many, come to what is there
+@pytest.mark.parametrize("there", [1, 100])  # existing rows, so that triggers or bulk mode are used
 def test_rollups_and_search_are_exact_afterwards(there, load, insert, database, get):
     insert("sessions", *({"session_id": f"o{n}", "visitor_id": f"o{n}", "started_at": 10**11} for n in range(there)))
 

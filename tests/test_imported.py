@@ -1,4 +1,4 @@
-"""The application and its endpoints as a Python program uses them."""
+"""The application and its endpoints, called from Python."""
 
 from wsgiref.validate import validator
 

@@ -19,7 +19,7 @@ sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 
 def used(ring, name, day):
-    """Wait until the use of the key is written in the background; return whether it was."""
+    """Wait until the background thread has written the key's last use, and return whether it did."""
     for _ in range(2000):
         (key,) = [key for key in ring.list(now=NOW) if key["name"] == name]
         if key["last_used_on"] == day:

@@ -1,4 +1,4 @@
-"""A key with the scope `stats` alone reads no personal data through any request."""
+"""No response to a key with only the scope `stats` contains personal data."""
 
 import logging
 from itertools import product
@@ -11,7 +11,7 @@ from analytics_api.keys import KeyStore
 from analytics_api.routes import ROUTES
 from analytics_api.server.serve import build_server_app
 
-# Each is of a person, and each is told apart from all else by these letters.
+# Personal data, each with letters that occur nowhere else.
 PERSON = "zqx"
 LEAD = {
     "contact_name": "zqx Sharma",
@@ -35,7 +35,7 @@ SUBMISSION = {
 SESSION = {
     "visitor_id": "zqx-visitor",
     "fingerprint": "zqx-fingerprint",
-    "entry_page": "https://shop.example/start",  # addresses of pages are counted: see SECURITY.md
+    "entry_page": "https://shop.example/start",  # not personal data: a `stats` key can read page URLs, see SECURITY.md
     "exit_page": "https://shop.example/end",
     "referrer": "https://search.example/?q=zqx",
     "referrer_domain": "search.example",

@@ -1,6 +1,6 @@
-"""Names, and the lengths of functions and modules, follow the rules of CONTRIBUTING.md.
+"""Checks of the rules in CONTRIBUTING.md for names, texts, and the lengths of functions and modules.
 
-The exceptions are files that do not follow the rules yet: remove a file once it does, and add none without need.
+The exceptions are files that do not follow a rule yet. Remove a file from the list when it does.
 """
 
 import ast
@@ -16,9 +16,9 @@ MAX_MODULE_LINES = 400
 MAX_TEST_NAME = 60
 
 LONG_FUNCTIONS = {
-    "analytics_api/database/postgresql/__init__.py",  # the attempts of a transaction
-    "analytics_api/maintenance/demo.py",  # lists of made-up columns
-    "analytics_api/openapi.py",  # one nested literal
+    "analytics_api/database/postgresql/__init__.py",  # the retry loop of a transaction
+    "analytics_api/maintenance/demo.py",  # lists of generated columns
+    "analytics_api/openapi.py",  # a nested dictionary literal
 }
 
 
@@ -53,7 +53,7 @@ def count_lines(function):
 
 
 def find_offenders(modules, find, exceptions=frozenset()):
-    """Return what `find` returns of each module that is no exception, where it is not empty."""
+    """Return the non-empty results of `find` by module, without the exceptions."""
     offenders = {path: find(tree) for path, tree in modules.items() if path not in exceptions}
     return {path: names for path, names in offenders.items() if names}
 

@@ -19,7 +19,7 @@ def lead(insert):
 
 @pytest.fixture
 def state(client, database):
-    """The lead's status, and the number of changes in its history."""
+    """Return the lead's status and the number of changes in its history."""
     return lambda: (
         client.get(PATH).json["lead"]["status"],
         database.row("select count(*) as changes from lead_status_changes")["changes"],

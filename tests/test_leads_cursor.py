@@ -1,4 +1,4 @@
-"""Going through the list by its `Link` headers, page after page."""
+"""Paging through the list of leads with `Link` headers."""
 
 import re
 from itertools import chain
@@ -9,14 +9,14 @@ ORDERS = ("newest", "oldest", "last_follow_up", "score_desc", "score_asc", "risk
 
 
 def next_of(response):
-    """What follows the path in the address of the next page; None on the last one."""
+    """Return the query string of the next page, or None on the last page."""
     match = re.fullmatch(r'</under/a/path/analytics/leads(\?[^>]+)>; rel="next"', response.headers.get("Link", ""))
     return match and match[1]
 
 
 @pytest.fixture
 def leads(insert):
-    """Sixty of them, with ties and gaps in every column that they are ordered by."""
+    """Insert 60 leads with ties and nulls in every sort column."""
     stages = ("new", "contacted", "qualified", "proposal", "won")
     insert(
         "leads",
@@ -44,7 +44,7 @@ def leads(insert):
 
 @pytest.fixture
 def follow(client):
-    """The ids of the leads page by page, from a first query along the links."""
+    """Return a function that follows the links from a first query and returns the lead ids of each page."""
 
     def follow(query):
         pages = []
@@ -63,7 +63,7 @@ def test_links_walk_the_whole_list(leads, get, follow, sort):
     for among, limit in (
         ("", 7),
         ("&status=won", 7),
-        ("&q=loud", 1),  # so many match that each page is a walk along the order
+        ("&q=loud", 1),  # enough matches for the strategy `nearby`
         ("&q=loud&status=won", 1),
         ("&q=loud-1", 7),
         ("&q=an", 7),

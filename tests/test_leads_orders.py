@@ -5,7 +5,7 @@ ORDERS = ("newest", "oldest", "last_follow_up", "score_desc", "score_asc", "risk
 
 @pytest.fixture
 def leads(insert):
-    """Nine leads with ties and nulls in everything that they are ordered by."""
+    """Insert nine leads with ties and nulls in every sort column."""
     insert(
         "leads",
         *(

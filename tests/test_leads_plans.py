@@ -1,4 +1,4 @@
-"""The plan that SQLite chooses for every statement of the leads, with and without statistics of `analyze`."""
+"""SQLite's query plan for every statement of the leads, with and without statistics from ANALYZE."""
 
 import re
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 @pytest.fixture
 def find(get):
-    """Return a function that searches, checks the total, and returns the ids of the leads, ascending."""
+    """Return a function that searches, checks the total, and returns the lead ids in ascending order."""
 
     def find(needle, **parameters):
         page = get("/analytics/leads", query_string={"q": needle, "limit": 100, "sort": "oldest", **parameters})
@@ -19,7 +19,7 @@ def find(get):
 
 @pytest.fixture
 def insert_leads(insert):
-    """Leads with these names, numbered from 1, all of the same moment."""
+    """Insert leads with these names, ids from 1 and the same timestamp."""
 
     def insert_leads(*names):
         insert(
@@ -296,7 +296,7 @@ def test_search_follows_updates_and_deletes(insert_leads, database, find):
 
 @pytest.fixture
 def insert_projects(insert):
-    """Leads that ask for these projects, numbered from 1."""
+    """Insert leads with these projects and ids from 1."""
 
     def insert_projects(*projects):
         insert(
@@ -455,7 +455,7 @@ def test_field_separator_is_never_matched(insert, get):
     assert [lead["lead_id"] for lead in within["leads"]] == [2]
 
 
-@pytest.mark.parametrize("results", [500, 501])  # up to 500 are counted together with their page
+@pytest.mark.parametrize("results", [500, 501])  # one statement returns the page and the total of up to 500 matches
 def test_page_and_total_around_the_small_result_limit(database, get, results):
     columns = ["lead_id", "enquiry_datetime", "contact_name", "status"]
     rows = [

@@ -1,4 +1,4 @@
-"""What is logged of a request, and what never is."""
+"""The fields of the request log, and data that it must not contain."""
 
 import json
 import logging
@@ -27,7 +27,7 @@ def stream():
 
 @pytest.fixture
 def lines(stream):
-    """Everything that is logged meanwhile, as it is written: each line on its own."""
+    """Return the lines that are logged within the block."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JSONFormatter())
     logger = logging.getLogger("analytics_api")

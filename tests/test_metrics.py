@@ -1,4 +1,4 @@
-"""Prometheus metrics: of one process here, of several of them in a real server below."""
+"""Prometheus metrics of one process, and of a server with several processes."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from analytics_api.server.serve import build_server_app
 
 
 def samples(text):
-    """Every number, by its name and labels."""
+    """Return the samples by name and labels."""
     return {
         (sample.name, *sorted(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)

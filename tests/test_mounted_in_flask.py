@@ -7,7 +7,7 @@ from analytics_api import create_app
 
 pytestmark = pytest.mark.any_engine
 
-# Where the host mounts the API, and the prefix that is left for the API itself.
+# The path at which the host mounts the API, and the API's prefix.
 MOUNTS = {"/analytics": "", "/internal/reports": "/analytics", "/deep/er/still": ""}
 
 

@@ -151,7 +151,7 @@ def test_rate_of_one_address_is_limited(nginx):
 
 
 def lengthen_timeouts(text):
-    """Return the configuration with timeouts that no slow machine reaches."""
+    """Return the configuration with timeouts that are long enough for a slow machine."""
     return re.sub(r"(client_header_timeout|client_body_timeout) 10s", r"\1 300s", text)
 
 

@@ -1,4 +1,4 @@
-"""Schemathesis reads the document that the server gives and asks it what it can think of, with every check it has."""
+"""Schemathesis generates requests from the server's OpenAPI document, and runs all its checks on the responses."""
 
 import os
 import subprocess
@@ -36,9 +36,9 @@ AUTHENTICATED = {
 }
 
 
-# OpenAPI cannot say that one parameter restricts another. The hook leaves out a cursor beside another sort, and ranges
-# that are 400: days beside from or to, from after to, and `fill` for more rows than there may be. That these are 400 is
-# tested in test_leads_cursor.py and test_ranges.py.
+# OpenAPI cannot express that one parameter restricts another. The hook removes combinations that are 400: a cursor with
+# another sort, days with from or to, from after to, and `fill` with too many rows. test_leads_cursor.py and
+# test_ranges.py test these.
 HOOKS = """
 from datetime import date
 

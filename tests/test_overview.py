@@ -81,7 +81,7 @@ def test_overview_includes_oldest_and_future(insert, get):
 
 @pytest.fixture
 def overview_of(database, insert, get):
-    """The overview of sessions that differ in one column alone, after all others are gone."""
+    """Replace all sessions by sessions with these values in one column, and return the overview."""
 
     def overview_of(column, values):
         database.write(lambda at: at.execute("delete from sessions"))

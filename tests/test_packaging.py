@@ -1,4 +1,4 @@
-"""What is built from these sources, and what works where nothing else is installed."""
+"""The contents of the built distributions, and the package in an environment without the extras."""
 
 import importlib.metadata
 import re
@@ -20,7 +20,7 @@ pytest.importorskip("setuptools", minversion="70.1", reason="the first that buil
 
 
 def build(kind, folder):
-    """Build a copy of the sources without a package index, and return the path of the result."""
+    """Build a copy of the sources offline, and return the path of the distribution."""
     sources = folder / "sources"
     sources.mkdir()
     junk = shutil.ignore_patterns("__pycache__", ".hypothesis", ".*_cache")
@@ -34,7 +34,7 @@ def build(kind, folder):
 
 
 def run_build(kind, sources):
-    """Build what is in a folder, and return the path of the result."""
+    """Build the project in a folder, and return the path of the distribution."""
     built = subprocess.run(
         [sys.executable, "-c", f"from setuptools import build_meta; print(build_meta.build_{kind}('.'))"],
         cwd=sources,

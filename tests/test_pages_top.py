@@ -4,7 +4,7 @@ from helpers.client import NOW
 
 @pytest.fixture
 def insert_events(insert):
-    """Events, each written as its session, its type and its page."""
+    """Insert events. Each argument is a session, a type and a page."""
     ids = iter(range(1000))
 
     def insert_events(*events):

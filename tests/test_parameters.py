@@ -3,7 +3,7 @@ from helpers.client import NOW, instant
 
 DAY = 86_400_000
 
-# How a whole number may be written, and what is made of it: the default, the bounds, or the number itself.
+# Texts of an integer parameter, and the resulting value: the default, a bound, or the number.
 WHOLE_NUMBERS = {
     "": "default",
     "0": "minimum",
@@ -13,7 +13,7 @@ WHOLE_NUMBERS = {
     "1": 1,
     "2": 2,
     "%2B2": 2,
-    "+2": 2,  # a blank in a query string
+    "+2": 2,  # + is a space in a query string
     "%202%20": 2,
     "02": 2,
     "0" * 5000 + "2": 2,
@@ -70,7 +70,7 @@ def query(path, text):
 
 @pytest.fixture
 def plenty(database):
-    """More of everything than any reply tells: 1001 sources on 100 days, 101 pages, 101 leads."""
+    """Insert more rows than any response returns: 1001 sources on 100 days, 101 pages and 101 leads."""
 
     def write(at):
         at.insert(

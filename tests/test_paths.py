@@ -55,7 +55,7 @@ def test_unknown_path_is_404_and_never_redirected(client, path):
     assert "Location" not in response.headers
 
 
-# As they come from a server, since a client would take the first two slashes for a host's.
+# Paths in the environ. A test client would interpret two leading slashes as the beginning of a host name.
 @pytest.mark.parametrize(
     "path_info",
     [

@@ -1,4 +1,4 @@
-"""Which way SQLite goes for every statement: over counters and named indexes, whatever `analyze` knows."""
+"""SQLite's query plan for every statement reads counters and indexes only, with and without ANALYZE."""
 
 import pkgutil
 

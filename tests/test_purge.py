@@ -1,4 +1,4 @@
-"""Old visits go, a little at a time, and every number is that of what is left."""
+"""A purge deletes old sessions and events in small transactions, and updates the counters."""
 
 import queue
 import signal
@@ -27,7 +27,7 @@ SESSION = (
 
 @pytest.fixture
 def filled(database, insert):
-    """Insert a session a minute with two events, half of them before the tenth of February."""
+    """Insert one session per minute with two events each, half of them before February 10."""
     sessions, events = [], []
     for minute in range(-1_500, 1_500):
         session, begun = f"s{minute * 7919 % 3001}", MIDNIGHT + minute * MINUTE

@@ -1,4 +1,4 @@
-"""A purge leaves every statistic as it was, whatever is written, deleted or read afterwards."""
+"""A purge with --keep-totals does not change the statistics, and later writes are counted correctly."""
 
 import signal
 import sqlite3
@@ -41,9 +41,10 @@ SESSION = (
 
 @pytest.fixture
 def filled(database):
-    """A session every three minutes, and two events of it, for two days before the tenth of February and one from then.
+    """Insert a session with two events every three minutes, from two days before February 10 to one day after.
 
-    Sessions begin before midnight and have events after it; visitors, fingerprints and pages are on both sides of it.
+    Some sessions begin before midnight and have events after it. Visitors, fingerprints and pages occur before and
+    after February 10.
     """
     sessions, events = [], []
     for number in range(-960, 480):
@@ -77,7 +78,7 @@ def filled(database):
 
 @pytest.fixture
 def numbers(client):
-    """What every endpoint says of visits, byte for byte."""
+    """Return the bodies of all statistics endpoints."""
 
     def numbers():
         return {path: client.get(f"/analytics/{path}").data for path in STATISTICS}
@@ -86,7 +87,7 @@ def numbers(client):
 
 
 def remaining(database):
-    """The sessions and events that there are before the tenth of February, and from then on."""
+    """Return the number of sessions and events before February 10, and from February 10 on."""
     return tuple(
         database.rows(
             """
@@ -191,7 +192,7 @@ def test_purged_visitor_who_returns_is_not_new(database, insert, get):
 
 
 def test_later_visits_count_as_without_a_purge(database, filled, tmp_path):
-    """What comes after it counts the same beside the rows and beside what is kept of them."""
+    """Later rows are counted in the same way with the old rows and with their archive."""
     more = [
         (f"more{number}", f"v{number % 400}", f"f{number % 70}", MIDNIGHT + number * 31 * MINUTE, None, 5, 50,
          ("IN", "US")[number % 2], f"site-{number % 12}.example", number % 2)

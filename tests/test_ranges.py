@@ -11,7 +11,7 @@ RANGED = ["overview", "sessions/daily", "pages/top", "pages/entry", "pages/exit"
 
 @pytest.fixture
 def visit(insert):
-    """A session that begins then; without more it is of its own visitor."""
+    """Return a function that inserts a session with this start, by default of a new visitor."""
     ids = iter(range(100_000))
 
     def visit(*started, **values):
@@ -26,7 +26,7 @@ def visit(insert):
 
 @pytest.fixture
 def in_zone(database):
-    """Set the site's time zone, as long as nothing is counted."""
+    """Return a function that sets the site's time zone in an empty database."""
 
     def in_zone(name):
         def work(at):

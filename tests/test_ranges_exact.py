@@ -1,4 +1,4 @@
-"""Random writes of any program, a random zone and a random range: every statistic against plain counting."""
+"""Every statistic of a random range equals a count in Python, after random writes in a random time zone."""
 
 import os
 from datetime import date, datetime, timedelta, timezone
@@ -20,7 +20,7 @@ from analytics_api.maintenance.site import compute_offsets
 EXAMPLES = int(os.environ.get("RANGE_EXAMPLES", "100"))  # `make faults` runs more
 DAY_MS = 86_400_000
 
-# Each with an instant near which it has a hard case.
+# Time zones, each with the time of a difficult offset change.
 ZONES = {
     "UTC": "2026-02-24T12:00+00:00",
     "Asia/Kolkata": "2026-02-24T12:00+00:00",
@@ -33,7 +33,7 @@ ZONES = {
     "Pacific/Kwajalein": "1993-08-21T12:00+00:00",
 }
 
-OFFSETS = {}  # by zone; computing one takes longer than an example
+OFFSETS = {}  # cache by time zone, since computing the offsets takes longer than an example
 
 
 def offsets_of(zone):
@@ -44,7 +44,7 @@ def offsets_of(zone):
 
 MIDDLE = {zone: round(datetime.fromisoformat(text).timestamp() * 1000) for zone, text in ZONES.items()}
 
-# Instants relative to the middle: some equal, some near midnight and the change, some weeks away.
+# Timestamps relative to the offset change: some equal, some near midnight, some weeks away.
 MOMENTS = st.one_of(
     st.sampled_from([0, 1, -1, 3_600_000, -3_600_000, DAY_MS, -DAY_MS]),
     st.integers(-3 * DAY_MS, 3 * DAY_MS),
@@ -99,7 +99,7 @@ def statement(table, action, columns):
 
 
 def write(database, writes, zone):
-    """Write the same to the database and to dictionaries. Return the rows that count, and the last archived day."""
+    """Apply the writes to the database and to dictionaries. Return the expected rows and the last archived day."""
     rows = {"sessions": {}, "events": {}}
     archived = {"sessions": [], "events": []}
     raw_since = None
@@ -128,7 +128,7 @@ def write(database, writes, zone):
 
 
 def take_old(rows, before, zone):
-    """Remove the rows of the days before one, and return them."""
+    """Remove the rows before a day from the dictionaries, and return them."""
     old = {}
     for table, column in TIMES.items():
         keys = [key for key, row in rows[table].items() if date_of(row[column], ZoneInfo(zone)) < before]
@@ -141,7 +141,7 @@ def write_one(database, table, action, row):
     database.write(lambda at: at.execute(statement(table, action, list(row)), **parameters))
 
 
-# What holds something of rows that are gone.
+# Tables with counts of deleted rows.
 ARCHIVE = (
     "visitor_days",
     "fingerprint_days",
@@ -153,7 +153,7 @@ ARCHIVE = (
 
 
 def empty(database, zone, page_query):
-    """Empty the database and set its site."""
+    """Delete all rows, and set the site's time zone and page_query."""
     offsets = offsets_of(zone)
 
     def work(at):
@@ -171,7 +171,7 @@ def empty(database, zone, page_query):
 
 
 def labels(zone):
-    """How a session's row of each interval is labelled, after what orders it."""
+    """Return a function for each interval that returns the sort key and the label of a session's row."""
 
     def week(session):
         monday = session["date"] - timedelta(days=session["date"].weekday())
@@ -185,7 +185,7 @@ def labels(zone):
         moment = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(milliseconds=session["started_at"])
         local = moment.astimezone(zone)
         begin = moment - timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
-        while begin.astimezone(zone).utcoffset() != local.utcoffset():  # the clock was set within the hour
+        while begin.astimezone(zone).utcoffset() != local.utcoffset():  # the offset changed within the hour
             begin += timedelta(minutes=1)
         return begin, begin.astimezone(zone).isoformat(timespec="minutes")
 

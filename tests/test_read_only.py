@@ -1,4 +1,4 @@
-"""A database in a read-only folder or file system is read, and writers learn what must be writable."""
+"""Reading a database in a read-only folder works, and the error of a write names the folder or file."""
 
 import os
 import shutil
@@ -127,7 +127,7 @@ sys.stdin.read()
 
 
 def test_folder_that_becomes_writable_is_written_again(tmp_path):
-    """SQLite shares -shm among the connections of a process, also that it is read-only."""
+    """SQLite shares the -shm file between the connections of a process, even if it was opened read-only."""
     folder = tmp_path / "folder"
     folder.mkdir()
     open_database(folder / "a.db").close()
@@ -143,7 +143,7 @@ def test_folder_that_becomes_writable_is_written_again(tmp_path):
             with pytest.raises(DatabaseError, match="must be writable"):
                 database.write(lambda at: at.execute("delete from leads"))
 
-        with suppress(DatabaseError):  # the connection of that time
+        with suppress(DatabaseError):  # the connection from before the change
             database.write(lambda at: at.execute("delete from leads"))
         database.write(lambda at: at.execute("insert into leads (enquiry_datetime) values ('2026-02-23 11:15:00')"))
 
@@ -152,7 +152,7 @@ def test_folder_that_becomes_writable_is_written_again(tmp_path):
 
 
 def test_another_writer_is_read_at_once(tmp_path):
-    """Return the same file, whose folder another user can write."""
+    """The folder is read-only for the reader, but another user can write to it."""
     here, there = tmp_path / "here", tmp_path / "there"
     there.mkdir()
     open_database(there / "a.db").close()
@@ -168,7 +168,7 @@ def test_another_writer_is_read_at_once(tmp_path):
 
 
 def test_log_of_a_crashed_writer_is_not_left_out(tmp_path):
-    """Its rows are in -wal only, which cannot be read without writing -shm."""
+    """The rows are only in the -wal file, which cannot be read without writing -shm."""
     folder = tmp_path / "copied"
     folder.mkdir()
     with open_database(tmp_path / "a.db").closing() as database:

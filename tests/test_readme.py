@@ -44,14 +44,14 @@ def folder(tmp_path, monkeypatch):
 
 
 def table(heading):
-    """Return the rows of the tables whose first column has that heading, cell by cell."""
+    """Return the cells of all tables whose first column has this heading."""
     pattern = rf"^\| {heading} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)"
     tables = re.findall(pattern, "\n".join(PAGES.values()), re.MULTILINE)
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in "".join(tables).splitlines()]
 
 
 def code(cell):
-    """Return what is set as code in a cell."""
+    """Return the code spans in a cell."""
     return re.findall(r"`([^`]+)`", cell)
 
 
@@ -60,7 +60,7 @@ def blocks(language, page="README.md"):
 
 
 def commands(group=main, *path):
-    """Yield every command with its words."""
+    """Yield every command and the words of its name."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from commands(command, *path, name)
@@ -139,7 +139,7 @@ def test_env_example_has_known_variables():
 
 
 def parameters(route):
-    """A route's parameters, as the table of endpoints tells them."""
+    """Return a route's parameters in the format of the table of endpoints."""
     for parameter in route.query:
         documented = f"`{parameter.name}`"
         if isinstance(parameter, Integer):
@@ -177,7 +177,7 @@ def test_readme_has_every_choice_of_a_parameter():
     assert choices <= set(code(below))
 
 
-# what stands around them
+# Other text
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -223,7 +223,7 @@ def test_make_run_has_settings_of_its_own():
     assert ".env" not in shown.replace(".venv", "")
 
 
-# what it shows
+# Examples
 
 
 def test_mounting_example_runs(folder):
@@ -382,7 +382,7 @@ def test_lifecycle_examples_run():
 
 @pytest.fixture
 def started(folder):
-    """Run the example under `Standalone`, and return the port of the server and its key."""
+    """Run the example in the section `Standalone`, and return the server's port and key."""
     if not shutil.which("openssl"):
         pytest.skip("needs openssl, as the README does")
     (block,) = [block for block in blocks("sh") if "analytics-api serve" in block]

@@ -18,13 +18,13 @@ where started_at >= :midnight and started_at < :next_midnight
 
 
 def plain(database, now):
-    """The same numbers, asked of the base tables."""
+    """Return the same numbers, computed from the base tables."""
     midnight = now - now % (24 * HOUR)
     return database.row(PLAIN, now=now, since=now - HOUR, midnight=midnight, next_midnight=midnight + 24 * HOUR)
 
 
 def write(database, now, opened, ended, happened):
-    """Replace all rows by sessions still open, sessions ended and events, at these distances from now."""
+    """Replace all rows by open sessions, ended sessions and events with these distances from `now`."""
 
     def replace(at):
         at.execute("delete from sessions")
@@ -217,7 +217,7 @@ def test_realtime_equals_plain_sql_at_every_boundary(database, serve):
         assert realtime == plain(database, now)
 
 
-# Sessions and events at the boundaries of the hour, a minute and the day, and around them.
+# Distances at and near the boundaries of the hour, a minute and the day.
 distances = st.lists(
     st.one_of(
         st.integers(-2 * HOUR, HOUR),

@@ -122,7 +122,7 @@ def test_unexpected_body_is_ignored(client):
 
 @pytest.mark.parametrize(("method", "path", "status"), EVERY_KIND)
 def test_body_is_drained_up_to_the_limit(lead, client, method, path, status):
-    """A client that is still sending would get a connection reset instead of the response."""
+    """Otherwise, a client that is still sending would get a connection reset instead of the response."""
     body = io.BytesIO(b"x" * 100_000)
 
     response = client.open(

@@ -1,4 +1,4 @@
-"""An answer is made once and given again for as long as nothing is written: never a moment longer."""
+"""Responses are cached until the next write to the database."""
 
 import gc
 import sqlite3
@@ -23,7 +23,7 @@ on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 @pytest.fixture
 def statements(database):
-    """Return the statements that this thread's connection ran since the last call."""
+    """Return a function that returns the statements since its last call on this thread's connection."""
     log = []
     database._handle().statements.connection.set_trace_callback(log.append)
 
@@ -54,7 +54,7 @@ def test_repeated_request_queries_once(insert, get, client, statements, path):
     second, asked_again = get(path), statements()
     headers = [client.get(path).headers for _ in range(2)]
 
-    assert len(queries) == (2 if "days=" in path else 1)  # which day it is, too
+    assert len(queries) == (2 if "days=" in path else 1)  # with days, a second statement reads the current day
     assert asked_again == []
     assert first == second
     assert headers[0] == headers[1]
@@ -197,7 +197,7 @@ def test_only_statistics_routes_are_cached():
 
 
 def cached_bodies(text):
-    """Return how many cached responses of this process have this text."""
+    """Return the number of cached responses in this process that contain the text."""
     objects = gc.get_objects()
     return sum(type(entry) is JSONResponse and text in entry.body for entry in objects)
 
@@ -247,7 +247,7 @@ def test_replaced_file_leaves_the_caches_of_idle_threads(database, insert, clien
 def test_unchanged_database_keeps_its_caches(insert, client, database):
     insert("sessions", **ANN)
     client.get("/analytics/geo")
-    database.sweep_caches()  # the first time it empties them
+    database.sweep_caches()  # the first call empties all caches
     client.get("/analytics/geo")
 
     database.sweep_caches()

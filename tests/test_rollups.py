@@ -1,10 +1,10 @@
-"""The rollups under writers that know schema.sql and nothing else of ours.
+"""The counters are correct after random SQL statements of any program.
 
-Any sequence of statements, on tables whose keys collide all the time: after each one every rollup is what the base
-tables and the archive say, by the schema's own expected_* views and by helpers.rollups, which uses no SQL. A twin
-database without the triggers runs the same statements: what a writer sees of its tables must not differ.
+Random sequences of statements are run on tables whose keys often collide. After each statement, every counter is
+compared with its expected_* view, and with helpers.rollups, which computes the counts in Python. A second database
+without triggers runs the same statements, to check that triggers do not change the rows, ids and errors.
 
-ROLLUP_EXAMPLES=20000 pytest tests/test_rollups.py looks longer.
+ROLLUP_EXAMPLES=20000 pytest tests/test_rollups.py runs more examples.
 """
 
 import os
@@ -35,7 +35,7 @@ REFUSED = {
     "leads": {"status": "bogus", "enquiry_datetime": "soon"},
     "lead_submissions": {"lead_id": None, "is_primary_lead": None, "submitted_at": "2026-02-30"},
 }
-# Columns that triggers maintain, and that a writer may write nevertheless.
+# Derived columns, which a writer may also try to write.
 MEDDLED = {
     "leads": {
         "follow_ups_count": (0, 7),
@@ -70,7 +70,7 @@ EXPRESSIONS = {
 POLICIES = ("", "", "or replace", "or replace", "or ignore", "or fail", "or rollback")
 CONTROLS = ("begin", "commit", "rollback", "savepoint", "release", "rollback to", "recursive on", "recursive off")
 
-# Groups of tables that are written together: those that feed the same counter.
+# Groups of tables that the same counters depend on.
 TOGETHER = {
     "sessions": ("sessions",),
     "events": ("events",),
@@ -78,7 +78,7 @@ TOGETHER = {
     "leads": ("leads",),
     "follow-ups": ("leads", "lead_submissions", "lead_submissions"),
 }
-# The rows at the beginning.
+# The initial rows.
 PRESENT = f"""
 insert into sessions (session_id, visitor_id, fingerprint, started_at, ended_at, duration, engagement_score, country,
     referrer_domain, exit_page, vpn_suspected)
@@ -97,7 +97,7 @@ insert into leads (lead_id, enquiry_datetime, contact_name, status) values
 insert into lead_submissions (submission_id, lead_id, submitted_at, is_primary_lead) values
   (-1, 1, '2026-02-24', 0), (1, 1, '2025-02-24', 0), (2, 2, '2026-02-24', 1);
 """
-# What `purge --keep-totals` does to a session, and to an event.
+# The statements with which `purge --keep-totals` archives a session and an event.
 ARCHIVE_SESSION = """
 insert into counting_paused values (1);
 insert into archived_session_counts
@@ -146,7 +146,7 @@ delete from events
 where event_id = :key;
 delete from counting_paused;
 """
-# What `erase` does to the archive of a visitor, with a fingerprint and a session.
+# The statements with which `erase` removes a visitor, a fingerprint and a session from the archive.
 ERASE = """
 update visitor_days
 set sessions = sessions - archived, archived = 0
@@ -160,7 +160,7 @@ where session_id = 'a' and archived > 0;
 """
 
 
-# These tables may keep rows whose counts are all 0; such rows hold no text of a visitor.
+# Tables in which rows with counts of 0 may remain. They contain no text of a visitor.
 SPARSE = ("day_counts", "session_returns", "page_returns")
 
 
@@ -168,7 +168,7 @@ SPARSE = ("day_counts", "session_returns", "page_returns")
 
 
 class Draw:
-    """Choices out of a string of bytes: hypothesis draws and shrinks such a string as one."""
+    """Random choices from a string of bytes. Hypothesis generates and shrinks the string as one value."""
 
     def __init__(self, drawn):
         self.drawn = iter(drawn)
@@ -177,7 +177,7 @@ class Draw:
         return options[next(self.drawn, 0) % len(options)]
 
     def sample(self, options):
-        """One to three of the options, each once."""
+        """Return one to three different options."""
         return list(dict.fromkeys(self.choice(options) for _ in range(self.choice((1, 1, 1, 2, 3)))))
 
 
@@ -216,7 +216,7 @@ def insert(draw, table):
 
 
 def copying(draw, table):
-    """`insert … select` from the table itself, its keys moved or the same."""
+    """Return an `insert … select` from the table itself, with the same or with shifted keys."""
     key, *others = VALUES[table]
     moved = "session_id || 'x'" if table == "sessions" else f"{key} + 1"
     columns = ", ".join(others)
@@ -280,7 +280,7 @@ def statement(drawn, tables):
 
 
 def reverse_triggers(connection):
-    """SQLite promises no order among the triggers of a statement; it fires the youngest first."""
+    """Create the triggers in reverse order. SQLite does not guarantee the order in which triggers run."""
     triggers = connection.execute(
         "select name, sql from sqlite_schema where type = 'trigger' order by rowid"
     ).fetchall()
@@ -306,7 +306,7 @@ def run_script(connection, script, key=None):
 
 
 class Template:
-    """A database with the rows at the beginning, two of them archived."""
+    """A database with the initial rows, two of them archived."""
 
     def __init__(self, change=lambda connection: None, site=UTC):
         self.site = site
@@ -348,7 +348,7 @@ def templates():
 
 
 class Writer:
-    """A database, its twin without triggers, and the transaction that both are in."""
+    """A database, a second one without triggers, and the transaction state of both."""
 
     def __init__(self, template, twin):
         self.database = template.copy()
@@ -358,13 +358,13 @@ class Writer:
         self.savepoints = 0
 
     def run(self, sql, values):
-        """Run the statement on both; the same error, rows and ids must come of it."""
+        """Run the statement on both databases, and check that errors, rows and ids are the same."""
         if values is None:
             self.control(sql)
             return
         mine = self.outcome(self.database, sql, values)
         if isinstance(mine, str) and mine.endswith("is taken"):
-            return  # as the schema says: a rename onto a taken key is refused, whatever the policy
+            return  # an update to an existing key fails with any conflict clause, as schema.sql documents
         twins = self.outcome(self.twin, sql, values)
         assert mine == twins
         if not self.database.in_transaction:
@@ -402,7 +402,7 @@ class Writer:
             self.twin.execute(statement)
 
     def archive(self, table):
-        """Archive the first row of sessions or events; not in a transaction, which might be rolled back."""
+        """Archive the first row of sessions or events, unless a transaction is open, which might be rolled back."""
         if table not in self.archived or self.database.in_transaction:
             return
         key = KEYS[table]
@@ -420,7 +420,7 @@ class Writer:
         self.twin.close()
 
 
-# what must hold
+# Invariants
 
 
 def rows(connection, sql):
@@ -450,7 +450,7 @@ def expected(connection, archived, site=UTC):
 
 
 def counts_something(row):
-    """Whether a row counts anything: of one that does not, it does not matter whether it is there."""
+    """Return whether a row of a counter has a count other than 0. Other rows are not compared."""
     counts = [value for column, value in row.items() if column in COUNT_COLUMNS]
     return any(counts) or not counts
 
@@ -468,7 +468,7 @@ def stored(connection):
 
 
 def pairs(connection):
-    """Each rollup, and its view, as the schema has them."""
+    """Yield each counter and its view."""
     views = connection.execute(r"select name from sqlite_schema where name like 'expected\_%' escape '\'").fetchall()
     for (view,) in views:
         rollup = view.removeprefix("expected_")
@@ -484,7 +484,7 @@ def pairs(connection):
 
 
 def found_leads(connection):
-    """Which leads the search index finds a needle in, beside those whose text has it."""
+    """Return the leads that the search index finds for each term, and the leads whose text contains it."""
     connection.execute("insert into lead_search (lead_search, rank) values ('integrity-check', 1)")
     texts = connection.execute("select lead_id, search_text from leads").fetchall()
     for needle in ("ünder", "ann", "\U00010428\x1f\x1f", "100%_", "98\x1f"):
@@ -529,7 +529,7 @@ def test_rollups_are_exact_after_any_writes(templates, together, template, drawn
 
 @pytest.fixture
 def present(templates):
-    """A database with a few rows, as a writer has opened it."""
+    """Return a connection of a writer to a database with a few rows."""
     connection = templates["as written"].copy()
     yield connection
     connection.close()
@@ -540,7 +540,7 @@ def archived(templates):
     return templates["as written"].archived
 
 
-# For each table: a row as it was and as it comes back, and where the key goes in between.
+# For each table: a row before and after, and the key that it has in between.
 BACK = {
     "sessions": (
         f"sessions (session_id, visitor_id, started_at) values ('b', 'w', {START})",

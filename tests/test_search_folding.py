@@ -1,4 +1,4 @@
-"""Leads are searched without case, accents, Unicode form and blanks around the term, on every engine."""
+"""The lead search ignores case, accents, Unicode normalization and surrounding spaces, with either engine."""
 
 import sys
 import unicodedata
@@ -17,13 +17,13 @@ from analytics_api.endpoints import leads
 FIELDS = ("contact_name", "contact_email", "contact_phone", "project_name", "visitor_id")
 LETTERS_A_LEAD = 200
 
-# Unassigned, private, and halves of a letter in UTF-16, which are no text.
+# Unicode categories that are not text: unassigned, private use and surrogates.
 NONE = ("Cn", "Co", "Cs")
 
 
 @pytest.fixture
 def write(database):
-    """Make these the leads, numbered from 0, each given as its FIELDS."""
+    """Return a function that replaces all leads by leads with these FIELDS and ids from 0."""
 
     def write(rows):
         def replace(at):
@@ -41,7 +41,7 @@ def write(database):
 
 @pytest.fixture
 def find(database):
-    """The ids of the leads that a needle is found in, ascending."""
+    """Return a function that returns the ids of the leads that contain a text, in ascending order."""
 
     def find(needle):
         page = leads.list_leads(Context(database, None, NOW), limit=100, offset=0, q=needle, status=None, sort="oldest")
@@ -59,9 +59,9 @@ def test_every_letter_is_folded_as_in_python(database, write):
 
     write([(name, None, None, None, None) for name in names])
     searched = database.rows("select search_text from leads order by lead_id")
-    before = 1 if isinstance(database, SQLite) else 0  # fields stand before the name
+    before = 1 if isinstance(database, SQLite) else 0  # on SQLite, another field precedes the name
 
-    assert len(letters) > 143_000  # those of Unicode 13
+    assert len(letters) > 143_000  # the number of letters in Unicode 13
     for name, row in zip(names, searched):
         assert row["search_text"] == "\x1f" * before + folded(name.replace("\x1f", " ")) + "\x1f" * (5 - before)
 
@@ -84,7 +84,7 @@ def test_any_part_of_any_field_is_found(write, find, data, rows):
     results = {
         needle: find(needle)
         for needle in (piece, piece.lower(), piece.upper(), piece.swapcase(), piece.casefold())
-        if folded(needle) == folded(piece)  # the capital of a dotless i is that of the other, too
+        if folded(needle) == folded(piece)  # i and dotless i have the same capital letter
     }
 
     assert all(row in numbers for numbers in results.values()), results
@@ -118,13 +118,13 @@ def test_separator_in_a_field_is_a_blank(write, find):
     assert find("ann\x1f") == find("ann ") == find("ann") == [0, 1, 2]
 
 
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # PostgreSQL takes none
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # PostgreSQL does not accept such text
 @pytest.mark.parametrize("name", ["Ann\0Lee", "Änn\0Lee"])
 def test_nul_ends_its_field_only(database, write, find, name):
     write([(name, "lee@shop.example", None, None, "v\0w"), ("Zoë", None, None, None, None)])
 
     assert find("nn") == find(name[:3].upper()) == find("LEE@shop") == find("v") == [0]
-    assert find("Lee") == [0]  # the e-mail's
+    assert find("Lee") == [0]  # in the e-mail address
     assert find("nlee") == find("w") == []
     assert [row["name_folded"] for row in database.rows("select name_folded from leads order by lead_id")] == [
         "ann",
@@ -132,7 +132,7 @@ def test_nul_ends_its_field_only(database, write, find, name):
     ]
 
 
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # PostgreSQL takes none
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # PostgreSQL does not accept such text
 def test_invalid_utf8_project_is_found_as_displayed(database, find):
     database.write(
         lambda at: at.execute(

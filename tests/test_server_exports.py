@@ -1,4 +1,4 @@
-"""`analytics-api serve` among clients that begin an export and do not read it."""
+"""`analytics-api serve` with clients that request an export and do not read it."""
 
 import socket
 
@@ -16,7 +16,7 @@ EXPORT = "/analytics/leads/export"
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder with a database whose export does not fit into the buffers of sockets."""
+    """Return a folder with a database whose export is larger than the socket buffers."""
     with open_database(tmp_path / "analytics.db").closing() as database:
         rows = [(n, "2026-02-23 11:15:00", f"Ann {n} " + "x" * 900) for n in range(1, LEADS + 1)]
         database.bulk(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime", "contact_name"], rows))
@@ -35,7 +35,7 @@ def begin_export(server, key):
 
 
 def read_all(connection):
-    """Return the number of bytes until the connection ends."""
+    """Read until the connection is closed, and return the number of bytes."""
     size = 0
     try:
         while data := connection.recv(65536):

@@ -1,4 +1,4 @@
-"""A database that is in trouble under a running application; processes and mounts are in faults/disk_faults.py."""
+"""Database failures while the application runs. faults/disk_faults.py tests a server process and mounts."""
 
 import os
 import sqlite3
@@ -18,7 +18,7 @@ STATUSES = ["new", "contacted", "qualified", "proposal", "won", "lost"]
 
 @pytest.fixture
 def file(tmp_path):
-    """Open a database with one lead, a short busy timeout, and a check of its file before each read."""
+    """Return a database with one lead and a short busy timeout, which checks its file before each read."""
     with SQLite(tmp_path / "analytics.db", busy_timeout=0.05).closing() as database:
         database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime"], [(1, "2026-02-23 11:15:00")]))
         yield database
@@ -49,7 +49,7 @@ def move(dashboard):
 
 
 def copy(file, path, **lead):
-    """Another file with the same rows, and this in the lead."""
+    """Copy the database to another path, and update the lead in the copy."""
     with closing(sqlite3.connect(file.url)) as old, closing(sqlite3.connect(path)) as new:
         old.backup(new)
         for column, value in lead.items():

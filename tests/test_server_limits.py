@@ -1,4 +1,4 @@
-"""`analytics-api serve` among clients that send too much, too slowly, or stay."""
+"""`analytics-api serve` with clients that send too much or too slowly, or do not disconnect."""
 
 import json
 import socket
@@ -29,7 +29,7 @@ def server(tmp_path_factory):
 
 
 def reply(connection):
-    """Read the only response; return its status and body."""
+    """Read the response, and return its status and body."""
     data = b""
     while b"\r\n\r\n" not in data:
         piece = connection.recv(65536)

@@ -51,7 +51,7 @@ def test_key_is_the_only_required_variable():
     assert settings.warnings() == []
 
 
-# Every variable but the key, and the field that it sets.
+# All variables except the key, and the corresponding fields.
 OTHERS = {
     "ANALYTICS_DATABASE": "database",
     "ANALYTICS_DATABASE_READ": "database_read",
@@ -308,7 +308,7 @@ GUNICORN = [sys.executable, "-m", "gunicorn", "--chdir", Path(__file__).parents[
 
 
 def gunicorn(folder, *options, **environ):
-    """gunicorn, ended by itself. It stays until it is stopped when it starts at all, which would take too long."""
+    """Run gunicorn, which must exit because of an invalid setting."""
     return run_process(
         *["--bind", "127.0.0.1:0", *options, "wsgi"],
         program=GUNICORN,

@@ -1,4 +1,4 @@
-"""The site's settings: `analytics-api site`, and what a change of them counts anew."""
+"""The command `analytics-api site`, and the counters after a change of the settings."""
 
 from datetime import date
 
@@ -14,7 +14,7 @@ from analytics_api.maintenance.site import change_settings, find_outdated_offset
 
 @pytest.fixture
 def visits(insert):
-    """Sessions on both sides of midnight, in UTC and in Kolkata, and views of one page with two queries."""
+    """Insert sessions before and after midnight in UTC and in Kolkata, and views of one page with two query strings."""
     insert(
         "sessions",
         {"session_id": "a", "visitor_id": "ann", "started_at": instant("2026-02-23 18:29:00"), "entry_page": "/a?x"},

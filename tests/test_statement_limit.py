@@ -1,4 +1,4 @@
-"""The time budget of the statements of a request."""
+"""The timeout of the statements of a request."""
 
 import time
 
@@ -85,7 +85,7 @@ def test_idle_connection_is_not_over_its_limit(database):
         database.rows("select count(*) from leads")
         database.write(work)
         time.sleep(0.1)
-        for _ in range(10_000):  # SQLite looks at the clock once in many statements
+        for _ in range(10_000):  # SQLite checks the deadline only once in many short statements
             database.response_cache()
 
 

@@ -6,7 +6,7 @@ from analytics_api.storage.directory import Directory
 
 
 class Bucket:
-    """A custom source: any object with this method."""
+    """A custom provider with a `statistics` method."""
 
     def __init__(self, answer):
         self.answer = answer

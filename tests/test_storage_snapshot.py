@@ -1,4 +1,4 @@
-"""The storage statistics that are kept: who takes them, when, and what is served meanwhile."""
+"""The snapshot of the storage statistics: which worker refreshes it, when, and what is returned until then."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 
 class Bucket:
-    """A custom source that returns its results one after the other, while the gate is open."""
+    """A custom provider that returns its results in turn, and waits while the gate is closed."""
 
     source = "bucket"
 
@@ -59,7 +59,7 @@ def clock():
 
 @pytest.fixture
 def keep(database, clock):
-    """Return a function that creates a snapshot of a source with these results."""
+    """Return a function that creates a snapshot of a provider with these results."""
 
     def keep(*answers, **options):
         return Snapshot(Bucket(*answers), database, **{"clock": clock, "timeout": 5_000} | options)

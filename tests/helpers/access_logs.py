@@ -1,4 +1,4 @@
-"""Make lines of access logs, and read what an import of them stored."""
+"""Create lines of access logs, and read the rows that an import stored."""
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:38.0) Gecko/20100101 Firefox/38.0"
 GOOGLEBOT = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
@@ -42,7 +42,7 @@ def sessions(database):
 
 
 def contents(database):
-    """Return all sessions and events; the salt of the hashes is left out, since it differs in every database."""
+    """Return all sessions and events. Omit the salt, which differs between databases."""
     return {
         "sessions": database.rows(
             """select session_id, visitor_id, started_at, ended_at, duration, event_count, entry_page, exit_page,
@@ -55,6 +55,6 @@ def contents(database):
 
 
 def clock(instant):
-    """Return the time of day, UTC, of an instant in milliseconds as `HH:MM:SS`."""
+    """Format the time of day of a timestamp in UTC as `HH:MM:SS`."""
     seconds = instant // 1000 % 86_400
     return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"

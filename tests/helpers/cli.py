@@ -1,4 +1,4 @@
-"""Run `analytics-api`, in this process or in a subprocess, and read the databases that it leaves."""
+"""Run `analytics-api` in this process or in a subprocess, and read the resulting databases."""
 
 import os
 import sqlite3
@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from analytics_api.cli import main
 
 COMMAND = Path(sys.executable).with_name("analytics-api")
-OUR_VARIABLES = ("ANALYTICS_", "AWS_", "CLOUDFLARE_")  # prefixes of the environment variables that the package reads
+OUR_VARIABLES = ("ANALYTICS_", "AWS_", "CLOUDFLARE_")  # prefixes of environment variables that the package reads
 
 
 def run(*arguments, status=0, **options):
@@ -48,7 +48,7 @@ def isolated_cwd(monkeypatch, folder):
 
 
 def query(path, sql, *parameters):
-    """Run SQL on a SQLite file with the standard library alone, as a foreign program would."""
+    """Run SQL on an SQLite file with the module sqlite3, like another program."""
     with closing(sqlite3.connect(path)) as connection, connection:
         return connection.execute(sql, parameters).fetchall()
 

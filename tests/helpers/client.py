@@ -21,9 +21,9 @@ NOW = instant("2026-02-24 15:00:00")  # a Tuesday
 
 
 class APIClient(Client):
-    """Send a key with every request, below MOUNT, and validate both sides against the WSGI specification.
+    """A test client that sends a key with every request, at a path below MOUNT.
 
-    No cookie is stored: a test sends those that it means to.
+    It validates requests and responses against the WSGI specification. It does not store cookies.
     """
 
     def __init__(self, application):

@@ -1,4 +1,4 @@
-"""Read the counters that triggers keep."""
+"""Read the counters."""
 
 TOTALS = """
 select
@@ -12,5 +12,5 @@ where day = -1
 
 
 def read_totals(database):
-    """Return the sessions, visitors, fingerprints and events of all time."""
+    """Return the numbers of sessions, visitors, fingerprints and events of all time."""
     return database.rows(TOTALS)[0]

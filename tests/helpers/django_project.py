@@ -1,11 +1,11 @@
-"""Django's settings, which a process can configure only once."""
+"""Configure Django. A process can configure it only once."""
 
 import django
 from django.conf import settings
 
 
 def configure():
-    """Configure Django with sessions and users in a database in memory; again does nothing."""
+    """Configure Django with sessions and users in an in-memory database. A second call does nothing."""
     if settings.configured:
         return
     settings.configure(

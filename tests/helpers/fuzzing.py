@@ -1,4 +1,4 @@
-"""Random and malformed requests, and the rules that every response must follow."""
+"""Generate random and malformed requests, and check rules that every response must satisfy."""
 
 import io
 import json
@@ -46,12 +46,12 @@ HEADERS = {
 
 
 def to_environ(text):
-    """Encode text as WSGI passes it: one character for each byte (PEP 3333)."""
+    """Encode text as in the environ: its UTF-8 bytes decoded as Latin-1 (PEP 3333)."""
     return text.encode("utf-8", "surrogatepass").decode("latin-1")
 
 
 def to_query(text, random):
-    """Encode text for a query string as a client might, correctly or not."""
+    """Encode text for a query string, correctly or incorrectly."""
     raw = text.encode("utf-8", "surrogatepass")
     way = random.random()
     if way < 0.6:
@@ -60,7 +60,7 @@ def to_query(text, random):
 
 
 def request(random):
-    """Return a random environ that a server could pass on."""
+    """Return a random environ that a server could pass to the application."""
     path = random.choice(PATHS)
     known = random.random() < 0.6
     lead = random.choice(["1", "2", "40", "41"] if known else ["0", "-1", "01", "9" * 18, "9" * 19, *TEXTS])
@@ -115,7 +115,7 @@ def call(application, environ):
 
 
 def find_fault(environ, status, headers, content):
-    """Return the rule that a response breaks, or None."""
+    """Return the rule that a response violates, or None."""
     if status not in (200, 204, 304, 400, 401, 403, 404, 405):
         return "undocumented status"
     if b"Traceback" in content or b"sqlite" in content.lower() or KEY.encode() in content:
@@ -138,7 +138,7 @@ def find_fault(environ, status, headers, content):
 
 
 def fuzz(application, requests, seed):
-    """Send random requests and return the number of each status; fail at the first response that breaks a rule."""
+    """Send random requests, fail at the first response that violates a rule, and return the number of each status."""
     source, checked, statuses = random.Random(seed), validator(application), {}
     for _ in range(requests):
         environ = request(source)

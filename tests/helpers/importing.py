@@ -1,4 +1,4 @@
-"""Import texts, and read what was stored."""
+"""Import text, and read the rows that were stored."""
 
 import io
 
@@ -6,7 +6,7 @@ from analytics_api.imports import import_file
 
 
 def import_text(database, text, **options):
-    """Import a text, or bytes, as a file; return the report."""
+    """Import text or bytes as a file, and return the report."""
     data = text if isinstance(text, bytes) else text.encode()
     return import_file(database, io.BytesIO(data), **options)
 

@@ -14,7 +14,7 @@ from helpers.server import HTTPProcess, wait_for
 
 CONF = Path(__file__).parents[2] / "deploy" / "nginx.conf"
 PROGRAM = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-NOBODY = 65534  # the user of nginx where root runs the tests
+NOBODY = 65534  # the user that runs nginx if root runs the tests
 
 
 def configuration(port, upstream):
@@ -25,17 +25,17 @@ def configuration(port, upstream):
 
 
 def require_nginx():
-    """Skip the test without nginx, or fail it where `CI=true` is set."""
+    """Skip the test if nginx is not installed, or fail it if `CI=true` is set."""
     if PROGRAM is None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("nginx is needed: apt-get install nginx-light")
 
 
 @contextmanager
 def proxying(server, edit=lambda text: text, files=()):
-    """Run nginx in front of a server for the length of a block, as an ordinary user.
+    """Run nginx in front of a server within a block, as an ordinary user.
 
-    :param edit: changes the text of the configuration.
-    :param files: paths of files that the configuration names without a folder.
+    :param edit: a function that changes the text of the configuration.
+    :param files: files to which the configuration refers without a directory.
     """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Every ranged statistic, computed from lists of rows alone: what the counters must give."""
+"""Compute every statistic of a range from lists of rows in Python, to compare it with the endpoints."""
 
 from collections import Counter, defaultdict
 from datetime import datetime, timedelta, timezone
@@ -9,16 +9,16 @@ MINUTE = timedelta(minutes=1)
 
 @cache
 def date_of(instant, zone):
-    """The site's date of an instant: the latest that its clock has shown until then.
+    """Return the site's date of an instant: the latest date that its clock has shown so far.
 
-    St. John's showed the new date for one minute before its clock was set back, so every minute of a day is looked at.
+    The clock of St. John's showed the new date for one minute before it was set back, so every minute is checked.
     """
     moment = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(milliseconds=instant)
     return max((moment - MINUTE * back).astimezone(zone).date() for back in range(60 * 26))
 
 
 def rounded(total, count, per=1, parts=10):
-    """`total / count / per` with halves away from zero; 0 of nothing."""
+    """Return `total / count / per`, rounded half away from zero; 0 if count is 0."""
     if not count:
         return 0
     whole = (2 * abs(total) * parts + count * per) // (2 * count * per)
@@ -31,14 +31,14 @@ def mean_of(sessions, column, **options):
 
 
 def page_of(url, page_query):
-    """The page that a URL counts as; None for none."""
+    """Return the page that a URL is counted as, or None."""
     if url is not None and page_query == "drop":
         url = url.partition("#")[0].partition("?")[0]
     return url or None
 
 
 class Plain:
-    """The statistics of the rows whose dates lie within a range; `date` is their site's date."""
+    """The statistics of rows within a range of dates. `date` returns a row's date in the site's time zone."""
 
     def __init__(self, sessions, events, page_query="keep"):
         self.sessions = sessions
@@ -120,5 +120,5 @@ class Plain:
 
 
 def ordered(counts):
-    """Most first, ties by name in bytes."""
+    """Sort by count in descending order, ties by the UTF-8 bytes of the name."""
     return sorted(counts.items(), key=lambda item: (-item[1], item[0].encode()))

@@ -1,4 +1,4 @@
-"""Query plans of SQLite for the statements of the endpoints."""
+"""SQLite's query plans for the statements of the endpoints."""
 
 import importlib
 import pkgutil
@@ -45,7 +45,7 @@ STATEMENT = re.compile(r"\s*(with|select|insert|update|delete)\b")
 
 
 def connect_to_demo(path, *, analyzed):
-    """Yield a connection to a new database of the demo, with the statistics of `analyze` or without; close it."""
+    """Yield a connection to a new database with demo data, with or without statistics from ANALYZE."""
     plan = demo.Plan(NOW, sessions=4_000, leads=2_000)
     with open_database(path).closing() as database:
         database.bulk(
@@ -59,7 +59,7 @@ def connect_to_demo(path, *, analyzed):
 
 
 def list_statements():
-    """Return every statement of the endpoints: `resource.NAME` or `resource.NAME-key` -> (key, text)."""
+    """Return all statements of the endpoints by `resource.NAME` or `resource.NAME-key`, as (key, text)."""
     statements = {}
     for module in pkgutil.walk_packages(endpoints.__path__, f"{endpoints.__name__}."):
         resource = module.name.split(".")[2]
@@ -84,7 +84,7 @@ def query_plan(connection, text):
 
 
 def full_scans(plan):
-    """Return the steps that read a base table from one end, not those that read a subquery of the same name."""
+    """Return the steps that scan a base table. Scans of a subquery with the same name are not included."""
     scans = [step for step in plan if (scan := re.match(r"SCAN (\w+)", step)) and scan[1] in BASE_TABLES]
     for step in plan:
         if step.startswith("CO-ROUTINE ") and (scan := step.replace("CO-ROUTINE", "SCAN")) in scans:

@@ -31,14 +31,14 @@ TEST_SETTINGS = {
     "wal_receiver_status_interval": "1s",
     "wal_retrieve_retry_interval": "200ms",
     "max_standby_streaming_delay": "2s",
-    "hot_standby_feedback": "on",  # or vacuum cancels a long read on a replica
+    "hot_standby_feedback": "on",  # otherwise vacuum can cancel a long read on a replica
 }
 
 NAMES = count(1)
 
 
 class Cluster:
-    """A server with its data in a temporary folder. Its superuser `postgres` needs no password on this machine."""
+    """A server with its data in a temporary folder. The superuser `postgres` can connect locally without a password."""
 
     def __init__(self, name="primary", **settings):
         self.name = name
@@ -54,7 +54,7 @@ class Cluster:
 
     def create(self):
         shutil.copytree(empty_cluster(), self.data)
-        for path in (self.data, *self.data.rglob("*")):  # root's copy belongs to root
+        for path in (self.data, *self.data.rglob("*")):  # a copy made by root belongs to root
             shutil.chown(path, server_user())
         return self.start()
 
@@ -115,7 +115,7 @@ class Cluster:
         """Send SIGKILL to every process of the server at once."""
         if self.process and self.process.poll() is None:
             pid = self.process.pid
-            # backends have their own process groups, and would serve until they notice that the postmaster is gone
+            # Backends have their own process groups, and continue until they notice that the postmaster has exited.
             children = Path(f"/proc/{pid}/task/{pid}/children")
             backends = children.read_text().split() if children.exists() else []
             os.killpg(pid, 9)
@@ -133,12 +133,12 @@ class Cluster:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def run(self, program, *arguments):
-        """Run one of the programs of PostgreSQL."""
+        """Run a program of PostgreSQL."""
         run(self.bin / program, *arguments)
 
 
 def run(program, *arguments):
-    """Run a program as the user that runs the servers; fail with its output."""
+    """Run a program as the servers' user. If it fails, the error contains its output."""
     ran = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, cwd="/", **identity())
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
@@ -149,7 +149,7 @@ def identity():
 
 @cache
 def empty_cluster():
-    """Return the data of a new cluster to copy: `initdb` takes a second of CPU time, and a copy a tenth of it."""
+    """Return the data directory of a new cluster. Copying it takes a tenth of the time of `initdb`."""
     folder = Path(tempfile.mkdtemp(prefix="analytics-initdb-"))
     atexit.register(shutil.rmtree, folder)
     shutil.chown(folder, server_user())
@@ -159,7 +159,7 @@ def empty_cluster():
 
 
 def require_binaries():
-    """Return the folder of the server's binaries. Without them skip the test, or fail it where `CI=true` is set."""
+    """Return the folder of the server's binaries. If there are none, skip the test, or fail it if `CI=true` is set."""
     folder = find_binaries()
     if folder is None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(REQUIREMENTS)
@@ -190,7 +190,7 @@ def server_user():
 
 
 def free_port():
-    """Return a TCP port that is free at the moment."""
+    """Return an unused TCP port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -226,7 +226,7 @@ select
   where relnamespace = 'public'::regnamespace and relkind = 'r' and relname = any (%s))
 """
 
-# Triggers are off: rollups are emptied like every other table.
+# Triggers are disabled, so counters are emptied like every other table.
 DELETE_ALL = """
 do $$
 declare
@@ -302,7 +302,7 @@ class ReusableDatabase:
 
 @contextmanager
 def borrow(spare, commit, replicas=None):
-    """Lend a database of `spare`, or a new one, for the length of a block."""
+    """Yield a database from `spare`, or a new one, and return it to `spare` after the block."""
     require_binaries()
     reusable = spare.pop() if spare else ReusableDatabase(commit, replicas)
     try:
@@ -315,10 +315,10 @@ def borrow(spare, commit, replicas=None):
 
 
 def new_database(spare=[]):  # noqa: B006
-    """Lend an empty database."""
+    """Yield an empty database."""
     return borrow(spare, "local")
 
 
 def new_replicated_database(spare=[]):  # noqa: B006
-    """Lend an empty database that is read through the replica; each commit waits until it is visible there."""
+    """Yield an empty database with reads from the replica. Each commit waits until the replica has applied it."""
     return borrow(spare, "remote_apply", replica)

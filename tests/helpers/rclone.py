@@ -38,7 +38,7 @@ def fetch() -> Path:
                     unpacked = Path(work) / binary.name
                     unpacked.write_bytes(inner.read(member))
             unpacked.chmod(0o755)
-            unpacked.replace(binary)  # atomic: another run never sees half a file
+            unpacked.replace(binary)  # atomic, so that another process never sees an incomplete file
     return binary
 
 

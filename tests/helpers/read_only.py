@@ -1,4 +1,4 @@
-"""Make a folder read-only for a while, for root, too."""
+"""Make a folder read-only temporarily, even for root."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 
 @contextmanager
 def read_only(folder):
-    """Forbid writes to a folder: by its permissions, or for root, to whom they do not apply, by a mount."""
+    """Prevent writes to a folder within a block: by its permissions, or for root by a read-only bind mount."""
     if os.geteuid() != 0:
         os.chmod(folder, 0o555)
         try:

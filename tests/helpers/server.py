@@ -65,7 +65,7 @@ def wait_for(condition, seconds=20):
 
 
 def listen():
-    """Return a listening socket for a server to inherit, so that clients may connect before it has started."""
+    """Return a listening socket for a server to inherit, so that clients can connect before the server has started."""
     return socket.create_server(("127.0.0.1", 0), backlog=512)
 
 
@@ -90,7 +90,7 @@ def start(listener, folder, *options, database="analytics.db", **environ):
 
 @contextmanager
 def serving(folder, *options, **settings):
-    """Run a server for the length of a block: `with serving(tmp_path, "--workers", "2", ANALYTICS_METRICS="1")`."""
+    """Run a server within a block: `with serving(tmp_path, "--workers", "2", ANALYTICS_METRICS="1") as server: …`."""
     with listen() as listener:
         server = start(listener, folder, *options, **settings)
     try:

@@ -1,4 +1,4 @@
-"""Two servers for storage tests: a real S3 server that checks signatures, and a scripted one that misbehaves."""
+"""Servers for storage tests: an S3 server that checks signatures, and a scripted server for invalid responses."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class S3:
             path.touch()
 
     def put(self, name: str) -> None:
-        """Create a bucket or an empty object over HTTP, for names that rclone would misread from a file name."""
+        """Create a bucket or an empty object over HTTP, for names that rclone would not read correctly from a file."""
         host = self.url.removeprefix("http://")
         path = quote(f"/{name}")
         connection = http.client.HTTPConnection(host)

@@ -1,4 +1,4 @@
-"""What sessions and events an access log becomes."""
+"""Importing an access log as sessions and events."""
 
 import gzip
 import io

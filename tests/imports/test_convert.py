@@ -1,4 +1,4 @@
-"""What each kind of column makes of a value, whatever the source."""
+"""Converting values from any source for each kind of column."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""CSV and its relatives."""
+"""Importing CSV files with various delimiters, quotes and encodings."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""The example in examples/ does what it says."""
+"""The example examples/eshop_clickstream.py."""
 
 import runpy
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a file is shows in how it begins."""
+"""Detecting the format of a file from its first lines."""
 
 import gzip
 import io

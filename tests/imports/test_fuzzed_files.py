@@ -1,4 +1,4 @@
-"""Random files: each is imported or refused, and what is stored counts right. `FUZZED_FILES=…` sets how many."""
+"""Random files are imported or rejected, and the counters are correct. `FUZZED_FILES` sets the number of files."""
 
 import csv
 import io
@@ -68,7 +68,7 @@ GOOD_VALUES = {
 
 
 def value_of(randomness, name):
-    """Return a value for a column, in nine cases of ten a good one."""
+    """Return a value for a column, which is valid in 90% of the cases."""
     if randomness.random() < 0.1:
         return randomness.choice(VALUES)
     return randomness.choice(GOOD_VALUES.get(name) or [str(randomness.randrange(300))])
@@ -79,7 +79,7 @@ def columns_of(database, table):
 
 
 def damage(randomness, data):
-    """Return the bytes with some of them replaced, removed, doubled or cut off."""
+    """Replace, remove, repeat or truncate some of the bytes."""
     for _ in range(randomness.choice([0, 0, 1, 3, 20])):
         begin = randomness.randrange(len(data) + 1)
         end = min(begin + randomness.choice([0, 1, 1, 5, 100]), len(data))
@@ -89,7 +89,7 @@ def damage(randomness, data):
 
 
 def check(database, data, case, **options):
-    """Import a file; assert that it is imported or refused, and that the report adds up."""
+    """Import a file, and assert that it is imported or rejected and that the numbers in the report are consistent."""
     report = error = None
     try:
         report = import_text(database, data, **options)

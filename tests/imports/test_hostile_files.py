@@ -1,4 +1,4 @@
-"""Dumps and SQLite files made to take memory or time, or to run what they bring: refused in one line."""
+"""Malicious dumps and SQLite files that need much memory or time, or contain code, are rejected with one line."""
 
 import sqlite3
 from contextlib import closing
@@ -52,7 +52,7 @@ def test_value_of_over_4_million_characters_is_refused(database):
 
 
 def make_file(path, *statements):
-    """Make an SQLite file, whose schema may be what SQLite itself would refuse."""
+    """Create an SQLite file, possibly with a schema that SQLite itself would not accept."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("pragma writable_schema = on")
         for statement in statements:
@@ -88,7 +88,7 @@ def test_generated_column_is_refused(database, tmp_path, name):
 
 
 def insert_a_lead_by_other_schema(path, column):
-    """Insert a row while the table has no generated column, so that making the row does not run it."""
+    """Insert a row before the table has the generated column, so that the insert does not evaluate it."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         (sql,) = connection.execute("select sql from sqlite_master where name = 'leads'").fetchone()
         connection.execute("drop table leads")

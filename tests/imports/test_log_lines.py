@@ -1,4 +1,4 @@
-"""Lines of logs as containers, proxies and old servers write them, and whose requests they are."""
+"""Log lines of containers, proxies and old servers, and the visitors of their requests."""
 
 import pytest
 from helpers.access_logs import line

@@ -1,4 +1,4 @@
-"""One JSON object a line."""
+"""Importing NDJSON."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Files and options that cannot be taken: one line that names them."""
+"""Invalid files and options are rejected with one line that names them."""
 
 import gzip
 from pathlib import Path

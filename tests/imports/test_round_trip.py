@@ -1,4 +1,4 @@
-"""What `export` writes of any table, `import` reads back to the same rows."""
+"""`import` restores the same rows from `export`'s output, for random rows of every table."""
 
 import pytest
 from helpers.importing import import_text
@@ -37,7 +37,7 @@ HOSTS = st.sampled_from(["", "google.com", "xn--mnchen-3ya.example", "[2001:db8:
 COUNTRIES = TEXTS.filter(lambda text: len(text.strip()) != 2) | st.sampled_from(["DE", "IN"])
 DURATIONS = st.integers(-253_402_300_799_999, 253_402_300_799_999)
 
-# Columns whose values have a form, which `import` brings them to.
+# Columns whose values `import` normalizes.
 FORMS = {
     "started_at": INSTANTS,
     "occurred_at": INSTANTS,
@@ -56,7 +56,7 @@ FORMS = {
 
 
 def rows_of(columns, key):
-    """Make lists of rows of a table, of different keys."""
+    """Generate lists of rows of a table with different keys."""
     values = []
     for column in columns:
         strategy = FORMS.get(column.name, TEXTS if column.type == "text" else INT32)

@@ -1,4 +1,4 @@
-"""Files whose values were once stored as others: each is stored right, or refused with its reason."""
+"""Regression tests for values that were stored incorrectly: each is stored correctly, or rejected with a reason."""
 
 import pytest
 from helpers.importing import import_text, select

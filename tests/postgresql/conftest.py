@@ -3,7 +3,7 @@ from helpers import postgres
 
 
 class Absent(pytest.Module):
-    """A module that cannot be imported without psycopg; it is skipped, or fails where `CI=true` is set."""
+    """A test module that cannot be imported without psycopg. It is skipped, or fails if `CI=true` is set."""
 
     def collect(self):
         postgres.require_binaries()

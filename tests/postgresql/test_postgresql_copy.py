@@ -1,4 +1,4 @@
-"""What a copy into PostgreSQL, or out of it, does that one between files does not."""
+"""Copies from and to PostgreSQL that differ from copies between SQLite files."""
 
 import subprocess
 import threading
@@ -44,7 +44,7 @@ def rows(database):
             f"select {', '.join(column.name for column in database.columns(table))} from {table} order by {key}"
         )
         for table, key in PRIMARY_KEYS.items()
-        if table not in SITE_TABLES  # which have rows in a new database
+        if table not in SITE_TABLES  # these tables have rows in a new database
     }
 
 
@@ -113,7 +113,7 @@ def test_copy_accepts_ids_of_1300_bytes(file, database):
 
 def test_killed_copy_leaves_target_empty(file, database):
     with psycopg.connect(database.url) as another:
-        another.execute("lock table storage_ratios in share mode")  # the last that is copied
+        another.execute("lock table storage_ratios in share mode")  # the last table to be copied
         process = subprocess.Popen([COMMAND, "copy", file.path, database.url], env=clean_environment())
         postgres.primary().wait_for("select count(*) > 0 from pg_stat_activity where query ~ '^copy storage_ratios'")
         process.kill()

@@ -1,4 +1,4 @@
-"""Counters of long and frequent keys, emptied tables, and ids, on PostgreSQL."""
+"""PostgreSQL: counters of long and of frequent keys, truncated tables, and ids."""
 
 import random
 from datetime import date
@@ -36,7 +36,7 @@ def connection(database):
 
 
 def totals(connection):
-    """Sessions, visitors, fingerprints and events of all time."""
+    """Return the numbers of sessions, visitors, fingerprints and events of all time."""
     return connection.execute(
         "select sum(sessions), sum(visitors), sum(fingerprints), "
         "(select coalesce(sum(events), 0) from event_counts where day = -1) from day_counts where day = -1"
@@ -130,13 +130,13 @@ def test_pausing_takes_the_right_to_archive(database, connection):
 
 
 def test_large_deletes_are_linear(database, connection):
-    """Twenty thousand sessions of as many visitors, who came on two days."""
+    """Delete 20,000 sessions of as many visitors on two days."""
     connection.execute(
         "insert into sessions (session_id, visitor_id, fingerprint, started_at) "
         "select n, 'v' || n / 2, 'f' || n / 2, %s::bigint + n %% 2 * %s::bigint from generate_series(1, 20000) as n",
         [START, DAY],
     )
-    connection.execute("set statement_timeout = '30s'")  # it takes one; quadratic, it would take minutes
+    connection.execute("set statement_timeout = '30s'")  # a linear delete takes 1 s, a quadratic one would take minutes
 
     connection.execute("delete from sessions where session_id like '%1'")
     connection.execute("delete from sessions")

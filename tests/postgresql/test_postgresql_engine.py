@@ -1,4 +1,4 @@
-"""What only PostgreSQL has: roles, schemas, placeholders, plans, several processes."""
+"""Features of the PostgreSQL engine: roles, schemas, placeholders, plans and several processes."""
 
 import subprocess
 import sys
@@ -35,7 +35,7 @@ def database():
 
 @pytest.fixture
 def empty():
-    """The URL of a database without a table."""
+    """Return the URL of a database without tables."""
     postgres.require_binaries()
     name = f"empty_{next(postgres.NAMES)}"
     postgres.primary().execute(f"create database {name}")
@@ -230,7 +230,7 @@ def test_reads_continue_during_a_bulk_load(database):
         at.insert("sessions", ["session_id", "visitor_id", "started_at"], [("a", "v", NOW)])
 
     def progress(rollup):
-        if rollup == "leads":  # by now every other rollup is made anew
+        if rollup == "leads":  # all other counters have been rebuilt by now
             sessions_seen.append(database.rows(SESSIONS))
 
     sessions_seen = []
@@ -257,7 +257,7 @@ sys.exit(status)
 
 
 def test_interrupted_verify_does_not_wait_for_its_thread(database):
-    """Which waits for a table that somebody has locked."""
+    """The thread waits for a table that another connection has locked."""
 
     def broken_off(rollup):
         if threading.current_thread() is threading.main_thread():
@@ -294,7 +294,7 @@ def test_verify_restarts_after_lost_connections(database):
 
 
 def test_forked_process_opens_its_own_connections(database):
-    threads = "ignore:This process:DeprecationWarning"  # since 3.12 Python warns of them where it forks
+    threads = "ignore:This process:DeprecationWarning"  # since Python 3.12, a fork with threads causes a warning
     program = [sys.executable, "-W", threads, "-c", FORK, database.url]
 
     ran = subprocess.run(program, capture_output=True, text=True, timeout=60)

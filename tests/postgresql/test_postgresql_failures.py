@@ -1,4 +1,4 @@
-"""What breaks, on servers that are really broken: the contract's 500 in bounded time, then it heals by itself."""
+"""Server failures: requests get a 500 in bounded time, and succeed again after the failure."""
 
 import threading
 import time
@@ -19,7 +19,7 @@ STATUSES = ("contacted", "qualified", "proposal", "won", "lost", "new")
 
 
 def answer(client, path="/analytics/overview", **options):
-    """Status and JSON, and that they came in bounded time."""
+    """Return the status and JSON of a response, and check that it arrived in bounded time."""
     begun = time.monotonic()
     response = client.patch(path, **options) if options else client.get(path)
     assert time.monotonic() - begun < 15
@@ -27,7 +27,7 @@ def answer(client, path="/analytics/overview", **options):
 
 
 def until_it_works(client, path="/analytics/overview", **options):
-    """How long that took."""
+    """Repeat a request until it succeeds, and return the seconds that it took."""
     begun = time.monotonic()
     while answer(client, path, **options)[0] != 200:
         assert time.monotonic() - begun < 30
@@ -48,7 +48,7 @@ def served(database):
 
 @pytest.fixture
 def server():
-    """A cluster of one server with a database of ours, called `site`."""
+    """Return a cluster of one server with a database named `site`."""
     cluster = postgres.Cluster("single").create()
     cluster.execute("create database site")
     yield cluster
@@ -57,12 +57,12 @@ def server():
 
 @pytest.fixture
 def pair():
-    """A primary, its synchronous replica, and a database `site` on both."""
+    """Return a primary and its synchronous replica, with a database named `site`."""
     primary = postgres.Cluster("first").create()
     primary.execute("create database site")
     open_database(primary.url("site")).close()
     replica = postgres.Cluster("second").follow(primary)
-    primary.execute("alter system set synchronous_standby_names = 'second'")  # on it alone, not on the replica
+    primary.execute("alter system set synchronous_standby_names = 'second'")  # only on the primary
     primary.execute("select pg_reload_conf()")
     primary.wait_for("select count(*) = 1 from pg_stat_replication where sync_state = 'sync'")
     yield primary, replica
@@ -194,7 +194,7 @@ def test_unconfirmed_update_is_not_acknowledged(pair, caplog):
         replica.kill()
 
         unconfirmed = answer(client, "/analytics/leads/1", json={"status": "won"})
-        again = answer(client, "/analytics/leads/1", json={"status": "won"})  # which it is by now, on the primary
+        again = answer(client, "/analytics/leads/1", json={"status": "won"})  # the primary already has this status
         replica.start()
         until_it_works(client, "/analytics/leads/1", json={"status": "lost"})
 
@@ -233,7 +233,7 @@ def test_restart_between_requests_is_invisible(server):
 
 
 def test_restart_closes_many_idle_connections_without_delay(server):
-    # With a delay after each closed connection, twice as long as before, eight take longer than 60 s.
+    # If the pool doubled a delay after each closed connection, replacing eight would take longer than 60 s.
     with filled(server.url("site"), pool_size=8, wait=60.0).closing() as database:
         barrier = threading.Barrier(8)
         threads = [threading.Thread(target=database.read, args=[lambda at: barrier.wait(60)]) for _ in range(8)]
@@ -333,7 +333,7 @@ def test_server_without_free_connections_is_500(caplog):
 
 @pytest.fixture
 def impatient():
-    """A server that ends transactions in which nothing happens."""
+    """Return a server that terminates idle transactions."""
     cluster = postgres.Cluster("impatient", idle_in_transaction_session_timeout="100ms").create()
     cluster.execute("create database site")
     yield cluster
@@ -341,7 +341,7 @@ def impatient():
 
 
 def ended(cluster):
-    """Wait until there is no transaction in which nothing happens."""
+    """Wait until there is no idle transaction."""
     cluster.wait_for("select count(*) = 0 from pg_stat_activity where state = 'idle in transaction'")
 
 
@@ -419,7 +419,7 @@ def test_read_only_primary_fails_updates_at_once(shared, caplog):
         with psycopg.connect(shared.url, autocommit=True) as other:
             name = other.info.dbname
             other.execute(f'alter database "{name}" set default_transaction_read_only = on')
-        database.close()  # so that its connections are new ones
+        database.close()  # so that new connections are opened
         begun = time.monotonic()
         moves = [answer(client, "/analytics/leads/1", json={"status": "won"}) for _ in range(5)]
         reads = [answer(client) for _ in range(5)]

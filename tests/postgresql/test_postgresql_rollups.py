@@ -1,4 +1,4 @@
-"""The rollups on PostgreSQL after any statements of any writer."""
+"""The counters on PostgreSQL are correct after random SQL statements of any program."""
 
 import os
 from contextlib import contextmanager, suppress
@@ -26,10 +26,10 @@ EXPRESSIONS = {
     "leads": ("lead_id = lead_id + 1", "lead_id = -lead_id", "contact_name = contact_email"),
     "lead_submissions": ("submission_id = submission_id + 1", "lead_id = -lead_id", "lead_id = submission_id"),
 }
-# Columns that triggers write, and that a writer may write nevertheless.
+# Derived columns, which a writer may also try to write.
 MEDDLED = {"leads": {"follow_ups_count": (0, 7), "last_follow_up_at": (None, "2030"), "search_text": ("", "an\x1f")}}
 
-# What `purge --keep-totals` does to sessions, and to events.
+# The statements with which `purge --keep-totals` archives sessions and events.
 ARCHIVE_SESSIONS = """
 select set_config('analytics.paused', 'on', true);
 update archived_session_counts as archive set
@@ -94,7 +94,7 @@ select set_config('analytics.paused', '', true);
 """
 ARCHIVES = {"sessions": ARCHIVE_SESSIONS, "events": ARCHIVE_EVENTS}
 
-# What `erase` does to the archive.
+# The statements with which `erase` changes the archive.
 ERASES = {
     "sessions": """
 update visitor_days set sessions = sessions - archived, archived = 0
@@ -121,7 +121,7 @@ READS = {
 
 
 def read(connection, rollup):
-    """Return the rows of a rollup that count something, shards summed."""
+    """Return the rows of a counter with counts other than 0, with shards added up."""
     if rollup in READS:
         rows = connection.execute(READS[rollup]).fetchall()
         return {tuple(row) for row in rows if rollup in ("leads", "lead_submissions") or row[-1]}
@@ -134,7 +134,7 @@ def read(connection, rollup):
 
 
 def literal(column, value):
-    """The value as a literal: `default` for a key that is to come of itself."""
+    """Return the value as an SQL literal, or `default` for a generated key."""
     if value is None:
         return "default" if column in KEYS.values() else "null"
     if column in INTEGERS:
@@ -242,7 +242,7 @@ def base(connection):
 
 
 def check(connection, site, archived):
-    """Compare every rollup with a count in Python, as long as nothing is erased."""
+    """Compare every counter with its view, and with a count in Python unless something was erased."""
     if archived is not None:
         for rollup, rows in expected_rollups(base(connection), archived, site, SEARCHED).items():
             assert read(connection, rollup) == rows, rollup
@@ -269,7 +269,7 @@ def check_view(connection, rollup, view):
 
 
 def play(database, statements, site):
-    """Run statements, each in a transaction of its own within one that is rolled back; check after each."""
+    """Run each statement in a savepoint and check the counters after it, then roll back the transaction."""
     archived = {"sessions": [], "events": []}
     states = []
     with connected(database) as connection:
@@ -284,7 +284,7 @@ def play(database, statements, site):
                     archived = states[-1] and {table: list(rows) for table, rows in states[-1].items()}
             elif sql in ERASES.values():
                 connection.execute(sql)
-                archived = None  # what is left in the archive is known by its views alone
+                archived = None  # after an erasure, the expected archive is unknown
             else:
                 before = base(connection)
                 refused = (psycopg.IntegrityError, psycopg.DataError, psycopg.errors.CardinalityViolation)

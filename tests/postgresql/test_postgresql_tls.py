@@ -1,4 +1,4 @@
-"""Encrypted connections: the server proves who it is, or is not talked to."""
+"""TLS connections fail if the server's certificate is not valid for it."""
 
 import shutil
 import subprocess
@@ -21,7 +21,7 @@ def openssl(folder, *arguments):
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory):
-    """Two authorities, and of the first a certificate for this machine and one for another."""
+    """Create two certificate authorities, and two certificates of the first: for this machine and for another."""
     folder = tmp_path_factory.mktemp("certificates")
     for authority in ("ours", "another"):
         openssl(folder, "-subj", f"/CN={authority}", "-keyout", f"{authority}.key", "-out", f"{authority}.pem")
@@ -34,7 +34,7 @@ def certificates(tmp_path_factory):
 
 
 def present(cluster, certificates, name):
-    """Let the server show that certificate from now on, and to whoever is connected already."""
+    """Make the server use this certificate for new connections, and wait until it does."""
     for ending, place in (("pem", "server.crt"), ("key", "server.key")):
         shutil.copy(certificates / f"{name}.{ending}", cluster.data / place)
         shutil.chown(cluster.data / place, postgres.server_user())
@@ -48,11 +48,11 @@ def present(cluster, certificates, name):
 
 
 def shown(cluster, certificates):
-    """For whom the server's certificate is."""
+    """Return the subject of the server's certificate."""
     try:
         psycopg.connect(f"{cluster.url()}?sslmode=verify-full&sslrootcert={certificates}/ours.pem").close()
     except psycopg.OperationalError as error:
-        return str(error)  # no certificate is for 127.0.0.1
+        return str(error)  # no certificate is valid for 127.0.0.1
     raise AssertionError("a certificate for a name was taken for one for an address")
 
 

@@ -17,7 +17,7 @@ PAST = (
     "past_fingerprints"
 )
 
-# Two sessions, one of a tracker that wrote seconds, and three leads.
+# Two sessions, one of them with a timestamp in seconds, and three leads.
 ROWS = """
 insert into sessions (session_id, visitor_id, fingerprint, started_at, country)
 values ('s', 'v', 'f', 1771945200123, 'DE'), ('t', 'w', null, 1771945200, null), ('u', 'w', null, 5, null);
@@ -29,7 +29,7 @@ insert into lead_submissions (lead_id, submitted_at)
 values (1, '2026-02-24T20:30:00+05:30');
 grant select on events to public;
 """
-# A purged day of two visitors, who viewed one page.
+# The archive of a purged day with two visitors and one page.
 PAST_ROWS = """
 insert into past_days values ('2026-02-20', 3, 60, 2, 90, 2, 1);
 insert into past_countries values ('DE', 2), ('XX', 1);
@@ -44,7 +44,7 @@ insert into past_fingerprints values ('f'), ('g');
 
 @pytest.fixture
 def url():
-    """The URL of a database of version 2 with those rows, purged ones not among them."""
+    """Return the URL of a database of version 2 with these rows, without the archive."""
     postgres.require_binaries()
     name = f"old_{next(postgres.NAMES)}"
     postgres.primary().execute(f"create database {name}")
@@ -143,7 +143,7 @@ def test_upgrade_of_version_1_works_without_a_past(url):
 
 
 def test_upgrade_that_fails_leaves_the_older_version(url):
-    run(url, "create view mine as select day from sessions")  # it needs a column that goes
+    run(url, "create view mine as select day from sessions")  # the view depends on a table that the upgrade drops
 
     with pytest.raises(DatabaseError, match="not upgraded, nothing was changed"):
         upgrade(url)

@@ -1,4 +1,4 @@
-"""Many writers at once on PostgreSQL: none is deadlocked, and the counters are exact afterwards."""
+"""Concurrent writers on PostgreSQL do not deadlock, and the counters are correct afterwards."""
 
 import random
 import threading
@@ -41,7 +41,7 @@ def database():
 
 
 def run_at_once(work, arguments):
-    """Run `work` with each argument in a thread of its own; return the errors."""
+    """Run `work` with each argument in a separate thread, and return the errors."""
     failed = []
 
     def run(argument):
@@ -93,7 +93,7 @@ def write_like_a_tracker(connection, draw, turn):
 
 
 def test_trackers_with_the_same_keys_leave_exact_counters(database):
-    """Six trackers with the defaults of their connections."""
+    """Six trackers write with default connection settings."""
 
     def write(number):
         draw = random.Random(number)
@@ -108,7 +108,7 @@ def test_trackers_with_the_same_keys_leave_exact_counters(database):
 
 
 def test_trackers_with_unsharded_pages_do_not_deadlock(database):
-    """As many pages are sharded as can be; eight trackers view the rest."""
+    """The maximum number of pages is sharded, and eight trackers view other pages."""
 
     def view(connection, session, *pages):
         connection.execute(
@@ -135,7 +135,7 @@ def test_trackers_with_unsharded_pages_do_not_deadlock(database):
 
 @pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
 def test_writers_of_two_days_of_one_visitor_see_each_other(database, isolation):
-    """The second one begins, and at repeatable read has its snapshot, before the first one commits."""
+    """The second transaction begins before the first one commits; at repeatable read it also has its snapshot."""
     with psycopg.connect(database.url) as first, psycopg.connect(database.url) as second:
         for connection in (first, second):
             connection.execute(f"set transaction isolation level {isolation}")
@@ -170,7 +170,7 @@ def wait_until_one_waits(database):
 
 
 def test_more_writers_than_shards_wait_and_do_not_deadlock(database):
-    """Twelve writers hold their shards for some statements, in an order of sessions of their own."""
+    """Twelve writers lock shards for several statements, each with the sessions in a different order."""
 
     def write(number):
         draw = random.Random(number)
@@ -188,7 +188,7 @@ def test_more_writers_than_shards_wait_and_do_not_deadlock(database):
 
 
 def test_writes_that_conflict_are_retried(database):
-    """Through `write`, at repeatable read: each counts up what it has read, in an order of its own."""
+    """Each writer increments values that it has read, in a different order, with `write` at repeatable read."""
     database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime"], [[1, ""], [2, ""]]))
 
     def count_up(leads):

@@ -1,4 +1,4 @@
-"""The servers of these tests, started and ended."""
+"""Fixtures that start and stop the storage servers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
                 break
         else:
             pytest.fail("rclone ended before it served")
-        process.kill()  # it would wait for connections that clients keep
+        process.kill()  # on SIGTERM it would wait for persistent connections
 
 
 @pytest.fixture
@@ -62,5 +62,5 @@ def scripted() -> Iterator[Scripted]:
 
 @pytest.fixture
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the pauses between attempts at most a millisecond long."""
+    """Limit the pauses between attempts to a millisecond."""
     monkeypatch.setattr(http, "BACKOFF", 0.001)

@@ -1,4 +1,4 @@
-"""A bucket is counted exactly, by a server that checks what it is sent."""
+"""Counting a bucket on a server that validates the requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a server does wrong, a count is right or is none, and it comes in time."""
+"""With any fault of the server, a count is correct or fails, and ends within its deadline."""
 
 from __future__ import annotations
 

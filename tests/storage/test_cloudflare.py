@@ -1,4 +1,4 @@
-"""Cloudflare's analytics are read as they are documented, and doubted where they are not."""
+"""Parsing documented responses of Cloudflare's analytics, and rejecting other responses."""
 
 from __future__ import annotations
 

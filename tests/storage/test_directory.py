@@ -1,4 +1,4 @@
-"""A directory is counted as a bucket is, whatever lies in it or happens to it."""
+"""Counting a directory, with unusual files and with changes during the count."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_folder_that_vanishes_is_not_counted(tmp_path: Path, monkeypatch: pytest
 
 
 def test_unreadable_folder_is_an_error(tmp_path: Path) -> None:
-    # Too deep for its path to be given to the system, which stops root as well.
+    # The path is longer than PATH_MAX, which is an error even for root.
     fill(tmp_path, "sessions/a/0.json")
     level = os.open(tmp_path, os.O_RDONLY)
     for _ in range(20):

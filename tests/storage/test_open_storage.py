@@ -1,4 +1,4 @@
-"""One setting chooses the provider, or says in one line what it takes."""
+"""The setting ANALYTICS_STORAGE selects the provider. An invalid value raises a one-line error."""
 
 from __future__ import annotations
 

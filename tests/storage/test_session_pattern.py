@@ -1,4 +1,4 @@
-"""Which session a key names, and that sessions are counted exactly."""
+"""The session id in a key, and exact counts of sessions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`analytics-api storage`, and the API, on a real bucket."""
+"""`analytics-api storage` and the API with an S3 server."""
 
 import time
 
