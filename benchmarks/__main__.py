@@ -2,7 +2,8 @@
 
     python -m benchmarks [--parts functions,leads] [--sizes 20k,200k,2M,20M] [--events 100M] [--leads 10k,100k,1M]
 
-Without --parts all parts are measured. A part that is not measured keeps its last section. `--report` measures nothing.
+Without --parts, all parts are measured. The report keeps the last results of other parts. `--report` only writes the
+report.
 """
 
 import argparse
@@ -41,7 +42,7 @@ def main():
     parser.add_argument("--report", action="store_true", help="write the report anew and measure nothing")
     options = parser.parse_args()
     options.sizes = sorted({*options.sizes, *options.events})
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the ordinary way out, which stops what was started
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # exit normally, so that servers are stopped
     with alone():
         for part in [] if options.report else options.parts:
             begun = time.monotonic()
@@ -54,7 +55,7 @@ def main():
 
 @contextmanager
 def alone():
-    """Lock, because two runs at once would disturb each other."""
+    """Take a lock, because concurrent runs would affect each other's results."""
     data.CACHE.mkdir(parents=True, exist_ok=True)
     with (data.CACHE / "lock").open("w") as lock:
         try:

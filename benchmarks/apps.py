@@ -1,6 +1,6 @@
-"""The applications to compare: this API, one that sends the same bytes without any work, and others on plain SQL.
+"""The applications to compare: this API, one that sends constant bytes, and frameworks with plain SQL.
 
-Each function creates an application from environment variables; servers get the name of the function.
+Each function creates an application from environment variables. The servers are started with the function's name.
 """
 
 import os
@@ -15,7 +15,7 @@ KEY = "a-key-for-the-benchmark"
 OURS, THEIRS = "BENCHMARK_OURS", "BENCHMARK_THEIRS"  # paths of databases
 NOW = "BENCHMARK_NOW"
 
-# Where each question is, and how plain SQL answers it.
+# The path of each endpoint, and its query in plain SQL.
 REQUESTS = {
     "overview": ("/analytics/overview", plain.overview),
     "pages": ("/analytics/pages/top", plain.pages),
@@ -31,7 +31,7 @@ def ours():
 
 
 def ours_anew():
-    """Return the API without cached responses, as if something were written before every request."""
+    """Return the API with an empty response cache for every request, as after a write."""
     from analytics_api import create_app, open_database
 
     database = open_database(os.environ[OURS])
@@ -92,7 +92,7 @@ def fastapi():
 
 
 def _endpoint(answer):
-    def endpoint():  # without arguments, which FastAPI would take for parameters
+    def endpoint():  # FastAPI would treat arguments as query parameters
         return answer(_connection(), int(os.environ[NOW]))
 
     return endpoint

@@ -1,4 +1,4 @@
-"""Generate the data sets from seeds, and cache them under .cache/bench until their sources change."""
+"""Generate the data sets from seeds, and cache them in .cache/bench until the code that generates them changes."""
 
 import shutil
 import sqlite3
@@ -29,7 +29,7 @@ RECIPE = (
 
 @dataclass(frozen=True)
 class Visits:
-    """A data set of about `events` events in a tenth as many sessions; with `pages`, all of them are viewed."""
+    """A data set of about `events` events, with ten events per session. All `pages` are viewed."""
 
     events: int
     pages: int | None = None
@@ -44,7 +44,7 @@ class Visits:
         for table, rows in demo.batches(plan):
             if table == "events" and self.pages:
                 for place, row in enumerate(rows):
-                    # but one view in twenty, which stays with the pages that everybody sees
+                    # One view in twenty keeps its popular page.
                     if row[2] == "page_view" and row[0] % 20 and viewed < self.pages:
                         rows[place] = (*row[:3], f"https://example.com/listings/{viewed}", *row[4:])
                         viewed += 1
@@ -68,7 +68,7 @@ class Enquiries:
             ("leads", demo.leads(plan)),
             ("lead_submissions", demo.submissions(plan)),
         ):
-            if table == "leads":  # a project that half of them ask for
+            if table == "leads":  # half of the leads have the same project
                 rows = ((*row[:5], RIVERSIDE if row[0] % 2 else row[5], *row[6:]) for row in rows)
             while batch := list(islice(rows, 10_000)):
                 yield table, batch
@@ -86,7 +86,7 @@ def theirs(recipe):
 
 @contextmanager
 def scratch(path, name="scratch.db"):
-    """Yield the path of a temporary copy of a database to write to; without one, the path of a new file."""
+    """Yield the path of a temporary copy of a database, or of a new file if `path` is None."""
     copied = CACHE / name
     _remove(copied)
     try:
@@ -98,13 +98,13 @@ def scratch(path, name="scratch.db"):
 
 
 def cached(name, recipe, make, *sources):
-    """Return the path that `make(path, recipe)` wrote, now or in an earlier run with the same `sources`."""
+    """Return the cached file, or create it with `make(path, recipe)` if it does not exist for these `sources`."""
     path = CACHE / f"{name}.{digest(*RECIPE, *sources)}.db"
     if not path.exists():
         for stale in CACHE.glob(f"{name}.*"):
             stale.unlink()
         print(f"making {name}", flush=True)
-        part = CACHE / f"{name}.part"  # what is under its own name is whole
+        part = CACHE / f"{name}.part"  # renamed at the end, so that a cached file is always complete
         make(part, recipe)
         part.rename(path)
     return path
@@ -122,7 +122,7 @@ def _load(path, recipe):
 
 def _copy(path, recipe):
     connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("pragma journal_mode = off")  # nothing is lost that could not be made again
+    connection.execute("pragma journal_mode = off")  # the file can be generated again
     connection.execute("pragma synchronous = off")
     connection.execute("attach ? as ours", [str(ours(recipe))])
     for statement in plain.TABLES:

@@ -7,12 +7,12 @@ from .findings import short
 
 WIDTH, HEIGHT = 760, 400
 LEFT, RIGHT, TOP, BOTTOM = 70, 200, 40, 50
-PLAIN = ", plain"  # ends the name of a line that is dashed, in the colour of the one that it is compared with
+PLAIN = ", plain"  # suffix of a line's name: it is dashed, in the colour of the line without the suffix
 COLORS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#777777", "#000000")
 
 
 def drawn(plot):
-    """Return the plot as an SVG file, on a white background."""
+    """Return the plot as SVG with a white background."""
     body = _bars(plot) if plot.kind == "bars" else _lines(plot)
     title = f'<text x="{LEFT}" y="24" font-size="15" font-weight="bold">{escape(plot.title)}</text>'
     return (

@@ -21,10 +21,10 @@ from .machine import ROOT
 from .timing import MOST_CALLS, ROUNDS, Timings, timed
 
 JUDGED = 2_000_000
-PATIENCE = 600  # seconds with PostgreSQL
-LIBRARIES = ("sqlite3", "pysqlite3")  # what Python is linked with, and the newest that PyPI has in its place
+TIMEOUT = 600  # seconds of the measurement of PostgreSQL
+LIBRARIES = ("sqlite3", "pysqlite3")  # Python's own SQLite library, and the newest one on PyPI
 
-# The library takes its place before anything imports it.
+# Replace the module sqlite3 before it is imported.
 CHILD = """
 import sys
 sys.modules["sqlite3"] = __import__(sys.argv[1])
@@ -68,7 +68,7 @@ def measure(options):
 
 @contextmanager
 def asking(library, one):
-    """Yield a function that sends requests to a process with that library, one a line."""
+    """Yield a function that sends requests to a process with this library, one request per line."""
     command = [sys.executable, "-c", CHILD, library, str(data.ours(one)), str(data.theirs(one))]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
 
@@ -83,7 +83,7 @@ def asking(library, one):
 
 
 def answer(ours, theirs):
-    """Answer the requests on standard input."""
+    """Read requests from standard input, and print the results."""
     with open_database(ours).closing() as database, closing(sqlite3.connect(theirs)) as connection:
         ctx = Context(database, None, data.NOW)
         for line in sys.stdin:
@@ -101,14 +101,14 @@ def answer(ours, theirs):
 
 
 def postgresql(sessions):
-    """Return the output of benchmarks/postgresql.py, also when it stopped early; nothing without PostgreSQL."""
+    """Return the output of benchmarks/postgresql.py, even if it was interrupted; nothing without PostgreSQL."""
     if not any(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
         print("engines: PostgreSQL is left out, apt-get install postgresql brings it", flush=True)
         return
     print("engines: PostgreSQL", flush=True)
     command = [sys.executable, "benchmarks/postgresql.py", "--sessions", str(sessions)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
-        clock = Timer(PATIENCE, process.send_signal, [signal.SIGINT])  # which lets it stop its server
+        clock = Timer(TIMEOUT, process.send_signal, [signal.SIGINT])  # on SIGINT it stops its server
         clock.start()
         try:
             title, *lines = process.stdout.read().splitlines() or ["which did not start"]

@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Figure:
-    """A median between the 10th and the 90th percentile; unit is `s`, `/s`, `x`, `MB` or empty for a plain number."""
+    """A median with the 10th and 90th percentiles. `unit` is `s`, `/s`, `x`, `MB`, or empty for a number."""
 
     median: float
     low: float
@@ -26,9 +26,9 @@ class Figure:
 
 @dataclass(frozen=True)
 class Claim:
-    """A bar and a measurement: the bar is the maximum of the median, or its minimum when `least`.
+    """A target and a measurement. The target is the maximum of the median, or the minimum if `least` is true.
 
-    `scale` is the size of the measurement if the bar is about another size; then it is not judged.
+    `scale` is set if the measurement has another size than the target. It is then not compared.
     """
 
     what: str
@@ -49,7 +49,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Plot:
-    """Lines of points, the axes logarithmic or not; bars when `kind` is `bars`: one point a line."""
+    """Lines of points on linear or logarithmic axes. If `kind` is `bars`, each line has one point and becomes a bar."""
 
     name: str
     title: str
@@ -97,7 +97,7 @@ def short(number):
 def whole(text):
     """Parse `20k` as 20_000.
 
-    :raises ValueError: for anything else.
+    :raises ValueError: the text has another format.
     """
     size = {"k": 1_000, "M": 1_000_000}.get(text[-1:], 1)
     return round(float(text.rstrip("kM")) * size)

@@ -22,10 +22,10 @@ from .findings import Claim, Findings, Plot, Table, short
 from .timing import side_by_side
 
 KEY = "a-key-for-the-benchmark"
-JUDGED = 2_000_000  # events
+JUDGED = 2_000_000  # number of events for which targets are checked
 GREATEST, LEAST = 20_000_000, 20_000
 
-# Ours, the plain one, and seconds at the median.
+# For each endpoint: the function of this API, its query in plain SQL, and the maximum median in seconds.
 QUESTIONS = {
     "overview": (overview, plain.overview, 60e-6),
     "daily, 30 days": (partial(daily, days=30), partial(plain.daily, days=30), 60e-6),
@@ -40,7 +40,7 @@ CALLS = {"/analytics/overview": 80e-6, "/analytics/pages/top": None, "/analytics
 
 
 class Different(Exception):
-    """The result differs from that of plain SQL, so no measurement is valid."""
+    """A result differs from the result of plain SQL, so the measurement is invalid."""
 
 
 def same(what, one, other):
@@ -121,7 +121,7 @@ def report(findings, timings, sets, many):
 
 
 def calls(findings, database, events):
-    """Measure one whole request without a server: with its query and JSON, and from the cache."""
+    """Measure one request without a server, with and without a cached response."""
     app = create_app(database, api_keys=[KEY], clock=lambda: data.NOW)
     environs = {path: create_environ(path, headers={"X-API-Key": KEY}) for path in CALLS}
 

@@ -23,14 +23,14 @@ from .timing import side_by_side
 JUDGED = 1_000_000
 LIMIT = 25
 PAGES = 40
-FRESH = 7  # processes a needle
-SETTLING = 2_000  # moves; a bulk load leaves every page of the indexes full, so that the first ones split them
+FRESH = 7  # new processes per search term
+SETTLING = 2_000  # updates before measuring; after a bulk load, the first updates split full index pages
 
 CHILD = "import sys; from benchmarks.leads import first; first(*sys.argv[1:])"
 
 
 def needles(leads):
-    """Return search terms by the number of their matches, and the maximum seconds of each search."""
+    """Return search terms with different numbers of matches, and the maximum seconds of each search."""
     return {
         "under 100": ("sharma" + "5432"[: len(str(leads)) - 4], 3e-3),
         "half": ("riverside", 60e-3),
@@ -67,7 +67,7 @@ def ours(ctx, q=None, status=None, sort="newest", offset=0, cursor=None):
 
 
 def cursor_to(ctx, sort, offset):
-    """Return the cursor of the page at an offset."""
+    """Return the cursor for the page at an offset."""
     [cursor] = parse_qs(ours(ctx, sort=sort, offset=offset - LIMIT).next_query)["cursor"]
     return cursor
 
@@ -172,7 +172,7 @@ def searches(findings, ctx, connection, leads, at):
 
 
 def first(path, needle):
-    """Print the seconds of the first response of this process."""
+    """Print the seconds of the first response in this process."""
     with open_database(path).closing() as database:
         ctx = Context(database, None, data.NOW)
         begun = time.perf_counter()
@@ -191,7 +191,7 @@ def singles(findings, ctx, connection, leads, at):
         copy = Context(database, None, data.NOW, "benchmark")
 
         def synchronous(how):
-            # this thread's connection: no setting of ours reaches it
+            # This connection has SQLite's default settings.
             database._using(lambda handle: handle.statements.execute(f"pragma synchronous = {how}"), look=True)
 
         def moved():
@@ -211,7 +211,7 @@ def singles(findings, ctx, connection, leads, at):
         settled = side_by_side({later: moved})
         synchronous("full")
         durable = side_by_side({"move, as it is": moved})
-        same("rollups after moves", database.verify(), [])
+        same("counters after moves", database.verify(), [])
     findings.claims += [
         Claim("lead detail", 0.3e-3, timings.figure("detail, ours"), scale=at),
         Claim(

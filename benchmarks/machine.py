@@ -1,4 +1,4 @@
-"""Describe the machine and the versions of a measurement."""
+"""Describe the machine and the software versions of a measurement."""
 
 import os
 import platform
@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-GENERATED = (":!benchmarks/RESULTS.md", ":!benchmarks/results", ":!benchmarks/plots")  # by the benchmark itself
+GENERATED = (":!benchmarks/RESULTS.md", ":!benchmarks/results", ":!benchmarks/plots")  # files that the benchmark writes
 PACKAGES = ("werkzeug", "gunicorn", "granian", "flask", "fastapi", "uvicorn", "datasette", "pysqlite3-binary")
 
 

@@ -10,7 +10,7 @@ from .serving import load, needed, running, serve
 REQUESTS = 100_000
 JUDGED = 2_000_000
 SECONDS, CONNECTIONS = 1, 8
-FULL = 0.2  # of the requests, after which caches are full
+FULL = 0.2  # share of the requests after which caches are full
 PATHS = (
     *("/analytics/overview", "/analytics/sessions/daily?days=90", "/analytics/pages/top", "/analytics/geo"),
     *("/analytics/engagement", "/analytics/sources", "/analytics/realtime", "/analytics/leads?limit=100"),

@@ -1,11 +1,11 @@
-"""Measure PostgreSQL beside SQLite in one run: bulk load, import, copies, reads, and writes with rollups.
+"""Measure PostgreSQL and SQLite in one run: bulk load, import, copies, reads, and writes with counters.
 
     python benchmarks/postgresql.py [--sessions 200000] [--url postgresql://…]
 
-Without a URL it starts a temporary server with its usual durability, and a quarter of the memory for its buffers, as
-PostgreSQL's manual advises (19.4, resource consumption). The ratio of the two columns matters, and these targets: reads
-within 2 ms, 30k rows/s written at 100 sessions a transaction, four writers no slower than one, and bulk, imports and
-copies from one engine into the other above 100k rows/s.
+Without a URL, a temporary server is started with default durability and a quarter of the memory for shared_buffers, as
+PostgreSQL's manual recommends (19.4, "Resource Consumption"). The targets are: reads within 2 ms; 30k rows/s written
+with 100 sessions per transaction; four writers at least as fast as one; bulk loads, imports and copies between the
+engines faster than 100k rows/s.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def imported(url, file):
 
 
 def copied(source, url):
-    """Copy with the command, which reads back every row and compares every rollup."""
+    """Copy with the command, which reads back every row and verifies every counter."""
     begun = time.perf_counter()
     with open_database(url).closing() as target:
         rows = sum(copy(source, target).values())
@@ -74,9 +74,9 @@ def copied(source, url):
 
 
 def schemas(url, file):
-    """Yield the URL of a database three times, each with a new schema and without the file.
+    """Yield the URL of a database three times, each time with an empty schema.
 
-    The server has then finished its background work.
+    Before each, delete the file, and wait until the server has finished its background work.
     """
     with psycopg.connect(url, autocommit=True) as connection:
         for _ in range(3):
@@ -101,7 +101,7 @@ def reading(database, repeats=300):
 
 
 def transactions(seed, count):
-    """Yield sessions and their events, one batch for each transaction; events get their ids from the database."""
+    """Yield sessions and their events, one batch for each transaction. The database generates the event ids."""
     plan = demo.Plan(data.NOW, sessions=count * SESSIONS_A_TRANSACTION, seed=seed)
     sessions, events = demo.sessions(plan), demo.events(plan)
     for _ in range(count):
@@ -184,7 +184,7 @@ def main():
                 [written(database.url, writers, options.transactions, 100 + 10 * number) for database in databases],
                 ",.0f",
             )
-        # after so many writes, with plans made before them
+        # Prepared plans are from before these writes.
         name, slowest = max(reading(databases[1], 100), key=lambda read: read[1])
         print(f"{f'then slowest: {name}, ms':36}{slowest:>12.3f}")
         for database in databases:

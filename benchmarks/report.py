@@ -25,7 +25,7 @@ def keep(part, machine, findings):
 
 
 def write(parts):
-    """Write the report of the last results of these parts, in this order."""
+    """Write the report from the last results of these parts, in this order."""
     results = {}
     for part in parts:
         if (RESULTS / f"{part}.json").exists():
@@ -41,7 +41,7 @@ def write(parts):
 
 
 def machines(results):
-    """Return a table of the machine, and a row with the date and commit of each part."""
+    """Return a table that describes the machine, and a table with the date and commit of each part."""
     yield "## Where\n"
     own = ("taken", "commit")
     versions = {}
@@ -120,7 +120,7 @@ def number(value, unit):
 
 
 def three(value):
-    """Format with three significant digits, and all digits before the point."""
+    """Format a number with three significant digits, but with all digits before the decimal point."""
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"

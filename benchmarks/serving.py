@@ -1,4 +1,4 @@
-"""Start servers as subprocesses, and put load on them."""
+"""Start servers as subprocesses, and measure them under load."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from .machine import ROOT
 BIN = Path(sys.executable).parent
 WORKERS = 2
 START = 60  # seconds
-TICKS = 1  # of the processor, in a tenth of a second: what servers spend when nobody asks
+TICKS = 1  # clock ticks of CPU time that an idle server uses in a tenth of a second
 
 
 class Server:
@@ -31,7 +31,7 @@ class Server:
         self.paths = paths
 
     def ask(self, question):
-        """Return headers and body."""
+        """Send a request, and return the headers and the body."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=START)
         try:
             connection.request("GET", self.paths[question], headers={"X-API-Key": apps.KEY})
@@ -74,7 +74,7 @@ def ticks(pid):
 
 
 def load(port, paths, seconds, connections):
-    """Return the requests per second of `wrk` for these paths in turn, and their number."""
+    """Run `wrk` with these paths in turn, and return the requests per second and the number of requests."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s", "-H", f"X-API-Key: {apps.KEY}"]
     command += ["-s", str(ROOT / "benchmarks" / "paths.lua"), f"http://127.0.0.1:{port}", "--", *paths]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -115,7 +115,7 @@ def serve(workers=WORKERS):
 
 @contextmanager
 def running(command, visits, paths=None):
-    """Yield a Server on a data set; stop it and its children at the end."""
+    """Yield a Server for a data set, and stop it and its child processes after the block."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     ours, theirs = data.ours(visits), data.theirs(visits)

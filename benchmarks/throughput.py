@@ -1,4 +1,4 @@
-"""Measure requests per second over HTTP: this API, an empty application on the same server, and others on plain SQL."""
+"""Measure requests per second over HTTP: this API, an empty application, and frameworks with plain SQL."""
 
 from contextlib import ExitStack
 
@@ -9,11 +9,11 @@ from .functions import same
 from .serving import WORKERS, granian, gunicorn, needed, running, serve, uvicorn
 
 JUDGED = 2_000_000
-ROUNDS, SECONDS, CONNECTIONS = 10, 1, 8  # many and short, so that ours and the empty one see the same minute
-SLOW_ROUNDS, SLOW_SECONDS = 3, 4  # what takes long is asked by as many at a time as there are workers
+ROUNDS, SECONDS, CONNECTIONS = 10, 1, 8  # many short rounds, so that all servers are measured at the same time
+SLOW_ROUNDS, SLOW_SECONDS = 3, 4  # slow servers get as many concurrent requests as they have workers
 THREADED = ("--worker-class", "gthread", "--threads", "4", "--keep-alive", "5")
 
-# Ours and the empty one, by server.
+# Pairs of this API and the empty application, by server.
 PAIRS = {
     "gunicorn sync": (gunicorn("ours"), gunicorn("empty")),
     "`analytics-api serve`": (serve(), gunicorn("empty_served", *THREADED)),
@@ -63,7 +63,7 @@ def measure(options):
 
 
 def checked(servers):
-    """Check that every server returns the same data, and the empty ones the same bytes except ids and timings."""
+    """Check that all servers return the same data, and the empty ones the same bytes except ids and timings."""
     for question in REQUESTS:
         answer = servers["ours", "gunicorn sync"].json(question)
         for (side, server), other in servers.items():
@@ -92,7 +92,7 @@ def rounds(servers, question):
 def report(findings, rates, at):
     def ratio(question, name, base):
         both = rates[question][name].keys() & rates[question][base].keys()
-        least = 1 / SLOW_SECONDS  # in case it answered nothing
+        least = 1 / SLOW_SECONDS  # if there was no response
         return Figure.of(
             [rates[question][name][number] / max(rates[question][base][number], least) for number in both], "x"
         )

@@ -1,4 +1,4 @@
-"""Time subjects side by side, in turn, so that the ratio of the medians of a round is fair."""
+"""Time several functions in turn, so that the ratio of their medians is valid on a busy machine."""
 
 import time
 from statistics import median
@@ -6,13 +6,13 @@ from statistics import median
 from .findings import Figure
 
 ROUNDS = 15
-SHARE = 0.01  # seconds that a subject has in a round: the quick ones are called often in it
+SHARE = 0.01  # seconds per function and round; a fast function is called many times in a round
 MOST_CALLS = 100
-BUDGET = 4.0  # seconds in all; a slow subject then sits out the rounds that are left
+BUDGET = 4.0  # seconds per function; a slow function skips the remaining rounds
 
 
 class Timings:
-    """The seconds per call of each subject by round."""
+    """The seconds per call of each function, by round."""
 
     def __init__(self):
         self.rounds = {}
@@ -32,7 +32,7 @@ class Timings:
 
 
 def side_by_side(subjects, rounds=ROUNDS):
-    """Return the Timings of callables without arguments, by name; each is called once before, to warm up."""
+    """Return the Timings of functions without arguments, by name. Each is called once before, to warm up."""
     timings = Timings()
     calls, spent = {}, dict.fromkeys(subjects, 0.0)
     for name, subject in subjects.items():
@@ -41,7 +41,7 @@ def side_by_side(subjects, rounds=ROUNDS):
     names = list(subjects)
     for number in range(rounds):
         turn = number % len(names)
-        for name in names[turn:] + names[:turn]:  # nobody always runs behind the same neighbour
+        for name in names[turn:] + names[:turn]:  # rotate the order of the functions
             if spent[name] < BUDGET or not number:
                 taken = [timed(subjects[name]) for _ in range(calls[name])]
                 spent[name] += sum(taken)

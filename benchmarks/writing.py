@@ -1,4 +1,4 @@
-"""Measure writing: through the triggers, in bulk and by `analytics-api import`; and `verify`."""
+"""Measure writes with triggers, bulk loads, `analytics-api import` and `verify`."""
 
 import csv
 import heapq
@@ -38,7 +38,7 @@ def measure(options):
 
 
 def transactions():
-    """Yield sessions and events of the day after the data set; events get their ids from the database."""
+    """Yield sessions and events of the day after the data set. The database generates the event ids."""
     plan = demo.Plan(data.NOW + demo.DAY, sessions=TRANSACTIONS * SESSIONS_A_TRANSACTION, leads=0, days=1, seed=2)
     sessions, events = demo.sessions(plan), demo.events(plan)
     while visits := list(islice(sessions, SESSIONS_A_TRANSACTION)):
@@ -46,7 +46,7 @@ def transactions():
 
 
 def written(database, visits, events):
-    """Return the seconds for the sessions, for the events, and in all."""
+    """Return the seconds for the sessions, for the events, and in total."""
 
     def write(at):
         begun = time.perf_counter()
@@ -62,7 +62,7 @@ def written(database, visits, events):
 
 def triggers(findings, sizes):
     bare = max(size for size in sizes if size <= JUDGED or size == min(sizes))
-    subjects = [*((size, "with rollups") for size in sizes), (bare, "without")]
+    subjects = [*((size, "with counters") for size in sizes), (bare, "without")]
     rates = {(subject, what): [] for subject in subjects for what in ("sessions", "events", "rows")}
     rows, seconds = dict.fromkeys(subjects, 0), dict.fromkeys(subjects, 0.0)
     with ExitStack() as opened:
@@ -78,21 +78,21 @@ def triggers(findings, sizes):
             turn = number % len(subjects)
             for subject in subjects[turn:] + subjects[:turn]:
                 of_sessions, of_events, whole = written(databases[subject], visits, events)
-                commit = whole / (of_sessions + of_events)  # each bears its share of it
+                commit = whole / (of_sessions + of_events)  # distribute the commits over both
                 rates[subject, "sessions"].append(len(visits) / (of_sessions * commit))
                 rates[subject, "events"].append(len(events) / (of_events * commit))
                 rates[subject, "rows"].append((len(visits) + len(events)) / whole)
                 rows[subject] += len(visits) + len(events)
                 seconds[subject] += whole
-        same("rollups after writes", databases[sizes[0], "with rollups"].verify(), [])
+        same("counters after writes", databases[sizes[0], "with counters"].verify(), [])
 
     def ratio(one, other):
         return Figure.of([a / b for a, b in zip(rates[one, "rows"], rates[other, "rows"])], "x")
 
-    small, large = (sizes[0], "with rollups"), (sizes[-1], "with rollups")
+    small, large = (sizes[0], "with counters"), (sizes[-1], "with counters")
     at = "" if bare == JUDGED else f"at {short(bare)} events"
     ends = "" if (sizes[0], sizes[-1]) == (LEAST, GREATEST) else f"{short(sizes[0])} to {short(sizes[-1])} events"
-    judged = (bare, "with rollups")
+    judged = (bare, "with counters")
     findings.claims += [
         Claim("events written", 60_000, Figure.of(rates[judged, "events"], "/s"), True, at),
         Claim("sessions written", 20_000, Figure.of(rates[judged, "sessions"], "/s"), True, at),
@@ -112,10 +112,10 @@ def triggers(findings, sizes):
         )
     )
     lines = {
-        what: [(size, Figure.of(rates[(size, "with rollups"), what]).median) for size in sizes]
+        what: [(size, Figure.of(rates[(size, "with counters"), what]).median) for size in sizes]
         for what in ("events", "sessions", "rows")
     }
-    findings.plots.append(Plot("writing", "Written a second, with rollups", "events in the database", "/s", lines))
+    findings.plots.append(Plot("writing", "Written a second, with counters", "events in the database", "/s", lines))
 
 
 def bulk(findings, size, at):
@@ -132,15 +132,15 @@ def bulk(findings, size, at):
             with data.scratch(None) as path, open_database(path).closing() as database:
                 taken.append(imported(database, files[name]) if name in files else loaded(database, one))
                 if not number:
-                    same(f"rollups after {name}", database.verify(), [])
+                    same(f"counters after {name}", database.verify(), [])
     checked = []
     with open_database(data.ours(one)).closing() as database:
         for _ in range(ROUNDS):
             begun = time.perf_counter()
-            same("rollups", database.verify(), [])
+            same("counters", database.verify(), [])
             checked.append(time.perf_counter() - begun)
     labels = {
-        "Database.bulk": "`Database.bulk` of made-up rows, making them not counted",
+        "Database.bulk": "`Database.bulk` of generated rows, without the time of generating them",
         "CSV": "`analytics-api import` of a CSV of events",
         "access log": "`analytics-api import` of an access log",
     }
@@ -149,13 +149,13 @@ def bulk(findings, size, at):
     ]
     findings.claims.append(Claim(f"verify over {short(JUDGED)} events", 15, Figure.of(checked), scale=at))
     rows = [[labels[name], Figure.of(taken, "/s")] for name, taken in rates.items()]
-    head = ["", "rows a second, rollups built"]
+    head = ["", "rows a second, counters built"]
     findings.tables.append(Table(f"In bulk, {short(size)} events into an empty database", head, rows))
     findings.tables.append(Table("`verify`", ["", "in all"], [[f"{short(size)} events", Figure.of(checked)]]))
 
 
 def loaded(database, one):
-    """Return rows per second, without the time of their generation."""
+    """Return rows per second, without the time of generating them."""
     making = 0.0
     batches = one.batches()
 
@@ -194,7 +194,7 @@ def csv_of(path, one):
 
 
 def log_of(path, one):
-    """As many page views as the data set has events, as a web server writes them."""
+    """Write an access log with as many page views as the data set has events."""
     with path.open("w", encoding="utf-8") as file:
         for at, _, session, page in by_time(one):
             number = int(session.rpartition("_")[2], 16)
@@ -208,12 +208,12 @@ def log_of(path, one):
 
 
 def by_time(one):
-    """Yield the events in the order of a log. Only sessions that have begun are in memory."""
+    """Yield the events in chronological order. Only current sessions are in memory."""
     waiting = []
     last = None
     for table, rows in one.batches():
         for event, session, _, page, at, _ in rows if table == "events" else ():
-            if session != last:  # sessions come in the order of their starts
+            if session != last:  # sessions are sorted by their start
                 while waiting and waiting[0][0] <= at:
                     yield heapq.heappop(waiting)
                 last = session

@@ -14,11 +14,11 @@ from werkzeug.test import run_wsgi_app
 
 from analytics_api import Principal, create_app
 
-USER = "shop.user"  # where the view puts the user into the environ
+USER = "shop.user"  # key of the environ under which the view stores the user
 
 
 def authenticate(environ: dict) -> Principal | None:
-    """Return the user that is logged in, for the status history, and what they may do."""
+    """Return a Principal with the name and the scopes of the logged-in user."""
     user = environ[USER]
     if not user.is_authenticated:
         return None
@@ -29,16 +29,16 @@ def authenticate(environ: dict) -> Principal | None:
 api = create_app(settings.ANALYTICS_DATABASE, api_keys=[], authenticate=authenticate, prefix="/analytics")
 
 
-# No token is needed: a page of another origin cannot send a PATCH, since the API refuses the preflight.
+# A CSRF token is not needed: a page of another origin cannot send a PATCH, because the API rejects the preflight.
 @csrf_exempt
 def analytics(request: HttpRequest, rest: str) -> HttpResponseBase:
     """Pass the request to the API, and return its response."""
     environ = request.environ | {"wsgi.input": request, USER: request.user}
     chunks, status, headers = run_wsgi_app(api, environ)
     code, _, reason = status.partition(" ")
-    kind = StreamingHttpResponse if "Content-Disposition" in headers else HttpResponse  # an export is large
+    kind = StreamingHttpResponse if "Content-Disposition" in headers else HttpResponse  # only exports have this header
     response = kind(chunks, status=int(code), reason=reason)
-    del response["Content-Type"]  # Django's default; a 304 has none
+    del response["Content-Type"]  # remove Django's default, because a 304 has no Content-Type
     for name, value in headers:
         response[name] = value
     return response

@@ -1,14 +1,14 @@
-"""Import the clicks of a clothing shop in 2008, a data set of the UCI Machine Learning Repository (number 553).
+"""Import the clicks of a clothing shop in 2008 (UCI Machine Learning Repository, data set 553).
 
     python examples/eshop_clickstream.py e-shop-clothing-2008.csv analytics.db
 
-Its rows are clicks: `year;month;day;order;country;session ID;page 1 (main category);…`. A command line can rename
-columns, but not make a date of three, nor a session of its clicks; this is how to do that with the public functions.
-The file may be gzipped. A second run adds nothing.
+Each row is a click: `year;month;day;order;country;session ID;page 1 (main category);…`. The command `import` can rename
+columns, but cannot combine three columns to a date or clicks to a session. This example does it in Python. The file may
+be gzipped. A second run has no effect.
 
-What the file does not say is not made up: of a click only its day is known and its place in the session, so the clicks
-of a session are told as a second apart from midnight on, and sessions have no duration. Nobody is known to have come
-twice, so every session has a visitor of its own.
+The file has only the day of a click and its place in the session. Therefore the clicks of a session get timestamps one
+second apart, beginning at midnight, and sessions have no duration. The file does not identify visitors, so every
+session has a different one.
 """
 
 import csv
@@ -20,8 +20,7 @@ from datetime import datetime, timezone
 from analytics_api import open_database
 from analytics_api.imports import import_rows
 
-# The country of the address, by the number that the file has for it. 12 is "unidentified", and from 43 on they are
-# domains such as .com, which are no countries.
+# Country codes by the number in the file. Number 12 is "unidentified"; numbers from 43 are domains such as .com.
 COUNTRIES = (
     "AU AT BE VG KY CX HR CY CZ DK EE ?? FO FI FR DE GR HU IS IN IE IT LV LT LU MX NL NO PL PT RO RU SM SK SI ES SE CH "
     "UA AE GB US ?? ?? ?? ?? ??"
@@ -30,7 +29,7 @@ CATEGORIES = {"1": "trousers", "2": "skirts", "3": "blouses", "4": "sale"}
 
 
 def clicks(path: str) -> Iterator[dict[str, str]]:
-    """The file's rows, by the names in its header."""
+    """Yield the rows of the file as dictionaries."""
     opened = gzip.open if path.endswith(".gz") else open
     with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
         yield from csv.DictReader(file, delimiter=";")
@@ -46,7 +45,7 @@ def country(click: dict[str, str]) -> str | None:
 
 
 def instant(click: dict[str, str]) -> datetime:
-    """Midnight of the click's day, and a second for each click of the session up to it."""
+    """Return the timestamp of a click: midnight of its day, plus its place in the session in seconds."""
     order = int(click["order"])
     hour, minute, second = order // 3600, order // 60 % 60, order % 60
     year, month, day = (int(click[name]) for name in ("year", "month", "day"))
@@ -54,7 +53,7 @@ def instant(click: dict[str, str]) -> datetime:
 
 
 def events(path: str) -> Iterator[dict[str, object]]:
-    """Every click as a page view. Without an `event_id`: the import makes one of what the row says."""
+    """Yield each click as a page view. It has no `event_id`, so the import computes one."""
     for click in clicks(path):
         yield {
             "session_id": f"eshop-{click['session ID']}",
@@ -66,7 +65,7 @@ def events(path: str) -> Iterator[dict[str, object]]:
 
 
 def sessions(path: str) -> list[dict[str, object]]:
-    """Every session, from its first click to its last. The 24 thousand of them fit in memory."""
+    """Return all sessions, each from its first click to its last. The 24,000 sessions fit in memory."""
     found: dict[str, dict[str, object]] = {}
     for click in clicks(path):
         at = instant(click)

@@ -1,4 +1,4 @@
-"""Read cached responses while processes write: none is older than the last write."""
+"""Read cached responses while processes write, and check that no response is older than the last write."""
 
 import json
 import random
@@ -12,7 +12,7 @@ from multiprocessing import get_context
 from common import KEY, filled, folder, serving, tell
 
 WRITERS, EACH, CALLERS = 2, 5_000, 8
-PAUSE = 0.004  # seconds at most between two writes, in which answers are given again
+PAUSE = 0.004  # maximum seconds between two writes, so that some responses come from the cache
 WRITE = "insert into sessions (session_id, visitor_id, started_at) values (?, 'somebody', 1771900000000)"
 
 

@@ -1,4 +1,4 @@
-"""Helpers: the server of the tests, a temporary folder, a filled database, and the printing of results."""
+"""Helpers of the fault tests: a server, a temporary folder, a database with rows, and printing results."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""kill -9 of workers, writers and the whole server, at random, among thousands of PATCHes and direct writes."""
+"""Kill workers, writers and the server with SIGKILL at random during PATCH requests and direct writes."""
 
 import json
 import os
@@ -42,7 +42,7 @@ while True:
 
 
 def call(server, lead_id, over, attempts):
-    """Update one lead again and again; record each attempt and its status."""
+    """Update one lead repeatedly, and record each attempt with its status."""
     number = 0
     while not over.is_set():
         stage = STATUSES[number % len(STATUSES)]
@@ -83,7 +83,7 @@ def main():
         def writer(name):
             log = path / name
             lines = log.read_bytes().count(b"\n") if log.exists() else 0
-            # what was committed but not told leaves a gap
+            # An update that was committed but not acknowledged leaves a gap.
             return subprocess.Popen(
                 [sys.executable, "-c", WRITER, name, str(lines * 2 + 1000 * random.randrange(1, 10**6))], cwd=path
             )

@@ -184,7 +184,7 @@ def truncated(path):
         filled(home / "analytics.db")
         good = (home / "analytics.db").read_bytes()
         with serving(home, "--workers", "2") as server:
-            for number in range(20):  # every thread has read it
+            for number in range(20):  # enough requests for every thread to read the file
                 assert timed(server)[0] == (200, "new"), number
             os.truncate(home / "analytics.db", keep)
             answers, slowest = [], 0.0

@@ -1,4 +1,4 @@
-"""What files cost that are made to take memory or time: an import of each ends within a limit, with one line."""
+"""Import malicious files, and check that each import ends with one line within limits of memory and time."""
 
 import gzip
 import os
@@ -14,9 +14,9 @@ from common import folder, tell
 MAX_MEMORY_MIB = 500
 MAX_SECONDS = 60
 KILL_SECONDS = 100
-ADDRESS_SPACE = 8 << 30  # so that a regression does not take the machine with it
+ADDRESS_SPACE = 8 << 30  # bytes; limits the damage of a regression
 
-# Wide values stand in events: in leads the search would index them, too, which takes a second for each.
+# Large values are in events, because indexing a large value of a lead for the search takes a second.
 EVENTS = "CREATE TABLE events(event_id INTEGER PRIMARY KEY, session_id, event_type, occurred_at, data);\n"
 EVENT = "INSERT INTO events VALUES({n},'s','page_view',1764100000000,'{value}');\n"
 LEADS = "CREATE TABLE leads(lead_id INTEGER PRIMARY KEY, enquiry_datetime TEXT, contact_name TEXT);\n"
@@ -28,7 +28,7 @@ def dump(value, rows=1):
 
 
 def sqlite_file(path, schema, rows):
-    """Return a file whose table got its rows while it had plain columns, and its schema afterwards."""
+    """Create a file. The rows are inserted before the schema is changed to the malicious one."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("create table leads (lead_id integer primary key, enquiry_datetime text, contact_name text)")
         connection.executemany("insert into leads values (?, '2026-01-01', ?)", rows)
@@ -51,14 +51,14 @@ def wide_file(path, value, rows):
 
 
 def files(path):
-    """Return what makes each file, by its name."""
+    """Return the functions that create each file, by the file's name."""
     generated = (
         "create table leads (lead_id integer primary key, enquiry_datetime text, contact_name text, "
         "g text not null generated always as ({}) virtual)"
     )
     swelling = "printf('%.*c',60000000,'x')"
     searching = "instr(printf('%.*c',60000000,'a'),printf('%.*c',30000000,'a')||'b')"
-    wide = "\U0001f600" + "a" * 3_900_000  # four bytes a character in memory
+    wide = "\U0001f600" + "a" * 3_900_000  # Python stores this string with four bytes per character
     header = b"lead_id,enquiry_datetime,contact_name\n"
     return {
         "40 rows of printf.sql": lambda: dump(swelling, 40),
@@ -88,7 +88,7 @@ def limit():
 
 
 def import_of(path, name, data):
-    """Import a file; return seconds, MiB at most, and the last line that was printed."""
+    """Import a file, and return the seconds, the maximum MiB, and the last line of output."""
     file = path / name
     file.write_bytes(data)
     command = [
@@ -123,7 +123,7 @@ def main():
     with folder() as path:
         for name, make in files(path).items():
             data = make()
-            # ru_maxrss of children is the maximum of all of them: each file has a process of its own that asks.
+            # ru_maxrss of the children is the maximum over all of them, so each file is measured in a new process.
             reader, writer = os.pipe()
             child = os.fork()
             if not child:

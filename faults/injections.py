@@ -1,4 +1,4 @@
-"""Send SQL in every parameter and header: a list of well-known strings, then sqlmap if it is installed."""
+"""Send SQL injections in every parameter and header: a list of known strings, then sqlmap if it is installed."""
 
 import hashlib
 import json
@@ -47,7 +47,7 @@ HEADERS = [
 
 
 def digest(path):
-    """Return a digest of every row of every table that requests do not write."""
+    """Return a digest of the rows of all tables that requests do not write."""
     with open_database(path).closing() as database:
         tables = database.rows(
             "select name from sqlite_schema where type = 'table' and sql like '%strict%' order by name"
@@ -61,7 +61,7 @@ def digest(path):
 
 
 def strings(server):
-    """Send each string in each place; return the number of requests and the seconds of the slowest."""
+    """Send each string in each place, and return the number of requests and the seconds of the slowest one."""
     requests, slowest = 0, 0.0
 
     def ask(method, path, body=None, headers=None, least=None):
@@ -86,7 +86,7 @@ def strings(server):
                 status, content = ask("GET", f"{path}?{query}")
                 if name == "q" and status == 200 and path == "/analytics/leads":
                     total = json.loads(content)["total"]
-                    assert total == 0 or text in ("(", ")"), (text, total)  # no lead has it in it
+                    assert total == 0 or text in ("(", ")"), (text, total)  # no lead contains the string
                 elif name != "q":
                     assert status == 400, (path, name, text, status)
         for method in ("GET", "PATCH"):

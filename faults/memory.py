@@ -52,7 +52,7 @@ def main():
                     sizes.append(int(status.partition("VmRSS:")[2].split()[0]) / 1024)
             took = time.monotonic() - begun
             assert server.workers() == [worker]
-        # the first rounds fill caches: of pages, of statements, of each thread's connection
+        # The first rounds fill the caches of pages, statements and connections.
         assert sizes[-1] < sizes[1] * 1.05, sizes
         tell(
             f"one worker over {REQUESTS:,} requests ({REQUESTS / took:.0f} a second)",

@@ -1,4 +1,4 @@
-"""SIGHUP again and again under load, with a new key each time: no request is lost."""
+"""Send SIGHUP repeatedly under load, each time with a new key, and check that no request fails."""
 
 import signal
 import threading
@@ -41,7 +41,7 @@ def send_all(address, stopped):
 
 
 def reload_until(stopped, server, key_file):
-    """Reload with another second key, until the requests are over; return how often."""
+    """Reload with a different second key until `stopped` is set, and return the number of reloads."""
     for reloads in count():
         former = set(server.workers())
         if stopped.wait(0.5):

@@ -1,4 +1,4 @@
-"""Clients that stall, stay or read slowly, at `serve` alone and behind nginx, while /healthz is timed."""
+"""Time /healthz while other clients stall, keep connections open or read slowly, with and without nginx."""
 
 import multiprocessing
 import resource
@@ -11,11 +11,11 @@ from http.client import HTTPConnection, HTTPException
 from common import KEY, filled, folder, serving, tell
 from helpers.nginx import proxying
 
-SECONDS, ALL_SECONDS = 15, 60  # of each attack, and of all at once
-TIMEOUT = 40  # seconds that a probe waits
-MEDIAN, WORST = 0.1, 1.0  # seconds that a probe may take behind nginx
+SECONDS, ALL_SECONDS = 15, 60  # duration of each attack, and of all attacks together
+TIMEOUT = 40  # timeout of a probe in seconds
+MEDIAN, WORST = 0.1, 1.0  # limits in seconds for the median and the worst probe behind nginx
 ATTACKER, VISITOR = "127.0.0.2", "127.0.0.3"
-LEADS = 40_000  # an export of them has megabytes
+LEADS = 40_000  # enough for an export of several megabytes
 
 PATCH = "PATCH /analytics/leads/1 HTTP/1.1\r\nHost: x\r\n"
 EXPORT = f"GET /analytics/leads/export?format=ndjson HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n\r\n"
@@ -23,13 +23,13 @@ EXPORT = f"GET /analytics/leads/export?format=ndjson HTTP/1.1\r\nHost: x\r\nX-AP
 
 @dataclass(frozen=True)
 class Attack:
-    """Connections that are kept open, and opened again where the server closes them.
+    """Connections that are kept open, and opened again when the server closes them.
 
-    :param clients: their number.
-    :param first: what each sends at once.
-    :param drip: what each sends every second afterwards.
-    :param reads: bytes that each reads every second.
-    :param stays: seconds that each stays after the server has closed its side.
+    :param clients: number of connections.
+    :param first: bytes that each connection sends immediately.
+    :param drip: bytes that each connection sends every second after that.
+    :param reads: number of bytes that each connection reads every second.
+    :param stays: seconds for which a connection stays open after the server has closed its side.
     """
 
     clients: int
@@ -61,7 +61,7 @@ class Client:
         self.until = 0.0
 
     def step(self):
-        """Do what is due this second."""
+        """Send and read the bytes of this second."""
         try:
             if self.socket is None:
                 self.connect()
@@ -103,7 +103,7 @@ def attack(address, attacks, stop):
 
 
 def probe(address):
-    """Return the seconds that /healthz takes for another client; None where it fails."""
+    """Return the seconds of a request to /healthz, or None if it fails."""
     begun = time.monotonic()
     connection = HTTPConnection(*address, timeout=TIMEOUT, source_address=(VISITOR, 0))
     try:
@@ -122,7 +122,7 @@ def probe_under(address, attacks, seconds):
     stop = context.Event()
     attacker = context.Process(target=attack, args=(address, attacks, stop))
     attacker.start()
-    time.sleep(3)  # until all are connected
+    time.sleep(3)  # wait for all connections
     times, until = [], time.monotonic() + seconds
     while time.monotonic() < until:
         times.append(probe(address))
@@ -141,7 +141,7 @@ def killed_workers(server):
 
 
 def withstand(server, address, name, attacks, seconds):
-    """Report how /healthz does under attacks; return its median, its worst time and the number of failures."""
+    """Print the times of /healthz during attacks, and return the median, the maximum and the number of failures."""
     killed = killed_workers(server)
     times, failed = probe_under(address, attacks, seconds)
     median, worst = (times[len(times) // 2], times[-1]) if times else (TIMEOUT, TIMEOUT)

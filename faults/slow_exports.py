@@ -1,5 +1,7 @@
-"""Eight clients read exports at 30 KB/s beside a writer, at `serve` alone and behind nginx: the WAL stays small, and
-`erase` completes."""
+"""Read exports at 30 KB/s with eight clients while a writer runs, with and without nginx.
+
+The WAL must stay small, and `erase` must complete.
+"""
 
 import os
 import socket
@@ -22,15 +24,15 @@ from analytics_api.keys import KeyStore
 SECONDS = int(os.environ.get("EXPORT_SECONDS", "120"))
 READERS = 8
 BYTES_PER_SECOND = 30_000
-LEADS = 40_000  # a database of 57 MiB, and exports of 19 MB
+LEADS = 40_000  # gives a database of 57 MiB and exports of 19 MB
 MAX_WAL = 64 * 2**20
-MEDIAN, WORST = 0.1, 1.0  # seconds that /healthz may take behind nginx
+MEDIAN, WORST = 0.1, 1.0  # limits in seconds for the median and the worst time of /healthz behind nginx
 READER, VISITOR = "127.0.0.2", "127.0.0.3"
 COMMAND = Path(sys.executable).with_name("analytics-api")
 
 
 class Reader(threading.Thread):
-    """Read exports slowly, one after the other; wait where the server says so."""
+    """Read exports slowly, one after the other. After a 503, wait for the seconds in `Retry-After`."""
 
     def __init__(self, address, key, is_over):
         super().__init__(daemon=True)
@@ -68,7 +70,7 @@ class Reader(threading.Thread):
 
 
 def fill(path):
-    """Make a database with LEADS leads, and a key for exports; return the key."""
+    """Create a database with LEADS leads, and return a key for exports."""
     with open_database(path).closing() as database:
         columns = ["lead_id", "enquiry_datetime", "contact_name", "contact_email"]
         rows = ((n, "2026-02-23 11:15:00", f"Ann {n} {'x' * 200}", f"ann{n}@example.com") for n in range(1, LEADS + 1))
@@ -80,7 +82,7 @@ def fill(path):
 
 
 class Writer(threading.Thread):
-    """Write 50 sessions in a transaction, again and again the same 5,000: the file keeps its size."""
+    """Write 50 sessions per transaction. The same 5,000 sessions are updated, so that the file does not grow."""
 
     def __init__(self, path, is_over):
         super().__init__(daemon=True)
@@ -101,7 +103,7 @@ class Writer(threading.Thread):
 
 
 class Sizes(threading.Thread):
-    """Watch the size of the WAL."""
+    """Record the size of the WAL."""
 
     def __init__(self, path, is_over):
         super().__init__(daemon=True)
@@ -118,7 +120,7 @@ class Sizes(threading.Thread):
 
 
 def probe(server):
-    """Return the seconds that /healthz takes for another client."""
+    """Return the seconds of a request to /healthz."""
     started = time.monotonic()
     status, _, _ = server.request("GET", "/healthz", source=VISITOR)
     assert status == 200
@@ -134,7 +136,7 @@ def probe_for(server, seconds):
 
 
 def erase(path):
-    """Erase a lead; return the seconds that it takes."""
+    """Erase a lead, and return the seconds that it took."""
     started = time.monotonic()
     command = [COMMAND, "erase", "-d", path, "--lead", "5", "--yes"]
     result = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120)
@@ -143,7 +145,7 @@ def erase(path):
 
 
 def revoke(path, readers):
-    """Revoke the key of the readers; return the seconds until the last of their exports has ended."""
+    """Revoke the key of the readers, and return the seconds until all their exports have ended."""
     revoked = time.monotonic()
     with open_database(path).closing() as database:
         KeyStore(database).revoke("exports", now=now())
@@ -152,7 +154,7 @@ def revoke(path, readers):
 
 
 def withstand(folder, proxy):
-    """Read exports for SECONDS, with an erasure in the middle. Behind nginx the time of /healthz is asserted."""
+    """Read exports for SECONDS, with an erasure after half the time. Behind nginx, check the time of /healthz."""
     path = folder / "analytics.db"
     key, over = fill(path), threading.Event()
     settings = {"ANALYTICS_TRUSTED_PROXIES": "1"}
@@ -167,7 +169,7 @@ def withstand(folder, proxy):
             erased_after = erase(path)
             end = time.monotonic()
             delays += probe_for(front, SECONDS / 2)
-            ended = None if proxy is proxying else revoke(path, readers)  # nginx has buffered the exports by then
+            ended = None if proxy is proxying else revoke(path, readers)  # nginx has already buffered the exports
         finally:
             over.set()
         for thread in (writer, sizes, *readers):
@@ -185,7 +187,7 @@ def withstand(folder, proxy):
         assert database.verify() == []
     if ended is not None:
         tell("after the key was revoked all exports ended", f"in {ended:.1f} s")
-        assert ended < 10, ended  # five seconds, and what a slow reader finds in its own buffer
+        assert ended < 10, ended  # five seconds, plus the time to read the client's receive buffer
     return median(delays), max(delays)
 
 
