@@ -2,11 +2,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 SQL := plans costs rollups ranges* site* search* lead* overview sessions* pages* geo engagement sources realtime database* purge erase
 
-# pip prints neither that a newer pip exists nor that root runs it.
+# Suppress pip's notices about newer versions and about running as root.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-# Settings of `make run` alone: a file .env is for the commands that are run by hand.
+# Settings of `make run`. A file .env is only for commands that are run manually.
 BIND := 127.0.0.1:8000
 DEMO := ANALYTICS_DATABASE=demo.db ANALYTICS_STORAGE=demo-recordings ANALYTICS_API_KEY= ANALYTICS_API_KEY_FILE=demo.key
 
@@ -17,7 +17,7 @@ PYTEST := pytest -n auto --dist worksteal
 help:  ## show this
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST)
 
-run: .venv/run demo.key  ## serve made-up data, on http://127.0.0.1:8000 unless BIND=HOST:PORT
+run: .venv/run demo.key  ## serve demo data on http://127.0.0.1:8000, or on BIND=HOST:PORT
 	@$(DEMO) $(BIN)/analytics-api demo --if-empty --recordings demo-recordings
 	@printf '\nThe key is %s, kept in demo.key. Try:\n\n' "$$(cat demo.key)"; \
 	printf "  curl -H 'Authorization: Bearer %s' http://$(BIND)/analytics/overview\n\n" "$$(cat demo.key)"
@@ -29,11 +29,11 @@ check: lint types  ## lint, check types and run the fast tests
 test: .venv/test  ## run all tests
 	$(BIN)/$(PYTEST)
 
-lowest: .venv-lowest/test  ## run the tests on the lowest versions that setup.cfg names; OPTIONS goes to pytest
+lowest: .venv-lowest/test  ## run the tests on the lowest supported versions; OPTIONS is passed to pytest
 	.venv-lowest/bin/python tests/lowest.py --installed
 	.venv-lowest/bin/$(PYTEST) $(OPTIONS)
 
-newest: .venv/test .venv/newest/libsqlite3.so.0  ## run the tests of the SQL on the newest SQLite that PyPI has
+newest: .venv/test .venv/newest/libsqlite3.so.0  ## run the tests of SQL on the newest SQLite on PyPI
 	LD_LIBRARY_PATH=$(CURDIR)/.venv/newest PYTHONPATH=.venv/newest $(BIN)/python -c 'import pysqlite3, sqlite3; \
 	  print("SQLite", sqlite3.sqlite_version); assert sqlite3.sqlite_version == pysqlite3.sqlite_version'
 	LD_LIBRARY_PATH=$(CURDIR)/.venv/newest $(BIN)/$(PYTEST) --engine sqlite $(SQL:%=tests/test_%.py)
@@ -46,7 +46,7 @@ faults: .venv/test  ## inject faults and run the random tests for longer; as roo
 	  tests/imports/test_fuzzed_files.py tests/test_rollups.py tests/test_ranges_exact.py tests/test_openapi_fuzzed.py \
 	  tests/postgresql/test_postgresql_rollups.py
 
-bench: .venv/bench  ## measure, half an hour long; PARTS=functions,throughput SIZES=20k,2M LEADS=10k EVENTS=100M choose
+bench: .venv/bench  ## run benchmarks (half an hour); options: PARTS=functions,throughput SIZES=20k,2M LEADS=10k EVENTS=100M
 	$(BIN)/python -m benchmarks $(if $(PARTS),--parts $(PARTS)) $(if $(SIZES),--sizes $(SIZES)) \
 	  $(if $(LEADS),--leads $(LEADS)) $(if $(EVENTS),--events $(EVENTS))
 
@@ -57,7 +57,7 @@ lint: .venv/test  ## check style
 types: .venv/test  ## check types
 	$(BIN)/mypy
 
-clean:  ## remove what was made, the demo's data too
+clean:  ## remove generated files, including the demo data
 	rm -rf .venv .venv-lowest .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
 	rm -rf demo.db demo.db-shm demo.db-wal demo.key demo-recordings
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -66,7 +66,7 @@ demo.key:
 	@umask 077; $(PYTHON) -c 'import secrets; print(secrets.token_hex(32))' > demo.key
 
 .venv/bin/python:
-	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }  # half of one would pass for a whole one
+	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }  # remove an incomplete environment
 
 .venv/run: .venv/bin/python setup.cfg
 	$(BIN)/python -m pip install --quiet --editable '.[server]'
@@ -89,4 +89,4 @@ demo.key:
 
 .venv/newest/libsqlite3.so.0: .venv/bin/python
 	$(BIN)/python -m pip install --quiet --upgrade --no-deps --only-binary :all: --target .venv/newest pysqlite3
-	@ln -sf $$(cd .venv/newest && echo pysqlite3/_sqlite3*.so) $@  # it exports what the library does
+	@ln -sf $$(cd .venv/newest && echo pysqlite3/_sqlite3*.so) $@  # it exports the symbols of the library
