@@ -6,7 +6,7 @@ from datetime import date
 
 from .calendar import DAY_MS, DayRange, Offset, Today, to_day
 from .context import Context
-from .database import Database
+from .database import Database, Reader
 from .errors import InvalidRequest
 
 # The `days` argument of an endpoint: a number of days up to and including today, or a range.
@@ -43,7 +43,7 @@ def find_today(db: Database, now: int) -> Today:
     return Today(day, max(begins_at, row["begins_at"]), min(ends_at, row["ends_at"] or ends_at))
 
 
-def load_offsets(db: Database, first: int, last: int) -> list[Offset]:
+def load_offsets(db: Reader | Database, first: int, last: int) -> list[Offset]:
     """Return the rows of `site_offsets` that apply to the days `first` to `last`."""
     # Every offset is smaller than two days.
     rows = db.tuples(OFFSETS, since=(first - 2) * DAY_MS, until=(last + 3) * DAY_MS)

@@ -19,6 +19,8 @@ CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u2
 class TableCounts:
     """The number of rows of a table that were read, written and rejected. The remaining rows existed already.
 
+    `purged` is the number of rows that were left out because their days were purged, and are still counted.
+
     `derived` is the number of derived values by column. With `is_made`, the rows are sessions computed from log lines,
     and only `written` and `joined` are used.
     """
@@ -27,12 +29,13 @@ class TableCounts:
     written: int = 0
     rejected: int = 0
     joined: int = 0
+    purged: int = 0
     is_made: bool = False
     derived: Counter[str] = field(default_factory=Counter)
 
     @property
     def existing(self) -> int:
-        return 0 if self.is_made else self.read - self.written - self.rejected
+        return 0 if self.is_made else self.read - self.written - self.rejected - self.purged
 
 
 @dataclass
@@ -93,6 +96,8 @@ class Report:
             line = f"{table}: {counts.written:,} of {counts.read:,} rows written"
             if counts.existing:
                 line += f", {counts.existing:,} existed already"
+            if counts.purged:
+                line += f", {counts.purged:,} of purged days left out"
             if counts.rejected:
                 line += f", {counts.rejected:,} rejected"
             yield line

@@ -11,6 +11,7 @@ from ..errors import RowError
 from .convert import KEEP, Cell
 from .derive import UncountedSessions
 from .event_ids import EventIds
+from .purged import INSTANT_COLUMNS, read_purged_before
 from .rejects import Raw, RejectHandler
 from .report import Report, TableCounts
 
@@ -104,9 +105,12 @@ class Writer:
         self.uncounted = uncounted
         self.required = required
         self.event_ids = EventIds()
+        self.purged_before = read_purged_before(at) if table in INSTANT_COLUMNS else None
 
     def write(self, columns: Sequence[str], rows: Rows) -> None:
         """Write rows with these columns."""
+        if self.purged_before is not None and INSTANT_COLUMNS[self.table] in columns:
+            rows = self._without_purged(columns.index(INSTANT_COLUMNS[self.table]), rows, self.purged_before)
         if self.table == "events":
             types: Iterable[Any] = map(itemgetter(columns.index("event_type")), rows.values)
             self.reject.report.add_event_types(types if self.on_conflict != "update" else _without_keep(types))
@@ -117,6 +121,25 @@ class Writer:
             self._insert(columns, rows)
         if self.table == "sessions" and "event_count" not in columns:
             self.uncounted.add(map(itemgetter(columns.index("session_id")), rows.values))
+
+    def _without_purged(self, place: int, rows: Rows, before: int) -> Rows:
+        """Leave out and count the rows of purged days, which are counted already.
+
+        :param place: that of the instant; an update may have no value for it.
+        """
+        rest = [
+            number
+            for number, row in enumerate(rows.values)
+            if not (isinstance(instant := row[place], int) and instant < before)
+        ]
+        if len(rest) == len(rows.values):
+            return rows
+        self.counts.purged += len(rows.values) - len(rest)
+        return Rows(
+            [rows.values[number] for number in rest],
+            [rows.lines[number] for number in rest],
+            [rows.raws[number] for number in rest],
+        )
 
     def _with_required(self, columns: Sequence[str], said: Sequence[str], rows: Rows) -> tuple[Sequence[str], Rows]:
         """Add the stored values of required columns for which the rows have no value.

@@ -12,6 +12,7 @@ from typing import Any
 from ...database import Transaction
 from ...database.remembered import add_value
 from ..event_ids import HASH_BITS, id_ranges
+from ..purged import read_purged_before
 from ..rejects import RejectHandler
 from ..report import Report
 from ..write import ANY_SESSION
@@ -88,6 +89,7 @@ class LogImporter:
         self.parser = LineParser(site, hosts, read_salt(at))
         self.pause = round(site.timeout * 1000)
         self.report = report
+        self.purged_before = read_purged_before(at)
         # The end of the last session, if the database had no sessions before the import; otherwise None. Visits after
         # it need no lookup of existing sessions. Lookups take 20% of the import of a new log.
         self.last_end: int | None = None if at.row(ANY_SESSION) else -1
@@ -101,6 +103,9 @@ class LogImporter:
         requests = [request for group in (people, bots) for some in group.values() for request in some]
         self.report.tables["events"].read += len(requests)
         self.report.add_event_types(map(attrgetter("event_type"), requests))
+        if self.purged_before is not None:
+            self._leave_out_purged((people, bots), self.purged_before)
+            requests = [request for group in (people, bots) for some in group.values() for request in some]
         known = self._known_ids(sorted(map(attrgetter("event_id"), requests)))
         if known:
             for group in (people, bots):
@@ -112,6 +117,13 @@ class LogImporter:
             rows.sort(key=itemgetter(0))
             events = self.report.tables["events"]
             events.written += self.at.insert("events", EVENT_COLUMNS, rows, on_conflict="ignore")
+
+    def _leave_out_purged(self, groups: Iterable[Requests], before: int) -> None:
+        """Leave out and count the requests of purged days, which are counted already."""
+        for some in (some for group in groups for some in group.values()):
+            size = len(some)
+            some[:] = [request for request in some if request.instant >= before]
+            self.report.tables["events"].purged += size - len(some)
 
     def _parse(self, lines: list[bytes], first: int, reject: RejectHandler) -> tuple[Requests, Requests]:
         """Return the requests of people, and of bots that are counted separately, by visitor."""

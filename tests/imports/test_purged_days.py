@@ -1,0 +1,121 @@
+"""Files are imported again after their days were purged and archived: nothing counts twice."""
+
+import sqlite3
+from datetime import date
+
+import pytest
+from helpers.access_logs import line
+from helpers.counters import read_totals
+from helpers.importing import import_text, select
+
+from analytics_api.imports import import_access_log, import_database
+from analytics_api.maintenance import site
+from analytics_api.maintenance.purge import purge
+
+pytestmark = pytest.mark.writes
+
+SESSIONS = """session_id,visitor_id,started_at,ended_at
+old,v,2026-02-22T23:59:59.999Z,2026-02-23T00:10:00Z
+new,v,2026-02-23T00:00:00Z,2026-02-23T00:10:00Z
+"""
+EVENTS = """event_id,session_id,event_type,page_url,occurred_at
+1,old,page_view,/,2026-02-22T23:59:59.999Z
+2,old,page_view,/b,2026-02-23T00:00:00Z
+3,new,page_view,/b,2026-02-23T00:00:00Z
+"""
+SQL = """create table sessions (session_id text primary key, visitor_id text, started_at integer);
+insert into sessions values ('old', 'v', 1771804799999), ('new', 'v', 1771804800000);
+create table events (event_id integer primary key, session_id text, event_type text, occurred_at integer);
+insert into events values (1, 'old', 'page_view', 1771804799999), (2, 'new', 'page_view', 1771804800000);
+"""
+
+
+def counters(database):
+    return read_totals(database), select(database, "day, sessions, visitors", "day_counts")
+
+
+def purge_totals(database):
+    purge(database, date(2026, 2, 23), keep_totals=True)
+
+
+@pytest.mark.parametrize("on_conflict", ["ignore", "update"])
+def test_csv_of_purged_days_is_left_out(database, on_conflict):
+    import_text(database, SESSIONS, table="sessions")
+    import_text(database, EVENTS, table="events")
+    before = counters(database)
+    purge_totals(database)
+
+    sessions = import_text(database, SESSIONS, table="sessions", on_conflict=on_conflict)
+    events = import_text(database, EVENTS, table="events", on_conflict=on_conflict)
+
+    assert (sessions.tables["sessions"].purged, events.tables["events"].purged) == (1, 1)
+    assert "1 of purged days left out" in sessions.lines()[0]
+    assert counters(database) == before
+    assert select(database, "session_id", "sessions") == [("new",)]
+    assert select(database, "event_id", "events") == [(2,), (3,)]
+    assert database.verify() == []
+
+
+def test_sql_dump_of_purged_days_is_left_out(database):
+    import_text(database, SQL)
+    before = counters(database)
+    purge_totals(database)
+
+    report = import_text(database, SQL)
+
+    assert [(counts.purged, counts.existing) for counts in report.tables.values()] == [(1, 1), (1, 1)]
+    assert counters(database) == before
+    assert database.verify() == []
+
+
+def test_sqlite_file_of_purged_days_is_left_out(database, tmp_path):
+    path = tmp_path / "other.db"
+    with sqlite3.connect(path) as other:
+        other.executescript(SQL)
+    other.close()
+    import_database(database, path)
+    before = counters(database)
+    purge_totals(database)
+
+    report = import_database(database, path)
+
+    assert [counts.purged for counts in report.tables.values()] == [1, 1]
+    assert counters(database) == before
+
+
+def test_log_of_purged_days_is_left_out(database):
+    log = [
+        line("23:58:00", "/", day="22/Feb/2026"),
+        line("00:05:00", "/b", day="23/Feb/2026"),
+        line("12:00:00", "/c", day="23/Feb/2026"),
+    ]
+    import_access_log(database, log)
+    before = counters(database)
+    purge_totals(database)
+
+    report = import_access_log(database, log)
+
+    assert report.tables["events"].purged == 1
+    assert report.tables["events"].existing == 2
+    assert counters(database) == before
+    assert database.verify() == []
+
+
+def test_purged_days_are_those_of_the_site(database):
+    site.change_settings(database, time_zone="Asia/Kolkata")
+    text = "session_id,visitor_id,started_at\nold,v,2026-02-22T18:29:59Z\nnew,v,2026-02-22T18:30:00Z\n"
+    import_text(database, text, table="sessions")
+    purge_totals(database)
+
+    report = import_text(database, text, table="sessions")
+
+    assert report.lines()[0] == "sessions: 0 of 2 rows written, 1 existed already, 1 of purged days left out"
+
+
+def test_purge_without_totals_leaves_nothing_out(database):
+    import_text(database, SESSIONS, table="sessions")
+    purge(database, date(2026, 2, 23))
+
+    report = import_text(database, SESSIONS, table="sessions")
+
+    assert (report.tables["sessions"].written, report.tables["sessions"].purged) == (1, 0)
