@@ -258,7 +258,7 @@ from (
   where archived <> 0)
 group by fingerprint, day;
 
--- What counts once a day: a visitor, a visitor in a country, a fingerprint.
+-- What counts once a day: a visitor, a visitor in a country, a fingerprint, a page in a session.
 create view visit_days as
 select 0 as dimension, visitor_id as identity, '' as key, day
 from visitor_days
@@ -267,14 +267,19 @@ select 1, visitor_id, country_code, day
 from visitor_days
 union all
 select 6, fingerprint, '', day
-from fingerprint_days;
+from fingerprint_days
+union all
+select 7, session_id, page_id, day
+from session_pages;
 create view distinct_visit_days as
 select dimension, day, key, count(distinct identity) as visitors
 from visit_days
+where dimension <> 7
 group by dimension, day, key
 union all
 select dimension, -1, key, count(distinct identity)
 from visit_days
+where dimension <> 7
 group by dimension, key;
 
 
@@ -368,7 +373,7 @@ group by dimension, day, key;
 create view all_time_keys as
 select dimension, key, sessions
 from key_counts
-where day = -1;
+where day = -1 and sessions <> 0;
 
 -- Two days of one visitor, none of his between them. So the distinct visitors of some days are the sum of the days'
 -- visitors less the returns from one of these days to another.
@@ -385,6 +390,7 @@ select dimension, day, previous_day, key, count(*) as sessions
 from (
   select dimension, day, key, lag(day) over (partition by dimension, identity, key order by day) as previous_day
   from visit_days
+  where dimension <> 7
   group by dimension, identity, key, day)
 where previous_day is not null
 group by dimension, day, previous_day, key;
@@ -473,7 +479,8 @@ from (
 group by page;
 create view all_time_pages as
 select page, views, sessions
-from pages;
+from pages
+where views <> 0;
 
 create view expected_session_pages as
 select session_id, page_id, day, sum(views) as views, sum(archived) as archived
@@ -650,29 +657,26 @@ create virtual table lead_search_trigrams using fts5vocab (lead_search, row);
 
 -- sessions -> counters
 
--- Of a key that is there already, what it counts as is remembered until the row is known to be replaced: an insert that
--- was ignored, or became an update, leaves it behind. So it is believed only where its key has been inserted, and is
--- forgotten when that key goes.
+-- What an existing key counts as, in case `insert or replace` overwrites its row. An insert that is ignored, or that
+-- becomes an update, leaves it behind: so it is read only when its key has been inserted, and deleted with its key.
 create table replaced_sessions as
 select session_id, visitor_id, fingerprint, started_at, ended_at, duration, engagement_score, score_bucket,
   country_code, source, entry_page, exit_page, vpn_suspected
 from sessions
 where false;
 
--- Look up what a session counts as: its day, its pages, and the last days of its visitor, in all and in its country,
--- and of its fingerprint. Where it goes, or comes before the last of them, visit_changes counts the visit_days.
 create view session_changes as
 select 0 as sign, *
 from replaced_sessions;
 
+-- Look up the day of a session, its pages, and the last days of its visitor, in all and in its country, and of its
+-- fingerprint. A session that goes has its own day there: then the days that are left are counted by visit_change.
 create trigger session_change instead of insert on session_changes
 begin
   insert into minute_counts (minute, open_sessions)
   select new.started_at / 60000, new.sign
   where new.ended_at is null
   on conflict do update set open_sessions = open_sessions + excluded.open_sessions;
-  delete from minute_counts
-  where new.sign = -1 and minute = new.started_at / 60000 and events = 0 and open_sessions = 0;
   insert into session_day_changes
   values (new.sign, new.visitor_id, new.fingerprint,
     (new.started_at + (
@@ -695,7 +699,7 @@ select 0 as sign, visitor_id, fingerprint, day, country_code, source, score_buck
   engagement_score, vpn_suspected, day as last_day, day as last_day_in_country, day as last_day_of_fingerprint
 from counted_sessions;
 
-create trigger session_day_count instead of insert on session_day_changes
+create trigger session_day_change instead of insert on session_day_changes
 when not exists (select 1 from counting_paused)
 begin
   insert into day_counts (
@@ -731,17 +735,10 @@ begin
   on conflict do update set
     sessions = sessions + excluded.sessions,
     visitors = visitors + excluded.visitors;
-  insert into session_visit_changes
-  values (new.sign, new.visitor_id, new.fingerprint, new.day, new.country_code, new.source, new.score_bucket,
-    new.entry_page, new.exit_page, new.last_day, new.last_day_in_country, new.last_day_of_fingerprint);
 end;
 
-create view session_visit_changes as
-select sign, visitor_id, fingerprint, day, country_code, source, score_bucket, entry_page, exit_page, last_day,
-  last_day_in_country, last_day_of_fingerprint
-from session_day_changes;
-
-create trigger session_visit_add instead of insert on session_visit_changes when new.sign = 1
+create trigger session_visit instead of insert on session_day_changes
+when not exists (select 1 from counting_paused)
 begin
   insert into session_returns (dimension, day, previous_day, key, sessions)
   select 0, new.day, new.last_day, '', 1
@@ -753,64 +750,45 @@ begin
   select 6, new.day, new.last_day_of_fingerprint, '', 1
   where new.last_day_of_fingerprint < new.day
   on conflict do update set sessions = sessions + 1;
-  insert into late_visit_changes
-  values (new.visitor_id, new.fingerprint, new.day, new.country_code, new.last_day, new.last_day_in_country,
-    new.last_day_of_fingerprint);
-  insert into visitor_days (visitor_id, day, country_code, sessions)
-  values (new.visitor_id, new.day, new.country_code, 1)
-  on conflict do update set sessions = sessions + 1;
-  insert into fingerprint_days (fingerprint, day, sessions)
-  select new.fingerprint, new.day, 1
-  where new.fingerprint is not null
-  on conflict do update set sessions = sessions + 1;
-end;
-
--- A session that comes before others of its visitor, or with its fingerprint.
-create view late_visit_changes as
-select visitor_id, fingerprint, day, country_code, last_day, last_day_in_country, last_day_of_fingerprint
-from session_visit_changes;
-
-create trigger late_visit_change instead of insert on late_visit_changes
-when new.last_day > new.day or new.last_day_of_fingerprint > new.day
-begin
   insert into visit_changes
-  select 1, 0, new.visitor_id, '', new.day
-  where new.last_day > new.day
-  union all
-  select 1, 1, new.visitor_id, new.country_code, new.day
-  where new.last_day_in_country > new.day
-  union all
-  select 1, 6, new.fingerprint, '', new.day
-  where new.last_day_of_fingerprint > new.day;
+  values (new.sign = 1 and new.last_day > new.day, 1, 0, new.visitor_id, '', new.day);
+  insert into visit_changes
+  values (new.sign = 1 and new.last_day_in_country > new.day, 1, 1, new.visitor_id, new.country_code, new.day);
+  insert into visit_changes
+  values (new.sign = 1 and new.last_day_of_fingerprint > new.day, 1, 6, new.fingerprint, '', new.day);
+  insert into visitor_days (visitor_id, day, country_code, sessions)
+  values (new.visitor_id, new.day, new.country_code, new.sign)
+  on conflict do update set sessions = sessions + excluded.sessions;
+  insert into fingerprint_days (fingerprint, day, sessions)
+  select new.fingerprint, new.day, new.sign
+  where new.fingerprint is not null
+  on conflict do update set sessions = sessions + excluded.sessions;
 end;
 
-create trigger session_visit_remove instead of insert on session_visit_changes when new.sign = -1
+create trigger visitor_days_empty after update of sessions on visitor_days when new.sessions = 0
 begin
-  update visitor_days set sessions = sessions - 1
-  where visitor_id = new.visitor_id and day = new.day and country_code = new.country_code;
   delete from visitor_days
-  where visitor_id = new.visitor_id and day = new.day and country_code = new.country_code and sessions = 0;
-  update fingerprint_days set sessions = sessions - 1
-  where fingerprint = new.fingerprint and day = new.day;
-  delete from fingerprint_days where fingerprint = new.fingerprint and day = new.day and sessions = 0;
+  where visitor_id = new.visitor_id and day = new.day and country_code = new.country_code;
   insert into visit_changes
   values
-    (-1, 0, new.visitor_id, '', new.day),
-    (-1, 1, new.visitor_id, new.country_code, new.day),
-    (-1, 6, new.fingerprint, '', new.day);
-  delete from key_counts
-  where dimension in (1, 2, 3, 4, 5) and day in (-1, new.day)
-    and key in (new.country_code, new.source, new.score_bucket, new.entry_page, new.exit_page)
-    and sessions = 0 and visitors = 0;
+    (true, -1, 0, new.visitor_id, '', new.day),
+    (true, -1, 1, new.visitor_id, new.country_code, new.day);
 end;
 
--- Take a visit that is the only one of its kind on its day; before it is there, or after it has gone.
+create trigger fingerprint_days_empty after update of sessions on fingerprint_days when new.sessions = 0
+begin
+  delete from fingerprint_days where fingerprint = new.fingerprint and day = new.day;
+  insert into visit_changes
+  values (true, -1, 6, new.fingerprint, '', new.day);
+end;
+
+-- A visit that comes before later ones, or that has gone: count it if no other of its kind is on its day.
 create view visit_changes as
-select 0 as sign, *
+select false as is_late, 0 as sign, dimension, identity, key, day
 from visit_days;
 
 create trigger visit_change instead of insert on visit_changes
-when new.identity is not null and not exists (
+when new.is_late and not exists (
   select 1
   from visit_days
   where dimension = new.dimension and identity = new.identity and key = new.key and day = new.day)
@@ -826,7 +804,7 @@ create view return_changes as
 select 0 as sign, dimension, key, previous_day, day, day as next_day
 from session_returns;
 
-create trigger return_change instead of insert on return_changes
+create trigger session_return_change instead of insert on return_changes when new.dimension <> 7
 begin
   insert into day_counts (day, visitors, fingerprints)
   select day, new.sign * (new.dimension = 0), new.sign * (new.dimension = 6)
@@ -852,12 +830,39 @@ begin
   on conflict do update set sessions = sessions + excluded.sessions;
 end;
 
+create trigger page_return_change instead of insert on return_changes when new.dimension = 7
+begin
+  update pages set sessions = sessions + new.sign
+  where page_id = new.key and new.previous_day is null and new.next_day is null;
+  update page_counts set sessions = sessions + new.sign
+  where page_id = new.key and day = new.day;
+  insert into page_returns (day, page_id, previous_day, sessions)
+  select day, new.key, previous_day, sessions
+  from (
+    select new.day as day, new.previous_day as previous_day, new.sign as sessions
+    union all
+    select new.next_day, new.day, new.sign
+    union all
+    select new.next_day, new.previous_day, -new.sign)
+  where day is not null and previous_day is not null
+  on conflict do update set sessions = sessions + excluded.sessions;
+end;
+
 create trigger sessions_insert after insert on sessions
 begin
   insert into session_changes
   values (1, new.session_id, new.visitor_id, new.fingerprint, new.started_at, new.ended_at, new.duration,
     new.engagement_score, new.score_bucket, new.country_code, new.source, new.entry_page, new.exit_page,
     new.vpn_suspected);
+end;
+
+create trigger sessions_replace after insert on sessions
+when exists (select 1 from replaced_sessions where session_id = new.session_id)
+begin
+  insert into session_changes
+  select -1, *
+  from replaced_sessions;
+  delete from replaced_sessions;
 end;
 
 create trigger sessions_delete after delete on sessions
@@ -869,7 +874,8 @@ begin
   delete from replaced_sessions where session_id = old.session_id;
 end;
 
--- The new row is counted first, so that what stays as it is does not go in between.
+-- What identifies a visit moves with the new measures, which sessions_heartbeat counts for the old row. The new row is
+-- counted first, so that a visitor of both does not go in between.
 create trigger sessions_update after update of
   visitor_id, fingerprint, started_at, country, referrer_domain, entry_page, vpn_suspected
 on sessions
@@ -883,26 +889,22 @@ begin
     new.engagement_score, new.score_bucket, new.country_code, new.source, new.entry_page, new.exit_page,
     new.vpn_suspected);
   insert into session_changes
-  values (-1, old.session_id, old.visitor_id, old.fingerprint, old.started_at, old.ended_at, old.duration,
-    old.engagement_score, old.score_bucket, old.country_code, old.source, old.entry_page, old.exit_page,
+  values (-1, old.session_id, old.visitor_id, old.fingerprint, old.started_at, new.ended_at, new.duration,
+    new.engagement_score, new.score_bucket, old.country_code, old.source, old.entry_page, new.exit_page,
     old.vpn_suspected);
 end;
 
--- A heartbeat: what a session changes while it goes on. Only the differences are counted.
+-- Count the differences of what a session changes while it goes on.
 create trigger sessions_heartbeat after update of ended_at, duration, engagement_score, exit_page on sessions
-when (new.visitor_id, new.fingerprint, new.started_at, new.country_code, new.source, new.entry_page, new.vpn_suspected)
-  is (old.visitor_id, old.fingerprint, old.started_at, old.country_code, old.source, old.entry_page, old.vpn_suspected)
 begin
   insert into minute_counts (minute, open_sessions)
-  select new.started_at / 60000, (new.ended_at is null) - (old.ended_at is null)
+  select old.started_at / 60000, (new.ended_at is null) - (old.ended_at is null)
   where (new.ended_at is null) <> (old.ended_at is null)
   on conflict do update set open_sessions = open_sessions + excluded.open_sessions;
-  delete from minute_counts
-  where old.ended_at is null and minute = new.started_at / 60000 and events = 0 and open_sessions = 0;
   insert into heartbeat_changes
   values (
-    (new.started_at + (
-      select day_offset from site_offsets where begins_at <= new.started_at order by begins_at desc limit 1
+    (old.started_at + (
+      select day_offset from site_offsets where begins_at <= old.started_at order by begins_at desc limit 1
     )) / 86400000,
     ifnull(new.duration, 0) - ifnull(old.duration, 0), (new.duration is not null) - (old.duration is not null),
     ifnull(new.engagement_score, 0) - ifnull(old.engagement_score, 0),
@@ -946,8 +948,6 @@ begin
     (new.dimension, -1, new.old_key, -1),
     (new.dimension, new.day, new.old_key, -1)
   on conflict do update set sessions = sessions + excluded.sessions;
-  delete from key_counts
-  where dimension = new.dimension and day in (-1, new.day) and key = new.old_key and sessions = 0 and visitors = 0;
 end;
 
 create trigger sessions_before_insert before insert on sessions
@@ -961,20 +961,12 @@ begin
   where session_id = new.session_id;
 end;
 
-create trigger sessions_replace after insert on sessions
-when exists (select 1 from replaced_sessions where session_id = new.session_id)
-begin
-  insert into session_changes
-  select -1, *
-  from replaced_sessions;
-  delete from replaced_sessions;
-end;
-
 -- A rename onto a taken key would overwrite a row in silence under `update or replace`; it is refused under any.
 create trigger sessions_rename before update of session_id on sessions when new.session_id <> old.session_id
 begin
   select raise(abort, 'session_id is taken')
-  where exists (select 1 from sessions where session_id = new.session_id);
+  from sessions
+  where session_id = new.session_id;
   delete from replaced_sessions;
 end;
 
@@ -995,8 +987,6 @@ begin
   insert into minute_counts (minute, events)
   values (new.occurred_at / 60000, new.sign)
   on conflict do update set events = events + excluded.events;
-  delete from minute_counts
-  where new.sign = -1 and minute = new.occurred_at / 60000 and events = 0 and open_sessions = 0;
   insert into event_day_changes
   values (new.sign, new.session_id,
     nullif(iif((select page_query from site) = 'drop',
@@ -1016,85 +1006,75 @@ begin
   insert into event_counts (day, events)
   values (-1, new.sign), (new.day, new.sign)
   on conflict do update set events = events + excluded.events;
-  delete from event_counts where new.sign = -1 and day in (-1, new.day) and events = 0;
-  insert into pages (page)
-  select new.page
-  where new.page is not null and not exists (select 1 from pages where page = new.page);
   insert into page_changes
-  values (new.sign, (select page_id from pages where page = new.page), new.session_id, new.day);
+  values (new.sign, new.session_id, new.page, (select page_id from pages where page = new.page), new.day);
 end;
 
 create view page_changes as
-select 0 as sign, page_id, session_id, day
-from session_pages;
+select 0 as sign, session_id, page, page_id, day
+from session_pages
+join pages using (page_id);
+
+create trigger page_add instead of insert on page_changes when new.page_id is null and new.page is not null
+begin
+  insert into pages (page)
+  values (new.page);
+  insert into page_changes
+  select new.sign, new.session_id, page, page_id, new.day
+  from pages
+  where page = new.page;
+end;
 
 create trigger page_change instead of insert on page_changes when new.page_id is not null
 begin
-  insert into page_view_changes
-  values (new.sign, new.sign, new.page_id, new.session_id, new.day, (
-      select max(day)
-      from session_pages
-      where session_id = new.session_id and page_id = new.page_id
-        and day <= new.day and views > (new.sign = -1 and day = new.day)), (
-      select min(day)
-      from session_pages
-      where session_id = new.session_id and page_id = new.page_id and day > new.day));
-end;
-
--- Count views of a page by a session on a day. last_day: the last day until this one on which the session has others.
-create view page_view_changes as
-select 0 as sign, views, page_id, session_id, day, day as last_day, day as next_day
-from session_pages;
-
-create trigger page_view_change instead of insert on page_view_changes
-begin
-  update pages set
-    views = views + new.views,
-    sessions = sessions + new.sign * (new.last_day is null and new.next_day is null)
-  where page_id = new.page_id;
   insert into page_counts (day, page_id, views, sessions)
-  values (new.day, new.page_id, new.views, new.sign * (new.last_day is not new.day))
+  values (new.day, new.page_id, new.sign, new.sign = 1 and not exists (
+      select 1 from session_pages where session_id = new.session_id and page_id = new.page_id))
   on conflict do update set
     views = views + excluded.views,
     sessions = sessions + excluded.sessions;
+  update pages set
+    views = views + new.sign,
+    sessions = sessions + (new.sign = 1 and not exists (
+      select 1 from session_pages where session_id = new.session_id and page_id = new.page_id))
+  where page_id = new.page_id;
+  insert into visit_changes
+  values (new.sign = 1 and (
+      select max(day) from session_pages where session_id = new.session_id and page_id = new.page_id) <> new.day,
+    1, 7, new.session_id, new.page_id, new.day);
   insert into session_pages (session_id, page_id, day, views)
-  values (new.session_id, new.page_id, new.day, new.views)
+  values (new.session_id, new.page_id, new.day, new.sign)
   on conflict do update set views = views + excluded.views;
-  insert into page_returns (day, page_id, previous_day, sessions)
-  select new.day, new.page_id, new.last_day, new.sign
-  where new.last_day < new.day
-  union all
-  select new.next_day, new.page_id, new.day, new.sign
-  where new.next_day > new.day and new.last_day is not new.day
-  union all
-  select new.next_day, new.page_id, new.last_day, -new.sign
-  where new.next_day > new.day and new.last_day < new.day
-  on conflict do update set sessions = sessions + excluded.sessions;
-  delete from pages where new.sign = -1 and page_id = new.page_id and views = 0;
-  delete from page_counts where new.sign = -1 and day = new.day and page_id = new.page_id and views = 0;
+end;
+
+create trigger session_pages_empty after update of views on session_pages when new.views = 0
+begin
   delete from session_pages
-  where new.sign = -1 and session_id = new.session_id and page_id = new.page_id and day = new.day and views = 0;
+  where session_id = new.session_id and page_id = new.page_id and day = new.day;
+  insert into visit_changes
+  values (true, -1, 7, new.session_id, new.page_id, new.day);
 end;
 
 create trigger events_insert after insert on events
 begin
-  insert into minute_counts (minute, events)
-  values (new.occurred_at / 60000, 1)
-  on conflict do update set events = events + excluded.events;
-  insert into event_day_changes
-  values (1, new.session_id,
-    nullif(iif((select page_query from site) = 'drop',
-      substr(new.page, 1, instr(replace(new.page, '#', '?') || '?', '?') - 1), new.page), ''),
-    (new.occurred_at + (
-      select day_offset from site_offsets where begins_at <= new.occurred_at order by begins_at desc limit 1
-    )) / 86400000);
+  insert into event_changes
+  values (1, new.event_id, new.session_id, new.page, new.occurred_at);
+end;
+
+create trigger events_replace after insert on events
+when exists (select 1 from replaced_events where event_id = new.event_id)
+begin
+  insert into event_changes
+  select -1, *
+  from replaced_events;
+  delete from replaced_events;
 end;
 
 create trigger events_delete after delete on events
 begin
   insert into event_changes
   values (-1, old.event_id, old.session_id, old.page, old.occurred_at);
-  delete from replaced_events;
+  delete from replaced_events where event_id = old.event_id;
 end;
 
 create trigger events_update after update of session_id, event_type, page_url, occurred_at on events
@@ -1116,19 +1096,11 @@ begin
   where event_id = new.event_id;
 end;
 
-create trigger events_replace after insert on events
-when exists (select 1 from replaced_events where event_id = new.event_id)
-begin
-  insert into event_changes
-  select -1, *
-  from replaced_events;
-  delete from replaced_events;
-end;
-
 create trigger events_rename before update of event_id on events when new.event_id <> old.event_id
 begin
   select raise(abort, 'event_id is taken')
-  where exists (select 1 from events where event_id = new.event_id);
+  from events
+  where event_id = new.event_id;
   delete from replaced_events;
 end;
 
@@ -1137,37 +1109,18 @@ end;
 
 create trigger visitor_days_erase after update of archived on visitor_days when new.archived < old.archived
 begin
-  delete from visitor_days
-  where visitor_id = new.visitor_id and day = new.day and country_code = new.country_code and sessions = 0;
-  insert into visit_changes
-  values
-    (-1, 0, old.visitor_id, '', old.day),
-    (-1, 1, old.visitor_id, old.country_code, old.day);
   insert into archive_changes
   values
     (0, old.day, '', old.archived - new.archived),
     (1, old.day, old.country_code, old.archived - new.archived);
 end;
 
-create trigger fingerprint_days_erase after update of archived on fingerprint_days when new.archived < old.archived
-begin
-  delete from fingerprint_days where fingerprint = new.fingerprint and day = new.day and sessions = 0;
-  insert into visit_changes
-  values (-1, 6, old.fingerprint, '', old.day);
-end;
-
--- page_view_change lowers the views itself.
 create trigger session_pages_erase after update of archived on session_pages when new.archived < old.archived
 begin
-  update session_pages set views = old.views
-  where session_id = old.session_id and page_id = old.page_id and day = old.day;
-  insert into page_view_changes
-  select -1, new.archived - old.archived, old.page_id, old.session_id, old.day, iif(new.views > 0, old.day, max(day)), (
-      select min(day)
-      from session_pages
-      where session_id = old.session_id and page_id = old.page_id and day > old.day)
-  from session_pages
-  where session_id = old.session_id and page_id = old.page_id and day < old.day;
+  update pages set views = views + new.archived - old.archived
+  where page_id = old.page_id;
+  update page_counts set views = views + new.archived - old.archived
+  where day = old.day and page_id = old.page_id;
 end;
 
 -- An upgrade of older archives may have put a visitor's sessions on another day than their counts.
@@ -1177,18 +1130,14 @@ from archived_session_counts;
 
 create trigger archive_change instead of insert on archive_changes
 begin
-  update day_counts set sessions = sessions - min(new.sessions, ifnull((
-    select sessions
-    from archived_session_counts
-    where dimension = new.dimension and day = new.day and key = new.key), 0))
-  where new.dimension = 0 and day in (-1, new.day);
-  update key_counts set sessions = sessions - min(new.sessions, ifnull((
-    select sessions
-    from archived_session_counts
-    where dimension = new.dimension and day = new.day and key = new.key), 0))
-  where dimension = new.dimension and day in (-1, new.day) and key = new.key;
-  delete from key_counts
-  where dimension = new.dimension and day in (-1, new.day) and key = new.key and sessions = 0 and visitors = 0;
+  update day_counts set sessions = day_counts.sessions - min(new.sessions, archived.sessions)
+  from archived_session_counts as archived
+  where new.dimension = 0 and day_counts.day in (-1, new.day)
+    and archived.dimension = new.dimension and archived.day = new.day and archived.key = new.key;
+  update key_counts set sessions = key_counts.sessions - min(new.sessions, archived.sessions)
+  from archived_session_counts as archived
+  where key_counts.dimension = new.dimension and key_counts.day in (-1, new.day) and key_counts.key = new.key
+    and archived.dimension = new.dimension and archived.day = new.day and archived.key = new.key;
   update archived_session_counts set sessions = max(sessions - new.sessions, 0)
   where dimension = new.dimension and day = new.day and key = new.key;
 end;

@@ -160,10 +160,6 @@ where session_id = 'a' and archived > 0;
 """
 
 
-# Tables in which rows with counts of 0 may remain. They contain no text of a visitor.
-SPARSE = ("day_counts", "session_returns", "page_returns")
-
-
 # statements
 
 
@@ -461,7 +457,7 @@ def stored(connection):
         rollup: {
             tuple(row.values())
             for row in rows(connection, READS.get(rollup, f"select * from {rollup}"))
-            if rollup not in SPARSE or counts_something(row)
+            if counts_something(row)
         }
         for rollup in expected_rollups(empty, {"sessions": [], "events": []}, UTC)
     }

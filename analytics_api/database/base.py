@@ -323,6 +323,10 @@ class Database(ABC):
         """
 
     @abstractmethod
+    def delete_empty_counters(self) -> None:
+        """Delete the rows of counters that count nothing any more, unless other writers would wait long for that."""
+
+    @abstractmethod
     def scrub(self) -> None:
         """Remove the remains of deleted rows from the database files, as far as the engine supports it.
 

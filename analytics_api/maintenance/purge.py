@@ -184,6 +184,7 @@ def purge(
         while rows := _run_throttled(db, archive if keep_totals else (), delete, before=instant, rows=ROWS[table]):
             counts[table] += rows
             deleted(rows, total)
+    db.delete_empty_counters()
     return counts
 
 

@@ -17,7 +17,7 @@ from ...errors import DatabaseError, StatementTimeout
 from ..base import BASE_TABLES, TRANSIENT_TABLES, Database, Difference, Row, ignore_progress
 from ..limits import current_limit, timeout_text
 from .cache_sweeper import CacheSweeper
-from .counters import RESIDUE_TABLES, find_differences
+from .counters import RESIDUE_TABLES, delete_empty, find_differences
 from .counters import rebuild as rebuild_counters
 from .files import SCRUB_SECONDS, create_private_file, empty_wal, permission_hint, remove_files
 from .handle import FileIdentity, Handle
@@ -225,6 +225,9 @@ class SQLite(Database):
         with open(path, "rb") as file:
             os.fsync(file.fileno())  # `vacuum into` does not sync the file
 
+    def delete_empty_counters(self) -> None:
+        self.write(delete_empty)
+
     def scrub(self) -> None:
         # Even with secure_delete, free pages and split pages can contain deleted rows, so VACUUM rewrites the file. The
         # tables replaced_* may contain rows, lead_search terms and project_codes names.
@@ -234,6 +237,7 @@ class SQLite(Database):
             retry_locked(connection, "begin immediate", self.busy_timeout)
             for table in statements.rows(RESIDUE_TABLES):
                 statements.execute(f"delete from {table['name']}")
+            delete_empty(statements)
             statements.execute(FORGET_PROJECTS)
             statements.execute("insert into lead_search (lead_search) values ('rebuild')")
             connection.execute("commit")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from ..base import ARCHIVING_COUNTERS, BASE_TABLES, PRIMARY_KEYS, Difference, compare, count_condition
+from ..base import ARCHIVING_COUNTERS, BASE_TABLES, COUNT_COLUMNS, PRIMARY_KEYS, Difference, compare, count_condition
 from .schema import managed_names
 from .statements import Statements
 
@@ -131,6 +131,14 @@ def _fill(statements: Statements, counter: Counter) -> None:
         updates = ", ".join(f"{column} = excluded.{column}" for column in counter.columns if column not in counter.key)
         conflict = f"where true on conflict ({', '.join(counter.key)}) do update set {updates}"
     statements.execute(f"insert into {counter.table} ({columns}) select {columns} from {counter.view} {conflict}")
+
+
+def delete_empty(statements: Statements) -> None:
+    """Delete the rows that count nothing any more. Triggers leave them, since a search for them slows every write."""
+    for counter in list_counters(statements):
+        columns = [f"{column} = 0" for column in counter.columns if column in COUNT_COLUMNS]
+        if columns and (counter.table == "pages" or counter.table not in (*ARCHIVING_COUNTERS, *BASE_TABLES)):
+            statements.execute(f"delete from {counter.table} where {' and '.join(columns)}")
 
 
 def find_differences(statements: Statements, on_progress: Callable[[str], object]) -> Iterator[Difference]:
