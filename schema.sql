@@ -199,10 +199,7 @@ select session_id, started_at, visitor_id, fingerprint,
 from sessions
 cross join site;
 
-create view session_dimensions (dimension) as
-values (0), (1), (2), (3), (4), (5);
-
--- A row for each dimension of a session: the list that session_day_count has, too.
+-- A row for each dimension of a session: the list that session_day_change has, too.
 create view session_keys as
 select session_id, dimension, day,
   case dimension
@@ -217,7 +214,11 @@ select session_id, dimension, day,
   iif(dimension = 0, engagement_score, null) as engagement_score,
   iif(dimension = 0, vpn_suspected, 0) as vpn_suspected
 from counted_sessions
-cross join session_dimensions;
+cross join (select column1 as dimension from (values (0), (1), (2), (3), (4), (5)));
+
+-- To count by day and, as day -1, of all time.
+create view day_spans (is_day) as
+values (true), (false);
 
 -- The days of a visitor. `sessions` counts the archived ones, too.
 create table visitor_days (
@@ -272,15 +273,11 @@ union all
 select 7, session_id, page_id, day
 from session_pages;
 create view distinct_visit_days as
-select dimension, day, key, count(distinct identity) as visitors
+select dimension, iif(is_day, day, -1) as day, key, count(distinct identity) as visitors
 from visit_days
+cross join day_spans
 where dimension <> 7
-group by dimension, day, key
-union all
-select dimension, -1, key, count(distinct identity)
-from visit_days
-where dimension <> 7
-group by dimension, key;
+group by 1, 2, 3;
 
 
 -- counters of sessions
@@ -298,6 +295,17 @@ create table archived_session_counts (
   primary key (dimension, day, key)
 ) strict, without rowid;
 
+create view session_totals as
+select dimension, day, key, count(*) as sessions,
+  coalesce(sum(duration), 0) as duration_sum, count(duration) as duration_count,
+  coalesce(sum(engagement_score), 0) as score_sum, count(engagement_score) as score_count,
+  count(nullif(vpn_suspected, 0)) as vpn_suspected
+from session_keys
+group by dimension, day, key
+union all
+select *
+from archived_session_counts;
+
 -- The first dimension has a table of its own: with its sums the rows of all would be written at two thirds of the
 -- speed.
 create table day_counts (
@@ -312,26 +320,15 @@ create table day_counts (
   vpn_suspected  integer not null default 0
 ) strict;
 create view expected_day_counts as
-with days as (
-  select day, count(*) as sessions, 0 as visitors, 0 as fingerprints,
-    coalesce(sum(duration), 0) as duration_sum, count(duration) as duration_count,
-    coalesce(sum(engagement_score), 0) as score_sum, count(engagement_score) as score_count,
-    count(nullif(vpn_suspected, 0)) as vpn_suspected
-  from counted_sessions
-  group by day
-  union all
-  select day, sessions, 0, 0, duration_sum, duration_count, score_sum, score_count, vpn_suspected
-  from archived_session_counts
-  where dimension = 0)
 select day, sum(sessions) as sessions, sum(visitors) as visitors, sum(fingerprints) as fingerprints,
   sum(duration_sum) as duration_sum, sum(duration_count) as duration_count, sum(score_sum) as score_sum,
   sum(score_count) as score_count, sum(vpn_suspected) as vpn_suspected
 from (
-  select *
-  from days
-  union all
-  select -1, sessions, 0, 0, duration_sum, duration_count, score_sum, score_count, vpn_suspected
-  from days
+  select iif(is_day, day, -1) as day, sessions, 0 as visitors, 0 as fingerprints, duration_sum, duration_count,
+    score_sum, score_count, vpn_suspected
+  from session_totals
+  cross join day_spans
+  where dimension = 0
   union all
   select day, 0, visitors * (dimension = 0), visitors * (dimension = 6), 0, 0, 0, 0, 0
   from distinct_visit_days
@@ -348,22 +345,12 @@ create table key_counts (
 ) strict, without rowid;
 create index sources_by_sessions on key_counts (dimension, sessions desc, key) where day = -1 and dimension = 2;
 create view expected_key_counts as
-with days as (
-  select dimension, day, key, count(*) as sessions
-  from session_keys
-  where dimension <> 0
-  group by dimension, day, key
-  union all
-  select dimension, day, key, sessions
-  from archived_session_counts
-  where dimension <> 0)
 select dimension, day, key, sum(sessions) as sessions, sum(visitors) as visitors
 from (
-  select dimension, day, key, sessions, 0 as visitors
-  from days
-  union all
-  select dimension, -1, key, sessions, 0
-  from days
+  select dimension, iif(is_day, day, -1) as day, key, sessions, 0 as visitors
+  from session_totals
+  cross join day_spans
+  where dimension <> 0
   union all
   select dimension, day, key, 0, visitors
   from distinct_visit_days
@@ -415,21 +402,16 @@ create table event_counts (
   events integer not null
 ) strict;
 create view expected_event_counts as
-with days as (
+select iif(is_day, day, -1) as day, sum(events) as events
+from (
   select day, count(*) as events
   from counted_events
   group by day
   union all
   select day, events
   from archived_event_counts)
-select day, sum(events) as events
-from (
-  select *
-  from days
-  union all
-  select -1, events
-  from days)
-group by day;
+cross join day_spans
+group by 1;
 
 -- With the counts of all time. A page keeps its id as long as it has views. `page_id` of what is archived refers to it.
 create table pages (
@@ -459,21 +441,18 @@ create table session_pages (
 ) strict, without rowid;
 
 create view expected_pages as
-select page, sum(views) as views, sum(sessions) as sessions
+select page, sum(views) as views, count(distinct session_id) + sum(archived_sessions) as sessions
 from (
-  select page, sum(views) as views, count(distinct session_id) as sessions
-  from (
-    select page, session_id, 1 as views
-    from counted_events
-    where page is not null
-    union all
-    select page, session_id, archived
-    from session_pages
-    join pages using (page_id)
-    where archived <> 0)
-  group by page
+  select page, session_id, 1 as views, 0 as archived_sessions
+  from counted_events
+  where page is not null
   union all
-  select page, archived_page_counts.views, archived_page_counts.sessions
+  select page, session_id, archived, 0
+  from session_pages
+  join pages using (page_id)
+  where archived <> 0
+  union all
+  select page, null, archived_page_counts.views, archived_page_counts.sessions
   from archived_page_counts
   join pages using (page_id))
 group by page;
@@ -1145,24 +1124,12 @@ end;
 
 -- leads -> their stage's count, the columns that triggers keep, the search index
 
-create view status_count_changes as
-select 0 as sign, status
-from leads;
-
-create trigger status_count_change instead of insert on status_count_changes
-begin
-  insert into status_counts (status, leads)
-  values (new.status, 1)
-  on conflict (status) do update set leads = leads + new.sign;
-  delete from status_counts where new.sign = -1 and status = new.status and leads = 0;
-end;
-
 -- The lead that a trigger itself is writing just now, so that no trigger takes that for a writer's.
 create table leads_updating (
   lead_id integer primary key
 ) strict;
 
--- Takes a lead whose text has changed and is not in the search index.
+-- Takes a lead that is not in the search index.
 create view lead_text_changes as
 select lead_id
 from leads;
@@ -1170,7 +1137,10 @@ from leads;
 create trigger lead_text_change instead of insert on lead_text_changes
 begin
   insert into leads_updating values (new.lead_id);
-  update leads set search_text = (select search_text from expected_leads where lead_id = new.lead_id)
+  update leads set (enquiry_datetime, follow_ups_count, last_follow_up_at, search_text) = (
+    select enquiry_datetime, follow_ups_count, last_follow_up_at, search_text
+    from expected_leads
+    where lead_id = new.lead_id)
   where lead_id = new.lead_id;
   insert into project_codes (project)
   select project_folded
@@ -1191,13 +1161,11 @@ end;
 
 create trigger leads_insert after insert on leads
 begin
-  insert into status_count_changes
-  values (1, new.status);
-  insert into status_count_changes
-  select -1, status
-  from replaced_leads
-  where lead_id = new.lead_id;
-
+  insert into status_counts (status, leads)
+  values (new.status, 1)
+  on conflict do update set leads = leads + 1;
+  update status_counts set leads = leads - 1
+  where status = (select status from replaced_leads where lead_id = new.lead_id);
   insert into lead_search (lead_search, rowid, indexed_text, project_code)
   select 'delete', lead_id, indexed_text, project_code
   from replaced_leads
@@ -1205,17 +1173,12 @@ begin
   delete from replaced_leads where lead_id = new.lead_id;
   insert into lead_text_changes
   values (new.lead_id);
-  update leads set (enquiry_datetime, follow_ups_count, last_follow_up_at) = (
-    select enquiry_datetime, follow_ups_count, last_follow_up_at from expected_leads where lead_id = new.lead_id)
-  where lead_id = new.lead_id
-    and (enquiry_datetime, follow_ups_count, last_follow_up_at) is not (
-      select enquiry_datetime, follow_ups_count, last_follow_up_at from expected_leads where lead_id = new.lead_id);
 end;
 
 create trigger leads_delete after delete on leads
 begin
-  insert into status_count_changes
-  values (-1, old.status);
+  update status_counts set leads = leads - 1
+  where status = old.status;
   insert into lead_search (lead_search, rowid, indexed_text, project_code)
   values ('delete', old.lead_id, old.indexed_text, old.project_code);
   delete from replaced_leads where lead_id = old.lead_id;
@@ -1223,34 +1186,27 @@ end;
 
 create trigger leads_update_status after update of status on leads when new.status <> old.status
 begin
-  insert into status_count_changes
-  values (1, new.status), (-1, old.status);
+  insert into status_counts (status, leads)
+  values (new.status, 1), (old.status, -1)
+  on conflict do update set leads = leads + excluded.leads;
 end;
 
-create trigger leads_refresh_text after update of
-  lead_id, project_name, contact_name, contact_email, contact_phone, visitor_id, search_text, project_code
+create trigger leads_refresh after update of
+  lead_id, enquiry_datetime, project_name, contact_name, contact_email, contact_phone, visitor_id, follow_ups_count,
+  last_follow_up_at, search_text, project_code
 on leads
 when not exists (select 1 from leads_updating)
   and (
-      new.lead_id, new.project_name, new.contact_name, new.contact_email, new.contact_phone, new.visitor_id,
-      new.search_text, new.project_code)
+      new.lead_id, new.enquiry_datetime, new.project_name, new.contact_name, new.contact_email, new.contact_phone,
+      new.visitor_id, new.follow_ups_count, new.last_follow_up_at, new.search_text, new.project_code)
     is not (
-      old.lead_id, old.project_name, old.contact_name, old.contact_email, old.contact_phone, old.visitor_id,
-      old.search_text, old.project_code)
+      old.lead_id, old.enquiry_datetime, old.project_name, old.contact_name, old.contact_email, old.contact_phone,
+      old.visitor_id, old.follow_ups_count, old.last_follow_up_at, old.search_text, old.project_code)
 begin
   insert into lead_search (lead_search, rowid, indexed_text, project_code)
   values ('delete', old.lead_id, old.indexed_text, old.project_code);
   insert into lead_text_changes
   values (new.lead_id);
-end;
-
-create trigger leads_refresh after update of lead_id, enquiry_datetime, follow_ups_count, last_follow_up_at on leads
-begin
-  update leads set (enquiry_datetime, follow_ups_count, last_follow_up_at) = (
-    select enquiry_datetime, follow_ups_count, last_follow_up_at from expected_leads where lead_id = new.lead_id)
-  where lead_id = new.lead_id
-    and (enquiry_datetime, follow_ups_count, last_follow_up_at) is not (
-      select enquiry_datetime, follow_ups_count, last_follow_up_at from expected_leads where lead_id = new.lead_id);
 end;
 
 create table replaced_leads as
@@ -1271,7 +1227,8 @@ end;
 create trigger leads_rename before update of lead_id on leads when new.lead_id <> old.lead_id
 begin
   select raise(abort, 'lead_id is taken')
-  where exists (select 1 from leads where lead_id = new.lead_id);
+  from leads
+  where lead_id = new.lead_id;
   delete from replaced_leads;
 end;
 
@@ -1291,9 +1248,11 @@ begin
   update follow_up_counts set last_follow_up_at = (
     select max(submitted_at) from lead_submissions where lead_id = new.lead_id and is_primary_lead = 0)
   where lead_id = new.lead_id;
+  insert into leads_updating values (new.lead_id);
   update leads set (follow_ups_count, last_follow_up_at) = (
     select follow_ups_count, last_follow_up_at from expected_leads where lead_id = new.lead_id)
   where lead_id = new.lead_id;
+  delete from leads_updating;
 end;
 
 create trigger submissions_insert after insert on lead_submissions
@@ -1302,13 +1261,17 @@ begin
   where submission_id = new.submission_id and submitted_at <> datetime(submitted_at);
   insert into follow_up_changes
   values (1, new.lead_id, new.is_primary_lead);
+  insert into follow_up_changes
+  select -1, lead_id, is_primary_lead
+  from replaced_submissions
+  where submission_id = new.submission_id;
 end;
 
 create trigger submissions_delete after delete on lead_submissions
 begin
   insert into follow_up_changes
   values (-1, old.lead_id, old.is_primary_lead);
-  delete from replaced_submissions;
+  delete from replaced_submissions where submission_id = old.submission_id;
 end;
 
 create trigger submissions_update after update of lead_id, submitted_at, is_primary_lead on lead_submissions
@@ -1334,20 +1297,12 @@ begin
   where submission_id = new.submission_id;
 end;
 
-create trigger submissions_replace after insert on lead_submissions
-when exists (select 1 from replaced_submissions where submission_id = new.submission_id)
-begin
-  insert into follow_up_changes
-  select -1, lead_id, is_primary_lead
-  from replaced_submissions;
-  delete from replaced_submissions;
-end;
-
 create trigger submissions_rename before update of submission_id on lead_submissions
 when new.submission_id <> old.submission_id
 begin
   select raise(abort, 'submission_id is taken')
-  where exists (select 1 from lead_submissions where submission_id = new.submission_id);
+  from lead_submissions
+  where submission_id = new.submission_id;
   delete from replaced_submissions;
 end;
 

@@ -172,7 +172,7 @@ def test_verify_ignores_rows_that_count_nothing(database):
 
 def without_triggers(*statements):
     """Return the statements between statements that drop and create the triggers of leads, which would repair them."""
-    triggers = ("leads_insert", "leads_delete", "leads_update_status", "leads_refresh_text", "leads_refresh")
+    triggers = ("leads_insert", "leads_delete", "leads_update_status", "leads_refresh")
     return (*(f"drop trigger {trigger}" for trigger in triggers), *statements)
 
 
@@ -253,7 +253,7 @@ def test_rebuild_undoes_work_that_fails(database):
 
 def test_rebuild_repairs_derived_columns(database):
     with closing(sqlite3.connect(database.path)) as connection:
-        names = ("leads_refresh_text", "leads_refresh", "submissions_update")
+        names = ("leads_refresh", "submissions_update")
         sql = [
             connection.execute("select sql from sqlite_schema where name = ?", [name]).fetchone()[0] for name in names
         ]

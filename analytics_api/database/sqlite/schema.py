@@ -79,6 +79,7 @@ REMOVED_NAMES = frozenset(
         "sessions_replace",
         "stage_change",
         "stage_changes",
+        "submissions_replace",
     }
 )
 
