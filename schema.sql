@@ -9,13 +9,16 @@
 --                 `analytics-api purge --keep-totals` deleted
 --   expected_*    a view for each counter: the plain query over base tables and archive. `analytics-api rebuild` fills
 --                 the counters from these views in the order of this file; `analytics-api verify` compares
---   *_changes     views with an instead-of trigger, used as procedures; `sign` is 1 for a row that is written and -1
---                 for one that goes
---   replaced_*    rows that `insert or replace` may be about to overwrite, because SQLite fires no delete trigger for
---                 these (https://sqlite.org/lang_conflict.html)
+--   *_changes     views with an instead-of trigger, used as procedures; `sign` is 1 for a new row and -1 for a deleted
+--                 row. A procedure takes its arguments from `values`, as a `select` would cost a temporary table
+--   replaced_*    rows that `insert or replace` may overwrite, because SQLite fires no delete trigger for these
+--                 (https://sqlite.org/lang_conflict.html)
 --
 -- Instants are milliseconds since the epoch, UTC; durations are milliseconds. A day is the number of days since
 -- 1970-01-01 on the site's calendar; day -1 stands for all time.
+--
+-- A writer with `pragma trusted_schema = off`, or whose SQLite was built so, needs SQLite 3.44 or later to write leads:
+-- older ones refuse the search index (`unsafe use of virtual table "lead_search"`). Other tables need 3.37.
 
 pragma application_id = 0x616e6170;  -- "anap"
 pragma user_version = 5;
@@ -40,7 +43,7 @@ create table sessions (
   vpn_suspected    integer not null default 0,
 
   country_code text generated always as (coalesce(nullif(country, ''), 'XX')) virtual,
-  -- what follows the last @: a URL may name a user before its host
+  -- a URL may name a user before its host: the domain follows the last @
   source text generated always as (
     coalesce(nullif(substr(referrer_domain, length(rtrim(referrer_domain, replace(referrer_domain, '@', ''))) + 1), ''),
       '(direct)')) virtual,
@@ -94,11 +97,11 @@ create table leads (
   status               text not null default 'new'
     check (status in ('new', 'contacted', 'qualified', 'proposal', 'won', 'lost')),
 
-  -- kept by triggers
+  -- written by triggers
   follow_ups_count     integer not null default 0,
   last_follow_up_at    text,
   search_text          text not null default '',  -- project, name, e-mail, phone, visitor: each ends in a separator
-  project_code          text,  -- of one of project_codes
+  project_code         text,  -- refers to project_codes
 
   name_folded text generated always as (
     case when contact_name is not null then
@@ -107,12 +110,12 @@ create table leads (
         instr(substr(search_text, instr(search_text, char(31)) + 1), char(31)) - 1) end) virtual,
 
   project_folded text generated always as (substr(search_text, 1, instr(search_text, char(31)) - 1)) virtual,
-  indexed_text text generated always as (  -- what the search index has beside the code
+  indexed_text text generated always as (  -- the search index has it and the code
     case when project_code is null then search_text else substr(search_text, instr(search_text, char(31))) end) virtual
 ) strict;
--- Every order of the list, over all stages and within one. The row id ends each index, so lead_id breaks the ties.
--- Those of a stage are for statements that say `status <> ''`, as it always is: else SQLite, once analyzed, takes
--- them for all.
+-- Every order of the list, over all statuses and within one. The row id ends each index, so lead_id breaks the ties.
+-- The indexes of a status are partial and for statements that say `status <> ''`, which is always true: without the
+-- condition SQLite would use them for all statuses, too, after `analyze`.
 create index leads_by_enquiry on leads (enquiry_datetime);
 create index leads_by_follow_up on leads (last_follow_up_at);
 create index leads_by_score on leads (engagement_score);
@@ -127,7 +130,7 @@ create index leads_in_status_by_name on leads (status, name_folded) where status
 create table lead_submissions (
   submission_id       integer primary key,
   lead_id             integer not null,
-  submitted_at        text not null  -- likewise
+  submitted_at        text not null  -- as enquiry_datetime
     constraint submitted_at_is_a_date check (
       submitted_at = '' or submitted_at glob '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*'
         and date(substr(submitted_at, 1, 10), '+0 days') = substr(submitted_at, 1, 10)
@@ -154,7 +157,7 @@ create table lead_status_changes (
   old_status text not null,
   new_status text not null,
   changed_at integer not null,
-  changed_by text not null  -- the name of the key that did it
+  changed_by text not null  -- the name of an API key
 ) strict;
 create index status_changes_by_lead on lead_status_changes (lead_id);
 
@@ -178,7 +181,7 @@ create table site_offsets (
 ) strict;
 insert into site_offsets values (0, 0, 0);
 
--- While it has a row, the sessions and events that are deleted go on to count: the same transaction archives them.
+-- While this table has a row, deletions do not change the counters: the same transaction archives the deleted rows.
 create table counting_paused (
   pause_id integer primary key check (pause_id = 1)
 ) strict;
@@ -199,7 +202,7 @@ select session_id, started_at, visitor_id, fingerprint,
 from sessions
 cross join site;
 
--- A row for each dimension of a session: the list that session_day_change has, too.
+-- A row for each dimension of a session. session_day_change has the same list.
 create view session_keys as
 select session_id, dimension, day,
   case dimension
@@ -216,11 +219,11 @@ select session_id, dimension, day,
 from counted_sessions
 cross join (select column1 as dimension from (values (0), (1), (2), (3), (4), (5)));
 
--- To count by day and, as day -1, of all time.
+-- Joined to rows that have a day, to count them on that day and, as day -1, in all time.
 create view day_spans (is_day) as
 values (true), (false);
 
--- The days of a visitor. `sessions` counts the archived ones, too.
+-- The days of a visitor. `sessions` includes the archived ones.
 create table visitor_days (
   visitor_id   text not null,
   day          integer not null,
@@ -259,7 +262,7 @@ from (
   where archived <> 0)
 group by fingerprint, day;
 
--- What counts once a day: a visitor, a visitor in a country, a fingerprint, a page in a session.
+-- What counts once a day: a visitor (0), a visitor in a country (1), a fingerprint (6), a page in a session (7).
 create view visit_days as
 select 0 as dimension, visitor_id as identity, '' as key, day
 from visitor_days
@@ -306,8 +309,8 @@ union all
 select *
 from archived_session_counts;
 
--- The first dimension has a table of its own: with its sums the rows of all would be written at two thirds of the
--- speed.
+-- Dimension 0 has a table of its own: with its sums in the rows of all dimensions, sessions were written at two thirds
+-- of the rate.
 create table day_counts (
   day            integer primary key,
   sessions       integer not null default 0,
@@ -340,7 +343,7 @@ create table key_counts (
   day       integer not null,
   key       text not null,
   sessions  integer not null default 0,
-  visitors  integer not null default 0,  -- of dimension 1
+  visitors  integer not null default 0,  -- only in dimension 1
   primary key (dimension, day, key)
 ) strict, without rowid;
 create index sources_by_sessions on key_counts (dimension, sessions desc, key) where day = -1 and dimension = 2;
@@ -362,8 +365,8 @@ select dimension, key, sessions
 from key_counts
 where day = -1 and sessions <> 0;
 
--- Two days of one visitor, none of his between them. So the distinct visitors of some days are the sum of the days'
--- visitors less the returns from one of these days to another.
+-- A return is two days of one visitor without another one between them. So the distinct visitors of a range of days are
+-- the sum of the visitors of each day, minus the returns from one day of the range to another.
 create table session_returns (
   dimension    integer not null,
   day          integer not null,
@@ -413,7 +416,7 @@ from (
 cross join day_spans
 group by 1;
 
--- With the counts of all time. A page keeps its id as long as it has views. `page_id` of what is archived refers to it.
+-- The counts are those of all time. Archived rows refer to page_id, so a page keeps its id while it has views.
 create table pages (
   page_id  integer primary key,
   page     text not null unique,
@@ -422,7 +425,7 @@ create table pages (
 ) strict;
 create index pages_by_views on pages (views desc, page);
 
--- Page views of which the sessions are not known any more.
+-- Page views that version 4 archived, without their sessions.
 create table archived_page_counts (
   page_id  integer not null,
   day      integer not null,
@@ -509,8 +512,7 @@ group by day, page_id, previous_day;
 
 -- counters of both
 
--- So that the last hour is sixty rows and two short walks of an index, whatever the traffic. Archived rows are left
--- out.
+-- For the last hour, which takes sixty rows of this table, whatever the traffic. Archived rows are left out.
 create table minute_counts (
   minute        integer primary key,
   events        integer not null default 0,
@@ -562,12 +564,11 @@ create table case_folds (
   folded text not null
 ) strict, without rowid;
 
--- Leads name few projects, many of them the same one. So in the search index a project is not spelled out a hundred
--- thousand times: it has a code of three capitals, which no folded text has, and who looks for a text looks for the
--- codes of the projects that it is in, too. The first so many have one, after a rebuild the most frequent: a text
--- that is in twenty of them is found in a million leads in 75 ms, in a hundred 240, which is what it takes where all
--- is spelled out. None gives its own up, not even when no lead has it any more, as others may be there by then that
--- are spelled out.
+-- Many leads name the same few projects. The search index has a code of three capitals instead of the project, which no
+-- folded text contains; a search looks for its text and for the codes of the projects that contain it. In a million
+-- leads, a text that twenty projects contain is found in 75 ms, one that a hundred contain in 240 ms, the time without
+-- codes: hence the limit. A rebuild gives the codes to the most frequent projects. Until then a project keeps its code
+-- even if no lead names it, since others of its leads may be indexed by their text.
 create table project_codes (
   project_id integer primary key,
   project    text not null unique,
@@ -585,8 +586,8 @@ group by project_folded
 order by count(*) desc, project_folded
 limit (select projects from project_code_limit);
 
--- The columns of a lead that triggers keep, as they should be; its code goes by the text that is kept. To most
--- functions of SQLite a text ends at a NUL, so each field does, and not all that comes after it.
+-- The columns of a lead that triggers write. project_code goes by the stored search_text. `substr` ends each field at a
+-- NUL, where most functions of SQLite end a text: else one would cut off all fields after it.
 create view expected_leads as
 with common (letters) as (
   values (' abcdefghijklmnopqrstuvwxyz0123456789@.-+''' || char(31))),
@@ -603,7 +604,7 @@ select lead_id, coalesce(datetime(enquiry_datetime), '') as enquiry_datetime,
   case
     when length(text) = length(cast(text as blob)) then text  -- ASCII, which lower() folds
     else (
-      -- from one letter that is not common to the next: `plain` is how many are before it
+      -- each step goes to the next letter that is not common; `plain` is the number of letters before it
       with recursive folding (folded, rest, plain) as (
         select '', text, length(text) - length(ltrim(text, letters))
         from common
@@ -630,14 +631,14 @@ left join project_codes on project = project_folded;
 create virtual table lead_search using fts5 (
   indexed_text, project_code, content = 'leads', content_rowid = 'lead_id', columnsize = 0,
   tokenize = 'trigram case_sensitive 1');
--- What it knows: every run of three letters.
+-- The trigrams of the index.
 create virtual table lead_search_trigrams using fts5vocab (lead_search, row);
 
 
 -- sessions -> counters
 
--- What an existing key counts as, in case `insert or replace` overwrites its row. An insert that is ignored, or that
--- becomes an update, leaves it behind: so it is read only when its key has been inserted, and deleted with its key.
+-- The row of a key that is inserted again. An insert that is ignored, or that becomes an update, leaves it here: so it
+-- is read only after its key has been inserted, and deleted with its key.
 create table replaced_sessions as
 select session_id, visitor_id, fingerprint, started_at, ended_at, duration, engagement_score, score_bucket,
   country_code, source, entry_page, exit_page, vpn_suspected
@@ -648,8 +649,8 @@ create view session_changes as
 select 0 as sign, *
 from replaced_sessions;
 
--- Look up the day of a session, its pages, and the last days of its visitor, in all and in its country, and of its
--- fingerprint. A session that goes has its own day there: then the days that are left are counted by visit_change.
+-- Look up the day of a session, its pages, and the last days of its visitor, of its visitor in its country, and of its
+-- fingerprint. A deleted session has a late day instead, so that it does not count as the first visit of its day.
 create trigger session_change instead of insert on session_changes
 begin
   insert into minute_counts (minute, open_sessions)
@@ -761,7 +762,8 @@ begin
   values (true, -1, 6, new.fingerprint, '', new.day);
 end;
 
--- A visit that comes before later ones, or that has gone: count it if no other of its kind is on its day.
+-- A visit before later ones, or a deleted one, changes the returns around it if it is the only one of its day. The most
+-- frequent visit, after all others, does not come here: session_visit counts it with fewer statements.
 create view visit_changes as
 select false as is_late, 0 as sign, dimension, identity, key, day
 from visit_days;
@@ -853,8 +855,8 @@ begin
   delete from replaced_sessions where session_id = old.session_id;
 end;
 
--- What identifies a visit moves with the new measures, which sessions_heartbeat counts for the old row. The new row is
--- counted first, so that a visitor of both does not go in between.
+-- Both rows have the new measures here, since sessions_heartbeat counts the change of measures for the old row. The new
+-- row is counted first, so that a visitor of both is not removed in between.
 create trigger sessions_update after update of
   visitor_id, fingerprint, started_at, country, referrer_domain, entry_page, vpn_suspected
 on sessions
@@ -873,7 +875,7 @@ begin
     old.vpn_suspected);
 end;
 
--- Count the differences of what a session changes while it goes on.
+-- Most updates change only measures: count their differences.
 create trigger sessions_heartbeat after update of ended_at, duration, engagement_score, exit_page on sessions
 begin
   insert into minute_counts (minute, open_sessions)
@@ -940,7 +942,7 @@ begin
   where session_id = new.session_id;
 end;
 
--- A rename onto a taken key would overwrite a row in silence under `update or replace`; it is refused under any.
+-- `update or replace` could overwrite a row with this key, and no trigger would fire for it.
 create trigger sessions_rename before update of session_id on sessions when new.session_id <> old.session_id
 begin
   select raise(abort, 'session_id is taken')
@@ -1064,7 +1066,7 @@ begin
     (-1, old.event_id, old.session_id, old.page, old.occurred_at);
 end;
 
--- new.event_id is -1 here when the row is to be numbered yet.
+-- new.event_id is -1 here if SQLite is to assign it.
 create trigger events_before_insert before insert on events
 when exists (select 1 from events where event_id = new.event_id)
 begin
@@ -1084,14 +1086,22 @@ begin
 end;
 
 
--- erasing what is archived of a person: `archived` and the count beside it are lowered by as much
+-- erasures: `archived` of a person's days, and the count beside it, are reduced to those that are not archived
 
+-- An upgrade of older archives may have put a visitor's sessions on another day than their counts.
 create trigger visitor_days_erase after update of archived on visitor_days when new.archived < old.archived
 begin
-  insert into archive_changes
-  values
-    (0, old.day, '', old.archived - new.archived),
-    (1, old.day, old.country_code, old.archived - new.archived);
+  update archived_session_counts set sessions = max(sessions + new.archived - old.archived, 0)
+  where dimension in (0, 1) and day = old.day and key = iif(dimension = 0, '', old.country_code);
+end;
+
+create trigger archived_sessions_erase after update of sessions on archived_session_counts
+when new.sessions < old.sessions
+begin
+  update day_counts set sessions = sessions + new.sessions - old.sessions
+  where new.dimension = 0 and day in (-1, new.day);
+  update key_counts set sessions = sessions + new.sessions - old.sessions
+  where dimension = new.dimension and day in (-1, new.day) and key = new.key;
 end;
 
 create trigger session_pages_erase after update of archived on session_pages when new.archived < old.archived
@@ -1102,34 +1112,15 @@ begin
   where day = old.day and page_id = old.page_id;
 end;
 
--- An upgrade of older archives may have put a visitor's sessions on another day than their counts.
-create view archive_changes as
-select dimension, day, key, sessions
-from archived_session_counts;
 
-create trigger archive_change instead of insert on archive_changes
-begin
-  update day_counts set sessions = day_counts.sessions - min(new.sessions, archived.sessions)
-  from archived_session_counts as archived
-  where new.dimension = 0 and day_counts.day in (-1, new.day)
-    and archived.dimension = new.dimension and archived.day = new.day and archived.key = new.key;
-  update key_counts set sessions = key_counts.sessions - min(new.sessions, archived.sessions)
-  from archived_session_counts as archived
-  where key_counts.dimension = new.dimension and key_counts.day in (-1, new.day) and key_counts.key = new.key
-    and archived.dimension = new.dimension and archived.day = new.day and archived.key = new.key;
-  update archived_session_counts set sessions = max(sessions - new.sessions, 0)
-  where dimension = new.dimension and day = new.day and key = new.key;
-end;
+-- leads -> counts by status, columns that triggers write, the search index
 
-
--- leads -> their stage's count, the columns that triggers keep, the search index
-
--- The lead that a trigger itself is writing just now, so that no trigger takes that for a writer's.
+-- The lead that a trigger is updating, so that leads_refresh does not run for that.
 create table leads_updating (
   lead_id integer primary key
 ) strict;
 
--- Takes a lead that is not in the search index.
+-- Takes a lead that is not in the search index, and adds it.
 create view lead_text_changes as
 select lead_id
 from leads;
@@ -1309,25 +1300,25 @@ end;
 
 -- beside the data
 
--- What is made once and then has to stay: the salt of visitor hashes.
+-- Values that are generated once: the salt of visitor hashes.
 create table secrets (
   name  text primary key not null,
   value text not null
 ) strict, without rowid;
 
--- Keys beside those that the settings name. Of the key itself only its digest is kept, and its first letters.
+-- Keys beside those of the settings. Of a key only the digest and the first letters are stored.
 create table api_keys (
   name         text primary key not null,
   prefix       text not null,
   digest       text not null unique,  -- SHA-256, hexadecimal
-  scopes       text not null,  -- between spaces
+  scopes       text not null,  -- separated by spaces
   created_at   integer not null,
   expires_at   integer,
   revoked_at   integer,
   last_used_on text  -- a day
 ) strict, without rowid;
 
--- Browsers that signed in with a key. A backup does not have them.
+-- Browsers that signed in with a key. Backups leave them out.
 create table browser_sessions (
   token_digest text primary key not null,  -- SHA-256, hexadecimal
   key_digest   text not null,
@@ -1335,7 +1326,7 @@ create table browser_sessions (
   expires_at   integer not null
 ) strict, without rowid;
 
--- The statistics of object storage taken last, by where they are of. Who refreshes them has claimed that.
+-- The latest statistics of object storage, by source. A process claims a row before it refreshes it.
 create table storage_snapshots (
   source             text primary key not null,
   total_objects      integer,
@@ -1345,7 +1336,7 @@ create table storage_snapshots (
   failed_at          integer
 ) strict, without rowid;
 
--- How many objects a listing found to a session, for providers that count objects only.
+-- Objects per session by the latest listing, for providers that only count objects.
 create table storage_ratios (
   source              text primary key not null,
   objects_per_session real not null,

@@ -17,7 +17,7 @@ from ...errors import DatabaseError, StatementTimeout
 from ..base import BASE_TABLES, TRANSIENT_TABLES, Database, Difference, Row, ignore_progress
 from ..limits import current_limit, timeout_text
 from .cache_sweeper import CacheSweeper
-from .counters import RESIDUE_TABLES, delete_empty, find_differences
+from .counters import delete_empty, delete_residue, find_differences
 from .counters import rebuild as rebuild_counters
 from .files import SCRUB_SECONDS, create_private_file, empty_wal, permission_hint, remove_files
 from .handle import FileIdentity, Handle
@@ -58,17 +58,8 @@ from pragma_table_info(:table)
 order by cid
 """
 
+
 # Remove the name of a project without leads. The row remains, because its code must not be used again.
-FORGET_PROJECTS = """
-update project_codes
-set project = char(31) || project_id
-where code not in (
-  select project_code
-  from leads
-  where project_code is not null)
-"""
-
-
 class SQLite(Database):
     """A database file in WAL mode, with one connection per thread.
 
@@ -229,17 +220,12 @@ class SQLite(Database):
         self.write(delete_empty)
 
     def scrub(self) -> None:
-        # Even with secure_delete, free pages and split pages can contain deleted rows, so VACUUM rewrites the file. The
-        # tables replaced_* may contain rows, lead_search terms and project_codes names.
+        # Even with secure_delete, free pages and split pages can contain deleted rows, so VACUUM rewrites the file.
         with self._database_errors(), closing(self._connect()) as connection:
             connection.execute("pragma secure_delete = on")
             statements = Statements(connection)
             retry_locked(connection, "begin immediate", self.busy_timeout)
-            for table in statements.rows(RESIDUE_TABLES):
-                statements.execute(f"delete from {table['name']}")
-            delete_empty(statements)
-            statements.execute(FORGET_PROJECTS)
-            statements.execute("insert into lead_search (lead_search) values ('rebuild')")
+            delete_residue(statements)
             connection.execute("commit")
             # `vacuum` writes the whole file into the WAL: with 40,000 leads 57 MiB, and 73 where it was not empty.
             empty_wal(connection, self.busy_timeout)

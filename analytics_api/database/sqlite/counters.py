@@ -50,6 +50,15 @@ set project_code = (
   where project = project_folded)
 """
 
+FORGET_PROJECTS = """
+update project_codes
+set project = char(31) || project_id
+where code not in (
+  select project_code
+  from leads
+  where project_code is not null)
+"""
+
 # Tables in which triggers store rows temporarily, and tables in which ANALYZE stores sample keys.
 RESIDUE_TABLES = """
 select name
@@ -139,6 +148,15 @@ def delete_empty(statements: Statements) -> None:
         columns = [f"{column} = 0" for column in counter.columns if column in COUNT_COLUMNS]
         if columns and (counter.table == "pages" or counter.table not in (*ARCHIVING_COUNTERS, *BASE_TABLES)):
             statements.execute(f"delete from {counter.table} where {' and '.join(columns)}")
+
+
+def delete_residue(statements: Statements) -> None:
+    """Delete what deleted rows leave in replaced_*, in empty counters, in project_codes and in the search index."""
+    for table in statements.rows(RESIDUE_TABLES):
+        statements.execute(f"delete from {table['name']}")
+    delete_empty(statements)
+    statements.execute(FORGET_PROJECTS)
+    statements.execute("insert into lead_search (lead_search) values ('rebuild')")
 
 
 def find_differences(statements: Statements, on_progress: Callable[[str], object]) -> Iterator[Difference]:
