@@ -857,9 +857,7 @@ end;
 
 -- Both rows have the new measures here, since sessions_heartbeat counts the change of measures for the old row. The new
 -- row is counted first, so that a visitor of both is not removed in between.
-create trigger sessions_update after update of
-  visitor_id, fingerprint, started_at, country, referrer_domain, entry_page, vpn_suspected
-on sessions
+create trigger sessions_update after update on sessions
 when (new.visitor_id, new.fingerprint, new.started_at, new.country_code, new.source, new.entry_page,
     new.vpn_suspected)
   is not (old.visitor_id, old.fingerprint, old.started_at, old.country_code, old.source, old.entry_page,
@@ -1008,21 +1006,30 @@ end;
 
 create trigger page_change instead of insert on page_changes when new.page_id is not null
 begin
+  insert into page_view_changes
+  values (new.sign, new.session_id, new.page_id, new.day, iif(new.sign = 1, (
+      select max(day)
+      from session_pages
+      where session_id = new.session_id and page_id = new.page_id), new.day));
+end;
+
+create view page_view_changes as
+select 0 as sign, session_id, page_id, day, day as last_day
+from session_pages;
+
+create trigger page_view_change instead of insert on page_view_changes
+begin
+  update pages set
+    views = views + new.sign,
+    sessions = sessions + (new.last_day is null)
+  where page_id = new.page_id;
   insert into page_counts (day, page_id, views, sessions)
-  values (new.day, new.page_id, new.sign, new.sign = 1 and not exists (
-      select 1 from session_pages where session_id = new.session_id and page_id = new.page_id))
+  values (new.day, new.page_id, new.sign, new.last_day is null)
   on conflict do update set
     views = views + excluded.views,
     sessions = sessions + excluded.sessions;
-  update pages set
-    views = views + new.sign,
-    sessions = sessions + (new.sign = 1 and not exists (
-      select 1 from session_pages where session_id = new.session_id and page_id = new.page_id))
-  where page_id = new.page_id;
   insert into visit_changes
-  values (new.sign = 1 and (
-      select max(day) from session_pages where session_id = new.session_id and page_id = new.page_id) <> new.day,
-    1, 7, new.session_id, new.page_id, new.day);
+  values (new.last_day <> new.day, 1, 7, new.session_id, new.page_id, new.day);
   insert into session_pages (session_id, page_id, day, views)
   values (new.session_id, new.page_id, new.day, new.sign)
   on conflict do update set views = views + excluded.views;
