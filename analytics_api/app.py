@@ -149,6 +149,7 @@ class Application:
         self.query_timeout = query_timeout
         self.clock = clock
         self.urls, self.static_routes = build_urls(prefix)
+        self.recent: dict[tuple[Route, str | None], tuple[int, responses.JSONResponse]] = {}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         method = environ["REQUEST_METHOD"]
@@ -197,6 +198,8 @@ class Application:
         if route.scope is not None and route.scope not in principal.scopes:
             raise Forbidden(f"This API key lacks the scope {route.scope}")
         ctx = Context(self.db, self.storage, self.clock(), principal.name, principal)
+        if route.max_age:
+            return self.recent_response(ctx, route, environ).send(environ, start_response)
         if route.cache_for:
             return self.cached_response(ctx, route, environ).send(environ, start_response)
         payload, range_ = call_endpoint(ctx, route, path_arguments, environ, self.query_timeout)
@@ -222,6 +225,18 @@ class Application:
                 if len(cache) >= MAX_CACHED_RESPONSES:
                     cache.clear()
                 cache[cache_key] = response, range_ and range_.today
+        return response
+
+    def recent_response(self, ctx: Context, route: Route, environ: WSGIEnvironment) -> responses.JSONResponse:
+        """Return a response that is younger than the route's `max_age`, whatever was written since."""
+        key = route, environ.get("QUERY_STRING")
+        computed_at, response = self.recent.get(key, (0, None))
+        if response is None or not 0 <= ctx.now - computed_at < route.max_age:
+            payload, range_ = call_endpoint(ctx, route, {}, environ, self.query_timeout)
+            response = responses.JSONResponse(payload, self.response_headers(ctx, route, payload, range_, environ))
+            if len(self.recent) >= MAX_CACHED_RESPONSES:
+                self.recent.clear()
+            self.recent[key] = ctx.now, response
         return response
 
     def response_headers(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from .endpoints.current import current
 from .endpoints.engagement import engagement
 from .endpoints.geo import geo
 from .endpoints.leads import detail, list_leads, update_status
@@ -87,6 +88,7 @@ RESPONSE_EXAMPLES: Final[dict[Callable[..., Any], object]] = {
         "unique_visitors_today": 89,
         "total_sessions_today": 95,
     },
+    current: {"visitors": 14, "pages": [{"page": "https://example.com/home", "visitors": 9}]},
     storage: {"total_objects": 15234, "estimated_sessions": 1200},
     whoami: {"name": "wall", "scopes": ["stats"], "expires": "2027-01-01T00:00:00Z"},
     list_leads: {"leads": [LEAD], "total": 187},

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .context import Context
+from .endpoints.current import current
 from .endpoints.engagement import engagement
 from .endpoints.geo import geo
 from .endpoints.leads import (
@@ -60,6 +61,7 @@ class Route:
         milliseconds since the epoch. 0 disables caching. A route with path parameters is never cached.
     :param ranged: whether `query` contains RANGE. The range is resolved and passed to the endpoint as `days`, and the
         response has the header `Analytics-Range`.
+    :param max_age: reuse the response for this many milliseconds even after a write, because many clients poll it.
     """
 
     scope: str | None
@@ -75,6 +77,7 @@ class Route:
     conditional: bool = False
     cache_for: int = 0
     ranged: bool = False
+    max_age: int = 0
 
 
 # Responses with leads are not cached: an idle process could keep data of an erased person in memory.
@@ -120,6 +123,7 @@ ROUTES = (
     ], ranged=True, cache_for=FOREVER),
     Route(None, "GET", "/site", site),
     Route("stats", "GET", "/realtime", realtime),
+    Route("stats", "GET", "/current", current, max_age=1000),
     Route("stats", "GET", "/storage", storage, headers=[
         Header("Age", "Seconds since the objects were counted", age),
     ]),

@@ -149,7 +149,7 @@ def serve(database):
     """Return a function that creates an application and its client: `serve(now=instant("…"), prefix="")`."""
 
     def serve(*, now=NOW, api_keys=(KEY,), **options):
-        return APIClient(create_app(database, api_keys=api_keys, clock=lambda: now, **options))
+        return APIClient(create_app(database, api_keys=api_keys, **{"clock": lambda: now, **options}))
 
     return serve
 

@@ -18,6 +18,7 @@ PATHS = [
     ("GET", "/analytics/engagement"),
     ("GET", "/analytics/sources"),
     ("GET", "/analytics/realtime"),
+    ("GET", "/analytics/current"),
     ("GET", "/analytics/storage"),
     ("GET", "/analytics/leads"),
     ("GET", "/analytics/leads/1"),

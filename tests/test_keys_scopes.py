@@ -16,6 +16,7 @@ TAKES = {
     ("GET", "/sources"): "stats",
     ("GET", "/site"): None,
     ("GET", "/realtime"): "stats",
+    ("GET", "/current"): "stats",
     ("GET", "/storage"): "stats",
     ("GET", "/whoami"): None,
     ("GET", "/leads"): "leads:read",

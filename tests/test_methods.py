@@ -10,6 +10,7 @@ READ_ONLY = [
     "/analytics/engagement",
     "/analytics/sources",
     "/analytics/realtime",
+    "/analytics/current",
     "/analytics/storage",
     "/analytics/leads",
 ]

@@ -126,6 +126,7 @@ def test_document_has_every_parameter_with_its_bounds():
         "GET /analytics/sources": {"limit": integer(100, 1, 1000, "1 to 1000"), **ranged},
         "GET /analytics/site": {},
         "GET /analytics/realtime": {},
+        "GET /analytics/current": {},
         "GET /analytics/storage": {},
         "GET /analytics/whoami": {},
         "GET /analytics/leads": {

@@ -14,6 +14,7 @@ EVERY_KIND = [
     ("GET", "/analytics/engagement", 200),
     ("GET", "/analytics/sources", 200),
     ("GET", "/analytics/realtime", 200),
+    ("GET", "/analytics/current", 200),
     ("GET", "/analytics/storage", 200),
     ("GET", "/analytics/leads", 200),
     ("GET", "/analytics/leads/1", 200),
