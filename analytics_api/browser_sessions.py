@@ -1,4 +1,4 @@
-"""Sessions of browsers that signed in with a key. The database has digests of the tokens and of the keys only."""
+"""Sessions of browsers that signed in with a key. The database stores only digests of the tokens and keys."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .database import Database, Transaction
 from .keys import digest
 
 LIFETIME: Final = 30 * 86_400_000  # ms
-MAX_SESSIONS: Final = 20  # of one key; a further one replaces the oldest
+MAX_SESSIONS: Final = 20  # sessions per key; a new session then replaces the oldest one
 
 DELETE_EXPIRED = """
 delete from browser_sessions
@@ -48,14 +48,14 @@ where token_digest = :token_digest
 
 @dataclass(frozen=True, slots=True)
 class BrowserSessions:
-    """The browser sessions of a database. Instants are milliseconds since the epoch."""
+    """The browser sessions in a database. Timestamps are in milliseconds since the epoch."""
 
     db: Database
 
     def create(self, key_digest: str, *, now: int) -> str:
-        """Create a session for LIFETIME and return its token: 256 random bits.
+        """Create a session that expires after LIFETIME, and return its token, 256 random bits.
 
-        Deletes the sessions that have expired, and the oldest of this key if it has MAX_SESSIONS.
+        Delete expired sessions, and the oldest session of this key if it already has MAX_SESSIONS.
         """
         token = secrets.token_urlsafe(32)
 
@@ -74,10 +74,10 @@ class BrowserSessions:
         return token
 
     def find_key_digest(self, token: str, *, now: int) -> str | None:
-        """Return the digest of the key that the session was created with; None if there is no such session."""
+        """Return the digest of the session's key, or None if the session does not exist or has expired."""
         row = self.db.primary_row(SELECT_KEY_DIGEST, token_digest=digest(token.encode()), now=now)
         return None if row is None else row["key_digest"]
 
     def delete(self, token: str) -> None:
-        """End the session, if there is one."""
+        """Delete the session if it exists."""
         self.db.write(lambda at: at.execute(DELETE, token_digest=digest(token.encode())))

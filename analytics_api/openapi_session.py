@@ -1,4 +1,4 @@
-"""The part of the OpenAPI document about signing in in a browser, which is not in the route table."""
+"""The OpenAPI operations for signing in with a browser, which are not in the route table."""
 
 from __future__ import annotations
 
@@ -9,23 +9,22 @@ from .keys import INVALID_KEY, SCOPES
 Schema = dict[str, Any]
 
 SIGN_IN = (
-    "Takes the key as JSON or as a form, and sets a cookie for 30 days. Requests with the cookie have the scopes of "
-    "the key, as it is at each of them. The cookie counts, and this request is accepted, only from a page of the "
-    "server's own origin: Sec-Fetch-Site must be same-origin, or, where it is absent, Origin must be that of the "
-    "request. A form is answered by a redirect to the page that it is on. At most 20 sessions of a key are valid; a "
-    "further one ends the oldest."
+    "Accepts the key as JSON or as a form, and sets a cookie for 30 days. Requests with the cookie have the current "
+    "scopes of the key. This request, and requests with the cookie, are accepted only from pages of the same origin: "
+    "Sec-Fetch-Site must be same-origin; without this header, Origin must equal the request's origin. The response to "
+    "a form is a redirect to the form's page. A key has at most 20 sessions; a new one then replaces the oldest."
 )
 
 EXAMPLES = {
     400: ("The body has no key", 'The request body must be {"key": "…"}'),
     401: ("The key is invalid", INVALID_KEY),
-    403: ("The request is not of a page of this origin", "This request does not come from a page of this server"),
+    403: ("The request comes from another origin", "This request does not come from a page of this server"),
     411: (
         "The server does not support chunked bodies",
         "Send a Content-Length: this server does not support chunked bodies",
     ),
-    500: ("The session could not be stored or ended", "Analytics query failed"),
-    503: ("The database is read-only", "The database is read-only: nobody can sign in"),
+    500: ("The session could not be stored or deleted", "Analytics query failed"),
+    503: ("The database is read-only", "The database is read-only: signing in is not possible"),
 }
 
 KEY: Schema = {
@@ -44,7 +43,7 @@ PRINCIPAL: Schema = {
 
 
 def session_operations() -> Schema:
-    """Return the operations of `/session`; they refer to the schemas Error and WhoAmI."""
+    """Return the operations of `/session`. They refer to the schemas Error and WhoAmI."""
     return {"post": sign_in_operation(), "delete": sign_out_operation()}
 
 
@@ -63,8 +62,14 @@ def sign_in_operation() -> Schema:
             "content": {"application/json": content, "application/x-www-form-urlencoded": content},
         },
         "responses": {
-            "200": {"description": "Whose key it is", "headers": SET_COOKIE, "content": {"application/json": whose}},
-            "303": {"description": "To the page of the form; with #invalid-key or #read-only nobody is signed in"},
+            "200": {
+                "description": "The key's name, scopes and expiry",
+                "headers": SET_COOKIE,
+                "content": {"application/json": whose},
+            },
+            "303": {
+                "description": "Redirect to the form's page; #invalid-key or #read-only means that signing in failed"
+            },
             **errors(400, 401, 403, 411, 500, 503),
         },
     }
@@ -75,7 +80,7 @@ def sign_out_operation() -> Schema:
         "operationId": "session_sign_out",
         "tags": ["session"],
         "summary": "Sign a browser out",
-        "description": "Ends the session of the cookie; without one it does nothing.",
+        "description": "Deletes the session of the cookie, if there is one.",
         "security": [],
         "parameters": [],
         "responses": {"204": {"description": "Signed out"}, **errors(400, 403, 500)},
@@ -83,7 +88,7 @@ def sign_out_operation() -> Schema:
 
 
 def errors(*statuses: int) -> Schema:
-    """Return the responses of errors by status."""
+    """Return the error responses for these statuses."""
     return {
         str(status): {
             "description": EXAMPLES[status][0],

@@ -206,7 +206,7 @@ def test_erase_reports_a_reader_and_completes_later(database, people, monkeypatc
 
     with database.snapshot() as reader:
         reader.rows("select * from leads")
-        with pytest.raises(DatabaseError, match="the rows are gone, but a reader keeps"), hurried.closing():
+        with pytest.raises(DatabaseError, match="the rows are deleted, but a reader prevents"), hurried.closing():
             erase(hurried, lead=1)
         leads = reader.rows("select lead_id from leads")
     erase(database, lead=1)

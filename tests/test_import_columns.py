@@ -1,4 +1,4 @@
-"""How the columns and values of another database are imported."""
+"""Importing the columns and values of another program's database."""
 
 import json
 

@@ -4,6 +4,8 @@ The exceptions are files that do not follow a rule yet. Remove a file from the l
 """
 
 import ast
+import re
+import tokenize
 from functools import cache
 from pathlib import Path
 
@@ -11,6 +13,15 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ("analytics_api", "tests", "benchmarks", "faults")
 
 PARTICIPLES = {"asked", "found", "given", "held", "kept", "made", "seen", "sent", "told"}
+# Words that have a standard replacement: counter, rejected, again, fix, generated.
+REPLACED_WORDS = ("rollup", "refused", "anew", "mend", "made-up", "told", "whatever they")
+OLD_WORDS = {
+    "analytics_api/database/postgresql/upgrade.py",  # names of older versions
+    "analytics_api/database/sqlite/schema.py",
+    "analytics_api/imports/sqlite_file.py",
+}
+DOCUMENTED = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
 MAX_FUNCTION_LINES = 30
 MAX_MODULE_LINES = 400
 MAX_TEST_NAME = 60
@@ -44,6 +55,14 @@ def read_names(tree):
 
 def read_functions(tree):
     return [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+
+
+def read_texts(path):
+    """Yield the comments and the strings of a module."""
+    with (ROOT / path).open("rb") as file:
+        for token in tokenize.tokenize(file.readline):
+            if token.type in (tokenize.COMMENT, tokenize.STRING):
+                yield token.string
 
 
 def count_lines(function):
@@ -87,6 +106,24 @@ def test_names_of_tests_begin_with_their_subject():
         return [name for name in names if len(name) > MAX_TEST_NAME or not name.isascii() or name.startswith(articles)]
 
     assert find_offenders(read_modules("tests"), find) == {}
+
+
+def test_texts_use_the_words_of_the_documentation():
+    def find(path):
+        texts = "\n".join(read_texts(path)).lower()
+        return {word for word in REPLACED_WORDS if re.search(rf"\b{word}", texts)}
+
+    offenders = {path: find(path) for path in read_modules("analytics_api") if path not in OLD_WORDS}
+    assert {path: words for path, words in offenders.items() if words} == {}
+
+
+def test_docstrings_do_not_begin_with_a_question_word():
+    def find(tree):
+        nodes = [node for node in ast.walk(tree) if isinstance(node, DOCUMENTED)]
+        docstrings = [ast.get_docstring(node) or "" for node in nodes]
+        return [text.splitlines()[0] for text in docstrings if re.match(r"(What|Who|Whose|Which|How|Of)\b", text)]
+
+    assert [find_offenders(read_modules(folder), find) for folder in FOLDERS] == [{}] * len(FOLDERS)
 
 
 def test_exceptions_exist():

@@ -54,7 +54,10 @@ def test_nobody_can_sign_in(locked):
     response = client.post("/analytics/session", json={"key": KEY}, key=None, headers=headers)
     form = client.post("/analytics/session", data={"key": KEY}, key=None, headers=headers)
 
-    assert (response.status_code, response.json) == (503, {"error": "The database is read-only: nobody can sign in"})
+    assert (response.status_code, response.json) == (
+        503,
+        {"error": "The database is read-only: signing in is not possible"},
+    )
     assert (form.status_code, form.location.partition("#")[2]) == (303, "read-only")
 
 

@@ -1,7 +1,8 @@
-"""How text is folded to be searched: lower case, NFD, and without the accents U+0300 to U+036F.
+"""Fold text for the lead search: case folding, NFD, and removal of the combining marks U+0300 to U+036F.
 
-The triggers fold the text of leads by the table case_folds, which is filled from here when a database is created. A
-term is folded by the same table, so that a database and a Python that know different versions of Unicode agree.
+Triggers fold the text of leads with the table case_folds, which is filled with `case_folds` when a database is created.
+Search terms are folded with the same table, in case the database was created with another version of Unicode than
+Python's.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from functools import cache
 
 from .base import Reader
 
-LAST_FOLDED = 0x2FFFF  # beyond it, no letter has a case or a decomposition
+LAST_FOLDED = 0x2FFFF  # letters with larger code points have neither case nor decomposition
 MARKS = dict.fromkeys(range(0x300, 0x370))
 HANGUL = range(0xAC00, 0xD7A4)
 
@@ -31,7 +32,10 @@ join case_folds on case_folds.letter = letters.letter
 
 @cache
 def case_folds() -> tuple[tuple[str, str], ...]:
-    """Return the rows of case_folds, (letter, text): those that change, but ASCII and Hangul."""
+    """Return the rows of the table case_folds: letters that folding changes, with the folded text.
+
+    ASCII and Hangul are not included, because their folding is computed.
+    """
     return tuple(_case_folds())
 
 
@@ -45,13 +49,16 @@ def _case_folds() -> Iterator[tuple[str, str]]:
 
 
 def fold_letter(letter: str) -> str:
-    """Return what a letter is searched as; of U+03B1 U+0345, the mark is removed and not its capital's iota added."""
+    """Return the folded form of a letter.
+
+    Marks are removed before case folding, because case folding would convert the mark U+0345 to the letter iota.
+    """
     bare = unicodedata.normalize("NFD", letter).translate(MARKS)
     return unicodedata.normalize("NFD", bare.casefold()).translate(MARKS)
 
 
 def fold(at: Reader, text: str) -> str:
-    """Return the text as the triggers fold that of leads."""
+    """Fold text in the same way as the triggers of leads."""
     if text.isascii():
         return text.lower()
     others = "".join(letter for letter in set(text) if not letter.isascii())

@@ -1,4 +1,4 @@
-"""Whether a browser sent a request from a page of the request's own origin."""
+"""Check whether a request comes from a page of the same origin."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 
 def own_origin(environ: WSGIEnvironment) -> str:
-    """Return the origin that the request was sent to, as browsers write it: lower case, without a default port."""
+    """Return the origin of the request's URL in the form that browsers send: lower case, without a default port."""
     return f"{environ['wsgi.url_scheme']}://{get_host(environ)}".lower()
 
 
 def is_same_origin(environ: WSGIEnvironment) -> bool:
-    """Return whether the request comes from a page of its own origin.
+    """Return whether the request comes from a page of the same origin.
 
-    Sec-Fetch-Site decides where it is sent: `same-origin`, or `none` (an address that was typed, a bookmark) for a GET
-    or HEAD. Browsers leave it out over plain HTTP. Then Origin decides, which no page can forge; a GET or HEAD may
-    lack it.
+    If the header Sec-Fetch-Site is present, it must be `same-origin`, or for a GET or HEAD also `none` (a typed URL or
+    a bookmark). Browsers do not send this header over plain HTTP. Without it, Origin must equal the request's origin,
+    but may be absent for a GET or HEAD. Pages cannot change either header.
     """
     is_safe = environ["REQUEST_METHOD"] in SAFE_METHODS
     site = environ.get("HTTP_SEC_FETCH_SITE")

@@ -1,4 +1,4 @@
-"""Browsers sign in with a key, out again, and send requests with the cookie in between."""
+"""Sign browsers in and out with a session cookie."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 COOKIE: Final = "analytics_session"
-MAX_COOKIES = 4  # of this name that are looked up: browsers send one for each path that has one
+MAX_COOKIES = 4  # maximum number of cookies to look up; browsers send one for each matching path
 SESSION_PATH: Final = "/session"
 FORM = "application/x-www-form-urlencoded"
 
 OTHER_SITE = "This request does not come from a page of this server"
-READ_ONLY = "The database is read-only: nobody can sign in"
+READ_ONLY = "The database is read-only: signing in is not possible"
 
-# Where the form of the page is when it is sent before its scripts have loaded; the page shows the matching text.
+# Fragments of the redirect after a form was submitted without JavaScript. The page shows a message for each.
 INVALID_KEY_FRAGMENT = "invalid-key"
 READ_ONLY_FRAGMENT = "read-only"
 
 
 class BrowserLogin:
-    """Serve `POST` and `DELETE` of `<prefix>/session`, and guard requests that carry the cookie.
+    """Serve `POST` and `DELETE` of `<prefix>/session`, and check the origin of requests with the cookie.
 
-    `POST` takes a key as JSON or as a form, and sets a cookie that neither scripts nor other sites can use. A form is
-    answered by a redirect to the page that it is on. A request with the cookie, and each of these two, must come from
-    a page of its own origin. The cookie is ignored beside a key in a header, which decides alone. Every response that
-    the cookie may decide has `Vary: Cookie`.
+    `POST` accepts a key as JSON or as a form, and sets a cookie that scripts and other sites cannot use. The response
+    to a form is a redirect to the form's page. Both requests, and every request with the cookie, must come from a page
+    of the same origin. The cookie is ignored if a header has a key. Every response that can depend on the cookie has
+    `Vary: Cookie`.
 
-    :param app: takes the tokens of the cookies from the environ, where there are any.
-    :param find_key: takes the digest of a key and returns whose it is, or None.
-    :param prefix: what every path begins with.
-    :param clock: returns the current instant in milliseconds.
+    :param app: the application; it reads the tokens of the cookies from the environ.
+    :param find_key: takes the digest of a key, and returns its Principal or None.
+    :param prefix: the beginning of every path.
+    :param clock: returns the current time in milliseconds since the epoch.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class BrowserLogin:
         return self.app(environ, start_response)
 
     def serve_session(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Sign in or out."""
+        """Serve a request for the path of the session."""
         environ[ROUTE] = SESSION_PATH
         methods = {"POST": self.sign_in, "DELETE": self.sign_out}
         method = methods.get(environ["REQUEST_METHOD"])
@@ -103,7 +103,7 @@ class BrowserLogin:
             return internal_error(environ, start_response, log, "%s %s failed", environ["REQUEST_METHOD"], SESSION_PATH)
 
     def sign_in(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Check the key that the body has, and start a session."""
+        """Check the key in the body, and create a session."""
         is_form = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() == FORM
         key = read_key(read_form(environ) if is_form else read_json_object(environ))
         key_digest = digest(key.encode("utf-8", "replace"))
@@ -125,14 +125,14 @@ class BrowserLogin:
         return send_json(environ, start_response, payload, headers=[cookie])
 
     def sign_out(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """End the session of the cookie; without one, do nothing."""
+        """Delete the session of the cookie, if there is one."""
         for token in read_tokens(environ):
             self.sessions.delete(token)
         start_response("204 No Content", [CACHE_CONTROL, self.cookie(environ, "", 0)])
         return []
 
     def cookie(self, environ: WSGIEnvironment, token: str, max_age: int) -> tuple[str, str]:
-        """Return the header that sets the cookie. `Secure` only over TLS: elsewhere browsers would drop it."""
+        """Return the Set-Cookie header. `Secure` is set only with TLS, because browsers reject it otherwise."""
         value = dump_cookie(
             COOKIE,
             token,
@@ -155,14 +155,14 @@ def vary_by_cookie(start_response: StartResponse) -> StartResponse:
 
 
 def read_tokens(environ: WSGIEnvironment) -> list[str]:
-    """Return the tokens of the request's cookies of this name that can be ours: ASCII, at most MAX_COOKIES."""
+    """Return the tokens in the request's session cookies, at most MAX_COOKIES. Values with non-ASCII are ignored."""
     header = environ.get("HTTP_COOKIE", "")
     tokens = parse_cookie(header).getlist(COOKIE) if COOKIE in header else []
     return [token for token in tokens if token and token.isascii()][:MAX_COOKIES]
 
 
 def read_form(environ: WSGIEnvironment) -> Mapping[str, Any]:
-    """Return the fields of a form by name, of several the last; `key` is empty where it is absent."""
+    """Return the fields of a form by name. Of a repeated field the last value is used; `key` is "" if it is absent."""
     try:
         fields = parse_qs(read_body(environ).decode(), errors="strict", max_num_fields=10)
     except ValueError:
@@ -171,9 +171,9 @@ def read_form(environ: WSGIEnvironment) -> Mapping[str, Any]:
 
 
 def read_key(body: Mapping[str, Any]) -> str:
-    """Return the key of a sign-in, without the blanks around it, as in a header.
+    """Return the key in a body without surrounding whitespace, as in a header.
 
-    :raises InvalidRequest: when there is none.
+    :raises InvalidRequest: the body has no key.
     """
     key = body.get("key")
     if not isinstance(key, str):
@@ -184,7 +184,7 @@ def read_key(body: Mapping[str, Any]) -> str:
 def redirect(
     environ: WSGIEnvironment, start_response: StartResponse, fragment: str, *headers: tuple[str, str]
 ) -> Iterable[bytes]:
-    """Answer a form: see the page that it is on, at this fragment."""
+    """Redirect to the page of the form, at this fragment."""
     location = page_of_form(environ) + (f"#{fragment}" if fragment else "")
     content = [("Content-Type", "text/plain"), ("Content-Length", "0")]
     start_response("303 See Other", [CACHE_CONTROL, ("Location", location), *content, *headers])
@@ -192,9 +192,9 @@ def redirect(
 
 
 def page_of_form(environ: WSGIEnvironment) -> str:
-    """Return the path and query of the page that sent the form, which is of this origin; else the root of the mount.
+    """Return the path and query of the Referer if it has the same origin, otherwise the path of the mount.
 
-    A path that begins with two slashes would lead to another host.
+    A path that begins with two slashes is not used, because it would redirect to another host.
     """
     root = f"{mount_path(environ)}/"
     try:

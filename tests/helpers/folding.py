@@ -1,4 +1,4 @@
-"""What text is searched as, by unicodedata alone."""
+"""Fold text for the lead search with the module unicodedata, to compare it with the database."""
 
 import unicodedata
 

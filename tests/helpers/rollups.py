@@ -1,6 +1,7 @@
-"""What every rollup is to hold, by plain Python over the rows; and values for these rows, few, so that they meet.
+"""Compute the expected contents of all counters in Python, and generate values for random rows.
 
-The tests of both engines write such rows in any way that SQL has, and compare.
+There are few different values, so that keys often collide. The tests of both engines write such rows with random
+statements, and compare the counters.
 """
 
 from collections import Counter, defaultdict
@@ -30,7 +31,7 @@ TEXTS = (None, "", "x", "Ünder")
 PAGES = (None, "", "/a", "/a?x", "/b#y", "?")
 STATUSES = ("new", "contacted", "qualified", "proposal", "won", "lost")
 
-# The values of each column of a table. The first column is the key.
+# The possible values of each column. The first column is the primary key.
 VALUES = {
     "sessions": {
         "session_id": ("a", "b", "c", "", "5", 5),
@@ -74,11 +75,11 @@ VALUES = {
     },
 }
 KEYS = {table: next(iter(columns)) for table, columns in VALUES.items()}
-DATES = frozenset({"enquiry_datetime", "submitted_at"})  # which triggers bring to one form
+DATES = frozenset({"enquiry_datetime", "submitted_at"})  # columns that triggers normalize
 
 SEARCHED = ("project_name", "contact_name", "contact_email", "contact_phone", "visitor_id")
 
-# The columns that are compared, where these are not all; a page goes by its text.
+# The columns to compare, if not all of them. Pages are compared by their text instead of their id.
 READS = {
     "pages": "select page, views, sessions from pages",
     "page_counts": "select day, page, c.views, c.sessions from page_counts as c join pages using (page_id)",
@@ -90,7 +91,7 @@ READS = {
 
 
 class Site(NamedTuple):
-    """How a site counts: the offsets of its days, each from an instant on, and whether pages keep their queries."""
+    """The settings of a site: the offsets of its days with their begin, and whether pages keep their query strings."""
 
     offsets: tuple[tuple[int, int], ...] = ((0, 0),)
     page_query: str = "keep"
@@ -106,12 +107,12 @@ class Site(NamedTuple):
 
 
 UTC = Site()
-# A clock that is set back half a day, where the site counts pages without their queries.
+# A site whose clock is set back by half a day, and that counts pages without their query strings.
 MOVED = Site(offsets=((0, 11 * HOUR), (START + DAY, -5 * HOUR)), page_query="drop")
 
 
 def to_datetime(text):
-    """Return a date as triggers store it."""
+    """Convert a date to the format that triggers store."""
     if not text:
         return text
     moment = datetime.fromisoformat(text.replace("Z", "+00:00").replace(".5", ".500"))
@@ -151,12 +152,12 @@ def distinct(items, column):
 
 
 def with_all_time(items, day_of):
-    """Return the items by day, and all of them as day -1."""
+    """Return the items by day, and all items under day -1."""
     return {-1: items, **group(items, day_of)} if items else {}
 
 
 def returns(items, day_of, identity_of):
-    """Count the consecutive days on which one identity has items: by (day, previous day)."""
+    """Count the returns of identities by (day, previous day)."""
     counts = Counter()
     for of in group(items, identity_of).values():
         days = sorted({day_of(item) for item in of})
@@ -242,10 +243,10 @@ def lead_rollups(leads, submissions, searched):
 
 
 def expected_rollups(rows, archived, site, searched=SEARCHED):
-    """Return what each rollup is to hold.
+    """Return the expected rows of each counter.
 
-    :param rows: the rows of each table in VALUES, by its name.
-    :param archived: purged sessions and events, likewise; minutes do not count these.
+    :param rows: the rows by table, for each table in VALUES.
+    :param archived: purged sessions and events by table, which minute_counts does not count.
     """
     happened = Counter(event["occurred_at"] // MINUTE for event in rows["events"])
     opened = Counter(session["started_at"] // MINUTE for session in rows["sessions"] if session["ended_at"] is None)

@@ -326,15 +326,15 @@ class PostgreSQL(Database):
 
     @contextmanager
     def _connection(self, dsn: str) -> Iterator[Connection]:
-        """Lend a connection of the pool that the server has not closed.
+        """Get a connection from the pool, and return it after the block. Discard connections that the server closed.
 
-        The pool's own check waits after each closed connection, twice as long as before. After a restart of the
-        server, when all are closed, that is longer than a request may wait.
+        The pool's own check is not used: it waits after each closed connection, with a delay that doubles. After a
+        server restart all connections are closed, so the delays would exceed the timeout of a request.
         """
         pool = self._pool(dsn)
         connection = pool.getconn()
         while is_closed(connection):
-            pool.putconn(connection)  # which discards it
+            pool.putconn(connection)  # discards a closed connection
             connection = pool.getconn()
         try:
             with connection:

@@ -86,7 +86,7 @@ def check_version(statements: Statements, name: str) -> bool:
 def create_schema(statements: Statements, name: str) -> None:
     """Create the schema, unless another process has created it meanwhile."""
     statements.execute("begin")
-    # One process at a time, whatever its schema: the extension belongs to the whole database.
+    # One process at a time for all schemas of the database, because they share the extension.
     statements.execute("select pg_advisory_xact_lock(hashtextextended('analytics_api', 0))")
     if not check_version(statements, name):
         apply_ddl(statements, name)
@@ -99,8 +99,8 @@ def apply_ddl(statements: Statements, name: str) -> None:
         statements.execute("create extension if not exists pg_trgm")
     except psycopg.Error as error:
         raise DatabaseError(
-            f"{name}: the extension pg_trgm can't be had ({first_line(error)}); where it is installed (contrib), "
-            "the owner of the database runs: create extension pg_trgm"
+            f"{name}: the extension pg_trgm cannot be created ({first_line(error)}); install PostgreSQL's contrib "
+            "modules, and as the owner of the database run: create extension pg_trgm"
         ) from error
     statements.execute(SET_SEARCH_PATH)
     statements.connection.execute(read_ddl().encode())
