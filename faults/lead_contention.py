@@ -1,4 +1,4 @@
-"""Update one lead from 64 threads at once."""
+"""Update one lead from 64 threads concurrently."""
 
 import json
 import random

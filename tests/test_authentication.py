@@ -212,7 +212,7 @@ def host(serve):
     return serve(api_keys=[], authenticate=authenticate)
 
 
-def test_authenticate_decides_where_there_is_no_key(host):
+def test_authenticate_is_called_without_a_valid_key(host):
     statuses = [
         host.get("/analytics/geo", key=None, headers={"X-User": "ann"}).status_code,
         host.get("/analytics/geo", key="wrong", headers={"X-User": "ann"}).status_code,

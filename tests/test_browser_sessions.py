@@ -60,7 +60,7 @@ def test_cookie_over_tls_is_secure(client):
     assert "; Secure" in response.headers["Set-Cookie"]
 
 
-def test_table_holds_neither_the_key_nor_the_token(client, database):
+def test_table_contains_neither_key_nor_token(client, database):
     cookie = signed_in(client)
 
     row = database.rows("select * from browser_sessions")[0]
@@ -174,7 +174,7 @@ def test_unknown_cookie_is_401(client, cookie):
     assert (response.status_code, response.json, response.headers["Vary"]) == (401, MISSING, "Cookie")
 
 
-def test_valid_cookie_counts_beside_others_of_its_name(client):
+def test_valid_cookie_counts_among_others_of_its_name(client):
     cookie = signed_in(client)["Cookie"]
 
     response = client.get("/analytics/geo", key=None, headers={**OWN, "Cookie": f"analytics_session=x; {cookie}"})
@@ -311,7 +311,7 @@ def test_revoked_key_ends_its_sessions(client, database):
     assert count_sessions(database) == 1
 
 
-def test_key_counts_as_it_is_at_each_request(serve, database):
+def test_current_scopes_of_the_key_apply(serve, database):
     keys = KeyStore(database)
     client = serve(browser_sessions=True)
     expiring = signed_in(client, keys.add("short", ["stats"], now=NOW, expires_at=NOW + 10))
@@ -359,7 +359,7 @@ def test_key_has_at_most_20_sessions(serve, database):
     assert statuses == [401] * 2 + [200] * (MAX_SESSIONS + 1)
 
 
-def test_sessions_are_off_unless_asked_for(serve):
+def test_browser_sessions_are_off_by_default(serve):
     client = serve()
 
     assert sign_in(client).status_code == 401

@@ -91,7 +91,7 @@ def test_days_begin_at_the_first_instant_of_their_date(offsets_of, zone, begins)
 
 
 @pytest.mark.parametrize(("zone", "begins"), DAYS.values(), ids=DAYS)
-def test_every_minute_is_on_one_day(offsets_of, zone, begins):
+def test_every_minute_belongs_to_one_day(offsets_of, zone, begins):
     offsets = offsets_of(zone)
 
     days = [day_of(now, offsets) for now in range(instant(begins[0]), instant(begins[-1]), 60_000)]
@@ -113,7 +113,7 @@ def test_skipped_day_has_no_instants(offsets_of, zone, skipped):
     assert day_begins_at(day, offsets_of(zone)) == day_begins_at(day + 1, offsets_of(zone))
 
 
-def test_clock_set_back_over_midnight_stays_on_the_new_day(offsets_of):
+def test_clock_set_back_over_midnight_keeps_the_new_day(offsets_of):
     offsets = offsets_of("America/St_Johns")
     again = instant("2010-11-06T23:01-03:30")  # at 00:01 on November 7 the clock is set back an hour, to November 6
 

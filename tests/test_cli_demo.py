@@ -207,7 +207,7 @@ def test_demo_with_other_rows_is_left(yesterdays_demo, folder):
     assert read_tables("analytics.db") == before
 
 
-def test_import_refuses_a_demo(folder):
+def test_import_rejects_a_demo(folder):
     run("demo", "--sessions", 5)
     Path("leads.csv").write_text("lead_id,enquiry_datetime\n900,2026-02-23 11:15:00\n")
 
@@ -230,14 +230,14 @@ def test_copy_of_a_demo_is_a_demo(folder):
         assert find_mark(copy) == find_mark(database) is not None
 
 
-def test_other_databases_are_no_demo(folder):
+def test_other_databases_are_not_marked_as_demo(folder):
     run("init")
 
     with open_database("analytics.db").closing() as database:
         assert find_mark(database) is None
 
 
-def test_init_says_that_rows_are_made_up(folder):
+def test_init_reports_demo_rows(folder):
     run("demo", "--sessions", 5)
 
     output = run("init")

@@ -152,7 +152,7 @@ def test_backup_in_an_unknown_folder_is_one_line():
     assert run("backup", "nowhere/out.db", status=1) == "Error: nowhere/out.db: No such file or directory\n"
 
 
-def test_output_into_a_pipe_that_nobody_reads_on_ends(folder):
+def test_command_ends_when_its_output_pipe_is_closed(folder):
     os.mkfifo(folder / "pipe")
     reader = subprocess.Popen([sys.executable, "-c", "open('pipe').close()"], cwd=folder)
 

@@ -64,7 +64,7 @@ def test_quick_work_prints_only_its_result_on_a_terminal(tmp_path):
     assert re.fullmatch(rf"{tmp_path}/analytics\.db has \d+ generated rows up to now\r\n", shown)
 
 
-def test_long_work_prints_lines_elsewhere(tmp_path, dump):
+def test_long_work_prints_lines_without_a_terminal(tmp_path, dump):
     ended = run_process("import", dump, program=[sys.executable, "-c", HASTY], cwd=tmp_path)
 
     lines = [re.sub(r"[\d,.]+ a second|, [\d,]+ s left", "…", line) for line in ended.stderr.splitlines()]
@@ -75,7 +75,7 @@ def test_long_work_prints_lines_elsewhere(tmp_path, dump):
     assert lines[-1].endswith(" counters, …")
 
 
-def test_quick_work_prints_only_its_result_elsewhere(tmp_path, dump):
+def test_quick_work_prints_its_result_without_a_terminal(tmp_path, dump):
     ended = run_process("import", dump, cwd=tmp_path)
 
     assert (ended.stdout, ended.stderr) == ("sessions: 2,000 of 2,000 rows written\n", "")
@@ -84,7 +84,7 @@ def test_quick_work_prints_only_its_result_elsewhere(tmp_path, dump):
 @pytest.mark.parametrize(
     "arguments", [["demo", "--sessions", "20"], ["verify"], ["rebuild"], ["copy", "analytics.db", "other.db"]]
 )
-def test_quick_command_prints_only_its_result_elsewhere(arguments, tmp_path):
+def test_quick_command_prints_its_result_without_a_terminal(arguments, tmp_path):
     if arguments[0] != "demo":
         run("demo", "-d", tmp_path / "analytics.db", "--sessions", 20)
 

@@ -85,7 +85,7 @@ def without_a_reader():
 
 
 @pytest.mark.parametrize("standard_error", [closed, without_a_reader])
-def test_serve_works_when_nobody_reads_the_log(standard_error, folder):
+def test_serve_works_with_an_unread_log(standard_error, folder):
     run("demo", "--sessions", 30)
     with listen() as listener:
         process = subprocess.Popen(
@@ -396,7 +396,7 @@ def test_bind_needs_a_host(bind, folder):
     assert ended.stderr.startswith(f"Error: --bind must be HOST:PORT, not {bind}: 127.0.0.1:8141 ")
 
 
-def test_short_key_is_refused_beyond_loopback(folder):
+def test_short_key_is_rejected_beyond_loopback(folder):
     ended = run_process("serve", "--bind", "0.0.0.0:0", cwd=folder, ANALYTICS_API_KEY="nineteen-characters")
 
     assert ended.returncode == 78

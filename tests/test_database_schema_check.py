@@ -63,7 +63,7 @@ def test_untouched_database_has_no_differences(path, caplog):
     assert caplog.messages == []
 
 
-def test_own_objects_of_others_are_no_differences(path):
+def test_objects_of_other_programs_are_not_differences(path):
     execute(path, "create table notes (text); create trigger own after insert on events begin select 1; end")
 
     with open_database(path).closing() as database:

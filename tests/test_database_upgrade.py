@@ -253,7 +253,7 @@ def test_upgrade_of_a_damaged_file_creates_the_schema(old, tmp_path, change):
 @pytest.mark.parametrize(
     "sql", ["create table site (name text)", "create table pages (title text)", "create view day_counts as select 1"]
 )
-def test_upgrade_refuses_the_name_of_a_foreign_table(old, sql):
+def test_upgrade_rejects_the_name_of_a_foreign_table(old, sql):
     changed(old, sql)
     before = structure(old)
     _, kind, name, *_ = sql.split()

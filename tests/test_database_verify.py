@@ -212,7 +212,7 @@ def test_verify_finds_damage_to_the_search_index(database, statement):
     assert database.verify() == [Difference("lead_search", None, None)]
 
 
-def test_rebuild_repairs_whatever_verify_finds(database):
+def test_rebuild_repairs_all_differences(database):
     expected = database.rows("select * from expected_day_counts order by day")
     for rollup in ROLLUPS:
         spoil(database, rollup)

@@ -137,7 +137,7 @@ def test_erase_deletes_a_person_by_any_key(database, people, key):
     assert database.verify() == []
 
 
-def test_api_returns_nothing_of_an_erased_person(database, people, get, client):
+def test_responses_omit_an_erased_person(database, people, get, client):
     erase(database, email="zqx@example.com")
 
     for path in ("overview", "sessions/daily", "pages/top", "geo", "engagement", "sources", "realtime", "leads"):
@@ -276,7 +276,7 @@ def test_erase_resolves_the_person_beforehand(database, people):
 
 @pytest.mark.any_engine
 @pytest.mark.parametrize("keys", [{}, {"visitor": ""}, {"email": ""}, {"visitor": "v", "lead": 1}], ids=str)
-def test_erase_needs_exactly_one_key(database, keys):
+def test_erase_needs_exactly_one_identifier(database, keys):
     with pytest.raises(ErasureError, match="one of a visitor, an e-mail address and a lead"):
         erase(database, **keys)
 
@@ -318,7 +318,7 @@ class TestCommand:
         [["--email", "nobody@example.com"], ["--visitor", "nobody"], ["--lead", 99]],
         ids=["email", "visitor", "lead"],
     )
-    def test_erase_of_nobody_is_an_error(self, database, people, key):
+    def test_erase_of_an_unknown_person_is_an_error(self, database, people, key):
         before = everything(database)
 
         output = run("erase", "--yes", *key, status=1)
@@ -327,7 +327,7 @@ class TestCommand:
         assert everything(database) == before
 
     @pytest.mark.parametrize("keys", [[], ["--lead", 1, "--email", "zqx@example.com"], ["--email", ""]], ids=str)
-    def test_erase_without_one_key_changes_nothing(self, database, people, keys):
+    def test_erase_without_identifier_changes_nothing(self, database, people, keys):
         output = run("erase", "--yes", *keys, status=1)
 
         assert output == "Error: pass exactly one of a visitor, an e-mail address and a lead\n"

@@ -179,7 +179,7 @@ def test_broken_bodies_change_nothing(server):
 
 
 @pytest.mark.any_engine
-def test_wsgi_py_serves_what_the_environment_says(database, insert, tmp_path):
+def test_wsgi_py_uses_the_environment(database, insert, tmp_path):
     insert("leads", lead_id=42, enquiry_datetime="2026-02-23 11:15:00", contact_name="Zoë")
     settings = {"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": database.url}
 

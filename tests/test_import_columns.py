@@ -81,7 +81,7 @@ def test_columns_match_by_name_in_any_order_and_case(load, database):
 
 @pytest.mark.any_engine
 @pytest.mark.parametrize("name", ['"sessions"', "SESSIONS", "[Sessions]", "`sessions`"])
-def test_tables_match_by_name_in_any_spelling(name, load, read):
+def test_tables_match_by_normalized_name(name, load, read):
     load(
         f"create table {name} (session_id, visitor_id, started_at)",
         f"insert into {name} values ('s1', 'v1', 1771945200000)",

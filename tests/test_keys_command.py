@@ -67,7 +67,7 @@ def test_invalid_keys_command_is_one_line(run, arguments, message):
     assert "Traceback" not in output
 
 
-def test_rotated_key_is_listed_beside_the_new_one(run):
+def test_rotated_key_is_listed_with_the_new_one(run):
     today = datetime.now(timezone.utc).date()
     old = run("keys", "add", "wall", "--scope", "stats").strip()
 

@@ -117,7 +117,7 @@ def test_expired_key_is_rotated_with_a_new_expiry(ring, serve):
     assert statuses(serve(now=later), new) == [200]
 
 
-def test_revoked_name_comes_back_by_rotation(ring, client):
+def test_rotation_restores_a_revoked_name(ring, client):
     old = ring.add("wall", ["stats"], now=NOW)
     ring.revoke("wall", now=NOW)
 
@@ -127,7 +127,7 @@ def test_revoked_name_comes_back_by_rotation(ring, client):
 
 
 @pytest.mark.parametrize("expires_at", [0, NOW - 1, NOW], ids=["epoch", "before", "now"])
-def test_key_that_expires_at_once_is_refused(ring, expires_at):
+def test_key_that_expires_at_once_is_rejected(ring, expires_at):
     with pytest.raises(APIKeyError, match=r"^expires: .* is not in the future"):
         ring.add("wall", ["stats"], now=NOW, expires_at=expires_at)
 

@@ -189,7 +189,7 @@ def test_cursor_needs_no_existing_lead(leads, get, cursor, expected):
     assert (len(page["leads"]), page["total"]) == (expected, 60)
 
 
-def test_another_sort_beside_a_cursor_is_400(leads, client):
+def test_cursor_with_another_sort_is_400(leads, client):
     response = client.get("/analytics/leads?cursor=risk_asc:7:1&limit=5&sort=newest")
 
     assert response.status_code == 400

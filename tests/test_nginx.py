@@ -187,7 +187,7 @@ def test_stalled_clients_occupy_no_thread(first, server):
     assert answers == [200] * 20
 
 
-def test_refused_rate_is_json_with_retry_after(server):
+def test_rejected_rate_is_json_with_retry_after(server):
     def edit(text):
         return text.replace("rate=100r/s", "rate=1r/m").replace("burst=200 nodelay", "burst=1 nodelay")
 

@@ -125,7 +125,7 @@ def test_wheel_contains_the_schema_and_no_link(files):
     assert files["analytics_api/schema.sql"] == (ROOT / "schema.sql").read_bytes()
 
 
-def test_wheel_contains_nothing_else(files):
+def test_wheel_contains_only_the_package(files):
     assert {name.split("/")[0] for name in files if ".dist-info/" not in name} == {"analytics_api"}
 
 

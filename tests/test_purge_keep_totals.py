@@ -218,7 +218,7 @@ def test_later_visits_count_as_without_a_purge(database, filled, tmp_path):
     assert database.verify() == []
 
 
-def test_late_row_counts_and_goes_with_the_next_purge(database, insert, get):
+def test_late_row_is_counted_and_deleted_by_the_next_purge(database, insert, get):
     visit = {"visitor_id": "v", "country": "IN", "duration": 4_000}
     view = {"session_id": "s", "event_type": "page_view", "page_url": "/"}
     insert("sessions", session_id="s", started_at=MIDNIGHT - 2, **visit)

@@ -56,7 +56,7 @@ def in_zone(database):
     ids=["no such day", "short", "dense", "year 0", "word", "reversed", "days and from", "days and to", "days"],
 )
 @pytest.mark.any_engine
-def test_range_that_cannot_be_parsed_is_refused(client, path, query, message):
+def test_range_that_cannot_be_parsed_is_rejected(client, path, query, message):
     response = client.get(f"/analytics/{path}?{query}")
 
     assert (response.status_code, response.json) == (400, {"error": message})
@@ -164,7 +164,7 @@ def row(date, count=1, visitors=None):
     }
 
 
-def test_weeks_begin_on_monday_and_hold_the_range_alone(visit, get):
+def test_weeks_begin_on_monday_and_count_only_the_range(visit, get):
     visit("2026-02-15 10:00:00", "2026-02-16 10:00:00", "2026-02-18 10:00:00", "2026-02-22 23:00:00", visitor_id="ann")
     visit("2026-02-23 10:00:00", visitor_id="ann")
 
@@ -272,13 +272,13 @@ def test_daily_returns_at_most_3700_rows(client):
     ids=["interval", "fill", "months"],
 )
 @pytest.mark.any_engine
-def test_daily_refuses_what_it_cannot_give(client, query, message):
+def test_daily_rejects_what_it_cannot_give(client, query, message):
     response = client.get(f"/analytics/sessions/daily?{query}")
 
     assert (response.status_code, response.json) == (400, {"error": message})
 
 
-def test_hours_of_purged_days_are_refused(database, client):
+def test_hours_of_purged_days_are_rejected(database, client):
     database.write(lambda at: at.execute("update site set raw_since = 20508"))  # 2026-02-24
 
     refused = client.get("/analytics/sessions/daily?from=2026-02-23&interval=hour")

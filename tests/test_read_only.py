@@ -96,7 +96,7 @@ def test_new_database_names_the_folder(locked):
         open_database(locked.parent / "new.db")
 
 
-def test_readyz_says_so(locked):
+def test_readyz_reports_it(locked):
     with open_database(locked).closing() as database:
         client = APIClient(build_server_app(create_app(database, api_keys=[KEY]), database))
 

@@ -46,7 +46,7 @@ def test_every_response_is_private_utf8_json(lead, client, method, path, status)
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [entry for entry in EVERY_KIND if entry[2] >= 400])
-def test_every_error_has_one_shape(lead, client, method, path, status):
+def test_errors_have_the_same_json_format(lead, client, method, path, status):
     error = client.open(path, method=method, json={"status": "won"}).json
 
     assert list(error) == ["error"]

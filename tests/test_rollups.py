@@ -575,7 +575,7 @@ BACK = {
     ],
 )
 @pytest.mark.parametrize("table", BACK)
-def test_row_that_comes_back_counts_once(present, archived, table, tried, gone):
+def test_restored_row_counts_once(present, archived, table, tried, gone):
     row, here, elsewhere = BACK[table]
     words = {"table": table, "row": row, "here": here, "elsewhere": elsewhere, "key": KEYS[table]}
     with suppress(sqlite3.IntegrityError):
@@ -601,7 +601,7 @@ def test_row_numbered_minus_one_is_not_replaced(present, archived, table):
 
 @pytest.mark.parametrize("table", BACK)
 @pytest.mark.parametrize("policy", POLICIES)
-def test_rename_onto_a_taken_key_is_refused(present, archived, table, policy):
+def test_update_to_an_existing_key_is_rejected(present, archived, table, policy):
     before = base(present)
     taken = {"sessions": "'a'"}.get(table, "2")
 
@@ -645,7 +645,7 @@ def test_writer_of_a_lead_learns_its_id(present):
         ("", ""),
     ],
 )
-def test_lead_dates_are_stored_in_one_form(present, text, stored):
+def test_lead_dates_are_normalized(present, text, stored):
     present.execute("insert into leads (lead_id, enquiry_datetime) values (9, ?)", [text])
     present.execute("insert into lead_submissions (lead_id, submitted_at) values (9, ?)", [text])
     present.execute("update leads set enquiry_datetime = ? where lead_id = 1", [text])
@@ -659,7 +659,7 @@ def test_lead_dates_are_stored_in_one_form(present, text, stored):
 
 
 @pytest.mark.parametrize("text", ["now", "soon", "2026", "2026-02-30", "2026-02-22 25:00", "2461094.5", "22/02/2026"])
-def test_text_that_is_not_a_date_is_refused(present, text):
+def test_text_that_is_not_a_date_is_rejected(present, text):
     before = base(present)
 
     for sql in (
@@ -674,7 +674,7 @@ def test_text_that_is_not_a_date_is_refused(present, text):
 
 
 @pytest.mark.parametrize("seconds", [START // 1000, 0, -1])
-def test_instants_in_seconds_are_refused(present, seconds):
+def test_instants_in_seconds_are_rejected(present, seconds):
     with pytest.raises(sqlite3.IntegrityError, match="CHECK constraint failed: started_at"):
         present.execute("insert into sessions (session_id, visitor_id, started_at) values ('new', 'v', ?)", [seconds])
     with pytest.raises(sqlite3.IntegrityError, match="CHECK constraint failed: occurred_at"):

@@ -45,7 +45,7 @@ def read_all(connection):
     return size
 
 
-def test_revoked_key_ends_an_export_that_nobody_reads(folder):
+def test_revoked_key_aborts_an_unread_export(folder):
     with open_database(folder / "analytics.db").closing() as database:
         keys = KeyStore(database)
         key = keys.add("wall", ["leads:read"], now=now())

@@ -179,7 +179,7 @@ class TestCommand:
         ]
         assert run("site", "--time-zone", "Asia/Kolkata").splitlines()[0] == "nothing changed"
 
-    def test_site_tells_since_when_rows_exist(self, database, visits):
+    def test_site_shows_the_first_day_with_rows(self, database, visits):
         run("purge", "--before", "2026-02-24", "--keep-totals")
 
         assert run("site").splitlines()[2:] == [
@@ -187,7 +187,7 @@ class TestCommand:
             "rows of sessions and events: from 2026-02-24 on; older rows were purged",
         ]
 
-    def test_site_refuses_an_unknown_zone(self, database):
+    def test_site_rejects_an_unknown_zone(self, database):
         output = run("site", "--time-zone", "Pune", status=1)
 
         assert output == "Error: --time-zone must be a name of the IANA database such as Asia/Kolkata, not 'Pune'\n"

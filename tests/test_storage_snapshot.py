@@ -318,7 +318,7 @@ def test_sessions_are_estimated_by_the_saved_ratio(database, keep, clock):
     ]
 
 
-def test_ratio_is_replaced_and_never_made_of_no_session(database, keep):
+def test_ratio_is_replaced_and_needs_a_session(database, keep):
     snapshot = keep()
     snapshot.measure(Statistics(660, 60, NOW))
 

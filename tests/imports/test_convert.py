@@ -30,7 +30,7 @@ FEB_23 = 1771804800000
         ("2026-02-22T06:00:00-18:00", FEB_23),
     ],
 )
-def test_timestamp_understands_each_form(value, timestamp):
+def test_timestamp_accepts_each_format(value, timestamp):
     assert to_timestamp(value) == timestamp
 
 
@@ -38,7 +38,7 @@ def test_timestamp_understands_each_form(value, timestamp):
     "value",
     ["2026", "0", 0, -1, "-1771804800", "2026022311", "20261323", 86400, "2026-02-01T10:00:00+99:99", "1e3", 10**17],
 )
-def test_timestamp_refuses_what_would_be_1970(value):
+def test_timestamp_rejects_dates_of_1970(value):
     with pytest.raises(ValueError, match=r"is not a date|is ambiguous|has an offset"):
         to_timestamp(value)
 
@@ -46,7 +46,7 @@ def test_timestamp_refuses_what_would_be_1970(value):
 @pytest.mark.parametrize(
     "value", [1771833600000, "2026-02-23T13:30:00+05:30", "2026-02-23 08:00:00", "46076.3333333333"]
 )
-def test_datetime_has_one_form(value):
+def test_datetime_is_normalized(value):
     assert to_datetime(value) == "2026-02-23 08:00:00"
 
 
@@ -58,7 +58,7 @@ def test_id_takes_whole_numbers(value, id):
 @pytest.mark.parametrize(
     "value", ["69.5", 69.5, True, "true", "7.56704153251123E+18", 9007199254740994.0, "1e2", "x", 2**63, float("inf")]
 )
-def test_id_refuses_what_may_be_another(value):
+def test_ambiguous_id_is_rejected(value):
     with pytest.raises((ValueError, OverflowError)):
         to_id(value)
 
@@ -94,12 +94,12 @@ def test_country_is_in_capitals(value, country):
         ("exa<mple", None),
     ],
 )
-def test_host_has_one_spelling(value, host):
+def test_host_is_normalized(value, host):
     assert to_host(value) == host
 
 
 @given(st.text(max_size=30))
-def test_host_stays_when_normalized_again(text):
+def test_normalizing_a_host_twice_has_no_effect(text):
     host = normalize_host(text)
 
     assert host is None or normalize_host(host) == host
@@ -132,7 +132,7 @@ def test_machines_go_by_their_product(agent, name):
 @pytest.mark.parametrize(
     "agent", ["undici", "Let's Encrypt validation server", "facebookcatalog/1.0", "Perplexity-User/1.0"]
 )
-def test_machines_of_the_list_are_no_visitors(agent):
+def test_listed_bots_are_not_visitors(agent):
     assert bot_name(agent)
 
 

@@ -151,7 +151,7 @@ def sqlite_file(randomness, database):
 
 
 @pytest.mark.parametrize("make_file", [csv_file, sql_file, sqlite_file], ids=["csv", "sql", "sqlite"])
-def test_random_files_are_imported_or_refused(database, make_file):
+def test_random_files_are_imported_or_rejected(database, make_file):
     reports = []
     for case in range(CASES):
         randomness = random.Random(f"{make_file.__name__}-{case}")

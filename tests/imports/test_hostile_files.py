@@ -33,7 +33,7 @@ SWELLING = {
 
 
 @pytest.mark.parametrize("name", SWELLING)
-def test_value_that_takes_memory_or_time_is_refused(database, name):
+def test_value_that_takes_memory_or_time_is_rejected(database, name):
     with pytest.raises(IngestError) as caught:
         import_text(database, insert_lead(SWELLING[name]))
 
@@ -42,7 +42,7 @@ def test_value_that_takes_memory_or_time_is_refused(database, name):
     assert select(database, "lead_id", "leads") == []
 
 
-def test_value_of_over_4_million_characters_is_refused(database):
+def test_value_of_over_4_million_characters_is_rejected(database):
     report = import_text(
         database, f"lead_id,enquiry_datetime,contact_name\n1,2026-01-01,{'x' * 4_000_001}\n2,2026-01-01,y\n"
     )
@@ -68,7 +68,7 @@ GENERATED = {
 
 
 @pytest.mark.parametrize("name", GENERATED)
-def test_generated_column_is_refused(database, tmp_path, name):
+def test_generated_column_is_rejected(database, tmp_path, name):
     path = make_file(
         tmp_path / "gen.db",
         f"create table leads (lead_id integer primary key, enquiry_datetime text, {GENERATED[name]})",
@@ -103,7 +103,7 @@ def insert_a_lead_by_other_schema(path, column):
     ["create virtual table leads using fts5 (lead_id, enquiry_datetime)", "create virtual table leads using csv (a)"],
     ids=["fts5", "unknown"],
 )
-def test_virtual_table_is_refused(database, tmp_path, sql):
+def test_virtual_table_is_rejected(database, tmp_path, sql):
     path = make_file(
         tmp_path / "virtual.db",
         "create table sessions (session_id text, visitor_id text, started_at integer)",

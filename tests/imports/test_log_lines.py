@@ -18,7 +18,7 @@ def sources(database):
     return select(database, "key, sessions", "all_time_keys where dimension = 2", "key")
 
 
-# D13: prefixes
+# Prefixes
 
 
 PREFIXES = {
@@ -36,7 +36,7 @@ PREFIXES = {
 
 @pytest.mark.any_engine
 @pytest.mark.parametrize("prefix", PREFIXES.values(), ids=PREFIXES)
-def test_prefix_is_no_visitor_and_no_page(database, prefix):
+def test_prefix_is_not_a_visitor_or_page(database, prefix):
     log = [
         prefix.format(n=n).encode() + line(f"10:00:0{n}", "/a", address=f"203.0.113.{n}", day="11/Mar/2026")
         for n in range(1, 6)
@@ -50,7 +50,7 @@ def test_prefix_is_no_visitor_and_no_page(database, prefix):
 
 
 @pytest.mark.any_engine
-def test_unknown_prefix_refuses_the_line(database):
+def test_unknown_prefix_rejects_the_line(database):
     report = import_file(database, [b"node7 web nginx says " + line(path="/a"), line(path="/b")], format="log")
 
     assert pages(database) == [("/b", 1)]
@@ -58,17 +58,17 @@ def test_unknown_prefix_refuses_the_line(database):
 
 
 @pytest.mark.any_engine
-def test_virtual_host_with_a_port_is_no_prefix(database):
+def test_virtual_host_with_a_port_is_not_a_prefix(database):
     import_file(database, [line(path="/a", host="shop.example:443 ")])
 
     assert pages(database) == [("https://shop.example/a", 1)]
 
 
-# D1: hosts in queries
+# Hosts in queries
 
 
 @pytest.mark.any_engine
-def test_host_in_a_query_stays(database):
+def test_host_in_a_query_is_not_changed(database):
     targets = [
         "/out?to=https://other.example/a",
         "/out?to=https://third.example/a",
@@ -87,23 +87,23 @@ def test_absolute_target_is_its_path(database):
     assert pages(database) == [("/a?b=https://c.example/d", 1)]
 
 
-# D2: what follows the user agent
+# Fields after the user agent
 
 
 @pytest.mark.any_engine
 @pytest.mark.parametrize("behind", ['rt=0.000 uct="-" uht="-" urt="-"', ' "-"', " 0.003", ' "a" "b" 12 c'])
-def test_fields_behind_the_user_agent_are_ignored(database, behind):
+def test_fields_after_the_user_agent_are_ignored(database, behind):
     report = import_file(database, [line(path="/a", behind=behind)])
 
     assert pages(database) == [("/a", 1)]
     assert report.tables["events"].rejected == 0
 
 
-# B5: one spelling
+# Normalized host names
 
 
 @pytest.mark.any_engine
-def test_spellings_of_a_referrer_are_one_source(database):
+def test_forms_of_a_referrer_are_one_source(database):
     referrers = [
         "https://münchen.example/",
         "https://xn--mnchen-3ya.example/",
@@ -128,7 +128,7 @@ def test_invalid_host_is_direct(database, referrer):
 
 
 @pytest.mark.any_engine
-def test_encodings_of_a_page_are_one_page(database):
+def test_percent_encodings_of_a_page_are_one_page(database):
     log = [line(path="/caf%C3%A9"), line(path="/caf%c3%a9"), line(path="/café"), line(path=r"/caf\xc3\xa9")]
 
     import_access_log(database, log)
@@ -136,7 +136,7 @@ def test_encodings_of_a_page_are_one_page(database):
     assert pages(database) == [("/caf%C3%A9", 4)]
 
 
-# D12: own hosts
+# Own hosts
 
 
 def rotated(day, visitors):
@@ -151,7 +151,7 @@ SHOP = "https://shop.example/"
 
 
 @pytest.mark.any_engine
-def test_own_host_of_one_file_holds_for_the_others(database, tmp_path):
+def test_own_host_of_one_file_applies_to_the_others(database, tmp_path):
     files = {"access.log": rotated(3, 2), "access.log.1": rotated(2, 2), "access.log.2": rotated(1, 5)}
     for name, lines in files.items():
         (tmp_path / name).write_bytes(b"".join(lines))
@@ -179,11 +179,11 @@ def test_log_without_an_own_host_is_noted(database):
     assert "the site's own hosts could not be detected, so they may count as referrers: use --host" in report.notes
 
 
-# D20: machines
+# Bots
 
 
 @pytest.mark.any_engine
-def test_machines_and_empty_user_agents_are_no_visitors(database):
+def test_bots_and_empty_user_agents_are_not_visitors(database):
     agents = ["kube-probe/1.30", "-", "undici", "Let's Encrypt validation server", "node", "facebookcatalog/1.0", ""]
     log = [line(address=f"203.0.113.{n}", agent=agent) for n, agent in enumerate(agents)]
 

@@ -16,7 +16,7 @@ LEADS = "lead_id,enquiry_datetime,contact_name\n1,2026-03-01 10:00,Ann\n"
 pytestmark = pytest.mark.any_engine
 
 
-# D14, D15, D16: how a file is written
+# Encodings and line endings
 
 
 @pytest.mark.parametrize("encoding", ["latin-99", "", "base64", "idna", "undefined", "rot13", "x\0y"])
@@ -47,7 +47,7 @@ def test_lines_before_the_header_are_ignored(database, before):
     assert select(database, "lead_id, contact_name", "leads") == [(1, "Ann")]
 
 
-# D5: a column without a name
+# A column without a name
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_column_without_a_name_is_reported(database, text):
     assert "leads: ignored the columns (unnamed)" in report.lines()
 
 
-# D11, F5.9: kinds of files
+# Kinds of files
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_option_without_effect_is_named(database, text, options, warning):
     assert warning in import_text(database, text, **options).warnings
 
 
-# S14: control characters, links, inputs
+# Control characters, links, inputs
 
 
 def test_no_control_character_is_in_the_report(database):
@@ -170,7 +170,7 @@ def test_rejects_are_for_their_owner_alone(database, folder):
     assert Path("rejects.tsv").stat().st_mode & 0o777 == 0o600
 
 
-# D18: exit status, and the files that were not begun
+# Exit status, and files that are not imported
 
 
 def test_file_of_bad_rows_alone_is_exit_1(folder):
@@ -181,13 +181,13 @@ def test_file_of_bad_rows_alone_is_exit_1(folder):
     assert output.endswith("Error: all rows of a file are invalid\n")
 
 
-def test_file_with_one_good_row_is_exit_0(folder):
+def test_file_with_a_valid_row_exits_with_0(folder):
     Path("half.csv").write_text(BAD)
 
     assert "leads: 1 of 2 rows written, 1 rejected" in run("import", "half.csv")
 
 
-def test_files_behind_a_refused_one_are_not_begun(folder):
+def test_files_after_an_unreadable_one_are_not_imported(folder):
     Path("one.csv").write_text(LEADS)
     Path("three.csv.gz").write_bytes(gzip.compress(LEADS.replace("1,", "3,").encode()))
 
@@ -214,7 +214,7 @@ def test_events_of_later_files_are_counted_in_their_sessions(folder):
     assert query("analytics.db", "select session_id, event_count from sessions order by 1") == [("s1", 2), ("s2", 0)]
 
 
-def test_own_hosts_of_one_log_hold_for_all_of_a_command(folder):
+def test_own_hosts_of_one_log_apply_to_all_of_a_command(folder):
     shop = "https://shop.example/"
     Path("access.log").write_bytes(line("12:00:00", "/cart", referrer=shop))
     Path("access.log.1").write_bytes(b"".join(line(path="/s.css", referrer=shop) for _ in range(5)))

@@ -1,4 +1,4 @@
-"""Rows that a host has in hand, and what their values may be."""
+"""Importing rows from Python, with values of various types."""
 
 from datetime import datetime, timedelta, timezone
 

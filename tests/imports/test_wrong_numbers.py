@@ -29,11 +29,11 @@ FOUR_FORMS_NDJSON = (
 )
 
 
-# B1, B4: dates
+# Dates
 
 
 @pytest.mark.parametrize("text", [FOUR_FORMS_SQL, FOUR_FORMS_CSV, FOUR_FORMS_NDJSON], ids=["sql", "csv", "ndjson"])
-def test_dates_of_every_source_have_one_form(database, text):
+def test_dates_of_every_source_are_normalized(database, text):
     import_text(database, text)
 
     assert select(database, "lead_id, enquiry_datetime", "leads") == FOUR_FORMS
@@ -53,7 +53,7 @@ def test_submission_dates_have_one_form(database):
 
 
 @pytest.mark.any_engine
-def test_compact_dates_and_spreadsheet_days_are_no_seconds(database):
+def test_compact_dates_and_serial_dates_are_not_seconds(database):
     report = import_text(
         database, "lead_id,enquiry_datetime\n1,20260223\n2,20260223111500\n3,46076.46875\n4,2026\n", table="leads"
     )
@@ -63,7 +63,7 @@ def test_compact_dates_and_spreadsheet_days_are_no_seconds(database):
     assert report.rejects == ["leads line 5: enquiry_datetime: '2026' is not a date"]
 
 
-# B18, D17: instants of SQL and SQLite
+# Instants of SQL and SQLite
 
 
 @pytest.mark.any_engine
@@ -78,7 +78,7 @@ def test_instants_of_sql_are_what_they_are_in_csv(database, value):
     assert select(database, "started_at", "sessions") == [(1764100000000,)]
 
 
-# B2: line ends and encodings
+# Line ends and encodings
 
 
 @pytest.mark.any_engine
@@ -112,7 +112,7 @@ def test_every_line_end_makes_rows(database, end):
     assert select(database, "lead_id, contact_name", "leads") == [(1, "Ann"), (2, "Bob")]
 
 
-# B3: ids of events without one
+# Derived event ids
 
 
 EVENT_FILES = {
@@ -131,7 +131,7 @@ EVENT_FILES = {
 
 
 @pytest.mark.parametrize("name", EVENT_FILES)
-def test_event_has_one_id_in_every_file(database, name):
+def test_event_has_the_same_id_in_every_file(database, name):
     import_text(database, EVENT_FILES["order"])
 
     import_text(database, EVENT_FILES[name])
@@ -163,7 +163,7 @@ def test_update_with_an_empty_value_leaves_the_status(database, name):
     assert rows == [(1, "2026-01-01 00:00:00", "Ann B", "won")]
 
 
-# B17, D22: ids
+# Ids
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_inexact_ids_never_become_another_leads(database, text):
     assert "lead_id" in report.rejects[0]
 
 
-def test_id_with_lost_digits_is_refused(database):
+def test_id_with_lost_digits_is_rejected(database):
     report = import_text(
         database,
         "event_id,session_id,event_type,page_url,occurred_at\n7.56704153251123E+18,s1,page_view,/a,1772359200000\n",
@@ -201,7 +201,7 @@ def test_id_with_lost_digits_is_refused(database):
     assert "has lost digits" in report.rejects[0]
 
 
-# D8, F5.5, F5.6: derived values
+# Derived values
 
 
 SESSIONS_CSV = (
@@ -243,7 +243,7 @@ def test_event_count_is_derived_from_the_events(database):
     assert "sessions: event_count derived for 1 rows from their events" in report.lines()
 
 
-def test_event_count_of_the_file_stays(database):
+def test_event_count_of_the_file_is_not_changed(database):
     import_text(database, TWO_EVENTS)
 
     import_text(database, "session_id,visitor_id,started_at,event_count\ns1,v1,2026-03-01,7\ns2,v1,2026-03-01,0\n")
@@ -251,7 +251,7 @@ def test_event_count_of_the_file_stays(database):
     assert select(database, "session_id, event_count", "sessions") == [("s1", 7), ("s2", 0)]
 
 
-# D9, F5.4: types of events
+# Types of events
 
 
 def test_event_types_are_counted_without_page_views_warned_of(database):
@@ -272,10 +272,10 @@ def test_events_of_stored_sessions_come_without_a_warning(database):
     assert report.warnings == []
 
 
-# D21: the list of leads for spreadsheets
+# The list of leads for spreadsheets
 
 
-def test_apostrophe_of_the_list_of_leads_comes_off(database):
+def test_formulas_of_the_lead_export_are_unescaped(database):
     import_text(database, "lead_id,enquiry_datetime,contact_name,contact_phone\n1,2026-03-01,Ann,+49 555\n")
     edited = (
         "lead_id,enquiry_datetime,contact_name,contact_phone,follow_ups_count,last_follow_up_at\n"
@@ -288,13 +288,13 @@ def test_apostrophe_of_the_list_of_leads_comes_off(database):
 
 
 @pytest.mark.any_engine
-def test_apostrophe_of_other_files_stays(database):
+def test_apostrophes_of_other_files_are_unchanged(database):
     import_text(database, "lead_id,enquiry_datetime,contact_phone\n1,2026-03-01,'+49 555\n")
 
     assert select(database, "contact_phone", "leads") == [("'+49 555",)]
 
 
-# D11, F5.7: statuses
+# Statuses
 
 
 def test_unknown_status_is_named(database):
@@ -304,7 +304,7 @@ def test_unknown_status_is_named(database):
     assert report.rejects[0].startswith("leads line 2: status: 'open deal' is not one of new, contacted,")
 
 
-# D3, D4: columns
+# Columns
 
 
 @pytest.mark.any_engine
@@ -321,7 +321,7 @@ def test_unknown_status_is_named(database):
     ],
     ids=["two", "required", "optional", "source"],
 )
-def test_map_that_does_not_fit_is_refused(database, map, message):
+def test_map_that_does_not_fit_is_rejected(database, map, message):
     with pytest.raises(IngestError, match=message):
         import_text(
             database,
@@ -362,7 +362,7 @@ def test_map_works_on_sql(database):
 
 
 @pytest.mark.any_engine
-def test_update_without_a_required_value_refuses_a_new_row(database):
+def test_update_without_a_required_value_rejects_a_new_row(database):
     report = import_text(
         database, "lead_id,contact_name,enquiry_datetime\n1,Ann,\n2,Bob,2026-01-01\n", on_conflict="update"
     )
@@ -382,18 +382,18 @@ def test_update_without_a_required_value_refuses_a_new_row(database):
     ],
     ids=["target", "required", "source", "two"],
 )
-def test_map_that_does_not_fit_sql_is_refused(database, map, message):
+def test_map_that_does_not_fit_sql_is_rejected(database, map, message):
     text = 'CREATE TABLE events (session_id TEXT, event_type TEXT, url TEXT, "when" INTEGER, occurred_at TEXT);\n'
 
     with pytest.raises(IngestError, match=message):
         import_text(database, text, map=map)
 
 
-# B15: what export writes
+# Output of `export`
 
 
 @pytest.mark.parametrize("form", ["csv", "ndjson"])
-def test_lead_without_a_date_comes_back(database, form):
+def test_lead_without_a_date_is_restored(database, form):
     text = {
         "csv": 'lead_id,enquiry_datetime,contact_name\n7,"",true\n',
         "ndjson": '{"lead_id":7,"enquiry_datetime":"","contact_name":"true"}\n',

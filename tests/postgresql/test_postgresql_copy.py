@@ -147,7 +147,7 @@ def test_concurrent_copies_write_one(file, database):
     assert rows(database) == rows(file)
 
 
-def test_lost_source_is_named_and_target_stays_empty(file, database, other, tmp_path):
+def test_error_names_a_lost_source_and_target_is_empty(file, database, other, tmp_path):
     copy(file, database)
 
     def written(_):

@@ -153,7 +153,7 @@ def test_reads_go_to_primary_while_replica_is_down(pair):
     assert after[0] == 200
 
 
-def test_revoked_key_is_refused_while_the_replica_lags(pair):
+def test_revoked_key_is_rejected_while_the_replica_lags(pair):
     _, replica = pair
     with on_both(pair) as database:
         keys = KeyStore(database)

@@ -61,7 +61,7 @@ def run(url, *scripts):
         return cursor.fetchall() if cursor.description else None
 
 
-def test_upgrade_converts_what_this_version_refuses(url, caplog):
+def test_upgrade_converts_values_that_are_now_invalid(url, caplog):
     with caplog.at_level(logging.WARNING):
         version = upgrade(url)
 

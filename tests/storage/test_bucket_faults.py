@@ -180,7 +180,7 @@ def test_server_that_dies_while_listing_is_an_error(scripted: Scripted) -> None:
 
 
 @pytest.mark.usefixtures("hurry")
-def test_refused_connection_is_an_error(scripted: Scripted) -> None:
+def test_rejected_connection_is_an_error(scripted: Scripted) -> None:
     server = scripted(lambda request: None)
     server.shutdown()
     server.server_close()

@@ -74,7 +74,7 @@ def test_pattern_without_group_is_rejected(pattern: str) -> None:
         session_pattern(pattern, "")
 
 
-def test_unmatched_or_empty_group_is_no_session() -> None:
+def test_unmatched_or_empty_group_is_not_a_session() -> None:
     pattern = session_pattern(r"\A(?:a(?P<session>\d*)|b)", "")
 
     counts = count([["a1", "a", "b", "c"]], pattern, lambda: 0)
