@@ -17,7 +17,7 @@ from analytics_api.maintenance.erase import erase
 from analytics_api.maintenance.purge import purge
 from analytics_api.maintenance.site import compute_offsets
 
-EXAMPLES = int(os.environ.get("RANGE_EXAMPLES", "100"))  # `make faults` runs more
+EXAMPLES = int(os.environ.get("RANGE_EXAMPLES", "40"))  # `make faults` runs more
 DAY_MS = 86_400_000
 
 # Time zones, each with the time of a difficult offset change.
@@ -244,7 +244,7 @@ def test_every_statistic_of_a_range_is_exact(database, zone, page_query, writes,
 
 
 @ENGINES
-@settings(max_examples=EXAMPLES // 4, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES // 2, suppress_health_check=list(HealthCheck))
 @given(writes=st.lists(st.one_of(WRITE, WRITE, ERASURE), max_size=30))
 def test_erasures_leave_counters_of_the_rows_and_the_archive(database, writes):
     empty(database, "Europe/Berlin", "keep")

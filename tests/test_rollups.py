@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from analytics_api.database.base import COUNT_COLUMNS
 from analytics_api.database.folding import case_folds
 
-EXAMPLES = int(os.environ.get("ROLLUP_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("ROLLUP_EXAMPLES", "50"))
 SCHEMA = files("analytics_api").joinpath("schema.sql").read_text(encoding="utf-8")
 
 REFUSED = {

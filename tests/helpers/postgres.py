@@ -23,10 +23,11 @@ REQUIREMENTS = (
     "PostgreSQL 15 or later and psycopg are needed: apt-get install postgresql; pip install -e '.[postgresql]'"
 )
 
-# Clusters live for minutes: no fsync, and replicas report and follow at once.
+# Clusters live for minutes: neither fsync nor whole pages in the WAL; and replicas report and follow at once.
 TEST_SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "fsync": "off",
+    "full_page_writes": "off",
     "max_connections": "200",
     "wal_receiver_status_interval": "1s",
     "wal_retrieve_retry_interval": "200ms",
@@ -212,18 +213,20 @@ def replica():
     return cluster
 
 
-# Names of tables, columns, indexes, sequences and triggers, and the rows that a new database has.
+# Names of tables, columns, indexes, sequences and triggers.
 SELECT_STATE = """
 select
   (select string_agg(relname || ' ' || attname || ' ' || atttypid, ',' order by relname, attnum)
   from pg_class
   join pg_attribute on attrelid = pg_class.oid
   where relnamespace = 'public'::regnamespace and relkind in ('r', 'v', 'S', 'i')),
-  (select string_agg(tgname || ' ' || tgenabled::text, ',' order by tgname) from pg_trigger),
-  (select string_agg(relname || ' ' || md5(query_to_xml('select * from ' || relname, true, false, '')::text), ','
-    order by relname)
-  from pg_class
-  where relnamespace = 'public'::regnamespace and relkind = 'r' and relname = any (%s))
+  (select string_agg(tgname || ' ' || tgenabled::text, ',' order by tgname) from pg_trigger)
+"""
+
+# The rows of a table, in any order; a tenth of the time of comparing them as text.
+SELECT_CHECKSUM = """
+select count(*), sum(hashtextextended({table}::text, 0))
+from {table}
 """
 
 # Triggers are disabled, so counters are emptied like every other table.
@@ -277,7 +280,8 @@ class ReusableDatabase:
         atexit.register(self.close)
 
     def read_state(self):
-        return self.connection.execute(SELECT_STATE, [self.filled]).fetchone()
+        statements = [SELECT_STATE, *(SELECT_CHECKSUM.format(table=table) for table in self.filled)]
+        return [self.connection.execute(statement).fetchone() for statement in statements]
 
     def reset(self):
         """Delete all rows. Return False if the schema or the rows of a new database were changed."""
