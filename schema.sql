@@ -1189,10 +1189,7 @@ begin
   on conflict do update set leads = leads + excluded.leads;
 end;
 
-create trigger leads_refresh after update of
-  lead_id, enquiry_datetime, project_name, contact_name, contact_email, contact_phone, visitor_id, follow_ups_count,
-  last_follow_up_at, search_text, project_code
-on leads
+create trigger leads_refresh after update on leads
 when not exists (select 1 from leads_updating)
   and (
       new.lead_id, new.enquiry_datetime, new.project_name, new.contact_name, new.contact_email, new.contact_phone,

@@ -17,7 +17,7 @@ from ...errors import DatabaseError, StatementTimeout
 from ..base import BASE_TABLES, TRANSIENT_TABLES, Database, Difference, Row, ignore_progress
 from ..limits import current_limit, timeout_text
 from .cache_sweeper import CacheSweeper
-from .counters import delete_empty, delete_residue, find_differences
+from .counters import delete_residue, empty_row_deletions, find_differences
 from .counters import rebuild as rebuild_counters
 from .files import SCRUB_SECONDS, create_private_file, empty_wal, permission_hint, remove_files
 from .handle import FileIdentity, Handle
@@ -217,7 +217,9 @@ class SQLite(Database):
             os.fsync(file.fileno())  # `vacuum into` does not sync the file
 
     def delete_empty_counters(self) -> None:
-        self.write(delete_empty)
+        # A transaction each, since other writers wait meanwhile.
+        for deletion in self.read(empty_row_deletions):
+            self.write(lambda at, sql=deletion: at.execute(sql))  # type: ignore[misc]
 
     def scrub(self) -> None:
         # Even with secure_delete, free pages and split pages can contain deleted rows, so VACUUM rewrites the file.

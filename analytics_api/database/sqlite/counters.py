@@ -142,19 +142,25 @@ def _fill(statements: Statements, counter: Counter) -> None:
     statements.execute(f"insert into {counter.table} ({columns}) select {columns} from {counter.view} {conflict}")
 
 
-def delete_empty(statements: Statements) -> None:
-    """Delete the rows that count nothing any more. Triggers leave them, since a search for them slows every write."""
+def empty_row_deletions(statements: Statements) -> list[str]:
+    """Return a statement for each counter that deletes its rows without any count.
+
+    Triggers leave such rows, since a search for them slows every write.
+    """
+    deletions = []
     for counter in list_counters(statements):
         columns = [f"{column} = 0" for column in counter.columns if column in COUNT_COLUMNS]
         if columns and (counter.table == "pages" or counter.table not in (*ARCHIVING_COUNTERS, *BASE_TABLES)):
-            statements.execute(f"delete from {counter.table} where {' and '.join(columns)}")
+            deletions.append(f"delete from {counter.table} where {' and '.join(columns)}")
+    return deletions
 
 
 def delete_residue(statements: Statements) -> None:
     """Delete what deleted rows leave in replaced_*, in empty counters, in project_codes and in the search index."""
     for table in statements.rows(RESIDUE_TABLES):
         statements.execute(f"delete from {table['name']}")
-    delete_empty(statements)
+    for deletion in empty_row_deletions(statements):
+        statements.execute(deletion)
     statements.execute(FORGET_PROJECTS)
     statements.execute("insert into lead_search (lead_search) values ('rebuild')")
 
