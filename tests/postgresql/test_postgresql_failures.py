@@ -402,7 +402,7 @@ def test_slow_statement_is_500(shared, caplog):
     with filled(shared.url, statement_timeout=0.3).closing() as database:
         client = served(database)
         with psycopg.connect(shared.url) as other:
-            other.execute("lock table counter_day_counts, leads in access exclusive mode")
+            other.execute("lock table day_counts, leads in access exclusive mode")
 
             meanwhile = answer(client), answer(client, "/analytics/leads/1", json={"status": "won"})
             other.rollback()

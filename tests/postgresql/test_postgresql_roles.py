@@ -114,7 +114,7 @@ def test_keeper_purges(site, how):
 @pytest.mark.parametrize(
     ("role", "sql"),
     [
-        ("tracker", "delete from counter_day_counts"),
+        ("tracker", "delete from day_counts"),
         ("tracker", "select * from api_keys"),
         ("tracker", "select * from secrets"),
         ("tracker", "insert into lead_status_changes values (default, 1, 'new', 'won', 0, 'me')"),
@@ -123,14 +123,14 @@ def test_keeper_purges(site, how):
         ("app", "delete from events"),
         ("app", "update leads set contact_name = ''"),
         ("app", "update lead_status_changes set changed_by = ''"),
-        ("app", "update counter_event_counts set events = 0"),
-        ("app", "drop view day_counts"),
+        ("app", "update event_counts set events = 0"),
+        ("app", "drop table day_counts"),
         ("reader", "update leads set status = 'won'"),
         ("reader", "insert into api_keys values ('x', 'x', 'x', 'stats', 0)"),
         ("reader", EVENT),
         ("keeper", "delete from leads"),
         ("keeper", "update sessions set visitor_id = ''"),
-        ("keeper", "update counter_event_counts set events = 0"),
+        ("keeper", "update event_counts set events = 0"),
     ],
 )
 def test_role_has_no_other_privileges(connected, role, sql):

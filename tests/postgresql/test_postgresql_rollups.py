@@ -125,7 +125,8 @@ def read(connection, rollup):
     if rollup in READS:
         rows = connection.execute(READS[rollup]).fetchall()
         return {tuple(row) for row in rows if rollup in ("leads", "lead_submissions") or row[-1]}
-    names = [column.name for column in connection.execute(f"select * from {rollup} limit 0").description]
+    described = connection.execute(f"select * from {rollup} limit 0").description
+    names = [column.name for column in described if column.name != "shard"]
     keys = ", ".join(name for name in names if name not in COUNT_COLUMNS)
     counts = [name for name in names if name in COUNT_COLUMNS]
     sums = ", ".join(f"sum({name})::bigint" for name in counts)

@@ -86,24 +86,14 @@ where page_id not in (select page_id from session_pages)
   and page_id not in (select page_id from archived_page_counts);
 delete from counter_page_counts
 where page_id not in (select page_id from pages);
-delete from counter_page_returns
+delete from page_returns
 where page_id not in (select page_id from pages);
-delete from counter_sources
-where source not in (
-  select key
+delete from key_counts
+where (dimension, day, key) not in (
+  select dimension, day, key
   from key_counts
-  where dimension = 2 and day = -1
-  group by key
-  having sum(sessions) <> 0);
-delete from counter_key_counts
-where dimension = 2 and day = -1 and key not in (select source from counter_sources);
-delete from counter_key_counts
-where not (dimension = 2 and day = -1)
-  and (dimension, day, key) not in (
-    select dimension, day, key
-    from counter_key_counts
-    group by dimension, day, key
-    having sum(sessions) <> 0 or sum(visitors) <> 0);
+  group by dimension, day, key
+  having sum(sessions) <> 0 or sum(visitors) <> 0);
 delete from counter_follow_up_counts
 where follow_ups_count = 0;
 delete from identity_locks;

@@ -77,24 +77,6 @@ drop table counted_pages
 """,
 )
 
-# The all-time counts of sources are moved to a table of their own, which has an index by number of sessions.
-FILL_SOURCES = (
-    """
-delete from counter_sources
-""",
-    """
-insert into counter_sources (source, sessions)
-select key, sessions
-from counter_key_counts
-where dimension = 2 and day = -1
-order by key
-""",
-    """
-delete from counter_key_counts
-where dimension = 2 and day = -1
-""",
-)
-
 
 class Counter(NamedTuple):
     """A counter with its columns. Its defining view is `expected_<name>`."""
@@ -109,7 +91,7 @@ class Counter(NamedTuple):
     @property
     def table(self) -> str:
         """The table that stores the counter. A sharded counter has several rows for a key."""
-        return self.name if self.name in ARCHIVING_COUNTERS or self.name in BASE_TABLES else f"counter_{self.name}"
+        return f"counter_{self.name}" if f"counter_{self.name}" in counter_tables() else self.name
 
     @property
     def summed(self) -> str:
@@ -139,7 +121,7 @@ def counter_names() -> tuple[str, ...]:
 @cache
 def counter_tables() -> tuple[str, ...]:
     """Return the tables that store only counters."""
-    return tuple(re.findall(r"^create table (counter_\w+)", read_ddl(), re.MULTILINE))
+    return tuple(re.findall(r"^create table (?!if |case_folds)(\w+)", read_ddl(), re.MULTILINE))
 
 
 def disable_triggers(statements: Statements) -> None:
@@ -176,8 +158,6 @@ def rebuild(statements: Statements, on_progress: Callable[[str], object]) -> Non
             statements.execute(
                 f"insert into {counter.table} ({columns}) select {columns} from {counter.view} order by {columns}"
             )
-        if counter.name == "key_counts":
-            _run(statements, FILL_SOURCES)
         analyze(statements, counter.table)
     _raise_sequences(statements)
 
