@@ -193,20 +193,20 @@ def measure(database, options):
         reply = json.loads(ask())
         if plain:
             compare(name, reply, ask_plain())
-        ours, theirs = timed(ask), timed(ask_plain) if plain else None
+        ours, fastest = timed(ask)
         verdict = "" if bar is None else f"{bar * 1000:>8.1f}  {'holds' if ours <= bar else 'MISSES'}"
-        beside = f"{theirs * 1000:>12.1f}" if theirs else " " * 12
-        print(f"{name:<28}{ours * 1000:>10.3f}{beside}{verdict}", flush=True)
+        beside = f"{timed(ask_plain)[0] * 1000:>12.1f}" if plain else " " * 12
+        print(f"{name:<28}{ours * 1000:>10.3f}{fastest * 1000:>10.3f}{beside}{verdict}", flush=True)
 
 
 def timed(ask):
-    """Return the median of seconds."""
+    """Return the median and the minimum of seconds."""
     taken = []
     while len(taken) < 3 or (sum(taken) < BUDGET and len(taken) < MAX_CALLS):
         begun = time.perf_counter()
         ask()
         taken.append(time.perf_counter() - begun)
-    return median(taken)
+    return median(taken), min(taken)
 
 
 def main():
@@ -221,7 +221,7 @@ def main():
     options = parser.parse_args()
     with open_empty(options) as database:
         load(database, options)
-        print(f"{options.engine:<28}{'ours, ms':>10}{'plain SQL':>12}{'bar':>8}")
+        print(f"{options.engine:<28}{'ours, ms':>10}{'fastest':>10}{'plain SQL':>12}{'bar':>8}")
         measure(database, options)
 
 
