@@ -120,13 +120,13 @@ def batches(options):
     for table, rows in demo.batches(plan):
         if table == "events":
             share = options.events / (options.sessions * 9.75)
-            kept = []
+            chosen = []
             for row in rows:
                 taken += share
                 if taken >= 1:
                     taken -= 1
-                    kept.append(row)
-            rows = kept
+                    chosen.append(row)
+            rows = chosen
         yield table, rows
 
 

@@ -104,7 +104,7 @@ def test_unreachable_server_is_one_line_without_password(url):
 
 
 def test_sqlite_file_has_no_replicas(tmp_path):
-    with pytest.raises(DatabaseError, match="replicas"):
+    with pytest.raises(DatabaseError, match="read_url is only for PostgreSQL"):
         open_database(tmp_path / "analytics.db", read_url="postgresql://127.0.0.1/x")
 
 
