@@ -680,7 +680,7 @@ select 0 as sign, visitor_id, fingerprint, day, country_code, source, score_buck
 from counted_sessions;
 
 create trigger session_day_change instead of insert on session_day_changes
-when not exists (select 1 from counting_paused)
+when new.sign = 1 or not exists (select 1 from counting_paused)
 begin
   insert into day_counts (
     day, sessions, visitors, fingerprints, duration_sum, duration_count, score_sum, score_count, vpn_suspected)
@@ -718,7 +718,7 @@ begin
 end;
 
 create trigger session_visit instead of insert on session_day_changes
-when not exists (select 1 from counting_paused)
+when new.sign = 1 or not exists (select 1 from counting_paused)
 begin
   insert into session_returns (dimension, day, previous_day, key, sessions)
   select 0, new.day, new.last_day, '', 1
@@ -730,12 +730,9 @@ begin
   select 6, new.day, new.last_day_of_fingerprint, '', 1
   where new.last_day_of_fingerprint < new.day
   on conflict do update set sessions = sessions + 1;
-  insert into visit_changes
-  values (new.sign = 1 and new.last_day > new.day, 1, 0, new.visitor_id, '', new.day);
-  insert into visit_changes
-  values (new.sign = 1 and new.last_day_in_country > new.day, 1, 1, new.visitor_id, new.country_code, new.day);
-  insert into visit_changes
-  values (new.sign = 1 and new.last_day_of_fingerprint > new.day, 1, 6, new.fingerprint, '', new.day);
+  insert into late_visit_changes
+  values (new.visitor_id, new.fingerprint, new.day, new.country_code, new.sign = 1 and new.last_day > new.day,
+    new.sign = 1 and new.last_day_in_country > new.day, new.sign = 1 and new.last_day_of_fingerprint > new.day);
   insert into visitor_days (visitor_id, day, country_code, sessions)
   values (new.visitor_id, new.day, new.country_code, new.sign)
   on conflict do update set sessions = sessions + excluded.sessions;
@@ -743,6 +740,21 @@ begin
   select new.fingerprint, new.day, new.sign
   where new.fingerprint is not null
   on conflict do update set sessions = sessions + excluded.sessions;
+end;
+
+create view late_visit_changes as
+select visitor_id, fingerprint, day, country_code, false as is_late, false as is_late_in_country,
+  false as is_late_of_fingerprint
+from session_day_changes;
+
+create trigger late_visit_change instead of insert on late_visit_changes
+when new.is_late or new.is_late_of_fingerprint
+begin
+  insert into visit_changes
+  values
+    (new.is_late, 1, 0, new.visitor_id, '', new.day),
+    (new.is_late_in_country, 1, 1, new.visitor_id, new.country_code, new.day),
+    (new.is_late_of_fingerprint, 1, 6, new.fingerprint, '', new.day);
 end;
 
 create trigger visitor_days_empty after update of sessions on visitor_days when new.sessions = 0
@@ -980,7 +992,7 @@ select 0 as sign, session_id, page, day
 from counted_events;
 
 create trigger event_day_change instead of insert on event_day_changes
-when not exists (select 1 from counting_paused)
+when new.sign = 1 or not exists (select 1 from counting_paused)
 begin
   insert into event_counts (day, events)
   values (-1, new.sign), (new.day, new.sign)
