@@ -265,6 +265,8 @@ def call_endpoint(
     try:
         with StatementLimit(query_timeout):
             if not route.ranged:
+                if "from" in arguments:  # a keyword of Python
+                    arguments["from_"] = arguments.pop("from")
                 return route.endpoint(ctx, **arguments), None
             range_ = resolve_range(ctx, arguments.pop("from"), arguments.pop("to"), arguments.pop("days"))
             return route.endpoint(ctx, **arguments, days=range_), range_
@@ -287,7 +289,7 @@ def parse_arguments(route: Route, path_arguments: Mapping[str, Any], environ: WS
     for parameter in route.query:
         text = texts.get(parameter.name)
         arguments[parameter.name] = parameter.parse(text) if text else parameter.default
-    if route.ranged and not texts.get("days") and (arguments["from"] or arguments["to"]):
+    if "days" in arguments and not texts.get("days") and (arguments["from"] or arguments["to"]):
         arguments["days"] = None  # the default applies only to a request without a range
     if route.body:
         body = read_json_object(environ)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from .endpoints.current import current
+from .endpoints.dashboard import dashboard
 from .endpoints.engagement import engagement
 from .endpoints.geo import geo
 from .endpoints.leads import detail, list_leads, update_status
@@ -40,25 +41,27 @@ LEAD: Final = {
     "status": "contacted",
 }
 
+OVERVIEW: Final = {
+    "total_sessions": 1234,
+    "total_events": 56789,
+    "unique_visitors": 890,
+    "unique_fingerprints": 750,
+    "avg_engagement_score": 42.5,
+    "avg_session_duration_s": 185,
+    "vpn_suspected_count": 12,
+}
+
+DAY: Final = {
+    "date": "2026-02-22",
+    "total_sessions": 45,
+    "unique_visitors": 38,
+    "avg_duration": 120.5,
+    "avg_engagement": 55.2,
+}
+
 RESPONSE_EXAMPLES: Final[dict[Callable[..., Any], object]] = {
-    overview: {
-        "total_sessions": 1234,
-        "total_events": 56789,
-        "unique_visitors": 890,
-        "unique_fingerprints": 750,
-        "avg_engagement_score": 42.5,
-        "avg_session_duration_s": 185,
-        "vpn_suspected_count": 12,
-    },
-    daily: [
-        {
-            "date": "2026-02-22",
-            "total_sessions": 45,
-            "unique_visitors": 38,
-            "avg_duration": 120.5,
-            "avg_engagement": 55.2,
-        }
-    ],
+    overview: OVERVIEW,
+    daily: [DAY],
     top: [{"page": "https://example.com/home", "views": 234, "unique_sessions": 180}],
     entry: [{"page": "https://example.com/home", "sessions": 120}],
     exit_: [{"page": "https://example.com/thank-you", "sessions": 45}],
@@ -129,6 +132,21 @@ RESPONSE_EXAMPLES: Final[dict[Callable[..., Any], object]] = {
         ],
     },
     update_status: {"updated": True},
+}
+
+RESPONSE_EXAMPLES[dashboard] = {
+    "site": RESPONSE_EXAMPLES[site],
+    "range": {"from": "2026-01-25", "to": "2026-02-23", "interval": "day"},
+    "overview": {**OVERVIEW, "page_views": 4321},
+    "series": [{**DAY, "page_views": 160}],
+    "pages": RESPONSE_EXAMPLES[top],
+    "entry_pages": RESPONSE_EXAMPLES[entry],
+    "exit_pages": RESPONSE_EXAMPLES[exit_],
+    "countries": RESPONSE_EXAMPLES[geo],
+    "sources": RESPONSE_EXAMPLES[sources],
+    "engagement": RESPONSE_EXAMPLES[engagement],
+    "realtime": RESPONSE_EXAMPLES[realtime],
+    "current": RESPONSE_EXAMPLES[current],
 }
 
 REQUEST_EXAMPLES: Final[dict[Callable[..., Any], object]] = {update_status: {"status": "contacted"}}

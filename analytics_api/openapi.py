@@ -197,6 +197,7 @@ def _parameters(location: str, parameters: Iterable[Parameter | Identifier]) -> 
             "in": location,
             "required": location == "path",
             **({"allowEmptyValue": True} if location == "query" else {}),  # an empty value means the default
+            **({"explode": False} if parameter.schema["type"] == "array" else {}),  # separated by commas
             "description": parameter.description,
             "schema": parameter.schema,
         }
@@ -224,7 +225,7 @@ def _schema(hint: Any, schemas: dict[str, Schema]) -> Schema:
             schemas[hint.__name__] = {
                 "type": "object",
                 "properties": properties,
-                "required": list(properties),
+                "required": [name for name in properties if name in hint.__required_keys__],
                 "additionalProperties": False,
             }
         return {"$ref": f"#/components/schemas/{hint.__name__}"}

@@ -33,6 +33,16 @@ where begins_at <= :until and begins_at >= (
 order by begins_at
 """
 
+FIRST_DAY_WITH_SESSIONS = """
+select day
+from day_counts
+where day >= 0
+group by day
+having sum(sessions) <> 0
+order by day
+limit 1
+"""
+
 
 def find_today(db: Database, now: int) -> Today:
     row = db.rows(TODAY, now=now)[0]
@@ -73,3 +83,24 @@ def resolve_range(ctx: Context, from_: date | None, to: date | None, days: Days)
     if to is None:
         return DayRange(first, None, find_today(ctx.db, ctx.now))
     return DayRange(first, to_day(to))
+
+
+def resolve_closed_range(ctx: Context, from_: date | None, to: date | None, days: Days, *, default: int) -> DayRange:
+    """Return the range of days that the parameters describe, with both ends; without any, the last `default` days.
+
+    `to` alone begins at the first day with sessions, and `from_` alone ends today. If that day is on the other side of
+    the range, the range is one day.
+
+    :raises InvalidRequest: as in `resolve_range`.
+    """
+    range_ = resolve_range(ctx, from_, to, days) or resolve_range(ctx, None, None, default)
+    assert range_ is not None
+    first, last, today = range_
+    if last is None:
+        assert first is not None
+        assert today is not None
+        return DayRange(first, max(first, today.day), today)
+    if first is None:
+        rows = ctx.db.tuples(FIRST_DAY_WITH_SESSIONS)
+        return DayRange(min(last, *rows[0]) if rows else last, last, today)
+    return range_

@@ -8,6 +8,7 @@ from typing import Any
 
 from .context import Context
 from .endpoints.current import current
+from .endpoints.dashboard import DEFAULT_LIMIT, SECTIONS, dashboard, resolved_range
 from .endpoints.engagement import engagement
 from .endpoints.geo import geo
 from .endpoints.leads import (
@@ -30,7 +31,7 @@ from .endpoints.site import site
 from .endpoints.sources import sources
 from .endpoints.storage import age, storage
 from .endpoints.whoami import whoami
-from .http.parameters import MAX_INT64, Boolean, Cursor, Day, Enum, Identifier, Integer, Parameter, Text
+from .http.parameters import MAX_INT64, Boolean, Cursor, Day, Enum, Enums, Identifier, Integer, Parameter, Text
 
 RANGE_HEADER = "Analytics-Range"
 
@@ -121,6 +122,17 @@ ROUTES = (
         Integer("limit", "Number of referrer domains to return", default=100, minimum=1, maximum=1000),
         *RANGE,
     ], ranged=True, cache_for=FOREVER),
+    Route("stats", "GET", "/dashboard", dashboard, [
+        FROM,
+        TO,
+        Integer("days", DAYS, default=DEFAULT_DAYS, minimum=1, maximum=3660),
+        Enum("interval", "What each row of the series counts; the default depends on the range", INTERVALS),
+        Boolean("fill", "Whether the series has rows of zeros where nothing happened"),
+        Integer("limit", "Number of pages and of sources to return", default=DEFAULT_LIMIT, minimum=1, maximum=100),
+        Enums("sections", "Sections to return, separated by commas; all without it", tuple(SECTIONS)),
+    ], headers=[
+        Header(RANGE_HEADER, "The days that the response counts", resolved_range),
+    ]),
     Route(None, "GET", "/site", site),
     Route("stats", "GET", "/realtime", realtime),
     Route("stats", "GET", "/current", current, max_age=1000),

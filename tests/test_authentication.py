@@ -17,6 +17,7 @@ PATHS = [
     ("GET", "/analytics/geo"),
     ("GET", "/analytics/engagement"),
     ("GET", "/analytics/sources"),
+    ("GET", "/analytics/dashboard"),
     ("GET", "/analytics/realtime"),
     ("GET", "/analytics/current"),
     ("GET", "/analytics/storage"),

@@ -15,6 +15,7 @@ TAKES = {
     ("GET", "/engagement"): "stats",
     ("GET", "/sources"): "stats",
     ("GET", "/site"): None,
+    ("GET", "/dashboard"): "stats",
     ("GET", "/realtime"): "stats",
     ("GET", "/current"): "stats",
     ("GET", "/storage"): "stats",

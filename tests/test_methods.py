@@ -9,6 +9,7 @@ READ_ONLY = [
     "/analytics/geo",
     "/analytics/engagement",
     "/analytics/sources",
+    "/analytics/dashboard",
     "/analytics/realtime",
     "/analytics/current",
     "/analytics/storage",

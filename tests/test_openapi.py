@@ -105,6 +105,18 @@ def test_document_has_every_parameter_with_its_bounds():
         "status": {"type": "string", "enum": stages},
         "sort": {"type": "string", "enum": orders, "default": "newest"},
     }
+    sections = [
+        "overview",
+        "series",
+        "pages",
+        "entry_pages",
+        "exit_pages",
+        "countries",
+        "sources",
+        "engagement",
+        "realtime",
+        "current",
+    ]
     day = {"type": "string", "format": "date"}
     days = integer(None, 1, 3660, "1 to 3660")
     del days["default"]
@@ -124,6 +136,15 @@ def test_document_has_every_parameter_with_its_bounds():
         "GET /analytics/geo": ranged,
         "GET /analytics/engagement": ranged,
         "GET /analytics/sources": {"limit": integer(100, 1, 1000, "1 to 1000"), **ranged},
+        "GET /analytics/dashboard": {
+            "from": day,
+            "to": day,
+            "days": integer(30, 1, 3660, "1 to 3660"),
+            "interval": {"type": "string", "enum": ["hour", "day", "week", "month"]},
+            "fill": {"type": "boolean", "default": False},
+            "limit": integer(10, 1, 100, "1 to 100"),
+            "sections": {"type": "array", "items": {"type": "string", "enum": sections}},
+        },
         "GET /analytics/site": {},
         "GET /analytics/realtime": {},
         "GET /analytics/current": {},

@@ -13,6 +13,7 @@ EVERY_KIND = [
     ("GET", "/analytics/geo", 200),
     ("GET", "/analytics/engagement", 200),
     ("GET", "/analytics/sources", 200),
+    ("GET", "/analytics/dashboard", 200),
     ("GET", "/analytics/realtime", 200),
     ("GET", "/analytics/current", 200),
     ("GET", "/analytics/storage", 200),

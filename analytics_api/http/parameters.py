@@ -92,6 +92,26 @@ class Enum:
 
 
 @dataclass(frozen=True, slots=True)
+class Enums:
+    """Several of a list of words, separated by commas. Case is ignored."""
+
+    name: str
+    description: str
+    choices: Sequence[str]
+    default: None = None
+
+    @property
+    def schema(self) -> dict[str, object]:
+        return {"type": "array", "items": {"type": "string", "enum": list(self.choices)}}
+
+    def parse(self, text: str) -> frozenset[str]:
+        words = frozenset(word.strip().lower() for word in text.split(",")) - {""}
+        if not words <= set(self.choices):
+            raise InvalidRequest(f"{self.name} must be some of {', '.join(self.choices)}, separated by commas")
+        return words
+
+
+@dataclass(frozen=True, slots=True)
 class Boolean:
     """`true` or `false`. Case is ignored."""
 

@@ -1,0 +1,173 @@
+"""The statistics of a page in one response, read from one snapshot of the database."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from datetime import date
+from typing import Any, Final, TypedDict, cast
+
+from ..calendar import HOUR_MS, DayRange, Interval, day_begins_at, interval_first, iso_date, local_time, spans
+from ..context import Context
+from ..database import Database
+from ..ranges import Days, load_offsets, resolve_closed_range
+from .current import Current, current
+from .engagement import Bucket, engagement
+from .geo import Country, geo
+from .overview import Overview, overview
+from .pages import Page, SessionPage, entry, exit_, top
+from .realtime import Realtime, realtime
+from .sessions import DEFAULT_DAYS, Day, daily
+from .site import Site, site
+from .sources import Source, sources
+
+DEFAULT_LIMIT = 10
+
+# The default interval of a range of at most this many days; longer ranges have months.
+DEFAULT_INTERVALS: Final[tuple[tuple[int, Interval], ...]] = ((2, "hour"), (92, "day"), (400, "week"))
+
+ResolvedRange = TypedDict("ResolvedRange", {"from": str, "to": str, "interval": Interval})
+
+
+class OverviewWithViews(Overview):
+    page_views: int
+
+
+class DayWithViews(Day):
+    page_views: int
+
+
+class _Heading(TypedDict):
+    site: Site
+    range: ResolvedRange
+
+
+class Dashboard(_Heading, total=False):
+    overview: OverviewWithViews
+    series: list[DayWithViews]
+    pages: list[Page]
+    entry_pages: list[SessionPage]
+    exit_pages: list[SessionPage]
+    countries: list[Country]
+    sources: list[Source]
+    engagement: list[Bucket]
+    realtime: Realtime
+    current: Current
+
+
+PAGE_VIEWS = """
+select day, cast(sum(views) as bigint)
+from page_counts
+where day between :first and :last
+group by day
+"""
+
+# Within a period that has one UTC offset.
+PAGE_VIEWS_OF_HOURS = """
+select (occurred_at + :utc_offset) / 3600000, count(*)
+from counted_events
+where occurred_at >= :begins_at and occurred_at < :ends_at and page is not null
+group by 1
+"""
+
+
+def _read_overview(ctx: Context, range_: DayRange, interval: Interval, fill: bool, limit: int) -> OverviewWithViews:
+    page_views = sum(views for _, views in ctx.db.tuples(PAGE_VIEWS, **range_.bounds))
+    return {**overview(ctx, range_), "page_views": page_views}
+
+
+def _read_series(ctx: Context, range_: DayRange, interval: Interval, fill: bool, limit: int) -> list[DayWithViews]:
+    rows = daily(ctx, range_, interval=interval, fill=fill)
+    views = _count_views_of_hours(ctx, range_) if interval == "hour" else _count_views(ctx, range_, interval)
+    return [{**row, "page_views": views[row["date"]]} for row in rows]
+
+
+def _count_views(ctx: Context, range_: DayRange, interval: Interval) -> Counter[str]:
+    """Return the page views of each interval, by its date in the series."""
+    views: Counter[str] = Counter()
+    for day, count in ctx.db.tuples(PAGE_VIEWS, **range_.bounds):
+        views[iso_date(interval_first(day, interval))] += count
+    return views
+
+
+def _count_views_of_hours(ctx: Context, range_: DayRange) -> Counter[str]:
+    """Return the page views of each hour, by its date in the series."""
+    first, last = range_.bounds["first"], range_.bounds["last"]
+    offsets = load_offsets(ctx.db, first, last)
+    views: Counter[str] = Counter()
+    for span in spans(day_begins_at(first, offsets), day_begins_at(last + 1, offsets), offsets):
+        for hour, count in ctx.db.tuples(PAGE_VIEWS_OF_HOURS, **span._asdict()):
+            begins_at = max(hour * HOUR_MS - span.utc_offset, span.begins_at)
+            views[local_time(begins_at, span.utc_offset)] += count
+    return views
+
+
+SECTIONS: Final[dict[str, Callable[[Context, DayRange, Interval, bool, int], Any]]] = {
+    "overview": _read_overview,
+    "series": _read_series,
+    "pages": lambda ctx, range_, interval, fill, limit: top(ctx, limit, range_),
+    "entry_pages": lambda ctx, range_, interval, fill, limit: entry(ctx, limit, range_),
+    "exit_pages": lambda ctx, range_, interval, fill, limit: exit_(ctx, limit, range_),
+    "countries": lambda ctx, range_, interval, fill, limit: geo(ctx, range_),
+    "sources": lambda ctx, range_, interval, fill, limit: sources(ctx, limit, range_),
+    "engagement": lambda ctx, range_, interval, fill, limit: engagement(ctx, range_),
+    "realtime": lambda ctx, range_, interval, fill, limit: realtime(ctx),
+    "current": lambda ctx, range_, interval, fill, limit: current(ctx),
+}
+
+
+def dashboard(
+    ctx: Context,
+    days: Days = None,
+    *,
+    from_: date | None = None,
+    to: date | None = None,
+    interval: Interval | None = None,
+    fill: bool = False,
+    limit: int = DEFAULT_LIMIT,
+    sections: Collection[str] | None = None,
+) -> Dashboard:
+    """Return the statistics of a range of days, all of one instant; each section is as its own endpoint returns it.
+
+    Without a range, the days are today and the 29 days before it. `to` alone begins at the first day with sessions;
+    `from` alone ends today. `range` says which days and which interval these are. The default interval is hour for up
+    to 2 days, day for up to 92, week for up to 400, and month beyond; hours of days whose sessions were purged are not
+    known, so day is their default.
+
+    The overview and the rows of the series also have `page_views`, the number of events of type `page_view` with a
+    page. `limit` applies to pages, entry pages, exit pages and sources. Without `sections`, all are returned.
+
+    :param sections: some of SECTIONS.
+    """
+
+    def read(ctx: Context) -> Dashboard:
+        range_ = resolve_closed_range(ctx, from_, to, days, default=DEFAULT_DAYS)
+        first, last = range_.bounds["first"], range_.bounds["last"]
+        about = site(ctx)
+        chosen = interval or _default_interval(first, last, about["raw_since"])
+        result: dict[str, Any] = {
+            "site": about,
+            "range": {"from": iso_date(first), "to": iso_date(last), "interval": chosen},
+        }
+        for name, read_section in SECTIONS.items():
+            if not sections or name in sections:
+                result[name] = read_section(ctx, range_, chosen, fill, limit)
+        return cast(Dashboard, result)
+
+    # The sections call only those methods of the database that a reader of one snapshot has, too.
+    return ctx.db.read(lambda reader: read(replace(ctx, db=cast(Database, reader))))
+
+
+def _default_interval(first: int, last: int, raw_since: str | None) -> Interval:
+    for days, interval in DEFAULT_INTERVALS:
+        is_known = interval != "hour" or raw_since is None or raw_since <= iso_date(first)
+        if last - first < days and is_known:
+            return interval
+    return "month"
+
+
+def resolved_range(ctx: Context, result: object) -> str:
+    """Return the value of the header `Analytics-Range`."""
+    range_ = cast(Dashboard, result)["range"]
+    return f"{range_['from']}/{range_['to']}"

@@ -1,0 +1,226 @@
+"""The statistics of a page in one response: its sections, its range, and one snapshot for all."""
+
+import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import date
+from itertools import count
+from pathlib import Path
+
+import pytest
+from helpers.client import NOW, instant
+
+from analytics_api import Context
+from analytics_api.endpoints.dashboard import SECTIONS, dashboard
+
+DAY = 86_400_000
+DOCUMENTED = re.findall(
+    r"^GET (/analytics/\S+)$", Path(__file__).parents[1].joinpath("docs/querying.md").read_text(encoding="utf-8"), re.M
+)
+SESSION = (
+    "session_id",
+    "visitor_id",
+    "started_at",
+    "ended_at",
+    "engagement_score",
+    "entry_page",
+    "exit_page",
+    "country",
+    "referrer_domain",
+)
+ENDPOINTS = {
+    "pages": "pages/top?limit=10&",
+    "entry_pages": "pages/entry?limit=10&",
+    "exit_pages": "pages/exit?limit=10&",
+    "countries": "geo?",
+    "sources": "sources?limit=10&",
+    "engagement": "engagement?",
+}
+
+
+@pytest.fixture
+def filled(insert):
+    """Insert 40 sessions on 40 days with a view each, and 12 sessions today with a view each."""
+    starts = [NOW - number * DAY for number in range(40)] + [NOW - number * 600_000 for number in range(12)]
+    insert(
+        "sessions",
+        *(
+            {
+                "session_id": f"s{number}",
+                "visitor_id": f"v{number % 7}",
+                "started_at": started_at,
+                "ended_at": started_at + 1000,
+                "duration": 1000 * number,
+                "engagement_score": number,
+                "entry_page": f"/entry{number % 12}",
+                "exit_page": f"/exit{number % 12}",
+                "country": "IN" if number % 3 else None,
+                "referrer_domain": f"{number % 11}.example",
+            }
+            for number, started_at in enumerate(starts)
+        ),
+    )
+    insert(
+        "events",
+        *(
+            {
+                "session_id": f"s{number}",
+                "event_type": "page_view",
+                "page_url": f"/page{number % 13}",
+                "occurred_at": started_at,
+            }
+            for number, started_at in enumerate(starts)
+        ),
+    )
+
+
+def test_sections_are_those_of_their_endpoints(filled, get):
+    days = "from=2026-02-10&to=2026-02-24"
+
+    page = get(f"/analytics/dashboard?{days}")
+
+    assert list(page) == ["site", "range", *SECTIONS]
+    assert page["site"] == get("/analytics/site")
+    assert {name: page[name] for name in ENDPOINTS} == {
+        name: get(f"/analytics/{endpoint}{days}") for name, endpoint in ENDPOINTS.items()
+    }
+    assert page["overview"] == {**get(f"/analytics/overview?{days}"), "page_views": 27}
+    assert page["realtime"] == get("/analytics/realtime")
+    assert page["current"] == get("/analytics/current")
+
+
+@pytest.mark.parametrize(
+    ("interval", "first", "rows"),
+    [
+        ("hour", {"date": "2026-02-24T13:00+00:00", "page_views": 5}, 2),
+        ("day", {"date": "2026-02-24", "page_views": 13}, 1),
+        ("week", {"date": "2026-02-23", "page_views": 13}, 1),
+        ("month", {"date": "2026-02-01", "page_views": 13}, 1),
+    ],
+)
+def test_series_has_page_views(filled, get, interval, first, rows):
+    series = get(f"/analytics/dashboard?days=1&interval={interval}&sections=series")["series"]
+
+    assert {name: series[0][name] for name in first} == first
+    assert len(series) == rows + (interval == "hour")
+    assert sum(row["page_views"] for row in series) == 13
+    assert [{**row, "page_views": None} for row in series] == [
+        {**row, "page_views": None} for row in get(f"/analytics/sessions/daily?days=1&interval={interval}")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", ("2026-01-26", "2026-02-24", "day")),
+        ("days=2", ("2026-02-23", "2026-02-24", "hour")),
+        ("days=3", ("2026-02-22", "2026-02-24", "day")),
+        ("days=92", ("2025-11-25", "2026-02-24", "day")),
+        ("days=93", ("2025-11-24", "2026-02-24", "week")),
+        ("days=400", ("2025-01-21", "2026-02-24", "week")),
+        ("days=401", ("2025-01-20", "2026-02-24", "month")),
+        ("from=2026-02-20", ("2026-02-20", "2026-02-24", "day")),
+        ("from=2026-03-01", ("2026-03-01", "2026-03-01", "hour")),
+        ("to=2026-01-31", ("2026-01-16", "2026-01-31", "day")),
+        ("to=2026-01-01", ("2026-01-01", "2026-01-01", "hour")),
+        ("days=2&interval=month", ("2026-02-23", "2026-02-24", "month")),
+    ],
+)
+def test_range_is_resolved(filled, client, query, expected):
+    response = client.get(f"/analytics/dashboard?sections=overview&{query}")
+
+    assert response.json["range"] == dict(zip(("from", "to", "interval"), expected, strict=True))
+    assert response.headers["Analytics-Range"] == "/".join(expected[:2])
+
+
+def test_hours_are_no_default_for_purged_days(filled, database, get):
+    database.write(lambda at: at.execute("update site set raw_since = :day", day=NOW // DAY))
+
+    assert get("/analytics/dashboard?days=2&sections=series")["range"]["interval"] == "day"
+    assert get("/analytics/dashboard?days=1&sections=series")["range"]["interval"] == "hour"
+
+
+def test_sections_are_chosen(filled, get):
+    assert list(get("/analytics/dashboard?sections=Series, overview,")) == ["site", "range", "overview", "series"]
+    assert list(get("/analytics/dashboard?sections=,")) == ["site", "range", *SECTIONS]
+
+
+@pytest.mark.parametrize(
+    ("query", "error"),
+    [
+        ("sections=overview,map", f"sections must be some of {', '.join(SECTIONS)}, separated by commas"),
+        ("days=7&from=2026-02-01", "days cannot be combined with from or to"),
+        ("from=2026-02-02&to=2026-02-01", "from must not be after to"),
+        ("interval=year", "interval must be one of hour, day, week, month"),
+    ],
+)
+def test_invalid_parameters_are_400(client, query, error):
+    response = client.get(f"/analytics/dashboard?{query}")
+
+    assert (response.status_code, response.json) == (400, {"error": error})
+
+
+@pytest.mark.parametrize("path", DOCUMENTED)
+def test_documented_requests_succeed(filled, get, path):
+    assert get(path)
+
+
+def test_dashboard_is_a_function(filled, database):
+    ctx = Context(database, None, NOW)
+
+    page = dashboard(ctx, from_=date(2026, 2, 20), sections=["overview"])
+
+    assert page["overview"]["page_views"] == 17
+    assert dashboard(replace(ctx, now=instant("2026-01-20 00:00:00")), 1, sections=["overview"])["range"] == {
+        "from": "2026-01-20",
+        "to": "2026-01-20",
+        "interval": "hour",
+    }
+
+
+@pytest.mark.writes
+def test_sections_agree_while_rows_are_written(database):
+    """Each transaction adds a session with one view; every section must count the same transactions."""
+    stop = threading.Event()
+
+    def write():
+        for number in count():
+            if stop.is_set():
+                return
+            session = (f"s{number}", f"v{number}", NOW, NOW, 50, "/in", "/out", "IN", "a.example")
+            view = (f"s{number}", "page_view", "/", NOW)
+            database.write(lambda at, session=session, view=view: insert_visit(at, session, view))
+
+    with ThreadPoolExecutor() as pool:
+        writing = pool.submit(write)
+        counts, deadline = [], time.monotonic() + 60
+        try:
+            while len(set().union(*counts)) < 20 and time.monotonic() < deadline:
+                counts.append(count_everywhere(dashboard(Context(database, None, NOW), 7)))
+        finally:
+            stop.set()
+        writing.result()
+
+    assert {len(numbers) for numbers in counts} == {1}
+    assert len(set().union(*counts)) == 20
+
+
+def insert_visit(at, session, view):
+    at.insert("sessions", SESSION, [session])
+    at.insert("events", ("session_id", "event_type", "page_url", "occurred_at"), [view])
+
+
+def count_everywhere(page):
+    """Return the different numbers of sessions that the sections show."""
+    rows = [(page["overview"], "total_sessions"), (page["overview"], "page_views"), (page["overview"], "total_events")]
+    rows += [(row, "total_sessions") for row in page["series"]] + [(row, "page_views") for row in page["series"]]
+    rows += [(row, "views") for row in page["pages"]] + [(row, "sessions") for row in page["entry_pages"]]
+    rows += [(row, "sessions") for name in ("exit_pages", "countries", "sources") for row in page[name]]
+    rows += [
+        (page["engagement"][2], "count"),
+        (page["realtime"], "total_sessions_today"),
+        (page["current"], "visitors"),
+    ]
+    return {row[name] for row, name in rows}
