@@ -55,11 +55,11 @@ def filter_case(context, case):
 
 def has_valid_range(query):
     first, last = to_date(query.get("from")), to_date(query.get("to"))
+    is_filled = str(query.get("fill")).strip().lower() == "true"
     if not (first or last):
-        return True
+        return not is_filled or len(str(query.get("days", ""))) <= 2  # 99 days have 2376 hours
     if query.get("days") not in (None, "") or (first and last and first > last):
         return False
-    is_filled = str(query.get("fill")).strip().lower() == "true"
     return not is_filled or bool(first and last and (last - first).days < 150)
 
 
