@@ -129,7 +129,7 @@ def test_demo_writes_recordings_of_its_sessions():
     recorded = {path.parent.name for path in files}
     sessions = {session for (session,) in query("analytics.db", "select session_id from sessions")}
 
-    assert output.splitlines()[1] == f"recordings holds {len(files):,} recordings"
+    assert output.splitlines()[1] == f"recordings has {len(files):,} recordings"
     assert recorded == sessions
     assert json.loads(files[0].read_text())["session_id"] == files[0].parent.name
     assert Path("recordings/sessions") == files[0].parent.parent
@@ -203,7 +203,7 @@ def test_demo_with_other_rows_is_left(yesterdays_demo, folder):
     output = run("demo", "--if-empty")
 
     assert output.startswith(f"{folder}/analytics.db is not changed: it has generated rows up to ")
-    assert output.endswith(", and others were added since; delete the file for a new demo\n")
+    assert output.endswith(", and other rows; delete the file for a new demo\n")
     assert read_tables("analytics.db") == before
 
 

@@ -171,7 +171,7 @@ def test_serve_returns_rows_of_another_program_at_once(folder):
     ("environ", "status", "message"),
     [
         ({}, 78, "ANALYTICS_API_KEY or ANALYTICS_API_KEY_FILE must be set: an API key is required"),
-        ({"ANALYTICS_API_KEY": " "}, 78, "ANALYTICS_API_KEY is not set"),
+        ({"ANALYTICS_API_KEY": " "}, 78, "ANALYTICS_API_KEY or ANALYTICS_API_KEY_FILE must be set"),
         ({"ANALYTICS_API_KEY_FILE": "missing"}, 78, "ANALYTICS_API_KEY_FILE must name a file with an API key: missing"),
         ({"ANALYTICS_API_KEY": KEY, "ANALYTICS_STORAGE": "https://r2.example/a"}, 78, "ANALYTICS_STORAGE is a bucket"),
         ({"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": "missing/a.db"}, 78, "ANALYTICS_DATABASE: the folder "),

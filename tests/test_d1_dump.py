@@ -154,7 +154,7 @@ def test_unistr_works_on_every_sqlite(load):
 
 
 def test_invalid_unistr_escape_is_rejected(refusal):
-    assert refusal(TABLE + r"INSERT INTO t VALUES(1,unistr('\q'));").startswith("FILE, line 2: SQLite refuses")
+    assert refusal(TABLE + r"INSERT INTO t VALUES(1,unistr('\q'));").startswith("FILE, line 2: SQLite rejects")
 
 
 @pytest.mark.parametrize(
