@@ -197,7 +197,9 @@ def test_wsgi_py_needs_a_key(tmp_path):
     )
 
     assert run.returncode == 3  # the status with which gunicorn stops the master process
-    assert json.loads(run.stderr)["message"].startswith("cannot start: ANALYTICS_API_KEY or ANALYTICS_API_KEY_FILE must be set")
+    assert json.loads(run.stderr)["message"].startswith(
+        "cannot start: ANALYTICS_API_KEY or ANALYTICS_API_KEY_FILE must be"
+    )
     assert run.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
