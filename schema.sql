@@ -361,7 +361,7 @@ from (
 group by dimension, day, key;
 
 create view all_time_keys as
-select dimension, key, sessions
+select dimension, key, sessions, visitors
 from key_counts
 where day = -1 and sessions <> 0;
 

@@ -14,7 +14,6 @@ from typing import Literal, NamedTuple
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 
-ALL_TIME = -1  # the `day` of the counters of all time
 END_DAY = 2_932_897  # the day after 9999-12-31, which is the maximum of `datetime.date`
 
 EPOCH = date(1970, 1, 1).toordinal()
@@ -58,7 +57,10 @@ class DayRange(NamedTuple):
 
     @property
     def bounds(self) -> dict[str, int]:
-        """Return `first` and `last` as statement parameters. Both are integers, and the range excludes ALL_TIME."""
+        """Return `first` and `last` as statement parameters.
+
+        Both are integers. The range excludes -1, the day of the counters of all time.
+        """
         return {
             "first": max(self.first or 0, 0),
             "last": END_DAY if self.last is None else self.last,

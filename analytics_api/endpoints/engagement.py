@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import date
 from typing import Final, Literal, TypedDict
 
-from ..calendar import ALL_TIME
 from ..context import Context
 from ..ranges import Days, resolve_range
 
@@ -20,6 +19,12 @@ class Bucket(TypedDict):
 BUCKETS: Final[tuple[Range, ...]] = ("0-19", "20-39", "40-59", "60-79", "80-100")
 
 COUNTS = """
+select key, sessions
+from all_time_keys
+where dimension = 3
+"""
+
+COUNTS_OF_RANGE = """
 select key, cast(sum(sessions) as bigint)
 from key_counts
 where dimension = 3 and day between :first and :last
@@ -34,6 +39,5 @@ def engagement(ctx: Context, days: Days = None, *, from_: date | None = None, to
     last. Sessions without a score are not counted.
     """
     range_ = resolve_range(ctx, from_, to, days)
-    bounds = {"first": ALL_TIME, "last": ALL_TIME} if range_ is None else range_.bounds
-    counts = dict(ctx.db.tuples(COUNTS, **bounds))
+    counts = dict(ctx.db.tuples(COUNTS) if range_ is None else ctx.db.tuples(COUNTS_OF_RANGE, **range_.bounds))
     return [{"bucket": bucket, "count": counts.get(bucket, 0)} for bucket in BUCKETS]

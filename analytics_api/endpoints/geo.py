@@ -15,14 +15,10 @@ class Country(TypedDict):
     unique_visitors: int
 
 
-# The query for a range also works for all time (day -1), but takes 92 us instead of 67.
 COUNTRIES = """
-select key as country, cast(sum(sessions) as bigint) as sessions,
-  cast(sum(visitors) as bigint) as unique_visitors
-from key_counts
-where dimension = 1 and day = -1
-group by key
-having sum(sessions) <> 0
+select key as country, sessions, visitors as unique_visitors
+from all_time_keys
+where dimension = 1
 order by sessions desc, country
 """
 

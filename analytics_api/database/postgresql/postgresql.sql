@@ -404,7 +404,7 @@ create table key_counts (
 create unique index key_counts_key on key_counts (dimension, day, index_key(key), shard);
 
 create view all_time_keys as
-select dimension, key, sum(sessions)::bigint as sessions
+select dimension, key, sum(sessions)::bigint as sessions, sum(visitors)::bigint as visitors
 from key_counts
 where day = -1
 group by dimension, key
