@@ -180,9 +180,8 @@ class LogImporter:
                 end += 1
             rows = self.at.rows(KNOWN_EVENTS, low=ids[begin], high=ids[end - 1])
             known.update(row["event_id"] for row in rows)
-            if not rows and end < len(
-                ids
-            ):  # skip to the next existing id, since a new log may have none in many ranges
+            # Skip to the next existing id, because a new log may have none in many ranges.
+            if not rows and end < len(ids):
                 nearest = self.at.rows(NEAREST_EVENT, low=ids[end], high=ids[-1])[0]["event_id"]
                 end = len(ids) if nearest is None else bisect_left(ids, nearest, end)
         return known
