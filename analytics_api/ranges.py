@@ -33,7 +33,7 @@ where begins_at <= :until and begins_at >= (
 order by begins_at
 """
 
-FIRST_DAY_WITH_SESSIONS = """
+FIRST_DAY = """
 select day
 from day_counts
 where day >= 0
@@ -42,6 +42,12 @@ having sum(sessions) <> 0
 order by day
 limit 1
 """
+
+
+def find_first_day(db: Database) -> int | None:
+    """Return the day of the first session, even if that session was purged, or None if there are no sessions."""
+    rows = db.tuples(FIRST_DAY)
+    return rows[0][0] if rows else None
 
 
 def find_today(db: Database, now: int) -> Today:
@@ -101,6 +107,6 @@ def resolve_closed_range(ctx: Context, from_: date | None, to: date | None, days
         assert today is not None
         return DayRange(first, max(first, today.day), today)
     if first is None:
-        rows = ctx.db.tuples(FIRST_DAY_WITH_SESSIONS)
-        return DayRange(min(last, *rows[0]) if rows else last, last, today)
+        first_day = find_first_day(ctx.db)
+        return DayRange(last if first_day is None else min(first_day, last), last, today)
     return range_

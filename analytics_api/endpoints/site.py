@@ -6,7 +6,7 @@ from typing import Literal, TypedDict
 
 from ..calendar import iso_date
 from ..context import Context
-from ..ranges import find_today
+from ..ranges import find_first_day, find_today
 
 
 class Site(TypedDict):
@@ -18,14 +18,7 @@ class Site(TypedDict):
 
 
 SITE = """
-select time_zone, page_query, raw_since, (
-    select day
-    from day_counts
-    where day >= 0
-    group by day
-    having sum(sessions) <> 0
-    order by day
-    limit 1) as first_day
+select time_zone, page_query, raw_since
 from site
 """
 
@@ -41,7 +34,7 @@ def site(ctx: Context) -> Site:
         "time_zone": row["time_zone"],
         "today": iso_date(find_today(ctx.db, ctx.now).day),
         "page_query": row["page_query"],
-        "first_day": _date_or_none(row["first_day"]),
+        "first_day": _date_or_none(find_first_day(ctx.db)),
         "raw_since": _date_or_none(row["raw_since"]),
     }
 
