@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import date
-from typing import Any, Final, TypedDict, cast
+from typing import Any, Final, NamedTuple, TypedDict, cast
 
 from ..calendar import HOUR_MS, DayRange, Interval, day_begins_at, interval_first, iso_date, local_time, spans
 from ..context import Context
@@ -72,14 +72,27 @@ group by 1
 """
 
 
-def _read_overview(ctx: Context, range_: DayRange, interval: Interval, fill: bool, limit: int) -> OverviewWithViews:
-    page_views = sum(views for _, views in ctx.db.tuples(PAGE_VIEWS, **range_.bounds))
-    return {**overview(ctx, range_), "page_views": page_views}
+class Query(NamedTuple):
+    """What the sections are computed from."""
+
+    ctx: Context
+    range: DayRange
+    interval: Interval
+    fill: bool
+    limit: int
 
 
-def _read_series(ctx: Context, range_: DayRange, interval: Interval, fill: bool, limit: int) -> list[DayWithViews]:
-    rows = daily(ctx, range_, interval=interval, fill=fill)
-    views = _count_views_of_hours(ctx, range_) if interval == "hour" else _count_views(ctx, range_, interval)
+def _read_overview(query: Query) -> OverviewWithViews:
+    page_views = sum(views for _, views in query.ctx.db.tuples(PAGE_VIEWS, **query.range.bounds))
+    return {**overview(query.ctx, query.range), "page_views": page_views}
+
+
+def _read_series(query: Query) -> list[DayWithViews]:
+    rows = daily(query.ctx, query.range, interval=query.interval, fill=query.fill)
+    if query.interval == "hour":
+        views = _count_views_of_hours(query.ctx, query.range)
+    else:
+        views = _count_views(query.ctx, query.range, query.interval)
     return [{**row, "page_views": views[row["date"]]} for row in rows]
 
 
@@ -103,17 +116,17 @@ def _count_views_of_hours(ctx: Context, range_: DayRange) -> Counter[str]:
     return views
 
 
-SECTIONS: Final[dict[str, Callable[[Context, DayRange, Interval, bool, int], Any]]] = {
+SECTIONS: Final[dict[str, Callable[[Query], Any]]] = {
     "overview": _read_overview,
     "series": _read_series,
-    "pages": lambda ctx, range_, interval, fill, limit: top(ctx, limit, range_),
-    "entry_pages": lambda ctx, range_, interval, fill, limit: entry(ctx, limit, range_),
-    "exit_pages": lambda ctx, range_, interval, fill, limit: exit_(ctx, limit, range_),
-    "countries": lambda ctx, range_, interval, fill, limit: geo(ctx, range_),
-    "sources": lambda ctx, range_, interval, fill, limit: sources(ctx, limit, range_),
-    "engagement": lambda ctx, range_, interval, fill, limit: engagement(ctx, range_),
-    "realtime": lambda ctx, range_, interval, fill, limit: realtime(ctx),
-    "current": lambda ctx, range_, interval, fill, limit: current(ctx),
+    "pages": lambda query: top(query.ctx, query.limit, query.range),
+    "entry_pages": lambda query: entry(query.ctx, query.limit, query.range),
+    "exit_pages": lambda query: exit_(query.ctx, query.limit, query.range),
+    "countries": lambda query: geo(query.ctx, query.range),
+    "sources": lambda query: sources(query.ctx, query.limit, query.range),
+    "engagement": lambda query: engagement(query.ctx, query.range),
+    "realtime": lambda query: realtime(query.ctx),
+    "current": lambda query: current(query.ctx),
 }
 
 
@@ -150,9 +163,10 @@ def dashboard(
             "site": about,
             "range": {"from": iso_date(first), "to": iso_date(last), "interval": chosen},
         }
+        query = Query(ctx, range_, chosen, fill, limit)
         for name, read_section in SECTIONS.items():
             if not sections or name in sections:
-                result[name] = read_section(ctx, range_, chosen, fill, limit)
+                result[name] = read_section(query)
         return cast(Dashboard, result)
 
     # The sections call only those methods of the database that a reader of one snapshot has, too.
