@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
@@ -236,6 +237,10 @@ class Application:
             response = responses.JSONResponse(payload, self.response_headers(ctx, route, payload, range_, environ))
             if len(self.recent) >= MAX_CACHED_RESPONSES:
                 self.recent.clear()
+            if not self.recent:  # an idle process must not keep the pages of an erased person
+                timer = threading.Timer(route.max_age / 1000, self.recent.clear)
+                timer.daemon = True
+                timer.start()
             self.recent[key] = ctx.now, response
         return response
 

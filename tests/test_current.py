@@ -1,12 +1,16 @@
 """The visitors of the last five minutes and their pages."""
 
+import gc
+
 import pytest
 from helpers.client import NOW, instant
+from helpers.server import wait_for
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from analytics_api import Context
 from analytics_api.endpoints.current import current
+from analytics_api.http.responses import JSONResponse
 
 MINUTE = 60_000
 WINDOW = 5 * MINUTE
@@ -134,3 +138,17 @@ def test_response_is_reused_for_one_second(insert, database, serve):
         visitors.append(client.get("/analytics/current").json["visitors"])
 
     assert visitors == [1, 1, 3]
+
+
+def test_reused_response_does_not_remain_in_memory(insert, serve):
+    insert("sessions", session("a", "ann", NOW))
+    insert("events", view("a", "https://shop.example/thanks?email=zebra@mail.example", NOW))
+    client = serve()
+    assert client.get("/analytics/current").json["visitors"] == 1
+
+    wait_for(lambda: not any(b"zebra" in body for body in response_bodies()))
+
+
+def response_bodies():
+    """Return the bodies of all responses in memory."""
+    return [thing.body for thing in gc.get_objects() if isinstance(thing, JSONResponse)]
