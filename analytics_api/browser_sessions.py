@@ -12,6 +12,10 @@ from .keys import digest
 LIFETIME: Final = 30 * 86_400_000  # ms
 MAX_SESSIONS: Final = 20  # sessions per key; a new session then replaces the oldest one
 
+# Error messages of sign-in, which the OpenAPI document shows, too.
+OTHER_SITE: Final = "This request does not come from a page of this server"
+READ_ONLY: Final = "The database is read-only: signing in is not possible"
+
 DELETE_EXPIRED = """
 delete from browser_sessions
 where expires_at <= :now

@@ -10,6 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is
 from .examples import REQUEST_EXAMPLES, RESPONSE_EXAMPLES
 from .http.downloads import Stream
 from .http.parameters import Identifier, Parameter
+from .http.requests import NO_CHUNKED_BODIES
 from .keys import INVALID_KEY, MISSING_KEY
 from .openapi_session import session_operations
 from .routes import RANGE_HEADER, ROUTES, Route
@@ -57,7 +58,7 @@ ERRORS = {
     404: ("The lead or the status does not exist", "Lead not found"),
     411: (
         "The body has no Content-Length, and the server does not support chunked bodies",
-        "Send a Content-Length: this server does not support chunked bodies",
+        NO_CHUNKED_BODIES,
     ),
     412: (
         "If-Match or If-None-Match is not met; nothing was changed",

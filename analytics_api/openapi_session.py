@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .browser_sessions import OTHER_SITE, READ_ONLY
+from .http.requests import NO_CHUNKED_BODIES
 from .keys import INVALID_KEY, SCOPES
 
 Schema = dict[str, Any]
@@ -18,13 +20,13 @@ SIGN_IN = (
 EXAMPLES = {
     400: ("The body has no key", 'The request body must be {"key": "…"}'),
     401: ("The key is invalid", INVALID_KEY),
-    403: ("The request comes from another origin", "This request does not come from a page of this server"),
+    403: ("The request comes from another origin", OTHER_SITE),
     411: (
         "The server does not support chunked bodies",
-        "Send a Content-Length: this server does not support chunked bodies",
+        NO_CHUNKED_BODIES,
     ),
     500: ("The session could not be stored or deleted", "Analytics query failed"),
-    503: ("The database is read-only", "The database is read-only: signing in is not possible"),
+    503: ("The database is read-only", READ_ONLY),
 }
 
 KEY: Schema = {

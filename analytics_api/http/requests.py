@@ -22,6 +22,8 @@ MAX_BODY_BYTES = 64 * 1024  # the request bodies of the API are a status and a k
 MAX_NAME_LENGTH = 40  # an error message truncates a longer parameter name
 CHUNK_SIZE = 64 * 1024
 
+NO_CHUNKED_BODIES = "Send a Content-Length: this server does not support chunked bodies"
+
 
 def mount_path(environ: WSGIEnvironment) -> str:
     """Return the percent-encoded path at which the application is mounted, or "" at the root."""
@@ -93,7 +95,7 @@ def read_body(environ: WSGIEnvironment) -> bytes:
     """
     length = get_content_length(environ)
     if length is None and "HTTP_TRANSFER_ENCODING" in environ and "wsgi.input_terminated" not in environ:
-        raise LengthRequired("Send a Content-Length: this server does not support chunked bodies")
+        raise LengthRequired(NO_CHUNKED_BODIES)
     if is_body_too_large(environ):
         raise InvalidRequest(f"The request body must have at most {MAX_BODY_BYTES} bytes")
     body = b""

@@ -12,7 +12,7 @@ from werkzeug.sansio.http import parse_cookie
 from werkzeug.urls import iri_to_uri
 from werkzeug.wsgi import get_path_info
 
-from ..browser_sessions import LIFETIME, BrowserSessions
+from ..browser_sessions import LIFETIME, OTHER_SITE, READ_ONLY, BrowserSessions
 from ..context import Context
 from ..endpoints.whoami import whoami
 from ..errors import Forbidden, InvalidRequest, ReadOnly, RequestError
@@ -32,9 +32,6 @@ COOKIE: Final = "analytics_session"
 MAX_COOKIES = 4  # maximum number of cookies to look up; browsers send one for each matching path
 SESSION_PATH: Final = "/session"
 FORM = "application/x-www-form-urlencoded"
-
-OTHER_SITE = "This request does not come from a page of this server"
-READ_ONLY = "The database is read-only: signing in is not possible"
 
 # Fragments of the redirect after a form was submitted without JavaScript. The page shows a message for each.
 INVALID_KEY_FRAGMENT = "invalid-key"
