@@ -8,52 +8,23 @@ temporary server. Rates are rows per second of CPU time of the server process, s
 little.
 """
 
-import argparse
 import sys
+from contextlib import ExitStack, closing
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 import psycopg
 
 from analytics_api.database.postgresql import schema
 from analytics_api.database.postgresql.statements import Statements
-from analytics_api.maintenance import demo
 
-from .data import NOW
 from .machine import ROOT
+from .schemas import EVENT_COLUMNS, HEARTBEAT, HEARTBEAT_ON_PAGE, SESSION_COLUMNS, compare, parse_options
 
 SCHEMAS = [
     ROOT / "tests" / "data" / "schemas" / "postgresql-2.sql",
     ROOT / "analytics_api" / "database" / "postgresql" / "postgresql.sql",
 ]
-SESSIONS_A_TRANSACTION = 100
-SESSIONS_OF_PLAN = 20_000  # over 90 days: 100 sessions are about half a day
-HEARTBEAT = """
-update sessions
-set ended_at = ended_at + 1000, duration = duration + 1000, event_count = event_count + 1
-where session_id = %s
-"""
-HEARTBEAT_ON_PAGE = """
-update sessions
-set ended_at = ended_at + 1000, duration = duration + 1000, exit_page = %s
-where session_id = %s
-"""
-
-
-def transactions(sessions):
-    """Generate (kind of write, its function of a cursor, rows)."""
-    plan = demo.Plan(NOW, sessions=max(sessions, SESSIONS_OF_PLAN), leads=0)
-    visits, events = demo.sessions(plan), demo.events(plan)
-    for _ in range(sessions // SESSIONS_A_TRANSACTION):
-        rows = list(islice(visits, SESSIONS_A_TRANSACTION))
-        yield "sessions", partial(copy, "sessions", demo.COLUMNS["sessions"]), rows
-        views = [row[1:] for row in islice(events, sum(row[7] for row in rows))]
-        yield "events", partial(copy, "events", demo.COLUMNS["events"][1:]), views
-        yield "heartbeats", partial(update, HEARTBEAT), [(row[0],) for row in rows]
-        pages = [row[8] for row in rows[1:] + rows[:1]]
-        moves = [(page, row[0]) for page, row in zip(pages, rows)]
-        yield "heartbeats with a new exit page", partial(update, HEARTBEAT_ON_PAGE), moves
 
 
 def copy(table, columns, cursor, rows):
@@ -64,7 +35,15 @@ def copy(table, columns, cursor, rows):
 
 def update(sql, cursor, rows):
     for row in rows:
-        cursor.execute(sql, row, prepare=True)
+        cursor.execute(sql.replace("?", "%s"), row, prepare=True)
+
+
+WRITES = {
+    "sessions": partial(copy, "sessions", SESSION_COLUMNS),
+    "events": partial(copy, "events", EVENT_COLUMNS),
+    "heartbeats": partial(update, HEARTBEAT),
+    "heartbeats with a new exit page": partial(update, HEARTBEAT_ON_PAGE),
+}
 
 
 def create(url, path):
@@ -92,51 +71,27 @@ def cpu_seconds(connection):
     return int(Path(f"/proc/{connection.info.backend_pid}/schedstat").read_text().split()[0]) / 1e9
 
 
-def write(connection, work, rows):
-    """Return the seconds of CPU time of one transaction."""
+def write(connection, kind, rows):
     before = cpu_seconds(connection)
     with connection.transaction(), connection.cursor() as cursor:
-        work(cursor, rows)
+        WRITES[kind](cursor, rows)
     return cpu_seconds(connection) - before
 
 
-def compare(connections, sessions):
-    """Return {kind of write: (rows, [seconds of each schema])}."""
-    totals = {}
-    for kind, work, rows in transactions(sessions):
-        count, seconds = totals.setdefault(kind, (0, [0.0] * len(connections)))
-        for number, connection in enumerate(connections):
-            seconds[number] += write(connection, work, rows)
-        totals[kind] = count + len(rows), seconds
-    return totals
-
-
 def main():
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks.postgresql_schemas",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("schemas", nargs="*", type=Path, default=SCHEMAS)
-    parser.add_argument("--sessions", type=int, default=3000)
-    options = parser.parse_args()
+    options = parse_options("benchmarks.postgresql_schemas", __doc__, SCHEMAS, 3000)
     sys.path.insert(0, str(ROOT / "tests"))
     from helpers.postgres import Cluster
 
     cluster = Cluster("schemas", fsync="off", shared_buffers="400MB", max_wal_size="2GB").create()
-    try:
-        connections = []
+    with ExitStack() as stack:
+        stack.callback(cluster.remove)
+        writers = []
         for number, path in enumerate(options.schemas):
             cluster.execute(f"create database schema_{number}")
-            connections.append(create(cluster.url(f"schema_{number}"), path))
-        for kind, (rows, seconds) in compare(connections, options.sessions).items():
-            print(f"{kind} ({rows:,})")
-            for path, spent in zip(options.schemas, seconds):
-                print(f"  {path.name:<20} {rows / spent:>9,.0f}/s  {seconds[0] / spent:.2f}")
-    finally:
-        for connection in connections:
-            connection.close()
-        cluster.remove()
+            connection = stack.enter_context(closing(create(cluster.url(f"schema_{number}"), path)))
+            writers.append(partial(write, connection))
+        compare(options.schemas, writers, options.sessions)
 
 
 if __name__ == "__main__":
