@@ -10,6 +10,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from operator import methodcaller
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -219,7 +220,7 @@ class SQLite(Database):
     def delete_empty_counters(self) -> None:
         # A transaction each, since other writers wait meanwhile.
         for deletion in self.read(empty_row_deletions):
-            self.write(lambda at, sql=deletion: at.execute(sql))  # type: ignore[misc]
+            self.write(methodcaller("execute", deletion))
 
     def scrub(self) -> None:
         # Even with secure_delete, free pages and split pages can contain deleted rows, so VACUUM rewrites the file.
