@@ -39,7 +39,7 @@ def main():
     parser.add_argument("--sizes", type=numbers, default="20k,200k,2M,20M", help="of the data sets, in events")
     parser.add_argument("--events", type=numbers, default="", help="a size more, such as 100M")
     parser.add_argument("--leads", type=numbers, default="10k,100k,1M", help="of the data sets, in leads")
-    parser.add_argument("--report", action="store_true", help="write the report anew and measure nothing")
+    parser.add_argument("--report", action="store_true", help="only write the report")
     options = parser.parse_args()
     options.sizes = sorted({*options.sizes, *options.events})
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # exit normally, so that servers are stopped

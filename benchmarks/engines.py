@@ -50,8 +50,8 @@ def measure(options):
     findings = Findings(
         "On other engines",
         [
-            "The linked SQLite and the newest from PyPI, in a process each, asked by turns; in both every answer is "
-            "that of plain SQL. PostgreSQL is a throw-away server with its usual durability."
+            "The linked SQLite and the newest from PyPI, in separate processes that run in turn; all results equal "
+            "those of plain SQL. PostgreSQL is a temporary server with default durability."
         ],
     )
     rows = []
@@ -103,7 +103,7 @@ def answer(ours, theirs):
 def postgresql(sessions):
     """Return the output of benchmarks/postgresql.py, even if it was interrupted; nothing without PostgreSQL."""
     if not any(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
-        print("engines: PostgreSQL is left out, apt-get install postgresql brings it", flush=True)
+        print("engines: PostgreSQL is not installed and is skipped; run apt-get install postgresql", flush=True)
         return
     print("engines: PostgreSQL", flush=True)
     command = [sys.executable, "benchmarks/postgresql.py", "--sessions", str(sessions)]

@@ -55,8 +55,8 @@ def measure(options):
     findings = Findings(
         "The statistics functions",
         [
-            "Called in process on an open connection; the plain question is one SQL statement over the same rows, with "
-            "indexes that cover it. Each answer is compared with the plain one before it is timed."
+            "Function calls in one process on an open connection. Plain SQL is one statement over the same rows, with "
+            "covering indexes. Each result is compared with that of plain SQL before it is timed."
         ],
     )
     timings = {}
@@ -117,7 +117,7 @@ def report(findings, timings, sets, many):
         Table(f"A call at {short(largest.events)} events", ["", "ours", "plain SQL", "plain / ours"], rows)
     )
     head = ["", *(f"{short(one.events)} events" for one in sets), "largest / smallest"]
-    findings.tables.append(Table("Ours as the data grows", head, growth))
+    findings.tables.append(Table("This API with growing data", head, growth))
 
 
 def calls(findings, database, events):
@@ -142,5 +142,5 @@ def calls(findings, database, events):
             at = "" if events == JUDGED else f"at {short(events)} events"
             findings.claims.append(Claim(f"whole WSGI call, {path}", bar, timings.figure((anew, path)), scale=at))
     rows = [[f"`GET {path}`", timings.figure((anew, path)), timings.figure((again, path))] for path in CALLS]
-    head = ["", "key, route, query, JSON", "again, while nothing is written"]
+    head = ["", "key, route, query, JSON", "cached response"]
     return Table("A whole WSGI call in process", head, rows)

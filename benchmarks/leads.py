@@ -43,8 +43,8 @@ def measure(options):
     findings = Findings(
         "The leads",
         [
-            f"Pages of {LIMIT}; each answer is compared with plain SQL's before it is timed. *The first time* is that "
-            "of a process that has just opened the database, whose file the system has in memory."
+            f"Pages of {LIMIT}; each result is compared with that of plain SQL before it is timed. *The first time* is "
+            "in a process that has just opened the database; the file is in the system's cache."
         ],
     )
     with ExitStack() as opened:
@@ -101,13 +101,13 @@ def in_list_batches(findings, ctx, connection, leads, at):
     behind = [what for what in queries if what[2] == "cursor"]
     shallow = [what for what in queries if what[2] in (1, PAGES)]
     findings.claims += [
-        Claim(f"leads, any order and stage, page 1 to {PAGES}", 1e-3, worst(shallow), scale=at),
+        Claim(f"leads, any order and status, page 1 to {PAGES}", 1e-3, worst(shallow), scale=at),
         Claim(f"leads, any order, offset {short(JUDGED // 2)}", 30e-3, worst(deep), scale=at),
         Claim(f"leads, any order, the same {short(JUDGED // 2)} deep by cursor", 1e-3, worst(behind), scale=at),
     ]
     findings.tables.append(
         Table(
-            f"A page of {short(leads)} leads, the slowest of all stages",
+            f"A page of {short(leads)} leads, the slowest of all statuses",
             ["order", "page 1", f"page {PAGES}", f"offset {halfway:,}", "there by cursor"],
             [[sort, *(worst(pages(sort, number)) for number in (1, PAGES, "deep", "cursor"))] for sort in ORDERS],
         )
@@ -134,7 +134,7 @@ def sizes(findings, contexts, connections):
     )
     findings.tables.append(
         Table(
-            "The first page as the data grows",
+            "The first page with growing data",
             ["", *(f"{short(size)} leads" for size in contexts)],
             [[name, *(timings.figure((name, size)) for size in contexts)] for name in names],
         )
@@ -168,7 +168,7 @@ def searches(findings, ctx, connection, leads, at):
         ratio = timings.ratio(("plain", name), ("ours", name))
         rows.append([f"`{needle}`, {counts[name]:,} found", first_time, again, timings.figure(("plain", name)), ratio])
     head = ["", "the first time", "again", "plain SQL", "plain / ours"]
-    findings.tables.append(Table(f"Search in {short(leads)} leads, the total told", head, rows))
+    findings.tables.append(Table(f"Search in {short(leads)} leads, with the total", head, rows))
 
 
 def first(path, needle):
@@ -214,9 +214,7 @@ def singles(findings, ctx, connection, leads, at):
         same("counters after moves", database.verify(), [])
     findings.claims += [
         Claim("lead detail", 0.3e-3, timings.figure("detail, ours"), scale=at),
-        Claim(
-            "PATCH function without the disk's sync", 0.3e-3, timings.figure("move, without the disk's sync"), scale=at
-        ),
+        Claim("PATCH function without sync to disk", 0.3e-3, timings.figure("move, without the disk's sync"), scale=at),
     ]
     rows = [[name, timings.figure(name)] for name in subjects]
     rows += [[name, taken.figure(name)] for taken in (settled, durable) for name in taken.rounds]

@@ -24,8 +24,8 @@ def measure(options):
     findings = Findings(
         "Memory",
         [
-            f"The resident memory of one worker with four threads, over {short(size)} events, asked all kinds of "
-            f"questions in turn; flat is what it has at the end to what it had after {FULL:.0%} of the requests."
+            f"Resident memory of one worker with four threads, over {short(size)} events, with all kinds of requests "
+            f"in turn. The growth is the ratio of the memory at the end to that after {FULL:.0%} of the requests."
         ],
     )
     with running(serve(workers=1), data.Visits(size)) as server:
@@ -36,7 +36,7 @@ def measure(options):
             _, requests = load(server.port, PATHS, SECONDS, CONNECTIONS)
             sizes.append((sizes[-1][0] + requests, resident(worker)))
         if worker not in server.processes():
-            raise RuntimeError("the worker has been replaced meanwhile")
+            raise RuntimeError("the worker was replaced during the measurement")
     settled = [memory for requests, memory in sizes if requests >= FULL * REQUESTS]
     last = settled[-max(1, len(settled) // 5) :]
     most = Figure(max(settled), max(settled), max(settled), "MB")

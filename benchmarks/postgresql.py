@@ -146,7 +146,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sessions", type=int, default=200_000)
     parser.add_argument("--transactions", type=int, default=120)
-    parser.add_argument("--url", help="an empty database to use in place of a throw-away server")
+    parser.add_argument("--url", help="an empty database to use instead of a temporary server")
     options = parser.parse_args()
 
     cluster = None

@@ -60,7 +60,7 @@ def bars(results):
     claims = [claim for _, findings in results.values() for claim in findings.claims]
     judged = [claim for claim in claims if not claim.scale]
     left = len(claims) - len(judged)
-    yield f"{sum(map(met, judged))} of {len(judged)} are met; of {left} others the size was not measured.\n"
+    yield f"{sum(map(met, judged))} of {len(judged)} are met; {left} others have a size that was not measured.\n"
     yield table(
         ["", "bar", "measured", ""],
         [

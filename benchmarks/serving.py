@@ -85,7 +85,7 @@ def load(port, paths, seconds, connections):
 
 def needed():
     if not shutil.which("wrk"):
-        sys.exit("wrk is needed to make the load: apt-get install wrk")
+        sys.exit("wrk is required: apt-get install wrk")
 
 
 def gunicorn(app, *options):

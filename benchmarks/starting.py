@@ -28,7 +28,7 @@ def measure(options):
     slowest = sorted(((int(own), module.strip()) for own, _, module in lines), reverse=True)[:SLOWEST_SHOWN]
     return Findings(
         "Starting",
-        ["A fresh process that imports the package, less one that does nothing."],
+        ["The duration of a new process that imports the package, minus that of an empty process."],
         [Claim("import of the package", 0.12, more)],
         [
             Table("Processes", ["", "start to end"], [[f"`{STATEMENTS[n]}`", Figure.of(taken[n])] for n in STATEMENTS]),

@@ -36,10 +36,10 @@ def measure(options):
     findings = Findings(
         "Over HTTP",
         [
-            f"{WORKERS} workers each, all on this machine, and `wrk` beside them with {CONNECTIONS} connections; "
-            f"{short(size)} events. The empty application does nothing but send the very bytes that ours sends. "
-            "gunicorn's sync workers close each connection, the others keep them. Datasette runs canned queries.",
-            "Nothing is written meanwhile, so that ours gives its answers again. Of gunicorn sync it is told how it "
+            f"{WORKERS} workers each; `wrk` runs on the same machine with {CONNECTIONS} connections; "
+            f"{short(size)} events. The empty application sends the same bytes as this API. "
+            "gunicorn's sync workers close each connection, other workers keep it open. Datasette runs canned queries.",
+            "The database is not written, so this API sends cached responses. Of gunicorn sync it is told how it "
             "does when each is made anew, as where something is written before every request.",
         ],
     )

@@ -100,7 +100,7 @@ def triggers(findings, sizes):
     ]
     findings.tables.append(
         Table(
-            "Through the triggers, the commit and its sync in it",
+            "With triggers, including commit and sync",
             ["", "events", "sessions", "both", "both, to the smallest", "both, over all transactions"],
             [
                 [f"{short(size)} events, {how}"]
@@ -115,7 +115,9 @@ def triggers(findings, sizes):
         what: [(size, Figure.of(rates[(size, "with counters"), what]).median) for size in sizes]
         for what in ("events", "sessions", "rows")
     }
-    findings.plots.append(Plot("writing", "Written a second, with counters", "events in the database", "/s", lines))
+    findings.plots.append(
+        Plot("writing", "Rows written per second, with counters", "events in the database", "/s", lines)
+    )
 
 
 def bulk(findings, size, at):

@@ -176,7 +176,7 @@ def withstand(folder, proxy):
             thread.join(10)
     wal_of_erasure = sizes.largest(start, end)
     wal = max(sizes.largest(0, start), sizes.largest(end, end + SECONDS))
-    tell("exports begun, and refused with 503", f"{sum(r.exports for r in readers)}, {sum(r.refused for r in readers)}")
+    tell("exports started, and responses 503", f"{sum(r.exports for r in readers)}, {sum(r.refused for r in readers)}")
     tell("bytes read", f"{sum(reader.received for reader in readers):,}")
     tell("transactions of the writer", f"{writer.transactions:,}")
     tell("-wal at most", f"{wal / 2**20:.1f} MiB, during the erasure {wal_of_erasure / 2**20:.1f} MiB")
