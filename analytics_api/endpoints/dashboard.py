@@ -73,7 +73,7 @@ group by 1
 
 
 class Query(NamedTuple):
-    """What the sections are computed from."""
+    """The arguments from which every section is computed."""
 
     ctx: Context
     range: DayRange
