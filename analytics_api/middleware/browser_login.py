@@ -33,7 +33,7 @@ MAX_COOKIES = 4  # maximum number of cookies to look up; browsers send one for e
 SESSION_PATH: Final = "/session"
 FORM = "application/x-www-form-urlencoded"
 
-# Fragments of the redirect after a form was submitted without JavaScript. The page shows a message for each.
+# Fragments of the redirect after a failed sign-in by a form, so that the form's page can show a message for each.
 INVALID_KEY_FRAGMENT = "invalid-key"
 READ_ONLY_FRAGMENT = "read-only"
 
