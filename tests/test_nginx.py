@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import select
 import socket
 import ssl
 from collections import Counter
@@ -158,13 +159,17 @@ def lengthen_timeouts(text):
 def test_connections_of_one_address_are_limited(server):
     head = f"{PATCH}Content-Length: 9\r\n\r\n"
     with proxying(server, lengthen_timeouts) as nginx, ExitStack() as stack:
-        for _ in range(100):
+        connections = []
+        for _ in range(101):
             connection = socket.create_connection(nginx.address, 30, source_address=("127.0.0.6", 0))
             stack.enter_context(connection).sendall(head.encode())
-        wait_for(lambda: nginx.request("GET", "/analytics/geo", source="127.0.0.6")[0] == 429)
-        other = nginx.request("GET", "/analytics/geo", source="127.0.0.7")[0]
+            connections.append(connection)
+        wait_for(lambda: select.select(connections, [], [], 0)[0])
+        first_lines = [each.recv(12) for each in select.select(connections, [], [], 0)[0]]
+        statuses = [nginx.request("GET", "/analytics/geo", source=f"127.0.0.{number}")[0] for number in (6, 7)]
 
-    assert other == 200
+    assert first_lines == [b"HTTP/1.1 429"]
+    assert statuses == [429, 200]
 
 
 STALLED = {
