@@ -151,4 +151,6 @@ def test_reused_response_does_not_remain_in_memory(insert, serve):
 
 def response_bodies():
     """Return the bodies of all responses in memory."""
-    return [thing.body for thing in gc.get_objects() if isinstance(thing, JSONResponse)]
+    return [
+        thing.body for thing in gc.get_objects() if type(thing) is JSONResponse
+    ]  # isinstance would evaluate lazy objects
