@@ -151,6 +151,5 @@ def test_reused_response_does_not_remain_in_memory(insert, serve):
 
 def response_bodies():
     """Return the bodies of all responses in memory."""
-    return [
-        thing.body for thing in gc.get_objects() if type(thing) is JSONResponse
-    ]  # isinstance would evaluate lazy objects
+    # isinstance() would evaluate lazy objects of other libraries.
+    return [thing.body for thing in gc.get_objects() if type(thing) is JSONResponse]
