@@ -19,7 +19,7 @@ help:  ## show this
 
 run: .venv/run demo.key  ## serve demo data on http://127.0.0.1:8000, or on BIND=HOST:PORT
 	@$(DEMO) $(BIN)/analytics-api demo --if-empty --recordings demo-recordings
-	@printf '\nThe key is %s, kept in demo.key. Try:\n\n' "$$(cat demo.key)"; \
+	@printf '\nThe key is %s, stored in demo.key. Try:\n\n' "$$(cat demo.key)"; \
 	printf "  curl -H 'Authorization: Bearer %s' http://$(BIND)/analytics/overview\n\n" "$$(cat demo.key)"
 	@$(DEMO) $(BIN)/analytics-api serve --bind $(BIND)
 
