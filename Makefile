@@ -1,6 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
-SQL := plans costs rollups ranges* site* search* lead* overview sessions* pages* geo engagement sources realtime database* purge erase
+SQL := plans costs counters* ranges* site* search* lead* overview sessions* pages* geo engagement sources realtime database* purge erase
 
 # Suppress pip's notices about newer versions and about running as root.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -42,9 +42,9 @@ faults: .venv/test  ## inject faults and run the random tests for longer; as roo
 	@cd faults && for script in crash disk_faults slow_clients slow_exports reload lead_contention cache_freshness fuzz \
 	  injections hostile_files memory; \
 	  do ../$(BIN)/python $$script.py || exit; done
-	FUZZED_FILES=1000 FUZZ_EXAMPLES=100 ROLLUP_EXAMPLES=2000 RANGE_EXAMPLES=2000 POSTGRESQL_EXAMPLES=400 $(BIN)/$(PYTEST) \
-	  tests/imports/test_fuzzed_files.py tests/test_rollups.py tests/test_ranges_exact.py tests/test_openapi_fuzzed.py \
-	  tests/postgresql/test_postgresql_rollups.py
+	FUZZED_FILES=1000 FUZZ_EXAMPLES=100 COUNTER_EXAMPLES=2000 RANGE_EXAMPLES=2000 POSTGRESQL_EXAMPLES=400 $(BIN)/$(PYTEST) \
+	  tests/imports/test_fuzzed_files.py tests/test_counters_exact.py tests/test_ranges_exact.py tests/test_openapi_fuzzed.py \
+	  tests/postgresql/test_postgresql_counters_exact.py
 
 bench: .venv/bench  ## run benchmarks (half an hour); options: PARTS=functions,throughput SIZES=20k,2M LEADS=10k EVENTS=100M
 	$(BIN)/python -m benchmarks $(if $(PARTS),--parts $(PARTS)) $(if $(SIZES),--sizes $(SIZES)) \

@@ -530,7 +530,7 @@ from (
 group by minute;
 
 
--- rollups of leads
+-- counters of leads
 
 create table status_counts (
   status text primary key not null,

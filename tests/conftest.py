@@ -67,7 +67,7 @@ SLOW_MODULES = {
     "test_packaging",
     "test_purge_keep_totals",
     "test_ranges_exact",
-    "test_rollups",
+    "test_counters_exact",
     "test_server_exports",
     "test_server_limits",
     "test_session_pattern",

@@ -189,7 +189,7 @@ def test_copy_target_is_empty_until_the_commit(visits, database):
         client = APIClient(create_app(served, api_keys=[KEY]))
         answers = []
 
-        copy(visits, database, on_progress=lambda rollup: answers.append(client.get("/analytics/overview").json))
+        copy(visits, database, on_progress=lambda counter: answers.append(client.get("/analytics/overview").json))
 
         assert {answer["total_sessions"] for answer in answers[:5]} == {0}
         assert client.get("/analytics/overview").json["total_sessions"] == 300
@@ -199,7 +199,7 @@ KILLED = """
 import os, sys
 from analytics_api import open_database
 from analytics_api.maintenance.copy import copy
-copy(open_database(sys.argv[1]), open_database(sys.argv[2]), on_progress=lambda rollup: os.kill(os.getpid(), 9))
+copy(open_database(sys.argv[1]), open_database(sys.argv[2]), on_progress=lambda counter: os.kill(os.getpid(), 9))
 """
 
 

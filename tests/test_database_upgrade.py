@@ -224,8 +224,8 @@ def test_upgrade_normalises_dates_and_instants(old, caplog):
 
 
 CHANGES = {
-    "without a rollup": ("drop table rollup_days",),
-    "with a rollup that no version has": ("create table rollup_moons (moon text)",),
+    "without a counter": ("drop table rollup_days",),
+    "with a counter that no version has": ("create table rollup_moons (moon text)",),
     "without some triggers": ("drop trigger sessions_insert", "drop trigger leads_delete"),
     "without some views and indexes": ("drop view plain_days", "drop index events_by_time"),
     "without the search index": ("drop table lead_search",),

@@ -50,7 +50,7 @@ def damage(database, *statements):
         connection.commit()
 
 
-ROLLUPS = (
+COUNTERS = (
     "day_counts",
     "event_counts",
     "fingerprint_days",
@@ -67,23 +67,23 @@ ROLLUPS = (
 )
 
 
-def count_column(database, rollup):
+def count_column(database, counter):
     """Return the first column of a counter that contains counts."""
-    columns = database.rows("select name from pragma_table_info(:rollup) order by cid", rollup=rollup)
+    columns = database.rows("select name from pragma_table_info(:counter) order by cid", counter=counter)
     return next(column["name"] for column in columns if column["name"] in {*COUNT_COLUMNS, "follow_ups_count"})
 
 
-def spoil(database, rollup):
-    column = count_column(database, rollup)
-    damage(database, f"update {rollup} set {column} = {column} + 1")
+def spoil(database, counter):
+    column = count_column(database, counter)
+    damage(database, f"update {counter} set {column} = {column} + 1")
 
 
-def kinds(differences, rollup):
+def kinds(differences, counter):
     """Return the kinds of a counter's differences: an additional row, a missing row or wrong counts."""
     return {
         (difference.stored is not None, difference.expected is not None)
         for difference in differences
-        if difference.counter == rollup
+        if difference.counter == counter
     }
 
 
@@ -93,7 +93,7 @@ def test_verify_finds_no_difference_in_good_data(database):
     differences = database.verify(on_progress=steps.append)
 
     assert differences == []
-    assert sorted(steps) == sorted((*ROLLUPS, "leads", "lead_submissions", "lead_search"))
+    assert sorted(steps) == sorted((*COUNTERS, "leads", "lead_submissions", "lead_search"))
 
 
 def test_verify_finds_no_difference_in_an_empty_database(tmp_path):
@@ -102,13 +102,13 @@ def test_verify_finds_no_difference_in_an_empty_database(tmp_path):
 
 
 def test_verify_finds_every_wrong_count(database):
-    for rollup in ROLLUPS:
-        spoil(database, rollup)
+    for counter in COUNTERS:
+        spoil(database, counter)
 
     differences = database.verify()
 
-    for rollup in ROLLUPS:
-        assert kinds(differences, rollup) == {(True, False), (False, True)}
+    for counter in COUNTERS:
+        assert kinds(differences, counter) == {(True, False), (False, True)}
     (stored,) = [
         one.stored for one in differences if one.counter == "day_counts" and one.stored and one.stored["day"] < 0
     ]
@@ -122,14 +122,14 @@ def test_verify_finds_every_wrong_count(database):
 SOURCES = {"visitor_days", "fingerprint_days", "pages", "session_pages", "follow_up_counts"}
 
 
-@pytest.mark.parametrize("rollup", ROLLUPS)
-def test_verify_finds_missing_rows(database, rollup):
-    damage(database, f"delete from {rollup}")
+@pytest.mark.parametrize("counter", COUNTERS)
+def test_verify_finds_missing_rows(database, counter):
+    damage(database, f"delete from {counter}")
 
     differences = database.verify()
 
-    assert kinds(differences, rollup) == {(False, True)}
-    assert rollup in SOURCES or {difference.counter for difference in differences} == {rollup}
+    assert kinds(differences, counter) == {(False, True)}
+    assert counter in SOURCES or {difference.counter for difference in differences} == {counter}
 
 
 EXTRA = {
@@ -149,14 +149,14 @@ EXTRA = {
 }
 
 
-@pytest.mark.parametrize("rollup", ROLLUPS)
-def test_verify_finds_extra_rows(database, rollup):
-    damage(database, EXTRA[rollup])
+@pytest.mark.parametrize("counter", COUNTERS)
+def test_verify_finds_extra_rows(database, counter):
+    damage(database, EXTRA[counter])
 
     differences = database.verify()
 
-    assert kinds(differences, rollup) == {(True, False)}
-    assert rollup in SOURCES or {difference.counter for difference in differences} == {rollup}
+    assert kinds(differences, counter) == {(True, False)}
+    assert counter in SOURCES or {difference.counter for difference in differences} == {counter}
 
 
 def test_verify_ignores_rows_that_count_nothing(database):
@@ -177,7 +177,7 @@ def without_triggers(*statements):
 
 
 @pytest.mark.parametrize(
-    ("statement", "rollup"),
+    ("statement", "counter"),
     [
         ("update leads set follow_ups_count = 77 where lead_id = 1", "leads"),
         ("update leads set last_follow_up_at = '1999' where lead_id = 1", "leads"),
@@ -190,10 +190,10 @@ def without_triggers(*statements):
         ("update leads set search_text = 'other' where lead_id = 1", "lead_search"),
     ],
 )
-def test_verify_finds_changes_to_leads_without_triggers(database, statement, rollup):
+def test_verify_finds_changes_to_leads_without_triggers(database, statement, counter):
     damage(database, *without_triggers(statement))
 
-    assert rollup in {difference.counter for difference in database.verify()}
+    assert counter in {difference.counter for difference in database.verify()}
 
 
 @pytest.mark.parametrize(
@@ -214,8 +214,8 @@ def test_verify_finds_damage_to_the_search_index(database, statement):
 
 def test_rebuild_repairs_all_differences(database):
     expected = database.rows("select * from expected_day_counts order by day")
-    for rollup in ROLLUPS:
-        spoil(database, rollup)
+    for counter in COUNTERS:
+        spoil(database, counter)
     damage(
         database,
         *EXTRA.values(),
@@ -229,7 +229,7 @@ def test_rebuild_repairs_all_differences(database):
 
     assert database.verify() == []
     assert database.rows("select * from day_counts order by day") == expected
-    assert sorted(steps) == sorted((*ROLLUPS, "leads", "lead_submissions", "lead_search"))
+    assert sorted(steps) == sorted((*COUNTERS, "leads", "lead_submissions", "lead_search"))
 
 
 def test_rebuild_runs_work_first_and_counts_it(database):

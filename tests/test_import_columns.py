@@ -394,7 +394,7 @@ def test_update_overwrites_existing_rows(load, insert, database):
 
 
 @pytest.mark.parametrize("there", [1, 100])  # existing rows, so that triggers or bulk mode are used
-def test_rollups_and_search_are_exact_afterwards(there, load, insert, database, get):
+def test_counters_and_search_are_exact_afterwards(there, load, insert, database, get):
     insert("sessions", *({"session_id": f"o{n}", "visitor_id": f"o{n}", "started_at": 10**11} for n in range(there)))
 
     load(

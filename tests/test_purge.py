@@ -88,7 +88,7 @@ def test_purge_deletes_only_older_sessions_and_events(database, filled, get):
     assert database.rows("select count(*) as submissions from lead_submissions") == [{"submissions": 1}]
 
 
-def test_rollups_are_exact_after_each_purge_transaction(database, filled):
+def test_counters_are_exact_after_each_purge_transaction(database, filled):
     differences = []
 
     purge(database, date(2026, 2, 10), deleted=lambda rows, of: differences.extend(database.verify()))

@@ -6,7 +6,7 @@ from datetime import date
 import psycopg
 import pytest
 from helpers import postgres
-from helpers.rollups import DAY, START
+from helpers.expected_counters import DAY, START
 
 from analytics_api.maintenance.purge import purge
 

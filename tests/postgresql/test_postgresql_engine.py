@@ -229,8 +229,8 @@ def test_reads_continue_during_a_bulk_load(database):
     def work(at):
         at.insert("sessions", ["session_id", "visitor_id", "started_at"], [("a", "v", NOW)])
 
-    def progress(rollup):
-        if rollup == "leads":  # all other counters have been rebuilt by now
+    def progress(counter):
+        if counter == "leads":  # all other counters have been rebuilt by now
             sessions_seen.append(database.rows(SESSIONS))
 
     sessions_seen = []
@@ -259,7 +259,7 @@ sys.exit(status)
 def test_interrupted_verify_does_not_wait_for_its_thread(database):
     """The thread waits for a table that another connection has locked."""
 
-    def broken_off(rollup):
+    def broken_off(counter):
         if threading.current_thread() is threading.main_thread():
             raise KeyboardInterrupt
 
@@ -278,9 +278,9 @@ def test_verify_restarts_after_lost_connections(database):
     execute(database.url, "delete from counter_page_counts")
     lost = []
 
-    def lose(rollup):
-        if rollup == "pages" and not lost:
-            lost.append(rollup)
+    def lose(counter):
+        if counter == "pages" and not lost:
+            lost.append(counter)
             execute(
                 database.url,
                 "select pg_terminate_backend(pid, 5000) from pg_stat_activity "

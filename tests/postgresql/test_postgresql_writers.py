@@ -7,7 +7,7 @@ from contextlib import suppress
 import psycopg
 import pytest
 from helpers import postgres
-from helpers.rollups import DAY, START
+from helpers.expected_counters import DAY, START
 
 from analytics_api import open_database
 

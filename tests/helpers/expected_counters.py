@@ -165,7 +165,7 @@ def returns(items, day_of, identity_of):
     return counts
 
 
-def session_rollups(sessions, site):
+def session_counters(sessions, site):
     def day_of(session):
         return site.day(session["started_at"])
 
@@ -198,7 +198,7 @@ def session_rollups(sessions, site):
     }
 
 
-def event_rollups(events, site):
+def event_counters(events, site):
     def day_of(event):
         return site.day(event["occurred_at"])
 
@@ -220,7 +220,7 @@ def event_rollups(events, site):
     }
 
 
-def lead_rollups(leads, submissions, searched):
+def lead_counters(leads, submissions, searched):
     follow_ups = group(
         [submission for submission in submissions if submission["is_primary_lead"] == 0],
         lambda submission: submission["lead_id"],
@@ -242,7 +242,7 @@ def lead_rollups(leads, submissions, searched):
     }
 
 
-def expected_rollups(rows, archived, site, searched=SEARCHED):
+def expected_counters(rows, archived, site, searched=SEARCHED):
     """Return the expected rows of each counter.
 
     :param rows: the rows by table, for each table in VALUES.
@@ -251,8 +251,8 @@ def expected_rollups(rows, archived, site, searched=SEARCHED):
     happened = Counter(event["occurred_at"] // MINUTE for event in rows["events"])
     opened = Counter(session["started_at"] // MINUTE for session in rows["sessions"] if session["ended_at"] is None)
     return {
-        **session_rollups([*rows["sessions"], *archived["sessions"]], site),
-        **event_rollups([*rows["events"], *archived["events"]], site),
-        **lead_rollups(rows["leads"], rows["lead_submissions"], searched),
+        **session_counters([*rows["sessions"], *archived["sessions"]], site),
+        **event_counters([*rows["events"], *archived["events"]], site),
+        **lead_counters(rows["leads"], rows["lead_submissions"], searched),
         "minute_counts": {(minute, happened[minute], opened[minute]) for minute in happened | opened},
     }

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 import psycopg
 import pytest
 from helpers import postgres
-from helpers.rollups import KEYS, MOVED, UTC, VALUES, expected_rollups
+from helpers.expected_counters import KEYS, MOVED, UTC, VALUES, expected_counters
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -120,17 +120,17 @@ READS = {
 }
 
 
-def read(connection, rollup):
+def read(connection, counter):
     """Return the rows of a counter with counts other than 0, with shards added up."""
-    if rollup in READS:
-        rows = connection.execute(READS[rollup]).fetchall()
-        return {tuple(row) for row in rows if rollup in ("leads", "lead_submissions") or row[-1]}
-    described = connection.execute(f"select * from {rollup} limit 0").description
+    if counter in READS:
+        rows = connection.execute(READS[counter]).fetchall()
+        return {tuple(row) for row in rows if counter in ("leads", "lead_submissions") or row[-1]}
+    described = connection.execute(f"select * from {counter} limit 0").description
     names = [column.name for column in described if column.name != "shard"]
     keys = ", ".join(name for name in names if name not in COUNT_COLUMNS)
     counts = [name for name in names if name in COUNT_COLUMNS]
     sums = ", ".join(f"sum({name})::bigint" for name in counts)
-    rows = connection.execute(f"select {keys}, {sums} from {rollup} group by {keys}").fetchall()
+    rows = connection.execute(f"select {keys}, {sums} from {counter} group by {keys}").fetchall()
     return {tuple(row) for row in rows if any(row[len(names) - len(counts) :])}
 
 
@@ -245,8 +245,8 @@ def base(connection):
 def check(connection, site, archived):
     """Compare every counter with its view, and with a count in Python unless something was erased."""
     if archived is not None:
-        for rollup, rows in expected_rollups(base(connection), archived, site, SEARCHED).items():
-            assert read(connection, rollup) == rows, rollup
+        for counter, rows in expected_counters(base(connection), archived, site, SEARCHED).items():
+            assert read(connection, counter) == rows, counter
 
 
 def check_views(connection):
@@ -254,18 +254,18 @@ def check_views(connection):
         check_view(connection, view.removeprefix("expected_"), view)
 
 
-def check_view(connection, rollup, view):
+def check_view(connection, counter, view):
     columns = [column.name for column in connection.execute(f"select * from {view} limit 0").description]
     keys = ", ".join(column for column in columns if column not in COUNT_COLUMNS)
     counts = [column for column in columns if column in COUNT_COLUMNS]
-    source = "all_time_pages" if rollup == "pages" else rollup
+    source = "all_time_pages" if counter == "pages" else counter
     if counts:
         sums = ", ".join(f"sum({column})::bigint as {column}" for column in counts)
         source = f"(select {keys}, {sums} from {source} group by {keys}) as summed"
     where = " or ".join(f"{column} <> 0" for column in counts) or "true"  # as `verify` ignores rows of zeros
     stored = connection.execute(f"select {', '.join(columns)} from {source} where {where}").fetchall()
     expected = connection.execute(f"select {', '.join(columns)} from {view} where {where}").fetchall()
-    assert sorted(map(repr, stored)) == sorted(map(repr, expected)), rollup
+    assert sorted(map(repr, stored)) == sorted(map(repr, expected)), counter
 
 
 def play(database, statements, site):

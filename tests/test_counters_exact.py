@@ -1,10 +1,10 @@
 """The counters are correct after random SQL statements of any program.
 
 Random sequences of statements are run on tables whose keys often collide. After each statement, every counter is
-compared with its expected_* view, and with helpers.rollups, which computes the counts in Python. A second database
-without triggers runs the same statements, to check that triggers do not change the rows, ids and errors.
+compared with its expected_* view, and with helpers.expected_counters, which computes the counts in Python. A second
+database without triggers runs the same statements, to check that triggers do not change the rows, ids and errors.
 
-ROLLUP_EXAMPLES=20000 pytest tests/test_rollups.py runs more examples.
+COUNTER_EXAMPLES=20000 pytest tests/test_counters_exact.py runs more examples.
 """
 
 import os
@@ -13,14 +13,26 @@ from contextlib import suppress
 from importlib.resources import files
 
 import pytest
-from helpers.rollups import DATES, FIRST, KEYS, LAST, MOVED, READS, START, UTC, VALUES, expected_rollups, to_datetime
+from helpers.expected_counters import (
+    DATES,
+    FIRST,
+    KEYS,
+    LAST,
+    MOVED,
+    READS,
+    START,
+    UTC,
+    VALUES,
+    expected_counters,
+    to_datetime,
+)
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from analytics_api.database.base import COUNT_COLUMNS
 from analytics_api.database.folding import case_folds
 
-EXAMPLES = int(os.environ.get("ROLLUP_EXAMPLES", "50"))
+EXAMPLES = int(os.environ.get("COUNTER_EXAMPLES", "50"))
 SCHEMA = files("analytics_api").joinpath("schema.sql").read_text(encoding="utf-8")
 
 REFUSED = {
@@ -442,7 +454,7 @@ def normalised(tables):
 
 
 def expected(connection, archived, site=UTC):
-    return expected_rollups(base(connection), archived, site)
+    return expected_counters(base(connection), archived, site)
 
 
 def counts_something(row):
@@ -454,12 +466,12 @@ def counts_something(row):
 def stored(connection):
     empty = {table: [] for table in VALUES}
     return {
-        rollup: {
+        counter: {
             tuple(row.values())
-            for row in rows(connection, READS.get(rollup, f"select * from {rollup}"))
+            for row in rows(connection, READS.get(counter, f"select * from {counter}"))
             if counts_something(row)
         }
-        for rollup in expected_rollups(empty, {"sessions": [], "events": []}, UTC)
+        for counter in expected_counters(empty, {"sessions": [], "events": []}, UTC)
     }
 
 
@@ -467,7 +479,7 @@ def pairs(connection):
     """Yield each counter and its view."""
     views = connection.execute(r"select name from sqlite_schema where name like 'expected\_%' escape '\'").fetchall()
     for (view,) in views:
-        rollup = view.removeprefix("expected_")
+        counter = view.removeprefix("expected_")
         columns = [column["name"] for column in rows(connection, f"pragma table_info({view})")]
         yield [
             sorted(
@@ -475,7 +487,7 @@ def pairs(connection):
                 for row in rows(connection, f"select {', '.join(columns)} from {name}")
                 if counts_something(row)
             )
-            for name in (rollup, view)
+            for name in (counter, view)
         ]
 
 
@@ -500,7 +512,7 @@ def found_leads(connection):
     drawn=st.lists(st.binary(min_size=60, max_size=60), min_size=1, max_size=16),
     searching=st.booleans(),
 )
-def test_rollups_are_exact_after_any_writes(templates, together, template, drawn, searching):
+def test_counters_are_exact_after_any_writes(templates, together, template, drawn, searching):
     writer = Writer(templates[template], templates["none"])
     statements = [statement(bytes_, TOGETHER[together]) for bytes_ in drawn]
     note("\n".join(f"{sql} {values or ''}" for sql, values in statements))
