@@ -84,6 +84,7 @@ RESPONSE_EXAMPLES: Final[dict[Callable[..., Any], object]] = {
         "page_query": "keep",
         "first_day": "2025-01-03",
         "raw_since": None,
+        "demo": False,
     },
     realtime: {
         "active_sessions": 12,

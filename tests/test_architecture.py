@@ -23,6 +23,7 @@ LAYERS = (
     ("maintenance",),
     ("middleware",),
     ("app",),
+    ("dashboard",),
     ("server",),
     ("cli",),
 )

@@ -121,6 +121,7 @@ def test_table_of_settings_has_the_defaults():
         "ANALYTICS_EXPORT_TIMEOUT": str(read.export_timeout),
         "ANALYTICS_QUERY_TIMEOUT": str(read.query_timeout),
         "ANALYTICS_TRUSTED_PROXIES": str(read.trusted_proxies),
+        "ANALYTICS_DASHBOARD": str(int(read.dashboard)),
         "ANALYTICS_METRICS": str(int(read.metrics)),
         "ANALYTICS_LOG_ADDRESS": str(int(read.log_address)),
         "AWS_REGION": "auto",
@@ -241,6 +242,24 @@ def test_mounting_example_runs(folder):
     assert (folder / "analytics.db").exists()
 
 
+def test_statistics_page_example_runs(folder):
+    (mounted,) = blocks("python", "docs/statistics-page.md")
+    names = {"__name__": "__main__"}
+
+    exec(compile(mounted, "statistics-page.md", "exec"), names)
+    client = Client(names["app"])
+    session = client.post(
+        "/analytics/session",
+        json={"key": "a-long-secret-from-your-settings"},
+        headers={"Sec-Fetch-Site": "same-origin"},
+    )
+    overview = client.get("/analytics/overview", headers={"Sec-Fetch-Site": "same-origin"})
+
+    assert '<meta name="api" content="/analytics">' in client.get("/stats/").text
+    assert (session.status_code, overview.status_code) == (200, 200)
+    assert (folder / "analytics.db").exists()
+
+
 @pytest.mark.slow
 def test_import_example_prints_numbers(folder):
     (imported,) = [block for block in blocks("python") if "Context(" in block]
@@ -303,6 +322,7 @@ def test_every_python_block_has_a_test():
     assert {page: len(blocks("python", page)) for page in PAGES if blocks("python", page)} == {
         "README.md": 2,
         "docs/host-applications.md": 3,
+        "docs/statistics-page.md": 1,
         "docs/storage.md": 1,
     }
 

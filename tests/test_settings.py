@@ -60,6 +60,7 @@ OTHERS = {
     "ANALYTICS_STORAGE_PATTERN": "storage",
     "ANALYTICS_CORS_ORIGINS": "cors_origins",
     "ANALYTICS_TRUSTED_PROXIES": "trusted_proxies",
+    "ANALYTICS_DASHBOARD": "dashboard",
     "ANALYTICS_METRICS": "metrics",
     "ANALYTICS_API_KEY_FILE": "api_keys",
     "AWS_ACCESS_KEY_ID": "storage",
@@ -93,6 +94,8 @@ def test_blank_variable_is_absent(variable, blank):
         ("ANALYTICS_TRUSTED_PROXIES", "2", 2),
         ("ANALYTICS_METRICS", "1", True),
         ("ANALYTICS_METRICS", "0", False),
+        ("ANALYTICS_DASHBOARD", "1", True),
+        ("ANALYTICS_DASHBOARD", "0", False),
     ],
 )
 def test_variable_is_read(variable, value, taken):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from .base import Database, Reader, Transaction
 
+DEMO_MARK = "demo"  # name of the value that a database of made-up rows has
+
 SELECT_VALUE = """
 select value
 from secrets

@@ -6,6 +6,7 @@ from typing import Literal, TypedDict
 
 from ..calendar import iso_date
 from ..context import Context
+from ..database.remembered import DEMO_MARK
 from ..ranges import find_first_day, find_today
 
 
@@ -15,10 +16,14 @@ class Site(TypedDict):
     page_query: Literal["keep", "drop"]
     first_day: str | None
     raw_since: str | None
+    demo: bool
 
 
 SITE = """
-select time_zone, page_query, raw_since
+select time_zone, page_query, raw_since, (
+    select count(*)
+    from secrets
+    where name = :demo_mark) as demo
 from site
 """
 
@@ -28,14 +33,16 @@ def site(ctx: Context) -> Site:
 
     `first_day` is the day of the first session, even if that session was purged; null if there are no sessions.
     Sessions and events before the day `raw_since` were purged, but are still counted; null if nothing was purged.
+    `demo` is whether the rows are demo data.
     """
-    row = ctx.db.rows(SITE)[0]
+    row = ctx.db.rows(SITE, demo_mark=DEMO_MARK)[0]
     return {
         "time_zone": row["time_zone"],
         "today": iso_date(find_today(ctx.db, ctx.now).day),
         "page_query": row["page_query"],
         "first_day": _date_or_none(find_first_day(ctx.db)),
         "raw_since": _date_or_none(row["raw_since"]),
+        "demo": bool(row["demo"]),
     }
 
 

@@ -6,10 +6,8 @@ from datetime import date, datetime, timezone
 from typing import NamedTuple
 
 from ..database import Database, Reader, Transaction
-from ..database.remembered import find_value, set_value
+from ..database.remembered import DEMO_MARK, find_value, set_value
 from .demo import COLUMNS
-
-MARK = "demo"  # the mark's name in the table `secrets`
 
 
 class DemoMark(NamedTuple):
@@ -25,13 +23,13 @@ class DemoMark(NamedTuple):
 
 def find_mark(db: Database) -> DemoMark | None:
     """Return the mark of a demo database, or None if the database is not marked."""
-    value = find_value(db, MARK)
+    value = find_value(db, DEMO_MARK)
     return None if value is None else DemoMark(*map(int, value.split()))
 
 
 def set_mark(at: Transaction, mark: DemoMark) -> None:
     """Mark the database as demo data."""
-    set_value(at, MARK, f"{mark.now} {mark.rows}")
+    set_value(at, DEMO_MARK, f"{mark.now} {mark.rows}")
 
 
 def count_rows(at: Reader) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from ..http.environ import PRINCIPAL, QUERY_SECONDS, REQUEST_ID, ROUTE
+from ..http.environ import HAS_POLICY, PRINCIPAL, QUERY_SECONDS, REQUEST_ID, ROUTE
 from ..http.responses import internal_error
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ class RequestLog:
             seconds = time.perf_counter() - started
             self.write(access_log_line(environ, int(status[:3]), seconds, log_address=self.log_address))
             own = [("X-Request-ID", request_id), ("Server-Timing", server_timing(environ, seconds))]
-            return start_response(status, [*headers, *own, *SECURITY_HEADERS], *rest)
+            security = SECURITY_HEADERS if HAS_POLICY not in environ else []
+            return start_response(status, [*headers, *own, *security], *rest)
 
         try:
             return self.app(environ, start)

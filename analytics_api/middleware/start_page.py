@@ -33,12 +33,17 @@ Every path under <code>{analytics}</code> needs an API key, in the header
 """
 
 
+def prefers_html(environ: WSGIEnvironment) -> bool:
+    """Return whether the client prefers HTML to JSON, as browsers do."""
+    accept = parse_accept_header(environ.get("HTTP_ACCEPT"), MIMEAccept)
+    return accept.best_match(["application/json", "text/html"]) == "text/html"
+
+
 def start_page(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Send the start page as HTML if the client prefers HTML, otherwise as JSON. It needs no key."""
     mount = mount_path(environ)
     links = {"openapi": f"{mount}/openapi.json", "analytics": f"{mount}/analytics", "documentation": DOCUMENTATION}
-    accept = parse_accept_header(environ.get("HTTP_ACCEPT"), MIMEAccept)
-    if accept.best_match(["application/json", "text/html"]) != "text/html":
+    if not prefers_html(environ):
         payload = {"name": "Analytics API", "version": version("analytics_api"), **links}
         return send_json(environ, start_response, payload, headers=[("Vary", "Accept")])
     values = {name: escape(value) for name, value in links.items()}

@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.wsgi import get_path_info
 
 from ..database import Database
 from ..middleware.health import HealthEndpoints
 from ..middleware.request_log import RequestLog
+from ..middleware.start_page import prefers_html
 from .logs import log_line
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
 def build_server_app(
@@ -24,6 +26,7 @@ def build_server_app(
     metrics: bool = False,
     log_address: bool = False,
     cors_origins: Iterable[str] = (),
+    dashboard: bool = False,
     write: Callable[[str], object] = log_line,
 ) -> WSGIApplication:
     """Wrap the API in the middleware of the standalone server.
@@ -32,9 +35,13 @@ def build_server_app(
     :param log_address: whether to log the client's address.
     :param metrics: whether to serve Prometheus metrics at `/metrics`.
     :param cors_origins: origins whose pages may read the endpoints that need no key. The API checks its own list.
+    :param dashboard: whether to serve the web pages at `/`, to clients that prefer HTML. The API must have browser
+        sessions.
     :param write: takes the log line of each request; it must not raise an exception.
     """
-    app: WSGIApplication = HealthEndpoints(api, db, cors_origins)
+    app: WSGIApplication = HealthEndpoints(api, db, cors_origins, browser_sessions=dashboard)
+    if dashboard:
+        app = serve_dashboard(app)
     if metrics:
         from ..middleware.metrics import Metrics
 
@@ -44,3 +51,18 @@ def build_server_app(
         number = trusted_proxies
         app = ProxyFix(app, x_for=number, x_proto=number, x_host=number, x_port=number, x_prefix=number)
     return app
+
+
+def serve_dashboard(app: WSGIApplication) -> WSGIApplication:
+    """Add the web pages to the application. At `/` a client that does not prefer HTML gets the start page's JSON."""
+    from ..dashboard import create_dashboard
+
+    dashboard = create_dashboard("analytics")
+
+    def dispatch(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = get_path_info(environ)
+        if dashboard.serves(path) and (path != "/" or prefers_html(environ)):
+            return dashboard(environ, start_response)
+        return app(environ, start_response)
+
+    return dispatch

@@ -33,6 +33,7 @@ VARIABLES = (
     "ANALYTICS_API_KEY",
     "ANALYTICS_API_KEY_FILE",
     "ANALYTICS_CORS_ORIGINS",
+    "ANALYTICS_DASHBOARD",
     "ANALYTICS_DATABASE",
     "ANALYTICS_DATABASE_READ",
     "ANALYTICS_EXPORT_TIMEOUT",
@@ -61,6 +62,7 @@ class Settings:
     trusted_proxies: int = 0
     metrics: bool = False
     log_address: bool = False
+    dashboard: bool = True
     notes: Sequence[str] = field(default=(), compare=False)  # warnings about unknown and unused variables
 
     @classmethod
@@ -81,6 +83,7 @@ class Settings:
             trusted_proxies=_parse_int(environ, "ANALYTICS_TRUSTED_PROXIES", 0, minimum=0),
             metrics=_metrics(environ),
             log_address=bool(_parse_int(environ, "ANALYTICS_LOG_ADDRESS", 0, minimum=0, maximum=1)),
+            dashboard=bool(_parse_int(environ, "ANALYTICS_DASHBOARD", 1, minimum=0, maximum=1)),
             notes=[*_unknown_variables(environ), *_unused_variables(environ)],
         )
 
@@ -106,6 +109,7 @@ class Settings:
         api = create_app(
             database,
             api_keys=self.api_keys,
+            browser_sessions=self.dashboard,
             storage=self.storage,
             storage_max_age=self.storage_max_age,
             cors_origins=self.cors_origins,
@@ -120,6 +124,7 @@ class Settings:
             metrics=self.metrics,
             log_address=self.log_address,
             cors_origins=self.cors_origins,
+            dashboard=self.dashboard,
         )
 
     def warnings(self) -> list[str]:

@@ -1,0 +1,98 @@
+// Create elements. Text is always set as text, never parsed as markup.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/**
+ * Return a new element: `h("a.row", { href, onclick }, "text", child)`.
+ * Properties that are undefined, null or false are left out; children that are null or false likewise.
+ */
+export function h(tag, properties = {}, ...children) {
+  return build(document.createElement(tag.split(".")[0]), tag, properties, children);
+}
+
+/** Return a new SVG element, as `h` does. */
+export function svg(tag, properties = {}, ...children) {
+  return build(document.createElementNS(SVG, tag.split(".")[0]), tag, properties, children);
+}
+
+function build(element, tag, properties, children) {
+  for (const name of tag.split(".").slice(1)) element.classList.add(name);
+  for (const [name, value] of Object.entries(properties)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+/** Return the element with this id. */
+export const byId = (id) => document.getElementById(id);
+
+/** Let screen readers say a text. */
+export function announce(text) {
+  byId("status").textContent = text;
+}
+
+const ICONS = {
+  close: "M4 4l8 8M12 4l-8 8",
+  left: "M10 3L5 8l5 5",
+  right: "M6 3l5 5-5 5",
+  down: "M3.5 6L8 10.5 12.5 6",
+  more: "M3 8h.5M7.75 8h.5M12.5 8h.5",
+  filter: "M2 4h12M4.5 8h7M7 12h2",
+  out: "M9 3h4v4M13 3L7 9M7 4H3v9h9V9",
+  table: "M2.5 3.5h11v9h-11zM2.5 7h11M6.5 3.5v9",
+  line: "M2 12l4-5 3 3 5-6",
+  sun: "M8 5a3 3 0 100 6 3 3 0 000-6zM8 1v1.5M8 13.5V15M1 8h1.5M13.5 8H15M3 3l1 1M12 12l1 1M3 13l1-1M12 4l1-1",
+  moon: "M13 9.5A5.5 5.5 0 016.5 3a5.5 5.5 0 106.5 6.5z",
+  user: "M8 8a2.5 2.5 0 100-5 2.5 2.5 0 000 5zM3 13.5c.6-2.3 2.6-3.5 5-3.5s4.4 1.200 5 3.5",
+  link: "M6.5 9.5l3-3M7 4.5l1.5-1.5a3 3 0 014.5 4.5L11.5 9M9 11.5L7.5 13A3 3 0 013 8.5L4.5 7",
+};
+
+/** Return an icon; it says nothing to screen readers. */
+export function icon(name) {
+  const path = svg("path", { d: ICONS[name] });
+  return svg("svg.icon", { viewBox: "0 0 16 16", width: 16, height: 16, "aria-hidden": "true" }, path);
+}
+
+/** Return a button that opens a menu below itself; `items` returns its content each time. Escape closes it. */
+export function menuButton(label, content, items, properties = {}) {
+  const button = h("button.menu-button", { type: "button", "aria-expanded": "false", "aria-label": label, ...properties }, content);
+  const list = h("div.menu", { hidden: true });
+  const box = h("div.menu-box", {}, button, list);
+  const isOpen = () => !list.hidden;
+  const close = (isFocused) => {
+    list.hidden = true;
+    button.setAttribute("aria-expanded", "false");
+    if (isFocused) button.focus();
+  };
+  button.addEventListener("click", () => {
+    if (isOpen()) return close(false);
+    list.replaceChildren(...items().filter(Boolean));
+    list.hidden = false;
+    button.setAttribute("aria-expanded", "true");
+    (list.querySelector("[aria-current]") ?? list.querySelector("a, button, input"))?.focus();
+  });
+  box.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && isOpen()) {
+      event.stopPropagation();
+      close(true);
+    } else if (isOpen() && (event.key === "ArrowDown" || event.key === "ArrowUp") && event.target.tagName !== "INPUT") {
+      event.preventDefault();
+      const all = [...list.querySelectorAll("a, button, input")];
+      const step = event.key === "ArrowDown" ? 1 : -1;
+      all[(all.indexOf(document.activeElement) + step + all.length) % all.length]?.focus();
+    }
+  });
+  box.addEventListener("focusout", (event) => {
+    if (isOpen() && event.relatedTarget && !box.contains(event.relatedTarget)) close(false);
+  });
+  document.addEventListener("pointerdown", (event) => {
+    if (isOpen() && !box.contains(event.target)) close(false);
+  });
+  list.addEventListener("click", (event) => {
+    if (event.target.closest("a, [data-close]")) close(false);
+  });
+  return box;
+}

@@ -1,0 +1,87 @@
+// Numbers, durations and days as people read them, in the language of the page. Days are of the site, never the browser's.
+
+import { texts } from "./texts.js";
+
+const locale = document.documentElement.lang;
+const UTC = { timeZone: "UTC" };
+
+const whole = new Intl.NumberFormat(locale);
+const tenth = new Intl.NumberFormat(locale, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const compact = new Intl.NumberFormat(locale, { notation: "compact", maximumFractionDigits: 1 });
+const percent = new Intl.NumberFormat(locale, { style: "percent", maximumFractionDigits: 0 });
+const percentTenth = new Intl.NumberFormat(locale, { style: "percent", maximumFractionDigits: 1 });
+const shortDay = new Intl.DateTimeFormat(locale, { ...UTC, day: "numeric", month: "short" });
+const longDay = new Intl.DateTimeFormat(locale, { ...UTC, weekday: "short", day: "numeric", month: "short", year: "numeric" });
+const mediumDay = new Intl.DateTimeFormat(locale, { ...UTC, day: "numeric", month: "short", year: "numeric" });
+const month = new Intl.DateTimeFormat(locale, { ...UTC, month: "short", year: "numeric" });
+const hour = new Intl.DateTimeFormat(locale, { ...UTC, hour: "2-digit", minute: "2-digit" });
+const regions = new Intl.DisplayNames([locale], { type: "region", fallback: "code" });
+
+export const integer = (value) => whole.format(value);
+export const decimal = (value) => tenth.format(value);
+export const share = (part, total) => (total ? percentTenth.format(part / total) : "");
+
+/** Return seconds as `1m 05s`. */
+export function duration(seconds) {
+  const total = Math.round(seconds);
+  const [hours, minutes, rest] = [Math.floor(total / 3600), Math.floor(total / 60) % 60, total % 60];
+  const two = (value) => String(value).padStart(2, "0");
+  if (hours) return `${integer(hours)}h ${two(minutes)}m`;
+  return minutes ? `${minutes}m ${two(rest)}s` : `${rest}s`;
+}
+
+/** Return a value of the axis, short. */
+export const axis = (value, metric) => (metric === "duration" ? duration(value) : compact.format(value));
+
+/** Return a value of a metric in full. */
+export function metricValue(value, metric) {
+  if (metric === "duration") return duration(value);
+  return metric === "engagement" ? decimal(value) : integer(value);
+}
+
+/** Return the change as `{ text, sign }`: `+12%`, or "new" where there was nothing before; null for 0 and 0. */
+export function change(value, previous) {
+  if (!previous) return value ? { text: texts.isNew, sign: 1 } : null;
+  const ratio = (value - previous) / previous;
+  const rounded = Math.round(ratio * 100);
+  const text = `${rounded > 0 ? "+" : rounded < 0 ? "−" : ""}${percent.format(Math.abs(ratio))}`;
+  return { text, sign: Math.sign(rounded) };
+}
+
+/** Return a country's name; what is no region code is shown as it is. */
+export function country(code) {
+  if (code === "XX") return texts.unknownCountry;
+  try {
+    return /^[A-Z]{2}$/.test(code) ? regions.of(code) : code;
+  } catch {
+    return code;
+  }
+}
+
+const MAX_NAME = 300; // characters on screen; the whole text is in the title and in the list's CSV
+
+/** Return a text without bidi controls, cut to MAX_NAME characters. */
+export function shorten(text) {
+  const plain = String(text).replace(/[\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c]/g, "");
+  return plain.length > MAX_NAME ? `${plain.slice(0, MAX_NAME)}…` : plain;
+}
+
+// Series name hours `YYYY-MM-DD HH:MM` (with an offset where the zone has two of them) and all else by its first day.
+const toDate = (text) => new Date(`${text.slice(0, 10)}T${text.length > 10 ? text.slice(11, 16) : "00:00"}:00Z`);
+
+/** Return the name of a row of a series, short for an axis or in full. */
+export function interval(date, kind, isLong = false) {
+  const at = toDate(date);
+  if (Number.isNaN(at.getTime())) return date;
+  if (kind === "month") return month.format(at);
+  if (kind === "hour") return isLong ? `${longDay.format(at)}, ${hour.format(at)}` : hour.format(at);
+  if (kind === "week" && isLong) return texts.weekOf(mediumDay.format(at));
+  return (isLong ? longDay : shortDay).format(at);
+}
+
+/** Return a range of days, short. */
+export function range(from, to) {
+  if (!from) return texts.until(mediumDay.format(toDate(to)));
+  if (from === to) return longDay.format(toDate(from));
+  return mediumDay.formatRange(toDate(from), toDate(to));
+}

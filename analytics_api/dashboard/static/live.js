@@ -1,0 +1,37 @@
+// The current visitors, every few seconds while the tab is visible. It also notices that the session has ended.
+
+import { get } from "./api.js";
+import { byId, h } from "./dom.js";
+import { integer } from "./format.js";
+import { texts } from "./texts.js";
+
+const INTERVAL = 4500; // ms: so that a tab notices within five seconds that another signed out
+
+/** Show how many visitors there are now. */
+export function showLive(current) {
+  const element = byId("live");
+  element.hidden = !current;
+  if (!current) return;
+  element.title = texts.explain.current;
+  const text = texts.live(current.visitors === 1 ? 1 : integer(current.visitors));
+  if (element.textContent !== text) element.replaceChildren(h("span.pulse"), text);
+}
+
+/** Ask again and again; `isActive` says whether to, `onError` takes what went wrong, `onAnswer` is called otherwise. */
+export function watchLive(isActive, onError, onAnswer) {
+  let timer;
+  const tick = async () => {
+    clearTimeout(timer);
+    if (isActive() && !document.hidden) {
+      try {
+        showLive(await get("/current"));
+        onAnswer();
+      } catch (error) {
+        onError(error);
+      }
+    }
+    timer = setTimeout(tick, INTERVAL);
+  };
+  document.addEventListener("visibilitychange", () => document.hidden || tick());
+  timer = setTimeout(tick, INTERVAL);
+}

@@ -1,0 +1,222 @@
+// The statistics page: the address says what is shown; one request fetches it.
+
+import { showAccount, showSignIn, watchSignIn } from "./account.js";
+import { actionsMenu } from "./actions.js";
+import { ApiError, get } from "./api.js";
+import { showChart } from "./chart.js";
+import { addDays, monthStart } from "./days.js";
+import { announce, byId, h } from "./dom.js";
+import { showFigures } from "./figures.js";
+import { openFilterDialog, showFilters } from "./filters.js";
+import * as format from "./format.js";
+import { showLive, watchLive } from "./live.js";
+import { showError, showNotices } from "./notices.js";
+import { openDetail, PANEL_ROWS, showPanels } from "./panels.js";
+import { neighbour, rangeName, showRanges } from "./ranges.js";
+import { watchShortcuts } from "./shortcuts.js";
+import { INTERVALS, compares, linkTo, needsToday, rangeQuery, readState, writeState } from "./state.js";
+import { texts } from "./texts.js";
+import { startWall } from "./wall.js";
+
+const REFRESH = 60_000; // ms between reloads of the figures while the tab is visible
+
+const root = document.documentElement;
+let state = readState(location.search);
+let data = null; // the snapshot that is shown
+let site = null; // of the last snapshot: its today and time zone
+let loading = new AbortController();
+let hasFailed = false;
+
+const isSignedIn = () => root.dataset.state === "ready" || root.dataset.state === "loading";
+const today = () => site?.today ?? null;
+
+/** Go to the state with these changes, as a link would. */
+function go(changes, { replace = false } = {}) {
+  const address = linkTo(state, changes);
+  if (replace) history.replaceState(null, "", address);
+  else history.pushState(null, "", address);
+  follow();
+}
+
+/** Show what the address says. Only other numbers need a request. */
+function follow() {
+  const former = state;
+  state = readState(location.search);
+  if (data && requestOf(former) === requestOf(state)) return render();
+  return load();
+}
+
+const requestOf = (each) => writeState({ ...each, metric: "visitors", pages: "pages", detail: "", wall: false });
+
+async function load({ isQuiet = false } = {}) {
+  loading.abort();
+  loading = new AbortController();
+  const { signal } = loading;
+  root.dataset.state ??= "loading";
+  if (!isQuiet) root.classList.add("busy");
+  try {
+    if (needsToday(state) && !site) site = await get("/site", "", signal);
+    data = await get("/dashboard", snapshotQuery(), signal);
+    site = data.site;
+    root.dataset.state = "ready";
+    root.classList.remove("busy");
+    hasFailed = false;
+    render();
+    if (!isQuiet) announce(texts.updated(rangeName(state)));
+  } catch (error) {
+    if (error.name === "AbortError") return;
+    root.classList.remove("busy");
+    handle(error);
+  }
+}
+
+function snapshotQuery() {
+  const query = rangeQuery(state, today());
+  if (compares(state)) query.set("compare", state.compare);
+  if (state.interval) query.set("interval", state.interval);
+  query.set("fill", "true");
+  query.set("limit", PANEL_ROWS);
+  return query;
+}
+
+function handle(error) {
+  if (!(error instanceof ApiError)) throw error;
+  if (error.status === 401) return leave(root.dataset.state === "ready" ? texts.signIn.ended : "");
+  root.dataset.state = "ready";
+  hasFailed = true;
+  if (!data || error.status === 400 || error.status === 403) {
+    data = null;
+    render();
+  }
+  showError(error, () => load());
+}
+
+/** Forget what was shown, and show the form. */
+function leave(message) {
+  loading.abort();
+  data = site = null;
+  showLive(null);
+  document.title = texts.title(texts.signIn.title);
+  for (const id of ["figures", "chart", "notices", "filters", "ranges"]) byId(id).replaceChildren();
+  for (const panel of document.querySelectorAll(".panel")) panel.replaceChildren();
+  showSignIn(message);
+}
+
+function render() {
+  const focused = document.activeElement?.closest("[data-key]")?.dataset.key;
+  const name = rangeName(state);
+  document.title = texts.title(name);
+  showFilters(byId("filters"), state, addFilterByDialog);
+  showRanges(byId("ranges"), state, today(), go);
+  showFigures(byId("figures"), data?.overview, state);
+  showPanels(state, data, today());
+  if (data) {
+    if (!hasFailed) showNotices(state, data);
+    showLive(data.current);
+    renderChart();
+  }
+  if (focused && !document.querySelector("dialog[open]")) {
+    const again = document.querySelector(`[data-key="${CSS.escape(focused)}"]`) ?? byId("main");
+    again.focus({ preventScroll: true });
+  }
+  if (state.detail && data && !document.querySelector("dialog[open]")) {
+    openDetail(state.detail, state, data.overview, today(), () => state.detail && go({ detail: "" }));
+  } else if (!state.detail) document.querySelector("dialog.wide")?.close();
+}
+
+function renderChart() {
+  const { range, series } = data;
+  const container = byId("chart");
+  if (!Array.isArray(series)) return container.replaceChildren(h("p.empty", {}, texts.sectionMissing));
+  const choose = (event) => go({ interval: event.target.value });
+  const options = INTERVALS.map((each) => h("option", { value: each, selected: each === range.interval }, texts.intervals[each]));
+  const select = h("select.quiet", { "aria-label": texts.intervalMenu, onchange: choose, "data-key": "interval" }, options);
+  const query = snapshotQuery();
+  query.set("sections", "series");
+  const days = format.range(range.from, range.to);
+  const note = h("p.muted.days", { title: texts.explain.day(site.time_zone) }, days, h("span", {}, ` · ${site.time_zone}`));
+  const menu = actionsMenu(texts.metrics[state.metric], "series", () => series, "/dashboard", query);
+  showChart(container, {
+    series,
+    metric: state.metric,
+    interval: range.interval,
+    today: today(),
+    rangeText: days,
+    tools: [note, select, menu],
+    onZoom: (date) => zoom(date, range),
+  });
+}
+
+/** Show the days of one point of the chart. */
+function zoom(date, range) {
+  const day = date.slice(0, 10);
+  const ends = { hour: day, day, week: addDays(day, 6), month: addDays(monthStart(day, 1), -1) };
+  const from = range.from && day < range.from ? range.from : day;
+  const last = ends[range.interval] > range.to ? range.to : ends[range.interval];
+  if (from !== state.from || last !== state.to) go({ period: null, from, to: last, interval: "" });
+}
+
+function addFilterByDialog() {
+  const column = (section, field) => (data?.[section] ?? []).map((row) => row[field]);
+  const suggestions = {
+    source: column("sources", "referrer_domain"),
+    page: column("pages", "page"),
+    entry_page: column("entry_pages", "page"),
+    exit_page: column("exit_pages", "page"),
+    country: column("countries", "country"),
+    event_type: ["page_view"],
+  };
+  openFilterDialog(state, suggestions, (next) => go({ filters: next.filters }));
+}
+
+async function start() {
+  const account = showAccount(() => leave(texts.signIn.ended)).catch((error) => error.status === 401 || handle(error));
+  await Promise.all([load(), account]);
+}
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-nav]");
+  if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+  event.preventDefault();
+  if (link.closest("dialog")) state = { ...state, detail: "" };
+  document.querySelector("dialog")?.close();
+  history.pushState(null, "", link.href);
+  follow();
+});
+addEventListener("popstate", follow);
+addEventListener("pageshow", (event) => event.persisted && start()); // from the browser's cache of pages
+addEventListener("pagehide", () => byId("account").replaceChildren());
+addEventListener("online", () => isSignedIn() && load());
+addEventListener("offline", () => isSignedIn() && showError(new ApiError(0, ""), () => load()));
+
+watchSignIn(
+  () => {
+    root.dataset.state = "loading";
+    start();
+  },
+  () => leave(texts.signIn.ended),
+);
+watchShortcuts(isSignedIn, {
+  period: (period) => go({ period, from: null, to: null }),
+  shift: (step) => {
+    const changes = neighbour(state, today(), step);
+    if (changes) go(changes);
+  },
+  compare: () => go({ compare: compares(state) ? "off" : "previous" }),
+  filter: addFilterByDialog,
+  clear: () => state.filters.length && go({ filters: [] }),
+});
+watchLive(
+  () => root.dataset.state === "ready",
+  (error) => (error.status === 401 ? handle(error) : error.status === 0 && !hasFailed && handle(error)),
+  () => hasFailed && load(),
+);
+setInterval(() => root.dataset.state === "ready" && !document.hidden && !hasFailed && load({ isQuiet: true }), REFRESH);
+
+root.dataset.state = "loading";
+if (state.wall) startWall();
+showPanels(state, null, null);
+showFigures(byId("figures"), null, state);
+showFilters(byId("filters"), state, addFilterByDialog);
+showRanges(byId("ranges"), state, null, go);
+start();

@@ -1,0 +1,43 @@
+// What stands above the figures, or in their place: banners, empty states, errors.
+
+import { byId, h } from "./dom.js";
+import { linkTo } from "./state.js";
+import { texts } from "./texts.js";
+
+const EXAMPLE = `insert into sessions (session_id, visitor_id, started_at)
+values ('s1', 'v1', ${Date.now()});`;
+
+/** Show the notices of a snapshot: a demo's banner, and one of three texts where nothing is counted. */
+export function showNotices(state, data) {
+  const notices = [];
+  if (data.site.demo) notices.push(h("p.notice", {}, texts.demo));
+  if (data.overview && !data.overview.total_sessions && !data.overview.total_events) notices.push(emptyNotice(state, data));
+  byId("notices").replaceChildren(...notices);
+}
+
+function emptyNotice(state, data) {
+  if (!data.site.first_day) return notice(texts.emptyTable, texts.emptyTableHelp, h("pre", { tabindex: 0 }, EXAMPLE));
+  if (!state.filters.length) return notice(texts.emptyRange, texts.emptyRangeHelp);
+  return notice(
+    texts.emptyFilter,
+    texts.emptyFilterHelp,
+    h("a.button", { href: linkTo(state, { filters: [] }), "data-nav": "" }, texts.clearFilters),
+  );
+}
+
+const notice = (title, text, ...more) => h("div.notice", {}, h("h2", {}, title), h("p", {}, text), more);
+
+/** Show an error above the figures, with a button that tries again. */
+export function showError(error, retry) {
+  const text = { 0: navigator.onLine ? texts.unreachable : texts.offline, 500: texts.databaseAway, 503: texts.databaseAway };
+  const known = text[error.status] ?? `${error.message}.`.replace(/\.\.$/, ".");
+  byId("notices").replaceChildren(
+    h(
+      "div.notice.problem",
+      { role: "alert" },
+      h("h2", {}, texts.failed),
+      h("p", {}, known),
+      h("button.button", { type: "button", onclick: retry }, texts.retry),
+    ),
+  );
+}

@@ -1,0 +1,146 @@
+// The panels: lists with bars behind their rows. A row filters everything by what it is of.
+
+import { actionsMenu } from "./actions.js";
+import { get } from "./api.js";
+import { openDialog } from "./dialogs.js";
+import { byId, h, icon } from "./dom.js";
+import { changeBadge } from "./figures.js";
+import * as format from "./format.js";
+import { LISTS, linkOf, nameOf, pageNames } from "./lists.js";
+import { addFilter, compares, linkTo, rangeQuery } from "./state.js";
+import { texts } from "./texts.js";
+
+export const PANEL_ROWS = 9;
+
+/** Show all panels. `data` is the snapshot, null while it is loading. */
+export function showPanels(state, data, today) {
+  showPanel(byId("panel-sources"), LISTS.sources, state, data, today);
+  showPanel(byId("panel-pages"), LISTS[state.pages], state, data, today, pageTabs(state));
+  showPanel(byId("panel-countries"), LISTS.countries, state, data, today);
+  showPanel(byId("panel-engagement"), LISTS.engagement, state, data, today);
+}
+
+/** Return the query of the whole list. */
+function listQuery(list, state, today) {
+  const query = rangeQuery(state, today);
+  if (compares(state)) query.set("compare", state.compare);
+  if (list.limit) query.set("limit", list.limit);
+  return query;
+}
+
+function pageTabs(state) {
+  const tab = (name) =>
+    h(
+      "a",
+      { href: linkTo(state, { pages: name }), "data-nav": "", "data-key": `tab-${name}`, "aria-current": name === state.pages && "true" },
+      LISTS[name].title,
+    );
+  return h("nav.tabs", { "aria-label": texts.pageLists }, ["pages", "entry_pages", "exit_pages"].map(tab));
+}
+
+function showPanel(panel, list, state, data, today, tabs) {
+  const id = `${panel.id}-title`;
+  panel.setAttribute("aria-labelledby", id);
+  const title = h("h2", { id, title: list.explain, class: tabs && "hidden" }, list.title);
+  const query = today || !data ? () => listQuery(list, state, today) : null;
+  const rows = data?.[list.section];
+  const menu =
+    rows && actionsMenu(list.title, list.section.replace("_", "-"), () => get(list.endpoint, query()), list.endpoint, query());
+  const header = h("header", {}, title, tabs, menu);
+  if (!data) return panel.replaceChildren(header, h("div.rows.loading"));
+  if (!Array.isArray(rows)) return panel.replaceChildren(header, h("p.empty", {}, texts.sectionMissing));
+  const visible = rows.slice(0, PANEL_ROWS);
+  const isEmpty = !visible.some((row) => row[list.value]);
+  const columns = h(
+    "div.columns",
+    {},
+    h("span", {}, list.column),
+    h("span.value", {}, list.unit),
+    h("span.side", {}, compares(state) ? texts.change : "%"),
+  );
+  const more = h(
+    "a.more",
+    { href: linkTo(state, { detail: list.section }), "data-nav": "", "data-key": `detail-${list.section}`, "aria-label": texts.allOf(list.title) },
+    texts.all,
+    icon("right"),
+  );
+  panel.replaceChildren(
+    header,
+    columns,
+    isEmpty ? h("p.empty", {}, texts.emptyPanel) : listElement(list, visible, state, data.overview),
+    h("footer", {}, list.section !== "engagement" && !isEmpty && more),
+  );
+}
+
+/** Return the rows as a list. The longest bar is the greatest value. */
+function listElement(list, rows, state, overview) {
+  const greatest = Math.max(1, ...rows.map((row) => row[list.value]));
+  const sum = rows.reduce((total, row) => total + row[list.value], 0);
+  const total = list.total ? overview?.[list.total] : sum;
+  const names = list.field === "page" ? pageNames(rows.map((row) => row.page ?? "")) : rows.map((row) => nameOf(list, row));
+  return h("ol.rows", {}, rows.map((row, index) => rowElement(list, row, names[index], state, greatest, total)));
+}
+
+function rowElement(list, row, name, state, greatest, total) {
+  const value = row[list.value];
+  const key = String(row[list.field] ?? "");
+  const bar = h("span.bar");
+  bar.style.setProperty("--share", value / greatest); // by script: the policy of the page allows no style attributes
+  const address = list.field === "page" ? linkOf(key) : null;
+  const previous = row.previous?.[list.value];
+  const side =
+    compares(state) && previous !== undefined
+      ? changeBadge(value, previous, format.integer(previous))
+      : h("span.share", {}, format.share(value, total));
+  const link = {
+    href: linkTo(addFilter(state, list.filter, key), {}),
+    "data-nav": "",
+    "data-key": `row-${list.section}-${key}`,
+    title: key.length > 40 || name !== key ? key : undefined,
+  };
+  return h(
+    "li",
+    {},
+    bar,
+    h("a.name", link, h("bdi", {}, format.shorten(name))),
+    address &&
+      h(
+        "a.out",
+        { href: address, target: "_blank", rel: "noopener noreferrer", "aria-label": texts.openPage(format.shorten(key)) },
+        icon("out"),
+      ),
+    h("span.value", { title: format.share(value, total) }, format.integer(value)),
+    h("span.side", {}, side),
+  );
+}
+
+/** Open the whole list of a section; `onClose` is called when it is closed. */
+export function openDetail(section, state, overview, today, onClose) {
+  const list = LISTS[section];
+  if (!list) return onClose();
+  const body = h("div.detail", {}, h("div.rows.loading"));
+  openDialog(list.title, body, { onClose, isWide: true });
+  const query = listQuery(list, state, today);
+  get(list.endpoint, query).then(
+    (rows) => body.replaceChildren(...detailContent(list, rows, state, overview, query)),
+    (error) => body.replaceChildren(h("p.error", {}, texts.sectionMissing, " ", error.message)),
+  );
+}
+
+function detailContent(list, rows, state, overview, query) {
+  const search = h("input", { type: "search", placeholder: texts.search, "aria-label": texts.search, autocomplete: "off" });
+  const count = h("span.muted", { role: "status" });
+  const holder = h("div.scroll", { tabindex: 0, role: "region", "aria-label": list.title });
+  const show = () => {
+    const wanted = search.value.trim().toLocaleLowerCase();
+    const matching = rows.filter((row) => `${nameOf(list, row)} ${row[list.field]}`.toLocaleLowerCase().includes(wanted));
+    count.textContent = texts.showing(format.integer(matching.length), format.integer(rows.length));
+    holder.replaceChildren(
+      matching.length ? listElement(list, matching, { ...state, detail: "" }, overview) : h("p.empty", {}, texts.nothingMatches),
+    );
+  };
+  search.addEventListener("input", show);
+  show();
+  const menu = actionsMenu(list.title, `${list.section.replace("_", "-")}-all`, () => rows, list.endpoint, query);
+  return [h("div.detail-tools", {}, search, count, menu), holder];
+}

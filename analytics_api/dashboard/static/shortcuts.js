@@ -1,0 +1,42 @@
+// Keyboard shortcuts. None works while a text is typed, a dialog is open, or with a modifier.
+
+import { openDialog } from "./dialogs.js";
+import { PERIODS } from "./days.js";
+import { h } from "./dom.js";
+import { texts } from "./texts.js";
+
+/** Call `actions.period(name)`, `shift(step)`, `compare()`, `filter()` or `clear()` when their keys are pressed. */
+export function watchShortcuts(isActive, actions) {
+  const keys = {
+    x: actions.compare,
+    f: actions.filter,
+    arrowleft: () => actions.shift(-1),
+    arrowright: () => actions.shift(1),
+    escape: actions.clear,
+    "?": openHelp,
+  };
+  for (const [name, { key }] of Object.entries(PERIODS)) keys[key] = () => actions.period(name);
+  document.addEventListener("keydown", (event) => {
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || !isActive()) return;
+    if (event.target.closest("input, select, textarea, dialog, .menu-box")) return;
+    const action = keys[event.key.toLowerCase()];
+    if (!action) return;
+    event.preventDefault();
+    action();
+  });
+}
+
+/** Show the list of shortcuts. */
+export function openHelp() {
+  const { shortcutHelp: help } = texts;
+  const row = (keys, text) => h("div", {}, h("dt", {}, keys.map((key) => h("kbd", {}, key))), h("dd", {}, text));
+  const periods = Object.entries(PERIODS).map(([name, { key }]) => row([key.toUpperCase()], texts.periods[name]));
+  const others = [
+    row(["←", "→"], help.previous),
+    row(["X"], help.compare),
+    row(["F"], help.filter),
+    row(["Esc"], help.clear),
+    row(["?"], help.help),
+  ];
+  openDialog(texts.shortcuts, h("dl.shortcuts", {}, periods, others));
+}

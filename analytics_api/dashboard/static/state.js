@@ -1,0 +1,101 @@
+// What the page shows. All of it is in the query of the address, so that a link, "back" and a reload show the same.
+
+import { DEFAULT_PERIOD, PERIODS, isDay } from "./days.js";
+
+// Parameters of the API that filter, with the comparisons that each has besides the exact one.
+export const FILTERS = {
+  source: [".not", ".contains", ".prefix"],
+  page: [".not", ".contains", ".prefix"],
+  entry_page: [".not", ".contains", ".prefix"],
+  exit_page: [".not", ".contains", ".prefix"],
+  country: [".not"],
+  engagement: [".not"],
+  event_type: [".not"],
+  visitor: [".not"],
+  lead: [".not"],
+};
+const FILTER_NAMES = new Set(Object.entries(FILTERS).flatMap(([name, more]) => [name, ...more.map((each) => name + each)]));
+
+export const METRICS = ["visitors", "sessions", "page_views", "duration", "engagement"];
+export const INTERVALS = ["hour", "day", "week", "month"];
+const PAGE_LISTS = ["pages", "entry_pages", "exit_pages"];
+
+const pick = (value, choices, otherwise) => (choices.includes(value) ? value : otherwise);
+
+/** Return the state of a query; what is not valid in it has its default. */
+export function readState(search) {
+  const query = new URLSearchParams(search);
+  const [from, to] = [query.get("from"), query.get("to")];
+  const isFixed = isDay(from ?? "") && isDay(to ?? "") && from <= to;
+  return {
+    period: isFixed ? null : pick(query.get("period"), Object.keys(PERIODS), DEFAULT_PERIOD),
+    from: isFixed ? from : null,
+    to: isFixed ? to : null,
+    compare: pick(query.get("compare"), ["previous", "year", "off"], "previous"),
+    interval: pick(query.get("interval"), INTERVALS, ""),
+    metric: pick(query.get("metric"), METRICS, METRICS[0]),
+    pages: pick(query.get("pages"), PAGE_LISTS, PAGE_LISTS[0]),
+    detail: query.get("detail") ?? "",
+    filters: [...query].filter(([name, value]) => FILTER_NAMES.has(name) && value),
+    wall: query.has("wall"),
+  };
+}
+
+/** Return the query of a state, without what has its default; empty or with its question mark. */
+export function writeState(state) {
+  const query = new URLSearchParams();
+  if (state.from) {
+    query.set("from", state.from);
+    query.set("to", state.to);
+  } else if (state.period !== DEFAULT_PERIOD) query.set("period", state.period);
+  if (state.compare !== "previous") query.set("compare", state.compare);
+  if (state.interval) query.set("interval", state.interval);
+  if (state.metric !== METRICS[0]) query.set("metric", state.metric);
+  if (state.pages !== PAGE_LISTS[0]) query.set("pages", state.pages);
+  for (const [name, value] of state.filters) query.append(name, value);
+  if (state.detail) query.set("detail", state.detail);
+  if (state.wall) query.set("wall", "");
+  return query.size ? `?${query}` : "";
+}
+
+/** Return the address of this page in another state: `linkTo(state, { period: "7d" })`. */
+export const linkTo = (state, changes) => writeState({ ...state, ...changes }) || location.pathname;
+
+/** Return the days of a state; the first is null for all time. `today` is the site's. */
+export const daysOf = (state, today) => (state.from ? [state.from, state.to] : PERIODS[state.period].find(today));
+
+/** Return whether the days depend on which day it is at the site, so that the API must say it first. */
+export const needsToday = (state) => !state.from && !PERIODS[state.period].days;
+
+/** Return the parameters of the API for the range and the filters. `today` may be null unless `needsToday`. */
+export function rangeQuery(state, today) {
+  const query = new URLSearchParams();
+  const days = state.period && PERIODS[state.period].days;
+  if (days) query.set("days", days);
+  else {
+    const [from, to] = daysOf(state, today);
+    if (from) query.set("from", from);
+    query.set("to", to);
+  }
+  for (const [name, value] of state.filters) query.append(name, value);
+  return query;
+}
+
+/** Return whether the state compares: all time has nothing before it. */
+export const compares = (state) => state.compare !== "off" && state.period !== "all";
+
+/** Return the state with a filter more; one that exists stays once. */
+export function addFilter(state, name, value) {
+  const others = state.filters.filter(([each, text]) => !(each === name && text === value));
+  return { ...state, filters: [...others, [name, value]], detail: "" };
+}
+
+/** Return the state without one filter. */
+export const removeFilter = (state, index) => ({ ...state, filters: state.filters.filter((_, at) => at !== index) });
+
+/** Return the state in which a filter is replaced by its complement. Only `name` and `name.not` have one. */
+export function invertFilter(state, index) {
+  const invert = (name) => (name.endsWith(".not") ? name.slice(0, -4) : `${name}.not`);
+  const filters = state.filters.map(([name, value], at) => [at === index ? invert(name) : name, value]);
+  return { ...state, filters };
+}
