@@ -12,10 +12,10 @@ DEMO := ANALYTICS_DATABASE=demo.db ANALYTICS_STORAGE=demo-recordings ANALYTICS_A
 
 PYTEST := pytest -n auto --dist worksteal
 
-.PHONY: help run check test lowest newest faults bench lint types clean
+.PHONY: help run check test test-browser lowest newest faults bench lint types clean
 
 help:  ## show this
-	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST)
 
 run: .venv/run demo.key  ## serve demo data on http://127.0.0.1:8000, or on BIND=HOST:PORT
 	@$(DEMO) $(BIN)/analytics-api demo --if-empty --recordings demo-recordings
@@ -26,12 +26,15 @@ run: .venv/run demo.key  ## serve demo data on http://127.0.0.1:8000, or on BIND
 check: lint types  ## lint, check types and run the fast tests
 	$(BIN)/$(PYTEST) -q -m 'not slow and not postgresql'
 
-test: .venv/test  ## run all tests
-	$(BIN)/$(PYTEST)
+test: .venv/test  ## run all tests but those in a browser
+	$(BIN)/$(PYTEST) --ignore tests/browser
+
+test-browser: .venv/browser  ## test the web pages in Chromium, which must be installed: apt-get install chromium
+	BROWSER_TESTS=1 $(BIN)/$(PYTEST) tests/browser
 
 lowest: .venv-lowest/test  ## run the tests on the lowest supported versions; OPTIONS is passed to pytest
 	.venv-lowest/bin/python tests/lowest.py --installed
-	.venv-lowest/bin/$(PYTEST) $(OPTIONS)
+	.venv-lowest/bin/$(PYTEST) --ignore tests/browser $(OPTIONS)
 
 newest: .venv/test .venv/newest/libsqlite3.so.0  ## run the tests of SQL on the newest SQLite on PyPI
 	LD_LIBRARY_PATH=$(CURDIR)/.venv/newest PYTHONPATH=.venv/newest $(BIN)/python -c 'import pysqlite3, sqlite3; \
@@ -75,6 +78,10 @@ demo.key:
 .venv/test: .venv/bin/python setup.cfg
 	$(BIN)/python -m pip install --quiet --editable '.[server,metrics,postgresql,test,fuzz,lint]'
 	@touch $@ .venv/run
+
+.venv/browser: .venv/test
+	$(BIN)/python -m pip install --quiet --editable '.[browser]'
+	@touch $@
 
 .venv/bench: .venv/test
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'

@@ -74,6 +74,8 @@ ENDPOINTS = [path for path in MODULES if PACKAGE / "endpoints" in path.parents a
 def test_endpoints_do_not_import_each_other(path):
     """The modules of a resource that is a package may import each other."""
     resource = name_of(path).split(".")[1:2]
+    if resource == ["dashboard"]:  # it has the sections of the others
+        return
 
     others = [name for name in imports(path) if name.split(".")[0] == "endpoints" and name.split(".")[1:2] != resource]
 

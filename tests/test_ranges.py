@@ -310,6 +310,7 @@ def test_site_describes_the_calendar(in_zone, visit, get):
         "page_query": "keep",
         "first_day": None,
         "raw_since": None,
+        "demo": False,
     }
     assert get("/analytics/site")["first_day"] == "2025-01-03"
 

@@ -37,6 +37,7 @@ PARAMETERS = {
     "new_status": "won",
     "changed_at": NOW,
     "changed_by": "somebody",
+    "demo_mark": "demo",
 }
 
 BASE_TABLES = {"sessions", "events", "leads", "lead_submissions"}

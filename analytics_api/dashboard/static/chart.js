@@ -42,8 +42,10 @@ export function showChart(container, { series, metric, interval, today, rangeTex
     icon(isTable ? "line" : "table"),
   );
   const plot = h("div.plot");
+  const isCounted = !series.length || series.some((row) => row[field] !== null && row[field] !== undefined);
   container.replaceChildren(h("div.chart-tools", {}, tools, toggle), plot);
-  if (isTable) plot.append(table(model));
+  if (!isCounted) plot.append(h("p.empty", {}, texts.notCounted(texts.metrics[metric], texts.intervals[interval])));
+  else if (isTable) plot.append(table(model));
   else draw(plot, model);
 }
 

@@ -56,6 +56,15 @@ export function icon(name) {
   return svg("svg.icon", { viewBox: "0 0 16 16", width: 16, height: 16, "aria-hidden": "true" }, path);
 }
 
+let closeMenu = null; // closes the menu that is open
+
+document.addEventListener("pointerdown", (event) => {
+  if (!event.target.closest(".menu-box:has(.menu:not([hidden]))")) closeMenu?.();
+});
+
+/** Return whether a menu or a dialog is open, which new figures must not take away. */
+export const isOccupied = () => document.querySelector(".menu:not([hidden]), dialog[open]") !== null;
+
 /** Return a button that opens a menu below itself; `items` returns its content each time. Escape closes it. */
 export function menuButton(label, content, items, properties = {}) {
   const button = h("button.menu-button", { type: "button", "aria-expanded": "false", "aria-label": label, ...properties }, content);
@@ -63,12 +72,15 @@ export function menuButton(label, content, items, properties = {}) {
   const box = h("div.menu-box", {}, button, list);
   const isOpen = () => !list.hidden;
   const close = (isFocused) => {
+    closeMenu = null;
     list.hidden = true;
     button.setAttribute("aria-expanded", "false");
     if (isFocused) button.focus();
   };
   button.addEventListener("click", () => {
     if (isOpen()) return close(false);
+    closeMenu?.();
+    closeMenu = () => close(false);
     list.replaceChildren(...items().filter(Boolean));
     list.hidden = false;
     button.setAttribute("aria-expanded", "true");
@@ -87,9 +99,6 @@ export function menuButton(label, content, items, properties = {}) {
   });
   box.addEventListener("focusout", (event) => {
     if (isOpen() && event.relatedTarget && !box.contains(event.relatedTarget)) close(false);
-  });
-  document.addEventListener("pointerdown", (event) => {
-    if (isOpen() && !box.contains(event.target)) close(false);
   });
   list.addEventListener("click", (event) => {
     if (event.target.closest("a, [data-close]")) close(false);

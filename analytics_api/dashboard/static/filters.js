@@ -4,7 +4,7 @@ import { openDialog } from "./dialogs.js";
 import { h, icon } from "./dom.js";
 import * as format from "./format.js";
 import { filterValue } from "./lists.js";
-import { FILTERS, addFilter, invertFilter, linkTo, removeFilter } from "./state.js";
+import { API, FILTERS, addFilter, invertFilter, linkTo, removeFilter } from "./state.js";
 import { texts } from "./texts.js";
 
 // What can be chosen where not any text is possible.
@@ -21,6 +21,7 @@ const split = (name) => {
 
 /** Show the chips, and the button that opens the dialog. */
 export function showFilters(container, state, onAdd) {
+  if (!API.filters) return;
   const chips = state.filters.map(([name, value], index) => chip(state, name, value, index));
   const clear = h("a.quiet.clear", { href: linkTo(state, { filters: [] }), "data-nav": "" }, texts.clearFilters);
   container.replaceChildren(

@@ -5,7 +5,7 @@ import { actionsMenu } from "./actions.js";
 import { ApiError, get } from "./api.js";
 import { showChart } from "./chart.js";
 import { addDays, monthStart } from "./days.js";
-import { announce, byId, h } from "./dom.js";
+import { announce, byId, h, isOccupied } from "./dom.js";
 import { showFigures } from "./figures.js";
 import { openFilterDialog, showFilters } from "./filters.js";
 import * as format from "./format.js";
@@ -25,9 +25,9 @@ let state = readState(location.search);
 let data = null; // the snapshot that is shown
 let site = null; // of the last snapshot: its today and time zone
 let loading = new AbortController();
-let hasFailed = false;
+let failure = null; // the error in place of the figures, or above former ones
 
-const isSignedIn = () => root.dataset.state === "ready" || root.dataset.state === "loading";
+const isSignedIn = () => root.dataset.state !== "signed-out";
 const today = () => site?.today ?? null;
 
 /** Go to the state with these changes, as a link would. */
@@ -60,7 +60,7 @@ async function load({ isQuiet = false } = {}) {
     site = data.site;
     root.dataset.state = "ready";
     root.classList.remove("busy");
-    hasFailed = false;
+    failure = null;
     render();
     if (!isQuiet) announce(texts.updated(rangeName(state)));
   } catch (error) {
@@ -81,20 +81,21 @@ function snapshotQuery() {
 
 function handle(error) {
   if (!(error instanceof ApiError)) throw error;
-  if (error.status === 401) return leave(root.dataset.state === "ready" ? texts.signIn.ended : "");
-  root.dataset.state = "ready";
-  hasFailed = true;
-  if (!data || error.status === 400 || error.status === 403) {
-    data = null;
-    render();
-  }
+  if (error.status === 401) return leave(data ? texts.signIn.ended : "");
+  failure = error;
+  if (!isTemporary(error)) data = null; // former figures would be those of another address
+  root.dataset.state = data ? "ready" : "failed";
+  render();
   showError(error, () => load());
 }
+
+/** Return whether the same request may succeed later. */
+const isTemporary = ({ status }) => status === 0 || status >= 500;
 
 /** Forget what was shown, and show the form. */
 function leave(message) {
   loading.abort();
-  data = site = null;
+  data = site = failure = null;
   showLive(null);
   document.title = texts.title(texts.signIn.title);
   for (const id of ["figures", "chart", "notices", "filters", "ranges"]) byId(id).replaceChildren();
@@ -111,7 +112,7 @@ function render() {
   showFigures(byId("figures"), data?.overview, state);
   showPanels(state, data, today());
   if (data) {
-    if (!hasFailed) showNotices(state, data);
+    if (!failure) showNotices(state, data);
     showLive(data.current);
     renderChart();
   }
@@ -131,11 +132,10 @@ function renderChart() {
   const choose = (event) => go({ interval: event.target.value });
   const options = INTERVALS.map((each) => h("option", { value: each, selected: each === range.interval }, texts.intervals[each]));
   const select = h("select.quiet", { "aria-label": texts.intervalMenu, onchange: choose, "data-key": "interval" }, options);
-  const query = snapshotQuery();
-  query.set("sections", "series");
+  const query = new URLSearchParams({ ...(range.from && { from: range.from }), to: range.to, interval: range.interval, fill: "true" });
   const days = format.range(range.from, range.to);
   const note = h("p.muted.days", { title: texts.explain.day(site.time_zone) }, days, h("span", {}, ` · ${site.time_zone}`));
-  const menu = actionsMenu(texts.metrics[state.metric], "series", () => series, "/dashboard", query);
+  const menu = actionsMenu(texts.metrics[state.metric], "series", () => series, "/sessions/daily", query);
   showChart(container, {
     series,
     metric: state.metric,
@@ -207,11 +207,11 @@ watchShortcuts(isSignedIn, {
   clear: () => state.filters.length && go({ filters: [] }),
 });
 watchLive(
-  () => root.dataset.state === "ready",
-  (error) => (error.status === 401 ? handle(error) : error.status === 0 && !hasFailed && handle(error)),
-  () => hasFailed && load(),
+  isSignedIn,
+  (error) => (error.status === 401 || (error.status === 0 && !failure)) && handle(error),
+  () => failure && isTemporary(failure) && load(),
 );
-setInterval(() => root.dataset.state === "ready" && !document.hidden && !hasFailed && load({ isQuiet: true }), REFRESH);
+setInterval(() => data && !failure && !document.hidden && !isOccupied() && load({ isQuiet: true }), REFRESH);
 
 root.dataset.state = "loading";
 if (state.wall) startWall();

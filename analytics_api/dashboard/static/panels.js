@@ -7,7 +7,7 @@ import { byId, h, icon } from "./dom.js";
 import { changeBadge } from "./figures.js";
 import * as format from "./format.js";
 import { LISTS, linkOf, nameOf, pageNames } from "./lists.js";
-import { addFilter, compares, linkTo, rangeQuery } from "./state.js";
+import { API, addFilter, compares, linkTo, rangeQuery } from "./state.js";
 import { texts } from "./texts.js";
 
 export const PANEL_ROWS = 9;
@@ -102,7 +102,7 @@ function rowElement(list, row, name, state, greatest, total) {
     "li",
     {},
     bar,
-    h("a.name", link, h("bdi", {}, format.shorten(name))),
+    h(API.filters ? "a.name" : "span.name", API.filters ? link : { title: link.title }, h("bdi", {}, format.shorten(name))),
     address &&
       h(
         "a.out",

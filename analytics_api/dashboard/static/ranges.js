@@ -4,7 +4,7 @@ import { copyText } from "./actions.js";
 import { PERIODS, isDay, shiftRange } from "./days.js";
 import { h, icon, menuButton } from "./dom.js";
 import * as format from "./format.js";
-import { compares, daysOf, linkTo } from "./state.js";
+import { API, compares, daysOf, linkTo } from "./state.js";
 import { texts } from "./texts.js";
 
 /** Return the name of the range: its period, or its days. */
@@ -23,10 +23,10 @@ export function neighbour(state, today, step) {
 export function showRanges(container, state, today, go) {
   container.replaceChildren(
     h("div.group", {}, arrow(state, today, -1), periodMenu(state, today, go), arrow(state, today, 1)),
-    compareMenu(state),
+    API.comparison ? compareMenu(state) : "",
     h(
       "button.quiet.copy-link",
-      { type: "button", disabled: !today, onclick: (event) => copyText(fixedLink(state, today), event.currentTarget), "data-key": "copy-link" },
+      { type: "button", title: texts.copyLink, "aria-label": texts.copyLink, disabled: !today, onclick: (event) => copyText(fixedLink(state, today), event.currentTarget), "data-key": "copy-link" },
       icon("link"),
       h("span.label", {}, texts.copyLink),
     ),

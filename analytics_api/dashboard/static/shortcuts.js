@@ -3,18 +3,18 @@
 import { openDialog } from "./dialogs.js";
 import { PERIODS } from "./days.js";
 import { h } from "./dom.js";
+import { API } from "./state.js";
 import { texts } from "./texts.js";
 
 /** Call `actions.period(name)`, `shift(step)`, `compare()`, `filter()` or `clear()` when their keys are pressed. */
 export function watchShortcuts(isActive, actions) {
   const keys = {
-    x: actions.compare,
-    f: actions.filter,
     arrowleft: () => actions.shift(-1),
     arrowright: () => actions.shift(1),
-    escape: actions.clear,
     "?": openHelp,
   };
+  if (API.comparison) keys.x = actions.compare;
+  if (API.filters) Object.assign(keys, { f: actions.filter, escape: actions.clear });
   for (const [name, { key }] of Object.entries(PERIODS)) keys[key] = () => actions.period(name);
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || !isActive()) return;
@@ -33,9 +33,8 @@ export function openHelp() {
   const periods = Object.entries(PERIODS).map(([name, { key }]) => row([key.toUpperCase()], texts.periods[name]));
   const others = [
     row(["←", "→"], help.previous),
-    row(["X"], help.compare),
-    row(["F"], help.filter),
-    row(["Esc"], help.clear),
+    ...(API.comparison ? [row(["X"], help.compare)] : []),
+    ...(API.filters ? [row(["F"], help.filter), row(["Esc"], help.clear)] : []),
     row(["?"], help.help),
   ];
   openDialog(texts.shortcuts, h("dl.shortcuts", {}, periods, others));

@@ -2,6 +2,9 @@
 
 import { DEFAULT_PERIOD, PERIODS, isDay } from "./days.js";
 
+// What the API can do beside ranges. Until it can, the page has no controls for it and ignores it in addresses.
+export const API = { filters: false, comparison: false };
+
 // Parameters of the API that filter, with the comparisons that each has besides the exact one.
 export const FILTERS = {
   source: [".not", ".contains", ".prefix"],
@@ -36,7 +39,7 @@ export function readState(search) {
     metric: pick(query.get("metric"), METRICS, METRICS[0]),
     pages: pick(query.get("pages"), PAGE_LISTS, PAGE_LISTS[0]),
     detail: query.get("detail") ?? "",
-    filters: [...query].filter(([name, value]) => FILTER_NAMES.has(name) && value),
+    filters: !API.filters ? [] : [...query].filter(([name, value]) => FILTER_NAMES.has(name) && value),
     wall: query.has("wall"),
   };
 }
@@ -82,7 +85,7 @@ export function rangeQuery(state, today) {
 }
 
 /** Return whether the state compares: all time has nothing before it. */
-export const compares = (state) => state.compare !== "off" && state.period !== "all";
+export const compares = (state) => API.comparison && state.compare !== "off" && state.period !== "all";
 
 /** Return the state with a filter more; one that exists stays once. */
 export function addFilter(state, name, value) {

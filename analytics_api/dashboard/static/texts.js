@@ -52,6 +52,7 @@ export const texts = {
   before: (value) => `before: ${value}`,
   partial: "not over yet",
   chartOf: (metric, range) => `${metric}, ${range}. Arrow keys move between the points.`,
+  notCounted: (metric, interval) => `${metric}: not counted by ${interval.toLowerCase()}`,
   showTable: "Show the numbers as a table",
   showChart: "Show the chart",
   interval: "Interval",

@@ -1,0 +1,103 @@
+import pytest
+from helpers.browser import PROGRAM, require_chromium, serve, serving_app, sign_in
+from helpers.client import KEY, NOW, instant
+from helpers.rows import insert, session
+
+from analytics_api import open_database
+from analytics_api.maintenance import demo
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.parent.name == "browser":
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    require_chromium()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # Chromium's own sandbox needs an ordinary user
+        browser = playwright.chromium.launch(executable_path=PROGRAM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def new_page(browser):
+    """Return a function that opens a page in a fresh profile. No page may raise an error or break its policy."""
+    contexts, problems = [], []
+
+    def new_page(**options):
+        context = browser.new_context(locale="en-US", **{"viewport": {"width": 1280, "height": 900}, **options})
+        context.set_default_timeout(15_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda message: "Content Security" in message.text and problems.append(message.text))
+        return page
+
+    yield new_page
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+# Two days of NOW's month and, for the comparison, one of the 30 days before.
+SESSIONS = (
+    session(1, "2026-02-24"),
+    session(2, "2026-02-24", country="US", referrer_domain=None),
+    session(3, "2026-02-23", visitor="v1", exit_page="https://shop.example/prices"),
+    session(4, "2026-02-20", country="DE", referrer_domain="bing.com", engagement_score=90),
+    session(5, "2026-01-10"),
+)
+VIEWS = tuple(
+    {
+        "event_id": number * 10 + view,
+        "session_id": f"s{number}",
+        "event_type": "page_view",
+        "page_url": page,
+        "occurred_at": instant(f"{day} 12:00:00") + view,
+    }
+    for number, day in ((1, "2026-02-24"), (2, "2026-02-24"), (3, "2026-02-23"), (4, "2026-02-20"), (5, "2026-01-10"))
+    for view, page in enumerate(("https://shop.example/", "https://shop.example/prices"))
+)
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """Yield the database of a few literal sessions."""
+    require_chromium()
+    with open_database(tmp_path / "shop.db").closing() as database:
+        insert(database, "sessions", *SESSIONS)
+        insert(database, "events", *VIEWS)
+        yield database
+
+
+@pytest.fixture
+def url(shop):
+    """Yield the URL of a standalone server with that database."""
+    with serving_app(serve(shop)) as url:
+        yield url
+
+
+@pytest.fixture
+def page(new_page, url):
+    """Return a page that is signed in."""
+    page = new_page()
+    page.goto(f"{url}/")
+    sign_in(page, KEY)
+    return page
+
+
+@pytest.fixture(scope="session")
+def demo_url(tmp_path_factory):
+    """Yield the URL of a server with many rows, for how pages look; nothing may be written to it."""
+    require_chromium()
+    with open_database(tmp_path_factory.mktemp("demo") / "demo.db").closing() as database:
+        for table, batch in demo.batches(demo.Plan(NOW, sessions=1000)):
+            database.bulk(lambda at, table=table, batch=batch: at.insert(table, demo.COLUMNS[table], batch))
+        with serving_app(serve(database)) as url:
+            yield url

@@ -1,0 +1,109 @@
+"""Accessibility by axe-core, widths, themes, and how fast the page is there."""
+
+import pytest
+from helpers.browser import require_chromium, sign_in, wait_until_loaded
+from helpers.client import KEY
+
+WIDTHS = {"phone": 320, "tablet": 768, "desktop": 1280}
+
+
+@pytest.fixture
+def axe():
+    require_chromium()
+    from axe_playwright_python.sync_playwright import Axe
+
+    def check(page):
+        violations = Axe().run(page).response["violations"]
+        return [(each["id"], [node["html"] for node in each["nodes"]]) for each in violations]
+
+    return check
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
+def test_page_is_accessible_in_every_state(new_page, demo_url, axe, theme, width):
+    page = new_page(color_scheme=theme, viewport={"width": width, "height": 800})
+    page.goto(demo_url)
+    page.wait_for_selector('html[data-state="signed-out"]')
+    violations = {"form": axe(page)}
+    sign_in(page, KEY)
+    violations["figures"] = axe(page)
+    page.click('[data-key="chart-toggle"]')
+    page.click('[data-key="period"]')
+    violations["table and menu"] = axe(page)
+    page.keyboard.press("Escape")
+    page.goto(f"{demo_url}/?pages=exit_pages&detail=sources")
+    page.wait_for_selector("dialog .rows:not(.loading)")
+    violations["list"] = axe(page)
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    page.wait_for_selector("dialog .shortcuts")
+    violations["shortcuts"] = axe(page)
+
+    assert violations == {state: [] for state in violations}
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+
+
+def test_layout_does_not_jump(new_page, demo_url):
+    page = new_page()
+    page.goto(demo_url)
+    sign_in(page, KEY)
+    page.add_init_script(
+        """globalThis.seen = {shifts: 0};
+        new PerformanceObserver(list => list.getEntries().forEach(entry => seen.shifts += entry.value))
+          .observe({type: "layout-shift", buffered: true});"""
+    )
+    page.reload()
+    wait_until_loaded(page)
+    page.wait_for_timeout(300)
+
+    assert page.evaluate("() => seen.shifts") == 0
+
+
+def test_theme_is_chosen_and_stays(new_page, demo_url):
+    page = new_page(color_scheme="light")
+    page.goto(demo_url)
+    sign_in(page, KEY)
+    page.click('[data-key="theme"]')
+    page.click('.menu button:has-text("Dark")')
+    page.reload()
+    wait_until_loaded(page)
+
+    assert page.evaluate("() => getComputedStyle(document.body).backgroundColor") == "rgb(14, 17, 22)"
+
+
+def test_wall_shows_one_part_at_a_time(new_page, demo_url):
+    page = new_page(viewport={"width": 1920, "height": 1080})
+    page.goto(f"{demo_url}/?wall")
+    sign_in(page, KEY)
+
+    assert page.locator("#overview.shown, .panel.shown").count() == 1
+    assert page.is_visible("#overview")
+    assert not page.is_visible("#panel-sources")
+
+
+def test_page_is_used_by_keyboard_alone(new_page, demo_url):
+    page = new_page()
+    page.goto(demo_url)
+    page.wait_for_selector('html[data-state="signed-out"]')
+    page.keyboard.type(KEY)
+    page.keyboard.press("Enter")
+    wait_until_loaded(page)
+    stops = []
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        stops.append(page.evaluate("() => document.activeElement.dataset.key ?? ''"))
+
+    assert {"period", "copy-link", "metric-visitors", "chart", "chart-toggle"} <= set(stops)
+
+
+def test_right_to_left_does_not_overflow(new_page, demo_url):
+    page = new_page(viewport={"width": 768, "height": 800})
+    page.goto(demo_url)
+    sign_in(page, KEY)
+    page.evaluate("() => { document.documentElement.dir = 'rtl'; }")
+    page.click('[data-key="metric-sessions"]')
+    page.wait_for_timeout(100)
+
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 768
+    assert page.is_visible("#chart svg")

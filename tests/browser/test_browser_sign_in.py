@@ -1,0 +1,137 @@
+"""Signing in and out on the page."""
+
+import pytest
+from helpers.browser import serve, serving_app, sign_in, wait_until_loaded
+from helpers.client import KEY, NOW
+
+from analytics_api import Principal
+from analytics_api.keys import KeyStore
+
+SIGNED_OUT = 'html[data-state="signed-out"]'
+
+
+def test_right_key_shows_the_figures_and_stores_no_key(page):
+    stored = page.evaluate("() => JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])")
+
+    assert page.is_visible("#chart svg")
+    assert not page.is_visible("#sign-in-form")
+    assert KEY not in stored
+    assert "analytics_session" not in stored
+
+
+def test_wrong_key_is_told_in_a_live_region(new_page, url):
+    page = new_page()
+    page.goto(url)
+    page.wait_for_selector(SIGNED_OUT)
+    page.fill("#key", "wrong")
+    page.click("#sign-in-form button")
+
+    page.wait_for_selector("#sign-in-error:has-text('not valid')")
+
+    assert page.get_attribute("#sign-in-error", "role") == "alert"
+    assert page.evaluate("() => document.activeElement.id") == "key"
+
+
+def test_form_works_without_scripts(new_page, url):
+    page = new_page(java_script_enabled=False)
+    page.goto(f"{url}/?period=7d")
+    page.fill("#key", "wrong")  # Playwright waits for the form, which appears after two seconds
+    page.click("#sign-in-form button")
+    page.wait_for_selector("#invalid-key")
+    wrong = page.url
+
+    page.fill("#key", KEY)
+    page.click("#sign-in-form button")
+
+    assert wrong == f"{url}/?period=7d#invalid-key"
+    assert page.url.startswith(f"{url}/?period=7d")
+    assert [cookie["name"] for cookie in page.context.cookies(f"{url}/analytics/")] == ["analytics_session"]
+
+
+def test_link_leads_on_after_the_form(new_page, url):
+    page = new_page()
+    page.goto(f"{url}/?from=2026-02-23&to=2026-02-24&metric=sessions")
+
+    sign_in(page, KEY)
+
+    assert page.url == f"{url}/?from=2026-02-23&to=2026-02-24&metric=sessions"
+    assert page.get_attribute('[data-key="metric-sessions"]', "aria-current") == "true"
+
+
+def test_sign_out_shows_the_form_in_every_tab(page):
+    other = page.context.new_page()
+    other.goto(page.url)
+    wait_until_loaded(other)
+    page.click('[data-key="account"]')
+    page.click("text=Sign out")
+
+    page.wait_for_selector(SIGNED_OUT)
+    other.wait_for_selector(SIGNED_OUT, timeout=6000)
+
+    assert page.context.cookies() == []
+    assert "key-1" not in page.content() + other.content()
+    assert page.inner_text("#panels").strip() == ""
+
+
+def test_back_after_sign_out_shows_nobody(page, url):
+    page.click('[data-key="metric-sessions"]')
+    page.click('[data-key="account"]')
+    page.click("text=Sign out")
+    page.wait_for_selector(SIGNED_OUT)
+
+    page.go_back()
+    page.wait_for_selector(SIGNED_OUT)
+
+    assert "key-1" not in page.content()
+    assert not page.is_visible("#panels")
+
+
+def test_revoked_key_shows_the_form_within_five_seconds(new_page, shop, url):
+    keys = KeyStore(shop)
+    page = new_page()
+    page.goto(url)
+    sign_in(page, keys.add("wall", ["stats"], now=NOW))
+
+    keys.revoke("wall", now=NOW)
+
+    page.wait_for_selector(SIGNED_OUT, timeout=6000)
+
+
+def test_key_without_the_scope_is_told(new_page, shop, url):
+    page = new_page()
+    page.goto(url)
+    page.wait_for_selector(SIGNED_OUT)
+    page.fill("#key", KeyStore(shop).add("sales", ["leads:read"], now=NOW))
+    page.click("#sign-in-form button")
+
+    page.wait_for_selector(".problem:has-text('lacks the scope stats')")
+
+
+def test_login_of_a_host_needs_no_form(new_page, shop):
+    with serving_app(serve(shop, authenticate=lambda environ: Principal("ann", frozenset({"stats"})))) as url:
+        page = new_page()
+        page.goto(url)
+        wait_until_loaded(page)
+
+        assert page.is_visible("#chart svg")
+
+
+def send_other_page(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/html"), ("Content-Length", "0")])
+    return [b""]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/analytics/overview"), ("POST", "/analytics/session")],
+)
+def test_requests_of_another_origin_are_refused(page, url, method, path):
+    """Another port of the same host is the same site, so that the browser sends the cookie."""
+    script = """([url, method]) =>
+      fetch(url, {method, mode: "no-cors", credentials: "include"}).catch(() => null)"""
+    with serving_app(send_other_page) as other:
+        page.goto(f"{other}/")
+        with page.expect_response(f"{url}{path}") as response:
+            page.evaluate(script, [url + path, method])
+
+    assert response.value.status == 403

@@ -1,0 +1,174 @@
+"""What the statistics page shows, and how its address, its filters and its ranges work."""
+
+import csv
+from urllib.parse import parse_qs, urlsplit
+
+from helpers.browser import figure, rows, sign_in, wait_until_loaded
+from helpers.client import KEY
+
+
+def query(page):
+    return parse_qs(urlsplit(page.url).query)
+
+
+def go(page, link):
+    """Click a link of the page itself, and wait for its figures."""
+    page.click(link)
+    page.wait_for_function("() => !document.documentElement.classList.contains('busy')")
+    wait_until_loaded(page)
+
+
+def open_period(page, text):
+    page.click('[data-key="period"]')
+    go(page, f'.menu a:has-text("{text}")')
+
+
+def test_figures_are_those_of_the_api(page):
+    figures = [figure(page, metric) for metric in ("visitors", "sessions", "page_views", "duration", "engagement")]
+
+    assert figures == ["3", "4", "8", "1m 00s", "60.0"]
+    assert rows(page, "sources") == [("google.com", "2"), ("Direct / none", "1"), ("bing.com", "1")]
+    assert rows(page, "countries") == [("India", "1"), ("Germany", "1"), ("United States", "1")]
+    assert rows(page, "pages") == [("/", "4"), ("/prices", "4")]
+
+
+def test_back_and_forward_show_what_the_address_says(page):
+    open_period(page, "Today")
+    go(page, '[data-key="metric-sessions"]')
+    today = figure(page, "sessions")
+    page.go_back()
+    page.go_back()
+    page.wait_for_function("() => document.querySelector('[data-key=metric-sessions] .value').textContent === '4'")
+    page.go_forward()
+    page.wait_for_function("() => document.querySelector('[data-key=metric-sessions] .value').textContent === '2'")
+
+    assert today == "2"
+    assert query(page) == {"period": ["today"]}
+
+
+def test_reload_shows_the_same(page):
+    go(page, '[data-key="tab-exit_pages"]')
+    before = page.url, rows(page, "pages")
+    page.reload()
+    wait_until_loaded(page)
+
+    assert (page.url, rows(page, "pages")) == before
+    assert before[1] == [("/thanks", "3"), ("/prices", "1")]
+
+
+def test_link_opens_the_same_in_a_fresh_browser(page, new_page, url):
+    open_period(page, "Last 7 days")
+    link = page.evaluate(
+        """async () => {
+          const folder = document.querySelector('script[type=module]').src.replace('main.js', '');
+          const { fixedLink } = await import(folder + 'ranges.js');
+          const { readState } = await import(folder + 'state.js');
+          return fixedLink(readState(location.search), '2026-02-24');
+        }"""
+    )
+    other = new_page()
+    other.goto(link)
+    sign_in(other, KEY)
+
+    assert link == f"{url}/?from=2026-02-18&to=2026-02-24"
+    assert figure(other, "sessions") == figure(page, "sessions") == "4"
+
+
+def test_ranges_are_those_of_the_site(page):
+    shown = {}
+    for period in ("Today", "Yesterday", "This month", "Last month", "All time"):
+        open_period(page, period)
+        shown[period] = figure(page, "sessions")
+
+    assert shown == {"Today": "2", "Yesterday": "1", "This month": "4", "Last month": "1", "All time": "5"}
+
+
+def test_arrows_show_the_range_before_and_after(page):
+    open_period(page, "Today")
+    page.keyboard.press("ArrowLeft")
+    wait_until_loaded(page)
+    before = query(page), figure(page, "sessions")
+    page.keyboard.press("ArrowRight")
+    wait_until_loaded(page)
+
+    assert before == ({"from": ["2026-02-23"], "to": ["2026-02-23"]}, "1")
+    assert query(page) == {"from": ["2026-02-24"], "to": ["2026-02-24"]}
+    assert page.locator("a.arrow").count() == 1  # nothing is after today
+
+
+def test_custom_range_is_two_days(page):
+    page.click('[data-key="period"]')
+    page.fill("#range-from", "2026-02-24")
+    page.fill("#range-to", "2026-02-20")
+    page.click(".custom .primary")
+    page.wait_for_url("**/?from=2026-02-20&to=2026-02-24")
+    wait_until_loaded(page)
+
+    assert figure(page, "sessions") == "4"
+
+
+def test_point_of_the_chart_opens_its_day(page):
+    page.focus('[data-key="chart"]')
+    page.keyboard.press("End")
+    text = page.get_attribute('[data-key="chart"]', "aria-valuetext")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/?from=2026-02-24&to=2026-02-24*")
+
+    assert text.startswith("Tue, Feb 24, 2026, 2 Visitors, not over yet")
+
+
+def test_chart_has_a_table_of_its_numbers(page):
+    page.click('[data-key="chart-toggle"]')
+
+    last = page.inner_text(".plot tbody tr:last-child")
+
+    assert page.locator(".plot tbody tr").count() == 30
+    assert last.split("\t")[:2] == ["Tue, Feb 24, 2026 (not over yet)", "2"]
+
+
+def test_full_list_is_searched(page):
+    page.click('[data-key="detail-sources"]')
+    page.wait_for_selector("dialog .rows:not(.loading) li")
+    page.fill("dialog input", "bing")
+
+    names = page.eval_on_selector_all("dialog .name", "all => all.map(each => each.innerText)")
+
+    assert names == ["bing.com"]
+    assert query(page)["detail"] == ["sources"]
+
+
+def test_list_is_downloaded_as_csv(page, tmp_path):
+    page.click('[data-key="actions-sources"]')
+    with page.expect_download() as download:
+        page.click("text=Download CSV")
+    download.value.save_as(tmp_path / "sources.csv")
+
+    with open(tmp_path / "sources.csv", newline="", encoding="utf-8-sig") as file:
+        table = list(csv.reader(file))
+
+    assert download.value.suggested_filename == "sources.csv"
+    assert table == [["referrer_domain", "sessions"], ["google.com", "2"], ["(direct)", "1"], ["bing.com", "1"]]
+
+
+def test_curl_command_names_the_request(page, url):
+    command = page.evaluate(
+        """async () => {
+          const { curl } = await import(document.querySelector('script[type=module]').src.replace('main', 'api'));
+          return curl('/sources', 'days=30');
+        }"""
+    )
+
+    assert command == f"curl -H \"Authorization: Bearer $ANALYTICS_API_KEY\" '{url}/analytics/sources?days=30'"
+
+
+def test_shortcuts_are_listed(page):
+    page.keyboard.press("?")
+    page.wait_for_selector("dialog .shortcuts")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("dialog", state="detached")
+    page.keyboard.press("d")
+    page.wait_for_url("**/?period=today")
+
+
+def test_current_visitors_are_shown(page):
+    assert "current visitor" in page.inner_text("#live")

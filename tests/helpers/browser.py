@@ -1,0 +1,81 @@
+"""Serve an application from a thread, and look at it in a real Chromium."""
+
+import os
+import shutil
+import threading
+from contextlib import contextmanager
+from importlib.util import find_spec
+
+import pytest
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from analytics_api import create_app
+from analytics_api.server.serve import build_server_app
+from helpers.client import KEY, NOW
+
+PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
+PACKAGES = ("playwright", "axe_playwright_python")
+
+
+def require_chromium():
+    """Skip the test without Chromium or Playwright; `make test-browser` sets BROWSER_TESTS, and then it fails."""
+    if PROGRAM is None or not all(map(find_spec, PACKAGES)):
+        missing = "needs Chromium and pip install -e '.[browser]'"
+        (pytest.fail if os.environ.get("BROWSER_TESTS") else pytest.skip)(missing)
+
+
+def serve(database, now=NOW, **options):
+    """Return the standalone server's application at a fixed time."""
+    api = create_app(database, api_keys=[KEY], clock=lambda: now, browser_sessions=True, **options)
+    return build_server_app(api, database, dashboard=True, write=lambda line: None)
+
+
+class QuietHandler(WSGIRequestHandler):
+    """Keep connections open, as a real server does, and log nothing."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log(self, *_):
+        pass
+
+
+@contextmanager
+def serving_app(app):
+    """Serve the application on a port of 127.0.0.1 for the length of a block; yield its URL, without a slash."""
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=QuietHandler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def sign_in(page, key):
+    """Sign in by the form, and wait for the figures."""
+    page.wait_for_selector('html[data-state="signed-out"]')
+    page.fill("#key", key)
+    page.click("#sign-in-form button")
+    wait_until_loaded(page)
+
+
+def wait_until_loaded(page):
+    """Wait until the figures of the address are shown."""
+    page.wait_for_selector('html[data-state="ready"]:not(.busy) #chart .plot')
+
+
+def figure(page, metric):
+    """Return the text of a headline figure."""
+    return page.inner_text(f'[data-key="metric-{metric}"] .value')
+
+
+def rows(page, panel):
+    """Return the rows of a panel: names and values."""
+    texts = page.eval_on_selector_all(
+        f"#panel-{panel} .rows li",
+        "items => items.map(item => [item.querySelector('.name').innerText, item.querySelector('.value').innerText])",
+    )
+    return [tuple(text) for text in texts]
