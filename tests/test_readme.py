@@ -189,7 +189,7 @@ def test_links_of_page_exist(page):
 
 
 def test_readme_links_every_page_and_is_short():
-    linked = set(re.findall(r"\]\((docs/[^)#]+)\)", README))
+    linked = set(re.findall(r"\]\((docs/[^)#]+\.md)\)", README))
 
     assert linked == {page for page in PAGES if page.startswith("docs/")}
     assert README.count("\n") < 155

@@ -5,6 +5,7 @@ from helpers.rows import insert, session
 
 from analytics_api import open_database
 from analytics_api.maintenance import demo
+from analytics_api.maintenance.demo_marker import DemoMark, set_mark
 
 
 def pytest_collection_modifyitems(items):
@@ -99,5 +100,6 @@ def demo_url(tmp_path_factory):
     with open_database(tmp_path_factory.mktemp("demo") / "demo.db").closing() as database:
         for table, batch in demo.batches(demo.Plan(NOW, sessions=1000)):
             database.bulk(lambda at, table=table, batch=batch: at.insert(table, demo.COLUMNS[table], batch))
+        database.write(lambda at: set_mark(at, DemoMark(NOW, 0)))
         with serving_app(serve(database)) as url:
             yield url

@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import * as format from "./format.js";
-import { METRICS, linkTo } from "./state.js";
+import { API, METRICS, linkTo } from "./state.js";
 import { texts } from "./texts.js";
 
 // Where each metric stands in an overview, and in a row of a series.
@@ -44,7 +44,7 @@ function figure(metric, overview, state) {
     { ...link, "aria-current": metric === state.metric && "true", title: texts.explain[metric] },
     h("span.label", {}, texts.metrics[metric]),
     h("span.value", {}, value === undefined ? "–" : format.metricValue(value, metric)),
-    h(
+    API.comparison && h(
       "span.against",
       {},
       value !== undefined && previous !== undefined

@@ -3,23 +3,30 @@
 import { texts } from "./texts.js";
 
 const locale = document.documentElement.lang;
-const UTC = { timeZone: "UTC" };
 
-const whole = new Intl.NumberFormat(locale);
-const tenth = new Intl.NumberFormat(locale, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
-const compact = new Intl.NumberFormat(locale, { notation: "compact", maximumFractionDigits: 1 });
-const percent = new Intl.NumberFormat(locale, { style: "percent", maximumFractionDigits: 0 });
-const percentTenth = new Intl.NumberFormat(locale, { style: "percent", maximumFractionDigits: 1 });
-const shortDay = new Intl.DateTimeFormat(locale, { ...UTC, day: "numeric", month: "short" });
-const longDay = new Intl.DateTimeFormat(locale, { ...UTC, weekday: "short", day: "numeric", month: "short", year: "numeric" });
-const mediumDay = new Intl.DateTimeFormat(locale, { ...UTC, day: "numeric", month: "short", year: "numeric" });
-const month = new Intl.DateTimeFormat(locale, { ...UTC, month: "short", year: "numeric" });
-const hour = new Intl.DateTimeFormat(locale, { ...UTC, hour: "2-digit", minute: "2-digit" });
-const regions = new Intl.DisplayNames([locale], { type: "region", fallback: "code" });
+// Each takes milliseconds to create, so it is created when it is first used.
+const lazy = (create) => {
+  let value;
+  return () => (value ??= create());
+};
+const numbers = (options) => lazy(() => new Intl.NumberFormat(locale, options));
+const dates = (options) => lazy(() => new Intl.DateTimeFormat(locale, { timeZone: "UTC", ...options }));
 
-export const integer = (value) => whole.format(value);
-export const decimal = (value) => tenth.format(value);
-export const share = (part, total) => (total ? percentTenth.format(part / total) : "");
+const whole = numbers();
+const tenth = numbers({ minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const compact = numbers({ notation: "compact", maximumFractionDigits: 1 });
+const percent = numbers({ style: "percent", maximumFractionDigits: 0 });
+const percentTenth = numbers({ style: "percent", maximumFractionDigits: 1 });
+const shortDay = dates({ day: "numeric", month: "short" });
+const longDay = dates({ weekday: "short", day: "numeric", month: "short", year: "numeric" });
+const mediumDay = dates({ day: "numeric", month: "short", year: "numeric" });
+const month = dates({ month: "short", year: "numeric" });
+const hour = dates({ hour: "2-digit", minute: "2-digit" });
+const regions = lazy(() => new Intl.DisplayNames([locale], { type: "region", fallback: "code" }));
+
+export const integer = (value) => whole().format(value);
+export const decimal = (value) => tenth().format(value);
+export const share = (part, total) => (total ? percentTenth().format(part / total) : "");
 
 /** Return seconds as `1m 05s`. */
 export function duration(seconds) {
@@ -31,7 +38,7 @@ export function duration(seconds) {
 }
 
 /** Return a value of the axis, short. */
-export const axis = (value, metric) => (metric === "duration" ? duration(value) : compact.format(value));
+export const axis = (value, metric) => (metric === "duration" ? duration(value) : compact().format(value));
 
 /** Return a value of a metric in full. */
 export function metricValue(value, metric) {
@@ -44,7 +51,7 @@ export function change(value, previous) {
   if (!previous) return value ? { text: texts.isNew, sign: 1 } : null;
   const ratio = (value - previous) / previous;
   const rounded = Math.round(ratio * 100);
-  const text = `${rounded > 0 ? "+" : rounded < 0 ? "−" : ""}${percent.format(Math.abs(ratio))}`;
+  const text = `${rounded > 0 ? "+" : rounded < 0 ? "−" : ""}${percent().format(Math.abs(ratio))}`;
   return { text, sign: Math.sign(rounded) };
 }
 
@@ -52,7 +59,7 @@ export function change(value, previous) {
 export function country(code) {
   if (code === "XX") return texts.unknownCountry;
   try {
-    return /^[A-Z]{2}$/.test(code) ? regions.of(code) : code;
+    return /^[A-Z]{2}$/.test(code) ? regions().of(code) : code;
   } catch {
     return code;
   }
@@ -73,15 +80,15 @@ const toDate = (text) => new Date(`${text.slice(0, 10)}T${text.length > 10 ? tex
 export function interval(date, kind, isLong = false) {
   const at = toDate(date);
   if (Number.isNaN(at.getTime())) return date;
-  if (kind === "month") return month.format(at);
-  if (kind === "hour") return isLong ? `${longDay.format(at)}, ${hour.format(at)}` : hour.format(at);
-  if (kind === "week" && isLong) return texts.weekOf(mediumDay.format(at));
-  return (isLong ? longDay : shortDay).format(at);
+  if (kind === "month") return month().format(at);
+  if (kind === "hour") return isLong ? `${longDay().format(at)}, ${hour().format(at)}` : hour().format(at);
+  if (kind === "week" && isLong) return texts.weekOf(mediumDay().format(at));
+  return (isLong ? longDay() : shortDay()).format(at);
 }
 
 /** Return a range of days, short. */
 export function range(from, to) {
-  if (!from) return texts.until(mediumDay.format(toDate(to)));
-  if (from === to) return longDay.format(toDate(from));
-  return mediumDay.formatRange(toDate(from), toDate(to));
+  if (!from) return texts.until(mediumDay().format(toDate(to)));
+  if (from === to) return longDay().format(toDate(from));
+  return mediumDay().formatRange(toDate(from), toDate(to));
 }

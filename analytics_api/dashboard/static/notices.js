@@ -7,12 +7,14 @@ import { texts } from "./texts.js";
 const EXAMPLE = `insert into sessions (session_id, visitor_id, started_at)
 values ('s1', 'v1', ${Date.now()});`;
 
-/** Show the notices of a snapshot: a demo's banner, and one of three texts where nothing is counted. */
+/** Show the notices of a snapshot: the mark of a demo, and one of three texts where nothing is counted. */
 export function showNotices(state, data) {
-  const notices = [];
-  if (data.site.demo) notices.push(h("p.notice", {}, texts.demo));
-  if (data.overview && !data.overview.total_sessions && !data.overview.total_events) notices.push(emptyNotice(state, data));
-  byId("notices").replaceChildren(...notices);
+  const isEmpty = data.overview && !data.overview.total_sessions && !data.overview.total_events;
+  byId("notices").replaceChildren(isEmpty ? emptyNotice(state, data) : "");
+  const demo = byId("demo"); // in the header, where it moves nothing when it appears
+  demo.hidden = !data.site.demo;
+  demo.title = texts.demoHelp;
+  demo.textContent = texts.demo;
 }
 
 function emptyNotice(state, data) {
