@@ -3,6 +3,8 @@
 import pytest
 from helpers.client import NOW, instant
 
+from analytics_api.maintenance.site import change_settings
+
 MINUTE = 60_000
 
 SECTIONS = {
@@ -70,10 +72,26 @@ def test_series_has_page_views(visits, get, interval):
     ] == series
 
 
-def test_series_by_the_hour_has_no_page_views(visits, get):
-    series = get("/analytics/dashboard?days=1")["series"]
+@pytest.mark.parametrize(("zone", "hour"), [("UTC", "12:00"), ("Asia/Kolkata", "17:00"), ("America/St_Johns", "08:00")])
+def test_series_by_the_hour_has_page_views(database, visits, insert, get, zone, hour):
+    change_settings(database, time_zone=zone)
+    insert("events", session_id="s1", event_type="page_view", page_url="/x", occurred_at=instant("2026-02-24 12:59:59"))
+    insert("events", session_id="s1", event_type="page_view", page_url="", occurred_at=instant("2026-02-24 12:10:00"))
+    insert("events", session_id="s1", event_type="click", page_url="/", occurred_at=instant("2026-02-24 12:10:00"))
 
-    assert [(row["date"][:16], row["page_views"]) for row in series] == [("2026-02-24T12:00", None)]
+    series = get("/analytics/dashboard?days=1&fill=true")["series"]
+
+    views = {row["date"][11:16]: row["page_views"] for row in series if row["page_views"]}
+    assert views == ({hour: 3} if zone == "UTC" else {hour: 2, f"{int(hour[:2]) + 1:02}:00": 1})
+
+
+def test_hours_of_purged_days_are_days(database, visits, get):
+    database.write(lambda at: at.execute("update site set raw_since = 20508"))  # 2026-02-24
+
+    dashboard = get("/analytics/dashboard?from=2026-02-23&to=2026-02-24")
+
+    assert dashboard["range"]["interval"] == "day"
+    assert [row["page_views"] for row in dashboard["series"]] == [4, 2]
 
 
 @pytest.mark.parametrize(

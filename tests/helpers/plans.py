@@ -38,6 +38,7 @@ PARAMETERS = {
     "changed_at": NOW,
     "changed_by": "somebody",
     "demo_mark": "demo",
+    "until": NOW,
 }
 
 BASE_TABLES = {"sessions", "events", "leads", "lead_submissions"}

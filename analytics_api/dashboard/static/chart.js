@@ -5,10 +5,10 @@ import { OVERVIEW_FIELDS, SERIES_FIELDS } from "./figures.js";
 import * as format from "./format.js";
 import { texts } from "./texts.js";
 
-const HEIGHT = 260;
 const MARGIN = { top: 12, right: 12, bottom: 26, left: 46 };
-const LABEL_WIDTH = 76; // px for each label of the horizontal axis
+const LABEL_WIDTH = 5.5; // rem for each label of the horizontal axis
 const TICKS = 4;
+const HOUR = 3_600_000; // ms
 
 let isTable = false; // stays over navigation, like an open window
 
@@ -24,6 +24,7 @@ export function showChart(container, { series, metric, interval, today, rangeTex
     previous: row.previous?.[field],
     previousDate: row.previous?.date,
     isPartial: isPartial(row, interval, today),
+    isFuture: isFuture(row, interval, today),
   }));
   const model = { points, metric, interval, rangeText, onZoom, field: OVERVIEW_FIELDS[metric] };
   const toggle = h(
@@ -52,10 +53,15 @@ export function showChart(container, { series, metric, interval, today, rangeTex
 /** Return whether a row's interval is not over: the last one that has begun. */
 function isPartial(row, interval, today) {
   const day = row.date.slice(0, 10);
+  if (interval === "hour") return !isFuture(row, interval, today) && Date.parse(row.date) > Date.now() - HOUR;
   if (interval === "month") return day.slice(0, 7) === today.slice(0, 7);
   if (interval === "week") return day <= today && today < nextWeek(day);
   return interval === "day" && day === today;
 }
+
+/** Return whether a row's interval has not begun. Hours name their offset, so that this is an instant in any zone. */
+const isFuture = (row, interval, today) =>
+  interval === "hour" ? Date.parse(row.date) > Date.now() : row.date.slice(0, 10) > today;
 
 function nextWeek(day) {
   const date = new Date(`${day}T00:00:00Z`);
@@ -64,7 +70,7 @@ function nextWeek(day) {
 }
 
 function draw(plot, model) {
-  const render = () => plot.replaceChildren(...picture(plot.clientWidth || 800, model));
+  const render = () => plot.replaceChildren(...picture(plot.clientWidth || 800, plot.clientHeight || 260, model));
   render();
   let width = plot.clientWidth;
   new ResizeObserver(() => {
@@ -84,10 +90,10 @@ export function axisTop(highest) {
   return round * magnitude * TICKS;
 }
 
-function picture(width, model) {
+function picture(width, height, model) {
   const { points, metric, interval } = model;
   const isRightToLeft = document.documentElement.dir === "rtl";
-  const inner = { width: Math.max(width - MARGIN.left - MARGIN.right, 10), height: HEIGHT - MARGIN.top - MARGIN.bottom };
+  const inner = { width: Math.max(width - MARGIN.left - MARGIN.right, 10), height: height - MARGIN.top - MARGIN.bottom };
   const top = axisTop(Math.max(0, ...points.flatMap((point) => [point.value, point.previous ?? 0])));
   const step = points.length > 1 ? inner.width / (points.length - 1) : 0;
   const place = (index) => (points.length > 1 ? index * step : inner.width / 2);
@@ -101,13 +107,14 @@ function picture(width, model) {
     parts.push(svg(tick ? "line.grid" : "line.base", line));
     parts.push(svg("text.tick", { x: MARGIN.left - 8, y: y(value) + 4, "text-anchor": "end" }, format.axis(value, metric)));
   }
-  const every = Math.max(1, Math.ceil(points.length / Math.max(2, Math.floor(inner.width / LABEL_WIDTH))));
+  const labelWidth = LABEL_WIDTH * parseFloat(getComputedStyle(document.documentElement).fontSize);
+  const every = Math.max(1, Math.ceil(points.length / Math.max(2, Math.floor(inner.width / labelWidth))));
   points.forEach((point, index) => {
     if (index % every) return;
     const isFirst = x(index) < MARGIN.left + 20;
     const isLast = x(index) > width - MARGIN.right - 20;
     const anchor = isFirst ? "start" : isLast ? "end" : "middle";
-    parts.push(svg("text.tick", { x: x(index), y: HEIGHT - 6, "text-anchor": anchor }, format.interval(point.date, interval)));
+    parts.push(svg("text.tick", { x: x(index), y: height - 6, "text-anchor": anchor }, format.interval(point.date, interval)));
   });
 
   const path = (from, to, read) =>
@@ -116,7 +123,8 @@ function picture(width, model) {
       .map((point, index) => `${index ? "L" : "M"}${x(from + index).toFixed(1)} ${y(read(point)).toFixed(1)}`)
       .join("");
   const end = points.findIndex((point) => point.isPartial);
-  const solid = end < 0 ? points.length : end;
+  const future = points.findIndex((point) => point.isFuture);
+  const solid = end >= 0 ? end : future >= 0 ? future : points.length;
   const value = (point) => point.value;
   if (points.some((point) => point.previous !== undefined)) {
     parts.push(svg("path.earlier", { d: path(0, points.length, (point) => point.previous ?? 0) }));
@@ -130,13 +138,14 @@ function picture(width, model) {
   if (end >= 0) parts.push(svg("circle.dot.open", { cx: x(end), cy: y(points[end].value), r: 3.5 }));
 
   const cursor = svg("g.cursor", { visibility: "hidden" }, svg("line"), svg("circle.dot", { r: 4.5 }));
-  const picture = svg("svg", { width, height: HEIGHT, "aria-hidden": "true" }, parts, cursor);
-  return interact(picture, { x, y, cursor, width, model });
+  const picture = svg("svg", { width, height, "aria-hidden": "true" }, parts, cursor);
+  return interact(picture, { x, y, cursor, width, height, model });
 }
 
 /** Return the picture inside a control that moves over its points by pointer and arrow keys, and the tooltip. */
-function interact(picture, { x, y, cursor, width, model }) {
-  const { points, metric, interval, rangeText, onZoom } = model;
+function interact(picture, { x, y, cursor, width, height, model }) {
+  const { metric, interval, rangeText, onZoom } = model;
+  const points = model.points.filter((point) => !point.isFuture);
   const tip = h("div.tip", { hidden: true });
   const control = h(
     "div.control",
@@ -162,7 +171,7 @@ function interact(picture, { x, y, cursor, width, model }) {
     const [line, dot] = cursor.children;
     for (const name of ["x1", "x2"]) line.setAttribute(name, left);
     line.setAttribute("y1", MARGIN.top);
-    line.setAttribute("y2", HEIGHT - MARGIN.bottom);
+    line.setAttribute("y2", height - MARGIN.bottom);
     dot.setAttribute("cx", left);
     dot.setAttribute("cy", top);
     cursor.setAttribute("visibility", "visible");
@@ -173,7 +182,7 @@ function interact(picture, { x, y, cursor, width, model }) {
     const space = tip.offsetWidth + 14;
     const isBeside = left + space < width;
     tip.style.left = `${Math.max(0, isBeside ? left + 14 : left - space)}px`;
-    tip.style.top = `${Math.max(0, Math.min(top - 20, HEIGHT - tip.offsetHeight - 4))}px`;
+    tip.style.top = `${Math.max(0, Math.min(top - 20, height - tip.offsetHeight - 4))}px`;
   }
   function hide() {
     tip.hidden = true;

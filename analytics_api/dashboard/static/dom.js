@@ -101,7 +101,7 @@ export function menuButton(label, content, items, properties = {}) {
     if (isOpen() && event.relatedTarget && !box.contains(event.relatedTarget)) close(false);
   });
   list.addEventListener("click", (event) => {
-    if (event.target.closest("a, [data-close]")) close(false);
+    if (event.target.closest("a, [data-close]")) close(true);
   });
   return box;
 }

@@ -21,7 +21,7 @@ const shortDay = dates({ day: "numeric", month: "short" });
 const longDay = dates({ weekday: "short", day: "numeric", month: "short", year: "numeric" });
 const mediumDay = dates({ day: "numeric", month: "short", year: "numeric" });
 const month = dates({ month: "short", year: "numeric" });
-const hour = dates({ hour: "2-digit", minute: "2-digit" });
+const hour = dates({ hour: "numeric" });
 const regions = lazy(() => new Intl.DisplayNames([locale], { type: "region", fallback: "code" }));
 
 export const integer = (value) => whole().format(value);

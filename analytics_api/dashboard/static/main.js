@@ -53,7 +53,10 @@ async function load({ isQuiet = false } = {}) {
   loading = new AbortController();
   const { signal } = loading;
   root.dataset.state ??= "loading";
-  if (!isQuiet) root.classList.add("busy");
+  if (!isQuiet) {
+    root.classList.add("busy");
+    keepFocus(renderControls);
+  }
   try {
     if (needsToday(state) && !site) site = await get("/site", "", signal);
     data = await get("/dashboard", snapshotQuery(), signal);
@@ -103,12 +106,26 @@ function leave(message) {
   showSignIn(message);
 }
 
-function render() {
+/** Call a function that replaces controls, and move the focus to what has taken the place of the focused one. */
+function keepFocus(replaceControls) {
   const focused = document.activeElement?.closest("[data-key]")?.dataset.key;
+  replaceControls();
+  if (!focused || document.activeElement !== document.body || document.querySelector("dialog[open]")) return;
+  const again = document.querySelector(`[data-key="${CSS.escape(focused)}"]`) ?? byId("main");
+  again.focus({ preventScroll: true });
+}
+
+function render() {
+  keepFocus(replaceAll);
+  if (state.detail && data && !document.querySelector("dialog[open]")) {
+    openDetail(state.detail, state, data.overview, today(), () => state.detail && go({ detail: "" }));
+  } else if (!state.detail) document.querySelector("dialog.wide")?.close();
+}
+
+function replaceAll() {
   const name = rangeName(state);
   document.title = texts.title(name);
-  showFilters(byId("filters"), state, addFilterByDialog);
-  showRanges(byId("ranges"), state, today(), go);
+  renderControls();
   showFigures(byId("figures"), data?.overview, state);
   showPanels(state, data, today());
   if (data) {
@@ -116,13 +133,11 @@ function render() {
     showLive(data.current);
     renderChart();
   }
-  if (focused && !document.querySelector("dialog[open]")) {
-    const again = document.querySelector(`[data-key="${CSS.escape(focused)}"]`) ?? byId("main");
-    again.focus({ preventScroll: true });
-  }
-  if (state.detail && data && !document.querySelector("dialog[open]")) {
-    openDetail(state.detail, state, data.overview, today(), () => state.detail && go({ detail: "" }));
-  } else if (!state.detail) document.querySelector("dialog.wide")?.close();
+}
+
+function renderControls() {
+  showFilters(byId("filters"), state, addFilterByDialog);
+  showRanges(byId("ranges"), state, today(), go);
 }
 
 function renderChart() {
@@ -217,6 +232,4 @@ root.dataset.state = "loading";
 if (state.wall) startWall();
 showPanels(state, null, null);
 showFigures(byId("figures"), null, state);
-showFilters(byId("filters"), state, addFilterByDialog);
-showRanges(byId("ranges"), state, null, go);
 start();
