@@ -14,8 +14,6 @@ TAKES = {
     ("GET", "/geo"): "stats",
     ("GET", "/engagement"): "stats",
     ("GET", "/sources"): "stats",
-    ("GET", "/dashboard"): "stats",
-    ("GET", "/current"): "stats",
     ("GET", "/site"): None,
     ("GET", "/dashboard"): "stats",
     ("GET", "/realtime"): "stats",

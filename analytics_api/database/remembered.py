@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .base import Database, Reader, Transaction
 
-DEMO_MARK = "demo"  # name of the value that a database of made-up rows has
+DEMO_MARK = "demo"  # name of the value that a database of demo data has
 
 SELECT_VALUE = """
 select value

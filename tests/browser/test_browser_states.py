@@ -1,4 +1,4 @@
-"""What the page shows where there is nothing, where something fails, and where texts are hostile."""
+"""Empty, failing and hostile data on the statistics page."""
 
 import pytest
 from helpers.browser import rows, serve, serving_app, sign_in, wait_until_loaded

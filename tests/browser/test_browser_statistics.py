@@ -1,4 +1,4 @@
-"""What the statistics page shows, and how its address, its filters and its ranges work."""
+"""The statistics page: its figures, address, filters and ranges."""
 
 import csv
 from urllib.parse import parse_qs, urlsplit

@@ -38,7 +38,6 @@ PARAMETERS = {
     "changed_at": NOW,
     "changed_by": "somebody",
     "demo_mark": "demo",
-    "until": NOW,
 }
 
 BASE_TABLES = {"sessions", "events", "leads", "lead_submissions"}
