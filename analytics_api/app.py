@@ -72,8 +72,8 @@ def create_app(
         `authenticate` is set.
     :param authenticate: called with the environ of a request without a valid key. It returns the request's Principal,
         or None to reject the request with 401.
-    :param browser_sessions: serve `POST` and `DELETE /session`, so that a browser can sign in and out with a key. A
-        cookie then identifies the key.
+    :param browser_sessions: serve `POST` and `DELETE /session`, so that the page of `create_dashboard` can sign in and
+        out with a key. A cookie then identifies the key.
     :param storage: an object with a `statistics()` method, or the path of a directory. A background thread calls
         `statistics()`.
     :param storage_max_age: maximum age of the storage statistics in seconds, after which they are refreshed.

@@ -192,7 +192,7 @@ def test_readme_links_every_page_and_is_short():
     linked = set(re.findall(r"\]\((docs/[^)#]+\.md)\)", README))
 
     assert linked == {page for page in PAGES if page.startswith("docs/")}
-    assert README.count("\n") < 155
+    assert README.count("\n") < 150
 
 
 def test_make_targets_exist():
