@@ -1,4 +1,4 @@
-"""Accessibility by axe-core, widths, themes, and how fast the page is there."""
+"""Accessibility by axe-core, widths, themes and the keyboard."""
 
 import pytest
 from helpers.browser import require_chromium, sign_in, wait_until_loaded

@@ -4,6 +4,7 @@ import { h, icon, svg } from "./dom.js";
 import { OVERVIEW_FIELDS, SERIES_FIELDS } from "./figures.js";
 import * as format from "./format.js";
 import { texts } from "./texts.js";
+import { tipOf } from "./tips.js";
 
 const MARGIN = { top: 12, right: 12, bottom: 26, left: 46 };
 const LABEL_WIDTH = 5.5; // rem for each label of the horizontal axis
@@ -31,7 +32,7 @@ export function showChart(container, { series, metric, interval, today, rangeTex
     "button.quiet",
     {
       type: "button",
-      title: isTable ? texts.showChart : texts.showTable,
+      ...tipOf(isTable ? texts.showChart : texts.showTable),
       "aria-label": isTable ? texts.showChart : texts.showTable,
       "data-key": "chart-toggle",
       onclick: () => {

@@ -29,6 +29,9 @@ function build(element, tag, properties, children) {
 /** Return the element with this id. */
 export const byId = (id) => document.getElementById(id);
 
+/** Return a promise after which the browser could draw and react, so that no task is long. */
+export const pause = () => globalThis.scheduler?.yield?.() ?? new Promise((resolve) => setTimeout(resolve));
+
 /** Let screen readers say a text. */
 export function announce(text) {
   byId("status").textContent = text;
@@ -42,6 +45,7 @@ const ICONS = {
   more: "M3 8h.5M7.75 8h.5M12.5 8h.5",
   filter: "M2 4h12M4.5 8h7M7 12h2",
   out: "M9 3h4v4M13 3L7 9M7 4H3v9h9V9",
+  info: "M8 1.5a6.5 6.5 0 100 13 6.5 6.5 0 000-13zM8 7.25V11.25M8 4.75v.01",
   table: "M2.5 3.5h11v9h-11zM2.5 7h11M6.5 3.5v9",
   line: "M2 12l4-5 3 3 5-6",
   sun: "M8 5a3 3 0 100 6 3 3 0 000-6zM8 1v1.5M8 13.5V15M1 8h1.5M13.5 8H15M3 3l1 1M12 12l1 1M3 13l1-1M12 4l1-1",
@@ -55,6 +59,10 @@ export function icon(name) {
   const path = svg("path", { d: ICONS[name] });
   return svg("svg.icon", { viewBox: "0 0 16 16", width: 16, height: 16, "aria-hidden": "true" }, path);
 }
+
+/** Return a button that explains what it stands beside, in a tooltip. */
+export const info = (title, text) =>
+  h("button.info", { type: "button", "aria-label": title, "data-tip": text }, icon("info"));
 
 let closeMenu = null; // closes the menu that is open
 

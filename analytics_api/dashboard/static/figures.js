@@ -4,6 +4,7 @@ import { h } from "./dom.js";
 import * as format from "./format.js";
 import { API, METRICS, linkTo } from "./state.js";
 import { texts } from "./texts.js";
+import { tipOf } from "./tips.js";
 
 // Where each metric stands in an overview, and in a row of a series.
 export const OVERVIEW_FIELDS = {
@@ -24,9 +25,9 @@ export const SERIES_FIELDS = {
 /** Return the change of a value against an earlier one as an element; null where both are 0. */
 export function changeBadge(value, previous, shown) {
   const change = format.change(value, previous);
-  if (!change) return h("span.change", { title: texts.before(shown) }, "–");
+  if (!change) return h("span.change", tipOf(texts.before(shown)), "–");
   const kind = change.sign > 0 ? "up" : change.sign < 0 ? "down" : "same";
-  return h(`span.change.${kind}`, { title: texts.before(shown) }, change.text);
+  return h(`span.change.${kind}`, tipOf(texts.before(shown)), change.text);
 }
 
 /** Show the figures of an overview; without one, or without a field, a dash. */
@@ -41,7 +42,7 @@ function figure(metric, overview, state) {
   const link = { href: linkTo(state, { metric }), "data-nav": "", "data-key": `metric-${metric}` };
   return h(
     "a.figure",
-    { ...link, "aria-current": metric === state.metric && "true", title: texts.explain[metric] },
+    { ...link, "aria-current": metric === state.metric && "true", ...tipOf(texts.explain[metric]) },
     h("span.label", {}, texts.metrics[metric]),
     h("span.value", {}, value === undefined ? "–" : format.metricValue(value, metric)),
     API.comparison && h(

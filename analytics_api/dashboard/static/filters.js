@@ -6,6 +6,7 @@ import * as format from "./format.js";
 import { filterValue } from "./lists.js";
 import { API, FILTERS, addFilter, invertFilter, linkTo, removeFilter } from "./state.js";
 import { texts } from "./texts.js";
+import { tipOf } from "./tips.js";
 
 // What can be chosen where not any text is possible.
 const CHOICES = {
@@ -41,8 +42,10 @@ function chip(state, name, value, index) {
   const remove = { href: linkTo(removeFilter(state, index), {}), "data-nav": "", "aria-label": texts.removeFilter(text) };
   return h(
     "li.chip",
-    { title: value },
-    canInvert ? h("a.chip-text", { ...invert, title: texts.invertFilter(text) }, label) : h("span.chip-text", {}, label),
+    {},
+    canInvert
+      ? h("a.chip-text", { ...invert, ...tipOf(texts.invertFilter(text)) }, label)
+      : h("span.chip-text", { tabindex: 0, ...tipOf(value) }, label),
     h("a.chip-close", remove, icon("close")),
   );
 }

@@ -65,15 +65,21 @@ export function country(code) {
   }
 }
 
-const MAX_NAME = 300; // characters on screen; the whole text is in the title and in the list's CSV
+const MAX_NAME = 300; // characters on screen; the whole text is in the tooltip and in the list's CSV
 
-/** Return a text without bidi controls, cut to MAX_NAME characters. */
+/** Return a text without bidi controls, and with a sign for each control character. */
+export const withoutControls = (text) =>
+  String(text)
+    .replace(/[\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c]/g, "")
+    .replace(/[\0-\x1f\x7f]/g, (control) => String.fromCharCode(control === "\x7f" ? 0x2421 : 0x2400 + control.charCodeAt(0)));
+
+/** Return a text to show, cut to MAX_NAME characters. */
 export function shorten(text) {
-  const plain = String(text).replace(/[\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c]/g, "");
+  const plain = withoutControls(text);
   return plain.length > MAX_NAME ? `${plain.slice(0, MAX_NAME)}…` : plain;
 }
 
-// Series name hours `YYYY-MM-DD HH:MM` (with an offset where the zone has two of them) and all else by its first day.
+// Series name hours `YYYY-MM-DDTHH:MM+HH:MM`, in the site's time, and all else by its first day.
 const toDate = (text) => new Date(`${text.slice(0, 10)}T${text.length > 10 ? text.slice(11, 16) : "00:00"}:00Z`);
 
 /** Return the name of a row of a series, short for an axis or in full. */

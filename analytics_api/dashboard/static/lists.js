@@ -10,7 +10,7 @@ export const LISTS = {
   sources: {
     section: "sources", endpoint: "/sources", limit: 1000, field: "referrer_domain", value: "sessions",
     filter: "source", total: "total_sessions", title: texts.sources, column: texts.columns.source,
-    unit: texts.columns.sessions,
+    unit: texts.columns.sessions, explain: texts.explain.source,
   },
   pages: {
     section: "pages", endpoint: "/pages/top", limit: 100, field: "page", value: "views", filter: "page",
@@ -30,6 +30,7 @@ export const LISTS = {
   countries: {
     section: "countries", endpoint: "/geo", field: "country", value: "unique_visitors", filter: "country",
     total: "unique_visitors", title: texts.countries, column: texts.columns.country, unit: texts.columns.visitors,
+    explain: texts.explain.country,
   },
   engagement: {
     section: "engagement", endpoint: "/engagement", field: "bucket", value: "count", filter: "engagement",

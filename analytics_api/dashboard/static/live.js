@@ -12,7 +12,7 @@ export function showLive(current) {
   const element = byId("live");
   element.hidden = !current;
   if (!current) return;
-  element.title = texts.explain.current;
+  element.dataset.tip = texts.explain.current;
   const text = texts.live(current.visitors === 1 ? 1 : integer(current.visitors));
   if (element.textContent !== text) element.replaceChildren(h("span.pulse"), text);
 }

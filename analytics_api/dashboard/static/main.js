@@ -5,17 +5,18 @@ import { actionsMenu } from "./actions.js";
 import { ApiError, get } from "./api.js";
 import { showChart } from "./chart.js";
 import { addDays, monthStart } from "./days.js";
-import { announce, byId, h, isOccupied } from "./dom.js";
+import { announce, byId, h, isOccupied, pause } from "./dom.js";
 import { showFigures } from "./figures.js";
 import { openFilterDialog, showFilters } from "./filters.js";
 import * as format from "./format.js";
 import { showLive, watchLive } from "./live.js";
 import { showError, showNotices } from "./notices.js";
-import { openDetail, PANEL_ROWS, showPanels } from "./panels.js";
+import { openDetail, PANEL_ROWS, panelParts } from "./panels.js";
 import { neighbour, rangeName, showRanges } from "./ranges.js";
 import { watchShortcuts } from "./shortcuts.js";
 import { INTERVALS, compares, linkTo, needsToday, rangeQuery, readState, writeState } from "./state.js";
 import { texts } from "./texts.js";
+import { watchTips } from "./tips.js";
 import { startWall } from "./wall.js";
 
 const REFRESH = 60_000; // ms between reloads of the figures while the tab is visible
@@ -25,6 +26,7 @@ let state = readState(location.search);
 let data = null; // the snapshot that is shown
 let site = null; // of the last snapshot: its today and time zone
 let loading = new AbortController();
+let drawing = 0; // the number of the last drawing, so that an earlier one stops
 let failure = null; // the error in place of the figures, or above former ones
 
 const isSignedIn = () => root.dataset.state !== "signed-out";
@@ -51,6 +53,7 @@ const requestOf = (each) => writeState({ ...each, metric: "visitors", pages: "pa
 async function load({ isQuiet = false } = {}) {
   loading.abort();
   loading = new AbortController();
+  drawing++;
   const { signal } = loading;
   root.dataset.state ??= "loading";
   if (!isQuiet) {
@@ -62,13 +65,11 @@ async function load({ isQuiet = false } = {}) {
     data = await get("/dashboard", snapshotQuery(), signal);
     site = data.site;
     root.dataset.state = "ready";
-    root.classList.remove("busy");
     failure = null;
-    render();
+    await render();
     if (!isQuiet) announce(texts.updated(rangeName(state)));
   } catch (error) {
     if (error.name === "AbortError") return;
-    root.classList.remove("busy");
     handle(error);
   }
 }
@@ -98,6 +99,8 @@ const isTemporary = ({ status }) => status === 0 || status >= 500;
 /** Forget what was shown, and show the form. */
 function leave(message) {
   loading.abort();
+  drawing++;
+  root.classList.remove("busy");
   data = site = failure = null;
   showLive(null);
   document.title = texts.title(texts.signIn.title);
@@ -115,24 +118,29 @@ function keepFocus(replaceControls) {
   again.focus({ preventScroll: true });
 }
 
-function render() {
-  keepFocus(replaceAll);
+/** Draw what the address says, part by part. */
+async function render() {
+  const number = ++drawing;
+  root.classList.add("busy");
+  for (const part of [drawTotals, drawChart, ...panelParts(state, data, today())]) {
+    keepFocus(part);
+    await pause();
+    if (number !== drawing) return;
+  }
+  root.classList.remove("busy");
   if (state.detail && data && !document.querySelector("dialog[open]")) {
     openDetail(state.detail, state, data.overview, today(), () => state.detail && go({ detail: "" }));
   } else if (!state.detail) document.querySelector("dialog.wide")?.close();
 }
 
-function replaceAll() {
+function drawTotals() {
   const name = rangeName(state);
   document.title = texts.title(name);
   renderControls();
   showFigures(byId("figures"), data?.overview, state);
-  showPanels(state, data, today());
-  if (data) {
-    if (!failure) showNotices(state, data);
-    showLive(data.current);
-    renderChart();
-  }
+  if (!data) return;
+  if (!failure) showNotices(state, data);
+  showLive(data.current);
 }
 
 function renderControls() {
@@ -140,7 +148,8 @@ function renderControls() {
   showRanges(byId("ranges"), state, today(), go);
 }
 
-function renderChart() {
+function drawChart() {
+  if (!data) return;
   const { range, series } = data;
   const container = byId("chart");
   if (!Array.isArray(series)) return container.replaceChildren(h("p.empty", {}, texts.sectionMissing));
@@ -149,7 +158,8 @@ function renderChart() {
   const select = h("select.quiet", { "aria-label": texts.intervalMenu, onchange: choose, "data-key": "interval" }, options);
   const query = new URLSearchParams({ ...(range.from && { from: range.from }), to: range.to, interval: range.interval, fill: "true" });
   const days = format.range(range.from, range.to);
-  const note = h("p.muted.days", { title: texts.explain.day(site.time_zone) }, days, h("span", {}, ` · ${site.time_zone}`));
+  const about = { type: "button", "aria-label": texts.about(days), "data-tip": texts.explain.day(site.time_zone) };
+  const note = h("button.info.days", about, h("b", {}, days), h("span", {}, ` · ${site.time_zone}`));
   const menu = actionsMenu(texts.metrics[state.metric], "series", () => series, "/sessions/daily", query);
   showChart(container, {
     series,
@@ -211,6 +221,7 @@ watchSignIn(
   },
   () => leave(texts.signIn.ended),
 );
+watchTips();
 watchShortcuts(isSignedIn, {
   period: (period) => go({ period, from: null, to: null }),
   shift: (step) => {
@@ -230,6 +241,6 @@ setInterval(() => data && !failure && !document.hidden && !isOccupied() && load(
 
 root.dataset.state = "loading";
 if (state.wall) startWall();
-showPanels(state, null, null);
-showFigures(byId("figures"), null, state);
 start();
+showFigures(byId("figures"), null, state);
+for (const draw of panelParts(state, null, null)) draw();

@@ -13,7 +13,7 @@ export function showNotices(state, data) {
   byId("notices").replaceChildren(isEmpty ? emptyNotice(state, data) : "");
   const demo = byId("demo"); // in the header, where it moves nothing when it appears
   demo.hidden = !data.site.demo;
-  demo.title = texts.demoHelp;
+  demo.dataset.tip = texts.demoHelp;
   demo.textContent = texts.demo;
 }
 

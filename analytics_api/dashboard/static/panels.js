@@ -3,22 +3,23 @@
 import { actionsMenu } from "./actions.js";
 import { get } from "./api.js";
 import { openDialog } from "./dialogs.js";
-import { byId, h, icon } from "./dom.js";
+import { byId, h, icon, info } from "./dom.js";
 import { changeBadge } from "./figures.js";
 import * as format from "./format.js";
 import { LISTS, linkOf, nameOf, pageNames } from "./lists.js";
 import { API, addFilter, compares, linkTo, rangeQuery } from "./state.js";
 import { texts } from "./texts.js";
+import { tipOf } from "./tips.js";
 
 export const PANEL_ROWS = 9;
 
-/** Show all panels. `data` is the snapshot, null while it is loading. */
-export function showPanels(state, data, today) {
-  showPanel(byId("panel-sources"), LISTS.sources, state, data, today);
-  showPanel(byId("panel-pages"), LISTS[state.pages], state, data, today, pageTabs(state));
-  showPanel(byId("panel-countries"), LISTS.countries, state, data, today);
-  showPanel(byId("panel-engagement"), LISTS.engagement, state, data, today);
-}
+/** Return a function for each panel that shows it. `data` is the snapshot, null while it is loading. */
+export const panelParts = (state, data, today) => [
+  () => showPanel(byId("panel-sources"), LISTS.sources, state, data, today),
+  () => showPanel(byId("panel-pages"), LISTS[state.pages], state, data, today, pageTabs(state)),
+  () => showPanel(byId("panel-countries"), LISTS.countries, state, data, today),
+  () => showPanel(byId("panel-engagement"), LISTS.engagement, state, data, today),
+];
 
 /** Return the query of the whole list. */
 function listQuery(list, state, today) {
@@ -32,7 +33,7 @@ function pageTabs(state) {
   const tab = (name) =>
     h(
       "a",
-      { href: linkTo(state, { pages: name }), "data-nav": "", "data-key": `tab-${name}`, "aria-current": name === state.pages && "true" },
+      { href: linkTo(state, { pages: name }), "data-nav": "", "data-key": `tab-${name}`, "aria-current": name === state.pages && "true", ...tipOf(LISTS[name].explain) },
       LISTS[name].title,
     );
   return h("nav.tabs", { "aria-label": texts.pageLists }, ["pages", "entry_pages", "exit_pages"].map(tab));
@@ -41,12 +42,13 @@ function pageTabs(state) {
 function showPanel(panel, list, state, data, today, tabs) {
   const id = `${panel.id}-title`;
   panel.setAttribute("aria-labelledby", id);
-  const title = h("h2", { id, title: list.explain, class: tabs && "hidden" }, list.title);
+  const title = h("h2", { id, class: tabs && "hidden" }, list.title);
+  const explanation = !tabs && list.explain && info(texts.about(list.title), list.explain);
   const query = today || !data ? () => listQuery(list, state, today) : null;
   const rows = data?.[list.section];
   const menu =
     rows && actionsMenu(list.title, list.section.replace("_", "-"), () => get(list.endpoint, query()), list.endpoint, query());
-  const header = h("header", {}, title, tabs, menu);
+  const header = h("header", {}, title, explanation, tabs, menu);
   if (!data) return panel.replaceChildren(header, h("div.rows.loading"));
   if (!Array.isArray(rows)) return panel.replaceChildren(header, h("p.empty", {}, texts.sectionMissing));
   const visible = rows.slice(0, PANEL_ROWS);
@@ -96,20 +98,20 @@ function rowElement(list, row, name, state, greatest, total) {
     href: linkTo(addFilter(state, list.filter, key), {}),
     "data-nav": "",
     "data-key": `row-${list.section}-${key}`,
-    title: key.length > 40 || name !== key ? key : undefined,
+    ...tipOf(key.length > 40 || name !== key ? key : ""),
   };
   return h(
     "li",
     {},
     bar,
-    h(API.filters ? "a.name" : "span.name", API.filters ? link : { title: link.title }, h("bdi", {}, format.shorten(name))),
+    h(API.filters ? "a.name" : "span.name", API.filters ? link : tipOf(link["data-tip"]), h("bdi", {}, format.shorten(name))),
     address &&
       h(
         "a.out",
         { href: address, target: "_blank", rel: "noopener noreferrer", "aria-label": texts.openPage(format.shorten(key)) },
         icon("out"),
       ),
-    h("span.value", { title: format.share(value, total) }, format.integer(value)),
+    h("span.value", tipOf(format.share(value, total)), format.integer(value)),
     h("span.side", {}, side),
   );
 }

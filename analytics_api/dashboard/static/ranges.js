@@ -6,6 +6,7 @@ import { h, icon, menuButton } from "./dom.js";
 import * as format from "./format.js";
 import { API, compares, daysOf, linkTo } from "./state.js";
 import { texts } from "./texts.js";
+import { tipOf } from "./tips.js";
 
 /** Return the name of the range: its period, or its days. */
 export const rangeName = (state) => (state.period ? texts.periods[state.period] : format.range(state.from, state.to));
@@ -26,7 +27,7 @@ export function showRanges(container, state, today, go) {
     API.comparison ? compareMenu(state) : "",
     h(
       "button.quiet.copy-link",
-      { type: "button", title: texts.copyLink, "aria-label": texts.copyLink, disabled: !today, onclick: (event) => copyText(fixedLink(state, today), event.currentTarget), "data-key": "copy-link" },
+      { type: "button", ...tipOf(texts.copyLinkHelp), "aria-label": texts.copyLink, disabled: !today, onclick: (event) => copyText(fixedLink(state, today), event.currentTarget), "data-key": "copy-link" },
       icon("link"),
       h("span.label", {}, texts.copyLink),
     ),
@@ -45,7 +46,7 @@ function arrow(state, today, step) {
   const changes = neighbour(state, today, step);
   const content = icon(step < 0 ? "left" : "right");
   if (!changes) return h("span.arrow.off", { "aria-hidden": "true" }, content);
-  return h("a.arrow", { href: linkTo(state, changes), "data-nav": "", "aria-label": label, title: label, "data-key": `arrow${step}` }, content);
+  return h("a.arrow", { href: linkTo(state, changes), "data-nav": "", "aria-label": label, ...tipOf(label), "data-key": `arrow${step}` }, content);
 }
 
 function periodMenu(state, today, go) {
