@@ -142,6 +142,23 @@ def test_upgrade_of_version_1_works_without_a_past(url):
         assert database.rows("select sum(sessions)::integer as n from day_counts where day = -1") == [{"n": 3}]
 
 
+def test_upgrade_updates_an_unreleased_schema(url):
+    upgrade(url)
+    run(url, "comment on table analytics_meta is 'another'", "drop view counted_sessions cascade")
+    run(url, "update site set page_query = 'drop'", "update day_counts set sessions = 7")
+    rebuilt = []
+
+    assert upgrade(url, on_progress=rebuilt.append) == 3
+
+    assert "day_counts" in rebuilt
+    with open_database(url).closing() as database:
+        assert database.verify() == []
+        assert run(url, "select page_query from site") == [("drop",)]
+    rebuilt.clear()
+    assert upgrade(url, on_progress=rebuilt.append) == 3
+    assert rebuilt == []
+
+
 def test_upgrade_that_fails_leaves_the_older_version(url):
     run(url, "create view mine as select day from sessions")  # the view depends on a table that the upgrade drops
 

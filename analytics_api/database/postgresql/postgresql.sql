@@ -311,6 +311,30 @@ return coalesce(nullif(country, ''), 'XX');
 create or replace function counted_page(url text, page_query text) returns text
 immutable parallel safe
 return case when page_query = 'drop' then split_part(split_part(url, '#', 1), '?', 1) else url end;
+
+create or replace function session_source(referrer_domain text) returns text
+immutable parallel safe
+return coalesce(nullif(substring(referrer_domain from '[^@]*$'), ''), '(direct)');  -- without a user's name
+
+create or replace function score_bucket(ended_at bigint, engagement_score bigint) returns text
+immutable parallel safe
+return case
+  when ended_at is null or engagement_score is null then ''
+  when engagement_score < 20 then '0-19'
+  when engagement_score < 40 then '20-39'
+  when engagement_score < 60 then '40-59'
+  when engagement_score < 80 then '60-79'
+  else '80-100'
+end;
+
+-- The texts of a JSON array, as json_each() of SQLite.
+create or replace function json_each(list text) returns table (value text)
+immutable strict parallel safe
+begin atomic
+  select element
+  from json_array_elements_text(list::json) as elements (element);
+end;
+
 -- The dimensions of a session and its key in each: '' if it has no bucket, entry page or exit page.
 create or replace function session_dimensions(session sessions, page_query text)
 returns table (dimension integer, key text)
@@ -319,22 +343,19 @@ begin atomic
   values
     (0, ''),
     (1, country_code(session.country)),
-    (2, coalesce(nullif(substring(session.referrer_domain from '[^@]*$'), ''), '(direct)')),  -- without a user's name
-    (3, case
-        when session.ended_at is null or session.engagement_score is null then ''
-        when session.engagement_score < 20 then '0-19'
-        when session.engagement_score < 40 then '20-39'
-        when session.engagement_score < 60 then '40-59'
-        when session.engagement_score < 80 then '60-79'
-        else '80-100'
-      end),
+    (2, session_source(session.referrer_domain)),
+    (3, score_bucket(session.ended_at, session.engagement_score)),
     (4, coalesce(counted_page(session.entry_page, page_query), '')),
     (5, coalesce(counted_page(session.exit_page, page_query), ''));
 end;
 
 create view counted_sessions as
-select session_id, started_at, visitor_id, country_code(country) as country_code, fingerprint, on_day.day
+select session_id, started_at, visitor_id, fingerprint, on_day.day, country_code(country) as country_code,
+  session_source(referrer_domain) as source, score_bucket(ended_at, engagement_score) as score_bucket,
+  coalesce(counted_page(entry_page, page_query), '') as entry_page,
+  coalesce(counted_page(exit_page, page_query), '') as exit_page, duration, engagement_score, vpn_suspected
 from sessions
+cross join site
 cross join lateral site_day(started_at) as on_day;
 create view session_keys as
 select session_id, dimension, day, key,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from hashlib import sha256
 from importlib.resources import files
 
 import psycopg
@@ -28,6 +29,11 @@ META_COLUMNS = """
 select attname
 from pg_attribute
 where attrelid = 'analytics_meta'::regclass and attnum > 0 and not attisdropped
+"""
+
+# The digest of the DDL file that created the schema.
+DIGEST = """
+select obj_description('analytics_meta'::regclass, 'pg_class') as digest
 """
 
 # Functions are created with this search path. pg_temp is last, so that a temporary table cannot hide one of ours.
@@ -109,6 +115,16 @@ def apply_ddl(statements: Statements, name: str) -> None:
     statements.execute("analyze site, site_offsets")
     statements.execute("delete from analytics_meta")
     statements.execute("insert into analytics_meta (version) values (:version)", version=VERSION)
+    statements.execute(f"comment on table analytics_meta is '{ddl_digest()}'")
+
+
+def is_current(statements: Statements) -> bool:
+    """Return whether this DDL file created the schema; an unreleased one of the same version may have."""
+    return statements.rows(DIGEST)[0]["digest"] == ddl_digest()
+
+
+def ddl_digest() -> str:
+    return sha256(read_ddl().encode()).hexdigest()
 
 
 @cache

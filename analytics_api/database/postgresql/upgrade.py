@@ -13,7 +13,7 @@ from ..base import BASE_TABLES, ignore_progress
 from .connections import connect, first_line, parse_url
 from .counters import disable_triggers, enable_triggers, rebuild
 from .past import archive_past
-from .schema import VERSION, apply_ddl, check_version, read_ddl, read_version
+from .schema import VERSION, apply_ddl, check_version, is_current, read_ddl, read_version
 from .statements import Statements, lift_timeouts
 
 log = logging.getLogger(__name__)
@@ -91,8 +91,9 @@ def upgrade(url: str, *, on_progress: Callable[[str], object] = ignore_progress)
             version = read_version(statements, name)
             if version is None:
                 raise DatabaseError(f"{name}: this database does not exist; `analytics-api init` creates it")
-            if version >= VERSION:
+            if version > VERSION:
                 check_version(statements, name)
+            if version == VERSION and is_current(statements):
                 return version
             lines = list(_migrate(statements, name, on_progress))
             statements.execute("commit")
