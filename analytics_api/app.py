@@ -273,7 +273,14 @@ def call_endpoint(
                 if "from" in arguments:  # a keyword of Python
                     arguments["from_"] = arguments.pop("from")
                 return route.endpoint(ctx, **arguments), None
-            range_ = resolve_range(ctx, arguments.pop("from"), arguments.pop("to"), arguments.pop("days"))
+            range_ = resolve_range(
+                ctx,
+                arguments.pop("from"),
+                arguments.pop("to"),
+                arguments.pop("days"),
+                arguments["filters"],
+                default=route.default_days,
+            )
             return route.endpoint(ctx, **arguments, days=range_), range_
     finally:
         environ[QUERY_SECONDS] = time.perf_counter() - started
@@ -290,12 +297,17 @@ def parse_arguments(route: Route, path_arguments: Mapping[str, Any], environ: WS
         parameter.name: parameter.parse(path_arguments[parameter.name]) for parameter in route.path_parameters
     }
     query = environ.get("QUERY_STRING")
-    texts = parse_query(query, [parameter.name for parameter in route.query]) if query else {}
+    names = [parameter.name for parameter in (*route.query, *route.filters)]
+    texts = parse_query(query, names, [parameter.name for parameter in route.filters]) if query else {}
     for parameter in route.query:
-        text = texts.get(parameter.name)
+        [text] = texts.get(parameter.name, [""])
         arguments[parameter.name] = parameter.parse(text) if text else parameter.default
-    if "days" in arguments and not texts.get("days") and (arguments["from"] or arguments["to"]):
+    if "days" in arguments and "" in texts.get("days", [""]):
         arguments["days"] = None  # the default applies only to a request without a range
+    if route.filters:
+        arguments["filters"] = {
+            parameter.name: texts[parameter.name] for parameter in route.filters if parameter.name in texts
+        }
     if route.body:
         body = read_json_object(environ)
         for field in route.body:

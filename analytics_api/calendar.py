@@ -171,7 +171,12 @@ def hours(span: Span) -> Iterator[int]:
     """
     first, last = ((instant + span.utc_offset) // HOUR_MS for instant in (span.begins_at, span.ends_at - 1))
     for hour in range(first, last + 1):
-        yield max(hour * HOUR_MS - span.utc_offset, span.begins_at)
+        yield hour_begins_at(hour, span)
+
+
+def hour_begins_at(hour: int, span: Span) -> int:
+    """Return the first instant of an hour within a span. Hours are numbered since the epoch, in local time."""
+    return max(hour * HOUR_MS - span.utc_offset, span.begins_at)
 
 
 def local_time(instant: int, utc_offset: int) -> str:

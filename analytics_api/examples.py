@@ -137,7 +137,7 @@ RESPONSE_EXAMPLES: Final[dict[Callable[..., Any], object]] = {
 
 RESPONSE_EXAMPLES[dashboard] = {
     "site": RESPONSE_EXAMPLES[site],
-    "range": {"from": "2026-01-25", "to": "2026-02-23", "interval": "day"},
+    "range": {"from": "2026-01-25", "to": "2026-02-23", "interval": "day", "filters": {}},
     "overview": {**OVERVIEW, "page_views": 4321},
     "series": [{**DAY, "page_views": 160}],
     "pages": RESPONSE_EXAMPLES[top],

@@ -9,7 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is
 
 from .examples import REQUEST_EXAMPLES, RESPONSE_EXAMPLES
 from .http.downloads import Stream
-from .http.parameters import Identifier, Parameter
+from .http.parameters import Enums, Identifier, Parameter
 from .http.requests import NO_CHUNKED_BODIES
 from .keys import INVALID_KEY, MISSING_KEY
 from .openapi_session import session_operations
@@ -121,7 +121,7 @@ def _operation(route: Route, schemas: dict[str, Schema]) -> Schema:
         "summary": summary.rstrip("."),
         "parameters": [
             *_parameters("path", route.path_parameters),
-            *_parameters("query", route.query),
+            *_parameters("query", (*route.query, *route.filters)),
         ],
         "responses": {
             **_success(route, schemas),
@@ -198,7 +198,7 @@ def _parameters(location: str, parameters: Iterable[Parameter | Identifier]) -> 
             "in": location,
             "required": location == "path",
             **({"allowEmptyValue": True} if location == "query" else {}),  # an empty value means the default
-            **({"explode": False} if parameter.schema["type"] == "array" else {}),  # separated by commas
+            **({"explode": False} if isinstance(parameter, Enums) else {}),  # separated by commas
             "description": parameter.description,
             "schema": parameter.schema,
         }
@@ -233,6 +233,8 @@ def _schema(hint: Any, schemas: dict[str, Schema]) -> Schema:
     origin = get_origin(hint)
     if origin is list:
         return {"type": "array", "items": _schema(get_args(hint)[0], schemas)}
+    if origin is dict:
+        return {"type": "object", "additionalProperties": _schema(get_args(hint)[1], schemas)}
     if origin is Literal:
         return {"enum": list(get_args(hint))}
     if origin in (Union, types.UnionType):

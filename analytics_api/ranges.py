@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import date
 
-from .calendar import DAY_MS, DayRange, Offset, Today, to_day
+from .calendar import DAY_MS, DayRange, Offset, Today, iso_date, to_day
 from .context import Context
 from .database import Database, Reader
 from .errors import InvalidRequest
+from .filters import Filters, parse_filters
 
 # The `days` argument of an endpoint: a number of days up to and including today, or a range.
 Days = int | DayRange | None
@@ -31,6 +32,11 @@ where begins_at <= :until and begins_at >= (
   from site_offsets
   where begins_at <= :since)
 order by begins_at
+"""
+
+RAW_SINCE = """
+select raw_since
+from site
 """
 
 FIRST_DAY = """
@@ -66,14 +72,36 @@ def load_offsets(db: Reader | Database, first: int, last: int) -> list[Offset]:
     return [Offset(*row) for row in rows]
 
 
-def resolve_range(ctx: Context, from_: date | None, to: date | None, days: Days) -> DayRange | None:
+def resolve_range(
+    ctx: Context,
+    from_: date | None,
+    to: date | None,
+    days: Days,
+    filters: Filters | None = None,
+    *,
+    default: int | None = None,
+) -> DayRange | None:
     """Return the range of days that the parameters describe, or None for all time.
+
+    With filters, a range without a first day, and the default range, begin where the sessions were not purged.
 
     :param from_: the first day; None for no lower bound.
     :param to: the last day; None for no upper bound.
     :param days: the number of days up to and including today, or a resolved range.
-    :raises InvalidRequest: `days` is combined with `from_` or `to`, or `from_` is after `to`.
+    :param default: the number of days if there is no other argument; None for all time.
+    :raises InvalidRequest: `days` is combined with `from_` or `to`, `from_` is after `to`, or there are filters and the
+        range has days whose sessions were purged.
     """
+    if isinstance(days, DayRange) and from_ is to is None:
+        return days
+    has_range = from_ is not None or to is not None or days is not None
+    range_ = _resolve(ctx, from_, to, days if has_range else default)
+    if parse_filters(filters):
+        return _limit_to_sessions(ctx, range_, from_, days)
+    return range_
+
+
+def _resolve(ctx: Context, from_: date | None, to: date | None, days: Days) -> DayRange | None:
     if days is not None:
         if from_ is not None or to is not None:
             raise InvalidRequest("days cannot be combined with from or to")
@@ -91,7 +119,33 @@ def resolve_range(ctx: Context, from_: date | None, to: date | None, days: Days)
     return DayRange(first, to_day(to))
 
 
-def resolve_closed_range(ctx: Context, from_: date | None, to: date | None, days: Days, *, default: int) -> DayRange:
+def _limit_to_sessions(ctx: Context, range_: DayRange | None, from_: date | None, days: Days) -> DayRange | None:
+    """Return a range without the days whose sessions were purged.
+
+    :raises InvalidRequest: `from_` or `days` reaches such days, or there is no other day.
+    """
+    raw_since = ctx.db.rows(RAW_SINCE)[0]["raw_since"]
+    if raw_since is None or (range_ is not None and range_.first is not None and range_.first >= raw_since):
+        return range_
+    day = iso_date(raw_since)
+    if days is not None:
+        raise InvalidRequest(f"days must not reach before {day} with filters: older sessions were purged")
+    if range_ is None or from_ is not None:
+        raise InvalidRequest(f"from must be {day} or later with filters: older sessions were purged")
+    if range_.last is not None and range_.last < raw_since:
+        raise InvalidRequest(f"to must be {day} or later with filters: older sessions were purged")
+    return range_._replace(first=raw_since)
+
+
+def resolve_closed_range(
+    ctx: Context,
+    from_: date | None,
+    to: date | None,
+    days: Days,
+    filters: Filters | None = None,
+    *,
+    default: int,
+) -> DayRange:
     """Return the range of days that the parameters describe, with both ends; without any, the last `default` days.
 
     `to` alone begins at the first day with sessions, and `from_` alone ends today. If that day is on the other side of
@@ -99,7 +153,7 @@ def resolve_closed_range(ctx: Context, from_: date | None, to: date | None, days
 
     :raises InvalidRequest: as in `resolve_range`.
     """
-    range_ = resolve_range(ctx, from_, to, days) or resolve_range(ctx, None, None, default)
+    range_ = resolve_range(ctx, from_, to, days, filters, default=default)
     assert range_ is not None
     first, last, today = range_
     if last is None:

@@ -31,7 +31,8 @@ from .endpoints.site import site
 from .endpoints.sources import sources
 from .endpoints.storage import age, storage
 from .endpoints.whoami import whoami
-from .http.parameters import MAX_INT64, Boolean, Cursor, Day, Enum, Enums, Identifier, Integer, Parameter, Text
+from .filters import FILTERS
+from .http.parameters import MAX_INT64, Boolean, Cursor, Day, Enum, Enums, Filter, Identifier, Integer, Parameter, Text
 
 RANGE_HEADER = "Analytics-Range"
 
@@ -52,6 +53,7 @@ class Route:
     :param scope: the scope that the key must have; None accepts every valid key.
     :param path: the path after the prefix.
     :param query: parameters in the query string.
+    :param filters: further ones, which can be repeated. The endpoint gets all of them as `filters`.
     :param path_parameters: parameters in the path.
     :param body: string fields of the JSON request body.
     :param produces: media types of the response.
@@ -70,6 +72,7 @@ class Route:
     path: str
     endpoint: Callable[..., Any]
     query: Sequence[Parameter] = ()
+    filters: Sequence[Filter] = ()
     path_parameters: Sequence[Identifier] = ()
     body: Sequence[Text] = ()
     produces: Sequence[str] = ("application/json",)
@@ -80,6 +83,13 @@ class Route:
     ranged: bool = False
     max_age: int = 0
 
+    @property
+    def default_days(self) -> int | None:
+        """The number of days of a request without a range; None for all time."""
+        [default] = (parameter.default for parameter in self.query if parameter.name == "days")
+        assert default is None or isinstance(default, int)
+        return default
+
 
 # Responses with leads are not cached: an idle process could keep data of an erased person in memory.
 FOREVER = MAX_INT64
@@ -89,6 +99,8 @@ TO = Day("to", "Last day to count, in the site's time zone; no upper bound by de
 DAYS = "Number of days to count, up to and including today; cannot be combined with from or to"
 RANGE = (FROM, TO, Integer("days", DAYS, default=None, minimum=1, maximum=3660))
 
+ALL_FILTERS = tuple(FILTERS.values())
+
 LEAD = Identifier("lead_id", "Id of the lead")
 LEAD_FILTERS = (
     Text("q", "Text to find in the name, e-mail, phone, project or visitor id", maximum=1000),
@@ -96,32 +108,32 @@ LEAD_FILTERS = (
 )
 
 ROUTES = (
-    Route("stats", "GET", "/overview", overview, RANGE, ranged=True, cache_for=FOREVER),
+    Route("stats", "GET", "/overview", overview, RANGE, filters=ALL_FILTERS, ranged=True, cache_for=FOREVER),
     Route("stats", "GET", "/sessions/daily", daily, [
         FROM,
         TO,
         Integer("days", DAYS, default=DEFAULT_DAYS, minimum=1, maximum=90),
         Enum("interval", "Length of each row's interval; weeks begin on Monday", INTERVALS, default="day"),
         Boolean("fill", "Whether to return a row of zeros for each interval without sessions"),
-    ], ranged=True, cache_for=FOREVER),
+    ], filters=ALL_FILTERS, ranged=True, cache_for=FOREVER),
     Route("stats", "GET", "/pages/top", top, [
         Integer("limit", "Number of pages to return", default=20, minimum=1, maximum=100),
         *RANGE,
-    ], ranged=True, cache_for=FOREVER),
+    ], filters=ALL_FILTERS, ranged=True, cache_for=FOREVER),
     Route("stats", "GET", "/pages/entry", entry, [
         Integer("limit", "Number of pages to return", default=20, minimum=1, maximum=100),
         *RANGE,
-    ], ranged=True, cache_for=FOREVER),
+    ], filters=ALL_FILTERS, ranged=True, cache_for=FOREVER),
     Route("stats", "GET", "/pages/exit", exit_, [
         Integer("limit", "Number of pages to return", default=20, minimum=1, maximum=100),
         *RANGE,
-    ], ranged=True, cache_for=FOREVER),
-    Route("stats", "GET", "/geo", geo, RANGE, ranged=True, cache_for=FOREVER),
-    Route("stats", "GET", "/engagement", engagement, RANGE, ranged=True, cache_for=FOREVER),
+    ], filters=ALL_FILTERS, ranged=True, cache_for=FOREVER),
+    Route("stats", "GET", "/geo", geo, RANGE, filters=ALL_FILTERS, ranged=True, cache_for=FOREVER),
+    Route("stats", "GET", "/engagement", engagement, RANGE, filters=ALL_FILTERS, ranged=True, cache_for=FOREVER),
     Route("stats", "GET", "/sources", sources, [
         Integer("limit", "Number of referrer domains to return", default=100, minimum=1, maximum=1000),
         *RANGE,
-    ], ranged=True, cache_for=FOREVER),
+    ], filters=ALL_FILTERS, ranged=True, cache_for=FOREVER),
     Route("stats", "GET", "/dashboard", dashboard, [
         FROM,
         TO,
@@ -130,7 +142,7 @@ ROUTES = (
         Boolean("fill", "Whether the series has rows of zeros where nothing happened"),
         Integer("limit", "Number of pages and of sources to return", default=DEFAULT_LIMIT, minimum=1, maximum=100),
         Enums("sections", "Sections to return, separated by commas; all without it", tuple(SECTIONS)),
-    ], headers=[
+    ], filters=ALL_FILTERS, headers=[
         Header(RANGE_HEADER, "The days that the response counts", resolved_range),
     ]),
     Route(None, "GET", "/site", site),

@@ -13,9 +13,10 @@ PACKAGE = Path(analytics_api.__file__).parent
 LAYERS = (
     ("calendar", "errors", "rounding"),
     ("http", "database", "storage"),
-    ("keys",),
+    ("filters", "keys"),
     ("browser_sessions", "context"),
     ("ranges",),
+    ("matching",),
     ("endpoints",),
     ("routes",),
     ("examples", "openapi", "openapi_session"),

@@ -131,7 +131,7 @@ def test_series_has_page_views(filled, get, interval, first, rows):
 def test_range_is_resolved(filled, client, query, expected):
     response = client.get(f"/analytics/dashboard?sections=overview&{query}")
 
-    assert response.json["range"] == dict(zip(("from", "to", "interval"), expected, strict=True))
+    assert response.json["range"] == dict(zip(("from", "to", "interval", "filters"), (*expected, {}), strict=True))
     assert response.headers["Analytics-Range"] == "/".join(expected[:2])
 
 
@@ -177,6 +177,7 @@ def test_dashboard_is_a_function(filled, database):
         "from": "2026-01-20",
         "to": "2026-01-20",
         "interval": "hour",
+        "filters": {},
     }
 
 

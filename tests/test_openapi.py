@@ -120,7 +120,21 @@ def test_document_has_every_parameter_with_its_bounds():
     day = {"type": "string", "format": "date"}
     days = integer(None, 1, 3660, "1 to 3660")
     del days["default"]
-    ranged = {"from": day, "to": day, "days": days}
+    words = {
+        "engagement": ["0-19", "20-39", "40-59", "60-79", "80-100"],
+        "visitor": ["new", "returning"],
+        "lead": ["true", "false"],
+    }
+    filters = {
+        name: {"type": "array", "items": {"type": "string", "pattern": "^[^\\u0000]*$"}}
+        for field in ("country", "source", "entry_page", "exit_page", "page", "event_type")
+        for name in (field, f"{field}.not")
+    }
+    for field in ("source", "entry_page", "exit_page", "page"):
+        filters |= {f"{field}.prefix": filters[field], f"{field}.contains": filters[field]}
+    for field, choices in words.items():
+        filters[field] = filters[f"{field}.not"] = {"type": "array", "items": {"type": "string", "enum": choices}}
+    ranged = {"from": day, "to": day, "days": days, **filters}
     assert parameters == {
         "GET /analytics/overview": ranged,
         "GET /analytics/sessions/daily": {
@@ -129,6 +143,7 @@ def test_document_has_every_parameter_with_its_bounds():
             "days": integer(30, 1, 90, "1 to 90"),
             "interval": {"type": "string", "enum": ["hour", "day", "week", "month"], "default": "day"},
             "fill": {"type": "boolean", "default": False},
+            **filters,
         },
         "GET /analytics/pages/top": {"limit": integer(20, 1, 100, "1 to 100"), **ranged},
         "GET /analytics/pages/entry": {"limit": integer(20, 1, 100, "1 to 100"), **ranged},
@@ -142,6 +157,7 @@ def test_document_has_every_parameter_with_its_bounds():
             "days": integer(30, 1, 3660, "1 to 3660"),
             "interval": {"type": "string", "enum": ["hour", "day", "week", "month"]},
             "fill": {"type": "boolean", "default": False},
+            **filters,
             "limit": integer(10, 1, 100, "1 to 100"),
             "sections": {"type": "array", "items": {"type": "string", "enum": sections}},
         },

@@ -8,10 +8,10 @@ Python's.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 
-from .base import Reader
+from .base import Database, Reader
 
 LAST_FOLDED = 0x2FFFF  # letters with larger code points have neither case nor decomposition
 MARKS = dict.fromkeys(range(0x300, 0x370))
@@ -57,13 +57,17 @@ def fold_letter(letter: str) -> str:
     return unicodedata.normalize("NFD", bare.casefold()).translate(MARKS)
 
 
-def fold(at: Reader, text: str) -> str:
+def fold(at: Reader | Database, text: str) -> str:
     """Fold text in the same way as the triggers of leads."""
-    if text.isascii():
-        return text.lower()
-    others = "".join(letter for letter in set(text) if not letter.isascii())
-    folds = {row["letter"]: row["folded"] for row in at.rows(FOLDS, text=others)}
-    return "".join(_folded(letter, folds) for letter in text)
+    [folded] = fold_all(at, [text])
+    return folded
+
+
+def fold_all(at: Reader | Database, texts: Sequence[str]) -> list[str]:
+    """Fold texts in the same way as the triggers of leads."""
+    letters = {letter for text in texts if not text.isascii() for letter in text if not letter.isascii()}
+    folds = {row["letter"]: row["folded"] for row in at.rows(FOLDS, text="".join(letters))} if letters else {}
+    return [text.lower() if text.isascii() else "".join(_folded(letter, folds) for letter in text) for text in texts]
 
 
 def _folded(letter: str, folds: Mapping[str, str]) -> str:

@@ -8,9 +8,11 @@ from dataclasses import replace
 from datetime import date
 from typing import Any, Final, NamedTuple, TypedDict, cast
 
-from ..calendar import HOUR_MS, DayRange, Interval, day_begins_at, interval_first, iso_date, local_time, spans
+from ..calendar import DayRange, Interval, day_begins_at, hour_begins_at, interval_first, iso_date, local_time, spans
 from ..context import Context
 from ..database import Database
+from ..filters import Filters, parse_filters
+from ..matching import Matching, find_matching, read_page_views, read_page_views_of_hours
 from ..ranges import Days, load_offsets, resolve_closed_range
 from .current import Current, current
 from .engagement import Bucket, engagement
@@ -27,7 +29,9 @@ DEFAULT_LIMIT = 10
 # The default interval of a range of at most this many days; longer ranges have months.
 DEFAULT_INTERVALS: Final[tuple[tuple[int, Interval], ...]] = ((2, "hour"), (92, "day"), (400, "week"))
 
-ResolvedRange = TypedDict("ResolvedRange", {"from": str, "to": str, "interval": Interval})
+ResolvedRange = TypedDict(
+    "ResolvedRange", {"from": str, "to": str, "interval": Interval, "filters": dict[str, list[str]]}
+)
 
 
 class OverviewWithViews(Overview):
@@ -80,51 +84,61 @@ class Query(NamedTuple):
     interval: Interval
     fill: bool
     limit: int
+    filters: Filters | None
+    matching: Matching | None
 
 
 def _read_overview(query: Query) -> OverviewWithViews:
-    page_views = sum(views for _, views in query.ctx.db.tuples(PAGE_VIEWS, **query.range.bounds))
-    return {**overview(query.ctx, query.range), "page_views": page_views}
+    page_views = sum(views for _, views in _read_page_views(query))
+    return {**overview(query.ctx, query.range, filters=query.filters), "page_views": page_views}
 
 
 def _read_series(query: Query) -> list[DayWithViews]:
-    rows = daily(query.ctx, query.range, interval=query.interval, fill=query.fill)
-    if query.interval == "hour":
-        views = _count_views_of_hours(query.ctx, query.range)
-    else:
-        views = _count_views(query.ctx, query.range, query.interval)
+    rows = daily(query.ctx, query.range, interval=query.interval, fill=query.fill, filters=query.filters)
+    views = _count_views_of_hours(query) if query.interval == "hour" else _count_views(query)
     return [{**row, "page_views": views[row["date"]]} for row in rows]
 
 
-def _count_views(ctx: Context, range_: DayRange, interval: Interval) -> Counter[str]:
+def _read_page_views(query: Query) -> list[tuple[int, int]]:
+    """Return each day with page views, and their number."""
+    if query.matching is None:
+        return query.ctx.db.tuples(PAGE_VIEWS, **query.range.bounds)
+    return read_page_views(query.ctx.db, query.matching)
+
+
+def _count_views(query: Query) -> Counter[str]:
     """Return the page views of each interval, by its date in the series."""
     views: Counter[str] = Counter()
-    for day, count in ctx.db.tuples(PAGE_VIEWS, **range_.bounds):
-        views[iso_date(interval_first(day, interval))] += count
+    for day, count in _read_page_views(query):
+        views[iso_date(interval_first(day, query.interval))] += count
     return views
 
 
-def _count_views_of_hours(ctx: Context, range_: DayRange) -> Counter[str]:
+def _count_views_of_hours(query: Query) -> Counter[str]:
     """Return the page views of each hour, by its date in the series."""
-    first, last = range_.bounds["first"], range_.bounds["last"]
-    offsets = load_offsets(ctx.db, first, last)
+    db = query.ctx.db
+    first, last = query.range.bounds["first"], query.range.bounds["last"]
+    offsets = load_offsets(db, first, last)
     views: Counter[str] = Counter()
     for span in spans(day_begins_at(first, offsets), day_begins_at(last + 1, offsets), offsets):
-        for hour, count in ctx.db.tuples(PAGE_VIEWS_OF_HOURS, **span._asdict()):
-            begins_at = max(hour * HOUR_MS - span.utc_offset, span.begins_at)
-            views[local_time(begins_at, span.utc_offset)] += count
+        if query.matching is None:
+            rows = db.tuples(PAGE_VIEWS_OF_HOURS, **span._asdict())
+        else:
+            rows = read_page_views_of_hours(db, query.matching, span)
+        for hour, count in rows:
+            views[local_time(hour_begins_at(hour, span), span.utc_offset)] += count
     return views
 
 
 SECTIONS: Final[dict[str, Callable[[Query], Any]]] = {
     "overview": _read_overview,
     "series": _read_series,
-    "pages": lambda query: top(query.ctx, query.limit, query.range),
-    "entry_pages": lambda query: entry(query.ctx, query.limit, query.range),
-    "exit_pages": lambda query: exit_(query.ctx, query.limit, query.range),
-    "countries": lambda query: geo(query.ctx, query.range),
-    "sources": lambda query: sources(query.ctx, query.limit, query.range),
-    "engagement": lambda query: engagement(query.ctx, query.range),
+    "pages": lambda query: top(query.ctx, query.limit, query.range, filters=query.filters),
+    "entry_pages": lambda query: entry(query.ctx, query.limit, query.range, filters=query.filters),
+    "exit_pages": lambda query: exit_(query.ctx, query.limit, query.range, filters=query.filters),
+    "countries": lambda query: geo(query.ctx, query.range, filters=query.filters),
+    "sources": lambda query: sources(query.ctx, query.limit, query.range, filters=query.filters),
+    "engagement": lambda query: engagement(query.ctx, query.range, filters=query.filters),
     "realtime": lambda query: realtime(query.ctx),
     "current": lambda query: current(query.ctx),
 }
@@ -140,6 +154,7 @@ def dashboard(
     fill: bool = False,
     limit: int = DEFAULT_LIMIT,
     sections: Collection[str] | None = None,
+    filters: Filters | None = None,
 ) -> Dashboard:
     """Return the statistics of a range of days, all of one instant; each section is as its own endpoint returns it.
 
@@ -155,15 +170,20 @@ def dashboard(
     """
 
     def read(ctx: Context) -> Dashboard:
-        range_ = resolve_closed_range(ctx, from_, to, days, default=DEFAULT_DAYS)
+        range_ = resolve_closed_range(ctx, from_, to, days, filters, default=DEFAULT_DAYS)
         first, last = range_.bounds["first"], range_.bounds["last"]
         about = site(ctx)
         chosen = interval or _default_interval(first, last, about["raw_since"])
         result: dict[str, Any] = {
             "site": about,
-            "range": {"from": iso_date(first), "to": iso_date(last), "interval": chosen},
+            "range": {
+                "from": iso_date(first),
+                "to": iso_date(last),
+                "interval": chosen,
+                "filters": {name: list(values) for name, values in parse_filters(filters).items()},
+            },
         }
-        query = Query(ctx, range_, chosen, fill, limit)
+        query = Query(ctx, range_, chosen, fill, limit, filters, find_matching(ctx.db, range_, filters))
         for name, read_section in SECTIONS.items():
             if not sections or name in sections:
                 result[name] = read_section(query)

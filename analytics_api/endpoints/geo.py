@@ -6,6 +6,8 @@ from datetime import date
 from typing import TypedDict
 
 from ..context import Context
+from ..filters import Filters
+from ..matching import find_matching, read_countries
 from ..ranges import Days, resolve_range
 
 
@@ -51,13 +53,25 @@ order by sessions desc, country
 """
 
 
-def geo(ctx: Context, days: Days = None, *, from_: date | None = None, to: date | None = None) -> list[Country]:
+def geo(
+    ctx: Context,
+    days: Days = None,
+    *,
+    from_: date | None = None,
+    to: date | None = None,
+    filters: Filters | None = None,
+) -> list[Country]:
     """Return the number of sessions and unique visitors of every country, for all time or a range of days.
 
     Countries with more sessions come first, ties in the order of the country codes. `XX` means unknown.
     """
-    range_ = resolve_range(ctx, from_, to, days)
-    rows = ctx.db.tuples(COUNTRIES) if range_ is None else ctx.db.tuples(COUNTRIES_OF_RANGE, **range_.bounds)
+    range_ = resolve_range(ctx, from_, to, days, filters)
+    if matching := find_matching(ctx.db, range_, filters):
+        rows = read_countries(ctx.db, matching)
+    elif range_ is None:
+        rows = ctx.db.tuples(COUNTRIES)
+    else:
+        rows = ctx.db.tuples(COUNTRIES_OF_RANGE, **range_.bounds)
     return [
         {"country": country, "sessions": sessions, "unique_visitors": visitors} for country, sessions, visitors in rows
     ]

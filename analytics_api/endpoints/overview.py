@@ -6,6 +6,9 @@ from datetime import date
 from typing import TypedDict
 
 from ..context import Context
+from ..database import Row
+from ..filters import Filters
+from ..matching import find_matching, read_totals
 from ..ranges import Days, resolve_range
 from ..rounding import mean
 
@@ -24,8 +27,8 @@ class Overview(TypedDict):
 TOTALS = """
 select
   cast(coalesce(sum(sessions), 0) as bigint) as sessions,
-  cast(coalesce(sum(visitors), 0) as bigint) as unique_visitors,
-  cast(coalesce(sum(fingerprints), 0) as bigint) as unique_fingerprints,
+  cast(coalesce(sum(visitors), 0) as bigint) as visitors,
+  cast(coalesce(sum(fingerprints), 0) as bigint) as fingerprints,
   cast(coalesce(sum(duration_sum), 0) as bigint) as duration_sum,
   cast(coalesce(sum(duration_count), 0) as bigint) as duration_count,
   cast(coalesce(sum(score_sum), 0) as bigint) as score_sum,
@@ -54,13 +57,13 @@ select
     from days
     cross join session_returns as r
     where r.dimension = 0 and r.day = days.day and r.previous_day >= :first) as bigint)
-    as unique_visitors,
+    as visitors,
   cast(coalesce(sum(fingerprints), 0) - (
     select coalesce(sum(r.sessions), 0)
     from days
     cross join session_returns as r
     where r.dimension = 6 and r.day = days.day and r.previous_day >= :first) as bigint)
-    as unique_fingerprints,
+    as fingerprints,
   cast(coalesce(sum(duration_sum), 0) as bigint) as duration_sum,
   cast(coalesce(sum(duration_count), 0) as bigint) as duration_count,
   cast(coalesce(sum(score_sum), 0) as bigint) as score_sum,
@@ -75,19 +78,31 @@ where day between :first and :last
 """
 
 
-def overview(ctx: Context, days: Days = None, *, from_: date | None = None, to: date | None = None) -> Overview:
+def overview(
+    ctx: Context,
+    days: Days = None,
+    *,
+    from_: date | None = None,
+    to: date | None = None,
+    filters: Filters | None = None,
+) -> Overview:
     """Return the totals of all time or of a range of days.
 
     `avg_engagement_score` is rounded to one decimal, and `avg_session_duration_s` to whole seconds. Sessions without a
     value do not count for an average; without any value the average is 0.
     """
-    range_ = resolve_range(ctx, from_, to, days)
-    totals = (ctx.db.rows(TOTALS) if range_ is None else ctx.db.rows(TOTALS_OF_RANGE, **range_.bounds))[0]
+    range_ = resolve_range(ctx, from_, to, days, filters)
+    if matching := find_matching(ctx.db, range_, filters):
+        return _to_overview(read_totals(ctx.db, matching))
+    return _to_overview((ctx.db.rows(TOTALS) if range_ is None else ctx.db.rows(TOTALS_OF_RANGE, **range_.bounds))[0])
+
+
+def _to_overview(totals: Row) -> Overview:
     return {
         "total_sessions": totals["sessions"],
         "total_events": totals["events"],
-        "unique_visitors": totals["unique_visitors"],
-        "unique_fingerprints": totals["unique_fingerprints"],
+        "unique_visitors": totals["visitors"],
+        "unique_fingerprints": totals["fingerprints"],
         "avg_engagement_score": mean(totals["score_sum"], totals["score_count"]),
         "avg_session_duration_s": int(mean(totals["duration_sum"], totals["duration_count"], per=1000, parts=1)),
         "vpn_suspected_count": totals["vpn_suspected"],

@@ -6,11 +6,9 @@ from datetime import date
 from typing import TypedDict
 
 from ..context import Context
+from ..filters import Filters
+from ..matching import DIMENSIONS, find_matching, read_keys, read_pages
 from ..ranges import Days, resolve_range
-
-# Values of the column `dimension` of key_counts.
-ENTRY = 4
-EXIT = 5
 
 
 class Page(TypedDict):
@@ -71,15 +69,23 @@ limit :limit
 
 
 def top(
-    ctx: Context, limit: int = 20, days: Days = None, *, from_: date | None = None, to: date | None = None
+    ctx: Context,
+    limit: int = 20,
+    days: Days = None,
+    *,
+    from_: date | None = None,
+    to: date | None = None,
+    filters: Filters | None = None,
 ) -> list[Page]:
     """Return the pages with the most views, ties in the order of the pages.
 
     A view is an event of type `page_view` that has a page. `unique_sessions` is the number of sessions with a view of
     the page.
     """
-    range_ = resolve_range(ctx, from_, to, days)
-    if range_ is None:
+    range_ = resolve_range(ctx, from_, to, days, filters)
+    if matching := find_matching(ctx.db, range_, filters):
+        rows = read_pages(ctx.db, matching, limit)
+    elif range_ is None:
         rows = ctx.db.tuples(TOP, limit=limit)
     else:
         rows = ctx.db.tuples(TOP_OF_RANGE, limit=limit, **range_.bounds)
@@ -87,25 +93,39 @@ def top(
 
 
 def entry(
-    ctx: Context, limit: int = 20, days: Days = None, *, from_: date | None = None, to: date | None = None
+    ctx: Context,
+    limit: int = 20,
+    days: Days = None,
+    *,
+    from_: date | None = None,
+    to: date | None = None,
+    filters: Filters | None = None,
 ) -> list[SessionPage]:
     """Return the most frequent entry pages, ties in the order of the pages. Sessions without one are not counted."""
-    return _top_of_sessions(ctx, ENTRY, limit, days, from_, to)
+    return _top_of_sessions(ctx, "entry_page", limit, days, from_, to, filters)
 
 
 def exit_(
-    ctx: Context, limit: int = 20, days: Days = None, *, from_: date | None = None, to: date | None = None
+    ctx: Context,
+    limit: int = 20,
+    days: Days = None,
+    *,
+    from_: date | None = None,
+    to: date | None = None,
+    filters: Filters | None = None,
 ) -> list[SessionPage]:
     """Return the most frequent exit pages, ties in the order of the pages. Sessions without one are not counted."""
-    return _top_of_sessions(ctx, EXIT, limit, days, from_, to)
+    return _top_of_sessions(ctx, "exit_page", limit, days, from_, to, filters)
 
 
 def _top_of_sessions(
-    ctx: Context, dimension: int, limit: int, days: Days, from_: date | None, to: date | None
+    ctx: Context, field: str, limit: int, days: Days, from_: date | None, to: date | None, filters: Filters | None
 ) -> list[SessionPage]:
-    range_ = resolve_range(ctx, from_, to, days)
-    if range_ is None:
-        rows = ctx.db.tuples(TOP_OF_SESSIONS, dimension=dimension, limit=limit)
+    range_ = resolve_range(ctx, from_, to, days, filters)
+    if matching := find_matching(ctx.db, range_, filters):
+        rows = read_keys(ctx.db, matching, field, limit)
+    elif range_ is None:
+        rows = ctx.db.tuples(TOP_OF_SESSIONS, dimension=DIMENSIONS[field], limit=limit)
     else:
-        rows = ctx.db.tuples(TOP_OF_SESSIONS_OF_RANGE, dimension=dimension, limit=limit, **range_.bounds)
+        rows = ctx.db.tuples(TOP_OF_SESSIONS_OF_RANGE, dimension=DIMENSIONS[field], limit=limit, **range_.bounds)
     return [{"page": page, "sessions": sessions} for page, sessions in rows]

@@ -11,7 +11,9 @@ from ..calendar import (
     END_DAY,
     DayRange,
     Interval,
+    Span,
     day_begins_at,
+    hour_begins_at,
     hours,
     interval_count,
     interval_next,
@@ -21,8 +23,11 @@ from ..calendar import (
     spans,
 )
 from ..context import Context
+from ..database import Database
 from ..errors import InvalidRequest
-from ..ranges import Days, load_offsets, resolve_range
+from ..filters import Filters
+from ..matching import Matching, find_matching, read_days, read_hours
+from ..ranges import RAW_SINCE, Days, load_offsets, resolve_range
 from ..rounding import mean
 
 INTERVALS: Final[tuple[Interval, ...]] = ("hour", "day", "week", "month")
@@ -118,6 +123,7 @@ order by first_day
 """
 
 
+BEGINS: Final[dict[Interval, str]] = {"week": WEEK_BEGINS, "month": MONTH_BEGINS}
 STATEMENTS: Final[dict[Interval, str]] = {
     "day": DAYS,
     "week": _intervals_of(WEEK_BEGINS),
@@ -167,11 +173,6 @@ order by day desc
 limit 1
 """
 
-RAW_SINCE = """
-select raw_since
-from site
-"""
-
 
 def daily(
     ctx: Context,
@@ -181,6 +182,7 @@ def daily(
     to: date | None = None,
     interval: Interval = "day",
     fill: bool = False,
+    filters: Filters | None = None,
 ) -> list[Day]:
     """Return the sessions of each interval, in ascending order. The default range is the last 30 days.
 
@@ -197,11 +199,13 @@ def daily(
     :raises InvalidRequest: there would be more than 3,700 rows, or hours are requested of days whose sessions were
         purged.
     """
-    if days is None and from_ is None and to is None:
-        days = DEFAULT_DAYS
-    range_ = resolve_range(ctx, from_, to, days)
+    range_ = resolve_range(ctx, from_, to, days, filters, default=DEFAULT_DAYS)
     assert range_ is not None
-    rows = _hour_rows(ctx, range_, fill) if interval == "hour" else _day_rows(ctx, range_, interval, fill)
+    matching = find_matching(ctx.db, range_, filters)
+    if interval == "hour":
+        rows = _hour_rows(ctx, range_, fill, matching)
+    else:
+        rows = _day_rows(ctx, range_, interval, fill, matching)
     return [
         {
             "date": label,
@@ -214,8 +218,14 @@ def daily(
     ]
 
 
-def _day_rows(ctx: Context, range_: DayRange, interval: Interval, fill: bool) -> list[tuple[str, Counts]]:
-    counts = {row[0]: Counts(*row[1:]) for row in ctx.db.tuples(STATEMENTS[interval], **range_.bounds)}
+def _day_rows(
+    ctx: Context, range_: DayRange, interval: Interval, fill: bool, matching: Matching | None
+) -> list[tuple[str, Counts]]:
+    if matching is None:
+        rows = ctx.db.tuples(STATEMENTS[interval], **range_.bounds)
+    else:
+        rows = read_days(ctx.db, matching, BEGINS.get(interval))
+    counts = {row[0]: Counts(*row[1:]) for row in rows}
     begins: Iterable[int] = counts
     if fill or len(counts) > MAX_ROWS:
         first, last = _closed(ctx, range_, fill)
@@ -234,7 +244,7 @@ def _existing(ctx: Context, first: int, last: int, interval: Interval) -> Iterat
             yield begin
 
 
-def _hour_rows(ctx: Context, range_: DayRange, fill: bool) -> list[tuple[str, Counts]]:
+def _hour_rows(ctx: Context, range_: DayRange, fill: bool, matching: Matching | None) -> list[tuple[str, Counts]]:
     raw_since = ctx.db.rows(RAW_SINCE)[0]["raw_since"]
     if raw_since is not None and (range_.first is None or range_.first < raw_since):
         raise InvalidRequest(
@@ -246,17 +256,23 @@ def _hour_rows(ctx: Context, range_: DayRange, fill: bool) -> list[tuple[str, Co
     begins = list(islice(((begin, span.utc_offset) for span in parts for begin in hours(span)), MAX_ROWS + 1))
     if len(begins) > MAX_ROWS:
         raise _too_many_rows(first, last, "hour")
-    counts = {
-        begins_at: Counts(*map(int, numbers.split()))
-        for span in parts
-        for begins_at, numbers in ctx.db.tuples(HOURS, **span._asdict())
-        if not numbers.startswith("0 ")
-    }
+    counts = dict(row for span in parts for row in _count_hours(ctx.db, span, matching))
     return [
         (local_time(begin, utc_offset), counts.get(begin, NOTHING))
         for begin, utc_offset in begins
         if fill or begin in counts
     ]
+
+
+def _count_hours(db: Database, span: Span, matching: Matching | None) -> Iterator[tuple[int, Counts]]:
+    """Yield the beginning of each hour that has sessions, and its counts."""
+    if matching is None:
+        for begins_at, numbers in db.tuples(HOURS, **span._asdict()):
+            if not numbers.startswith("0 "):
+                yield begins_at, Counts(*map(int, numbers.split()))
+    else:
+        for hour, *counts in read_hours(db, matching, span):
+            yield hour_begins_at(hour, span), Counts(*counts)
 
 
 def _closed(ctx: Context, range_: DayRange, fill: bool) -> tuple[int, int]:

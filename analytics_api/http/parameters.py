@@ -174,6 +174,26 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Filter:
+    """A value of a filter, without NUL; one of `choices`, if there are any, ignoring case. It can be repeated."""
+
+    name: str
+    description: str
+    choices: Sequence[str] = ()
+    default: None = None
+
+    @property
+    def schema(self) -> dict[str, object]:
+        item = {"enum": list(self.choices)} if self.choices else {"pattern": "^[^\\u0000]*$"}
+        return {"type": "array", "items": {"type": "string", **item}}
+
+    def parse(self, text: str) -> str:
+        if self.choices:
+            return Enum(self.name, self.description, self.choices).parse(text)
+        return Text(self.name, self.description).parse(text)
+
+
+@dataclass(frozen=True, slots=True)
 class Cursor:
     """A position in a list, from a page's `Link` header. The text must match the regular expression `pattern`."""
 

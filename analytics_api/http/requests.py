@@ -17,7 +17,7 @@ from .environ import PRINCIPAL
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-MAX_QUERY_FIELDS = 100
+MAX_QUERY_FIELDS = 300  # 10 filters with 20 values each, and 100 others
 MAX_BODY_BYTES = 64 * 1024  # the request bodies of the API are a status and a key
 MAX_NAME_LENGTH = 40  # an error message truncates a longer parameter name
 CHUNK_SIZE = 64 * 1024
@@ -31,11 +31,12 @@ def mount_path(environ: WSGIEnvironment) -> str:
     return quote(b"/" + mount) if mount else ""
 
 
-def parse_query(query: str, names: Collection[str]) -> dict[str, str]:
-    """Return the query string's parameters by name. Names that begin with `_` are ignored.
+def parse_query(query: str, names: Collection[str], repeatable: Collection[str] = ()) -> dict[str, list[str]]:
+    """Return the values of the query string's parameters by name. Names that begin with `_` are ignored.
 
     :param query: the query string from the environ, whose bytes are decoded as Latin-1 (PEP 3333).
     :param names: the endpoint's parameters.
+    :param repeatable: those that can have several values.
     :raises InvalidRequest: a name is unknown or repeated, there are too many fields, or the text is not UTF-8.
     """
     try:
@@ -49,15 +50,15 @@ def parse_query(query: str, names: Collection[str]) -> dict[str, str]:
         raise InvalidRequest("The query string must be UTF-8") from None
     except ValueError:
         raise InvalidRequest(f"The query string must have at most {MAX_QUERY_FIELDS} parameters") from None
-    values: dict[str, str] = {}
+    values: dict[str, list[str]] = {}
     for name, value in pairs:
         if name.startswith("_"):
             continue
         if name not in names:
             raise InvalidRequest(_unknown_parameter(name, names))
-        if name in values:
+        if name in values and name not in repeatable:
             raise InvalidRequest(f"{name} must have one value, not several")
-        values[name] = value
+        values.setdefault(name, []).append(value)
     return values
 
 

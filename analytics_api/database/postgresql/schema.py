@@ -120,7 +120,7 @@ def apply_ddl(statements: Statements, name: str) -> None:
 
 def is_current(statements: Statements) -> bool:
     """Return whether this DDL file created the schema; an unreleased one of the same version may have."""
-    return statements.rows(DIGEST)[0]["digest"] == ddl_digest()
+    return bool(statements.rows(DIGEST)[0]["digest"] == ddl_digest())
 
 
 def ddl_digest() -> str:

@@ -1,0 +1,78 @@
+"""The filters of statistics: their parameters, their values, and the days that they can be applied to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
+
+from .errors import InvalidRequest
+from .http.parameters import Filter
+
+# A filter's values by the name of its parameter, such as {"country": ["IN", "DE"], "page.prefix": ["/blog"]}. A session
+# matches if each parameter has a value that is true of it; a parameter that ends in `.not` must have none.
+Filters = Mapping[str, Sequence[str]]
+
+MAX_FILTERS = 10
+MAX_VALUES = 20
+
+ScoreRange = Literal["0-19", "20-39", "40-59", "60-79", "80-100"]
+BUCKETS: Final[tuple[ScoreRange, ...]] = ("0-19", "20-39", "40-59", "60-79", "80-100")
+
+# Each with what its value must be.
+CHOICES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "engagement": ("the range of its engagement score", BUCKETS),
+    "visitor": ("whether an earlier session has the same visitor", ("new", "returning")),
+    "lead": ("whether a lead names the session or its visitor", ("true", "false")),
+}
+PROPERTIES: Final[dict[str, str]] = {
+    "country": "its country, XX if unknown",
+    "source": "its referrer domain, (direct) if none",
+    "entry_page": "its entry page",
+    "exit_page": "its exit page",
+    "page": "a page that it viewed",
+    "event_type": "the type of one of its events",
+}
+TEXTS: Final = ("source", "entry_page", "exit_page", "page")  # have `.prefix` and `.contains`
+
+
+def _list_parameters() -> list[Filter]:
+    parameters = []
+    for name, description in PROPERTIES.items():
+        parameters.append(Filter(name, f"Only sessions with one of these values: {description}"))
+        parameters.append(Filter(f"{name}.not", f"Only sessions with none of these values: {description}"))
+        if name in TEXTS:
+            parameters.append(Filter(f"{name}.prefix", f"Only sessions with a value that begins so: {description}"))
+            parameters.append(
+                Filter(
+                    f"{name}.contains", f"Only sessions with a value that contains this, ignoring case: {description}"
+                )
+            )
+    for name, (description, choices) in CHOICES.items():
+        parameters.append(Filter(name, f"Only sessions with one of these values: {description}", choices))
+        parameters.append(Filter(f"{name}.not", f"Only sessions with none of these values: {description}", choices))
+    return parameters
+
+
+FILTERS: Final[dict[str, Filter]] = {parameter.name: parameter for parameter in _list_parameters()}
+
+
+def parse_filters(filters: Filters | None) -> dict[str, tuple[str, ...]]:
+    """Return the filters that have values, with their values. Empty values are ignored.
+
+    :raises InvalidRequest: a parameter is unknown, has a value that cannot be, or there are too many.
+    """
+    parsed: dict[str, tuple[str, ...]] = {}
+    for name, values in (filters or {}).items():
+        if name not in FILTERS:
+            raise InvalidRequest(f"{name} is not a filter; use {', '.join(FILTERS)}")
+        listed = [values] if isinstance(values, str) else values
+        texts = tuple(dict.fromkeys(FILTERS[name].parse(text) for text in listed if text))
+        if len(texts) > MAX_VALUES:
+            raise InvalidRequest(f"{name} must have at most {MAX_VALUES} values")
+        if texts:
+            parsed[name] = texts
+    if len(parsed) > MAX_FILTERS:
+        raise InvalidRequest(
+            f"{list(parsed)[MAX_FILTERS]} is one filter too many: at most {MAX_FILTERS} can be combined"
+        )
+    return parsed

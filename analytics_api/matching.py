@@ -1,0 +1,352 @@
+"""Statistics of the sessions that match filters, read from the base tables.
+
+A statement has a condition for each filter. The conditions are fixed texts; the values are the parameters of the
+statement, as JSON arrays. `.prefix` and `.contains` are resolved first: the values that exist are read, and the
+statement gets those that match. So every condition is a membership test, and `.not` is its exact complement.
+
+A session belongs to a range by its start, an event and a page view by their own time, whenever their session began.
+`until` cuts a range at an instant within its last day, for the comparison with a day that is not over; `keys` restricts
+the rows of a list to these, for the comparison with a list.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any, Final, NamedTuple
+
+from .calendar import DayRange, Span, day_begins_at
+from .database import Database
+from .database.folding import fold_all
+from .filters import Filters, parse_filters
+from .http.parameters import MAX_INT64
+from .ranges import load_offsets
+
+# The value of a session in each dimension. Purged sessions are earlier than all others of their visitor.
+EXPRESSIONS: Final[dict[str, str]] = {
+    "country": "s.country_code",
+    "source": "s.source",
+    "entry_page": "s.entry_page",
+    "exit_page": "s.exit_page",
+    "engagement": "s.score_bucket",
+    "visitor": """case
+    when exists (
+        select 1
+        from sessions as earlier
+        where earlier.visitor_id = s.visitor_id
+          and earlier.started_at <= s.started_at
+          and (earlier.started_at < s.started_at or earlier.session_id < s.session_id))
+      or exists (
+        select 1
+        from visitor_days
+        where visitor_days.visitor_id = s.visitor_id and archived <> 0)
+      then 'returning'
+    else 'new'
+  end""",
+    "lead": """case
+    when s.session_id in (select session_id from leads where session_id is not null)
+      or s.visitor_id in (select visitor_id from leads where visitor_id is not null)
+      then 'true'
+    else 'false'
+  end""",
+}
+
+IS_ONE_OF = "{expression} in (select value from json_each(cast(:{name} as text)))"
+
+# A page of which all views were purged does not count.
+HAS_VIEWED = """exists (
+    select 1
+    from session_pages as viewed
+    where viewed.session_id = s.session_id
+      and viewed.views > viewed.archived
+      and viewed.page_id in (select cast(value as bigint) from json_each(cast(:{name} as text))))"""
+
+HAS_EVENT = """s.session_id in (
+    select session_id
+    from events
+    where event_type in (select value from json_each(cast(:{name} as text))))"""
+
+# The values that exist, with what the statement gets of each.
+KEYS = """
+select key, key
+from key_counts
+where dimension = :dimension and day = -1 and key <> ''
+group by key
+"""
+DIMENSIONS: Final = {"source": 2, "entry_page": 4, "exit_page": 5}
+
+PAGES = """
+select page, page_id
+from pages
+"""
+
+PAGES_BY_NAME = """
+select page_id
+from pages
+where page in (select value from json_each(cast(:pages as text)))
+"""
+
+SESSIONS_IN_RANGE = "s.started_at >= :begins_at and s.started_at < :ends_at"
+
+COUNTS = """count(*) as sessions, count(distinct s.visitor_id) as visitors,
+  cast(coalesce(sum(s.duration), 0) as bigint) as duration_sum, count(s.duration) as duration_count,
+  cast(coalesce(sum(s.engagement_score), 0) as bigint) as score_sum, count(s.engagement_score) as score_count"""
+
+
+class Matching(NamedTuple):
+    """The sessions that match filters, and a range of time: `begins_at` is inclusive, `ends_at` exclusive.
+
+    :param condition: SQL, a condition on a row `s` of counted_sessions.
+    :param values: the parameters of the condition.
+    """
+
+    condition: str
+    values: Mapping[str, str]
+    begins_at: int
+    ends_at: int
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return {**self.values, "begins_at": self.begins_at, "ends_at": self.ends_at}
+
+    def within(self, db: Database, range_: DayRange | None, until: int | None = None) -> Matching:
+        """Return the same sessions in another range."""
+        begins_at, ends_at = _find_bounds(db, range_)
+        return self._replace(begins_at=begins_at, ends_at=ends_at if until is None else min(ends_at, until))
+
+
+def find_matching(
+    db: Database, range_: DayRange | None, filters: Filters | None, until: int | None = None
+) -> Matching | None:
+    """Return the sessions of a range that match filters, or None without filters.
+
+    :param range_: the days; None for all time.
+    :param until: an exclusive end in milliseconds since the epoch, if it is before the end of the range.
+    :raises InvalidRequest: a filter is invalid.
+    """
+    parsed = parse_filters(filters)
+    if not parsed:
+        return None
+    conditions = []
+    values = {}
+    for name, texts in parsed.items():
+        field, _, suffix = name.partition(".")
+        parameter = name.replace(".", "_")
+        condition = _CONDITIONS[field].format(name=parameter)
+        conditions.append(f"not ({condition})" if suffix == "not" else condition)
+        values[parameter] = json.dumps(_find_values(db, field, suffix, texts))
+    return Matching("\n  and ".join(conditions), values, 0, 0).within(db, range_, until)
+
+
+_CONDITIONS: Final[dict[str, str]] = {
+    **{field: IS_ONE_OF.format(expression=expression, name="{name}") for field, expression in EXPRESSIONS.items()},
+    "page": HAS_VIEWED,
+    "event_type": HAS_EVENT,
+}
+
+
+def _find_values(db: Database, field: str, suffix: str, texts: Sequence[str]) -> list[Any]:
+    """Return the values with which a condition is true; pages by their ids."""
+    if suffix in ("", "not"):
+        if field != "page":
+            return list(texts)
+        return [page_id for (page_id,) in db.tuples(PAGES_BY_NAME, pages=json.dumps(texts))]
+    rows = db.tuples(PAGES) if field == "page" else db.tuples(KEYS, dimension=DIMENSIONS[field])
+    if suffix == "prefix":
+        return [value for text, value in rows if text.startswith(tuple(texts))]
+    needles = fold_all(db, texts)
+    folded = fold_all(db, [text for text, _ in rows])
+    return [value for text, (_, value) in zip(folded, rows) if any(needle in text for needle in needles)]
+
+
+def _find_bounds(db: Database, range_: DayRange | None) -> tuple[int, int]:
+    """Return the first instant of a range, and the first one after it."""
+    first, last = (None, None) if range_ is None else range_[:2]
+    begins_at = 0 if first is None else day_begins_at(first, load_offsets(db, first, first))
+    ends_at = MAX_INT64 if last is None else day_begins_at(last + 1, load_offsets(db, last + 1, last + 1))
+    return begins_at, ends_at
+
+
+def read_totals(db: Database, matching: Matching) -> dict[str, Any]:
+    """Return the totals of the sessions, and the number of events, as columns of a row."""
+    return db.rows(_totals(matching.condition), **matching.parameters)[0]
+
+
+@cache
+def _totals(condition: str) -> str:
+    return f"""
+with session_events as (
+  select session_id, count(*) as events
+  from events
+  where occurred_at >= :begins_at and occurred_at < :ends_at
+  group by session_id)
+select {COUNTS}, count(distinct s.fingerprint) as fingerprints, count(nullif(s.vpn_suspected, 0)) as vpn_suspected, (
+    select cast(coalesce(sum(events), 0) as bigint)
+    from session_events
+    cross join counted_sessions as s
+    where s.session_id = session_events.session_id
+      and {condition}) as events
+from counted_sessions as s
+where {SESSIONS_IN_RANGE}
+  and {condition}
+"""
+
+
+def read_days(db: Database, matching: Matching, begins: str | None) -> list[tuple[Any, ...]]:
+    """Return the COUNTS of each interval that has sessions, after the first day of the interval, in ascending order.
+
+    :param begins: a common table expression `begins` that computes the first day of the interval of each day of
+        `dates`; None for intervals of a day.
+    """
+    return db.tuples(_days(matching.condition, begins), **matching.parameters)
+
+
+@cache
+def _days(condition: str, begins: str | None) -> str:
+    return f"""
+with s as (
+  select s.*
+  from counted_sessions as s
+  where {SESSIONS_IN_RANGE}
+    and {condition}),
+dates as (
+  select day
+  from s
+  group by day),
+{(begins or "begins as (select day, day as first_day from dates)").strip()}
+select begins.first_day, {COUNTS}
+from s
+join begins on begins.day = s.day
+group by begins.first_day
+order by begins.first_day
+"""
+
+
+def read_hours(db: Database, matching: Matching, span: Span) -> list[tuple[Any, ...]]:
+    """Return the COUNTS of each hour that has sessions, after the number of the hour in local time since the epoch."""
+    return _read_span(db, _hours(matching.condition), matching, span)
+
+
+@cache
+def _hours(condition: str) -> str:
+    return f"""
+select (s.started_at + :utc_offset) / 3600000, {COUNTS}
+from counted_sessions as s
+where {SESSIONS_IN_RANGE}
+  and {condition}
+group by 1
+"""
+
+
+def read_countries(db: Database, matching: Matching, keys: Iterable[str] | None = None) -> list[tuple[Any, ...]]:
+    """Return country, sessions and visitors, in the order of the endpoint."""
+    return _read_list(db, _countries, matching, MAX_INT64, keys)
+
+
+@cache
+def _countries(condition: str, has_keys: bool) -> str:
+    return _list_sql("s.country_code", ", count(distinct s.visitor_id)", condition, has_keys)
+
+
+def read_keys(
+    db: Database, matching: Matching, field: str, limit: int = MAX_INT64, keys: Iterable[str] | None = None
+) -> list[tuple[Any, ...]]:
+    """Return the values of a field with their sessions, the most frequent first, ties in the order of the values.
+
+    :param field: source, entry_page, exit_page or engagement. Sessions without a value are not counted.
+    """
+    return _read_list(
+        db, lambda condition, has_keys: _keys(EXPRESSIONS[field], condition, has_keys), matching, limit, keys
+    )
+
+
+@cache
+def _keys(expression: str, condition: str, has_keys: bool) -> str:
+    return _list_sql(expression, "", condition, has_keys)
+
+
+def _list_sql(expression: str, more_columns: str, condition: str, has_keys: bool) -> str:
+    return f"""
+select {expression} as key, count(*) as sessions{more_columns}
+from counted_sessions as s
+where {SESSIONS_IN_RANGE}
+  and {condition}
+  and {expression} <> ''{_only_keys(expression, has_keys)}
+group by {expression}
+order by sessions desc, key
+limit :limit
+"""
+
+
+def read_pages(
+    db: Database, matching: Matching, limit: int, keys: Iterable[str] | None = None
+) -> list[tuple[Any, ...]]:
+    """Return the pages with the most views, their views and their sessions; ties in the order of the pages."""
+    return _read_list(db, _pages, matching, limit, keys)
+
+
+@cache
+def _pages(condition: str, has_keys: bool) -> str:
+    return f"""
+with views as (
+  select session_id, page, count(*) as views
+  from counted_events
+  where occurred_at >= :begins_at and occurred_at < :ends_at and page is not null{_only_keys("page", has_keys)}
+  group by session_id, page)
+select views.page as key, cast(sum(views.views) as bigint) as views, count(*) as sessions
+from views
+cross join counted_sessions as s
+where s.session_id = views.session_id
+  and {condition}
+group by views.page
+order by 2 desc, 1
+limit :limit
+"""
+
+
+def read_page_views(db: Database, matching: Matching) -> list[tuple[int, int]]:
+    """Return each day with page views, and their number."""
+    return db.tuples(_page_views("day", matching.condition), **matching.parameters)
+
+
+def read_page_views_of_hours(db: Database, matching: Matching, span: Span) -> list[tuple[int, int]]:
+    """Return each hour with page views, as in `read_hours`, and their number."""
+    return _read_span(db, _page_views("(occurred_at + :utc_offset) / 3600000", matching.condition), matching, span)
+
+
+@cache
+def _page_views(interval: str, condition: str) -> str:
+    return f"""
+with views as (
+  select session_id, {interval} as interval_number, count(*) as views
+  from counted_events
+  where occurred_at >= :begins_at and occurred_at < :ends_at and page is not null
+  group by 1, 2)
+select views.interval_number, cast(sum(views.views) as bigint)
+from views
+cross join counted_sessions as s
+where s.session_id = views.session_id
+  and {condition}
+group by views.interval_number
+"""
+
+
+def _only_keys(expression: str, has_keys: bool) -> str:
+    return f"\n  and {expression} in (select value from json_each(cast(:keys as text)))" if has_keys else ""
+
+
+def _read_list(
+    db: Database, statement: Callable[[str, bool], str], matching: Matching, limit: int, keys: Iterable[str] | None
+) -> list[tuple[Any, ...]]:
+    sql = statement(matching.condition, keys is not None)
+    listed = {} if keys is None else {"keys": json.dumps(list(keys))}
+    return db.tuples(sql, **matching.parameters, **listed, limit=limit)
+
+
+def _read_span(db: Database, sql: str, matching: Matching, span: Span) -> list[tuple[Any, ...]]:
+    """Run a statement for the part of a range that has one UTC offset."""
+    part = matching._replace(
+        begins_at=max(matching.begins_at, span.begins_at), ends_at=min(matching.ends_at, span.ends_at)
+    )
+    return db.tuples(sql, **part.parameters, utc_offset=span.utc_offset)

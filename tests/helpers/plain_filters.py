@@ -1,0 +1,93 @@
+"""Apply filters to lists of rows in Python, to compare the result with the endpoints."""
+
+import unicodedata
+
+from helpers.plain_statistics import Plain, page_of
+
+BUCKETS = ["0-19", "20-39", "40-59", "60-79", "80-100"]
+
+
+def fold(text):
+    """Return text without case, accents and Unicode form."""
+    bare = "".join(letter for letter in unicodedata.normalize("NFD", text) if not unicodedata.combining(letter))
+    return unicodedata.normalize("NFD", bare.casefold())
+
+
+TESTS = {
+    "": lambda text, value: text == value,
+    "not": lambda text, value: text == value,
+    "prefix": lambda text, value: text.startswith(value),
+    "contains": lambda text, value: fold(value) in fold(text),
+}
+
+
+class PlainFilters:
+    """All rows, with the filters that they can be restricted by.
+
+    :param purged: sessions whose counts were archived.
+    """
+
+    def __init__(self, sessions, events, leads, purged, page_query):
+        self.sessions = sessions
+        self.events = events
+        self.leads = leads
+        self.purged = purged
+        self.page_query = page_query
+
+    def matching(self, filters):
+        """Return the statistics of the sessions that match, and of their events."""
+        sessions = [session for session in self.sessions if self.matches(session, filters)]
+        ids = {session["session_id"] for session in sessions}
+        return Plain(sessions, [event for event in self.events if event["session_id"] in ids], self.page_query)
+
+    def matches(self, session, filters):
+        for name, values in filters.items():
+            field, _, suffix = name.partition(".")
+            texts = getattr(self, f"{field}_of")(session)
+            is_true = any(TESTS[suffix](text, value) for text in texts for value in values)
+            if is_true == (suffix == "not"):
+                return False
+        return True
+
+    def country_of(self, session):
+        return [session["country"] or "XX"]
+
+    def source_of(self, session):
+        return [(session["referrer_domain"] or "").rpartition("@")[2] or "(direct)"]
+
+    def entry_page_of(self, session):
+        return [page for page in [page_of(session["entry_page"], self.page_query)] if page]
+
+    def exit_page_of(self, session):
+        return [page for page in [page_of(session["exit_page"], self.page_query)] if page]
+
+    def engagement_of(self, session):
+        if session["ended_at"] is None or session["engagement_score"] is None:
+            return []
+        return [BUCKETS[min(max(session["engagement_score"] // 20, 0), 4)]]
+
+    def page_of(self, session):
+        pages = [
+            page_of(event["page_url"], self.page_query)
+            for event in self.events
+            if event["session_id"] == session["session_id"] and event["event_type"] == "page_view"
+        ]
+        return [page for page in pages if page]
+
+    def event_type_of(self, session):
+        return [event["event_type"] for event in self.events if event["session_id"] == session["session_id"]]
+
+    def visitor_of(self, session):
+        place = session["started_at"], session["session_id"]
+        has_earlier = any(
+            other["visitor_id"] == session["visitor_id"] and (other["started_at"], other["session_id"]) < place
+            for other in self.sessions
+        ) or any(other["visitor_id"] == session["visitor_id"] for other in self.purged)
+        return ["returning" if has_earlier else "new"]
+
+    def lead_of(self, session):
+        is_lead = any(
+            lead["session_id"] == session["session_id"] or lead["visitor_id"] == session["visitor_id"]
+            for lead in self.leads
+        )
+        return ["true" if is_lead else "false"]

@@ -1,0 +1,172 @@
+"""The parameters of filters: what they accept, and the days that they can be applied to."""
+
+import pytest
+from helpers.client import NOW
+
+from analytics_api import Context
+from analytics_api.endpoints.overview import overview
+from analytics_api.errors import InvalidRequest
+
+DAY = 86_400_000
+
+FILTERED = [
+    "/analytics/overview",
+    "/analytics/sessions/daily",
+    "/analytics/pages/top",
+    "/analytics/pages/entry",
+    "/analytics/pages/exit",
+    "/analytics/geo",
+    "/analytics/engagement",
+    "/analytics/sources",
+    "/analytics/dashboard",
+]
+
+# A query, and the numbers of its sessions and events.
+CHOSEN = {
+    "one": ("country=IN", (1, 1)),
+    "any-of-two": ("country=IN&country=DE", (2, 1)),
+    "unknown": ("country=XX", (1, 1)),
+    "none-of-two": ("country.not=IN&country.not=DE", (1, 1)),
+    "nothing": ("country=FR", (0, 0)),
+    "empty": ("country=&page=", (3, 3)),
+    "case-is-exact": ("entry_page.prefix=/caf", (0, 0)),
+    "folded": ("entry_page.contains=CAFE", (1, 1)),
+    "decomposed": ("page.contains=e%CC%81", (1, 1)),
+    "literal-percent": ("entry_page.contains=%25", (1, 1)),
+    "literal-underscore": ("entry_page.contains=_", (0, 0)),
+    "no-entry-page": ("entry_page.not=/100%25", (2, 1)),
+    "new": ("visitor=new", (2, 1)),
+    "returning": ("visitor=RETURNING&days=1", (1, 1)),
+    "no-lead": ("lead=false", (3, 2)),
+    "type": ("event_type=click", (1, 1)),
+    "all-of-several": ("visitor=new&country.not=DE&page.prefix=/", (1, 1)),
+}
+
+# A query, and its error message.
+REFUSED = {
+    "bucket": ("engagement=50-60", "engagement must be one of 0-19, 20-39, 40-59, 60-79, 80-100"),
+    "not-bucket": ("engagement.not=x", "engagement.not must be one of 0-19, 20-39, 40-59, 60-79, 80-100"),
+    "visitor": ("visitor=old", "visitor must be one of new, returning"),
+    "lead": ("lead=1", "lead must be one of true, false"),
+    "suffix": ("country.prefix=I", "country.prefix is not a parameter here; did you mean source.prefix?"),
+    "unknown": ("page.like=/a", "page.like is not a parameter here; did you mean page?"),
+    "nul": ("page=%00", "page must not contain NUL"),
+    "values": ("&".join(f"page={number}" for number in range(21)), "page must have at most 20 values"),
+    "repeated": ("days=1&days=2", "days must have one value, not several"),
+}
+
+
+@pytest.fixture
+def visits(insert):
+    """Insert a visit yesterday and one today, of one visitor, and one of another today."""
+    insert(
+        "sessions",
+        {"session_id": "a", "visitor_id": "ann", "started_at": NOW - DAY, "country": "IN", "entry_page": "/Caf\u00e9"},
+        {"session_id": "b", "visitor_id": "ann", "started_at": NOW, "country": None, "entry_page": "/100%"},
+        {"session_id": "c", "visitor_id": "bob", "started_at": NOW, "country": "DE", "entry_page": None},
+    )
+    insert("events", session_id="a", event_type="page_view", page_url="/caf\u00e9", occurred_at=NOW)
+    insert("events", session_id="b", event_type="click", occurred_at=NOW)
+    insert("events", session_id="none", event_type="page_view", page_url="/caf\u00e9", occurred_at=NOW)
+
+
+def count(get, query):
+    totals = get(f"/analytics/overview?{query}")
+    return totals["total_sessions"], totals["total_events"]
+
+
+@pytest.mark.parametrize(("query", "expected"), CHOSEN.values(), ids=CHOSEN)
+def test_filters_choose_sessions(visits, get, query, expected):
+    assert count(get, query) == expected
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize("path", FILTERED)
+@pytest.mark.parametrize(("query", "message"), REFUSED.values(), ids=REFUSED)
+def test_invalid_filters_are_400(client, path, query, message):
+    response = client.get(f"{path}?{query}")
+
+    assert (response.status_code, response.json) == (400, {"error": message})
+
+
+@pytest.mark.any_engine
+def test_more_than_ten_filters_are_400(client):
+    names = ["country", "source", "entry_page", "exit_page", "page", "event_type"]
+    ten = [f"{name}{suffix}=a" for name in names for suffix in ("", ".not")][:10]
+
+    assert client.get(f"/analytics/overview?{'&'.join(ten)}&visitor=").status_code == 200
+    refused = client.get(f"/analytics/overview?{'&'.join(ten)}&visitor=new")
+    assert refused.status_code == 400
+    assert refused.json == {"error": "visitor is one filter too many: at most 10 can be combined"}
+
+
+@pytest.mark.any_engine
+def test_ten_filters_with_twenty_values_are_accepted(client):
+    names = ["country", "source", "entry_page", "exit_page", "page", "event_type"]
+    ten = [f"{name}{suffix}" for name in names for suffix in ("", ".not")][:10]
+    query = "&".join(f"{name}={value}" for name in ten for value in range(20))
+
+    assert client.get(f"/analytics/geo?{query}").json == []
+
+
+@pytest.mark.any_engine
+def test_filters_are_arguments_of_functions(visits, database):
+    ctx = Context(database, None, NOW)
+
+    assert overview(ctx, filters={"country": ["IN"]})["total_sessions"] == 1
+    assert overview(ctx, filters={"country": "IN"})["total_sessions"] == 1
+    with pytest.raises(InvalidRequest, match=r"country\.like is not a filter; use country, "):
+        overview(ctx, filters={"country.like": ["IN"]})
+
+
+def purge_before_today(database):
+    database.write(lambda at: at.execute("update site set raw_since = :day", day=NOW // DAY))
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    {
+        "no-range": ("overview?", "from must be 2026-02-24 or later with filters: older sessions were purged"),
+        "from": (
+            "geo?from=2026-02-23&",
+            "from must be 2026-02-24 or later with filters: older sessions were purged",
+        ),
+        "days": (
+            "sessions/daily?days=2&",
+            "days must not reach before 2026-02-24 with filters: older sessions were purged",
+        ),
+        "to": ("sources?to=2026-02-23&", "to must be 2026-02-24 or later with filters: older sessions were purged"),
+        "dashboard": (
+            "dashboard?days=2&",
+            "days must not reach before 2026-02-24 with filters: older sessions were purged",
+        ),
+    }.values(),
+    ids=["no-range", "from", "days", "to", "dashboard"],
+)
+def test_purged_days_cannot_be_filtered(visits, database, client, path, message):
+    purge_before_today(database)
+
+    response = client.get(f"/analytics/{path}country=IN")
+
+    assert (response.status_code, response.json) == (400, {"error": message})
+    assert client.get(f"/analytics/{path}country=").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    {
+        "default": ("sessions/daily?", "2026-02-24/2026-02-24"),
+        "to": ("overview?to=2026-02-25&", "2026-02-24/2026-02-25"),
+        "days": ("overview?days=1&", "2026-02-24/2026-02-24"),
+        "dashboard": ("dashboard?", "2026-02-24/2026-02-24"),
+        "dashboard-to": ("dashboard?to=2026-02-25&", "2026-02-24/2026-02-25"),
+    }.values(),
+    ids=["default", "to", "days", "dashboard", "dashboard-to"],
+)
+def test_ranges_begin_where_sessions_were_not_purged(visits, database, client, path, expected):
+    purge_before_today(database)
+
+    response = client.get(f"/analytics/{path}country.not=FR")
+
+    assert response.headers["Analytics-Range"] == expected
+    assert response.status_code == 200
