@@ -163,7 +163,18 @@ def test_invalid_parameters_are_400(client, query, error):
 
 
 @pytest.mark.parametrize("path", DOCUMENTED)
-def test_documented_requests_succeed(filled, get, path):
+def test_documented_requests_succeed(filled, insert, get, path):
+    insert(
+        "sessions",
+        session_id="priced",
+        visitor_id="ann",
+        started_at=NOW,
+        ended_at=NOW,
+        engagement_score=70,
+        entry_page="/Caf\u00e9",
+    )
+    insert("events", session_id="priced", event_type="page_view", page_url="/pricing/teams", occurred_at=NOW)
+
     assert get(path)
 
 
