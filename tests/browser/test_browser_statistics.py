@@ -130,6 +130,7 @@ def test_full_list_is_searched(page):
     page.click('[data-key="detail-sources"]')
     page.wait_for_selector("dialog .rows:not(.loading) li")
     page.fill("dialog input", "bing")
+    page.wait_for_url("**/?detail=sources&search=bing")
 
     names = page.eval_on_selector_all("dialog .name", "all => all.map(each => each.innerText)")
 
@@ -172,3 +173,46 @@ def test_shortcuts_are_listed(page):
 
 def test_current_visitors_are_shown(page):
     assert "current visitor" in page.inner_text("#live")
+
+
+def test_figures_are_explained_by_keyboard(page):
+    page.focus('[data-key="metric-sessions"]')
+    page.keyboard.press("Shift+Tab")
+    page.wait_for_selector("#tooltip")
+
+    assert page.inner_text("#tooltip").startswith("Browsers with at least one session")
+    assert page.get_attribute('[data-key="metric-visitors"]', "aria-describedby") == "tooltip"
+
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#tooltip", state="detached")
+
+
+def test_search_of_a_list_is_in_the_address(page, url):
+    page.goto(f"{url}/?detail=sources&search=bing")
+    page.wait_for_selector("dialog .rows:not(.loading) li")
+    names = page.eval_on_selector_all("dialog .name", "all => all.map(each => each.innerText)")
+    page.fill("dialog input", "goo")
+    page.wait_for_url("**/?detail=sources&search=goo")
+
+    assert names == ["bing.com"]
+
+
+def test_weeks_that_are_cut_are_drawn_as_partial(page, url):
+    page.goto(f"{url}/?from=2026-02-05&to=2026-02-24&interval=week")
+    wait_until_loaded(page)
+    page.click('[data-key="chart-toggle"]')
+
+    rows = page.eval_on_selector_all(".plot tbody th", "all => all.map(each => each.innerText)")
+
+    assert rows == [
+        "Week of Feb 2, 2026 (partly outside of these days)",
+        "Week of Feb 9, 2026",
+        "Week of Feb 16, 2026",
+        "Week of Feb 23, 2026 (not over yet)",
+    ]
+
+
+def test_custom_range_has_a_shortcut(page):
+    page.keyboard.press("c")
+
+    assert page.evaluate("() => document.activeElement.id") == "range-from"

@@ -1,5 +1,6 @@
 // The chart: a line of one metric by interval, the compared range dashed behind it, and the same numbers as a table.
 
+import { addDays, monthStart } from "./days.js";
 import { h, icon, svg } from "./dom.js";
 import { OVERVIEW_FIELDS, SERIES_FIELDS } from "./figures.js";
 import * as format from "./format.js";
@@ -15,16 +16,17 @@ let isTable = false; // stays over navigation, like an open window
 
 /**
  * Show a series. `onZoom` is called with the date of a point that was chosen.
- * `interval` is that of the series, `now` the date of the interval that is not over, if it is among the rows.
+ * `range` is that of the snapshot, with its interval; `today` is the site's.
  */
-export function showChart(container, { series, metric, interval, today, rangeText, tools, onZoom }) {
+export function showChart(container, { series, metric, range, today, rangeText, tools, onZoom }) {
+  const { interval } = range;
   const field = SERIES_FIELDS[metric];
   const points = series.map((row) => ({
     date: row.date,
     value: row[field] ?? 0,
     previous: row.previous?.[field],
     previousDate: row.previous?.date,
-    isPartial: isPartial(row, interval, today),
+    partial: partialText(row, range, today),
     isFuture: isFuture(row, interval, today),
   }));
   const model = { points, metric, interval, rangeText, onZoom, field: OVERVIEW_FIELDS[metric] };
@@ -37,7 +39,7 @@ export function showChart(container, { series, metric, interval, today, rangeTex
       "data-key": "chart-toggle",
       onclick: () => {
         isTable = !isTable;
-        showChart(container, { series, metric, interval, today, rangeText, tools, onZoom });
+        showChart(container, { series, metric, range, today, rangeText, tools, onZoom });
         container.querySelector('[data-key="chart-toggle"]').focus();
       },
     },
@@ -51,24 +53,25 @@ export function showChart(container, { series, metric, interval, today, rangeTex
   else draw(plot, model);
 }
 
-/** Return whether a row's interval is not over: the last one that has begun. */
-function isPartial(row, interval, today) {
+/** Return why a row does not count its whole interval, which is then drawn as partial; empty where it does. */
+function partialText(row, { from, to, interval }, today) {
+  if (isFuture(row, interval, today)) return "";
+  if (interval === "hour") return Date.parse(row.date) > Date.now() - HOUR ? texts.partial : "";
   const day = row.date.slice(0, 10);
-  if (interval === "hour") return !isFuture(row, interval, today) && Date.parse(row.date) > Date.now() - HOUR;
-  if (interval === "month") return day.slice(0, 7) === today.slice(0, 7);
-  if (interval === "week") return day <= today && today < nextWeek(day);
-  return interval === "day" && day === today;
+  const last = lastDay(day, interval);
+  if (last >= today) return texts.partial;
+  return (from && day < from) || last > to ? texts.cut : "";
+}
+
+/** Return the last day of the interval that begins on a day. */
+export function lastDay(day, interval) {
+  if (interval === "month") return addDays(monthStart(day, 1), -1);
+  return interval === "week" ? addDays(day, 6) : day;
 }
 
 /** Return whether a row's interval has not begun. Hours name their offset, so that this is an instant in any zone. */
 const isFuture = (row, interval, today) =>
   interval === "hour" ? Date.parse(row.date) > Date.now() : row.date.slice(0, 10) > today;
-
-function nextWeek(day) {
-  const date = new Date(`${day}T00:00:00Z`);
-  date.setUTCDate(date.getUTCDate() + 7);
-  return date.toISOString().slice(0, 10);
-}
 
 function draw(plot, model) {
   const render = () => plot.replaceChildren(...picture(plot.clientWidth || 800, plot.clientHeight || 260, model));
@@ -123,20 +126,26 @@ function picture(width, height, model) {
       .slice(from, to)
       .map((point, index) => `${index ? "L" : "M"}${x(from + index).toFixed(1)} ${y(read(point)).toFixed(1)}`)
       .join("");
-  const end = points.findIndex((point) => point.isPartial);
+  const begin = points.length > 1 && points[0].partial ? 1 : 0;
+  const end = points.findIndex((point, index) => index >= begin && point.partial);
   const future = points.findIndex((point) => point.isFuture);
   const solid = end >= 0 ? end : future >= 0 ? future : points.length;
   const value = (point) => point.value;
   if (points.some((point) => point.previous !== undefined)) {
     parts.push(svg("path.earlier", { d: path(0, points.length, (point) => point.previous ?? 0) }));
   }
-  if (solid > 1) {
-    const area = `${path(0, solid, value)}L${x(solid - 1).toFixed(1)} ${y(0)}L${x(0).toFixed(1)} ${y(0)}Z`;
-    parts.push(svg("path.area", { d: area }), svg("path.line", { d: path(0, solid, value) }));
-  }
-  if (end > 0) parts.push(svg("path.line.partial", { d: path(end - 1, end + 1, value) }));
+  const line = (from, to, kind) => {
+    if (to - from < 2) return;
+    const area = `${path(from, to, value)}L${x(to - 1).toFixed(1)} ${y(0)}L${x(from).toFixed(1)} ${y(0)}Z`;
+    parts.push(svg(`path.area${kind}`, { d: area }), svg(`path.line${kind}`, { d: path(from, to, value) }));
+  };
+  if (begin) line(0, 2, ".partial");
+  line(begin, solid, "");
+  if (end > begin) line(end - 1, end + 1, ".partial");
   if (points.length === 1 || solid === 1) parts.push(svg("circle.dot", { cx: x(0), cy: y(points[0].value), r: 4 }));
-  if (end >= 0) parts.push(svg("circle.dot.open", { cx: x(end), cy: y(points[end].value), r: 3.5 }));
+  for (const at of [begin - 1, end]) {
+    if (at >= 0) parts.push(svg("circle.dot.open", { cx: x(at), cy: y(points[at].value), r: 3.5 }));
+  }
 
   const cursor = svg("g.cursor", { visibility: "hidden" }, svg("line"), svg("circle.dot", { r: 4.5 }));
   const picture = svg("svg", { width, height, "aria-hidden": "true" }, parts, cursor);
@@ -219,7 +228,7 @@ function interact(picture, { x, y, cursor, width, height, model }) {
 
 function describe(point, metric, interval) {
   const parts = [format.interval(point.date, interval, true), `${format.metricValue(point.value, metric)} ${texts.metrics[metric]}`];
-  if (point.isPartial) parts.push(texts.partial);
+  if (point.partial) parts.push(point.partial);
   if (point.previous !== undefined) parts.push(texts.before(format.metricValue(point.previous, metric)));
   return parts.join(", ");
 }
@@ -234,7 +243,7 @@ function tipContent(point, metric, interval) {
     line("now", format.interval(point.date, interval, true), point.value),
     point.previous !== undefined &&
       line("then", point.previousDate ? format.interval(point.previousDate, interval, true) : "–", point.previous),
-    point.isPartial && h("p.muted", {}, texts.partial),
+    point.partial && h("p.muted", {}, point.partial),
   ].filter(Boolean);
 }
 
@@ -244,7 +253,7 @@ function table({ points, metric, interval, rangeText }) {
     h(
       "tr",
       {},
-      h("th", { scope: "row" }, format.interval(point.date, interval, true), point.isPartial && ` (${texts.partial})`),
+      h("th", { scope: "row" }, format.interval(point.date, interval, true), point.partial && ` (${point.partial})`),
       h("td", {}, format.metricValue(point.value, metric)),
       hasPrevious && h("td", {}, point.previous === undefined ? "–" : format.metricValue(point.previous, metric)),
     ),

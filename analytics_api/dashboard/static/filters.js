@@ -36,7 +36,10 @@ function chip(state, name, value, index) {
   const [parameter, suffix] = split(name);
   const shown = format.shorten(filterValue(parameter, value));
   const text = `${texts.dimensions[parameter]} ${texts.comparisons[suffix]} ${shown}`;
-  const label = [texts.dimensions[parameter], " ", h("i", {}, texts.comparisons[suffix]), " ", h("bdi", {}, shown)];
+  const isRepeated = state.filters[index - 1]?.[0] === name; // any of the values, or none of them
+  const label = isRepeated
+    ? [h("i", {}, suffix === ".not" ? texts.nor : texts.or), " ", h("bdi", {}, shown)]
+    : [texts.dimensions[parameter], " ", h("i", {}, texts.comparisons[suffix]), " ", h("bdi", {}, shown)];
   const canInvert = suffix === "" || suffix === ".not";
   const invert = { href: linkTo(invertFilter(state, index), {}), "data-nav": "", "data-key": `invert-${index}` };
   const remove = { href: linkTo(removeFilter(state, index), {}), "data-nav": "", "aria-label": texts.removeFilter(text) };

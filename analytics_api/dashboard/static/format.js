@@ -16,7 +16,7 @@ const whole = numbers();
 const tenth = numbers({ minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const compact = numbers({ notation: "compact", maximumFractionDigits: 1 });
 const percent = numbers({ style: "percent", maximumFractionDigits: 0 });
-const percentTenth = numbers({ style: "percent", maximumFractionDigits: 1 });
+const percentTenth = numbers({ style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const shortDay = dates({ day: "numeric", month: "short" });
 const longDay = dates({ weekday: "short", day: "numeric", month: "short", year: "numeric" });
 const mediumDay = dates({ day: "numeric", month: "short", year: "numeric" });
@@ -91,6 +91,10 @@ export function interval(date, kind, isLong = false) {
   if (kind === "week" && isLong) return texts.weekOf(mediumDay().format(at));
   return (isLong ? longDay() : shortDay()).format(at);
 }
+
+/** Return an instant as a day and time of a time zone. */
+export const instant = (milliseconds, timeZone) =>
+  new Intl.DateTimeFormat(locale, { timeZone, day: "numeric", month: "short", hour: "numeric", minute: "2-digit" }).format(milliseconds);
 
 /** Return a range of days, short. */
 export function range(from, to) {

@@ -13,8 +13,10 @@ export function showLive(current) {
   element.hidden = !current;
   if (!current) return;
   element.dataset.tip = texts.explain.current;
-  const text = texts.live(current.visitors === 1 ? 1 : integer(current.visitors));
-  if (element.textContent !== text) element.replaceChildren(h("span.pulse"), text);
+  const count = current.visitors === 1 ? 1 : integer(current.visitors);
+  const [long, short] = [texts.live(count), texts.liveShort(count)];
+  if (element.textContent === long + short) return;
+  element.replaceChildren(h("span.pulse"), h("span.long", {}, long), h("span.short", { "aria-hidden": "true" }, short));
 }
 
 /** Ask again and again; `isActive` says whether to, `onError` takes what went wrong, `onAnswer` is called otherwise. */

@@ -3,8 +3,7 @@
 import { showAccount, showSignIn, watchSignIn } from "./account.js";
 import { actionsMenu } from "./actions.js";
 import { ApiError, get } from "./api.js";
-import { showChart } from "./chart.js";
-import { addDays, monthStart } from "./days.js";
+import { lastDay, showChart } from "./chart.js";
 import { announce, byId, h, isOccupied, pause } from "./dom.js";
 import { showFigures } from "./figures.js";
 import { openFilterDialog, showFilters } from "./filters.js";
@@ -12,11 +11,11 @@ import * as format from "./format.js";
 import { showLive, watchLive } from "./live.js";
 import { showError, showNotices } from "./notices.js";
 import { openDetail, PANEL_ROWS, panelParts } from "./panels.js";
-import { neighbour, rangeName, showRanges } from "./ranges.js";
+import { neighbour, openCustomRange, rangeName, showRanges } from "./ranges.js";
 import { watchShortcuts } from "./shortcuts.js";
 import { INTERVALS, compares, linkTo, needsToday, rangeQuery, readState, writeState } from "./state.js";
 import { texts } from "./texts.js";
-import { watchTips } from "./tips.js";
+import { tipOf, watchTips } from "./tips.js";
 import { startWall } from "./wall.js";
 
 const REFRESH = 60_000; // ms between reloads of the figures while the tab is visible
@@ -48,7 +47,7 @@ function follow() {
   return load();
 }
 
-const requestOf = (each) => writeState({ ...each, metric: "visitors", pages: "pages", detail: "", wall: false });
+const requestOf = (each) => writeState({ ...each, metric: "visitors", pages: "pages", detail: "", search: "", wall: false });
 
 async function load({ isQuiet = false } = {}) {
   loading.abort();
@@ -90,7 +89,7 @@ function handle(error) {
   if (!isTemporary(error)) data = null; // former figures would be those of another address
   root.dataset.state = data ? "ready" : "failed";
   render();
-  showError(error, () => load());
+  showError(error, state, () => load());
 }
 
 /** Return whether the same request may succeed later. */
@@ -129,9 +128,18 @@ async function render() {
   }
   root.classList.remove("busy");
   if (state.detail && data && !document.querySelector("dialog[open]")) {
-    openDetail(state.detail, state, data.overview, today(), () => state.detail && go({ detail: "" }));
+    openDetail(state.detail, state, data.overview, today(), { onSearch: rememberSearch, onClose: closeDetail });
   } else if (!state.detail) document.querySelector("dialog.wide")?.close();
 }
+
+/** Write into the address what is searched in the open list, without a step for "back". */
+function rememberSearch(search) {
+  if (!state.detail) return;
+  state = { ...state, search };
+  history.replaceState(null, "", linkTo(state, {}));
+}
+
+const closeDetail = () => state.detail && go({ detail: "", search: "" });
 
 function drawTotals() {
   const name = rangeName(state);
@@ -157,14 +165,16 @@ function drawChart() {
   const options = INTERVALS.map((each) => h("option", { value: each, selected: each === range.interval }, texts.intervals[each]));
   const select = h("select.quiet", { "aria-label": texts.intervalMenu, onchange: choose, "data-key": "interval" }, options);
   const query = new URLSearchParams({ ...(range.from && { from: range.from }), to: range.to, interval: range.interval, fill: "true" });
+  for (const [name, value] of state.filters) query.append(name, value);
+  if (compares(state)) query.set("compare", state.compare);
   const days = format.range(range.from, range.to);
   const about = { type: "button", "aria-label": texts.about(days), "data-tip": texts.explain.day(site.time_zone) };
-  const note = h("button.info.days", about, h("b", {}, days), h("span", {}, ` · ${site.time_zone}`));
+  const note = h("button.info.days", about, h("b", {}, days), h("span", {}, ` · ${site.time_zone}`), comparedNote());
   const menu = actionsMenu(texts.metrics[state.metric], "series", () => series, "/sessions/daily", query);
   showChart(container, {
     series,
     metric: state.metric,
-    interval: range.interval,
+    range,
     today: today(),
     rangeText: days,
     tools: [note, select, menu],
@@ -172,12 +182,20 @@ function drawChart() {
   });
 }
 
+/** Return which days are compared, and until when; null without a comparison. */
+function comparedNote() {
+  const previous = data.overview?.previous;
+  if (!previous) return null;
+  const until = previous.until === null ? "" : ` ${texts.comparedUntil(format.instant(previous.until, site.time_zone))}`;
+  return h("span.compared", tipOf(until && texts.compared(format.range(previous.from, previous.to)) + until), ` · ${texts.compared(format.range(previous.from, previous.to))}`);
+}
+
 /** Show the days of one point of the chart. */
 function zoom(date, range) {
   const day = date.slice(0, 10);
-  const ends = { hour: day, day, week: addDays(day, 6), month: addDays(monthStart(day, 1), -1) };
+  const end = lastDay(day, range.interval);
   const from = range.from && day < range.from ? range.from : day;
-  const last = ends[range.interval] > range.to ? range.to : ends[range.interval];
+  const last = end > range.to ? range.to : end;
   if (from !== state.from || last !== state.to) go({ period: null, from, to: last, interval: "" });
 }
 
@@ -203,7 +221,7 @@ document.addEventListener("click", (event) => {
   const link = event.target.closest("a[data-nav]");
   if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
   event.preventDefault();
-  if (link.closest("dialog")) state = { ...state, detail: "" };
+  if (link.closest("dialog")) state = { ...state, detail: "", search: "" };
   document.querySelector("dialog")?.close();
   history.pushState(null, "", link.href);
   follow();
@@ -212,7 +230,7 @@ addEventListener("popstate", follow);
 addEventListener("pageshow", (event) => event.persisted && start()); // from the browser's cache of pages
 addEventListener("pagehide", () => byId("account").replaceChildren());
 addEventListener("online", () => isSignedIn() && load());
-addEventListener("offline", () => isSignedIn() && showError(new ApiError(0, ""), () => load()));
+addEventListener("offline", () => isSignedIn() && showError(new ApiError(0, ""), state, () => load()));
 
 watchSignIn(
   () => {
@@ -228,6 +246,7 @@ watchShortcuts(isSignedIn, {
     const changes = neighbour(state, today(), step);
     if (changes) go(changes);
   },
+  custom: openCustomRange,
   compare: () => go({ compare: compares(state) ? "off" : "previous" }),
   filter: addFilterByDialog,
   clear: () => state.filters.length && go({ filters: [] }),

@@ -1,7 +1,7 @@
 // What stands above the figures, or in their place: banners, empty states, errors.
 
 import { byId, h } from "./dom.js";
-import { linkTo } from "./state.js";
+import { compares, linkTo } from "./state.js";
 import { texts } from "./texts.js";
 
 const EXAMPLE = `insert into sessions (session_id, visitor_id, started_at)
@@ -23,14 +23,16 @@ function emptyNotice(state, data) {
   return notice(
     texts.emptyFilter,
     texts.emptyFilterHelp,
-    h("a.button", { href: linkTo(state, { filters: [] }), "data-nav": "" }, texts.clearFilters),
+    way(texts.clearFilters, state, { filters: [] }),
   );
 }
 
+const way = (text, state, changes) => h("a.button", { href: linkTo(state, changes), "data-nav": "" }, text);
+
 const notice = (title, text, ...more) => h("div.notice", {}, h("h2", {}, title), h("p", {}, text), more);
 
-/** Show an error above the figures, with a button that tries again. */
-export function showError(error, retry) {
+/** Show an error above the figures, with a button that tries again, and links to what the API may accept instead. */
+export function showError(error, state, retry) {
   const text = { 0: navigator.onLine ? texts.unreachable : texts.offline, 500: texts.databaseAway, 503: texts.databaseAway };
   const known = text[error.status] ?? `${error.message}.`.replace(/\.\.$/, ".");
   byId("notices").replaceChildren(
@@ -39,7 +41,13 @@ export function showError(error, retry) {
       { role: "alert" },
       h("h2", {}, texts.failed),
       h("p", {}, known),
-      h("button.button", { type: "button", onclick: retry }, texts.retry),
+      h(
+        "p.ways",
+        {},
+        h("button.button", { type: "button", onclick: retry }, texts.retry),
+        error.status === 400 && compares(state) && way(texts.withoutComparison, state, { compare: "off" }),
+        error.status === 400 && state.filters.length > 0 && way(texts.withoutFilters, state, { filters: [] }),
+      ),
     ),
   );
 }

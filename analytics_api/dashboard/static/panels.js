@@ -12,6 +12,7 @@ import { texts } from "./texts.js";
 import { tipOf } from "./tips.js";
 
 export const PANEL_ROWS = 9;
+const TYPING = 120; // ms after the last letter, when the search begins
 
 /** Return a function for each panel that shows it. `data` is the snapshot, null while it is loading. */
 export const panelParts = (state, data, today) => [
@@ -33,8 +34,15 @@ function pageTabs(state) {
   const tab = (name) =>
     h(
       "a",
-      { href: linkTo(state, { pages: name }), "data-nav": "", "data-key": `tab-${name}`, "aria-current": name === state.pages && "true", ...tipOf(LISTS[name].explain) },
-      LISTS[name].title,
+      {
+        href: linkTo(state, { pages: name }),
+        "data-nav": "",
+        "data-key": `tab-${name}`,
+        "aria-label": LISTS[name].title,
+        "aria-current": name === state.pages && "true",
+        ...tipOf(LISTS[name].explain),
+      },
+      texts.pageTabs[name],
     );
   return h("nav.tabs", { "aria-label": texts.pageLists }, ["pages", "entry_pages", "exit_pages"].map(tab));
 }
@@ -42,7 +50,7 @@ function pageTabs(state) {
 function showPanel(panel, list, state, data, today, tabs) {
   const id = `${panel.id}-title`;
   panel.setAttribute("aria-labelledby", id);
-  const title = h("h2", { id, class: tabs && "hidden" }, list.title);
+  const title = h("h2", { id }, tabs ? texts.pagesPanel : list.title);
   const explanation = !tabs && list.explain && info(texts.about(list.title), list.explain);
   const query = today || !data ? () => listQuery(list, state, today) : null;
   const rows = data?.[list.section];
@@ -116,32 +124,60 @@ function rowElement(list, row, name, state, greatest, total) {
   );
 }
 
-/** Open the whole list of a section; `onClose` is called when it is closed. */
-export function openDetail(section, state, overview, today, onClose) {
+/** Open the whole list of a section. `onSearch` is called with what is typed, and `onClose` when it is closed. */
+export function openDetail(section, state, overview, today, { onSearch, onClose }) {
   const list = LISTS[section];
   if (!list) return onClose();
   const body = h("div.detail", {}, h("div.rows.loading"));
   openDialog(list.title, body, { onClose, isWide: true });
   const query = listQuery(list, state, today);
   get(list.endpoint, query).then(
-    (rows) => body.replaceChildren(...detailContent(list, rows, state, overview, query)),
+    (rows) => {
+      body.replaceChildren(...detailContent(list, rows, state, overview, query, onSearch));
+      body.querySelector("input").focus();
+    },
     (error) => body.replaceChildren(h("p.error", {}, texts.sectionMissing, " ", error.message)),
   );
 }
 
-function detailContent(list, rows, state, overview, query) {
-  const search = h("input", { type: "search", placeholder: texts.search, "aria-label": texts.search, autocomplete: "off" });
+/** Return a function that takes a text and returns the rows with it; the API searches a list that it cuts. */
+function finder(list, rows, query) {
+  const isCut = API.filters && rows.length === list.limit;
+  const name = `${list.filter}.contains`;
+  return async (text) => {
+    if (!isCut || !text || query.has(name)) return rows;
+    const narrowed = new URLSearchParams(query);
+    narrowed.append(name, text);
+    return get(list.endpoint, narrowed);
+  };
+}
+
+function detailContent(list, rows, state, overview, query, onSearch) {
+  const search = h("input", { type: "search", placeholder: texts.search, "aria-label": texts.search, autocomplete: "off", spellcheck: "false" });
+  search.value = state.search;
   const count = h("span.muted", { role: "status" });
   const holder = h("div.scroll", { tabindex: 0, role: "region", "aria-label": list.title });
-  const show = () => {
-    const wanted = search.value.trim().toLocaleLowerCase();
-    const matching = rows.filter((row) => `${nameOf(list, row)} ${row[list.field]}`.toLocaleLowerCase().includes(wanted));
-    count.textContent = texts.showing(format.integer(matching.length), format.integer(rows.length));
+  const find = finder(list, rows, query);
+  const show = async () => {
+    const text = search.value.trim();
+    const found = await find(text);
+    if (text !== search.value.trim()) return;
+    const wanted = text.toLocaleLowerCase();
+    const matching = found.filter((row) => `${nameOf(list, row)} ${row[list.field]}`.toLocaleLowerCase().includes(wanted));
+    const showing = rows.length === list.limit ? texts.showingFirst : texts.showing;
+    count.textContent = showing(format.integer(matching.length), format.integer(rows.length));
     holder.replaceChildren(
-      matching.length ? listElement(list, matching, { ...state, detail: "" }, overview) : h("p.empty", {}, texts.nothingMatches),
+      matching.length ? listElement(list, matching, { ...state, detail: "", search: "" }, overview) : h("p.empty", {}, texts.nothingMatches),
     );
   };
-  search.addEventListener("input", show);
+  let typing;
+  search.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(() => {
+      onSearch(search.value.trim());
+      show();
+    }, TYPING);
+  });
   show();
   const menu = actionsMenu(list.title, `${list.section.replace("_", "-")}-all`, () => rows, list.endpoint, query);
   return [h("div.detail-tools", {}, search, count, menu), holder];

@@ -2,7 +2,7 @@
 
 import { copyText } from "./actions.js";
 import { PERIODS, isDay, shiftRange } from "./days.js";
-import { h, icon, menuButton } from "./dom.js";
+import { byId, h, icon, menuButton } from "./dom.js";
 import * as format from "./format.js";
 import { API, compares, daysOf, linkTo } from "./state.js";
 import { texts } from "./texts.js";
@@ -79,11 +79,17 @@ function customRange(state, today, go) {
   return h(
     "form.custom",
     { onsubmit: submit },
-    h("p", {}, texts.customRange),
+    h("p", {}, texts.customRange, h("kbd", { "aria-hidden": "true" }, "C")),
     h("label", {}, texts.from, first),
     h("label", {}, texts.to, last),
     h("button.primary", {}, texts.apply),
   );
+}
+
+/** Open the menu of the range at its two days. */
+export function openCustomRange() {
+  document.querySelector('[data-key="period"]').click();
+  byId("range-from").focus();
 }
 
 function compareMenu(state) {

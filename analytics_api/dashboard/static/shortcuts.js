@@ -6,11 +6,12 @@ import { h } from "./dom.js";
 import { API } from "./state.js";
 import { texts } from "./texts.js";
 
-/** Call `actions.period(name)`, `shift(step)`, `compare()`, `filter()` or `clear()` when their keys are pressed. */
+/** Call `actions.period(name)`, `shift(step)`, `custom()`, `compare()`, `filter()` or `clear()` when their keys are pressed. */
 export function watchShortcuts(isActive, actions) {
   const keys = {
     arrowleft: () => actions.shift(-1),
     arrowright: () => actions.shift(1),
+    c: actions.custom,
     "?": openHelp,
   };
   if (API.comparison) keys.x = actions.compare;
@@ -32,6 +33,7 @@ export function openHelp() {
   const row = (keys, text) => h("div", {}, h("dt", {}, keys.map((key) => h("kbd", {}, key))), h("dd", {}, text));
   const periods = Object.entries(PERIODS).map(([name, { key }]) => row([key.toUpperCase()], texts.periods[name]));
   const others = [
+    row(["C"], help.custom),
     row(["←", "→"], help.previous),
     ...(API.comparison ? [row(["X"], help.compare)] : []),
     ...(API.filters ? [row(["F"], help.filter), row(["Esc"], help.clear)] : []),

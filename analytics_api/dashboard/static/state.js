@@ -39,6 +39,7 @@ export function readState(search) {
     metric: pick(query.get("metric"), METRICS, METRICS[0]),
     pages: pick(query.get("pages"), PAGE_LISTS, PAGE_LISTS[0]),
     detail: query.get("detail") ?? "",
+    search: query.get("search") ?? "",
     filters: !API.filters ? [] : [...query].filter(([name, value]) => FILTER_NAMES.has(name) && value),
     wall: query.has("wall"),
   };
@@ -57,6 +58,7 @@ export function writeState(state) {
   if (state.pages !== PAGE_LISTS[0]) query.set("pages", state.pages);
   for (const [name, value] of state.filters) query.append(name, value);
   if (state.detail) query.set("detail", state.detail);
+  if (state.detail && state.search) query.set("search", state.search);
   if (state.wall) query.set("wall", "");
   return query.size ? `?${query}` : "";
 }
@@ -87,10 +89,12 @@ export function rangeQuery(state, today) {
 /** Return whether the state compares: all time has nothing before it. */
 export const compares = (state) => API.comparison && state.compare !== "off" && state.period !== "all";
 
-/** Return the state with a filter more; one that exists stays once. */
+/** Return the state with a filter more, beside those of the same name; one that exists stays once. */
 export function addFilter(state, name, value) {
   const others = state.filters.filter(([each, text]) => !(each === name && text === value));
-  return { ...state, filters: [...others, [name, value]], detail: "" };
+  const last = others.findLastIndex(([each]) => each === name);
+  const filters = others.toSpliced(last < 0 ? others.length : last + 1, 0, [name, value]);
+  return { ...state, filters, detail: "", search: "" };
 }
 
 /** Return the state without one filter. */
