@@ -1358,3 +1358,44 @@ create table storage_ratios (
   objects_per_session real not null,
   measured_at         integer not null
 ) strict, without rowid;
+
+
+-- the collector: what it has to remember about the last days. Backups, copies and exports have only collector_machines
+
+-- The salts that daily visitors are hashed with. They are deleted when the day after the next one begins.
+create table collector_salts (
+  day  integer primary key,
+  salt text not null  -- 256 bits, hexadecimal
+) strict;
+
+-- Events of crawlers and other programs, which do not count as visitors.
+create table collector_machines (
+  day    integer not null,
+  reason text not null,
+  hits   integer not null,
+  primary key (day, reason)
+) strict, without rowid;
+
+-- The open session of each visitor. A session is deleted here when it has been without an event for 30 minutes.
+create table collector_sessions (
+  visitor_id   text primary key not null,
+  session_id   text not null unique,
+  started_at   integer not null,
+  last_at      integer not null,
+  open_views   integer not null,  -- page views without an end
+  page_views   integer not null,
+  other_events integer not null,
+  visible_ms   integer not null,
+  scroll       integer not null
+) strict, without rowid;
+create index collector_sessions_by_time on collector_sessions (last_at);
+
+-- The events of the last two days: an event that is sent again counts once.
+create table collector_events (
+  event_id    text primary key not null,
+  session_id  text,
+  received_at integer not null,
+  is_view     integer not null,
+  visible_ms  integer  -- null while a view has no end
+) strict, without rowid;
+create index collector_events_by_time on collector_events (received_at);

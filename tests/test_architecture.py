@@ -25,6 +25,7 @@ LAYERS = (
     ("middleware",),
     ("app",),
     ("dashboard",),
+    ("collector",),
     ("server",),
     ("cli",),
 )

@@ -60,10 +60,16 @@ INTERNAL_TABLES = {
     "api_keys": "name",
     "storage_snapshots": "source",
     "storage_ratios": "source",
+    "collector_machines": "day, reason",
 }
 
-# Rows that belong to one installation: neither a backup nor a copy has them, and an upgrade may drop them.
-TRANSIENT_TABLES = {"browser_sessions": "token_digest"}
+# Rows that belong to one installation: neither a backup nor a copy has them.
+TRANSIENT_TABLES = {
+    "browser_sessions": "token_digest",
+    "collector_salts": "day",
+    "collector_sessions": "visitor_id",
+    "collector_events": "event_id",
+}
 
 PRIMARY_KEYS = BASE_TABLES | SITE_TABLES | ARCHIVING_COUNTERS | ARCHIVE_TABLES | INTERNAL_TABLES
 
@@ -146,6 +152,9 @@ class Transaction(Reader, Protocol):
 
     def archiving(self) -> AbstractContextManager[None]:
         """Do not subtract deleted rows from the counters within the block, because the transaction archives them."""
+
+    def secure_delete(self) -> AbstractContextManager[None]:
+        """Overwrite the bytes of rows that are deleted within the block, if the engine can do that."""
 
     def insert(
         self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, on_conflict: OnConflict = "error"

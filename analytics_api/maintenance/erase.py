@@ -95,6 +95,18 @@ where session_id in ({IN_LIST}) and archived > 0
 """,
 }
 
+# The collector's rows about the sessions, which the receipt omits. The visitor's next event begins a new session.
+OF_COLLECTOR = (
+    f"""
+delete from collector_events
+where session_id in ({IN_LIST})
+""",
+    f"""
+delete from collector_sessions
+where session_id in ({IN_LIST})
+""",
+)
+
 # Remove references from rows of other people.
 NAMED_VISITORS = (
     f"""
@@ -244,6 +256,8 @@ def _delete(at: Transaction, person: Person) -> dict[str, int]:
         for some in in_list_batches(person.sessions):
             receipt["events"] += at.execute(EVENTS_OF_SESSIONS, after=after, last=last, **some)
         after = last
+    for sql in OF_COLLECTOR:
+        each(sql, person.sessions)
     for table, sql in OF_LEADS.items():
         receipt[table] = each(sql, person.leads)
     for table, ids in zip(ARCHIVED, (person.visitors, person.fingerprints, person.sessions), strict=True):

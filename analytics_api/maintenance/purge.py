@@ -148,6 +148,25 @@ where fingerprint_days.fingerprint = old.fingerprint
 """,
 )
 
+PURGE_COLLECTOR = (
+    """
+delete from collector_events
+where received_at < :before
+""",
+    """
+delete from collector_sessions
+where started_at < :before
+""",
+    """
+delete from collector_machines
+where day < :day
+""",
+)
+PURGE_SALTS = """
+delete from collector_salts
+where day < :day
+"""
+
 
 def purge(
     db: Database,
@@ -184,8 +203,16 @@ def purge(
         while rows := _run_throttled(db, archive if keep_totals else (), delete, before=instant, rows=ROWS[table]):
             counts[table] += rows
             deleted(rows, total)
+    db.write(lambda at: _purge_collector(at, day, instant))
     db.delete_empty_counters()
     return counts
+
+
+def _purge_collector(at: Transaction, day: int, instant: int) -> None:
+    for sql in PURGE_COLLECTOR:
+        at.execute(sql, **{"day": day} if ":day" in sql else {"before": instant})
+    with at.secure_delete():
+        at.execute(PURGE_SALTS, day=day)
 
 
 def _run_throttled(db: Database, archive: Sequence[str], delete: str, **params: Any) -> int:

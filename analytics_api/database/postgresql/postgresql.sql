@@ -1266,3 +1266,39 @@ begin
   end loop;
 end
 $make$;
+
+-- the collector, as in schema.sql
+
+create table if not exists collector_salts (
+  day  bigint primary key,
+  salt text collate "C" not null
+);
+
+create table if not exists collector_machines (
+  day    bigint not null,
+  reason text collate "C" not null,
+  hits   bigint not null,
+  primary key (day, reason)
+);
+
+create table if not exists collector_sessions (
+  visitor_id   text collate "C" primary key,
+  session_id   text collate "C" not null unique,
+  started_at   bigint not null,
+  last_at      bigint not null,
+  open_views   bigint not null,
+  page_views   bigint not null,
+  other_events bigint not null,
+  visible_ms   bigint not null,
+  scroll       bigint not null
+);
+create index if not exists collector_sessions_by_time on collector_sessions (last_at);
+
+create table if not exists collector_events (
+  event_id    text collate "C" primary key,
+  session_id  text collate "C",
+  received_at bigint not null,
+  is_view     bigint not null,
+  visible_ms  bigint
+);
+create index if not exists collector_events_by_time on collector_events (received_at);

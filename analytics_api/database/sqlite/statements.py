@@ -13,7 +13,7 @@ from math import inf
 from typing import Any
 
 from ...errors import RowError
-from ..base import BATCH, PRIMARY_KEYS, OnConflict, Row
+from ..base import BATCH, PRIMARY_KEYS, TRANSIENT_TABLES, OnConflict, Row
 from ..limits import current_limit
 
 ROWS_PER_STATEMENT = 100  # one row per statement would take 50% longer
@@ -183,13 +183,22 @@ class Statements:
         yield
         self.execute("delete from counting_paused")
 
+    @contextmanager
+    def secure_delete(self) -> Iterator[None]:
+        [(former,)] = self.connection.execute("pragma secure_delete").fetchall()
+        self.connection.execute("pragma secure_delete = on").fetchall()
+        try:
+            yield
+        finally:
+            self.connection.execute(f"pragma secure_delete = {former}").fetchall()
+
     def insert(
         self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, on_conflict: OnConflict = "error"
     ) -> int:
         if not (self.inserting or self.loading):
             self.inserting = True
             self.connection.execute(f"pragma cache_size = {INSERT_CACHE}")
-        key = PRIMARY_KEYS[table]
+        key = PRIMARY_KEYS.get(table) or TRANSIENT_TABLES[table]
         placeholders = f"({', '.join('?' for _ in columns)})"
         updates = ", ".join(f"{column} = excluded.{column}" for column in columns)
         conflict = {

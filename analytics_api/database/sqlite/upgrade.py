@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 from ...errors import DatabaseError
-from ..base import BASE_TABLES, INTERNAL_TABLES, PRIMARY_KEYS, Row, ignore_progress
+from ..base import BASE_TABLES, INTERNAL_TABLES, PRIMARY_KEYS, TRANSIENT_TABLES, Row, ignore_progress
 from .counters import rebuild
 from .past import PAST_TABLES, archive_past
 from .schema import (
@@ -31,6 +31,8 @@ from .statements import Statements
 
 log = logging.getLogger(__name__)
 
+DATA_TABLES = PRIMARY_KEYS | TRANSIENT_TABLES
+
 OLD_SUFFIX = "_of_the_older_version"
 
 # Tables and views that exist in versions before 5. In such a file, an object with any other name of the current schema
@@ -38,7 +40,7 @@ OLD_SUFFIX = "_of_the_older_version"
 NAMES_BEFORE_5 = frozenset(
     {
         *BASE_TABLES,
-        *INTERNAL_TABLES,
+        *(INTERNAL_TABLES.keys() - {"collector_machines"}),
         "case_folds",
         "event_changes",
         "follow_up_changes",
@@ -151,7 +153,7 @@ def _migrate(statements: Statements, version: int, on_progress: Callable[[str], 
     foreign = [  # dropping a table also drops other programs' triggers and indexes on it
         item["sql"]
         for item in objects
-        if item["type"] in ("trigger", "index") and item["tbl_name"] in PRIMARY_KEYS and not is_ours(item["name"])
+        if item["type"] in ("trigger", "index") and item["tbl_name"] in DATA_TABLES and not is_ours(item["name"])
     ]
     old = _set_aside(statements, objects)
     schema = schema_statements()
@@ -161,7 +163,7 @@ def _migrate(statements: Statements, version: int, on_progress: Callable[[str], 
             statements.execute(statement)
     fill_case_folds(statements.connection)
     lines: list[str] = []
-    for table in PRIMARY_KEYS:
+    for table in DATA_TABLES:
         if table in old:
             on_progress(table)
             lines += _copy_back(statements, table)
@@ -192,7 +194,7 @@ def _set_aside(statements: Statements, objects: list[Row]) -> list[str]:
     statements.execute("drop table if exists lead_search")  # this also drops the tables of FTS5
     for item in objects:
         kind, name = item["type"], item["name"]
-        if kind == "table" and (name in PRIMARY_KEYS or name in PAST_TABLES):
+        if kind == "table" and (name in DATA_TABLES or name in PAST_TABLES):
             statements.execute(f"alter table {name} rename to {name}{OLD_SUFFIX}")
             old.append(name)
         elif kind in ("table", "view") and is_ours(name):

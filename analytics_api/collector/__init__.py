@@ -1,0 +1,43 @@
+"""Take visits from the pages of a site: a WSGI application that answers `/collect`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+
+from ..context import now
+from ..database import Database, open_database
+from ..errors import SettingError
+from .application import Collector
+from .hosts import Hosts
+from .machines import require_crawler_list
+
+
+def create_collector(
+    database: str | os.PathLike[str] | Database,
+    *,
+    hosts: Iterable[str],
+    clock: Callable[[], int] = now,
+    trusted_proxies: int = 0,
+) -> Collector:
+    """Return a WSGI application that writes what the pages of a site send. Environment variables are not read.
+
+    It needs the packages of `analytics_api[collector]`. It takes no API key.
+
+    :param database: the path or URL of a database, which is created if it does not exist, or an open Database.
+    :param hosts: the site's host names. `example.com` includes `www.example.com`; `*.example.org` is every subdomain.
+    :param clock: returns the current time in milliseconds since the epoch.
+    :param trusted_proxies: number of reverse proxies whose `X-Forwarded-For` is trusted. With 1 or more, the country is
+        taken from the header `CF-IPCountry`.
+    :raises DatabaseError: the database cannot be opened.
+    :raises SettingError: another argument is invalid, or a package is missing.
+    """
+    site = Hosts(hosts)
+    if isinstance(trusted_proxies, bool) or not isinstance(trusted_proxies, int) or trusted_proxies < 0:
+        raise SettingError("trusted_proxies: pass the number of proxies, 0 or more")
+    if not callable(clock):
+        raise SettingError("clock: pass a function that returns milliseconds since the epoch")
+    require_crawler_list()
+    if not isinstance(database, Database):
+        database = open_database(database)
+    return Collector(database, site, clock=clock, trusted_proxies=trusted_proxies)

@@ -1,0 +1,176 @@
+"""The WSGI application that takes what the script sends."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from werkzeug.wsgi import get_content_length, get_input_stream, get_path_info
+
+from ..database import Database
+from ..errors import DatabaseError, Forbidden, InvalidRequest, LengthRequired, RequestError, Unavailable
+from ..http.environ import ROUTE
+from ..http.representations import encode_json
+from ..http.requests import CHUNK_SIZE, NO_CHUNKED_BODIES
+from .batch import Arrival, Batch
+from .hosts import Hosts
+from .identity import Identity
+from .machines import machine_reason
+from .parse import MAX_BODY_BYTES, Event, TooLarge, parse_events
+from .sources import Sources
+from .tidy import tidy
+from .writer import GroupWriter
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+log = logging.getLogger(__name__)
+
+# Any page may read a reply: it says no more than whether the events were accepted.
+REPLY_HEADERS: Final = (
+    ("Access-Control-Allow-Origin", "*"),
+    ("Access-Control-Expose-Headers", "Retry-After"),
+    ("Cache-Control", "no-store"),
+)
+PREFLIGHT_HEADERS: Final = (
+    ("Access-Control-Allow-Methods", "POST"),
+    ("Access-Control-Allow-Headers", "Content-Type"),
+    ("Access-Control-Max-Age", "86400"),
+)
+CONTENT_TYPES: Final = ("", "text/plain", "application/json")
+
+NO_COUNTRY: Final = frozenset({"XX", "T1"})  # unknown, and Tor
+
+
+class Collector:
+    """Serve `POST /collect`. Create it with `create_collector`."""
+
+    def __init__(self, db: Database, hosts: Hosts, *, clock: Callable[[], int], trusted_proxies: int) -> None:
+        self.db = db
+        self.hosts = hosts
+        self.sources = Sources(hosts)
+        self.identity = Identity(db)
+        self.clock = clock
+        self.trusted_proxies = trusted_proxies
+        self.writer = GroupWriter(self._write, self._tidy)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = get_path_info(environ)
+        if path != "/collect":
+            return _send_error(environ, start_response, 404, "The collector has /collect only")
+        environ[ROUTE] = path
+        method = environ["REQUEST_METHOD"]
+        if method == "OPTIONS":
+            return _send(start_response, 204, PREFLIGHT_HEADERS)
+        if method != "POST":
+            return _send_error(environ, start_response, 405, "Method not allowed", (("Allow", "OPTIONS, POST"),))
+        try:
+            self.collect(environ)
+        except RequestError as error:
+            return _send_error(environ, start_response, error.status, str(error), error.headers)
+        except DatabaseError as error:
+            log.error("events cannot be written: %s", error)
+            return _send_error(environ, start_response, 503, "The events cannot be written now", Unavailable.headers)
+        return _send(start_response, 204)
+
+    def collect(self, environ: WSGIEnvironment) -> None:
+        """Write the request's events, and return after the commit.
+
+        :raises RequestError: the events are not written.
+        :raises DatabaseError: the events are not written, and may be sent again.
+        """
+        if environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() not in CONTENT_TYPES:
+            raise InvalidRequest("Content-Type must be text/plain or application/json")
+        events = parse_events(read_body(environ))
+        self._check_hosts(environ, events)
+        now = self.clock()
+        address = self.client_address(environ)
+        agent = environ.get("HTTP_USER_AGENT", "")
+        self.writer.submit(
+            Arrival(
+                now=now,
+                day=self.identity.salt(now).today.day,
+                machine=machine_reason(environ, events),
+                events=events,
+                visitors=self._visitors(events, address, agent, now),
+                country=self._country(environ),
+                vpn_suspected=False,
+            )
+        )
+
+    def close(self) -> None:
+        """Stop the thread that writes. A further request starts it again."""
+        self.writer.close()
+
+    def client_address(self, environ: WSGIEnvironment) -> str:
+        """Return the address that the outermost trusted proxy saw, or that of the connection."""
+        addresses: list[str] = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
+        if self.trusted_proxies and len(addresses) >= self.trusted_proxies:
+            return addresses[-self.trusted_proxies].strip()
+        return str(environ.get("REMOTE_ADDR") or "")
+
+    def _check_hosts(self, environ: WSGIEnvironment, events: Sequence[Event]) -> None:
+        """Refuse pages of other sites. This stops mistakes, not forgery: a program can send any URL and Origin."""
+        origin = environ.get("HTTP_ORIGIN")
+        if origin is not None and not self.hosts.include_url(origin):
+            raise Forbidden("The origin is not one of this site's hosts")
+        if not all(self.hosts.include_url(event["url"]) for event in events):
+            raise Forbidden("The host of a url is not one of this site's hosts")
+
+    def _visitors(self, events: Sequence[Event], address: str, agent: str, now: int) -> list[str]:
+        daily = self.identity.daily_visitor(address, agent, now)
+        return [self.identity.stored_visitor(event["visitor"]) if "visitor" in event else daily for event in events]
+
+    def _country(self, environ: WSGIEnvironment) -> str | None:
+        code = environ.get("HTTP_CF_IPCOUNTRY", "").upper() if self.trusted_proxies else ""
+        return code if len(code) == 2 and code.isascii() and code.isalpha() and code not in NO_COUNTRY else None
+
+    def _write(self, arrivals: Sequence[Arrival]) -> None:
+        self.db.write(lambda at: Batch(at, self.sources).write(arrivals))
+
+    def _tidy(self) -> bool:
+        return self.db.write(lambda at: tidy(at, self.clock()))
+
+
+def read_body(environ: WSGIEnvironment) -> bytes:
+    """Read the request body.
+
+    :raises TooLarge: the body is longer than MAX_BODY_BYTES.
+    :raises InvalidRequest: the body is incomplete.
+    :raises LengthRequired: the body is chunked and the server does not support chunked bodies.
+    """
+    length = get_content_length(environ)
+    if length is None and "HTTP_TRANSFER_ENCODING" in environ and "wsgi.input_terminated" not in environ:
+        raise LengthRequired(NO_CHUNKED_BODIES)
+    if (length or 0) > MAX_BODY_BYTES:
+        raise TooLarge(f"The request body must have at most {MAX_BODY_BYTES} bytes")
+    body = b""
+    try:
+        stream = get_input_stream(environ)
+        while len(body) <= MAX_BODY_BYTES and (chunk := stream.read(CHUNK_SIZE)):
+            body += chunk
+    except Exception:  # each server raises its own exceptions for invalid chunks and lost connections
+        raise InvalidRequest("The request body is incomplete") from None
+    if len(body) < (length or 0):
+        raise InvalidRequest("The request body is incomplete")
+    return body
+
+
+def _send(start_response: StartResponse, status: int, headers: Iterable[tuple[str, str]] = ()) -> list[bytes]:
+    start_response(f"{status} {HTTPStatus(status).phrase}", [*REPLY_HEADERS, *headers])
+    return []
+
+
+def _send_error(
+    environ: WSGIEnvironment,
+    start_response: StartResponse,
+    status: int,
+    message: str,
+    headers: Iterable[tuple[str, str]] = (),
+) -> list[bytes]:
+    body = encode_json({"error": message})
+    content = (("Content-Type", "application/json"), ("Content-Length", str(len(body))))
+    _send(start_response, status, (*headers, *content))
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]

@@ -1,0 +1,283 @@
+"""Write the events of many requests in one transaction."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from ..database import Transaction
+from .parse import Event, encode
+from .sources import Sources
+from .statements import select_in, update_from
+from .visits import View, Visit
+
+SELECT_EVENTS: Final = """
+select event_id, session_id, received_at, is_view, visible_ms
+from collector_events
+where event_id in (:values)
+"""
+
+VISIT: Final = "visitor_id, session_id, started_at, last_at, open_views, page_views, other_events, visible_ms, scroll"
+VISIT_COLUMNS: Final = tuple(VISIT.split(", "))
+
+SELECT_VISITS: Final = f"""
+select {VISIT}
+from collector_sessions
+where visitor_id in (:values)
+"""
+
+SELECT_VISITS_OF_SESSIONS: Final = f"""
+select {VISIT}
+from collector_sessions
+where session_id in (:values)
+"""
+
+UPDATE_VISITS: Final = f"""
+with changes ({VISIT}) as (:changes)
+update collector_sessions set
+  session_id = changes.session_id,
+  started_at = cast(changes.started_at as bigint),
+  last_at = cast(changes.last_at as bigint),
+  open_views = cast(changes.open_views as bigint),
+  page_views = cast(changes.page_views as bigint),
+  other_events = cast(changes.other_events as bigint),
+  visible_ms = cast(changes.visible_ms as bigint),
+  scroll = cast(changes.scroll as bigint)
+from changes
+where collector_sessions.visitor_id = changes.visitor_id
+"""
+
+SESSION_COLUMNS: Final = (
+    "session_id",
+    "visitor_id",
+    "started_at",
+    "ended_at",
+    "duration",
+    "engagement_score",
+    "event_count",
+    "entry_page",
+    "exit_page",
+    "country",
+    "referrer",
+    "referrer_domain",
+    "vpn_suspected",
+)
+
+CHANGE_COLUMNS: Final = (
+    "session_id",
+    "ended_at",
+    "duration",
+    "score",
+    "added_events",
+    "entry_page",
+    "exit_page",
+)
+
+# The other columns are those of the session's first event.
+UPDATE_SESSIONS: Final = f"""
+with changes ({", ".join(CHANGE_COLUMNS)}) as (:changes)
+update sessions set
+  ended_at = cast(changes.ended_at as bigint),
+  duration = cast(changes.duration as bigint),
+  engagement_score = cast(changes.score as bigint),
+  event_count = event_count + cast(changes.added_events as bigint),
+  entry_page = coalesce(sessions.entry_page, changes.entry_page),
+  exit_page = coalesce(changes.exit_page, sessions.exit_page)
+from changes
+where sessions.session_id = changes.session_id
+"""
+
+EVENT_COLUMNS: Final = ("session_id", "event_type", "page_url", "occurred_at", "data")
+
+RECEIVED_COLUMNS: Final = ("event_id", "session_id", "received_at", "is_view", "visible_ms")
+
+VIEW_COLUMNS: Final = ("event_id", "visible_ms")
+
+UPDATE_VIEWS: Final = """
+with changes (event_id, visible_ms) as (:changes)
+update collector_events set visible_ms = cast(changes.visible_ms as bigint)
+from changes
+where collector_events.event_id = changes.event_id
+"""
+
+COUNT_MACHINE: Final = """
+insert into collector_machines (day, reason, hits)
+values (:day, :reason, :hits)
+on conflict (day, reason) do update set hits = collector_machines.hits + excluded.hits
+"""
+
+
+class Arrival(NamedTuple):
+    """A valid request. `visitors` has the visitor id of each event."""
+
+    now: int
+    day: int
+    machine: str | None
+    events: Sequence[Event]
+    visitors: Sequence[str]
+    country: str | None
+    vpn_suspected: bool
+
+
+class Batch:
+    """Write requests in the order of their arrival.
+
+    `write` reads the state of all visitors first, then changes it in memory, and writes each table with few statements.
+    """
+
+    def __init__(self, at: Transaction, sources: Sources) -> None:
+        self.at = at
+        self.sources = sources
+        self.received: dict[str, View | None] = {}  # by event id; None if it is not a page view
+        self.visits: dict[str, Visit] = {}  # by visitor id
+        self.by_session: dict[str, Visit] = {}
+        self.stored: set[str] = set()  # visitors with a row in collector_sessions
+        self.started: dict[str, tuple[Any, ...]] = {}  # the last four columns of new sessions
+        self.changed: dict[str, Visit] = {}  # by session id
+        self.events: list[tuple[Any, ...]] = []
+        self.new_received: dict[str, tuple[str, int, View | None]] = {}  # session id, instant, view
+        self.changed_views: dict[str, View] = {}
+        self.machines: Counter[tuple[int, str]] = Counter()
+
+    def write(self, arrivals: Sequence[Arrival]) -> None:
+        self._load([arrival for arrival in arrivals if arrival.machine is None])
+        for arrival in arrivals:
+            if arrival.machine is not None:
+                self.machines[arrival.day, arrival.machine] += len(arrival.events)
+                continue
+            for event, visitor in zip(arrival.events, arrival.visitors):
+                if event["id"] not in self.received:
+                    TAKE[event["type"]](self, arrival, event, visitor)
+        self._save(max(arrival.now for arrival in arrivals))
+
+    def _load(self, arrivals: Sequence[Arrival]) -> None:
+        events = [event for arrival in arrivals for event in arrival.events]
+        ids = [event["id"] for event in events] + [event["view"] for event in events if event["type"] == "page_end"]
+        for row in select_in(self.at, SELECT_EVENTS, ids):
+            is_view = row.pop("is_view")
+            self.received[row["event_id"]] = View(**row) if is_view else None
+        sessions = [view.session_id for view in self.received.values() if view is not None]
+        visitors = [visitor for arrival in arrivals for visitor in arrival.visitors]
+        for sql, values in ((SELECT_VISITS, visitors), (SELECT_VISITS_OF_SESSIONS, sessions)):
+            for row in select_in(self.at, sql, values):
+                if row["visitor_id"] not in self.visits:
+                    visit = Visit(**row)
+                    self.visits[visit.visitor_id] = self.by_session[visit.session_id] = visit
+        self.stored = set(self.visits)
+
+    def take_view(self, arrival: Arrival, event: Event, visitor: str) -> None:
+        visit = self._visit(arrival, event, visitor)
+        visit.view(event["url"], arrival.now)
+        self._receive(arrival, event, visit, View(event["id"], visit.session_id, arrival.now))
+        self._add_event(arrival, event, visit, "page_view", None)
+
+    def take_event(self, arrival: Arrival, event: Event, visitor: str) -> None:
+        visit = self._visit(arrival, event, visitor)
+        visit.act(arrival.now)
+        self._receive(arrival, event, visit, None)
+        self._add_event(arrival, event, visit, event["name"], encode(event["data"]) if "data" in event else None)
+
+    def take_end(self, arrival: Arrival, event: Event, visitor: str) -> None:
+        """End a page view, whoever the visitor is now: the address may have changed, or the day.
+
+        Without an open session of the view, the event is dropped.
+        """
+        view = self.received.get(event["view"])
+        visit = self.by_session.get(view.session_id) if view is not None else None
+        if view is None or visit is None or not visit.is_open(arrival.now):
+            return
+        visit.end_view(view, event["visible"], event["scroll"], arrival.now)
+        self.changed[visit.session_id] = visit
+        self.changed_views[view.event_id] = view
+        self._receive(arrival, event, visit, None)
+
+    def _visit(self, arrival: Arrival, event: Event, visitor: str) -> Visit:
+        """Return the visitor's open session, or a new one."""
+        visit = self.visits.get(visitor)
+        if visit is None or not visit.is_open(arrival.now):
+            if visit is not None:
+                self.changed[visit.session_id] = visit  # it has ended
+            visit = Visit(visitor, new_session_id(arrival.now), arrival.now, arrival.now)
+            self.visits[visitor] = self.by_session[visit.session_id] = visit
+            referrer, domain = self.sources.find(event)
+            self.started[visit.session_id] = (arrival.country, referrer, domain, int(arrival.vpn_suspected))
+        self.changed[visit.session_id] = visit
+        return visit
+
+    def _receive(self, arrival: Arrival, event: Event, visit: Visit, view: View | None) -> None:
+        self.received[event["id"]] = view
+        self.new_received[event["id"]] = visit.session_id, arrival.now, view
+
+    def _add_event(self, arrival: Arrival, event: Event, visit: Visit, event_type: str, data: str | None) -> None:
+        self.events.append((visit.session_id, event_type, event["url"], arrival.now, data))
+
+    def _save(self, now: int) -> None:
+        """Write the changes. Rows are sorted, so that concurrent transactions lock them in the same order."""
+        visits = [visit for _, visit in sorted(self.changed.items())]
+        started = [visit for visit in visits if visit.session_id in self.started]
+        if started:
+            self.at.insert("sessions", SESSION_COLUMNS, [self._session(visit, now) for visit in started])
+        if len(started) < len(visits):
+            changes = [_change(visit, now) for visit in visits if visit.session_id not in self.started]
+            update_from(self.at, UPDATE_SESSIONS, CHANGE_COLUMNS, changes)
+        if self.events:
+            self.at.insert("events", EVENT_COLUMNS, self.events)
+        self._save_visits(visits)
+        self._save_received()
+        for (day, reason), hits in sorted(self.machines.items()):
+            self.at.execute(COUNT_MACHINE, day=day, reason=reason, hits=hits)
+
+    def _session(self, visit: Visit, now: int) -> tuple[Any, ...]:
+        session_id, ended_at, duration, score, events, entry_page, exit_page = _change(visit, now)
+        return (
+            *(session_id, visit.visitor_id, visit.started_at, ended_at, duration, score, events, entry_page, exit_page),
+            *self.started[session_id],
+        )
+
+    def _save_visits(self, visits: Sequence[Visit]) -> None:
+        rows = {
+            visit.visitor_id: tuple(getattr(visit, column) for column in VISIT_COLUMNS)
+            for visit in visits
+            if self.visits[visit.visitor_id] is visit
+        }
+        new = [row for visitor, row in sorted(rows.items()) if visitor not in self.stored]
+        old = [row for visitor, row in sorted(rows.items()) if visitor in self.stored]
+        if new:
+            self.at.insert("collector_sessions", VISIT_COLUMNS, new)
+        if old:
+            update_from(self.at, UPDATE_VISITS, VISIT_COLUMNS, old)
+
+    def _save_received(self) -> None:
+        rows = [
+            (event_id, session_id, received_at, int(view is not None), None if view is None else view.visible_ms)
+            for event_id, (session_id, received_at, view) in sorted(self.new_received.items())
+        ]
+        if rows:
+            self.at.insert("collector_events", RECEIVED_COLUMNS, rows)
+        views = [
+            (event_id, view.visible_ms)
+            for event_id, view in sorted(self.changed_views.items())
+            if event_id not in self.new_received
+        ]
+        if views:
+            update_from(self.at, UPDATE_VIEWS, VIEW_COLUMNS, views)
+
+
+TAKE: Final = {"page_view": Batch.take_view, "page_end": Batch.take_end, "event": Batch.take_event}
+
+
+def _change(visit: Visit, now: int) -> tuple[Any, ...]:
+    """Return the values of CHANGE_COLUMNS."""
+    ended_at = visit.ended_at(now)
+    duration = None if ended_at is None else ended_at - visit.started_at
+    return (
+        *(visit.session_id, ended_at, duration, visit.score),
+        *(visit.added_events, visit.entry_page, visit.exit_page),
+    )
+
+
+def new_session_id(now: int) -> str:
+    """Return a random id. It begins with the time, so that the index of sessions grows at its end."""
+    return f"{now:012x}{secrets.token_hex(10)}"

@@ -1,0 +1,58 @@
+"""The hosts of the site: which pages may send events, and which referrers are sources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+from ..errors import IngestError, SettingError
+from ..imports.hosts import AUTHORITY, PORT, normalize_host
+
+MAX_CACHED = 10_000
+
+
+class Hosts:
+    """A list of host names. All of them are one site.
+
+    `example.com` includes `www.example.com`. `*.example.org` is every subdomain, but not `example.org`. Ports are
+    ignored.
+
+    :raises SettingError: a name is invalid, or there is none.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        if isinstance(names, str):
+            raise SettingError("hosts: pass a list of host names, not one string")
+        parsed = [_parse(name) for name in names]
+        if not parsed:
+            raise SettingError("hosts: at least one host name is required")
+        self.names = frozenset(name for name, is_wildcard in parsed if not is_wildcard)
+        self.suffixes = tuple(f".{name}" for name, is_wildcard in parsed if is_wildcard)
+        self.include = lru_cache(MAX_CACHED)(self._include)
+
+    def include_url(self, url: str) -> bool:
+        """Return whether an absolute URL or an origin is one of the site's."""
+        match = AUTHORITY.match(url)
+        return match is not None and self.include(match[1])
+
+    def _include(self, authority: str) -> bool:
+        host = PORT.sub("", authority.rpartition("@")[2]).lower().rstrip(".")
+        return host_of(host) in self.names or (host.endswith(self.suffixes) and host_of(host) is not None)
+
+
+def host_of(text: str) -> str | None:
+    """Return the normalized host of a host name or URL, or None if it is invalid."""
+    try:
+        return normalize_host(text)
+    except IngestError:  # an international name, and the package idna is not installed; browsers send punycode
+        return None
+
+
+def _parse(name: str) -> tuple[str, bool]:
+    """Return the normalized host, and whether the name is a wildcard."""
+    is_wildcard = name.startswith("*.")
+    bare = name[2:] if is_wildcard else name
+    host = None if "/" in bare or "@" in bare or " " in bare else host_of(bare)
+    if host is None:
+        raise SettingError(f"hosts: {name!r} is not a host name such as example.com or *.example.com")
+    return host, is_wildcard

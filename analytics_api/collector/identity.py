@@ -1,0 +1,92 @@
+"""Identify visitors by keyed hashes.
+
+A daily visitor is the hash of address and user agent under a salt of the site's day. The salt is deleted two days
+later, so that nobody can compute the hash again. A visitor with a stored id is the hash of that id under a key that
+stays the same. Neither can be sent as an id: it would be hashed again.
+"""
+
+from __future__ import annotations
+
+import secrets
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+from ..calendar import Today
+from ..database import Database, Transaction
+from ..database.remembered import add_value, find_value
+from ..ranges import find_today
+
+RECHECK_MS: Final = 60_000  # how long a change of the site's time zone may remain unnoticed
+VISITOR_KEY: Final = "collector_visitor_key"  # a name in the table `secrets`
+
+ADD_SALT = """
+insert into collector_salts (day, salt)
+values (:day, :salt)
+on conflict (day) do nothing
+"""
+
+SELECT_SALT = """
+select salt
+from collector_salts
+where day = :day
+"""
+
+DELETE_SALTS = """
+delete from collector_salts
+where day < :yesterday
+"""
+
+
+class Salt(NamedTuple):
+    """The salt of a day. It is checked again at `expires_at`."""
+
+    today: Today
+    key: bytes
+    expires_at: int
+
+
+class Identity:
+    """Compute visitor ids. Threads can share it."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+        self._salt: Salt | None = None
+        self._visitor_key: bytes | None = None
+
+    def daily_visitor(self, address: str, agent: str, now: int) -> str:
+        """Return the id of the visitor with this address and user agent on the site's day."""
+        return _hash(self.salt(now).key, f"{address}\0{agent}")
+
+    def stored_visitor(self, visitor: str) -> str:
+        """Return the id of the visitor whose device stores an id."""
+        if self._visitor_key is None:
+            value = find_value(self.db, VISITOR_KEY) or self.db.write(
+                lambda at: add_value(at, VISITOR_KEY, secrets.token_hex(32))
+            )
+            self._visitor_key = bytes.fromhex(value)
+        return _hash(self._visitor_key, visitor)
+
+    def salt(self, now: int) -> Salt:
+        salt = self._salt
+        if salt is None or not salt.today.begins_at <= now < salt.expires_at:
+            salt = self._salt = self._read_salt(now, salt)
+        return salt
+
+    def _read_salt(self, now: int, former: Salt | None) -> Salt:
+        today = find_today(self.db, now)
+        expires_at = min(today.ends_at, now + RECHECK_MS)
+        if former is not None and former.today.day == today.day:
+            return Salt(today, former.key, expires_at)
+        new = secrets.token_hex(32)
+
+        def obtain(at: Transaction) -> str:
+            at.execute(ADD_SALT, day=today.day, salt=new)
+            with at.secure_delete():
+                at.execute(DELETE_SALTS, yesterday=today.day - 1)
+            return str(at.rows(SELECT_SALT, day=today.day)[0]["salt"])
+
+        return Salt(today, bytes.fromhex(self.db.write(obtain)), expires_at)
+
+
+def _hash(key: bytes, text: str) -> str:
+    return blake2b(text.encode("utf-8", "surrogatepass"), key=key, digest_size=16).hexdigest()

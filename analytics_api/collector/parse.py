@@ -1,0 +1,52 @@
+"""Parse the body of `POST /collect`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+from ..errors import InvalidRequest, RequestError
+from .schema import InvalidValue, check, load_schema
+
+MAX_BODY_BYTES = 8 * 1024
+MAX_DATA_BYTES = 4 * 1024
+
+Event = dict[str, Any]
+
+
+class TooLarge(RequestError):
+    """The body is too long."""
+
+    status = 413
+
+
+def parse_events(body: bytes) -> list[Event]:
+    """Return the events of a body in the order of their instants, which match schema.json.
+
+    :raises InvalidRequest: the body is not JSON, or does not match.
+    :raises TooLarge: the body is longer than MAX_BODY_BYTES.
+    """
+    if len(body) > MAX_BODY_BYTES:
+        raise TooLarge(f"The request body must have at most {MAX_BODY_BYTES} bytes")
+    try:
+        value = json.loads(body.decode(), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise InvalidRequest("The request body must be JSON in UTF-8") from None
+    try:
+        check(value, load_schema(), "the body" if isinstance(value, list) else "the event")
+    except InvalidValue as error:
+        raise InvalidRequest(str(error)) from None
+    events: list[Event] = value if isinstance(value, list) else [value]
+    for event in events:
+        if event["type"] == "event" and len(encode(event.get("data"))) > MAX_DATA_BYTES:
+            raise InvalidRequest(f"data must have at most {MAX_DATA_BYTES} bytes as JSON")
+    return sorted(events, key=lambda event: float(event["at"]))
+
+
+def encode(value: object) -> str:
+    """Encode a value as compact JSON in ASCII, so that it can contain any character."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)

@@ -1,0 +1,59 @@
+"""Build statements for lists of rows. Their texts depend only on the power of two above the length.
+
+So a statement has few texts, which the database keeps prepared. Missing rows are copies of the last one, so these are
+lists in which a row may stand twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from itertools import chain
+from typing import Any
+
+from ..database import Row, Transaction
+
+MAX_ROWS = 64
+
+Rows = Sequence[Sequence[Any]]
+
+
+def select_in(at: Transaction, sql: str, values: Iterable[str]) -> Iterator[Row]:
+    """Yield the rows of a statement in which `:values` stands for a list of values."""
+    for chunk in _chunks([(value,) for value in sorted(set(values))]):
+        names = ", ".join(f":value_{place}" for place in range(len(chunk)))
+        yield from at.rows(_with_list(sql, names), **_params(("value",), chunk))
+
+
+def update_from(at: Transaction, sql: str, columns: tuple[str, ...], rows: Rows) -> None:
+    """Run an update in which `:changes` stands for rows of a table."""
+    for chunk in _chunks(rows):
+        at.execute(_with_list(sql, _values(columns, len(chunk))), **_params(columns, chunk))
+
+
+def _chunks(rows: Rows) -> Iterator[Rows]:
+    for start in range(0, len(rows), MAX_ROWS):
+        chunk = list(rows[start : start + MAX_ROWS])
+        chunk += chunk[-1:] * ((1 << (len(chunk) - 1).bit_length()) - len(chunk))
+        yield chunk
+
+
+@cache
+def _with_list(sql: str, names: str) -> str:
+    return sql.replace(":values", names).replace(":changes", names)
+
+
+@cache
+def _values(columns: tuple[str, ...], number: int) -> str:
+    return "values " + ", ".join(
+        f"({', '.join(f':{column}_{place}' for column in columns)})" for place in range(number)
+    )
+
+
+def _params(columns: tuple[str, ...], rows: Rows) -> dict[str, Any]:
+    return dict(zip(_names(columns, len(rows)), chain.from_iterable(rows)))
+
+
+@cache
+def _names(columns: tuple[str, ...], number: int) -> tuple[str, ...]:
+    return tuple(f"{column}_{place}" for place in range(number) for column in columns)

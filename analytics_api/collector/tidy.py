@@ -1,0 +1,53 @@
+"""End the sessions whose end never came, and delete what the collector no longer needs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..database import IN_LIST, Transaction, in_list_batches
+from .visits import TIMEOUT_MS
+
+MAX_ROWS: Final = 500  # of a table, in one transaction
+EVENTS_MS: Final = 2 * 86_400_000  # how long an event that is sent again is recognized
+
+SELECT_ENDED: Final = """
+select session_id
+from collector_sessions
+where last_at < :before
+order by last_at
+limit :rows
+"""
+
+END_SESSIONS: Final = f"""
+update sessions set
+  ended_at = visits.last_at,
+  duration = visits.last_at - sessions.started_at
+from collector_sessions as visits
+where visits.session_id = sessions.session_id
+  and visits.open_views > 0
+  and sessions.session_id in ({IN_LIST})
+"""
+
+DELETE_VISITS: Final = f"""
+delete from collector_sessions
+where session_id in ({IN_LIST})
+"""
+
+DELETE_EVENTS: Final = """
+delete from collector_events
+where event_id in (
+  select event_id
+  from collector_events
+  where received_at < :before
+  order by received_at
+  limit :rows)
+"""
+
+
+def tidy(at: Transaction, now: int) -> bool:
+    """End and delete at most MAX_ROWS rows of each table. Return whether there may be more."""
+    ended = [row["session_id"] for row in at.rows(SELECT_ENDED, before=now - TIMEOUT_MS, rows=MAX_ROWS)]
+    for ids in in_list_batches(ended):
+        at.execute(END_SESSIONS, **ids)
+        at.execute(DELETE_VISITS, **ids)
+    return MAX_ROWS in (len(ended), at.execute(DELETE_EVENTS, before=now - EVENTS_MS, rows=MAX_ROWS))

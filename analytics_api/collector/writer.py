@@ -1,0 +1,137 @@
+"""Commit what many requests write in one transaction, so that a sync of the disk serves them all."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, Generic, TypeVar
+
+from ..errors import DatabaseError, RowError, Unavailable
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+# Between two commits of this process, this pause also lets the writer of another process have SQLite's lock.
+GATHER_SECONDS: Final = 0.005
+MAX_BATCH: Final = 256  # items of a transaction
+MAX_WAITING: Final = 4_096  # items; more are refused
+REPLY_SECONDS: Final = 20.0  # how long a request waits for its commit
+
+
+class Pending(Generic[T]):
+    """An item that waits for its commit."""
+
+    __slots__ = ("done", "error", "item")
+
+    def __init__(self, item: T) -> None:
+        self.item = item
+        self.error: Exception | None = None
+        self.done = threading.Event()
+
+
+class GroupWriter(Generic[T]):
+    """A thread that writes items in batches. It starts with the first item, also after a fork.
+
+    :param write: writes items in one transaction. After an error it is called again with each item alone.
+    :param tidy: called every `interval` seconds, and returns whether there is more to do at once.
+    """
+
+    def __init__(
+        self, write: Callable[[Sequence[T]], object], tidy: Callable[[], bool], *, interval: float = 10.0
+    ) -> None:
+        self._write = write
+        self._tidy = tidy
+        self.interval = interval
+        self._starting = threading.Lock()
+        self._reset()
+
+    def _reset(self) -> None:
+        self.pid = os.getpid()
+        self._waiting: list[Pending[T]] = []
+        self._wake = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._is_closed = False
+
+    def submit(self, item: T) -> None:
+        """Write an item, and return after the commit.
+
+        :raises RowError: the database cannot store the item.
+        :raises DatabaseError: the database is locked or unreachable.
+        :raises Unavailable: too many items wait.
+        """
+        self.start()
+        pending = Pending(item)
+        with self._wake:
+            if len(self._waiting) >= MAX_WAITING:
+                raise Unavailable("Too many events wait to be written")
+            self._waiting.append(pending)
+            if len(self._waiting) == 1:
+                self._wake.notify()
+        if not pending.done.wait(REPLY_SECONDS):
+            raise Unavailable("The events are not written yet")
+        if pending.error is not None:
+            raise pending.error
+
+    def start(self) -> None:
+        """Start the thread unless it runs in this process."""
+        if self.pid == os.getpid() and self._thread is not None and self._thread.is_alive():
+            return
+        with self._starting:
+            if self.pid != os.getpid():
+                self._reset()
+            if self._thread is None or not self._thread.is_alive():
+                self._is_closed = False
+                self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
+                self._thread.start()
+
+    def close(self) -> None:
+        """Write what waits, and stop the thread."""
+        if self.pid == os.getpid() and self._thread is not None:
+            with self._wake:
+                self._is_closed = True
+                self._wake.notify()
+            self._thread.join()
+
+    def _run(self) -> None:
+        tidy_at = time.monotonic()
+        while True:
+            with self._wake:
+                if not self._waiting and not self._is_closed:
+                    self._wake.wait(max(0.0, tidy_at - time.monotonic()))
+                if not self._waiting and self._is_closed:
+                    return
+                has_items = bool(self._waiting)
+            if has_items:
+                time.sleep(GATHER_SECONDS)
+                with self._wake:
+                    batch = self._waiting[:MAX_BATCH]
+                    del self._waiting[:MAX_BATCH]
+                self._write_batch(batch)
+            if time.monotonic() >= tidy_at:
+                tidy_at = time.monotonic() + (0 if self._run_tidy() else self.interval)
+
+    def _write_batch(self, batch: Sequence[Pending[T]]) -> None:
+        try:
+            self._write([pending.item for pending in batch])
+        except Exception as error:
+            if len(batch) > 1 and (isinstance(error, RowError) or not isinstance(error, DatabaseError)):
+                for pending in batch:
+                    self._write_batch([pending])
+                return
+            for pending in batch:
+                pending.error = error
+        for pending in batch:
+            pending.done.set()
+
+    def _run_tidy(self) -> bool:
+        try:
+            return self._tidy()
+        except DatabaseError as error:
+            log.warning("old rows of the collector remain: %s", error)
+        except Exception:
+            log.exception("old rows of the collector remain")
+        return False

@@ -1,0 +1,31 @@
+import pytest
+from helpers.collecting import Site
+
+
+@pytest.fixture
+def new_site(database):
+    """Return a function that creates a collector; it is closed after the test."""
+    sites = []
+
+    def new_site(**options):
+        sites.append(Site(database, **options))
+        return sites[-1]
+
+    yield new_site
+    for site in sites:
+        site.collector.close()
+
+
+@pytest.fixture
+def site(new_site):
+    return new_site()
+
+
+@pytest.fixture
+def select(database):
+    """Return the rows of columns of a table as tuples."""
+
+    def select(columns, table, order="1"):
+        return database.tuples(f"select {columns} from {table} order by {order}")
+
+    return select
