@@ -80,6 +80,7 @@ ODD = {
     ],
     "storage_snapshots": [{"source": "s3", "total_objects": None, "estimated_sessions": MOST, "taken_at": 0}],
     "storage_ratios": [{"source": "s3", "objects_per_session": 0.1 + 0.2, "measured_at": 5}],
+    "collector_machines": [{"day": -1, "reason": "", "hits": MOST}, {"day": 0, "reason": "\t", "hits": 0}],
 }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 # Between two commits of this process, this pause also lets the writer of another process have SQLite's lock.
 GATHER_SECONDS: Final = 0.005
 MAX_BATCH: Final = 256  # items of a transaction
-MAX_WAITING: Final = 4_096  # items; more are refused
+MAX_WAITING: Final = 4_096  # items; further ones are rejected
 REPLY_SECONDS: Final = 20.0  # how long a request waits for its commit
 
 

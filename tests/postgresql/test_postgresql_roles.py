@@ -8,13 +8,14 @@ import pytest
 from helpers import postgres
 from helpers.cli import run
 from helpers.client import KEY, APIClient
+from helpers.collecting import MINUTE, Site
 
 from analytics_api import create_app, open_database
 from analytics_api.database.base import BASE_TABLES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "postgresql.md").read_text(encoding="utf-8")
 GRANTS = re.findall(r"^    (grant [^;]*;)", PAGE, re.MULTILINE)
-ROLES = ("owner", "tracker", "app", "reader", "keeper")
+ROLES = ("owner", "tracker", "app", "collector", "reader", "keeper")
 
 VISIT = "insert into sessions (session_id, visitor_id, started_at, country) values ('s', 'v', 1771945200123, 'DE')"
 EVENT = (
@@ -98,6 +99,20 @@ def test_app_reads_updates_leads_and_manages_keys(site, connected):
         assert client.get("/analytics/overview", key=key).status_code == 401
 
 
+def test_collector_writes_visits(site):
+    with open_database(site.url("site", "collector")).closing() as database:
+        shop = Site(database)
+        shop.view(visitor="v" * 16)
+        shop.end(shop.view(), visible=1)
+        shop.view(agent="curl/8")
+        shop.pass_time(31 * MINUTE)
+        shop.collector._tidy()
+        shop.collector.close()
+
+        assert database.tuples("select count(*) from collector_events") == [(3,)]
+        assert database.tuples("select count(*) from collector_sessions") == [(0,)]
+
+
 @pytest.mark.parametrize("how", [[], ["--keep-totals"]])
 def test_keeper_purges(site, how):
     with psycopg.connect(site.url("site", "tracker")) as tracker:
@@ -121,6 +136,9 @@ def test_keeper_purges(site, how):
         ("tracker", "truncate events"),
         ("tracker", "create table mine ()"),
         ("app", "delete from events"),
+        ("collector", "delete from events"),
+        ("collector", "update leads set contact_name = ''"),
+        ("collector", "insert into api_keys values ('x', 'x', 'x', 'stats', 0)"),
         ("app", "update leads set contact_name = ''"),
         ("app", "update lead_status_changes set changed_by = ''"),
         ("app", "update event_counts set events = 0"),
