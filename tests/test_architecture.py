@@ -3,8 +3,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import analytics_api
 
 PACKAGE = Path(analytics_api.__file__).parent
@@ -59,29 +57,32 @@ def imports(path):
                     yield alias.name.partition(".")[2]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_imports_follow_the_layers(path):
-    layer = LAYER[name_of(path).split(".")[0]]
+def test_imports_follow_the_layers():
+    def layer_of(name):
+        return LAYER.get(name.split(".")[0], len(LAYERS))
 
-    upward = [name for name in imports(path) if LAYER.get(name.split(".")[0], len(LAYERS)) > layer]
-
-    assert upward == []
-
-
-COMBINED = "endpoints.dashboard"  # the only endpoint that consists of others
-ENDPOINTS = [path for path in MODULES if PACKAGE / "endpoints" in path.parents and name_of(path) != COMBINED]
+    assert {name_of(path).split(".")[0] for path in MODULES} == LAYER.keys()
+    assert [
+        (name_of(path), name) for path in MODULES for name in imports(path) if layer_of(name) > layer_of(name_of(path))
+    ] == []
 
 
-@pytest.mark.parametrize("path", ENDPOINTS, ids=name_of)
-def test_endpoints_do_not_import_each_other(path):
+COMBINED = "dashboard"  # the only resource that consists of others
+
+
+def test_endpoints_do_not_import_each_other():
     """The modules of a resource that is a package may import each other."""
-    resource = name_of(path).split(".")[1:2]
-    if resource == ["dashboard"]:  # it has the sections of the others
-        return
 
-    others = [name for name in imports(path) if name.split(".")[0] == "endpoints" and name.split(".")[1:2] != resource]
+    def resource_of(name):
+        return name.split(".")[1:2]
 
-    assert others == []
+    endpoints = [path for path in MODULES if PACKAGE / "endpoints" in path.parents]
+    assert [
+        (name_of(path), name)
+        for path in endpoints
+        for name in imports(path)
+        if name.startswith("endpoints") and resource_of(name) != resource_of(name_of(path)) != [COMBINED]
+    ] == []
 
 
 ALONE = """

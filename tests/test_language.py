@@ -40,9 +40,14 @@ def read_modules(folder):
     return {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text(encoding="utf-8")) for path in paths}
 
 
+@cache
+def read_nodes(tree):
+    return list(ast.walk(tree))
+
+
 def read_names(tree):
     """Yield the names that a module defines: functions, classes, arguments, variables and attributes."""
-    for node in ast.walk(tree):
+    for node in read_nodes(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             yield node.name
         elif isinstance(node, ast.arg):
@@ -54,7 +59,7 @@ def read_names(tree):
 
 
 def read_functions(tree):
-    return [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    return [node for node in read_nodes(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
 
 
 def read_texts(path):
@@ -119,7 +124,7 @@ def test_texts_use_the_words_of_the_documentation():
 
 def test_docstrings_do_not_begin_with_a_question_word():
     def find(tree):
-        nodes = [node for node in ast.walk(tree) if isinstance(node, DOCUMENTED)]
+        nodes = [node for node in read_nodes(tree) if isinstance(node, DOCUMENTED)]
         docstrings = [ast.get_docstring(node) or "" for node in nodes]
         return [text.splitlines()[0] for text in docstrings if re.match(r"(What|Who|Whose|Which|How|Of)\b", text)]
 

@@ -1,9 +1,14 @@
 """SQLite's query plans for the statements of the endpoints."""
 
+import atexit
 import importlib
 import pkgutil
 import re
+import shutil
 import sqlite3
+import tempfile
+from functools import cache
+from pathlib import Path
 
 from analytics_api import endpoints, open_database
 from analytics_api.maintenance import demo
@@ -45,14 +50,23 @@ BASE_TABLES = {"sessions", "events", "leads", "lead_submissions"}
 STATEMENT = re.compile(r"\s*(with|select|insert|update|delete)\b")
 
 
-def connect_to_demo(path, *, analyzed):
-    """Yield a connection to a new database with demo data, with or without statistics from ANALYZE."""
+@cache
+def create_demo():
+    """Return the path of a database with demo data. Tests copy it."""
+    folder = tempfile.mkdtemp(prefix="analytics-")
+    atexit.register(shutil.rmtree, folder)
+    path = Path(folder, "analytics.db")
     plan = demo.Plan(NOW, sessions=4_000, leads=2_000)
     with open_database(path).closing() as database:
         database.bulk(
             lambda at: [at.insert(table, demo.COLUMNS[table], rows) for table, rows in demo.batches(plan)] and None
         )
-    connection = sqlite3.connect(path, isolation_level=None)
+    return path
+
+
+def connect_to_demo(path, *, analyzed):
+    """Yield a connection to a new database with demo data, with or without statistics from ANALYZE."""
+    connection = sqlite3.connect(shutil.copy(create_demo(), path), isolation_level=None)
     if analyzed:
         connection.execute("analyze")
     yield connection
@@ -91,3 +105,9 @@ def full_scans(plan):
         if step.startswith("CO-ROUTINE ") and (scan := step.replace("CO-ROUTINE", "SCAN")) in scans:
             scans.remove(scan)
     return scans
+
+
+def find_scans(connection, statements):
+    """Return the steps that scan a base table by statement, without the statements that scan none."""
+    scans = {label: full_scans(query_plan(connection, text)) for label, (_, text) in statements.items()}
+    return {label: steps for label, steps in scans.items() if steps}
