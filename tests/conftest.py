@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 import tempfile
+from contextlib import ExitStack
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -83,8 +84,9 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "any_engine: does not depend on the data, so one engine is enough")
-    config.addinivalue_line("markers", "writes: is about writing, so it does not run with reads from a replica")
+    config.addinivalue_line("markers", "writes: is about writing, so it has no replica and does not share its database")
     config.addinivalue_line("markers", "postgresql: needs a PostgreSQL server; set by the fixtures that start one")
+    config.addinivalue_line("markers", "shared_database: only reads an empty database, so it shares one with others")
     config.addinivalue_line("markers", "slow: `make check` omits it; set for SLOW_MODULES too")
 
 
@@ -142,11 +144,42 @@ def engine_of(item):
     return item.callspec.params.get("database") if hasattr(item, "callspec") else None
 
 
+COUNT_ROWS = """
+select
+  (select count(*) from sessions)
+  + (select count(*) from leads)
+  + (select count(*) from api_keys)
+  + (select count(*) from browser_sessions)
+  + (select count(*) from storage_snapshots) as rows
+"""
+
+
+@pytest.fixture(scope="session")
+def share(tmp_path_factory):
+    """Return a function that returns the empty database of an engine for tests with the mark `shared_database`."""
+    databases = {}
+
+    def share(engine):
+        if engine not in databases:
+            databases[engine] = stack.enter_context(ENGINES[engine](tmp_path_factory.mktemp("shared")))
+        return databases[engine]
+
+    with ExitStack() as stack:
+        yield share
+        for database in databases.values():
+            assert database.row(COUNT_ROWS)["rows"] == 0, "a test with the mark shared_database has inserted rows"
+
+
 @pytest.fixture(params=ENGINES)
-def database(request, tmp_path):
+def database(request):
     """Yield an empty open database. The test runs once for each engine."""
-    with ENGINES[request.param](tmp_path) as database:
+    if request.node.get_closest_marker("shared_database") and not request.node.get_closest_marker("writes"):
+        database = request.getfixturevalue("share")(request.param)
         yield database
+        database.response_cache().clear()
+    else:
+        with ENGINES[request.param](request.getfixturevalue("tmp_path")) as database:
+            yield database
 
 
 def insert_all(at, table, columns, rows):

@@ -5,7 +5,7 @@ from helpers.client import KEY
 
 from analytics_api import Principal
 
-pytestmark = pytest.mark.any_engine
+pytestmark = [pytest.mark.any_engine, pytest.mark.shared_database]
 
 REQUIRED = {"error": "API key required. Use Authorization: Bearer <key> or X-API-Key header."}
 INVALID = {"error": "Invalid API key"}
@@ -235,6 +235,7 @@ def test_key_in_a_header_comes_before_authenticate(serve):
     assert client.get("/analytics/whoami", key="a-key").json["name"] == "wall"
 
 
+@pytest.mark.writes
 def test_history_has_the_name_that_authenticate_returns(database, insert, serve):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
     client = serve(api_keys=[], authenticate=lambda environ: Principal("ann@shop.example"))

@@ -162,6 +162,7 @@ def test_key_in_a_header_decides_alone(client, key, status, site):
     assert "Vary" not in response.headers
 
 
+@pytest.mark.shared_database
 @pytest.mark.any_engine
 @pytest.mark.parametrize(
     "cookie",
@@ -182,6 +183,7 @@ def test_valid_cookie_counts_among_others_of_its_name(client):
     assert response.status_code == 200
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b"{}", b'{"key": 1}'], ids=["none", "broken", "list", "empty", "int"]
 )
@@ -191,6 +193,7 @@ def test_sign_in_without_a_key_is_400(client, body):
     assert response.status_code == 400
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize(
     "key",
     ["wrong", "", " ", "\ud800", "ключ", "x" * 10_000],
@@ -281,6 +284,7 @@ def test_sign_out_without_a_session_does_nothing(client):
     assert response.status_code == 204
 
 
+@pytest.mark.shared_database
 @pytest.mark.any_engine
 @pytest.mark.parametrize(
     ("method", "path", "status"),

@@ -45,6 +45,7 @@ def cors(response):
     }
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize("path", ["/analytics/leads/1", "/analytics/geo", "/analytics/nothing", "/elsewhere"])
 def test_preflight_needs_no_key(serve, path):
     response = serve(cors_origins=ALLOWED).options(path, key=None, headers=PREFLIGHT)
@@ -154,6 +155,7 @@ def test_request_without_origin_is_unaffected(lead, serve, method, path, key, st
     assert cors(response) == {"Vary": "Origin"}
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize("origin", [DASHBOARD, "https://anything.example", "null", "capacitor://localhost"])
 def test_star_allows_any_origin(serve, origin):
     client = serve(cors_origins=["*"])
@@ -186,6 +188,7 @@ def test_no_origins_means_no_cors_headers(lead, client, method, path, key, statu
     assert (preflight.status_code, cors(preflight)) == (403, {"Vary": "Origin"})
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize(
     ("setting", "origin"),
     [
@@ -204,6 +207,7 @@ def test_origin_is_normalized(serve, setting, origin):
     assert cors(response)["Access-Control-Allow-Origin"] == origin
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize(
     "origin",
     [

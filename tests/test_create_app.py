@@ -9,6 +9,7 @@ from helpers.client import KEY, NOW, APIClient, instant
 from analytics_api import DatabaseError, SettingError, create_app, open_database
 
 
+@pytest.mark.shared_database
 @pytest.mark.any_engine
 @pytest.mark.parametrize("api_keys", [[], (), {}, "", "   ", [""], ["", " \t\n"], {"dashboard": ""}, iter([])])
 def test_create_app_needs_a_key(database, api_keys):
@@ -30,6 +31,7 @@ def test_create_app_options_are_keyword_only(database):
         create_app(database, [KEY])
 
 
+@pytest.mark.shared_database
 @pytest.mark.any_engine
 @pytest.mark.parametrize(
     "prefix", ["analytics", "/", "/analytics/", "analytics/", "https://example.com", " /analytics"]
@@ -116,6 +118,7 @@ def test_applications_are_independent(database, insert, tmp_path):
     assert one.get("/one/geo", key="key-of-other").status_code == 401
 
 
+@pytest.mark.shared_database
 @pytest.mark.any_engine
 @pytest.mark.parametrize(
     ("argument", "value"),

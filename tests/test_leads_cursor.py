@@ -140,6 +140,7 @@ def test_cursor_works_for_few_and_many_matches(leads, get):
     assert (many["total"], few["total"]) == (60, 20)
 
 
+@pytest.mark.shared_database
 @pytest.mark.any_engine
 @pytest.mark.parametrize(
     "text",

@@ -114,6 +114,7 @@ def test_log_line_has_no_key_path_query_body_or_header(insert, client, lines):
     assert "203.0.113" not in text
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize("taken", ["a", "0af7651916cd43dd8448eb211c80319c", "A.b_c-9", "x" * 128])
 @sqlite
 def test_request_id_is_accepted_and_echoed(client, lines, taken):
@@ -123,6 +124,7 @@ def test_request_id_is_accepted_and_echoed(client, lines, taken):
     assert [line["request_id"] for line in answered(lines)] == [taken]
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize(
     "request_id",
     [

@@ -17,6 +17,7 @@ READ_ONLY = [
 ]
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize("path", READ_ONLY)
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "TRACE"])
 def test_read_only_routes_allow_only_get(client, path, method):
@@ -39,6 +40,7 @@ def test_lead_allows_get_and_patch(insert, client, method):
     assert client.get("/analytics/leads/1").json["lead"]["status"] == "new"
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [*((path, "GET, HEAD, OPTIONS") for path in READ_ONLY), ("/analytics/leads/1", "GET, HEAD, OPTIONS, PATCH")],

@@ -1,6 +1,6 @@
 import pytest
 
-pytestmark = pytest.mark.any_engine
+pytestmark = [pytest.mark.any_engine, pytest.mark.shared_database]
 
 REQUIRED = {"error": "API key required. Use Authorization: Bearer <key> or X-API-Key header."}
 

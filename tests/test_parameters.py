@@ -144,6 +144,7 @@ def test_offset_is_clamped(plenty, get):
     assert results == expected
 
 
+@pytest.mark.shared_database
 @pytest.mark.any_engine
 @pytest.mark.parametrize("taking", TAKING)
 def test_non_integer_is_400_with_the_name(client, taking):
@@ -216,6 +217,7 @@ def test_unknown_parameter_of_patch_changes_nothing(insert, client):
     assert client.get("/analytics/leads/1").json["lead"]["status"] == "new"
 
 
+@pytest.mark.shared_database
 @pytest.mark.any_engine
 @pytest.mark.parametrize(
     ("needle", "message"),
@@ -234,6 +236,7 @@ def test_unusable_search_text_is_400_with_the_name(client, needle, message):
     assert response.json == {"error": message}
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize("needle", ["x" * 1000, "é" * 1000, "\N{WAVING HAND SIGN}" * 1000, "\x01\x7f\u2028\ufeff"])
 def test_search_text_of_1000_characters_is_accepted(get, needle):
     page = get("/analytics/leads", query_string={"q": needle})
@@ -241,6 +244,7 @@ def test_search_text_of_1000_characters_is_accepted(get, needle):
     assert page == {"leads": [], "total": 0}
 
 
+@pytest.mark.shared_database
 @pytest.mark.any_engine
 @pytest.mark.parametrize("path", ["/sessions/daily", "/pages/top", "/sources", "/leads"])
 @pytest.mark.parametrize("text", ["q=%FF", "q=%C3", "limit=%ED%A0%80", "%FF=1", "x=%C0%AF", "status=%80"])
@@ -280,6 +284,7 @@ def test_names_that_begin_with_an_underscore_are_ignored(insert, get, text):
     assert get(f"/analytics/geo?{text}") == [{"country": "XX", "sessions": 1, "unique_visitors": 1}]
 
 
+@pytest.mark.shared_database
 @pytest.mark.any_engine
 @pytest.mark.parametrize("text", ["=", "%", "%zz", "=5", "unknown=1", "limit=1;offset=1", "?limit=1", "x" * 5000])
 def test_malformed_query_strings_are_400(client, text):

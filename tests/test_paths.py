@@ -1,7 +1,7 @@
 import pytest
 from helpers.client import KEY
 
-pytestmark = pytest.mark.any_engine
+pytestmark = [pytest.mark.any_engine, pytest.mark.shared_database]
 
 UNKNOWN = {"error": "Unknown analytics endpoint"}
 

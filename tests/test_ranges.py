@@ -39,6 +39,7 @@ def in_zone(database):
     return in_zone
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize("path", RANGED)
 @pytest.mark.parametrize(
     ("query", "message"),
@@ -63,6 +64,7 @@ def test_range_that_cannot_be_parsed_is_rejected(client, path, query, message):
     assert "Analytics-Range" not in response.headers
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize("path", RANGED)
 @pytest.mark.parametrize(
     ("query", "header"),
@@ -98,6 +100,7 @@ def test_days_are_clamped(client, path, first):
     assert response.headers["Analytics-Range"] == f"{first}/2026-02-24"
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize("path", [path for path in RANGED if path != "sessions/daily"])
 @pytest.mark.any_engine
 def test_all_time_has_no_range(client, path):
@@ -237,6 +240,7 @@ def test_fill_of_hours_has_25_in_autumn(in_zone, get):
     assert rows[2:4] == [row("2025-10-26T02:00+02:00", 0), row("2025-10-26T02:00+01:00", 0)]
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize(
     ("query", "interval"),
     [

@@ -19,6 +19,7 @@ def client(database):
     return APIClient(build_server_app(create_app(database, api_keys=[KEY], clock=lambda: NOW), database))
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize("key", [None, "wrong", KEY])
 def test_health_needs_no_key(client, key):
     alive, ready = client.get("/healthz", key=key), client.get("/readyz", key=key)
@@ -27,6 +28,7 @@ def test_health_needs_no_key(client, key):
     assert (ready.status_code, ready.json) == (200, {"status": "ok", "database": "ok"})
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/openapi.json"])
 def test_health_allows_only_reads(client, path):
     head = client.head(path, key=None)
@@ -37,6 +39,7 @@ def test_health_allows_only_reads(client, path):
     assert {reply.headers["Allow"] for reply in others} == {"GET, HEAD"}
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize(
     "path", ["/analytics/healthz", "/analytics/readyz", "/healthz/", "/healthz/x", "/metrics", "/docs"]
 )
@@ -49,6 +52,7 @@ def test_other_paths_need_a_key(client, path):
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize("accept", ["*/*", "application/json", "image/png", None], ids=["any", "json", "png", "none"])
 def test_start_page_is_json_without_a_key(client, accept):
     response = client.get("/", key=None, headers={"Accept": accept} if accept else {})
@@ -81,6 +85,7 @@ def test_start_page_escapes_the_mount_path(database):
     assert "/a%22%3Cb%3E/openapi.json" in response.text
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize(("mount", "url"), [("/stats", "/stats"), ("/ä b", "/%C3%A4%20b"), ("", "/")], ids=str)
 def test_openapi_server_is_the_mount_path(database, mount, url):
     app = build_server_app(create_app(database, api_keys=[KEY]), database)
@@ -98,6 +103,7 @@ def test_openapi_server_follows_the_forwarded_prefix(database):
     assert response.json["servers"] == [{"url": "/stats"}]
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/openapi.json"])
 def test_endpoints_without_a_key_follow_the_cors_setting(database, path):
     environ = {"ANALYTICS_API_KEY": KEY, "ANALYTICS_CORS_ORIGINS": "https://docs.example"}
@@ -142,6 +148,7 @@ def test_missing_database_is_not_ready_without_details(database, client, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize(
     ("method", "path", "key", "status"),
     [
@@ -165,6 +172,7 @@ def test_every_response_has_security_headers(client, method, path, key, status):
     assert response.headers["Cache-Control" if status != 204 else "Allow"]
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize(
     ("path", "timed"),
     [("/analytics/geo", ["query", "total"]), ("/analytics/nothing", ["total"]), ("/healthz", ["total"])],
@@ -186,6 +194,7 @@ FORWARDED = {
 }
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize(
     ("proxies", "expected"),
     [
