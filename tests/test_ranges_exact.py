@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from analytics_api.context import Context
+from analytics_api.database import SQLite
 from analytics_api.endpoints import engagement, geo, overview, pages, sessions, sources
 from analytics_api.errors import InvalidRequest
 from analytics_api.maintenance.erase import erase
@@ -74,6 +75,16 @@ def test_erasures_leave_counters_of_the_rows_and_the_archive(database, writes):
     assert database.verify() == []
     for visitor in ("ann", "bob"):
         erase(database, visitor=visitor)
-    ids = database.rows("select distinct visitor_id from visitor_days where visitor_id in ('ann', 'bob')")
-    assert ids == []
+    days = database.rows("select * from visitor_days where visitor_id in ('ann', 'bob')")
+    assert days == [], triggers(database)
     assert database.verify() == []
+
+
+def triggers(database):
+    """Return the triggers of an engine whose state can be changed."""
+    if isinstance(database, SQLite):
+        return database.rows("select name from sqlite_schema where type = 'trigger'")
+    return database.rows(
+        "select tgname::text, tgenabled::text, current_setting('session_replication_role') as role "
+        "from pg_trigger where tgrelid in ('visitor_days'::regclass, 'sessions'::regclass)"
+    )

@@ -107,6 +107,21 @@ where session_id in ({IN_LIST})
 """,
 )
 
+DELETE_EMPTY = {
+    "visitor_days": f"""
+delete from visitor_days
+where visitor_id in ({IN_LIST}) and sessions = 0
+""",
+    "fingerprint_days": f"""
+delete from fingerprint_days
+where fingerprint in ({IN_LIST}) and sessions = 0
+""",
+    "session_pages": f"""
+delete from session_pages
+where session_id in ({IN_LIST}) and views = 0
+""",
+}
+
 # Remove references from rows of other people.
 NAMED_VISITORS = (
     f"""
@@ -262,6 +277,7 @@ def _delete(at: Transaction, person: Person) -> dict[str, int]:
         receipt[table] = each(sql, person.leads)
     for table, ids in zip(ARCHIVED, (person.visitors, person.fingerprints, person.sessions), strict=True):
         receipt[table] = each(ARCHIVED[table], ids)
+        each(DELETE_EMPTY[table], ids)
     receipt["links"] = sum(each(sql, person.visitors) for sql in NAMED_VISITORS)
     receipt["links"] += sum(each(sql, person.sessions) for sql in NAMED_SESSIONS)
     return receipt

@@ -871,9 +871,9 @@ call count_changes('events',
     group by minute
   $$),
   adding('event_counts', 'day, shard', 'events', $$
-    select coalesce(day, -1) as day, sum(sign) as events
-    from changes
-    cross join site_day(occurred_at)
+    select coalesce(day, -1) as day, sum(events) as events
+    from (select occurred_at / 60000 as minute, sum(sign) as events from changes group by minute) as minutes
+    cross join site_day(60000 * minute)
     group by grouping sets ((day), ())
     having count(*) > 0
   $$),
@@ -928,17 +928,22 @@ call count_changes('events',
 -- triggers of the days of visitors, fingerprints and pages in sessions
 
 -- Returns what follows `with` in a statement that counts the differences between the days that an identity has now and
--- those that it had before: `visits` has each day with the day before it, `visitors` has distinct visitors by day and of
--- all time.
+-- those that it had before: `visits` has each day with the day before it. Most rows are the only ones of their identities.
 create or replace function visits_with(days_table text, identity text, columns text, dimensions text) returns text
 stable
 return format($$
+  moved as materialized (
+    select moved.*, tg_op = 'INSERT' and (
+      select count(*) = 1
+      from (select from %1$s where (%2$s) = (%3$s) limit 2) as near) as is_alone
+    from (select * from changes) as moved),
   identity_days as (
     select %4$s, day, 0 as now, -sign as before
-    from changes
+    from moved
+    where not is_alone
     union all
     select near.*, 1, 1
-    from (select distinct %2$s from changes) as identities
+    from (select distinct %2$s from moved where not is_alone) as moved
     cross join lateral (select %4$s, day from %1$s where (%2$s) = (%3$s) offset 0) as near),
   chain_days as (
     select dimension, identity, key, day, sum(now) as now, sum(before) as before
@@ -948,25 +953,37 @@ return format($$
   visits as materialized (
     select dimension, key, day, previous_day, sum(side) as visitors
     from (
-      select dimension, key, day, side,
-        lag(day) over (partition by dimension, identity, key, side order by day) as previous_day
+      select dimension, key, day, null as previous_day, 1 as side
+      from moved
+      cross join lateral (values %5$s) as chains (dimension, identity, key)
+      where is_alone
+      union all
+      select dimension, key, day, lag(day) over (partition by dimension, identity, key, side order by day), side
       from chain_days
       cross join lateral (values (1, now), (-1, before)) as sides (side, rows)
       where rows > 0) as sides
     group by dimension, key, day, previous_day
-    having sum(side) <> 0),
+    having sum(side) <> 0)$$,
+  days_table, identity, regexp_replace(identity, '\w+', 'moved.\&', 'g'), columns, dimensions);
+
+-- Returns the statement that locks the identities of rows that an erasure deletes. Other writers have locked theirs.
+create or replace function locking_erased(identity text, seed integer) returns text
+stable
+return 'if pg_trigger_depth() = 1 then ' || adding('identity_locks', 'identity_hash', 'writes', format(
+  'select distinct hashtextextended(%s, %s) as identity_hash, 1 as writes from changes order by identity_hash',
+  identity, seed)) || '; end if';
+
+-- Returns the statement that counts the visits of visitors or fingerprints.
+create or replace function counting_visits(days_table text, identity text, columns text, dimensions text) returns text
+stable
+return 'with ' || visits_with(days_table, identity, columns, dimensions) || $$,
   visitors as materialized (
     select dimension, key, under.day, sum(visits.visitors) as visitors
     from visits
     cross join lateral (values (visits.day), (case when previous_day is null then -1 end)) as under (day)
     where under.day is not null
-    group by dimension, key, under.day)$$,
-  days_table, identity, regexp_replace(identity, '\w+', 'identities.\&', 'g'), columns, dimensions);
-
-call count_changes('visitor_days', 'null',
-  'with ' || visits_with(
-    'visitor_days', 'visitor_id', 'visitor_id, country_code', $$(0, visitor_id, ''), (1, visitor_id, country_code)$$)
-  || ', returns as (' || adding('session_returns', 'dimension, day, previous_day, key, shard', 'sessions', $$
+    group by dimension, key, under.day),
+  returns as ($$ || adding('session_returns', 'dimension, day, previous_day, key, shard', 'sessions', $$
     select dimension, day, previous_day, key, visitors as sessions
     from visits
     where previous_day is not null
@@ -974,56 +991,25 @@ call count_changes('visitor_days', 'null',
     select dimension, day, key, visitors
     from visitors
     where dimension = 1
-  $$) || ') ' || adding('day_counts', 'day, shard', 'visitors', $$
-    select day, visitors
+  $$) || ') ' || adding('day_counts', 'day, shard', 'visitors, fingerprints', $$
+    select day, case dimension when 0 then visitors else 0 end as visitors,
+      case dimension when 6 then visitors else 0 end as fingerprints
     from visitors
-    where dimension = 0
-  $$));
+    where dimension <> 1
+  $$);
 
-call count_changes('fingerprint_days', 'null',
-  'with ' || visits_with('fingerprint_days', 'fingerprint', 'fingerprint', $$(6, fingerprint, '')$$)
-  || ', returns as (' || adding('session_returns', 'dimension, day, previous_day, key, shard', 'sessions', $$
-    select dimension, day, previous_day, key, visitors as sessions
-    from visits
-    where previous_day is not null
-  $$) || ') ' || adding('day_counts', 'day, shard', 'fingerprints', $$
-    select day, visitors as fingerprints
-    from visitors
-  $$));
+call count_changes('visitor_days', locking_erased('visitor_id', 0), counting_visits(
+  'visitor_days', 'visitor_id', 'visitor_id, country_code', $$(0, visitor_id, ''), (1, visitor_id, country_code)$$));
+call count_changes('fingerprint_days', locking_erased('fingerprint', 6), counting_visits(
+  'fingerprint_days', 'fingerprint', 'fingerprint', $$(6, fingerprint, '')$$));
 
 -- No day comes or goes by an update.
 drop trigger visitor_days_update on visitor_days;
 drop trigger fingerprint_days_update on fingerprint_days;
 
--- Returns what follows `with` in a statement that adds the differences that a query has to the counters of pages. Those of
--- all time are sharded once a page has been viewed often.
-create or replace function adding_to_pages(differences text) returns text
-stable
-return format($$
-  delta as materialized (
-    select page_id, day, sum(views) as views, sum(sessions) as sessions,
-      day = -1 and not (select is_sharded from pages where pages.page_id = difference.page_id) as is_unsharded
-    from (%s) as difference
-    group by page_id, day),
-  sharded as (%s)
-  update pages as counter set
-    views = counter.views + delta.views,
-    sessions = counter.sessions + delta.sessions,
-    is_sharded = counter.views + delta.views >= 100 and (select count(*) < 500 from pages where is_sharded)
-  from delta
-  where delta.page_id = counter.page_id
-    and is_unsharded
-    and counter.page_id = any (array(select page_id from delta where (delta.views, delta.sessions) <> (0, 0)))
-  $$,
-  differences,
-  adding('counter_page_counts', 'day, page_id, shard', 'views, sessions', $$
-    select day, page_id, views, sessions
-    from delta
-    where not is_unsharded
-  $$));
-
--- The visitors of a page are sessions. Whoever erases has not locked the pages in order, as triggers of events do.
-call count_changes('session_pages', $$
+-- The visitors of a page are sessions. Its counters of all time are sharded once it has been viewed often. Whoever erases
+-- has not locked the pages in order, as triggers of events do.
+call count_changes('session_pages', locking_erased('session_id', 1) || $$;
   if pg_trigger_depth() = 1 then
     perform
     from pages
@@ -1037,53 +1023,52 @@ call count_changes('session_pages', $$
     select day, key as page_id, previous_day, visitors as sessions
     from visits
     where previous_day is not null
-  $$) || '),' || adding_to_pages($$
-    select page_id, under.day, sign * views as views, 0 as sessions
-    from changes
-    cross join lateral (values (-1), (changes.day)) as under (day)
+  $$) || $$),
+  by_day as materialized (
+    select page_id, day, sum(views) as views, sum(sessions) as sessions, sum(new_sessions) as new_sessions
+    from (
+      select page_id, day, sign * views as views, 0 as sessions, 0 as new_sessions
+      from changes
+      union all
+      select key, day, 0, visitors, case when previous_day is null then visitors else 0 end
+      from visits) as counts
+    group by page_id, day),
+  totals as materialized (
+    select page_id, sum(views) as views, sum(new_sessions) as sessions,
+      (select is_sharded from pages where pages.page_id = by_day.page_id) as is_sharded
+    from by_day
+    group by page_id),
+  sharded as ($$ || adding('counter_page_counts', 'day, page_id, shard', 'views, sessions', $$
+    select day, page_id, views, sessions
+    from by_day
     union all
-    select key, day, 0, visitors
-    from visitors
-  $$));
+    select -1, page_id, views, sessions
+    from totals
+    where is_sharded
+  $$) || $$)
+  update pages as counter set
+    views = counter.views + totals.views,
+    sessions = counter.sessions + totals.sessions,
+    is_sharded = counter.views + totals.views >= 100 and (select count(*) < 500 from pages where is_sharded)
+  from totals
+  where totals.page_id = counter.page_id
+    and not totals.is_sharded
+    and counter.page_id = any (array(select page_id from totals where (views, sessions) <> (0, 0)))
+  $$);
 
 -- Who writes a table of days without a trigger archives, or erases what is archived of a person. An upgrade may have put
 -- a visitor's sessions on other days than their counts: there nothing is lowered below 0.
 create or replace function visitor_days_uncount() returns trigger
 language plpgsql security definer set search_path from current as $$
-declare
-  my_shard constant smallint := writer_shard();
 begin
-  with erased as materialized (
-    select archive.dimension, archive.day, archive.key, least(archive.sessions, person.sessions) as sessions
-    from archived_session_counts as archive
-    join (
-      select dimension, day, key, sum(removed.archived - added.archived)::bigint as sessions
-      from removed
-      join added using (visitor_id, day, country_code)
-      cross join lateral (values (0, ''), (1, country_code)) as keys (dimension, key)
-      group by dimension, day, key) as person using (dimension, day, key)
-    where person.sessions > 0
-    order by archive.dimension, archive.day, archive.key
-    for update of archive),
-  archive as (
-    update archived_session_counts as archive set sessions = archive.sessions - erased.sessions
-    from erased
-    where (archive.dimension, archive.day, archive.key) = (erased.dimension, erased.day, erased.key)),
-  days as (
-    insert into day_counts as counter (day, shard, sessions)
-    select under.day, my_shard, -sum(sessions)
-    from erased
-    cross join lateral (values (-1), (erased.day)) as under (day)
-    where dimension = 0
-    group by under.day
-    on conflict (day, shard) do update set sessions = counter.sessions + excluded.sessions)
-  insert into key_counts as counter (dimension, day, key, shard, sessions)
-  select dimension, under.day, key, my_shard, -sum(sessions)
-  from erased
-  cross join lateral (values (-1), (erased.day)) as under (day)
-  where dimension = 1
-  group by dimension, under.day, key
-  on conflict (dimension, day, index_key(key), shard) do update set sessions = counter.sessions + excluded.sessions;
+  update archived_session_counts as archive set sessions = archive.sessions - least(archive.sessions, person.sessions)
+  from (
+    select dimension, day, key, sum(removed.archived - added.archived)::bigint as sessions
+    from removed
+    join added using (visitor_id, day, country_code)
+    cross join lateral (values (0, ''), (1, country_code)) as keys (dimension, key)
+    group by dimension, day, key) as person
+  where (archive.dimension, archive.day, archive.key) = (person.dimension, person.day, person.key);
   return null;
 end
 $$;
@@ -1091,37 +1076,23 @@ create or replace trigger visitor_days_uncount after update on visitor_days
 referencing new table as added old table as removed
 for each statement when (pg_trigger_depth() = 0 and not is_counting_paused()) execute function visitor_days_uncount();
 
--- Deletes rows of which nothing remains after an erasure, last of all triggers by their names. Takes the column of the
--- identity, the number that its hash begins with, and the column of the counts.
-create or replace function delete_uncounted() returns trigger
-language plpgsql security definer set search_path from current as $$
-begin
-  execute adding(
-    'identity_locks', 'identity_hash', 'writes', format(
-      'select distinct hashtextextended(%I, %s) as identity_hash, 1 as writes from added order by identity_hash',
-      tg_argv[0], tg_argv[1]));
-  execute format(
-    'delete from %1$I where %2$I = 0 and %3$I in (select %3$I from added)', tg_table_name, tg_argv[2], tg_argv[0]);
-  return null;
-end
-$$;
-do $make$
-declare
-  days_table text;
-  arguments text;
-begin
-  for days_table, arguments in values
-    ('visitor_days', 'visitor_id, 0, sessions'),
-    ('fingerprint_days', 'fingerprint, 6, sessions'),
-    ('session_pages', 'session_id, 1, views')
-  loop
-    execute format(
-      'create or replace trigger %1$s_zero after update on %1$s referencing new table as added for each statement
-      when (pg_trigger_depth() = 0 and not is_counting_paused()) execute function delete_uncounted(%2$s)',
-      days_table, arguments);
-  end loop;
-end
-$make$;
+call count_changes('archived_session_counts', 'null',
+  adding('day_counts', 'day, shard', 'sessions', $$
+    select under.day, sum(sign * sessions) as sessions
+    from changes
+    cross join lateral (values (-1), (changes.day)) as under (day)
+    where dimension = 0
+    group by under.day
+  $$),
+  adding('key_counts', 'dimension, day, key, shard', 'sessions', $$
+    select dimension, under.day, key, sum(sign * sessions) as sessions
+    from changes
+    cross join lateral (values (-1), (changes.day)) as under (day)
+    where dimension <> 0
+    group by dimension, under.day, key
+  $$));
+drop trigger archived_session_counts_insert on archived_session_counts;
+drop trigger archived_session_counts_delete on archived_session_counts;
 
 -- triggers of leads
 
