@@ -219,9 +219,6 @@ select session_id, dimension, day,
 from counted_sessions
 cross join (select column1 as dimension from (values (0), (1), (2), (3), (4), (5)));
 
--- Joined to rows that have a day, to count them on that day and, as day -1, in all time.
-create view day_spans (is_day) as
-values (true), (false);
 
 -- The days of a visitor. `sessions` includes the archived ones.
 create table visitor_days (
@@ -232,16 +229,6 @@ create table visitor_days (
   archived     integer not null default 0,
   primary key (visitor_id, day, country_code)
 ) strict, without rowid;
-create view expected_visitor_days as
-select visitor_id, day, country_code, sum(sessions) as sessions, sum(archived) as archived
-from (
-  select visitor_id, day, country_code, 1 as sessions, 0 as archived
-  from counted_sessions
-  union all
-  select visitor_id, day, country_code, archived, archived
-  from visitor_days
-  where archived <> 0)
-group by visitor_id, day, country_code;
 
 create table fingerprint_days (
   fingerprint text not null,
@@ -250,17 +237,6 @@ create table fingerprint_days (
   archived    integer not null default 0,
   primary key (fingerprint, day)
 ) strict, without rowid;
-create view expected_fingerprint_days as
-select fingerprint, day, sum(sessions) as sessions, sum(archived) as archived
-from (
-  select fingerprint, day, 1 as sessions, 0 as archived
-  from counted_sessions
-  where fingerprint is not null
-  union all
-  select fingerprint, day, archived, archived
-  from fingerprint_days
-  where archived <> 0)
-group by fingerprint, day;
 
 -- What counts once a day: a visitor (0), a visitor in a country (1), a fingerprint (6), a page in a session (7).
 create view visit_days as
@@ -275,12 +251,6 @@ from fingerprint_days
 union all
 select 7, session_id, page_id, day
 from session_pages;
-create view distinct_visit_days as
-select dimension, iif(is_day, day, -1) as day, key, count(distinct identity) as visitors
-from visit_days
-cross join day_spans
-where dimension <> 7
-group by 1, 2, 3;
 
 
 -- counters of sessions
@@ -298,16 +268,6 @@ create table archived_session_counts (
   primary key (dimension, day, key)
 ) strict, without rowid;
 
-create view session_totals as
-select dimension, day, key, count(*) as sessions,
-  coalesce(sum(duration), 0) as duration_sum, count(duration) as duration_count,
-  coalesce(sum(engagement_score), 0) as score_sum, count(engagement_score) as score_count,
-  count(nullif(vpn_suspected, 0)) as vpn_suspected
-from session_keys
-group by dimension, day, key
-union all
-select *
-from archived_session_counts;
 
 -- Dimension 0 has a table of its own: with its sums in the rows of all dimensions, sessions were written at two thirds
 -- of the rate.
@@ -322,21 +282,6 @@ create table day_counts (
   score_count    integer not null default 0,
   vpn_suspected  integer not null default 0
 ) strict;
-create view expected_day_counts as
-select day, sum(sessions) as sessions, sum(visitors) as visitors, sum(fingerprints) as fingerprints,
-  sum(duration_sum) as duration_sum, sum(duration_count) as duration_count, sum(score_sum) as score_sum,
-  sum(score_count) as score_count, sum(vpn_suspected) as vpn_suspected
-from (
-  select iif(is_day, day, -1) as day, sessions, 0 as visitors, 0 as fingerprints, duration_sum, duration_count,
-    score_sum, score_count, vpn_suspected
-  from session_totals
-  cross join day_spans
-  where dimension = 0
-  union all
-  select day, 0, visitors * (dimension = 0), visitors * (dimension = 6), 0, 0, 0, 0, 0
-  from distinct_visit_days
-  where dimension <> 1)
-group by day;
 
 create table key_counts (
   dimension integer not null,
@@ -347,18 +292,6 @@ create table key_counts (
   primary key (dimension, day, key)
 ) strict, without rowid;
 create index sources_by_sessions on key_counts (dimension, sessions desc, key) where day = -1 and dimension = 2;
-create view expected_key_counts as
-select dimension, day, key, sum(sessions) as sessions, sum(visitors) as visitors
-from (
-  select dimension, iif(is_day, day, -1) as day, key, sessions, 0 as visitors
-  from session_totals
-  cross join day_spans
-  where dimension <> 0
-  union all
-  select dimension, day, key, 0, visitors
-  from distinct_visit_days
-  where dimension = 1)
-group by dimension, day, key;
 
 create view all_time_keys as
 select dimension, key, sessions, visitors
@@ -375,15 +308,6 @@ create table session_returns (
   sessions     integer not null,
   primary key (dimension, day, previous_day, key)
 ) strict, without rowid;
-create view expected_session_returns as
-select dimension, day, previous_day, key, count(*) as sessions
-from (
-  select dimension, day, key, lag(day) over (partition by dimension, identity, key order by day) as previous_day
-  from visit_days
-  where dimension <> 7
-  group by dimension, identity, key, day)
-where previous_day is not null
-group by dimension, day, previous_day, key;
 
 
 -- counters of events
@@ -404,17 +328,6 @@ create table event_counts (
   day    integer primary key,
   events integer not null
 ) strict;
-create view expected_event_counts as
-select iif(is_day, day, -1) as day, sum(events) as events
-from (
-  select day, count(*) as events
-  from counted_events
-  group by day
-  union all
-  select day, events
-  from archived_event_counts)
-cross join day_spans
-group by 1;
 
 -- The counts are those of all time. Archived rows refer to page_id, so a page keeps its id while it has views.
 create table pages (
@@ -443,38 +356,11 @@ create table session_pages (
   primary key (session_id, page_id, day)
 ) strict, without rowid;
 
-create view expected_pages as
-select page, sum(views) as views, count(distinct session_id) + sum(archived_sessions) as sessions
-from (
-  select page, session_id, 1 as views, 0 as archived_sessions
-  from counted_events
-  where page is not null
-  union all
-  select page, session_id, archived, 0
-  from session_pages
-  join pages using (page_id)
-  where archived <> 0
-  union all
-  select page, null, archived_page_counts.views, archived_page_counts.sessions
-  from archived_page_counts
-  join pages using (page_id))
-group by page;
 create view all_time_pages as
 select page, views, sessions
 from pages
 where views <> 0;
 
-create view expected_session_pages as
-select session_id, page_id, day, sum(views) as views, sum(archived) as archived
-from (
-  select session_id, page_id, day, 1 as views, 0 as archived
-  from counted_events
-  join pages using (page)
-  union all
-  select session_id, page_id, day, archived, archived
-  from session_pages
-  where archived <> 0)
-group by session_id, page_id, day;
 
 create table page_counts (
   day      integer not null,
@@ -483,16 +369,6 @@ create table page_counts (
   sessions integer not null,
   primary key (day, page_id)
 ) strict, without rowid;
-create view expected_page_counts as
-select day, page_id, sum(views) as views, sum(sessions) as sessions
-from (
-  select day, page_id, sum(views) as views, count(*) as sessions
-  from session_pages
-  group by day, page_id
-  union all
-  select day, page_id, views, sessions
-  from archived_page_counts)
-group by day, page_id;
 
 create table page_returns (
   day          integer not null,
@@ -501,13 +377,6 @@ create table page_returns (
   sessions     integer not null,
   primary key (day, page_id, previous_day)
 ) strict, without rowid;
-create view expected_page_returns as
-select day, page_id, previous_day, count(*) as sessions
-from (
-  select day, page_id, lag(day) over (partition by session_id, page_id order by day) as previous_day
-  from session_pages)
-where previous_day is not null
-group by day, page_id, previous_day;
 
 
 -- counters of both
@@ -518,16 +387,6 @@ create table minute_counts (
   events        integer not null default 0,
   open_sessions integer not null default 0
 ) strict;
-create view expected_minute_counts as
-select minute, sum(events) as events, sum(open_sessions) as open_sessions
-from (
-  select occurred_at / 60000 as minute, 1 as events, 0 as open_sessions
-  from events
-  union all
-  select started_at / 60000, 0, 1
-  from sessions
-  where ended_at is null)
-group by minute;
 
 
 -- counters of leads
@@ -536,10 +395,6 @@ create table status_counts (
   status text primary key not null,
   leads  integer not null
 ) strict, without rowid;
-create view expected_status_counts as
-select status, count(*) as leads
-from leads
-group by status;
 
 create view expected_lead_submissions as
 select submission_id, coalesce(datetime(submitted_at), '') as submitted_at

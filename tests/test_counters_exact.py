@@ -30,9 +30,15 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from analytics_api.database.base import COUNT_COLUMNS
+from analytics_api.database.expected import expected_views
 from analytics_api.database.folding import case_folds
 
 EXAMPLES = int(os.environ.get("COUNTER_EXAMPLES", "50"))
+EXPECTED_VIEWS = """
+select name
+from (select name from sqlite_schema union all select name from sqlite_temp_schema)
+where name like 'expected\\_%' escape '\\'
+"""
 SCHEMA = files("analytics_api").joinpath("schema.sql").read_text(encoding="utf-8")
 
 REFUSED = {
@@ -477,8 +483,9 @@ def stored(connection):
 
 def pairs(connection):
     """Yield each counter and its view."""
-    views = connection.execute(r"select name from sqlite_schema where name like 'expected\_%' escape '\'").fetchall()
-    for (view,) in views:
+    for sql in expected_views().values():
+        connection.execute(sql.replace("create view", "create temporary view if not exists"))
+    for (view,) in connection.execute(EXPECTED_VIEWS).fetchall():
         counter = view.removeprefix("expected_")
         columns = [column["name"] for column in rows(connection, f"pragma table_info({view})")]
         yield [

@@ -213,7 +213,7 @@ def test_verify_finds_damage_to_the_search_index(database, statement):
 
 
 def test_rebuild_repairs_all_differences(database):
-    expected = database.rows("select * from expected_day_counts order by day")
+    expected = database.rows("select * from day_counts order by day")
     for counter in COUNTERS:
         spoil(database, counter)
     damage(

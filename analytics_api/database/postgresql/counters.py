@@ -11,6 +11,7 @@ from functools import cache
 from typing import NamedTuple
 
 from ..base import ARCHIVING_COUNTERS, BASE_TABLES, COUNT_COLUMNS, SITE_TABLES, Difference, compare
+from ..expected import read_expected
 from .connections import connect
 from .schema import read_ddl
 from .statements import Statements, lift_timeouts
@@ -106,7 +107,7 @@ class Counter(NamedTuple):
 
 
 def list_counters(statements: Statements) -> list[Counter]:
-    """Return the counters in the order of the DDL file. A counter may be computed from counters before it."""
+    """Return the counters in the order of their views. A counter may be computed from counters before it."""
     return [
         Counter(name, tuple(row["name"] for row in statements.rows(COLUMNS, view=f"expected_{name}")))
         for name in counter_names()
@@ -115,7 +116,7 @@ def list_counters(statements: Statements) -> list[Counter]:
 
 @cache
 def counter_names() -> tuple[str, ...]:
-    return tuple(re.findall(r"^create view expected_(\w+)", read_ddl(), re.MULTILINE))
+    return tuple(re.findall(r"^create view expected_(\w+)", read_expected() + read_ddl(), re.MULTILINE))
 
 
 @cache
@@ -200,7 +201,7 @@ def analyze(statements: Statements, table: str) -> None:
 
 
 def find_differences(statements: Statements, dsn: str, on_progress: Callable[[str], object]) -> list[Difference]:
-    """Return the differences between the counters and their views, in the order of the DDL file.
+    """Return the differences between the counters and their views, in the order of the views.
 
     Two connections with the same snapshot share the work.
 

@@ -379,27 +379,6 @@ cross join lateral site_day(occurred_at) as on_day;
 
 -- counters of sessions
 
-create view expected_visitor_days as
-select visitor_id, day, country_code, sum(sessions)::bigint as sessions, sum(archived)::bigint as archived
-from (
-  select visitor_id, day, country_code, 1 as sessions, 0 as archived
-  from counted_sessions
-  union all
-  select visitor_id, day, country_code, archived, archived
-  from visitor_days
-  where archived <> 0) as counts
-group by visitor_id, day, country_code;
-create view expected_fingerprint_days as
-select fingerprint, day, sum(sessions)::bigint as sessions, sum(archived)::bigint as archived
-from (
-  select fingerprint, day, 1 as sessions, 0 as archived
-  from counted_sessions
-  where fingerprint is not null
-  union all
-  select fingerprint, day, archived, archived
-  from fingerprint_days
-  where archived <> 0) as counts
-group by fingerprint, day;
 create table day_counts (
   day            integer not null,
   shard          smallint not null default 0,
@@ -431,56 +410,6 @@ where day = -1
 group by dimension, key
 having sum(sessions) <> 0;
 
--- The days of each visitor, of each visitor in one country, and of each fingerprint, with the one before.
-create view visit_days as
-select 0 as dimension, '' as key, day, lag(day) over (partition by visitor_id order by day) as previous_day
-from (select distinct visitor_id, day from visitor_days) as days
-union all
-select 1, country_code, day, lag(day) over (partition by visitor_id, country_code order by day)
-from visitor_days
-union all
-select 6, '', day, lag(day) over (partition by fingerprint order by day)
-from fingerprint_days;
-create view distinct_visits as
-select dimension, under.day, key, count(*) as visitors
-from visit_days
-cross join lateral (values (visit_days.day), (case when previous_day is null then -1 end)) as under (day)
-where under.day is not null
-group by dimension, under.day, key;
-
--- Of sessions by dimension, key and day, and of all time.
-create view session_totals as
-with counts as (
-  select dimension, day, key, count(*) as sessions, sum(duration) as duration_sum, count(duration) as duration_count,
-    sum(engagement_score) as score_sum, count(engagement_score) as score_count,
-    count(nullif(vpn_suspected, 0)) as vpn_suspected
-  from session_keys
-  group by dimension, day, key
-  union all
-  select dimension, day, key, sessions, duration_sum, duration_count, score_sum, score_count, vpn_suspected
-  from archived_session_counts)
-select dimension, under.day, key, sum(sessions)::bigint as sessions,
-  coalesce(sum(duration_sum), 0)::bigint as duration_sum, sum(duration_count)::bigint as duration_count,
-  coalesce(sum(score_sum), 0)::bigint as score_sum, sum(score_count)::bigint as score_count,
-  sum(vpn_suspected)::bigint as vpn_suspected
-from counts
-cross join lateral (values (-1), (counts.day)) as under (day)
-group by dimension, under.day, key;
-
-create view expected_day_counts as
-select day, coalesce(sessions, 0) as sessions, coalesce(by_visitor.visitors, 0) as visitors,
-  coalesce(by_fingerprint.visitors, 0) as fingerprints, coalesce(duration_sum, 0) as duration_sum,
-  coalesce(duration_count, 0) as duration_count, coalesce(score_sum, 0) as score_sum,
-  coalesce(score_count, 0) as score_count, coalesce(vpn_suspected, 0) as vpn_suspected
-from (select * from session_totals where dimension = 0) as totals
-full join (select * from distinct_visits where dimension = 0) as by_visitor using (day)
-full join (select * from distinct_visits where dimension = 6) as by_fingerprint using (day);
-
-create view expected_key_counts as
-select dimension, day, key, coalesce(sessions, 0) as sessions, coalesce(visitors, 0) as visitors
-from (select * from session_totals where dimension <> 0) as totals
-full join (select * from distinct_visits where dimension = 1) as visits using (dimension, day, key);
-
 create table session_returns (
   dimension    integer not null,
   day          integer not null,
@@ -490,49 +419,8 @@ create table session_returns (
   sessions     bigint not null,
   primary key (dimension, day, previous_day, key, shard)
 ) with (fillfactor = 50);
-create view expected_session_returns as
-select dimension, day, previous_day, key, count(*) as sessions
-from visit_days
-where previous_day is not null
-group by dimension, day, previous_day, key;
-
 
 -- counters of events
-
--- Of all time, and by the texts of pages.
-create view expected_pages as
-with visits as (
-  select session_id, page, count(*) as views
-  from counted_events
-  where page is not null
-  group by session_id, page
-  union all
-  select session_id, page, archived
-  from session_pages
-  join pages using (page_id)
-  where archived <> 0)
-select page, sum(views)::bigint as views, sum(sessions)::bigint as sessions
-from (
-  select page, sum(views) as views, 1 as sessions
-  from visits
-  group by session_id, page
-  union all
-  select page, archived.views, archived.sessions
-  from archived_page_counts as archived
-  join pages using (page_id)) as counts
-group by page;
-
-create view expected_session_pages as
-select session_id, page_id, day, sum(views)::bigint as views, sum(archived)::bigint as archived
-from (
-  select session_id, page_id, day, 1 as views, 0 as archived
-  from counted_events
-  join pages using (page)
-  union all
-  select session_id, page_id, day, archived, archived
-  from session_pages
-  where archived <> 0) as counts
-group by session_id, page_id, day;
 
 create table counter_page_counts (
   day      integer not null,
@@ -572,40 +460,12 @@ create table page_returns (
   primary key (day, page_id, previous_day, shard)
 ) with (fillfactor = 50);
 
-create view expected_page_counts as
-select day, page_id, sum(views)::bigint as views, sum(sessions)::bigint as sessions
-from (
-  select day, page_id, views, 1 as sessions
-  from session_pages
-  union all
-  select day, page_id, views, sessions
-  from archived_page_counts) as counts
-group by day, page_id;
-
-create view expected_page_returns as
-select day, page_id, previous_day, count(*) as sessions
-from (
-  select day, page_id, lag(day) over (partition by session_id, page_id order by day) as previous_day
-  from session_pages) as visits
-where previous_day is not null
-group by day, page_id, previous_day;
 create table event_counts (
   day    integer not null,
   shard  smallint not null default 0,
   events bigint not null,
   primary key (day, shard)
 ) with (fillfactor = 50);
-create view expected_event_counts as
-select under.day, sum(events)::bigint as events
-from (
-  select day, count(*) as events
-  from counted_events
-  group by day
-  union all
-  select day, events
-  from archived_event_counts) as counts
-cross join lateral (values (-1), (counts.day)) as under (day)
-group by under.day;
 create table minute_counts (
   minute        bigint not null,
   shard         smallint not null default 0,
@@ -613,18 +473,6 @@ create table minute_counts (
   open_sessions bigint not null default 0,
   primary key (minute, shard)
 ) with (fillfactor = 50);
-create view expected_minute_counts as
-select minute, sum(events)::bigint as events, sum(open_sessions)::bigint as open_sessions
-from (
-  select occurred_at / 60000 as minute, count(*) as events, 0 as open_sessions
-  from events
-  group by 1
-  union all
-  select started_at / 60000, 0, count(*)
-  from sessions
-  where ended_at is null
-  group by 1) as counts
-group by minute;
 
 -- counters of leads
 create table status_counts (
@@ -633,10 +481,6 @@ create table status_counts (
   leads  bigint not null,
   primary key (status, shard)
 ) with (fillfactor = 50);
-create view expected_status_counts as
-select status, count(*) as leads
-from leads
-group by status;
 
 -- A follow-up is a submission that is not the lead's first. A row may have none: whoever inserts a lead locks its row here,
 -- and so waits for whoever inserts a submission of it, or is waited for. The row stays when the lead is deleted: a writer

@@ -10,6 +10,7 @@ import psycopg
 
 from ...errors import DatabaseError
 from ..base import PRIMARY_KEYS, TRANSIENT_TABLES
+from ..expected import read_expected
 from ..folding import case_folds
 from .connections import first_line
 from .statements import Statements
@@ -109,7 +110,7 @@ def apply_ddl(statements: Statements, name: str) -> None:
             "modules, and as the owner of the database run: create extension pg_trgm"
         ) from error
     statements.execute(SET_SEARCH_PATH)
-    statements.connection.execute(read_ddl().encode())
+    statements.connection.execute((read_ddl() + read_expected()).encode())
     statements.copy("case_folds (letter, folded)", case_folds())
     # Without statistics, the planner assumes that these tables have hundreds of rows.
     statements.execute("analyze site, site_offsets")

@@ -10,6 +10,7 @@ import psycopg
 
 from ...errors import DatabaseError
 from ..base import BASE_TABLES, ignore_progress
+from ..expected import read_expected
 from .connections import connect, first_line, parse_url
 from .counters import disable_triggers, enable_triggers, rebuild
 from .past import archive_past
@@ -108,7 +109,7 @@ def _migrate(statements: Statements, name: str, on_progress: Callable[[str], obj
     """Create all objects again except the tables with data. Yield a message for each kind of converted value."""
     lift_timeouts(statements)
     statements.execute(f"lock table {', '.join(BASE_TABLES)} in share row exclusive mode")
-    created = set(re.findall(r"^create (?:view|table) (\w+)", read_ddl(), re.MULTILINE))
+    created = set(re.findall(r"^create (?:view|table) (\w+)", read_ddl() + read_expected(), re.MULTILINE))
     kept_tables = re.findall(r"^create table if not exists (\w+)", read_ddl(), re.MULTILINE)
     for sql in (
         *statements.rows(DERIVED, names=[*created, *kept_tables], kept_tables=kept_tables),

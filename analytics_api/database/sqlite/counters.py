@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from ..base import ARCHIVING_COUNTERS, BASE_TABLES, COUNT_COLUMNS, PRIMARY_KEYS, Difference, compare, count_condition
+from ..expected import expected_views
 from .schema import managed_names
 from .statements import Statements
 
@@ -83,15 +84,21 @@ class Counter(NamedTuple):
 
 
 def list_counters(statements: Statements) -> list[Counter]:
-    """Return the counters in the order of the schema. A counter may be computed from counters before it."""
+    """Return the counters in the order of their views, and create the views that the file does not have.
+
+    A counter may be computed from counters before it.
+    """
+    for sql in expected_views().values():
+        statements.execute(sql.replace("create view", "create temporary view if not exists", 1))
+    views = [*expected_views(), *(view["name"] for view in statements.rows(VIEWS) if view["name"] in managed_names())]
     return [
         Counter(
-            view["name"].removeprefix(PREFIX),
-            view["name"],
-            tuple(column["name"] for column in statements.rows(VIEW_COLUMNS, view=view["name"])),
+            view.removeprefix(PREFIX),
+            view,
+            tuple(column["name"] for column in statements.rows(VIEW_COLUMNS, view=view)),
         )
-        for view in statements.rows(VIEWS)
-        if view["name"] in managed_names()
+        for view in views
+        if view.startswith(PREFIX)
     ]
 
 

@@ -1,0 +1,22 @@
+"""The views that define the counters of both engines."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.resources import files
+
+VIEW = re.compile(r"^create view (\w+).*?;$", re.MULTILINE | re.DOTALL)
+
+
+@cache
+def read_expected() -> str:
+    return files("analytics_api.database").joinpath("expected.sql").read_text(encoding="utf-8")
+
+
+@cache
+def expected_views() -> dict[str, str]:
+    """Return the statements that create the views, by the views' names and in the order of the file."""
+    return {
+        view[1]: view[0] for view in re.finditer(r"^create view (\w+).*?;$", read_expected(), re.MULTILINE | re.DOTALL)
+    }

@@ -1,0 +1,184 @@
+-- What each counter should hold, on SQLite and on PostgreSQL: the plain query over base tables and archive, in a view
+-- named expected_* and the counter. `analytics-api rebuild` fills the counters from these views in this order, and
+-- `analytics-api verify` compares. SQLite has them only as temporary views, while one of the two runs.
+
+-- Joined to the counts of days, to count them on their day and, as day -1, in all time.
+create view day_spans (is_day) as
+values (true), (false);
+
+create view expected_visitor_days as
+select visitor_id, day, country_code, cast(sum(sessions) as bigint) as sessions, cast(sum(archived) as bigint) as archived
+from (
+  select visitor_id, day, country_code, 1 as sessions, 0 as archived
+  from counted_sessions
+  union all
+  select visitor_id, day, country_code, archived, archived
+  from visitor_days
+  where archived <> 0) as counts
+group by visitor_id, day, country_code;
+
+create view expected_fingerprint_days as
+select fingerprint, day, cast(sum(sessions) as bigint) as sessions, cast(sum(archived) as bigint) as archived
+from (
+  select fingerprint, day, 1 as sessions, 0 as archived
+  from counted_sessions
+  where fingerprint is not null
+  union all
+  select fingerprint, day, archived, archived
+  from fingerprint_days
+  where archived <> 0) as counts
+group by fingerprint, day;
+
+-- The days of each visitor (0), of each visitor in one country (1), and of each fingerprint (6), with the day before.
+create view visit_pairs as
+select 0 as dimension, '' as key, day, lag(day) over (partition by visitor_id order by day) as previous_day
+from (select distinct visitor_id, day from visitor_days) as days
+union all
+select 1, country_code, day, lag(day) over (partition by visitor_id, country_code order by day)
+from visitor_days
+union all
+select 6, '', day, lag(day) over (partition by fingerprint order by day)
+from fingerprint_days;
+
+-- Distinct visitors and sessions by dimension, day and key, and of all time.
+create view visitor_totals as
+select dimension, case when is_day then day else -1 end as day, key, count(*) as visitors
+from visit_pairs
+cross join day_spans
+where is_day or previous_day is null
+group by 1, 2, 3;
+
+create view session_totals as
+select dimension, case when is_day then day else -1 end as day, key, sum(sessions) as sessions,
+  sum(duration_sum) as duration_sum, sum(duration_count) as duration_count,
+  sum(score_sum) as score_sum, sum(score_count) as score_count, sum(vpn_suspected) as vpn_suspected
+from (
+  select dimension, day, key, count(*) as sessions,
+    coalesce(sum(duration), 0) as duration_sum, count(duration) as duration_count,
+    coalesce(sum(engagement_score), 0) as score_sum, count(engagement_score) as score_count,
+    count(nullif(vpn_suspected, 0)) as vpn_suspected
+  from session_keys
+  group by dimension, day, key
+  union all
+  select dimension, day, key, sessions, duration_sum, duration_count, score_sum, score_count, vpn_suspected
+  from archived_session_counts) as counts
+cross join day_spans
+group by 1, 2, 3;
+
+create view expected_day_counts as
+select day, cast(sum(sessions) as bigint) as sessions, cast(sum(visitors) as bigint) as visitors,
+  cast(sum(fingerprints) as bigint) as fingerprints, cast(sum(duration_sum) as bigint) as duration_sum,
+  cast(sum(duration_count) as bigint) as duration_count, cast(sum(score_sum) as bigint) as score_sum,
+  cast(sum(score_count) as bigint) as score_count, cast(sum(vpn_suspected) as bigint) as vpn_suspected
+from (
+  select day, sessions, 0 as visitors, 0 as fingerprints, duration_sum, duration_count, score_sum, score_count,
+    vpn_suspected
+  from session_totals
+  where dimension = 0
+  union all
+  select day, 0, case dimension when 0 then visitors else 0 end, case dimension when 6 then visitors else 0 end,
+    0, 0, 0, 0, 0
+  from visitor_totals
+  where dimension <> 1) as counts
+group by day;
+
+create view expected_key_counts as
+select dimension, day, key, cast(sum(sessions) as bigint) as sessions, cast(sum(visitors) as bigint) as visitors
+from (
+  select dimension, day, key, sessions, 0 as visitors
+  from session_totals
+  where dimension <> 0
+  union all
+  select dimension, day, key, 0, visitors
+  from visitor_totals
+  where dimension = 1) as counts
+group by dimension, day, key;
+
+create view expected_session_returns as
+select dimension, day, previous_day, key, count(*) as sessions
+from visit_pairs
+where previous_day is not null
+group by dimension, day, previous_day, key;
+
+create view expected_event_counts as
+select case when is_day then day else -1 end as day, cast(sum(events) as bigint) as events
+from (
+  select day, count(*) as events
+  from counted_events
+  group by day
+  union all
+  select day, events
+  from archived_event_counts) as counts
+cross join day_spans
+group by 1;
+
+-- Of all time, and by the texts of pages.
+create view expected_pages as
+with page_views as (
+  select session_id, page, count(*) as views
+  from counted_events
+  where page is not null
+  group by session_id, page
+  union all
+  select session_id, page, archived
+  from session_pages
+  join pages using (page_id)
+  where archived <> 0)
+select page, cast(sum(views) as bigint) as views, cast(sum(sessions) as bigint) as sessions
+from (
+  select page, sum(views) as views, 1 as sessions
+  from page_views
+  group by session_id, page
+  union all
+  select page, archived.views, archived.sessions
+  from archived_page_counts as archived
+  join pages using (page_id)) as counts
+group by page;
+
+create view expected_session_pages as
+select session_id, page_id, day, cast(sum(views) as bigint) as views, cast(sum(archived) as bigint) as archived
+from (
+  select session_id, page_id, day, 1 as views, 0 as archived
+  from counted_events
+  join pages using (page)
+  union all
+  select session_id, page_id, day, archived, archived
+  from session_pages
+  where archived <> 0) as counts
+group by session_id, page_id, day;
+
+create view expected_page_counts as
+select day, page_id, cast(sum(views) as bigint) as views, cast(sum(sessions) as bigint) as sessions
+from (
+  select day, page_id, views, 1 as sessions
+  from session_pages
+  union all
+  select day, page_id, views, sessions
+  from archived_page_counts) as counts
+group by day, page_id;
+
+create view expected_page_returns as
+select day, page_id, previous_day, count(*) as sessions
+from (
+  select day, page_id, lag(day) over (partition by session_id, page_id order by day) as previous_day
+  from session_pages) as days
+where previous_day is not null
+group by day, page_id, previous_day;
+
+create view expected_minute_counts as
+select minute, cast(sum(events) as bigint) as events, cast(sum(open_sessions) as bigint) as open_sessions
+from (
+  select occurred_at / 60000 as minute, count(*) as events, 0 as open_sessions
+  from events
+  group by 1
+  union all
+  select started_at / 60000, 0, count(*)
+  from sessions
+  where ended_at is null
+  group by 1) as counts
+group by minute;
+
+create view expected_status_counts as
+select status, count(*) as leads
+from leads
+group by status;
