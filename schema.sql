@@ -7,8 +7,9 @@
 --                 and the tables of days that they come from: only triggers write these
 --   archived      the column and the tables named so say how much of a counter is due to rows that
 --                 `analytics-api purge --keep-totals` deleted
---   expected_*    a view for each counter: the plain query over base tables and archive. `analytics-api rebuild` fills
---                 the counters from these views in the order of this file; `analytics-api verify` compares
+--   expected_*    what a counter should hold: the plain query over base tables and archive. `analytics-api rebuild` fills
+--                 the counters from these views, `analytics-api verify` compares. Most are the same on both engines and
+--                 not part of the file: analytics_api/database/expected.sql
 --   *_changes     views with an instead-of trigger, used as procedures; `sign` is 1 for a new row and -1 for a deleted
 --                 row. A procedure takes its arguments from `values`, as a `select` would cost a temporary table
 --   replaced_*    rows that `insert or replace` may overwrite, because SQLite fires no delete trigger for these

@@ -17,6 +17,4 @@ def read_expected() -> str:
 @cache
 def expected_views() -> dict[str, str]:
     """Return the statements that create the views, by the views' names and in the order of the file."""
-    return {
-        view[1]: view[0] for view in re.finditer(r"^create view (\w+).*?;$", read_expected(), re.MULTILINE | re.DOTALL)
-    }
+    return {view[1]: view[0] for view in VIEW.finditer(read_expected())}

@@ -1,5 +1,5 @@
--- analytics_api on PostgreSQL (15 or later, with pg_trgm): the tables, counters and expected_* views of schema.sql, kept
--- exact by statement-level triggers. It lies in the first schema of the search path; the package fills case_folds. Every
+-- analytics_api on PostgreSQL (15 or later, with pg_trgm): the tables and counters of schema.sql, kept exact by
+-- statement-level triggers. It lies in the first schema of the search path; the package fills case_folds. Every
 -- text is of collation "C", so that it sorts by its bytes, as in SQLite.
 --
 -- Counters have a row for each of nine shards. A writer has a shard to itself until it commits, so writers neither wait
