@@ -95,18 +95,6 @@ where session_id in ({IN_LIST}) and archived > 0
 """,
 }
 
-# The collector's rows about the sessions, which the receipt omits. The visitor's next event begins a new session.
-OF_COLLECTOR = (
-    f"""
-delete from collector_events
-where session_id in ({IN_LIST})
-""",
-    f"""
-delete from collector_sessions
-where session_id in ({IN_LIST})
-""",
-)
-
 DELETE_EMPTY = {
     "visitor_days": f"""
 delete from visitor_days
@@ -121,6 +109,18 @@ delete from session_pages
 where session_id in ({IN_LIST}) and views = 0
 """,
 }
+
+# The collector's rows about the sessions, which the receipt omits. The visitor's next event begins a new session.
+OF_COLLECTOR = (
+    f"""
+delete from collector_events
+where session_id in ({IN_LIST})
+""",
+    f"""
+delete from collector_sessions
+where session_id in ({IN_LIST})
+""",
+)
 
 # Remove references from rows of other people.
 NAMED_VISITORS = (

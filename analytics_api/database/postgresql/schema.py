@@ -125,7 +125,7 @@ def is_current(statements: Statements) -> bool:
 
 
 def ddl_digest() -> str:
-    return sha256(read_ddl().encode()).hexdigest()
+    return sha256((read_ddl() + read_expected()).encode()).hexdigest()
 
 
 @cache

@@ -24,7 +24,7 @@ DERIVED = """
 select format('drop %s if exists %I cascade', case relkind when 'v' then 'view' else 'table' end, relname) as sql
 from pg_class
 where relnamespace = current_schema()::regnamespace and relkind in ('r', 'v')
-  and (relname ~ '^(plain|rollup|kept|split)_' or relname = any (:names))
+  and (relname ~ '^(plain|rollup|kept|split)_|^visit_days$|^distinct_visits$' or relname = any (:names))
   and not (relname = any (:kept_tables) and relkind = 'r')
 """
 
@@ -35,7 +35,7 @@ from pg_proc
 where pronamespace = current_schema()::regnamespace
   and proname ~ concat(
     '^((sessions|events|leads|lead_submissions|lead_status_changes|past_[a-z_]+)_(insert|update|delete|truncate|ids)',
-    '|keep_lead|writer_slot|past_truncate)$')
+    '|keep_lead|writer_slot|past_truncate|delete_uncounted|adding_to_pages)$')
 """
 
 # Changes to columns and constraints of tables from versions before 3.
