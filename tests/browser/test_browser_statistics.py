@@ -3,7 +3,7 @@
 import csv
 from urllib.parse import parse_qs, urlsplit
 
-from helpers.browser import figure, rows, sign_in, wait_until_loaded
+from helpers.browser import figure, follow, rows, sign_in, wait_until_loaded
 from helpers.client import KEY
 
 
@@ -11,16 +11,9 @@ def query(page):
     return parse_qs(urlsplit(page.url).query)
 
 
-def go(page, link):
-    """Click a link of the page itself, and wait for its figures."""
-    page.click(link)
-    page.wait_for_function("() => !document.documentElement.classList.contains('busy')")
-    wait_until_loaded(page)
-
-
 def open_period(page, text):
     page.click('[data-key="period"]')
-    go(page, f'.menu a:has-text("{text}")')
+    follow(page, f'.menu a:has-text("{text}")')
 
 
 def test_figures_are_those_of_the_api(page):
@@ -34,7 +27,7 @@ def test_figures_are_those_of_the_api(page):
 
 def test_back_and_forward_show_what_the_address_says(page):
     open_period(page, "Today")
-    go(page, '[data-key="metric-sessions"]')
+    follow(page, '[data-key="metric-sessions"]')
     today = figure(page, "sessions")
     page.go_back()
     page.go_back()
@@ -47,7 +40,7 @@ def test_back_and_forward_show_what_the_address_says(page):
 
 
 def test_reload_shows_the_same(page):
-    go(page, '[data-key="tab-exit_pages"]')
+    follow(page, '[data-key="tab-exit_pages"]')
     before = page.url, rows(page, "pages")
     page.reload()
     wait_until_loaded(page)

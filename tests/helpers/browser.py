@@ -67,6 +67,13 @@ def wait_until_loaded(page):
     page.wait_for_selector('html[data-state="ready"]:not(.busy) #chart .plot')
 
 
+def follow(page, control):
+    """Click a control of the page that leads to other figures, and wait for them."""
+    page.click(control)
+    page.wait_for_function("() => !document.documentElement.classList.contains('busy')")
+    wait_until_loaded(page)
+
+
 def figure(page, metric):
     """Return the text of a headline figure."""
     return page.inner_text(f'[data-key="metric-{metric}"] .value')

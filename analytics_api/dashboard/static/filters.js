@@ -4,7 +4,7 @@ import { openDialog } from "./dialogs.js";
 import { h, icon } from "./dom.js";
 import * as format from "./format.js";
 import { filterValue } from "./lists.js";
-import { API, FILTERS, addFilter, invertFilter, linkTo, removeFilter } from "./state.js";
+import { FILTERS, addFilter, invertFilter, linkTo, removeFilter } from "./state.js";
 import { texts } from "./texts.js";
 import { tipOf } from "./tips.js";
 
@@ -15,6 +15,8 @@ const CHOICES = {
   engagement: ["0-19", "20-39", "40-59", "60-79", "80-100"],
 };
 
+const SUGGESTIONS = 300;
+
 const split = (name) => {
   const [parameter, suffix] = name.split(".");
   return [parameter, suffix ? `.${suffix}` : ""];
@@ -22,7 +24,6 @@ const split = (name) => {
 
 /** Show the chips, and the button that opens the dialog. */
 export function showFilters(container, state, onAdd) {
-  if (!API.filters) return;
   const chips = state.filters.map(([name, value], index) => chip(state, name, value, index));
   const clear = h("a.quiet.clear", { href: linkTo(state, { filters: [] }), "data-nav": "" }, texts.clearFilters);
   container.replaceChildren(
@@ -53,8 +54,11 @@ function chip(state, name, value, index) {
   );
 }
 
-/** Open the dialog that adds a filter. `suggestions` has values by parameter; `onAdd` takes the new state. */
-export function openFilterDialog(state, suggestions, onAdd) {
+/**
+ * Open the dialog that adds a filter. `suggest` takes a parameter and returns a promise of values that it has;
+ * `onAdd` takes the new state.
+ */
+export function openFilterDialog(state, suggest, onAdd) {
   const option = (value, text) => h("option", { value }, text);
   const dimension = h("select", { id: "filter-by" }, Object.keys(FILTERS).map((name) => option(name, texts.dimensions[name])));
   const comparison = h("select", { id: "filter-how" });
@@ -62,7 +66,7 @@ export function openFilterDialog(state, suggestions, onAdd) {
   const update = () => {
     const suffixes = ["", ...FILTERS[dimension.value]];
     comparison.replaceChildren(...suffixes.map((suffix) => option(suffix, texts.comparisons[suffix])));
-    holder.replaceChildren(h("label", { for: "filter-value" }, texts.value), ...valueField(dimension.value, suggestions));
+    holder.replaceChildren(h("label", { for: "filter-value" }, texts.value), ...valueField(dimension.value, suggest));
   };
   dimension.addEventListener("change", update);
   const form = h(
@@ -75,31 +79,33 @@ export function openFilterDialog(state, suggestions, onAdd) {
   );
   update();
   const close = openDialog(texts.addFilter, form);
-  form.addEventListener("submit", (event) => {
+  form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const value = form.querySelector("#filter-value").value.trim();
     if (!value) return;
+    const shown = parsed(dimension.value, value, await suggest(dimension.value));
     close();
-    onAdd(addFilter(state, dimension.value + comparison.value, codeOf(dimension.value, value, suggestions)));
+    onAdd(addFilter(state, dimension.value + comparison.value, shown));
   });
 }
 
-/** Return the code of a country whose name was typed. */
-function codeOf(parameter, value, suggestions) {
-  if (parameter !== "country") return value;
-  const wanted = value.toLocaleLowerCase();
-  const code = (suggestions.country ?? []).find((each) => format.country(each).toLocaleLowerCase() === wanted);
-  return code ?? (value.length === 2 ? value.toUpperCase() : value);
+/** Return the value whose name was typed: the code of a country, `(direct)`. */
+function parsed(parameter, text, values) {
+  const wanted = text.toLocaleLowerCase();
+  const value = values.find((each) => filterValue(parameter, each).toLocaleLowerCase() === wanted);
+  return value ?? (parameter === "country" && text.length === 2 ? text.toUpperCase() : text);
 }
 
-function valueField(parameter, suggestions) {
+function valueField(parameter, suggest) {
   const choices = CHOICES[parameter];
   if (choices) {
     return [h("select", { id: "filter-value" }, choices.map((value) => h("option", { value }, filterValue(parameter, value))))];
   }
-  const values = [...new Set(suggestions[parameter] ?? [])].filter((value) => value.length < 200).slice(0, 100);
-  const shown = parameter === "country" ? values.map(format.country) : values;
-  const list = h("datalist", { id: "filter-values" }, shown.map((value) => h("option", { value })));
+  const list = h("datalist", { id: "filter-values" });
+  suggest(parameter).then((values) => {
+    const short = values.filter((value) => value.length < 200).slice(0, SUGGESTIONS);
+    list.replaceChildren(...short.map((value) => h("option", { value: filterValue(parameter, value) })));
+  });
   const field = { id: "filter-value", list: "filter-values", required: true, autocomplete: "off", spellcheck: "false" };
   return [h("input", field), list];
 }

@@ -4,16 +4,17 @@ import { showAccount, showSignIn, watchSignIn } from "./account.js";
 import { actionsMenu } from "./actions.js";
 import { ApiError, get } from "./api.js";
 import { lastDay, showChart } from "./chart.js";
+import { openDetail, valuesOf } from "./details.js";
 import { announce, byId, h, isOccupied, pause } from "./dom.js";
 import { showFigures } from "./figures.js";
 import { openFilterDialog, showFilters } from "./filters.js";
 import * as format from "./format.js";
 import { showLive, watchLive } from "./live.js";
 import { showError, showNotices } from "./notices.js";
-import { openDetail, PANEL_ROWS, panelParts } from "./panels.js";
+import { PANEL_ROWS, panelParts } from "./panels.js";
 import { neighbour, openCustomRange, rangeName, showRanges } from "./ranges.js";
 import { watchShortcuts } from "./shortcuts.js";
-import { INTERVALS, compares, linkTo, needsToday, rangeQuery, readState, writeState } from "./state.js";
+import { CLOSED, INTERVALS, compares, linkTo, needsToday, rangeQuery, readState, writeState } from "./state.js";
 import { texts } from "./texts.js";
 import { tipOf, watchTips } from "./tips.js";
 import { startWall } from "./wall.js";
@@ -47,7 +48,7 @@ function follow() {
   return load();
 }
 
-const requestOf = (each) => writeState({ ...each, metric: "visitors", pages: "pages", detail: "", search: "", wall: false });
+const requestOf = (each) => writeState({ ...each, metric: "visitors", pages: "pages", ...CLOSED, wall: false });
 
 async function load({ isQuiet = false } = {}) {
   loading.abort();
@@ -128,18 +129,18 @@ async function render() {
   }
   root.classList.remove("busy");
   if (state.detail && data && !document.querySelector("dialog[open]")) {
-    openDetail(state.detail, state, data.overview, today(), { onSearch: rememberSearch, onClose: closeDetail });
+    openDetail(state.detail, state, data.overview, today(), { onChange: rememberList, onClose: closeDetail });
   } else if (!state.detail) document.querySelector("dialog.wide")?.close();
 }
 
-/** Write into the address what is searched in the open list, without a step for "back". */
-function rememberSearch(search) {
+/** Write the search and the order of the open list into the address, without a step for "back". */
+function rememberList(changes) {
   if (!state.detail) return;
-  state = { ...state, search };
+  state = { ...state, ...changes };
   history.replaceState(null, "", linkTo(state, {}));
 }
 
-const closeDetail = () => state.detail && go({ detail: "", search: "" });
+const closeDetail = () => state.detail && go(CLOSED);
 
 function drawTotals() {
   const name = rangeName(state);
@@ -200,16 +201,9 @@ function zoom(date, range) {
 }
 
 function addFilterByDialog() {
-  const column = (section, field) => (data?.[section] ?? []).map((row) => row[field]);
-  const suggestions = {
-    source: column("sources", "referrer_domain"),
-    page: column("pages", "page"),
-    entry_page: column("entry_pages", "page"),
-    exit_page: column("exit_pages", "page"),
-    country: column("countries", "country"),
-    event_type: ["page_view"],
-  };
-  openFilterDialog(state, suggestions, (next) => go({ filters: next.filters }));
+  const values = {}; // a promise by parameter
+  const suggest = (parameter) => (values[parameter] ??= valuesOf(parameter, state, today()));
+  openFilterDialog(state, suggest, (next) => go({ filters: next.filters }));
 }
 
 async function start() {
@@ -221,7 +215,7 @@ document.addEventListener("click", (event) => {
   const link = event.target.closest("a[data-nav]");
   if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
   event.preventDefault();
-  if (link.closest("dialog")) state = { ...state, detail: "", search: "" };
+  if (link.closest("dialog")) state = { ...state, ...CLOSED };
   document.querySelector("dialog")?.close();
   history.pushState(null, "", link.href);
   follow();

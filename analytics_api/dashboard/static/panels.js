@@ -2,17 +2,15 @@
 
 import { actionsMenu } from "./actions.js";
 import { get } from "./api.js";
-import { openDialog } from "./dialogs.js";
 import { byId, h, icon, info } from "./dom.js";
 import { changeBadge } from "./figures.js";
 import * as format from "./format.js";
 import { LISTS, linkOf, nameOf, pageNames } from "./lists.js";
-import { API, addFilter, compares, linkTo, rangeQuery } from "./state.js";
+import { addFilter, compares, linkTo, rangeQuery } from "./state.js";
 import { texts } from "./texts.js";
 import { tipOf } from "./tips.js";
 
 export const PANEL_ROWS = 9;
-const TYPING = 120; // ms after the last letter, when the search begins
 
 /** Return a function for each panel that shows it. `data` is the snapshot, null while it is loading. */
 export const panelParts = (state, data, today) => [
@@ -23,7 +21,7 @@ export const panelParts = (state, data, today) => [
 ];
 
 /** Return the query of the whole list. */
-function listQuery(list, state, today) {
+export function listQuery(list, state, today) {
   const query = rangeQuery(state, today);
   if (compares(state)) query.set("compare", state.compare);
   if (list.limit) query.set("limit", list.limit);
@@ -66,7 +64,9 @@ function showPanel(panel, list, state, data, today, tabs) {
     {},
     h("span", {}, list.column),
     h("span.value", {}, list.unit),
-    h("span.side", {}, compares(state) ? texts.change : "%"),
+    compares(state)
+      ? h("a.side", { href: linkTo(state, { detail: list.section, sort: "change" }), "data-nav": "", "data-key": `change-${list.section}`, "aria-label": texts.byChange(list.title), ...tipOf(texts.byChange(list.title)) }, texts.change)
+      : h("span.side", {}, "%"),
   );
   const more = h(
     "a.more",
@@ -83,7 +83,7 @@ function showPanel(panel, list, state, data, today, tabs) {
 }
 
 /** Return the rows as a list. The longest bar is the greatest value. */
-function listElement(list, rows, state, overview) {
+export function listElement(list, rows, state, overview) {
   const greatest = Math.max(1, ...rows.map((row) => row[list.value]));
   const sum = rows.reduce((total, row) => total + row[list.value], 0);
   const total = list.total ? overview?.[list.total] : sum;
@@ -112,7 +112,7 @@ function rowElement(list, row, name, state, greatest, total) {
     "li",
     {},
     bar,
-    h(API.filters ? "a.name" : "span.name", API.filters ? link : tipOf(link["data-tip"]), h("bdi", {}, format.shorten(name))),
+    h("a.name", link, h("bdi", {}, format.shorten(name))),
     address &&
       h(
         "a.out",
@@ -122,63 +122,4 @@ function rowElement(list, row, name, state, greatest, total) {
     h("span.value", tipOf(format.share(value, total)), format.integer(value)),
     h("span.side", {}, side),
   );
-}
-
-/** Open the whole list of a section. `onSearch` is called with what is typed, and `onClose` when it is closed. */
-export function openDetail(section, state, overview, today, { onSearch, onClose }) {
-  const list = LISTS[section];
-  if (!list) return onClose();
-  const body = h("div.detail", {}, h("div.rows.loading"));
-  openDialog(list.title, body, { onClose, isWide: true });
-  const query = listQuery(list, state, today);
-  get(list.endpoint, query).then(
-    (rows) => {
-      body.replaceChildren(...detailContent(list, rows, state, overview, query, onSearch));
-      body.querySelector("input").focus();
-    },
-    (error) => body.replaceChildren(h("p.error", {}, texts.sectionMissing, " ", error.message)),
-  );
-}
-
-/** Return a function that takes a text and returns the rows with it; the API searches a list that it cuts. */
-function finder(list, rows, query) {
-  const isCut = API.filters && rows.length === list.limit;
-  const name = `${list.filter}.contains`;
-  return async (text) => {
-    if (!isCut || !text || query.has(name)) return rows;
-    const narrowed = new URLSearchParams(query);
-    narrowed.append(name, text);
-    return get(list.endpoint, narrowed);
-  };
-}
-
-function detailContent(list, rows, state, overview, query, onSearch) {
-  const search = h("input", { type: "search", placeholder: texts.search, "aria-label": texts.search, autocomplete: "off", spellcheck: "false" });
-  search.value = state.search;
-  const count = h("span.muted", { role: "status" });
-  const holder = h("div.scroll", { tabindex: 0, role: "region", "aria-label": list.title });
-  const find = finder(list, rows, query);
-  const show = async () => {
-    const text = search.value.trim();
-    const found = await find(text);
-    if (text !== search.value.trim()) return;
-    const wanted = text.toLocaleLowerCase();
-    const matching = found.filter((row) => `${nameOf(list, row)} ${row[list.field]}`.toLocaleLowerCase().includes(wanted));
-    const showing = rows.length === list.limit ? texts.showingFirst : texts.showing;
-    count.textContent = showing(format.integer(matching.length), format.integer(rows.length));
-    holder.replaceChildren(
-      matching.length ? listElement(list, matching, { ...state, detail: "", search: "" }, overview) : h("p.empty", {}, texts.nothingMatches),
-    );
-  };
-  let typing;
-  search.addEventListener("input", () => {
-    clearTimeout(typing);
-    typing = setTimeout(() => {
-      onSearch(search.value.trim());
-      show();
-    }, TYPING);
-  });
-  show();
-  const menu = actionsMenu(list.title, `${list.section.replace("_", "-")}-all`, () => rows, list.endpoint, query);
-  return [h("div.detail-tools", {}, search, count, menu), holder];
 }

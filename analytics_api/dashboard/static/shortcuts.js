@@ -13,9 +13,10 @@ export function watchShortcuts(isActive, actions) {
     arrowright: () => actions.shift(1),
     c: actions.custom,
     "?": openHelp,
+    f: actions.filter,
+    escape: actions.clear,
   };
   if (API.comparison) keys.x = actions.compare;
-  if (API.filters) Object.assign(keys, { f: actions.filter, escape: actions.clear });
   for (const [name, { key }] of Object.entries(PERIODS)) keys[key] = () => actions.period(name);
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || !isActive()) return;
@@ -36,7 +37,8 @@ export function openHelp() {
     row(["C"], help.custom),
     row(["←", "→"], help.previous),
     ...(API.comparison ? [row(["X"], help.compare)] : []),
-    ...(API.filters ? [row(["F"], help.filter), row(["Esc"], help.clear)] : []),
+    row(["F"], help.filter),
+    row(["Esc"], help.clear),
     row(["?"], help.help),
   ];
   openDialog(texts.shortcuts, h("dl.shortcuts", {}, periods, others));

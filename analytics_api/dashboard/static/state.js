@@ -3,7 +3,7 @@
 import { DEFAULT_PERIOD, PERIODS, isDay } from "./days.js";
 
 // What the API can do beside ranges. Until it can, the page has no controls for it and ignores it in addresses.
-export const API = { filters: false, comparison: false };
+export const API = { comparison: false };
 
 // Parameters of the API that filter, with the comparisons that each has besides the exact one.
 export const FILTERS = {
@@ -40,7 +40,8 @@ export function readState(search) {
     pages: pick(query.get("pages"), PAGE_LISTS, PAGE_LISTS[0]),
     detail: query.get("detail") ?? "",
     search: query.get("search") ?? "",
-    filters: !API.filters ? [] : [...query].filter(([name, value]) => FILTER_NAMES.has(name) && value),
+    sort: pick(query.get("sort"), ["change"], ""),
+    filters: [...query].filter(([name, value]) => FILTER_NAMES.has(name) && value),
     wall: query.has("wall"),
   };
 }
@@ -59,12 +60,16 @@ export function writeState(state) {
   for (const [name, value] of state.filters) query.append(name, value);
   if (state.detail) query.set("detail", state.detail);
   if (state.detail && state.search) query.set("search", state.search);
+  if (state.detail && state.sort) query.set("sort", state.sort);
   if (state.wall) query.set("wall", "");
   return query.size ? `?${query}` : "";
 }
 
 /** Return the address of this page in another state: `linkTo(state, { period: "7d" })`. */
 export const linkTo = (state, changes) => writeState({ ...state, ...changes }) || location.pathname;
+
+// The state without an open list.
+export const CLOSED = { detail: "", search: "", sort: "" };
 
 /** Return the days of a state; the first is null for all time. `today` is the site's. */
 export const daysOf = (state, today) => (state.from ? [state.from, state.to] : PERIODS[state.period].find(today));
@@ -94,7 +99,7 @@ export function addFilter(state, name, value) {
   const others = state.filters.filter(([each, text]) => !(each === name && text === value));
   const last = others.findLastIndex(([each]) => each === name);
   const filters = others.toSpliced(last < 0 ? others.length : last + 1, 0, [name, value]);
-  return { ...state, filters, detail: "", search: "" };
+  return { ...state, filters, ...CLOSED };
 }
 
 /** Return the state without one filter. */

@@ -90,6 +90,7 @@ export const texts = {
   notCopied: "The browser did not allow copying",
   close: "Close",
   change: "Change",
+  byChange: (title) => `All of ${title}, by what grew most`,
 
   filter: "Filter",
   addFilter: "Add a filter",

@@ -19,7 +19,7 @@ function show(element) {
   hide();
   target = element;
   tip.replaceChildren(h("bdi", {}, withoutControls(element.dataset.tip)));
-  document.body.append(tip);
+  (element.closest("dialog, main") ?? document.querySelector("header.top")).append(tip); // inside a landmark
   tip.showPopover?.();
   element.setAttribute("aria-describedby", tip.id);
   const box = element.getBoundingClientRect();

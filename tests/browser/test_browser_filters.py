@@ -1,0 +1,176 @@
+"""Filters on the statistics page: by click and by typing, and the chips that change them."""
+
+from urllib.parse import parse_qsl, urlsplit
+
+from helpers.browser import figure, follow, rows, sign_in, wait_until_loaded
+from helpers.client import KEY
+from helpers.rows import insert, session
+
+
+def query(page):
+    return parse_qsl(urlsplit(page.url).query)
+
+
+def chips(page):
+    return page.eval_on_selector_all(".chip", "all => all.map(each => each.innerText)")
+
+
+def test_row_filters_everything(page):
+    follow(page, '#panel-sources a.name:has-text("google.com")')
+
+    assert query(page) == [("source", "google.com")]
+    assert chips(page) == ["Source is google.com"]
+    assert [figure(page, metric) for metric in ("visitors", "sessions", "page_views")] == ["1", "2", "4"]
+    assert rows(page, "sources") == [("google.com", "2")]
+    assert rows(page, "countries") == [("India", "1")]
+    assert rows(page, "pages") == [("/", "2"), ("/prices", "2")]
+
+
+def test_bar_of_the_engagement_filters(page):
+    follow(page, '#panel-engagement a.name:has-text("80")')
+
+    assert query(page) == [("engagement", "80-100")]
+    assert rows(page, "countries") == [("Germany", "1")]
+
+
+def test_filters_of_two_kinds_must_both_hold(page):
+    follow(page, '#panel-countries a.name:has-text("India")')
+    follow(page, '[data-key="tab-exit_pages"]')
+    follow(page, '#panel-pages a.name:has-text("/prices")')
+
+    assert chips(page) == ["Country is India", "Exit page is https://shop.example/prices"]
+    assert figure(page, "sessions") == "1"
+
+
+def test_chip_is_reversed_and_removed(page):
+    follow(page, '#panel-countries a.name:has-text("India")')
+    follow(page, ".chip-text")
+    reverse = query(page), chips(page), figure(page, "sessions")
+    follow(page, ".chip-close")
+
+    assert reverse == ([("country.not", "IN")], ["Country is not India"], "2")
+    assert (query(page), chips(page), figure(page, "sessions")) == ([], [], "4")
+
+
+def test_part_of_a_value_is_typed(page):
+    page.keyboard.press("f")
+    page.select_option("#filter-by", "source")
+    page.select_option("#filter-how", ".contains")
+    page.fill("#filter-value", "GOO")
+    follow(page, "dialog .primary")
+
+    assert query(page) == [("source.contains", "GOO")]
+    assert chips(page) == ["Source contains GOO"]
+    assert figure(page, "sessions") == "2"
+
+
+def test_country_is_typed_by_its_name(page):
+    page.click('[data-key="add-filter"]')
+    page.select_option("#filter-by", "country")
+    page.fill("#filter-value", "germany")
+    follow(page, "dialog .primary")
+
+    assert query(page) == [("country", "DE")]
+    assert figure(page, "sessions") == "1"
+
+
+def test_values_of_one_filter_are_alternatives(page, url):
+    page.goto(f"{url}/?country=DE&visitor=new&country=US")
+    wait_until_loaded(page)
+
+    assert figure(page, "sessions") == "2"
+
+    page.goto(f"{url}/?country=DE&country=US")
+    wait_until_loaded(page)
+
+    assert chips(page) == ["Country is Germany", "or United States"]
+
+
+def test_escape_removes_all_filters(page, url):
+    page.goto(f"{url}/?country=DE&visitor=new")
+    wait_until_loaded(page)
+    page.keyboard.press("Escape")
+    page.wait_for_url("**/")
+    wait_until_loaded(page)
+
+    assert figure(page, "sessions") == "4"
+
+
+def test_back_and_forward_change_filters(page):
+    follow(page, '#panel-countries a.name:has-text("Germany")')
+    page.go_back()
+    page.wait_for_selector(".chip", state="detached")
+    wait_until_loaded(page)
+    before = figure(page, "sessions")
+    page.go_forward()
+    page.wait_for_selector(".chip")
+    wait_until_loaded(page)
+
+    assert (before, figure(page, "sessions")) == ("4", "1")
+
+
+def test_filtered_week_opens_in_a_fresh_browser(new_page, page, url):
+    link = f"{url}/?from=2026-02-16&to=2026-02-22&country=DE&source.not=google.com"
+    page.goto(link)
+    wait_until_loaded(page)
+    other = new_page()
+    other.goto(link)
+    sign_in(other, KEY)
+
+    assert other.url == link
+    assert chips(other) == chips(page) == ["Country is Germany", "Source is not google.com"]
+    assert figure(other, "sessions") == figure(page, "sessions") == "1"
+
+
+def test_filter_without_sessions_has_a_text_of_its_own(page, url):
+    page.goto(f"{url}/?country=FR")
+    wait_until_loaded(page)
+    text = page.inner_text(".notice h2")
+    follow(page, ".notice a")
+
+    assert text == "No visits match these filters"
+    assert figure(page, "sessions") == "4"
+
+
+def test_filter_that_cannot_be_is_refused_with_a_way_out(page, url):
+    page.goto(f"{url}/?engagement=7")
+    page.wait_for_selector('html[data-state="failed"]')
+    text = page.inner_text(".problem p")
+    follow(page, '.problem a:has-text("Without filters")')
+
+    assert "engagement" in text
+    assert figure(page, "sessions") == "4"
+
+
+def test_hostile_filter_is_shown_as_text(page, url, shop):
+    page.goto(f"{url}/?source=%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E%E2%80%AE&page.contains={'x' * 10_000}")
+    page.wait_for_selector(".chip")
+
+    assert chips(page)[0] == "Source is <img src=x onerror=alert(1)>"
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 1280
+
+
+def test_long_list_is_searched_by_the_api(page, shop, url):
+    insert(shop, "sessions", *(session(n, "2026-02-24", referrer_domain=f"site-{n}.example") for n in range(100, 1200)))
+    page.goto(f"{url}/?detail=sources")
+    page.wait_for_selector("dialog .rows:not(.loading) li")
+    first = page.inner_text("dialog [role=status]")
+    page.fill("dialog input", "site-998")
+    page.wait_for_function("() => document.querySelectorAll('dialog .name').length === 1")
+
+    assert first == "1,000 of the first 1,000"
+    assert page.inner_text("dialog .name") == "site-998.example"
+
+
+def test_actions_of_a_panel_name_the_filters(page, url):
+    follow(page, '#panel-countries a.name:has-text("Germany")')
+    command = page.evaluate(
+        """async () => {
+          const folder = document.querySelector('script[type=module]').src.replace('main.js', '');
+          const { curl } = await import(folder + 'api.js');
+          const { rangeQuery, readState } = await import(folder + 'state.js');
+          return curl('/sources', rangeQuery(readState(location.search), '2026-02-24'));
+        }"""
+    )
+
+    assert command.endswith(f"'{url}/analytics/sources?days=30&country=DE'")
