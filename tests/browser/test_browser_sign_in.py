@@ -3,8 +3,9 @@
 import pytest
 from helpers.browser import serve, serving_app, sign_in, wait_until_loaded
 from helpers.client import KEY, NOW
+from helpers.read_only import read_only
 
-from analytics_api import Principal
+from analytics_api import Principal, open_database
 from analytics_api.keys import KeyStore
 
 SIGNED_OUT = 'html[data-state="signed-out"]'
@@ -30,6 +31,25 @@ def test_wrong_key_is_told_in_a_live_region(new_page, url):
 
     assert page.get_attribute("#sign-in-error", "role") == "alert"
     assert page.evaluate("() => document.activeElement.id") == "key"
+
+
+def test_read_only_database_says_that_nobody_can_sign_in(new_page, tmp_path):
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    with open_database(folder / "shop.db").closing():
+        pass
+    with (
+        read_only(folder),
+        open_database(folder / "shop.db").closing() as database,
+        serving_app(serve(database)) as url,
+    ):
+        page = new_page()
+        page.goto(url)
+        page.wait_for_selector(SIGNED_OUT)
+        page.fill("#key", KEY)
+        page.click("#sign-in-form button")
+
+        page.wait_for_selector("#sign-in-error:has-text('nobody can sign in')")
 
 
 def test_form_works_without_scripts(new_page, url):

@@ -4,7 +4,8 @@ import csv
 from urllib.parse import parse_qs, urlsplit
 
 from helpers.browser import figure, follow, rows, sign_in, wait_until_loaded
-from helpers.client import KEY
+from helpers.client import KEY, NOW
+from helpers.rows import insert
 
 
 def query(page):
@@ -164,8 +165,14 @@ def test_shortcuts_are_listed(page):
     page.wait_for_url("**/?period=today")
 
 
-def test_current_visitors_are_shown(page):
-    assert "current visitor" in page.inner_text("#live")
+def test_current_visitors_are_shown_with_their_pages(page, shop):
+    event = {"event_id": 99, "session_id": "s1", "event_type": "page_view", "page_url": "https://shop.example/prices"}
+    insert(shop, "events", event | {"occurred_at": NOW - 60_000})
+    page.wait_for_selector("#live:has-text('1 current visitor')")
+    page.click("#live")
+
+    assert page.inner_text("dialog .name") == "/prices"
+    assert page.inner_text("dialog .value >> nth=1") == "1"
 
 
 def test_figures_are_explained_by_keyboard(page):

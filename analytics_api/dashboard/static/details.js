@@ -14,7 +14,7 @@ const TYPING = 120; // ms after the last letter, when the search begins
 
 /** Return the values that a filter can have in the range, the most frequent first; none where no list has them. */
 export async function valuesOf(parameter, state, today) {
-  const list = Object.values(LISTS).find(({ filter }) => filter === parameter);
+  const list = Object.values(LISTS).find(({ endpoint, filter }) => endpoint && filter === parameter);
   if (!list) return parameter === "event_type" ? ["page_view"] : [];
   const rows = await get(list.endpoint, listQuery(list, state, today)).catch(() => []);
   return rows.map((row) => row[list.field]);
@@ -23,7 +23,7 @@ export async function valuesOf(parameter, state, today) {
 /** Open the whole list of a section. `onChange` is called with changes of its search and order, and `onClose` when it is closed. */
 export function openDetail(section, state, overview, today, { onChange, onClose }) {
   const list = LISTS[section];
-  if (!list) return onClose();
+  if (!list?.endpoint) return onClose();
   const body = h("div.detail", {}, h("div.rows.loading"));
   openDialog(list.title, body, { onClose, isWide: true });
   const query = listQuery(list, state, today);
@@ -34,6 +34,17 @@ export function openDetail(section, state, overview, today, { onChange, onClose 
     },
     (error) => body.replaceChildren(h("p.error", {}, texts.sectionMissing, " ", error.message)),
   );
+}
+
+/** Open the pages of the current visitors. */
+export function openCurrent({ visitors, pages }, state) {
+  const count = texts.live(visitors === 1 ? 1 : format.integer(visitors));
+  const scroll = { tabindex: 0, role: "region", "aria-label": texts.currentPages };
+  const columns = [h("span", {}, LISTS.current.column), h("span.value", {}, LISTS.current.unit), h("span.side", {}, "%")];
+  const content = pages.length
+    ? [h("div.columns", {}, columns), h("div.scroll", scroll, listElement(LISTS.current, pages, { ...state, ...CLOSED }, null))]
+    : h("p.empty", {}, texts.noCurrentPages);
+  openDialog(count, h("div.detail", {}, content));
 }
 
 /** Return by how much a row is more than in the compared range. */

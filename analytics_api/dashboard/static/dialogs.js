@@ -27,5 +27,6 @@ export function openDialog(title, content, { onClose = () => {}, isWide = false 
   });
   document.body.append(dialog);
   dialog.showModal();
+  dialog.querySelector("form :is(select, input)")?.focus();
   return close;
 }

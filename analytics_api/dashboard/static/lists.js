@@ -32,6 +32,10 @@ export const LISTS = {
     total: "unique_visitors", title: texts.countries, column: texts.columns.country, unit: texts.columns.visitors,
     explain: texts.explain.country,
   },
+  current: {
+    section: "current", field: "page", value: "visitors", filter: "page", column: texts.currentPages,
+    unit: texts.columns.visitors,
+  },
   engagement: {
     section: "engagement", endpoint: "/engagement", field: "bucket", value: "count", filter: "engagement",
     title: texts.engagementPanel, column: texts.columns.score, unit: texts.columns.sessions,

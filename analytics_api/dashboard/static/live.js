@@ -7,9 +7,15 @@ import { texts } from "./texts.js";
 
 const INTERVAL = 4500; // ms: so that a tab notices within five seconds that another signed out
 
+let latest = null; // the last answer
+
+/** Return the last answer. */
+export const currentVisitors = () => latest;
+
 /** Show how many visitors there are now. */
 export function showLive(current) {
   const element = byId("live");
+  latest = current;
   element.hidden = !current;
   if (!current) return;
   element.dataset.tip = texts.explain.current;

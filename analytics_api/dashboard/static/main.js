@@ -4,12 +4,12 @@ import { showAccount, showSignIn, watchSignIn } from "./account.js";
 import { actionsMenu } from "./actions.js";
 import { ApiError, get } from "./api.js";
 import { lastDay, showChart } from "./chart.js";
-import { openDetail, valuesOf } from "./details.js";
+import { openCurrent, openDetail, valuesOf } from "./details.js";
 import { announce, byId, h, isOccupied, pause } from "./dom.js";
 import { showFigures } from "./figures.js";
 import { openFilterDialog, showFilters } from "./filters.js";
 import * as format from "./format.js";
-import { showLive, watchLive } from "./live.js";
+import { currentVisitors, showLive, watchLive } from "./live.js";
 import { showError, showNotices } from "./notices.js";
 import { PANEL_ROWS, panelParts } from "./panels.js";
 import { neighbour, openCustomRange, rangeName, showRanges } from "./ranges.js";
@@ -234,6 +234,7 @@ watchSignIn(
   () => leave(texts.signIn.ended),
 );
 watchTips();
+byId("live").addEventListener("click", () => openCurrent(currentVisitors(), state));
 watchShortcuts(isSignedIn, {
   period: (period) => go({ period, from: null, to: null }),
   shift: (step) => {

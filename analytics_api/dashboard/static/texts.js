@@ -122,6 +122,8 @@ export const texts = {
   copyLinkHelp: "Copies the address of exactly these days, so that it shows the same on any day.",
 
   live: (count) => (count === 1 ? "1 current visitor" : `${count} current visitors`),
+  currentPages: "Page viewed last",
+  noCurrentPages: "Nobody has viewed a page in the last five minutes.",
   liveShort: (count) => `${count} now`,
   loading: "Loading",
   updated: (range) => `Figures for ${range} are shown`,
