@@ -1,5 +1,5 @@
 import pytest
-from helpers.browser import PROGRAM, require_chromium, serve, serving_app, sign_in
+from helpers.browser import PROGRAM, require_chromium, serve, serving_app, wait_until_loaded
 from helpers.client import KEY, NOW, instant
 from helpers.rows import insert, session
 
@@ -26,24 +26,44 @@ def browser():
         browser.close()
 
 
-@pytest.fixture
-def new_page(browser):
-    """Return a function that opens a page in a fresh profile. No page may raise an error or break its policy."""
-    contexts, problems = [], []
+def open_context(browser, **options):
+    context = browser.new_context(locale="en-US", **{"viewport": {"width": 1280, "height": 900}, **options})
+    context.set_default_timeout(15_000)
+    return context
 
-    def new_page(**options):
-        context = browser.new_context(locale="en-US", **{"viewport": {"width": 1280, "height": 900}, **options})
-        context.set_default_timeout(15_000)
-        contexts.append(context)
-        page = context.new_page()
+
+@pytest.fixture
+def watch():
+    """Return a function that watches a page: none may raise an error or break its policy."""
+    problems = []
+
+    def watch(page):
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("console", lambda message: "Content Security" in message.text and problems.append(message.text))
         return page
 
+    yield watch
+    assert problems == []
+
+
+@pytest.fixture
+def new_page(browser, watch):
+    """Return a function that opens a page in a fresh profile."""
+    contexts = []
+
+    def new_page(**options):
+        contexts.append(open_context(browser, **options))
+        return watch(contexts[-1].new_page())
+
     yield new_page
     for context in contexts:
         context.close()
-    assert problems == []
+
+
+@pytest.fixture(scope="session")
+def profile(browser):
+    """Return a profile that stays, so that its pages have the assets in their cache."""
+    return open_context(browser)
 
 
 # Two days of NOW's month and, for the comparison, one of the 30 days before.
@@ -77,20 +97,43 @@ def shop(tmp_path):
         yield database
 
 
-@pytest.fixture
-def url(shop):
-    """Yield the URL of a standalone server with that database."""
-    with serving_app(serve(shop)) as url:
-        yield url
+class Server:
+    """A server that stays, so that its URL does, for the application of each test."""
+
+    app = None
+
+    def __call__(self, environ, start_response):
+        return self.app(environ, start_response)
+
+
+@pytest.fixture(scope="session")
+def server():
+    server = Server()
+    with serving_app(server) as server.url:
+        yield server
 
 
 @pytest.fixture
-def page(new_page, url):
-    """Return a page that is signed in."""
-    page = new_page()
+def url(server, shop):
+    """Return the URL of a standalone server with that database."""
+    server.app = serve(shop)
+    return server.url
+
+
+@pytest.fixture
+def page(profile, watch, url):
+    """Yield a page that is signed in."""
+    signed_in = profile.request.post(
+        f"{url}/analytics/session", data={"key": KEY}, headers={"Sec-Fetch-Site": "same-origin"}
+    )
+    assert signed_in.ok
+    page = watch(profile.new_page())
     page.goto(f"{url}/")
-    sign_in(page, KEY)
-    return page
+    wait_until_loaded(page)
+    yield page
+    profile.clear_cookies()
+    for each in profile.pages:
+        each.close()
 
 
 @pytest.fixture(scope="session")
