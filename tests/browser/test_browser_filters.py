@@ -153,7 +153,7 @@ def test_hostile_filter_is_shown_as_text(page, url, shop):
 def test_long_list_is_searched_by_the_api(page, shop, url):
     insert(shop, "sessions", *(session(n, "2026-02-24", referrer_domain=f"site-{n}.example") for n in range(100, 1200)))
     page.goto(f"{url}/?detail=sources")
-    page.wait_for_selector("dialog .rows:not(.loading) li")
+    page.wait_for_function("() => document.querySelectorAll('dialog .name').length === 1000")
     first = page.inner_text("dialog [role=status]")
     page.fill("dialog input", "site-998")
     page.wait_for_function("() => document.querySelectorAll('dialog .name').length === 1")

@@ -3,13 +3,14 @@
 import { actionsMenu } from "./actions.js";
 import { get } from "./api.js";
 import { openDialog } from "./dialogs.js";
-import { h } from "./dom.js";
+import { h, pause } from "./dom.js";
 import * as format from "./format.js";
 import { LISTS, nameOf } from "./lists.js";
-import { listElement, listQuery } from "./panels.js";
+import { growingList, listElement, listQuery } from "./panels.js";
 import { CLOSED, compares } from "./state.js";
 import { texts } from "./texts.js";
 
+const CHUNK = 50; // rows that one task adds
 const TYPING = 120; // ms after the last letter, when the search begins
 
 /** Return the values that a filter can have in the range, the most frequent first; none where no list has them. */
@@ -88,16 +89,23 @@ function detailContent(list, rows, state, overview, query, onChange) {
   );
   const show = async () => {
     const text = search.value.trim();
-    const found = await find(text);
+    const found = await find(text).catch(() => null);
     if (text !== search.value.trim()) return;
+    if (!found) return holder.replaceChildren(h("p.error", {}, texts.sectionMissing));
     const wanted = text.toLocaleLowerCase();
     const matching = found.filter((row) => `${nameOf(list, row)} ${row[list.field]}`.toLocaleLowerCase().includes(wanted));
     if (sort === "change") matching.sort((a, b) => growth(list, b) - growth(list, a));
     const showing = rows.length === list.limit ? texts.showingFirst : texts.showing;
     count.textContent = showing(format.integer(matching.length), format.integer(rows.length));
-    holder.replaceChildren(
-      matching.length ? listElement(list, matching, { ...state, ...CLOSED }, overview) : h("p.empty", {}, texts.nothingMatches),
-    );
+    if (!matching.length) return holder.replaceChildren(h("p.empty", {}, texts.nothingMatches));
+    const { element, add } = growingList(list, matching, { ...state, ...CLOSED }, overview);
+    add(CHUNK);
+    holder.replaceChildren(element);
+    while (element.childElementCount < matching.length) {
+      await pause();
+      if (!element.isConnected) return;
+      add(CHUNK);
+    }
   };
   let typing;
   search.addEventListener("input", () => {

@@ -84,11 +84,25 @@ function showPanel(panel, list, state, data, today, tabs) {
 
 /** Return the rows as a list. The longest bar is the greatest value. */
 export function listElement(list, rows, state, overview) {
+  const { element, add } = growingList(list, rows, state, overview);
+  add(rows.length);
+  return element;
+}
+
+/** Return the rows as a list that is empty, and a function that adds so many of them. */
+export function growingList(list, rows, state, overview) {
   const greatest = Math.max(1, ...rows.map((row) => row[list.value]));
   const sum = rows.reduce((total, row) => total + row[list.value], 0);
   const total = list.total ? overview?.[list.total] : sum;
   const names = list.field === "page" ? pageNames(rows.map((row) => row.page ?? "")) : rows.map((row) => nameOf(list, row));
-  return h("ol.rows", {}, rows.map((row, index) => rowElement(list, row, names[index], state, greatest, total)));
+  const element = h("ol.rows");
+  const add = (count) => {
+    const from = element.childElementCount;
+    element.append(
+      ...rows.slice(from, from + count).map((row, index) => rowElement(list, row, names[from + index], state, greatest, total)),
+    );
+  };
+  return { element, add };
 }
 
 function rowElement(list, row, name, state, greatest, total) {
