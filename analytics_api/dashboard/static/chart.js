@@ -9,7 +9,8 @@ import { tipOf } from "./tips.js";
 
 const MARGIN = { top: 12, right: 12, bottom: 26, left: 46 };
 const LABEL_WIDTH = 5.5; // rem for each label of the horizontal axis
-const TICKS = 4;
+const MAX_LINES = 5; // above the base
+const ROUND_SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600];
 const HOUR = 3_600_000; // ms
 
 let isTable = false; // stays over navigation, like an open window
@@ -85,30 +86,30 @@ function draw(plot, model) {
   }).observe(plot);
 }
 
-/** Return a top for the axis that is at least `highest`, with round ticks below it. */
-export function axisTop(highest) {
-  if (highest <= TICKS) return TICKS;
-  const step = highest / TICKS;
-  const magnitude = 10 ** Math.floor(Math.log10(step));
-  const round = [1, 2, 2.5, 5, 10].find((factor) => factor * magnitude >= step && (factor * magnitude) % 1 === 0) ?? 10;
-  return round * magnitude * TICKS;
+/** Return the distance of the lines of the axis, of which there are at most MAX_LINES, so that their numbers are round. */
+function axisStep(highest, metric) {
+  const least = Math.max(1, highest / MAX_LINES);
+  if (metric === "duration") return ROUND_SECONDS.find((step) => step >= least) ?? Math.ceil(least / 3600) * 3600;
+  const magnitude = 10 ** Math.floor(Math.log10(least));
+  return [1, 2, 2.5, 5, 10].map((factor) => factor * magnitude).find((step) => step >= least && step % 1 === 0);
 }
 
 function picture(width, height, model) {
   const { points, metric, interval } = model;
   const isRightToLeft = document.documentElement.dir === "rtl";
   const inner = { width: Math.max(width - MARGIN.left - MARGIN.right, 10), height: height - MARGIN.top - MARGIN.bottom };
-  const top = axisTop(Math.max(0, ...points.flatMap((point) => [point.value, point.previous ?? 0])));
+  const highest = Math.max(0, ...points.flatMap((point) => [point.value, point.previous ?? 0]));
+  const gap = axisStep(highest, metric);
+  const top = Math.max(gap, Math.ceil(highest / gap) * gap);
   const step = points.length > 1 ? inner.width / (points.length - 1) : 0;
   const place = (index) => (points.length > 1 ? index * step : inner.width / 2);
   const x = (index) => MARGIN.left + (isRightToLeft ? inner.width - place(index) : place(index));
   const y = (value) => MARGIN.top + inner.height * (1 - value / top);
 
   const parts = [];
-  for (let tick = 0; tick <= TICKS; tick++) {
-    const value = (top / TICKS) * tick;
+  for (let value = 0; value <= top; value += gap) {
     const line = { x1: MARGIN.left, x2: width - MARGIN.right, y1: y(value), y2: y(value) };
-    parts.push(svg(tick ? "line.grid" : "line.base", line));
+    parts.push(svg(value ? "line.grid" : "line.base", line));
     parts.push(svg("text.tick", { x: MARGIN.left - 8, y: y(value) + 4, "text-anchor": "end" }, format.axis(value, metric)));
   }
   const labelWidth = LABEL_WIDTH * parseFloat(getComputedStyle(document.documentElement).fontSize);
