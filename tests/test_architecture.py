@@ -14,6 +14,7 @@ LAYERS = (
     ("filters", "keys"),
     ("browser_sessions", "context"),
     ("ranges",),
+    ("periods",),
     ("matching",),
     ("endpoints",),
     ("routes",),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any, Final, NamedTuple, TypedDict, cast
+from functools import cached_property
+from typing import Any, Final, TypedDict, cast
 
 from ..calendar import DayRange, Interval, day_begins_at, hour_begins_at, interval_first, iso_date, local_time, spans
 from ..context import Context
@@ -76,7 +77,8 @@ group by 1
 """
 
 
-class Query(NamedTuple):
+@dataclass(frozen=True)
+class Query:
     """The arguments from which every section is computed."""
 
     ctx: Context
@@ -87,9 +89,16 @@ class Query(NamedTuple):
     filters: Filters | None
     matching: Matching | None
 
+    @cached_property
+    def page_views(self) -> list[tuple[int, int]]:
+        """Each day with page views, and their number."""
+        if self.matching is None:
+            return self.ctx.db.tuples(PAGE_VIEWS, **self.range.bounds)
+        return read_page_views(self.ctx.db, self.matching)
+
 
 def _read_overview(query: Query) -> OverviewWithViews:
-    page_views = sum(views for _, views in _read_page_views(query))
+    page_views = sum(views for _, views in query.page_views)
     return {**overview(query.ctx, query.range, filters=query.filters), "page_views": page_views}
 
 
@@ -99,17 +108,10 @@ def _read_series(query: Query) -> list[DayWithViews]:
     return [{**row, "page_views": views[row["date"]]} for row in rows]
 
 
-def _read_page_views(query: Query) -> list[tuple[int, int]]:
-    """Return each day with page views, and their number."""
-    if query.matching is None:
-        return query.ctx.db.tuples(PAGE_VIEWS, **query.range.bounds)
-    return read_page_views(query.ctx.db, query.matching)
-
-
 def _count_views(query: Query) -> Counter[str]:
     """Return the page views of each interval, by its date in the series."""
     views: Counter[str] = Counter()
-    for day, count in _read_page_views(query):
+    for day, count in query.page_views:
         views[iso_date(interval_first(day, query.interval))] += count
     return views
 

@@ -1,0 +1,39 @@
+"""The instants of a range of days, which may end within a day."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .calendar import DAY_MS, DayRange, day_begins_at, day_of
+from .database import Database
+from .http.parameters import MAX_INT64
+from .ranges import load_offsets
+
+
+class Period(NamedTuple):
+    """A range of days as instants: `begins_at` is inclusive, `ends_at` exclusive.
+
+    :param first: the first whole day.
+    :param last: the last whole day.
+    :param cut_at: the beginning of the day that ends_at cuts; None if all days are whole.
+    """
+
+    begins_at: int
+    ends_at: int
+    first: int
+    last: int
+    cut_at: int | None = None
+
+
+def find_period(db: Database, range_: DayRange | None, until: int | None) -> Period:
+    """Return the instants of a range of days, up to `until` in milliseconds since the epoch."""
+    days = range_ or DayRange(None, None)
+    first, last = days.bounds["first"], days.bounds["last"]
+    begins_at = 0 if days.first is None else day_begins_at(first, load_offsets(db, first, first))
+    ends_at = MAX_INT64 if days.last is None else day_begins_at(last + 1, load_offsets(db, last + 1, last + 1))
+    if until is None or until >= ends_at:
+        return Period(begins_at, ends_at, first, last)
+    utc_day = until // DAY_MS
+    offsets = load_offsets(db, utc_day - 1, utc_day + 1)
+    cut_day = day_of(until, offsets)
+    return Period(begins_at, until, first, cut_day - 1, max(begins_at, day_begins_at(cut_day, offsets)))
