@@ -128,6 +128,16 @@ create index leads_in_status_by_score on leads (status, engagement_score) where 
 create index leads_in_status_by_risk on leads (status, suspicion_score) where status <> '';
 create index leads_in_status_by_name on leads (status, name_folded) where status <> '';
 
+-- The filters of the list. The first index has all their columns but those that other triggers write, so that it counts
+-- leads without reading them; the others find a rare value.
+create index leads_by_project on leads (
+  project_name, project_source, contact_country_name, engagement_label, contact_city, status, engagement_score,
+  enquiry_datetime);
+create index leads_by_source on leads (project_source);
+create index leads_by_country on leads (contact_country_name);
+create index leads_by_city on leads (contact_city);
+create index leads_by_label on leads (engagement_label);
+
 create table lead_submissions (
   submission_id       integer primary key,
   lead_id             integer not null,

@@ -14,6 +14,7 @@ from .endpoints.geo import geo
 from .endpoints.leads import (
     CURSOR_PATTERN,
     FORMATS,
+    LEAD_FILTERS,
     ORDERS,
     STATUSES,
     detail,
@@ -32,7 +33,20 @@ from .endpoints.sources import sources
 from .endpoints.storage import age, storage
 from .endpoints.whoami import whoami
 from .filters import FILTERS
-from .http.parameters import MAX_INT64, Boolean, Cursor, Day, Enum, Enums, Filter, Identifier, Integer, Parameter, Text
+from .http.parameters import (
+    MAX_INT64,
+    Boolean,
+    Cursor,
+    Day,
+    Enum,
+    Enums,
+    Filter,
+    Identifier,
+    Integer,
+    Parameter,
+    Repeated,
+    Text,
+)
 
 RANGE_HEADER = "Analytics-Range"
 
@@ -84,6 +98,12 @@ class Route:
     max_age: int = 0
 
     @property
+    def repeatable(self) -> list[str]:
+        """The names of the parameters that can be repeated."""
+        repeated = [parameter.name for parameter in self.query if isinstance(parameter, Repeated)]
+        return repeated + [parameter.name for parameter in self.filters]
+
+    @property
     def default_days(self) -> int | None:
         """The number of days of a request without a range; None for all time."""
         [default] = (parameter.default for parameter in self.query if parameter.name == "days")
@@ -102,9 +122,9 @@ RANGE = (FROM, TO, Integer("days", DAYS, default=None, minimum=1, maximum=3660))
 ALL_FILTERS = tuple(FILTERS.values())
 
 LEAD = Identifier("lead_id", "Id of the lead")
-LEAD_FILTERS = (
+LEADS = (
     Text("q", "Text to find in the name, e-mail, phone, project or visitor id", maximum=1000),
-    Enum("status", "Pipeline status of the leads", STATUSES),
+    *(filter_.parameter for filter_ in LEAD_FILTERS.values()),
 )
 
 ROUTES = (
@@ -155,13 +175,13 @@ ROUTES = (
     Route("leads:read", "GET", "/leads", list_leads, [
         Integer("limit", "Number of leads to return", default=25, minimum=1, maximum=100),
         Integer("offset", "Number of leads to skip", default=0, minimum=0),
-        *LEAD_FILTERS,
+        *LEADS,
         Enum("sort", "Order of the leads; by default the order of the cursor, or newest", tuple(ORDERS)),
         Cursor("cursor", "Position from the Link header of the previous page; valid only for its sort", CURSOR_PATTERN),
     ], next_query=next_query),
     Route("leads:read", "GET", "/leads/export", export_leads, [
         Enum("format", "CSV, or one JSON object per line", tuple(FORMATS), default="csv"),
-        *LEAD_FILTERS,
+        *LEADS,
         Enum("sort", "Order of the leads", tuple(ORDERS), default="newest"),
     ], produces=tuple(FORMATS.values())),
     Route("leads:read", "GET", "/leads/<lead_id>", detail, path_parameters=[LEAD]),

@@ -88,6 +88,7 @@ def test_document_has_every_parameter_with_its_bounds():
         "name_asc",
     ]
     text = {"type": "string", "pattern": "^[^\\u0000]*$", "maxLength": 1000}
+    day = {"type": "string", "format": "date"}
     lead_id = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}
 
     def integer(default, minimum, maximum, bounds):
@@ -100,9 +101,16 @@ def test_document_has_every_parameter_with_its_bounds():
             "x-maximum": maximum,
         }
 
+    score = integer(None, -(2**63), 2**63 - 1, "At least -9223372036854775808")
+    del score["default"]
     which = {
         "q": text,
-        "status": {"type": "string", "enum": stages},
+        "status": {"type": "array", "items": {"type": "string", "enum": stages}},
+        **{name: {"type": "array", "items": text} for name in ("project", "source", "country", "city", "label")},
+        **dict.fromkeys(("from", "to", "follow_up_from", "follow_up_to"), day),
+        "score_min": score,
+        "score_max": score,
+        "has_visits": {"type": "boolean"},
         "sort": {"type": "string", "enum": orders, "default": "newest"},
     }
     sections = [
@@ -117,7 +125,6 @@ def test_document_has_every_parameter_with_its_bounds():
         "realtime",
         "current",
     ]
-    day = {"type": "string", "format": "date"}
     days = integer(None, 1, 3660, "1 to 3660")
     del days["default"]
     words = {

@@ -11,6 +11,8 @@ from ..context import Context, now
 from ..database import BASE_TABLES, open_database
 from ..endpoints.leads import ORDERS, STATUSES
 from ..endpoints.leads.export import export_chunks
+from ..endpoints.leads.filters import clean
+from ..endpoints.leads.orders import DEFAULT_ORDER
 from ..maintenance.copy import copy as copy_database
 from ..maintenance.export import export as export_table
 from .base import database_option, main
@@ -66,7 +68,7 @@ def export(
     with open_database(database, create=False).closing() as opened:
         if as_list:
             ctx = Context(db=opened, storage=None, now=now())
-            chunks: Iterable[str] = export_chunks(ctx, format=format, q=q, status=status, sort=sort or "newest")
+            chunks: Iterable[str] = export_chunks(ctx, format, q, clean({"status": status}), sort or DEFAULT_ORDER)
         else:
             chunks = export_table(opened, table, format)
         with open_output(output) as file:

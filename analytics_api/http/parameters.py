@@ -117,11 +117,11 @@ class Boolean:
 
     name: str
     description: str
-    default: bool = False
+    default: bool | None = False
 
     @property
     def schema(self) -> dict[str, object]:
-        return {"type": "boolean", "default": self.default}
+        return {"type": "boolean", **({} if self.default is None else {"default": self.default})}
 
     def parse(self, text: str) -> bool:
         word = text.strip().lower()
@@ -191,6 +191,30 @@ class Filter:
         if self.choices:
             return Enum(self.name, self.description, self.choices).parse(text)
         return Text(self.name, self.description).parse(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """A parameter that can be repeated. The endpoint gets a tuple of the values, without the empty ones."""
+
+    item: Enum | Text
+    default: None = None
+
+    @property
+    def name(self) -> str:
+        return self.item.name
+
+    @property
+    def description(self) -> str:
+        return self.item.description
+
+    @property
+    def schema(self) -> dict[str, object]:
+        return {"type": "array", "items": self.item.schema}
+
+    def parse(self, text: str) -> object:
+        """Convert one of the values."""
+        return self.item.parse(text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,12 @@ create index if not exists leads_in_status_by_score_falling
   on leads (status, engagement_score desc nulls last, lead_id desc);
 create index if not exists leads_in_status_by_risk on leads (status, suspicion_score, lead_id);
 create index if not exists leads_in_status_by_name on leads (status, name_folded, lead_id);
+-- The filters of the list. The text of a hash index may be longer than 2.6 kB.
+create index if not exists leads_by_project on leads using hash (project_name);
+create index if not exists leads_by_source on leads using hash (project_source);
+create index if not exists leads_by_country on leads using hash (contact_country_name);
+create index if not exists leads_by_city on leads using hash (contact_city);
+create index if not exists leads_by_label on leads using hash (engagement_label);
 -- What is written waits in a list until many entries can be made at once: a lead takes half the time, many take a third.
 -- Every search walks the list, so it is kept short.
 create index if not exists leads_by_text on leads using gin (search_text gin_trgm_ops)

@@ -1,18 +1,22 @@
 """Sales leads: list and search, detail, pipeline status and export.
 
-The modules: `listing` (the endpoint of the list), `search` (the queries of a page), `orders` (sort orders and cursors),
-`detail`, `status`, `export` and `formulas` (CSV formula injection).
+The modules: `listing` (the endpoint of the list), `filters` (their parameters and conditions), `search` and `filtered`
+(the queries of a page without and with filters), `orders` (sort orders and cursors), `detail`, `statuses`, `status`,
+`export` and `formulas` (CSV formula injection).
 """
 
 from .detail import detail
 from .export import FORMATS, export_leads
-from .listing import STATUSES, list_leads, next_query
+from .filters import FILTERS as LEAD_FILTERS
+from .listing import list_leads, next_query
 from .orders import CURSOR_PATTERN, ORDERS
 from .status import lead_etag, update_status
+from .statuses import STATUSES
 
 __all__ = [
     "CURSOR_PATTERN",
     "FORMATS",
+    "LEAD_FILTERS",
     "ORDERS",
     "STATUSES",
     "detail",

@@ -7,35 +7,60 @@ from collections.abc import Generator, Iterable, Sequence
 from typing import Any, Final, Literal
 
 from ...context import Context
+from ...database import Reader
 from ...http.downloads import Stream
 from ...http.parameters import MAX_INT64
+from .filtered import FilteredSearch, select_sorted
+from .filters import FilterValues, clean, is_simple, join_params, list_conditions
 from .formulas import escape_formula
+from .orders import DEFAULT_ORDER
 from .search import COLUMNS, PAGES, prepare
 
 Format = Literal["csv", "ndjson"]
 FORMATS: Final[dict[Format, str]] = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
 
 
-def export_leads(ctx: Context, *, format: Format, q: str | None, status: str | None, sort: str) -> Stream:
+def export_leads(
+    ctx: Context,
+    *,
+    format: Format,
+    q: str | None = None,
+    status: str | Sequence[str] | None = None,
+    sort: str = DEFAULT_ORDER,
+    **filters: object,
+) -> Stream:
     """Return all leads that match, as CSV (RFC 4180) or as one JSON object per line, from one database snapshot.
 
     In CSV every field is quoted, except null, which is an empty field. Text that a spreadsheet would evaluate as a
-    formula is escaped.
+    formula is escaped. The search and the filters are those of the list.
+
+    :param filters: the other filters by their names, `from_` for `from`.
+    :raises InvalidRequest: the bounds of a filter exclude every lead.
     """
-    return Stream(FORMATS[format], f"leads.{format}", export_chunks(ctx, format=format, q=q, status=status, sort=sort))
+    values = clean({"status": status, **filters})
+    return Stream(FORMATS[format], f"leads.{format}", export_chunks(ctx, format, q, values, sort))
 
 
 def export_chunks(
-    ctx: Context, *, format: Format, q: str | None, status: str | None, sort: str
+    ctx: Context, format: Format, q: str | None, values: FilterValues, sort: str
 ) -> Generator[str, None, None]:
     """Generate the text of the export. The database snapshot stays open until the generator is exhausted or closed."""
     encode = _csv_lines if format == "csv" else _ndjson_lines
     with ctx.db.snapshot() as at:
         if format == "csv":
             yield _csv_lines([COLUMNS])
-        filter_, params = prepare(at, q, status)
-        for leads in at.batches(PAGES[filter_, sort], **params, limit=MAX_INT64, offset=0):
+        statement, params = _select(at, q, values, sort)
+        for leads in at.batches(statement, **params):
             yield encode(leads)
+
+
+def _select(at: Reader, q: str | None, values: FilterValues, sort: str) -> tuple[str, dict[str, Any]]:
+    """Return the statement of all leads that match, and its parameters."""
+    if is_simple(values):
+        filter_, params = prepare(at, q, *values.get("status", (None,)))
+        return PAGES[filter_, sort], {**params, "limit": MAX_INT64, "offset": 0}
+    search = FilteredSearch(at, list_conditions(at, q, values), sort, {})
+    return select_sorted(search), join_params(search.conditions)
 
 
 def _csv_lines(leads: Iterable[Sequence[Any]]) -> str:

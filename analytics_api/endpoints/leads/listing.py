@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final, TypedDict, cast, get_args
+from collections.abc import Sequence
+from typing import Any, TypedDict, cast
 from urllib.parse import urlencode
 
 from ...context import Context
 from ...database import Reader
 from ...errors import InvalidRequest
+from .filtered import FilteredSearch, find_filtered_page
+from .filters import FilterValues, clean, is_simple, list_conditions, to_query
 from .orders import DEFAULT_ORDER, cursor_order, decode_cursor, encode_cursor
-from .search import Lead, Search, Status, find_page, prepare
-
-STATUSES: Final[tuple[Status, ...]] = get_args(Status)
+from .search import Lead, Page, Search, find_page, prepare
 
 
 class Listing(TypedDict):
@@ -31,37 +32,51 @@ def list_leads(
     limit: int,
     offset: int = 0,
     q: str | None = None,
-    status: str | None = None,
+    status: str | Sequence[str] | None = None,
     sort: str | None = None,
     cursor: str | None = None,
+    **filters: object,
 ) -> Listing:
     """Return a page of leads, and the `total` number of leads that match.
 
-    `q` is a substring of the name, e-mail, phone, project or visitor id; case is ignored. Nulls come last in every
-    order. Every page but the last has a `Link` header with a `cursor` to the next page. The next page begins after this
+    `q` is a substring of the name, e-mail, phone, project or visitor id; case is ignored. A lead must match all
+    filters; of several values of one filter it must match one, to the letter. Leads without a score or a follow-up
+    match no bounds of these. `source` and `country` are those of the enquiry, not those of visits. Nulls come last in
+    every order.
+
+    Every page but the last has a `Link` header with a `cursor` to the next page. The next page begins after this
     page's last lead, even if that lead has been deleted or has moved in the order. With a cursor, deep pages are as
     fast as the first page. A cursor is valid for one `sort`, and replaces `offset`.
 
-    :raises InvalidRequest: the cursor belongs to another `sort`.
+    :param filters: the other filters by their names, `from_` for `from`.
+    :raises InvalidRequest: the cursor belongs to another `sort`, or the bounds of a filter exclude every lead.
     """
     order = cursor_order(cursor) if cursor else sort or DEFAULT_ORDER
     if sort not in (None, order):
         raise InvalidRequest(f"cursor belongs to sort={order}; send the same sort, or omit it")
 
+    values = clean({"status": status, **filters})
+
     def read_page(at: Reader) -> Listing:
-        filter_, params = prepare(at, q, status)
-        params |= {"limit": limit + 1, "offset": offset}  # one more row shows whether there is a next page
+        params: dict[str, Any] = {"limit": limit + 1, "offset": offset}  # one more row shows whether a page follows
         if cursor:
             params |= decode_cursor(at, cursor)
-        rows, total = find_page(Search(at, filter_, order, params))
+        rows, total = _find_page(at, q, values, order, params)
         page = LeadPage(leads=rows[:limit], total=total)
         if len(rows) > limit:
-            after = encode_cursor(at, order, rows[limit - 1])
-            query = {"limit": limit, "q": q, "status": status, "sort": order, "cursor": after}
-            page.next_query = urlencode({name: value for name, value in query.items() if value})
+            position = {"sort": order, "cursor": encode_cursor(at, order, rows[limit - 1])}
+            query = {"limit": limit, **({"q": q} if q else {}), **to_query(values), **position}
+            page.next_query = urlencode(query, doseq=True)
         return cast(Listing, page)
 
     return ctx.db.read(read_page)
+
+
+def _find_page(at: Reader, q: str | None, values: FilterValues, sort: str, params: dict[str, Any]) -> Page:
+    if is_simple(values):
+        filter_, needed = prepare(at, q, *values.get("status", (None,)))
+        return find_page(Search(at, filter_, sort, {**params, **needed}))
+    return find_filtered_page(FilteredSearch(at, list_conditions(at, q, values), sort, params))
 
 
 def next_query(payload: object) -> str | None:

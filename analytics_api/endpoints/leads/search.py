@@ -23,13 +23,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, Literal, NamedTuple, TypedDict
+from typing import Any, Final, NamedTuple, TypedDict
 
 from ...database import Reader, Row
 from ...database.folding import fold
 from .orders import ORDERS
-
-Status = Literal["new", "contacted", "qualified", "proposal", "won", "lost"]
+from .statuses import Status
 
 
 class Lead(TypedDict):

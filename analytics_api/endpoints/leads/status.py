@@ -10,7 +10,7 @@ from ...database import Transaction
 from ...errors import NotFound
 from ...http.representations import etag_of
 from .detail import Detail, read_detail
-from .listing import STATUSES
+from .statuses import STATUSES
 
 
 class Updated(TypedDict):

@@ -1,0 +1,181 @@
+"""The queries for a page of leads with filters.
+
+First each condition with an index counts its matches, up to MAX_GATHERED. If one has fewer, these are looked up,
+checked and sorted: one statement returns the page and the total. Otherwise the total is counted by scanning the index
+that has the columns of all filters. If enough leads match, the next leads in the order are read and checked, and then
+eight times as many as long as these do not fill the page; else all matches are gathered and sorted.
+
+Measured on SQLite with 1,000,000 leads: without the choice, a page of frequent values takes a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+from ...database import Reader, Row
+from .filters import TERM, Condition, join_params
+from .orders import ORDERS
+from .search import COLUMN_LIST, OVERSAMPLING, Page
+
+MAX_GATHERED: Final = 2_000
+# Its index has the columns of the other filters, too.
+COVERING_COLUMN: Final = "project_name"
+
+ALL_LEADS: Final = """
+select cast(coalesce(sum(leads), 0) as bigint) as total
+from status_counts
+"""
+
+
+@dataclass(frozen=True)
+class FilteredSearch:
+    """The search for one page of leads that satisfy conditions, at least one.
+
+    :param params: `limit` and `offset`; with a cursor `key`, `lead_id` and `null_lead_id`.
+    """
+
+    at: Reader
+    conditions: Sequence[Condition]
+    sort: str
+    params: dict[str, Any]
+
+    @property
+    def has_cursor(self) -> bool:
+        return "key" in self.params
+
+    @cached_property
+    def driver(self) -> Condition | None:
+        """The condition whose matches are looked up, or None if each has more than MAX_GATHERED."""
+        counts = [
+            (_count_up_to(self.at, condition), place)
+            for place, condition in enumerate(self.conditions)
+            if condition.has_index
+        ]
+        count, place = min(counts, default=(MAX_GATHERED + 1, 0))
+        return self.conditions[place] if count <= MAX_GATHERED else None
+
+    @cached_property
+    def total(self) -> int:
+        sql = f"select count(*) as total\nfrom leads\nwhere {self.where}"
+        [row] = self.at.rows(sql, **join_params(self.conditions))
+        total: int = row["total"]
+        return total
+
+    @property
+    def where(self) -> str:
+        return where_all(self.conditions, self.driver)
+
+
+def where_all(conditions: Iterable[Condition], driver: Condition | None) -> str:
+    """Return the conjunction of the conditions, of which only the driver can use an index."""
+    return " and ".join(
+        condition.indexed
+        if condition is driver or (driver is None and condition.column == COVERING_COLUMN)
+        else condition.scanned
+        for condition in conditions
+    )
+
+
+def select_sorted(search: FilteredSearch) -> str:
+    """Return the statement that selects all leads that match."""
+    return f"""
+select {COLUMN_LIST}
+from leads
+where lead_id in (
+  select lead_id
+  from leads
+  where {search.where})
+order by {ORDERS[search.sort].order_by}
+"""
+
+
+def find_filtered_page(search: FilteredSearch) -> Page:
+    """Return the page and the total number of matches."""
+    if search.driver is None:
+        page = _walk(search)
+        if page is not None:
+            return page
+    return _gather(search)
+
+
+def _count_up_to(at: Reader, condition: Condition) -> int:
+    source = "lead_search(:needle)" if condition.name == TERM else f"leads where {condition.indexed}"
+    sql = f"select count(*) as matches\nfrom (select 1 from {source} limit {MAX_GATHERED + 1}) as matches"
+    params = {"needle": condition.params["needle"]} if condition.name == TERM else condition.params
+    count: int = at.rows(sql, **params)[0]["matches"]
+    return count
+
+
+def _gather(search: FilteredSearch) -> Page:
+    """Look up all matches and sort them."""
+    order = ORDERS[search.sort]
+    after = f"and ({' or '.join(order.after.values())})" if search.has_cursor else ""
+    offset = "" if search.has_cursor else "offset :offset"
+    sql = f"""
+with matches as materialized (
+  select lead_id
+  from leads
+  where {search.where})
+select {COLUMN_LIST}, (select count(*) from matches) as total
+from leads
+where lead_id in (select lead_id from matches) {after}
+order by {order.order_by}
+limit :limit {offset}
+"""
+    rows = search.at.rows(sql, **search.params, **join_params(search.conditions))
+    totals = [row.pop("total") for row in rows]
+    return Page(rows, totals[0] if totals else search.total)
+
+
+def _walk(search: FilteredSearch) -> Page | None:
+    """Read the next leads in the order, and check the conditions. Return None if gathering all reads fewer."""
+    total = search.total
+    if not total:
+        return Page([], 0)
+    rows = search.params["limit"]
+    offset = 0 if search.has_cursor else search.params["offset"]
+    reads = OVERSAMPLING * (offset + rows) * search.at.rows(ALL_LEADS)[0]["total"] // total
+    while reads < total:
+        leads = _check_next(search, reads, rows, offset)
+        if len(leads) == rows:
+            return Page(leads, total)
+        reads *= OVERSAMPLING
+    return None
+
+
+def _check_next(search: FilteredSearch, reads: int, rows: int, offset: int) -> list[Row]:
+    order = ORDERS[search.sort]
+    # The index of the order also finds the bounds of its column, and one status.
+    bounds = "".join(
+        f"{condition.indexed} and "
+        for condition in search.conditions
+        if condition.column == order.column or (condition.column == "status" and len(condition.params) == 1)
+    )
+    parts = order.after if search.has_cursor else {"first": "true"}
+    leads = "\nunion all".join(
+        f"""
+select *
+from (
+  select *
+  from leads
+  where {bounds}{condition}
+  order by {order.order_by}
+  limit :reads) as {part}"""
+        for part, condition in parts.items()
+    )
+    sql = f"""
+select {COLUMN_LIST}
+from (
+  select *
+  from ({leads}) as parts
+  order by {order.order_by}
+  limit :reads) as leads
+where {" and ".join(condition.check or condition.indexed for condition in search.conditions)}
+order by {order.order_by}
+limit :rows offset :skipped
+"""
+    params = {**search.params, **join_params(search.conditions), "reads": reads, "rows": rows, "skipped": offset}
+    return search.at.rows(sql, **params)

@@ -1,0 +1,216 @@
+"""The filters of leads: their parameters, the values that they accept, and their conditions in SQL.
+
+One table, FILTERS, has all of them. A condition has two forms: one that can use the index of its column, and one that
+cannot, because the column is part of an expression. So the search decides which index is used, not the planner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any, Final, Literal
+
+from ...calendar import day_begins_at, to_day
+from ...database import Reader
+from ...database.folding import fold
+from ...errors import InvalidRequest
+from ...http.parameters import MAX_INT64, Boolean, Day, Enum, Integer, Parameter, Repeated, Text
+from ...ranges import load_offsets
+from .orders import MIN_INT64
+from .statuses import STATUSES
+
+Kind = Literal["values", "statuses", "first day", "last day", "minimum", "maximum", "visits"]
+
+
+@dataclass(frozen=True, slots=True)
+class LeadFilter:
+    """A filter: the name of its parameter, the column that it is about, and what it demands of the column.
+
+    :param lower: for an upper bound, the name of the filter with the lower bound.
+    """
+
+    name: str
+    column: str
+    kind: Kind
+    description: str
+    lower: str = ""
+
+    @property
+    def parameter(self) -> Parameter:
+        if self.kind in ("first day", "last day"):
+            return Day(self.name, self.description)
+        if self.kind in ("minimum", "maximum"):
+            return Integer(self.name, self.description, default=None, minimum=MIN_INT64, maximum=MAX_INT64)
+        if self.kind == "visits":
+            return Boolean(self.name, self.description, default=None)
+        if self.kind == "statuses":
+            return Repeated(Enum(self.name, self.description, STATUSES))
+        return Repeated(Text(self.name, self.description, maximum=1000))
+
+
+IN_ZONE: Final = "in the site's time zone"
+ANY: Final = "repeat it for any of several"
+
+FILTERS: Final = {
+    filter_.name: filter_
+    for filter_ in (
+        LeadFilter("status", "status", "statuses", f"Pipeline status of the leads; {ANY}"),
+        LeadFilter("project", "project_name", "values", f"Project of the leads; {ANY}"),
+        LeadFilter("source", "project_source", "values", f"Source of the leads, not that of visits; {ANY}"),
+        LeadFilter("country", "contact_country_name", "values", f"Country of the leads, not that of visits; {ANY}"),
+        LeadFilter("city", "contact_city", "values", f"City of the leads; {ANY}"),
+        LeadFilter("label", "engagement_label", "values", f"Engagement label of the leads; {ANY}"),
+        LeadFilter("from", "enquiry_datetime", "first day", f"First day of the enquiries, {IN_ZONE}"),
+        LeadFilter("to", "enquiry_datetime", "last day", f"Last day of the enquiries, {IN_ZONE}", "from"),
+        LeadFilter("score_min", "engagement_score", "minimum", "Lowest engagement score"),
+        LeadFilter("score_max", "engagement_score", "maximum", "Highest engagement score", "score_min"),
+        LeadFilter("has_visits", "", "visits", "Whether the session of the lead exists, or one of its visitor"),
+        LeadFilter("follow_up_from", "last_follow_up_at", "first day", f"First day of the last follow-ups, {IN_ZONE}"),
+        LeadFilter(
+            "follow_up_to",
+            "last_follow_up_at",
+            "last day",
+            f"Last day of the last follow-ups, {IN_ZONE}",
+            "follow_up_from",
+        ),
+    )
+}
+
+MAX_VALUES: Final = 20
+
+# The values of filters by the names of their parameters.
+FilterValues = Mapping[str, Any]
+
+TERM: Final = "q"
+
+HAS_VISITS: Final = """(
+  exists (select 1 from sessions where sessions.session_id = leads.session_id)
+  or leads.visitor_id <> '' and exists (select 1 from sessions where sessions.visitor_id = leads.visitor_id))"""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """The condition of one filter, or of the search term.
+
+    :param name: the name of the parameter.
+    :param column: the column, or "" if the condition is about more than that.
+    :param indexed: the condition, which can use an index.
+    :param scanned: the same, without an index of the column.
+    :param check: the same for a few leads; by default as `indexed`.
+    """
+
+    name: str
+    column: str
+    indexed: str
+    scanned: str
+    params: dict[str, Any] = field(default_factory=dict)
+    check: str = ""
+
+    @property
+    def has_index(self) -> bool:
+        return self.indexed != self.scanned
+
+
+def clean(filters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the filters that have a value. `from_` is the keyword of Python for `from`.
+
+    :raises InvalidRequest: a name is unknown, there are too many values, or the bounds exclude every lead.
+    """
+    values: dict[str, Any] = {}
+    for keyword, value in filters.items():
+        name = keyword.rstrip("_")
+        if name not in FILTERS:
+            raise InvalidRequest(f"{name} is not a filter of leads; use {', '.join(FILTERS)}")
+        if FILTERS[name].kind in ("values", "statuses"):
+            value = (value,) if isinstance(value, str) else tuple(dict.fromkeys(value or ()))
+            if len(value) > MAX_VALUES:
+                raise InvalidRequest(f"{name} must have at most {MAX_VALUES} values")
+        if value is not None and value not in ((), ("",)):
+            values[name] = value
+    for name, value in values.items():
+        lower = FILTERS[name].lower
+        if lower in values and values[lower] > value:
+            after = "after" if FILTERS[name].kind == "last day" else "greater than"
+            raise InvalidRequest(f"{lower} must not be {after} {name}")
+    return values
+
+
+def is_simple(values: FilterValues) -> bool:
+    """Return whether there is at most a filter of one status, for which `search` has statements and counters."""
+    return not values or (list(values) == ["status"] and len(values["status"]) == 1)
+
+
+def list_conditions(at: Reader, q: str | None, values: FilterValues) -> list[Condition]:
+    """Return the conditions of a search term and of filters, as `clean` returns them."""
+    conditions = [_condition(at, FILTERS[name], value) for name, value in values.items()]
+    if q and (term := _term(at, q)):
+        conditions.append(term)
+    return conditions
+
+
+def join_params(conditions: Iterable[Condition]) -> dict[str, Any]:
+    return {name: value for condition in conditions for name, value in condition.params.items()}
+
+
+def _condition(at: Reader, filter_: LeadFilter, value: Any) -> Condition:
+    name, column, kind = filter_.name, filter_.column, filter_.kind
+    if kind == "visits":
+        sql = HAS_VISITS if value else f"not {HAS_VISITS}"
+        return Condition(name, column, sql, sql)
+    if kind in ("values", "statuses"):
+        params = {f"{name}_{place}": text for place, text in enumerate(value)}
+        listed = f"in ({', '.join(f':{param}' for param in params)})"
+        known = " and status <> ''" if column == "status" else ""  # lets SQLite use the partial indexes
+        return _on_column(name, column, f"{{}} {listed}", params, hidden="|| ''", known=known)
+    if kind in ("minimum", "maximum"):
+        beyond = ">=" if kind == "minimum" else "<="
+        return _on_column(name, column, f"{{}} {beyond} :{name}", {name: value}, hidden="+ 0")
+    bound = {f"bound_{name}": _day_begin(at, to_day(value) + (kind == "last day"))}
+    sql = f"{{}} >= :bound_{name}" if kind == "first day" else f"{{}} < :bound_{name} and {column} <> ''"
+    return _on_column(name, column, sql, bound, hidden="|| ''")
+
+
+def _on_column(name: str, column: str, sql: str, params: dict[str, Any], *, hidden: str, known: str = "") -> Condition:
+    scanned = sql.format(f"{column} {hidden}").replace(f" and {column} <>", f" and {column} {hidden} <>")
+    return Condition(name, column, sql.format(column) + known, scanned, params)
+
+
+def _term(at: Reader, q: str) -> Condition | None:
+    """Return the condition of a search term, or None if nothing of the term is left to search."""
+    folded = fold(at, q.replace("\x1f", " ")).strip()  # U+001F separates the fields of search_text
+    if not folded:
+        return None
+    literal = folded.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    like = "search_text like :pattern escape '\\'"
+    params = {"pattern": f"%{literal}%"}
+    needle = at.needle(folded)
+    if needle is None:
+        return Condition(TERM, "", like, like, params)
+    search = "in (select rowid from lead_search(:needle))"
+    return Condition(TERM, "", f"lead_id {search}", f"lead_id + 0 {search}", {**params, "needle": needle}, like)
+
+
+def _day_begin(at: Reader, day: int) -> str:
+    """Return the first second of a day of the site as `YYYY-MM-DD HH:MM:SS`, UTC, as the columns have it."""
+    near = max(day, 0)  # the first offset also applies before 1970
+    instant = day_begins_at(day, load_offsets(at, near, near))
+    try:
+        begin = datetime(1970, 1, 1) + timedelta(seconds=-(-instant // 1000))
+    except OverflowError:  # beyond the years of `datetime`: before or after every date
+        return "0" if instant < 0 else ":"
+    return begin.isoformat(" ", "seconds")
+
+
+def to_query(values: FilterValues) -> dict[str, list[str]]:
+    """Return the filters as parameters of a query string."""
+    return {
+        name: [_to_text(text) for text in (value if isinstance(value, tuple) else (value,))]
+        for name, value in values.items()
+    }
+
+
+def _to_text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value.isoformat() if isinstance(value, date) else str(value)
