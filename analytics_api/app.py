@@ -24,7 +24,6 @@ from .errors import Forbidden, InvalidRequest, RequestError, SettingError, State
 from .http import responses
 from .http.downloads import EXPORT_TIMEOUT, MAX_EXPORTS, Downloads, Stream
 from .http.environ import PRINCIPAL, QUERY_SECONDS, ROUTE
-from .http.parameters import Repeated
 from .http.representations import read_preconditions
 from .http.requests import mount_path, parse_query, read_json_object
 from .keys import KeyStore, Principal
@@ -299,11 +298,10 @@ def parse_arguments(route: Route, path_arguments: Mapping[str, Any], environ: WS
     }
     query = environ.get("QUERY_STRING")
     names = [parameter.name for parameter in (*route.query, *route.filters)]
-    texts = parse_query(query, names, route.repeatable) if query else {}
+    texts = parse_query(query, names, [parameter.name for parameter in route.filters]) if query else {}
     for parameter in route.query:
-        values = [parameter.parse(text) for text in texts.get(parameter.name, ()) if text]
-        is_repeated = isinstance(parameter, Repeated)
-        arguments[parameter.name] = (values if is_repeated else values[0]) if values else parameter.default
+        [text] = texts.get(parameter.name, [""])
+        arguments[parameter.name] = parameter.parse(text) if text else parameter.default
     if "days" in arguments and "" in texts.get("days", [""]):
         arguments["days"] = None  # the default applies only to a request without a range
     if route.filters:

@@ -33,20 +33,7 @@ from .endpoints.sources import sources
 from .endpoints.storage import age, storage
 from .endpoints.whoami import whoami
 from .filters import FILTERS
-from .http.parameters import (
-    MAX_INT64,
-    Boolean,
-    Cursor,
-    Day,
-    Enum,
-    Enums,
-    Filter,
-    Identifier,
-    Integer,
-    Parameter,
-    Repeated,
-    Text,
-)
+from .http.parameters import MAX_INT64, Boolean, Cursor, Day, Enum, Enums, Identifier, Integer, Parameter, Text
 
 RANGE_HEADER = "Analytics-Range"
 
@@ -67,7 +54,7 @@ class Route:
     :param scope: the scope that the key must have; None accepts every valid key.
     :param path: the path after the prefix.
     :param query: parameters in the query string.
-    :param filters: further ones, which can be repeated. The endpoint gets all of them as `filters`.
+    :param filters: further ones, which can be repeated. The endpoint gets the texts of all of them as `filters`.
     :param path_parameters: parameters in the path.
     :param body: string fields of the JSON request body.
     :param produces: media types of the response.
@@ -86,7 +73,7 @@ class Route:
     path: str
     endpoint: Callable[..., Any]
     query: Sequence[Parameter] = ()
-    filters: Sequence[Filter] = ()
+    filters: Sequence[Parameter] = ()
     path_parameters: Sequence[Identifier] = ()
     body: Sequence[Text] = ()
     produces: Sequence[str] = ("application/json",)
@@ -96,12 +83,6 @@ class Route:
     cache_for: int = 0
     ranged: bool = False
     max_age: int = 0
-
-    @property
-    def repeatable(self) -> list[str]:
-        """The names of the parameters that can be repeated."""
-        repeated = [parameter.name for parameter in self.query if isinstance(parameter, Repeated)]
-        return repeated + [parameter.name for parameter in self.filters]
 
     @property
     def default_days(self) -> int | None:
@@ -122,10 +103,8 @@ RANGE = (FROM, TO, Integer("days", DAYS, default=None, minimum=1, maximum=3660))
 ALL_FILTERS = tuple(FILTERS.values())
 
 LEAD = Identifier("lead_id", "Id of the lead")
-LEADS = (
-    Text("q", "Text to find in the name, e-mail, phone, project or visitor id", maximum=1000),
-    *(filter_.parameter for filter_ in LEAD_FILTERS.values()),
-)
+SEARCH = Text("q", "Text to find in the name, e-mail, phone, project or visitor id", maximum=1000)
+FILTERS_OF_LEADS = tuple(filter_.parameter for filter_ in LEAD_FILTERS.values())
 
 ROUTES = (
     Route("stats", "GET", "/overview", overview, RANGE, filters=ALL_FILTERS, ranged=True, cache_for=FOREVER),
@@ -175,15 +154,15 @@ ROUTES = (
     Route("leads:read", "GET", "/leads", list_leads, [
         Integer("limit", "Number of leads to return", default=25, minimum=1, maximum=100),
         Integer("offset", "Number of leads to skip", default=0, minimum=0),
-        *LEADS,
+        SEARCH,
         Enum("sort", "Order of the leads; by default the order of the cursor, or newest", tuple(ORDERS)),
         Cursor("cursor", "Position from the Link header of the previous page; valid only for its sort", CURSOR_PATTERN),
-    ], next_query=next_query),
+    ], filters=FILTERS_OF_LEADS, next_query=next_query),
     Route("leads:read", "GET", "/leads/export", export_leads, [
         Enum("format", "CSV, or one JSON object per line", tuple(FORMATS), default="csv"),
-        *LEADS,
+        SEARCH,
         Enum("sort", "Order of the leads", tuple(ORDERS), default="newest"),
-    ], produces=tuple(FORMATS.values())),
+    ], filters=FILTERS_OF_LEADS, produces=tuple(FORMATS.values())),
     Route("leads:read", "GET", "/leads/<lead_id>", detail, path_parameters=[LEAD]),
     Route("leads:write", "PATCH", "/leads/<lead_id>", update_status, path_parameters=[LEAD], body=[
         Text("status", f"The new pipeline status: {', '.join(STATUSES)}; case is ignored"),

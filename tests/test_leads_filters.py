@@ -153,4 +153,4 @@ def test_unknown_filter_from_python_is_rejected(database):
     ctx = Context(database, None, NOW)
 
     with pytest.raises(InvalidRequest, match="colour is not a filter of leads"):
-        list_leads(ctx, limit=25, colour="red")
+        list_leads(ctx, limit=25, filters={"colour": ["red"]})

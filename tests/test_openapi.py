@@ -101,12 +101,13 @@ def test_document_has_every_parameter_with_its_bounds():
             "x-maximum": maximum,
         }
 
+    value = {"type": "array", "items": {"type": "string", "pattern": "^[^\\u0000]*$"}}
     score = integer(None, -(2**63), 2**63 - 1, "At least -9223372036854775808")
     del score["default"]
     which = {
         "q": text,
         "status": {"type": "array", "items": {"type": "string", "enum": stages}},
-        **{name: {"type": "array", "items": text} for name in ("project", "source", "country", "city", "label")},
+        **dict.fromkeys(("project", "source", "country", "city", "label"), value),
         **dict.fromkeys(("from", "to", "follow_up_from", "follow_up_to"), day),
         "score_min": score,
         "score_max": score,

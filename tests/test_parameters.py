@@ -187,7 +187,7 @@ def test_unknown_choice_is_400_with_the_name(client, name, values, message):
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("leads?sort=newest&sort=oldest", "sort must have one value, not several"),
+        ("leads?from=2026-02-01&from=2026-02-02", "from must have one value, not several"),
         ("leads?q=&q=ann", "q must have one value, not several"),
         ("sessions/daily?days=7&days=7", "days must have one value, not several"),
         ("sessions/daily?DAYS=7", "DAYS is not a parameter here; did you mean days?"),

@@ -11,7 +11,7 @@ from ..context import Context, now
 from ..database import BASE_TABLES, open_database
 from ..endpoints.leads import ORDERS, STATUSES
 from ..endpoints.leads.export import export_chunks
-from ..endpoints.leads.filters import clean
+from ..endpoints.leads.filters import parse
 from ..endpoints.leads.orders import DEFAULT_ORDER
 from ..maintenance.copy import copy as copy_database
 from ..maintenance.export import export as export_table
@@ -68,7 +68,7 @@ def export(
     with open_database(database, create=False).closing() as opened:
         if as_list:
             ctx = Context(db=opened, storage=None, now=now())
-            chunks: Iterable[str] = export_chunks(ctx, format, q, clean({"status": status}), sort or DEFAULT_ORDER)
+            chunks: Iterable[str] = export_chunks(ctx, format, q, parse(None, status), sort or DEFAULT_ORDER)
         else:
             chunks = export_table(opened, table, format)
         with open_output(output) as file:

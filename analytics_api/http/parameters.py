@@ -194,30 +194,6 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
-class Repeated:
-    """A parameter that can be repeated. The endpoint gets a tuple of the values, without the empty ones."""
-
-    item: Enum | Text
-    default: None = None
-
-    @property
-    def name(self) -> str:
-        return self.item.name
-
-    @property
-    def description(self) -> str:
-        return self.item.description
-
-    @property
-    def schema(self) -> dict[str, object]:
-        return {"type": "array", "items": self.item.schema}
-
-    def parse(self, text: str) -> object:
-        """Convert one of the values."""
-        return self.item.parse(text)
-
-
-@dataclass(frozen=True, slots=True)
 class Cursor:
     """A position in a list, from a page's `Link` header. The text must match the regular expression `pattern`."""
 

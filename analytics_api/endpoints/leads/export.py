@@ -8,10 +8,11 @@ from typing import Any, Final, Literal
 
 from ...context import Context
 from ...database import Reader
+from ...filters import Filters
 from ...http.downloads import Stream
 from ...http.parameters import MAX_INT64
 from .filtered import FilteredSearch, select_sorted
-from .filters import FilterValues, clean, is_simple, join_params, list_conditions
+from .filters import FilterValues, is_simple, join_params, list_conditions, parse
 from .formulas import escape_formula
 from .orders import DEFAULT_ORDER
 from .search import COLUMNS, PAGES, prepare
@@ -25,19 +26,19 @@ def export_leads(
     *,
     format: Format,
     q: str | None = None,
-    status: str | Sequence[str] | None = None,
+    status: str | None = None,
     sort: str = DEFAULT_ORDER,
-    **filters: object,
+    filters: Filters | None = None,
 ) -> Stream:
     """Return all leads that match, as CSV (RFC 4180) or as one JSON object per line, from one database snapshot.
 
     In CSV every field is quoted, except null, which is an empty field. Text that a spreadsheet would evaluate as a
     formula is escaped. The search and the filters are those of the list.
 
-    :param filters: the other filters by their names, `from_` for `from`.
-    :raises InvalidRequest: the bounds of a filter exclude every lead.
+    :param filters: as in the list.
+    :raises InvalidRequest: a filter is invalid.
     """
-    values = clean({"status": status, **filters})
+    values = parse(filters, status)
     return Stream(FORMATS[format], f"leads.{format}", export_chunks(ctx, format, q, values, sort))
 
 

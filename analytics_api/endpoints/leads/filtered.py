@@ -148,6 +148,24 @@ def _walk(search: FilteredSearch) -> Page | None:
 
 def _check_next(search: FilteredSearch, reads: int, rows: int, offset: int) -> list[Row]:
     order = ORDERS[search.sort]
+    sql = f"""
+select {COLUMN_LIST}
+from (
+  select *
+  from ({_select_next(search)}) as parts
+  order by {order.order_by}
+  limit :reads) as leads
+where {" and ".join(condition.check or condition.indexed for condition in search.conditions)}
+order by {order.order_by}
+limit :rows offset :skipped
+"""
+    counts = {"reads": reads, "rows": rows, "skipped": offset}
+    return search.at.rows(sql, **search.params, **join_params(search.conditions), **counts)
+
+
+def _select_next(search: FilteredSearch) -> str:
+    """Return the statement for the next leads in the order; for each part of `Order.after` the next ones."""
+    order = ORDERS[search.sort]
     # The index of the order also finds the bounds of its column, and one status.
     bounds = "".join(
         f"{condition.indexed} and "
@@ -155,7 +173,7 @@ def _check_next(search: FilteredSearch, reads: int, rows: int, offset: int) -> l
         if condition.column == order.column or (condition.column == "status" and len(condition.params) == 1)
     )
     parts = order.after if search.has_cursor else {"first": "true"}
-    leads = "\nunion all".join(
+    return "\nunion all".join(
         f"""
 select *
 from (
@@ -166,16 +184,3 @@ from (
   limit :reads) as {part}"""
         for part, condition in parts.items()
     )
-    sql = f"""
-select {COLUMN_LIST}
-from (
-  select *
-  from ({leads}) as parts
-  order by {order.order_by}
-  limit :reads) as leads
-where {" and ".join(condition.check or condition.indexed for condition in search.conditions)}
-order by {order.order_by}
-limit :rows offset :skipped
-"""
-    params = {**search.params, **join_params(search.conditions), "reads": reads, "rows": rows, "skipped": offset}
-    return search.at.rows(sql, **params)

@@ -6,7 +6,7 @@ cannot, because the column is part of an expression. So the search decides which
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Final, Literal
@@ -15,7 +15,8 @@ from ...calendar import day_begins_at, to_day
 from ...database import Reader
 from ...database.folding import fold
 from ...errors import InvalidRequest
-from ...http.parameters import MAX_INT64, Boolean, Day, Enum, Integer, Parameter, Repeated, Text
+from ...filters import Filters
+from ...http.parameters import MAX_INT64, Boolean, Day, Filter, Integer, Parameter
 from ...ranges import load_offsets
 from .orders import MIN_INT64
 from .statuses import STATUSES
@@ -44,9 +45,11 @@ class LeadFilter:
             return Integer(self.name, self.description, default=None, minimum=MIN_INT64, maximum=MAX_INT64)
         if self.kind == "visits":
             return Boolean(self.name, self.description, default=None)
-        if self.kind == "statuses":
-            return Repeated(Enum(self.name, self.description, STATUSES))
-        return Repeated(Text(self.name, self.description, maximum=1000))
+        return Filter(self.name, self.description, STATUSES if self.kind == "statuses" else ())
+
+    @property
+    def is_repeatable(self) -> bool:
+        return self.kind in ("values", "statuses")
 
 
 IN_ZONE: Final = "in the site's time zone"
@@ -79,7 +82,7 @@ FILTERS: Final = {
 
 MAX_VALUES: Final = 20
 
-# The values of filters by the names of their parameters.
+# The values of filters by name: a tuple for those that can be repeated, else one value.
 FilterValues = Mapping[str, Any]
 
 TERM: Final = "q"
@@ -112,27 +115,32 @@ class Condition:
         return self.indexed != self.scanned
 
 
-def clean(filters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the filters that have a value. `from_` is the keyword of Python for `from`.
+def parse(filters: Filters | None, status: str | None = None) -> FilterValues:
+    """Return the values of the filters that have one. Empty texts are ignored.
 
-    :raises InvalidRequest: a name is unknown, there are too many values, or the bounds exclude every lead.
+    :param status: another way to pass the filter `status`.
+    :raises InvalidRequest: a name is unknown, a value is invalid, there are too many, or bounds exclude every lead.
     """
     values: dict[str, Any] = {}
-    for keyword, value in filters.items():
-        name = keyword.rstrip("_")
+    for name, listed in {**({"status": status} if status else {}), **(filters or {})}.items():
         if name not in FILTERS:
             raise InvalidRequest(f"{name} is not a filter of leads; use {', '.join(FILTERS)}")
-        if FILTERS[name].kind in ("values", "statuses"):
-            value = (value,) if isinstance(value, str) else tuple(dict.fromkeys(value or ()))
-            if len(value) > MAX_VALUES:
-                raise InvalidRequest(f"{name} must have at most {MAX_VALUES} values")
-        if value is not None and value not in ((), ("",)):
-            values[name] = value
+        if parsed := _parse_texts(FILTERS[name], [listed] if isinstance(listed, str) else listed):
+            values[name] = parsed if FILTERS[name].is_repeatable else parsed[0]
     for name, value in values.items():
         lower = FILTERS[name].lower
         if lower in values and values[lower] > value:
             after = "after" if FILTERS[name].kind == "last day" else "greater than"
             raise InvalidRequest(f"{lower} must not be {after} {name}")
+    return values
+
+
+def _parse_texts(filter_: LeadFilter, texts: Sequence[str]) -> tuple[Any, ...]:
+    if len(texts) > 1 and not filter_.is_repeatable:
+        raise InvalidRequest(f"{filter_.name} must have one value, not several")
+    values = tuple(dict.fromkeys(filter_.parameter.parse(text) for text in texts if text))
+    if len(values) > MAX_VALUES:
+        raise InvalidRequest(f"{filter_.name} must have at most {MAX_VALUES} values")
     return values
 
 
@@ -142,7 +150,7 @@ def is_simple(values: FilterValues) -> bool:
 
 
 def list_conditions(at: Reader, q: str | None, values: FilterValues) -> list[Condition]:
-    """Return the conditions of a search term and of filters, as `clean` returns them."""
+    """Return the conditions of a search term and of filters, as `parse` returns them."""
     conditions = [_condition(at, FILTERS[name], value) for name, value in values.items()]
     if q and (term := _term(at, q)):
         conditions.append(term)

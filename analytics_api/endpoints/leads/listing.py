@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, TypedDict, cast
 from urllib.parse import urlencode
 
 from ...context import Context
 from ...database import Reader
 from ...errors import InvalidRequest
+from ...filters import Filters
 from .filtered import FilteredSearch, find_filtered_page
-from .filters import FilterValues, clean, is_simple, list_conditions, to_query
+from .filters import FilterValues, is_simple, list_conditions, parse, to_query
 from .orders import DEFAULT_ORDER, cursor_order, decode_cursor, encode_cursor
 from .search import Lead, Page, Search, find_page, prepare
 
@@ -32,10 +32,10 @@ def list_leads(
     limit: int,
     offset: int = 0,
     q: str | None = None,
-    status: str | Sequence[str] | None = None,
+    status: str | None = None,
     sort: str | None = None,
     cursor: str | None = None,
-    **filters: object,
+    filters: Filters | None = None,
 ) -> Listing:
     """Return a page of leads, and the `total` number of leads that match.
 
@@ -48,14 +48,14 @@ def list_leads(
     page's last lead, even if that lead has been deleted or has moved in the order. With a cursor, deep pages are as
     fast as the first page. A cursor is valid for one `sort`, and replaces `offset`.
 
-    :param filters: the other filters by their names, `from_` for `from`.
-    :raises InvalidRequest: the cursor belongs to another `sort`, or the bounds of a filter exclude every lead.
+    :param filters: texts by the names of filters, such as `{"project": ["Sky Towers"], "score_min": "50"}`.
+    :raises InvalidRequest: the cursor belongs to another `sort`, or a filter is invalid.
     """
     order = cursor_order(cursor) if cursor else sort or DEFAULT_ORDER
     if sort not in (None, order):
         raise InvalidRequest(f"cursor belongs to sort={order}; send the same sort, or omit it")
 
-    values = clean({"status": status, **filters})
+    values = parse(filters, status)
 
     def read_page(at: Reader) -> Listing:
         params: dict[str, Any] = {"limit": limit + 1, "offset": offset}  # one more row shows whether a page follows
