@@ -242,6 +242,21 @@ def test_mounting_example_runs(folder):
     assert (folder / "analytics.db").exists()
 
 
+def test_collector_example_runs(folder):
+    (mounted,) = blocks("python", "docs/collecting-visits.md")
+    names = {"__name__": "__main__", "app": lambda environ, start_response: []}
+    event = {"type": "page_view", "id": "12345678", "url": "https://example.com/", "at": 0}
+
+    exec(compile(mounted, "collecting-visits.md", "exec"), names)
+    client = Client(names["app"])
+    script = client.get("/visits/a.js")
+    response = client.post("/visits/collect", json=event, headers={"User-Agent": "Mozilla/5.0 Firefox/140.0"})
+    names["collector"].close()
+
+    assert (script.status_code, response.status_code) == (200, 204)
+    assert names["collector"].db.tuples("select event_type from events") == [("page_view",)]
+
+
 def test_statistics_page_example_runs(folder):
     (mounted,) = blocks("python", "docs/statistics-page.md")
     names = {"__name__": "__main__"}
@@ -321,6 +336,7 @@ def test_insert_example_is_counted():
 def test_every_python_block_has_a_test():
     assert {page: len(blocks("python", page)) for page in PAGES if blocks("python", page)} == {
         "README.md": 2,
+        "docs/collecting-visits.md": 1,
         "docs/host-applications.md": 3,
         "docs/statistics-page.md": 1,
         "docs/storage.md": 1,

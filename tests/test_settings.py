@@ -62,6 +62,9 @@ OTHERS = {
     "ANALYTICS_TRUSTED_PROXIES": "trusted_proxies",
     "ANALYTICS_DASHBOARD": "dashboard",
     "ANALYTICS_METRICS": "metrics",
+    "ANALYTICS_COLLECT_HOSTS": "collect_hosts",
+    "ANALYTICS_COLLECT_VPN_LIST": "vpn_networks",
+    "ANALYTICS_GEOIP": "geoip",
     "ANALYTICS_API_KEY_FILE": "api_keys",
     "AWS_ACCESS_KEY_ID": "storage",
     "AWS_SECRET_ACCESS_KEY": "storage",
@@ -96,6 +99,7 @@ def test_blank_variable_is_absent(variable, blank):
         ("ANALYTICS_METRICS", "0", False),
         ("ANALYTICS_DASHBOARD", "1", True),
         ("ANALYTICS_DASHBOARD", "0", False),
+        ("ANALYTICS_COLLECT_HOSTS", " shop.example, *.shop.example ", ("shop.example", "*.shop.example")),
     ],
 )
 def test_variable_is_read(variable, value, taken):
@@ -127,11 +131,17 @@ def test_variable_is_read(variable, value, taken):
         ("ANALYTICS_TRUSTED_PROXIES", "-1", "must be an integer of 0 or more, not '-1'"),
         ("ANALYTICS_TRUSTED_PROXIES", "all", "must be an integer of 0 or more, not 'all'"),
         ("ANALYTICS_METRICS", "2", "must be an integer from 0 to 1, not '2'"),
+        ("ANALYTICS_COLLECT_HOSTS", "https://shop.example", "'https://shop.example' is not a host name such as"),
+        ("ANALYTICS_COLLECT_VPN_LIST", "missing.txt", "must name a file of networks: missing.txt: No such file"),
+        ("ANALYTICS_COLLECT_VPN_LIST", "networks.txt", "line 2 must be a network such as 192.0.2.0/24, not 'x'"),
+        ("ANALYTICS_GEOIP", "missing.mmdb", "missing.mmdb: No such file"),
+        ("ANALYTICS_GEOIP", "file", "file: this is not an MMDB file"),
         ("ANALYTICS_METRICS", "yes", "must be an integer from 0 to 1, not 'yes'"),
     ],
 )
 def test_invalid_variable_names_itself_and_what_it_takes(variable, value, message, folder):
     Path("file").touch()
+    Path("networks.txt").write_text("192.0.2.0/24\nx\n")
 
     text = refusal({"ANALYTICS_API_KEY": KEY, "ANALYTICS_STORAGE": str(folder), variable: value})
 

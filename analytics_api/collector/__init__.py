@@ -1,4 +1,4 @@
-"""Take visits from the pages of a site: a WSGI application that answers `/collect`."""
+"""Take visits from the pages of a site: a WSGI application that answers `/a.js` and `/collect`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from ..errors import SettingError
 from .application import Collector
 from .hosts import Hosts
 from .machines import require_crawler_list
+from .networks import Countries, Networks
+
+__all__ = ["Collector", "create_collector"]
 
 
 def create_collector(
@@ -19,6 +22,8 @@ def create_collector(
     hosts: Iterable[str],
     clock: Callable[[], int] = now,
     trusted_proxies: int = 0,
+    geoip: str | os.PathLike[str] | None = None,
+    vpn_networks: Iterable[str] = (),
 ) -> Collector:
     """Return a WSGI application that writes what the pages of a site send. Environment variables are not read.
 
@@ -29,6 +34,8 @@ def create_collector(
     :param clock: returns the current time in milliseconds since the epoch.
     :param trusted_proxies: number of reverse proxies whose `X-Forwarded-For` is trusted. With 1 or more, the country is
         taken from the header `CF-IPCountry`.
+    :param geoip: the path of an MMDB file with the countries of addresses. A trusted `CF-IPCountry` wins.
+    :param vpn_networks: networks such as `192.0.2.0/24`. Sessions from them have `vpn_suspected` 1.
     :raises DatabaseError: the database cannot be opened.
     :raises SettingError: another argument is invalid, or a package is missing.
     """
@@ -40,4 +47,27 @@ def create_collector(
     require_crawler_list()
     if not isinstance(database, Database):
         database = open_database(database)
-    return Collector(database, site, clock=clock, trusted_proxies=trusted_proxies)
+    return Collector(
+        database,
+        site,
+        clock=clock,
+        trusted_proxies=trusted_proxies,
+        countries=_parse_countries(geoip),
+        vpn_networks=_parse_networks(vpn_networks),
+    )
+
+
+def _parse_countries(path: str | os.PathLike[str] | None) -> Countries | None:
+    try:
+        return None if path is None else Countries(path)
+    except SettingError as error:
+        raise SettingError(f"geoip: {error}") from None
+
+
+def _parse_networks(lines: Iterable[str]) -> Networks:
+    if isinstance(lines, str):
+        raise SettingError("vpn_networks: pass a list of networks, not one string")
+    try:
+        return Networks(lines)
+    except SettingError as error:
+        raise SettingError(f"vpn_networks: {error}") from None

@@ -1,4 +1,4 @@
-"""The WSGI application that takes what the script sends."""
+"""The WSGI application that sends the script, and takes what the script sends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from .batch import Arrival, Batch
 from .hosts import Hosts
 from .identity import Identity
 from .machines import machine_reason
+from .networks import Countries, Networks
 from .parse import MAX_BODY_BYTES, Event, TooLarge, parse_events
+from .script import send_script
 from .sources import Sources
 from .tidy import tidy
 from .writer import GroupWriter
@@ -45,23 +47,40 @@ NO_COUNTRY: Final = frozenset({"XX", "T1"})  # unknown, and Tor
 
 
 class Collector:
-    """Serve `POST /collect`. Create it with `create_collector`."""
+    """Serve `GET /a.js` and `POST /collect`. Create it with `create_collector`."""
 
-    def __init__(self, db: Database, hosts: Hosts, *, clock: Callable[[], int], trusted_proxies: int) -> None:
+    paths = frozenset({"/a.js", "/collect"})
+
+    def __init__(
+        self,
+        db: Database,
+        hosts: Hosts,
+        *,
+        clock: Callable[[], int],
+        trusted_proxies: int,
+        countries: Countries | None,
+        vpn_networks: Networks,
+    ) -> None:
         self.db = db
         self.hosts = hosts
         self.sources = Sources(hosts)
         self.identity = Identity(db)
         self.clock = clock
         self.trusted_proxies = trusted_proxies
+        self.countries = countries
+        self.vpn_networks = vpn_networks
         self.writer = GroupWriter(self._write, self._tidy)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = get_path_info(environ)
-        if path != "/collect":
-            return _send_error(environ, start_response, 404, "The collector has /collect only")
+        if path not in self.paths:
+            return _send_error(environ, start_response, 404, "The collector has /a.js and /collect only")
         environ[ROUTE] = path
         method = environ["REQUEST_METHOD"]
+        if path == "/a.js":
+            if method not in ("GET", "HEAD"):
+                return _send_error(environ, start_response, 405, "Method not allowed", (("Allow", "GET, HEAD"),))
+            return send_script(environ, start_response)
         if method == "OPTIONS":
             return _send(start_response, 204, PREFLIGHT_HEADERS)
         if method != "POST":
@@ -95,8 +114,8 @@ class Collector:
                 machine=machine_reason(environ, events),
                 events=events,
                 visitors=self._visitors(events, address, agent, now),
-                country=self._country(environ),
-                vpn_suspected=False,
+                country=self._country(environ, address),
+                vpn_suspected=address in self.vpn_networks,
             )
         )
 
@@ -106,9 +125,11 @@ class Collector:
 
     def client_address(self, environ: WSGIEnvironment) -> str:
         """Return the address that the outermost trusted proxy saw, or that of the connection."""
-        addresses: list[str] = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
+        addresses: list[str] = [
+            part.strip() for part in environ.get("HTTP_X_FORWARDED_FOR", "").split(",") if part.strip()
+        ]
         if self.trusted_proxies and len(addresses) >= self.trusted_proxies:
-            return addresses[-self.trusted_proxies].strip()
+            return addresses[-self.trusted_proxies]
         return str(environ.get("REMOTE_ADDR") or "")
 
     def _check_hosts(self, environ: WSGIEnvironment, events: Sequence[Event]) -> None:
@@ -123,9 +144,11 @@ class Collector:
         daily = self.identity.daily_visitor(address, agent, now)
         return [self.identity.stored_visitor(event["visitor"]) if "visitor" in event else daily for event in events]
 
-    def _country(self, environ: WSGIEnvironment) -> str | None:
+    def _country(self, environ: WSGIEnvironment, address: str) -> str | None:
         code = environ.get("HTTP_CF_IPCOUNTRY", "").upper() if self.trusted_proxies else ""
-        return code if len(code) == 2 and code.isascii() and code.isalpha() and code not in NO_COUNTRY else None
+        if len(code) == 2 and code.isascii() and code.isalpha() and code not in NO_COUNTRY:
+            return code
+        return None if self.countries is None else self.countries.find(address)
 
     def _write(self, arrivals: Sequence[Arrival]) -> None:
         self.db.write(lambda at: Batch(at, self.sources).write(arrivals))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wsgi import get_path_info
 
+from ..collector.application import Collector
 from ..database import Database
 from ..middleware.health import HealthEndpoints
 from ..middleware.request_log import RequestLog
@@ -27,6 +28,7 @@ def build_server_app(
     log_address: bool = False,
     cors_origins: Iterable[str] = (),
     dashboard: bool = False,
+    collector: Collector | None = None,
     write: Callable[[str], object] = log_line,
 ) -> WSGIApplication:
     """Wrap the API in the middleware of the standalone server.
@@ -37,11 +39,14 @@ def build_server_app(
     :param cors_origins: origins whose pages may read the endpoints that need no key. The API checks its own list.
     :param dashboard: whether to serve the web pages at `/`, to clients that prefer HTML. The API must have browser
         sessions.
+    :param collector: serves its paths, which need no key.
     :param write: takes the log line of each request; it must not raise an exception.
     """
     app: WSGIApplication = HealthEndpoints(api, db, cors_origins, browser_sessions=dashboard)
     if dashboard:
         app = serve_dashboard(app)
+    if collector is not None:
+        app = serve_collector(app, collector)
     if metrics:
         from ..middleware.metrics import Metrics
 
@@ -51,6 +56,15 @@ def build_server_app(
         number = trusted_proxies
         app = ProxyFix(app, x_for=number, x_proto=number, x_host=number, x_port=number, x_prefix=number)
     return app
+
+
+def serve_collector(app: WSGIApplication, collector: Collector) -> WSGIApplication:
+    """Add the collector's paths to the application."""
+
+    def dispatch(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        return (collector if get_path_info(environ) in collector.paths else app)(environ, start_response)
+
+    return dispatch
 
 
 def serve_dashboard(app: WSGIApplication) -> WSGIApplication:

@@ -10,6 +10,10 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from ..app import create_app
+from ..collector import Collector, create_collector
+from ..collector.hosts import Hosts
+from ..collector.machines import require_crawler_list
+from ..collector.networks import Countries, Networks
 from ..database import Database, open_database
 from ..errors import DatabaseError, SettingError
 from ..http.downloads import MAX_EXPORTS
@@ -32,11 +36,14 @@ MAKE_A_KEY = "make one with: openssl rand -hex 32"
 VARIABLES = (
     "ANALYTICS_API_KEY",
     "ANALYTICS_API_KEY_FILE",
+    "ANALYTICS_COLLECT_HOSTS",
+    "ANALYTICS_COLLECT_VPN_LIST",
     "ANALYTICS_CORS_ORIGINS",
     "ANALYTICS_DASHBOARD",
     "ANALYTICS_DATABASE",
     "ANALYTICS_DATABASE_READ",
     "ANALYTICS_EXPORT_TIMEOUT",
+    "ANALYTICS_GEOIP",
     "ANALYTICS_LOG_ADDRESS",
     "ANALYTICS_METRICS",
     "ANALYTICS_QUERY_TIMEOUT",
@@ -63,6 +70,9 @@ class Settings:
     metrics: bool = False
     log_address: bool = False
     dashboard: bool = True
+    collect_hosts: Sequence[str] = ()  # empty if the server does not collect
+    vpn_networks: Sequence[str] = ()
+    geoip: str | None = None
     notes: Sequence[str] = field(default=(), compare=False)  # warnings about unknown and unused variables
 
     @classmethod
@@ -84,6 +94,9 @@ class Settings:
             metrics=_metrics(environ),
             log_address=bool(_parse_int(environ, "ANALYTICS_LOG_ADDRESS", 0, minimum=0, maximum=1)),
             dashboard=bool(_parse_int(environ, "ANALYTICS_DASHBOARD", 1, minimum=0, maximum=1)),
+            collect_hosts=_collect_hosts(environ),
+            vpn_networks=_vpn_networks(environ),
+            geoip=_geoip(environ),
             notes=[*_unknown_variables(environ), *_unused_variables(environ)],
         )
 
@@ -125,6 +138,19 @@ class Settings:
             log_address=self.log_address,
             cors_origins=self.cors_origins,
             dashboard=self.dashboard,
+            collector=self.collector(database),
+        )
+
+    def collector(self, database: Database) -> Collector | None:
+        """Return the application that takes visits, or None if no hosts are set."""
+        if not self.collect_hosts:
+            return None
+        return create_collector(
+            database,
+            hosts=self.collect_hosts,
+            trusted_proxies=self.trusted_proxies,
+            geoip=self.geoip,
+            vpn_networks=self.vpn_networks,
         )
 
     def warnings(self) -> list[str]:
@@ -236,6 +262,43 @@ def _cors_origins(environ: Mapping[str, str]) -> Sequence[str]:
         return [normalize_origin(text) for text in origins]
     except SettingError as error:
         raise SettingError(f"ANALYTICS_CORS_ORIGINS must be origins separated by spaces, or *: {error}") from error
+
+
+def _collect_hosts(environ: Mapping[str, str]) -> Sequence[str]:
+    hosts = tuple(environ.get("ANALYTICS_COLLECT_HOSTS", "").replace(",", " ").split())
+    try:
+        if hosts:
+            Hosts(hosts)
+            require_crawler_list()
+    except SettingError as error:
+        raise SettingError(f"ANALYTICS_COLLECT_HOSTS: {str(error).removeprefix('hosts: ')}") from error
+    return hosts
+
+
+def _vpn_networks(environ: Mapping[str, str]) -> Sequence[str]:
+    path = environ.get("ANALYTICS_COLLECT_VPN_LIST", "").strip()
+    if not path:
+        return ()
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            lines = file.read().splitlines()
+        Networks(lines)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SettingError(f"ANALYTICS_COLLECT_VPN_LIST must name a file of networks: {path}: {reason}") from error
+    except SettingError as error:
+        raise SettingError(f"ANALYTICS_COLLECT_VPN_LIST: {path}: {error}") from error
+    return tuple(lines)
+
+
+def _geoip(environ: Mapping[str, str]) -> str | None:
+    path = environ.get("ANALYTICS_GEOIP", "").strip()
+    try:
+        if path:
+            Countries(path)
+    except SettingError as error:
+        raise SettingError(f"ANALYTICS_GEOIP: {error}") from error
+    return path or None
 
 
 def _metrics(environ: Mapping[str, str]) -> bool:

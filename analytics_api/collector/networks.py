@@ -1,0 +1,80 @@
+"""Look up client addresses: in a list of networks of VPN providers, and in a database of countries."""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_right
+from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, collapse_addresses, ip_address, ip_network
+from typing import Any
+
+from ..errors import SettingError
+
+
+class Networks:
+    """A set of networks.
+
+    :param lines: networks such as `192.0.2.0/24`, or addresses. Empty lines and lines that begin with `#` are ignored.
+    :raises SettingError: a line is not a network; the message begins with the line's number.
+    """
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        networks = [network for number, line in enumerate(lines, start=1) if (network := _parse(number, line))]
+        self.ranges = {
+            version: sorted((int(network[0]), int(network[-1])) for network in collapsed)
+            for version, collapsed in (
+                (4, collapse_addresses(network for network in networks if isinstance(network, IPv4Network))),
+                (6, collapse_addresses(network for network in networks if isinstance(network, IPv6Network))),
+            )
+        }
+
+    def __contains__(self, address: str) -> bool:
+        """Return whether an address is in one of the networks. A text that is not an address is in none."""
+        try:
+            parsed = ip_address(address)
+        except ValueError:
+            return False
+        if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+            parsed = parsed.ipv4_mapped
+        ranges = self.ranges[parsed.version]
+        place = bisect_right(ranges, int(parsed), key=lambda bounds: bounds[0]) - 1
+        return place >= 0 and int(parsed) <= ranges[place][1]
+
+
+def _parse(number: int, line: str) -> IPv4Network | IPv6Network | None:
+    text = line.strip()
+    if not text or text.startswith("#"):
+        return None
+    try:
+        return ip_network(text, strict=False)
+    except ValueError:
+        raise SettingError(f"line {number} must be a network such as 192.0.2.0/24, not {text[:50]!r}") from None
+
+
+class Countries:
+    """A database of countries in MaxMind's format (MMDB).
+
+    :raises SettingError: the file cannot be read, or the package maxminddb is missing.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        try:
+            import maxminddb
+        except ModuleNotFoundError:
+            raise SettingError("it needs the package maxminddb: pip install 'analytics_api[geoip]'") from None
+        try:
+            self.reader: Any = maxminddb.open_database(path)
+        except OSError as error:
+            raise SettingError(f"{os.fspath(path)}: {error.strerror}") from None
+        except maxminddb.InvalidDatabaseError:
+            raise SettingError(f"{os.fspath(path)}: this is not an MMDB file") from None
+
+    def find(self, address: str) -> str | None:
+        """Return the code of the address's country, or None."""
+        try:
+            row = self.reader.get(address)
+        except ValueError:  # not an address, or IPv6 in a database of IPv4
+            return None
+        country = row.get("country") if isinstance(row, dict) else None
+        code = country.get("iso_code") if isinstance(country, dict) else None
+        return code if isinstance(code, str) else None

@@ -1,0 +1,96 @@
+"""Send the script, without comments and blanks and with short names."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from functools import cache
+from importlib.resources import files
+from itertools import product
+from string import ascii_letters
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from werkzeug.datastructures import Accept
+from werkzeug.http import parse_accept_header
+
+from ..http.representations import is_listed, make_etag
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+HEADERS: Final = (
+    ("Cache-Control", "public, max-age=86400"),
+    ("Vary", "Accept-Encoding"),
+    # Pages of other origins load the script, also with the attributes `crossorigin` and `integrity`.
+    ("Access-Control-Allow-Origin", "*"),
+    ("Cross-Origin-Resource-Policy", "cross-origin"),
+    ("X-Content-Type-Options", "nosniff"),
+)
+
+# The blanks around these are removed everywhere, so no string or pattern of the script may contain one with its blanks.
+OPERATORS: Final = (
+    *(" => ", " ||= ", " += ", " == ", " != ", " = ", " || ", " && ", " ? ", " : ", " + ", " * ", " / ", " > ", " < "),
+    *(") {", "{ ", " }", ", ", ": ", "; "),
+)
+
+DECLARED: Final = re.compile(r"\bconst (\w+) =|\blet ([^;]+);|\(([\w, ]+)\) =>")
+
+
+def minify(source: str) -> str:
+    """Return a script that does the same as `source`, which is written for this function.
+
+    Comments have lines of their own, statements end in semicolons, a colon after a name with no blank between is that
+    of a property, and no name that the script declares is also a word of a string or a property without a colon.
+    """
+    text = re.sub(r"^\s*(//.*)?\n?", "", source, flags=re.MULTILINE)
+    declared = {
+        part.split()[0]
+        for match in DECLARED.finditer(text)
+        for group in match.groups()
+        if group
+        for part in group.split(", ")
+    }
+    free = (name for name in _names() if not re.search(rf"\b{name}\b", text))
+    for name in sorted(declared, key=lambda name: (-len(re.findall(rf"\b{name}\b", text)), name)):
+        if len(name) > 2:
+            text = re.sub(rf"(?:(?<=\.\.\.)|(?<![.\w\"-])){name}(?![\w\"-]|:)", next(free), text)
+    for operator in OPERATORS:
+        text = text.replace(operator, operator.strip())
+    return text.replace("\n", "")
+
+
+def _names() -> list[str]:
+    """Return names of one letter, then of two."""
+    return [*ascii_letters, *map("".join, product(ascii_letters, repeat=2))]
+
+
+class Script(NamedTuple):
+    """The script as it is sent."""
+
+    body: bytes
+    compressed: bytes
+    etag: str
+
+
+@cache
+def read_script() -> Script:
+    source = files("analytics_api.collector").joinpath("a.js").read_text(encoding="utf-8")
+    body = minify(source).encode("ascii")
+    return Script(body, gzip.compress(body, 9, mtime=0), make_etag(body))
+
+
+def send_script(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    """Send the script, compressed to clients that accept gzip, or 304 if If-None-Match lists its ETag."""
+    script = read_script()
+    headers = [*HEADERS, ("ETag", script.etag)]
+    if is_listed(environ.get("HTTP_IF_NONE_MATCH", ""), script.etag):
+        start_response("304 Not Modified", headers)
+        return []
+    body = script.body
+    if parse_accept_header(environ.get("HTTP_ACCEPT_ENCODING"), Accept)["gzip"] > 0:
+        body = script.compressed
+        # The tag is that of both representations, so it is weak for the compressed one (RFC 9110, section 8.8.1).
+        headers = [*HEADERS, ("ETag", f"W/{script.etag}"), ("Content-Encoding", "gzip")]
+    content = [("Content-Type", "text/javascript; charset=utf-8"), ("Content-Length", str(len(body)))]
+    start_response("200 OK", [*headers, *content])
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]

@@ -1,0 +1,362 @@
+"""The script a.js on pages in Chromium: what it sends, and what the collector makes of it."""
+
+import json
+import time
+
+import pytest
+from helpers.browser import PROGRAM, require_chromium, serving_app
+from helpers.server import wait_for
+from werkzeug.wrappers import Request, Response
+
+from analytics_api import open_database
+from analytics_api.collector import create_collector
+
+AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
+
+# Playwright switches the back-forward cache off, and `navigator.webdriver` on. The names are those of this machine.
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-blink-features=AutomationControlled",
+    "--host-resolver-rules=MAP *.example 127.0.0.1",
+    f"--user-agent={AGENT}",  # a context's user agent is not that of the beacons of a page that is left
+)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    require_chromium()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=PROGRAM, args=ARGUMENTS, ignore_default_args=["--disable-back-forward-cache"]
+        )
+        yield browser
+        browser.close()
+
+
+class Pages:
+    """The pages of a site: any path is one. `tag` and `body` are in each page."""
+
+    def __init__(self, collector):
+        self.collector = collector
+        self.tag = f'<script defer src="{collector}/a.js"></script>'
+        self.head = self.body = ""
+        self.policy = None
+
+    def options(self, text):
+        self.tag = f'<script defer src="{self.collector}/a.js" {text}></script>'
+
+    def __call__(self, environ, start_response):
+        request = Request(environ)
+        html = f"<!doctype html><title>{request.path}</title>{self.head}{self.tag}<body>{self.body}</body>"
+        response = Response(html, mimetype="text/html")
+        if self.policy:
+            response.headers["Content-Security-Policy"] = self.policy
+        return response(environ, start_response)
+
+
+class Broken:
+    """Answer with a status instead of the collector, as long as it is set."""
+
+    def __init__(self, app):
+        self.app = app
+        self.status = None
+        self.requests = 0
+
+    def __call__(self, environ, start_response):
+        if environ["PATH_INFO"] == "/collect" and environ["REQUEST_METHOD"] == "POST":
+            self.requests += 1
+            if self.status:
+                return Response("", self.status, {"Access-Control-Allow-Origin": "*"})(environ, start_response)
+        return self.app(environ, start_response)
+
+
+class Shop:
+    """A site on shop.example, its collector on stats.example, and one browser profile."""
+
+    def __init__(self, database, collector, pages, context, port):
+        self.database = database
+        self.collector = collector
+        self.pages = pages
+        self.context = context
+        self.base = f"http://shop.example:{port}"
+
+    def open(self, path="/"):
+        page = self.context.new_page()
+        page.goto(self.base + path)
+        return page
+
+    def rows(self, columns, table, order="1"):
+        return self.database.tuples(f"select {columns} from {table} order by {order}")
+
+    def views(self):
+        """Return the paths of the page views in order."""
+        rows = self.rows("page_url", "events where event_type = 'page_view'", "event_id")
+        return [url.removeprefix(self.base) for (url,) in rows]
+
+    def wait_for_views(self, *paths):
+        wait_for(lambda: len(self.views()) >= len(paths))
+        time.sleep(0.1)  # for a view too many
+        assert self.views() == list(paths)
+
+    def wait_for_end(self):
+        wait_for(lambda: self.rows("count(*)", "sessions where ended_at is not null") == [(1,)])
+
+
+@pytest.fixture
+def shop(chromium, tmp_path):
+    with open_database(tmp_path / "analytics.db").closing() as database:
+        collector = create_collector(database, hosts=["shop.example", "*.shop.example"])
+        broken = Broken(collector)
+        pages = Pages("")
+        with serving_app(broken) as stats, serving_app(pages) as site:
+            pages.collector = f"http://stats.example:{stats.rpartition(':')[2]}"
+            pages.options("")
+            context = chromium.new_context(viewport={"width": 800, "height": 600})
+            context.set_default_timeout(15_000)
+            problems = []
+            context.on("weberror", lambda error: problems.append(str(error.error)))
+            yield Shop(database, broken, pages, context, site.rpartition(":")[2])
+            context.close()
+        collector.close()
+        assert problems == []
+        assert database.verify() == []
+
+
+def test_load_is_a_view_with_its_referrer(shop):
+    page = shop.context.new_page()
+    page.goto(f"{shop.base}/?q=1#part", referer="https://search.example/find")
+
+    shop.wait_for_views("/?q=1")
+    assert shop.rows("referrer_domain, ended_at, event_count", "sessions") == [("search.example", None, 1)]
+    assert page.evaluate("Object.keys(window).includes('analytics')")
+
+
+def test_links_are_views_of_one_session(shop):
+    page = shop.open("/")
+    shop.wait_for_views("/")
+    page.goto(f"{shop.base}/about")
+    shop.wait_for_views("/", "/about")
+    page.close(run_before_unload=True)
+
+    shop.wait_for_end()
+    assert shop.rows("entry_page, exit_page, event_count", "sessions") == [(f"{shop.base}/", f"{shop.base}/about", 2)]
+
+
+def test_end_has_the_visible_time_and_the_scroll_depth(shop):
+    shop.pages.body = '<div style="height: 2400px"></div>'
+    page = shop.open("/")
+    shop.wait_for_views("/")
+    page.evaluate("scrollTo(0, 600)")
+    page.wait_for_timeout(700)
+    page.close(run_before_unload=True)
+
+    shop.wait_for_end()
+    [(visible, scroll)] = shop.rows("visible_ms, scroll", "collector_sessions")
+    assert 600 <= visible <= 10_000
+    assert 45 <= scroll <= 55
+    [(duration,)] = shop.rows("duration", "sessions")
+    assert duration >= visible
+
+
+def test_navigation_within_the_page(shop):
+    page = shop.open("/")
+    for script, paths in (
+        ("history.pushState({}, '', '/a')", ["/", "/a"]),
+        ("history.pushState({}, '', '/a')", ["/", "/a"]),
+        ("history.pushState({}, '', '/a?page=2')", ["/", "/a", "/a?page=2"]),
+        ("history.pushState({}, '', '/a?page=2#top')", ["/", "/a", "/a?page=2"]),
+        ("history.replaceState({}, '', '/a?page=3')", ["/", "/a", "/a?page=2"]),
+        ("history.replaceState({}, '', '/b?page=3')", ["/", "/a", "/a?page=2", "/b?page=3"]),
+    ):
+        page.evaluate(script)
+        shop.wait_for_views(*paths)
+    page.evaluate("history.go(-2)")
+    shop.wait_for_views("/", "/a", "/a?page=2", "/b?page=3", "/a")
+    page.evaluate("history.forward()")
+    shop.wait_for_views("/", "/a", "/a?page=2", "/b?page=3", "/a", "/a?page=2")
+    page.close(run_before_unload=True)
+
+    shop.wait_for_end()
+    assert shop.rows("count(*)", "sessions") == [(1,)]
+
+
+def test_fragment_is_a_page_only_with_data_hash(shop):
+    shop.pages.options("data-hash")
+    page = shop.open("/#one")
+    page.evaluate("location.hash = 'two'")
+
+    shop.wait_for_views("/#one", "/#two")
+
+
+def test_page_from_the_back_forward_cache_is_a_new_view(shop):
+    page = shop.open("/")
+    shop.wait_for_views("/")
+    page.evaluate("window.isSame = true")
+    page.goto(f"{shop.base}/about")
+    shop.wait_for_views("/", "/about")
+    page.evaluate("history.back()")
+
+    shop.wait_for_views("/", "/about", "/")
+    assert page.evaluate("window.isSame")
+
+
+def test_two_tabs_are_one_session(shop):
+    first, second = shop.open("/"), shop.open("/about")
+    shop.wait_for_views("/", "/about")
+    first.close(run_before_unload=True)
+    wait_for(lambda: shop.rows("count(*)", "collector_events where visible_ms is not null") == [(1,)])
+    assert shop.rows("ended_at", "sessions") == [(None,)]
+    second.close(run_before_unload=True)
+
+    shop.wait_for_end()
+
+
+def test_event_with_data(shop):
+    page = shop.open("/")
+    page.evaluate("analytics('event', 'signup', {plan: 'pro'})")
+
+    wait_for(lambda: shop.rows("count(*)", "events") == [(2,)])
+    assert shop.rows("event_type, data", "events where event_type <> 'page_view'") == [("signup", '{"plan":"pro"}')]
+
+
+def test_calls_before_the_script_wait(shop):
+    shop.pages.head = (
+        "<script>window.analytics = Object.assign((...call) => analytics.q.push(call), {q: []});"
+        "analytics('event', 'early')</script>"
+    )
+    shop.open("/")
+
+    wait_for(lambda: shop.rows("event_type", "events", "1") == [("early",), ("page_view",)])
+
+
+def test_other_programs_analytics_is_left_alone(shop):
+    shop.pages.head = "<script>window.analytics = {track: 1}</script>"
+    page = shop.open("/")
+
+    shop.wait_for_views("/")
+    assert page.evaluate("window.analytics") == {"track": 1}
+
+
+def test_second_tag_does_nothing(shop):
+    shop.pages.tag *= 2
+    shop.open("/")
+
+    shop.wait_for_views("/")
+
+
+def test_async_tag_under_a_policy(shop):
+    stats = shop.pages.collector
+    shop.pages.tag = f'<script async src="{stats}/a.js"></script>'
+    shop.pages.policy = f"default-src 'none'; script-src {stats}; connect-src {stats}"
+    shop.open("/")
+
+    shop.wait_for_views("/")
+
+
+@pytest.mark.parametrize(
+    ("options", "path", "is_counted"),
+    [
+        ('data-exclude="/admin/**, /x"', "/admin/a/b", False),
+        ('data-exclude="/admin/*"', "/admin/a/b", True),
+        ('data-include="/blog/*"', "/blog/post", True),
+        ('data-include="/blog/*"', "/about", False),
+    ],
+)
+def test_paths_can_be_included_and_excluded(shop, options, path, is_counted):
+    shop.pages.options(options)
+    page = shop.open(path)
+    page.evaluate("analytics('event', 'x')")
+    page.wait_for_timeout(300)
+
+    wait_for(lambda: shop.rows("count(*)", "events") == [(2 if is_counted else 0,)])
+
+
+@pytest.mark.parametrize("signal", ["globalPrivacyControl: true", "doNotTrack: '1'"])
+def test_nothing_is_sent_under_a_privacy_signal(shop, signal):
+    name, _, value = signal.partition(": ")
+    shop.context.add_init_script(f"Object.defineProperty(Navigator.prototype, '{name}', {{get: () => {value}}})")
+    page = shop.open("/")
+    page.evaluate("analytics('event', 'x')")
+    page.wait_for_timeout(500)
+    page.close(run_before_unload=True)
+
+    assert shop.collector.requests == 0
+
+
+def test_nothing_is_stored_under_daily_identity(shop):
+    page = shop.open("/")
+    shop.wait_for_views("/")
+
+    assert shop.context.cookies() == []
+    assert page.evaluate("[localStorage.length, sessionStorage.length]") == [0, 0]
+
+
+def test_stored_identity_survives_the_page(shop):
+    shop.pages.options('data-identity="storage"')
+    page = shop.open("/")
+    shop.wait_for_views("/")
+    stored = page.evaluate("Object.values(localStorage)")
+    page.goto(f"{shop.base}/about")
+    shop.wait_for_views("/", "/about")
+
+    assert len(stored) == 1
+    assert page.evaluate("Object.values(localStorage)") == stored
+    assert stored[0] not in json.dumps(shop.rows("visitor_id", "sessions"))
+    assert shop.rows("count(*)", "sessions") == [(1,)]
+
+
+def test_events_are_sent_again_after_a_fault(shop):
+    shop.collector.status = 503
+    page = shop.open("/")
+    wait_for(lambda: shop.collector.requests >= 1)
+    page.evaluate("analytics('event', 'x')")
+    shop.collector.status = None
+
+    wait_for(lambda: shop.rows("event_type", "events", "event_id") == [("page_view",), ("x",)])
+
+
+def test_events_are_not_sent_again_after_a_refusal(shop):
+    shop.collector.status = 403
+    page = shop.open("/")
+    page.wait_for_timeout(2_500)
+
+    assert shop.collector.requests == 1
+
+
+def test_events_wait_until_the_browser_is_online(shop):
+    page = shop.open("/")
+    shop.wait_for_views("/")
+    shop.context.set_offline(True)
+    page.evaluate("analytics('event', 'x')")
+    page.wait_for_timeout(300)
+    shop.context.set_offline(False)
+
+    wait_for(lambda: shop.rows("count(*)", "events") == [(2,)])
+
+
+def test_outbound_links_and_downloads_are_events(shop):
+    shop.pages.options("data-outbound data-downloads")
+    shop.pages.body = '<a id="a" href="http://other.example/">x</a> <a id="b" href="/list.pdf" download>y</a>'
+    page = shop.open("/")
+    page.click("#b")
+    page.evaluate("document.addEventListener('click', (event) => event.preventDefault())")
+    page.click("#a")
+
+    wait_for(lambda: shop.rows("count(*)", "events") == [(3,)])
+    assert shop.rows("event_type, data", "events where event_type <> 'page_view'", "event_id") == [
+        ("download", json.dumps({"url": f"{shop.base}/list.pdf"}, separators=(",", ":"))),
+        ("outbound", '{"url":"http://other.example/"}'),
+    ]
+
+
+def test_localhost_counts_only_with_data_local(shop, chromium):
+    page = shop.context.new_page()
+    page.goto(shop.base.replace("shop.example", "localhost"))
+    page.wait_for_timeout(300)
+    assert shop.collector.requests == 0
+
+    shop.pages.options("data-local")
+    page.goto(shop.base.replace("shop.example", "localhost"))
+    wait_for(lambda: shop.collector.requests == 1)

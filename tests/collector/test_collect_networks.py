@@ -1,0 +1,63 @@
+"""The country and the VPN of an address."""
+
+import pytest
+from helpers.mmdb import write_countries
+
+from analytics_api import SettingError
+from analytics_api.collector import create_collector
+from analytics_api.collector.networks import Networks
+
+pytestmark = pytest.mark.any_engine
+
+LIST = ["# VPN providers", "", "192.0.2.0/25", "192.0.2.128/25", "10.0.0.9", "2001:db8::/32"]
+
+
+@pytest.mark.parametrize(
+    ("address", "is_listed"),
+    [
+        ("192.0.2.0", True),
+        ("192.0.2.255", True),
+        ("192.0.3.0", False),
+        ("192.0.1.255", False),
+        ("10.0.0.9", True),
+        ("10.0.0.10", False),
+        ("2001:db8:ffff::1", True),
+        ("2001:db9::", False),
+        ("::ffff:192.0.2.7", True),
+        ("", False),
+        ("unknown", False),
+    ],
+)
+def test_address_is_in_a_network(address, is_listed):
+    assert (address in Networks(LIST)) is is_listed
+
+
+def test_session_from_a_listed_network_is_suspected(new_site, select):
+    site = new_site(vpn_networks=LIST)
+    site.view(address="192.0.2.1")
+    site.view(address="203.0.113.1")
+
+    assert select("vpn_suspected", "sessions", "rowid") == [(1,), (0,)]
+
+
+def test_invalid_network_is_rejected(database):
+    with pytest.raises(SettingError, match=r"^vpn_networks: line 1 must be a network such as 192.0.2.0/24, not 'x'$"):
+        create_collector(database, hosts=["shop.example"], vpn_networks=["x"])
+
+
+def test_country_is_that_of_the_address(new_site, select, tmp_path):
+    write_countries(tmp_path / "countries.mmdb", {"192.0.2.0/24": "IN", "198.51.100.0/25": "DE"})
+    site = new_site(geoip=tmp_path / "countries.mmdb")
+    for address in ("192.0.2.9", "198.51.100.9", "198.51.100.200", "2001:db8::1", "unknown"):
+        site.view(address=address)
+
+    assert select("country", "sessions", "rowid") == [("IN",), ("DE",), (None,), (None,), (None,)]
+
+
+def test_trusted_country_header_wins(new_site, select, tmp_path):
+    write_countries(tmp_path / "countries.mmdb", {"192.0.2.0/24": "IN"})
+    site = new_site(geoip=tmp_path / "countries.mmdb", trusted_proxies=1)
+    site.view(headers={"CF-IPCountry": "FR"})
+    site.view(headers={"CF-IPCountry": "XX"}, address="192.0.2.2")
+
+    assert select("country", "sessions", "rowid") == [("FR",), ("IN",)]

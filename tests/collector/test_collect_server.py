@@ -1,0 +1,101 @@
+"""The collector in `analytics-api serve`: real gunicorn processes."""
+
+import json
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+from helpers.client import KEY
+from helpers.collecting import BROWSER
+from helpers.server import serving
+
+from analytics_api import open_database
+
+pytestmark = pytest.mark.slow
+
+HEADERS = {"User-Agent": BROWSER, "Content-Type": "text/plain"}
+SETTINGS = {"ANALYTICS_COLLECT_HOSTS": "shop.example", "ANALYTICS_TRUSTED_PROXIES": "1"}
+
+
+def view(number, page="/"):
+    return {"type": "page_view", "id": f"view-{number:08}", "url": f"https://shop.example{page}", "at": 0}
+
+
+def post(server, event, address="192.0.2.1"):
+    headers = {**HEADERS, "X-Forwarded-For": address}
+    status, reply, _ = server.request("POST", "/collect", json.dumps(event), headers.items())
+    return status, reply
+
+
+def test_server_collects_and_keeps_the_keys_of_the_rest(tmp_path):
+    with serving(tmp_path, **SETTINGS) as server:
+        status, headers = post(server, view(1))
+        script, _, _ = server.request("GET", "/a.js", headers=())
+        without_key, _, _ = server.request("GET", "/analytics/overview", headers=())
+        _, overview = server.get("/analytics/overview")
+
+        assert (status, headers["Access-Control-Allow-Origin"], script, without_key) == (204, "*", 200, 401)
+        assert overview["total_sessions"] == 1
+        assert "/collect" in [line.get("route") for line in server.lines()]
+
+
+def test_server_without_hosts_does_not_collect(tmp_path):
+    with serving(tmp_path) as server:
+        assert post(server, view(1))[0] == 401
+        assert server.request("GET", "/a.js")[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("options", "fewest", "most"), [([], 16, 74), (["--threads", "3"], 3, 13)], ids=["default", "option"]
+)
+def test_server_has_threads_for_collecting(tmp_path, options, fewest, most):
+    """gunicorn starts a thread when all others are busy; a worker has some of its own, too."""
+    with serving(tmp_path, "--workers", "1", *options, **SETTINGS) as server, ThreadPoolExecutor(64) as pool:
+        statuses = {status for status, _ in pool.map(lambda number: post(server, view(number)), range(256))}
+        [worker] = server.workers()
+        names = [path.read_text() for path in Path(f"/proc/{worker}/task").glob("*/comm")]
+
+    assert statuses == {204}
+    assert fewest <= len(names) <= most
+
+
+def test_two_processes_count_every_view_once(tmp_path):
+    """Send each view of a visitor twice, to both processes at once."""
+
+    def send(visitor):
+        connection = HTTPConnection(*server.address, timeout=30)
+        with closing(connection):
+            statuses = []
+            for number in [*range(8), *range(8)]:
+                headers = {**HEADERS, "X-Forwarded-For": f"192.0.2.{visitor % 16}"}
+                body = json.dumps(view(visitor * 100 + number, f"/{number}"))
+                connection.request("POST", "/collect", body, headers)
+                statuses.append(connection.getresponse().read() or 204)
+            return statuses
+
+    with serving(tmp_path, "--workers", "2", **SETTINGS) as server:
+        with ThreadPoolExecutor(32) as pool:
+            statuses = {status for statuses in pool.map(send, range(32)) for status in statuses}
+
+        assert statuses == {204}
+        with closing(sqlite3.connect(tmp_path / "analytics.db")) as connection:
+            [(events,)] = connection.execute("select count(*) from events").fetchall()
+            [(sessions, counted)] = connection.execute("select count(*), sum(event_count) from sessions").fetchall()
+        assert (events, sessions, counted) == (256, 16, 256)
+    with open_database(tmp_path / "analytics.db").closing() as database:
+        assert database.verify() == []
+    assert KEY not in server.log.read_text()
+
+
+def test_large_and_slow_bodies_leave_nothing(tmp_path):
+    with serving(tmp_path, **SETTINGS) as server:
+        for body in (b"x" * 3_000_000, b"\xff" * 8_000, b"<script>alert(1)</script>", b"[" * 8_000):
+            status, _, _ = server.request("POST", "/collect", body, HEADERS.items())
+            assert status in (400, 413)
+        assert post(server, {**view(1), "url": "https://shop.example/<script>"})[0] == 204
+        _, pages = server.get("/analytics/pages/top")
+
+    assert pages == [{"page": "https://shop.example/<script>", "views": 1, "unique_sessions": 1}]
