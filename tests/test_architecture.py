@@ -9,7 +9,7 @@ PACKAGE = Path(analytics_api.__file__).parent
 
 # The layers of the package. A module may import modules of its own layer and of earlier layers only.
 LAYERS = (
-    ("calendar", "errors", "rounding"),
+    ("calendar", "comparison", "errors", "rounding"),
     ("http", "database", "storage"),
     ("filters", "keys"),
     ("browser_sessions", "context"),

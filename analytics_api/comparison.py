@@ -1,0 +1,51 @@
+"""Earlier ranges of days to compare with, and the instant that corresponds to now. Needs no database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
+
+from .calendar import DAY_MS, Offset, to_date, to_day
+
+MINUTE_MS = 60_000
+
+Comparison = Literal["previous", "year"]
+
+
+def year_earlier(day: int) -> int:
+    """Return the same date a year earlier; the 28th of February for the 29th."""
+    date = to_date(day)
+    if (date.month, date.day) == (2, 29):
+        date = date.replace(day=28)
+    return to_day(date.replace(year=date.year - 1))
+
+
+def compared_days(first: int, last: int, comparison: Comparison) -> tuple[int, int]:
+    """Return the first and the last day to compare with: as many days just before, or the dates a year earlier."""
+    if comparison == "year":
+        return year_earlier(first), year_earlier(last)
+    return 2 * first - last - 1, first - 1
+
+
+def corresponding_day(day: int, first: int, last: int, comparison: Comparison) -> int:
+    """Return the day that corresponds to a day of the range `first` to `last`."""
+    return year_earlier(day) if comparison == "year" else day - (last - first + 1)
+
+
+def first_instant(day: int, time_of_day: int, offsets: Sequence[Offset]) -> int:
+    """Return the first instant of a day at which the clock shows a time, or the first after a time that is skipped.
+
+    :param time_of_day: milliseconds since midnight.
+    """
+    wall_time = day * DAY_MS + time_of_day
+    for offset, following in pairwise(offsets):
+        instant = max(wall_time - offset.utc_offset, offset.begins_at)
+        if instant < following.begins_at:
+            return instant
+    return max(wall_time - offsets[-1].utc_offset, offsets[-1].begins_at)
+
+
+def time_of_day(now: int, utc_offset: int) -> int:
+    """Return the time that the clock shows, down to the whole minute, in milliseconds since midnight."""
+    return (now + utc_offset) % DAY_MS // MINUTE_MS * MINUTE_MS
