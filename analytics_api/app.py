@@ -7,8 +7,9 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
@@ -273,17 +274,29 @@ def call_endpoint(
                 if "from" in arguments:  # a keyword of Python
                     arguments["from_"] = arguments.pop("from")
                 return route.endpoint(ctx, **arguments), None
-            range_ = resolve_range(
-                ctx,
-                arguments.pop("from"),
-                arguments.pop("to"),
-                arguments.pop("days"),
-                arguments["filters"],
-                default=route.default_days,
+            if arguments.get("compare") is None:
+                return call_ranged_endpoint(ctx, route, arguments)
+            # The rows and what they are compared with come from one snapshot.
+            return ctx.db.read(
+                lambda reader: call_ranged_endpoint(replace(ctx, db=cast(Database, reader)), route, arguments)
             )
-            return route.endpoint(ctx, **arguments, days=range_), range_
     finally:
         environ[QUERY_SECONDS] = time.perf_counter() - started
+
+
+def call_ranged_endpoint(ctx: Context, route: Route, arguments: Mapping[str, Any]) -> tuple[object, DayRange | None]:
+    """Resolve the range of the arguments, and call the endpoint with it. Return its result and the range."""
+    others = dict(arguments)
+    range_ = resolve_range(
+        ctx,
+        others.pop("from"),
+        others.pop("to"),
+        others.pop("days"),
+        others["filters"],
+        default=route.default_days,
+        compare=others.get("compare"),
+    )
+    return route.endpoint(ctx, **others, days=range_), range_
 
 
 def parse_arguments(route: Route, path_arguments: Mapping[str, Any], environ: WSGIEnvironment) -> dict[str, Any]:

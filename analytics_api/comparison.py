@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Final, Literal
 
 from .calendar import DAY_MS, Offset, to_date, to_day
 
 MINUTE_MS = 60_000
 
 Comparison = Literal["previous", "year"]
+COMPARISONS: Final[tuple[Comparison, ...]] = ("previous", "year")
 
 
 def year_earlier(day: int) -> int:

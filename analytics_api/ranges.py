@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from .calendar import DAY_MS, DayRange, Offset, Today, iso_date, to_day
+from .comparison import MINUTE_MS, Comparison
 from .context import Context
 from .database import Database, Reader
 from .errors import InvalidRequest
@@ -80,25 +81,46 @@ def resolve_range(
     filters: Filters | None = None,
     *,
     default: int | None = None,
+    compare: Comparison | None = None,
 ) -> DayRange | None:
     """Return the range of days that the parameters describe, or None for all time.
 
-    With filters, a range without a first day, and the default range, begin where the sessions were not purged.
+    With filters, a range without a first day, and the default range, begin where the sessions were not purged. For a
+    comparison, a range without a last day ends today.
 
     :param from_: the first day; None for no lower bound.
     :param to: the last day; None for no upper bound.
     :param days: the number of days up to and including today, or a resolved range.
     :param default: the number of days if there is no other argument; None for all time.
-    :raises InvalidRequest: `days` is combined with `from_` or `to`, `from_` is after `to`, or there are filters and the
-        range has days whose sessions were purged.
+    :raises InvalidRequest: `days` is combined with `from_` or `to`, `from_` is after `to`, there are filters and the
+        range has days whose sessions were purged, or a range to compare has no first day.
     """
     if isinstance(days, DayRange) and from_ is to is None:
-        return days
-    has_range = from_ is not None or to is not None or days is not None
-    range_ = _resolve(ctx, from_, to, days if has_range else default)
-    if parse_filters(filters):
-        return _limit_to_sessions(ctx, range_, from_, days)
-    return range_
+        range_: DayRange | None = days
+    else:
+        has_range = from_ is not None or to is not None or days is not None
+        range_ = _resolve(ctx, from_, to, days if has_range else default)
+        if parse_filters(filters):
+            range_ = _limit_to_sessions(ctx, range_, from_, days)
+    return range_ if compare is None else close_to_compare(ctx, range_)
+
+
+def close_to_compare(ctx: Context, range_: DayRange | None) -> DayRange:
+    """Return a range that ends today if it has no last day.
+
+    The comparison of a range that reaches today changes every minute, so its `today` lasts until the next minute.
+
+    :raises InvalidRequest: the range has no first day.
+    """
+    if range_ is None or range_.first is None:
+        raise InvalidRequest("compare needs a first day: add from or days")
+    today = range_.today or find_today(ctx.db, ctx.now)
+    last = max(range_.first, today.day) if range_.last is None else range_.last
+    if last >= today.day:
+        minute = ctx.now // MINUTE_MS * MINUTE_MS
+        begins_at, ends_at = max(today.begins_at, minute), min(today.ends_at, minute + MINUTE_MS)
+        today = Today(today.day, begins_at, ends_at)
+    return DayRange(range_.first, last, today)
 
 
 def _resolve(ctx: Context, from_: date | None, to: date | None, days: Days) -> DayRange | None:

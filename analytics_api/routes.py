@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .comparison import COMPARISONS
 from .context import Context
 from .endpoints.current import current
 from .endpoints.dashboard import DEFAULT_LIMIT, SECTIONS, dashboard, resolved_range
@@ -98,7 +99,11 @@ FOREVER = MAX_INT64
 FROM = Day("from", "First day to count, in the site's time zone; no lower bound by default")
 TO = Day("to", "Last day to count, in the site's time zone; no upper bound by default")
 DAYS = "Number of days to count, up to and including today; cannot be combined with from or to"
+COMPARE = Enum(
+    "compare", "Also count the same number of days just before, or the same dates a year earlier", COMPARISONS
+)
 RANGE = (FROM, TO, Integer("days", DAYS, default=None, minimum=1, maximum=3660))
+COMPARED = (*RANGE, COMPARE)
 
 ALL_FILTERS = tuple(FILTERS.values())
 
@@ -107,7 +112,7 @@ SEARCH = Text("q", "Text to find in the name, e-mail, phone, project or visitor 
 FILTERS_OF_LEADS = tuple(filter_.parameter for filter_ in LEAD_FILTERS.values())
 
 ROUTES = (
-    Route("stats", "GET", "/overview", overview, RANGE, filters=ALL_FILTERS, ranged=True, cache_for=FOREVER),
+    Route("stats", "GET", "/overview", overview, COMPARED, filters=ALL_FILTERS, ranged=True, cache_for=FOREVER),
     Route("stats", "GET", "/sessions/daily", daily, [
         FROM,
         TO,

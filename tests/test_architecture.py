@@ -16,6 +16,7 @@ LAYERS = (
     ("ranges",),
     ("periods",),
     ("matching",),
+    ("earlier",),
     ("endpoints",),
     ("routes",),
     ("examples", "openapi", "openapi_session"),

@@ -144,7 +144,7 @@ def test_document_has_every_parameter_with_its_bounds():
         filters[field] = filters[f"{field}.not"] = {"type": "array", "items": {"type": "string", "enum": choices}}
     ranged = {"from": day, "to": day, "days": days, **filters}
     assert parameters == {
-        "GET /analytics/overview": ranged,
+        "GET /analytics/overview": {**ranged, "compare": {"type": "string", "enum": ["previous", "year"]}},
         "GET /analytics/sessions/daily": {
             "from": day,
             "to": day,

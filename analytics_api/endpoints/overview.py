@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import TypedDict
+from typing import TypedDict, cast
 
+from ..comparison import Comparison
 from ..context import Context
 from ..database import Row
+from ..earlier import ComparedRange, EarlierRange, add_cut_day, find_earlier_range
 from ..filters import Filters
-from ..matching import find_matching, read_totals
+from ..matching import Matching, find_matching, read_totals
 from ..ranges import Days, resolve_range
 from ..rounding import mean
 
 
-class Overview(TypedDict):
+class Totals(TypedDict):
     total_sessions: int
     total_events: int
     unique_visitors: int
@@ -21,6 +23,14 @@ class Overview(TypedDict):
     avg_engagement_score: float
     avg_session_duration_s: int
     vpn_suspected_count: int
+
+
+class EarlierTotals(Totals, ComparedRange):
+    pass
+
+
+class Overview(Totals, total=False):
+    previous: EarlierTotals
 
 
 # The query for a range also works for all time (day -1), but takes 16 us instead of 12.
@@ -85,19 +95,38 @@ def overview(
     from_: date | None = None,
     to: date | None = None,
     filters: Filters | None = None,
+    compare: Comparison | None = None,
 ) -> Overview:
     """Return the totals of all time or of a range of days.
 
     `avg_engagement_score` is rounded to one decimal, and `avg_session_duration_s` to whole seconds. Sessions without a
     value do not count for an average; without any value the average is 0.
+
+    With `compare`, `previous` has the totals of the same number of days just before the range, or of the same dates a
+    year earlier. If the range reaches today, they end before the instant `until`, which corresponds to now.
     """
-    range_ = resolve_range(ctx, from_, to, days, filters)
-    if matching := find_matching(ctx.db, range_, filters):
-        return _to_overview(read_totals(ctx.db, matching))
-    return _to_overview((ctx.db.rows(TOTALS) if range_ is None else ctx.db.rows(TOTALS_OF_RANGE, **range_.bounds))[0])
+    range_ = resolve_range(ctx, from_, to, days, filters, compare=compare)
+    earlier = find_earlier_range(ctx, range_, compare, filters)
+    matching = find_matching(ctx.db, range_, filters)
+    if matching:
+        totals = read_totals(ctx.db, matching)
+    elif range_ is None:
+        totals = ctx.db.rows(TOTALS)[0]
+    else:
+        totals = ctx.db.rows(TOTALS_OF_RANGE, **range_.bounds)[0]
+    result = cast(Overview, _to_totals(totals))
+    if earlier is not None:
+        result["previous"] = {**_to_totals(_read_earlier(ctx, earlier, matching)), **earlier.describe()}
+    return result
 
 
-def _to_overview(totals: Row) -> Overview:
+def _read_earlier(ctx: Context, earlier: EarlierRange, matching: Matching | None) -> Row:
+    if matching:
+        return read_totals(ctx.db, earlier.match(ctx.db, matching))
+    return add_cut_day(ctx.db, earlier, ctx.db.rows(TOTALS_OF_RANGE, **earlier.whole_days)[0])
+
+
+def _to_totals(totals: Row) -> Totals:
     return {
         "total_sessions": totals["sessions"],
         "total_events": totals["events"],

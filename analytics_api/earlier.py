@@ -1,0 +1,155 @@
+"""The earlier range that a range is compared with, and the statistics of its last day up to an instant.
+
+If a range reaches today, only a part of today has passed. So the earlier range is cut at the instant that corresponds
+to now: the days before it are read from the counters, and the part of the day that is cut from the base tables.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypedDict
+
+from .calendar import DayRange, Offset, day_begins_at, iso_date, to_date
+from .comparison import Comparison, compared_days, corresponding_day, first_instant, time_of_day
+from .context import Context
+from .database import Database, Row
+from .errors import InvalidRequest
+from .filters import Filters, parse_filters
+from .matching import Matching
+from .ranges import RAW_SINCE, close_to_compare, load_offsets
+
+ComparedRange = TypedDict("ComparedRange", {"from": str, "to": str, "until": int | None})
+
+
+class EarlierRange(NamedTuple):
+    """The days `first` to `last`, of which those up to `last_whole` count as a whole.
+
+    :param until: an exclusive end in milliseconds since the epoch; None if the range is not cut.
+    :param cut_begins_at: the beginning of the day that is cut; equal to `until` if that day is before the range.
+    """
+
+    first: int
+    last: int
+    last_whole: int
+    until: int | None = None
+    cut_begins_at: int = 0
+
+    @property
+    def whole_days(self) -> dict[str, int]:
+        """Return `first` and `last` of the whole days as statement parameters; `last` is smaller if there are none."""
+        return {"first": max(self.first, 0), "last": self.last_whole}
+
+    @property
+    def cut(self) -> dict[str, int]:
+        """Return the part of the cut day as statement parameters, `begins_at` and `until`; both 0 without a cut."""
+        return {"begins_at": self.cut_begins_at, "until": self.until or 0}
+
+    @property
+    def has_cut_day(self) -> bool:
+        return self.until is not None and self.cut_begins_at < self.until
+
+    def describe(self) -> ComparedRange:
+        return {"from": iso_date(self.first), "to": iso_date(self.last), "until": self.until}
+
+    def match(self, db: Database, matching: Matching) -> Matching:
+        """Return the sessions of this range that match the same filters."""
+        return matching.within(db, DayRange(self.first, self.last), self.until)
+
+
+# The visitors of the cut day are those who have no session in the whole days `first` to `last`; fingerprints likewise.
+CUT_DAY = """
+with visits as (
+  select visitor_id, fingerprint, duration, engagement_score, vpn_suspected
+  from sessions
+  where started_at >= :begins_at and started_at < :until)
+select count(*) as sessions,
+  (
+    select count(distinct visitor_id)
+    from visits
+    where not exists (
+      select 1
+      from visitor_days as d
+      where d.visitor_id = visits.visitor_id and d.day between :first and :last and d.sessions > 0)) as visitors,
+  (
+    select count(distinct fingerprint)
+    from visits
+    where not exists (
+      select 1
+      from fingerprint_days as d
+      where d.fingerprint = visits.fingerprint and d.day between :first and :last and d.sessions > 0)) as fingerprints,
+  cast(coalesce(sum(duration), 0) as bigint) as duration_sum, count(duration) as duration_count,
+  cast(coalesce(sum(engagement_score), 0) as bigint) as score_sum, count(engagement_score) as score_count,
+  count(nullif(vpn_suspected, 0)) as vpn_suspected,
+  (
+    select count(*)
+    from events
+    where occurred_at >= :begins_at and occurred_at < :until) as events
+from visits
+"""
+
+
+def find_earlier_range(
+    ctx: Context, range_: DayRange | None, compare: Comparison | None, filters: Filters | None
+) -> EarlierRange | None:
+    """Return the range to compare with, or None without a comparison.
+
+    If the day that would be cut was purged, it counts as a whole.
+
+    :raises InvalidRequest: the range has no first day, the earlier one would begin before the year 1, or it has days
+        that were purged and there are filters.
+    """
+    if compare is None:
+        return None
+    first, last, today = close_to_compare(ctx, range_)
+    assert first is not None
+    assert last is not None
+    assert today is not None
+    try:
+        earlier_first, earlier_last = compared_days(first, last, compare)
+        to_date(earlier_first)
+    except ValueError:
+        raise InvalidRequest("from must be later to compare: the earlier range would begin before the year 1") from None
+    raw_since = ctx.db.rows(RAW_SINCE)[0]["raw_since"]
+    if raw_since is not None and earlier_first < raw_since and parse_filters(filters):
+        raise InvalidRequest(
+            f"compare must not reach before {iso_date(raw_since)} with filters: older sessions were purged"
+        )
+    whole = EarlierRange(earlier_first, earlier_last, earlier_last)
+    if last < today.day:
+        return whole
+    cut_day = corresponding_day(today.day, first, last, compare)
+    if raw_since is not None and earlier_first <= cut_day < raw_since:
+        return whole._replace(last_whole=cut_day)
+    return _cut(ctx, whole, cut_day, time_of_day(ctx.now, _utc_offset(ctx, today.day)))
+
+
+def _cut(ctx: Context, whole: EarlierRange, cut_day: int, time: int) -> EarlierRange:
+    """Cut a range on a day at the first instant at which the clock shows a time."""
+    offsets = load_offsets(ctx.db, cut_day, cut_day)
+    begins_at = day_begins_at(cut_day, offsets)
+    until = min(max(first_instant(cut_day, time, offsets), begins_at), day_begins_at(cut_day + 1, offsets))
+    if cut_day < whole.first:
+        begins_at = until
+    return whole._replace(last_whole=cut_day - 1, until=until, cut_begins_at=begins_at)
+
+
+def _utc_offset(ctx: Context, today: int) -> int:
+    offsets = load_offsets(ctx.db, today, today)
+    return offsets[max(bisect_right(offsets, ctx.now, key=_begins_at) - 1, 0)].utc_offset
+
+
+def _begins_at(offset: Offset) -> int:
+    return offset.begins_at
+
+
+def add_cut_day(db: Database, earlier: EarlierRange, totals: Mapping[str, Any], first: int | None = None) -> Row:
+    """Return totals of whole days with those of the cut day added, if there is one.
+
+    :param first: the first of the whole days; None for that of the range.
+    """
+    if not earlier.has_cut_day:
+        return dict(totals)
+    days = {**earlier.whole_days, **({} if first is None else {"first": first})}
+    part = db.rows(CUT_DAY, **days, **earlier.cut)[0]
+    return {name: count + part[name] for name, count in totals.items()}

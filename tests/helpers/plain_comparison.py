@@ -1,0 +1,62 @@
+"""Compute in Python which rows a comparison counts, to compare it with the endpoints."""
+
+from datetime import date, datetime, timedelta, timezone
+from functools import cache
+from typing import NamedTuple
+
+from helpers.plain_statistics import MINUTE, Plain, date_of
+
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+class Earlier(NamedTuple):
+    """An earlier range, the last of its days that counts, and the exclusive end, which may be None."""
+
+    first: date
+    last: date
+    last_counted: date
+    until: int | None
+
+    def describe(self):
+        return {"from": self.first.isoformat(), "to": self.last.isoformat(), "until": self.until}
+
+    def of(self, plain):
+        """Return the statistics of the rows that are compared."""
+        within = plain.within(self.first, self.last_counted)
+        if self.until is None:
+            return within
+        return Plain(
+            [row for row in within.sessions if row["started_at"] < self.until],
+            [row for row in within.events if row["occurred_at"] < self.until],
+            plain.page_query,
+        )
+
+
+def earlier_range(first, last, compare, now, zone, raw_since=None):
+    """Return the Earlier range of the dates `first` to `last`."""
+    length = last - first + timedelta(days=1)
+
+    def earlier(day):
+        if compare == "previous":
+            return day - length
+        return day.replace(year=day.year - 1, day=28 if (day.month, day.day) == (2, 29) else day.day)
+
+    today = date_of(now, zone)
+    if last < today:
+        return Earlier(earlier(first), earlier(last), earlier(last), None)
+    cut_day = earlier(today)
+    if raw_since and earlier(first) <= cut_day < raw_since:
+        return Earlier(earlier(first), earlier(last), cut_day, None)
+    shown = (EPOCH + timedelta(milliseconds=now)).astimezone(zone)
+    until = first_instant(cut_day, shown.hour, shown.minute, zone)
+    return Earlier(earlier(first), earlier(last), cut_day, until)
+
+
+@cache
+def first_instant(day, hour, minute, zone):
+    """Return the first instant at which the clock shows a time of a day, or a later one."""
+    wall_time = datetime(day.year, day.month, day.day, hour, minute)
+    moment = wall_time.replace(tzinfo=timezone.utc) - timedelta(hours=40)
+    while moment.astimezone(zone).replace(tzinfo=None) < wall_time:
+        moment += MINUTE
+    return (moment - EPOCH) // timedelta(milliseconds=1)
