@@ -6,9 +6,10 @@ to now: the days before it are read from the counters, and the part of the day t
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_right
-from collections.abc import Mapping
-from typing import Any, NamedTuple, TypedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypedDict
 
 from .calendar import DayRange, Offset, day_begins_at, iso_date, to_date
 from .comparison import Comparison, compared_days, corresponding_day, first_instant, time_of_day
@@ -16,7 +17,7 @@ from .context import Context
 from .database import Database, Row
 from .errors import InvalidRequest
 from .filters import Filters, parse_filters
-from .matching import Matching
+from .matching import DIMENSIONS, Matching, read_keys
 from .ranges import RAW_SINCE, close_to_compare, load_offsets
 
 ComparedRange = TypedDict("ComparedRange", {"from": str, "to": str, "until": int | None})
@@ -89,6 +90,38 @@ from visits
 """
 
 
+def _keys(dimension: int, column: str) -> str:
+    return f"""
+with shown as (
+  select value as key
+  from json_each(cast(:keys as text))),
+days as (
+  select day
+  from day_counts
+  where day between :first and :last
+  group by day)
+select key, cast(sum(sessions) as bigint)
+from (
+  select c.key, c.sessions
+  from days
+  cross join shown
+  cross join key_counts as c
+  where c.dimension = {dimension} and c.day = days.day and c.key = shown.key
+  union all
+  select {column}, count(*)
+  from counted_sessions
+  where started_at >= :begins_at and started_at < :until and {column} in (select key from shown)
+  group by {column}) as counts
+group by key
+"""
+
+
+KEYS: Final[dict[str, str]] = {
+    field: _keys(dimension, "score_bucket" if field == "engagement" else field)
+    for field, dimension in DIMENSIONS.items()
+}
+
+
 def find_earlier_range(
     ctx: Context, range_: DayRange | None, compare: Comparison | None, filters: Filters | None
 ) -> EarlierRange | None:
@@ -153,3 +186,17 @@ def add_cut_day(db: Database, earlier: EarlierRange, totals: Mapping[str, Any], 
     days = {**earlier.whole_days, **({} if first is None else {"first": first})}
     part = db.rows(CUT_DAY, **days, **earlier.cut)[0]
     return {name: count + part[name] for name, count in totals.items()}
+
+
+def read_earlier_keys(
+    db: Database, earlier: EarlierRange, matching: Matching | None, field: str, keys: Sequence[str]
+) -> dict[str, int]:
+    """Return the number of sessions of the keys that occur in the earlier range.
+
+    :param field: one of DIMENSIONS.
+    """
+    if not keys:
+        return {}
+    if matching:
+        return dict(read_keys(db, earlier.match(db, matching), field, keys=keys))
+    return dict(db.tuples(KEYS[field], **earlier.whole_days, **earlier.cut, keys=json.dumps(keys)))

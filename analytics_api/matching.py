@@ -74,7 +74,7 @@ from key_counts
 where dimension = :dimension and day = -1 and key <> ''
 group by key
 """
-DIMENSIONS: Final = {"source": 2, "entry_page": 4, "exit_page": 5}
+DIMENSIONS: Final = {"source": 2, "engagement": 3, "entry_page": 4, "exit_page": 5}
 
 PAGES = """
 select page, page_id

@@ -122,21 +122,21 @@ ROUTES = (
     ], filters=ALL_FILTERS, ranged=True, cache_for=FOREVER),
     Route("stats", "GET", "/pages/top", top, [
         Integer("limit", "Number of pages to return", default=20, minimum=1, maximum=100),
-        *RANGE,
+        *COMPARED,
     ], filters=ALL_FILTERS, ranged=True, cache_for=FOREVER),
     Route("stats", "GET", "/pages/entry", entry, [
         Integer("limit", "Number of pages to return", default=20, minimum=1, maximum=100),
-        *RANGE,
+        *COMPARED,
     ], filters=ALL_FILTERS, ranged=True, cache_for=FOREVER),
     Route("stats", "GET", "/pages/exit", exit_, [
         Integer("limit", "Number of pages to return", default=20, minimum=1, maximum=100),
-        *RANGE,
+        *COMPARED,
     ], filters=ALL_FILTERS, ranged=True, cache_for=FOREVER),
-    Route("stats", "GET", "/geo", geo, RANGE, filters=ALL_FILTERS, ranged=True, cache_for=FOREVER),
-    Route("stats", "GET", "/engagement", engagement, RANGE, filters=ALL_FILTERS, ranged=True, cache_for=FOREVER),
+    Route("stats", "GET", "/geo", geo, COMPARED, filters=ALL_FILTERS, ranged=True, cache_for=FOREVER),
+    Route("stats", "GET", "/engagement", engagement, COMPARED, filters=ALL_FILTERS, ranged=True, cache_for=FOREVER),
     Route("stats", "GET", "/sources", sources, [
         Integer("limit", "Number of referrer domains to return", default=100, minimum=1, maximum=1000),
-        *RANGE,
+        *COMPARED,
     ], filters=ALL_FILTERS, ranged=True, cache_for=FOREVER),
     Route("stats", "GET", "/dashboard", dashboard, [
         FROM,

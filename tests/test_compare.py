@@ -9,7 +9,7 @@ from analytics_api.context import Context
 from analytics_api.endpoints.overview import overview
 
 DAY = 86_400_000
-COMPARED = ["overview"]
+COMPARED = ["overview", "pages/top", "pages/entry", "pages/exit", "geo", "engagement", "sources"]
 
 TOTALS = {
     "total_events": 0,
@@ -178,3 +178,32 @@ def test_comparison_is_an_argument_in_python(visit, database):
     reply = overview(Context(database, None, NOW), from_=date(2026, 2, 20), compare="previous")
 
     assert reply["previous"]["total_sessions"] == 1
+
+
+def test_rows_are_compared_by_their_keys(visit, insert, get):
+    visit(
+        "ann", "2026-02-17 09:00:00", "2026-02-17 16:00:00", entry_page="/", country="IN", referrer_domain="a.example"
+    )
+    visit("ann", "2026-02-16 09:00:00", entry_page="/old", country="IN")
+    visit("bob", "2026-02-24 09:00:00", entry_page="/", exit_page="/new", country="IN", referrer_domain="a.example")
+    insert(
+        "events",
+        *(
+            {"session_id": "s0", "event_type": "page_view", "page_url": "/", "occurred_at": instant(moment)}
+            for moment in ("2026-02-16 09:00:00", "2026-02-17 09:00:00", "2026-02-17 16:00:00", "2026-02-24 09:00:00")
+        ),
+    )
+
+    def rows(path):
+        return get(f"/analytics/{path}?days=7&compare=previous")
+
+    assert rows("pages/top") == [
+        {"page": "/", "views": 1, "unique_sessions": 1, "previous": {"views": 2, "unique_sessions": 1}}
+    ]
+    assert rows("pages/entry") == [{"page": "/", "sessions": 1, "previous": {"sessions": 1}}]
+    assert rows("pages/exit") == [{"page": "/new", "sessions": 1, "previous": {"sessions": 0}}]
+    assert rows("geo") == [
+        {"country": "IN", "sessions": 1, "unique_visitors": 1, "previous": {"sessions": 2, "unique_visitors": 1}}
+    ]
+    assert rows("sources") == [{"referrer_domain": "a.example", "sessions": 1, "previous": {"sessions": 1}}]
+    assert rows("engagement")[0] == {"bucket": "0-19", "count": 0, "previous": {"count": 0}}

@@ -5,31 +5,35 @@ from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from helpers.plain_comparison import earlier_range
+from helpers.plain_comparison import compared, earlier_range
+from helpers.plain_filters import plain_filters
 from helpers.plain_statistics import Plain, date_of
+from helpers.random_filters import FILTERS, LEAD, write_leads
 from helpers.random_rows import DAY_MS, MIDDLE, MOMENTS, TIMES, WRITE, ZONES, empty, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from analytics_api.context import Context
-from analytics_api.endpoints import overview
+from analytics_api.endpoints import engagement, geo, overview, pages, sources
 
 EXAMPLES = int(os.environ.get("RANGE_EXAMPLES", "40"))  # `make faults` runs more
 
 ENGINES = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 
+COMPARISON = {
+    "zone": st.sampled_from(sorted(ZONES)),
+    "page_query": st.sampled_from(["keep", "drop"]),
+    "writes": st.lists(WRITE, max_size=30),
+    "later": st.sampled_from([0, 365 * DAY_MS, 366 * DAY_MS]),
+    "moment": MOMENTS,
+    "ends": st.tuples(st.integers(-45, 45), st.integers(-45, 45)) | st.tuples(st.integers(-20, 0), st.integers(0, 3)),
+    "compare": st.sampled_from(["previous", "year"]),
+}
+
 
 @ENGINES
 @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
-@given(
-    zone=st.sampled_from(sorted(ZONES)),
-    page_query=st.sampled_from(["keep", "drop"]),
-    writes=st.lists(WRITE, max_size=30),
-    later=st.sampled_from([0, 365 * DAY_MS, 366 * DAY_MS]),
-    moment=MOMENTS,
-    ends=st.tuples(st.integers(-45, 45), st.integers(-45, 45)) | st.tuples(st.integers(-20, 0), st.integers(0, 3)),
-    compare=st.sampled_from(["previous", "year"]),
-)
+@given(**COMPARISON)
 def test_every_comparison_is_exact(database, zone, page_query, writes, later, moment, ends, compare):
     empty(database, zone, page_query)
     rows, raw_since = write(database, writes, zone)
@@ -39,13 +43,43 @@ def test_every_comparison_is_exact(database, zone, page_query, writes, later, mo
             row["date"] = date_of(row[column], clock)
     now = MIDDLE[zone] + later + moment
     first, last = (date_of(now, clock) + timedelta(days=end) for end in sorted(ends))
-    earlier = earlier_range(first, last, compare, now, clock, raw_since)
     plain = Plain(rows["sessions"], rows["events"], page_query)
-    shown, previous = plain.within(first, last), earlier.of(plain)
-    ctx = Context(db=database, storage=None, now=now)
+    earlier = earlier_range(first, last, compare, now, clock, raw_since)
     days = {"from_": first, "to": last, "compare": compare}
 
+    check_everything(Context(database, None, now), days, plain, earlier)
+
+
+@ENGINES
+@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
+@given(**COMPARISON, leads=st.lists(LEAD, max_size=3), filters=FILTERS)
+def test_every_filtered_comparison_is_exact(
+    database, zone, page_query, writes, later, moment, ends, compare, leads, filters
+):
+    empty(database, zone, page_query)
+    rows, _ = write(database, [write for write in writes if write[0] != "purge"], zone)
+    write_leads(database, leads)
+    clock = ZoneInfo(zone)
+    now = MIDDLE[zone] + later + moment
+    first, last = (date_of(now, clock) + timedelta(days=end) for end in sorted(ends))
+    plain = plain_filters(rows, leads, clock, page_query).matching(filters)
+    earlier = earlier_range(first, last, compare, now, clock)
+    days = {"from_": first, "to": last, "compare": compare, "filters": filters}
+
+    check_everything(Context(database, None, now), days, plain, earlier)
+
+
+def check_everything(ctx, days, plain, earlier):
+    shown, previous = plain.within(days["from_"], days["to"]), earlier.of(plain)
     assert overview.overview(ctx, **days) == {
         **shown.overview(),
         "previous": {**previous.overview(), **earlier.describe()},
     }
+    assert geo.geo(ctx, **days) == compared(shown.geo(), previous.geo(), "country")
+    assert sources.sources(ctx, **days) == compared(shown.sources(), previous.sources(), "referrer_domain")
+    assert engagement.engagement(ctx, **days) == compared(shown.engagement(), previous.engagement(), "bucket")
+    assert pages.top(ctx, 100, **days) == compared(shown.top(), previous.top(), "page")
+    for endpoint, column in ((pages.entry, "entry_page"), (pages.exit_, "exit_page")):
+        assert endpoint(ctx, 100, **days) == compared(
+            shown.session_pages(column), previous.session_pages(column), "page"
+        )

@@ -5,9 +5,10 @@ from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from helpers.plain_filters import PlainFilters
+from helpers.plain_filters import plain_filters
 from helpers.plain_statistics import date_of
-from helpers.random_rows import MIDDLE, TIMES, WRITE, ZONES, empty, labels, write
+from helpers.random_filters import FILTERS, LEAD, write_leads
+from helpers.random_rows import MIDDLE, WRITE, ZONES, empty, labels, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,47 +18,6 @@ from analytics_api.endpoints.dashboard import dashboard
 from analytics_api.errors import InvalidRequest
 
 EXAMPLES = int(os.environ.get("FILTER_EXAMPLES", "40"))  # `make faults` runs more
-
-PAGES = ["/a", "/a?b", "/a#c", "/b", "?", "/b?x#y", "/%", "/none"]
-PARTS = ["/", "/a", "/a?", "B", "%", "_", "#C", "x"]
-VALUES = {
-    "country": ["DE", "IN", "XX", "de", "FR"],
-    "source": ["a.example", "b.example", "(direct)", "ann@a.example"],
-    "source.prefix": ["a", "b.", "(", "A"],
-    "source.contains": [".EXAMPLE", "a", "%", "(Direct"],
-    "engagement": ["0-19", "20-39", "80-100"],
-    "event_type": ["page_view", "click", "none"],
-    "visitor": ["new", "returning"],
-    "lead": ["true", "false"],
-    **dict.fromkeys(("entry_page", "exit_page", "page"), PAGES),
-    **{
-        f"{field}.{suffix}": PARTS for field in ("entry_page", "exit_page", "page") for suffix in ("prefix", "contains")
-    },
-}
-VALUES |= {f"{name}.not": values for name, values in VALUES.items() if "." not in name}
-FILTERS = st.lists(
-    st.sampled_from(sorted(VALUES)).flatmap(
-        lambda name: st.tuples(st.just(name), st.lists(st.sampled_from(VALUES[name]), min_size=1, max_size=3))
-    ),
-    min_size=1,
-    max_size=3,
-).map(dict)
-LEAD = st.fixed_dictionaries(
-    {
-        "session_id": st.sampled_from([None, "s1", "s2", "none"]),
-        "visitor_id": st.sampled_from([None, "ann", "none"]),
-    }
-)
-
-
-def write_leads(database, leads):
-    rows = [(f"2026-02-0{number + 1} 00:00:00", *lead.values()) for number, lead in enumerate(leads)]
-
-    def work(at):
-        at.execute("delete from leads")
-        at.insert("leads", ["enquiry_datetime", "session_id", "visitor_id"], rows)
-
-    database.write(work)
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
@@ -84,7 +44,7 @@ def test_every_filtered_statistic_is_exact(database, zone, page_query, writes, l
             overview.overview(ctx, **days)
         days["from_"] = from_ = raw_since
         days["to"] = to = max(to, raw_since)
-    expected = plain(rows, leads, clock, page_query).matching(filters).within(from_, to)
+    expected = plain_filters(rows, leads, clock, page_query).matching(filters).within(from_, to)
 
     assert overview.overview(ctx, **days) == expected.overview()
     assert geo.geo(ctx, **days) == expected.geo()
@@ -100,16 +60,6 @@ def test_every_filtered_statistic_is_exact(database, zone, page_query, writes, l
         assert page["overview"]["page_views"] == sum(row["views"] for row in expected.top())
         assert page["pages"] == expected.top()
         assert page["range"]["filters"] == {name: list(dict.fromkeys(values)) for name, values in filters.items()}
-
-
-def plain(rows, leads, clock, page_query):
-    """Return PlainFilters of the rows that were not purged."""
-    for table, column in TIMES.items():
-        for row in rows[table]:
-            row["date"] = date_of(row[column], clock)
-    sessions, events = ([row for row in rows[table] if "is_archived" not in row] for table in ("sessions", "events"))
-    purged = [row for row in rows["sessions"] if "is_archived" in row]
-    return PlainFilters(sessions, events, leads, purged, page_query)
 
 
 def without_views(rows):

@@ -5,7 +5,7 @@ import pkgutil
 import pytest
 from helpers.plans import connect_to_demo, find_scans, list_statements, query_plan
 
-from analytics_api import endpoints
+from analytics_api import earlier, endpoints
 
 STATEMENTS = {label: statements for label, statements in list_statements().items() if not label.startswith("leads.")}
 
@@ -23,6 +23,14 @@ def test_every_statement_of_the_endpoints_is_checked():
 
 def test_no_statement_scans_a_base_table(connection):
     assert find_scans(connection, STATEMENTS) == {}
+
+
+@pytest.mark.parametrize("statement", [earlier.CUT_DAY, *earlier.KEYS.values()], ids=["totals", *earlier.KEYS])
+def test_statements_of_earlier_ranges_seek(connection, statement):
+    plan = query_plan(connection, statement)
+
+    assert full_scans(plan) == []
+    assert "SEARCH c USING PRIMARY KEY (dimension=? AND day=? AND key=?)" in plan or "key_counts" not in statement
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,24 @@ from __future__ import annotations
 from datetime import date
 from typing import TypedDict
 
+from ..comparison import Comparison
 from ..context import Context
+from ..earlier import find_earlier_range, read_earlier_keys
 from ..filters import BUCKETS, Filters, ScoreRange
 from ..matching import find_matching, read_keys
 from ..ranges import Days, resolve_range
 
 
-class Bucket(TypedDict):
-    bucket: ScoreRange
+class BucketCount(TypedDict):
     count: int
+
+
+class _Bucket(BucketCount):
+    bucket: ScoreRange
+
+
+class Bucket(_Bucket, total=False):
+    previous: BucketCount
 
 
 COUNTS = """
@@ -37,18 +46,25 @@ def engagement(
     from_: date | None = None,
     to: date | None = None,
     filters: Filters | None = None,
+    compare: Comparison | None = None,
 ) -> list[Bucket]:
     """Return the number of ended sessions in each of five ranges of the engagement score.
 
     There are always five rows, in ascending order. Scores below 0 count in the first range and scores above 100 in the
-    last. Sessions without a score are not counted.
+    last. Sessions without a score are not counted. With `compare`, `previous` counts those of the earlier range.
     """
-    range_ = resolve_range(ctx, from_, to, days, filters)
-    if matching := find_matching(ctx.db, range_, filters):
+    range_ = resolve_range(ctx, from_, to, days, filters, compare=compare)
+    matching = find_matching(ctx.db, range_, filters)
+    if matching:
         rows = read_keys(ctx.db, matching, "engagement")
     elif range_ is None:
         rows = ctx.db.tuples(COUNTS)
     else:
         rows = ctx.db.tuples(COUNTS_OF_RANGE, **range_.bounds)
     counts = dict(rows)
-    return [{"bucket": bucket, "count": counts.get(bucket, 0)} for bucket in BUCKETS]
+    result: list[Bucket] = [{"bucket": bucket, "count": counts.get(bucket, 0)} for bucket in BUCKETS]
+    if earlier := find_earlier_range(ctx, range_, compare, filters):
+        before = read_earlier_keys(ctx.db, earlier, matching, "engagement", BUCKETS)
+        for row in result:
+            row["previous"] = {"count": before.get(row["bucket"], 0)}
+    return result

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from datetime import date
 from typing import TypedDict
 
+from ..comparison import Comparison
 from ..context import Context
+from ..earlier import EarlierRange, find_earlier_range
 from ..filters import Filters
-from ..matching import find_matching, read_countries
+from ..matching import Matching, find_matching, read_countries
 from ..ranges import Days, resolve_range
 
 
-class Country(TypedDict):
-    country: str
+class CountryCounts(TypedDict):
     sessions: int
     unique_visitors: int
+
+
+class _Country(CountryCounts):
+    country: str
+
+
+class Country(_Country, total=False):
+    previous: CountryCounts
 
 
 COUNTRIES = """
@@ -52,6 +62,22 @@ left join returns using (key)
 order by sessions desc, country
 """
 
+# The visitors of the cut day are those who have no session in the country in the whole days `first` to `last`.
+CUT_DAY = """
+select country_code, count(*) as sessions, count(distinct
+  case
+    when not exists (
+      select 1
+      from visitor_days as d
+      where d.visitor_id = s.visitor_id and d.day between :first and :last and d.country_code = s.country_code
+        and d.sessions > 0)
+    then visitor_id
+  end) as visitors
+from counted_sessions as s
+where started_at >= :begins_at and started_at < :until
+group by country_code
+"""
+
 
 def geo(
     ctx: Context,
@@ -60,18 +86,41 @@ def geo(
     from_: date | None = None,
     to: date | None = None,
     filters: Filters | None = None,
+    compare: Comparison | None = None,
 ) -> list[Country]:
     """Return the number of sessions and unique visitors of every country, for all time or a range of days.
 
-    Countries with more sessions come first, ties in the order of the country codes. `XX` means unknown.
+    Countries with more sessions come first, ties in the order of the country codes. `XX` means unknown. With
+    `compare`, `previous` counts the same country in the earlier range.
     """
-    range_ = resolve_range(ctx, from_, to, days, filters)
-    if matching := find_matching(ctx.db, range_, filters):
+    range_ = resolve_range(ctx, from_, to, days, filters, compare=compare)
+    matching = find_matching(ctx.db, range_, filters)
+    if matching:
         rows = read_countries(ctx.db, matching)
     elif range_ is None:
         rows = ctx.db.tuples(COUNTRIES)
     else:
         rows = ctx.db.tuples(COUNTRIES_OF_RANGE, **range_.bounds)
-    return [
+    result: list[Country] = [
         {"country": country, "sessions": sessions, "unique_visitors": visitors} for country, sessions, visitors in rows
     ]
+    if earlier := find_earlier_range(ctx, range_, compare, filters):
+        before = _read_earlier(ctx, earlier, matching)
+        for row in result:
+            sessions, visitors = before.get(row["country"], (0, 0))
+            row["previous"] = {"sessions": sessions, "unique_visitors": visitors}
+    return result
+
+
+def _read_earlier(ctx: Context, earlier: EarlierRange, matching: Matching | None) -> dict[str, tuple[int, int]]:
+    """Return the sessions and visitors of each country in the earlier range."""
+    if matching:
+        rows = read_countries(ctx.db, earlier.match(ctx.db, matching))
+        return {country: (sessions, visitors) for country, sessions, visitors in rows}
+    counts: defaultdict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
+    parts = ctx.db.tuples(COUNTRIES_OF_RANGE, **earlier.whole_days)
+    if earlier.has_cut_day:
+        parts += ctx.db.tuples(CUT_DAY, **earlier.whole_days, **earlier.cut)
+    for country, sessions, visitors in parts:
+        counts[country] = counts[country][0] + sessions, counts[country][1] + visitors
+    return counts

@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from datetime import date
 from typing import TypedDict
 
+from ..calendar import DayRange
+from ..comparison import Comparison
 from ..context import Context
+from ..earlier import EarlierRange, find_earlier_range, read_earlier_keys
 from ..filters import Filters
-from ..matching import DIMENSIONS, find_matching, read_keys, read_pages
+from ..matching import DIMENSIONS, Matching, find_matching, read_keys, read_pages
 from ..ranges import Days, resolve_range
 
 
-class Page(TypedDict):
-    page: str
+class PageCounts(TypedDict):
     views: int
     unique_sessions: int
 
 
-class SessionPage(TypedDict):
+class _Page(PageCounts):
     page: str
+
+
+class Page(_Page, total=False):
+    previous: PageCounts
+
+
+class PageSessions(TypedDict):
     sessions: int
+
+
+class _SessionPage(PageSessions):
+    page: str
+
+
+class SessionPage(_SessionPage, total=False):
+    previous: PageSessions
 
 
 TOP = """
@@ -67,6 +86,51 @@ order by sessions desc, key
 limit :limit
 """
 
+# Of the pages in the earlier range. A session of the cut day counts if it did not view the page in the whole days.
+EARLIER_VIEWS = """
+with shown as (
+  select page_id, page
+  from pages
+  where page in (select value from json_each(cast(:keys as text)))),
+days as (
+  select day
+  from event_counts
+  where day between :first and :last
+  group by day),
+visits as (
+  select session_id, shown.page_id, count(*) as views
+  from counted_events as e
+  cross join shown
+  where occurred_at >= :begins_at and occurred_at < :until and shown.page = e.page
+  group by session_id, shown.page_id)
+select page, cast(sum(views) as bigint), cast(sum(sessions) as bigint)
+from (
+  select c.page_id, c.views, c.sessions
+  from days
+  cross join shown
+  cross join page_counts as c
+  where c.day = days.day and c.page_id = shown.page_id
+  union all
+  select r.page_id, 0, -r.sessions
+  from days
+  cross join shown
+  cross join page_returns as r
+  where r.day = days.day and r.page_id = shown.page_id and r.previous_day >= :first
+  union all
+  select page_id, views, case
+      when exists (
+        select 1
+        from session_pages as p
+        where p.session_id = visits.session_id and p.page_id = visits.page_id and p.day between :first and :last
+          and p.views > 0)
+      then 0
+      else 1
+    end
+  from visits) as counts
+join shown using (page_id)
+group by page
+"""
+
 
 def top(
     ctx: Context,
@@ -76,20 +140,41 @@ def top(
     from_: date | None = None,
     to: date | None = None,
     filters: Filters | None = None,
+    compare: Comparison | None = None,
 ) -> list[Page]:
     """Return the pages with the most views, ties in the order of the pages.
 
     A view is an event of type `page_view` that has a page. `unique_sessions` is the number of sessions with a view of
-    the page.
+    the page. With `compare`, `previous` counts the same page in the earlier range.
     """
-    range_ = resolve_range(ctx, from_, to, days, filters)
-    if matching := find_matching(ctx.db, range_, filters):
+    range_ = resolve_range(ctx, from_, to, days, filters, compare=compare)
+    matching = find_matching(ctx.db, range_, filters)
+    if matching:
         rows = read_pages(ctx.db, matching, limit)
     elif range_ is None:
         rows = ctx.db.tuples(TOP, limit=limit)
     else:
         rows = ctx.db.tuples(TOP_OF_RANGE, limit=limit, **range_.bounds)
-    return [{"page": page, "views": views, "unique_sessions": sessions} for page, views, sessions in rows]
+    result: list[Page] = [{"page": page, "views": views, "unique_sessions": sessions} for page, views, sessions in rows]
+    if earlier := find_earlier_range(ctx, range_, compare, filters):
+        before = _read_earlier_views(ctx, earlier, matching, [row["page"] for row in result])
+        for row in result:
+            views, sessions = before.get(row["page"], (0, 0))
+            row["previous"] = {"views": views, "unique_sessions": sessions}
+    return result
+
+
+def _read_earlier_views(
+    ctx: Context, earlier: EarlierRange, matching: Matching | None, pages: Sequence[str]
+) -> dict[str, tuple[int, int]]:
+    """Return the views and sessions of those of the pages that were viewed in the earlier range."""
+    if not pages:
+        return {}
+    if matching:
+        rows = read_pages(ctx.db, earlier.match(ctx.db, matching), len(pages), pages)
+    else:
+        rows = ctx.db.tuples(EARLIER_VIEWS, **earlier.whole_days, **earlier.cut, keys=json.dumps(pages))
+    return {page: (views, sessions) for page, views, sessions in rows}
 
 
 def entry(
@@ -100,9 +185,14 @@ def entry(
     from_: date | None = None,
     to: date | None = None,
     filters: Filters | None = None,
+    compare: Comparison | None = None,
 ) -> list[SessionPage]:
-    """Return the most frequent entry pages, ties in the order of the pages. Sessions without one are not counted."""
-    return _top_of_sessions(ctx, "entry_page", limit, days, from_, to, filters)
+    """Return the most frequent entry pages, ties in the order of the pages. Sessions without one are not counted.
+
+    With `compare`, `previous` counts the same page in the earlier range.
+    """
+    range_ = resolve_range(ctx, from_, to, days, filters, compare=compare)
+    return _top_of_sessions(ctx, "entry_page", limit, range_, filters, compare)
 
 
 def exit_(
@@ -113,19 +203,29 @@ def exit_(
     from_: date | None = None,
     to: date | None = None,
     filters: Filters | None = None,
+    compare: Comparison | None = None,
 ) -> list[SessionPage]:
-    """Return the most frequent exit pages, ties in the order of the pages. Sessions without one are not counted."""
-    return _top_of_sessions(ctx, "exit_page", limit, days, from_, to, filters)
+    """Return the most frequent exit pages, ties in the order of the pages. Sessions without one are not counted.
+
+    With `compare`, `previous` counts the same page in the earlier range.
+    """
+    range_ = resolve_range(ctx, from_, to, days, filters, compare=compare)
+    return _top_of_sessions(ctx, "exit_page", limit, range_, filters, compare)
 
 
 def _top_of_sessions(
-    ctx: Context, field: str, limit: int, days: Days, from_: date | None, to: date | None, filters: Filters | None
+    ctx: Context, field: str, limit: int, range_: DayRange | None, filters: Filters | None, compare: Comparison | None
 ) -> list[SessionPage]:
-    range_ = resolve_range(ctx, from_, to, days, filters)
-    if matching := find_matching(ctx.db, range_, filters):
+    matching = find_matching(ctx.db, range_, filters)
+    if matching:
         rows = read_keys(ctx.db, matching, field, limit)
     elif range_ is None:
         rows = ctx.db.tuples(TOP_OF_SESSIONS, dimension=DIMENSIONS[field], limit=limit)
     else:
         rows = ctx.db.tuples(TOP_OF_SESSIONS_OF_RANGE, dimension=DIMENSIONS[field], limit=limit, **range_.bounds)
-    return [{"page": page, "sessions": sessions} for page, sessions in rows]
+    result: list[SessionPage] = [{"page": page, "sessions": sessions} for page, sessions in rows]
+    if earlier := find_earlier_range(ctx, range_, compare, filters):
+        before = read_earlier_keys(ctx.db, earlier, matching, field, [page for page, _ in rows])
+        for row in result:
+            row["previous"] = {"sessions": before.get(row["page"], 0)}
+    return result

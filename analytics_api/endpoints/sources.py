@@ -5,15 +5,24 @@ from __future__ import annotations
 from datetime import date
 from typing import TypedDict
 
+from ..comparison import Comparison
 from ..context import Context
+from ..earlier import find_earlier_range, read_earlier_keys
 from ..filters import Filters
 from ..matching import find_matching, read_keys
 from ..ranges import Days, resolve_range
 
 
-class Source(TypedDict):
-    referrer_domain: str
+class SourceSessions(TypedDict):
     sessions: int
+
+
+class _Source(SourceSessions):
+    referrer_domain: str
+
+
+class Source(_Source, total=False):
+    previous: SourceSessions
 
 
 TOP = """
@@ -43,16 +52,24 @@ def sources(
     from_: date | None = None,
     to: date | None = None,
     filters: Filters | None = None,
+    compare: Comparison | None = None,
 ) -> list[Source]:
     """Return the referrer domains with the most sessions, ties in the order of the domains.
 
-    `(direct)` stands for sessions without a referrer domain.
+    `(direct)` stands for sessions without a referrer domain. With `compare`, `previous` counts the same domain in the
+    earlier range.
     """
-    range_ = resolve_range(ctx, from_, to, days, filters)
-    if matching := find_matching(ctx.db, range_, filters):
+    range_ = resolve_range(ctx, from_, to, days, filters, compare=compare)
+    matching = find_matching(ctx.db, range_, filters)
+    if matching:
         rows = read_keys(ctx.db, matching, "source", limit)
     elif range_ is None:
         rows = ctx.db.tuples(TOP, limit=limit)
     else:
         rows = ctx.db.tuples(TOP_OF_RANGE, limit=limit, **range_.bounds)
-    return [{"referrer_domain": domain, "sessions": sessions} for domain, sessions in rows]
+    result: list[Source] = [{"referrer_domain": domain, "sessions": sessions} for domain, sessions in rows]
+    if earlier := find_earlier_range(ctx, range_, compare, filters):
+        before = read_earlier_keys(ctx.db, earlier, matching, "source", [domain for domain, _ in rows])
+        for row in result:
+            row["previous"] = {"sessions": before.get(row["referrer_domain"], 0)}
+    return result

@@ -60,3 +60,10 @@ def first_instant(day, hour, minute, zone):
     while moment.astimezone(zone).replace(tzinfo=None) < wall_time:
         moment += MINUTE
     return (moment - EPOCH) // timedelta(milliseconds=1)
+
+
+def compared(shown, earlier, key):
+    """Return rows with the measures of the earlier row of the same key, or zeros, as `previous`."""
+    measures = {row[key]: {name: value for name, value in row.items() if name != key} for row in earlier}
+    zeros = [dict.fromkeys(row.keys() - {key}, 0) for row in shown]
+    return [{**row, "previous": measures.get(row[key], zero)} for row, zero in zip(shown, zeros)]

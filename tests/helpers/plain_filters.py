@@ -2,7 +2,8 @@
 
 import unicodedata
 
-from helpers.plain_statistics import Plain, page_of
+from helpers.plain_statistics import Plain, date_of, page_of
+from helpers.random_rows import TIMES
 
 BUCKETS = ["0-19", "20-39", "40-59", "60-79", "80-100"]
 
@@ -91,3 +92,13 @@ class PlainFilters:
             for lead in self.leads
         )
         return ["true" if is_lead else "false"]
+
+
+def plain_filters(rows, leads, clock, page_query):
+    """Return PlainFilters of the rows that were not purged."""
+    for table, column in TIMES.items():
+        for row in rows[table]:
+            row["date"] = date_of(row[column], clock)
+    sessions, events = ([row for row in rows[table] if "is_archived" not in row] for table in ("sessions", "events"))
+    purged = [row for row in rows["sessions"] if "is_archived" in row]
+    return PlainFilters(sessions, events, leads, purged, page_query)

@@ -33,6 +33,8 @@ PARAMETERS = {
     "begins_at": NOW - 30 * 86_400_000,
     "ends_at": NOW,
     "utc_offset": 0,
+    "until": NOW,
+    "keys": '["/"]',
     "since": NOW - 3_600_000,
     "first_minute": NOW // 60_000 - 60,
     "last_minute": NOW // 60_000,
