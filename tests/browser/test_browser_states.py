@@ -47,9 +47,22 @@ def test_failure_is_told_and_tried_again(page, shop):
     page.context.set_offline(True)
     page.keyboard.press("d")
     page.wait_for_selector(".problem")
+    is_visible = page.is_visible("#overview")
     page.context.set_offline(False)
     page.wait_for_selector(".problem", state="detached")
     wait_until_loaded(page)
+
+    assert not is_visible  # the figures were those of other days
+
+
+def test_figures_stay_while_the_browser_is_offline(page):
+    page.context.set_offline(True)
+    page.wait_for_selector(".problem:has-text('of the last connection')")
+    is_visible = page.is_visible("#overview")
+    page.context.set_offline(False)
+    page.wait_for_selector(".problem", state="detached")
+
+    assert is_visible
 
 
 def test_database_that_is_away_is_told(page, shop):

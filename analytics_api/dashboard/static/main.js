@@ -24,6 +24,7 @@ const REFRESH = 60_000; // ms between reloads of the figures while the tab is vi
 const root = document.documentElement;
 let state = readState(location.search);
 let data = null; // the snapshot that is shown
+let shown = ""; // the request that it answers
 let site = null; // of the last snapshot: its today and time zone
 let loading = new AbortController();
 let drawing = 0; // the number of the last drawing, so that an earlier one stops
@@ -42,10 +43,10 @@ function go(changes, { replace = false } = {}) {
 
 /** Show what the address says. Only other numbers need a request. */
 function follow() {
-  const former = state;
   state = readState(location.search);
-  if (data && requestOf(former) === requestOf(state)) return render();
-  return load();
+  if (!data || shown !== requestOf(state)) return load();
+  loading.abort();
+  return render();
 }
 
 const requestOf = (each) => writeState({ ...each, metric: "visitors", pages: "pages", ...CLOSED, wall: false });
@@ -62,7 +63,9 @@ async function load({ isQuiet = false } = {}) {
   }
   try {
     if (needsToday(state) && !site) site = await get("/site", "", signal);
+    const request = requestOf(state);
     data = await get("/dashboard", snapshotQuery(), signal);
+    shown = request;
     site = data.site;
     root.dataset.state = "ready";
     failure = null;
@@ -87,10 +90,10 @@ function handle(error) {
   if (!(error instanceof ApiError)) throw error;
   if (error.status === 401) return leave(data ? texts.signIn.ended : "");
   failure = error;
-  if (!isTemporary(error)) data = null; // former figures would be those of another address
+  if (!isTemporary(error) || shown !== requestOf(state)) data = null; // its figures are those of another address
   root.dataset.state = data ? "ready" : "failed";
   render();
-  showError(error, state, () => load());
+  showError(error, state, () => load(), data !== null);
 }
 
 /** Return whether the same request may succeed later. */
@@ -224,7 +227,7 @@ addEventListener("popstate", follow);
 addEventListener("pageshow", (event) => event.persisted && start()); // from the browser's cache of pages
 addEventListener("pagehide", () => byId("account").replaceChildren());
 addEventListener("online", () => isSignedIn() && load());
-addEventListener("offline", () => isSignedIn() && showError(new ApiError(0, ""), state, () => load()));
+addEventListener("offline", () => isSignedIn() && showError(new ApiError(0, ""), state, () => load(), data !== null));
 
 watchSignIn(
   () => {

@@ -31,9 +31,12 @@ const way = (text, state, changes) => h("a.button", { href: linkTo(state, change
 
 const notice = (title, text, ...more) => h("div.notice", {}, h("h2", {}, title), h("p", {}, text), more);
 
-/** Show an error above the figures, with a button that tries again, and links to what the API may accept instead. */
-export function showError(error, state, retry) {
-  const text = { 0: navigator.onLine ? texts.unreachable : texts.offline, 500: texts.databaseAway, 503: texts.databaseAway };
+/**
+ * Show an error above the figures, with a button that tries again, and links to what the API may accept instead.
+ * `isShown` is whether there are figures below.
+ */
+export function showError(error, state, retry, isShown) {
+  const text = { 0: navigator.onLine ? texts.unreachable : isShown ? texts.offlineBefore : texts.offline, 500: texts.databaseAway, 503: texts.databaseAway };
   const known = text[error.status] ?? `${error.message}.`.replace(/\.\.$/, ".");
   byId("notices").replaceChildren(
     h(
