@@ -1,5 +1,5 @@
 -- analytics_api on SQLite (3.37 or later, with FTS5): the base tables that trackers write, and the counters that
--- triggers keep exact in the transaction that writes a row, whatever program writes it.
+-- triggers update in the transaction that writes a row, whatever program writes it.
 --
 --   base tables   sessions events leads lead_submissions lead_status_changes: any program may write these
 --   site          the time zone and how pages are counted; `analytics-api site` changes them and rebuilds the counters
@@ -19,7 +19,7 @@
 -- 1970-01-01 on the site's calendar; day -1 stands for all time.
 --
 -- A writer with `pragma trusted_schema = off`, or whose SQLite was built so, needs SQLite 3.44 or later to write leads:
--- older ones refuse the search index (`unsafe use of virtual table "lead_search"`). Other tables need 3.37.
+-- older ones reject the search index (`unsafe use of virtual table "lead_search"`). Other tables need 3.37.
 
 pragma application_id = 0x616e6170;  -- "anap"
 pragma user_version = 5;
@@ -76,7 +76,7 @@ create index events_by_time on events (occurred_at);
 
 create table leads (
   lead_id              integer primary key,
-  enquiry_datetime     text not null  -- triggers bring it to YYYY-MM-DD HH:MM:SS, UTC
+  enquiry_datetime     text not null  -- triggers convert it to YYYY-MM-DD HH:MM:SS, UTC
     constraint enquiry_datetime_is_a_date check (
       enquiry_datetime = '' or enquiry_datetime glob '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*'
         and date(substr(enquiry_datetime, 1, 10), '+0 days') = substr(enquiry_datetime, 1, 10)
@@ -115,8 +115,8 @@ create table leads (
     case when project_code is null then search_text else substr(search_text, instr(search_text, char(31))) end) virtual
 ) strict;
 -- Every order of the list, over all statuses and within one. The row id ends each index, so lead_id breaks the ties.
--- The indexes of a status are partial and for statements that say `status <> ''`, which is always true: without the
--- condition SQLite would use them for all statuses, too, after `analyze`.
+-- The indexes of one status are partial, for statements with `status <> ''`, which is always true: without the
+-- condition SQLite would also use them for all statuses after `analyze`.
 create index leads_by_enquiry on leads (enquiry_datetime);
 create index leads_by_follow_up on leads (last_follow_up_at);
 create index leads_by_score on leads (engagement_score);
@@ -179,7 +179,7 @@ create table site (
   site_id    integer primary key check (site_id = 1),
   time_zone  text not null default 'UTC',  -- an IANA name
   page_query text not null default 'keep' check (page_query in ('keep', 'drop')),
-  raw_since  integer  -- the day that was given to the last `purge --keep-totals`
+  raw_since  integer  -- the day of the last `purge --keep-totals`
 ) strict;
 insert into site (site_id) values (1);
 
@@ -309,8 +309,8 @@ select dimension, key, sessions, visitors
 from key_counts
 where day = -1 and sessions <> 0;
 
--- A return is two days of one visitor without another one between them. So the distinct visitors of a range of days are
--- the sum of the visitors of each day, minus the returns from one day of the range to another.
+-- A return is a pair of days of one visitor without another day of that visitor in between. So the distinct visitors of
+-- a range of days are the sum of the visitors of each day, minus the returns from one day of the range to another.
 create table session_returns (
   dimension    integer not null,
   day          integer not null,
@@ -423,18 +423,18 @@ from lead_submissions
 where is_primary_lead = 0
 group by lead_id;
 
--- Letters beyond ASCII that are searched as other text: in lower case, in NFD, without the marks U+0300 to U+036F. The
--- package fills it from Python's unicodedata. Hangul syllables are not listed, as arithmetic gives their NFD.
+-- Replacements of letters beyond ASCII in a search: lower case, in NFD, without the marks U+0300 to U+036F. The package
+-- fills the table from Python's unicodedata. It has no Hangul syllables, because their NFD can be computed.
 create table case_folds (
   letter text primary key not null,
   folded text not null
 ) strict, without rowid;
 
--- Many leads name the same few projects. The search index has a code of three capitals instead of the project, which no
--- folded text contains; a search looks for its text and for the codes of the projects that contain it. In a million
--- leads, a text that twenty projects contain is found in 75 ms, one that a hundred contain in 240 ms, the time without
--- codes: hence the limit. A rebuild gives the codes to the most frequent projects. Until then a project keeps its code
--- even if no lead names it, since others of its leads may be indexed by their text.
+-- Most leads name one of a few projects. The search index contains a code of three capitals instead of the project's
+-- name; no folded text has capitals. A search looks for its text, and for the codes of the projects that contain it. In
+-- a million leads, a text in twenty project names is found in 75 ms, one in a hundred names in 240 ms, as without
+-- codes: hence the limit. A rebuild assigns the codes to the most frequent projects. Until then a project has its code
+-- even if no lead names it.
 create table project_codes (
   project_id integer primary key,
   project    text not null unique,
@@ -452,8 +452,8 @@ group by project_folded
 order by count(*) desc, project_folded
 limit (select projects from project_code_limit);
 
--- The columns of a lead that triggers write. project_code goes by the stored search_text. `substr` ends each field at a
--- NUL, where most functions of SQLite end a text: else one would cut off all fields after it.
+-- The columns of a lead that triggers write. project_code is computed from the stored search_text. `substr` ends each
+-- field at a NUL. Otherwise a NUL would end the whole text in most functions of SQLite, without the fields after it.
 create view expected_leads as
 with common (letters) as (
   values (' abcdefghijklmnopqrstuvwxyz0123456789@.-+''' || char(31))),
@@ -503,8 +503,8 @@ create virtual table lead_search_trigrams using fts5vocab (lead_search, row);
 
 -- sessions -> counters
 
--- The row of a key that is inserted again. An insert that is ignored, or that becomes an update, leaves it here: so it
--- is read only after its key has been inserted, and deleted with its key.
+-- A copy of the existing row with the key of an insert. If the insert is ignored or becomes an update, the copy
+-- remains: so it is read only after the key has been inserted, and deleted when the key is.
 create table replaced_sessions as
 select session_id, visitor_id, fingerprint, started_at, ended_at, duration, engagement_score, score_bucket,
   country_code, source, entry_page, exit_page, vpn_suspected
@@ -640,8 +640,8 @@ begin
   values (true, -1, 6, new.fingerprint, '', new.day);
 end;
 
--- A visit before later ones, or a deleted one, changes the returns around it if it is the only one of its day. The most
--- frequent visit, after all others, does not come here: session_visit counts it with fewer statements.
+-- Count a visit that is deleted, or that has later visits: it changes the returns before and after it if it is the only
+-- one of its day. The most frequent case, a visit after all others, is counted by session_visit with fewer statements.
 create view visit_changes as
 select false as is_late, 0 as sign, dimension, identity, key, day
 from visit_days;
@@ -733,8 +733,8 @@ begin
   delete from replaced_sessions where session_id = old.session_id;
 end;
 
--- Both rows have the new measures here, since sessions_heartbeat counts the change of measures for the old row. The new
--- row is counted first, so that a visitor of both is not removed in between.
+-- Both rows have the new measures, because sessions_heartbeat counts the change of the measures for the old row. The
+-- new row is counted first, so that the days of a visitor in both rows are not deleted and inserted.
 create trigger sessions_update after update on sessions
 when (new.visitor_id, new.fingerprint, new.started_at, new.country_code, new.source, new.entry_page,
     new.vpn_suspected)
@@ -951,7 +951,7 @@ begin
     (-1, old.event_id, old.session_id, old.page, old.occurred_at);
 end;
 
--- new.event_id is -1 here if SQLite is to assign it.
+-- new.event_id is -1 here if the statement has no id.
 create trigger events_before_insert before insert on events
 when exists (select 1 from events where event_id = new.event_id)
 begin
@@ -1000,12 +1000,12 @@ end;
 
 -- leads -> counts by status, columns that triggers write, the search index
 
--- The lead that a trigger is updating, so that leads_refresh does not run for that.
+-- The lead that a trigger is updating. leads_refresh does not run for its own update.
 create table leads_updating (
   lead_id integer primary key
 ) strict;
 
--- Takes a lead that is not in the search index, and adds it.
+-- Add a lead to the search index, which does not contain it.
 create view lead_text_changes as
 select lead_id
 from leads;

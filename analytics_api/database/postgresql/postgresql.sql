@@ -1,19 +1,20 @@
--- analytics_api on PostgreSQL (15 or later, with pg_trgm): the tables and counters of schema.sql, kept exact by
--- statement-level triggers. It lies in the first schema of the search path; the package fills case_folds. Every
--- text is of collation "C", so that it sorts by its bytes, as in SQLite.
+-- analytics_api on PostgreSQL (15 or later, with pg_trgm): the tables and counters of schema.sql, with statement-level
+-- triggers that keep the counters exact. All objects are in the first schema of the search path. The package fills
+-- case_folds. Every text has the collation "C", so that it sorts by its bytes, as in SQLite.
 --
--- Counters have a row for each of nine shards. A writer has a shard to itself until it commits, so writers neither wait
--- for one another here nor deadlock. Several rows have one key, so readers sum them; all_time_keys and all_time_pages
--- have one row for each key. Tables called counter_* are read through a view of the name in schema.sql.
+-- A counter has one row per key and shard; there are nine shards. A transaction that writes has a shard to itself until
+-- it commits, so writers neither wait for each other here nor deadlock. Readers sum the rows of a key; the views
+-- all_time_keys and all_time_pages have one row per key. A table counter_* is read through the view that has the name
+-- of the table in schema.sql.
 --
--- Triggers run with the rights of the owner: a role that writes the base tables needs none on the counters.
--- Tables that hold data are created only where they are missing: an upgrade drops and creates the rest around them.
+-- Triggers run with the privileges of the owner: a role that writes the base tables needs no privileges on the
+-- counters. Tables with data are created only if they do not exist; an upgrade drops and creates all other objects.
 --
 -- A day is the number of days since 1970-01-01 on the site's calendar; -1 stands for all time.
 
 -- base tables
 
--- An index takes no more than 2.6 kB: a row that has more is refused by its own table, whatever counts it.
+-- An index entry has at most 2.6 kB. The constraints reject longer values, so that no trigger fails because of them.
 create table if not exists sessions (
   session_id       text collate "C" primary key,
   visitor_id       text collate "C" not null,
@@ -21,7 +22,7 @@ create table if not exists sessions (
   started_at       bigint not null
     constraint started_at_in_milliseconds check (started_at between 100000000000 and 253402300799999),  -- 1973 to 9999
   ended_at         bigint,
-  duration         bigint check (duration between -253402300799999 and 253402300799999),  -- sums of it stay bigint
+  duration         bigint check (duration between -253402300799999 and 253402300799999),  -- so that sums are bigint
   engagement_score bigint check (engagement_score between -2147483648 and 2147483647),  -- likewise
   event_count      bigint not null default 0,
   entry_page       text collate "C",
@@ -80,15 +81,15 @@ create table if not exists leads (
   last_follow_up_at    text collate "C",
   search_text          text collate "C" not null default '',
 
-  -- cut, since an index takes no more than 2.6 kB: names alike so far are in the order of their ids
+  -- cut, because an index entry has at most 2.6 kB; names with the same beginning are in the order of their ids
   name_folded text collate "C" generated always as (
     case when contact_name is not null then left(split_part(search_text, chr(31), 1), 500) end) stored,
 
   constraint enquiry_datetime_is_a_date
     check (enquiry_datetime ~ '^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)?$')
 );
--- Every order of the list, over all statuses and within one. An index is read in both directions, and where nulls come
--- last either way, there are two.
+-- One index per order of the list, for all statuses and for one. An index is read in both directions. An order in which
+-- nulls are last in both directions has two.
 create index if not exists leads_by_enquiry on leads (enquiry_datetime, lead_id);
 create index if not exists leads_by_follow_up on leads (last_follow_up_at desc nulls last, lead_id desc);
 create index if not exists leads_by_score on leads (engagement_score, lead_id);
@@ -109,8 +110,8 @@ create index if not exists leads_by_source on leads using hash (project_source);
 create index if not exists leads_by_country on leads using hash (contact_country_name);
 create index if not exists leads_by_city on leads using hash (contact_city);
 create index if not exists leads_by_label on leads using hash (engagement_label);
--- What is written waits in a list until many entries can be made at once: a lead takes half the time, many take a third.
--- Every search walks the list, so it is kept short.
+-- With fastupdate, new entries wait in a list and are inserted together: one lead takes half the time, many take a
+-- third. Every search reads the whole list, so its size is limited.
 create index if not exists leads_by_text on leads using gin (search_text gin_trgm_ops)
   with (fastupdate = on, gin_pending_list_limit = 256);  -- kB
 
@@ -143,7 +144,7 @@ create table if not exists lead_status_changes (
   old_status text collate "C" not null,
   new_status text collate "C" not null,
   changed_at bigint not null,
-  changed_by text collate "C" not null  -- the name of the key that did it
+  changed_by text collate "C" not null  -- the name of the API key
 );
 create index if not exists status_changes_by_lead on lead_status_changes (lead_id);
 
@@ -212,7 +213,7 @@ insert into site_offsets (begins_at, day_offset, utc_offset)
 select 0, 0, 0
 where not exists (select from site_offsets);
 
--- Stands for a key in an index, which takes 2.6 kB at most.
+-- The text that an index has for a key, because an index entry has at most 2.6 kB.
 create or replace function index_key(key text) returns text
 immutable parallel safe
 return case when octet_length(key) <= 1300 then key else left(key, 300) || md5(key) end;
@@ -236,7 +237,7 @@ create table if not exists archived_event_counts (
   events bigint not null
 );
 
--- Page views whose sessions are not known any more.
+-- Archived page views whose sessions are unknown.
 create table if not exists archived_page_counts (
   page_id  bigint not null,
   day      integer not null,
@@ -265,9 +266,9 @@ create table if not exists fingerprint_days (
   primary key (fingerprint, day)
 );
 
--- A page stays when nothing counts it any more, since a writer may be about to; `scrub` and `rebuild` clear it away. Its
--- counters of all time stand here until it has been viewed often enough to be sharded; only as many are sharded as are
--- summed in no time.
+-- A page without views remains, because another transaction may be about to count one; `scrub` and `rebuild` delete it.
+-- Its counts of all time are here until it has so many views that they are sharded. The number of sharded pages is
+-- limited, because readers sum their shards.
 create table if not exists pages (
   page_id    bigint generated by default as identity primary key,
   page       text collate "C" not null,
@@ -290,15 +291,16 @@ create table if not exists session_pages (
   primary key (session_id, page_id, day)
 );
 
--- A writer changes the row of each visitor, fingerprint or session whose days it changes, before it changes the days:
--- else two writers of two days of one visitor would not see one another's. By a hash, which names nobody and takes little
--- room; two of one hash only wait for one another. Unlogged, since no lock outlives a crash.
+-- Locks of visitors, fingerprints and sessions. A transaction updates the row of an identity before it changes its
+-- days: otherwise two transactions that write two days of one visitor would not see each other's day. The key is a
+-- hash, which is short and not personal; two identities with one hash only wait for each other. The table is unlogged,
+-- because no lock outlives a crash.
 create unlogged table if not exists identity_locks (
   identity_hash bigint primary key,
   writes        integer not null default 0
 ) with (fillfactor = 70);
 
--- what a row counts as
+-- the keys under which a row is counted
 
 create or replace function site_day(instant bigint) returns table (day integer)
 stable
@@ -488,9 +490,10 @@ create table status_counts (
   primary key (status, shard)
 ) with (fillfactor = 50);
 
--- A follow-up is a submission that is not the lead's first. A row may have none: whoever inserts a lead locks its row here,
--- and so waits for whoever inserts a submission of it, or is waited for. The row stays when the lead is deleted: a writer
--- that deletes has locked the lead first, and would wait for one that has locked this row and waits for the lead.
+-- A follow-up is a submission that is not the lead's first. A row may count none: a transaction that inserts a lead
+-- locks its row here, so that it and one that inserts a submission of the lead wait for each other. The row remains
+-- when the lead is deleted: the transaction that deletes has locked the lead first, so deleting the row could deadlock
+-- with one that has locked the row and waits for the lead.
 create table counter_follow_up_counts (
   lead_id           bigint primary key,
   follow_ups_count  bigint not null default 0,
@@ -506,7 +509,7 @@ from lead_submissions
 where is_primary_lead = 0
 group by lead_id;
 
--- Filled by the package, as that of schema.sql.
+-- The package fills it, as the one of schema.sql.
 create table case_folds (
   letter text collate "C" primary key,
   folded text collate "C" not null
@@ -543,7 +546,7 @@ select leads.lead_id, coalesce(counted.follow_ups_count, 0) as follow_ups_count,
 from leads
 left join follow_up_counts as counted using (lead_id);
 
--- The needle is text for `like`, its wildcards escaped.
+-- `needle` is a pattern for `like` in which the wildcards of the search text are escaped.
 create or replace function lead_search(needle text) returns table (rowid bigint)
 stable
 begin atomic
@@ -554,10 +557,11 @@ end;
 
 -- how triggers count
 
--- The shard of the running transaction: one of 1 to 8 that no other has; when all are taken, wait for one. Whoever counts
--- takes it first of all, so who waits holds nothing that another writer waits for. At read committed it is the first that
--- is free, so that few shards have rows. At repeatable read that one has often changed since the snapshot, which is an
--- error: a connection there begins with the same one each time. Shard 0 is what `rebuild` fills.
+-- Returns the shard of the transaction: one of 1 to 8 that no other transaction has. If none is free, it waits for one.
+-- A trigger calls it before it locks any row, so a transaction that waits here has no lock that another one waits for.
+-- At read committed it returns the first free shard, so that few shards have rows. At repeatable read, another
+-- transaction has often changed the rows of that shard since the snapshot, which is an error: so each connection tries
+-- its own shard first. `rebuild` fills shard 0.
 create or replace function writer_shard() returns smallint
 language plpgsql as $$
 declare
@@ -581,14 +585,14 @@ begin
 end
 $$;
 
--- While rows are archived the counters stay as they are, those of minutes excepted. A role that may not write the archive
--- cannot pause them.
+-- While a purge archives rows, no counter changes, except those of minutes. Only a role that may write the archive can
+-- pause the counters.
 create or replace function is_counting_paused() returns boolean
 stable
 return current_setting('analytics.paused', true) = 'on'
   and has_table_privilege(session_user, 'archived_session_counts'::regclass::oid, 'insert');
--- Returns the statement that adds the differences that a query has to the counters of their keys. `shard` is that of the
--- writer.
+-- Returns a statement that adds differences to counters. `differences` is a query for keys and differences; `shard` is
+-- the shard of the transaction.
 create or replace function adding(counter text, keys text, counts text, differences text) returns text
 stable
 return format(
@@ -599,9 +603,9 @@ return format(
   case counter when 'key_counts' then replace(keys, 'key', 'index_key(key)') else keys end,
   regexp_replace(counts, '\w+', '\& = counter.\& + excluded.\&', 'g'));
 
--- Makes the three triggers of a base table out of statements that read `from changes`: the rows that a statement wrote,
--- with sign 1 as they are and -1 as they were, and as `row` of the table's type. The first statement runs while counting
--- is paused, too. Plans that were made while the tables were empty must not scan them later.
+-- Creates the three triggers of a base table from statements that read `changes`: the new rows of the statement with
+-- `sign` 1, the old rows with `sign` -1, each also as the composite `row`. The first statement also runs while counting
+-- is paused. Sequential scans are disabled, because a plan that was cached while a table was empty would scan it later.
 create or replace procedure count_changes(base_table text, variadic statements text[])
 language plpgsql as $make$
 declare
@@ -713,7 +717,8 @@ call count_changes('sessions',
 
 -- triggers of events
 
--- The pages that are not sharded are locked in order first, since triggers of session_pages count them in turns.
+-- Pages that are not sharded are locked first, in the order of their ids, because the triggers of session_pages update
+-- them in any order.
 call count_changes('events',
   adding('minute_counts', 'minute, shard', 'events', $$
     select occurred_at / 60000 as minute, sum(sign) as events
@@ -777,8 +782,8 @@ call count_changes('events',
 
 -- triggers of the days of visitors, fingerprints and pages in sessions
 
--- Returns what follows `with` in a statement that counts the differences between the days that an identity has now and
--- those that it had before: `visits` has each day with the day before it. Most rows are the only ones of their identities.
+-- Returns the part after `with` of a statement that compares the days that an identity has now with those that it had
+-- before: `visits` has each day with the previous one. Most rows are the only ones of their identities.
 create or replace function visits_with(days_table text, identity text, columns text, dimensions text) returns text
 stable
 return format($$
@@ -816,7 +821,8 @@ return format($$
     having sum(side) <> 0)$$,
   days_table, identity, regexp_replace(identity, '\w+', 'moved.\&', 'g'), columns, dimensions);
 
--- Returns the statement that locks the identities of rows that an erasure deletes. Other writers have locked theirs.
+-- Returns the statement that locks the identities of rows that an erasure deletes. Other transactions have locked them
+-- already, in the triggers of sessions or events.
 create or replace function locking_erased(identity text, seed integer) returns text
 stable
 return 'if pg_trigger_depth() = 1 then ' || adding('identity_locks', 'identity_hash', 'writes', format(
@@ -853,12 +859,12 @@ call count_changes('visitor_days', locking_erased('visitor_id', 0), counting_vis
 call count_changes('fingerprint_days', locking_erased('fingerprint', 6), counting_visits(
   'fingerprint_days', 'fingerprint', 'fingerprint', $$(6, fingerprint, '')$$));
 
--- No day comes or goes by an update.
+-- An update does not change the set of days.
 drop trigger visitor_days_update on visitor_days;
 drop trigger fingerprint_days_update on fingerprint_days;
 
--- The visitors of a page are sessions. Its counters of all time are sharded once it has been viewed often. Whoever erases
--- has not locked the pages in order, as triggers of events do.
+-- The visits of a page are those of sessions. The counts of all time are sharded for a page with many views. The pages
+-- are locked here for an erasure: the triggers of events, which lock them in order, have not run.
 call count_changes('session_pages', locking_erased('session_id', 1) || $$;
   if pg_trigger_depth() = 1 then
     perform
@@ -906,8 +912,8 @@ call count_changes('session_pages', locking_erased('session_id', 1) || $$;
     and counter.page_id = any (array(select page_id from totals where (views, sessions) <> (0, 0)))
   $$);
 
--- Who writes a table of days without a trigger archives, or erases what is archived of a person. An upgrade may have put
--- a visitor's sessions on other days than their counts: there nothing is lowered below 0.
+-- A direct update of a table of days is an archiving, or an erasure of a person from the archive. An upgrade may have
+-- put a visitor's sessions on other days than their counts: such a count is not reduced below 0.
 create or replace function visitor_days_uncount() returns trigger
 language plpgsql security definer set search_path from current as $$
 begin
@@ -953,7 +959,8 @@ call count_changes('leads',
     group by status
   $$));
 
--- A date as `YYYY-MM-DD HH:MM:SS` in UTC, from the forms that SQLite's datetime() takes. Any other text comes back as it is.
+-- Returns a date as `YYYY-MM-DD HH:MM:SS` in UTC, from the formats that SQLite's datetime() accepts. Other text is
+-- returned unchanged.
 create or replace function normalized_date(given text) returns text
 language plpgsql immutable parallel safe set search_path from current as $$
 declare
@@ -990,7 +997,7 @@ create or replace trigger lead_submissions_normalize before insert or update of 
 for each row when (length(new.submitted_at) not in (0, 19) or new.submitted_at like '%T%')
 execute function leads_normalize();
 
--- The columns of a lead that triggers write, as they should be, whatever the writer says.
+-- Computes the columns of a lead that triggers write, whatever values the statement has for them.
 create or replace function leads_refresh() returns trigger
 language plpgsql security definer set search_path from current as $$
 begin
@@ -1019,7 +1026,8 @@ create or replace trigger leads_refresh before update of
   follow_ups_count, last_follow_up_at, search_text
 on leads
 for each row execute function leads_refresh();
--- The first statement locks the row of every lead that is touched, the next then sees all that was committed before.
+-- The first statement locks the row of every lead concerned, so that the second one sees all submissions committed by
+-- then.
 call count_changes('lead_submissions', $$
   insert into counter_follow_up_counts as counter (lead_id, follow_ups_count)
   select lead_id, sum(sign)
@@ -1045,7 +1053,7 @@ call count_changes('lead_submissions', $$
   end if
 $$);
 
--- Emptying a base table leaves what is archived of it.
+-- `truncate` of a base table deletes its rows, so that archived rows remain counted.
 create or replace function delete_first() returns trigger
 language plpgsql security definer set search_path from current as $$
 begin
@@ -1054,7 +1062,7 @@ begin
 end
 $$;
 
--- Ids that a writer gives: those that are generated go on behind them, as they do in SQLite.
+-- After an insert with an explicit id, generated ids continue above it, as in SQLite.
 do $make$
 declare
   base_table text;
