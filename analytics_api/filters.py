@@ -41,7 +41,9 @@ def _list_parameters() -> list[Filter]:
         parameters.append(Filter(name, f"Only sessions with one of these values: {description}"))
         parameters.append(Filter(f"{name}.not", f"Only sessions with none of these values: {description}"))
         if name in TEXTS:
-            parameters.append(Filter(f"{name}.prefix", f"Only sessions with a value that begins so: {description}"))
+            parameters.append(
+                Filter(f"{name}.prefix", f"Only sessions with a value that begins with this: {description}")
+            )
             parameters.append(
                 Filter(
                     f"{name}.contains", f"Only sessions with a value that contains this, ignoring case: {description}"

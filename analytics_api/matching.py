@@ -208,7 +208,7 @@ where {SESSIONS_IN_RANGE}
 
 
 def read_days(db: Database, matching: Matching, begins: str | None) -> list[tuple[Any, ...]]:
-    """Return the COUNTS of each interval that has sessions, after the first day of the interval, in ascending order.
+    """Return a row for each interval that has sessions, in ascending order: its first day, then its COUNTS.
 
     :param begins: a common table expression `begins` that computes the first day of the interval of each day of
         `dates`; None for intervals of a day.
@@ -238,7 +238,7 @@ order by begins.first_day
 
 
 def read_hours(db: Database, matching: Matching, span: Span) -> list[tuple[Any, ...]]:
-    """Return the COUNTS of each hour that has sessions, after the number of the hour in local time since the epoch."""
+    """Return a row for each hour that has sessions: the hour (local time, hours since the epoch), then its COUNTS."""
     return _read_span(db, _hours(matching.condition), matching, span)
 
 

@@ -136,7 +136,7 @@ def test_platform_tables_are_not_reported(load):
 
 @pytest.mark.any_engine
 def test_file_without_known_tables_is_rejected(load):
-    with pytest.raises(IngestError, match=r"export\.sql: none of the tables sessions, events, leads, .* is in it$"):
+    with pytest.raises(IngestError, match=r"export\.sql: the file has none of the tables sessions, events, leads, "):
         load("create table users (id)")
 
 

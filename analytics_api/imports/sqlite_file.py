@@ -90,7 +90,7 @@ def _find_tables(db: Database, source: sqlite3.Connection, options: Options) -> 
         _check_map(db, source, ours, options)
     copies = [_find_columns(db, source, table, name, options, report) for table, name in ours.items()]
     if not copies:
-        raise IngestError(f"{options.name}: none of the tables {', '.join(BASE_TABLES)} is in it")
+        raise IngestError(f"{options.name}: the file has none of the tables {', '.join(BASE_TABLES)}")
     if not any(name.startswith("rollup_") or name == "day_counts" for name in theirs):
         report.ignored_tables = list(
             theirs.values()

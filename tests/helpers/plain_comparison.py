@@ -10,7 +10,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class Earlier(NamedTuple):
-    """An earlier range, the last of its days that counts, and the exclusive end, which may be None."""
+    """An earlier range. It counts until the end of `last_counted`, or until the instant `until` if it is not None."""
 
     first: date
     last: date

@@ -163,7 +163,7 @@ def is_ours(name: str) -> bool:
     return (
         name in managed_names()
         or name in REMOVED_NAMES
-        or name in expected_views()  # in the file before they were temporary
+        or name in expected_views()  # older versions stored these views in the file; now they are temporary
         or name.startswith(DERIVED_PREFIXES)
     )
 
