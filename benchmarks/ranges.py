@@ -1,10 +1,11 @@
-"""Measure the statistics of a range of days on one engine, whole WSGI calls beside plain SQL on the same rows.
+"""Measure the statistics of a range of days, whole WSGI calls beside plain SQL on the same rows.
 
     python -m benchmarks.ranges [--engine postgresql] [--sessions 300000] [--events 2000000] [--days 120]
 
 The last 30 days and all time are measured, 31 days by the hour, and with `--days 730 --sessions 2000000` also 365 days.
 `--url` is an empty PostgreSQL database in place of a throw-away server. Counts are compared with those of plain SQL
-before anything is timed. Figures are medians; a call has no cached response.
+before anything is timed. A call has no cached response. Figures are CPU time, so that other programs disturb them
+little: that of this process and, on PostgreSQL, of its server process, without those of a parallel plan.
 """
 
 import argparse
@@ -13,22 +14,34 @@ import sys
 import time
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 
 from werkzeug.test import create_environ, run_wsgi_app
 
 from analytics_api import create_app, open_database
+from analytics_api.database import SQLite
 from analytics_api.maintenance import demo
 
 from .data import NOW
+from .findings import Claim, Figure, Findings, Table, short
 from .functions import KEY, same
 from .machine import ROOT
 
 DAY = 86_400_000
-BUDGET = 3.0  # seconds a question
+BUDGET = 1.0  # seconds a question
 MAX_CALLS = 200
+EVENTS_A_SESSION = 9.75
+GROWTH_SESSIONS = 2_050  # 20,000 events
+GROWTH = {"sqlite": 5_000_000, "postgresql": 1_000_000}  # events before the 30 days; more take too long to load
+EVENT_OFFSET = 1_000_000
+HEAD = ["", "whole call", "plain SQL", "plain SQL / call"]
+NOTE = (
+    "CPU time of whole WSGI calls, and of plain SQL on the same rows in the same run: that of the process and, on "
+    "PostgreSQL, of its server process, without those of a parallel plan."
+)
 
 IN_RANGE = "started_at between :first and :last"
 OVERVIEW = f"""
@@ -119,7 +132,7 @@ def batches(options):
     taken = 0.0
     for table, rows in demo.batches(plan):
         if table == "events":
-            share = options.events / (options.sessions * 9.75)
+            share = options.events / (options.sessions * EVENTS_A_SESSION)
             chosen = []
             for row in rows:
                 taken += share
@@ -130,12 +143,9 @@ def batches(options):
         yield table, rows
 
 
-def load(database, options):
-    begun = time.perf_counter()
-    rows = database.bulk(
-        lambda at: sum(at.insert(table, demo.COLUMNS[table], rows) for table, rows in batches(options))
-    )
-    print(f"{rows:,} rows loaded, {time.perf_counter() - begun:.0f} s", flush=True)
+def load(database, batches):
+    rows = database.bulk(lambda at: sum(at.insert(table, demo.COLUMNS[table], rows) for table, rows in batches))
+    print(f"{rows:,} rows loaded", flush=True)
 
 
 def ranges(options):
@@ -176,53 +186,124 @@ def counts(row):
     return [value for key, value in row.items() if isinstance(value, int) and key != "day"]
 
 
-def measure(database, options):
+def cpu_clock(database):
+    """Return a function that returns the CPU seconds of this process and of the process that serves its connection."""
+    if isinstance(database, SQLite):
+        return time.process_time
+    pid = database.row("select pg_backend_pid() as pid")["pid"]
+    schedstat = Path(f"/proc/{pid}/schedstat")
+    return lambda: time.process_time() + int(schedstat.read_text().split()[0]) / 1e9
+
+
+def asking(database, path):
+    """Return a function that makes one whole WSGI call, without the response cache."""
     app = create_app(database, api_keys=[KEY], clock=lambda: NOW)
+    environ = create_environ(f"/analytics/{path}", headers={"X-API-Key": KEY})
+
+    def ask():
+        database.response_cache().clear()
+        body, status, _ = run_wsgi_app(app, dict(environ))
+        assert status == "200 OK", status
+        return b"".join(body)
+
+    return ask
+
+
+def questions(database, options):
+    """Generate name, bar, figure of ours, and figure of plain SQL or None."""
+    clock = cpu_clock(database)
     for name, path, plain, bounds, bar in calls(options):
-        environ = create_environ(f"/analytics/{path}", headers={"X-API-Key": KEY})
-
-        def ask(environ=environ):
-            database.response_cache().clear()
-            body, status, _ = run_wsgi_app(app, dict(environ))
-            assert status == "200 OK", status
-            return b"".join(body)
-
-        def ask_plain(plain=plain, bounds=bounds):
-            return database.rows(plain, **bounds)
-
+        ask = asking(database, path)
         reply = json.loads(ask())
         if plain:
-            compare(name, reply, ask_plain())
-        ours, fastest = timed(ask)
-        verdict = "" if bar is None else f"{bar * 1000:>8.1f}  {'holds' if ours <= bar else 'MISSES'}"
-        beside = f"{timed(ask_plain)[0] * 1000:>12.1f}" if plain else " " * 12
-        print(f"{name:<28}{ours * 1000:>10.3f}{fastest * 1000:>10.3f}{beside}{verdict}", flush=True)
+            compare(name, reply, database.rows(plain, **bounds))
+        ours = timed(ask, clock)
+        beside = timed(partial(database.rows, plain, **bounds), clock) if plain else None
+        yield name, bar, ours, beside
 
 
-def timed(ask):
-    """Return the median and the minimum of seconds."""
+def timed(ask, clock):
+    """Return a figure of the CPU seconds of a call."""
     taken = []
-    while len(taken) < 3 or (sum(taken) < BUDGET and len(taken) < MAX_CALLS):
-        begun = time.perf_counter()
+    while len(taken) < 5 or (sum(taken) < BUDGET and len(taken) < MAX_CALLS):
+        begun = clock()
         ask()
-        taken.append(time.perf_counter() - begun)
-    return median(taken), min(taken)
+        taken.append(clock() - begun)
+    return Figure.of(taken)
+
+
+def growing(options):
+    """Generate the figures of 30 days, in a database of these days alone and in one that has a year before them."""
+    recent = demo.Plan(NOW, sessions=GROWTH_SESSIONS, leads=0, days=30)
+    span = ranges(options)["30 days"]
+    for before in (0, options.before):
+        older = demo.Plan(NOW - 31 * DAY, sessions=before, leads=0, days=365, seed=2)
+        with open_empty(options) as database:
+            load(database, chain(demo.batches(recent), renumbered(demo.batches(older))))
+            clock = cpu_clock(database)
+            for name, (path, *_) in QUESTIONS.items():
+                if "hour" not in path:
+                    yield name, timed(asking(database, path.format(f"from={span[0]}&to={span[1]}")), clock)
+
+
+def renumbered(batches):
+    """Give events other ids than those of another plan."""
+    for table, rows in batches:
+        yield table, [(row[0] + EVENT_OFFSET, *row[1:]) for row in rows] if table == "events" else rows
+
+
+def measure(options):
+    """Measure both engines for the report."""
+    claims, tables = [], []
+    for engine, before in GROWTH.items():
+        here = argparse.Namespace(
+            engine=engine,
+            url=None,
+            sessions=300_000,
+            events=2_000_000,
+            days=120,
+            before=round(before / EVENTS_A_SESSION),
+        )
+        rows = []
+        with open_empty(here) as database:
+            load(database, batches(here))
+            for name, bar, ours, beside in questions(database, here):
+                rows.append([name, ours, beside or "", f"{beside.median / ours.median:.0f}x" if beside else ""])
+                if bar is not None:
+                    claims.append(Claim(f"{engine}: {name}", bar, ours))
+        tables.append(Table(f"2M events and 300k sessions over 120 days, {engine}", HEAD, rows))
+        figures = {}
+        for name, figure in growing(here):
+            figures.setdefault(name, []).append(figure)
+        size = short(before)
+        rows = [[name, *pair, ratio(pair)] for name, pair in figures.items()]
+        tables.append(Table(f"30 days with 20k events, {engine}", ["", "alone", f"after {size} events", "ratio"], rows))
+        claims += [Claim(f"{engine}: {name}, after {size} events", 1.5, row) for name, _, _, row in rows]
+    return Findings("Ranges of days", [NOTE], claims, tables)
+
+
+def ratio(pair):
+    small, large = (figure.median for figure in pair)
+    return Figure.of([large / small], "x")
 
 
 def main():
     parser = argparse.ArgumentParser(
         "python -m benchmarks.ranges", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--engine", choices=("sqlite", "postgresql"), default="sqlite")
+    parser.add_argument("--engine", choices=GROWTH, default="sqlite")
     parser.add_argument("--url", help="an empty PostgreSQL database")
     parser.add_argument("--sessions", type=int, default=300_000)
     parser.add_argument("--events", type=int, default=2_000_000)
     parser.add_argument("--days", type=int, default=120)
     options = parser.parse_args()
     with open_empty(options) as database:
-        load(database, options)
-        print(f"{options.engine:<28}{'ours, ms':>10}{'fastest':>10}{'plain SQL':>12}{'bar':>8}")
-        measure(database, options)
+        load(database, batches(options))
+        print(f"{options.engine:<28}{'ours, ms':>10}{'10th':>10}{'plain SQL':>12}{'bar':>8}")
+        for name, bar, ours, beside in questions(database, options):
+            plain = f"{beside.median * 1000:>12.1f}" if beside else " " * 12
+            verdict = "" if bar is None else f"{bar * 1000:>8.1f}  {'holds' if ours.median <= bar else 'MISSES'}"
+            print(f"{name:<28}{ours.median * 1000:>10.3f}{ours.low * 1000:>10.3f}{plain}{verdict}", flush=True)
 
 
 if __name__ == "__main__":
