@@ -788,9 +788,10 @@ create or replace function visits_with(days_table text, identity text, columns t
 stable
 return format($$
   moved as materialized (
-    select moved.*, tg_op = 'INSERT' and (
-      select count(*) = 1
-      from (select from %1$s where (%2$s) = (%3$s) limit 2) as near) as is_alone
+    select moved.*, tg_op = 'INSERT' and not exists (
+      select
+      from %1$s
+      where (%2$s) = (%3$s) and (%4$s, day) <> (%6$s, moved.day)) as is_alone
     from (select * from changes) as moved),
   identity_days as (
     select %4$s, day, 0 as now, -sign as before
@@ -819,7 +820,8 @@ return format($$
       where rows > 0) as sides
     group by dimension, key, day, previous_day
     having sum(side) <> 0)$$,
-  days_table, identity, regexp_replace(identity, '\w+', 'moved.\&', 'g'), columns, dimensions);
+  days_table, identity, regexp_replace(identity, '\w+', 'moved.\&', 'g'), columns, dimensions,
+  regexp_replace(columns, '\w+', 'moved.\&', 'g'));
 
 -- Returns the statement that locks the identities of rows that an erasure deletes. Other transactions have locked them
 -- already, in the triggers of sessions or events.
