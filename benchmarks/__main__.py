@@ -17,7 +17,17 @@ from importlib import import_module
 from . import data, machine, report
 from .findings import whole
 
-PARTS = ("functions", "ranges", "leads", "throughput", "memory", "writing", "engines", "starting")
+PARTS = (
+    "functions",
+    "ranges",
+    "ranges_postgresql",
+    "leads",
+    "throughput",
+    "memory",
+    "writing",
+    "engines",
+    "starting",
+)
 
 
 def numbers(text):

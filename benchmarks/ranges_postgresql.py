@@ -1,0 +1,7 @@
+"""Measure the statistics of a range of days on PostgreSQL."""
+
+from .ranges import measure_engine
+
+
+def measure(options):
+    return measure_engine("postgresql")
