@@ -137,6 +137,12 @@ create index leads_by_source on leads (project_source);
 create index leads_by_country on leads (contact_country_name);
 create index leads_by_city on leads (contact_city);
 create index leads_by_label on leads (engagement_label);
+-- Other leads of a person, by what of an address or a number counts.
+create index leads_by_visitor on leads (visitor_id);
+create index leads_by_email on leads (lower(replace(contact_email, ' ', '')));
+create index leads_by_phone on leads (
+  replace(replace(replace(replace(replace(replace(replace(
+    contact_phone, ' ', ''), '+', ''), '(', ''), ')', ''), '.', ''), '-', ''), '/', ''));
 
 create table lead_submissions (
   submission_id       integer primary key,

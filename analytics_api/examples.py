@@ -9,7 +9,7 @@ from .endpoints.current import current
 from .endpoints.dashboard import dashboard
 from .endpoints.engagement import engagement
 from .endpoints.geo import geo
-from .endpoints.leads import detail, list_leads, update_status
+from .endpoints.leads import detail, facets, history, list_leads, update_status
 from .endpoints.overview import overview
 from .endpoints.pages import entry, exit_, top
 from .endpoints.realtime import realtime
@@ -19,7 +19,7 @@ from .endpoints.sources import sources
 from .endpoints.storage import storage
 from .endpoints.whoami import whoami
 
-LEAD: Final = {
+LEAD: Final[dict[str, Any]] = {
     "lead_id": 42,
     "enquiry_datetime": "2026-02-23 11:15:00",
     "contact_name": "Rahul Sharma",
@@ -41,6 +41,19 @@ LEAD: Final = {
     "status": "contacted",
 }
 
+SESSION: Final[dict[str, Any]] = {
+    "session_id": "session_123",
+    "visitor_id": "abc123...",
+    "entry_page": "https://example.com/sky-towers",
+    "exit_page": "https://example.com/thank-you",
+    "country": "IN",
+    "started_at": 1740280000000,
+    "ended_at": 1740280080000,
+    "duration": 80000,
+    "engagement_score": 74,
+    "event_count": 19,
+}
+
 OVERVIEW: Final = {
     "total_sessions": 1234,
     "total_events": 56789,
@@ -59,7 +72,7 @@ DAY: Final = {
     "avg_engagement": 55.2,
 }
 
-RESPONSE_EXAMPLES: Final[dict[Callable[..., Any], object]] = {
+RESPONSE_EXAMPLES: Final[dict[Callable[..., Any], Any]] = {
     overview: OVERVIEW,
     daily: [DAY],
     top: [{"page": "https://example.com/home", "views": 234, "unique_sessions": 180}],
@@ -97,21 +110,12 @@ RESPONSE_EXAMPLES: Final[dict[Callable[..., Any], object]] = {
     whoami: {"name": "wall", "scopes": ["stats"], "expires": "2027-01-01T00:00:00Z"},
     list_leads: {"leads": [LEAD], "total": 187},
     detail: {
-        "lead": LEAD,
-        "sessions": [
-            {
-                "session_id": "session_123",
-                "visitor_id": "abc123...",
-                "entry_page": "https://example.com/sky-towers",
-                "exit_page": "https://example.com/thank-you",
-                "country": "IN",
-                "started_at": 1740280000000,
-                "ended_at": 1740280080000,
-                "duration": 80000,
-                "engagement_score": 74,
-                "event_count": 19,
-            }
-        ],
+        "lead": {
+            **LEAD,
+            "first_session": SESSION,
+            "other_leads": [{"lead_id": 17, "enquiry_datetime": "2026-01-12 08:05:00", "status": "lost"}],
+        },
+        "sessions": [SESSION],
         "submissions": [
             {
                 "submission_id": 501,
@@ -129,9 +133,17 @@ RESPONSE_EXAMPLES: Final[dict[Callable[..., Any], object]] = {
                 "is_primary_lead": 1,
                 "is_duplicate_window": 0,
                 "payload_json": '{"FIRSTNAME":"Rahul Sharma","EMAIL":"rahul@example.com"}',
+                "changes": [{"field": "contact_phone", "from": "9876543210", "to": "9876500000"}],
             }
         ],
     },
+    facets: {
+        "project": [{"value": "Sky Towers", "count": 120}],
+        "source": [{"value": "WebSite", "count": 150}],
+        "country": [{"value": "IN", "count": 170}],
+        "label": [{"value": "Very Hot", "count": 34}],
+    },
+    history: [{"from": "new", "to": "contacted", "changed_at": 1771928100000, "changed_by": "phone"}],
     update_status: {"updated": True},
 }
 

@@ -20,6 +20,8 @@ from .endpoints.leads import (
     STATUSES,
     detail,
     export_leads,
+    facets,
+    history,
     lead_etag,
     list_leads,
     next_query,
@@ -168,7 +170,9 @@ ROUTES = (
         SEARCH,
         Enum("sort", "Order of the leads", tuple(ORDERS), default="newest"),
     ], filters=FILTERS_OF_LEADS, produces=tuple(FORMATS.values())),
+    Route("leads:read", "GET", "/leads/facets", facets, [SEARCH], filters=FILTERS_OF_LEADS),
     Route("leads:read", "GET", "/leads/<lead_id>", detail, path_parameters=[LEAD]),
+    Route("leads:read", "GET", "/leads/<lead_id>/history", history, path_parameters=[LEAD]),
     Route("leads:write", "PATCH", "/leads/<lead_id>", update_status, path_parameters=[LEAD], body=[
         Text("status", f"The new pipeline status: {', '.join(STATUSES)}; case is ignored"),
     ], headers=[

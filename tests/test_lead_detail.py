@@ -82,6 +82,19 @@ def test_lead_detail_has_sessions_and_submissions(insert, get):
             "status": "contacted",
             "follow_ups_count": 0,
             "last_follow_up_at": None,
+            "first_session": {
+                "session_id": "session_123",
+                "visitor_id": "abc123",
+                "entry_page": "https://example.com/sky-towers",
+                "exit_page": "https://example.com/thank-you",
+                "country": "IN",
+                "started_at": 1740280000000,
+                "ended_at": 1740280080000,
+                "duration": 80000,
+                "engagement_score": 74,
+                "event_count": 19,
+            },
+            "other_leads": [],
         },
         "sessions": [
             {
@@ -114,6 +127,7 @@ def test_lead_detail_has_sessions_and_submissions(insert, get):
                 "is_primary_lead": 1,
                 "is_duplicate_window": 0,
                 "payload_json": '{"FIRSTNAME":"Rahul Sharma","EMAIL":"rahul@example.com"}',
+                "changes": [],
             }
         ],
     }
@@ -146,6 +160,8 @@ def test_lead_detail_without_visits_has_empty_lists(insert, get):
             "status": "new",
             "follow_ups_count": 0,
             "last_follow_up_at": None,
+            "first_session": None,
+            "other_leads": [],
         },
         "sessions": [],
         "submissions": [],
@@ -158,7 +174,7 @@ def test_lead_detail_has_every_writable_column(database, insert, get):
     lead = get("/analytics/leads/1")["lead"]
 
     writable = {column.name for column in database.columns("leads")}
-    assert set(lead) == {*writable, "follow_ups_count", "last_follow_up_at"}
+    assert set(lead) == {*writable, "follow_ups_count", "last_follow_up_at", "first_session", "other_leads"}
 
 
 def test_lead_sessions_are_of_visitor_lead_and_submissions(insert, get):

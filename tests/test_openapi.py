@@ -190,6 +190,8 @@ def test_document_has_every_parameter_with_its_bounds():
             "format": {"type": "string", "enum": ["csv", "ndjson"], "default": "csv"},
             **which,
         },
+        "GET /analytics/leads/facets": {name: which[name] for name in which if name != "sort"},
+        "GET /analytics/leads/{lead_id}/history": {"lead_id": lead_id},
         "GET /analytics/leads/{lead_id}": {"lead_id": lead_id},
         "PATCH /analytics/leads/{lead_id}": {"lead_id": lead_id},
         "POST /analytics/session": {},

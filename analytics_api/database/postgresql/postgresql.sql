@@ -110,6 +110,12 @@ create index if not exists leads_by_source on leads using hash (project_source);
 create index if not exists leads_by_country on leads using hash (contact_country_name);
 create index if not exists leads_by_city on leads using hash (contact_city);
 create index if not exists leads_by_label on leads using hash (engagement_label);
+-- Other leads of a person, by what of an address or a number counts.
+create index if not exists leads_by_visitor on leads using hash (visitor_id);
+create index if not exists leads_by_email on leads using hash (lower(replace(contact_email, ' ', '')));
+create index if not exists leads_by_phone on leads using hash (
+  replace(replace(replace(replace(replace(replace(replace(
+    contact_phone, ' ', ''), '+', ''), '(', ''), ')', ''), '.', ''), '-', ''), '/', ''));
 -- With fastupdate, new entries wait in a list and are inserted together: one lead takes half the time, many take a
 -- third. Every search reads the whole list, so its size is limited.
 create index if not exists leads_by_text on leads using gin (search_text gin_trgm_ops)

@@ -1,13 +1,15 @@
 """Sales leads: list and search, detail, pipeline status and export.
 
 The modules: `listing` (the endpoint of the list), `filters` (their parameters and conditions), `search` and `filtered`
-(the queries of a page without and with filters), `orders` (sort orders and cursors), `detail`, `statuses`, `status`,
-`export` and `formulas` (CSV formula injection).
+(the queries of a page without and with filters), `orders` (sort orders and cursors), `detail`, `contacts`
+(which addresses are equal), `history`, `facets`, `statuses`, `status`, `export` and `formulas` (CSV formula injection).
 """
 
 from .detail import detail
 from .export import FORMATS, export_leads
+from .facets import facets
 from .filters import FILTERS as LEAD_FILTERS
+from .history import history
 from .listing import list_leads, next_query
 from .orders import CURSOR_PATTERN, ORDERS
 from .status import lead_etag, update_status
@@ -21,6 +23,8 @@ __all__ = [
     "STATUSES",
     "detail",
     "export_leads",
+    "facets",
+    "history",
     "lead_etag",
     "list_leads",
     "next_query",

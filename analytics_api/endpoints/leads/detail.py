@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TypedDict, cast
+from datetime import datetime, timedelta, timezone
+from typing import Final, TypedDict, cast
 
 from ...context import Context
-from ...database import Reader
+from ...database import Reader, Row
 from ...errors import NotFound
+from .contacts import Change, comparable_email, comparable_phone, with_changes
 from .search import Lead
+from .statuses import Status
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class Session(TypedDict):
@@ -39,10 +44,22 @@ class Submission(TypedDict):
     is_primary_lead: int
     is_duplicate_window: int
     payload_json: str | None
+    changes: list[Change]
+
+
+class OtherLead(TypedDict):
+    lead_id: int
+    enquiry_datetime: str
+    status: Status
+
+
+class LeadDetail(Lead):
+    first_session: Session | None
+    other_leads: list[OtherLead]
 
 
 class Detail(TypedDict):
-    lead: Lead
+    lead: LeadDetail
     sessions: list[Session]
     submissions: list[Submission]
 
@@ -85,8 +102,52 @@ order by submitted_at desc, submission_id desc
 """
 
 
+SESSION_COLUMNS = """session_id, visitor_id, entry_page, exit_page, country, started_at, ended_at, duration,
+  engagement_score, event_count"""
+
+NAMED_SESSION = f"""
+select {SESSION_COLUMNS}
+from sessions
+where session_id = :session_id
+"""
+
+FIRST_SESSION = f"""
+select {SESSION_COLUMNS}
+from sessions
+where visitor_id = :visitor_id and started_at <= :until
+order by started_at, session_id
+limit 1
+"""
+
+
+# The expressions have indexes, for which their text must be that of the schema.
+OTHER_LEADS = """
+select lead_id, enquiry_datetime, status
+from leads
+where lead_id <> :lead_id and lead_id in (
+  select lead_id
+  from leads
+  where visitor_id = :visitor_id
+  union
+  select lead_id
+  from leads
+  where lower(replace(contact_email, ' ', '')) = :email
+  union
+  select lead_id
+  from leads
+  where replace(replace(replace(replace(replace(replace(replace(
+    contact_phone, ' ', ''), '+', ''), '(', ''), ')', ''), '.', ''), '-', ''), '/', '') = :phone)
+order by enquiry_datetime desc, lead_id desc
+"""
+
+
 def detail(ctx: Context, lead_id: int) -> Detail:
     """Return the lead with its sessions and submissions, both newest first.
+
+    `first_session` is the first session of the lead's visitor, if it began before the enquiry, else the session that
+    the lead names. `other_leads` have the same visitor, e-mail or phone, newest first. The `changes` of a submission
+    are the fields that differ from the submission before it. Case and blanks in e-mails do not count, nor blanks and
+    the signs `+().-/` in phone numbers; null, empty and missing are equal.
 
     :raises NotFound: the lead does not exist.
     """
@@ -98,8 +159,30 @@ def read_detail(at: Reader, lead_id: int) -> Detail:
     lead = at.row(LEAD, lead_id=lead_id)
     if lead is None:
         raise NotFound("Lead not found")
-    return {
-        "lead": cast(Lead, lead),
-        "sessions": cast("list[Session]", at.rows(SESSIONS, lead_id=lead_id)),
-        "submissions": cast("list[Submission]", at.rows(SUBMISSIONS, lead_id=lead_id)),
+    named = at.row(NAMED_SESSION, session_id=lead["session_id"])
+    visitor = lead["visitor_id"] or (named and named["visitor_id"]) or None
+    others = {
+        "first_session": _first_session(at, visitor, lead["enquiry_datetime"]) or named,
+        "other_leads": at.rows(
+            OTHER_LEADS,
+            lead_id=lead_id,
+            visitor_id=visitor,
+            email=comparable_email(lead["contact_email"]),
+            phone=comparable_phone(lead["contact_phone"]),
+        ),
     }
+    return {
+        "lead": cast(LeadDetail, {**lead, **others}),
+        "sessions": cast("list[Session]", at.rows(SESSIONS, lead_id=lead_id)),
+        "submissions": cast("list[Submission]", list(with_changes(at.rows(SUBMISSIONS, lead_id=lead_id)))),
+    }
+
+
+def _first_session(at: Reader, visitor: str | None, enquiry: str) -> Row | None:
+    """Return the visitor's first session, or None if it began after the second of the enquiry."""
+    try:
+        instant = datetime.fromisoformat(enquiry).replace(tzinfo=timezone.utc)
+    except ValueError:  # no date, or one of the year 0
+        return None
+    until = (instant - EPOCH) // timedelta(milliseconds=1) + 999
+    return at.row(FIRST_SESSION, visitor_id=visitor, until=until)

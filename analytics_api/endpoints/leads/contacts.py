@@ -1,0 +1,80 @@
+"""Compare e-mail addresses and phone numbers, and list what changed from one submission to the next."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, TypedDict
+
+BLANK: Final = " "
+PHONE_SIGNS: Final = "+().-/"
+
+COMPARED: Final = ("project_name", "contact_email", "contact_phone", "source", "cta_name")
+
+Change = TypedDict("Change", {"field": str, "from": "str | None", "to": "str | None"})
+
+
+def comparable(field: str, value: object) -> object:
+    """Return what of a field's value counts in a comparison."""
+    if value is None or value == "":
+        return ""
+    if isinstance(value, str) and "mail" in field.lower():
+        return comparable_email(value)
+    if isinstance(value, str) and "phone" in field.lower():
+        return comparable_phone(value)
+    return value
+
+
+def comparable_email(email: str | None) -> str | None:
+    """Return an e-mail address without blanks and case, or None if nothing is left."""
+    return "".join(map(_lower, email.replace(BLANK, ""))) or None if email else None
+
+
+def comparable_phone(phone: str | None) -> str | None:
+    """Return a phone number without blanks and signs, or None if nothing is left."""
+    return phone.translate(dict.fromkeys(map(ord, BLANK + PHONE_SIGNS))) or None if phone else None
+
+
+def _lower(letter: str) -> str:
+    """Return an ASCII letter in lower case, and others as they are: so both engines do."""
+    return letter.lower() if letter.isascii() else letter
+
+
+def list_changes(submission: Mapping[str, Any], before: Mapping[str, Any]) -> list[Change]:
+    """Return the fields in which a submission differs from the one before it, in the order of the columns."""
+    pairs = [(field, before[field], submission[field]) for field in COMPARED]
+    old, new = _payload(before["payload_json"]), _payload(submission["payload_json"])
+    if old is not None and new is not None:
+        pairs += [(f"payload.{_text(key)}", old.get(key), new.get(key)) for key in dict.fromkeys((*old, *new))]
+    return [
+        {"field": field, "from": _text(old_value), "to": _text(new_value)}
+        for field, old_value, new_value in pairs
+        if (_text(comparable(field, old_value)) or "") != (_text(comparable(field, new_value)) or "")
+    ]
+
+
+def with_changes(submissions: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the submissions, newest first, each with its changes against the one before it."""
+    newest_first = list(submissions)
+    for submission, before in zip(newest_first, [*newest_first[1:], None]):
+        yield {**submission, "changes": [] if before is None else list_changes(submission, before)}
+
+
+def _payload(text: str | None) -> dict[str, Any] | None:
+    """Return the payload, or None if it is not a JSON object."""
+    try:
+        value = json.loads(text or "")
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _text(value: object) -> str | None:
+    """Return a value as text: a string as it is, another JSON value in its notation."""
+    if value is None:
+        return None
+    try:
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    except RecursionError:  # nested as deeply as the parser accepts
+        return "…"
+    return text.encode(errors="replace").decode()  # JSON can have half of a surrogate pair
