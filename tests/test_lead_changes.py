@@ -1,4 +1,4 @@
-"""What the detail of a lead adds: changes of submissions, the first session, other leads; and the history."""
+"""The additions of the detail of a lead: changes of submissions, first session, other leads; and its history."""
 
 import pytest
 from helpers.client import instant

@@ -26,6 +26,10 @@ PARAMETERS = {
     "needle": '"ann"',
     "pattern": "%an%",
     "lead_id": 1,
+    "session_id": "s1",
+    "visitor_id": "ann",
+    "email": "ann@example.com",
+    "phone": "98765",
     "first": 20_479,  # 2026-01-26
     "last": 20_508,  # 2026-02-24
     "dimension": 4,
