@@ -1,9 +1,5 @@
 """Statistics of the sessions that match filters, read from the base tables.
 
-A statement has a condition for each filter. The conditions are fixed texts; the values are the parameters of the
-statement, as JSON arrays. `.prefix` and `.contains` are resolved first: the values that exist are read, and the
-statement gets those that match. So every condition is a membership test, and `.not` is its exact complement.
-
 A session belongs to a range by its start, an event and a page view by their own time, whenever their session began.
 `until` cuts a range at an instant within its last day, for the comparison with a day that is not over; `keys` restricts
 the rows of a list to these, for the comparison with a list.
@@ -14,78 +10,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from .calendar import DayRange, Span
+from .conditions import DIMENSIONS as DIMENSIONS
+from .conditions import EXPRESSIONS, PAGES_BY_NAME, resolve_conditions
 from .database import Database
-from .database.folding import fold_all
 from .filters import Filters, parse_filters
 from .http.parameters import MAX_INT64
 from .periods import Period, find_period
-
-# The value of a session in each dimension. Purged sessions are earlier than all others of their visitor.
-EXPRESSIONS: Final[dict[str, str]] = {
-    "country": "s.country_code",
-    "source": "s.source",
-    "entry_page": "s.entry_page",
-    "exit_page": "s.exit_page",
-    "engagement": "s.score_bucket",
-    "visitor": """case
-    when exists (
-        select 1
-        from sessions as earlier
-        where earlier.visitor_id = s.visitor_id
-          and earlier.started_at <= s.started_at
-          and (earlier.started_at < s.started_at or earlier.session_id < s.session_id))
-      or (select raw_since from site) is not null and exists (
-        select 1
-        from visitor_days
-        where visitor_days.visitor_id = s.visitor_id and archived <> 0)
-      then 'returning'
-    else 'new'
-  end""",
-    "lead": """case
-    when s.session_id in (select session_id from leads where session_id is not null)
-      or s.visitor_id in (select visitor_id from leads where visitor_id is not null)
-      then 'true'
-    else 'false'
-  end""",
-}
-
-IS_ONE_OF = "{expression} in (select value from json_each(cast(:{name} as text)))"
-
-# A page of which all views were purged does not count.
-HAS_VIEWED = """exists (
-    select 1
-    from session_pages as viewed
-    where viewed.session_id = s.session_id
-      and viewed.views > viewed.archived
-      and viewed.page_id in (select cast(value as bigint) from json_each(cast(:{name} as text))))"""
-
-HAS_EVENT = """s.session_id in (
-    select session_id
-    from events
-    where event_type in (select value from json_each(cast(:{name} as text))))"""
-
-# The values that exist, with what the statement gets of each.
-KEYS = """
-select key, key
-from key_counts
-where dimension = :dimension and day = -1 and key <> ''
-group by key
-"""
-DIMENSIONS: Final = {"source": 2, "engagement": 3, "entry_page": 4, "exit_page": 5}
-
-PAGES = """
-select page, page_id
-from pages
-"""
-
-PAGES_BY_NAME = """
-select page_id
-from pages
-where page in (select value from json_each(cast(:keys as text)))
-"""
 
 SESSIONS_IN_RANGE = "s.started_at >= :begins_at and s.started_at < :ends_at"
 
@@ -118,18 +52,33 @@ COUNTS = """count(*) as sessions, count(distinct s.visitor_id) as visitors,
   cast(coalesce(sum(s.engagement_score), 0) as bigint) as score_sum, count(s.engagement_score) as score_count"""
 
 
+TOTALS: Final = (
+    "sessions",
+    "visitors",
+    "duration_sum",
+    "duration_count",
+    "score_sum",
+    "score_count",
+    "fingerprints",
+    "vpn_suspected",
+    "events",
+)
+
+
 class Matching(NamedTuple):
     """The sessions that match filters, and a range of days.
 
     :param condition: SQL, a condition on a row `s` of counted_sessions.
     :param values: the parameters of the condition.
     :param is_costly: whether the condition is tested once for each session of an event, not once for each event.
+    :param rows: rows of this range that were read before, by the section.
     """
 
     condition: str
     values: Mapping[str, str]
     is_costly: bool
     period: Period
+    rows: Mapping[str, list[tuple[Any, ...]]] = MappingProxyType({})
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -137,7 +86,16 @@ class Matching(NamedTuple):
 
     def within(self, db: Database, range_: DayRange | None, until: int | None = None) -> Matching:
         """Return the same sessions in another range."""
-        return self._replace(period=find_period(db, range_, until))
+        return self._replace(period=find_period(db, range_, until), rows={})
+
+
+class ResolvedFilters(dict[str, Sequence[str]]):
+    """Filters whose sessions in a range are known."""
+
+    def __init__(self, filters: Filters, range_: DayRange, matching: Matching) -> None:
+        super().__init__(filters)
+        self.range = range_
+        self.matching = matching
 
 
 def find_matching(
@@ -149,60 +107,43 @@ def find_matching(
     :param until: an exclusive end in milliseconds since the epoch, if it is before the end of the range.
     :raises InvalidRequest: a filter is invalid.
     """
+    if isinstance(filters, ResolvedFilters) and range_ == filters.range and until is None:
+        return filters.matching
     parsed = parse_filters(filters)
     if not parsed:
         return None
-    conditions = []
-    values = {}
-    for name, texts in parsed.items():
-        field, _, suffix = name.partition(".")
-        parameter = name.replace(".", "_")
-        condition = _CONDITIONS[field].format(name=parameter)
-        conditions.append(f"not ({condition})" if suffix == "not" else condition)
-        values[parameter] = json.dumps(_find_values(db, field, suffix, texts))
+    condition, values = resolve_conditions(db, parsed)
     is_costly = bool({name.partition(".")[0] for name in parsed} & COSTLY)
-    return Matching("\n  and ".join(conditions), values, is_costly, find_period(db, range_, until))
-
-
-_CONDITIONS: Final[dict[str, str]] = {
-    **{field: IS_ONE_OF.format(expression=expression, name="{name}") for field, expression in EXPRESSIONS.items()},
-    "page": HAS_VIEWED,
-    "event_type": HAS_EVENT,
-}
-
-
-def _find_values(db: Database, field: str, suffix: str, texts: Sequence[str]) -> list[Any]:
-    """Return the values with which a condition is true; pages by their ids."""
-    if suffix in ("", "not"):
-        if field != "page":
-            return list(texts)
-        return [page_id for (page_id,) in db.tuples(PAGES_BY_NAME, keys=json.dumps(texts))]
-    rows = db.tuples(PAGES) if field == "page" else db.tuples(KEYS, dimension=DIMENSIONS[field])
-    if suffix == "prefix":
-        return [value for text, value in rows if text.startswith(tuple(texts))]
-    needles = fold_all(db, texts)
-    folded = fold_all(db, [text for text, _ in rows])
-    return [value for text, (_, value) in zip(folded, rows) if any(needle in text for needle in needles)]
+    return Matching(condition, values, is_costly, find_period(db, range_, until))
 
 
 def read_totals(db: Database, matching: Matching) -> dict[str, Any]:
     """Return the totals of the sessions, and the number of events, as columns of a row."""
+    if "totals" in matching.rows:
+        [counts] = matching.rows["totals"]
+        [[events]] = db.tuples(_events(matching.condition, matching.is_costly), **matching.parameters)
+        return dict(zip(TOTALS, (*counts, events)))
     return db.rows(_totals(matching.condition, matching.is_costly), **matching.parameters)[0]
 
 
 @cache
 def _totals(condition: str, is_costly: bool) -> str:
-    events = EVENTS_OF_SESSIONS if is_costly else EVENTS
     return f"""
-with session_events as ({events})
-select {COUNTS}, count(distinct s.fingerprint) as fingerprints, count(nullif(s.vpn_suspected, 0)) as vpn_suspected, (
-    select cast(coalesce(sum(events), 0) as bigint)
-    from session_events
-    cross join counted_sessions as s
-    where s.session_id = session_events.session_id
-      and {condition}) as events
+select {COUNTS}, count(distinct s.fingerprint) as fingerprints, count(nullif(s.vpn_suspected, 0)) as vpn_suspected,
+  ({_events(condition, is_costly)}) as events
 from counted_sessions as s
 where {SESSIONS_IN_RANGE}
+  and {condition}
+"""
+
+
+@cache
+def _events(condition: str, is_costly: bool) -> str:
+    return f"""
+select cast(coalesce(sum(events), 0) as bigint)
+from ({EVENTS_OF_SESSIONS if is_costly else EVENTS}) as session_events
+cross join counted_sessions as s
+where s.session_id = session_events.session_id
   and {condition}
 """
 
@@ -213,6 +154,8 @@ def read_days(db: Database, matching: Matching, begins: str | None) -> list[tupl
     :param begins: a common table expression `begins` that computes the first day of the interval of each day of
         `dates`; None for intervals of a day.
     """
+    if "days" in matching.rows:
+        return matching.rows["days"]
     return db.tuples(_days(matching.condition, begins), **matching.parameters)
 
 
@@ -228,13 +171,18 @@ dates as (
   select day
   from s
   group by day),
-{(begins or "begins as (select day, day as first_day from dates)").strip()}
+{interval_begins(begins)}
 select begins.first_day, {COUNTS}
 from s
 join begins on begins.day = s.day
 group by begins.first_day
 order by begins.first_day
 """
+
+
+def interval_begins(begins: str | None) -> str:
+    """Return a common table expression with the first day of the interval of each day of `dates`."""
+    return (begins or "begins as (select day, day as first_day from dates)").strip()
 
 
 def read_hours(db: Database, matching: Matching, span: Span) -> list[tuple[Any, ...]]:
@@ -255,6 +203,8 @@ group by 1
 
 def read_countries(db: Database, matching: Matching, keys: Iterable[str] | None = None) -> list[tuple[Any, ...]]:
     """Return country, sessions and visitors, in the order of the endpoint."""
+    if keys is None and "country" in matching.rows:
+        return matching.rows["country"]
     return _read_list(db, _countries, matching, MAX_INT64, keys)
 
 
@@ -270,6 +220,8 @@ def read_keys(
 
     :param field: source, entry_page, exit_page or engagement. Sessions without a value are not counted.
     """
+    if keys is None and field in matching.rows:
+        return matching.rows[field][:limit]
     return _read_list(
         db, lambda condition, has_keys: _keys(EXPRESSIONS[field], condition, has_keys), matching, limit, keys
     )

@@ -59,6 +59,12 @@ def test_every_filtered_statistic_is_exact(database, zone, page_query, writes, l
         assert without_views(page["series"]) == expected.daily(label)
         assert page["overview"]["page_views"] == sum(row["views"] for row in expected.top())
         assert page["pages"] == expected.top()
+        assert page["overview"] == {**expected.overview(), "page_views": page["overview"]["page_views"]}
+        assert page["countries"] == expected.geo()
+        assert page["sources"] == expected.sources()
+        assert page["engagement"] == expected.engagement()
+        assert page["entry_pages"] == expected.session_pages("entry_page")
+        assert page["exit_pages"] == expected.session_pages("exit_page")
         assert page["range"]["filters"] == {name: list(dict.fromkeys(values)) for name, values in filters.items()}
 
 

@@ -14,6 +14,7 @@ from ..context import Context
 from ..database import Database
 from ..filters import Filters, parse_filters
 from ..matching import Matching, find_matching, read_page_views, read_page_views_of_hours
+from ..matching_once import resolve_filters
 from ..ranges import Days, load_offsets, resolve_closed_range
 from .current import Current, current
 from .engagement import Bucket, engagement
@@ -21,7 +22,7 @@ from .geo import Country, geo
 from .overview import Overview, overview
 from .pages import Page, SessionPage, entry, exit_, top
 from .realtime import Realtime, realtime
-from .sessions import DEFAULT_DAYS, Day, daily
+from .sessions import BEGINS, DEFAULT_DAYS, Day, daily
 from .site import Site, site
 from .sources import Source, sources
 
@@ -146,6 +147,18 @@ SECTIONS: Final[dict[str, Callable[[Query], Any]]] = {
 }
 
 
+# The sections that count sessions, with the name of their rows in matching_once.
+SESSION_SECTIONS: Final = {
+    "overview": "totals",
+    "series": "days",
+    "entry_pages": "entry_page",
+    "exit_pages": "exit_page",
+    "countries": "country",
+    "sources": "source",
+    "engagement": "engagement",
+}
+
+
 def dashboard(
     ctx: Context,
     days: Days = None,
@@ -185,7 +198,8 @@ def dashboard(
                 "filters": {name: list(values) for name, values in parse_filters(filters).items()},
             },
         }
-        query = Query(ctx, range_, chosen, fill, limit, filters, find_matching(ctx.db, range_, filters))
+        resolved = _resolve_filters(ctx, range_, filters, sections, limit, chosen)
+        query = Query(ctx, range_, chosen, fill, limit, resolved, find_matching(ctx.db, range_, resolved))
         for name, read_section in SECTIONS.items():
             if not sections or name in sections:
                 result[name] = read_section(query)
@@ -193,6 +207,23 @@ def dashboard(
 
     # The sections call only those methods of the database that a reader of one snapshot has, too.
     return ctx.db.read(lambda reader: read(replace(ctx, db=cast(Database, reader))))
+
+
+def _resolve_filters(
+    ctx: Context,
+    range_: DayRange,
+    filters: Filters | None,
+    sections: Collection[str] | None,
+    limit: int,
+    interval: Interval,
+) -> Filters | None:
+    """Return filters that have the rows of the sections that count sessions, so that these are read once."""
+    names = [
+        rows
+        for section, rows in SESSION_SECTIONS.items()
+        if (not sections or section in sections) and not (rows == "days" and interval == "hour")
+    ]
+    return resolve_filters(ctx.db, range_, filters, names, limit, BEGINS.get(interval))
 
 
 def _default_interval(first: int, last: int, raw_since: str | None) -> Interval:

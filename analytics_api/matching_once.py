@@ -1,0 +1,101 @@
+"""Read the rows of several sections from the sessions that match filters, which are read once.
+
+The dashboard passes `ResolvedFilters` in place of filters to the endpoints of its sections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import cache
+from typing import Any, Final
+
+from .calendar import DayRange
+from .conditions import EXPRESSIONS
+from .database import Database
+from .filters import Filters
+from .http.parameters import MAX_INT64
+from .matching import COUNTS, SESSIONS_IN_RANGE, Matching, ResolvedFilters, find_matching, interval_begins
+
+# Sections with one row for each value of a field.
+FIELDS: Final = ("country", "source", "entry_page", "exit_page", "engagement")
+WITHOUT_LIMIT: Final = frozenset({"country", "engagement"})
+
+
+def resolve_filters(
+    db: Database, range_: DayRange, filters: Filters | None, sections: Collection[str], limit: int, begins: str | None
+) -> Filters | None:
+    """Return filters for find_matching() that have the rows of these sections.
+
+    :param sections: `totals`, `days`, and some of FIELDS.
+    :param limit: the number of rows of sources, entry pages and exit pages.
+    :param begins: as in read_days().
+    """
+    matching = find_matching(db, range_, filters)
+    if matching is None or filters is None:
+        return filters
+    if len(sections) > 1:  # one section has a statement of its own
+        matching = matching._replace(rows=_read_rows(db, matching, sections, limit, begins))
+    return ResolvedFilters(filters, range_, matching)
+
+
+def _read_rows(
+    db: Database, matching: Matching, sections: Collection[str], limit: int, begins: str | None
+) -> dict[str, list[tuple[Any, ...]]]:
+    sql = _statement(matching.condition, tuple(sections), begins)
+    rows: dict[str, list[tuple[Any, ...]]] = {section: [] for section in sections}
+    for section, key, first_day, *counts in db.tuples(sql, **matching.parameters, limit=limit, no_limit=MAX_INT64):
+        if section == "totals":
+            rows[section].append(tuple(counts))
+        elif section == "days":
+            rows[section].append((first_day, *counts[:6]))
+        else:
+            rows[section].append((key, *counts[: 2 if section == "country" else 1]))
+    return rows
+
+
+@cache
+def _statement(condition: str, sections: tuple[str, ...], begins: str | None) -> str:
+    parts = "\nunion all\n".join(_PARTS[section] for section in sections)
+    return f"""
+with s as materialized (
+  select s.*
+  from counted_sessions as s
+  where {SESSIONS_IN_RANGE}
+    and {condition}),
+dates as (
+  select day
+  from s
+  group by day),
+{interval_begins(begins)}
+{parts}
+"""
+
+
+def _list_part(field: str) -> str:
+    expression = EXPRESSIONS[field]
+    visitors = "count(distinct s.visitor_id)" if field == "country" else "0"
+    limit = ":no_limit" if field in WITHOUT_LIMIT else ":limit"
+    return f"""select *
+from (
+  select '{field}' as section, {expression} as key, 0 as first_day, count(*) as sessions, {visitors} as visitors,
+    0 as duration_sum, 0 as duration_count, 0 as score_sum, 0 as score_count, 0 as fingerprints, 0 as vpn_suspected
+  from s
+  where {expression} <> ''
+  group by {expression}
+  order by sessions desc, key
+  limit {limit}) as {field}_rows"""
+
+
+_PARTS: Final[dict[str, str]] = {
+    "totals": f"""select 'totals' as section, '' as key, 0 as first_day, {COUNTS},
+  count(distinct s.fingerprint) as fingerprints, count(nullif(s.vpn_suspected, 0)) as vpn_suspected
+from s""",
+    "days": f"""select *
+from (
+  select 'days' as section, '' as key, begins.first_day, {COUNTS}, 0 as fingerprints, 0 as vpn_suspected
+  from s
+  join begins on begins.day = s.day
+  group by begins.first_day
+  order by begins.first_day) as day_rows""",
+    **{field: _list_part(field) for field in FIELDS},
+}
