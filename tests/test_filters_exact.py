@@ -8,14 +8,16 @@ import pytest
 from helpers.plain_filters import plain_filters
 from helpers.plain_statistics import date_of
 from helpers.random_filters import FILTERS, LEAD, write_leads
-from helpers.random_rows import MIDDLE, WRITE, ZONES, empty, labels, write
+from helpers.random_rows import MIDDLE, MOMENTS, TIMES, WRITE, ZONES, empty, labels, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from analytics_api.calendar import DayRange, to_day
 from analytics_api.context import Context
 from analytics_api.endpoints import engagement, geo, overview, pages, sessions, sources
 from analytics_api.endpoints.dashboard import dashboard
 from analytics_api.errors import InvalidRequest
+from analytics_api.matching import find_matching, read_countries, read_keys, read_page_views, read_pages, read_totals
 
 EXAMPLES = int(os.environ.get("FILTER_EXAMPLES", "40"))  # `make faults` runs more
 
@@ -66,6 +68,44 @@ def test_every_filtered_statistic_is_exact(database, zone, page_query, writes, l
         assert page["entry_pages"] == expected.session_pages("entry_page")
         assert page["exit_pages"] == expected.session_pages("exit_page")
         assert page["range"]["filters"] == {name: list(dict.fromkeys(values)) for name, values in filters.items()}
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
+@settings(max_examples=EXAMPLES // 2, suppress_health_check=list(HealthCheck))
+@given(
+    zone=st.sampled_from(sorted(ZONES)),
+    writes=st.lists(WRITE.filter(lambda write: write[0] != "purge"), max_size=30),
+    ends=st.tuples(st.integers(-5, 5), st.integers(-5, 5)),
+    until=MOMENTS,
+    filters=FILTERS,
+)
+def test_a_range_can_end_within_a_day(database, zone, writes, ends, until, filters):
+    empty(database, zone, "keep")
+    rows, _ = write(database, writes, zone)
+    write_leads(database, [])
+    clock = ZoneInfo(zone)
+    middle = date_of(MIDDLE[zone], clock)
+    first, last = sorted(middle + timedelta(days=end) for end in ends)
+    until += MIDDLE[zone]
+    expected = plain_filters(rows, [], clock, "keep").matching(filters).within(first, last)
+    for table, column in TIMES.items():
+        setattr(expected, table, [row for row in getattr(expected, table) if row[column] < until])
+
+    matching = find_matching(database, DayRange(to_day(first), to_day(last)), filters, until)
+
+    totals = read_totals(database, matching)
+    assert (totals["sessions"], totals["events"]) == (len(expected.sessions), len(expected.events))
+    top = [
+        {"page": page, "views": views, "unique_sessions": n} for page, views, n in read_pages(database, matching, 99)
+    ]
+    assert top == expected.top()
+    assert read_pages(database, matching, 99, ["/a"]) == [tuple(row.values()) for row in top if row["page"] == "/a"]
+    assert sum(views for _, views in read_page_views(database, matching)) == sum(row["views"] for row in top)
+    countries = read_countries(database, matching, ["DE", "FR"])
+    assert countries == [tuple(row.values()) for row in expected.geo() if row["country"] in ("DE", "FR")]
+    entries = read_keys(database, matching, "entry_page", 1, ["/a", "/b"])
+    listed = [row for row in expected.session_pages("entry_page") if row["page"] in ("/a", "/b")]
+    assert entries == [tuple(row.values()) for row in listed[:1]]
 
 
 def without_views(rows):
