@@ -79,7 +79,7 @@ def test_every_filtered_statistic_is_exact(database, zone, page_query, writes, l
     until=MOMENTS,
     filters=FILTERS,
 )
-def test_a_range_can_end_within_a_day(database, zone, writes, ends, until, filters):
+def test_range_ends_within_a_day(database, zone, writes, ends, until, filters):
     empty(database, zone, "keep")
     rows, _ = write(database, writes, zone)
     write_leads(database, [])
