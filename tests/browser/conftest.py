@@ -121,19 +121,24 @@ def url(server, shop):
 
 
 @pytest.fixture
-def page(profile, watch, url):
-    """Yield a page that is signed in."""
+def tab(profile, watch, url):
+    """Yield a page that is signed in and has opened nothing."""
     signed_in = profile.request.post(
         f"{url}/analytics/session", data={"key": KEY}, headers={"Sec-Fetch-Site": "same-origin"}
     )
     assert signed_in.ok
-    page = watch(profile.new_page())
-    page.goto(f"{url}/")
-    wait_until_loaded(page)
-    yield page
+    yield watch(profile.new_page())
     profile.clear_cookies()
     for each in profile.pages:
         each.close()
+
+
+@pytest.fixture
+def page(tab, url):
+    """Return a page that is signed in and shows the figures."""
+    tab.goto(f"{url}/")
+    wait_until_loaded(tab)
+    return tab
 
 
 @pytest.fixture(scope="session")

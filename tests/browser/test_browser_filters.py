@@ -74,26 +74,26 @@ def test_country_is_typed_by_its_name(page):
     assert figure(page, "sessions") == "1"
 
 
-def test_values_of_one_filter_are_alternatives(page, url):
-    page.goto(f"{url}/?country=DE&visitor=new&country=US")
-    wait_until_loaded(page)
+def test_values_of_one_filter_are_alternatives(tab, url):
+    tab.goto(f"{url}/?country=DE&visitor=new&country=US")
+    wait_until_loaded(tab)
 
-    assert figure(page, "sessions") == "2"
+    assert figure(tab, "sessions") == "2"
 
-    page.goto(f"{url}/?country=DE&country=US")
-    wait_until_loaded(page)
+    tab.goto(f"{url}/?country=DE&country=US")
+    wait_until_loaded(tab)
 
-    assert chips(page) == ["Country is Germany", "or United States"]
+    assert chips(tab) == ["Country is Germany", "or United States"]
 
 
-def test_escape_removes_all_filters(page, url):
-    page.goto(f"{url}/?country=DE&visitor=new")
-    wait_until_loaded(page)
-    page.keyboard.press("Escape")
-    page.wait_for_url("**/")
-    wait_until_loaded(page)
+def test_escape_removes_all_filters(tab, url):
+    tab.goto(f"{url}/?country=DE&visitor=new")
+    wait_until_loaded(tab)
+    tab.keyboard.press("Escape")
+    tab.wait_for_url("**/")
+    wait_until_loaded(tab)
 
-    assert figure(page, "sessions") == "4"
+    assert figure(tab, "sessions") == "4"
 
 
 def test_back_and_forward_change_filters(page):
@@ -109,57 +109,57 @@ def test_back_and_forward_change_filters(page):
     assert (before, figure(page, "sessions")) == ("4", "1")
 
 
-def test_filtered_week_opens_in_a_fresh_browser(new_page, page, url):
+def test_filtered_week_opens_in_a_fresh_browser(new_page, tab, url):
     link = f"{url}/?from=2026-02-16&to=2026-02-22&country=DE&source.not=google.com"
-    page.goto(link)
-    wait_until_loaded(page)
+    tab.goto(link)
+    wait_until_loaded(tab)
     other = new_page()
     other.goto(link)
     sign_in(other, KEY)
 
     assert other.url == link
-    assert chips(other) == chips(page) == ["Country is Germany", "Source is not google.com"]
-    assert figure(other, "sessions") == figure(page, "sessions") == "1"
+    assert chips(other) == chips(tab) == ["Country is Germany", "Source is not google.com"]
+    assert figure(other, "sessions") == figure(tab, "sessions") == "1"
 
 
-def test_filter_without_sessions_has_a_text_of_its_own(page, url):
-    page.goto(f"{url}/?country=FR")
-    wait_until_loaded(page)
-    text = page.inner_text(".notice h2")
-    follow(page, ".notice a")
+def test_filter_without_sessions_has_a_text_of_its_own(tab, url):
+    tab.goto(f"{url}/?country=FR")
+    wait_until_loaded(tab)
+    text = tab.inner_text(".notice h2")
+    follow(tab, ".notice a")
 
     assert text == "No visits match these filters"
-    assert figure(page, "sessions") == "4"
+    assert figure(tab, "sessions") == "4"
 
 
-def test_filter_that_cannot_be_is_refused_with_a_way_out(page, url):
-    page.goto(f"{url}/?engagement=7")
-    page.wait_for_selector('html[data-state="failed"]')
-    text = page.inner_text(".problem p")
-    follow(page, '.problem a:has-text("Without filters")')
+def test_filter_that_cannot_be_is_refused_with_a_way_out(tab, url):
+    tab.goto(f"{url}/?engagement=7")
+    tab.wait_for_selector('html[data-state="failed"]')
+    text = tab.inner_text(".problem p")
+    follow(tab, '.problem a:has-text("Without filters")')
 
     assert "engagement" in text
-    assert figure(page, "sessions") == "4"
+    assert figure(tab, "sessions") == "4"
 
 
-def test_hostile_filter_is_shown_as_text(page, url, shop):
-    page.goto(f"{url}/?source=%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E%E2%80%AE&page.contains={'x' * 10_000}")
-    page.wait_for_selector(".chip")
+def test_hostile_filter_is_shown_as_text(tab, url, shop):
+    tab.goto(f"{url}/?source=%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E%E2%80%AE&page.contains={'x' * 10_000}")
+    tab.wait_for_selector(".chip")
 
-    assert chips(page)[0] == "Source is <img src=x onerror=alert(1)>"
-    assert page.evaluate("() => document.documentElement.scrollWidth") <= 1280
+    assert chips(tab)[0] == "Source is <img src=x onerror=alert(1)>"
+    assert tab.evaluate("() => document.documentElement.scrollWidth") <= 1280
 
 
-def test_long_list_is_searched_by_the_api(page, shop, url):
+def test_long_list_is_searched_by_the_api(tab, shop, url):
     insert(shop, "sessions", *(session(n, "2026-02-24", referrer_domain=f"site-{n}.example") for n in range(100, 1200)))
-    page.goto(f"{url}/?detail=sources")
-    page.wait_for_function("() => document.querySelectorAll('dialog .name').length === 1000")
-    first = page.inner_text("dialog [role=status]")
-    page.fill("dialog input", "site-998")
-    page.wait_for_function("() => document.querySelectorAll('dialog .name').length === 1")
+    tab.goto(f"{url}/?detail=sources")
+    tab.wait_for_function("() => document.querySelectorAll('dialog .name').length === 1000")
+    first = tab.inner_text("dialog [role=status]")
+    tab.fill("dialog input", "site-998")
+    tab.wait_for_function("() => document.querySelectorAll('dialog .name').length === 1")
 
     assert first == "1,000 of the first 1,000"
-    assert page.inner_text("dialog .name") == "site-998.example"
+    assert tab.inner_text("dialog .name") == "site-998.example"
 
 
 def test_actions_of_a_panel_name_the_filters(page, url):

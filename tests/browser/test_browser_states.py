@@ -36,11 +36,11 @@ def test_example_of_the_empty_table_is_counted(new_page, empty):
         assert empty.tuples("select count(*) from sessions") == [(1,)]
 
 
-def test_empty_range_has_another_text(page, url):
-    page.goto(f"{url}/?from=2025-01-01&to=2025-01-02")
-    wait_until_loaded(page)
+def test_empty_range_has_another_text(tab, url):
+    tab.goto(f"{url}/?from=2025-01-01&to=2025-01-02")
+    wait_until_loaded(tab)
 
-    assert page.inner_text(".notice h2") == "No visits in these days"
+    assert tab.inner_text(".notice h2") == "No visits in these days"
 
 
 def test_failure_is_told_and_tried_again(page, shop):

@@ -187,22 +187,22 @@ def test_figures_are_explained_by_keyboard(page):
     page.wait_for_selector("#tooltip", state="detached")
 
 
-def test_search_of_a_list_is_in_the_address(page, url):
-    page.goto(f"{url}/?detail=sources&search=bing")
-    page.wait_for_selector("dialog .rows:not(.loading) li")
-    names = page.eval_on_selector_all("dialog .name", "all => all.map(each => each.innerText)")
-    page.fill("dialog input", "goo")
-    page.wait_for_url("**/?detail=sources&search=goo")
+def test_search_of_a_list_is_in_the_address(tab, url):
+    tab.goto(f"{url}/?detail=sources&search=bing")
+    tab.wait_for_selector("dialog .rows:not(.loading) li")
+    names = tab.eval_on_selector_all("dialog .name", "all => all.map(each => each.innerText)")
+    tab.fill("dialog input", "goo")
+    tab.wait_for_url("**/?detail=sources&search=goo")
 
     assert names == ["bing.com"]
 
 
-def test_weeks_that_are_cut_are_drawn_as_partial(page, url):
-    page.goto(f"{url}/?from=2026-02-05&to=2026-02-24&interval=week")
-    wait_until_loaded(page)
-    page.click('[data-key="chart-toggle"]')
+def test_weeks_that_are_cut_are_drawn_as_partial(tab, url):
+    tab.goto(f"{url}/?from=2026-02-05&to=2026-02-24&interval=week")
+    wait_until_loaded(tab)
+    tab.click('[data-key="chart-toggle"]')
 
-    rows = page.eval_on_selector_all(".plot tbody th", "all => all.map(each => each.innerText)")
+    rows = tab.eval_on_selector_all(".plot tbody th", "all => all.map(each => each.innerText)")
 
     assert rows == [
         "Week of Feb 2, 2026 (partly outside of these days)",
