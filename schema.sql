@@ -1271,3 +1271,11 @@ create table collector_events (
   visible_ms  integer  -- null while a view has no end
 ) strict, without rowid;
 create index collector_events_by_time on collector_events (received_at);
+
+-- The leads of the last hour by the hash of their address, whose number is limited.
+create table collector_leads (
+  event_id    text primary key not null,
+  sender      text not null,
+  received_at integer not null
+) strict, without rowid;
+create index collector_leads_by_sender on collector_leads (sender, received_at);

@@ -122,6 +122,7 @@ def test_table_of_settings_has_the_defaults():
         "ANALYTICS_QUERY_TIMEOUT": str(read.query_timeout),
         "ANALYTICS_TRUSTED_PROXIES": str(read.trusted_proxies),
         "ANALYTICS_DASHBOARD": str(int(read.dashboard)),
+        "ANALYTICS_COLLECT_CONTACT_IP": str(int(read.collect_contact_ip)),
         "ANALYTICS_METRICS": str(int(read.metrics)),
         "ANALYTICS_LOG_ADDRESS": str(int(read.log_address)),
         "AWS_REGION": "auto",

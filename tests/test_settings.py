@@ -62,6 +62,7 @@ OTHERS = {
     "ANALYTICS_TRUSTED_PROXIES": "trusted_proxies",
     "ANALYTICS_DASHBOARD": "dashboard",
     "ANALYTICS_METRICS": "metrics",
+    "ANALYTICS_COLLECT_CONTACT_IP": "collect_contact_ip",
     "ANALYTICS_COLLECT_HOSTS": "collect_hosts",
     "ANALYTICS_COLLECT_VPN_LIST": "vpn_networks",
     "ANALYTICS_GEOIP": "geoip",
@@ -99,6 +100,7 @@ def test_blank_variable_is_absent(variable, blank):
         ("ANALYTICS_METRICS", "0", False),
         ("ANALYTICS_DASHBOARD", "1", True),
         ("ANALYTICS_DASHBOARD", "0", False),
+        ("ANALYTICS_COLLECT_CONTACT_IP", "0", False),
         ("ANALYTICS_COLLECT_HOSTS", " shop.example, *.shop.example ", ("shop.example", "*.shop.example")),
     ],
 )

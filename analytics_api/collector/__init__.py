@@ -22,6 +22,7 @@ def create_collector(
     hosts: Iterable[str],
     clock: Callable[[], int] = now,
     trusted_proxies: int = 0,
+    contact_ip: bool = True,
     geoip: str | os.PathLike[str] | None = None,
     vpn_networks: Iterable[str] = (),
 ) -> Collector:
@@ -34,6 +35,7 @@ def create_collector(
     :param clock: returns the current time in milliseconds since the epoch.
     :param trusted_proxies: number of reverse proxies whose `X-Forwarded-For` is trusted. With 1 or more, the country is
         taken from the header `CF-IPCountry`.
+    :param contact_ip: whether to store the address from which a form is sent, in `lead_submissions`.
     :param geoip: the path of an MMDB file with the countries of addresses. A trusted `CF-IPCountry` wins.
     :param vpn_networks: networks such as `192.0.2.0/24`. Sessions from them have `vpn_suspected` 1.
     :raises DatabaseError: the database cannot be opened.
@@ -54,6 +56,7 @@ def create_collector(
         trusted_proxies=trusted_proxies,
         countries=_parse_countries(geoip),
         vpn_networks=_parse_networks(vpn_networks),
+        contact_ip=contact_ip,
     )
 
 

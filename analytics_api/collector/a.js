@@ -87,7 +87,7 @@
   // What is not confirmed goes along: an event that arrives twice counts once.
   const hide = () => {
     const last = end();
-    const rest = last.concat(queue);
+    const rest = queue.concat(last);
     while (last[0] && rest[0]) n.sendBeacon(api, JSON.stringify(rest.splice(0, take(rest).length)));
   };
 
@@ -122,6 +122,15 @@
 
   const track = (type, name, data) => {
     if (type == "event" && counts()) add(make(type, { name: "" + name, data: data }));
+    if (type == "lead") add(make(type, { form: data || "", fields: name, ...quiet && { anonymous: true, visitor: void 0 } }));
+  };
+
+  const sendForm = (event) => {
+    const fields = {};
+    for (const field of event.target.elements)
+      if (field.name && !/^(password|file|submit|button|image)$/.test(field.type) && !/cc-/.test(field.autocomplete) &&
+        (field.checked || !/^(radio|checkbox)$/.test(field.type))) fields[field.name] = field.value;
+    track("lead", fields, event.target.dataset.analyticsLead);
   };
 
   const click = (event) => {
@@ -147,6 +156,7 @@
   on(w, "online", flush);
   on(d, "visibilitychange prerenderingchange", () => d.hidden ? hide() : show());
   on(d, "click auxclick", click);
+  on(d, "submit", (event) => "analyticsLead" in event.target.dataset && sendForm(event));
   if (!stub || stub.q) {
     w.analytics = safe(track);
     stub?.q.map((call) => w.analytics(...call));

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +19,7 @@ from .hosts import Hosts
 from .identity import Identity
 from .machines import machine_reason
 from .networks import Countries, Networks
-from .parse import MAX_BODY_BYTES, Event, TooLarge, parse_events
+from .parse import MAX_LEAD_BYTES, Event, TooLarge, parse_events
 from .script import send_script
 from .sources import Sources
 from .tidy import tidy
@@ -60,6 +60,7 @@ class Collector:
         trusted_proxies: int,
         countries: Countries | None,
         vpn_networks: Networks,
+        contact_ip: bool,
     ) -> None:
         self.db = db
         self.hosts = hosts
@@ -69,6 +70,7 @@ class Collector:
         self.trusted_proxies = trusted_proxies
         self.countries = countries
         self.vpn_networks = vpn_networks
+        self.contact_ip = contact_ip
         self.writer = GroupWriter(self._write, self._tidy)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -116,6 +118,8 @@ class Collector:
                 visitors=self._visitors(events, address, agent, now),
                 country=self._country(environ, address),
                 vpn_suspected=address in self.vpn_networks,
+                sender=self.identity.sender(address) if any(event["type"] == "lead" for event in events) else "",
+                contact_ip=address if self.contact_ip else None,
             )
         )
 
@@ -150,8 +154,8 @@ class Collector:
             return code
         return None if self.countries is None else self.countries.find(address)
 
-    def _write(self, arrivals: Sequence[Arrival]) -> None:
-        self.db.write(lambda at: Batch(at, self.sources).write(arrivals))
+    def _write(self, arrivals: Sequence[Arrival]) -> Mapping[int, Exception]:
+        return self.db.write(lambda at: Batch(at, self.sources).write(arrivals))
 
     def _tidy(self) -> bool:
         return self.db.write(lambda at: tidy(at, self.clock()))
@@ -160,19 +164,19 @@ class Collector:
 def read_body(environ: WSGIEnvironment) -> bytes:
     """Read the request body.
 
-    :raises TooLarge: the body is longer than MAX_BODY_BYTES.
+    :raises TooLarge: the body is longer than MAX_LEAD_BYTES.
     :raises InvalidRequest: the body is incomplete.
     :raises LengthRequired: the body is chunked and the server does not support chunked bodies.
     """
     length = get_content_length(environ)
     if length is None and "HTTP_TRANSFER_ENCODING" in environ and "wsgi.input_terminated" not in environ:
         raise LengthRequired(NO_CHUNKED_BODIES)
-    if (length or 0) > MAX_BODY_BYTES:
-        raise TooLarge(f"The request body must have at most {MAX_BODY_BYTES} bytes")
+    if (length or 0) > MAX_LEAD_BYTES:
+        raise TooLarge(f"The request body must have at most {MAX_LEAD_BYTES} bytes")
     body = b""
     try:
         stream = get_input_stream(environ)
-        while len(body) <= MAX_BODY_BYTES and (chunk := stream.read(CHUNK_SIZE)):
+        while len(body) <= MAX_LEAD_BYTES and (chunk := stream.read(CHUNK_SIZE)):
             body += chunk
     except Exception:  # each server raises its own exceptions for invalid chunks and lost connections
         raise InvalidRequest("The request body is incomplete") from None

@@ -8,6 +8,10 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from ..database import Transaction
+from .identity import VISITOR_KEY
+from .lead_limit import LOCK as LOCK_LEADS
+from .lead_limit import TooManyLeads, add_sender, check_limit
+from .leads import Visitor, is_trap, write_lead
 from .parse import Event, encode
 from .sources import Sources
 from .statements import select_in, update_from
@@ -119,6 +123,8 @@ class Arrival(NamedTuple):
     visitors: Sequence[str]
     country: str | None
     vpn_suspected: bool
+    sender: str  # the hash of the address, if there is a lead
+    contact_ip: str | None
 
 
 class Batch:
@@ -137,20 +143,37 @@ class Batch:
         self.started: dict[str, tuple[Any, ...]] = {}  # the last four columns of new sessions
         self.changed: dict[str, Visit] = {}  # by session id
         self.events: list[tuple[Any, ...]] = []
-        self.new_received: dict[str, tuple[str, int, View | None]] = {}  # session id, instant, view
+        self.new_received: dict[str, tuple[str | None, int, View | None]] = {}  # session id, instant, view
         self.changed_views: dict[str, View] = {}
         self.machines: Counter[tuple[int, str]] = Counter()
+        self.is_locked = False  # against other transactions with leads
 
-    def write(self, arrivals: Sequence[Arrival]) -> None:
+    def write(self, arrivals: Sequence[Arrival]) -> dict[int, Exception]:
+        """Write the requests, and return the errors of those that are rejected, by their places."""
         self._load([arrival for arrival in arrivals if arrival.machine is None])
-        for arrival in arrivals:
+        errors: dict[int, Exception] = {}
+        for place, arrival in enumerate(arrivals):
             if arrival.machine is not None:
                 self.machines[arrival.day, arrival.machine] += len(arrival.events)
                 continue
+            try:
+                self._check_leads(arrival)
+            except TooManyLeads as error:
+                errors[place] = error
+                continue
             for event, visitor in zip(arrival.events, arrival.visitors):
-                if event["id"] not in self.received:
+                if event["id"] not in self.received and (event["type"] == "lead" or not event.get("anonymous")):
                     TAKE[event["type"]](self, arrival, event, visitor)
         self._save(max(arrival.now for arrival in arrivals))
+        return errors
+
+    def _check_leads(self, arrival: Arrival) -> None:
+        leads = {event["id"] for event in arrival.events if event["type"] == "lead" and not is_trap(event)}
+        if new := leads - self.received.keys():
+            if not self.is_locked:
+                self.at.execute(LOCK_LEADS, name=VISITOR_KEY)
+                self.is_locked = True
+            check_limit(self.at, arrival.sender, len(new), arrival.now)
 
     def _load(self, arrivals: Sequence[Arrival]) -> None:
         events = [event for arrival in arrivals for event in arrival.events]
@@ -178,6 +201,22 @@ class Batch:
         visit.act(arrival.now)
         self._receive(arrival, event, visit, None)
         self._add_event(arrival, event, visit, event["name"], encode(event["data"]) if "data" in event else None)
+
+    def take_lead(self, arrival: Arrival, event: Event, visitor: str) -> None:
+        if is_trap(event):
+            return
+        if event.get("anonymous"):
+            self.received[event["id"]] = None
+            self.new_received[event["id"]] = None, arrival.now, None
+            sender = Visitor(None, None, None, arrival.contact_ip)
+        else:
+            visit = self._visit(arrival, event, visitor)
+            visit.act(arrival.now)
+            self._receive(arrival, event, visit, None)
+            self._add_event(arrival, event, visit, "lead", encode({"form": event["form"]}))
+            sender = Visitor(visitor, visit.session_id, visit.score, arrival.contact_ip)
+        add_sender(self.at, event["id"], arrival.sender, arrival.now)
+        write_lead(self.at, event, arrival.now, sender)
 
     def take_end(self, arrival: Arrival, event: Event, visitor: str) -> None:
         """End a page view, whoever the visitor is now: the address may have changed, or the day.
@@ -265,7 +304,12 @@ class Batch:
             update_from(self.at, UPDATE_VIEWS, VIEW_COLUMNS, views)
 
 
-TAKE: Final = {"page_view": Batch.take_view, "page_end": Batch.take_end, "event": Batch.take_event}
+TAKE: Final = {
+    "page_view": Batch.take_view,
+    "page_end": Batch.take_end,
+    "event": Batch.take_event,
+    "lead": Batch.take_lead,
+}
 
 
 def _change(visit: Visit, now: int) -> tuple[Any, ...]:

@@ -15,6 +15,7 @@ from ..calendar import Today
 from ..database import Database, Transaction
 from ..database.remembered import add_value, find_value
 from ..ranges import find_today
+from .lead_limit import network_of
 
 RECHECK_MS: Final = 60_000  # how long a change of the site's time zone may remain unnoticed
 VISITOR_KEY: Final = "collector_visitor_key"  # a name in the table `secrets`
@@ -59,12 +60,19 @@ class Identity:
 
     def stored_visitor(self, visitor: str) -> str:
         """Return the id of the visitor whose device stores an id."""
+        return _hash(self._permanent_key(), visitor)
+
+    def sender(self, address: str) -> str:
+        """Return a hash of an address that is stored for an hour, to count its leads also over midnight."""
+        return _hash(self._permanent_key(), f"\0{network_of(address)}")
+
+    def _permanent_key(self) -> bytes:
         if self._visitor_key is None:
             value = find_value(self.db, VISITOR_KEY) or self.db.write(
                 lambda at: add_value(at, VISITOR_KEY, secrets.token_hex(32))
             )
             self._visitor_key = bytes.fromhex(value)
-        return _hash(self._visitor_key, visitor)
+        return self._visitor_key
 
     def salt(self, now: int) -> Salt:
         salt = self._salt

@@ -9,6 +9,7 @@ from ..errors import InvalidRequest, RequestError
 from .schema import InvalidValue, check, load_schema
 
 MAX_BODY_BYTES = 8 * 1024
+MAX_LEAD_BYTES = 64 * 1024  # of a body with a lead
 MAX_DATA_BYTES = 4 * 1024
 
 Event = dict[str, Any]
@@ -24,10 +25,10 @@ def parse_events(body: bytes) -> list[Event]:
     """Return the events of a body in the order of their instants, which match schema.json.
 
     :raises InvalidRequest: the body is not JSON, or does not match.
-    :raises TooLarge: the body is longer than MAX_BODY_BYTES.
+    :raises TooLarge: the body is longer than MAX_BODY_BYTES, or with a lead than MAX_LEAD_BYTES.
     """
-    if len(body) > MAX_BODY_BYTES:
-        raise TooLarge(f"The request body must have at most {MAX_BODY_BYTES} bytes")
+    if len(body) > MAX_LEAD_BYTES:
+        raise TooLarge(f"The request body must have at most {MAX_LEAD_BYTES} bytes")
     try:
         value = json.loads(body.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
@@ -37,6 +38,8 @@ def parse_events(body: bytes) -> list[Event]:
     except InvalidValue as error:
         raise InvalidRequest(str(error)) from None
     events: list[Event] = value if isinstance(value, list) else [value]
+    if len(body) > MAX_BODY_BYTES and all(event["type"] != "lead" for event in events):
+        raise TooLarge(f"The request body must have at most {MAX_BODY_BYTES} bytes, unless it has a lead")
     for event in events:
         if event["type"] == "event" and len(encode(event.get("data"))) > MAX_DATA_BYTES:
             raise InvalidRequest(f"data must have at most {MAX_DATA_BYTES} bytes as JSON")

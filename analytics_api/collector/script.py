@@ -39,8 +39,8 @@ DECLARED: Final = re.compile(r"\bconst (\w+) =|\blet ([^;]+);|\(([\w, ]+)\) =>")
 def minify(source: str) -> str:
     """Return a script that does the same as `source`, which is written for this function.
 
-    Comments have lines of their own, statements end in semicolons, a colon after a name with no blank between is that
-    of a property, and no name that the script declares is also a word of a string or a property without a colon.
+    Comments have lines of their own, and statements end in semicolons. A colon directly after a name is that of a
+    property. A name that the script declares is no word of a string or pattern, and no property without a colon.
     """
     text = re.sub(r"^\s*(//.*)?\n?", "", source, flags=re.MULTILINE)
     declared = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..database import IN_LIST, Transaction, in_list_batches
+from .lead_limit import HOUR_MS
 from .visits import TIMEOUT_MS
 
 MAX_ROWS: Final = 500  # of a table, in one transaction
@@ -43,6 +44,11 @@ where event_id in (
   limit :rows)
 """
 
+DELETE_LEADS: Final = """
+delete from collector_leads
+where received_at < :before
+"""
+
 
 def tidy(at: Transaction, now: int) -> bool:
     """End and delete at most MAX_ROWS rows of each table. Return whether there may be more."""
@@ -50,4 +56,5 @@ def tidy(at: Transaction, now: int) -> bool:
     for ids in in_list_batches(ended):
         at.execute(END_SESSIONS, **ids)
         at.execute(DELETE_VISITS, **ids)
+    at.execute(DELETE_LEADS, before=now - HOUR_MS)
     return MAX_ROWS in (len(ended), at.execute(DELETE_EVENTS, before=now - EVENTS_MS, rows=MAX_ROWS))

@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Generic, TypeVar
 
 from ..errors import DatabaseError, RowError, Unavailable
@@ -36,12 +36,17 @@ class Pending(Generic[T]):
 class GroupWriter(Generic[T]):
     """A thread that writes items in batches. It starts with the first item, also after a fork.
 
-    :param write: writes items in one transaction. After an error it is called again with each item alone.
+    :param write: writes items in one transaction, and returns the errors of those that it did not write, by their
+        places. If it raises an error, it is called again with each item alone.
     :param tidy: called every `interval` seconds, and returns whether there is more to do at once.
     """
 
     def __init__(
-        self, write: Callable[[Sequence[T]], object], tidy: Callable[[], bool], *, interval: float = 10.0
+        self,
+        write: Callable[[Sequence[T]], Mapping[int, Exception]],
+        tidy: Callable[[], bool],
+        *,
+        interval: float = 10.0,
     ) -> None:
         self._write = write
         self._tidy = tidy
@@ -116,7 +121,8 @@ class GroupWriter(Generic[T]):
 
     def _write_batch(self, batch: Sequence[Pending[T]]) -> None:
         try:
-            self._write([pending.item for pending in batch])
+            for place, rejection in self._write([pending.item for pending in batch]).items():
+                batch[place].error = rejection
         except Exception as error:
             if len(batch) > 1 and (isinstance(error, RowError) or not isinstance(error, DatabaseError)):
                 for pending in batch:

@@ -69,6 +69,7 @@ TRANSIENT_TABLES = {
     "collector_salts": "day",
     "collector_sessions": "visitor_id",
     "collector_events": "event_id",
+    "collector_leads": "event_id",
 }
 
 PRIMARY_KEYS = BASE_TABLES | SITE_TABLES | ARCHIVING_COUNTERS | ARCHIVE_TABLES | INTERNAL_TABLES

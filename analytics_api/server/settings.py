@@ -36,6 +36,7 @@ MAKE_A_KEY = "make one with: openssl rand -hex 32"
 VARIABLES = (
     "ANALYTICS_API_KEY",
     "ANALYTICS_API_KEY_FILE",
+    "ANALYTICS_COLLECT_CONTACT_IP",
     "ANALYTICS_COLLECT_HOSTS",
     "ANALYTICS_COLLECT_VPN_LIST",
     "ANALYTICS_CORS_ORIGINS",
@@ -71,6 +72,7 @@ class Settings:
     log_address: bool = False
     dashboard: bool = True
     collect_hosts: Sequence[str] = ()  # empty if the server does not collect
+    collect_contact_ip: bool = True
     vpn_networks: Sequence[str] = ()
     geoip: str | None = None
     notes: Sequence[str] = field(default=(), compare=False)  # warnings about unknown and unused variables
@@ -95,6 +97,7 @@ class Settings:
             log_address=bool(_parse_int(environ, "ANALYTICS_LOG_ADDRESS", 0, minimum=0, maximum=1)),
             dashboard=bool(_parse_int(environ, "ANALYTICS_DASHBOARD", 1, minimum=0, maximum=1)),
             collect_hosts=_collect_hosts(environ),
+            collect_contact_ip=bool(_parse_int(environ, "ANALYTICS_COLLECT_CONTACT_IP", 1, minimum=0, maximum=1)),
             vpn_networks=_vpn_networks(environ),
             geoip=_geoip(environ),
             notes=[*_unknown_variables(environ), *_unused_variables(environ)],
@@ -149,6 +152,7 @@ class Settings:
             database,
             hosts=self.collect_hosts,
             trusted_proxies=self.trusted_proxies,
+            contact_ip=self.collect_contact_ip,
             geoip=self.geoip,
             vpn_networks=self.vpn_networks,
         )

@@ -273,7 +273,7 @@ def test_paths_can_be_included_and_excluded(shop, options, path, is_counted):
     wait_for(lambda: shop.rows("count(*)", "events") == [(2 if is_counted else 0,)])
 
 
-@pytest.mark.parametrize("signal", ["globalPrivacyControl: true", "doNotTrack: '1'"])
+@pytest.mark.parametrize("signal", ["globalPrivacyControl: true", "doNotTrack: '1'"], ids=["gpc", "dnt"])
 def test_nothing_is_sent_under_a_privacy_signal(shop, signal):
     name, _, value = signal.partition(": ")
     shop.context.add_init_script(f"Object.defineProperty(Navigator.prototype, '{name}', {{get: () => {value}}})")
@@ -360,3 +360,46 @@ def test_localhost_counts_only_with_data_local(shop, chromium):
     shop.pages.options("data-local")
     page.goto(shop.base.replace("shop.example", "localhost"))
     wait_for(lambda: shop.collector.requests == 1)
+
+
+FORM = """
+<form data-analytics-lead="hero-form" action="/thanks">
+  <input name="name" value="Ann Lee"><input name="email" value="ann@shop.example">
+  <input name="secret" type="password" value="hush"><input name="card" autocomplete="cc-number" value="4111">
+  <input name="news" type="checkbox" checked><input name="other" type="checkbox">
+  <select name="project"><option>Villa</option></select>
+  <button name="send" value="now">Send</button>
+</form>
+"""
+
+
+def test_form_is_a_lead_of_its_session(shop):
+    shop.pages.body = FORM
+    page = shop.open("/")
+    shop.wait_for_views("/")
+    page.click("button")
+
+    wait_for(lambda: shop.rows("count(*)", "leads") == [(1,)])
+    shop.wait_for_views(
+        "/", "/thanks?name=Ann+Lee&email=ann%40shop.example&secret=hush&card=4111&news=on&project=Villa&send=now"
+    )
+    [(session, _)] = shop.rows("session_id, event_count", "sessions")
+    assert shop.rows("contact_name, contact_email, project_name, session_id", "leads") == [
+        ("Ann Lee", "ann@shop.example", "Villa", session)
+    ]
+    [(payload, form)] = shop.rows("payload_json, cta_name", "lead_submissions")
+    assert json.loads(payload) == {"name": "Ann Lee", "email": "ann@shop.example", "news": "on", "project": "Villa"}
+    assert form == "hero-form"
+
+
+def test_form_under_a_privacy_signal_is_anonymous(shop):
+    shop.context.add_init_script(
+        "Object.defineProperty(Navigator.prototype, 'globalPrivacyControl', {get: () => true})"
+    )
+    shop.pages.options('data-identity="storage"')
+    page = shop.open("/")
+    page.evaluate("analytics('lead', {email: 'ann@shop.example'}, 'footer')")
+
+    wait_for(lambda: shop.rows("count(*)", "leads") == [(1,)])
+    assert shop.rows("contact_email, visitor_id, session_id", "leads") == [("ann@shop.example", None, None)]
+    assert shop.rows("count(*)", "sessions") == [(0,)]

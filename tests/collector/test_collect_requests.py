@@ -18,11 +18,14 @@ pytestmark = pytest.mark.any_engine
 VIEW = {"type": "page_view", "id": "12345678", "url": HOME, "at": 1}
 END = {**VIEW, "type": "page_end", "view": "abcdefgh", "visible": 1, "scroll": 2}
 EVENT = {**VIEW, "type": "event", "name": "signup", "data": {"plan": "pro"}}
+LEAD = {**VIEW, "type": "lead", "form": "contact", "fields": {"email": "ann@shop.example"}}
 
 VALID = {
     "view": VIEW,
     "end": END,
     "event": EVENT,
+    "lead": LEAD,
+    "large-lead": {**LEAD, "fields": {"text": "x" * 60_000}},
     "list": [VIEW, EVENT],
     "unknown-member": {**VIEW, "color": "red"},
     "http": {**VIEW, "url": "HTTP://shop.example:8080/#x"},
@@ -33,7 +36,7 @@ INVALID = {
     "string": ("x", "the event must be an object"),
     "empty": ([], "the body must have at least 1 events"),
     "list-of-21": ([VIEW] * 21, "the body must have at most 20 events"),
-    "no-type": ({**VIEW, "type": None}, "the event: type must be one of page_view, page_end, event"),
+    "no-type": ({**VIEW, "type": None}, "the event: type must be one of page_view, page_end, event, lead"),
     "no-id": ({"type": "page_view", "url": HOME, "at": 1}, "the event must have the member id"),
     "short-id": ({**VIEW, "id": "1234567"}, "the event: id must match ^[0-9A-Za-z_-]{8,64}$"),
     "newline": ({**VIEW, "id": "12345678\n"}, "the event: id must match ^[0-9A-Za-z_-]{8,64}$"),
@@ -47,6 +50,8 @@ INVALID = {
     "name-lead": ({**EVENT, "name": "lead"}, "the event: name must match "),
     "name-page": ({**EVENT, "name": "page_x"}, "the event: name must match "),
     "surrogate": ({**EVENT, "name": "\ud800"}, "the event: name must match "),
+    "no-fields": ({**VIEW, "type": "lead", "form": ""}, "the event must have the member fields"),
+    "long-form": ({**LEAD, "form": "x" * 201}, "the event: form must have at most 200 letters"),
     "data-list": ({**EVENT, "data": []}, "the event: data must be an object"),
     "data-large": ({**EVENT, "data": {"x": "y" * 4089}}, "data must have at most 4096 bytes as JSON"),
     "visitor": ({**VIEW, "visitor": "short"}, "the event: visitor must match "),
@@ -94,12 +99,17 @@ def test_body_that_is_not_json_is_rejected(site, select, body):
 def test_large_body_is_rejected(site, select):
     response = site.post(json.dumps(VIEW).encode() + b" " * 8192)
 
-    assert (response.status_code, response.json) == (413, {"error": "The request body must have at most 8192 bytes"})
+    assert response.status_code == 413
+    assert response.json == {"error": "The request body must have at most 8192 bytes, unless it has a lead"}
+    assert site.post(json.dumps(LEAD).encode() + b" " * 65536).status_code == 413
     assert stored(select) == NOTHING
 
 
 MEMBERS = {
-    "type": st.sampled_from(["page_view", "page_end", "event", "other", 1]),
+    "type": st.sampled_from(["page_view", "page_end", "event", "lead", "other", 1]),
+    "form": st.sampled_from(["", "contact", "f" * 201, None]),
+    "fields": st.sampled_from([{}, {"a": 1}, [], "x"]),
+    "anonymous": st.sampled_from([True, "yes"]),
     "id": st.sampled_from(["12345678", "a" * 64, "a" * 65, "short", 5, "ü" * 9]),
     "url": st.sampled_from([HOME, "x", "https://é.example/", HOME + "x" * 2000, None]),
     "at": st.one_of(st.integers(-1, 5), st.just(2.5), st.just(True), st.just(1e300)),

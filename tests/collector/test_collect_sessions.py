@@ -297,21 +297,20 @@ def test_address_is_that_of_the_outermost_trusted_proxy(new_site, select):
 
 def test_erased_visitor_is_forgotten_by_the_collector(database, site, select):
     view = site.view()
+    site.lead({"email": "ann@shop.example"})
     [(visitor,)] = select("visitor_id", "sessions")
     erase(database, visitor=visitor)
     site.end(view)
 
-    assert [select("count(*)", table) for table in ("sessions", "collector_sessions", "collector_events")] == [
-        [(0,)],
-        [(0,)],
-        [(0,)],
-    ]
+    tables = ("sessions", "events", "leads", "collector_sessions", "collector_events", "collector_leads")
+    assert [select("count(*)", table) for table in tables] == [[(0,)]] * 6
 
 
 def test_purge_deletes_old_rows_of_the_collector(database, site, select):
     site.view()
     site.view(agent="curl/8")
+    site.lead({"email": "ann@shop.example"})
     purge(database, date(2026, 2, 25))
 
-    tables = ("collector_salts", "collector_sessions", "collector_events", "collector_machines")
-    assert [select("count(*)", table) for table in tables] == [[(0,)]] * 4
+    tables = ("salts", "sessions", "events", "machines", "leads")
+    assert [select("count(*)", f"collector_{table}") for table in tables] == [[(0,)]] * 5

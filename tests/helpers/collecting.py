@@ -69,3 +69,8 @@ class Site:
     def act(self, name, *, url=HOME, **options):
         """Send an event with a name."""
         self.send(self.event("event", url, name=name), **options)
+
+    def lead(self, fields, *, url=HOME, form="contact", anonymous=None, **options):
+        """Send a form and return the response."""
+        members = {"form": form, "fields": fields} | ({} if anonymous is None else {"anonymous": anonymous})
+        return self.post(self.event("lead", url, **members), **options)

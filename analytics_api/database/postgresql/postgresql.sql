@@ -1139,3 +1139,10 @@ create table if not exists collector_events (
   visible_ms  bigint
 );
 create index if not exists collector_events_by_time on collector_events (received_at);
+
+create table if not exists collector_leads (
+  event_id    text collate "C" primary key,
+  sender      text collate "C" not null,
+  received_at bigint not null
+);
+create index if not exists collector_leads_by_sender on collector_leads (sender, received_at);

@@ -1,0 +1,69 @@
+"""Limit the leads from an address, so that a program cannot fill the list of leads."""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address, ip_address
+from typing import Final
+
+from ..database import Transaction
+from ..errors import RequestError
+
+HOUR_MS: Final = 3_600_000
+MAX_PER_HOUR: Final = 10
+
+SELECT_RECENT: Final = """
+select received_at
+from collector_leads
+where sender = :sender and received_at > :since
+order by received_at desc
+limit :number
+"""
+
+INSERT: Final = """
+insert into collector_leads (event_id, sender, received_at)
+values (:event_id, :sender, :received_at)
+"""
+
+# Concurrent transactions with leads conflict, and begin again: of two leads with one mail, the later finds the first.
+LOCK: Final = """
+update secrets set value = value
+where name = :name
+"""
+
+
+class TooManyLeads(RequestError):
+    """The address has sent MAX_PER_HOUR leads within an hour."""
+
+    status = 429
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"At most {MAX_PER_HOUR} forms an hour can be sent from an address")
+        self.headers = (("Retry-After", str(retry_after)),)
+
+
+def check_limit(at: Transaction, sender: str, number: int, now: int) -> None:
+    """Raise an error if the sender has no room for more leads.
+
+    :raises TooManyLeads: with them, there would be more than MAX_PER_HOUR.
+    """
+    recent = [
+        row["received_at"] for row in at.rows(SELECT_RECENT, sender=sender, since=now - HOUR_MS, number=MAX_PER_HOUR)
+    ]
+    excess = len(recent) + number - MAX_PER_HOUR
+    if excess > 0:
+        oldest = recent[-min(excess, len(recent))] if recent else now
+        raise TooManyLeads(max(1, -(-(oldest + HOUR_MS - now) // 1000)))
+
+
+def add_sender(at: Transaction, event_id: str, sender: str, now: int) -> None:
+    """Count a lead of the sender."""
+    at.execute(INSERT, event_id=event_id, sender=sender, received_at=now)
+
+
+def network_of(address: str) -> str:
+    """Return what counts as one address: an IPv4 address, or a network of IPv6 with 64 bits, as one customer has it."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    return str(int(parsed) >> 64) + "/64" if isinstance(parsed, IPv6Address) else address

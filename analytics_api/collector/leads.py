@@ -1,0 +1,184 @@
+"""Write a form that a visitor sent: as a lead, or as a submission of the lead with the same mail or phone."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Final, NamedTuple
+
+from ..database import Row, Transaction
+from .parse import Event, encode
+
+SOURCE: Final = "WebSite"
+
+MAX_FIELDS: Final = 50
+MAX_LENGTH: Final = 2_000  # letters of a field
+HONEYPOT: Final = "_gotcha"  # a field that people do not see
+MIN_DIGITS: Final = 6  # of a phone number that identifies a lead
+DUPLICATE_WINDOW: Final = timedelta(hours=1)
+
+FULL_NAME: Final = "first last"  # no field has this name, because of the blank
+
+# The columns of a lead, by the names of fields in lower case and without other characters than letters.
+COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
+    "contact_name": ("name", "fullname", "yourname", FULL_NAME),
+    "contact_email": ("email", "mail", "youremail"),
+    "contact_phone": ("phone", "tel", "mobile", "phonenumber"),
+    "project_name": ("project",),
+    "project_location": ("location",),
+    "contact_city": ("city",),
+}
+
+# The expressions of the indexes leads_by_email and leads_by_phone.
+SELECT_BY_EMAIL: Final = """
+select lead_id, enquiry_datetime
+from leads
+where lower(replace(contact_email, ' ', '')) = lower(replace(:email, ' ', ''))
+order by enquiry_datetime, lead_id
+limit 1
+"""
+
+SELECT_BY_PHONE: Final = """
+select lead_id, enquiry_datetime
+from leads
+where replace(replace(replace(replace(replace(replace(replace(
+    contact_phone, ' ', ''), '+', ''), '(', ''), ')', ''), '.', ''), '-', ''), '/', '') = :digits
+order by enquiry_datetime, lead_id
+limit 1
+"""
+
+LEAD: Final = (
+    *("enquiry_datetime", "contact_name", "contact_email", "contact_phone", "project_name", "project_location"),
+    *("project_source", "contact_city", "visitor_id", "session_id", "engagement_score"),
+)
+
+INSERT_LEAD: Final = f"""
+insert into leads ({", ".join(LEAD)})
+values ({", ".join(f":{column}" for column in LEAD)})
+returning lead_id
+"""
+
+COUNT_SUBMISSION: Final = """
+update leads
+set form_submit_count = form_submit_count + 1
+where lead_id = :lead_id
+"""
+
+SELECT_LAST: Final = """
+select max(submitted_at) as submitted_at
+from lead_submissions
+where lead_id = :lead_id
+"""
+
+SUBMISSION: Final = (
+    *("lead_id", "submitted_at", "project_name", "visitor_id", "session_id", "contact_email", "contact_phone"),
+    *("contact_ip", "source", "referer", "cta_name", "is_primary_lead", "is_duplicate_window", "payload_json"),
+)
+
+INSERT_SUBMISSION: Final = f"""
+insert into lead_submissions ({", ".join(SUBMISSION)})
+values ({", ".join(f":{column}" for column in SUBMISSION)})
+"""
+
+Fields = dict[str, str]
+
+
+def is_trap(event: Event) -> bool:
+    """Return whether a lead has a text in the field that only programs fill in."""
+    value = event["fields"].get(HONEYPOT)
+    return value is not None and value != ""
+
+
+class Visitor(NamedTuple):
+    """The visitor, session and address of a form; None for what is unknown or must not be stored."""
+
+    visitor_id: str | None
+    session_id: str | None
+    engagement_score: int | None
+    contact_ip: str | None
+
+
+def write_lead(at: Transaction, event: Event, now: int, visitor: Visitor) -> None:
+    """Write a lead, or a submission of the oldest lead with its mail or, if there is none, with its phone."""
+    fields = cut_fields(event["fields"])
+    columns = lead_columns(fields)
+    lead = _find_lead(at, columns["contact_email"], columns["contact_phone"])
+    at.execute(
+        INSERT_SUBMISSION,
+        is_duplicate_window=int(lead is not None and _is_duplicate(at, lead, now)),
+        lead_id=_insert_lead(at, columns, now, visitor) if lead is None else _count_submission(at, lead),
+        submitted_at=format_date(now),
+        project_name=columns["project_name"],
+        visitor_id=visitor.visitor_id,
+        session_id=visitor.session_id,
+        contact_email=columns["contact_email"],
+        contact_phone=columns["contact_phone"],
+        contact_ip=visitor.contact_ip,
+        source=SOURCE,
+        referer=event["url"],
+        cta_name=clean(event["form"]) or None,
+        is_primary_lead=int(lead is None),
+        payload_json=encode(fields),
+    )
+
+
+def _insert_lead(at: Transaction, columns: Mapping[str, str | None], now: int, visitor: Visitor) -> int:
+    [row] = at.rows(
+        INSERT_LEAD,
+        enquiry_datetime=format_date(now),
+        project_source=SOURCE,
+        visitor_id=visitor.visitor_id,
+        session_id=visitor.session_id,
+        engagement_score=visitor.engagement_score,
+        **columns,
+    )
+    return int(row["lead_id"])
+
+
+def _count_submission(at: Transaction, lead: Row) -> int:
+    at.execute(COUNT_SUBMISSION, lead_id=lead["lead_id"])
+    return int(lead["lead_id"])
+
+
+def _is_duplicate(at: Transaction, lead: Row, now: int) -> bool:
+    """Return whether the lead's last submission was at most an hour ago."""
+    [last] = at.rows(SELECT_LAST, lead_id=lead["lead_id"])
+    return bool((last["submitted_at"] or lead["enquiry_datetime"]) >= format_date(now, before=DUPLICATE_WINDOW))
+
+
+def _find_lead(at: Transaction, email: str | None, phone: str | None) -> Row | None:
+    lead = at.row(SELECT_BY_EMAIL, email=email) if email else None
+    digits = re.sub("[^0-9]", "", phone or "")
+    if lead is None and len(digits) >= MIN_DIGITS:
+        lead = at.row(SELECT_BY_PHONE, digits=digits)
+    return lead
+
+
+def cut_fields(fields: Mapping[str, object]) -> Fields:
+    """Return the first MAX_FIELDS fields as texts of at most MAX_LENGTH letters."""
+    texts = ((name, value if isinstance(value, str) else json.dumps(value)) for name, value in fields.items())
+    return {name[:MAX_LENGTH]: text[:MAX_LENGTH] for name, text in list(texts)[:MAX_FIELDS]}
+
+
+def lead_columns(fields: Fields) -> dict[str, str | None]:
+    """Return the columns of a lead that the fields have, and None for the others. Of two fields the first counts."""
+    values: dict[str, str] = {}
+    for name, text in fields.items():
+        values.setdefault(re.sub("[^a-z]", "", name.lower()), clean(text))
+    values[FULL_NAME] = f"{values.get('firstname', '')} {values.get('lastname', '')}".strip()
+    return {
+        column: next((values[name] for name in names if values.get(name)), None) for column, names in COLUMNS.items()
+    }
+
+
+def clean(text: str) -> str:
+    """Return the text without characters that a database cannot store, and without blanks at its ends."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode().strip()
+
+
+def format_date(now: int, *, before: timedelta = timedelta()) -> str:
+    """Return an instant in milliseconds as `YYYY-MM-DD HH:MM:SS`, UTC."""
+    instant = datetime.fromtimestamp(now / 1000, timezone.utc) - before
+    return instant.strftime("%Y-%m-%d %H:%M:%S")
