@@ -174,7 +174,7 @@ create table lead_status_changes (
   old_status text not null,
   new_status text not null,
   changed_at integer not null,
-  changed_by text not null  -- the name of an API key
+  changed_by text not null  -- the name of an API key, `import`, or `sql` for other programs
 ) strict;
 create index status_changes_by_lead on lead_status_changes (lead_id);
 
@@ -1052,6 +1052,10 @@ begin
   select 'delete', lead_id, indexed_text, project_code
   from replaced_leads
   where lead_id = new.lead_id;
+  insert into move_changes
+  select lead_id, status, new.status
+  from replaced_leads
+  where lead_id = new.lead_id and status <> new.status;
   delete from replaced_leads where lead_id = new.lead_id;
   insert into lead_text_changes
   values (new.lead_id);
@@ -1071,6 +1075,34 @@ begin
   insert into status_counts (status, leads)
   values (new.status, 1), (old.status, -1)
   on conflict do update set leads = leads + excluded.leads;
+end;
+
+-- Has a row while the package writes leads: who moves them, and when.
+create table move_author (
+  author_id  integer primary key check (author_id = 1),
+  changed_by text not null,
+  changed_at integer not null
+) strict;
+
+-- Takes a move from one status to another, and records it. `bulk` does not drop these triggers.
+create view move_changes as
+select lead_id, old_status, new_status
+from lead_status_changes;
+
+create trigger move_change instead of insert on move_changes
+begin
+  insert into lead_status_changes (lead_id, old_status, new_status, changed_at, changed_by)
+  values (
+    new.lead_id, new.old_status, new.new_status,
+    coalesce(
+      (select changed_at from move_author), cast(round((julianday('now') - 2440587.5) * 86400000) as integer)),
+    coalesce((select changed_by from move_author), 'sql'));
+end;
+
+create trigger leads_move after update of status on leads when new.status <> old.status
+begin
+  insert into move_changes
+  values (new.lead_id, old.status, new.status);
 end;
 
 create trigger leads_refresh after update on leads

@@ -157,6 +157,9 @@ class Transaction(Reader, Protocol):
     def secure_delete(self) -> AbstractContextManager[None]:
         """Overwrite the bytes of rows that are deleted within the block, if the engine can do that."""
 
+    def moving(self, changed_by: str, changed_at: int) -> AbstractContextManager[None]:
+        """Record moves of leads within the block with this name and time, which is in ms. Else the name is `sql`."""
+
     def insert(
         self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, on_conflict: OnConflict = "error"
     ) -> int:

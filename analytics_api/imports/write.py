@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any, TypeVar
 
+from ..context import now
 from ..database import BASE_TABLES, IN_LIST, Database, OnConflict, Transaction, in_list_batches
 from ..errors import RowError
 from .convert import KEEP, Cell
@@ -16,6 +17,8 @@ from .rejects import Raw, RejectHandler
 from .report import Report, TableCounts
 
 T = TypeVar("T")
+
+IMPORTER = "import"  # the name in the history of the leads that an import moves
 
 BULK_SHARE = 0.2  # if the share of new rows is smaller, triggers are faster than rebuilding all counters
 MAX_CHEAP_REBUILD = 50_000  # rows; if the number of new rows is unknown, rebuild counters only of a smaller database
@@ -47,9 +50,13 @@ def load(
     :param work: called with the transaction and whether it is in bulk mode.
     """
     stored = db.rows(ROWS)[0]["total"]
-    if (stored <= MAX_CHEAP_REBUILD) if rows is None else (rows > BULK_SHARE * stored):
-        return db.bulk(lambda at: work(at, True), on_progress=on_progress)
-    return db.write(lambda at: work(at, False))
+    is_bulk = (stored <= MAX_CHEAP_REBUILD) if rows is None else (rows > BULK_SHARE * stored)
+
+    def work_as_import(at: Transaction) -> T:
+        with at.moving(IMPORTER, now()):
+            return work(at, is_bulk)
+
+    return db.bulk(work_as_import, on_progress=on_progress) if is_bulk else db.write(work_as_import)
 
 
 def warn_of_no_sessions(at: Transaction, report: Report) -> None:

@@ -19,8 +19,12 @@ from .statements import Statements, lift_timeouts
 # The tables whose triggers update counters. They are locked in the same order as by a purge, to prevent deadlocks.
 COUNTED_TABLES = (*ARCHIVING_COUNTERS, *BASE_TABLES)
 
-# Triggers that normalize values and do not update counters.
-NORMALIZING_TRIGGERS = {"leads": "leads_normalize", "lead_submissions": "lead_submissions_normalize"}
+# Triggers that normalize values or record moves, which no rebuild could do.
+ENABLED_TRIGGERS = (
+    ("leads", "leads_normalize"),
+    ("leads", "leads_move"),
+    ("lead_submissions", "lead_submissions_normalize"),
+)
 
 COLUMNS = """
 select attname as name
@@ -130,7 +134,7 @@ def disable_triggers(statements: Statements) -> None:
     statements.execute(f"lock table {', '.join(COUNTED_TABLES)} in share row exclusive mode")
     for table in COUNTED_TABLES:
         statements.execute(f"alter table {table} disable trigger user")
-    for table, trigger in NORMALIZING_TRIGGERS.items():
+    for table, trigger in ENABLED_TRIGGERS:
         statements.execute(f"alter table {table} enable trigger {trigger}")
 
 

@@ -1036,6 +1036,22 @@ on leads
 for each row execute function leads_refresh();
 -- The first statement locks the row of every lead concerned, so that the second one sees all submissions committed by
 -- then.
+-- Records a move from one status to another. The package sets who moves leads, and when, for its transaction.
+create or replace function leads_move() returns trigger
+language plpgsql security definer set search_path from current as $$
+declare
+  changed_at constant bigint := nullif(current_setting('analytics.changed_at', true), '');
+begin
+  insert into lead_status_changes (lead_id, old_status, new_status, changed_at, changed_by)
+  values (
+    new.lead_id, old.status, new.status,
+    coalesce(changed_at, (extract(epoch from clock_timestamp()) * 1000)::bigint),
+    case when changed_at is null then 'sql' else current_setting('analytics.changed_by', true) end);
+  return null;
+end
+$$;
+create or replace trigger leads_move after update of status on leads
+for each row when (new.status <> old.status) execute function leads_move();
 call count_changes('lead_submissions', $$
   insert into counter_follow_up_counts as counter (lead_id, follow_ups_count)
   select lead_id, sum(sign)

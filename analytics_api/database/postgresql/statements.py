@@ -23,6 +23,11 @@ TOKENS = re.compile(
 )
 
 
+SET_AUTHOR = """
+select set_config('analytics.changed_by', :changed_by, true), set_config('analytics.changed_at', :changed_at, true)
+"""
+
+
 class Statements:
     """Implement base.Reader and base.Transaction for a connection."""
 
@@ -66,6 +71,12 @@ class Statements:
     @contextmanager
     def secure_delete(self) -> Iterator[None]:
         yield  # the server overwrites deleted rows when it vacuums
+
+    @contextmanager
+    def moving(self, changed_by: str, changed_at: int) -> Iterator[None]:
+        self.execute(SET_AUTHOR, changed_by=changed_by, changed_at=str(changed_at))
+        yield
+        self.execute(SET_AUTHOR, changed_by="", changed_at="")
 
     def insert(
         self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, on_conflict: OnConflict = "error"

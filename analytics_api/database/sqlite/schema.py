@@ -16,6 +16,8 @@ from ..expected import expected_views
 from ..folding import case_folds
 from .statements import Statements
 
+MOVE_TRIGGERS = frozenset({"leads_move", "move_change"})
+
 APPLICATION_ID = 0x616E6170
 VERSION = 5
 EMPTY_FILE = "this file is empty; `analytics-api init` creates a database in it"
@@ -184,9 +186,13 @@ def quote(name: str) -> str:
 def triggers_disabled(statements: Statements) -> AbstractContextManager[None]:
     """Drop the schema's triggers, and create them again after the block. Triggers of other programs remain.
 
+    Those that record moves remain, too, as no rebuild could find the moves.
+
     After an exception they are not created again; the caller must roll back the transaction.
     """
-    return _dropped(statements, "trigger", lambda trigger: is_ours(trigger["name"]))
+    return _dropped(
+        statements, "trigger", lambda trigger: is_ours(trigger["name"]) and trigger["name"] not in MOVE_TRIGGERS
+    )
 
 
 def indexes_dropped(statements: Statements, tables: Set[str]) -> AbstractContextManager[None]:

@@ -33,6 +33,11 @@ from project_codes
 order by project_id
 """
 
+INSERT_AUTHOR = """
+insert into move_author (author_id, changed_by, changed_at)
+values (1, :changed_by, :changed_at)
+"""
+
 # The trigrams of the search index that begin with two letters.
 RUNS = """
 select term
@@ -191,6 +196,12 @@ class Statements:
             yield
         finally:
             self.connection.execute(f"pragma secure_delete = {former}").fetchall()
+
+    @contextmanager
+    def moving(self, changed_by: str, changed_at: int) -> Iterator[None]:
+        self.execute(INSERT_AUTHOR, changed_by=changed_by, changed_at=changed_at)
+        yield
+        self.execute("delete from move_author")
 
     def insert(
         self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, on_conflict: OnConflict = "error"
