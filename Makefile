@@ -11,6 +11,7 @@ BIND := 127.0.0.1:8000
 DEMO := ANALYTICS_DATABASE=demo.db ANALYTICS_STORAGE=demo-recordings ANALYTICS_API_KEY= ANALYTICS_API_KEY_FILE=demo.key
 
 PYTEST := pytest -n auto --dist worksteal
+WORKERS = $$(( ($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2 ))  # more than cores, because many tests wait for servers
 
 .PHONY: help run check test test-browser lowest newest faults bench lint types clean
 
@@ -27,7 +28,7 @@ check: lint types  ## lint, check types and run the fast tests
 	$(BIN)/$(PYTEST) -q -m 'not slow and not postgresql'
 
 test: .venv/test  ## run all tests but those in a browser
-	$(BIN)/$(PYTEST) --ignore tests/browser
+	PYTEST_XDIST_AUTO_NUM_WORKERS=$(WORKERS) $(BIN)/$(PYTEST) --ignore tests/browser
 
 test-browser: .venv/browser  ## test the web pages in Chromium, which must be installed: apt-get install chromium
 	BROWSER_TESTS=1 $(BIN)/$(PYTEST) tests/browser

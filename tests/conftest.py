@@ -43,21 +43,30 @@ ENGINES = {
 }
 
 
-# Modules whose tests start servers, build environments or run thousands of random statements. In other modules, slow
-# tests are marked individually.
+# Modules whose tests start processes, build environments, copy databases or run thousands of random statements. In
+# other modules, slow tests are marked individually.
 SLOW_MODULES = {
     "test_access_log",
+    "test_backup",
     "test_calendar",
     "test_cli",
     "test_cli_demo",
     "test_cli_import",
+    "test_cli_output",
     "test_cli_progress",
     "test_cli_serve",
+    "test_collect_streams",
+    "test_compare_exact",
+    "test_copy",
     "test_costs",
+    "test_counters_exact",
     "test_d1_dump",
     "test_database_opening",
     "test_database_threads",
     "test_database_upgrade",
+    "test_demo_data",
+    "test_downloads",
+    "test_filters_exact",
     "test_fuzzed",
     "test_fuzzed_files",
     "test_gunicorn",
@@ -66,9 +75,9 @@ SLOW_MODULES = {
     "test_log_pieces",
     "test_openapi_fuzzed",
     "test_packaging",
+    "test_purge",
     "test_purge_keep_totals",
     "test_ranges_exact",
-    "test_counters_exact",
     "test_server_exports",
     "test_server_limits",
     "test_session_pattern",

@@ -69,6 +69,14 @@ def test_imports_follow_the_layers():
     ] == []
 
 
+def test_contributing_has_every_module():
+    table = Path(__file__).parents[1].joinpath("CONTRIBUTING.md").read_text(encoding="utf-8")
+    modules = {path.relative_to(PACKAGE).parts[0] for path in MODULES}
+
+    names = [f"`{name}`" if name.endswith(".py") else f"`{name}/`" for name in sorted(modules)]
+    assert [name for name in names if name not in table] == []
+
+
 COMBINED = "dashboard"  # the only resource that consists of others
 
 
