@@ -5,9 +5,9 @@
 --   site          the time zone and how pages are counted; `analytics-api site` changes them and rebuilds the counters
 --   counters      day_counts, key_counts, session_returns, event_counts, pages, page_counts, page_returns, minute_counts
 --                 and the tables of days that they come from: only triggers write these
---   archived      the column and the tables named so say how much of a counter is due to rows that
+--   archived      columns `archived` and tables archived_*: the part of a counter that is from rows that
 --                 `analytics-api purge --keep-totals` deleted
---   expected_*    what a counter should hold: the plain query over base tables and archive. `analytics-api rebuild` fills
+--   expected_*    what a counter should contain: a query of the base tables and the archive. `analytics-api rebuild` fills
 --                 the counters from these views, `analytics-api verify` compares. Most are the same on both engines and
 --                 not part of the file: analytics_api/database/expected.sql
 --   *_changes     views with an instead-of trigger, used as procedures; `sign` is 1 for a new row and -1 for a deleted
@@ -128,8 +128,8 @@ create index leads_in_status_by_score on leads (status, engagement_score) where 
 create index leads_in_status_by_risk on leads (status, suspicion_score) where status <> '';
 create index leads_in_status_by_name on leads (status, name_folded) where status <> '';
 
--- The filters of the list. The first index has all their columns but those that other triggers write, so that it counts
--- leads without reading them; the others find a rare value.
+-- The filters of the list. The first index contains all their columns except those that other triggers write, so that
+-- leads can be counted without reading their rows. The other indexes find a rare value.
 create index leads_by_project on leads (
   project_name, project_source, contact_country_name, engagement_label, contact_city, status, engagement_score,
   enquiry_datetime);

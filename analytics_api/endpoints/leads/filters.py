@@ -97,7 +97,7 @@ class Condition:
     """The condition of one filter, or of the search term.
 
     :param name: the name of the parameter.
-    :param column: the column, or "" if the condition is about more than that.
+    :param column: the only column that the condition reads, or "".
     :param indexed: the condition, which can use an index.
     :param scanned: the same, without an index of the column.
     :param check: the same for a few leads; by default as `indexed`.
