@@ -21,6 +21,7 @@ PARTS = (
     "functions",
     "ranges",
     "ranges_postgresql",
+    "filters",
     "leads",
     "throughput",
     "memory",

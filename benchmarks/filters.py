@@ -1,30 +1,31 @@
 """Measure filtered statistics of 30 days, whole WSGI calls beside plain SQL on the same rows.
 
-    python -m benchmarks.filters [--engine postgresql] [--sessions 300000] [--events 2000000] [--days 120]
+    python -m benchmarks --parts filters
 
-The filters leave about 2% and 60% of the sessions by what a session has, and 35 to 70% by its pages and events. On
-SQLite times are CPU times, which other programs do not change; on PostgreSQL they are wall times. Numbers of sessions
-are compared with those of plain SQL before anything is timed. Figures are minimums; a call has no cached response.
-`--file` loads an SQLite database that stays, or measures the one that a former run has loaded.
+The filters leave about 2% and 60% of the sessions by what a session has, and 35 to 70% by its events. Times are CPU
+times. Numbers of sessions are compared with those of plain SQL before anything is timed. A call has no cached response.
 """
 
 import argparse
 import json
-import time
-from contextlib import contextmanager
-from pathlib import Path
+from functools import partial
 from urllib.parse import urlencode
 
 from werkzeug.test import create_environ, run_wsgi_app
 
-from analytics_api import create_app, open_database
+from analytics_api import create_app
 
 from .data import NOW
+from .findings import Claim, Figure, Findings, Table
 from .functions import KEY, same
-from .ranges import instants, load, open_empty, ranges
+from .ranges import batches, cpu_clock, instants, load, open_empty, ranges
 
-BUDGET = 3.0  # seconds a question
-QUERY_TIMEOUT = 100.0
+CALLS = 3
+QUERY_TIMEOUT = 100.0  # seconds
+NOTE = (
+    "The last 30 days of 120, whole WSGI calls in the process, in CPU time. The share is that of the sessions of these "
+    "days. Filtered statistics read the rows of sessions and events; there are no counters for them."
+)
 
 # Path, whether plain SQL counts sessions or events, and what it selects.
 SESSIONS = "sessions where started_at between :first and :last and {condition}"
@@ -60,6 +61,7 @@ QUESTIONS = {
     "pages/top": ("pages/top", PLAIN_TOP, (15, 100, 170)),
     "dashboard": ("dashboard", None, (None, None, None)),
 }
+HEAD = ["", "with filters", "plain SQL"]
 NEW = """not exists (
   select 1
   from sessions as earlier
@@ -79,76 +81,46 @@ FILTERS = {
 }
 
 
-@contextmanager
-def open_loaded(options):
-    """Yield a database with the rows."""
-    if options.file:
-        is_new = not options.file.exists()
-        with open_database(options.file).closing() as database:
-            if is_new:
-                load(database, options)
-            yield database
-    else:
-        with open_empty(options) as database:
-            load(database, options)
-            yield database
+def measure(options):
+    here = argparse.Namespace(engine="sqlite", url=None, sessions=300_000, events=2_000_000, days=120)
+    with open_empty(here) as database:
+        load(database, batches(here))
+        return measure_database(database, here)
 
 
-def measure(database, options):
+def measure_database(database, options):
     app = create_app(database, api_keys=[KEY], clock=lambda: NOW, query_timeout=QUERY_TIMEOUT)
     bounds = instants(ranges(options)["30 days"])
-    clock = time.process_time if options.engine == "sqlite" else time.perf_counter
-    [[everything]] = database.tuples(f"select count(*) from {SESSIONS.format(condition='true')}", **bounds)
+    clock = cpu_clock(database)
+    claims, tables = [], []
     for name, (column, filters, condition) in FILTERS.items():
         [[sessions]] = database.tuples(f"select count(*) from {SESSIONS.format(condition=condition)}", **bounds)
-        print(f"{name}, {sessions / everything:.0%} of {everything:,} sessions")
+        [[everything]] = database.tuples(f"select count(*) from {SESSIONS.format(condition='true')}", **bounds)
+        same(name, json.loads(ask(app, database, "overview", filters))["total_sessions"], sessions)
+        rows = []
         for question, (path, plain, bars) in QUESTIONS.items():
-
-            def ask(path=path, filters=filters):
-                query = urlencode([("days", 30), *filters])
-                environ = create_environ(f"/analytics/{path}?{query}", headers={"X-API-Key": KEY})
-                database.response_cache().clear()
-                body, status, _ = run_wsgi_app(app, environ)
-                assert status == "200 OK", status
-                return b"".join(body)
-
-            if question == "overview":
-                same(name, json.loads(ask())["total_sessions"], sessions)
-            bar = bars[column]
-            ours = timed(ask, clock)
-            beside = ""
-            if plain:
-                sql = plain.replace("{condition}", condition)
-                beside = f"{timed(lambda sql=sql: database.tuples(sql, **bounds), clock) * 1000:>12.0f}"
-            verdict = "" if bar is None else f"{bar:>8}  {'holds' if ours * 1000 <= bar else 'MISSES'}"
-            print(f"  {question:<20}{ours * 1000:>10.0f}{beside:>12}{verdict}", flush=True)
+            ours = timed(partial(ask, app, database, path, filters), clock)
+            sql = plain and plain.replace("{condition}", condition)
+            rows.append([question, ours, timed(partial(database.tuples, sql, **bounds), clock) if sql else ""])
+            if bars[column] is not None:
+                claims.append(Claim(f"filter by {name}: {question}", bars[column] / 1000, ours))
+        tables.append(Table(f"Filter by {name}: {sessions / everything:.0%} of the sessions", HEAD, rows))
+    return Findings("Filters", [NOTE], claims, tables)
 
 
-def timed(ask, clock):
-    """Return the minimum of seconds."""
+def ask(app, database, path, filters):
+    database.response_cache().clear()
+    query = urlencode([("days", 30), *filters])
+    body, status, _ = run_wsgi_app(app, create_environ(f"/analytics/{path}?{query}", headers={"X-API-Key": KEY}))
+    assert status == "200 OK", status
+    return b"".join(body)
+
+
+def timed(call, clock):
+    """Return a figure of the CPU seconds of a call."""
     taken = []
-    while len(taken) < 2 or (sum(taken) < BUDGET and len(taken) < 20):
+    for _ in range(CALLS):
         begun = clock()
-        ask()
+        call()
         taken.append(clock() - begun)
-    return min(taken)
-
-
-def main():
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks.filters", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--engine", choices=("sqlite", "postgresql"), default="sqlite")
-    parser.add_argument("--url", help="an empty PostgreSQL database")
-    parser.add_argument("--file", type=Path, help="an SQLite database")
-    parser.add_argument("--sessions", type=int, default=300_000)
-    parser.add_argument("--events", type=int, default=2_000_000)
-    parser.add_argument("--days", type=int, default=120)
-    options = parser.parse_args()
-    with open_loaded(options) as database:
-        print(f"{options.engine:<22}{'ours, ms':>10}{'plain SQL':>12}{'bar':>8}")
-        measure(database, options)
-
-
-if __name__ == "__main__":
-    main()
+    return Figure.of(taken)
