@@ -7,9 +7,9 @@
 --                 and the tables of days that they come from: only triggers write these
 --   archived      columns `archived` and tables archived_*: the part of a counter that is from rows that
 --                 `analytics-api purge --keep-totals` deleted
---   expected_*    what a counter should contain: a query of the base tables and the archive. `analytics-api rebuild` fills
---                 the counters from these views, `analytics-api verify` compares. Most are the same on both engines and
---                 not part of the file: analytics_api/database/expected.sql
+--   expected_*    what a counter should contain: a query of the base tables and the archive. `analytics-api rebuild`
+--                 fills the counters from these views, `analytics-api verify` compares. Most are the same on both engines
+--                 and not part of the file: analytics_api/database/expected.sql
 --   *_changes     views with an instead-of trigger, used as procedures; `sign` is 1 for a new row and -1 for a deleted
 --                 row. A procedure takes its arguments from `values`, as a `select` would cost a temporary table
 --   replaced_*    rows that `insert or replace` may overwrite, because SQLite fires no delete trigger for these
@@ -286,8 +286,8 @@ create table archived_session_counts (
 ) strict, without rowid;
 
 
--- Dimension 0 has a table of its own: with its sums in the rows of all dimensions, sessions were written at two thirds
--- of the rate.
+-- Dimension 0 has its own table, because only its rows have sums: in one table for all dimensions, the rate of writing
+-- sessions was a third lower.
 create table day_counts (
   day            integer primary key,
   sessions       integer not null default 0,
@@ -977,7 +977,7 @@ begin
 end;
 
 
--- erasures: `archived` of a person's days, and the count beside it, are reduced to those that are not archived
+-- erasures: an update of a person's days removes the archived part from `archived` and from the count
 
 -- An upgrade of older archives may have put a visitor's sessions on another day than their counts.
 create trigger visitor_days_erase after update of archived on visitor_days when new.archived < old.archived

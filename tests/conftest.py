@@ -87,6 +87,9 @@ SLOW_MODULES = {
 }
 
 
+LONGEST_MODULES = {"test_openapi_fuzzed", "test_packaging", "test_postgresql_failures"}
+
+
 def pytest_addoption(parser):
     parser.addoption("--engine", choices=ENGINES, help="run only on this engine what otherwise runs on each")
 
@@ -99,7 +102,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "slow: `make check` omits it; set for SLOW_MODULES too")
 
 
-@pytest.hookimpl(tryfirst=True)  # add marks before pytest evaluates -m
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # add marks before pytest evaluates -m
 def pytest_collection_modifyitems(config, items):
     chosen = config.getoption("engine")
     one = chosen or next(iter(ENGINES))
@@ -119,6 +122,10 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.postgresql)
         if item.path.stem in SLOW_MODULES:
             item.add_marker(pytest.mark.slow)
+    result = yield
+    # Start the longest tests first, so that no worker has to finish one alone. The order is random otherwise.
+    items.sort(key=lambda item: item.path.stem not in LONGEST_MODULES)
+    return result
 
 
 def pytest_collection_finish():

@@ -125,7 +125,7 @@ def _find_columns(
     for column, place in match.places.items():
         if names[place] in generated:
             raise IngestError(
-                f"{options.name}: {theirs}.{names[place]} is a generated column, which is not run; "
+                f"{options.name}: {theirs}.{names[place]} is a generated column, which is not evaluated; "
                 f"store {column} as a plain one"
             )
     report.add_ignored_columns(table, [name for name in match.ignored if name not in generated])

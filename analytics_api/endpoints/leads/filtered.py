@@ -131,7 +131,7 @@ limit :limit {offset}
 
 
 def _walk(search: FilteredSearch) -> Page | None:
-    """Read the next leads in the order, and check the conditions. Return None if gathering all reads fewer."""
+    """Read the next leads in the order, and check the conditions. Return None if reading all matches is less work."""
     total = search.total
     if not total:
         return Page([], 0)
