@@ -292,7 +292,7 @@ def call_ranged_endpoint(ctx: Context, route: Route, arguments: Mapping[str, Any
         others.pop("from"),
         others.pop("to"),
         others.pop("days"),
-        others["filters"],
+        others.get("filters"),
         default=route.default_days,
         compare=others.get("compare"),
     )

@@ -9,7 +9,7 @@ from .endpoints.current import current
 from .endpoints.dashboard import dashboard
 from .endpoints.engagement import engagement
 from .endpoints.geo import geo
-from .endpoints.leads import detail, facets, history, list_leads, update_status
+from .endpoints.leads import detail, facets, history, list_leads, pipeline, update_status
 from .endpoints.overview import overview
 from .endpoints.pages import entry, exit_, top
 from .endpoints.realtime import realtime
@@ -144,6 +144,22 @@ RESPONSE_EXAMPLES: Final[dict[Callable[..., Any], Any]] = {
         "label": [{"value": "Very Hot", "count": 34}],
     },
     history: [{"from": "new", "to": "contacted", "changed_at": 1771928100000, "changed_by": "phone"}],
+    pipeline: {
+        "stages": [
+            {
+                "status": "new",
+                "leads": 40,
+                "entered": 187,
+                "median_hours": 5.25,
+                "p90_hours": 52.5,
+                "advanced": 130,
+                "lost": 17,
+                "oldest": 1740280000000,
+                "without_history": 0,
+            }
+        ],
+        "moves": [{"from": "new", "to": "contacted", "count": 130}],
+    },
     update_status: {"updated": True},
 }
 

@@ -25,6 +25,7 @@ from .endpoints.leads import (
     lead_etag,
     list_leads,
     next_query,
+    pipeline,
     update_status,
 )
 from .endpoints.overview import overview
@@ -151,6 +152,7 @@ ROUTES = (
     ], filters=ALL_FILTERS, headers=[
         Header(RANGE_HEADER, "The days that the response counts", resolved_range),
     ]),
+    Route("stats", "GET", "/pipeline", pipeline, RANGE, ranged=True, cache_for=FOREVER),
     Route(None, "GET", "/site", site),
     Route("stats", "GET", "/realtime", realtime),
     Route("stats", "GET", "/current", current, max_age=1000),

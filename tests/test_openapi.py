@@ -170,6 +170,7 @@ def test_document_has_every_parameter_with_its_bounds():
             "limit": integer(10, 1, 100, "1 to 100"),
             "sections": {"type": "array", "items": {"type": "string", "enum": sections}},
         },
+        "GET /analytics/pipeline": {"from": day, "to": day, "days": days},
         "GET /analytics/site": {},
         "GET /analytics/realtime": {},
         "GET /analytics/current": {},

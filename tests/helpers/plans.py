@@ -28,6 +28,8 @@ PARAMETERS = {
     "lead_id": 1,
     "session_id": "s1",
     "visitor_id": "ann",
+    "begin": "2026-02-01 00:00:00",
+    "end": "2026-03-01 00:00:00",
     "email": "ann@example.com",
     "phone": "98765",
     "first": 20_479,  # 2026-01-26

@@ -1,8 +1,8 @@
 """Sales leads: list and search, detail, pipeline status and export.
 
 The modules: `listing` (the endpoint of the list), `filters` (their parameters and conditions), `search` and `filtered`
-(the queries of a page without and with filters), `orders` (sort orders and cursors), `detail`, `contacts`
-(which addresses are equal), `history`, `facets`, `statuses`, `status`, `export` and `formulas` (CSV formula injection).
+(the queries of a page without and with filters), `orders` (sort orders and cursors), `facets`, `detail`, `contacts`
+(comparison of addresses), `history`, `status`, `statuses`, `pipeline`, `export` and `formulas` (CSV formula injection).
 """
 
 from .detail import detail
@@ -12,6 +12,7 @@ from .filters import FILTERS as LEAD_FILTERS
 from .history import history
 from .listing import list_leads, next_query
 from .orders import CURSOR_PATTERN, ORDERS
+from .pipeline import pipeline
 from .status import lead_etag, update_status
 from .statuses import STATUSES
 
@@ -28,5 +29,6 @@ __all__ = [
     "lead_etag",
     "list_leads",
     "next_query",
+    "pipeline",
     "update_status",
 ]

@@ -174,7 +174,7 @@ def _condition(at: Reader, filter_: LeadFilter, value: Any) -> Condition:
     if kind in ("minimum", "maximum"):
         beyond = ">=" if kind == "minimum" else "<="
         return _on_column(name, column, f"{{}} {beyond} :{name}", {name: value}, hidden="+ 0")
-    bound = {f"bound_{name}": _day_begin(at, to_day(value) + (kind == "last day"))}
+    bound = {f"bound_{name}": day_begin(at, to_day(value) + (kind == "last day"))}
     sql = f"{{}} >= :bound_{name}" if kind == "first day" else f"{{}} < :bound_{name} and {column} <> ''"
     return _on_column(name, column, sql, bound, hidden="|| ''")
 
@@ -199,7 +199,7 @@ def _term(at: Reader, q: str) -> Condition | None:
     return Condition(TERM, "", f"lead_id {search}", f"lead_id + 0 {search}", {**params, "needle": needle}, like)
 
 
-def _day_begin(at: Reader, day: int) -> str:
+def day_begin(at: Reader, day: int) -> str:
     """Return the first second of a day of the site as `YYYY-MM-DD HH:MM:SS`, UTC, as the columns have it."""
     near = max(day, 0)  # the first offset also applies before 1970
     instant = day_begins_at(day, load_offsets(at, near, near))
