@@ -43,11 +43,12 @@ newest: .venv/test .venv/newest/libsqlite3.so.0  ## run the tests of SQL on the 
 	LD_LIBRARY_PATH=$(CURDIR)/.venv/newest $(BIN)/$(PYTEST) --engine sqlite $(SQL:%=tests/test_%.py)
 
 faults: .venv/test  ## inject faults and run the random tests for longer; as root also full and read-only disks
-	@cd faults && for script in crash disk_faults slow_clients slow_exports reload lead_contention cache_freshness fuzz \
-	  injections hostile_files memory; \
+	@cd faults && for script in crash collect_crash disk_faults slow_clients slow_exports reload lead_contention \
+	  cache_freshness fuzz injections hostile_files memory; \
 	  do ../$(BIN)/python $$script.py || exit; done
-	FUZZED_FILES=1000 FUZZ_EXAMPLES=100 COUNTER_EXAMPLES=2000 RANGE_EXAMPLES=2000 POSTGRESQL_EXAMPLES=400 $(BIN)/$(PYTEST) \
-	  tests/imports/test_fuzzed_files.py tests/test_counters_exact.py tests/test_ranges_exact.py tests/test_openapi_fuzzed.py \
+	COLLECT_EXAMPLES=1000 FUZZED_FILES=1000 FUZZ_EXAMPLES=100 COUNTER_EXAMPLES=2000 RANGE_EXAMPLES=2000 \
+	  POSTGRESQL_EXAMPLES=400 $(BIN)/$(PYTEST) tests/collector/test_collect_streams.py tests/imports/test_fuzzed_files.py \
+	  tests/test_counters_exact.py tests/test_ranges_exact.py tests/test_openapi_fuzzed.py \
 	  tests/postgresql/test_postgresql_counters_exact.py
 
 bench: .venv/bench  ## run benchmarks (half an hour); options: PARTS=functions,throughput SIZES=20k,2M LEADS=10k EVENTS=100M

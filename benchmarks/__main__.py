@@ -26,6 +26,7 @@ PARTS = (
     "throughput",
     "memory",
     "writing",
+    "collecting",
     "engines",
     "starting",
 )

@@ -1,0 +1,158 @@
+"""Measure how many page views the collector commits, and how long they and concurrent reads take."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import contextmanager, nullcontext
+from http.client import HTTPConnection
+from pathlib import Path
+
+from analytics_api import open_database
+
+from .findings import Claim, Figure, Findings, Table
+from .machine import ROOT
+from .serving import BIN, WORKERS, listens, needed
+
+sys.path.insert(0, str(ROOT / "tests"))
+
+from helpers import postgres
+
+ROUNDS, SECONDS, CONNECTIONS = 3, 8, 64
+READ_CONNECTIONS = 8  # of the load beside reads, which leaves room for them
+KEY = "a-key-of-the-benchmarks-only"
+READ = "/analytics/sessions/daily"
+
+
+class Load:
+    """The result of `wrk --latency`."""
+
+    def __init__(self, output):
+        if "Non-2xx" in output:
+            raise RuntimeError(output)
+        self.rate = float(re.search(r"Requests/sec: +([\d.]+)", output)[1])
+        self.median, self.p99 = (self.seconds(output, percentile) for percentile in ("50", "99"))
+
+    @staticmethod
+    def seconds(output, percentile):
+        number, unit = re.search(rf"{percentile}% +([\d.]+)(us|ms|s)", output).groups()
+        return float(number) * {"us": 1e-6, "ms": 1e-3, "s": 1}[unit]
+
+
+def measure(options):
+    needed()
+    findings = Findings(
+        "Collecting",
+        [
+            f"`POST /collect` with one page view each, of 20,000 visitors; {WORKERS} workers; `wrk` runs on the same "
+            f"machine with {CONNECTIONS} connections in a closed loop. Each response comes after the commit. The reads "
+            f"are `GET {READ}`, in turn without and with a load of {READ_CONNECTIONS} connections.",
+        ],
+    )
+    for engine in ("SQLite", "PostgreSQL"):
+        with database(engine) as url, serving(url) as port:
+            loads, idle, busy = [], [], []
+            for number in range(ROUNDS):
+                print(f"collecting: {engine}, round {number + 1} of {ROUNDS}", flush=True)
+                loads.append(load(port, CONNECTIONS, f"{engine}-{number}"))
+                idle += reads(port, nullcontext())
+                busy += reads(port, loading(port, f"{engine}-beside-{number}"))
+            with open_database(url).closing() as opened:
+                assert opened.verify() == []
+                [(views,)] = opened.tuples("select count(*) from events")
+        report(findings, engine, loads, idle, busy, views)
+    return findings
+
+
+def report(findings, engine, loads, idle, busy, views):
+    rate = Figure.of([load.rate for load in loads], "/s")
+    median, p99 = Figure.of([load.median for load in loads]), Figure.of([load.p99 for load in loads])
+    ratio = Figure.of(busy).median / Figure.of(idle).median
+    findings.claims += [
+        Claim(f"page views, {engine}", 2_500, rate, least=True),
+        Claim(f"median response, {engine}", 0.040, median),
+        Claim(f"99th percentile, {engine}", 0.150, p99),
+        Claim(f"reads beside collecting, {engine}", 2, Figure.of([ratio], "x")),
+    ]
+    rows = [["page views", rate], ["median", median], ["99th percentile", p99]]
+    rows += [
+        ["read alone", Figure.of(idle)],
+        ["read beside", Figure.of(busy)],
+        ["stored views, verified", f"{views:,}"],
+    ]
+    findings.tables.append(Table(engine, ["", ""], rows))
+
+
+@contextmanager
+def database(engine):
+    if engine == "SQLite":
+        with tempfile.TemporaryDirectory(prefix="analytics-collecting-") as folder:
+            open_database(Path(folder, "analytics.db")).close()
+            yield str(Path(folder, "analytics.db"))
+    else:
+        cluster = postgres.Cluster("collecting", fsync="on", full_page_writes="on").create()
+        try:
+            open_database(cluster.url()).close()
+            yield cluster.url()
+        finally:
+            cluster.remove()
+
+
+@contextmanager
+def serving(url):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environ = {
+        "PATH": os.environ["PATH"],
+        "ANALYTICS_API_KEY": KEY,
+        "ANALYTICS_DATABASE": url,
+        "ANALYTICS_COLLECT_HOSTS": "shop.example",
+        "ANALYTICS_TRUSTED_PROXIES": "1",
+    }
+    command = [BIN / "analytics-api", "serve", "--bind", f"127.0.0.1:{port}", "--workers", str(WORKERS)]
+    process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 30
+        while not listens(port):
+            if process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError("the server does not start")
+            time.sleep(0.05)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(40)
+
+
+def load(port, connections, prefix, seconds=SECONDS):
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "30s"]
+    command += ["-s", str(ROOT / "benchmarks" / "collect.lua"), f"http://127.0.0.1:{port}", "--", prefix]
+    return Load(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+@contextmanager
+def loading(port, prefix):
+    thread = threading.Thread(target=load, args=(port, READ_CONNECTIONS, prefix))
+    thread.start()
+    time.sleep(0.5)
+    yield
+    thread.join()
+
+
+def reads(port, beside):
+    """Return the durations of reads on one connection."""
+    durations = []
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    with beside:
+        for number in range(200):
+            begun = time.perf_counter()
+            connection.request("GET", f"{READ}?days={number % 90 + 1}", headers={"X-API-Key": KEY})
+            response = connection.getresponse()
+            assert response.status == 200, response.read()
+            response.read()
+            durations.append(time.perf_counter() - begun)
+    connection.close()
+    return durations
