@@ -50,6 +50,11 @@ class EarlierRange(NamedTuple):
     def has_cut_day(self) -> bool:
         return self.until is not None and self.cut_begins_at < self.until
 
+    @property
+    def last_counted(self) -> int:
+        """The last day that counts, as a whole or in part; before `first` if none does."""
+        return self.last_whole + self.has_cut_day
+
     def describe(self) -> ComparedRange:
         return {"from": iso_date(self.first), "to": iso_date(self.last), "until": self.until}
 

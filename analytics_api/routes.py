@@ -120,6 +120,7 @@ ROUTES = (
         FROM,
         TO,
         Integer("days", DAYS, default=DEFAULT_DAYS, minimum=1, maximum=90),
+        COMPARE,
         Enum("interval", "Length of each row's interval; weeks begin on Monday", INTERVALS, default="day"),
         Boolean("fill", "Whether to return a row of zeros for each interval without sessions"),
     ], filters=ALL_FILTERS, ranged=True, cache_for=FOREVER),
@@ -148,6 +149,7 @@ ROUTES = (
         Enum("interval", "What each row of the series counts; the default depends on the range", INTERVALS),
         Boolean("fill", "Whether the series has rows of zeros where nothing happened"),
         Integer("limit", "Number of pages and of sources to return", default=DEFAULT_LIMIT, minimum=1, maximum=100),
+        COMPARE,
         Enums("sections", "Sections to return, separated by commas; all without it", tuple(SECTIONS)),
     ], filters=ALL_FILTERS, headers=[
         Header(RANGE_HEADER, "The days that the response counts", resolved_range),

@@ -9,7 +9,7 @@ from analytics_api.context import Context
 from analytics_api.endpoints.overview import overview
 
 DAY = 86_400_000
-COMPARED = ["overview", "pages/top", "pages/entry", "pages/exit", "geo", "engagement", "sources"]
+COMPARED = ["overview", "sessions/daily", "pages/top", "pages/entry", "pages/exit", "geo", "engagement", "sources"]
 
 TOTALS = {
     "total_events": 0,
@@ -207,3 +207,47 @@ def test_rows_are_compared_by_their_keys(visit, insert, get):
     ]
     assert rows("sources") == [{"referrer_domain": "a.example", "sessions": 1, "previous": {"sessions": 1}}]
     assert rows("engagement")[0] == {"bucket": "0-19", "count": 0, "previous": {"count": 0}}
+
+
+def test_intervals_are_compared_by_their_number(visit, get):
+    visit("ann", "2026-02-16 09:00:00", "2026-02-17 09:00:00", "2026-02-17 16:00:00")
+    visit("bob", "2026-02-23 09:00:00", "2026-02-24 09:00:00", "2026-02-25 09:00:00")
+
+    rows = get("/analytics/sessions/daily?from=2026-02-18&to=2026-02-25&compare=previous")
+
+    # The earlier range is February 10 to 17, of which the 16th corresponds to today.
+    assert [
+        (row["date"], row["previous"].get("date"), row["total_sessions"], row["previous"]["total_sessions"])
+        for row in rows
+    ] == [("2026-02-23", "2026-02-15", 1, 0), ("2026-02-24", "2026-02-16", 1, 1), ("2026-02-25", None, 1, 0)]
+
+
+def test_hours_are_compared_until_the_cut(visit, get):
+    visit("ann", "2026-02-23 14:30:00", "2026-02-23 15:30:00")
+
+    rows = get("/analytics/sessions/daily?days=1&interval=hour&fill=true&compare=previous")
+
+    assert [row["previous"]["total_sessions"] for row in rows] == [0] * 14 + [1] + [0] * 9
+    assert [row["previous"].get("date") for row in rows[14:16]] == ["2026-02-23T14:00+00:00", None]
+
+
+def test_visitors_of_a_cut_week_count_once(visit, get):
+    visit("ann", "2026-02-16 09:00:00", "2026-02-17 09:00:00")
+
+    [_, row] = get("/analytics/sessions/daily?days=9&interval=week&fill=true&compare=previous")
+
+    assert row["previous"] == {
+        "date": "2026-02-09",
+        "total_sessions": 0,
+        "unique_visitors": 0,
+        "avg_duration": 0,
+        "avg_engagement": 0,
+    }
+
+
+@pytest.mark.any_engine
+def test_dashboard_has_days_where_earlier_hours_were_purged(database, get):
+    database.write(lambda at: at.execute("update site set raw_since = :day", day=NOW // DAY))
+
+    assert get("/analytics/dashboard?days=1")["range"]["interval"] == "hour"
+    assert get("/analytics/dashboard?days=1&compare=previous")["range"]["interval"] == "day"

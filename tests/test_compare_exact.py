@@ -5,16 +5,18 @@ from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from helpers.plain_comparison import compared, earlier_range
+from helpers.plain_comparison import compared, compared_series, earlier_range, list_labels
 from helpers.plain_filters import plain_filters
 from helpers.plain_statistics import Plain, date_of
 from helpers.random_filters import FILTERS, LEAD, write_leads
-from helpers.random_rows import DAY_MS, MIDDLE, MOMENTS, TIMES, WRITE, ZONES, empty, write
+from helpers.random_rows import DAY_MS, MIDDLE, MOMENTS, TIMES, WRITE, ZONES, empty, labels, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from analytics_api.context import Context
-from analytics_api.endpoints import engagement, geo, overview, pages, sources
+from analytics_api.endpoints import engagement, geo, overview, pages, sessions, sources
+from analytics_api.endpoints.dashboard import dashboard
+from analytics_api.errors import InvalidRequest
 
 EXAMPLES = int(os.environ.get("RANGE_EXAMPLES", "40"))  # `make faults` runs more
 
@@ -48,6 +50,7 @@ def test_every_comparison_is_exact(database, zone, page_query, writes, later, mo
     days = {"from_": first, "to": last, "compare": compare}
 
     check_everything(Context(database, None, now), days, plain, earlier)
+    check_series(Context(database, None, now), days, plain, earlier, clock, raw_since)
 
 
 @ENGINES
@@ -67,6 +70,7 @@ def test_every_filtered_comparison_is_exact(
     days = {"from_": first, "to": last, "compare": compare, "filters": filters}
 
     check_everything(Context(database, None, now), days, plain, earlier)
+    check_series(Context(database, None, now), days, plain, earlier, clock)
 
 
 def check_everything(ctx, days, plain, earlier):
@@ -83,3 +87,44 @@ def check_everything(ctx, days, plain, earlier):
         assert endpoint(ctx, 100, **days) == compared(
             shown.session_pages(column), previous.session_pages(column), "page"
         )
+
+
+def check_series(ctx, days, plain, earlier, clock, raw_since=None):
+    first, last = days["from_"], days["to"]
+    shown, previous = plain.within(first, last), earlier.of(plain)
+    for interval, label in labels(clock).items():
+        if interval == "hour" and (last - first).days > 3:
+            continue
+        if interval == "hour" and raw_since and min(first, earlier.first) < raw_since:
+            with pytest.raises(InvalidRequest, match="older sessions were purged"):
+                sessions.daily(ctx, **days, interval=interval)
+            continue
+        labels_shown = list_labels(first, last, None, interval, clock, label)
+        earlier_labels = list_labels(earlier.first, earlier.last_counted, earlier.until, interval, clock, label)
+        numbers = {text: number for number, text in enumerate(labels_shown)}
+        expected = compared_series(shown.daily(label), previous.daily(label), numbers, earlier_labels)
+
+        assert sessions.daily(ctx, **days, interval=interval) == expected, interval
+        page = dashboard(ctx, **days, interval=interval, limit=100)
+        check_page(page, shown, previous, earlier, expected)
+
+
+def check_page(page, shown, previous, earlier, series):
+    views, earlier_views = (sum(row["views"] for row in plain.top()) for plain in (shown, previous))
+    assert page["overview"] == {
+        **shown.overview(),
+        "page_views": views,
+        "previous": {**previous.overview(), **earlier.describe(), "page_views": earlier_views},
+    }
+    rows = [dict(row) for row in page["series"]]
+    for row in rows:
+        row["previous"] = dict(row["previous"])
+    assert sum(row.pop("page_views") for row in rows) <= views
+    assert sum(row["previous"].pop("page_views") for row in rows) <= earlier_views
+    assert rows == series
+    assert page["pages"] == compared(shown.top(), previous.top(), "page")
+    assert page["countries"] == compared(shown.geo(), previous.geo(), "country")
+    assert page["sources"] == compared(shown.sources(), previous.sources(), "referrer_domain")
+    assert page["engagement"] == compared(shown.engagement(), previous.engagement(), "bucket")
+    for section in ("entry_page", "exit_page"):
+        assert page[f"{section}s"] == compared(shown.session_pages(section), previous.session_pages(section), "page")

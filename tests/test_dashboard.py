@@ -194,23 +194,21 @@ def test_dashboard_is_a_function(filled, database):
 
 @pytest.mark.writes
 def test_sections_agree_while_rows_are_written(database):
-    """Each transaction adds a session with one view; every section must count the same transactions."""
+    """Each transaction adds a session with a view today, and one a week ago; every section must count the same ones."""
     stop = threading.Event()
 
     def write():
         for number in count():
             if stop.is_set():
                 return
-            session = (f"s{number}", f"v{number}", NOW, NOW, 50, "/in", "/out", "IN", "a.example")
-            view = (f"s{number}", "page_view", "/", NOW)
-            database.write(lambda at, session=session, view=view: insert_visit(at, session, view))
+            database.write(lambda at, number=number: insert_visits(at, number))
 
     with ThreadPoolExecutor() as pool:
         writing = pool.submit(write)
         counts, deadline = [], time.monotonic() + 60
         try:
             while len(set().union(*counts)) < 20 and time.monotonic() < deadline:
-                counts.append(count_everywhere(dashboard(Context(database, None, NOW), 7)))
+                counts.append(count_everywhere(dashboard(Context(database, None, NOW), 7, compare="previous")))
         finally:
             stop.set()
         writing.result()
@@ -219,20 +217,23 @@ def test_sections_agree_while_rows_are_written(database):
     assert len(set().union(*counts)) == 20
 
 
-def insert_visit(at, session, view):
-    at.insert("sessions", SESSION, [session])
-    at.insert("events", ("session_id", "event_type", "page_url", "occurred_at"), [view])
+def insert_visits(at, number):
+    for prefix, started_at in (("s", NOW), ("earlier", NOW - 7 * DAY - 60_000)):
+        session_id = f"{prefix}{number}"
+        session = (session_id, session_id, started_at, started_at, 50, "/in", "/out", "IN", "a.example")
+        at.insert("sessions", SESSION, [session])
+        view = (session_id, "page_view", "/", started_at)
+        at.insert("events", ("session_id", "event_type", "page_url", "occurred_at"), [view])
 
 
 def count_everywhere(page):
-    """Return the different numbers of sessions that the sections show."""
-    rows = [(page["overview"], "total_sessions"), (page["overview"], "page_views"), (page["overview"], "total_events")]
-    rows += [(row, "total_sessions") for row in page["series"]] + [(row, "page_views") for row in page["series"]]
-    rows += [(row, "views") for row in page["pages"]] + [(row, "sessions") for row in page["entry_pages"]]
-    rows += [(row, "sessions") for name in ("exit_pages", "countries", "sources") for row in page[name]]
-    rows += [
-        (page["engagement"][2], "count"),
-        (page["realtime"], "total_sessions_today"),
-        (page["current"], "visitors"),
-    ]
-    return {row[name] for row, name in rows}
+    """Return the different numbers of sessions that the sections show, today and a week ago."""
+    measures = [(page["overview"], ("total_sessions", "page_views", "total_events"))]
+    measures += [(row, ("total_sessions", "page_views")) for row in page["series"]]
+    measures += [(row, ("views", "unique_sessions")) for row in page["pages"]]
+    measures += [(row, ("sessions", "unique_visitors")) for row in page["countries"]]
+    measures += [(row, ("sessions",)) for name in ("entry_pages", "exit_pages", "sources") for row in page[name]]
+    measures.append((page["engagement"][2], ("count",)))
+    numbers = {row[name] for row, names in measures for name in names}
+    numbers |= {row["previous"][name] for row, names in measures for name in names}
+    return numbers | {page["realtime"]["total_sessions_today"], page["current"]["visitors"]}

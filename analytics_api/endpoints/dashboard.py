@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from typing import Any, Final, TypedDict, cast
 
-from ..calendar import DayRange, Interval, day_begins_at, hour_begins_at, interval_first, iso_date, local_time, spans
+from ..calendar import DayRange, Interval, Span, hour_begins_at, interval_first, iso_date, local_time
+from ..comparison import Comparison
 from ..context import Context
 from ..database import Database
+from ..earlier import EarlierRange, find_earlier_range
 from ..filters import Filters, parse_filters
 from ..matching import Matching, find_matching, read_page_views, read_page_views_of_hours
 from ..matching_once import resolve_filters
-from ..ranges import Days, load_offsets, resolve_closed_range
+from ..ranges import Days, close_to_compare, resolve_closed_range
 from .current import Current, current
 from .engagement import Bucket, engagement
 from .geo import Country, geo
-from .overview import Overview, overview
+from .overview import EarlierTotals, Totals, overview
 from .pages import Page, SessionPage, entry, exit_, top
 from .realtime import Realtime, realtime
-from .sessions import BEGINS, DEFAULT_DAYS, Day, daily
+from .sessions import BEGINS, DEFAULT_DAYS, DayRow, EarlierDay, daily, hour_spans
 from .site import Site, site
 from .sources import Source, sources
 
@@ -36,12 +38,28 @@ ResolvedRange = TypedDict(
 )
 
 
-class OverviewWithViews(Overview):
+class EarlierTotalsWithViews(EarlierTotals):
     page_views: int
 
 
-class DayWithViews(Day):
+class _TotalsWithViews(Totals):
     page_views: int
+
+
+class OverviewWithViews(_TotalsWithViews, total=False):
+    previous: EarlierTotalsWithViews
+
+
+class EarlierDayWithViews(EarlierDay):
+    page_views: int
+
+
+class _DayWithViews(DayRow):
+    page_views: int
+
+
+class DayWithViews(_DayWithViews, total=False):
+    previous: EarlierDayWithViews
 
 
 class _Heading(TypedDict):
@@ -69,6 +87,12 @@ where day between :first and :last
 group by day
 """
 
+PAGE_VIEWS_OF_CUT_DAY = """
+select count(*)
+from counted_events
+where occurred_at >= :begins_at and occurred_at < :until and page is not null
+"""
+
 # Within a period that has one UTC offset.
 PAGE_VIEWS_OF_HOURS = """
 select (occurred_at + :utc_offset) / 3600000, count(*)
@@ -88,7 +112,14 @@ class Query:
     fill: bool
     limit: int
     filters: Filters | None
+    compare: Comparison | None
     matching: Matching | None
+    earlier: EarlierRange | None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The arguments that every endpoint of a range takes."""
+        return {"days": self.range, "filters": self.filters, "compare": self.compare}
 
     @cached_property
     def page_views(self) -> list[tuple[int, int]]:
@@ -97,37 +128,70 @@ class Query:
             return self.ctx.db.tuples(PAGE_VIEWS, **self.range.bounds)
         return read_page_views(self.ctx.db, self.matching)
 
+    @cached_property
+    def earlier_page_views(self) -> list[tuple[int, int]]:
+        """As `page_views`, of the earlier range."""
+        if self.earlier is None:
+            return []
+        if self.matching is not None:
+            return read_page_views(self.ctx.db, self.earlier.match(self.ctx.db, self.matching))
+        views = self.ctx.db.tuples(PAGE_VIEWS, **self.earlier.whole_days)
+        if self.earlier.has_cut_day:
+            [(count,)] = self.ctx.db.tuples(PAGE_VIEWS_OF_CUT_DAY, **self.earlier.cut)
+            views = [*views, (self.earlier.last_counted, count)]
+        return views
+
 
 def _read_overview(query: Query) -> OverviewWithViews:
-    page_views = sum(views for _, views in query.page_views)
-    return {**overview(query.ctx, query.range, filters=query.filters), "page_views": page_views}
+    result = cast(OverviewWithViews, overview(query.ctx, **query.options))
+    result["page_views"] = sum(views for _, views in query.page_views)
+    if query.earlier:
+        result["previous"]["page_views"] = sum(views for _, views in query.earlier_page_views)
+    return result
 
 
 def _read_series(query: Query) -> list[DayWithViews]:
-    rows = daily(query.ctx, query.range, interval=query.interval, fill=query.fill, filters=query.filters)
-    views = _count_views_of_hours(query) if query.interval == "hour" else _count_views(query)
-    return [{**row, "page_views": views[row["date"]]} for row in rows]
+    rows = cast(list[DayWithViews], daily(query.ctx, interval=query.interval, fill=query.fill, **query.options))
+    views, earlier_views = _count_views(query), _count_earlier_views(query)
+    for row in rows:
+        row["page_views"] = views[row["date"]]
+        if query.earlier:
+            row["previous"]["page_views"] = earlier_views[row["previous"].get("date", "")]
+    return rows
 
 
 def _count_views(query: Query) -> Counter[str]:
     """Return the page views of each interval, by its date in the series."""
+    if query.interval != "hour":
+        return _sum_views(query.page_views, query.interval)
+    db, bounds = query.ctx.db, query.range.bounds
+    return _count_views_of_hours(db, hour_spans(db, bounds["first"], bounds["last"]), query.matching)
+
+
+def _count_earlier_views(query: Query) -> Counter[str]:
+    """As _count_views(), for the earlier range."""
+    earlier = query.earlier
+    if earlier is None or query.interval != "hour":
+        return _sum_views(query.earlier_page_views, query.interval)
+    db = query.ctx.db
+    parts = hour_spans(db, earlier.first, earlier.last_counted, earlier.until)
+    return _count_views_of_hours(db, parts, query.matching and earlier.match(db, query.matching))
+
+
+def _sum_views(views_of_days: Iterable[tuple[int, int]], interval: Interval) -> Counter[str]:
     views: Counter[str] = Counter()
-    for day, count in query.page_views:
-        views[iso_date(interval_first(day, query.interval))] += count
+    for day, count in views_of_days:
+        views[iso_date(interval_first(day, interval))] += count
     return views
 
 
-def _count_views_of_hours(query: Query) -> Counter[str]:
-    """Return the page views of each hour, by its date in the series."""
-    db = query.ctx.db
-    first, last = query.range.bounds["first"], query.range.bounds["last"]
-    offsets = load_offsets(db, first, last)
+def _count_views_of_hours(db: Database, parts: Iterable[Span], matching: Matching | None) -> Counter[str]:
     views: Counter[str] = Counter()
-    for span in spans(day_begins_at(first, offsets), day_begins_at(last + 1, offsets), offsets):
-        if query.matching is None:
+    for span in parts:
+        if matching is None:
             rows = db.tuples(PAGE_VIEWS_OF_HOURS, **span._asdict())
         else:
-            rows = read_page_views_of_hours(db, query.matching, span)
+            rows = read_page_views_of_hours(db, matching, span)
         for hour, count in rows:
             views[local_time(hour_begins_at(hour, span), span.utc_offset)] += count
     return views
@@ -136,12 +200,12 @@ def _count_views_of_hours(query: Query) -> Counter[str]:
 SECTIONS: Final[dict[str, Callable[[Query], Any]]] = {
     "overview": _read_overview,
     "series": _read_series,
-    "pages": lambda query: top(query.ctx, query.limit, query.range, filters=query.filters),
-    "entry_pages": lambda query: entry(query.ctx, query.limit, query.range, filters=query.filters),
-    "exit_pages": lambda query: exit_(query.ctx, query.limit, query.range, filters=query.filters),
-    "countries": lambda query: geo(query.ctx, query.range, filters=query.filters),
-    "sources": lambda query: sources(query.ctx, query.limit, query.range, filters=query.filters),
-    "engagement": lambda query: engagement(query.ctx, query.range, filters=query.filters),
+    "pages": lambda query: top(query.ctx, query.limit, **query.options),
+    "entry_pages": lambda query: entry(query.ctx, query.limit, **query.options),
+    "exit_pages": lambda query: exit_(query.ctx, query.limit, **query.options),
+    "countries": lambda query: geo(query.ctx, **query.options),
+    "sources": lambda query: sources(query.ctx, query.limit, **query.options),
+    "engagement": lambda query: engagement(query.ctx, **query.options),
     "realtime": lambda query: realtime(query.ctx),
     "current": lambda query: current(query.ctx),
 }
@@ -170,6 +234,7 @@ def dashboard(
     limit: int = DEFAULT_LIMIT,
     sections: Collection[str] | None = None,
     filters: Filters | None = None,
+    compare: Comparison | None = None,
 ) -> Dashboard:
     """Return the statistics of a range of days, all of one instant; each section is as its own endpoint returns it.
 
@@ -178,28 +243,24 @@ def dashboard(
     to 2 days, day for up to 92, week for up to 400, and month beyond; hours of days whose sessions were purged are not
     known, so day is their default.
 
-    The overview and the rows of the series also have `page_views`, the number of events of type `page_view` with a
-    page. `limit` applies to pages, entry pages, exit pages and sources. Without `sections`, all are returned.
+    The overview, the rows of the series, and `previous` in both also have `page_views`, the number of events of type
+    `page_view` with a page. `limit` applies to pages, entry pages, exit pages and sources. Without `sections`, all are
+    returned.
 
     :param sections: some of SECTIONS.
     """
 
     def read(ctx: Context) -> Dashboard:
         range_ = resolve_closed_range(ctx, from_, to, days, filters, default=DEFAULT_DAYS)
-        first, last = range_.bounds["first"], range_.bounds["last"]
+        if compare is not None:
+            range_ = close_to_compare(ctx, range_)
         about = site(ctx)
-        chosen = interval or _default_interval(first, last, about["raw_since"])
-        result: dict[str, Any] = {
-            "site": about,
-            "range": {
-                "from": iso_date(first),
-                "to": iso_date(last),
-                "interval": chosen,
-                "filters": {name: list(values) for name, values in parse_filters(filters).items()},
-            },
-        }
+        earlier = find_earlier_range(ctx, range_, compare, filters)
+        chosen = interval or _default_interval(range_, earlier, about["raw_since"])
         resolved = _resolve_filters(ctx, range_, filters, sections, limit, chosen)
-        query = Query(ctx, range_, chosen, fill, limit, resolved, find_matching(ctx.db, range_, resolved))
+        matching = find_matching(ctx.db, range_, resolved)
+        query = Query(ctx, range_, chosen, fill, limit, resolved, compare, matching, earlier)
+        result: dict[str, Any] = {"site": about, "range": _describe(range_, chosen, filters)}
         for name, read_section in SECTIONS.items():
             if not sections or name in sections:
                 result[name] = read_section(query)
@@ -226,9 +287,22 @@ def _resolve_filters(
     return resolve_filters(ctx.db, range_, filters, names, limit, BEGINS.get(interval))
 
 
-def _default_interval(first: int, last: int, raw_since: str | None) -> Interval:
+def _describe(range_: DayRange, interval: Interval, filters: Filters | None) -> ResolvedRange:
+    first, last = range_.bounds["first"], range_.bounds["last"]
+    return {
+        "from": iso_date(first),
+        "to": iso_date(last),
+        "interval": interval,
+        "filters": {name: list(values) for name, values in parse_filters(filters).items()},
+    }
+
+
+def _default_interval(range_: DayRange, earlier: EarlierRange | None, raw_since: str | None) -> Interval:
+    """Return the interval of a range; not hours if days of the range or the earlier one were purged."""
+    first, last = range_.bounds["first"], range_.bounds["last"]
+    first_read = iso_date(earlier.first if earlier else first)
     for days, interval in DEFAULT_INTERVALS:
-        is_known = interval != "hour" or raw_since is None or raw_since <= iso_date(first)
+        is_known = interval != "hour" or raw_since is None or raw_since <= first_read
         if last - first < days and is_known:
             return interval
     return "month"

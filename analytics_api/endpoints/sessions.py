@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from itertools import islice
-from typing import Final, NamedTuple, TypedDict
+from typing import Final, NamedTuple, TypedDict, cast
 
 from ..calendar import (
     END_DAY,
@@ -16,14 +16,17 @@ from ..calendar import (
     hour_begins_at,
     hours,
     interval_count,
+    interval_first,
     interval_next,
     intervals,
     iso_date,
     local_time,
     spans,
 )
+from ..comparison import Comparison
 from ..context import Context
 from ..database import Database
+from ..earlier import EarlierRange, add_cut_day, find_earlier_range
 from ..errors import InvalidRequest
 from ..filters import Filters
 from ..matching import Matching, find_matching, read_days, read_hours
@@ -35,12 +38,23 @@ DEFAULT_DAYS = 30
 MAX_ROWS = 3_700
 
 
-class Day(TypedDict):
-    date: str
+class IntervalCounts(TypedDict):
     total_sessions: int
     unique_visitors: int
     avg_duration: float
     avg_engagement: float
+
+
+class EarlierDay(IntervalCounts, total=False):
+    date: str
+
+
+class DayRow(IntervalCounts):
+    date: str
+
+
+class Day(DayRow, total=False):
+    previous: EarlierDay
 
 
 class Counts(NamedTuple):
@@ -183,6 +197,7 @@ def daily(
     interval: Interval = "day",
     fill: bool = False,
     filters: Filters | None = None,
+    compare: Comparison | None = None,
 ) -> list[Day]:
     """Return the sessions of each interval, in ascending order. The default range is the last 30 days.
 
@@ -196,36 +211,92 @@ def daily(
     `avg_duration` (in seconds) and `avg_engagement` are rounded to one decimal. Sessions without a value do not count
     for an average.
 
+    With `compare`, `previous` has the same numbers of the earlier range: those of its n-th interval in the row of the
+    n-th interval of the range, whether or not the intervals before it have rows. `previous` has zeros and no `date` if
+    the earlier range, which may be cut, has no such interval.
+
     :raises InvalidRequest: there would be more than 3,700 rows, or hours are requested of days whose sessions were
         purged.
     """
-    range_ = resolve_range(ctx, from_, to, days, filters, default=DEFAULT_DAYS)
+    range_ = resolve_range(ctx, from_, to, days, filters, default=DEFAULT_DAYS, compare=compare)
     assert range_ is not None
     matching = find_matching(ctx.db, range_, filters)
     if interval == "hour":
         rows = _hour_rows(ctx, range_, fill, matching)
     else:
         rows = _day_rows(ctx, range_, interval, fill, matching)
-    return [
-        {
-            "date": label,
-            "total_sessions": counts.sessions,
-            "unique_visitors": counts.visitors,
-            "avg_duration": mean(counts.duration_sum, counts.duration_count, per=1000),
-            "avg_engagement": mean(counts.score_sum, counts.score_count),
+    result = [cast(Day, {"date": label, **_to_interval_counts(counts)}) for label, counts in rows]
+    if earlier := find_earlier_range(ctx, range_, compare, filters):
+        _add_previous(ctx, result, range_, interval, earlier, matching)
+    return result
+
+
+def _to_interval_counts(counts: Counts) -> IntervalCounts:
+    return {
+        "total_sessions": counts.sessions,
+        "unique_visitors": counts.visitors,
+        "avg_duration": mean(counts.duration_sum, counts.duration_count, per=1000),
+        "avg_engagement": mean(counts.score_sum, counts.score_count),
+    }
+
+
+def _add_previous(
+    ctx: Context,
+    rows: list[Day],
+    range_: DayRange,
+    interval: Interval,
+    earlier: EarlierRange,
+    matching: Matching | None,
+) -> None:
+    """Add `previous` to each row: the interval of the earlier range that has the same number, empty ones counted."""
+    first, last = range_.first, range_.last
+    assert first is not None
+    assert last is not None
+    if interval_count(first, last, interval) > MAX_ROWS:
+        raise _too_many_rows(first, last, interval)
+    places = {label: place for place, label in enumerate(_labels(ctx, first, last, interval))}
+    labels = _labels(ctx, earlier.first, earlier.last_counted, interval, earlier.until)
+    counts = _count_earlier_intervals(ctx, earlier, interval, matching)
+    for row in rows:
+        place = places[row["date"]]
+        if place < len(labels):
+            row["previous"] = {"date": labels[place], **_to_interval_counts(counts.get(labels[place], NOTHING))}
+        else:
+            row["previous"] = cast(EarlierDay, _to_interval_counts(NOTHING))
+
+
+def _labels(ctx: Context, first: int, last: int, interval: Interval, until: int | None = None) -> list[str]:
+    """Return the `date` of every interval, in ascending order."""
+    if interval == "hour":
+        parts = hour_spans(ctx.db, first, last, until)
+        return [local_time(begin, span.utc_offset) for span in parts for begin in hours(span)]
+    return [iso_date(begin) for begin in _existing(ctx, first, last, interval)]
+
+
+def _count_earlier_intervals(
+    ctx: Context, earlier: EarlierRange, interval: Interval, matching: Matching | None
+) -> dict[str, Counts]:
+    """Return the counts of the intervals of the earlier range that have sessions, by their `date`."""
+    earlier_matching = matching and earlier.match(ctx.db, matching)
+    if interval == "hour":
+        _check_hours(ctx, earlier.first, "compare must not reach before {} for interval=hour")
+        return {
+            local_time(begin, span.utc_offset): counts
+            for span in hour_spans(ctx.db, earlier.first, earlier.last_counted, earlier.until)
+            for begin, counts in _count_hours(ctx.db, span, earlier_matching)
         }
-        for label, counts in rows
-    ]
+    counts = _count_days(ctx.db, earlier.whole_days, interval, earlier_matching)
+    if earlier.has_cut_day and matching is None:
+        begin = interval_first(earlier.last_counted, interval)
+        totals = counts.get(begin, NOTHING)._asdict()
+        counts[begin] = Counts(**add_cut_day(ctx.db, earlier, totals, first=max(earlier.first, begin)))
+    return {iso_date(begin): numbers for begin, numbers in counts.items()}
 
 
 def _day_rows(
     ctx: Context, range_: DayRange, interval: Interval, fill: bool, matching: Matching | None
 ) -> list[tuple[str, Counts]]:
-    if matching is None:
-        rows = ctx.db.tuples(STATEMENTS[interval], **range_.bounds)
-    else:
-        rows = read_days(ctx.db, matching, BEGINS.get(interval))
-    counts = {row[0]: Counts(*row[1:]) for row in rows}
+    counts = _count_days(ctx.db, range_.bounds, interval, matching)
     begins: Iterable[int] = counts
     if fill or len(counts) > MAX_ROWS:
         first, last = _closed(ctx, range_, fill)
@@ -233,6 +304,17 @@ def _day_rows(
             raise _too_many_rows(first, last, interval)
         begins = _existing(ctx, first, last, interval)
     return [(iso_date(begin), counts.get(begin, NOTHING)) for begin in begins]
+
+
+def _count_days(
+    db: Database, bounds: Mapping[str, int], interval: Interval, matching: Matching | None
+) -> dict[int, Counts]:
+    """Return the counts of the intervals that have sessions, by their first days."""
+    if matching is None:
+        rows = db.tuples(STATEMENTS[interval], **bounds)
+    else:
+        rows = read_days(db, matching, BEGINS.get(interval))
+    return {row[0]: Counts(*row[1:]) for row in rows}
 
 
 def _existing(ctx: Context, first: int, last: int, interval: Interval) -> Iterator[int]:
@@ -245,14 +327,9 @@ def _existing(ctx: Context, first: int, last: int, interval: Interval) -> Iterat
 
 
 def _hour_rows(ctx: Context, range_: DayRange, fill: bool, matching: Matching | None) -> list[tuple[str, Counts]]:
-    raw_since = ctx.db.rows(RAW_SINCE)[0]["raw_since"]
-    if raw_since is not None and (range_.first is None or range_.first < raw_since):
-        raise InvalidRequest(
-            f"from must be {iso_date(raw_since)} or later for interval=hour: older sessions were purged"
-        )
+    _check_hours(ctx, range_.first, "from must be {} or later for interval=hour")
     first, last = _closed(ctx, range_, fill)
-    offsets = load_offsets(ctx.db, first, last)
-    parts = list(spans(day_begins_at(first, offsets), day_begins_at(last + 1, offsets), offsets))
+    parts = hour_spans(ctx.db, first, last)
     begins = list(islice(((begin, span.utc_offset) for span in parts for begin in hours(span)), MAX_ROWS + 1))
     if len(begins) > MAX_ROWS:
         raise _too_many_rows(first, last, "hour")
@@ -262,6 +339,20 @@ def _hour_rows(ctx: Context, range_: DayRange, fill: bool, matching: Matching | 
         for begin, utc_offset in begins
         if fill or begin in counts
     ]
+
+
+def _check_hours(ctx: Context, first: int | None, message: str) -> None:
+    """Raise an error with this message, which gets the first day with sessions, if a range has purged days."""
+    raw_since = ctx.db.rows(RAW_SINCE)[0]["raw_since"]
+    if raw_since is not None and (first is None or first < raw_since):
+        raise InvalidRequest(f"{message.format(iso_date(raw_since))}: older sessions were purged")
+
+
+def hour_spans(db: Database, first: int, last: int, until: int | None = None) -> list[Span]:
+    """Return the days `first` to `last`, or the part of them before the instant `until`, by UTC offset."""
+    offsets = load_offsets(db, first, last)
+    ends_at = day_begins_at(last + 1, offsets)
+    return list(spans(day_begins_at(first, offsets), ends_at if until is None else min(until, ends_at), offsets))
 
 
 def _count_hours(db: Database, span: Span, matching: Matching | None) -> Iterator[tuple[int, Counts]]:

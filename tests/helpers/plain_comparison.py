@@ -67,3 +67,45 @@ def compared(shown, earlier, key):
     measures = {row[key]: {name: value for name, value in row.items() if name != key} for row in earlier}
     zeros = [dict.fromkeys(row.keys() - {key}, 0) for row in shown]
     return [{**row, "previous": measures.get(row[key], zero)} for row, zero in zip(shown, zeros)]
+
+
+def compared_series(shown, earlier_rows, numbers, earlier_labels):
+    """Return rows with the measures of the earlier interval that has the same number.
+
+    :param numbers: the number of each interval of the range by its `date`.
+    :param earlier_labels: the `date` of each interval of the earlier range.
+    """
+    measures = {row["date"]: row for row in earlier_rows}
+    rows = []
+    for row in shown:
+        zeros = {name: 0 for name in row if name != "date"}
+        number = numbers[row["date"]]
+        if number < len(earlier_labels):
+            zeros = measures.get(earlier_labels[number], {"date": earlier_labels[number], **zeros})
+        rows.append({**row, "previous": zeros})
+    return rows
+
+
+def list_labels(first, last, until, interval, zone, label):
+    """Return the `date` of every interval of a range in ascending order; the clock may have skipped days.
+
+    :param label: the function of the interval from `random_rows.labels`.
+    """
+    rows = []
+    if interval == "hour":
+        quarter = timedelta(minutes=15)
+        moment = datetime(first.year, first.month, first.day, tzinfo=timezone.utc) - timedelta(days=2)
+        while moment.date() <= last + timedelta(days=2):
+            instant = (moment - EPOCH) // timedelta(milliseconds=1)
+            if first <= date_of(instant, zone) <= last and (until is None or instant < until):
+                rows.append({"started_at": instant})
+            moment += quarter
+    else:
+        days = (first + timedelta(days=number) for number in range((last - first).days + 1))
+        rows = [{"date": day} for day in days if exists(day, zone)]
+    return list(dict.fromkeys(text for _, text in sorted(label(row) for row in rows)))
+
+
+def exists(day, zone):
+    noon = datetime(day.year, day.month, day.day, 12, tzinfo=zone)
+    return noon.astimezone(timezone.utc).astimezone(zone).date() == day
