@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 from http.client import HTTPConnection
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,8 @@ def test_key_is_the_only_required_variable():
     )
     assert settings.warnings() == []
 
+
+NEEDS_MAXMINDDB = pytest.mark.skipif(find_spec("maxminddb") is None, reason="needs pip install -e '.[geoip]'")
 
 # All variables except the key, and the corresponding fields.
 OTHERS = {
@@ -136,8 +139,8 @@ def test_variable_is_read(variable, value, taken):
         ("ANALYTICS_COLLECT_HOSTS", "https://shop.example", "'https://shop.example' is not a host name such as"),
         ("ANALYTICS_COLLECT_VPN_LIST", "missing.txt", "must name a file of networks: missing.txt: No such file"),
         ("ANALYTICS_COLLECT_VPN_LIST", "networks.txt", "line 2 must be a network such as 192.0.2.0/24, not 'x'"),
-        ("ANALYTICS_GEOIP", "missing.mmdb", "missing.mmdb: No such file"),
-        ("ANALYTICS_GEOIP", "file", "file: this is not an MMDB file"),
+        pytest.param("ANALYTICS_GEOIP", "missing.mmdb", "missing.mmdb: No such file", marks=NEEDS_MAXMINDDB),
+        pytest.param("ANALYTICS_GEOIP", "file", "file: this is not an MMDB file", marks=NEEDS_MAXMINDDB),
         ("ANALYTICS_METRICS", "yes", "must be an integer from 0 to 1, not 'yes'"),
     ],
 )

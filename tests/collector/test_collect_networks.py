@@ -1,5 +1,7 @@
 """The country and the VPN of an address."""
 
+from importlib.util import find_spec
+
 import pytest
 from helpers.mmdb import write_countries
 
@@ -8,6 +10,8 @@ from analytics_api.collector import create_collector
 from analytics_api.collector.networks import Networks
 
 pytestmark = pytest.mark.any_engine
+
+needs_maxminddb = pytest.mark.skipif(find_spec("maxminddb") is None, reason="needs pip install -e '.[geoip]'")
 
 LIST = ["# VPN providers", "", "192.0.2.0/25", "192.0.2.128/25", "10.0.0.9", "2001:db8::/32"]
 
@@ -46,6 +50,7 @@ def test_invalid_network_is_rejected(database):
         create_collector(database, hosts=["shop.example"], vpn_networks=["x"])
 
 
+@needs_maxminddb
 def test_country_is_that_of_the_address(new_site, select, tmp_path):
     write_countries(tmp_path / "countries.mmdb", {"192.0.2.0/24": "IN", "198.51.100.0/25": "DE"})
     site = new_site(geoip=tmp_path / "countries.mmdb")
@@ -56,6 +61,7 @@ def test_country_is_that_of_the_address(new_site, select, tmp_path):
     assert select("country", "sessions", "started_at") == [("IN",), ("DE",), (None,), (None,), (None,)]
 
 
+@needs_maxminddb
 def test_trusted_country_header_wins(new_site, select, tmp_path):
     write_countries(tmp_path / "countries.mmdb", {"192.0.2.0/24": "IN"})
     site = new_site(geoip=tmp_path / "countries.mmdb", trusted_proxies=1)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from helpers.client import KEY
 from helpers.collecting import BROWSER
+from helpers.nginx import proxying, require_nginx
 from helpers.server import serving
 
 from analytics_api import open_database
@@ -99,3 +100,18 @@ def test_large_and_slow_bodies_leave_nothing(tmp_path):
         _, pages = server.get("/analytics/pages/top")
 
     assert pages == [{"page": "https://shop.example/<script>", "views": 1, "unique_sessions": 1}]
+
+
+def test_nginx_passes_visits_on_and_pages_can_read_its_errors(tmp_path):
+    require_nginx()
+    with serving(tmp_path, **SETTINGS) as server, proxying(server) as nginx:
+        status, reply = post(nginx, view(1))
+        script, _, _ = nginx.request("GET", "/a.js", headers=())
+        server.process.terminate()
+        server.process.wait(40)
+        failed, headers = post(nginx, view(2))
+        other, others, _ = nginx.request("GET", "/analytics/overview")
+
+    assert (status, reply["Access-Control-Allow-Origin"], script) == (204, "*", 200)
+    assert (failed, headers["Access-Control-Allow-Origin"], headers["Retry-After"]) == (503, "*", "1")
+    assert (other, others["Access-Control-Allow-Origin"]) == (503, None)
