@@ -142,7 +142,12 @@ def test_list_is_downloaded_as_csv(page, tmp_path):
         table = list(csv.reader(file))
 
     assert download.value.suggested_filename == "sources.csv"
-    assert table == [["referrer_domain", "sessions"], ["google.com", "2"], ["(direct)", "1"], ["bing.com", "1"]]
+    assert table == [
+        ["referrer_domain", "sessions", "previous_sessions"],
+        ["google.com", "2", "1"],
+        ["(direct)", "1", "0"],
+        ["bing.com", "1", "0"],
+    ]
 
 
 def test_curl_command_names_the_request(page, url):

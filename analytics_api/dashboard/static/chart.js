@@ -133,7 +133,8 @@ function picture(width, height, model) {
   const solid = end >= 0 ? end : future >= 0 ? future : points.length;
   const value = (point) => point.value;
   if (points.some((point) => point.previous !== undefined)) {
-    parts.push(svg("path.earlier", { d: path(0, points.length, (point) => point.previous ?? 0) }));
+    const last = future >= 0 ? future : points.length; // the earlier range is cut where this one has not begun
+    parts.push(svg("path.earlier", { d: path(0, last, (point) => point.previous ?? 0) }));
   }
   const line = (from, to, kind) => {
     if (to - from < 2) return;
@@ -250,7 +251,8 @@ function tipContent(point, metric, interval) {
 
 function table({ points, metric, interval, rangeText }) {
   const hasPrevious = points.some((point) => point.previous !== undefined);
-  const rows = points.map((point) =>
+  const begun = points.filter((point) => !point.isFuture);
+  const rows = begun.map((point) =>
     h(
       "tr",
       {},

@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import * as format from "./format.js";
-import { API, METRICS, linkTo } from "./state.js";
+import { METRICS, linkTo } from "./state.js";
 import { texts } from "./texts.js";
 import { tipOf } from "./tips.js";
 
@@ -45,7 +45,7 @@ function figure(metric, overview, state) {
     { ...link, "aria-current": metric === state.metric && "true", ...tipOf(texts.explain[metric]) },
     h("span.label", {}, texts.metrics[metric]),
     h("span.value", {}, value === undefined ? "–" : format.metricValue(value, metric)),
-    API.comparison && h(
+    h(
       "span.against",
       {},
       value !== undefined && previous !== undefined

@@ -4,7 +4,7 @@ import { copyText } from "./actions.js";
 import { PERIODS, isDay, shiftRange } from "./days.js";
 import { byId, h, icon, menuButton } from "./dom.js";
 import * as format from "./format.js";
-import { API, compares, daysOf, linkTo } from "./state.js";
+import { compares, daysOf, linkTo } from "./state.js";
 import { texts } from "./texts.js";
 import { tipOf } from "./tips.js";
 
@@ -24,7 +24,7 @@ export function neighbour(state, today, step) {
 export function showRanges(container, state, today, go) {
   container.replaceChildren(
     h("div.group", {}, arrow(state, today, -1), periodMenu(state, today, go), arrow(state, today, 1)),
-    API.comparison ? compareMenu(state) : "",
+    compareMenu(state),
     h(
       "button.quiet.copy-link",
       { type: "button", ...tipOf(texts.copyLinkHelp), "aria-label": texts.copyLink, disabled: !today, onclick: (event) => copyText(fixedLink(state, today), event.currentTarget), "data-key": "copy-link" },

@@ -3,7 +3,6 @@
 import { openDialog } from "./dialogs.js";
 import { PERIODS } from "./days.js";
 import { h } from "./dom.js";
-import { API } from "./state.js";
 import { texts } from "./texts.js";
 
 /** Call `actions.period(name)`, `shift(step)`, `custom()`, `compare()`, `filter()` or `clear()` when their keys are pressed. */
@@ -12,11 +11,11 @@ export function watchShortcuts(isActive, actions) {
     arrowleft: () => actions.shift(-1),
     arrowright: () => actions.shift(1),
     c: actions.custom,
+    x: actions.compare,
     "?": openHelp,
     f: actions.filter,
     escape: actions.clear,
   };
-  if (API.comparison) keys.x = actions.compare;
   for (const [name, { key }] of Object.entries(PERIODS)) keys[key] = () => actions.period(name);
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || !isActive()) return;
@@ -36,7 +35,7 @@ export function openHelp() {
   const others = [
     row(["C"], help.custom),
     row(["←", "→"], help.previous),
-    ...(API.comparison ? [row(["X"], help.compare)] : []),
+    row(["X"], help.compare),
     row(["F"], help.filter),
     row(["Esc"], help.clear),
     row(["?"], help.help),

@@ -2,9 +2,6 @@
 
 import { DEFAULT_PERIOD, PERIODS, isDay } from "./days.js";
 
-// What the API can do beside ranges. Until it can, the page has no controls for it and ignores it in addresses.
-export const API = { comparison: false };
-
 // Parameters of the API that filter, with the comparisons that each has besides the exact one.
 export const FILTERS = {
   source: [".not", ".contains", ".prefix"],
@@ -92,7 +89,7 @@ export function rangeQuery(state, today) {
 }
 
 /** Return whether the state compares: all time has nothing before it. */
-export const compares = (state) => API.comparison && state.compare !== "off" && state.period !== "all";
+export const compares = (state) => state.compare !== "off" && state.period !== "all";
 
 /** Return the state with a filter more, beside those of the same name; one that exists stays once. */
 export function addFilter(state, name, value) {

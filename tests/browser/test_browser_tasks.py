@@ -1,0 +1,51 @@
+"""Questions that a visitor of the page answers in a few clicks, from its first address on."""
+
+import pytest
+from helpers.browser import sign_in, wait_until_loaded
+from helpers.client import KEY
+
+
+@pytest.fixture
+def click(new_page, url):
+    """Return a function that clicks and waits, and the page that it clicks on; it counts its calls."""
+    page = new_page()
+    context = page.context
+    context.grant_permissions(["clipboard-read", "clipboard-write"], origin=url)
+    page.goto(url)
+    sign_in(page, KEY)
+
+    def click(control):
+        click.count += 1
+        page.click(control)
+        page.wait_for_function("() => !document.documentElement.classList.contains('busy')")
+        wait_until_loaded(page)
+
+    click.page, click.count = page, 0
+    return click
+
+
+def test_source_that_grew_most_takes_three_clicks(click):
+    click('[data-key="period"]')
+    click('.menu a:has-text("This month")')
+    click('[data-key="change-sources"]')
+    click.page.wait_for_selector("dialog .rows:not(.loading) li")
+
+    first = click.page.locator("dialog .rows li").first
+
+    assert (first.locator(".name").inner_text(), first.locator(".side").inner_text()) == ("google.com", "+100%")
+    assert click.count == 3
+
+
+def test_link_to_exit_pages_of_india_takes_three_clicks(click, new_page, url):
+    click('#panel-countries a:has-text("India")')
+    click('[data-key="tab-exit_pages"]')
+    pages = click.page.inner_text("#panel-pages .rows")
+    click('[data-key="copy-link"]')
+    link = click.page.evaluate("() => navigator.clipboard.readText()")
+    colleague = new_page()
+    colleague.goto(link)
+    sign_in(colleague, KEY)
+
+    assert link == f"{url}/?from=2026-01-26&to=2026-02-24&pages=exit_pages&country=IN"
+    assert colleague.inner_text("#panel-pages .rows") == pages
+    assert click.count == 3
