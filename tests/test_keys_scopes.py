@@ -21,8 +21,11 @@ TAKES = {
     ("GET", "/storage"): "stats",
     ("GET", "/whoami"): None,
     ("GET", "/leads"): "leads:read",
+    ("GET", "/pipeline"): "stats",
     ("GET", "/leads/export"): "leads:read",
+    ("GET", "/leads/facets"): "leads:read",
     ("GET", "/leads/<lead_id>"): "leads:read",
+    ("GET", "/leads/<lead_id>/history"): "leads:read",
     ("PATCH", "/leads/<lead_id>"): "leads:write",
 }
 
