@@ -19,7 +19,7 @@ from analytics_api.endpoints.dashboard import dashboard
 from analytics_api.errors import InvalidRequest
 from analytics_api.matching import find_matching, read_countries, read_keys, read_page_views, read_pages, read_totals
 
-EXAMPLES = int(os.environ.get("FILTER_EXAMPLES", "40"))  # `make faults` runs more
+EXAMPLES = int(os.environ.get("RANGE_EXAMPLES", "40"))  # `make faults` runs more
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
