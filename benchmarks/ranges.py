@@ -100,6 +100,8 @@ QUESTIONS = {
     "pages/top": ("pages/top?{}", TOP_PAGES, 0.020, None),
     "pages/entry": ("pages/entry?{}", BY_KEY.format(key="entry_page"), 0.005, None),
     "pages/exit": ("pages/exit?{}", BY_KEY.format(key="exit_page"), 0.005, None),
+    "dashboard": ("dashboard?{}", None, 0.030, None),
+    "dashboard, compared": ("dashboard?compare=previous&{}", None, 0.080, None),
     "hours of 31 days": ("sessions/daily?interval=hour&{}", BY_HOUR, 0.060, None),
 }
 
@@ -168,7 +170,7 @@ def calls(options):
             if (span == "31 days") == (name == "hours of 31 days"):
                 query = path.format(f"from={days[0]}&to={days[1]}")
                 yield f"{name}, {span}", query, plain, instants(days), year_bar if span == "365 days" else month_bar
-        if "interval" not in path:
+        if "interval" not in path and "dashboard" not in path:
             everything = {"first": 0, "last": NOW + DAY}
             query = path.format("days=90" if name == "daily" else "").rstrip("?")
             yield f"{name}, {'90 days' if name == 'daily' else 'all time'}", query, None, everything, None

@@ -132,11 +132,7 @@ def running(command, visits, paths=None):
             command(port), cwd=data.CACHE, env=environ, stdout=log, stderr=log, start_new_session=True
         )
         try:
-            until = time.monotonic() + START
-            while not listens(port):
-                if process.poll() is not None or time.monotonic() > until:
-                    raise RuntimeError(f"it does not start: {Path(log.name).read_text()}")
-                time.sleep(0.05)
+            wait_for_port(process, port, Path(log.name))
             yield Server(process, port, paths or {question: path for question, (path, _) in apps.REQUESTS.items()})
         finally:
             process.terminate()
@@ -146,6 +142,14 @@ def running(command, visits, paths=None):
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
             Path(log.name).unlink()
+
+
+def wait_for_port(process, port, log=None):
+    until = time.monotonic() + START
+    while not listens(port):
+        if process.poll() is not None or time.monotonic() > until:
+            raise RuntimeError(f"it does not start: {log.read_text() if log else process.args}")
+        time.sleep(0.05)
 
 
 def listens(port):
