@@ -67,14 +67,14 @@ def poll(server, database, rate, seconds):
 
     def send(client):
         connection = HTTPConnection("127.0.0.1", server.port)
-        begun = time.monotonic()
+        started = time.monotonic()
         while not stop.is_set():
             connection.request("GET", "/analytics/current", headers={"X-API-Key": KEY})
             response = connection.getresponse()
             response.read()
             assert response.status == 200, response.status
             counts[client] += 1
-            time.sleep(max(0.0, begun + counts[client] * CLIENTS / rate - time.monotonic()))
+            time.sleep(max(0.0, started + counts[client] * CLIENTS / rate - time.monotonic()))
 
     def write():
         number = 0
@@ -85,15 +85,15 @@ def poll(server, database, rate, seconds):
 
     threads = [threading.Thread(target=send, args=[client]) for client in range(CLIENTS)]
     threads.append(threading.Thread(target=write))
-    before, begun = cpu_seconds(server), time.monotonic()
+    before, started = cpu_seconds(server), time.monotonic()
     for thread in threads:
         thread.start()
     time.sleep(seconds)
-    spent, elapsed, sent = cpu_seconds(server) - before, time.monotonic() - begun, sum(counts)
+    cpu, elapsed, requests = cpu_seconds(server) - before, time.monotonic() - started, sum(counts)
     stop.set()
     for thread in threads:
         thread.join()
-    return sent, spent, elapsed
+    return requests, cpu, elapsed
 
 
 def cpu_seconds(server):
