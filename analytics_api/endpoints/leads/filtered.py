@@ -5,7 +5,8 @@ checked and sorted: one statement returns the page and the total. Otherwise the 
 that has the columns of all filters. If enough leads match, the next leads in the order are read and checked, and then
 eight times as many as long as these do not fill the page; else all matches are gathered and sorted.
 
-Measured on SQLite with 1,000,000 leads: without the choice, a page of frequent values takes a second.
+Measured on SQLite with 100,000 leads: a page of rare values takes 1 ms, one of frequent values 5 to 33 ms, and one of
+leads with or without visits 165 ms, as no index has these.
 """
 
 from __future__ import annotations
@@ -47,15 +48,16 @@ class FilteredSearch:
         return "key" in self.params
 
     @cached_property
-    def driver(self) -> Condition | None:
-        """The condition whose matches are looked up, or None if each has more than MAX_GATHERED."""
-        counts = [
-            (_count_up_to(self.at, condition), place)
-            for place, condition in enumerate(self.conditions)
-            if condition.has_index
-        ]
+    def driver(self) -> list[Condition]:
+        """The conditions of the column whose matches are looked up; none if each has more than MAX_GATHERED."""
+        columns: dict[str, list[Condition]] = {}
+        for condition in self.conditions:
+            if condition.has_index:
+                columns.setdefault(condition.column, []).append(condition)
+        groups = list(columns.values())
+        counts = [(_count_up_to(self.at, group), place) for place, group in enumerate(groups)]
         count, place = min(counts, default=(MAX_GATHERED + 1, 0))
-        return self.conditions[place] if count <= MAX_GATHERED else None
+        return groups[place] if count <= MAX_GATHERED else []
 
     @cached_property
     def total(self) -> int:
@@ -69,11 +71,11 @@ class FilteredSearch:
         return where_all(self.conditions, self.driver)
 
 
-def where_all(conditions: Iterable[Condition], driver: Condition | None) -> str:
+def where_all(conditions: Iterable[Condition], driver: Sequence[Condition]) -> str:
     """Return the conjunction of the conditions, of which only the driver can use an index."""
     return " and ".join(
         condition.indexed
-        if condition is driver or (driver is None and condition.column == COVERING_COLUMN)
+        if condition in driver or (not driver and condition.column == COVERING_COLUMN)
         else condition.scanned
         for condition in conditions
     )
@@ -94,18 +96,19 @@ order by {ORDERS[search.sort].order_by}
 
 def find_filtered_page(search: FilteredSearch) -> Page:
     """Return the page and the total number of matches."""
-    if search.driver is None:
+    if not search.driver:
         page = _walk(search)
         if page is not None:
             return page
     return _gather(search)
 
 
-def _count_up_to(at: Reader, condition: Condition) -> int:
-    source = "lead_search(:needle)" if condition.name == TERM else f"leads where {condition.indexed}"
+def _count_up_to(at: Reader, group: Sequence[Condition]) -> int:
+    """Return how many leads match the conditions of one column, up to MAX_GATHERED + 1."""
+    matching = " and ".join(condition.indexed for condition in group)
+    source = "lead_search(:needle)" if group[0].name == TERM else f"leads where {matching}"
     sql = f"select count(*) as matches\nfrom (select 1 from {source} limit {MAX_GATHERED + 1}) as matches"
-    params = {"needle": condition.params["needle"]} if condition.name == TERM else condition.params
-    count: int = at.rows(sql, **params)[0]["matches"]
+    count: int = at.rows(sql, **join_params(group))[0]["matches"]
     return count
 
 
