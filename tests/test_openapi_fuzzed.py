@@ -38,8 +38,9 @@ AUTHENTICATED = {
 
 
 # OpenAPI cannot express that one parameter restricts another. The hook removes combinations that are 400: a cursor with
-# another sort, days with from or to, from after to, and `fill` with too many rows. test_leads_cursor.py and
-# test_ranges.py test these. It also removes filters whose value is no list: a query cannot tell it from a list of one.
+# another sort, days with from or to, from after to, `fill` with too many rows, and comparisons without a first day,
+# with too many rows or before the year 1. test_leads_cursor.py, test_ranges.py and test_compare.py test these. It also
+# removes filters whose value is no list: a query cannot tell it from a list of one.
 HOOKS = """
 from datetime import date
 
@@ -59,12 +60,14 @@ def filter_case(context, case):
 
 def has_valid_range(query):
     first, last = to_date(query.get("from")), to_date(query.get("to"))
-    is_filled = str(query.get("fill")).strip().lower() == "true"
+    is_compared = query.get("compare") not in (None, "")
+    has_every_row = is_compared or str(query.get("fill")).strip().lower() == "true"
     if not (first or last):
-        return not is_filled or len(str(query.get("days", ""))) <= 2  # 99 days have 2376 hours
+        days = str(query.get("days") or "")
+        return not has_every_row or (len(days) <= 2 and not (is_compared and not days))  # 99 days have 2376 hours
     if query.get("days") not in (None, "") or (first and last and first > last):
         return False
-    return not is_filled or bool(first and last and (last - first).days < 150)
+    return not has_every_row or bool(first and last and (last - first).days < 150 and first.year > 1)
 
 
 def to_date(text):
