@@ -19,7 +19,8 @@ export function watchShortcuts(isActive, actions) {
   for (const [name, { key }] of Object.entries(PERIODS)) keys[key] = () => actions.period(name);
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || !isActive()) return;
-    if (event.target.closest("input, select, textarea, dialog[open], .menu")) return;
+    const isGone = event.target.closest("dialog:not([open])"); // its fields keep the focus until it is removed
+    if (!isGone && event.target.closest("input, select, textarea, dialog, .menu")) return;
     const action = keys[event.key.toLowerCase()];
     if (!action) return;
     event.preventDefault();
