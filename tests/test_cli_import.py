@@ -194,7 +194,7 @@ def test_import_takes_several_files_in_order(export):
         ("missing.sql", "missing.sql: cannot be read: No such file or directory"),
         ("cut.sql", "cut.sql, line 2: the file ends in the middle of this statement; export it again"),
         ("cut.sql.gz", "cut.sql.gz: the gzip data is damaged or truncated"),
-        ("other.sql", "other.sql: none of the tables sessions, events, leads,"),
+        ("other.sql", "other.sql: the file has none of the tables sessions, events, leads,"),
         ("notes.txt", "notes.txt: its format is unknown"),
         ("evil.sql", "evil.sql, line 3: "),
     ],
