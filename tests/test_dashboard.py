@@ -173,7 +173,9 @@ def test_documented_requests_succeed(filled, insert, get, path):
         engagement_score=70,
         entry_page="/Caf\u00e9",
     )
-    insert("events", session_id="priced", event_type="page_view", page_url="/pricing/teams", occurred_at=NOW)
+    insert(
+        "events", session_id="priced", event_type="page_view", page_url="https://example.com/pricing", occurred_at=NOW
+    )
 
     assert get(path)
 
