@@ -15,15 +15,21 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
-def browser():
+def playwright():
+    """Yield the one Playwright of the process: it refuses to start twice in a thread."""
     require_chromium()
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        # Chromium's own sandbox needs an ordinary user
-        browser = playwright.chromium.launch(executable_path=PROGRAM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+        yield playwright
+
+
+@pytest.fixture(scope="session")
+def browser(playwright):
+    # Chromium's own sandbox needs an ordinary user
+    browser = playwright.chromium.launch(executable_path=PROGRAM, args=["--no-sandbox"])
+    yield browser
+    browser.close()
 
 
 def open_context(browser, **options):

@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from helpers.browser import PROGRAM, require_chromium, serving_app
+from helpers.browser import PROGRAM, serving_app
 from helpers.server import wait_for
 from werkzeug.wrappers import Request, Response
 
@@ -23,16 +23,12 @@ ARGUMENTS = (
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    require_chromium()
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=PROGRAM, args=ARGUMENTS, ignore_default_args=["--disable-back-forward-cache"]
-        )
-        yield browser
-        browser.close()
+def chromium(playwright):
+    browser = playwright.chromium.launch(
+        executable_path=PROGRAM, args=ARGUMENTS, ignore_default_args=["--disable-back-forward-cache"]
+    )
+    yield browser
+    browser.close()
 
 
 class Pages:
