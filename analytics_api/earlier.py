@@ -64,8 +64,9 @@ class EarlierRange(NamedTuple):
 
 
 # The visitors of the cut day are those who have no session in the whole days `first` to `last`; fingerprints likewise.
+# Without `materialized`, SQLite 3.51 reads a whole index to count distinct visitors.
 CUT_DAY = """
-with visits as (
+with visits as materialized (
   select visitor_id, fingerprint, duration, engagement_score, vpn_suspected
   from sessions
   where started_at >= :begins_at and started_at < :until)
