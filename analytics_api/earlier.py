@@ -64,7 +64,7 @@ class EarlierRange(NamedTuple):
 
 
 # The visitors of the cut day are those who have no session in the whole days `first` to `last`; fingerprints likewise.
-# Without `materialized`, SQLite 3.51 reads a whole index to count distinct visitors.
+# Without `materialized`, SQLite 3.53 reads a whole index to count distinct visitors.
 CUT_DAY = """
 with visits as materialized (
   select visitor_id, fingerprint, duration, engagement_score, vpn_suspected

@@ -251,3 +251,16 @@ def test_dashboard_has_days_where_earlier_hours_were_purged(database, get):
 
     assert get("/analytics/dashboard?days=1")["range"]["interval"] == "hour"
     assert get("/analytics/dashboard?days=1&compare=previous")["range"]["interval"] == "day"
+
+
+@pytest.mark.parametrize("interval", ["hour", "day", "week", "month"])
+@pytest.mark.any_engine
+def test_earlier_days_to_come_have_no_interval(get, interval):
+    rows = get(
+        f"/analytics/sessions/daily?from=2026-03-02&to=2026-03-03&compare=previous&fill=true&interval={interval}"
+    )
+
+    assert [row["previous"] for row in rows] == [
+        {"total_sessions": 0, "unique_visitors": 0, "avg_duration": 0, "avg_engagement": 0} for _ in rows
+    ]
+    assert rows != []

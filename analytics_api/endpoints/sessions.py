@@ -266,11 +266,11 @@ def _add_previous(
 
 
 def _labels(ctx: Context, first: int, last: int, interval: Interval, until: int | None = None) -> list[str]:
-    """Return the `date` of every interval, in ascending order."""
+    """Return the `date` of every interval, in ascending order; none if `last` is before `first`."""
     if interval == "hour":
         parts = hour_spans(ctx.db, first, last, until)
         return [local_time(begin, span.utc_offset) for span in parts for begin in hours(span)]
-    return [iso_date(begin) for begin in _existing(ctx, first, last, interval)]
+    return [iso_date(begin) for begin in _existing(ctx, first, last, interval)] if first <= last else []
 
 
 def _count_earlier_intervals(
@@ -349,7 +349,12 @@ def _check_hours(ctx: Context, first: int | None, message: str) -> None:
 
 
 def hour_spans(db: Database, first: int, last: int, until: int | None = None) -> list[Span]:
-    """Return the days `first` to `last`, or the part of them before the instant `until`, by UTC offset."""
+    """Return the days `first` to `last`, or the part of them before the instant `until`, by UTC offset.
+
+    The list is empty if `last` is before `first`.
+    """
+    if last < first:
+        return []
     offsets = load_offsets(db, first, last)
     ends_at = day_begins_at(last + 1, offsets)
     return list(spans(day_begins_at(first, offsets), ends_at if until is None else min(until, ends_at), offsets))
