@@ -102,8 +102,13 @@ def list_labels(first, last, until, interval, zone, label):
             moment += quarter
     else:
         days = (first + timedelta(days=number) for number in range((last - first).days + 1))
-        rows = [{"date": day} for day in days if exists(day, zone)]
+        rows = [{"date": day} for day in days if exists(day, zone) and not (day == last and is_empty(day, until, zone))]
     return list(dict.fromkeys(text for _, text in sorted(label(row) for row in rows)))
+
+
+def is_empty(day, until, zone):
+    """Return whether a range that ends at `until` has no instant of its last day."""
+    return until is not None and first_instant(day, 0, 0, zone) >= until
 
 
 def exists(day, zone):
