@@ -139,6 +139,8 @@ def interval_count(first: int, last: int, interval: Interval) -> int:
 
 def intervals(first: int, last: int, interval: Interval) -> Iterator[int]:
     """Yield the first day of every interval that overlaps the days `first` to `last`, in ascending order."""
+    if last < first:
+        return
     begin = interval_first(first, interval)
     while begin <= last:
         yield begin

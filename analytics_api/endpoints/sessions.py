@@ -270,7 +270,7 @@ def _labels(ctx: Context, first: int, last: int, interval: Interval, until: int 
     if interval == "hour":
         parts = hour_spans(ctx.db, first, last, until)
         return [local_time(begin, span.utc_offset) for span in parts for begin in hours(span)]
-    return [iso_date(begin) for begin in _existing(ctx, first, last, interval)] if first <= last else []
+    return [iso_date(begin) for begin in _existing(ctx, first, last, interval)]
 
 
 def _count_earlier_intervals(
