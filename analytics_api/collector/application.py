@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from werkzeug.wsgi import get_content_length, get_input_stream, get_path_info
+from werkzeug.wsgi import get_path_info
 
 from ..database import Database
-from ..errors import DatabaseError, Forbidden, InvalidRequest, LengthRequired, RequestError, Unavailable
+from ..errors import DatabaseError, Forbidden, InvalidRequest, RequestError, Unavailable
 from ..http.environ import ROUTE
 from ..http.representations import encode_json
-from ..http.requests import CHUNK_SIZE, NO_CHUNKED_BODIES
+from ..http.requests import read_body
 from .batch import Arrival, Batch
 from .hosts import Hosts
 from .identity import Identity
@@ -104,7 +104,7 @@ class Collector:
         """
         if environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() not in CONTENT_TYPES:
             raise InvalidRequest("Content-Type must be text/plain or application/json")
-        events = parse_events(read_body(environ))
+        events = parse_events(read_body(environ, MAX_LEAD_BYTES, TooLarge))
         self._check_hosts(environ, events)
         now = self.clock()
         address = self.client_address(environ)
@@ -159,30 +159,6 @@ class Collector:
 
     def _tidy(self) -> bool:
         return self.db.write(lambda at: tidy(at, self.clock()))
-
-
-def read_body(environ: WSGIEnvironment) -> bytes:
-    """Read the request body.
-
-    :raises TooLarge: the body is longer than MAX_LEAD_BYTES.
-    :raises InvalidRequest: the body is incomplete.
-    :raises LengthRequired: the body is chunked and the server does not support chunked bodies.
-    """
-    length = get_content_length(environ)
-    if length is None and "HTTP_TRANSFER_ENCODING" in environ and "wsgi.input_terminated" not in environ:
-        raise LengthRequired(NO_CHUNKED_BODIES)
-    if (length or 0) > MAX_LEAD_BYTES:
-        raise TooLarge(f"The request body must have at most {MAX_LEAD_BYTES} bytes")
-    body = b""
-    try:
-        stream = get_input_stream(environ)
-        while len(body) <= MAX_LEAD_BYTES and (chunk := stream.read(CHUNK_SIZE)):
-            body += chunk
-    except Exception:  # each server raises its own exceptions for invalid chunks and lost connections
-        raise InvalidRequest("The request body is incomplete") from None
-    if len(body) < (length or 0):
-        raise InvalidRequest("The request body is incomplete")
-    return body
 
 
 def _send(start_response: StartResponse, status: int, headers: Iterable[tuple[str, str]] = ()) -> list[bytes]:

@@ -9,7 +9,7 @@ from ..errors import InvalidRequest, RequestError
 from .schema import InvalidValue, check, load_schema
 
 MAX_BODY_BYTES = 8 * 1024
-MAX_LEAD_BYTES = 64 * 1024  # of a body with a lead
+MAX_LEAD_BYTES = 64 * 1024  # of a body with a lead; checked while the body is read
 MAX_DATA_BYTES = 4 * 1024
 
 Event = dict[str, Any]
@@ -25,10 +25,8 @@ def parse_events(body: bytes) -> list[Event]:
     """Return the events of a body in the order of their instants, which match schema.json.
 
     :raises InvalidRequest: the body is not JSON, or does not match.
-    :raises TooLarge: the body is longer than MAX_BODY_BYTES, or with a lead than MAX_LEAD_BYTES.
+    :raises TooLarge: the body is longer than MAX_BODY_BYTES and has no lead.
     """
-    if len(body) > MAX_LEAD_BYTES:
-        raise TooLarge(f"The request body must have at most {MAX_LEAD_BYTES} bytes")
     try:
         value = json.loads(body.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError):

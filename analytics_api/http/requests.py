@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, quote
 
 from werkzeug.wsgi import get_content_length, get_input_stream
 
-from ..errors import InvalidRequest, LengthRequired
+from ..errors import InvalidRequest, LengthRequired, RequestError
 from .environ import PRINCIPAL
 
 if TYPE_CHECKING:
@@ -88,26 +88,30 @@ def read_json_object(environ: WSGIEnvironment) -> Mapping[str, Any]:
     return value
 
 
-def read_body(environ: WSGIEnvironment) -> bytes:
+def read_body(
+    environ: WSGIEnvironment, max_bytes: int = MAX_BODY_BYTES, too_large: Callable[[str], RequestError] = InvalidRequest
+) -> bytes:
     """Read the request body.
 
-    :raises InvalidRequest: the body is longer than MAX_BODY_BYTES, or is incomplete.
+    :param too_large: returns the exception to raise for a body of more than `max_bytes`, with this message.
+    :raises InvalidRequest: the body is incomplete.
     :raises LengthRequired: the body is chunked and the server does not support chunked bodies.
     """
     length = get_content_length(environ)
     if length is None and "HTTP_TRANSFER_ENCODING" in environ and "wsgi.input_terminated" not in environ:
         raise LengthRequired(NO_CHUNKED_BODIES)
-    if is_body_too_large(environ):
-        raise InvalidRequest(f"The request body must have at most {MAX_BODY_BYTES} bytes")
+    message = f"The request body must have at most {max_bytes} bytes"
+    if (length or 0) > max_bytes:
+        raise too_large(message)
     body = b""
     try:
         stream = get_input_stream(environ)
-        while len(body) <= MAX_BODY_BYTES and (chunk := stream.read(CHUNK_SIZE)):
+        while len(body) <= max_bytes and (chunk := stream.read(CHUNK_SIZE)):
             body += chunk
     except Exception:  # each server raises its own exceptions for invalid chunks and lost connections
         raise InvalidRequest("The request body is incomplete") from None
-    if len(body) > MAX_BODY_BYTES:
-        raise InvalidRequest(f"The request body must have at most {MAX_BODY_BYTES} bytes")
+    if len(body) > max_bytes:
+        raise too_large(message)
     if len(body) < (length or 0):
         raise InvalidRequest("The request body is incomplete")
     return body
