@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Literal
 
 from .errors import InvalidRequest
-from .http.parameters import Filter
+from .http.parameters import Filter, Parameter
 
 # A filter's values by the name of its parameter, such as {"country": ["IN", "DE"], "page.prefix": ["/blog"]}. A session
 # matches if each parameter has a value that is true of it; a parameter that ends in `.not` must have none.
@@ -67,14 +67,21 @@ def parse_filters(filters: Filters | None) -> dict[str, tuple[str, ...]]:
     for name, values in (filters or {}).items():
         if name not in FILTERS:
             raise InvalidRequest(f"{name} is not a filter; use {', '.join(FILTERS)}")
-        listed = [values] if isinstance(values, str) else values
-        texts = tuple(dict.fromkeys(FILTERS[name].parse(text) for text in listed if text))
-        if len(texts) > MAX_VALUES:
-            raise InvalidRequest(f"{name} must have at most {MAX_VALUES} values")
-        if texts:
+        if texts := parse_values(FILTERS[name], [values] if isinstance(values, str) else values):
             parsed[name] = texts
     if len(parsed) > MAX_FILTERS:
         raise InvalidRequest(
             f"{list(parsed)[MAX_FILTERS]} is one filter too many: at most {MAX_FILTERS} can be combined"
         )
     return parsed
+
+
+def parse_values(parameter: Parameter, texts: Iterable[str]) -> tuple[Any, ...]:
+    """Return the different values of a filter. Empty texts are ignored.
+
+    :raises InvalidRequest: a value is invalid, or there are more than MAX_VALUES.
+    """
+    values = tuple(dict.fromkeys(parameter.parse(text) for text in texts if text))
+    if len(values) > MAX_VALUES:
+        raise InvalidRequest(f"{parameter.name} must have at most {MAX_VALUES} values")
+    return values

@@ -15,7 +15,7 @@ from ...calendar import day_begins_at, to_day
 from ...database import Reader
 from ...database.folding import fold
 from ...errors import InvalidRequest
-from ...filters import Filters
+from ...filters import Filters, parse_values
 from ...http.parameters import MAX_INT64, Boolean, Day, Filter, Integer, Parameter
 from ...ranges import load_offsets
 from .orders import MIN_INT64
@@ -80,8 +80,6 @@ FILTERS: Final = {
     )
 }
 
-MAX_VALUES: Final = 20
-
 # The values of filters by name: a tuple for those that can be repeated, else one value.
 FilterValues = Mapping[str, Any]
 
@@ -138,10 +136,7 @@ def parse(filters: Filters | None, status: str | None = None) -> FilterValues:
 def _parse_texts(filter_: LeadFilter, texts: Sequence[str]) -> tuple[Any, ...]:
     if len(texts) > 1 and not filter_.is_repeatable:
         raise InvalidRequest(f"{filter_.name} must have one value, not several")
-    values = tuple(dict.fromkeys(filter_.parameter.parse(text) for text in texts if text))
-    if len(values) > MAX_VALUES:
-        raise InvalidRequest(f"{filter_.name} must have at most {MAX_VALUES} values")
-    return values
+    return parse_values(filter_.parameter, texts)
 
 
 def is_simple(values: FilterValues) -> bool:
