@@ -72,10 +72,12 @@ from leads
 where lead_id = :lead_id
 """
 
+SESSION_COLUMNS = """session_id, visitor_id, entry_page, exit_page, country, started_at, ended_at, duration,
+  engagement_score, event_count"""
+
 # All sessions of the lead's visitor, and the sessions in the `session_id` of the lead and its submissions.
-SESSIONS = """
-select session_id, visitor_id, entry_page, exit_page, country, started_at, ended_at, duration, engagement_score,
-  event_count
+SESSIONS = f"""
+select {SESSION_COLUMNS}
 from sessions
 where session_id in (
   select visits.session_id
@@ -101,10 +103,6 @@ where lead_id = :lead_id
 order by submitted_at desc, submission_id desc
 """
 
-
-SESSION_COLUMNS = """session_id, visitor_id, entry_page, exit_page, country, started_at, ended_at, duration,
-  engagement_score, event_count"""
-
 NAMED_SESSION = f"""
 select {SESSION_COLUMNS}
 from sessions
@@ -118,7 +116,6 @@ where visitor_id = :visitor_id and started_at <= :until
 order by started_at, session_id
 limit 1
 """
-
 
 # The expressions have indexes, for which their text must be that of the schema.
 OTHER_LEADS = """
