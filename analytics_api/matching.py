@@ -8,8 +8,7 @@ the rows of a list to these, for the comparison with a list.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -85,7 +84,10 @@ class Matching(NamedTuple):
         return {**self.values, **self.period._asdict()}
 
     def within(self, db: Database, range_: DayRange | None, until: int | None = None) -> Matching:
-        """Return the same sessions in another range."""
+        """Return the same sessions in another range.
+
+        :param until: an exclusive end in milliseconds since the epoch, if it is before the end of the range.
+        """
         return self._replace(period=find_period(db, range_, until), rows={})
 
 
@@ -98,23 +100,20 @@ class ResolvedFilters(dict[str, Sequence[str]]):
         self.matching = matching
 
 
-def find_matching(
-    db: Database, range_: DayRange | None, filters: Filters | None, until: int | None = None
-) -> Matching | None:
+def find_matching(db: Database, range_: DayRange | None, filters: Filters | None) -> Matching | None:
     """Return the sessions of a range that match filters, or None without filters.
 
     :param range_: the days; None for all time.
-    :param until: an exclusive end in milliseconds since the epoch, if it is before the end of the range.
     :raises InvalidRequest: a filter is invalid.
     """
-    if isinstance(filters, ResolvedFilters) and range_ == filters.range and until is None:
+    if isinstance(filters, ResolvedFilters) and range_ == filters.range:
         return filters.matching
     parsed = parse_filters(filters)
     if not parsed:
         return None
     condition, values = resolve_conditions(db, parsed)
     is_costly = bool({name.partition(".")[0] for name in parsed} & COSTLY)
-    return Matching(condition, values, is_costly, find_period(db, range_, until))
+    return Matching(condition, values, is_costly, find_period(db, range_, None))
 
 
 def read_totals(db: Database, matching: Matching) -> dict[str, Any]:
@@ -123,21 +122,16 @@ def read_totals(db: Database, matching: Matching) -> dict[str, Any]:
         [counts] = matching.rows["totals"]
         [[events]] = db.tuples(_events(matching.condition, matching.is_costly), **matching.parameters)
         return dict(zip(TOTALS, (*counts, events)))
-    return db.rows(_totals(matching.condition, matching.is_costly), **matching.parameters)[0]
-
-
-@cache
-def _totals(condition: str, is_costly: bool) -> str:
-    return f"""
+    sql = f"""
 select {COUNTS}, count(distinct s.fingerprint) as fingerprints, count(nullif(s.vpn_suspected, 0)) as vpn_suspected,
-  ({_events(condition, is_costly)}) as events
+  ({_events(matching.condition, matching.is_costly)}) as events
 from counted_sessions as s
 where {SESSIONS_IN_RANGE}
-  and {condition}
+  and {matching.condition}
 """
+    return db.rows(sql, **matching.parameters)[0]
 
 
-@cache
 def _events(condition: str, is_costly: bool) -> str:
     return f"""
 select cast(coalesce(sum(events), 0) as bigint)
@@ -156,13 +150,24 @@ def read_days(db: Database, matching: Matching, begins: str | None) -> list[tupl
     """
     if "days" in matching.rows:
         return matching.rows["days"]
-    return db.tuples(_days(matching.condition, begins), **matching.parameters)
+    sql = f"""
+{sessions_by_interval(matching.condition, begins)}
+select begins.first_day, {COUNTS}
+from s
+join begins on begins.day = s.day
+group by begins.first_day
+order by begins.first_day
+"""
+    return db.tuples(sql, **matching.parameters)
 
 
-@cache
-def _days(condition: str, begins: str | None) -> str:
+def sessions_by_interval(condition: str, begins: str | None, *, materialized: bool = False) -> str:
+    """Return common table expressions: the sessions `s`, and with `begins` the first day of the interval of each day.
+
+    :param materialized: whether to read the sessions once for all parts of the statement.
+    """
     return f"""
-with s as (
+with s as {"materialized " if materialized else ""}(
   select s.*
   from counted_sessions as s
   where {SESSIONS_IN_RANGE}
@@ -171,46 +176,29 @@ dates as (
   select day
   from s
   group by day),
-{interval_begins(begins)}
-select begins.first_day, {COUNTS}
-from s
-join begins on begins.day = s.day
-group by begins.first_day
-order by begins.first_day
-"""
-
-
-def interval_begins(begins: str | None) -> str:
-    """Return a common table expression with the first day of the interval of each day of `dates`."""
-    return (begins or "begins as (select day, day as first_day from dates)").strip()
+{(begins or "begins as (select day, day as first_day from dates)").strip()}
+""".strip()
 
 
 def read_hours(db: Database, matching: Matching, span: Span) -> list[tuple[Any, ...]]:
     """Return a row for each hour that has sessions: the hour (local time, hours since the epoch), then its COUNTS."""
-    return _read_span(db, _hours(matching.condition), matching, span)
-
-
-@cache
-def _hours(condition: str) -> str:
-    return f"""
+    sql = f"""
 select (s.started_at + :utc_offset) / 3600000, {COUNTS}
 from counted_sessions as s
 where {SESSIONS_IN_RANGE}
-  and {condition}
+  and {matching.condition}
 group by 1
 """
+    return _read_span(db, sql, matching, span)
 
 
 def read_countries(db: Database, matching: Matching, keys: Iterable[str] | None = None) -> list[tuple[Any, ...]]:
     """Return country, sessions and visitors, in the order of the endpoint."""
     if keys is None and "country" in matching.rows:
         return matching.rows["country"]
-    return _read_list(db, _countries, matching, MAX_INT64, keys)
-
-
-@cache
-def _countries(condition: str, has_keys: bool) -> str:
-    return _list_sql("s.country_code", ", count(distinct s.visitor_id)", condition, has_keys)
+    visitors = ", count(distinct s.visitor_id)"
+    sql = _list_sql(EXPRESSIONS["country"], matching.condition, keys is not None, more_columns=visitors)
+    return _read_list(db, sql, matching, MAX_INT64, keys)
 
 
 def read_keys(
@@ -222,17 +210,11 @@ def read_keys(
     """
     if keys is None and field in matching.rows:
         return matching.rows[field][:limit]
-    return _read_list(
-        db, lambda condition, has_keys: _keys(EXPRESSIONS[field], condition, has_keys), matching, limit, keys
-    )
+    sql = _list_sql(EXPRESSIONS[field], matching.condition, keys is not None)
+    return _read_list(db, sql, matching, limit, keys)
 
 
-@cache
-def _keys(expression: str, condition: str, has_keys: bool) -> str:
-    return _list_sql(expression, "", condition, has_keys)
-
-
-def _list_sql(expression: str, more_columns: str, condition: str, has_keys: bool) -> str:
+def _list_sql(expression: str, condition: str, has_keys: bool, *, more_columns: str = "") -> str:
     return f"""
 select {expression} as key, count(*) as sessions{more_columns}
 from counted_sessions as s
@@ -249,15 +231,9 @@ def read_pages(
     db: Database, matching: Matching, limit: int, keys: Iterable[str] | None = None
 ) -> list[tuple[Any, ...]]:
     """Return the pages with the most views, their views and their sessions; ties in the order of the pages."""
-    views = _views(matching)
-    return _read_list(db, lambda condition, has_keys: _pages(views, condition, has_keys), matching, limit, keys)
-
-
-@cache
-def _pages(views: str, condition: str, has_keys: bool) -> str:
-    only_keys = f"where page_id in ({PAGES_BY_NAME.strip()})" if has_keys else ""
-    return f"""
-with views as ({views}),
+    only_keys = "" if keys is None else f"where page_id in ({PAGES_BY_NAME.strip()})"
+    sql = f"""
+with views as ({_views(matching)}),
 visits as (
   select session_id, page_id, sum(views) as views
   from views
@@ -268,7 +244,7 @@ counts as (
   from visits
   cross join counted_sessions as s
   where s.session_id = visits.session_id
-    and {condition}
+    and {matching.condition}
   group by page_id)
 select page, cast(counts.views as bigint) as views, counts.sessions
 from counts
@@ -276,17 +252,13 @@ join pages using (page_id)
 order by counts.views desc, page
 limit :limit
 """
+    return _read_list(db, sql, matching, limit, keys)
 
 
 def read_page_views(db: Database, matching: Matching) -> list[tuple[int, int]]:
     """Return each day with page views, and their number."""
-    return db.tuples(_page_views(_views(matching), matching.condition), **matching.parameters)
-
-
-@cache
-def _page_views(views: str, condition: str) -> str:
-    return f"""
-with views as ({views}),
+    sql = f"""
+with views as ({_views(matching)}),
 visits as (
   select session_id, day, sum(views) as views
   from views
@@ -295,9 +267,10 @@ select visits.day, cast(sum(visits.views) as bigint)
 from visits
 cross join counted_sessions as s
 where s.session_id = visits.session_id
-  and {condition}
+  and {matching.condition}
 group by visits.day
 """
+    return db.tuples(sql, **matching.parameters)
 
 
 def _views(matching: Matching) -> str:
@@ -307,12 +280,7 @@ def _views(matching: Matching) -> str:
 
 def read_page_views_of_hours(db: Database, matching: Matching, span: Span) -> list[tuple[int, int]]:
     """Return each hour with page views, as in `read_hours`, and their number."""
-    return _read_span(db, _page_views_of_hours(matching.condition), matching, span)
-
-
-@cache
-def _page_views_of_hours(condition: str) -> str:
-    return f"""
+    sql = f"""
 with views as (
   select session_id, (occurred_at + :utc_offset) / 3600000 as hour, count(*) as views
   from counted_events
@@ -322,9 +290,10 @@ select views.hour, cast(sum(views.views) as bigint)
 from views
 cross join counted_sessions as s
 where s.session_id = views.session_id
-  and {condition}
+  and {matching.condition}
 group by views.hour
 """
+    return _read_span(db, sql, matching, span)
 
 
 def _only_keys(expression: str, has_keys: bool) -> str:
@@ -332,9 +301,8 @@ def _only_keys(expression: str, has_keys: bool) -> str:
 
 
 def _read_list(
-    db: Database, statement: Callable[[str, bool], str], matching: Matching, limit: int, keys: Iterable[str] | None
+    db: Database, sql: str, matching: Matching, limit: int, keys: Iterable[str] | None
 ) -> list[tuple[Any, ...]]:
-    sql = statement(matching.condition, keys is not None)
     listed = {} if keys is None else {"keys": json.dumps(list(keys))}
     return db.tuples(sql, **matching.parameters, **listed, limit=limit)
 

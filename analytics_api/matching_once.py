@@ -6,7 +6,6 @@ The dashboard passes `ResolvedFilters` in place of filters to the endpoints of i
 from __future__ import annotations
 
 from collections.abc import Collection
-from functools import cache
 from typing import Any, Final
 
 from .calendar import DayRange
@@ -14,7 +13,7 @@ from .conditions import EXPRESSIONS
 from .database import Database
 from .filters import Filters
 from .http.parameters import MAX_INT64
-from .matching import COUNTS, SESSIONS_IN_RANGE, Matching, ResolvedFilters, find_matching, interval_begins
+from .matching import COUNTS, Matching, ResolvedFilters, find_matching, sessions_by_interval
 
 # Sections with one row for each value of a field.
 FIELDS: Final = ("country", "source", "entry_page", "exit_page", "engagement")
@@ -53,20 +52,10 @@ def _read_rows(
     return rows
 
 
-@cache
 def _statement(condition: str, sections: tuple[str, ...], begins: str | None) -> str:
     parts = "\nunion all\n".join(_PARTS[section] for section in sections)
     return f"""
-with s as materialized (
-  select s.*
-  from counted_sessions as s
-  where {SESSIONS_IN_RANGE}
-    and {condition}),
-dates as (
-  select day
-  from s
-  group by day),
-{interval_begins(begins)}
+{sessions_by_interval(condition, begins, materialized=True)}
 {parts}
 """
 

@@ -91,7 +91,8 @@ def test_range_ends_within_a_day(database, zone, writes, ends, until, filters):
     for table, column in TIMES.items():
         setattr(expected, table, [row for row in getattr(expected, table) if row[column] < until])
 
-    matching = find_matching(database, DayRange(to_day(first), to_day(last)), filters, until)
+    range_ = DayRange(to_day(first), to_day(last))
+    matching = find_matching(database, range_, filters).within(database, range_, until)
 
     totals = read_totals(database, matching)
     assert (totals["sessions"], totals["events"]) == (len(expected.sessions), len(expected.events))

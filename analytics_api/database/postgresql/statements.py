@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import psycopg
@@ -157,7 +157,7 @@ class Snapshot(Statements):
             raise_database_error(self.name, error)
 
 
-@cache
+@lru_cache(maxsize=1000)  # requests with filters have many different statements
 def number_placeholders(sql: str) -> tuple[bytes, tuple[str, ...]]:
     """Replace `:name` placeholders by $1, $2 and so on, and return the statement and the names in this order."""
     names: list[str] = []
