@@ -11,7 +11,7 @@ export class ApiError extends Error {
 }
 
 /** Return the path of an endpoint with its query, as a browser asks for it. */
-export function pathOf(endpoint, query) {
+function pathOf(endpoint, query) {
   const text = String(query ?? "");
   return base + endpoint + (text && `?${text}`);
 }

@@ -15,7 +15,7 @@ export function isDay(text) {
 export const addDays = (day, count) => toDay(new Date(toDate(day).getTime() + count * DAY));
 
 /** Return the number of days from `from` to `to`, both included. */
-export const countDays = (from, to) => Math.round((toDate(to) - toDate(from)) / DAY) + 1;
+const countDays = (from, to) => Math.round((toDate(to) - toDate(from)) / DAY) + 1;
 
 /** Return the first day of the month that is `count` months later. */
 export function monthStart(day, count = 0) {

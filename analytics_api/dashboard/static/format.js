@@ -25,7 +25,7 @@ const hour = dates({ hour: "numeric" });
 const regions = lazy(() => new Intl.DisplayNames([locale], { type: "region", fallback: "code" }));
 
 export const integer = (value) => whole().format(value);
-export const decimal = (value) => tenth().format(value);
+const decimal = (value) => tenth().format(value);
 export const share = (part, total) => (total ? percentTenth().format(part / total) : "");
 
 /** Return seconds as `1m 05s`. */

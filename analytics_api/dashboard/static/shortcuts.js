@@ -29,7 +29,7 @@ export function watchShortcuts(isActive, actions) {
 }
 
 /** Show the list of shortcuts. */
-export function openHelp() {
+function openHelp() {
   const { shortcutHelp: help } = texts;
   const row = (keys, text) => h("div", {}, h("dt", {}, keys.map((key) => h("kbd", {}, key))), h("dd", {}, text));
   const periods = Object.entries(PERIODS).map(([name, { key }]) => row([key.toUpperCase()], texts.periods[name]));

@@ -52,7 +52,6 @@ export const texts = {
   },
   about: (title) => `About: ${title}`,
   isNew: "new",
-  unchanged: "no change",
   before: (value) => `before: ${value}`,
   partial: "not over yet",
   cut: "partly outside of these days",
@@ -98,7 +97,6 @@ export const texts = {
   comparison: "Comparison",
   value: "Value",
   add: "Add",
-  cancel: "Cancel",
   removeFilter: (text) => `Remove the filter: ${text}`,
   invertFilter: (text) => `Reverse the filter: ${text}`,
   clearFilters: "Clear",
@@ -143,7 +141,6 @@ export const texts = {
   failed: "The figures could not be loaded",
   unreachable: "The server does not answer.",
   databaseAway: "The database does not answer at the moment.",
-  noScope: (message) => `${message}.`,
   sectionMissing: "This part could not be loaded.",
   retry: "Try again",
 
