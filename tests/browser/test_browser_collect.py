@@ -199,7 +199,9 @@ def test_page_from_the_back_forward_cache_is_a_new_view(shop):
 
 
 def test_two_tabs_are_one_session(shop):
-    first, second = shop.open("/"), shop.open("/about")
+    first = shop.open("/")
+    shop.wait_for_views("/")
+    second = shop.open("/about")
     shop.wait_for_views("/", "/about")
     first.close(run_before_unload=True)
     wait_for(lambda: shop.rows("count(*)", "collector_events where visible_ms is not null") == [(1,)])

@@ -35,7 +35,7 @@ export function showRanges(container, state, today, go) {
 }
 
 /** Return the address of exactly these days. */
-function fixedLink(state, today) {
+export function fixedLink(state, today) {
   const [from, to] = daysOf(state, today);
   const changes = from ? { period: null, from, to } : {};
   return new URL(linkTo(state, changes), location.href).href;
