@@ -6,14 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from .errors import InvalidRequest
-from .http.parameters import Filter, Parameter
+from .http.parameters import MAX_VALUES, Filter, Parameter
 
 # A filter's values by the name of its parameter, such as {"country": ["IN", "DE"], "page.prefix": ["/blog"]}. A session
 # matches if each parameter has a value that is true of it; a parameter that ends in `.not` must have none.
 Filters = Mapping[str, Sequence[str]]
 
 MAX_FILTERS = 10
-MAX_VALUES = 20
 
 ScoreRange = Literal["0-19", "20-39", "40-59", "60-79", "80-100"]
 BUCKETS: Final[tuple[ScoreRange, ...]] = ("0-19", "20-39", "40-59", "60-79", "80-100")

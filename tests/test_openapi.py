@@ -101,12 +101,12 @@ def test_document_has_every_parameter_with_its_bounds():
             "x-maximum": maximum,
         }
 
-    value = {"type": "array", "items": {"type": "string", "pattern": "^[^\\u0000]*$"}}
+    value = {"type": "array", "maxItems": 20, "items": {"type": "string", "pattern": "^[^\\u0000]*$"}}
     score = integer(None, -(2**63), 2**63 - 1, "At least -9223372036854775808")
     del score["default"]
     which = {
         "q": text,
-        "status": {"type": "array", "items": {"type": "string", "enum": stages}},
+        "status": {"type": "array", "maxItems": 20, "items": {"type": "string", "enum": stages}},
         **dict.fromkeys(("project", "source", "country", "city", "label"), value),
         **dict.fromkeys(("from", "to", "follow_up_from", "follow_up_to"), day),
         "score_min": score,
@@ -134,14 +134,18 @@ def test_document_has_every_parameter_with_its_bounds():
         "lead": ["true", "false"],
     }
     filters = {
-        name: {"type": "array", "items": {"type": "string", "pattern": "^[^\\u0000]*$"}}
+        name: {"type": "array", "maxItems": 20, "items": {"type": "string", "pattern": "^[^\\u0000]*$"}}
         for field in ("country", "source", "entry_page", "exit_page", "page", "event_type")
         for name in (field, f"{field}.not")
     }
     for field in ("source", "entry_page", "exit_page", "page"):
         filters |= {f"{field}.prefix": filters[field], f"{field}.contains": filters[field]}
     for field, choices in words.items():
-        filters[field] = filters[f"{field}.not"] = {"type": "array", "items": {"type": "string", "enum": choices}}
+        filters[field] = filters[f"{field}.not"] = {
+            "type": "array",
+            "maxItems": 20,
+            "items": {"type": "string", "enum": choices},
+        }
     compare = {"type": "string", "enum": ["previous", "year"]}
     ranged = {"from": day, "to": day, "days": days, "compare": compare, **filters}
     assert parameters == {

@@ -11,6 +11,7 @@ from typing import Protocol
 from ..errors import InvalidRequest
 
 MAX_INT64 = 2**63 - 1  # largest integer of a database column
+MAX_VALUES = 20  # of a filter
 
 
 class Parameter(Protocol):
@@ -185,7 +186,7 @@ class Filter:
     @property
     def schema(self) -> dict[str, object]:
         item = {"enum": list(self.choices)} if self.choices else {"pattern": "^[^\\u0000]*$"}
-        return {"type": "array", "items": {"type": "string", **item}}
+        return {"type": "array", "maxItems": MAX_VALUES, "items": {"type": "string", **item}}
 
     def parse(self, text: str) -> str:
         if self.choices:
