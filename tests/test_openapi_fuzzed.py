@@ -55,7 +55,21 @@ def filter_case(context, case):
     sort, order = str(query.get("sort")).strip().lower(), str(query.get("cursor")).partition(":")[0]
     if not all(isinstance(query[name], list) for name in query.keys() & FILTERS):
         return False
-    return not (sort in ORDERS and order in ORDERS and sort != order) and has_valid_range(query)
+    is_invalid_cursor = sort in ORDERS and order in ORDERS and sort != order
+    return not is_invalid_cursor and has_valid_range(query) and has_ascending_bounds(query)
+
+
+def has_ascending_bounds(query):
+    first, last = to_date(query.get("follow_up_from")), to_date(query.get("follow_up_to"))
+    lowest, highest = to_int(query.get("score_min")), to_int(query.get("score_max"))
+    return not (first and last and first > last) and not (None not in (lowest, highest) and lowest > highest)
+
+
+def to_int(text):
+    try:
+        return int(str(text))
+    except ValueError:
+        return None
 
 
 def has_valid_range(query):
