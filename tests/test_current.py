@@ -140,6 +140,7 @@ def test_response_is_reused_for_one_second(insert, database, serve):
     assert visitors == [1, 1, 3]
 
 
+@pytest.mark.slow
 def test_reused_response_does_not_remain_in_memory(insert, serve):
     insert("sessions", session("a", "ann", NOW))
     insert("events", view("a", "https://shop.example/thanks?email=zebra@mail.example", NOW))

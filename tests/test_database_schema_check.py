@@ -75,6 +75,7 @@ def test_objects_of_other_programs_are_not_differences(path):
     ["drop trigger events_insert", COPY_EVENTS, "drop index events_by_time"],
     ids=["trigger", "copy", "index"],
 )
+@pytest.mark.slow
 def test_upgrade_restores_schema_and_numbers(path, script):
     execute(path, script)
     query(path, PAGE_VIEW)

@@ -274,6 +274,7 @@ def test_rebuild_repairs_derived_columns(database):
     assert database.row("select distinct submitted_at from lead_submissions") == {"submitted_at": "2026-01-02 10:00:00"}
 
 
+@pytest.mark.slow
 def test_verify_reads_one_snapshot(database):
     stop = threading.Event()
 

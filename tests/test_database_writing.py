@@ -100,6 +100,7 @@ def test_failed_statement_keeps_the_ones_before(database):
     assert database.verify() == []
 
 
+@pytest.mark.slow
 def test_bulk_load_equals_the_triggers(database, tmp_path):
     with SQLite(tmp_path / "bulk.db").closing() as loaded:
         database.write(lambda at: load(at, demo.batches(PLAN)))

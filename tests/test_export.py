@@ -255,6 +255,7 @@ class TestCommand:
         return tmp_path
 
     @pytest.mark.parametrize("form", ["ndjson", "csv"])
+    @pytest.mark.slow
     def test_export_and_import_make_the_same_database(self, folder, form):
         for table in BASE_TABLES:
             run("export", table, "--format", form, "--output", f"{table}.{form}")

@@ -45,6 +45,7 @@ def missing(database, name):
 VIEW = "select sql from sqlite_schema where type = 'view' and name = :name"
 
 
+@pytest.mark.slow
 def test_failed_query_is_500_with_its_cause_in_the_log(database, insert, client, caplog):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
 

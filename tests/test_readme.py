@@ -357,6 +357,7 @@ def test_keys_example_runs(folder):
     assert rotation[-1] == "key wall revoked\n"
 
 
+@pytest.mark.slow
 def test_d1_import_example_runs(folder):
     (block,) = [block for block in blocks("sh", "docs/importing.md") if "wrangler d1 export" in block]
     export, load = block.splitlines()

@@ -203,6 +203,7 @@ def cached_bodies(text):
 
 
 @on_sqlite
+@pytest.mark.slow
 def test_erased_page_leaves_the_caches_of_idle_threads(database, insert, client):
     insert("sessions", **ANN)
     page = {"session_id": "s1", "event_type": "page_view", "page_url": "https://example.com/SECRETZEBRA"}
@@ -232,6 +233,7 @@ def test_erased_page_leaves_the_caches_of_idle_threads(database, insert, client)
 
 
 @on_sqlite
+@pytest.mark.slow
 def test_replaced_file_leaves_the_caches_of_idle_threads(database, insert, client, tmp_path):
     insert("sessions", **(ANN | {"country": "SECRETZEBRA"}))
     client.get("/analytics/geo")

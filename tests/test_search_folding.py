@@ -73,6 +73,7 @@ quick = settings(max_examples=30, suppress_health_check=[HealthCheck.function_sc
 
 @given(data=st.data(), rows=rows)
 @quick
+@pytest.mark.slow
 def test_any_part_of_any_field_is_found(write, find, data, rows):
     row = data.draw(st.integers(0, len(rows) - 1))
     text = data.draw(st.sampled_from(rows[row]))

@@ -74,6 +74,7 @@ def test_page_query_keep_counts_pages_with_query_again(database, visits, get):
     assert database.verify() == []
 
 
+@pytest.mark.slow
 def test_same_settings_change_nothing(database, visits):
     change_settings(database, time_zone="Europe/Berlin", page_query="drop")
 
@@ -123,6 +124,7 @@ def test_failure_leaves_settings_and_counters(database, visits, get):
     assert database.verify() == []
 
 
+@pytest.mark.slow
 def test_outdated_offsets_are_found_and_replaced(database, visits):
     change_settings(database, time_zone="Europe/Berlin")
     spring = instant("2027-03-28 01:00:00")
@@ -167,6 +169,7 @@ class TestCommand:
             "rows of sessions and events: all",
         ]
 
+    @pytest.mark.slow
     def test_site_changes_zone_and_page_query(self, database, visits):
         lines = run("site", "--time-zone", "Asia/Kolkata", "--page-query", "drop").splitlines()
 
@@ -192,6 +195,7 @@ class TestCommand:
 
         assert output == "Error: --time-zone must be a name of the IANA database such as Asia/Kolkata, not 'Pune'\n"
 
+    @pytest.mark.slow
     def test_verify_names_outdated_offsets(self, database, visits):
         run("site", "--time-zone", "Europe/Berlin")
         spring = instant("2027-03-28 01:00:00")
@@ -204,6 +208,7 @@ class TestCommand:
             " `analytics-api site --time-zone Europe/Berlin` updates them\n"
         )
 
+    @pytest.mark.slow
     def test_purge_goes_by_days_of_the_site(self, database, visits):
         run("site", "--time-zone", "Asia/Kolkata")
 

@@ -28,6 +28,7 @@ from numbers
 
 
 @pytest.mark.parametrize("method", ["rows", "row", "tuples", "read", "write"])
+@pytest.mark.slow
 def test_endless_statement_is_ended_after_its_limit(database, method):
     calls = {
         "read": lambda: database.read(lambda at: at.rows(ENDLESS)),

@@ -160,6 +160,7 @@ def test_one_of_eight_processes_refreshes(database, tmp_path):
 
 
 @sqlite
+@pytest.mark.slow
 def test_claim_of_a_killed_process_expires(database, tmp_path, keep, clock):
     looks, start = tmp_path / "looks", tmp_path / "start"
     start.touch()

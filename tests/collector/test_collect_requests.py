@@ -127,6 +127,7 @@ BODIES = st.fixed_dictionaries({}, optional=MEMBERS)
 
 @settings(max_examples=300)
 @given(st.one_of(BODIES, st.lists(BODIES, max_size=21), st.none(), st.text()))
+@pytest.mark.slow
 def test_validation_agrees_with_json_schema(body):
     try:
         check(body, load_schema(), "the event")

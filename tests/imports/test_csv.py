@@ -178,6 +178,7 @@ def test_bad_rows_are_reported_by_line(database):
 
 
 @pytest.mark.any_engine
+@pytest.mark.slow
 def test_open_quote_costs_one_row(database):
     header = b"event_id,session_id,event_type,occurred_at,page_url\n"
     good = [b"%d,s1,click,2026-02-24,/a\n" % n for n in range(2, 30_000)]
@@ -231,6 +232,7 @@ def test_multi_line_rows_count_all_their_lines(database):
     assert report.rejects == ["events line 204: event_id: 'x' is not a whole number"]
 
 
+@pytest.mark.slow
 def test_row_may_cross_chunks(database, tmp_path):
     file = tmp_path / "events.csv"
     long = "a\n" * 100_000
@@ -353,6 +355,7 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=2
     ),
     st.sampled_from(",;\t|"),
 )
+@pytest.mark.slow
 def test_written_csv_is_read_unchanged(database, given_rows, mark):
     database.write(lambda at: at.execute("delete from events"))
     given_rows = [(number, *row) for number, row in enumerate(given_rows)]

@@ -74,6 +74,7 @@ def stored(database, table, names):
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
+@pytest.mark.slow
 def test_any_rows_come_back(database, table, data):
     columns = database.columns(table)
     names = [column.name for column in columns]
