@@ -56,7 +56,20 @@ create table sessions (
       when engagement_score < 60 then '40-59'
       when engagement_score < 80 then '60-79'
       else '80-100'
-    end) virtual
+    end) virtual,
+  -- the query of the entry page between two ampersands, if it may have a campaign
+  entry_query text generated always as (
+    case when instr(entry_page, 'utm_campaign') then
+      replace('&' || substr(
+          substr(entry_page, 1, instr(entry_page || '#', '#') - 1),
+          instr(substr(entry_page, 1, instr(entry_page || '#', '#') - 1) || '?', '?') + 1) || '&',
+        '&utm_campaign&', '&utm_campaign=&') end) virtual,
+  campaign text generated always as (
+    coalesce(nullif(
+      case when instr(entry_query, '&utm_campaign=') then
+        substr(
+          entry_query, instr(entry_query, '&utm_campaign=') + 14,
+          instr(substr(entry_query, instr(entry_query, '&utm_campaign=') + 14), '&') - 1) end, ''), '(none)')) virtual
 ) strict;
 create index sessions_by_visitor on sessions (visitor_id, started_at);
 create index sessions_by_time on sessions (started_at);
@@ -214,7 +227,7 @@ select session_id, started_at, visitor_id, fingerprint,
   ifnull(iif(page_query = 'drop', substr(entry_page, 1, instr(replace(entry_page, '#', '?') || '?', '?') - 1),
     entry_page), '') as entry_page,
   ifnull(iif(page_query = 'drop', substr(exit_page, 1, instr(replace(exit_page, '#', '?') || '?', '?') - 1),
-    exit_page), '') as exit_page,
+    exit_page), '') as exit_page, campaign,
   duration, engagement_score, vpn_suspected
 from sessions
 cross join site;
@@ -229,12 +242,13 @@ select session_id, dimension, day,
     when 3 then score_bucket
     when 4 then entry_page
     when 5 then exit_page
+    when 8 then campaign
   end as key,
   iif(dimension = 0, duration, null) as duration,
   iif(dimension = 0, engagement_score, null) as engagement_score,
   iif(dimension = 0, vpn_suspected, 0) as vpn_suspected
 from counted_sessions
-cross join (select column1 as dimension from (values (0), (1), (2), (3), (4), (5)));
+cross join (select column1 as dimension from (values (0), (1), (2), (3), (4), (5), (8)));
 
 
 -- The days of a visitor. `sessions` includes the archived ones.
@@ -513,7 +527,7 @@ create virtual table lead_search_trigrams using fts5vocab (lead_search, row);
 -- remains: so it is read only after the key has been inserted, and deleted when the key is.
 create table replaced_sessions as
 select session_id, visitor_id, fingerprint, started_at, ended_at, duration, engagement_score, score_bucket,
-  country_code, source, entry_page, exit_page, vpn_suspected
+  country_code, source, entry_page, exit_page, campaign, vpn_suspected
 from sessions
 where false;
 
@@ -539,7 +553,7 @@ begin
       substr(new.entry_page, 1, instr(replace(new.entry_page, '#', '?') || '?', '?') - 1), new.entry_page), ''),
     ifnull(iif((select page_query from site) = 'drop',
       substr(new.exit_page, 1, instr(replace(new.exit_page, '#', '?') || '?', '?') - 1), new.exit_page), ''),
-    new.duration, new.engagement_score, new.vpn_suspected <> 0,
+    new.campaign, new.duration, new.engagement_score, new.vpn_suspected <> 0,
     iif(new.sign = 1, (select max(day) from visitor_days where visitor_id = new.visitor_id), 1e9),
     iif(new.sign = 1,
       (select max(day) from visitor_days where visitor_id = new.visitor_id and country_code = new.country_code), 1e9),
@@ -547,8 +561,8 @@ begin
 end;
 
 create view session_day_changes as
-select 0 as sign, visitor_id, fingerprint, day, country_code, source, score_bucket, entry_page, exit_page, duration,
-  engagement_score, vpn_suspected, day as last_day, day as last_day_in_country, day as last_day_of_fingerprint
+select 0 as sign, visitor_id, fingerprint, day, country_code, source, score_bucket, entry_page, exit_page, campaign,
+  duration, engagement_score, vpn_suspected, day as last_day, day as last_day_in_country, day as last_day_of_fingerprint
 from counted_sessions;
 
 create trigger session_day_change instead of insert on session_day_changes
@@ -583,7 +597,9 @@ begin
     (4, -1, new.entry_page, new.sign, 0),
     (4, new.day, new.entry_page, new.sign, 0),
     (5, -1, new.exit_page, new.sign, 0),
-    (5, new.day, new.exit_page, new.sign, 0)
+    (5, new.day, new.exit_page, new.sign, 0),
+    (8, -1, new.campaign, new.sign, 0),
+    (8, new.day, new.campaign, new.sign, 0)
   on conflict do update set
     sessions = sessions + excluded.sessions,
     visitors = visitors + excluded.visitors;
@@ -718,7 +734,7 @@ begin
   insert into session_changes
   values (1, new.session_id, new.visitor_id, new.fingerprint, new.started_at, new.ended_at, new.duration,
     new.engagement_score, new.score_bucket, new.country_code, new.source, new.entry_page, new.exit_page,
-    new.vpn_suspected);
+    new.campaign, new.vpn_suspected);
 end;
 
 create trigger sessions_replace after insert on sessions
@@ -735,7 +751,7 @@ begin
   insert into session_changes
   values (-1, old.session_id, old.visitor_id, old.fingerprint, old.started_at, old.ended_at, old.duration,
     old.engagement_score, old.score_bucket, old.country_code, old.source, old.entry_page, old.exit_page,
-    old.vpn_suspected);
+    old.campaign, old.vpn_suspected);
   delete from replaced_sessions where session_id = old.session_id;
 end;
 
@@ -750,11 +766,11 @@ begin
   insert into session_changes
   values (1, new.session_id, new.visitor_id, new.fingerprint, new.started_at, new.ended_at, new.duration,
     new.engagement_score, new.score_bucket, new.country_code, new.source, new.entry_page, new.exit_page,
-    new.vpn_suspected);
+    new.campaign, new.vpn_suspected);
   insert into session_changes
   values (-1, old.session_id, old.visitor_id, old.fingerprint, old.started_at, new.ended_at, new.duration,
     new.engagement_score, new.score_bucket, old.country_code, old.source, old.entry_page, new.exit_page,
-    old.vpn_suspected);
+    old.campaign, old.vpn_suspected);
 end;
 
 -- Most updates change only measures: count their differences.
@@ -819,7 +835,7 @@ begin
   delete from replaced_sessions;
   insert into replaced_sessions
   select session_id, visitor_id, fingerprint, started_at, ended_at, duration, engagement_score, score_bucket,
-    country_code, source, entry_page, exit_page, vpn_suspected
+    country_code, source, entry_page, exit_page, campaign, vpn_suspected
   from sessions
   where session_id = new.session_id;
 end;

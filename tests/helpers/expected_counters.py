@@ -28,7 +28,7 @@ INSTANTS = (
     LAST,
 )
 TEXTS = (None, "", "x", "Ünder")
-PAGES = (None, "", "/a", "/a?x", "/b#y", "?")
+PAGES = (None, "", "/a", "/a?x", "/b#y", "?", "/a?x&utm_campaign=A%20b&utm_campaign=c#y")
 STATUSES = ("new", "contacted", "qualified", "proposal", "won", "lost")
 
 # The possible values of each column. The first column is the primary key.
@@ -128,6 +128,15 @@ def score_bucket(session):
     return ("0-19", "20-39", "40-59", "60-79", "80-100")[min(max(score // 20, 0), 4)]
 
 
+def campaign(url):
+    query = (url or "").partition("#")[0].partition("?")[2]
+    for parameter in query.split("&"):
+        name, _, value = parameter.partition("=")
+        if name == "utm_campaign":
+            return value or "(none)"
+    return "(none)"
+
+
 def sums(sessions):
     durations = [session["duration"] for session in sessions if session["duration"] is not None]
     scores = [session["engagement_score"] for session in sessions if session["engagement_score"] is not None]
@@ -175,6 +184,7 @@ def session_counters(sessions, site):
         3: score_bucket,
         4: lambda session: site.page(session["entry_page"]),
         5: lambda session: site.page(session["exit_page"]),
+        8: lambda session: campaign(session["entry_page"]),
     }
     visits = [(0, "", "visitor_id", sessions)]
     visits += [(1, key, "visitor_id", of) for key, of in group(sessions, dimensions[1]).items()]

@@ -58,6 +58,12 @@ BASE_TABLES = {"sessions", "events", "leads", "lead_submissions"}
 STATEMENT = re.compile(r"\s*(with|select|insert|update|delete)\b")
 
 
+CAMPAIGNS = """
+update sessions set entry_page = entry_page || '?utm_campaign=' || (rowid % 40)
+where rowid % 4 = 0
+"""
+
+
 @cache
 def create_demo():
     """Return the path of a database with demo data. Tests copy it."""
@@ -69,6 +75,7 @@ def create_demo():
         database.bulk(
             lambda at: [at.insert(table, demo.COLUMNS[table], rows) for table, rows in demo.batches(plan)] and None
         )
+        database.write(lambda at: at.execute(CAMPAIGNS))
     return path
 
 

@@ -341,6 +341,16 @@ return case
   else '80-100'
 end;
 
+-- The first utm_campaign of the query.
+create or replace function session_campaign(entry_page text) returns text
+immutable parallel safe
+return case
+  when strpos(entry_page, 'utm_campaign') > 0 then coalesce(nullif(
+    substring('&' || substring(split_part(entry_page, '#', 1) from '\?(.*)$') from '&utm_campaign(?:=([^&]*))?(?:&|$)'),
+    ''), '(none)')
+  else '(none)'
+end;
+
 -- The texts of a JSON array, as json_each() of SQLite.
 create or replace function json_each(list text) returns table (value text)
 immutable strict parallel safe
@@ -360,14 +370,15 @@ begin atomic
     (2, session_source(session.referrer_domain)),
     (3, score_bucket(session.ended_at, session.engagement_score)),
     (4, coalesce(counted_page(session.entry_page, page_query), '')),
-    (5, coalesce(counted_page(session.exit_page, page_query), ''));
+    (5, coalesce(counted_page(session.exit_page, page_query), '')),
+    (8, session_campaign(session.entry_page));
 end;
 
 create view counted_sessions as
 select session_id, started_at, visitor_id, fingerprint, on_day.day, country_code(country) as country_code,
   session_source(referrer_domain) as source, score_bucket(ended_at, engagement_score) as score_bucket,
   coalesce(counted_page(entry_page, page_query), '') as entry_page,
-  coalesce(counted_page(exit_page, page_query), '') as exit_page, duration, engagement_score, vpn_suspected
+  coalesce(counted_page(exit_page, page_query), '') as exit_page, session_campaign(entry_page) as campaign, duration, engagement_score, vpn_suspected
 from sessions
 cross join site
 cross join lateral site_day(started_at) as on_day;

@@ -10,6 +10,7 @@ import psycopg
 
 from ...errors import DatabaseError
 from ..base import BASE_TABLES, ignore_progress
+from ..campaigns import archive_campaigns
 from ..expected import read_expected
 from .connections import connect, first_line, parse_url
 from .counters import disable_triggers, enable_triggers, rebuild
@@ -126,6 +127,7 @@ def _migrate(statements: Statements, name: str, on_progress: Callable[[str], obj
         yield from _convert_dates(statements, table, column)
     _add_constraints(statements)
     archive_past(statements)
+    archive_campaigns(statements)
     rebuild(statements, on_progress)
     enable_triggers(statements)
 

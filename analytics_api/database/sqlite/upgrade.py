@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ...errors import DatabaseError
 from ..base import BASE_TABLES, INTERNAL_TABLES, PRIMARY_KEYS, TRANSIENT_TABLES, Row, ignore_progress
+from ..campaigns import archive_campaigns
 from .counters import rebuild
 from .past import PAST_TABLES, archive_past
 from .schema import (
@@ -168,6 +169,7 @@ def _migrate(statements: Statements, version: int, on_progress: Callable[[str], 
             on_progress(table)
             lines += _copy_back(statements, table)
     archive_past(statements, old)
+    archive_campaigns(statements)
     for table in old:
         statements.execute(f"drop table {table}{OLD_SUFFIX}")
     rebuild(statements, on_progress)
