@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
@@ -64,6 +64,7 @@ def create_app(
     query_timeout: float = QUERY_TIMEOUT,
     max_exports: int = MAX_EXPORTS,
     export_timeout: float = EXPORT_TIMEOUT,
+    collect_hosts: Iterable[str] = (),
     clock: Callable[[], int] = now,
 ) -> WSGIApplication:
     """Return the API as a WSGI application. Environment variables are not read.
@@ -85,6 +86,7 @@ def create_app(
     :param max_exports: maximum number of concurrent exports in a process; another export gets a 503. Pass half the
         number of threads, so that the rest can serve short requests.
     :param export_timeout: maximum seconds of an export, until its last byte is sent.
+    :param collect_hosts: the hosts of a collector that is mounted beside the API's page, which `/site` lists.
     :param clock: returns the current time in milliseconds since the epoch.
     :raises DatabaseError: the database cannot be opened.
     :raises SettingError: another argument is invalid; the message begins with its name.
@@ -107,7 +109,8 @@ def create_app(
         else Snapshot(provider, database, max_age=int(1000 * _parse_seconds("storage_max_age", storage_max_age)))
     )
     budget = _parse_seconds("query_timeout", query_timeout)
-    app: WSGIApplication = Application(database, snapshot, prefix, downloads, budget, clock)
+    hosts = _parse_hosts(collect_hosts)
+    app: WSGIApplication = Application(database, snapshot, prefix, downloads, budget, clock, hosts)
     sessions = BrowserSessions(database) if browser_sessions else None
     app = keys = APIKeyMiddleware(app, key_digests, KeyStore(database), clock, authenticate, sessions)
     if sessions is not None:
@@ -143,6 +146,7 @@ class Application:
         downloads: Downloads,
         query_timeout: float,
         clock: Callable[[], int],
+        collect_hosts: Sequence[str] = (),
     ) -> None:
         self.db = db
         self.storage = storage
@@ -150,6 +154,7 @@ class Application:
         self.downloads = downloads
         self.query_timeout = query_timeout
         self.clock = clock
+        self.collect_hosts = collect_hosts
         self.urls, self.static_routes = build_urls(prefix)
         self.recent: dict[tuple[Route, str | None], tuple[int, responses.JSONResponse]] = {}
 
@@ -199,7 +204,7 @@ class Application:
         principal: Principal = environ[PRINCIPAL]
         if route.scope is not None and route.scope not in principal.scopes:
             raise Forbidden(f"This API key lacks the scope {route.scope}")
-        ctx = Context(self.db, self.storage, self.clock(), principal.name, principal)
+        ctx = Context(self.db, self.storage, self.clock(), principal.name, principal, self.collect_hosts)
         if route.max_age:
             return self.recent_response(ctx, route, environ).send(environ, start_response)
         if route.cache_for:
@@ -361,6 +366,12 @@ def _parse_origins(origins: Iterable[str]) -> list[str]:
         return [normalize_origin(origin) for origin in origins]
     except (SettingError, TypeError, AttributeError) as error:
         raise SettingError(f"cors_origins: {error}") from error
+
+
+def _parse_hosts(hosts: Iterable[str]) -> Sequence[str]:
+    if isinstance(hosts, str):
+        raise SettingError("collect_hosts: pass a list of host names, not one string")
+    return tuple(hosts)
 
 
 def _parse_storage(storage: StorageStats | str | os.PathLike[str] | None) -> StorageStats | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .database import Database
@@ -18,6 +19,7 @@ class Context:
     :param now: the current time in milliseconds since the epoch, UTC.
     :param actor: the name to record in the status history.
     :param principal: the authenticated Principal; None if the endpoint is called from Python.
+    :param collect_hosts: the hosts whose visits the collector of the same server takes; empty without one.
     """
 
     db: Database
@@ -25,6 +27,7 @@ class Context:
     now: int
     actor: str = ""
     principal: Principal | None = None
+    collect_hosts: Sequence[str] = ()
 
 
 def now() -> int:

@@ -98,6 +98,7 @@ RESPONSE_EXAMPLES: Final[dict[Callable[..., Any], Any]] = {
         "first_day": "2025-01-03",
         "raw_since": None,
         "demo": False,
+        "collect_hosts": ["example.com"],
     },
     realtime: {
         "active_sessions": 12,

@@ -137,6 +137,7 @@ def test_applications_are_independent(database, insert, tmp_path):
         ("prefix", None),
         ("cors_origins", "no origin"),
         ("cors_origins", [None]),
+        ("collect_hosts", "shop.example"),
     ],
     ids=lambda value: value if isinstance(value, str) and value.isidentifier() else type(value).__name__,
 )

@@ -315,6 +315,7 @@ def test_site_describes_the_calendar(in_zone, visit, get):
         "first_day": None,
         "raw_since": None,
         "demo": False,
+        "collect_hosts": [],
     }
     assert get("/analytics/site")["first_day"] == "2025-01-03"
 

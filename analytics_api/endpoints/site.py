@@ -17,6 +17,7 @@ class Site(TypedDict):
     first_day: str | None
     raw_since: str | None
     demo: bool
+    collect_hosts: list[str]
 
 
 SITE = """
@@ -33,7 +34,8 @@ def site(ctx: Context) -> Site:
 
     `first_day` is the day of the first session, even if that session was purged; null if there are no sessions.
     Sessions and events before the day `raw_since` were purged, but are still counted; null if nothing was purged.
-    `demo` is whether the rows are demo data.
+    `demo` is whether the rows are demo data. `collect_hosts` are the hosts whose pages may send visits to this server;
+    empty if it does not collect.
     """
     row = ctx.db.rows(SITE, demo_mark=DEMO_MARK)[0]
     return {
@@ -43,6 +45,7 @@ def site(ctx: Context) -> Site:
         "first_day": _date_or_none(find_first_day(ctx.db)),
         "raw_since": _date_or_none(row["raw_since"]),
         "demo": bool(row["demo"]),
+        "collect_hosts": list(ctx.collect_hosts),
     }
 
 

@@ -132,6 +132,7 @@ class Settings:
             max_exports=max_exports,
             export_timeout=self.export_timeout,
             query_timeout=self.query_timeout,
+            collect_hosts=self.collect_hosts,
         )
         return build_server_app(
             api,

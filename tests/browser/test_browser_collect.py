@@ -4,7 +4,8 @@ import json
 import time
 
 import pytest
-from helpers.browser import PROGRAM, serving_app
+from helpers.browser import PROGRAM, figure, serve, serving_app, sign_in, wait_until_loaded
+from helpers.client import KEY, NOW
 from helpers.server import wait_for
 from werkzeug.wrappers import Request, Response
 
@@ -401,3 +402,36 @@ def test_form_under_a_privacy_signal_is_anonymous(shop):
     wait_for(lambda: shop.rows("count(*)", "leads") == [(1,)])
     assert shop.rows("contact_email, visitor_id, session_id", "leads") == [("ann@shop.example", None, None)]
     assert shop.rows("count(*)", "sessions") == [(0,)]
+
+
+def test_statistics_page_shows_the_line_and_turns_green(chromium, tmp_path):
+    with open_database(tmp_path / "analytics.db").closing() as database:
+        hosts = ["shop.example"]
+        collector = create_collector(database, hosts=hosts, clock=lambda: NOW)
+        pages = Pages("")
+        with (
+            serving_app(serve(database, collector=collector, collect_hosts=hosts)) as stats,
+            serving_app(pages) as site,
+            chromium.new_context(permissions=["clipboard-read", "clipboard-write"]) as context,
+        ):
+            page = context.new_page()
+            page.goto(stats)
+            sign_in(page, KEY)
+            title = page.inner_text(".notice h2")
+            pages.tag = page.inner_text(".notice pre")
+            page.click("text=Copy the line")
+            page.wait_for_selector("button:has-text('Copied')")
+            copied = page.evaluate("navigator.clipboard.readText()")
+            context.new_page().goto(f"http://shop.example:{site.rpartition(':')[2]}/")
+            page.bring_to_front()
+            page.wait_for_selector(".notice.arrived h2:has-text('Your first visit has arrived')")
+            wait_until_loaded(page)
+            visitors = figure(page, "visitors")
+            page.click("text=Hide")
+            page.reload()
+            wait_until_loaded(page)
+            notices = page.query_selector_all(".notice")
+        collector.close()
+
+    assert (title, visitors, notices) == ("Send your first visit", "1", [])
+    assert pages.tag == copied == f'<script defer src="{stats}/a.js"></script>'

@@ -21,7 +21,8 @@ def test_empty_table_shows_how_to_send_a_visit(new_page, empty):
         sign_in(page, KEY)
 
         assert page.inner_text(".notice h2") == "No visits yet"
-        assert "insert into sessions" in page.inner_text(".notice pre")
+        assert page.inner_text(".notice pre >> nth=0") == 'ANALYTICS_COLLECT_HOSTS="example.com" analytics-api serve'
+        assert "insert into sessions" in page.inner_text(".notice pre >> nth=1")
 
 
 def test_example_of_the_empty_table_is_counted(new_page, empty):
@@ -29,10 +30,11 @@ def test_example_of_the_empty_table_is_counted(new_page, empty):
         page = new_page()
         page.goto(url)
         sign_in(page, KEY)
-        statement = page.inner_text(".notice pre")
+        statement = page.inner_text(".notice pre >> nth=1")
 
         empty.write(lambda at: at.execute(statement))
 
+        page.wait_for_selector(".notice.arrived h2:has-text('Your first visit has arrived')")
         assert empty.tuples("select count(*) from sessions") == [(1,)]
 
 

@@ -37,9 +37,11 @@ def test_server_collects_and_keeps_the_keys_of_the_rest(tmp_path):
         script, _, _ = server.request("GET", "/a.js", headers=())
         without_key, _, _ = server.request("GET", "/analytics/overview", headers=())
         _, overview = server.get("/analytics/overview")
+        _, site = server.get("/analytics/site")
 
         assert (status, headers["Access-Control-Allow-Origin"], script, without_key) == (204, "*", 200, 401)
         assert overview["total_sessions"] == 1
+        assert site["collect_hosts"] == ["shop.example"]
         assert "/collect" in [line.get("route") for line in server.lines()]
 
 
@@ -47,6 +49,7 @@ def test_server_without_hosts_does_not_collect(tmp_path):
     with serving(tmp_path) as server:
         assert post(server, view(1))[0] == 401
         assert server.request("GET", "/a.js")[0] == 404
+        assert server.get("/analytics/site")[1]["collect_hosts"] == []
 
 
 @pytest.mark.parametrize(

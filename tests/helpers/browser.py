@@ -24,10 +24,10 @@ def require_chromium():
         (pytest.fail if os.environ.get("BROWSER_TESTS") else pytest.skip)(missing)
 
 
-def serve(database, now=NOW, **options):
+def serve(database, now=NOW, collector=None, **options):
     """Return the standalone server's application at a fixed time."""
     api = create_app(database, api_keys=[KEY], clock=lambda: now, browser_sessions=True, **options)
-    return build_server_app(api, database, dashboard=True, write=lambda line: None)
+    return build_server_app(api, database, dashboard=True, collector=collector, write=lambda line: None)
 
 
 class QuietHandler(WSGIRequestHandler):

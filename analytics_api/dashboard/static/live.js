@@ -33,7 +33,7 @@ export function watchLive(isActive, onError, onAnswer) {
     if (isActive() && !document.hidden) {
       try {
         showLive(await get("/current"));
-        onAnswer();
+        await onAnswer();
       } catch (error) {
         onError(error);
       }

@@ -209,6 +209,11 @@ function addFilterByDialog() {
   openFilterDialog(state, suggest, (next) => go({ filters: next.filters }));
 }
 
+/** Load the figures as soon as a database without visits has one. */
+async function lookForFirstVisit() {
+  if ((await get("/site")).first_day) load({ isQuiet: true });
+}
+
 async function start() {
   const account = showAccount(() => leave(texts.signIn.ended)).catch((error) => error.status === 401 || handle(error));
   await Promise.all([load(), account]);
@@ -252,7 +257,7 @@ watchShortcuts(isSignedIn, {
 watchLive(
   isSignedIn,
   (error) => (error.status === 401 || (error.status === 0 && !failure)) && handle(error),
-  () => failure && isTemporary(failure) && load(),
+  () => (failure ? isTemporary(failure) && load() : site && !site.first_day && lookForFirstVisit()),
 );
 setInterval(() => data && !failure && !document.hidden && !isOccupied() && load({ isQuiet: true }), REFRESH);
 
