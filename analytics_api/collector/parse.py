@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import isinf
 from typing import Any, NoReturn
 
 from ..errors import InvalidRequest, RequestError
@@ -28,7 +29,7 @@ def parse_events(body: bytes) -> list[Event]:
     :raises TooLarge: the body is longer than MAX_BODY_BYTES and has no lead.
     """
     try:
-        value = json.loads(body.decode(), parse_constant=_refuse_constant)
+        value = json.loads(body.decode(), parse_constant=_refuse_constant, parse_float=_parse_float)
     except (ValueError, RecursionError):
         raise InvalidRequest("The request body must be JSON in UTF-8") from None
     try:
@@ -47,6 +48,13 @@ def parse_events(body: bytes) -> list[Event]:
 def encode(value: object) -> str:
     """Encode a value as compact JSON in ASCII, so that it can contain any character."""
     return json.dumps(value, separators=(",", ":"))
+
+
+def _parse_float(text: str) -> float:
+    number = float(text)
+    if isinf(number):  # JSON has no infinity, so it could not be written again
+        raise ValueError(text)
+    return number
 
 
 def _refuse_constant(name: str) -> NoReturn:

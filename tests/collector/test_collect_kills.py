@@ -1,4 +1,4 @@
-"""SIGKILL of the server, and of PostgreSQL, loses no page view that was acknowledged. faults/collect_crash.py kills more often."""
+"""SIGKILL of the server, and of PostgreSQL, loses no acknowledged view. faults/collect_crash.py kills 20 times."""
 
 import pytest
 from helpers import postgres

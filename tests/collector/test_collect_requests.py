@@ -86,8 +86,8 @@ def test_invalid_body_is_rejected_with_a_reason(site, select, name):
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"\xff", b'{"type": NaN}', b"[" * 8000, b'{"at": ' + b"9" * 5000 + b"}"],
-    ids=["empty", "cut", "not-utf8", "nan", "nested", "digits"],
+    [b"", b"{", b"\xff", b'{"type": NaN}', b"[" * 8000, b'{"at": ' + b"9" * 5000 + b"}", b'{"data": 1e999}'],
+    ids=["empty", "cut", "not-utf8", "nan", "nested", "digits", "infinity"],
 )
 def test_body_that_is_not_json_is_rejected(site, select, body):
     response = site.post(body)
