@@ -116,6 +116,7 @@ create table leads (
   last_follow_up_at    text,
   search_text          text not null default '',  -- project, name, e-mail, phone, visitor: each ends in a separator
   project_code         text,  -- refers to project_codes
+  stage_since          integer,  -- ms since the epoch at which the lead entered its status; null if that is not known
 
   name_folded text generated always as (
     case when contact_name is not null then
@@ -140,6 +141,7 @@ create index leads_in_status_by_follow_up on leads (status, last_follow_up_at) w
 create index leads_in_status_by_score on leads (status, engagement_score) where status <> '';
 create index leads_in_status_by_risk on leads (status, suspicion_score) where status <> '';
 create index leads_in_status_by_name on leads (status, name_folded) where status <> '';
+create index leads_in_status_by_stage on leads (status, stage_since) where status <> '';
 
 -- The filters of the list. The first index contains all their columns except those that other triggers write, so that
 -- leads can be counted without reading their rows. The other indexes find a rare value.
@@ -189,7 +191,7 @@ create table lead_status_changes (
   changed_at integer not null,
   changed_by text not null  -- the name of an API key, `import`, or `sql` for other programs
 ) strict;
-create index status_changes_by_lead on lead_status_changes (lead_id);
+create index status_changes_by_lead on lead_status_changes (lead_id, changed_at);
 
 
 -- site
@@ -431,6 +433,16 @@ create view expected_lead_submissions as
 select submission_id, coalesce(datetime(submitted_at), '') as submitted_at
 from lead_submissions;
 
+-- The leads that were inserted, moved or deleted, in this order. The last 10,000 rows remain. A rebuild removes all.
+create table lead_changes (
+  change_number integer primary key autoincrement,
+  lead_id       integer not null
+) strict;
+create trigger lead_changes_prune after insert on lead_changes when new.change_number % 10000 = 0
+begin
+  delete from lead_changes where change_number <= new.change_number - 10000;
+end;
+
 -- A follow-up is a submission that is not the lead's first.
 create table follow_up_counts (
   lead_id           integer primary key,
@@ -472,6 +484,22 @@ group by project_folded
 order by count(*) desc, project_folded
 limit (select projects from project_code_limit);
 
+-- A lead entered its status with its last move, or `new` with the enquiry if it never moved.
+create view lead_stages as
+select leads.lead_id,
+  case
+    when change_id is null and status = 'new' and enquiry_datetime >= '0001' then unixepoch(enquiry_datetime) * 1000
+    when new_status = status then changed_at
+  end as stage_since
+from leads
+left join lead_status_changes as moves using (lead_id)
+where change_id is (
+  select change_id
+  from lead_status_changes as changes
+  where changes.lead_id = leads.lead_id
+  order by changed_at desc, change_id desc
+  limit 1);
+
 -- The columns of a lead that triggers write. project_code is computed from the stored search_text. `substr` ends each
 -- field at a NUL. Otherwise a NUL would end the whole text in most functions of SQLite, without the fields after it.
 create view expected_leads as
@@ -486,7 +514,7 @@ texts as (
       || coalesce(replace(substr(visitor_id, 1), char(31), ' '), '') || char(31)) as text
   from leads)
 select lead_id, coalesce(datetime(enquiry_datetime), '') as enquiry_datetime,
-  coalesce(follow_ups_count, 0) as follow_ups_count, last_follow_up_at,
+  coalesce(follow_ups_count, 0) as follow_ups_count, last_follow_up_at, stage_since,
   case
     when length(text) = length(cast(text as blob)) then text  -- ASCII, which lower() folds
     else (
@@ -511,6 +539,7 @@ select lead_id, coalesce(datetime(enquiry_datetime), '') as enquiry_datetime,
   end as search_text,
   code as project_code
 from texts
+join lead_stages using (lead_id)
 left join follow_up_counts using (lead_id)
 left join project_codes on project = project_folded;
 
@@ -1035,8 +1064,8 @@ from leads;
 create trigger lead_text_change instead of insert on lead_text_changes
 begin
   insert into leads_updating values (new.lead_id);
-  update leads set (enquiry_datetime, follow_ups_count, last_follow_up_at, search_text) = (
-    select enquiry_datetime, follow_ups_count, last_follow_up_at, search_text
+  update leads set (enquiry_datetime, follow_ups_count, last_follow_up_at, stage_since, search_text) = (
+    select enquiry_datetime, follow_ups_count, last_follow_up_at, stage_since, search_text
     from expected_leads
     where lead_id = new.lead_id)
   where lead_id = new.lead_id;
@@ -1059,6 +1088,9 @@ end;
 
 create trigger leads_insert after insert on leads
 begin
+  insert into lead_changes (lead_id)
+  select new.lead_id
+  where new.status is not (select status from replaced_leads where lead_id = new.lead_id);
   insert into status_counts (status, leads)
   values (new.status, 1)
   on conflict do update set leads = leads + 1;
@@ -1079,6 +1111,7 @@ end;
 
 create trigger leads_delete after delete on leads
 begin
+  insert into lead_changes (lead_id) values (old.lead_id);
   update status_counts set leads = leads - 1
   where status = old.status;
   insert into lead_search (lead_search, rowid, indexed_text, project_code)
@@ -1088,6 +1121,7 @@ end;
 
 create trigger leads_update_status after update of status on leads when new.status <> old.status
 begin
+  insert into lead_changes (lead_id) values (new.lead_id);
   insert into status_counts (status, leads)
   values (new.status, 1), (old.status, -1)
   on conflict do update set leads = leads + excluded.leads;
@@ -1125,10 +1159,12 @@ create trigger leads_refresh after update on leads
 when not exists (select 1 from leads_updating)
   and (
       new.lead_id, new.enquiry_datetime, new.project_name, new.contact_name, new.contact_email, new.contact_phone,
-      new.visitor_id, new.follow_ups_count, new.last_follow_up_at, new.search_text, new.project_code)
+      new.visitor_id, new.follow_ups_count, new.last_follow_up_at, new.stage_since, new.search_text,
+      new.project_code)
     is not (
       old.lead_id, old.enquiry_datetime, old.project_name, old.contact_name, old.contact_email, old.contact_phone,
-      old.visitor_id, old.follow_ups_count, old.last_follow_up_at, old.search_text, old.project_code)
+      old.visitor_id, old.follow_ups_count, old.last_follow_up_at, old.stage_since, old.search_text,
+      old.project_code)
 begin
   insert into lead_search (lead_search, rowid, indexed_text, project_code)
   values ('delete', old.lead_id, old.indexed_text, old.project_code);
@@ -1157,6 +1193,68 @@ begin
   from leads
   where lead_id = new.lead_id;
   delete from replaced_leads;
+  insert into lead_changes (lead_id) values (old.lead_id), (new.lead_id);
+end;
+
+
+-- lead_status_changes -> leads.stage_since
+
+create view lead_stage_changes as
+select lead_id
+from lead_status_changes;
+
+create trigger lead_stage_change instead of insert on lead_stage_changes
+begin
+  insert into leads_updating values (new.lead_id);
+  update leads set stage_since = (select stage_since from lead_stages where lead_id = new.lead_id)
+  where lead_id = new.lead_id;
+  delete from leads_updating;
+end;
+
+create trigger status_changes_insert after insert on lead_status_changes
+begin
+  insert into lead_stage_changes
+  select new.lead_id
+  union
+  select lead_id
+  from replaced_status_changes
+  where change_id = new.change_id;
+end;
+
+create trigger status_changes_delete after delete on lead_status_changes
+begin
+  insert into lead_stage_changes values (old.lead_id);
+end;
+
+create trigger status_changes_update after update on lead_status_changes
+begin
+  insert into lead_stage_changes
+  select new.lead_id
+  union
+  select old.lead_id;
+end;
+
+create table replaced_status_changes as
+select change_id, lead_id
+from lead_status_changes
+where false;
+
+create trigger status_changes_before_insert before insert on lead_status_changes
+when exists (select 1 from lead_status_changes where change_id = new.change_id)
+begin
+  delete from replaced_status_changes;
+  insert into replaced_status_changes
+  select change_id, lead_id
+  from lead_status_changes
+  where change_id = new.change_id;
+end;
+
+create trigger status_changes_rename before update of change_id on lead_status_changes
+when new.change_id <> old.change_id
+begin
+  select raise(abort, 'change_id is taken')
+  from lead_status_changes
+  where change_id = new.change_id;
 end;
 
 

@@ -75,7 +75,9 @@ TRANSIENT_TABLES = {
 PRIMARY_KEYS = BASE_TABLES | SITE_TABLES | ARCHIVING_COUNTERS | ARCHIVE_TABLES | INTERNAL_TABLES
 
 # Columns of base tables that triggers compute. A value from a writer is overwritten.
-DERIVED_COLUMNS = frozenset({"follow_ups_count", "last_follow_up_at", "search_text", "project_code", "is_sharded"})
+DERIVED_COLUMNS = frozenset(
+    {"follow_ups_count", "last_follow_up_at", "stage_since", "search_text", "project_code", "is_sharded"}
+)
 
 # Number of parameters in an IN list. A shorter list is filled with copies of its last value, so that the statement text
 # is constant and the prepared statement is reused.
@@ -143,6 +145,17 @@ class Reader(Protocol):
 
     def batches(self, sql: str, /, **params: Any) -> Iterator[list[tuple[Any, ...]]]:
         """Yield all rows of a statement in lists of at most BATCH tuples, in constant memory."""
+
+    def change_cursor(self) -> str:
+        """Return the position of this snapshot in the feed of leads that were inserted, moved or deleted."""
+
+    def changed_leads(self, cursor: str) -> list[Row] | None:
+        """Return `lead_id` and `status` of each lead that changed after a position; the status of a deleted one is None.
+
+        Return None if the feed does not have all changes since then any more.
+
+        :raises ValueError: the text is not a position.
+        """
 
 
 class Transaction(Reader, Protocol):

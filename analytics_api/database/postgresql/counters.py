@@ -43,12 +43,25 @@ UPDATE_LEADS = """
 update leads set
   follow_ups_count = expected.follow_ups_count,
   last_follow_up_at = expected.last_follow_up_at,
+  stage_since = expected.stage_since,
   search_text = expected.search_text
 from expected_leads as expected
 where leads.lead_id = expected.lead_id
-  and (leads.follow_ups_count, leads.last_follow_up_at, leads.search_text)
-    is distinct from (expected.follow_ups_count, expected.last_follow_up_at, expected.search_text)
+  and (leads.follow_ups_count, leads.last_follow_up_at, leads.stage_since, leads.search_text)
+    is distinct from (
+      expected.follow_ups_count, expected.last_follow_up_at, expected.stage_since, expected.search_text)
 """
+
+# Writes without triggers are not in the feed, so no position before is valid any more.
+RESTART_CHANGES = (
+    """
+delete from lead_changes
+""",
+    """
+update lead_changes_end
+set transaction_id = pg_current_xact_id()
+""",
+)
 
 # The archive refers to pages by id, so pages in the archive keep their ids.
 FILL_PAGES = (
@@ -164,6 +177,7 @@ def rebuild(statements: Statements, on_progress: Callable[[str], object]) -> Non
                 f"insert into {counter.table} ({columns}) select {columns} from {counter.view} order by {columns}"
             )
         analyze(statements, counter.table)
+    _run(statements, RESTART_CHANGES)
     _raise_sequences(statements)
 
 

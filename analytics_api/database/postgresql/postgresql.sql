@@ -80,6 +80,7 @@ create table if not exists leads (
   follow_ups_count     bigint not null default 0,
   last_follow_up_at    text collate "C",
   search_text          text collate "C" not null default '',
+  stage_since          bigint,
 
   -- cut, because an index entry has at most 2.6 kB; names with the same beginning are in the order of their ids
   name_folded text collate "C" generated always as (
@@ -104,6 +105,7 @@ create index if not exists leads_in_status_by_score_falling
   on leads (status, engagement_score desc nulls last, lead_id desc);
 create index if not exists leads_in_status_by_risk on leads (status, suspicion_score, lead_id);
 create index if not exists leads_in_status_by_name on leads (status, name_folded, lead_id);
+create index if not exists leads_in_status_by_stage on leads (status, stage_since desc nulls last, lead_id desc);
 -- The filters of the list. The text of a hash index may be longer than 2.6 kB.
 create index if not exists leads_by_project on leads using hash (project_name);
 create index if not exists leads_by_source on leads using hash (project_source);
@@ -152,7 +154,7 @@ create table if not exists lead_status_changes (
   changed_at bigint not null,
   changed_by text collate "C" not null  -- the name of the API key
 );
-create index if not exists status_changes_by_lead on lead_status_changes (lead_id);
+create index if not exists status_changes_by_lead on lead_status_changes (lead_id, changed_at, change_id);
 
 -- beside the data, as in schema.sql
 
@@ -507,6 +509,21 @@ create table status_counts (
   primary key (status, shard)
 ) with (fillfactor = 50);
 
+-- The leads that were inserted, moved or deleted, as in schema.sql. Transactions commit in another order than they
+-- insert rows, so a position in this feed is a snapshot, and the changes after it are those that it does not see.
+create table lead_changes (
+  change_number  bigint generated always as identity primary key,
+  lead_id        bigint not null,
+  transaction_id xid8 not null default pg_current_xact_id()
+);
+create index lead_changes_by_transaction on lead_changes (transaction_id);
+-- The last transaction of which a change was deleted.
+create table lead_changes_end (
+  end_id         smallint primary key default 1 check (end_id = 1),
+  transaction_id xid8 not null
+);
+insert into lead_changes_end (transaction_id) values (pg_current_xact_id());
+
 -- A follow-up is a submission that is not the lead's first. A row may count none: a transaction that inserts a lead
 -- locks its row here, so that it and one that inserts a submission of the lead wait for each other. The row remains
 -- when the lead is deleted: the transaction that deletes has locked the lead first, so deleting the row could deadlock
@@ -557,8 +574,38 @@ return casefold(
   || coalesce(replace(project, chr(31), ' '), '') || chr(31)
   || coalesce(replace(visitor, chr(31), ' '), '') || chr(31));
 
+-- Returns the ms since the epoch of a date of a lead, or null if it is empty, no date, or in the year 0.
+create or replace function instant_of(given text) returns bigint
+language plpgsql immutable strict as $$
+begin
+  return extract(epoch from nullif(given, '')::timestamp)::bigint * 1000;
+exception
+  when datetime_field_overflow or invalid_datetime_format then
+    return null;
+end
+$$;
+
+-- A lead entered its status with its last move, or `new` with the enquiry if it never moved.
+create or replace function stage_since(lead bigint, status text, enquiry text) returns bigint
+stable
+begin atomic
+  select
+    case
+      when change_id is null and status = 'new' then instant_of(enquiry)
+      when new_status = status then changed_at
+    end
+  from (values (1)) as once
+  left join (
+    select change_id, new_status, changed_at
+    from lead_status_changes
+    where lead_id = lead
+    order by changed_at desc, change_id desc
+    limit 1) as last_move on true;
+end;
+
 create view expected_leads as
 select leads.lead_id, coalesce(counted.follow_ups_count, 0) as follow_ups_count, counted.last_follow_up_at,
+  stage_since(leads.lead_id, status, enquiry_datetime) as stage_since,
   search_text(contact_name, contact_email, contact_phone, project_name, visitor_id) collate "C" as search_text
 from leads
 left join follow_up_counts as counted using (lead_id);
@@ -976,7 +1023,17 @@ call count_changes('leads',
     select status, sum(sign) as leads
     from changes
     group by status
-  $$));
+  $$),
+  $$
+  insert into lead_changes (lead_id)
+  select distinct lead_id
+  from (
+    select lead_id
+    from changes
+    group by lead_id, status
+    having sum(sign) <> 0) as changed
+  order by lead_id
+  $$);
 
 -- Returns a date as `YYYY-MM-DD HH:MM:SS` in UTC, from the formats that SQLite's datetime() accepts. Other text is
 -- returned unchanged.
@@ -1035,6 +1092,13 @@ begin
   end if;
   new.search_text := search_text(
     new.contact_name, new.contact_email, new.contact_phone, new.project_name, new.visitor_id);
+  if tg_op = 'UPDATE' and new.status <> old.status then
+    new.stage_since := coalesce(
+      nullif(current_setting('analytics.changed_at', true), '')::bigint,
+      (extract(epoch from clock_timestamp()) * 1000)::bigint);
+  else
+    new.stage_since := stage_since(new.lead_id, new.status, new.enquiry_datetime);
+  end if;
   return new;
 end
 $$;
@@ -1042,7 +1106,7 @@ create or replace trigger leads_refresh_new before insert on leads
 for each row execute function leads_refresh();
 create or replace trigger leads_refresh before update of
   lead_id, contact_name, contact_email, contact_phone, project_name, visitor_id,
-  follow_ups_count, last_follow_up_at, search_text
+  follow_ups_count, last_follow_up_at, search_text, status, enquiry_datetime, stage_since
 on leads
 for each row execute function leads_refresh();
 -- The first statement locks the row of every lead concerned, so that the second one sees all submissions committed by
@@ -1051,18 +1115,61 @@ for each row execute function leads_refresh();
 create or replace function leads_move() returns trigger
 language plpgsql security definer set search_path from current as $$
 declare
-  changed_at constant bigint := nullif(current_setting('analytics.changed_at', true), '');
+  author_at constant bigint := nullif(current_setting('analytics.changed_at', true), '');
 begin
   insert into lead_status_changes (lead_id, old_status, new_status, changed_at, changed_by)
   values (
-    new.lead_id, old.status, new.status,
-    coalesce(changed_at, (extract(epoch from clock_timestamp()) * 1000)::bigint),
-    case when changed_at is null then 'sql' else current_setting('analytics.changed_by', true) end);
+    new.lead_id, old.status, new.status, coalesce(author_at, new.stage_since),
+    case when author_at is null then 'sql' else current_setting('analytics.changed_by', true) end);
   return null;
 end
 $$;
 create or replace trigger leads_move after update of status on leads
 for each row when (new.status <> old.status) execute function leads_move();
+
+-- Rows of the history change when their leads entered their statuses. A move has set this before it is recorded.
+create or replace function stages_refresh() returns trigger
+language plpgsql security definer set search_path from current as $$
+begin
+  perform from leads where lead_id in (select lead_id from changes) order by lead_id for no key update;
+  if exists (
+    select
+    from leads
+    where lead_id in (select lead_id from changes)
+      and stage_since is distinct from stage_since(lead_id, status, enquiry_datetime))
+  then
+    update leads set stage_since = stage_since(lead_id, status, enquiry_datetime)
+    where lead_id in (select lead_id from changes);
+  end if;
+  return null;
+end
+$$;
+create or replace trigger stages_refresh_inserted after insert on lead_status_changes
+referencing new table as changes for each statement execute function stages_refresh();
+create or replace trigger stages_refresh_deleted after delete on lead_status_changes
+referencing old table as changes for each statement execute function stages_refresh();
+create or replace trigger stages_refresh_old after update on lead_status_changes
+referencing old table as changes for each statement execute function stages_refresh();
+create or replace trigger stages_refresh_new after update on lead_status_changes
+referencing new table as changes for each statement execute function stages_refresh();
+
+-- Of two transactions that could delete the same changes, one leaves them to the other.
+create or replace function lead_changes_prune() returns trigger
+language plpgsql security definer set search_path from current as $$
+begin
+  if exists (select from lead_changes_end for update skip locked) then
+    with deleted as (
+      delete from lead_changes
+      where change_number <= new.change_number - 10000
+      returning transaction_id)
+    update lead_changes_end set transaction_id = greatest(
+      transaction_id, (select transaction_id from deleted order by transaction_id desc limit 1));
+  end if;
+  return null;
+end
+$$;
+create or replace trigger lead_changes_prune after insert on lead_changes
+for each row when (new.change_number % 10000 = 0) execute function lead_changes_prune();
 call count_changes('lead_submissions', $$
   insert into counter_follow_up_counts as counter (lead_id, follow_ups_count)
   select lead_id, sum(sign)

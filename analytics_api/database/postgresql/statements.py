@@ -28,6 +28,32 @@ select set_config('analytics.changed_by', :changed_by, true), set_config('analyt
 """
 
 
+# A standby server does not list the transactions in progress: take all of them as not seen.
+CHANGE_CURSOR = """
+select
+  case
+    when pg_is_in_recovery() then concat(pg_snapshot_xmin(snapshot), ':', pg_snapshot_xmin(snapshot), ':')
+    else snapshot::text
+  end
+from pg_current_snapshot() as snapshot
+"""
+IS_COMPLETE = """
+select pg_snapshot_xmin(cast(:cursor as pg_snapshot)) > transaction_id
+from lead_changes_end
+"""
+CHANGED_LEADS = """
+select lead_id, status
+from (
+  select distinct lead_id
+  from lead_changes
+  where transaction_id >= pg_snapshot_xmin(cast(:cursor as pg_snapshot))
+    and not pg_visible_in_snapshot(transaction_id, cast(:cursor as pg_snapshot))) as changed
+left join leads using (lead_id)
+order by lead_id
+"""
+SNAPSHOT = re.compile("([0-9]{1,18}):([0-9]{1,18}):((?:[0-9]{1,18}(?:,[0-9]{1,18})*)?)")
+
+
 class Statements:
     """Implement base.Reader and base.Transaction for a connection."""
 
@@ -58,6 +84,16 @@ class Statements:
 
     def needle(self, text: str) -> str | None:
         return re.sub(r"([\\%_])", r"\\\1", text) if len(text) > 2 else None
+
+    def change_cursor(self) -> str:
+        [[cursor]] = self.tuples(CHANGE_CURSOR)
+        return str(cursor)
+
+    def changed_leads(self, cursor: str) -> list[Row] | None:
+        if not is_snapshot(cursor):
+            raise ValueError(cursor)
+        [[is_complete]] = self.tuples(IS_COMPLETE, cursor=cursor)
+        return self.rows(CHANGED_LEADS, cursor=cursor) if is_complete else None
 
     def execute(self, sql: str, /, **params: Any) -> int:
         return self._execute(sql, params).rowcount
@@ -178,3 +214,13 @@ def lift_timeouts(statements: Statements) -> None:
     statements.execute("set local statement_timeout = 0")
     statements.execute("set local idle_in_transaction_session_timeout = 0")  # an import may wait for a slow file
     statements.execute("set local work_mem = '64MB'")
+
+
+def is_snapshot(text: str) -> bool:
+    """Return whether PostgreSQL accepts the text as a pg_snapshot: `xmin:xmax:` and the ids between them, ascending."""
+    match = SNAPSHOT.fullmatch(text)
+    if match is None:
+        return False
+    first, last = int(match[1]), int(match[2])
+    running = [int(number) for number in match[3].split(",") if number]
+    return 0 < first <= last and running == sorted(set(running)) and all(first <= number < last for number in running)

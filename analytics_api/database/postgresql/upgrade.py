@@ -39,7 +39,7 @@ where pronamespace = current_schema()::regnamespace
     '|keep_lead|writer_slot|past_truncate|delete_uncounted|adding_to_pages)$')
 """
 
-# Changes to columns and constraints of tables from versions before 3.
+# Changes to columns, constraints and indexes of older tables.
 PREPARE_TABLES = """
 alter table sessions
   drop constraint if exists sessions_started_at_check,
@@ -53,7 +53,9 @@ alter table events
   drop column if exists minute,
   drop column if exists page;
 alter table leads
-  drop constraint if exists enquiry_datetime_of_1300_bytes_at_most;
+  drop constraint if exists enquiry_datetime_of_1300_bytes_at_most,
+  add column if not exists stage_since bigint;
+drop index if exists status_changes_by_lead;
 alter table lead_submissions
   drop constraint if exists submitted_at_of_1300_bytes_at_most;
 drop function if exists utc_day;

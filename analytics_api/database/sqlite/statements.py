@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import sys
 import time
@@ -36,6 +37,24 @@ order by project_id
 INSERT_AUTHOR = """
 insert into move_author (author_id, changed_by, changed_at)
 values (1, :changed_by, :changed_at)
+"""
+
+LAST_CHANGE = """
+select coalesce(max(change_number), 0)
+from lead_changes
+"""
+CHANGE_BOUNDS = """
+select coalesce(min(change_number), 1), coalesce(max(change_number), 0)
+from lead_changes
+"""
+CHANGED_LEADS = """
+select lead_id, status
+from (
+  select distinct lead_id
+  from lead_changes
+  where change_number > :cursor) as changed
+left join leads using (lead_id)
+order by lead_id
 """
 
 # The trigrams of the search index that begin with two letters.
@@ -154,6 +173,18 @@ class Statements:
             terms = [term for (term,) in runs]
         terms += [code for project, code in self.tuples(CODES) if text in project]
         return " OR ".join(map(_phrase, terms or [text]))
+
+    def change_cursor(self) -> str:
+        [[number]] = self.tuples(LAST_CHANGE)
+        return str(number)
+
+    def changed_leads(self, cursor: str) -> list[Row] | None:
+        if not re.fullmatch("[0-9]{1,18}", cursor, re.ASCII):
+            raise ValueError(cursor)
+        [[first, last]] = self.tuples(CHANGE_BOUNDS)
+        if not first - 1 <= int(cursor) <= last:
+            return None
+        return self.rows(CHANGED_LEADS, cursor=int(cursor))
 
     def _fetch(self, cursor: sqlite3.Cursor, text: Any) -> list[tuple[Any, ...]]:
         with self._text_factory(text):
