@@ -435,7 +435,7 @@ from lead_submissions;
 
 -- The leads that were inserted, moved or deleted, in this order. The last 10,000 rows remain. A rebuild removes all.
 create table lead_changes (
-  change_number integer primary key autoincrement,
+  change_number integer primary key,
   lead_id       integer not null
 ) strict;
 create trigger lead_changes_prune after insert on lead_changes when new.change_number % 10000 = 0

@@ -174,7 +174,7 @@ class Application:
         try:
             return self.respond(route, path_arguments, environ, start_response)
         except RequestError as error:
-            return responses.send_error(environ, start_response, error.status, str(error), error.headers)
+            return responses.send_error(environ, start_response, error.status, str(error), error.headers, error.fields)
         except StatementTimeout as error:
             return responses.internal_error(
                 environ, start_response, log, "%s %s failed: %s", route.method, route.path, error
@@ -329,10 +329,11 @@ def parse_arguments(route: Route, path_arguments: Mapping[str, Any], environ: WS
     if route.body:
         body = read_json_object(environ)
         for field in route.body:
-            value = body.get(field.name)
-            if not isinstance(value, str):
-                raise InvalidRequest(f'The request body must be {{"{field.name}": "…"}}')
-            arguments[field.name] = value
+            try:
+                arguments[field.name] = field.parse_json(body.get(field.name))
+            except ValueError:
+                shape = ", ".join(f'"{field.name}": {field.shape}' for field in route.body)
+                raise InvalidRequest(f"The request body must be {{{shape}}}") from None
     if route.conditional:
         arguments["check"] = read_preconditions(environ)
     return arguments

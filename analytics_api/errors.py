@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 
 class AnalyticsError(Exception):
     """Base class of all exceptions. The message says what is wrong and how to fix it."""
@@ -47,10 +50,16 @@ class RequestError(AnalyticsError):
     """The request failed because of the client, or must be sent again later.
 
     `status` is the HTTP status; `headers` are additional response headers.
+
+    :param fields: fields of the response's JSON body beside `error`.
     """
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
+
+    def __init__(self, message: str, fields: Mapping[str, object] = MappingProxyType({})) -> None:
+        super().__init__(message)
+        self.fields = fields
 
 
 class InvalidRequest(RequestError):
@@ -69,6 +78,12 @@ class NotFound(RequestError):
     """The lead or the status does not exist."""
 
     status = 404
+
+
+class Gone(RequestError):
+    """The server does not have this resource any more."""
+
+    status = 410
 
 
 class LengthRequired(RequestError):

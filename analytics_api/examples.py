@@ -9,7 +9,18 @@ from .endpoints.current import current
 from .endpoints.dashboard import dashboard
 from .endpoints.engagement import engagement
 from .endpoints.geo import geo
-from .endpoints.leads import detail, facets, history, list_leads, pipeline, update_status
+from .endpoints.leads import (
+    board,
+    board_stage,
+    changes,
+    detail,
+    facets,
+    history,
+    list_leads,
+    pipeline,
+    update_status,
+    update_statuses,
+)
 from .endpoints.overview import overview
 from .endpoints.pages import entry, exit_, top
 from .endpoints.realtime import realtime
@@ -40,6 +51,9 @@ LEAD: Final[dict[str, Any]] = {
     "last_follow_up_at": "2026-02-24 09:30:00",
     "status": "contacted",
 }
+
+CARD: Final[dict[str, Any]] = {**LEAD, "etag": '"contacted.311"', "stage_since": 1771928100000}
+STAGE: Final[dict[str, Any]] = {"status": "contacted", "total": 31, "leads": [CARD], "next": "stage:42:1771928100000"}
 
 SESSION: Final[dict[str, Any]] = {
     "session_id": "session_123",
@@ -161,7 +175,16 @@ RESPONSE_EXAMPLES: Final[dict[Callable[..., Any], Any]] = {
         ],
         "moves": [{"from": "new", "to": "contacted", "count": 130}],
     },
+    board: {"stages": [STAGE], "cursor": "1234"},
+    board_stage: STAGE,
+    changes: {"cursor": "1236", "changes": [{"lead_id": 42, "status": "qualified"}, {"lead_id": 17, "status": None}]},
     update_status: {"updated": True},
+    update_statuses: {
+        "updated": [{"lead_id": 43, "etag": '"contacted.312"'}],
+        "unchanged": [44],
+        "stale": [CARD],
+        "not_found": [45],
+    },
 }
 
 RESPONSE_EXAMPLES[dashboard] = {
@@ -179,4 +202,10 @@ RESPONSE_EXAMPLES[dashboard] = {
     "current": RESPONSE_EXAMPLES[current],
 }
 
-REQUEST_EXAMPLES: Final[dict[Callable[..., Any], object]] = {update_status: {"status": "contacted"}}
+REQUEST_EXAMPLES: Final[dict[Callable[..., Any], object]] = {
+    update_status: {"status": "contacted"},
+    update_statuses: {
+        "leads": [{"lead_id": 42, "etag": '"new.0"'}, {"lead_id": 43}, {"lead_id": 44}, {"lead_id": 45}],
+        "status": "contacted",
+    },
+}

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
-from .examples import REQUEST_EXAMPLES, RESPONSE_EXAMPLES
+from .endpoints.leads.board import Card
+from .examples import CARD, REQUEST_EXAMPLES, RESPONSE_EXAMPLES
 from .http.downloads import Stream
 from .http.parameters import Enums, Identifier, Parameter
 from .http.requests import NO_CHUNKED_BODIES
@@ -56,6 +57,10 @@ ERRORS = {
     401: ("The key is missing or invalid", MISSING_KEY),
     403: ("The key lacks the scope", "This API key lacks the scope stats"),
     404: ("The lead or the status does not exist", "Lead not found"),
+    410: (
+        "The changes since this position are not available any more",
+        "The changes since this cursor are not available any more; load the board again",
+    ),
     411: (
         "The body has no Content-Length, and the server does not support chunked bodies",
         NO_CHUNKED_BODIES,
@@ -83,6 +88,12 @@ def document(prefix: str = "/analytics", mount: str = "", *, browser_sessions: b
             "required": ["error"],
             "additionalProperties": False,
         }
+    }
+    schemas["StaleLead"] = {
+        "type": "object",
+        "properties": {"error": {"type": "string"}, "lead": _schema(Card, schemas)},
+        "required": ["error", "lead"],
+        "additionalProperties": False,
     }
     paths: dict[str, Schema] = {}
     for route in ROUTES:
@@ -144,8 +155,10 @@ def _error_statuses(route: Route) -> list[int]:
     statuses = [400, 401, 500]
     if route.scope is not None:
         statuses.append(403)
-    if route.path_parameters:
+    if route.path_parameters or route.body:
         statuses.append(404)
+    if any(parameter.name == "since" for parameter in route.query):
+        statuses.append(410)
     if route.body:
         statuses.append(411)
     if route.conditional:
@@ -184,8 +197,8 @@ def _request_body(route: Route) -> Schema:
     schema = {
         "type": "object",
         "description": "Other fields are ignored",
-        "properties": {text.name: {**text.schema, "description": text.description} for text in route.body},
-        "required": [text.name for text in route.body],
+        "properties": {field.name: {**field.schema, "description": field.description} for field in route.body},
+        "required": [field.name for field in route.body],
     }
     content = {"application/json": {"example": REQUEST_EXAMPLES[route.endpoint], "schema": schema}}
     return {"required": True, "content": content}
@@ -209,6 +222,8 @@ def _parameters(location: str, parameters: Iterable[Parameter | Identifier]) -> 
 def _error(status: int) -> Schema:
     description, example = ERRORS[status]
     content: Schema = {"schema": {"$ref": "#/components/schemas/Error"}, "example": {"error": example}}
+    if status == 412:
+        content = {"schema": {"$ref": "#/components/schemas/StaleLead"}, "example": {"error": example, "lead": CARD}}
     if status == 401:
         del content["example"]
         content["examples"] = {

@@ -13,11 +13,15 @@ from .endpoints.dashboard import DEFAULT_LIMIT, SECTIONS, dashboard, resolved_ra
 from .endpoints.engagement import engagement
 from .endpoints.geo import geo
 from .endpoints.leads import (
+    BOARD_CURSOR_PATTERN,
     CURSOR_PATTERN,
     FORMATS,
     LEAD_FILTERS,
     ORDERS,
     STATUSES,
+    board,
+    board_stage,
+    changes,
     detail,
     export_leads,
     facets,
@@ -27,6 +31,7 @@ from .endpoints.leads import (
     next_query,
     pipeline,
     update_status,
+    update_statuses,
 )
 from .endpoints.overview import overview
 from .endpoints.pages import entry, exit_, top
@@ -37,7 +42,19 @@ from .endpoints.sources import sources
 from .endpoints.storage import age, storage
 from .endpoints.whoami import whoami
 from .filters import FILTERS
-from .http.parameters import MAX_INT64, Boolean, Cursor, Day, Enum, Enums, Identifier, Integer, Parameter, Text
+from .http.parameters import (
+    MAX_INT64,
+    Boolean,
+    Cursor,
+    Day,
+    Enum,
+    Enums,
+    Identifier,
+    Integer,
+    LeadReferences,
+    Parameter,
+    Text,
+)
 
 RANGE_HEADER = "Analytics-Range"
 
@@ -60,7 +77,7 @@ class Route:
     :param query: parameters in the query string.
     :param filters: further ones, which can be repeated. The endpoint gets the texts of all of them as `filters`.
     :param path_parameters: parameters in the path.
-    :param body: string fields of the JSON request body.
+    :param body: fields of the JSON request body.
     :param produces: media types of the response.
     :param headers: response headers.
     :param next_query: takes the endpoint's result and returns the query string of the next page for `Link`, or None.
@@ -78,8 +95,8 @@ class Route:
     endpoint: Callable[..., Any]
     query: Sequence[Parameter] = ()
     filters: Sequence[Parameter] = ()
-    path_parameters: Sequence[Identifier] = ()
-    body: Sequence[Text] = ()
+    path_parameters: Sequence[Identifier | Text] = ()
+    body: Sequence[Text | LeadReferences] = ()
     produces: Sequence[str] = ("application/json",)
     headers: Sequence[Header] = ()
     next_query: Callable[[object], str | None] | None = None
@@ -112,6 +129,10 @@ ALL_FILTERS = tuple(FILTERS.values())
 
 LEAD = Identifier("lead_id", "Id of the lead")
 SEARCH = Text("q", "Text to find in the name, e-mail, phone, project or visitor id", maximum=1000)
+NEW_STATUS = Text("status", f"The new pipeline status: {', '.join(STATUSES)}; case is ignored")
+MAX_MOVED = 500
+BOARD_SORT = "Order within each stage: by default those that entered it last first"
+MAX_POSITION = 4000  # characters; PostgreSQL lists up to 19 digits for each transaction in progress
 FILTERS_OF_LEADS = tuple(filter_.parameter for filter_ in LEAD_FILTERS.values())
 
 ROUTES = (
@@ -177,9 +198,27 @@ ROUTES = (
     Route("leads:read", "GET", "/leads/facets", facets, [SEARCH], filters=FILTERS_OF_LEADS),
     Route("leads:read", "GET", "/leads/<lead_id>", detail, path_parameters=[LEAD]),
     Route("leads:read", "GET", "/leads/<lead_id>/history", history, path_parameters=[LEAD]),
+    Route("leads:read", "GET", "/board", board, [
+        Integer("limit", "Number of leads to return of each stage", default=25, minimum=1, maximum=100),
+        SEARCH,
+        Enum("sort", f"{BOARD_SORT}, or an order of the list", tuple(ORDERS)),
+    ], filters=FILTERS_OF_LEADS),
+    Route("leads:read", "GET", "/board/<status>", board_stage, [
+        Integer("limit", "Number of leads to return", default=25, minimum=1, maximum=100),
+        SEARCH,
+        Enum("sort", f"{BOARD_SORT}, or an order of the list", tuple(ORDERS)),
+        Cursor("cursor", "Position from `next` of the page before; valid only for its sort", BOARD_CURSOR_PATTERN),
+    ], path_parameters=[Text("status", f"Stage of the pipeline: {', '.join(STATUSES)}")], filters=FILTERS_OF_LEADS),
+    Route("leads:read", "GET", "/changes", changes, [
+        Text("since", "Position from `cursor` of the board or of an earlier response", maximum=MAX_POSITION),
+    ]),
+    Route("leads:write", "PATCH", "/leads", update_statuses, body=[
+        LeadReferences("leads", "The leads to move, each once", MAX_MOVED),
+        NEW_STATUS,
+    ]),
     Route("leads:write", "PATCH", "/leads/<lead_id>", update_status, path_parameters=[LEAD], body=[
-        Text("status", f"The new pipeline status: {', '.join(STATUSES)}; case is ignored"),
+        NEW_STATUS,
     ], headers=[
-        Header("ETag", "ETag of the lead detail after the update, for If-Match", lead_etag),
+        Header("ETag", "`etag` of the lead on the board after the update, for If-Match", lead_etag),
     ], conditional=True),
 )  # fmt: skip

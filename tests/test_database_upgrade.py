@@ -117,7 +117,8 @@ def old(filled_old, version, tmp_path):
 
 def base_contents(path):
     """Return the rows of the tables that exist in every version, without columns that differ between versions."""
-    names = {table: columns_of(path, table) - {"search_text", "search_code", "project_code"} for table in BASE}
+    later = {"search_text", "search_code", "project_code", "stage_since"}
+    names = {table: columns_of(path, table) - later for table in BASE}
     return {
         table: [{column: row[column] for column in row if column in names[table]} for row in rows]
         for table, rows in contents(path).items()

@@ -30,7 +30,7 @@ def sessions(database):
 
 
 def contents(database):
-    """Return the rows of all tables, without the tables of the search index and the ids of pages and projects."""
+    """Return the rows of all tables, without those of the search index, the ids of pages and projects, and the feed."""
     numbered = {
         "pages": "select page, views, sessions from pages",
         "session_pages": "select page, session_id, day, s.views, archived "
@@ -46,7 +46,7 @@ def contents(database):
     return {
         name: sorted(map(repr, filter(counts_something, database.rows(numbered.get(name, f"select * from {name}")))))
         for kind, name, _ in structure(database)
-        if kind == "table" and not name.startswith(("sqlite_", "lead_search_"))
+        if kind == "table" and not name.startswith(("sqlite_", "lead_search_", "lead_changes"))
     }
 
 

@@ -43,18 +43,21 @@ def test_stale_if_match_is_412_and_changes_nothing(client, state):
     response = client.patch(PATH, json={"status": "lost"}, headers={"If-Match": etag})
 
     assert response.status_code == 412
-    assert response.json == {"error": "If-Match does not list the current ETag: it has changed since it was read"}
+    assert response.json == {
+        "error": "If-Match does not list the current ETag: it has changed since it was read",
+        "lead": client.get("/analytics/board").json["stages"][4]["leads"][0],
+    }
     assert state() == ("won", 1)
 
 
 @pytest.mark.parametrize("status", ["won", "new"], ids=["changed", "same"])
-def test_etag_of_an_update_is_that_of_the_detail(client, state, status):
+def test_etag_of_an_update_is_that_on_the_board(client, state, status):
     etag = client.patch(PATH, json={"status": status}).headers["ETag"]
 
     next_update = client.patch(PATH, json={"status": "lost"}, headers={"If-Match": etag})
 
     assert next_update.status_code == 200
-    assert next_update.headers["ETag"] == client.get(PATH).headers["ETag"] != etag
+    assert next_update.headers["ETag"] == client.get("/analytics/board").json["stages"][5]["leads"][0]["etag"] != etag
     assert state()[0] == "lost"
 
 

@@ -17,6 +17,8 @@ INDEXES = {
 }
 
 STATEMENTS = {label: statements for label, statements in list_statements().items() if label.startswith("leads.")}
+# The order of the board has an index within each status only.
+ORDERED_BY_STAGE = [label for label, (key, _) in STATEMENTS.items() if key and "stage" in key and "all" in key]
 SCANNED = [label for label in STATEMENTS if "scanned" in label]
 
 
@@ -30,16 +32,20 @@ def plan_of(connection, label):
 
 
 def test_every_page_statement_is_listed():
-    assert len([label for label in STATEMENTS if label.startswith("leads.PAGES")]) == 48
+    assert len([label for label in STATEMENTS if label.startswith("leads.PAGES")]) == 54
 
 
 def test_only_pages_of_all_leads_scan_and_by_their_index(connection):
     expected = {}
     for label, (key, _) in STATEMENTS.items():
+        if label in ORDERED_BY_STAGE:
+            continue
         if "PAGES" in label and key[0] == "all" and (label.startswith("leads.PAGES") or key[-1] == "first"):
             expected[label] = [f"SCAN leads USING INDEX {INDEXES[key[1]]}"]
 
-    scans = find_scans(connection, {label: STATEMENTS[label] for label in STATEMENTS if label not in SCANNED})
+    of_listed = [label for label, (_, text) in STATEMENTS.items() if ":listed_" in text]  # more than the demo has leads
+    omitted = {*SCANNED, *ORDERED_BY_STAGE, *of_listed}
+    scans = find_scans(connection, {label: STATEMENTS[label] for label in STATEMENTS if label not in omitted})
 
     assert {label: [step.replace("COVERING ", "") for step in steps] for label, steps in scans.items()} == expected
 

@@ -13,7 +13,7 @@ READ_ONLY = [
     "/analytics/realtime",
     "/analytics/current",
     "/analytics/storage",
-    "/analytics/leads",
+    "/analytics/board",
 ]
 
 

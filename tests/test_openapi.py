@@ -201,6 +201,24 @@ def test_document_has_every_parameter_with_its_bounds():
         "GET /analytics/leads/{lead_id}/history": {"lead_id": lead_id},
         "GET /analytics/leads/{lead_id}": {"lead_id": lead_id},
         "PATCH /analytics/leads/{lead_id}": {"lead_id": lead_id},
+        "PATCH /analytics/leads": {},
+        "GET /analytics/board": {
+            "limit": integer(25, 1, 100, "1 to 100"),
+            **which,
+            "sort": {"type": "string", "enum": orders},
+        },
+        "GET /analytics/board/{status}": {
+            "status": {"type": "string", "pattern": "^[^\\u0000]*$"},
+            "limit": integer(25, 1, 100, "1 to 100"),
+            **which,
+            "sort": {"type": "string", "enum": orders},
+            "cursor": {
+                "type": "string",
+                "pattern": "^((newest|oldest|last_follow_up|name_asc):-?[0-9]{1,19}(~?:[^\\u0000]{0,100})?"
+                "|(score_desc|score_asc|risk_desc|risk_asc|stage):-?[0-9]{1,19}(:-?[0-9]{1,19})?)$",
+            },
+        },
+        "GET /analytics/changes": {"since": {"type": "string", "pattern": "^[^\\u0000]*$", "maxLength": 4000}},
         "POST /analytics/session": {},
         "DELETE /analytics/session": {},
     }
@@ -215,8 +233,9 @@ def test_document_has_errors_of_every_operation(method, path):
 
     assert set(errors) >= {400, 401, 500}
     assert (403 in errors) == (not path.endswith(("/whoami", "/site")))
-    assert (404 in errors) == ("{lead_id}" in path)
-    assert (411 in errors, 412 in errors) == (method == "PATCH", method == "PATCH")
+    assert (404 in errors) == ("{" in path or method == "PATCH")
+    assert (410 in errors) == path.endswith("/changes")
+    assert (411 in errors, 412 in errors) == (method == "PATCH", "{lead_id}" in path and method == "PATCH")
     assert all(list(reply["content"]) == ["application/json"] for reply in errors.values())
 
 
@@ -249,9 +268,9 @@ def test_every_example_is_valid(method, path):
 @pytest.mark.parametrize(("method", "path"), ROUTE_OPERATIONS)
 def test_responses_match_their_schemas(filled, client, method, path):
     operation = OPERATIONS[method, path]
-    body = {"status": "won"} if "requestBody" in operation else None
+    body = {"leads": [{"lead_id": 1}], "status": "won"} if "requestBody" in operation else None
 
-    response = client.open(path.format(lead_id=1), method=method, json=body)
+    response = client.open(path.format(lead_id=1, status="new"), method=method, json=body)
 
     assert response.status_code == 200
     schema = schema_of(response, operation)
@@ -272,6 +291,10 @@ def test_responses_match_their_schemas(filled, client, method, path):
         ("GET", "/analytics/leads/{lead_id}", "/analytics/leads/2", KEY, 404),
         ("PATCH", "/analytics/leads/{lead_id}", "/analytics/leads/2", KEY, 404),
         ("PATCH", "/analytics/leads/{lead_id}", "/analytics/leads/x", KEY, 400),
+        ("PATCH", "/analytics/leads", "/analytics/leads", KEY, 400),
+        ("GET", "/analytics/board/{status}", "/analytics/board/none", KEY, 404),
+        ("GET", "/analytics/changes", "/analytics/changes?since=none", KEY, 400),
+        ("GET", "/analytics/changes", "/analytics/changes?since=99999", KEY, 410),
     ],
 )
 def test_errors_match_their_schema(database, filled, client, method, template, path, key, status):

@@ -150,7 +150,7 @@ class Reader(Protocol):
         """Return the position of this snapshot in the feed of leads that were inserted, moved or deleted."""
 
     def changed_leads(self, cursor: str) -> list[Row] | None:
-        """Return `lead_id` and `status` of each lead that changed after a position; the status of a deleted one is None.
+        """Return `lead_id` and `status` of each lead that changed after a position. A deleted one has no status.
 
         Return None if the feed does not have all changes since then any more.
 

@@ -166,12 +166,65 @@ class Text:
         schema: dict[str, object] = {"type": "string", "pattern": "^[^\\u0000]*$"}
         return schema if self.maximum is None else {**schema, "maxLength": self.maximum}
 
+    @property
+    def shape(self) -> str:
+        return '"…"'
+
+    def parse_json(self, value: object) -> str:
+        """Return the value of a field of a JSON body.
+
+        :raises ValueError: it is no string.
+        """
+        if not isinstance(value, str):
+            raise ValueError(value)
+        return value
+
     def parse(self, text: str) -> str:
         if "\0" in text:  # PostgreSQL does not accept NUL in text
             raise InvalidRequest(f"{self.name} must not contain NUL")
         if self.maximum is not None and len(text) > self.maximum:
             raise InvalidRequest(f"{self.name} must have at most {self.maximum} characters")
         return text
+
+
+@dataclass(frozen=True, slots=True)
+class LeadReferences:
+    """A list of leads in a JSON body, from 1 to `maximum`, each with the `etag` that it must have, if any."""
+
+    name: str
+    description: str
+    maximum: int
+
+    @property
+    def schema(self) -> dict[str, object]:
+        lead_id = {"type": "integer", "minimum": 1, "maximum": MAX_INT64}
+        item = {
+            "type": "object",
+            "properties": {"lead_id": lead_id, "etag": {"type": "string"}},
+            "required": ["lead_id"],
+        }
+        return {"type": "array", "minItems": 1, "maxItems": self.maximum, "items": item}
+
+    @property
+    def shape(self) -> str:
+        return f'[{{"lead_id": 1, "etag": "…"}}, … up to {self.maximum}]'
+
+    def parse_json(self, value: object) -> list[dict[str, object]]:
+        """Return the value of a field of a JSON body.
+
+        :raises ValueError: it is no list of such leads.
+        """
+        if not isinstance(value, list) or not 1 <= len(value) <= self.maximum:
+            raise ValueError(value)
+        return [self._parse_lead(lead) for lead in value]
+
+    def _parse_lead(self, lead: object) -> dict[str, object]:
+        if not isinstance(lead, dict):
+            raise ValueError(lead)
+        lead_id, etag = lead.get("lead_id"), lead.get("etag")
+        if type(lead_id) is not int or not 1 <= lead_id <= MAX_INT64 or not isinstance(etag, (str, type(None))):
+            raise ValueError(lead)
+        return {"lead_id": lead_id, **({} if etag is None else {"etag": etag})}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING
@@ -13,6 +13,9 @@ from ..errors import PreconditionFailed
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
+
+# Takes a function that returns a resource's entity tags, and raises PreconditionFailed if a condition is not met.
+Check = Callable[[Callable[[], Sequence[str]]], None]
 
 ENTITY_TAG = re.compile(r'(W/)?"([^"]*)"')
 
@@ -53,22 +56,22 @@ class Preconditions:
     if_match: str | None = None
     if_none_match: str | None = None
 
-    def check(self, payload: object) -> None:
-        """Compare the conditions with the resource's current entity tag.
+    def check(self, read_etags: Callable[[], Sequence[str]]) -> None:
+        """Compare the conditions with the resource's current entity tags, of which it may have several.
 
         :raises PreconditionFailed: a condition is not met.
         """
         if self.if_match is None and self.if_none_match is None:
             return
-        etag = etag_of(payload)
-        if self.if_match is not None and not is_matched(self.if_match, etag):
+        etags = read_etags()
+        if self.if_match is not None and not any(is_matched(self.if_match, etag) for etag in etags):
             raise PreconditionFailed("If-Match does not list the current ETag: it has changed since it was read")
-        if self.if_none_match is not None and is_listed(self.if_none_match, etag):
+        if self.if_none_match is not None and any(is_listed(self.if_none_match, etag) for etag in etags):
             raise PreconditionFailed("If-None-Match lists the current ETag")
 
 
-def read_preconditions(environ: WSGIEnvironment) -> Callable[[object], None]:
-    """Return a function that checks the request's preconditions against a resource's payload.
+def read_preconditions(environ: WSGIEnvironment) -> Check:
+    """Return a function that checks the request's preconditions against the entity tags of a resource.
 
     The function raises PreconditionFailed if a condition is not met.
     """

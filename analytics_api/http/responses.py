@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from .environ import REQUEST_ID
@@ -63,9 +64,10 @@ def send_error(
     status: int,
     message: str,
     headers: Iterable[tuple[str, str]] = (),
+    fields: Mapping[str, object] = MappingProxyType({}),
 ) -> list[bytes]:
-    """Send an error response with the JSON body `{"error": message}`."""
-    return send_json(environ, start_response, {"error": message}, status, headers)
+    """Send an error response with the JSON body `{"error": message}` and further fields."""
+    return send_json(environ, start_response, {"error": message, **fields}, status, headers)
 
 
 def internal_error(

@@ -109,7 +109,9 @@ def _suffix(key):
 
 def query_plan(connection, text):
     """Return the steps of SQLite's plan for a statement."""
-    parameters = {name: PARAMETERS[name] for name in re.findall(r":([a-z_]+)", text)}
+    parameters = {
+        name: 1 if name.startswith("listed_") else PARAMETERS[name] for name in re.findall(r":([a-z_0-9]+)", text)
+    }
     return [row[3] for row in connection.execute(f"explain query plan {text}", parameters)]
 
 

@@ -66,9 +66,6 @@ where code not in (
 # Writes without triggers are not in the feed: leave a gap after every position that a client can have.
 RESTART_CHANGES = (
     """
-delete from lead_changes
-""",
-    """
 insert into lead_changes (lead_id)
 values (0), (0)
 """,

@@ -61,7 +61,7 @@ def list_leads(
         params: dict[str, Any] = {"limit": limit + 1, "offset": offset}  # one more row shows whether a page follows
         if cursor:
             params |= decode_cursor(at, cursor)
-        rows, total = _find_page(at, q, values, order, params)
+        rows, total = find_leads(at, q, values, order, params)
         page = LeadPage(leads=rows[:limit], total=total)
         if len(rows) > limit:
             position = {"sort": order, "cursor": encode_cursor(at, order, rows[limit - 1])}
@@ -72,7 +72,11 @@ def list_leads(
     return ctx.db.read(read_page)
 
 
-def _find_page(at: Reader, q: str | None, values: FilterValues, sort: str, params: dict[str, Any]) -> Page:
+def find_leads(at: Reader, q: str | None, values: FilterValues, sort: str, params: dict[str, Any]) -> Page:
+    """Return the rows of a page, and the number of leads that match.
+
+    :param params: `limit` and `offset`; with a cursor also those of decode_cursor().
+    """
     if is_simple(values):
         filter_, needed = prepare(at, q, *values.get("status", (None,)))
         return find_page(Search(at, filter_, sort, {**params, **needed}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -50,18 +51,29 @@ ORDERS: Final = {
     "risk_desc": Order("suspicion_score", "desc", int, nullable=False),
     "risk_asc": Order("suspicion_score", "asc", int, nullable=False),
     "name_asc": Order("name_folded", "asc", str, nullable=True),
+    "stage": Order("stage_since", "desc", int, nullable=True),
 }
 DEFAULT_ORDER: Final = "newest"
+BOARD_ORDER: Final = "stage"  # only has an index within each status
+LIST_ORDERS: Final = tuple(sort for sort in ORDERS if sort != BOARD_ORDER)
 
 # A cursor consists of the order, the id of the page's last lead and its sort key: `newest:28:2026-02-10 11:00:00`. If
 # the sort key is null, it is omitted. A sort key that is too long or contains a NUL is truncated, and `~` marks that:
 # `name_asc:28~:aaa`.
 _TEXT_KEY: Final = rf"~?:[^\u0000]{{0,{MAX_KEY_LENGTH}}}"
 _NUMBER_KEY: Final = ":-?[0-9]{1,19}"
-CURSOR_PATTERN: Final = "|".join(
-    f"({'|'.join(sort for sort, order in ORDERS.items() if order.type is type_)}):-?[0-9]{{1,19}}({key})?"
-    for type_, key in ((str, _TEXT_KEY), (int, _NUMBER_KEY))
-)
+
+
+def _cursor_pattern(sorts: Iterable[str]) -> str:
+    """Return the regular expression of cursors of these orders."""
+    return "|".join(
+        f"({'|'.join(sort for sort in sorts if ORDERS[sort].type is type_)}):-?[0-9]{{1,19}}({key})?"
+        for type_, key in ((str, _TEXT_KEY), (int, _NUMBER_KEY))
+    )
+
+
+CURSOR_PATTERN: Final = _cursor_pattern(LIST_ORDERS)
+BOARD_CURSOR_PATTERN: Final = _cursor_pattern(tuple(ORDERS))
 
 # The statement that reads a lead's sort key, for each column of an order.
 SORT_KEYS: Final = {

@@ -1,16 +1,18 @@
-"""Update the pipeline status of a lead, and record its history."""
+"""Move leads to another stage of the pipeline."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal, TypedDict, cast
+from collections.abc import Sequence
+from typing import Final, Literal, TypedDict, cast
 
 from ...context import Context
-from ...database import Transaction
-from ...errors import NotFound
-from ...http.representations import etag_of
-from .detail import Detail, read_detail
-from .statuses import STATUSES
+from ...database import Reader, Transaction
+from ...database.base import IN_LIST, in_list_batches
+from ...errors import NotFound, PreconditionFailed
+from ...http.representations import Check, etag_of
+from .board import Card, find_status, to_cards
+from .detail import read_detail
+from .search import COLUMN_LIST
 
 
 class Updated(TypedDict):
@@ -18,48 +20,119 @@ class Updated(TypedDict):
 
 
 class UpdatedLead(dict[str, bool]):
-    """An Updated payload with the lead's state after the update, for the header `ETag`."""
+    """An Updated payload with the lead's entity tag after the update, for the header `ETag`."""
 
-    def __init__(self, lead: Detail) -> None:
+    def __init__(self, etag: str) -> None:
         super().__init__(updated=True)
-        self.lead = lead
+        self.etag = etag
 
 
-UPDATE_STATUS = """
+class _LeadReference(TypedDict):
+    lead_id: int
+
+
+class LeadReference(_LeadReference, total=False):
+    """A lead to move, if it still has this `etag`; without one whatever it has."""
+
+    etag: str
+
+
+class MovedLead(TypedDict):
+    lead_id: int
+    etag: str
+
+
+class MovedLeads(TypedDict):
+    updated: list[MovedLead]
+    unchanged: list[int]
+    stale: list[Card]
+    not_found: list[int]
+
+
+UPDATE_STATUS: Final = """
 update leads
 set status = :status
 where lead_id = :lead_id
 """
 
+LEADS: Final = f"""
+select {COLUMN_LIST}
+from leads
+where lead_id in ({IN_LIST})
+order by lead_id
+"""
 
-def update_status(
-    ctx: Context, lead_id: int, status: str, check: Callable[[Detail], object] = lambda lead: None
-) -> Updated:
+
+def update_status(ctx: Context, lead_id: int, status: str, check: Check = lambda etags: None) -> Updated:
     """Set the pipeline status of the lead, and record the change and the key's name in the history.
 
     Case and surrounding spaces of `status` are ignored. Nothing is written if the lead already has this status. If
-    `If-Match` does not list the current `ETag` of the lead detail, the response is 412 and nothing is written. The
-    response has the new `ETag` of the lead detail.
+    `If-Match` lists neither the lead's `etag` on the board nor the `ETag` of its detail, the response is 412 with the
+    lead as on the board, and nothing is written. The response has the lead's new `etag` as `ETag`.
 
-    :param check: takes the lead before the change; it raises PreconditionFailed to reject the change.
+    :param check: takes a function that returns the lead's entity tags; raises PreconditionFailed to reject the change.
     :raises NotFound: the lead or the status does not exist.
     """
-    new_status = status.strip().lower()
-    if new_status not in STATUSES:
-        raise NotFound(f"status must be one of {', '.join(STATUSES)}")
+    new_status = find_status(status)
 
     def update(at: Transaction) -> UpdatedLead:
-        before = read_detail(at, lead_id)
-        check(before)
-        if before["lead"]["status"] == new_status:
-            return UpdatedLead(before)
-        with at.moving(ctx.actor, ctx.now):  # a trigger writes the history
-            at.execute(UPDATE_STATUS, lead_id=lead_id, status=new_status)
-        return UpdatedLead(read_detail(at, lead_id))
+        cards = _read_cards(at, [lead_id])
+        if not cards:
+            raise NotFound("Lead not found")
+        card = cards[lead_id]
+        try:
+            check(lambda: (card["etag"], etag_of(read_detail(at, lead_id))))
+        except PreconditionFailed as error:
+            raise PreconditionFailed(str(error), {"lead": card}) from None
+        _move(ctx, at, [card], new_status)
+        return UpdatedLead(_read_cards(at, [lead_id])[lead_id]["etag"])
 
     return cast(Updated, ctx.db.write(update))
 
 
+def update_statuses(ctx: Context, leads: Sequence[LeadReference], status: str) -> MovedLeads:
+    """Set the pipeline status of several leads in one transaction.
+
+    A lead with an `etag` is moved if that is its `etag` on the board, else it is in `stale`, as it is on the board now.
+    `unchanged` already have the status, and `not_found` do not exist. A lead that is listed twice counts once, with its
+    first `etag`. All lists are in the order of the request.
+
+    :param leads: 1 to 500 leads.
+    :raises NotFound: the status does not exist.
+    """
+    new_status = find_status(status)
+    expected: dict[int, str | None] = {}
+    for lead in leads:
+        expected.setdefault(lead["lead_id"], lead.get("etag"))
+
+    def update(at: Transaction) -> MovedLeads:
+        cards = _read_cards(at, expected)
+        current = {lead_id: card for lead_id, card in cards.items() if expected[lead_id] in (None, card["etag"])}
+        moving = [card for card in current.values() if card["status"] != new_status]
+        _move(ctx, at, moving, new_status)
+        moved = _read_cards(at, [card["lead_id"] for card in moving])
+        return {
+            "updated": [{"lead_id": id_, "etag": moved[id_]["etag"]} for id_ in expected if id_ in moved],
+            "unchanged": [id_ for id_ in expected if id_ in current and id_ not in moved],
+            "stale": [cards[id_] for id_ in expected if id_ in cards and id_ not in current],
+            "not_found": [id_ for id_ in expected if id_ not in cards],
+        }
+
+    return ctx.db.write(update)
+
+
 def lead_etag(ctx: Context, payload: object) -> str | None:
     """Return the entity tag of the lead after an update, for the header `ETag`."""
-    return etag_of(payload.lead) if isinstance(payload, UpdatedLead) else None
+    return payload.etag if isinstance(payload, UpdatedLead) else None
+
+
+def _read_cards(at: Reader, lead_ids: Sequence[int] | dict[int, str | None]) -> dict[int, Card]:
+    return to_cards(at, [lead for listed in in_list_batches(lead_ids) for lead in at.rows(LEADS, **listed)])
+
+
+def _move(ctx: Context, at: Transaction, cards: Sequence[Card], status: str) -> None:
+    """Move the leads that are in another stage. Triggers write the history."""
+    with at.moving(ctx.actor, ctx.now):
+        for card in sorted(cards, key=lambda card: card["lead_id"]):  # in one order, so that no two requests deadlock
+            if card["status"] != status:
+                at.execute(UPDATE_STATUS, lead_id=card["lead_id"], status=status)

@@ -1,0 +1,141 @@
+"""The board: the leads of each stage of the pipeline, those that entered it last first."""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypedDict, cast
+
+from ...context import Context
+from ...database import Reader
+from ...database.base import IN_LIST, in_list_batches
+from ...errors import InvalidRequest, NotFound
+from ...filters import Filters
+from .filters import FilterValues, parse
+from .listing import find_leads
+from .orders import BOARD_ORDER, cursor_order, decode_cursor, encode_cursor
+from .search import Lead
+from .statuses import STATUSES, Status
+
+
+class Card(Lead):
+    etag: str
+    stage_since: int | None
+
+
+class BoardStage(TypedDict):
+    status: Status
+    total: int
+    leads: list[Card]
+    next: str | None
+
+
+class Board(TypedDict):
+    stages: list[BoardStage]
+    cursor: str
+
+
+CARD_STATES: Final = f"""
+select lead_id, stage_since, (
+    select max(change_id)
+    from lead_status_changes as moves
+    where moves.lead_id = leads.lead_id) as move_id
+from leads
+where lead_id in ({IN_LIST})
+"""
+
+
+def board(
+    ctx: Context,
+    *,
+    limit: int,
+    q: str | None = None,
+    status: str | None = None,
+    sort: str | None = None,
+    filters: Filters | None = None,
+) -> Board:
+    """Return the first leads of each stage, the number of leads in it, and the position in the feed of changes.
+
+    All parts are of one snapshot. With the filter `status`, other stages are left out. The leads that entered their
+    stage last come first, then those of which that is not known; ties by the higher lead_id. `stage_since` is the
+    instant at which a lead entered its stage, in ms, or null. A lead's `etag` changes with every move, and with nothing
+    else. `next` is the cursor for the next leads of a stage, or null; `cursor` is the position for the changes.
+
+    :param limit: number of leads of each stage.
+    :param filters: as in the list.
+    :raises InvalidRequest: a filter is invalid.
+    """
+    values = parse(filters, status)
+    chosen = [stage for stage in STATUSES if stage in values.get("status", STATUSES)]
+
+    def read_board(at: Reader) -> Board:
+        stages = [_read_stage(at, stage, q, values, sort or BOARD_ORDER, limit) for stage in chosen]
+        cards = to_cards(at, [lead for stage in stages for lead in stage["leads"]])
+        for stage in stages:
+            stage["leads"] = [cards[lead["lead_id"]] for lead in stage["leads"]]
+        return {"stages": stages, "cursor": at.change_cursor()}
+
+    return ctx.db.read(read_board)
+
+
+def board_stage(
+    ctx: Context,
+    status: str,
+    *,
+    limit: int,
+    q: str | None = None,
+    sort: str | None = None,
+    cursor: str | None = None,
+    filters: Filters | None = None,
+) -> BoardStage:
+    """Return leads of one stage of the board, with a `cursor` those after its position.
+
+    :param cursor: `next` of the page before. It is valid for one `sort`.
+    :raises NotFound: there is no such stage.
+    :raises InvalidRequest: the cursor belongs to another `sort`, or a filter is invalid.
+    """
+    stage = find_status(status)
+    order = cursor_order(cursor) if cursor else sort or BOARD_ORDER
+    if sort not in (None, order):
+        raise InvalidRequest(f"cursor belongs to sort={order}; send the same sort, or omit it")
+    values = parse(filters)
+
+    def read_stage(at: Reader) -> BoardStage:
+        page = _read_stage(at, stage, q, values, order, limit, cursor)
+        cards = to_cards(at, page["leads"])
+        return {**page, "leads": [cards[lead["lead_id"]] for lead in page["leads"]]}
+
+    return ctx.db.read(read_stage)
+
+
+def find_status(text: str) -> Status:
+    """Return the stage with this name. Case and surrounding spaces are ignored.
+
+    :raises NotFound: there is no such stage.
+    """
+    for status in STATUSES:
+        if status == text.strip().lower():
+            return status
+    raise NotFound(f"status must be one of {', '.join(STATUSES)}")
+
+
+def _read_stage(
+    at: Reader, stage: Status, q: str | None, values: FilterValues, sort: str, limit: int, cursor: str | None = None
+) -> BoardStage:
+    params: dict[str, Any] = {"limit": limit + 1, "offset": 0}  # one more row shows whether a page follows
+    if cursor:
+        params |= decode_cursor(at, cursor)
+    if stage not in values.get("status", STATUSES):
+        return {"status": stage, "total": 0, "leads": [], "next": None}
+    rows, total = find_leads(at, q, {**values, "status": (stage,)}, sort, params)
+    following = encode_cursor(at, sort, rows[limit - 1]) if len(rows) > limit else None
+    return {"status": stage, "total": total, "leads": cast("list[Card]", rows[:limit]), "next": following}
+
+
+def to_cards(at: Reader, leads: list[Any]) -> dict[int, Card]:
+    """Return leads with their `etag` and `stage_since`, by lead_id."""
+    cards: dict[int, Any] = {lead["lead_id"]: lead for lead in leads}
+    for listed in in_list_batches(cards):
+        for row in at.rows(CARD_STATES, **listed):
+            lead = cards[row["lead_id"]]
+            etag = f'"{lead["status"]}.{row["move_id"] or 0}"'
+            cards[row["lead_id"]] = {**lead, "etag": etag, "stage_since": row["stage_since"]}
+    return cards
