@@ -1,26 +1,15 @@
 """The script a.js on pages in Chromium: what it sends, and what the collector makes of it."""
 
 import json
-import time
 
 import pytest
 from helpers.browser import PROGRAM, figure, serve, serving_app, sign_in, wait_until_loaded
 from helpers.client import KEY, NOW
+from helpers.collecting_browser import ARGUMENTS, Pages, opening_shop
 from helpers.server import wait_for
-from werkzeug.wrappers import Request, Response
 
 from analytics_api import open_database
 from analytics_api.collector import create_collector
-
-AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
-
-# Playwright switches the back-forward cache off, and `navigator.webdriver` on. The names are those of this machine.
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-blink-features=AutomationControlled",
-    "--host-resolver-rules=MAP *.example 127.0.0.1",
-    f"--user-agent={AGENT}",  # a context's user agent is not that of the beacons of a page that is left
-)
 
 
 @pytest.fixture(scope="module")
@@ -32,93 +21,10 @@ def chromium(playwright):
     browser.close()
 
 
-class Pages:
-    """The pages of a site: any path is one. `tag` and `body` are in each page."""
-
-    def __init__(self, collector):
-        self.collector = collector
-        self.tag = f'<script defer src="{collector}/a.js"></script>'
-        self.head = self.body = ""
-        self.policy = None
-
-    def options(self, text):
-        self.tag = f'<script defer src="{self.collector}/a.js" {text}></script>'
-
-    def __call__(self, environ, start_response):
-        request = Request(environ)
-        html = f"<!doctype html><title>{request.path}</title>{self.head}{self.tag}<body>{self.body}</body>"
-        response = Response(html, mimetype="text/html")
-        if self.policy:
-            response.headers["Content-Security-Policy"] = self.policy
-        return response(environ, start_response)
-
-
-class Broken:
-    """Answer with a status instead of the collector, as long as it is set."""
-
-    def __init__(self, app):
-        self.app = app
-        self.status = None
-        self.requests = 0
-
-    def __call__(self, environ, start_response):
-        if environ["PATH_INFO"] == "/collect" and environ["REQUEST_METHOD"] == "POST":
-            self.requests += 1
-            if self.status:
-                return Response("", self.status, {"Access-Control-Allow-Origin": "*"})(environ, start_response)
-        return self.app(environ, start_response)
-
-
-class Shop:
-    """A site on shop.example, its collector on stats.example, and one browser profile."""
-
-    def __init__(self, database, collector, pages, context, port):
-        self.database = database
-        self.collector = collector
-        self.pages = pages
-        self.context = context
-        self.base = f"http://shop.example:{port}"
-
-    def open(self, path="/"):
-        page = self.context.new_page()
-        page.goto(self.base + path)
-        return page
-
-    def rows(self, columns, table, order="1"):
-        return self.database.tuples(f"select {columns} from {table} order by {order}")
-
-    def views(self):
-        """Return the paths of the page views in order."""
-        rows = self.rows("page_url", "events where event_type = 'page_view'", "event_id")
-        return [url.removeprefix(self.base) for (url,) in rows]
-
-    def wait_for_views(self, *paths):
-        wait_for(lambda: len(self.views()) >= len(paths))
-        time.sleep(0.1)  # for a view too many
-        assert self.views() == list(paths)
-
-    def wait_for_end(self):
-        wait_for(lambda: self.rows("count(*)", "sessions where ended_at is not null") == [(1,)])
-
-
 @pytest.fixture
 def shop(chromium, tmp_path):
-    with open_database(tmp_path / "analytics.db").closing() as database:
-        collector = create_collector(database, hosts=["shop.example", "*.shop.example"])
-        broken = Broken(collector)
-        pages = Pages("")
-        with serving_app(broken) as stats, serving_app(pages) as site:
-            pages.collector = f"http://stats.example:{stats.rpartition(':')[2]}"
-            pages.options("")
-            context = chromium.new_context(viewport={"width": 800, "height": 600})
-            context.set_default_timeout(15_000)
-            problems = []
-            context.on("weberror", lambda error: problems.append(str(error.error)))
-            yield Shop(database, broken, pages, context, site.rpartition(":")[2])
-            context.close()
-        collector.close()
-        assert problems == []
-        assert database.verify() == []
+    with opening_shop(tmp_path, lambda: chromium.new_context(viewport={"width": 800, "height": 600})) as shop:
+        yield shop
 
 
 def test_load_is_a_view_with_its_referrer(shop):
@@ -306,8 +212,9 @@ def test_stored_identity_survives_the_page(shop):
     assert shop.rows("count(*)", "sessions") == [(1,)]
 
 
-def test_events_are_sent_again_after_a_fault(shop):
-    shop.collector.status = 503
+@pytest.mark.parametrize("status", [429, 503])
+def test_events_are_sent_again_after_a_fault(shop, status):
+    shop.collector.status = status
     page = shop.open("/")
     wait_for(lambda: shop.collector.requests >= 1)
     page.evaluate("analytics('event', 'x')")

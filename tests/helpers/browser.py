@@ -40,9 +40,9 @@ class QuietHandler(WSGIRequestHandler):
 
 
 @contextmanager
-def serving_app(app):
+def serving_app(app, port=0):
     """Serve the application on a port of 127.0.0.1 for the length of a block; yield its URL, without a slash."""
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=QuietHandler)
+    server = make_server("127.0.0.1", port, app, threaded=True, request_handler=QuietHandler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()

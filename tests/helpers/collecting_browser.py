@@ -1,0 +1,136 @@
+"""Pages with the script a.js in Chromium: a site, its collector, and what is stored."""
+
+import subprocess
+import threading
+import time
+from contextlib import contextmanager
+
+from werkzeug.wrappers import Request, Response
+
+from analytics_api import open_database
+from analytics_api.collector import create_collector
+from helpers.browser import PROGRAM, serving_app
+from helpers.server import wait_for
+
+AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
+
+# Playwright switches the back-forward cache off, and `navigator.webdriver` on. The names are those of this machine.
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-blink-features=AutomationControlled",
+    "--host-resolver-rules=MAP *.example 127.0.0.1",
+    f"--user-agent={AGENT}",  # a context's user agent is not that of the beacons of a page that is left
+)
+
+
+class Pages:
+    """The pages of a site: any path is one. `tag` and `body` are in each page."""
+
+    def __init__(self, collector):
+        self.collector = collector
+        self.tag = f'<script defer src="{collector}/a.js"></script>'
+        self.head = self.body = ""
+        self.policy = None
+        self.requests = []  # path and Sec-Purpose of each
+        self.release = threading.Event()  # until it is set, the path /wait does not answer
+
+    def options(self, text):
+        self.tag = f'<script defer src="{self.collector}/a.js" {text}></script>'
+
+    def __call__(self, environ, start_response):
+        request = Request(environ)
+        self.requests.append((request.path, request.headers.get("Sec-Purpose")))
+        if request.path == "/wait":
+            self.release.wait(20)
+        html = f"<!doctype html><title>{request.path}</title>{self.head}{self.tag}<body>{self.body}</body>"
+        response = Response(html, mimetype="text/html")
+        if self.policy:
+            response.headers["Content-Security-Policy"] = self.policy
+        return response(environ, start_response)
+
+
+class Broken:
+    """Answer with a status instead of the collector, as long as it is set."""
+
+    def __init__(self, app):
+        self.app = app
+        self.status = None
+        self.requests = 0
+
+    def __call__(self, environ, start_response):
+        if environ["PATH_INFO"] == "/collect" and environ["REQUEST_METHOD"] == "POST":
+            self.requests += 1
+            if self.status:
+                return Response("", self.status, {"Access-Control-Allow-Origin": "*"})(environ, start_response)
+        return self.app(environ, start_response)
+
+
+class Shop:
+    """A site on shop.example, its collector on stats.example, and one browser profile."""
+
+    def __init__(self, database, collector, pages, context, port):
+        self.database = database
+        self.collector = collector
+        self.pages = pages
+        self.context = context
+        self.base = f"http://shop.example:{port}"
+
+    def open(self, path="/"):
+        page = self.context.new_page()
+        page.goto(self.base + path)
+        return page
+
+    def rows(self, columns, table, order="1"):
+        return self.database.tuples(f"select {columns} from {table} order by {order}")
+
+    def views(self):
+        """Return the paths of the page views in order."""
+        rows = self.rows("page_url", "events where event_type = 'page_view'", "event_id")
+        return [url.removeprefix(self.base) for (url,) in rows]
+
+    def wait_for_views(self, *paths):
+        wait_for(lambda: len(self.views()) >= len(paths))
+        time.sleep(0.1)  # for a view too many
+        assert self.views() == list(paths)
+
+    def wait_for_end(self):
+        wait_for(lambda: self.rows("count(*)", "sessions where ended_at is not null") == [(1,)])
+
+
+@contextmanager
+def opening_shop(folder, new_context=lambda: None):
+    """Yield a Shop with an empty database. At the end, no page has raised an error and `verify` holds."""
+    with open_database(folder / "analytics.db").closing() as database:
+        collector = create_collector(database, hosts=["shop.example", "*.shop.example"])
+        broken = Broken(collector)
+        pages = Pages("")
+        with serving_app(broken) as stats, serving_app(pages) as site:
+            pages.collector = f"http://stats.example:{stats.rpartition(':')[2]}"
+            pages.options("")
+            context = new_context()
+            problems = []
+            if context:
+                context.set_default_timeout(15_000)
+                context.on("weberror", lambda error: problems.append(str(error.error)))
+            yield Shop(database, broken, pages, context, site.rpartition(":")[2])
+            if context:
+                context.close()
+        collector.close()
+        assert problems == []
+        assert database.verify() == []
+
+
+@contextmanager
+def running_chromium(folder, url):
+    """Open a page in a Chromium without a debugger: with one, it neither prerenders nor hides a tab."""
+    options = ("--headless", "--disable-gpu", "--no-first-run", "--disable-popup-blocking", *ARGUMENTS)
+    process = subprocess.Popen(
+        [PROGRAM, *options, f"--user-data-dir={folder / 'profile'}", url],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(20)
