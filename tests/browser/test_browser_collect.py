@@ -342,3 +342,16 @@ def test_statistics_page_shows_the_line_and_turns_green(chromium, tmp_path):
 
     assert (title, visitors, notices) == ("Send your first visit", "1", [])
     assert pages.tag == copied == f'<script defer src="{stats}/a.js"></script>'
+
+
+def test_line_for_localhost_has_data_local(browser, tmp_path):
+    with (
+        open_database(tmp_path / "analytics.db").closing() as database,
+        serving_app(serve(database, collect_hosts=["localhost"])) as stats,
+        browser.new_context() as context,
+    ):
+        page = context.new_page()
+        page.goto(stats)
+        sign_in(page, KEY)
+
+        assert page.inner_text(".notice pre") == f'<script defer src="{stats}/a.js" data-local></script>'

@@ -32,7 +32,8 @@ function showFirstVisit(hosts) {
 }
 
 function scriptNotice(hosts) {
-  const line = `<script defer src="${new URL("a.js", document.baseURI)}"></script>`;
+  const local = hosts.some((host) => /^(localhost|127\.)/.test(host)) ? " data-local" : "";
+  const line = `<script defer src="${new URL("a.js", document.baseURI)}"${local}></script>`;
   const copy = h("button.button", { type: "button", onclick: () => copyText(line, copy) }, texts.copyLine);
   return notice(texts.firstVisit, texts.firstVisitHelp(hosts.join(", ")), code(line), copy, h("p.muted", {}, texts.firstVisitWaits));
 }
