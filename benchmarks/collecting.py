@@ -23,7 +23,8 @@ sys.path.insert(0, str(ROOT / "tests"))
 from helpers import postgres
 
 ROUNDS, SECONDS, CONNECTIONS = 3, 8, 64
-READ_CONNECTIONS = 8  # of the load beside reads, which leaves room for them
+PACED = 1_500  # page views a second
+BESIDE = 1_000  # page views a second beside reads
 KEY = "a-key-of-the-benchmarks-only"
 READ = "/analytics/sessions/daily"
 
@@ -49,37 +50,46 @@ def measure(options):
         "Collecting",
         [
             f"`POST /collect` with one page view each, of 20,000 visitors; {WORKERS} workers; `wrk` runs on the same "
-            f"machine with {CONNECTIONS} connections in a closed loop. Each response comes after the commit. The reads "
-            f"are `GET {READ}`, in turn without and with a load of {READ_CONNECTIONS} connections.",
+            f"machine with {CONNECTIONS} connections, in a closed loop and at {PACED:,} a second. Each response comes "
+            f"after the commit. The reads are `GET {READ}`, in turn without and beside {BESIDE:,} page views a second.",
         ],
     )
     for engine in ("SQLite", "PostgreSQL"):
         with database(engine) as url, serving(url) as port:
-            loads, idle, busy = [], [], []
+            loads, paced, beside, idle, busy = [], [], [], [], []
             for number in range(ROUNDS):
                 print(f"collecting: {engine}, round {number + 1} of {ROUNDS}", flush=True)
-                loads.append(load(port, CONNECTIONS, f"{engine}-{number}"))
+                loads.append(load(port, f"{engine}-{number}"))
+                paced.append(load(port, f"{engine}-paced-{number}", PACED))
                 idle += reads(port, nullcontext())
-                busy += reads(port, loading(port, f"{engine}-beside-{number}"))
+                busy += reads(port, loading(port, f"{engine}-beside-{number}", beside))
             with open_database(url).closing() as opened:
                 assert opened.verify() == []
                 [(views,)] = opened.tuples("select count(*) from events")
-        report(findings, engine, loads, idle, busy, views)
+        report(findings, engine, loads, paced, beside, idle, busy, views)
     return findings
 
 
-def report(findings, engine, loads, idle, busy, views):
+def report(findings, engine, loads, paced, beside, idle, busy, views):
     rate = Figure.of([load.rate for load in loads], "/s")
     median, p99 = Figure.of([load.median for load in loads]), Figure.of([load.p99 for load in loads])
+    paced_rate, paced_median = (
+        Figure.of([load.rate for load in paced], "/s"),
+        Figure.of([load.median for load in paced]),
+    )
+    beside_rate = Figure.of([load.rate for load in beside], "/s")
     ratio = Figure.of(busy).median / Figure.of(idle).median
     findings.claims += [
         Claim(f"page views, {engine}", 2_500, rate, least=True),
         Claim(f"median response, {engine}", 0.040, median),
         Claim(f"99th percentile, {engine}", 0.150, p99),
+        Claim(f"median response at {PACED:,} a second, {engine}", 0.015, paced_median),
         Claim(f"reads beside collecting, {engine}", 2, Figure.of([ratio], "x")),
     ]
-    rows = [["page views", rate], ["median", median], ["99th percentile", p99]]
-    rows += [
+    rows = [
+        *(["page views", rate], ["median", median], ["99th percentile", p99]),
+        *(["page views, paced", paced_rate], ["median, paced", paced_median]),
+        ["page views beside reads", beside_rate],
         ["read alone", Figure.of(idle)],
         ["read beside", Figure.of(busy)],
         ["stored views, verified", f"{views:,}"],
@@ -127,15 +137,18 @@ def serving(url):
         process.wait(40)
 
 
-def load(port, connections, prefix, seconds=SECONDS):
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "30s"]
+def load(port, prefix, rate=None):
+    """Send page views, `rate` of them a second; without a rate, as many as the server takes."""
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "--latency", "--timeout", "30s"]
     command += ["-s", str(ROOT / "benchmarks" / "collect.lua"), f"http://127.0.0.1:{port}", "--", prefix]
+    command += [] if rate is None else [str(rate)]
     return Load(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 @contextmanager
-def loading(port, prefix):
-    thread = threading.Thread(target=load, args=(port, READ_CONNECTIONS, prefix))
+def loading(port, prefix, loads):
+    """Send BESIDE page views a second beside the block, and append the Load."""
+    thread = threading.Thread(target=lambda: loads.append(load(port, prefix, BESIDE)))
     thread.start()
     time.sleep(0.5)
     yield
