@@ -190,6 +190,35 @@ def test_nothing_is_sent_under_a_privacy_signal(shop, signal):
     assert shop.collector.requests == 0
 
 
+def test_ignored_do_not_track_is_a_view(shop):
+    shop.context.add_init_script("Object.defineProperty(Navigator.prototype, 'doNotTrack', {get: () => '1'})")
+    shop.pages.options("data-ignore-dnt")
+    shop.open("/")
+
+    shop.wait_for_views("/")
+
+
+def test_global_privacy_control_cannot_be_ignored(shop):
+    script = "Object.defineProperty(Navigator.prototype, 'globalPrivacyControl', {get: () => true})"
+    shop.context.add_init_script(script)
+    shop.pages.options("data-ignore-dnt")
+    page = shop.open("/")
+    page.wait_for_timeout(500)
+
+    assert shop.collector.requests == 0
+
+
+def test_data_api_is_where_events_go(shop):
+    api = shop.pages.collector.replace("stats.example", "events.example") + "/collect"
+    shop.pages.options(f'data-api="{api}"')
+    urls = []
+    shop.context.on("request", lambda request: urls.append(request.url))
+    shop.open("/")
+
+    shop.wait_for_views("/")
+    assert [url for url in urls if url.endswith("/collect")] == [api]
+
+
 def test_nothing_is_stored_under_daily_identity(shop):
     page = shop.open("/")
     shop.wait_for_views("/")
