@@ -23,8 +23,12 @@ from ..http.requests import mount_path
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-# Files of the folder `static` by the path of their page, below the mount.
-PAGES: Final = {"/": "index.html"}
+# The content and the module of each page, in the folder `static`, by the path below the mount. All share page.html.
+PAGES: Final = {
+    "/": ("statistics.html", "main.js"),
+    "/leads": ("leads.html", "leads.js"),
+    "/board": ("board.html", "board.js"),
+}
 
 CONTENT_TYPES: Final = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 
@@ -66,9 +70,11 @@ class Dashboard:
         self.files = {f"/{folder}/{name}": make_asset(name, body) for name, body in assets.items()}
         modules = sorted(name for name in assets if name.endswith(".js"))
         preloads = "\n".join(f'<link rel="modulepreload" href="{folder}/{name}">' for name in modules)
-        for path, name in PAGES.items():
-            page = Template((files(__package__) / "static" / name).read_text(encoding="utf-8"))
-            html = page.substitute(assets=folder, api=escape(api), preloads=preloads)
+        shell = Template(read_text("page.html"))
+        for path, (name, module) in PAGES.items():
+            html = shell.substitute(
+                assets=folder, api=escape(api), preloads=preloads, content=read_text(name), module=module
+            )
             headers = (NO_STORE, ("Content-Type", "text/html; charset=utf-8"))
             self.files[path] = make_file(html.encode(), headers, is_page=True)
 
@@ -102,6 +108,10 @@ def create_dashboard(api: str = "/analytics") -> Dashboard:
     if not isinstance(api, str) or api.startswith("//") or api.endswith("/") or not api.isprintable() or ":" in api:
         raise SettingError(f"api: use a path such as /analytics, of the host that has the pages, not {api!r}")
     return Dashboard(api)
+
+
+def read_text(name: str) -> str:
+    return (files(__package__) / "static" / name).read_text(encoding="utf-8")
 
 
 def read_assets() -> dict[str, bytes]:

@@ -11,6 +11,7 @@ const channel = "BroadcastChannel" in globalThis ? new BroadcastChannel("analyti
 export function showSignIn(message = "") {
   document.documentElement.dataset.state = "signed-out";
   byId("account").replaceChildren(themeMenu());
+  byId("menu").replaceChildren();
   byId("sign-in-error").textContent = message;
   document.querySelector("dialog")?.close();
   byId("key").focus();
@@ -60,7 +61,17 @@ export async function showAccount(onSignedOut) {
     h("button", { type: "button", onclick: leave, "data-close": "" }, texts.signOut),
   ], { class: "menu-button quiet", "data-key": "account" });
   byId("account").replaceChildren(themeMenu(), menu);
+  showMenu(principal.scopes);
   return principal.scopes;
+}
+
+/** Show the pages, to a key that may read leads. A key for statistics alone has one page. */
+function showMenu(scopes) {
+  const pages = { statistics: "./", leads: "leads", board: "board" };
+  if (!scopes.includes("stats")) delete pages.statistics;
+  const here = document.querySelector("[data-page]").dataset.page;
+  const links = Object.entries(pages).map(([name, href]) => h("a", { href, "aria-current": name === here && "page" }, texts.pageNames[name]));
+  byId("menu").replaceChildren(...(scopes.includes("leads:read") ? links : []));
 }
 
 function themeMenu() {

@@ -4,9 +4,10 @@ const base = new URL(document.querySelector('meta[name="api"]').content, documen
 
 /** A response that is not 2xx, or none at all: then `status` is 0. */
 export class ApiError extends Error {
-  constructor(status, message) {
+  constructor(status, message, body = {}) {
     super(message);
     this.status = status;
+    this.body = body;
   }
 }
 
@@ -19,6 +20,23 @@ function pathOf(endpoint, query) {
 /** Return the JSON of an endpoint. `signal` aborts the request. */
 export async function get(endpoint, query, signal) {
   const response = await request(pathOf(endpoint, query), { signal });
+  return response.json();
+}
+
+/** Return the JSON of an endpoint with its entity tag, and the query of a list's next page; null on the last one. */
+export async function getPage(endpoint, query, signal) {
+  const response = await request(pathOf(endpoint, query), { signal });
+  const link = response.headers.get("Link")?.match(/\?([^>]*)>/);
+  return { body: await response.json(), etag: response.headers.get("ETag"), next: link ? link[1] : null };
+}
+
+/** Return where a list can be downloaded. */
+export const downloadPath = (endpoint, query) => pathOf(endpoint, query);
+
+/** Change something, if it still has this entity tag, and return the JSON of the response. */
+export async function patch(endpoint, body, etag = null) {
+  const headers = { "Content-Type": "application/json", ...(etag && { "If-Match": etag }) };
+  const response = await request(pathOf(endpoint), { method: "PATCH", headers, body: JSON.stringify(body) });
   return response.json();
 }
 
@@ -43,13 +61,13 @@ async function request(path, options) {
     throw new ApiError(0, error.message);
   }
   if (response.ok) return response;
-  let message = response.statusText;
+  let body = {};
   try {
-    message = (await response.json()).error ?? message;
+    body = await response.json();
   } catch {
     // not the API's: a proxy's page
   }
-  throw new ApiError(response.status, message);
+  throw new ApiError(response.status, body.error ?? response.statusText, body);
 }
 
 /** Return a curl command for an endpoint; the key comes from a variable of the shell. */

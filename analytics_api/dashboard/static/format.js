@@ -96,6 +96,20 @@ export function interval(date, kind, isLong = false) {
 export const instant = (milliseconds, timeZone) =>
   new Intl.DateTimeFormat(locale, { timeZone, day: "numeric", month: "short", hour: "numeric", minute: "2-digit" }).format(milliseconds);
 
+/** Return an instant as a day with its year, and a time, of a time zone; without one, of the browser's. */
+export const moment = (milliseconds, timeZone) =>
+  new Intl.DateTimeFormat(locale, { timeZone, dateStyle: "medium", timeStyle: "short" }).format(milliseconds);
+
+/** Return a duration in its largest unit: `3 days`. */
+export function age(milliseconds) {
+  const minutes = Math.max(0, Math.floor(milliseconds / 60_000));
+  const [unit, value] = minutes >= 1440 ? ["day", Math.floor(minutes / 1440)] : minutes >= 60 ? ["hour", Math.floor(minutes / 60)] : ["minute", minutes];
+  return new Intl.NumberFormat(locale, { style: "unit", unit, unitDisplay: "long" }).format(value);
+}
+
+/** Return a date of a lead (UTC) in ms since the epoch; null if it has none. */
+export const leadInstant = (text) => (text ? Date.parse(`${text.replace(" ", "T")}Z`) : null);
+
 /** Return a range of days, short. */
 export function range(from, to) {
   if (!from) return texts.until(mediumDay().format(toDate(to)));

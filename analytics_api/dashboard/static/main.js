@@ -17,8 +17,8 @@ import { watchShortcuts } from "./shortcuts.js";
 import { CLOSED, INTERVALS, compares, linkTo, needsToday, rangeQuery, readState, writeState } from "./state.js";
 import { texts } from "./texts.js";
 import { tipOf, watchTips } from "./tips.js";
-import { startWall } from "./wall.js";
 
+const TURN = 12_000; // ms for each part on a wall
 const REFRESH = 60_000; // ms between reloads of the figures while the tab is visible
 
 const root = document.documentElement;
@@ -217,6 +217,19 @@ async function lookForFirstVisit() {
 async function start() {
   const account = showAccount(() => leave(texts.signIn.ended)).catch((error) => error.status === 401 || handle(error));
   await Promise.all([load(), account]);
+}
+
+/** On a screen on the wall (`?wall`), show the totals and the panels in turn, large. */
+function startWall() {
+  const parts = [...document.querySelectorAll("#overview, .panel")];
+  document.documentElement.classList.add("wall");
+  let at = 0;
+  const show = () => {
+    parts.forEach((part, index) => part.classList.toggle("shown", index === at));
+    at = (at + 1) % parts.length;
+  };
+  show();
+  setInterval(show, TURN);
 }
 
 document.addEventListener("click", (event) => {

@@ -1,0 +1,185 @@
+// What the pages for leads share: signing in, errors, filters in the address, and moves.
+
+import { showAccount, showSignIn, watchSignIn } from "./account.js";
+import { ApiError, get, patch } from "./api.js";
+import { announce, byId, h, menuButton } from "./dom.js";
+import * as format from "./format.js";
+import { texts } from "./texts.js";
+import { watchTips } from "./tips.js";
+
+export const STAGES = Object.keys(texts.stages);
+const FILTERS = ["status", "project", "source", "country", "label", "has_visits", "from", "to"];
+const root = document.documentElement;
+const t = texts.leads;
+
+export let site = null; // its time zone
+export let canMove = false; // whether the key may move leads
+
+/** Start a page: `load` fetches and shows it, `clear` empties it. */
+export function startPage(title, load, clear) {
+  const run = async () => {
+    root.dataset.state = "loading";
+    byId("notices").replaceChildren();
+    try {
+      const [scopes, answer] = await Promise.all([showAccount(() => leave(texts.signIn.ended)), get("/site")]);
+      site = answer;
+      canMove = scopes.includes("leads:write");
+      root.dataset.state = "ready";
+      document.title = texts.title(title);
+      if (!scopes.includes("leads:read")) return showProblem(t.noScope);
+      await load();
+    } catch (error) {
+      fail(error, run);
+    }
+  };
+  const leave = (message) => {
+    clear();
+    document.title = texts.title(texts.signIn.title);
+    showSignIn(message);
+  };
+  handlers.leave = leave;
+  watchSignIn(run, () => leave(texts.signIn.ended));
+  watchTips();
+  addEventListener("pageshow", (event) => event.persisted && run());
+  addEventListener("pagehide", () => byId("account").replaceChildren());
+  run();
+}
+
+const handlers = { leave: () => {} };
+
+/** Say what went wrong, with a button that tries again. A session that has ended leads to the form. */
+export function fail(error, retry) {
+  if (error.name === "AbortError") return;
+  if (!(error instanceof ApiError)) throw error;
+  if (error.status === 401) return handlers.leave(texts.signIn.ended);
+  const known = { 0: navigator.onLine ? texts.unreachable : texts.offline, 500: texts.databaseAway, 503: texts.databaseAway };
+  showProblem(known[error.status] ?? error.message, h("button.button", { type: "button", onclick: retry }, texts.retry));
+}
+
+function showProblem(text, ...more) {
+  byId("notices").replaceChildren(h("div.notice.problem", { role: "alert" }, h("p", {}, text), ...more));
+}
+
+export const clearProblem = () => byId("notices").replaceChildren();
+
+/** Return the filters of the address. The text of a search stays in the fragment, so that no server logs it. */
+export function readQuery() {
+  const given = new URLSearchParams(location.search);
+  const query = new URLSearchParams();
+  for (const [name, value] of given) if (value && (FILTERS.includes(name) || name === "sort")) query.append(name, value);
+  return query;
+}
+
+export const readSearch = () => new URLSearchParams(location.hash.slice(1)).get("q") ?? "";
+
+/** Return the query of a request: the filters, and the search. */
+export function requestQuery() {
+  const query = readQuery();
+  if (readSearch()) query.set("q", readSearch());
+  return query;
+}
+
+/** Write filters and a search into the address. */
+export function writeAddress(query, search, { replace = false } = {}) {
+  const address = location.pathname + (String(query) && `?${query}`) + (search && `#${new URLSearchParams({ q: search })}`);
+  history[replace ? "replaceState" : "pushState"](null, "", address || ".");
+}
+
+/** Return the bar with the search and the filters; `onChange` is called when the address has changed. */
+export function filterBar(onChange) {
+  let timer;
+  const search = h("input.search", { type: "search", "aria-label": t.search, placeholder: t.search, value: readSearch(), "data-key": "search" });
+  search.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      writeAddress(readQuery(), search.value.trim(), { replace: true });
+      onChange();
+    }, 150);
+  });
+  const choices = h("div");
+  const isWide = matchMedia("(min-width: 40.01rem)");
+  const box = h("details.choices", { open: isWide.matches }, h("summary", {}, t.filter), choices);
+  isWide.addEventListener("change", () => (box.open = isWide.matches));
+  const bar = h("form.bar", { role: "search", onsubmit: (event) => event.preventDefault() }, search, box);
+  bar.reset = () => (search.value = readSearch());
+  bar.showFacets = (facets, names) => choices.replaceChildren(...choiceControls(facets, names, onChange));
+  return bar;
+}
+
+function choiceControls(facets, names, onChange) {
+  const query = readQuery();
+  const change = (name) => (event) => {
+    const next = readQuery();
+    next.delete(name);
+    if (event.target.value) next.append(name, event.target.value);
+    writeAddress(next, readSearch());
+    onChange();
+  };
+  const select = (name, options) =>
+    h("label", {}, h("span", {}, t.filters[name]),
+      h("select", { onchange: change(name), "data-key": `filter-${name}` },
+        h("option", { value: "" }, t.any),
+        options.map(([value, text]) => h("option", { value, selected: query.get(name) === value }, text))));
+  const day = (name) =>
+    h("label", {}, h("span", {}, t.filters[name]), h("input", { type: "date", value: query.get(name) ?? "", onchange: change(name), "data-key": `filter-${name}` }));
+  const counted = (name) => (facets[name] ?? []).map(({ value, count }) => [value, `${format.shorten(value)} (${format.integer(count)})`]);
+  const controls = {
+    status: () => select("status", STAGES.map((stage) => [stage, texts.stages[stage]])),
+    has_visits: () => select("has_visits", [["true", t.withVisits], ["false", t.withoutVisits]]),
+    from: () => day("from"),
+    to: () => day("to"),
+  };
+  const isFiltered = [...query.keys()].some((name) => name !== "sort");
+  const clear = () => {
+    const sort = query.get("sort");
+    writeAddress(new URLSearchParams(sort ? { sort } : {}), readSearch());
+    onChange();
+  };
+  return [
+    ...names.map((name) => (controls[name] ?? (() => select(name, counted(name))))()),
+    isFiltered && h("button.quiet", { type: "button", onclick: clear, "data-key": "clear" }, t.clear),
+  ].filter(Boolean);
+}
+
+export const nameOf = (lead) => (lead.contact_name?.trim() ? format.shorten(lead.contact_name) : t.unnamed(lead.lead_id));
+
+/** Return a lead's name as a link to its page. */
+export const leadLink = (lead) => h("a.name", { href: `leads?lead=${lead.lead_id}`, dir: "auto" }, nameOf(lead));
+
+/** Return an instant in the site's zone; the tooltip has the browser's. */
+export function time(instant) {
+  if (instant === null || Number.isNaN(instant)) return h("span", {}, "–");
+  return h("time", { datetime: new Date(instant).toISOString(), title: t.local(format.moment(instant)) }, format.moment(instant, site.time_zone));
+}
+
+/** Return a menu with the stages; `choose` takes one. */
+export function stageMenu(label, content, choose, current, properties = {}) {
+  const items = () =>
+    STAGES.map((stage) =>
+      h("button", { type: "button", "data-close": "", disabled: stage === current, "aria-current": stage === current && "true", onclick: () => choose(stage) }, texts.stages[stage]));
+  return menuButton(label, content, items, properties);
+}
+
+/** Move leads, each `{lead_id, etag?}`, and return what became of each. */
+export const moveLeads = (leads, status) => patch("/leads", { leads: leads.map(({ lead_id, etag }) => ({ lead_id, ...(etag && { etag }) })), status });
+
+/** Say who moved a lead last, and when. */
+export async function explainStale(lead) {
+  try {
+    const [move] = await get(`/leads/${lead.lead_id}/history`);
+    if (move) return t.movedBy(nameOf(lead), move.changed_by, texts.stages[move.to] ?? move.to, format.moment(move.changed_at, site.time_zone));
+  } catch {
+    // the card already stands where the lead is
+  }
+  return t.moved(nameOf(lead), texts.stages[lead.status]);
+}
+
+/** Show a message at the foot of the page for a while, with a button if there is something to do. */
+export function toast(text, action = null) {
+  announce(text);
+  document.querySelector(".toast")?.remove();
+  const button = action && h("button.button", { type: "button", "data-key": "undo", onclick: () => (element.remove(), action.run()) }, action.text);
+  const element = h("div.toast", {}, h("span", { dir: "auto" }, text), button);
+  document.body.append(element);
+  setTimeout(() => element.remove(), 12_000);
+}

@@ -1,0 +1,209 @@
+"""The board in a real browser: moves by pointer, touch, menu and keyboard, and those of others."""
+
+import pytest
+from helpers.browser import serve, serving_app
+from helpers.client import KEY
+
+from analytics_api import open_database
+
+
+@pytest.fixture
+def database(tmp_path):
+    rows = [(number, f"2026-02-{number + 10} 10:00:00", f"Lead {number}") for number in range(1, 7)]
+    with open_database(tmp_path / "board.db").closing() as database:
+        database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime", "contact_name"], rows))
+        yield database
+
+
+@pytest.fixture
+def url(database):
+    with serving_app(serve(database)) as url:
+        yield url
+
+
+def open_board(new_page, url, **options):
+    page = new_page(**options)
+    page.goto(f"{url}/board")
+    page.wait_for_selector('html[data-state="signed-out"]')
+    page.fill("#key", KEY)
+    page.click("#sign-in-form button")
+    page.wait_for_selector(".lead-card")
+    return page
+
+
+def cards(page, status):
+    return page.eval_on_selector_all(
+        f".column[data-status={status}] .lead-card", "all => all.map(card => Number(card.dataset.lead))"
+    )
+
+
+def statuses(database):
+    return dict(database.tuples("select lead_id, status from leads where status <> 'new' order by lead_id"))
+
+
+def wait_until_moved(page, lead_id, status):
+    page.wait_for_selector(f'.column[data-status={status}] [data-lead="{lead_id}"]')
+
+
+def run(database, sql):
+    database.write(lambda at: at.execute(sql))
+
+
+def test_card_is_dragged_by_mouse(new_page, database, url):
+    page = open_board(new_page, url)
+    assert cards(page, "new") == [6, 5, 4, 3, 2, 1]
+
+    page.drag_and_drop('[data-lead="5"] .card-top', ".column[data-status=qualified]")
+
+    page.wait_for_selector('.toast:has-text("Lead 5 moved to Qualified.")')
+    assert cards(page, "qualified") == [5]
+    assert page.inner_text(".column[data-status=new] .total") == "5"
+    assert statuses(database) == {5: "qualified"}
+    page.click(".toast button")
+    page.wait_for_selector('.toast:has-text("undone")')
+    assert statuses(database) == {}
+
+
+def test_card_is_moved_by_its_menu(new_page, database, url):
+    page = open_board(new_page, url)
+
+    page.click('[data-key="move-2"]')
+    page.click('[data-lead="2"] .menu button:has-text("Won")')
+
+    page.wait_for_selector('.toast:has-text("Lead 2 moved to Won.")')
+    assert statuses(database) == {2: "won"}
+
+
+def test_card_is_moved_by_keyboard_alone(new_page, database, url):
+    page = open_board(new_page, url)
+    page.focus(".lead-card[tabindex='0']")
+
+    for key in ("ArrowDown", " ", "ArrowRight", "ArrowRight"):
+        page.keyboard.press(key)
+    assert page.inner_text("#status") == "Over Qualified."
+    page.keyboard.press("Enter")
+
+    page.wait_for_selector('.toast:has-text("Lead 5 moved to Qualified.")')
+    assert statuses(database) == {5: "qualified"}
+    assert page.evaluate("() => document.activeElement.dataset.lead") == "5"
+
+
+def test_escape_puts_a_lifted_card_back(new_page, database, url):
+    page = open_board(new_page, url)
+    page.focus(".lead-card[tabindex='0']")
+
+    for key in (" ", "ArrowRight", "Escape"):
+        page.keyboard.press(key)
+
+    assert page.inner_text("#status") == "The move was cancelled."
+    assert cards(page, "new") == [6, 5, 4, 3, 2, 1]
+    assert statuses(database) == {}
+
+
+def test_long_press_drags_by_touch(new_page, database, url):
+    page = open_board(new_page, url, has_touch=True)
+    touch = page.context.new_cdp_session(page)
+    start = page.locator('[data-lead="6"] .card-top').bounding_box()
+    end = page.locator(".column[data-status=contacted] header").bounding_box()
+
+    def send(kind, box):
+        points = [] if box is None else [{"x": box["x"] + 80, "y": box["y"] + 8}]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    send("touchStart", start)
+    page.wait_for_selector(".ghost")
+    send("touchMove", end)
+    send("touchEnd", None)
+
+    page.wait_for_selector('.toast:has-text("Lead 6 moved to Contacted.")')
+    assert statuses(database) == {6: "contacted"}
+
+
+def test_several_cards_are_moved_at_once(new_page, database, url):
+    page = open_board(new_page, url)
+    page.check('[aria-label="Select Lead 1"]')
+    page.check('[aria-label="Select Lead 3"]')
+
+    page.click('[data-key="move-3"]')
+    page.click('[data-lead="3"] .menu button:has-text("Lost")')
+
+    page.wait_for_selector('.toast:has-text("2 leads moved to Lost.")')
+    assert statuses(database) == {1: "lost", 3: "lost"}
+
+
+def test_card_that_was_moved_meanwhile_goes_where_it_is(new_page, database, url):
+    page = open_board(new_page, url)
+    run(database, "update leads set status = 'lost' where lead_id = 4")
+
+    page.click('[data-key="move-4"]')
+    page.click('[data-lead="4"] .menu button:has-text("Won")')
+
+    page.wait_for_selector('.toast:has-text("Lead 4 was moved to Lost by sql")')
+    assert (cards(page, "lost"), cards(page, "won")) == ([4], [])
+    assert statuses(database) == {4: "lost"}
+
+
+def test_moves_of_others_appear_within_five_seconds(new_page, database, url):
+    page = open_board(new_page, url)
+    run(database, "update leads set status = 'proposal' where lead_id = 1")
+    run(database, "delete from leads where lead_id = 2")
+
+    page.wait_for_selector('.column[data-status=proposal] [data-lead="1"]', timeout=6000)
+
+    assert cards(page, "new") == [6, 5, 4, 3]
+
+
+def test_failed_move_puts_the_card_back(new_page, database, url):
+    page = open_board(new_page, url)
+    page.context.set_offline(True)
+
+    page.click('[data-key="move-6"]')
+    page.click('[data-lead="6"] .menu button:has-text("Won")')
+
+    page.wait_for_selector('.toast:has-text("The move was not saved")')
+    assert cards(page, "new") == [6, 5, 4, 3, 2, 1]
+    page.context.set_offline(False)
+    page.click(".toast button")
+    wait_until_moved(page, 6, "won")
+    page.wait_for_selector('.toast:has-text("Lead 6 moved to Won.")')
+    assert statuses(database) == {6: "won"}
+
+
+def test_two_boards_that_move_the_same_cards_agree(new_page, database, url):
+    pages = [open_board(new_page, url) for _ in range(2)]
+    answers = []
+
+    for lead_id in range(1, 7):
+        for page, stage in zip(pages, ("Won", "Lost")):
+            page.click(f'[data-key="move-{lead_id}"]')
+            page.click(f'[data-lead="{lead_id}"] .menu button:has-text("{stage}")')
+            page.wait_for_selector(f".toast >> text=/Lead {lead_id} .*moved to/")
+            answers.append(page.inner_text(".toast span"))
+
+    acknowledged = [answer for answer in answers if " was moved " not in answer]
+    assert database.tuples("select count(*) from lead_status_changes") == [(len(acknowledged),)]
+    for page in pages:
+        for lead_id, status in statuses(database).items():
+            wait_until_moved(page, lead_id, status)
+
+
+def test_column_is_collapsed(new_page, url):
+    page = open_board(new_page, url)
+
+    page.click('[aria-label="Collapse New"]')
+
+    assert page.query_selector_all(".lead-card") == []
+    page.click('[aria-label="Expand New"]')
+    assert len(page.query_selector_all(".lead-card")) == 6
+
+
+def test_column_goes_on_as_one_scrolls(new_page, database, url):
+    rows = [(number, "2026-01-01 10:00:00") for number in range(100, 160)]
+    database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime"], rows))
+    page = open_board(new_page, url)
+
+    for count in (50, 66):
+        page.evaluate("() => document.querySelector('.cards').scrollTo(0, 1e6)")
+        page.wait_for_function(f"() => document.querySelectorAll('[data-status=new] .lead-card').length >= {count}")
+
+    assert cards(page, "new") == [6, 5, 4, 3, 2, 1, *range(159, 99, -1)]

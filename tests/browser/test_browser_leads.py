@@ -1,0 +1,215 @@
+"""The list of leads, and one lead, in a real browser."""
+
+import pytest
+from helpers.browser import serve, serving_app
+from helpers.client import KEY, NOW
+
+from analytics_api import open_database
+from analytics_api.keys import KeyStore
+
+LEADS = (
+    {"lead_id": 1, "enquiry_datetime": "2026-02-24 10:00:00", "contact_name": "Ann", "project_name": "Sky"},
+    {"lead_id": 2, "enquiry_datetime": "2026-02-23 10:00:00", "contact_name": "<b>Bob</b>", "project_name": "Sea"},
+    {"lead_id": 3, "enquiry_datetime": "2026-02-22 10:00:00", "contact_name": "José", "project_name": "Sky"},
+)
+SUBMISSIONS = (
+    {"submission_id": 1, "lead_id": 1, "submitted_at": "2026-02-24 10:00:00", "contact_phone": "1"},
+    {"submission_id": 2, "lead_id": 1, "submitted_at": "2026-02-24 11:00:00", "contact_phone": "2"},
+)
+VISIT = {
+    "session_id": "s1",
+    "visitor_id": "v1",
+    "started_at": 1_771_900_000_000,
+    "entry_page": "https://shop.example/?utm_campaign=spring",
+    "exit_page": "javascript:alert(1)",
+}
+
+
+def insert(database, table, *rows):
+    for row in rows:
+        database.write(lambda at, row=row: at.insert(table, list(row), [list(row.values())]))
+
+
+@pytest.fixture
+def database(tmp_path):
+    with open_database(tmp_path / "leads.db").closing() as database:
+        insert(database, "sessions", VISIT)
+        insert(database, "leads", *LEADS)
+        insert(database, "lead_submissions", *SUBMISSIONS)
+        database.write(lambda at: at.execute("update leads set visitor_id = 'v1' where lead_id = 1"))
+        yield database
+
+
+@pytest.fixture
+def url(database):
+    with serving_app(serve(database)) as url:
+        yield url
+
+
+def open_page(new_page, address, key=KEY, **options):
+    page = new_page(**options)
+    page.goto(address)
+    page.wait_for_selector('html[data-state="signed-out"]')
+    page.fill("#key", key)
+    page.click("#sign-in-form button")
+    page.wait_for_selector('html[data-state="ready"]')
+    return page
+
+
+def names(page):
+    return page.eval_on_selector_all(".leads tbody a.name", "links => links.map(link => link.textContent)")
+
+
+def wait_for_names(page, expected):
+    page.wait_for_function(
+        """expected => JSON.stringify([...document.querySelectorAll('.leads tbody a.name')].map(a => a.textContent))
+             === JSON.stringify(expected)""",
+        arg=expected,
+    )
+
+
+def test_list_is_searched_as_one_types(new_page, url):
+    page = open_page(new_page, f"{url}/leads")
+    wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])
+
+    page.fill(".search", "jose")
+    wait_for_names(page, ["José"])
+
+    assert page.url == f"{url}/leads#q=jose"
+    page.reload()
+    wait_for_names(page, ["José"])
+    assert page.input_value(".search") == "jose"
+
+
+def test_list_is_filtered_and_sorted(new_page, url):
+    page = open_page(new_page, f"{url}/leads")
+    wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])
+
+    page.select_option('[data-key="filter-project"]', "Sky")
+    wait_for_names(page, ["Ann", "José"])
+    page.click('[data-key="sort-enquiry"]')
+    wait_for_names(page, ["José", "Ann"])
+    assert page.url == f"{url}/leads?project=Sky&sort=oldest"
+    assert page.get_attribute(".list-head a", "href") == "/analytics/leads/export?project=Sky&sort=oldest&format=csv"
+
+    page.go_back()
+    wait_for_names(page, ["Ann", "José"])
+    page.click('[data-key="clear"]')
+    wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])
+
+
+def test_list_goes_on_as_one_scrolls(new_page, database, url):
+    insert(database, "leads", *({"lead_id": number, "enquiry_datetime": ""} for number in range(10, 130)))
+    page = open_page(new_page, f"{url}/leads")
+    page.wait_for_selector(".leads tbody tr:nth-child(50)")
+
+    for place in (100, 123):
+        page.evaluate("() => scrollTo(0, document.body.scrollHeight)")
+        page.wait_for_selector(f".leads tbody tr:nth-child({place})")
+
+    assert len(names(page)) == 123
+
+
+def test_selected_leads_are_moved_and_moved_back(new_page, database, url):
+    page = open_page(new_page, f"{url}/leads")
+    wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])
+
+    page.check('[aria-label="Select Ann"]')
+    page.check('[aria-label="Select José"]')
+    page.click(".selection .menu-button")
+    page.click('.selection .menu button:has-text("Won")')
+    page.wait_for_selector('.toast:has-text("2 leads moved to Won.")')
+    assert database.tuples("select lead_id from leads where status = 'won' order by 1") == [(1,), (3,)]
+
+    page.click(".toast button")
+    page.wait_for_function("() => !document.querySelector('.leads [data-status=won]')")
+    assert database.tuples("select lead_id from leads where status = 'won'") == []
+
+
+def test_lead_has_its_path_forms_and_moves(new_page, database, url):
+    database.write(lambda at: at.execute("update leads set status = 'won' where lead_id = 1"))
+    page = open_page(new_page, f"{url}/leads?lead=1")
+    page.wait_for_selector(".lead-parts")
+
+    text = page.inner_text(".lead-parts")
+    assert "first visit" in text
+    assert "spring" in text
+    assert "contact_phone 1 → 2" in text
+    assert "New → Won" in text
+    assert page.title() == "Analytics · Leads"
+    assert page.eval_on_selector_all(".page a", "links => links.map(link => link.href)") == [
+        "https://shop.example/?utm_campaign=spring"
+    ]
+
+
+def test_lead_is_moved_unless_somebody_else_did(new_page, database, url):
+    page = open_page(new_page, f"{url}/leads?lead=3")
+    page.wait_for_selector(".lead-parts")
+    database.write(lambda at: at.execute("update leads set status = 'lost' where lead_id = 3"))
+
+    page.click(".lead-head .menu-button")
+    page.click('.lead-head .menu button:has-text("Won")')
+
+    page.wait_for_selector('.toast:has-text("José was moved to Lost by sql")')
+    assert page.inner_text(".lead-head .stage") == "Lost"
+
+
+def test_lead_that_is_gone_is_said(new_page, url):
+    page = open_page(new_page, f"{url}/leads?lead=99")
+
+    assert page.inner_text("#view .empty") == "This lead does not exist any more."
+
+
+def test_key_for_statistics_has_no_menu(new_page, database, url):
+    key = KeyStore(database).add("wall", ["stats"], now=NOW)
+    page = open_page(new_page, f"{url}/leads", key)
+
+    assert page.inner_text(".notice.problem") == "This key may not read leads."
+    assert page.query_selector_all("#menu a") == []
+
+
+def test_key_that_only_reads_has_no_controls_that_move(new_page, database, url):
+    key = KeyStore(database).add("reader", ["stats", "leads:read"], now=NOW)
+    page = open_page(new_page, f"{url}/leads", key)
+    wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])
+
+    assert page.query_selector_all(".leads input") == []
+    assert page.eval_on_selector_all("#menu a", "links => links.map(link => link.textContent)") == [
+        "Statistics",
+        "Leads",
+        "Board",
+    ]
+    page.goto(f"{url}/board")
+    page.wait_for_selector(".lead-card")
+    assert page.query_selector_all(".lead-card :is(input, button)") == []
+
+
+def test_revoked_key_leads_to_the_form(new_page, database, url):
+    key = KeyStore(database).add("sales", ["stats", "leads:read"], now=NOW)
+    page = open_page(new_page, f"{url}/leads", key)
+    wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])
+    KeyStore(database).revoke("sales", now=NOW)
+
+    page.fill(".search", "ann")
+
+    page.wait_for_selector('html[data-state="signed-out"]')
+    assert page.inner_text("#view") == ""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 768, 1280])
+def test_pages_for_leads_are_accessible(new_page, url, theme, width):
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = open_page(new_page, f"{url}/leads", color_scheme=theme, viewport={"width": width, "height": 800})
+    wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])
+    violations, widths = {}, {}
+    for address, ready in (("leads", ".leads a.name"), ("leads?lead=1", ".lead-parts"), ("board", ".lead-card")):
+        page.goto(f"{url}/{address}")
+        page.wait_for_selector(ready)
+        report = Axe().run(page, None, {"resultTypes": ["violations"]}).response["violations"]
+        violations[address] = [(each["id"], [node["html"] for node in each["nodes"]]) for each in report]
+        widths[address] = page.evaluate("() => document.documentElement.scrollWidth")
+
+    assert violations == {address: [] for address in violations}
+    assert max(widths.values()) <= width
