@@ -1,6 +1,7 @@
 """Measure the list of leads in every order, its search, one lead and its update, against plain SQL."""
 
 import random
+import re
 import sqlite3
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from itertools import cycle
 from urllib.parse import parse_qs
 
 from analytics_api import open_database
+from analytics_api.collector.leads import SELECT_BY_EMAIL, SELECT_BY_PHONE
 from analytics_api.context import Context
 from analytics_api.endpoints.leads import ORDERS, STATUSES, detail, list_leads, update_status
 
@@ -217,5 +219,21 @@ def singles(findings, ctx, connection, leads, at):
         Claim("PATCH function without sync to disk", 0.3e-3, timings.figure("move, without the disk's sync"), scale=at),
     ]
     rows = [[name, timings.figure(name)] for name in subjects]
+    matches = side_by_side(match_subjects(ctx.db, connection))
+    findings.claims += [Claim(name, 0.1e-3, matches.figure(name), scale=at) for name in matches.rounds]
+    rows += [[name, matches.figure(name)] for name in matches.rounds]
     rows += [[name, taken.figure(name)] for taken in (settled, durable) for name in taken.rounds]
     findings.tables.append(Table(f"One of {short(leads)} leads", ["", "a call"], rows))
+
+
+def match_subjects(database, connection):
+    """Return how the collector looks for the lead of a form: by its mail, then by its phone."""
+    select = (
+        "select contact_email, contact_phone from leads where contact_email is not null and contact_phone is not null"
+    )
+    mails, phones = zip(*connection.execute(f"{select} and lead_id % 331 = 0 limit 2000"))
+    mails, digits = cycle(mails), cycle([re.sub("[^0-9]", "", phone) for phone in phones])
+    return {
+        "match of a mail": lambda: database.rows(SELECT_BY_EMAIL, email=next(mails)),
+        "match of a phone": lambda: database.rows(SELECT_BY_PHONE, digits=next(digits)),
+    }

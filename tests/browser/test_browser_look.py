@@ -1,8 +1,11 @@
 """Accessibility by axe-core, widths, themes and the keyboard."""
 
 import pytest
-from helpers.browser import require_chromium, sign_in, wait_until_loaded
+from helpers.browser import require_chromium, serve, serving_app, sign_in, wait_until_loaded
 from helpers.client import KEY
+from helpers.rows import insert, session
+
+from analytics_api import open_database
 
 WIDTHS = {"phone": 320, "tablet": 768, "desktop": 1280}
 
@@ -48,6 +51,26 @@ def test_page_is_accessible_in_every_state(new_page, demo_url, axe, theme, width
 
     assert violations == {state: [] for state in violations}
     assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("hosts", [[], ["shop.example"]], ids=["inserts", "script"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_first_visit_is_accessible(new_page, axe, tmp_path, theme, hosts):
+    with (
+        open_database(tmp_path / "empty.db").closing() as database,
+        serving_app(serve(database, collect_hosts=hosts)) as url,
+    ):
+        page = new_page(color_scheme=theme, viewport={"width": 320, "height": 800})
+        page.goto(url)
+        sign_in(page, KEY)
+        page.wait_for_selector(".notice.first")
+        violations = axe(page, "#notices")
+        insert(database, "sessions", session(1, "2026-02-24"))
+        page.wait_for_selector(".notice.arrived")
+        violations += axe(page, "#notices")
+
+    assert violations == []
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 320
 
 
 def test_layout_does_not_jump(new_page, demo_url):
