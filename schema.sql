@@ -154,6 +154,7 @@ create index leads_by_city on leads (contact_city);
 create index leads_by_label on leads (engagement_label);
 -- Other leads of a person, by what of an address or a number counts.
 create index leads_by_visitor on leads (visitor_id);
+create index leads_by_session on leads (session_id);
 create index leads_by_email on leads (lower(replace(contact_email, ' ', '')));
 create index leads_by_phone on leads (
   replace(replace(replace(replace(replace(replace(replace(
@@ -772,6 +773,9 @@ begin
   insert into session_changes
   select -1, *
   from replaced_sessions;
+  insert into session_attribution_changes
+  select session_id, visitor_id, started_at
+  from replaced_sessions;
   delete from replaced_sessions;
 end;
 
@@ -1255,6 +1259,212 @@ begin
   select raise(abort, 'change_id is taken')
   from lead_status_changes
   where change_id = new.change_id;
+end;
+
+
+-- leads -> the sessions that they are attributed to
+
+-- The last session of a lead is the one that it names, if that exists, else the last of its visitor that began in or
+-- before the second of the enquiry. The first is the visitor's first that did, else the last. A lead without any has
+-- nulls. A purge with --keep-totals marks the sessions that it deletes as archived: their lead keeps them.
+create table lead_attributions (
+  lead_id          integer primary key,
+  status           text not null,
+  enquired_at      integer,  -- ms; null without a date
+  visitor_id       text,  -- the lead's, else its session's
+  first_session_id text,
+  first_visitor_id text,
+  first_started_at integer,
+  first_country    text,
+  first_source     text,
+  first_entry_page text,
+  first_campaign   text,
+  last_session_id  text,
+  last_visitor_id  text,
+  last_started_at  integer,
+  last_country     text,
+  last_source      text,
+  last_entry_page  text,
+  last_campaign    text,
+  archived         integer not null default 0  -- 1: the first session was purged, 2: the last, 3: both
+) strict;
+create index lead_attributions_by_visitor on lead_attributions (visitor_id, enquired_at);
+create index lead_attributions_by_enquiry on lead_attributions (enquired_at);
+
+-- A lead with its visitor and its session, if that exists.
+create view leads_with_visitors as
+select l.lead_id, l.status, l.session_id, n.session_id as named_session_id, page_query,
+  cast(strftime('%s', l.enquiry_datetime) as integer) * 1000 as enquired_at,
+  coalesce(
+    nullif(l.visitor_id, ''), nullif(n.visitor_id, ''),
+    case when a.archived in (2, 3) and a.last_session_id = l.session_id then a.visitor_id end) as visitor_id
+from leads as l
+cross join site
+left join sessions as n on n.session_id = l.session_id
+left join lead_attributions as a on a.lead_id = l.lead_id;
+
+-- `f` is an archived first session, `k` an archived last one, if no other session has taken its place.
+create view expected_lead_attributions as
+select l.lead_id, l.status, l.enquired_at, l.visitor_id,
+  coalesce(f.first_session_id, fs.session_id, k.last_session_id, ls.session_id) as first_session_id,
+  coalesce(f.first_visitor_id, fs.visitor_id, k.last_visitor_id, ls.visitor_id) as first_visitor_id,
+  coalesce(f.first_started_at, fs.started_at, k.last_started_at, ls.started_at) as first_started_at,
+  coalesce(f.first_country, fs.country_code, k.last_country, ls.country_code) as first_country,
+  coalesce(f.first_source, fs.source, k.last_source, ls.source) as first_source,
+  case
+    when f.lead_id is not null then f.first_entry_page
+    when fs.session_id is not null then ifnull(iif(l.page_query = 'drop',
+        substr(fs.entry_page, 1, instr(replace(fs.entry_page, '#', '?') || '?', '?') - 1), fs.entry_page), '')
+    when k.lead_id is not null then k.last_entry_page
+    when ls.session_id is not null then ifnull(iif(l.page_query = 'drop',
+        substr(ls.entry_page, 1, instr(replace(ls.entry_page, '#', '?') || '?', '?') - 1), ls.entry_page), '')
+  end as first_entry_page,
+  coalesce(f.first_campaign, fs.campaign, k.last_campaign, ls.campaign) as first_campaign,
+  coalesce(k.last_session_id, ls.session_id) as last_session_id,
+  coalesce(k.last_visitor_id, ls.visitor_id) as last_visitor_id,
+  coalesce(k.last_started_at, ls.started_at) as last_started_at,
+  coalesce(k.last_country, ls.country_code) as last_country,
+  coalesce(k.last_source, ls.source) as last_source,
+  case
+    when k.lead_id is not null then k.last_entry_page
+    when ls.session_id is not null then ifnull(iif(l.page_query = 'drop',
+        substr(ls.entry_page, 1, instr(replace(ls.entry_page, '#', '?') || '?', '?') - 1), ls.entry_page), '')
+  end as last_entry_page,
+  coalesce(k.last_campaign, ls.campaign) as last_campaign,
+  case when f.lead_id is not null or fs.session_id is null and k.lead_id is not null then 1 else 0 end
+    + case when k.lead_id is not null then 2 else 0 end as archived
+from leads_with_visitors as l
+left join sessions as fs on fs.session_id = (
+  select session_id
+  from sessions
+  where visitor_id = l.visitor_id and started_at < l.enquired_at + 1000
+  order by started_at, session_id
+  limit 1)
+left join sessions as ls on ls.session_id = coalesce(l.named_session_id, (
+  select session_id
+  from sessions
+  where visitor_id = l.visitor_id and started_at < l.enquired_at + 1000
+  order by started_at desc, session_id desc
+  limit 1))
+left join lead_attributions as f on f.lead_id = l.lead_id
+  and f.archived in (1, 3)
+  and f.first_visitor_id = l.visitor_id
+  and f.first_started_at < l.enquired_at + 1000
+  and (fs.session_id is null or (f.first_started_at, f.first_session_id) < (fs.started_at, fs.session_id))
+left join lead_attributions as k on k.lead_id = l.lead_id
+  and k.archived in (2, 3)
+  and l.named_session_id is null
+  and (k.last_session_id = l.session_id
+    or k.last_visitor_id = l.visitor_id
+      and k.last_started_at < l.enquired_at + 1000
+      and (ls.session_id is null or (k.last_started_at, k.last_session_id) > (ls.started_at, ls.session_id)));
+
+create view attribution_changes as
+select lead_id
+from lead_attributions;
+
+create trigger attribution_change instead of insert on attribution_changes
+begin
+  insert into lead_attributions (
+    lead_id, status, enquired_at, visitor_id, first_session_id, first_visitor_id, first_started_at, first_country,
+    first_source, first_entry_page, first_campaign, last_session_id, last_visitor_id, last_started_at, last_country,
+    last_source, last_entry_page, last_campaign, archived)
+  select
+    lead_id, status, enquired_at, visitor_id, first_session_id, first_visitor_id, first_started_at, first_country,
+    first_source, first_entry_page, first_campaign, last_session_id, last_visitor_id, last_started_at, last_country,
+    last_source, last_entry_page, last_campaign, archived
+  from expected_lead_attributions
+  where lead_id = new.lead_id
+  on conflict (lead_id) do update set
+    status = excluded.status,
+    enquired_at = excluded.enquired_at,
+    visitor_id = excluded.visitor_id,
+    first_session_id = excluded.first_session_id,
+    first_visitor_id = excluded.first_visitor_id,
+    first_started_at = excluded.first_started_at,
+    first_country = excluded.first_country,
+    first_source = excluded.first_source,
+    first_entry_page = excluded.first_entry_page,
+    first_campaign = excluded.first_campaign,
+    last_session_id = excluded.last_session_id,
+    last_visitor_id = excluded.last_visitor_id,
+    last_started_at = excluded.last_started_at,
+    last_country = excluded.last_country,
+    last_source = excluded.last_source,
+    last_entry_page = excluded.last_entry_page,
+    last_campaign = excluded.last_campaign,
+    archived = excluded.archived;
+end;
+
+create trigger leads_attribute after insert on leads
+begin
+  insert into attribution_changes
+  values (new.lead_id);
+end;
+
+create trigger leads_reattribute after update of lead_id, enquiry_datetime, visitor_id, session_id, status on leads
+when (new.lead_id, new.enquiry_datetime, new.visitor_id, new.session_id, new.status)
+  is not (old.lead_id, old.enquiry_datetime, old.visitor_id, old.session_id, old.status)
+begin
+  delete from lead_attributions where lead_id = old.lead_id and new.lead_id <> old.lead_id;
+  insert into attribution_changes
+  values (new.lead_id);
+end;
+
+create trigger leads_unattribute after delete on leads
+begin
+  delete from lead_attributions where lead_id = old.lead_id;
+end;
+
+-- The leads that a session may be attributed to, or was.
+create view session_attribution_changes as
+select session_id, visitor_id, started_at
+from sessions;
+
+create trigger session_attribution_change instead of insert on session_attribution_changes
+when exists (select 1 from leads where session_id = new.session_id)
+  or exists (
+    select 1 from lead_attributions where visitor_id = new.visitor_id and enquired_at > new.started_at - 1000)
+begin
+  insert into attribution_changes
+  select lead_id
+  from leads
+  where session_id = new.session_id
+  union
+  select lead_id
+  from lead_attributions
+  where visitor_id = new.visitor_id and enquired_at > new.started_at - 1000;
+end;
+
+create trigger sessions_attribute after insert on sessions
+begin
+  insert into session_attribution_changes
+  values (new.session_id, new.visitor_id, new.started_at);
+end;
+
+create trigger sessions_reattribute after update
+of session_id, visitor_id, started_at, country, referrer_domain, entry_page on sessions
+when (new.session_id, new.visitor_id, new.started_at, new.country, new.referrer_domain, new.entry_page)
+  is not (old.session_id, old.visitor_id, old.started_at, old.country, old.referrer_domain, old.entry_page)
+begin
+  insert into session_attribution_changes
+  values (new.session_id, new.visitor_id, new.started_at);
+  insert into session_attribution_changes
+  values (old.session_id, old.visitor_id, old.started_at);
+end;
+
+create trigger sessions_unattribute after delete on sessions
+when not exists (select 1 from counting_paused)
+begin
+  insert into session_attribution_changes
+  values (old.session_id, old.visitor_id, old.started_at);
+end;
+
+-- An erasure removes a person's sessions from `archived`.
+create trigger lead_attributions_erase after update of archived on lead_attributions when new.archived < old.archived
+begin
+  insert into attribution_changes
+  values (new.lead_id);
 end;
 
 

@@ -38,13 +38,14 @@ SITE_TABLES = {
     "site_offsets": "begins_at",
 }
 
-# Counters with a column `archived`, the part of the count that comes from purged rows; and the table of pages, which
-# the archive refers to by id.
+# Counters with a column `archived`, the part of the count that comes from purged rows; the sessions that leads are
+# attributed to, which may be purged; and the table of pages, which the archive refers to by id.
 ARCHIVING_COUNTERS = {
     "pages": "page_id",
     "visitor_days": "visitor_id, day, country_code",
     "fingerprint_days": "fingerprint, day",
     "session_pages": "session_id, page_id, day",
+    "lead_attributions": "lead_id",
 }
 
 # Other counts of purged rows.

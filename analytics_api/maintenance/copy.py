@@ -65,9 +65,11 @@ class Table:
         self.name = name
         self.columns = COLUMNS.get(name) or [column.name for column in db.columns(name)]
         values, where = ", ".join(self.columns), ""
+        if "archived" in self.columns:
+            where = "where archived <> 0 "
         if name in ARCHIVED_COUNTS:
             count = ARCHIVED_COUNTS[name]
-            values, where = values.replace(count, f"archived as {count}"), "where archived <> 0 "
+            values = values.replace(count, f"archived as {count}")
         self.sql = f"select {values} from {name} {where}order by {PRIMARY_KEYS[name]}"
         self.key = self.columns.index(PRIMARY_KEYS[name].partition(",")[0])
 

@@ -95,6 +95,13 @@ where session_id in ({IN_LIST}) and archived > 0
 """,
 }
 
+# The purged sessions that leads of other people are attributed to.
+ATTRIBUTED = f"""
+update lead_attributions set archived = 0
+where archived <> 0
+  and (visitor_id in ({IN_LIST}) or first_visitor_id in ({IN_LIST}) or last_visitor_id in ({IN_LIST}))
+"""
+
 DELETE_EMPTY = {
     "visitor_days": f"""
 delete from visitor_days
@@ -284,6 +291,7 @@ def _delete(at: Transaction, person: Person) -> dict[str, int]:
     for table, ids in zip(ARCHIVED, (person.visitors, person.fingerprints, person.sessions), strict=True):
         receipt[table] = each(ARCHIVED[table], ids)
         each(DELETE_EMPTY[table], ids)
+    each(ATTRIBUTED, person.visitors)
     receipt["links"] = sum(each(sql, person.visitors) for sql in NAMED_VISITORS)
     receipt["links"] += sum(each(sql, person.sessions) for sql in NAMED_SESSIONS)
     return receipt

@@ -74,13 +74,15 @@ on conflict (day) do update set events = archived_event_counts.events + excluded
 """,
 )
 
-WHERE_OLD_SESSIONS = """
-where session_id in (
+OLD_SESSIONS = """
   select session_id
   from sessions
   where started_at < :before
   order by started_at, session_id
-  limit :rows)
+  limit :rows"""
+
+WHERE_OLD_SESSIONS = f"""
+where session_id in ({OLD_SESSIONS})
 """
 
 DELETE_SESSIONS = f"""
@@ -145,6 +147,21 @@ from (
   group by fingerprint, day) as old
 where fingerprint_days.fingerprint = old.fingerprint
   and fingerprint_days.day = old.day
+""",
+    # 1 stands for the first session of a lead, 2 for its last.
+    f"""
+update lead_attributions set archived =
+  case when archived in (1, 3) or first_session_id in ({OLD_SESSIONS}) then 1 else 0 end
+  + case when archived in (2, 3) or last_session_id in ({OLD_SESSIONS}) then 2 else 0 end
+where lead_id in (
+  select lead_id
+  from leads
+  where session_id in ({OLD_SESSIONS})
+  union
+  select lead_id
+  from sessions
+  join lead_attributions using (visitor_id)
+  where session_id in ({OLD_SESSIONS}))
 """,
 )
 

@@ -114,6 +114,7 @@ create index if not exists leads_by_city on leads using hash (contact_city);
 create index if not exists leads_by_label on leads using hash (engagement_label);
 -- Other leads of a person, by what of an address or a number counts.
 create index if not exists leads_by_visitor on leads using hash (visitor_id);
+create index if not exists leads_by_session on leads using hash (session_id);
 create index if not exists leads_by_email on leads using hash (lower(replace(contact_email, ' ', '')));
 create index if not exists leads_by_phone on leads using hash (
   replace(replace(replace(replace(replace(replace(replace(
@@ -298,6 +299,31 @@ create table if not exists session_pages (
   archived   bigint not null default 0,
   primary key (session_id, page_id, day)
 );
+
+-- The sessions that leads are attributed to, as in schema.sql.
+create table if not exists lead_attributions (
+  lead_id          bigint primary key,
+  status           text collate "C" not null,
+  enquired_at      bigint,  -- ms; null without a date
+  visitor_id       text collate "C",  -- the lead's, else its session's
+  first_session_id text collate "C",
+  first_visitor_id text collate "C",
+  first_started_at bigint,
+  first_country    text collate "C",
+  first_source     text collate "C",
+  first_entry_page text collate "C",
+  first_campaign   text collate "C",
+  last_session_id  text collate "C",
+  last_visitor_id  text collate "C",
+  last_started_at  bigint,
+  last_country     text collate "C",
+  last_source      text collate "C",
+  last_entry_page  text collate "C",
+  last_campaign    text collate "C",
+  archived         integer not null default 0  -- 1: the first session was purged, 2: the last, 3: both
+);
+create index if not exists lead_attributions_by_visitor on lead_attributions using hash (visitor_id);
+create index if not exists lead_attributions_by_enquiry on lead_attributions (enquired_at);
 
 -- Locks of visitors, fingerprints and sessions. A transaction updates the row of an identity before it changes its
 -- days: otherwise two transactions that write two days of one visitor would not see each other's day. The key is a
@@ -712,6 +738,141 @@ begin
 end
 $make$;
 
+-- the sessions that leads are attributed to
+
+-- Returns the milliseconds of `YYYY-MM-DD HH:MM:SS`, or null for an empty text. It does not fail for what is no date.
+-- Years begin in March here, 400 years early so that no division is of a negative number.
+create or replace function enquiry_instant(enquiry text) returns bigint
+immutable strict parallel safe
+begin atomic
+  select case when enquiry <> '' then
+      (((365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 865566) * 24
+        + substr(enquiry, 12, 2)::bigint) * 60 + substr(enquiry, 15, 2)::bigint) * 60000
+        + substr(enquiry, 18, 2)::bigint * 1000
+    end
+  from (
+    select nullif(substr(enquiry, 1, 4), '')::bigint + 400
+        - case when substr(enquiry, 6, 2) < '03' then 1 else 0 end as year,
+      (nullif(substr(enquiry, 6, 2), '')::bigint + 9) % 12 as month,
+      nullif(substr(enquiry, 9, 2), '')::bigint as day) as parts;
+end;
+
+-- A lead with its visitor and its session, if that exists.
+create view leads_with_visitors as
+select l.lead_id, l.status, l.session_id, n.session_id as named_session_id, page_query,
+  enquiry_instant(l.enquiry_datetime) as enquired_at,
+  coalesce(
+    nullif(l.visitor_id, ''), nullif(n.visitor_id, ''),
+    case when a.archived in (2, 3) and a.last_session_id = l.session_id then a.visitor_id end) as visitor_id
+from leads as l
+cross join site
+left join sessions as n on n.session_id = l.session_id
+left join lead_attributions as a on a.lead_id = l.lead_id;
+
+create view expected_lead_attributions as
+select l.lead_id, l.status, l.enquired_at, l.visitor_id,
+  coalesce(f.first_session_id, fs.session_id, k.last_session_id, ls.session_id) as first_session_id,
+  coalesce(f.first_visitor_id, fs.visitor_id, k.last_visitor_id, ls.visitor_id) as first_visitor_id,
+  coalesce(f.first_started_at, fs.started_at, k.last_started_at, ls.started_at) as first_started_at,
+  case
+    when f.lead_id is not null then f.first_country
+    when fs.session_id is not null then country_code(fs.country)
+    when k.lead_id is not null then k.last_country
+    when ls.session_id is not null then country_code(ls.country)
+  end as first_country,
+  case
+    when f.lead_id is not null then f.first_source
+    when fs.session_id is not null then session_source(fs.referrer_domain)
+    when k.lead_id is not null then k.last_source
+    when ls.session_id is not null then session_source(ls.referrer_domain)
+  end as first_source,
+  case
+    when f.lead_id is not null then f.first_entry_page
+    when fs.session_id is not null then coalesce(counted_page(fs.entry_page, l.page_query), '')
+    when k.lead_id is not null then k.last_entry_page
+    when ls.session_id is not null then coalesce(counted_page(ls.entry_page, l.page_query), '')
+  end as first_entry_page,
+  case
+    when f.lead_id is not null then f.first_campaign
+    when fs.session_id is not null then session_campaign(fs.entry_page)
+    when k.lead_id is not null then k.last_campaign
+    when ls.session_id is not null then session_campaign(ls.entry_page)
+  end as first_campaign,
+  coalesce(k.last_session_id, ls.session_id) as last_session_id,
+  coalesce(k.last_visitor_id, ls.visitor_id) as last_visitor_id,
+  coalesce(k.last_started_at, ls.started_at) as last_started_at,
+  case
+    when k.lead_id is not null then k.last_country
+    when ls.session_id is not null then country_code(ls.country)
+  end as last_country,
+  case
+    when k.lead_id is not null then k.last_source
+    when ls.session_id is not null then session_source(ls.referrer_domain)
+  end as last_source,
+  case
+    when k.lead_id is not null then k.last_entry_page
+    when ls.session_id is not null then coalesce(counted_page(ls.entry_page, l.page_query), '')
+  end as last_entry_page,
+  case
+    when k.lead_id is not null then k.last_campaign
+    when ls.session_id is not null then session_campaign(ls.entry_page)
+  end as last_campaign,
+  case when f.lead_id is not null or fs.session_id is null and k.lead_id is not null then 1 else 0 end
+    + case when k.lead_id is not null then 2 else 0 end as archived
+from leads_with_visitors as l
+left join sessions as fs on fs.session_id = (
+  select session_id
+  from sessions
+  where visitor_id = l.visitor_id and started_at < l.enquired_at + 1000
+  order by started_at, session_id
+  limit 1)
+left join sessions as ls on ls.session_id = coalesce(l.named_session_id, (
+  select session_id
+  from sessions
+  where visitor_id = l.visitor_id and started_at < l.enquired_at + 1000
+  order by started_at desc, session_id desc
+  limit 1))
+left join lead_attributions as f on f.lead_id = l.lead_id
+  and f.archived in (1, 3)
+  and f.first_visitor_id = l.visitor_id
+  and f.first_started_at < l.enquired_at + 1000
+  and (fs.session_id is null or (f.first_started_at, f.first_session_id) < (fs.started_at, fs.session_id))
+left join lead_attributions as k on k.lead_id = l.lead_id
+  and k.archived in (2, 3)
+  and l.named_session_id is null
+  and (k.last_session_id = l.session_id
+    or k.last_visitor_id = l.visitor_id
+      and k.last_started_at < l.enquired_at + 1000
+      and (ls.session_id is null or (k.last_started_at, k.last_session_id) > (ls.started_at, ls.session_id)));
+
+-- Returns the statement that attributes the leads of a query again. The status is left to the triggers of leads: those
+-- of sessions may see an older one.
+create or replace function attributing(leads text) returns text
+stable
+return format($$
+  insert into lead_attributions (
+    lead_id, status, enquired_at, visitor_id, first_session_id, first_visitor_id, first_started_at, first_country,
+    first_source, first_entry_page, first_campaign, last_session_id, last_visitor_id, last_started_at, last_country,
+    last_source, last_entry_page, last_campaign, archived)
+  select
+    lead_id, status, enquired_at, visitor_id, first_session_id, first_visitor_id, first_started_at, first_country,
+    first_source, first_entry_page, first_campaign, last_session_id, last_visitor_id, last_started_at, last_country,
+    last_source, last_entry_page, last_campaign, archived
+  from expected_lead_attributions
+  where lead_id = any (array(%s))
+  order by lead_id
+  on conflict (lead_id) do update set
+      enquired_at = excluded.enquired_at, visitor_id = excluded.visitor_id,
+      first_session_id = excluded.first_session_id, first_visitor_id = excluded.first_visitor_id,
+      first_started_at = excluded.first_started_at, first_country = excluded.first_country,
+      first_source = excluded.first_source, first_entry_page = excluded.first_entry_page,
+      first_campaign = excluded.first_campaign, last_session_id = excluded.last_session_id,
+      last_visitor_id = excluded.last_visitor_id, last_started_at = excluded.last_started_at,
+      last_country = excluded.last_country, last_source = excluded.last_source,
+      last_entry_page = excluded.last_entry_page, last_campaign = excluded.last_campaign,
+      archived = excluded.archived
+  $$, leads);
+
 -- triggers of sessions
 
 call count_changes('sessions',
@@ -727,9 +888,10 @@ call count_changes('sessions',
       select identity_hash
       from changes
       cross join lateral (
-        values (hashtextextended(visitor_id, 0)), (hashtextextended(fingerprint, 6))) as identities (identity_hash)
+        values (hashtextextended(visitor_id, 0)), (hashtextextended(session_id, 1)),
+          (hashtextextended(fingerprint, 6))) as identities (identity_hash)
       where identity_hash is not null
-      group by identity_hash, started_at, country
+      group by identity_hash, started_at, country, referrer_domain, entry_page
       having sum(sign) <> 0) as moved
     order by identity_hash
   $$),
@@ -755,6 +917,16 @@ call count_changes('sessions',
     delete from fingerprint_days
     where sessions = 0 and fingerprint in (select fingerprint from changes where sign = -1);
   end if;
+  $$ || attributing($$
+    select lead_id
+    from leads
+    where session_id in (select session_id from changes)
+    union
+    select lead_id
+    from changes
+    join lead_attributions using (visitor_id)
+    where enquired_at > started_at - 1000
+  $$) || $$;
   end if
   $$,
   adding(
@@ -1024,6 +1196,38 @@ call count_changes('leads',
     from changes
     group by status
   $$),
+  adding('identity_locks', 'identity_hash', 'writes', $$
+    select distinct identity_hash, 1 as writes
+    from (
+      select changes.lead_id, changes.visitor_id, changes.session_id, sessions.visitor_id as visitor_of_session
+      from changes
+      left join sessions using (session_id)
+      group by changes.lead_id, changes.visitor_id, changes.session_id, enquiry_datetime, visitor_of_session
+      having sum(sign) <> 0) as moved
+    cross join lateral (
+      values (hashtextextended(visitor_id, 0)), (hashtextextended(visitor_of_session, 0)),
+        (hashtextextended(session_id, 1))) as identities (identity_hash)
+    where identity_hash is not null
+    order by identity_hash
+  $$),
+  attributing($$
+    select lead_id
+    from changes
+    group by lead_id, visitor_id, session_id, enquiry_datetime
+    having sum(sign) <> 0
+  $$),
+  $$
+  if tg_op = 'DELETE' then
+    delete from lead_attributions
+    where lead_id in (select lead_id from changes);
+  elsif tg_op = 'UPDATE' then
+    delete from lead_attributions
+    where lead_id in (select lead_id from changes group by lead_id having sum(sign) = -1);
+    update lead_attributions set status = moved.status
+    from (select * from changes) as moved
+    where lead_attributions.lead_id = moved.lead_id and sign = 1 and lead_attributions.status <> moved.status;
+  end if
+  $$,
   $$
   insert into lead_changes (lead_id)
   select distinct lead_id
@@ -1034,6 +1238,27 @@ call count_changes('leads',
     having sum(sign) <> 0) as changed
   order by lead_id
   $$);
+
+create or replace function lead_attributions_erase() returns trigger
+language plpgsql security definer set search_path from current as $$
+begin
+  update lead_attributions as stored set
+    enquired_at = expected.enquired_at, visitor_id = expected.visitor_id,
+    first_session_id = expected.first_session_id, first_visitor_id = expected.first_visitor_id,
+    first_started_at = expected.first_started_at, first_country = expected.first_country,
+    first_source = expected.first_source, first_entry_page = expected.first_entry_page,
+    first_campaign = expected.first_campaign, last_session_id = expected.last_session_id,
+    last_visitor_id = expected.last_visitor_id, last_started_at = expected.last_started_at,
+    last_country = expected.last_country, last_source = expected.last_source,
+    last_entry_page = expected.last_entry_page, last_campaign = expected.last_campaign, archived = expected.archived
+  from expected_lead_attributions as expected
+  where stored.lead_id = new.lead_id and expected.lead_id = new.lead_id;
+  return null;
+end
+$$;
+create or replace trigger lead_attributions_erase after update of archived on lead_attributions
+for each row when (new.archived < old.archived and pg_trigger_depth() = 0)
+execute function lead_attributions_erase();
 
 -- Returns a date as `YYYY-MM-DD HH:MM:SS` in UTC, from the formats that SQLite's datetime() accepts. Other text is
 -- returned unchanged.
