@@ -193,6 +193,7 @@ create table lead_status_changes (
   changed_by text not null  -- the name of an API key, `import`, or `sql` for other programs
 ) strict;
 create index status_changes_by_lead on lead_status_changes (lead_id, changed_at);
+create index wins_by_lead on lead_status_changes (lead_id, changed_at) where new_status = 'won';
 
 
 -- site

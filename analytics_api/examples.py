@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from .endpoints.conversions import conversions
 from .endpoints.current import current
 from .endpoints.dashboard import dashboard
 from .endpoints.engagement import engagement
@@ -159,6 +160,20 @@ RESPONSE_EXAMPLES: Final[dict[Callable[..., Any], Any]] = {
         "label": [{"value": "Very Hot", "count": 34}],
     },
     history: [{"from": "new", "to": "contacted", "changed_at": 1771928100000, "changed_by": "phone"}],
+    conversions: [
+        {
+            "source": "google.com",
+            "sessions": 1200,
+            "leads": 36,
+            "won": 4,
+            "lost": 8,
+            "open": 24,
+            "lead_rate": 0.03,
+            "win_rate": 0.3333,
+            "median_days_to_lead": 1.25,
+            "median_days_to_won": 18.5,
+        }
+    ],
     pipeline: {
         "stages": [
             {

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from datetime import date
 
-from .calendar import DAY_MS, DayRange, Offset, Today, iso_date, to_day
+from .calendar import (
+    DAY_MS,
+    DayRange,
+    Interval,
+    Offset,
+    Today,
+    day_begins_at,
+    interval_next,
+    intervals,
+    iso_date,
+    to_day,
+)
 from .comparison import MINUTE_MS, Comparison
 from .context import Context
 from .database import Database, Reader
@@ -71,6 +82,18 @@ def load_offsets(db: Reader | Database, first: int, last: int) -> list[Offset]:
     # Every offset is smaller than two days.
     rows = db.tuples(OFFSETS, since=(first - 2) * DAY_MS, until=(last + 3) * DAY_MS)
     return [Offset(*row) for row in rows]
+
+
+def list_intervals(db: Reader | Database, first: int, last: int, interval: Interval) -> list[int]:
+    """Return the first day of each interval in the range. Omit an interval whose days the clock skipped entirely."""
+    offsets = load_offsets(db, first, last)
+    return [
+        begin
+        for begin in intervals(first, last, interval)
+        if len(offsets) == 1
+        or day_begins_at(max(begin, first), offsets)
+        < day_begins_at(min(interval_next(begin, interval), last + 1), offsets)
+    ]
 
 
 def resolve_range(

@@ -8,6 +8,7 @@ from typing import Any
 
 from .comparison import COMPARISONS
 from .context import Context
+from .endpoints.conversions import ATTRIBUTIONS, BY, conversions
 from .endpoints.current import current
 from .endpoints.dashboard import DEFAULT_LIMIT, SECTIONS, dashboard, resolved_range
 from .endpoints.engagement import engagement
@@ -175,6 +176,12 @@ ROUTES = (
     ], filters=ALL_FILTERS, headers=[
         Header(RANGE_HEADER, "The days that the response counts", resolved_range),
     ]),
+    Route("stats", "GET", "/conversions", conversions, [
+        Enum("by", "What the rows count; by day, week and month they are in ascending order", BY, default="source"),
+        Enum("attribution", "The session of a lead whose values count", ATTRIBUTIONS, default="last"),
+        Integer("limit", "Number of rows to return; by day, week and month all", default=100, minimum=1, maximum=1000),
+        *COMPARED,
+    ], filters=ALL_FILTERS, ranged=True, cache_for=FOREVER),
     Route("stats", "GET", "/pipeline", pipeline, RANGE, ranged=True, cache_for=FOREVER),
     Route(None, "GET", "/site", site),
     Route("stats", "GET", "/realtime", realtime),

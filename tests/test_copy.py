@@ -65,6 +65,13 @@ ODD = {
         {"session_id": "👩🏽‍💻", "page_id": 7, "day": 2_000, "views": 3, "archived": 3},
         {"session_id": "gone", "page_id": 2**53 + 1, "day": 2_000, "views": 1, "archived": 1},
     ],
+    "lead_attributions": [
+        {"lead_id": 7, "status": "won", "enquired_at": 1_771_923_600_000, "visitor_id": "\u001f",
+         "first_session_id": "gone", "first_visitor_id": "\u001f", "first_started_at": 10**11, "first_country": "XX",
+         "first_source": "é", "first_entry_page": LONG, "first_campaign": "(none)",
+         "last_session_id": "gone", "last_visitor_id": "\u001f", "last_started_at": 10**11, "last_country": "XX",
+         "last_source": "é", "last_entry_page": LONG, "last_campaign": "(none)", "archived": 3},
+    ],
     "archived_session_counts": [
         {"dimension": 0, "day": 2_000, "key": "", "sessions": 3, "duration_sum": -5, "duration_count": 1,
          "score_sum": 2**40, "score_count": 2, "vpn_suspected": 1},

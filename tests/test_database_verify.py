@@ -55,6 +55,7 @@ COUNTERS = (
     "event_counts",
     "fingerprint_days",
     "follow_up_counts",
+    "lead_attributions",
     "key_counts",
     "minute_counts",
     "page_counts",
@@ -70,7 +71,11 @@ COUNTERS = (
 def count_column(database, counter):
     """Return the first column of a counter that contains counts."""
     columns = database.rows("select name from pragma_table_info(:counter) order by cid", counter=counter)
-    return next(column["name"] for column in columns if column["name"] in {*COUNT_COLUMNS, "follow_ups_count"})
+    return next(
+        column["name"]
+        for column in columns
+        if column["name"] in {*COUNT_COLUMNS, "follow_ups_count", "first_started_at"}
+    )
 
 
 def spoil(database, counter):
@@ -138,6 +143,7 @@ EXTRA = {
     "fingerprint_days": "insert into fingerprint_days values ('none', 5, 1, 0)",
     "follow_up_counts": "insert into follow_up_counts values (999999, 1, null)",
     "key_counts": "insert into key_counts values (2, 5, 'nowhere', 1, 0)",
+    "lead_attributions": "insert into lead_attributions (lead_id, status) values (999999, 'new')",
     "minute_counts": "insert into minute_counts values (1, 1, 0)",
     "page_counts": "insert into page_counts values (5, 1, 1, 1)",
     "page_returns": "insert into page_returns values (6, 1, 5, 1)",

@@ -21,6 +21,7 @@ TAKES = {
     ("GET", "/storage"): "stats",
     ("GET", "/whoami"): None,
     ("GET", "/leads"): "leads:read",
+    ("GET", "/conversions"): "stats",
     ("GET", "/pipeline"): "stats",
     ("GET", "/leads/export"): "leads:read",
     ("GET", "/leads/facets"): "leads:read",

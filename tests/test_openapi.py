@@ -147,6 +147,7 @@ def test_document_has_every_parameter_with_its_bounds():
             "items": {"type": "string", "enum": choices},
         }
     compare = {"type": "string", "enum": ["previous", "year"]}
+    keys = ["source", "country", "entry_page", "campaign", "project", "day", "week", "month"]
     ranged = {"from": day, "to": day, "days": days, "compare": compare, **filters}
     assert parameters == {
         "GET /analytics/overview": ranged,
@@ -175,6 +176,12 @@ def test_document_has_every_parameter_with_its_bounds():
             **filters,
             "limit": integer(10, 1, 100, "1 to 100"),
             "sections": {"type": "array", "items": {"type": "string", "enum": sections}},
+        },
+        "GET /analytics/conversions": {
+            "by": {"type": "string", "enum": keys, "default": "source"},
+            "attribution": {"type": "string", "enum": ["last", "first"], "default": "last"},
+            "limit": integer(100, 1, 1000, "1 to 1000"),
+            **ranged,
         },
         "GET /analytics/pipeline": {"from": day, "to": day, "days": days},
         "GET /analytics/site": {},

@@ -17,8 +17,6 @@ from ..calendar import (
     hours,
     interval_count,
     interval_first,
-    interval_next,
-    intervals,
     iso_date,
     local_time,
     spans,
@@ -30,7 +28,7 @@ from ..earlier import EarlierRange, add_cut_day, find_earlier_range
 from ..errors import InvalidRequest
 from ..filters import Filters
 from ..matching import Matching, find_matching, read_days, read_hours
-from ..ranges import RAW_SINCE, Days, load_offsets, resolve_range
+from ..ranges import RAW_SINCE, Days, list_intervals, load_offsets, resolve_range
 from ..rounding import mean
 
 INTERVALS: Final[tuple[Interval, ...]] = ("hour", "day", "week", "month")
@@ -270,7 +268,7 @@ def _labels(ctx: Context, first: int, last: int, interval: Interval, until: int 
     if interval == "hour":
         parts = hour_spans(ctx.db, first, last, until)
         return [local_time(begin, span.utc_offset) for span in parts for begin in hours(span)]
-    return [iso_date(begin) for begin in _existing(ctx, first, last, interval)]
+    return [iso_date(begin) for begin in list_intervals(ctx.db, first, last, interval)]
 
 
 def _count_earlier_intervals(
@@ -302,7 +300,7 @@ def _day_rows(
         first, last = _closed(ctx, range_, fill)
         if len(counts) > MAX_ROWS or interval_count(first, last, interval) > MAX_ROWS:
             raise _too_many_rows(first, last, interval)
-        begins = _existing(ctx, first, last, interval)
+        begins = list_intervals(ctx.db, first, last, interval)
     return [(iso_date(begin), counts.get(begin, NOTHING)) for begin in begins]
 
 
@@ -315,15 +313,6 @@ def _count_days(
     else:
         rows = read_days(db, matching, BEGINS.get(interval))
     return {row[0]: Counts(*row[1:]) for row in rows}
-
-
-def _existing(ctx: Context, first: int, last: int, interval: Interval) -> Iterator[int]:
-    """Yield the first day of each interval in the range. Omit an interval whose days the clock skipped entirely."""
-    offsets = load_offsets(ctx.db, first, last)
-    for begin in intervals(first, last, interval):
-        end = min(interval_next(begin, interval), last + 1)
-        if len(offsets) == 1 or day_begins_at(max(begin, first), offsets) < day_begins_at(end, offsets):
-            yield begin
 
 
 def _hour_rows(ctx: Context, range_: DayRange, fill: bool, matching: Matching | None) -> list[tuple[str, Counts]]:

@@ -156,6 +156,7 @@ create table if not exists lead_status_changes (
   changed_by text collate "C" not null  -- the name of the API key
 );
 create index if not exists status_changes_by_lead on lead_status_changes (lead_id, changed_at, change_id);
+create index if not exists wins_by_lead on lead_status_changes (lead_id, changed_at) where new_status = 'won';
 
 -- beside the data, as in schema.sql
 
@@ -386,6 +387,13 @@ begin atomic
   select element
   from json_array_elements_text(list::json) as elements (element);
 end;
+
+-- The numbers of a group, separated by commas, as group_concat() of SQLite.
+create or replace function joined_numbers(numbers bigint[]) returns text
+immutable parallel safe
+return array_to_string(numbers, ',');
+create or replace aggregate group_concat(bigint) (
+  sfunc = array_append, stype = bigint[], initcond = '{}', finalfunc = joined_numbers);
 
 -- The dimensions of a session and its key in each: '' if it has no bucket, entry page or exit page.
 create or replace function session_dimensions(session sessions, page_query text)

@@ -1,0 +1,126 @@
+"""The rows of conversions: their keys, their counts, rates and medians."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypedDict
+
+from ...calendar import DAY_MS, Interval
+from ...database import Database
+from ...rounding import mean
+
+By = Literal["source", "country", "entry_page", "campaign", "project", "day", "week", "month"]
+
+
+BY: Final[tuple[By, ...]] = ("source", "country", "entry_page", "campaign", "project", "day", "week", "month")
+
+
+INTERVALS: Final[dict[str, Interval]] = {"day": "day", "week": "week", "month": "month"}
+
+
+Attribution = Literal["last", "first"]
+
+
+ATTRIBUTIONS: Final[tuple[Attribution, ...]] = ("last", "first")
+
+
+UNKNOWN: Final = "(unknown)"
+
+
+NONE: Final = "(none)"
+
+
+class ConversionCounts(TypedDict):
+    sessions: int | None
+    leads: int
+    won: int
+    lost: int
+    open: int
+    lead_rate: float | None
+    win_rate: float | None
+    median_days_to_lead: float | None
+    median_days_to_won: float | None
+
+
+class ConversionKey(TypedDict, total=False):
+    source: str
+    country: str
+    entry_page: str
+    campaign: str
+    project: str
+    day: str
+    week: str
+    month: str
+
+
+class EarlierConversion(ConversionCounts, ConversionKey):
+    pass
+
+
+class _Conversion(ConversionCounts, ConversionKey):
+    pass
+
+
+class Conversion(_Conversion, total=False):
+    previous: EarlierConversion
+
+
+@dataclass
+class Leads:
+    """The leads of one key. Durations are in milliseconds."""
+
+    count: int = 0
+    won: int = 0
+    lost: int = 0
+    to_lead: list[int] = field(default_factory=list)
+    to_won: list[int] = field(default_factory=list)
+
+    def add(self, count: int, won: int, lost: int, to_lead: str | None, to_won: str | None) -> None:
+        self.count += count
+        self.won += won
+        self.lost += lost
+        self.to_lead += _split(to_lead)
+        self.to_won += _split(to_won)
+
+    def describe(self, sessions: int | None) -> ConversionCounts:
+        return {
+            "sessions": sessions,
+            "leads": self.count,
+            "won": self.won,
+            "lost": self.lost,
+            "open": self.count - self.won - self.lost,
+            "lead_rate": _rate(self.count, sessions),
+            "win_rate": _rate(self.won, self.won + self.lost),
+            "median_days_to_lead": _median_days(self.to_lead),
+            "median_days_to_won": _median_days(self.to_won),
+        }
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request: what its rows count, and the database."""
+
+    db: Database
+    by: By
+    attribution: Attribution
+
+    @property
+    def interval(self) -> Interval | None:
+        return INTERVALS.get(self.by)
+
+
+def _split(numbers: str | None) -> list[int]:
+    return [int(number) for number in numbers.split(",")] if numbers else []
+
+
+def _rate(part: int, whole: int | None) -> float | None:
+    return mean(part, whole, parts=10_000) if whole else None
+
+
+def _median_days(durations: list[int]) -> float | None:
+    """Return the median in days, linear between neighbours."""
+    if not durations:
+        return None
+    durations.sort()
+    middle = len(durations) // 2
+    return mean(durations[middle] + durations[-1 - middle], 2, DAY_MS, parts=100)

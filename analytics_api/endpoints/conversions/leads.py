@@ -1,0 +1,91 @@
+"""Read the leads of a range by the keys of the sessions that they are attributed to."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+from typing import Any, Final
+
+from ...calendar import DAY_MS, DayRange, day_begins_at, interval_first
+from ...database import Database
+from ...matching import Matching
+from ...ranges import load_offsets
+from .counts import NONE, UNKNOWN, Leads, Request
+
+# The day of the enquiry in the site's zone. Before 1970 the first offset applies, and division rounds up.
+ENQUIRY_DAY: Final = f"""(a.enquired_at + coalesce(
+    (select day_offset from site_offsets where begins_at <= a.enquired_at order by begins_at desc limit 1),
+    (select day_offset from site_offsets order by begins_at limit 1)) + {DAY_MS * 1_000_000}) / {DAY_MS} - 1000000"""
+CROSS_JOIN: Final = "\ncross join "
+
+
+YEAR_1: Final = -62_135_596_800_000 + DAY_MS
+
+
+def find_bounds(db: Database, range_: DayRange | None, until: int | None) -> tuple[int | None, int | None]:
+    """Return the first instant of the enquiries of a range, and the first after them; None where it has no bound."""
+    if range_ is None:
+        return None, None
+    since = None if range_.first is None else _begins_at(db, range_.first)
+    before = None if range_.last is None else _begins_at(db, range_.last + 1)
+    if until is not None:
+        before = until if before is None else min(before, until)
+    return since, before if since is not None or before is not None else None
+
+
+def _begins_at(db: Database, day: int) -> int:
+    near = max(day, 0)  # the first offset also applies before 1970
+    return day_begins_at(day, load_offsets(db, near, near))
+
+
+def read_leads(request: Request, since: int | None, before: int | None, matching: Matching | None) -> dict[Any, Leads]:
+    """Return the leads by key; by the first day of the interval for days, weeks and months."""
+    params: dict[str, Any] = {
+        **(matching.values if matching else {}),
+        **({} if since is None else {"since": since}),
+        **({} if before is None else {"before": before}),
+    }
+    groups: dict[Any, Leads] = defaultdict(Leads)
+    for key, *counts in request.db.tuples(_leads_statement(request, params.keys(), matching), **params):
+        groups[interval_first(key, request.interval) if request.interval else key].add(*counts)
+    return dict(groups)
+
+
+def _leads_statement(request: Request, params: Collection[str], matching: Matching | None) -> str:
+    tables = ["lead_attributions as a"]
+    conditions = []
+    if request.interval:
+        conditions.append(f"a.enquired_at >= {YEAR_1}")
+    if "since" in params:
+        conditions.append("a.enquired_at >= :since")
+    if "before" in params:
+        conditions.append("a.enquired_at < :before")
+    if request.by == "project":
+        tables.append("leads as l")
+        conditions.append("l.lead_id = a.lead_id")
+    if matching:
+        tables.append("counted_sessions as s")
+        conditions += [f"s.session_id = a.{request.attribution}_session_id", matching.condition]
+    where = "\nwhere " + "\n  and ".join(conditions) if conditions else ""
+    return f"""
+select {_key_of_lead(request)} as key, count(*) as leads,
+  count(case when a.status = 'won' then 1 end) as won, count(case when a.status = 'lost' then 1 end) as lost,
+  group_concat(case when a.enquired_at >= a.first_started_at then a.enquired_at - a.first_started_at end) as to_lead,
+  group_concat(case when a.status = 'won' then (
+      select max(changed_at)
+      from lead_status_changes as c
+      where c.lead_id = a.lead_id and c.new_status = 'won') - a.enquired_at end) as to_won
+from {CROSS_JOIN.join(tables)}{where}
+group by 1
+"""
+
+
+def _key_of_lead(request: Request) -> str:
+    if request.interval:
+        return ENQUIRY_DAY
+    if request.by == "project":
+        return f"coalesce(nullif(l.project_name, ''), '{NONE}')"
+    column = f"a.{request.attribution}_{request.by}"
+    if request.by == "entry_page":
+        return f"coalesce(case {column} when '' then '{NONE}' else {column} end, '{UNKNOWN}')"
+    return f"coalesce({column}, '{UNKNOWN}')"

@@ -1,0 +1,105 @@
+"""Leads, won customers and their sessions, by what the sessions have in common, by project or by day."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any, cast
+
+from ...calendar import DayRange, iso_date
+from ...comparison import Comparison
+from ...context import Context
+from ...earlier import EarlierRange, find_earlier_range
+from ...filters import Filters
+from ...matching import Matching, find_matching
+from ...ranges import Days, list_intervals, resolve_range
+from .counts import Attribution, By, Conversion, ConversionCounts, EarlierConversion, Leads, Request
+from .leads import find_bounds, read_leads
+from .sessions import count_days, count_earlier_days, count_earlier_sessions, count_sessions
+
+
+def conversions(
+    ctx: Context,
+    by: By = "source",
+    attribution: Attribution = "last",
+    limit: int = 100,
+    days: Days = None,
+    *,
+    from_: date | None = None,
+    to: date | None = None,
+    filters: Filters | None = None,
+    compare: Comparison | None = None,
+) -> list[Conversion]:
+    """Return the sessions and leads by source, country, entry page, campaign or project, the most leads first.
+
+    Ties are in the order of the sessions, then of the keys. By day, week or month, the rows are in ascending order, and
+    `limit` does not apply. A lead counts on the day of its enquiry, with the key of its last or its first session;
+    without a session, it is `(unknown)`. `won`, `lost` and `open` are the statuses that the leads have now. Rates have
+    four decimals, and medians, in days, two; both are None for want of a divisor or of values.
+
+    With filters, a lead counts if the session that it is attributed to matches. With `compare`, `previous` has the
+    numbers of the same key in the earlier range; by day, week or month those of the interval with the same number.
+    """
+    range_ = resolve_range(ctx, from_, to, days, filters, compare=compare)
+    matching = find_matching(ctx.db, range_, filters)
+    request = Request(ctx.db, by, attribution)
+    leads = read_leads(request, *find_bounds(ctx.db, range_, None), matching)
+    if request.interval:
+        bounds = (range_ or DayRange(None, None)).bounds
+        sessions: Mapping[Any, int] = count_days(request, bounds, matching)
+        keys: Sequence[Any] = sorted(leads.keys() | sessions.keys())
+    else:
+        sessions = {} if by == "project" else count_sessions(request, range_, limit, leads, matching)
+        order = sorted(
+            (-leads[key].count if key in leads else 0, -sessions.get(key, 0), key)
+            for key in leads.keys() | sessions.keys()
+        )
+        keys = [key for *_, key in order[:limit]]
+    rows = [_row(request, key, leads, sessions) for key in keys]
+    if earlier := find_earlier_range(ctx, range_, compare, filters):
+        assert range_ is not None
+        _add_previous(request, rows, keys, range_, earlier, matching)
+    return rows
+
+
+def _row(request: Request, key: Any, leads: Mapping[Any, Leads], sessions: Mapping[Any, int]) -> Conversion:
+    label = iso_date(key) if request.interval else key
+    return cast(Conversion, {request.by: label, **_describe(request, key, leads, sessions)})
+
+
+def _describe(request: Request, key: Any, leads: Mapping[Any, Leads], sessions: Mapping[Any, int]) -> ConversionCounts:
+    return leads.get(key, Leads()).describe(None if request.by == "project" else sessions.get(key, 0))
+
+
+def _add_previous(
+    request: Request,
+    rows: list[Conversion],
+    keys: Sequence[Any],
+    range_: DayRange,
+    earlier: EarlierRange,
+    matching: Matching | None,
+) -> None:
+    before = matching and earlier.match(request.db, matching)
+    bounds = find_bounds(request.db, DayRange(earlier.first, earlier.last), earlier.until)
+    leads = read_leads(request, *bounds, before)
+    sessions: Mapping[Any, int]
+    if not request.interval:
+        sessions = count_earlier_sessions(request, earlier, before, keys)
+        for row, key in zip(rows, keys):
+            row["previous"] = cast(EarlierConversion, _describe(request, key, leads, sessions))
+        return
+    sessions = count_earlier_days(request, earlier, before)
+    corresponding = _pair_intervals(request, range_, earlier)
+    for row, key in zip(rows, keys):
+        begin = corresponding.get(key)
+        label = {} if begin is None else {request.by: iso_date(begin)}
+        row["previous"] = cast(EarlierConversion, {**label, **_describe(request, begin, leads, sessions)})
+
+
+def _pair_intervals(request: Request, range_: DayRange, earlier: EarlierRange) -> dict[int, int]:
+    """Return the intervals of a range with those of the earlier range that have the same numbers."""
+    assert request.interval
+    assert range_.first is not None
+    assert range_.last is not None
+    begins = list_intervals(request.db, range_.first, range_.last, request.interval)
+    return dict(zip(begins, list_intervals(request.db, earlier.first, earlier.last_counted, request.interval)))

@@ -1,0 +1,167 @@
+"""Read the sessions of a range by key or by day, from the counters if there are no filters."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from ...calendar import DayRange, interval_first
+from ...earlier import EarlierRange
+from ...matching import SESSIONS_IN_RANGE, Matching
+from .counts import NONE, Request
+
+# Each with the dimension of its counter, and the value of a row `s` of counted_sessions.
+DIMENSIONS: Final[dict[str, tuple[int, str]]] = {
+    "source": (2, "s.source"),
+    "country": (1, "s.country_code"),
+    "entry_page": (4, "s.entry_page"),
+    "campaign": (8, "s.campaign"),
+}
+
+
+TOP = """
+select key, sessions
+from all_time_keys
+where dimension = :dimension
+order by sessions desc, key
+limit :limit
+"""
+
+
+TOP_OF_RANGE = """
+select key, cast(sum(sessions) as bigint) as sessions
+from key_counts
+where dimension = :dimension and day between :first and :last
+group by key
+having sum(sessions) <> 0
+order by sessions desc, key
+limit :limit
+"""
+
+
+OF_KEYS = """
+select key, sessions
+from all_time_keys
+where dimension = :dimension and key in (select value from json_each(cast(:keys as text)))
+"""
+
+
+OF_KEYS_OF_RANGE = """
+with shown as (
+  select value as key
+  from json_each(cast(:keys as text))),
+days as (
+  select day
+  from day_counts
+  where day between :first and :last
+  group by day)
+select c.key, cast(sum(c.sessions) as bigint) as sessions
+from days
+cross join shown
+cross join key_counts as c
+where c.dimension = :dimension and c.day = days.day and c.key = shown.key
+group by c.key
+"""
+
+
+SESSIONS_OF_DAYS = """
+select day, cast(sum(sessions) as bigint)
+from day_counts
+where day between :first and :last
+group by day
+having sum(sessions) <> 0
+"""
+
+
+SESSIONS_OF_CUT_DAY = """
+select count(*)
+from sessions
+where started_at >= :begins_at and started_at < :until
+"""
+
+
+def count_days(request: Request, bounds: Mapping[str, int], matching: Matching | None) -> dict[int, int]:
+    """Return the sessions by the first day of their interval."""
+    assert request.interval
+    if matching:
+        rows = request.db.tuples(_sessions_by("s.day", matching), **matching.parameters)
+    else:
+        rows = request.db.tuples(SESSIONS_OF_DAYS, **bounds)
+    counts: dict[int, int] = defaultdict(int)
+    for day, sessions in rows:
+        counts[interval_first(day, request.interval)] += sessions
+    return counts
+
+
+def count_earlier_days(request: Request, earlier: EarlierRange, matching: Matching | None) -> dict[int, int]:
+    counts = count_days(request, earlier.whole_days, matching)
+    if earlier.has_cut_day and matching is None:
+        assert request.interval
+        [[sessions]] = request.db.tuples(SESSIONS_OF_CUT_DAY, **earlier.cut)
+        counts[interval_first(earlier.last_counted, request.interval)] += sessions
+    return counts
+
+
+def count_sessions(
+    request: Request, range_: DayRange | None, limit: int, leads: Iterable[str], matching: Matching | None
+) -> dict[str, int]:
+    """Return the sessions of the keys that have leads, and of so many of the others as the response may show."""
+    if matching:
+        return _count_matching(request, matching)
+    named = [_to_counted(request, key) for key in leads]
+    params: dict[str, Any] = {"dimension": DIMENSIONS[request.by][0], **(range_.bounds if range_ else {})}
+    rows = request.db.tuples(TOP_OF_RANGE if range_ else TOP, limit=limit + len(named), **params)
+    missing = sorted(set(named) - {key for key, _ in rows})
+    if missing:
+        rows += request.db.tuples(OF_KEYS_OF_RANGE if range_ else OF_KEYS, keys=json.dumps(missing), **params)
+    return {_to_shown(request, key): sessions for key, sessions in rows}
+
+
+def _count_matching(request: Request, matching: Matching) -> dict[str, int]:
+    rows = request.db.tuples(_sessions_by(DIMENSIONS[request.by][1], matching), **matching.parameters)
+    return {_to_shown(request, key): sessions for key, sessions in rows}
+
+
+def _sessions_by(expression: str, matching: Matching) -> str:
+    return f"""
+select {expression}, count(*) as sessions
+from counted_sessions as s
+where {SESSIONS_IN_RANGE}
+  and {matching.condition}
+group by {expression}
+"""
+
+
+def count_earlier_sessions(
+    request: Request, earlier: EarlierRange, matching: Matching | None, keys: Sequence[str]
+) -> dict[str, int]:
+    if request.by == "project" or not keys:
+        return {}
+    if matching:
+        return _count_matching(request, matching)
+    dimension, expression = DIMENSIONS[request.by]
+    named = json.dumps([_to_counted(request, key) for key in keys])
+    rows = request.db.tuples(OF_KEYS_OF_RANGE, dimension=dimension, keys=named, **earlier.whole_days)
+    if earlier.has_cut_day:
+        sql = f"""
+select {expression} as key, count(*) as sessions
+from counted_sessions as s
+where s.started_at >= :begins_at and s.started_at < :until
+group by {expression}
+"""
+        rows += request.db.tuples(sql, **earlier.cut)
+    counts: dict[str, int] = defaultdict(int)
+    for key, sessions in rows:
+        counts[_to_shown(request, key)] += sessions
+    return counts
+
+
+def _to_counted(request: Request, key: str) -> str:
+    """Return the key of the counter for one that the response shows."""
+    return "" if key == NONE and request.by == "entry_page" else key
+
+
+def _to_shown(request: Request, key: str) -> str:
+    return NONE if key == "" and request.by == "entry_page" else key
