@@ -703,7 +703,8 @@ return format(
 
 -- Creates the three triggers of a base table from statements that read `changes`: the new rows of the statement with
 -- `sign` 1, the old rows with `sign` -1, each also as the composite `row`. The first statement also runs while counting
--- is paused. Sequential scans are disabled, because a plan that was cached while a table was empty would scan it later.
+-- is paused. Sequential scans are disabled, because a plan that was cached while a table was empty would scan it later; so
+-- is compilation, which costs seconds where a plan has no other way and counts as expensive.
 create or replace procedure count_changes(base_table text, variadic statements text[])
 language plpgsql as $make$
 declare
@@ -736,7 +737,7 @@ begin
   loop
     execute format(
       'create or replace function %1$s_%2$s() returns trigger
-      language plpgsql security definer set search_path from current set enable_seqscan = off as %3$L',
+      language plpgsql security definer set search_path from current set enable_seqscan = off set jit = off as %3$L',
       base_table, event, replace(body, 'from changes', format('from (%s) as changes', changes)));
     execute format(
       'create or replace trigger %1$s_%2$s after %2$s on %1$s referencing %3$s
@@ -1248,7 +1249,7 @@ call count_changes('leads',
   $$);
 
 create or replace function lead_attributions_erase() returns trigger
-language plpgsql security definer set search_path from current as $$
+language plpgsql security definer set search_path from current set jit = off as $$
 begin
   update lead_attributions as stored set
     enquired_at = expected.enquired_at, visitor_id = expected.visitor_id,
