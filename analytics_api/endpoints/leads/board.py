@@ -9,10 +9,11 @@ from ...database import Reader
 from ...database.base import IN_LIST, in_list_batches
 from ...errors import InvalidRequest, NotFound
 from ...filters import Filters
-from .filters import FilterValues, parse
+from .filtered import FilteredSearch, find_filtered_page
+from .filters import FilterValues, list_conditions, parse
 from .listing import find_leads
 from .orders import BOARD_ORDER, cursor_order, decode_cursor, encode_cursor
-from .search import Lead
+from .search import Lead, Page
 from .statuses import STATUSES, Status
 
 
@@ -67,7 +68,7 @@ def board(
     chosen = [stage for stage in STATUSES if stage in values.get("status", STATUSES)]
 
     def read_board(at: Reader) -> Board:
-        stages = [_read_stage(at, stage, q, values, sort or BOARD_ORDER, limit) for stage in chosen]
+        stages = _read_stages(at, chosen, q, values, sort or BOARD_ORDER, limit)
         cards = to_cards(at, [lead for stage in stages for lead in stage["leads"]])
         for stage in stages:
             stage["leads"] = [cards[lead["lead_id"]] for lead in stage["leads"]]
@@ -117,6 +118,18 @@ def find_status(text: str) -> Status:
     raise NotFound(f"status must be one of {', '.join(STATUSES)}")
 
 
+def _read_stages(
+    at: Reader, stages: list[Status], q: str | None, values: FilterValues, sort: str, limit: int
+) -> list[BoardStage]:
+    filters = {name: value for name, value in values.items() if name != "status"}
+    if not filters:
+        return [_read_stage(at, stage, q, values, sort, limit) for stage in stages]
+    params = {"limit": limit + 1, "offset": 0}
+    searches = FilteredSearch(at, list_conditions(at, q, filters), sort, params).by_status()
+    pages = {stage: find_filtered_page(searches[stage]) if stage in searches else Page([], 0) for stage in stages}
+    return [_to_stage(at, stage, page, sort, limit) for stage, page in pages.items()]
+
+
 def _read_stage(
     at: Reader, stage: Status, q: str | None, values: FilterValues, sort: str, limit: int, cursor: str | None = None
 ) -> BoardStage:
@@ -125,7 +138,12 @@ def _read_stage(
         params |= decode_cursor(at, cursor)
     if stage not in values.get("status", STATUSES):
         return {"status": stage, "total": 0, "leads": [], "next": None}
-    rows, total = find_leads(at, q, {**values, "status": (stage,)}, sort, params)
+    page = find_leads(at, q, {**values, "status": (stage,)}, sort, params)
+    return _to_stage(at, stage, page, sort, limit)
+
+
+def _to_stage(at: Reader, stage: Status, page: Page, sort: str, limit: int) -> BoardStage:
+    rows, total = page
     following = encode_cursor(at, sort, rows[limit - 1]) if len(rows) > limit else None
     return {"status": stage, "total": total, "leads": cast("list[Card]", rows[:limit]), "next": following}
 
