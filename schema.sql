@@ -1291,6 +1291,7 @@ create table lead_attributions (
 ) strict;
 create index lead_attributions_by_visitor on lead_attributions (visitor_id, enquired_at);
 create index lead_attributions_by_enquiry on lead_attributions (enquired_at);
+create index lead_attributions_by_source on lead_attributions (last_source, status, enquired_at, first_started_at);
 
 -- A lead with its visitor and its session, if that exists.
 create view leads_with_visitors as

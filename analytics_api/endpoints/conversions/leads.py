@@ -47,7 +47,8 @@ def read_leads(request: Request, since: int | None, before: int | None, matching
     }
     groups: dict[Any, Leads] = defaultdict(Leads)
     for key, *counts in request.db.tuples(_leads_statement(request, params.keys(), matching), **params):
-        groups[interval_first(key, request.interval) if request.interval else key].add(*counts)
+        known = UNKNOWN if key is None else key
+        groups[interval_first(key, request.interval) if request.interval else known].add(*counts)
     return dict(groups)
 
 
@@ -88,4 +89,4 @@ def _key_of_lead(request: Request) -> str:
     column = f"a.{request.attribution}_{request.by}"
     if request.by == "entry_page":
         return f"coalesce(case {column} when '' then '{NONE}' else {column} end, '{UNKNOWN}')"
-    return f"coalesce({column}, '{UNKNOWN}')"
+    return column  # as it is, so that SQLite reads the rows in the order of an index
