@@ -26,7 +26,9 @@ def count(table):
 
 def test_demo_fills_a_new_database_consistently(folder):
     output = run("demo")
-    rows = count("sessions") + count("events") + count("leads") + count("lead_submissions")
+    rows = (
+        count("sessions") + count("events") + count("leads") + count("lead_submissions") + count("lead_status_changes")
+    )
 
     assert output == f"{folder}/analytics.db has {rows:,} generated rows up to now\n"
     assert count("sessions") == 2000

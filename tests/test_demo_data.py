@@ -17,6 +17,7 @@ STREAMS = {
     "events": demo.events,
     "leads": demo.leads,
     "lead_submissions": demo.submissions,
+    "lead_status_changes": demo.moves,
 }
 
 
@@ -40,6 +41,7 @@ def test_plan_is_the_same_everywhere():
         "events": "45cf7292c8a58f63",
         "leads": "f3b5619c31c0a5ac",
         "lead_submissions": "135ef8df9f9f6230",
+        "lead_status_changes": "537b6616abfce197",
     }
 
 
@@ -59,7 +61,7 @@ def test_plan_has_plain_values_and_distinct_ids(table):
 
     types = {type(value) for row in rows_of_stream for value in row}
 
-    assert types == {int, str, type(None)}
+    assert types == ({int, str} if table == "lead_status_changes" else {int, str, type(None)})
     assert {len(row) for row in rows_of_stream} == {len(demo.COLUMNS[table])}
     assert len({row[0] for row in rows_of_stream}) == len(rows_of_stream)
     if table != "sessions":
@@ -231,6 +233,21 @@ def test_leads_show_all_six_stages():
     assert shares == sorted(shares, reverse=True)
 
 
+def test_moves_lead_to_the_status_of_each_lead():
+    plan = Plan(NOW, sessions=2_000)
+
+    last = {lead["lead_id"]: ("new", lead["enquiry_datetime"]) for lead in rows(plan, "leads")}
+    for move in rows(plan, "lead_status_changes"):
+        status, since = last[move["lead_id"]]
+        assert (move["old_status"], since) <= (status, text(move["changed_at"]))
+        assert move["changed_at"] <= NOW
+        last[move["lead_id"]] = move["new_status"], text(move["changed_at"])
+
+    assert {lead_id: status for lead_id, (status, _) in last.items()} == {
+        lead["lead_id"]: lead["status"] for lead in rows(plan, "leads")
+    }
+
+
 def test_lead_names_a_session_of_its_visitor():
     plan = Plan(NOW, sessions=1_000)
     sessions = {row["session_id"]: row for row in rows(plan, "sessions")}
@@ -369,7 +386,7 @@ def test_plan_without_sessions_is_empty(tmp_path):
 
     streams = [list(stream(plan)) for stream in STREAMS.values()]
 
-    assert streams == [[], [], [], []]
+    assert streams == [[], [], [], [], []]
     assert list(demo.batches(plan)) == []
     assert demo.recordings(plan, tmp_path) == 0
 

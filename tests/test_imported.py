@@ -44,10 +44,14 @@ def test_every_route_follows_the_wsgi_specification(database, insert):
 
     statuses = {}
     for route in ROUTES:
-        path = "/analytics" + route.path.replace("<lead_id>", "1")
+        path = "/analytics" + route.path.replace("<lead_id>", "1").replace("<status>", "new")
         for method in {route.method, "HEAD" if route.method == "GET" else "GET", "OPTIONS", "POST", "PUT", "DELETE"}:
             response = client.open(
-                path, method=method, json={"status": "won"}, headers={"X-API-Key": KEY}, buffered=True
+                path,
+                method=method,
+                json={"leads": [{"lead_id": 1}], "status": "won"},
+                headers={"X-API-Key": KEY},
+                buffered=True,
             )
             statuses.setdefault(response.status_code, set()).add(method)
 

@@ -200,7 +200,7 @@ class LeadReferences:
         lead_id = {"type": "integer", "minimum": 1, "maximum": MAX_INT64}
         item = {
             "type": "object",
-            "properties": {"lead_id": lead_id, "etag": {"type": "string"}},
+            "properties": {"lead_id": lead_id, "etag": {"type": ["string", "null"]}},
             "required": ["lead_id"],
         }
         return {"type": "array", "minItems": 1, "maxItems": self.maximum, "items": item}

@@ -1,7 +1,7 @@
 """Generate reproducible demo data of any size.
 
-A `Plan` contains the parameters. `sessions`, `events`, `leads` and `submissions` each generate the rows of a table, as
-tuples in the order of `COLUMNS`; `batches` generates all four tables. Only the pages are kept in memory.
+A `Plan` contains the parameters. `sessions`, `events`, `leads`, `submissions` and `moves` each generate the rows of a
+table, as tuples in the order of `COLUMNS`; `batches` generates all tables. Only the pages are kept in memory.
 
 The same plan generates the same rows on every machine and Python version. Therefore the code does not use hash, pow,
 log or sums of floats, whose results differ between platforms and Python versions.
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unicodedata import normalize
 
+from . import demo_moves
 from .demo_values import (
     ACTIONS,
     BUTTONS,
@@ -37,24 +38,12 @@ from .demo_values import (
     RHYTHM,
     SECTIONS,
 )
+from .demo_values import (
+    COLUMNS as COLUMNS,
+)
 
 Row = tuple[Any, ...]
 Draw = Callable[[], float]  # returns a random number from 0 (inclusive) to 1 (exclusive)
-
-COLUMNS: dict[str, tuple[str, ...]] = {
-    table: tuple(names.split())
-    for table, names in {
-        "sessions": """session_id visitor_id fingerprint started_at ended_at duration engagement_score
-            event_count entry_page exit_page country referrer referrer_domain vpn_suspected""",
-        "events": "event_id session_id event_type page_url occurred_at data",
-        "leads": """lead_id enquiry_datetime contact_name contact_email contact_phone project_name
-            project_location project_source contact_country_name contact_city visitor_id session_id
-            engagement_score engagement_label form_submit_count suspicion_score status""",
-        "lead_submissions": """submission_id lead_id submitted_at project_name visitor_id session_id
-            contact_email contact_phone contact_ip source referer cta_name is_primary_lead is_duplicate_window
-            payload_json""",
-    }.items()
-}
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -239,10 +228,15 @@ def submissions(plan: Plan) -> Iterator[Row]:
     return (form for _, forms in _enquiries(plan) for form in forms)
 
 
+def moves(plan: Plan) -> Iterator[Row]:
+    """Generate the rows of lead_status_changes in the order of their leads."""
+    return demo_moves.moves(((row[0], row[1], row[-1]) for row in leads(plan)), plan.now, plan.draws("moves"))
+
+
 def batches(plan: Plan, size: int = 10_000) -> Iterator[tuple[str, list[Row]]]:
     """Generate pairs of a table name and up to `size` rows of it.
 
-    Batches of sessions alternate with batches of their events. Leads and submissions follow at the end.
+    Batches of sessions alternate with batches of their events. Leads, submissions and moves follow at the end.
     """
     all_sessions, all_events = sessions(plan), events(plan)
     while chunk := list(islice(all_sessions, size)):
@@ -250,7 +244,8 @@ def batches(plan: Plan, size: int = 10_000) -> Iterator[tuple[str, list[Row]]]:
         count = sum(row[7] for row in chunk)
         for done in range(0, count, size):
             yield "events", list(islice(all_events, min(size, count - done)))
-    for table, rows in (("leads", leads(plan)), ("lead_submissions", submissions(plan))):
+    of_leads = {"leads": leads(plan), "lead_submissions": submissions(plan), "lead_status_changes": moves(plan)}
+    for table, rows in of_leads.items():
         while chunk := list(islice(rows, size)):
             yield table, chunk
 

@@ -52,3 +52,19 @@ ORIGINS = ("WebSite", "WebSite", "WebSite", "Google Ads", "Facebook", "Referral"
 BUTTONS = ("hero-form", "hero-form", "sticky-footer", "brochure-popup", "exit-intent", None)
 NETWORKS = ("192.0.2", "198.51.100", "203.0.113")  # reserved for documentation (RFC 5737)
 REPEATS = (0, 0, 0, 0, 0, 0, 1, 1, 2, 4)  # further submissions of a lead
+
+# The columns that the demo fills, by table.
+COLUMNS: dict[str, tuple[str, ...]] = {
+    table: tuple(names.split())
+    for table, names in {
+        "sessions": """session_id visitor_id fingerprint started_at ended_at duration engagement_score event_count
+            entry_page exit_page country referrer referrer_domain vpn_suspected""",
+        "events": "event_id session_id event_type page_url occurred_at data",
+        "leads": """lead_id enquiry_datetime contact_name contact_email contact_phone project_name project_location
+            project_source contact_country_name contact_city visitor_id session_id engagement_score engagement_label
+            form_submit_count suspicion_score status""",
+        "lead_submissions": """submission_id lead_id submitted_at project_name visitor_id session_id contact_email
+            contact_phone contact_ip source referer cta_name is_primary_lead is_duplicate_window payload_json""",
+        "lead_status_changes": "change_id lead_id old_status new_status changed_at changed_by",
+    }.items()
+}

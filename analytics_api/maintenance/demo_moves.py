@@ -1,0 +1,28 @@
+"""Generate the moves of the demo's leads through the pipeline."""
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timezone
+from itertools import pairwise
+from typing import Any
+
+SALES = ("Asha", "Ben", "Chloé")  # who moves the leads
+ORDER = ("new", "contacted", "qualified", "proposal", "won")
+MAX_GAP = 9 * 86_400_000  # ms between two moves of a lead
+
+Row = tuple[Any, ...]
+
+
+def moves(leads: Iterable[tuple[int, str, str]], now: int, draw: Callable[[], float]) -> Iterator[Row]:
+    """Generate rows of lead_status_changes that lead to the status of each lead, over days and weeks, until `now`.
+
+    :param leads: lead_id, enquiry_datetime and status of each.
+    """
+    change_id = 0
+    for lead_id, enquiry, status in leads:
+        path = (*ORDER[: 1 + int(4 * draw())], "lost") if status == "lost" else ORDER[: ORDER.index(status) + 1]
+        at = int(datetime.fromisoformat(enquiry).replace(tzinfo=timezone.utc).timestamp()) * 1000
+        person = SALES[int(len(SALES) * draw())]
+        for old, new in pairwise(path):
+            change_id += 1
+            at += int(min(MAX_GAP, now - at) * draw() * draw())
+            yield change_id, lead_id, old, new, at, person
