@@ -28,6 +28,10 @@ TAKES = {
     ("GET", "/leads/<lead_id>"): "leads:read",
     ("GET", "/leads/<lead_id>/history"): "leads:read",
     ("PATCH", "/leads/<lead_id>"): "leads:write",
+    ("PATCH", "/leads"): "leads:write",
+    ("GET", "/board"): "leads:read",
+    ("GET", "/board/<status>"): "leads:read",
+    ("GET", "/changes"): "leads:read",
 }
 
 IDS = [f"{route.method} {route.path}" for route in ROUTES]
@@ -35,10 +39,10 @@ IDS = [f"{route.method} {route.path}" for route in ROUTES]
 
 def ask(client, route, key, method=None):
     return client.open(
-        f"/analytics{route.path.replace('<lead_id>', '1')}",
+        f"/analytics{route.path.replace('<lead_id>', '1').replace('<status>', 'new')}",
         method=method or route.method,
         key=key,
-        json={"status": "won"} if route.body else None,
+        json={"leads": [{"lead_id": 1}], "status": "won"} if route.body else None,
     )
 
 

@@ -54,10 +54,10 @@ def query(path, sql, *parameters):
 
 
 def read_tables(path):
-    """Return the sorted rows of every table, except the search index and the scratch tables of triggers."""
+    """Return the sorted rows of every table, except the search index, the feed and the scratch tables of triggers."""
     with closing(sqlite3.connect(path)) as connection:
         tables = connection.execute(
             "select name from sqlite_schema where type = 'table' and name not glob 'lead_search*' "
-            "and name not glob 'replaced_*' order by name"
+            "and name not glob 'replaced_*' and name <> 'lead_changes' order by name"
         ).fetchall()
         return {table: sorted(connection.execute(f"select * from {table}").fetchall(), key=repr) for (table,) in tables}

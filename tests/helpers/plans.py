@@ -26,6 +26,7 @@ PARAMETERS = {
     "needle": '"ann"',
     "pattern": "%an%",
     "lead_id": 1,
+    "lead_ids": "[1, 2]",
     "session_id": "s1",
     "visitor_id": "ann",
     "begin": "2026-02-01 00:00:00",
@@ -109,9 +110,7 @@ def _suffix(key):
 
 def query_plan(connection, text):
     """Return the steps of SQLite's plan for a statement."""
-    parameters = {
-        name: 1 if name.startswith("listed_") else PARAMETERS[name] for name in re.findall(r":([a-z_0-9]+)", text)
-    }
+    parameters = {name: PARAMETERS[name] for name in re.findall(r":([a-z_]+)", text)}
     return [row[3] for row in connection.execute(f"explain query plan {text}", parameters)]
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final, TypedDict, cast
 
 from ...context import Context
 from ...database import Reader
-from ...database.base import IN_LIST, in_list_batches
 from ...errors import InvalidRequest, NotFound
 from ...filters import Filters
 from .filtered import FilteredSearch, find_filtered_page
@@ -34,13 +34,14 @@ class Board(TypedDict):
     cursor: str
 
 
-CARD_STATES: Final = f"""
+# The ids are a JSON array.
+CARD_STATES: Final = """
 select lead_id, stage_since, (
     select max(change_id)
     from lead_status_changes as moves
     where moves.lead_id = leads.lead_id) as move_id
 from leads
-where lead_id in ({IN_LIST})
+where lead_id in (select cast(value as bigint) from json_each(cast(:lead_ids as text)))
 """
 
 
@@ -151,9 +152,8 @@ def _to_stage(at: Reader, stage: Status, page: Page, sort: str, limit: int) -> B
 def to_cards(at: Reader, leads: list[Any]) -> dict[int, Card]:
     """Return leads with their `etag` and `stage_since`, by lead_id."""
     cards: dict[int, Any] = {lead["lead_id"]: lead for lead in leads}
-    for listed in in_list_batches(cards):
-        for row in at.rows(CARD_STATES, **listed):
-            lead = cards[row["lead_id"]]
-            etag = f'"{lead["status"]}.{row["move_id"] or 0}"'
-            cards[row["lead_id"]] = {**lead, "etag": etag, "stage_since": row["stage_since"]}
+    for row in at.rows(CARD_STATES, lead_ids=json.dumps(list(cards))):
+        lead = cards[row["lead_id"]]
+        etag = f'"{lead["status"]}.{row["move_id"] or 0}"'
+        cards[row["lead_id"]] = {**lead, "etag": etag, "stage_since": row["stage_since"]}
     return cards

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from typing import Final, Literal, TypedDict, cast
 
 from ...context import Context
 from ...database import Reader, Transaction
-from ...database.base import IN_LIST, in_list_batches
 from ...errors import NotFound, PreconditionFailed
 from ...http.representations import Check, etag_of
 from .board import Card, find_status, to_cards
@@ -58,7 +58,7 @@ where lead_id = :lead_id
 LEADS: Final = f"""
 select {COLUMN_LIST}
 from leads
-where lead_id in ({IN_LIST})
+where lead_id in (select cast(value as bigint) from json_each(cast(:lead_ids as text)))
 order by lead_id
 """
 
@@ -126,8 +126,8 @@ def lead_etag(ctx: Context, payload: object) -> str | None:
     return payload.etag if isinstance(payload, UpdatedLead) else None
 
 
-def _read_cards(at: Reader, lead_ids: Sequence[int] | dict[int, str | None]) -> dict[int, Card]:
-    return to_cards(at, [lead for listed in in_list_batches(lead_ids) for lead in at.rows(LEADS, **listed)])
+def _read_cards(at: Reader, lead_ids: Iterable[int]) -> dict[int, Card]:
+    return to_cards(at, at.rows(LEADS, lead_ids=json.dumps(list(lead_ids))))
 
 
 def _move(ctx: Context, at: Transaction, cards: Sequence[Card], status: str) -> None:
