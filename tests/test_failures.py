@@ -67,7 +67,8 @@ def test_failed_query_is_500_with_its_cause_in_the_log(database, insert, client,
 
 def test_failed_update_is_rolled_back(database, insert, client, caplog):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
-    database.write(lambda at: at.execute("drop table lead_status_changes"))
+    cascade = "cascade" if "://" in str(database.url) else ""
+    database.write(lambda at: at.execute(f"drop table lead_status_changes {cascade}"))
 
     response = client.patch("/analytics/leads/1", json={"status": "won"})
 
