@@ -21,6 +21,7 @@ EXPRESSIONS: Final[dict[str, str]] = {
     "entry_page": "s.entry_page",
     "exit_page": "s.exit_page",
     "engagement": "s.score_bucket",
+    "campaign": "s.campaign",
     "visitor": """case
     when exists (
         select 1
@@ -65,7 +66,7 @@ from key_counts
 where dimension = :dimension and day = -1 and key <> ''
 group by key
 """
-DIMENSIONS: Final = {"source": 2, "engagement": 3, "entry_page": 4, "exit_page": 5}
+DIMENSIONS: Final = {"country": 1, "source": 2, "engagement": 3, "entry_page": 4, "exit_page": 5, "campaign": 8}
 
 PAGES = """
 select page, page_id

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, TypedDict
 
 from .calendar import DayRange, Offset, day_begins_at, iso_date, to_date
 from .comparison import Comparison, compared_days, corresponding_day, first_instant, time_of_day
+from .conditions import EXPRESSIONS
 from .context import Context
 from .database import Database, Row
 from .errors import InvalidRequest
@@ -96,7 +97,7 @@ from visits
 """
 
 
-def _keys(dimension: int, column: str) -> str:
+def _keys(dimension: int, expression: str) -> str:
     return f"""
 with shown as (
   select value as key
@@ -114,18 +115,15 @@ from (
   cross join key_counts as c
   where c.dimension = {dimension} and c.day = days.day and c.key = shown.key
   union all
-  select {column}, count(*)
-  from counted_sessions
-  where started_at >= :begins_at and started_at < :until and {column} in (select key from shown)
-  group by {column}) as counts
+  select {expression}, count(*)
+  from counted_sessions as s
+  where s.started_at >= :begins_at and s.started_at < :until and {expression} in (select key from shown)
+  group by {expression}) as counts
 group by key
 """
 
 
-KEYS: Final[dict[str, str]] = {
-    field: _keys(dimension, "score_bucket" if field == "engagement" else field)
-    for field, dimension in DIMENSIONS.items()
-}
+KEYS: Final[dict[str, str]] = {field: _keys(dimension, EXPRESSIONS[field]) for field, dimension in DIMENSIONS.items()}
 
 
 def find_earlier_range(

@@ -79,8 +79,8 @@ def find_today(db: Database, now: int) -> Today:
 
 def load_offsets(db: Reader | Database, first: int, last: int) -> list[Offset]:
     """Return the rows of `site_offsets` that apply to the days `first` to `last`."""
-    # Every offset is smaller than two days.
-    rows = db.tuples(OFFSETS, since=(first - 2) * DAY_MS, until=(last + 3) * DAY_MS)
+    # Every offset is smaller than two days. The first one, which begins in 1970, also applies to the days before.
+    rows = db.tuples(OFFSETS, since=(first - 2) * DAY_MS, until=max(last + 3, 0) * DAY_MS)
     return [Offset(*row) for row in rows]
 
 

@@ -10,23 +10,11 @@ from ...database import Database
 from ...rounding import mean
 
 By = Literal["source", "country", "entry_page", "campaign", "project", "day", "week", "month"]
-
-
 BY: Final[tuple[By, ...]] = ("source", "country", "entry_page", "campaign", "project", "day", "week", "month")
-
-
 INTERVALS: Final[dict[str, Interval]] = {"day": "day", "week": "week", "month": "month"}
-
-
 Attribution = Literal["last", "first"]
-
-
 ATTRIBUTIONS: Final[tuple[Attribution, ...]] = ("last", "first")
-
-
 UNKNOWN: Final = "(unknown)"
-
-
 NONE: Final = "(none)"
 
 

@@ -17,8 +17,6 @@ ENQUIRY_DAY: Final = f"""(a.enquired_at + coalesce(
     (select day_offset from site_offsets where begins_at <= a.enquired_at order by begins_at desc limit 1),
     (select day_offset from site_offsets order by begins_at limit 1)) + {DAY_MS * 1_000_000}) / {DAY_MS} - 1000000"""
 CROSS_JOIN: Final = "\ncross join "
-
-
 YEAR_1: Final = -62_135_596_800_000 + DAY_MS
 
 
@@ -26,16 +24,12 @@ def find_bounds(db: Database, range_: DayRange | None, until: int | None) -> tup
     """Return the first instant of the enquiries of a range, and the first after them; None where it has no bound."""
     if range_ is None:
         return None, None
-    since = None if range_.first is None else _begins_at(db, range_.first)
-    before = None if range_.last is None else _begins_at(db, range_.last + 1)
+    first, last = range_.first, range_.last
+    since = None if first is None else day_begins_at(first, load_offsets(db, first, first))
+    before = None if last is None else day_begins_at(last + 1, load_offsets(db, last + 1, last + 1))
     if until is not None:
         before = until if before is None else min(before, until)
     return since, before if since is not None or before is not None else None
-
-
-def _begins_at(db: Database, day: int) -> int:
-    near = max(day, 0)  # the first offset also applies before 1970
-    return day_begins_at(day, load_offsets(db, near, near))
 
 
 def read_leads(request: Request, since: int | None, before: int | None, matching: Matching | None) -> dict[Any, Leads]:

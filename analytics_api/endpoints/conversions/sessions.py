@@ -5,21 +5,12 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
 
 from ...calendar import DayRange, interval_first
-from ...earlier import EarlierRange
+from ...conditions import DIMENSIONS, EXPRESSIONS
+from ...earlier import KEYS, EarlierRange, read_earlier_keys
 from ...matching import SESSIONS_IN_RANGE, Matching
 from .counts import NONE, Request
-
-# Each with the dimension of its counter, and the value of a row `s` of counted_sessions.
-DIMENSIONS: Final[dict[str, tuple[int, str]]] = {
-    "source": (2, "s.source"),
-    "country": (1, "s.country_code"),
-    "entry_page": (4, "s.entry_page"),
-    "campaign": (8, "s.campaign"),
-}
-
 
 TOP = """
 select key, sessions
@@ -28,7 +19,6 @@ where dimension = :dimension
 order by sessions desc, key
 limit :limit
 """
-
 
 TOP_OF_RANGE = """
 select key, cast(sum(sessions) as bigint) as sessions
@@ -40,31 +30,11 @@ order by sessions desc, key
 limit :limit
 """
 
-
 OF_KEYS = """
 select key, sessions
 from all_time_keys
 where dimension = :dimension and key in (select value from json_each(cast(:keys as text)))
 """
-
-
-OF_KEYS_OF_RANGE = """
-with shown as (
-  select value as key
-  from json_each(cast(:keys as text))),
-days as (
-  select day
-  from day_counts
-  where day between :first and :last
-  group by day)
-select c.key, cast(sum(c.sessions) as bigint) as sessions
-from days
-cross join shown
-cross join key_counts as c
-where c.dimension = :dimension and c.day = days.day and c.key = shown.key
-group by c.key
-"""
-
 
 SESSIONS_OF_DAYS = """
 select day, cast(sum(sessions) as bigint)
@@ -73,7 +43,6 @@ where day between :first and :last
 group by day
 having sum(sessions) <> 0
 """
-
 
 SESSIONS_OF_CUT_DAY = """
 select count(*)
@@ -111,16 +80,20 @@ def count_sessions(
     if matching:
         return _count_matching(request, matching)
     named = [_to_counted(request, key) for key in leads]
-    params: dict[str, Any] = {"dimension": DIMENSIONS[request.by][0], **(range_.bounds if range_ else {})}
-    rows = request.db.tuples(TOP_OF_RANGE if range_ else TOP, limit=limit + len(named), **params)
-    missing = sorted(set(named) - {key for key, _ in rows})
-    if missing:
-        rows += request.db.tuples(OF_KEYS_OF_RANGE if range_ else OF_KEYS, keys=json.dumps(missing), **params)
+    dimension = DIMENSIONS[request.by]
+    bounds = range_.bounds if range_ else {}
+    rows = request.db.tuples(TOP_OF_RANGE if range_ else TOP, dimension=dimension, limit=limit + len(named), **bounds)
+    if missing := sorted(set(named) - {key for key, _ in rows}):
+        keys = json.dumps(missing)
+        if range_:
+            rows += request.db.tuples(KEYS[request.by], **bounds, begins_at=0, until=0, keys=keys)
+        else:
+            rows += request.db.tuples(OF_KEYS, dimension=dimension, keys=keys)
     return {_to_shown(request, key): sessions for key, sessions in rows}
 
 
 def _count_matching(request: Request, matching: Matching) -> dict[str, int]:
-    rows = request.db.tuples(_sessions_by(DIMENSIONS[request.by][1], matching), **matching.parameters)
+    rows = request.db.tuples(_sessions_by(EXPRESSIONS[request.by], matching), **matching.parameters)
     return {_to_shown(request, key): sessions for key, sessions in rows}
 
 
@@ -141,21 +114,9 @@ def count_earlier_sessions(
         return {}
     if matching:
         return _count_matching(request, matching)
-    dimension, expression = DIMENSIONS[request.by]
-    named = json.dumps([_to_counted(request, key) for key in keys])
-    rows = request.db.tuples(OF_KEYS_OF_RANGE, dimension=dimension, keys=named, **earlier.whole_days)
-    if earlier.has_cut_day:
-        sql = f"""
-select {expression} as key, count(*) as sessions
-from counted_sessions as s
-where s.started_at >= :begins_at and s.started_at < :until
-group by {expression}
-"""
-        rows += request.db.tuples(sql, **earlier.cut)
-    counts: dict[str, int] = defaultdict(int)
-    for key, sessions in rows:
-        counts[_to_shown(request, key)] += sessions
-    return counts
+    named = [_to_counted(request, key) for key in keys]
+    counts = read_earlier_keys(request.db, earlier, None, request.by, named)
+    return {_to_shown(request, key): sessions for key, sessions in counts.items()}
 
 
 def _to_counted(request: Request, key: str) -> str:

@@ -196,8 +196,7 @@ def _term(at: Reader, q: str) -> Condition | None:
 
 def day_begin(at: Reader, day: int) -> str:
     """Return the first second of a day of the site as `YYYY-MM-DD HH:MM:SS`, UTC, as the columns have it."""
-    near = max(day, 0)  # the first offset also applies before 1970
-    instant = day_begins_at(day, load_offsets(at, near, near))
+    instant = day_begins_at(day, load_offsets(at, day, day))
     try:
         begin = datetime(1970, 1, 1) + timedelta(seconds=-(-instant // 1000))
     except OverflowError:  # beyond the years of `datetime`: before or after every date
