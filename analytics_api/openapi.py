@@ -157,7 +157,7 @@ def _error_statuses(route: Route) -> list[int]:
         statuses.append(403)
     if route.path_parameters or route.body:
         statuses.append(404)
-    if any(parameter.name == "since" for parameter in route.query):
+    if route.is_gone:
         statuses.append(410)
     if route.body:
         statuses.append(411)

@@ -82,6 +82,7 @@ class Route:
     :param produces: media types of the response.
     :param headers: response headers.
     :param next_query: takes the endpoint's result and returns the query string of the next page for `Link`, or None.
+    :param is_gone: whether a response can be 410, because the server does not have what was requested any more.
     :param conditional: pass the endpoint a function `check`, which checks a payload against If-Match and If-None-Match.
     :param cache_for: cache the response until the next write, but at most until the next multiple of this many
         milliseconds since the epoch. 0 disables caching. A route with path parameters is never cached.
@@ -101,6 +102,7 @@ class Route:
     produces: Sequence[str] = ("application/json",)
     headers: Sequence[Header] = ()
     next_query: Callable[[object], str | None] | None = None
+    is_gone: bool = False
     conditional: bool = False
     cache_for: int = 0
     ranged: bool = False
@@ -218,7 +220,7 @@ ROUTES = (
     ], path_parameters=[Text("status", f"Stage of the pipeline: {', '.join(STATUSES)}")], filters=FILTERS_OF_LEADS),
     Route("leads:read", "GET", "/changes", changes, [
         Text("since", "Position from `cursor` of the board or of an earlier response", maximum=MAX_POSITION),
-    ]),
+    ], is_gone=True),
     Route("leads:write", "PATCH", "/leads", update_statuses, body=[
         LeadReferences("leads", "The leads to move, each once", MAX_MOVED),
         NEW_STATUS,

@@ -170,3 +170,12 @@ def test_ranges_begin_where_sessions_were_not_purged(visits, database, client, p
 
     assert response.headers["Analytics-Range"] == expected
     assert response.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["overview", "conversions"])
+def test_filtered_range_before_1970_is_empty(insert, get, path):
+    insert("sessions", session_id="s1", visitor_id="v1", started_at=1_771_945_200_000, country="IN")
+
+    response = get(f"/analytics/{path}?from=1960-01-01&to=1960-01-02&country=IN")
+
+    assert response == [] or response["total_sessions"] == 0

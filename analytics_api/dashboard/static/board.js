@@ -153,33 +153,30 @@ function move(leadIds, status, { isUndo = false } = {}) {
 
 async function send(before, status, isUndo) {
   // An earlier move of the same card may have changed its entity tag meanwhile.
-  const leads = before.map((lead) => ({ ...lead, etag: etags.get(lead.lead_id) ?? lead.etag }));
+  const leads = before.map((lead) => find(lead.lead_id)?.lead ?? lead);
   let answer;
   try {
     answer = await moveLeads(leads, status);
   } catch (error) {
-    for (const lead of before) place(lead, lead.status);
+    for (const { lead_id, status, stage_since } of before) {
+      const found = find(lead_id);
+      if (found) place({ ...found.lead, stage_since }, status);
+    }
     drawAll();
     if (error.status === 401) return fail(error, load);
     toast(`${t.notMoved} ${error.status === 0 ? (navigator.onLine ? texts.unreachable : texts.offline) : error.message}`, { text: texts.retry, run: () => move(before.map((lead) => lead.lead_id), status) });
     return;
   }
   for (const { lead_id, etag } of answer.updated) {
-    etags.set(lead_id, etag);
     const found = find(lead_id);
     if (found) found.lead.etag = etag;
   }
-  for (const lead of answer.stale) {
-    etags.set(lead.lead_id, lead.etag);
-    place(lead, lead.status);
-  }
+  for (const lead of answer.stale) place(lead, lead.status);
   for (const leadId of answer.not_found) place({ lead_id: leadId }, null);
   selected.clear();
   drawAll();
   tell(before, answer, status, isUndo);
 }
-
-const etags = new Map(); // the entity tags of cards that were moved here, by lead
 
 async function tell(before, answer, status, isUndo) {
   if (answer.stale.length) return toast(await explainStale(answer.stale[0]));
@@ -225,7 +222,6 @@ async function refresh(signal) {
   if (isLifted || isOccupied()) return; // the next look comes in a few seconds
   const shownNow = new Map([...stages.values()].flatMap((stage) => stage.leads.map((lead) => [lead.lead_id, lead])));
   show(board);
-  etags.clear();
   const there = new Set([...stages.values()].flatMap((stage) => stage.leads.map((lead) => lead.lead_id)));
   const focused = Number(document.activeElement?.closest(".lead-card")?.dataset.lead);
   drawAll();

@@ -231,17 +231,18 @@ def find_differences(statements: Statements, dsn: str, on_progress: Callable[[st
     reporting = threading.Lock()
 
     def compare_remaining(at: Statements) -> None:
-        lift_timeouts(at)
         for counter in remaining:
             with reporting:
                 on_progress(counter.name)
             differences = compare(at, counter.summed, counter.view, ", ".join(counter.columns))
             by_counter[counter.name] = [replace(difference, counter=counter.name) for difference in differences]
 
+    lift_timeouts(statements)  # before a connection is opened or a thread started, which may take long
     snapshot = statements.rows("select pg_export_snapshot() as name")[0]["name"]
     with connect(dsn) as connection, ThreadPoolExecutor(1) as thread:
         other = Statements(connection)
         other.execute("begin isolation level repeatable read read only")
+        lift_timeouts(other)
         other.execute(f"set transaction snapshot '{snapshot}'")
         running = thread.submit(compare_remaining, other)
         try:

@@ -414,7 +414,8 @@ create view counted_sessions as
 select session_id, started_at, visitor_id, fingerprint, on_day.day, country_code(country) as country_code,
   session_source(referrer_domain) as source, score_bucket(ended_at, engagement_score) as score_bucket,
   coalesce(counted_page(entry_page, page_query), '') as entry_page,
-  coalesce(counted_page(exit_page, page_query), '') as exit_page, session_campaign(entry_page) as campaign, duration, engagement_score, vpn_suspected
+  coalesce(counted_page(exit_page, page_query), '') as exit_page, session_campaign(entry_page) as campaign, duration,
+  engagement_score, vpn_suspected
 from sessions
 cross join site
 cross join lateral site_day(started_at) as on_day;
@@ -608,24 +609,32 @@ return casefold(
   || coalesce(replace(project, chr(31), ' '), '') || chr(31)
   || coalesce(replace(visitor, chr(31), ' '), '') || chr(31));
 
--- Returns the ms since the epoch of a date of a lead, or null if it is empty, no date, or in the year 0.
-create or replace function instant_of(given text) returns bigint
-language plpgsql immutable strict as $$
-begin
-  return extract(epoch from nullif(given, '')::timestamp)::bigint * 1000;
-exception
-  when datetime_field_overflow or invalid_datetime_format then
-    return null;
-end
-$$;
+-- Returns the milliseconds of `YYYY-MM-DD HH:MM:SS`, or null for an empty text. It does not fail for what is no date.
+-- Years begin in March here, 400 years early so that no division is of a negative number.
+create or replace function enquiry_instant(enquiry text) returns bigint
+immutable strict parallel safe
+begin atomic
+  select case when enquiry <> '' then
+      (((365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 865566) * 24
+        + substr(enquiry, 12, 2)::bigint) * 60 + substr(enquiry, 15, 2)::bigint) * 60000
+        + substr(enquiry, 18, 2)::bigint * 1000
+    end
+  from (
+    select nullif(substr(enquiry, 1, 4), '')::bigint + 400
+        - case when substr(enquiry, 6, 2) < '03' then 1 else 0 end as year,
+      (nullif(substr(enquiry, 6, 2), '')::bigint + 9) % 12 as month,
+      nullif(substr(enquiry, 9, 2), '')::bigint as day) as parts;
+end;
 
--- A lead entered its status with its last move, or `new` with the enquiry if it never moved.
+-- A lead entered its status with its last move, or `new` with the enquiry if it never moved. A text that is no date
+-- reaches this function before its constraint rejects it.
 create or replace function stage_since(lead bigint, status text, enquiry text) returns bigint
 stable
 begin atomic
   select
     case
-      when change_id is null and status = 'new' then instant_of(enquiry)
+      when change_id is null and status = 'new' and enquiry >= '0001'
+        and enquiry ~ '^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$' then enquiry_instant(enquiry)
       when new_status = status then changed_at
     end
   from (values (1)) as once
@@ -748,23 +757,6 @@ end
 $make$;
 
 -- the sessions that leads are attributed to
-
--- Returns the milliseconds of `YYYY-MM-DD HH:MM:SS`, or null for an empty text. It does not fail for what is no date.
--- Years begin in March here, 400 years early so that no division is of a negative number.
-create or replace function enquiry_instant(enquiry text) returns bigint
-immutable strict parallel safe
-begin atomic
-  select case when enquiry <> '' then
-      (((365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 865566) * 24
-        + substr(enquiry, 12, 2)::bigint) * 60 + substr(enquiry, 15, 2)::bigint) * 60000
-        + substr(enquiry, 18, 2)::bigint * 1000
-    end
-  from (
-    select nullif(substr(enquiry, 1, 4), '')::bigint + 400
-        - case when substr(enquiry, 6, 2) < '03' then 1 else 0 end as year,
-      (nullif(substr(enquiry, 6, 2), '')::bigint + 9) % 12 as month,
-      nullif(substr(enquiry, 9, 2), '')::bigint as day) as parts;
-end;
 
 -- A lead with its visitor and its session, if that exists.
 create view leads_with_visitors as

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypedDict
+from typing import Final, Literal, TypedDict, get_args
 
 from ...calendar import DAY_MS, Interval
 from ...database import Database
 from ...rounding import mean
 
 By = Literal["source", "country", "entry_page", "campaign", "project", "day", "week", "month"]
-BY: Final[tuple[By, ...]] = ("source", "country", "entry_page", "campaign", "project", "day", "week", "month")
+BY: Final[tuple[By, ...]] = get_args(By)
 INTERVALS: Final[dict[str, Interval]] = {"day": "day", "week": "week", "month": "month"}
 Attribution = Literal["last", "first"]
-ATTRIBUTIONS: Final[tuple[Attribution, ...]] = ("last", "first")
+ATTRIBUTIONS: Final[tuple[Attribution, ...]] = get_args(Attribution)
 UNKNOWN: Final = "(unknown)"
 NONE: Final = "(none)"
 

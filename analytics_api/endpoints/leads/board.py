@@ -7,12 +7,12 @@ from typing import Any, Final, TypedDict, cast
 
 from ...context import Context
 from ...database import Reader
-from ...errors import InvalidRequest, NotFound
+from ...errors import NotFound
 from ...filters import Filters
 from .filtered import FilteredSearch, find_filtered_page
 from .filters import FilterValues, list_conditions, parse
 from .listing import find_leads
-from .orders import BOARD_ORDER, cursor_order, decode_cursor, encode_cursor
+from .orders import BOARD_ORDER, decode_cursor, encode_cursor, resolve_order
 from .search import Lead, Page
 from .statuses import STATUSES, Status
 
@@ -95,9 +95,7 @@ def board_stage(
     :raises InvalidRequest: the cursor belongs to another `sort`, or a filter is invalid.
     """
     stage = find_status(status)
-    order = cursor_order(cursor) if cursor else sort or BOARD_ORDER
-    if sort not in (None, order):
-        raise InvalidRequest(f"cursor belongs to sort={order}; send the same sort, or omit it")
+    order = resolve_order(sort, cursor, BOARD_ORDER)
     values = parse(filters)
 
     def read_stage(at: Reader) -> BoardStage:

@@ -7,11 +7,10 @@ from urllib.parse import urlencode
 
 from ...context import Context
 from ...database import Reader
-from ...errors import InvalidRequest
 from ...filters import Filters
 from .filtered import FilteredSearch, find_filtered_page
 from .filters import FilterValues, is_simple, list_conditions, parse, to_query
-from .orders import DEFAULT_ORDER, cursor_order, decode_cursor, encode_cursor
+from .orders import DEFAULT_ORDER, decode_cursor, encode_cursor, resolve_order
 from .search import Lead, Page, Search, find_page, prepare
 
 
@@ -51,10 +50,7 @@ def list_leads(
     :param filters: texts by the names of filters, such as `{"project": ["Sky Towers"], "score_min": "50"}`.
     :raises InvalidRequest: the cursor belongs to another `sort`, or a filter is invalid.
     """
-    order = cursor_order(cursor) if cursor else sort or DEFAULT_ORDER
-    if sort not in (None, order):
-        raise InvalidRequest(f"cursor belongs to sort={order}; send the same sort, or omit it")
-
+    order = resolve_order(sort, cursor, DEFAULT_ORDER)
     values = parse(filters, status)
 
     def read_page(at: Reader) -> Listing:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from ...database import Reader, Row
+from ...errors import InvalidRequest
 from ...http.parameters import MAX_INT64
 
 MIN_INT64: Final = -MAX_INT64 - 1
@@ -99,8 +100,15 @@ def encode_cursor(at: Reader, sort: str, lead: Row) -> str:
     return f"{sort}:{lead_id}:{key}"
 
 
-def cursor_order(cursor: str) -> str:
-    return cursor.partition(":")[0]
+def resolve_order(sort: str | None, cursor: str | None, default: str) -> str:
+    """Return the order of a request: that of its cursor, if it has one.
+
+    :raises InvalidRequest: the cursor belongs to another order than `sort`.
+    """
+    order = cursor.partition(":")[0] if cursor else sort or default
+    if sort not in (None, order):
+        raise InvalidRequest(f"cursor belongs to sort={order}; send the same sort, or omit it")
+    return order
 
 
 def decode_cursor(at: Reader, cursor: str) -> dict[str, Any]:

@@ -84,8 +84,10 @@ def update_status(ctx: Context, lead_id: int, status: str, check: Check = lambda
             check(lambda: (card["etag"], etag_of(read_detail(at, lead_id))))
         except PreconditionFailed as error:
             raise PreconditionFailed(str(error), {"lead": card}) from None
-        _move(ctx, at, [card], new_status)
-        return UpdatedLead(_read_cards(at, [lead_id])[lead_id]["etag"])
+        if card["status"] != new_status:
+            _move(ctx, at, [card], new_status)
+            card = _read_cards(at, [lead_id])[lead_id]
+        return UpdatedLead(card["etag"])
 
     return cast(Updated, ctx.db.write(update))
 
@@ -131,8 +133,7 @@ def _read_cards(at: Reader, lead_ids: Iterable[int]) -> dict[int, Card]:
 
 
 def _move(ctx: Context, at: Transaction, cards: Sequence[Card], status: str) -> None:
-    """Move the leads that are in another stage. Triggers write the history."""
+    """Move leads that are in another stage. Triggers write the history."""
     with at.moving(ctx.actor, ctx.now):
         for card in sorted(cards, key=lambda card: card["lead_id"]):  # in one order, so that no two requests deadlock
-            if card["status"] != status:
-                at.execute(UPDATE_STATUS, lead_id=card["lead_id"], status=status)
+            at.execute(UPDATE_STATUS, lead_id=card["lead_id"], status=status)
