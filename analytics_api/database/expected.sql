@@ -29,36 +29,70 @@ from (
   where archived <> 0) as counts
 group by fingerprint, day;
 
--- The days of each visitor (0), of each visitor in one country (1), and of each fingerprint (6), with the day before.
-create view visit_pairs as
-select 0 as dimension, '' as key, day, lag(day) over (partition by visitor_id order by day) as previous_day
-from (select distinct visitor_id, day from visitor_days) as days
+-- Days of each visitor (0), of each visitor in one country (1), and of each fingerprint (6), counted by the day before.
+create view visit_counts as
+select 0 as dimension, '' as key, day, previous_day, count(*) as visits
+from (
+  select day, lag(day) over (partition by visitor_id order by day) as previous_day
+  from (select distinct visitor_id, day from visitor_days) as days) as visits
+group by day, previous_day
 union all
-select 1, country_code, day, lag(day) over (partition by visitor_id, country_code order by day)
-from visitor_days
+select 1, country_code, day, previous_day, count(*)
+from (
+  select country_code, day, lag(day) over (partition by visitor_id, country_code order by day) as previous_day
+  from visitor_days) as visits
+group by country_code, day, previous_day
 union all
-select 6, '', day, lag(day) over (partition by fingerprint order by day)
-from fingerprint_days;
+select 6, '', day, previous_day, count(*)
+from (
+  select day, lag(day) over (partition by fingerprint order by day) as previous_day
+  from fingerprint_days) as visits
+group by day, previous_day;
 
 -- Distinct visitors and sessions by dimension, day and key, and of all time.
 create view visitor_totals as
-select dimension, case when is_day then day else -1 end as day, key, count(*) as visitors
-from visit_pairs
+select dimension, case when is_day then day else -1 end as day, key, sum(visits) as visitors
+from visit_counts
 cross join day_spans
 where is_day or previous_day is null
 group by 1, 2, 3;
 
+-- A query for each dimension takes a third of the time of one over session_keys.
 create view session_totals as
 select dimension, case when is_day then day else -1 end as day, key, sum(sessions) as sessions,
   sum(duration_sum) as duration_sum, sum(duration_count) as duration_count,
   sum(score_sum) as score_sum, sum(score_count) as score_count, sum(vpn_suspected) as vpn_suspected
 from (
-  select dimension, day, key, count(*) as sessions,
+  select 0 as dimension, day, '' as key, count(*) as sessions,
     coalesce(sum(duration), 0) as duration_sum, count(duration) as duration_count,
     coalesce(sum(engagement_score), 0) as score_sum, count(engagement_score) as score_count,
     count(nullif(vpn_suspected, 0)) as vpn_suspected
-  from session_keys
-  group by dimension, day, key
+  from counted_sessions
+  group by day
+  union all
+  select 1, day, country_code, count(*), 0, 0, 0, 0, 0
+  from counted_sessions
+  group by day, country_code
+  union all
+  select 2, day, source, count(*), 0, 0, 0, 0, 0
+  from counted_sessions
+  group by day, source
+  union all
+  select 3, day, score_bucket, count(*), 0, 0, 0, 0, 0
+  from counted_sessions
+  group by day, score_bucket
+  union all
+  select 4, day, entry_page, count(*), 0, 0, 0, 0, 0
+  from counted_sessions
+  group by day, entry_page
+  union all
+  select 5, day, exit_page, count(*), 0, 0, 0, 0, 0
+  from counted_sessions
+  group by day, exit_page
+  union all
+  select 8, day, campaign, count(*), 0, 0, 0, 0, 0
+  from counted_sessions
+  group by day, campaign
   union all
   select dimension, day, key, sessions, duration_sum, duration_count, score_sum, score_count, vpn_suspected
   from archived_session_counts) as counts
@@ -95,10 +129,9 @@ from (
 group by dimension, day, key;
 
 create view expected_session_returns as
-select dimension, day, previous_day, key, count(*) as sessions
-from visit_pairs
-where previous_day is not null
-group by dimension, day, previous_day, key;
+select dimension, day, previous_day, key, visits as sessions
+from visit_counts
+where previous_day is not null;
 
 create view expected_event_counts as
 select case when is_day then day else -1 end as day, cast(sum(events) as bigint) as events

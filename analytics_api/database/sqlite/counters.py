@@ -25,8 +25,8 @@ from pragma_table_info(:view)
 order by cid
 """
 
-# Views that both day_counts and key_counts are computed from.
-SHARED_VIEWS = ("visitor_totals", "session_totals")
+# Views that several counters are computed from.
+SHARED_VIEWS = ("visit_counts", "session_totals")
 
 # The archive refers to pages by id, so pages in the archive keep their ids.
 DELETE_UNARCHIVED_PAGES = """
