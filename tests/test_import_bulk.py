@@ -3,6 +3,7 @@
 import pytest
 from helpers.counters import read_totals
 
+from analytics_api import open_database
 from analytics_api.imports import batch, import_database, sqlite_file
 
 pytestmark = pytest.mark.writes
@@ -50,8 +51,47 @@ def test_import_reports_rebuilt_counters(database, export):
 
     import_database(database, export, on_progress=calls.append)
 
+    assert "day_counts" in calls
     assert "event_counts" in calls
-    assert "status_counts" in calls
+
+
+LEAD = "insert into leads (lead_id, enquiry_datetime, contact_email) values (1, '2026-02-24 10:00:00', 'a@example.com')"
+SUBMISSION = "insert into lead_submissions (submission_id, lead_id, submitted_at) values (1, 1, '2026-02-25 10:00:00')"
+MOVE = "update leads set status = 'won' where lead_id = 1"
+EVENT = (
+    "insert into events (event_id, session_id, event_type, page_url, occurred_at) "
+    "values (1, 's1', 'page_view', '/a', 1771945200000)"
+)
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [(SESSION, EVENT, LEAD, SUBMISSION, MOVE), (MOVE, SUBMISSION, LEAD, EVENT, SESSION)],
+    ids=["parents-first", "children-first"],
+)
+def test_each_bulk_write_leaves_all_counters_exact(database, statements):
+    for statement in statements:
+        database.bulk(lambda at, statement=statement: at.execute(statement))
+
+        assert database.verify() == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "present", "absent"),
+    [
+        (SESSION, {"day_counts", "visitor_days", "minute_counts"}, {"page_counts", "status_counts", "lead_search"}),
+        (EVENT, {"event_counts", "session_pages", "minute_counts"}, {"day_counts", "visitor_days", "lead_search"}),
+        (LEAD, {"status_counts", "leads", "lead_search"}, {"day_counts", "page_counts", "visitor_days"}),
+    ],
+    ids=["session", "event", "lead"],
+)
+def test_sqlite_rebuilds_dependent_counters_alone(tmp_path, statement, present, absent):
+    calls = set()
+    with open_database(tmp_path / "a.db").closing() as database:
+        database.bulk(lambda at: at.execute(statement), on_progress=calls.add)
+
+    assert present <= calls
+    assert not absent & calls
 
 
 def test_error_in_progress_callback_stops_the_import(database, export, small_batches):

@@ -18,7 +18,7 @@ from ...errors import DatabaseError, StatementTimeout
 from ..base import BASE_TABLES, TRANSIENT_TABLES, Database, Difference, Row, ignore_progress
 from ..limits import current_limit, timeout_text
 from .cache_sweeper import CacheSweeper
-from .counters import delete_residue, empty_row_deletions, find_differences
+from .counters import WRITES, delete_residue, empty_row_deletions, find_differences, recorded_tables
 from .counters import rebuild as rebuild_counters
 from .files import SCRUB_SECONDS, create_private_file, empty_wal, permission_hint, remove_files
 from .handle import FileIdentity, Handle
@@ -121,9 +121,13 @@ class SQLite(Database):
     def bulk(self, work: Callable[[Statements], T], *, on_progress: Callable[[str], object] = ignore_progress) -> T:
         def loaded(statements: Statements) -> T:
             with triggers_disabled(statements), indexes_dropped(statements, {"leads"}):
-                with indexes_dropped(statements, BASE_TABLES.keys()), bulk_pragmas(statements):
+                with (
+                    indexes_dropped(statements, BASE_TABLES.keys()),
+                    bulk_pragmas(statements),
+                    recorded_tables(statements.connection, WRITES) as written,
+                ):
                     result = work(statements)
-                rebuild_counters(statements, on_progress)
+                rebuild_counters(statements, on_progress, written)
             return result
 
         with self._sort_on_disk():

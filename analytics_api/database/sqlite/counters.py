@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+import sqlite3
+from collections.abc import Callable, Iterator, Set
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 from ..base import ARCHIVING_COUNTERS, BASE_TABLES, COUNT_COLUMNS, PRIMARY_KEYS, Difference, compare, count_condition
 from ..expected import expected_views
@@ -25,8 +27,10 @@ from pragma_table_info(:view)
 order by cid
 """
 
-# Views that several counters are computed from.
-SHARED_VIEWS = ("visit_counts", "session_totals")
+# Views that several counters are computed from, by the first of these counters.
+SHARED_VIEWS = {"day_counts": ("visit_counts", "session_totals")}
+
+WRITES = frozenset({sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE})
 
 # The archive refers to pages by id, so pages in the archive keep their ids.
 DELETE_UNARCHIVED_PAGES = """
@@ -117,33 +121,73 @@ def list_counters(statements: Statements) -> list[Counter]:
     ]
 
 
-def rebuild(statements: Statements, on_progress: Callable[[str], object]) -> None:
-    """Fill all counters from their views. The triggers must be disabled."""
-    for counter in list_counters(statements):
+@contextmanager
+def recorded_tables(connection: sqlite3.Connection, actions: Set[int]) -> Iterator[set[str]]:
+    """Collect the tables that statements within the block read or write, also through views and triggers.
+
+    :param actions: the actions of SQLite's authorizer to record.
+    """
+    tables: set[str] = set()
+
+    def record(action: int, table: str | None, *_: Any) -> int:
+        if action in actions:
+            tables.add(str(table))
+        return sqlite3.SQLITE_OK
+
+    connection.set_authorizer(record)
+    try:
+        yield tables
+    finally:
+        connection.set_authorizer(lambda *_: sqlite3.SQLITE_OK)  # Python 3.10 cannot remove it
+
+
+def rebuild(statements: Statements, on_progress: Callable[[str], object], written: Set[str] | None = None) -> None:
+    """Fill the counters from their views. The triggers must be disabled.
+
+    :param written: the tables that were written since all counters were exact, to fill only those that depend on them;
+        None to fill all.
+    """
+    counters = list_counters(statements)
+    if written is not None:
+        counters = _dependent_counters(statements, counters, written)
+    for counter in counters:
         on_progress(counter.table)
-        if counter.table == "day_counts":
-            _store_shared_views(statements)
+        for view in SHARED_VIEWS.get(counter.table, ()):
+            _store_view(statements, view)
         if counter.table in BASE_TABLES:
             _update_derived(statements, counter)
         else:
             _fill(statements, counter)
-    for view in SHARED_VIEWS:
-        statements.execute(f"drop table temp.{view}")
-    for sql in RESTART_CHANGES:
-        statements.execute(sql)
-    on_progress("lead_search")
-    statements.execute("insert into lead_search (lead_search) values ('rebuild')")
+    for counter in counters:
+        for view in SHARED_VIEWS.get(counter.table, ()):
+            statements.execute(f"drop table temp.{view}")
+    if any(counter.table == "leads" for counter in counters):
+        for sql in RESTART_CHANGES:
+            statements.execute(sql)
+        on_progress("lead_search")
+        statements.execute("insert into lead_search (lead_search) values ('rebuild')")
     # The triggers rely on the contents of these tables, which are outdated after writes without triggers.
     for table in statements.rows(RESIDUE_TABLES):
         if table["name"] != "sqlite_stat4":
             statements.execute(f"delete from {table['name']}")
 
 
-def _store_shared_views(statements: Statements) -> None:
-    """Compute the rows of each shared view once, in a temporary table that replaces it. They take most of a rebuild."""
-    for view in SHARED_VIEWS:
-        statements.execute(f"drop view temp.{view}")
-        statements.execute(expected_views()[view].replace("create view", "create temporary table", 1))
+def _dependent_counters(statements: Statements, counters: list[Counter], written: Set[str]) -> list[Counter]:
+    """Return the counters whose views read a table that was written, or a counter that is returned."""
+    changed, dependent = set(written), []
+    for counter in counters:
+        with recorded_tables(statements.connection, {sqlite3.SQLITE_READ}) as read:
+            statements.rows(f"explain select * from {counter.view}")
+        if read & changed:
+            changed.add(counter.table)
+            dependent.append(counter)
+    return dependent
+
+
+def _store_view(statements: Statements, view: str) -> None:
+    """Compute the rows of a view once, in a temporary table that replaces it."""
+    statements.execute(f"drop view temp.{view}")
+    statements.execute(expected_views()[view].replace("create view", "create temporary table", 1))
 
 
 def _update_derived(statements: Statements, counter: Counter) -> None:
