@@ -145,23 +145,25 @@ from (
 cross join day_spans
 group by 1;
 
--- Of all time, and by the texts of pages.
+-- Of all time, and by the texts of pages. A session with archived and other views of a page counts once.
 create view expected_pages as
-with page_views as (
-  select session_id, page, count(*) as views
-  from counted_events
-  where page is not null
-  group by session_id, page
-  union all
-  select session_id, page, archived
-  from session_pages
-  join pages using (page_id)
-  where archived <> 0)
 select page, cast(sum(views) as bigint) as views, cast(sum(sessions) as bigint) as sessions
 from (
-  select page, sum(views) as views, 1 as sessions
-  from page_views
-  group by session_id, page
+  select page, count(*) as views, count(distinct session_id) as sessions
+  from counted_events
+  where page is not null
+  group by page
+  union all
+  select page, sum(session_pages.archived), count(distinct case when counted.page is null then session_id end)
+  from session_pages
+  join pages using (page_id)
+  left join (
+    select distinct session_id, page
+    from counted_events
+    where session_id in (select session_id from session_pages where archived <> 0)) as counted
+    using (session_id, page)
+  where session_pages.archived <> 0
+  group by page
   union all
   select page, archived.views, archived.sessions
   from archived_page_counts as archived
