@@ -49,7 +49,7 @@ faults: .venv/test  ## inject faults and run the random tests for longer; as roo
 	COLLECT_EXAMPLES=1000 FUZZED_FILES=1000 FUZZ_EXAMPLES=100 COUNTER_EXAMPLES=2000 RANGE_EXAMPLES=2000 \
 	  POSTGRESQL_EXAMPLES=400 $(BIN)/$(PYTEST) tests/collector/test_collect_streams.py tests/imports/test_fuzzed_files.py \
 	  tests/test_counters_exact.py tests/test_ranges_exact.py tests/test_filters_exact.py \
-	  tests/test_compare_exact.py tests/test_openapi_fuzzed.py \
+	  tests/test_compare_exact.py tests/test_conversions_exact.py tests/test_openapi_fuzzed.py \
 	  tests/postgresql/test_postgresql_counters_exact.py
 
 bench: .venv/bench  ## run benchmarks (half an hour); options: PARTS=functions,throughput SIZES=20k,2M LEADS=10k EVENTS=100M

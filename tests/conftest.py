@@ -57,6 +57,7 @@ SLOW_MODULES = {
     "test_cli_serve",
     "test_collect_streams",
     "test_compare_exact",
+    "test_conversions_exact",
     "test_copy",
     "test_costs",
     "test_counters_exact",

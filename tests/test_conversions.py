@@ -129,6 +129,14 @@ def test_previous_is_cut_at_this_time_of_day(get, visits, insert):
     assert (row["previous"]["sessions"], row["previous"]["leads"], row["previous"]["lead_rate"]) == (2, 1, 0.5)
 
 
+def test_previous_ends_with_a_day_that_was_purged(get, visits, database):
+    purge(database, date(2026, 2, 23), keep_totals=True)
+
+    rows = get("/analytics/conversions?by=project&from=2026-02-23&to=2026-02-26&compare=previous")
+
+    assert [(row["project"], row["leads"], row["previous"]["leads"]) for row in rows] == [("Sky", 1, 0)]
+
+
 def test_previous_of_a_missing_key_is_zeros(get, visits):
     rows = get("/analytics/conversions?from=2026-02-22&to=2026-02-22&compare=previous")
 

@@ -80,7 +80,7 @@ def _add_previous(
     matching: Matching | None,
 ) -> None:
     before = matching and earlier.match(request.db, matching)
-    bounds = find_bounds(request.db, DayRange(earlier.first, earlier.last), earlier.until)
+    bounds = find_bounds(request.db, DayRange(earlier.first, earlier.last_counted), earlier.until)
     leads = read_leads(request, *bounds, before)
     sessions: Mapping[Any, int]
     if not request.interval:
