@@ -30,6 +30,8 @@ class Networks:
 
     def __contains__(self, address: str) -> bool:
         """Return whether an address is in one of the networks. A text that is not an address is in none."""
+        if not any(self.ranges.values()):  # most installations have no list
+            return False
         try:
             parsed = ip_address(address)
         except ValueError:

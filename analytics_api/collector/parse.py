@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from math import isinf
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from ..errors import InvalidRequest, RequestError
-from .schema import InvalidValue, check, load_schema
+from .schema import InvalidValue, check
 
 MAX_BODY_BYTES = 8 * 1024
 MAX_LEAD_BYTES = 64 * 1024  # of a body with a lead; checked while the body is read
@@ -29,11 +29,11 @@ def parse_events(body: bytes) -> list[Event]:
     :raises TooLarge: the body is longer than MAX_BODY_BYTES and has no lead.
     """
     try:
-        value = json.loads(body.decode(), parse_constant=_refuse_constant, parse_float=_parse_float)
+        value = DECODER.decode(body.decode())
     except (ValueError, RecursionError):
         raise InvalidRequest("The request body must be JSON in UTF-8") from None
     try:
-        check(value, load_schema(), "the body" if isinstance(value, list) else "the event")
+        check(value, "the body" if isinstance(value, list) else "the event")
     except InvalidValue as error:
         raise InvalidRequest(str(error)) from None
     events: list[Event] = value if isinstance(value, list) else [value]
@@ -42,7 +42,8 @@ def parse_events(body: bytes) -> list[Event]:
     for event in events:
         if event["type"] == "event" and len(encode(event.get("data"))) > MAX_DATA_BYTES:
             raise InvalidRequest(f"data must have at most {MAX_DATA_BYTES} bytes as JSON")
-    return sorted(events, key=lambda event: float(event["at"]))
+    events.sort(key=lambda event: float(event["at"]))
+    return events
 
 
 def encode(value: object) -> str:
@@ -59,3 +60,6 @@ def _parse_float(text: str) -> float:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
+
+
+DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_parse_float)
