@@ -55,7 +55,7 @@ def test_link_opens_the_same_in_a_fresh_browser(page, new_page, url):
     link = page.evaluate(
         """async () => {
           const folder = document.querySelector('script[type=module]').src.replace('main.js', '');
-          const { fixedLink } = await import(folder + 'ranges.js');
+          const { fixedLink } = await import(folder + 'controls.js');
           const { readState } = await import(folder + 'state.js');
           return fixedLink(readState(location.search), '2026-02-24');
         }"""

@@ -1,14 +1,14 @@
 // The board: a column of cards for each stage, moved by pointer, touch, menu and keyboard.
 
 import { get } from "./api.js";
-import { canMove, clearProblem, explainStale, fail, filterBar, leadLink, moveLeads, nameOf, requestQuery, stageMenu, startPage, time, toast } from "./crm.js";
+import { FILTERS, canMove, clearProblem, explainStale, fail, filterBar, leadLink, moveLeads, nameOf, requestQuery, stageMenu, startLeads, time, toast } from "./crm.js";
 import { announce, byId, h, icon, isOccupied } from "./dom.js";
 import * as format from "./format.js";
 import { watchKeys, watchPointer } from "./lifting.js";
 import { texts } from "./texts.js";
 
 const t = texts.leads;
-const FILTERS = ["project", "source", "country", "label", "has_visits", "from", "to"];
+const [, ...OTHER_FILTERS] = FILTERS; // all but the stage
 const PAGE = 25;
 const CHUNK = 50; // cards that are made at once, so that no task is long
 const POLL = 4000; // ms: so that others' moves appear within five seconds
@@ -30,28 +30,17 @@ async function load() {
   loading = new AbortController();
   const { signal } = loading;
   try {
-    const query = requestQuery();
-    query.delete("status");
-    const [board, facets] = await Promise.all([get("/board", withLimit(query, PAGE), signal), get("/leads/facets", facetQuery(), signal)]);
+    const [board, facets] = await Promise.all([
+      get("/board", requestQuery(["status"], { limit: PAGE }), signal),
+      get("/leads/facets", requestQuery(["status", "sort"]), signal),
+    ]);
     show(board);
     selected.clear();
-    parts.bar.showFacets(facets, FILTERS);
+    parts.bar.showFacets(facets, OTHER_FILTERS);
     drawAll();
   } catch (error) {
     fail(error, load);
   }
-}
-
-const withLimit = (query, limit) => {
-  const next = new URLSearchParams(query);
-  next.set("limit", limit);
-  return next;
-};
-
-function facetQuery() {
-  const query = requestQuery();
-  for (const name of ["sort", "status"]) query.delete(name);
-  return query;
 }
 
 function show(board) {
@@ -104,9 +93,7 @@ const chosen = (leadId) => (selected.has(leadId) ? [...selected] : [leadId]);
 
 async function loadMore(stage) {
   if (!stage.next) return null;
-  const query = withLimit(requestQuery(), PAGE);
-  query.delete("status");
-  query.set("cursor", stage.next);
+  const query = requestQuery(["status"], { limit: PAGE, cursor: stage.next });
   stage.next = null;
   try {
     const page = await get(`/board/${stage.status}`, query, loading.signal);
@@ -216,9 +203,7 @@ async function poll() {
 
 async function refresh(signal) {
   const most = Math.max(PAGE, ...[...stages.values()].map((stage) => stage.leads.length));
-  const query = requestQuery();
-  query.delete("status");
-  const board = await get("/board", withLimit(query, Math.min(100, most)), signal);
+  const board = await get("/board", requestQuery(["status"], { limit: Math.min(100, most) }), signal);
   if (isLifted || isOccupied()) return; // the next look comes in a few seconds
   const shownNow = new Map([...stages.values()].flatMap((stage) => stage.leads.map((lead) => [lead.lead_id, lead])));
   show(board);
@@ -284,7 +269,7 @@ addEventListener("popstate", () => {
 setInterval(poll, POLL);
 document.addEventListener("visibilitychange", () => document.hidden || poll());
 addEventListener("online", () => parts && load());
-startPage(t.board, load, () => {
+startLeads(t.board, load, () => {
   parts = cursor = null;
   stages = new Map();
   byId("view").replaceChildren();

@@ -1,11 +1,57 @@
-// The chart: a line of one metric by interval, the compared range dashed behind it, and the same numbers as a table.
+// The headline figures, and the chart of one of them: a line by interval, the compared range dashed, or a table.
 
-import { addDays, monthStart } from "./days.js";
-import { h, icon, svg } from "./dom.js";
-import { OVERVIEW_FIELDS, SERIES_FIELDS } from "./figures.js";
+import { h, icon, set, svg, tipOf } from "./dom.js";
 import * as format from "./format.js";
+import { addDays, linkTo, METRICS, monthStart } from "./state.js";
 import { texts } from "./texts.js";
-import { tipOf } from "./tips.js";
+
+// Where each metric stands in an overview, and in a row of a series.
+export const OVERVIEW_FIELDS = {
+  visitors: "unique_visitors",
+  sessions: "total_sessions",
+  page_views: "page_views",
+  duration: "avg_session_duration_s",
+  engagement: "avg_engagement_score",
+};
+export const SERIES_FIELDS = {
+  visitors: "unique_visitors",
+  sessions: "total_sessions",
+  page_views: "page_views",
+  duration: "avg_duration",
+  engagement: "avg_engagement",
+};
+
+/** Return the change of a value against an earlier one as an element. */
+export function changeBadge(value, previous, shown) {
+  const change = format.change(value, previous);
+  const kind = { 1: ".up", "-1": ".down" }[change?.sign] ?? "";
+  return h(`span.change${kind}`, tipOf(shown && texts.before(shown)), change?.text ?? "–");
+}
+
+/** Show the figures of an overview; without one, or without a field, a dash. */
+export function showFigures(container, overview, state) {
+  container.replaceChildren(...METRICS.map((metric) => figure(metric, overview, state)));
+}
+
+function figure(metric, overview, state) {
+  const field = OVERVIEW_FIELDS[metric];
+  const value = overview?.[field];
+  const previous = overview?.previous?.[field];
+  const link = { href: linkTo(state, { metric }), "data-nav": "", "data-key": `metric-${metric}` };
+  return h(
+    "a.figure",
+    { ...link, "aria-current": metric === state.metric && "true", ...tipOf(texts.explain[metric]) },
+    h("span.label", {}, texts.metrics[metric]),
+    h("span.value", {}, value === undefined ? "–" : format.metricValue(value, metric)),
+    h(
+      "span.against",
+      {},
+      value !== undefined && previous !== undefined
+        ? changeBadge(value, previous, format.metricValue(previous, metric))
+        : "\u00a0",
+    ),
+  );
+}
 
 const MARGIN = { top: 12, right: 12, bottom: 26, left: 46 };
 const LABEL_WIDTH = 5.5; // rem for each label of the horizontal axis
@@ -19,7 +65,8 @@ let isTable = false; // stays over navigation, like an open window
  * Show a series. `onZoom` is called with the date of a point that was chosen.
  * `range` is that of the snapshot, with its interval; `today` is the site's.
  */
-export function showChart(container, { series, metric, range, today, rangeText, tools, onZoom }) {
+export function showChart(container, options) {
+  const { series, metric, range, today, rangeText, tools, onZoom } = options;
   const { interval } = range;
   const field = SERIES_FIELDS[metric];
   const points = series.map((row) => ({
@@ -30,22 +77,14 @@ export function showChart(container, { series, metric, range, today, rangeText, 
     partial: partialText(row, range, today),
     isFuture: isFuture(row, interval, today),
   }));
-  const model = { points, metric, interval, rangeText, onZoom, field: OVERVIEW_FIELDS[metric] };
-  const toggle = h(
-    "button.quiet",
-    {
-      type: "button",
-      ...tipOf(isTable ? texts.showChart : texts.showTable),
-      "aria-label": isTable ? texts.showChart : texts.showTable,
-      "data-key": "chart-toggle",
-      onclick: () => {
-        isTable = !isTable;
-        showChart(container, { series, metric, range, today, rangeText, tools, onZoom });
-        container.querySelector('[data-key="chart-toggle"]').focus();
-      },
-    },
-    icon(isTable ? "line" : "table"),
-  );
+  const model = { points, metric, interval, rangeText, onZoom };
+  const change = () => {
+    isTable = !isTable;
+    showChart(container, options);
+    container.querySelector('[data-key="chart-toggle"]').focus();
+  };
+  const name = isTable ? texts.showChart : texts.showTable;
+  const toggle = h("button.quiet", { type: "button", ...tipOf(name), "aria-label": name, "data-key": "chart-toggle", onclick: change }, icon(isTable ? "line" : "table"));
   const plot = h("div.plot");
   const isCounted = !series.length || series.some((row) => row[field] !== null && row[field] !== undefined);
   container.replaceChildren(h("div.chart-tools", {}, tools, toggle), plot);
@@ -158,7 +197,46 @@ function picture(width, height, model) {
 function interact(picture, { x, y, cursor, width, height, model }) {
   const { metric, interval, rangeText, onZoom } = model;
   const points = model.points.filter((point) => !point.isFuture);
+  const last = points.length - 1;
   const tip = h("div.tip", { hidden: true });
+  let at = -1;
+
+  function show(index) {
+    if (index < 0 || last < 0) return;
+    at = Math.min(index, last);
+    const point = points[at];
+    const [left, top] = [x(at), y(point.value)];
+    const [line, dot] = cursor.children;
+    set(line, { x1: left, x2: left, y1: MARGIN.top, y2: height - MARGIN.bottom });
+    set(dot, { cx: left, cy: top });
+    set(cursor, { visibility: "visible" });
+    set(control, { "aria-valuenow": at, "aria-valuetext": describe(point, metric, interval) });
+    tip.replaceChildren(...tipContent(point, metric, interval));
+    tip.hidden = false;
+    const space = tip.offsetWidth + 14;
+    tip.style.left = `${Math.max(0, left + space < width ? left + 14 : left - space)}px`;
+    tip.style.top = `${Math.max(0, Math.min(top - 20, height - tip.offsetHeight - 4))}px`;
+  }
+  function hide() {
+    tip.hidden = true;
+    set(cursor, { visibility: "hidden" });
+  }
+  function nearest(event) {
+    const left = event.clientX - control.getBoundingClientRect().left;
+    const distance = (index) => Math.abs(x(index) - left);
+    return points.reduce((best, _, index) => (distance(index) < distance(best) ? index : best), 0);
+  }
+  function move(event) {
+    const step = document.documentElement.dir === "rtl" ? -1 : 1;
+    const to = { ArrowRight: at + step, ArrowLeft: at - step, ArrowUp: at + 1, ArrowDown: at - 1, Home: 0, End: last };
+    if (event.key in to) show(Math.max(0, to[event.key]));
+    else if (event.key === "Enter" && at >= 0) onZoom(points[at].date);
+    else if (event.key === "Escape") hide();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
   const control = h(
     "div.control",
     {
@@ -166,65 +244,19 @@ function interact(picture, { x, y, cursor, width, height, model }) {
       role: "slider",
       "aria-label": texts.chartOf(texts.metrics[metric], rangeText),
       "aria-valuemin": 0,
-      "aria-valuemax": Math.max(points.length - 1, 0),
+      "aria-valuemax": Math.max(last, 0),
       "aria-valuenow": 0,
       "aria-valuetext": points.length ? describe(points[0], metric, interval) : "",
       "data-key": "chart",
+      onpointermove: (event) => show(nearest(event)),
+      onpointerleave: () => control !== document.activeElement && hide(),
+      onfocus: () => control.matches(":focus-visible") && show(at < 0 ? last : at),
+      onblur: hide,
+      onclick: (event) => points.length && onZoom(points[nearest(event)].date),
+      onkeydown: move,
     },
     picture,
   );
-  let at = -1;
-
-  function show(index) {
-    if (index < 0 || !points.length) return;
-    at = Math.min(index, points.length - 1);
-    const point = points[at];
-    const [left, top] = [x(at), y(point.value)];
-    const [line, dot] = cursor.children;
-    for (const name of ["x1", "x2"]) line.setAttribute(name, left);
-    line.setAttribute("y1", MARGIN.top);
-    line.setAttribute("y2", height - MARGIN.bottom);
-    dot.setAttribute("cx", left);
-    dot.setAttribute("cy", top);
-    cursor.setAttribute("visibility", "visible");
-    control.setAttribute("aria-valuenow", at);
-    control.setAttribute("aria-valuetext", describe(point, metric, interval));
-    tip.replaceChildren(...tipContent(point, metric, interval));
-    tip.hidden = false;
-    const space = tip.offsetWidth + 14;
-    const isBeside = left + space < width;
-    tip.style.left = `${Math.max(0, isBeside ? left + 14 : left - space)}px`;
-    tip.style.top = `${Math.max(0, Math.min(top - 20, height - tip.offsetHeight - 4))}px`;
-  }
-  function hide() {
-    tip.hidden = true;
-    cursor.setAttribute("visibility", "hidden");
-  }
-  function nearest(event) {
-    const left = event.clientX - control.getBoundingClientRect().left;
-    let best = 0;
-    for (let index = 1; index < points.length; index++) {
-      if (Math.abs(x(index) - left) < Math.abs(x(best) - left)) best = index;
-    }
-    return best;
-  }
-
-  control.addEventListener("pointermove", (event) => show(nearest(event)));
-  control.addEventListener("pointerleave", () => control !== document.activeElement && hide());
-  control.addEventListener("focus", () => control.matches(":focus-visible") && show(at < 0 ? points.length - 1 : at));
-  control.addEventListener("blur", hide);
-  control.addEventListener("click", (event) => points.length && onZoom(points[nearest(event)].date));
-  control.addEventListener("keydown", (event) => {
-    const isForward = document.documentElement.dir === "rtl" ? "ArrowLeft" : "ArrowRight";
-    const isBackward = document.documentElement.dir === "rtl" ? "ArrowRight" : "ArrowLeft";
-    const to = { [isForward]: at + 1, [isBackward]: at - 1, ArrowUp: at + 1, ArrowDown: at - 1, Home: 0, End: points.length - 1 };
-    if (event.key in to) show(Math.max(0, to[event.key]));
-    else if (event.key === "Enter" && at >= 0) onZoom(points[at].date);
-    else if (event.key === "Escape") hide();
-    else return;
-    event.preventDefault();
-    event.stopPropagation();
-  });
   return [control, tip];
 }
 
@@ -235,50 +267,28 @@ function describe(point, metric, interval) {
   return parts.join(", ");
 }
 
-function tipContent(point, metric, interval) {
-  const line = (kind, date, value) =>
-    h("p", {}, h(`span.mark.${kind}`), h("span", {}, date), h("b", {}, format.metricValue(value, metric)));
-  const change = point.previous === undefined ? null : format.change(point.value, point.previous);
-  const kind = change && (change.sign > 0 ? "up" : change.sign < 0 ? "down" : "same");
+function tipContent({ date, value, previous, previousDate, partial }, metric, interval) {
+  const name = (day) => (day ? format.interval(day, interval, true) : "–");
+  const line = (kind, day, number) => h("p", {}, h(`span.mark.${kind}`), h("span", {}, name(day)), h("b", {}, format.metricValue(number, metric)));
+  const isCompared = previous !== undefined;
   return [
-    h("p.tip-title", {}, texts.metrics[metric], change && h(`span.change.${kind}`, {}, change.text)),
-    line("now", format.interval(point.date, interval, true), point.value),
-    point.previous !== undefined &&
-      line("then", point.previousDate ? format.interval(point.previousDate, interval, true) : "–", point.previous),
-    point.partial && h("p.muted", {}, point.partial),
+    h("p.tip-title", {}, texts.metrics[metric], isCompared && changeBadge(value, previous)),
+    line("now", date, value),
+    isCompared && line("then", previousDate, previous),
+    partial && h("p.muted", {}, partial),
   ].filter(Boolean);
 }
 
 function table({ points, metric, interval, rangeText }) {
+  const head = (text) => h("th", { scope: "col" }, text);
   const hasPrevious = points.some((point) => point.previous !== undefined);
-  const begun = points.filter((point) => !point.isFuture);
-  const rows = begun.map((point) =>
-    h(
-      "tr",
-      {},
-      h("th", { scope: "row" }, format.interval(point.date, interval, true), point.partial && ` (${point.partial})`),
-      h("td", {}, format.metricValue(point.value, metric)),
-      hasPrevious && h("td", {}, point.previous === undefined ? "–" : format.metricValue(point.previous, metric)),
-    ),
-  );
-  return h(
-    "div.table",
-    { tabindex: 0, role: "region", "aria-label": texts.chartOf(texts.metrics[metric], rangeText).split(".")[0] },
-    h(
-      "table",
-      {},
-      h(
-        "thead",
-        {},
-        h(
-          "tr",
-          {},
-          h("th", { scope: "col" }, texts.interval),
-          h("th", { scope: "col" }, texts.metrics[metric]),
-          hasPrevious && h("th", { scope: "col" }, texts.previous),
-        ),
-      ),
-      h("tbody", {}, rows),
-    ),
-  );
+  const row = ({ date, value, previous, partial }) =>
+    h("tr", {},
+      h("th", { scope: "row" }, format.interval(date, interval, true), partial && ` (${partial})`),
+      h("td", {}, format.metricValue(value, metric)),
+      hasPrevious && h("td", {}, previous === undefined ? "–" : format.metricValue(previous, metric)));
+  return h("div.table", { tabindex: 0, role: "region", "aria-label": `${texts.metrics[metric]}, ${rangeText}` },
+    h("table", {},
+      h("thead", {}, h("tr", {}, head(texts.interval), head(texts.metrics[metric]), hasPrevious && head(texts.previous))),
+      h("tbody", {}, points.filter((point) => !point.isFuture).map(row))));
 }

@@ -1,14 +1,13 @@
 // What the pages for leads share: signing in, errors, filters in the address, and moves.
 
-import { showAccount, showSignIn, watchSignIn } from "./account.js";
 import { ApiError, get, patch } from "./api.js";
 import { announce, byId, h, menuButton } from "./dom.js";
 import * as format from "./format.js";
+import { errorText, hasScope, leave, showAccount, showError, showProblem, startPage } from "./page.js";
 import { texts } from "./texts.js";
-import { watchTips } from "./tips.js";
 
 export const STAGES = Object.keys(texts.stages);
-const FILTERS = ["status", "project", "source", "country", "label", "has_visits", "from", "to"];
+export const FILTERS = ["status", "project", "source", "country", "label", "has_visits", "from", "to"];
 const root = document.documentElement;
 const t = texts.leads;
 
@@ -16,48 +15,32 @@ export let site = null; // its time zone
 export let canMove = false; // whether the key may move leads
 
 /** Start a page: `load` fetches and shows it, `clear` empties it. */
-export function startPage(title, load, clear) {
+export function startLeads(title, load, clear) {
   const run = async () => {
-    root.dataset.state = "loading";
-    byId("notices").replaceChildren();
+    clearProblem();
     try {
-      const [scopes, answer] = await Promise.all([showAccount(() => leave(texts.signIn.ended)), get("/site")]);
-      site = answer;
-      canMove = scopes.includes("leads:write");
+      [site] = await Promise.all([get("/site"), showAccount()]);
+      canMove = await hasScope("leads:write");
       root.dataset.state = "ready";
       document.title = texts.title(title);
-      if (!scopes.includes("leads:read")) return showProblem(t.noScope);
+      if (!(await hasScope("leads:read"))) return showProblem(h("p", {}, t.noScope));
       await load();
     } catch (error) {
       fail(error, run);
     }
   };
-  const leave = (message) => {
+  startPage(run, () => {
+    site = null;
     clear();
-    document.title = texts.title(texts.signIn.title);
-    showSignIn(message);
-  };
-  handlers.leave = leave;
-  watchSignIn(run, () => leave(texts.signIn.ended));
-  watchTips();
-  addEventListener("pageshow", (event) => event.persisted && run());
-  addEventListener("pagehide", () => byId("account").replaceChildren());
-  run();
+  });
 }
-
-const handlers = { leave: () => {} };
 
 /** Say what went wrong, with a button that tries again. A session that has ended leads to the form. */
 export function fail(error, retry) {
   if (error.name === "AbortError") return;
   if (!(error instanceof ApiError)) throw error;
-  if (error.status === 401) return handlers.leave(texts.signIn.ended);
-  const known = { 0: navigator.onLine ? texts.unreachable : texts.offline, 500: texts.databaseAway, 503: texts.databaseAway };
-  showProblem(known[error.status] ?? error.message, h("button.button", { type: "button", onclick: retry }, texts.retry));
-}
-
-function showProblem(text, ...more) {
-  byId("notices").replaceChildren(h("div.notice.problem", { role: "alert" }, h("p", {}, text), ...more));
+  if (error.status === 401) leave(site ? undefined : "");
+  else showError(errorText(error), retry);
 }
 
 export const clearProblem = () => byId("notices").replaceChildren();
@@ -72,10 +55,12 @@ export function readQuery() {
 
 export const readSearch = () => new URLSearchParams(location.hash.slice(1)).get("q") ?? "";
 
-/** Return the query of a request: the filters, and the search. */
-export function requestQuery() {
+/** Return the query of a request: the filters and the search, without some parameters and with others. */
+export function requestQuery(without = [], others = {}) {
   const query = readQuery();
-  if (readSearch()) query.set("q", readSearch());
+  const search = readSearch();
+  for (const name of without) query.delete(name);
+  for (const [name, value] of Object.entries({ ...(search && { q: search }), ...others })) query.set(name, value);
   return query;
 }
 

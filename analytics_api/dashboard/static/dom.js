@@ -1,4 +1,7 @@
-// Create elements. Text is always set as text, never parsed as markup.
+// Elements, icons, menus, dialogs and tooltips. Text is always set as text, never parsed as markup.
+
+import { withoutControls } from "./format.js";
+import { texts } from "./texts.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -15,13 +18,18 @@ export function svg(tag, properties = {}, ...children) {
   return build(document.createElementNS(SVG, tag.split(".")[0]), tag, properties, children);
 }
 
-function build(element, tag, properties, children) {
-  for (const name of tag.split(".").slice(1)) element.classList.add(name);
+/** Set attributes, and listeners by names such as `onclick`. */
+export function set(element, properties) {
   for (const [name, value] of Object.entries(properties)) {
     if (value === undefined || value === null || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else element.setAttribute(name, value === true ? "" : value);
   }
+}
+
+function build(element, tag, properties, children) {
+  for (const name of tag.split(".").slice(1)) element.classList.add(name);
+  set(element, properties);
   element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return element;
 }
@@ -112,4 +120,123 @@ export function menuButton(label, content, items, properties = {}) {
     if (event.target.closest("a, [data-close]")) close(true);
   });
   return box;
+}
+
+/** Open a dialog with a title; `onClose` is called when it closes. Returns a function that closes it. */
+export function openDialog(title, content, { onClose = () => {}, isWide = false } = {}) {
+  document.querySelector("dialog")?.close();
+  const opener = document.activeElement;
+  const close = () => dialog.close();
+  const dialog = h(
+    `dialog${isWide ? ".wide" : ""}`,
+    { "aria-label": title },
+    h(
+      "header",
+      {},
+      h("h2", {}, title),
+      h("button.quiet", { type: "button", "aria-label": texts.close, onclick: close }, icon("close")),
+    ),
+    content,
+  );
+  dialog.addEventListener("click", (event) => event.target === dialog && close());
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    if (opener?.isConnected) opener.focus();
+    onClose();
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+  dialog.querySelector("form :is(select, input)")?.focus();
+  return close;
+}
+
+const DELAY = 300; // ms that the pointer rests before the tooltip is there
+const GRACE = 200; // ms for the way from the element into the tooltip, whose long texts scroll
+const GAP = 6; // px
+const EDGE = 8; // px to the edges of the window
+
+const tip = h("div.tooltip", { id: "tooltip", role: "tooltip", popover: "manual" });
+let target = null; // what the tooltip describes, or will
+let timer = 0;
+
+/** Return an attribute for `h` that gives an element a tooltip; none for an empty text. */
+export const tipOf = (text) => ({ "data-tip": text || undefined });
+
+function show(element) {
+  hide();
+  target = element;
+  tip.replaceChildren(h("bdi", {}, withoutControls(element.dataset.tip)));
+  (element.closest("dialog, main") ?? document.querySelector("header.top")).append(tip); // inside a landmark
+  tip.showPopover?.();
+  element.setAttribute("aria-describedby", tip.id);
+  const box = element.getBoundingClientRect();
+  const left = Math.min(Math.max(EDGE, box.left + (box.width - tip.offsetWidth) / 2), innerWidth - tip.offsetWidth - EDGE);
+  const above = box.top - tip.offsetHeight - GAP;
+  const below = Math.min(box.bottom + GAP, innerHeight - tip.offsetHeight - EDGE);
+  tip.style.left = `${Math.max(0, left)}px`;
+  tip.style.top = `${above >= EDGE ? above : Math.max(0, below)}px`;
+}
+
+function hide() {
+  clearTimeout(timer);
+  target?.removeAttribute("aria-describedby");
+  target = null;
+  tip.remove();
+}
+
+function later(action, delay) {
+  clearTimeout(timer);
+  timer = setTimeout(action, delay);
+}
+
+/** Watch the pointer and the focus of the whole page. */
+export function watchTips() {
+  document.addEventListener("pointerover", (event) => {
+    if (tip.contains(event.target)) return clearTimeout(timer);
+    const element = event.target.closest("[data-tip]");
+    if (element === target) clearTimeout(timer);
+    else if (element) later(() => element.isConnected && show(element), DELAY);
+    else later(hide, GRACE);
+  });
+  document.addEventListener("focusin", (event) => {
+    const element = event.target.closest("[data-tip]");
+    if (element && event.target.matches(":focus-visible")) show(element);
+    else if (target) hide();
+  });
+  document.addEventListener("focusout", () => target && hide());
+  document.addEventListener("click", (event) => {
+    const element = event.target.closest("button.info");
+    if (element) show(element);
+    else hide();
+  });
+  document.addEventListener("keydown", (event) => event.key === "Escape" && hide());
+  document.addEventListener("scroll", (event) => target && event.target !== tip && hide(), true);
+}
+
+/** Copy a text, and say on the button whether that was possible. */
+export async function copyText(text, button) {
+  let outcome = texts.copied;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    outcome = legacyCopy(text) ? texts.copied : texts.notCopied;
+  }
+  announce(outcome);
+  const label = button.querySelector(".label") ?? button;
+  const former = label.textContent;
+  label.textContent = outcome;
+  setTimeout(() => (label.textContent = former), 1500);
+}
+
+/** Copy where there is no clipboard to write to: over plain HTTP. */
+function legacyCopy(text) {
+  const area = h("textarea.hidden", { readonly: true, "aria-hidden": "true" });
+  area.value = text;
+  (document.querySelector("dialog[open]") ?? document.body).append(area);
+  const focused = document.activeElement;
+  area.select();
+  const isCopied = document.execCommand("copy");
+  area.remove();
+  focused?.focus();
+  return isCopied;
 }

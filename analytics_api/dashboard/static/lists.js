@@ -1,6 +1,10 @@
-// The lists of the statistics: what each shows, and where the API has it in full.
+// The lists of the statistics: in panels, with bars behind their rows, and whole in a dialog.
 
+import { curl, get } from "./api.js";
+import { changeBadge } from "./chart.js";
+import { byId, copyText, h, icon, info, menuButton, openDialog, pause, tipOf } from "./dom.js";
 import * as format from "./format.js";
+import { addFilter, CLOSED, compares, linkTo, rangeQuery } from "./state.js";
 import { texts } from "./texts.js";
 
 // `section` is its name in the snapshot, `endpoint` that of the whole list with its greatest `limit`; `field` is what
@@ -78,7 +82,7 @@ export function pageNames(pages) {
 }
 
 /** Return the rows as CSV. A cell that a spreadsheet would run as a formula begins with an apostrophe. */
-export function toCsv(rows) {
+function toCsv(rows) {
   const flat = rows.map(({ previous, ...row }) => {
     const earlier = Object.entries(previous ?? {}).map(([name, value]) => [`previous_${name}`, value]);
     return { ...row, ...Object.fromEntries(earlier) };
@@ -90,4 +94,265 @@ export function toCsv(rows) {
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   return [columns, ...flat.map((row) => columns.map((name) => row[name]))].map((row) => `${row.map(cell).join(",")}\r\n`).join("");
+}
+
+export const PANEL_ROWS = 9;
+
+/** Return a function for each panel that shows it. `data` is the snapshot, null while it is loading. */
+export const panelParts = (state, data, today) => [
+  () => showPanel(byId("panel-sources"), LISTS.sources, state, data, today),
+  () => showPanel(byId("panel-pages"), LISTS[state.pages], state, data, today, pageTabs(state)),
+  () => showPanel(byId("panel-countries"), LISTS.countries, state, data, today),
+  () => showPanel(byId("panel-engagement"), LISTS.engagement, state, data, today),
+];
+
+/** Return the query of the whole list. */
+export function listQuery(list, state, today) {
+  const query = rangeQuery(state, today);
+  if (compares(state)) query.set("compare", state.compare);
+  if (list.limit) query.set("limit", list.limit);
+  return query;
+}
+
+function pageTabs(state) {
+  const tab = (name) =>
+    h(
+      "a",
+      {
+        href: linkTo(state, { pages: name }),
+        "data-nav": "",
+        "data-key": `tab-${name}`,
+        "aria-label": LISTS[name].title,
+        "aria-current": name === state.pages && "true",
+        ...tipOf(LISTS[name].explain),
+      },
+      texts.pageTabs[name],
+    );
+  return h("nav.tabs", { "aria-label": texts.pageLists }, ["pages", "entry_pages", "exit_pages"].map(tab));
+}
+
+function showPanel(panel, list, state, data, today, tabs) {
+  const id = `${panel.id}-title`;
+  panel.setAttribute("aria-labelledby", id);
+  const title = h("h2", { id }, tabs ? texts.pagesPanel : list.title);
+  const explanation = !tabs && list.explain && info(texts.about(list.title), list.explain);
+  const query = today || !data ? () => listQuery(list, state, today) : null;
+  const rows = data?.[list.section];
+  const menu =
+    rows && actionsMenu(list.title, list.section.replace("_", "-"), () => get(list.endpoint, query()), list.endpoint, query());
+  const header = h("header", {}, title, explanation, tabs, menu);
+  if (!data) return panel.replaceChildren(header, h("div.rows.loading"));
+  if (!Array.isArray(rows)) return panel.replaceChildren(header, h("p.empty", {}, texts.sectionMissing));
+  const visible = rows.slice(0, PANEL_ROWS);
+  const isEmpty = !visible.some((row) => row[list.value]);
+  const columns = h(
+    "div.columns",
+    {},
+    h("span", {}, list.column),
+    h("span.value", {}, list.unit),
+    compares(state)
+      ? h("a.side", { href: linkTo(state, { detail: list.section, sort: "change" }), "data-nav": "", "data-key": `change-${list.section}`, "aria-label": texts.byChange(list.title), ...tipOf(texts.byChange(list.title)) }, texts.change)
+      : h("span.side", {}, "%"),
+  );
+  const more = h(
+    "a.more",
+    { href: linkTo(state, { detail: list.section }), "data-nav": "", "data-key": `detail-${list.section}`, "aria-label": texts.allOf(list.title) },
+    texts.all,
+    icon("right"),
+  );
+  panel.replaceChildren(
+    header,
+    columns,
+    isEmpty ? h("p.empty", {}, texts.emptyPanel) : listElement(list, visible, state, data.overview),
+    h("footer", {}, list.section !== "engagement" && !isEmpty && more),
+  );
+}
+
+/** Return the rows as a list. The longest bar is the greatest value. */
+export function listElement(list, rows, state, overview) {
+  const { element, add } = growingList(list, rows, state, overview);
+  add(rows.length);
+  return element;
+}
+
+/** Return the rows as a list that is empty, and a function that adds so many of them. */
+export function growingList(list, rows, state, overview) {
+  const greatest = Math.max(1, ...rows.map((row) => row[list.value]));
+  const sum = rows.reduce((total, row) => total + row[list.value], 0);
+  const total = list.total ? overview?.[list.total] : sum;
+  const names = list.field === "page" ? pageNames(rows.map((row) => row.page ?? "")) : rows.map((row) => nameOf(list, row));
+  const element = h("ol.rows");
+  const add = (count) => {
+    const from = element.childElementCount;
+    element.append(
+      ...rows.slice(from, from + count).map((row, index) => rowElement(list, row, names[from + index], state, greatest, total)),
+    );
+  };
+  return { element, add };
+}
+
+function rowElement(list, row, name, state, greatest, total) {
+  const value = row[list.value];
+  const key = String(row[list.field] ?? "");
+  const bar = h("span.bar");
+  bar.style.setProperty("--share", value / greatest); // by script: the policy of the page allows no style attributes
+  const address = list.field === "page" ? linkOf(key) : null;
+  const previous = row.previous?.[list.value];
+  const side =
+    compares(state) && previous !== undefined
+      ? changeBadge(value, previous, format.integer(previous))
+      : h("span.share", {}, format.share(value, total));
+  const link = {
+    href: linkTo(addFilter(state, list.filter, key), {}),
+    "data-nav": "",
+    "data-key": `row-${list.section}-${key}`,
+    ...tipOf(key.length > 40 || name !== key ? key : ""),
+  };
+  return h(
+    "li",
+    {},
+    bar,
+    h("a.name", link, h("bdi", {}, format.shorten(name))),
+    address &&
+      h(
+        "a.out",
+        { href: address, target: "_blank", rel: "noopener noreferrer", "aria-label": texts.openPage(format.shorten(key)) },
+        icon("out"),
+      ),
+    h("span.value", tipOf(format.share(value, total)), format.integer(value)),
+    h("span.side", {}, side),
+  );
+}
+
+const CHUNK = 50; // rows that one task adds
+const TYPING = 120; // ms after the last letter, when the search begins
+
+/** Return the values that a filter can have in the range, the most frequent first; none where no list has them. */
+export async function valuesOf(parameter, state, today) {
+  const list = Object.values(LISTS).find(({ endpoint, filter }) => endpoint && filter === parameter);
+  if (!list) return parameter === "event_type" ? ["page_view"] : [];
+  const rows = await get(list.endpoint, listQuery(list, state, today)).catch(() => []);
+  return rows.map((row) => row[list.field]);
+}
+
+/** Open the whole list of a section. `onChange` is called with changes of its search and order, and `onClose` when it is closed. */
+export function openDetail(section, state, overview, today, { onChange, onClose }) {
+  const list = LISTS[section];
+  if (!list?.endpoint) return onClose();
+  const body = h("div.detail", {}, h("div.rows.loading"));
+  openDialog(list.title, body, { onClose, isWide: true });
+  const query = listQuery(list, state, today);
+  get(list.endpoint, query).then(
+    (rows) => {
+      body.replaceChildren(...detailContent(list, rows, state, overview, query, onChange));
+      body.querySelector("input").focus();
+    },
+    (error) => body.replaceChildren(h("p.error", {}, texts.sectionMissing, " ", error.message)),
+  );
+}
+
+/** Open the pages of the current visitors. */
+export function openCurrent({ visitors, pages }, state) {
+  const count = texts.live(visitors === 1 ? 1 : format.integer(visitors));
+  const scroll = { tabindex: 0, role: "region", "aria-label": texts.currentPages };
+  const columns = [h("span", {}, LISTS.current.column), h("span.value", {}, LISTS.current.unit), h("span.side", {}, "%")];
+  const content = pages.length
+    ? [h("div.columns", {}, columns), h("div.scroll", scroll, listElement(LISTS.current, pages, { ...state, ...CLOSED }, null))]
+    : h("p.empty", {}, texts.noCurrentPages);
+  openDialog(count, h("div.detail", {}, content));
+}
+
+/** Return by how much a row is more than in the compared range. */
+const growth = (list, row) => row[list.value] - (row.previous?.[list.value] ?? 0);
+
+/** Return a function that takes a text and returns the rows with it; the API searches a list that it cuts. */
+function finder(list, rows, query) {
+  const isCut = rows.length === list.limit;
+  const name = `${list.filter}.contains`;
+  return async (text) => {
+    if (!isCut || !text || query.has(name)) return rows;
+    const narrowed = new URLSearchParams(query);
+    narrowed.append(name, text);
+    return get(list.endpoint, narrowed);
+  };
+}
+
+function detailContent(list, rows, state, overview, query, onChange) {
+  const search = h("input", { type: "search", placeholder: texts.search, "aria-label": texts.search, autocomplete: "off", spellcheck: "false" });
+  search.value = state.search;
+  const count = h("span.muted", { role: "status" });
+  const holder = h("div.scroll", { tabindex: 0, role: "region", "aria-label": list.title });
+  const find = finder(list, rows, query);
+  let { sort } = state;
+  const order = (name, text, kind) => {
+    const choose = () => {
+      sort = name;
+      onChange({ sort });
+      for (const each of columns.querySelectorAll("button")) each.setAttribute("aria-pressed", each === button);
+      show();
+    };
+    const button = h(`button.${kind}`, { type: "button", "aria-pressed": String(sort === name), onclick: choose }, text);
+    return button;
+  };
+  const columns = h(
+    "div.columns",
+    {},
+    h("span", {}, list.column),
+    order("", list.unit, "value"),
+    compares(state) ? order("change", texts.change, "side") : h("span.side", {}, "%"),
+  );
+  const show = async () => {
+    const text = search.value.trim();
+    const found = await find(text).catch(() => null);
+    if (text !== search.value.trim()) return;
+    if (!found) return holder.replaceChildren(h("p.error", {}, texts.sectionMissing));
+    const wanted = text.toLocaleLowerCase();
+    const matching = found.filter((row) => `${nameOf(list, row)} ${row[list.field]}`.toLocaleLowerCase().includes(wanted));
+    if (sort === "change") matching.sort((a, b) => growth(list, b) - growth(list, a));
+    const showing = rows.length === list.limit ? texts.showingFirst : texts.showing;
+    count.textContent = showing(format.integer(matching.length), format.integer(rows.length));
+    if (!matching.length) return holder.replaceChildren(h("p.empty", {}, texts.nothingMatches));
+    const { element, add } = growingList(list, matching, { ...state, ...CLOSED }, overview);
+    add(CHUNK);
+    holder.replaceChildren(element);
+    while (element.childElementCount < matching.length) {
+      await pause();
+      if (!element.isConnected) return;
+      add(CHUNK);
+    }
+  };
+  let typing;
+  search.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(() => {
+      onChange({ search: search.value.trim() });
+      show();
+    }, TYPING);
+  });
+  show();
+  const menu = actionsMenu(list.title, `${list.section.replace("_", "-")}-all`, () => rows, list.endpoint, query);
+  return [h("div.detail-tools", {}, search, count, menu), columns, holder];
+}
+
+/** Let the browser save the rows as a CSV file. */
+function downloadCsv(name, rows) {
+  const url = URL.createObjectURL(new Blob(["\ufeff", toCsv(rows)], { type: "text/csv" }));
+  h("a", { href: url, download: `${name}.csv` }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}
+
+/** Return the menu of a panel. `rows` returns what is downloaded, or a promise of it; `endpoint` and `query` are for curl. */
+export function actionsMenu(title, name, rows, endpoint, query) {
+  const download = async (event) => {
+    const button = event.currentTarget;
+    try {
+      downloadCsv(name, await rows());
+    } catch {
+      button.textContent = texts.sectionMissing;
+    }
+  };
+  return menuButton(texts.more(title), icon("more"), () => [
+    h("button", { type: "button", onclick: download }, texts.downloadCsv),
+    h("button", { type: "button", onclick: (event) => copyText(curl(endpoint, query), event.currentTarget) }, texts.copyCurl),
+  ], { class: "menu-button quiet", "data-key": `actions-${name}` });
 }

@@ -1,9 +1,49 @@
-// What stands above the figures, or in their place: banners, empty states, errors.
+// What stands above the figures, or in their place: current visitors, banners, empty states.
 
-import { copyText } from "./actions.js";
-import { announce, byId, h } from "./dom.js";
-import { compares, linkTo } from "./state.js";
+import { get } from "./api.js";
+import { announce, byId, copyText, h } from "./dom.js";
+import { integer } from "./format.js";
+import { linkTo } from "./state.js";
 import { texts } from "./texts.js";
+
+const INTERVAL = 4500; // ms: so that a tab notices within five seconds that another signed out
+
+let latest = null; // the last answer
+
+/** Return the last answer. */
+export const currentVisitors = () => latest;
+
+/** Show how many visitors there are now. */
+export function showLive(current) {
+  const element = byId("live");
+  latest = current;
+  element.hidden = !current;
+  if (!current) return;
+  element.dataset.tip = texts.explain.current;
+  const count = current.visitors === 1 ? 1 : integer(current.visitors);
+  const [long, short] = [texts.live(count), texts.liveShort(count)];
+  if (element.textContent === long + short) return;
+  element.replaceChildren(h("span.pulse"), h("span.long", {}, long), h("span.short", { "aria-hidden": "true" }, short));
+}
+
+/** Ask again and again; `isActive` says whether to, `onError` takes what went wrong, `onAnswer` is called otherwise. */
+export function watchLive(isActive, onError, onAnswer) {
+  let timer;
+  const tick = async () => {
+    clearTimeout(timer);
+    if (isActive() && !document.hidden) {
+      try {
+        showLive(await get("/current"));
+        await onAnswer();
+      } catch (error) {
+        onError(error);
+      }
+    }
+    timer = setTimeout(tick, INTERVAL);
+  };
+  document.addEventListener("visibilitychange", () => document.hidden || tick());
+  timer = setTimeout(tick, INTERVAL);
+}
 
 const EXAMPLE = `insert into sessions (session_id, visitor_id, started_at)
 values ('s1', 'v1', ${Date.now()});`;
@@ -62,30 +102,7 @@ function emptyNotice(state) {
   );
 }
 
-const way = (text, state, changes) => h("a.button", { href: linkTo(state, changes), "data-nav": "" }, text);
+/** Return a link to another state, as a button. */
+export const way = (text, state, changes) => h("a.button", { href: linkTo(state, changes), "data-nav": "" }, text);
 
 const notice = (title, text, ...more) => h("div.notice", {}, h("h2", {}, title), h("p", {}, text), more);
-
-/**
- * Show an error above the figures, with a button that tries again, and links to what the API may accept instead.
- * `isShown` is whether there are figures below.
- */
-export function showError(error, state, retry, isShown) {
-  const text = { 0: navigator.onLine ? texts.unreachable : isShown ? texts.offlineBefore : texts.offline, 500: texts.databaseAway, 503: texts.databaseAway };
-  const known = text[error.status] ?? `${error.message}.`.replace(/\.\.$/, ".");
-  byId("notices").replaceChildren(
-    h(
-      "div.notice.problem",
-      { role: "alert" },
-      h("h2", {}, texts.failed),
-      h("p", {}, known),
-      h(
-        "p.ways",
-        {},
-        h("button.button", { type: "button", onclick: retry }, texts.retry),
-        error.status === 400 && compares(state) && way(texts.withoutComparison, state, { compare: "off" }),
-        error.status === 400 && state.filters.length > 0 && way(texts.withoutFilters, state, { filters: [] }),
-      ),
-    ),
-  );
-}

@@ -1,4 +1,4 @@
-// Every text of the pages, except those of index.html, which are there before scripts have loaded.
+// Every text of the pages, except those of the HTML, which are there before scripts have loaded.
 
 export const texts = {
   title: (range) => `Analytics · ${range}`,
@@ -61,7 +61,6 @@ export const texts = {
   showChart: "Show the chart",
   interval: "Interval",
   previous: "Compared range",
-  zoom: "Show these days",
 
   sources: "Sources",
   pagesPanel: "Pages",
@@ -123,7 +122,6 @@ export const texts = {
   currentPages: "Page viewed last",
   noCurrentPages: "Nobody has viewed a page in the last five minutes.",
   liveShort: (count) => `${count} now`,
-  loading: "Loading",
   updated: (range) => `Figures for ${range} are shown`,
   emptyTable: "No visits yet",
   firstVisit: "Send your first visit",
@@ -153,8 +151,6 @@ export const texts = {
   retry: "Try again",
 
   signIn: {
-    wrong: "This key is not valid. Check that all of it was copied.",
-    readOnly: "The database is read-only at the moment, so nobody can sign in.",
     foreign: "The server does not accept this page's address as its own. Check the proxy's Host and X-Forwarded headers.",
     unreachable: "The server does not answer. Try again in a moment.",
     failed: "Signing in failed. The server's log has the cause.",

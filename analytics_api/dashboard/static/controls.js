@@ -1,0 +1,243 @@
+// The controls above the figures: filters, the range and its comparison, and keyboard shortcuts.
+
+import { byId, copyText, h, icon, menuButton, openDialog, tipOf } from "./dom.js";
+import * as format from "./format.js";
+import { filterValue } from "./lists.js";
+import { addFilter, compares, daysOf, FILTERS, invertFilter, isDay, linkTo, PERIODS, removeFilter, shiftRange } from "./state.js";
+import { texts } from "./texts.js";
+
+// What can be chosen where not any text is possible.
+const CHOICES = {
+  visitor: ["new", "returning"],
+  lead: ["true", "false"],
+  engagement: ["0-19", "20-39", "40-59", "60-79", "80-100"],
+};
+
+const SUGGESTIONS = 300;
+
+const split = (name) => {
+  const [parameter, suffix] = name.split(".");
+  return [parameter, suffix ? `.${suffix}` : ""];
+};
+
+/** Show the chips, and the button that opens the dialog. */
+export function showFilters(container, state, onAdd) {
+  const chips = state.filters.map(([name, value], index) => chip(state, name, value, index));
+  const clear = h("a.quiet.clear", { href: linkTo(state, { filters: [] }), "data-nav": "" }, texts.clearFilters);
+  container.replaceChildren(
+    h("button.quiet", { type: "button", onclick: onAdd, "data-key": "add-filter" }, icon("filter"), texts.filter),
+    chips.length ? h("ul.chips", { "aria-label": texts.activeFilters }, chips) : "",
+    chips.length > 1 ? clear : "",
+  );
+}
+
+function chip(state, name, value, index) {
+  const [parameter, suffix] = split(name);
+  const shown = format.shorten(filterValue(parameter, value));
+  const text = `${texts.dimensions[parameter]} ${texts.comparisons[suffix]} ${shown}`;
+  const isRepeated = state.filters[index - 1]?.[0] === name; // any of the values, or none of them
+  const label = isRepeated
+    ? [h("i", {}, suffix === ".not" ? texts.nor : texts.or), " ", h("bdi", {}, shown)]
+    : [texts.dimensions[parameter], " ", h("i", {}, texts.comparisons[suffix]), " ", h("bdi", {}, shown)];
+  const canInvert = suffix === "" || suffix === ".not";
+  const invert = { href: linkTo(invertFilter(state, index), {}), "data-nav": "", "data-key": `invert-${index}` };
+  const remove = { href: linkTo(removeFilter(state, index), {}), "data-nav": "", "aria-label": texts.removeFilter(text) };
+  return h(
+    "li.chip",
+    {},
+    canInvert
+      ? h("a.chip-text", { ...invert, ...tipOf(texts.invertFilter(text)) }, label)
+      : h("span.chip-text", { tabindex: 0, ...tipOf(value) }, label),
+    h("a.chip-close", remove, icon("close")),
+  );
+}
+
+/**
+ * Open the dialog that adds a filter. `suggest` takes a parameter and returns a promise of values that it has;
+ * `onAdd` takes the new state.
+ */
+export function openFilterDialog(state, suggest, onAdd) {
+  const option = (value, text) => h("option", { value }, text);
+  const dimension = h("select", { id: "filter-by" }, Object.keys(FILTERS).map((name) => option(name, texts.dimensions[name])));
+  const comparison = h("select", { id: "filter-how" });
+  const holder = h("div.field");
+  const update = () => {
+    const suffixes = ["", ...FILTERS[dimension.value]];
+    comparison.replaceChildren(...suffixes.map((suffix) => option(suffix, texts.comparisons[suffix])));
+    holder.replaceChildren(h("label", { for: "filter-value" }, texts.value), ...valueField(dimension.value, suggest));
+  };
+  dimension.addEventListener("change", update);
+  const form = h(
+    "form",
+    { method: "dialog" },
+    h("div.field", {}, h("label", { for: "filter-by" }, texts.filterBy), dimension),
+    h("div.field", {}, h("label", { for: "filter-how" }, texts.comparison), comparison),
+    holder,
+    h("div.buttons", {}, h("button.primary", {}, texts.add)),
+  );
+  update();
+  const close = openDialog(texts.addFilter, form);
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const value = form.querySelector("#filter-value").value.trim();
+    if (!value) return;
+    const shown = parsed(dimension.value, value, await suggest(dimension.value));
+    close();
+    onAdd(addFilter(state, dimension.value + comparison.value, shown));
+  });
+}
+
+/** Return the value whose name was typed: the code of a country, `(direct)`. */
+function parsed(parameter, text, values) {
+  const wanted = text.toLocaleLowerCase();
+  const value = values.find((each) => filterValue(parameter, each).toLocaleLowerCase() === wanted);
+  return value ?? (parameter === "country" && text.length === 2 ? text.toUpperCase() : text);
+}
+
+function valueField(parameter, suggest) {
+  const choices = CHOICES[parameter];
+  if (choices) {
+    return [h("select", { id: "filter-value" }, choices.map((value) => h("option", { value }, filterValue(parameter, value))))];
+  }
+  const list = h("datalist", { id: "filter-values" });
+  suggest(parameter).then((values) => {
+    const short = values.filter((value) => value.length < 200).slice(0, SUGGESTIONS);
+    list.replaceChildren(...short.map((value) => h("option", { value: filterValue(parameter, value) })));
+  });
+  const field = { id: "filter-value", list: "filter-values", required: true, autocomplete: "off", spellcheck: "false" };
+  return [h("input", field), list];
+}
+
+/** Return the name of the range: its period, or its days. */
+export const rangeName = (state) => (state.period ? texts.periods[state.period] : format.range(state.from, state.to));
+
+/** Return the state changes for the range before (-1) or after (1); null where there is none. */
+export function neighbour(state, today, step) {
+  const [from, to] = today ? daysOf(state, today) : [];
+  if (!from) return null;
+  const [first, last] = shiftRange(from, to, step);
+  if (first > today) return null;
+  return { period: null, from: first, to: last };
+}
+
+/** Show the controls. `today` is null until the site has said it. */
+export function showRanges(container, state, today, go) {
+  container.replaceChildren(
+    h("div.group", {}, arrow(state, today, -1), periodMenu(state, today, go), arrow(state, today, 1)),
+    compareMenu(state),
+    h(
+      "button.quiet.copy-link",
+      { type: "button", ...tipOf(texts.copyLinkHelp), "aria-label": texts.copyLink, disabled: !today, onclick: (event) => copyText(fixedLink(state, today), event.currentTarget), "data-key": "copy-link" },
+      icon("link"),
+      h("span.label", {}, texts.copyLink),
+    ),
+  );
+}
+
+/** Return the address of exactly these days. */
+export function fixedLink(state, today) {
+  const [from, to] = daysOf(state, today);
+  const changes = from ? { period: null, from, to } : {};
+  return new URL(linkTo(state, changes), location.href).href;
+}
+
+function arrow(state, today, step) {
+  const label = step < 0 ? texts.rangeBefore : texts.rangeAfter;
+  const changes = neighbour(state, today, step);
+  const content = icon(step < 0 ? "left" : "right");
+  if (!changes) return h("span.arrow.off", { "aria-hidden": "true" }, content);
+  return h("a.arrow", { href: linkTo(state, changes), "data-nav": "", "aria-label": label, ...tipOf(label), "data-key": `arrow${step}` }, content);
+}
+
+function periodMenu(state, today, go) {
+  const content = [h("span", {}, rangeName(state)), icon("down")];
+  return menuButton(
+    `${texts.rangeMenu}: ${rangeName(state)}`,
+    content,
+    () => [
+      ...Object.keys(PERIODS).map((period) => menuLink(state, { period, from: null, to: null }, texts.periods[period], state.period === period, PERIODS[period].key)),
+      customRange(state, today, go),
+    ],
+    { class: "menu-button period", "data-key": "period" },
+  );
+}
+
+function menuLink(state, changes, text, isCurrent, key) {
+  const link = { href: linkTo(state, changes), "data-nav": "", "aria-current": isCurrent && "true" };
+  return h("a", link, text, key && h("kbd", { "aria-hidden": "true" }, key.toUpperCase()));
+}
+
+function customRange(state, today, go) {
+  const [from, to] = today ? daysOf(state, today) : [];
+  const first = h("input", { type: "date", id: "range-from", max: today, value: from ?? "", required: true });
+  const last = h("input", { type: "date", id: "range-to", value: to ?? "", required: true });
+  const submit = (event) => {
+    event.preventDefault();
+    const days = [first.value, last.value].sort();
+    if (days.every(isDay)) go({ period: null, from: days[0], to: days[1] });
+  };
+  return h(
+    "form.custom",
+    { onsubmit: submit },
+    h("p", {}, texts.customRange, h("kbd", { "aria-hidden": "true" }, "C")),
+    h("label", {}, texts.from, first),
+    h("label", {}, texts.to, last),
+    h("button.primary", {}, texts.apply),
+  );
+}
+
+/** Open the menu of the range at its two days. */
+export function openCustomRange() {
+  document.querySelector('[data-key="period"]').click();
+  byId("range-from").focus();
+}
+
+function compareMenu(state) {
+  const isOn = compares(state);
+  const name = texts.compare[isOn ? state.compare : "off"];
+  return menuButton(
+    `${texts.compareMenu}: ${name}`,
+    [h("span", {}, name), icon("down")],
+    () => ["previous", "year", "off"].map((each) => menuLink(state, { compare: each }, texts.compare[each], each === state.compare, each === "off" ? "x" : "")),
+    { class: "menu-button", "data-key": "compare", disabled: state.period === "all" },
+  );
+}
+
+/** Call `actions.period(name)`, `shift(step)`, `custom()`, `compare()`, `filter()` or `clear()` when their keys are pressed. */
+export function watchShortcuts(isActive, actions) {
+  const keys = {
+    arrowleft: () => actions.shift(-1),
+    arrowright: () => actions.shift(1),
+    c: actions.custom,
+    x: actions.compare,
+    "?": openHelp,
+    f: actions.filter,
+    escape: actions.clear,
+  };
+  for (const [name, { key }] of Object.entries(PERIODS)) keys[key] = () => actions.period(name);
+  document.addEventListener("keydown", (event) => {
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || !isActive()) return;
+    const isGone = event.target.closest("dialog:not([open])"); // its fields keep the focus until it is removed
+    if (!isGone && event.target.closest("input, select, textarea, dialog, .menu")) return;
+    const action = keys[event.key.toLowerCase()];
+    if (!action) return;
+    event.preventDefault();
+    action();
+  });
+}
+
+/** Show the list of shortcuts. */
+function openHelp() {
+  const { shortcutHelp: help } = texts;
+  const row = (keys, text) => h("div", {}, h("dt", {}, keys.map((key) => h("kbd", {}, key))), h("dd", {}, text));
+  const periods = Object.entries(PERIODS).map(([name, { key }]) => row([key.toUpperCase()], texts.periods[name]));
+  const others = [
+    row(["C"], help.custom),
+    row(["←", "→"], help.previous),
+    row(["X"], help.compare),
+    row(["F"], help.filter),
+    row(["Esc"], help.clear),
+    row(["?"], help.help),
+  ];
+  openDialog(texts.shortcuts, h("dl.shortcuts", {}, periods, others));
+}

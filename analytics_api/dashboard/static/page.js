@@ -1,0 +1,143 @@
+// What every page has: signing in and out, the menu of pages, the colours, and errors.
+
+import { ApiError, get, signIn, signOut } from "./api.js";
+import { byId, h, icon, menuButton, watchTips } from "./dom.js";
+import { texts } from "./texts.js";
+
+const THEME = "analytics-theme";
+const root = document.documentElement;
+const channel = "BroadcastChannel" in globalThis ? new BroadcastChannel("analytics") : null;
+
+let clearPage = null;
+let account = null; // a promise of the key's name and scopes
+
+export const isSignedIn = () => root.dataset.state !== "signed-out";
+
+/** Return a promise of whether the key has a scope. */
+export const hasScope = async (name) => (await account).scopes.includes(name);
+
+/** Start a page: `load` shows it, also after signing in and when the browser brings it back; `clear` empties it. */
+export function startPage(load, clear) {
+  clearPage = clear;
+  const run = () => {
+    root.dataset.state = "loading";
+    load();
+  };
+  watchSignIn(run);
+  watchTips();
+  addEventListener("pageshow", (event) => event.persisted && run());
+  addEventListener("pagehide", () => byId("account").replaceChildren());
+  run();
+}
+
+/** Empty everything that was shown to the key, and show the form. `message` says why. */
+export function leave(message = texts.signIn.ended) {
+  clearPage();
+  root.dataset.state = "signed-out";
+  document.title = texts.title(texts.signIn.title);
+  for (const id of ["notices", "menu"]) byId(id).replaceChildren();
+  byId("account").replaceChildren(themeMenu());
+  byId("sign-in-error").textContent = message;
+  document.querySelector("dialog")?.close();
+  byId("key").focus();
+}
+
+/** Call `onSignedIn` after the form was accepted; sign out when another tab does. */
+function watchSignIn(onSignedIn) {
+  const form = byId("sign-in-form");
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const button = form.querySelector("button");
+    button.disabled = true;
+    byId("sign-in-error").textContent = "";
+    try {
+      await signIn(byId("key").value);
+      form.reset();
+      history.replaceState(null, "", location.pathname + location.search); // without #invalid-key
+      channel?.postMessage("signed-in");
+      onSignedIn();
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      byId("sign-in-error").textContent = signInError(error);
+      byId("key").select();
+    } finally {
+      button.disabled = false;
+    }
+  });
+  channel?.addEventListener("message", ({ data }) => (data === "signed-out" ? leave() : onSignedIn()));
+}
+
+function signInError({ status, message }) {
+  const { signIn: known } = texts;
+  const hint = { 401: "invalid-key", 503: "read-only" }[status];
+  if (hint) return byId(hint).textContent;
+  return { 0: known.unreachable, 403: known.foreign, 404: known.off }[status] ?? (status >= 500 ? known.failed : message);
+}
+
+/** Show the key's name with the menu. */
+export async function showAccount() {
+  account = get("/whoami");
+  const { name, scopes } = await account;
+  const end = async () => {
+    await signOut();
+    channel?.postMessage("signed-out");
+    leave();
+  };
+  const menu = menuButton(texts.account, icon("user"), () => [
+    h("p.muted", {}, texts.signedInAs(name)),
+    h("button", { type: "button", onclick: end, "data-close": "" }, texts.signOut),
+  ], { class: "menu-button quiet", "data-key": "account" });
+  byId("account").replaceChildren(themeMenu(), menu);
+  showMenu(scopes);
+}
+
+/** Show the pages, to a key that may read leads. A key for statistics alone has one page. */
+function showMenu(scopes) {
+  const pages = { statistics: "./", leads: "leads", board: "board" };
+  if (!scopes.includes("stats")) delete pages.statistics;
+  const here = document.querySelector("[data-page]").dataset.page;
+  const links = Object.entries(pages).map(([name, href]) => h("a", { href, "aria-current": name === here && "page" }, texts.pageNames[name]));
+  byId("menu").replaceChildren(...(scopes.includes("leads:read") ? links : []));
+}
+
+function themeMenu() {
+  const choose = (theme) => {
+    if (theme === "system") delete root.dataset.theme;
+    else root.dataset.theme = theme;
+    try {
+      localStorage.setItem(THEME, theme);
+    } catch {
+      // the storage is blocked: the choice lasts as long as the page
+    }
+  };
+  const current = () => root.dataset.theme ?? "system";
+  return menuButton(texts.theme, icon("sun"), () =>
+    ["system", "light", "dark"].map((theme) =>
+      h("button", { type: "button", onclick: () => choose(theme), "data-close": "", "aria-current": theme === current() && "true" }, texts.themes[theme]),
+    ),
+  { class: "menu-button quiet", "data-key": "theme" });
+}
+
+/** Return what an error means, in words. */
+export function errorText({ status, message }) {
+  const known = { 0: navigator.onLine ? texts.unreachable : texts.offline, 500: texts.databaseAway, 503: texts.databaseAway };
+  return known[status] ?? `${message}.`.replace(/\.\.$/, ".");
+}
+
+/** Show an error in words, with a button that tries again and other ways. */
+export function showError(text, retry, ...ways) {
+  const button = h("button.button", { type: "button", onclick: retry }, texts.retry);
+  showProblem(h("h2", {}, texts.failed), h("p", {}, text), h("p.ways", {}, button, ways));
+}
+
+export const showProblem = (...content) => byId("notices").replaceChildren(h("div.notice.problem", { role: "alert" }, content));
+
+/** Call `follow` instead of loading the page again when a link that matches is clicked. */
+export function watchLinks(selector, follow) {
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest(selector);
+    if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    follow(link);
+  });
+}

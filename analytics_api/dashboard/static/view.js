@@ -1,0 +1,176 @@
+// A page of figures: the address says of which days and filters, and requests fetch them.
+
+import { ApiError, get } from "./api.js";
+import { compares, linkTo, needsToday, rangeQuery, readState, requestOf, CLOSED } from "./state.js";
+import { neighbour, openCustomRange, openFilterDialog, rangeName, showFilters, showRanges, watchShortcuts } from "./controls.js";
+import { announce, byId, isOccupied, pause } from "./dom.js";
+import { valuesOf } from "./lists.js";
+import { way } from "./notices.js";
+import { errorText, isSignedIn, leave, showAccount, showError, startPage, watchLinks } from "./page.js";
+import { texts } from "./texts.js";
+
+const REFRESH = 60_000; // ms between reloads of the figures while the tab is visible
+
+const root = document.documentElement;
+
+export let state = readState(location.search);
+export let data = null; // what is shown
+export let failure = null; // the error in place of the figures, or above former ones
+let page = null; // what `startView` was called with
+let shown = ""; // the part of the address that the data answer
+let site = null; // of the last data: its today and time zone
+let loading = new AbortController();
+let drawing = 0; // the number of the last drawing, so that an earlier one stops
+
+export const today = () => site?.today ?? null;
+
+/**
+ * Start a page of figures. `page.fetch` takes a query of the range and a signal, and returns a promise of the data with
+ * their `site`; `page.parts` returns functions that draw a part each; `page.onDrawn` is called after them, and
+ * `page.onLeave` when the session ends.
+ */
+export function startView(parts) {
+  page = parts;
+  startPage(start, forget);
+  for (const draw of page.parts()) draw();
+}
+
+async function start() {
+  const account = showAccount().catch((error) => error.status === 401 || handle(error));
+  await Promise.all([load(), account]);
+}
+
+/** Go to the state with these changes, as a link would. */
+export function go(changes) {
+  history.pushState(null, "", linkTo(state, changes));
+  follow();
+}
+
+/** Change the state and the address, without a step for "back". */
+export function adjust(changes) {
+  state = { ...state, ...changes };
+  history.replaceState(null, "", linkTo(state, {}));
+}
+
+/** Show what the address says. Only other numbers need a request. */
+function follow() {
+  state = readState(location.search);
+  if (!data || shown !== requestOf(state)) return load();
+  loading.abort();
+  return render();
+}
+
+export async function load({ isQuiet = false } = {}) {
+  loading.abort();
+  loading = new AbortController();
+  drawing++;
+  const { signal } = loading;
+  if (!isQuiet) {
+    root.classList.add("busy");
+    keepFocus(drawControls);
+  }
+  try {
+    if (needsToday(state) && !site) site = await get("/site", "", signal);
+    const request = requestOf(state);
+    const query = rangeQuery(state, today());
+    if (compares(state)) query.set("compare", state.compare);
+    data = await page.fetch(query, signal);
+    shown = request;
+    site = data.site;
+    root.dataset.state = "ready";
+    failure = null;
+    await render();
+    if (!isQuiet) announce(texts.updated(rangeName(state)));
+  } catch (error) {
+    if (error.name !== "AbortError") handle(error);
+  }
+}
+
+export function handle(error) {
+  if (!(error instanceof ApiError)) throw error;
+  if (error.status === 401) return leave(data ? undefined : "");
+  failure = error;
+  if (!isTemporary(error) || shown !== requestOf(state)) data = null; // its figures are those of another address
+  root.dataset.state = data ? "ready" : "failed";
+  render();
+  showFailure(error);
+}
+
+function showFailure(error) {
+  const text = !error.status && !navigator.onLine && data ? texts.offlineBefore : errorText(error);
+  const isRefused = error.status === 400; // links to what the API may accept instead
+  showError(text, () => load(),
+    isRefused && compares(state) && way(texts.withoutComparison, state, { compare: "off" }),
+    isRefused && state.filters.length > 0 && way(texts.withoutFilters, state, { filters: [] }));
+}
+
+/** Return whether the same request may succeed later. */
+const isTemporary = ({ status }) => status === 0 || status >= 500;
+
+function forget() {
+  loading.abort();
+  drawing++;
+  root.classList.remove("busy");
+  data = site = failure = null;
+  for (const id of ["filters", "ranges"]) byId(id).replaceChildren();
+  page.onLeave();
+}
+
+/** Call a function that replaces controls, and move the focus to what has taken the place of the focused one. */
+export function keepFocus(replaceControls) {
+  const focused = document.activeElement?.closest("[data-key]")?.dataset.key;
+  replaceControls();
+  if (!focused || document.activeElement !== document.body || document.querySelector("dialog[open]")) return;
+  const again = document.querySelector(`[data-key="${CSS.escape(focused)}"]`) ?? byId("main");
+  again.focus({ preventScroll: true });
+}
+
+/** Draw what the address says, part by part. */
+async function render() {
+  const number = ++drawing;
+  root.classList.add("busy");
+  for (const part of [drawControls, ...page.parts()]) {
+    keepFocus(part);
+    await pause();
+    if (number !== drawing) return;
+  }
+  root.classList.remove("busy");
+  page.onDrawn?.();
+}
+
+function drawControls() {
+  document.title = texts.title(rangeName(state));
+  showFilters(byId("filters"), state, addFilterByDialog);
+  showRanges(byId("ranges"), state, today(), go);
+}
+
+function addFilterByDialog() {
+  const values = {}; // a promise by parameter
+  const suggest = (parameter) => (values[parameter] ??= valuesOf(parameter, state, today()));
+  openFilterDialog(state, suggest, (next) => go({ filters: next.filters }));
+}
+
+/** Return a function that calls another again if what went wrong may be over. */
+export const retry = () => failure && isTemporary(failure) && load();
+
+watchLinks("a[data-nav]", (link) => {
+  if (link.closest("dialog")) state = { ...state, ...CLOSED };
+  document.querySelector("dialog")?.close();
+  history.pushState(null, "", link.href);
+  follow();
+});
+addEventListener("popstate", follow);
+addEventListener("online", () => isSignedIn() && load());
+addEventListener("offline", () => isSignedIn() && showFailure(new ApiError(0, "")));
+watchShortcuts(isSignedIn, {
+  period: (period) => go({ period, from: null, to: null }),
+  shift: (step) => {
+    const changes = neighbour(state, today(), step);
+    if (changes) go(changes);
+  },
+  custom: openCustomRange,
+  compare: () => go({ compare: compares(state) ? "off" : "previous" }),
+  filter: addFilterByDialog,
+  clear: () => state.filters.length && go({ filters: [] }),
+});
+setInterval(() => data && !failure && !document.hidden && !isOccupied() && load({ isQuiet: true }), REFRESH);
