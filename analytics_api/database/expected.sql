@@ -34,14 +34,15 @@ create view visit_counts as
 select 0 as dimension, '' as key, day, previous_day, count(*) as visits
 from (
   select day, lag(day) over (partition by visitor_id order by day) as previous_day
-  from (select distinct visitor_id, day from visitor_days) as days) as visits
+  from visitor_days) as visits
+where previous_day is null or previous_day < day  -- a day has a row for each country
 group by day, previous_day
 union all
 select 1, country_code, day, previous_day, count(*)
 from (
   select country_code, day, lag(day) over (partition by visitor_id, country_code order by day) as previous_day
   from visitor_days) as visits
-group by country_code, day, previous_day
+group by day, previous_day, country_code
 union all
 select 6, '', day, previous_day, count(*)
 from (
@@ -57,41 +58,48 @@ cross join day_spans
 where is_day or previous_day is null
 group by 1, 2, 3;
 
--- A query for each dimension takes a third of the time of one over session_keys.
+-- Of 60,000 sessions, sorting them once and then the groups of each dimension takes half of the time of sorting the
+-- sessions for each dimension if there are few different values, and 10% more if there are very many.
 create view session_totals as
-select dimension, case when is_day then day else -1 end as day, key, sum(sessions) as sessions,
-  sum(duration_sum) as duration_sum, sum(duration_count) as duration_count,
-  sum(score_sum) as score_sum, sum(score_count) as score_count, sum(vpn_suspected) as vpn_suspected
-from (
-  select 0 as dimension, day, '' as key, count(*) as sessions,
+with session_groups as (
+  select day, country_code, source, score_bucket, entry_page, exit_page, campaign, count(*) as sessions,
     coalesce(sum(duration), 0) as duration_sum, count(duration) as duration_count,
     coalesce(sum(engagement_score), 0) as score_sum, count(engagement_score) as score_count,
     count(nullif(vpn_suspected, 0)) as vpn_suspected
   from counted_sessions
+  group by day, country_code, source, score_bucket, entry_page, exit_page, campaign)
+select dimension, case when is_day then day else -1 end as day, key, sum(sessions) as sessions,
+  sum(duration_sum) as duration_sum, sum(duration_count) as duration_count,
+  sum(score_sum) as score_sum, sum(score_count) as score_count, sum(vpn_suspected) as vpn_suspected
+from (
+  select 0 as dimension, day, '' as key, sum(sessions) as sessions,
+    sum(duration_sum) as duration_sum, sum(duration_count) as duration_count,
+    sum(score_sum) as score_sum, sum(score_count) as score_count, sum(vpn_suspected) as vpn_suspected
+  from session_groups
   group by day
   union all
-  select 1, day, country_code, count(*), 0, 0, 0, 0, 0
-  from counted_sessions
+  select 1, day, country_code, sum(sessions), 0, 0, 0, 0, 0
+  from session_groups
   group by day, country_code
   union all
-  select 2, day, source, count(*), 0, 0, 0, 0, 0
-  from counted_sessions
+  select 2, day, source, sum(sessions), 0, 0, 0, 0, 0
+  from session_groups
   group by day, source
   union all
-  select 3, day, score_bucket, count(*), 0, 0, 0, 0, 0
-  from counted_sessions
+  select 3, day, score_bucket, sum(sessions), 0, 0, 0, 0, 0
+  from session_groups
   group by day, score_bucket
   union all
-  select 4, day, entry_page, count(*), 0, 0, 0, 0, 0
-  from counted_sessions
+  select 4, day, entry_page, sum(sessions), 0, 0, 0, 0, 0
+  from session_groups
   group by day, entry_page
   union all
-  select 5, day, exit_page, count(*), 0, 0, 0, 0, 0
-  from counted_sessions
+  select 5, day, exit_page, sum(sessions), 0, 0, 0, 0, 0
+  from session_groups
   group by day, exit_page
   union all
-  select 8, day, campaign, count(*), 0, 0, 0, 0, 0
-  from counted_sessions
+  select 8, day, campaign, sum(sessions), 0, 0, 0, 0, 0
+  from session_groups
   group by day, campaign
   union all
   select dimension, day, key, sessions, duration_sum, duration_count, score_sum, score_count, vpn_suspected

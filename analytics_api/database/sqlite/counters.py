@@ -30,6 +30,9 @@ order by cid
 # Views that several counters are computed from, by the first of these counters.
 SHARED_VIEWS = {"day_counts": ("visit_counts", "session_totals")}
 
+# Counters whose views are temporary, and read the archived part from the counter itself.
+ARCHIVING_DAYS = frozenset({"visitor_days", "fingerprint_days", "session_pages"})
+
 WRITES = frozenset({sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE})
 
 # The archive refers to pages by id, so pages in the archive keep their ids.
@@ -207,18 +210,32 @@ update {counter.table} set ({columns}) = (
 
 
 def _fill(statements: Statements, counter: Counter) -> None:
-    if counter.table == "pages":
-        statements.execute(DELETE_UNARCHIVED_PAGES)
-    elif counter.table in ARCHIVING_COUNTERS:  # the view reads the archived part from the table itself
-        statements.execute(f"delete from {counter.table} where archived = 0")
-    else:
-        statements.execute(f"delete from {counter.table}")
     columns = ", ".join(counter.columns)
-    conflict = ""
-    if counter.table in ARCHIVING_COUNTERS:
+    insert = f"insert into main.{counter.table} ({columns}) select {columns} from {counter.view}"
+    if counter.table not in ARCHIVING_COUNTERS:
+        statements.execute(f"delete from main.{counter.table}")
+        statements.execute(insert)
+    elif counter.table in ARCHIVING_DAYS:
+        with _hidden_by_archive(statements, counter.table):
+            statements.execute(f"delete from main.{counter.table}")
+            statements.execute(insert)
+    else:
+        statements.execute(
+            DELETE_UNARCHIVED_PAGES if counter.table == "pages" else f"delete from {counter.table} where archived = 0"
+        )
         updates = ", ".join(f"{column} = excluded.{column}" for column in counter.columns if column not in counter.key)
-        conflict = f"where true on conflict ({', '.join(counter.key)}) do update set {updates}"
-    statements.execute(f"insert into {counter.table} ({columns}) select {columns} from {counter.view} {conflict}")
+        statements.execute(f"{insert} where true on conflict ({', '.join(counter.key)}) do update set {updates}")
+
+
+@contextmanager
+def _hidden_by_archive(statements: Statements, table: str) -> Iterator[None]:
+    """Hide a table from temporary views by a temporary table of its archived rows.
+
+    A view that reads the table itself could otherwise be inserted into it only with all rows stored temporarily.
+    """
+    statements.execute(f"create temporary table {table} as select * from main.{table} where archived <> 0")
+    yield
+    statements.execute(f"drop table temp.{table}")
 
 
 def empty_row_deletions(statements: Statements) -> list[str]:
