@@ -13,7 +13,7 @@ from gunicorn.util import parse_address
 from ..maintenance.description import describe_rows, is_missing
 from ..server import logs
 from ..server.env_file import EnvFile
-from ..server.gunicorn_server import COLLECTING_THREADS, THREADS, Server
+from ..server.gunicorn_server import Server
 from ..server.settings import Settings
 from .base import database_flag, main
 
@@ -24,14 +24,9 @@ log = logging.getLogger(__name__)
 @database_flag()
 @click.option("--bind", default="127.0.0.1:8000", show_default=True, metavar="HOST:PORT", help="Address to listen on.")
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Number of processes.")
-@click.option(
-    "--threads",
-    show_default=f"{THREADS}, or {COLLECTING_THREADS} with ANALYTICS_COLLECT_HOSTS",
-    type=click.IntRange(1),
-    help="Threads per process.",
-)
+@click.option("--threads", default=4, show_default=True, type=click.IntRange(1), help="Threads per process.")
 @click.pass_obj
-def serve(env_file: EnvFile, database: str | None, bind: str, workers: int, threads: int | None) -> None:
+def serve(env_file: EnvFile, database: str | None, bind: str, workers: int, threads: int) -> None:
     """Serve the API with gunicorn.
 
     On the internet, run it behind a reverse proxy that buffers requests, such as nginx. SIGHUP reloads the settings and

@@ -11,7 +11,7 @@ from werkzeug.wsgi import get_path_info
 
 from ..database import Database
 from ..errors import DatabaseError, Forbidden, InvalidRequest, RequestError, Unavailable
-from ..http.environ import ROUTE
+from ..http.environ import LATE_RESPONSE, REQUEST_ID, ROUTE
 from ..http.representations import encode_json
 from ..http.requests import read_body
 from .batch import Arrival, Batch
@@ -88,19 +88,21 @@ class Collector:
         if method != "POST":
             return _send_error(environ, start_response, 405, "Method not allowed", (("Allow", "OPTIONS, POST"),))
         try:
-            self.collect(environ)
-        except RequestError as error:
-            return _send_error(environ, start_response, error.status, str(error), error.headers)
-        except DatabaseError as error:
-            log.error("events cannot be written: %s", error)
-            return _send_error(environ, start_response, 503, "The events cannot be written now", Unavailable.headers)
-        return _send(start_response, 204)
+            arrival = self.read(environ)
+            late = environ.get(LATE_RESPONSE)
+            if late is None:
+                self.writer.submit(arrival)
+            else:
+                self.writer.enqueue(arrival, lambda error: late.send(lambda: _reply(environ, start_response, error)))
+                late.is_expected = True
+        except Exception as error:
+            return _reply(environ, start_response, error)
+        return _reply(environ, start_response, None) if late is None else []
 
-    def collect(self, environ: WSGIEnvironment) -> None:
-        """Write the request's events, and return after the commit.
+    def read(self, environ: WSGIEnvironment) -> Arrival:
+        """Return the request's events.
 
-        :raises RequestError: the events are not written.
-        :raises DatabaseError: the events are not written, and may be sent again.
+        :raises RequestError: the request is invalid.
         """
         if environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() not in CONTENT_TYPES:
             raise InvalidRequest("Content-Type must be text/plain or application/json")
@@ -109,18 +111,16 @@ class Collector:
         now = self.clock()
         address = self.client_address(environ)
         agent = environ.get("HTTP_USER_AGENT", "")
-        self.writer.submit(
-            Arrival(
-                now=now,
-                day=self.identity.salt(now).today.day,
-                machine=machine_reason(environ, events),
-                events=events,
-                visitors=self._visitors(events, address, agent, now),
-                country=self._country(environ, address),
-                vpn_suspected=address in self.vpn_networks,
-                sender=self.identity.sender(address) if any(event["type"] == "lead" for event in events) else "",
-                contact_ip=address if self.contact_ip else None,
-            )
+        return Arrival(
+            now=now,
+            day=self.identity.salt(now).today.day,
+            machine=machine_reason(environ, events),
+            events=events,
+            visitors=self._visitors(events, address, agent, now),
+            country=self._country(environ, address),
+            vpn_suspected=address in self.vpn_networks,
+            sender=self.identity.sender(address) if any(event["type"] == "lead" for event in events) else "",
+            contact_ip=address if self.contact_ip else None,
         )
 
     def close(self) -> None:
@@ -159,6 +159,18 @@ class Collector:
 
     def _tidy(self) -> bool:
         return self.db.write(lambda at: tidy(at, self.clock()))
+
+
+def _reply(environ: WSGIEnvironment, start_response: StartResponse, error: Exception | None) -> list[bytes]:
+    if error is None:
+        return _send(start_response, 204)
+    if isinstance(error, RequestError):
+        return _send_error(environ, start_response, error.status, str(error), error.headers)
+    if isinstance(error, DatabaseError):
+        log.error("events cannot be written: %s", error)
+        return _send_error(environ, start_response, 503, "The events cannot be written now", Unavailable.headers)
+    log.error("events cannot be written", exc_info=error, extra={"fields": {"request_id": environ.get(REQUEST_ID)}})
+    return _send_error(environ, start_response, 500, "The events cannot be written")
 
 
 def _send(start_response: StartResponse, status: int, headers: Iterable[tuple[str, str]] = ()) -> list[bytes]:

@@ -25,14 +25,12 @@ REPLY_SECONDS: Final = 20.0  # how long a request waits for its commit
 class Pending(Generic[T]):
     """An item that waits for its commit."""
 
-    __slots__ = ("committed", "error", "item")
+    __slots__ = ("error", "item", "on_done")
 
-    def __init__(self, item: T) -> None:
+    def __init__(self, item: T, on_done: Callable[[Exception | None], object]) -> None:
         self.item = item
         self.error: Exception | None = None
-        # Released after the commit. It takes half the time of a threading.Event.
-        self.committed = threading.Lock()
-        self.committed.acquire()
+        self.on_done = on_done
 
 
 class GroupWriter(Generic[T]):
@@ -70,18 +68,32 @@ class GroupWriter(Generic[T]):
         :raises DatabaseError: the database is locked or unreachable.
         :raises Unavailable: too many items wait.
         """
+        errors: list[Exception | None] = []
+        committed = threading.Lock()  # it takes half the time of a threading.Event
+        committed.acquire()
+
+        def on_done(error: Exception | None) -> None:
+            errors.append(error)
+            committed.release()
+
+        self.enqueue(item, on_done)
+        if not committed.acquire(timeout=REPLY_SECONDS):
+            raise Unavailable("The events are not written yet")
+        if errors[0] is not None:
+            raise errors[0]
+
+    def enqueue(self, item: T, on_done: Callable[[Exception | None], object]) -> None:
+        """Write an item, and call `on_done` after the commit with None, or with an error of those of `submit`.
+
+        :raises Unavailable: too many items wait.
+        """
         self.start()
-        pending = Pending(item)
         with self._wake:
             if len(self._waiting) >= MAX_WAITING:
                 raise Unavailable("Too many events wait to be written")
-            self._waiting.append(pending)
+            self._waiting.append(Pending(item, on_done))
             if len(self._waiting) == 1:
                 self._wake.notify()
-        if not pending.committed.acquire(timeout=REPLY_SECONDS):
-            raise Unavailable("The events are not written yet")
-        if pending.error is not None:
-            raise pending.error
 
     def start(self) -> None:
         """Start the thread unless it runs in this process."""
@@ -133,7 +145,7 @@ class GroupWriter(Generic[T]):
             for pending in batch:
                 pending.error = error
         for pending in batch:
-            pending.committed.release()
+            pending.on_done(pending.error)
 
     def _run_tidy(self) -> bool:
         try:

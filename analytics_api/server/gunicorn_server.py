@@ -20,13 +20,8 @@ log = logging.getLogger(__name__)
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
-THREADS = 4
-# A request of the collector waits for its commit, and so for the others of the same commit. With 4 threads, the server
-# accepts two thirds of the page views of 64.
-COLLECTING_THREADS = 64
-
 OPTIONS: dict[str, Any] = {
-    "worker_class": "gthread",
+    "worker_class": "analytics_api.server.worker.CollectingWorker",
     "logger_class": JSONLogger,
     "timeout": 60,  # seconds; a worker that does not respond for so long is replaced
     "graceful_timeout": 30,
@@ -50,8 +45,7 @@ class Server(BaseApplication):
 
     :param read: returns the settings. It is called at the start and on SIGHUP. If it raises an AnalyticsError on
         SIGHUP, the error is logged and the server continues with the old settings.
-    :param options: gunicorn's settings `bind`, `workers` and `threads`. Without threads, there are THREADS, or
-        COLLECTING_THREADS if the server collects.
+    :param options: gunicorn's settings `bind`, `workers` and `threads`.
     """
 
     def __init__(self, read: Callable[[], Settings], options: dict[str, Any]) -> None:
@@ -63,8 +57,6 @@ class Server(BaseApplication):
 
     def load_config(self) -> None:
         options = dict(self.options)
-        if options["threads"] is None:
-            options["threads"] = COLLECTING_THREADS if self.settings.collect_hosts else THREADS
         if self.settings.metrics:
             options = options | {"child_exit": forget_worker}
             self._share_metrics()
@@ -73,8 +65,7 @@ class Server(BaseApplication):
             self.cfg.set(name, value)
 
     def load(self) -> Any:
-        # Threads that are for the collector alone do not export.
-        return self.settings.application(max_exports=max(1, (self.options["threads"] or THREADS) // 2))
+        return self.settings.application(max_exports=max(1, self.options["threads"] // 2))
 
     def reload(self) -> None:
         try:

@@ -5,7 +5,6 @@ import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from http.client import HTTPConnection
-from pathlib import Path
 
 import pytest
 from helpers.client import KEY
@@ -50,20 +49,6 @@ def test_server_without_hosts_does_not_collect(tmp_path):
         assert post(server, view(1))[0] == 401
         assert server.request("GET", "/a.js")[0] == 404
         assert server.get("/analytics/site")[1]["collect_hosts"] == []
-
-
-@pytest.mark.parametrize(
-    ("options", "fewest", "most"), [([], 16, 74), (["--threads", "3"], 3, 13)], ids=["default", "option"]
-)
-def test_server_has_threads_for_collecting(tmp_path, options, fewest, most):
-    """gunicorn starts a thread when all others are busy; a worker has some of its own, too."""
-    with serving(tmp_path, "--workers", "1", *options, **SETTINGS) as server, ThreadPoolExecutor(64) as pool:
-        statuses = {status for status, _ in pool.map(lambda number: post(server, view(number)), range(256))}
-        [worker] = server.workers()
-        names = [path.read_text() for path in Path(f"/proc/{worker}/task").glob("*/comm")]
-
-    assert statuses == {204}
-    assert fewest <= len(names) <= most
 
 
 def test_two_processes_count_every_view_once(tmp_path):
