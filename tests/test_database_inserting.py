@@ -72,3 +72,40 @@ def test_insert_batch_fails_as_a_whole(database, transaction, on_conflict):
 
     assert transaction(work) == 1
     assert visitors(database) == {"a": "v1", "e": "v5"}
+
+
+def test_pipeline_writes_every_row(database):
+    texts = [("a", "ü €\u2028'\"\\", NOW), ("b", "", NOW + 1), ("c", "v" * 1000, NOW + 2)]
+
+    def work(at):
+        with at.pipeline():
+            at.insert("sessions", COLUMNS, texts)
+            at.execute("update sessions set visitor_id = 'v2' where session_id = :session_id", session_id="b")
+            at.insert("events", ("session_id", "event_type", "occurred_at"), [("a", "page_view", NOW)])
+        return at.rows("select count(*) as events from events")
+
+    assert database.write(work) == [{"events": 1}]
+    assert visitors(database) == {"a": "ü €\u2028'\"\\", "b": "v2", "c": "v" * 1000}
+    assert database.verify() == []
+
+
+ROWS = {
+    "number": ("b", "v2", "today"),
+    "null": ("b", None, NOW),
+    "key": ("a", "v2", NOW),
+    "surrogate": ("b", "v\ud800", NOW),
+}
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_pipeline_fails_as_a_whole(database, row):
+    def work(at):
+        with at.pipeline():
+            at.insert("sessions", COLUMNS, [("a", "v1", NOW)])
+            at.insert("sessions", COLUMNS, [row])
+
+    with pytest.raises(RowError):
+        database.write(work)
+
+    assert visitors(database) == {}
+    assert database.write(lambda at: insert(at, ("a", "v3", NOW), on_conflict="error")) == 1

@@ -164,7 +164,8 @@ class Batch:
             for event, visitor in zip(arrival.events, arrival.visitors):
                 if event["id"] not in self.received and (event["type"] == "lead" or not event.get("anonymous")):
                     TAKE[event["type"]](self, arrival, event, visitor)
-        self._save(max(arrival.now for arrival in arrivals))
+        with self.at.pipeline():
+            self._save(max(arrival.now for arrival in arrivals))
         return errors
 
     def _check_leads(self, arrival: Arrival) -> None:

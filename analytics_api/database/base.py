@@ -168,6 +168,14 @@ class Transaction(Reader, Protocol):
     def archiving(self) -> AbstractContextManager[None]:
         """Do not subtract deleted rows from the counters within the block, because the transaction archives them."""
 
+    def pipeline(self) -> AbstractContextManager[None]:
+        """Send the statements of the block together, if the engine can do that. The block must use no result of them.
+
+        `insert` takes few rows there, and no `on_conflict`.
+
+        :raises RowError: a row cannot be stored. The transaction must end then.
+        """
+
     def secure_delete(self) -> AbstractContextManager[None]:
         """Overwrite the bytes of rows that are deleted within the block, if the engine can do that."""
 

@@ -8,6 +8,7 @@ import atexit
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -116,6 +117,7 @@ class Cluster:
         """Send SIGKILL to every process of the server at once."""
         if self.process and self.process.poll() is None:
             pid = self.process.pid
+            os.kill(pid, signal.SIGSTOP)  # so that it starts no more backends
             # Backends have their own process groups, and continue until they notice that the postmaster has exited.
             children = Path(f"/proc/{pid}/task/{pid}/children")
             backends = children.read_text().split() if children.exists() else []
@@ -124,6 +126,10 @@ class Cluster:
                 with suppress(ProcessLookupError):
                     os.kill(backend, 9)
             self.process.wait()
+            until = time.monotonic() + 30
+            while any(is_running(backend) for backend in backends):  # a new server needs their shared memory
+                assert time.monotonic() < until, backends
+                time.sleep(0.01)
 
     def stop(self):
         self.run("pg_ctl", "stop", "-D", self.data, "-m", "fast", "-w")
@@ -136,6 +142,13 @@ class Cluster:
     def run(self, program, *arguments):
         """Run a program of PostgreSQL."""
         run(self.bin / program, *arguments)
+
+
+def is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def run(program, *arguments):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,12 @@ TOKENS = re.compile(
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
 
+ROW_ERRORS = (
+    psycopg.IntegrityError,
+    psycopg.DataError,
+    errors.ProgramLimitExceeded,  # a value is too long for an index
+    UnicodeEncodeError,
+)
 
 SET_AUTHOR = """
 select set_config('analytics.changed_by', :changed_by, true), set_config('analytics.changed_at', :changed_at, true)
@@ -62,6 +69,7 @@ class Statements:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._has_met_keys = False  # whether a row of an earlier `insert` existed already
+        self._is_in_pipeline = False
 
     def rows(self, sql: str, /, **params: Any) -> list[Row]:
         return self._execute(sql, params).fetchall()
@@ -105,6 +113,18 @@ class Statements:
         self.execute("select set_config('analytics.paused', '', true)")
 
     @contextmanager
+    def pipeline(self) -> Iterator[None]:
+        """Wait for the server once, at the end of the block."""
+        self._is_in_pipeline = True
+        try:
+            with self.connection.pipeline():
+                yield
+        except ROW_ERRORS as error:
+            raise RowError(first_line(error)) from error
+        finally:
+            self._is_in_pipeline = False
+
+    @contextmanager
     def secure_delete(self) -> Iterator[None]:
         yield  # the server overwrites deleted rows when it vacuums
 
@@ -118,6 +138,11 @@ class Statements:
         self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, on_conflict: OnConflict = "error"
     ) -> int:
         names = ", ".join(columns)
+        if self._is_in_pipeline:  # it allows no `copy`
+            return self.execute(
+                f"insert into {table} ({names}) select {names} from jsonb_populate_recordset(null::{table}, :rows)",
+                rows=json.dumps([dict(zip(columns, row)) for row in rows]),
+            )
         has_key = on_conflict != "error" and set(PRIMARY_KEYS[table].split(", ")).issubset(columns)
         try:
             if has_key and self._has_met_keys:
@@ -132,12 +157,7 @@ class Statements:
                     raise
                 self._has_met_keys = True  # further rows probably exist, too
                 return self._merge(table, names, rows, on_conflict)
-        except (
-            psycopg.IntegrityError,
-            psycopg.DataError,
-            errors.ProgramLimitExceeded,  # a value is too long for an index
-            UnicodeEncodeError,
-        ) as error:
+        except ROW_ERRORS as error:
             raise RowError(first_line(error)) from error
 
     def copy(self, target: str, rows: Iterable[Sequence[Any]]) -> int:
