@@ -431,6 +431,14 @@ create table status_counts (
   leads  integer not null
 ) strict, without rowid;
 
+-- The leads by project, source, country and label.
+create table facet_counts (
+  field text not null,
+  key   text not null,
+  leads integer not null,
+  primary key (field, key)
+) strict, without rowid;
+
 create view expected_lead_submissions as
 select submission_id, coalesce(datetime(submitted_at), '') as submitted_at
 from lead_submissions;
@@ -1091,6 +1099,26 @@ begin
   where lead_id = new.lead_id;
 end;
 
+create view facet_changes as
+select 0 as sign, project_name, project_source, contact_country_name, engagement_label
+from leads;
+
+create trigger facet_change instead of insert on facet_changes
+begin
+  insert into facet_counts (field, key, leads)
+  select field, key, new.sign
+  from (
+    select 'project' as field, new.project_name as key
+    union all
+    select 'source', new.project_source
+    union all
+    select 'country', new.contact_country_name
+    union all
+    select 'label', new.engagement_label)
+  where key <> ''
+  on conflict do update set leads = leads + excluded.leads;
+end;
+
 create trigger leads_insert after insert on leads
 begin
   insert into lead_changes (lead_id)
@@ -1103,6 +1131,12 @@ begin
   where status = (select status from replaced_leads where lead_id = new.lead_id);
   insert into lead_search (lead_search, rowid, indexed_text, project_code)
   select 'delete', lead_id, indexed_text, project_code
+  from replaced_leads
+  where lead_id = new.lead_id;
+  insert into facet_changes
+  values (1, new.project_name, new.project_source, new.contact_country_name, new.engagement_label);
+  insert into facet_changes
+  select -1, project_name, project_source, contact_country_name, engagement_label
   from replaced_leads
   where lead_id = new.lead_id;
   insert into move_changes
@@ -1119,6 +1153,8 @@ begin
   insert into lead_changes (lead_id) values (old.lead_id);
   update status_counts set leads = leads - 1
   where status = old.status;
+  insert into facet_changes
+  values (-1, old.project_name, old.project_source, old.contact_country_name, old.engagement_label);
   insert into lead_search (lead_search, rowid, indexed_text, project_code)
   values ('delete', old.lead_id, old.indexed_text, old.project_code);
   delete from replaced_leads where lead_id = old.lead_id;
@@ -1130,6 +1166,17 @@ begin
   insert into status_counts (status, leads)
   values (new.status, 1), (old.status, -1)
   on conflict do update set leads = leads + excluded.leads;
+end;
+
+create trigger leads_update_facets after update
+of project_name, project_source, contact_country_name, engagement_label on leads
+when (new.project_name, new.project_source, new.contact_country_name, new.engagement_label)
+  is not (old.project_name, old.project_source, old.contact_country_name, old.engagement_label)
+begin
+  insert into facet_changes
+  values
+    (1, new.project_name, new.project_source, new.contact_country_name, new.engagement_label),
+    (-1, old.project_name, old.project_source, old.contact_country_name, old.engagement_label);
 end;
 
 -- Has a row while the package writes leads: who moves them, and when.
@@ -1178,7 +1225,7 @@ begin
 end;
 
 create table replaced_leads as
-select lead_id, status, indexed_text, project_code
+select lead_id, status, project_name, project_source, contact_country_name, engagement_label, indexed_text, project_code
 from leads
 where false;
 
@@ -1187,7 +1234,8 @@ when exists (select 1 from leads where lead_id = new.lead_id)
 begin
   delete from replaced_leads;
   insert into replaced_leads
-  select lead_id, status, indexed_text, project_code
+  select
+    lead_id, status, project_name, project_source, contact_country_name, engagement_label, indexed_text, project_code
   from leads
   where lead_id = new.lead_id;
 end;

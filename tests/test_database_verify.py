@@ -53,6 +53,7 @@ def damage(database, *statements):
 COUNTERS = (
     "day_counts",
     "event_counts",
+    "facet_counts",
     "fingerprint_days",
     "follow_up_counts",
     "lead_attributions",
@@ -140,6 +141,7 @@ def test_verify_finds_missing_rows(database, counter):
 EXTRA = {
     "day_counts": "insert into day_counts (day, sessions) values (5, 1)",
     "event_counts": "insert into event_counts values (5, 1)",
+    "facet_counts": "insert into facet_counts values ('project', 'nowhere', 1)",
     "fingerprint_days": "insert into fingerprint_days values ('none', 5, 1, 0)",
     "follow_up_counts": "insert into follow_up_counts values (999999, 1, null)",
     "key_counts": "insert into key_counts values (2, 5, 'nowhere', 1, 0)",

@@ -225,3 +225,20 @@ create view expected_status_counts as
 select status, count(*) as leads
 from leads
 group by status;
+
+create view expected_facet_counts as
+select field, key, count(*) as leads
+from (
+  select 'project' as field, project_name as key
+  from leads
+  union all
+  select 'source', project_source
+  from leads
+  union all
+  select 'country', contact_country_name
+  from leads
+  union all
+  select 'label', engagement_label
+  from leads) as fields
+where key <> ''
+group by field, key;

@@ -62,6 +62,9 @@ VALUES = {
         "contact_email": TEXTS,
         "contact_phone": (None, "", "+91 98", 'o\'b "100%_"'),
         "project_name": TEXTS,
+        "project_source": (None, "", "x"),
+        "contact_country_name": (None, "IN"),
+        "engagement_label": (None, "Hot"),
         "visitor_id": (None, "v", "w"),
         "status": STATUSES,
         "enquiry_datetime": ("2026-02-24 15:00:00", "", "2026-02-24", "2026-02-24T15:00:00.5Z"),
@@ -77,6 +80,12 @@ VALUES = {
 KEYS = {table: next(iter(columns)) for table, columns in VALUES.items()}
 DATES = frozenset({"enquiry_datetime", "submitted_at"})  # columns that triggers normalize
 
+FACETS = {
+    "project": "project_name",
+    "source": "project_source",
+    "country": "contact_country_name",
+    "label": "engagement_label",
+}
 SEARCHED = ("project_name", "contact_name", "contact_email", "contact_phone", "visitor_id")
 
 # The columns to compare, if not all of them. Pages are compared by their text instead of their id.
@@ -237,6 +246,12 @@ def lead_counters(leads, submissions, searched):
     )
     return {
         "status_counts": set(Counter(lead["status"] for lead in leads).items()),
+        "facet_counts": {
+            (field, key, count)
+            for field, column in FACETS.items()
+            for key, count in Counter(lead[column] for lead in leads).items()
+            if key
+        },
         "leads": {
             (
                 lead["lead_id"],

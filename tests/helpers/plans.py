@@ -42,6 +42,7 @@ PARAMETERS = {
     "utc_offset": 0,
     "until": NOW,
     "keys": '["/"]',
+    "field": "project",
     "since": NOW - 3_600_000,
     "first_minute": NOW // 60_000 - 60,
     "last_minute": NOW // 60_000,

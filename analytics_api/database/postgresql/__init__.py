@@ -94,6 +94,12 @@ where (dimension, day, key) not in (
   from key_counts
   group by dimension, day, key
   having sum(sessions) <> 0 or sum(visitors) <> 0);
+delete from facet_counts
+where (field, key) not in (
+  select field, key
+  from facet_counts
+  group by field, key
+  having sum(leads) <> 0);
 delete from counter_follow_up_counts
 where follow_ups_count = 0;
 delete from identity_locks;

@@ -543,6 +543,13 @@ create table status_counts (
   leads  bigint not null,
   primary key (status, shard)
 ) with (fillfactor = 50);
+create table facet_counts (
+  field text collate "C" not null,
+  key   text collate "C" not null,
+  shard smallint not null default 0,
+  leads bigint not null
+) with (fillfactor = 50);
+create unique index facet_counts_key on facet_counts (field, index_key(key), shard);
 
 -- The leads that were inserted, moved or deleted, as in schema.sql. Transactions commit in another order than they
 -- insert rows, so a position in this feed is a snapshot, and the changes after it are those that it does not see.
@@ -707,7 +714,7 @@ return format(
   'on conflict (%s) do update set %s',
   counter, keys, counts, replace(keys, 'shard', 'my_shard'), counts, differences, counts,
   regexp_replace(counts, '\w+', '0', 'g'),
-  case counter when 'key_counts' then replace(keys, 'key', 'index_key(key)') else keys end,
+  case when counter in ('key_counts', 'facet_counts') then replace(keys, 'key', 'index_key(key)') else keys end,
   regexp_replace(counts, '\w+', '\& = counter.\& + excluded.\&', 'g'));
 
 -- Creates the three triggers of a base table from statements that read `changes`: the new rows of the statement with
@@ -1196,6 +1203,16 @@ call count_changes('leads',
     select status, sum(sign) as leads
     from changes
     group by status
+  $$),
+  adding('facet_counts', 'field, key, shard', 'leads', $$
+    select field, key, sum(sign) as leads
+    from changes
+    cross join lateral (
+      values ('project', project_name), ('source', project_source), ('country', contact_country_name),
+        ('label', engagement_label)) as fields (field, key)
+    where key <> ''
+    group by field, key
+    order by field, key
   $$),
   adding('identity_locks', 'identity_hash', 'writes', $$
     select distinct identity_hash, 1 as writes

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, TypedDict, cast, get_type_hints
 
 from ...context import Context
 from ...database import Reader
 from ...filters import Filters
-from .filtered import FilteredSearch
+from .filtered import COVERED_COLUMNS, FilteredSearch
 from .filters import FILTERS, Condition, FilterValues, join_params, list_conditions, parse
 from .orders import DEFAULT_ORDER
 
@@ -26,6 +27,18 @@ class Facets(TypedDict):
     label: list[Value]
 
 
+# The leads without filters, by counters.
+COUNTED: Final = f"""
+select key as value, cast(sum(leads) as bigint) as count
+from facet_counts
+where field = :field
+group by key
+having sum(leads) > 0
+order by 2 desc, 1
+limit {MAX_VALUES}
+"""
+
+
 def facets(ctx: Context, *, q: str | None = None, status: str | None = None, filters: Filters | None = None) -> Facets:
     """Return the projects, sources, countries and labels of the leads that match, each with the number of leads.
 
@@ -36,26 +49,52 @@ def facets(ctx: Context, *, q: str | None = None, status: str | None = None, fil
     :raises InvalidRequest: a filter is invalid.
     """
     values = parse(filters, status)
-    return ctx.db.read(lambda at: cast(Facets, {name: _count(at, name, q, values) for name in get_type_hints(Facets)}))
+    return ctx.db.read(lambda at: cast(Facets, _count_all(at, q, values)))
 
 
-def _count(at: Reader, name: str, q: str | None, values: FilterValues) -> list[Value]:
-    others = {other: value for other, value in values.items() if other != name}
-    conditions = list_conditions(at, q, others)
-    sql = _select_counts(at, FILTERS[name].column, conditions)
-    return cast("list[Value]", at.rows(sql, **join_params(conditions)))
+def _count_all(at: Reader, q: str | None, values: FilterValues) -> dict[str, list[Value]]:
+    lists: dict[str, list[Value]] = {name: [] for name in get_type_hints(Facets)}
+    # The lists without a filter of their own count the same leads, so one statement reads them.
+    filtered = [[name] for name in lists if name in values]
+    for names in (*filtered, [name for name in lists if name not in values]):
+        others = {other: value for other, value in values.items() if other not in names}
+        conditions = list_conditions(at, q, others)
+        for name in names:
+            if not conditions:
+                lists[name] = cast("list[Value]", at.rows(COUNTED, field=name))
+        if conditions and names:
+            for name, value, count in at.tuples(_select_counts(at, names, conditions), **join_params(conditions)):
+                lists[name].append({"value": value, "count": count})
+    return lists
 
 
-def _select_counts(at: Reader, column: str, conditions: list[Condition]) -> str:
-    if not conditions:  # the column's index has all that is needed
-        where, value = "true", column
-    else:
-        where, value = FilteredSearch(at, conditions, DEFAULT_ORDER, {}).where, f"{column} || ''"
+def _select_counts(at: Reader, names: Sequence[str], conditions: list[Condition]) -> str:
+    """Return the statement for some lists: it groups the leads by the columns of all, and then by each.
+
+    The first index of filters is in the order of these groups. It is only used if it has all columns: otherwise each
+    lead would be looked up in this order.
+    """
+    search = FilteredSearch(at, conditions, DEFAULT_ORDER, {})
+    is_covered = not search.driver and all(condition.column in COVERED_COLUMNS for condition in conditions)
+    keys = ", ".join(FILTERS[name].column + ("" if is_covered else " || ''") + f" as {name}" for name in names)
+    places = ", ".join(str(place) for place in range(1, len(names) + 1))
+    lists = "\nunion all".join(
+        f"""
+select *
+from (
+  select '{name}' as name, {name} as value, cast(sum(leads) as bigint) as count
+  from matches
+  where {name} <> ''
+  group by {name}
+  order by 3 desc, 2
+  limit {MAX_VALUES}) as {name}_counts"""
+        for name in names
+    )
     return f"""
-select {value} as value, count(*) as count
-from leads
-where {where} and {value} <> ''
-group by {value}
-order by count(*) desc, {value}
-limit {MAX_VALUES}
+with matches as materialized (
+  select {keys}, count(*) as leads
+  from leads
+  where {search.where}
+  group by {places})
+{lists.strip()}
 """
