@@ -46,8 +46,10 @@ create table sessions (
   country_code text generated always as (coalesce(nullif(country, ''), 'XX')) virtual,
   -- a URL may name a user before its host: the domain follows the last @
   source text generated always as (
-    coalesce(nullif(substr(referrer_domain, length(rtrim(referrer_domain, replace(referrer_domain, '@', ''))) + 1), ''),
-      '(direct)')) virtual,
+    coalesce(nullif(
+      case when instr(referrer_domain, '@') then
+        substr(referrer_domain, length(rtrim(referrer_domain, replace(referrer_domain, '@', ''))) + 1)
+      else referrer_domain end, ''), '(direct)')) virtual,
   score_bucket text generated always as (
     case
       when ended_at is null or engagement_score is null then ''

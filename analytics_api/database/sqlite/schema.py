@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Set
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -14,6 +14,7 @@ from ...errors import DatabaseError
 from ..base import Row
 from ..expected import expected_views
 from ..folding import case_folds
+from .schema_check import expected_objects
 from .statements import Statements
 
 MOVE_TRIGGERS = frozenset({"leads_move", "move_change"})
@@ -173,10 +174,7 @@ def is_ours(name: str) -> bool:
 @cache
 def managed_names() -> frozenset[str]:
     """Return the names of all objects that schema.sql creates."""
-    with closing(sqlite3.connect(":memory:")) as connection:
-        for statement in schema_statements():
-            connection.execute(statement)
-        return frozenset(name for (name,) in connection.execute("select name from sqlite_schema"))
+    return frozenset(item.name for item in expected_objects(schema_statements()))
 
 
 def quote(name: str) -> str:

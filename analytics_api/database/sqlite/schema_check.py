@@ -9,13 +9,12 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from functools import lru_cache
+from operator import attrgetter
 from typing import NamedTuple
 
 OBJECTS = """
 select type, name, sql
 from sqlite_schema
-where name not like 'sqlite\\_%' escape '\\'
-  and sql is not null
 order by rowid
 """
 
@@ -35,8 +34,13 @@ class SchemaObject(NamedTuple):
 
     type: str
     name: str
-    sql: str
+    sql: str | None  # None for an index that SQLite creates itself
     columns: tuple[str, ...]
+
+    @property
+    def is_defined(self) -> bool:
+        """Whether the schema defines the object itself: SQLite's own indexes and the tables of FTS5 may differ."""
+        return self.sql is not None and not self.name.startswith("sqlite_") and self.name not in FTS_TABLES
 
 
 def find_schema_differences(connection: sqlite3.Connection, schema: tuple[str, ...]) -> list[str]:
@@ -44,9 +48,9 @@ def find_schema_differences(connection: sqlite3.Connection, schema: tuple[str, .
 
     :param schema: the statements that create the schema.
     """
-    actual = {(type_, name): sql for type_, name, sql in read_objects(connection)}
+    actual = {(type_, name): sql for type_, name, sql in connection.execute(OBJECTS).fetchall()}
     lines: list[str] = []
-    for item in expected_objects(schema):
+    for item in filter(attrgetter("is_defined"), expected_objects(schema)):
         sql = actual.get((item.type, item.name))
         if sql is None:
             lines.append(f"the {item.type} {item.name} is missing")
@@ -66,20 +70,14 @@ def missing_columns(connection: sqlite3.Connection, table: SchemaObject) -> list
 
 @lru_cache(maxsize=1)
 def expected_objects(schema: tuple[str, ...]) -> tuple[SchemaObject, ...]:
-    """Return the objects that the statements of the schema create."""
+    """Return the objects that the statements of the schema create, also those that SQLite creates for them."""
     with closing(sqlite3.connect(":memory:")) as connection:
         for statement in schema:
             connection.execute(statement)
         return tuple(
             SchemaObject(type_, name, sql, read_columns(connection, name) if type_ == "table" else ())
-            for type_, name, sql in read_objects(connection)
+            for type_, name, sql in connection.execute(OBJECTS).fetchall()
         )
-
-
-def read_objects(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
-    """Return type, name and SQL of the objects of a database, except those that SQLite creates itself."""
-    objects: list[tuple[str, str, str]] = connection.execute(OBJECTS).fetchall()
-    return [item for item in objects if item[1] not in FTS_TABLES]
 
 
 def read_columns(connection: sqlite3.Connection, table: str) -> tuple[str, ...]:
