@@ -145,6 +145,18 @@ def test_previous_of_a_missing_key_is_zeros(get, visits):
     ]
 
 
+def test_total_has_all_sessions_and_leads(get, visits):
+    days = get("/analytics/conversions?by=total&from=2026-02-22&to=2026-02-23&compare=previous")
+    filtered = get("/analytics/conversions?by=total&country=DE")
+    nothing = get("/analytics/conversions?by=total&days=1&compare=previous")
+
+    assert pick(get("/analytics/conversions?by=total"), "total") == [("(all)", 4, 3, 0, 1, 2, 0.75, 0.0)]
+    assert pick(days, "total") == [("(all)", 3, 2, 0, 1, 1, 0.6667, 0.0)]
+    assert [(row["previous"]["sessions"], row["previous"]["leads"]) for row in days] == [(1, 0)]
+    assert pick(filtered, "total") == [("(all)", 1, 1, 0, 1, 0, 1.0, 0.0)]
+    assert [(row["leads"], row["previous"]["sessions"], row["previous"]["leads"]) for row in nothing] == [(0, 2, 0)]
+
+
 def test_previous_by_day_is_the_interval_of_the_same_number(get, visits):
     rows = get("/analytics/conversions?by=day&from=2026-02-22&to=2026-02-23&compare=previous")
 

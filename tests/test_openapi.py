@@ -147,7 +147,7 @@ def test_document_has_every_parameter_with_its_bounds():
             "items": {"type": "string", "enum": choices},
         }
     compare = {"type": "string", "enum": ["previous", "year"]}
-    keys = ["source", "country", "entry_page", "campaign", "project", "day", "week", "month"]
+    keys = ["source", "country", "entry_page", "campaign", "project", "day", "week", "month", "total"]
     ranged = {"from": day, "to": day, "days": days, "compare": compare, **filters}
     assert parameters == {
         "GET /analytics/overview": ranged,

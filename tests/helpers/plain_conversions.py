@@ -59,6 +59,7 @@ class PlainConversions:
         for lead in self._leads(attribution, first, last, until):
             groups.setdefault(self._key_of_lead(by, attribution, lead), []).append(lead)
         keys = (groups.keys() if by == "project" else sessions.keys() | groups.keys()) - {None}
+        keys |= {"(all)"} if by == "total" else set()
         if by in INTERVALS:
             ordered = sorted(keys)
         else:
@@ -130,6 +131,8 @@ class PlainConversions:
         return bool(session) and self.matching(session)
 
     def _key_of_session(self, by, session):
+        if by == "total":
+            return "(all)"
         if by in INTERVALS:
             return self.labels[by](session)[1]
         if by == "entry_page":
@@ -139,6 +142,8 @@ class PlainConversions:
 
     def _key_of_lead(self, by, attribution, lead):
         """Return the key of a lead; None if it has none, as it has no date."""
+        if by == "total":
+            return "(all)"
         if by in INTERVALS:
             return None if lead.date is None else self.labels[by]({"date": lead.date})[1]
         if by == "project":

@@ -9,13 +9,14 @@ from ...calendar import DAY_MS, Interval
 from ...database import Database
 from ...rounding import mean
 
-By = Literal["source", "country", "entry_page", "campaign", "project", "day", "week", "month"]
+By = Literal["source", "country", "entry_page", "campaign", "project", "day", "week", "month", "total"]
 BY: Final[tuple[By, ...]] = get_args(By)
 INTERVALS: Final[dict[str, Interval]] = {"day": "day", "week": "week", "month": "month"}
 Attribution = Literal["last", "first"]
 ATTRIBUTIONS: Final[tuple[Attribution, ...]] = get_args(Attribution)
 UNKNOWN: Final = "(unknown)"
 NONE: Final = "(none)"
+ALL: Final = "(all)"  # the key of the one row of the total
 
 
 class ConversionCounts(TypedDict):
@@ -39,6 +40,7 @@ class ConversionKey(TypedDict, total=False):
     day: str
     week: str
     month: str
+    total: str
 
 
 class EarlierConversion(ConversionCounts, ConversionKey):

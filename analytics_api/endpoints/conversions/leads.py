@@ -10,7 +10,7 @@ from ...calendar import DAY_MS, DayRange, day_begins_at, interval_first
 from ...database import Database
 from ...matching import Matching
 from ...ranges import load_offsets
-from .counts import NONE, UNKNOWN, Leads, Request
+from .counts import ALL, NONE, UNKNOWN, Leads, Request
 
 # The day of the enquiry in the site's zone. Before 1970 the first offset applies, and division rounds up.
 ENQUIRY_DAY: Final = f"""(a.enquired_at + coalesce(
@@ -78,6 +78,8 @@ group by 1
 def _key_of_lead(request: Request) -> str:
     if request.interval:
         return ENQUIRY_DAY
+    if request.by == "total":
+        return f"'{ALL}'"
     if request.by == "project":
         return f"coalesce(nullif(l.project_name, ''), '{NONE}')"
     column = f"a.{request.attribution}_{request.by}"

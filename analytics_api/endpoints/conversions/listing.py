@@ -33,9 +33,10 @@ def conversions(
     """Return the sessions and leads by source, country, entry page, campaign or project, the most leads first.
 
     Ties are in the order of the sessions, then of the keys. By day, week or month, the rows are in ascending order, and
-    `limit` does not apply. A lead counts on the day of its enquiry, with the key of its last or its first session;
-    without a session, it is `(unknown)`. `won`, `lost` and `open` are the statuses that the leads have now. Rates have
-    four decimals, and medians, in days, two; both are None for want of a divisor or of values.
+    `limit` does not apply. `total` has one row, `(all)`. A lead counts on the day of its enquiry, with the key of its
+    last or its first session; without a session, it is `(unknown)`. `won`, `lost` and `open` are the statuses that the
+    leads have now. Rates have four decimals, and medians, in days, two; both are None for want of a divisor or of
+    values.
 
     With filters, a lead counts if the session that it is attributed to matches. With `compare`, `previous` has the
     numbers of the same key in the earlier range; by day, week or month those of the interval with the same number.

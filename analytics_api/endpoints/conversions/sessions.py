@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 
 from ...calendar import DayRange, interval_first
 from ...conditions import DIMENSIONS, EXPRESSIONS
 from ...earlier import KEYS, EarlierRange, read_earlier_keys
 from ...matching import SESSIONS_IN_RANGE, Matching
-from .counts import NONE, Request
+from .counts import ALL, NONE, Request
 
 TOP = """
 select key, sessions
@@ -54,29 +55,38 @@ where started_at >= :begins_at and started_at < :until
 def count_days(request: Request, bounds: Mapping[str, int], matching: Matching | None) -> dict[int, int]:
     """Return the sessions by the first day of their interval."""
     assert request.interval
-    if matching:
-        rows = request.db.tuples(_sessions_by("s.day", matching), **matching.parameters)
-    else:
-        rows = request.db.tuples(SESSIONS_OF_DAYS, **bounds)
     counts: dict[int, int] = defaultdict(int)
-    for day, sessions in rows:
+    for day, sessions in _read_days(request, bounds, matching):
         counts[interval_first(day, request.interval)] += sessions
     return counts
+
+
+def _read_days(request: Request, bounds: Mapping[str, int], matching: Matching | None) -> list[tuple[int, int]]:
+    if matching:
+        return request.db.tuples(_sessions_by("s.day", matching), **matching.parameters)
+    return request.db.tuples(SESSIONS_OF_DAYS, **bounds)
 
 
 def count_earlier_days(request: Request, earlier: EarlierRange, matching: Matching | None) -> dict[int, int]:
     counts = count_days(request, earlier.whole_days, matching)
     if earlier.has_cut_day and matching is None:
         assert request.interval
-        [[sessions]] = request.db.tuples(SESSIONS_OF_CUT_DAY, **earlier.cut)
-        counts[interval_first(earlier.last_counted, request.interval)] += sessions
+        counts[interval_first(earlier.last_counted, request.interval)] += _count_cut_day(request, earlier)
     return counts
+
+
+def _count_cut_day(request: Request, earlier: EarlierRange) -> int:
+    [[sessions]] = request.db.tuples(SESSIONS_OF_CUT_DAY, **earlier.cut)
+    return cast(int, sessions)
 
 
 def count_sessions(
     request: Request, range_: DayRange | None, limit: int, leads: Iterable[str], matching: Matching | None
 ) -> dict[str, int]:
     """Return the sessions of the keys that have leads, and of so many of the others as the response may show."""
+    if request.by == "total":
+        days = _read_days(request, (range_ or DayRange(None, None)).bounds, matching)
+        return {ALL: sum(sessions for _, sessions in days)}
     if matching:
         return _count_matching(request, matching)
     named = [_to_counted(request, key) for key in leads]
@@ -112,6 +122,10 @@ def count_earlier_sessions(
 ) -> dict[str, int]:
     if request.by == "project" or not keys:
         return {}
+    if request.by == "total":
+        days = _read_days(request, earlier.whole_days, matching)
+        cut = _count_cut_day(request, earlier) if earlier.has_cut_day and matching is None else 0
+        return {ALL: cut + sum(sessions for _, sessions in days)}
     if matching:
         return _count_matching(request, matching)
     named = [_to_counted(request, key) for key in keys]
