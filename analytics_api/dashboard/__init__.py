@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # The content and the module of each page, in the folder `static`, by the path below the mount. All share page.html.
 PAGES: Final = {
     "/": ("statistics.html", "main.js"),
+    "/conversions": ("conversions.html", "conversions.js"),
     "/leads": ("leads.html", "leads.js"),
     "/board": ("board.html", "board.js"),
 }

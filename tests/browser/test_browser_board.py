@@ -5,6 +5,7 @@ from helpers.browser import serve, serving_app
 from helpers.client import KEY
 
 from analytics_api import open_database
+from analytics_api.maintenance.erase import erase
 
 
 @pytest.fixture
@@ -207,3 +208,43 @@ def test_column_goes_on_as_one_scrolls(new_page, database, url):
         page.wait_for_function(f"() => document.querySelectorAll('[data-status=new] .lead-card').length >= {count}")
 
     assert cards(page, "new") == [6, 5, 4, 3, 2, 1, *range(159, 99, -1)]
+
+
+def test_back_and_forward_lead_through_the_filters(new_page, database, url):
+    run(database, "update leads set project_name = 'Sky' where lead_id in (2, 5)")
+    page = open_board(new_page, url)
+
+    page.select_option('[data-key="filter-project"]', "Sky")
+    page.wait_for_selector('[data-lead="6"]', state="detached")
+    filtered = (page.url, cards(page, "new"))
+    page.go_back()
+    page.wait_for_selector('[data-lead="6"]')
+    all_cards = (page.url, cards(page, "new"))
+    page.go_forward()
+    page.wait_for_selector('[data-lead="6"]', state="detached")
+
+    assert filtered == (f"{url}/board?project=Sky", [5, 2])
+    assert all_cards == (f"{url}/board", [6, 5, 4, 3, 2, 1])
+    assert (page.url, cards(page, "new")) == filtered
+
+
+def test_lead_that_was_erased_disappears_with_a_word(new_page, database, url):
+    page = open_board(new_page, url)
+    page.focus('[data-lead="2"]')
+
+    erase(database, lead=2)
+
+    page.wait_for_selector('.toast:has-text("Lead 2 does not exist any more.")', timeout=6000)
+    assert cards(page, "new") == [6, 5, 4, 3, 1]
+    assert page.evaluate("() => document.activeElement.closest('.lead-card') !== null")
+
+
+def test_move_of_an_erased_lead_says_so(new_page, database, url):
+    page = open_board(new_page, url)
+    page.click('[data-key="move-2"]')
+    erase(database, lead=2)
+
+    page.click('[data-lead="2"] .menu button:has-text("Won")')
+
+    page.wait_for_selector('.toast:has-text("Lead 2 does not exist any more.")')
+    assert (cards(page, "new"), cards(page, "won")) == ([6, 5, 4, 3, 1], [])

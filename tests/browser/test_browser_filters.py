@@ -167,7 +167,7 @@ def test_actions_of_a_panel_name_the_filters(page, url):
     command = page.evaluate(
         """async () => {
           const folder = document.querySelector('script[type=module]').src.replace('main.js', '');
-          const { curl } = await import(folder + 'api.js');
+          const { curl } = await import(folder + 'page.js');
           const { rangeQuery, readState } = await import(folder + 'state.js');
           return curl('/sources', rangeQuery(readState(location.search), '2026-02-24'));
         }"""

@@ -1,11 +1,14 @@
 """The list of leads, and one lead, in a real browser."""
 
+import re
+
 import pytest
 from helpers.browser import serve, serving_app
 from helpers.client import KEY, NOW
 
 from analytics_api import open_database
 from analytics_api.keys import KeyStore
+from analytics_api.maintenance.erase import erase
 
 LEADS = (
     {"lead_id": 1, "enquiry_datetime": "2026-02-24 10:00:00", "contact_name": "Ann", "project_name": "Sky"},
@@ -16,6 +19,9 @@ SUBMISSIONS = (
     {"submission_id": 1, "lead_id": 1, "submitted_at": "2026-02-24 10:00:00", "contact_phone": "1"},
     {"submission_id": 2, "lead_id": 1, "submitted_at": "2026-02-24 11:00:00", "contact_phone": "2"},
 )
+# What other people and servers may see of a page.
+TRACES = """() => JSON.stringify(
+  [{...localStorage}, {...sessionStorage}, location.pathname, location.search, document.title, document.cookie])"""
 VISIT = {
     "session_id": "s1",
     "visitor_id": "v1",
@@ -154,18 +160,97 @@ def test_lead_is_moved_unless_somebody_else_did(new_page, database, url):
     assert page.inner_text(".lead-head .stage") == "Lost"
 
 
+def test_back_and_forward_lead_through_list_and_lead(new_page, url):
+    page = open_page(new_page, f"{url}/leads")
+    page.select_option('[data-key="filter-project"]', "Sky")
+    wait_for_names(page, ["Ann", "José"])
+    page.click(".leads a.name >> text=José")
+    page.wait_for_selector(".lead-head h2:has-text('José')")
+
+    page.go_back()
+    wait_for_names(page, ["Ann", "José"])
+    page.go_back()
+    wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])
+    page.go_forward()
+    wait_for_names(page, ["Ann", "José"])
+    page.go_forward()
+    page.wait_for_selector(".lead-head h2:has-text('José')")
+
+    assert page.url == f"{url}/leads?lead=3"
+
+
+def test_move_of_erased_leads_says_so(new_page, database, url):
+    page = open_page(new_page, f"{url}/leads")
+    wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])
+    page.check('[aria-label="Select Ann"]')
+    page.check('[aria-label="Select José"]')
+    erase(database, lead=1)
+
+    page.click(".selection .menu-button")
+    page.click('.selection .menu button:has-text("Won")')
+
+    page.wait_for_selector('.toast:has-text("Ann does not exist any more. 1 lead moved to Won.")')
+    wait_for_names(page, ["<b>Bob</b>", "José"])
+
+
+def test_lead_that_was_erased_meanwhile_says_so(new_page, database, url):
+    page = open_page(new_page, f"{url}/leads?lead=1")
+    page.wait_for_selector(".lead-parts")
+    erase(database, lead=1)
+
+    page.click(".lead-head .menu-button")
+    page.click('.lead-head .menu button:has-text("Won")')
+
+    page.wait_for_selector('.toast:has-text("Ann does not exist any more.")')
+    assert page.inner_text("#view .empty") == "This lead does not exist any more."
+
+
+def test_lead_is_printed_on_one_clean_page(new_page, url):
+    page = open_page(new_page, f"{url}/leads?lead=1")
+    page.wait_for_selector(".lead-parts")
+
+    page.emulate_media(media="print")
+    pdf = page.pdf(format="A4")
+
+    controls = page.eval_on_selector_all(
+        "button, input, select, nav, .back",
+        "all => all.filter(each => each.checkVisibility()).map(each => each.outerHTML)",
+    )
+    assert controls == []
+    assert page.is_visible(".lead-head h2")
+    assert len(re.findall(rb"/Type\s*/Page\b", pdf)) == 1
+
+
+def test_nothing_personal_is_stored_or_in_addresses(new_page, url):
+    page = open_page(new_page, f"{url}/leads")
+    wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])
+    traces = []
+    for act in (
+        lambda: page.fill(".search", "ann"),
+        lambda: page.click(".leads a.name >> text=Ann"),
+        lambda: page.goto(f"{url}/board#q=ann"),
+        lambda: page.click(".lead-card a.name >> text=Ann"),
+    ):
+        act()
+        page.wait_for_timeout(400)
+        traces.append(page.evaluate(TRACES))
+
+    assert len(set(traces)) == 3
+    assert not any("ann" in each.lower() for each in traces)
+
+
 def test_lead_that_is_gone_is_said(new_page, url):
     page = open_page(new_page, f"{url}/leads?lead=99")
 
     assert page.inner_text("#view .empty") == "This lead does not exist any more."
 
 
-def test_key_for_statistics_has_no_menu(new_page, database, url):
+def test_key_for_statistics_sees_no_menu_for_leads(new_page, database, url):
     key = KeyStore(database).add("wall", ["stats"], now=NOW)
     page = open_page(new_page, f"{url}/leads", key)
 
     assert page.inner_text(".notice.problem") == "This key may not read leads."
-    assert page.query_selector_all("#menu a") == []
+    assert page.inner_text("#menu").split() == ["Statistics", "Conversions"]
 
 
 def test_key_that_only_reads_has_no_controls_that_move(new_page, database, url):
@@ -174,11 +259,7 @@ def test_key_that_only_reads_has_no_controls_that_move(new_page, database, url):
     wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])
 
     assert page.query_selector_all(".leads input") == []
-    assert page.eval_on_selector_all("#menu a", "links => links.map(link => link.textContent)") == [
-        "Statistics",
-        "Leads",
-        "Board",
-    ]
+    assert page.inner_text("#menu").split() == ["Statistics", "Conversions", "Leads", "Board"]
     page.goto(f"{url}/board")
     page.wait_for_selector(".lead-card")
     assert page.query_selector_all(".lead-card :is(input, button)") == []

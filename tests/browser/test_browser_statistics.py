@@ -153,7 +153,7 @@ def test_list_is_downloaded_as_csv(page, tmp_path):
 def test_curl_command_names_the_request(page, url):
     command = page.evaluate(
         """async () => {
-          const { curl } = await import(document.querySelector('script[type=module]').src.replace('main', 'api'));
+          const { curl } = await import(document.querySelector('script[type=module]').src.replace('main', 'page'));
           return curl('/sources', 'days=30');
         }"""
     )

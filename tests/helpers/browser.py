@@ -62,6 +62,16 @@ def sign_in(page, key):
     wait_until_loaded(page)
 
 
+def sign_in_at(page, address, key=KEY):
+    """Open an address, sign in by the form, and wait for the page; return it."""
+    page.goto(address)
+    page.wait_for_selector('html[data-state="signed-out"]')
+    page.fill("#key", key)
+    page.click("#sign-in-form button")
+    page.wait_for_selector('html[data-state="ready"]:not(.busy)')
+    return page
+
+
 def wait_until_loaded(page):
     """Wait until the figures of the address are shown."""
     page.wait_for_selector('html[data-state="ready"]:not(.busy) #chart .plot')

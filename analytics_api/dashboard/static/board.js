@@ -1,16 +1,17 @@
 // The board: a column of cards for each stage, moved by pointer, touch, menu and keyboard.
 
-import { get } from "./api.js";
-import { FILTERS, canMove, clearProblem, explainStale, fail, filterBar, leadLink, moveLeads, nameOf, requestQuery, stageMenu, startLeads, time, toast } from "./crm.js";
+import { canMove, clearProblem, explainStale, fail, filterBar, FILTERS, goneText, leadLink, moveLeads, nameOf, requestQuery, stageMenu, STAGES, startLeads, time, toast } from "./crm.js";
 import { announce, byId, h, icon, isOccupied } from "./dom.js";
 import * as format from "./format.js";
-import { watchKeys, watchPointer } from "./lifting.js";
+import { get } from "./page.js";
 import { texts } from "./texts.js";
 
 const t = texts.leads;
 const [, ...OTHER_FILTERS] = FILTERS; // all but the stage
 const PAGE = 25;
 const CHUNK = 50; // cards that are made at once, so that no task is long
+const LONG_PRESS = 350; // ms until a touch lifts a card; a shorter one scrolls
+const SLOP = 6; // px that a pointer may move before a press becomes a drag
 const POLL = 4000; // ms: so that others' moves appear within five seconds
 
 let loading = new AbortController();
@@ -54,39 +55,23 @@ function build() {
   const columns = h("div.board", { "aria-label": t.board, role: "group", "aria-describedby": "board-keys" });
   byId("view").replaceChildren(bar, help, columns);
   parts = { bar, columns };
-  const board = { move, canMove: () => canMove, hold: (isHeld) => (isLifted = isHeld), chosen, undo };
-  watchKeys(columns, board);
-  watchPointer(columns, board);
+  watchKeys(columns);
+  watchPointer(columns);
 }
 
 /** Draw all columns, and give the focus back to the card that had it. */
 function drawAll() {
   const focused = document.activeElement?.closest(".lead-card")?.dataset.lead;
   const scrolls = new Map([...parts.columns.children].map((column) => [column.dataset.status, column.querySelector(".cards")?.scrollTop]));
-  parts.columns.replaceChildren(...[...stages.values()].map(element));
+  parts.columns.replaceChildren(...[...stages.values()].map(columnElement));
   for (const column of parts.columns.children) {
     const list = column.querySelector(".cards");
     if (list) list.scrollTop = scrolls.get(column.dataset.status) ?? 0;
   }
-  const card = parts.columns.querySelector(focused ? `[data-lead="${focused}"]` : ".lead-card");
+  const card = (focused && parts.columns.querySelector(`[data-lead="${focused}"]`)) || parts.columns.querySelector(".lead-card");
   if (card) card.tabIndex = 0;
   if (focused && card) card.focus({ preventScroll: true });
 }
-
-const element = (stage) =>
-  columnElement(stage, {
-    canMove,
-    isCollapsed: collapsed.has(stage.status),
-    selected,
-    onCollapse: () => {
-      collapsed[collapsed.has(stage.status) ? "delete" : "add"](stage.status);
-      drawAll();
-      parts.columns.querySelector(`[data-key="collapse-${stage.status}"]`)?.focus();
-    },
-    onSelect: (lead, isSelected) => selected[isSelected ? "add" : "delete"](lead.lead_id),
-    onMove: (lead, status) => move(chosen(lead.lead_id), status),
-    onEnd: () => loadMore(stage),
-  });
 
 /** Return the cards that a move of this one takes along. */
 const chosen = (leadId) => (selected.has(leadId) ? [...selected] : [leadId]);
@@ -116,7 +101,6 @@ function find(leadId) {
   return null;
 }
 
-/** Take a card out of its column, and put it on top of another; without one it disappears. */
 function place(lead, status) {
   const found = find(lead.lead_id);
   if (found) {
@@ -167,8 +151,8 @@ async function send(before, status, isUndo) {
 
 async function tell(before, answer, status, isUndo) {
   if (answer.stale.length) return toast(await explainStale(answer.stale[0]));
-  const gone = before.find((lead) => answer.not_found.includes(lead.lead_id));
-  if (gone) return toast(t.gone(nameOf(gone)));
+  const gone = before.filter((lead) => answer.not_found.includes(lead.lead_id));
+  if (gone.length) return toast(goneText(gone));
   const moved = before.filter((lead) => answer.updated.some((each) => each.lead_id === lead.lead_id));
   if (!moved.length) return;
   if (isUndo) return toast(t.undone);
@@ -192,8 +176,10 @@ async function poll() {
     await pending;
     const { signal } = loading;
     const feed = await get("/changes", new URLSearchParams({ since: cursor }), signal);
-    if (feed.changes.some(({ lead_id, status }) => find(lead_id)?.lead.status !== (status ?? undefined))) await refresh(signal);
-    else cursor = feed.cursor;
+    const gone = feed.changes.filter(({ status }) => status === null).map(({ lead_id }) => find(lead_id)?.lead).filter(Boolean);
+    if (feed.changes.some(({ lead_id, status }) => find(lead_id)?.lead.status !== (status ?? undefined))) {
+      if ((await refresh(signal)) && gone.length) toast(goneText(gone));
+    } else cursor = feed.cursor;
     clearProblem();
   } catch (error) {
     if (error.status === 410) load();
@@ -201,56 +187,61 @@ async function poll() {
   }
 }
 
+/** Load the cards again; return whether they are shown. */
 async function refresh(signal) {
   const most = Math.max(PAGE, ...[...stages.values()].map((stage) => stage.leads.length));
   const board = await get("/board", requestQuery(["status"], { limit: Math.min(100, most) }), signal);
-  if (isLifted || isOccupied()) return; // the next look comes in a few seconds
-  const shownNow = new Map([...stages.values()].flatMap((stage) => stage.leads.map((lead) => [lead.lead_id, lead])));
+  if (isLifted || isOccupied()) return false; // the next look comes in a few seconds
   show(board);
-  const there = new Set([...stages.values()].flatMap((stage) => stage.leads.map((lead) => lead.lead_id)));
-  const focused = Number(document.activeElement?.closest(".lead-card")?.dataset.lead);
   drawAll();
-  if (focused && !there.has(focused)) announce(t.gone(nameOf(shownNow.get(focused) ?? { lead_id: focused })));
+  return true;
 }
 
-/** Return the column of a stage. `onEnd` is called near the end of its cards; it returns a promise of further leads. */
-function columnElement(stage, options) {
-  const { isCollapsed, onCollapse, onEnd } = options;
-  const name = texts.stages[stage.status];
-  const toggle = h("button.quiet", { type: "button", "aria-expanded": String(!isCollapsed), "aria-label": isCollapsed ? t.expand(name) : t.collapse(name), onclick: onCollapse, "data-key": `collapse-${stage.status}` }, icon(isCollapsed ? "right" : "left"));
-  const head = h("header", {}, h("h2", {}, h("span.stage", { "data-status": stage.status }, name)), h("span.muted.total", {}, format.integer(stage.total)), toggle);
-  const column = h(`section.column${isCollapsed ? ".collapsed" : ""}`, { "data-status": stage.status, "aria-label": `${name}, ${format.integer(stage.total)}` }, head);
+function columnElement(stage) {
+  const { status } = stage;
+  const name = texts.stages[status];
+  const isCollapsed = collapsed.has(status);
+  const collapse = () => {
+    collapsed[isCollapsed ? "delete" : "add"](status);
+    drawAll();
+    parts.columns.querySelector(`[data-key="collapse-${status}"]`)?.focus();
+  };
+  const toggle = h("button.quiet", { type: "button", "aria-expanded": String(!isCollapsed), "aria-label": isCollapsed ? t.expand(name) : t.collapse(name), onclick: collapse, "data-key": `collapse-${status}` }, icon(isCollapsed ? "right" : "left"));
+  const total = format.integer(stage.total);
+  const head = h("header", {}, h("h2", {}, h("span.stage", { "data-status": status }, name)), h("span.muted.total", {}, total), toggle);
+  const column = h(`section.column${isCollapsed ? ".collapsed" : ""}`, { "data-status": status, "aria-label": `${name}, ${total}` }, head);
   if (isCollapsed) return column;
-  const list = h("ol.cards", { tabindex: -1 });
   const end = h("li.end", { "aria-hidden": "true" });
+  const list = h("ol.cards", { tabindex: -1 }, end);
   let drawn = 0;
-  const more = async () => {
-    if (drawn >= stage.leads.length) await onEnd();
+  const add = () => {
     const leads = stage.leads.slice(drawn, drawn + CHUNK);
     drawn += leads.length;
-    end.before(...leads.map((lead) => cardElement(lead, options)));
-    if (leads.length) observer.unobserve(end), observer.observe(end); // it may still be in view
+    end.before(...leads.map(cardElement));
+    return leads.length;
+  };
+  const more = async () => {
+    if (drawn >= stage.leads.length) await loadMore(stage);
+    if (add()) observer.unobserve(end), observer.observe(end); // it may still be in view
   };
   const observer = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && more(), { root: list, rootMargin: "800px" });
-  list.append(end);
-  const first = stage.leads.slice(0, CHUNK);
-  drawn = first.length;
-  end.before(...first.map((lead) => cardElement(lead, options)));
+  if (!add()) column.append(h("p.empty", {}, t.empty));
   observer.observe(end);
-  column.append(list, stage.leads.length === 0 && h("p.empty", {}, t.empty) || "");
+  head.after(list);
   return column;
 }
 
-function cardElement(lead, { canMove, selected, onSelect, onMove }) {
+function cardElement(lead) {
   const name = nameOf(lead);
   const isSelected = selected.has(lead.lead_id);
   const choose = (event) => {
-    onSelect(lead, event.target.checked);
+    selected[event.target.checked ? "add" : "delete"](lead.lead_id);
     card.classList.toggle("selected", event.target.checked);
   };
+  const moveIt = (status) => move(chosen(lead.lead_id), status);
   const card = h(`li.lead-card${isSelected ? ".selected" : ""}`, { tabindex: -1, "data-lead": lead.lead_id, "data-name": name, "aria-label": describe(lead) },
     h("div.card-top", {}, canMove && h("input", { type: "checkbox", checked: isSelected, "aria-label": t.select(name), onchange: choose }), leadLink(lead),
-      canMove && stageMenu(t.move(name), icon("more"), (status) => onMove(lead, status), lead.status, { class: "menu-button quiet", "data-key": `move-${lead.lead_id}` })),
+      canMove && stageMenu(t.move(name), icon("more"), moveIt, lead.status, { class: "menu-button quiet", "data-key": `move-${lead.lead_id}` })),
     lead.project_name && h("span", { dir: "auto" }, format.shorten(lead.project_name)),
     h("span.card-foot.muted", {},
       lead.engagement_score !== null && h("span", {}, t.score(format.integer(lead.engagement_score))),
@@ -261,6 +252,139 @@ function cardElement(lead, { canMove, selected, onSelect, onMove }) {
 
 const describe = (lead) =>
   [nameOf(lead), lead.project_name && format.shorten(lead.project_name), lead.engagement_score !== null && t.score(lead.engagement_score), texts.stages[lead.status]].filter(Boolean).join(", ");
+
+const cardOf = (target) => target.closest(".lead-card");
+const statusOf = (card) => card.closest(".column").dataset.status;
+
+/** Mark the column that a card would be dropped into. */
+function mark(status) {
+  for (const column of parts?.columns.children ?? []) column.classList.toggle("over", column.dataset.status === status);
+}
+
+/** Arrows go from card to card, space lifts one, arrows choose a stage, Enter or space drops, Escape cancels. */
+function watchKeys(columns) {
+  let lifted = null; // {card, status}
+  const release = () => {
+    lifted?.card.classList.remove("lifted");
+    lifted = null;
+    mark(null);
+    isLifted = false;
+  };
+  columns.addEventListener("keydown", (event) => {
+    const card = cardOf(event.target);
+    if ((event.ctrlKey || event.metaKey) && event.key === "z") return undo();
+    if (!card || event.target !== card || event.ctrlKey || event.metaKey || event.altKey) return;
+    const isDrop = event.key === " " || event.key === "Enter";
+    if (lifted) {
+      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      const direction = getComputedStyle(columns).direction === "rtl" ? -1 : 1;
+      if (step) {
+        lifted.status = STAGES[Math.min(Math.max(STAGES.indexOf(lifted.status) + step * direction, 0), STAGES.length - 1)];
+        mark(lifted.status);
+        columns.querySelector(".over")?.scrollIntoView({ inline: "nearest", block: "nearest" });
+        announce(t.over(texts.stages[lifted.status]));
+      } else if (isDrop) {
+        const { status } = lifted;
+        release();
+        move(chosen(Number(card.dataset.lead)), status);
+      } else if (event.key === "Escape") {
+        release();
+        announce(t.cancelled);
+      } else if (event.key === "Tab") return release();
+      return event.preventDefault();
+    }
+    if (event.key === " " && canMove) {
+      lifted = { card, status: statusOf(card) };
+      card.classList.add("lifted");
+      isLifted = true;
+      mark(lifted.status);
+      announce(t.lifted(card.dataset.name, texts.stages[lifted.status]));
+    } else if (event.key === "Enter") card.querySelector("a.name").click();
+    else if (event.key === "x" && canMove) card.querySelector("input").click();
+    else if (!go(columns, card, event.key)) return;
+    event.preventDefault();
+  });
+  columns.addEventListener("focusout", (event) => lifted && !columns.contains(event.relatedTarget) && event.relatedTarget && release());
+}
+
+/** Move the focus from a card to its neighbour. Return whether the key is one that does so. */
+function go(columns, card, key) {
+  const cards = [...card.parentElement.querySelectorAll(".lead-card")];
+  const place = cards.indexOf(card);
+  let next = { ArrowUp: cards[place - 1], ArrowDown: cards[place + 1]}[key];
+  if (key === "ArrowLeft" || key === "ArrowRight") {
+    const all = [...columns.children];
+    const forward = (key === "ArrowRight") === (getComputedStyle(columns).direction !== "rtl");
+    const from = all.indexOf(card.closest(".column"));
+    const others = forward ? all.slice(from + 1) : all.slice(0, from).reverse();
+    const column = others.find((each) => each.querySelector(".lead-card"));
+    const there = column ? [...column.querySelectorAll(".lead-card")] : [];
+    next = there[Math.min(place, there.length - 1)];
+  } else if (key !== "ArrowUp" && key !== "ArrowDown") return false;
+  if (next) {
+    card.tabIndex = -1;
+    next.tabIndex = 0;
+    next.focus();
+  }
+  return true;
+}
+
+/** A mouse drags a card at once, a finger after a long press. */
+function watchPointer(columns) {
+  let press = null; // {card, id, x, y, ghost, timer}
+  const over = (event) => document.elementFromPoint(event.clientX, event.clientY)?.closest(".column");
+  const start = (event) => {
+    const { card } = press;
+    const count = chosen(Number(card.dataset.lead)).length;
+    press.ghost = h("div.ghost", { "aria-hidden": "true" }, count > 1 ? t.selected(count) : card.dataset.name);
+    document.body.append(press.ghost);
+    card.classList.add("lifted");
+    document.documentElement.classList.add("dragging");
+    isLifted = true;
+    follow(event);
+  };
+  const follow = (event) => {
+    press.ghost.style.translate = `${event.clientX + 8}px ${event.clientY + 8}px`;
+    mark(over(event)?.dataset.status);
+  };
+  const end = (event, isDropped) => {
+    if (!press) return;
+    const { card, ghost, timer } = press;
+    clearTimeout(timer);
+    press = null;
+    if (!ghost) return;
+    ghost.remove();
+    card.classList.remove("lifted");
+    document.documentElement.classList.remove("dragging");
+    mark(null);
+    isLifted = false;
+    const target = isDropped && over(event);
+    if (target) move(chosen(Number(card.dataset.lead)), target.dataset.status);
+    // The click that follows must not open the lead.
+    const stop = (click) => (click.preventDefault(), click.stopPropagation());
+    addEventListener("click", stop, { capture: true, once: true });
+    setTimeout(() => removeEventListener("click", stop, { capture: true }), 50);
+  };
+  columns.addEventListener("pointerdown", (event) => {
+    const card = cardOf(event.target);
+    if (!card || event.button || !canMove || event.target.closest("input, button, .menu")) return;
+    press = { card, id: event.pointerId, x: event.clientX, y: event.clientY, ghost: null, timer: null };
+    if (event.pointerType === "touch") press.timer = setTimeout(() => press && !press.ghost && start(event), LONG_PRESS);
+  });
+  addEventListener("pointermove", (event) => {
+    if (!press || event.pointerId !== press.id) return;
+    if (press.ghost) return follow(event);
+    if (Math.hypot(event.clientX - press.x, event.clientY - press.y) < SLOP) return;
+    if (event.pointerType === "touch") end(event, false);
+    else start(event);
+  });
+  addEventListener("pointerup", (event) => event.pointerId === press?.id && end(event, true));
+  addEventListener("pointercancel", (event) => event.pointerId === press?.id && end(event, false));
+  addEventListener("keydown", (event) => event.key === "Escape" && press?.ghost && end(event, false));
+  columns.addEventListener("touchmove", (event) => press?.ghost && event.preventDefault(), { passive: false });
+  columns.addEventListener("contextmenu", (event) => press?.ghost && event.preventDefault());
+  columns.addEventListener("dragstart", (event) => event.preventDefault());
+}
 
 addEventListener("popstate", () => {
   parts?.bar.reset();

@@ -2,7 +2,7 @@
 
 import { h, icon, set, svg, tipOf } from "./dom.js";
 import * as format from "./format.js";
-import { addDays, linkTo, METRICS, monthStart } from "./state.js";
+import { addDays, CHOICES, monthStart, nav, requestOf } from "./state.js";
 import { texts } from "./texts.js";
 
 // Where each metric stands in an overview, and in a row of a series.
@@ -21,37 +21,34 @@ export const SERIES_FIELDS = {
   engagement: "avg_engagement",
 };
 
-/** Return the change of a value against an earlier one as an element. */
 export function changeBadge(value, previous, shown) {
   const change = format.change(value, previous);
   const kind = { 1: ".up", "-1": ".down" }[change?.sign] ?? "";
   return h(`span.change${kind}`, tipOf(shown && texts.before(shown)), change?.text ?? "–");
 }
 
-/** Show the figures of an overview; without one, or without a field, a dash. */
-export function showFigures(container, overview, state) {
-  container.replaceChildren(...METRICS.map((metric) => figure(metric, overview, state)));
+/** Show the figures of an overview and of the leads; without one, or without a field, a dash. */
+export function showFigures(container, overview, leads, state) {
+  const metric = (name) => {
+    const link = { ...nav(state, { metric: name }, `metric-${name}`), "aria-current": name === state.metric && "true" };
+    return figure(texts.metrics[name], texts.explain[name], overview, OVERVIEW_FIELDS[name], (value) => format.metricValue(value, name), link);
+  };
+  const count = (name) => {
+    const link = { href: `conversions${requestOf(state)}`, "data-key": `metric-${name}` };
+    return figure(texts.stages[name] ?? texts.conversions.fields[name], texts.conversions.explain[name], leads, name, format.integer, link);
+  };
+  container.replaceChildren(...CHOICES.metric.map(metric), count("leads"), count("won"));
 }
 
-function figure(metric, overview, state) {
-  const field = OVERVIEW_FIELDS[metric];
-  const value = overview?.[field];
-  const previous = overview?.previous?.[field];
-  const link = { href: linkTo(state, { metric }), "data-nav": "", "data-key": `metric-${metric}` };
-  return h(
-    "a.figure",
-    { ...link, "aria-current": metric === state.metric && "true", ...tipOf(texts.explain[metric]) },
-    h("span.label", {}, texts.metrics[metric]),
-    h("span.value", {}, value === undefined ? "–" : format.metricValue(value, metric)),
-    h(
-      "span.against",
-      {},
-      value !== undefined && previous !== undefined
-        ? changeBadge(value, previous, format.metricValue(previous, metric))
-        : "\u00a0",
-    ),
-  );
+function figure(label, explain, numbers, field, show, link) {
+  const value = numbers?.[field];
+  const previous = numbers?.previous?.[field];
+  const isCompared = value !== undefined && previous !== undefined;
+  return figureElement("a", label, value === undefined ? null : show(value), { ...link, ...tipOf(explain) }, isCompared && changeBadge(value, previous, show(previous)));
 }
+
+export const figureElement = (tag, label, value, properties, badge) =>
+  h(`${tag}.figure`, properties, h("span.label", {}, label), h("span.value", {}, value ?? "–"), h("span.against", {}, badge || "\u00a0"));
 
 const MARGIN = { top: 12, right: 12, bottom: 26, left: 46 };
 const LABEL_WIDTH = 5.5; // rem for each label of the horizontal axis
@@ -103,7 +100,6 @@ function partialText(row, { from, to, interval }, today) {
   return (from && day < from) || last > to ? texts.cut : "";
 }
 
-/** Return the last day of the interval that begins on a day. */
 export function lastDay(day, interval) {
   if (interval === "month") return addDays(monthStart(day, 1), -1);
   return interval === "week" ? addDays(day, 6) : day;

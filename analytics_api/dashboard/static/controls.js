@@ -3,11 +3,11 @@
 import { byId, copyText, h, icon, menuButton, openDialog, tipOf } from "./dom.js";
 import * as format from "./format.js";
 import { filterValue } from "./lists.js";
-import { addFilter, compares, daysOf, FILTERS, invertFilter, isDay, linkTo, PERIODS, removeFilter, shiftRange } from "./state.js";
+import { addFilter, CHOICES, compares, daysOf, FILTERS, invertFilter, isDay, linkTo, nav, PERIODS, removeFilter, shiftRange } from "./state.js";
 import { texts } from "./texts.js";
 
 // What can be chosen where not any text is possible.
-const CHOICES = {
+const VALUES = {
   visitor: ["new", "returning"],
   lead: ["true", "false"],
   engagement: ["0-19", "20-39", "40-59", "60-79", "80-100"],
@@ -20,10 +20,9 @@ const split = (name) => {
   return [parameter, suffix ? `.${suffix}` : ""];
 };
 
-/** Show the chips, and the button that opens the dialog. */
 export function showFilters(container, state, onAdd) {
   const chips = state.filters.map(([name, value], index) => chip(state, name, value, index));
-  const clear = h("a.quiet.clear", { href: linkTo(state, { filters: [] }), "data-nav": "" }, texts.clearFilters);
+  const clear = h("a.quiet.clear", nav(state, { filters: [] }), texts.clearFilters);
   container.replaceChildren(
     h("button.quiet", { type: "button", onclick: onAdd, "data-key": "add-filter" }, icon("filter"), texts.filter),
     chips.length ? h("ul.chips", { "aria-label": texts.activeFilters }, chips) : "",
@@ -40,8 +39,8 @@ function chip(state, name, value, index) {
     ? [h("i", {}, suffix === ".not" ? texts.nor : texts.or), " ", h("bdi", {}, shown)]
     : [texts.dimensions[parameter], " ", h("i", {}, texts.comparisons[suffix]), " ", h("bdi", {}, shown)];
   const canInvert = suffix === "" || suffix === ".not";
-  const invert = { href: linkTo(invertFilter(state, index), {}), "data-nav": "", "data-key": `invert-${index}` };
-  const remove = { href: linkTo(removeFilter(state, index), {}), "data-nav": "", "aria-label": texts.removeFilter(text) };
+  const invert = nav(invertFilter(state, index), {}, `invert-${index}`);
+  const remove = { ...nav(removeFilter(state, index), {}), "aria-label": texts.removeFilter(text) };
   return h(
     "li.chip",
     {},
@@ -95,7 +94,7 @@ function parsed(parameter, text, values) {
 }
 
 function valueField(parameter, suggest) {
-  const choices = CHOICES[parameter];
+  const choices = VALUES[parameter];
   if (choices) {
     return [h("select", { id: "filter-value" }, choices.map((value) => h("option", { value }, filterValue(parameter, value))))];
   }
@@ -108,7 +107,6 @@ function valueField(parameter, suggest) {
   return [h("input", field), list];
 }
 
-/** Return the name of the range: its period, or its days. */
 export const rangeName = (state) => (state.period ? texts.periods[state.period] : format.range(state.from, state.to));
 
 /** Return the state changes for the range before (-1) or after (1); null where there is none. */
@@ -134,7 +132,6 @@ export function showRanges(container, state, today, go) {
   );
 }
 
-/** Return the address of exactly these days. */
 export function fixedLink(state, today) {
   const [from, to] = daysOf(state, today);
   const changes = from ? { period: null, from, to } : {};
@@ -146,7 +143,7 @@ function arrow(state, today, step) {
   const changes = neighbour(state, today, step);
   const content = icon(step < 0 ? "left" : "right");
   if (!changes) return h("span.arrow.off", { "aria-hidden": "true" }, content);
-  return h("a.arrow", { href: linkTo(state, changes), "data-nav": "", "aria-label": label, ...tipOf(label), "data-key": `arrow${step}` }, content);
+  return h("a.arrow", { ...nav(state, changes, `arrow${step}`), "aria-label": label, ...tipOf(label) }, content);
 }
 
 function periodMenu(state, today, go) {
@@ -163,7 +160,7 @@ function periodMenu(state, today, go) {
 }
 
 function menuLink(state, changes, text, isCurrent, key) {
-  const link = { href: linkTo(state, changes), "data-nav": "", "aria-current": isCurrent && "true" };
+  const link = { ...nav(state, changes), "aria-current": isCurrent && "true" };
   return h("a", link, text, key && h("kbd", { "aria-hidden": "true" }, key.toUpperCase()));
 }
 
@@ -186,7 +183,6 @@ function customRange(state, today, go) {
   );
 }
 
-/** Open the menu of the range at its two days. */
 export function openCustomRange() {
   document.querySelector('[data-key="period"]').click();
   byId("range-from").focus();
@@ -198,7 +194,7 @@ function compareMenu(state) {
   return menuButton(
     `${texts.compareMenu}: ${name}`,
     [h("span", {}, name), icon("down")],
-    () => ["previous", "year", "off"].map((each) => menuLink(state, { compare: each }, texts.compare[each], each === state.compare, each === "off" ? "x" : "")),
+    () => CHOICES.compare.map((each) => menuLink(state, { compare: each }, texts.compare[each], each === state.compare, each === "off" ? "x" : "")),
     { class: "menu-button", "data-key": "compare", disabled: state.period === "all" },
   );
 }
@@ -226,7 +222,6 @@ export function watchShortcuts(isActive, actions) {
   });
 }
 
-/** Show the list of shortcuts. */
 function openHelp() {
   const { shortcutHelp: help } = texts;
   const row = (keys, text) => h("div", {}, h("dt", {}, keys.map((key) => h("kbd", {}, key))), h("dd", {}, text));

@@ -1,9 +1,8 @@
 // What the pages for leads share: signing in, errors, filters in the address, and moves.
 
-import { ApiError, get, patch } from "./api.js";
 import { announce, byId, h, menuButton } from "./dom.js";
 import * as format from "./format.js";
-import { errorText, hasScope, leave, showAccount, showError, showProblem, startPage } from "./page.js";
+import { ApiError, errorText, get, hasScope, leave, patch, showAccount, showError, showProblem, startPage } from "./page.js";
 import { texts } from "./texts.js";
 
 export const STAGES = Object.keys(texts.stages);
@@ -14,7 +13,6 @@ const t = texts.leads;
 export let site = null; // its time zone
 export let canMove = false; // whether the key may move leads
 
-/** Start a page: `load` fetches and shows it, `clear` empties it. */
 export function startLeads(title, load, clear) {
   const run = async () => {
     clearProblem();
@@ -64,7 +62,6 @@ export function requestQuery(without = [], others = {}) {
   return query;
 }
 
-/** Write filters and a search into the address. */
 export function writeAddress(query, search, { replace = false } = {}) {
   const address = location.pathname + (String(query) && `?${query}`) + (search && `#${new URLSearchParams({ q: search })}`);
   history[replace ? "replaceState" : "pushState"](null, "", address || ".");
@@ -85,7 +82,7 @@ export function filterBar(onChange) {
   const isWide = matchMedia("(min-width: 40.01rem)");
   const box = h("details.choices", { open: isWide.matches }, h("summary", {}, t.filter), choices);
   isWide.addEventListener("change", () => (box.open = isWide.matches));
-  const bar = h("form.bar", { role: "search", onsubmit: (event) => event.preventDefault() }, search, box);
+  const bar = h("form.narrowing", { role: "search", onsubmit: (event) => event.preventDefault() }, search, box);
   bar.reset = () => (search.value = readSearch());
   bar.showFacets = (facets, names) => choices.replaceChildren(...choiceControls(facets, names, onChange));
   return bar;
@@ -128,8 +125,9 @@ function choiceControls(facets, names, onChange) {
 
 export const nameOf = (lead) => (lead.contact_name?.trim() ? format.shorten(lead.contact_name) : t.unnamed(lead.lead_id));
 
-/** Return a lead's name as a link to its page. */
 export const leadLink = (lead) => h("a.name", { href: `leads?lead=${lead.lead_id}`, dir: "auto" }, nameOf(lead));
+
+export const goneText = (leads) => (leads.length === 1 ? t.gone(nameOf(leads[0])) : t.goneMany(format.integer(leads.length)));
 
 /** Return an instant in the site's zone; the tooltip has the browser's. */
 export function time(instant) {
@@ -148,7 +146,6 @@ export function stageMenu(label, content, choose, current, properties = {}) {
 /** Move leads, each `{lead_id, etag?}`, and return what became of each. */
 export const moveLeads = (leads, status) => patch("/leads", { leads: leads.map(({ lead_id, etag }) => ({ lead_id, ...(etag && { etag }) })), status });
 
-/** Say who moved a lead last, and when. */
 export async function explainStale(lead) {
   try {
     const [move] = await get(`/leads/${lead.lead_id}/history`);

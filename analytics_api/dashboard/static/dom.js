@@ -13,7 +13,6 @@ export function h(tag, properties = {}, ...children) {
   return build(document.createElement(tag.split(".")[0]), tag, properties, children);
 }
 
-/** Return a new SVG element, as `h` does. */
 export function svg(tag, properties = {}, ...children) {
   return build(document.createElementNS(SVG, tag.split(".")[0]), tag, properties, children);
 }
@@ -34,7 +33,6 @@ function build(element, tag, properties, children) {
   return element;
 }
 
-/** Return the element with this id. */
 export const byId = (id) => document.getElementById(id);
 
 /** Return a promise after which the browser could draw and react, so that no task is long. */

@@ -17,6 +17,7 @@ const tenth = numbers({ minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const compact = numbers({ notation: "compact", maximumFractionDigits: 1 });
 const percent = numbers({ style: "percent", maximumFractionDigits: 0 });
 const percentTenth = numbers({ style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const dayCount = numbers({ style: "unit", unit: "day", unitDisplay: "narrow", maximumFractionDigits: 1 });
 const shortDay = dates({ day: "numeric", month: "short" });
 const longDay = dates({ weekday: "short", day: "numeric", month: "short", year: "numeric" });
 const mediumDay = dates({ day: "numeric", month: "short", year: "numeric" });
@@ -28,7 +29,6 @@ export const integer = (value) => whole().format(value);
 const decimal = (value) => tenth().format(value);
 export const share = (part, total) => (total ? percentTenth().format(part / total) : "");
 
-/** Return seconds as `1m 05s`. */
 export function duration(seconds) {
   const total = Math.round(seconds);
   const [hours, minutes, rest] = [Math.floor(total / 3600), Math.floor(total / 60) % 60, total % 60];
@@ -37,10 +37,10 @@ export function duration(seconds) {
   return minutes ? `${minutes}m ${two(rest)}s` : `${rest}s`;
 }
 
-/** Return a value of the axis, short. */
+export const days = (value) => dayCount().format(value);
+
 export const axis = (value, metric) => (metric === "duration" ? duration(value) : compact().format(value));
 
-/** Return a value of a metric in full. */
 export function metricValue(value, metric) {
   if (metric === "duration") return duration(value);
   return metric === "engagement" ? decimal(value) : integer(value);
@@ -92,7 +92,6 @@ export function interval(date, kind, isLong = false) {
   return (isLong ? longDay() : shortDay()).format(at);
 }
 
-/** Return an instant as a day and time of a time zone. */
 export const instant = (milliseconds, timeZone) =>
   new Intl.DateTimeFormat(locale, { timeZone, day: "numeric", month: "short", hour: "numeric", minute: "2-digit" }).format(milliseconds);
 
@@ -110,7 +109,6 @@ export function age(milliseconds) {
 /** Return a date of a lead (UTC) in ms since the epoch; null if it has none. */
 export const leadInstant = (text) => (text ? Date.parse(`${text.replace(" ", "T")}Z`) : null);
 
-/** Return a range of days, short. */
 export function range(from, to) {
   if (!from) return texts.until(mediumDay().format(toDate(to)));
   if (from === to) return longDay().format(toDate(from));

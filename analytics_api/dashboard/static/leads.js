@@ -1,10 +1,9 @@
 // The list of leads, and one lead.
 
-import { ApiError, downloadPath, get, getPage, patch } from "./api.js";
-import { FILTERS, canMove, clearProblem, explainStale, fail, filterBar, leadLink, moveLeads, nameOf, readQuery, readSearch, requestQuery, stageMenu, startLeads, time, toast, writeAddress } from "./crm.js";
+import { canMove, clearProblem, explainStale, fail, filterBar, FILTERS, goneText, leadLink, moveLeads, nameOf, readQuery, readSearch, requestQuery, stageMenu, startLeads, time, toast, writeAddress } from "./crm.js";
 import { byId, h, icon } from "./dom.js";
 import * as format from "./format.js";
-import { watchLinks } from "./page.js";
+import { ApiError, get, getPage, patch, pathOf, watchLinks } from "./page.js";
 import { texts } from "./texts.js";
 
 const t = texts.leads;
@@ -21,7 +20,6 @@ let parts = null; // elements of the list
 
 const leadId = () => new URLSearchParams(location.search).get("lead");
 
-/** Show a lead in an element; `reload` shows it again. */
 async function showLead(view, leadId, reload) {
   let answer, moves;
   try {
@@ -98,7 +96,6 @@ function visit(session, first) {
     page(t.entry, session.entry_page), session.exit_page !== session.entry_page && page(t.exit, session.exit_page), h("span.muted", { dir: "auto" }, facts.map(format.shorten).join(" · ")));
 }
 
-/** Return a page, as a link if it is one of the web. */
 function page(word, url) {
   if (!url) return null;
   const isLink = /^https?:\/\//i.test(url);
@@ -173,7 +170,7 @@ function buildList() {
 
 function draw() {
   parts.count.textContent = t.count(format.integer(total));
-  parts.download.href = downloadPath("/leads/export", requestQuery([], { format: "csv" }));
+  parts.download.href = pathOf("/leads/export", requestQuery([], { format: "csv" }));
   parts.head.replaceChildren(...[canMove && selectAll(), ...Object.keys(t.columns).map(headCell)].filter(Boolean));
   const isFiltered = String(requestQuery()) !== "";
   const empty = () => h("tr", {}, h("td.empty", { colspan: 9 }, isFiltered ? t.none : t.noneYet));
@@ -236,9 +233,11 @@ async function moveSelected(status) {
   const before = new Map(rows.map((lead) => [lead.lead_id, lead.status]));
   try {
     let moved = [];
+    let gone = [];
     for (let begin = 0; begin < leads.length; begin += 500) {
       const answer = await moveLeads(leads.slice(begin, begin + 500), status);
       moved = moved.concat(answer.updated);
+      gone = gone.concat(rows.filter((lead) => answer.not_found.includes(lead.lead_id)));
     }
     const undo = async () => {
       for (const stage of new Set(before.values())) {
@@ -249,7 +248,8 @@ async function moveSelected(status) {
       load();
     };
     await load();
-    toast(t.movedMany(format.integer(moved.length), texts.stages[status]), { text: t.undo, run: () => undo().catch((error) => fail(error, load)) });
+    const text = t.movedMany(format.integer(moved.length), texts.stages[status]);
+    toast(gone.length ? `${goneText(gone)} ${text}` : text, { text: t.undo, run: () => undo().catch((error) => fail(error, load)) });
   } catch (error) {
     fail(error, () => moveSelected(status));
   }

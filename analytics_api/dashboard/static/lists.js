@@ -1,10 +1,10 @@
 // The lists of the statistics: in panels, with bars behind their rows, and whole in a dialog.
 
-import { curl, get } from "./api.js";
 import { changeBadge } from "./chart.js";
 import { byId, copyText, h, icon, info, menuButton, openDialog, pause, tipOf } from "./dom.js";
 import * as format from "./format.js";
-import { addFilter, CLOSED, compares, linkTo, rangeQuery } from "./state.js";
+import { curl, get } from "./page.js";
+import { addFilter, CHOICES, CLOSED, compares, nav, rangeQuery } from "./state.js";
 import { texts } from "./texts.js";
 
 // `section` is its name in the snapshot, `endpoint` that of the whole list with its greatest `limit`; `field` is what
@@ -47,7 +47,6 @@ export const LISTS = {
   },
 };
 
-/** Return what a row is called on screen. */
 export function nameOf(list, row) {
   const value = row[list.field];
   if (list.field === "country") return format.country(value);
@@ -56,7 +55,6 @@ export function nameOf(list, row) {
   return value;
 }
 
-/** Return what a value of a filter is called on screen. */
 export function filterValue(parameter, value) {
   if (parameter === "country") return format.country(value);
   if (parameter === "source" && value === "(direct)") return texts.direct;
@@ -76,8 +74,8 @@ export function linkOf(page) {
 
 /** Return the names of pages: without their host where all have the same. */
 export function pageNames(pages) {
-  const hosts = new Set(pages.map((page) => /^https?:\/\/([^/?#]+)/i.exec(page)?.[1] ?? ""));
-  if (hosts.size !== 1 || hosts.has("")) return pages.map((page) => page.replace(/^https?:\/\//i, ""));
+  const hosts = new Set(pages.map((page) => /^https?:\/\/([^/?#]+)/i.exec(page)?.[1]).filter(Boolean));
+  if (hosts.size !== 1) return pages.map((page) => page.replace(/^https?:\/\//i, ""));
   return pages.map((page) => page.replace(/^https?:\/\/[^/?#]+/i, "") || "/");
 }
 
@@ -106,7 +104,6 @@ export const panelParts = (state, data, today) => [
   () => showPanel(byId("panel-engagement"), LISTS.engagement, state, data, today),
 ];
 
-/** Return the query of the whole list. */
 export function listQuery(list, state, today) {
   const query = rangeQuery(state, today);
   if (compares(state)) query.set("compare", state.compare);
@@ -114,58 +111,40 @@ export function listQuery(list, state, today) {
   return query;
 }
 
-function pageTabs(state) {
-  const tab = (name) =>
-    h(
-      "a",
-      {
-        href: linkTo(state, { pages: name }),
-        "data-nav": "",
-        "data-key": `tab-${name}`,
-        "aria-label": LISTS[name].title,
-        "aria-current": name === state.pages && "true",
-        ...tipOf(LISTS[name].explain),
-      },
-      texts.pageTabs[name],
-    );
-  return h("nav.tabs", { "aria-label": texts.pageLists }, ["pages", "entry_pages", "exit_pages"].map(tab));
+const pageTabs = (state) =>
+  h("nav.tabs", { "aria-label": texts.pageLists }, CHOICES.pages.map((pages) =>
+    tab(texts.pageTabs[pages], state, { pages }, pages === state.pages, { "aria-label": LISTS[pages].title, ...tipOf(LISTS[pages].explain) })));
+
+export const tab = (text, state, changes, isCurrent, properties = {}) =>
+  h("a", { ...nav(state, changes, `tab-${Object.values(changes)[0]}`), "aria-current": isCurrent && "true", ...properties }, text);
+
+/** Show a panel: its title with tools beside it, and its content; without one, that it is loading. */
+export function drawPanel(panel, title, tools, content) {
+  const id = `${panel.id}-title`;
+  panel.setAttribute("aria-labelledby", id);
+  panel.replaceChildren(h("header", {}, h("h2", { id }, title), tools), ...(content?.filter(Boolean) ?? [h("div.rows.loading")]));
 }
 
 function showPanel(panel, list, state, data, today, tabs) {
-  const id = `${panel.id}-title`;
-  panel.setAttribute("aria-labelledby", id);
-  const title = h("h2", { id }, tabs ? texts.pagesPanel : list.title);
-  const explanation = !tabs && list.explain && info(texts.about(list.title), list.explain);
+  const { section, title } = list;
+  const explanation = !tabs && list.explain && info(texts.about(title), list.explain);
   const query = today || !data ? () => listQuery(list, state, today) : null;
-  const rows = data?.[list.section];
-  const menu =
-    rows && actionsMenu(list.title, list.section.replace("_", "-"), () => get(list.endpoint, query()), list.endpoint, query());
-  const header = h("header", {}, title, explanation, tabs, menu);
-  if (!data) return panel.replaceChildren(header, h("div.rows.loading"));
-  if (!Array.isArray(rows)) return panel.replaceChildren(header, h("p.empty", {}, texts.sectionMissing));
-  const visible = rows.slice(0, PANEL_ROWS);
-  const isEmpty = !visible.some((row) => row[list.value]);
-  const columns = h(
-    "div.columns",
-    {},
-    h("span", {}, list.column),
-    h("span.value", {}, list.unit),
-    compares(state)
-      ? h("a.side", { href: linkTo(state, { detail: list.section, sort: "change" }), "data-nav": "", "data-key": `change-${list.section}`, "aria-label": texts.byChange(list.title), ...tipOf(texts.byChange(list.title)) }, texts.change)
-      : h("span.side", {}, "%"),
-  );
-  const more = h(
-    "a.more",
-    { href: linkTo(state, { detail: list.section }), "data-nav": "", "data-key": `detail-${list.section}`, "aria-label": texts.allOf(list.title) },
-    texts.all,
-    icon("right"),
-  );
-  panel.replaceChildren(
-    header,
-    columns,
-    isEmpty ? h("p.empty", {}, texts.emptyPanel) : listElement(list, visible, state, data.overview),
-    h("footer", {}, list.section !== "engagement" && !isEmpty && more),
-  );
+  const rows = data?.[section];
+  const menu = rows && actionsMenu(title, section.replace("_", "-"), () => get(list.endpoint, query()), list.endpoint, query());
+  const content = () => {
+    if (!Array.isArray(rows)) return [h("p.empty", {}, texts.sectionMissing)];
+    const visible = rows.slice(0, PANEL_ROWS);
+    const isEmpty = !visible.some((row) => row[list.value]);
+    const byChange = { ...nav(state, { detail: section, sort: "change" }, `change-${section}`), "aria-label": texts.byChange(title), ...tipOf(texts.byChange(title)) };
+    const more = { ...nav(state, { detail: section }, `detail-${section}`), "aria-label": texts.allOf(title) };
+    return [
+      h("div.columns", {},
+        h("span", {}, list.column), h("span.value", {}, list.unit), compares(state) ? h("a.side", byChange, texts.change) : h("span.side", {}, "%")),
+      isEmpty ? h("p.empty", {}, texts.emptyPanel) : listElement(list, visible, state, data.overview),
+      h("footer", {}, section !== "engagement" && !isEmpty && h("a.more", more, texts.all, icon("right"))),
+    ];
+  };
+  drawPanel(panel, tabs ? texts.pagesPanel : title, [explanation, tabs, menu], data && content());
 }
 
 /** Return the rows as a list. The longest bar is the greatest value. */
@@ -203,9 +182,7 @@ function rowElement(list, row, name, state, greatest, total) {
       ? changeBadge(value, previous, format.integer(previous))
       : h("span.share", {}, format.share(value, total));
   const link = {
-    href: linkTo(addFilter(state, list.filter, key), {}),
-    "data-nav": "",
-    "data-key": `row-${list.section}-${key}`,
+    ...nav(addFilter(state, list.filter, key), {}, `row-${list.section}-${key}`),
     ...tipOf(key.length > 40 || name !== key ? key : ""),
   };
   return h(
@@ -251,7 +228,6 @@ export function openDetail(section, state, overview, today, { onChange, onClose 
   );
 }
 
-/** Open the pages of the current visitors. */
 export function openCurrent({ visitors, pages }, state) {
   const count = texts.live(visitors === 1 ? 1 : format.integer(visitors));
   const scroll = { tabindex: 0, role: "region", "aria-label": texts.currentPages };
@@ -262,7 +238,6 @@ export function openCurrent({ visitors, pages }, state) {
   openDialog(count, h("div.detail", {}, content));
 }
 
-/** Return by how much a row is more than in the compared range. */
 const growth = (list, row) => row[list.value] - (row.previous?.[list.value] ?? 0);
 
 /** Return a function that takes a text and returns the rows with it; the API searches a list that it cuts. */
@@ -334,7 +309,6 @@ function detailContent(list, rows, state, overview, query, onChange) {
   return [h("div.detail-tools", {}, search, count, menu), columns, holder];
 }
 
-/** Let the browser save the rows as a CSV file. */
 function downloadCsv(name, rows) {
   const url = URL.createObjectURL(new Blob(["\ufeff", toCsv(rows)], { type: "text/csv" }));
   h("a", { href: url, download: `${name}.csv` }).click();

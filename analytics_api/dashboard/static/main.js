@@ -1,17 +1,24 @@
-// The statistics page: totals, a chart, lists and current visitors, in one request.
+// The statistics page: totals, a chart and lists in one request, current visitors, and notices above them.
 
-import { get } from "./api.js";
 import { lastDay, showChart, showFigures } from "./chart.js";
-import { byId, h, tipOf } from "./dom.js";
+import { announce, byId, copyText, h, tipOf } from "./dom.js";
 import * as format from "./format.js";
 import { actionsMenu, openCurrent, openDetail, PANEL_ROWS, panelParts } from "./lists.js";
-import { currentVisitors, showLive, showNotices, watchLive } from "./notices.js";
-import { isSignedIn } from "./page.js";
-import { CLOSED, INTERVALS, compares } from "./state.js";
+import { get, isSignedIn, way } from "./page.js";
+import { CHOICES, CLOSED, compares, requestOf } from "./state.js";
 import { texts } from "./texts.js";
-import { adjust, data, failure, go, handle, load, retry, startView, state, today } from "./view.js";
+import { adjust, data, failure, go, handle, keepFocus, load, retry, startView, state, today, viewQuery } from "./view.js";
 
 const TURN = 12_000; // ms for each part on a wall
+
+const INTERVAL = 4500; // ms: so that a tab notices within five seconds that another signed out
+const EXAMPLE = `insert into sessions (session_id, visitor_id, started_at)
+values ('s1', 'v1', ${Date.now()});`;
+const COMMAND = 'ANALYTICS_COLLECT_HOSTS="example.com" analytics-api serve';
+
+let counted = null; // the last totals of conversions, and the request that they answer
+let current = null; // visitors: the last answer
+let isWaiting = false; // whether the database had no visits when the page was opened
 
 function fetchSnapshot(query, signal) {
   if (state.interval) query.set("interval", state.interval);
@@ -20,7 +27,20 @@ function fetchSnapshot(query, signal) {
   return get("/dashboard", query, signal);
 }
 
-/** Open or close the list that the address names. */
+/** Count the leads once the figures are drawn, so that these need not wait. */
+async function countLeads() {
+  const shown = data;
+  if (!data || data.leads !== undefined) return;
+  data.leads = null;
+  const query = viewQuery();
+  query.set("by", "total");
+  const [total] = await get("/conversions", query).catch(() => []);
+  if (shown !== data || !total) return;
+  data.leads = total;
+  counted = { request: requestOf(state), total };
+  keepFocus(drawTotals);
+}
+
 function showDetail() {
   if (state.detail && data && !document.querySelector("dialog[open]")) {
     openDetail(state.detail, state, data.overview, today(), { onChange: rememberList, onClose: closeDetail });
@@ -31,7 +51,8 @@ const rememberList = (changes) => state.detail && adjust(changes);
 const closeDetail = () => state.detail && go(CLOSED);
 
 function drawTotals() {
-  showFigures(byId("figures"), data?.overview, state);
+  const leads = counted?.request === requestOf(state) ? counted.total : null;
+  showFigures(byId("figures"), data?.overview, leads, state);
   if (!data) return;
   if (!failure) showNotices(state, data);
   showLive(data.current);
@@ -43,7 +64,7 @@ function drawChart() {
   const container = byId("chart");
   if (!Array.isArray(series)) return container.replaceChildren(h("p.empty", {}, texts.sectionMissing));
   const choose = (event) => go({ interval: event.target.value });
-  const options = INTERVALS.map((each) => h("option", { value: each, selected: each === range.interval }, texts.intervals[each]));
+  const options = CHOICES.interval.slice(1).map((each) => h("option", { value: each, selected: each === range.interval }, texts.intervals[each]));
   const select = h("select.quiet", { "aria-label": texts.intervalMenu, onchange: choose, "data-key": "interval" }, options);
   const query = new URLSearchParams({ ...(range.from && { from: range.from }), to: range.to, interval: range.interval, fill: "true" });
   for (const [name, value] of state.filters) query.append(name, value);
@@ -72,7 +93,6 @@ function comparedNote() {
   return h("span.compared", tipOf(until && `${compared} ${until}`), ` · ${compared}`);
 }
 
-/** Show the days of one point of the chart. */
 function zoom(date, range) {
   const day = date.slice(0, 10);
   const end = lastDay(day, range.interval);
@@ -99,7 +119,91 @@ function startWall() {
   setInterval(show, TURN);
 }
 
-byId("live").addEventListener("click", () => openCurrent(currentVisitors(), state));
+function showLive(answer) {
+  const element = byId("live");
+  current = answer;
+  element.hidden = !current;
+  if (!current) return;
+  element.dataset.tip = texts.explain.current;
+  const count = current.visitors === 1 ? 1 : format.integer(current.visitors);
+  const [long, short] = [texts.live(count), texts.liveShort(count)];
+  if (element.textContent === long + short) return;
+  element.replaceChildren(h("span.pulse"), h("span.long", {}, long), h("span.short", { "aria-hidden": "true" }, short));
+}
+
+/** Ask again and again; `isActive` says whether to, `onError` takes what went wrong, `onAnswer` is called otherwise. */
+function watchLive(isActive, onError, onAnswer) {
+  let timer;
+  const tick = async () => {
+    clearTimeout(timer);
+    if (isActive() && !document.hidden) {
+      try {
+        showLive(await get("/current"));
+        await onAnswer();
+      } catch (error) {
+        onError(error);
+      }
+    }
+    timer = setTimeout(tick, INTERVAL);
+  };
+  document.addEventListener("visibilitychange", () => document.hidden || tick());
+  timer = setTimeout(tick, INTERVAL);
+}
+
+/** Show the notices of a snapshot: the mark of a demo, and one of three texts where nothing is counted. */
+function showNotices(state, data) {
+  const isEmpty = data.overview && !data.overview.total_sessions && !data.overview.total_events;
+  if (!data.site.first_day) showFirstVisit(data.site.collect_hosts);
+  else byId("notices").replaceChildren(isWaiting ? arrivedNotice() : "", isEmpty ? emptyNotice(state) : "");
+  const demo = byId("demo"); // in the header, where it moves nothing when it appears
+  demo.hidden = !data.site.demo;
+  demo.dataset.tip = texts.demoHelp;
+  demo.textContent = texts.demo;
+}
+
+/** Show how visits come into an empty database. The notice stays as it is, so that its text can be selected. */
+function showFirstVisit(hosts) {
+  isWaiting = true;
+  if (document.querySelector(".notice.first")) return;
+  const element = hosts.length ? scriptNotice(hosts) : notice(texts.emptyTable, texts.collectHelp, code(COMMAND), h("p", {}, texts.insertHelp), code(EXAMPLE));
+  element.classList.add("first");
+  byId("notices").replaceChildren(element);
+}
+
+function scriptNotice(hosts) {
+  const local = hosts.some((host) => /^(localhost|127\.)/.test(host)) ? " data-local" : "";
+  const line = `<script defer src="${new URL("a.js", document.baseURI)}"${local}></script>`;
+  const copy = h("button.button", { type: "button", onclick: () => copyText(line, copy) }, texts.copyLine);
+  return notice(texts.firstVisit, texts.firstVisitHelp(hosts.join(", ")), code(line), copy, h("p.muted", {}, texts.firstVisitWaits));
+}
+
+const code = (text) => h("pre", { tabindex: 0 }, text);
+
+function arrivedNotice() {
+  const isNew = !document.querySelector(".notice.arrived");
+  if (isNew) announce(texts.firstArrived);
+  const hide = () => {
+    isWaiting = false;
+    element.remove();
+    byId("main").focus({ preventScroll: true });
+  };
+  const element = notice(texts.firstArrived, texts.firstArrivedHelp, h("button.button", { type: "button", onclick: hide, "data-key": "hide-arrived" }, texts.hide));
+  element.classList.add("arrived");
+  return element;
+}
+
+function emptyNotice(state) {
+  if (!state.filters.length) return notice(texts.emptyRange, texts.emptyRangeHelp);
+  return notice(
+    texts.emptyFilter,
+    texts.emptyFilterHelp,
+    way(texts.clearFilters, state, { filters: [] }),
+  );
+}
+
+const notice = (title, text, ...more) => h("div.notice", {}, h("h2", {}, title), h("p", {}, text), more);
+
+byId("live").addEventListener("click", () => openCurrent(current, state));
 watchLive(
   isSignedIn,
   (error) => (error.status === 401 || (error.status === 0 && !failure)) && handle(error),
@@ -109,9 +213,14 @@ if (state.wall) startWall();
 startView({
   fetch: fetchSnapshot,
   parts: () => [drawTotals, drawChart, ...panelParts(state, data, today())],
-  onDrawn: showDetail,
+  onDrawn: () => {
+    showDetail();
+    countLeads();
+  },
   onLeave: () => {
     showLive(null);
+    counted = null;
     for (const part of document.querySelectorAll("#figures, #chart, .panel")) part.replaceChildren();
   },
 });
+

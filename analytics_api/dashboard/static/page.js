@@ -1,8 +1,77 @@
-// What every page has: signing in and out, the menu of pages, the colours, and errors.
+// What every page has: requests to the API, signing in and out, the menu of pages, the colours, and errors.
 
-import { ApiError, get, signIn, signOut } from "./api.js";
 import { byId, h, icon, menuButton, watchTips } from "./dom.js";
+import { nav } from "./state.js";
 import { texts } from "./texts.js";
+
+const base = new URL(document.querySelector('meta[name="api"]').content, document.baseURI).pathname;
+
+/** A response that is not 2xx, or none at all: then `status` is 0. */
+export class ApiError extends Error {
+  constructor(status, message, body = {}) {
+    super(message);
+    this.status = status;
+    this.body = body;
+  }
+}
+
+export function pathOf(endpoint, query) {
+  const text = String(query ?? "");
+  return base + endpoint + (text && `?${text}`);
+}
+
+export async function get(endpoint, query, signal) {
+  const response = await request(pathOf(endpoint, query), { signal });
+  return response.json();
+}
+
+/** Return the JSON of an endpoint with its entity tag, and the query of a list's next page; null on the last one. */
+export async function getPage(endpoint, query, signal) {
+  const response = await request(pathOf(endpoint, query), { signal });
+  const link = response.headers.get("Link")?.match(/\?([^>]*)>/);
+  return { body: await response.json(), etag: response.headers.get("ETag"), next: link ? link[1] : null };
+}
+
+/** Change something, if it still has this entity tag, and return the JSON of the response. */
+export async function patch(endpoint, body, etag = null) {
+  const headers = { "Content-Type": "application/json", ...(etag && { "If-Match": etag }) };
+  const response = await request(pathOf(endpoint), { method: "PATCH", headers, body: JSON.stringify(body) });
+  return response.json();
+}
+
+export async function signIn(key) {
+  const headers = { "Content-Type": "application/json" };
+  const response = await request(pathOf("/session"), { method: "POST", headers, body: JSON.stringify({ key }) });
+  return response.json();
+}
+
+export async function signOut() {
+  await request(pathOf("/session"), { method: "DELETE" });
+}
+
+async function request(path, options) {
+  let response;
+  try {
+    response = await fetch(path, { ...options, cache: "no-cache" });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(0, error.message);
+  }
+  if (response.ok) return response;
+  let body = {};
+  try {
+    body = await response.json();
+  } catch {
+    // not the API's: a proxy's page
+  }
+  throw new ApiError(response.status, body.error ?? response.statusText, body);
+}
+
+/** Return a curl command for an endpoint; the key comes from a variable of the shell. */
+export function curl(endpoint, query) {
+  const url = new URL(pathOf(endpoint, query), location.href).href.replaceAll("'", "%27");
+  return `curl -H "Authorization: Bearer $ANALYTICS_API_KEY" '${url}'`;
+}
 
 const THEME = "analytics-theme";
 const root = document.documentElement;
@@ -13,7 +82,6 @@ let account = null; // a promise of the key's name and scopes
 
 export const isSignedIn = () => root.dataset.state !== "signed-out";
 
-/** Return a promise of whether the key has a scope. */
 export const hasScope = async (name) => (await account).scopes.includes(name);
 
 /** Start a page: `load` shows it, also after signing in and when the browser brings it back; `clear` empties it. */
@@ -74,7 +142,6 @@ function signInError({ status, message }) {
   return { 0: known.unreachable, 403: known.foreign, 404: known.off }[status] ?? (status >= 500 ? known.failed : message);
 }
 
-/** Show the key's name with the menu. */
 export async function showAccount() {
   account = get("/whoami");
   const { name, scopes } = await account;
@@ -91,13 +158,12 @@ export async function showAccount() {
   showMenu(scopes);
 }
 
-/** Show the pages, to a key that may read leads. A key for statistics alone has one page. */
 function showMenu(scopes) {
-  const pages = { statistics: "./", leads: "leads", board: "board" };
-  if (!scopes.includes("stats")) delete pages.statistics;
   const here = document.querySelector("[data-page]").dataset.page;
-  const links = Object.entries(pages).map(([name, href]) => h("a", { href, "aria-current": name === here && "page" }, texts.pageNames[name]));
-  byId("menu").replaceChildren(...(scopes.includes("leads:read") ? links : []));
+  const link = (name, href, properties) => h("a", { href, "aria-current": name === here && "page", ...properties }, texts.pageNames[name]);
+  const figures = [link("statistics", "./", { "data-ranged": "" }), link("conversions", "conversions", { "data-ranged": "" })];
+  const leads = [link("leads", "leads"), link("board", "board")];
+  byId("menu").replaceChildren(...(scopes.includes("stats") ? figures : []), ...(scopes.includes("leads:read") ? leads : []));
 }
 
 function themeMenu() {
@@ -118,7 +184,6 @@ function themeMenu() {
   { class: "menu-button quiet", "data-key": "theme" });
 }
 
-/** Return what an error means, in words. */
 export function errorText({ status, message }) {
   const known = { 0: navigator.onLine ? texts.unreachable : texts.offline, 500: texts.databaseAway, 503: texts.databaseAway };
   return known[status] ?? `${message}.`.replace(/\.\.$/, ".");
@@ -131,6 +196,8 @@ export function showError(text, retry, ...ways) {
 }
 
 export const showProblem = (...content) => byId("notices").replaceChildren(h("div.notice.problem", { role: "alert" }, content));
+
+export const way = (text, state, changes) => h("a.button", nav(state, changes), text);
 
 /** Call `follow` instead of loading the page again when a link that matches is clicked. */
 export function watchLinks(selector, follow) {

@@ -6,19 +6,16 @@ const DAY = 86_400_000;
 const toDate = (day) => new Date(`${day}T00:00:00Z`);
 const toDay = (date) => date.toISOString().slice(0, 10);
 
-/** Return whether a text is a day that exists. */
 export function isDay(text) {
   const date = /^\d{4}-\d\d-\d\d$/.test(text) ? toDate(text) : new Date(NaN);
   return !Number.isNaN(date.getTime()) && toDay(date) === text;
 }
 
-/** Return the day that is `count` days later. */
 export const addDays = (day, count) => toDay(new Date(toDate(day).getTime() + count * DAY));
 
 /** Return the number of days from `from` to `to`, both included. */
 const countDays = (from, to) => Math.round((toDate(to) - toDate(from)) / DAY) + 1;
 
-/** Return the first day of the month that is `count` months later. */
 export function monthStart(day, count = 0) {
   const date = toDate(day);
   return toDay(new Date(Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + count, 1)));
@@ -65,9 +62,15 @@ export const FILTERS = {
 };
 const FILTER_NAMES = new Set(Object.entries(FILTERS).flatMap(([name, more]) => [name, ...more.map((each) => name + each)]));
 
-export const METRICS = ["visitors", "sessions", "page_views", "duration", "engagement"];
-export const INTERVALS = ["hour", "day", "week", "month"];
-const PAGE_LISTS = ["pages", "entry_pages", "exit_pages"];
+// Parameters of the address that are one of a few words; the first is the default, which the address leaves out.
+export const CHOICES = {
+  compare: ["previous", "year", "off"],
+  interval: ["", "hour", "day", "week", "month"],
+  metric: ["visitors", "sessions", "page_views", "duration", "engagement"],
+  pages: ["pages", "entry_pages", "exit_pages"],
+  by: ["source", "campaign", "country", "entry_page", "project"],
+  order: ["leads", "won", "sessions", "lead_rate", "win_rate", "median_days_to_lead", "median_days_to_won"],
+};
 
 const pick = (value, choices, otherwise) => (choices.includes(value) ? value : otherwise);
 
@@ -80,10 +83,7 @@ export function readState(search) {
     period: isFixed ? null : pick(query.get("period"), Object.keys(PERIODS), DEFAULT_PERIOD),
     from: isFixed ? from : null,
     to: isFixed ? to : null,
-    compare: pick(query.get("compare"), ["previous", "year", "off"], "previous"),
-    interval: pick(query.get("interval"), INTERVALS, ""),
-    metric: pick(query.get("metric"), METRICS, METRICS[0]),
-    pages: pick(query.get("pages"), PAGE_LISTS, PAGE_LISTS[0]),
+    ...Object.fromEntries(Object.entries(CHOICES).map(([name, choices]) => [name, pick(query.get(name), choices, choices[0])])),
     detail: query.get("detail") ?? "",
     search: query.get("search") ?? "",
     sort: pick(query.get("sort"), ["change"], ""),
@@ -99,10 +99,7 @@ export function writeState(state) {
     query.set("from", state.from);
     query.set("to", state.to);
   } else if (state.period !== DEFAULT_PERIOD) query.set("period", state.period);
-  if (state.compare !== "previous") query.set("compare", state.compare);
-  if (state.interval) query.set("interval", state.interval);
-  if (state.metric !== METRICS[0]) query.set("metric", state.metric);
-  if (state.pages !== PAGE_LISTS[0]) query.set("pages", state.pages);
+  for (const [name, choices] of Object.entries(CHOICES)) if (state[name] !== choices[0]) query.set(name, state[name]);
   for (const [name, value] of state.filters) query.append(name, value);
   if (state.detail) query.set("detail", state.detail);
   if (state.detail && state.search) query.set("search", state.search);
@@ -112,10 +109,13 @@ export function writeState(state) {
 }
 
 /** Return the part of a state that other numbers depend on. */
-export const requestOf = (state) => writeState({ ...state, metric: METRICS[0], pages: PAGE_LISTS[0], ...CLOSED, wall: false });
+export const requestOf = (state) => writeState({ ...state, metric: CHOICES.metric[0], pages: CHOICES.pages[0], order: CHOICES.order[0], ...CLOSED, wall: false });
 
 /** Return the address of this page in another state: `linkTo(state, { period: "7d" })`. */
 export const linkTo = (state, changes) => writeState({ ...state, ...changes }) || location.pathname;
+
+/** Return the properties of a link to this page in another state; the key is that of the focus. */
+export const nav = (state, changes, key) => ({ href: linkTo(state, changes), "data-nav": "", "data-key": key });
 
 // The state without an open list.
 export const CLOSED = { detail: "", search: "", sort: "" };
@@ -151,7 +151,6 @@ export function addFilter(state, name, value) {
   return { ...state, filters, ...CLOSED };
 }
 
-/** Return the state without one filter. */
 export const removeFilter = (state, index) => ({ ...state, filters: state.filters.filter((_, at) => at !== index) });
 
 /** Return the state in which a filter is replaced by its complement. Only `name` and `name.not` have one. */

@@ -1,12 +1,10 @@
 // A page of figures: the address says of which days and filters, and requests fetch them.
 
-import { ApiError, get } from "./api.js";
-import { compares, linkTo, needsToday, rangeQuery, readState, requestOf, CLOSED } from "./state.js";
 import { neighbour, openCustomRange, openFilterDialog, rangeName, showFilters, showRanges, watchShortcuts } from "./controls.js";
 import { announce, byId, isOccupied, pause } from "./dom.js";
 import { valuesOf } from "./lists.js";
-import { way } from "./notices.js";
-import { errorText, isSignedIn, leave, showAccount, showError, startPage, watchLinks } from "./page.js";
+import { ApiError, errorText, get, isSignedIn, leave, showAccount, showError, startPage, watchLinks, way } from "./page.js";
+import { CLOSED, compares, linkTo, needsToday, rangeQuery, readState, requestOf } from "./state.js";
 import { texts } from "./texts.js";
 
 const REFRESH = 60_000; // ms between reloads of the figures while the tab is visible
@@ -36,11 +34,16 @@ export function startView(parts) {
 }
 
 async function start() {
-  const account = showAccount().catch((error) => error.status === 401 || handle(error));
+  const account = showAccount().then(keepRange).catch((error) => error.status === 401 || handle(error));
   await Promise.all([load(), account]);
 }
 
-/** Go to the state with these changes, as a link would. */
+export function viewQuery() {
+  const query = rangeQuery(state, today());
+  if (compares(state)) query.set("compare", state.compare);
+  return query;
+}
+
 export function go(changes) {
   history.pushState(null, "", linkTo(state, changes));
   follow();
@@ -72,9 +75,7 @@ export async function load({ isQuiet = false } = {}) {
   try {
     if (needsToday(state) && !site) site = await get("/site", "", signal);
     const request = requestOf(state);
-    const query = rangeQuery(state, today());
-    if (compares(state)) query.set("compare", state.compare);
-    data = await page.fetch(query, signal);
+    data = await page.fetch(viewQuery(), signal);
     shown = request;
     site = data.site;
     root.dataset.state = "ready";
@@ -142,6 +143,12 @@ function drawControls() {
   document.title = texts.title(rangeName(state));
   showFilters(byId("filters"), state, addFilterByDialog);
   showRanges(byId("ranges"), state, today(), go);
+  keepRange();
+}
+
+/** Let the links to the other pages of figures keep the range and the filters. */
+function keepRange() {
+  for (const link of document.querySelectorAll("#menu [data-ranged]")) link.search = requestOf(state);
 }
 
 function addFilterByDialog() {
@@ -150,7 +157,7 @@ function addFilterByDialog() {
   openFilterDialog(state, suggest, (next) => go({ filters: next.filters }));
 }
 
-/** Return a function that calls another again if what went wrong may be over. */
+/** Load again if what went wrong may be over. */
 export const retry = () => failure && isTemporary(failure) && load();
 
 watchLinks("a[data-nav]", (link) => {

@@ -1,0 +1,255 @@
+"""The page of conversions and of the pipeline in a real browser."""
+
+import pytest
+from helpers.browser import require_chromium, serve, serving_app, sign_in_at
+from helpers.client import NOW, instant
+from helpers.rows import insert, session
+
+from analytics_api import open_database
+from analytics_api.keys import KeyStore
+
+# In January: a lead by google.com that is open, and two won by bing.com; google.com brought the second one first.
+SESSIONS = (
+    session(1, "2026-01-10"),
+    session(2, "2026-01-11", referrer_domain="bing.com", entry_page="https://shop.example/b?utm_campaign=Spring"),
+    session(3, "2026-01-12"),
+    session(4, "2026-01-14", visitor="v3", referrer_domain="bing.com", country="US"),
+    session(5, "2026-02-20"),
+)
+LEADS = tuple(
+    {"lead_id": number, "enquiry_datetime": f"{day} 13:00:00", "contact_name": name, "project_name": project}
+    | {"visitor_id": f"v{visitor}"}
+    for number, day, name, project, visitor in (
+        (1, "2026-01-10", "Ann", "Sky", 1),
+        (2, "2026-01-11", "Bob", "Sky", 2),
+        (3, "2026-01-14", "Cyd", "Sea", 3),
+        (4, "2026-02-20", "Dan", "Sea", 5),
+    )
+)
+JANUARY = "from=2026-01-01&to=2026-01-31"
+
+
+def move(database, lead_id, status, moment):
+    database.write(lambda at: at.execute(f"update leads set status = '{status}' where lead_id = {lead_id}"))
+    database.write(
+        lambda at: at.execute(
+            "update lead_status_changes set changed_at = :moment where lead_id = :key and new_status = :status",
+            moment=instant(moment), key=lead_id, status=status,
+        )
+    )  # fmt: skip
+
+
+@pytest.fixture
+def shop(tmp_path):
+    require_chromium()
+    with open_database(tmp_path / "shop.db").closing() as database:
+        insert(database, "sessions", *SESSIONS)
+        insert(database, "leads", *LEADS)
+        for lead_id in (2, 3):
+            move(database, lead_id, "won", f"2026-01-{14 + lead_id} 13:00:00")
+        yield database
+
+
+@pytest.fixture
+def url(shop):
+    with serving_app(serve(shop)) as url:
+        yield url
+
+
+def cells(page, panel="conversions"):
+    """Return the texts of the rows of a table, without the changes."""
+    return page.eval_on_selector_all(
+        f"#panel-{panel} tbody tr",
+        """rows => rows.map(row => [...row.children].map(cell => {
+             const copy = cell.cloneNode(true);
+             copy.querySelectorAll('.change').forEach(change => change.remove());
+             return copy.textContent.trim();
+           }))""",
+    )
+
+
+def wait_for_first(page, name):
+    page.wait_for_selector(f"#panel-conversions tbody tr:first-child th:has-text('{name}')")
+
+
+def test_source_of_most_won_of_last_month_takes_three_clicks(new_page, url):
+    page = sign_in_at(new_page(), url)
+    page.click("#menu a:has-text('Conversions')")
+    page.wait_for_selector("#panel-conversions tbody tr")
+    page.click('[data-key="period"]')
+    page.click('.menu a:has-text("Last month")')
+    page.wait_for_selector("html:not(.busy) .group:has-text('Last month')")
+    page.click('[data-key="order-won"]')
+    wait_for_first(page, "bing.com")
+
+    assert page.url == f"{url}/conversions?period=last-month&order=won"
+    assert [row[:5] for row in cells(page)] == [
+        ["bing.com", "2", "2", "1", "1"],
+        ["google.com", "1", "0", "2", "1"],
+    ]
+
+
+def test_figures_are_those_of_all_leads(new_page, url):
+    page = sign_in_at(new_page(), f"{url}/conversions?{JANUARY}")
+
+    figures = page.eval_on_selector_all("#figures .value", "all => all.map(each => each.textContent)")
+
+    assert figures == ["3", "2", "0", "75.0%", "100.0%", "0d", "4d"]
+
+
+def test_conversions_are_by_what_is_chosen(new_page, url):
+    page = sign_in_at(new_page(), f"{url}/conversions?{JANUARY}")
+
+    page.click('[data-key="tab-campaign"]')
+    wait_for_first(page, "None")
+    campaigns = [row[:2] for row in cells(page)]
+    page.click('[data-key="tab-project"]')
+    wait_for_first(page, "Sky")
+    projects = [row[:6] for row in cells(page)]
+    page.go_back()
+    wait_for_first(page, "None")
+    page.go_forward()
+    wait_for_first(page, "Sky")
+
+    assert campaigns == [["None", "2"], ["Spring", "1"]]
+    assert projects == [["Sky", "2", "1", "2", "1", "–"], ["Sea", "1", "1", "1", "1", "–"]]
+    assert page.url == f"{url}/conversions?{JANUARY}&by=project"
+
+
+def test_row_filters_everything_but_the_pipeline(new_page, url):
+    page = sign_in_at(new_page(), f"{url}/conversions?{JANUARY}")
+
+    page.click('#panel-conversions a.name:has-text("bing.com")')
+    page.wait_for_selector(".chip:has-text('bing.com')")
+    page.wait_for_selector("#panel-pipeline p:has-text('Filters choose visits')")
+
+    assert [row[:2] for row in cells(page)] == [["bing.com", "2"]]
+    assert page.inner_text('[data-key="figure-leads"] .value') == "2"
+
+
+def test_number_of_a_project_leads_to_its_leads(new_page, url):
+    page = sign_in_at(new_page(), f"{url}/conversions?{JANUARY}&by=project")
+    wait_for_first(page, "Sky")
+
+    page.click("#panel-conversions tbody tr:first-child td:nth-child(3) a")
+    page.wait_for_selector(".leads a.name")
+
+    assert page.url == f"{url}/leads?status=won&project=Sky&{JANUARY}"
+    assert page.inner_text(".leads tbody a.name") == "Bob"
+
+
+def test_number_that_the_list_cannot_choose_says_so(new_page, url):
+    page = sign_in_at(new_page(), f"{url}/conversions?{JANUARY}")
+    wait_for_first(page, "bing.com")
+
+    link = page.locator("#panel-conversions tbody tr:first-child td:nth-child(2) a")
+
+    assert "cannot choose them by their visits" in link.get_attribute("data-tip")
+    assert link.get_attribute("href") == f"leads?{JANUARY}"
+
+
+def test_pipeline_has_stays_and_leads_of_each_stage(new_page, url):
+    page = sign_in_at(new_page(), f"{url}/conversions?{JANUARY}")
+    rows = {row[0]: row[1:4] for row in cells(page, "pipeline")}
+
+    page.click("#panel-pipeline tbody tr:nth-child(5) td:nth-child(3) a")
+    page.wait_for_selector(".leads a.name")
+
+    assert rows["New"] == ["3100.0%", "1", "4 days"]
+    assert rows["Won"] == ["266.7%", "2", "–"]
+    assert page.url == f"{url}/leads?status=won&{JANUARY}"
+
+
+def test_key_for_statistics_sees_numbers_without_links(new_page, shop, url):
+    key = KeyStore(shop).add("wall", ["stats"], now=NOW)
+    page = sign_in_at(new_page(), f"{url}/conversions?{JANUARY}", key)
+    wait_for_first(page, "bing.com")
+
+    assert page.inner_text("#menu").split() == ["Statistics", "Conversions"]
+    assert page.query_selector_all('main a[href^="leads"]') == []
+
+
+def test_key_for_leads_alone_is_refused(new_page, shop, url):
+    key = KeyStore(shop).add("sales", ["leads:read"], now=NOW)
+    page = new_page()
+    page.goto(f"{url}/conversions")
+    page.wait_for_selector('html[data-state="signed-out"]')
+    page.fill("#key", key)
+
+    page.click("#sign-in-form button")
+    page.wait_for_selector(".notice.problem")
+
+    assert page.inner_text("#menu").split() == ["Leads", "Board"]
+    assert not page.is_visible("#panels")
+
+
+def test_statistics_show_leads_and_won(new_page, url):
+    page = sign_in_at(new_page(), f"{url}/?{JANUARY}")
+    page.wait_for_selector('[data-key="metric-won"] .value:has-text("2")')
+
+    assert page.inner_text('[data-key="metric-leads"] .value') == "3"
+    page.click('[data-key="metric-leads"]')
+    page.wait_for_selector("#panel-conversions tbody tr")
+    assert page.url == f"{url}/conversions?{JANUARY}"
+
+
+def test_menu_keeps_the_range_and_the_filters(new_page, url):
+    page = sign_in_at(new_page(), f"{url}/conversions?{JANUARY}&country=IN&by=country")
+
+    page.click("#menu a:has-text('Statistics')")
+    page.wait_for_selector("#chart .plot")
+
+    assert page.url.startswith(f"{url}/?{JANUARY}&by=country&country=IN")
+    assert page.is_visible(".chip:has-text('India')")
+
+
+def test_range_without_leads_says_so(new_page, url):
+    page = sign_in_at(new_page(), f"{url}/conversions?from=2025-01-01&to=2025-01-02")
+
+    assert page.inner_text("#panel-conversions .empty") == "Nothing in these days"
+
+
+def test_hostile_names_are_text(new_page, shop, url):
+    names = ("<img src=x onerror=alert(1)>", "x" * 10_000, "\u202egpj.exe", "constructor")
+    insert(
+        shop, "sessions", *(session(20 + place, "2026-01-20", referrer_domain=name) for place, name in enumerate(names))
+    )
+    page = new_page()
+    page.on("dialog", lambda dialog: pytest.fail("a script ran"))
+    sign_in_at(page, f"{url}/conversions?{JANUARY}")
+    wait_for_first(page, "bing.com")
+
+    shown = [row[0] for row in cells(page)]
+
+    assert "<img src=x onerror=alert(1)>" in shown
+    assert not any("\u202e" in name for name in shown)
+    assert max(map(len, shown)) <= 301
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 1280
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 768, 1280])
+def test_conversions_are_accessible(new_page, demo_url, theme, width):
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = new_page(color_scheme=theme, viewport={"width": width, "height": 800})
+    sign_in_at(page, f"{demo_url}/conversions?country=IN&period=90d")
+    page.wait_for_selector("#panel-conversions tbody tr")
+    report = Axe().run(page, None, {"resultTypes": ["violations"]}).response["violations"]
+
+    assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in report] == []
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+
+
+def test_order_and_period_are_chosen_by_keyboard(new_page, url):
+    page = sign_in_at(new_page(), f"{url}/conversions?{JANUARY}")
+    wait_for_first(page, "bing.com")
+    page.focus('[data-key="order-won"]')
+
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => location.search.includes('order=won')")
+    focused = page.evaluate("() => document.activeElement.dataset.key")
+    page.keyboard.press("p")
+    page.wait_for_function("() => location.search.includes('period=last-month')")
+
+    assert focused == "order-won"

@@ -1,0 +1,102 @@
+"""Hostile texts on the list, on one lead and on the board."""
+
+import pytest
+from helpers.browser import require_chromium, serve, serving_app, sign_in_at
+from helpers.rows import insert
+
+from analytics_api import open_database
+
+HOSTILE = (
+    "<img src=x onerror=alert(1)>",
+    "javascript:alert(1)",
+    "\u202egpj.exe",
+    "x" * 10_000,
+    "nothing\0here",
+    "👩🏽\u200d💻",
+    '"><script>alert(1)</script>',
+    "${alert(1)}",
+)
+TEXTS = ("contact_name", "project_name", "project_location", "project_source", "contact_email", "contact_phone")
+
+
+@pytest.fixture
+def url(tmp_path):
+    require_chromium()
+    with open_database(tmp_path / "hostile.db").closing() as database:
+        insert(
+            database,
+            "leads",
+            *(
+                {"lead_id": number, "enquiry_datetime": f"2026-02-{number + 10} 10:00:00", **dict.fromkeys(TEXTS, text)}
+                for number, text in enumerate(HOSTILE, 1)
+            ),
+        )
+        insert(
+            database,
+            "lead_submissions",
+            *(
+                {
+                    "submission_id": number,
+                    "lead_id": number,
+                    "cta_name": text,
+                    "contact_email": text,
+                    "payload_json": text,
+                }
+                | {"submitted_at": f"2026-02-{number + 10} 10:00:00"}
+                for number, text in enumerate(HOSTILE, 1)
+            ),
+        )
+        with serving_app(serve(database)) as url:
+            yield url
+
+
+@pytest.fixture
+def hostile_page(new_page, url):
+    page = new_page(viewport={"width": 768, "height": 800})
+    page.on("dialog", lambda dialog: pytest.fail("a script ran"))
+    return sign_in_at(page, f"{url}/leads")
+
+
+def names(page, selector):
+    page.wait_for_selector(selector)
+    return page.eval_on_selector_all(selector, "all => all.map(each => each.textContent)")
+
+
+def is_harmless(page):
+    """Return whether the page holds no element of a hostile text, no bidi control, and nothing wider than itself."""
+    return page.evaluate(
+        """() => !document.querySelector('main :is(img, script)') && !/[\u202a-\u202e]/.test(document.body.textContent)
+             && document.documentElement.scrollWidth <= innerWidth"""
+    )
+
+
+@pytest.mark.parametrize(("path", "selector"), [("leads", ".leads a.name"), ("board", ".lead-card a.name")])
+def test_hostile_names_are_text(hostile_page, url, path, selector):
+    hostile_page.goto(f"{url}/{path}")
+
+    shown = names(hostile_page, selector)
+
+    assert len(shown) == len(HOSTILE)
+    assert {HOSTILE[0], HOSTILE[1], HOSTILE[6], "gpj.exe", "nothing␀here"} <= set(shown)
+    assert max(map(len, shown)) == 301
+    assert is_harmless(hostile_page)
+
+
+@pytest.mark.parametrize("number", range(1, len(HOSTILE) + 1))
+def test_hostile_lead_is_text(hostile_page, url, number):
+    hostile_page.goto(f"{url}/leads?lead={number}")
+    hostile_page.wait_for_selector(".lead-parts")
+
+    links = hostile_page.eval_on_selector_all(".lead-parts a", "all => all.map(each => each.protocol)")
+
+    assert set(links) <= {"mailto:", "tel:"}
+    assert is_harmless(hostile_page)
+    assert hostile_page.title() == "Analytics · Leads"
+
+
+def test_hostile_facets_are_chosen(hostile_page, url):
+    hostile_page.select_option('[data-key="filter-project"]', HOSTILE[0])
+    hostile_page.wait_for_function("() => document.querySelectorAll('.leads a.name').length === 1")
+
+    assert names(hostile_page, ".leads a.name") == [HOSTILE[0]]
+    assert is_harmless(hostile_page)
