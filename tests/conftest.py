@@ -1,45 +1,46 @@
-import atexit
 import gc
 import os
 import shutil
 import sys
-import tempfile
 from contextlib import ExitStack
-from functools import cache
 from itertools import groupby
-from pathlib import Path
 
 import pytest
-from helpers import postgres
+from helpers import postgres, sqlite
 from helpers.client import KEY, NOW, APIClient
 from hypothesis import settings
 
-from analytics_api import create_app, open_database
+from analytics_api import create_app
 
 # Write bytecode even if PYTHONDONTWRITEBYTECODE is set. Otherwise every worker and every server that a test starts
 # compiles the package again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+MEMORY = "/dev/shm"
+MIN_MEMORY = 4 << 30  # bytes; the largest test needs a tenth of it
+
+
+def is_roomy(folder):
+    """Return whether a folder in memory has room for the tests' files, and programs in it can be run."""
+    return os.access(folder, os.W_OK) and not (
+        os.statvfs(folder).f_flag & os.ST_NOEXEC or shutil.disk_usage(folder).free < MIN_MEMORY
+    )
+
+
+# In memory, a commit does not wait for a disk: otherwise the tests wait as long as they compute.
+if is_roomy(MEMORY):
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", MEMORY)
+
 settings.register_profile("suite", deadline=None, print_blob=True)
 settings.load_profile("suite")
 
 
-@cache
-def empty_sqlite():
-    """Return the path of an empty database. Copying it is faster than creating the schema in every test."""
-    folder = tempfile.mkdtemp(prefix="analytics-")
-    atexit.register(shutil.rmtree, folder)
-    path = Path(folder, "analytics.db")
-    open_database(path).close()
-    return path
-
-
-# The engines: name, and a function that opens a new database.
+# The engines: name, and a function that lends an empty database.
 ENGINES = {
-    "sqlite": lambda folder: open_database(shutil.copy(empty_sqlite(), folder)).closing(),
-    "postgresql": lambda folder: postgres.new_database(),
-    "replica": lambda folder: postgres.new_replicated_database(),
+    "sqlite": sqlite.new_database,
+    "postgresql": postgres.new_database,
+    "replica": postgres.new_replicated_database,
 }
 
 
@@ -172,13 +173,13 @@ select
 
 
 @pytest.fixture(scope="session")
-def share(tmp_path_factory):
+def share():
     """Return a function that returns the empty database of an engine for tests with the mark `shared_database`."""
     databases = {}
 
     def share(engine):
         if engine not in databases:
-            databases[engine] = stack.enter_context(ENGINES[engine](tmp_path_factory.mktemp("shared")))
+            databases[engine] = stack.enter_context(ENGINES[engine]())
         return databases[engine]
 
     with ExitStack() as stack:
@@ -189,13 +190,19 @@ def share(tmp_path_factory):
 
 @pytest.fixture(params=ENGINES)
 def database(request):
-    """Yield an empty open database. The test runs once for each engine."""
+    """Yield an empty open database. The test runs once for each engine.
+
+    If the test uses `tmp_path`, an SQLite database is in that folder.
+    """
     if request.node.get_closest_marker("shared_database") and not request.node.get_closest_marker("writes"):
         database = request.getfixturevalue("share")(request.param)
         yield database
         database.response_cache().clear()
+    elif request.param == "sqlite" and "tmp_path" in request.fixturenames:
+        with sqlite.new_database_in(request.getfixturevalue("tmp_path")) as database:
+            yield database
     else:
-        with ENGINES[request.param](request.getfixturevalue("tmp_path")) as database:
+        with ENGINES[request.param]() as database:
             yield database
 
 

@@ -1,0 +1,120 @@
+"""Lend one SQLite database to many tests. `new_database()` yields an empty one.
+
+Emptying a database takes a fifth of the time of opening a new one, where SQLite parses the schema and compiles the
+triggers again.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+import threading
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+from analytics_api import open_database
+
+SELECT_SCHEMA = """
+select schema_version, application_id, user_version, secure_delete, journal_mode
+from pragma_schema_version, pragma_application_id, pragma_user_version, pragma_secure_delete, pragma_journal_mode
+"""
+
+SELECT_TABLES = """
+select name
+from pragma_table_list
+where schema = 'main' and type = 'table' and name not like 'sqlite\\_%' escape '\\'
+"""
+
+# The tables in which a new database has rows, and their rows; of the thousands of foldings a checksum.
+FILLED = {
+    "site": "select * from site",
+    "site_offsets": "select * from site_offsets",
+    "case_folds": "select sum(unicode(letter) * unicode(folded)) from case_folds",
+}
+
+
+def make_folder():
+    """Return a new folder beside those of pytest, which is deleted when this process exits."""
+    folder = tempfile.mkdtemp(prefix="analytics-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+@cache
+def empty_file():
+    """Return the path of an empty database. Copying it is faster than creating the schema in every test."""
+    path = make_folder() / "analytics.db"
+    open_database(path).close()
+    return path
+
+
+class ReusableDatabase:
+    """An open database for one test after another."""
+
+    def __init__(self):
+        self.folder = make_folder()
+        self.database = open_database(shutil.copy(empty_file(), self.folder))
+        self.tables = [name for (name,) in self.database.tuples(SELECT_TABLES)]
+        self.rows = self.read_rows(self.database)
+        self.state = self.read_state()
+
+    def read_rows(self, at):
+        """Return the number of rows of each table, and the rows of a new database."""
+        counts = at.tuples(" union all ".join(f"select count(*) from {table}" for table in self.tables))
+        return [count for (count,) in counts], [at.tuples(sql) for sql in FILLED.values()]
+
+    def read_state(self):
+        """Return what a test can change except rows: the schema, the files, and the attributes of the object."""
+        attributes = {name: value for name, value in vars(self.database).items() if not name.startswith("_")}
+        file = self.database.path.stat()
+        files = {path.name for path in self.folder.iterdir()}
+        return self.database.tuples(SELECT_SCHEMA), attributes, file.st_ino, file.st_mode, files
+
+    def reset(self, threads):
+        """Delete all rows. Return False if more than rows was changed, or a thread that is not in `threads` runs."""
+        try:
+            if self.read_state() == self.state and live_threads() <= threads:
+                self.database.write(self.delete_all)
+                self.database.response_cache().clear()
+                return True
+        except Exception:
+            pass
+        return False
+
+    def delete_all(self, at):
+        for _ in range(2):  # the triggers of one table write to others
+            counts, _ = self.read_rows(at)
+            for table, count in zip(self.tables, counts):
+                if count and table not in FILLED:
+                    at.execute(f"delete from {table}")
+        at.execute("insert into lead_search (lead_search) values ('rebuild')")
+        assert self.read_rows(at) == self.rows
+
+    def close(self):
+        self.database.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def live_threads():
+    """Return the threads that may write to a database."""
+    return {thread for thread in threading.enumerate() if thread.name != "cache-sweeper"}
+
+
+@contextmanager
+def new_database(spare=[]):  # noqa: B006
+    """Yield an empty database: one that a former test used, or a new one."""
+    reusable = spare.pop() if spare else ReusableDatabase()
+    threads = live_threads()
+    try:
+        yield reusable.database
+    finally:
+        if reusable.reset(threads):
+            spare.append(reusable)
+        else:
+            reusable.close()
+
+
+def new_database_in(folder):
+    """Yield an empty database in the file `analytics.db` of a folder."""
+    return open_database(shutil.copy(empty_file(), folder)).closing()
