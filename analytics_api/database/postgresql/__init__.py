@@ -29,6 +29,7 @@ from .connections import (
 )
 from .counters import COUNTED_TABLES, counter_tables, disable_triggers, enable_triggers, find_differences, rebuild
 from .schema import check_version, create_schema
+from .schema_check import find_schema_differences
 from .statements import Snapshot, Statements, lift_timeouts
 from .upgrade import upgrade
 
@@ -233,6 +234,9 @@ class PostgreSQL(Database):
     def verify(self, *, on_progress: Callable[[str], object] = ignore_progress) -> list[Difference]:
         return self._run(READ, lambda statements: find_differences(statements, self._primary, on_progress))
 
+    def schema_differences(self) -> list[str]:
+        return self._run(READ, find_schema_differences)
+
     def is_read_only(self) -> bool:
         if self._replica != self._primary:  # reads must not wait for an unreachable primary
             return False
@@ -376,6 +380,8 @@ class PostgreSQL(Database):
                     "select set_config('statement_timeout', :limit, false)", limit=milliseconds(self.statement_timeout)
                 )
                 if check_version(statements, name):
+                    for line in find_schema_differences(statements):
+                        log.warning("%s: %s; `analytics-api upgrade` restores it", name, line)
                     return
                 if not create:
                     raise DatabaseError(f"{name}: this database does not exist; `analytics-api init` creates it")

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ..base import ARCHIVING_COUNTERS, BASE_TABLES, COUNT_COLUMNS, SITE_TABLES, Difference, compare
 from ..expected import read_expected
 from .connections import connect
-from .schema import read_ddl
+from .ddl import read_ddl
 from .statements import Statements, lift_timeouts
 
 # The tables whose triggers update counters. They are locked in the same order as by a purge, to prevent deadlocks.
@@ -139,7 +139,7 @@ def counter_names() -> tuple[str, ...]:
 @cache
 def counter_tables() -> tuple[str, ...]:
     """Return the tables that store only counters."""
-    return tuple(re.findall(r"^create table (?!if |case_folds)(\w+)", read_ddl(), re.MULTILINE))
+    return tuple(re.findall(r"^create table (?!if |case_folds|schema_objects)(\w+)", read_ddl(), re.MULTILINE))
 
 
 def disable_triggers(statements: Statements) -> None:

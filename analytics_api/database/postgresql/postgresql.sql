@@ -164,6 +164,15 @@ create table if not exists analytics_meta (
   version integer not null
 );
 
+-- The objects of the schema as they were created, to notice changes by other programs.
+create table schema_objects (
+  kind           text collate "C" not null,
+  name           text collate "C" not null,
+  definition     text collate "C" not null,  -- MD5, hexadecimal
+  server_version integer not null,  -- the major version
+  primary key (kind, name)
+);
+
 create table if not exists secrets (
   name  text collate "C" primary key,
   value text collate "C" not null

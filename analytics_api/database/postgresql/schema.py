@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
 from hashlib import sha256
-from importlib.resources import files
 
 import psycopg
 
@@ -13,6 +11,8 @@ from ..base import PRIMARY_KEYS, TRANSIENT_TABLES
 from ..expected import read_expected
 from ..folding import case_folds
 from .connections import first_line
+from .ddl import read_ddl
+from .schema_check import record_objects
 from .statements import Statements
 
 VERSION = 3
@@ -97,6 +97,7 @@ def create_schema(statements: Statements, name: str) -> None:
     statements.execute("select pg_advisory_xact_lock(hashtextextended('analytics_api', 0))")
     if not check_version(statements, name):
         apply_ddl(statements, name)
+        record_objects(statements)
     statements.execute("commit")
 
 
@@ -126,8 +127,3 @@ def is_current(statements: Statements) -> bool:
 
 def ddl_digest() -> str:
     return sha256((read_ddl() + read_expected()).encode()).hexdigest()
-
-
-@cache
-def read_ddl() -> str:
-    return files("analytics_api.database.postgresql").joinpath("postgresql.sql").read_text(encoding="utf-8")

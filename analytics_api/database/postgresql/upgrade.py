@@ -14,8 +14,10 @@ from ..campaigns import archive_campaigns
 from ..expected import read_expected
 from .connections import connect, first_line, parse_url
 from .counters import disable_triggers, enable_triggers, rebuild
+from .ddl import read_ddl
 from .past import archive_past
-from .schema import VERSION, apply_ddl, check_version, is_current, read_ddl, read_version
+from .schema import VERSION, apply_ddl, check_version, is_current, read_version
+from .schema_check import changed_indexes, find_schema_differences, record_objects
 from .statements import Statements, lift_timeouts
 
 log = logging.getLogger(__name__)
@@ -53,8 +55,7 @@ alter table events
   drop column if exists minute,
   drop column if exists page;
 alter table leads
-  drop constraint if exists enquiry_datetime_of_1300_bytes_at_most,
-  add column if not exists stage_since bigint;
+  drop constraint if exists enquiry_datetime_of_1300_bytes_at_most;
 drop index if exists status_changes_by_lead;
 alter table lead_submissions
   drop constraint if exists submitted_at_of_1300_bytes_at_most;
@@ -71,6 +72,8 @@ alter index if exists leads_in_stage_by_name rename to leads_in_status_by_name;
 INSTANTS = {"sessions": "started_at", "events": "occurred_at"}
 MIN_INSTANT = 100_000_000_000
 MIN_SECONDS = 100_000_000
+
+DOTALL = re.MULTILINE | re.DOTALL
 
 DATES = {"leads": "enquiry_datetime", "lead_submissions": "submitted_at"}
 
@@ -97,7 +100,7 @@ def upgrade(url: str, *, on_progress: Callable[[str], object] = ignore_progress)
                 raise DatabaseError(f"{name}: this database does not exist; `analytics-api init` creates it")
             if version > VERSION:
                 check_version(statements, name)
-            if version == VERSION and is_current(statements):
+            if version == VERSION and is_current(statements) and not find_schema_differences(statements):
                 return version
             lines = list(_migrate(statements, name, on_progress))
             statements.execute("commit")
@@ -120,7 +123,10 @@ def _migrate(statements: Statements, name: str, on_progress: Callable[[str], obj
     ):
         statements.execute(sql["sql"])
     statements.execute("drop type if exists page_count cascade")
+    for index in changed_indexes(statements):
+        statements.execute(f"drop index {index}")
     statements.connection.execute(PREPARE_TABLES.encode())
+    _add_columns(statements)
     for table, column in INSTANTS.items():
         yield from _convert_instants(statements, table, column)
     apply_ddl(statements, name)
@@ -132,6 +138,27 @@ def _migrate(statements: Statements, name: str, on_progress: Callable[[str], obj
     archive_campaigns(statements)
     rebuild(statements, on_progress)
     enable_triggers(statements)
+    record_objects(statements)
+
+
+def _add_columns(statements: Statements) -> None:
+    """Add the columns that a table lacks, because it is of an older version or another program dropped them."""
+    for table, body in re.findall(r"^create (?:unlogged )?table if not exists (\w+) \((.*?)^\)", read_ddl(), DOTALL):
+        for item in split_definitions(body):
+            if not item.startswith(("constraint ", "primary key ", "check ", "unique ")):
+                statements.execute(f"alter table if exists {table} add column if not exists {item}")
+
+
+def split_definitions(body: str) -> list[str]:
+    """Split the columns and constraints of a table at the commas outside parentheses. Comments are removed."""
+    items, depth = [""], 0
+    for letter in re.sub(r"--.*", "", body):
+        depth += (letter == "(") - (letter == ")")
+        if letter == "," and depth == 0:
+            items.append("")
+        else:
+            items[-1] += letter
+    return [item.strip() for item in items]
 
 
 def _convert_instants(statements: Statements, table: str, column: str) -> Iterator[str]:
@@ -160,7 +187,7 @@ def _convert_dates(statements: Statements, table: str, column: str) -> Iterator[
 def _add_constraints(statements: Statements) -> None:
     """Add the named check constraints of the DDL file to the base tables. Replace existing ones."""
     for table in BASE_TABLES:
-        [body] = re.findall(rf"^create table if not exists {table} \((.*?)^\);", read_ddl(), re.MULTILINE | re.DOTALL)
+        [body] = re.findall(rf"^create table if not exists {table} \((.*?)^\);", read_ddl(), DOTALL)
         for constraint, check in CONSTRAINT.findall(body):
             statements.execute(f"alter table {table} drop constraint if exists {constraint}")
             statements.execute(f"alter table {table} add constraint {constraint} {check}")

@@ -1,0 +1,122 @@
+"""Find objects of the schema that another program has removed or changed.
+
+The table schema_objects has the definitions of the objects as PostgreSQL printed them when the schema was created.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from ..base import Row
+from ..expected import read_expected
+from .ddl import read_ddl
+from .statements import Statements
+
+NAME = re.compile(
+    r"^create (?:or replace )?(?:unlogged |unique )?(?:table|view|index|function|procedure|aggregate) "
+    r"(?:if not exists )?(\w+)",
+    re.MULTILINE,
+)
+# Base tables and events for which the DDL file creates trigger functions in a loop.
+COUNTED = re.compile(r"^call count_changes\('(\w+)'|^    \('(\w+)', '\w+'\)", re.MULTILINE)
+EVENTS = ("insert", "delete", "update", "ids")
+
+# Triggers belong to the schema if their functions do. A column has no definition, because a writer may have altered its
+# type without harm.
+OBJECTS = """
+with relations as (
+  select oid, relname::text as name, relkind
+  from pg_class
+  where relnamespace = current_schema()::regnamespace and relname = any (:names)),
+functions as (
+  select oid, proname::text as name, prokind
+  from pg_proc
+  where pronamespace = current_schema()::regnamespace and proname = any (:names))
+select case relkind when 'r' then 'table' when 'v' then 'view' else 'index' end as kind, name,
+  case relkind when 'v' then pg_get_viewdef(oid) when 'i' then pg_get_indexdef(oid) else '' end as definition
+from relations
+where relkind in ('r', 'v', 'i')
+union all
+select 'column', relations.name || '.' || attname, ''
+from pg_attribute
+join relations on relations.oid = attrelid and relkind = 'r'
+where attnum > 0 and not attisdropped
+union all
+select 'function', name || '(' || pg_get_function_identity_arguments(oid) || ')',
+  case prokind when 'a' then '' else pg_get_functiondef(oid) end
+from functions
+union all
+select 'trigger', tgname::text, tgenabled::text || ' ' || pg_get_triggerdef(pg_trigger.oid)
+from pg_trigger
+join functions on functions.oid = tgfoid
+where not tgisinternal
+"""
+
+DELETE_OBJECTS = """
+delete from schema_objects
+"""
+INSERT_OBJECTS = f"""
+insert into schema_objects (kind, name, definition, server_version)
+select kind, name, md5(definition), current_setting('server_version_num')::integer / 10000
+from ({OBJECTS}) as objects
+"""
+
+# A role may have no privilege, and a database of an earlier version has no table.
+CAN_CHECK = """
+select coalesce(has_table_privilege(to_regclass('schema_objects'), 'select'), false) as answer
+"""
+
+# Another major version of PostgreSQL may print a definition in another form.
+DIFFERENCES = f"""
+select stored.kind, stored.name, objects.name is null as is_missing
+from schema_objects as stored
+left join ({OBJECTS}) as objects on objects.kind = stored.kind and objects.name = stored.name
+where objects.name is null
+  or md5(objects.definition) <> stored.definition
+    and stored.server_version = current_setting('server_version_num')::integer / 10000
+order by stored.kind, stored.name
+"""
+
+
+def record_objects(statements: Statements) -> None:
+    """Store the definitions of the objects of the schema."""
+    statements.execute(DELETE_OBJECTS)
+    statements.execute(INSERT_OBJECTS, names=object_names())
+
+
+def find_schema_differences(statements: Statements) -> list[str]:
+    """Return a message for each object that differs: "the trigger events_insert is missing".
+
+    The columns of a missing table are left out. The list is empty if the role may not read schema_objects.
+    """
+    differences = read_differences(statements)
+    tables = {row["name"] for row in differences if row["kind"] == "table"}
+    return [
+        f"the {row['kind']} {row['name']} {'is missing' if row['is_missing'] else 'was changed'}"
+        for row in differences
+        if row["kind"] != "column" or row["name"].partition(".")[0] not in tables
+    ]
+
+
+def changed_indexes(statements: Statements) -> list[str]:
+    """Return the names of the indexes that were changed."""
+    return [row["name"] for row in read_differences(statements) if row["kind"] == "index" and not row["is_missing"]]
+
+
+def read_differences(statements: Statements) -> list[Row]:
+    """Return `kind`, `name` and `is_missing` of each object that differs."""
+    if not statements.rows(CAN_CHECK)[0]["answer"]:
+        return []
+    return statements.rows(DIFFERENCES, names=object_names())
+
+
+@cache
+def object_names() -> list[str]:
+    """Return the names of the tables, views, indexes and functions that the DDL file creates."""
+    ddl = read_ddl()
+    tables = {name for names in COUNTED.findall(ddl) for name in names if name}
+    return [
+        *NAME.findall(ddl + read_expected()),
+        *(f"{table}_{event}" for table in sorted(tables) for event in EVENTS),
+    ]
