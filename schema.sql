@@ -290,6 +290,65 @@ select 7, session_id, page_id, day
 from session_pages;
 
 
+-- what filtered statistics read
+
+-- A row for each session, as in counted_sessions. `is_new` is 1 if the visitor has no earlier session.
+create table session_facts (
+  day              integer not null,
+  session_id       text not null,
+  visitor_id       text not null,
+  country_code     text not null,
+  is_new           integer not null,
+  is_vpn           integer not null,
+  duration         integer,
+  engagement_score integer,
+  events_of_day    integer not null,  -- the events of the session on its day
+  started_at       integer not null,
+  score_bucket     text not null,
+  fingerprint      text,
+  source           text not null,
+  entry_page       text not null,
+  exit_page        text not null,
+  campaign         text not null,
+  primary key (day, session_id)
+) strict, without rowid;
+
+-- Events of a session on other days than its own, and of sessions that do not exist.
+create table events_of_other_days (
+  day        integer not null,
+  session_id text not null,
+  events     integer not null,
+  primary key (day, session_id)
+) strict, without rowid;
+
+-- For a search by session_id.
+create view facts_of_sessions as
+select session_facts.*
+from counted_sessions
+cross join session_facts using (day, session_id);
+
+create view expected_session_facts as
+select s.day, s.session_id, s.visitor_id, s.country_code,
+  place = 1 and s.visitor_id not in (select visitor_id from visitor_days where archived <> 0) as is_new,
+  s.vpn_suspected <> 0 as is_vpn, s.duration, s.engagement_score,
+  ifnull(e.events, 0) as events_of_day, s.started_at, s.score_bucket, s.fingerprint, s.source, s.entry_page,
+  s.exit_page, s.campaign
+from (
+  select *, row_number() over (partition by visitor_id order by started_at, session_id) as place
+  from counted_sessions) as s
+left join (
+  select session_id, day, count(*) as events
+  from counted_events
+  group by session_id, day) as e on e.session_id = s.session_id and e.day = s.day;
+
+create view expected_events_of_other_days as
+select e.day, e.session_id, count(*) as events
+from counted_events as e
+left join session_facts as s on s.day = e.day and s.session_id = e.session_id
+where s.session_id is null
+group by e.day, e.session_id;
+
+
 -- counters of sessions
 
 create table archived_session_counts (
@@ -594,7 +653,7 @@ begin
       substr(new.entry_page, 1, instr(replace(new.entry_page, '#', '?') || '?', '?') - 1), new.entry_page), ''),
     ifnull(iif((select page_query from site) = 'drop',
       substr(new.exit_page, 1, instr(replace(new.exit_page, '#', '?') || '?', '?') - 1), new.exit_page), ''),
-    new.campaign, new.duration, new.engagement_score, new.vpn_suspected <> 0,
+    new.campaign, new.duration, new.engagement_score, new.vpn_suspected <> 0, new.session_id, new.started_at,
     iif(new.sign = 1, (select max(day) from visitor_days where visitor_id = new.visitor_id), 1e9),
     iif(new.sign = 1,
       (select max(day) from visitor_days where visitor_id = new.visitor_id and country_code = new.country_code), 1e9),
@@ -603,7 +662,8 @@ end;
 
 create view session_day_changes as
 select 0 as sign, visitor_id, fingerprint, day, country_code, source, score_bucket, entry_page, exit_page, campaign,
-  duration, engagement_score, vpn_suspected, day as last_day, day as last_day_in_country, day as last_day_of_fingerprint
+  duration, engagement_score, vpn_suspected, session_id, started_at,
+  day as last_day, day as last_day_in_country, day as last_day_of_fingerprint
 from counted_sessions;
 
 create trigger session_day_change instead of insert on session_day_changes
@@ -669,6 +729,93 @@ begin
   select new.fingerprint, new.day, new.sign
   where new.fingerprint is not null
   on conflict do update set sessions = sessions + excluded.sessions;
+end;
+
+-- The row of an updated session has the same key if its day has not changed.
+create trigger session_fact_add instead of insert on session_day_changes when new.sign = 1
+begin
+  insert into session_facts (
+    day, session_id, visitor_id, country_code, is_new, is_vpn, duration, engagement_score, events_of_day, started_at,
+    score_bucket, fingerprint, source, entry_page, exit_page, campaign)
+  values (
+    new.day, new.session_id, new.visitor_id, new.country_code, case
+      when new.last_day is null then 1
+      when new.last_day < new.day then 0
+      else not exists (
+          select 1
+          from sessions
+          where visitor_id = new.visitor_id
+            and started_at <= new.started_at
+            and (started_at < new.started_at or session_id < new.session_id))
+        and not exists (select 1 from visitor_days where visitor_id = new.visitor_id and archived <> 0)
+    end,
+    new.vpn_suspected, new.duration, new.engagement_score,
+    ifnull((select events from events_of_other_days where day = new.day and session_id = new.session_id), 0),
+    new.started_at, new.score_bucket, new.fingerprint, new.source, new.entry_page, new.exit_page, new.campaign)
+  on conflict do update set
+    visitor_id = excluded.visitor_id,
+    country_code = excluded.country_code,
+    is_new = excluded.is_new,
+    is_vpn = excluded.is_vpn,
+    duration = excluded.duration,
+    engagement_score = excluded.engagement_score,
+    started_at = excluded.started_at,
+    score_bucket = excluded.score_bucket,
+    fingerprint = excluded.fingerprint,
+    source = excluded.source,
+    entry_page = excluded.entry_page,
+    exit_page = excluded.exit_page,
+    campaign = excluded.campaign;
+  delete from events_of_other_days where day = new.day and session_id = new.session_id;
+  insert into first_session_changes
+  select visitor_id
+  from session_facts
+  where day = new.day and session_id = new.session_id and is_new = 1 and new.last_day is not null;
+end;
+
+create trigger session_fact_remove instead of insert on session_day_changes when new.sign = -1
+begin
+  insert into events_of_other_days (day, session_id, events)
+  select day, session_id, events_of_day
+  from session_facts
+  where day = new.day and session_id = new.session_id and events_of_day <> 0
+    and not exists (select 1 from counted_sessions where session_id = new.session_id and day = new.day);
+  delete from session_facts
+  where day = new.day and session_id = new.session_id
+    and not exists (select 1 from counted_sessions where session_id = new.session_id and day = new.day);
+  insert into first_session_changes
+  values (new.visitor_id);
+end;
+
+-- Archived sessions are earlier than all others of their visitor.
+create trigger visitor_days_archive after update of archived on visitor_days
+when (new.archived = 0) <> (old.archived = 0)
+begin
+  insert into first_session_changes
+  values (new.visitor_id);
+end;
+
+create view first_session_changes as
+select visitor_id
+from session_facts;
+
+-- The visitor's first session may have become the second.
+create trigger first_session_change instead of insert on first_session_changes
+begin
+  update session_facts set
+    is_new = session_id = (
+        select session_id
+        from sessions
+        where visitor_id = new.visitor_id
+        order by started_at, session_id
+        limit 1)
+      and not exists (select 1 from visitor_days where visitor_id = new.visitor_id and archived <> 0)
+  where (day, session_id) in (
+    select day, session_id
+    from counted_sessions
+    where visitor_id = new.visitor_id
+    order by started_at, session_id
+    limit 2);
 end;
 
 create view late_visit_changes as
@@ -802,9 +949,9 @@ end;
 -- Both rows have the new measures, because sessions_heartbeat counts the change of the measures for the old row. The
 -- new row is counted first, so that the days of a visitor in both rows are not deleted and inserted.
 create trigger sessions_update after update on sessions
-when (new.visitor_id, new.fingerprint, new.started_at, new.country_code, new.source, new.entry_page,
+when (new.session_id, new.visitor_id, new.fingerprint, new.started_at, new.country_code, new.source, new.entry_page,
     new.vpn_suspected)
-  is not (old.visitor_id, old.fingerprint, old.started_at, old.country_code, old.source, old.entry_page,
+  is not (old.session_id, old.visitor_id, old.fingerprint, old.started_at, old.country_code, old.source, old.entry_page,
     old.vpn_suspected)
 begin
   insert into session_changes
@@ -835,13 +982,24 @@ begin
     ifnull(iif((select page_query from site) = 'drop',
       substr(old.exit_page, 1, instr(replace(old.exit_page, '#', '?') || '?', '?') - 1), old.exit_page), ''),
     ifnull(iif((select page_query from site) = 'drop',
-      substr(new.exit_page, 1, instr(replace(new.exit_page, '#', '?') || '?', '?') - 1), new.exit_page), ''));
+      substr(new.exit_page, 1, instr(replace(new.exit_page, '#', '?') || '?', '?') - 1), new.exit_page), ''),
+    old.session_id, new.duration, new.engagement_score);
 end;
 
 create view heartbeat_changes as
 select day, duration_sum, duration_count, score_sum, score_count, '' as old_score_bucket, '' as score_bucket,
-  '' as old_exit_page, '' as exit_page
+  '' as old_exit_page, '' as exit_page, '' as session_id, 0 as duration, 0 as engagement_score
 from day_counts;
+
+create trigger heartbeat_fact instead of insert on heartbeat_changes
+begin
+  update session_facts set
+    duration = new.duration,
+    engagement_score = new.engagement_score,
+    score_bucket = new.score_bucket,
+    exit_page = new.exit_page
+  where day = new.day and session_id = new.session_id;
+end;
 
 create trigger heartbeat_change instead of insert on heartbeat_changes
 when not exists (select 1 from counting_paused)
@@ -931,6 +1089,21 @@ begin
   on conflict do update set events = events + excluded.events;
   insert into page_changes
   values (new.sign, new.session_id, new.page, (select page_id from pages where page = new.page), new.day);
+end;
+
+create trigger event_of_session instead of insert on event_day_changes
+begin
+  update session_facts set events_of_day = events_of_day + new.sign
+  where day = new.day and session_id = new.session_id;
+  insert into events_of_other_days (day, session_id, events)
+  select new.day, new.session_id, new.sign
+  where changes() = 0
+  on conflict do update set events = events + excluded.events;
+end;
+
+create trigger events_of_other_days_empty after update of events on events_of_other_days when new.events = 0
+begin
+  delete from events_of_other_days where day = new.day and session_id = new.session_id;
 end;
 
 create view page_changes as

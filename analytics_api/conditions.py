@@ -14,7 +14,7 @@ from typing import Any, Final
 from .database import Database
 from .database.folding import fold_all
 
-# The value of a session in each dimension. Purged sessions are earlier than all others of their visitor.
+# The value of a session in each dimension.
 EXPRESSIONS: Final[dict[str, str]] = {
     "country": "s.country_code",
     "source": "s.source",
@@ -22,20 +22,7 @@ EXPRESSIONS: Final[dict[str, str]] = {
     "exit_page": "s.exit_page",
     "engagement": "s.score_bucket",
     "campaign": "s.campaign",
-    "visitor": """case
-    when exists (
-        select 1
-        from sessions as earlier
-        where earlier.visitor_id = s.visitor_id
-          and earlier.started_at <= s.started_at
-          and (earlier.started_at < s.started_at or earlier.session_id < s.session_id))
-      or (select raw_since from site) is not null and exists (
-        select 1
-        from visitor_days
-        where visitor_days.visitor_id = s.visitor_id and archived <> 0)
-      then 'returning'
-    else 'new'
-  end""",
+    "visitor": "case s.is_new when 1 then 'new' else 'returning' end",
     "lead": """case
     when s.session_id in (select session_id from leads where session_id is not null)
       or s.visitor_id in (select visitor_id from leads where visitor_id is not null)
@@ -87,7 +74,7 @@ _CONDITIONS: Final[dict[str, str]] = {
 
 
 def resolve_conditions(db: Database, filters: Mapping[str, Sequence[str]]) -> tuple[str, dict[str, str]]:
-    """Return a condition on a row `s` of counted_sessions, and the parameters of the condition."""
+    """Return a condition on a row `s` of session_facts, and the parameters of the condition."""
     conditions = []
     values = {}
     for name, texts in filters.items():

@@ -1,4 +1,4 @@
-"""Statistics of the sessions that match filters, read from the base tables.
+"""Statistics of the sessions that match filters, read from session_facts and session_pages.
 
 A session belongs to a range by its start, an event and a page view by their own time, whenever their session began.
 `until` cuts a range at an instant within its last day, for the comparison with a day that is not over; `keys` restricts
@@ -20,31 +20,51 @@ from .filters import Filters, parse_filters
 from .http.parameters import MAX_INT64
 from .periods import Period, find_period
 
-SESSIONS_IN_RANGE = "s.started_at >= :begins_at and s.started_at < :ends_at"
+# The days are the key of session_facts on SQLite; the instants have an index on PostgreSQL.
+SESSIONS_IN_RANGE = """s.day >= :first and s.day <= :last_day
+  and s.started_at >= :begins_at and s.started_at < :ends_at"""
+SESSIONS_OF_WHOLE_DAYS = """s.day between :first and :last
+    and s.started_at >= :begins_at and s.started_at < :whole_days_end_at"""
 
-# The conditions that read an index for each session. For these it takes less time to sort the events by session first.
-COSTLY: Final = frozenset({"page", "visitor"})
-EVENTS = """
-  select session_id, 1 as events
-  from events
-  where occurred_at >= :begins_at and occurred_at < :ends_at"""
-EVENTS_OF_SESSIONS = """
-  select session_id, count(*) as events
-  from events
-  where occurred_at >= :begins_at and occurred_at < :ends_at
-  group by session_id"""
+# Events are counted with their session on its day, and one by one on other days. The day that is cut has no counts.
+EVENTS_OF_DAY = "cast(coalesce(sum(case when s.day <= :last then s.events_of_day end), 0) as bigint)"
 
-# Views that were not purged, by session, page and day.
-VIEWS = """
-  select session_id, page_id, day, views - archived as views
-  from session_pages
-  where day between :first and :last and views > archived"""
+# A session is counted for a page on its own day, otherwise on the first day with views. Purged views do not count.
+VIEWS = f"""
+  select p.page_id, p.day, p.views - p.archived as views, 1 as sessions
+  from session_facts as s
+  cross join session_pages as p
+  where {SESSIONS_OF_WHOLE_DAYS}
+    and p.session_id = s.session_id and p.day = s.day and p.views > p.archived
+    and {{condition}}
+  union all
+  select p.page_id, p.day, p.views - p.archived, case when exists (
+      select 1
+      from session_pages as earlier
+      where earlier.session_id = p.session_id and earlier.page_id = p.page_id and earlier.day between :first and :last
+        and (earlier.day < p.day or earlier.day = s.day) and earlier.views > earlier.archived) then 0 else 1 end
+  from events_of_other_days as e
+  cross join facts_of_sessions as s
+  cross join session_pages as p
+  where e.day between :first and :last and s.session_id = e.session_id and s.day <> e.day
+    and p.session_id = e.session_id and p.day = e.day and p.views > p.archived
+    and {{condition}}"""
 VIEWS_OF_CUT_DAY = """
   union all
-  select session_id, page_id, day, 1
-  from counted_events
-  join pages using (page)
-  where occurred_at >= :cut_at and occurred_at < :ends_at"""
+  select page_id, day, views, case when exists (
+      select 1
+      from session_pages as p
+      where p.session_id = cut.session_id and p.page_id = cut.page_id and p.day between :first and :last
+        and p.views > p.archived) then 0 else 1 end
+  from (
+    select e.session_id, page_id, e.day, count(*) as views
+    from counted_events as e
+    cross join pages
+    cross join facts_of_sessions as s
+    where e.occurred_at >= :cut_at and e.occurred_at < :ends_at and pages.page = e.page
+      and s.session_id = e.session_id
+      and {condition}
+    group by e.session_id, page_id, e.day) as cut"""
 
 COUNTS = """count(*) as sessions, count(distinct s.visitor_id) as visitors,
   cast(coalesce(sum(s.duration), 0) as bigint) as duration_sum, count(s.duration) as duration_count,
@@ -67,21 +87,19 @@ TOTALS: Final = (
 class Matching(NamedTuple):
     """The sessions that match filters, and a range of days.
 
-    :param condition: SQL, a condition on a row `s` of counted_sessions.
+    :param condition: SQL, a condition on a row `s` of session_facts.
     :param values: the parameters of the condition.
-    :param is_costly: whether the condition is tested once for each session of an event, not once for each event.
     :param rows: rows of this range that were read before, by the section.
     """
 
     condition: str
     values: Mapping[str, str]
-    is_costly: bool
     period: Period
     rows: Mapping[str, list[tuple[Any, ...]]] = MappingProxyType({})
 
     @property
     def parameters(self) -> dict[str, Any]:
-        return {**self.values, **self.period._asdict()}
+        return {**self.values, **self.period.parameters()}
 
     def within(self, db: Database, range_: DayRange | None, until: int | None = None) -> Matching:
         """Return the same sessions in another range.
@@ -112,33 +130,41 @@ def find_matching(db: Database, range_: DayRange | None, filters: Filters | None
     if not parsed:
         return None
     condition, values = resolve_conditions(db, parsed)
-    is_costly = bool({name.partition(".")[0] for name in parsed} & COSTLY)
-    return Matching(condition, values, is_costly, find_period(db, range_, None))
+    return Matching(condition, values, find_period(db, range_, None))
 
 
 def read_totals(db: Database, matching: Matching) -> dict[str, Any]:
     """Return the totals of the sessions, and the number of events, as columns of a row."""
     if "totals" in matching.rows:
         [counts] = matching.rows["totals"]
-        [[events]] = db.tuples(_events(matching.condition, matching.is_costly), **matching.parameters)
-        return dict(zip(TOTALS, (*counts, events)))
+        [[events]] = db.tuples(_events_of_other_days(matching), **matching.parameters)
+        return dict(zip(TOTALS, (*counts[:-1], counts[-1] + events)))
     sql = f"""
-select {COUNTS}, count(distinct s.fingerprint) as fingerprints, count(nullif(s.vpn_suspected, 0)) as vpn_suspected,
-  ({_events(matching.condition, matching.is_costly)}) as events
-from counted_sessions as s
+select {COUNTS}, count(distinct s.fingerprint) as fingerprints, count(nullif(s.is_vpn, 0)) as vpn_suspected,
+  {EVENTS_OF_DAY} + ({_events_of_other_days(matching)}) as events
+from session_facts as s
 where {SESSIONS_IN_RANGE}
   and {matching.condition}
 """
     return db.rows(sql, **matching.parameters)[0]
 
 
-def _events(condition: str, is_costly: bool) -> str:
+def _events_of_other_days(matching: Matching) -> str:
+    cut_day = f"""
+  union all
+  select count(*)
+  from events as e
+  cross join facts_of_sessions as s
+  where e.occurred_at >= :cut_at and e.occurred_at < :ends_at and s.session_id = e.session_id
+    and {matching.condition}"""
     return f"""
 select cast(coalesce(sum(events), 0) as bigint)
-from ({EVENTS_OF_SESSIONS if is_costly else EVENTS}) as session_events
-cross join counted_sessions as s
-where s.session_id = session_events.session_id
-  and {condition}
+from (
+  select sum(e.events) as events
+  from events_of_other_days as e
+  cross join facts_of_sessions as s
+  where e.day between :first and :last and s.session_id = e.session_id
+    and {matching.condition}{"" if matching.period.cut_at is None else cut_day}) as counts
 """
 
 
@@ -169,7 +195,7 @@ def sessions_by_interval(condition: str, begins: str | None, *, materialized: bo
     return f"""
 with s as {"materialized " if materialized else ""}(
   select s.*
-  from counted_sessions as s
+  from session_facts as s
   where {SESSIONS_IN_RANGE}
     and {condition}),
 dates as (
@@ -184,7 +210,7 @@ def read_hours(db: Database, matching: Matching, span: Span) -> list[tuple[Any, 
     """Return a row for each hour that has sessions: the hour (local time, hours since the epoch), then its COUNTS."""
     sql = f"""
 select (s.started_at + :utc_offset) / 3600000, {COUNTS}
-from counted_sessions as s
+from session_facts as s
 where {SESSIONS_IN_RANGE}
   and {matching.condition}
 group by 1
@@ -217,7 +243,7 @@ def read_keys(
 def _list_sql(expression: str, condition: str, has_keys: bool, *, more_columns: str = "") -> str:
     return f"""
 select {expression} as key, count(*) as sessions{more_columns}
-from counted_sessions as s
+from session_facts as s
 where {SESSIONS_IN_RANGE}
   and {condition}
   and {expression} <> ''{_only_keys(expression, has_keys)}
@@ -233,20 +259,12 @@ def read_pages(
     """Return the pages with the most views, their views and their sessions; ties in the order of the pages."""
     only_keys = "" if keys is None else f"where page_id in ({PAGES_BY_NAME.strip()})"
     sql = f"""
-with views as ({_views(matching)}),
-visits as (
-  select session_id, page_id, sum(views) as views
-  from views
+with counts as (
+  select page_id, sum(views) as views, sum(sessions) as sessions
+  from ({_views(matching)}) as page_views
   {only_keys}
-  group by session_id, page_id),
-counts as (
-  select page_id, sum(visits.views) as views, count(*) as sessions
-  from visits
-  cross join counted_sessions as s
-  where s.session_id = visits.session_id
-    and {matching.condition}
   group by page_id)
-select page, cast(counts.views as bigint) as views, counts.sessions
+select page, cast(counts.views as bigint) as views, cast(counts.sessions as bigint)
 from counts
 join pages using (page_id)
 order by counts.views desc, page
@@ -258,40 +276,29 @@ limit :limit
 def read_page_views(db: Database, matching: Matching) -> list[tuple[int, int]]:
     """Return each day with page views, and their number."""
     sql = f"""
-with views as ({_views(matching)}),
-visits as (
-  select session_id, day, sum(views) as views
-  from views
-  group by session_id, day)
-select visits.day, cast(sum(visits.views) as bigint)
-from visits
-cross join counted_sessions as s
-where s.session_id = visits.session_id
-  and {matching.condition}
-group by visits.day
+select day, cast(sum(views) as bigint)
+from ({_views(matching)}) as page_views
+group by day
 """
     return db.tuples(sql, **matching.parameters)
 
 
 def _views(matching: Matching) -> str:
-    """Return the page views of the range. Reading session_pages takes a third of the time of reading events."""
-    return VIEWS if matching.period.cut_at is None else VIEWS + VIEWS_OF_CUT_DAY
+    """Return a statement for the page views in the range: the page, the day, views, and sessions not counted before."""
+    views = VIEWS if matching.period.cut_at is None else VIEWS + VIEWS_OF_CUT_DAY
+    return views.format(condition=matching.condition)
 
 
 def read_page_views_of_hours(db: Database, matching: Matching, span: Span) -> list[tuple[int, int]]:
     """Return each hour with page views, as in `read_hours`, and their number."""
     sql = f"""
-with views as (
-  select session_id, (occurred_at + :utc_offset) / 3600000 as hour, count(*) as views
-  from counted_events
-  where occurred_at >= :begins_at and occurred_at < :ends_at and page is not null
-  group by 1, 2)
-select views.hour, cast(sum(views.views) as bigint)
-from views
-cross join counted_sessions as s
-where s.session_id = views.session_id
+select (e.occurred_at + :utc_offset) / 3600000, count(*)
+from counted_events as e
+cross join facts_of_sessions as s
+where e.occurred_at >= :begins_at and e.occurred_at < :ends_at and e.page is not null
+  and s.session_id = e.session_id
   and {matching.condition}
-group by views.hour
+group by 1
 """
     return _read_span(db, sql, matching, span)
 
@@ -311,4 +318,5 @@ def _read_span(db: Database, sql: str, matching: Matching, span: Span) -> list[t
     """Run a statement for the part of a range that has one UTC offset."""
     begins_at = max(matching.period.begins_at, span.begins_at)
     ends_at = min(matching.period.ends_at, span.ends_at)
-    return db.tuples(sql, **matching.values, begins_at=begins_at, ends_at=ends_at, utc_offset=span.utc_offset)
+    bounds = {**matching.parameters, "begins_at": begins_at, "ends_at": ends_at}
+    return db.tuples(sql, **bounds, utc_offset=span.utc_offset)

@@ -13,7 +13,7 @@ from .conditions import EXPRESSIONS
 from .database import Database
 from .filters import Filters
 from .http.parameters import MAX_INT64
-from .matching import COUNTS, Matching, ResolvedFilters, find_matching, sessions_by_interval
+from .matching import COUNTS, EVENTS_OF_DAY, Matching, ResolvedFilters, find_matching, sessions_by_interval
 
 # Sections with one row for each value of a field.
 FIELDS: Final = ("country", "source", "entry_page", "exit_page", "engagement")
@@ -67,7 +67,8 @@ def _list_part(field: str) -> str:
     return f"""select *
 from (
   select '{field}' as section, {expression} as key, 0 as first_day, count(*) as sessions, {visitors} as visitors,
-    0 as duration_sum, 0 as duration_count, 0 as score_sum, 0 as score_count, 0 as fingerprints, 0 as vpn_suspected
+    0 as duration_sum, 0 as duration_count, 0 as score_sum, 0 as score_count, 0 as fingerprints, 0 as vpn_suspected,
+    0 as events
   from s
   where {expression} <> ''
   group by {expression}
@@ -77,11 +78,12 @@ from (
 
 _PARTS: Final[dict[str, str]] = {
     "totals": f"""select 'totals' as section, '' as key, 0 as first_day, {COUNTS},
-  count(distinct s.fingerprint) as fingerprints, count(nullif(s.vpn_suspected, 0)) as vpn_suspected
+  count(distinct s.fingerprint) as fingerprints, count(nullif(s.is_vpn, 0)) as vpn_suspected,
+  {EVENTS_OF_DAY} as events
 from s""",
     "days": f"""select *
 from (
-  select 'days' as section, '' as key, begins.first_day, {COUNTS}, 0 as fingerprints, 0 as vpn_suspected
+  select 'days' as section, '' as key, begins.first_day, {COUNTS}, 0 as fingerprints, 0 as vpn_suspected, 0 as events
   from s
   join begins on begins.day = s.day
   group by begins.first_day

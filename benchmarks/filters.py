@@ -24,7 +24,7 @@ CALLS = 3
 QUERY_TIMEOUT = 100.0  # seconds
 NOTE = (
     "The last 30 days of 120, whole WSGI calls in the process, in CPU time. The share is that of the sessions of these "
-    "days. Filtered statistics read the rows of sessions and events; there are no counters for them."
+    "days. Filtered statistics read a row of session_facts for each session."
 )
 
 # Path, whether plain SQL counts sessions or events, and what it selects.

@@ -114,7 +114,7 @@ def regulars(tmp_path_factory):
         databases = []
         for count in (300, 3_000):
             database = opened.enter_context(open_database(folder / f"{count}.db").closing())
-            rows = [(f"s{n}", "the same", BEGIN + n % 100 * DAY, "US" if n else "DE") for n in range(count)]
+            rows = [(f"s{n}", "the same", BEGIN + n % 100 * DAY + n, "US" if n else "DE") for n in range(count)]
             columns = ("session_id", "visitor_id", "started_at", "country")
             database.bulk(lambda at, rows=rows, columns=columns: at.insert("sessions", columns, rows))
             databases.append(database)

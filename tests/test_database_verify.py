@@ -54,6 +54,7 @@ COUNTERS = (
     "day_counts",
     "event_counts",
     "facet_counts",
+    "events_of_other_days",
     "fingerprint_days",
     "follow_up_counts",
     "lead_attributions",
@@ -62,6 +63,7 @@ COUNTERS = (
     "page_counts",
     "page_returns",
     "pages",
+    "session_facts",
     "session_pages",
     "session_returns",
     "status_counts",
@@ -75,7 +77,7 @@ def count_column(database, counter):
     return next(
         column["name"]
         for column in columns
-        if column["name"] in {*COUNT_COLUMNS, "follow_ups_count", "first_started_at"}
+        if column["name"] in {*COUNT_COLUMNS, "follow_ups_count", "first_started_at", "events_of_day"}
     )
 
 
@@ -125,7 +127,7 @@ def test_verify_finds_every_wrong_count(database):
 
 
 # Counters whose view reads another counter: session_pages reads the ids of pages, returns read the days of visitors.
-SOURCES = {"visitor_days", "fingerprint_days", "pages", "session_pages", "follow_up_counts"}
+SOURCES = {"visitor_days", "fingerprint_days", "pages", "session_facts", "session_pages", "follow_up_counts"}
 
 
 @pytest.mark.parametrize("counter", COUNTERS)
@@ -142,6 +144,7 @@ EXTRA = {
     "day_counts": "insert into day_counts (day, sessions) values (5, 1)",
     "event_counts": "insert into event_counts values (5, 1)",
     "facet_counts": "insert into facet_counts values ('project', 'nowhere', 1)",
+    "events_of_other_days": "insert into events_of_other_days values (5, 'none', 1)",
     "fingerprint_days": "insert into fingerprint_days values ('none', 5, 1, 0)",
     "follow_up_counts": "insert into follow_up_counts values (999999, 1, null)",
     "key_counts": "insert into key_counts values (2, 5, 'nowhere', 1, 0)",
@@ -150,6 +153,13 @@ EXTRA = {
     "page_counts": "insert into page_counts values (5, 1, 1, 1)",
     "page_returns": "insert into page_returns values (6, 1, 5, 1)",
     "pages": "insert into pages (page, views, sessions) values ('/nowhere', 1, 1)",
+    "session_facts": """
+        insert into session_facts
+        select 5, session_id, visitor_id, country_code, is_new, is_vpn, duration, engagement_score, events_of_day,
+          started_at, score_bucket, fingerprint, source, entry_page, exit_page, campaign
+        from session_facts
+        limit 1
+    """,
     "session_pages": "insert into session_pages values ('none', 1, 5, 1, 0)",
     "session_returns": "insert into session_returns values (0, 6, 5, '', 1)",
     "status_counts": "insert into status_counts values ('lost in thought', 1)",

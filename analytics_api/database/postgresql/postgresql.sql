@@ -438,6 +438,26 @@ cross join site
 cross join site_day(started_at)
 cross join session_dimensions(sessions, page_query);
 
+-- What filtered statistics read. On PostgreSQL nothing of it is stored.
+create view session_facts as
+select day, session_id, visitor_id, country_code,
+  case
+    when exists (
+        select
+        from sessions as earlier
+        where earlier.visitor_id = s.visitor_id
+          and earlier.started_at <= s.started_at
+          and (earlier.started_at, earlier.session_id) < (s.started_at, s.session_id))
+      or exists (select from visitor_days as d where d.visitor_id = s.visitor_id and d.archived <> 0) then 0
+    else 1
+  end as is_new,
+  case when vpn_suspected <> 0 then 1 else 0 end as is_vpn, duration, engagement_score, 0::bigint as events_of_day,
+  started_at, score_bucket, fingerprint, source, entry_page, exit_page, campaign
+from counted_sessions as s;
+create view facts_of_sessions as
+select *
+from session_facts;
+
 create or replace function viewed_page(event_type text, page_url text, page_query text) returns text
 immutable parallel safe
 return case when event_type = 'page_view' then nullif(counted_page(page_url, page_query), '') end;
@@ -447,6 +467,11 @@ select event_id, session_id, occurred_at, viewed_page(event_type, page_url, page
 from events
 cross join site
 cross join lateral site_day(occurred_at) as on_day;
+-- These are the events of all days here: session_facts counts none.
+create view events_of_other_days as
+select day, session_id, count(*) as events
+from counted_events
+group by day, session_id;
 
 -- counters of sessions
 

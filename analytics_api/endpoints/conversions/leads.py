@@ -59,7 +59,7 @@ def _leads_statement(request: Request, params: Collection[str], matching: Matchi
         tables.append("leads as l")
         conditions.append("l.lead_id = a.lead_id")
     if matching:
-        tables.append("counted_sessions as s")
+        tables.append("facts_of_sessions as s")
         conditions += [f"s.session_id = a.{request.attribution}_session_id", matching.condition]
     where = "\nwhere " + "\n  and ".join(conditions) if conditions else ""
     return f"""

@@ -110,7 +110,7 @@ def _count_matching(request: Request, matching: Matching) -> dict[str, int]:
 def _sessions_by(expression: str, matching: Matching) -> str:
     return f"""
 select {expression}, count(*) as sessions
-from counted_sessions as s
+from session_facts as s
 where {SESSIONS_IN_RANGE}
   and {matching.condition}
 group by {expression}
