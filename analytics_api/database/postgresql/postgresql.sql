@@ -787,7 +787,8 @@ begin
   loop
     execute format(
       'create or replace function %1$s_%2$s() returns trigger
-      language plpgsql security definer set search_path from current set enable_seqscan = off set jit = off as %3$L',
+      language plpgsql security definer set search_path from current set enable_seqscan = off set jit = off
+      set plan_cache_mode = force_generic_plan as %3$L',
       base_table, event, replace(body, 'from changes', format('from (%s) as changes', changes)));
     execute format(
       'create or replace trigger %1$s_%2$s after %2$s on %1$s referencing %3$s
@@ -1101,6 +1102,32 @@ return format($$
   days_table, identity, regexp_replace(identity, '\w+', 'moved.\&', 'g'), columns, dimensions,
   regexp_replace(columns, '\w+', 'moved.\&', 'g'));
 
+-- Returns the condition that each inserted row is the only one of its identity, as most are, or that no row is inserted:
+-- an update does not change the set of days.
+create or replace function are_alone(days_table text, identity text, columns text) returns text
+stable
+return format($$tg_op = 'UPDATE' or tg_op = 'INSERT' and not exists (
+    select
+    from changes
+    cross join lateral (
+      select
+      from %1$s
+      where (%2$s) = (%3$s) and (%4$s, day) <> (%5$s, changes.day)
+      offset 0) as others)$$,
+  days_table, identity, regexp_replace(identity, '\w+', 'changes.\&', 'g'), columns,
+  regexp_replace(columns, '\w+', 'changes.\&', 'g'));
+
+-- Returns the part of `visits_with` for rows that are alone, which takes a third of the time, or are updated.
+create or replace function visits_alone_with(dimensions text) returns text
+stable
+return format($$
+  visits as materialized (
+    select dimension, key, day, null::integer as previous_day, count(*) as visitors
+    from changes
+    cross join lateral (values %1$s) as chains (dimension, identity, key)
+    where tg_op = 'INSERT'
+    group by dimension, key, day)$$, dimensions);
+
 -- Returns the statement that locks the identities of rows that an erasure deletes. Other transactions have locked them
 -- already, in the triggers of sessions or events.
 create or replace function locking_erased(identity text, seed integer) returns text
@@ -1109,10 +1136,10 @@ return 'if pg_trigger_depth() = 1 then ' || adding('identity_locks', 'identity_h
   'select distinct hashtextextended(%s, %s) as identity_hash, 1 as writes from changes order by identity_hash',
   identity, seed)) || '; end if';
 
--- Returns the statement that counts the visits of visitors or fingerprints.
-create or replace function counting_visits(days_table text, identity text, columns text, dimensions text) returns text
+-- Returns the statement that counts the visits of visitors or fingerprints. `visits` is a part after `with`.
+create or replace function counting_visits(visits text) returns text
 stable
-return 'with ' || visits_with(days_table, identity, columns, dimensions) || $$,
+return 'with ' || visits || $$,
   visitors as materialized (
     select dimension, key, under.day, sum(visits.visitors) as visitors
     from visits
@@ -1134,27 +1161,27 @@ return 'with ' || visits_with(days_table, identity, columns, dimensions) || $$,
     where dimension <> 1
   $$);
 
-call count_changes('visitor_days', locking_erased('visitor_id', 0), counting_visits(
+create or replace function counting_identities(days_table text, identity text, columns text, dimensions text)
+returns text
+stable
+return 'if ' || are_alone(days_table, identity, columns)
+  || ' then ' || counting_visits(visits_alone_with(dimensions))
+  || '; else ' || counting_visits(visits_with(days_table, identity, columns, dimensions)) || '; end if';
+
+call count_changes('visitor_days', locking_erased('visitor_id', 0), counting_identities(
   'visitor_days', 'visitor_id', 'visitor_id, country_code', $$(0, visitor_id, ''), (1, visitor_id, country_code)$$));
-call count_changes('fingerprint_days', locking_erased('fingerprint', 6), counting_visits(
+call count_changes('fingerprint_days', locking_erased('fingerprint', 6), counting_identities(
   'fingerprint_days', 'fingerprint', 'fingerprint', $$(6, fingerprint, '')$$));
 
 -- An update does not change the set of days.
 drop trigger visitor_days_update on visitor_days;
 drop trigger fingerprint_days_update on fingerprint_days;
 
--- The visits of a page are those of sessions. The counts of all time are sharded for a page with many views. The pages
--- are locked here for an erasure: the triggers of events, which lock them in order, have not run.
-call count_changes('session_pages', locking_erased('session_id', 1) || $$;
-  if pg_trigger_depth() = 1 then
-    perform
-    from pages
-    where not is_sharded and page_id = any (array(select page_id from changes))
-    order by page_id
-    for no key update;
-  end if
-  $$,
-  'with ' || visits_with('session_pages', 'session_id, page_id', 'session_id, page_id', '(0, session_id, page_id)')
+-- Returns the statement that counts the visits of pages, which are those of sessions. The counts of all time are sharded
+-- for a page with many views.
+create or replace function counting_pages(visits text) returns text
+stable
+return 'with ' || visits
   || ', returns as (' || adding('page_returns', 'day, page_id, previous_day, shard', 'sessions', $$
     select day, key as page_id, previous_day, visitors as sessions
     from visits
@@ -1190,7 +1217,22 @@ call count_changes('session_pages', locking_erased('session_id', 1) || $$;
   where totals.page_id = counter.page_id
     and not totals.is_sharded
     and counter.page_id = any (array(select page_id from totals where (views, sessions) <> (0, 0)))
-  $$);
+  $$;
+
+-- The pages are locked here for an erasure: the triggers of events, which lock them in order, have not run.
+call count_changes('session_pages', locking_erased('session_id', 1) || $$;
+  if pg_trigger_depth() = 1 then
+    perform
+    from pages
+    where not is_sharded and page_id = any (array(select page_id from changes))
+    order by page_id
+    for no key update;
+  end if
+  $$,
+  'if ' || are_alone('session_pages', 'session_id, page_id', 'session_id, page_id')
+  || ' then ' || counting_pages(visits_alone_with('(0, session_id, page_id)'))
+  || '; else ' || counting_pages(visits_with(
+    'session_pages', 'session_id, page_id', 'session_id, page_id', '(0, session_id, page_id)')) || '; end if');
 
 -- A direct update of a table of days is an archiving, or an erasure of a person from the archive. An upgrade may have
 -- put a visitor's sessions on other days than their counts: such a count is not reduced below 0.
