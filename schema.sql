@@ -1437,6 +1437,7 @@ begin
   update leads set stage_since = (select stage_since from lead_stages where lead_id = new.lead_id)
   where lead_id = new.lead_id;
   delete from leads_updating;
+  insert into stay_changes values (new.lead_id);
 end;
 
 create trigger status_changes_insert after insert on lead_status_changes
@@ -1486,6 +1487,79 @@ begin
 end;
 
 
+-- leads, lead_status_changes -> stays in the stages of the pipeline
+
+-- A stay begins with a move, or in `new` with the enquiry, unless the lead's first move begins elsewhere. It is complete
+-- if the next move begins in its stage.
+create table lead_stays (
+  lead_id     integer not null,
+  change_id   integer,  -- the move; null for the enquiry
+  enquired_at integer,  -- ms; null without a date
+  moved_from  text,
+  status      text not null,
+  duration    integer,  -- ms; null if the stay is not complete
+  open_since  integer  -- ms; null if the lead is not in this stay now
+) strict;
+create index lead_stays_by_lead on lead_stays (lead_id);
+create index lead_stays_by_enquiry on lead_stays (enquired_at, status, moved_from, duration, open_since);
+create index lead_stays_by_status on lead_stays (status, moved_from, duration, open_since);
+
+create view expected_lead_stays as
+select l.lead_id, m.change_id, cast(strftime('%s', l.enquiry_datetime) as integer) * 1000 as enquired_at,
+  m.old_status as moved_from, m.new_status as status,
+  case when n.old_status = m.new_status then n.changed_at - m.changed_at end as duration,
+  case when n.change_id is null and m.new_status = l.status then m.changed_at end as open_since
+from lead_status_changes as m
+join leads as l on l.lead_id = m.lead_id
+left join lead_status_changes as n on n.change_id = (
+  select change_id
+  from lead_status_changes as later
+  where later.lead_id = m.lead_id and (later.changed_at, later.change_id) > (m.changed_at, m.change_id)
+  order by later.changed_at, later.change_id
+  limit 1)
+union all
+select l.lead_id, null, cast(strftime('%s', l.enquiry_datetime) as integer) * 1000, null, 'new',
+  n.changed_at - cast(strftime('%s', l.enquiry_datetime) as integer) * 1000,
+  case when n.change_id is null then cast(strftime('%s', l.enquiry_datetime) as integer) * 1000 end
+from leads as l
+left join lead_status_changes as n on n.change_id = (
+  select change_id
+  from lead_status_changes as first
+  where first.lead_id = l.lead_id
+  order by first.changed_at, first.change_id
+  limit 1)
+where l.enquiry_datetime >= '0001' and coalesce(n.old_status, l.status) = 'new';
+
+create view stay_changes as
+select lead_id
+from lead_stays;
+
+create trigger stay_change instead of insert on stay_changes
+begin
+  delete from lead_stays where lead_id = new.lead_id;
+  insert into lead_stays (lead_id, change_id, enquired_at, moved_from, status, duration, open_since)
+  select lead_id, change_id, enquired_at, moved_from, status, duration, open_since
+  from expected_lead_stays
+  where lead_id = new.lead_id;
+end;
+
+create trigger leads_stay after insert on leads
+begin
+  insert into stay_changes values (new.lead_id);
+end;
+
+create trigger leads_update_stays after update of lead_id, enquiry_datetime on leads
+when (new.lead_id, new.enquiry_datetime) is not (old.lead_id, old.enquiry_datetime)
+begin
+  insert into stay_changes values (old.lead_id), (new.lead_id);
+end;
+
+create trigger leads_delete_stays after delete on leads
+begin
+  delete from lead_stays where lead_id = old.lead_id;
+end;
+
+
 -- leads -> the sessions that they are attributed to
 
 -- The last session of a lead is the one that it names, if that exists, else the last of its visitor that began in or
@@ -1513,7 +1587,7 @@ create table lead_attributions (
   archived         integer not null default 0  -- 1: the first session was purged, 2: the last, 3: both
 ) strict;
 create index lead_attributions_by_visitor on lead_attributions (visitor_id, enquired_at);
-create index lead_attributions_by_enquiry on lead_attributions (enquired_at);
+create index lead_attributions_by_enquiry on lead_attributions (enquired_at, status);
 create index lead_attributions_by_source on lead_attributions (last_source, status, enquired_at, first_started_at);
 
 -- A lead with its visitor and its session, if that exists.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .calendar import DAY_MS, DayRange, day_begins_at, day_of
-from .database import Database
+from .database import Database, Reader
 from .http.parameters import MAX_INT64
 from .ranges import load_offsets
 
@@ -43,3 +43,15 @@ def find_period(db: Database, range_: DayRange | None, until: int | None) -> Per
     offsets = load_offsets(db, utc_day - 1, utc_day + 1)
     cut_day = day_of(until, offsets)
     return Period(begins_at, until, first, cut_day - 1, max(begins_at, day_begins_at(cut_day, offsets)))
+
+
+def find_bounds(at: Reader | Database, range_: DayRange | None, until: int | None) -> tuple[int | None, int | None]:
+    """Return the first instant of the enquiries of a range, and the first after them; None where it has no bound."""
+    if range_ is None:
+        return None, None
+    first, last = range_.first, range_.last
+    since = None if first is None else day_begins_at(first, load_offsets(at, first, first))
+    before = None if last is None else day_begins_at(last + 1, load_offsets(at, last + 1, last + 1))
+    if until is not None:
+        before = until if before is None else min(before, until)
+    return since, before if since is not None or before is not None else None

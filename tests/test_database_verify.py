@@ -58,6 +58,7 @@ COUNTERS = (
     "fingerprint_days",
     "follow_up_counts",
     "lead_attributions",
+    "lead_stays",
     "key_counts",
     "minute_counts",
     "page_counts",
@@ -77,7 +78,7 @@ def count_column(database, counter):
     return next(
         column["name"]
         for column in columns
-        if column["name"] in {*COUNT_COLUMNS, "follow_ups_count", "first_started_at", "events_of_day"}
+        if column["name"] in {*COUNT_COLUMNS, "follow_ups_count", "first_started_at", "events_of_day", "enquired_at"}
     )
 
 
@@ -149,6 +150,7 @@ EXTRA = {
     "follow_up_counts": "insert into follow_up_counts values (999999, 1, null)",
     "key_counts": "insert into key_counts values (2, 5, 'nowhere', 1, 0)",
     "lead_attributions": "insert into lead_attributions (lead_id, status) values (999999, 'new')",
+    "lead_stays": "insert into lead_stays (lead_id, moved_from, status) values (999999, 'new', 'won')",
     "minute_counts": "insert into minute_counts values (1, 1, 0)",
     "page_counts": "insert into page_counts values (5, 1, 1, 1)",
     "page_returns": "insert into page_returns values (6, 1, 5, 1)",

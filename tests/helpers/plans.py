@@ -44,6 +44,7 @@ PARAMETERS = {
     "keys": '["/"]',
     "field": "project",
     "since": NOW - 3_600_000,
+    "before": NOW,
     "first_minute": NOW // 60_000 - 60,
     "last_minute": NOW // 60_000,
     "whole_since": NOW - 3_600_000,

@@ -687,6 +687,28 @@ begin atomic
     limit 1) as last_move on true;
 end;
 
+-- The stays in the stages of the pipeline, as in schema.sql.
+create view lead_stays as
+select lead_id, enquired_at, moved_from, status,
+  case when lead(moved_from) over in_order = status then lead(began_at) over in_order - began_at end as duration,
+  case when lead(status) over in_order is null and status = status_now then began_at end as open_since
+from (
+  select lead_id, enquiry_instant(enquiry_datetime) as enquired_at, old_status as moved_from, new_status as status,
+    leads.status as status_now, changed_at as began_at, change_id
+  from lead_status_changes
+  join leads using (lead_id)
+  union all
+  select lead_id, enquiry_instant(enquiry_datetime), null, 'new', leads.status, enquiry_instant(enquiry_datetime), null
+  from leads
+  where enquiry_datetime >= '0001'
+    and coalesce((
+      select old_status
+      from lead_status_changes
+      where lead_status_changes.lead_id = leads.lead_id
+      order by changed_at, change_id
+      limit 1), leads.status) = 'new') as begun
+window in_order as (partition by lead_id, enquired_at order by change_id is not null, began_at, change_id);
+
 create view expected_leads as
 select leads.lead_id, coalesce(counted.follow_ups_count, 0) as follow_ups_count, counted.last_follow_up_at,
   stage_since(leads.lead_id, status, enquiry_datetime) as stage_since,

@@ -6,10 +6,8 @@ from collections import defaultdict
 from collections.abc import Collection
 from typing import Any, Final
 
-from ...calendar import DAY_MS, DayRange, day_begins_at, interval_first
-from ...database import Database
+from ...calendar import DAY_MS, interval_first
 from ...matching import Matching
-from ...ranges import load_offsets
 from .counts import ALL, NONE, UNKNOWN, Leads, Request
 
 # The day of the enquiry in the site's zone. Before 1970 the first offset applies, and division rounds up.
@@ -18,18 +16,6 @@ ENQUIRY_DAY: Final = f"""(a.enquired_at + coalesce(
     (select day_offset from site_offsets order by begins_at limit 1)) + {DAY_MS * 1_000_000}) / {DAY_MS} - 1000000"""
 CROSS_JOIN: Final = "\ncross join "
 YEAR_1: Final = -62_135_596_800_000 + DAY_MS
-
-
-def find_bounds(db: Database, range_: DayRange | None, until: int | None) -> tuple[int | None, int | None]:
-    """Return the first instant of the enquiries of a range, and the first after them; None where it has no bound."""
-    if range_ is None:
-        return None, None
-    first, last = range_.first, range_.last
-    since = None if first is None else day_begins_at(first, load_offsets(db, first, first))
-    before = None if last is None else day_begins_at(last + 1, load_offsets(db, last + 1, last + 1))
-    if until is not None:
-        before = until if before is None else min(before, until)
-    return since, before if since is not None or before is not None else None
 
 
 def read_leads(request: Request, since: int | None, before: int | None, matching: Matching | None) -> dict[Any, Leads]:

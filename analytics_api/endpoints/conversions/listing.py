@@ -12,9 +12,10 @@ from ...context import Context
 from ...earlier import EarlierRange, find_earlier_range
 from ...filters import Filters
 from ...matching import Matching, find_matching
+from ...periods import find_bounds
 from ...ranges import Days, list_intervals, resolve_range
 from .counts import Attribution, By, Conversion, ConversionCounts, EarlierConversion, Leads, Request
-from .leads import find_bounds, read_leads
+from .leads import read_leads
 from .sessions import count_days, count_earlier_days, count_earlier_sessions, count_sessions
 
 

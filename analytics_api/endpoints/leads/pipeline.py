@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta, timezone
-from itertools import groupby
-from operator import itemgetter
-from typing import Any, Final, TypedDict
+from datetime import date
+from typing import TypedDict
 
-from ...calendar import HOUR_MS, DayRange
+from ...calendar import HOUR_MS
 from ...context import Context
 from ...database import Reader
+from ...http.parameters import MAX_INT64
+from ...periods import find_bounds
 from ...ranges import Days, resolve_range
 from ...rounding import mean
-from .filters import day_begin
+from .orders import MIN_INT64
 from .statuses import STATUSES, Status
 
 MoveCount = TypedDict("MoveCount", {"from": Status, "to": Status, "count": int})
@@ -38,52 +38,55 @@ class Pipeline(TypedDict):
     moves: list[MoveCount]
 
 
-# Texts before and after every date, and before every date but the empty one.
-BEFORE_ALL: Final = ""
-BEFORE_DATES: Final = "0"
-AFTER_DATES: Final = ":"
-
-# `dated` are the leads whose enquiry has a date.
-UNMOVED_LEADS = """
-select status, count(*) as leads, count(nullif(enquiry_datetime, '')) as dated,
-  min(nullif(enquiry_datetime, '')) as first_enquiry
-from leads
-where enquiry_datetime >= :begin
-  and enquiry_datetime < :end
-  and lead_id not in (select lead_id from lead_status_changes)
+LEADS = """
+select status, cast(sum(leads) as bigint) as leads
+from status_counts
 group by status
 """
 
-MOVES_OF_LEADS = """
-select lead_id, status, enquiry_datetime, old_status, new_status, changed_at
-from lead_status_changes
-join leads using (lead_id)
-where enquiry_datetime >= :begin and enquiry_datetime < :end
-order by lead_id, changed_at, change_id
+LEADS_OF_RANGE = """
+select status, count(*) as leads
+from lead_attributions
+where enquired_at >= :since and enquired_at < :before
+group by status
 """
+
+
+def _stays(where: str) -> str:
+    return f"""
+select moved_from, status, count(*) as entered, group_concat(duration) as durations, count(open_since) as known,
+  min(open_since) as oldest
+from lead_stays
+{where}
+group by status, moved_from
+"""
+
+
+STAYS = _stays("where true")
+STAYS_OF_RANGE = _stays("where enquired_at >= :since and enquired_at < :before")
 
 
 @dataclass
 class Stays:
     """The stays in one stage, and the leads that are in it now.
 
-    :param complete: the durations of the complete stays, in ms.
+    :param durations: of the complete stays, in ms.
+    :param known: the leads of which it is known when they entered.
     :param oldest: the first instant at which a stay of a lead that is in the stage began.
     """
 
     leads: int = 0
     entered: int = 0
-    without_history: int = 0
-    complete: list[int] = field(default_factory=list)
+    durations: list[int] = field(default_factory=list)
+    known: int = 0
     oldest: int | None = None
 
-    def add_current(self, began_at: int | None) -> None:
-        """Count a lead that is in the stage now, and when it entered; None if that is not known."""
-        self.leads += 1
-        if began_at is None:
-            self.without_history += 1
-        elif self.oldest is None or began_at < self.oldest:
-            self.oldest = began_at
+    def add(self, entered: int, durations: str | None, known: int, oldest: int | None) -> None:
+        self.entered += entered
+        self.durations += map(int, durations.split(",")) if durations else ()
+        self.known += known
+        if oldest is not None and (self.oldest is None or oldest < self.oldest):
+            self.oldest = oldest
 
 
 def pipeline(ctx: Context, days: Days = None, *, from_: date | None = None, to: date | None = None) -> Pipeline:
@@ -96,64 +99,30 @@ def pipeline(ctx: Context, days: Days = None, *, from_: date | None = None, to: 
     `without_history` are the leads of which it is not known when they entered the stage that they are in.
     """
     range_ = resolve_range(ctx, from_, to, days)
-    return ctx.db.read(lambda at: _read_pipeline(at, _bounds(at, range_)))
+    return ctx.db.read(lambda at: _read_pipeline(at, *find_bounds(at, range_, None)))
 
 
-def _bounds(at: Reader, range_: DayRange | None) -> dict[str, str]:
-    """Return the bounds of `enquiry_datetime`. Enquiries without a date belong to no range."""
-    if range_ is None:
-        return {"begin": BEFORE_ALL, "end": AFTER_DATES}
-    return {
-        "begin": BEFORE_DATES if range_.first is None else day_begin(at, range_.first),
-        "end": AFTER_DATES if range_.last is None else day_begin(at, range_.last + 1),
-    }
-
-
-def _read_pipeline(at: Reader, bounds: dict[str, str]) -> Pipeline:
+def _read_pipeline(at: Reader, since: int | None, before: int | None) -> Pipeline:
     stays = {status: Stays() for status in STATUSES}
     moves: Counter[tuple[Status, Status]] = Counter()
-    for row in at.rows(UNMOVED_LEADS, **bounds):
-        _add_unmoved(stays[row["status"]], **row)
-    for _, rows in groupby(at.tuples(MOVES_OF_LEADS, **bounds), key=itemgetter(0)):
-        _add_moved(stays, moves, list(rows))
+    if since is None and before is None:
+        leads, rows = at.tuples(LEADS), at.tuples(STAYS)
+    else:
+        bounds = {"since": MIN_INT64 if since is None else since, "before": MAX_INT64 if before is None else before}
+        leads, rows = at.tuples(LEADS_OF_RANGE, **bounds), at.tuples(STAYS_OF_RANGE, **bounds)
+    for status, count in leads:
+        stays[status].leads = count
+    for moved_from, status, entered, *rest in rows:
+        if status in stays:  # other programs may write any text
+            stays[status].add(entered, *rest)
+            if moved_from in stays:
+                moves[moved_from, status] = entered
     return {"stages": [_to_stage(status, stays[status], moves) for status in STATUSES], "moves": _sort_moves(moves)}
-
-
-def _add_unmoved(stay: Stays, status: Status, leads: int, dated: int, first_enquiry: str | None) -> None:
-    """Count leads without moves: those in `new` entered with the enquiry."""
-    began_at = _to_instant(first_enquiry) if status == "new" and first_enquiry else None
-    known = dated if status == "new" else 0
-    stay.leads += leads
-    stay.entered += known
-    stay.without_history += leads - known
-    if began_at is not None and (stay.oldest is None or began_at < stay.oldest):
-        stay.oldest = began_at
-
-
-def _add_moved(
-    stays: dict[Status, Stays], moves: Counter[tuple[Status, Status]], rows: Sequence[tuple[Any, ...]]
-) -> None:
-    """Count the moves of one lead, and its stays."""
-    _, status, enquiry, first_stage, _, _ = rows[0]
-    stage: Status | None = first_stage if first_stage == "new" and enquiry else None
-    began_at = _to_instant(enquiry) if stage else None
-    if stage:
-        stays[stage].entered += 1
-    for _, _, _, old, new, changed_at in rows:
-        if stage is not None and stage == old and began_at is not None:
-            stays[stage].complete.append(changed_at - began_at)
-        stage, began_at = None, None
-        if old in stays and new in stays:
-            moves[old, new] += 1
-        if new in stays:
-            stage, began_at = new, changed_at
-            stays[new].entered += 1
-    stays[status].add_current(began_at if stage == status else None)
 
 
 def _to_stage(status: Status, stay: Stays, moves: Counter[tuple[Status, Status]]) -> Stage:
     later = STATUSES[STATUSES.index(status) + 1 :]
-    hours = sorted(stay.complete)
+    hours = sorted(stay.durations)
     return {
         "status": status,
         "leads": stay.leads,
@@ -163,7 +132,7 @@ def _to_stage(status: Status, stay: Stays, moves: Counter[tuple[Status, Status]]
         "advanced": sum(moves[status, to] for to in later if to != "lost"),
         "lost": moves[status, "lost"],
         "oldest": stay.oldest,
-        "without_history": stay.without_history,
+        "without_history": stay.leads - stay.known,
     }
 
 
@@ -183,12 +152,3 @@ def _sort_moves(moves: Counter[tuple[Status, Status]]) -> list[MoveCount]:
         return -moves[move], [STATUSES.index(status) for status in move]
 
     return [{"from": old, "to": new, "count": moves[old, new]} for old, new in sorted(moves, key=place)]
-
-
-def _to_instant(text: str) -> int | None:
-    """Return a date of a lead in ms since the epoch, or None for one of the year 0."""
-    try:
-        since = datetime.fromisoformat(text).replace(tzinfo=timezone.utc) - datetime(1970, 1, 1, tzinfo=timezone.utc)
-    except ValueError:
-        return None
-    return since // timedelta(milliseconds=1)
