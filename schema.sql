@@ -18,8 +18,9 @@
 -- Instants are milliseconds since the epoch, UTC; durations are milliseconds. A day is the number of days since
 -- 1970-01-01 on the site's calendar; day -1 stands for all time.
 --
--- A writer with `pragma trusted_schema = off`, or whose SQLite was built so, needs SQLite 3.44 or later to write leads:
--- older ones reject the search index (`unsafe use of virtual table "lead_search"`). Other tables need 3.37.
+-- A writer with `pragma trusted_schema = off`, or whose SQLite was built so, needs SQLite 3.44 or later to write leads,
+-- lead_submissions and lead_status_changes: older ones reject the search index that their triggers write (`unsafe use of
+-- virtual table "lead_search"`). Sessions and events need 3.37.
 
 pragma application_id = 0x616e6170;  -- "anap"
 pragma user_version = 5;

@@ -194,3 +194,33 @@ def test_bulk_load_keeps_foreign_triggers_and_indexes(database):
     database.bulk(lambda at: load(at, demo.batches(PLAN)))
 
     assert structure(database) == before
+
+
+EVENT = "insert into events (session_id, event_type, occurred_at) values ('s', 'page_view', 1771945200123)"
+LEAD = "insert into leads (lead_id, enquiry_datetime) values (1, '2026-02-24 15:00:00')"
+SUBMISSION = "insert into lead_submissions (lead_id, submitted_at) values (1, '2026-02-24 15:00:00')"
+MOVE = (
+    "insert into lead_status_changes (lead_id, old_status, new_status, changed_at, changed_by) "
+    "values (1, 'new', 'won', 1771945200123, 'Ann')"
+)
+SEARCHABLE = sqlite3.sqlite_version_info >= (3, 44)  # FTS5 is trusted
+
+
+@pytest.mark.parametrize(
+    ("sql", "is_written"),
+    [(SESSION, True), (EVENT, True), (LEAD, SEARCHABLE), (SUBMISSION, SEARCHABLE), (MOVE, SEARCHABLE)],
+    ids=["session", "event", "lead", "submission", "move"],
+)
+def test_writer_with_trusted_schema_off_is_counted_or_fails(database, sql, is_written):
+    with closing(sqlite3.connect(database.path, isolation_level=None)) as writer:
+        writer.execute("pragma trusted_schema = off")
+        if is_written:
+            writer.execute(sql, {"session_id": "s"})
+        else:
+            with pytest.raises(sqlite3.OperationalError, match='unsafe use of virtual table "lead_search"'):
+                writer.execute(sql)
+        table = sql.split()[2]
+        [(rows,)] = writer.execute(f"select count(*) from {table}")
+
+    assert rows == is_written
+    assert database.verify() == []

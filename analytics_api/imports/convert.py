@@ -194,6 +194,14 @@ def to_id(value: object) -> int | None:
     return to_integer(value)
 
 
+def to_event_id(value: object) -> int | None:
+    """Convert the id of an event. Other programs have ids that are not numbers, such as UUIDs."""
+    try:
+        return to_id(value)
+    except ValueError as error:
+        raise ValueError(f"{error}; with --map event_id= the ids are computed from the events") from None
+
+
 def to_text_id(value: object) -> str | None:
     """Convert a text id. An integer becomes its decimal digits."""
     if isinstance(value, (bool, float)):
@@ -240,6 +248,8 @@ def _function_of(table: str, column: Column) -> Callable[[object], Value]:
         return to_datetime
     if name in STATUS_COLUMNS:
         return to_status
+    if name == "event_id":
+        return to_event_id
     if name in ID_COLUMNS:
         return to_id if column.type == "integer" else to_text_id
     if table == "sessions" and name == "country":

@@ -79,7 +79,7 @@ def import_csv(
 
 
 class LineCounts:
-    """The number of lines that were read, and of the empty ones among them."""
+    """The number of lines that were read after the header, and of the empty ones among them."""
 
     lines = 0
     empty = 0
@@ -165,7 +165,7 @@ def read_records(
                     counts.empty += 1
                 else:
                     yield record
-    counts.lines = lines.number
+    counts.lines = max(lines.number - header.lines, 0)
 
 
 def _columns(lines: list[bytes], header: Header, encoding: str) -> list[list[str | None]] | None:

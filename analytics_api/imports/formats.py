@@ -9,7 +9,6 @@ import re
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import BinaryIO, Literal, NamedTuple, get_args
 
 from ..database import Database, OnConflict, ignore_progress
@@ -86,8 +85,27 @@ def import_file(
         )
         report = _import(db, format, lines, sample, options, description, on_read)
     unused = description.unused_options(format, is_update=on_conflict == "update")
-    report.warnings += [f"{option} has no effect on a {format} file" for option in unused]
+    report.warnings += [f"{option} has no effect on {FILES[format]}" for option in unused]
     return report
+
+
+FILES: dict[Format, str] = {
+    "log": "a log file",
+    "csv": "a CSV file",
+    "ndjson": "an NDJSON file",
+    "sql": "an SQL dump",
+    "sqlite": "an SQLite file",
+}
+
+# The option of `analytics-api import` for each field of Site.
+SITE_OPTIONS = {
+    "url": "--site",
+    "hosts": "--host",
+    "assets": "--asset-extensions",
+    "query": "--no-query",
+    "timeout": "--timeout",
+    "bots": "--bots",
+}
 
 
 class Description(NamedTuple):
@@ -112,7 +130,10 @@ class Description(NamedTuple):
             "--delimiter": self.delimiter and format != "csv",
             "--encoding": self.encoding != "utf-8" and format != "csv",
             "--update": is_update and format == "log",
-            "the options for logs": replace(self.site, other_hosts=frozenset()) != SITE and format != "log",
+            **{
+                option: getattr(self.site, name) != getattr(SITE, name) and format != "log"
+                for name, option in SITE_OPTIONS.items()
+            },
         }
         return [option for option, is_unused in unused.items() if is_unused]
 

@@ -49,7 +49,7 @@ class Report:
     event_types: Counter[str] = field(default_factory=Counter)  # number of events by type
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    lines_read: int | None = None  # None for an SQLite file
+    lines_read: int | None = None  # without the header of a CSV file; None for an SQLite file
     empty_lines: int = 0  # included in lines_read
 
     @property
@@ -84,7 +84,8 @@ class Report:
         if self.lines_read is not None:
             rejected = sum(counts.rejected for counts in self.tables.values())
             empty = f", {self.empty_lines:,} of them empty" if self.empty_lines else ""
-            lines.append(f"{self.lines_read:,} lines{empty}, {rejected:,} rejected")
+            unit = "line" if self.lines_read == 1 else "lines"
+            lines.append(f"{self.lines_read:,} {unit}{empty}, {rejected:,} rejected")
         return [printable(line) for line in lines]
 
     def _table_lines(self) -> Iterable[str]:

@@ -35,7 +35,7 @@ def test_columns_match_the_header(database):
         "events by type: click 1",
         "warning: there is no page_view event, and only these count as page views",
         "warning: the database has no sessions, and only sessions count as visits",
-        "2 lines, 0 rejected",
+        "1 line, 0 rejected",
     ]
 
 
@@ -58,7 +58,7 @@ def test_delimiter_line_ends_and_bom_are_detected(database, mark, end, encoding)
         (1, "s1", "page_view", "/ü ; , |", 1771945200000, None),
         (2, "s1", "page_view", 'two\nlines "quoted"', 1771945200000, None),
     ]
-    assert report.lines()[-1] == "5 lines, 1 of them empty, 0 rejected"
+    assert report.lines()[-1] == "4 lines, 1 of them empty, 0 rejected"
 
 
 @pytest.mark.any_engine
@@ -169,12 +169,12 @@ def test_bad_rows_are_reported_by_line(database):
     assert [row[0] for row in rows(database)] == [1, 11]
     assert sorted(int(where.rpartition(b":")[2]) for where, *_ in refused) == [3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]
     assert refused[0] == [b"the input:3", b"4 fields instead of 5", b"2,s1,click,2026-02-24"]
-    assert refused[1][1] == b"event_id: 'x' is not a whole number"
+    assert refused[1][1].startswith(b"event_id: 'x' is not a whole number")
     assert refused[2][1] == b"occurred_at: '2026-02-30' is not a date"
     assert refused[3][1] == b"session_id: a value is required"
     assert refused[4][1] == b"not UTF-8"
     assert refused[4][2] == text[6].rstrip(b"\n")
-    assert report.lines()[-1] == "15 lines, 12 rejected"
+    assert report.lines()[-1] == "14 lines, 12 rejected"
 
 
 @pytest.mark.any_engine
@@ -212,7 +212,7 @@ def test_short_row_among_many_is_reported_by_line(database):
 
     assert report.tables["events"].written == 6000
     assert report.rejects == ["events line 3002: 3 fields instead of 5"]
-    assert report.lines()[-1] == "6,003 lines, 1 of them empty, 1 rejected"
+    assert report.lines()[-1] == "6,002 lines, 1 of them empty, 1 rejected"
 
 
 def test_multi_line_rows_count_all_their_lines(database):
@@ -229,7 +229,9 @@ def test_multi_line_rows_count_all_their_lines(database):
 
     assert rows(database)[100] == (101, "s1", "click", "two\nlines", 1771891200000, None)
     assert report.tables["events"].written == 201
-    assert report.rejects == ["events line 204: event_id: 'x' is not a whole number"]
+    assert [reject.partition(";")[0] for reject in report.rejects] == [
+        "events line 204: event_id: 'x' is not a whole number"
+    ]
 
 
 @pytest.mark.slow

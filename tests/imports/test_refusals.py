@@ -9,7 +9,7 @@ from helpers.cli import isolated_cwd, query, run
 from helpers.importing import import_text, select
 
 from analytics_api import IngestError
-from analytics_api.imports import Rejects, import_file
+from analytics_api.imports import Rejects, Site, import_file
 
 LEADS = "lead_id,enquiry_datetime,contact_name\n1,2026-03-01 10:00,Ann\n"
 
@@ -107,9 +107,11 @@ def test_sql_without_a_needed_column_lists_what_there_is(database):
         (line().decode(), {"map": {"a": "b"}}, "--map has no effect on a log file"),
         (line().decode(), {"delimiter": ","}, "--delimiter has no effect on a log file"),
         (line().decode(), {"on_conflict": "update"}, "--update has no effect on a log file"),
-        ('{"lead_id":1,"enquiry_datetime":""}\n', {"delimiter": ","}, "--delimiter has no effect on a ndjson file"),
+        ('{"lead_id":1,"enquiry_datetime":""}\n', {"delimiter": ","}, "--delimiter has no effect on an NDJSON file"),
+        ("lead_id,enquiry_datetime\n1,\n", {"site": Site(timeout=60)}, "--timeout has no effect on a CSV file"),
+        ("lead_id,enquiry_datetime\n1,\n", {"site": Site(hosts=["a"])}, "--host has no effect on a CSV file"),
     ],
-    ids=["log-table", "log-map", "log-delimiter", "log-update", "ndjson-delimiter"],
+    ids=["log-table", "log-map", "log-delimiter", "log-update", "ndjson-delimiter", "csv-timeout", "csv-host"],
 )
 def test_option_without_effect_is_named(database, text, options, warning):
     assert warning in import_text(database, text, **options).warnings

@@ -342,6 +342,15 @@ def test_map_to_nothing_leaves_a_column_out(database):
     assert select(database, "session_id", "events") == [("s1",)]
 
 
+def test_event_id_that_is_no_number_names_the_option(database):
+    report = import_text(database, "session_id,event_id,event_type,occurred_at\ns1,5e0c-uuid,page_view,2026-03-01\n")
+
+    assert report.rejects == [
+        "events line 2: event_id: '5e0c-uuid' is not a whole number; "
+        "with --map event_id= the ids are computed from the events"
+    ]
+
+
 @pytest.mark.any_engine
 def test_names_go_without_case_blanks_and_hyphens(database):
     import_text(database, "Lead ID,enquiry-datetime,contactName\n7,2026-01-01,Ann\n")
