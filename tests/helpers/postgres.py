@@ -37,6 +37,7 @@ TEST_SETTINGS = {
 }
 
 NAMES = count(1)
+TEMPLATE = "test_template"
 
 
 class Cluster:
@@ -271,16 +272,27 @@ where relnamespace = 'public'::regnamespace and relkind = 'r'
 """
 
 
+@cache
+def create_template():
+    """Create an empty database to copy, which takes a third of creating a schema, and return its tables with rows."""
+    from analytics_api.database.postgresql import PostgreSQL
+
+    primary().execute(f"create database {TEMPLATE}")
+    PostgreSQL(primary().url(TEMPLATE), wait=60.0).close()
+    return primary().execute(SELECT_FILLED, TEMPLATE)[0][0]
+
+
 class ReusableDatabase:
-    """An open database for one test after another: emptying it takes a tenth of the 100 ms of creating one."""
+    """An open database for one test after another: emptying it takes a tenth of the 100 ms of copying the template."""
 
     def __init__(self, commit, replicas):
         import psycopg
 
         from analytics_api.database.postgresql import PostgreSQL
 
+        self.filled = create_template()
         self.name = f"test_{next(NAMES)}"
-        primary().execute(f"create database {self.name}")
+        primary().execute(f"create database {self.name} template {TEMPLATE} strategy file_copy")
         primary().execute(f"alter database {self.name} set synchronous_commit = {commit}")
         read_url = replicas().url(self.name) if replicas else None
         # A busy machine may take longer than the default 5 s to connect.
@@ -288,12 +300,13 @@ class ReusableDatabase:
         self.connection = psycopg.connect(
             primary().url(self.name), autocommit=True, cursor_factory=psycopg.ClientCursor
         )
-        self.filled = self.connection.execute(SELECT_FILLED).fetchone()[0]
         self.state = self.read_state()
         atexit.register(self.close)
 
     def read_state(self):
-        statements = [SELECT_STATE, *(SELECT_CHECKSUM.format(table=table) for table in self.filled)]
+        # The position in the feed of changes only increases, in a new database too.
+        tables = [table for table in self.filled if table != "lead_changes_end"]
+        statements = [SELECT_STATE, *(SELECT_CHECKSUM.format(table=table) for table in tables)]
         return [self.connection.execute(statement).fetchone() for statement in statements]
 
     def reset(self):
