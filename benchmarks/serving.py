@@ -51,14 +51,7 @@ class Server:
         return load(self.port, [self.paths[question]], seconds, connections)[0]
 
     def processes(self):
-        """Return the process ids of the server and its children."""
-        pids, waiting = [], [self.process.pid]
-        while waiting:
-            pid = waiting.pop()
-            pids.append(pid)
-            for children in Path(f"/proc/{pid}/task").glob("*/children"):
-                waiting += map(int, children.read_text().split())
-        return pids
+        return processes(self.process.pid)
 
     def rest(self):
         """Wait until the server is idle, so that one measurement does not disturb the next."""
@@ -66,6 +59,16 @@ class Server:
         while (spent := sum(map(ticks, self.processes()))) > before + TICKS and time.monotonic() < until:
             before = spent
             time.sleep(0.1)
+
+
+def processes(pid):
+    """Return the process ids of a process and its children."""
+    pids, waiting = [], [pid]
+    while waiting:
+        pids.append(waiting.pop())
+        for children in Path(f"/proc/{pids[-1]}/task").glob("*/children"):
+            waiting += map(int, children.read_text().split())
+    return pids
 
 
 def ticks(pid):

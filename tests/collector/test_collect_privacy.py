@@ -3,10 +3,14 @@
 import sqlite3
 from contextlib import closing
 
+import pytest
 from helpers.collecting import Site
 
 from analytics_api import open_database
+from analytics_api.database import BASE_TABLES
+from analytics_api.errors import ExportError
 from analytics_api.maintenance.copy import copy
+from analytics_api.maintenance.export import export
 
 
 def collect(folder):
@@ -38,6 +42,18 @@ def test_copy_has_no_salts(tmp_path):
         copy(database, target)
 
     assert salt.encode() not in (tmp_path / "copy.db").read_bytes()
+
+
+@pytest.mark.parametrize("form", ["ndjson", "csv"])
+def test_export_has_no_salts(tmp_path, form):
+    database, salt = collect(tmp_path)
+    with database.closing():
+        exported = "".join(chunk for table in BASE_TABLES for chunk in export(database, table, form))
+        with pytest.raises(ExportError, match="the table collector_salts does not exist"):
+            export(database, "collector_salts", form)
+
+    assert "ann@shop.example" in exported
+    assert salt not in exported
 
 
 def test_address_and_user_agent_are_in_no_file(tmp_path):
