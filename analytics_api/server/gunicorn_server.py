@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -60,7 +61,7 @@ class Server(BaseApplication):
         if self.settings.metrics:
             options = options | {"child_exit": forget_worker}
             self._share_metrics()
-        options = options | {"on_exit": self._remove_metrics, "post_worker_init": quit_gracefully}
+        options = options | {"on_exit": self._remove_metrics, "post_worker_init": start_worker}
         for name, value in options.items():
             self.cfg.set(name, value)
 
@@ -97,6 +98,11 @@ def forget_worker(arbiter: object, worker: Any) -> None:
     from prometheus_client.multiprocess import mark_process_dead
 
     mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+def start_worker(worker: Any) -> None:
+    quit_gracefully(worker)
+    gc.freeze()  # garbage is not searched for in what is loaded by now: half of the time that it took for page views
 
 
 def quit_gracefully(worker: Any) -> None:
