@@ -176,15 +176,25 @@ def read_days(db: Database, matching: Matching, begins: str | None) -> list[tupl
     """
     if "days" in matching.rows:
         return matching.rows["days"]
+    day = first_day(begins)
     sql = f"""
 {sessions_by_interval(matching.condition, begins)}
-select begins.first_day, {COUNTS}
+select {day}, {COUNTS}
 from s
-join begins on begins.day = s.day
-group by begins.first_day
-order by begins.first_day
+{join_interval(begins)}
+group by {day}
+order by {day}
 """
     return db.tuples(sql, **matching.parameters)
+
+
+def first_day(begins: str | None) -> str:
+    """Return the expression for the first day of the interval of a session `s`."""
+    return "begins.first_day" if begins else "s.day"
+
+
+def join_interval(begins: str | None) -> str:
+    return "join begins on begins.day = s.day" if begins else ""
 
 
 def sessions_by_interval(condition: str, begins: str | None, *, materialized: bool = False) -> str:
@@ -192,17 +202,18 @@ def sessions_by_interval(condition: str, begins: str | None, *, materialized: bo
 
     :param materialized: whether to read the sessions once for all parts of the statement.
     """
+    intervals = f""",
+dates as (
+  select day
+  from s
+  group by day),
+{(begins or "").strip()}"""
     return f"""
 with s as {"materialized " if materialized else ""}(
   select s.*
   from session_facts as s
   where {SESSIONS_IN_RANGE}
-    and {condition}),
-dates as (
-  select day
-  from s
-  group by day),
-{(begins or "begins as (select day, day as first_day from dates)").strip()}
+    and {condition}){intervals if begins else ""}
 """.strip()
 
 
@@ -257,6 +268,8 @@ def read_pages(
     db: Database, matching: Matching, limit: int, keys: Iterable[str] | None = None
 ) -> list[tuple[Any, ...]]:
     """Return the pages with the most views, their views and their sessions; ties in the order of the pages."""
+    if keys is None and "pages" in matching.rows:
+        return matching.rows["pages"][:limit]
     only_keys = "" if keys is None else f"where page_id in ({PAGES_BY_NAME.strip()})"
     sql = f"""
 with counts as (
@@ -275,12 +288,41 @@ limit :limit
 
 def read_page_views(db: Database, matching: Matching) -> list[tuple[int, int]]:
     """Return each day with page views, and their number."""
+    if "page_views" in matching.rows:
+        return matching.rows["page_views"]
     sql = f"""
 select day, cast(sum(views) as bigint)
 from ({_views(matching)}) as page_views
 group by day
 """
     return db.tuples(sql, **matching.parameters)
+
+
+def read_pages_and_views(db: Database, matching: Matching, limit: int) -> dict[str, list[tuple[Any, ...]]]:
+    """Return the rows of read_pages() and of read_page_views(), for which the page views are read once."""
+    sql = f"""
+with counts as materialized (
+  select page_id, day, sum(views) as views, sum(sessions) as sessions
+  from ({_views(matching)}) as page_views
+  group by page_id, day)
+select day, '' as page, cast(sum(views) as bigint), 0
+from counts
+group by day
+union all
+select *
+from (
+  select 0 as day, page, cast(sum(counts.views) as bigint) as views, cast(sum(counts.sessions) as bigint)
+  from counts
+  join pages using (page_id)
+  group by page
+  order by views desc, page
+  limit :limit) as most_viewed
+"""
+    rows = db.tuples(sql, **matching.parameters, limit=limit)
+    return {
+        "pages": [tuple(counts) for _, *counts in rows if counts[0]],
+        "page_views": [(day, views) for day, page, views, _ in rows if not page],
+    }
 
 
 def _views(matching: Matching) -> str:

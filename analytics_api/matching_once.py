@@ -13,7 +13,17 @@ from .conditions import EXPRESSIONS
 from .database import Database
 from .filters import Filters
 from .http.parameters import MAX_INT64
-from .matching import COUNTS, EVENTS_OF_DAY, Matching, ResolvedFilters, find_matching, sessions_by_interval
+from .matching import (
+    COUNTS,
+    EVENTS_OF_DAY,
+    Matching,
+    ResolvedFilters,
+    find_matching,
+    first_day,
+    join_interval,
+    read_pages_and_views,
+    sessions_by_interval,
+)
 
 # Sections with one row for each value of a field.
 FIELDS: Final = ("country", "source", "entry_page", "exit_page", "engagement")
@@ -25,15 +35,20 @@ def resolve_filters(
 ) -> Filters | None:
     """Return filters for find_matching() that have the rows of these sections.
 
-    :param sections: `totals`, `days`, and some of FIELDS.
-    :param limit: the number of rows of sources, entry pages and exit pages.
+    :param sections: `totals`, `days`, and some of FIELDS; `pages` and `page_views` together.
+    :param limit: the number of rows of sources, pages, entry pages and exit pages.
     :param begins: as in read_days().
     """
     matching = find_matching(db, range_, filters)
     if matching is None or filters is None:
         return filters
-    if len(sections) > 1:  # one section has a statement of its own
-        matching = matching._replace(rows=_read_rows(db, matching, sections, limit, begins))
+    rows: dict[str, list[tuple[Any, ...]]] = {}
+    if "pages" in sections and "page_views" in sections:
+        rows = read_pages_and_views(db, matching, limit)
+    of_sessions = [section for section in sections if section not in ("pages", "page_views")]
+    if len(of_sessions) > 1:  # one section has a statement of its own
+        rows |= _read_rows(db, matching, of_sessions, limit, begins)
+    matching = matching._replace(rows=rows)
     return ResolvedFilters(filters, range_, matching)
 
 
@@ -42,18 +57,18 @@ def _read_rows(
 ) -> dict[str, list[tuple[Any, ...]]]:
     sql = _statement(matching.condition, tuple(sections), begins)
     rows: dict[str, list[tuple[Any, ...]]] = {section: [] for section in sections}
-    for section, key, first_day, *counts in db.tuples(sql, **matching.parameters, limit=limit, no_limit=MAX_INT64):
+    for section, key, day, *counts in db.tuples(sql, **matching.parameters, limit=limit, no_limit=MAX_INT64):
         if section == "totals":
             rows[section].append(tuple(counts))
         elif section == "days":
-            rows[section].append((first_day, *counts[:6]))
+            rows[section].append((day, *counts[:6]))
         else:
             rows[section].append((key, *counts[: 2 if section == "country" else 1]))
     return rows
 
 
 def _statement(condition: str, sections: tuple[str, ...], begins: str | None) -> str:
-    parts = "\nunion all\n".join(_PARTS[section] for section in sections)
+    parts = "\nunion all\n".join(_days_part(begins) if section == "days" else _PARTS[section] for section in sections)
     return f"""
 {sessions_by_interval(condition, begins, materialized=True)}
 {parts}
@@ -76,17 +91,21 @@ from (
   limit {limit}) as {field}_rows"""
 
 
+def _days_part(begins: str | None) -> str:
+    day = first_day(begins)
+    return f"""select *
+from (
+  select 'days' as section, '' as key, {day} as first_day, {COUNTS}, 0 as fingerprints, 0 as vpn_suspected, 0 as events
+  from s
+  {join_interval(begins)}
+  group by {day}
+  order by {day}) as day_rows"""
+
+
 _PARTS: Final[dict[str, str]] = {
     "totals": f"""select 'totals' as section, '' as key, 0 as first_day, {COUNTS},
   count(distinct s.fingerprint) as fingerprints, count(nullif(s.is_vpn, 0)) as vpn_suspected,
   {EVENTS_OF_DAY} as events
 from s""",
-    "days": f"""select *
-from (
-  select 'days' as section, '' as key, begins.first_day, {COUNTS}, 0 as fingerprints, 0 as vpn_suspected, 0 as events
-  from s
-  join begins on begins.day = s.day
-  group by begins.first_day
-  order by begins.first_day) as day_rows""",
     **{field: _list_part(field) for field in FIELDS},
 }

@@ -211,15 +211,16 @@ SECTIONS: Final[dict[str, Callable[[Query], Any]]] = {
 }
 
 
-# The sections that count sessions, with the name of their rows in matching_once.
-SESSION_SECTIONS: Final = {
-    "overview": "totals",
-    "series": "days",
-    "entry_pages": "entry_page",
-    "exit_pages": "exit_page",
-    "countries": "country",
-    "sources": "source",
-    "engagement": "engagement",
+# The sections whose rows are read together, with the names of the rows in matching_once.
+TOGETHER: Final = {
+    "overview": ("totals", "page_views"),
+    "series": ("days", "page_views"),
+    "pages": ("pages",),
+    "entry_pages": ("entry_page",),
+    "exit_pages": ("exit_page",),
+    "countries": ("country",),
+    "sources": ("source",),
+    "engagement": ("engagement",),
 }
 
 
@@ -278,12 +279,13 @@ def _resolve_filters(
     limit: int,
     interval: Interval,
 ) -> Filters | None:
-    """Return filters that have the rows of the sections that count sessions, so that these are read once."""
-    names = [
+    """Return filters that have the rows of the sections, so that sessions and page views are read once."""
+    names = dict.fromkeys(
         rows
-        for section, rows in SESSION_SECTIONS.items()
-        if (not sections or section in sections) and not (rows == "days" and interval == "hour")
-    ]
+        for section, all_rows in TOGETHER.items()
+        if (not sections or section in sections) and not (section == "series" and interval == "hour")
+        for rows in all_rows
+    )
     return resolve_filters(ctx.db, range_, filters, names, limit, BEGINS.get(interval))
 
 
