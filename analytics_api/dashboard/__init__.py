@@ -74,7 +74,12 @@ class Dashboard:
         shell = Template(read_text("page.html"))
         for path, (name, module) in PAGES.items():
             html = shell.substitute(
-                assets=folder, api=escape(api), preloads=preloads, content=read_text(name), module=module
+                assets=folder,
+                api=escape(api),
+                preloads=preloads,
+                page=name.removesuffix(".html"),
+                content=read_text(name),
+                module=module,
             )
             headers = (NO_STORE, ("Content-Type", "text/html; charset=utf-8"))
             self.files[path] = make_file(html.encode(), headers, is_page=True)

@@ -1,24 +1,23 @@
 // The board: a column of cards for each stage, moved by pointer, touch, menu and keyboard.
 
-import { canMove, clearProblem, explainStale, fail, filterBar, FILTERS, goneText, leadLink, moveLeads, nameOf, requestQuery, stageMenu, STAGES, startLeads, time, toast } from "./crm.js";
-import { announce, byId, h, icon, isOccupied } from "./dom.js";
+import { canMove, clearProblem, explainStale, fail, filterBar, FILTERS, goneText, leadLink, moveLeads, nameOf, requestQuery, stageMenu, STAGES, startLeads, time, toast, withKey } from "./crm.js";
+import { byId, h, icon, isOccupied, pause, set } from "./dom.js";
 import * as format from "./format.js";
+import { watchKeys, watchPointer } from "./lifting.js";
 import { get } from "./page.js";
 import { texts } from "./texts.js";
 
 const t = texts.leads;
 const [, ...OTHER_FILTERS] = FILTERS; // all but the stage
-const PAGE = 25;
-const CHUNK = 50; // cards that are made at once, so that no task is long
-const LONG_PRESS = 350; // ms until a touch lifts a card; a shorter one scrolls
-const SLOP = 6; // px that a pointer may move before a press becomes a drag
+const PAGE = 25; // cards of a stage that are loaded and made at once, so that no task is long
+const MOST = 100; // cards of a stage in one response
 const POLL = 4000; // ms: so that others' moves appear within five seconds
 
 let loading = new AbortController();
 let stages = new Map(); // by status: {status, total, leads, next}
 let cursor = null; // position in the feed of changes
 let parts = null;
-const collapsed = new Set();
+const cards = new Map(); // by lead id: {lead, isSelected, card}
 const selected = new Set(); // lead ids
 const undone = []; // the last moves: [{lead_id, etag, status}, …] to undo
 let isLifted = false; // others' moves wait while a card is held
@@ -31,65 +30,64 @@ async function load() {
   loading = new AbortController();
   const { signal } = loading;
   try {
-    const [board, facets] = await Promise.all([
-      get("/board", requestQuery(["status"], { limit: PAGE }), signal),
-      get("/leads/facets", requestQuery(["status", "sort"]), signal),
-    ]);
-    show(board);
+    const facets = get("/leads/facets", requestQuery(["status", "sort"]), signal);
+    facets.then((values) => parts?.bar.showFacets(values, OTHER_FILTERS)).catch((error) => fail(error, load));
+    const board = await withKey(get("/board", requestQuery(["status"], { limit: PAGE }), signal));
+    stages = new Map(board.stages.map((stage) => [stage.status, stage]));
+    cursor = board.cursor;
     selected.clear();
-    parts.bar.showFacets(facets, OTHER_FILTERS);
+    cards.clear();
+    for (const column of parts.columns) {
+      column.restart();
+      await pause();
+      if (signal.aborted || !parts) return;
+    }
     drawAll();
   } catch (error) {
     fail(error, load);
   }
 }
 
-function show(board) {
-  stages = new Map(board.stages.map((stage) => [stage.status, stage]));
-  cursor = board.cursor;
-}
-
 function build() {
   const bar = filterBar(load);
   const help = h("p.hidden", { id: "board-keys" }, t.keys);
-  const columns = h("div.board", { "aria-label": t.board, role: "group", "aria-describedby": "board-keys" });
-  byId("view").replaceChildren(bar, help, columns);
-  parts = { bar, columns };
-  watchKeys(columns);
-  watchPointer(columns);
+  const columns = STAGES.map(makeColumn);
+  const board = h("div.board", { "aria-label": t.board, role: "group", "aria-describedby": "board-keys" }, columns.map(({ element }) => element));
+  byId("view").replaceChildren(bar, help, board);
+  parts = { bar, board, columns };
+  const actions = { move, canMove: () => canMove, hold: (isHeld) => (isLifted = isHeld), chosen, undo };
+  watchKeys(board, actions);
+  watchPointer(board, actions);
 }
 
-/** Draw all columns, and give the focus back to the card that had it. */
+/** Draw what has changed, and give the focus back to the card that had it. */
 function drawAll() {
   const focused = document.activeElement?.closest(".lead-card")?.dataset.lead;
-  const scrolls = new Map([...parts.columns.children].map((column) => [column.dataset.status, column.querySelector(".cards")?.scrollTop]));
-  parts.columns.replaceChildren(...[...stages.values()].map(columnElement));
-  for (const column of parts.columns.children) {
-    const list = column.querySelector(".cards");
-    if (list) list.scrollTop = scrolls.get(column.dataset.status) ?? 0;
-  }
-  const card = (focused && parts.columns.querySelector(`[data-lead="${focused}"]`)) || parts.columns.querySelector(".lead-card");
+  for (const column of parts.columns) column.draw();
+  const { board } = parts;
+  const card = (focused && board.querySelector(`[data-lead="${focused}"]`)) || board.querySelector(".lead-card");
+  for (const each of board.querySelectorAll('.lead-card[tabindex="0"]')) each.tabIndex = -1;
   if (card) card.tabIndex = 0;
-  if (focused && card) card.focus({ preventScroll: true });
+  if (focused && card && !card.contains(document.activeElement)) card.focus({ preventScroll: true });
 }
 
-/** Return the cards that a move of this one takes along. */
 const chosen = (leadId) => (selected.has(leadId) ? [...selected] : [leadId]);
 
+/** Load the next cards of a stage; return whether there are any. */
 async function loadMore(stage) {
-  if (!stage.next) return null;
-  const query = requestQuery(["status"], { limit: PAGE, cursor: stage.next });
+  const { next } = stage;
+  if (!next) return false;
   stage.next = null;
   try {
-    const page = await get(`/board/${stage.status}`, query, loading.signal);
+    const page = await get(`/board/${stage.status}`, requestQuery(["status"], { limit: PAGE, cursor: next }), loading.signal);
     const known = new Set(stage.leads.map((lead) => lead.lead_id));
-    const leads = page.leads.filter((lead) => !known.has(lead.lead_id));
-    stage.leads.push(...leads);
+    stage.leads.push(...page.leads.filter((lead) => !known.has(lead.lead_id)));
     stage.next = page.next;
-    return leads;
+    return true;
   } catch (error) {
+    stage.next = next;
     fail(error, load);
-    return null;
+    return false;
   }
 }
 
@@ -177,9 +175,9 @@ async function poll() {
     const { signal } = loading;
     const feed = await get("/changes", new URLSearchParams({ since: cursor }), signal);
     const gone = feed.changes.filter(({ status }) => status === null).map(({ lead_id }) => find(lead_id)?.lead).filter(Boolean);
-    if (feed.changes.some(({ lead_id, status }) => find(lead_id)?.lead.status !== (status ?? undefined))) {
-      if ((await refresh(signal)) && gone.length) toast(goneText(gone));
-    } else cursor = feed.cursor;
+    if (!feed.changes.some(({ lead_id, status }) => find(lead_id)?.lead.status !== (status ?? undefined))) cursor = feed.cursor;
+    else if (feed.changes.length > MOST) await load();
+    else if ((await refresh(feed.changes, signal)) && gone.length) toast(goneText(gone));
     clearProblem();
   } catch (error) {
     if (error.status === 410) load();
@@ -187,48 +185,84 @@ async function poll() {
   }
 }
 
-/** Load the cards again; return whether they are shown. */
-async function refresh(signal) {
-  const most = Math.max(PAGE, ...[...stages.values()].map((stage) => stage.leads.length));
-  const board = await get("/board", requestQuery(["status"], { limit: Math.min(100, most) }), signal);
+/** Load the first cards again, and keep further ones that did not change; return whether this is shown. */
+async function refresh(changes, signal) {
+  const board = await get("/board", requestQuery(["status"], { limit: MOST }), signal);
   if (isLifted || isOccupied()) return false; // the next look comes in a few seconds
-  show(board);
+  const known = new Set([...changes, ...board.stages.flatMap(({ leads }) => leads)].map((lead) => lead.lead_id));
+  for (const { status, total, leads, next } of board.stages) {
+    const stage = stages.get(status);
+    const further = next ? stage.leads.slice(leads.length).filter((lead) => !known.has(lead.lead_id)) : [];
+    Object.assign(stage, { total, leads: [...leads, ...further], ...(!further.length && { next }) });
+  }
+  cursor = board.cursor;
   drawAll();
   return true;
 }
 
-function columnElement(stage) {
-  const { status } = stage;
+function makeColumn(status) {
   const name = texts.stages[status];
-  const isCollapsed = collapsed.has(status);
-  const collapse = () => {
-    collapsed[isCollapsed ? "delete" : "add"](status);
-    drawAll();
-    parts.columns.querySelector(`[data-key="collapse-${status}"]`)?.focus();
-  };
-  const toggle = h("button.quiet", { type: "button", "aria-expanded": String(!isCollapsed), "aria-label": isCollapsed ? t.expand(name) : t.collapse(name), onclick: collapse, "data-key": `collapse-${status}` }, icon(isCollapsed ? "right" : "left"));
-  const total = format.integer(stage.total);
-  const head = h("header", {}, h("h2", {}, h("span.stage", { "data-status": status }, name)), h("span.muted.total", {}, total), toggle);
-  const column = h(`section.column${isCollapsed ? ".collapsed" : ""}`, { "data-status": status, "aria-label": `${name}, ${total}` }, head);
-  if (isCollapsed) return column;
+  let count = PAGE; // of cards that may be there
+  let isCollapsed = false;
+  const total = h("span.muted.total");
+  const toggle = h("button.quiet", { type: "button", onclick: () => collapse(!isCollapsed) });
+  const head = h("header", {}, h("h2", {}, h("span.stage", { "data-status": status }, name)), total, toggle);
   const end = h("li.end", { "aria-hidden": "true" });
   const list = h("ol.cards", { tabindex: -1 }, end);
-  let drawn = 0;
-  const add = () => {
-    const leads = stage.leads.slice(drawn, drawn + CHUNK);
-    drawn += leads.length;
-    end.before(...leads.map(cardElement));
-    return leads.length;
+  const empty = h("p.empty", { hidden: true }, t.empty);
+  const element = h("section.column", { "data-status": status }, head, list, empty);
+  const collapse = (isSmall) => {
+    isCollapsed = isSmall;
+    set(toggle, { "aria-expanded": String(!isSmall), "aria-label": isSmall ? t.expand(name) : t.collapse(name) });
+    toggle.replaceChildren(icon(isSmall ? "right" : "left"));
+    element.classList.toggle("collapsed", isSmall);
+    head.after(...(isSmall ? [] : [list]));
+    if (isSmall) list.remove();
+  };
+  const draw = () => {
+    const stage = stages.get(status);
+    total.textContent = format.integer(stage.total);
+    element.setAttribute("aria-label", `${name}, ${total.textContent}`);
+    empty.hidden = isCollapsed || stage.leads.length > 0;
+    let at = list.firstChild;
+    for (const card of stage.leads.slice(0, count).map(cardOf)) {
+      if (card === at) at = at.nextSibling;
+      else list.insertBefore(card, at);
+    }
+    while (at !== end) {
+      const surplus = at;
+      at = at.nextSibling;
+      surplus.remove();
+    }
   };
   const more = async () => {
-    if (drawn >= stage.leads.length) await loadMore(stage);
-    if (add()) observer.unobserve(end), observer.observe(end); // it may still be in view
+    const stage = stages.get(status);
+    if (!stage || (count >= stage.leads.length && !(await loadMore(stage)))) return;
+    end.before(...stage.leads.slice(count, (count += PAGE)).map(cardOf));
+    observer.unobserve(end); // it may still be in view
+    observer.observe(end);
+  };
+  const restart = () => {
+    count = PAGE;
+    list.scrollTop = 0;
+    draw();
+    observer.observe(end);
   };
   const observer = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && more(), { root: list, rootMargin: "800px" });
-  if (!add()) column.append(h("p.empty", {}, t.empty));
-  observer.observe(end);
-  head.after(list);
-  return column;
+  collapse(false);
+  return { element, draw, restart };
+}
+
+/** Return the card of a lead: the one that is there, unless it would look different. */
+function cardOf(lead) {
+  const { lead_id } = lead;
+  const isSelected = selected.has(lead_id);
+  const former = cards.get(lead_id);
+  const look = (each) => JSON.stringify({ ...each, etag: null });
+  if (former?.isSelected === isSelected && (former.lead === lead || look(former.lead) === look(lead))) return former.card;
+  const card = cardElement(lead);
+  cards.set(lead_id, { lead, isSelected, card });
+  return card;
 }
 
 function cardElement(lead) {
@@ -252,139 +286,6 @@ function cardElement(lead) {
 
 const describe = (lead) =>
   [nameOf(lead), lead.project_name && format.shorten(lead.project_name), lead.engagement_score !== null && t.score(lead.engagement_score), texts.stages[lead.status]].filter(Boolean).join(", ");
-
-const cardOf = (target) => target.closest(".lead-card");
-const statusOf = (card) => card.closest(".column").dataset.status;
-
-/** Mark the column that a card would be dropped into. */
-function mark(status) {
-  for (const column of parts?.columns.children ?? []) column.classList.toggle("over", column.dataset.status === status);
-}
-
-/** Arrows go from card to card, space lifts one, arrows choose a stage, Enter or space drops, Escape cancels. */
-function watchKeys(columns) {
-  let lifted = null; // {card, status}
-  const release = () => {
-    lifted?.card.classList.remove("lifted");
-    lifted = null;
-    mark(null);
-    isLifted = false;
-  };
-  columns.addEventListener("keydown", (event) => {
-    const card = cardOf(event.target);
-    if ((event.ctrlKey || event.metaKey) && event.key === "z") return undo();
-    if (!card || event.target !== card || event.ctrlKey || event.metaKey || event.altKey) return;
-    const isDrop = event.key === " " || event.key === "Enter";
-    if (lifted) {
-      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-      const direction = getComputedStyle(columns).direction === "rtl" ? -1 : 1;
-      if (step) {
-        lifted.status = STAGES[Math.min(Math.max(STAGES.indexOf(lifted.status) + step * direction, 0), STAGES.length - 1)];
-        mark(lifted.status);
-        columns.querySelector(".over")?.scrollIntoView({ inline: "nearest", block: "nearest" });
-        announce(t.over(texts.stages[lifted.status]));
-      } else if (isDrop) {
-        const { status } = lifted;
-        release();
-        move(chosen(Number(card.dataset.lead)), status);
-      } else if (event.key === "Escape") {
-        release();
-        announce(t.cancelled);
-      } else if (event.key === "Tab") return release();
-      return event.preventDefault();
-    }
-    if (event.key === " " && canMove) {
-      lifted = { card, status: statusOf(card) };
-      card.classList.add("lifted");
-      isLifted = true;
-      mark(lifted.status);
-      announce(t.lifted(card.dataset.name, texts.stages[lifted.status]));
-    } else if (event.key === "Enter") card.querySelector("a.name").click();
-    else if (event.key === "x" && canMove) card.querySelector("input").click();
-    else if (!go(columns, card, event.key)) return;
-    event.preventDefault();
-  });
-  columns.addEventListener("focusout", (event) => lifted && !columns.contains(event.relatedTarget) && event.relatedTarget && release());
-}
-
-/** Move the focus from a card to its neighbour. Return whether the key is one that does so. */
-function go(columns, card, key) {
-  const cards = [...card.parentElement.querySelectorAll(".lead-card")];
-  const place = cards.indexOf(card);
-  let next = { ArrowUp: cards[place - 1], ArrowDown: cards[place + 1]}[key];
-  if (key === "ArrowLeft" || key === "ArrowRight") {
-    const all = [...columns.children];
-    const forward = (key === "ArrowRight") === (getComputedStyle(columns).direction !== "rtl");
-    const from = all.indexOf(card.closest(".column"));
-    const others = forward ? all.slice(from + 1) : all.slice(0, from).reverse();
-    const column = others.find((each) => each.querySelector(".lead-card"));
-    const there = column ? [...column.querySelectorAll(".lead-card")] : [];
-    next = there[Math.min(place, there.length - 1)];
-  } else if (key !== "ArrowUp" && key !== "ArrowDown") return false;
-  if (next) {
-    card.tabIndex = -1;
-    next.tabIndex = 0;
-    next.focus();
-  }
-  return true;
-}
-
-/** A mouse drags a card at once, a finger after a long press. */
-function watchPointer(columns) {
-  let press = null; // {card, id, x, y, ghost, timer}
-  const over = (event) => document.elementFromPoint(event.clientX, event.clientY)?.closest(".column");
-  const start = (event) => {
-    const { card } = press;
-    const count = chosen(Number(card.dataset.lead)).length;
-    press.ghost = h("div.ghost", { "aria-hidden": "true" }, count > 1 ? t.selected(count) : card.dataset.name);
-    document.body.append(press.ghost);
-    card.classList.add("lifted");
-    document.documentElement.classList.add("dragging");
-    isLifted = true;
-    follow(event);
-  };
-  const follow = (event) => {
-    press.ghost.style.translate = `${event.clientX + 8}px ${event.clientY + 8}px`;
-    mark(over(event)?.dataset.status);
-  };
-  const end = (event, isDropped) => {
-    if (!press) return;
-    const { card, ghost, timer } = press;
-    clearTimeout(timer);
-    press = null;
-    if (!ghost) return;
-    ghost.remove();
-    card.classList.remove("lifted");
-    document.documentElement.classList.remove("dragging");
-    mark(null);
-    isLifted = false;
-    const target = isDropped && over(event);
-    if (target) move(chosen(Number(card.dataset.lead)), target.dataset.status);
-    // The click that follows must not open the lead.
-    const stop = (click) => (click.preventDefault(), click.stopPropagation());
-    addEventListener("click", stop, { capture: true, once: true });
-    setTimeout(() => removeEventListener("click", stop, { capture: true }), 50);
-  };
-  columns.addEventListener("pointerdown", (event) => {
-    const card = cardOf(event.target);
-    if (!card || event.button || !canMove || event.target.closest("input, button, .menu")) return;
-    press = { card, id: event.pointerId, x: event.clientX, y: event.clientY, ghost: null, timer: null };
-    if (event.pointerType === "touch") press.timer = setTimeout(() => press && !press.ghost && start(event), LONG_PRESS);
-  });
-  addEventListener("pointermove", (event) => {
-    if (!press || event.pointerId !== press.id) return;
-    if (press.ghost) return follow(event);
-    if (Math.hypot(event.clientX - press.x, event.clientY - press.y) < SLOP) return;
-    if (event.pointerType === "touch") end(event, false);
-    else start(event);
-  });
-  addEventListener("pointerup", (event) => event.pointerId === press?.id && end(event, true));
-  addEventListener("pointercancel", (event) => event.pointerId === press?.id && end(event, false));
-  addEventListener("keydown", (event) => event.key === "Escape" && press?.ghost && end(event, false));
-  columns.addEventListener("touchmove", (event) => press?.ghost && event.preventDefault(), { passive: false });
-  columns.addEventListener("contextmenu", (event) => press?.ghost && event.preventDefault());
-  columns.addEventListener("dragstart", (event) => event.preventDefault());
-}
 
 addEventListener("popstate", () => {
   parts?.bar.reset();

@@ -27,7 +27,6 @@ export function changeBadge(value, previous, shown) {
   return h(`span.change${kind}`, tipOf(shown && texts.before(shown)), change?.text ?? "–");
 }
 
-/** Show the figures of an overview and of the leads; without one, or without a field, a dash. */
 export function showFigures(container, overview, leads, state) {
   const metric = (name) => {
     const link = { ...nav(state, { metric: name }, `metric-${name}`), "aria-current": name === state.metric && "true" };

@@ -118,7 +118,6 @@ export function neighbour(state, today, step) {
   return { period: null, from: first, to: last };
 }
 
-/** Show the controls. `today` is null until the site has said it. */
 export function showRanges(container, state, today, go) {
   container.replaceChildren(
     h("div.group", {}, arrow(state, today, -1), periodMenu(state, today, go), arrow(state, today, 1)),

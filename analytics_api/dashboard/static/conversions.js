@@ -31,7 +31,6 @@ async function fetchAll(query, signal) {
   return { site, total, rows: joinRows(last, first), pipeline, canRead, query, days };
 }
 
-/** Return a row for each key, with its numbers under both attributions. */
 function joinRows(last, first) {
   const { by } = state;
   const rows = new Map(first.map((row) => [row[by], { key: row[by], last: { sessions: row.sessions, leads: 0, won: 0 }, first: row }]));

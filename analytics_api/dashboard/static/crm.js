@@ -1,6 +1,6 @@
 // What the pages for leads share: signing in, errors, filters in the address, and moves.
 
-import { announce, byId, h, menuButton } from "./dom.js";
+import { announce, byId, h, keepFocus, menuButton } from "./dom.js";
 import * as format from "./format.js";
 import { ApiError, errorText, get, hasScope, leave, patch, showAccount, showError, showProblem, startPage } from "./page.js";
 import { texts } from "./texts.js";
@@ -13,19 +13,22 @@ const t = texts.leads;
 export let site = null; // its time zone
 export let canMove = false; // whether the key may move leads
 
+let prepared = null; // a promise that the zone and the scopes are known
+
+/** Return the result of a promise when it can be shown: when the zone and the scopes are known, too. */
+export const withKey = async (promise) => (await Promise.all([promise, prepared]))[0];
+
+/** Start a page: `load` fetches and shows it, while the key's scopes are not known yet; `clear` empties it. */
 export function startLeads(title, load, clear) {
-  const run = async () => {
-    clearProblem();
-    try {
-      [site] = await Promise.all([get("/site"), showAccount()]);
-      canMove = await hasScope("leads:write");
-      root.dataset.state = "ready";
-      document.title = texts.title(title);
-      if (!(await hasScope("leads:read"))) return showProblem(h("p", {}, t.noScope));
-      await load();
-    } catch (error) {
-      fail(error, run);
-    }
+  const prepare = async () => {
+    [site] = await Promise.all([get("/site"), showAccount()]);
+    canMove = await hasScope("leads:write");
+    root.dataset.state = "ready";
+    document.title = texts.title(title);
+  };
+  const run = () => {
+    prepared = prepare();
+    load();
   };
   startPage(run, () => {
     site = null;
@@ -34,11 +37,13 @@ export function startLeads(title, load, clear) {
 }
 
 /** Say what went wrong, with a button that tries again. A session that has ended leads to the form. */
-export function fail(error, retry) {
+export async function fail(error, retry) {
   if (error.name === "AbortError") return;
   if (!(error instanceof ApiError)) throw error;
-  if (error.status === 401) leave(site ? undefined : "");
-  else showError(errorText(error), retry);
+  if (error.status === 401) return leave(site ? undefined : "");
+  if (error.status !== 403 || (await hasScope("leads:read"))) return showError(errorText(error), retry);
+  byId("view").replaceChildren();
+  showProblem(h("p", {}, t.noScope));
 }
 
 export const clearProblem = () => byId("notices").replaceChildren();
@@ -67,7 +72,6 @@ export function writeAddress(query, search, { replace = false } = {}) {
   history[replace ? "replaceState" : "pushState"](null, "", address || ".");
 }
 
-/** Return the bar with the search and the filters; `onChange` is called when the address has changed. */
 export function filterBar(onChange) {
   let timer;
   const search = h("input.search", { type: "search", "aria-label": t.search, placeholder: t.search, value: readSearch(), "data-key": "search" });
@@ -84,7 +88,7 @@ export function filterBar(onChange) {
   isWide.addEventListener("change", () => (box.open = isWide.matches));
   const bar = h("form.narrowing", { role: "search", onsubmit: (event) => event.preventDefault() }, search, box);
   bar.reset = () => (search.value = readSearch());
-  bar.showFacets = (facets, names) => choices.replaceChildren(...choiceControls(facets, names, onChange));
+  bar.showFacets = (facets, names) => keepFocus(() => choices.replaceChildren(...choiceControls(facets, names, onChange)));
   return bar;
 }
 
@@ -129,13 +133,11 @@ export const leadLink = (lead) => h("a.name", { href: `leads?lead=${lead.lead_id
 
 export const goneText = (leads) => (leads.length === 1 ? t.gone(nameOf(leads[0])) : t.goneMany(format.integer(leads.length)));
 
-/** Return an instant in the site's zone; the tooltip has the browser's. */
 export function time(instant) {
   if (instant === null || Number.isNaN(instant)) return h("span", {}, "–");
   return h("time", { datetime: new Date(instant).toISOString(), title: t.local(format.moment(instant)) }, format.moment(instant, site.time_zone));
 }
 
-/** Return a menu with the stages; `choose` takes one. */
 export function stageMenu(label, content, choose, current, properties = {}) {
   const items = () =>
     STAGES.map((stage) =>
@@ -143,7 +145,6 @@ export function stageMenu(label, content, choose, current, properties = {}) {
   return menuButton(label, content, items, properties);
 }
 
-/** Move leads, each `{lead_id, etag?}`, and return what became of each. */
 export const moveLeads = (leads, status) => patch("/leads", { leads: leads.map(({ lead_id, etag }) => ({ lead_id, ...(etag && { etag }) })), status });
 
 export async function explainStale(lead) {

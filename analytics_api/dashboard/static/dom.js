@@ -38,9 +38,17 @@ export const byId = (id) => document.getElementById(id);
 /** Return a promise after which the browser could draw and react, so that no task is long. */
 export const pause = () => globalThis.scheduler?.yield?.() ?? new Promise((resolve) => setTimeout(resolve));
 
-/** Let screen readers say a text. */
 export function announce(text) {
   byId("status").textContent = text;
+}
+
+/** Call a function that replaces controls, and move the focus to what has taken the place of the focused one. */
+export function keepFocus(replaceControls) {
+  const focused = document.activeElement?.closest("[data-key]")?.dataset.key;
+  replaceControls();
+  if (!focused || document.activeElement !== document.body || document.querySelector("dialog[open]")) return;
+  const again = document.querySelector(`[data-key="${CSS.escape(focused)}"]`) ?? byId("main");
+  again.focus({ preventScroll: true });
 }
 
 const ICONS = {
@@ -60,13 +68,11 @@ const ICONS = {
   link: "M6.5 9.5l3-3M7 4.5l1.5-1.5a3 3 0 014.5 4.5L11.5 9M9 11.5L7.5 13A3 3 0 013 8.5L4.5 7",
 };
 
-/** Return an icon; it says nothing to screen readers. */
 export function icon(name) {
   const path = svg("path", { d: ICONS[name] });
   return svg("svg.icon", { viewBox: "0 0 16 16", width: 16, height: 16, "aria-hidden": "true" }, path);
 }
 
-/** Return a button that explains what it stands beside, in a tooltip. */
 export const info = (title, text) =>
   h("button.info", { type: "button", "aria-label": title, "data-tip": text }, icon("info"));
 
@@ -157,7 +163,6 @@ const tip = h("div.tooltip", { id: "tooltip", role: "tooltip", popover: "manual"
 let target = null; // what the tooltip describes, or will
 let timer = 0;
 
-/** Return an attribute for `h` that gives an element a tooltip; none for an empty text. */
 export const tipOf = (text) => ({ "data-tip": text || undefined });
 
 function show(element) {
@@ -187,7 +192,6 @@ function later(action, delay) {
   timer = setTimeout(action, delay);
 }
 
-/** Watch the pointer and the focus of the whole page. */
 export function watchTips() {
   document.addEventListener("pointerover", (event) => {
     if (tip.contains(event.target)) return clearTimeout(timer);
@@ -211,7 +215,6 @@ export function watchTips() {
   document.addEventListener("scroll", (event) => target && event.target !== tip && hide(), true);
 }
 
-/** Copy a text, and say on the button whether that was possible. */
 export async function copyText(text, button) {
   let outcome = texts.copied;
   try {

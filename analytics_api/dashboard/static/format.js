@@ -4,13 +4,13 @@ import { texts } from "./texts.js";
 
 const locale = document.documentElement.lang;
 
-// Each takes milliseconds to create, so it is created when it is first used.
-const lazy = (create) => {
-  let value;
-  return () => (value ??= create());
+// A format takes long to create, so each is created when it is first used, and stays.
+const memo = (create) => {
+  const known = new Map();
+  return (key) => known.get(key) ?? known.set(key, create(key)).get(key);
 };
-const numbers = (options) => lazy(() => new Intl.NumberFormat(locale, options));
-const dates = (options) => lazy(() => new Intl.DateTimeFormat(locale, { timeZone: "UTC", ...options }));
+const numbers = (options) => memo(() => new Intl.NumberFormat(locale, options));
+const dates = (options) => memo(() => new Intl.DateTimeFormat(locale, { timeZone: "UTC", ...options }));
 
 const whole = numbers();
 const tenth = numbers({ minimumFractionDigits: 1, maximumFractionDigits: 1 });
@@ -23,7 +23,9 @@ const longDay = dates({ weekday: "short", day: "numeric", month: "short", year: 
 const mediumDay = dates({ day: "numeric", month: "short", year: "numeric" });
 const month = dates({ month: "short", year: "numeric" });
 const hour = dates({ hour: "numeric" });
-const regions = lazy(() => new Intl.DisplayNames([locale], { type: "region", fallback: "code" }));
+const moments = memo((timeZone) => new Intl.DateTimeFormat(locale, { timeZone, dateStyle: "medium", timeStyle: "short" }));
+const ages = memo((unit) => new Intl.NumberFormat(locale, { style: "unit", unit, unitDisplay: "long" }));
+const regions = memo(() => new Intl.DisplayNames([locale], { type: "region", fallback: "code" }));
 
 export const integer = (value) => whole().format(value);
 const decimal = (value) => tenth().format(value);
@@ -55,7 +57,6 @@ export function change(value, previous) {
   return { text, sign: Math.sign(rounded) };
 }
 
-/** Return a country's name; what is no region code is shown as it is. */
 export function country(code) {
   if (code === "XX") return texts.unknownCountry;
   try {
@@ -73,7 +74,6 @@ export const withoutControls = (text) =>
     .replace(/[\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c]/g, "")
     .replace(/[\0-\x1f\x7f]/g, (control) => String.fromCharCode(control === "\x7f" ? 0x2421 : 0x2400 + control.charCodeAt(0)));
 
-/** Return a text to show, cut to MAX_NAME characters. */
 export function shorten(text) {
   const plain = withoutControls(text);
   return plain.length > MAX_NAME ? `${plain.slice(0, MAX_NAME)}…` : plain;
@@ -92,18 +92,14 @@ export function interval(date, kind, isLong = false) {
   return (isLong ? longDay() : shortDay()).format(at);
 }
 
-export const instant = (milliseconds, timeZone) =>
-  new Intl.DateTimeFormat(locale, { timeZone, day: "numeric", month: "short", hour: "numeric", minute: "2-digit" }).format(milliseconds);
-
-/** Return an instant as a day with its year, and a time, of a time zone; without one, of the browser's. */
-export const moment = (milliseconds, timeZone) =>
-  new Intl.DateTimeFormat(locale, { timeZone, dateStyle: "medium", timeStyle: "short" }).format(milliseconds);
+/** Return an instant as a day and time of a time zone; without one, of the browser's. */
+export const moment = (milliseconds, timeZone) => moments(timeZone).format(milliseconds);
 
 /** Return a duration in its largest unit: `3 days`. */
 export function age(milliseconds) {
   const minutes = Math.max(0, Math.floor(milliseconds / 60_000));
   const [unit, value] = minutes >= 1440 ? ["day", Math.floor(minutes / 1440)] : minutes >= 60 ? ["hour", Math.floor(minutes / 60)] : ["minute", minutes];
-  return new Intl.NumberFormat(locale, { style: "unit", unit, unitDisplay: "long" }).format(value);
+  return ages(unit).format(value);
 }
 
 /** Return a date of a lead (UTC) in ms since the epoch; null if it has none. */

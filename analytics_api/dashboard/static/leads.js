@@ -1,6 +1,6 @@
 // The list of leads, and one lead.
 
-import { canMove, clearProblem, explainStale, fail, filterBar, FILTERS, goneText, leadLink, moveLeads, nameOf, readQuery, readSearch, requestQuery, stageMenu, startLeads, time, toast, writeAddress } from "./crm.js";
+import { canMove, clearProblem, explainStale, fail, filterBar, FILTERS, goneText, leadLink, moveLeads, nameOf, readQuery, readSearch, requestQuery, stageMenu, startLeads, time, toast, withKey, writeAddress } from "./crm.js";
 import { byId, h, icon } from "./dom.js";
 import * as format from "./format.js";
 import { ApiError, get, getPage, patch, pathOf, watchLinks } from "./page.js";
@@ -23,7 +23,8 @@ const leadId = () => new URLSearchParams(location.search).get("lead");
 async function showLead(view, leadId, reload) {
   let answer, moves;
   try {
-    [answer, moves] = await Promise.all([getPage(`/leads/${encodeURIComponent(leadId)}`), get(`/leads/${encodeURIComponent(leadId)}/history`)]);
+    const path = `/leads/${encodeURIComponent(leadId)}`;
+    [answer, moves] = await withKey(Promise.all([getPage(path), get(`${path}/history`)]));
   } catch (error) {
     if (!(error instanceof ApiError) || error.status !== 404) throw error;
     return view.replaceChildren(backLink(), h("p.empty.card", { role: "status" }, t.missing));
@@ -79,7 +80,6 @@ function contact(lead) {
   return h("dl.facts", {}, entries.filter(([, value]) => value).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
 }
 
-/** Return the visits and the enquiry, the first one first. */
 function path(lead, sessions) {
   const enquiry = format.leadInstant(lead.enquiry_datetime);
   const steps = sessions.map((session) => ({ at: session.started_at, element: visit(session, lead.first_session) }));
@@ -124,15 +124,13 @@ async function load() {
   loading = new AbortController();
   const { signal } = loading;
   try {
-    const [page, facets] = await Promise.all([
-      getPage("/leads", requestQuery([], { limit: PAGE }), signal),
-      get("/leads/facets", requestQuery(["sort"]), signal),
-    ]);
+    const facets = get("/leads/facets", requestQuery(["sort"]), signal);
+    facets.then((values) => parts?.bar.showFacets(values, FILTERS)).catch((error) => fail(error, load));
+    const page = await withKey(getPage("/leads", requestQuery([], { limit: PAGE }), signal));
     rows = page.body.leads;
     total = page.body.total;
     next = page.next;
     selected.clear();
-    parts.bar.showFacets(facets, FILTERS);
     draw();
   } catch (error) {
     fail(error, load);

@@ -62,7 +62,6 @@ export function filterValue(parameter, value) {
   return value;
 }
 
-/** Return the address of a page if it is one that a browser may open: http or https. */
 export function linkOf(page) {
   if (!/^https?:\/\//i.test(page)) return null;
   try {
@@ -96,7 +95,6 @@ function toCsv(rows) {
 
 export const PANEL_ROWS = 9;
 
-/** Return a function for each panel that shows it. `data` is the snapshot, null while it is loading. */
 export const panelParts = (state, data, today) => [
   () => showPanel(byId("panel-sources"), LISTS.sources, state, data, today),
   () => showPanel(byId("panel-pages"), LISTS[state.pages], state, data, today, pageTabs(state)),
@@ -147,7 +145,6 @@ function showPanel(panel, list, state, data, today, tabs) {
   drawPanel(panel, tabs ? texts.pagesPanel : title, [explanation, tabs, menu], data && content());
 }
 
-/** Return the rows as a list. The longest bar is the greatest value. */
 export function listElement(list, rows, state, overview) {
   const { element, add } = growingList(list, rows, state, overview);
   add(rows.length);

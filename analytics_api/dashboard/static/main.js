@@ -1,13 +1,13 @@
 // The statistics page: totals, a chart and lists in one request, current visitors, and notices above them.
 
 import { lastDay, showChart, showFigures } from "./chart.js";
-import { announce, byId, copyText, h, tipOf } from "./dom.js";
+import { announce, byId, copyText, h, keepFocus, tipOf } from "./dom.js";
 import * as format from "./format.js";
 import { actionsMenu, openCurrent, openDetail, PANEL_ROWS, panelParts } from "./lists.js";
 import { get, isSignedIn, way } from "./page.js";
 import { CHOICES, CLOSED, compares, requestOf } from "./state.js";
 import { texts } from "./texts.js";
-import { adjust, data, failure, go, handle, keepFocus, load, retry, startView, state, today, viewQuery } from "./view.js";
+import { adjust, data, failure, go, handle, load, retry, startView, state, today, viewQuery } from "./view.js";
 
 const TURN = 12_000; // ms for each part on a wall
 
@@ -84,12 +84,11 @@ function drawChart() {
   });
 }
 
-/** Return which days are compared, and until when; null without a comparison. */
 function comparedNote() {
   const previous = data.overview?.previous;
   if (!previous) return null;
   const compared = texts.compared(format.range(previous.from, previous.to));
-  const until = previous.until !== null && texts.comparedUntil(format.instant(previous.until, data.site.time_zone));
+  const until = previous.until !== null && texts.comparedUntil(format.moment(previous.until, data.site.time_zone));
   return h("span.compared", tipOf(until && `${compared} ${until}`), ` · ${compared}`);
 }
 
@@ -150,7 +149,6 @@ function watchLive(isActive, onError, onAnswer) {
   timer = setTimeout(tick, INTERVAL);
 }
 
-/** Show the notices of a snapshot: the mark of a demo, and one of three texts where nothing is counted. */
 function showNotices(state, data) {
   const isEmpty = data.overview && !data.overview.total_sessions && !data.overview.total_events;
   if (!data.site.first_day) showFirstVisit(data.site.collect_hosts);

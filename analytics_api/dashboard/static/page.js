@@ -67,7 +67,6 @@ async function request(path, options) {
   throw new ApiError(response.status, body.error ?? response.statusText, body);
 }
 
-/** Return a curl command for an endpoint; the key comes from a variable of the shell. */
 export function curl(endpoint, query) {
   const url = new URL(pathOf(endpoint, query), location.href).href.replaceAll("'", "%27");
   return `curl -H "Authorization: Bearer $ANALYTICS_API_KEY" '${url}'`;
@@ -110,7 +109,6 @@ export function leave(message = texts.signIn.ended) {
   byId("key").focus();
 }
 
-/** Call `onSignedIn` after the form was accepted; sign out when another tab does. */
 function watchSignIn(onSignedIn) {
   const form = byId("sign-in-form");
   form.addEventListener("submit", async (event) => {
@@ -159,7 +157,7 @@ export async function showAccount() {
 }
 
 function showMenu(scopes) {
-  const here = document.querySelector("[data-page]").dataset.page;
+  const here = document.body.dataset.page;
   const link = (name, href, properties) => h("a", { href, "aria-current": name === here && "page", ...properties }, texts.pageNames[name]);
   const figures = [link("statistics", "./", { "data-ranged": "" }), link("conversions", "conversions", { "data-ranged": "" })];
   const leads = [link("leads", "leads"), link("board", "board")];

@@ -13,7 +13,6 @@ export function isDay(text) {
 
 export const addDays = (day, count) => toDay(new Date(toDate(day).getTime() + count * DAY));
 
-/** Return the number of days from `from` to `to`, both included. */
 const countDays = (from, to) => Math.round((toDate(to) - toDate(from)) / DAY) + 1;
 
 export function monthStart(day, count = 0) {
@@ -108,10 +107,8 @@ export function writeState(state) {
   return query.size ? `?${query}` : "";
 }
 
-/** Return the part of a state that other numbers depend on. */
 export const requestOf = (state) => writeState({ ...state, metric: CHOICES.metric[0], pages: CHOICES.pages[0], order: CHOICES.order[0], ...CLOSED, wall: false });
 
-/** Return the address of this page in another state: `linkTo(state, { period: "7d" })`. */
 export const linkTo = (state, changes) => writeState({ ...state, ...changes }) || location.pathname;
 
 /** Return the properties of a link to this page in another state; the key is that of the focus. */

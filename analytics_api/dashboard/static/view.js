@@ -1,7 +1,7 @@
 // A page of figures: the address says of which days and filters, and requests fetch them.
 
 import { neighbour, openCustomRange, openFilterDialog, rangeName, showFilters, showRanges, watchShortcuts } from "./controls.js";
-import { announce, byId, isOccupied, pause } from "./dom.js";
+import { announce, byId, isOccupied, keepFocus, pause } from "./dom.js";
 import { valuesOf } from "./lists.js";
 import { ApiError, errorText, get, isSignedIn, leave, showAccount, showError, startPage, watchLinks, way } from "./page.js";
 import { CLOSED, compares, linkTo, needsToday, rangeQuery, readState, requestOf } from "./state.js";
@@ -105,7 +105,6 @@ function showFailure(error) {
     isRefused && state.filters.length > 0 && way(texts.withoutFilters, state, { filters: [] }));
 }
 
-/** Return whether the same request may succeed later. */
 const isTemporary = ({ status }) => status === 0 || status >= 500;
 
 function forget() {
@@ -117,16 +116,6 @@ function forget() {
   page.onLeave();
 }
 
-/** Call a function that replaces controls, and move the focus to what has taken the place of the focused one. */
-export function keepFocus(replaceControls) {
-  const focused = document.activeElement?.closest("[data-key]")?.dataset.key;
-  replaceControls();
-  if (!focused || document.activeElement !== document.body || document.querySelector("dialog[open]")) return;
-  const again = document.querySelector(`[data-key="${CSS.escape(focused)}"]`) ?? byId("main");
-  again.focus({ preventScroll: true });
-}
-
-/** Draw what the address says, part by part. */
 async function render() {
   const number = ++drawing;
   root.classList.add("busy");
@@ -146,7 +135,6 @@ function drawControls() {
   keepRange();
 }
 
-/** Let the links to the other pages of figures keep the range and the filters. */
 function keepRange() {
   for (const link of document.querySelectorAll("#menu [data-ranged]")) link.search = requestOf(state);
 }
