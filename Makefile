@@ -25,7 +25,7 @@ run: .venv/run demo.key  ## serve demo data on http://127.0.0.1:8000, or on BIND
 	@$(DEMO) $(BIN)/analytics-api serve --bind $(BIND)
 
 check: lint types  ## lint, check types and run the fast tests
-	$(BIN)/$(PYTEST) -q -m 'not slow and not postgresql'
+	$(BIN)/$(PYTEST) -q --engine sqlite -m 'not slow and not postgresql'
 
 test: .venv/test  ## run all tests but those in a browser
 	PYTEST_XDIST_AUTO_NUM_WORKERS=$(WORKERS) $(BIN)/$(PYTEST) --ignore tests/browser

@@ -104,20 +104,28 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "slow: `make check` omits it; set for SLOW_MODULES too")
 
 
+def pytest_generate_tests(metafunc):
+    """Run a test with the fixture `database` on each engine, unless the test names its engines."""
+    names_engines = any("database" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
+    if "database_engine" in metafunc.fixturenames and not names_engines:
+        marks = {mark.name for mark in metafunc.definition.iter_markers()}
+        engines = [engine for engine in ENGINES if engine != "replica" or "writes" not in marks]
+        if chosen := metafunc.config.getoption("engine"):
+            engines = [chosen]
+        elif "any_engine" in marks:
+            del engines[1:]
+        metafunc.parametrize("database_engine", engines, indirect=True)
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # add marks before pytest evaluates -m
 def pytest_collection_modifyitems(config, items):
     chosen = config.getoption("engine")
-    one = chosen or next(iter(ENGINES))
     read_from_replica = set()
     items[:] = [
         item
         for item in items
-        if engine_of(item) in (None, one)
-        or not (
-            chosen
-            or item.get_closest_marker("any_engine")
-            or (engine_of(item) == "replica" and omits_replica(item, read_from_replica))
-        )
+        if engine_of(item) in (None, chosen or engine_of(item))
+        and (chosen or engine_of(item) != "replica" or not is_covered(item, read_from_replica))
     ]
     for item in items:
         if engine_of(item) in ("postgresql", "replica") or "postgresql" in item.path.parent.name:
@@ -146,20 +154,21 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
-def omits_replica(item, covered):
-    """Return whether a test does not read from a replica: it writes, or another case of it is in `covered`.
+def is_covered(item, covered):
+    """Return whether another case of a test, in `covered`, reads from a replica.
 
     The statements are those of the primary, only the connection differs: so one case of a test is enough.
     """
     function = item.nodeid.split("[")[0]
-    if item.get_closest_marker("writes") or function in covered:
+    if function in covered:
         return True
     covered.add(function)
     return False
 
 
 def engine_of(item):
-    return item.callspec.params.get("database") if hasattr(item, "callspec") else None
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    return params.get("database", params.get("database_engine"))
 
 
 COUNT_ROWS = """
@@ -188,21 +197,28 @@ def share():
             assert database.row(COUNT_ROWS)["rows"] == 0, "a test with the mark shared_database has inserted rows"
 
 
-@pytest.fixture(params=ENGINES)
-def database(request):
+@pytest.fixture
+def database_engine(request):
+    """Return the name of the engine of the fixture `database`; None if the test names its engines."""
+    return getattr(request, "param", None)
+
+
+@pytest.fixture
+def database(request, database_engine):
     """Yield an empty open database. The test runs once for each engine.
 
     If the test uses `tmp_path`, an SQLite database is in that folder.
     """
+    engine = getattr(request, "param", database_engine)
     if request.node.get_closest_marker("shared_database") and not request.node.get_closest_marker("writes"):
-        database = request.getfixturevalue("share")(request.param)
+        database = request.getfixturevalue("share")(engine)
         yield database
         database.response_cache().clear()
-    elif request.param == "sqlite" and "tmp_path" in request.fixturenames:
+    elif engine == "sqlite" and "tmp_path" in request.fixturenames:
         with sqlite.new_database_in(request.getfixturevalue("tmp_path")) as database:
             yield database
     else:
-        with ENGINES[request.param]() as database:
+        with ENGINES[engine]() as database:
             yield database
 
 
