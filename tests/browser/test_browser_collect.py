@@ -144,6 +144,28 @@ def test_other_programs_analytics_is_left_alone(shop):
     assert page.evaluate("window.analytics") == {"track": 1}
 
 
+def test_analytics_is_the_only_global(shop):
+    page = shop.context.new_page()
+    page.goto(f"{shop.pages.collector}/a.js")  # shown as text, not run
+    before = page.evaluate("Object.getOwnPropertyNames(window)")
+    page.goto(f"{shop.base}/")
+    shop.wait_for_views("/")
+
+    assert set(page.evaluate("Object.getOwnPropertyNames(window)")) - set(before) == {"analytics"}
+
+
+def test_request_has_no_cookies_and_needs_no_preflight(shop):
+    shop.context.add_cookies([{"name": "login", "value": "secret", "url": shop.pages.collector}])
+    page = shop.context.new_page()
+    with page.expect_request("**/collect") as request:
+        page.goto(f"{shop.base}/")
+    shop.wait_for_views("/")
+
+    headers = request.value.all_headers()
+    assert headers["content-type"].partition(";")[0] == "text/plain"
+    assert "cookie" not in headers
+
+
 def test_second_tag_does_nothing(shop):
     shop.pages.tag *= 2
     shop.open("/")

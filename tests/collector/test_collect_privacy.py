@@ -44,6 +44,20 @@ def test_copy_has_no_salts(tmp_path):
     assert salt.encode() not in (tmp_path / "copy.db").read_bytes()
 
 
+def test_deleted_salts_are_in_no_file(tmp_path):
+    with open_database(tmp_path / "analytics.db").closing() as database:
+        site = Site(database)
+        salts = []
+        for _ in range(4):
+            site.view()
+            salts += [salt for (salt,) in database.tuples("select salt from collector_salts order by day desc limit 1")]
+            site.pass_time(86_400_000)
+        site.collector.close()
+
+    content = b"".join(path.read_bytes() for path in tmp_path.glob("analytics.db*"))
+    assert [salt.encode() in content for salt in salts] == [False, False, True, True]
+
+
 @pytest.mark.parametrize("form", ["ndjson", "csv"])
 def test_export_has_no_salts(tmp_path, form):
     database, salt = collect(tmp_path)
