@@ -18,54 +18,12 @@ from .conditions import EXPRESSIONS, PAGES_BY_NAME, resolve_conditions
 from .database import Database
 from .filters import Filters, parse_filters
 from .http.parameters import MAX_INT64
+from .matching_events import EVENTS_OF_DAY, other_events_statement, views_statement
 from .periods import Period, find_period
 
 # The days are the key of session_facts on SQLite; the instants have an index on PostgreSQL.
 SESSIONS_IN_RANGE = """s.day >= :first and s.day <= :last_day
   and s.started_at >= :begins_at and s.started_at < :ends_at"""
-SESSIONS_OF_WHOLE_DAYS = """s.day between :first and :last
-    and s.started_at >= :begins_at and s.started_at < :whole_days_end_at"""
-
-# Events are counted with their session on its day, and one by one on other days. The day that is cut has no counts.
-EVENTS_OF_DAY = "cast(coalesce(sum(case when s.day <= :last then s.events_of_day end), 0) as bigint)"
-
-# A session is counted for a page on its own day, otherwise on the first day with views. Purged views do not count.
-VIEWS = f"""
-  select p.page_id, p.day, p.views - p.archived as views, 1 as sessions
-  from session_facts as s
-  cross join session_pages as p
-  where {SESSIONS_OF_WHOLE_DAYS}
-    and p.session_id = s.session_id and p.day = s.day and p.views > p.archived
-    and {{condition}}
-  union all
-  select p.page_id, p.day, p.views - p.archived, case when exists (
-      select 1
-      from session_pages as earlier
-      where earlier.session_id = p.session_id and earlier.page_id = p.page_id and earlier.day between :first and :last
-        and (earlier.day < p.day or earlier.day = s.day) and earlier.views > earlier.archived) then 0 else 1 end
-  from events_of_other_days as e
-  cross join facts_of_sessions as s
-  cross join session_pages as p
-  where e.day between :first and :last and s.session_id = e.session_id and s.day <> e.day
-    and p.session_id = e.session_id and p.day = e.day and p.views > p.archived
-    and {{condition}}"""
-VIEWS_OF_CUT_DAY = """
-  union all
-  select page_id, day, views, case when exists (
-      select 1
-      from session_pages as p
-      where p.session_id = cut.session_id and p.page_id = cut.page_id and p.day between :first and :last
-        and p.views > p.archived) then 0 else 1 end
-  from (
-    select e.session_id, page_id, e.day, count(*) as views
-    from counted_events as e
-    cross join pages
-    cross join facts_of_sessions as s
-    where e.occurred_at >= :cut_at and e.occurred_at < :ends_at and pages.page = e.page
-      and s.session_id = e.session_id
-      and {condition}
-    group by e.session_id, page_id, e.day) as cut"""
-
 COUNTS = """count(*) as sessions, count(distinct s.visitor_id) as visitors,
   cast(coalesce(sum(s.duration), 0) as bigint) as duration_sum, count(s.duration) as duration_count,
   cast(coalesce(sum(s.engagement_score), 0) as bigint) as score_sum, count(s.engagement_score) as score_count"""
@@ -137,35 +95,16 @@ def read_totals(db: Database, matching: Matching) -> dict[str, Any]:
     """Return the totals of the sessions, and the number of events, as columns of a row."""
     if "totals" in matching.rows:
         [counts] = matching.rows["totals"]
-        [[events]] = db.tuples(_events_of_other_days(matching), **matching.parameters)
+        [[events]] = db.tuples(_other_events(db, matching), **matching.parameters)
         return dict(zip(TOTALS, (*counts[:-1], counts[-1] + events)))
     sql = f"""
 select {COUNTS}, count(distinct s.fingerprint) as fingerprints, count(nullif(s.is_vpn, 0)) as vpn_suspected,
-  {EVENTS_OF_DAY} + ({_events_of_other_days(matching)}) as events
+  {EVENTS_OF_DAY} + ({_other_events(db, matching)}) as events
 from session_facts as s
 where {SESSIONS_IN_RANGE}
   and {matching.condition}
 """
     return db.rows(sql, **matching.parameters)[0]
-
-
-def _events_of_other_days(matching: Matching) -> str:
-    cut_day = f"""
-  union all
-  select count(*)
-  from events as e
-  cross join facts_of_sessions as s
-  where e.occurred_at >= :cut_at and e.occurred_at < :ends_at and s.session_id = e.session_id
-    and {matching.condition}"""
-    return f"""
-select cast(coalesce(sum(events), 0) as bigint)
-from (
-  select sum(e.events) as events
-  from events_of_other_days as e
-  cross join facts_of_sessions as s
-  where e.day between :first and :last and s.session_id = e.session_id
-    and {matching.condition}{"" if matching.period.cut_at is None else cut_day}) as counts
-"""
 
 
 def read_days(db: Database, matching: Matching, begins: str | None) -> list[tuple[Any, ...]]:
@@ -274,7 +213,7 @@ def read_pages(
     sql = f"""
 with counts as (
   select page_id, sum(views) as views, sum(sessions) as sessions
-  from ({_views(matching)}) as page_views
+  from ({_views(db, matching)}) as page_views
   {only_keys}
   group by page_id)
 select page, cast(counts.views as bigint) as views, cast(counts.sessions as bigint)
@@ -292,7 +231,7 @@ def read_page_views(db: Database, matching: Matching) -> list[tuple[int, int]]:
         return matching.rows["page_views"]
     sql = f"""
 select day, cast(sum(views) as bigint)
-from ({_views(matching)}) as page_views
+from ({_views(db, matching)}) as page_views
 group by day
 """
     return db.tuples(sql, **matching.parameters)
@@ -303,7 +242,7 @@ def read_pages_and_views(db: Database, matching: Matching, limit: int) -> dict[s
     sql = f"""
 with counts as materialized (
   select page_id, day, sum(views) as views, sum(sessions) as sessions
-  from ({_views(matching)}) as page_views
+  from ({_views(db, matching)}) as page_views
   group by page_id, day)
 select day, '' as page, cast(sum(views) as bigint), 0
 from counts
@@ -325,10 +264,12 @@ from (
     }
 
 
-def _views(matching: Matching) -> str:
-    """Return a statement for the page views in the range: the page, the day, views, and sessions not counted before."""
-    views = VIEWS if matching.period.cut_at is None else VIEWS + VIEWS_OF_CUT_DAY
-    return views.format(condition=matching.condition)
+def _views(db: Database, matching: Matching) -> str:
+    return views_statement(db, matching.condition, is_cut=matching.period.cut_at is not None)
+
+
+def _other_events(db: Database, matching: Matching) -> str:
+    return other_events_statement(db, matching.condition, is_cut=matching.period.cut_at is not None)
 
 
 def read_page_views_of_hours(db: Database, matching: Matching, span: Span) -> list[tuple[int, int]]:

@@ -15,7 +15,6 @@ from .filters import Filters
 from .http.parameters import MAX_INT64
 from .matching import (
     COUNTS,
-    EVENTS_OF_DAY,
     Matching,
     ResolvedFilters,
     find_matching,
@@ -24,6 +23,7 @@ from .matching import (
     read_pages_and_views,
     sessions_by_interval,
 )
+from .matching_events import EVENTS_OF_DAY
 
 # Sections with one row for each value of a field.
 FIELDS: Final = ("country", "source", "entry_page", "exit_page", "engagement")

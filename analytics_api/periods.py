@@ -25,10 +25,8 @@ class Period(NamedTuple):
     cut_at: int | None = None
 
     def parameters(self) -> dict[str, int | None]:
-        """Return the fields, the last day (whole or not), and the end of the whole days."""
-        if self.cut_at is None:
-            return {**self._asdict(), "last_day": self.last, "whole_days_end_at": self.ends_at}
-        return {**self._asdict(), "last_day": self.last + 1, "whole_days_end_at": self.cut_at}
+        """Return the fields and the last day, whole or not."""
+        return {**self._asdict(), "last_day": self.last if self.cut_at is None else self.last + 1}
 
 
 def find_period(db: Database, range_: DayRange | None, until: int | None) -> Period:

@@ -16,7 +16,7 @@ LAYERS = (
     ("ranges",),
     ("conditions", "periods"),
     ("matching",),
-    ("earlier", "matching_once"),
+    ("earlier", "matching_events", "matching_once"),
     ("endpoints",),
     ("routes",),
     ("examples", "openapi", "openapi_session"),

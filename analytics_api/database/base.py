@@ -257,6 +257,7 @@ class Database(ABC):
     """An open database. Threads can share it, and it can be used after a fork."""
 
     url: str
+    stores_facts: ClassVar[bool]  # whether session_facts is a table, and counts the events of each session
     select_columns: ClassVar[str]  # selects name, type, required and default of each column of :table, in order
 
     @abstractmethod

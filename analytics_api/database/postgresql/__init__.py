@@ -119,6 +119,7 @@ class PostgreSQL(Database):
     """
 
     select_columns = SELECT_COLUMNS
+    stores_facts = False
 
     def __init__(
         self,

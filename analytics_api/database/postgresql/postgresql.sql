@@ -467,11 +467,6 @@ select event_id, session_id, occurred_at, viewed_page(event_type, page_url, page
 from events
 cross join site
 cross join lateral site_day(occurred_at) as on_day;
--- These are the events of all days here: session_facts counts none.
-create view events_of_other_days as
-select day, session_id, count(*) as events
-from counted_events
-group by day, session_id;
 
 -- counters of sessions
 

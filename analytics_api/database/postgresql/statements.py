@@ -64,6 +64,8 @@ SNAPSHOT = re.compile("([0-9]{1,18}):([0-9]{1,18}):((?:[0-9]{1,18}(?:,[0-9]{1,18
 class Statements:
     """Implement base.Reader and base.Transaction for a connection."""
 
+    stores_facts = False
+
     replaced_text = 0
 
     def __init__(self, connection: Connection) -> None:

@@ -93,6 +93,8 @@ class Deadline:
 class Statements:
     """Implement base.Reader and base.Transaction for a connection."""
 
+    stores_facts = True
+
     def __init__(self, connection: sqlite3.Connection, deadline: Deadline | None = None) -> None:
         self.connection = connection
         self.deadline = deadline or Deadline()

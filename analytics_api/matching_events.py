@@ -1,0 +1,111 @@
+"""Statements for the events and page views in a range of the sessions that match filters.
+
+SQLite stores `session_facts`, whose rows have the number of events of the session on its own day; the rare events of
+other days are in a table of their own. On PostgreSQL, `session_facts` is a view, and the events are joined to their
+sessions. A range may end in a day that is cut, whose events are always counted one by one.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .database import Database
+
+EVENTS_OF_DAY: Final = "cast(coalesce(sum(case when s.day <= :last then s.events_of_day end), 0) as bigint)"
+
+OTHER_EVENTS: Final = """
+select cast(coalesce(sum(events), 0) as bigint)
+from (
+  select sum(e.events) as events
+  from events_of_other_days as e
+  cross join facts_of_sessions as s
+  where e.day between :first and :last and s.session_id = e.session_id
+    and {condition}{cut_day}) as counts
+"""
+OTHER_EVENTS_OF_CUT_DAY: Final = """
+  union all
+  select count(*)
+  from events as e
+  cross join facts_of_sessions as s
+  where e.occurred_at >= :cut_at and e.occurred_at < :ends_at and s.session_id = e.session_id
+    and {condition}"""
+
+# A session is counted for a page on its own day, otherwise on the first day with views. Purged views do not count.
+VIEWS: Final = """
+  select p.page_id, p.day, p.views - p.archived as views, 1 as sessions
+  from session_facts as s
+  cross join session_pages as p
+  where s.day between :first and :last and p.session_id = s.session_id and p.day = s.day and p.views > p.archived
+    and {condition}
+  union all
+  select p.page_id, p.day, p.views - p.archived, not exists (
+      select 1
+      from session_pages as earlier
+      where earlier.session_id = p.session_id and earlier.page_id = p.page_id and earlier.day between :first and :last
+        and (earlier.day < p.day or earlier.day = s.day) and earlier.views > earlier.archived)
+  from events_of_other_days as e
+  cross join facts_of_sessions as s
+  cross join session_pages as p
+  where e.day between :first and :last and s.session_id = e.session_id
+    and p.session_id = e.session_id and p.day = e.day and p.views > p.archived
+    and {condition}{cut_day}"""
+VIEWS_OF_CUT_DAY: Final = """
+  union all
+  select page_id, day, views, not exists (
+      select 1
+      from session_pages as p
+      where p.session_id = cut.session_id and p.page_id = cut.page_id and p.day between :first and :last
+        and p.views > p.archived)
+  from (
+    select e.session_id, page_id, e.day, count(*) as views
+    from counted_events as e
+    cross join pages
+    cross join facts_of_sessions as s
+    where e.occurred_at >= :cut_at and e.occurred_at < :ends_at and pages.page = e.page
+      and s.session_id = e.session_id
+      and {condition}
+    group by e.session_id, page_id, e.day) as cut"""
+
+# Grouping the events by session first takes less time where the condition reads an index for each session.
+JOINED_EVENTS: Final = """
+select cast(coalesce(sum(events), 0) as bigint)
+from (
+  select session_id, count(*) as events
+  from events
+  where occurred_at >= :begins_at and occurred_at < :ends_at
+  group by session_id) as e
+cross join session_facts as s
+where s.session_id = e.session_id
+  and {condition}
+"""
+JOINED_VIEWS: Final = """
+  select v.page_id, v.day, v.views,
+    case when v.day = min(v.day) over (partition by v.session_id, v.page_id) then 1 else 0 end as sessions
+  from (
+    select session_id, page_id, day, views - archived as views
+    from session_pages
+    where day between :first and :last and views > archived{cut_day}) as v
+  cross join session_facts as s
+  where s.session_id = v.session_id
+    and {condition}"""
+JOINED_VIEWS_OF_CUT_DAY: Final = """
+    union all
+    select session_id, page_id, day, count(*)
+    from counted_events
+    join pages using (page)
+    where occurred_at >= :cut_at and occurred_at < :ends_at
+    group by session_id, page_id, day"""
+
+
+def other_events_statement(db: Database, condition: str, *, is_cut: bool) -> str:
+    """Return a query for the number of events that EVENTS_OF_DAY does not count."""
+    if not db.stores_facts:
+        return JOINED_EVENTS.format(condition=condition)
+    cut_day = OTHER_EVENTS_OF_CUT_DAY.format(condition=condition) if is_cut else ""
+    return OTHER_EVENTS.format(condition=condition, cut_day=cut_day)
+
+
+def views_statement(db: Database, condition: str, *, is_cut: bool) -> str:
+    """Return a query for page views: the page, the day, views, and sessions that no other row of the page counts."""
+    statement, cut_day = (VIEWS, VIEWS_OF_CUT_DAY) if db.stores_facts else (JOINED_VIEWS, JOINED_VIEWS_OF_CUT_DAY)
+    return statement.format(condition=condition, cut_day=cut_day.format(condition=condition) if is_cut else "")
