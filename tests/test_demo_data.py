@@ -25,6 +25,10 @@ def rows(plan, table):
     return [dict(zip(demo.COLUMNS[table], row, strict=True)) for row in STREAMS[table](plan)]
 
 
+def without_query(url):
+    return url.partition("?")[0]
+
+
 def text(instant):
     return datetime.fromtimestamp(instant // 1000, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
 
@@ -39,8 +43,8 @@ def test_plan_is_the_same_everywhere():
     assert digests == {
         "sessions": "2e6d9f2eeb14f77b",
         "events": "45cf7292c8a58f63",
-        "leads": "f3b5619c31c0a5ac",
-        "lead_submissions": "135ef8df9f9f6230",
+        "leads": "0672146527761581",
+        "lead_submissions": "bd6562a038330bc8",
         "lead_status_changes": "537b6616abfce197",
     }
 
@@ -215,7 +219,7 @@ def test_events_are_ten_a_session_half_page_views():
 def test_every_page_is_viewed(sessions, pages):
     plan = Plan(NOW, sessions=sessions, pages=pages)
 
-    views = Counter(row["page_url"] for row in rows(plan, "events") if row["event_type"] == "page_view")
+    views = Counter(without_query(row["page_url"]) for row in rows(plan, "events") if row["event_type"] == "page_view")
 
     assert set(views) == set(plan.page_urls)
     assert len(views) == pages
@@ -246,6 +250,46 @@ def test_moves_lead_to_the_status_of_each_lead():
     assert {lead_id: status for lead_id, (status, _) in last.items()} == {
         lead["lead_id"]: lead["status"] for lead in rows(plan, "leads")
     }
+
+
+def test_advertisements_lead_to_frequent_pages():
+    sessions = rows(Plan(NOW, sessions=5_000), "sessions")
+
+    campaigns = Counter(row["entry_page"].partition("?utm_campaign=")[2] for row in sessions)
+    domains = defaultdict(set)
+    for row in sessions:
+        if "?" in row["entry_page"]:
+            domains[row["entry_page"].partition("=")[2]].add(row["referrer_domain"] or "")
+
+    assert set(campaigns) == {
+        "", "brand-search", "pune-homes", "Sky-Towers-Video", "Festive-Offer", "NRI-Investors", "newsletter"
+    }  # fmt: skip
+    assert 0.85 < campaigns[""] / len(sessions) < 0.95
+    assert domains["NRI-Investors"] == {"linkedin.com"}
+    assert domains["newsletter"] == {""}
+
+
+def test_win_rate_depends_on_the_source():
+    plan = Plan(NOW, sessions=20_000, leads=10_000)
+    domains = {row["session_id"]: row["referrer_domain"] for row in rows(plan, "sessions")}
+
+    closed = defaultdict(Counter)
+    for lead in rows(plan, "leads"):
+        if lead["status"] in ("won", "lost"):
+            closed[domains.get(lead["session_id"])][lead["status"]] += 1
+    rates = {domain: counts["won"] / sum(counts.values()) for domain, counts in closed.items()}
+
+    assert 0.05 < rates["facebook.com"] < 0.25
+    assert 0.35 < rates["google.com"] < 0.55
+
+
+def test_some_people_send_another_phone():
+    forms = defaultdict(set)
+    for form in rows(Plan(NOW, leads=500), "lead_submissions"):
+        forms[form["lead_id"]].add(form["contact_phone"])
+        assert json.loads(form["payload_json"])["PHONE"] == form["contact_phone"]
+
+    assert 20 < sum(len(phones) > 1 for phones in forms.values()) < 250
 
 
 def test_lead_names_a_session_of_its_visitor():
@@ -399,7 +443,7 @@ def test_smallest_plans_work(count):
 
     assert len(tables["sessions"]) == count
     assert len(tables["leads"]) == 1
-    assert {row["page_url"] for row in tables["events"]} == {"https://example.com/"}
+    assert {without_query(row["page_url"]) for row in tables["events"]} == {"https://example.com/"}
 
 
 @pytest.mark.parametrize(

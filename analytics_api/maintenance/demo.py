@@ -37,6 +37,7 @@ from .demo_values import (
     REPEATS,
     RHYTHM,
     SECTIONS,
+    campaign_query,
 )
 from .demo_values import (
     COLUMNS as COLUMNS,
@@ -64,7 +65,7 @@ class Plan:
     :param now: the end of the period, in milliseconds since the epoch.
     :param sessions: number of sessions.
     :param leads: number of leads; None for one per 20 sessions.
-    :param pages: number of distinct pages. All pages are viewed if there are at least as many sessions.
+    :param pages: number of pages without their queries. All pages are viewed if there are at least as many sessions.
     :param days: length of the period in UTC days.
     :raises ValueError: a number is out of range, or there are leads but no sessions.
     """
@@ -107,7 +108,6 @@ def sessions(plan: Plan) -> Iterator[Row]:
     pages, urls = plan.pages, plan.page_urls
     offset = plan.seed * SEED
     sweep = min(8, max(1, plan.sessions // pages))
-
     for index, start in enumerate(_starts(plan, draw)):
         visitor = _visitor(index, draw)
         key = (visitor * VISITOR + offset) & MASK
@@ -119,6 +119,7 @@ def sessions(plan: Plan) -> Iterator[Row]:
         if size > 2:
             leave = _page(pages, draw)
         referrer, domain = REFERRERS[int(len(REFERRERS) * draw())]
+        entry_url = urls[entry] + campaign_query(domain, entry, key) if index % sweep else urls[entry]
         yield (
             f"session_{(index * SESSION + offset) & MASK:016x}",
             f"{key:016x}",
@@ -128,8 +129,8 @@ def sessions(plan: Plan) -> Iterator[Row]:
             length,
             score,
             size,
-            urls[entry],
-            urls[leave],
+            entry_url,
+            entry_url if size <= 2 else urls[leave],
             COUNTRIES[key * len(COUNTRIES) >> 64],
             referrer,
             domain,
@@ -313,7 +314,7 @@ def _enquiries(plan: Plan) -> Iterator[tuple[Row, list[Row]]]:
             person = _person(lead_id, session, draw)
             forms = list(_forms(plan, submission_id, sent_at, session, person, draw))
             submission_id += len(forms)
-            yield _lead(plan, sent_at, person, len(forms), draw), forms
+            yield _lead(plan, sent_at, session[12], person, len(forms), draw), forms
 
 
 class _Person(NamedTuple):
@@ -363,22 +364,27 @@ def _forms(plan: Plan, submission_id: int, sent_at: int, session: Row, person: _
         is_same_visit = not again or at_once
         project = person.project if is_same_visit or draw() < 0.8 else _pick(PROJECTS, draw)[0]
         name = f"{person.given_name} {person.family_name}" if is_same_visit else person.given_name
-        payload = {"FIRSTNAME": name, "EMAIL": person.contact[0], "PHONE": person.contact[1], "PROJECT": project}
+        email, phone = person.contact
+        if not is_same_visit and draw() < 0.3:
+            phone = f"5550{(person.lead_id * STRIDE + again) % 1_000_000:06}"
+        payload = {"FIRSTNAME": name, "EMAIL": email, "PHONE": phone, "PROJECT": project}
         submission_id += 1
         yield (
             submission_id, person.lead_id, _text(at), project, person.visitor_id,
-            person.session_id if is_same_visit else None, *person.contact, person.address, person.origin,
+            person.session_id if is_same_visit else None, email, phone, person.address, person.origin,
             session[9 if is_same_visit else 8], _pick(BUTTONS, draw), 0 if again else 1, 1 if at_once else 0,
             json.dumps(payload, ensure_ascii=False, separators=(",", ":")),
         )  # fmt: skip
 
 
-def _lead(plan: Plan, sent_at: int, person: _Person, forms: int, draw: Draw) -> Row:
+def _lead(plan: Plan, sent_at: int, domain: str | None, person: _Person, forms: int, draw: Draw) -> Row:
     label = None
     if person.score is not None:
         label = next(name for minimum, name in LABELS if person.score >= minimum)
     chance = draw() * draw()
     status = FUNNEL[(person.lead_id - 1) % 20] if plan.now - sent_at > HOUR else "new"
+    if person.lead_id > len(FUNNEL):
+        status = demo_moves.close(status, domain, draw())
     return (
         person.lead_id, _text(sent_at), f"{person.given_name} {person.family_name}", *person.contact, person.project,
         person.location, person.origin, person.country, _pick(CITIES.get(person.country, (None,)), draw),

@@ -9,6 +9,9 @@ SALES = ("Asha", "Ben", "Chloé")  # who moves the leads
 ORDER = ("new", "contacted", "qualified", "proposal", "won")
 MAX_GAP = 9 * 86_400_000  # ms between two moves of a lead
 
+# How many of the closed leads are won, by the source of the visit.
+WIN_RATES = {"": 0.5, "google.com": 0.45, "linkedin.com": 0.6, "facebook.com": 0.15, "t.co": 0.1, "others": 0.3}
+
 Row = tuple[Any, ...]
 
 
@@ -26,3 +29,10 @@ def moves(leads: Iterable[tuple[int, str, str]], now: int, draw: Callable[[], fl
             change_id += 1
             at += int(min(MAX_GAP, now - at) * draw() * draw())
             yield change_id, lead_id, old, new, at, person
+
+
+def close(status: str, domain: str | None, chance: float) -> str:
+    """Return whether a closed lead is won or lost by the source of its visit. Others keep their status."""
+    if status not in ("won", "lost"):
+        return status
+    return "won" if chance < WIN_RATES.get(domain or "", WIN_RATES["others"]) else "lost"

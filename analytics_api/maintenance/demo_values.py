@@ -18,6 +18,13 @@ BLOGS = [f"{topic}-{number}.example" for number in range(25) for topic in TOPICS
 REFERRERS: list[tuple[str | None, str | None]] = [(None, None)] * 250 + [("", "")] * 10
 REFERRERS += [(f"https://{host}/", host) for host, weight in HOSTS.items() for _ in range(weight)]
 REFERRERS += [(f"https://{blog}/articles/{len(blog) * 37}", blog) for blog in BLOGS]
+# The campaigns of visits with a referrer; None for those that no advertisement led here.
+CAMPAIGNS: dict[str, tuple[str | None, ...]] = {
+    "google.com": ("brand-search", "pune-homes", None, None, None),
+    "facebook.com": ("Sky-Towers-Video", "Sky-Towers-Video", "Festive-Offer", None),
+    "linkedin.com": ("NRI-Investors", None),
+    "": ("newsletter", *[None] * 5),
+}
 ACTIONS: list[tuple[str, str | None]] = [*[("page_view", None)] * 18, *[("heartbeat", None)] * 6]
 ACTIONS += [("scroll", f'{{"depth":{depth}}}') for depth in (25, 25, 50, 50, 75, 90, 100)]
 ACTIONS += [("click", f'{{"target":"{name}"}}') for name in ("menu", "gallery", "brochure", "map", "call")]
@@ -68,3 +75,14 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "lead_status_changes": "change_id lead_id old_status new_status changed_at changed_by",
     }.items()
 }
+
+
+def campaign_query(domain: str | None, entry: int, key: int) -> str:
+    """Return the query of an entry page: advertisements lead to one of the most frequent pages.
+
+    :param entry: the place of the page by frequency.
+    :param key: a number by which the campaign is chosen.
+    """
+    campaigns = CAMPAIGNS.get(domain or "", (None,))
+    campaign = campaigns[(key >> 32) % len(campaigns)] if entry < len(PATHS) else None
+    return f"?utm_campaign={campaign}" if campaign else ""
