@@ -16,7 +16,9 @@ from .progress import Progress
 @database_option
 @click.option("--sessions", default=2_000, show_default=True, type=click.IntRange(1), help="Number of sessions.")
 @click.option("--leads", type=click.IntRange(0), help="Number of leads. Default: sessions / 20.")
-@click.option("--pages", default=400, show_default=True, type=click.IntRange(1), help="Number of pages without their queries.")
+@click.option(
+    "--pages", default=400, show_default=True, type=click.IntRange(1), help="Number of pages, without queries."
+)
 @click.option("--days", default=90, show_default=True, type=click.IntRange(1, 19_000), help="Number of days up to now.")
 @click.option("--seed", default=1, show_default=True, help="The same seed generates the same data.")
 @click.option("--if-empty", is_flag=True, help="If the database has rows, only replace demo rows of an earlier day.")
