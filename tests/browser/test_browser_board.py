@@ -248,3 +248,33 @@ def test_move_of_an_erased_lead_says_so(new_page, database, url):
 
     page.wait_for_selector('.toast:has-text("Lead 2 does not exist any more.")')
     assert (cards(page, "new"), cards(page, "won")) == ([6, 5, 4, 3, 1], [])
+
+
+def test_moves_of_others_keep_the_place_of_a_reader(new_page, database, url):
+    rows = [(number, "2026-01-01 10:00:00", f"Lead {number}") for number in range(101, 221)]
+    database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime", "contact_name"], rows))
+    page = open_board(new_page, url)
+    list_ = ".column[data-status=new] .cards"
+    while len(cards(page, "new")) < 126:
+        page.eval_on_selector(list_, "list => { list.scrollTop = list.scrollHeight; }")
+        page.wait_for_timeout(50)
+    page.wait_for_function(f"() => document.querySelector('{list_}').scrollTop > 4000")
+    page.eval_on_selector('[data-lead="101"]', "card => { card.isTheSame = true; }")
+    place = page.eval_on_selector(list_, "list => list.scrollTop")
+
+    run(database, "update leads set status = 'won' where lead_id = 210")
+    page.wait_for_selector('.column[data-status=won] [data-lead="210"]', timeout=6000)
+
+    assert len(cards(page, "new")) == 125
+    assert page.eval_on_selector('[data-lead="101"]', "card => card.isTheSame")
+    assert abs(page.eval_on_selector(list_, "list => list.scrollTop") - place) < 200
+
+
+def test_choice_keeps_the_focus(new_page, url):
+    page = open_board(new_page, url)
+    page.focus('[data-key="filter-has_visits"]')
+
+    page.select_option('[data-key="filter-has_visits"]', "false")
+    page.wait_for_selector('[data-key="clear"]')
+
+    assert page.evaluate("() => document.activeElement.dataset.key") == "filter-has_visits"

@@ -138,7 +138,7 @@ def test_lead_has_its_path_forms_and_moves(new_page, database, url):
     page.wait_for_selector(".lead-parts")
 
     text = page.inner_text(".lead-parts")
-    assert "first visit" in text
+    assert "First visit" in text
     assert "spring" in text
     assert "contact_phone 1 → 2" in text
     assert "New → Won" in text

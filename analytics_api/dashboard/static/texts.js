@@ -265,7 +265,7 @@ export const texts = {
     noHistory: "It has not been moved yet.",
     others: "Other leads of this person",
     visit: "Visit",
-    first: "first visit",
+    first: "First visit",
     enquiry: "Enquiry",
     events: (count) => `${count} ${count === "1" ? "event" : "events"}`,
     fromTo: (from, to) => `${from} → ${to}`,
