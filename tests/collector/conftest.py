@@ -4,7 +4,7 @@ from helpers.collecting import Site
 
 @pytest.fixture
 def new_site(database):
-    """Return a function that creates a collector; it is closed after the test."""
+    """Return a function that creates a collector. After the test it is closed, and `verify` finds no difference."""
     sites = []
 
     def new_site(**options):
@@ -14,6 +14,7 @@ def new_site(database):
     yield new_site
     for site in sites:
         site.collector.close()
+    assert database.verify() == []
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ class Cluster:
     def follow(self, primary):
         """Start as a streaming replica of `primary`, with this cluster's name as its application name."""
         source = f"{primary.url()}?application_name={self.name}"
-        self.run("pg_basebackup", "-D", self.data, "-R", "-c", "fast", "-d", source)
+        self.run("pg_basebackup", "-D", self.data, "-R", "-c", "fast", "--no-sync", "-d", source)
         return self.start()
 
     def start(self):
