@@ -2,7 +2,7 @@
 
 import random
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import psycopg
 import pytest
@@ -231,4 +231,33 @@ def test_bulk_and_single_writers_leave_exact_counters(database):
     failed = run_at_once(lambda work: work(), [trickle, load])
 
     assert failed == []
+    assert database.verify() == []
+
+
+def connect_with_equal_remainders(database, stack):
+    """Return two connections whose process ids are equal modulo the number of shards."""
+    by_remainder = {}
+    while True:
+        connection = stack.enter_context(psycopg.connect(database.url, autocommit=True))
+        first = by_remainder.setdefault(connection.info.backend_pid % 8, connection)
+        if first is not connection:
+            return first, connection
+
+
+def test_transactions_with_snapshots_use_shards_of_their_own(database):
+    with ExitStack() as stack:
+        connections = connect_with_equal_remainders(database, stack)
+        for number, connection in enumerate(connections):
+            connection.execute(INSERT_SESSION, [f"first {number}", f"v{number}", None, START])
+            connection.execute("begin isolation level repeatable read")
+            connection.execute(INSERT_SESSION, [f"second {number}", f"v{number}", None, START])
+            connection.execute("commit")
+        for connection in connections:
+            connection.execute("begin isolation level repeatable read")
+            connection.execute("select")  # takes the snapshot
+        for number, connection in enumerate(connections):
+            connection.execute(INSERT_SESSION, [f"third {number}", f"w{number}", None, START])
+            connection.execute("commit")
+
+    assert database.rows("select count(*) from sessions") == [{"count": 6}]
     assert database.verify() == []

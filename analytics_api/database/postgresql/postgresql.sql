@@ -725,17 +725,26 @@ end;
 -- Returns the shard of the transaction: one of 1 to 8 that no other transaction has. If none is free, it waits for one.
 -- A trigger calls it before it locks any row, so a transaction that waits here has no lock that another one waits for.
 -- At read committed it returns the first free shard, so that few shards have rows. At repeatable read, another
--- transaction has often changed the rows of that shard since the snapshot, which is an error: so each connection tries
--- its own shard first. `rebuild` fills shard 0.
+-- transaction has often changed the rows of that shard since the snapshot, which is an error: so each of eight
+-- connections has a shard to try first that is its own until it is closed. `rebuild` fills shard 0.
 create or replace function writer_shard() returns smallint
 language plpgsql as $$
 declare
   shard smallint := nullif(current_setting('analytics.shard', true), '');
   locks constant bigint := 256 * 'day_counts'::regclass::oid::bigint;
-  first constant integer :=
-    case when current_setting('transaction_isolation') = 'read committed' then 0 else pg_backend_pid() end;
+  first integer := 0;
 begin
   if shard is null then
+    if current_setting('transaction_isolation') <> 'read committed' then
+      first := nullif(current_setting('analytics.first_shard', true), '');
+      if first is null then
+        for attempt in 0..7 loop
+          first := (pg_backend_pid() + attempt) % 8;
+          exit when pg_try_advisory_lock(locks + 16 + first);
+        end loop;
+        perform set_config('analytics.first_shard', first::text, false);
+      end if;
+    end if;
     for attempt in 0..8 loop
       shard := 1 + (first + attempt) % 8;
       exit when attempt < 8 and pg_try_advisory_xact_lock(locks + shard);
