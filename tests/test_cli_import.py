@@ -310,6 +310,7 @@ KEY_COLUMNS = {
     "key_counts": 3,
     "session_returns": 4,
     "event_counts": 1,
+    "facet_counts": 2,
     "minute_counts": 1,
     "page_counts": 2,
     "page_returns": 3,

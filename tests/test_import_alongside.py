@@ -16,7 +16,7 @@ from analytics_api import DatabaseError, open_database
 from analytics_api.imports import import_database
 from analytics_api.maintenance import demo
 
-SESSIONS = 5_000
+SESSIONS = 10_000
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
-    """Return the path of an export with about 50,000 rows."""
+    """Return the path of an export with about 100,000 rows."""
     path = tmp_path_factory.mktemp("large") / "export.sql"
     plan = demo.Plan(1_771_945_200_000, sessions=SESSIONS, seed=7)
     with path.open("w", encoding="utf-8") as file, closing(sqlite3.connect(":memory:")) as quoting:

@@ -35,6 +35,7 @@ from .schema import (
 )
 from .schema_check import find_schema_differences
 from .statements import Snapshot, Statements, bulk_pragmas
+from .turns import Turns
 from .upgrade import upgrade
 
 __all__ = ["APPLICATION_ID", "VERSION", "SQLite", "upgrade"]
@@ -85,6 +86,7 @@ class SQLite(Database):
         self._local = threading.local()
         self._handles: weakref.WeakSet[Handle] = weakref.WeakSet()
         self._sweepers: dict[int, CacheSweeper] = {}  # by process id
+        self._turns = Turns()
         if not create and not self.path.exists():
             raise DatabaseError(f"{path}: this database does not exist; `analytics-api init` creates it")
         with self._database_errors():
@@ -117,7 +119,8 @@ class SQLite(Database):
             raise DatabaseError(f"{self.path}: the file changed while it was read from a read-only folder; try again")
 
     def write(self, work: Callable[[Statements], T]) -> T:
-        return self._transaction("begin immediate", work)
+        with self._database_errors(), self._turns.take(self.busy_timeout):
+            return self._transaction("begin immediate", work)
 
     def bulk(self, work: Callable[[Statements], T], *, on_progress: Callable[[str], object] = ignore_progress) -> T:
         def loaded(statements: Statements) -> T:
@@ -252,9 +255,7 @@ class SQLite(Database):
             handle.close()
 
     def schema_differences(self) -> list[str]:
-        return self._with_handle(
-            lambda handle: find_schema_differences(handle.statements.connection, schema_statements())
-        )
+        return self._with_handle(lambda at: find_schema_differences(at.statements.connection, schema_statements()))
 
     def is_read_only(self) -> bool:
         return not (os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK))
