@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import time
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import NoReturn
 
 from tqdm import tqdm
@@ -15,6 +17,9 @@ SECONDS_BETWEEN_LINES = 5.0
 
 class Progress:
     """Show how many units of `total` are done. Nothing is shown for work that ends quickly.
+
+    An interrupt (SIGINT) ends the work at the next unit at the latest. The exception alone may be lost: if it is raised
+    in a function that SQLite calls, SQLite reports an error of its own, or none.
 
     :param what: description of the work, such as `copying`.
     :param total: number of units, or None if it is unknown.
@@ -28,20 +33,31 @@ class Progress:
         self.done = self.first = self.last = 0
         self.started = self.printed = 0.0
         self.bar: tqdm[NoReturn] | None = None
+        self.is_interrupted = False
+        self.former = signal.getsignal(signal.SIGINT)
+        self.is_watching = callable(self.former) and threading.current_thread() is threading.main_thread()
 
     def __enter__(self) -> Progress:
+        if self.is_watching:
+            signal.signal(signal.SIGINT, self._interrupt)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self.is_watching:
+            signal.signal(signal.SIGINT, self.former)
         if self.bar is not None:
             self.bar.close()
         elif kind is None and self.printed > self.started and self.last < self.done:
             self._print_line()
+        if self.is_interrupted and error is not None and not isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
 
     def add(self, count: int, total: int | None = None) -> None:
         """Add `count` to the number of finished units. If `total` is set, it replaces the previous total."""
+        if self.is_interrupted:
+            raise KeyboardInterrupt
         self.total = total or self.total
         self.done += count
         if not self.started:
@@ -60,6 +76,11 @@ class Progress:
         self.add(1)
         if self.bar is not None:
             self.bar.set_postfix_str(name)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        self.is_interrupted = True
+        if callable(self.former):
+            self.former(number, frame)
 
     def _start(self, count: int) -> None:
         self.started = self.printed = time.monotonic()
