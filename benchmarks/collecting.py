@@ -18,7 +18,7 @@ from analytics_api import open_database
 
 from .findings import Claim, Figure, Findings, Table
 from .machine import ROOT
-from .serving import BIN, WORKERS, listens, needed, processes, ticks
+from .serving import BIN, WORKERS, listens, needed, processes, ticks, wait_until_idle
 
 sys.path.insert(0, str(ROOT / "tests"))
 
@@ -150,6 +150,7 @@ def serving(url):
             if process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError("the server does not start")
             time.sleep(0.05)
+        wait_until_idle(process.pid)
         yield port, process.pid
     finally:
         process.terminate()

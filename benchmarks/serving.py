@@ -53,12 +53,13 @@ class Server:
     def processes(self):
         return processes(self.process.pid)
 
-    def rest(self):
-        """Wait until the server is idle, so that one measurement does not disturb the next."""
-        until, before = time.monotonic() + START, -TICKS - 1
-        while (spent := sum(map(ticks, self.processes()))) > before + TICKS and time.monotonic() < until:
-            before = spent
-            time.sleep(0.1)
+
+def wait_until_idle(pid):
+    """Wait until a process and its children have started and use no CPU, so that they do not disturb what follows."""
+    until, before = time.monotonic() + START, -TICKS - 1
+    while (spent := sum(map(ticks, processes(pid)))) > before + TICKS and time.monotonic() < until:
+        before = spent
+        time.sleep(0.1)
 
 
 def processes(pid):

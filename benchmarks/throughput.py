@@ -6,7 +6,7 @@ from . import data
 from .apps import REQUESTS
 from .findings import Claim, Figure, Findings, Plot, Table, short
 from .functions import same
-from .serving import WORKERS, granian, gunicorn, needed, running, serve, uvicorn
+from .serving import WORKERS, granian, gunicorn, needed, running, serve, uvicorn, wait_until_idle
 
 JUDGED = 2_000_000
 ROUNDS, SECONDS, CONNECTIONS = 10, 1, 8  # many short rounds, so that all servers are measured at the same time
@@ -85,7 +85,7 @@ def rounds(servers, question):
                 rates[name][number] = servers[name].rate(question, SECONDS, CONNECTIONS)
             elif number < SLOW_ROUNDS:
                 rates[name][number] = servers[name].rate(question, SLOW_SECONDS, WORKERS)
-            servers[name].rest()
+            wait_until_idle(servers[name].process.pid)
     return rates
 
 
