@@ -58,6 +58,7 @@ def follow(client):
     return follow
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sort", ORDERS)
 def test_links_walk_the_whole_list(leads, get, follow, sort):
     for among, limit in (

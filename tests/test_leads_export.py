@@ -48,6 +48,7 @@ def test_export_without_leads_is_a_header_or_empty(client):
     assert (lines.status_code, lines.text) == (200, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sort", EVERY_ORDER)
 def test_export_has_the_same_leads_and_order_as_the_list(insert, client, get, sort):
     insert(

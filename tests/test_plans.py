@@ -25,6 +25,7 @@ def test_no_statement_scans_a_base_table(connection):
     assert find_scans(connection, STATEMENTS) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("statement", [earlier.CUT_DAY, *earlier.KEYS.values()], ids=["totals", *earlier.KEYS])
 def test_statements_of_earlier_ranges_seek(connection, statement):
     plan = query_plan(connection, statement)

@@ -177,6 +177,7 @@ def test_cached_response_needs_the_key(client):
     assert statuses == [200, 401, 401, 200]
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_cache_size_is_bounded(database, insert, client):
     insert("sessions", **ANN)
@@ -257,6 +258,7 @@ def test_unchanged_database_keeps_its_caches(insert, client, database):
     assert len(database.response_cache()) == 1
 
 
+@pytest.mark.slow
 def test_closed_or_forgotten_database_has_no_sweeper(tmp_path):
     def count():
         return sum(thread.name == "cache-sweeper" for thread in threading.enumerate())

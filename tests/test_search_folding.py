@@ -91,6 +91,7 @@ def test_any_part_of_any_field_is_found(write, find, data, rows):
     assert all(row in numbers for numbers in results.values()), results
 
 
+@pytest.mark.slow
 @given(data=st.data(), rows=rows)
 @quick
 def test_search_never_spans_two_fields(write, find, data, rows):

@@ -149,6 +149,7 @@ COLUMNS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("table", "column"), COLUMNS, ids=[column.name for _, column in COLUMNS])
 @given(values=st.lists(CELLS, min_size=1, max_size=6))
 def test_many_values_are_converted_as_each_is(table, column, values):
