@@ -44,8 +44,8 @@ ENGINES = {
 }
 
 
-# Modules whose tests start processes, build environments, import files, copy, rebuild or search whole databases, wait for
-# a timeout, or run thousands of random statements. In other modules, slow tests are marked individually.
+# Modules whose tests start processes, build environments, import files, rebuild databases, wait for timeouts, or
+# run thousands of random statements. In other modules, slow tests are marked individually.
 SLOW_MODULES = {
     "test_access_log",
     "test_backup",
