@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from ..calendar import Today
 from ..database import Database, Transaction
-from ..database.remembered import add_value, find_value
+from ..database.secrets_table import add_value, find_value
 from ..ranges import find_today
 from .lead_limit import network_of
 

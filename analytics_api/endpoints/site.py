@@ -6,7 +6,7 @@ from typing import Literal, TypedDict
 
 from ..calendar import iso_date
 from ..context import Context
-from ..database.remembered import DEMO_MARK
+from ..database.secrets_table import DEMO_MARK
 from ..ranges import find_first_day, find_today
 
 

@@ -6,7 +6,7 @@ from datetime import date, datetime, timezone
 from typing import NamedTuple
 
 from ..database import Database, Reader, Transaction
-from ..database.remembered import DEMO_MARK, find_value, set_value
+from ..database.secrets_table import DEMO_MARK, find_value, set_value
 from .demo import COLUMNS
 
 

@@ -10,7 +10,7 @@ from operator import attrgetter, itemgetter
 from typing import Any
 
 from ...database import Transaction
-from ...database.remembered import add_value
+from ...database.secrets_table import add_value
 from ..event_ids import HASH_BITS, id_ranges
 from ..purged import read_purged_before
 from ..rejects import RejectHandler

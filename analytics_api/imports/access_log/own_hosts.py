@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from ...database import Transaction
-from ...database.remembered import find_value, set_value
+from ...database.secrets_table import find_value, set_value
 from ...errors import IngestError
 from ..source import Source
 from .lines import MAX_LINE_BYTES, looks_like_log, match_line, virtual_host
