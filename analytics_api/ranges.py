@@ -16,11 +16,11 @@ from .calendar import (
     iso_date,
     to_day,
 )
-from .comparison import MINUTE_MS, Comparison
+from .compared_days import MINUTE_MS, Comparison
 from .context import Context
 from .database import Database, Reader
 from .errors import InvalidRequest
-from .filters import Filters, parse_filters
+from .session_filters import Filters, parse_filters
 
 # The `days` argument of an endpoint: a number of days up to and including today, or a range.
 Days = int | DayRange | None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .comparison import COMPARISONS
+from .compared_days import COMPARISONS
 from .context import Context
 from .endpoints.conversions import ATTRIBUTIONS, BY, conversions
 from .endpoints.current import current
@@ -42,7 +42,6 @@ from .endpoints.site import site
 from .endpoints.sources import sources
 from .endpoints.storage import age, storage
 from .endpoints.whoami import whoami
-from .filters import FILTERS
 from .http.parameters import (
     MAX_INT64,
     Boolean,
@@ -56,6 +55,7 @@ from .http.parameters import (
     Parameter,
     Text,
 )
+from .session_filters import SESSION_FILTERS
 
 RANGE_HEADER = "Analytics-Range"
 
@@ -128,7 +128,7 @@ COMPARE = Enum(
 RANGE = (FROM, TO, Integer("days", DAYS, default=None, minimum=1, maximum=3660))
 COMPARED = (*RANGE, COMPARE)
 
-ALL_FILTERS = tuple(FILTERS.values())
+ALL_FILTERS = tuple(SESSION_FILTERS.values())
 
 LEAD = Identifier("lead_id", "Id of the lead")
 SEARCH = Text("q", "Text to find in the name, e-mail, phone, project or visitor id", maximum=1000)

@@ -9,15 +9,15 @@ PACKAGE = Path(analytics_api.__file__).parent
 
 # The layers of the package. A module may import modules of its own layer and of earlier layers only.
 LAYERS = (
-    ("calendar", "comparison", "errors", "rounding"),
+    ("calendar", "compared_days", "errors", "rounding"),
     ("http", "database", "storage"),
-    ("filters", "keys"),
+    ("keys", "session_filters"),
     ("browser_sessions", "context"),
     ("ranges",),
-    ("conditions", "periods"),
-    ("matching_events",),
-    ("matching",),
-    ("earlier", "matching_once"),
+    ("filter_conditions", "periods"),
+    ("filtered_events",),
+    ("filtered_sessions",),
+    ("earlier_range", "filtered_sections"),
     ("endpoints",),
     ("routes",),
     ("examples", "openapi", "openapi_session"),

@@ -17,7 +17,14 @@ from analytics_api.context import Context
 from analytics_api.endpoints import engagement, geo, overview, pages, sessions, sources
 from analytics_api.endpoints.dashboard import dashboard
 from analytics_api.errors import InvalidRequest
-from analytics_api.matching import find_matching, read_countries, read_keys, read_page_views, read_pages, read_totals
+from analytics_api.filtered_sessions import (
+    find_matching,
+    read_countries,
+    read_keys,
+    read_page_views,
+    read_pages,
+    read_totals,
+)
 
 EXAMPLES = int(os.environ.get("RANGE_EXAMPLES", "40"))  # `make faults` runs more
 

@@ -46,14 +46,14 @@ from datetime import date
 
 import schemathesis
 from analytics_api.endpoints.leads import ORDERS
-from analytics_api.filters import FILTERS
+from analytics_api.session_filters import SESSION_FILTERS
 
 
 @schemathesis.hook
 def filter_case(context, case):
     query = case.query if isinstance(case.query, dict) else {}
     sort, order = str(query.get("sort")).strip().lower(), str(query.get("cursor")).partition(":")[0]
-    if not all(isinstance(query[name], list) for name in query.keys() & FILTERS):
+    if not all(isinstance(query[name], list) for name in query.keys() & SESSION_FILTERS):
         return False
     if case.path.endswith("/changes") and query.get("since"):  # few texts are positions
         return False

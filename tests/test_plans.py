@@ -5,7 +5,8 @@ import pkgutil
 import pytest
 from helpers.plans import connect_to_demo, find_scans, list_statements, query_plan
 
-from analytics_api import earlier, endpoints
+from analytics_api import endpoints
+from analytics_api.earlier_range import CUT_DAY, KEYS
 
 STATEMENTS = {label: statements for label, statements in list_statements().items() if not label.startswith("leads.")}
 
@@ -26,7 +27,7 @@ def test_no_statement_scans_a_base_table(connection):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("statement", [earlier.CUT_DAY, *earlier.KEYS.values()], ids=["totals", *earlier.KEYS])
+@pytest.mark.parametrize("statement", [CUT_DAY, *KEYS.values()], ids=["totals", *KEYS])
 def test_statements_of_earlier_ranges_seek(connection, statement):
     plan = query_plan(connection, statement)
 

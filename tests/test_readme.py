@@ -149,14 +149,18 @@ def parameters(route):
         yield f"{documented}, {str(parameter.default).lower()}" if parameter.default is not None else documented
 
 
+def documented_path(route):
+    """Return the path with the parameters as in the contract: `:id` for `<lead_id>`, `:status` for `<status>`."""
+    return re.sub("<(?:lead_)?(.*)>", r":\1", route.path)
+
+
 def test_table_of_endpoints_has_parameters_and_bounds():
     documented = {
         code(endpoint)[0]: "" if cell.startswith("body: ") else cell for endpoint, cell, _ in table("endpoint")
     }
 
     assert documented == {
-        f"{route.method} /analytics{re.sub('<.*>', ':id', route.path)}": "; ".join(parameters(route))
-        for route in ROUTES
+        f"{route.method} /analytics{documented_path(route)}": "; ".join(parameters(route)) for route in ROUTES
     }
 
 
@@ -166,7 +170,7 @@ def test_table_of_endpoints_has_the_bodies():
     }
 
     assert {endpoint: list(body) for endpoint, body in documented.items()} == {
-        f"{route.method} /analytics{re.sub('<.*>', ':id', route.path)}": [text.name for text in route.body]
+        f"{route.method} /analytics{documented_path(route)}": [text.name for text in route.body]
         for route in ROUTES
         if route.body
     }

@@ -10,14 +10,14 @@ from functools import cached_property
 from typing import Any, Final, TypedDict, cast
 
 from ..calendar import DayRange, Interval, Span, hour_begins_at, interval_first, iso_date, local_time
-from ..comparison import Comparison
+from ..compared_days import Comparison
 from ..context import Context
 from ..database import Database
-from ..earlier import EarlierRange, find_earlier_range
-from ..filters import Filters, parse_filters
-from ..matching import Matching, find_matching, read_page_views, read_page_views_of_hours
-from ..matching_once import resolve_filters
+from ..earlier_range import EarlierRange, find_earlier_range
+from ..filtered_sections import resolve_filters
+from ..filtered_sessions import Matching, find_matching, read_page_views, read_page_views_of_hours
 from ..ranges import Days, close_to_compare, resolve_closed_range
+from ..session_filters import Filters, parse_filters
 from .current import Current, current
 from .engagement import Bucket, engagement
 from .geo import Country, geo

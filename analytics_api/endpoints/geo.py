@@ -6,12 +6,12 @@ from collections import defaultdict
 from datetime import date
 from typing import TypedDict
 
-from ..comparison import Comparison
+from ..compared_days import Comparison
 from ..context import Context
-from ..earlier import EarlierRange, find_earlier_range
-from ..filters import Filters
-from ..matching import Matching, find_matching, read_countries
+from ..earlier_range import EarlierRange, find_earlier_range
+from ..filtered_sessions import Matching, find_matching, read_countries
 from ..ranges import Days, resolve_range
+from ..session_filters import Filters
 
 
 class CountryCounts(TypedDict):

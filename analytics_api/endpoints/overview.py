@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import date
 from typing import TypedDict, cast
 
-from ..comparison import Comparison
+from ..compared_days import Comparison
 from ..context import Context
 from ..database import Row
-from ..earlier import ComparedRange, EarlierRange, add_cut_day, find_earlier_range
-from ..filters import Filters
-from ..matching import Matching, find_matching, read_totals
+from ..earlier_range import ComparedRange, EarlierRange, add_cut_day, find_earlier_range
+from ..filtered_sessions import Matching, find_matching, read_totals
 from ..ranges import Days, resolve_range
 from ..rounding import mean
+from ..session_filters import Filters
 
 
 class Totals(TypedDict):

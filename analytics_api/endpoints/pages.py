@@ -8,12 +8,12 @@ from datetime import date
 from typing import TypedDict
 
 from ..calendar import DayRange
-from ..comparison import Comparison
+from ..compared_days import Comparison
 from ..context import Context
-from ..earlier import EarlierRange, find_earlier_range, read_earlier_keys
-from ..filters import Filters
-from ..matching import DIMENSIONS, Matching, find_matching, read_keys, read_pages
+from ..earlier_range import EarlierRange, find_earlier_range, read_earlier_keys
+from ..filtered_sessions import DIMENSIONS, Matching, find_matching, read_keys, read_pages
 from ..ranges import Days, resolve_range
+from ..session_filters import Filters
 
 
 class PageCounts(TypedDict):

@@ -21,15 +21,15 @@ from ..calendar import (
     local_time,
     spans,
 )
-from ..comparison import Comparison
+from ..compared_days import Comparison
 from ..context import Context
 from ..database import Database
-from ..earlier import EarlierRange, add_cut_day, find_earlier_range
+from ..earlier_range import EarlierRange, add_cut_day, find_earlier_range
 from ..errors import InvalidRequest
-from ..filters import Filters
-from ..matching import Matching, find_matching, read_days, read_hours
+from ..filtered_sessions import Matching, find_matching, read_days, read_hours
 from ..ranges import RAW_SINCE, Days, list_intervals, load_offsets, resolve_range
 from ..rounding import mean
+from ..session_filters import Filters
 
 INTERVALS: Final[tuple[Interval, ...]] = ("hour", "day", "week", "month")
 DEFAULT_DAYS = 30

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import date
 from typing import TypedDict
 
-from ..comparison import Comparison
+from ..compared_days import Comparison
 from ..context import Context
-from ..earlier import find_earlier_range, read_earlier_keys
-from ..filters import Filters
-from ..matching import find_matching, read_keys
+from ..earlier_range import find_earlier_range, read_earlier_keys
+from ..filtered_sessions import find_matching, read_keys
 from ..ranges import Days, resolve_range
+from ..session_filters import Filters
 
 
 class SourceSessions(TypedDict):

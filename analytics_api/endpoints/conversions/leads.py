@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Any, Final
 
 from ...calendar import DAY_MS, interval_first
-from ...matching import Matching
+from ...filtered_sessions import Matching
 from .counts import ALL, NONE, UNKNOWN, Leads, Request
 
 # The day of the enquiry in the site's zone. Before 1970 the first offset applies, and division rounds up.

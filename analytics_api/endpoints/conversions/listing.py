@@ -7,13 +7,13 @@ from datetime import date
 from typing import Any, cast
 
 from ...calendar import DayRange, iso_date
-from ...comparison import Comparison
+from ...compared_days import Comparison
 from ...context import Context
-from ...earlier import EarlierRange, find_earlier_range
-from ...filters import Filters
-from ...matching import Matching, find_matching
+from ...earlier_range import EarlierRange, find_earlier_range
+from ...filtered_sessions import Matching, find_matching
 from ...periods import find_bounds
 from ...ranges import Days, list_intervals, resolve_range
+from ...session_filters import Filters
 from .counts import Attribution, By, Conversion, ConversionCounts, EarlierConversion, Leads, Request
 from .leads import read_leads
 from .sessions import count_days, count_earlier_days, count_earlier_sessions, count_sessions

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 from ...calendar import DayRange, interval_first
-from ...conditions import DIMENSIONS, EXPRESSIONS
-from ...earlier import KEYS, EarlierRange, read_earlier_keys
-from ...matching import SESSIONS_IN_RANGE, Matching
+from ...earlier_range import KEYS, EarlierRange, read_earlier_keys
+from ...filter_conditions import DIMENSIONS, EXPRESSIONS
+from ...filtered_sessions import SESSIONS_IN_RANGE, Matching
 from .counts import ALL, NONE, Request
 
 TOP = """

@@ -11,7 +11,7 @@ from .changes import changes
 from .detail import detail
 from .export import FORMATS, export_leads
 from .facets import facets
-from .filters import FILTERS as LEAD_FILTERS
+from .filters import LEAD_FILTERS
 from .history import history
 from .listing import list_leads, next_query
 from .orders import BOARD_CURSOR_PATTERN, CURSOR_PATTERN

@@ -8,8 +8,8 @@ from typing import Any, Final, TypedDict, cast
 from ...context import Context
 from ...database import Reader
 from ...errors import NotFound
-from ...filters import Filters
-from .filtered import FilteredSearch, find_filtered_page
+from ...session_filters import Filters
+from .filtered_search import FilteredSearch, find_filtered_page
 from .filters import FilterValues, list_conditions, parse
 from .listing import find_leads
 from .orders import BOARD_ORDER, decode_cursor, encode_cursor, resolve_order

@@ -8,10 +8,10 @@ from typing import Any, Final, Literal
 
 from ...context import Context
 from ...database import Reader
-from ...filters import Filters
 from ...http.downloads import Stream
 from ...http.parameters import MAX_INT64
-from .filtered import FilteredSearch, select_sorted
+from ...session_filters import Filters
+from .filtered_search import FilteredSearch, select_sorted
 from .filters import FilterValues, is_simple, join_params, list_conditions, parse
 from .formulas import escape_formula
 from .orders import DEFAULT_ORDER

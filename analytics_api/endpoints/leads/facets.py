@@ -7,9 +7,9 @@ from typing import Final, TypedDict, cast, get_type_hints
 
 from ...context import Context
 from ...database import Reader
-from ...filters import Filters
-from .filtered import COVERED_COLUMNS, COVERING_COLUMN, FilteredSearch
-from .filters import FILTERS, Condition, FilterValues, join_params, list_conditions, parse
+from ...session_filters import Filters
+from .filtered_search import COVERED_COLUMNS, COVERING_COLUMN, FilteredSearch
+from .filters import LEAD_FILTERS, Condition, FilterValues, join_params, list_conditions, parse
 from .orders import DEFAULT_ORDER
 
 MAX_VALUES: Final = 100
@@ -77,10 +77,10 @@ def _select_counts(at: Reader, names: Sequence[str], conditions: list[Condition]
     search = FilteredSearch(at, conditions, DEFAULT_ORDER, {})
     is_covered = (
         not search.driver
-        and COVERING_COLUMN in [FILTERS[name].column for name in names]
+        and COVERING_COLUMN in [LEAD_FILTERS[name].column for name in names]
         and all(condition.column in COVERED_COLUMNS for condition in conditions)
     )
-    keys = ", ".join(FILTERS[name].column + ("" if is_covered else " || ''") + f" as {name}" for name in names)
+    keys = ", ".join(LEAD_FILTERS[name].column + ("" if is_covered else " || ''") + f" as {name}" for name in names)
     places = ", ".join(str(place) for place in range(1, len(names) + 1))
     lists = "\nunion all".join(
         f"""

@@ -1,7 +1,8 @@
 """The filters of leads: their parameters, the values that they accept, and their conditions in SQL.
 
-One table, FILTERS, has all of them. A condition has two forms: one that can use the index of its column, and one that
-cannot, because the column is part of an expression. So the search decides which index is used, not the planner.
+The table LEAD_FILTERS has all filters. A condition has two forms: in one form the database can use the index of the
+column, and in the other it cannot, because the column is part of an expression. So the search chooses the index, not
+the query planner.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from ...calendar import day_begins_at, to_day
 from ...database import Reader
 from ...database.folding import fold
 from ...errors import InvalidRequest
-from ...filters import Filters, parse_values
 from ...http.parameters import MAX_INT64, Boolean, Day, Filter, Integer, Parameter
 from ...ranges import load_offsets
+from ...session_filters import Filters, parse_values
 from .orders import MIN_INT64
 from .statuses import STATUSES
 
@@ -55,7 +56,7 @@ class LeadFilter:
 IN_ZONE: Final = "in the site's time zone"
 ANY: Final = "repeat it for any of several"
 
-FILTERS: Final = {
+LEAD_FILTERS: Final = {
     filter_.name: filter_
     for filter_ in (
         LeadFilter("status", "status", "statuses", f"Pipeline status of the leads; {ANY}"),
@@ -121,14 +122,14 @@ def parse(filters: Filters | None, status: str | None = None) -> FilterValues:
     """
     values: dict[str, Any] = {}
     for name, listed in {**({"status": status} if status else {}), **(filters or {})}.items():
-        if name not in FILTERS:
-            raise InvalidRequest(f"{name} is not a filter of leads; use {', '.join(FILTERS)}")
-        if parsed := _parse_texts(FILTERS[name], [listed] if isinstance(listed, str) else listed):
-            values[name] = parsed if FILTERS[name].is_repeatable else parsed[0]
+        if name not in LEAD_FILTERS:
+            raise InvalidRequest(f"{name} is not a filter of leads; use {', '.join(LEAD_FILTERS)}")
+        if parsed := _parse_texts(LEAD_FILTERS[name], [listed] if isinstance(listed, str) else listed):
+            values[name] = parsed if LEAD_FILTERS[name].is_repeatable else parsed[0]
     for name, value in values.items():
-        lower = FILTERS[name].lower
+        lower = LEAD_FILTERS[name].lower
         if lower in values and values[lower] > value:
-            after = "after" if FILTERS[name].kind == "last day" else "greater than"
+            after = "after" if LEAD_FILTERS[name].kind == "last day" else "greater than"
             raise InvalidRequest(f"{lower} must not be {after} {name}")
     return values
 
@@ -146,7 +147,7 @@ def is_simple(values: FilterValues) -> bool:
 
 def list_conditions(at: Reader, q: str | None, values: FilterValues) -> list[Condition]:
     """Return the conditions of a search term and of filters, as `parse` returns them."""
-    conditions = [_condition(at, FILTERS[name], value) for name, value in values.items()]
+    conditions = [_condition(at, LEAD_FILTERS[name], value) for name, value in values.items()]
     if q and (term := _term(at, q)):
         conditions.append(term)
     return conditions

@@ -60,7 +60,7 @@ SMALL_RESULT: Final = 500
 OVERSAMPLING: Final = 8  # `nearby` reads 8 times the rows that it would need if matches were evenly distributed
 
 # Conditions for the leads of the list: without a term, with a term in the search index, or with a scan for the term.
-FILTERS: Final = {
+CONDITIONS: Final = {
     "all": "true",
     "status": "status = :status and status <> ''",  # `<> ''` lets SQLite use the partial indexes
     "indexed": "lead_id in (select rowid from lead_search(:needle))",
@@ -71,17 +71,17 @@ FILTERS: Final = {
 }
 
 # Every statement is built here from constants. A request selects a statement, and passes values only as parameters.
-_FILTERS_AND_ORDERS: Final = [(name, sort) for name in FILTERS for sort in ORDERS]
+_CONDITIONS_AND_ORDERS: Final = [(name, sort) for name in CONDITIONS for sort in ORDERS]
 
 PAGES: Final = {
     (name, sort): f"""
 select {COLUMN_LIST}
 from leads
-where {FILTERS[name]}
+where {CONDITIONS[name]}
 order by {ORDERS[sort].order_by}
 limit :limit offset :offset
 """
-    for name, sort in _FILTERS_AND_ORDERS
+    for name, sort in _CONDITIONS_AND_ORDERS
 }
 
 
@@ -93,7 +93,7 @@ select *
 from (
   select *
   from leads
-  where {FILTERS[name]} and {condition}
+  where {CONDITIONS[name]} and {condition}
   order by {ORDERS[sort].order_by}
   limit :limit) as {part}
 """
@@ -109,7 +109,7 @@ from {_leads_after(name, sort)}
 order by {ORDERS[sort].order_by}
 limit :limit
 """
-    for name, sort in _FILTERS_AND_ORDERS
+    for name, sort in _CONDITIONS_AND_ORDERS
 }
 
 # These return no rows if more than SMALL_RESULT leads match.
@@ -149,10 +149,10 @@ where search_text like :pattern escape '\\'
 order by {ORDERS[sort].order_by}
 limit :rows offset :offset
 """
-    for name, sort in _FILTERS_AND_ORDERS
+    for name, sort in _CONDITIONS_AND_ORDERS
     if name in ("all", "status")
     for start, leads in (
-        ("first", f"leads where {FILTERS[name]}"),
+        ("first", f"leads where {CONDITIONS[name]}"),
         ("next", _leads_after(name, sort)),
     )
 }
@@ -172,7 +172,7 @@ from lead_search(:needle)
         name: f"""
 select count(*) as total
 from leads
-where {FILTERS[name]}
+where {CONDITIONS[name]}
 """
         for name in ("indexed in status", "scanned", "scanned in status")
     },
@@ -208,7 +208,7 @@ class Search:
     """The search for one page.
 
     :param at: the transaction to read in.
-    :param filter: a key of FILTERS.
+    :param filter: a key of CONDITIONS.
     :param sort: a key of ORDERS.
     :param params: parameters of the statements: `limit`, `offset` and `status`; with a search term `needle` and
         `pattern`; with a cursor `key`, `lead_id` and `null_lead_id`.
@@ -251,7 +251,7 @@ class Search:
 
 
 def prepare(at: Reader, q: str | None, status: str | None) -> tuple[str, dict[str, Any]]:
-    """Return the key of FILTERS for a search term and a status, and the parameters of that filter."""
+    """Return the key of CONDITIONS for a search term and a status, and the parameters of that filter."""
     params: dict[str, Any] = {"status": status}
     if not q:
         return "status" if status else "all", params

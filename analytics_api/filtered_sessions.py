@@ -13,13 +13,13 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from .calendar import DayRange, Span
-from .conditions import DIMENSIONS as DIMENSIONS
-from .conditions import EXPRESSIONS, PAGES_BY_NAME, resolve_conditions
 from .database import Database
-from .filters import Filters, parse_filters
+from .filter_conditions import DIMENSIONS as DIMENSIONS
+from .filter_conditions import EXPRESSIONS, PAGES_BY_NAME, resolve_conditions
+from .filtered_events import EVENTS_OF_DAY, other_events_statement, views_statement
 from .http.parameters import MAX_INT64
-from .matching_events import EVENTS_OF_DAY, other_events_statement, views_statement
 from .periods import Period, find_period
+from .session_filters import Filters, parse_filters
 
 # The days are the key of session_facts on SQLite; the instants have an index on PostgreSQL.
 SESSIONS_IN_RANGE = """s.day >= :first and s.day <= :last_day

@@ -19,7 +19,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from ...database import Reader, Row
-from .filters import FILTERS, TERM, Condition, join_params, list_conditions
+from .filters import LEAD_FILTERS, TERM, Condition, join_params, list_conditions
 from .orders import ORDERS
 from .search import COLUMN_LIST, COUNT_BY_STATUS, OVERSAMPLING, Page
 
@@ -29,7 +29,7 @@ GATHERED_PART: Final = 50
 # Its index has the columns of the other filters, too.
 COVERING_COLUMN: Final = "project_name"
 COVERED_COLUMNS: Final = frozenset(
-    filter_.column for filter_ in FILTERS.values() if filter_.column not in ("", "last_follow_up_at")
+    filter_.column for filter_ in LEAD_FILTERS.values() if filter_.column not in ("", "last_follow_up_at")
 )
 
 

@@ -9,11 +9,10 @@ from collections.abc import Collection
 from typing import Any, Final
 
 from .calendar import DayRange
-from .conditions import EXPRESSIONS
 from .database import Database
-from .filters import Filters
-from .http.parameters import MAX_INT64
-from .matching import (
+from .filter_conditions import EXPRESSIONS
+from .filtered_events import EVENTS_OF_DAY
+from .filtered_sessions import (
     COUNTS,
     Matching,
     ResolvedFilters,
@@ -23,7 +22,8 @@ from .matching import (
     read_pages_and_views,
     sessions_by_interval,
 )
-from .matching_events import EVENTS_OF_DAY
+from .http.parameters import MAX_INT64
+from .session_filters import Filters
 
 # Sections with one row for each value of a field.
 FIELDS: Final = ("country", "source", "entry_page", "exit_page", "engagement")

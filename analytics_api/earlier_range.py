@@ -12,14 +12,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypedDict
 
 from .calendar import DayRange, Offset, day_begins_at, iso_date, to_date
-from .comparison import Comparison, compared_days, corresponding_day, first_instant, time_of_day
-from .conditions import EXPRESSIONS
+from .compared_days import Comparison, compared_days, corresponding_day, first_instant, time_of_day
 from .context import Context
 from .database import Database, Row
 from .errors import InvalidRequest
-from .filters import Filters, parse_filters
-from .matching import DIMENSIONS, Matching, read_keys
+from .filter_conditions import EXPRESSIONS
+from .filtered_sessions import DIMENSIONS, Matching, read_keys
 from .ranges import RAW_SINCE, close_to_compare, load_offsets
+from .session_filters import Filters, parse_filters
 
 ComparedRange = TypedDict("ComparedRange", {"from": str, "to": str, "until": int | None})
 

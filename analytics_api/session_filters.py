@@ -54,7 +54,7 @@ def _list_parameters() -> list[Filter]:
     return parameters
 
 
-FILTERS: Final[dict[str, Filter]] = {parameter.name: parameter for parameter in _list_parameters()}
+SESSION_FILTERS: Final[dict[str, Filter]] = {parameter.name: parameter for parameter in _list_parameters()}
 
 
 def parse_filters(filters: Filters | None) -> dict[str, tuple[str, ...]]:
@@ -64,9 +64,9 @@ def parse_filters(filters: Filters | None) -> dict[str, tuple[str, ...]]:
     """
     parsed: dict[str, tuple[str, ...]] = {}
     for name, values in (filters or {}).items():
-        if name not in FILTERS:
-            raise InvalidRequest(f"{name} is not a filter; use {', '.join(FILTERS)}")
-        if texts := parse_values(FILTERS[name], [values] if isinstance(values, str) else values):
+        if name not in SESSION_FILTERS:
+            raise InvalidRequest(f"{name} is not a filter; use {', '.join(SESSION_FILTERS)}")
+        if texts := parse_values(SESSION_FILTERS[name], [values] if isinstance(values, str) else values):
             parsed[name] = texts
     if len(parsed) > MAX_FILTERS:
         raise InvalidRequest(
