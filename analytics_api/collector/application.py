@@ -123,6 +123,13 @@ class Collector:
             contact_ip=address if self.contact_ip else None,
         )
 
+    def start(self) -> None:
+        """Start the thread that writes, which also ends sessions and deletes old rows and salts.
+
+        Otherwise the first event starts it.
+        """
+        self.writer.start()
+
     def close(self) -> None:
         """Stop the thread that writes. A further request starts it again."""
         self.writer.close()
@@ -158,6 +165,7 @@ class Collector:
         return self.db.write(lambda at: Batch(at, self.sources).write(arrivals))
 
     def _tidy(self) -> bool:
+        self.identity.salt(self.clock())  # on a new day, this deletes old salts although nobody visits the site
         return self.db.write(lambda at: tidy(at, self.clock()))
 
 

@@ -149,7 +149,7 @@ class Settings:
         """Return the application that takes visits, or None if no hosts are set."""
         if not self.collect_hosts:
             return None
-        return create_collector(
+        collector = create_collector(
             database,
             hosts=self.collect_hosts,
             trusted_proxies=self.trusted_proxies,
@@ -157,6 +157,8 @@ class Settings:
             geoip=self.geoip,
             vpn_networks=self.vpn_networks,
         )
+        collector.start()
+        return collector
 
     def warnings(self) -> list[str]:
         """Return a warning for each setting that is valid but probably a mistake."""

@@ -7,10 +7,10 @@ from contextlib import closing
 from http.client import HTTPConnection
 
 import pytest
-from helpers.client import KEY
-from helpers.collecting import BROWSER
+from helpers.client import KEY, NOW
+from helpers.collecting import BROWSER, Site
 from helpers.nginx import proxying, require_nginx
-from helpers.server import serving
+from helpers.server import serving, wait_for
 
 from analytics_api import open_database
 
@@ -49,6 +49,24 @@ def test_server_without_hosts_does_not_collect(tmp_path):
         assert post(server, view(1))[0] == 401
         assert server.request("GET", "/a.js")[0] == 404
         assert server.get("/analytics/site")[1]["collect_hosts"] == []
+
+
+def test_server_without_visits_deletes_old_salts(tmp_path):
+    with open_database(tmp_path / "analytics.db").closing() as database:
+        site = Site(database, now=NOW)
+        site.view()
+        site.collector.close()
+
+    def read(connection):
+        salts = connection.execute("select count(*) from collector_salts where day = 20508").fetchall()
+        return salts, connection.execute("select ended_at from sessions").fetchall()
+
+    with closing(sqlite3.connect(tmp_path / "analytics.db")) as connection:
+        before = read(connection)
+        with serving(tmp_path, **SETTINGS):
+            wait_for(lambda: read(connection) == ([(0,)], [(NOW,)]))
+
+    assert before == ([(1,)], [(None,)])
 
 
 def test_two_processes_count_every_view_once(tmp_path):
