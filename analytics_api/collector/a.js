@@ -3,13 +3,14 @@
   const api = new URL(o.api || "collect", tag.src).href;
   const once = Symbol.for(api);
   const stub = w.analytics;
-  // A second tag of the same server does nothing, and neither does a page on the developer's own machine.
+  // Do nothing in a second tag of the same server, or on the developer's own machine without `data-local`.
   if (w[once] || !/^http/.test(l.protocol) ||
     !("local" in o) && /^(localhost|127\.[\d.]+|\[::1\])$/.test(l.hostname)) return;
   w[once] = 1;
 
   const quiet = n.globalPrivacyControl || n.doNotTrack == 1 && !("ignoreDnt" in o);
-  // The id of the view that goes on, how long it was visible before `shown`, and its scroll depth.
+  // `view` is the id of the current view, `depth` its greatest scroll depth in percent, `shown` the time since which it is
+  // visible, and `visible` the ms for which it was visible before.
   let view, visible, depth, shown, page, busy, timer, tries = 0, referrer = d.referrer, queue = [];
 
   const safe = (f) => (...a) => {
@@ -33,7 +34,7 @@
     ...more
   });
 
-  // Take the first events, as many as the server accepts: 20, and 8 KiB.
+  // Return as many of the first events as the server accepts in one request: 20, and 8 KiB.
   const take = (events) => {
     const part = events.slice(0, 20);
     while (part[1] && JSON.stringify(part).length > 8e3) part.pop();
@@ -75,7 +76,7 @@
     depth = Math.max(depth, Math.min(100, 100 * (w.scrollY + w.innerHeight) / d.documentElement.scrollHeight || 0));
   };
 
-  // Return the end of the view so far, unless it has been hidden since the last one.
+  // Return a list with the `page_end` event of the current view. It is empty if the view is hidden.
   const end = () => {
     if (!shown) return [];
     scroll();
@@ -84,14 +85,14 @@
     return [make("page_end", { view: view, visible: visible, scroll: depth })];
   };
 
-  // What is not confirmed goes along: an event that arrives twice counts once.
+  // Send unconfirmed events again with the last one. The server counts an event that arrives twice once.
   const hide = () => {
     const last = end();
     const rest = queue.concat(last);
     while (last[0] && rest[0]) n.sendBeacon(api, JSON.stringify(rest.splice(0, take(rest).length)));
   };
 
-  // Begin a view. A page that is not shown yet waits for that.
+  // Begin a view. A hidden or prerendered page begins it when it is shown.
   const start = () => {
     page = here();
     view = shown = visible = depth = 0;

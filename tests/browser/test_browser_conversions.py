@@ -144,7 +144,7 @@ def test_number_that_the_list_cannot_choose_says_so(new_page, url):
 
     link = page.locator("#panel-conversions tbody tr:first-child td:nth-child(2) a")
 
-    assert "cannot choose them by their visits" in link.get_attribute("data-tip")
+    assert "cannot filter them by their visits" in link.get_attribute("data-tip")
     assert link.get_attribute("href") == f"leads?{JANUARY}"
 
 

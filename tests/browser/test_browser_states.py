@@ -59,7 +59,7 @@ def test_failure_is_told_and_tried_again(page, shop):
 
 def test_figures_stay_while_the_browser_is_offline(page):
     page.context.set_offline(True)
-    page.wait_for_selector(".problem:has-text('of the last connection')")
+    page.wait_for_selector(".problem:has-text('were loaded before')")
     is_visible = page.is_visible("#overview")
     page.context.set_offline(False)
     page.wait_for_selector(".problem", state="detached")

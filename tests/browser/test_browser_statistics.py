@@ -210,7 +210,7 @@ def test_weeks_that_are_cut_are_drawn_as_partial(tab, url):
     rows = tab.eval_on_selector_all(".plot tbody th", "all => all.map(each => each.innerText)")
 
     assert rows == [
-        "Week of Feb 2, 2026 (partly outside of these days)",
+        "Week of Feb 2, 2026 (partly outside these days)",
         "Week of Feb 9, 2026",
         "Week of Feb 16, 2026",
         "Week of Feb 23, 2026 (not over yet)",

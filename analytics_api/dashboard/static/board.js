@@ -1,4 +1,4 @@
-// The board: a column of cards for each stage, moved by pointer, touch, menu and keyboard.
+// The board: a column of cards for each stage. Cards are moved by mouse, touch, menu and keyboard.
 
 import { canMove, clearProblem, explainStale, fail, filterBar, FILTERS, goneText, leadLink, moveLeads, nameOf, requestQuery, stageMenu, STAGES, startLeads, time, toast, withKey } from "./crm.js";
 import { byId, h, icon, isOccupied, pause, set } from "./dom.js";
@@ -9,9 +9,9 @@ import { texts } from "./texts.js";
 
 const t = texts.leads;
 const [, ...OTHER_FILTERS] = FILTERS; // all but the stage
-const PAGE = 25; // cards of a stage that are loaded and made at once, so that no task is long
+const PAGE = 25; // cards of a stage that are loaded and created at once, so that no task is long
 const MOST = 100; // cards of a stage in one response
-const POLL = 4000; // ms: so that others' moves appear within five seconds
+const POLL = 4000; // ms between polls, so that the moves of other people appear within five seconds
 
 let loading = new AbortController();
 let stages = new Map(); // by status: {status, total, leads, next}
@@ -19,9 +19,9 @@ let cursor = null; // position in the feed of changes
 let parts = null;
 const cards = new Map(); // by lead id: {lead, isSelected, card}
 const selected = new Set(); // lead ids
-const undone = []; // the last moves: [{lead_id, etag, status}, …] to undo
-let isLifted = false; // others' moves wait while a card is held
-let pending = Promise.resolve(); // moves are sent one after another
+const undone = []; // moves that can be undone: for each, its leads as they were before
+let isLifted = false; // whether a card is lifted; polls wait meanwhile
+let pending = Promise.resolve(); // the last request of a move; the next one waits for it
 
 async function load() {
   clearProblem();
@@ -60,7 +60,7 @@ function build() {
   watchPointer(board, actions);
 }
 
-/** Draw what has changed, and give the focus back to the card that had it. */
+/** Update all columns, and focus the card again that had the focus. */
 function drawAll() {
   const focused = document.activeElement?.closest(".lead-card")?.dataset.lead;
   for (const column of parts.columns) column.draw();
@@ -73,7 +73,7 @@ function drawAll() {
 
 const chosen = (leadId) => (selected.has(leadId) ? [...selected] : [leadId]);
 
-/** Load the next cards of a stage; return whether there are any. */
+/** Load the next cards of a stage. Return whether there were any. */
 async function loadMore(stage) {
   const { next } = stage;
   if (!next) return false;
@@ -111,7 +111,7 @@ function place(lead, status) {
   stage.total++;
 }
 
-/** Move cards at once, then tell the server; what it refuses goes to where it truly is. */
+/** Move cards on the screen, then send the move. A card whose move the server rejects goes to its real stage. */
 function move(leadIds, status, { isUndo = false } = {}) {
   const before = leadIds.map(find).filter((found) => found && found.lead.status !== status).map(({ lead }) => lead);
   if (!before.length) return;
@@ -121,7 +121,7 @@ function move(leadIds, status, { isUndo = false } = {}) {
 }
 
 async function send(before, status, isUndo) {
-  // An earlier move of the same card may have changed its entity tag meanwhile.
+  // The leads may have new ETags, from the responses to earlier moves.
   const leads = before.map((lead) => find(lead.lead_id)?.lead ?? lead);
   let answer;
   try {
@@ -167,7 +167,7 @@ function undo() {
   }
 }
 
-/** Show the moves of others. While a card is held or a menu is open, they wait. */
+/** Show the moves of other people, unless a card is lifted or a menu is open. */
 async function poll() {
   if (!parts || !cursor || document.hidden || isLifted || isOccupied()) return;
   try {
@@ -185,10 +185,10 @@ async function poll() {
   }
 }
 
-/** Load the first cards again, and keep further ones that did not change; return whether this is shown. */
+/** Load the first cards again, and keep later ones that did not change. Return whether the board was updated. */
 async function refresh(changes, signal) {
   const board = await get("/board", requestQuery(["status"], { limit: MOST }), signal);
-  if (isLifted || isOccupied()) return false; // the next look comes in a few seconds
+  if (isLifted || isOccupied()) return false; // the next poll tries again
   const known = new Set([...changes, ...board.stages.flatMap(({ leads }) => leads)].map((lead) => lead.lead_id));
   for (const { status, total, leads, next } of board.stages) {
     const stage = stages.get(status);
@@ -202,7 +202,7 @@ async function refresh(changes, signal) {
 
 function makeColumn(status) {
   const name = texts.stages[status];
-  let count = PAGE; // of cards that may be there
+  let count = PAGE; // the number of cards to show
   let isCollapsed = false;
   const total = h("span.muted.total");
   const toggle = h("button.quiet", { type: "button", onclick: () => collapse(!isCollapsed) });
@@ -253,7 +253,7 @@ function makeColumn(status) {
   return { element, draw, restart };
 }
 
-/** Return the card of a lead: the one that is there, unless it would look different. */
+/** Return the card of a lead. The existing card is returned unless it would look different. */
 function cardOf(lead) {
   const { lead_id } = lead;
   const isSelected = selected.has(lead_id);

@@ -1,11 +1,11 @@
-// The headline figures, and the chart of one of them: a line by interval, the compared range dashed, or a table.
+// The totals, and a chart of one of them: a line with the compared range dashed, or a table.
 
 import { h, icon, set, svg, tipOf } from "./dom.js";
 import * as format from "./format.js";
 import { addDays, CHOICES, monthStart, nav, requestOf } from "./state.js";
 import { texts } from "./texts.js";
 
-// Where each metric stands in an overview, and in a row of a series.
+// The field of each metric in an overview, and in a row of a series.
 export const OVERVIEW_FIELDS = {
   visitors: "unique_visitors",
   sessions: "total_sessions",
@@ -51,15 +51,15 @@ export const figureElement = (tag, label, value, properties, badge) =>
 
 const MARGIN = { top: 12, right: 12, bottom: 26, left: 46 };
 const LABEL_WIDTH = 5.5; // rem for each label of the horizontal axis
-const MAX_LINES = 5; // above the base
+const MAX_LINES = 5; // horizontal lines above the base line
 const ROUND_SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600];
 const HOUR = 3_600_000; // ms
 
-let isTable = false; // stays over navigation, like an open window
+let isTable = false; // whether the table is shown; navigation does not change it
 
 /**
- * Show a series. `onZoom` is called with the date of a point that was chosen.
- * `range` is that of the snapshot, with its interval; `today` is the site's.
+ * Show a series. `onZoom` is called with the date of the point that was clicked.
+ * `range` is the one in the response, with its interval. `today` is the site's.
  */
 export function showChart(container, options) {
   const { series, metric, range, today, rangeText, tools, onZoom } = options;
@@ -89,7 +89,7 @@ export function showChart(container, options) {
   else draw(plot, model);
 }
 
-/** Return why a row does not count its whole interval, which is then drawn as partial; empty where it does. */
+/** Return why a row counts only a part of its interval, so that it is drawn dashed. Return "" if it counts all. */
 function partialText(row, { from, to, interval }, today) {
   if (isFuture(row, interval, today)) return "";
   if (interval === "hour") return Date.parse(row.date) > Date.now() - HOUR ? texts.partial : "";
@@ -104,7 +104,7 @@ export function lastDay(day, interval) {
   return interval === "week" ? addDays(day, 6) : day;
 }
 
-/** Return whether a row's interval has not begun. Hours name their offset, so that this is an instant in any zone. */
+/** Return whether a row's interval has not begun. The dates of hours include the UTC offset, so that they are instants. */
 const isFuture = (row, interval, today) =>
   interval === "hour" ? Date.parse(row.date) > Date.now() : row.date.slice(0, 10) > today;
 
@@ -120,7 +120,7 @@ function draw(plot, model) {
   }).observe(plot);
 }
 
-/** Return the distance of the lines of the axis, of which there are at most MAX_LINES, so that their numbers are round. */
+/** Return the distance between the axis lines. Their numbers are round, and there are at most MAX_LINES. */
 function axisStep(highest, metric) {
   const least = Math.max(1, highest / MAX_LINES);
   if (metric === "duration") return ROUND_SECONDS.find((step) => step >= least) ?? Math.ceil(least / 3600) * 3600;
@@ -167,7 +167,7 @@ function picture(width, height, model) {
   const solid = end >= 0 ? end : future >= 0 ? future : points.length;
   const value = (point) => point.value;
   if (points.some((point) => point.previous !== undefined)) {
-    const last = future >= 0 ? future : points.length; // the earlier range is cut where this one has not begun
+    const last = future >= 0 ? future : points.length; // the compared line ends before the first future interval
     parts.push(svg("path.earlier", { d: path(0, last, (point) => point.previous ?? 0) }));
   }
   const line = (from, to, kind) => {
@@ -188,7 +188,7 @@ function picture(width, height, model) {
   return interact(picture, { x, y, cursor, width, height, model });
 }
 
-/** Return the picture inside a control that moves over its points by pointer and arrow keys, and the tooltip. */
+/** Return a slider with the picture, and its tooltip. The pointer and the arrow keys choose a point. */
 function interact(picture, { x, y, cursor, width, height, model }) {
   const { metric, interval, rangeText, onZoom } = model;
   const points = model.points.filter((point) => !point.isFuture);

@@ -1,4 +1,4 @@
-// The controls above the figures: filters, the range and its comparison, and keyboard shortcuts.
+// The controls above the figures: filters, the range, the comparison, and keyboard shortcuts.
 
 import { byId, copyText, h, icon, menuButton, openDialog, tipOf } from "./dom.js";
 import * as format from "./format.js";
@@ -6,7 +6,7 @@ import { filterValue } from "./lists.js";
 import { addFilter, CHOICES, compares, daysOf, FILTERS, invertFilter, isDay, linkTo, nav, PERIODS, removeFilter, shiftRange } from "./state.js";
 import { texts } from "./texts.js";
 
-// What can be chosen where not any text is possible.
+// The values of parameters that accept only these.
 const VALUES = {
   visitor: ["new", "returning"],
   lead: ["true", "false"],
@@ -34,7 +34,7 @@ function chip(state, name, value, index) {
   const [parameter, suffix] = split(name);
   const shown = format.shorten(filterValue(parameter, value));
   const text = `${texts.dimensions[parameter]} ${texts.comparisons[suffix]} ${shown}`;
-  const isRepeated = state.filters[index - 1]?.[0] === name; // any of the values, or none of them
+  const isRepeated = state.filters[index - 1]?.[0] === name; // then the label is "or" or "nor" and the value
   const label = isRepeated
     ? [h("i", {}, suffix === ".not" ? texts.nor : texts.or), " ", h("bdi", {}, shown)]
     : [texts.dimensions[parameter], " ", h("i", {}, texts.comparisons[suffix]), " ", h("bdi", {}, shown)];
@@ -52,8 +52,8 @@ function chip(state, name, value, index) {
 }
 
 /**
- * Open the dialog that adds a filter. `suggest` takes a parameter and returns a promise of values that it has;
- * `onAdd` takes the new state.
+ * Open the dialog that adds a filter. `suggest` takes a parameter and returns a promise of its values. `onAdd` takes
+ * the new state.
  */
 export function openFilterDialog(state, suggest, onAdd) {
   const option = (value, text) => h("option", { value }, text);
@@ -86,7 +86,7 @@ export function openFilterDialog(state, suggest, onAdd) {
   });
 }
 
-/** Return the value whose name was typed: the code of a country, `(direct)`. */
+/** Return the value for a typed name, such as the code of a country. */
 function parsed(parameter, text, values) {
   const wanted = text.toLocaleLowerCase();
   const value = values.find((each) => filterValue(parameter, each).toLocaleLowerCase() === wanted);
@@ -109,7 +109,7 @@ function valueField(parameter, suggest) {
 
 export const rangeName = (state) => (state.period ? texts.periods[state.period] : format.range(state.from, state.to));
 
-/** Return the state changes for the range before (-1) or after (1); null where there is none. */
+/** Return the changes of the state to the range before (-1) or after (1). Return null if there is none. */
 export function neighbour(state, today, step) {
   const [from, to] = today ? daysOf(state, today) : [];
   if (!from) return null;
@@ -198,7 +198,7 @@ function compareMenu(state) {
   );
 }
 
-/** Call `actions.period(name)`, `shift(step)`, `custom()`, `compare()`, `filter()` or `clear()` when their keys are pressed. */
+/** Call the methods `period(name)`, `shift(step)`, `custom`, `compare`, `filter` and `clear` of `actions` at their keys. */
 export function watchShortcuts(isActive, actions) {
   const keys = {
     arrowleft: () => actions.shift(-1),
@@ -212,7 +212,7 @@ export function watchShortcuts(isActive, actions) {
   for (const [name, { key }] of Object.entries(PERIODS)) keys[key] = () => actions.period(name);
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || !isActive()) return;
-    const isGone = event.target.closest("dialog:not([open])"); // its fields keep the focus until it is removed
+    const isGone = event.target.closest("dialog:not([open])"); // a closed dialog has the focus until it is removed
     if (!isGone && event.target.closest("input, select, textarea, dialog, .menu")) return;
     const action = keys[event.key.toLowerCase()];
     if (!action) return;

@@ -1,4 +1,4 @@
-// Which visits became leads and customers, and how long leads stay in each stage of the pipeline.
+// The conversions page: which visits became leads and customers, and how long leads stay in each stage.
 
 import { changeBadge, figureElement } from "./chart.js";
 import { byId, h, icon, info, pause, tipOf } from "./dom.js";
@@ -11,9 +11,9 @@ import { data, startView, state, today } from "./view.js";
 
 const t = texts.conversions;
 const MAX_ROWS = 1000;
-const ROWS = 10; // that are shown before all are
+const ROWS = 10; // rows that are shown at first
 const CHUNK = 50; // rows that one task adds
-// The columns after the name: the attribution whose rows they show, and the field.
+// The columns after the name: the attribution and the field.
 const COLUMNS = [
   ["last", "leads"], ["last", "won"], ["first", "leads"], ["first", "won"], ["last", "sessions"], ["last", "lead_rate"], ["last", "win_rate"],
   ["last", "median_days_to_lead"], ["last", "median_days_to_won"],
@@ -49,7 +49,7 @@ function leadsPath(parameters) {
   return `leads?${new URLSearchParams({ ...parameters, ...(from && { from }), to })}`;
 }
 
-/** Return a number as a link to the leads behind it; only the text to a key that may not read them, and for 0. */
+/** Return a number as a link to the leads that it counts. Return plain text for 0, or if the key may not read leads. */
 function leadsLink(count, text, parameters, isExact = true) {
   if (!data.canRead || !count) return text;
   return h("a.count", { href: leadsPath(parameters), ...tipOf(!isExact && t.inexact) }, text);
@@ -84,7 +84,7 @@ function drawConversions() {
   drawPanel(byId("panel-conversions"), t.title, [info(texts.about(t.title), t.about), tabs, menu], data && content());
 }
 
-/** Return a table; `cells` returns those of a row. Many rows are added one part after the other, so that no task is long. */
+/** Return a table. `cells(row)` returns the cells of a row. Rows are added CHUNK by CHUNK, so that no task is long. */
 function tableElement(name, head, rows, cells) {
   const body = h("tbody");
   const add = (from) => {
@@ -125,7 +125,7 @@ function rowCells({ key, name, ...row }) {
 const isProject = (key) => state.by === "project" && !isPlaceholder(key);
 const isPlaceholder = (key) => Object.hasOwn(t.placeholders, key);
 
-/** Return the name of a row, as a link that filters everything by it where a filter can. */
+/** Return the name of a row. It is a link that filters the page by it, if there is such a filter. */
 function nameElement(key, name) {
   const canFilter = state.by in FILTERS && !isPlaceholder(key);
   const link = canFilter && nav(addFilter(state, state.by, key), {}, `row-${key}`);

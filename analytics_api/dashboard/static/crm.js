@@ -1,4 +1,4 @@
-// What the pages for leads share: signing in, errors, filters in the address, and moves.
+// The parts that the pages for leads share: signing in, errors, filters in the address, and moves.
 
 import { announce, byId, h, keepFocus, menuButton } from "./dom.js";
 import * as format from "./format.js";
@@ -10,15 +10,15 @@ export const FILTERS = ["status", "project", "source", "country", "label", "has_
 const root = document.documentElement;
 const t = texts.leads;
 
-export let site = null; // its time zone
+export let site = null; // the response of /site
 export let canMove = false; // whether the key may move leads
 
-let prepared = null; // a promise that the zone and the scopes are known
+let prepared = null; // a promise that resolves when the time zone and the scopes are known
 
-/** Return the result of a promise when it can be shown: when the zone and the scopes are known, too. */
+/** Return the result of a promise once the time zone and the key's scopes are known, too. */
 export const withKey = async (promise) => (await Promise.all([promise, prepared]))[0];
 
-/** Start a page: `load` fetches and shows it, while the key's scopes are not known yet; `clear` empties it. */
+/** Start a page. `load` fetches and shows it, before the key's scopes are known. `clear` empties it. */
 export function startLeads(title, load, clear) {
   const prepare = async () => {
     [site] = await Promise.all([get("/site"), showAccount()]);
@@ -36,7 +36,7 @@ export function startLeads(title, load, clear) {
   });
 }
 
-/** Say what went wrong, with a button that tries again. A session that has ended leads to the form. */
+/** Show an error with a button that tries again. If the session has ended, show the sign-in form. */
 export async function fail(error, retry) {
   if (error.name === "AbortError") return;
   if (!(error instanceof ApiError)) throw error;
@@ -48,7 +48,7 @@ export async function fail(error, retry) {
 
 export const clearProblem = () => byId("notices").replaceChildren();
 
-/** Return the filters of the address. The text of a search stays in the fragment, so that no server logs it. */
+/** Return the filters of the address. The search text is in the fragment, so that no server logs it. */
 export function readQuery() {
   const given = new URLSearchParams(location.search);
   const query = new URLSearchParams();
@@ -58,7 +58,7 @@ export function readQuery() {
 
 export const readSearch = () => new URLSearchParams(location.hash.slice(1)).get("q") ?? "";
 
-/** Return the query of a request: the filters and the search, without some parameters and with others. */
+/** Return the filters and the search as a query, without the names in `without` and with the parameters in `others`. */
 export function requestQuery(without = [], others = {}) {
   const query = readQuery();
   const search = readSearch();
@@ -152,12 +152,12 @@ export async function explainStale(lead) {
     const [move] = await get(`/leads/${lead.lead_id}/history`);
     if (move) return t.movedBy(nameOf(lead), move.changed_by, texts.stages[move.to] ?? move.to, format.moment(move.changed_at, site.time_zone));
   } catch {
-    // the card already stands where the lead is
+    // the history could not be loaded: name only the stage
   }
   return t.moved(nameOf(lead), texts.stages[lead.status]);
 }
 
-/** Show a message at the foot of the page for a while, with a button if there is something to do. */
+/** Show a message at the bottom of the page for 12 seconds. `action` is its button: `{ text, run }`. */
 export function toast(text, action = null) {
   announce(text);
   document.querySelector(".toast")?.remove();

@@ -7,7 +7,7 @@ const SVG = "http://www.w3.org/2000/svg";
 
 /**
  * Return a new element: `h("a.row", { href, onclick }, "text", child)`.
- * Properties that are undefined, null or false are left out; children that are null or false likewise.
+ * Properties and children that are undefined, null or false are left out.
  */
 export function h(tag, properties = {}, ...children) {
   return build(document.createElement(tag.split(".")[0]), tag, properties, children);
@@ -17,7 +17,7 @@ export function svg(tag, properties = {}, ...children) {
   return build(document.createElementNS(SVG, tag.split(".")[0]), tag, properties, children);
 }
 
-/** Set attributes, and listeners by names such as `onclick`. */
+/** Set attributes, and add an event listener for each name such as `onclick`. */
 export function set(element, properties) {
   for (const [name, value] of Object.entries(properties)) {
     if (value === undefined || value === null || value === false) continue;
@@ -35,14 +35,14 @@ function build(element, tag, properties, children) {
 
 export const byId = (id) => document.getElementById(id);
 
-/** Return a promise after which the browser could draw and react, so that no task is long. */
+/** Let the browser paint and handle events, so that no task is long. Returns a promise. */
 export const pause = () => globalThis.scheduler?.yield?.() ?? new Promise((resolve) => setTimeout(resolve));
 
 export function announce(text) {
   byId("status").textContent = text;
 }
 
-/** Call a function that replaces controls, and move the focus to what has taken the place of the focused one. */
+/** Call a function that replaces controls. If the focused one is gone, focus the new one with the same `data-key`. */
 export function keepFocus(replaceControls) {
   const focused = document.activeElement?.closest("[data-key]")?.dataset.key;
   replaceControls();
@@ -76,16 +76,16 @@ export function icon(name) {
 export const info = (title, text) =>
   h("button.info", { type: "button", "aria-label": title, "data-tip": text }, icon("info"));
 
-let closeMenu = null; // closes the menu that is open
+let closeMenu = null; // function that closes the open menu
 
 document.addEventListener("pointerdown", (event) => {
   if (!event.target.closest(".menu-box:has(.menu:not([hidden]))")) closeMenu?.();
 });
 
-/** Return whether a menu or a dialog is open, which new figures must not take away. */
+/** Return whether a menu or a dialog is open. New figures must not replace it. */
 export const isOccupied = () => document.querySelector(".menu:not([hidden]), dialog[open]") !== null;
 
-/** Return a button that opens a menu below itself; `items` returns its content each time. Escape closes it. */
+/** Return a button with a menu below it. `items` returns the menu's content when it opens. Escape closes the menu. */
 export function menuButton(label, content, items, properties = {}) {
   const button = h("button.menu-button", { type: "button", "aria-expanded": "false", "aria-label": label, ...properties }, content);
   const list = h("div.menu", { hidden: true });
@@ -126,7 +126,7 @@ export function menuButton(label, content, items, properties = {}) {
   return box;
 }
 
-/** Open a dialog with a title; `onClose` is called when it closes. Returns a function that closes it. */
+/** Open a dialog with a title. `onClose` is called when it closes. Returns a function that closes it. */
 export function openDialog(title, content, { onClose = () => {}, isWide = false } = {}) {
   document.querySelector("dialog")?.close();
   const opener = document.activeElement;
@@ -154,13 +154,13 @@ export function openDialog(title, content, { onClose = () => {}, isWide = false 
   return close;
 }
 
-const DELAY = 300; // ms that the pointer rests before the tooltip is there
-const GRACE = 200; // ms for the way from the element into the tooltip, whose long texts scroll
-const GAP = 6; // px
+const DELAY = 300; // ms from the pointer's arrival to the tooltip
+const GRACE = 200; // ms to move the pointer into the tooltip, because long tooltips scroll
+const GAP = 6; // px between the element and the tooltip
 const EDGE = 8; // px to the edges of the window
 
 const tip = h("div.tooltip", { id: "tooltip", role: "tooltip", popover: "manual" });
-let target = null; // what the tooltip describes, or will
+let target = null; // the element that the tooltip describes
 let timer = 0;
 
 export const tipOf = (text) => ({ "data-tip": text || undefined });
@@ -229,7 +229,7 @@ export async function copyText(text, button) {
   setTimeout(() => (label.textContent = former), 1500);
 }
 
-/** Copy where there is no clipboard to write to: over plain HTTP. */
+/** Copy over plain HTTP, where browsers have no `navigator.clipboard`. */
 function legacyCopy(text) {
   const area = h("textarea.hidden", { readonly: true, "aria-hidden": "true" });
   area.value = text;

@@ -1,10 +1,10 @@
-// Numbers, durations and days as people read them, in the language of the page. Days are of the site, never the browser's.
+// Format numbers, durations and days in the language of the page. Days are in the site's time zone, not the browser's.
 
 import { texts } from "./texts.js";
 
 const locale = document.documentElement.lang;
 
-// A format takes long to create, so each is created when it is first used, and stays.
+// Creating a format is slow, so each is created at its first use and cached.
 const memo = (create) => {
   const known = new Map();
   return (key) => known.get(key) ?? known.set(key, create(key)).get(key);
@@ -48,7 +48,7 @@ export function metricValue(value, metric) {
   return metric === "engagement" ? decimal(value) : integer(value);
 }
 
-/** Return the change as `{ text, sign }`: `+12%`, or "new" where there was nothing before; null for 0 and 0. */
+/** Return a change as `{ text, sign }`, such as `+12%`. The text is "new" if only `previous` is 0. Return null if both are 0. */
 export function change(value, previous) {
   if (!previous) return value ? { text: texts.isNew, sign: 1 } : null;
   const ratio = (value - previous) / previous;
@@ -66,9 +66,9 @@ export function country(code) {
   }
 }
 
-const MAX_NAME = 300; // characters on screen; the whole text is in the tooltip and in the list's CSV
+const MAX_NAME = 300; // characters that are shown; the tooltip and the CSV have the whole text
 
-/** Return a text without bidi controls, and with a sign for each control character. */
+/** Return a text without bidi controls, and with a visible symbol for each control character. */
 export const withoutControls = (text) =>
   String(text)
     .replace(/[\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c]/g, "")
@@ -79,10 +79,10 @@ export function shorten(text) {
   return plain.length > MAX_NAME ? `${plain.slice(0, MAX_NAME)}…` : plain;
 }
 
-// Series name hours `YYYY-MM-DDTHH:MM+HH:MM`, in the site's time, and all else by its first day.
+// A row of a series is named by its hour in the site's time zone, `YYYY-MM-DDTHH:MM+HH:MM`, or by its first day.
 const toDate = (text) => new Date(`${text.slice(0, 10)}T${text.length > 10 ? text.slice(11, 16) : "00:00"}:00Z`);
 
-/** Return the name of a row of a series, short for an axis or in full. */
+/** Return the name of a row of a series: a short one for the axis, or a long one. */
 export function interval(date, kind, isLong = false) {
   const at = toDate(date);
   if (Number.isNaN(at.getTime())) return date;
@@ -92,7 +92,7 @@ export function interval(date, kind, isLong = false) {
   return (isLong ? longDay() : shortDay()).format(at);
 }
 
-/** Return an instant as a day and time of a time zone; without one, of the browser's. */
+/** Return an instant as a day and time in a time zone. The default is the browser's. */
 export const moment = (milliseconds, timeZone) => moments(timeZone).format(milliseconds);
 
 /** Return a duration in its largest unit: `3 days`. */
@@ -102,7 +102,7 @@ export function age(milliseconds) {
   return ages(unit).format(value);
 }
 
-/** Return a date of a lead (UTC) in ms since the epoch; null if it has none. */
+/** Convert a lead's UTC date text to ms since the epoch. Return null for null or an empty text. */
 export const leadInstant = (text) => (text ? Date.parse(`${text.replace(" ", "T")}Z`) : null);
 
 export function range(from, to) {

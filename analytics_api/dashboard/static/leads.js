@@ -8,11 +8,11 @@ import { texts } from "./texts.js";
 
 const t = texts.leads;
 const PAGE = 50;
-// The orders of each column that can be sorted: the first click takes the first one.
+// The values of `sort` for each sortable column. Clicks choose them in turn.
 const SORTS = { name: ["name_asc"], score: ["score_desc", "score_asc"], enquiry: ["newest", "oldest"], followUp: ["last_follow_up"] };
 
 let loading = new AbortController();
-let rows = []; // leads that are shown
+let rows = []; // the leads in the list
 let next = null; // query of the next page
 let total = 0;
 const selected = new Set(); // lead ids

@@ -1,12 +1,12 @@
-// Lift cards and drop them into another column, by keyboard, mouse and touch.
+// Lift cards and drop them on another column, by keyboard, mouse and touch.
 
 import { STAGES } from "./crm.js";
 import { announce, h } from "./dom.js";
 import { texts } from "./texts.js";
 
 const t = texts.leads;
-const LONG_PRESS = 350; // ms until a touch lifts a card; a shorter one scrolls
-const SLOP = 6; // px that a pointer may move before a press becomes a drag
+const LONG_PRESS = 350; // ms until a touch lifts a card; a shorter touch scrolls
+const SLOP = 6; // px of movement that begin a drag
 
 const cardOf = (target) => target.closest(".lead-card");
 const statusOf = (card) => card.closest(".column").dataset.status;
@@ -15,7 +15,7 @@ function mark(columns, status) {
   for (const column of columns.children) column.classList.toggle("over", column.dataset.status === status);
 }
 
-/** Arrows go from card to card, space lifts one, arrows choose a stage, Enter or space drops, Escape cancels. */
+/** Handle keys. Arrows go from card to card, or choose a stage for a lifted card. Space lifts, Enter or space drops, Escape cancels. */
 export function watchKeys(columns, board) {
   let lifted = null; // {card, status}
   const release = () => {
@@ -61,7 +61,7 @@ export function watchKeys(columns, board) {
   columns.addEventListener("focusout", (event) => lifted && !columns.contains(event.relatedTarget) && event.relatedTarget && release());
 }
 
-/** Move the focus from a card to its neighbour. Return whether the key is one that does so. */
+/** Move the focus from a card to its neighbour. Return whether the key is an arrow. */
 function go(columns, card, key) {
   const cards = [...card.parentElement.querySelectorAll(".lead-card")];
   const place = cards.indexOf(card);
@@ -83,7 +83,7 @@ function go(columns, card, key) {
   return true;
 }
 
-/** A mouse drags a card at once, a finger after a long press. */
+/** Let a mouse drag cards at once, and a finger after a long press. */
 export function watchPointer(columns, board) {
   let press = null; // {card, id, x, y, ghost, timer}
   const over = (event) => document.elementFromPoint(event.clientX, event.clientY)?.closest(".column");
@@ -114,7 +114,7 @@ export function watchPointer(columns, board) {
     board.hold(false);
     const target = isDropped && over(event);
     if (target) board.move(board.chosen(Number(card.dataset.lead)), target.dataset.status);
-    // The click that follows must not open the lead.
+    // The browser sends a click after the drop, which must not open the lead.
     const stop = (click) => (click.preventDefault(), click.stopPropagation());
     addEventListener("click", stop, { capture: true, once: true });
     setTimeout(() => removeEventListener("click", stop, { capture: true }), 50);

@@ -1,4 +1,4 @@
-// The lists of the statistics: in panels, with bars behind their rows, and whole in a dialog.
+// The lists of statistics. Panels show their first rows with bars. A dialog shows the whole list.
 
 import { changeBadge } from "./chart.js";
 import { byId, copyText, h, icon, info, menuButton, openDialog, pause, tipOf } from "./dom.js";
@@ -7,9 +7,9 @@ import { curl, get } from "./page.js";
 import { addFilter, CHOICES, CLOSED, compares, nav, rangeQuery } from "./state.js";
 import { texts } from "./texts.js";
 
-// `section` is its name in the snapshot, `endpoint` that of the whole list with its greatest `limit`; `field` is what
-// a row is of, `value` its count, `filter` the parameter that chooses such a row, `total` the field of the overview
-// that the count is a share of.
+// `section` is the list's name in the response of /dashboard. `endpoint` returns the whole list, with at most `limit`
+// rows. In a row, `field` has the name and `value` the count. `filter` is the parameter that filters by the name.
+// `total` is the field of the overview for the row's share.
 export const LISTS = {
   sources: {
     section: "sources", endpoint: "/sources", limit: 1000, field: "referrer_domain", value: "sessions",
@@ -71,14 +71,14 @@ export function linkOf(page) {
   }
 }
 
-/** Return the names of pages: without their host where all have the same. */
+/** Return the names of pages, without the host if all have the same. */
 export function pageNames(pages) {
   const hosts = new Set(pages.map((page) => /^https?:\/\/([^/?#]+)/i.exec(page)?.[1]).filter(Boolean));
   if (hosts.size !== 1) return pages.map((page) => page.replace(/^https?:\/\//i, ""));
   return pages.map((page) => page.replace(/^https?:\/\/[^/?#]+/i, "") || "/");
 }
 
-/** Return the rows as CSV. A cell that a spreadsheet would run as a formula begins with an apostrophe. */
+/** Return rows as CSV. A text that a spreadsheet would run as a formula gets an apostrophe in front. */
 function toCsv(rows) {
   const flat = rows.map(({ previous, ...row }) => {
     const earlier = Object.entries(previous ?? {}).map(([name, value]) => [`previous_${name}`, value]);
@@ -116,7 +116,7 @@ const pageTabs = (state) =>
 export const tab = (text, state, changes, isCurrent, properties = {}) =>
   h("a", { ...nav(state, changes, `tab-${Object.values(changes)[0]}`), "aria-current": isCurrent && "true", ...properties }, text);
 
-/** Show a panel: its title with tools beside it, and its content; without one, that it is loading. */
+/** Show a panel with its title, tools and content. Without content, show that it is loading. */
 export function drawPanel(panel, title, tools, content) {
   const id = `${panel.id}-title`;
   panel.setAttribute("aria-labelledby", id);
@@ -151,7 +151,7 @@ export function listElement(list, rows, state, overview) {
   return element;
 }
 
-/** Return the rows as a list that is empty, and a function that adds so many of them. */
+/** Return an empty list, and a function that adds the next `count` of the rows to it. */
 export function growingList(list, rows, state, overview) {
   const greatest = Math.max(1, ...rows.map((row) => row[list.value]));
   const sum = rows.reduce((total, row) => total + row[list.value], 0);
@@ -199,9 +199,9 @@ function rowElement(list, row, name, state, greatest, total) {
 }
 
 const CHUNK = 50; // rows that one task adds
-const TYPING = 120; // ms after the last letter, when the search begins
+const TYPING = 120; // ms from the last character to the search
 
-/** Return the values that a filter can have in the range, the most frequent first; none where no list has them. */
+/** Return a parameter's values in the range, the most frequent first. Return none if no list has them. */
 export async function valuesOf(parameter, state, today) {
   const list = Object.values(LISTS).find(({ endpoint, filter }) => endpoint && filter === parameter);
   if (!list) return parameter === "event_type" ? ["page_view"] : [];
@@ -209,7 +209,7 @@ export async function valuesOf(parameter, state, today) {
   return rows.map((row) => row[list.field]);
 }
 
-/** Open the whole list of a section. `onChange` is called with changes of its search and order, and `onClose` when it is closed. */
+/** Open the whole list of a section. `onChange` is called with changes of `search` and `sort`. `onClose` is called at the end. */
 export function openDetail(section, state, overview, today, { onChange, onClose }) {
   const list = LISTS[section];
   if (!list?.endpoint) return onClose();
@@ -237,7 +237,7 @@ export function openCurrent({ visitors, pages }, state) {
 
 const growth = (list, row) => row[list.value] - (row.previous?.[list.value] ?? 0);
 
-/** Return a function that takes a text and returns the rows with it; the API searches a list that it cuts. */
+/** Return a function that takes a text and returns rows. If `limit` cut the list, the API returns the rows with the text. */
 function finder(list, rows, query) {
   const isCut = rows.length === list.limit;
   const name = `${list.filter}.contains`;
@@ -312,7 +312,7 @@ function downloadCsv(name, rows) {
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
-/** Return the menu of a panel. `rows` returns what is downloaded, or a promise of it; `endpoint` and `query` are for curl. */
+/** Return the menu of a panel. `rows` returns the rows to download, or a promise of them. `endpoint` and `query` are for curl. */
 export function actionsMenu(title, name, rows, endpoint, query) {
   const download = async (event) => {
     const button = event.currentTarget;

@@ -1,4 +1,4 @@
-// The statistics page: totals, a chart and lists in one request, current visitors, and notices above them.
+// The statistics page: totals, a chart and lists from one request, current visitors, and notices.
 
 import { lastDay, showChart, showFigures } from "./chart.js";
 import { announce, byId, copyText, h, keepFocus, tipOf } from "./dom.js";
@@ -9,15 +9,15 @@ import { CHOICES, CLOSED, compares, requestOf } from "./state.js";
 import { texts } from "./texts.js";
 import { adjust, data, failure, go, handle, load, retry, startView, state, today, viewQuery } from "./view.js";
 
-const TURN = 12_000; // ms for each part on a wall
+const TURN = 12_000; // ms for which `?wall` shows each part
 
-const INTERVAL = 4500; // ms: so that a tab notices within five seconds that another signed out
+const INTERVAL = 4500; // ms between requests, so that a tab notices within five seconds that another one signed out
 const EXAMPLE = `insert into sessions (session_id, visitor_id, started_at)
 values ('s1', 'v1', ${Date.now()});`;
 const COMMAND = 'ANALYTICS_COLLECT_HOSTS="example.com" analytics-api serve';
 
-let counted = null; // the last totals of conversions, and the request that they answer
-let current = null; // visitors: the last answer
+let counted = null; // the last totals of conversions, with their request
+let current = null; // the last response of /current
 let isWaiting = false; // whether the database had no visits when the page was opened
 
 function fetchSnapshot(query, signal) {
@@ -27,7 +27,7 @@ function fetchSnapshot(query, signal) {
   return get("/dashboard", query, signal);
 }
 
-/** Count the leads once the figures are drawn, so that these need not wait. */
+/** Fetch the number of leads after the figures are drawn, so that the figures do not wait for it. */
 async function countLeads() {
   const shown = data;
   if (!data || data.leads !== undefined) return;
@@ -100,12 +100,12 @@ function zoom(date, range) {
   if (from !== state.from || last !== state.to) go({ period: null, from, to: last, interval: "" });
 }
 
-/** Load the figures as soon as a database without visits has one. */
+/** Load the figures if the database, which was empty, has a visit. */
 async function lookForFirstVisit() {
   if ((await get("/site")).first_day) load({ isQuiet: true });
 }
 
-/** On a screen on the wall (`?wall`), show the totals and the panels in turn, large. */
+/** Show the totals and the panels one after another, large, for a screen on a wall (`?wall`). */
 function startWall() {
   const parts = [...document.querySelectorAll("#overview, .panel")];
   document.documentElement.classList.add("wall");
@@ -130,7 +130,7 @@ function showLive(answer) {
   element.replaceChildren(h("span.pulse"), h("span.long", {}, long), h("span.short", { "aria-hidden": "true" }, short));
 }
 
-/** Ask again and again; `isActive` says whether to, `onError` takes what went wrong, `onAnswer` is called otherwise. */
+/** Fetch the current visitors every INTERVAL while `isActive()`. Call `onError(error)` or `onAnswer()` after each request. */
 function watchLive(isActive, onError, onAnswer) {
   let timer;
   const tick = async () => {
@@ -153,13 +153,13 @@ function showNotices(state, data) {
   const isEmpty = data.overview && !data.overview.total_sessions && !data.overview.total_events;
   if (!data.site.first_day) showFirstVisit(data.site.collect_hosts);
   else byId("notices").replaceChildren(isWaiting ? arrivedNotice() : "", isEmpty ? emptyNotice(state) : "");
-  const demo = byId("demo"); // in the header, where it moves nothing when it appears
+  const demo = byId("demo"); // it is in the header, where its appearance moves nothing else
   demo.hidden = !data.site.demo;
   demo.dataset.tip = texts.demoHelp;
   demo.textContent = texts.demo;
 }
 
-/** Show how visits come into an empty database. The notice stays as it is, so that its text can be selected. */
+/** Show how to send visits to an empty database. The notice is not replaced, so that its text can be selected. */
 function showFirstVisit(hosts) {
   isWaiting = true;
   if (document.querySelector(".notice.first")) return;

@@ -1,4 +1,4 @@
-// What every page has: requests to the API, signing in and out, the menu of pages, the colours, and errors.
+// The parts that all pages share: requests to the API, signing in and out, the menu of pages, colours, and errors.
 
 import { byId, h, icon, menuButton, watchTips } from "./dom.js";
 import { nav } from "./state.js";
@@ -6,7 +6,7 @@ import { texts } from "./texts.js";
 
 const base = new URL(document.querySelector('meta[name="api"]').content, document.baseURI).pathname;
 
-/** A response that is not 2xx, or none at all: then `status` is 0. */
+/** A response that is not 2xx. If there is no response, `status` is 0. */
 export class ApiError extends Error {
   constructor(status, message, body = {}) {
     super(message);
@@ -25,14 +25,14 @@ export async function get(endpoint, query, signal) {
   return response.json();
 }
 
-/** Return the JSON of an endpoint with its entity tag, and the query of a list's next page; null on the last one. */
+/** Return a response's JSON and ETag, and `next`: the query of the next page, or null on the last one. */
 export async function getPage(endpoint, query, signal) {
   const response = await request(pathOf(endpoint, query), { signal });
   const link = response.headers.get("Link")?.match(/\?([^>]*)>/);
   return { body: await response.json(), etag: response.headers.get("ETag"), next: link ? link[1] : null };
 }
 
-/** Change something, if it still has this entity tag, and return the JSON of the response. */
+/** Send a PATCH request, with If-Match if `etag` is given. Return the JSON of the response. */
 export async function patch(endpoint, body, etag = null) {
   const headers = { "Content-Type": "application/json", ...(etag && { "If-Match": etag }) };
   const response = await request(pathOf(endpoint), { method: "PATCH", headers, body: JSON.stringify(body) });
@@ -62,7 +62,7 @@ async function request(path, options) {
   try {
     body = await response.json();
   } catch {
-    // not the API's: a proxy's page
+    // not JSON: the page of a proxy
   }
   throw new ApiError(response.status, body.error ?? response.statusText, body);
 }
@@ -83,7 +83,10 @@ export const isSignedIn = () => root.dataset.state !== "signed-out";
 
 export const hasScope = async (name) => (await account).scopes.includes(name);
 
-/** Start a page: `load` shows it, also after signing in and when the browser brings it back; `clear` empties it. */
+/**
+ * Start a page. `load` shows it, and is called again after signing in and when the page comes back from the
+ * back/forward cache. `clear` empties the page when the session ends.
+ */
 export function startPage(load, clear) {
   clearPage = clear;
   const run = () => {
@@ -97,7 +100,7 @@ export function startPage(load, clear) {
   run();
 }
 
-/** Empty everything that was shown to the key, and show the form. `message` says why. */
+/** Clear the page and show the sign-in form. `message` says why. */
 export function leave(message = texts.signIn.ended) {
   clearPage();
   root.dataset.state = "signed-out";
@@ -171,7 +174,7 @@ function themeMenu() {
     try {
       localStorage.setItem(THEME, theme);
     } catch {
-      // the storage is blocked: the choice lasts as long as the page
+      // the browser blocks localStorage: the choice lasts until the page is closed
     }
   };
   const current = () => root.dataset.theme ?? "system";
@@ -187,7 +190,7 @@ export function errorText({ status, message }) {
   return known[status] ?? `${message}.`.replace(/\.\.$/, ".");
 }
 
-/** Show an error in words, with a button that tries again and other ways. */
+/** Show an error text with a button that tries again, and links in `ways`. */
 export function showError(text, retry, ...ways) {
   const button = h("button.button", { type: "button", onclick: retry }, texts.retry);
   showProblem(h("h2", {}, texts.failed), h("p", {}, text), h("p.ways", {}, button, ways));
@@ -197,7 +200,7 @@ export const showProblem = (...content) => byId("notices").replaceChildren(h("di
 
 export const way = (text, state, changes) => h("a.button", nav(state, changes), text);
 
-/** Call `follow` instead of loading the page again when a link that matches is clicked. */
+/** When a link that matches `selector` is clicked, call `follow(link)` instead of loading the page again. */
 export function watchLinks(selector, follow) {
   document.addEventListener("click", (event) => {
     const link = event.target.closest(selector);

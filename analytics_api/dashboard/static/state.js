@@ -1,5 +1,5 @@
-// What the page shows: all of it is in the query of the address, so that a link, "back" and a reload show the same.
-// Days are those of the site, `YYYY-MM-DD`: nothing here reads the browser's clock or time zone.
+// The state of a page. It is in the query of the address, so that a link, "back" and a reload show the same.
+// Days are `YYYY-MM-DD` in the site's time zone. Nothing here reads the browser's clock or time zone.
 
 const DAY = 86_400_000;
 
@@ -22,7 +22,7 @@ export function monthStart(day, count = 0) {
 
 const monthEnd = (day) => addDays(monthStart(day, 1), -1);
 
-// The periods by name, with the key that chooses each. `find` takes today.
+// The periods by name. `key` is the keyboard shortcut. `find` takes today and returns the first and the last day.
 export const PERIODS = {
   today: { key: "d", days: 1, find: (today) => [today, today] },
   yesterday: { key: "e", find: (today) => [addDays(today, -1), addDays(today, -1)] },
@@ -37,7 +37,7 @@ export const PERIODS = {
 
 export const DEFAULT_PERIOD = "30d";
 
-/** Return the range before (`step` -1) or after (1): whole months for whole months, else as many days. */
+/** Return the range before (`step` -1) or after (1). It has as many days, or is a calendar month if the range is one. */
 export function shiftRange(from, to, step) {
   if (from === monthStart(from) && to === monthEnd(from)) {
     const first = monthStart(from, step);
@@ -47,7 +47,7 @@ export function shiftRange(from, to, step) {
   return [addDays(from, count), addDays(to, count)];
 }
 
-// Parameters of the API that filter, with the comparisons that each has besides the exact one.
+// The filter parameters of the API, with the suffixes of their comparisons. Without a suffix, values must be equal.
 export const FILTERS = {
   source: [".not", ".contains", ".prefix"],
   page: [".not", ".contains", ".prefix"],
@@ -61,7 +61,7 @@ export const FILTERS = {
 };
 const FILTER_NAMES = new Set(Object.entries(FILTERS).flatMap(([name, more]) => [name, ...more.map((each) => name + each)]));
 
-// Parameters of the address that are one of a few words; the first is the default, which the address leaves out.
+// Parameters of the address with a fixed set of values. The first is the default, which the address leaves out.
 export const CHOICES = {
   compare: ["previous", "year", "off"],
   interval: ["", "hour", "day", "week", "month"],
@@ -73,7 +73,7 @@ export const CHOICES = {
 
 const pick = (value, choices, otherwise) => (choices.includes(value) ? value : otherwise);
 
-/** Return the state of a query; what is not valid in it has its default. */
+/** Return the state of a query. Parameters that are missing or not valid have their defaults. */
 export function readState(search) {
   const query = new URLSearchParams(search);
   const [from, to] = [query.get("from"), query.get("to")];
@@ -91,7 +91,7 @@ export function readState(search) {
   };
 }
 
-/** Return the query of a state, without what has its default; empty or with its question mark. */
+/** Return the query of a state with its question mark, without parameters that have their defaults. It may be empty. */
 export function writeState(state) {
   const query = new URLSearchParams();
   if (state.from) {
@@ -111,19 +111,19 @@ export const requestOf = (state) => writeState({ ...state, metric: CHOICES.metri
 
 export const linkTo = (state, changes) => writeState({ ...state, ...changes }) || location.pathname;
 
-/** Return the properties of a link to this page in another state; the key is that of the focus. */
+/** Return the properties of a link to this page in another state. `key` is for `keepFocus`. */
 export const nav = (state, changes, key) => ({ href: linkTo(state, changes), "data-nav": "", "data-key": key });
 
-// The state without an open list.
+// Changes of the state that close the open list.
 export const CLOSED = { detail: "", search: "", sort: "" };
 
-/** Return the days of a state; the first is null for all time. `today` is the site's. */
+/** Return the first and the last day of a state. The first is null for all time. `today` is the site's. */
 export const daysOf = (state, today) => (state.from ? [state.from, state.to] : PERIODS[state.period].find(today));
 
-/** Return whether the days depend on which day it is at the site, so that the API must say it first. */
+/** Return whether the range depends on the site's today, which the page must first request. */
 export const needsToday = (state) => !state.from && !PERIODS[state.period].days;
 
-/** Return the parameters of the API for the range and the filters. `today` may be null unless `needsToday`. */
+/** Return the API's query for the range and the filters. `today` may be null unless `needsToday(state)`. */
 export function rangeQuery(state, today) {
   const query = new URLSearchParams();
   const days = state.period && PERIODS[state.period].days;
@@ -137,10 +137,10 @@ export function rangeQuery(state, today) {
   return query;
 }
 
-/** Return whether the state compares: all time has nothing before it. */
+/** Return whether the state has a comparison. All time has none, because nothing is before it. */
 export const compares = (state) => state.compare !== "off" && state.period !== "all";
 
-/** Return the state with a filter more, beside those of the same name; one that exists stays once. */
+/** Return the state with another filter, next to those of the same name. A filter is never there twice. */
 export function addFilter(state, name, value) {
   const others = state.filters.filter(([each, text]) => !(each === name && text === value));
   const last = others.findLastIndex(([each]) => each === name);
@@ -150,7 +150,7 @@ export function addFilter(state, name, value) {
 
 export const removeFilter = (state, index) => ({ ...state, filters: state.filters.filter((_, at) => at !== index) });
 
-/** Return the state in which a filter is replaced by its complement. Only `name` and `name.not` have one. */
+/** Return the state with a filter replaced by its complement: `name` by `name.not` and the reverse. */
 export function invertFilter(state, index) {
   const invert = (name) => (name.endsWith(".not") ? name.slice(0, -4) : `${name}.not`);
   const filters = state.filters.map(([name, value], at) => [at === index ? invert(name) : name, value]);

@@ -1,4 +1,4 @@
-// A page of figures: the address says of which days and filters, and requests fetch them.
+// A page of figures. The address has the range of days and the filters, and requests fetch the figures.
 
 import { neighbour, openCustomRange, openFilterDialog, rangeName, showFilters, showRanges, watchShortcuts } from "./controls.js";
 import { announce, byId, isOccupied, keepFocus, pause } from "./dom.js";
@@ -12,20 +12,19 @@ const REFRESH = 60_000; // ms between reloads of the figures while the tab is vi
 const root = document.documentElement;
 
 export let state = readState(location.search);
-export let data = null; // what is shown
-export let failure = null; // the error in place of the figures, or above former ones
+export let data = null; // the figures that are shown
+export let failure = null; // the error that is shown instead of figures, or above older ones
 let page = null; // what `startView` was called with
-let shown = ""; // the part of the address that the data answer
-let site = null; // of the last data: its today and time zone
+let shown = ""; // the query, as `requestOf` returns it, of `data`
+let site = null; // the site of the last data, with its today and time zone
 let loading = new AbortController();
-let drawing = 0; // the number of the last drawing, so that an earlier one stops
+let drawing = 0; // the number of the last call of `render`, so that an earlier one stops
 
 export const today = () => site?.today ?? null;
 
 /**
- * Start a page of figures. `page.fetch` takes a query of the range and a signal, and returns a promise of the data with
- * their `site`; `page.parts` returns functions that draw a part each; `page.onDrawn` is called after them, and
- * `page.onLeave` when the session ends.
+ * Start a page of figures. `parts.fetch(query, signal)` returns a promise of the data, which include `site`. `parts.parts()`
+ * returns functions that each draw a part. `parts.onDrawn` is called after them, and `parts.onLeave` when the session ends.
  */
 export function startView(parts) {
   page = parts;
@@ -49,13 +48,13 @@ export function go(changes) {
   follow();
 }
 
-/** Change the state and the address, without a step for "back". */
+/** Change the state and the address without a new entry in the history. */
 export function adjust(changes) {
   state = { ...state, ...changes };
   history.replaceState(null, "", linkTo(state, {}));
 }
 
-/** Show what the address says. Only other numbers need a request. */
+/** Show the state in the address. Send a request only if the figures differ. */
 function follow() {
   state = readState(location.search);
   if (!data || shown !== requestOf(state)) return load();
@@ -91,7 +90,7 @@ export function handle(error) {
   if (!(error instanceof ApiError)) throw error;
   if (error.status === 401) return leave(data ? undefined : "");
   failure = error;
-  if (!isTemporary(error) || shown !== requestOf(state)) data = null; // its figures are those of another address
+  if (!isTemporary(error) || shown !== requestOf(state)) data = null; // do not show figures of another address
   root.dataset.state = data ? "ready" : "failed";
   render();
   showFailure(error);
@@ -99,7 +98,7 @@ export function handle(error) {
 
 function showFailure(error) {
   const text = !error.status && !navigator.onLine && data ? texts.offlineBefore : errorText(error);
-  const isRefused = error.status === 400; // links to what the API may accept instead
+  const isRefused = error.status === 400; // then add links to requests that the API may accept
   showError(text, () => load(),
     isRefused && compares(state) && way(texts.withoutComparison, state, { compare: "off" }),
     isRefused && state.filters.length > 0 && way(texts.withoutFilters, state, { filters: [] }));
@@ -145,7 +144,7 @@ function addFilterByDialog() {
   openFilterDialog(state, suggest, (next) => go({ filters: next.filters }));
 }
 
-/** Load again if what went wrong may be over. */
+/** Load again after a temporary error. */
 export const retry = () => failure && isTemporary(failure) && load();
 
 watchLinks("a[data-nav]", (link) => {
