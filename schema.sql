@@ -1,26 +1,29 @@
--- analytics_api on SQLite (3.37 or later, with FTS5): the base tables that trackers write, and the counters that
--- triggers update in the transaction that writes a row, whatever program writes it.
+-- The schema of analytics_api for SQLite (3.37 or later, with FTS5). It has the base tables that trackers write, and
+-- counters. Triggers update the counters in the transaction that writes a row, whatever program writes it.
 --
---   base tables   sessions events leads lead_submissions lead_status_changes: any program may write these
---   site          the time zone and how pages are counted; `analytics-api site` changes them and rebuilds the counters
---   counters      day_counts, key_counts, session_returns, event_counts, pages, page_counts, page_returns, minute_counts
---                 and the tables of days that they come from: only triggers write these
---   archived      columns `archived` and tables archived_*: the part of a counter that is from rows that
---                 `analytics-api purge --keep-totals` deleted
---   expected_*    what a counter should contain: a query of the base tables and the archive. `analytics-api rebuild`
---                 fills the counters from these views, `analytics-api verify` compares. Most are the same on both engines
---                 and not part of the file: analytics_api/database/expected.sql
---   *_changes     views with an instead-of trigger, used as procedures; `sign` is 1 for a new row and -1 for a deleted
---                 row. A procedure takes its arguments from `values`, as a `select` would cost a temporary table
---   replaced_*    rows that `insert or replace` may overwrite, because SQLite fires no delete trigger for these
---                 (https://sqlite.org/lang_conflict.html)
+--   base tables   sessions, events, leads, lead_submissions and lead_status_changes. Any program may write them.
+--   site          The time zone, and how pages are counted. `analytics-api site` sets both and rebuilds the counters.
+--   counters      day_counts, key_counts, session_returns, event_counts, pages, page_counts, page_returns and others,
+--                 and the tables that they are computed from, such as visitor_days. Only triggers and
+--                 `analytics-api rebuild` write them.
+--   archived      The columns `archived` and the tables archived_* contain the counts of rows that
+--                 `analytics-api purge --keep-totals` deleted.
+--   expected_*    Views that compute a counter from the base tables and the archive. `analytics-api rebuild` fills the
+--                 counters from these views, and `analytics-api verify` compares both. Most views are the same on both
+--                 engines. These are in analytics_api/database/expected.sql, and not in the database file.
+--   *_changes     Views with INSTEAD OF triggers, which are used like procedures: an insert passes the arguments.
+--                 `sign` is 1 for a new row and -1 for a deleted row. Most inserts have the form `insert … values`,
+--                 because `insert … select` would create a temporary table.
+--   replaced_*    Copies of rows that `insert or replace` may overwrite. By default, SQLite fires no delete trigger for
+--                 overwritten rows (https://sqlite.org/lang_conflict.html).
 --
 -- Instants are milliseconds since the epoch, UTC; durations are milliseconds. A day is the number of days since
 -- 1970-01-01 on the site's calendar; day -1 stands for all time.
 --
--- A writer with `pragma trusted_schema = off`, or whose SQLite was built so, needs SQLite 3.44 or later to write leads,
--- lead_submissions and lead_status_changes: older ones reject the search index that their triggers write (`unsafe use of
--- virtual table "lead_search"`). Sessions and events need 3.37.
+-- With `pragma trusted_schema = off`, which is the default in some builds of SQLite, a program needs SQLite 3.44 or
+-- later to write leads, lead_submissions and lead_status_changes. Older versions reject the triggers of these tables,
+-- because the triggers write the search index (`unsafe use of virtual table "lead_search"`). Sessions and events need
+-- 3.37.
 
 pragma application_id = 0x616e6170;  -- "anap"
 pragma user_version = 5;
@@ -34,7 +37,7 @@ create table sessions (
   fingerprint      text,
   started_at       integer not null check (started_at between 100000000000 and 253402300799999),  -- 1973 to 9999
   ended_at         integer,
-  duration         integer check (duration between -253402300799999 and 253402300799999),  -- sums stay integers
+  duration         integer check (duration between -253402300799999 and 253402300799999),  -- so sums do not overflow
   engagement_score integer check (engagement_score between -2147483648 and 2147483647),
   event_count      integer not null default 0,
   entry_page       text,
@@ -45,7 +48,7 @@ create table sessions (
   vpn_suspected    integer not null default 0,
 
   country_code text generated always as (coalesce(nullif(country, ''), 'XX')) virtual,
-  -- a URL may name a user before its host: the domain follows the last @
+  -- The host of a URL may follow a user name and @. The source is the text after the last @.
   source text generated always as (
     coalesce(nullif(
       case when instr(referrer_domain, '@') then
@@ -60,7 +63,7 @@ create table sessions (
       when engagement_score < 80 then '60-79'
       else '80-100'
     end) virtual,
-  -- the query of the entry page between two ampersands, if it may have a campaign
+  -- The query string of the entry page with & before and after it, or null if it does not contain utm_campaign.
   entry_query text generated always as (
     case when instr(entry_page, 'utm_campaign') then
       replace('&' || substr(
@@ -114,12 +117,12 @@ create table leads (
   status               text not null default 'new'
     check (status in ('new', 'contacted', 'qualified', 'proposal', 'won', 'lost')),
 
-  -- written by triggers
+  -- Triggers write the following columns.
   follow_ups_count     integer not null default 0,
   last_follow_up_at    text,
-  search_text          text not null default '',  -- project, name, e-mail, phone, visitor: each ends in a separator
-  project_code         text,  -- refers to project_codes
-  stage_since          integer,  -- ms since the epoch at which the lead entered its status; null if that is not known
+  search_text          text not null default '',  -- project, name, e-mail, phone and visitor, each followed by char(31)
+  project_code         text,  -- the code of the project in project_codes
+  stage_since          integer,  -- when the lead entered its status, in ms since the epoch; null if unknown
 
   name_folded text generated always as (
     case when contact_name is not null then
@@ -128,12 +131,13 @@ create table leads (
         instr(substr(search_text, instr(search_text, char(31)) + 1), char(31)) - 1) end) virtual,
 
   project_folded text generated always as (substr(search_text, 1, instr(search_text, char(31)) - 1)) virtual,
-  indexed_text text generated always as (  -- the search index has it and the code
+  indexed_text text generated always as (  -- The search index contains this column and project_code.
     case when project_code is null then search_text else substr(search_text, instr(search_text, char(31))) end) virtual
 ) strict;
--- Every order of the list, over all statuses and within one. The row id ends each index, so lead_id breaks the ties.
--- The indexes of one status are partial, for statements with `status <> ''`, which is always true: without the
--- condition SQLite would also use them for all statuses after `analyze`.
+-- Indexes for each sort order of the list of leads, for all statuses and for one status. SQLite appends the row id to
+-- each index entry, so leads with equal values are in the order of lead_id. The indexes for one status have the
+-- condition `status <> ''`, which is always true. SQLite uses such an index only for statements with the same
+-- condition. Without it, SQLite would also use them for all statuses after `analyze`.
 create index leads_by_enquiry on leads (enquiry_datetime);
 create index leads_by_follow_up on leads (last_follow_up_at);
 create index leads_by_score on leads (engagement_score);
@@ -146,8 +150,8 @@ create index leads_in_status_by_risk on leads (status, suspicion_score) where st
 create index leads_in_status_by_name on leads (status, name_folded) where status <> '';
 create index leads_in_status_by_stage on leads (status, stage_since) where status <> '';
 
--- The filters of the list. The first index contains all their columns except those that other triggers write, so that
--- leads can be counted without reading their rows. The other indexes find a rare value.
+-- Indexes for the filters of the list. The first index contains all columns with filters, except those that triggers of
+-- other tables write, so that leads can be counted without reading their rows. The other indexes find rare values.
 create index leads_by_project on leads (
   project_name, project_source, contact_country_name, engagement_label, contact_city, status, engagement_score,
   enquiry_datetime);
@@ -155,7 +159,7 @@ create index leads_by_source on leads (project_source);
 create index leads_by_country on leads (contact_country_name);
 create index leads_by_city on leads (contact_city);
 create index leads_by_label on leads (engagement_label);
--- Other leads of a person, by what of an address or a number counts.
+-- Indexes that find other leads of the same person. E-mail addresses and phone numbers are normalized.
 create index leads_by_visitor on leads (visitor_id);
 create index leads_by_session on leads (session_id);
 create index leads_by_email on leads (lower(replace(contact_email, ' ', '')));
@@ -166,7 +170,7 @@ create index leads_by_phone on leads (
 create table lead_submissions (
   submission_id       integer primary key,
   lead_id             integer not null,
-  submitted_at        text not null  -- as enquiry_datetime
+  submitted_at        text not null  -- triggers convert it like enquiry_datetime
     constraint submitted_at_is_a_date check (
       submitted_at = '' or submitted_at glob '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*'
         and date(substr(submitted_at, 1, 10), '+0 days') = substr(submitted_at, 1, 10)
@@ -205,12 +209,12 @@ create table site (
   site_id    integer primary key check (site_id = 1),
   time_zone  text not null default 'UTC',  -- an IANA name
   page_query text not null default 'keep' check (page_query in ('keep', 'drop')),
-  raw_since  integer  -- the day of the last `purge --keep-totals`
+  raw_since  integer  -- `purge --keep-totals` has deleted the rows of the days before this one; null before a purge
 ) strict;
 insert into site (site_id) values (1);
 
--- The day of an instant is (instant + day_offset) / 86400000. Where a clock is set back over midnight, day_offset stays
--- what it was until the new clock has passed midnight again, so that days never go back.
+-- The day of an instant is (instant + day_offset) / 86400000. If the clock is set back over midnight, the former
+-- day_offset applies until the clock has passed midnight again. So the day never decreases.
 create table site_offsets (
   begins_at  integer primary key,
   day_offset integer not null,
@@ -218,14 +222,14 @@ create table site_offsets (
 ) strict;
 insert into site_offsets values (0, 0, 0);
 
--- While this table has a row, deletions do not change the counters: the same transaction archives the deleted rows.
+-- While this table has a row, deletions do not change the counters, because the same transaction archives the deleted
+-- rows.
 create table counting_paused (
   pause_id integer primary key check (pause_id = 1)
 ) strict;
 
 
--- what sessions count as
-
+-- sessions with the values that they are counted by
 create view counted_sessions as
 select session_id, started_at, visitor_id, fingerprint,
   (started_at + (select day_offset from site_offsets where begins_at <= started_at order by begins_at desc limit 1))
@@ -239,7 +243,8 @@ select session_id, started_at, visitor_id, fingerprint,
 from sessions
 cross join site;
 
--- A row for each dimension of a session. session_day_change has the same list.
+-- A row for each session and dimension. A dimension is the number of a property that sessions are counted by: 1 is the
+-- country. Dimension 0 counts all sessions. The trigger session_day_change contains the same list of dimensions.
 create view session_keys as
 select session_id, dimension, day,
   case dimension
@@ -258,7 +263,7 @@ from counted_sessions
 cross join (select column1 as dimension from (values (0), (1), (2), (3), (4), (5), (8)));
 
 
--- The days of a visitor. `sessions` includes the archived ones.
+-- The days of a visitor by country, with the number of sessions. `sessions` includes the archived sessions.
 create table visitor_days (
   visitor_id   text not null,
   day          integer not null,
@@ -276,7 +281,8 @@ create table fingerprint_days (
   primary key (fingerprint, day)
 ) strict, without rowid;
 
--- What counts once a day: a visitor (0), a visitor in a country (1), a fingerprint (6), a page in a session (7).
+-- A row for everything that is counted once a day: a visitor (dimension 0), a visitor in a country (1), a fingerprint
+-- (6), and a page in a session (7).
 create view visit_days as
 select 0 as dimension, visitor_id as identity, '' as key, day
 from visitor_days
@@ -291,8 +297,7 @@ select 7, session_id, page_id, day
 from session_pages;
 
 
--- what filtered statistics read
-
+-- tables that statistics with filters read
 -- A row for each session, as in counted_sessions. `is_new` is 1 if the visitor has no earlier session.
 create table session_facts (
   day              integer not null,
@@ -314,7 +319,8 @@ create table session_facts (
   primary key (day, session_id)
 ) strict, without rowid;
 
--- Events of a session on other days than its own, and of sessions that do not exist.
+-- The number of events of a session on days other than the day of its start, and of events whose session does not
+-- exist.
 create table events_of_other_days (
   day        integer not null,
   session_id text not null,
@@ -322,14 +328,14 @@ create table events_of_other_days (
   primary key (day, session_id)
 ) strict, without rowid;
 
--- For a search by session_id.
+-- session_facts for searches by session_id. Its primary key begins with the day, so SQLite must read sessions first.
 create view facts_of_sessions as
 select session_facts.*
 from counted_sessions
 cross join session_facts using (day, session_id);
 
--- In the order of the key, and with a search for an earlier session instead of a window over all, a rebuild of 60,000
--- sessions takes half of the time.
+-- The rows are in the order of the primary key, and `is_new` is a search for an earlier session instead of a window
+-- function. This halves the time of a rebuild with 60,000 sessions.
 create view expected_session_facts as
 select s.day, s.session_id, s.visitor_id, s.country_code,
   not exists (
@@ -372,8 +378,8 @@ create table archived_session_counts (
 ) strict, without rowid;
 
 
--- Dimension 0 has its own table, because only its rows have sums: in one table for all dimensions, the rate of writing
--- sessions was a third lower.
+-- The counts of all sessions. Dimension 0 has its own table, because the other dimensions have no sums. With one table
+-- for all dimensions, a third fewer sessions could be written per second.
 create table day_counts (
   day            integer primary key,
   sessions       integer not null default 0,
@@ -391,7 +397,7 @@ create table key_counts (
   day       integer not null,
   key       text not null,
   sessions  integer not null default 0,
-  visitors  integer not null default 0,  -- only in dimension 1
+  visitors  integer not null default 0,  -- 0 in dimensions other than 1
   primary key (dimension, day, key)
 ) strict, without rowid;
 create index sources_by_sessions on key_counts (dimension, sessions desc, key) where day = -1 and dimension = 2;
@@ -401,8 +407,9 @@ select dimension, key, sessions, visitors
 from key_counts
 where day = -1 and sessions <> 0;
 
--- A return is a pair of days of one visitor without another day of that visitor in between. So the distinct visitors of
--- a range of days are the sum of the visitors of each day, minus the returns from one day of the range to another.
+-- A return is a pair of days on which a visitor had sessions, with no such day in between. The number of distinct
+-- visitors of a range of days is the sum of the visitors of each day, minus the returns with both days in the range.
+-- `sessions` is the number of returns.
 create table session_returns (
   dimension    integer not null,
   day          integer not null,
@@ -432,7 +439,8 @@ create table event_counts (
   events integer not null
 ) strict;
 
--- The counts are those of all time. Archived rows refer to page_id, so a page keeps its id while it has views.
+-- The all-time counts of pages. A rebuild keeps the ids of pages with archived views, because archived rows refer to
+-- them.
 create table pages (
   page_id  integer primary key,
   page     text not null unique,
@@ -441,7 +449,7 @@ create table pages (
 ) strict;
 create index pages_by_views on pages (views desc, page);
 
--- Page views that version 4 archived, without their sessions.
+-- Page views that versions before 5 archived. It is unknown which sessions they belong to.
 create table archived_page_counts (
   page_id  integer not null,
   day      integer not null,
@@ -484,7 +492,8 @@ create table page_returns (
 
 -- counters of both
 
--- For the last hour, which takes sixty rows of this table, whatever the traffic. Archived rows are left out.
+-- Counts for the statistics of the last hour, which read sixty rows of this table, however many events there are.
+-- Archived rows are not counted.
 create table minute_counts (
   minute        integer primary key,
   events        integer not null default 0,
@@ -499,7 +508,7 @@ create table status_counts (
   leads  integer not null
 ) strict, without rowid;
 
--- The leads by project, source, country and label.
+-- The number of leads for each value of a field: project, source, country or label.
 create table facet_counts (
   field text not null,
   key   text not null,
@@ -511,7 +520,8 @@ create view expected_lead_submissions as
 select submission_id, coalesce(datetime(submitted_at), '') as submitted_at
 from lead_submissions;
 
--- The leads that were inserted, moved or deleted, in this order. The last 10,000 rows remain. A rebuild removes all.
+-- A feed of the leads that were inserted, moved to another status or deleted, in the order of these changes. The last
+-- 10,000 rows are kept. A rebuild deletes all earlier rows.
 create table lead_changes (
   change_number integer primary key,
   lead_id       integer not null
@@ -521,7 +531,7 @@ begin
   delete from lead_changes where change_number <= new.change_number - 10000;
 end;
 
--- A follow-up is a submission that is not the lead's first.
+-- A follow-up is a submission after the first one of its lead. Its is_primary_lead is 0.
 create table follow_up_counts (
   lead_id           integer primary key,
   follow_ups_count  integer not null,
@@ -533,18 +543,19 @@ from lead_submissions
 where is_primary_lead = 0
 group by lead_id;
 
--- Replacements of letters beyond ASCII in a search: lower case, in NFD, without the marks U+0300 to U+036F. The package
--- fills the table from Python's unicodedata. It has no Hangul syllables, because their NFD can be computed.
+-- The folded form of characters outside ASCII, for the search: lower case, in NFD, without the combining marks U+0300
+-- to U+036F. The package fills the table from Python's unicodedata. The table does not contain Hangul syllables,
+-- because their NFD can be computed.
 create table case_folds (
   letter text primary key not null,
   folded text not null
 ) strict, without rowid;
 
--- Most leads name one of a few projects. The search index contains a code of three capitals instead of the project's
--- name; no folded text has capitals. A search looks for its text, and for the codes of the projects that contain it. In
--- a million leads, a text in twenty project names is found in 75 ms, one in a hundred names in 240 ms, as without
--- codes: hence the limit. A rebuild assigns the codes to the most frequent projects. Until then a project has its code
--- even if no lead names it.
+-- Most leads have one of a few projects. For these projects, the search index contains a code of three capital letters
+-- instead of the name. Folded text contains no capital letters. A search looks for its term, and for the codes of the
+-- projects whose names contain the term. With a million leads, this takes 75 ms for a term in 20 project names. For a
+-- term in 100 names it takes 240 ms, as long as without codes, so the number of codes is limited. A rebuild assigns the
+-- codes to the most frequent projects. Until then, a project keeps its code even if no lead has the project any more.
 create table project_codes (
   project_id integer primary key,
   project    text not null unique,
@@ -562,7 +573,7 @@ group by project_folded
 order by count(*) desc, project_folded
 limit (select projects from project_code_limit);
 
--- A lead entered its status with its last move, or `new` with the enquiry if it never moved.
+-- A lead entered its status at its last move. A lead that never moved entered the status `new` at its enquiry.
 create view lead_stages as
 select leads.lead_id,
   case
@@ -578,8 +589,8 @@ where change_id is (
   order by changed_at desc, change_id desc
   limit 1);
 
--- The columns of a lead that triggers write. project_code is computed from the stored search_text. `substr` ends each
--- field at a NUL. Otherwise a NUL would end the whole text in most functions of SQLite, without the fields after it.
+-- The columns of a lead that triggers write. project_code is computed from the stored search_text. `substr` cuts each
+-- field at its first NUL character. Otherwise most functions of SQLite would ignore all fields after a NUL.
 create view expected_leads as
 with common (letters) as (
   values (' abcdefghijklmnopqrstuvwxyz0123456789@.-+''' || char(31))),
@@ -624,14 +635,15 @@ left join project_codes on project = project_folded;
 create virtual table lead_search using fts5 (
   indexed_text, project_code, content = 'leads', content_rowid = 'lead_id', columnsize = 0,
   tokenize = 'trigram case_sensitive 1');
--- The trigrams of the index.
+-- The trigrams in the search index.
 create virtual table lead_search_trigrams using fts5vocab (lead_search, row);
 
 
 -- sessions -> counters
 
--- A copy of the existing row with the key of an insert. If the insert is ignored or becomes an update, the copy
--- remains: so it is read only after the key has been inserted, and deleted when the key is.
+-- A copy of the existing row whose primary key an insert repeats. If the insert is ignored or becomes an update, the
+-- copy remains in this table. Therefore triggers read the copy only after a row with its key has been inserted, and
+-- delete it when the row with its key is deleted.
 create table replaced_sessions as
 select session_id, visitor_id, fingerprint, started_at, ended_at, duration, engagement_score, score_bucket,
   country_code, source, entry_page, exit_page, campaign, vpn_suspected
@@ -642,8 +654,9 @@ create view session_changes as
 select 0 as sign, *
 from replaced_sessions;
 
--- Look up the day of a session, its pages, and the last days of its visitor, of its visitor in its country, and of its
--- fingerprint. A deleted session has a late day instead, so that it does not count as the first visit of its day.
+-- Compute the day and the pages of a session, and look up the last days of its visitor, of its visitor in its country,
+-- and of its fingerprint. For a deleted session, each last day is 1e9, later than any day. So the session does not
+-- count as the first visit of its day.
 create trigger session_change instead of insert on session_changes
 begin
   insert into minute_counts (minute, open_sessions)
@@ -738,7 +751,7 @@ begin
   on conflict do update set sessions = sessions + excluded.sessions;
 end;
 
--- The row of an updated session has the same key if its day has not changed.
+-- An update of a session adds the new row, then removes the old one. If the day did not change, both have the same key.
 create trigger session_fact_add instead of insert on session_day_changes when new.sign = 1
 begin
   insert into session_facts (
@@ -794,7 +807,7 @@ begin
   values (new.visitor_id);
 end;
 
--- Archived sessions are earlier than all others of their visitor.
+-- Archived sessions count as earlier than all other sessions of their visitor, so the value of `is_new` may change.
 create trigger visitor_days_archive after update of archived on visitor_days
 when (new.archived = 0) <> (old.archived = 0)
 begin
@@ -806,7 +819,7 @@ create view first_session_changes as
 select visitor_id
 from session_facts;
 
--- The visitor's first session may have become the second.
+-- Compute `is_new` again for the first two sessions of a visitor. The former first session may now be the second.
 create trigger first_session_change instead of insert on first_session_changes
 begin
   update session_facts set
@@ -857,8 +870,9 @@ begin
   values (true, -1, 6, new.fingerprint, '', new.day);
 end;
 
--- Count a visit that is deleted, or that has later visits: it changes the returns before and after it if it is the only
--- one of its day. The most frequent case, a visit after all others, is counted by session_visit with fewer statements.
+-- Count a visit that is deleted or that is earlier than other visits. If it is the only visit of its day, the returns
+-- from and to this day change. The trigger session_visit counts the most frequent case, a visit that is later than all
+-- others, with fewer statements.
 create view visit_changes as
 select false as is_late, 0 as sign, dimension, identity, key, day
 from visit_days;
@@ -953,8 +967,9 @@ begin
   delete from replaced_sessions where session_id = old.session_id;
 end;
 
--- Both rows have the new measures, because sessions_heartbeat counts the change of the measures for the old row. The
--- new row is counted first, so that the days of a visitor in both rows are not deleted and inserted.
+-- Count an update of columns other than the measures ended_at, duration, engagement_score and exit_page. The old row is
+-- counted with the new measures, because sessions_heartbeat counts the changes of measures. The new row is counted
+-- first, so that a day of the visitor that both rows have is not deleted and inserted again.
 create trigger sessions_update after update on sessions
 when (new.session_id, new.visitor_id, new.fingerprint, new.started_at, new.country_code, new.source, new.entry_page,
     new.vpn_suspected)
@@ -971,7 +986,7 @@ begin
     old.campaign, old.vpn_suspected);
 end;
 
--- Most updates change only measures: count their differences.
+-- Most updates of trackers change only the measures. Add the differences to the counters.
 create trigger sessions_heartbeat after update of ended_at, duration, engagement_score, exit_page on sessions
 begin
   insert into minute_counts (minute, open_sessions)
@@ -1049,7 +1064,7 @@ begin
   where session_id = new.session_id;
 end;
 
--- `update or replace` could overwrite a row with this key, and no trigger would fire for it.
+-- Reject an update to the key of another row. `update or replace` would overwrite that row, and no trigger would fire.
 create trigger sessions_rename before update of session_id on sessions when new.session_id <> old.session_id
 begin
   select raise(abort, 'session_id is taken')
@@ -1197,7 +1212,7 @@ begin
     (-1, old.event_id, old.session_id, old.page, old.occurred_at);
 end;
 
--- new.event_id is -1 here if the statement has no id.
+-- In a BEFORE INSERT trigger, new.event_id is -1 if the statement has no event_id.
 create trigger events_before_insert before insert on events
 when exists (select 1 from events where event_id = new.event_id)
 begin
@@ -1217,9 +1232,10 @@ begin
 end;
 
 
--- erasures: an update of a person's days removes the archived part from `archived` and from the count
+-- erasures: `analytics-api erase` sets `archived` of a person's days to 0, and subtracts it from the counts
 
--- An upgrade of older archives may have put a visitor's sessions on another day than their counts.
+-- An upgrade of an older archive may have counted a visitor's sessions on another day than the one in visitor_days, so
+-- the count on this day may be too small. It is not reduced below 0.
 create trigger visitor_days_erase after update of archived on visitor_days when new.archived < old.archived
 begin
   update archived_session_counts set sessions = max(sessions + new.archived - old.archived, 0)
@@ -1246,12 +1262,13 @@ end;
 
 -- leads -> counts by status, columns that triggers write, the search index
 
--- The lead that a trigger is updating. leads_refresh does not run for its own update.
+-- The lead that a trigger is updating now. The trigger leads_refresh ignores these updates.
 create table leads_updating (
   lead_id integer primary key
 ) strict;
 
--- Add a lead to the search index, which does not contain it.
+-- Compute the columns of a lead that triggers write, and add the lead to the search index. The index must not contain
+-- the lead yet.
 create view lead_text_changes as
 select lead_id
 from leads;
@@ -1361,14 +1378,15 @@ begin
     (-1, old.project_name, old.project_source, old.contact_country_name, old.engagement_label);
 end;
 
--- Has a row while the package writes leads: who moves them, and when.
+-- The name and the time to record for moves of leads. There is a row only while the package moves leads.
 create table move_author (
   author_id  integer primary key check (author_id = 1),
   changed_by text not null,
   changed_at integer not null
 ) strict;
 
--- Takes a move from one status to another, and records it. `bulk` does not drop these triggers.
+-- Record the move of a lead from one status to another. `Database.bulk` drops the triggers that update counters, but
+-- not move_change and leads_move.
 create view move_changes as
 select lead_id, old_status, new_status
 from lead_status_changes;
@@ -1496,16 +1514,17 @@ end;
 
 -- leads, lead_status_changes -> stays in the stages of the pipeline
 
--- A stay begins with a move, or in `new` with the enquiry, unless the lead's first move begins elsewhere. It is complete
--- if the next move begins in its stage.
+-- A stay is the time that a lead spends in a status. It begins with a move to this status. The stay in `new` begins
+-- with the enquiry, unless the first move of the lead is from another status. A stay is complete if the next move of
+-- the lead is from this status.
 create table lead_stays (
   lead_id     integer not null,
-  change_id   integer,  -- the move; null for the enquiry
-  enquired_at integer,  -- ms; null without a date
+  change_id   integer,  -- the move that began the stay; null for the enquiry
+  enquired_at integer,  -- ms; null if the lead has no enquiry_datetime
   moved_from  text,
   status      text not null,
   duration    integer,  -- ms; null if the stay is not complete
-  open_since  integer  -- ms; null if the lead is not in this stay now
+  open_since  integer  -- ms, when the stay began; null if the lead is not in this stay now
 ) strict;
 create index lead_stays_by_lead on lead_stays (lead_id);
 create index lead_stays_by_enquiry on lead_stays (enquired_at, status, moved_from, duration, open_since);
@@ -1569,14 +1588,16 @@ end;
 
 -- leads -> the sessions that they are attributed to
 
--- The last session of a lead is the one that it names, if that exists, else the last of its visitor that began in or
--- before the second of the enquiry. The first is the visitor's first that did, else the last. A lead without any has
--- nulls. A purge with --keep-totals marks the sessions that it deletes as archived: their lead keeps them.
+-- The sessions that a lead is attributed to. The last session is the one with the lead's session_id, if it exists.
+-- Otherwise it is the visitor's last session that began before or within the second of the enquiry. The first session
+-- is the visitor's first session that began before or within this second. If there is none, it is the last session. The
+-- columns are null if the lead has no session. `purge --keep-totals` marks the sessions that it deletes as archived,
+-- and the lead keeps the values.
 create table lead_attributions (
   lead_id          integer primary key,
   status           text not null,
-  enquired_at      integer,  -- ms; null without a date
-  visitor_id       text,  -- the lead's, else its session's
+  enquired_at      integer,  -- ms; null if the lead has no enquiry_datetime
+  visitor_id       text,  -- of the lead, otherwise of its session
   first_session_id text,
   first_visitor_id text,
   first_started_at integer,
@@ -1597,7 +1618,7 @@ create index lead_attributions_by_visitor on lead_attributions (visitor_id, enqu
 create index lead_attributions_by_enquiry on lead_attributions (enquired_at, status);
 create index lead_attributions_by_source on lead_attributions (last_source, status, enquired_at, first_started_at);
 
--- A lead with its visitor and its session, if that exists.
+-- Each lead with its visitor, and with the session that has its session_id, if that session exists.
 create view leads_with_visitors as
 select l.lead_id, l.status, l.session_id, n.session_id as named_session_id, page_query,
   cast(strftime('%s', l.enquiry_datetime) as integer) * 1000 as enquired_at,
@@ -1609,7 +1630,8 @@ cross join site
 left join sessions as n on n.session_id = l.session_id
 left join lead_attributions as a on a.lead_id = l.lead_id;
 
--- `f` is an archived first session, `k` an archived last one, if no other session has taken its place.
+-- `f` has the archived first session and `k` the archived last session, if no existing session has taken their place.
+-- `fs` and `ls` are the first and the last existing session.
 create view expected_lead_attributions as
 select l.lead_id, l.status, l.enquired_at, l.visitor_id,
   coalesce(f.first_session_id, fs.session_id, k.last_session_id, ls.session_id) as first_session_id,
@@ -1722,7 +1744,7 @@ begin
   delete from lead_attributions where lead_id = old.lead_id;
 end;
 
--- The leads that a session may be attributed to, or was.
+-- Update the attributions of all leads that a change of a session may affect.
 create view session_attribution_changes as
 select session_id, visitor_id, started_at
 from sessions;
@@ -1766,7 +1788,8 @@ begin
   values (old.session_id, old.visitor_id, old.started_at);
 end;
 
--- An erasure removes a person's sessions from `archived`.
+-- `analytics-api erase` sets `archived` to 0 where a lead has purged sessions of the person. The attribution is then
+-- computed without these sessions.
 create trigger lead_attributions_erase after update of archived on lead_attributions when new.archived < old.archived
 begin
   insert into attribution_changes
@@ -1848,15 +1871,15 @@ begin
 end;
 
 
--- beside the data
+-- tables of the package
 
--- Values that are generated once: the salt of visitor hashes.
+-- Values by name, such as the salt for hashing visitors.
 create table secrets (
   name  text primary key not null,
   value text not null
 ) strict, without rowid;
 
--- Keys beside those of the settings. Of a key only the digest and the first letters are stored.
+-- API keys in addition to those in the settings. The first characters and the digest of a key are stored, not the key.
 create table api_keys (
   name         text primary key not null,
   prefix       text not null,
@@ -1865,10 +1888,10 @@ create table api_keys (
   created_at   integer not null,
   expires_at   integer,
   revoked_at   integer,
-  last_used_on text  -- a day
+  last_used_on text  -- YYYY-MM-DD
 ) strict, without rowid;
 
--- Browsers that signed in with a key. Backups leave them out.
+-- Sessions of browsers that signed in with an API key. Backups do not contain them.
 create table browser_sessions (
   token_digest text primary key not null,  -- SHA-256, hexadecimal
   key_digest   text not null,
@@ -1876,7 +1899,7 @@ create table browser_sessions (
   expires_at   integer not null
 ) strict, without rowid;
 
--- The latest statistics of object storage, by source. A process claims a row before it refreshes it.
+-- The latest statistics of object storage, by source. A process claims the row of a source before it refreshes the row.
 create table storage_snapshots (
   source             text primary key not null,
   total_objects      integer,
@@ -1886,7 +1909,7 @@ create table storage_snapshots (
   failed_at          integer
 ) strict, without rowid;
 
--- Objects per session by the latest listing, for providers that only count objects.
+-- The number of objects per session in the latest listing, for storage providers that only count objects.
 create table storage_ratios (
   source              text primary key not null,
   objects_per_session real not null,
@@ -1894,15 +1917,15 @@ create table storage_ratios (
 ) strict, without rowid;
 
 
--- the collector: what it has to remember about the last days. Backups, copies and exports have only collector_machines
+-- tables of the collector about the last days. Backups and copies contain only collector_machines
 
--- The salts that daily visitors are hashed with. They are deleted when the day after the next one begins.
+-- The salts for hashing daily visitors. A salt is deleted two days after the beginning of its day.
 create table collector_salts (
   day  integer primary key,
   salt text not null  -- 256 bits, hexadecimal
 ) strict;
 
--- Events of crawlers and other programs, which do not count as visitors.
+-- The number of events of crawlers and other programs. They do not count as visitors.
 create table collector_machines (
   day    integer not null,
   reason text not null,
@@ -1910,7 +1933,7 @@ create table collector_machines (
   primary key (day, reason)
 ) strict, without rowid;
 
--- The open session of each visitor. A session is deleted here when it has been without an event for 30 minutes.
+-- The open session of each visitor. A row is deleted 30 minutes after the last event of the session.
 create table collector_sessions (
   visitor_id   text primary key not null,
   session_id   text not null unique,
@@ -1924,17 +1947,17 @@ create table collector_sessions (
 ) strict, without rowid;
 create index collector_sessions_by_time on collector_sessions (last_at);
 
--- The events of the last two days: an event that is sent again counts once.
+-- The events of the last two days, so that an event that is sent twice is counted once.
 create table collector_events (
   event_id    text primary key not null,
   session_id  text,
   received_at integer not null,
   is_view     integer not null,
-  visible_ms  integer  -- null while a view has no end
+  visible_ms  integer  -- null until the page view has ended
 ) strict, without rowid;
 create index collector_events_by_time on collector_events (received_at);
 
--- The leads of the last hour by the hash of their address, whose number is limited.
+-- The leads of the last hour. `sender` is a hash of the address, and the number of leads of a sender is limited.
 create table collector_leads (
   event_id    text primary key not null,
   sender      text not null,
