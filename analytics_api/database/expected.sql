@@ -1,8 +1,8 @@
--- What each counter should hold, on SQLite and on PostgreSQL: the plain query over base tables and archive, in a view
--- named expected_* and the counter. `analytics-api rebuild` fills the counters from these views in this order, and
--- `analytics-api verify` compares. SQLite has them only as temporary views, while one of the two runs.
+-- The views that define the counters, for SQLite and PostgreSQL. The view expected_<counter> computes a counter from
+-- the base tables and the archive. `analytics-api rebuild` fills the counters from these views in this order, and
+-- `analytics-api verify` compares both. In SQLite, they are temporary views of the connections that need them.
 
--- Joined to the counts of days, to count them on their day and, as day -1, in all time.
+-- A cross join with this view counts each row twice: on its day, and on day -1, which stands for all time.
 create view day_spans (is_day) as
 values (true), (false);
 
@@ -29,13 +29,14 @@ from (
   where archived <> 0) as counts
 group by fingerprint, day;
 
--- Days of each visitor (0), of each visitor in one country (1), and of each fingerprint (6), counted by the day before.
+-- The number of visitors (dimension 0), of visitors in each country (1), and of fingerprints (6) on each day, by the
+-- previous day on which they had sessions. `previous_day` is null for the first day.
 create view visit_counts as
 select 0 as dimension, '' as key, day, previous_day, count(*) as visits
 from (
   select day, lag(day) over (partition by visitor_id order by day) as previous_day
   from visitor_days) as visits
-where previous_day is null or previous_day < day  -- a day has a row for each country
+where previous_day is null or previous_day < day  -- a visitor may have several countries on a day
 group by day, previous_day
 union all
 select 1, country_code, day, previous_day, count(*)
@@ -50,7 +51,7 @@ from (
   from fingerprint_days) as visits
 group by day, previous_day;
 
--- Distinct visitors and sessions by dimension, day and key, and of all time.
+-- The number of distinct visitors or fingerprints by dimension, day and key. Day -1 stands for all time.
 create view visitor_totals as
 select dimension, case when is_day then day else -1 end as day, key, sum(visits) as visitors
 from visit_counts
@@ -58,8 +59,9 @@ cross join day_spans
 where is_day or previous_day is null
 group by 1, 2, 3;
 
--- Of 60,000 sessions, sorting them once and then the groups of each dimension takes half of the time of sorting the
--- sessions for each dimension if there are few different values, and 10% more if there are very many.
+-- The sessions are grouped by all columns first, and then the groups are grouped for each dimension. With 60,000
+-- sessions and few different values, this takes half of the time of grouping the sessions for each dimension. With very
+-- many different values, it takes 10% more.
 create view session_totals as
 with session_groups as (
   select day, country_code, source, score_bucket, entry_page, exit_page, campaign, count(*) as sessions,
@@ -153,7 +155,7 @@ from (
 cross join day_spans
 group by 1;
 
--- Of all time, and by the texts of pages. A session with archived and other views of a page counts once.
+-- The all-time counts by the text of the page. A session that has both archived and other views of a page counts once.
 create view expected_pages as
 select page, cast(sum(views) as bigint) as views, cast(sum(sessions) as bigint) as sessions
 from (

@@ -1,20 +1,22 @@
--- analytics_api on PostgreSQL (15 or later, with pg_trgm): the tables and counters of schema.sql, with statement-level
--- triggers that keep the counters exact. All objects are in the first schema of the search path. The package fills
--- case_folds. Every text has the collation "C", so that it sorts by its bytes, as in SQLite.
+-- The schema of analytics_api for PostgreSQL (15 or later, with pg_trgm). It has the tables and counters of schema.sql,
+-- which explains them. Statement-level triggers update the counters. All objects are in the first schema of the search
+-- path. The package fills case_folds. All text columns have the collation "C", so that they sort by bytes, as in
+-- SQLite.
 --
--- A counter has one row per key and shard; there are nine shards. A transaction that writes has a shard to itself until
--- it commits, so writers neither wait for each other here nor deadlock. Readers sum the rows of a key; the views
--- all_time_keys and all_time_pages have one row per key. A table counter_* is read through the view that has the name
--- of the table in schema.sql.
+-- A counter has up to nine rows per key, one for each shard. A transaction that writes has a shard of its own until it
+-- commits, so writers neither wait for each other nor deadlock. Readers sum the rows of a key. The views all_time_keys
+-- and all_time_pages have one row per key. The tables counter_* are read through the views that have the names of the
+-- tables in schema.sql.
 --
--- Triggers run with the privileges of the owner: a role that writes the base tables needs no privileges on the
--- counters. Tables with data are created only if they do not exist; an upgrade drops and creates all other objects.
+-- Triggers run with the privileges of the owner, so a role that writes the base tables needs no privileges on the
+-- counters. Tables with data are created only if they do not exist. An upgrade drops and creates all other objects.
 --
--- A day is the number of days since 1970-01-01 on the site's calendar; -1 stands for all time.
+-- A day is the number of days since 1970-01-01 on the site's calendar. Day -1 stands for all time.
 
 -- base tables
 
--- An index entry has at most 2.6 kB. The constraints reject longer values, so that no trigger fails because of them.
+-- An index entry has at most 2.6 kB. The constraints reject values that are too long for the indexes, so that no
+-- trigger fails because of them.
 create table if not exists sessions (
   session_id       text collate "C" primary key,
   visitor_id       text collate "C" not null,
@@ -22,8 +24,8 @@ create table if not exists sessions (
   started_at       bigint not null
     constraint started_at_in_milliseconds check (started_at between 100000000000 and 253402300799999),  -- 1973 to 9999
   ended_at         bigint,
-  duration         bigint check (duration between -253402300799999 and 253402300799999),  -- so that sums are bigint
-  engagement_score bigint check (engagement_score between -2147483648 and 2147483647),  -- likewise
+  duration         bigint check (duration between -253402300799999 and 253402300799999),  -- so sums do not overflow
+  engagement_score bigint check (engagement_score between -2147483648 and 2147483647),  -- so sums do not overflow
   event_count      bigint not null default 0,
   entry_page       text collate "C",
   exit_page        text collate "C",
@@ -76,21 +78,22 @@ create table if not exists leads (
   status               text collate "C" not null default 'new'
     check (status in ('new', 'contacted', 'qualified', 'proposal', 'won', 'lost')),
 
-  -- written by triggers
+  -- Triggers write the following columns.
   follow_ups_count     bigint not null default 0,
   last_follow_up_at    text collate "C",
   search_text          text collate "C" not null default '',
   stage_since          bigint,
 
-  -- cut, because an index entry has at most 2.6 kB; names with the same beginning are in the order of their ids
+  -- At most 500 characters, because an index entry has at most 2.6 kB. Names with the same 500 characters are sorted by
+  -- lead_id.
   name_folded text collate "C" generated always as (
     case when contact_name is not null then left(split_part(search_text, chr(31), 1), 500) end) stored,
 
   constraint enquiry_datetime_is_a_date
     check (enquiry_datetime ~ '^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)?$')
 );
--- One index per order of the list, for all statuses and for one. An index is read in both directions. An order in which
--- nulls are last in both directions has two.
+-- Indexes for each sort order of the list of leads, for all statuses and for one status. PostgreSQL can read an index
+-- forward and backward. A sort order has two indexes if nulls are last in both directions.
 create index if not exists leads_by_enquiry on leads (enquiry_datetime, lead_id);
 create index if not exists leads_by_follow_up on leads (last_follow_up_at desc nulls last, lead_id desc);
 create index if not exists leads_by_score on leads (engagement_score, lead_id);
@@ -106,21 +109,22 @@ create index if not exists leads_in_status_by_score_falling
 create index if not exists leads_in_status_by_risk on leads (status, suspicion_score, lead_id);
 create index if not exists leads_in_status_by_name on leads (status, name_folded, lead_id);
 create index if not exists leads_in_status_by_stage on leads (status, stage_since desc nulls last, lead_id desc);
--- The filters of the list. The text of a hash index may be longer than 2.6 kB.
+-- Indexes for the filters of the list. They are hash indexes, because the values may be longer than 2.6 kB.
 create index if not exists leads_by_project on leads using hash (project_name);
 create index if not exists leads_by_source on leads using hash (project_source);
 create index if not exists leads_by_country on leads using hash (contact_country_name);
 create index if not exists leads_by_city on leads using hash (contact_city);
 create index if not exists leads_by_label on leads using hash (engagement_label);
--- Other leads of a person, by what of an address or a number counts.
+-- Indexes that find other leads of the same person. E-mail addresses and phone numbers are normalized.
 create index if not exists leads_by_visitor on leads using hash (visitor_id);
 create index if not exists leads_by_session on leads using hash (session_id);
 create index if not exists leads_by_email on leads using hash (lower(replace(contact_email, ' ', '')));
 create index if not exists leads_by_phone on leads using hash (
   replace(replace(replace(replace(replace(replace(replace(
     contact_phone, ' ', ''), '+', ''), '(', ''), ')', ''), '.', ''), '-', ''), '/', ''));
--- With fastupdate, new entries wait in a list and are inserted together: one lead takes half the time, many take a
--- third. Every search reads the whole list, so its size is limited.
+-- With fastupdate, new entries are added to a pending list, and later moved to the index together. An insert of one
+-- lead takes half of the time, and an insert of many leads takes a third. Every search reads the whole list, so its
+-- size is limited.
 create index if not exists leads_by_text on leads using gin (search_text gin_trgm_ops)
   with (fastupdate = on, gin_pending_list_limit = 256);  -- kB
 
@@ -153,18 +157,18 @@ create table if not exists lead_status_changes (
   old_status text collate "C" not null,
   new_status text collate "C" not null,
   changed_at bigint not null,
-  changed_by text collate "C" not null  -- the name of the API key
+  changed_by text collate "C" not null  -- the name of an API key, `import`, or `sql` for other programs
 );
 create index if not exists status_changes_by_lead on lead_status_changes (lead_id, changed_at, change_id);
 create index if not exists wins_by_lead on lead_status_changes (lead_id, changed_at) where new_status = 'won';
 
--- beside the data, as in schema.sql
+-- tables of the package, as in schema.sql
 
 create table if not exists analytics_meta (
   version integer not null
 );
 
--- The objects of the schema as they were created, to notice changes by other programs.
+-- The definitions of the schema's objects when they were created, to detect changes by other programs.
 create table schema_objects (
   kind           text collate "C" not null,
   name           text collate "C" not null,
@@ -182,11 +186,11 @@ create table if not exists api_keys (
   name         text collate "C" primary key,
   prefix       text collate "C" not null,
   digest       text collate "C" not null unique,  -- SHA-256, hexadecimal
-  scopes       text collate "C" not null,  -- between spaces
+  scopes       text collate "C" not null,  -- separated by spaces
   created_at   bigint not null,
   expires_at   bigint,
   revoked_at   bigint,
-  last_used_on text collate "C"  -- a day
+  last_used_on text collate "C"  -- YYYY-MM-DD
 );
 
 create table if not exists browser_sessions (
@@ -232,7 +236,8 @@ insert into site_offsets (begins_at, day_offset, utc_offset)
 select 0, 0, 0
 where not exists (select from site_offsets);
 
--- The text that an index has for a key, because an index entry has at most 2.6 kB.
+-- Returns the value of a key in an index. An index entry has at most 2.6 kB, so most of a long key is replaced by its
+-- MD5.
 create or replace function index_key(key text) returns text
 immutable parallel safe
 return case when octet_length(key) <= 1300 then key else left(key, 300) || md5(key) end;
@@ -256,7 +261,7 @@ create table if not exists archived_event_counts (
   events bigint not null
 );
 
--- Archived page views whose sessions are unknown.
+-- Page views that versions before 3 archived. It is unknown which sessions they belong to.
 create table if not exists archived_page_counts (
   page_id  bigint not null,
   day      integer not null,
@@ -266,7 +271,7 @@ create table if not exists archived_page_counts (
 );
 
 -- the days of a visitor, of a fingerprint, and of a page in a session
--- `archived` is how many of the sessions, or views, are purged.
+-- `archived` is the number of sessions or views that were purged.
 
 create table if not exists visitor_days (
   visitor_id   text collate "C" not null,
@@ -285,9 +290,10 @@ create table if not exists fingerprint_days (
   primary key (fingerprint, day)
 );
 
--- A page without views remains, because another transaction may be about to count one; `scrub` and `rebuild` delete it.
--- Its counts of all time are here until it has so many views that they are sharded. The number of sharded pages is
--- limited, because readers sum their shards.
+-- The row of a page remains after its last view is deleted, because another transaction may be about to count a new
+-- view. `Database.scrub` and `rebuild` delete such rows. `views` and `sessions` are all-time counts. If a page has many
+-- views, `is_sharded` is true, and counter_page_counts counts its further views with day -1. The number of sharded
+-- pages is limited, because readers sum their shards.
 create table if not exists pages (
   page_id    bigint generated by default as identity primary key,
   page       text collate "C" not null,
@@ -314,8 +320,8 @@ create table if not exists session_pages (
 create table if not exists lead_attributions (
   lead_id          bigint primary key,
   status           text collate "C" not null,
-  enquired_at      bigint,  -- ms; null without a date
-  visitor_id       text collate "C",  -- the lead's, else its session's
+  enquired_at      bigint,  -- ms; null if the lead has no enquiry_datetime
+  visitor_id       text collate "C",  -- of the lead, otherwise of its session
   first_session_id text collate "C",
   first_visitor_id text collate "C",
   first_started_at bigint,
@@ -335,16 +341,16 @@ create table if not exists lead_attributions (
 create index if not exists lead_attributions_by_visitor on lead_attributions using hash (visitor_id);
 create index if not exists lead_attributions_by_enquiry on lead_attributions (enquired_at);
 
--- Locks of visitors, fingerprints and sessions. A transaction updates the row of an identity before it changes its
--- days: otherwise two transactions that write two days of one visitor would not see each other's day. The key is a
--- hash, which is short and not personal; two identities with one hash only wait for each other. The table is unlogged,
--- because no lock outlives a crash.
+-- Rows to lock for visitors, fingerprints and sessions, which are called identities here. A transaction updates the row
+-- of an identity before it changes the days of the identity. Otherwise two transactions that write different days of a
+-- visitor would not see each other's day. The key is a hash, which is short and not personal data. Two identities with
+-- the same hash share a lock, which is harmless. The table is unlogged, because locks need not survive a crash.
 create unlogged table if not exists identity_locks (
   identity_hash bigint primary key,
   writes        integer not null default 0
 ) with (fillfactor = 70);
 
--- the keys under which a row is counted
+-- functions and views for the values that rows are counted by
 
 create or replace function site_day(instant bigint) returns table (day integer)
 stable
@@ -366,7 +372,7 @@ return case when page_query = 'drop' then split_part(split_part(url, '#', 1), '?
 
 create or replace function session_source(referrer_domain text) returns text
 immutable parallel safe
-return coalesce(nullif(substring(referrer_domain from '[^@]*$'), ''), '(direct)');  -- without a user's name
+return coalesce(nullif(substring(referrer_domain from '[^@]*$'), ''), '(direct)');  -- the host without a user name
 
 create or replace function score_bucket(ended_at bigint, engagement_score bigint) returns text
 immutable parallel safe
@@ -379,7 +385,7 @@ return case
   else '80-100'
 end;
 
--- The first utm_campaign of the query.
+-- Returns the first utm_campaign in the query string of a page.
 create or replace function session_campaign(entry_page text) returns text
 immutable parallel safe
 return case
@@ -389,7 +395,7 @@ return case
   else '(none)'
 end;
 
--- The texts of a JSON array, as json_each() of SQLite.
+-- Returns the strings of a JSON array, like json_each() of SQLite.
 create or replace function json_each(list text) returns table (value text)
 immutable strict parallel safe
 begin atomic
@@ -397,14 +403,15 @@ begin atomic
   from json_array_elements_text(list::json) as elements (element);
 end;
 
--- The numbers of a group, separated by commas, as group_concat() of SQLite.
+-- Joins the numbers of a group with commas, like group_concat() of SQLite.
 create or replace function joined_numbers(numbers bigint[]) returns text
 immutable parallel safe
 return array_to_string(numbers, ',');
 create or replace aggregate group_concat(bigint) (
   sfunc = array_append, stype = bigint[], initcond = '{}', finalfunc = joined_numbers);
 
--- The dimensions of a session and its key in each: '' if it has no bucket, entry page or exit page.
+-- Returns the dimensions of a session, with its key in each of them. The key is '' if the session has no score bucket,
+-- entry page or exit page.
 create or replace function session_dimensions(session sessions, page_query text)
 returns table (dimension integer, key text)
 stable
@@ -438,7 +445,7 @@ cross join site
 cross join site_day(started_at)
 cross join session_dimensions(sessions, page_query);
 
--- What filtered statistics read. On PostgreSQL nothing of it is stored.
+-- The rows that statistics with filters read. In SQLite this is a table.
 create view session_facts as
 select day, session_id, visitor_id, country_code,
   case
@@ -580,25 +587,26 @@ create table facet_counts (
 ) with (fillfactor = 50);
 create unique index facet_counts_key on facet_counts (field, index_key(key), shard);
 
--- The leads that were inserted, moved or deleted, as in schema.sql. Transactions commit in another order than they
--- insert rows, so a position in this feed is a snapshot, and the changes after it are those that it does not see.
+-- A feed of the leads that were inserted, moved or deleted, as in schema.sql. Transactions may commit in another order
+-- than they insert rows. Therefore a position in this feed is a pg_snapshot, and the changes after a position are those
+-- that are not visible in its snapshot.
 create table lead_changes (
   change_number  bigint generated always as identity primary key,
   lead_id        bigint not null,
   transaction_id xid8 not null default pg_current_xact_id()
 );
 create index lead_changes_by_transaction on lead_changes (transaction_id);
--- The last transaction of which a change was deleted.
+-- The latest transaction from which a change was deleted.
 create table lead_changes_end (
   end_id         smallint primary key default 1 check (end_id = 1),
   transaction_id xid8 not null
 );
 insert into lead_changes_end (transaction_id) values (pg_current_xact_id());
 
--- A follow-up is a submission that is not the lead's first. A row may count none: a transaction that inserts a lead
--- locks its row here, so that it and one that inserts a submission of the lead wait for each other. The row remains
--- when the lead is deleted: the transaction that deletes has locked the lead first, so deleting the row could deadlock
--- with one that has locked the row and waits for the lead.
+-- A follow-up is a submission after the first one of its lead. A transaction that inserts a lead locks the lead's row
+-- in this table, or inserts it with a count of 0. So it waits for transactions that insert submissions of the lead, and
+-- these wait for it. The row is not deleted with the lead, because that could cause a deadlock: the transaction has
+-- locked the lead, and another one may have locked the row and wait for the lead.
 create table counter_follow_up_counts (
   lead_id           bigint primary key,
   follow_ups_count  bigint not null default 0,
@@ -614,7 +622,7 @@ from lead_submissions
 where is_primary_lead = 0
 group by lead_id;
 
--- The package fills it, as the one of schema.sql.
+-- The package fills this table, as in schema.sql.
 create table case_folds (
   letter text collate "C" primary key,
   folded text collate "C" not null
@@ -645,8 +653,9 @@ return casefold(
   || coalesce(replace(project, chr(31), ' '), '') || chr(31)
   || coalesce(replace(visitor, chr(31), ' '), '') || chr(31));
 
--- Returns the milliseconds of `YYYY-MM-DD HH:MM:SS`, or null for an empty text. It does not fail for what is no date.
--- Years begin in March here, 400 years early so that no division is of a negative number.
+-- Converts `YYYY-MM-DD HH:MM:SS` to milliseconds since the epoch, and an empty text to null. Unlike a cast to
+-- timestamp, it does not fail for dates that do not exist. In the computation, years begin in March. 400 years are
+-- added, so that no dividend is negative.
 create or replace function enquiry_instant(enquiry text) returns bigint
 immutable strict parallel safe
 begin atomic
@@ -662,8 +671,8 @@ begin atomic
       nullif(substr(enquiry, 9, 2), '')::bigint as day) as parts;
 end;
 
--- A lead entered its status with its last move, or `new` with the enquiry if it never moved. A text that is no date
--- reaches this function before its constraint rejects it.
+-- A lead entered its status at its last move. A lead that never moved entered the status `new` at its enquiry. Text
+-- that is not a date is passed to this function before the constraint of enquiry_datetime rejects it.
 create or replace function stage_since(lead bigint, status text, enquiry text) returns bigint
 stable
 begin atomic
@@ -682,7 +691,7 @@ begin atomic
     limit 1) as last_move on true;
 end;
 
--- The stays in the stages of the pipeline, as in schema.sql.
+-- The stays of leads in statuses, as in schema.sql.
 create view lead_stays as
 select lead_id, enquired_at, moved_from, status,
   case when lead(moved_from) over in_order = status then lead(began_at) over in_order - began_at end as duration,
@@ -711,7 +720,7 @@ select leads.lead_id, coalesce(counted.follow_ups_count, 0) as follow_ups_count,
 from leads
 left join follow_up_counts as counted using (lead_id);
 
--- `needle` is a pattern for `like` in which the wildcards of the search text are escaped.
+-- Returns the leads that contain a search term. `needle` is the term, with a backslash before wildcards of `like`.
 create or replace function lead_search(needle text) returns table (rowid bigint)
 stable
 begin atomic
@@ -720,13 +729,14 @@ begin atomic
   where search_text like '%' || needle || '%';
 end;
 
--- how triggers count
+-- functions that create the triggers
 
--- Returns the shard of the transaction: one of 1 to 8 that no other transaction has. If none is free, it waits for one.
--- A trigger calls it before it locks any row, so a transaction that waits here has no lock that another one waits for.
+-- Returns the shard of the transaction: a number from 1 to 8 that no other transaction has. If all shards are taken, it
+-- waits for one. Triggers call it before they lock any row, so a transaction that waits here does not block others.
 -- At read committed it returns the first free shard, so that few shards have rows. At repeatable read, another
--- transaction has often changed the rows of that shard since the snapshot, which is an error: so each of eight
--- connections has a shard to try first that is its own until it is closed. `rebuild` fills shard 0.
+-- transaction has often changed the rows of that shard since the snapshot, which would cause a serialization failure.
+-- Therefore up to eight connections each reserve a shard, which they try first, until they are closed. `rebuild` fills
+-- shard 0.
 create or replace function writer_shard() returns smallint
 language plpgsql as $$
 declare
@@ -759,14 +769,14 @@ begin
 end
 $$;
 
--- While a purge archives rows, no counter changes, except those of minutes. Only a role that may write the archive can
--- pause the counters.
+-- Returns whether a purge has paused counting, because it archives the rows that it deletes. Then only minute_counts
+-- changes. Only a role that may write the archive can pause counting.
 create or replace function is_counting_paused() returns boolean
 stable
 return current_setting('analytics.paused', true) = 'on'
   and has_table_privilege(session_user, 'archived_session_counts'::regclass::oid, 'insert');
--- Returns a statement that adds differences to counters. `differences` is a query for keys and differences; `shard` is
--- the shard of the transaction.
+-- Returns a statement that adds differences to the rows of a counter. `differences` is a query that returns keys and
+-- differences. The key `shard` is not in the query; its value is the shard of the transaction.
 create or replace function adding(counter text, keys text, counts text, differences text) returns text
 stable
 return format(
@@ -777,10 +787,12 @@ return format(
   case when counter in ('key_counts', 'facet_counts') then replace(keys, 'key', 'index_key(key)') else keys end,
   regexp_replace(counts, '\w+', '\& = counter.\& + excluded.\&', 'g'));
 
--- Creates the three triggers of a base table from statements that read `changes`: the new rows of the statement with
--- `sign` 1, the old rows with `sign` -1, each also as the composite `row`. The first statement also runs while counting
--- is paused. Sequential scans are disabled, because a plan that was cached while a table was empty would scan it later; so
--- is compilation, which costs seconds where a plan has no other way and counts as expensive.
+-- Creates three triggers of a table, with their functions: <table>_insert, <table>_delete and <table>_update. They run
+-- `statements`. These read `changes`, which has the new rows with `sign` 1 and the old rows with `sign` -1; `row` is
+-- the whole row as a composite value. The first of the statements also runs while counting is paused. Sequential scans
+-- are disabled, because a plan that was cached while a table was empty would scan the table when it is large. JIT
+-- compilation is disabled, because it takes seconds. It would run for plans that must use a sequential scan, because
+-- they have a high estimated cost while such scans are disabled.
 create or replace procedure count_changes(base_table text, variadic statements text[])
 language plpgsql as $make$
 declare
@@ -826,7 +838,7 @@ $make$;
 
 -- the sessions that leads are attributed to
 
--- A lead with its visitor and its session, if that exists.
+-- Each lead with its visitor, and with the session that has its session_id, if that session exists.
 create view leads_with_visitors as
 select l.lead_id, l.status, l.session_id, n.session_id as named_session_id, page_query,
   enquiry_instant(l.enquiry_datetime) as enquired_at,
@@ -914,8 +926,8 @@ left join lead_attributions as k on k.lead_id = l.lead_id
       and k.last_started_at < l.enquired_at + 1000
       and (ls.session_id is null or (k.last_started_at, k.last_session_id) > (ls.started_at, ls.session_id)));
 
--- Returns the statement that attributes the leads of a query again. The status is left to the triggers of leads: those
--- of sessions may see an older one.
+-- Returns a statement that computes the attributions of leads again. `leads` is a query that returns their ids. Only
+-- the triggers on leads update the status in an existing row, because the triggers on sessions may see an older status.
 create or replace function attributing(leads text) returns text
 stable
 return format($$
@@ -1022,8 +1034,8 @@ call count_changes('sessions',
 
 -- triggers of events
 
--- Pages that are not sharded are locked first, in the order of their ids, because the triggers of session_pages update
--- them in any order.
+-- Pages that are not sharded are locked first, in the order of their ids, to prevent deadlocks. The triggers of
+-- session_pages then update them in any order.
 call count_changes('events',
   adding('minute_counts', 'minute, shard', 'events', $$
     select occurred_at / 60000 as minute, sum(sign) as events
@@ -1072,7 +1084,7 @@ call count_changes('events',
       select page_id
       from pages
       where index_key(page) = index_key(viewed_page(event_type, page_url, site_page_query))
-      offset 0) as viewed  -- never a plan for a few pages, that reads all of them later
+      offset 0) as viewed  -- `offset 0` prevents a plan that reads all pages
     cross join site_day(occurred_at)
     where event_type = 'page_view'
     group by session_id, page_id, day
@@ -1087,8 +1099,9 @@ call count_changes('events',
 
 -- triggers of the days of visitors, fingerprints and pages in sessions
 
--- Returns the part after `with` of a statement that compares the days that an identity has now with those that it had
--- before: `visits` has each day with the previous one. Most rows are the only ones of their identities.
+-- Returns the part of a statement after `with`. It compares the days that an identity has now with the days that it had
+-- before. `visits` has each day, the previous day of the identity, and the difference in the number of such visitors.
+-- Most rows are the only row of their identity (`is_alone`).
 create or replace function visits_with(days_table text, identity text, columns text, dimensions text) returns text
 stable
 return format($$
@@ -1128,8 +1141,8 @@ return format($$
   days_table, identity, regexp_replace(identity, '\w+', 'moved.\&', 'g'), columns, dimensions,
   regexp_replace(columns, '\w+', 'moved.\&', 'g'));
 
--- Returns the condition that each inserted row is the only one of its identity, as most are, or that no row is inserted:
--- an update does not change the set of days.
+-- Returns a condition that is true if each inserted row is the only row of its identity, which is the most frequent
+-- case. It is also true for updates, because they do not change the set of days.
 create or replace function are_alone(days_table text, identity text, columns text) returns text
 stable
 return format($$tg_op = 'UPDATE' or tg_op = 'INSERT' and not exists (
@@ -1143,7 +1156,8 @@ return format($$tg_op = 'UPDATE' or tg_op = 'INSERT' and not exists (
   days_table, identity, regexp_replace(identity, '\w+', 'changes.\&', 'g'), columns,
   regexp_replace(columns, '\w+', 'changes.\&', 'g'));
 
--- Returns the part of `visits_with` for rows that are alone, which takes a third of the time, or are updated.
+-- Like `visits_with`, but only for changes with which the condition of `are_alone` is true. It takes a third of the
+-- time.
 create or replace function visits_alone_with(dimensions text) returns text
 stable
 return format($$
@@ -1154,15 +1168,16 @@ return format($$
     where tg_op = 'INSERT'
     group by dimension, key, day)$$, dimensions);
 
--- Returns the statement that locks the identities of rows that an erasure deletes. Other transactions have locked them
--- already, in the triggers of sessions or events.
+-- Returns a statement that locks the identities of rows that an erasure deletes directly. In other transactions, the
+-- triggers of sessions or events have locked them already.
 create or replace function locking_erased(identity text, seed integer) returns text
 stable
 return 'if pg_trigger_depth() = 1 then ' || adding('identity_locks', 'identity_hash', 'writes', format(
   'select distinct hashtextextended(%s, %s) as identity_hash, 1 as writes from changes order by identity_hash',
   identity, seed)) || '; end if';
 
--- Returns the statement that counts the visits of visitors or fingerprints. `visits` is a part after `with`.
+-- Returns a statement that counts the visits of visitors or fingerprints. `visits` is the result of `visits_with` or
+-- `visits_alone_with`.
 create or replace function counting_visits(visits text) returns text
 stable
 return 'with ' || visits || $$,
@@ -1203,8 +1218,8 @@ call count_changes('fingerprint_days', locking_erased('fingerprint', 6), countin
 drop trigger visitor_days_update on visitor_days;
 drop trigger fingerprint_days_update on fingerprint_days;
 
--- Returns the statement that counts the visits of pages, which are those of sessions. The counts of all time are sharded
--- for a page with many views.
+-- Returns a statement that counts the visits of pages. The visitors of a page are sessions. For a page with many views,
+-- the all-time counts are sharded.
 create or replace function counting_pages(visits text) returns text
 stable
 return 'with ' || visits
@@ -1245,7 +1260,8 @@ return 'with ' || visits
     and counter.page_id = any (array(select page_id from totals where (views, sessions) <> (0, 0)))
   $$;
 
--- The pages are locked here for an erasure: the triggers of events, which lock them in order, have not run.
+-- An erasure changes session_pages directly. Then the triggers of events have not locked the pages, so they are locked
+-- here.
 call count_changes('session_pages', locking_erased('session_id', 1) || $$;
   if pg_trigger_depth() = 1 then
     perform
@@ -1260,8 +1276,9 @@ call count_changes('session_pages', locking_erased('session_id', 1) || $$;
   || '; else ' || counting_pages(visits_with(
     'session_pages', 'session_id, page_id', 'session_id, page_id', '(0, session_id, page_id)')) || '; end if');
 
--- A direct update of a table of days is an archiving, or an erasure of a person from the archive. An upgrade may have
--- put a visitor's sessions on other days than their counts: such a count is not reduced below 0.
+-- A direct update of visitor_days comes from a purge that archives rows, or from the erasure of a person from the
+-- archive. An upgrade may have counted a visitor's sessions on other days than those in visitor_days, so the counts on
+-- these days may be too small. They are not reduced below 0.
 create or replace function visitor_days_uncount() returns trigger
 language plpgsql security definer set search_path from current as $$
 begin
@@ -1380,8 +1397,8 @@ create or replace trigger lead_attributions_erase after update of archived on le
 for each row when (new.archived < old.archived and pg_trigger_depth() = 0)
 execute function lead_attributions_erase();
 
--- Returns a date as `YYYY-MM-DD HH:MM:SS` in UTC, from the formats that SQLite's datetime() accepts. Other text is
--- returned unchanged.
+-- Converts a date to `YYYY-MM-DD HH:MM:SS` in UTC. The date can have the formats that SQLite's datetime() accepts.
+-- Other text is returned unchanged.
 create or replace function normalized_date(given text) returns text
 language plpgsql immutable parallel safe set search_path from current as $$
 declare
@@ -1418,7 +1435,7 @@ create or replace trigger lead_submissions_normalize before insert or update of 
 for each row when (length(new.submitted_at) not in (0, 19) or new.submitted_at like '%T%')
 execute function leads_normalize();
 
--- Computes the columns of a lead that triggers write, whatever values the statement has for them.
+-- Computes the columns of a lead that triggers write. The values that a statement sets for these columns are ignored.
 create or replace function leads_refresh() returns trigger
 language plpgsql security definer set search_path from current as $$
 begin
@@ -1454,9 +1471,9 @@ create or replace trigger leads_refresh before update of
   follow_ups_count, last_follow_up_at, search_text, status, enquiry_datetime, stage_since
 on leads
 for each row execute function leads_refresh();
--- The first statement locks the row of every lead concerned, so that the second one sees all submissions committed by
--- then.
--- Records a move from one status to another. The package sets who moves leads, and when, for its transaction.
+
+-- Records the move of a lead from one status to another. If the package moves the lead, settings of the transaction
+-- have the name and the time to record.
 create or replace function leads_move() returns trigger
 language plpgsql security definer set search_path from current as $$
 declare
@@ -1472,7 +1489,8 @@ $$;
 create or replace trigger leads_move after update of status on leads
 for each row when (new.status <> old.status) execute function leads_move();
 
--- Rows of the history change when their leads entered their statuses. A move has set this before it is recorded.
+-- Updates `stage_since` of the leads whose status changes were inserted, updated or deleted. For a move of a lead it is
+-- already correct. The first statement locks the leads, so that the next one sees all changes committed by then.
 create or replace function stages_refresh() returns trigger
 language plpgsql security definer set search_path from current as $$
 begin
@@ -1498,7 +1516,7 @@ referencing old table as changes for each statement execute function stages_refr
 create or replace trigger stages_refresh_new after update on lead_status_changes
 referencing new table as changes for each statement execute function stages_refresh();
 
--- Of two transactions that could delete the same changes, one leaves them to the other.
+-- If two transactions want to delete the same changes, only one of them deletes the changes.
 create or replace function lead_changes_prune() returns trigger
 language plpgsql security definer set search_path from current as $$
 begin
@@ -1540,7 +1558,8 @@ call count_changes('lead_submissions', $$
   end if
 $$);
 
--- `truncate` of a base table deletes its rows, so that archived rows remain counted.
+-- Before `truncate` of a base table, all its rows are deleted, so that triggers subtract them from the counters.
+-- Archived rows remain counted.
 create or replace function delete_first() returns trigger
 language plpgsql security definer set search_path from current as $$
 begin
@@ -1583,7 +1602,7 @@ begin
 end
 $make$;
 
--- the collector, as in schema.sql
+-- tables of the collector, as in schema.sql
 
 create table if not exists collector_salts (
   day  bigint primary key,
