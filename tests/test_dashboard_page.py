@@ -7,7 +7,7 @@ import pytest
 from helpers.client import KEY, MOUNT, APIClient
 
 from analytics_api import create_app
-from analytics_api.dashboard import create_dashboard, read_assets
+from analytics_api.dashboard import create_dashboard, read_assets, remove_comments
 from analytics_api.errors import SettingError
 from analytics_api.server.settings import Settings
 
@@ -104,6 +104,13 @@ def test_files_are_small(client):
     sizes = [len(client.get(path, headers={"Accept-Encoding": "gzip"}).data) for path in dict.fromkeys(paths)]
 
     assert sum(sizes) < MAX_COMPRESSED_BYTES
+
+
+def test_assets_have_no_comments_and_the_lines_of_their_files():
+    source = b"/** a\n * b */\n// c\nlet d = 'https://e'; // f\n  // g\n"
+
+    assert remove_comments(source) == b"\n\n\nlet d = 'https://e'; // f\n\n"
+    assert not any(re.search(rb"^ *(//|/\*)", body, re.MULTILINE) for body in read_assets().values())
 
 
 @pytest.mark.parametrize("path", ["/assets/0/main.js", "/assets/", "/nothing", "/index.html", "/../setup.cfg"])
