@@ -1,10 +1,10 @@
 // The board: a column of cards for each stage. Cards are moved by mouse, touch, menu and keyboard.
 
-import { canMove, clearProblem, explainStale, fail, filterBar, FILTERS, goneText, leadLink, moveLeads, nameOf, requestQuery, stageMenu, STAGES, startLeads, time, toast, withKey } from "./crm.js";
-import { byId, h, icon, isOccupied, pause, set } from "./dom.js";
+import { canMove, clearProblem, explainStale, fail, filterBar, FILTERS, goneText, leadLink, moveLeads, nameOf, requestQuery, site, stageMenu, STAGES, startLeads, toast, withKey } from "./crm.js";
+import { byId, h, icon, isOccupied, pause, set, tipOf } from "./dom.js";
 import * as format from "./format.js";
 import { watchKeys, watchPointer } from "./lifting.js";
-import { get } from "./page.js";
+import { get, stageBadge } from "./page.js";
 import { texts } from "./texts.js";
 
 const t = texts.leads;
@@ -206,7 +206,7 @@ function makeColumn(status) {
   let isCollapsed = false;
   const total = h("span.muted.total");
   const toggle = h("button.quiet", { type: "button", onclick: () => collapse(!isCollapsed) });
-  const head = h("header", {}, h("h2", {}, h("span.stage", { "data-status": status }, name)), total, toggle);
+  const head = h("header", {}, h("h2", {}, stageBadge(status)), total, toggle);
   const end = h("li.end", { "aria-hidden": "true" });
   const list = h("ol.cards", { tabindex: -1 }, end);
   const empty = h("p.empty", { hidden: true }, t.empty);
@@ -276,12 +276,22 @@ function cardElement(lead) {
   const card = h(`li.lead-card${isSelected ? ".selected" : ""}`, { tabindex: -1, "data-lead": lead.lead_id, "data-name": name, "aria-label": describe(lead) },
     h("div.card-top", {}, canMove && h("input", { type: "checkbox", checked: isSelected, "aria-label": t.select(name), onchange: choose }), leadLink(lead),
       canMove && stageMenu(t.move(name), icon("more"), moveIt, lead.status, { class: "menu-button quiet", "data-key": `move-${lead.lead_id}` })),
-    lead.project_name && h("span", { dir: "auto" }, format.shorten(lead.project_name)),
-    h("span.card-foot.muted", {},
-      lead.engagement_score !== null && h("span", {}, t.score(format.integer(lead.engagement_score))),
-      lead.last_follow_up_at && h("span", {}, `${t.columns.followUp}: `, time(format.leadInstant(lead.last_follow_up_at))),
-      lead.stage_since !== null && h("span", {}, t.inStage(format.age(Date.now() - lead.stage_since)))));
+    lead.project_name && h("span.project", { dir: "auto", title: lead.project_name }, format.shorten(lead.project_name)),
+    h("span.card-foot", {}, facts(lead)));
   return card;
+}
+
+/** Return what a card has in short: the score, the last follow-up, the time in the stage; in full for tooltips and screen readers. */
+function facts(lead) {
+  const fact = (name, short, full) => h(`span.fact.${name}`, tipOf(full), name !== "score" && icon(name), h("span", { "aria-hidden": "true" }, short), h("span.hidden", {}, full));
+  const followUp = format.leadInstant(lead.last_follow_up_at);
+  const score = lead.engagement_score !== null && format.integer(lead.engagement_score);
+  const age = lead.stage_since !== null && Date.now() - lead.stage_since;
+  return [
+    score && fact("score", score, t.score(score)),
+    followUp && fact("reply", format.dayOf(followUp, site.time_zone), `${t.columns.followUp}: ${format.moment(followUp, site.time_zone)}`),
+    age !== false && fact("clock", format.age(age, "narrow"), t.inStage(format.age(age))),
+  ];
 }
 
 const describe = (lead) =>

@@ -4,7 +4,7 @@ import { changeBadge, figureElement } from "./chart.js";
 import { byId, h, icon, info, pause, tipOf } from "./dom.js";
 import * as format from "./format.js";
 import { actionsMenu, drawPanel, filterValue, pageNames, tab } from "./lists.js";
-import { get, hasScope } from "./page.js";
+import { get, hasScope, stageBadge } from "./page.js";
 import { addFilter, CHOICES, daysOf, FILTERS, nav } from "./state.js";
 import { texts } from "./texts.js";
 import { data, startView, state, today } from "./view.js";
@@ -151,8 +151,8 @@ function stageCells({ status, leads, entered, median_hours, oldest, advanced, lo
   const isOver = status === "won" || status === "lost";
   const age = oldest === null || isOver ? "–" : leadsLink(leads, format.age(Date.now() - oldest), { status, sort: "oldest" });
   return [
-    h("th", { scope: "row" }, h("span.stage", { "data-status": status }, texts.stages[status])),
-    h("td", {}, h("div.funnel", {}, bar, h("b", {}, format.integer(entered)), h("span.muted", {}, format.share(entered, most)))),
+    h("th", { scope: "row" }, stageBadge(status)),
+    h("td", {}, h("div.funnel", { "data-status": status }, bar, h("b", {}, format.integer(entered)), h("span.muted", {}, format.share(entered, most)))),
     h("td", {}, leadsLink(leads, format.integer(leads), { status })),
     h("td", {}, median_hours === null ? "–" : format.age(median_hours * 3_600_000)),
     h("td", tipOf(age !== "–" && t.since(format.moment(oldest, data.site.time_zone))), age),

@@ -135,7 +135,7 @@ export const goneText = (leads) => (leads.length === 1 ? t.gone(nameOf(leads[0])
 
 export function time(instant) {
   if (instant === null || Number.isNaN(instant)) return h("span", {}, "–");
-  return h("time", { datetime: new Date(instant).toISOString(), title: t.local(format.moment(instant)) }, format.moment(instant, site.time_zone));
+  return h("time", { datetime: new Date(instant).toISOString(), title: t.local(format.moment(instant)) }, format.shortMoment(instant, site.time_zone));
 }
 
 export function stageMenu(label, content, choose, current, properties = {}) {

@@ -23,8 +23,13 @@ const longDay = dates({ weekday: "short", day: "numeric", month: "short", year: 
 const mediumDay = dates({ day: "numeric", month: "short", year: "numeric" });
 const month = dates({ month: "short", year: "numeric" });
 const hour = dates({ hour: "numeric" });
-const moments = memo((timeZone) => new Intl.DateTimeFormat(locale, { timeZone, dateStyle: "medium", timeStyle: "short" }));
-const ages = memo((unit) => new Intl.NumberFormat(locale, { style: "unit", unit, unitDisplay: "long" }));
+const zoned = (options) => memo((timeZone) => new Intl.DateTimeFormat(locale, { timeZone, ...options }));
+const moments = zoned({ dateStyle: "medium", timeStyle: "short" });
+const recentMoments = zoned({ day: "numeric", month: "short", hour: "numeric", minute: "2-digit" });
+const zonedDays = zoned({ dateStyle: "medium" });
+const recentDays = zoned({ day: "numeric", month: "short" });
+const ageFormats = (unitDisplay) => memo((unit) => new Intl.NumberFormat(locale, { style: "unit", unit, unitDisplay }));
+const ages = { long: ageFormats("long"), narrow: ageFormats("narrow") };
 const regions = memo(() => new Intl.DisplayNames([locale], { type: "region", fallback: "code" }));
 
 export const integer = (value) => whole().format(value);
@@ -95,11 +100,17 @@ export function interval(date, kind, isLong = false) {
 /** Return an instant as a day and time in a time zone. The default is the browser's. */
 export const moment = (milliseconds, timeZone) => moments(timeZone).format(milliseconds);
 
-/** Return a duration in its largest unit: `3 days`. */
-export function age(milliseconds) {
+const isRecent = (milliseconds) => Math.abs(Date.now() - milliseconds) < 300 * 86_400_000; // so that the year is clear
+
+/** Return an instant as a day and time of a time zone, and as a day alone; without the year if it is recent. */
+export const shortMoment = (milliseconds, timeZone) => (isRecent(milliseconds) ? recentMoments : moments)(timeZone).format(milliseconds);
+export const dayOf = (milliseconds, timeZone) => (isRecent(milliseconds) ? recentDays : zonedDays)(timeZone).format(milliseconds);
+
+/** Return a duration in its largest unit: `3 days`, or narrow `3d`. */
+export function age(milliseconds, width = "long") {
   const minutes = Math.max(0, Math.floor(milliseconds / 60_000));
   const [unit, value] = minutes >= 1440 ? ["day", Math.floor(minutes / 1440)] : minutes >= 60 ? ["hour", Math.floor(minutes / 60)] : ["minute", minutes];
-  return ages(unit).format(value);
+  return ages[width](unit).format(value);
 }
 
 /** Convert a lead's UTC date text to ms since the epoch. Return null for null or an empty text. */

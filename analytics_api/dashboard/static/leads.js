@@ -3,7 +3,7 @@
 import { canMove, clearProblem, explainStale, fail, filterBar, FILTERS, goneText, leadLink, moveLeads, nameOf, readQuery, readSearch, requestQuery, stageMenu, startLeads, time, toast, withKey, writeAddress } from "./crm.js";
 import { byId, h, icon } from "./dom.js";
 import * as format from "./format.js";
-import { ApiError, get, getPage, patch, pathOf, watchLinks } from "./page.js";
+import { ApiError, get, getPage, patch, pathOf, stageBadge, watchLinks } from "./page.js";
 import { texts } from "./texts.js";
 
 const t = texts.leads;
@@ -34,7 +34,7 @@ async function showLead(view, leadId, reload) {
   view.replaceChildren(
     backLink(),
     h("article.lead", {},
-      h("header.lead-head", {}, h("h2", { dir: "auto" }, nameOf(lead)), h("span.stage", { "data-status": lead.status }, texts.stages[lead.status]), canMove && moveMenu(lead, etag, reload)),
+      h("header.lead-head", {}, h("h2", { dir: "auto" }, nameOf(lead)), stageBadge(lead.status), canMove && moveMenu(lead, etag, reload)),
       h("div.lead-parts", {},
         part(t.contact, contact(lead)),
         part(t.path, path(lead, sessions)),
@@ -111,7 +111,7 @@ function submission(each) {
 
 const move = (each) => h("li", {}, time(each.changed_at), h("b", {}, t.fromTo(texts.stages[each.from] ?? each.from, texts.stages[each.to] ?? each.to)), h("span.muted", { dir: "auto" }, t.by(format.shorten(each.changed_by))));
 
-const other = (each) => h("li", {}, time(format.leadInstant(each.enquiry_datetime)), leadLink({ ...each, contact_name: null }), h("span.stage", { "data-status": each.status }, texts.stages[each.status]));
+const other = (each) => h("li", {}, time(format.leadInstant(each.enquiry_datetime)), leadLink({ ...each, contact_name: null }), stageBadge(each.status));
 
 async function load() {
   clearProblem();
@@ -215,7 +215,7 @@ function row(lead) {
     cell("place", place),
     cell("source", format.shorten(lead.project_source ?? "")),
     cell("score", lead.engagement_score === null ? "" : format.integer(lead.engagement_score)),
-    cell("status", h("span.stage", { "data-status": lead.status }, texts.stages[lead.status])),
+    cell("status", stageBadge(lead.status)),
     cell("enquiry", time(format.leadInstant(lead.enquiry_datetime))),
     cell("followUp", lead.last_follow_up_at ? time(format.leadInstant(lead.last_follow_up_at)) : ""));
 }

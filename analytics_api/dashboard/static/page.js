@@ -198,6 +198,8 @@ export function showError(text, retry, ...ways) {
 
 export const showProblem = (...content) => byId("notices").replaceChildren(h("div.notice.problem", { role: "alert" }, content));
 
+export const stageBadge = (status) => h("span.stage", { "data-status": status }, texts.stages[status]);
+
 export const way = (text, state, changes) => h("a.button", nav(state, changes), text);
 
 /** When a link that matches `selector` is clicked, call `follow(link)` instead of loading the page again. */
