@@ -31,7 +31,7 @@ async function load() {
   const { signal } = loading;
   try {
     const facets = get("/leads/facets", requestQuery(["status", "sort"]), signal);
-    facets.then((values) => parts?.bar.showFacets(values, OTHER_FILTERS)).catch((error) => fail(error, load));
+    facets.then((values) => parts?.bar.showFacets(values)).catch((error) => fail(error, load));
     const board = await withKey(get("/board", requestQuery(["status"], { limit: PAGE }), signal));
     stages = new Map(board.stages.map((stage) => [stage.status, stage]));
     cursor = board.cursor;
@@ -49,7 +49,7 @@ async function load() {
 }
 
 function build() {
-  const bar = filterBar(load);
+  const bar = filterBar(OTHER_FILTERS, load);
   const help = h("p.hidden", { id: "board-keys" }, t.keys);
   const columns = STAGES.map(makeColumn);
   const board = h("div.board", { "aria-label": t.board, role: "group", "aria-describedby": "board-keys" }, columns.map(({ element }) => element));

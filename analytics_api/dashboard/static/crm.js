@@ -1,6 +1,6 @@
 // The parts that the pages for leads share: signing in, errors, filters in the address, and moves.
 
-import { announce, byId, h, keepFocus, menuButton } from "./dom.js";
+import { announce, byId, h, icon, keepFocus, menuButton } from "./dom.js";
 import * as format from "./format.js";
 import { ApiError, errorText, get, hasScope, leave, patch, showAccount, showError, showProblem, startPage } from "./page.js";
 import { texts } from "./texts.js";
@@ -72,7 +72,8 @@ export function writeAddress(query, search, { replace = false } = {}) {
   history[replace ? "replaceState" : "pushState"](null, "", address || ".");
 }
 
-export function filterBar(onChange) {
+/** Return the search and the filters of these names, with what stands between them, as soon as the values are known with their counts. */
+export function filterBar(names, onChange, ...between) {
   let timer;
   const search = h("input.search", { type: "search", "aria-label": t.search, placeholder: t.search, value: readSearch(), "data-key": "search" });
   search.addEventListener("input", () => {
@@ -86,9 +87,10 @@ export function filterBar(onChange) {
   const isWide = matchMedia("(min-width: 40.01rem)");
   const box = h("details.choices", { open: isWide.matches }, h("summary", {}, t.filter), choices);
   isWide.addEventListener("change", () => (box.open = isWide.matches));
-  const bar = h("form.narrowing", { role: "search", onsubmit: (event) => event.preventDefault() }, search, box);
+  const bar = h("form.narrowing", { role: "search", onsubmit: (event) => event.preventDefault() }, h("div.finder", {}, icon("search"), search), between, box);
   bar.reset = () => (search.value = readSearch());
-  bar.showFacets = (facets, names) => keepFocus(() => choices.replaceChildren(...choiceControls(facets, names, onChange)));
+  bar.showFacets = (facets) => keepFocus(() => choices.replaceChildren(...choiceControls(facets, names, onChange)));
+  bar.showFacets({}); // so that the controls have their places before the values come
   return bar;
 }
 
@@ -102,13 +104,19 @@ function choiceControls(facets, names, onChange) {
     onChange();
   };
   const select = (name, options) =>
-    h("label", {}, h("span", {}, t.filters[name]),
-      h("select", { onchange: change(name), "data-key": `filter-${name}` },
-        h("option", { value: "" }, t.any),
+    h("label", {}, h("span.hidden", {}, t.filters[name]),
+      h("select", { onchange: change(name), "data-key": `filter-${name}`, class: query.get(name) && "on" },
+        h("option", { value: "" }, t.any[name]),
         options.map(([value, text]) => h("option", { value, selected: query.get(name) === value }, text))));
   const day = (name) =>
-    h("label", {}, h("span", {}, t.filters[name]), h("input", { type: "date", value: query.get(name) ?? "", onchange: change(name), "data-key": `filter-${name}` }));
-  const counted = (name) => (facets[name] ?? []).map(({ value, count }) => [value, `${format.shorten(value)} (${format.integer(count)})`]);
+    h("label.day", { title: t.columns.enquiry }, h("span", {}, t.filters[name]), h("input", { type: "date", value: query.get(name) ?? "", onchange: change(name), "data-key": `filter-${name}` }));
+  const counted = (name) => {
+    const current = query.get(name);
+    const values = facets[name] ?? [];
+    const isKnown = !current || values.some(({ value }) => value === current);
+    const show = (value) => format.shorten(name === "country" ? format.country(value) : value);
+    return [...(isKnown ? [] : [[current, show(current)]]), ...values.map(({ value, count }) => [value, `${show(value)} (${format.integer(count)})`])];
+  };
   const controls = {
     status: () => select("status", STAGES.map((stage) => [stage, texts.stages[stage]])),
     has_visits: () => select("has_visits", [["true", t.withVisits], ["false", t.withoutVisits]]),

@@ -63,6 +63,8 @@ function moveMenu(lead, etag, reload) {
   return stageMenu(t.move(nameOf(lead)), [t.moveTo, icon("down")], choose, lead.status);
 }
 
+const placeOf = (lead) => [lead.contact_city, lead.contact_country_name && format.country(lead.contact_country_name)].filter(Boolean).join(", ");
+
 function contact(lead) {
   const link = (scheme, text) => text && h("a.link", { href: `${scheme}:${encodeURIComponent(text.trim()).replaceAll("%40", "@").replaceAll("%2B", "+")}`, dir: "auto" }, format.shorten(text));
   const plain = (text) => text && h("span", { dir: "auto" }, format.shorten(text));
@@ -71,7 +73,7 @@ function contact(lead) {
     [t.phone, link("tel", lead.contact_phone)],
     [t.columns.project, plain(lead.project_name)],
     [t.location, plain(lead.project_location)],
-    [t.columns.place, plain([lead.contact_city, lead.contact_country_name].filter(Boolean).join(", "))],
+    [t.columns.place, plain(placeOf(lead))],
     [t.columns.source, plain(lead.project_source)],
     [t.columns.score, lead.engagement_score !== null && plain(format.integer(lead.engagement_score))],
     [t.label, plain(lead.engagement_label)],
@@ -125,7 +127,7 @@ async function load() {
   const { signal } = loading;
   try {
     const facets = get("/leads/facets", requestQuery(["sort"]), signal);
-    facets.then((values) => parts?.bar.showFacets(values, FILTERS)).catch((error) => fail(error, load));
+    facets.then((values) => parts?.bar.showFacets(values)).catch((error) => fail(error, load));
     const page = await withKey(getPage("/leads", requestQuery([], { limit: PAGE }), signal));
     rows = page.body.leads;
     total = page.body.total;
@@ -153,16 +155,16 @@ async function loadMore() {
 }
 
 function buildList() {
-  const bar = filterBar(load);
   const count = h("p.muted.count", { role: "status" });
   const download = h("a.button", { download: "leads.csv" }, texts.downloadCsv);
   const actions = h("div.selection", { hidden: true });
+  const bar = filterBar(FILTERS, load, h("div.list-head", {}, count, actions, download));
   const head = h("tr");
   const body = h("tbody");
   const end = h("div.end");
   new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && loadMore(), { rootMargin: "600px" }).observe(end);
   const table = h("table.leads", {}, h("caption.hidden", {}, t.title), h("thead", {}, head), body);
-  byId("view").replaceChildren(bar, h("div.list-head", {}, count, actions, download), h("div.card.scroll", { tabindex: 0, role: "region", "aria-label": t.title }, table), end);
+  byId("view").replaceChildren(bar, h("div.card.scroll", { tabindex: 0, role: "region", "aria-label": t.title }, table), end);
   parts = { bar, count, download, actions, head, body };
 }
 
@@ -206,13 +208,13 @@ function row(lead) {
     event.target.checked ? selected.add(lead.lead_id) : selected.delete(lead.lead_id);
     drawSelection();
   };
-  const place = [lead.contact_city, lead.contact_country_name].filter(Boolean).map(format.shorten).join(", ");
+  const place = format.shorten(placeOf(lead));
   const cell = (name, ...content) => h("td", { class: name, dir: "auto", "data-label": t.columns[name] }, content);
   return h("tr", {},
     canMove && h("td.box", {}, h("input", { type: "checkbox", "aria-label": t.select(nameOf(lead)), checked: selected.has(lead.lead_id), onchange: toggle })),
     h("th", { scope: "row", class: "name" }, leadLink(lead)),
     cell("project", format.shorten(lead.project_name ?? "")),
-    cell("place", place),
+    cell("place", place && h("span", { title: place }, place)),
     cell("source", format.shorten(lead.project_source ?? "")),
     cell("score", lead.engagement_score === null ? "" : format.integer(lead.engagement_score)),
     cell("status", stageBadge(lead.status)),
