@@ -48,7 +48,7 @@ MAX_CACHED_BYTES = 64 * 1024
 
 QUERY_TIMEOUT = 5.0  # seconds for each statement of a request
 
-EARLIEST_NOW = 100_000_000_000  # ms; a clock that returns a smaller number probably returns seconds
+EARLIEST_NOW = 100_000_000_000  # ms, in 1973; a clock that returns a smaller number probably counts seconds
 
 
 def create_app(
@@ -70,7 +70,7 @@ def create_app(
     """Return the API as a WSGI application. Environment variables are not read.
 
     :param database: the path or URL of a database, which is created if it does not exist, or an open Database.
-    :param api_keys: keys that have every scope, as a list or as a mapping of names to keys. May be empty if
+    :param api_keys: keys that have every scope, as a list or as a mapping of names to keys. It may be empty if
         `authenticate` is set.
     :param authenticate: called with the environ of a request without a valid key. It returns the request's Principal,
         or None to reject the request with 401.
@@ -80,13 +80,13 @@ def create_app(
         `statistics()`.
     :param storage_max_age: maximum age of the storage statistics in seconds, after which they are refreshed.
     :param cors_origins: origins whose pages may read the responses in a browser; `*` allows all origins.
-    :param prefix: beginning of every path; empty if the host application mounts this one at a path.
+    :param prefix: beginning of every path; empty if the host application mounts the returned one at a path.
     :param query_timeout: maximum seconds of each SQL statement of a request. A longer statement is cancelled, and the
         response is 500.
     :param max_exports: maximum number of concurrent exports in a process; another export gets a 503. Pass half the
-        number of threads, so that the rest can serve short requests.
+        number of threads, so that the other threads can serve short requests.
     :param export_timeout: maximum seconds of an export, until its last byte is sent.
-    :param collect_hosts: the hosts of a collector that is mounted beside the API's page, which `/site` lists.
+    :param collect_hosts: hosts of the collector that is mounted beside the API. `/site` lists them for the web page.
     :param clock: returns the current time in milliseconds since the epoch.
     :raises DatabaseError: the database cannot be opened.
     :raises SettingError: another argument is invalid; the message begins with its name.
@@ -122,9 +122,9 @@ def create_app(
 def build_urls(prefix: str) -> tuple[MapAdapter, dict[str, dict[str, Route]]]:
     """Return the map of all routes, and a dictionary of the static routes by path and method.
 
-    The dictionary is searched first, because it is faster. This is safe: no static route has the same method as a
-    parameterised rule that matches its path. No rule depends on the host or the scheme, so all requests share one
-    adapter.
+    The dictionary is searched first, because that is faster. So a path in it never matches a route with parameters:
+    PATCH /leads/export is 405, and not an invalid lead id. No rule depends on the host or the scheme, so all requests
+    share one adapter.
     """
     rules = [Rule(prefix + route.path, methods=[route.method], endpoint=route) for route in ROUTES]
     urls = Map(rules, merge_slashes=False, redirect_defaults=False).bind("")
@@ -219,7 +219,7 @@ class Application:
 
     def cached_response(self, ctx: Context, route: Route, environ: WSGIEnvironment) -> responses.JSONResponse:
         """Return the cached response, or call the endpoint and cache its response."""
-        # Get the cache before reading, so that a write committed during the read invalidates this cache.
+        # Get the cache before the endpoint reads. A write that commits during the read then invalidates this cache.
         cache = self.db.response_cache()
         cache_key = route, environ.get("QUERY_STRING"), ctx.now // route.cache_for
         response: responses.JSONResponse | None
@@ -235,7 +235,7 @@ class Application:
         return response
 
     def recent_response(self, ctx: Context, route: Route, environ: WSGIEnvironment) -> responses.JSONResponse:
-        """Return a response that is younger than the route's `max_age`, whatever was written since."""
+        """Return a response that is younger than the route's `max_age`, even if rows were written since then."""
         key = route, environ.get("QUERY_STRING")
         computed_at, response = self.recent.get(key, (0, None))
         if response is None or not 0 <= ctx.now - computed_at < route.max_age:
@@ -243,7 +243,7 @@ class Application:
             response = responses.JSONResponse(payload, self.response_headers(ctx, route, payload, range_, environ))
             if len(self.recent) >= MAX_CACHED_RESPONSES:
                 self.recent.clear()
-            if not self.recent:  # an idle process must not keep the pages of an erased person
+            if not self.recent:  # or an idle process would keep the pages of an erased person in memory
                 timer = threading.Timer(route.max_age / 1000, self.recent.clear)
                 timer.daemon = True
                 timer.start()
@@ -268,7 +268,7 @@ def call_endpoint(
 ) -> tuple[object, DayRange | None]:
     """Call the endpoint with a timeout for each statement, and store the call's duration in the environ.
 
-    :returns: the endpoint's result, and the days that it counted.
+    :returns: the endpoint's result, and the range of days that it counted, if the route has a range.
     :raises StatementTimeout: a statement took longer than `query_timeout` seconds.
     """
     arguments = parse_arguments(route, path_arguments, environ)
@@ -276,12 +276,12 @@ def call_endpoint(
     try:
         with StatementLimit(query_timeout):
             if not route.ranged:
-                if "from" in arguments:  # a keyword of Python
+                if "from" in arguments:  # `from` is a keyword of Python
                     arguments["from_"] = arguments.pop("from")
                 return route.endpoint(ctx, **arguments), None
             if arguments.get("compare") is None:
                 return call_ranged_endpoint(ctx, route, arguments)
-            # The rows and what they are compared with come from one snapshot.
+            # Both ranges of a comparison are read from one snapshot.
             return ctx.db.read(
                 lambda reader: call_ranged_endpoint(replace(ctx, db=cast(Database, reader)), route, arguments)
             )
@@ -321,7 +321,7 @@ def parse_arguments(route: Route, path_arguments: Mapping[str, Any], environ: WS
         [text] = texts.get(parameter.name, [""])
         arguments[parameter.name] = parameter.parse(text) if text else parameter.default
     if "days" in arguments and "" in texts.get("days", [""]):
-        arguments["days"] = None  # the default applies only to a request without a range
+        arguments["days"] = None  # resolve_range() applies the default if `from` and `to` are absent, too
     if route.filters:
         arguments["filters"] = {
             parameter.name: texts[parameter.name] for parameter in route.filters if parameter.name in texts

@@ -1,4 +1,4 @@
-"""Sessions of browsers that signed in with a key. The database stores only digests of the tokens and keys."""
+"""Sessions of browsers that signed in with a key. Tokens and keys are stored only as digests."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from .database import Database, Transaction
 from .keys import digest
 
 LIFETIME: Final = 30 * 86_400_000  # ms
-MAX_SESSIONS: Final = 20  # sessions per key; a new session then replaces the oldest one
+MAX_SESSIONS: Final = 20  # per key; a further session replaces the oldest one
 
-# Error messages of sign-in, which the OpenAPI document shows, too.
+# Error messages of the sign-in. The OpenAPI document contains them, too.
 OTHER_SITE: Final = "This request does not come from a page of this server"
 READ_ONLY: Final = "The database is read-only: signing in is not possible"
 
@@ -57,9 +57,9 @@ class BrowserSessions:
     db: Database
 
     def create(self, key_digest: str, *, now: int) -> str:
-        """Create a session that expires after LIFETIME, and return its token, 256 random bits.
+        """Create a session that expires after LIFETIME, and return its token, which has 256 random bits.
 
-        Delete expired sessions, and the oldest session of this key if it already has MAX_SESSIONS.
+        Delete all expired sessions, and the oldest session of this key if the key already has MAX_SESSIONS.
         """
         token = secrets.token_urlsafe(32)
 

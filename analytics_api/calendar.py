@@ -1,7 +1,7 @@
 """Calendar arithmetic in the site's time zone: days, intervals and UTC offsets. This module uses no database.
 
-A day is an integer, the number of days since 1970-01-01. It begins at the first instant at which the site's clock shows
-its date, and ends when the next day begins. Instants and offsets are in milliseconds.
+A day is an integer, the number of days since 1970-01-01. A day begins at the first instant at which the site's
+clock shows its date, and ends when the next day begins. Instants and offsets are in milliseconds.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Today(NamedTuple):
 class DayRange(NamedTuple):
     """The days from `first` to `last`, both inclusive. None means no bound.
 
-    `today` is set if the range depends on the current day: it was given as a number of days, or has no last day.
+    `today` is set if the result depends on the current day, because the range is a number of days or has no last day.
     """
 
     first: int | None
@@ -59,7 +59,7 @@ class DayRange(NamedTuple):
     def bounds(self) -> dict[str, int]:
         """Return `first` and `last` as statement parameters.
 
-        Both are integers. The range excludes -1, the day of the counters of all time.
+        Both are integers. The range never includes -1, which is the day of the counters for all time.
         """
         return {
             "first": max(self.first or 0, 0),
@@ -78,7 +78,7 @@ def to_date(day: int) -> date:
 def iso_date(day: int) -> str:
     """Return a day as `YYYY-MM-DD`.
 
-    END_DAY is "10000-01-01": east of Greenwich, the last hours of the year 9999 in UTC belong to that day.
+    END_DAY is `10000-01-01`: in time zones east of Greenwich, the last hours of the year 9999 in UTC are on that day.
     """
     return "10000-01-01" if day == END_DAY else to_date(day).isoformat()
 
@@ -107,7 +107,7 @@ def _first_day(offset: Offset) -> int:
 
 
 def interval_first(day: int, interval: Interval) -> int:
-    """Return the first day of the interval that contains a day: the day itself, a Monday or the 1st of a month."""
+    """Return the first day of the interval that contains a day: the day itself, a Monday, or the 1st of a month."""
     if interval == "week":
         return day - (day + 3) % 7  # 1970-01-01 was a Thursday
     if interval == "month":
@@ -125,7 +125,7 @@ def interval_next(first: int, interval: Interval) -> int:
 
 
 def interval_count(first: int, last: int, interval: Interval) -> int:
-    """Return the number of intervals that overlap the days `first` to `last`. Every day counts as 24 hours."""
+    """Return the number of intervals that overlap the days `first` to `last`. Every day is counted as 24 hours."""
     if last < first:
         return 0
     if interval == "hour":
@@ -156,7 +156,7 @@ class Span(NamedTuple):
 
 
 def spans(begins_at: int, ends_at: int, offsets: Sequence[Offset]) -> Iterator[Span]:
-    """Split the period [begins_at, ends_at) where the UTC offset changes, and yield the parts in ascending order."""
+    """Split the period [begins_at, ends_at) at each change of the UTC offset. Yield the parts in ascending order."""
     for place, offset in enumerate(offsets):
         next_begins_at = offsets[place + 1].begins_at if place + 1 < len(offsets) else ends_at
         # The first offset also applies before its `begins_at`.

@@ -1,4 +1,7 @@
-"""Earlier ranges of days to compare with, and the instant that corresponds to now. Needs no database."""
+"""Arithmetic for comparisons: the earlier days to compare with, and the instant of a time of day.
+
+This module uses no database. `earlier_range.py` reads the statistics of the earlier days.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ COMPARISONS: Final[tuple[Comparison, ...]] = ("previous", "year")
 
 
 def year_earlier(day: int) -> int:
-    """Return the same date a year earlier; the 28th of February for the 29th."""
+    """Return the same date a year earlier. For February 29, return February 28."""
     date = to_date(day)
     if (date.month, date.day) == (2, 29):
         date = date.replace(day=28)
@@ -23,21 +26,27 @@ def year_earlier(day: int) -> int:
 
 
 def compared_days(first: int, last: int, comparison: Comparison) -> tuple[int, int]:
-    """Return the first and the last day to compare with: as many days just before, or the dates a year earlier."""
+    """Return the first and the last day to compare with.
+
+    `previous` compares with the same number of days just before, `year` with the same dates a year earlier.
+    """
     if comparison == "year":
         return year_earlier(first), year_earlier(last)
     return 2 * first - last - 1, first - 1
 
 
 def corresponding_day(day: int, first: int, last: int, comparison: Comparison) -> int:
-    """Return the day that corresponds to a day of the range `first` to `last`."""
+    """Return the earlier day that a day of the range `first` to `last` is compared with."""
     return year_earlier(day) if comparison == "year" else day - (last - first + 1)
 
 
 def first_instant(day: int, time_of_day: int, offsets: Sequence[Offset]) -> int:
-    """Return the first instant of a day at which the clock shows a time, or the first after a time that is skipped.
+    """Return the first instant of a day at which the clock shows a time of day.
+
+    If the clock skips this time, return the first instant after the skip.
 
     :param time_of_day: milliseconds since midnight.
+    :param offsets: the UTC offsets that apply to the day.
     """
     wall_time = day * DAY_MS + time_of_day
     for offset, following in pairwise(offsets):
@@ -48,5 +57,5 @@ def first_instant(day: int, time_of_day: int, offsets: Sequence[Offset]) -> int:
 
 
 def time_of_day(now: int, utc_offset: int) -> int:
-    """Return the time that the clock shows, down to the whole minute, in milliseconds since midnight."""
+    """Return the time of day in milliseconds since midnight, rounded down to a minute."""
     return (now + utc_offset) % DAY_MS // MINUTE_MS * MINUTE_MS

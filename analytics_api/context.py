@@ -17,9 +17,9 @@ class Context:
 
     :param storage: None if no storage is configured.
     :param now: the current time in milliseconds since the epoch, UTC.
-    :param actor: the name to record in the status history.
+    :param actor: the name that the status history records for a change.
     :param principal: the authenticated Principal; None if the endpoint is called from Python.
-    :param collect_hosts: the hosts whose visits the collector of the same server takes; empty without one.
+    :param collect_hosts: the hosts whose visits the collector of the same server records; empty without a collector.
     """
 
     db: Database

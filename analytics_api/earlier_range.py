@@ -1,7 +1,8 @@
-"""The earlier range that a range is compared with, and the statistics of its last day up to an instant.
+"""The earlier range of days that a range is compared with, and statistics of its last day.
 
-If a range reaches today, only a part of today has passed. So the earlier range is cut at the instant that corresponds
-to now: the days before it are read from the counters, and the part of the day that is cut from the base tables.
+If a range includes today, only a part of today has passed. So the earlier range ends at the instant that corresponds
+to now. The day of this instant is called the cut day. Whole days are read from the counters. The part of the cut day
+before the instant is read from the base tables, because the counters count whole days.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ ComparedRange = TypedDict("ComparedRange", {"from": str, "to": str, "until": int
 
 
 class EarlierRange(NamedTuple):
-    """The days `first` to `last`, of which those up to `last_whole` count as a whole.
+    """The days `first` to `last`. The days up to `last_whole` are counted as whole days.
 
-    :param until: an exclusive end in milliseconds since the epoch; None if the range is not cut.
-    :param cut_begins_at: the beginning of the day that is cut; equal to `until` if that day is before the range.
+    :param until: an exclusive end in milliseconds since the epoch; None if no day is cut.
+    :param cut_begins_at: the instant at which the cut day begins; equal to `until` if that day is before the range.
     """
 
     first: int
@@ -39,12 +40,12 @@ class EarlierRange(NamedTuple):
 
     @property
     def whole_days(self) -> dict[str, int]:
-        """Return `first` and `last` of the whole days as statement parameters; `last` is smaller if there are none."""
+        """Return the whole days as statement parameters. `last` is smaller than `first` if there are no whole days."""
         return {"first": max(self.first, 0), "last": self.last_whole}
 
     @property
     def cut(self) -> dict[str, int]:
-        """Return the part of the cut day as statement parameters, `begins_at` and `until`; both 0 without a cut."""
+        """Return the counted part of the cut day as statement parameters. Both are 0 if no day is cut."""
         return {"begins_at": self.cut_begins_at, "until": self.until or 0}
 
     @property
@@ -53,7 +54,7 @@ class EarlierRange(NamedTuple):
 
     @property
     def last_counted(self) -> int:
-        """The last day that counts, as a whole or in part; before `first` if none does."""
+        """The last day that is counted, whole or in part. It is smaller than `first` if no day is counted."""
         return self.last_whole + self.has_cut_day
 
     def describe(self) -> ComparedRange:
@@ -64,8 +65,9 @@ class EarlierRange(NamedTuple):
         return matching.within(db, DayRange(self.first, self.last), self.until)
 
 
-# The visitors of the cut day are those who have no session in the whole days `first` to `last`; fingerprints likewise.
-# Without `materialized`, SQLite 3.53 reads a whole index to count distinct visitors.
+# `visitors` counts only those visitors of the cut day who have no session on the whole days `first` to `last`, because
+# the counters already count the others. The same applies to `fingerprints`. Without `materialized`, SQLite 3.53 reads
+# a whole index to count distinct visitors.
 CUT_DAY = """
 with visits as materialized (
   select visitor_id, fingerprint, duration, engagement_score, vpn_suspected
@@ -98,6 +100,7 @@ from visits
 
 
 def _keys(dimension: int, expression: str) -> str:
+    """Return the statement that counts sessions by key, on the whole days and on the cut day."""
     return f"""
 with shown as (
   select value as key
@@ -131,10 +134,10 @@ def find_earlier_range(
 ) -> EarlierRange | None:
     """Return the range to compare with, or None without a comparison.
 
-    If the day that would be cut was purged, it counts as a whole.
+    If the sessions of the cut day were purged, the day is counted as a whole day, because only its counters are left.
 
-    :raises InvalidRequest: the range has no first day, the earlier one would begin before the year 1, or it has days
-        that were purged and there are filters.
+    :raises InvalidRequest: the range has no first day; the earlier range would begin before the year 1; or there are
+        filters, and sessions of the earlier range were purged.
     """
     if compare is None:
         return None
@@ -162,7 +165,7 @@ def find_earlier_range(
 
 
 def _cut(ctx: Context, whole: EarlierRange, cut_day: int, time: int) -> EarlierRange:
-    """Cut a range on a day at the first instant at which the clock shows a time."""
+    """End a range on `cut_day`, at the first instant at which the site's clock shows `time`."""
     offsets = load_offsets(ctx.db, cut_day, cut_day)
     begins_at = day_begins_at(cut_day, offsets)
     until = min(max(first_instant(cut_day, time, offsets), begins_at), day_begins_at(cut_day + 1, offsets))
@@ -181,9 +184,10 @@ def _begins_at(offset: Offset) -> int:
 
 
 def add_cut_day(db: Database, earlier: EarlierRange, totals: Mapping[str, Any], first: int | None = None) -> Row:
-    """Return totals of whole days with those of the cut day added, if there is one.
+    """Add the totals of the cut day, if there is one, to the totals of whole days, and return the sums.
 
-    :param first: the first of the whole days; None for that of the range.
+    :param totals: the totals of the whole days.
+    :param first: the first of these days; None for the first day of the range.
     """
     if not earlier.has_cut_day:
         return dict(totals)
@@ -195,9 +199,9 @@ def add_cut_day(db: Database, earlier: EarlierRange, totals: Mapping[str, Any], 
 def read_earlier_keys(
     db: Database, earlier: EarlierRange, matching: Matching | None, field: str, keys: Sequence[str]
 ) -> dict[str, int]:
-    """Return the number of sessions of the keys that occur in the earlier range.
+    """Return the number of sessions in the earlier range by key. Keys without sessions are omitted.
 
-    :param field: one of DIMENSIONS.
+    :param field: a key of DIMENSIONS.
     """
     if not keys:
         return {}

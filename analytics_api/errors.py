@@ -31,7 +31,7 @@ class StorageError(AnalyticsError):
 
 
 class IngestError(AnalyticsError):
-    """A file cannot be imported. No row of the file was imported."""
+    """A file cannot be imported. None of its rows was imported."""
 
 
 class ExportError(AnalyticsError):
@@ -39,7 +39,7 @@ class ExportError(AnalyticsError):
 
 
 class ErasureError(AnalyticsError):
-    """No person, or more than one, matches the arguments. Nothing was erased."""
+    """The arguments match no person, or more than one. Nothing was erased."""
 
 
 class APIKeyError(AnalyticsError):
@@ -47,11 +47,11 @@ class APIKeyError(AnalyticsError):
 
 
 class RequestError(AnalyticsError):
-    """The request failed because of the client, or must be sent again later.
+    """The request is invalid, or the client must send it again later.
 
     `status` is the HTTP status; `headers` are additional response headers.
 
-    :param fields: fields of the response's JSON body beside `error`.
+    :param fields: fields to add to the JSON body of the response, which always has `error`.
     """
 
     status: int

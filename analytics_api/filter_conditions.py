@@ -1,8 +1,8 @@
-"""The conditions of filters, as SQL.
+"""The SQL condition of each filter of statistics.
 
-A statement has a condition for each filter. The conditions are fixed texts; the values are the parameters of the
-statement, as JSON arrays. `.prefix` and `.contains` are resolved first: the values that exist are read, and the
-statement gets those that match. So every condition is a membership test, and `.not` is its exact complement.
+The text of a condition is constant. The values of the filter are passed as a statement parameter, which is a JSON
+array. For `.prefix` and `.contains`, the values in the database are read first, and those that match are passed. So
+every condition tests whether a value is in a list, and `.not` negates this test.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final
 from .database import Database
 from .database.folding import fold_all
 
-# The value of a session in each dimension.
+# The SQL expression for the value that each filter compares. `s` is a row of session_facts.
 EXPRESSIONS: Final[dict[str, str]] = {
     "country": "s.country_code",
     "source": "s.source",
@@ -33,7 +33,7 @@ EXPRESSIONS: Final[dict[str, str]] = {
 
 IS_ONE_OF = "{expression} in (select value from json_each(cast(:{name} as text)))"
 
-# A page of which all views were purged does not count.
+# The session viewed one of the pages. Views whose events were all purged do not count.
 HAS_VIEWED = """exists (
     select 1
     from session_pages as viewed
@@ -46,15 +46,17 @@ HAS_EVENT = """s.session_id in (
     from events
     where event_type in (select value from json_each(cast(:{name} as text))))"""
 
-# The values that exist, with what the statement gets of each.
+# All values of a dimension. Each row has the text to compare, and the value to pass to the condition.
 KEYS = """
 select key, key
 from key_counts
 where dimension = :dimension and day = -1 and key <> ''
 group by key
 """
+# The numbers in the column `dimension` of key_counts.
 DIMENSIONS: Final = {"country": 1, "source": 2, "engagement": 3, "entry_page": 4, "exit_page": 5, "campaign": 8}
 
+# The same for pages, whose ids are passed.
 PAGES = """
 select page, page_id
 from pages
@@ -87,7 +89,7 @@ def resolve_conditions(db: Database, filters: Mapping[str, Sequence[str]]) -> tu
 
 
 def _find_values(db: Database, field: str, suffix: str, texts: Sequence[str]) -> list[Any]:
-    """Return the values with which a condition is true; pages by their ids."""
+    """Return the values that the condition compares with. Pages are returned as ids."""
     if suffix in ("", "not"):
         if field != "page":
             return list(texts)

@@ -1,8 +1,9 @@
-"""Statements for the events and page views in a range of the sessions that match filters.
+"""SQL statements that count the events and the page views of the sessions that match filters.
 
-SQLite stores `session_facts`, whose rows have the number of events of the session on its own day; the rare events of
-other days are in a table of their own. On PostgreSQL, `session_facts` is a view, and the events are joined to their
-sessions. A range may end in a day that is cut, whose events are always counted one by one.
+On SQLite, `session_facts` is a table. Its column `events_of_day` is the number of events on the day on which the
+session began. The table `events_of_other_days` counts the events on later or earlier days, which are rare. On
+PostgreSQL, `session_facts` is a view, and the statements join the events to their sessions. If the range ends within a
+day (`is_cut`), the events of that day are read from the table `events`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ OTHER_EVENTS_OF_CUT_DAY: Final = """
   where e.occurred_at >= :cut_at and e.occurred_at < :ends_at and s.session_id = e.session_id
     and {condition}"""
 
-# A session is counted for a page on its own day, otherwise on the first day with views. Purged views do not count.
+# A session is counted once for each page: on the day on which the session began if it viewed the page on that day,
+# otherwise on the first day with a view. Purged views do not count.
 VIEWS: Final = """
   select p.page_id, p.day, p.views - p.archived as views, 1 as sessions
   from session_facts as s
@@ -66,7 +68,8 @@ VIEWS_OF_CUT_DAY: Final = """
       and {condition}
     group by e.session_id, page_id, e.day) as cut"""
 
-# Grouping the events by session first takes less time where the condition reads an index for each session.
+# The events are grouped by session before the join, so that the condition is evaluated once for each session. That is
+# faster if the condition searches an index.
 JOINED_EVENTS: Final = """
 select cast(coalesce(sum(events), 0) as bigint)
 from (
@@ -98,7 +101,10 @@ JOINED_VIEWS_OF_CUT_DAY: Final = """
 
 
 def other_events_statement(db: Database, condition: str, *, is_cut: bool) -> str:
-    """Return a query for the number of events that EVENTS_OF_DAY does not count."""
+    """Return a query for the number of events that EVENTS_OF_DAY does not count.
+
+    Without the table session_facts, `events_of_day` is 0, and the query counts all events.
+    """
     if not db.stores_facts:
         return JOINED_EVENTS.format(condition=condition)
     cut_day = OTHER_EVENTS_OF_CUT_DAY.format(condition=condition) if is_cut else ""
@@ -106,6 +112,6 @@ def other_events_statement(db: Database, condition: str, *, is_cut: bool) -> str
 
 
 def views_statement(db: Database, condition: str, *, is_cut: bool) -> str:
-    """Return a query for page views: the page, the day, views, and sessions that no other row of the page counts."""
+    """Return a query for rows of page, day, views and sessions. Over all rows of a page, a session is counted once."""
     statement, cut_day = (VIEWS, VIEWS_OF_CUT_DAY) if db.stores_facts else (JOINED_VIEWS, JOINED_VIEWS_OF_CUT_DAY)
     return statement.format(condition=condition, cut_day=cut_day.format(condition=condition) if is_cut else "")

@@ -1,6 +1,7 @@
-"""Read the rows of several sections from the sessions that match filters, which are read once.
+"""Read the rows of several sections of the dashboard from the sessions that match filters, in one statement.
 
-The dashboard passes `ResolvedFilters` in place of filters to the endpoints of its sections.
+Without this, each section would read the same sessions again. The dashboard passes the result, a ResolvedFilters,
+instead of the filters to the endpoints of its sections.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from .filtered_sessions import (
 from .http.parameters import MAX_INT64
 from .session_filters import Filters
 
-# Sections with one row for each value of a field.
+# These sections have a row for each value of a field.
 FIELDS: Final = ("country", "source", "entry_page", "exit_page", "engagement")
 WITHOUT_LIMIT: Final = frozenset({"country", "engagement"})
 
@@ -33,10 +34,11 @@ WITHOUT_LIMIT: Final = frozenset({"country", "engagement"})
 def resolve_filters(
     db: Database, range_: DayRange, filters: Filters | None, sections: Collection[str], limit: int, begins: str | None
 ) -> Filters | None:
-    """Return filters for find_matching() that have the rows of these sections.
+    """Return the filters together with the rows of these sections, for find_matching().
 
-    :param sections: `totals`, `days`, and some of FIELDS; `pages` and `page_views` together.
-    :param limit: the number of rows of sources, pages, entry pages and exit pages.
+    :param sections: any of `totals`, `days`, `pages`, `page_views` and FIELDS. Pages and page views are only read here
+        if both are needed.
+    :param limit: the maximum number of rows of sources, pages, entry pages and exit pages.
     :param begins: as in read_days().
     """
     matching = find_matching(db, range_, filters)
@@ -46,7 +48,7 @@ def resolve_filters(
     if "pages" in sections and "page_views" in sections:
         rows = read_pages_and_views(db, matching, limit)
     of_sessions = [section for section in sections if section not in ("pages", "page_views")]
-    if len(of_sessions) > 1:  # one section has a statement of its own
+    if len(of_sessions) > 1:  # the endpoint reads a single section itself, with a simpler statement
         rows |= _read_rows(db, matching, of_sessions, limit, begins)
     matching = matching._replace(rows=rows)
     return ResolvedFilters(filters, range_, matching)

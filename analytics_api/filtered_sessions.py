@@ -1,8 +1,9 @@
 """Statistics of the sessions that match filters, read from session_facts and session_pages.
 
-A session belongs to a range by its start, an event and a page view by their own time, whenever their session began.
-`until` cuts a range at an instant within its last day, for the comparison with a day that is not over; `keys` restricts
-the rows of a list to these, for the comparison with a list.
+A session is counted in the range in which it began. Events and page views are counted in the range in which they
+occurred, even if their session began before it. Two parameters are for the earlier range of a comparison: `until` ends
+the range at an instant within its last day, because today is not over either; `keys` limits a list to the keys of the
+rows that it is compared with.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from .http.parameters import MAX_INT64
 from .periods import Period, find_period
 from .session_filters import Filters, parse_filters
 
-# The days are the key of session_facts on SQLite; the instants have an index on PostgreSQL.
+# SQLite searches the primary key of session_facts, which begins with the day. PostgreSQL searches the index of
+# started_at.
 SESSIONS_IN_RANGE = """s.day >= :first and s.day <= :last_day
   and s.started_at >= :begins_at and s.started_at < :ends_at"""
+# The columns of a row of statistics. Averages are computed from the sums later.
 COUNTS = """count(*) as sessions, count(distinct s.visitor_id) as visitors,
   cast(coalesce(sum(s.duration), 0) as bigint) as duration_sum, count(s.duration) as duration_count,
   cast(coalesce(sum(s.engagement_score), 0) as bigint) as score_sum, count(s.engagement_score) as score_count"""
@@ -43,11 +46,11 @@ TOTALS: Final = (
 
 
 class Matching(NamedTuple):
-    """The sessions that match filters, and a range of days.
+    """The sessions of a range that match filters.
 
-    :param condition: SQL, a condition on a row `s` of session_facts.
-    :param values: the parameters of the condition.
-    :param rows: rows of this range that were read before, by the section.
+    :param condition: an SQL condition on a row `s` of session_facts.
+    :param values: the statement parameters of the condition.
+    :param rows: rows that were already read for this range, by the section of the dashboard.
     """
 
     condition: str
@@ -68,7 +71,7 @@ class Matching(NamedTuple):
 
 
 class ResolvedFilters(dict[str, Sequence[str]]):
-    """Filters whose sessions in a range are known."""
+    """Filters with the Matching for one range, so that find_matching() need not compute it again."""
 
     def __init__(self, filters: Filters, range_: DayRange, matching: Matching) -> None:
         super().__init__(filters)
@@ -92,7 +95,7 @@ def find_matching(db: Database, range_: DayRange | None, filters: Filters | None
 
 
 def read_totals(db: Database, matching: Matching) -> dict[str, Any]:
-    """Return the totals of the sessions, and the number of events, as columns of a row."""
+    """Return one row with the totals of the sessions and the number of events. Its columns are TOTALS."""
     if "totals" in matching.rows:
         [counts] = matching.rows["totals"]
         [[events]] = db.tuples(_other_events(db, matching), **matching.parameters)
@@ -108,7 +111,7 @@ where {SESSIONS_IN_RANGE}
 
 
 def read_days(db: Database, matching: Matching, begins: str | None) -> list[tuple[Any, ...]]:
-    """Return a row for each interval that has sessions, in ascending order: its first day, then its COUNTS.
+    """Return a row for each interval that has sessions, in ascending order. A row is the first day, then the COUNTS.
 
     :param begins: a common table expression `begins` that computes the first day of the interval of each day of
         `dates`; None for intervals of a day.
@@ -137,9 +140,10 @@ def join_interval(begins: str | None) -> str:
 
 
 def sessions_by_interval(condition: str, begins: str | None, *, materialized: bool = False) -> str:
-    """Return common table expressions: the sessions `s`, and with `begins` the first day of the interval of each day.
+    """Return the common table expression `s` with the sessions that match, and `dates` and `begins` if needed.
 
-    :param materialized: whether to read the sessions once for all parts of the statement.
+    :param begins: as in read_days().
+    :param materialized: whether to read the sessions only once, although the statement refers to `s` several times.
     """
     intervals = f""",
 dates as (
@@ -157,7 +161,7 @@ with s as {"materialized " if materialized else ""}(
 
 
 def read_hours(db: Database, matching: Matching, span: Span) -> list[tuple[Any, ...]]:
-    """Return a row for each hour that has sessions: the hour (local time, hours since the epoch), then its COUNTS."""
+    """Return a row for each hour that has sessions: the hours since the epoch in local time, then the COUNTS."""
     sql = f"""
 select (s.started_at + :utc_offset) / 3600000, {COUNTS}
 from session_facts as s
@@ -169,7 +173,7 @@ group by 1
 
 
 def read_countries(db: Database, matching: Matching, keys: Iterable[str] | None = None) -> list[tuple[Any, ...]]:
-    """Return country, sessions and visitors, in the order of the endpoint."""
+    """Return rows of country, sessions and visitors: most sessions first, ties by the country."""
     if keys is None and "country" in matching.rows:
         return matching.rows["country"]
     visitors = ", count(distinct s.visitor_id)"
@@ -180,7 +184,7 @@ def read_countries(db: Database, matching: Matching, keys: Iterable[str] | None 
 def read_keys(
     db: Database, matching: Matching, field: str, limit: int = MAX_INT64, keys: Iterable[str] | None = None
 ) -> list[tuple[Any, ...]]:
-    """Return the values of a field with their sessions, the most frequent first, ties in the order of the values.
+    """Return the values of a field with their numbers of sessions: most sessions first, ties by the value.
 
     :param field: source, entry_page, exit_page or engagement. Sessions without a value are not counted.
     """
@@ -206,7 +210,7 @@ limit :limit
 def read_pages(
     db: Database, matching: Matching, limit: int, keys: Iterable[str] | None = None
 ) -> list[tuple[Any, ...]]:
-    """Return the pages with the most views, their views and their sessions; ties in the order of the pages."""
+    """Return rows of page, views and sessions: most views first, ties by the page."""
     if keys is None and "pages" in matching.rows:
         return matching.rows["pages"][:limit]
     only_keys = "" if keys is None else f"where page_id in ({PAGES_BY_NAME.strip()})"
@@ -226,7 +230,7 @@ limit :limit
 
 
 def read_page_views(db: Database, matching: Matching) -> list[tuple[int, int]]:
-    """Return each day with page views, and their number."""
+    """Return a row for each day that has page views: the day and the number of page views."""
     if "page_views" in matching.rows:
         return matching.rows["page_views"]
     sql = f"""
@@ -238,7 +242,7 @@ group by day
 
 
 def read_pages_and_views(db: Database, matching: Matching, limit: int) -> dict[str, list[tuple[Any, ...]]]:
-    """Return the rows of read_pages() and of read_page_views(), for which the page views are read once."""
+    """Return the rows of read_pages() and of read_page_views() by their section. The page views are read only once."""
     sql = f"""
 with counts as materialized (
   select page_id, day, sum(views) as views, sum(sessions) as sessions
@@ -273,7 +277,7 @@ def _other_events(db: Database, matching: Matching) -> str:
 
 
 def read_page_views_of_hours(db: Database, matching: Matching, span: Span) -> list[tuple[int, int]]:
-    """Return each hour with page views, as in `read_hours`, and their number."""
+    """Return a row for each hour that has page views: the hour as in read_hours(), and the number of page views."""
     sql = f"""
 select (e.occurred_at + :utc_offset) / 3600000, count(*)
 from counted_events as e
@@ -298,7 +302,7 @@ def _read_list(
 
 
 def _read_span(db: Database, sql: str, matching: Matching, span: Span) -> list[tuple[Any, ...]]:
-    """Run a statement for the part of a range that has one UTC offset."""
+    """Run a statement for the part of the range within a span. A span has a single UTC offset."""
     begins_at = max(matching.period.begins_at, span.begins_at)
     ends_at = min(matching.period.ends_at, span.ends_at)
     bounds = {**matching.parameters, "begins_at": begins_at, "ends_at": ends_at}

@@ -32,8 +32,8 @@ values (:name, :prefix, :digest, :scopes, :created_at, :expires_at)
 on conflict (name) do nothing
 """
 
-# A replaced key is renamed to its name, this character and a part of its digest, because names must be unique.
-# The character is not printable, so no other name contains it.
+# A replaced key is renamed, because names must be unique. The new name is the old name, this character, and the first
+# 16 characters of the digest. The character is not printable, so no other name contains it.
 REPLACED: Final = "\x1f"
 
 SELECT_KEYS = """
@@ -70,7 +70,7 @@ where digest = :digest
   and revoked_at is null
 """
 
-# The browsers that signed in with the key, or with one that it has replaced.
+# Deletes the sessions of browsers that signed in with the key, or with an older key of this name.
 DELETE_SESSIONS = """
 delete from browser_sessions
 where key_digest in (
@@ -90,7 +90,7 @@ where name = :name
 class Principal:
     """The authenticated client of a request.
 
-    :param name: the name to record in the status history.
+    :param name: the name that the status history records for a change.
     :param scopes: the scopes that the client has.
     :param expires_at: when the key expires, in milliseconds since the epoch; None if it does not expire.
     """
@@ -102,7 +102,7 @@ class Principal:
 
 @dataclass
 class KeyStore:
-    """The API keys in a database. Every process applies an added or revoked key from the next request on."""
+    """The API keys in a database. An added or revoked key takes effect in every process with the next request."""
 
     db: Database
     _recorded: dict[str, str] = field(default_factory=dict)  # name -> last day of use that this process wrote
@@ -135,7 +135,7 @@ class KeyStore:
 
         :param overlap: milliseconds for which the old key remains valid; if 0, the old key is revoked.
         :param expires_at: when the new key expires; None for the same instant as the old key.
-        :raises APIKeyError: no key has this name, or the new key would already have expired.
+        :raises APIKeyError: no key has this name, or the new key would already be expired.
         """
         key = generate_key()
 
@@ -159,7 +159,7 @@ class KeyStore:
         return key
 
     def list(self, *, now: int) -> list[Row]:
-        """Return all keys, including revoked ones, in the order of their names and creation times. Omit the digests.
+        """Return all keys, including revoked ones, without digests. Sort them by name, then by creation time.
 
         `state` is `active`, `replaced` (valid until `expires_at`), `expired` or `revoked`.
         """
@@ -168,7 +168,7 @@ class KeyStore:
         return [{**row, "name": _public_name(row["name"]), "state": _state(row, now)} for row in rows]
 
     def revoke(self, name: str, *, now: int) -> None:
-        """Revoke a key, and all older keys that it replaced; delete their browser sessions.
+        """Revoke a key and all older keys that it replaced, and delete their browser sessions.
 
         :raises APIKeyError: no active key has this name.
         """
@@ -185,7 +185,7 @@ class KeyStore:
     def find(self, key_digest: str, *, now: int) -> Principal | None:
         """Return the Principal of the key with this digest, or None if the key is unknown, revoked or expired.
 
-        Every outcome takes the same single query.
+        The same single query is executed for valid and invalid keys.
         """
         row = self.db.primary_row(SELECT_ACTIVE, digest=key_digest)
         if row is None or (row["expires_at"] is not None and row["expires_at"] <= now):

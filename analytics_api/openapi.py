@@ -169,7 +169,7 @@ def _error_statuses(route: Route) -> list[int]:
 
 
 def _success(route: Route, schemas: dict[str, Schema]) -> dict[str, Schema]:
-    """Return the 200 response, and the 304 response if the endpoint sends an ETag."""
+    """Return the 200 response, and the 304 response if the route's responses have an ETag."""
     schema = _schema(get_type_hints(route.endpoint)["return"], schemas)
     response: Schema = {"description": "Success", "content": {kind: {"schema": schema} for kind in route.produces}}
     if route.endpoint not in RESPONSE_EXAMPLES:

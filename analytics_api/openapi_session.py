@@ -1,4 +1,4 @@
-"""The OpenAPI operations for signing in with a browser, which are not in the route table."""
+"""The OpenAPI operations for signing in with a browser. They are not in the route table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The instants of a range of days, which may end within a day."""
+"""The instants at which a range of days begins and ends. A range may end within a day."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from .ranges import load_offsets
 
 
 class Period(NamedTuple):
-    """A range of days as instants: `begins_at` is inclusive, `ends_at` exclusive.
+    """A range of days and its instants. `begins_at` is inclusive, `ends_at` is exclusive.
 
     :param first: the first whole day.
     :param last: the last whole day.
-    :param cut_at: the beginning of the day that ends_at cuts; None if all days are whole.
+    :param cut_at: if the range ends within a day, the instant at which this day begins; None if all days are whole.
     """
 
     begins_at: int
@@ -25,12 +25,15 @@ class Period(NamedTuple):
     cut_at: int | None = None
 
     def parameters(self) -> dict[str, int | None]:
-        """Return the fields and the last day, whole or not."""
+        """Return the fields as statement parameters, and `last_day`, which is the last day even if it is not whole."""
         return {**self._asdict(), "last_day": self.last if self.cut_at is None else self.last + 1}
 
 
 def find_period(db: Database, range_: DayRange | None, until: int | None) -> Period:
-    """Return the instants of a range of days, up to `until` in milliseconds since the epoch."""
+    """Return the period of a range of days.
+
+    :param until: an exclusive end in milliseconds since the epoch, if it is before the end of the range.
+    """
     days = range_ or DayRange(None, None)
     first, last = days.bounds["first"], days.bounds["last"]
     begins_at = 0 if days.first is None else day_begins_at(first, load_offsets(db, first, first))
@@ -44,7 +47,10 @@ def find_period(db: Database, range_: DayRange | None, until: int | None) -> Per
 
 
 def find_bounds(at: Reader | Database, range_: DayRange | None, until: int | None) -> tuple[int | None, int | None]:
-    """Return the first instant of the enquiries of a range, and the first after them; None where it has no bound."""
+    """Return the inclusive first and the exclusive last instant of a range. None means no bound.
+
+    :param until: an exclusive end in milliseconds since the epoch, if it is before the end of the range.
+    """
     if range_ is None:
         return None, None
     first, last = range_.first, range_.last

@@ -1,4 +1,4 @@
-"""Resolve the parameters `from`, `to` and `days` to a range of days in the site's time zone."""
+"""Convert the parameters `from`, `to` and `days` to a range of days in the site's time zone."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ where begins_at <= :until and begins_at >= (
 order by begins_at
 """
 
+# The first day whose sessions were not purged; null if no sessions were purged.
 RAW_SINCE = """
 select raw_since
 from site
@@ -69,17 +70,21 @@ def find_first_day(db: Database) -> int | None:
 
 
 def find_today(db: Database, now: int) -> Today:
+    """Return the current day of the site.
+
+    :param now: the current time in milliseconds since the epoch.
+    """
     row = db.rows(TODAY, now=now)[0]
     day = (now + row["day_offset"]) // DAY_MS
     begins_at = day * DAY_MS - row["day_offset"]
     ends_at = begins_at + DAY_MS
-    # Other offsets may apply before and after this row, so the day is limited to the row's period.
+    # The row applies only to a part of the day if the offset changes on that day. Both ends are limited to this part.
     return Today(day, max(begins_at, row["begins_at"]), min(ends_at, row["ends_at"] or ends_at))
 
 
 def load_offsets(db: Reader | Database, first: int, last: int) -> list[Offset]:
     """Return the rows of `site_offsets` that apply to the days `first` to `last`."""
-    # Every offset is smaller than two days. The first one, which begins in 1970, also applies to the days before.
+    # Every offset is smaller than two days. The first row begins in 1970, but also applies to the days before.
     rows = db.tuples(OFFSETS, since=(first - 2) * DAY_MS, until=max(last + 3, 0) * DAY_MS)
     return [Offset(*row) for row in rows]
 
@@ -108,8 +113,9 @@ def resolve_range(
 ) -> DayRange | None:
     """Return the range of days that the parameters describe, or None for all time.
 
-    With filters, a range without a first day, and the default range, begin where the sessions were not purged. For a
-    comparison, a range without a last day ends today.
+    Filters need the sessions themselves, which may have been purged. With filters, a range without a first day, and the
+    default range, begin on the first day whose sessions were not purged. For a comparison, a range without a last day
+    ends today.
 
     :param from_: the first day; None for no lower bound.
     :param to: the last day; None for no upper bound.
@@ -129,9 +135,10 @@ def resolve_range(
 
 
 def close_to_compare(ctx: Context, range_: DayRange | None) -> DayRange:
-    """Return a range that ends today if it has no last day.
+    """Return the range with a last day for a comparison: today, if it has none.
 
-    The comparison of a range that reaches today changes every minute, so its `today` lasts until the next minute.
+    The end of the earlier range moves every minute if the range includes today. So the `today` of the result, during
+    which the response can be cached, lasts only until the next minute.
 
     :raises InvalidRequest: the range has no first day.
     """
@@ -165,9 +172,9 @@ def _resolve(ctx: Context, from_: date | None, to: date | None, days: Days) -> D
 
 
 def _limit_to_sessions(ctx: Context, range_: DayRange | None, from_: date | None, days: Days) -> DayRange | None:
-    """Return a range without the days whose sessions were purged.
+    """Return the range without the days whose sessions were purged.
 
-    :raises InvalidRequest: `from_` or `days` reaches such days, or there is no other day.
+    :raises InvalidRequest: the request's `from_` or `days` includes such days, or no other day is left.
     """
     raw_since = ctx.db.rows(RAW_SINCE)[0]["raw_since"]
     if raw_since is None or (range_ is not None and range_.first is not None and range_.first >= raw_since):
@@ -191,10 +198,11 @@ def resolve_closed_range(
     *,
     default: int,
 ) -> DayRange:
-    """Return the range of days that the parameters describe, with both ends; without any, the last `default` days.
+    """Return the range of days that the parameters describe, with a first and a last day.
 
-    `to` alone begins at the first day with sessions, and `from_` alone ends today. If that day is on the other side of
-    the range, the range is one day.
+    Without parameters, the range is the last `default` days. With `to` alone, it begins on the first day with sessions;
+    if that is after `to`, the range is the day `to`. With `from_` alone, it ends today; if `from_` is after today, the
+    range is the day `from_`.
 
     :raises InvalidRequest: as in `resolve_range`.
     """

@@ -1,4 +1,4 @@
-"""The table of all routes. Routing, validation and the OpenAPI document are derived from it."""
+"""The table of all routes. Routing, validation and the OpenAPI document are derived from this table."""
 
 from __future__ import annotations
 
@@ -76,19 +76,20 @@ class Route:
     :param scope: the scope that the key must have; None accepts every valid key.
     :param path: the path after the prefix.
     :param query: parameters in the query string.
-    :param filters: further ones, which can be repeated. The endpoint gets the texts of all of them as `filters`.
+    :param filters: query parameters that can be repeated. The endpoint gets them in one argument `filters`, as texts.
     :param path_parameters: parameters in the path.
     :param body: fields of the JSON request body.
     :param produces: media types of the response.
     :param headers: response headers.
     :param next_query: takes the endpoint's result and returns the query string of the next page for `Link`, or None.
-    :param is_gone: whether a response can be 410, because the server does not have what was requested any more.
-    :param conditional: pass the endpoint a function `check`, which checks a payload against If-Match and If-None-Match.
-    :param cache_for: cache the response until the next write, but at most until the next multiple of this many
-        milliseconds since the epoch. 0 disables caching. A route with path parameters is never cached.
-    :param ranged: whether `query` contains RANGE. The range is resolved and passed to the endpoint as `days`, and the
-        response has the header `Analytics-Range`.
-    :param max_age: reuse the response for this many milliseconds even after a write, because many clients poll it.
+    :param is_gone: whether the response can be 410, because the requested data is not available any more.
+    :param conditional: whether the endpoint gets a function `check`, which evaluates If-Match and If-None-Match.
+    :param cache_for: cache the response until the next write, but at most until the time in milliseconds since the
+        epoch is a multiple of this number. 0 disables caching. A route with path parameters is never cached.
+    :param ranged: whether `query` contains the parameters in RANGE. The range of days is then passed to the endpoint as
+        `days`, and the response has the header `Analytics-Range`.
+    :param max_age: reuse the response for this many milliseconds, even after a write. It is for a route that many
+        clients poll.
     """
 
     scope: str | None
@@ -110,7 +111,7 @@ class Route:
 
     @property
     def default_days(self) -> int | None:
-        """The number of days of a request without a range; None for all time."""
+        """The number of days to count if the request has no range; None for all time."""
         [default] = (parameter.default for parameter in self.query if parameter.name == "days")
         assert default is None or isinstance(default, int)
         return default

@@ -1,4 +1,7 @@
-"""The filters of statistics: their parameters, their values, and the days that they can be applied to."""
+"""The filters of statistics: their query parameters, and the values that each parameter accepts.
+
+A filter selects sessions, for example those from one country. Filters of leads are in `endpoints/leads/filters.py`.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ from typing import Any, Final, Literal
 from .errors import InvalidRequest
 from .http.parameters import MAX_VALUES, Filter, Parameter
 
-# A filter's values by the name of its parameter, such as {"country": ["IN", "DE"], "page.prefix": ["/blog"]}. A session
-# matches if each parameter has a value that is true of it; a parameter that ends in `.not` must have none.
+# The values of each filter by the name of its parameter, such as {"country": ["IN", "DE"], "page.prefix": ["/blog"]}.
+# A session must match every parameter. It matches a parameter if it matches one of the values. It matches a parameter
+# that ends in `.not` if it matches none of them.
 Filters = Mapping[str, Sequence[str]]
 
 MAX_FILTERS = 10
@@ -17,12 +21,13 @@ MAX_FILTERS = 10
 ScoreRange = Literal["0-19", "20-39", "40-59", "60-79", "80-100"]
 BUCKETS: Final[tuple[ScoreRange, ...]] = ("0-19", "20-39", "40-59", "60-79", "80-100")
 
-# Each with what its value must be.
+# Filters with a fixed list of values: the name of the filter, then a description of the value, and the list.
 CHOICES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "engagement": ("the range of its engagement score", BUCKETS),
     "visitor": ("whether an earlier session has the same visitor", ("new", "returning")),
     "lead": ("whether a lead names the session or its visitor", ("true", "false")),
 }
+# Filters that accept any text: the name of the filter, and a description of the value.
 PROPERTIES: Final[dict[str, str]] = {
     "country": "its country, XX if unknown",
     "source": "its referrer domain, (direct) if none",
@@ -31,7 +36,8 @@ PROPERTIES: Final[dict[str, str]] = {
     "page": "a page that it viewed",
     "event_type": "the type of one of its events",
 }
-TEXTS: Final = ("source", "entry_page", "exit_page", "page")  # have `.prefix` and `.contains`
+# These filters also have the parameters `<name>.prefix` and `<name>.contains`.
+TEXTS: Final = ("source", "entry_page", "exit_page", "page")
 
 
 def _list_parameters() -> list[Filter]:
@@ -60,7 +66,7 @@ SESSION_FILTERS: Final[dict[str, Filter]] = {parameter.name: parameter for param
 def parse_filters(filters: Filters | None) -> dict[str, tuple[str, ...]]:
     """Return the filters that have values, with their values. Empty values are ignored.
 
-    :raises InvalidRequest: a parameter is unknown, has a value that cannot be, or there are too many.
+    :raises InvalidRequest: a parameter is unknown, a value is invalid, or there are too many parameters.
     """
     parsed: dict[str, tuple[str, ...]] = {}
     for name, values in (filters or {}).items():
@@ -76,7 +82,7 @@ def parse_filters(filters: Filters | None) -> dict[str, tuple[str, ...]]:
 
 
 def parse_values(parameter: Parameter, texts: Iterable[str]) -> tuple[Any, ...]:
-    """Return the different values of a filter. Empty texts are ignored.
+    """Return the values of a filter without duplicates. Empty texts are ignored.
 
     :raises InvalidRequest: a value is invalid, or there are more than MAX_VALUES.
     """

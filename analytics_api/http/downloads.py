@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MAX_EXPORTS = 2  # concurrent exports: half of the server's four default threads
+MAX_EXPORTS = 2  # concurrent exports; the server has four threads by default
 EXPORT_TIMEOUT = 300.0  # seconds
 CHECK_SECONDS = 2.0  # interval between checks of the key and the deadline
 MAX_MEMORY_BYTES = 256 * 1024  # larger responses are spooled to disk
@@ -57,7 +57,7 @@ class Downloads:
         self.timeout = timeout
 
     def send(self, environ: WSGIEnvironment, start_response: StartResponse, stream: Stream) -> Iterable[bytes]:
-        """Send a stream with its Content-Length; a response to HEAD has no body.
+        """Send a stream with its Content-Length. A response to HEAD has no body.
 
         An error in the stream is raised before the first byte is sent.
 
@@ -92,8 +92,8 @@ class Downloads:
 class Download:
     """A response in a temporary file. The server iterates over it and then closes it (PEP 3333).
 
-    A second thread checks the deadline and the key, because the server's thread blocks in `send` while the client
-    does not read.
+    A second thread checks the deadline and the key, because the server's thread blocks in `send` if the client does not
+    read.
 
     :param timeout: seconds from now until the download is aborted.
     :param on_close: called once, when the download is closed.
@@ -134,7 +134,7 @@ class Download:
                     raise ConnectionResetError(ECONNRESET, self.abort_reason)
                 yield chunk
         finally:
-            self.close()  # test clients, for example, do not call close()
+            self.close()  # some callers, such as test clients, do not call close()
 
     def close(self) -> None:
         if not self.closed.is_set():

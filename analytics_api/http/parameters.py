@@ -11,7 +11,7 @@ from typing import Protocol
 from ..errors import InvalidRequest
 
 MAX_INT64 = 2**63 - 1  # largest integer of a database column
-MAX_VALUES = 20  # of a filter
+MAX_VALUES = 20  # maximum number of values of a filter
 
 
 class Parameter(Protocol):
@@ -50,7 +50,7 @@ class Integer:
 
     @property
     def schema(self) -> dict[str, object]:
-        # `minimum` and `maximum` would declare values outside the bounds invalid.
+        # In JSON Schema, `minimum` and `maximum` would mean that values outside the bounds are invalid.
         bounds = f"At least {self.minimum}" if self.maximum == MAX_INT64 else f"{self.minimum} to {self.maximum}"
         return {
             "type": "integer",
@@ -66,14 +66,14 @@ class Integer:
             raise InvalidRequest(f"{self.name} must be an integer")
         sign, digits = number.groups()
         digits = digits.lstrip("0") or "0"
-        if len(digits) > len(str(MAX_INT64)):  # int() raises an error for thousands of digits
+        if len(digits) > len(str(MAX_INT64)):  # int() raises an error for more than 4300 digits
             return self.minimum if sign == "-" else self.maximum
         return min(max(int(sign + digits), self.minimum), self.maximum)
 
 
 @dataclass(frozen=True, slots=True)
 class Enum:
-    """One of a list of words. Case is ignored."""
+    """A word from a list. Case is ignored."""
 
     name: str
     description: str
@@ -94,7 +94,7 @@ class Enum:
 
 @dataclass(frozen=True, slots=True)
 class Enums:
-    """Several of a list of words, separated by commas. Case is ignored."""
+    """Words from a list, separated by commas. Case is ignored."""
 
     name: str
     description: str
@@ -154,7 +154,7 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Text of at most `maximum` characters, without NUL. It is not trimmed."""
+    """Text of at most `maximum` characters, without NUL. Spaces at its ends are kept."""
 
     name: str
     description: str
@@ -173,7 +173,7 @@ class Text:
     def parse_json(self, value: object) -> str:
         """Return the value of a field of a JSON body.
 
-        :raises ValueError: it is no string.
+        :raises ValueError: the value is not a string.
         """
         if not isinstance(value, str):
             raise ValueError(value)
@@ -189,7 +189,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class LeadReferences:
-    """A list of leads in a JSON body, from 1 to `maximum`, each with the `etag` that it must have, if any."""
+    """A list of 1 to `maximum` leads in a JSON body. Each lead can have the `etag` that it is expected to have."""
 
     name: str
     description: str
@@ -212,7 +212,7 @@ class LeadReferences:
     def parse_json(self, value: object) -> list[dict[str, object]]:
         """Return the value of a field of a JSON body.
 
-        :raises ValueError: it is no list of such leads.
+        :raises ValueError: the value is not such a list.
         """
         if not isinstance(value, list) or not 1 <= len(value) <= self.maximum:
             raise ValueError(value)
@@ -229,7 +229,7 @@ class LeadReferences:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A value of a filter, without NUL; one of `choices`, if there are any, ignoring case. It can be repeated."""
+    """A filter, which can be repeated. A value is one of `choices`, ignoring case; without choices, text without NUL."""
 
     name: str
     description: str

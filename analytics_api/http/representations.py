@@ -57,7 +57,7 @@ class Preconditions:
     if_none_match: str | None = None
 
     def check(self, read_etags: Callable[[], Sequence[str]]) -> None:
-        """Compare the conditions with the resource's current entity tags, of which it may have several.
+        """Compare the conditions with the current entity tags of the resource. A resource may have several.
 
         :raises PreconditionFailed: a condition is not met.
         """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 MAX_QUERY_FIELDS = 300  # 10 filters with 20 values each, and 100 others
-MAX_BODY_BYTES = 64 * 1024  # the request bodies of the API are a status and a key
+MAX_BODY_BYTES = 64 * 1024  # PATCH /leads has the longest bodies: 500 leads with their etags
 MAX_NAME_LENGTH = 40  # an error message truncates a longer parameter name
 CHUNK_SIZE = 64 * 1024
 
@@ -36,7 +36,7 @@ def parse_query(query: str, names: Collection[str], repeatable: Collection[str] 
 
     :param query: the query string from the environ, whose bytes are decoded as Latin-1 (PEP 3333).
     :param names: the endpoint's parameters.
-    :param repeatable: those that can have several values.
+    :param repeatable: the names of parameters that can have several values.
     :raises InvalidRequest: a name is unknown or repeated, there are too many fields, or the text is not UTF-8.
     """
     try:
@@ -63,7 +63,7 @@ def parse_query(query: str, names: Collection[str], repeatable: Collection[str] 
 
 
 def _unknown_parameter(name: str, names: Collection[str]) -> str:
-    """Return an error message that suggests the most similar known name, or lists all known names."""
+    """Return an error message that suggests the most similar known name, or lists all names."""
     if len(name) > MAX_NAME_LENGTH or not name.isprintable():
         name = ascii(name[:MAX_NAME_LENGTH])
     if nearest := get_close_matches(name.lower(), names, n=1):
@@ -105,7 +105,7 @@ def read_body(
         raise too_large(message)
     body = b""
     try:
-        # A stream that ends with the body is slow, and not needed if the length is known.
+        # get_input_stream() limits the stream to the body, but is slow. It is not needed if the length is known.
         stream = get_input_stream(environ) if length is None else environ["wsgi.input"]
         wanted = max_bytes + 1 if length is None else length
         while len(body) < wanted and (chunk := stream.read(min(CHUNK_SIZE, wanted - len(body)))):
@@ -125,11 +125,11 @@ def is_body_too_large(environ: WSGIEnvironment) -> bool:
 
 
 def drain_body(environ: WSGIEnvironment) -> None:
-    """Read the rest of the request body, or a client that is still sending may get a connection reset.
+    """Read the rest of the request body. Otherwise a client that is still sending may get a connection reset.
 
     Read at most MAX_BODY_BYTES, and only if the server signals the end of the body (`wsgi.input_terminated`). Read
-    nothing from an unauthenticated client, which could block a thread by sending slowly. Read nothing if the body is
-    too large.
+    nothing if the client is not authenticated, because it could block a thread by sending slowly. Read nothing if the
+    body is too large.
     """
     if PRINCIPAL not in environ or "wsgi.input_terminated" not in environ or is_body_too_large(environ):
         return

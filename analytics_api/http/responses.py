@@ -21,7 +21,7 @@ CACHE_CONTROL = ("Cache-Control", "private, no-cache")
 
 
 class JSONResponse:
-    """An encoded JSON response with its ETag. It never changes, so it can be cached."""
+    """An encoded JSON response with its ETag. The object never changes, so it can be cached."""
 
     def __init__(self, payload: object, headers: Iterable[tuple[str, str]] = ()) -> None:
         self.body = encode_json(payload)
@@ -66,7 +66,7 @@ def send_error(
     headers: Iterable[tuple[str, str]] = (),
     fields: Mapping[str, object] = MappingProxyType({}),
 ) -> list[bytes]:
-    """Send an error response with the JSON body `{"error": message}` and further fields."""
+    """Send an error response. Its JSON body is `{"error": message}` with the fields added."""
     return send_json(environ, start_response, {"error": message, **fields}, status, headers)
 
 
