@@ -20,7 +20,7 @@ class Current(TypedDict):
     pages: list[CurrentPage]
 
 
-# The first row, without a page, counts all visitors. `cross join` makes SQLite read the events of the time range first.
+# The first row has no page and counts all visitors. `cross join` makes SQLite read the events of the time range first.
 CURRENT = """
 with recent_events as (
   select events.event_id, events.occurred_at, events.page, sessions.visitor_id
@@ -60,9 +60,9 @@ order by place, visitors desc, page
 def current(ctx: Context) -> Current:
     """Return the number of visitors of the last five minutes, and the pages that they viewed last.
 
-    A visitor counts whose session began, or had an event, in these minutes; a time in the future does not count. Each
-    visitor counts for one page, that of the last page view in these minutes. At most 10 pages are returned, those with
-    the most visitors first, ties in the order of the pages. The response of a server is up to one second old.
+    A visitor is counted if a session of theirs began, or had an event, in these minutes. Timestamps in the future are
+    ignored. Each visitor is counted for one page: that of the last page view in these minutes. At most 10 pages are
+    returned, those with the most visitors first. Ties are sorted by page. The response can be up to one second old.
     """
     (_, visitors), *pages = ctx.db.tuples(CURRENT, since=ctx.now - WINDOW, now=ctx.now, limit=MAX_PAGES)
     return {"visitors": visitors, "pages": [{"page": page, "visitors": count} for page, count in pages]}

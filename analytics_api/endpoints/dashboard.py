@@ -1,4 +1,4 @@
-"""The statistics of a page in one response, read from one snapshot of the database."""
+"""The statistics of the web page in one response, read from one snapshot of the database."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from .sources import Source, sources
 
 DEFAULT_LIMIT = 10
 
-# The default interval of a range of at most this many days; longer ranges have months.
+# The maximum number of days of a range, and the default interval for it. The default of longer ranges is a month.
 DEFAULT_INTERVALS: Final[tuple[tuple[int, Interval], ...]] = ((2, "hour"), (92, "day"), (400, "week"))
 
 ResolvedRange = TypedDict(
@@ -93,7 +93,7 @@ from counted_events
 where occurred_at >= :begins_at and occurred_at < :until and page is not null
 """
 
-# Within a period that has one UTC offset.
+# Page views of the hours of a period with one UTC offset.
 PAGE_VIEWS_OF_HOURS = """
 select (occurred_at + :utc_offset) / 3600000, count(*)
 from counted_events
@@ -104,7 +104,7 @@ group by 1
 
 @dataclass(frozen=True)
 class Query:
-    """The arguments from which every section is computed."""
+    """The arguments of the functions in SECTIONS."""
 
     ctx: Context
     range: DayRange
@@ -118,19 +118,19 @@ class Query:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The arguments that every endpoint of a range takes."""
+        """The arguments that all endpoints with a range have in common."""
         return {"days": self.range, "filters": self.filters, "compare": self.compare}
 
     @cached_property
     def page_views(self) -> list[tuple[int, int]]:
-        """Each day with page views, and their number."""
+        """Rows of the range: a day with page views, and their number."""
         if self.matching is None:
             return self.ctx.db.tuples(PAGE_VIEWS, **self.range.bounds)
         return read_page_views(self.ctx.db, self.matching)
 
     @cached_property
     def earlier_page_views(self) -> list[tuple[int, int]]:
-        """As `page_views`, of the earlier range."""
+        """The same rows of the earlier range."""
         if self.earlier is None:
             return []
         if self.matching is not None:
@@ -161,7 +161,7 @@ def _read_series(query: Query) -> list[DayWithViews]:
 
 
 def _count_views(query: Query) -> Counter[str]:
-    """Return the page views of each interval, by its date in the series."""
+    """Return the page views of each interval by its `date` in the series."""
     if query.interval != "hour":
         return _sum_views(query.page_views, query.interval)
     db, bounds = query.ctx.db, query.range.bounds
@@ -169,7 +169,7 @@ def _count_views(query: Query) -> Counter[str]:
 
 
 def _count_earlier_views(query: Query) -> Counter[str]:
-    """As _count_views(), for the earlier range."""
+    """Return the same for the earlier range."""
     earlier = query.earlier
     if earlier is None or query.interval != "hour":
         return _sum_views(query.earlier_page_views, query.interval)
@@ -211,7 +211,7 @@ SECTIONS: Final[dict[str, Callable[[Query], Any]]] = {
 }
 
 
-# The sections whose rows are read together, with the names of the rows in matching_once.
+# The sections that filtered_sections.py can read in one statement, and their names in that module.
 TOGETHER: Final = {
     "overview": ("totals", "page_views"),
     "series": ("days", "page_views"),
@@ -237,18 +237,18 @@ def dashboard(
     filters: Filters | None = None,
     compare: Comparison | None = None,
 ) -> Dashboard:
-    """Return the statistics of a range of days, all of one instant; each section is as its own endpoint returns it.
+    """Return several statistics of a range of days, read from one database snapshot.
 
-    Without a range, the days are today and the 29 days before it. `to` alone begins at the first day with sessions;
-    `from` alone ends today. `range` says which days and which interval these are. The default interval is hour for up
-    to 2 days, day for up to 92, week for up to 400, and month beyond; hours of days whose sessions were purged are not
-    known, so day is their default.
+    Each section is equal to the response of its own endpoint. Without a range, the days are today and the 29 days
+    before it. `to` alone begins at the first day with sessions, and `from` alone ends today. `range` has the days and
+    the interval of the response. The default interval is hour for up to 2 days, day for up to 92, week for up to 400,
+    and month for longer ranges. If sessions of the range were purged, hours are not known, and the default is day.
 
     The overview, the rows of the series, and `previous` in both also have `page_views`, the number of events of type
-    `page_view` with a page. `limit` applies to pages, entry pages, exit pages and sources. Without `sections`, all are
-    returned.
+    `page_view` with a page. `limit` applies to pages, entry pages, exit pages and sources. Without `sections`, all
+    sections are returned.
 
-    :param sections: some of SECTIONS.
+    :param sections: keys of SECTIONS.
     """
 
     def read(ctx: Context) -> Dashboard:
@@ -267,7 +267,7 @@ def dashboard(
                 result[name] = read_section(query)
         return cast(Dashboard, result)
 
-    # The sections call only those methods of the database that a reader of one snapshot has, too.
+    # A Reader of a snapshot has all methods of Database that the sections call.
     return ctx.db.read(lambda reader: read(replace(ctx, db=cast(Database, reader))))
 
 
@@ -279,7 +279,7 @@ def _resolve_filters(
     limit: int,
     interval: Interval,
 ) -> Filters | None:
-    """Return filters that have the rows of the sections, so that sessions and page views are read once."""
+    """Return the filters together with the rows of the sections, so that sessions are read only once."""
     names = dict.fromkeys(
         rows
         for section, all_rows in TOGETHER.items()
@@ -300,7 +300,7 @@ def _describe(range_: DayRange, interval: Interval, filters: Filters | None) -> 
 
 
 def _default_interval(range_: DayRange, earlier: EarlierRange | None, raw_since: str | None) -> Interval:
-    """Return the interval of a range; not hours if days of the range or the earlier one were purged."""
+    """Return the default interval of a range. Hours are not known for days whose sessions were purged."""
     first, last = range_.bounds["first"], range_.bounds["last"]
     first_read = iso_date(earlier.first if earlier else first)
     for days, interval in DEFAULT_INTERVALS:

@@ -50,8 +50,9 @@ def engagement(
 ) -> list[Bucket]:
     """Return the number of ended sessions in each of five ranges of the engagement score.
 
-    There are always five rows, in ascending order. Scores below 0 count in the first range and scores above 100 in the
-    last. Sessions without a score are not counted. With `compare`, `previous` counts those of the earlier range.
+    There are always five rows, in ascending order. The first range includes scores below 0, and the last range scores
+    above 100. Sessions without a score are not counted. With `compare`, `previous` counts the sessions of the earlier
+    range.
     """
     range_ = resolve_range(ctx, from_, to, days, filters, compare=compare)
     matching = find_matching(ctx.db, range_, filters)

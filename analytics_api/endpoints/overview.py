@@ -33,7 +33,7 @@ class Overview(Totals, total=False):
     previous: EarlierTotals
 
 
-# The query for a range also works for all time (day -1), but takes 16 us instead of 12.
+# Totals of all time. TOTALS_OF_RANGE could read them, too (day -1), but takes 16 us instead of 12.
 TOTALS = """
 select
   cast(coalesce(sum(sessions), 0) as bigint) as sessions,
@@ -52,8 +52,10 @@ from day_counts
 where day = -1
 """
 
-# Unique visitors are the visitors of each day, minus the returns whose previous day is in the range; fingerprints
-# likewise. `cross join` makes SQLite read `days` first, so it reads only the returns within the range.
+# A return is a session whose visitor's previous session was on an earlier day, which is `previous_day`. Unique visitors
+# are the sum of the visitors of each day, minus the returns whose previous day is in the range, because those visitors
+# are counted on that day already. Fingerprints are counted in the same way. `cross join` makes SQLite read `days`
+# first, so it reads only the returns on days of the range.
 TOTALS_OF_RANGE = """
 with days as (
   select day
@@ -99,11 +101,12 @@ def overview(
 ) -> Overview:
     """Return the totals of all time or of a range of days.
 
-    `avg_engagement_score` is rounded to one decimal, and `avg_session_duration_s` to whole seconds. Sessions without a
-    value do not count for an average; without any value the average is 0.
+    `avg_engagement_score` is rounded to one decimal, and `avg_session_duration_s` to whole seconds. An average ignores
+    sessions without a value. If no session has a value, it is 0.
 
     With `compare`, `previous` has the totals of the same number of days just before the range, or of the same dates a
-    year earlier. If the range reaches today, they end before the instant `until`, which corresponds to now.
+    year earlier. If the range includes today, the earlier range ends before the instant `until`, which corresponds to
+    now.
     """
     range_ = resolve_range(ctx, from_, to, days, filters, compare=compare)
     earlier = find_earlier_range(ctx, range_, compare, filters)

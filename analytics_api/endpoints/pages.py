@@ -48,7 +48,8 @@ order by views desc, page
 limit :limit
 """
 
-# A return is a session that views a page on a later day than its previous view of the page.
+# A return is a session that views a page on a later day than its previous view of the page. Returns whose previous
+# view is in the range are subtracted, so that a session is counted once for each page.
 TOP_OF_RANGE = """
 select page, parts.views, parts.sessions
 from (
@@ -86,7 +87,8 @@ order by sessions desc, key
 limit :limit
 """
 
-# Of the pages in the earlier range. A session of the cut day counts if it did not view the page in the whole days.
+# The views and sessions of the pages `keys` in the earlier range. A session of the cut day is only counted if it did
+# not view the page on the whole days, because page_counts counts it already.
 EARLIER_VIEWS = """
 with shown as (
   select page_id, page
@@ -142,7 +144,7 @@ def top(
     filters: Filters | None = None,
     compare: Comparison | None = None,
 ) -> list[Page]:
-    """Return the pages with the most views, ties in the order of the pages.
+    """Return the pages with the most views. Ties are sorted by page.
 
     A view is an event of type `page_view` that has a page. `unique_sessions` is the number of sessions with a view of
     the page. With `compare`, `previous` counts the same page in the earlier range.
@@ -167,7 +169,7 @@ def top(
 def _read_earlier_views(
     ctx: Context, earlier: EarlierRange, matching: Matching | None, pages: Sequence[str]
 ) -> dict[str, tuple[int, int]]:
-    """Return the views and sessions of those of the pages that were viewed in the earlier range."""
+    """Return views and sessions in the earlier range by page. Pages without views are omitted."""
     if not pages:
         return {}
     if matching:
@@ -187,7 +189,7 @@ def entry(
     filters: Filters | None = None,
     compare: Comparison | None = None,
 ) -> list[SessionPage]:
-    """Return the most frequent entry pages, ties in the order of the pages. Sessions without one are not counted.
+    """Return the most frequent entry pages. Ties are sorted by page. Sessions without an entry page are not counted.
 
     With `compare`, `previous` counts the same page in the earlier range.
     """
@@ -205,7 +207,7 @@ def exit_(
     filters: Filters | None = None,
     compare: Comparison | None = None,
 ) -> list[SessionPage]:
-    """Return the most frequent exit pages, ties in the order of the pages. Sessions without one are not counted.
+    """Return the most frequent exit pages. Ties are sorted by page. Sessions without an exit page are not counted.
 
     With `compare`, `previous` counts the same page in the earlier range.
     """

@@ -17,7 +17,8 @@ class Realtime(TypedDict):
     total_sessions_today: int
 
 
-# Whole minutes of the hour are read from minute_counts. The partial minutes at both ends are counted from the rows.
+# The whole minutes of the hour are read from the counters in minute_counts. The partial minutes at both ends are
+# counted from the sessions and events.
 NOW = """
 select
   minutes.open_sessions
@@ -51,13 +52,13 @@ cross join (
 
 
 def realtime(ctx: Context) -> Realtime:
-    """Return the number of open sessions and events of the last hour, and of visitors and sessions today.
+    """Return the numbers of open sessions and events in the last hour, and of visitors and sessions today.
 
-    An open session has no end yet, and started within the last hour. Rows with a timestamp in the future do not count
-    for the last hour.
+    An open session has no end yet, and started within the last hour. Sessions and events with a timestamp in the future
+    are not counted in the last hour.
     """
     since = ctx.now - HOUR
-    first_minute = -(-since // MINUTE)  # the first minute that begins within the hour
+    first_minute = -(-since // MINUTE)  # the first minute that is wholly within the last hour
     last_minute = ctx.now // MINUTE  # the current minute
     rows = ctx.db.rows(
         NOW,

@@ -56,9 +56,9 @@ class Day(DayRow, total=False):
 
 
 class Counts(NamedTuple):
-    """The counts of one interval. A `_sum` is the sum of the values, a `_count` the number of values that are not null.
+    """The counts of one interval. Durations are in milliseconds.
 
-    Durations are in milliseconds.
+    A field `…_sum` is the sum of the values of sessions, and `…_count` the number of sessions whose value is not null.
     """
 
     sessions: int
@@ -82,15 +82,15 @@ having sum(sessions) <> 0
 order by day
 """
 
-# Common table expressions that compute the first day of a day's interval. SQLite and PostgreSQL have different date
-# functions, but the same integer arithmetic. Day 0 is a Thursday.
+# Common table expressions that compute, for each day in `dates`, the first day of its week or month. SQLite and
+# PostgreSQL have different date functions, but the same integer arithmetic. Day 0 is a Thursday.
 WEEK_BEGINS = """
 begins as (
   select day, day - (day + 3) % 7 as first_day
   from dates)
 """
-# A cycle of 400 years has 146,097 days. If cycles and years begin on March 1, a leap day is the last day of its year,
-# and the first n months of a year have `(153 * n + 2) / 5` days.
+# The calendar repeats after 400 years, which have 146,097 days. The years here begin on March 1. So a leap day is the
+# last day of its year, and the first n months of each year have `(153 * n + 2) / 5` days.
 MONTH_BEGINS = """
 begins as (
   select day, day - (day_of_year - (153 * ((5 * day_of_year + 2) / 153) + 2) / 5) as first_day
@@ -106,6 +106,11 @@ begins as (
 
 
 def _intervals_of(begins: str) -> str:
+    """Return the statement that counts the sessions of each interval.
+
+    A visitor is counted once in an interval: a session is a return if the visitor's previous session was on an earlier
+    day, and the returns within the interval are subtracted.
+    """
     return f"""
 with days as (
   select day, sum(sessions) as sessions, sum(visitors) as visitors, sum(duration_sum) as duration_sum,
@@ -142,9 +147,9 @@ STATEMENTS: Final[dict[Interval, str]] = {
     "month": _intervals_of(MONTH_BEGINS),
 }
 
-# For a period with one UTC offset. One subquery for each hour reads the index in order and takes 44 ms for 31 days with
-# 76,000 sessions; `group by` sorts all sessions and takes 77 ms. A subquery can return only one column, so it returns
-# the fields of Counts as text, separated by spaces.
+# The counts of each hour of a period with one UTC offset. A subquery for each hour reads the index in order. This takes
+# 44 ms for 31 days with 76,000 sessions. A `group by` would sort all sessions, which takes 77 ms. A subquery can return
+# only one column, so it returns the fields of Counts as text, separated by spaces.
 HOURS = """
 with recursive hours (begins_at, next_at) as (
   select cast(:begins_at as bigint), (:begins_at + :utc_offset) / 3600000 * 3600000 + 3600000 - :utc_offset
@@ -200,21 +205,21 @@ def daily(
     """Return the sessions of each interval, in ascending order. The default range is the last 30 days.
 
     `date` is the first day of the interval; a week begins on Monday. For an hour it is the local time at which the hour
-    begins, with its UTC offset. Days outside the range do not count in the first and the last interval.
+    begins, with its UTC offset. The first and the last interval count only their days within the range.
 
-    Intervals without sessions are omitted, or with `fill` have a row of zeros. With `fill`, a range without `from`
+    Intervals without sessions are omitted. With `fill`, they have a row of zeros. With `fill`, a range without `from`
     begins on the first day with sessions, and a range without `to` ends today or on the last day with sessions,
     whichever is later.
 
-    `avg_duration` (in seconds) and `avg_engagement` are rounded to one decimal. Sessions without a value do not count
-    for an average.
+    `avg_duration` (in seconds) and `avg_engagement` are rounded to one decimal. An average ignores sessions without a
+    value.
 
-    With `compare`, `previous` has the same numbers of the earlier range: those of its n-th interval in the row of the
-    n-th interval of the range, whether or not the intervals before it have rows. `previous` has zeros and no `date` if
-    the earlier range, which may be cut, has no such interval.
+    With `compare`, each row has `previous`, with the same numbers of an interval of the earlier range. The n-th
+    interval of the range is compared with the n-th interval of the earlier range. Intervals that are omitted from the
+    response are counted, too. If the earlier range has fewer intervals, `previous` has zeros and no `date`.
 
-    :raises InvalidRequest: there would be more than 3,700 rows, or hours are requested of days whose sessions were
-        purged.
+    :raises InvalidRequest: there would be more than 3,700 rows, or the interval is an hour and sessions of the range
+        were purged.
     """
     range_ = resolve_range(ctx, from_, to, days, filters, default=DEFAULT_DAYS, compare=compare)
     assert range_ is not None
@@ -246,7 +251,7 @@ def _add_previous(
     earlier: EarlierRange,
     matching: Matching | None,
 ) -> None:
-    """Add `previous` to each row: the interval of the earlier range that has the same number, empty ones counted."""
+    """Add `previous` to each row: the counts of the interval with the same position in the earlier range."""
     first, last = range_.first, range_.last
     assert first is not None
     assert last is not None
@@ -331,16 +336,22 @@ def _hour_rows(ctx: Context, range_: DayRange, fill: bool, matching: Matching | 
 
 
 def _check_hours(ctx: Context, first: int | None, message: str) -> None:
-    """Raise an error with this message, which gets the first day with sessions, if a range has purged days."""
+    """Raise an error if sessions on or after the day `first` were purged.
+
+    :param first: the first day of a range; None for no lower bound.
+    :param message: the beginning of the error message. Its `{}` is replaced by the first day that was not purged.
+    """
     raw_since = ctx.db.rows(RAW_SINCE)[0]["raw_since"]
     if raw_since is not None and (first is None or first < raw_since):
         raise InvalidRequest(f"{message.format(iso_date(raw_since))}: older sessions were purged")
 
 
 def hour_spans(db: Database, first: int, last: int, until: int | None = None) -> list[Span]:
-    """Return the days `first` to `last`, or the part of them before the instant `until`, by UTC offset.
+    """Split the days `first` to `last` into spans that have one UTC offset.
 
     The list is empty if `last` is before `first`.
+
+    :param until: an exclusive end in milliseconds since the epoch, if it is before the end of `last`.
     """
     if last < first:
         return []
@@ -350,7 +361,7 @@ def hour_spans(db: Database, first: int, last: int, until: int | None = None) ->
 
 
 def _count_hours(db: Database, span: Span, matching: Matching | None) -> Iterator[tuple[int, Counts]]:
-    """Yield the beginning of each hour that has sessions, and its counts."""
+    """Yield the beginning and the counts of each hour that has sessions."""
     if matching is None:
         for begins_at, numbers in db.tuples(HOURS, **span._asdict()):
             if not numbers.startswith("0 "):
@@ -363,8 +374,8 @@ def _count_hours(db: Database, span: Span, matching: Matching | None) -> Iterato
 def _closed(ctx: Context, range_: DayRange, fill: bool) -> tuple[int, int]:
     """Return the first and the last day to list.
 
-    With `fill` these are the bounds of the range, where it has them. Otherwise they are the first and the last day with
-    sessions.
+    With `fill`, these are the bounds of the range. Without `fill`, and for a missing bound, they are the first and the
+    last day with sessions. A range with `fill` and without a last day ends today at the earliest.
     """
     first = None if not fill else range_.first
     last = None if not fill else range_.last

@@ -33,9 +33,9 @@ def site(ctx: Context) -> Site:
     """Return the site's time zone, its current day, and whether pages are counted with their query strings.
 
     `first_day` is the day of the first session, even if that session was purged; null if there are no sessions.
-    Sessions and events before the day `raw_since` were purged, but are still counted; null if nothing was purged.
-    `demo` is whether the rows are demo data. `collect_hosts` are the hosts whose pages may send visits to this server;
-    empty if it does not collect.
+    `raw_since` is null if nothing was purged; otherwise sessions and events before this day were purged, but statistics
+    without filters still count them. `demo` is whether the rows are demo data. `collect_hosts` are the hosts whose
+    pages may send visits to this server; it is empty if the server does not collect visits.
     """
     row = ctx.db.rows(SITE, demo_mark=DEMO_MARK)[0]
     return {

@@ -54,7 +54,7 @@ def sources(
     filters: Filters | None = None,
     compare: Comparison | None = None,
 ) -> list[Source]:
-    """Return the referrer domains with the most sessions, ties in the order of the domains.
+    """Return the referrer domains with the most sessions. Ties are sorted by domain.
 
     `(direct)` stands for sessions without a referrer domain. With `compare`, `previous` counts the same domain in the
     earlier range.

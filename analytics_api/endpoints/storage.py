@@ -14,7 +14,7 @@ class Storage(TypedDict):
 
 
 class TimestampedStorage(dict[str, int | None]):
-    """A Storage payload with `taken_at`, when the objects were counted, in milliseconds since the epoch."""
+    """A Storage payload. `taken_at` is the time of the count, in milliseconds since the epoch."""
 
     def __init__(self, statistics: Statistics) -> None:
         super().__init__(
@@ -25,11 +25,11 @@ class TimestampedStorage(dict[str, int | None]):
 
 
 def storage(ctx: Context) -> Storage:
-    """Return the number of objects in the storage, and of the recorded sessions.
+    """Return the number of objects in the storage, and the number of recorded sessions.
 
     Both are null if no storage is configured. The header `Age` has the age of the numbers in seconds.
 
-    :raises StorageError: there are no numbers yet, and the storage does not respond.
+    :raises StorageError: the objects have never been counted, and the storage does not respond.
     """
     if ctx.storage is None:
         return {"total_objects": None, "estimated_sessions": None}

@@ -229,7 +229,7 @@ class LeadReferences:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A filter, which can be repeated. A value is one of `choices`, ignoring case; without choices, text without NUL."""
+    """A filter, which can be repeated. A value is one of `choices`, ignoring case, or any text without NUL."""
 
     name: str
     description: str

@@ -1,4 +1,4 @@
-"""The rows of conversions: their keys, their counts, rates and medians."""
+"""The rows of conversions: keys, counts, rates and medians."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Attribution = Literal["last", "first"]
 ATTRIBUTIONS: Final[tuple[Attribution, ...]] = get_args(Attribution)
 UNKNOWN: Final = "(unknown)"
 NONE: Final = "(none)"
-ALL: Final = "(all)"  # the key of the one row of the total
+ALL: Final = "(all)"  # the key of the only row by `total`
 
 
 class ConversionCounts(TypedDict):
@@ -88,7 +88,7 @@ class Leads:
 
 @dataclass(frozen=True)
 class Request:
-    """A request: what its rows count, and the database."""
+    """The arguments of a request, and the database."""
 
     db: Database
     by: By
@@ -108,7 +108,7 @@ def _rate(part: int, whole: int | None) -> float | None:
 
 
 def _median_days(durations: list[int]) -> float | None:
-    """Return the median in days, linear between neighbours."""
+    """Return the median in days. For an even number of values, it is the mean of the two in the middle."""
     if not durations:
         return None
     durations.sort()

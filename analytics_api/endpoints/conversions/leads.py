@@ -1,4 +1,4 @@
-"""Read the leads of a range by the keys of the sessions that they are attributed to."""
+"""Count the leads of a range by the key of the session that each lead is attributed to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from ...calendar import DAY_MS, interval_first
 from ...filtered_sessions import Matching
 from .counts import ALL, NONE, UNKNOWN, Leads, Request
 
-# The day of the enquiry in the site's zone. Before 1970 the first offset applies, and division rounds up.
+# The day of the enquiry in the site's time zone. Before 1970 the first offset applies. Division rounds toward zero, so
+# a million days are added before it and subtracted after it.
 ENQUIRY_DAY: Final = f"""(a.enquired_at + coalesce(
     (select day_offset from site_offsets where begins_at <= a.enquired_at order by begins_at desc limit 1),
     (select day_offset from site_offsets order by begins_at limit 1)) + {DAY_MS * 1_000_000}) / {DAY_MS} - 1000000"""
@@ -19,7 +20,7 @@ YEAR_1: Final = -62_135_596_800_000 + DAY_MS
 
 
 def read_leads(request: Request, since: int | None, before: int | None, matching: Matching | None) -> dict[Any, Leads]:
-    """Return the leads by key; by the first day of the interval for days, weeks and months."""
+    """Return the leads by key. For days, weeks and months, the key is the first day of the interval."""
     params: dict[str, Any] = {
         **(matching.values if matching else {}),
         **({} if since is None else {"since": since}),

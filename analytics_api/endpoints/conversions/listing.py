@@ -1,4 +1,4 @@
-"""Leads, won customers and their sessions, by what the sessions have in common, by project or by day."""
+"""Sessions, leads and customers, by a property of the session such as its source, by project, or by day."""
 
 from __future__ import annotations
 
@@ -31,16 +31,18 @@ def conversions(
     filters: Filters | None = None,
     compare: Comparison | None = None,
 ) -> list[Conversion]:
-    """Return the sessions and leads by source, country, entry page, campaign or project, the most leads first.
+    """Return the numbers of sessions and leads by source, country, entry page, campaign or project.
 
-    Ties are in the order of the sessions, then of the keys. By day, week or month, the rows are in ascending order, and
-    `limit` does not apply. `total` has one row, `(all)`. A lead counts on the day of its enquiry, with the key of its
-    last or its first session; without a session, it is `(unknown)`. `won`, `lost` and `open` are the statuses that the
-    leads have now. Rates have four decimals, and medians, in days, two; both are None for want of a divisor or of
-    values.
+    The rows with the most leads come first. Ties are sorted by the number of sessions, then by key. By day, week or
+    month, the rows are in ascending order, and `limit` does not apply. `total` has one row, with the key `(all)`. A
+    lead is counted on the day of its enquiry, and has the key of the session that it is attributed to: the last or the
+    first one. The key of a lead without a session is `(unknown)`. `won`, `lost` and `open` count the leads by their
+    current status. Rates have four decimals, and medians are in days with two decimals. A rate is null if its divisor
+    is 0, and a median is null if there are no values.
 
-    With filters, a lead counts if the session that it is attributed to matches. With `compare`, `previous` has the
-    numbers of the same key in the earlier range; by day, week or month those of the interval with the same number.
+    With filters, a lead is counted if the session that it is attributed to matches. With `compare`, `previous` has the
+    numbers of the same key in the earlier range. By day, week or month, it has those of the interval with the same
+    position in the earlier range.
     """
     range_ = resolve_range(ctx, from_, to, days, filters, compare=compare)
     matching = find_matching(ctx.db, range_, filters)
@@ -99,7 +101,7 @@ def _add_previous(
 
 
 def _pair_intervals(request: Request, range_: DayRange, earlier: EarlierRange) -> dict[int, int]:
-    """Return the intervals of a range with those of the earlier range that have the same numbers."""
+    """Return a mapping of each interval of the range to the interval with the same position in the earlier range."""
     assert request.interval
     assert range_.first is not None
     assert range_.last is not None

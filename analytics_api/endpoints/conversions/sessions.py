@@ -1,4 +1,4 @@
-"""Read the sessions of a range by key or by day, from the counters if there are no filters."""
+"""Count the sessions of a range by key or by day. Without filters, the counters have these numbers."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ where started_at >= :begins_at and started_at < :until
 
 
 def count_days(request: Request, bounds: Mapping[str, int], matching: Matching | None) -> dict[int, int]:
-    """Return the sessions by the first day of their interval."""
+    """Return the number of sessions of each interval by its first day."""
     assert request.interval
     counts: dict[int, int] = defaultdict(int)
     for day, sessions in _read_days(request, bounds, matching):
@@ -83,7 +83,10 @@ def _count_cut_day(request: Request, earlier: EarlierRange) -> int:
 def count_sessions(
     request: Request, range_: DayRange | None, limit: int, leads: Iterable[str], matching: Matching | None
 ) -> dict[str, int]:
-    """Return the sessions of the keys that have leads, and of so many of the others as the response may show."""
+    """Return the number of sessions of each key with leads, and of as many other keys as the response can show.
+
+    :param leads: the keys with leads.
+    """
     if request.by == "total":
         days = _read_days(request, (range_ or DayRange(None, None)).bounds, matching)
         return {ALL: sum(sessions for _, sessions in days)}
@@ -134,9 +137,10 @@ def count_earlier_sessions(
 
 
 def _to_counted(request: Request, key: str) -> str:
-    """Return the key of the counter for one that the response shows."""
+    """Return the key in the counters for a key in the response. A missing entry page is an empty key there."""
     return "" if key == NONE and request.by == "entry_page" else key
 
 
 def _to_shown(request: Request, key: str) -> str:
+    """Return the key in the response for a key in the counters."""
     return NONE if key == "" and request.by == "entry_page" else key

@@ -1,9 +1,14 @@
 """Sales leads: list and search, detail, pipeline status and export.
 
-The modules: `listing` (the endpoint of the list), `filters` (their parameters and conditions), `search` and `filtered`
-(the queries of a page without and with filters), `orders` (sort orders and cursors), `board`, `changes` (since the
-board was read), `facets`, `detail`, `contacts` (comparison of addresses), `history`, `status`, `statuses`, `pipeline`,
-`export` and `formulas` (CSV formula injection).
+- `listing`: the endpoint of the list, and `orders`: its sort orders and cursors
+- `filters`: the filters of leads and their SQL conditions
+- `search`: the queries for a page of leads by a search term and a status; `filtered_search`: with other filters
+- `board`: the leads by stage, and `changes`: the leads that changed since the board was read
+- `facets`: the values of the filters
+- `detail` and `history`: one lead; `contacts`: comparison of e-mail addresses and phone numbers
+- `status`: changes of the status; `statuses`: the list of statuses
+- `pipeline`: statistics of the stages
+- `export`: CSV and NDJSON; `formulas`: protection from formulas in CSV
 """
 
 from .board import board, board_stage

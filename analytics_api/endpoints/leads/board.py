@@ -1,4 +1,4 @@
-"""The board: the leads of each stage of the pipeline, those that entered it last first."""
+"""The board: the leads of each stage of the pipeline. The leads that entered the stage last come first."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Board(TypedDict):
     cursor: str
 
 
-# The ids are a JSON array.
+# `lead_ids` is a JSON array.
 CARD_STATES: Final = """
 select lead_id, stage_since, (
     select max(change_id)
@@ -54,12 +54,13 @@ def board(
     sort: str | None = None,
     filters: Filters | None = None,
 ) -> Board:
-    """Return the first leads of each stage, the number of leads in it, and the position in the feed of changes.
+    """Return the first leads of each stage, the number of leads in it, and a position in the feed of changes.
 
-    All parts are of one snapshot. With the filter `status`, other stages are left out. The leads that entered their
-    stage last come first, then those of which that is not known; ties by the higher lead_id. `stage_since` is the
-    instant at which a lead entered its stage, in ms, or null. A lead's `etag` changes with every move, and with nothing
-    else. `next` is the cursor for the next leads of a stage, or null; `cursor` is the position for the changes.
+    Everything is read from one database snapshot. With the filter `status`, other stages are omitted. The leads that
+    entered their stage last come first, and leads without a known time come last. Ties are sorted by descending
+    lead_id. `stage_since` is the time at which a lead entered its stage, in milliseconds since the epoch, or null. The
+    `etag` of a lead changes when the lead moves, and only then. `next` is the cursor for the next leads of a stage, or
+    null. `cursor` is the position to pass to `/changes` as `since`.
 
     :param limit: number of leads of each stage.
     :param filters: as in the list.
@@ -88,9 +89,9 @@ def board_stage(
     cursor: str | None = None,
     filters: Filters | None = None,
 ) -> BoardStage:
-    """Return leads of one stage of the board, with a `cursor` those after its position.
+    """Return the leads of one stage of the board. With a `cursor`, return the leads after its position.
 
-    :param cursor: `next` of the page before. It is valid for one `sort`.
+    :param cursor: `next` of the previous page. It is valid for one `sort`.
     :raises NotFound: there is no such stage.
     :raises InvalidRequest: the cursor belongs to another `sort`, or a filter is invalid.
     """

@@ -1,4 +1,4 @@
-"""Compare e-mail addresses and phone numbers, and list what changed from one submission to the next."""
+"""Normalize e-mail addresses and phone numbers, and list the fields that changed between two submissions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Change = TypedDict("Change", {"field": str, "from": "str | None", "to": "str | N
 
 
 def comparable(field: str, value: object) -> object:
-    """Return what of a field's value counts in a comparison."""
+    """Return a field's value in the form in which it is compared. E-mail addresses and phone numbers are normalized."""
     if value is None or value == "":
         return ""
     if isinstance(value, str) and "mail" in field.lower():
@@ -26,22 +26,22 @@ def comparable(field: str, value: object) -> object:
 
 
 def comparable_email(email: str | None) -> str | None:
-    """Return an e-mail address without blanks and case, or None if nothing is left."""
+    """Return an e-mail address without spaces and in lower case, or None if it is empty then."""
     return "".join(map(_lower, email.replace(BLANK, ""))) or None if email else None
 
 
 def comparable_phone(phone: str | None) -> str | None:
-    """Return a phone number without blanks and signs, or None if nothing is left."""
+    """Return a phone number without spaces and PHONE_SIGNS, or None if it is empty then."""
     return phone.translate(dict.fromkeys(map(ord, BLANK + PHONE_SIGNS))) or None if phone else None
 
 
 def _lower(letter: str) -> str:
-    """Return an ASCII letter in lower case, and others as they are: so both engines do."""
+    """Return an ASCII letter in lower case, and any other character unchanged, as both databases do."""
     return letter.lower() if letter.isascii() else letter
 
 
 def list_changes(submission: Mapping[str, Any], before: Mapping[str, Any]) -> list[Change]:
-    """Return the fields in which a submission differs from the one before it, in the order of the columns."""
+    """Return the fields whose values differ between a submission and the one before it, in the order of COMPARED."""
     pairs = [(field, before[field], submission[field]) for field in COMPARED]
     old, new = _payload(before["payload_json"]), _payload(submission["payload_json"])
     if old is not None and new is not None:
@@ -54,7 +54,10 @@ def list_changes(submission: Mapping[str, Any], before: Mapping[str, Any]) -> li
 
 
 def with_changes(submissions: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield the submissions, newest first, each with its changes against the one before it."""
+    """Yield each submission with the list of its `changes` since the one before it.
+
+    :param submissions: the submissions of a lead, newest first.
+    """
     newest_first = list(submissions)
     for submission, before in zip(newest_first, [*newest_first[1:], None]):
         yield {**submission, "changes": [] if before is None else list_changes(submission, before)}
@@ -70,11 +73,11 @@ def _payload(text: str | None) -> dict[str, Any] | None:
 
 
 def _text(value: object) -> str | None:
-    """Return a value as text: a string as it is, another JSON value in its notation."""
+    """Return a string unchanged, None for null, and any other value as JSON."""
     if value is None:
         return None
     try:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    except RecursionError:  # nested as deeply as the parser accepts
+    except RecursionError:  # json.loads() accepts a deeper nesting than json.dumps()
         return "…"
-    return text.encode(errors="replace").decode()  # JSON can have half of a surrogate pair
+    return text.encode(errors="replace").decode()  # JSON strings can contain lone surrogates

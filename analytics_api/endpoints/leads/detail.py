@@ -75,7 +75,7 @@ where lead_id = :lead_id
 SESSION_COLUMNS = """session_id, visitor_id, entry_page, exit_page, country, started_at, ended_at, duration,
   engagement_score, event_count"""
 
-# All sessions of the lead's visitor, and the sessions in the `session_id` of the lead and its submissions.
+# All sessions of the lead's visitor, and the sessions that the lead and its submissions have in `session_id`.
 SESSIONS = f"""
 select {SESSION_COLUMNS}
 from sessions
@@ -117,7 +117,7 @@ order by started_at, session_id
 limit 1
 """
 
-# The expressions have indexes, for which their text must be that of the schema.
+# The expressions have indexes, which are used only if the expressions are the same as in the schema.
 OTHER_LEADS = """
 select lead_id, enquiry_datetime, status
 from leads
@@ -141,10 +141,11 @@ order by enquiry_datetime desc, lead_id desc
 def detail(ctx: Context, lead_id: int) -> Detail:
     """Return the lead with its sessions and submissions, both newest first.
 
-    `first_session` is the first session of the lead's visitor, if it began before the enquiry, else the session that
-    the lead names. `other_leads` have the same visitor, e-mail or phone, newest first. The `changes` of a submission
-    are the fields that differ from the submission before it. Case and blanks in e-mails do not count, nor blanks and
-    the signs `+().-/` in phone numbers; null, empty and missing are equal.
+    `first_session` is the first session of the lead's visitor if it began before the enquiry; otherwise it is the
+    session in the `session_id` of the lead. `other_leads` are leads with the same visitor, e-mail or phone, newest
+    first. `changes` of a submission are the fields that differ from the submission before it. Comparisons ignore case
+    and spaces in e-mails, and spaces and the characters `+().-/` in phone numbers. Null, empty and missing values are
+    equal.
 
     :raises NotFound: the lead does not exist.
     """
@@ -152,7 +153,7 @@ def detail(ctx: Context, lead_id: int) -> Detail:
 
 
 def read_detail(at: Reader, lead_id: int) -> Detail:
-    """Return the same as `detail`, read within an existing transaction."""
+    """Return the same as detail(), within an existing transaction."""
     lead = at.row(LEAD, lead_id=lead_id)
     if lead is None:
         raise NotFound("Lead not found")
@@ -176,10 +177,13 @@ def read_detail(at: Reader, lead_id: int) -> Detail:
 
 
 def _first_session(at: Reader, visitor: str | None, enquiry: str) -> Row | None:
-    """Return the visitor's first session, or None if it began after the second of the enquiry."""
+    """Return the visitor's first session, or None if it began after the enquiry.
+
+    The time of the enquiry has no milliseconds. A session that began within the same second is returned.
+    """
     try:
         instant = datetime.fromisoformat(enquiry).replace(tzinfo=timezone.utc)
-    except ValueError:  # no date, or one of the year 0
+    except ValueError:  # not a date, or a date in the year 0
         return None
     until = (instant - EPOCH) // timedelta(milliseconds=1) + 999
     return at.row(FIRST_SESSION, visitor_id=visitor, until=until)

@@ -32,8 +32,8 @@ def export_leads(
 ) -> Stream:
     """Return all leads that match, as CSV (RFC 4180) or as one JSON object per line, from one database snapshot.
 
-    In CSV every field is quoted, except null, which is an empty field. Text that a spreadsheet would evaluate as a
-    formula is escaped. The search and the filters are those of the list.
+    In CSV, null is an empty field, and all other fields are quoted. Text that a spreadsheet would evaluate as a formula
+    is escaped. The search term and the filters work as in the list.
 
     :param filters: as in the list.
     :raises InvalidRequest: a filter is invalid.
@@ -69,7 +69,7 @@ def _csv_lines(leads: Iterable[Sequence[Any]]) -> str:
 
 
 def _csv_field(value: object) -> str:
-    """Return a CSV field. Every value except null is quoted, for programs that expect another separator."""
+    """Return a CSV field. Values except null are quoted, because some programs expect another separator."""
     if value is None:
         return ""
     text = escape_formula(value).replace('"', '""') if isinstance(value, str) else str(value)

@@ -1,4 +1,4 @@
-"""The values that the leads have in the columns of filters, with the number of leads."""
+"""The values of leads in four columns that can be filtered, with the number of leads for each value."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Facets(TypedDict):
     label: list[Value]
 
 
-# The leads without filters, by counters.
+# The counts without filters are read from counters.
 COUNTED: Final = f"""
 select key as value, cast(sum(leads) as bigint) as count
 from facet_counts
@@ -42,8 +42,8 @@ limit {MAX_VALUES}
 def facets(ctx: Context, *, q: str | None = None, status: str | None = None, filters: Filters | None = None) -> Facets:
     """Return the projects, sources, countries and labels of the leads that match, each with the number of leads.
 
-    Each list has at most 100 values, by count, then by value. It counts the leads that match all filters except the one
-    of the list. Leads without a value are left out.
+    Each list has at most 100 values, sorted by descending count, then by value. A list counts the leads that match all
+    filters except the filter of this list. Leads without a value are not counted.
 
     :param filters: as in the list.
     :raises InvalidRequest: a filter is invalid.
@@ -54,7 +54,7 @@ def facets(ctx: Context, *, q: str | None = None, status: str | None = None, fil
 
 def _count_all(at: Reader, q: str | None, values: FilterValues) -> dict[str, list[Value]]:
     lists: dict[str, list[Value]] = {name: [] for name in get_type_hints(Facets)}
-    # The lists without a filter of their own count the same leads, so one statement reads them.
+    # All lists whose own filter is not in the request count the same leads, so one statement reads these lists.
     filtered = [[name] for name in lists if name in values]
     for names in (*filtered, [name for name in lists if name not in values]):
         others = {other: value for other, value in values.items() if other not in names}
@@ -69,10 +69,10 @@ def _count_all(at: Reader, q: str | None, values: FilterValues) -> dict[str, lis
 
 
 def _select_counts(at: Reader, names: Sequence[str], conditions: list[Condition]) -> str:
-    """Return the statement for some lists: it groups the leads by the columns of all, and then by each.
+    """Return the statement for some lists. It groups the leads by the columns of all lists, then by each column.
 
-    The first index of filters is in the order of these groups. It is only used if it has all columns: otherwise each
-    lead would be looked up in this order.
+    The index of COVERING_COLUMN is in the order of the first grouping. It is used only if it has all columns of the
+    statement. Otherwise each lead would be looked up in the order of the index, which is slow.
     """
     search = FilteredSearch(at, conditions, DEFAULT_ORDER, {})
     is_covered = (

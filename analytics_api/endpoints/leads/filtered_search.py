@@ -1,14 +1,17 @@
 """The queries for a page of leads with filters.
 
-First each condition with an index counts its matches, up to MAX_GATHERED or 2% of the leads. If one has fewer, these
-are looked up, checked and sorted: one statement returns the page and the total. Otherwise the total is counted, by
-scanning the index that has the columns of all filters if there are several. If enough leads match, the next leads in
-the order are read and checked, and then eight times as many as long as these do not fill the page; else all matches
-are gathered and sorted. For the board, the matches of all stages are counted at once, and then those of each stage
-are read.
+1. For each condition with an index, count its matches, up to a maximum of MAX_GATHERED or 2% of the leads.
+2. If a condition has at most that many matches, it is the driver: look its matches up, check the other conditions, and
+   sort. One statement returns the page and the total.
+3. Otherwise count the total. If there are several filters, this scans the index that has the columns of all filters.
+4. If enough leads match, read the next leads in the sort order and check them. As long as the page is not full, read
+   eight times as many.
+5. Otherwise look up and sort all matches.
 
-Measured on SQLite with 100,000 leads: a page of rare values takes 1 ms, one of frequent values 5 to 33 ms, and one of
-leads with or without visits 165 ms, as no index has these. The board takes 2 ms, with filters 5 to 75 ms.
+The board counts the matches of all stages with one statement, and then reads the page of each stage.
+
+Measured on SQLite with 100,000 leads: a page takes 1 ms for rare values, 5 to 33 ms for frequent values, and 165 ms for
+`has_visits`, which has no index. The board takes 2 ms without filters, and 5 to 75 ms with filters.
 """
 
 from __future__ import annotations
@@ -24,9 +27,9 @@ from .orders import ORDERS
 from .search import COLUMN_LIST, COUNT_BY_STATUS, OVERSAMPLING, Page
 
 MAX_GATHERED: Final = 2_000
-# To look up 2% of a million leads takes 60 ms, to read the index with all columns 150.
+# 1/50 is 2%. Looking up 2% of a million leads takes 60 ms. Reading the index that has all columns takes 150 ms.
 GATHERED_PART: Final = 50
-# Its index has the columns of the other filters, too.
+# The index of this column also has the columns of the other filters.
 COVERING_COLUMN: Final = "project_name"
 COVERED_COLUMNS: Final = frozenset(
     filter_.column for filter_ in LEAD_FILTERS.values() if filter_.column not in ("", "last_follow_up_at")
@@ -35,10 +38,11 @@ COVERED_COLUMNS: Final = frozenset(
 
 @dataclass(frozen=True)
 class FilteredSearch:
-    """The search for one page of leads that satisfy conditions, at least one.
+    """The search for one page of the leads that satisfy all conditions.
 
-    :param params: `limit` and `offset`; with a cursor `key`, `lead_id` and `null_lead_id`.
-    :param known: the driver and the total, if they are known already.
+    :param conditions: one or more conditions.
+    :param params: statement parameters: `limit` and `offset`; with a cursor also `key`, `lead_id` and `null_lead_id`.
+    :param known: the driver and the total, if they have already been computed.
     """
 
     at: Reader
@@ -53,7 +57,7 @@ class FilteredSearch:
 
     @cached_property
     def driver(self) -> list[Condition]:
-        """The conditions of the column whose matches are looked up; none if each has too many."""
+        """The conditions of the column whose index is used to look up matches; empty if each has too many matches."""
         if self.known is not None:
             return self.known[0]
         columns: dict[str, list[Condition]] = {}
@@ -68,10 +72,11 @@ class FilteredSearch:
 
     @cached_property
     def total(self) -> int:
+        """The number of leads that satisfy all conditions."""
         if self.known is not None:
             return self.known[1]
         is_one_column = len({condition.column for condition in self.conditions}) == 1
-        driver = self.conditions if is_one_column else self.driver  # then its index has all that is counted
+        driver = self.conditions if is_one_column else self.driver  # an index of one column suffices to count
         sql = f"select count(*) as total\nfrom leads\nwhere {where_all(self.conditions, driver)}"
         [row] = self.at.rows(sql, **join_params(self.conditions))
         total: int = row["total"]
@@ -82,7 +87,7 @@ class FilteredSearch:
         return where_all(self.conditions, self.driver)
 
     def by_status(self) -> dict[str, FilteredSearch]:
-        """Return a search for each status that has matches. All matches are counted by one statement."""
+        """Return a search for each status that has matches. One statement counts the matches of all of them."""
         sql = f"select status, count(*)\nfrom leads\nwhere {self.where}\ngroup by status"
         return {
             status: replace(
@@ -95,7 +100,7 @@ class FilteredSearch:
 
 
 def where_all(conditions: Iterable[Condition], driver: Sequence[Condition]) -> str:
-    """Return the conjunction of the conditions, of which only the driver can use an index."""
+    """Join the conditions with `and`. Only the driver can use its index, or without a driver, COVERING_COLUMN."""
     return " and ".join(
         condition.indexed
         if condition in driver or (not driver and condition.column == COVERING_COLUMN)
@@ -127,7 +132,7 @@ def find_filtered_page(search: FilteredSearch) -> Page:
 
 
 def _count_up_to(at: Reader, group: Sequence[Condition], maximum: int) -> int:
-    """Return how many leads match the conditions of one column, up to `maximum` + 1."""
+    """Return the number of leads that match the conditions of one column, but at most `maximum` + 1."""
     matching = " and ".join(condition.indexed for condition in group)
     source = "lead_search(:needle)" if group[0].name == TERM else f"leads where {matching}"
     sql = f"select count(*) as matches\nfrom (select 1 from {source} limit {maximum + 1}) as matches"
@@ -157,7 +162,7 @@ limit :limit {offset}
 
 
 def _walk(search: FilteredSearch) -> Page | None:
-    """Read the next leads in the order, and check the conditions. Return None if reading all matches is less work."""
+    """Read the next leads in the sort order and check them. Return None if sorting all matches reads fewer leads."""
     total = search.total
     if not total:
         return Page([], 0)
@@ -175,7 +180,7 @@ def _walk(search: FilteredSearch) -> Page | None:
 
 
 def _count_candidates(search: FilteredSearch) -> tuple[int, int]:
-    """Return how many leads the index of the order has, for one status if the search is for one, and of all leads."""
+    """Return the number of leads with the status of the search, if it has a single one, and the number of all leads."""
     status = next((condition.params["status_0"] for condition in search.conditions if _is_one_status(condition)), None)
     candidates, every = (search.at.rows(COUNT_BY_STATUS, status=each)[0]["total"] for each in (status, None))
     return candidates, every
@@ -186,6 +191,7 @@ def _is_one_status(condition: Condition) -> bool:
 
 
 def _check_next(search: FilteredSearch, reads: int, rows: int, offset: int) -> list[Row]:
+    """Read the next `reads` leads in the sort order. Return those that match: `rows` leads after `offset`."""
     order = ORDERS[search.sort]
     sql = f"""
 select {COLUMN_LIST}
@@ -203,9 +209,9 @@ limit :rows offset :skipped
 
 
 def _select_next(search: FilteredSearch) -> str:
-    """Return the statement for the next leads in the order; for each part of `Order.after` the next ones."""
+    """Return the statement for the next leads in the sort order: with a cursor, a union for `Order.after`."""
     order = ORDERS[search.sort]
-    # The index of the order also finds the bounds of its column, and one status.
+    # The index of the sort order is also searched for bounds of its column, and for a single status.
     bounds = "".join(
         f"{condition.indexed} and "
         for condition in search.conditions

@@ -27,9 +27,12 @@ Kind = Literal["values", "statuses", "first day", "last day", "minimum", "maximu
 
 @dataclass(frozen=True, slots=True)
 class LeadFilter:
-    """A filter: the name of its parameter, the column that it is about, and what it demands of the column.
+    """A filter of leads.
 
-    :param lower: for an upper bound, the name of the filter with the lower bound.
+    :param name: the name of the query parameter.
+    :param column: the column of `leads` that the filter compares; "" for `has_visits`.
+    :param kind: how the column is compared with the values.
+    :param lower: if the filter is an upper bound, the name of the filter for the lower bound.
     """
 
     name: str
@@ -81,7 +84,7 @@ LEAD_FILTERS: Final = {
     )
 }
 
-# The values of filters by name: a tuple for those that can be repeated, else one value.
+# The parsed values by the name of the filter: a tuple if the filter can be repeated, otherwise one value.
 FilterValues = Mapping[str, Any]
 
 TERM: Final = "q"
@@ -97,9 +100,9 @@ class Condition:
 
     :param name: the name of the parameter.
     :param column: the only column that the condition reads, or "".
-    :param indexed: the condition, which can use an index.
-    :param scanned: the same, without an index of the column.
-    :param check: the same for a few leads; by default as `indexed`.
+    :param indexed: the SQL condition in a form that can use an index.
+    :param scanned: the same condition in a form that cannot use an index of the column.
+    :param check: the same condition in a form that is fast for a few leads; if empty, use `indexed`.
     """
 
     name: str
@@ -115,10 +118,11 @@ class Condition:
 
 
 def parse(filters: Filters | None, status: str | None = None) -> FilterValues:
-    """Return the values of the filters that have one. Empty texts are ignored.
+    """Parse the values of filters. Empty texts, and filters without values, are ignored.
 
-    :param status: another way to pass the filter `status`.
-    :raises InvalidRequest: a name is unknown, a value is invalid, there are too many, or bounds exclude every lead.
+    :param status: the filter `status`, if it is not in `filters`.
+    :raises InvalidRequest: a name is unknown, a value is invalid, a filter has too many values, or a lower bound is
+        above the upper bound.
     """
     values: dict[str, Any] = {}
     for name, listed in {**({"status": status} if status else {}), **(filters or {})}.items():
@@ -141,12 +145,15 @@ def _parse_texts(filter_: LeadFilter, texts: Sequence[str]) -> tuple[Any, ...]:
 
 
 def is_simple(values: FilterValues) -> bool:
-    """Return whether there is at most a filter of one status, for which `search` has statements and counters."""
+    """Return whether search.py can be used: there are no filters, or only the filter `status` with one value."""
     return not values or (list(values) == ["status"] and len(values["status"]) == 1)
 
 
 def list_conditions(at: Reader, q: str | None, values: FilterValues) -> list[Condition]:
-    """Return the conditions of a search term and of filters, as `parse` returns them."""
+    """Return the conditions of a search term and of filters.
+
+    :param values: the result of parse().
+    """
     conditions = [_condition(at, LEAD_FILTERS[name], value) for name, value in values.items()]
     if q and (term := _term(at, q)):
         conditions.append(term)
@@ -176,12 +183,18 @@ def _condition(at: Reader, filter_: LeadFilter, value: Any) -> Condition:
 
 
 def _on_column(name: str, column: str, sql: str, params: dict[str, Any], *, hidden: str, known: str = "") -> Condition:
+    """Return the condition of a column.
+
+    :param sql: the condition with `{}` for the column.
+    :param hidden: appended to the column in `scanned`; it makes an expression of it, for which there is no index.
+    :param known: appended to `indexed`, for partial indexes.
+    """
     scanned = sql.format(f"{column} {hidden}").replace(f" and {column} <>", f" and {column} {hidden} <>")
     return Condition(name, column, sql.format(column) + known, scanned, params)
 
 
 def _term(at: Reader, q: str) -> Condition | None:
-    """Return the condition of a search term, or None if nothing of the term is left to search."""
+    """Return the condition of a search term, or None if the term consists of separators and spaces."""
     folded = fold(at, q.replace("\x1f", " ")).strip()  # U+001F separates the fields of search_text
     if not folded:
         return None
@@ -196,11 +209,11 @@ def _term(at: Reader, q: str) -> Condition | None:
 
 
 def day_begin(at: Reader, day: int) -> str:
-    """Return the first second of a day of the site as `YYYY-MM-DD HH:MM:SS`, UTC, as the columns have it."""
+    """Return the UTC time at which a day of the site begins, as `YYYY-MM-DD HH:MM:SS`, the format of the columns."""
     instant = day_begins_at(day, load_offsets(at, day, day))
     try:
         begin = datetime(1970, 1, 1) + timedelta(seconds=-(-instant // 1000))
-    except OverflowError:  # beyond the years of `datetime`: before or after every date
+    except OverflowError:  # out of the range of `datetime`: return a text before or after all dates
         return "0" if instant < 0 else ":"
     return begin.isoformat(" ", "seconds")
 

@@ -20,7 +20,7 @@ class Listing(TypedDict):
 
 
 class LeadPage(dict[str, object]):
-    """A Listing payload with the query string of the next page, which is None on the last page."""
+    """A Listing payload. `next_query` is the query string of the next page, and None on the last page."""
 
     next_query: str | None = None
 
@@ -39,13 +39,13 @@ def list_leads(
     """Return a page of leads, and the `total` number of leads that match.
 
     `q` is a substring of the name, e-mail, phone, project or visitor id; case is ignored. A lead must match all
-    filters; of several values of one filter it must match one, to the letter. Leads without a score or a follow-up
-    match no bounds of these. `source` and `country` are those of the enquiry, not those of visits. Nulls come last in
-    every order.
+    filters. If a filter has several values, the lead must be equal to one of them, including case. Leads without a
+    score or a follow-up do not match bounds of the score or of the follow-up. `source` and `country` are columns of the
+    lead, not of its visits. Nulls come last in every order.
 
-    Every page but the last has a `Link` header with a `cursor` to the next page. The next page begins after this
-    page's last lead, even if that lead has been deleted or has moved in the order. With a cursor, deep pages are as
-    fast as the first page. A cursor is valid for one `sort`, and replaces `offset`.
+    Every page except the last has a `Link` header, whose URL has a `cursor` for the next page. The next page begins
+    after the last lead of this page, even if that lead is deleted or gets another position in the meantime. With a
+    cursor, later pages are as fast as the first page. A cursor is valid for one `sort`, and replaces `offset`.
 
     :param filters: texts by the names of filters, such as `{"project": ["Sky Towers"], "score_min": "50"}`.
     :raises InvalidRequest: the cursor belongs to another `sort`, or a filter is invalid.
@@ -71,7 +71,7 @@ def list_leads(
 def find_leads(at: Reader, q: str | None, values: FilterValues, sort: str, params: dict[str, Any]) -> Page:
     """Return the rows of a page, and the number of leads that match.
 
-    :param params: `limit` and `offset`; with a cursor also those of decode_cursor().
+    :param params: `limit` and `offset`; with a cursor also the result of decode_cursor().
     """
     if is_simple(values):
         filter_, needed = prepare(at, q, *values.get("status", (None,)))

@@ -1,4 +1,4 @@
-"""The sort orders of the lead list, and cursors, which encode a position in an order for the `Link` header."""
+"""The sort orders of leads, and cursors. A cursor is a text for a position in a sort order."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ...errors import InvalidRequest
 from ...http.parameters import MAX_INT64
 
 MIN_INT64: Final = -MAX_INT64 - 1
-# Characters of a sort key in a cursor. Percent-encoded, they fit into a header of 8190 bytes together with a search
-# term.
+# Maximum number of characters of a sort key in a cursor. Percent-encoded, the cursor and a search term then fit into a
+# header of 8190 bytes.
 MAX_KEY_LENGTH: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A sort order by one column, nulls last. Ties are sorted by lead_id, so pages never overlap."""
+    """A sort order by one column, with nulls last. Ties are sorted by lead_id, so pages never overlap."""
 
     column: str
     direction: Literal["asc", "desc"]
@@ -32,7 +32,7 @@ class Order:
 
     @property
     def after(self) -> dict[str, str]:
-        """Conditions for the leads after the position (`:key`, `:lead_id`). Each can use an index of its own."""
+        """The conditions of the leads after the position (`:key`, `:lead_id`). Each condition can use an index."""
         beyond = "<" if self.direction == "desc" else ">"
         parts = {
             "ties": f"{self.column} = :key and lead_id {beyond} :lead_id",
@@ -55,12 +55,12 @@ ORDERS: Final = {
     "stage": Order("stage_since", "desc", int, nullable=True),
 }
 DEFAULT_ORDER: Final = "newest"
-BOARD_ORDER: Final = "stage"  # only has an index within each status
+BOARD_ORDER: Final = "stage"  # its index begins with the status, so it is not an order of the list
 LIST_ORDERS: Final = tuple(sort for sort in ORDERS if sort != BOARD_ORDER)
 
-# A cursor consists of the order, the id of the page's last lead and its sort key: `newest:28:2026-02-10 11:00:00`. If
-# the sort key is null, it is omitted. A sort key that is too long or contains a NUL is truncated, and `~` marks that:
-# `name_asc:28~:aaa`.
+# A cursor consists of the order, and the id and the sort key of the last lead on the page, such as
+# `newest:28:2026-02-10 11:00:00`. A null sort key is omitted. A sort key that is too long or contains NUL is truncated,
+# and the id is followed by `~`: `name_asc:28~:aaa`.
 _TEXT_KEY: Final = rf"~?:[^\u0000]{{0,{MAX_KEY_LENGTH}}}"
 _NUMBER_KEY: Final = ":-?[0-9]{1,19}"
 
@@ -101,9 +101,9 @@ def encode_cursor(at: Reader, sort: str, lead: Row) -> str:
 
 
 def resolve_order(sort: str | None, cursor: str | None, default: str) -> str:
-    """Return the order of a request: that of its cursor, if it has one.
+    """Return the sort order of a request, which is that of its cursor if it has one.
 
-    :raises InvalidRequest: the cursor belongs to another order than `sort`.
+    :raises InvalidRequest: `sort` is not the order of the cursor.
     """
     order = cursor.partition(":")[0] if cursor else sort or default
     if sort not in (None, order):
@@ -114,9 +114,9 @@ def resolve_order(sort: str | None, cursor: str | None, default: str) -> str:
 def decode_cursor(at: Reader, cursor: str) -> dict[str, Any]:
     """Return a cursor's position as the parameters of `Order.after`.
 
-    If the sort key is truncated, the complete key is read from the lead. If the lead has been deleted or has another
-    key, the position is before all keys with the truncated key as prefix. Some leads may then be listed again, but none
-    is missed.
+    If the sort key in the cursor is truncated, the complete key is read from the lead. If the lead was deleted or has
+    another key now, the position is before all keys that begin with the truncated key. Some leads may then be listed
+    again, but none is missed.
     """
     sort, lead, *rest = cursor.split(":", 2)
     order, lead_id = ORDERS[sort], _clamp(int(lead.rstrip("~")))
@@ -130,7 +130,7 @@ def decode_cursor(at: Reader, cursor: str) -> dict[str, Any]:
 
 
 def _restore(at: Reader, order: Order, lead_id: int, cut: str) -> tuple[str, int]:
-    """Return the complete key and the lead id for a truncated key, or a position before all keys with that prefix."""
+    """Return the key and the lead id of the position for a truncated key, as decode_cursor() describes."""
     key = _sort_key(at, order.column, lead_id)
     if isinstance(key, str) and key.startswith(cut):
         return key, lead_id

@@ -1,4 +1,4 @@
-"""Stays in the stages of the pipeline, and the moves between them."""
+"""Statistics of the pipeline: stays in its stages, and moves between them. A stay is the time of a lead in a stage."""
 
 from __future__ import annotations
 
@@ -70,9 +70,11 @@ STAYS_OF_RANGE = _stays("where enquired_at >= :since and enquired_at < :before")
 class Stays:
     """The stays in one stage, and the leads that are in it now.
 
-    :param durations: of the complete stays, in ms.
-    :param known: the leads of which it is known when they entered.
-    :param oldest: the first instant at which a stay of a lead that is in the stage began.
+    :param leads: the number of leads that are in the stage now.
+    :param entered: the number of stays.
+    :param durations: the durations of the complete stays, in milliseconds.
+    :param known: the number of leads that are in the stage now and entered it at a known time.
+    :param oldest: the earliest of these times, in milliseconds since the epoch.
     """
 
     leads: int = 0
@@ -90,13 +92,14 @@ class Stays:
 
 
 def pipeline(ctx: Context, days: Days = None, *, from_: date | None = None, to: date | None = None) -> Pipeline:
-    """Return the leads, stays and moves of each stage of the pipeline, for the enquiries of the range.
+    """Return leads, stays and moves for each stage of the pipeline, counting the leads whose enquiry is in the range.
 
-    A stay begins with a recorded move into the stage; in `new` also with the enquiry, unless the lead's first move
-    begins in another stage. It is complete when the next move leaves that stage. `entered` are the stays, and
-    `median_hours` and `p90_hours` those of the complete ones. `advanced` are moves to a later stage other than lost,
-    `lost` those to lost. `oldest` is the instant at which the stay of the lead that is in the stage for longest began.
-    `without_history` are the leads of which it is not known when they entered the stage that they are in.
+    A stay in a stage begins with a recorded move into the stage. A stay in `new` can also begin with the enquiry, if
+    the first recorded move of the lead leaves `new`, or if the lead is new and has no move. A stay is complete when the
+    next move leaves that stage. `entered` is the number of stays. `median_hours` and `p90_hours` are percentiles of the durations
+    of complete stays. `advanced` is the number of moves to a later stage except lost, and `lost` the number of moves to
+    lost. `oldest` is the time at which the longest current stay began, in milliseconds since the epoch.
+    `without_history` is the number of leads that entered their current stage at an unknown time.
     """
     range_ = resolve_range(ctx, from_, to, days)
     return ctx.db.read(lambda at: _read_pipeline(at, *find_bounds(at, range_, None)))
@@ -113,7 +116,7 @@ def _read_pipeline(at: Reader, since: int | None, before: int | None) -> Pipelin
     for status, count in leads:
         stays[status].leads = count
     for moved_from, status, entered, *rest in rows:
-        if status in stays:  # other programs may write any text
+        if status in stays:  # other programs may write unknown statuses
             stays[status].add(entered, *rest)
             if moved_from in stays:
                 moves[moved_from, status] = entered
@@ -137,7 +140,7 @@ def _to_stage(status: Status, stay: Stays, moves: Counter[tuple[Status, Status]]
 
 
 def _percentile(durations: Sequence[int], tenths: int) -> float | None:
-    """Return a percentile of sorted durations in hours, linear between neighbours."""
+    """Return a percentile of sorted durations in hours, with linear interpolation."""
     if not durations:
         return None
     place, rest = divmod((len(durations) - 1) * tenths, 10)
@@ -146,7 +149,7 @@ def _percentile(durations: Sequence[int], tenths: int) -> float | None:
 
 
 def _sort_moves(moves: Counter[tuple[Status, Status]]) -> list[MoveCount]:
-    """Return the moves by count, then in the order of the stages."""
+    """Return the moves, sorted by descending count, then by the order of the stages."""
 
     def place(move: tuple[Status, Status]) -> tuple[int, list[int]]:
         return -moves[move], [STATUSES.index(status) for status in move]

@@ -1,12 +1,12 @@
-"""The queries for a page of the lead list and the total number of matches.
+"""The queries for a page of leads by a search term and a status, and for the total number of matches.
 
-Let n be the number of leads (with the requested status, if any), m the number of matches, and p = offset + limit. The
-strategies read this many rows:
+There are four strategies. The table says how many rows each reads, where n is the number of leads with the requested
+status, m is the number of matches, and p = offset + limit:
 
 =========  ==========================================================================  ======================
-walk       No search term: read the index of the order. The total is a counter.        p
-small      At most SMALL_RESULT matches in the search index: page and total at once.   m
-nearby     Many matches: read the next leads in the order, and filter them.            m to count, then 8·p·n/m
+walk       No search term: read the index of the sort order. The total is a counter.   p
+small      At most SMALL_RESULT matches: one statement returns the page and the total. m
+nearby     Many matches: read the next leads in the sort order, and filter them.       m to count, then 8·p·n/m
 sort       Sort all matches.                                                           m with the index, else n
 =========  ==========================================================================  ======================
 
@@ -57,20 +57,20 @@ COLUMNS: Final = tuple(Lead.__annotations__)
 COLUMN_LIST: Final = ", ".join(COLUMNS)
 
 SMALL_RESULT: Final = 500
-OVERSAMPLING: Final = 8  # `nearby` reads 8 times the rows that it would need if matches were evenly distributed
+OVERSAMPLING: Final = 8  # `nearby` reads 8 times as many rows as evenly distributed matches would need
 
-# Conditions for the leads of the list: without a term, with a term in the search index, or with a scan for the term.
+# The conditions: without a term, with a term that the search index finds, and with a term that needs a scan.
 CONDITIONS: Final = {
     "all": "true",
     "status": "status = :status and status <> ''",  # `<> ''` lets SQLite use the partial indexes
     "indexed": "lead_id in (select rowid from lead_search(:needle))",
-    # `|| ''` prevents SQLite from using the index of the status, which may have many more leads than match the term.
+    # `|| ''` prevents SQLite from using the index of the status, because more leads may have the status than the term.
     "indexed in status": "status || '' = :status and lead_id in (select rowid from lead_search(:needle))",
     "scanned": "lead_id in (select lead_id from leads where search_text like :pattern escape '\\')",
     "scanned in status": "status = :status and status <> '' and search_text like :pattern escape '\\'",
 }
 
-# Every statement is built here from constants. A request selects a statement, and passes values only as parameters.
+# All statements are built here from constants. A request selects a statement, and its values are statement parameters.
 _CONDITIONS_AND_ORDERS: Final = [(name, sort) for name in CONDITIONS for sort in ORDERS]
 
 PAGES: Final = {
@@ -178,7 +178,7 @@ where {CONDITIONS[name]}
     },
 }
 
-# For a frequent term: SQLite reads the index of the status instead of looking up every match.
+# For a frequent term. SQLite then reads the index of the status, instead of looking up each match in the table.
 COUNT_FREQUENT: Final = """
 select count(*) as total
 from leads
@@ -238,7 +238,7 @@ class Search:
         return self._number(COUNT_BY_STATUS, "total")
 
     def _is_frequent(self) -> bool:
-        """Return whether the matches, of any status, are more than an eighth of the status's leads.
+        """Return whether the term's matches in all statuses are more than an eighth of the leads with the status.
 
         COUNT_FREQUENT is then up to 3.6 times as fast.
         """

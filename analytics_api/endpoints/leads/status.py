@@ -20,7 +20,7 @@ class Updated(TypedDict):
 
 
 class UpdatedLead(dict[str, bool]):
-    """An Updated payload with the lead's entity tag after the update, for the header `ETag`."""
+    """An Updated payload. `etag` is the entity tag of the lead after the update, for the header `ETag`."""
 
     def __init__(self, etag: str) -> None:
         super().__init__(updated=True)
@@ -32,7 +32,7 @@ class _LeadReference(TypedDict):
 
 
 class LeadReference(_LeadReference, total=False):
-    """A lead to move, if it still has this `etag`; without one whatever it has."""
+    """A lead to move. With an `etag`, it is moved only if that is its current entity tag."""
 
     etag: str
 
@@ -67,10 +67,11 @@ def update_status(ctx: Context, lead_id: int, status: str, check: Check = lambda
     """Set the pipeline status of the lead, and record the change and the key's name in the history.
 
     Case and surrounding spaces of `status` are ignored. Nothing is written if the lead already has this status. If
-    `If-Match` lists neither the lead's `etag` on the board nor the `ETag` of its detail, the response is 412 with the
-    lead as on the board, and nothing is written. The response has the lead's new `etag` as `ETag`.
+    `If-Match` lists neither the `etag` of the lead on the board nor the `ETag` of its detail, nothing is written, and
+    the response is 412 with the lead as the board shows it. The header `ETag` of the response has the new `etag`.
 
-    :param check: takes a function that returns the lead's entity tags; raises PreconditionFailed to reject the change.
+    :param check: takes a function that returns the entity tags of the lead. It raises PreconditionFailed to reject the
+        change.
     :raises NotFound: the lead or the status does not exist.
     """
     new_status = find_status(status)
@@ -95,9 +96,9 @@ def update_status(ctx: Context, lead_id: int, status: str, check: Check = lambda
 def update_statuses(ctx: Context, leads: Sequence[LeadReference], status: str) -> MovedLeads:
     """Set the pipeline status of several leads in one transaction.
 
-    A lead with an `etag` is moved if that is its `etag` on the board, else it is in `stale`, as it is on the board now.
-    `unchanged` already have the status, and `not_found` do not exist. A lead that is listed twice counts once, with its
-    first `etag`. All lists are in the order of the request.
+    A lead with an `etag` is moved only if that is its current `etag` on the board. Otherwise the lead is in `stale`, as
+    the board shows it now. `unchanged` has the leads that already have the status, and `not_found` those that do not
+    exist. If the request has a lead twice, only the first one is used. All lists are in the order of the request.
 
     :param leads: 1 to 500 leads.
     :raises NotFound: the status does not exist.
@@ -133,7 +134,9 @@ def _read_cards(at: Reader, lead_ids: Iterable[int]) -> dict[int, Card]:
 
 
 def _move(ctx: Context, at: Transaction, cards: Sequence[Card], status: str) -> None:
-    """Move leads that are in another stage. Triggers write the history."""
+    """Set the status of leads. They must have another status. Triggers write the history."""
     with at.moving(ctx.actor, ctx.now):
-        for card in sorted(cards, key=lambda card: card["lead_id"]):  # in one order, so that no two requests deadlock
+        for card in sorted(
+            cards, key=lambda card: card["lead_id"]
+        ):  # always in this order, so that concurrent requests do not deadlock
             at.execute(UPDATE_STATUS, lead_id=card["lead_id"], status=status)
