@@ -1,4 +1,4 @@
-"""Take visits from the pages of a site: a WSGI application that answers `/a.js` and `/collect`."""
+"""Record the visits of a site: a WSGI application that serves the script `/a.js` and receives events at `/collect`."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ def create_collector(
     geoip: str | os.PathLike[str] | None = None,
     vpn_networks: Iterable[str] = (),
 ) -> Collector:
-    """Return a WSGI application that writes what the pages of a site send. Environment variables are not read.
+    """Return a WSGI application that records the events of a site's pages. Environment variables are not read.
 
-    It needs the packages of `analytics_api[collector]`. It takes no API key.
+    It needs the packages of `analytics_api[collector]`. Its requests need no API key.
 
     :param database: the path or URL of a database, which is created if it does not exist, or an open Database.
     :param hosts: the site's host names. `example.com` includes `www.example.com`; `*.example.org` is every subdomain.
     :param clock: returns the current time in milliseconds since the epoch.
     :param trusted_proxies: number of reverse proxies whose `X-Forwarded-For` is trusted. With 1 or more, the country is
         taken from the header `CF-IPCountry`.
-    :param contact_ip: whether to store the address from which a form is sent, in `lead_submissions`.
-    :param geoip: the path of an MMDB file with the countries of addresses. A trusted `CF-IPCountry` wins.
-    :param vpn_networks: networks such as `192.0.2.0/24`. Sessions from them have `vpn_suspected` 1.
+    :param contact_ip: whether to store the client address of a form in `lead_submissions`.
+    :param geoip: the path of an MMDB file with the countries of addresses. A trusted `CF-IPCountry` takes precedence.
+    :param vpn_networks: networks such as `192.0.2.0/24`. Sessions from these networks have `vpn_suspected` 1.
     :raises DatabaseError: the database cannot be opened.
     :raises SettingError: another argument is invalid, or a package is missing.
     """

@@ -1,4 +1,4 @@
-"""The WSGI application that sends the script, and takes what the script sends."""
+"""The WSGI application that sends the script to browsers, and receives the events that the script sends."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Any page may read a reply: it says no more than whether the events were accepted.
+# Pages of any origin may read a reply, because it only says whether the events were accepted.
 REPLY_HEADERS: Final = (
     ("Access-Control-Allow-Origin", "*"),
     ("Access-Control-Expose-Headers", "Retry-After"),
@@ -43,7 +43,7 @@ PREFLIGHT_HEADERS: Final = (
 )
 CONTENT_TYPES: Final = ("", "text/plain", "application/json")
 
-NO_COUNTRY: Final = frozenset({"XX", "T1"})  # unknown, and Tor
+NO_COUNTRY: Final = frozenset({"XX", "T1"})  # values of CF-IPCountry for unknown and Tor
 
 
 class Collector:
@@ -100,7 +100,7 @@ class Collector:
         return _reply(environ, start_response, None) if late is None else []
 
     def read(self, environ: WSGIEnvironment) -> Arrival:
-        """Return the request's events.
+        """Read and check a request. Return its events with the facts about the client.
 
         :raises RequestError: the request is invalid.
         """
@@ -124,18 +124,18 @@ class Collector:
         )
 
     def start(self) -> None:
-        """Start the thread that writes, which also ends sessions and deletes old rows and salts.
+        """Start the thread that writes events, ends sessions, and deletes old rows and salts.
 
-        Otherwise the first event starts it.
+        If this method is not called, the first event starts the thread.
         """
         self.writer.start()
 
     def close(self) -> None:
-        """Stop the thread that writes. A further request starts it again."""
+        """Stop the thread that writes events. The next event starts it again."""
         self.writer.close()
 
     def client_address(self, environ: WSGIEnvironment) -> str:
-        """Return the address that the outermost trusted proxy saw, or that of the connection."""
+        """Return the address of the client that connected to the outermost trusted proxy, or else of the connection."""
         addresses: list[str] = [
             part.strip() for part in environ.get("HTTP_X_FORWARDED_FOR", "").split(",") if part.strip()
         ]
@@ -144,7 +144,10 @@ class Collector:
         return str(environ.get("REMOTE_ADDR") or "")
 
     def _check_hosts(self, environ: WSGIEnvironment, events: Sequence[Event]) -> None:
-        """Refuse pages of other sites. This stops mistakes, not forgery: a program can send any URL and Origin."""
+        """Reject events of pages on other sites.
+
+        This prevents mistakes, such as a copied page, but not forgery: a program can send any URL and Origin.
+        """
         origin = environ.get("HTTP_ORIGIN")
         if origin is not None and not self.hosts.include_url(origin):
             raise Forbidden("The origin is not one of this site's hosts")
@@ -165,7 +168,7 @@ class Collector:
         return self.db.write(lambda at: Batch(at, self.sources).write(arrivals))
 
     def _tidy(self) -> bool:
-        self.identity.salt(self.clock())  # on a new day, this deletes old salts although nobody visits the site
+        self.identity.salt(self.clock())  # deletes old salts on a new day, even if nobody visits the site
         return self.db.write(lambda at: tidy(at, self.clock()))
 
 

@@ -79,7 +79,7 @@ CHANGE_COLUMNS: Final = (
     "exit_page",
 )
 
-# The other columns are those of the session's first event.
+# The first event of a session sets the other columns.
 UPDATE_SESSIONS: Final = f"""
 with changes ({", ".join(CHANGE_COLUMNS)}) as (:changes)
 update sessions set
@@ -114,7 +114,15 @@ on conflict (day, reason) do update set hits = collector_machines.hits + exclude
 
 
 class Arrival(NamedTuple):
-    """A valid request. `visitors` has the visitor id of each event."""
+    """A valid request, ready to be written.
+
+    :param now: the time of the request in milliseconds since the epoch.
+    :param day: the site's day at this time.
+    :param machine: the reason why the request counts as a machine's; None for a person's.
+    :param visitors: the visitor id of each event.
+    :param sender: the hash of the client address if there is a lead, otherwise "".
+    :param contact_ip: the client address, or None if it must not be stored.
+    """
 
     now: int
     day: int
@@ -123,20 +131,21 @@ class Arrival(NamedTuple):
     visitors: Sequence[str]
     country: str | None
     vpn_suspected: bool
-    sender: str  # the hash of the address, if there is a lead
+    sender: str
     contact_ip: str | None
 
 
 class Batch:
     """Write requests in the order of their arrival.
 
-    `write` reads the state of all visitors first, then changes it in memory, and writes each table with few statements.
+    `write` first reads the current sessions of all visitors. It then applies the events to these in memory, and writes
+    the changes with a few statements for each table.
     """
 
     def __init__(self, at: Transaction, sources: Sources) -> None:
         self.at = at
         self.sources = sources
-        self.received: dict[str, View | None] = {}  # by event id; None if it is not a page view
+        self.received: dict[str, View | None] = {}  # events by their ids; None for an event that is not a page view
         self.visits: dict[str, Visit] = {}  # by visitor id
         self.by_session: dict[str, Visit] = {}
         self.stored: set[str] = set()  # visitors with a row in collector_sessions
@@ -146,10 +155,10 @@ class Batch:
         self.new_received: dict[str, tuple[str | None, int, View | None]] = {}  # session id, instant, view
         self.changed_views: dict[str, View] = {}
         self.machines: Counter[tuple[int, str]] = Counter()
-        self.is_locked = False  # against other transactions with leads
+        self.is_locked = False  # whether other transactions with leads are locked out
 
     def write(self, arrivals: Sequence[Arrival]) -> dict[int, Exception]:
-        """Write the requests, and return the errors of those that are rejected, by their places."""
+        """Write the requests. Return an error for each rejected request, by its index."""
         self._load([arrival for arrival in arrivals if arrival.machine is None])
         errors: dict[int, Exception] = {}
         for place, arrival in enumerate(arrivals):
@@ -220,9 +229,10 @@ class Batch:
         write_lead(self.at, event, arrival.now, sender)
 
     def take_end(self, arrival: Arrival, event: Event, visitor: str) -> None:
-        """End a page view, whoever the visitor is now: the address may have changed, or the day.
+        """End a page view. The event is ignored if the session of the page view is not open.
 
-        Without an open session of the view, the event is dropped.
+        The session is found by the page view, not by the visitor, because the visitor id changes with the client
+        address and the day.
         """
         view = self.received.get(event["view"])
         visit = self.by_session.get(view.session_id) if view is not None else None
@@ -238,7 +248,7 @@ class Batch:
         visit = self.visits.get(visitor)
         if visit is None or not visit.is_open(arrival.now):
             if visit is not None:
-                self.changed[visit.session_id] = visit  # it has ended
+                self.changed[visit.session_id] = visit  # this session has ended
             visit = Visit(visitor, new_session_id(arrival.now), arrival.now, arrival.now)
             self.visits[visitor] = self.by_session[visit.session_id] = visit
             referrer, domain = self.sources.find(event)
@@ -254,7 +264,7 @@ class Batch:
         self.events.append((visit.session_id, event_type, event["url"], arrival.now, data))
 
     def _save(self, now: int) -> None:
-        """Write the changes. Rows are sorted, so that concurrent transactions lock them in the same order."""
+        """Write the changes. Rows are sorted, so that concurrent transactions lock rows in the same order."""
         visits = [visit for _, visit in sorted(self.changed.items())]
         started = [visit for visit in visits if visit.session_id in self.started]
         if started:
@@ -314,7 +324,7 @@ TAKE: Final = {
 
 
 def _change(visit: Visit, now: int) -> tuple[Any, ...]:
-    """Return the values of CHANGE_COLUMNS."""
+    """Return the values of a session for CHANGE_COLUMNS."""
     ended_at = visit.ended_at(now)
     duration = None if ended_at is None else ended_at - visit.started_at
     return (
@@ -324,5 +334,5 @@ def _change(visit: Visit, now: int) -> tuple[Any, ...]:
 
 
 def new_session_id(now: int) -> str:
-    """Return a random id. It begins with the time, so that the index of sessions grows at its end."""
+    """Return a random id that begins with the time. So new rows are added at the end of the index of sessions."""
     return f"{now:012x}{secrets.token_hex(10)}"

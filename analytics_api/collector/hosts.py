@@ -1,4 +1,4 @@
-"""The hosts of the site: which pages may send events, and which referrers are sources."""
+"""The host names of the site. Only their pages may send events, and referrers on them are not sources."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ MAX_CACHED = 10_000
 
 
 class Hosts:
-    """A list of host names. All of them are one site.
+    """A set of host names that belong to one site.
 
-    `example.com` includes `www.example.com`. `*.example.org` is every subdomain, but not `example.org`. Ports are
+    `example.com` includes `www.example.com`. `*.example.org` includes every subdomain, but not `example.org`. Ports are
     ignored.
 
-    :raises SettingError: a name is invalid, or there is none.
+    :raises SettingError: a name is invalid, or there are no names.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -31,7 +31,7 @@ class Hosts:
         self.include = lru_cache(MAX_CACHED)(self._include)
 
     def include_url(self, url: str) -> bool:
-        """Return whether an absolute URL or an origin is one of the site's."""
+        """Return whether the host of an absolute URL or of an origin belongs to the site."""
         match = AUTHORITY.match(url)
         return match is not None and self.include(match[1])
 
@@ -44,7 +44,7 @@ def host_of(text: str) -> str | None:
     """Return the normalized host of a host name or URL, or None if it is invalid."""
     try:
         return normalize_host(text)
-    except IngestError:  # an international name, and the package idna is not installed; browsers send punycode
+    except IngestError:  # a name that is not ASCII, without the package idna; browsers send such names as punycode
         return None
 
 

@@ -1,8 +1,9 @@
-"""Identify visitors by keyed hashes.
+"""Compute visitor ids, which are keyed hashes.
 
-A daily visitor is the hash of address and user agent under a salt of the site's day. The salt is deleted two days
-later, so that nobody can compute the hash again. A visitor with a stored id is the hash of that id under a key that
-stays the same. Neither can be sent as an id: it would be hashed again.
+By default, a visitor id is the hash of the client address and the user agent, with a random salt for each day of the
+site. The salt is deleted two days later, so that nobody can compute the hash again. If the device stores a random id,
+the visitor id is the hash of this id with a permanent key. A client cannot choose a visitor id, because every id that
+it sends is hashed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from ..database.secrets_table import add_value, find_value
 from ..ranges import find_today
 from .lead_limit import network_of
 
-RECHECK_MS: Final = 60_000  # how long a change of the site's time zone may remain unnoticed
+RECHECK_MS: Final = 60_000  # a change of the site's time zone takes effect after this time
 VISITOR_KEY: Final = "collector_visitor_key"  # a name in the table `secrets`
 
 ADD_SALT = """
@@ -39,7 +40,7 @@ where day < :yesterday
 
 
 class Salt(NamedTuple):
-    """The salt of a day. It is checked again at `expires_at`."""
+    """The salt of a day. It can be used until `expires_at`; then the current day must be read again."""
 
     today: Today
     key: bytes
@@ -47,7 +48,7 @@ class Salt(NamedTuple):
 
 
 class Identity:
-    """Compute visitor ids. Threads can share it."""
+    """Compute visitor ids. An object can be shared between threads."""
 
     def __init__(self, db: Database) -> None:
         self.db = db
@@ -55,15 +56,15 @@ class Identity:
         self._visitor_key: bytes | None = None
 
     def daily_visitor(self, address: str, agent: str, now: int) -> str:
-        """Return the id of the visitor with this address and user agent on the site's day."""
+        """Return the visitor id for this address and user agent on the current day."""
         return _hash(self.salt(now).key, f"{address}\0{agent}")
 
     def stored_visitor(self, visitor: str) -> str:
-        """Return the id of the visitor whose device stores an id."""
+        """Return the visitor id for the id that a device stores."""
         return _hash(self._permanent_key(), visitor)
 
     def sender(self, address: str) -> str:
-        """Return a hash of an address that is stored for an hour, to count its leads also over midnight."""
+        """Return the hash of an address, to count its leads. The hash is stored for an hour, also across midnight."""
         return _hash(self._permanent_key(), f"\0{network_of(address)}")
 
     def _permanent_key(self) -> bytes:
@@ -75,6 +76,7 @@ class Identity:
         return self._visitor_key
 
     def salt(self, now: int) -> Salt:
+        """Return the salt of the current day. On a new day, create it and delete old salts."""
         salt = self._salt
         if salt is None or not salt.today.begins_at <= now < salt.expires_at:
             salt = self._salt = self._read_salt(now, salt)

@@ -1,4 +1,4 @@
-"""Limit the leads from an address, so that a program cannot fill the list of leads."""
+"""Limit the number of leads from one address, so that a program cannot fill the list of leads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ insert into collector_leads (event_id, sender, received_at)
 values (:event_id, :sender, :received_at)
 """
 
-# Concurrent transactions with leads conflict, and begin again: of two leads with one mail, the later finds the first.
+# Updates a row so that concurrent transactions with leads conflict, and the later one is retried. It then finds a lead
+# of the first one that has the same e-mail address.
 LOCK: Final = """
 update secrets set value = value
 where name = :name
@@ -42,9 +43,10 @@ class TooManyLeads(RequestError):
 
 
 def check_limit(at: Transaction, sender: str, number: int, now: int) -> None:
-    """Raise an error if the sender has no room for more leads.
+    """Check that the sender may send more leads.
 
-    :raises TooManyLeads: with them, there would be more than MAX_PER_HOUR.
+    :param number: the number of further leads.
+    :raises TooManyLeads: the sender would have sent more than MAX_PER_HOUR within an hour.
     """
     recent = [
         row["received_at"] for row in at.rows(SELECT_RECENT, sender=sender, since=now - HOUR_MS, number=MAX_PER_HOUR)
@@ -61,7 +63,7 @@ def add_sender(at: Transaction, event_id: str, sender: str, now: int) -> None:
 
 
 def network_of(address: str) -> str:
-    """Return what counts as one address: an IPv4 address, or a network of IPv6 with 64 bits, as one customer has it."""
+    """Return an IPv4 address unchanged, and the /64 network of an IPv6 address, because a customer usually has one."""
     try:
         parsed = ip_address(address)
     except ValueError:

@@ -1,4 +1,7 @@
-"""Write a form that a visitor sent: as a lead, or as a submission of the lead with the same mail or phone."""
+"""Write a form that a visitor sent, as a new lead or as a submission of an existing lead.
+
+The existing lead is the one with the same e-mail address, or else with the same phone number.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,15 @@ from .parse import Event, encode
 SOURCE: Final = "WebSite"
 
 MAX_FIELDS: Final = 50
-MAX_LENGTH: Final = 2_000  # letters of a field
-HONEYPOT: Final = "_gotcha"  # a field that people do not see
-MIN_DIGITS: Final = 6  # of a phone number that identifies a lead
+MAX_LENGTH: Final = 2_000  # characters of a field
+HONEYPOT: Final = "_gotcha"  # a hidden field, which people leave empty
+MIN_DIGITS: Final = 6  # a phone number with fewer digits does not identify a lead
 DUPLICATE_WINDOW: Final = timedelta(hours=1)
 
-FULL_NAME: Final = "first last"  # no field has this name, because of the blank
+FULL_NAME: Final = "first last"  # the names of fields have no spaces here, so no field has this name
 
-# The columns of a lead, by the names of fields in lower case and without other characters than letters.
+# For each column of a lead, the names of the form fields that set it. Names are compared in lower case, and characters
+# other than letters are removed.
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "contact_name": ("name", "fullname", "yourname", FULL_NAME),
     "contact_email": ("email", "mail", "youremail"),
@@ -31,7 +35,7 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "contact_city": ("city",),
 }
 
-# The expressions of the indexes leads_by_email and leads_by_phone.
+# These statements use the expressions of the indexes leads_by_email and leads_by_phone.
 SELECT_BY_EMAIL: Final = """
 select lead_id, enquiry_datetime
 from leads
@@ -86,13 +90,13 @@ Fields = dict[str, str]
 
 
 def is_trap(event: Event) -> bool:
-    """Return whether a lead has a text in the field that only programs fill in."""
+    """Return whether the field that only programs fill in is not empty."""
     value = event["fields"].get(HONEYPOT)
     return value is not None and value != ""
 
 
 class Visitor(NamedTuple):
-    """The visitor, session and address of a form; None for what is unknown or must not be stored."""
+    """The sender of a form. A field is None if it is unknown or must not be stored."""
 
     visitor_id: str | None
     session_id: str | None
@@ -101,7 +105,7 @@ class Visitor(NamedTuple):
 
 
 def write_lead(at: Transaction, event: Event, now: int, visitor: Visitor) -> None:
-    """Write a lead, or a submission of the oldest lead with its mail or, if there is none, with its phone."""
+    """Write a form as a submission of the oldest lead with the same e-mail or phone, or as a new lead."""
     fields = cut_fields(event["fields"])
     columns = lead_columns(fields)
     lead = _find_lead(at, columns["contact_email"], columns["contact_phone"])
@@ -157,13 +161,13 @@ def _find_lead(at: Transaction, email: str | None, phone: str | None) -> Row | N
 
 
 def cut_fields(fields: Mapping[str, object]) -> Fields:
-    """Return the first MAX_FIELDS fields as texts of at most MAX_LENGTH letters."""
+    """Return the first MAX_FIELDS fields as texts, each cut to MAX_LENGTH characters."""
     texts = ((name, value if isinstance(value, str) else json.dumps(value)) for name, value in fields.items())
     return {name[:MAX_LENGTH]: text[:MAX_LENGTH] for name, text in list(texts)[:MAX_FIELDS]}
 
 
 def lead_columns(fields: Fields) -> dict[str, str | None]:
-    """Return the columns of a lead that the fields have, and None for the others. Of two fields the first counts."""
+    """Return the values of COLUMNS, or None. If two fields have the same name, the first one is used."""
     values: dict[str, str] = {}
     for name, text in fields.items():
         values.setdefault(re.sub("[^a-z]", "", name.lower()), clean(text))
@@ -174,7 +178,7 @@ def lead_columns(fields: Fields) -> dict[str, str | None]:
 
 
 def clean(text: str) -> str:
-    """Return the text without characters that a database cannot store, and without blanks at its ends."""
+    """Return the text without leading and trailing spaces, and without characters that a database cannot store."""
     return text.replace("\0", "").encode("utf-8", "replace").decode().strip()
 
 

@@ -1,4 +1,4 @@
-"""Recognize requests that no person caused. They are counted, but not as visitors."""
+"""Recognize requests of programs, such as crawlers. They are counted, but not as visitors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def require_crawler_list() -> None:
 
 
 def machine_reason(environ: WSGIEnvironment, events: Iterable[Event]) -> str | None:
-    """Return why the request counts as a machine's, or None."""
+    """Return the reason why the request is a program's, or None if it is a person's."""
     if any(event.get("webdriver") for event in events):
         return "webdriver"
     if any(environ.get(name, "").lower().startswith(PREFETCH) for name in PREFETCH_HEADERS):

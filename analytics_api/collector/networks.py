@@ -1,4 +1,4 @@
-"""Look up client addresses: in a list of networks of VPN providers, and in a database of countries."""
+"""Look up a client address in a list of VPN networks, and in a database of countries."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Networks:
         }
 
     def __contains__(self, address: str) -> bool:
-        """Return whether an address is in one of the networks. A text that is not an address is in none."""
+        """Return whether an address is in one of the networks. Return False for a text that is not an address."""
         if not any(self.ranges.values()):  # most installations have no list
             return False
         try:
@@ -72,10 +72,10 @@ class Countries:
             raise SettingError(f"{os.fspath(path)}: this is not an MMDB file") from None
 
     def find(self, address: str) -> str | None:
-        """Return the code of the address's country, or None."""
+        """Return the country code of an address, or None if it is unknown."""
         try:
             row = self.reader.get(address)
-        except ValueError:  # not an address, or IPv6 in a database of IPv4
+        except ValueError:  # not an address, or an IPv6 address in a database for IPv4
             return None
         country = row.get("country") if isinstance(row, dict) else None
         code = country.get("iso_code") if isinstance(country, dict) else None

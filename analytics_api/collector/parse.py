@@ -10,7 +10,7 @@ from ..errors import InvalidRequest, RequestError
 from .schema import InvalidValue, check
 
 MAX_BODY_BYTES = 8 * 1024
-MAX_LEAD_BYTES = 64 * 1024  # of a body with a lead; checked while the body is read
+MAX_LEAD_BYTES = 64 * 1024  # for a body with a lead; checked for all bodies while reading
 MAX_DATA_BYTES = 4 * 1024
 
 Event = dict[str, Any]
@@ -23,9 +23,9 @@ class TooLarge(RequestError):
 
 
 def parse_events(body: bytes) -> list[Event]:
-    """Return the events of a body in the order of their instants, which match schema.json.
+    """Parse the events of a body, check them against schema.json, and sort them by `at`.
 
-    :raises InvalidRequest: the body is not JSON, or does not match.
+    :raises InvalidRequest: the body is not JSON, or does not match the schema.
     :raises TooLarge: the body is longer than MAX_BODY_BYTES and has no lead.
     """
     try:
@@ -47,13 +47,13 @@ def parse_events(body: bytes) -> list[Event]:
 
 
 def encode(value: object) -> str:
-    """Encode a value as compact JSON in ASCII, so that it can contain any character."""
+    """Encode a value as compact JSON in ASCII. Other characters are escaped, because a database may not store them."""
     return json.dumps(value, separators=(",", ":"))
 
 
 def _parse_float(text: str) -> float:
     number = float(text)
-    if isinf(number):  # JSON has no infinity, so it could not be written again
+    if isinf(number):  # JSON has no infinity, so the number could not be encoded again
         raise ValueError(text)
     return number
 

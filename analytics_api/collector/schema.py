@@ -1,6 +1,6 @@
-"""Check JSON values against schema.json. This implements the keywords of JSON Schema that the file uses.
+"""Check JSON values against schema.json. Only the keywords of JSON Schema that this file uses are supported.
 
-The schema is compiled into functions once: checking a page view then takes a third of the time.
+The schema is compiled into functions once. Checking a page view then takes a third of the time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Schema = Mapping[str, Any]
 
 
 class Fault(NamedTuple):
-    """A mismatch. In a message, `text` follows `name`, or else the name that the caller has for the value."""
+    """A mismatch. The message is `name` and `text`. If `name` is empty, the caller adds the name of the value."""
 
     text: str
     name: str = ""
@@ -35,7 +35,7 @@ ANNOTATIONS = frozenset({"$schema", "$defs", "title", "description", "then", "el
 
 
 class InvalidValue(ValueError):
-    """The value does not match the schema. The message begins with its name."""
+    """The value does not match the schema. The message begins with the name of the value."""
 
 
 @cache
@@ -83,7 +83,7 @@ def _type(name: str, schema: Schema) -> Check:
     classes = TYPES[name]
     is_number = name == "number"
     fault = Fault(f" must be {'an' if name[0] in 'ao' else 'a'} {name}")
-    # In Python, a boolean is a number.
+    # In Python, bool is a subclass of int.
     return lambda value: None if isinstance(value, classes) and not (is_number and isinstance(value, bool)) else fault
 
 
@@ -105,7 +105,7 @@ def _pattern(pattern: str, schema: Schema) -> Check:
 
 
 def _max_length(length: int, schema: Schema) -> Check:
-    fault = Fault(f" must have at most {length:,} letters")
+    fault = Fault(f" must have at most {length:,} characters")
     return lambda value: fault if isinstance(value, str) and len(value) > length else None
 
 

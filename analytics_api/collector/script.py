@@ -1,4 +1,4 @@
-"""Send the script, without comments and blanks and with short names."""
+"""Send the script a.js, minified: without comments and spaces, and with short names."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 HEADERS: Final = (
     ("Cache-Control", "public, max-age=86400"),
     ("Vary", "Accept-Encoding"),
-    # Pages of other origins load the script, also with the attributes `crossorigin` and `integrity`.
+    # Pages of other origins load the script, and may use the attributes `crossorigin` and `integrity`.
     ("Access-Control-Allow-Origin", "*"),
     ("Cross-Origin-Resource-Policy", "cross-origin"),
     ("X-Content-Type-Options", "nosniff"),
 )
 
-# The blanks around these are removed everywhere, so no string or pattern of the script may contain one with its blanks.
+# The spaces around these operators are removed everywhere. So no string and no regular expression in the script may
+# contain one of these texts.
 OPERATORS: Final = (
     *(" => ", " ||= ", " += ", " == ", " != ", " = ", " || ", " && ", " ? ", " : ", " + ", " * ", " / ", " > ", " < "),
     *(") {", "{ ", " }", ", ", ": ", "; "),
@@ -37,10 +38,11 @@ DECLARED: Final = re.compile(r"\bconst (\w+) =|\blet ([^;]+);|\(([\w, ]+)\) =>")
 
 
 def minify(source: str) -> str:
-    """Return a script that does the same as `source`, which is written for this function.
+    """Return a shorter script that does the same as `source`.
 
-    Comments have lines of their own, and statements end in semicolons. A colon directly after a name is that of a
-    property. A name that the script declares is no word of a string or pattern, and no property without a colon.
+    This works only for scripts that follow these rules: Comments are on separate lines. Statements end in semicolons. A
+    colon directly after a name means that the name is a property. A name that the script declares does not occur as a
+    word of a string or a regular expression, and not as a property without a colon.
     """
     text = re.sub(r"^\s*(//.*)?\n?", "", source, flags=re.MULTILINE)
     declared = {
@@ -60,12 +62,12 @@ def minify(source: str) -> str:
 
 
 def _names() -> list[str]:
-    """Return names of one letter, then of two."""
+    """Return all names of one letter, then all names of two letters."""
     return [*ascii_letters, *map("".join, product(ascii_letters, repeat=2))]
 
 
 class Script(NamedTuple):
-    """The script as it is sent."""
+    """The minified script, uncompressed and compressed, with the ETag of the uncompressed one."""
 
     body: bytes
     compressed: bytes
@@ -89,7 +91,7 @@ def send_script(environ: WSGIEnvironment, start_response: StartResponse) -> list
     body = script.body
     if parse_accept_header(environ.get("HTTP_ACCEPT_ENCODING"), Accept)["gzip"] > 0:
         body = script.compressed
-        # The tag is that of both representations, so it is weak for the compressed one (RFC 9110, section 8.8.1).
+        # Both representations have the same tag, so it must be weak for the compressed one (RFC 9110, section 8.8.1).
         headers = [*HEADERS, ("ETag", f"W/{script.etag}"), ("Content-Encoding", "gzip")]
     content = [("Content-Type", "text/javascript; charset=utf-8"), ("Content-Length", str(len(body)))]
     start_response("200 OK", [*headers, *content])

@@ -1,4 +1,4 @@
-"""Find the source of a session: where its first event says that the visitor came from."""
+"""Find the source of a session, which is the site or campaign from which the visitor came."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ class Sources:
         self.hosts = hosts
 
     def find(self, event: Event) -> tuple[str | None, str | None]:
-        """Return `referrer` and `referrer_domain` of a session that begins with this event.
+        """Return the columns `referrer` and `referrer_domain` for a session that begins with this event.
 
-        The site's own pages are no referrers. A parameter `utm_source` of the page wins over the referrer's host.
+        Pages of the site itself are not used as referrers. The parameter `utm_source` in the URL of the page takes
+        precedence over the host of the referrer.
         """
         referrer: str | None = event.get("referrer")
         if referrer is None or not PRINTABLE.fullmatch(referrer) or self.hosts.include_url(referrer):
@@ -31,7 +32,7 @@ class Sources:
 
 
 def utm_source(url: str) -> str | None:
-    """Return the parameter `utm_source`, normalized if it is a host name, and in lower case. None if it is empty."""
+    """Return the parameter `utm_source` in lower case, or None if it is empty. A host name is normalized."""
     if "utm_source=" not in url:
         return None
     try:

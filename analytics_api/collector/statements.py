@@ -1,7 +1,7 @@
-"""Build statements for lists of rows. Their texts depend only on the power of two above the length.
+"""Build statements with a list of values or rows.
 
-So a statement has few texts, which the database keeps prepared. Missing rows are copies of the last one, so these are
-lists in which a row may stand twice.
+The length of a list is rounded up to a power of two, by repeating its last row. So a statement has only few different
+texts, and the database can reuse the prepared statements. A statement must allow duplicates in its list.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ Rows = Sequence[Sequence[Any]]
 
 
 def select_in(at: Transaction, sql: str, values: Iterable[str]) -> Iterator[Row]:
-    """Yield the rows of a statement in which `:values` stands for a list of values."""
+    """Replace `:values` in a query by a list of values, and yield the rows."""
     for chunk in _chunks([(value,) for value in sorted(set(values))]):
         names = ", ".join(f":value_{place}" for place in range(len(chunk)))
         yield from at.rows(_with_list(sql, names), **_params(("value",), chunk))
 
 
 def update_from(at: Transaction, sql: str, columns: tuple[str, ...], rows: Rows) -> None:
-    """Run an update in which `:changes` stands for rows of a table."""
+    """Replace `:changes` in an update by `values` with these rows, and run it."""
     for chunk in _chunks(rows):
         at.execute(_with_list(sql, _values(columns, len(chunk))), **_params(columns, chunk))
 

@@ -1,4 +1,4 @@
-"""End the sessions whose end never came, and delete what the collector no longer needs."""
+"""End the sessions that timed out, and delete rows that the collector no longer needs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from ..database import IN_LIST, Transaction, in_list_batches
 from .lead_limit import HOUR_MS
 from .visits import TIMEOUT_MS
 
-MAX_ROWS: Final = 500  # of a table, in one transaction
-EVENTS_MS: Final = 2 * 86_400_000  # how long an event that is sent again is recognized
+MAX_ROWS: Final = 500  # maximum number of rows of a table in one transaction
+EVENTS_MS: Final = 2 * 86_400_000  # an event that is sent again within this time is recognized
 
 SELECT_ENDED: Final = """
 select session_id
@@ -51,7 +51,7 @@ where received_at < :before
 
 
 def tidy(at: Transaction, now: int) -> bool:
-    """End and delete at most MAX_ROWS rows of each table. Return whether there may be more."""
+    """End sessions and delete old rows, at most MAX_ROWS of each table. Return whether more rows may be left."""
     ended = [row["session_id"] for row in at.rows(SELECT_ENDED, before=now - TIMEOUT_MS, rows=MAX_ROWS)]
     for ids in in_list_batches(ended):
         at.execute(END_SESSIONS, **ids)

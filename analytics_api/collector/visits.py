@@ -1,7 +1,8 @@
 """Group the events of a visitor into sessions. This module uses no database.
 
-A session goes on while its visitor's next event comes within TIMEOUT_MS. It has ended when each of its page views has
-an end, or TIMEOUT_MS after its last event; either way `ended_at` is the instant of the last event.
+An event belongs to the visitor's last session if it arrives at most TIMEOUT_MS after the last event of that session. A
+session ends when all its page views have ended, or TIMEOUT_MS after its last event. In both cases `ended_at` is the
+time of the last event.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Final
 
 TIMEOUT_MS: Final = 30 * 60_000
 
-# The engagement score: the points of each measure, and the value from which on it has them all.
+# The engagement score has four parts: the maximum number of points, and the value that earns all of them.
 TIME_POINTS, FULL_TIME_MS = 40, 180_000
 SCROLL_POINTS, FULL_SCROLL = 20, 100
 PAGE_POINTS, FULL_PAGES = 20, 4  # pages after the first
@@ -20,7 +21,7 @@ EVENT_POINTS, FULL_EVENTS = 20, 2
 
 @dataclass(slots=True)
 class Visit:
-    """An open session. Its fields are the columns of `collector_sessions`, and what a batch of events adds."""
+    """An open session. Its fields are the columns of `collector_sessions`, and three fields for the current batch."""
 
     visitor_id: str
     session_id: str
@@ -29,12 +30,12 @@ class Visit:
     open_views: int = 0  # page views without an end
     page_views: int = 0
     other_events: int = 0
-    visible_ms: int = 0  # of all views
-    scroll: int = 0  # the largest of its views, in percent
+    visible_ms: int = 0  # the sum over its page views
+    scroll: int = 0  # the maximum over its page views, in percent
 
-    added_events: int = 0  # rows of this batch
-    entry_page: str | None = None  # of this batch
-    exit_page: str | None = None  # of this batch
+    added_events: int = 0  # rows of `events` that the batch adds
+    entry_page: str | None = None  # set if the batch has the first page view
+    exit_page: str | None = None  # the last page view of the batch
 
     def is_open(self, now: int) -> bool:
         return now - self.last_at <= TIMEOUT_MS
@@ -58,9 +59,9 @@ class Visit:
         self.added_events += 1
 
     def end_view(self, view: View, visible_ms: float, scroll: float, now: int) -> None:
-        """Count the end of a page view. A view may end several times: its time and scroll depth only grow.
+        """Record the end of a page view. A view may end several times, and the largest values are used.
 
-        `visible_ms` counts at most the time since the view arrived.
+        :param visible_ms: limited to the time since the page view was received.
         """
         self.touch(now)
         if view.visible_ms is None:
@@ -75,7 +76,7 @@ class Visit:
 
     @property
     def score(self) -> int:
-        """Return the engagement score from 0 to 100. It grows with each of the four measures."""
+        """Return the engagement score, 0 to 100: the sum of points for time, scroll depth, pages and other events."""
         return (
             TIME_POINTS * min(self.visible_ms, FULL_TIME_MS) // FULL_TIME_MS
             + SCROLL_POINTS * min(self.scroll, FULL_SCROLL) // FULL_SCROLL
@@ -91,4 +92,4 @@ class View:
     event_id: str
     session_id: str
     received_at: int
-    visible_ms: int | None = None  # None while it has no end
+    visible_ms: int | None = None  # None until the view ends

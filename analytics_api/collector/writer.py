@@ -1,4 +1,4 @@
-"""Commit what many requests write in one transaction, so that a sync of the disk serves them all."""
+"""Write the items of many requests in one transaction, so that they share one commit and one sync of the disk."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-# Between two commits of this process, this pause also lets the writer of another process have SQLite's lock.
+# A pause before each batch, so that more items arrive. It also lets another process acquire the write lock of SQLite.
 GATHER_SECONDS: Final = 0.005
-MAX_BATCH: Final = 256  # items of a transaction
-MAX_WAITING: Final = 4_096  # items; further ones are rejected
+MAX_BATCH: Final = 256  # maximum number of items of a transaction
+MAX_WAITING: Final = 4_096  # maximum number of waiting items; further items are rejected
 REPLY_SECONDS: Final = 20.0  # how long a request waits for its commit
 
 
@@ -34,11 +34,11 @@ class Pending(Generic[T]):
 
 
 class GroupWriter(Generic[T]):
-    """A thread that writes items in batches. It starts with the first item, also after a fork.
+    """A thread that writes items in batches. The first item starts it, and the first item after a fork again.
 
-    :param write: writes items in one transaction, and returns the errors of those that it did not write, by their
-        places. If it raises an error, it is called again with each item alone.
-    :param tidy: called every `interval` seconds, and returns whether there is more to do at once.
+    :param write: writes a list of items in one transaction. It returns an error for each item that it did not write, by
+        the index of the item. If it raises an error because of an item, it is called again with each item alone.
+    :param tidy: deletes old rows. It is called every `interval` seconds, or at once if it returns True.
     """
 
     def __init__(
@@ -66,10 +66,10 @@ class GroupWriter(Generic[T]):
 
         :raises RowError: the database cannot store the item.
         :raises DatabaseError: the database is locked or unreachable.
-        :raises Unavailable: too many items wait.
+        :raises Unavailable: too many items wait, or the commit takes longer than REPLY_SECONDS.
         """
         errors: list[Exception | None] = []
-        committed = threading.Lock()  # it takes half the time of a threading.Event
+        committed = threading.Lock()  # a lock takes half the time of a threading.Event
         committed.acquire()
 
         def on_done(error: Exception | None) -> None:
@@ -83,7 +83,9 @@ class GroupWriter(Generic[T]):
             raise errors[0]
 
     def enqueue(self, item: T, on_done: Callable[[Exception | None], object]) -> None:
-        """Write an item, and call `on_done` after the commit with None, or with an error of those of `submit`.
+        """Write an item without waiting. Call `on_done` after the commit.
+
+        :param on_done: takes None, or an error that submit() would raise.
 
         :raises Unavailable: too many items wait.
         """
@@ -96,7 +98,7 @@ class GroupWriter(Generic[T]):
                 self._wake.notify()
 
     def start(self) -> None:
-        """Start the thread unless it runs in this process."""
+        """Start the thread if it is not running in this process."""
         if self.pid == os.getpid() and self._thread is not None and self._thread.is_alive():
             return
         with self._starting:
@@ -108,7 +110,7 @@ class GroupWriter(Generic[T]):
                 self._thread.start()
 
     def close(self) -> None:
-        """Write what waits, and stop the thread."""
+        """Write the waiting items, and stop the thread."""
         if self.pid == os.getpid() and self._thread is not None:
             with self._wake:
                 self._is_closed = True

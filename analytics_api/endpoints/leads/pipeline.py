@@ -96,9 +96,9 @@ def pipeline(ctx: Context, days: Days = None, *, from_: date | None = None, to: 
 
     A stay in a stage begins with a recorded move into the stage. A stay in `new` can also begin with the enquiry, if
     the first recorded move of the lead leaves `new`, or if the lead is new and has no move. A stay is complete when the
-    next move leaves that stage. `entered` is the number of stays. `median_hours` and `p90_hours` are percentiles of the durations
-    of complete stays. `advanced` is the number of moves to a later stage except lost, and `lost` the number of moves to
-    lost. `oldest` is the time at which the longest current stay began, in milliseconds since the epoch.
+    next move leaves that stage. `entered` is the number of stays. `median_hours` and `p90_hours` are percentiles of the
+    durations of complete stays. `advanced` is the number of moves to a later stage except lost, and `lost` the number
+    of moves to lost. `oldest` is the time at which the longest current stay began, in milliseconds since the epoch.
     `without_history` is the number of leads that entered their current stage at an unknown time.
     """
     range_ = resolve_range(ctx, from_, to, days)

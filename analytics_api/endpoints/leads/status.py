@@ -136,7 +136,6 @@ def _read_cards(at: Reader, lead_ids: Iterable[int]) -> dict[int, Card]:
 def _move(ctx: Context, at: Transaction, cards: Sequence[Card], status: str) -> None:
     """Set the status of leads. They must have another status. Triggers write the history."""
     with at.moving(ctx.actor, ctx.now):
-        for card in sorted(
-            cards, key=lambda card: card["lead_id"]
-        ):  # always in this order, so that concurrent requests do not deadlock
+        # Concurrent requests update leads in the same order, so they do not deadlock.
+        for card in sorted(cards, key=lambda card: card["lead_id"]):
             at.execute(UPDATE_STATUS, lead_id=card["lead_id"], status=status)
