@@ -2,8 +2,8 @@
 
     python -m benchmarks [--parts functions,leads] [--sizes 20k,200k,2M,20M] [--events 100M] [--leads 10k,100k,1M]
 
-Without --parts, all parts are measured. The report keeps the last results of other parts. `--report` only writes the
-report.
+Without `--parts`, all parts are measured. For parts that are not measured, the report has their last results.
+`--report` only writes the report.
 """
 
 import argparse
@@ -47,10 +47,10 @@ def main():
     parser = argparse.ArgumentParser(
         "python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--parts", type=parts, default=list(PARTS), help=f"of {','.join(PARTS)}; all unless said")
-    parser.add_argument("--sizes", type=numbers, default="20k,200k,2M,20M", help="of the data sets, in events")
-    parser.add_argument("--events", type=numbers, default="", help="a size more, such as 100M")
-    parser.add_argument("--leads", type=numbers, default="10k,100k,1M", help="of the data sets, in leads")
+    parser.add_argument("--parts", type=parts, default=list(PARTS), help=f"some of {','.join(PARTS)}; by default all")
+    parser.add_argument("--sizes", type=numbers, default="20k,200k,2M,20M", help="sizes of data sets, in events")
+    parser.add_argument("--events", type=numbers, default="", help="additional sizes, such as 100M")
+    parser.add_argument("--leads", type=numbers, default="10k,100k,1M", help="sizes of data sets, in leads")
     parser.add_argument("--report", action="store_true", help="only write the report")
     options = parser.parse_args()
     options.sizes = sorted({*options.sizes, *options.events})

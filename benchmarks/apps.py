@@ -31,7 +31,7 @@ def ours():
 
 
 def ours_anew():
-    """Return the API with an empty response cache for every request, as after a write."""
+    """Return the API with a response cache that is emptied before each request, as by a write."""
     from analytics_api import create_app, open_database
 
     database = open_database(os.environ[OURS])

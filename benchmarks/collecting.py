@@ -1,4 +1,4 @@
-"""Measure how many page views the collector commits, and how long they and concurrent reads take."""
+"""Measure the page views that the collector commits per second, and the response times of them and of reads."""
 
 import os
 import re
@@ -25,9 +25,9 @@ sys.path.insert(0, str(ROOT / "tests"))
 from helpers import postgres
 
 ROUNDS, SECONDS, CONNECTIONS = 3, 8, 64
-PACED = 1_500  # page views a second
-BESIDE = 1_000  # page views a second beside reads
-REACHED = 0.98  # the part of a pace that must be reached, so that the other figures are those of the pace
+PACED = 1_500  # page views a second that are sent without reads
+BESIDE = 1_000  # page views a second that are sent during reads
+REACHED = 0.98  # the share of PACED and BESIDE that must be reached, so that the other figures are valid
 KEY = "a-key-of-the-benchmarks-only"
 READ = "/analytics/sessions/daily"
 
@@ -55,7 +55,7 @@ def measure(options):
         [
             f"`POST /collect` with one page view each, of 20,000 visitors; {WORKERS} workers; `wrk` runs on the same "
             f"machine with {CONNECTIONS} connections, in a closed loop and at {PACED:,} a second. Each response comes "
-            f"after the commit. The reads are `GET {READ}`, in turn without and beside {BESIDE:,} page views a second.",
+            f"after the commit. The reads are `GET {READ}`, in turn with no page views and with {BESIDE:,} a second.",
         ],
     )
     for engine in ("SQLite", "PostgreSQL"):
@@ -158,7 +158,7 @@ def serving(url):
 
 
 def load(port, prefix, rate=None):
-    """Send page views, `rate` of them a second; without a rate, as many as the server takes."""
+    """Send `rate` page views a second, or as many as the server accepts if there is no rate. Return the Load."""
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "--latency", "--timeout", "30s"]
     command += ["-s", str(ROOT / "benchmarks" / "collect.lua"), f"http://127.0.0.1:{port}", "--", prefix]
     command += [] if rate is None else [str(rate)]
@@ -167,7 +167,7 @@ def load(port, prefix, rate=None):
 
 @contextmanager
 def loading(port, prefix, loads):
-    """Send BESIDE page views a second beside the block, and append the Load."""
+    """Send BESIDE page views a second while the block runs, and append the Load to `loads`."""
     thread = threading.Thread(target=lambda: loads.append(load(port, prefix, BESIDE)))
     thread.start()
     time.sleep(0.5)
@@ -176,7 +176,7 @@ def loading(port, prefix, loads):
 
 
 def reads(port, beside):
-    """Return the durations of reads on one connection."""
+    """Return the durations of reads on one connection, while the context manager `beside` is active."""
     durations = []
     connection = HTTPConnection("127.0.0.1", port, timeout=30)
     with beside:

@@ -1,4 +1,4 @@
-"""Generate the data sets from seeds, and cache them in .cache/bench until the code that generates them changes."""
+"""Generate the data sets from seeds. They are cached in .cache/bench until the code that generates them changes."""
 
 import shutil
 import sqlite3
@@ -44,7 +44,7 @@ class Visits:
         for table, rows in demo.batches(plan):
             if table == "events" and self.pages:
                 for place, row in enumerate(rows):
-                    # One view in twenty keeps its popular page.
+                    # Nineteen of twenty page views get a page of their own. The other keeps its popular page.
                     if row[2] == "page_view" and row[0] % 20 and viewed < self.pages:
                         rows[place] = (*row[:3], f"https://example.com/listings/{viewed}", *row[4:])
                         viewed += 1

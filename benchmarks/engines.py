@@ -1,4 +1,4 @@
-"""Measure the same functions on another SQLite, and on PostgreSQL."""
+"""Measure the same functions on the newest SQLite, and on PostgreSQL."""
 
 import json
 import re
@@ -21,7 +21,7 @@ from .machine import ROOT
 from .timing import MOST_CALLS, ROUNDS, Timings, timed
 
 JUDGED = 2_000_000
-TIMEOUT = 600  # seconds of the measurement of PostgreSQL
+TIMEOUT = 600  # seconds after which the measurement of PostgreSQL is interrupted
 LIBRARIES = ("sqlite3", "pysqlite3")  # Python's own SQLite library, and the newest one on PyPI
 
 # Replace the module sqlite3 before it is imported.
@@ -101,7 +101,10 @@ def answer(ours, theirs):
 
 
 def postgresql(sessions):
-    """Return the output of benchmarks/postgresql.py, even if it was interrupted; nothing without PostgreSQL."""
+    """Yield the output of benchmarks/postgresql.py as a table, even if it was interrupted.
+
+    Yield nothing if PostgreSQL is not installed.
+    """
     if not any(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
         print("engines: PostgreSQL is not installed and is skipped; run apt-get install postgresql", flush=True)
         return

@@ -1,9 +1,10 @@
-"""Measure filtered statistics of 30 days, whole WSGI calls beside plain SQL on the same rows.
+"""Measure filtered statistics of 30 days: whole WSGI calls, and plain SQL on the same rows.
 
     python -m benchmarks --parts filters
 
-The filters leave about 2% and 60% of the sessions by what a session has, and 35 to 70% by its events. Times are CPU
-times. Numbers of sessions are compared with those of plain SQL before anything is timed. A call has no cached response.
+The filters by columns of sessions match about 2% and 60% of the sessions, and the filters by events 35 to 70%. Times
+are CPU times. Before the calls are timed, their numbers of sessions are compared with those of plain SQL. The response
+cache is empty for each call.
 """
 
 import argparse
@@ -23,11 +24,11 @@ from .ranges import batches, cpu_clock, instants, load, open_empty, ranges
 CALLS = 3
 QUERY_TIMEOUT = 100.0  # seconds
 NOTE = (
-    "The last 30 days of 120, whole WSGI calls in the process, in CPU time. The share is that of the sessions of these "
-    "days. Filtered statistics read a row of session_facts for each session."
+    "CPU time of whole WSGI calls for the last 30 days of 120. The percentage is the share of the sessions of these "
+    "days that match. Filtered statistics read a row of session_facts for each session."
 )
 
-# Path, whether plain SQL counts sessions or events, and what it selects.
+# The rows that the plain SQL counts.
 SESSIONS = "sessions where started_at between :first and :last and {condition}"
 EVENTS = "events join sessions using (session_id) where occurred_at between :first and :last and {condition}"
 PLAIN_OVERVIEW = f"""
@@ -49,7 +50,8 @@ select page_url, count(*), count(distinct session_id)
 from {EVENTS} and event_type = 'page_view'
 group by 1
 """
-# Path, plain SQL, and the bars in milliseconds: filters that leave 2%, 60%, and filters by events.
+# For each statistic: its path, its plain SQL, and the maximum milliseconds with a filter that matches 2%, with one that
+# matches 60%, and with one by events.
 QUESTIONS = {
     "overview": ("overview", PLAIN_OVERVIEW, (15, 55, 110)),
     "daily": ("sessions/daily", PLAIN_DAILY, (10, 30, 80)),
@@ -68,7 +70,7 @@ NEW = """not exists (
   where earlier.visitor_id = sessions.visitor_id
     and (earlier.started_at, earlier.session_id) < (sessions.started_at, sessions.session_id))"""
 CLICKED = "session_id in (select session_id from events where event_type = 'click')"
-# The column of the bars, the query, and the condition of plain SQL.
+# For each filter: the index of its maximum milliseconds above, its query, and its condition in plain SQL.
 FILTERS = {
     "country": (0, [("country", "OM")], "country = 'OM'"),
     "countries": (
@@ -117,7 +119,7 @@ def ask(app, database, path, filters):
 
 
 def timed(call, clock):
-    """Return a figure of the CPU seconds of a call."""
+    """Return the CPU seconds of a call as a Figure."""
     taken = []
     for _ in range(CALLS):
         begun = clock()

@@ -28,7 +28,7 @@ class Figure:
 class Claim:
     """A target and a measurement. The target is the maximum of the median, or the minimum if `least` is true.
 
-    `scale` is set if the measurement has another size than the target. It is then not compared.
+    `scale` describes the size of the data if it is not the size of the target. The two are then not compared.
     """
 
     what: str
@@ -61,7 +61,7 @@ class Plot:
 
 @dataclass
 class Findings:
-    """The results of a part; `notes` are paragraphs before the tables."""
+    """The results of a part. `notes` are paragraphs before the tables."""
 
     title: str
     notes: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Measure each statistics function against plain SQL at all sizes, and one whole WSGI call."""
+"""Measure each statistics function and plain SQL at all sizes, and one whole WSGI call."""
 
 import json
 import sqlite3
@@ -22,7 +22,7 @@ from .findings import Claim, Findings, Plot, Table, short
 from .timing import side_by_side
 
 KEY = "a-key-for-the-benchmark"
-JUDGED = 2_000_000  # number of events for which targets are checked
+JUDGED = 2_000_000  # number of events at which targets are checked
 GREATEST, LEAST = 20_000_000, 20_000
 
 # For each endpoint: the function of this API, its query in plain SQL, and the maximum median in seconds.
@@ -121,7 +121,7 @@ def report(findings, timings, sets, many):
 
 
 def calls(findings, database, events):
-    """Measure one request without a server, with and without a cached response."""
+    """Measure one WSGI call without a server, with and without a cached response."""
     app = create_app(database, api_keys=[KEY], clock=lambda: data.NOW)
     environs = {path: create_environ(path, headers={"X-API-Key": KEY}) for path in CALLS}
 

@@ -2,9 +2,9 @@
 
     python -m benchmarks.imports [--sessions 60000] [--rounds 3] [TREE ...]
 
-Without trees, only this one is measured. All trees run with this Python and its packages. They import the same files in
-turn: into a new database, and then a few more rows into one that has many. Times are user and system seconds of the
-process, so that other programs disturb them little; ratios are to the first tree.
+Without trees, only this one is measured. All trees run with this Python and its packages, and import the same files in
+turn. The files are imported into new databases, and a few rows into a database with many. Times are the user and system
+seconds of the process, so that other programs have little effect. Ratios are to the first tree.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from .machine import ROOT
 BEGIN = 1_767_225_600_000  # 2026-01-01
 DAY = 86_400_000
 DAYS = 60
-SHARE_OF_APPENDED = 20  # one of so many
+SHARE_OF_APPENDED = 20  # the rows of the database for each row that is imported into it later
 COLUMNS = (
     "session_id", "visitor_id", "fingerprint", "started_at", "ended_at", "duration", "event_count", "entry_page",
     "exit_page", "country", "referrer", "referrer_domain",
@@ -36,7 +36,7 @@ RUN = "import sys; sys.path.insert(0, sys.argv.pop(1)); from analytics_api.cli i
 
 
 def sessions(first, number, draw):
-    """Return rows of COLUMNS in random order of time, with two sessions a visitor on average."""
+    """Return rows of COLUMNS with random times, and with two sessions per visitor on average."""
     rows = []
     for place in range(first, first + number):
         instant, duration, visitor = BEGIN + draw.randrange(DAYS * DAY), draw.randrange(600_000), draw.randrange(30_000)
@@ -73,7 +73,7 @@ def write_csv(path, columns, rows):
 
 
 def write_files(folder, number):
-    """Write the files, and return for each import the files of before and of the import that is measured."""
+    """Write the files. Return, for each import, the files to import before it, and the files to measure."""
     draw = random.Random(3)
     many, few = sessions(0, number, draw), sessions(number, number // SHARE_OF_APPENDED, draw)
     views, few_views = events(1, many, draw), events(3 * number, few, draw)

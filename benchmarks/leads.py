@@ -1,4 +1,4 @@
-"""Measure the list of leads in every order, its search, one lead and its update, against plain SQL."""
+"""Measure the list of leads in every order, its search, one lead and its update, and compare them with plain SQL."""
 
 import random
 import re
@@ -26,7 +26,7 @@ JUDGED = 1_000_000
 LIMIT = 25
 PAGES = 40
 FRESH = 7  # new processes per search term
-SETTLING = 2_000  # updates before measuring; after a bulk load, the first updates split full index pages
+SETTLING = 2_000  # updates before the measured ones, because the first updates after a bulk load split full index pages
 
 CHILD = "import sys; from benchmarks.leads import first; first(*sys.argv[1:])"
 
@@ -117,7 +117,7 @@ def in_list_batches(findings, ctx, connection, leads, at):
 
 
 def sizes(findings, contexts, connections):
-    """Measure the first page against plain SQL at all sizes."""
+    """Measure the first page and plain SQL at all sizes."""
     subjects = {}
     for size, ctx in contexts.items():
         for name, query in {
@@ -227,7 +227,7 @@ def singles(findings, ctx, connection, leads, at):
 
 
 def match_subjects(database, connection):
-    """Return how the collector looks for the lead of a form: by its mail, then by its phone."""
+    """Return the collector's searches for the lead of a form: by e-mail address and by phone number."""
     select = (
         "select contact_email, contact_phone from leads where contact_email is not null and contact_phone is not null"
     )

@@ -10,7 +10,7 @@ from .serving import load, needed, running, serve
 REQUESTS = 100_000
 JUDGED = 2_000_000
 SECONDS, CONNECTIONS = 1, 8
-FULL = 0.2  # share of the requests after which caches are full
+FULL = 0.2  # after this share of the requests, the caches are full
 PATHS = (
     *("/analytics/overview", "/analytics/sessions/daily?days=90", "/analytics/pages/top", "/analytics/geo"),
     *("/analytics/engagement", "/analytics/sources", "/analytics/realtime", "/analytics/leads?limit=100"),
@@ -25,7 +25,7 @@ def measure(options):
         "Memory",
         [
             f"Resident memory of one worker with four threads, over {short(size)} events, with all kinds of requests "
-            f"in turn. The growth is the ratio of the memory at the end to that after {FULL:.0%} of the requests."
+            f"in turn. The growth is the memory at the end, divided by the memory after {FULL:.0%} of the requests."
         ],
     )
     with running(serve(workers=1), data.Visits(size)) as server:

@@ -95,7 +95,7 @@ INDEXES = (
     "create index submissions_by_lead on lead_submissions (lead_id, submitted_at)",
 )
 
-# One scan per value is faster than a single scan for all values, because most values have a covering index.
+# One subquery per value is faster than a single scan for all values, because most values have a covering index.
 OVERVIEW = """
 select
   (select count(*) from sessions) as total_sessions,

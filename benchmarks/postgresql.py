@@ -60,13 +60,13 @@ def loaded(database, batches):
 
 
 def imported(url, file):
-    """Import with the command into a new database."""
+    """Import with the command into a new database, and return rows per second."""
     with open_database(url).closing() as database:
         return writing.imported(database, file)
 
 
 def copied(source, url):
-    """Copy with the command, which reads back every row and verifies every counter."""
+    """Copy as the command does, which reads back every row and verifies every counter. Return rows per second."""
     begun = time.perf_counter()
     with open_database(url).closing() as target:
         rows = sum(copy(source, target).values())
@@ -126,7 +126,7 @@ def writer(url, seed, count, ready, done):
 
 
 def written(url, writers, count, seed):
-    """Return the rows per second of all writers together."""
+    """Write from several processes, and return the rows per second of all together."""
     ready, done = multiprocessing.Barrier(writers + 1), multiprocessing.Queue()
     processes = [
         multiprocessing.Process(target=writer, args=[url, seed + number, count // writers, ready, done])
@@ -184,7 +184,7 @@ def main():
                 [written(database.url, writers, options.transactions, 100 + 10 * number) for database in databases],
                 ",.0f",
             )
-        # Prepared plans are from before these writes.
+        # Measure reads again, because the prepared plans are older than these writes.
         name, slowest = max(reading(databases[1], 100), key=lambda read: read[1])
         print(f"{f'then slowest: {name}, ms':36}{slowest:>12.3f}")
         for database in databases:

@@ -2,10 +2,10 @@
 
     python -m benchmarks.postgresql_schemas [--sessions 3000] [BASELINE OTHER ...]
 
-Without names: version 2, which had no counters by day, against postgresql.sql. A transaction copies 100 sessions or
-their events, or updates 100 sessions one by one: heartbeats, and moves to another page. The schemas take turns on one
-temporary server. Rates are rows per second of CPU time of the server process, so that other programs disturb them
-little.
+Without names, version 2, which has no counters by day, is compared with postgresql.sql. A transaction inserts 100
+sessions or their events by COPY, or updates 100 sessions one by one, as a tracker does during visits. The schemas take
+turns on one temporary server. Rates are rows per second of CPU time of the server process, so that other programs have
+little effect.
 """
 
 import sys

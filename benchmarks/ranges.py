@@ -1,11 +1,12 @@
-"""Measure the statistics of a range of days, whole WSGI calls beside plain SQL on the same rows.
+"""Measure the statistics of a range of days: whole WSGI calls, and plain SQL on the same rows.
 
     python -m benchmarks.ranges [--engine postgresql] [--sessions 300000] [--events 2000000] [--days 120]
 
 The last 30 days and all time are measured, 31 days by the hour, and with `--days 730 --sessions 2000000` also 365 days.
-`--url` is an empty PostgreSQL database in place of a throw-away server. Counts are compared with those of plain SQL
-before anything is timed. A call has no cached response. Figures are CPU time, so that other programs disturb them
-little: that of this process and, on PostgreSQL, of its server process, without those of a parallel plan.
+`--url` is an empty PostgreSQL database, which is used instead of a temporary server. Before the calls are timed, their
+counts are compared with those of plain SQL. The response cache is empty for each call. Figures are the CPU time of this
+process and, on PostgreSQL, of the server process of its connection, without the workers of a parallel plan. Other
+programs have little effect on them.
 """
 
 import argparse
@@ -31,7 +32,7 @@ from .functions import KEY, same
 from .machine import ROOT
 
 DAY = 86_400_000
-BUDGET = 1.0  # seconds a question
+BUDGET = 1.0  # seconds for each statistic
 MAX_CALLS = 200
 EVENTS_A_SESSION = 9.75
 GROWTH_SESSIONS = 2_050  # 20,000 events
@@ -39,8 +40,8 @@ GROWTH = {"sqlite": 2_000_000, "postgresql": 500_000}  # events before the 30 da
 EVENT_OFFSET = 1_000_000
 HEAD = ["", "whole call", "plain SQL", "plain SQL / call"]
 NOTE = (
-    "CPU time of whole WSGI calls, and of plain SQL on the same rows in the same run: that of the process and, on "
-    "PostgreSQL, of its server process, without those of a parallel plan."
+    "CPU time of whole WSGI calls, and of plain SQL on the same rows in the same run. It is the time of the process "
+    "and, on PostgreSQL, of the server process of its connection, without the workers of a parallel plan."
 )
 
 IN_RANGE = "started_at between :first and :last"
@@ -84,7 +85,7 @@ order by views desc, page_url
 limit 20
 """
 
-# Path, the plain query, and seconds that 30 days and a year may take at the median; None: no bar.
+# For each statistic: its path, its plain SQL, and the maximum median seconds for 30 days and for a year, or None.
 QUESTIONS = {
     "overview": ("overview?{}", OVERVIEW, 0.0005, 0.025),
     "daily": ("sessions/daily?{}", BY_DAY, 0.0005, None),
@@ -129,7 +130,10 @@ def open_empty(options):
 
 
 def batches(options):
-    """Generate tables and rows: sessions, and of their events as many as asked for, evenly."""
+    """Generate (table, rows) for the sessions, and for an evenly distributed part of their events.
+
+    The part has about `options.events` events.
+    """
     plan = demo.Plan(NOW, sessions=options.sessions, leads=0, days=options.days)
     taken = 0.0
     for table, rows in demo.batches(plan):
@@ -151,7 +155,7 @@ def load(database, batches):
 
 
 def ranges(options):
-    """Return the days of each range, by its name."""
+    """Return the first and the last day of each range, by its name."""
     today = datetime.fromtimestamp(NOW / 1000, timezone.utc).date()
     lengths = {"30 days": 30, "31 days": 31} | ({"365 days": 365} if options.days >= 365 else {})
     return {name: (today - timedelta(days=length - 1), today) for name, length in lengths.items()}
@@ -163,7 +167,7 @@ def instants(days):
 
 
 def calls(options):
-    """Generate name, path, plain query with its parameters, and the bar in seconds."""
+    """Generate (name, path, plain SQL or None, its parameters, maximum seconds or None)."""
     spans = ranges(options)
     for name, (path, plain, month_bar, year_bar) in QUESTIONS.items():
         for span, days in spans.items():
@@ -177,7 +181,7 @@ def calls(options):
 
 
 def compare(name, reply, plain):
-    """Fail unless the reply has the counts of plain SQL, in whatever order."""
+    """Fail unless the reply has the counts of plain SQL. The order of rows is ignored."""
     if isinstance(reply, dict):
         same(name, [reply[key] for key in plain[0]], list(plain[0].values()))
     else:
@@ -212,7 +216,7 @@ def asking(database, path):
 
 
 def questions(database, options):
-    """Generate name, bar, figure of ours, and figure of plain SQL or None."""
+    """Generate (name, maximum seconds or None, Figure of the call, Figure of plain SQL or None)."""
     clock = cpu_clock(database)
     for name, path, plain, bounds, bar in calls(options):
         ask = asking(database, path)
@@ -225,7 +229,7 @@ def questions(database, options):
 
 
 def timed(ask, clock):
-    """Return a figure of the CPU seconds of a call."""
+    """Return the CPU seconds of a call as a Figure."""
     taken = []
     while len(taken) < 5 or (sum(taken) < BUDGET and len(taken) < MAX_CALLS):
         begun = clock()
@@ -235,7 +239,7 @@ def timed(ask, clock):
 
 
 def growing(options):
-    """Generate the figures of 30 days, in a database of these days alone and in one that has a year before them."""
+    """Generate (name, Figure) for 30 days, in a database of these days alone and in one with a year before them."""
     recent = demo.Plan(NOW, sessions=GROWTH_SESSIONS, leads=0, days=30)
     span = ranges(options)["30 days"]
     for before in (0, options.before):
@@ -249,7 +253,7 @@ def growing(options):
 
 
 def renumbered(batches):
-    """Give events other ids than those of another plan."""
+    """Generate the batches with other event ids, so that they do not collide with those of another plan."""
     for table, rows in batches:
         yield table, [(row[0] + EVENT_OFFSET, *row[1:]) for row in rows] if table == "events" else rows
 

@@ -25,7 +25,7 @@ def keep(part, machine, findings):
 
 
 def write(parts):
-    """Write the report from the last results of these parts, in this order."""
+    """Write the report from the last results of `parts`, in this order."""
     results = {}
     for part in parts:
         if (RESULTS / f"{part}.json").exists():

@@ -2,9 +2,9 @@
 
     python -m benchmarks.schemas [--sessions 20000] [BASELINE OTHER ...]
 
-Without names: version 4, which had no counters by day, against schema.sql. A transaction writes 100 sessions, or the
-events, heartbeats or moves to another page of 100 sessions; the schemas take turns. Rates are rows per second of CPU
-time, so that other programs disturb them little.
+Without names, version 4, which has no counters by day, is compared with schema.sql. A transaction writes 100 sessions
+or their events, or updates 100 sessions: a heartbeat sets a later end, and it may set another exit page. The schemas
+take turns. Rates are rows per second of CPU time, so that other programs have little effect.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from .machine import ROOT
 
 BASELINE = ROOT / "tests" / "data" / "schemas" / "sqlite-4.sql"
 SESSIONS_A_TRANSACTION = 100
-SESSIONS_OF_PLAN = 20_000  # over 90 days: 100 sessions are about half a day
+SESSIONS_OF_PLAN = 20_000  # they last 90 days, so 100 sessions are about half a day
 PRAGMAS = ("journal_mode = wal", "synchronous = normal", "temp_store = memory", "cache_size = -16384")
 HEARTBEAT = """
 update sessions
@@ -40,7 +40,7 @@ EVENT_COLUMNS = demo.COLUMNS["events"][1:]
 
 
 def transactions(sessions):
-    """Generate (kind of write, rows): heartbeats go to sessions that were just written, as live ones do."""
+    """Generate (kind of write, rows). Heartbeats update sessions that were just written, as those of a tracker do."""
     plan = demo.Plan(NOW, sessions=max(sessions, SESSIONS_OF_PLAN), leads=0)
     visits, events = demo.sessions(plan), demo.events(plan)
     for _ in range(sessions // SESSIONS_A_TRANSACTION):
@@ -55,8 +55,8 @@ def transactions(sessions):
 def compare(schemas, writers, sessions):
     """Print the rates of each schema.
 
-    :param writers: for each schema, a function of a kind of write and rows. It writes the rows in one transaction, and
-        returns the seconds of CPU time.
+    :param writers: for each schema, a function that takes a kind of write and rows, writes the rows in one transaction,
+        and returns the seconds of CPU time.
     """
     totals = {}
     for kind, rows in transactions(sessions):

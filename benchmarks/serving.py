@@ -18,8 +18,8 @@ from .machine import ROOT
 
 BIN = Path(sys.executable).parent
 WORKERS = 2
-START = 60  # seconds
-TICKS = 1  # clock ticks of CPU time that an idle server uses in a tenth of a second
+START = 60  # maximum seconds until a server has started
+TICKS = 1  # maximum clock ticks of CPU time that an idle server uses in a tenth of a second
 
 
 class Server:
@@ -55,7 +55,7 @@ class Server:
 
 
 def wait_until_idle(pid):
-    """Wait until a process and its children have started and use no CPU, so that they do not disturb what follows."""
+    """Wait until a process and its children use no CPU time, so that they do not affect the next measurement."""
     until, before = time.monotonic() + START, -TICKS - 1
     while (spent := sum(map(ticks, processes(pid)))) > before + TICKS and time.monotonic() < until:
         before = spent

@@ -9,11 +9,11 @@ from .functions import same
 from .serving import WORKERS, granian, gunicorn, needed, running, serve, uvicorn, wait_until_idle
 
 JUDGED = 2_000_000
-ROUNDS, SECONDS, CONNECTIONS = 10, 1, 8  # many short rounds, so that all servers are measured at the same time
+ROUNDS, SECONDS, CONNECTIONS = 10, 1, 8  # with many short rounds, changes of the machine's load affect all servers
 SLOW_ROUNDS, SLOW_SECONDS = 3, 4  # slow servers get as many concurrent requests as they have workers
 THREADED = ("--worker-class", "gthread", "--threads", "4", "--keep-alive", "5")
 
-# Pairs of this API and the empty application, by server.
+# For each server, this API and the empty application.
 PAIRS = {
     "gunicorn sync": (gunicorn("ours"), gunicorn("empty")),
     "`analytics-api serve`": (serve(), gunicorn("empty_served", *THREADED)),
@@ -39,8 +39,8 @@ def measure(options):
             f"{WORKERS} workers each; `wrk` runs on the same machine with {CONNECTIONS} connections; "
             f"{short(size)} events. The empty application sends the same bytes as this API. "
             "gunicorn's sync workers close each connection, other workers keep it open. Datasette runs canned queries.",
-            "The database is not written, so this API sends cached responses. Of gunicorn sync it is told how it "
-            "does when each is made anew, as where something is written before every request.",
+            "The database is not written, so this API sends cached responses. With gunicorn sync it is also measured "
+            "without cached responses, as if something were written before every request.",
         ],
     )
     canned = {question: f"/plain/{question}.json?_shape=array&limit=20" for question in REQUESTS}
@@ -63,7 +63,10 @@ def measure(options):
 
 
 def checked(servers):
-    """Check that all servers return the same data, and the empty ones the same bytes except ids and timings."""
+    """Check that all servers return the same data.
+
+    The empty application must send the same bytes as this API, and headers with the same names.
+    """
     for question in REQUESTS:
         answer = servers["ours", "gunicorn sync"].json(question)
         for (side, server), other in servers.items():
@@ -75,7 +78,7 @@ def checked(servers):
 
 
 def rounds(servers, question):
-    """Return the requests per second of each round."""
+    """Return the requests per second of each server in each round."""
     rates = {name: {} for name in servers}
     names = list(servers)
     for number in range(ROUNDS):
@@ -92,7 +95,7 @@ def rounds(servers, question):
 def report(findings, rates, at):
     def ratio(question, name, base):
         both = rates[question][name].keys() & rates[question][base].keys()
-        least = 1 / SLOW_SECONDS  # if there was no response
+        least = 1 / SLOW_SECONDS  # the rate of a server that sent no response
         return Figure.of(
             [rates[question][name][number] / max(rates[question][base][number], least) for number in both], "x"
         )

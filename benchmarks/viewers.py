@@ -1,10 +1,10 @@
-"""Measure the CPU time of a server whose current visitors many viewers poll, while visits are written.
+"""Measure the CPU time of a server while many viewers poll the current visitors, and visits are written.
 
     python -m benchmarks.viewers [--viewers 1000] [--interval 5] [--seconds 20]
 
-The server has one process and an SQLite database with the visits of a demo. The requests arrive evenly; ten sessions
-a second are written meanwhile. The figure is the server's CPU time for each second, which other programs do not change
-much: 1.0 is one core.
+The server has one process and an SQLite database with the visits of a demo. The requests arrive evenly. Ten sessions
+a second are written meanwhile. The result is the server's CPU time per second, where 1.0 is one core. Other programs
+have little effect on it.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def main():
 
 
 def fill(database):
-    """Insert the visits of a demo, which end now."""
+    """Insert the visits of a demo, the last of which end now."""
     plan = demo.Plan(now(), sessions=SESSIONS, leads=0)
     database.bulk(lambda at: sum(at.insert(table, demo.COLUMNS[table], rows) for table, rows in demo.batches(plan)))
 

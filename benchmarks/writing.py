@@ -20,7 +20,7 @@ from .functions import same
 
 SESSIONS_A_TRANSACTION = 100
 TRANSACTIONS = 60
-JUDGED = 2_000_000  # events
+JUDGED = 2_000_000  # number of events at which targets are checked
 GREATEST, LEAST = 20_000_000, 20_000
 ROUNDS = 3
 COMMAND = Path(sys.executable).with_name("analytics-api")
@@ -46,7 +46,7 @@ def transactions():
 
 
 def written(database, visits, events):
-    """Return the seconds for the sessions, for the events, and in total."""
+    """Write a transaction, and return the seconds for the sessions, for the events, and in total."""
 
     def write(at):
         begun = time.perf_counter()
@@ -78,7 +78,7 @@ def triggers(findings, sizes):
             turn = number % len(subjects)
             for subject in subjects[turn:] + subjects[:turn]:
                 of_sessions, of_events, whole = written(databases[subject], visits, events)
-                commit = whole / (of_sessions + of_events)  # distribute the commits over both
+                commit = whole / (of_sessions + of_events)  # a factor that adds the time of the commit to both
                 rates[subject, "sessions"].append(len(visits) / (of_sessions * commit))
                 rates[subject, "events"].append(len(events) / (of_events * commit))
                 rates[subject, "rows"].append((len(visits) + len(events)) / whole)
@@ -121,7 +121,7 @@ def triggers(findings, sizes):
 
 
 def bulk(findings, size, at):
-    """Import the same number of events in three formats; verify each database once."""
+    """Load the same number of events by `Database.bulk` and from two kinds of files. Verify each database once."""
     one = data.Visits(size)
     files = {
         "CSV": data.cached(f"{one.name}-csv", one, csv_of, "benchmarks/writing.py"),
@@ -157,7 +157,7 @@ def bulk(findings, size, at):
 
 
 def loaded(database, one):
-    """Return rows per second, without the time of generating them."""
+    """Load the rows by `Database.bulk`, and return rows per second without the time to generate them."""
     making = 0.0
     batches = one.batches()
 
@@ -178,7 +178,7 @@ def loaded(database, one):
 
 
 def imported(database, file):
-    """Return rows per second of the whole command."""
+    """Import a file, and return the rows per second of the whole command."""
     with NamedTemporaryFile() as rejects:
         command = [COMMAND, "import", "-d", database.url, "--rejects", rejects.name, file]
         begun = time.perf_counter()

@@ -1,4 +1,7 @@
-"""Kill the collector's server, and PostgreSQL, 20 times while clients send page views; look for acknowledged ones."""
+"""Kill the collector's server, and PostgreSQL, 20 times while clients send page views.
+
+Check that each acknowledged page view is stored once.
+"""
 
 from common import folder, tell
 from helpers import postgres

@@ -72,7 +72,7 @@ def filled(path, leads=40):
 
 
 def verify_history(database):
-    """Check that the history of each lead is a chain from `new` to its status; return the number of changes."""
+    """Check that each lead's history goes from `new` to its status without a gap. Return the number of changes."""
     stands = {row["lead_id"]: "new" for row in database.rows("select lead_id from leads")}
     changes = database.rows("select lead_id, old_status, new_status from lead_status_changes order by change_id")
     for change in changes:

@@ -42,7 +42,7 @@ while True:
 
 
 def call(server, lead_id, over, attempts):
-    """Update one lead repeatedly, and record each attempt with its status."""
+    """Update one lead until `over` is set, and record each attempt with the status of its response."""
     number = 0
     while not over.is_set():
         stage = STATUSES[number % len(STATUSES)]
@@ -60,7 +60,7 @@ def call(server, lead_id, over, attempts):
 
 
 def compare(history, attempts):
-    """Check that the history has every acknowledged update in order, and no other."""
+    """Check that the history has every acknowledged update in order, and no update that was not sent."""
     stands, left = "new", iter(history)
     entry = next(left, None)
     for stage, acknowledged, _ in attempts:
@@ -83,7 +83,7 @@ def main():
         def writer(name):
             log = path / name
             lines = log.read_bytes().count(b"\n") if log.exists() else 0
-            # An update that was committed but not acknowledged leaves a gap.
+            # Leave a gap in the numbers, because the last transaction may be committed although it is not in the log.
             return subprocess.Popen(
                 [sys.executable, "-c", WRITER, name, str(lines * 2 + 1000 * random.randrange(1, 10**6))], cwd=path
             )

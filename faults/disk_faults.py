@@ -1,6 +1,6 @@
 """Lock, replace, move or truncate the database of a running server, make it read-only, or fill its disk.
 
-Needs root for its mounts: a tmpfs of a few megabytes and a bind mount.
+The script needs root to mount a tmpfs of a few megabytes and a bind mount.
 """
 
 import json
@@ -19,7 +19,7 @@ MOVED = (200, {"updated": True})
 
 
 def timed(server, method="GET", status=None):
-    """Read or update the lead 1; return the response and its seconds."""
+    """Read or update lead 1, and return the response and its seconds."""
     begun = time.monotonic()
     body = None if status is None else json.dumps({"status": status})
     answered, _, content = server.request(method, "/analytics/leads/1", body, timeout=60)
@@ -34,7 +34,7 @@ def move(server, status):
 
 
 def healed(server, status, seconds=10):
-    """Return the seconds until updates and reads succeed again."""
+    """Wait until updates and reads succeed again, and return the seconds."""
     begun = time.monotonic()
     while move(server, status)[0] != MOVED or timed(server)[0] != (200, status):
         assert time.monotonic() - begun < seconds, server.log.read_text()[-3000:]

@@ -1,4 +1,4 @@
-"""Send 100,000 random requests to the WSGI callable; check each response against WSGI and the OpenAPI document."""
+"""Send 100,000 random requests to the WSGI application, and check responses against WSGI and the OpenAPI document."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Import malicious files, and check that each import ends with one line within limits of memory and time."""
+"""Import malicious files. Check the memory and time of each import, and that it prints a line at its end."""
 
 import gzip
 import os
@@ -16,7 +16,7 @@ MAX_SECONDS = 60
 KILL_SECONDS = 100
 ADDRESS_SPACE = 8 << 30  # bytes; limits the damage of a regression
 
-# Large values are in events, because indexing a large value of a lead for the search takes a second.
+# The large values are in events, because a large value in a lead takes a second to add to the search index.
 EVENTS = "CREATE TABLE events(event_id INTEGER PRIMARY KEY, session_id, event_type, occurred_at, data);\n"
 EVENT = "INSERT INTO events VALUES({n},'s','page_view',1764100000000,'{value}');\n"
 LEADS = "CREATE TABLE leads(lead_id INTEGER PRIMARY KEY, enquiry_datetime TEXT, contact_name TEXT);\n"
@@ -28,7 +28,7 @@ def dump(value, rows=1):
 
 
 def sqlite_file(path, schema, rows):
-    """Create a file. The rows are inserted before the schema is changed to the malicious one."""
+    """Create an SQLite file. The rows are inserted first, and then `schema` replaces the schema in the file."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("create table leads (lead_id integer primary key, enquiry_datetime text, contact_name text)")
         connection.executemany("insert into leads values (?, '2026-01-01', ?)", rows)
@@ -123,7 +123,7 @@ def main():
     with folder() as path:
         for name, make in files(path).items():
             data = make()
-            # ru_maxrss of the children is the maximum over all of them, so each file is measured in a new process.
+            # The ru_maxrss of child processes is the maximum of all, so each file is measured in a new process.
             reader, writer = os.pipe()
             child = os.fork()
             if not child:

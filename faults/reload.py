@@ -15,7 +15,7 @@ SETTINGS = {"ANALYTICS_API_KEY": "", "ANALYTICS_TRUSTED_PROXIES": "1"}
 
 
 def send(address, number):
-    """Send a request over a connection of its own, from one of many addresses; return its status, or the error."""
+    """Send a request over a new connection from one of many addresses, and return its status or the error."""
     connection = HTTPConnection(*address, timeout=30, source_address=(f"127.1.{number // 250}.{number % 250 + 1}", 0))
     try:
         if number % 10 == 0:
@@ -32,7 +32,7 @@ def send(address, number):
 
 
 def send_all(address, stopped):
-    """Send every request, then set `stopped`; return the number of each status."""
+    """Send all requests, set `stopped`, and return the number of responses with each status."""
     try:
         with ThreadPoolExecutor(THREADS) as pool:
             return Counter(pool.map(lambda number: send(address, number), range(REQUESTS)))
@@ -52,7 +52,7 @@ def reload_until(stopped, server, key_file):
 
 
 def withstand(name, server, address, key_file):
-    """Report the statuses of the requests while the server reloads; all must be 200."""
+    """Print the statuses of the requests while the server reloads, and check that all are 200."""
     stopped = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         sending = pool.submit(send_all, address, stopped)

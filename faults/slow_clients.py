@@ -1,4 +1,4 @@
-"""Time /healthz while other clients stall, keep connections open or read slowly, with and without nginx."""
+"""Measure /healthz while other clients stall, keep connections open or read slowly, with and without nginx."""
 
 import multiprocessing
 import resource

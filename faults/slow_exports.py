@@ -24,7 +24,7 @@ from analytics_api.keys import KeyStore
 SECONDS = int(os.environ.get("EXPORT_SECONDS", "120"))
 READERS = 8
 BYTES_PER_SECOND = 30_000
-LEADS = 40_000  # gives a database of 57 MiB and exports of 19 MB
+LEADS = 40_000  # the database then has 57 MiB, and an export 19 MB
 MAX_WAL = 64 * 2**20
 MEDIAN, WORST = 0.1, 1.0  # limits in seconds for the median and the worst time of /healthz behind nginx
 READER, VISITOR = "127.0.0.2", "127.0.0.3"
