@@ -74,8 +74,8 @@ def open_database(url: str | os.PathLike[str], *, read_url: str | None = None, c
 def upgrade(url: str | os.PathLike[str], *, on_progress: Callable[[str], object] = ignore_progress) -> int:
     """Upgrade a database to this version, and return its former version.
 
-    No row is lost. The upgrade is one transaction, so after an error the database is unchanged. The log lists the
-    values that had to be converted.
+    No row is lost. The upgrade is one transaction, so after an error the database is unchanged. The log says how many
+    values of which columns were converted.
 
     :param on_progress: called with the name of each table.
     :raises DatabaseError: the database cannot be upgraded.

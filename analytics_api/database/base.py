@@ -38,8 +38,9 @@ SITE_TABLES = {
     "site_offsets": "begins_at",
 }
 
-# Counters with a column `archived`, the part of the count that comes from purged rows; the sessions that leads are
-# attributed to, which may be purged; and the table of pages, which the archive refers to by id.
+# Tables that contain both counts of existing rows and counts of purged rows, with their primary keys. The column
+# `archived` is the part of a count that comes from purged rows. `lead_attributions` is here because its sessions may be
+# purged, and `pages` because archived rows refer to page ids.
 ARCHIVING_COUNTERS = {
     "pages": "page_id",
     "visitor_days": "visitor_id, day, country_code",
@@ -48,7 +49,7 @@ ARCHIVING_COUNTERS = {
     "lead_attributions": "lead_id",
 }
 
-# Other counts of purged rows.
+# Tables that contain only counts of purged rows, with their primary keys.
 ARCHIVE_TABLES = {
     "archived_session_counts": "dimension, day, key",
     "archived_event_counts": "day",
@@ -64,7 +65,7 @@ INTERNAL_TABLES = {
     "collector_machines": "day, reason",
 }
 
-# Rows that belong to one installation: neither a backup nor a copy has them.
+# Tables with temporary rows of one installation, with their primary keys. Backups and copies do not contain the rows.
 TRANSIENT_TABLES = {
     "browser_sessions": "token_digest",
     "collector_salts": "day",
@@ -75,19 +76,19 @@ TRANSIENT_TABLES = {
 
 PRIMARY_KEYS = BASE_TABLES | SITE_TABLES | ARCHIVING_COUNTERS | ARCHIVE_TABLES | INTERNAL_TABLES
 
-# Columns of base tables that triggers compute. A value from a writer is overwritten.
+# Columns that triggers compute. Triggers overwrite a value that a writer sets.
 DERIVED_COLUMNS = frozenset(
     {"follow_ups_count", "last_follow_up_at", "stage_since", "search_text", "project_code", "is_sharded"}
 )
 
-# Number of parameters in an IN list. A shorter list is filled with copies of its last value, so that the statement text
-# is constant and the prepared statement is reused.
+# Number of parameters in an IN list. A list with fewer values is filled up with its last value, so that the statement
+# text is always the same and a prepared statement can be reused.
 IN_LIST_SIZE = 500
 IN_LIST = ", ".join(f":listed_{place}" for place in range(IN_LIST_SIZE))
 
-BATCH = 1000  # rows in each list of `batches`
+BATCH = 1000  # maximum number of rows in a list that `batches` yields
 
-MAX_REPORTED = 20  # differences of each counter and direction
+MAX_REPORTED = 20  # maximum number of differences of a counter with `stored`, and of those with `expected`
 
 # Columns of counters that contain counts or sums. A counter's row is ignored if all of them are 0.
 COUNT_COLUMNS = frozenset(
@@ -119,7 +120,7 @@ def in_list_batches(values: Iterable[Any]) -> Iterator[dict[str, Any]]:
         yield {f"listed_{place}": value for place, value in enumerate(some)}
 
 
-# Log message after a table was read in batches; its arguments are the table's name and the count.
+# Log message after a table was read in batches. Its arguments are the name of the table and the number of texts.
 REPLACED_TEXT_WARNING = "%s: texts with invalid UTF-8, replaced by U+FFFD: %d"
 
 
@@ -151,9 +152,11 @@ class Reader(Protocol):
         """Return the position of this snapshot in the feed of leads that were inserted, moved or deleted."""
 
     def changed_leads(self, cursor: str) -> list[Row] | None:
-        """Return `lead_id` and `status` of each lead that changed after a position. A deleted one has no status.
+        """Return `lead_id` and `status` of each lead that changed after a position. A deleted lead has the status None.
 
-        Return None if the feed does not have all changes since then any more.
+        Return None if some changes after the position have already been deleted from the feed.
+
+        :param cursor: a position from `change_cursor`.
 
         :raises ValueError: the text is not a position.
         """
@@ -166,12 +169,15 @@ class Transaction(Reader, Protocol):
         """Run one statement, and return the number of rows that it inserted, updated or deleted."""
 
     def archiving(self) -> AbstractContextManager[None]:
-        """Do not subtract deleted rows from the counters within the block, because the transaction archives them."""
+        """Do not subtract rows that are deleted within the block from the counters.
+
+        The caller archives the counts of these rows in the same transaction.
+        """
 
     def pipeline(self) -> AbstractContextManager[None]:
-        """Send the statements of the block together, if the engine can do that. The block must use no result of them.
+        """Send the statements of the block together, if the engine can do that. The block must not use their results.
 
-        `insert` takes few rows there, and no `on_conflict`.
+        Within the block, `insert` is only for a few rows, and does not support `on_conflict`.
 
         :raises RowError: a row cannot be stored. The transaction must end then.
         """
@@ -180,7 +186,10 @@ class Transaction(Reader, Protocol):
         """Overwrite the bytes of rows that are deleted within the block, if the engine can do that."""
 
     def moving(self, changed_by: str, changed_at: int) -> AbstractContextManager[None]:
-        """Record moves of leads within the block with this name and time, which is in ms. Else the name is `sql`."""
+        """Record moves of leads within the block with this name and time. Without this method, the name is `sql`.
+
+        :param changed_at: milliseconds since the epoch.
+        """
 
     def insert(
         self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, on_conflict: OnConflict = "error"
@@ -205,19 +214,19 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A row of a counter that differs from the result of the counter's defining query.
+    """A difference between a counter and its defining view.
 
-    If `stored` and `expected` are both None, the counter as a whole is damaged. This is the only way to report a
-    damaged search index.
+    If `stored` and `expected` are both None, the counter as a whole is damaged. A damaged search index is reported in
+    this way.
     """
 
     counter: str
-    stored: Row | None  # None if the counter lacks the row
-    expected: Row | None  # None if the counter should not have the row
+    stored: Row | None  # None if the row is missing in the counter
+    expected: Row | None  # None if the view does not have the row
 
 
 def count_condition(columns: Iterable[str]) -> str:
-    """Return a `where` clause for rows with a count other than 0, or "" if there is no column of counts."""
+    """Return a `where` clause for rows with a count other than 0, or "" if no column contains counts."""
     counts = [f"{column} <> 0" for column in columns if column in COUNT_COLUMNS]
     return f"where {' or '.join(counts)}" if counts else ""
 
@@ -232,7 +241,7 @@ def compare(at: Reader, counter: str, expected: str, columns: str) -> Iterator[D
     :param columns: the columns to compare, separated by commas.
     """
     where = count_condition(columns.split(", "))
-    # This reads each relation once; two queries with `except` would read each twice.
+    # This statement reads each relation once. Two statements with `except` would read each relation twice.
     for row in at.rows(f"""
 select {columns}, side
 from (
@@ -257,8 +266,8 @@ class Database(ABC):
     """An open database. Threads can share it, and it can be used after a fork."""
 
     url: str
-    stores_facts: ClassVar[bool]  # whether session_facts is a table, and counts the events of each session
-    select_columns: ClassVar[str]  # selects name, type, required and default of each column of :table, in order
+    stores_facts: ClassVar[bool]  # whether session_facts is a table whose column events_of_day is filled, not a view
+    select_columns: ClassVar[str]  # a statement that returns name, type, required and default of each column of :table
 
     @abstractmethod
     def read(self, work: Callable[[Reader], T]) -> T:
@@ -277,7 +286,7 @@ class Database(ABC):
 
     @abstractmethod
     def bulk(self, work: Callable[[Transaction], T], *, on_progress: Callable[[str], object] = ignore_progress) -> T:
-        """Like `write`, but with triggers disabled. Before the commit, all counters are rebuilt."""
+        """Like `write`, but with the triggers of counters disabled. Before the commit, all counters are rebuilt."""
 
     @abstractmethod
     def rows(self, sql: str, /, **params: Any) -> list[Row]:
@@ -360,11 +369,11 @@ class Database(ABC):
 
     @abstractmethod
     def delete_empty_counters(self) -> None:
-        """Delete the rows of counters that count nothing any more, unless other writers would wait long for that."""
+        """Delete the rows of counters whose counts are all 0, unless this would block other writers for long."""
 
     @abstractmethod
     def scrub(self) -> None:
-        """Remove the remains of deleted rows from the database files, as far as the engine supports it.
+        """Remove the data of deleted rows from the database files, as far as the engine supports it.
 
         :raises DatabaseError: an error occurred. The operation can be repeated.
         """
@@ -375,7 +384,7 @@ class Database(ABC):
 
     @contextmanager
     def closing(self) -> Iterator[Database]:
-        """Return a context manager that closes the database: `with open_database(…).closing() as database: …`."""
+        """Close the database at the end of a `with` block: `with open_database(…).closing() as database: …`."""
         try:
             yield self
         finally:

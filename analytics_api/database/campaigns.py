@@ -1,4 +1,7 @@
-"""Count the campaigns of sessions that an older version archived, by their entry pages."""
+"""Add the counts of campaigns to the archive of a version that did not count campaigns.
+
+The campaign of an archived session is in the query string of its entry page.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ class _Statements(Protocol):
 
 
 def find_campaign(entry_page: str) -> str:
-    """Return the first utm_campaign of the query, as the triggers do."""
+    """Return the first utm_campaign in the query string of a page, as the triggers do."""
     query = entry_page.partition("#")[0].partition("?")[2]
     for parameter in query.split("&"):
         name, _, value = parameter.partition("=")
@@ -47,7 +50,10 @@ def find_campaign(entry_page: str) -> str:
 
 
 def archive_campaigns(statements: _Statements) -> None:
-    """Add the campaigns to an archive that has none. Sessions whose entry page is not known count as without one."""
+    """Add the counts of campaigns to the archive, unless it has some.
+
+    Sessions whose entry page is unknown are counted as sessions without a campaign.
+    """
     if statements.tuples(HAS_CAMPAIGNS)[0][0]:
         return
     counts: Counter[tuple[int, str]] = Counter()

@@ -1,4 +1,4 @@
-"""The views that define the counters of both engines."""
+"""Read expected.sql, which has the views that define the counters of both engines."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ def read_expected() -> str:
 
 @cache
 def expected_views() -> dict[str, str]:
-    """Return the statements that create the views, by the views' names and in the order of the file."""
+    """Return the statements that create the views, by the name of the view, in the order of the file."""
     return {view[1]: view[0] for view in VIEW.finditer(read_expected())}

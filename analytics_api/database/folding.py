@@ -1,8 +1,8 @@
 """Fold text for the lead search: case folding, NFD, and removal of the combining marks U+0300 to U+036F.
 
-Triggers fold the text of leads with the table case_folds, which is filled with `case_folds` when a database is created.
-Search terms are folded with the same table, in case the database was created with another version of Unicode than
-Python's.
+Triggers fold the text of leads with the table case_folds. The function `case_folds` fills this table when a database is
+created. Search terms are folded with the same table, because the database may have been created with a Python that has
+another version of Unicode.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from functools import cache
 
 from .base import Database, Reader
 
-LAST_FOLDED = 0x2FFFF  # letters with larger code points have neither case nor decomposition
-BLOCK_SIZE = 0x80  # divides the first code point of HANGUL; the letters behind the last one in its block have no folds
+LAST_FOLDED = 0x2FFFF  # characters with larger code points have neither case nor decomposition
+BLOCK_SIZE = 0x80  # HANGUL begins at a multiple of it. The characters after HANGUL in its last block do not change.
 MARKS = dict.fromkeys(range(0x300, 0x370))
 HANGUL = range(0xAC00, 0xD7A4)
 
@@ -33,9 +33,9 @@ join case_folds on case_folds.letter = letters.letter
 
 @cache
 def case_folds() -> tuple[tuple[str, str], ...]:
-    """Return the rows of the table case_folds: letters that folding changes, with the folded text.
+    """Return the rows of the table case_folds: characters that folding changes, with their folded text.
 
-    ASCII and Hangul are not included, because their folding is computed.
+    ASCII and Hangul are not included, because triggers compute their folded text.
     """
     return tuple(_case_folds())
 
@@ -43,7 +43,7 @@ def case_folds() -> tuple[tuple[str, str], ...]:
 def _case_folds() -> Iterator[tuple[str, str]]:
     for first in range(0x80, LAST_FOLDED + 1, BLOCK_SIZE):
         letters = "".join(map(chr, range(first, first + BLOCK_SIZE)))
-        # No letter of most blocks changes. Skipping these, such as ideographs, takes a third off the time.
+        # In most blocks, such as ideographs, no character changes. Skipping these blocks saves a third of the time.
         if first in HANGUL or (letters.casefold() == letters and unicodedata.is_normalized("NFD", letters)):
             continue
         for letter in letters:
@@ -52,9 +52,9 @@ def _case_folds() -> Iterator[tuple[str, str]]:
 
 
 def fold_letter(letter: str) -> str:
-    """Return the folded form of a letter.
+    """Return the folded form of a character.
 
-    Marks are removed before case folding, because case folding would convert the mark U+0345 to the letter iota.
+    Combining marks are removed before case folding, because case folding would convert U+0345 to the letter iota.
     """
     bare = unicodedata.normalize("NFD", letter).translate(MARKS)
     return unicodedata.normalize("NFD", bare.casefold()).translate(MARKS)

@@ -10,8 +10,8 @@ _local = threading.local()
 class StatementLimit:
     """Set the timeout of each statement that this thread runs in the block: `with StatementLimit(5.0): …`.
 
-    The database cancels a statement that takes longer, and StatementTimeout is raised. Bulk operations and snapshots
-    ignore this limit.
+    The database cancels a statement that takes longer, and StatementTimeout is raised. This timeout does not apply to
+    bulk operations and snapshots.
 
     :param seconds: maximum duration of each statement.
     """

@@ -18,5 +18,5 @@ select
 
 
 def count_rows(database: Database) -> dict[str, int]:
-    """Return the number of sessions and of events, including purged ones, by table name."""
+    """Return the number of sessions and of events, by table name. Archived rows, which were purged, are included."""
     return database.rows(ROW_COUNTS)[0]

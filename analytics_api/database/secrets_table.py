@@ -1,10 +1,10 @@
-"""Named values in the table `secrets`, such as the salt for hashing visitors."""
+"""Read and write the table `secrets`: values by name, such as the salt for hashing visitors."""
 
 from __future__ import annotations
 
 from .base import Database, Reader, Transaction
 
-DEMO_MARK = "demo"  # name of the value that a database of demo data has
+DEMO_MARK = "demo"  # the name of a value that only a database with demo data has
 
 SELECT_VALUE = """
 select value
@@ -38,5 +38,5 @@ def add_value(at: Transaction, name: str, value: str) -> str:
 
 
 def set_value(at: Transaction, name: str, value: str) -> None:
-    """Store a value, replacing an existing one with the same name."""
+    """Store a value. It replaces an existing value with the same name."""
     at.execute(SET_VALUE, name=name, value=value)

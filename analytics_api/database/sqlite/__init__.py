@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 
 OLDEST_LIBRARY = (3, 37, 0)  # the first version with STRICT tables
 FILE_CHECK_SECONDS = 1.0  # interval at which reads check whether the file was replaced by another one
-WAL_TIMEOUT = 0.25  # seconds to wait for a switch to WAL mode; after that the file is used in its current mode
+WAL_TIMEOUT = 0.25  # seconds to wait for a switch to WAL mode. After a timeout, the current mode remains.
 READ_ONLY_ERRORS = ("attempt to write a readonly database", "unable to open database file")
 # Number of pages (4 KiB) in the WAL after which a commit runs a checkpoint. A checkpoint writes a page only once, even
 # if it changed many times, so inserting is 20% faster than with SQLite's default of 1000 pages. It takes about 0.1
@@ -61,7 +61,6 @@ order by cid
 """
 
 
-# Remove the name of a project without leads. The row remains, because its code must not be used again.
 class SQLite(Database):
     """A database file in WAL mode, with one connection per thread.
 
@@ -221,12 +220,12 @@ class SQLite(Database):
             for table in TRANSIENT_TABLES:
                 copy.execute(f"delete from {table}")
             copy.commit()
-            copy.execute("pragma journal_mode = wal")  # the copy does not have the source's journal mode
+            copy.execute("pragma journal_mode = wal")  # the journal mode is not copied
         with open(path, "rb") as file:
             os.fsync(file.fileno())  # `vacuum into` does not sync the file
 
     def delete_empty_counters(self) -> None:
-        # A transaction each, since other writers wait meanwhile.
+        # Each deletion is a transaction of its own, because other writers wait for it.
         for deletion in self.read(empty_row_deletions):
             self.write(methodcaller("execute", deletion))
 
@@ -261,7 +260,7 @@ class SQLite(Database):
         return not (os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK))
 
     def _connect(self) -> sqlite3.Connection:
-        """Open a connection. In a read-only folder open the file as immutable, because WAL mode would create files."""
+        """Open a connection. Open a file in a read-only folder as immutable, because WAL mode would create files."""
         immutable = self._is_immutable()
         return sqlite3.connect(
             f"{self.path.as_uri()}?immutable=1" if immutable else self.path,
@@ -302,7 +301,7 @@ class SQLite(Database):
             try:
                 yield
             finally:
-                with suppress(sqlite3.ProgrammingError):  # the connection is already closed
+                with suppress(sqlite3.ProgrammingError):  # the connection may have been closed in the block
                     statements.execute("pragma temp_store = memory")
                     statements.execute("pragma threads = 0")
 
@@ -319,7 +318,7 @@ class SQLite(Database):
         return not os.access(self.path.parent, os.W_OK) and not os.path.exists(f"{self.path}-wal")
 
     def _use_wal(self, connection: sqlite3.Connection) -> None:
-        """Set WAL mode, in which readers and writers do not block each other, if another program has changed it."""
+        """Set WAL mode again if another program has changed it. Readers and writers do not block each other in it."""
         [(mode,)] = connection.execute("pragma journal_mode").fetchall()
         if mode == "wal" or self.is_read_only():
             return
@@ -371,7 +370,7 @@ class SQLite(Database):
         return self._with_handle(transaction, check_file=begin != "begin")
 
     def _with_handle(self, work: Callable[[Handle], T], *, check_file: bool = False) -> T:
-        """Call `work` with this thread's connection and return its result. The connection is not closed meanwhile."""
+        """Call `work` with this thread's connection and return its result. Other threads cannot close it meanwhile."""
         try:
             while True:
                 handle = self._handle(check_file=check_file)
@@ -393,7 +392,7 @@ class SQLite(Database):
         if str(error) == "interrupted":
             raise StatementTimeout(f"{self.path}: {timeout_text(current_limit())}") from error
         if str(error) in READ_ONLY_ERRORS and not self.is_read_only():
-            # The -shm file is shared in the process, and remains read-only until all connections are closed.
+            # All connections of the process share the -shm file. It remains read-only until all of them are closed.
             self.close()
         hint = permission_hint(self.path) if str(error) in READ_ONLY_ERRORS else ""
         raise DatabaseError(f"{self.path}: {error}{hint}") from error

@@ -6,7 +6,7 @@ import threading
 import weakref
 from typing import Protocol
 
-INTERVAL = 0.5  # seconds between two checks, so that a deleted row leaves memory within a second
+INTERVAL = 0.5  # seconds between two checks, so that caches do not contain a deleted row for more than a second
 
 
 class Sweepable(Protocol):
@@ -17,8 +17,8 @@ class Sweepable(Protocol):
 class CacheSweeper:
     """Call `sweep_caches` periodically, until the sweeper is stopped or the database object is garbage-collected.
 
-    A thread checks its own cache when it serves a request. Without the sweeper, the cache of an idle thread would keep
-    erased data. Each process needs its own sweeper, because threads do not survive a fork.
+    A thread empties its own cache when it serves a request. Without the sweeper, erased data would remain in the caches
+    of idle threads. Each process needs its own sweeper, because a child process does not inherit threads.
     """
 
     def __init__(self, database: Sweepable) -> None:

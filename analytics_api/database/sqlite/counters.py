@@ -1,4 +1,4 @@
-"""Rebuild the counters from their defining views, and compare both."""
+"""Rebuild the counters from the views that define them, and compare the counters with these views."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from pragma_table_info(:view)
 order by cid
 """
 
-# Views that several counters are computed from, by the first of these counters.
+# Views that several counters are computed from. The key is the first of these counters.
 SHARED_VIEWS = {"day_counts": ("visit_counts", "session_totals")}
 
-# Counters whose views are temporary, and read the archived part from the counter itself.
+# Counters whose views are temporary and read the archived counts from the counter itself.
 ARCHIVING_DAYS = frozenset({"visitor_days", "fingerprint_days", "session_pages"})
 
 WRITES = frozenset({sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE})
@@ -61,6 +61,7 @@ set project_code = (
   where project = project_folded)
 """
 
+# Remove the name of a project without leads. The row remains, because its code must not be used again.
 FORGET_PROJECTS = """
 update project_codes
 set project = char(31) || project_id
@@ -70,7 +71,8 @@ where code not in (
   where project_code is not null)
 """
 
-# Writes without triggers are not in the feed: leave a gap after every position that a client can have.
+# The feed does not contain changes that were written without triggers. Therefore make a gap in the numbers of the feed
+# after every position that a client can have, so that the client reads all leads again.
 RESTART_CHANGES = (
     """
 insert into lead_changes (lead_id)
@@ -91,7 +93,7 @@ where type = 'table' and (name like 'replaced\\_%' escape '\\' or name = 'sqlite
 
 
 class Counter(NamedTuple):
-    """A table whose rows or derived columns are defined by a view."""
+    """A table whose rows, or some of whose columns, are defined by a view."""
 
     table: str
     view: str
@@ -106,9 +108,9 @@ class Counter(NamedTuple):
 
 
 def list_counters(statements: Statements) -> list[Counter]:
-    """Return the counters in the order of their views, and create the views that the file does not have.
+    """Return the counters in the order of their views, and create the views of expected.sql as temporary views.
 
-    A counter may be computed from counters before it.
+    A counter may be computed from counters before it in this order.
     """
     for sql in expected_views().values():
         statements.execute(sql.replace("create view", "create temporary view if not exists", 1))
@@ -147,8 +149,8 @@ def recorded_tables(connection: sqlite3.Connection, actions: Set[int]) -> Iterat
 def rebuild(statements: Statements, on_progress: Callable[[str], object], written: Set[str] | None = None) -> None:
     """Fill the counters from their views. The triggers must be disabled.
 
-    :param written: the tables that were written since all counters were exact, to fill only those that depend on them;
-        None to fill all.
+    :param written: the tables that were written since all counters were exact. Only the counters that depend on these
+        tables are filled. With None, all counters are filled.
     """
     counters = list_counters(statements)
     if written is not None:
@@ -169,14 +171,14 @@ def rebuild(statements: Statements, on_progress: Callable[[str], object], writte
             statements.execute(sql)
         on_progress("lead_search")
         statements.execute("insert into lead_search (lead_search) values ('rebuild')")
-    # The triggers rely on the contents of these tables, which are outdated after writes without triggers.
+    # Triggers read the copies of rows in these tables. After writes without triggers, the copies are out of date.
     for table in statements.rows(RESIDUE_TABLES):
         if table["name"] != "sqlite_stat4":
             statements.execute(f"delete from {table['name']}")
 
 
 def _dependent_counters(statements: Statements, counters: list[Counter], written: Set[str]) -> list[Counter]:
-    """Return the counters whose views read a table that was written, or a counter that is returned."""
+    """Return the counters whose views read a table that was written, or another counter in the result."""
     changed, dependent = set(written), []
     for counter in counters:
         with recorded_tables(statements.connection, {sqlite3.SQLITE_READ}) as read:
@@ -188,13 +190,13 @@ def _dependent_counters(statements: Statements, counters: list[Counter], written
 
 
 def _store_view(statements: Statements, view: str) -> None:
-    """Compute the rows of a view once, in a temporary table that replaces it."""
+    """Compute the rows of a temporary view once, and replace the view by a temporary table with these rows."""
     statements.execute(f"drop view temp.{view}")
     statements.execute(expected_views()[view].replace("create view", "create temporary table", 1))
 
 
 def _update_derived(statements: Statements, counter: Counter) -> None:
-    """Update the derived columns of a base table. Omit the key columns, so that SQLite does not write every index."""
+    """Update the derived columns of a base table. The key is not set, because SQLite would then write every index."""
     [key] = counter.key
     columns = ", ".join(column for column in counter.columns if column not in (key, "project_code"))
     statements.execute(f"""
@@ -229,9 +231,9 @@ def _fill(statements: Statements, counter: Counter) -> None:
 
 @contextmanager
 def _hidden_by_archive(statements: Statements, table: str) -> Iterator[None]:
-    """Hide a table from temporary views by a temporary table of its archived rows.
+    """Create a temporary table with the archived rows of a table. Temporary views read it instead of the table.
 
-    A view that reads the table itself could otherwise be inserted into it only with all rows stored temporarily.
+    If a view read the table into which its rows are inserted, SQLite would first store all rows temporarily.
     """
     statements.execute(f"create temporary table {table} as select * from main.{table} where archived <> 0")
     yield
@@ -239,9 +241,9 @@ def _hidden_by_archive(statements: Statements, table: str) -> Iterator[None]:
 
 
 def empty_row_deletions(statements: Statements) -> list[str]:
-    """Return a statement for each counter that deletes its rows without any count.
+    """Return a statement for each counter that deletes the rows whose counts are all 0.
 
-    Triggers leave such rows, since a search for them slows every write.
+    Triggers do not delete them, because searching for them would slow every write.
     """
     deletions = []
     for counter in list_counters(statements):
@@ -252,7 +254,7 @@ def empty_row_deletions(statements: Statements) -> list[str]:
 
 
 def delete_residue(statements: Statements) -> None:
-    """Delete what deleted rows leave in replaced_*, in empty counters, in project_codes and in the search index."""
+    """Delete data of deleted rows from the tables replaced_*, empty counters, project_codes and the search index."""
     for table in statements.rows(RESIDUE_TABLES):
         statements.execute(f"delete from {table['name']}")
     for deletion in empty_row_deletions(statements):
@@ -272,7 +274,7 @@ def find_differences(statements: Statements, on_progress: Callable[[str], object
 def _matches(statements: Statements, counter: Counter) -> bool:
     """Return whether a counter and its view have the same rows.
 
-    The keys are unique, so it suffices to compare the number of rows of both with the number of equal rows.
+    The keys are unique. Therefore the rows are the same if both numbers of rows are equal to the number of equal rows.
     """
     where = count_condition(counter.columns)
     same = " and ".join(f"stored.{column} is expected.{column}" for column in counter.columns)

@@ -1,4 +1,4 @@
-"""The database file, and the files -wal, -shm and -journal that SQLite creates beside it."""
+"""Create and delete a database file and the files -wal, -shm and -journal beside it, and empty the file -wal."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 
 SCRUB_SECONDS = 30.0  # time to wait for readers, such as an export
-SCRUB_ATTEMPT_MS = 250
+SCRUB_ATTEMPT_MS = 250  # ms that one checkpoint waits for readers
 
 
 def empty_wal(connection: sqlite3.Connection, seconds: float) -> bool:
-    """Run a checkpoint and truncate the WAL. Return False if other connections prevent it for `seconds`.
+    """Run a checkpoint and truncate the WAL. Return False if other connections have prevented this for `seconds`.
 
-    Each attempt waits only briefly, because it blocks writers while it waits for readers.
+    A checkpoint blocks writers while it waits for readers. Therefore it waits briefly, and is tried repeatedly.
     """
     until = time.monotonic() + seconds
     connection.execute(f"pragma busy_timeout = {SCRUB_ATTEMPT_MS}")
@@ -26,9 +26,9 @@ def empty_wal(connection: sqlite3.Connection, seconds: float) -> bool:
 
 
 def create_private_file(path: Path) -> None:
-    """Create a file that only its owner can access, and its group if the umask permits group writes.
+    """Create a file that only its owner can access. If the umask permits group writes, its group can also access it.
 
-    A tracker may run as a user of the same group.
+    A tracker may run as a user of this group.
     """
     with suppress(OSError):  # the file exists, or SQLite will report the reason
         descriptor = os.open(os.path.realpath(path), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o660)
@@ -45,7 +45,7 @@ def remove_files(path: str) -> None:
 
 
 def permission_hint(path: Path) -> str:
-    """Return a hint about missing file permissions for an error message, or "" if none are missing."""
+    """Return the end of an error message: which file permission is missing, or "" if no permission is missing."""
     if not path.parent.is_dir():
         return f"; the folder {path.parent} does not exist"
     if not os.access(path.parent, os.W_OK):

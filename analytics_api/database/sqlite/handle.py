@@ -1,4 +1,4 @@
-"""A thread's connection with its response cache."""
+"""The connection of a thread, with the thread's response cache."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from .statements import Deadline, Statements
 
-# Number of instructions of SQLite's virtual machine between two checks of the deadline, about a millisecond.
+# Number of instructions of SQLite's virtual machine between two checks of the deadline. They take about a millisecond.
 STEPS_PER_CHECK = 20_000
 
 # Connections that a child process inherited in a fork. Closing one would release the locks of the parent process
@@ -19,7 +19,7 @@ _inherited: list[sqlite3.Connection] = []
 
 
 class FileIdentity(NamedTuple):
-    """The identity of a database file: device and inode, for an immutable file also size and modification time."""
+    """The identity of a database file: device and inode. An immutable file also has its modification time, others 0."""
 
     device: int
     inode: int
@@ -28,10 +28,11 @@ class FileIdentity(NamedTuple):
 
 
 class Handle:
-    """One thread's connection. It is closed when the thread ends or the database is closed, but not while in use."""
+    """The connection of one thread. It is closed when the thread ends or the database is closed, but never in use."""
 
     def __init__(self, connection: sqlite3.Connection, file: FileIdentity) -> None:
-        deadline = Deadline()  # a reference to `statements` in the handler would form a cycle with the connection
+        # The handler refers to the deadline only. A reference to the statements would form a cycle with the connection.
+        deadline = Deadline()
         connection.set_progress_handler(deadline.is_over, STEPS_PER_CHECK)
         self.statements = Statements(connection, deadline)
         self.responses: dict[Any, Any] = {}
@@ -40,7 +41,8 @@ class Handle:
         self.checked_at = 0.0
         self.pid = os.getpid()
         self.lock = threading.RLock()
-        # With __del__, garbage collection of a cycle could close the connection first, even after a fork.
+        # The garbage collector may delete the objects of a reference cycle in any order. With __del__ instead of
+        # finalize, the connection could be closed first. In a child process it must not be closed.
         self.close = weakref.finalize(self, _close, connection, self.lock, self.pid)
 
     @property

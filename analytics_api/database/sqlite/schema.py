@@ -1,4 +1,4 @@
-"""The schema of a database file: identify its version, create it, and drop triggers or indexes temporarily."""
+"""Identify the version of a database file, create the schema, and drop triggers or indexes temporarily."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from ..folding import case_folds
 from .schema_check import expected_objects
 from .statements import Statements
 
+# Triggers that record moves of leads from one status to another.
 MOVE_TRIGGERS = frozenset({"leads_move", "move_change"})
 
 APPLICATION_ID = 0x616E6170
@@ -46,7 +47,7 @@ order by rowid
 
 # Prefixes of derived tables and views. `rollup_` and `plain_` are from older versions.
 DERIVED_PREFIXES = ("rollup_", "plain_", "replaced_")
-# Names of other objects from older versions.
+# Names of other objects in the schemas of older versions.
 REMOVED_NAMES = frozenset(
     {
         "events_replace",
@@ -89,7 +90,7 @@ REMOVED_NAMES = frozenset(
 
 
 def read_identity(connection: sqlite3.Connection) -> tuple[int, int, int]:
-    """Return the file's application_id, its user_version, and the number of objects in its schema."""
+    """Return the application_id and the user_version of the file, and the number of objects in its schema."""
     application_id, version, objects = connection.execute(IDENTITY).fetchone()
     return application_id, version, objects
 
@@ -120,8 +121,8 @@ def is_managed(connection: sqlite3.Connection, path: Path) -> bool:
 def retry_locked(connection: sqlite3.Connection, sql: str, seconds: float) -> None:
     """Run a statement, and repeat it while the database is locked.
 
-    SQLite's own busy handler polls at growing intervals, so it can miss the short moments at which a busy writer
-    releases the lock. Between two connections that both wait for an exclusive lock, it fails immediately.
+    SQLite's busy handler polls at growing intervals, so it can miss the short moments in which a busy writer releases
+    the lock. If two connections wait for each other, SQLite does not call the handler but fails immediately.
 
     :param seconds: maximum time for all attempts.
     """
@@ -182,11 +183,11 @@ def quote(name: str) -> str:
 
 
 def triggers_disabled(statements: Statements) -> AbstractContextManager[None]:
-    """Drop the schema's triggers, and create them again after the block. Triggers of other programs remain.
+    """Drop the triggers of the schema, and create them again after the block. Triggers of other programs remain.
 
-    Those that record moves remain, too, as no rebuild could find the moves.
+    MOVE_TRIGGERS remain as well, because a rebuild cannot find moves that were not recorded.
 
-    After an exception they are not created again; the caller must roll back the transaction.
+    After an exception, the triggers are not created again. The caller must roll back the transaction.
     """
     return _dropped(
         statements, "trigger", lambda trigger: is_ours(trigger["name"]) and trigger["name"] not in MOVE_TRIGGERS

@@ -39,7 +39,7 @@ class SchemaObject(NamedTuple):
 
     @property
     def is_defined(self) -> bool:
-        """Whether the schema defines the object itself: SQLite's own indexes and the tables of FTS5 may differ."""
+        """Whether schema.sql has a statement for the object. Indexes and FTS5 tables that SQLite creates may differ."""
         return self.sql is not None and not self.name.startswith("sqlite_") and self.name not in FTS_TABLES
 
 
@@ -70,7 +70,7 @@ def missing_columns(connection: sqlite3.Connection, table: SchemaObject) -> list
 
 @lru_cache(maxsize=1)
 def expected_objects(schema: tuple[str, ...]) -> tuple[SchemaObject, ...]:
-    """Return the objects that the statements of the schema create, also those that SQLite creates for them."""
+    """Return the objects that the statements of the schema create, including those that SQLite creates for FTS5."""
     with closing(sqlite3.connect(":memory:")) as connection:
         for statement in schema:
             connection.execute(statement)

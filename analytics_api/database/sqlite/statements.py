@@ -17,15 +17,16 @@ from ...errors import RowError
 from ..base import BATCH, PRIMARY_KEYS, TRANSIENT_TABLES, OnConflict, Row
 from ..limits import current_limit
 
-ROWS_PER_STATEMENT = 100  # one row per statement would take 50% longer
-# Tables whose keys are in random order. Bulk loading inserts one row per statement into them, because a statement with
-# many rows writes every page that it changes to a statement journal.
+ROWS_PER_STATEMENT = 100  # inserting one row per statement would take 50% longer
+# Tables whose keys are in random order. Bulk loading inserts one row per statement into these tables, because a
+# statement with many rows writes a copy of every page that it changes to a statement journal.
 RANDOM_KEY_TABLES = frozenset({"sessions"})
-# Cache sizes in KiB; SQLite expects negative numbers for that unit. Every insert reads the upper pages of all indexes,
-# and this cache holds them even for a large file.
+# A cache size in KiB. SQLite expects a negative number for this unit. Every insert reads the upper pages of all
+# indexes. They fit in this cache even if the file is large.
 INSERT_CACHE = -16_384
-# Random session ids change pages all over their index, so bulk loading needs a larger cache. The counters are rebuilt
-# with the usual cache size: SQLite's sort uses runs as large as the cache, and larger runs are slower.
+# A larger cache for bulk loading, because session ids are random, so inserts change pages everywhere in their index.
+# The counters are rebuilt with the usual cache size. SQLite sorts runs that are as large as the cache, and is slower
+# with large runs.
 LOAD_CACHE = -65_536
 
 CODES = """
@@ -57,28 +58,28 @@ left join leads using (lead_id)
 order by lead_id
 """
 
-# The trigrams of the search index that begin with two letters.
+# The trigrams of the search index that begin with two given characters.
 RUNS = """
 select term
 from lead_search_trigrams
 where term >= :first and term <= :last
 limit :max_runs
 """
-MAX_RUNS = 500  # with more trigrams, a scan of the leads is faster
+MAX_RUNS = 500  # with more trigrams, reading all leads is faster
 
-# The error for text that is not UTF-8. SQLite does not validate text, and a tracker may write any bytes.
+# The beginning of the error message for text that is not UTF-8. SQLite stores any bytes that a tracker writes as text.
 DECODE_ERROR = "Could not decode to UTF-8"
 decode_lossy = partial(str, encoding="utf-8", errors="replace")
 
 
 class Deadline:
-    """The deadline of the current statement, in terms of time.monotonic()."""
+    """The time at which the current statement is interrupted, on the clock time.monotonic()."""
 
     def __init__(self) -> None:
         self.instant = inf
 
     def start(self) -> None:
-        """Set the deadline of a statement, if this thread has a StatementLimit."""
+        """Set the deadline of a statement if this thread is in a StatementLimit block, otherwise remove it."""
         limit = current_limit()
         self.instant = inf if limit is None else time.monotonic() + limit
 
@@ -151,9 +152,9 @@ class Statements:
             except sqlite3.OperationalError as error:
                 if text is not str or not str(error).startswith(DECODE_ERROR):
                     raise
-                text = self._decode  # it is slower, so it is used only after the first error
-                # Python 3.10 would share the prepared statement with the next cursor, and reset it when the old cursor
-                # is garbage-collected.
+                text = self._decode  # slower than str, so it is used only after the first error
+                # In Python 3.10, the next cursor would use the same prepared statement, which is reset when the old
+                # cursor is garbage-collected.
                 cursor.close()
                 cursor = self.connection.cursor()
                 executed = False
@@ -168,7 +169,7 @@ class Statements:
             return None
         terms = [text]
         if len(text) == 2:
-            # The index contains trigrams. Any two letters begin one, since the text ends with a separator.
+            # Any two characters of a text are the beginning of a trigram, because the text ends with a separator.
             runs = self.tuples(RUNS, first=text, last=text + chr(sys.maxunicode), max_runs=MAX_RUNS + 1)
             if len(runs) > MAX_RUNS:
                 return None
@@ -194,7 +195,10 @@ class Statements:
 
     @contextmanager
     def _text_factory(self, factory: Any) -> Iterator[None]:
-        """Set the connection's text_factory within the block. Other statements may run between two batches."""
+        """Set the connection's text_factory within the block.
+
+        It is not set for all batches together, because other statements may run between two batches.
+        """
         self.connection.text_factory = factory
         try:
             yield
@@ -276,9 +280,9 @@ class Statements:
 
 
 class Snapshot(Statements):
-    """Statements of a snapshot, whose errors name its file.
+    """The statements of a snapshot. The messages of errors in `batches` contain the path of the file.
 
-    Without the name, an error could be attributed to another database that is written at the same time.
+    Otherwise, a copy could report the error as an error of the database that it writes.
     """
 
     def __init__(
@@ -294,7 +298,7 @@ class Snapshot(Statements):
 
 @contextmanager
 def bulk_pragmas(statements: Statements) -> Iterator[None]:
-    """Set a cache size for inserting millions of rows, and restore the former size after the block."""
+    """Set LOAD_CACHE for inserting millions of rows, and restore the former cache size after the block."""
     before = statements.rows("pragma cache_size")[0]["cache_size"]
     statements.execute(f"pragma cache_size = {LOAD_CACHE}")
     statements.loading = True

@@ -84,14 +84,14 @@ IS_DATE = """(
   and datetime({column}) is not null)"""
 DATE = f"iif({IS_DATE} or {{column}} is null, datetime({{column}}), '')"
 
-# For each column with a new constraint: the expression that converts a value, then pairs of a condition and the log
-# message for values that satisfy the condition.
+# For each column with a new constraint: the expression that converts a value.
 CONVERSIONS = {
     ("sessions", "started_at"): INSTANT,
     ("events", "occurred_at"): INSTANT,
     ("leads", "enquiry_datetime"): DATE,
     ("lead_submissions", "submitted_at"): DATE,
 }
+# For each expression: pairs of a condition and the log message about the values for which the condition is true.
 CONVERTED = {
     INSTANT: (
         (f"{{column}} < {MIN_SECONDS}", "before 1973 were changed to 1973-03-03"),
@@ -127,7 +127,7 @@ def upgrade(
     try:
         # Closing the connection rolls back an uncommitted transaction.
         with closing(sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)) as connection:
-            # With this setting, renaming a table does not change its name in other programs' views and triggers.
+            # With this setting, renaming a table does not change its name in the views and triggers of other programs.
             connection.execute("pragma legacy_alter_table = on")
             connection.execute("begin exclusive")
             application_id, version, _ = read_identity(connection)
@@ -151,7 +151,7 @@ def _migrate(statements: Statements, version: int, on_progress: Callable[[str], 
     objects = statements.rows(OBJECTS)
     if version < 5:
         _check_names(objects)
-    foreign = [  # dropping a table also drops other programs' triggers and indexes on it
+    foreign = [  # dropping a table also drops the triggers and indexes that other programs have created on it
         item["sql"]
         for item in objects
         if item["type"] in ("trigger", "index") and item["tbl_name"] in DATA_TABLES and not is_ours(item["name"])
@@ -179,7 +179,7 @@ def _migrate(statements: Statements, version: int, on_progress: Callable[[str], 
 
 
 def _check_names(objects: list[Row]) -> None:
-    """Raise sqlite3.Error if another program's table or view has a name of the current schema."""
+    """Raise sqlite3.Error if a table or view of another program has a name that the current schema needs."""
     for item in objects:
         name = item["name"]
         if (
@@ -191,7 +191,7 @@ def _check_names(objects: list[Row]) -> None:
 
 
 def _set_aside(statements: Statements, objects: list[Row]) -> list[str]:
-    """Rename the tables with data, drop all other objects of the schema, and return the old names of the tables."""
+    """Rename the tables with data, and drop all other objects of the schema. Return the former names of the tables."""
     old: list[str] = []
     statements.execute("drop table if exists lead_search")  # this also drops the tables of FTS5
     for item in objects:
@@ -213,7 +213,7 @@ def _copy_back(statements: Statements, table: str) -> list[str]:
     columns = [row["name"] for row in statements.rows(SHARED_COLUMNS, new=table, old=old)]
     values = [CONVERSIONS.get((table, column), "{column}").format(column=column) for column in columns]
     where = "where archived <> 0" if "archived" in columns else ""
-    statements.execute(f"delete from {table}")  # the site's tables have rows in a new database
+    statements.execute(f"delete from {table}")  # the SITE_TABLES of a new database have rows
     statements.execute(f"insert into {table} ({', '.join(columns)}) select {', '.join(values)} from {old} {where}")
     lines: list[str] = []
     for column in columns:
