@@ -43,14 +43,15 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-ATTEMPTS = 50  # attempts at a transaction that conflicts with others; they take about five seconds
+ATTEMPTS = 50  # maximum number of times that `_run` tries a transaction, in about five seconds
 
 READ = "begin isolation level repeatable read read only"
 WRITE = "begin isolation level repeatable read"
 LOAD = "begin isolation level read committed"
 
-# With synchronous replication, a commit waits for a replica only if the transaction wrote something. A transaction that
-# only read may have read rows that no replica has yet. Writing a message to the WAL makes its commit wait, too.
+# With synchronous replication, a commit waits for a replica only if the transaction has written something. A
+# transaction that has only read may have read rows that no replica has yet. If it writes a message to the WAL, its
+# commit waits, too.
 FORCE_WAL = """
 select pg_logical_emit_message(true, 'analytics_api', '')
 where current_setting('synchronous_standby_names') <> '' and pg_current_xact_id_if_assigned() is null
@@ -72,14 +73,14 @@ where attrelid = to_regclass(:table) and attnum > 0 and not attisdropped and att
 order by attnum
 """
 
-# Planner settings for short queries of cached tables: JIT compilation would take longer than the query.
+# Settings for short queries of tables that are in memory. JIT compilation would take longer than the query.
 CONFIGURE = """
 select set_config('jit', 'off', false), set_config('random_page_cost', '1.1', false),
   set_config('statement_timeout', $1, false)
 """
 
-# Delete counters whose sum over all shards is 0, since their keys may be personal data. The lock keeps out writers,
-# which might be about to increment one of them.
+# Delete the rows of keys whose sum over all shards is 0, because keys may be personal data. The lock blocks writers,
+# because they could be about to increment a count in such a row.
 DELETE_UNUSED = """
 lock table sessions, events, leads, lead_submissions in share row exclusive mode;
 delete from pages
@@ -138,7 +139,7 @@ class PostgreSQL(Database):
         self.pool_size = pool_size
         self.wait = wait
         self.statement_timeout = statement_timeout
-        # Timeouts in seconds of connections whose current timeout is not `statement_timeout`.
+        # The current statement timeouts, in seconds, of connections whose timeout was changed.
         self._limits: weakref.WeakKeyDictionary[Connection, float] = weakref.WeakKeyDictionary()
         self._primary_retry_at = 0.0  # monotonic time of the next attempt; 0 while the primary is reachable
         # Pools by process id. After a fork, the child opens new pools, because connections cannot be shared.
@@ -204,7 +205,7 @@ class PostgreSQL(Database):
     def _is_primary_unreachable(self) -> bool:
         """Return whether the last attempt to reach the primary failed.
 
-        Every RETRY_PRIMARY_SECONDS, one caller gets False, so that it tries again.
+        Every RETRY_PRIMARY_SECONDS, the result is False for one caller, so that this caller tries again.
         """
         if not self._primary_retry_at:
             return False
@@ -250,7 +251,7 @@ class PostgreSQL(Database):
         )
 
     def delete_empty_counters(self) -> None:
-        """Do nothing: the statements of `scrub` lock the base tables."""
+        """Do nothing, because deleting these rows needs a lock on the base tables. `scrub` deletes them."""
 
     def scrub(self) -> None:
         try:
@@ -288,7 +289,8 @@ class PostgreSQL(Database):
                         return work(Statements(connection))
                     connection.execute(begin)
                     result = work(Statements(connection))
-                    # Committing a read never waits for a replica, and starting a timer takes longer than most reads.
+                    # This commit needs no timeout, because it never waits for a replica. Starting the timer of
+                    # `bounded_commit` takes longer than most reads.
                     if begin == READ:
                         connection.execute("commit")
                         return result
@@ -317,7 +319,7 @@ class PostgreSQL(Database):
     def _is_primary_writable(self) -> bool:
         """Return whether a new connection to the primary can write.
 
-        This is called when a pooled connection is read-only. Closing that connection helps only if a new one can write.
+        This is called after a write failed because a pooled connection is read-only.
         """
         try:
             with connect(self._primary) as connection:
@@ -329,8 +331,9 @@ class PostgreSQL(Database):
     def _connection(self, dsn: str) -> Iterator[Connection]:
         """Get a connection from the pool, and return it after the block. Discard connections that the server closed.
 
-        The pool's own check is not used: it waits after each closed connection, with a delay that doubles. After a
-        server restart all connections are closed, so the delays would exceed the timeout of a request.
+        The check of the pool itself is not used. It waits after each closed connection, and doubles the delay each
+        time. After a restart of the server all connections are closed, so the delays would exceed the timeout of a
+        request.
         """
         pool = self._pool(dsn)
         connection = pool.getconn()
@@ -355,7 +358,7 @@ class PostgreSQL(Database):
             max_size=self.pool_size,
             timeout=self.wait,
             reconnect_timeout=self.wait,
-            max_lifetime=600.0,  # seconds, after which connections move back to a replica that has recovered
+            max_lifetime=600.0,  # seconds; a new connection may be to a replica that has recovered
             open=True,
         )
 

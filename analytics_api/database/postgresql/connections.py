@@ -28,7 +28,7 @@ except ImportError as missing:
 Connection = psycopg.Connection[Row]
 Pool = psycopg_pool.ConnectionPool[Connection]
 
-# Connection parameters that a URL can override. They detect an unreachable host within seconds.
+# Default connection parameters, which a URL can override. With these, an unreachable host is detected within seconds.
 CONNECTION_DEFAULTS: dict[str, str | int | None] = {
     "connect_timeout": 3,
     "keepalives_idle": 10,
@@ -38,7 +38,7 @@ CONNECTION_DEFAULTS: dict[str, str | int | None] = {
     "application_name": "analytics_api",
 }
 
-SECRETS = {"password", "sslpassword", "oauth_client_secret"}
+SECRETS = {"password", "sslpassword", "oauth_client_secret"}  # parameters of a URL that messages must not contain
 
 
 class Unreachable(DatabaseError):
@@ -53,7 +53,7 @@ class RejectBytes(Dumper):
 
 
 class Pools:
-    """The pools of one process, by connection string."""
+    """The connection pools of one process, by connection string."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -74,12 +74,12 @@ class Pools:
 def parse_url(url: str, session: str) -> tuple[str, str]:
     """Return the connection string for a URL, and the URL without passwords for messages.
 
-    :param session: the default of `target_session_attrs` for a URL with several hosts.
+    :param session: the value of `target_session_attrs` for a URL that has several hosts and does not set it.
     :raises DatabaseError: the URL is not a PostgreSQL URL.
     """
     try:
         params = {name: str(value) for name, value in conninfo_to_dict(url).items()}
-    except psycopg.Error:  # the message would contain the password
+    except psycopg.Error:  # the message of this error would contain the password
         raise DatabaseError(
             "the database must be a URL such as postgresql://user:password@host:5432/name?sslmode=verify-full"
         ) from None
@@ -121,8 +121,8 @@ def adapt(adapters: AdaptersMap) -> None:
 def is_closed(connection: Connection) -> bool:
     """Return whether an idle connection was closed, by this process or by the server.
 
-    The socket of a connection that the server has closed is readable. Only then is a statement sent to check the
-    connection. If the connection was lost without a packet, the next statement fails.
+    If the server has closed the connection, its socket is readable. A statement is sent to check the connection only if
+    the socket is readable. If the connection was lost without a packet from the server, the next statement fails.
     """
     if connection.closed:
         return True

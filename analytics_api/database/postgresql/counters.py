@@ -1,4 +1,4 @@
-"""Rebuild the counters from their defining views, and compare both."""
+"""Rebuild the counters from the views that define them, and compare the counters with these views."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .connections import connect
 from .ddl import read_ddl
 from .statements import Statements, lift_timeouts
 
-# The tables whose triggers update counters. They are locked in the same order as by a purge, to prevent deadlocks.
+# The tables whose triggers update counters. A purge locks them in the same order, which prevents deadlocks.
 COUNTED_TABLES = (*ARCHIVING_COUNTERS, *BASE_TABLES)
 
-# Triggers that normalize values or record moves, which no rebuild could do.
+# Triggers that are never disabled, because a rebuild cannot normalize values or find moves that were not recorded.
 ENABLED_TRIGGERS = (
     ("leads", "leads_normalize"),
     ("leads", "leads_move"),
@@ -52,7 +52,7 @@ where leads.lead_id = expected.lead_id
       expected.follow_ups_count, expected.last_follow_up_at, expected.stage_since, expected.search_text)
 """
 
-# Writes without triggers are not in the feed, so no position before is valid any more.
+# The feed does not contain changes that were written without triggers. Therefore no earlier position is valid.
 RESTART_CHANGES = (
     """
 delete from lead_changes
@@ -97,7 +97,7 @@ drop table counted_pages
 
 
 class Counter(NamedTuple):
-    """A counter with its columns. Its defining view is `expected_<name>`."""
+    """A counter with its columns. The view `expected_<name>` defines its rows."""
 
     name: str
     columns: tuple[str, ...]
@@ -108,12 +108,12 @@ class Counter(NamedTuple):
 
     @property
     def table(self) -> str:
-        """The table that stores the counter. A sharded counter has several rows for a key."""
+        """The table that stores the counter. In a sharded counter, a key has several rows."""
         return f"counter_{self.name}" if f"counter_{self.name}" in counter_tables() else self.name
 
     @property
     def summed(self) -> str:
-        """A subquery that sums the shards of each key."""
+        """A subquery or table that has one row for each key, with the sums of its shards."""
         source = "all_time_pages" if self.name == "pages" else self.name
         counts = [column for column in self.columns if column in COUNT_COLUMNS]
         if not counts:
@@ -124,7 +124,7 @@ class Counter(NamedTuple):
 
 
 def list_counters(statements: Statements) -> list[Counter]:
-    """Return the counters in the order of their views. A counter may be computed from counters before it."""
+    """Return the counters in the order of their views. A counter may be computed from earlier counters."""
     return [
         Counter(name, tuple(row["name"] for row in statements.rows(COLUMNS, view=f"expected_{name}")))
         for name in counter_names()
@@ -138,12 +138,12 @@ def counter_names() -> tuple[str, ...]:
 
 @cache
 def counter_tables() -> tuple[str, ...]:
-    """Return the tables that store only counters."""
+    """Return the tables that contain only counters, which the DDL file creates without `if not exists`."""
     return tuple(re.findall(r"^create table (?!if |case_folds|schema_objects)(\w+)", read_ddl(), re.MULTILINE))
 
 
 def disable_triggers(statements: Statements) -> None:
-    """Disable the triggers that update counters. This blocks other writers, but not readers."""
+    """Disable the triggers that update counters. Other writers wait until the transaction ends, but readers do not."""
     statements.execute(f"lock table {', '.join(COUNTED_TABLES)} in share row exclusive mode")
     for table in COUNTED_TABLES:
         statements.execute(f"alter table {table} disable trigger user")
@@ -172,7 +172,7 @@ def rebuild(statements: Statements, on_progress: Callable[[str], object]) -> Non
         else:
             columns = ", ".join(counter.columns)
             statements.execute(f"delete from {counter.table}")
-            # Inserting in the order of the key fills index pages one after another, which is faster.
+            # Inserting rows in the order of the key is faster, because it fills one index page after another.
             statements.execute(
                 f"insert into {counter.table} ({columns}) select {columns} from {counter.view} order by {columns}"
             )
@@ -187,9 +187,9 @@ def _run(statements: Statements, sqls: tuple[str, ...]) -> None:
 
 
 def _fill_days(statements: Statements, counter: Counter) -> None:
-    """Fill a counter whose view reads the archived part from the counter itself.
+    """Fill a counter whose view reads the archived counts from the counter itself.
 
-    `truncate` blocks readers, but no endpoint reads these tables.
+    `truncate` blocks readers of the table, but no endpoint reads these tables.
     """
     columns = ", ".join(counter.columns)
     key = statements.rows(PRIMARY_KEY, table=counter.table)[0]
@@ -213,7 +213,7 @@ def _raise_sequences(statements: Statements) -> None:
 
 
 def analyze(statements: Statements, table: str) -> None:
-    """Update the planner's statistics of a table, unless it is empty. Plans for an empty table are slow later."""
+    """Update the planner's statistics of a table, unless it is empty. Plans for an empty table would be slow later."""
     if statements.rows(f"select from {table} limit 1"):
         statements.execute(f"analyze {table}")
 
@@ -237,7 +237,7 @@ def find_differences(statements: Statements, dsn: str, on_progress: Callable[[st
             differences = compare(at, counter.summed, counter.view, ", ".join(counter.columns))
             by_counter[counter.name] = [replace(difference, counter=counter.name) for difference in differences]
 
-    lift_timeouts(statements)  # before a connection is opened or a thread started, which may take long
+    lift_timeouts(statements)  # first, because opening a connection or starting a thread may take long
     snapshot = statements.rows("select pg_export_snapshot() as name")[0]["name"]
     with connect(dsn) as connection, ThreadPoolExecutor(1) as thread:
         other = Statements(connection)
@@ -247,9 +247,9 @@ def find_differences(statements: Statements, dsn: str, on_progress: Callable[[st
         running = thread.submit(compare_remaining, other)
         try:
             compare_remaining(statements)
-        except BaseException:  # includes KeyboardInterrupt, which must not wait for the thread
-            list(remaining)  # exhaust the iterator, so that the thread starts no other counter
-            while not running.done():  # a cancellation between two statements has no effect, so it is repeated
+        except BaseException:  # includes KeyboardInterrupt, after which the program must end soon
+            list(remaining)  # exhaust the iterator, so that the thread does not start with another counter
+            while not running.done():  # repeat the cancellation, because it has no effect between two statements
                 connection.cancel_safe(timeout=3.0)
                 wait([running], 0.1)
             raise

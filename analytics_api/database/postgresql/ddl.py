@@ -1,4 +1,4 @@
-"""Read the DDL file."""
+"""Read the DDL file, postgresql.sql."""
 
 from __future__ import annotations
 

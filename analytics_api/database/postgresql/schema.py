@@ -1,4 +1,4 @@
-"""The schema of a PostgreSQL database: identify its version, and create it from the DDL file."""
+"""Identify the version of a PostgreSQL database, and create the schema from the DDL file."""
 
 from __future__ import annotations
 
@@ -32,12 +32,13 @@ from pg_attribute
 where attrelid = 'analytics_meta'::regclass and attnum > 0 and not attisdropped
 """
 
-# The digest of the DDL file that created the schema.
+# Returns the digest of the DDL file that created the schema.
 DIGEST = """
 select obj_description('analytics_meta'::regclass, 'pg_class') as digest
 """
 
-# Functions are created with this search path. pg_temp is last, so that a temporary table cannot hide one of ours.
+# Sets the search path with which functions are created. pg_temp is last, so that a temporary table cannot hide a table
+# of the schema.
 SET_SEARCH_PATH = """
 select set_config('search_path', format('%I, %I, pg_temp', current_schema(), nspname), true)
 from pg_extension
@@ -93,7 +94,7 @@ def check_version(statements: Statements, name: str) -> bool:
 def create_schema(statements: Statements, name: str) -> None:
     """Create the schema, unless another process has created it meanwhile."""
     statements.execute("begin")
-    # One process at a time for all schemas of the database, because they share the extension.
+    # Only one process at a time may create a schema in the database, because all schemas share the extension.
     statements.execute("select pg_advisory_xact_lock(hashtextextended('analytics_api', 0))")
     if not check_version(statements, name):
         apply_ddl(statements, name)
@@ -121,7 +122,7 @@ def apply_ddl(statements: Statements, name: str) -> None:
 
 
 def is_current(statements: Statements) -> bool:
-    """Return whether this DDL file created the schema; an unreleased one of the same version may have."""
+    """Return whether the schema was created from this DDL file, not from an unreleased one with the same version."""
     return bool(statements.rows(DIGEST)[0]["digest"] == ddl_digest())
 
 

@@ -1,6 +1,7 @@
 """Find objects of the schema that another program has removed or changed.
 
-The table schema_objects has the definitions of the objects as PostgreSQL printed them when the schema was created.
+The table schema_objects contains the MD5 of the definition of each object, as PostgreSQL printed it when the schema was
+created.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ NAME = re.compile(
 COUNTED = re.compile(r"^call count_changes\('(\w+)'|^    \('(\w+)', '\w+'\)", re.MULTILINE)
 EVENTS = ("insert", "delete", "update", "ids")
 
-# Triggers belong to the schema if their functions do. A column has no definition, because a writer may have altered its
-# type without harm.
+# A trigger belongs to the schema if its function does. The definition of a column is empty, because a change of its
+# type does no harm.
 OBJECTS = """
 with relations as (
   select oid, relname::text as name, relkind
@@ -62,12 +63,12 @@ select kind, name, md5(definition), current_setting('server_version_num')::integ
 from ({OBJECTS}) as objects
 """
 
-# A role may have no privilege, and a database of an earlier version has no table.
+# The role may lack the privilege to read schema_objects, and databases of earlier versions do not have this table.
 CAN_CHECK = """
 select coalesce(has_table_privilege(to_regclass('schema_objects'), 'select'), false) as answer
 """
 
-# Another major version of PostgreSQL may print a definition in another form.
+# Definitions are compared only on the same major version of PostgreSQL, because another one may print them differently.
 DIFFERENCES = f"""
 select stored.kind, stored.name, objects.name is null as is_missing
 from schema_objects as stored
@@ -80,7 +81,7 @@ order by stored.kind, stored.name
 
 
 def record_objects(statements: Statements) -> None:
-    """Store the definitions of the objects of the schema."""
+    """Store the digests of the definitions of the schema's objects."""
     statements.execute(DELETE_OBJECTS)
     statements.execute(INSERT_OBJECTS, names=object_names())
 
@@ -88,7 +89,7 @@ def record_objects(statements: Statements) -> None:
 def find_schema_differences(statements: Statements) -> list[str]:
     """Return a message for each object that differs: "the trigger events_insert is missing".
 
-    The columns of a missing table are left out. The list is empty if the role may not read schema_objects.
+    The columns of a missing table are not listed. The list is empty if the role may not read schema_objects.
     """
     differences = read_differences(statements)
     tables = {row["name"] for row in differences if row["kind"] == "table"}

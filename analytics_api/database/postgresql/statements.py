@@ -17,7 +17,7 @@ from ...errors import RowError
 from ..base import BATCH, PRIMARY_KEYS, OnConflict, Row
 from .connections import Connection, first_line, raise_database_error
 
-# A placeholder, or a string, comment or cast, in which a colon does not begin a placeholder.
+# Matches placeholders, and also strings, comments and casts, because a colon in them does not begin a placeholder.
 TOKENS = re.compile(
     r"""'(?:[^']|'')*' | "[^"]*" | --[^\n]* | /\*.*?\*/ | :: | :(?P<name>[a-z_][a-z0-9_]*)""",
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
@@ -35,7 +35,8 @@ select set_config('analytics.changed_by', :changed_by, true), set_config('analyt
 """
 
 
-# A standby server does not list the transactions in progress: take all of them as not seen.
+# The snapshot of a standby server may not list all transactions in progress. Therefore the cursor is a snapshot in
+# which no transaction from xmin on is visible.
 CHANGE_CURSOR = """
 select
   case
@@ -128,7 +129,7 @@ class Statements:
 
     @contextmanager
     def secure_delete(self) -> Iterator[None]:
-        yield  # the server overwrites deleted rows when it vacuums
+        yield  # PostgreSQL overwrites deleted rows only when it vacuums the table
 
     @contextmanager
     def moving(self, changed_by: str, changed_at: int) -> Iterator[None]:
@@ -140,7 +141,7 @@ class Statements:
         self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, on_conflict: OnConflict = "error"
     ) -> int:
         names = ", ".join(columns)
-        if self._is_in_pipeline:  # it allows no `copy`
+        if self._is_in_pipeline:  # `copy` is not possible in a pipeline
             return self.execute(
                 f"insert into {table} ({names}) select {names} from jsonb_populate_recordset(null::{table}, :rows)",
                 rows=json.dumps([dict(zip(columns, row)) for row in rows]),
@@ -172,7 +173,7 @@ class Statements:
     def _merge(self, table: str, names: str, rows: Iterable[Sequence[Any]], on_conflict: OnConflict) -> int:
         """Insert rows whose keys may exist or be repeated. This takes twice as long as `copy`."""
         key = PRIMARY_KEYS[table]
-        # Of several rows with the same key, the first is inserted; with `update` the last.
+        # If several rows have the same key, `ignore` inserts the first of them and `update` the last.
         order, conflict = {
             "ignore": ("position", "nothing"),
             "update": (
@@ -199,9 +200,9 @@ class Statements:
 
 
 class Snapshot(Statements):
-    """Statements of a snapshot, whose errors name its database.
+    """The statements of a snapshot. The messages of errors in `batches` contain the URL of the database.
 
-    Without the name, an error could be attributed to another database that is written at the same time.
+    Otherwise, a copy could report the error as an error of the database that it writes.
     """
 
     def __init__(self, connection: Connection, name: str) -> None:
@@ -239,7 +240,7 @@ def lift_timeouts(statements: Statements) -> None:
 
 
 def is_snapshot(text: str) -> bool:
-    """Return whether PostgreSQL accepts the text as a pg_snapshot: `xmin:xmax:` and the ids between them, ascending."""
+    """Return whether PostgreSQL accepts the text as a pg_snapshot: `xmin:xmax:xip_list`, with ascending ids."""
     match = SNAPSHOT.fullmatch(text)
     if match is None:
         return False

@@ -22,7 +22,8 @@ from .statements import Statements, lift_timeouts
 
 log = logging.getLogger(__name__)
 
-# Objects without data, which are dropped and created again. Versions before 3 used other names.
+# Returns statements that drop tables and views without data. They are created again. Versions before 3 used other
+# names.
 DERIVED = """
 select format('drop %s if exists %I cascade', case relkind when 'v' then 'view' else 'table' end, relname) as sql
 from pg_class
@@ -31,7 +32,8 @@ where relnamespace = current_schema()::regnamespace and relkind in ('r', 'v')
   and not (relname = any (:kept_tables) and relkind = 'r')
 """
 
-# Dropping a function also drops its triggers.
+# Returns statements that drop trigger functions, and other functions of older versions. This also drops the triggers
+# that call the functions.
 OLD_FUNCTIONS = """
 select format('drop function if exists %s cascade', pg_proc.oid::regprocedure) as sql
 from pg_proc
@@ -112,7 +114,7 @@ def upgrade(url: str, *, on_progress: Callable[[str], object] = ignore_progress)
 
 
 def _migrate(statements: Statements, name: str, on_progress: Callable[[str], object]) -> Iterator[str]:
-    """Create all objects again except the tables with data. Yield a message for each kind of converted value."""
+    """Drop and create all objects except the tables with data. Yield a message for each kind of converted value."""
     lift_timeouts(statements)
     statements.execute(f"lock table {', '.join(BASE_TABLES)} in share row exclusive mode")
     created = set(re.findall(r"^create (?:view|table) (\w+)", read_ddl() + read_expected(), re.MULTILINE))
@@ -142,7 +144,7 @@ def _migrate(statements: Statements, name: str, on_progress: Callable[[str], obj
 
 
 def _add_columns(statements: Statements) -> None:
-    """Add the columns that a table lacks, because it is of an older version or another program dropped them."""
+    """Add missing columns to the tables. An older version did not have them, or another program dropped them."""
     for table, body in re.findall(r"^create (?:unlogged )?table if not exists (\w+) \((.*?)^\)", read_ddl(), DOTALL):
         for item in split_definitions(body):
             if not item.startswith(("constraint ", "primary key ", "check ", "unique ")):
