@@ -94,7 +94,7 @@ def test_figures_are_those_of_all_leads(new_page, url):
 
     figures = page.eval_on_selector_all("#figures .value", "all => all.map(each => each.textContent)")
 
-    assert figures == ["3", "2", "0", "75.0%", "100.0%", "0d", "4d"]
+    assert figures == ["3", "2", "0", "75.0%", "100.0%", "0.0d", "4.0d"]
 
 
 def test_conversions_are_by_what_is_chosen(new_page, url):

@@ -21,6 +21,8 @@ export const SERIES_FIELDS = {
   engagement: "avg_engagement",
 };
 
+const MEANS = ["duration", "engagement"]; // without sessions there are none
+
 export function changeBadge(value, previous, shown) {
   const change = format.change(value, previous);
   const kind = { 1: ".up", "-1": ".down" }[change?.sign] ?? "";
@@ -30,7 +32,8 @@ export function changeBadge(value, previous, shown) {
 export function showFigures(container, overview, leads, state) {
   const metric = (name) => {
     const link = { ...nav(state, { metric: name }, `metric-${name}`), "aria-current": name === state.metric && "true" };
-    return figure(texts.metrics[name], texts.explain[name], overview, OVERVIEW_FIELDS[name], (value) => format.metricValue(value, name), link);
+    const show = (value) => (MEANS.includes(name) && !overview.total_sessions ? "–" : format.metricValue(value, name));
+    return figure(texts.metrics[name], texts.explain[name], overview, OVERVIEW_FIELDS[name], show, link);
   };
   const count = (name) => {
     const link = { href: `conversions${requestOf(state)}`, "data-key": `metric-${name}` };
@@ -82,9 +85,11 @@ export function showChart(container, options) {
   const name = isTable ? texts.showChart : texts.showTable;
   const toggle = h("button.quiet", { type: "button", ...tipOf(name), "aria-label": name, "data-key": "chart-toggle", onclick: change }, icon(isTable ? "line" : "table"));
   const plot = h("div.plot");
+  const isEmpty = !points.some(({ value, previous }) => value || previous);
   const isCounted = !series.length || series.some((row) => row[field] !== null && row[field] !== undefined);
   container.replaceChildren(h("div.chart-tools", {}, tools, toggle), plot);
   if (!isCounted) plot.append(h("p.empty", {}, texts.notCounted(texts.metrics[metric], texts.intervals[interval])));
+  else if (isEmpty) plot.append(h("p.empty", {}, texts.emptyPanel));
   else if (isTable) plot.append(table(model));
   else draw(plot, model);
 }

@@ -24,7 +24,7 @@ export function showFilters(container, state, onAdd) {
   const chips = state.filters.map(([name, value], index) => chip(state, name, value, index));
   const clear = h("a.quiet.clear", nav(state, { filters: [] }), texts.clearFilters);
   container.replaceChildren(
-    h("button.quiet", { type: "button", onclick: onAdd, "data-key": "add-filter" }, icon("filter"), texts.filter),
+    h("button.quiet.add-filter", { type: "button", onclick: onAdd, "data-key": "add-filter" }, icon("filter"), h("span.label", {}, texts.filter)),
     chips.length ? h("ul.chips", { "aria-label": texts.activeFilters }, chips) : "",
     chips.length > 1 ? clear : "",
   );
