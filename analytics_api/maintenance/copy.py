@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 
 Batch = list[tuple[Any, ...]]
 
-# Some counters contain the counts of purged rows, and the table pages contains ids. Only these are copied. All other
-# counts are rebuilt.
+# Counters are rebuilt, not copied, with two exceptions. The ids of pages are copied, because archived rows refer to
+# them. The archived counts of purged rows are copied; the second dictionary names the counts that contain them.
 COLUMNS = {"pages": ["page_id", "page"]}
 ARCHIVED_COUNTS = {"visitor_days": "sessions", "fingerprint_days": "sessions", "session_pages": "views"}
 
@@ -38,8 +38,8 @@ def copy(
 
     :param written: called with the number of rows that were copied since the last call.
     :param on_progress: called with the name of each counter.
-    :raises DatabaseError: the target is not empty, cannot store a row, or returns other values; the target is then
-        unchanged. Or the verification failed.
+    :raises DatabaseError: the target is not empty, cannot store a row, or returns other values. Then it is unchanged.
+        This is also raised if the verification after the commit fails.
     """
     tables = [Table(name, source) for name in PRIMARY_KEYS]
     with source.snapshot() as there:
@@ -104,8 +104,8 @@ def _copy_table(table: Table, there: Reader, here: Transaction, url: str, writte
 
 
 def _bytes(batch: Batch) -> bytes:
-    """Return bytes that are equal exactly if the values of two batches are equal."""
-    return marshal.dumps(batch, 0)  # newer formats also encode which values are the same object
+    """Encode a batch. The results for two batches are equal if and only if their values are equal."""
+    return marshal.dumps(batch, 0)  # newer versions of the format also encode whether two values are the same object
 
 
 def _raise_for_invalid_row(table: Table, there: Reader, here: Transaction, url: str) -> None:

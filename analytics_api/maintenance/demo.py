@@ -1,7 +1,7 @@
 """Generate reproducible demo data of any size.
 
-A `Plan` contains the parameters. `sessions`, `events`, `leads`, `submissions` and `moves` each generate the rows of a
-table, as tuples in the order of `COLUMNS`; `batches` generates all tables. Only the pages are kept in memory.
+A `Plan` contains the parameters. The functions `sessions`, `events`, `leads`, `submissions` and `moves` generate the
+rows of one table each, as tuples in the order of `COLUMNS`. `batches` generates all tables. Only pages are in memory.
 
 The same plan generates the same rows on every machine and Python version. Therefore the code does not use hash, pow,
 log or sums of floats, whose results differ between platforms and Python versions.
@@ -52,10 +52,10 @@ DAY = 24 * HOUR
 IDLE = 10 * MINUTE  # a tracker ends a session after this time without events
 
 MASK = 2**64 - 1
-# Odd numbers. Multiplying consecutive integers by an odd number modulo 2**64 gives distinct ids in random order.
+# Odd numbers. The products of consecutive integers with one of them, modulo 2**64, are distinct ids in random order.
 VISITOR, SESSION, DEVICE = 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93, 0xA0761D6478BD642F
 SEED = 0xE7037ED1A0B428DB
-STRIDE = 2**31 - 1  # a prime larger than any number of pages, so that its multiples visit every page
+STRIDE = 2**31 - 1  # a prime number larger than any number of pages, so its multiples modulo that number are all pages
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Plan:
     :param now: the end of the period, in milliseconds since the epoch.
     :param sessions: number of sessions.
     :param leads: number of leads; None for one per 20 sessions.
-    :param pages: number of pages without their queries. All pages are viewed if there are at least as many sessions.
+    :param pages: number of pages without query strings. All are viewed if there are at least as many sessions.
     :param days: length of the period in UTC days.
     :raises ValueError: a number is out of range, or there are leads but no sessions.
     """
@@ -114,7 +114,7 @@ def sessions(plan: Plan) -> Iterator[Row]:
         device = visitor - (visitor % 8 == 3)  # some visitors share a device
         size, length, score = _visit(plan, index, start, draw)
         entry = leave = _page(pages, draw)
-        if index % sweep == 0:  # visit every page at least once, like visitors from search engines
+        if index % sweep == 0:  # these sessions view every page at least once
             entry = leave = index // sweep * STRIDE % pages
         if size > 2:
             leave = _page(pages, draw)
@@ -139,7 +139,7 @@ def sessions(plan: Plan) -> Iterator[Row]:
 
 
 def _starts(plan: Plan, draw: Draw) -> Iterator[int]:
-    """Generate the start of each session in ascending order, at a random place in the session's part of the period."""
+    """Divide the period into a part for each session, and generate a random start in each part, in ascending order."""
     edges, totals, pace = _timeline(plan)
     last = len(totals) - 1
     share = totals[last] / max(plan.sessions, 1)
@@ -150,7 +150,7 @@ def _starts(plan: Plan, draw: Draw) -> Iterator[int]:
 
 
 def _visitor(index: int, draw: Draw) -> int:
-    """Return the number of a session's visitor: a new, a regular or a recent visitor."""
+    """Return the number of the visitor of a session. The visitor is new, regular or recent."""
     visitor, turn = divmod(7 * index + 9, 10)
     if turn >= 3:
         return visitor
@@ -162,13 +162,14 @@ def _visitor(index: int, draw: Draw) -> int:
 
 
 def _visit(plan: Plan, index: int, start: int, draw: Draw) -> tuple[int, int | None, int | None]:
-    """Return a session's number of events, its duration and its score.
+    """Return the number of events of a session, its duration and its engagement score.
 
-    The duration is None while the session is open. Some sessions have no score."""
+    The duration of an open session is None. Some sessions have no score.
+    """
     chance = draw()
     size = 1 + int(38 * chance * chance * chance)
     if size < 5 and plan.has_lead(index):
-        size = 5  # people view some pages before they fill in a form
+        size = 5  # a visitor views some pages before filling in a form
     length = size * int(4_000 + 29_000 * draw())
     is_closed = draw() > 0.02 and start + length + IDLE <= plan.now  # trackers miss the end of some sessions
     if start + length > plan.now:
@@ -235,9 +236,9 @@ def moves(plan: Plan) -> Iterator[Row]:
 
 
 def batches(plan: Plan, size: int = 10_000) -> Iterator[tuple[str, list[Row]]]:
-    """Generate pairs of a table name and up to `size` rows of it.
+    """Generate pairs of a table name and up to `size` rows of the table.
 
-    Batches of sessions alternate with batches of their events. Leads, submissions and moves follow at the end.
+    Each batch of sessions is followed by the batches of its events. Leads, submissions and moves are at the end.
     """
     all_sessions, all_events = sessions(plan), events(plan)
     while chunk := list(islice(all_sessions, size)):
@@ -268,10 +269,9 @@ def recordings(plan: Plan, directory: str | Path, limit: int = 1_000) -> int:
 
 
 def _timeline(plan: Plan) -> tuple[list[int], list[int], list[float]]:
-    """Divide the period into intervals of different activity.
+    """Divide the period into intervals, whose weight is their length multiplied by the activity.
 
-    :returns: the boundaries of the intervals, the cumulative weight before each boundary, and the milliseconds per unit
-        of weight in each interval.
+    :returns: the boundaries of the intervals, the total weight before each, and each interval's ms per unit of weight.
     """
     draw = plan.draws("days")
     now = plan.now
@@ -287,7 +287,7 @@ def _timeline(plan: Plan) -> tuple[list[int], list[int], list[float]]:
         week = 6 if (start // DAY + 3) % 7 >= 5 else 10  # day 0 was a Thursday
         busy = RHYTHM[start % DAY // HOUR] * week * (plan.days + age) * luck[age]
         weights.append(busy * ((end - start) // 1000))
-    # A minimum weight for the last hour and today, so that small data sets have sessions there.
+    # The last two intervals have a minimum weight, so that small data sets have sessions in the last hour and today.
     minimum = sum(weights) * min(12, 2 + plan.sessions // 100) // max(plan.sessions, 1)
     weights[-2:] = [max(weight, minimum) for weight in weights[-2:]]
     widths = [end - start for start, end in pairwise(edges)]
@@ -296,13 +296,13 @@ def _timeline(plan: Plan) -> tuple[list[int], list[int], list[float]]:
 
 
 def _span(session: Row, now: int) -> int:
-    """Return the milliseconds from a session's start to its last event, a default if the session has no end."""
+    """Return the milliseconds from the start of a session to its last event, or an estimate for an open session."""
     duration: int | None = session[5]
     return min(now - session[3], session[7] * 15_000) if duration is None else duration
 
 
 def _enquiries(plan: Plan) -> Iterator[tuple[Row, list[Row]]]:
-    """Generate each lead together with its submissions, because the lead's row contains their number."""
+    """Generate each lead together with its submissions, because the row of a lead contains their number."""
     draw = plan.draws("leads")
     lead_id = submission_id = 0
     for index, session in enumerate(sessions(plan)):
@@ -353,7 +353,7 @@ def _person(lead_id: int, session: Row, draw: Draw) -> _Person:
 
 
 def _forms(plan: Plan, submission_id: int, sent_at: int, session: Row, person: _Person, draw: Draw) -> Iterator[Row]:
-    """Generate the rows of a lead's submissions, numbered after `submission_id`."""
+    """Generate the submissions of a lead. The first has the id after `submission_id`."""
     at = sent_at
     for again in range(1 + _pick(REPEATS, draw)):
         at_once = again and draw() < 0.3

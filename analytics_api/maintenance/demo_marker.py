@@ -1,4 +1,4 @@
-"""Mark a database with demo data, to prevent mixing it with real data by mistake."""
+"""Mark a database that contains demo data, so that demo data and real data are not mixed by mistake."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from .demo import COLUMNS
 
 
 class DemoMark(NamedTuple):
-    """The mark: the end of the demo data in milliseconds since the epoch, and the number of generated rows."""
+    """The mark of a database with demo data.
+
+    `now` is the end of the demo data in milliseconds since the epoch, and `rows` the number of generated rows.
+    """
 
     now: int
     rows: int

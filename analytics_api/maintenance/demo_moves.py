@@ -1,24 +1,24 @@
-"""Generate the moves of the demo's leads through the pipeline."""
+"""Generate the moves of demo leads from one status of the pipeline to the next."""
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timezone
 from itertools import pairwise
 from typing import Any
 
-SALES = ("Asha", "Ben", "Chloé")  # who moves the leads
+SALES = ("Asha", "Ben", "Chloé")  # the people who move leads
 ORDER = ("new", "contacted", "qualified", "proposal", "won")
-MAX_GAP = 9 * 86_400_000  # ms between two moves of a lead
+MAX_GAP = 9 * 86_400_000  # maximum ms between two moves of a lead
 
-# How many of the closed leads are won, by the source of the visit.
+# The proportion of closed leads that are won, by the source of the visit.
 WIN_RATES = {"": 0.5, "google.com": 0.45, "linkedin.com": 0.6, "facebook.com": 0.15, "t.co": 0.1, "others": 0.3}
 
 Row = tuple[Any, ...]
 
 
 def moves(leads: Iterable[tuple[int, str, str]], now: int, draw: Callable[[], float]) -> Iterator[Row]:
-    """Generate rows of lead_status_changes that lead to the status of each lead, over days and weeks, until `now`.
+    """Generate rows of lead_status_changes for each lead, from `new` to its status. The moves are before `now`.
 
-    :param leads: lead_id, enquiry_datetime and status of each.
+    :param leads: lead_id, enquiry_datetime and status of each lead.
     """
     change_id = 0
     for lead_id, enquiry, status in leads:
@@ -32,7 +32,10 @@ def moves(leads: Iterable[tuple[int, str, str]], now: int, draw: Callable[[], fl
 
 
 def close(status: str, domain: str | None, chance: float) -> str:
-    """Return whether a closed lead is won or lost by the source of its visit. Others keep their status."""
+    """Return `won` or `lost` for a closed lead, depending on the source of its visit. Other leads keep their status.
+
+    :param chance: a random number from 0 to 1.
+    """
     if status not in ("won", "lost"):
         return status
     return "won" if chance < WIN_RATES.get(domain or "", WIN_RATES["others"]) else "lost"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-# Activity by UTC hour, for visitors who are mostly in India.
+# The activity of visitors in each hour of the day, in UTC. Most of the visitors are in India.
 RHYTHM = (9, 8, 10, 14, 22, 34, 46, 54, 60, 62, 60, 57, 55, 58, 60, 56, 50, 44, 38, 32, 26, 20, 15, 11)
 PATHS = ("", "sky-towers", "projects", "contact", "sky-towers/plans", "green-acres", "thank-you", "about")
 SECTIONS = ("blog/guide", "projects/tower", "projects/villa", "localities/sector", "plans/unit", "news/item")
 
-# Lists for random choices. A value is repeated in proportion to its probability.
+# Lists for random choices. A value with a higher probability is repeated.
 CODES = """IN US AE GB SG CA AU DE SA QA KW OM NL FR MY HK NZ ZA BH KE NG JP IE CH SE ES IT TH ID PH LK NP
     BD PK VN KR CN TW BR MX AR CL PL PT BE AT DK NO FI CZ RO GR TR IL EG MU TZ UG GH FJ"""
 COUNTRIES: list[str | None] = [None] * 24 + [""] * 6
@@ -18,7 +18,7 @@ BLOGS = [f"{topic}-{number}.example" for number in range(25) for topic in TOPICS
 REFERRERS: list[tuple[str | None, str | None]] = [(None, None)] * 250 + [("", "")] * 10
 REFERRERS += [(f"https://{host}/", host) for host, weight in HOSTS.items() for _ in range(weight)]
 REFERRERS += [(f"https://{blog}/articles/{len(blog) * 37}", blog) for blog in BLOGS]
-# The campaigns of visits with a referrer; None for those that no advertisement led here.
+# The campaigns of visits from a referrer domain. None stands for a visit without a campaign.
 CAMPAIGNS: dict[str, tuple[str | None, ...]] = {
     "google.com": ("brand-search", "pune-homes", None, None, None),
     "facebook.com": ("Sky-Towers-Video", "Sky-Towers-Video", "Festive-Offer", None),
@@ -31,7 +31,8 @@ ACTIONS += [("click", f'{{"target":"{name}"}}') for name in ("menu", "gallery", 
 ACTIONS += [("video_play", '{"video":"walk-through"}'), ("form_start", '{"form":"enquiry"}')]
 
 STATUSES = ("new", "contacted", "qualified", "proposal", "won", "lost")
-# Assigned in turn. The proportions are those of a sales funnel, and the first six leads have six different statuses.
+# The statuses of leads, which are assigned in turn. The proportions are those of a sales funnel. The first six leads
+# have six different statuses.
 FUNNEL = [STATUSES[int(stage)] for stage in "01234501020102130105"]
 LABELS = ((70, "Very Hot"), (55, "Hot"), (40, "Warm"), (0, "Cold"))
 _GIVEN_NAMES = """Rahul Priya Amit Sneha Vikram Ananya Rohan Kavita Arjun Meera Sanjay Neha Aditya Pooja Farhan
@@ -58,7 +59,7 @@ CITIES = {
 ORIGINS = ("WebSite", "WebSite", "WebSite", "Google Ads", "Facebook", "Referral")
 BUTTONS = ("hero-form", "hero-form", "sticky-footer", "brochure-popup", "exit-intent", None)
 NETWORKS = ("192.0.2", "198.51.100", "203.0.113")  # reserved for documentation (RFC 5737)
-REPEATS = (0, 0, 0, 0, 0, 0, 1, 1, 2, 4)  # further submissions of a lead
+REPEATS = (0, 0, 0, 0, 0, 0, 1, 1, 2, 4)  # number of submissions of a lead after the first one
 
 # The columns that the demo fills, by table.
 COLUMNS: dict[str, tuple[str, ...]] = {
@@ -78,10 +79,10 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 
 
 def campaign_query(domain: str | None, entry: int, key: int) -> str:
-    """Return the query of an entry page: advertisements lead to one of the most frequent pages.
+    """Return the query string of an entry page, or "". Only the most frequent pages have campaigns.
 
-    :param entry: the place of the page by frequency.
-    :param key: a number by which the campaign is chosen.
+    :param entry: the index of the page in the list of pages, which begins with the most frequent page.
+    :param key: a number that determines the campaign.
     """
     campaigns = CAMPAIGNS.get(domain or "", (None,))
     campaign = campaigns[(key >> 32) % len(campaigns)] if entry < len(PATHS) else None

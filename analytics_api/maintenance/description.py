@@ -22,7 +22,7 @@ def is_missing(url: str) -> bool:
 def describe_rows(database: Database, *, is_new: bool = False) -> str:
     """Return the number of rows as one line, such as `/srv/a.db: 2,000 sessions, 20,339 events, 100 leads`.
 
-    The line also says whether `demo` generated the rows.
+    The line also says whether `analytics-api demo` generated the rows.
 
     :param is_new: whether the database was just created.
     """

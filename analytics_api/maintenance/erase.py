@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ..database import IN_LIST, Database, Reader, Transaction, ignore_progress, in_list_batches
 from ..errors import ErasureError
 
-SLICE = 1_000_000  # maximum number of events that one statement reads
+SLICE = 1_000_000  # maximum number of events that a statement reads
 
 CONTACTS = """
 select lead_id, contact_email, visitor_id, session_id
@@ -36,7 +36,8 @@ from sessions
 where session_id in ({IN_LIST}) and fingerprint <> ''
 """
 
-# There is no index of events by session, so all events are read, in slices that each take little time.
+# The events of a session have no index. Therefore all events are read, in slices, so that each statement takes little
+# time. This statement returns the last event_id of the next slice.
 NEXT = """
 select max(event_id) as last
 from (
@@ -52,7 +53,7 @@ delete from events
 where event_id > :after and event_id <= :last and session_id in ({IN_LIST})
 """
 
-# Submissions are deleted before their lead.
+# The order matters: submissions are deleted before their lead.
 OF_LEADS = {
     "lead_submissions": f"""
 delete from lead_submissions
@@ -95,7 +96,8 @@ where session_id in ({IN_LIST}) and archived > 0
 """,
 }
 
-# The purged sessions that leads of other people are attributed to.
+# Remove purged sessions of the person from the attributions of other people's leads. Triggers attribute these leads
+# again.
 ATTRIBUTED = f"""
 update lead_attributions set archived = 0
 where archived <> 0
@@ -117,7 +119,8 @@ where session_id in ({IN_LIST}) and views = 0
 """,
 }
 
-# The collector's rows about the sessions, which the receipt omits. The visitor's next event begins a new session.
+# Delete the collector's rows about the sessions. Their number is not in the result of `erase`. With the next event of
+# the visitor, a new session begins.
 OF_COLLECTOR = (
     f"""
 delete from collector_events
@@ -129,12 +132,13 @@ where session_id in ({IN_LIST})
 """,
 )
 
-# These rows limit the leads of an hour, and do not name the person. Nobody misses them.
+# Delete all rows that limit the number of leads per hour. They do not say which person sent a lead, and are needed only
+# for an hour.
 COLLECTOR_LEADS = """
 delete from collector_leads
 """
 
-# Remove references from rows of other people.
+# Remove references to the person's visitors and sessions from rows of other people.
 NAMED_VISITORS = (
     f"""
 update leads
@@ -201,16 +205,17 @@ def erase(
     """Delete all rows of the person that `find` returns, and return the number of rows by table.
 
     The rows are deleted in one transaction, which also updates the counters and the search index. References to the
-    person's visitors and sessions in leads and submissions of other people are set to null; `links` is their number.
+    person's visitors and sessions in leads and submissions of other people are set to null. The number of these
+    references is returned as `links`.
 
     From the archive of purged rows, the days and countries of these visitors are deleted, and the fingerprints of the
     sessions that still exist. The fingerprints of purged sessions are unknown, so they remain.
 
-    After the commit, the remains of deleted rows are removed from the database files. This happens even if no row was
+    After the commit, the data of deleted rows is removed from the database files. This happens even if no row was
     found, so that an interrupted erasure can be completed by running it again.
 
-    Not erased are recordings in the object storage, logs, backups and other copies, and personal data that a tracker
-    wrote to rows of other people.
+    The erasure does not include recordings in the object storage, logs, backups and other copies, and personal data
+    that a tracker has written to rows of other people.
 
     :param on_progress: called with the name of each step.
     :raises ErasureError: none or more than one of `visitor`, `email` and `lead` is set.
@@ -240,7 +245,7 @@ def _find_person(at: Reader, visitor: str | None, email: str | None, lead: int |
         person.leads.add(lead)
     addresses = {_folded(email)} - {""}
     known = None
-    # A lead has an address, and other leads can have the same address, so repeat until nothing new is found.
+    # A lead that is found may add an address, and an address may add leads. Repeat this until nothing new is found.
     while known != (len(person.leads), len(addresses)):
         known = len(person.leads), len(addresses)
         for lead_id, address, visitor_id, _ in _contacts(at):
@@ -256,7 +261,7 @@ def _find_person(at: Reader, visitor: str | None, email: str | None, lead: int |
     person.sessions.discard("")
     for ids in in_list_batches(person.sessions):
         person.visitors.update(row["visitor_id"] for row in at.rows(VISITORS, **ids))
-    person.visitors.discard("")  # an empty visitor id is not a person's
+    person.visitors.discard("")  # sessions with an empty visitor id may belong to other people
     for ids in in_list_batches(person.visitors):
         person.sessions.update(row["session_id"] for row in at.rows(SESSIONS, **ids))
     for ids in in_list_batches(person.sessions):

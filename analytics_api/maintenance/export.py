@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 Format = Literal["ndjson", "csv"]
 
-# Characters that are special in some dialect of CSV. A field that contains one is quoted.
+# Characters with a special meaning in some CSV dialects. A field that contains one of them is quoted.
 SPECIAL = frozenset(",;|\t\r\n\"'")
 
 

@@ -11,7 +11,7 @@ from ..calendar import day_begins_at, to_day
 from ..database import Database, Transaction
 from ..ranges import load_offsets
 
-# Number of rows that one transaction deletes. A session changes more counters than an event.
+# Maximum number of rows that one transaction deletes. Deleting a session changes more counters than deleting an event.
 ROWS = {"events": 1_000, "sessions": 500}
 
 TOTAL = """
@@ -100,8 +100,8 @@ from session_keys
 group by dimension, day, key
 """
 
-# Update existing rows first, then insert the others. `on conflict` would need a unique index, and a key can be too long
-# for an index of PostgreSQL.
+# Update existing rows first, then insert the others. `on conflict do update` would need a unique index of the columns,
+# but in PostgreSQL a key can be too long for an index.
 ARCHIVE_SESSIONS = (
     f"""
 update archived_session_counts set
@@ -125,7 +125,7 @@ where true
 order by dimension, day, key
 on conflict do nothing
 """,
-    # Group by day first. With the visitor first, SQLite would read all sessions in the order of an index.
+    # `day` is the first column of `group by`. If it were the visitor, SQLite would read all sessions, in index order.
     f"""
 update visitor_days set archived = archived + old.sessions
 from (
@@ -148,7 +148,7 @@ from (
 where fingerprint_days.fingerprint = old.fingerprint
   and fingerprint_days.day = old.day
 """,
-    # 1 stands for the first session of a lead, 2 for its last.
+    # The value is 1 if the first session of a lead was purged, 2 if its last session was purged, and 3 for both.
     f"""
 update lead_attributions set archived =
   case when archived in (1, 3) or first_session_id in ({OLD_SESSIONS}) then 1 else 0 end
@@ -202,11 +202,11 @@ def purge(
     that are written during the purge may remain.
 
     The rows are deleted in many small transactions. All counters are correct after each of them, so the purge can be
-    interrupted at any time and run again. After each transaction, the purge sleeps as long as the transaction took, to
-    let other writers proceed.
+    interrupted at any time and run again. After each transaction, the purge sleeps as long as the transaction took, so
+    that other writers can proceed.
 
-    :param keep_totals: whether to archive the counts of the deleted rows. Then no counter changes, except those of the
-        realtime endpoint. Rows that are written later are counted correctly, whatever their date.
+    :param keep_totals: whether to keep counting the deleted rows in all statistics except realtime. Their counts are
+        archived. Rows that are written later are counted correctly, whatever their date.
     :param deleted: called after each transaction with the number of deleted rows, and the total number of rows to
         delete.
     """

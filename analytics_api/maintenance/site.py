@@ -15,13 +15,14 @@ from ..errors import SettingError
 SECOND_MS = 1000
 DAY_SECONDS = 86_400
 
-# After the last known change, a time zone follows a rule. The calendar repeats every 400 years, which is a whole number
-# of weeks, so the changes by the rule repeat as well. It suffices to search the first 400 years after RULE_BEGINS.
+# After the last known change of its offset, a time zone changes by a rule. The calendar repeats every 400 years, which
+# are a whole number of weeks, so these changes repeat, too. Therefore only the first 400 years after RULE_BEGINS are
+# searched.
 RULE_BEGINS = 130 * 365 * DAY_SECONDS + 32 * DAY_SECONDS  # 2100-01-01
-CYCLE = 146_097 * DAY_SECONDS
+CYCLE = 146_097 * DAY_SECONDS  # 400 years
 END = 253_402_300_800  # the end of the year 9999
 
-# Search steps in seconds. Since 1970 no time zone has changed its offset twice within a week. By a rule, changes are
+# Search steps in seconds. Since 1970 no time zone has changed its offset twice within a week. Changes by a rule are
 # months apart.
 STEP = DAY_SECONDS
 RULE_STEP = 5 * DAY_SECONDS
@@ -67,10 +68,11 @@ def change_settings(
 ) -> bool:
     """Set the time zone, `page_query` or both, and rebuild all counters in one transaction.
 
-    The counts of purged rows are not changed: they keep their days and pages.
+    The archived counts of purged rows do not change. They keep their days and pages.
 
-    :param time_zone: a name from the IANA database. Its offsets are computed again even if the name is the same.
-    :param page_query: `keep` counts pages with query and fragment, `drop` counts them without.
+    :param time_zone: a name from the IANA database. The offsets of the time zone are computed again even if the name is
+        the same.
+    :param page_query: `keep` counts pages with their query and fragment, `drop` counts pages without them.
     :returns: whether anything changed. If not, the counters are not rebuilt.
     :raises SettingError: the time zone does not exist.
     """
@@ -172,7 +174,7 @@ def _search(zone: ZoneInfo, begin: int, end: int, step: int) -> Iterator[tuple[i
 
 
 def _first_with(zone: ZoneInfo, low: int, high: int, before: int) -> int:
-    """Return the first second in (low, high] whose offset is not `before`."""
+    """Return the first second in (low, high] at which the offset is not `before`, by bisection."""
     while high - low > 1:
         middle = (low + high) // 2
         if _offset(zone, middle) == before:
