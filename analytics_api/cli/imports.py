@@ -140,7 +140,7 @@ def import_all(database: Database, files: tuple[str, ...], **options: Any) -> bo
     if len(files) == 1:
         report = import_one(database, *files, **options)
         click.echo("\n".join(report.lines()))
-        return report.is_nothing_taken
+        return report.is_all_rejected
     is_file_rejected = False
     uncounted = UncountedSessions()  # the events of a session may be in a later file
     try:
@@ -151,7 +151,7 @@ def import_all(database: Database, files: tuple[str, ...], **options: Any) -> bo
                 rest = ", ".join(files[number:])
                 raise IngestError(printable(f"{error}{f' (not imported: {rest})' if rest else ''}")) from error
             click.echo("\n".join([printable(f"{file}:"), *report.lines()]))
-            is_file_rejected = is_file_rejected or report.is_nothing_taken
+            is_file_rejected = is_file_rejected or report.is_all_rejected
     finally:
         count_uncounted(database, uncounted)
     return is_file_rejected

@@ -1,4 +1,4 @@
-"""Import access logs, CSV, NDJSON, SQLite files, D1 exports, and rows from Python."""
+"""Import access logs, CSV, NDJSON, SQLite files, exports of Cloudflare D1, and rows from Python."""
 
 from .access_log import Site, import_access_log
 from .csv_file import import_csv

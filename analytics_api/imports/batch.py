@@ -1,4 +1,4 @@
-"""Convert rows from a source, and collect them into batches for the database."""
+"""Convert the rows of a source, and collect them until there are enough to write."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from .write import Rows, Writer
 
 MAX_BATCH_ROWS = 10_000
 MAX_BATCH_BYTES = 1 << 24
-MIN_COLUMNAR = 16  # converting fewer rows column by column is not faster
-MAX_LAYOUTS = 1_000  # number of different headers; only a malicious file has more
+MIN_COLUMNAR = 16  # fewer rows are converted row by row, because conversion by column is not faster
+MAX_LAYOUTS = 1_000  # number of different lists of names; only a malicious file has more
 CONVERSION_ERRORS = (ValueError, OverflowError, RecursionError)
 
 
 class Record(NamedTuple):
-    """A row from a source: its values in the order of `names`. For an invalid row, `fault` is the reason."""
+    """A row from a source. `values` are in the order of `names`. `fault` is the reason why the row is invalid."""
 
     line: int
     raw: Raw
@@ -41,8 +41,8 @@ class Batch(NamedTuple):
     raws: Sequence[Raw]
     names: tuple[str, ...]
     columns: Sequence[Sequence[Any]]  # the values by column, in the order of `names`
-    size: int | None = None  # bytes; None for the total size of the raws
-    is_rows: bool = False  # whether the raws are tuples with the values of `columns`
+    size: int | None = None  # bytes; None for the total size of `raws`
+    is_rows: bool = False  # whether each item of `raws` is a tuple with the values of the row
 
     def part(self, begin: int, end: int | None = None) -> Batch:
         columns = [column[begin:end] for column in self.columns]
@@ -55,7 +55,7 @@ class Batch(NamedTuple):
 
 
 class Layout:
-    """The conversion of rows with one set of columns, and the converted rows that are not written yet."""
+    """The conversion of rows with the same names, and the converted rows that are not written yet."""
 
     def __init__(self, match: ColumnMatch, converters: Mapping[str, Converter], derivation: Derivation) -> None:
         self.match = match
@@ -67,7 +67,7 @@ class Layout:
     def convert_row(self, values: Sequence[object]) -> Sequence[Cell]:
         """Convert the values to a row of the table.
 
-        :raises ValueError: a value is invalid; the message has the column and the reason.
+        :raises ValueError: a value is invalid. The message has the column and the reason.
         """
         row: list[Cell] = []
         for column, (place, converter) in zip(self.columns, self.converters):
@@ -80,7 +80,7 @@ class Layout:
     def convert_batch(self, batch: Batch, size: int) -> Sequence[Sequence[Cell]] | None:
         """Convert a batch to rows of the table, or return None if a row cannot be converted.
 
-        :param size: bytes of the batch, which is an upper bound for the length of its texts.
+        :param size: bytes of the batch. No text is longer than that.
         """
         raw_columns = [batch.columns[place] for place, _ in self.converters]
         try:
@@ -96,7 +96,7 @@ class Layout:
 
 
 class Batcher:
-    """Convert rows and collect them by their columns until there are enough to write."""
+    """Convert rows, and collect the rows with the same columns until there are enough to write."""
 
     def __init__(
         self,
@@ -123,7 +123,7 @@ class Batcher:
         return self.rows >= MAX_BATCH_ROWS or self.size >= MAX_BATCH_BYTES
 
     def add(self, item: Record | Batch) -> Batch | None:
-        """Add a row or a batch. If the batcher becomes full, return the rest of the batch."""
+        """Add a row or a batch. If only a part of the batch fits, return the rest."""
         if isinstance(item, Record):
             self._add_record(item)
             return None

@@ -8,9 +8,9 @@ from itertools import islice
 
 from ..errors import IngestError
 
-PATTERNS_AT_ONCE = 25  # joining more patterns into one regular expression makes the search slower
+PATTERNS_AT_ONCE = 25  # number of patterns in one regular expression; the search is slower with more
 
-# Health checks and HTTP libraries. The package lists only crawlers, so some of these are not in it.
+# Health checks and HTTP libraries. The package crawler-user-agents does not list all of them.
 PROGRAMS = re.compile(
     r"""
     kube-probe | health-?check | \bGoogleHC/ | ^Prometheus/ | internal\ dummy\ connection | ^PostmanRuntime/ |
@@ -20,7 +20,7 @@ PROGRAMS = re.compile(
 URL = re.compile(r"\+?https?://\S+")
 PRODUCT = re.compile(r"([A-Za-z][\w.-]*(?:\ [\w.-]+)?)/[\dv]")
 WORD = re.compile(r"[\w.-]+")
-# Product names in the user agents of browsers. Bots that imitate a browser use them, too.
+# Product names in the user agents of browsers. They are not used as the name of a bot that imitates a browser.
 BROWSER_PRODUCTS = frozenset(
     ("mozilla", "applewebkit", "chrome", "safari", "gecko", "firefox", "version", "mobile", "khtml", "opera", "edg")
 )
@@ -52,7 +52,7 @@ def bot_name(agent: str) -> str | None:
 
 @cache
 def _patterns() -> list[re.Pattern[str]]:
-    """Return the patterns of the package, PATTERNS_AT_ONCE joined into each regular expression."""
+    """Return the patterns of the package, joined into regular expressions of PATTERNS_AT_ONCE patterns."""
     try:
         from crawleruseragents import CRAWLER_USER_AGENTS_DATA
     except ModuleNotFoundError:

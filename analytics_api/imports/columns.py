@@ -21,7 +21,7 @@ def table_columns(db: Database, table: str) -> dict[str, Column]:
 
 
 def required_columns(table: str, columns: Mapping[str, Column]) -> list[str]:
-    """Return the columns that every row must have. `event_id` is not required, because it is derived."""
+    """Return the columns that every row must have. `event_id` is not required, because it can be computed."""
     return [
         column.name
         for column in columns.values()
@@ -35,7 +35,10 @@ def name_key(name: str) -> str:
 
 
 class NameMap:
-    """A mapping of a file's column names to the table's, `--map THEIRS=OURS`. An empty OURS ignores the column."""
+    """A mapping of column names in a file to column names of a table (`--map THEIRS=OURS`).
+
+    If OURS is empty, the column of the file is ignored.
+    """
 
     def __init__(self, names: Mapping[str, str] | None = None) -> None:
         self.theirs = {name_key(theirs): theirs for theirs in names or {}}
@@ -59,7 +62,10 @@ class NameMap:
                 raise IngestError(f"{file}: --map: the column {theirs} does not exist; use one of {', '.join(names)}")
 
     def find(self, name: str, columns: Mapping[str, Column] | set[str]) -> str | None:
-        """Return the table's column for a column of the file: "" if it must be ignored, None if none matches."""
+        """Return the column of the table for a column of the file.
+
+        Return "" if the mapping ignores the column, and None if no column matches.
+        """
         key = name_key(name)
         if key in self.ours:
             return self.ours[key]
@@ -131,7 +137,7 @@ def check_required(table: str, missing: Sequence[str], names: Sequence[str], fil
 
 
 def listed(names: Iterable[str], most: int = 20) -> str:
-    """Return the names for a message, at most `most` of them."""
+    """Return the first `most` names for a message."""
     shown = list(names)
     text = ", ".join(name or "(unnamed)" for name in shown[:most])
     return text if len(shown) <= most else f"{text} and {len(shown) - most} more"

@@ -32,7 +32,7 @@ from .timestamps import (
 
 
 class Keep(Enum):
-    """A marker for an empty value. An update does not change the column."""
+    """The type of KEEP, which replaces an empty value in an update. It means that the column is not changed."""
 
     KEEP = "keep"
 
@@ -60,8 +60,8 @@ class Converter:
     """The conversion of one column's values.
 
     :param is_update: whether an empty value of a required column leaves the stored value unchanged.
-    :param empty_is_unsaid: whether the source cannot distinguish null from an absent value. With `is_update`, an empty
-        value of any column then leaves the stored value unchanged.
+    :param empty_means_absent: whether an empty value may be an absent value, as in CSV. With `is_update`, an empty value
+        of any column then leaves the stored value unchanged.
     :param is_escaped: whether the file is an export of leads for spreadsheets, whose formulas are unescaped.
     """
 
@@ -71,7 +71,7 @@ class Converter:
         column: Column,
         *,
         is_update: bool = False,
-        empty_is_unsaid: bool = False,
+        empty_means_absent: bool = False,
         is_escaped: bool = False,
     ) -> None:
         self.to_value = _function_of(table, column)
@@ -79,7 +79,7 @@ class Converter:
             self.to_value = _unescaped(self.to_value)
         self.is_required = column.required or column.name == BASE_TABLES[table]
         self.empty: Cell = column.default if self.is_required else None
-        if is_update and column.name != BASE_TABLES[table] and (self.is_required or empty_is_unsaid):
+        if is_update and column.name != BASE_TABLES[table] and (self.is_required or empty_means_absent):
             self.empty = KEEP
         self.is_integer = column.type == "integer"
         is_timestamp = column.name in TIMESTAMP_COLUMNS
@@ -102,7 +102,7 @@ class Converter:
         return self.empty
 
     def convert_all(self, values: Sequence[Any], size: int | None = None) -> Sequence[Cell]:
-        """Convert all values. If no value changes, return the same sequence.
+        """Convert all values. Return the same sequence if no value changes.
 
         :param size: upper bound for the total size of the values in bytes; None if it is unknown.
         :raises ValueError: a value is invalid.
@@ -175,7 +175,7 @@ def to_integer(value: object) -> int | None:
 
 
 def to_id(value: object) -> int | None:
-    """Convert an id to an integer. A fraction or an inexact number is invalid, since it might be another row's id."""
+    """Convert an id to an integer. A fraction or an inexact number is invalid, as it may be the id of another row."""
     if isinstance(value, str):
         value = value.strip()
         if not value:
@@ -264,6 +264,6 @@ def _unescaped(to_value: Callable[[object], Value]) -> Callable[[object], Value]
 
 
 def _are_digits(values: Sequence[str]) -> bool:
-    """Return whether each value consists of a few decimal digits."""
+    """Return whether each value consists of 1 to 19 decimal digits."""
     digits = "".join(values)
     return digits.isascii() and digits.isdecimal() and all(values) and max(map(len, values)) < 20

@@ -20,8 +20,8 @@ from .source import MAX_LINE_BYTES, Source
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-MAX_COLUMNAR_LINES = 4_096  # number of lines that are parsed together if each of them is a row
-MAX_ROW_LINES = 10_000  # limits a row with a quote that is never closed
+MAX_COLUMNAR_LINES = 4_096  # maximum number of lines that are parsed together
+MAX_ROW_LINES = 10_000  # maximum number of lines of a row, in case a quote is never closed
 
 
 csv.field_size_limit(MAX_LINE_BYTES)  # a field can be as long as a line
@@ -38,11 +38,11 @@ def import_csv(
 ) -> Report:
     """Import a CSV file into a table. Columns are matched by name; see `import_rows`.
 
-    An empty field is null; with `on_conflict="update"` it leaves the stored value unchanged. If the header has no
+    An empty field is null. With `on_conflict="update"`, it leaves the stored value unchanged. If the header has no
     quotes, `""` is the empty string, as in PostgreSQL's COPY.
 
-    A row is rejected if its number of fields differs from the header's, or if it has another encoding. A line with a
-    quote that is never closed is rejected, and parsing continues with the next line.
+    A row is rejected if it has more or fewer fields than the header, or if it has another encoding. A line with a quote
+    that is never closed is rejected, and parsing continues with the next line.
 
     :param table: the table; None for the table whose columns match the header.
     :param delimiter: one character; None for the delimiter that splits the header into the most fields.
@@ -69,17 +69,17 @@ def import_csv(
         lambda: read_records(source.batches(), header, encoding, counts),
         source.rows,
         row_options,
-        empty_is_unsaid=True,
+        empty_means_absent=True,
         is_escaped=table == "leads" and not DERIVED_COLUMNS.isdisjoint(header.names),
     )
     report.lines_read, report.empty_lines = counts.lines, counts.empty
-    if report.is_nothing_taken and any(reject.endswith(f"not {encoding.upper()}") for reject in report.rejects):
+    if report.is_all_rejected and any(reject.endswith(f"not {encoding.upper()}") for reject in report.rejects):
         report.warnings.append("use --encoding (cp1252 for files of Excel)")
     return report
 
 
 class LineCounts:
-    """The number of lines that were read after the header, and of the empty ones among them."""
+    """The number of lines that were read after the header, and the number of empty lines among them."""
 
     lines = 0
     empty = 0
@@ -121,12 +121,12 @@ class _Lines:
             return line.decode(self.encoding, "replace")
 
     def put_back(self) -> None:
-        """Make all lines of the row except the first be read again."""
+        """Put back all lines of the row except the first, so that they are read again."""
         self.waiting.extendleft(reversed(self.row[1:]))
         self.number -= len(self.row) - 1
 
     def peek(self, most: int) -> list[bytes]:
-        """Return the next lines without consuming them, at most `most`; an empty list at the end."""
+        """Return at most `most` of the next lines without consuming them. Return an empty list at the end."""
         if not self.waiting:
             self.waiting.extend(next(self.batches, ()))
         return list(islice(self.waiting, most))
@@ -156,7 +156,9 @@ def read_records(
             lines.skip(len(ahead))
             most = min(most * 4, MAX_COLUMNAR_LINES)
         elif len(ahead) > MIN_COLUMNAR:
-            most = len(ahead) // 4  # use smaller batches, so that one unusual line does not slow down many others
+            most = (
+                len(ahead) // 4
+            )  # use smaller batches, so that few lines are parsed one by one because of an unusual line
         else:
             last = lines.number + len(ahead)
             while lines.number < last:

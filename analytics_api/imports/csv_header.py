@@ -1,4 +1,4 @@
-"""Parse the header of a CSV file: names, delimiter and quoting."""
+"""Parse the header of a CSV file to find the names, the delimiter, and whether fields are quoted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # Excel reads and wri
 
 
 class Header:
-    """The column names, the number of lines up to the end of the header, the delimiter, and whether it is quoted."""
+    """The header of a CSV file.
+
+    :param lines: the number of lines up to the end of the header.
+    :param is_quoted: whether the header begins with a quote.
+    """
 
     def __init__(self, names: tuple[str, ...], lines: int, delimiter: str, is_quoted: bool) -> None:
         self.names = names
@@ -69,7 +73,7 @@ def read_header(lines: Sequence[bytes], encoding: str = "utf-8", delimiter: str 
 def check_delimiter(delimiter: str | None) -> str | None:
     """Convert the option `--delimiter` to one character.
 
-    :raises IngestError: it is not one character.
+    :raises IngestError: the delimiter is not a single character.
     """
     if delimiter is None:
         return None

@@ -1,4 +1,4 @@
-"""Derive values of columns that a file does not have from its other columns."""
+"""Compute values of columns that are missing in a file from its other columns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .event_ids import EventIds
 from .hosts import host_of_url
 from .report import TableCounts
 
-MAX_LISTED_SESSIONS = 200_000  # for more sessions, counting all events once is faster and needs no list in memory
+MAX_LISTED_SESSIONS = 200_000  # for more sessions, counting the events of all sessions is faster
 
 COUNT_ALL_EVENTS = """
 update sessions
@@ -37,7 +37,7 @@ where session_id in ({IN_LIST}) and event_count = 0 and exists (
 
 
 class Derivation:
-    """The derived columns of a table.
+    """The columns of a table that are derived.
 
     :param names: the columns that the file has.
     """
@@ -77,7 +77,7 @@ class Derivation:
         return [row[end] if row[end] is None or row[end] is KEEP else max(row[end] - row[start], 0) for row in rows]
 
     def _event_ids(self, rows: Sequence[Sequence[Any]]) -> list[Cell]:
-        """Return an id for each event, a hash of its non-empty values in the order of the table's columns."""
+        """Return an id for each event, which is a hash of its values. Empty values are omitted."""
         places = [self.names.index(name) for name in EVENT_COLUMNS if name in self.names]
         instant = self.names.index("occurred_at")
         ids: list[Cell] = []
@@ -93,7 +93,7 @@ EVENT_COLUMNS = ("session_id", "event_type", "page_url", "occurred_at", "data")
 
 
 class UncountedSessions:
-    """Imported sessions without `event_count`, from all files of a command."""
+    """The imported sessions whose `event_count` is missing. One object collects them from all files of a command."""
 
     def __init__(self) -> None:
         self.ids: set[str] = set()
@@ -109,8 +109,8 @@ class UncountedSessions:
     def count(self, at: Transaction, *, is_bulk: bool) -> int:
         """Set `event_count` of the sessions, and return the number of sessions that were updated.
 
-        A session that already has a count is not changed. If there are more than MAX_LISTED_SESSIONS, all sessions in
-        the database without a count are updated.
+        A session whose `event_count` is not 0 is not changed. If there are more than MAX_LISTED_SESSIONS, or in bulk
+        mode, all sessions in the database whose `event_count` is 0 are updated.
         """
         if not self.is_any:
             return 0

@@ -1,12 +1,12 @@
-"""Generate ids for events without one from their content, so that importing an event again gives the same id."""
+"""Compute the ids of events from their content, so that an event gets the same id when it is imported again."""
 
 from __future__ import annotations
 
 from hashlib import blake2b
 
-# An id consists of the event's time in seconds, modulo a cycle of about 388 days, and 38 bits of a hash. Rows in the
-# order of time are therefore inserted at the end of the table, which is fast for a large table. The events of a period
-# can be found by their ids. Among ten million rows with 1,000 rows per second, the probability of a collision is 2%.
+# An id consists of the event's time in seconds, modulo a cycle of about 388 days, and 38 bits of a hash. So events in
+# chronological order are inserted at the end of the table, which is fast for a large table. The events of a period can
+# be found by their ids. With ten million events, 1,000 of them per second, the probability of a collision is 2%.
 CYCLE = 1 << 25
 HASH_BITS = 38
 HASH_MASK = (1 << HASH_BITS) - 1
@@ -15,11 +15,11 @@ MAX_REMEMBERED = 50_000
 
 
 class EventIds:
-    """Generate ids from a timestamp in milliseconds and a content.
+    """Compute ids from a timestamp in milliseconds and a content.
 
-    Events with the same timestamp and content get different ids, by their number of occurrence. A second file with the
-    same events gives the same ids. Occurrences are counted among at least the last MAX_REMEMBERED events; equal events
-    further apart get the same id, so they are treated as one event.
+    Equal events are numbered, and the number is part of the hash. So they get different ids, and a second file with the
+    same events gets the same ids. Only the last MAX_REMEMBERED events, or up to twice as many, are remembered. Equal
+    events that are further apart get the same id, so they are treated as one event.
     """
 
     def __init__(self, key: bytes = b"") -> None:
@@ -44,7 +44,7 @@ class EventIds:
 
 
 def id_ranges(started_at: int, ended_at: int) -> list[tuple[int, int]]:
-    """Return the ranges of ids for events within a period, two ranges if a cycle ends within the period."""
+    """Return the ranges of ids of the events in a period. There are two if a cycle ends within the period."""
     low, high = started_at // 1000, ended_at // 1000
     if high - low >= CYCLE:
         return [(0, CYCLE << HASH_BITS)]

@@ -52,8 +52,8 @@ def import_file(
 ) -> Report:
     """Import a file or an open stream in one transaction, and return a report.
 
-    The formats are access log, CSV, NDJSON, the SQL of a D1 export, and SQLite file, each plain or gzipped. Importing
-    an empty file does nothing. `import_rows` describes the parameters that are not listed here.
+    The file can be an access log, CSV, NDJSON, the SQL of a D1 export, or an SQLite file. It can be compressed with
+    gzip. Importing an empty file does nothing. `import_rows` describes the parameters that are not listed here.
 
     :param format: None to detect the format.
     :param table: for CSV and NDJSON; None for the table with matching columns.
@@ -61,7 +61,7 @@ def import_file(
     :param delimiter: for CSV.
     :param encoding: for CSV.
     :param site: for logs.
-    :raises IngestError: the format is unknown, or the file cannot be read. Nothing was written then.
+    :raises IngestError: the format is unknown, or the file cannot be read. Nothing was written.
     """
     description = Description(table, map, check_delimiter(delimiter), check_encoding(encoding), site)
     lines = Source(source, name=name, encoding=encoding, on_read=on_read)

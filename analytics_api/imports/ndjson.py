@@ -26,7 +26,7 @@ def import_ndjson(
 ) -> Report:
     """Import the JSON object of each line into the table. Keys are matched with columns by name; see `import_rows`.
 
-    With `on_conflict="update"`, only the columns of keys in the object are updated.
+    With `on_conflict="update"`, only the columns whose keys are in the object are updated.
     """
     source = lines if isinstance(lines, Source) else Source(lines)
     counts = LineCounts()
@@ -42,7 +42,10 @@ def import_ndjson(
 
 
 def read_records(batches: Iterable[list[bytes]], counts: LineCounts) -> Iterator[Record | Batch]:
-    """Yield the objects. A line that is not a JSON object is yielded as a record with a fault."""
+    """Yield the JSON objects. Consecutive objects with the same keys are yielded as one batch.
+
+    A line that is not a JSON object is yielded as a record with a fault.
+    """
     counts.lines = counts.empty = 0
     for lines in batches:
         end = 0
@@ -64,7 +67,7 @@ def read_records(batches: Iterable[list[bytes]], counts: LineCounts) -> Iterator
 
 
 def _plain_object(line: bytes) -> dict[str, object]:
-    """Parse a line that contains only a JSON object. Return an empty object if this fast path does not apply."""
+    """Parse a line that is a JSON object. Return an empty object if the line must be parsed by _record()."""
     try:
         text = line.decode()
         row, end = DECODE_OBJECT(text)

@@ -1,4 +1,4 @@
-"""Rows of days that were purged and are still counted: an import must not count them again."""
+"""The days whose rows were purged but are still counted. An import must not count such rows again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from site
 
 
 def read_purged_before(at: Transaction) -> int | None:
-    """Return the first instant of which rows exist; None if nothing was purged with its totals archived."""
+    """Return the end of the purged days in milliseconds since the epoch, or None if nothing was purged.
+
+    Only `purge --keep-totals` counts: it keeps the totals of the days that it purges.
+    """
     row = at.row(RAW_SINCE)
     day: int | None = None if row is None else row["raw_since"]
     return None if day is None else day_begins_at(day, load_offsets(at, day, day))

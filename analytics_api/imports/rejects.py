@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from ..errors import IngestError
 from .report import Report, printable
 
-# An unconverted row: a line, several lines, a mapping from Python, or the values of a row in a database.
+# The original form of a row: a line, several lines, a mapping from Python, or the values of a row in a database.
 Raw = bytes | list[bytes] | Mapping[str, object] | tuple[Any, ...]
 
 
@@ -114,7 +114,7 @@ def _is_same_file(path: str, other: str) -> bool:
 
 
 def _create(path: str) -> BinaryIO:
-    """Open a new or a regular file that only its owner can read. Do not follow links, which may lead to any file."""
+    """Open a new file, or an existing regular file, for its owner only. A symbolic link is an error."""
     flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         file = os.open(path, flags, 0o600)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 MAX_REPORTED_REJECTS = 20
 MAX_REPORTED_NAMES = 20
-MAX_COUNTED_TYPES = 1_000  # types of events
+MAX_COUNTED_TYPES = 1_000  # event types that are counted separately
 MAX_REPORTED_TYPES = 10
 
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -19,10 +19,11 @@ CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u2
 class TableCounts:
     """The number of rows of a table that were read, written and rejected. The remaining rows existed already.
 
-    `purged` is the number of rows that were left out because their days were purged, and are still counted.
-
-    `derived` is the number of derived values by column. With `is_made`, the rows are sessions computed from log lines,
-    and only `written` and `joined` are used.
+    :param joined: the number of existing sessions that an import merged with other sessions.
+    :param purged: the number of rows that were not written, because their days were purged and are still counted.
+    :param is_computed: whether the rows are sessions that are computed from log lines. Only `written` and `joined` are
+        used then.
+    :param derived: the number of derived values by column.
     """
 
     read: int = 0
@@ -30,12 +31,12 @@ class TableCounts:
     rejected: int = 0
     joined: int = 0
     purged: int = 0
-    is_made: bool = False
+    is_computed: bool = False
     derived: Counter[str] = field(default_factory=Counter)
 
     @property
     def existing(self) -> int:
-        return 0 if self.is_made else self.read - self.written - self.rejected - self.purged
+        return 0 if self.is_computed else self.read - self.written - self.rejected - self.purged
 
 
 @dataclass
@@ -53,7 +54,7 @@ class Report:
     empty_lines: int = 0  # included in lines_read
 
     @property
-    def is_nothing_taken(self) -> bool:
+    def is_all_rejected(self) -> bool:
         """Whether there were rows, and all of them were rejected."""
         read = sum(counts.read for counts in self.tables.values())
         return 0 < read == sum(counts.rejected for counts in self.tables.values())
@@ -90,7 +91,7 @@ class Report:
 
     def _table_lines(self) -> Iterable[str]:
         for table, counts in self.tables.items():
-            if counts.is_made:
+            if counts.is_computed:
                 joined = f", {counts.joined:,} joined with others" if counts.joined else ""
                 yield f"{table}: {counts.written:,} new{joined}"
                 continue

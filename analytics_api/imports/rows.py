@@ -1,4 +1,4 @@
-"""Import rows into a base table: convert, collect and write them."""
+"""Import rows into a base table (sessions, events, leads and so on): convert, collect and write them."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def ignore_write(rows: int, total: int | None) -> None:
 
 @dataclass(frozen=True)
 class Options:
-    """Options of an import of any format.
+    """The options of an import. They are the same for all formats.
 
-    mapped          mapping of the file's column names to the table's
+    mapped          mapping of column names in the file to column names of the table
     on_conflict     what to do if a row's key exists: "ignore" the row, "update" the existing row, or raise an "error"
     strict          raise IngestError at the first invalid row, and write nothing
     rejects         the file for invalid rows
-    uncounted       collects sessions without `event_count`; None to count their events at the end of the file
+    uncounted       collects sessions without `event_count`; None to count events at the end of each file
     on_write        called with the number of new rows, and the total number if it is known
     on_progress     called with the name of each counter that is rebuilt
     """
@@ -52,7 +52,7 @@ class Options:
 
 
 class RowOptions(TypedDict, total=False):
-    """Keyword arguments of every format: the fields of Options, and `map` in place of `mapped`."""
+    """Keyword arguments of the functions that import: the fields of Options, but `map` instead of `mapped`."""
 
     map: Mapping[str, str] | None
     on_conflict: OnConflict
@@ -85,13 +85,13 @@ def import_rows(
     :param rows: mappings of column names to values.
     :param map: mapping of column names in the rows to columns of the table, such as `{"session": "session_id"}`. An
         empty string ignores the column.
-    :param on_conflict: what to do if a row's key exists. An update does not change a column that cannot be null if the
-        new value is None.
+    :param on_conflict: what to do if a row with the same key exists. If a new value is None and the column cannot be
+        null, an update does not change the column.
     :param strict: whether to raise IngestError for the first invalid row. Otherwise it is written to `rejects`.
     :param on_write: called with the number of new rows, and the total number if it is known.
     :param on_progress: called with the name of each counter that is rebuilt.
-    :raises IngestError: an error occurred, and nothing was written. If `rows` is an iterator, which cannot be read
-        twice, this includes a conflict after which the transaction must be repeated.
+    :raises IngestError: an error occurred, and nothing was written. This can be a conflict with another transaction if
+        `rows` is an iterator, because the import cannot read it again to repeat the transaction.
     """
     is_started = False
 
@@ -113,7 +113,7 @@ def import_records(
     total: int | None,
     options: Options,
     *,
-    empty_is_unsaid: bool = False,
+    empty_means_absent: bool = False,
     is_escaped: bool = False,
 ) -> Report:
     """Import the records of a source into one table.
@@ -124,7 +124,7 @@ def import_records(
     columns = table_columns(db, table)
     options.mapped.check_targets(table, columns)
     converters = make_converters(
-        table, columns, options.on_conflict == "update", empty_is_unsaid=empty_is_unsaid, is_escaped=is_escaped
+        table, columns, options.on_conflict == "update", empty_means_absent=empty_means_absent, is_escaped=is_escaped
     )
 
     def work(at: Transaction, is_bulk: bool) -> Report:
@@ -146,11 +146,13 @@ def make_converters(
     columns: Mapping[str, Column],
     is_update: bool,
     *,
-    empty_is_unsaid: bool = False,
+    empty_means_absent: bool = False,
     is_escaped: bool = False,
 ) -> dict[str, Converter]:
     return {
-        name: Converter(table, column, is_update=is_update, empty_is_unsaid=empty_is_unsaid, is_escaped=is_escaped)
+        name: Converter(
+            table, column, is_update=is_update, empty_means_absent=empty_means_absent, is_escaped=is_escaped
+        )
         for name, column in columns.items()
     }
 

@@ -1,4 +1,4 @@
-"""Read the lines of a file, a stream or an iterable in bounded memory."""
+"""Read the lines of a file, a stream or an iterable with a limited amount of memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 CHUNK_SIZE = 1 << 18  # bytes of each read
-MAX_LINE_BYTES = 1 << 24  # a longer line is truncated, to limit the memory
+MAX_LINE_BYTES = 1 << 24  # longer lines are truncated, to limit the memory
 MAX_SAMPLE_LINES = 1_000
 MAX_SAMPLE_BYTES = 1 << 20
 
@@ -52,8 +52,8 @@ class Source:
     Gzip is decompressed, UTF-16 is converted to UTF-8, and lines that end with CR are converted to LF. A line is
     truncated at MAX_LINE_BYTES.
 
-    :param encoding: the encoding of the text. It is used only if its characters have two or four bytes.
-    :param on_read: called with the number of bytes that were read from the file since the last call.
+    :param encoding: the encoding of the text. It is used only if it is UTF-16 or UTF-32.
+    :param on_read: called with the number of bytes that were read since the last call.
     :raises IngestError: the input cannot be read, or a stream or iterator is read a second time.
     """
 
@@ -125,7 +125,7 @@ class Source:
 
 
 def wide_encoding(encoding: str) -> str | None:
-    """Return the encoding if its characters have two or four bytes (UTF-16, UTF-32), otherwise None."""
+    """Return the encoding if it is UTF-16 or UTF-32, otherwise None."""
     return encoding if re.sub("[-_ ]", "", encoding).lower().startswith(("utf16", "utf32")) else None
 
 
@@ -160,7 +160,7 @@ def _read_chunks(stream: Any, name: str, encoding: str | None, on_read: OnRead) 
 
 
 def _guess_wide_encoding(head: bytes) -> str | None:
-    """Return the encoding of UTF-16 text without a byte order mark, or None for other text."""
+    """Return the encoding of UTF-16 text, with or without a byte order mark, or None for other text."""
     if head[:2] in UTF_16:
         return "utf-16"
     even, odd = head[::2], head[1::2]

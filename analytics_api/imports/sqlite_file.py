@@ -1,4 +1,4 @@
-"""Import the tables of a D1 export or an SQLite file. Tables and columns are matched by name."""
+"""Import the tables of an export of Cloudflare D1, or of an SQLite file. Tables and columns are matched by name."""
 
 from __future__ import annotations
 
@@ -24,13 +24,20 @@ from .write import load, warn_of_no_sessions
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-FETCH_ROWS = 4  # rows per fetch of a large database, whose rows may have megabytes
-MAX_SMALL_BYTES = 1 << 25  # size of a database below which many rows are fetched together
+FETCH_ROWS = 4  # rows per fetch of a large database, because a row can have megabytes
+MAX_SMALL_BYTES = 1 << 25  # of a database up to this size, many rows are fetched together
 
 
 @dataclass(frozen=True, slots=True)
 class TableCopy:
-    """A table to import: its name here and in the file, its columns and its number of rows."""
+    """A table to import.
+
+    :param table: the name of the table in this database.
+    :param theirs: the name of the table in the file.
+    :param columns: the columns in this database.
+    :param names: the columns of the file to import.
+    :param rows: the number of rows in the file.
+    """
 
     table: str
     theirs: str
@@ -44,7 +51,7 @@ def import_database(
 ) -> Report:
     """Import the base tables in a D1 export or an SQLite file in one transaction; see `import_rows`.
 
-    An invalid row is written to `rejects`; its line number is its number in the table.
+    An invalid row is written to `rejects`. Its line number is the number of the row in the table.
 
     :param on_read: called with the number of bytes that were read from the file since the last call.
     :raises IngestError: the file cannot be read, or contains none of the base tables. Nothing was written then.
@@ -92,9 +99,8 @@ def _find_tables(db: Database, source: sqlite3.Connection, options: Options) -> 
     if not copies:
         raise IngestError(f"{options.name}: the file has none of the tables {', '.join(BASE_TABLES)}")
     if not any(name.startswith("rollup_") or name == "day_counts" for name in theirs):
-        report.ignored_tables = list(
-            theirs.values()
-        )  # a database of this project has other tables that need no warning
+        # A database of this project has further tables, such as counters. They are not reported.
+        report.ignored_tables = list(theirs.values())
     return copies, report
 
 

@@ -16,7 +16,7 @@ LAST_TIMESTAMP = 253_402_300_799_999  # 9999-12-31
 
 # The minimum timestamp of sessions and events. A smaller number is probably in seconds.
 MIN_TIMESTAMP = 100_000_000_000  # 1973-03-03
-# A number in this range is always interpreted as milliseconds, so `export` can write it as a number.
+# A number in this range is always interpreted as milliseconds. So `export` can write such timestamps as numbers.
 MIN_PLAIN_TIMESTAMP = 1_000_000_000_000  # 2001-09-09
 MAX_PLAIN_TIMESTAMP = 9_999_999_999_999  # 2286-11-20
 

@@ -18,10 +18,10 @@ from .report import Report, TableCounts
 
 T = TypeVar("T")
 
-IMPORTER = "import"  # the name in the history of the leads that an import moves
+IMPORTER = "import"  # the name in the status history for changes by an import
 
-BULK_SHARE = 0.2  # if the share of new rows is smaller, triggers are faster than rebuilding all counters
-MAX_CHEAP_REBUILD = 50_000  # rows; if the number of new rows is unknown, rebuild counters only of a smaller database
+BULK_SHARE = 0.2  # new rows per stored row; below it, triggers are faster than rebuilding all counters
+MAX_CHEAP_REBUILD = 50_000  # if the number of new rows is unknown, use bulk mode only up to this many stored rows
 
 ROWS = """
 select (
@@ -46,6 +46,8 @@ def load(
 ) -> T:
     """Run `work` in a transaction, in bulk mode if that is faster for this number of rows.
 
+    In bulk mode, triggers are disabled, and all counters are rebuilt at the end.
+
     :param rows: the number of new rows; None if it is unknown.
     :param work: called with the transaction and whether it is in bulk mode.
     """
@@ -67,7 +69,7 @@ def warn_of_no_sessions(at: Transaction, report: Report) -> None:
 
 
 def count_events(db: Database, uncounted: UncountedSessions, on_progress: Callable[[str], object]) -> int:
-    """Set `event_count` of imported sessions without it, and return the number of sessions that were updated."""
+    """Set `event_count` of imported sessions if it is missing. Return the number of sessions that were updated."""
     if not uncounted.is_any:
         return 0
     rows = None if uncounted.is_too_many else len(uncounted.ids)
@@ -75,7 +77,7 @@ def count_events(db: Database, uncounted: UncountedSessions, on_progress: Callab
 
 
 class Rows:
-    """Converted rows, with the line number and the unconverted form of each."""
+    """Converted rows, with the line number and the original form of each row."""
 
     def __init__(
         self,
@@ -92,7 +94,7 @@ class Rows:
 
 
 class Writer:
-    """Write converted rows to one table. Rows that the database rejects are found by bisection."""
+    """Write converted rows to one table. If the database rejects a batch, the invalid rows are found by bisection."""
 
     def __init__(
         self,
@@ -122,17 +124,17 @@ class Writer:
             types: Iterable[Any] = map(itemgetter(columns.index("event_type")), rows.values)
             self.reject.report.add_event_types(types if self.on_conflict != "update" else _without_keep(types))
         if self.on_conflict == "update":
-            for said_columns, said_rows in _without_kept(BASE_TABLES[self.table], columns, rows):
-                self._insert(*self._with_required(columns, said_columns, said_rows))
+            for present_columns, present_rows in _without_kept(BASE_TABLES[self.table], columns, rows):
+                self._insert(*self._with_required(columns, present_columns, present_rows))
         else:
             self._insert(columns, rows)
         if self.table == "sessions" and "event_count" not in columns:
             self.uncounted.add(map(itemgetter(columns.index("session_id")), rows.values))
 
     def _without_purged(self, place: int, rows: Rows, before: int) -> Rows:
-        """Leave out and count the rows of purged days, which are counted already.
+        """Remove the rows of purged days, which the archive already counts, and report their number.
 
-        :param place: that of the instant; an update may have no value for it.
+        :param place: the index of the column with the timestamp. In an update, it may have no value.
         """
         rest = [
             number
@@ -148,26 +150,26 @@ class Writer:
             [rows.raws[number] for number in rest],
         )
 
-    def _with_required(self, columns: Sequence[str], said: Sequence[str], rows: Rows) -> tuple[Sequence[str], Rows]:
-        """Add the stored values of required columns for which the rows have no value.
+    def _with_required(self, columns: Sequence[str], present: Sequence[str], rows: Rows) -> tuple[Sequence[str], Rows]:
+        """Add the stored values of required columns that the rows do not have.
 
         A row that does not exist in the table is rejected.
         """
-        missing = [column for column in self.required if column in columns and column not in said]
+        missing = [column for column in self.required if column in columns and column not in present]
         if not missing:
-            return said, rows
+            return present, rows
         key = BASE_TABLES[self.table]
-        stored = self._stored(key, missing, {row[said.index(key)] for row in rows.values})
+        stored = self._stored(key, missing, {row[present.index(key)] for row in rows.values})
         whole = Rows()
         for values, line, raw in zip(rows.values, rows.lines, rows.raws):
-            others = stored.get(values[said.index(key)])
+            others = stored.get(values[present.index(key)])
             if others is None:
                 self.reject(line, raw, f"{missing[0]}: a new row must have a value")
             else:
                 whole.values.append([*values, *others])
                 whole.lines.append(line)
                 whole.raws.append(raw)
-        return [*said, *missing], whole
+        return [*present, *missing], whole
 
     def _stored(self, key: str, columns: Sequence[str], keys: set[Cell]) -> dict[Cell, list[Cell]]:
         """Return the stored values of these columns by key."""
@@ -195,23 +197,23 @@ def _without_keep(types: Iterable[Any]) -> Iterator[str]:
 
 
 def _without_kept(key: str, columns: Sequence[str], rows: Rows) -> Iterator[tuple[Sequence[str], Rows]]:
-    """Group the rows by the columns for which they have values. Rows with the same key are merged first."""
+    """Group the rows by the columns that have values. Rows with the same key are merged first."""
     if not any(KEEP in row for row in rows.values):
         yield columns, rows
         return
     groups: dict[tuple[bool, ...], Rows] = {}
     for values, line, raw in _merged(columns.index(key), rows):
-        said = tuple(value is not KEEP for value in values)
-        group = groups.setdefault(said, Rows())
+        present = tuple(value is not KEEP for value in values)
+        group = groups.setdefault(present, Rows())
         group.values.append([value for value in values if value is not KEEP])
         group.lines.append(line)
         group.raws.append(raw)
-    for said, group in groups.items():
-        yield [column for column, is_said in zip(columns, said) if is_said], group
+    for present, group in groups.items():
+        yield [column for column, is_present in zip(columns, present) if is_present], group
 
 
 def _merged(key: int, rows: Rows) -> Iterable[tuple[list[Cell], int, Raw]]:
-    """Merge the rows with the same key. Each column gets its last value."""
+    """Merge the rows with the same key. Each column gets the last value in the file."""
     merged: dict[Cell, tuple[list[Cell], int, Raw]] = {}
     for row, line, raw in zip(rows.values, rows.lines, rows.raws):
         values = list(row)

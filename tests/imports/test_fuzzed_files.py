@@ -101,7 +101,7 @@ def check(database, data, case, **options):
         return None
     for counts in report.tables.values():
         assert 0 <= counts.rejected <= counts.read, case
-        assert counts.is_made or counts.existing >= 0, case
+        assert counts.is_computed or counts.existing >= 0, case
     assert all("\n" not in line and "\x1b" not in line for line in report.lines()), case
     return report
 

@@ -88,7 +88,7 @@ def test_other_kinds_of_files_are_named(database, data, message):
 def test_cp1252_file_names_the_option(database):
     report = import_text(database, LEADS.replace("Ann", "Zoë").encode("cp1252"))
 
-    assert report.is_nothing_taken
+    assert report.is_all_rejected
     assert report.warnings == ["use --encoding (cp1252 for files of Excel)"]
 
 

@@ -12,12 +12,12 @@ not stored. A session consists of requests of a visitor without a gap longer tha
 are its first and last page view, and its referrer is that of the entry page. It ends with its last request. Importing
 later lines can extend a session.
 
-Events of bots have the types `bot_page_view` and so on, and the bot's name in `data`. They have no session, so the
+Events of bots have types such as `bot_page_view`, and the name of the bot in `data`. They have no session, so the
 statistics count only people.
 
-The id of an event is computed from its line (see event_ids.py). Importing a line again has no effect, even from a file
-that has grown or from another file that overlaps. New lines are added to existing sessions. Files can be imported in
-any order. At most one batch of lines is in memory.
+The id of an event is computed from its line (see event_ids.py). So importing a line again has no effect, for example
+from a file that has grown, or from another file that has the same line. New lines are added to existing sessions. Files
+can be imported in any order. At most one batch of lines is in memory.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def import_access_log(
     rows = source.rows
 
     def work(at: Transaction, is_bulk: bool) -> Report:
-        report = Report(tables={"sessions": TableCounts(is_made=True), "events": TableCounts()})
+        report = Report(tables={"sessions": TableCounts(is_computed=True), "events": TableCounts()})
         reject = RejectHandler(report, "events", source.name, rejects or Rejects(), strict)
         hosts = detected if site.hosts is not None else remember_hosts(at, detected)
         importer = LogImporter(at, site, hosts, report)

@@ -1,4 +1,4 @@
-"""Parse a line of an access log in the Common or Combined format: fields, timestamp and escapes."""
+"""Parse a line of an access log in the Common or Combined format."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ LINE = re.compile(
     \[([^\]]{10,40})\]\              # time
     "(%b|.*?)"\                      # request; some servers do not escape the quotes in it
     (\d{3}|-)\ (?:\d+|-)             # status, bytes
-    (?:\ "(%b)"\ "(%b)".*            # referrer and user agent, and what a server adds
+    (?:\ "(%b)"\ "(%b)".*            # referrer, user agent, additional fields
       |(?:\ [^"].*)?)"""
     % (VIRTUAL_HOST, QUOTED, QUOTED, QUOTED),
     re.VERBOSE | re.DOTALL,
 )
-# A simpler form of LINE. It matches nearly every line, in half the time.
+# A simpler form of LINE. It matches nearly all lines, and takes half the time.
 FAST_LINE = re.compile(
     rb"""
     (?:(%b)\ (?=[^\s|-][^\s|]*\ -\ ))?([^\s|]+)\ -\   # virtual host, address; no ident
-    [^\s\[]+\                                  # a user without blanks
+    [^\s\[]+\                                  # a user without spaces
     \[(([^\]]{15})(\d\d:\d\d)([^\]]{6}))\]\     # time: to the hour, minute and second, zone
-    "([^"\\]*)"\                              # nothing is escaped
+    "([^"\\]*)"\                              # no escape sequences
     (\d{3})\ (?:\d+|-)
     \ "([^"\\]*)"\ "([^"\\]*)".*"""
     % VIRTUAL_HOST,
@@ -70,7 +70,7 @@ def looks_like_log(lines: Iterable[bytes]) -> bool:
 
 
 def match_line(line: bytes) -> tuple[re.Match[bytes] | None, bytes]:
-    """Return the match of a line, and the prefix that another program added."""
+    """Return the match of a line, and the prefix that another program added to the line."""
     line = line.rstrip(b"\r\n")
     prefix = PREFIX.match(line)
     if prefix:
@@ -81,12 +81,14 @@ def match_line(line: bytes) -> tuple[re.Match[bytes] | None, bytes]:
 
 
 def parse_instant(text: bytes) -> tuple[int, int | None]:
-    """Return milliseconds since the epoch, and if the text contains the hour also those at the beginning of the hour.
+    """Return a timestamp in milliseconds since the epoch, and the timestamp at the beginning of its hour.
+
+    The second is None for ISO 8601, in which the hour is not cached.
 
     :raises ValueError, KeyError, OverflowError, TypeError: the text is not a timestamp.
     """
     match = TIME.fullmatch(text)
-    if match is None:  # nginx has $time_iso8601, too
+    if match is None:  # nginx can also write $time_iso8601
         return (datetime.fromisoformat(text.decode("ascii").replace("Z", "+00:00")) - EPOCH) // MILLISECOND, None
     day, month, year, hour, clock, sign, hours, minutes = match.groups()
     offset = timedelta(hours=int(hours), minutes=int(minutes)) * (-1 if sign == b"-" else 1)
@@ -96,7 +98,7 @@ def parse_instant(text: bytes) -> tuple[int, int | None]:
 
 
 def decode_field(raw: bytes) -> str:
-    """Decode a field. Invalid UTF-8 is replaced by U+FFFD, and so is NUL, which PostgreSQL does not accept."""
+    """Decode a field. U+FFFD replaces invalid UTF-8, and NUL, which PostgreSQL does not accept."""
     return unescape(raw).decode(errors="replace").replace("\0", "\ufffd")
 
 

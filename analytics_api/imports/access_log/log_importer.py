@@ -1,4 +1,4 @@
-"""Convert batches of log lines to sessions and events, and merge them with the database."""
+"""Convert batches of log lines to sessions and events, and merge them with existing sessions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .visits import Entry, Exit, SessionSpan, Visit, split_visits
 # Existing events are looked up by ranges of ids. A gap of more than ten seconds begins a new range.
 MAX_ID_GAP = 10 << HASH_BITS
 
-SALT = "visitor_salt"  # the salt's name in the table `secrets`
+SALT = "visitor_salt"  # the name of the salt in the table `secrets`
 
 # These statements use only the primary key, because bulk mode drops all other indexes.
 KNOWN_EVENTS = """
@@ -90,8 +90,8 @@ class LogImporter:
         self.pause = round(site.timeout * 1000)
         self.report = report
         self.purged_before = read_purged_before(at)
-        # The end of the last session, if the database had no sessions before the import; otherwise None. Visits after
-        # it need no lookup of existing sessions. Lookups take 20% of the import of a new log.
+        # If the database had no sessions before the import, this is the end of the last session; otherwise it is None.
+        # Visits after this time need no lookup of existing sessions. Lookups take 20% of the import of a new log.
         self.last_end: int | None = None if at.row(ANY_SESSION) else -1
 
     def write(self, lines: list[bytes], first: int, reject: RejectHandler) -> None:
@@ -119,14 +119,14 @@ class LogImporter:
             events.written += self.at.insert("events", EVENT_COLUMNS, rows, on_conflict="ignore")
 
     def _leave_out_purged(self, groups: Iterable[Requests], before: int) -> None:
-        """Leave out and count the requests of purged days, which are counted already."""
+        """Remove the requests of purged days, which the archive already counts, and report their number."""
         for some in (some for group in groups for some in group.values()):
             size = len(some)
             some[:] = [request for request in some if request.instant >= before]
             self.report.tables["events"].purged += size - len(some)
 
     def _parse(self, lines: list[bytes], first: int, reject: RejectHandler) -> tuple[Requests, Requests]:
-        """Return the requests of people, and of bots that are counted separately, by visitor."""
+        """Return the requests of people, and those of bots that are counted separately. Both are grouped by visitor."""
         people: Requests = defaultdict(list)
         bots: Requests = defaultdict(list)
         parse = self.parser.parse
@@ -148,7 +148,7 @@ class LogImporter:
         counts = self.report.tables["sessions"]
         sessions: list[tuple[Any, ...]] = []
         events: list[tuple[Any, ...]] = []
-        # All visits are computed first, so that lookups do not return new rows.
+        # All visits are computed before rows are inserted, so that lookups do not return the new rows.
         visits = [(visitor, visit) for visitor, some in people.items() if some for visit in self._visits(visitor, some)]
         for visitor, visit in visits:
             session_id = f"{visitor}-{visit.started_at // 1000:010x}"
@@ -171,7 +171,7 @@ class LogImporter:
         return events
 
     def _known_ids(self, ids: list[int]) -> set[int]:
-        """Return which of the sorted ids exist in the database."""
+        """Return the ids that exist in the database. `ids` must be sorted."""
         known: set[int] = set()
         end = 0
         while end < len(ids):
@@ -180,7 +180,7 @@ class LogImporter:
                 end += 1
             rows = self.at.rows(KNOWN_EVENTS, low=ids[begin], high=ids[end - 1])
             known.update(row["event_id"] for row in rows)
-            # Skip to the next existing id, because a new log may have none in many ranges.
+            # Skip to the next existing id. For a new log, this skips many ranges without existing ids.
             if not rows and end < len(ids):
                 nearest = self.at.rows(NEAREST_EVENT, low=ids[end], high=ids[-1])[0]["event_id"]
                 end = len(ids) if nearest is None else bisect_left(ids, nearest, end)
@@ -200,7 +200,7 @@ class LogImporter:
             yield visit
 
     def _join_sessions(self, visitor: str, visit: Visit) -> Visit:
-        """Merge the visit with the existing sessions that overlap it or are within the timeout."""
+        """Merge the visit with existing sessions of the visitor, if the gap between them is at most the timeout."""
         if self.last_end is not None and self.last_end < visit.started_at - self.pause:
             return visit
         joined = {span.session_id for span in visit.spans}

@@ -1,4 +1,4 @@
-"""Detect the site's own hosts, which do not count as referrers."""
+"""Detect the hosts of the site itself. Links between its own pages do not count as referrers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OWN_HOSTS = "own_hosts"  # the name of the list in the table `secrets`
 
 
 def detect_own_hosts(site: Site, lines: Iterable[bytes]) -> frozenset[str]:
-    """Return the hosts in `site`, or the hosts that are detected in the lines, in the form of `bare_host`."""
+    """Return the hosts in `site`, or else the hosts that are detected in the lines, normalized by bare_host()."""
     of_url = [urlsplit(site.url).hostname or ""] if site.url else []
     if site.hosts is not None:
         return frozenset(filter(None, map(bare_host, [*of_url, *site.hosts])))
@@ -48,7 +48,7 @@ def detect_own_hosts(site: Site, lines: Iterable[bytes]) -> frozenset[str]:
 
 
 def own_hosts_of_files(site: Site, paths: Iterable[str]) -> frozenset[str]:
-    """Return the hosts that are detected in the access logs among these files. Unreadable files are skipped."""
+    """Return the hosts that are detected in those files that are access logs. Unreadable files are skipped."""
     hosts: frozenset[str] = frozenset()
     for path in paths:
         try:

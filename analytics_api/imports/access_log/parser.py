@@ -25,7 +25,7 @@ from .site import Site
 MAX_URL_LENGTH = 2_000  # characters; PostgreSQL limits indexed values to 2704 bytes
 MAX_BOT_NAME_LENGTH = 100
 MAX_CACHED = 20_000  # maximum number of entries of each cache
-MAX_CACHED_BYTES = 400  # maximum length of a cached key; longer ones are rarely repeated
+MAX_CACHED_BYTES = 400  # maximum length of a cached key; longer keys are rarely repeated
 FIRST_TIMESTAMP = 100_000_000_000  # in 1973; the database rejects smaller timestamps, which are often in seconds
 LAST_TIMESTAMP = 253_402_300_799_999  # the end of year 9999
 LAST_CACHED_HOUR = LAST_TIMESTAMP - 60 * 60 * 1000
@@ -35,7 +35,7 @@ ABSOLUTE_URL = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
 
 
 class Request(NamedTuple):
-    """A request: the values of its event, and its referrer."""
+    """The values of an event, and the referrer of its request."""
 
     instant: int  # milliseconds
     event_id: int
@@ -56,7 +56,7 @@ class Outcome(NamedTuple):
 
 
 class Visitor(NamedTuple):
-    """The hash of address and user agent, and the bot's name, which is None for a person."""
+    """A visitor: the hash of address and user agent, and the name of the bot or None for a person."""
 
     visitor_id: str
     digest: bytes
@@ -66,7 +66,7 @@ class Visitor(NamedTuple):
 class LineParser:
     """Parse the lines of a log, and cache repeated results.
 
-    :param hosts: the site's own hosts in the form of `bare_host`, which do not count as referrers.
+    :param hosts: the site's own hosts, normalized by bare_host(). They do not count as referrers.
     :param salt: the key for hashing visitors.
     """
 
@@ -122,7 +122,7 @@ class LineParser:
         absolute = ABSOLUTE_URL.match(target)  # match only at the start, because a query can contain a URL
         path = target[absolute.end() if absolute else 0 :].partition("#")[0]
         if not path and target:
-            path = "/"  # of http://shop.example
+            path = "/"  # the target is a URL without a path, such as http://shop.example
         plain, mark, query = path.partition("?")
         url = data = None
         if path.startswith("/"):
@@ -140,7 +140,7 @@ class LineParser:
         return outcome
 
     def referrer(self, host: bytes | None, referrer: bytes | None) -> tuple[str | None, str | None]:
-        """Return the referrer and its domain. Both are None if it is one of the site's own hosts or not a URL."""
+        """Return the referrer and its domain. Both are None if it is not a URL, or is on an own host of the site."""
         if referrer is None or len(referrer) < 4:
             return None, None
         key = (host, referrer)
@@ -156,7 +156,7 @@ class LineParser:
         return known
 
     def _parse_slow(self, line: bytes) -> tuple[Any, ...]:
-        """Return the groups of FAST_LINE for a line that FAST_LINE does not match."""
+        """Return the groups of FAST_LINE for a line that only LINE matches."""
         match, prefix = match_line(line)
         if match is None:
             raise ValueError("not a line of an access log")
@@ -165,7 +165,7 @@ class LineParser:
             self.prefix = self.prefix or prefix
         host, address, time, request, status, referrer, agent = match.groups()
         if agent is None and self.is_combined and not line.endswith(b"\n"):
-            raise ValueError("cut short")  # the log was copied while the server wrote
+            raise ValueError("cut short")  # the log was copied while the server wrote this line
         return host, address, time, time[:15], time[15:20], time[20:], request, status, referrer, agent
 
     def _instant(self, text: bytes) -> int:
@@ -194,7 +194,11 @@ class LineParser:
         return self.bots[agent]
 
     def _bot_event(self, bot: str, event_type: str, data: str | None) -> tuple[str, str]:
-        """Return the type and data of a bot's event, computed from those of the same event of a person."""
+        """Return the type and data of an event of a bot.
+
+        :param event_type: the type that the event of a person would have.
+        :param data: the data that the event of a person would have.
+        """
         key = (bot, event_type, data)
         if key not in self.bot_events:
             with_name = json.dumps({"bot": bot} | json.loads(data or "{}"))

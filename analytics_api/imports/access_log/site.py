@@ -1,4 +1,4 @@
-"""The site of an access log, and the rules for counting its requests."""
+"""The options for the interpretation of an access log."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ ASSETS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Options for the interpretation of a log.
+    """The options for the interpretation of an access log.
 
     url          scheme and host to prepend to paths, such as `https://shop.example`; None to store paths, or URLs in a
                  log with virtual hosts
-    hosts        the site's own hosts, which do not count as referrers; None to detect them in the first lines: the
-                 virtual hosts, and the most frequent host in referrers of assets
+    hosts        the site's own hosts, which do not count as referrers; None to detect them in the first lines, as the
+                 virtual hosts and the most frequent host in the referrers of assets
     other_hosts  additional own hosts, such as those detected in other files
     assets       file extensions that are not pages
     query        whether to keep the query strings of pages
-    timeout      seconds without a request after which a session ends; at least 1
-    bots         "separate": events of bots have types of their own and no session; "include": bots count as visitors,
-                 and `data` has the bot's name
+    timeout      a session ends after this many seconds without a request; at least 1
+    bots         "separate": events of bots have other types and no session; "include": bots count as visitors, and
+                 `data` has the name of the bot
     """
 
     url: str | None = None

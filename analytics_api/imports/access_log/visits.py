@@ -10,7 +10,7 @@ from .parser import Request
 
 
 class Entry(NamedTuple):
-    """The entry of a visit. The first two fields are its sort key: page views first, then earlier times."""
+    """The entry of a visit. Entries are compared by the first two fields: page views first, then earlier times."""
 
     is_not_page: bool
     instant: int
@@ -20,7 +20,7 @@ class Entry(NamedTuple):
 
 
 class Exit(NamedTuple):
-    """The exit of a visit. The first two fields are its sort key: page views last, then later times."""
+    """The exit of a visit. Exits are compared by the first two fields: page views last, then later times."""
 
     is_page: bool
     instant: int
@@ -69,7 +69,7 @@ def split_visits(
     """Yield the visits of one visitor in chronological order.
 
     :param requests: the visitor's requests, sorted by time.
-    :param pause: milliseconds without a request after which a visit ends.
+    :param pause: a visit ends after this many milliseconds without a request.
     """
     begin = 0
     for end in range(1, len(requests) + 1):

@@ -1,8 +1,8 @@
 """Open an untrusted file: an export of a D1 database, or an SQLite file.
 
-An export is an SQL script. It is split into statements, and only the kinds of statements that an export needs are run,
-in a temporary database. An SQLite authorizer allows nothing but creating tables and inserting rows. The connection for
-reading the result is read-only.
+An export is an SQL script. It is split into statements. Only the kinds of statements that exports contain are run, in a
+temporary database. An SQLite authorizer allows them only to create tables and to insert rows. The result is then read
+with a read-only connection.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ SQLITE = b"SQLite format 3\0"
 def open_scratch(path: str | os.PathLike[str], *, on_read: OnRead = ignore_read) -> Iterator[sqlite3.Connection]:
     """Open a read-only connection to a database with the contents of the file.
 
-    The file is the SQL of `wrangler d1 export` or of the sqlite3 shell's `.dump`, or an SQLite file, each plain or
-    gzipped. The kind is detected from the first bytes. The tables and rows of SQL are loaded into a temporary database,
-    without indexes, views, triggers and the tables of `is_housekeeping`. An SQLite file is opened in place and never
-    written. If it has a write-ahead log, the log is read, too.
+    The file is the SQL of `wrangler d1 export` or of the sqlite3 shell's `.dump`, or an SQLite file. It can be
+    compressed with gzip. The kind is detected from the first bytes. The tables and rows of an SQL script are loaded
+    into a temporary database. Indexes, views, triggers, and the tables of is_housekeeping() are omitted. An SQLite file
+    is opened in place and never written. If it has a write-ahead log, the log is read, too.
 
     The connection and the temporary files exist until the end of the block. Only READING_PRAGMAS are permitted, and
     views of an SQLite file cannot be read.
 
     :param on_read: called with the number of bytes that were read since the last call. The sum is the file's size.
     :raises IngestError: the file cannot be read, is of another kind, is damaged or truncated, or contains a statement
-        that is not allowed. The message is one line with the file's name, for SQL also the line of the statement.
-    :raises sqlite3.OperationalError: in the block, if a text in an SQLite file is not UTF-8.
+        that is not allowed. The message is one line with the name of the file, and for SQL the line number.
+    :raises sqlite3.OperationalError: a text in an SQLite file is not UTF-8. This is raised within the block.
     """
     name = os.fspath(path)
     with ExitStack() as stack:

@@ -29,12 +29,12 @@ from .syntax import (
 )
 
 MAX_STATEMENT_LENGTH = 1 << 23  # characters; D1 limits a row to 2 MB, which is 4 MB in hexadecimal
-MAX_PREFIX_LENGTH = 1 << 16  # length of `insert into … values`, which limits the memory of the regular expression
-ROWS_PER_STATEMENT = 250  # rows that are joined into one statement; more are not faster
+MAX_PREFIX_LENGTH = 1 << 16  # maximum length of `insert into … values`; it limits the memory of regular expressions
+ROWS_PER_STATEMENT = 250  # rows that are joined into one statement; larger statements are not faster
 
 
 class DumpLoader:
-    """Run the SQL of an export in a database. Only a window of a few megabytes of the text is in memory."""
+    """Run the SQL of an export in a database. Only a part of the text, the window, is in memory: a few megabytes."""
 
     def __init__(self, path: str, stream: io.BufferedIOBase, database: sqlite3.Connection) -> None:
         self.path = path
@@ -45,7 +45,7 @@ class DumpLoader:
         self.text = ""  # the window
         self.line = 1  # line number of the window's first character
         self.position = 0  # index of the next statement in the window
-        self.has_run = False  # whether a statement has run, so that the file is certainly an export
+        self.has_run = False  # whether a statement has run; if so, the file is an export
         self.is_in_transaction = False  # between BEGIN and COMMIT
         self.is_values = False  # whether the current statement has no SELECT
         self.is_inserting = False  # whether the current statement inserts rows
@@ -90,7 +90,7 @@ class DumpLoader:
         if len(self.text) > MAX_STATEMENT_LENGTH:
             raise self._refusal(f"a statement of more than {MAX_STATEMENT_LENGTH} characters")
 
-        # The window doubles, so that scanning a long statement again after each read takes at most twice the time.
+        # A long statement is scanned again after each read. The window doubles, so this takes at most twice the time.
         data = self.stream.read(max(CHUNK_SIZE, len(self.text)))
         self.is_at_end = not data
         try:
@@ -106,7 +106,7 @@ class DumpLoader:
             self.position = blank.end()
 
     def _find_end(self) -> int:
-        """Return the index of the statement's end, or 0 if the window does not contain it.
+        """Return the index of the end of the statement, or 0 if the end is not in the window.
 
         :raises IngestError: the first word of the statement is not allowed.
         """
@@ -125,7 +125,7 @@ class DumpLoader:
         return 0
 
     def _insert_rows(self) -> bool:
-        """Insert the next rows of one table if they are constants. Return whether there were any."""
+        """Insert the next rows of one table if their values are constants. Return whether rows were inserted."""
         self._skip_blank()
         text, begin = self.text, self.position
         insert = INSERT.match(text, begin, begin + MAX_PREFIX_LENGTH)

@@ -18,7 +18,7 @@ from typing import Any
 Authorizer = Callable[[int, "str | None", "str | None", "str | None", "str | None"], int]
 
 MAX_VALUE_BYTES = 1 << 22  # maximum size of a value and of a row
-MAX_PATTERN_LENGTH = 64  # maximum length of the pattern of `replace`; the sqlite3 shell uses two characters
+MAX_PATTERN_LENGTH = 64  # for the pattern of `replace`; the sqlite3 shell writes patterns of two characters
 STATEMENT_SECONDS = 20  # timeout of a statement
 PROGRESS_STEPS = 100_000  # instructions of SQLite's virtual machine between two checks of the timeout
 
@@ -26,8 +26,9 @@ PROGRESS_STEPS = 100_000  # instructions of SQLite's virtual machine between two
 class AuthorizedConnection(sqlite3.Connection):
     """A connection with an authorizer in Python, and a timeout for each statement.
 
-    If the authorizer raises an exception, SQLite reports "not authorized". Therefore a statement that was not
-    authorized is run a second time. If it succeeds, the exception was a KeyboardInterrupt, which is raised again.
+    If the authorizer raises an exception, such as KeyboardInterrupt, SQLite reports "not authorized". Therefore a
+    statement that was not authorized is run a second time. If it succeeds, the first error was a KeyboardInterrupt,
+    which is then raised.
     """
 
     deadline = math.inf
@@ -49,7 +50,7 @@ class AuthorizedConnection(sqlite3.Connection):
 
 
 def connect(name: str, stack: ExitStack, authorizer: Authorizer | None = None) -> sqlite3.Connection:
-    """Open a connection with these limits. The stack closes it."""
+    """Open a connection with the limits of this module. The stack closes it."""
     # No statement is repeated, so a statement cache would only use memory.
     database = sqlite3.connect(name, uri=True, isolation_level=None, cached_statements=0, factory=AuthorizedConnection)
     stack.enter_context(closing(database))
@@ -63,7 +64,10 @@ def connect(name: str, stack: ExitStack, authorizer: Authorizer | None = None) -
     database.set_progress_handler(database.is_over_time, PROGRESS_STEPS)
     database.create_function("replace", 3, _replace, deterministic=True)
     database.create_function("instr", 2, _instr, deterministic=True)
-    for function, arguments in SLOW_FUNCTIONS:  # one call can take hours without a call of the progress handler
+    for (
+        function,
+        arguments,
+    ) in SLOW_FUNCTIONS:  # one call can take hours, and the progress handler is not called meanwhile
         database.create_function(function, arguments, _refuse_call, deterministic=True)
     return database
 
@@ -106,8 +110,8 @@ def open_file(path: str, header: bytes, stack: ExitStack) -> sqlite3.Connection:
     :raises sqlite3.Error: the file is damaged.
     """
     mode = "mode=ro"
-    # Opening a file in WAL mode creates -wal and -shm beside it, even for reading. If no other process has it open,
-    # open the file as immutable, or a copy of it if it has a write-ahead log.
+    # SQLite creates the files -wal and -shm when it opens a file in WAL mode, even for reading. To prevent this, if no
+    # other process has the file open, open it as immutable, or open a copy if it has a write-ahead log.
     if header[19:20] == b"\2" and not os.path.exists(path + "-shm"):
         log = path + "-wal"
         if os.path.exists(log) and os.path.getsize(log):
@@ -121,7 +125,7 @@ def open_file(path: str, header: bytes, stack: ExitStack) -> sqlite3.Connection:
     database = connect(f"{Path(path).absolute().as_uri()}?{mode}", stack, authorize_opening)
     database.execute("pragma cell_size_check = on")
     for (fault,) in database.execute("pragma quick_check").fetchall():
-        # " value in " reports a null or a type that violates the table's declaration. The import can convert it.
+        # " value in " reports a null or a type that violates the declaration. The import converts such values.
         if fault != "ok" and " value in " not in fault:
             raise sqlite3.DatabaseError(fault)
     make_read_only(database)
@@ -167,9 +171,8 @@ HARMLESS_FUNCTIONS = """
     round rtrim sign strftime substr substring sum time timediff total trim trunc typeof unhex unicode unistr
     unixepoch upper -> ->>"""
 FUNCTIONS = frozenset(HARMLESS_FUNCTIONS.split())
-ROW_FUNCTIONS = frozenset(
-    ["char", "replace", "unistr"]
-)  # functions with which the sqlite3 shell and wrangler write text
+# The sqlite3 shell and wrangler write some texts as calls of these functions.
+ROW_FUNCTIONS = frozenset(["char", "replace", "unistr"])
 # Creating a table with a unique or primary key also creates an index.
 LOADING = frozenset(
     [sqlite3.SQLITE_CREATE_TABLE, sqlite3.SQLITE_CREATE_INDEX, sqlite3.SQLITE_INSERT, sqlite3.SQLITE_READ]

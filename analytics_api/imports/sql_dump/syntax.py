@@ -10,14 +10,15 @@ QUOTED = r"""'[^']*(?:''[^']*)*'|"[^"]*(?:""[^"]*)*"|`[^`]*(?:``[^`]*)*`|\[[^]]*
 NAME = rf"(?:{QUOTED}|[^\W\d][\w$]*)"
 
 BLANK = re.compile(r"(?:[\s;]+|--[^\n]*\n|/\*.*?\*/)*", re.DOTALL)
-# A string that contains quotes is several tokens. `cut` is a string or comment that is not closed within the window.
+# A string that contains quotes is split into several tokens. `cut` begins a string or a comment whose end is not in the
+# window.
 TOKEN = re.compile(
     r"""(?P<bare>[^'"`\[;/\-]+|/(?!\*)|-(?!-))|(?P<end>;)|(?P<text>'[^']*'(?:'[^']*'){0,99})"""
     r"""|"[^"]*"|`[^`]*`|\[[^]]*\]|--[^\n]*\n|/\*.*?\*/|(?P<cut>.)""",
     re.DOTALL,
 )
 SELECT = re.compile(r"\bselect\b", re.IGNORECASE)
-VERB = re.compile("[A-Za-z]+|(?![/-])")  # / or - may begin a comment that is not closed within the window
+VERB = re.compile("[A-Za-z]+|(?![/-])")  # / or - may begin a comment whose end is not in the window
 VERBS = {"analyze", "begin", "commit", "create", "delete", "end", "insert", "pragma", "replace"}
 # Inserting a row into these tables could define a virtual table.
 CATALOGUE = re.compile(r"sqlite_(?:temp_)?(?:master|schema)", re.IGNORECASE)
@@ -42,9 +43,9 @@ SKIPPED = _statement(
     rf"|pragma (?:defer_)?foreign_keys{GAP}*={GAP}*(?:on|off|true|false|yes|no|0|1){GAP}*;"
 )
 
-# A row of constants and calls of ROW_FUNCTIONS, which is nearly every line of an export. Parentheses are balanced and
-# occur only in such calls, so the rows of many lines can safely be joined into one statement. SQLite checks the rest of
-# the syntax.
+# A row of constants and calls of ROW_FUNCTIONS. Nearly every line of an export is such a row. Parentheses are balanced
+# and occur only in such calls, so the rows of many lines can safely be joined into one statement. SQLite checks the
+# remaining syntax.
 FILLING = r"[\sNULeE0-9.,+]"
 CONSTANT = r"'[^'\0]*'|[xX]'[0-9A-Fa-f]*'|-(?=[0-9])"
 VALUES = rf"{FILLING}*(?:(?:{CONSTANT}){FILLING}*)*"
