@@ -1,4 +1,4 @@
-"""The command `analytics-api`, and options and error handling that its subcommands share."""
+"""The command `analytics-api`, and the options and the error handling that its subcommands share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .output import describe_write_error
 T = TypeVar("T")
 
 
-# The option --database without a default value, for commands that determine the default themselves.
+# The option --database. If it is not passed, the value is None, and the command itself finds the database.
 database_flag = partial(
     click.option,
     "-d",
@@ -41,7 +41,7 @@ def parse_day(ctx: click.Context, option: click.Parameter, value: str | None) ->
 
 
 class ConfigError(click.ClickException):
-    """A configuration error. Starting the command again does not help."""
+    """A configuration error. Running the command again does not help."""
 
     exit_code = os.EX_CONFIG
 

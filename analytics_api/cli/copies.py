@@ -60,7 +60,8 @@ def export(
     """Export a table from one snapshot, in a format that `import` can read.
 
     Tables: sessions, events, leads, lead_submissions, lead_status_changes. With --q, --status or --sort, export the
-    same list of leads as the API. Text in that CSV is escaped, so that a spreadsheet does not evaluate it as a formula.
+    same list of leads as the API. Text in the CSV is then escaped, so that a spreadsheet does not evaluate it as a
+    formula.
     """
     as_list = q or status or sort
     if as_list and table != "leads":

@@ -21,8 +21,8 @@ from ..maintenance.demo_marker import find_mark
 from .base import RenamedOptions, database_option, main
 from .progress import Progress
 
-# Allocations between two runs of the garbage collector. With the default, these runs take 10% of an import, and find
-# nothing, because rows do not form reference cycles.
+# The number of allocations between two runs of the garbage collector. With the default, these runs take 10% of the time
+# of an import, and find nothing, because rows do not form reference cycles.
 GC_THRESHOLD = 100_000
 
 Bots = Literal["separate", "include"]
@@ -158,7 +158,7 @@ def import_all(database: Database, files: tuple[str, ...], **options: Any) -> bo
 
 
 def count_uncounted(database: Database, uncounted: UncountedSessions) -> None:
-    """Set `event_count` of imported sessions that had no value, and print the number of these sessions."""
+    """Set `event_count` of imported sessions if it is missing, and print the number of these sessions."""
     with Progress("counting", None, "counters") as counting:
         counted = count_events(database, uncounted, counting.step)
     if counted:

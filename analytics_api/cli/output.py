@@ -20,9 +20,9 @@ WRITE_ERRORS = frozenset({EDQUOT, EFBIG, EIO, ENOSPC})
 def open_output(path: str | None) -> Iterator[BinaryIO]:
     """Open standard output if the path is None or `-`, otherwise the file at the path.
 
-    A regular file is written to a temporary file and replaced at the end of the block, so after an error the old file
-    is unchanged. Symbolic links are followed. The mode of an existing file does not change; a new file can be read only
-    by its owner.
+    For a regular file, a temporary file is written, which replaces the file at the end of the block. So the old file is
+    unchanged after an error. Symbolic links are followed. The mode of an existing file does not change. A new file can
+    only be read by its owner.
 
     :raises click.ClickException: the path cannot be opened or written.
     """
@@ -46,7 +46,7 @@ def is_special(path: str) -> bool:
 
 @contextmanager
 def replace_file(path: str) -> Iterator[BinaryIO]:
-    """Open a temporary file in the same directory, and rename it to the path after the block, unless it raises."""
+    """Open a temporary file in the same directory. Rename it to the path after the block, if there was no error."""
     descriptor, part = mkstemp(prefix=".export-", suffix=".part", dir=os.path.dirname(path))  # mode 0600
     try:
         with open(descriptor, "wb") as file:
@@ -62,7 +62,7 @@ def replace_file(path: str) -> Iterator[BinaryIO]:
 
 
 def describe_write_error(error: OSError) -> str | None:
-    """Return a message if the error is a failed write to standard output, such as on a full disk; otherwise None."""
+    """Return a message if a write to standard output failed, for example on a full disk, otherwise None."""
     if error.filename is not None or error.errno not in WRITE_ERRORS:
         return None
     null = os.open(os.devnull, os.O_WRONLY)

@@ -16,10 +16,10 @@ SECONDS_BETWEEN_LINES = 5.0
 
 
 class Progress:
-    """Show how many units of `total` are done. Nothing is shown for work that ends quickly.
+    """Show how many of `total` units are done. Nothing is shown for work that ends quickly.
 
-    An interrupt (SIGINT) ends the work at the next unit at the latest. The exception alone may be lost: if it is raised
-    in a function that SQLite calls, SQLite reports an error of its own, or none.
+    An interrupt (SIGINT) ends the work with the next unit at the latest. Without this class, the KeyboardInterrupt may
+    be lost: if it is raised in a function that SQLite calls, SQLite reports another error, or none.
 
     :param what: description of the work, such as `copying`.
     :param total: number of units, or None if it is unknown.

@@ -25,14 +25,15 @@ from .progress import Progress
     callback=parse_day,
     help="Delete days before this one, in the site's time zone.",
 )
-@click.option("--keep-totals", is_flag=True, help="Do not change the API's statistics, except realtime.")
+@click.option("--keep-totals", is_flag=True, help="Keep counting the deleted rows in all statistics except realtime.")
 def purge(database: str, before: datetime, keep_totals: bool) -> None:
     """Delete the sessions and events of old days, but not leads.
 
-    The API then counts only the remaining rows. With --keep-totals, it still counts the deleted rows. For that purpose
-    the counts and the ids of visitors and fingerprints are stored, so that a returning visitor is not counted twice.
+    The API then counts only the remaining rows. With --keep-totals, it still counts the deleted rows. To do so, it
+    keeps their counts, and the ids of visitors and fingerprints, so that a returning visitor is not counted twice.
 
-    The command can be interrupted and run again. The size of an SQLite file does not change; the free space is reused.
+    The command can be interrupted and run again. The size of an SQLite file does not change. New rows use the free
+    space.
     """
     with open_database(database, create=False).closing() as opened:
         if to_day(before.date()) > find_today(opened, now()).day:
@@ -52,11 +53,11 @@ def purge(database: str, before: datetime, keep_totals: bool) -> None:
 def erase(database: str, visitor: str | None, email: str | None, lead: int | None, yes: bool) -> None:
     """Erase all rows of a person, and print the number of rows of each table.
 
-    Leads with the same e-mail address belong to one person. The visitors in these leads and their submissions belong to
-    the same person, with all sessions and events of these visitors.
+    Leads with the same e-mail address belong to one person. The visitors in these leads and in their submissions are
+    the same person. All sessions and events of these visitors are erased.
 
-    After that, the remains of the rows are removed from the database files. An SQLite file is rewritten for this, and
-    writers are blocked meanwhile. Backups, replicas, logs and recordings are not changed.
+    Then the remains of deleted rows are removed from the database files. To do so, an SQLite file is rewritten, which
+    blocks writers. Backups, replicas, logs and recordings are not changed.
     """
     with open_database(database, create=False).closing() as opened:
         person = erasure.find(opened, visitor=visitor, email=email, lead=lead)

@@ -33,7 +33,7 @@ def serve(env_file: EnvFile, database: str | None, bind: str, workers: int, thre
     the key file.
     """
     check_address(bind)
-    is_public = not is_local(bind)  # evaluated now, because gunicorn closes the descriptor of fd://N at the start
+    is_public = not is_local(bind)  # evaluated now, because gunicorn closes the descriptor of fd://N when it starts
 
     def read() -> Settings:
         env_file.load()

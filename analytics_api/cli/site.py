@@ -1,4 +1,4 @@
-"""The command that shows or changes the site's settings."""
+"""The command that shows or changes the settings of the site."""
 
 from __future__ import annotations
 
@@ -28,8 +28,7 @@ PAGE_QUERY = {
 def site(database: str, time_zone: str | None, page_query: str | None) -> None:
     """Show or change the site's time zone and whether pages are counted with their query strings.
 
-    A change rebuilds all counters in one transaction, and blocks writers meanwhile. Counts of purged rows are not
-    changed.
+    A change rebuilds all counters in one transaction, which blocks writers. Counts of purged rows do not change.
     """
     with open_database(database, create=False).closing() as opened:
         if time_zone is not None or page_query is not None:

@@ -18,8 +18,9 @@ from .base import RenamedOptions, database_option, main
 def storage(database: str, calibrate: bool) -> None:
     """Refresh the storage statistics, save them for the API, and print them.
 
-    Listing n objects takes ceil(n / 1000) billed requests. With CLOUDFLARE_API_TOKEN, the bucket is listed only for
-    --calibrate. The saved ratio is then used to estimate the number of sessions from Cloudflare's number of objects.
+    Listing n objects takes ceil(n / 1000) billed requests. With CLOUDFLARE_API_TOKEN, only --calibrate lists the
+    bucket, and saves the ratio of objects to sessions. Later, the number of sessions is estimated with this ratio from
+    the number of objects that Cloudflare returns.
     """
     provider = settings.storage(os.environ)
     if provider is None:

@@ -1,4 +1,4 @@
-"""The web pages: static files, and the small WSGI application that serves them."""
+"""The web pages: static files, and a WSGI application that serves them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from ..http.requests import mount_path
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-# The content and the module of each page, in the folder `static`, by the path below the mount. All share page.html.
+# For each page, by its path below the mount: its content and its JavaScript module, which are files in `static`. All
+# pages share page.html.
 PAGES: Final = {
     "/": ("statistics.html", "main.js"),
     "/conversions": ("conversions.html", "conversions.js"),
@@ -34,7 +35,8 @@ PAGES: Final = {
 
 CONTENT_TYPES: Final = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 
-# Comments on lines of their own; those behind code stay, because only a parser tells them from text.
+# Comments that have lines of their own. Comments after code remain, because only a parser can distinguish them from
+# strings.
 COMMENTS: Final = re.compile(rb"^ *(?://.*|/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)$", re.MULTILINE)
 
 SECURITY_HEADERS: Final = (
@@ -43,7 +45,7 @@ SECURITY_HEADERS: Final = (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     ),
-    ("Referrer-Policy", "same-origin"),  # under no-referrer Chromium sends `Origin: null` with a form
+    ("Referrer-Policy", "same-origin"),  # with no-referrer, Chromium would send `Origin: null` with a form
     ("X-Content-Type-Options", "nosniff"),
 )
 
@@ -52,7 +54,7 @@ IMMUTABLE: Final = ("Cache-Control", "public, max-age=31536000, immutable")
 
 
 class File(NamedTuple):
-    """A file as it is sent: compressed once, when the application is created."""
+    """A file to send. It is compressed once, when the application is created."""
 
     body: bytes
     compressed: bytes
@@ -61,11 +63,12 @@ class File(NamedTuple):
 
 
 class Dashboard:
-    """Serve the pages at the mount, and their assets below a folder that has the hash of all of them as its name.
+    """Serve the web pages and their assets.
 
-    Every link in the pages is relative, so that they work at any mount and behind a proxy that adds a prefix.
+    The folder of the assets is named by a hash of all assets, so browsers can cache them forever. All links in the
+    pages are relative, so the pages work at any mount, and behind a proxy that adds a prefix.
 
-    :param api: the URL path of the API, as `create_dashboard` takes it.
+    :param api: the URL path of the API, as in create_dashboard().
     """
 
     def __init__(self, api: str) -> None:
@@ -89,13 +92,13 @@ class Dashboard:
             self.files[path] = make_file(html.encode(), headers, is_page=True)
 
     def serves(self, path: str) -> bool:
-        """Return whether this path below the mount is a page's or an asset's."""
+        """Return whether there is a page or an asset at this path below the mount."""
         return path in self.files
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         environ[HAS_POLICY] = True
         path = get_path_info(environ)
-        if path == "" and not environ["PATH_INFO"]:  # at /stats, where relative links would lead beside it
+        if path == "" and not environ["PATH_INFO"]:  # without a final slash, relative links would be wrong
             return redirect_to_folder(environ, start_response)
         file = self.files.get(path)
         if file is None:
@@ -111,9 +114,8 @@ class Dashboard:
 def create_dashboard(api: str = "/analytics") -> Dashboard:
     """Return the web pages as a WSGI application, to be mounted at any path of the API's host.
 
-    :param api: the URL path of the API, as a browser asks for it: `/analytics`, or without the first slash relative to
-        where the pages are mounted.
-    :raises SettingError: when it is not such a path; the pages cannot use an API of another host.
+    :param api: the URL path of the API: absolute such as `/analytics`, or relative to the mount of the pages.
+    :raises SettingError: the text is not such a path. The pages cannot use an API on another host.
     """
     if not isinstance(api, str) or api.startswith("//") or api.endswith("/") or not api.isprintable() or ":" in api:
         raise SettingError(f"api: use a path such as /analytics, of the host that has the pages, not {api!r}")
@@ -125,14 +127,14 @@ def read_text(name: str) -> str:
 
 
 def read_assets() -> dict[str, bytes]:
-    """Return the static files that pages load, by name. Comments, a twelfth of their size compressed, are left out."""
+    """Return the static files that pages load, by name. Comments are removed, which saves a twelfth when compressed."""
     folder = files(__package__) / "static"
     names = sorted(file.name for file in folder.iterdir() if not file.name.endswith(".html"))
     return {name: remove_comments((folder / name).read_bytes()) for name in names}
 
 
 def remove_comments(source: bytes) -> bytes:
-    """Return a script or stylesheet without comments. Line breaks stay, so that errors name the lines of the files."""
+    """Return a script or stylesheet without comments. Newlines remain, so that line numbers in errors are correct."""
     return COMMENTS.sub(lambda comment: b"\n" * comment[0].count(b"\n"), source)
 
 
@@ -148,7 +150,7 @@ def make_file(body: bytes, headers: tuple[tuple[str, str], ...], *, is_page: boo
 
 
 def send_file(environ: WSGIEnvironment, start_response: StartResponse, file: File) -> list[bytes]:
-    """Send a file, compressed to whoever accepts gzip; 304 when If-None-Match lists the tag of an asset."""
+    """Send a file, compressed if the client accepts gzip. Send 304 if If-None-Match lists the ETag of an asset."""
     is_compressed = parse_accept_header(environ.get("HTTP_ACCEPT_ENCODING"), Accept)["gzip"] > 0
     body = file.compressed if is_compressed else file.body
     headers = list(file.headers)
@@ -175,6 +177,7 @@ def send_text(
 
 
 def redirect_to_folder(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    """Redirect to the mount with a final slash."""
     query = f"?{environ['QUERY_STRING']}" if environ.get("QUERY_STRING") else ""
     return send_text(
         environ, start_response, "308 Permanent Redirect", "", ("Location", f"{mount_path(environ)}/{query}")

@@ -60,8 +60,8 @@ class Converter:
     """The conversion of one column's values.
 
     :param is_update: whether an empty value of a required column leaves the stored value unchanged.
-    :param empty_means_absent: whether an empty value may be an absent value, as in CSV. With `is_update`, an empty value
-        of any column then leaves the stored value unchanged.
+    :param empty_means_absent: whether an empty value can mean an absent one, as in CSV. With `is_update`, an empty
+        value of any column then leaves the stored value unchanged.
     :param is_escaped: whether the file is an export of leads for spreadsheets, whose formulas are unescaped.
     """
 

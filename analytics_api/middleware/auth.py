@@ -21,15 +21,16 @@ log = logging.getLogger(__name__)
 
 Authenticate = Callable[["WSGIEnvironment"], "Principal | None"]
 
-# The whitespace of header values. A plain str.strip() would also remove the last byte of a UTF-8 "à".
+# The whitespace in header values. WSGI decodes the bytes as Latin-1, so str.strip() would also remove the last byte of
+# a UTF-8 "à".
 BLANKS = " \t"
 
 
 class APIKeyMiddleware:
     """Add the Principal to the environ of an authenticated request, and reject other requests with 401.
 
-    Keys in headers are checked first, then the cookie of a browser session. `authenticate` is called if none of them is
-    valid.
+    The keys in the headers are checked. If the request has the cookie of a browser session and no key, the session is
+    checked. If there is no valid key or session, `authenticate` is called.
 
     :param key_digests: digests of the keys from the settings by name, as `hash_keys` returns them. These keys have
         every scope. Several keys can be valid at once, so that a key can be replaced without interruption.
@@ -82,7 +83,7 @@ class APIKeyMiddleware:
         return None
 
     def find_signed_in(self, tokens: Iterable[str]) -> Principal | None:
-        """Return the Principal of the first valid session, or None if no session or its key is valid."""
+        """Return the Principal of the first session that is valid and whose key is valid, or None."""
         for token in tokens:
             key_digest = self.sessions and self.sessions.find_key_digest(token, now=self.clock())
             if key_digest and (principal := self.find_key(key_digest)):
@@ -92,7 +93,8 @@ class APIKeyMiddleware:
     def find_key(self, key_digest: str) -> Principal | None:
         """Return the Principal of the key with this digest, or None.
 
-        The digest is compared with that of every key of the settings, so that timing does not reveal which one matched.
+        The digest is compared with the digests of all keys from the settings. So the duration does not reveal which key
+        matched.
         """
         match = None
         for known_digest, principal in self.principals:
@@ -137,7 +139,7 @@ def extract_keys(environ: WSGIEnvironment) -> list[str]:
 def check_principal(principal: object) -> Principal | None:
     """Validate the result of `authenticate`, and return it if it is None or a Principal with known scopes.
 
-    :raises TypeError: the result is anything else. Returning True, for example, must not grant access by accident.
+    :raises TypeError: the result is anything else, such as True, which must not grant access by accident.
     """
     if principal is None:
         return None

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 COOKIE: Final = "analytics_session"
-MAX_COOKIES = 4  # maximum number of cookies to look up; browsers send one for each matching path
+MAX_COOKIES = 4  # maximum number of session cookies to look up; a browser sends one for each path that matches
 SESSION_PATH: Final = "/session"
 FORM = "application/x-www-form-urlencoded"
 
-# Fragments of the redirect after a failed sign-in by a form, so that the form's page can show a message for each.
+# After a failed sign-in by a form, the redirect has one of these fragments, and the page shows a message for it.
 INVALID_KEY_FRAGMENT = "invalid-key"
 READ_ONLY_FRAGMENT = "read-only"
 
@@ -42,9 +42,9 @@ class BrowserLogin:
     """Serve `POST` and `DELETE` of `<prefix>/session`, and check the origin of requests with the cookie.
 
     `POST` accepts a key as JSON or as a form, and sets a cookie that scripts and other sites cannot use. The response
-    to a form is a redirect to the form's page. Both requests, and every request with the cookie, must come from a page
-    of the same origin. The cookie is ignored if a header has a key. Every response that can depend on the cookie has
-    `Vary: Cookie`.
+    to a form is a redirect to the page with the form. `POST`, `DELETE`, and every request with the cookie must come
+    from a page of the same origin. The cookie is ignored if a header has a key. Every response that can depend on the
+    cookie has `Vary: Cookie`.
 
     :param app: the application; it reads the tokens of the cookies from the environ.
     :param find_key: takes the digest of a key, and returns its Principal or None.
@@ -129,7 +129,7 @@ class BrowserLogin:
         return []
 
     def cookie(self, environ: WSGIEnvironment, token: str, max_age: int) -> tuple[str, str]:
-        """Return the Set-Cookie header. `Secure` is set only with TLS, because browsers reject it otherwise."""
+        """Return the Set-Cookie header. Without TLS, it has no `Secure`, because browsers would reject the cookie."""
         value = dump_cookie(
             COOKIE,
             token,
@@ -152,14 +152,14 @@ def vary_by_cookie(start_response: StartResponse) -> StartResponse:
 
 
 def read_tokens(environ: WSGIEnvironment) -> list[str]:
-    """Return the tokens in the request's session cookies, at most MAX_COOKIES. Values with non-ASCII are ignored."""
+    """Return the tokens in the session cookies, at most MAX_COOKIES. Tokens that are not ASCII are ignored."""
     header = environ.get("HTTP_COOKIE", "")
     tokens = parse_cookie(header).getlist(COOKIE) if COOKIE in header else []
     return [token for token in tokens if token and token.isascii()][:MAX_COOKIES]
 
 
 def read_form(environ: WSGIEnvironment) -> Mapping[str, Any]:
-    """Return the fields of a form by name. Of a repeated field the last value is used; `key` is "" if it is absent."""
+    """Return the fields of a form by name. A repeated field has its last value. A missing `key` is ""."""
     try:
         fields = parse_qs(read_body(environ).decode(), errors="strict", max_num_fields=10)
     except ValueError:
@@ -168,7 +168,7 @@ def read_form(environ: WSGIEnvironment) -> Mapping[str, Any]:
 
 
 def read_key(body: Mapping[str, Any]) -> str:
-    """Return the key in a body without surrounding whitespace, as in a header.
+    """Return the key in a body. Surrounding whitespace is removed, as it is for a key in a header.
 
     :raises InvalidRequest: the body has no key.
     """
@@ -181,7 +181,7 @@ def read_key(body: Mapping[str, Any]) -> str:
 def redirect(
     environ: WSGIEnvironment, start_response: StartResponse, fragment: str, *headers: tuple[str, str]
 ) -> Iterable[bytes]:
-    """Redirect to the page of the form, at this fragment."""
+    """Redirect to the page with the form. `fragment` is added to its URL."""
     location = page_of_form(environ) + (f"#{fragment}" if fragment else "")
     content = [("Content-Type", "text/plain"), ("Content-Length", "0")]
     start_response("303 See Other", [CACHE_CONTROL, ("Location", location), *content, *headers])

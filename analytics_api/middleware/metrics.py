@@ -70,7 +70,7 @@ class Metrics:
         return self.app(environ, start)
 
     def registry(self) -> CollectorRegistry:
-        """Return a registry with the metrics of all worker processes, or of this process if it is the only one."""
+        """Return a registry with the metrics of all worker processes, or of this process if it is alone."""
         registry = CollectorRegistry()
         if ValueClass.__name__ == "MmapedValue":  # PROMETHEUS_MULTIPROC_DIR is set
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]

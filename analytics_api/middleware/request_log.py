@@ -68,7 +68,7 @@ class RequestLog:
 def access_log_line(environ: WSGIEnvironment, status: int, seconds: float, *, log_address: bool = False) -> str:
     """Return the log line of a request in the format of `server.logs.JSONFormatter`.
 
-    The line is not written by `logging`, which takes four times as long: as long as sending a cached response.
+    `logging` would take four times as long, which is as long as sending a cached response.
     """
     principal = environ.get(PRINCIPAL)
     address = f', "address": {_encode(environ.get("REMOTE_ADDR"))}' if log_address else ""
@@ -82,7 +82,7 @@ def access_log_line(environ: WSGIEnvironment, status: int, seconds: float, *, lo
 
 
 def server_timing(environ: WSGIEnvironment, seconds: float) -> str:
-    """Return the value of `Server-Timing`: the total duration, and that of the endpoint call if there was one."""
+    """Return the value of `Server-Timing`: the total duration, and the duration of the endpoint call if known."""
     total = f"total;dur={seconds * 1000:.3f}"
     if QUERY_SECONDS not in environ:
         return total

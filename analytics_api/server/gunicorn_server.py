@@ -24,14 +24,14 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 OPTIONS: dict[str, Any] = {
     "worker_class": "analytics_api.server.worker.CollectingWorker",
     "logger_class": JSONLogger,
-    "timeout": 60,  # seconds; a worker that does not respond for so long is replaced
+    "timeout": 60,  # seconds; a worker that does not respond within this time is replaced
     "graceful_timeout": 30,
     "keepalive": 5,
     "limit_request_line": 8190,
     "limit_request_fields": 64,
     "limit_request_field_size": 8190,
     "control_socket_disable": True,
-    # Only ProxyFix evaluates forwarded headers, for the number of proxies in ANALYTICS_TRUSTED_PROXIES.
+    # gunicorn ignores forwarded headers. ProxyFix evaluates them if ANALYTICS_TRUSTED_PROXIES is set.
     "forwarded_allow_ips": "",
     "forwarder_headers": "",
     "secure_scheme_headers": {},
@@ -102,7 +102,8 @@ def forget_worker(arbiter: object, worker: Any) -> None:
 
 def start_worker(worker: Any) -> None:
     quit_gracefully(worker)
-    gc.freeze()  # garbage is not searched for in what is loaded by now: half of the time that it took for page views
+    # The garbage collector then skips the objects that exist now. It took half of the time of recording page views.
+    gc.freeze()
 
 
 def quit_gracefully(worker: Any) -> None:

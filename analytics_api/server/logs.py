@@ -11,7 +11,7 @@ from typing import Any
 
 from ..middleware.request_log import format_timestamp
 
-_encode = json.JSONEncoder(default=str).encode  # its output is ASCII without newlines
+_encode = json.JSONEncoder(default=str).encode  # writes ASCII without newlines
 
 
 class JSONFormatter(logging.Formatter):
@@ -50,7 +50,7 @@ def log_line(line: str) -> None:
     Writing up to 4096 bytes (PIPE_BUF, pipe(7)) to a pipe is atomic, so lines of several threads and processes are not
     mixed. Only a key with a very long name can cause a longer line.
     """
-    if sys.__stderr__ is None:  # it was closed before the start, so descriptor 2 may be another file
+    if sys.__stderr__ is None:  # standard error was closed before the start, so descriptor 2 may be another file
         return
     with suppress(OSError):
         os.write(2, line.encode())

@@ -36,10 +36,10 @@ def build_server_app(
     :param trusted_proxies: number of reverse proxies whose `X-Forwarded-*` headers are trusted.
     :param log_address: whether to log the client's address.
     :param metrics: whether to serve Prometheus metrics at `/metrics`.
-    :param cors_origins: origins whose pages may read the endpoints that need no key. The API checks its own list.
-    :param dashboard: whether to serve the web pages at `/`, to clients that prefer HTML. The API must have browser
+    :param cors_origins: origins whose pages may read responses that need no key. The API has its own list.
+    :param dashboard: whether to serve the web pages at `/` to clients that prefer HTML. They need an API with browser
         sessions.
-    :param collector: serves its paths, which need no key.
+    :param collector: the application for the paths of the collector, or None. They need no key.
     :param write: takes the log line of each request; it must not raise an exception.
     """
     app: WSGIApplication = HealthEndpoints(api, db, cors_origins, browser_sessions=dashboard)

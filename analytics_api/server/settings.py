@@ -75,7 +75,7 @@ class Settings:
     collect_contact_ip: bool = True
     vpn_networks: Sequence[str] = ()
     geoip: str | None = None
-    notes: Sequence[str] = field(default=(), compare=False)  # warnings about unknown and unused variables
+    notes: Sequence[str] = field(default=(), compare=False)  # warnings about unknown or unused variables
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Settings:
@@ -146,7 +146,7 @@ class Settings:
         )
 
     def collector(self, database: Database) -> Collector | None:
-        """Return the application that takes visits, or None if no hosts are set."""
+        """Return the application that records visits, or None if ANALYTICS_COLLECT_HOSTS is not set."""
         if not self.collect_hosts:
             return None
         collector = create_collector(
@@ -169,7 +169,7 @@ class Settings:
         ]
 
     def refuse_short_keys(self, bind: str) -> None:
-        """Reject short keys, which can be guessed, for a server that other machines can connect to.
+        """Raise an error for short keys. Call this if other machines can connect to the server and guess keys.
 
         :param bind: the server's address, for the error message.
         :raises SettingError: a key has fewer than MIN_PUBLIC_KEY_LENGTH characters.

@@ -1,4 +1,4 @@
-"""gunicorn's threaded worker, for requests that wait for a commit without a thread."""
+"""A threaded worker of gunicorn, in which a request of the collector does not occupy a thread until its commit."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ ACCEPT_PAUSE: Final = 0.0003  # seconds
 
 
 class LateResponse:
-    """A response that another thread can send, when the request's thread has other work.
+    """A response that another thread sends later, so that the thread of the request can serve other requests.
 
-    The worker takes the connection back when that thread has left it and the response is sent, in either order.
+    The worker can use the connection again after two events, in any order: the response is sent, and the thread of the
+    request has finished.
 
-    :ivar is_expected: the application sets it if it will call `send`. The result that it returns is then ignored.
+    :ivar is_expected: the application sets it to announce that it will call `send`. Its return value is then ignored.
     """
 
     def __init__(self, worker: CollectingWorker, conn: TConn, response: Any) -> None:
@@ -37,7 +38,10 @@ class LateResponse:
         self._is_half_done = False
 
     def send(self, respond: Callable[[], Iterable[bytes]]) -> None:
-        """Send what `respond` returns; it calls `start_response`. A client that does not read is disconnected."""
+        """Call `respond`, which calls `start_response`, and send the body that it returns.
+
+        A client that does not read is disconnected.
+        """
         is_open = False
         try:
             self._conn.sock.setblocking(False)
@@ -51,6 +55,7 @@ class LateResponse:
         self.leave()
 
     def leave(self) -> None:
+        """Record one of the two events. After the second, return the connection to the worker."""
         with self._lock:
             is_done, self._is_half_done = self._is_half_done, True
         if is_done:
@@ -58,17 +63,18 @@ class LateResponse:
 
 
 class CollectingWorker(ThreadWorker):
-    """A `gthread` worker that gives the requests of the collector a LATE_RESPONSE.
+    """A `gthread` worker that adds a LateResponse to the environ of POST requests, for the collector.
 
-    Otherwise each of them would need a thread until its commit. 64 threads that wake up at once contend for the lock of
-    the interpreter: a page view then takes 1.6 times the CPU time.
+    Without it, each of these requests would occupy a thread until its commit. 64 threads that wake up at the same time
+    contend for the lock of the interpreter, and a page view takes 1.6 times the CPU time.
     """
 
     def accept(self, listener: Any) -> None:
-        """Accept a connection, and leave the next to another worker.
+        """Accept a connection, then pause, so that another worker accepts the next one.
 
-        A proxy keeps its connections open. Without the pause, the worker that is awake first accepts most of those that
-        come at once, and the others have nothing to do: 64 connections were divided 58 to 6, and now about 33 to 31.
+        A proxy opens many connections at once and keeps them open. Without the pause, the worker that wakes up first
+        accepts most of them. Two workers then accepted 58 and 6 of 64 connections. With the pause, they accept about 33
+        and 31.
         """
         super().accept(listener)
         time.sleep(ACCEPT_PAUSE)
@@ -100,7 +106,7 @@ class CollectingWorker(ThreadWorker):
         return not response.should_close()
 
     def _keepalive_after(self, conn: TConn, keepalive: Any) -> Any:
-        # The collector has read the whole body.
+        # For a LateResponse, the collector has already read the whole body.
         return keepalive if isinstance(keepalive, LateResponse) else super()._keepalive_after(conn, keepalive)  # type: ignore[misc]
 
 

@@ -27,11 +27,11 @@ def open_storage(
     deadline: float = 3600.0,
     pattern: str | re.Pattern[str] | None = None,
 ) -> StorageStats:
-    """Return the provider for a value of ANALYTICS_STORAGE. The provider opens nothing until `statistics` is called.
+    """Return the provider for a value of ANALYTICS_STORAGE. The storage is not opened before `statistics` is called.
 
     A value that begins with http:// or https:// is the path-style URL of a bucket: the last segment of its path is the
-    bucket's name. The query `?prefix=…` selects keys by prefix; %XX in it is decoded, and `+` is a plus sign. Any other
-    value is a directory, which need not exist yet; `~` is the home directory.
+    name of the bucket. The query `?prefix=…` selects keys by prefix. %XX in it is decoded, and `+` is a plus sign. Any
+    other value is a directory, which need not exist yet. `~` is the home directory.
 
     :param cloudflare_token: if set, get the number of objects in an R2 bucket from Cloudflare's analytics instead of
         listing the bucket.
@@ -73,7 +73,7 @@ def open_storage(
 
 
 def _analytics(setting: str, token: str) -> StorageStats:
-    """Return the provider that queries Cloudflare's analytics for the bucket of an R2 URL."""
+    """Return the provider that queries Cloudflare's analytics for the bucket in a URL of R2."""
     bucket = re.fullmatch(
         r"https://(?P<account>[0-9a-z]+)\.(?:(?P<jurisdiction>[a-z]+)\.)?r2\.cloudflarestorage\.com/(?P<name>[^/?]+)/?",
         setting,

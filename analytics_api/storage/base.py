@@ -17,8 +17,8 @@ logger = logging.getLogger(__name__)
 
 Clock = Callable[[], float]
 
-# A session id is the name of a folder, or the name of a file up to its first dot, so that `abc.json.gz` and
-# `abc.meta.json` are one session. Names that begin with a dot are ignored, because operating systems create them.
+# A session id is the name of a folder, or the name of a file up to its first dot. So `abc.json.gz` and `abc.meta.json`
+# have the same session. Names that begin with a dot are ignored, because operating systems create such files.
 _ID = r"(?P<session>[^/.][^/]*?)(?:/|\.[^/]+\Z)"
 SESSION = re.compile(rf"(?:\A|/)sessions/{_ID}")
 SESSION_IN_FOLDER = re.compile(rf"\A(?:sessions/)?{_ID}")
@@ -59,7 +59,7 @@ def session_pattern(pattern: str | re.Pattern[str] | None, folder: str) -> re.Pa
     pattern must not need exponential time.
 
     :param pattern: a custom regular expression; None for the default.
-    :param folder: name of the folder that the keys are relative to.
+    :param folder: name of the folder. Keys are relative to this folder.
     :raises SettingError: the pattern is not a regular expression, or has no group `session`.
     """
     if pattern is None:
@@ -74,12 +74,12 @@ def session_pattern(pattern: str | re.Pattern[str] | None, folder: str) -> re.Pa
 
 
 def count(pages: Iterable[list[str]], pattern: re.Pattern[str], clock: Clock) -> Statistics:
-    """Count keys and distinct sessions in bounded memory.
+    """Count keys and distinct sessions with a limited amount of memory.
 
-    The keys of a session may not be adjacent: in S3's order `sessions/a.x/…` comes between `sessions/a.json` and
+    The keys of a session may not be adjacent: in the order of S3, `sessions/a.x/…` is between `sessions/a.json` and
     `sessions/a/…`, and a directory has no order. Therefore a digest of each session id (16 bytes) is inserted into a
-    temporary SQLite table, which SQLite moves to disk when it grows. A key without a session counts as an object. The
-    number of such keys is logged, with level WARNING if no key has a session.
+    temporary SQLite table, which SQLite moves to disk when it grows. A key without a session is counted as an object.
+    The number of such keys is logged, with level WARNING if no key has a session.
 
     :raises StorageError: the disk has no space for the temporary table.
     """
@@ -107,5 +107,5 @@ def count(pages: Iterable[list[str]], pattern: re.Pattern[str], clock: Clock) ->
 
 
 def _digest(session: str) -> tuple[bytes]:
-    # Python decodes a file name that is not UTF-8 to surrogates.
+    # In a file name that is not UTF-8, Python replaces the invalid bytes by surrogates.
     return (hashlib.blake2b(session.encode("utf-8", "surrogatepass"), digest_size=16).digest(),)

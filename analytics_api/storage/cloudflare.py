@@ -1,4 +1,4 @@
-"""Statistics of an R2 bucket from Cloudflare's analytics: one query for any number of objects."""
+"""Statistics of an R2 bucket from Cloudflare's analytics. One query suffices for any number of objects."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ query ($account: string!, $bucket: string!, $since: Time!, $until: Time!) {
   }
 }
 """
-LOOK_BACK = timedelta(days=3)  # the number of a day is available only after that day
+LOOK_BACK = timedelta(days=3)  # the number of objects on a day is available only after that day
 
 
 class Analytics:
@@ -38,7 +38,7 @@ class Analytics:
     The number of sessions is unknown. `Snapshot` estimates it from the objects per session in an earlier listing.
     Cloudflare allows 300 queries in 5 minutes.
 
-    :param bucket: name of the bucket; for a bucket in a jurisdiction with a prefix, such as `eu_NAME`.
+    :param bucket: name of the bucket. In a jurisdiction, it has a prefix, such as `eu_NAME`.
     :param token: an API token with the permission Account Analytics: Read.
     """
 

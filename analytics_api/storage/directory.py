@@ -54,7 +54,7 @@ class Directory:
                 yield page
 
     def _keys(self) -> Generator[str, None, None]:
-        # A stack of open iterators uses less memory than a list of subdirectories, of which there may be a million.
+        # A stack of open iterators uses less memory than a list of subdirectories. There may be a million of these.
         levels = [("", os.scandir(self._path))]
         try:
             while levels:
@@ -63,7 +63,8 @@ class Directory:
                 if entry is None:
                     levels.pop()[1].close()
                 elif entry.is_dir(follow_symlinks=False):
-                    with suppress(FileNotFoundError, NotADirectoryError):  # it was removed after its parent was read
+                    # The subdirectory may have been removed after its parent was read.
+                    with suppress(FileNotFoundError, NotADirectoryError):
                         levels.append((f"{prefix}{entry.name}/", os.scandir(entry.path)))
                 elif entry.is_file(follow_symlinks=False):
                     yield prefix + entry.name

@@ -19,7 +19,7 @@ from ..errors import SettingError, StorageError
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 5
-BACKOFF = 0.5  # maximum seconds of the first pause, doubled after each attempt
+BACKOFF = 0.5  # seconds; the maximum of the first pause, which doubles after each attempt
 RETRIED = frozenset({429, 500, 502, 503, 504})
 BODY_LIMIT = 16 << 20  # bytes; four times the size of 1000 percent-encoded keys of S3's maximum length
 
@@ -49,8 +49,8 @@ def parse_url(url: str, what: str) -> SplitResult:
 class Client:
     """An HTTP client with one persistent connection to the server of `url`.
 
-    Name resolution does not count towards the timeout. If a name has several addresses, connecting to each may take the
-    whole timeout.
+    The timeout does not include name resolution. If a name has several addresses, connecting to each of them may take
+    the whole timeout.
 
     :param timeout: maximum seconds of an attempt, from connecting to the last byte of the body.
     :param deadline: maximum seconds of all requests together.
@@ -75,9 +75,9 @@ class Client:
     ) -> tuple[int, bytes]:
         """Send a request, and return the status and body of the response.
 
-        If there is no response, a truncated one or one with a status in RETRIED, the request is sent again after a
-        random pause, or after `Retry-After` if that is longer. Any status of the last attempt is returned. An attempt
-        that would begin after the deadline is not made.
+        The request is repeated if there is no response, or if the response is truncated or has a status in RETRIED.
+        The pause is random, or `Retry-After` if that is longer. The status of the last attempt is returned. No attempt
+        begins after the deadline.
 
         :param headers: called for each attempt, because each one needs a new signature.
         :raises StorageError: the last attempt had no response.
@@ -131,7 +131,7 @@ class Client:
 
 
 class _Response(HTTPResponse):
-    """A response whose last byte must arrive before `end`. A timeout of the socket would restart with every read."""
+    """A response whose last byte must arrive before `end`. The timeout of a socket would restart with every read."""
 
     def __init__(self, sock: socket.socket, *args: Any, end: float, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
@@ -164,7 +164,7 @@ def _left(end: float) -> float:
 
 
 def _seconds(retry_after: str | None) -> float:
-    """Return the seconds of a `Retry-After` header, a number or a date (RFC 9110, 10.2.3), or 0 if it is invalid."""
+    """Return the seconds to wait from a `Retry-After` header (RFC 9110, 10.2.3), or 0 if it is invalid."""
     if retry_after is None:
         return 0.0
     try:

@@ -1,8 +1,8 @@
 """Statistics of a bucket in Cloudflare R2 or another S3 service, from a listing of its keys.
 
 The listing uses only the standard library, because the package obstore (0.12) can return a wrong number. Its listing
-fails at a key with a newline, an empty segment (`a//b`) or a segment `.`. It ignores `IsTruncated`, so a truncated page
-without a token ends the listing early. It treats XML without `Contents`, such as an `<Error>`, as an empty bucket.
+fails at a key with a newline, an empty segment (`a//b`) or a segment `.`. It ignores `IsTruncated`, so the listing ends
+too early if a truncated page has no token. It treats XML without `Contents`, such as an `<Error>`, as an empty bucket.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from .sigv4 import Signer
 
 
 class Bucket:
-    """Count the objects of a bucket at a path-style URL, whose last path segment is the bucket's name.
+    """Count the objects of a bucket. The last path segment of the URL is the name of the bucket.
 
     Listing n objects takes ceil(n / 1000) class A operations of R2. An instance can be used in any thread and after a
     fork, because no connection stays open between two listings.
 
     :param prefix: count only keys that begin with this text. `site1/` matches a folder; `site1` also matches
-        `site10/…`. The session pattern is matched against the rest of the key after the prefix's last `/`. If the
-        prefix ends with `sessions/`, this rest may begin with the session id.
+        `site10/…`. The session pattern is matched with the part of the key after the last `/` of the prefix. If
+        the prefix ends with `sessions/`, this part may begin with the session id.
     :param timeout: maximum seconds of a request.
     :param deadline: maximum seconds of a listing.
     """
@@ -119,7 +119,8 @@ def _parse(body: bytes) -> tuple[list[str], str | None]:
     truncated = page.findtext("{*}IsTruncated")
     if page.tag.rpartition("}")[2] != "ListBucketResult" or truncated not in ("true", "false"):
         raise ValueError("not a whole ListBucketResult")
-    # XML cannot represent every key, so the request asks for URL encoding. A server without it omits EncodingType.
+    # XML cannot represent every key, so the request asks for URL encoding. A server that does not support it omits
+    # EncodingType.
     encoded = page.findtext("{*}EncodingType") == "url"
     keys = []
     for element in page.iterfind("{*}Contents"):

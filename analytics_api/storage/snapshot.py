@@ -1,4 +1,4 @@
-"""Storage statistics that all workers share in the database, and that one worker at a time refreshes."""
+"""Storage statistics that all workers share in the database. One worker at a time refreshes them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 # All times are in milliseconds. A listing of n objects takes ceil(n / 1000) class A operations. Listing a million
 # objects every hour takes 720,000 of them a month; R2 includes a million ("R2 pricing" in its documentation).
 MAX_AGE = 3600_000
-TIMEOUT = 10_000  # of a request that waits for the first statistics
-CLAIM_TIME = 60_000  # another worker may refresh if a claim is not renewed for so long
+TIMEOUT = 10_000  # maximum time that a request waits for the first statistics
+CLAIM_TIME = 60_000  # another worker may refresh if a claim is not renewed within this time
 RETRY_PAUSE = 60_000  # after a failed refresh
 
 SELECT_SNAPSHOT = """
@@ -87,7 +87,7 @@ def now() -> int:
 
 
 class Snapshot:
-    """A cache of another provider's statistics in the database.
+    """A provider that stores the statistics of another provider in the database.
 
     If the stored statistics are older than `max_age`, one worker refreshes them in the background. The old statistics
     are returned until the refresh succeeds. If there are none yet, a request waits for the first refresh.
@@ -130,7 +130,7 @@ class Snapshot:
         return self._wait_for_first() if latest is None else latest
 
     def refresh(self) -> Statistics:
-        """Get new statistics from the provider, save and return them, even if another worker is refreshing.
+        """Get new statistics from the provider, and save and return them. Another worker may be refreshing, too.
 
         :raises StorageError: the provider failed.
         """
@@ -178,7 +178,7 @@ class Snapshot:
         return self.db.write(write)
 
     def _refresh_in_background(self, row: Row | None) -> None:
-        """Start a refresh in a thread, unless a refresh is in progress or failed within RETRY_PAUSE."""
+        """Start a refresh in a thread, unless one is in progress or has failed within the last RETRY_PAUSE."""
         now = self.clock()
         if row is not None and row["claimed_until"] > now:
             return
@@ -193,7 +193,8 @@ class Snapshot:
             self.refresh()
         except Exception:
             log.exception("the storage statistics cannot be refreshed; the old ones remain in use")
-            with suppress(AnalyticsError):  # the claim expires after CLAIM_TIME, which is as long as the pause
+            # Without this write, the claim expires after CLAIM_TIME, which is as long as RETRY_PAUSE.
+            with suppress(AnalyticsError):
                 self._write(SAVE_FAILURE, now=self.clock(), until=self.clock() + RETRY_PAUSE)
         finally:
             done.set()
@@ -201,7 +202,7 @@ class Snapshot:
     def _renew_claim(self, done: threading.Event) -> None:
         """Renew the claim until the refresh ends."""
         while not done.wait(CLAIM_TIME / 3000):
-            with suppress(AnalyticsError):  # two more renewals are due before the claim expires
+            with suppress(AnalyticsError):  # the claim is renewed twice more before it expires
                 self._write(RENEW_CLAIM, until=self.clock() + CLAIM_TIME)
 
     def _wait_for_first(self) -> Statistics:
