@@ -25,7 +25,7 @@
 -- because the triggers write the search index (`unsafe use of virtual table "lead_search"`). Sessions and events need
 -- 3.37.
 
-pragma application_id = 0x616e6170;  -- "anap"
+pragma application_id = 0x616e6170;  -- "anap" in ASCII
 pragma user_version = 5;
 
 
@@ -308,7 +308,7 @@ create table session_facts (
   is_vpn           integer not null,
   duration         integer,
   engagement_score integer,
-  events_of_day    integer not null,  -- the events of the session on its day
+  events_of_day    integer not null,  -- number of events on the day on which the session began
   started_at       integer not null,
   score_bucket     text not null,
   fingerprint      text,
@@ -328,7 +328,8 @@ create table events_of_other_days (
   primary key (day, session_id)
 ) strict, without rowid;
 
--- session_facts for searches by session_id. Its primary key begins with the day, so SQLite must read sessions first.
+-- The rows of session_facts, for searches by session_id. Their primary key begins with the day, which is looked up in
+-- sessions first.
 create view facts_of_sessions as
 select session_facts.*
 from counted_sessions
@@ -490,7 +491,7 @@ create table page_returns (
 ) strict, without rowid;
 
 
--- counters of both
+-- counters of sessions and events
 
 -- Counts for the statistics of the last hour, which read sixty rows of this table, however many events there are.
 -- Archived rows are not counted.
@@ -751,7 +752,8 @@ begin
   on conflict do update set sessions = sessions + excluded.sessions;
 end;
 
--- An update of a session adds the new row, then removes the old one. If the day did not change, both have the same key.
+-- An update of a session is counted as a new row, then as a deleted row. If the day did not change, both have the same
+-- key in session_facts, and the existing row is updated.
 create trigger session_fact_add instead of insert on session_day_changes when new.sign = 1
 begin
   insert into session_facts (
@@ -1939,7 +1941,7 @@ create table collector_sessions (
   session_id   text not null unique,
   started_at   integer not null,
   last_at      integer not null,
-  open_views   integer not null,  -- page views without an end
+  open_views   integer not null,  -- page views that have not ended
   page_views   integer not null,
   other_events integer not null,
   visible_ms   integer not null,

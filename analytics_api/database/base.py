@@ -88,7 +88,7 @@ IN_LIST = ", ".join(f":listed_{place}" for place in range(IN_LIST_SIZE))
 
 BATCH = 1000  # maximum number of rows in a list that `batches` yields
 
-MAX_REPORTED = 20  # maximum number of differences of a counter with `stored`, and of those with `expected`
+MAX_REPORTED = 20  # maximum number of rows that `compare` yields of each of the two sides
 
 # Columns of counters that contain counts or sums. A counter's row is ignored if all of them are 0.
 COUNT_COLUMNS = frozenset(
@@ -232,9 +232,9 @@ def count_condition(columns: Iterable[str]) -> str:
 
 
 def compare(at: Reader, counter: str, expected: str, columns: str) -> Iterator[Difference]:
-    """Yield the differences between a counter and its defining view, at most MAX_REPORTED in each direction.
+    """Yield the differences between a counter and its defining view: the rows that only one of the two sides has.
 
-    Rows whose counts are all 0 are ignored.
+    At most MAX_REPORTED rows of each side are yielded. Rows whose counts are all 0 are ignored.
 
     :param counter: a table or subquery with the stored counts.
     :param expected: the defining view.
@@ -266,7 +266,7 @@ class Database(ABC):
     """An open database. Threads can share it, and it can be used after a fork."""
 
     url: str
-    stores_facts: ClassVar[bool]  # whether session_facts is a table whose column events_of_day is filled, not a view
+    stores_facts: ClassVar[bool]  # whether session_facts is a table. In a view, events_of_day is always 0.
     select_columns: ClassVar[str]  # a statement that returns name, type, required and default of each column of :table
 
     @abstractmethod

@@ -17,9 +17,10 @@ log = logging.getLogger(__name__)
 
 Batch = list[tuple[Any, ...]]
 
-# Counters are rebuilt, not copied, with two exceptions. The ids of pages are copied, because archived rows refer to
-# them. The archived counts of purged rows are copied; the second dictionary names the counts that contain them.
+# The columns to copy of a table of which not all columns are copied. The counts of pages are rebuilt. Their ids are
+# copied, because archived rows refer to them.
 COLUMNS = {"pages": ["page_id", "page"]}
+# The counts that include the counts of purged rows. Only the part from purged rows, `archived`, is copied.
 ARCHIVED_COUNTS = {"visitor_days": "sessions", "fingerprint_days": "sessions", "session_pages": "views"}
 
 

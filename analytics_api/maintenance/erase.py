@@ -1,4 +1,4 @@
-"""Erase a person: delete all rows of the person, and remove their remains from the database files."""
+"""Erase a person: delete all rows of the person, and remove the data of these rows from the database files."""
 
 from __future__ import annotations
 

@@ -358,7 +358,7 @@ class PostgreSQL(Database):
             max_size=self.pool_size,
             timeout=self.wait,
             reconnect_timeout=self.wait,
-            max_lifetime=600.0,  # seconds; a new connection may be to a replica that has recovered
+            max_lifetime=600.0,  # seconds; replaces connections, so that a replica that has recovered is used again
             open=True,
         )
 

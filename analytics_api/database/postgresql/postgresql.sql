@@ -236,8 +236,8 @@ insert into site_offsets (begins_at, day_offset, utc_offset)
 select 0, 0, 0
 where not exists (select from site_offsets);
 
--- Returns the value of a key in an index. An index entry has at most 2.6 kB, so most of a long key is replaced by its
--- MD5.
+-- Returns the text that an index contains for a key. An index entry has at most 2.6 kB, so a long key is shortened, and
+-- its MD5 is appended.
 create or replace function index_key(key text) returns text
 immutable parallel safe
 return case when octet_length(key) <= 1300 then key else left(key, 300) || md5(key) end;
@@ -788,11 +788,13 @@ return format(
   regexp_replace(counts, '\w+', '\& = counter.\& + excluded.\&', 'g'));
 
 -- Creates three triggers of a table, with their functions: <table>_insert, <table>_delete and <table>_update. They run
--- `statements`. These read `changes`, which has the new rows with `sign` 1 and the old rows with `sign` -1; `row` is
--- the whole row as a composite value. The first of the statements also runs while counting is paused. Sequential scans
--- are disabled, because a plan that was cached while a table was empty would scan the table when it is large. JIT
--- compilation is disabled, because it takes seconds. It would run for plans that must use a sequential scan, because
--- they have a high estimated cost while such scans are disabled.
+-- `statements`. The statements read `changes`, which has the new rows with `sign` 1 and the old rows with `sign` -1.
+-- The column `row` has the whole row as a composite value. The first of the statements also runs while counting is
+-- paused.
+--
+-- Sequential scans are disabled, because a plan that was cached while a table was empty would scan the table when it is
+-- large. JIT compilation is disabled, because it takes seconds. It would run for plans that must use a sequential scan,
+-- because their estimated cost is high while sequential scans are disabled.
 create or replace procedure count_changes(base_table text, variadic statements text[])
 language plpgsql as $make$
 declare
@@ -1214,7 +1216,7 @@ call count_changes('visitor_days', locking_erased('visitor_id', 0), counting_ide
 call count_changes('fingerprint_days', locking_erased('fingerprint', 6), counting_identities(
   'fingerprint_days', 'fingerprint', 'fingerprint', $$(6, fingerprint, '')$$));
 
--- An update does not change the set of days.
+-- These triggers are not needed, because an update does not change the set of days.
 drop trigger visitor_days_update on visitor_days;
 drop trigger fingerprint_days_update on fingerprint_days;
 

@@ -49,8 +49,8 @@ FILE_CHECK_SECONDS = 1.0  # interval at which reads check whether the file was r
 WAL_TIMEOUT = 0.25  # seconds to wait for a switch to WAL mode. After a timeout, the current mode remains.
 READ_ONLY_ERRORS = ("attempt to write a readonly database", "unable to open database file")
 # Number of pages (4 KiB) in the WAL after which a commit runs a checkpoint. A checkpoint writes a page only once, even
-# if it changed many times, so inserting is 20% faster than with SQLite's default of 1000 pages. It takes about 0.1
-# seconds and does not block readers.
+# if it changed many times, so inserting is 20% faster than with SQLite's default of 1000 pages. A checkpoint takes
+# about 0.1 seconds and does not block readers.
 CHECKPOINT = 8_000
 
 # pragma_table_info omits generated columns.

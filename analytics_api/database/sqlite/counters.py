@@ -101,7 +101,7 @@ class Counter(NamedTuple):
 
     @property
     def key(self) -> tuple[str, ...]:
-        """The columns that identify a row. For pages this is the page's text, since ids may differ."""
+        """The columns that identify a row. For pages this is the text, because a rebuild may change the ids."""
         if self.table == "pages":
             return ("page",)
         return tuple(PRIMARY_KEYS[self.table].split(", "))
@@ -143,7 +143,7 @@ def recorded_tables(connection: sqlite3.Connection, actions: Set[int]) -> Iterat
     try:
         yield tables
     finally:
-        connection.set_authorizer(lambda *_: sqlite3.SQLITE_OK)  # Python 3.10 cannot remove it
+        connection.set_authorizer(lambda *_: sqlite3.SQLITE_OK)  # Python 3.10 cannot remove an authorizer
 
 
 def rebuild(statements: Statements, on_progress: Callable[[str], object], written: Set[str] | None = None) -> None:
@@ -205,7 +205,7 @@ update {counter.table} set ({columns}) = (
   from {counter.view} as expected
   where expected.{key} = {counter.table}.{key})
 """)
-    if counter.table == "leads":  # triggers assign the codes again
+    if counter.table == "leads":  # a rebuild assigns the codes of projects again
         statements.execute("delete from project_codes")
         statements.execute(CHOOSE_CODES)
         statements.execute(CODE_PROJECTS)

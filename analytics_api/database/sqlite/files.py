@@ -45,7 +45,7 @@ def remove_files(path: str) -> None:
 
 
 def permission_hint(path: Path) -> str:
-    """Return a text about a missing permission to append to an error message, or "" if no permission is missing."""
+    """Return the end of an error message about a missing file permission, or "" if no permission is missing."""
     if not path.parent.is_dir():
         return f"; the folder {path.parent} does not exist"
     if not os.access(path.parent, os.W_OK):

@@ -19,7 +19,7 @@ _inherited: list[sqlite3.Connection] = []
 
 
 class FileIdentity(NamedTuple):
-    """The identity of a database file: device and inode. An immutable file also has its modification time, others 0."""
+    """The identity of a database file: device and inode. `modified_ns` is 0 unless the file is immutable."""
 
     device: int
     inode: int
@@ -28,10 +28,13 @@ class FileIdentity(NamedTuple):
 
 
 class Handle:
-    """The connection of one thread. It is closed when the thread ends or the database is closed, but never in use."""
+    """The connection of one thread. It is closed when the thread ends or the database is closed.
+
+    While a thread holds `lock`, no other thread closes the connection.
+    """
 
     def __init__(self, connection: sqlite3.Connection, file: FileIdentity) -> None:
-        # The handler refers to the deadline only. A reference to the statements would form a cycle with the connection.
+        # The handler refers only to the deadline. A reference to the statements would form a cycle with the connection.
         deadline = Deadline()
         connection.set_progress_handler(deadline.is_over, STEPS_PER_CHECK)
         self.statements = Statements(connection, deadline)

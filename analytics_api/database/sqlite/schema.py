@@ -163,7 +163,7 @@ def fill_case_folds(connection: sqlite3.Connection) -> None:
 
 
 def is_ours(name: str) -> bool:
-    """Return whether schema.sql, or that of an older version, creates an object with this name."""
+    """Return whether the schema of this version or of an older one has an object with this name."""
     return (
         name in managed_names()
         or name in REMOVED_NAMES

@@ -18,7 +18,7 @@ from sqlite_schema
 order by rowid
 """
 
-# Includes generated columns, which a copy of a table lacks.
+# Returns generated columns, too, because they are missing if another program has replaced a table by a copy.
 COLUMNS = """
 select name
 from pragma_table_xinfo(:table)
@@ -30,7 +30,7 @@ FTS_TABLES = frozenset(f"lead_search_{part}" for part in ("config", "content", "
 
 
 class SchemaObject(NamedTuple):
-    """A table, index, view or trigger of schema.sql. Only a table has columns."""
+    """A table, index, view or trigger of schema.sql. `columns` is empty unless the object is a table."""
 
     type: str
     name: str

@@ -25,7 +25,8 @@ class Turns:
         """Wait until no other thread of the process writes.
 
         :param seconds: maximum time to wait.
-        :raises sqlite3.OperationalError: another thread has not finished in this time. SQLite has the same message.
+        :raises sqlite3.OperationalError: another thread has not finished in this time. The message is the same as
+            SQLite's message for a locked database.
         """
         lock = self._locks.setdefault(os.getpid(), threading.RLock())
         if not lock.acquire(timeout=seconds):
