@@ -22,13 +22,13 @@ MIN_MEMORY = 4 << 30  # bytes; the largest test needs a tenth of it
 
 
 def is_roomy(folder):
-    """Return whether a folder in memory has room for the tests' files, and programs in it can be run."""
+    """Return whether a folder in memory has enough space for the tests' files, and allows running programs."""
     return os.access(folder, os.W_OK) and not (
         os.statvfs(folder).f_flag & os.ST_NOEXEC or shutil.disk_usage(folder).free < MIN_MEMORY
     )
 
 
-# In memory, a commit does not wait for a disk: otherwise the tests wait as long as they compute.
+# Store the tests' files in memory, where commits do not wait for a disk. On a disk, tests wait as long as they compute.
 if is_roomy(MEMORY):
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", MEMORY)
 
@@ -36,7 +36,7 @@ settings.register_profile("suite", deadline=None, print_blob=True)
 settings.load_profile("suite")
 
 
-# The engines: name, and a function that lends an empty database.
+# For each engine, a function that lends an empty database.
 ENGINES = {
     "sqlite": sqlite.new_database,
     "postgresql": postgres.new_database,
@@ -176,7 +176,7 @@ def pytest_runtest_makereport(item, call):
 def is_covered(item, covered):
     """Return whether another case of a test, in `covered`, reads from a replica.
 
-    The statements are those of the primary, only the connection differs: so one case of a test is enough.
+    The statements are the same as on the primary, and only the connection differs, so one case of a test is enough.
     """
     function = item.nodeid.split("[")[0]
     if function in covered:
@@ -218,7 +218,7 @@ def share():
 
 @pytest.fixture
 def database_engine(request):
-    """Return the name of the engine of the fixture `database`; None if the test names its engines."""
+    """Return the name of the engine of the fixture `database`, or None if the test names its engines."""
     return getattr(request, "param", None)
 
 
@@ -242,7 +242,7 @@ def database(request, database_engine):
 
 
 def insert_all(at, table, columns, rows):
-    """Insert rows, as many in a statement as have 500 values: each statement takes PostgreSQL a millisecond."""
+    """Insert rows, in statements of at most 500 values. Each statement takes a millisecond on PostgreSQL."""
     size = max(1, 500 // len(columns))
     for start in range(0, len(rows), size):
         values, params = [], {}
@@ -255,7 +255,9 @@ def insert_all(at, table, columns, rows):
 
 @pytest.fixture
 def insert(database):
-    """Insert a row, `insert("leads", lead_id=1, …)`, or several in a transaction, `insert("leads", {…}, {…})`."""
+    """Return a function that inserts a row, `insert("leads", lead_id=1, …)`, or several rows in one transaction,
+    `insert("leads", {…}, {…})`.
+    """
 
     def insert(table, *rows, **row):
         def write(at):
@@ -285,7 +287,7 @@ def client(serve):
 
 @pytest.fixture
 def get(client):
-    """Send a GET request that must succeed, and return its JSON."""
+    """Return a function that sends a GET request, checks that it succeeds, and returns its JSON."""
 
     def get(path, **options):
         response = client.get(path, **options)

@@ -23,7 +23,7 @@ def lowest():
 
 
 def release(text):
-    """Parse a version to numbers. 3.0 equals 3.0.0."""
+    """Return a version without zeros at its end, because 3.0 and 3.0.0 are the same version."""
     return re.sub(r"(\.0)*$", "", text)
 
 

@@ -1,4 +1,4 @@
-"""The sessions that leads are attributed to, after random statements, against a plain calculation."""
+"""After random statements, the sessions to which leads are attributed equal those of a computation in Python."""
 
 import os
 from datetime import date, datetime, timezone

@@ -32,7 +32,7 @@ PATHS = [
 
 
 def wire(key):
-    """Encode a key as in the environ: its bytes decoded as Latin-1 (PEP 3333)."""
+    """Convert a key to its form in the environ: its UTF-8 bytes decoded as Latin-1 (PEP 3333)."""
     return key.encode().decode("latin-1")
 
 

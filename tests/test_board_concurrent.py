@@ -1,4 +1,4 @@
-"""Clients that move leads at the same time, and others that page through the leads meanwhile."""
+"""Several clients move leads at the same time, while others read the pages of the lists of leads."""
 
 import threading
 from collections import Counter
@@ -47,7 +47,7 @@ def test_clients_move_a_thousand_cards(application, database, insert):
     together = threading.Barrier(2)
 
     def move_every_card(name):
-        """Return the moves that were acknowledged, and the number of those that were not."""
+        """Return the moves that were acknowledged, and the number of the other moves."""
         client, random = APIClient(application), Random(name)
         etags = read_board(client, KEYS[name])
         moves, stale = [], 0
@@ -99,7 +99,7 @@ LISTS = [
 
 
 def read_list(client, query):
-    """Return the lead_id of every lead of the list, in order, with each page by the cursor of the page before."""
+    """Return the lead_id of every lead of the list, in order. Follow the cursor of each page to the next one."""
     query, ids = {**query, "limit": PAGE}, []
     while query:
         response = client.get("/analytics/leads", query_string=query, key=KEYS["ann"])
@@ -138,7 +138,7 @@ def write_even_lead(database, random, new_id):
 
 
 def test_lists_under_writes_miss_no_lead_that_stays(application, database, insert):
-    """Leads with an odd id stay; the others change, move, go and come."""
+    """Leads with odd ids are not changed. The others are updated, moved, deleted and inserted."""
     random = Random(5)
     insert("leads", *random_leads(random, 600))
     reader, writer = APIClient(application), Random(6)

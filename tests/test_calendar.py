@@ -115,7 +115,7 @@ def test_skipped_day_has_no_instants(offsets_of, zone, skipped):
 
 def test_clock_set_back_over_midnight_keeps_the_new_day(offsets_of):
     offsets = offsets_of("America/St_Johns")
-    again = instant("2010-11-06T23:01-03:30")  # at 00:01 on November 7 the clock is set back an hour, to November 6
+    again = instant("2010-11-06T23:01-03:30")  # the clock is set back by an hour at 00:01 on November 7
 
     assert to_date(day_of(again - 1, offsets)) == date(2010, 11, 7)
     assert to_date(day_of(again, offsets)) == date(2010, 11, 7)

@@ -174,7 +174,7 @@ def test_import_of_own_database_omits_the_keys():
     assert query("analytics.db", "select * from api_keys") == []
 
 
-# Several files, and invalid files
+# Several files, and invalid files.
 
 
 def test_import_takes_several_files_in_order(export):
@@ -219,7 +219,7 @@ def test_import_of_broken_file_keeps_the_files_before(broken, message, export, f
     assert query("analytics.db", "select sessions from day_counts where day = -1") == [(2,)]
 
 
-@pytest.mark.parametrize("there", [0, 500])  # existing rows, so that the new rows are many or few in comparison
+@pytest.mark.parametrize("there", [0, 500])  # number of existing rows: the file has more rows, or fewer
 def test_import_of_truncated_file_changes_nothing(there):
     run("init")
     if there:
@@ -288,11 +288,11 @@ def test_import_strict_is_all_or_nothing():
     assert query("analytics.db", "select * from leads") == []
 
 
-# Different commands that give the same database
+# Different commands that give the same database.
 
 
 def settled(path):
-    """The contents, pages and projects by their names: their numbers are of no account."""
+    """Return the rows of all tables, with names of pages and projects instead of their ids, which may differ."""
     tables = read_tables(path)
     codes = {code: project for _, project, code in tables.pop("project_codes")}
     tables["leads"] = [tuple(codes.get(value, value) for value in lead) for lead in tables["leads"]]

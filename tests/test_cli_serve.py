@@ -370,7 +370,7 @@ def test_hangup_loses_no_request(folder):
     ("proxies", "address"), [("0", "127.0.0.1"), ("1", "203.0.113.9")], ids=["no-proxy", "one-proxy"]
 )
 def test_forwarded_headers_count_only_behind_trusted_proxies(proxies, address, folder):
-    # By default, gunicorn would reject contradictory headers, and trust a header with a path.
+    # With its default options, gunicorn would reject contradictory headers, and trust a header with a path.
     forged = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https", "X-Forwarded-SSL": "off"}
     forged |= {"SCRIPT_NAME": "/forged", "PATH_INFO": "/forged"}
     with serving(folder, ANALYTICS_LOG_ADDRESS="1", ANALYTICS_TRUSTED_PROXIES=proxies) as server:

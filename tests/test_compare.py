@@ -1,4 +1,4 @@
-"""Comparisons with an earlier range: its days, the instant at which it is cut, and what is refused."""
+"""Comparisons with an earlier range: its days, the instant at which it is cut, and requests that are rejected."""
 
 from datetime import date
 
@@ -22,7 +22,7 @@ TOTALS = {
 
 @pytest.fixture
 def visit(insert):
-    """Return a function that inserts a session of a visitor for each start."""
+    """Return a function that inserts a visitor's sessions, one for each start."""
     ids = iter(range(1000))
 
     def visit(visitor_id, *starts, **values):
@@ -215,7 +215,7 @@ def test_intervals_are_compared_by_their_number(visit, get):
 
     rows = get("/analytics/sessions/daily?from=2026-02-18&to=2026-02-25&compare=previous")
 
-    # The earlier range is February 10 to 17, of which the 16th corresponds to today.
+    # The earlier range is February 10 to 17. Its day that corresponds to today is the 16th.
     assert [
         (row["date"], row["previous"].get("date"), row["total_sessions"], row["previous"]["total_sessions"])
         for row in rows

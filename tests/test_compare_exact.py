@@ -1,4 +1,4 @@
-"""Every comparison equals a count in Python, after random writes in a random time zone."""
+"""After random writes in a random time zone, every comparison equals a count in Python."""
 
 import os
 from datetime import timedelta

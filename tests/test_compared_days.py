@@ -1,4 +1,4 @@
-"""Earlier ranges of days, and instants that correspond to now, where the clock is set, too."""
+"""Earlier ranges of days, and the instants at which they are cut, also on days on which the clock is set."""
 
 from datetime import date, datetime, timezone
 from zoneinfo import ZoneInfo

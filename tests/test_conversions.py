@@ -1,4 +1,4 @@
-"""Leads and won customers by what their sessions have in common, by project and by day."""
+"""Leads and won customers by a property of their sessions, by project and by day."""
 
 from datetime import date
 
@@ -14,7 +14,7 @@ MEDIANS = ("median_days_to_lead", "median_days_to_won")
 
 @pytest.fixture
 def visits(insert):
-    """Two visitors with two sessions each, and leads of both, of nobody, and without a date."""
+    """Insert two visitors with two sessions each, leads of both, a lead without a visitor, and one without a date."""
     session = {"visitor_id": "ann", "country": "IN"}
     insert(
         "sessions",

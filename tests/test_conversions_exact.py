@@ -1,4 +1,4 @@
-"""Conversions and the pipeline equal a count in Python, after random statements in a random time zone."""
+"""After random statements in a random time zone, conversions and the pipeline equal a count in Python."""
 
 import os
 from datetime import datetime, timedelta, timezone
@@ -53,7 +53,7 @@ STATEMENT = st.one_of(
     st.tuples(st.just("delete_lead"), LEAD_IDS),
 )
 ARCHIVING = st.lists(STATEMENT | st.tuples(st.just("purge"), PURGED), max_size=25)
-# An erasure cannot remove what an archive has without a visitor.
+# Statements with erasures. They have no purge, because an erasure cannot remove archived counts without a visitor.
 ERASING = st.lists(
     STATEMENT | st.tuples(st.just("purge_all"), PURGED) | st.tuples(st.just("erase"), st.sampled_from(["ann", "bob"])),
     max_size=25,
@@ -62,7 +62,7 @@ ENDS = st.tuples(st.integers(-45, 45), st.integers(-45, 45)) | st.tuples(st.inte
 
 
 def to_row(kind, value, zone):
-    """Return the value of a statement with instants instead of `moment`."""
+    """Return the value of a statement, in which `moment` is replaced by instants."""
     middle = MIDDLE[zone]
     if kind == "session":
         session, campaign = value

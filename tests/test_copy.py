@@ -167,7 +167,7 @@ def test_copy_rejects_a_target_with_rows(odd, database, table):
 
 
 def test_copy_is_a_snapshot_of_its_source(visits, database, tmp_path):
-    """The copy contains the state of the source at the beginning of the copy, with either engine."""
+    """With either engine, the copy contains the state of the source when the copy began."""
     copy(visits, database)
     before = counted(database)
 

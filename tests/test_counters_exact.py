@@ -88,7 +88,7 @@ EXPRESSIONS = {
 POLICIES = ("", "", "or replace", "or replace", "or ignore", "or fail", "or rollback")
 CONTROLS = ("begin", "commit", "rollback", "savepoint", "release", "rollback to", "recursive on", "recursive off")
 
-# Groups of tables that the same counters depend on.
+# Groups of tables whose rows are counted in the same counters.
 TOGETHER = {
     "sessions": ("sessions",),
     "events": ("events",),
@@ -178,7 +178,7 @@ where session_id = 'a' and archived > 0;
 """
 
 
-# statements
+# Random statements.
 
 
 class Draw:
@@ -290,7 +290,7 @@ def statement(drawn, tables):
     return draw.choice(KINDS)(draw, draw.choice(tables))
 
 
-# databases
+# Databases that run the statements.
 
 
 def reverse_triggers(connection):
@@ -378,7 +378,7 @@ class Writer:
             return
         mine = self.outcome(self.database, sql, values)
         if isinstance(mine, str) and mine.endswith("is taken"):
-            return  # an update to an existing key fails with any conflict clause, as schema.sql documents
+            return  # an update to an existing key fails with any conflict clause, as schema.sql says
         twins = self.outcome(self.twin, sql, values)
         assert mine == twins
         if not self.database.in_transaction:
@@ -416,7 +416,7 @@ class Writer:
             self.twin.execute(statement)
 
     def archive(self, table):
-        """Archive the first row of sessions or events, unless a transaction is open, which might be rolled back."""
+        """Archive the first row of sessions or events. Do nothing in a transaction, which might be rolled back."""
         if table not in self.archived or self.database.in_transaction:
             return
         key = KEYS[table]
@@ -509,7 +509,7 @@ def found_leads(connection):
         yield {lead for (lead,) in matches}, {lead for lead, text in texts if needle in text}
 
 
-# claims
+# The tests.
 
 
 @pytest.mark.parametrize("together", TOGETHER)
@@ -544,7 +544,7 @@ def test_counters_are_exact_after_any_writes(templates, together, template, draw
 
 @pytest.fixture
 def present(templates):
-    """Return a connection of a writer to a database with a few rows."""
+    """Return a connection to a database with a few rows."""
     connection = templates["as written"].copy()
     yield connection
     connection.close()
@@ -555,7 +555,7 @@ def archived(templates):
     return templates["as written"].archived
 
 
-# For each table: a row before and after, and the key that it has in between.
+# For each table, a row, its key, and another key. The tests change the key to the other one and back.
 BACK = {
     "sessions": (
         f"sessions (session_id, visitor_id, started_at) values ('b', 'w', {START})",

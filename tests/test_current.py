@@ -25,7 +25,11 @@ def view(session_id, page, occurred_at, event_type="page_view"):
 
 
 def plain(sessions, events, now):
-    """Return the same figures, computed in Python. Sessions: id -> (visitor, start); events in the order of ids."""
+    """Return the same figures, computed in Python.
+
+    :param sessions: the visitor and the start by session id.
+    :param events: the events in the order of ids.
+    """
     visitors = {visitor for visitor, started_at in sessions.values() if now - WINDOW <= started_at <= now}
     last = {}
     for occurred_at, _, session_id, page in sorted(

@@ -1,4 +1,4 @@
-"""The statistics of a page in one response: its sections, its range, and one snapshot for all."""
+"""The dashboard, which has several statistics in one response: its sections, its range and its snapshot."""
 
 import re
 import threading
@@ -42,7 +42,7 @@ ENDPOINTS = {
 
 @pytest.fixture
 def filled(insert):
-    """Insert 40 sessions on 40 days with a view each, and 12 sessions today with a view each."""
+    """Insert 40 sessions on 40 days, and 12 sessions today, each with a page view."""
     starts = [NOW - number * DAY for number in range(40)] + [NOW - number * 600_000 for number in range(12)]
     insert(
         "sessions",
@@ -196,7 +196,7 @@ def test_dashboard_is_a_function(filled, database):
 
 @pytest.mark.writes
 def test_sections_agree_while_rows_are_written(database):
-    """Each transaction adds a session with a view today, and one a week ago; every section must count the same ones."""
+    """Each transaction adds a session with a view today, and one a week ago. All sections count the same sessions."""
     stop = threading.Event()
 
     def write():

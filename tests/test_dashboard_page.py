@@ -1,4 +1,4 @@
-"""The web pages as files: how they are served. test_browser_*.py looks at them in a browser."""
+"""How the files of the web pages are served. test_browser_*.py tests the pages in a browser."""
 
 import gzip
 import re
@@ -16,7 +16,7 @@ POLICY = (
     "base-uri 'none'; frame-ancestors 'none'"
 )
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
-MAX_COMPRESSED_BYTES = 60 * 1024  # of all files, with the pages for leads
+MAX_COMPRESSED_BYTES = 60 * 1024  # of all files together, including the pages for leads
 
 
 @pytest.fixture

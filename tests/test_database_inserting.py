@@ -1,4 +1,4 @@
-"""Inserting rows whose keys exist already, in one or several batches."""
+"""Inserting rows with existing keys, in one or several batches."""
 
 import pytest
 

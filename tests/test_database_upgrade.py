@@ -37,7 +37,7 @@ def changed(path, *statements):
 
 
 def contents(path):
-    """Return the rows of all tables with data, and the names of all other objects in the file."""
+    """Return the rows of the tables in BASE."""
     with closing(sqlite3.connect(path)) as connection:
         connection.row_factory = sqlite3.Row
         return {table: [dict(row) for row in connection.execute(f"select * from {table}")] for table in BASE}

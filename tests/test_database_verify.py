@@ -88,7 +88,7 @@ def spoil(database, counter):
 
 
 def kinds(differences, counter):
-    """Return the kinds of a counter's differences: an additional row, a missing row or wrong counts."""
+    """Return the kind of each difference of a counter: an additional row, a missing row or wrong counts."""
     return {
         (difference.stored is not None, difference.expected is not None)
         for difference in differences
@@ -191,7 +191,7 @@ def test_verify_ignores_rows_that_count_nothing(database):
 
 
 def without_triggers(*statements):
-    """Return the statements between statements that drop and create the triggers of leads, which would repair them."""
+    """Return statements that run without the triggers of leads, which would repair the rows."""
     triggers = ("leads_insert", "leads_delete", "leads_update_status", "leads_refresh")
     return (*(f"drop trigger {trigger}" for trigger in triggers), *statements)
 

@@ -16,7 +16,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def playwright():
-    """Yield the one Playwright of the process: it refuses to start twice in a thread."""
+    """Yield the Playwright that all tests of the process share, because it cannot start twice in a thread."""
     require_chromium()
     from playwright.sync_api import sync_playwright
 
@@ -26,7 +26,7 @@ def playwright():
 
 @pytest.fixture(scope="session")
 def browser(playwright):
-    # Chromium's own sandbox needs an ordinary user
+    # Chromium's own sandbox does not run as root.
     browser = playwright.chromium.launch(executable_path=PROGRAM, args=["--no-sandbox"])
     yield browser
     browser.close()
@@ -40,7 +40,7 @@ def open_context(browser, **options):
 
 @pytest.fixture
 def watch():
-    """Return a function that watches a page: none may raise an error or break its policy."""
+    """Return a function that watches a page. The test fails if the page raises an error or violates its policy."""
     problems = []
 
     def watch(page):
@@ -54,7 +54,7 @@ def watch():
 
 @pytest.fixture
 def new_page(browser, watch):
-    """Return a function that opens a page in a fresh profile."""
+    """Return a function that opens a page in a new browser profile."""
     contexts = []
 
     def new_page(**options):
@@ -68,11 +68,11 @@ def new_page(browser, watch):
 
 @pytest.fixture(scope="session")
 def profile(browser):
-    """Return a profile that stays, so that its pages have the assets in their cache."""
+    """Return a browser profile that several tests share, so that the assets of the pages stay in its cache."""
     return open_context(browser)
 
 
-# Two days of NOW's month and, for the comparison, one of the 30 days before.
+# Sessions on two days of NOW's month and, for the comparison, on a day of the 30 days before.
 SESSIONS = (
     session(1, "2026-02-24"),
     session(2, "2026-02-24", country="US", referrer_domain=None),
@@ -95,7 +95,7 @@ VIEWS = tuple(
 
 @pytest.fixture
 def shop(tmp_path):
-    """Yield the database of a few literal sessions."""
+    """Yield a database with SESSIONS and their events."""
     require_chromium()
     with open_database(tmp_path / "shop.db").closing() as database:
         insert(database, "sessions", *SESSIONS)
@@ -104,7 +104,7 @@ def shop(tmp_path):
 
 
 class Server:
-    """A server that stays, so that its URL does, for the application of each test."""
+    """A server that several tests share, so that its URL stays the same. Each test sets its own application."""
 
     app = None
 
@@ -121,14 +121,14 @@ def server():
 
 @pytest.fixture
 def url(server, shop):
-    """Return the URL of a standalone server with that database."""
+    """Return the URL of a standalone server with the database `shop`."""
     server.app = serve(shop)
     return server.url
 
 
 @pytest.fixture
 def tab(profile, watch, url):
-    """Yield a page that is signed in and has opened nothing."""
+    """Yield a browser page that is signed in, and has not opened an address yet."""
     signed_in = profile.request.post(
         f"{url}/analytics/session", data={"key": KEY}, headers={"Sec-Fetch-Site": "same-origin"}
     )
@@ -141,7 +141,7 @@ def tab(profile, watch, url):
 
 @pytest.fixture
 def page(tab, url):
-    """Return a page that is signed in and shows the figures."""
+    """Return a browser page that is signed in and shows the statistics page."""
     tab.goto(f"{url}/")
     wait_until_loaded(tab)
     return tab
@@ -149,7 +149,7 @@ def page(tab, url):
 
 @pytest.fixture(scope="session")
 def demo_url(tmp_path_factory):
-    """Yield the URL of a server with many rows, for how pages look; nothing may be written to it."""
+    """Yield the URL of a server with many rows, for tests of the look of pages. These tests must not write rows."""
     require_chromium()
     with open_database(tmp_path_factory.mktemp("demo") / "demo.db").closing() as database:
         for table, batch in demo.batches(demo.Plan(NOW, sessions=1000)):

@@ -1,4 +1,4 @@
-"""The board in a real browser: moves by pointer, touch, menu and keyboard, and those of others."""
+"""The board in a real browser: moves by mouse, touch, menu and keyboard, and moves of other people."""
 
 import pytest
 from helpers.browser import serve, serving_app

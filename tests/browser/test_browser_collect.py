@@ -1,4 +1,4 @@
-"""The script a.js on pages in Chromium: what it sends, and what the collector makes of it."""
+"""The script a.js on pages in Chromium: the events that it sends, and the rows that the collector stores."""
 
 import json
 

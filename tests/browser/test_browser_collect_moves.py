@@ -1,4 +1,4 @@
-"""Visits that are harder to follow: hidden and prerendered pages, other origins, and a server that is away."""
+"""Visits that are harder to record: hidden and prerendered pages, other origins, and an unreachable server."""
 
 import time
 
@@ -37,7 +37,7 @@ def test_page_in_a_background_tab_counts_when_shown(plain_shop, tmp_path):
     with running_chromium(tmp_path, f"{plain_shop.base}/start"):
         wait_for(lambda: ("/late", None) in plain_shop.pages.requests)
         plain_shop.wait_for_views("/start", "/front")
-        time.sleep(0.5)  # for a view of the hidden page
+        time.sleep(0.5)  # time for a view of the hidden page, which must not arrive
         before = plain_shop.views()
         plain_shop.pages.release.set()
         plain_shop.wait_for_views("/start", "/front", "/late")
@@ -54,14 +54,14 @@ def test_prerendered_page_counts_when_shown(plain_shop, tmp_path):
     with running_chromium(tmp_path, f"{plain_shop.base}/start"):
         wait_for(lambda: ("/next", "prefetch;prerender") in plain_shop.pages.requests)
         plain_shop.wait_for_views("/start")
-        time.sleep(0.5)  # for a view of the prerendered page
+        time.sleep(0.5)  # time for a view of the prerendered page, which must not arrive
         before = plain_shop.views()
         plain_shop.pages.body = ""
         plain_shop.pages.release.set()
         plain_shop.wait_for_views("/start", "/next")
 
     assert before == ["/start"]
-    assert ("/next", None) not in plain_shop.pages.requests  # the prerendered page is the one that was counted
+    assert ("/next", None) not in plain_shop.pages.requests  # the browser showed the page that it had prerendered
     assert plain_shop.rows("count(*)", "collector_machines") == [(0,)]
 
 

@@ -1,4 +1,4 @@
-"""The change against an earlier range on the statistics page."""
+"""The comparison with an earlier range on the statistics page."""
 
 from urllib.parse import parse_qs, urlsplit
 

@@ -1,4 +1,4 @@
-"""The page of conversions and of the pipeline in a real browser."""
+"""The page of conversions and the pipeline in a real browser."""
 
 import pytest
 from helpers.browser import require_chromium, serve, serving_app, sign_in_at
@@ -8,7 +8,8 @@ from helpers.rows import insert, session
 from analytics_api import open_database
 from analytics_api.keys import KeyStore
 
-# In January: a lead by google.com that is open, and two won by bing.com; google.com brought the second one first.
+# In January there are three leads. One is open, and its sessions are from google.com. Two are won, and their last sessions
+# are from bing.com. The first session of the second won lead is from google.com.
 SESSIONS = (
     session(1, "2026-01-10"),
     session(2, "2026-01-11", referrer_domain="bing.com", entry_page="https://shop.example/b?utm_campaign=Spring"),
@@ -57,7 +58,7 @@ def url(shop):
 
 
 def cells(page, panel="conversions"):
-    """Return the texts of the rows of a table, without the changes."""
+    """Return the texts of the rows of a table, without the changes against the earlier range."""
     return page.eval_on_selector_all(
         f"#panel-{panel} tbody tr",
         """rows => rows.map(row => [...row.children].map(cell => {

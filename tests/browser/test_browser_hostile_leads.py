@@ -1,4 +1,4 @@
-"""Hostile texts on the list, on one lead and on the board."""
+"""Hostile texts in leads, on the list, on the page of one lead and on the board."""
 
 import pytest
 from helpers.browser import require_chromium, serve, serving_app, sign_in_at
@@ -63,7 +63,7 @@ def names(page, selector):
 
 
 def is_harmless(page):
-    """Return whether the page holds no element of a hostile text, no bidi control, and nothing wider than itself."""
+    """Return whether the page has no element from a hostile text, no bidi control, and no horizontal overflow."""
     return page.evaluate(
         """() => !document.querySelector('main :is(img, script)') && !/[\u202a-\u202e]/.test(document.body.textContent)
              && document.documentElement.scrollWidth <= innerWidth"""

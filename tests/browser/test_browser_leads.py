@@ -19,7 +19,7 @@ SUBMISSIONS = (
     {"submission_id": 1, "lead_id": 1, "submitted_at": "2026-02-24 10:00:00", "contact_phone": "1"},
     {"submission_id": 2, "lead_id": 1, "submitted_at": "2026-02-24 11:00:00", "contact_phone": "2"},
 )
-# What other people and servers may see of a page.
+# Traces of a page that other people and servers may see.
 TRACES = """() => JSON.stringify(
   [{...localStorage}, {...sessionStorage}, location.pathname, location.search, document.title, document.cookie])"""
 VISIT = {

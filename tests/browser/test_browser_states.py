@@ -54,7 +54,7 @@ def test_failure_is_told_and_tried_again(page, shop):
     page.wait_for_selector(".problem", state="detached")
     wait_until_loaded(page)
 
-    assert not is_visible  # the figures were those of other days
+    assert not is_visible  # the figures that were loaded before are for other days
 
 
 def test_figures_stay_while_the_browser_is_offline(page):

@@ -87,7 +87,7 @@ def test_arrows_show_the_range_before_and_after(page):
 
     assert before == ({"from": ["2026-02-23"], "to": ["2026-02-23"]}, "1")
     assert query(page) == {"from": ["2026-02-24"], "to": ["2026-02-24"]}
-    assert page.locator("a.arrow").count() == 1  # nothing is after today
+    assert page.locator("a.arrow").count() == 1  # there is no range after today
 
 
 def test_custom_range_is_two_days(page):

@@ -1,4 +1,4 @@
-"""Questions that a visitor of the page answers in a few clicks, from its first address on."""
+"""Questions that the statistics page answers in a few clicks, beginning at its address."""
 
 import pytest
 from helpers.browser import sign_in, wait_until_loaded
@@ -7,7 +7,7 @@ from helpers.client import KEY
 
 @pytest.fixture
 def click(new_page, url):
-    """Return a function that clicks and waits, and the page that it clicks on; it counts its calls."""
+    """Return a function that clicks on a page and waits. It has the page and the number of clicks as attributes."""
     page = new_page()
     context = page.context
     context.grant_permissions(["clipboard-read", "clipboard-write"], origin=url)

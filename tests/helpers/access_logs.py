@@ -18,7 +18,7 @@ def line(
     host="",
     behind="",
 ):
-    """Return a line in the Combined Log Format, with `host` before it and `behind` after it."""
+    """Return a line in the Combined Log Format, with the text `host` before it and the text `behind` after it."""
     request = request or f"GET {path} HTTP/1.1"
     return (
         f'{host}{address} - - [{day}:{clock} {zone}] "{request}" {status} 512 "{referrer}" "{agent}"{behind}\n'
@@ -26,7 +26,7 @@ def line(
 
 
 def events(database):
-    """Return every event as (clock, type, page), in order of time."""
+    """Return every event as (time of day, type, page), in chronological order."""
     return [
         (clock(row["occurred_at"]), row["event_type"], row["page_url"])
         for row in database.rows("select * from events order by occurred_at, page_url, event_type")
@@ -34,7 +34,7 @@ def events(database):
 
 
 def sessions(database):
-    """Return every session as (clock of its start, seconds, events, entry page, exit page), in order of time."""
+    """Return every session as (time of its start, seconds, events, entry page, exit page), in chronological order."""
     return [
         (clock(row["started_at"]), row["duration"] // 1000, row["event_count"], row["entry_page"], row["exit_page"])
         for row in database.rows("select * from sessions order by started_at, visitor_id")

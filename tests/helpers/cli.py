@@ -16,7 +16,7 @@ OUR_VARIABLES = ("ANALYTICS_", "AWS_", "CLOUDFLARE_")  # prefixes of environment
 
 
 def run(*arguments, status=0, **options):
-    """Run the command in this process and return its output; fail unless it exits with `status`."""
+    """Run the command in this process, and return its output. Fail unless it exits with `status`."""
     result = CliRunner().invoke(main, [str(argument) for argument in arguments], **options)
     assert result.exit_code == status, result.output
     return result.output

@@ -17,14 +17,14 @@ MINUTE = 60_000
 
 
 class BufferedClient(Client):
-    """Close each response."""
+    """A test client that reads and closes each response."""
 
     def open(self, *args, **options):
         return super().open(*args, **{"buffered": True, **options})
 
 
 class Site:
-    """A collector and its clock."""
+    """A collector, and the clock that it reads."""
 
     def __init__(self, database, *, now=NOW, hosts=HOSTS, **options):
         self.now = now
@@ -50,7 +50,7 @@ class Site:
         )
 
     def send(self, *events, **options):
-        """Send events, which must be accepted."""
+        """Send events, and check that they are accepted."""
         response = self.post(list(events), **options)
         assert response.status_code == 204, response.text
         assert response.data == b""

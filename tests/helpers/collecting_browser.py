@@ -1,4 +1,4 @@
-"""Pages with the script a.js in Chromium: a site, its collector, and what is stored."""
+"""Serve pages with the script a.js to Chromium, collect their visits, and read the stored rows."""
 
 import subprocess
 import threading
@@ -14,25 +14,25 @@ from helpers.server import wait_for
 
 AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
 
-# Playwright switches the back-forward cache off, and `navigator.webdriver` on. The names are those of this machine.
+# By default, `navigator.webdriver` is true under Playwright. Host names under `.example` resolve to this machine.
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-blink-features=AutomationControlled",
     "--host-resolver-rules=MAP *.example 127.0.0.1",
-    f"--user-agent={AGENT}",  # a context's user agent is not that of the beacons of a page that is left
+    f"--user-agent={AGENT}",  # beacons that are sent when a page is left do not use the user agent of a context
 )
 
 
 class Pages:
-    """The pages of a site: any path is one. `tag` and `body` are in each page."""
+    """A site that has a page at any path. Each page contains `tag` and `body`."""
 
     def __init__(self, collector):
         self.collector = collector
         self.tag = f'<script defer src="{collector}/a.js"></script>'
         self.head = self.body = ""
         self.policy = None
-        self.requests = []  # path and Sec-Purpose of each
-        self.release = threading.Event()  # until it is set, the path /wait does not answer
+        self.requests = []  # (path, header Sec-Purpose) of each request
+        self.release = threading.Event()  # requests of /wait wait until it is set
 
     def options(self, text):
         self.tag = f'<script defer src="{self.collector}/a.js" {text}></script>'
@@ -50,7 +50,7 @@ class Pages:
 
 
 class Broken:
-    """Answer with a status instead of the collector, as long as it is set."""
+    """Middleware around the collector. While `status` is set, it sends this status instead of calling the collector."""
 
     def __init__(self, app):
         self.app = app
@@ -90,7 +90,7 @@ class Shop:
 
     def wait_for_views(self, *paths):
         wait_for(lambda: len(self.views()) >= len(paths))
-        time.sleep(0.1)  # for a view too many
+        time.sleep(0.1)  # time for a view that must not arrive
         assert self.views() == list(paths)
 
     def wait_for_end(self):
@@ -99,7 +99,7 @@ class Shop:
 
 @contextmanager
 def opening_shop(folder, new_context=lambda: None):
-    """Yield a Shop with an empty database. At the end, no page has raised an error and `verify` holds."""
+    """Yield a Shop with an empty database. At the end, check that no page raised an error, and verify the counters."""
     with open_database(folder / "analytics.db").closing() as database:
         collector = create_collector(database, hosts=["shop.example", "*.shop.example"])
         broken = Broken(collector)
@@ -122,7 +122,7 @@ def opening_shop(folder, new_context=lambda: None):
 
 @contextmanager
 def running_chromium(folder, url):
-    """Open a page in a Chromium without a debugger: with one, it neither prerenders nor hides a tab."""
+    """Open a page in a Chromium without a debugger. With one, Chromium neither prerenders pages nor hides tabs."""
     options = ("--headless", "--disable-gpu", "--no-first-run", "--disable-popup-blocking", *ARGUMENTS)
     process = subprocess.Popen(
         [PROGRAM, *options, f"--user-data-dir={folder / 'profile'}", url],

@@ -88,7 +88,7 @@ FACETS = {
 }
 SEARCHED = ("project_name", "contact_name", "contact_email", "contact_phone", "visitor_id")
 
-# The columns to compare, if not all of them. Pages are compared by their text instead of their id.
+# For some counters, the columns to compare. Pages are compared by their text instead of their id.
 READS = {
     "pages": "select page, views, sessions from pages",
     "page_counts": "select day, page, c.views, c.sessions from page_counts as c join pages using (page_id)",
@@ -100,7 +100,7 @@ READS = {
 
 
 class Site(NamedTuple):
-    """The settings of a site: the offsets of its days with their begin, and whether pages keep their query strings."""
+    """The settings of a site: its UTC offsets, each with the instant of its begin, and the value of `page_query`."""
 
     offsets: tuple[tuple[int, int], ...] = ((0, 0),)
     page_query: str = "keep"
@@ -116,7 +116,7 @@ class Site(NamedTuple):
 
 
 UTC = Site()
-# A site whose clock is set back by half a day, and that counts pages without their query strings.
+# A site whose clock is set back by 16 hours, and that counts pages without their query strings.
 MOVED = Site(offsets=((0, 11 * HOUR), (START + DAY, -5 * HOUR)), page_query="drop")
 
 
@@ -170,7 +170,7 @@ def distinct(items, column):
 
 
 def with_all_time(items, day_of):
-    """Return the items by day, and all items under day -1."""
+    """Return the lists of items by day, and the list of all items under day -1."""
     return {-1: items, **group(items, day_of)} if items else {}
 
 

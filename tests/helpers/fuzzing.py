@@ -123,7 +123,7 @@ def find_fault(environ, status, headers, content):
     if status in (204, 304) or environ["REQUEST_METHOD"] == "HEAD":
         return "unexpected body" if content else None
     kind = headers["Content-Type"]
-    if kind.startswith("text/"):  # an export, the metrics
+    if kind.startswith("text/"):  # an export or the metrics
         return None if status == 200 else "error is not JSON"
     if kind == "application/x-ndjson":
         return None if all(isinstance(json.loads(line), dict) for line in content.splitlines()) else "line is not JSON"

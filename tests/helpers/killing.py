@@ -26,7 +26,7 @@ class Survivors(NamedTuple):
 
 
 def send(server, client, over, acknowledged, cut_off):
-    """Send views, and each again until it is acknowledged, as the script does."""
+    """Send page views. Send each one again until it is acknowledged, as the script a.js does."""
     number = 0
     while not over.is_set():
         number += 1
@@ -47,9 +47,9 @@ def send(server, client, over, acknowledged, cut_off):
 
 
 def kill_while_collecting(folder, kills, *, cluster=None, clients=16, views=100):
-    """Kill the server's processes and those of the cluster, start them again, and check what is stored.
+    """Kill the processes of the server and of the cluster, start them again, and check the stored rows.
 
-    Before each of the `kills`, `views` page views are acknowledged.
+    This is done `kills` times, each time after `views` more page views were acknowledged.
     """
     database = cluster.url() if cluster else folder / "analytics.db"
     over, acknowledged, cut_off = Event(), [], []
@@ -90,7 +90,7 @@ def kill(server, cluster):
 
 
 def check(url, acknowledged, clients):
-    """Check that each acknowledged view is stored once, and return how many others are."""
+    """Check that each acknowledged view is stored once, and return the number of other views that are stored."""
     with open_database(url).closing() as database:
         [(views,)] = database.tuples("select count(*) from events")
         stored = {event_id for (event_id,) in database.tuples("select event_id from collector_events")}

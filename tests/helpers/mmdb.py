@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 
 def write_countries(path, countries):
-    """Write the country codes of IPv4 networks: `{"192.0.2.0/24": "IN"}`."""
+    """Write a file with the country codes of IPv4 networks: `{"192.0.2.0/24": "IN"}`."""
     nodes, rows = [[None, None]], b""
     for network, code in countries.items():
         bits = [
@@ -39,7 +39,7 @@ def record(target, number):
     return value.to_bytes(3, "big")
 
 
-# Types of integers; the others are uint16.
+# The types of integers in the metadata. Other integers are uint16.
 INTEGERS = {"node_count": 6, "build_epoch": 9}
 
 

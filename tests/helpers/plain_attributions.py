@@ -20,7 +20,7 @@ where change_id = (
 
 
 def campaign_of(page):
-    """Return the first utm_campaign of the query of a page as written, or `(none)`."""
+    """Return the first utm_campaign of the query of a page without decoding it, or `(none)`."""
     for field in page.partition("#")[0].partition("?")[2].split("&"):
         name, _, value = field.partition("=")
         if name == "utm_campaign":
@@ -33,15 +33,15 @@ def source_of(session):
 
 
 def enquired_at(lead):
-    """Return the instant of the enquiry in milliseconds, or None without a date."""
+    """Return the instant of the enquiry in milliseconds, or None if the lead has no date."""
     text = lead["enquiry_datetime"]
     return (datetime.fromisoformat(text) - datetime(1970, 1, 1)) // timedelta(milliseconds=1) if text else None
 
 
 def attribute(lead, live, before, page_query):
-    """Return the first and the last session of a lead as tuples, each with whether it was purged.
+    """Return the first and the last session of a lead as tuples. Each contains whether the session was purged.
 
-    :param before: what this function returned before the last statement, if the lead existed.
+    :param before: the result of this function before the last statement, if the lead existed.
     """
 
     def described(session):
@@ -83,9 +83,9 @@ def attribute(lead, live, before, page_query):
 
 
 class Model:
-    """The rows that the statements leave, and the sessions of each lead.
+    """The rows after the statements, and the sessions of each lead.
 
-    :param clock: the time zone of the days before which sessions are purged.
+    :param clock: the time zone of the days in purges.
     """
 
     def __init__(self, clock, page_query="keep"):
@@ -106,7 +106,7 @@ class Model:
         self.events[row["event_id"]] = row
 
     def _lead(self, database, row):
-        """Write a lead. `moved_at` is when it entered its status, if it had another one before."""
+        """Write a lead. `moved_at` is the time of its move to its status, if it had another status before."""
         self._write_lead(database, row, upsert)
 
     def _replace(self, database, row):
@@ -173,7 +173,7 @@ class Model:
         self._take_old(day)
 
     def _take_old(self, day):
-        """Remove the rows before a day. Return the sessions by id."""
+        """Remove the rows before a day from the model. Return the removed sessions by id."""
         for key, row in list(self.events.items()):
             if date_of(row["occurred_at"], self.clock) < day:
                 del self.events[key]
@@ -181,7 +181,7 @@ class Model:
         return {key: self.sessions.pop(key) for key in old}
 
     def _erase(self, database, visitor):
-        """Erase a person. Which leads and sessions are theirs is the subject of other tests."""
+        """Erase a person. Other tests check which leads and sessions belong to a person."""
         erase(database, visitor=visitor)
         left = {row["lead_id"]: dict(row) for row in database.rows("select * from leads")}
         gone = self.leads.keys() - left.keys()
@@ -198,7 +198,7 @@ class Model:
             self._forget(each)
 
     def _forget(self, visitor):
-        """Remove the purged sessions of a visitor, and of leads whose visitor this is."""
+        """Remove the purged sessions of a visitor and of the visitor's leads."""
         for one in self.attributed.values():
             ends = [end for end in (one.first, one.last) if end and end.purged]
             if ends and visitor in (one.visitor, *(end and end.visitor for end in (one.first, one.last))):

@@ -1,4 +1,4 @@
-"""Compute in Python which rows a comparison counts, to compare it with the endpoints."""
+"""Compute comparisons with an earlier range in Python, to compare them with those of the endpoints."""
 
 from datetime import date, datetime, timedelta, timezone
 from functools import cache
@@ -21,7 +21,7 @@ class Earlier(NamedTuple):
         return {"from": self.first.isoformat(), "to": self.last.isoformat(), "until": self.until}
 
     def of(self, plain):
-        """Return the statistics of the rows that are compared."""
+        """Return the statistics of the rows in the earlier range."""
         within = plain.within(self.first, self.last_counted)
         if self.until is None:
             return within
@@ -54,7 +54,7 @@ def earlier_range(first, last, compare, now, zone, raw_since=None):
 
 @cache
 def first_instant(day, hour, minute, zone):
-    """Return the first instant at which the clock shows a time of a day, or a later one."""
+    """Return the first instant at which the clock shows this time of the day, or a later time."""
     wall_time = datetime(day.year, day.month, day.day, hour, minute)
     moment = wall_time.replace(tzinfo=timezone.utc) - timedelta(hours=40)
     while moment.astimezone(zone).replace(tzinfo=None) < wall_time:
@@ -63,16 +63,16 @@ def first_instant(day, hour, minute, zone):
 
 
 def compared(shown, earlier, key):
-    """Return rows with the measures of the earlier row of the same key, or zeros, as `previous`."""
+    """Return rows with `previous`: the numbers of the earlier row with the same key, or zeros."""
     measures = {row[key]: {name: value for name, value in row.items() if name != key} for row in earlier}
     zeros = [dict.fromkeys(row.keys() - {key}, 0) for row in shown]
     return [{**row, "previous": measures.get(row[key], zero)} for row, zero in zip(shown, zeros)]
 
 
 def compared_series(shown, earlier_rows, numbers, earlier_labels):
-    """Return rows with the measures of the earlier interval that has the same number.
+    """Return rows with `previous`: the numbers of the earlier interval at the same position.
 
-    :param numbers: the number of each interval of the range by its `date`.
+    :param numbers: the position of each interval of the range by its `date`.
     :param earlier_labels: the `date` of each interval of the earlier range.
     """
     measures = {row["date"]: row for row in earlier_rows}
@@ -87,7 +87,7 @@ def compared_series(shown, earlier_rows, numbers, earlier_labels):
 
 
 def list_labels(first, last, until, interval, zone, label):
-    """Return the `date` of every interval of a range in ascending order; the clock may have skipped days.
+    """Return the `date` of every interval of a range in ascending order. The clock may have skipped days.
 
     :param label: the function of the interval from `random_rows.labels`.
     """

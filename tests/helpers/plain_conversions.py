@@ -10,13 +10,13 @@ from helpers.plain_statistics import date_of, page_of, rounded
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 STATUSES = ("new", "contacted", "qualified", "proposal", "won", "lost")
-# The place of a key in `values` of an attributed session.
+# The index of each key in `values` of an attributed session.
 PLACES = {"country": 3, "source": 4, "entry_page": 5, "campaign": 6}
 INTERVALS = ("day", "week", "month")
 
 
 def percentile(numbers, tenths, unit):
-    """Return a percentile, linear between neighbours, in a unit with two decimals."""
+    """Return a percentile with linear interpolation, divided by `unit` and rounded to two decimals."""
     if not numbers:
         return None
     numbers = sorted(numbers)
@@ -28,7 +28,7 @@ def percentile(numbers, tenths, unit):
 class PlainConversions:
     """The sessions and leads of a model.
 
-    :param matching: whether a session satisfies the filters; None without filters.
+    :param matching: a function that returns whether a session matches the filters, or None if there are no filters.
     """
 
     def __init__(self, model, labels, matching=None):
@@ -53,7 +53,7 @@ class PlainConversions:
         )
 
     def rows(self, by, attribution, first=None, last=None, until=None):
-        """Return the rows in order, each with its key as `by`."""
+        """Return the rows in the order of the endpoint. Each row has its key in the field `by`."""
         sessions = Counter(self._key_of_session(by, session) for session in self._sessions(first, last, until))
         groups = {}
         for lead in self._leads(attribution, first, last, until):
@@ -82,7 +82,7 @@ class PlainConversions:
         }
 
     def compared(self, by, attribution, first, last, earlier):
-        """Return the rows of a range with those of an earlier range as `previous`."""
+        """Return the rows of a range. Each row has the numbers of an earlier range in `previous`."""
         rows = self.rows(by, attribution, first, last)
         previous = {
             row[by]: row for row in self.rows(by, attribution, earlier.first, earlier.last_counted, earlier.until)
@@ -141,7 +141,7 @@ class PlainConversions:
         return known[by] if by in known else campaign_of(session["entry_page"] or "")
 
     def _key_of_lead(self, by, attribution, lead):
-        """Return the key of a lead; None if it has none, as it has no date."""
+        """Return the key of a lead, or None if the key is a date and the lead has none."""
         if by == "total":
             return "(all)"
         if by in INTERVALS:
@@ -198,7 +198,7 @@ def list_stays(moves, status, moment):
 
 
 def is_current(stay, moves):
-    """Return whether a stay is the one that the last move, or the enquiry, began."""
+    """Return whether a stay began with the last move, or with the enquiry if there is no move."""
     return stay[1] == moves[-1][0] and stay[0] == moves[-1][2] if moves else True
 
 

@@ -9,7 +9,7 @@ BUCKETS = ["0-19", "20-39", "40-59", "60-79", "80-100"]
 
 
 def fold(text):
-    """Return text without case, accents and Unicode form."""
+    """Return a text in lower case, without accents, and in one Unicode normalization form."""
     bare = "".join(letter for letter in unicodedata.normalize("NFD", text) if not unicodedata.combining(letter))
     return unicodedata.normalize("NFD", bare.casefold())
 
@@ -23,9 +23,9 @@ TESTS = {
 
 
 class PlainFilters:
-    """All rows, with the filters that they can be restricted by.
+    """The rows of a database, and the filters.
 
-    :param purged: sessions whose counts were archived.
+    :param purged: the sessions that were purged, whose counts are in the archive.
     """
 
     def __init__(self, sessions, events, leads, purged, page_query):
@@ -36,7 +36,7 @@ class PlainFilters:
         self.page_query = page_query
 
     def matching(self, filters):
-        """Return the statistics of the sessions that match, and of their events."""
+        """Return the statistics of the matching sessions, and of their events."""
         sessions = [session for session in self.sessions if self.matches(session, filters)]
         ids = {session["session_id"] for session in sessions}
         return Plain(sessions, [event for event in self.events if event["session_id"] in ids], self.page_query)
@@ -95,7 +95,7 @@ class PlainFilters:
 
 
 def plain_filters(rows, leads, clock, page_query):
-    """Return PlainFilters of the rows that were not purged."""
+    """Return PlainFilters, with the rows that were not purged."""
     for table, column in TIMES.items():
         for row in rows[table]:
             row["date"] = date_of(row[column], clock)

@@ -1,4 +1,4 @@
-"""Random leads, and the list of leads computed in Python: filters and orders without SQL."""
+"""Generate random leads, and compute the list of leads in Python: its filters and orders."""
 
 from datetime import date, datetime, timedelta, timezone
 from functools import partial
@@ -13,7 +13,7 @@ COLUMNS = {
     "label": "engagement_label",
     "status": "status",
 }
-# The first value of each column is frequent, the last one rare.
+# The possible values of each column. The first value is frequent, the last one rare.
 VALUES = {
     "project": ("Sky Towers", "Sky Towers", "Sky Towers", "sky towers", "Ünïcode 100%_", "", None),
     "source": ("WebSite", "WebSite", "Portal", "O'Brien", None),
@@ -76,7 +76,7 @@ def random_values(random, name):
 
 
 def matches(lead, filters, sessions, zone):
-    """Return whether a lead satisfies the filters. `sessions` has the visitor by session id."""
+    """Return whether a lead matches the filters. `sessions` maps session ids to visitors."""
     return all(
         CHECKS[name](lead, value, sessions, zone)
         if name in CHECKS
@@ -119,7 +119,7 @@ CHECKS = {
 
 
 def in_order(leads, sort):
-    """Return the leads in an order, nulls last, ties by id."""
+    """Return the leads in the order `sort`, with nulls last and ties in the order of ids."""
     column, is_descending = ORDERS[sort]
     leads = sorted(leads, key=lambda lead: lead["lead_id"], reverse=is_descending)
     known = [lead for lead in leads if lead[column] is not None]

@@ -31,7 +31,7 @@ def mean_of(sessions, column, **options):
 
 
 def page_of(url, page_query):
-    """Return the page that a URL is counted as, or None."""
+    """Return the page of a URL, or None. Without query strings, several URLs are one page."""
     if url is not None and page_query == "drop":
         url = url.partition("#")[0].partition("?")[0]
     return url or None

@@ -126,6 +126,6 @@ def full_scans(plan):
 
 
 def find_scans(connection, statements):
-    """Return the steps that scan a base table by statement, without the statements that scan none."""
+    """Return the steps that scan a base table, for each statement that has such steps."""
     scans = {label: full_scans(query_plan(connection, text)) for label, (_, text) in statements.items()}
     return {label: steps for label, steps in scans.items() if steps}

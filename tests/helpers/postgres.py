@@ -24,7 +24,7 @@ REQUIREMENTS = (
     "PostgreSQL 15 or later and psycopg are needed: apt-get install postgresql; pip install -e '.[postgresql]'"
 )
 
-# Clusters live for minutes: neither fsync nor whole pages in the WAL; and replicas report and follow at once.
+# Data need not survive a crash, so fsync and full pages in the WAL are off. Replicas report often and reconnect soon.
 TEST_SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "fsync": "off",
@@ -57,7 +57,7 @@ class Cluster:
 
     def create(self):
         shutil.copytree(empty_cluster(), self.data)
-        for path in (self.data, *self.data.rglob("*")):  # a copy made by root belongs to root
+        for path in (self.data, *self.data.rglob("*")):  # files that root has copied belong to root
             shutil.chown(path, server_user())
         return self.start()
 
@@ -118,7 +118,7 @@ class Cluster:
         """Send SIGKILL to every process of the server at once."""
         if self.process and self.process.poll() is None:
             pid = self.process.pid
-            os.kill(pid, signal.SIGSTOP)  # so that it starts no more backends
+            os.kill(pid, signal.SIGSTOP)  # stop the postmaster, so that it starts no more backends
             # Backends have their own process groups, and continue until they notice that the postmaster has exited.
             children = Path(f"/proc/{pid}/task/{pid}/children")
             backends = children.read_text().split() if children.exists() else []
@@ -237,7 +237,7 @@ select
   (select string_agg(tgname || ' ' || tgenabled::text, ',' order by tgname) from pg_trigger)
 """
 
-# The rows of a table, in any order; a tenth of the time of comparing them as text.
+# A checksum of the rows of a table in any order. It takes a tenth of the time of comparing the rows as text.
 SELECT_CHECKSUM = """
 select count(*), sum(hashtextextended({table}::text, 0))
 from {table}
@@ -274,7 +274,7 @@ where relnamespace = 'public'::regnamespace and relkind = 'r'
 
 @cache
 def create_template():
-    """Create an empty database to copy, which takes a third of creating a schema, and return its tables with rows."""
+    """Create an empty database to copy, and return its tables with rows. Copying takes a third of creating a schema."""
     from analytics_api.database.postgresql import PostgreSQL
 
     primary().execute(f"create database {TEMPLATE}")
@@ -283,7 +283,10 @@ def create_template():
 
 
 class ReusableDatabase:
-    """An open database for one test after another: emptying it takes a tenth of the 100 ms of copying the template."""
+    """An open database that several tests use one after another.
+
+    Copying the template takes 100 ms, and emptying a used database a tenth of that.
+    """
 
     def __init__(self, commit, replicas):
         import psycopg
@@ -304,7 +307,7 @@ class ReusableDatabase:
         atexit.register(self.close)
 
     def read_state(self):
-        # The position in the feed of changes only increases, in a new database too.
+        # The table `lead_changes_end` is not compared, because its position in the feed only increases.
         tables = [table for table in self.filled if table != "lead_changes_end"]
         statements = [SELECT_STATE, *(SELECT_CHECKSUM.format(table=table) for table in tables)]
         return [self.connection.execute(statement).fetchone() for statement in statements]

@@ -1,4 +1,4 @@
-"""Random filters, and leads for some of them."""
+"""Generate random filters, and the leads that the filter `lead` needs."""
 
 from hypothesis import strategies as st
 

@@ -1,4 +1,4 @@
-"""Random writes of sessions and events in random time zones, applied to a database and to lists of rows."""
+"""Generate random writes of sessions and events in random time zones. Apply them to a database and to lists of rows."""
 
 from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
@@ -26,7 +26,7 @@ ZONES = {
     "Pacific/Kwajalein": "1993-08-21T12:00+00:00",
 }
 
-OFFSETS = {}  # cache by time zone, since computing the offsets takes longer than an example
+OFFSETS = {}  # cache by time zone, because computing the offsets of a zone takes longer than an example
 
 
 def offsets_of(zone):
@@ -137,7 +137,7 @@ def write_one(database, table, action, row):
     database.write(lambda at: at.execute(statement(table, action, list(row)), **parameters))
 
 
-# Tables with counts of deleted rows.
+# The tables of the archive, which has the counts of deleted rows.
 ARCHIVE = (
     "visitor_days",
     "fingerprint_days",
@@ -167,7 +167,7 @@ def empty(database, zone, page_query):
 
 
 def labels(zone):
-    """Return a function for each interval that returns the sort key and the label of a session's row."""
+    """Return a function for each interval. It takes a session, and returns the sort key and the label of its row."""
 
     def week(session):
         monday = session["date"] - timedelta(days=session["date"].weekday())

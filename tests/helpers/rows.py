@@ -1,10 +1,10 @@
-"""Rows of sessions with every column that the statistics show, and how to insert them."""
+"""Create and insert sessions that have every column that the statistics show."""
 
 from helpers.client import instant
 
 
 def session(number, day, *, visitor=None, **columns):
-    """Return a session of a minute at noon of a day."""
+    """Return a session of one minute at noon of a day."""
     started_at = instant(f"{day} 12:00:00") + number
     return {
         "session_id": f"s{number}",

@@ -16,7 +16,7 @@ COMMAND = Path(sys.executable).with_name("analytics-api")
 
 
 class HTTPProcess:
-    """A process that serves HTTP; every request opens a new connection."""
+    """A process that serves HTTP. Every request opens a new connection."""
 
     def __init__(self, process, address, log):
         self.process = process
@@ -24,7 +24,7 @@ class HTTPProcess:
         self.log = log
 
     def request(self, method, path, body=None, headers=(("X-API-Key", KEY),), timeout=30, source=""):
-        """Send a request, from the address `source` if it is set; return status, headers and body."""
+        """Send a request, and return status, headers and body. `source` is the client's address."""
         connection = HTTPConnection(*self.address, timeout=timeout, source_address=(source, 0))
         try:
             connection.request(method, path, body, dict(headers))

@@ -1,7 +1,7 @@
 """Lend one SQLite database to many tests. `new_database()` yields an empty one.
 
-Emptying a database takes a fifth of the time of opening a new one, where SQLite parses the schema and compiles the
-triggers again.
+Emptying a database takes a fifth of the time of opening a new one, for which SQLite must parse the schema and compile
+the triggers again.
 """
 
 import atexit
@@ -26,7 +26,7 @@ from pragma_table_list
 where schema = 'main' and type = 'table' and name not like 'sqlite\\_%' escape '\\'
 """
 
-# The tables in which a new database has rows, and their rows; of the thousands of foldings a checksum.
+# For each table that has rows in a new database, a query of them. For the thousands of foldings, it is a checksum.
 FILLED = {
     "site": "select * from site",
     "site_offsets": "select * from site_offsets",
@@ -35,7 +35,7 @@ FILLED = {
 
 
 def make_folder():
-    """Return a new folder beside those of pytest, which is deleted when this process exits."""
+    """Return a new folder beside the folders of pytest. It is deleted when this process exits."""
     folder = tempfile.mkdtemp(prefix="analytics-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
@@ -50,7 +50,7 @@ def empty_file():
 
 
 class ReusableDatabase:
-    """An open database for one test after another."""
+    """An open database that several tests use one after another."""
 
     def __init__(self):
         self.folder = make_folder()
@@ -65,14 +65,14 @@ class ReusableDatabase:
         return [count for (count,) in counts], [at.tuples(sql) for sql in FILLED.values()]
 
     def read_state(self):
-        """Return what a test can change except rows: the schema, the files, and the attributes of the object."""
+        """Return the state that a test can change besides rows: the schema, the files, and the object's attributes."""
         attributes = {name: value for name, value in vars(self.database).items() if not name.startswith("_")}
         file = self.database.path.stat()
         files = {path.name for path in self.folder.iterdir()}
         return self.database.tuples(SELECT_SCHEMA), attributes, file.st_ino, file.st_mode, files
 
     def reset(self, threads):
-        """Delete all rows. Return False if more than rows was changed, or a thread that is not in `threads` runs."""
+        """Delete all rows. Return False if the test changed other state, or left a thread that is not in `threads`."""
         try:
             if self.read_state() == self.state and live_threads() <= threads:
                 self.database.write(self.delete_all)
@@ -103,7 +103,7 @@ def live_threads():
 
 @contextmanager
 def new_database(spare=[]):  # noqa: B006
-    """Yield an empty database: one that a former test used, or a new one."""
+    """Yield an empty database. It is one that an earlier test used, or a new one."""
     reusable = spare.pop() if spare else ReusableDatabase()
     threads = live_threads()
     try:

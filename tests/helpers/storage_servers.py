@@ -85,7 +85,7 @@ class Request(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """Call `script` with each request, which is numbered from 1."""
+    """A server that calls `script` with each request and its number, which begins at 1."""
 
     def __init__(self, script: Callable[[Request], None]) -> None:
         super().__init__(("127.0.0.1", 0), Request)

@@ -1,4 +1,4 @@
-"""Make a certificate for 127.0.0.1 with the program openssl."""
+"""Create a certificate for 127.0.0.1 with the program openssl."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ import pytest
 
 
 def make_certificate(folder):
-    """Return the paths of a new self-signed certificate and its key; skip the test without openssl, or fail in CI."""
+    """Return the paths of a new self-signed certificate and its key. Without openssl, skip the test, or fail in CI."""
     if shutil.which("openssl") is None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("openssl is needed")
     certificate, key = folder / "certificate.pem", folder / "key.pem"
