@@ -555,7 +555,8 @@ def archived(templates):
     return templates["as written"].archived
 
 
-# For each table, a row, its key, and another key. The tests change the key to the other one and back.
+# For each table: a row that the tests insert, remove and insert again, the condition that finds it, and the assignment
+# that gives it another key.
 BACK = {
     "sessions": (
         f"sessions (session_id, visitor_id, started_at) values ('b', 'w', {START})",

@@ -1,4 +1,4 @@
-"""How the files of the web pages are served. test_browser_*.py tests the pages in a browser."""
+"""Serving the files of the web pages. test_browser_*.py tests the pages in a browser."""
 
 import gzip
 import re

@@ -83,7 +83,7 @@ def test_failed_update_is_rolled_back(database, insert, client, caplog):
 def test_overwritten_file_is_500(tmp_path, caplog, path):
     with open_database(tmp_path / "broken.db").closing() as database:
         client = APIClient(create_app(database, api_keys=[KEY]))
-        database.close()  # closing the last connection deletes the WAL, from which reads would still succeed
+        database.close()  # closing the last connection deletes the WAL; with the WAL, reads would still succeed
         (tmp_path / "broken.db").write_bytes(b"no database at all " * 5000)
 
         response = client.get(path)

@@ -1,4 +1,4 @@
-"""The parameters of filters: what they accept, and the days that they can be applied to."""
+"""The parameters of filters: their values, and the days for which they are allowed."""
 
 import pytest
 from helpers.client import NOW
@@ -21,7 +21,7 @@ FILTERED = [
     "/analytics/dashboard",
 ]
 
-# A query, and the numbers of its sessions and events.
+# Queries, each with the numbers of sessions and events in its response.
 CHOSEN = {
     "one": ("country=IN", (1, 1)),
     "any-of-two": ("country=IN&country=DE", (2, 1)),
@@ -42,7 +42,7 @@ CHOSEN = {
     "all-of-several": ("visitor=new&country.not=DE&page.prefix=/", (1, 1)),
 }
 
-# A query, and its error message.
+# Queries that are rejected, each with the error message.
 REFUSED = {
     "bucket": ("engagement=50-60", "engagement must be one of 0-19, 20-39, 40-59, 60-79, 80-100"),
     "not-bucket": ("engagement.not=x", "engagement.not must be one of 0-19, 20-39, 40-59, 60-79, 80-100"),
@@ -58,7 +58,7 @@ REFUSED = {
 
 @pytest.fixture
 def visits(insert):
-    """Insert a visit yesterday and one today, of one visitor, and one of another today."""
+    """Insert one visitor's visits yesterday and today, and another visitor's visit today."""
     insert(
         "sessions",
         {"session_id": "a", "visitor_id": "ann", "started_at": NOW - DAY, "country": "IN", "entry_page": "/Caf\u00e9"},

@@ -1,4 +1,4 @@
-"""Every filter, suffix and combination equals a count in Python, after random writes in a random time zone."""
+"""After random writes in a random time zone, statistics with every filter and combination equal a count in Python."""
 
 import os
 from datetime import timedelta

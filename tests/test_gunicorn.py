@@ -43,7 +43,7 @@ class Server:
     def request(self, method, path, body=None, headers=(("X-API-Key", KEY),)):
         connection = HTTPConnection(*self.address, timeout=30)
         try:
-            with suppress(ConnectionError):  # the server responds before it has read a body that is too large
+            with suppress(ConnectionError):  # if a body is too large, the server responds before it has read the body
                 connection.request(method, MOUNT + path, body, dict(headers))
             response = connection.getresponse()
             return response.status, response.headers, response.read()

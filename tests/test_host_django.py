@@ -1,4 +1,4 @@
-"""The Django host of the examples, in Django's own test client."""
+"""The Django application in examples/, tested with Django's own test client."""
 
 import json
 

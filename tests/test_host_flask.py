@@ -1,4 +1,4 @@
-"""The Flask host of the examples, in Flask's own test client."""
+"""The Flask application in examples/, tested with Flask's own test client."""
 
 import json
 import logging

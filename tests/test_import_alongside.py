@@ -43,7 +43,7 @@ def large(tmp_path_factory):
 
 @pytest.fixture
 def there(folder):
-    """Return the path of a database with rows of another year."""
+    """Return the path of a database with rows from another year than the export."""
     run("demo", "--sessions", 100)
     return folder / "analytics.db"
 

@@ -64,7 +64,7 @@ def one(table, column, value, declared=""):
     return f"create table {table} ({columns})", f"insert into {table} values ({', '.join(row.values())})"
 
 
-# columns
+# Columns
 
 
 def test_columns_match_by_name_in_any_order_and_case(load, database):
@@ -174,7 +174,7 @@ def test_derived_columns_are_computed_from_the_rows(load, database):
     ]
 
 
-# values
+# Values
 
 
 @pytest.mark.parametrize(
@@ -361,7 +361,7 @@ def test_first_of_duplicate_rows_is_imported(load, read):
     assert read("sessions", "visitor_id") == {"s1": "first"}
 
 
-# rows that are there already
+# Existing rows
 
 
 def test_existing_rows_stay(load, insert, read):
@@ -393,7 +393,7 @@ def test_update_overwrites_existing_rows(load, insert, database):
     assert database.verify() == []
 
 
-@pytest.mark.parametrize("there", [1, 100])  # existing rows, so that triggers or bulk mode are used
+@pytest.mark.parametrize("there", [1, 100])  # number of existing rows: the import is in bulk mode, or uses triggers
 def test_counters_and_search_are_exact_afterwards(there, load, insert, database, get):
     insert("sessions", *({"session_id": f"o{n}", "visitor_id": f"o{n}", "started_at": 10**11} for n in range(there)))
 

@@ -1,4 +1,4 @@
-"""The application and its endpoints, called from Python."""
+"""Calling the application and the functions of its endpoints from Python."""
 
 from wsgiref.validate import validator
 

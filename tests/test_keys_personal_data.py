@@ -11,7 +11,7 @@ from analytics_api.keys import KeyStore
 from analytics_api.routes import ROUTES
 from analytics_api.server.serve import build_server_app
 
-# Personal data, each with letters that occur nowhere else.
+# All personal data contains these letters, which occur nowhere else.
 PERSON = "zqx"
 LEAD = {
     "contact_name": "zqx Sharma",

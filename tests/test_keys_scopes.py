@@ -4,7 +4,7 @@ from helpers.client import KEY, NOW
 from analytics_api.keys import SCOPES, KeyStore
 from analytics_api.routes import ROUTES
 
-# The scope of every route. The test fails for a new route until its scope is added here.
+# The required scope of every route. The test fails for a new route until its scope is added here.
 TAKES = {
     ("GET", "/overview"): "stats",
     ("GET", "/sessions/daily"): "stats",

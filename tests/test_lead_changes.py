@@ -1,4 +1,4 @@
-"""The additions of the detail of a lead: changes of submissions, first session, other leads; and its history."""
+"""The history of a lead, and parts of its detail: changes by submissions, the first session, and other leads."""
 
 import pytest
 from helpers.client import instant

@@ -281,9 +281,9 @@ def test_unknown_lead_is_404(insert, client):
         "999999999999999999999999999999",
         "9223372036854775808",
         "9" * 5000,
-        "%D9%A1",  # an Arabic one
-        "%C2%B2",  # a superscript two
-        "%EF%BC%91",  # a full-width one
+        "%D9%A1",  # an Arabic digit 1
+        "%C2%B2",  # a superscript 2
+        "%EF%BC%91",  # a full-width digit 1
         "%FF",
         "%F0%9F%91%8B",
         "1;drop table leads",

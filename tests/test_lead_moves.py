@@ -1,4 +1,4 @@
-"""Moves of leads that triggers record, whoever makes them."""
+"""Triggers record the moves of leads by all programs."""
 
 import time
 
@@ -57,7 +57,7 @@ def test_failed_write_leaves_no_author(database, leads, moves):
 
 @pytest.mark.parametrize("sessions", [0, 20], ids=["bulk", "triggers"])
 def test_import_that_updates_is_recorded(database, insert, leads, moves, sessions):
-    """With few rows in the database the import rebuilds the counters, else triggers update them."""
+    """If the database has few rows, the import rebuilds the counters. Otherwise triggers update them."""
     insert("sessions", *({"session_id": f"s{n}", "visitor_id": "v", "started_at": NOW} for n in range(sessions)))
 
     import_text(

@@ -167,7 +167,7 @@ def test_unknown_lead_is_404_without_history(client, history):
 def test_invalid_body_is_400(lead, client, status, history, ended_by, body, message):
     if ended_by == "its length":
         response = client.patch("/analytics/leads/42", data=body)
-    else:  # a chunked body without a Content-Length
+    else:  # the body is chunked, and has no Content-Length
         response = client.patch(
             "/analytics/leads/42",
             environ_overrides={

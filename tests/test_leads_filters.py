@@ -16,7 +16,10 @@ SESSIONS = {"s1": "v9", "s2": "v1"}
 
 @pytest.fixture
 def filled(database):
-    """Insert 5,000 leads, more than a page can be gathered from, with follow-ups and sessions. Return the leads."""
+    """Insert leads with follow-ups and sessions, and return them.
+
+    There are 5,000, so that some pages are read in the order of an index instead of from all matches.
+    """
     random = Random(7)
     leads = random_leads(random, 5_000)
     submissions = [

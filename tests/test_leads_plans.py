@@ -17,7 +17,7 @@ INDEXES = {
 }
 
 STATEMENTS = {label: statements for label, statements in list_statements().items() if label.startswith("leads.")}
-# The order of the board has an index within each status only.
+# An index has the order of the board only within each status.
 ORDERED_BY_STAGE = [label for label, (key, _) in STATEMENTS.items() if key and "stage" in key and "all" in key]
 SCANNED = [label for label in STATEMENTS if "scanned" in label]
 

@@ -12,7 +12,7 @@ from analytics_api import create_app
 
 pytestmark = pytest.mark.any_engine
 
-# The path at which the host mounts the API, and the API's prefix.
+# The paths at which the host mounts the API, each with the API's prefix.
 MOUNTS = {"/analytics": "", "/internal/reports": "/analytics", "/deep/er/still": ""}
 
 urlpatterns = [

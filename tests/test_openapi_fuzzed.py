@@ -14,7 +14,7 @@ from analytics_api import open_database
 
 pytestmark = pytest.mark.skipif(find_spec("schemathesis") is None, reason="pip install -e '.[fuzz]'")
 
-EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "2")  # for each operation and phase; more in `make faults`
+EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "2")  # examples for each operation and phase; `make faults` runs more
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 OPTIONS = ["--checks", "all", "--max-examples", EXAMPLES, "--generation-database", "none", "--no-color"]
@@ -30,7 +30,7 @@ ROWS = {
 }
 
 
-# For each way to send the key: the settings, and the options of the run. One run with all operations is enough.
+# For each way to send the key, the settings, and the options of the run. Only one run needs all operations.
 AUTHENTICATED = {
     "bearer": (f'[auth.openapi.bearer]\nbearer = "{KEY}"\n', []),
     "header": (f'[auth.openapi.header]\napi_key = "{KEY}"\n', ["--include-path", "/analytics/leads/{lead_id}"]),
@@ -40,7 +40,7 @@ AUTHENTICATED = {
 # OpenAPI cannot express that one parameter restricts another. The hook removes combinations that are 400: a cursor with
 # another sort, days with from or to, from after to, `fill` with too many rows, and comparisons without a first day,
 # with too many rows or before the year 1. test_leads_cursor.py, test_ranges.py and test_compare.py test these. It also
-# removes filters whose value is no list: a query cannot tell it from a list of one.
+# removes filters whose value is not a list, because a query cannot distinguish a value from a list of one.
 HOOKS = """
 from datetime import date
 

@@ -1,4 +1,4 @@
-"""The types that openapi-typescript generates from the OpenAPI document compile, and have what clients read."""
+"""The types that openapi-typescript generates from the OpenAPI document compile, and have the fields of responses."""
 
 import json
 import os

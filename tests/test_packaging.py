@@ -100,7 +100,7 @@ def bare(wheel, tmp_path_factory):
 
 
 def python(bare, code, **environ):
-    """Run code there and return its output."""
+    """Run code in the environment `bare`, and return its output."""
     ended = subprocess.run(
         [bare, "-W", "error", "-c", code],
         cwd=bare.parent,

@@ -3,7 +3,7 @@ from helpers.client import NOW, instant
 
 DAY = 86_400_000
 
-# Texts of an integer parameter, and the resulting value: the default, a bound, or the number.
+# Texts of an integer parameter, each with the resulting value: the default, a bound, or the number.
 WHOLE_NUMBERS = {
     "": "default",
     "0": "minimum",
@@ -46,15 +46,15 @@ NO_NUMBERS = [
     "null",
     "true",
     "[1]",
-    "%D9%A1",  # an Arabic one
-    "%C2%B2",  # a superscript two
-    "%C2%A02",  # after a no-break space
-    "%EF%BC%91",  # a full-width one
+    "%D9%A1",  # an Arabic digit 1
+    "%C2%B2",  # a superscript 2
+    "%C2%A02",  # a 2 after a no-break space
+    "%EF%BC%91",  # a full-width digit 1
     "0" * 5000 + "x",
     "2;drop table leads",
 ]
 
-# A path that must be an integer, its name, default, minimum and maximum.
+# Integer parameters: the path, and the parameter's name, default, minimum and maximum.
 TAKING = {
     "days": ("/analytics/sessions/daily", "days", 30, 1, 90),
     "pages": ("/analytics/pages/top", "limit", 20, 1, 100),

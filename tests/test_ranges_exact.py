@@ -1,4 +1,4 @@
-"""Every statistic of a random range equals a count in Python, after random writes in a random time zone."""
+"""After random writes in a random time zone, every statistic of a random range equals a count in Python."""
 
 import os
 from datetime import date, timedelta
@@ -81,7 +81,7 @@ def test_erasures_leave_counters_of_the_rows_and_the_archive(database, writes):
 
 
 def triggers(database):
-    """Return the triggers of an engine whose state can be changed."""
+    """Return the triggers, on PostgreSQL with their state, for the message of a failed assertion."""
     if isinstance(database, SQLite):
         return database.rows("select name from sqlite_schema where type = 'trigger'")
     return database.rows(

@@ -146,7 +146,7 @@ def test_folder_that_becomes_writable_is_written_again(tmp_path):
             with pytest.raises(DatabaseError, match="must be writable"):
                 database.write(lambda at: at.execute("delete from leads"))
 
-        with suppress(DatabaseError):  # the connection from before the change
+        with suppress(DatabaseError):  # the connection was opened before the change
             database.write(lambda at: at.execute("delete from leads"))
         database.write(lambda at: at.execute("insert into leads (enquiry_datetime) values ('2026-02-23 11:15:00')"))
 

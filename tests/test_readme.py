@@ -68,7 +68,7 @@ def commands(group=main, *path):
             yield " ".join([*path, name]), command
 
 
-# the tables
+# Tables
 
 
 def test_table_of_commands_is_complete():
@@ -310,7 +310,7 @@ def test_storage_source_example_runs(folder):
 
 
 def test_authenticate_example_lets_a_remote_user_in(folder):
-    example, _flask, _django = blocks("python", "docs/host-applications.md")  # the others: test_host_*.py
+    example, _flask, _django = blocks("python", "docs/host-applications.md")  # test_host_*.py runs the other two
     names = {"__name__": "__main__"}
 
     exec(compile(example, "docs/host-applications.md", "exec"), names)

@@ -24,7 +24,7 @@ def plain(database, now):
 
 
 def write(database, now, opened, ended, happened):
-    """Replace all rows by open sessions, ended sessions and events with these distances from `now`."""
+    """Replace all rows by open sessions, ended sessions and events. Each list has their distances from `now` in ms."""
 
     def replace(at):
         at.execute("delete from sessions")
@@ -217,7 +217,7 @@ def test_realtime_equals_plain_sql_at_every_boundary(database, serve):
         assert realtime == plain(database, now)
 
 
-# Distances at and near the boundaries of the hour, a minute and the day.
+# Distances that are equal to the length of an hour, a minute or a day, or near to it.
 distances = st.lists(
     st.one_of(
         st.integers(-2 * HOUR, HOUR),

@@ -54,7 +54,7 @@ def test_repeated_request_queries_once(insert, get, client, statements, path):
     second, asked_again = get(path), statements()
     headers = [client.get(path).headers for _ in range(2)]
 
-    assert len(queries) == (2 if "days=" in path else 1)  # with days, a second statement reads the current day
+    assert len(queries) == (2 if "days=" in path else 1)  # for `days`, another statement reads the current day
     assert asked_again == []
     assert first == second
     assert headers[0] == headers[1]

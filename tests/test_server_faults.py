@@ -18,7 +18,7 @@ STATUSES = ["new", "contacted", "qualified", "proposal", "won", "lost"]
 
 @pytest.fixture
 def file(tmp_path):
-    """Return a database with one lead and a short busy timeout, which checks its file before each read."""
+    """Return an open database with one lead. Its busy timeout is short, and it checks its file before each read."""
     with SQLite(tmp_path / "analytics.db", busy_timeout=0.05).closing() as database:
         database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime"], [(1, "2026-02-23 11:15:00")]))
         yield database

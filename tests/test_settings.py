@@ -54,7 +54,7 @@ def test_key_is_the_only_required_variable():
 
 NEEDS_MAXMINDDB = pytest.mark.skipif(find_spec("maxminddb") is None, reason="needs pip install -e '.[geoip]'")
 
-# All variables except the key, and the corresponding fields.
+# All variables except the key, each with the corresponding field.
 OTHERS = {
     "ANALYTICS_DATABASE": "database",
     "ANALYTICS_DATABASE_READ": "database_read",
@@ -155,7 +155,7 @@ def test_invalid_variable_names_itself_and_what_it_takes(variable, value, messag
     assert "hush" not in text
 
 
-# the key
+# The key
 
 
 @pytest.mark.parametrize("environ", [{}, {"ANALYTICS_API_KEY": ""}, {"ANALYTICS_API_KEY": " \n"}])
@@ -248,7 +248,7 @@ def test_weak_key_is_a_warning_without_the_key(keys, faults):
     ]
 
 
-# storage
+# Storage
 
 
 def test_storage_may_be_a_directory(folder):
@@ -319,14 +319,14 @@ def test_database_is_known_without_a_key():
     assert database({"ANALYTICS_DATABASE": "visits.db"}) == "visits.db"
 
 
-# wsgi.py, for gunicorn's own command
+# wsgi.py, which gunicorn's own command loads
 
 
 GUNICORN = [sys.executable, "-m", "gunicorn", "--chdir", Path(__file__).parents[1]]
 
 
 def gunicorn(folder, *options, **environ):
-    """Run gunicorn, which must exit because of an invalid setting."""
+    """Run gunicorn with an invalid setting, so that it exits, and return the completed process."""
     return run_process(
         *["--bind", "127.0.0.1:0", *options, "wsgi"],
         program=GUNICORN,

@@ -86,7 +86,7 @@ def test_idle_connection_is_not_over_its_limit(database):
         database.rows("select count(*) from leads")
         database.write(work)
         time.sleep(0.1)
-        for _ in range(10_000):  # SQLite checks the deadline only once in many short statements
+        for _ in range(10_000):  # SQLite checks the deadline only after many short statements
             database.response_cache()
 
 

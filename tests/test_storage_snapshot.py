@@ -1,4 +1,4 @@
-"""The snapshot of the storage statistics: which worker refreshes it, when, and what is returned until then."""
+"""The snapshot of the storage statistics: which worker refreshes it, when, and the responses until then."""
 
 import os
 import signal

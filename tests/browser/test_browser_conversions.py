@@ -8,8 +8,8 @@ from helpers.rows import insert, session
 from analytics_api import open_database
 from analytics_api.keys import KeyStore
 
-# In January there are three leads. One is open, and its sessions are from google.com. Two are won, and their last sessions
-# are from bing.com. The first session of the second won lead is from google.com.
+# In January there are three leads. One is open, and its session is from google.com. Two are won, and their last
+# sessions are from bing.com. The first session of the second won lead is from google.com.
 SESSIONS = (
     session(1, "2026-01-10"),
     session(2, "2026-01-11", referrer_domain="bing.com", entry_page="https://shop.example/b?utm_campaign=Spring"),

@@ -4,7 +4,7 @@ from helpers.collecting import Site
 
 @pytest.fixture
 def new_site(database):
-    """Return a function that creates a collector. After the test it is closed, and `verify` finds no difference."""
+    """Return a function that creates a Site. After the test, close its collector, and verify the counters."""
     sites = []
 
     def new_site(**options):
@@ -24,7 +24,7 @@ def site(new_site):
 
 @pytest.fixture
 def select(database):
-    """Return the rows of columns of a table as tuples."""
+    """Return a function that returns columns of the rows of a table as tuples."""
 
     def select(columns, table, order="1"):
         return database.tuples(f"select {columns} from {table} order by {order}")

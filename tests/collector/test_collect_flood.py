@@ -1,4 +1,4 @@
-"""A flood of forged and broken requests leaves bounded rows, and all of them on the day of their arrival."""
+"""A flood of forged and invalid requests adds a bounded number of rows, all of them on the day of their arrival."""
 
 import json
 from random import Random

@@ -1,4 +1,4 @@
-"""SIGKILL of the server, and of PostgreSQL, loses no acknowledged view. faults/collect_crash.py kills 20 times."""
+"""No acknowledged view is lost when the server and PostgreSQL get SIGKILL. faults/collect_crash.py kills 20 times."""
 
 import pytest
 from helpers import postgres

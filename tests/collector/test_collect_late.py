@@ -1,4 +1,4 @@
-"""Responses that wait for a commit without a thread: real gunicorn processes, and a database that another one locks."""
+"""Responses wait for a commit without a thread. The tests use gunicorn processes, and lock the database meanwhile."""
 
 import json
 import sqlite3
@@ -48,12 +48,12 @@ def count_events(folder):
 
 
 def test_reads_are_answered_while_visits_wait(tmp_path):
-    """The visits are more than the server has threads."""
+    """More visits wait than the server has threads."""
     with serving(tmp_path, *OPTIONS, **SETTINGS) as server, ThreadPoolExecutor(16) as pool:
         assert post(server, 100) == 204
         with locked(tmp_path):
             visits = [pool.submit(post, server, number) for number in range(16)]
-            time.sleep(0.3)  # most requests have arrived; without this, fewer of them would wait
+            time.sleep(0.3)  # time for most requests to arrive, so that many of them wait
             status, _ = server.get("/analytics/overview")
             waiting = [visit for visit in visits if not visit.done()]
 

@@ -1,4 +1,4 @@
-"""The country and the VPN of an address."""
+"""The country of an address, and addresses in the list of VPN networks."""
 
 from importlib.util import find_spec
 

@@ -1,4 +1,4 @@
-"""Copies of a database have no salt, so that nobody can compute the hash of an address with them."""
+"""Copies of a database have no salts, so that nobody can use them to compute the hash of an address."""
 
 import sqlite3
 from contextlib import closing
@@ -14,7 +14,7 @@ from analytics_api.maintenance.export import export
 
 
 def collect(folder):
-    """Return an open database with a visit, and its salt."""
+    """Return an open database with a visit, and the salt of the visit's day."""
     database = open_database(folder / "analytics.db")
     site = Site(database)
     site.view()

@@ -1,4 +1,4 @@
-"""The requests that the collector accepts and refuses."""
+"""The requests that the collector accepts, and those that it rejects."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The script as a file; test_browser_collect.py runs it in a browser."""
+"""The response with the script a.js. test_browser_collect.py runs the script in a browser."""
 
 import gzip
 

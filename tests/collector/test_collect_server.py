@@ -1,4 +1,4 @@
-"""The collector in `analytics-api serve`: real gunicorn processes."""
+"""The collector in `analytics-api serve`, with gunicorn processes."""
 
 import json
 import sqlite3
@@ -112,7 +112,7 @@ def test_nginx_passes_visits_on_and_pages_can_read_its_errors(tmp_path):
     require_nginx()
     with serving(tmp_path, **SETTINGS) as server, proxying(server) as nginx:
         status, reply = post(nginx, view(1))
-        with ThreadPoolExecutor(16) as pool:  # more than a reader of the API may send
+        with ThreadPoolExecutor(16) as pool:  # nginx would reject some of so many requests to other paths
             statuses = {status for status, _ in pool.map(lambda number: post(nginx, view(number)), range(100, 500))}
         script, _, _ = nginx.request("GET", "/a.js", headers=())
         server.process.terminate()

@@ -1,6 +1,6 @@
-"""Random streams of events of several visitors, compared with a plain computation that reads all events each time.
+"""Random streams of events of several visitors give the same sessions as a computation in Python.
 
-Each request goes to one of two collectors, as it would with two processes, and some are sent again.
+Each request is sent to one of two collectors, as with two processes. Some requests are sent again.
 """
 
 import os
@@ -35,7 +35,7 @@ STEPS = st.lists(
 
 
 def expected_sessions(events, now):
-    """Return the sessions of (instant, event) in order, as tuples of columns."""
+    """Return the sessions of a list of (instant, event), as tuples of columns in the order of their start."""
     sessions, views, ids = [], {}, set()
     for instant, event in events:
         if event["id"] in ids:
@@ -122,7 +122,10 @@ def make_event(site, step, before):
 
 
 def arrival(site, event):
-    """Return what the collector hands to its writer; without the thread, an example is ten times as fast."""
+    """Send an event, and return the arrival that the collector passes to its writer.
+
+    The writer's thread is not used, because without it an example is ten times as fast.
+    """
     arrivals = []
     site.collector.writer.submit = arrivals.append
     site.send(event)

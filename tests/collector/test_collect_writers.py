@@ -11,7 +11,7 @@ from analytics_api import open_database
 pytestmark = pytest.mark.slow
 
 VIEWS = 600
-CLIENTS = 12  # of each writer
+CLIENTS = 12  # number of clients for each writer
 
 
 def test_two_writers_take_turns(tmp_path):

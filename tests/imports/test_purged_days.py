@@ -1,4 +1,4 @@
-"""Files are imported again after their days were purged and archived: nothing counts twice."""
+"""If files are imported again after their days were purged and archived, no row is counted twice."""
 
 import sqlite3
 from datetime import date

@@ -97,7 +97,7 @@ def test_sql_without_a_needed_column_lists_what_there_is(database):
         import_text(database, "CREATE TABLE sessions (id TEXT, visitor TEXT);\nINSERT INTO sessions VALUES('a','b');\n")
 
 
-# options without effect
+# Options without effect
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_files_after_an_unreadable_one_are_not_imported(folder):
     assert query("analytics.db", "select lead_id from leads") == [(1,)]
 
 
-# D9 and F5.5 over several files
+# Several files
 
 
 def test_events_of_later_files_are_counted_in_their_sessions(folder):

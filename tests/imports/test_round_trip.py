@@ -30,7 +30,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 )
 INT32 = st.integers(-(2**31), 2**31 - 1)
 INT64 = st.integers(-(2**63), 2**63 - 1)
-INSTANTS = st.integers(100_000_000_000, 253_402_300_799_999)  # of sessions and events
+INSTANTS = st.integers(100_000_000_000, 253_402_300_799_999)  # the instants that sessions and events may have
 ANY_INSTANTS = st.integers(-62_135_596_800_000, 253_402_300_799_999)
 DATES = st.just("") | st.datetimes().map(lambda moment: f"{moment:%4Y-%m-%d %H:%M:%S}")
 HOSTS = st.sampled_from(["", "google.com", "xn--mnchen-3ya.example", "[2001:db8::1]", "192.0.2.1"])

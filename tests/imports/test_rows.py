@@ -52,7 +52,7 @@ def test_primary_key_is_required(database):
 def test_iterator_that_cannot_restart_is_an_error(database, monkeypatch):
     rows = iter([{"lead_id": 1, "enquiry_datetime": "2026-02-24"}])
     write, bulk = database.write, database.bulk
-    # restored afterwards, since PostgreSQL's tests share the object
+    # monkeypatch restores the method afterwards, because the tests on PostgreSQL share the object
     monkeypatch.setattr(database, "write", lambda work: (write(work), write(work)))
     monkeypatch.setattr(database, "bulk", lambda work, on_progress=None: (bulk(work), bulk(work)))
 

@@ -1,4 +1,4 @@
-"""Regression tests for values that were stored incorrectly: each is stored correctly, or rejected with a reason."""
+"""Regression tests for values that earlier versions stored incorrectly. Each is stored correctly, or rejected."""
 
 import pytest
 from helpers.importing import import_text, select
@@ -63,7 +63,7 @@ def test_compact_dates_and_serial_dates_are_not_seconds(database):
     assert report.rejects == ["leads line 5: enquiry_datetime: '2026' is not a date"]
 
 
-# Instants of SQL and SQLite
+# Instants in SQL dumps and SQLite files
 
 
 @pytest.mark.any_engine
@@ -139,7 +139,7 @@ def test_event_has_the_same_id_in_every_file(database, name):
     assert select(database, "session_id, page_url, occurred_at", "events") == [("s1", "/a", 1769904000000)]
 
 
-# B13: --update with an empty value
+# --update with an empty value
 
 
 UPDATES = {

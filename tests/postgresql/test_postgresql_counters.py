@@ -130,7 +130,7 @@ def test_pausing_takes_the_right_to_archive(database, connection):
 
 
 def test_large_deletes_are_linear(database, connection):
-    """Delete 20,000 sessions of as many visitors on two days."""
+    """Delete 20,000 sessions of 20,000 visitors on two days."""
     connection.execute(
         "insert into sessions (session_id, visitor_id, fingerprint, started_at) "
         "select n, 'v' || n / 2, 'f' || n / 2, %s::bigint + n %% 2 * %s::bigint from generate_series(1, 20000) as n",

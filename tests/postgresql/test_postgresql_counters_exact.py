@@ -262,7 +262,7 @@ def check_view(connection, counter, view):
     if counts:
         sums = ", ".join(f"sum({column})::bigint as {column}" for column in counts)
         source = f"(select {keys}, {sums} from {source} group by {keys}) as summed"
-    where = " or ".join(f"{column} <> 0" for column in counts) or "true"  # as `verify` ignores rows of zeros
+    where = " or ".join(f"{column} <> 0" for column in counts) or "true"  # `verify` ignores rows of zeros, too
     stored = connection.execute(f"select {', '.join(columns)} from {source} where {where}").fetchall()
     expected = connection.execute(f"select {', '.join(columns)} from {view} where {where}").fetchall()
     assert sorted(map(repr, stored)) == sorted(map(repr, expected)), counter

@@ -290,7 +290,7 @@ def test_verify_restarts_after_lost_connections(database):
 
 
 def test_forked_process_opens_its_own_connections(database):
-    threads = "ignore:This process:DeprecationWarning"  # since Python 3.12, a fork with threads causes a warning
+    threads = "ignore:This process:DeprecationWarning"  # since Python 3.12, forking a process with threads warns
     program = [sys.executable, "-W", threads, "-c", FORK, database.url]
 
     ran = subprocess.run(program, capture_output=True, text=True, timeout=60)

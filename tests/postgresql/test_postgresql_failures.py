@@ -19,7 +19,7 @@ STATUSES = ("contacted", "qualified", "proposal", "won", "lost", "new")
 
 
 def answer(client, path="/analytics/overview", **options):
-    """Return the status and JSON of a response, and check that it arrived in bounded time."""
+    """Send a request, check that the response arrives in bounded time, and return its status and JSON."""
     begun = time.monotonic()
     response = client.patch(path, **options) if options else client.get(path)
     assert time.monotonic() - begun < 15
@@ -341,7 +341,7 @@ def impatient():
 
 
 def ended(cluster):
-    """Wait until there is no idle transaction."""
+    """Wait until the server has terminated all idle transactions."""
     cluster.wait_for("select count(*) = 0 from pg_stat_activity where state = 'idle in transaction'")
 
 

@@ -27,7 +27,7 @@ SUBMISSION = "insert into lead_submissions (lead_id, submitted_at) values (1, '2
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Yield a cluster with the roles, and a database `site` that the first one owns."""
+    """Yield a cluster with the roles. The first role owns the database `site`."""
     cluster = postgres.Cluster("roles").create()
     for role in ROLES:
         cluster.execute(f"create role {role} login")
@@ -42,7 +42,7 @@ def cluster():
 
 @pytest.fixture
 def site(cluster):
-    """Yield the cluster; delete every row that the test committed."""
+    """Yield the cluster. After the test, delete the rows that it has committed."""
     yield cluster
     for table in (*BASE_TABLES, "api_keys"):
         cluster.execute(f"delete from {table}", "site")
@@ -50,7 +50,7 @@ def site(cluster):
 
 @pytest.fixture
 def connected(site):
-    """Return a function that connects as a role, `connected("tracker")`; its changes are rolled back."""
+    """Return a function that connects as a role, `connected("tracker")`. The connection's changes are rolled back."""
     opened = []
 
     def connected(role):

@@ -48,7 +48,7 @@ def present(cluster, certificates, name):
 
 
 def shown(cluster, certificates):
-    """Return the subject of the server's certificate."""
+    """Connect to a wrong name, and return the error message, which contains the name in the server's certificate."""
     try:
         psycopg.connect(f"{cluster.url()}?sslmode=verify-full&sslrootcert={certificates}/ours.pem").close()
     except psycopg.OperationalError as error:

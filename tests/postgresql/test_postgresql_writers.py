@@ -93,7 +93,7 @@ def write_like_a_tracker(connection, draw, turn):
 
 
 def test_trackers_with_the_same_keys_leave_exact_counters(database):
-    """Six trackers write with default connection settings."""
+    """Six trackers write the same keys, with default connection settings."""
 
     def write(number):
         draw = random.Random(number)
@@ -108,7 +108,7 @@ def test_trackers_with_the_same_keys_leave_exact_counters(database):
 
 
 def test_trackers_with_unsharded_pages_do_not_deadlock(database):
-    """The maximum number of pages is sharded, and eight trackers view other pages."""
+    """As many pages as possible are sharded already, and eight trackers write views of other pages."""
 
     def view(connection, session, *pages):
         connection.execute(
@@ -135,7 +135,7 @@ def test_trackers_with_unsharded_pages_do_not_deadlock(database):
 
 @pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
 def test_writers_of_two_days_of_one_visitor_see_each_other(database, isolation):
-    """The second transaction begins before the first one commits; at repeatable read it also has its snapshot."""
+    """The second transaction begins before the first one commits. At repeatable read, it also takes its snapshot."""
     with psycopg.connect(database.url) as first, psycopg.connect(database.url) as second:
         for connection in (first, second):
             connection.execute(f"set transaction isolation level {isolation}")
@@ -254,7 +254,7 @@ def test_transactions_with_snapshots_use_shards_of_their_own(database):
             connection.execute("commit")
         for connection in connections:
             connection.execute("begin isolation level repeatable read")
-            connection.execute("select")  # takes the snapshot
+            connection.execute("select")  # the transaction takes its snapshot here
         for number, connection in enumerate(connections):
             connection.execute(INSERT_SESSION, [f"third {number}", f"w{number}", None, START])
             connection.execute("commit")

@@ -1,4 +1,4 @@
-"""With any fault of the server, a count is correct or fails, and ends within its deadline."""
+"""If the server has a fault, a count is correct or fails, and ends before its deadline."""
 
 from __future__ import annotations
 
