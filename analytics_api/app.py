@@ -80,7 +80,7 @@ def create_app(
         `statistics()`.
     :param storage_max_age: maximum age of the storage statistics in seconds, after which they are refreshed.
     :param cors_origins: origins whose pages may read the responses in a browser; `*` allows all origins.
-    :param prefix: beginning of every path; empty if the host application mounts the returned one at a path.
+    :param prefix: beginning of every path; empty if the host application mounts this application at a path.
     :param query_timeout: maximum seconds of each SQL statement of a request. A longer statement is cancelled, and the
         response is 500.
     :param max_exports: maximum number of concurrent exports in a process; another export gets a 503. Pass half the
@@ -243,7 +243,8 @@ class Application:
             response = responses.JSONResponse(payload, self.response_headers(ctx, route, payload, range_, environ))
             if len(self.recent) >= MAX_CACHED_RESPONSES:
                 self.recent.clear()
-            if not self.recent:  # or an idle process would keep the pages of an erased person in memory
+            if not self.recent:
+                # Without this timer, an idle process would keep the pages of an erased person in memory.
                 timer = threading.Timer(route.max_age / 1000, self.recent.clear)
                 timer.daemon = True
                 timer.start()
@@ -253,7 +254,7 @@ class Application:
     def response_headers(
         self, ctx: Context, route: Route, payload: object, range_: DayRange | None, environ: WSGIEnvironment
     ) -> list[tuple[str, str]]:
-        """Return the route's headers, `Analytics-Range` if days were counted, and `Link` if another page follows."""
+        """Return the route's headers, `Analytics-Range` if it has a range, and `Link` if there is a next page."""
         values = [(header.name, header.value(ctx, payload)) for header in route.headers]
         headers = [(name, value) for name, value in values if value is not None]
         if range_ is not None:
@@ -321,7 +322,7 @@ def parse_arguments(route: Route, path_arguments: Mapping[str, Any], environ: WS
         [text] = texts.get(parameter.name, [""])
         arguments[parameter.name] = parameter.parse(text) if text else parameter.default
     if "days" in arguments and "" in texts.get("days", [""]):
-        arguments["days"] = None  # resolve_range() applies the default if `from` and `to` are absent, too
+        arguments["days"] = None  # resolve_range() applies the default, if `from` and `to` are absent
     if route.filters:
         arguments["filters"] = {
             parameter.name: texts[parameter.name] for parameter in route.filters if parameter.name in texts

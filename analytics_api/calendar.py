@@ -125,7 +125,7 @@ def interval_next(first: int, interval: Interval) -> int:
 
 
 def interval_count(first: int, last: int, interval: Interval) -> int:
-    """Return the number of intervals that overlap the days `first` to `last`. Every day is counted as 24 hours."""
+    """Return the number of intervals that overlap the days `first` to `last`. A day has 24 hours here."""
     if last < first:
         return 0
     if interval == "hour":

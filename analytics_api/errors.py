@@ -81,7 +81,7 @@ class NotFound(RequestError):
 
 
 class Gone(RequestError):
-    """The server does not have this resource any more."""
+    """The requested data is no longer available."""
 
     status = 410
 
@@ -105,7 +105,7 @@ class ReadOnly(RequestError):
 
 
 class Unavailable(RequestError):
-    """The server is at a limit of concurrent requests."""
+    """The server has reached a limit of concurrent requests."""
 
     status = 503
     headers = (("Retry-After", "5"),)

@@ -25,7 +25,7 @@ class Period(NamedTuple):
     cut_at: int | None = None
 
     def parameters(self) -> dict[str, int | None]:
-        """Return the fields as statement parameters, and `last_day`, which is the last day even if it is not whole."""
+        """Return the fields as statement parameters, and also `last_day`: the last day, even if it is not whole."""
         return {**self._asdict(), "last_day": self.last if self.cut_at is None else self.last + 1}
 
 
@@ -47,7 +47,7 @@ def find_period(db: Database, range_: DayRange | None, until: int | None) -> Per
 
 
 def find_bounds(at: Reader | Database, range_: DayRange | None, until: int | None) -> tuple[int | None, int | None]:
-    """Return the inclusive first and the exclusive last instant of a range. None means no bound.
+    """Return the instants at which a range begins (inclusive) and ends (exclusive). None means no bound.
 
     :param until: an exclusive end in milliseconds since the epoch, if it is before the end of the range.
     """

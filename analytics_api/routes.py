@@ -82,10 +82,10 @@ class Route:
     :param produces: media types of the response.
     :param headers: response headers.
     :param next_query: takes the endpoint's result and returns the query string of the next page for `Link`, or None.
-    :param is_gone: whether the response can be 410, because the requested data is not available any more.
+    :param is_gone: whether the response can be 410, if the requested data is no longer available.
     :param conditional: whether the endpoint gets a function `check`, which evaluates If-Match and If-None-Match.
-    :param cache_for: cache the response until the next write, but at most until the time in milliseconds since the
-        epoch is a multiple of this number. 0 disables caching. A route with path parameters is never cached.
+    :param cache_for: cache the response until the next write. With a number of milliseconds, the cache also expires
+        whenever the current time is a multiple of it. 0 disables caching. A route with path parameters is never cached.
     :param ranged: whether `query` contains the parameters in RANGE. The range of days is then passed to the endpoint as
         `days`, and the response has the header `Analytics-Range`.
     :param max_age: reuse the response for this many milliseconds, even after a write. It is for a route that many

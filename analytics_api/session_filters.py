@@ -64,7 +64,7 @@ SESSION_FILTERS: Final[dict[str, Filter]] = {parameter.name: parameter for param
 
 
 def parse_filters(filters: Filters | None) -> dict[str, tuple[str, ...]]:
-    """Return the filters that have values, with their values. Empty values are ignored.
+    """Parse the values of filters. Empty values, and filters without values, are omitted.
 
     :raises InvalidRequest: a parameter is unknown, a value is invalid, or there are too many parameters.
     """

@@ -114,11 +114,11 @@ on conflict (day, reason) do update set hits = collector_machines.hits + exclude
 
 
 class Arrival(NamedTuple):
-    """A valid request, ready to be written.
+    """A valid request. The batch writes its events.
 
     :param now: the time of the request in milliseconds since the epoch.
     :param day: the site's day at this time.
-    :param machine: the reason why the request counts as a machine's; None for a person's.
+    :param machine: if a program such as a crawler sent the request, how it was recognized; None for a person.
     :param visitors: the visitor id of each event.
     :param sender: the hash of the client address if there is a lead, otherwise "".
     :param contact_ip: the client address, or None if it must not be stored.
@@ -248,7 +248,7 @@ class Batch:
         visit = self.visits.get(visitor)
         if visit is None or not visit.is_open(arrival.now):
             if visit is not None:
-                self.changed[visit.session_id] = visit  # this session has ended
+                self.changed[visit.session_id] = visit  # the previous session has ended
             visit = Visit(visitor, new_session_id(arrival.now), arrival.now, arrival.now)
             self.visits[visitor] = self.by_session[visit.session_id] = visit
             referrer, domain = self.sources.find(event)

@@ -48,7 +48,7 @@ class Salt(NamedTuple):
 
 
 class Identity:
-    """Compute visitor ids. An object can be shared between threads."""
+    """Compute visitor ids. Threads can share an object of this class."""
 
     def __init__(self, db: Database) -> None:
         self.db = db
@@ -64,7 +64,7 @@ class Identity:
         return _hash(self._permanent_key(), visitor)
 
     def sender(self, address: str) -> str:
-        """Return the hash of an address, to count its leads. The hash is stored for an hour, also across midnight."""
+        """Return the hash of an address, to count its leads. It is stored for an hour, even across midnight."""
         return _hash(self._permanent_key(), f"\0{network_of(address)}")
 
     def _permanent_key(self) -> bytes:

@@ -31,7 +31,7 @@ def require_crawler_list() -> None:
 
 
 def machine_reason(environ: WSGIEnvironment, events: Iterable[Event]) -> str | None:
-    """Return the reason why the request is a program's, or None if it is a person's."""
+    """Return how the request was recognized as that of a program, or None if a person sent it."""
     if any(event.get("webdriver") for event in events):
         return "webdriver"
     if any(environ.get(name, "").lower().startswith(PREFETCH) for name in PREFETCH_HEADERS):

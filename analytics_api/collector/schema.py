@@ -16,7 +16,7 @@ Schema = Mapping[str, Any]
 
 
 class Fault(NamedTuple):
-    """A mismatch. The message is `name` and `text`. If `name` is empty, the caller adds the name of the value."""
+    """A mismatch. Its message is `name` + `text`. If `name` is empty, the caller inserts its name for the value."""
 
     text: str
     name: str = ""

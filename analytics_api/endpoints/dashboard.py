@@ -93,7 +93,7 @@ from counted_events
 where occurred_at >= :begins_at and occurred_at < :until and page is not null
 """
 
-# Page views of the hours of a period with one UTC offset.
+# Page views by hour, for a period with one UTC offset.
 PAGE_VIEWS_OF_HOURS = """
 select (occurred_at + :utc_offset) / 3600000, count(*)
 from counted_events

@@ -21,8 +21,8 @@ def is_same_origin(environ: WSGIEnvironment) -> bool:
     """Return whether the request comes from a page of the same origin.
 
     If the header Sec-Fetch-Site is present, it must be `same-origin`, or for a GET or HEAD also `none` (a typed URL or
-    a bookmark). Browsers do not send this header over plain HTTP. Without it, Origin must equal the request's origin,
-    but may be absent for a GET or HEAD. Pages cannot change either header.
+    a bookmark). Browsers do not send this header over plain HTTP. If it is absent, Origin must equal the request's
+    origin, or be absent as well for a GET or HEAD. Pages cannot change either header.
     """
     is_safe = environ["REQUEST_METHOD"] in SAFE_METHODS
     site = environ.get("HTTP_SEC_FETCH_SITE")

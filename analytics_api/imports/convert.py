@@ -123,7 +123,7 @@ class Converter:
         ):
             return values
         if types <= HASHABLE_TYPES:
-            # All values are of one type, so 1, 1.0 and True cannot be the same key.
+            # There are no floats and no booleans, so 1, 1.0 and True cannot be the same key.
             results = {value: self.convert(value) for value in set(values)}
             return [results[value] for value in values]
         return list(map(self.convert, values))

@@ -156,9 +156,8 @@ def read_records(
             lines.skip(len(ahead))
             most = min(most * 4, MAX_COLUMNAR_LINES)
         elif len(ahead) > MIN_COLUMNAR:
-            most = (
-                len(ahead) // 4
-            )  # use smaller batches, so that few lines are parsed one by one because of an unusual line
+            # Try fewer lines, so that one unusual line does not cause many lines to be parsed one by one.
+            most = len(ahead) // 4
         else:
             last = lines.number + len(ahead)
             while lines.number < last:

@@ -18,8 +18,8 @@ class EventIds:
     """Compute ids from a timestamp in milliseconds and a content.
 
     Equal events are numbered, and the number is part of the hash. So they get different ids, and a second file with the
-    same events gets the same ids. Only the last MAX_REMEMBERED events, or up to twice as many, are remembered. Equal
-    events that are further apart get the same id, so they are treated as one event.
+    same events gets the same ids. Only the last MAX_REMEMBERED events, or up to twice as many, are remembered. If equal
+    events are further apart, they get the same id, so they are treated as one event.
     """
 
     def __init__(self, key: bytes = b"") -> None:

@@ -25,7 +25,7 @@ EXPOSED_HEADERS = (
 )
 ORIGIN = re.compile(r"(https?)://([^][\s/?#@:*,]+|\[[0-9a-f:.]+])(?::([0-9]{1,5}))?/?")
 DEFAULT_PORTS = {"http": "80", "https": "443"}  # browsers omit default ports from the Origin header
-MAX_AGE = 7200  # seconds; the maximum for which Chromium caches a preflight response
+MAX_AGE = 7200  # seconds; Chromium caches a preflight response for at most this time
 MAX_LOGGED_ORIGINS = 100  # rejected origins after these are not logged
 PREFLIGHT_HEADERS = (
     ("Access-Control-Allow-Methods", ALLOWED_METHODS),

@@ -83,7 +83,7 @@ class HealthEndpoints:
         return responses.send_json(environ, start_response, payload, status)
 
     def ready(self) -> tuple[int, object]:
-        """Return the status and the body of `/readyz`. A read-only database is ready, which the body mentions."""
+        """Return the status and the body of `/readyz`. The status of a read-only database is 200."""
         try:
             self.db.rows(PING)
             read_only = self.db.is_read_only()

@@ -68,7 +68,7 @@ def serve_collector(app: WSGIApplication, collector: Collector) -> WSGIApplicati
 
 
 def serve_dashboard(app: WSGIApplication) -> WSGIApplication:
-    """Add the web pages to the application. At `/` a client that does not prefer HTML gets the start page's JSON."""
+    """Add the web pages to the application. At `/`, a client that does not prefer HTML gets the JSON start page."""
     from ..dashboard import create_dashboard
 
     dashboard = create_dashboard("analytics")

@@ -81,7 +81,7 @@ def count(pages: Iterable[list[str]], pattern: re.Pattern[str], clock: Clock) ->
     temporary SQLite table, which SQLite moves to disk when it grows. A key without a session is counted as an object.
     The number of such keys is logged, with level WARNING if no key has a session.
 
-    :raises StorageError: the disk has no space for the temporary table.
+    :raises StorageError: there is no disk space for the temporary table.
     """
     taken_at = int(clock() * 1000)
     objects = unmatched = 0

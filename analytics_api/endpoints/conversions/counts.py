@@ -57,7 +57,11 @@ class Conversion(_Conversion, total=False):
 
 @dataclass
 class Leads:
-    """The leads of one key. Durations are in milliseconds."""
+    """The leads with one key.
+
+    :param to_lead: the durations from the first session to the enquiry, in milliseconds.
+    :param to_won: the durations from the enquiry to the last move to won, in milliseconds.
+    """
 
     count: int = 0
     won: int = 0

@@ -72,4 +72,4 @@ def _key_of_lead(request: Request) -> str:
     column = f"a.{request.attribution}_{request.by}"
     if request.by == "entry_page":
         return f"coalesce(case {column} when '' then '{NONE}' else {column} end, '{UNKNOWN}')"
-    return column  # as it is, so that SQLite reads the rows in the order of an index
+    return column  # not an expression, so that SQLite can read the rows in the order of an index

@@ -4,8 +4,8 @@
 2. If a condition has at most that many matches, it is the driver: look its matches up, check the other conditions, and
    sort. One statement returns the page and the total.
 3. Otherwise count the total. If there are several filters, this scans the index that has the columns of all filters.
-4. If enough leads match, read the next leads in the sort order and check them. As long as the page is not full, read
-   eight times as many.
+4. If enough leads match, read the next leads in the sort order and check them. If the page is not full, repeat this
+   with eight times as many leads.
 5. Otherwise look up and sort all matches.
 
 The board counts the matches of all stages with one statement, and then reads the page of each stage.
@@ -76,7 +76,7 @@ class FilteredSearch:
         if self.known is not None:
             return self.known[1]
         is_one_column = len({condition.column for condition in self.conditions}) == 1
-        driver = self.conditions if is_one_column else self.driver  # an index of one column suffices to count
+        driver = self.conditions if is_one_column else self.driver  # the index of that column suffices to count
         sql = f"select count(*) as total\nfrom leads\nwhere {where_all(self.conditions, driver)}"
         [row] = self.at.rows(sql, **join_params(self.conditions))
         total: int = row["total"]
@@ -100,7 +100,10 @@ class FilteredSearch:
 
 
 def where_all(conditions: Iterable[Condition], driver: Sequence[Condition]) -> str:
-    """Join the conditions with `and`. Only the driver can use its index, or without a driver, COVERING_COLUMN."""
+    """Join the conditions with `and`.
+
+    Only the conditions of the driver can use an index. Without a driver, those of COVERING_COLUMN can.
+    """
     return " and ".join(
         condition.indexed
         if condition in driver or (not driver and condition.column == COVERING_COLUMN)
@@ -180,7 +183,10 @@ def _walk(search: FilteredSearch) -> Page | None:
 
 
 def _count_candidates(search: FilteredSearch) -> tuple[int, int]:
-    """Return the number of leads with the status of the search, if it has a single one, and the number of all leads."""
+    """Return two numbers: the leads that the index of the sort order must read, and all leads.
+
+    If the search has a single status, the index only reads the leads with this status.
+    """
     status = next((condition.params["status_0"] for condition in search.conditions if _is_one_status(condition)), None)
     candidates, every = (search.at.rows(COUNT_BY_STATUS, status=each)[0]["total"] for each in (status, None))
     return candidates, every

@@ -1,4 +1,4 @@
-"""Statistics of the pipeline: stays in its stages, and moves between them. A stay is the time of a lead in a stage."""
+"""Statistics of the pipeline. A stay is the time that a lead spends in a stage; a move is a change of its stage."""
 
 from __future__ import annotations
 

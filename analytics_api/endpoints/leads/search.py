@@ -64,7 +64,7 @@ CONDITIONS: Final = {
     "all": "true",
     "status": "status = :status and status <> ''",  # `<> ''` lets SQLite use the partial indexes
     "indexed": "lead_id in (select rowid from lead_search(:needle))",
-    # `|| ''` prevents SQLite from using the index of the status, because more leads may have the status than the term.
+    # `|| ''` prevents SQLite from using the index of the status, because fewer leads may match the term.
     "indexed in status": "status || '' = :status and lead_id in (select rowid from lead_search(:needle))",
     "scanned": "lead_id in (select lead_id from leads where search_text like :pattern escape '\\')",
     "scanned in status": "status = :status and status <> '' and search_text like :pattern escape '\\'",
@@ -274,7 +274,7 @@ def find_page(search: Search) -> Page:
 
 
 def walk(search: Search) -> Page:
-    """Read the page from the index of the order."""
+    """Read the page from the index of the sort order."""
     return sort(search)
 
 
@@ -292,7 +292,7 @@ def small(search: Search) -> Page | None:
 
 
 def nearby(search: Search) -> Page | None:
-    """Read the next leads in the order and filter them by the term. Return None if too few match to fill the page."""
+    """Read the next leads in the sort order and filter them. Return None if too few match to fill the page."""
     params = dict(search.params)
     rows = params["limit"]
     offset = 0 if search.has_cursor else params["offset"]

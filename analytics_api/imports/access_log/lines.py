@@ -83,7 +83,7 @@ def match_line(line: bytes) -> tuple[re.Match[bytes] | None, bytes]:
 def parse_instant(text: bytes) -> tuple[int, int | None]:
     """Return a timestamp in milliseconds since the epoch, and the timestamp at the beginning of its hour.
 
-    The second is None for ISO 8601, in which the hour is not cached.
+    The second value is used for a cache by hour. It is None if the text is in ISO 8601.
 
     :raises ValueError, KeyError, OverflowError, TypeError: the text is not a timestamp.
     """
