@@ -1,4 +1,5 @@
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,20 @@ def test_contributing_has_every_module():
 
     names = [f"`{name}`" if name.endswith(".py") else f"`{name}/`" for name in sorted(modules)]
     assert [name for name in names if name not in table] == []
+
+
+def test_contributing_names_existing_files():
+    """A file can be named by the end of its path. A constant is named as `NAME` in `FILE`."""
+    root = PACKAGE.parent
+    text = root.joinpath("CONTRIBUTING.md").read_text(encoding="utf-8")
+    names = set(re.findall(r"`([\w/]+\.(?:html|js|md|py|sql))`", text))
+    constants = re.findall(r"`([A-Z_]+)` in `([\w/]+\.\w+)`", text)
+    files = {name: [*root.glob(name), *PACKAGE.rglob(name)] for name in names}
+
+    assert [name for name in sorted(names) if not files[name]] == []
+    assert [
+        constant for constant, name in constants if constant not in files[name][0].read_text(encoding="utf-8")
+    ] == []
 
 
 COMBINED = "dashboard"  # the only resource that consists of others
