@@ -140,7 +140,7 @@ def test_lead_has_its_path_forms_and_moves(new_page, database, url):
     text = page.inner_text(".lead-parts")
     assert "First visit" in text
     assert "spring" in text
-    assert "contact_phone 1 → 2" in text
+    assert "Phone 1 → 2" in text
     assert "New → Won" in text
     assert page.title() == "Analytics · Leads"
     assert page.eval_on_selector_all(".page a", "links => links.map(link => link.href)") == [

@@ -34,13 +34,16 @@ async function showLead(view, leadId, reload) {
   view.replaceChildren(
     backLink(),
     h("article.lead", {},
-      h("header.lead-head", {}, h("h2", { dir: "auto" }, nameOf(lead)), stageBadge(lead.status), canMove && moveMenu(lead, etag, reload)),
+      h("header.lead-head", {},
+        h("div", {}, h("h2", { dir: "auto" }, nameOf(lead)), h("p.muted", { dir: "auto" }, [lead.project_name, placeOf(lead)].filter(Boolean).map(format.shorten).join(" · "))),
+        stageBadge(lead.status), canMove && moveMenu(lead, etag, reload)),
       h("div.lead-parts", {},
         part(t.contact, contact(lead)),
         part(t.path, path(lead, sessions)),
-        part(t.submissions, h("ol.timeline", {}, submissions.map(submission))),
-        part(t.history, moves.length ? h("ol.timeline", {}, moves.map(move)) : h("p.muted", {}, t.noHistory)),
-        lead.other_leads.length > 0 && part(t.others, h("ul.timeline", {}, lead.other_leads.map(other))))),
+        h("div", {},
+          part(t.submissions, h("ol.timeline", {}, submissions.map(submission))),
+          part(t.history, moves.length ? h("ol.timeline", {}, moves.map(move)) : h("p.muted", {}, t.noHistory)),
+          lead.other_leads.length > 0 && part(t.others, h("ul.timeline", {}, lead.other_leads.map(other)))))),
   );
   byId("main").focus({ preventScroll: true });
 }
@@ -71,12 +74,10 @@ function contact(lead) {
   const entries = [
     [t.email, link("mailto", lead.contact_email)],
     [t.phone, link("tel", lead.contact_phone)],
-    [t.columns.project, plain(lead.project_name)],
-    [t.location, plain(lead.project_location)],
+    [t.columns.project, plain([lead.project_name, lead.project_location].filter(Boolean).join(", "))],
     [t.columns.place, plain(placeOf(lead))],
     [t.columns.source, plain(lead.project_source)],
-    [t.columns.score, lead.engagement_score !== null && plain(format.integer(lead.engagement_score))],
-    [t.label, plain(lead.engagement_label)],
+    [t.columns.score, plain([lead.engagement_score !== null && format.integer(lead.engagement_score), lead.engagement_label].filter(Boolean).join(" · "))],
     [t.enquiry, lead.enquiry_datetime && time(format.leadInstant(lead.enquiry_datetime))],
   ];
   return h("dl.facts", {}, entries.filter(([, value]) => value).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
@@ -107,11 +108,13 @@ function page(word, url) {
 
 function submission(each) {
   const show = (value) => (value === null || value === "" ? t.nothing : format.shorten(typeof value === "string" ? value : JSON.stringify(value)));
-  const changes = each.changes.map(({ field, from, to }) => h("li", { dir: "auto" }, h("b", {}, format.shorten(field)), " ", h("del", {}, show(from)), " → ", h("ins", {}, show(to))));
+  // The payload repeats what the columns have.
+  const isRepeated = ({ field, from, to }) => field.startsWith("payload.") && each.changes.some((other) => other.field !== field && other.from === from && other.to === to);
+  const changes = each.changes.filter((change) => !isRepeated(change)).map(({ field, from, to }) => h("li", { dir: "auto" }, h("b", {}, t.fields[field] ?? format.shorten(field)), " ", h("del", {}, show(from)), " → ", h("ins", {}, show(to))));
   return h("li", {}, time(format.leadInstant(each.submitted_at)), h("b", { dir: "auto" }, format.shorten(each.cta_name || each.source || t.enquiry)), changes.length > 0 && h("ul.changes", {}, changes));
 }
 
-const move = (each) => h("li", {}, time(each.changed_at), h("b", {}, t.fromTo(texts.stages[each.from] ?? each.from, texts.stages[each.to] ?? each.to)), h("span.muted", { dir: "auto" }, t.by(format.shorten(each.changed_by))));
+const move = (each) => h("li", { "data-status": each.to }, time(each.changed_at), h("b", {}, t.fromTo(texts.stages[each.from] ?? each.from, texts.stages[each.to] ?? each.to)), h("span.muted", { dir: "auto" }, t.by(format.shorten(each.changed_by))));
 
 const other = (each) => h("li", {}, time(format.leadInstant(each.enquiry_datetime)), leadLink({ ...each, contact_name: null }), stageBadge(each.status));
 
