@@ -61,7 +61,7 @@ def _bars(plot):
 
 
 class _Axis:
-    """Return a function from values to coordinates between two edges, and the values of the ticks."""
+    """A function from values to coordinates between two edges. `marks` are the values of the ticks."""
 
     def __init__(self, values, begin, end, logarithmic):
         self.begin, self.end, self.logarithmic = begin, end, logarithmic

@@ -32,7 +32,7 @@ class Timings:
 
 
 def side_by_side(subjects, rounds=ROUNDS):
-    """Return the Timings of functions without arguments, by name. Each is called before, to warm up."""
+    """Return the Timings of functions without arguments, by name. Each is called before it is timed, to warm up."""
     timings = Timings()
     calls, spent = {}, dict.fromkeys(subjects, 0.0)
     for name, subject in subjects.items():

@@ -53,7 +53,7 @@ STATEMENT = st.one_of(
     st.tuples(st.just("delete_lead"), LEAD_IDS),
 )
 ARCHIVING = st.lists(STATEMENT | st.tuples(st.just("purge"), PURGED), max_size=25)
-# Statements with erasures. They have no purge, because an erasure cannot remove archived counts without a visitor.
+# Statements with erasures. Their purges archive no counts, because an erasure cannot remove counts without a visitor.
 ERASING = st.lists(
     STATEMENT | st.tuples(st.just("purge_all"), PURGED) | st.tuples(st.just("erase"), st.sampled_from(["ann", "bob"])),
     max_size=25,

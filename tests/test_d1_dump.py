@@ -671,7 +671,7 @@ def test_rows_in_the_wal_are_read(database, tmp_path, open_elsewhere):
     database.execute("pragma journal_mode = wal")
     database.execute("insert into t values (2, 'two')")
     folder = tmp_path
-    if not open_elsewhere:  # the file is as after a crash, or as a copy of a database in use
+    if not open_elsewhere:  # the files are as after a crash, or as in a copy of a database in use
         folder = tmp_path / "copied"
         folder.mkdir()
         for name in ("local.sqlite", "local.sqlite-wal"):

@@ -152,7 +152,7 @@ def test_responses_omit_an_erased_person(database, people, get, client):
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("key", KEYS, ids=str)
 def test_file_and_wal_have_no_byte_of_an_erased_person(database, people, key):
-    # A used database: split pages, and rows that were replaced, updated and deleted with SQLite's default settings.
+    # Use the database: split pages, and replace, update and delete rows with SQLite's default settings.
     with closing(sqlite3.connect(database.path)) as tracker:
         tracker.executemany(
             "insert into sessions (session_id, visitor_id, started_at, referrer) values (?, 'crowd', 1e11, ?)",

@@ -239,7 +239,7 @@ function makeColumn(status) {
     const stage = stages.get(status);
     if (!stage || (count >= stage.leads.length && !(await loadMore(stage)))) return;
     end.before(...stage.leads.slice(count, (count += PAGE)).map(cardOf));
-    observer.unobserve(end); // it may still be in view
+    observer.unobserve(end); // observe it again, because it may still be in view
     observer.observe(end);
   };
   const restart = () => {
@@ -281,7 +281,7 @@ function cardElement(lead) {
   return card;
 }
 
-/** Return what a card has in short: the score, the last follow-up, the time in the stage; in full for tooltips and screen readers. */
+/** Return the score, the last follow-up and the time in the stage as short texts. Tooltips and screen readers have long ones. */
 function facts(lead) {
   const fact = (name, short, full) => h(`span.fact.${name}`, tipOf(full), name !== "score" && icon(name), h("span", { "aria-hidden": "true" }, short), h("span.hidden", {}, full));
   const followUp = format.leadInstant(lead.last_follow_up_at);

@@ -21,7 +21,7 @@ export const SERIES_FIELDS = {
   engagement: "avg_engagement",
 };
 
-const MEANS = ["duration", "engagement"]; // without sessions there are none
+const MEANS = ["duration", "engagement"]; // metrics that have no value without sessions
 
 export function changeBadge(value, previous, shown) {
   const change = format.change(value, previous);

@@ -6,7 +6,7 @@ import { filterValue } from "./lists.js";
 import { addFilter, CHOICES, compares, daysOf, FILTERS, invertFilter, isDay, linkTo, nav, PERIODS, removeFilter, shiftRange } from "./state.js";
 import { texts } from "./texts.js";
 
-// The values of parameters that accept only these.
+// The parameters that accept only some values, and these values.
 const VALUES = {
   visitor: ["new", "returning"],
   lead: ["true", "false"],
@@ -198,7 +198,7 @@ function compareMenu(state) {
   );
 }
 
-/** Call the methods `period(name)`, `shift(step)`, `custom`, `compare`, `filter` and `clear` of `actions` at their keys. */
+/** Call a method of `actions` when its key is pressed: `period(name)`, `shift(step)`, `custom`, `compare`, `filter` or `clear`. */
 export function watchShortcuts(isActive, actions) {
   const keys = {
     arrowleft: () => actions.shift(-1),

@@ -13,7 +13,7 @@ const t = texts.conversions;
 const MAX_ROWS = 1000;
 const ROWS = 10; // rows that are shown at first
 const CHUNK = 50; // rows that one task adds
-// The columns after the name: the attribution and the field.
+// The attribution and the field of each column after the name.
 const COLUMNS = [
   ["last", "leads"], ["last", "won"], ["first", "leads"], ["first", "won"], ["last", "sessions"], ["last", "lead_rate"], ["last", "win_rate"],
   ["last", "median_days_to_lead"], ["last", "median_days_to_won"],
@@ -147,7 +147,7 @@ function drawPipeline() {
 
 function stageCells({ status, leads, entered, median_hours, oldest, advanced, lost }, most) {
   const bar = h("span.part-of");
-  bar.style.setProperty("--share", entered / most); // by script: the policy of the page allows no style attributes
+  bar.style.setProperty("--share", entered / most); // set by script, because the page's policy forbids style attributes
   const isOver = status === "won" || status === "lost";
   const age = oldest === null || isOver ? "–" : leadsLink(leads, format.age(Date.now() - oldest), { status, sort: "oldest" });
   return [

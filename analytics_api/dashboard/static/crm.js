@@ -72,7 +72,7 @@ export function writeAddress(query, search, { replace = false } = {}) {
   history[replace ? "replaceState" : "pushState"](null, "", address || ".");
 }
 
-/** Return the search and the filters of these names, with what stands between them, as soon as the values are known with their counts. */
+/** Return a form with the search, the elements of `between`, and the filters `names`. `showFacets` sets the values of the filters. */
 export function filterBar(names, onChange, ...between) {
   let timer;
   const search = h("input.search", { type: "search", "aria-label": t.search, placeholder: t.search, value: readSearch(), "data-key": "search" });
@@ -90,7 +90,7 @@ export function filterBar(names, onChange, ...between) {
   const bar = h("form.narrowing", { role: "search", onsubmit: (event) => event.preventDefault() }, h("div.finder", {}, icon("search"), search), between, box);
   bar.reset = () => (search.value = readSearch());
   bar.showFacets = (facets) => keepFocus(() => choices.replaceChildren(...choiceControls(facets, names, onChange)));
-  bar.showFacets({}); // so that the controls have their places before the values come
+  bar.showFacets({}); // reserve the places of the filters until their values are loaded
   return bar;
 }
 

@@ -172,7 +172,7 @@ function show(element) {
   hide();
   target = element;
   tip.replaceChildren(h("bdi", {}, withoutControls(element.dataset.tip)));
-  (element.closest("dialog, main") ?? document.querySelector("header.top")).append(tip); // inside a landmark
+  (element.closest("dialog, main") ?? document.querySelector("header.top")).append(tip); // content must be inside a landmark
   tip.showPopover?.();
   element.setAttribute("aria-describedby", tip.id);
   const box = element.getBoundingClientRect();

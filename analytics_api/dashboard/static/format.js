@@ -100,9 +100,9 @@ export function interval(date, kind, isLong = false) {
 /** Return an instant as a day and time in a time zone. The default is the browser's. */
 export const moment = (milliseconds, timeZone) => moments(timeZone).format(milliseconds);
 
-const isRecent = (milliseconds) => Math.abs(Date.now() - milliseconds) < 300 * 86_400_000; // so that the year is clear
+const isRecent = (milliseconds) => Math.abs(Date.now() - milliseconds) < 300 * 86_400_000; // within 300 days, the year is clear
 
-/** Return an instant as a day and time of a time zone, and as a day alone; without the year if it is recent. */
+/** Return an instant as a day and time, or as a day, in a time zone. A recent one is shown without the year. */
 export const shortMoment = (milliseconds, timeZone) => (isRecent(milliseconds) ? recentMoments : moments)(timeZone).format(milliseconds);
 export const dayOf = (milliseconds, timeZone) => (isRecent(milliseconds) ? recentDays : zonedDays)(timeZone).format(milliseconds);
 

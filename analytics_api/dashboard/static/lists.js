@@ -171,7 +171,7 @@ function rowElement(list, row, name, state, greatest, total) {
   const value = row[list.value];
   const key = String(row[list.field] ?? "");
   const bar = h("span.bar");
-  bar.style.setProperty("--share", value / greatest); // by script: the policy of the page allows no style attributes
+  bar.style.setProperty("--share", value / greatest); // set by script, because the page's policy forbids style attributes
   const address = list.field === "page" ? linkOf(key) : null;
   const previous = row.previous?.[list.value];
   const side =
@@ -237,7 +237,7 @@ export function openCurrent({ visitors, pages }, state) {
 
 const growth = (list, row) => row[list.value] - (row.previous?.[list.value] ?? 0);
 
-/** Return a function that takes a text and returns rows. If `limit` cut the list, the API returns the rows with the text. */
+/** Return a function that takes a text and returns the rows to search. If `limit` cut the list, it requests rows with the text. */
 function finder(list, rows, query) {
   const isCut = rows.length === list.limit;
   const name = `${list.filter}.contains`;

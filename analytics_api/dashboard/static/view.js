@@ -14,8 +14,8 @@ const root = document.documentElement;
 export let state = readState(location.search);
 export let data = null; // the figures that are shown
 export let failure = null; // the error that is shown instead of figures, or above older ones
-let page = null; // what `startView` was called with
-let shown = ""; // the query, as `requestOf` returns it, of `data`
+let page = null; // the argument of `startView`
+let shown = ""; // the result of `requestOf` for the state of `data`
 let site = null; // the site of the last data, with its today and time zone
 let loading = new AbortController();
 let drawing = 0; // the number of the last call of `render`, so that an earlier one stops
@@ -139,7 +139,7 @@ function keepRange() {
 }
 
 function addFilterByDialog() {
-  const values = {}; // a promise by parameter
+  const values = {}; // a promise for each parameter
   const suggest = (parameter) => (values[parameter] ??= valuesOf(parameter, state, today()));
   openFilterDialog(state, suggest, (next) => go({ filters: next.filters }));
 }
