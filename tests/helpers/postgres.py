@@ -200,7 +200,7 @@ def find_binaries():
 
 
 def server_user():
-    """Return the user that runs the server, which refuses to run as root."""
+    """Return the user that runs the server. PostgreSQL does not run as root."""
     return "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
 
 
