@@ -135,7 +135,7 @@ LEAD = Identifier("lead_id", "Id of the lead")
 SEARCH = Text("q", "Text to find in the name, e-mail, phone, project or visitor id", maximum=1000)
 NEW_STATUS = Text("status", f"The new pipeline status: {', '.join(STATUSES)}; case is ignored")
 MAX_MOVED = 500
-BOARD_SORT = "Order within each stage: by default those that entered it last first"
+BOARD_SORT = "Order within each stage; by default, leads that entered it last come first"
 MAX_POSITION = 4000  # characters; PostgreSQL lists up to 19 digits for each transaction in progress
 FILTERS_OF_LEADS = tuple(filter_.parameter for filter_ in LEAD_FILTERS.values())
 
@@ -171,17 +171,17 @@ ROUTES = (
         FROM,
         TO,
         Integer("days", DAYS, default=DEFAULT_DAYS, minimum=1, maximum=3660),
-        Enum("interval", "What each row of the series counts; the default depends on the range", INTERVALS),
-        Boolean("fill", "Whether the series has rows of zeros where nothing happened"),
+        Enum("interval", "Interval of each row of the series; the default depends on the range", INTERVALS),
+        Boolean("fill", "Whether the series has a row of zeros for each interval without sessions"),
         Integer("limit", "Number of pages and of sources to return", default=DEFAULT_LIMIT, minimum=1, maximum=100),
         COMPARE,
-        Enums("sections", "Sections to return, separated by commas; all without it", tuple(SECTIONS)),
+        Enums("sections", "Sections to return, separated by commas; by default all", tuple(SECTIONS)),
     ], filters=ALL_FILTERS, headers=[
         Header(RANGE_HEADER, "The days that the response counts", resolved_range),
     ]),
     Route("stats", "GET", "/conversions", conversions, [
-        Enum("by", "What the rows count; by day, week and month they are in ascending order", BY, default="source"),
-        Enum("attribution", "The session of a lead whose values count", ATTRIBUTIONS, default="last"),
+        Enum("by", "Key of the rows; by day, week and month they are in ascending order", BY, default="source"),
+        Enum("attribution", "The session of a lead that determines its key", ATTRIBUTIONS, default="last"),
         Integer("limit", "Number of rows to return; by day, week and month all", default=100, minimum=1, maximum=1000),
         *COMPARED,
     ], filters=ALL_FILTERS, ranged=True, cache_for=FOREVER),
@@ -211,13 +211,13 @@ ROUTES = (
     Route("leads:read", "GET", "/board", board, [
         Integer("limit", "Number of leads to return of each stage", default=25, minimum=1, maximum=100),
         SEARCH,
-        Enum("sort", f"{BOARD_SORT}, or an order of the list", tuple(ORDERS)),
+        Enum("sort", BOARD_SORT, tuple(ORDERS)),
     ], filters=FILTERS_OF_LEADS),
     Route("leads:read", "GET", "/board/<status>", board_stage, [
         Integer("limit", "Number of leads to return", default=25, minimum=1, maximum=100),
         SEARCH,
-        Enum("sort", f"{BOARD_SORT}, or an order of the list", tuple(ORDERS)),
-        Cursor("cursor", "Position from `next` of the page before; valid only for its sort", BOARD_CURSOR_PATTERN),
+        Enum("sort", BOARD_SORT, tuple(ORDERS)),
+        Cursor("cursor", "Position from `next` of the previous page; valid only for its sort", BOARD_CURSOR_PATTERN),
     ], path_parameters=[Text("status", f"Stage of the pipeline: {', '.join(STATUSES)}")], filters=FILTERS_OF_LEADS),
     Route("leads:read", "GET", "/changes", changes, [
         Text("since", "Position from `cursor` of the board or of an earlier response", maximum=MAX_POSITION),

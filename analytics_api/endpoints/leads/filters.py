@@ -57,7 +57,7 @@ class LeadFilter:
 
 
 IN_ZONE: Final = "in the site's time zone"
-ANY: Final = "repeat it for any of several"
+ANY: Final = "repeat it to accept several values"
 
 LEAD_FILTERS: Final = {
     filter_.name: filter_
@@ -72,7 +72,7 @@ LEAD_FILTERS: Final = {
         LeadFilter("to", "enquiry_datetime", "last day", f"Last day of the enquiries, {IN_ZONE}", "from"),
         LeadFilter("score_min", "engagement_score", "minimum", "Lowest engagement score"),
         LeadFilter("score_max", "engagement_score", "maximum", "Highest engagement score", "score_min"),
-        LeadFilter("has_visits", "", "visits", "Whether the session of the lead exists, or one of its visitor"),
+        LeadFilter("has_visits", "", "visits", "Whether a session of the lead or of its visitor exists"),
         LeadFilter("follow_up_from", "last_follow_up_at", "first day", f"First day of the last follow-ups, {IN_ZONE}"),
         LeadFilter(
             "follow_up_to",
