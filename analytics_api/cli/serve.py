@@ -40,7 +40,7 @@ def serve(env_file: EnvFile, database: str | None, bind: str, workers: int, thre
         environ = {**os.environ, "ANALYTICS_DATABASE": database} if database else os.environ
         settings = Settings.read(environ)
         if is_public:
-            settings.refuse_short_keys(bind)
+            settings.reject_short_keys(bind)
         check_database(settings)
         return settings
 

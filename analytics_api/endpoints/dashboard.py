@@ -212,7 +212,7 @@ SECTIONS: Final[dict[str, Callable[[Query], Any]]] = {
 
 
 # The sections that filtered_sections.py can read in one statement, and their names in that module.
-TOGETHER: Final = {
+ROWS_OF_SECTIONS: Final = {
     "overview": ("totals", "page_views"),
     "series": ("days", "page_views"),
     "pages": ("pages",),
@@ -282,7 +282,7 @@ def _resolve_filters(
     """Return the filters together with the rows of the sections, so that sessions are read only once."""
     names = dict.fromkeys(
         rows
-        for section, all_rows in TOGETHER.items()
+        for section, all_rows in ROWS_OF_SECTIONS.items()
         if (not sections or section in sections) and not (section == "series" and interval == "hour")
         for rows in all_rows
     )

@@ -302,7 +302,7 @@ def _day_rows(
     counts = _count_days(ctx.db, range_.bounds, interval, matching)
     begins: Iterable[int] = counts
     if fill or len(counts) > MAX_ROWS:
-        first, last = _closed(ctx, range_, fill)
+        first, last = _days_to_list(ctx, range_, fill)
         if len(counts) > MAX_ROWS or interval_count(first, last, interval) > MAX_ROWS:
             raise _too_many_rows(first, last, interval)
         begins = list_intervals(ctx.db, first, last, interval)
@@ -322,7 +322,7 @@ def _count_days(
 
 def _hour_rows(ctx: Context, range_: DayRange, fill: bool, matching: Matching | None) -> list[tuple[str, Counts]]:
     _check_hours(ctx, range_.first, "from must be {} or later for interval=hour")
-    first, last = _closed(ctx, range_, fill)
+    first, last = _days_to_list(ctx, range_, fill)
     parts = hour_spans(ctx.db, first, last)
     begins = list(islice(((begin, span.utc_offset) for span in parts for begin in hours(span)), MAX_ROWS + 1))
     if len(begins) > MAX_ROWS:
@@ -371,7 +371,7 @@ def _count_hours(db: Database, span: Span, matching: Matching | None) -> Iterato
             yield hour_begins_at(hour, span), Counts(*counts)
 
 
-def _closed(ctx: Context, range_: DayRange, fill: bool) -> tuple[int, int]:
+def _days_to_list(ctx: Context, range_: DayRange, fill: bool) -> tuple[int, int]:
     """Return the first and the last day to list.
 
     With `fill`, these are the bounds of the range. Without `fill`, and for a missing bound, they are the first and the

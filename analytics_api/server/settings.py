@@ -168,7 +168,7 @@ class Settings:
             *self.notes,
         ]
 
-    def refuse_short_keys(self, bind: str) -> None:
+    def reject_short_keys(self, bind: str) -> None:
         """Raise an error for short keys. Call this if other machines can connect to the server and guess keys.
 
         :param bind: the server's address, for the error message.

@@ -35,7 +35,7 @@ class LateResponse:
         self._response = response
         self._is_open: Future[bool] = Future()  # whether the connection remains open
         self._lock = Lock()
-        self._is_half_done = False
+        self._is_first_event_done = False
 
     def send(self, respond: Callable[[], Iterable[bytes]]) -> None:
         """Call `respond`, which calls `start_response`, and send the body that it returns.
@@ -57,7 +57,7 @@ class LateResponse:
     def leave(self) -> None:
         """Record one of the two events. After the second, return the connection to the worker."""
         with self._lock:
-            is_done, self._is_half_done = self._is_half_done, True
+            is_done, self._is_first_event_done = self._is_first_event_done, True
         if is_done:
             self._worker.method_queue.defer(self._worker.finish_request, self._conn, self._is_open)
 
