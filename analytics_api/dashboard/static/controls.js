@@ -24,7 +24,7 @@ export function showFilters(container, state, onAdd) {
   const chips = state.filters.map(([name, value], index) => chip(state, name, value, index));
   const clear = h("a.quiet.clear", nav(state, { filters: [] }), texts.clearFilters);
   container.replaceChildren(
-    h("button.quiet.add-filter", { type: "button", onclick: onAdd, "data-key": "add-filter" }, icon("filter"), h("span.label", {}, texts.filter)),
+    h("button.button.add-filter", { type: "button", onclick: onAdd, "data-key": "add-filter" }, icon("filter"), h("span.label", {}, texts.filter)),
     chips.length ? h("ul.chips", { "aria-label": texts.activeFilters }, chips) : "",
     chips.length > 1 ? clear : "",
   );
@@ -123,7 +123,7 @@ export function showRanges(container, state, today, go) {
     h("div.group", {}, arrow(state, today, -1), periodMenu(state, today, go), arrow(state, today, 1)),
     compareMenu(state),
     h(
-      "button.quiet.copy-link",
+      "button.button.copy-link",
       { type: "button", ...tipOf(texts.copyLinkHelp), "aria-label": texts.copyLink, disabled: !today, onclick: (event) => copyText(fixedLink(state, today), event.currentTarget), "data-key": "copy-link" },
       icon("link"),
       h("span.label", {}, texts.copyLink),
@@ -189,7 +189,7 @@ export function openCustomRange() {
 
 function compareMenu(state) {
   const isOn = compares(state);
-  const name = texts.compare[isOn ? state.compare : "off"];
+  const name = texts.comparing[isOn ? state.compare : "off"];
   return menuButton(
     `${texts.compareMenu}: ${name}`,
     [h("span", {}, name), icon("down")],

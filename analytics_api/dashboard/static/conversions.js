@@ -117,7 +117,7 @@ function rowCells({ key, name, ...row }) {
     const isCounted = value > 0 && (field === "leads" || field === "won");
     const parameters = { ...(field === "won" && { status: "won" }), ...(isProject(key) && { project: key }) };
     const badge = isCounted && attribution === "last" && previous && changeBadge(value, previous[field], show(field, previous[field]));
-    return h("td", {}, badge, isCounted ? leadsLink(value, text, parameters, isProject(key) && !state.filters.length) : text);
+    return h("td", { class: !value && "muted" }, badge, isCounted ? leadsLink(value, text, parameters, isProject(key) && !state.filters.length) : text);
   };
   return [h("th", { scope: "row" }, nameElement(key, name)), ...COLUMNS.map(cell)];
 }

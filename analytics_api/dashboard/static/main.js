@@ -122,6 +122,7 @@ function showLive(answer) {
   const element = byId("live");
   current = answer;
   element.hidden = !current;
+  element.classList.toggle("none", !current?.visitors);
   if (!current) return;
   element.dataset.tip = texts.explain.current;
   const count = current.visitors === 1 ? 1 : format.integer(current.visitors);
