@@ -254,3 +254,11 @@ def test_order_and_period_are_chosen_by_keyboard(new_page, url):
     page.wait_for_function("() => location.search.includes('period=last-month')")
 
     assert focused == "order-won"
+
+
+def test_won_leads_are_named_by_the_days_of_their_enquiries(new_page, url):
+    page = sign_in_at(new_page(), f"{url}/conversions?{JANUARY}")
+    labels = page.eval_on_selector_all("#figures .label", "all => all.map(each => each.textContent)")
+
+    assert labels[:3] == ["Leads", "Won of these", "Lost of these"]
+    assert page.inner_text(".caption").startswith("Leads that came in on these days")

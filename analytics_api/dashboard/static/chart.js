@@ -37,7 +37,7 @@ export function showFigures(container, overview, leads, state) {
   };
   const count = (name) => {
     const link = { href: `conversions${requestOf(state)}`, "data-key": `metric-${name}` };
-    return figure(texts.stages[name] ?? texts.conversions.fields[name], texts.conversions.explain[name], leads, name, format.integer, link);
+    return figure(name === "won" ? texts.conversions.ofThese(texts.stages.won) : texts.conversions.fields[name], texts.conversions.explain[name], leads, name, format.integer, link);
   };
   container.replaceChildren(...CHOICES.metric.map(metric), count("leads"), count("won"));
 }

@@ -64,7 +64,8 @@ function drawFigures() {
     const tip = isLink && state.filters.length ? `${t.explain[field]} ${t.inexact}` : t.explain[field];
     const properties = { ...(isLink ? { href: leadsPath(parameters[field]) } : { tabindex: 0 }), "data-key": `figure-${field}`, ...tipOf(tip) };
     const badge = isCounted && previous && changeBadge(value, previous[field], show(field, previous[field]));
-    return figureElement(isLink ? "a" : "div", FIELDS[field], show(field, value), properties, badge);
+    const label = texts.stages[field] ? t.ofThese(FIELDS[field]) : FIELDS[field];
+    return figureElement(isLink ? "a" : "div", label, show(field, value), properties, badge);
   };
   byId("figures").replaceChildren(...FIGURES.map(figure));
 }
