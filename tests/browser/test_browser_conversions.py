@@ -262,3 +262,11 @@ def test_won_leads_are_named_by_the_days_of_their_enquiries(new_page, url):
 
     assert labels[:3] == ["Leads", "Won of these", "Lost of these"]
     assert page.inner_text(".caption").startswith("Leads that came in on these days")
+
+
+def test_more_lost_leads_are_not_shown_as_good(new_page, shop, url):
+    move(shop, 1, "lost", "2026-01-20 13:00:00")
+    page = sign_in_at(new_page(), f"{url}/conversions?{JANUARY}")
+
+    assert page.inner_text('[data-key="figure-lost"] .change.down') == "new"
+    assert page.inner_text('[data-key="figure-won"] .change.up') == "new"

@@ -23,9 +23,10 @@ export const SERIES_FIELDS = {
 
 const MEANS = ["duration", "engagement"]; // metrics that have no value without sessions
 
-export function changeBadge(value, previous, shown) {
+/** Return the change from `previous` to `value`. `shown` is `previous` as a text. For losses, `good` is -1: fewer are better. */
+export function changeBadge(value, previous, shown, good = 1) {
   const change = format.change(value, previous);
-  const kind = { 1: ".up", "-1": ".down" }[change?.sign] ?? "";
+  const kind = { 1: ".up", "-1": ".down" }[change?.sign * good] ?? "";
   return h(`span.change${kind}`, tipOf(shown && texts.before(shown)), change?.text ?? "–");
 }
 
