@@ -122,7 +122,7 @@ def test_row_filters_everything_but_the_pipeline(new_page, url):
 
     page.click('#panel-conversions a.name:has-text("bing.com")')
     page.wait_for_selector(".chip:has-text('bing.com')")
-    page.wait_for_selector("#panel-pipeline p:has-text('Filters choose visits')")
+    page.wait_for_selector("#panel-pipeline header + p:has-text('Not filtered')")
 
     assert [row[:2] for row in cells(page)] == [["bing.com", "2"]]
     assert page.inner_text('[data-key="figure-leads"] .value') == "2"

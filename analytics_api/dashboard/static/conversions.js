@@ -139,8 +139,8 @@ function drawPipeline() {
     const most = Math.max(1, ...data.pipeline.stages.map((stage) => stage.entered));
     const head = t.pipelineColumns.map(([name, explain]) => headCell(h("span", { tabindex: 0, ...tipOf(explain) }, name)));
     return [
-      tableElement(t.pipeline, head, data.pipeline.stages, (stage) => stageCells(stage, most)),
       state.filters.length > 0 && h("p.muted", {}, t.unfiltered),
+      tableElement(t.pipeline, head, data.pipeline.stages, (stage) => stageCells(stage, most)),
     ];
   };
   drawPanel(byId("panel-pipeline"), t.pipeline, [info(texts.about(t.pipeline), t.aboutPipeline), menu], data && content());

@@ -217,7 +217,7 @@ export const texts = {
       ["Lost", "Moves to Lost."],
     ],
     since: (moment) => `since ${moment}`,
-    unfiltered: "Filters choose visits. The pipeline shows all leads that came in on these days.",
+    unfiltered: "Not filtered: filters choose visits, and the pipeline has all leads that came in on these days.",
   },
   leads: {
     title: "Leads",
