@@ -60,7 +60,7 @@ def test_chart_draws_the_compared_range(page):
 
     assert page.locator(".plot path.earlier").count() == 1
     assert text.endswith("before: 0")
-    assert note == " · against Dec 27, 2025 – Jan 25, 2026"
+    assert note == "compared with Dec 27, 2025 – Jan 25, 2026"
 
 
 def test_list_is_ordered_by_what_grew_most(page, shop):

@@ -270,3 +270,13 @@ def test_more_lost_leads_are_not_shown_as_good(new_page, shop, url):
 
     assert page.inner_text('[data-key="figure-lost"] .change.down') == "new"
     assert page.inner_text('[data-key="figure-won"] .change.up') == "new"
+
+
+@pytest.mark.parametrize(
+    ("compare", "days"),
+    [("previous", "Dec 1 – 31, 2025"), ("year", "Jan 1 – 31, 2025")],
+)
+def test_compared_days_are_named(new_page, url, compare, days):
+    page = sign_in_at(new_page(), f"{url}/conversions?{JANUARY}&compare={compare}")
+
+    assert page.inner_text("#days") == f"Jan 1 – 31, 2026compared with {days}"

@@ -5,7 +5,7 @@ import { byId, h, icon, info, pause, tipOf } from "./dom.js";
 import * as format from "./format.js";
 import { actionsMenu, drawPanel, filterValue, pageNames, tab } from "./lists.js";
 import { get, hasScope, stageBadge } from "./page.js";
-import { addFilter, CHOICES, daysOf, FILTERS, nav } from "./state.js";
+import { addFilter, CHOICES, comparedDays, daysOf, FILTERS, nav } from "./state.js";
 import { texts } from "./texts.js";
 import { data, startView, state, today } from "./view.js";
 
@@ -68,6 +68,10 @@ function drawFigures() {
     return figureElement(isLink ? "a" : "div", label, show(field, value), properties, badge);
   };
   byId("figures").replaceChildren(...FIGURES.map(figure));
+  if (!data) return;
+  const days = daysOf(state, today());
+  const compared = data.total?.previous && texts.compared(format.range(...comparedDays(days, state.compare)));
+  byId("days").replaceChildren(h("b", {}, format.range(...days)), compared ? h("span.compared", {}, compared) : "");
 }
 
 function drawConversions() {
@@ -166,6 +170,6 @@ startView({
   fetch: fetchAll,
   parts: () => [drawFigures, drawConversions, drawPipeline],
   onLeave: () => {
-    for (const part of document.querySelectorAll("#figures, .panel")) part.replaceChildren();
+    for (const part of document.querySelectorAll("#days, #figures, .panel")) part.replaceChildren();
   },
 });

@@ -71,7 +71,7 @@ function drawChart() {
   if (compares(state)) query.set("compare", state.compare);
   const days = format.range(range.from, range.to);
   const about = { type: "button", "aria-label": texts.about(days), ...tipOf(texts.explain.day(site.time_zone)) };
-  const note = h("button.info.days", about, h("b", {}, days), h("span", {}, ` · ${site.time_zone}`), comparedNote());
+  const note = h("button.info.days", about, h("b", {}, days), h("span.zone", {}, ` · ${site.time_zone}`), comparedNote());
   const menu = actionsMenu(texts.metrics[state.metric], "series", () => series, "/sessions/daily", query);
   showChart(container, {
     series,
@@ -89,7 +89,7 @@ function comparedNote() {
   if (!previous) return null;
   const compared = texts.compared(format.range(previous.from, previous.to));
   const until = previous.until !== null && texts.comparedUntil(format.moment(previous.until, data.site.time_zone));
-  return h("span.compared", tipOf(until && `${compared} ${until}`), ` · ${compared}`);
+  return h("span.compared", tipOf(until && `${compared} ${until}`), compared);
 }
 
 function zoom(date, range) {

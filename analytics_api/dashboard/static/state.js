@@ -120,6 +120,12 @@ export const CLOSED = { detail: "", search: "", sort: "" };
 /** Return the first and the last day of a state. The first is null for all time. `today` is the site's. */
 export const daysOf = (state, today) => (state.from ? [state.from, state.to] : PERIODS[state.period].find(today));
 
+const yearEarlier = (day) => `${day.slice(0, 4) - 1}${day.slice(4).replace("-02-29", "-02-28")}`;
+
+/** Return the first and the last day that the API compares a range with. */
+export const comparedDays = ([from, to], compare) =>
+  compare === "year" ? [yearEarlier(from), yearEarlier(to)] : [addDays(from, -countDays(from, to)), addDays(from, -1)];
+
 /** Return whether the range depends on the site's today, which the page must first request. */
 export const needsToday = (state) => !state.from && !PERIODS[state.period].days;
 

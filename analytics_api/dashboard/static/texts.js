@@ -25,7 +25,7 @@ export const texts = {
   compareMenu: "Comparison",
   compare: { previous: "Previous period", year: "Year before", off: "No comparison" },
   comparing: { previous: "vs. previous period", year: "vs. year before", off: "No comparison" },
-  compared: (range) => `against ${range}`,
+  compared: (range) => `compared with ${range}`,
   comparedUntil: (instant) => `until ${instant}, so that both ranges are equally long`,
   intervals: { hour: "Hours", day: "Days", week: "Weeks", month: "Months" },
   intervalMenu: "Interval of the chart",
