@@ -396,6 +396,14 @@ def test_bind_needs_a_host(bind, folder):
     assert ended.stderr.startswith(f"Error: --bind must be HOST:PORT, not {bind}: 127.0.0.1:8141 ")
 
 
+@pytest.mark.parametrize("bind", ["localhost", "127.0.0.1"])
+def test_bind_needs_a_port(bind, folder):
+    ended = run_process("serve", "--bind", bind, cwd=folder, ANALYTICS_API_KEY=LONG)
+
+    assert ended.returncode == 1
+    assert ended.stderr == f"Error: --bind must be HOST:PORT, not {bind}: add a port, such as {bind}:8000\n"
+
+
 def test_short_key_is_rejected_beyond_loopback(folder):
     ended = run_process("serve", "--bind", "0.0.0.0:0", cwd=folder, ANALYTICS_API_KEY="nineteen-characters")
 

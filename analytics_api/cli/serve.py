@@ -65,10 +65,11 @@ def check_database(settings: Settings) -> None:
 def check_address(bind: str) -> None:
     """Raise an error if the address cannot be bound. gunicorn would retry for 5 seconds and print a traceback."""
     if not bind.startswith(("unix:", "fd://")) and not bind.rpartition(":")[0]:
-        port = bind.lstrip(":")
-        raise click.ClickException(
-            f"--bind must be HOST:PORT, not {bind}: 127.0.0.1:{port} for local clients, or 0.0.0.0:{port} for all"
-        )
+        part = bind.lstrip(":")
+        hint = f"127.0.0.1:{part} for local clients, or 0.0.0.0:{part} for all"
+        if not part.isdigit():
+            hint = f"add a port, such as {part or '127.0.0.1'}:8000"
+        raise click.ClickException(f"--bind must be HOST:PORT, not {bind}: {hint}")
     try:
         address = parse_address(bind)
         if isinstance(address, tuple):
