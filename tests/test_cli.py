@@ -111,6 +111,18 @@ def test_missing_folder_is_one_line(command, folder):
     )
 
 
+@pytest.mark.parametrize("command", ["init", "demo", "verify"])
+def test_database_that_is_a_folder_is_one_line(command, folder):
+    Path("data").mkdir()
+
+    output = run(command, "-d", "data", status=1)
+
+    assert output == (
+        f"Error: {folder}/data: unable to open database file; "
+        f"it is a folder: use the path of a file, such as {folder}/data/analytics.db\n"
+    )
+
+
 def test_verify_of_consistent_database_says_so(filled):
     assert run("verify") == "all counters are correct\n"
 

@@ -45,7 +45,9 @@ def remove_files(path: str) -> None:
 
 
 def permission_hint(path: Path) -> str:
-    """Return the end of an error message about a missing file permission, or "" if no permission is missing."""
+    """Return the reason why a database cannot be opened, to append to an error message, or "" if it is unknown."""
+    if path.is_dir():
+        return f"; it is a folder: use the path of a file, such as {path / 'analytics.db'}"
     if not path.parent.is_dir():
         return f"; the folder {path.parent} does not exist"
     if not os.access(path.parent, os.W_OK):
