@@ -73,7 +73,7 @@ def import_csv(
         is_escaped=table == "leads" and not DERIVED_COLUMNS.isdisjoint(header.names),
     )
     report.lines_read, report.empty_lines = counts.lines, counts.empty
-    if report.is_all_rejected and any(reject.endswith(f"not {encoding.upper()}") for reject in report.rejects):
+    if any(reject.endswith(f"not {encoding.upper()}") for reject in report.rejects):
         report.warnings.append("use --encoding (cp1252 for files of Excel)")
     return report
 

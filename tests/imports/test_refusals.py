@@ -92,6 +92,13 @@ def test_cp1252_file_names_the_option(database):
     assert report.warnings == ["use --encoding (cp1252 for files of Excel)"]
 
 
+def test_one_row_in_cp1252_names_the_option(database):
+    report = import_text(database, LEADS.encode() + "2,2026-02-24 10:00:00,Zoë\n".encode("cp1252"))
+
+    assert not report.is_all_rejected
+    assert report.warnings == ["use --encoding (cp1252 for files of Excel)"]
+
+
 def test_sql_without_a_needed_column_lists_what_there_is(database):
     with pytest.raises(IngestError, match=r"table sessions: the column session_id is missing, .*\(.* id, visitor\)"):
         import_text(database, "CREATE TABLE sessions (id TEXT, visitor TEXT);\nINSERT INTO sessions VALUES('a','b');\n")
