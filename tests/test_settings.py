@@ -135,13 +135,13 @@ def test_variable_is_read(variable, value, taken):
         ("ANALYTICS_CORS_ORIGINS", "https://a.example/path", "must be origins separated by spaces, or *"),
         ("ANALYTICS_TRUSTED_PROXIES", "-1", "must be an integer of 0 or more, not '-1'"),
         ("ANALYTICS_TRUSTED_PROXIES", "all", "must be an integer of 0 or more, not 'all'"),
-        ("ANALYTICS_METRICS", "2", "must be an integer from 0 to 1, not '2'"),
+        ("ANALYTICS_METRICS", "2", "must be 0 or 1, not '2'"),
         ("ANALYTICS_COLLECT_HOSTS", "https://shop.example", "'https://shop.example' is not a host name such as"),
         ("ANALYTICS_COLLECT_VPN_LIST", "missing.txt", "must name a file of networks: missing.txt: No such file"),
         ("ANALYTICS_COLLECT_VPN_LIST", "networks.txt", "line 2 must be a network such as 192.0.2.0/24, not 'x'"),
         pytest.param("ANALYTICS_GEOIP", "missing.mmdb", "missing.mmdb: No such file", marks=NEEDS_MAXMINDDB),
         pytest.param("ANALYTICS_GEOIP", "file", "file: this is not an MMDB file", marks=NEEDS_MAXMINDDB),
-        ("ANALYTICS_METRICS", "yes", "must be an integer from 0 to 1, not 'yes'"),
+        ("ANALYTICS_METRICS", "yes", "must be 0 or 1, not 'yes'"),
     ],
 )
 def test_invalid_variable_names_itself_and_what_it_takes(variable, value, message, folder):
@@ -271,7 +271,7 @@ def test_storage_directory_must_exist(folder):
         ("ANALYTICS_STORAGE_PATTERN", "(", "ANALYTICS_STORAGE_PATTERN: "),
         ("ANALYTICS_API_KEY", "first,second", "ANALYTICS_API_KEY: key-1 contains a comma; separate keys with spaces"),
         ("ANALYTICS_API_KEY", "k\xe9k\xe9", "ANALYTICS_API_KEY: key-1 contains a character that is not ASCII"),
-        ("ANALYTICS_LOG_ADDRESS", "yes", "ANALYTICS_LOG_ADDRESS must be an integer from 0 to 1, not 'yes'"),
+        ("ANALYTICS_LOG_ADDRESS", "yes", "ANALYTICS_LOG_ADDRESS must be 0 or 1, not 'yes'"),
     ],
     ids=["folder", "memory", "pattern", "comma", "non-ascii", "address"],
 )
@@ -344,7 +344,7 @@ def gunicorn(folder, *options, **environ):
         ({}, "ANALYTICS_API_KEY or ANALYTICS_API_KEY_FILE must be set: an API key is required"),
         (
             {"ANALYTICS_API_KEY": KEY, "ANALYTICS_METRICS": "maybe"},
-            "ANALYTICS_METRICS must be an integer from 0 to 1",
+            "ANALYTICS_METRICS must be 0 or 1",
         ),
         (
             {"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": "/nowhere/a.db"},

@@ -94,10 +94,10 @@ class Settings:
             query_timeout=_parse_int(environ, "ANALYTICS_QUERY_TIMEOUT", 5, minimum=1),
             trusted_proxies=_parse_int(environ, "ANALYTICS_TRUSTED_PROXIES", 0, minimum=0),
             metrics=_metrics(environ),
-            log_address=bool(_parse_int(environ, "ANALYTICS_LOG_ADDRESS", 0, minimum=0, maximum=1)),
-            dashboard=bool(_parse_int(environ, "ANALYTICS_DASHBOARD", 1, minimum=0, maximum=1)),
+            log_address=_parse_bool(environ, "ANALYTICS_LOG_ADDRESS", False),
+            dashboard=_parse_bool(environ, "ANALYTICS_DASHBOARD", True),
             collect_hosts=_collect_hosts(environ),
-            collect_contact_ip=bool(_parse_int(environ, "ANALYTICS_COLLECT_CONTACT_IP", 1, minimum=0, maximum=1)),
+            collect_contact_ip=_parse_bool(environ, "ANALYTICS_COLLECT_CONTACT_IP", True),
             vpn_networks=_vpn_networks(environ),
             geoip=_geoip(environ),
             notes=[*_unknown_variables(environ), *_unused_variables(environ)],
@@ -309,21 +309,27 @@ def _geoip(environ: Mapping[str, str]) -> str | None:
 
 
 def _metrics(environ: Mapping[str, str]) -> bool:
-    enabled = bool(_parse_int(environ, "ANALYTICS_METRICS", 0, minimum=0, maximum=1))
+    enabled = _parse_bool(environ, "ANALYTICS_METRICS", False)
     if enabled and find_spec("prometheus_client") is None:
         raise SettingError("ANALYTICS_METRICS needs a package; install it with: pip install 'analytics_api[metrics]'")
     return enabled
 
 
-def _parse_int(environ: Mapping[str, str], name: str, default: int, *, minimum: int, maximum: int | None = None) -> int:
+def _parse_int(environ: Mapping[str, str], name: str, default: int, *, minimum: int) -> int:
     text = environ.get(name, "").strip()
     if not text:
         return default
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
-    if number < minimum or (maximum is not None and number > maximum):
-        bounds = f"of {minimum} or more" if maximum is None else f"from {minimum} to {maximum}"
-        raise SettingError(f"{name} must be an integer {bounds}, not {text!r}")
+    if number < minimum:
+        raise SettingError(f"{name} must be an integer of {minimum} or more, not {text!r}")
     return number
+
+
+def _parse_bool(environ: Mapping[str, str], name: str, default: bool) -> bool:
+    text = environ.get(name, "").strip()
+    if text not in ("", "0", "1"):
+        raise SettingError(f"{name} must be 0 or 1, not {text!r}")
+    return text == "1" if text else default
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
