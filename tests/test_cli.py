@@ -188,8 +188,17 @@ def test_upgrade_of_current_version_changes_nothing(filled):
 
     output = run("upgrade")
 
-    assert output == f"{filled} is up to date; its version was 5\n"
+    assert output == f"{filled} is up to date; its version was 5; nothing was changed\n"
     assert read_tables(filled) == before
+
+
+def test_upgrade_says_that_it_restored_a_trigger(filled):
+    query(filled, "drop trigger session_change")
+
+    output = run("upgrade")
+
+    assert output.endswith("its version was 5; schema and counters were rebuilt\n")
+    assert run("verify") == "all counters are correct\n"
 
 
 def test_upgrade_of_older_version_loses_no_row(folder):
@@ -206,7 +215,7 @@ def test_upgrade_of_older_version_loses_no_row(folder):
     output = run("upgrade")
 
     assert refused.endswith("this database has version 4, older than 5; run `analytics-api upgrade`\n")
-    assert output == f"{folder}/analytics.db is up to date; its version was 4\n"
+    assert output == f"{folder}/analytics.db is up to date; its version was 4; schema and counters were rebuilt\n"
     assert query("analytics.db", "select session_id, visitor_id, started_at, country from sessions") == before
     assert run("verify") == "all counters are correct\n"
 

@@ -25,10 +25,17 @@ def init(database: str) -> None:
 @database_option
 def upgrade(database: str) -> None:
     """Upgrade a database of an older version, or restore schema objects that are missing. No row is lost."""
+    steps = []  # empty if nothing was changed
+
+    def on_progress(step: str) -> None:
+        steps.append(step)
+        progress.step(step)
+
     with Progress("upgrading", None, "tables") as progress:
-        before = upgrade_database(database, on_progress=progress.step)
+        before = upgrade_database(database, on_progress=on_progress)
     with open_database(database, create=False).closing() as opened:
-        click.echo(f"{opened.url} is up to date; its version was {before}")
+        done = "schema and counters were rebuilt" if steps else "nothing was changed"
+        click.echo(f"{opened.url} is up to date; its version was {before}; {done}")
 
 
 @main.command()
