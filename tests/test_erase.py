@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from datetime import date
 
 import pytest
 from helpers.cli import isolated_cwd, run
@@ -12,6 +13,7 @@ from analytics_api.database import BASE_TABLES, SQLite
 from analytics_api.database import sqlite as sqlite_database
 from analytics_api.errors import DatabaseError, ErasureError
 from analytics_api.maintenance.erase import erase, find
+from analytics_api.maintenance.purge import purge
 
 pytestmark = pytest.mark.writes
 
@@ -321,14 +323,23 @@ class TestCommand:
     def test_erase_of_an_unknown_person_is_an_error(self, database, people, key):
         before = everything(database)
 
-        output = run("erase", "--yes", *key, status=1)
+        output = run("erase", *key, status=1)
 
+        assert "[y/N]" not in output
         assert output.endswith("\nError: no rows of this person were found; nothing was erased\n")
         assert everything(database) == before
+
+    def test_erase_asks_about_a_purged_visitor(self, database, insert):
+        insert("sessions", session_id="s", visitor_id="ann", started_at=DAY)
+        purge(database, date(2026, 3, 1), keep_totals=True)
+
+        output = run("erase", "--visitor", "ann", input="n\n", status=1)
+
+        assert output.startswith("leads: 0, visitors: 1, sessions: 0. Erase them ")
 
     @pytest.mark.parametrize("keys", [[], ["--lead", 1, "--email", "zqx@example.com"], ["--email", ""]], ids=str)
     def test_erase_without_identifier_changes_nothing(self, database, people, keys):
         output = run("erase", "--yes", *keys, status=1)
 
-        assert output == "Error: pass exactly one of a visitor, an e-mail address and a lead\n"
+        assert output == "Error: pass exactly one of --visitor, --email and --lead, with a value\n"
         assert len(everything(database)["leads"]) == 3

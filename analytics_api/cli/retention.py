@@ -9,6 +9,7 @@ import click
 from ..calendar import to_day
 from ..context import now
 from ..database import open_database
+from ..errors import ErasureError
 from ..maintenance import erase as erasure
 from ..maintenance.purge import purge as delete_before
 from ..ranges import find_today
@@ -60,8 +61,11 @@ def erase(database: str, visitor: str | None, email: str | None, lead: int | Non
     blocks writers. Backups, replicas, logs and recordings are not changed.
     """
     with open_database(database, create=False).closing() as opened:
-        person = erasure.find(opened, visitor=visitor, email=email, lead=lead)
-        if not yes:
+        try:
+            person = erasure.find(opened, visitor=visitor, email=email, lead=lead)
+        except ErasureError:
+            raise click.ClickException("pass exactly one of --visitor, --email and --lead, with a value") from None
+        if not yes and erasure.has_rows(opened, person):
             click.confirm(
                 f"leads: {len(person.leads):,}, visitors: {len(person.visitors):,}, "
                 f"sessions: {len(person.sessions):,}. Erase them and all their events and submissions?",

@@ -69,6 +69,30 @@ where lead_id in ({IN_LIST})
 """,
 }
 
+HAS_LEADS = f"""
+select 1
+where exists (
+  select 1
+  from leads
+  where lead_id in ({IN_LIST}))
+or exists (
+  select 1
+  from lead_submissions
+  where lead_id in ({IN_LIST}))
+or exists (
+  select 1
+  from lead_status_changes
+  where lead_id in ({IN_LIST}))
+"""
+
+HAS_VISITORS = f"""
+select 1
+where exists (
+  select 1
+  from visitor_days
+  where visitor_id in ({IN_LIST}))
+"""
+
 OF_SESSIONS = f"""
 delete from sessions
 where session_id in ({IN_LIST})
@@ -192,6 +216,13 @@ def find(db: Database, *, visitor: str | None = None, email: str | None = None, 
     """
     _require_one(visitor, email, lead)
     return db.read(lambda at: _find_person(at, visitor, email, lead))
+
+
+def has_rows(db: Database, person: Person) -> bool:
+    """Return whether the database has rows of the person, and not only the id that was searched for."""
+    checks = [(HAS_LEADS, ids) for ids in in_list_batches(person.leads)]
+    checks += [(HAS_VISITORS, ids) for ids in in_list_batches(person.visitors)]
+    return bool(person.sessions) or any(db.rows(sql, **ids) for sql, ids in checks)
 
 
 def erase(
