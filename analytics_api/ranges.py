@@ -182,7 +182,9 @@ def _limit_to_sessions(ctx: Context, range_: DayRange | None, from_: date | None
     day = iso_date(raw_since)
     if days is not None:
         raise InvalidRequest(f"days must not reach before {day} with filters: older sessions were purged")
-    if range_ is None or from_ is not None:
+    if range_ is None:
+        raise InvalidRequest(f"from is required with filters: pass from={day}, because older sessions were purged")
+    if from_ is not None:
         raise InvalidRequest(f"from must be {day} or later with filters: older sessions were purged")
     if range_.last is not None and range_.last < raw_since:
         raise InvalidRequest(f"to must be {day} or later with filters: older sessions were purged")

@@ -126,7 +126,10 @@ def purge_before_today(database):
 @pytest.mark.parametrize(
     ("path", "message"),
     {
-        "no-range": ("overview?", "from must be 2026-02-24 or later with filters: older sessions were purged"),
+        "no-range": (
+            "overview?",
+            "from is required with filters: pass from=2026-02-24, because older sessions were purged",
+        ),
         "from": (
             "geo?from=2026-02-23&",
             "from must be 2026-02-24 or later with filters: older sessions were purged",
