@@ -166,7 +166,7 @@ class TestCommand:
         assert lines[1:] == [
             "page query: keep: pages are counted with query and fragment, and keys with the scope stats can read both",
             "first day: none",
-            "rows of sessions and events: all",
+            "days purged with --keep-totals: none",
         ]
 
     @pytest.mark.slow
@@ -178,7 +178,7 @@ class TestCommand:
         assert lines[2:] == [
             "page query: drop: pages are counted without query and fragment",
             "first day: 2026-02-23",
-            "rows of sessions and events: all",
+            "days purged with --keep-totals: none",
         ]
         assert run("site", "--time-zone", "Asia/Kolkata").splitlines()[0] == "nothing changed"
 
@@ -187,8 +187,14 @@ class TestCommand:
 
         assert run("site").splitlines()[2:] == [
             "first day: 2026-02-23",
-            "rows of sessions and events: from 2026-02-24 on; older rows were purged",
+            "days purged with --keep-totals: before 2026-02-24, still counted",
         ]
+
+    def test_purge_without_totals_does_not_change_the_line(self, database, visits):
+        run("purge", "--before", "2026-02-23", "--keep-totals")
+        run("purge", "--before", "2026-02-24")
+
+        assert run("site").splitlines()[3] == "days purged with --keep-totals: before 2026-02-23, still counted"
 
     def test_site_rejects_an_unknown_zone(self, database):
         output = run("site", "--time-zone", "Pune", status=1)

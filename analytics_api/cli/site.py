@@ -43,11 +43,11 @@ def show(database: Database) -> None:
     click.echo(f"time zone: {described['time_zone']} (today is {described['today']})")
     click.echo(f"page query: {described['page_query']}: {PAGE_QUERY[described['page_query']]}")
     click.echo(f"first day: {described['first_day'] or 'none'}")
-    click.echo(f"rows of sessions and events: {since(described['raw_since'])}")
+    click.echo(f"days purged with --keep-totals: {describe_purged(described['raw_since'])}")
     outdated = find_outdated_offset(database)
     if outdated is not None:
         click.echo(f"Warning: {outdated_message(described['time_zone'], outdated)}", err=True)
 
 
-def since(raw_since: str | None) -> str:
-    return "all" if raw_since is None else f"from {raw_since} on; older rows were purged"
+def describe_purged(raw_since: str | None) -> str:
+    return "none" if raw_since is None else f"before {raw_since}, still counted"
