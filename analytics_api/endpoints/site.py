@@ -34,8 +34,9 @@ def site(ctx: Context) -> Site:
 
     `first_day` is the day of the first session, even if that session was purged; null if there are no sessions.
     `raw_since` is the latest day that was passed to `purge --before DAY --keep-totals`, or null: sessions and events
-    before it were purged, but statistics without filters still count them. `demo` is whether the rows are demo data. `collect_hosts` are the hosts whose
-    pages may send visits to this server; it is empty if the server does not collect visits.
+    before it were purged, but statistics without filters still count them. `demo` is whether the rows are demo data.
+    `collect_hosts` are the hosts whose pages may send visits to this server; it is empty if the server does not collect
+    visits.
     """
     row = ctx.db.rows(SITE, demo_mark=DEMO_MARK)[0]
     return {
