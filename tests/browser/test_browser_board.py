@@ -46,6 +46,12 @@ def wait_until_moved(page, lead_id, status):
     page.wait_for_selector(f'.column[data-status={status}] [data-lead="{lead_id}"]')
 
 
+def move(page, lead_id, stage):
+    page.click(f'[data-key="move-{lead_id}"]')
+    page.click(f'[data-lead="{lead_id}"] .menu button:has-text("{stage}")')
+    page.wait_for_selector(f'.toast:has-text("Lead {lead_id} moved to {stage}.")')
+
+
 def run(database, sql):
     database.write(lambda at: at.execute(sql))
 
@@ -139,7 +145,7 @@ def test_card_that_was_moved_meanwhile_goes_where_it_is(new_page, database, url)
     page.click('[data-key="move-4"]')
     page.click('[data-lead="4"] .menu button:has-text("Won")')
 
-    page.wait_for_selector('.toast:has-text("Lead 4 was moved to Lost by sql")')
+    page.wait_for_selector(".toast >> text=/^Lead 4 was moved to Lost by sql, .* Your move was not made\\.$/")
     assert (cards(page, "lost"), cards(page, "won")) == ([4], [])
     assert statuses(database) == {4: "lost"}
 
@@ -186,6 +192,51 @@ def test_two_boards_that_move_the_same_cards_agree(new_page, database, url):
     for page in pages:
         for lead_id, status in statuses(database).items():
             wait_until_moved(page, lead_id, status)
+
+
+def test_undo_never_overwrites_the_move_of_somebody_else(new_page, database, url):
+    first, second = (open_board(new_page, url) for _ in range(2))
+    move(first, 4, "Contacted")
+    wait_until_moved(second, 4, "contacted")
+    move(second, 4, "Won")
+    wait_until_moved(first, 4, "won")
+
+    first.click('.toast button:has-text("Undo")')
+
+    first.wait_for_selector(".toast >> text=/^Lead 4 was moved to Won by .* Your move was not undone\\.$/")
+    assert (cards(first, "won"), statuses(database)) == ([4], {4: "won"})
+
+
+def test_several_moves_of_one_card_are_undone(new_page, database, url):
+    page = open_board(new_page, url)
+    move(page, 4, "Contacted")
+    move(page, 4, "Won")
+
+    page.focus('[data-lead="4"]')
+    for status in ("contacted", "new"):
+        page.keyboard.press("Control+z")
+        wait_until_moved(page, 4, status)
+        page.wait_for_selector('.toast:has-text("The move was undone.")')
+
+    assert statuses(database) == {}
+    assert database.tuples("select count(*) from lead_status_changes") == [(4,)]
+
+
+def test_queued_move_does_not_overwrite_another_move(new_page, database, url):
+    page = open_board(new_page, url)
+    routes = []
+    page.route("**/analytics/leads", lambda route: routes.append(route), times=1)
+    page.click('[data-key="move-5"]')
+    page.click('[data-lead="5"] .menu button:has-text("Won")')
+    page.wait_for_timeout(100)
+    page.click('[data-key="move-4"]')
+    page.click('[data-lead="4"] .menu button:has-text("Won")')
+    run(database, "update leads set status = 'lost' where lead_id = 4")
+
+    routes[0].continue_()
+
+    page.wait_for_selector(".toast >> text=/^Lead 4 was moved to Lost by sql, .* Your move was not made\\.$/")
+    assert statuses(database) == {4: "lost", 5: "won"}
 
 
 def test_column_is_collapsed(new_page, url):

@@ -132,6 +132,21 @@ def test_selected_leads_are_moved_and_moved_back(new_page, database, url):
     assert database.tuples("select lead_id from leads where status = 'won'") == []
 
 
+def test_undo_leaves_leads_that_somebody_else_moved(new_page, database, url):
+    page = open_page(new_page, f"{url}/leads")
+    page.check('[aria-label="Select Ann"]')
+    page.check('[aria-label="Select José"]')
+    page.click(".selection .menu-button")
+    page.click('.selection .menu button:has-text("Won")')
+    page.wait_for_selector('.toast:has-text("2 leads moved to Won.")')
+    database.write(lambda at: at.execute("update leads set status = 'lost' where lead_id = 1"))
+
+    page.click(".toast button")
+
+    page.wait_for_selector(".toast >> text=/^Ann was moved to Lost .* not undone\\. The other moves were undone\\.$/")
+    assert database.tuples("select lead_id, status from leads where status <> 'new'") == [(1, "lost")]
+
+
 def test_lead_has_its_path_forms_and_moves(new_page, database, url):
     database.write(lambda at: at.execute("update leads set status = 'won' where lead_id = 1"))
     page = open_page(new_page, f"{url}/leads?lead=1")
@@ -156,7 +171,7 @@ def test_lead_is_moved_unless_somebody_else_did(new_page, database, url):
     page.click(".lead-head .menu-button")
     page.click('.lead-head .menu button:has-text("Won")')
 
-    page.wait_for_selector('.toast:has-text("José was moved to Lost by sql")')
+    page.wait_for_selector(".toast >> text=/^José was moved to Lost by sql, .* Your move was not made\\.$/")
     assert page.inner_text(".lead-head .stage") == "Lost"
 
 

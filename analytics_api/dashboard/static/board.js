@@ -19,7 +19,8 @@ let cursor = null; // position in the feed of changes
 let parts = null;
 const cards = new Map(); // by lead id: {lead, isSelected, card}
 const selected = new Set(); // lead ids
-const undone = []; // moves that can be undone: for each, its leads as they were before
+const undone = []; // for each move of cards, the moves that undo it
+const renewed = new Map(); // by lead id and ETag: the ETag that a move of this page gave the lead
 let isLifted = false; // whether a card is lifted; polls wait meanwhile
 let pending = Promise.resolve(); // the last request of a move; the next one waits for it
 
@@ -99,81 +100,85 @@ function find(leadId) {
   return null;
 }
 
+/** Put a card at the top of a stage, or remove it if `status` is null. Leads that the board does not show are left out. */
 function place(lead, status) {
   const found = find(lead.lead_id);
-  if (found) {
-    found.stage.leads = found.stage.leads.filter((each) => each.lead_id !== lead.lead_id);
-    found.stage.total--;
-  }
+  if (!found) return;
+  found.stage.leads = found.stage.leads.filter((each) => each.lead_id !== lead.lead_id);
+  found.stage.total--;
   const stage = stages.get(status);
   if (!stage) return;
   stage.leads.unshift({ ...lead, status });
   stage.total++;
 }
 
-/** Move cards on the screen, then send the move. A card whose move the server rejects goes to its real stage. */
-function move(leadIds, status, { isUndo = false } = {}) {
-  const before = leadIds.map(find).filter((found) => found && found.lead.status !== status).map(({ lead }) => lead);
-  if (!before.length) return;
-  for (const lead of before) place({ ...lead, stage_since: Date.now() }, status);
-  drawAll();
-  pending = pending.then(() => send(before, status, isUndo));
+function move(leadIds, status) {
+  const leads = leadIds.map((leadId) => find(leadId)?.lead).filter((lead) => lead && lead.status !== status);
+  moveAll(leads.map((lead) => ({ lead, status, etag: lead.etag })));
 }
 
-async function send(before, status, isUndo) {
-  // The leads may have new ETags, from the responses to earlier moves.
-  const leads = before.map((lead) => find(lead.lead_id)?.lead ?? lead);
+/**
+ * Move cards on the screen, then send the moves. A card whose move the server rejects goes to its real stage. A move is
+ * `{ lead, status, etag }`: the lead before it, its new stage, and the ETag that the lead must still have.
+ */
+function moveAll(moves, isUndo = false) {
+  if (!moves.length) return;
+  for (const { lead, status } of moves) place({ ...lead, stage_since: Date.now() }, status);
+  drawAll();
+  pending = pending.then(() => send(moves, isUndo));
+}
+
+/** Return the ETag that a lead has after the moves of this page. It differs from the server's if somebody else moved the lead. */
+function latest(leadId, etag) {
+  for (let next; (next = renewed.get(leadId + etag)); ) etag = next;
+  return etag;
+}
+
+async function send(moves, isUndo) {
+  const sent = moves.map(({ lead, status, etag }) => ({ lead_id: lead.lead_id, status, etag: latest(lead.lead_id, etag) }));
   let answer;
   try {
-    answer = await moveLeads(leads, status);
+    answer = await moveLeads(sent);
   } catch (error) {
-    for (const { lead_id, status, stage_since } of before) {
-      const found = find(lead_id);
-      if (found) place({ ...found.lead, stage_since }, status);
-    }
+    for (const { lead } of moves) place(lead, lead.status);
     drawAll();
     if (error.status === 401) return fail(error, load);
-    toast(`${t.notMoved} ${error.status === 0 ? (navigator.onLine ? texts.unreachable : texts.offline) : error.message}`, { text: texts.retry, run: () => move(before.map((lead) => lead.lead_id), status) });
+    toast(`${t.notMoved} ${error.status === 0 ? (navigator.onLine ? texts.unreachable : texts.offline) : error.message}`, { text: texts.retry, run: () => moveAll(moves, isUndo) });
     return;
   }
-  for (const { lead_id, etag } of answer.updated) {
-    const found = find(lead_id);
-    if (found) found.lead.etag = etag;
-  }
+  for (const { lead_id, etag } of answer.updated) renewed.set(lead_id + sent.find((each) => each.lead_id === lead_id).etag, etag);
   for (const lead of answer.stale) place(lead, lead.status);
   for (const leadId of answer.not_found) place({ lead_id: leadId }, null);
   selected.clear();
   drawAll();
-  tell(before, answer, status, isUndo);
+  tell(moves, answer, isUndo);
 }
 
-async function tell(before, answer, status, isUndo) {
-  if (answer.stale.length) return toast(await explainStale(answer.stale[0]));
-  const gone = before.filter((lead) => answer.not_found.includes(lead.lead_id));
-  if (gone.length) return toast(goneText(gone));
-  const moved = before.filter((lead) => answer.updated.some((each) => each.lead_id === lead.lead_id));
-  if (!moved.length) return;
-  if (isUndo) return toast(t.undone);
-  undone.push(moved);
-  const text = moved.length === 1 ? t.moved(nameOf(moved[0]), texts.stages[status]) : t.movedMany(format.integer(moved.length), texts.stages[status]);
-  toast(text, { text: t.undo, run: undo });
+async function tell(moves, { updated, stale, not_found }, isUndo) {
+  const moved = moves.filter(({ lead }) => updated.some(({ lead_id }) => lead_id === lead.lead_id));
+  const gone = moves.map(({ lead }) => lead).filter((lead) => not_found.includes(lead.lead_id));
+  const canUndo = moved.length > 0 && !isUndo;
+  if (canUndo) undone.push(moved.map(({ lead, status, etag }) => ({ lead: { ...lead, status }, status: lead.status, etag: latest(lead.lead_id, etag) })));
+  const parts = [stale.length && (await explainStale(stale[0], isUndo ? t.notUndone : t.notMade)), gone.length && goneText(gone), moved.length && (!isUndo ? movedText(moved) : stale.length ? t.othersUndone : t.undone)];
+  const text = parts.filter(Boolean).join(" ");
+  if (text) toast(text, canUndo ? { text: t.undo, run: undo } : null);
 }
 
-function undo() {
-  const leads = undone.pop();
-  if (!leads) return;
-  for (const stage of new Set(leads.map((lead) => lead.status))) {
-    move(leads.filter((lead) => lead.status === stage).map((lead) => lead.lead_id), stage, { isUndo: true });
-  }
+function movedText([{ lead, status }, ...others]) {
+  return others.length ? t.movedMany(format.integer(others.length + 1), texts.stages[status]) : t.moved(nameOf(lead), texts.stages[status]);
 }
+
+const undo = () => moveAll(undone.pop() ?? [], true);
 
 /** Show the moves of other people, unless a card is lifted or a menu is open. */
 async function poll() {
   if (!parts || !cursor || document.hidden || isLifted || isOccupied()) return;
   try {
     await pending;
+    const last = pending;
     const { signal } = loading;
     const feed = await get("/changes", new URLSearchParams({ since: cursor }), signal);
+    if (last !== pending) return; // the response is older than a move
     const gone = feed.changes.filter(({ status }) => status === null).map(({ lead_id }) => find(lead_id)?.lead).filter(Boolean);
     if (!feed.changes.some(({ lead_id, status }) => find(lead_id)?.lead.status !== (status ?? undefined))) cursor = feed.cursor;
     else if (feed.changes.length > MOST) await load();
@@ -187,8 +192,9 @@ async function poll() {
 
 /** Load the first cards again, and keep later ones that did not change. Return whether the board was updated. */
 async function refresh(changes, signal) {
+  const last = pending;
   const board = await get("/board", requestQuery(["status"], { limit: MOST }), signal);
-  if (isLifted || isOccupied()) return false; // the next poll tries again
+  if (isLifted || isOccupied() || last !== pending) return false; // the next poll tries again
   const known = new Set([...changes, ...board.stages.flatMap(({ leads }) => leads)].map((lead) => lead.lead_id));
   for (const { status, total, leads, next } of board.stages) {
     const stage = stages.get(status);

@@ -7,6 +7,7 @@ import { texts } from "./texts.js";
 
 export const STAGES = Object.keys(texts.stages);
 export const FILTERS = ["status", "project", "source", "country", "label", "has_visits", "from", "to"];
+const MOST = 500; // leads of one request that moves them
 const root = document.documentElement;
 const t = texts.leads;
 
@@ -153,16 +154,29 @@ export function stageMenu(label, content, choose, current, properties = {}) {
   return menuButton(label, content, items, properties);
 }
 
-export const moveLeads = (leads, status) => patch("/leads", { leads: leads.map(({ lead_id, etag }) => ({ lead_id, ...(etag && { etag }) })), status });
+/** Move each lead to its `status`, if it has its `etag`. Return the lists of the responses. */
+export async function moveLeads(moves) {
+  const answer = { updated: [], stale: [], not_found: [] };
+  for (const status of new Set(moves.map((each) => each.status))) {
+    const leads = moves.filter((each) => each.status === status).map(({ lead_id, etag }) => ({ lead_id, etag }));
+    while (leads.length) {
+      const part = await patch("/leads", { leads: leads.splice(0, MOST), status });
+      for (const [name, list] of Object.entries(answer)) list.push(...part[name]);
+    }
+  }
+  return answer;
+}
 
-export async function explainStale(lead) {
+/** Return who moved a lead and when. `note` says what was not done because of that. */
+export async function explainStale(lead, note) {
+  let text = t.moved(nameOf(lead), texts.stages[lead.status]);
   try {
     const [move] = await get(`/leads/${lead.lead_id}/history`);
-    if (move) return t.movedBy(nameOf(lead), move.changed_by, texts.stages[move.to] ?? move.to, format.moment(move.changed_at, site.time_zone));
+    if (move) text = t.movedBy(nameOf(lead), move.changed_by, texts.stages[move.to] ?? move.to, format.moment(move.changed_at, site.time_zone));
   } catch {
     // the history could not be loaded: name only the stage
   }
-  return t.moved(nameOf(lead), texts.stages[lead.status]);
+  return `${text} ${note}`;
 }
 
 /** Show a message at the bottom of the page for 12 seconds. `action` is its button: `{ text, run }`. */

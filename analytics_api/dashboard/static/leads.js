@@ -60,7 +60,7 @@ function moveMenu(lead, etag, reload) {
     } catch (error) {
       if (![404, 412].includes(error.status)) return fail(error, () => choose(status));
       await reload();
-      toast(error.status === 404 ? t.gone(nameOf(lead)) : await explainStale(error.body.lead));
+      toast(error.status === 404 ? t.gone(nameOf(lead)) : await explainStale(error.body.lead, t.notMade));
     }
   };
   return stageMenu(t.move(nameOf(lead)), [t.moveTo, icon("down")], choose, lead.status);
@@ -232,26 +232,17 @@ function drawSelection() {
 }
 
 async function moveSelected(status) {
-  const leads = [...selected].map((lead_id) => ({ lead_id }));
-  const before = new Map(rows.map((lead) => [lead.lead_id, lead.status]));
+  const before = new Map(rows.map((lead) => [lead.lead_id, lead]));
   try {
-    let moved = [];
-    let gone = [];
-    for (let begin = 0; begin < leads.length; begin += 500) {
-      const answer = await moveLeads(leads.slice(begin, begin + 500), status);
-      moved = moved.concat(answer.updated);
-      gone = gone.concat(rows.filter((lead) => answer.not_found.includes(lead.lead_id)));
-    }
+    const { updated, not_found } = await moveLeads([...selected].map((lead_id) => ({ lead_id, status })));
+    const gone = rows.filter((lead) => not_found.includes(lead.lead_id));
     const undo = async () => {
-      for (const stage of new Set(before.values())) {
-        const back = moved.filter((lead) => before.get(lead.lead_id) === stage);
-        const answer = back.length ? await moveLeads(back, stage) : { stale: [] };
-        if (answer.stale.length) toast(await explainStale(answer.stale[0]));
-      }
-      load();
+      const { updated: moved, stale } = await moveLeads(updated.map(({ lead_id, etag }) => ({ lead_id, etag, status: before.get(lead_id).status })));
+      await load();
+      toast([stale.length && (await explainStale(stale[0], t.notUndone)), moved.length && (stale.length ? t.othersUndone : t.undone)].filter(Boolean).join(" "));
     };
     await load();
-    const text = t.movedMany(format.integer(moved.length), texts.stages[status]);
+    const text = t.movedMany(format.integer(updated.length), texts.stages[status]);
     toast(gone.length ? `${goneText(gone)} ${text}` : text, { text: t.undo, run: () => undo().catch((error) => fail(error, load)) });
   } catch (error) {
     fail(error, () => moveSelected(status));
