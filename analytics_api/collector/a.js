@@ -1,17 +1,18 @@
 ((w, d, n, l, tag) => { try {
   const o = tag.dataset;
-  const api = new URL(o.api || "collect", tag.src).href;
-  const once = Symbol.for(api);
+  const api = new URL(o.api || "collect", tag.src);
   const stub = w.analytics;
-  // Do nothing in a second tag of the same server, or on the developer's own machine without `data-local`.
-  if (w[once] || !/^http/.test(l.protocol) ||
-    !("local" in o) && /^(localhost|127\.[\d.]+|\[::1\])$/.test(l.hostname)) return;
-  w[once] = 1;
+  if (!("local" in o) && /^(localhost|127[\d.]+|\[::1])$/.test(l.hostname))
+    return;
+  // Do nothing in a second tag of the same server.
+  if (w[Symbol.for(api)] || !/^http/.test(l.protocol)) return;
+  w[Symbol.for(api)] = 1;
 
   const quiet = n.globalPrivacyControl || n.doNotTrack == 1 && !("ignoreDnt" in o);
   // `view` is the id of the current view, `depth` its greatest scroll depth in percent, `shown` the time since which it is
   // visible, and `visible` the ms for which it was visible before.
-  let view, visible, depth, shown, page, busy, timer, tries = 0, referrer = d.referrer, queue = [];
+  // `queue` has the unconfirmed events as JSON, and `single` is whether each is sent in a request of its own.
+  let view, visible, depth, shown, page, busy, timer, single, tries = 0, referrer = d.referrer, queue = [];
 
   const safe = (f) => (...a) => {
     try {
@@ -21,23 +22,25 @@
   const on = (target, types, f) => types.split(" ").map((type) => target.addEventListener(type, safe(f), true));
   const cut = (text) => text.slice(0, 2000);
   const random = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
-  const visitor = safe(() => localStorage.analyticsVisitor ||= random());
   const here = () => "hash" in o ? l.href : l.href.split("#")[0];
 
-  const make = (type, more) => ({
+  const make = (type, data) => JSON.stringify({
     type: type,
     id: random(),
     url: cut(page || here()),
     at: Date.now(),
-    visitor: o.identity == "storage" ? visitor() : void 0,
-    webdriver: n.webdriver || void 0,
-    ...more
+    visitor: o.identity == "storage" ? safe(() => localStorage.analyticsVisitor ||= random())() : void 0,
+    webdriver: n.webdriver,
+    ...data
   });
+
+  // Return JSON with as many characters as it has bytes when the server has escaped it.
+  const ascii = (text) => ("" + text).replace(/[^ -~]/g, "------");
 
   // Return as many of the first events as the server accepts in one request: 20, and 8 KiB.
   const take = (events) => {
-    const part = events.slice(0, 20);
-    while (part[1] && JSON.stringify(part).length > 8e3) part.pop();
+    const part = events.slice(0, single ? 1 : 20);
+    while (part[1] && ascii(part).length > 8e3) part.pop();
     return part;
   };
 
@@ -48,32 +51,34 @@
     busy = timer = 1;
     try {
       const reply = await fetch(api, {
-        method: "POST", body: JSON.stringify(part), credentials: "omit", keepalive: true
+        method: "POST", body: `[${part}]`, credentials: "omit", keepalive: !part[0][2e4]
       });
-      timer = reply.status > 499 || reply.status == 429 ? reply.headers.get("Retry-After") | 0 || 1 : 0;
+      timer = /5..|429/.test(reply.status) && reply.headers.get("Retry-After") | 1;
+      // One invalid event makes the server refuse the whole list. Then send the events one by one.
+      single = reply.status == 400;
     } catch {}
     busy = 0;
     if (timer) timer = setTimeout(flush, 1e3 * Math.max(timer, Math.min(2 ** tries++, 300)));
     else {
       tries = 0;
-      queue.splice(0, part.length);
+      if (!single || !part[1]) queue.splice(0, part.length);
       flush();
     }
   };
 
   const add = (event) => {
-    if (queue.length < 200) queue.push(event);
+    queue[199] || queue.push(event);
     flush();
   };
 
-  const matches = (globs) => globs.split(",").some((glob) => RegExp(
-    "^" + glob.trim().replace(/[.+?^${}()|[\]\\]/g, "\\$&").replace(/\*+/g, (s) => s[1] ? ".*" : "[^/]*") + "$"
+  const matches = (text) => text.split(/[ ,]+/).some((glob) => RegExp(
+    "^" + glob.replace(/[^*\w]/g, "\\$&").replace(/\*+/g, (s) => s[1] ? ".*" : "[^/]*") + "$"
   ).test(l.pathname));
 
   const counts = () => !quiet && matches(o.include || "**") && !matches(o.exclude || "");
 
   const scroll = () => {
-    depth = Math.max(depth, Math.min(100, 100 * (w.scrollY + w.innerHeight) / d.documentElement.scrollHeight || 0));
+    depth = Math.max(depth, Math.min(100, 100 * (scrollY + innerHeight) / d.documentElement.scrollHeight || 0));
   };
 
   // Return a list with the `page_end` event of the current view. It is empty if the view is hidden.
@@ -88,8 +93,8 @@
   // Send unconfirmed events again with the last one. The server counts an event that arrives twice once.
   const hide = () => {
     const last = end();
-    const rest = queue.concat(last);
-    while (last[0] && rest[0]) n.sendBeacon(api, JSON.stringify(rest.splice(0, take(rest).length)));
+    const events = queue.concat(last);
+    while (last[0] && events[0]) n.sendBeacon(api, `[${events.splice(0, take(events).length)}]`);
   };
 
   // Begin a view. A hidden or prerendered page begins it when it is shown.
@@ -97,23 +102,17 @@
     page = here();
     view = shown = visible = depth = 0;
     if (d.hidden || d.prerendering || !counts()) return;
-    const event = make("page_view", { referrer: cut(referrer) });
-    referrer = "";
-    view = event.id;
+    view = random();
     shown = performance.now();
-    add(event);
+    add(make("page_view", { id: view, referrer: cut(referrer) }));
+    referrer = "";
   };
 
-  const show = () => {
-    if (view) shown ||= performance.now();
-    else start();
-    flush();
-  };
-
-  const move = (isReplaced) => {
-    const path = (url) => url.split(/[?#]/)[0];
+  // `i` is 1 for `replaceState`.
+  const move = (i) => {
+    const path = (text) => text.split(/[?#]/)[0];
     if (here() == page) return;
-    if (isReplaced === 1 && path(here()) == path(page)) page = here();
+    if (i === 1 && path(here()) == path(page)) page = here();
     else {
       queue.push(...end());
       start();
@@ -122,25 +121,31 @@
   };
 
   const track = (type, name, data) => {
-    if (type == "event" && counts()) add(make(type, { name: "" + name, data: data }));
+    if (type == "event" && counts()) {
+      // The server would refuse other names and data, by schema.json.
+      if (/^(?!lead\n|page_)[^\p{Cc}\p{Cs}]{1,64}\n\{.{1,4095}$/u.test(name + "\n" + ascii(safe(JSON.stringify)(data || {}))))
+        add(make(type, { name: "" + name, data: data || void 0 }));
+      else console.warn("analytics ignores", name);
+    }
     if (type == "lead") add(make(type, { form: data || "", fields: name, ...quiet && { anonymous: true, visitor: void 0 } }));
   };
 
   const sendForm = (event) => {
-    const fields = {};
-    for (const field of event.target.elements)
-      if (field.name && !/^(password|file|submit|button|image)$/.test(field.type) && !/cc-/.test(field.autocomplete) &&
-        (field.checked || !/^(radio|checkbox)$/.test(field.type))) fields[field.name] = field.value;
-    track("lead", fields, event.target.dataset.analyticsLead);
+    const form = event.target;
+    const name = form.dataset.analyticsLead;
+    if (name == void 0) return;
+    const fields = new FormData(form);
+    for (const field of form.elements)
+      if (/password|file|cc-/.test(field.type + field.autocomplete)) fields.delete(field.name);
+    track("lead", Object.fromEntries(fields), name);
   };
 
   const click = (event) => {
     const link = event.target.closest("a[href]");
-    const types = (o.downloads || "pdf|zip|gz|dmg|exe|docx?|xlsx?|pptx?|csv|mp[34]").replace(/[ ,]+/g, "|");
-    if (!/^http/.test(link.protocol)) return;
+    const types = (o.downloads || "pdf|zip|gz|dmg|exe|(doc|xls|ppt)x?|csv|mp[34]").replace(/[ ,]+/g, "|");
     const isFile = RegExp(`\\.(${types})$`, "i").test(link.pathname);
     const name = "downloads" in o && isFile ? "download" : "outbound" in o && link.host != l.host && "outbound";
-    if (name) track("event", name, { url: cut(link.href) });
+    if (name && /^http/.test(link.protocol)) track("event", name, { url: cut(link.href) });
   };
 
   ["pushState", "replaceState"].map((name, i) => {
@@ -155,12 +160,17 @@
   on(w, "pageshow", (event) => event.persisted && start());
   on(w, "scroll", scroll);
   on(w, "online", flush);
-  on(d, "visibilitychange prerenderingchange", () => d.hidden ? hide() : show());
+  on(d, "visibilitychange prerenderingchange", () => {
+    if (d.hidden) return hide();
+    if (view) shown ||= performance.now();
+    else start();
+    flush();
+  });
   on(d, "click auxclick", click);
-  on(d, "submit", (event) => "analyticsLead" in event.target.dataset && sendForm(event));
+  on(d, "submit", sendForm);
   if (!stub || stub.q) {
     w.analytics = safe(track);
-    stub?.q.map((call) => w.analytics(...call));
+    stub?.q.map((a) => w.analytics(...a));
   }
   start();
 } catch {} })(window, document, navigator, location, document.currentScript);

@@ -31,10 +31,10 @@ HEADERS: Final = (
 # contain one of these texts.
 OPERATORS: Final = (
     *(" => ", " ||= ", " += ", " == ", " != ", " = ", " || ", " && ", " ? ", " : ", " + ", " * ", " / ", " > ", " < "),
-    *(") {", "{ ", " }", ", ", ": ", "; "),
+    *(" === ", " ** ", " | ", " - ", " &&", " (", " {", ") ", "} ", "{ ", " }", ", ", ": ", "; "),
 )
 
-DECLARED: Final = re.compile(r"\bconst (\w+) =|\blet ([^;]+);|\(([\w, ]+)\) =>")
+DECLARED: Final = re.compile(r"\bconst (\w+) (?:=|of)|\blet ([^;]+);|\(([\w, ]+)\) =>")
 
 
 def minify(source: str) -> str:
@@ -42,7 +42,9 @@ def minify(source: str) -> str:
 
     This works only for scripts that follow these rules: Comments are on separate lines. Statements end in semicolons. A
     colon directly after a name means that the name is a property. A name that the script declares does not occur as a
-    word of a string or a regular expression, and not as a property without a colon.
+    word of a string or a regular expression, and not as a property without a colon. A line that begins with `const` and
+    ends in a semicolon is a whole declaration, and so is the block that a line `};` ends. Declarations become `let`,
+    and adjacent ones are joined.
     """
     text = re.sub(r"^\s*(//.*)?\n?", "", source, flags=re.MULTILINE)
     declared = {
@@ -56,9 +58,11 @@ def minify(source: str) -> str:
     for name in sorted(declared, key=lambda name: (-len(re.findall(rf"\b{name}\b", text)), name)):
         if len(name) > 2:
             text = re.sub(rf"(?:(?<=\.\.\.)|(?<![.\w\"-])){name}(?![\w\"-]|:)", next(free), text)
+    text = re.sub(r"^(const .*|\});$(?=\nconst )", r"\1,", text, flags=re.MULTILINE).replace(",\nconst ", ",")
     for operator in OPERATORS:
         text = text.replace(operator, operator.strip())
-    return text.replace("\n", "")
+    text = text.replace("\n", "").replace(";}", "}").replace("const ", "let ")
+    return re.sub(r"(?<!async)\((\w+)\)=>", r"\1=>", text)
 
 
 def _names() -> list[str]:

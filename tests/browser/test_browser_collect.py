@@ -1,6 +1,7 @@
 """The script a.js on pages in Chromium: the events that it sends, and the rows that the collector stores."""
 
 import json
+import time
 
 import pytest
 from helpers.browser import PROGRAM, figure, serve, serving_app, sign_in, wait_until_loaded
@@ -134,6 +135,76 @@ def test_calls_before_the_script_wait(shop):
     shop.open("/")
 
     wait_for(lambda: shop.rows("event_type", "events", "1") == [("early",), ("page_view",)])
+
+
+STUB = "<script>window.analytics = Object.assign((...call) => analytics.q.push(call), {q: []});%s</script>"
+
+
+INVALID_CALLS = {
+    "page": "'page_x'",
+    "lead": "'lead'",
+    "empty": "''",
+    "long": "'n'.repeat(65)",
+    "newline": "'a\\nb'",
+    "surrogate": "'\\ud800'",
+    "data-large": "'x', {text: 'y'.repeat(5000)}",
+    "data-escaped": "'x', {text: 'é'.repeat(700)}",
+    "data-list": "'x', [1]",
+    "data-cycle": "'x', {self: window}",
+    "data-bigint": "'x', {big: 1n}",
+}
+
+
+@pytest.mark.parametrize("call", INVALID_CALLS.values(), ids=INVALID_CALLS)
+def test_invalid_event_is_warned_about_and_loses_nothing_else(shop, call):
+    calls = ["'event', 'first'", f"'event', {call}", "'event', 'last'", "'lead', {email: 'ann@shop.example'}, 'f'"]
+    shop.pages.head = STUB % "".join(f"analytics({each});" for each in calls)
+    warnings = []
+    shop.context.on("console", lambda message: warnings.append(message.text))
+    shop.open("/")
+
+    expected = [("first",), ("last",), ("lead",), ("page_view",)]
+    wait_for(lambda: shop.rows("event_type", "events") == expected)
+    assert shop.rows("contact_email", "leads") == [("ann@shop.example",)]
+    assert [text.partition(" ignores")[0] for text in warnings] == ["analytics"]
+
+
+@pytest.mark.parametrize(
+    "name", ["leads", "my page_x", "n".ljust(64, "😀"), "👩🏽‍💻"], ids=["leads", "page-inside", "of-64", "joined-emoji"]
+)
+def test_valid_name_with_the_largest_data_is_stored(shop, name):
+    page = shop.open("/")
+    page.evaluate("(name) => analytics('event', name, {text: 'é'.repeat(680)})", name)
+
+    wait_for(lambda: shop.rows("event_type, length(data)", "events where event_type <> 'page_view'") == [(name, 4091)])
+
+
+def test_refused_list_is_sent_again_one_by_one(shop):
+    deep = "JSON.parse('['.repeat(1500) + ']'.repeat(1500))"  # the schema allows it, but the server does not
+    calls = ("analytics('event', 'a')", f"analytics('event', 'deep', {{deep: {deep}}})", "analytics('event', 'b')")
+    shop.pages.head = STUB % ";".join(calls)
+    shop.open("/")
+
+    wait_for(lambda: shop.rows("event_type", "events") == [("a",), ("b",), ("page_view",)])
+    time.sleep(0.5)  # for a request too many
+    assert shop.collector.requests == 5  # a; deep, b and the view in a list; each of these
+
+
+def test_events_with_other_letters_fit_into_requests(shop):
+    page = shop.open("/")
+    shop.wait_for_views("/")
+    shop.context.set_offline(True)
+    page.evaluate("for (let i = 0; i < 19; i++) analytics('event', 'x', {text: '漢'.repeat(600)})")
+    shop.context.set_offline(False)
+
+    wait_for(lambda: shop.rows("count(*)", "events") == [(20,)])
+
+
+def test_lead_of_many_bytes_does_not_stop_the_queue(shop):
+    page = shop.open("/")
+    page.evaluate("analytics('lead', {text: 'é'.repeat(40000)}); analytics('event', 'x')")
+
+    wait_for(lambda: shop.rows("event_type", "events") == [("page_view",), ("x",)])
 
 
 def test_other_programs_analytics_is_left_alone(shop):
@@ -323,6 +394,7 @@ FORM = """
 <form data-analytics-lead="hero-form" action="/thanks">
   <input name="name" value="Ann Lee"><input name="email" value="ann@shop.example">
   <input name="secret" type="password" value="hush"><input name="card" autocomplete="cc-number" value="4111">
+  <input name="pin" autocomplete="new-password" value="99"><input name="off" value="x" disabled>
   <input name="news" type="checkbox" checked><input name="other" type="checkbox">
   <select name="project"><option>Villa</option></select>
   <button name="send" value="now">Send</button>
@@ -338,7 +410,7 @@ def test_form_is_a_lead_of_its_session(shop):
 
     wait_for(lambda: shop.rows("count(*)", "leads") == [(1,)])
     shop.wait_for_views(
-        "/", "/thanks?name=Ann+Lee&email=ann%40shop.example&secret=hush&card=4111&news=on&project=Villa&send=now"
+        "/", "/thanks?name=Ann+Lee&email=ann%40shop.example&secret=hush&card=4111&pin=99&news=on&project=Villa&send=now"
     )
     [(session, _)] = shop.rows("session_id, event_count", "sessions")
     assert shop.rows("contact_name, contact_email, project_name, session_id", "leads") == [

@@ -44,8 +44,11 @@ def test_minify_shortens_names_and_keeps_strings_and_properties():
   const value = (count) => {
     return { count: count, text: "value count" };
   };
-  let first, second = [];
-  second.push(...first.value);
+  const first = async () => {};
+  let second, third = [];
+  for (const each of third) third.push(...each.value);
 """
 
-    assert minify(source) == 'const b=(a)=>{return {count:a,text:"value count"};};let c,d=[];d.push(...c.value);'
+    assert minify(source) == (
+        'let c=a=>{return{count:a,text:"value count"}},e=async()=>{};let f,b=[];for(let d of b)b.push(...d.value);'
+    )
