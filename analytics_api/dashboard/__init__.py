@@ -37,6 +37,7 @@ CONTENT_TYPES: Final = {".css": "text/css; charset=utf-8", ".js": "text/javascri
 
 # Comments that have lines of their own. Comments after code remain, because only a parser can distinguish them from
 # strings.
+INDENTATION: Final = re.compile(rb"^ +", re.MULTILINE)
 COMMENTS: Final = re.compile(rb"^ *(?://.*|/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)$", re.MULTILINE)
 
 SECURITY_HEADERS: Final = (
@@ -130,12 +131,16 @@ def read_assets() -> dict[str, bytes]:
     """Return the static files that pages load, by name. Comments are removed, which saves a twelfth when compressed."""
     folder = files(__package__) / "static"
     names = sorted(file.name for file in folder.iterdir() if not file.name.endswith(".html"))
-    return {name: remove_comments((folder / name).read_bytes()) for name in names}
+    return {name: shorten_source((folder / name).read_bytes()) for name in names}
 
 
-def remove_comments(source: bytes) -> bytes:
-    """Return a script or stylesheet without comments. Newlines remain, so that line numbers in errors are correct."""
-    return COMMENTS.sub(lambda comment: b"\n" * comment[0].count(b"\n"), source)
+def shorten_source(source: bytes) -> bytes:
+    """Return a script or stylesheet without comments and indentation.
+
+    Newlines remain, so that line numbers in errors are correct.
+    """
+    uncommented = COMMENTS.sub(lambda comment: b"\n" * comment[0].count(b"\n"), source)
+    return INDENTATION.sub(b"", uncommented)
 
 
 def make_asset(name: str, body: bytes) -> File:
