@@ -81,6 +81,33 @@ def test_card_is_moved_by_its_menu(new_page, database, url):
     assert statuses(database) == {2: "won"}
 
 
+def test_menu_of_a_card_has_a_title_and_arrow_keys(new_page, database, url):
+    page = open_board(new_page, url)
+    page.focus('[data-key="move-2"]')
+
+    page.keyboard.press("Enter")
+    assert page.inner_text('[data-lead="2"] .menu p') == "Move Lead 2 to…"
+    assert page.evaluate("() => document.activeElement.textContent") == "Contacted"
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+
+    page.wait_for_selector('.toast:has-text("Lead 2 moved to Qualified.")')
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_menu_of_the_last_card_is_within_the_screen(new_page, database, url, width):
+    rows = [(number, "2026-01-01 10:00:00") for number in range(100, 110)]
+    database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime"], rows))
+    page = open_board(new_page, url, viewport={"width": width, "height": 600})
+
+    page.click('[data-key="move-100"]')
+
+    menu = page.locator('[data-lead="100"] .menu').bounding_box()
+    assert menu["y"] + menu["height"] <= 601
+    column = page.locator('.column[data-status="new"]').bounding_box()
+    assert menu["y"] + menu["height"] <= column["y"] + column["height"]
+
+
 def test_card_is_moved_by_keyboard_alone(new_page, database, url):
     page = open_board(new_page, url)
     page.focus(".lead-card[tabindex='0']")
@@ -130,12 +157,30 @@ def test_several_cards_are_moved_at_once(new_page, database, url):
     page = open_board(new_page, url)
     page.check('[aria-label="Select Lead 1"]')
     page.check('[aria-label="Select Lead 3"]')
+    assert page.inner_text(".selection span") == "2 selected"
 
     page.click('[data-key="move-3"]')
+    assert page.inner_text('[data-lead="3"] .menu p') == "Move 2 leads to…"
     page.click('[data-lead="3"] .menu button:has-text("Lost")')
 
     page.wait_for_selector('.toast:has-text("2 leads moved to Lost.")')
     assert statuses(database) == {1: "lost", 3: "lost"}
+
+
+def test_selected_cards_are_moved_by_the_bar(new_page, database, url):
+    page = open_board(new_page, url)
+    page.check('[aria-label="Select Lead 1"]')
+    page.click('.selection button:has-text("Clear selection")')
+    assert page.is_hidden(".selection")
+    page.check('[aria-label="Select Lead 2"]')
+    page.check('[aria-label="Select Lead 3"]')
+
+    page.click(".selection .menu-button")
+    page.click('.selection .menu button:has-text("Won")')
+
+    page.wait_for_selector('.toast:has-text("2 leads moved to Won.")')
+    assert page.is_hidden(".selection")
+    assert statuses(database) == {2: "won", 3: "won"}
 
 
 def test_card_that_was_moved_meanwhile_goes_where_it_is(new_page, database, url):

@@ -1,6 +1,6 @@
 // The board: a column of cards for each stage. Cards are moved by mouse, touch, menu and keyboard.
 
-import { canMove, clearProblem, explainStale, fail, filterBar, FILTERS, goneText, leadLink, moveLeads, nameOf, requestQuery, site, stageMenu, STAGES, startLeads, toast, withKey } from "./crm.js";
+import { canMove, clearProblem, explainStale, fail, filterBar, FILTERS, goneText, leadLink, moveLeads, nameOf, requestQuery, showSelection, site, stageMenu, STAGES, startLeads, toast, withKey } from "./crm.js";
 import { byId, h, icon, isOccupied, pause, set, tipOf } from "./dom.js";
 import * as format from "./format.js";
 import { watchKeys, watchPointer } from "./lifting.js";
@@ -50,26 +50,39 @@ async function load() {
 }
 
 function build() {
-  const bar = filterBar(OTHER_FILTERS, load);
+  const count = h("p.muted.count", { role: "status" });
+  const actions = h("div.selection", { hidden: true });
+  const bar = filterBar(OTHER_FILTERS, load, h("div.list-head", {}, count, actions));
   const help = h("p.hidden", { id: "board-keys" }, t.keys);
   const columns = STAGES.map(makeColumn);
   const board = h("div.board", { "aria-label": t.board, role: "group", "aria-describedby": "board-keys" }, columns.map(({ element }) => element));
   byId("view").replaceChildren(bar, help, board);
-  parts = { bar, board, columns };
-  const actions = { move, canMove: () => canMove, hold: (isHeld) => (isLifted = isHeld), chosen, undo };
-  watchKeys(board, actions);
-  watchPointer(board, actions);
+  parts = { bar, board, columns, count, actions };
+  const methods = { move, canMove: () => canMove, hold: (isHeld) => (isLifted = isHeld), chosen, undo };
+  watchKeys(board, methods);
+  watchPointer(board, methods);
 }
 
 /** Update all columns, and focus the card again that had the focus. */
 function drawAll() {
   const focused = document.activeElement?.closest(".lead-card")?.dataset.lead;
+  for (const leadId of selected) if (!find(leadId)) selected.delete(leadId);
   for (const column of parts.columns) column.draw();
-  const { board } = parts;
+  const { board, count } = parts;
+  count.textContent = t.count(format.integer([...stages.values()].reduce((sum, { total }) => sum + total, 0)));
+  drawSelection();
   const card = (focused && board.querySelector(`[data-lead="${focused}"]`)) || board.querySelector(".lead-card");
   for (const each of board.querySelectorAll('.lead-card[tabindex="0"]')) each.tabIndex = -1;
   if (card) card.tabIndex = 0;
   if (focused && card && !card.contains(document.activeElement)) card.focus({ preventScroll: true });
+}
+
+function drawSelection() {
+  const clear = () => {
+    selected.clear();
+    drawAll();
+  };
+  showSelection(parts.actions, selected, (status) => move([...selected], status), clear);
 }
 
 const chosen = (leadId) => (selected.has(leadId) ? [...selected] : [leadId]);
@@ -219,7 +232,8 @@ function makeColumn(status) {
   const element = h("section.column", { "data-status": status }, head, list, empty);
   const collapse = (isSmall) => {
     isCollapsed = isSmall;
-    set(toggle, { "aria-expanded": String(!isSmall), "aria-label": isSmall ? t.expand(name) : t.collapse(name) });
+    const label = isSmall ? t.expand(name) : t.collapse(name);
+    set(toggle, { "aria-expanded": String(!isSmall), "aria-label": label, ...tipOf(label) });
     toggle.replaceChildren(icon(isSmall ? "right" : "left"));
     element.classList.toggle("collapsed", isSmall);
     head.after(...(isSmall ? [] : [list]));
@@ -277,11 +291,13 @@ function cardElement(lead) {
   const choose = (event) => {
     selected[event.target.checked ? "add" : "delete"](lead.lead_id);
     card.classList.toggle("selected", event.target.checked);
+    drawSelection();
   };
   const moveIt = (status) => move(chosen(lead.lead_id), status);
+  const title = () => (chosen(lead.lead_id).length > 1 ? t.moveSelected(format.integer(selected.size)) : t.move(name));
   const card = h(`li.lead-card${isSelected ? ".selected" : ""}`, { tabindex: -1, "data-lead": lead.lead_id, "data-name": name, "aria-label": describe(lead) },
     h("div.card-top", {}, canMove && h("input", { type: "checkbox", checked: isSelected, "aria-label": t.select(name), onchange: choose }), leadLink(lead),
-      canMove && stageMenu(t.move(name), icon("more"), moveIt, lead.status, { class: "menu-button quiet", "data-key": `move-${lead.lead_id}` })),
+      canMove && stageMenu(t.move(name), icon("more"), moveIt, lead.status, { class: "menu-button quiet", "data-key": `move-${lead.lead_id}` }, title)),
     lead.project_name && h("span.project", { dir: "auto", title: lead.project_name }, format.shorten(lead.project_name)),
     h("span.card-foot", {}, facts(lead)));
   return card;

@@ -147,11 +147,25 @@ export function time(instant) {
   return h("time", { datetime: new Date(instant).toISOString(), title: t.local(format.moment(instant)) }, format.shortMoment(instant, site.time_zone));
 }
 
-export function stageMenu(label, content, choose, current, properties = {}) {
-  const items = () =>
-    STAGES.map((stage) =>
-      h("button", { type: "button", "data-close": "", disabled: stage === current, "aria-current": stage === current && "true", onclick: () => choose(stage) }, texts.stages[stage]));
+/** Return a button with a menu of the stages. `title` returns the title of the menu. */
+export function stageMenu(label, content, choose, current, properties = {}, title = () => null) {
+  const items = () => [
+    title() && h("p.muted", { dir: "auto" }, title()),
+    ...STAGES.map((stage) =>
+      h("button", { type: "button", "data-close": "", disabled: stage === current, "aria-current": stage === current && "true", onclick: () => choose(stage) }, texts.stages[stage])),
+  ];
   return menuButton(label, content, items, properties);
+}
+
+/** Show how many leads are selected, with a menu that moves them and a button that clears the selection. */
+export function showSelection(element, selected, choose, clear) {
+  if (Number(element.dataset.count ?? 0) === selected.size) return;
+  element.dataset.count = selected.size;
+  const count = t.selected(format.integer(selected.size));
+  announce(count);
+  if (!selected.size && element.contains(document.activeElement)) byId("main").focus({ preventScroll: true });
+  element.hidden = !selected.size;
+  element.replaceChildren(h("span", {}, count), stageMenu(t.moveTo, [t.moveTo, icon("down")], choose), h("button.quiet", { type: "button", onclick: clear }, t.unselect));
 }
 
 /** Move each lead to its `status`, if it has its `etag`. Return the lists of the responses. */

@@ -79,6 +79,8 @@ export function icon(name) {
 export const info = (title, text) =>
   h("button.info", { type: "button", "aria-label": title, "data-tip": text }, icon("info"));
 
+const ITEMS = "a, button:enabled, input";
+
 let closeMenu = null; // function that closes the open menu
 
 document.addEventListener("pointerdown", (event) => {
@@ -91,6 +93,7 @@ export const isOccupied = () => document.querySelector(".menu:not([hidden]), dia
 /** Return a button with a menu below it. `items` returns the menu's content when it opens. Escape closes the menu. */
 export function menuButton(label, content, items, properties = {}) {
   const button = h("button.menu-button", { type: "button", "aria-expanded": "false", "aria-label": label, ...properties }, content);
+  if (!button.textContent) set(button, tipOf(label));
   const list = h("div.menu", { hidden: true });
   const box = h("div.menu-box", {}, button, list);
   const isOpen = () => !list.hidden;
@@ -107,7 +110,8 @@ export function menuButton(label, content, items, properties = {}) {
     list.replaceChildren(...items().filter(Boolean));
     list.hidden = false;
     button.setAttribute("aria-expanded", "true");
-    (list.querySelector("[aria-current]") ?? list.querySelector("a, button, input"))?.focus();
+    list.scrollIntoView({ block: "nearest", inline: "nearest" });
+    (list.querySelector("[aria-current]:enabled, a[aria-current]") ?? list.querySelector(ITEMS))?.focus();
   });
   box.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && isOpen()) {
@@ -115,7 +119,7 @@ export function menuButton(label, content, items, properties = {}) {
       close(true);
     } else if (isOpen() && (event.key === "ArrowDown" || event.key === "ArrowUp") && event.target.tagName !== "INPUT") {
       event.preventDefault();
-      const all = [...list.querySelectorAll("a, button, input")];
+      const all = [...list.querySelectorAll(ITEMS)];
       const step = event.key === "ArrowDown" ? 1 : -1;
       all[(all.indexOf(document.activeElement) + step + all.length) % all.length]?.focus();
     }

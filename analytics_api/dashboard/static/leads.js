@@ -1,6 +1,6 @@
 // The list of leads, and one lead.
 
-import { canMove, clearProblem, explainStale, fail, filterBar, FILTERS, goneText, leadLink, moveLeads, nameOf, readQuery, readSearch, requestQuery, stageMenu, startLeads, time, toast, withKey, writeAddress } from "./crm.js";
+import { canMove, clearProblem, explainStale, fail, filterBar, FILTERS, goneText, leadLink, moveLeads, nameOf, readQuery, readSearch, requestQuery, showSelection, stageMenu, startLeads, time, toast, withKey, writeAddress } from "./crm.js";
 import { byId, h, icon } from "./dom.js";
 import * as format from "./format.js";
 import { ApiError, get, getPage, patch, pathOf, stageBadge, watchLinks } from "./page.js";
@@ -226,9 +226,10 @@ function row(lead) {
 }
 
 function drawSelection() {
-  parts.actions.hidden = !selected.size;
-  if (!selected.size) return;
-  parts.actions.replaceChildren(h("span", {}, t.selected(format.integer(selected.size))), stageMenu(t.moveTo, [t.moveTo, icon("down")], moveSelected));
+  showSelection(parts.actions, selected, moveSelected, () => {
+    selected.clear();
+    draw();
+  });
 }
 
 async function moveSelected(status) {

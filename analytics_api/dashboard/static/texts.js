@@ -247,6 +247,8 @@ export const texts = {
     select: (name) => `Select ${name}`,
     selectAll: "Select all leads that are shown",
     selected: (count) => `${count} selected`,
+    unselect: "Clear selection",
+    moveSelected: (count) => `Move ${texts.leads.count(count)} to…`,
     moveTo: "Move to…",
     move: (name) => `Move ${name} to…`,
     moved: (name, stage) => `${name} moved to ${stage}.`,
