@@ -73,6 +73,19 @@ def test_list_is_ordered_by_what_grew_most(page, shop):
     assert parse_qs(urlsplit(page.url).query) == {"detail": ["sources"], "sort": ["change"]}
 
 
+def test_order_by_change_is_reversed_and_shows_differences(page, shop):
+    insert(shop, "sessions", *(session(n, "2026-01-12") for n in (60, 61, 62)))
+    page.click('[data-key="change-sources"]')
+    page.wait_for_selector("dialog .rows:not(.loading) li")
+    page.click("dialog button.side")
+    sides = page.eval_on_selector_all("dialog .rows .side", "all => all.map(each => each.innerText)")
+
+    assert sides == ["−2", "+1", "+1"]
+    assert page.inner_text("dialog button.side") == "Change ↑"
+    assert page.evaluate("() => document.activeElement.className") == "side"
+    assert parse_qs(urlsplit(page.url).query)["sort"] == ["decline"]
+
+
 def test_filters_restrict_the_compared_range(page):
     follow(page, '#panel-sources a.name:has-text("google.com")')
 

@@ -23,11 +23,17 @@ export const SERIES_FIELDS = {
 
 const MEANS = ["duration", "engagement"]; // metrics that have no value without sessions
 
-/** Return the change from `previous` to `value`. `shown` is `previous` as a text. For losses, `good` is -1: fewer are better. */
-export function changeBadge(value, previous, shown, good = 1) {
+/**
+ * Return the change from `previous` to `value`, in percent or as a number. `shown` is `previous` as a text. For losses,
+ * `good` is -1, because fewer are better.
+ */
+export function changeBadge(value, previous, shown, { good = 1, asNumber = false } = {}) {
   const change = format.change(value, previous);
-  const kind = { 1: ".up", "-1": ".down" }[change?.sign * good] ?? "";
-  return h(`span.change${kind}`, tipOf(shown && texts.before(shown)), change?.text ?? "–");
+  const sign = asNumber ? Math.sign(value - previous) : change?.sign;
+  const kind = { 1: ".up", "-1": ".down" }[sign * good] ?? "";
+  const text = change?.text ?? "–";
+  const tip = [shown && texts.before(shown), asNumber && text].filter(Boolean).join(", ");
+  return h(`span.change${kind}`, tipOf(tip), asNumber ? format.difference(value - previous) : text);
 }
 
 export function showFigures(container, overview, leads, state) {

@@ -63,7 +63,7 @@ function drawFigures() {
     const isLink = isCounted && data.canRead;
     const tip = isLink && state.filters.length ? `${t.explain[field]} ${t.inexact}` : t.explain[field];
     const properties = { ...(isLink ? { href: leadsPath(parameters[field]) } : { tabindex: 0 }), "data-key": `figure-${field}`, ...tipOf(tip) };
-    const badge = isCounted && previous && changeBadge(value, previous[field], show(field, previous[field]), field === "lost" ? -1 : 1);
+    const badge = isCounted && previous && changeBadge(value, previous[field], show(field, previous[field]), { good: field === "lost" ? -1 : 1 });
     const label = texts.stages[field] ? t.ofThese(FIELDS[field]) : FIELDS[field];
     return figureElement(isLink ? "a" : "div", label, show(field, value), properties, badge);
   };

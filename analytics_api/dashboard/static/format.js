@@ -58,9 +58,12 @@ export function change(value, previous) {
   if (!previous) return value ? { text: texts.isNew, sign: 1 } : null;
   const ratio = (value - previous) / previous;
   const rounded = Math.round(ratio * 100);
-  const text = `${rounded > 0 ? "+" : rounded < 0 ? "−" : ""}${percent().format(Math.abs(ratio))}`;
-  return { text, sign: Math.sign(rounded) };
+  return { text: signOf(rounded) + percent().format(Math.abs(ratio)), sign: Math.sign(rounded) };
 }
+
+const signOf = (value) => (value > 0 ? "+" : value < 0 ? "−" : "");
+
+export const difference = (value) => signOf(value) + integer(Math.abs(value));
 
 export function country(code) {
   if (code === "XX") return texts.unknownCountry;

@@ -146,12 +146,12 @@ function showPanel(panel, list, state, data, today, tabs) {
 }
 
 export function listElement(list, rows, state, overview) {
-  const { element, add } = growingList(list, rows, state, overview);
+  const { element, add } = growingList(list, rows, { ...state, ...CLOSED }, overview);
   add(rows.length);
   return element;
 }
 
-/** Return an empty list, and a function that adds the next `count` of the rows to it. */
+/** Return an empty list, and a function that adds the next `count` of the rows to it. With `state.sort`, it shows the differences. */
 export function growingList(list, rows, state, overview) {
   const greatest = Math.max(1, ...rows.map((row) => row[list.value]));
   const sum = rows.reduce((total, row) => total + row[list.value], 0);
@@ -176,7 +176,7 @@ function rowElement(list, row, name, state, greatest, total) {
   const previous = row.previous?.[list.value];
   const side =
     compares(state) && previous !== undefined
-      ? changeBadge(value, previous, format.integer(previous))
+      ? changeBadge(value, previous, format.integer(previous), { asNumber: state.sort })
       : h("span.share", {}, format.share(value, total));
   const link = {
     ...nav(addFilter(state, list.filter, key), {}, `row-${list.section}-${key}`),
@@ -230,12 +230,15 @@ export function openCurrent({ visitors, pages }, state) {
   const scroll = { tabindex: 0, role: "region", "aria-label": texts.currentPages };
   const columns = [h("span", {}, LISTS.current.column), h("span.value", {}, LISTS.current.unit), h("span.side", {}, "%")];
   const content = pages.length
-    ? [h("div.columns", {}, columns), h("div.scroll", scroll, listElement(LISTS.current, pages, { ...state, ...CLOSED }, null))]
+    ? [h("div.columns", {}, columns), h("div.scroll", scroll, listElement(LISTS.current, pages, state, null))]
     : h("p.empty", {}, texts.noCurrentPages);
   openDialog(count, h("div.detail", {}, content));
 }
 
 const growth = (list, row) => row[list.value] - (row.previous?.[list.value] ?? 0);
+
+// The values of `sort` for each column of a whole list. Clicks choose them in turn.
+const SORTS = { value: [""], side: ["change", "decline"] };
 
 /** Return a function that takes a text and returns the rows to search. If `limit` cut the list, it requests rows with the text. */
 function finder(list, rows, query) {
@@ -256,23 +259,24 @@ function detailContent(list, rows, state, overview, query, onChange) {
   const holder = h("div.scroll", { tabindex: 0, role: "region", "aria-label": list.title });
   const find = finder(list, rows, query);
   let { sort } = state;
-  const order = (name, text, kind) => {
+  const order = (kind, text) => {
+    const sorts = SORTS[kind];
+    const place = sorts.indexOf(sort);
     const choose = () => {
-      sort = name;
+      sort = sorts[(place + 1) % sorts.length];
       onChange({ sort });
-      for (const each of columns.querySelectorAll("button")) each.setAttribute("aria-pressed", each === button);
+      drawColumns();
+      columns.querySelector(`.${kind}`).focus();
       show();
     };
-    const button = h(`button.${kind}`, { type: "button", "aria-pressed": String(sort === name), onclick: choose }, text);
-    return button;
+    const tip = tipOf(kind === "side" && texts.orders[sort === "change" ? "decline" : "change"](list.unit.toLowerCase()));
+    const arrow = place >= 0 && h("span", { "aria-hidden": "true" }, sort === "decline" ? " ↑" : " ↓");
+    return h(`button.${kind}`, { type: "button", "aria-pressed": String(place >= 0), onclick: choose, ...tip }, text, arrow);
   };
-  const columns = h(
-    "div.columns",
-    {},
-    h("span", {}, list.column),
-    order("", list.unit, "value"),
-    compares(state) ? order("change", texts.change, "side") : h("span.side", {}, "%"),
-  );
+  const columns = h("div.columns");
+  const drawColumns = () =>
+    columns.replaceChildren(h("span", {}, list.column), order("value", list.unit), compares(state) ? order("side", texts.change) : h("span.side", {}, "%"));
+  drawColumns();
   const show = async () => {
     const text = search.value.trim();
     const found = await find(text).catch(() => null);
@@ -280,11 +284,11 @@ function detailContent(list, rows, state, overview, query, onChange) {
     if (!found) return holder.replaceChildren(h("p.error", {}, texts.sectionMissing));
     const wanted = text.toLocaleLowerCase();
     const matching = found.filter((row) => `${nameOf(list, row)} ${row[list.field]}`.toLocaleLowerCase().includes(wanted));
-    if (sort === "change") matching.sort((a, b) => growth(list, b) - growth(list, a));
+    if (sort) matching.sort((a, b) => (growth(list, b) - growth(list, a)) * (sort === "change" ? 1 : -1));
     const showing = rows.length === list.limit ? texts.showingFirst : texts.showing;
     count.textContent = showing(format.integer(matching.length), format.integer(rows.length));
     if (!matching.length) return holder.replaceChildren(h("p.empty", {}, texts.nothingMatches));
-    const { element, add } = growingList(list, matching, { ...state, ...CLOSED }, overview);
+    const { element, add } = growingList(list, matching, { ...state, ...CLOSED, sort }, overview);
     add(CHUNK);
     holder.replaceChildren(element);
     while (element.childElementCount < matching.length) {

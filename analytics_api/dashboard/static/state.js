@@ -85,7 +85,7 @@ export function readState(search) {
     ...Object.fromEntries(Object.entries(CHOICES).map(([name, choices]) => [name, pick(query.get(name), choices, choices[0])])),
     detail: query.get("detail") ?? "",
     search: query.get("search") ?? "",
-    sort: pick(query.get("sort"), ["change"], ""),
+    sort: pick(query.get("sort"), ["change", "decline"], ""),
     filters: [...query].filter(([name, value]) => FILTER_NAMES.has(name) && value),
     wall: query.has("wall"),
   };

@@ -91,6 +91,7 @@ export const texts = {
   close: "Close",
   change: "Change",
   byChange: (title) => `All of ${title}, largest growth first`,
+  orders: { change: (unit) => `Sort by ${unit} gained`, decline: (unit) => `Sort by ${unit} lost` },
 
   filter: "Filter",
   addFilter: "Add a filter",
