@@ -170,6 +170,16 @@ def test_shortcuts_are_listed(page):
     page.wait_for_url("**/?period=today")
 
 
+def test_account_menu_leads_to_the_shortcuts(page):
+    page.click('[data-key="account"]')
+    page.click('[data-key="help"]')
+    page.wait_for_selector("dialog .shortcuts")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("dialog", state="detached")
+
+    assert page.evaluate("() => document.activeElement.dataset.key") == "account"
+
+
 def test_current_visitors_are_shown_with_their_pages(page, shop):
     event = {"event_id": 99, "session_id": "s1", "event_type": "page_view", "page_url": "https://shop.example/prices"}
     insert(shop, "events", event | {"occurred_at": NOW - 60_000})

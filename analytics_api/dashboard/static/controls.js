@@ -3,6 +3,7 @@
 import { byId, copyText, h, icon, menuButton, openDialog, tipOf } from "./dom.js";
 import * as format from "./format.js";
 import { filterValue } from "./lists.js";
+import { offerHelp } from "./page.js";
 import { addFilter, CHOICES, compares, daysOf, FILTERS, invertFilter, isDay, linkTo, nav, PERIODS, removeFilter, shiftRange } from "./state.js";
 import { texts } from "./texts.js";
 
@@ -209,6 +210,7 @@ export function watchShortcuts(isActive, actions) {
     f: actions.filter,
     escape: actions.clear,
   };
+  offerHelp(openHelp);
   for (const [name, { key }] of Object.entries(PERIODS)) keys[key] = () => actions.period(name);
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || !isActive()) return;

@@ -1,6 +1,6 @@
 // The parts that all pages share: requests to the API, signing in and out, the menu of pages, colours, and errors.
 
-import { byId, h, icon, menuButton, watchTips } from "./dom.js";
+import { byId, h, icon, menuButton, pause, watchTips } from "./dom.js";
 import { nav } from "./state.js";
 import { texts } from "./texts.js";
 
@@ -77,6 +77,7 @@ const root = document.documentElement;
 const channel = "BroadcastChannel" in globalThis ? new BroadcastChannel("analytics") : null;
 
 let clearPage = null;
+let help = null; // function that shows the keyboard shortcuts
 let account = null; // a promise of the key's name and scopes
 
 export const isSignedIn = () => root.dataset.state !== "signed-out";
@@ -153,11 +154,15 @@ export async function showAccount() {
   };
   const menu = menuButton(texts.account, icon("user"), () => [
     h("p.muted", {}, texts.signedInAs(name)),
+    help && h("button", { type: "button", onclick: () => pause().then(help), "data-close": "", "data-key": "help" }, texts.shortcuts, h("kbd", { "aria-hidden": "true" }, "?")),
     h("button", { type: "button", onclick: end, "data-close": "" }, texts.signOut),
   ], { class: "menu-button quiet", "data-key": "account" });
   byId("account").replaceChildren(themeMenu(), menu);
   showMenu(scopes);
 }
+
+/** Offer the list of keyboard shortcuts, which `open` shows, in the account menu. */
+export const offerHelp = (open) => (help = open);
 
 function showMenu(scopes) {
   const here = document.body.dataset.page;
