@@ -91,6 +91,14 @@ def test_layout_does_not_jump(new_page, demo_url, path, width):
     assert page.evaluate("() => seen") == []
 
 
+@pytest.mark.parametrize("width", [320, 641, 768, 865])
+def test_menu_shows_every_page_whole(new_page, demo_url, width):
+    page = sign_in_at(new_page(viewport={"width": width, "height": 800}), f"{demo_url}/")
+    page.wait_for_selector("#live:not([hidden])")
+
+    assert page.evaluate("() => menu.scrollWidth - menu.clientWidth") == 0
+
+
 def test_theme_is_chosen_and_stays(new_page, demo_url):
     page = new_page(color_scheme="light")
     page.goto(demo_url)
