@@ -85,8 +85,10 @@ def test_database_of_a_demo_is_marked(new_page, empty):
         page = new_page()
         page.goto(url)
         sign_in(page, KEY)
+        for path in ("", "conversions", "leads", "board"):
+            page.goto(f"{url}/{path}")
 
-        assert page.inner_text("#demo") == "Demo data"
+            page.wait_for_selector("#demo:has-text('Demo data')")
 
 
 HOSTILE = (

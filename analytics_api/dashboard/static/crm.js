@@ -2,7 +2,7 @@
 
 import { announce, byId, h, icon, keepFocus, menuButton } from "./dom.js";
 import * as format from "./format.js";
-import { ApiError, errorText, get, hasScope, leave, patch, showAccount, showError, showProblem, startPage } from "./page.js";
+import { ApiError, errorText, get, hasScope, leave, markDemo, patch, showAccount, showError, showProblem, startPage } from "./page.js";
 import { texts } from "./texts.js";
 
 export const STAGES = Object.keys(texts.stages);
@@ -23,6 +23,7 @@ export const withKey = async (promise) => (await Promise.all([promise, prepared]
 export function startLeads(title, load, clear) {
   const prepare = async () => {
     [site] = await Promise.all([get("/site"), showAccount()]);
+    markDemo(site);
     canMove = await hasScope("leads:write");
     root.dataset.state = "ready";
     document.title = texts.title(title);

@@ -154,10 +154,6 @@ function showNotices(state, data) {
   const isEmpty = data.overview && !data.overview.total_sessions && !data.overview.total_events;
   if (!data.site.first_day) showFirstVisit(data.site.collect_hosts);
   else byId("notices").replaceChildren(isWaiting ? arrivedNotice() : "", isEmpty ? emptyNotice(state) : "");
-  const demo = byId("demo"); // it is in the header, where its appearance moves nothing else
-  demo.hidden = !data.site.demo;
-  demo.dataset.tip = texts.demoHelp;
-  demo.textContent = texts.demo;
 }
 
 /** Show how to send visits to an empty database. The notice is not replaced, so that its text can be selected. */

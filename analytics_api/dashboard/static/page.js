@@ -1,6 +1,6 @@
 // The parts that all pages share: requests to the API, signing in and out, the menu of pages, colours, and errors.
 
-import { byId, h, icon, menuButton, pause, watchTips } from "./dom.js";
+import { byId, h, icon, menuButton, pause, set, tipOf, watchTips } from "./dom.js";
 import { nav } from "./state.js";
 import { texts } from "./texts.js";
 
@@ -163,6 +163,13 @@ export async function showAccount() {
 
 /** Offer the list of keyboard shortcuts, which `open` shows, in the account menu. */
 export const offerHelp = (open) => (help = open);
+
+/** Mark the database of a demo. The mark is in the header, where its appearance moves nothing else. */
+export function markDemo(site) {
+  set(byId("demo"), tipOf(texts.demoHelp));
+  byId("demo").hidden = !site.demo;
+  byId("demo").textContent = texts.demo;
+}
 
 function showMenu(scopes) {
   const here = document.body.dataset.page;

@@ -3,7 +3,7 @@
 import { neighbour, openCustomRange, openFilterDialog, rangeName, showFilters, showRanges, watchShortcuts } from "./controls.js";
 import { announce, byId, isOccupied, keepFocus, pause } from "./dom.js";
 import { valuesOf } from "./lists.js";
-import { ApiError, errorText, get, isSignedIn, leave, showAccount, showError, startPage, watchLinks, way } from "./page.js";
+import { ApiError, errorText, get, isSignedIn, leave, markDemo, showAccount, showError, startPage, watchLinks, way } from "./page.js";
 import { CLOSED, compares, linkTo, needsToday, rangeQuery, readState, requestOf } from "./state.js";
 import { texts } from "./texts.js";
 
@@ -77,6 +77,7 @@ export async function load({ isQuiet = false } = {}) {
     data = await page.fetch(viewQuery(), signal);
     shown = request;
     site = data.site;
+    markDemo(site);
     root.dataset.state = "ready";
     failure = null;
     await render();
