@@ -46,6 +46,7 @@ def test_requests_of_a_visitor_become_a_session(database):
         "sessions: 1 new",
         "events: 5 of 5 rows written",
         "events by type: page_view 2, asset 1, error 1, request 1",
+        "assets, errors and other requests: 3; total_events counts them, but not the views of pages",
         "the site's own hosts could not be detected, so they may count as referrers: use --host",
         "5 lines, 0 rejected",
     ]
@@ -342,7 +343,11 @@ def test_bots_are_separate_from_people(database):
         ("bot_page_view", {"bot": "Googlebot"}),
     ]
     assert {row["session_id"][:4] for row in bots} == {"bot-"}
-    assert "bots: 3 requests, stored as events with types of their own, without sessions" in report.lines()
+    assert read_totals(database)["events"] == 4
+    assert (
+        "bots: 3 requests, stored as events with types of their own, without sessions; total_events counts them, "
+        "but not the numbers of sessions, visitors and page views"
+    ) in report.lines()
 
 
 @pytest.mark.any_engine

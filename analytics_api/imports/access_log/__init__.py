@@ -85,7 +85,13 @@ def import_access_log(
 def _notes(report: Report, importer: LogImporter, hosts: frozenset[str], site: Site) -> Iterable[str]:
     bots = sum(count for event_type, count in report.event_types.items() if event_type.startswith("bot_"))
     if bots:
-        yield f"bots: {bots:,} requests, stored as events with types of their own, without sessions"
+        yield (
+            f"bots: {bots:,} requests, stored as events with types of their own, without sessions; total_events counts "
+            "them, but not the numbers of sessions, visitors and page views"
+        )
+    others = sum(report.event_types[event_type] for event_type in ("asset", "error", "request"))
+    if others:
+        yield f"assets, errors and other requests: {others:,}; total_events counts them, but not the views of pages"
     if importer.parser.prefixed_lines:
         yield (
             f"{importer.parser.prefixed_lines:,} lines have a prefix, which was ignored: "
