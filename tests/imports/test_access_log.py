@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from analytics_api import IngestError
 from analytics_api.imports import Rejects, Site, import_access_log, import_file
+from analytics_api.imports.access_log import NO_HOST
 from analytics_api.imports.access_log.lines import FAST_LINE, LINE
 
 pytestmark = pytest.mark.writes
@@ -48,8 +49,21 @@ def test_requests_of_a_visitor_become_a_session(database):
         "events by type: page_view 2, asset 1, error 1, request 1",
         "assets, errors and other requests: 3; total_events counts them, but not the views of pages",
         "the site's own hosts could not be detected, so they may count as referrers: use --host",
+        "warning: pages are stored without a host, such as /about, which a later import cannot change; use --site",
         "5 lines, 0 rejected",
     ]
+
+
+@pytest.mark.parametrize(
+    ("host", "url", "warnings"),
+    [("", None, [NO_HOST]), ("", "https://shop.example", []), ("shop.example:443 ", None, [])],
+    ids=["path", "site", "virtual-host"],
+)
+def test_pages_without_a_host_cause_a_warning(database, caplog, host, url, warnings):
+    report = import_access_log(database, [line(host=host)], site=Site(url=url))
+
+    assert report.warnings == warnings
+    assert [record.message.partition(": ")[2] for record in caplog.records] == warnings
 
 
 def test_session_ends_after_30_minutes_without_a_request(database):

@@ -22,6 +22,7 @@ can be imported in any order. At most one batch of lines is in memory.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from itertools import islice
 
@@ -33,12 +34,15 @@ from ..source import Source
 from ..write import load
 from .lines import looks_like_log
 from .log_importer import LogImporter
-from .own_hosts import detect_own_hosts, own_hosts_of_files, remember_hosts
+from .own_hosts import detect_own_hosts, has_pages_without_host, own_hosts_of_files, remember_hosts
 from .site import ASSETS, SITE, Site
 
 __all__ = ["ASSETS", "SITE", "Site", "import_access_log", "looks_like_log", "own_hosts_of_files"]
 
+log = logging.getLogger(__name__)
+
 BATCH_LINES = 25_000
+NO_HOST = "pages are stored without a host, such as /about, which a later import cannot change; use --site"
 
 
 def import_access_log(
@@ -63,6 +67,8 @@ def import_access_log(
     source = lines if isinstance(lines, Source) else Source(lines)
     detected = detect_own_hosts(site, source.sample())
     rows = source.rows
+    if has_pages_without_host(site, source.sample()):  # a long import can still be interrupted
+        log.warning("%s: %s", source.name, NO_HOST)
 
     def work(at: Transaction, is_bulk: bool) -> Report:
         report = Report(tables={"sessions": TableCounts(is_computed=True), "events": TableCounts()})
@@ -77,6 +83,7 @@ def import_access_log(
             on_write(len(batch), rows)
         report.lines_read = report.empty_lines + report.tables["events"].read
         report.notes += _notes(report, importer, hosts, site)
+        report.warnings += [NO_HOST] if importer.parser.has_pages_without_host else []
         return report
 
     return load(db, rows, work, on_progress)

@@ -47,6 +47,16 @@ def detect_own_hosts(site: Site, lines: Iterable[bytes]) -> frozenset[str]:
     return frozenset(filter(None, [*map(bare_host, of_url), *virtual_hosts, *top, *site.other_hosts]))
 
 
+def has_pages_without_host(site: Site, lines: Iterable[bytes]) -> bool:
+    """Return whether pages in the lines would be stored as paths, because neither they nor `site` have a host."""
+    parser = LineParser(site, frozenset(), b"")
+    for line in lines:
+        match = match_line(line)[0] if len(line) < MAX_LINE_BYTES else None
+        if match is not None:
+            parser.outcome(match[1], match[4], match[5])
+    return parser.has_pages_without_host
+
+
 def own_hosts_of_files(site: Site, paths: Iterable[str]) -> frozenset[str]:
     """Return the hosts that are detected in those files that are access logs. Unreadable files are skipped."""
     hosts: frozenset[str] = frozenset()

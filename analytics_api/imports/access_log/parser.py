@@ -77,6 +77,7 @@ class LineParser:
         self.base = (site.url or "").rstrip("/")
         self.assets = tuple("." + extension.lower().lstrip(".") for extension in site.assets)
         self.has_separate_bots = site.bots == "separate"
+        self.has_pages_without_host = False  # whether a page was a path
         self.is_combined = False  # whether the previous line had a user agent
         self.prefixed_lines = 0
         self.prefix = b""  # the first prefix, for the report
@@ -130,6 +131,7 @@ class LineParser:
             url = (before + plain + (mark + query if self.site.query and query else ""))[:MAX_URL_LENGTH]
         if method == "GET" and url and (status[:1] == b"2" or status == b"304"):
             event_type = "asset" if plain.lower().endswith(self.assets) else "page_view"
+            self.has_pages_without_host |= url.startswith("/") and event_type == "page_view"
         else:
             event_type = "error" if status >= b"4" else "request"
             data = json.dumps({"method": method, "status": int(status) if status != b"-" else None})
