@@ -392,6 +392,9 @@ def examples(page):
 
 def test_import_examples_run(folder):
     (folder / "crm.csv").write_text("Id,Date,E-mail\n7,2026-02-24 15:00:00,ann@example.com\n")
+    (folder / "contacts.csv").write_text('Date,E-mail\n2026-02-25 15:00:00,"bob@example.com"\n')
+    (numbering,) = [block for block in blocks("sh", "docs/importing.md") if "contacts.csv" in block]
+    subprocess.run(["bash", "-euc", numbering.partition("analytics-api")[0]], cwd=folder, check=True)
     (folder / "access.log").write_bytes(access_logs.line("10:00:00"))
     (folder / "access.log.1.gz").write_bytes(gzip.compress(access_logs.line("10:10:00", "/prices")))
     (folder / "export.sql").write_text("CREATE TABLE sessions (session_id TEXT PRIMARY KEY, visitor_id, started_at);")
@@ -399,7 +402,10 @@ def test_import_examples_run(folder):
     for arguments in examples("docs/importing.md"):
         run(*arguments)
 
-    assert query("analytics.db", "select lead_id, contact_email from leads") == [(7, "ann@example.com")]
+    assert query("analytics.db", "select lead_id, contact_email from leads order by 1") == [
+        (7, "ann@example.com"),
+        (1001, "bob@example.com"),
+    ]
     assert query("analytics.db", "select page_url from events order by occurred_at") == [
         ("https://example.com/",),
         ("https://example.com/prices",),
