@@ -3,7 +3,7 @@
   const api = new URL(o.api || "collect", tag.src);
   const stub = w.analytics;
   if (!("local" in o) && /^(localhost|127[\d.]+|\[::1])$/.test(l.hostname))
-    return;
+    return console.warn("analytics needs data-local");
   // Do nothing in a second tag of the same server.
   if (w[Symbol.for(api)] || !/^http/.test(l.protocol)) return;
   w[Symbol.for(api)] = 1;

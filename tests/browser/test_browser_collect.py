@@ -380,14 +380,18 @@ def test_outbound_links_and_downloads_are_events(shop):
 
 
 def test_localhost_counts_only_with_data_local(shop, chromium):
+    warnings = []
+    shop.context.on("console", lambda message: message.type == "warning" and warnings.append(message.text))
     page = shop.context.new_page()
     page.goto(shop.base.replace("shop.example", "localhost"))
     page.wait_for_timeout(300)
     assert shop.collector.requests == 0
+    assert warnings == ["analytics needs data-local"]
 
     shop.pages.options("data-local")
     page.goto(shop.base.replace("shop.example", "localhost"))
     wait_for(lambda: shop.collector.requests == 1)
+    assert len(warnings) == 1
 
 
 FORM = """
