@@ -264,7 +264,7 @@ def test_key_for_statistics_sees_no_menu_for_leads(new_page, database, url):
     key = KeyStore(database).add("wall", ["stats"], now=NOW)
     page = open_page(new_page, f"{url}/leads", key)
 
-    assert page.inner_text(".notice.problem") == "This key may not read leads."
+    assert page.inner_text(".notice.problem") == "Your account or key may not read leads."
     assert page.inner_text("#menu").split() == ["Statistics", "Conversions"]
 
 

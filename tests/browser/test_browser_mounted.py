@@ -8,9 +8,11 @@ from helpers.nginx import proxying, require_nginx
 from helpers.server import serving
 from helpers.tls import make_certificate
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.sansio.http import parse_cookie
 
-from analytics_api import create_app
+from analytics_api import Principal, create_app
 from analytics_api.dashboard import create_dashboard
+from analytics_api.keys import KeyStore
 
 
 @pytest.mark.parametrize(
@@ -32,6 +34,63 @@ def test_page_works_in_flask_below_stats(new_page, shop, mounts, api):
         assert page.url == f"{url}/stats/?period=7d&metric=sessions"
         assert figure(page, "sessions") == "4"
         assert page.context.cookies()[0]["path"] == api
+
+
+@pytest.fixture
+def host_url(shop):
+    """Yield the URL of a host application whose own login, the cookie `user`, opens the figures."""
+
+    def authenticate(environ):
+        user = parse_cookie(environ.get("HTTP_COOKIE")).get("user")
+        return Principal(user) if user else None
+
+    host = flask.Flask("shop")
+    analytics = create_app(shop, api_keys=[], authenticate=authenticate, clock=lambda: NOW, prefix="")
+    host.wsgi_app = DispatcherMiddleware(host.wsgi_app, {"/stats": create_dashboard(), "/analytics": analytics})
+    with serving_app(host) as url:
+        yield url
+
+
+@pytest.mark.parametrize("path", ["", "leads"])
+def test_page_without_sign_in_asks_for_the_login_of_the_host(new_page, host_url, path):
+    page = new_page()
+    page.goto(f"{host_url}/stats/{path}")
+    page.wait_for_selector("#site-login")
+    text = page.inner_text("main")
+    has_form = page.is_visible("#sign-in-form")
+    page.context.add_cookies([{"name": "user", "value": "ann", "url": host_url}])
+    page.keyboard.press("Enter")  # the button has the focus
+    page.wait_for_selector('html[data-state="ready"]')
+
+    assert "signed in to this website" in text
+    assert not has_form
+    assert not page.is_visible("#sign-in")
+
+
+def test_page_cannot_sign_out_of_the_host(new_page, host_url):
+    page = new_page()
+    page.context.add_cookies([{"name": "user", "value": "ann", "url": host_url}])
+    page.goto(f"{host_url}/stats/")
+    wait_until_loaded(page)
+    page.click('[data-key="account"]')
+    page.click("text=Sign out")
+
+    page.wait_for_selector("[role=alert]:has-text('Sign out there')")
+    assert "Signed in as ann" in page.inner_text("#account")
+
+
+def test_keys_of_the_database_sign_in_beside_a_login_of_the_host(new_page, shop):
+    analytics = create_app(
+        shop, api_keys=[], authenticate=lambda environ: None, clock=lambda: NOW, prefix="", browser_sessions=True
+    )
+    key = KeyStore(shop).add("wall", {"stats"}, now=NOW)
+    app = DispatcherMiddleware(create_dashboard("figures"), {"/figures": analytics})
+    with serving_app(app) as url:
+        page = new_page()
+        page.goto(url)
+        sign_in(page, key)
+
+        assert figure(page, "sessions") == "4"
 
 
 def test_page_works_behind_nginx_with_tls(new_page, tmp_path):

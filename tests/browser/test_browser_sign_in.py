@@ -124,7 +124,7 @@ def test_key_without_the_scope_is_told(new_page, shop, url):
     page.fill("#key", KeyStore(shop).add("sales", ["leads:read"], now=NOW))
     page.click("#sign-in-form button")
 
-    page.wait_for_selector(".problem:has-text('lacks the scope stats')")
+    page.wait_for_selector(".problem:has-text('Your account or key lacks the scope stats.')")
 
 
 def test_login_of_a_host_needs_no_form(new_page, shop):

@@ -73,10 +73,12 @@ export function curl(endpoint, query) {
 }
 
 const THEME = "analytics-theme";
+const PROBE_TIMEOUT = 3000; // ms after which the sign-in form is shown without an answer
 const root = document.documentElement;
 const channel = "BroadcastChannel" in globalThis ? new BroadcastChannel("analytics") : null;
 
 let clearPage = null;
+let runPage = null; // loads the page
 let help = null; // function that shows the keyboard shortcuts
 let account = null; // a promise of the key's name and scopes
 
@@ -94,6 +96,7 @@ export function startPage(load, clear) {
     root.dataset.state = "loading";
     load();
   };
+  runPage = run;
   watchSignIn(run);
   watchTips();
   addEventListener("pageshow", (event) => event.persisted && run());
@@ -110,7 +113,31 @@ export function leave(message = texts.signIn.ended) {
   byId("account").replaceChildren(themeMenu());
   byId("sign-in-error").textContent = message;
   document.querySelector("dialog")?.close();
-  byId("key").focus();
+  showSignIn();
+}
+
+/** Show the form, or ask for the login of the host application if the API has no sign-in of its own. */
+async function showSignIn() {
+  const form = byId("sign-in-form");
+  const login = byId("site-login");
+  form.hidden = login.hidden = true;
+  form.hidden = !(await hasSignIn());
+  login.hidden = !form.hidden;
+  if (form.hidden) {
+    const button = h("button.button", { type: "button", onclick: runPage }, texts.retry);
+    login.replaceChildren(h("h1", {}, texts.signIn.title), h("p", {}, texts.signIn.site), button);
+  }
+  if (!isSignedIn()) (form.hidden ? login.querySelector("button") : byId("key")).focus();
+}
+
+/** Return whether browsers can sign in with a key: without `browser_sessions`, the API has no such path. */
+async function hasSignIn() {
+  try {
+    await request(pathOf("/session"), { method: "OPTIONS", signal: AbortSignal.timeout(PROBE_TIMEOUT) });
+  } catch ({ status }) {
+    return status !== 401 && status !== 404;
+  }
+  return true;
 }
 
 function watchSignIn(onSignedIn) {
@@ -147,15 +174,20 @@ function signInError({ status, message }) {
 export async function showAccount() {
   account = get("/whoami");
   const { name, scopes } = await account;
-  const end = async () => {
-    await signOut();
+  const end = async ({ target }) => {
+    try {
+      await signOut();
+    } catch (error) {
+      if (error.status !== 404) throw error;
+      return target.replaceWith(h("p", { role: "alert" }, texts.signIn.siteSignOut));
+    }
     channel?.postMessage("signed-out");
     leave();
   };
   const menu = menuButton(texts.account, icon("user"), () => [
     h("p.muted", {}, texts.signedInAs(name)),
     help && h("button", { type: "button", onclick: () => pause().then(help), "data-close": "", "data-key": "help" }, texts.shortcuts, h("kbd", { "aria-hidden": "true" }, "?")),
-    h("button", { type: "button", onclick: end, "data-close": "" }, texts.signOut),
+    h("button", { type: "button", onclick: end }, texts.signOut),
   ], { class: "menu-button quiet", "data-key": "account" });
   byId("account").replaceChildren(themeMenu(), menu);
   showMenu(scopes);
@@ -199,6 +231,8 @@ function themeMenu() {
 
 export function errorText({ status, message }) {
   const known = { 0: navigator.onLine ? texts.unreachable : texts.offline, 500: texts.databaseAway, 503: texts.databaseAway };
+  const scope = status === 403 && message.match(/scope (\S+)/)?.[1];
+  if (scope) return texts.noScope(scope);
   return known[status] ?? `${message}.`.replace(/\.\.$/, ".");
 }
 

@@ -152,6 +152,7 @@ export const texts = {
   failed: "This page could not be loaded",
   unreachable: "The server does not answer.",
   databaseAway: "The database does not answer at the moment.",
+  noScope: (scope) => `Your account or key lacks the scope ${scope}.`,
   sectionMissing: "This part could not be loaded.",
   retry: "Try again",
 
@@ -162,6 +163,8 @@ export const texts = {
     off: "Signing in is turned off on this server.",
     ended: "You are signed out.",
     title: "Sign in",
+    site: "These figures are for people who are signed in to this website. Sign in there, then come back and try again.",
+    siteSignOut: "You are signed in to this website. Sign out there.",
   },
   account: "Account",
   signOut: "Sign out",
@@ -227,7 +230,7 @@ export const texts = {
     count: (count) => `${count} ${count === "1" ? "lead" : "leads"}`,
     none: "No lead matches.",
     noneYet: "There are no leads yet.",
-    noScope: "This key may not read leads.",
+    noScope: "Your account or key may not read leads.",
     fields: {
       contact_name: "Name",
       contact_email: "E-mail",
