@@ -165,11 +165,19 @@ def test_extras_install_what_the_readme_says(metadata):
     extras = {
         extra
         for path in (ROOT / "analytics_api").rglob("*.py")
-        for extra in re.findall(r"pip install 'analytics_api\[([a-z0-9]+)\]'", path.read_text(encoding="utf-8"))
+        for extra in re.findall(
+            r"pip install '\.\[([a-z0-9]+)\]' in the source folder", path.read_text(encoding="utf-8")
+        )
     }
 
     assert "server" in extras
     assert extras <= set(provided)
+
+
+def test_nothing_is_installed_from_pypi_by_name():
+    files = [*(ROOT / "analytics_api").rglob("*.py"), *ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+
+    assert [file.name for file in files if re.search("install '?analytics_api", file.read_text(encoding="utf-8"))] == []
 
 
 def test_sdist_can_build_test_and_run(tmp_path):
@@ -217,7 +225,7 @@ def test_command_without_its_extra_names_it_in_one_line(bare):
     assert ended.returncode == 1
     assert ended.stdout == ""
     assert ended.stderr == (
-        "analytics-api needs the package click; install it with: pip install 'analytics_api[server]'\n"
+        "analytics-api needs the package click; install it with: pip install '.[server]' in the source folder\n"
     )
 
 
@@ -227,11 +235,11 @@ def test_command_without_its_extra_names_it_in_one_line(bare):
         (
             "from analytics_api.server.settings import Settings\n"
             "Settings.read({'ANALYTICS_API_KEY': 'secret', 'ANALYTICS_METRICS': '1'})",
-            "ANALYTICS_METRICS needs a package; install it with: pip install 'analytics_api[metrics]'",
+            "ANALYTICS_METRICS needs a package; install it with: pip install '.[metrics]' in the source folder",
         ),
         (
             "analytics_api.open_database('postgresql://db.example/analytics')",
-            "PostgreSQL needs the package psycopg; install it with: pip install 'analytics_api[postgresql]'",
+            "PostgreSQL needs psycopg; install it with: pip install '.[postgresql]' in the source folder",
         ),
     ],
 )

@@ -7,7 +7,7 @@ try:
     from .base import main
 except ModuleNotFoundError as error:
     raise SystemExit(
-        f"analytics-api needs the package {error.name}; install it with: pip install 'analytics_api[server]'"
+        f"analytics-api needs the package {error.name}; install it with: pip install '.[server]' in the source folder"
     ) from None
 
 __all__ = ["copies", "database", "demo", "imports", "keys", "main", "openapi", "retention", "serve", "site", "storage"]

@@ -28,7 +28,7 @@ def create_collector(
 ) -> Collector:
     """Return a WSGI application that records the events of a site's pages. Environment variables are not read.
 
-    It needs the packages of `analytics_api[collector]`. Its requests need no API key.
+    It needs the packages of the extra `collector`. Its requests need no API key.
 
     :param database: the path or URL of a database, which is created if it does not exist, or an open Database.
     :param hosts: the site's host names. `example.com` includes `www.example.com`; `*.example.org` is every subdomain.

@@ -27,7 +27,9 @@ def require_crawler_list() -> None:
     try:
         bot_name("Mozilla/5.0")
     except IngestError:
-        raise SettingError("the collector needs crawler-user-agents: pip install 'analytics_api[collector]'") from None
+        raise SettingError(
+            "the collector needs crawler-user-agents: pip install '.[collector]' in the source folder"
+        ) from None
 
 
 def machine_reason(environ: WSGIEnvironment, events: Iterable[Event]) -> str | None:

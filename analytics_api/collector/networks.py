@@ -63,7 +63,7 @@ class Countries:
         try:
             import maxminddb
         except ModuleNotFoundError:
-            raise SettingError("it needs the package maxminddb: pip install 'analytics_api[geoip]'") from None
+            raise SettingError("it needs the package maxminddb: pip install '.[geoip]' in the source folder") from None
         try:
             self.reader: Any = maxminddb.open_database(path)
         except OSError as error:

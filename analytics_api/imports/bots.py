@@ -56,6 +56,8 @@ def _patterns() -> list[re.Pattern[str]]:
     try:
         from crawleruseragents import CRAWLER_USER_AGENTS_DATA
     except ModuleNotFoundError:
-        raise IngestError("access logs need crawler-user-agents: pip install 'analytics_api[server]'") from None
+        raise IngestError(
+            "access logs need crawler-user-agents: pip install '.[server]' in the source folder"
+        ) from None
     patterns = iter([entry["pattern"] for entry in CRAWLER_USER_AGENTS_DATA])
     return [re.compile("|".join(some)) for some in iter(lambda: list(islice(patterns, PATTERNS_AT_ONCE)), [])]

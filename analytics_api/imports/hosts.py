@@ -84,7 +84,7 @@ def _to_punycode(host: str) -> str | None:
     try:
         import idna
     except ModuleNotFoundError:
-        raise IngestError("international host names need idna: pip install 'analytics_api[server]'") from None
+        raise IngestError("international host names need idna: pip install '.[server]' in the source folder") from None
     try:
         labels = [label if label.isascii() else idna.encode(label, uts46=True).decode() for label in DOTS.split(host)]
     except (idna.IDNAError, UnicodeError):

@@ -311,7 +311,9 @@ def _geoip(environ: Mapping[str, str]) -> str | None:
 def _metrics(environ: Mapping[str, str]) -> bool:
     enabled = _parse_bool(environ, "ANALYTICS_METRICS", False)
     if enabled and find_spec("prometheus_client") is None:
-        raise SettingError("ANALYTICS_METRICS needs a package; install it with: pip install 'analytics_api[metrics]'")
+        raise SettingError(
+            "ANALYTICS_METRICS needs a package; install it with: pip install '.[metrics]' in the source folder"
+        )
     return enabled
 
 

@@ -22,7 +22,7 @@ try:
     from psycopg.types.numeric import Int8Dumper
 except ImportError as missing:
     raise DatabaseError(
-        f"PostgreSQL needs the package {missing.name}; install it with: pip install 'analytics_api[postgresql]'"
+        f"PostgreSQL needs {missing.name}; install it with: pip install '.[postgresql]' in the source folder"
     ) from None
 
 Connection = psycopg.Connection[Row]
