@@ -2,9 +2,12 @@
 
 import json
 import logging
+import subprocess
+import sys
 
 import pytest
-from helpers.examples import load_example, read_block
+from helpers.cli import clean_environment
+from helpers.examples import EXAMPLES, load_example, read_block
 
 pytestmark = pytest.mark.any_engine
 
@@ -25,6 +28,21 @@ def test_flask_host_answers_401_before_the_login(client):
 
     assert response.status_code == 401
     assert response.json["error"].startswith("API key required")
+
+
+def test_flask_host_shows_its_log_lines(tmp_path):
+    code = "import flask_host; flask_host.make_shop().test_client().get('/analytics/overview')"
+
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=clean_environment(PYTHONPATH=str(EXAMPLES)),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert json.loads(ended.stderr)["status"] == 401
 
 
 def test_flask_host_login_opens_the_api(client):
