@@ -37,7 +37,7 @@ def make_shop(database: str = "analytics.db", secret_key: str = "of-this-example
         return Principal(name, frozenset(SCOPES[name])) if name in SCOPES else None
 
     analytics = create_app(database, api_keys=[], authenticate=authenticate, prefix="")
-    logging.basicConfig(level=logging.INFO, format="%(message)s")  # without a handler, lines of level INFO are not shown
+    logging.basicConfig(level=logging.INFO, format="%(message)s")  # otherwise INFO is not shown
     analytics = RequestLog(analytics, lambda line: log.info(line.rstrip()))  # log requests
     shop.wsgi_app = DispatcherMiddleware(shop.wsgi_app, {"/analytics": analytics})  # type: ignore[method-assign]
     return shop
