@@ -10,6 +10,8 @@ from werkzeug.wsgi import get_path_info
 
 from ..collector.application import Collector
 from ..database import Database
+from ..http.environ import ROUTE
+from ..http.responses import send_error
 from ..middleware.health import HealthEndpoints
 from ..middleware.request_log import RequestLog
 from ..middleware.start_page import prefers_html
@@ -39,14 +41,13 @@ def build_server_app(
     :param cors_origins: origins whose pages may read responses that need no key. The API has its own list.
     :param dashboard: whether to serve the web pages at `/` to clients that prefer HTML. They need an API with browser
         sessions.
-    :param collector: the application for the paths of the collector, or None. They need no key.
+    :param collector: the application for the paths of the collector, or None to send 404. They need no key.
     :param write: takes the log line of each request; it must not raise an exception.
     """
     app: WSGIApplication = HealthEndpoints(api, db, cors_origins, browser_sessions=dashboard)
     if dashboard:
         app = serve_dashboard(app)
-    if collector is not None:
-        app = serve_collector(app, collector)
+    app = serve_collector(app, send_not_collecting if collector is None else collector)
     if metrics:
         from ..middleware.metrics import Metrics
 
@@ -58,13 +59,20 @@ def build_server_app(
     return app
 
 
-def serve_collector(app: WSGIApplication, collector: Collector) -> WSGIApplication:
+def serve_collector(app: WSGIApplication, collector: WSGIApplication) -> WSGIApplication:
     """Add the collector's paths to the application."""
 
     def dispatch(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        return (collector if get_path_info(environ) in collector.paths else app)(environ, start_response)
+        return (collector if get_path_info(environ) in Collector.paths else app)(environ, start_response)
 
     return dispatch
+
+
+def send_not_collecting(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Send the 404 response of the collector's paths on a server that does not collect visits."""
+    environ[ROUTE] = get_path_info(environ)
+    message = "This server does not collect visits: set ANALYTICS_COLLECT_HOSTS"
+    return send_error(environ, start_response, 404, message, [("Access-Control-Allow-Origin", "*")])
 
 
 def serve_dashboard(app: WSGIApplication) -> WSGIApplication:

@@ -46,8 +46,12 @@ def test_server_collects_and_keeps_the_keys_of_the_rest(tmp_path):
 
 def test_server_without_hosts_does_not_collect(tmp_path):
     with serving(tmp_path) as server:
-        assert post(server, view(1))[0] == 401
-        assert server.request("GET", "/a.js")[0] == 404
+        assert post(server, view(1))[0] == 404
+        status, _, body = server.request("GET", "/a.js", headers=())
+        assert (status, json.loads(body)) == (
+            404,
+            {"error": "This server does not collect visits: set ANALYTICS_COLLECT_HOSTS"},
+        )
         assert server.get("/analytics/site")[1]["collect_hosts"] == []
 
 
