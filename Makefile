@@ -19,6 +19,8 @@ help:  ## show this
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST)
 
 run: .venv/run demo.key  ## serve demo data on http://127.0.0.1:8000, or on BIND=HOST:PORT
+	@$(BIN)/python -c 'import click; from analytics_api.cli.serve import check_address as check; \
+	  click.Command("run", callback=lambda: check("$(BIND)")).main([])'
 	@$(DEMO) $(BIN)/analytics-api demo --if-empty --recordings demo-recordings
 	@printf '\nThe key is %s, stored in demo.key. Try:\n\n' "$$(cat demo.key)"; \
 	printf "  curl -H 'Authorization: Bearer %s' http://$(BIND)/analytics/overview\n\n" "$$(cat demo.key)"

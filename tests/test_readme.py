@@ -229,6 +229,20 @@ def test_make_run_has_settings_of_its_own():
     assert ".env" not in shown.replace(".venv", "")
 
 
+@pytest.mark.skipif(not shutil.which("make"), reason="needs make")
+def test_make_run_checks_the_address_first():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        bind = f"127.0.0.1:{listener.getsockname()[1]}"
+        ended = subprocess.run(
+            ["make", f"BIN={Path(sys.executable).parent}", "-o", ".venv/run", "-o", "demo.key", "run", f"BIND={bind}"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+
+    assert (ended.stdout, ended.stderr.splitlines()[0]) == ("", f"Error: --bind {bind}: Address already in use")
+
+
 # Examples
 
 
