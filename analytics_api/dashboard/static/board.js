@@ -56,8 +56,9 @@ function build() {
   const help = h("p.hidden", { id: "board-keys" }, t.keys);
   const columns = STAGES.map(makeColumn);
   const board = h("div.board", { "aria-label": t.board, role: "group", "aria-describedby": "board-keys" }, columns.map(({ element }) => element));
-  byId("view").replaceChildren(bar, help, board);
-  parts = { bar, board, columns, count, actions };
+  const none = h("p.empty.card", { hidden: true }, t.noneYet);
+  byId("view").replaceChildren(bar, help, none, board);
+  parts = { bar, board, columns, count, actions, none };
   const methods = { move, canMove: () => canMove, hold: (isHeld) => (isLifted = isHeld), chosen, undo };
   watchKeys(board, methods);
   watchPointer(board, methods);
@@ -68,8 +69,10 @@ function drawAll() {
   const focused = document.activeElement?.closest(".lead-card")?.dataset.lead;
   for (const leadId of selected) if (!find(leadId)) selected.delete(leadId);
   for (const column of parts.columns) column.draw();
-  const { board, count } = parts;
-  count.textContent = t.count(format.integer([...stages.values()].reduce((sum, { total }) => sum + total, 0)));
+  const { board, count, none } = parts;
+  const total = [...stages.values()].reduce((sum, stage) => sum + stage.total, 0);
+  count.textContent = t.count(format.integer(total));
+  none.hidden = total > 0 || String(requestQuery(["status"])) !== "";
   drawSelection();
   const card = (focused && board.querySelector(`[data-lead="${focused}"]`)) || board.querySelector(".lead-card");
   for (const each of board.querySelectorAll('.lead-card[tabindex="0"]')) each.tabIndex = -1;

@@ -229,7 +229,7 @@ export const texts = {
     search: "Name, e-mail, phone, project or visitor",
     count: (count) => `${count} ${count === "1" ? "lead" : "leads"}`,
     none: "No lead matches.",
-    noneYet: "There are no leads yet.",
+    noneYet: "There are no leads yet. Forms of your site that have the attribute data-analytics-lead send them.",
     noScope: "Your account or key may not read leads.",
     fields: {
       contact_name: "Name",
