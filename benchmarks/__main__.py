@@ -23,6 +23,7 @@ PARTS = (
     "ranges_postgresql",
     "filters",
     "leads",
+    "customers",
     "throughput",
     "memory",
     "writing",

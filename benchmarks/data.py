@@ -74,6 +74,29 @@ class Enquiries:
                 yield table, batch
 
 
+@dataclass(frozen=True)
+class Customers:
+    """A data set of sessions in two years, and of leads with their submissions and moves, without events."""
+
+    sessions: int
+    leads: int
+
+    @property
+    def name(self):
+        return f"customers-{short(self.sessions)}-{short(self.leads)}"
+
+    def batches(self):
+        plan = demo.Plan(NOW, sessions=self.sessions, leads=self.leads, days=730)
+        for table, rows in (
+            ("sessions", demo.sessions(plan)),
+            ("leads", demo.leads(plan)),
+            ("lead_submissions", demo.submissions(plan)),
+            ("lead_status_changes", demo.moves(plan)),
+        ):
+            while batch := list(islice(rows, 10_000)):
+                yield table, batch
+
+
 def ours(recipe):
     """Return the path of the data set in a database of this project."""
     return cached(recipe.name, recipe, _load)

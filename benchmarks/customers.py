@@ -1,0 +1,110 @@
+"""Measure conversions, the pipeline, the board, filters of leads and the feed of changes, as whole WSGI calls.
+
+    python -m benchmarks --parts customers
+
+Times are CPU times of this process on SQLite. The sessions of each source are compared with plain SQL first.
+"""
+
+import json
+import time
+from functools import partial
+
+from werkzeug.test import create_environ, run_wsgi_app
+
+from analytics_api import create_app, open_database
+
+from . import data
+from .findings import Claim, Figure, Findings, Table
+from .functions import KEY, same
+
+CALLS = 5
+NOTE = (
+    "Whole WSGI calls in the process, in CPU time, without cached responses. Conversions and the pipeline are those of "
+    "2M sessions and 100k leads in 730 days; a filter by country leaves 8% of the sessions, by countries 60%."
+)
+MANY_SESSIONS, MANY_LEADS = 2_000_000, 100_000
+MOST_LEADS = 1_000_000
+
+PLAIN_SESSIONS = """
+select coalesce(nullif(referrer_domain, ''), '(direct)'), count(*)
+from sessions
+where started_at >= :first
+group by 1
+"""
+
+# Name, path with its query, and the bar in milliseconds.
+OF_MANY_SESSIONS = (
+    ("conversions by source, 30 days", "conversions?days=30", 15),
+    ("conversions by source, all time", "conversions", 100),
+    ("conversions by source, first session, all time", "conversions?attribution=first", 100),
+    ("conversions by campaign, all time", "conversions?by=campaign", 100),
+    ("conversions by entry page, all time", "conversions?by=entry_page", 100),
+    ("conversions of 30 days, by country", "conversions?days=30&country=OM", 60),
+    ("conversions of 30 days, by countries", "conversions?days=30&country.not=IN&country.not=US", 120),
+    ("pipeline, 30 days", "pipeline?days=30", 15),
+    ("pipeline, all time", "pipeline", 60),
+    ("board", "board", 3),
+    ("board, filtered by country", "board?country={frequent}", 20),
+    ("feed with nothing new", "changes?since={cursor}", 0.06),
+)
+OF_MOST_LEADS = (
+    ("leads, by a rare country", "leads?country={rare}", 5),
+    ("leads, by a frequent country", "leads?country={frequent}", 100),
+    ("leads, by status and score", "leads?status=won&score_min=90", 100),
+    ("leads, by the last two days of enquiries", "leads?from=2026-02-23", 5),
+    ("leads, with visits", "leads?has_visits=true", 100),
+    ("facets", "leads/facets", 5),
+    ("facets, filtered by status", "leads/facets?status=won", 600),
+    ("board of 1M leads", "board", 3),
+)
+
+
+def measure(options):
+    findings = Findings("From visit to customer", [NOTE])
+    for title, recipe, questions in (
+        ("2M sessions, 100k leads", data.Customers(MANY_SESSIONS, MANY_LEADS), OF_MANY_SESSIONS),
+        ("1M leads", data.Customers(MOST_LEADS, MOST_LEADS), OF_MOST_LEADS),
+    ):
+        with open_database(data.ours(recipe)).closing() as database:
+            compare(database)
+            report(findings, database, title, questions)
+    return findings
+
+
+def compare(database):
+    """Check the sessions of each source against plain SQL."""
+    rows = json.loads(
+        ask(create_app(database, api_keys=[KEY], clock=lambda: data.NOW), database, "conversions?limit=1000")
+    )
+    sessions = dict(database.tuples(PLAIN_SESSIONS, first=0))
+    same("sessions by source", {row["source"]: row["sessions"] for row in rows if row["sessions"]}, sessions)
+
+
+def report(findings, database, title, questions):
+    app = create_app(database, api_keys=[KEY], clock=lambda: data.NOW, query_timeout=100)
+    countries = [row["value"] for row in json.loads(ask(app, database, "leads/facets"))["country"]]
+    cursor = json.loads(ask(app, database, "changes"))["cursor"]
+    values = {"frequent": countries[0], "rare": countries[-1], "cursor": cursor}
+    rows = []
+    for name, path, bar in questions:
+        figure = timed(partial(ask, app, database, path.format(**values)))
+        findings.claims.append(Claim(name, bar / 1000, figure))
+        rows.append([name, figure])
+    findings.tables.append(Table(title, ["", "a call"], rows))
+
+
+def ask(app, database, path):
+    database.response_cache().clear()
+    body, status, _ = run_wsgi_app(app, create_environ(f"/analytics/{path}", headers={"X-API-Key": KEY}))
+    assert status == "200 OK", (path, status, b"".join(body))
+    return b"".join(body)
+
+
+def timed(call):
+    call()
+    taken = []
+    for _ in range(CALLS):
+        begun = time.process_time()
+        call()
+        taken.append(time.process_time() - begun)
+    return Figure.of(taken)
