@@ -142,6 +142,18 @@ def test_path_of_the_api_is_in_the_page():
     assert 'action="a&quot;pi/session"' in html
 
 
+def test_address_of_the_script_is_in_the_page():
+    html = APIClient(create_dashboard(script="https://stats.example/a.js?v=1&x")).get("/").text
+
+    assert '<meta name="script" content="https://stats.example/a.js?v=1&amp;x">' in html
+
+
+@pytest.mark.parametrize("script", ["", "/visits", "/a b.js", "/é.js", 1])
+def test_address_of_the_script_is_checked(script):
+    with pytest.raises(SettingError, match=r"^script: use the address of the collector's script"):
+        create_dashboard(script=script)
+
+
 @pytest.mark.parametrize("api", ["https://other.example/analytics", "//other.example", "/analytics/", "a\nb", None])
 def test_path_of_the_api_is_of_the_same_host(api):
     with pytest.raises(SettingError, match=r"^api: use a path such as /analytics"):

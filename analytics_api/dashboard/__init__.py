@@ -40,6 +40,8 @@ CONTENT_TYPES: Final = {".css": "text/css; charset=utf-8", ".js": "text/javascri
 INDENTATION: Final = re.compile(rb"^ +", re.MULTILINE)
 COMMENTS: Final = re.compile(rb"^ *(?://.*|/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)$", re.MULTILINE)
 
+SCRIPT: Final = re.compile(r"[!-~]*\.js(\?[!-~]*)?")
+
 SECURITY_HEADERS: Final = (
     (
         "Content-Security-Policy",
@@ -70,9 +72,10 @@ class Dashboard:
     pages are relative, so the pages work at any mount, and behind a proxy that adds a prefix.
 
     :param api: the URL path of the API, as in create_dashboard().
+    :param script: the address of the collector's script, or an empty string.
     """
 
-    def __init__(self, api: str) -> None:
+    def __init__(self, api: str, script: str = "") -> None:
         assets = read_assets()
         version = blake2b(b"".join(assets.values()), digest_size=8).hexdigest()
         folder = f"assets/{version}"
@@ -84,6 +87,7 @@ class Dashboard:
             html = shell.substitute(
                 assets=folder,
                 api=escape(api),
+                script=escape(script),
                 preloads=preloads,
                 page=name.removesuffix(".html"),
                 content=read_text(name),
@@ -112,15 +116,20 @@ class Dashboard:
         return send_file(environ, start_response, file)
 
 
-def create_dashboard(api: str = "/analytics") -> Dashboard:
+def create_dashboard(api: str = "/analytics", *, script: str | None = None) -> Dashboard:
     """Return the web pages as a WSGI application, to be mounted at any path of the API's host.
 
     :param api: the URL path of the API: absolute such as `/analytics`, or relative to the mount of the pages.
-    :raises SettingError: the text is not such a path. The pages cannot use an API on another host.
+    :param script: the address of the collector's script: a URL, or a path as for `api`, such as `/visits/a.js`. The
+        statistics page shows it in the script tag while the database has no visits.
+    :raises SettingError: `api` is not such a path, because the pages cannot use an API on another host; or `script` is
+        not such an address.
     """
     if not isinstance(api, str) or api.startswith("//") or api.endswith("/") or not api.isprintable() or ":" in api:
         raise SettingError(f"api: use a path such as /analytics, of the host that has the pages, not {api!r}")
-    return Dashboard(api)
+    if script is not None and not (isinstance(script, str) and SCRIPT.fullmatch(script)):
+        raise SettingError(f"script: use the address of the collector's script, such as /visits/a.js, not {script!r}")
+    return Dashboard(api, script or "")
 
 
 def read_text(name: str) -> str:

@@ -79,7 +79,7 @@ def serve_dashboard(app: WSGIApplication) -> WSGIApplication:
     """Add the web pages to the application. At `/`, a client that does not prefer HTML gets the JSON start page."""
     from ..dashboard import create_dashboard
 
-    dashboard = create_dashboard("analytics")
+    dashboard = create_dashboard("analytics", script="a.js")
 
     def dispatch(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = get_path_info(environ)

@@ -10,7 +10,8 @@ from helpers.tls import make_certificate
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.sansio.http import parse_cookie
 
-from analytics_api import Principal, create_app
+from analytics_api import Principal, create_app, open_database
+from analytics_api.collector import create_collector
 from analytics_api.dashboard import create_dashboard
 from analytics_api.keys import KeyStore
 
@@ -34,6 +35,40 @@ def test_page_works_in_flask_below_stats(new_page, shop, mounts, api):
         assert page.url == f"{url}/stats/?period=7d&metric=sessions"
         assert figure(page, "sessions") == "4"
         assert page.context.cookies()[0]["path"] == api
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"script": "/visits/a.js"}, '<script defer src="{url}/visits/a.js" data-local></script>'),
+        ({"script": "../visits/a.js"}, '<script defer src="{url}/visits/a.js" data-local></script>'),
+        ({}, None),
+    ],
+    ids=["path", "relative", "none"],
+)
+def test_page_shows_the_script_of_a_mounted_collector(new_page, tmp_path, options, line):
+    with open_database(tmp_path / "empty.db").closing() as database:
+        hosts = ["localhost"]
+        api = create_app(database, api_keys=[KEY], prefix="", browser_sessions=True, collect_hosts=hosts)
+        collector = create_collector(database, hosts=hosts)
+        host = flask.Flask("shop")
+        mounts = {"/stats": create_dashboard(**options), "/analytics": api, "/visits": collector}
+        host.wsgi_app = DispatcherMiddleware(host.wsgi_app, mounts)
+        with serving_app(host) as url:
+            page = new_page()
+            page.goto(f"{url}/stats/")
+            sign_in(page, KEY)
+            title = page.inner_text(".notice h2")
+            code = page.inner_text(".notice pre >> nth=0")
+            script = page.request.get(f"{url}/visits/a.js")
+        collector.close()
+
+    assert script.ok
+    if line:
+        assert (title, code) == ("Send your first visit", line.format(url=url))
+    else:
+        assert title == "No visits yet"
+        assert 'create_dashboard(…, script="/visits/a.js")' in code
 
 
 @pytest.fixture

@@ -14,6 +14,10 @@ const TURN = 12_000; // ms for which `?wall` shows each part
 const INTERVAL = 4500; // ms between requests, so that a tab notices within five seconds that another one signed out
 const EXAMPLE = `insert into sessions (session_id, visitor_id, started_at)
 values ('s1', 'v1', ${Date.now()});`;
+const SCRIPT = document.querySelector('meta[name="script"]').content; // empty if the host application does not pass it
+const MOUNT = `analytics = create_app(…, collect_hosts=["example.com"])
+collector = create_collector(…, hosts=["example.com"])
+dashboard = create_dashboard(…, script="/visits/a.js")`;
 const COMMAND = 'ANALYTICS_COLLECT_HOSTS="example.com" analytics-api serve';
 
 let counted = null; // the last totals of conversions, with their request
@@ -160,14 +164,19 @@ function showNotices(state, data) {
 function showFirstVisit(hosts) {
   isWaiting = true;
   if (document.querySelector(".notice.first")) return;
-  const element = hosts.length ? scriptNotice(hosts) : notice(texts.emptyTable, texts.collectHelp, code(COMMAND), h("p", {}, texts.insertHelp), code(EXAMPLE));
+  const element = SCRIPT && hosts.length ? scriptNotice(hosts) : collectNotice();
   element.classList.add("first");
   byId("notices").replaceChildren(element);
 }
 
+function collectNotice() {
+  const [help, example] = SCRIPT ? [texts.collectHelp, COMMAND] : [texts.mountHelp, MOUNT];
+  return notice(texts.emptyTable, help, code(example), h("p", {}, texts.insertHelp), code(EXAMPLE));
+}
+
 function scriptNotice(hosts) {
   const local = hosts.some((host) => /^(localhost|127\.)/.test(host)) ? " data-local" : "";
-  const line = `<script defer src="${new URL("a.js", document.baseURI)}"${local}></script>`;
+  const line = `<script defer src="${new URL(SCRIPT, document.baseURI)}"${local}></script>`;
   const copy = h("button.button", { type: "button", onclick: () => copyText(line, copy) }, texts.copyLine);
   return notice(texts.firstVisit, texts.firstVisitHelp(hosts.join(", ")), code(line), copy, h("p.muted", {}, texts.firstVisitWaits));
 }

@@ -134,6 +134,7 @@ export const texts = {
   firstVisitWaits: "This page looks for the visit every few seconds.",
   copyLine: "Copy the line",
   collectHelp: "Start the server with the host names of your site. This page then shows the script tag for your pages:",
+  mountHelp: "Mount a collector, and pass its hosts and the address of its script. This page then shows the script tag for your pages:",
   insertHelp: "Or insert visits by SQL from your own program:",
   firstArrived: "Your first visit has arrived",
   firstArrivedHelp: "From now on, these figures follow your site.",
