@@ -346,10 +346,12 @@ def test_insert_example_is_counted():
         overview = client.get("/analytics/overview", key=KEY).json
         pages = client.get("/analytics/pages/top", key=KEY).json
         leads = client.get("/analytics/leads", key=KEY).json
+        days = client.get("/analytics/sessions/daily?days=7", key=KEY).json
 
     assert (overview["total_sessions"], overview["total_events"], overview["avg_session_duration_s"]) == (1, 1, 60)
     assert pages == [{"page": "https://example.com/", "views": 1, "unique_sessions": 1}]
     assert leads["total"] == 1
+    assert [day["total_sessions"] for day in days] == [1]
 
 
 def test_every_python_block_has_a_test():
