@@ -20,7 +20,7 @@ def required():
     """Return the names of the packages that the image needs, from the extras in setup.cfg."""
     setup = ConfigParser()
     setup.read(ROOT / "setup.cfg")
-    extras = [setup["options.extras_require"][extra] for extra in ("server", "metrics", "postgresql")]
+    extras = [setup["options.extras_require"][extra] for extra in ("server", "metrics", "postgresql", "geoip")]
     lines = "\n".join([setup["options"]["install_requires"], *extras]).split()
     return {re.match(r"[A-Za-z0-9_.-]+", line)[0].lower() for line in lines}
 
