@@ -78,6 +78,15 @@ def test_images_are_of_one_version():
         assert re.fullmatch(r"[a-z]+:\d+\.\d+(\.\d+)?-[a-z-]+", image)
 
 
+def test_compose_passes_every_setting():
+    source = (ROOT / "analytics_api" / "server" / "settings.py").read_text(encoding="utf-8")
+    names = set(re.findall(r'"((?:ANALYTICS|AWS|CLOUDFLARE)_[A-Z_]*[A-Z])"', source))
+
+    passed = re.findall(r"(?m)^      ([A-Z_]+): \$\{\1:", (DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
+
+    assert names - set(passed) == {"ANALYTICS_API_KEY_FILE", "ANALYTICS_TRUSTED_PROXIES"}
+
+
 def test_compose_replaces_the_address_of_the_api():
     assert "sed s/127.0.0.1:8000/app:8000/ " in (DEPLOY / "compose.yaml").read_text()
     assert (DEPLOY / "nginx.conf").read_text().count("\n        server 127.0.0.1:8000 ") == 1
