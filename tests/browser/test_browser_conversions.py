@@ -280,3 +280,11 @@ def test_compared_days_are_named(new_page, url, compare, days):
     page = sign_in_at(new_page(), f"{url}/conversions?{JANUARY}&compare={compare}")
 
     assert page.inner_text("#days") == f"Jan 1 – 31, 2026compared with {days}"
+
+
+def test_tablet_shows_all_columns(new_page, demo_url):
+    page = sign_in_at(new_page(viewport={"width": 768, "height": 800}), f"{demo_url}/conversions")
+    page.wait_for_selector("#panel-conversions tbody tr")
+    hidden = page.eval_on_selector_all(".scroll", "all => all.map(each => each.scrollWidth - each.clientWidth)")
+
+    assert hidden == [0, 0]

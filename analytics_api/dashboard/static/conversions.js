@@ -110,7 +110,7 @@ function headCells() {
     if (attribution === "first") return headCell(h("span", { tabindex: 0, ...explain }, name));
     const isCurrent = field === state.order;
     const link = { ...nav(state, { order: field }, `order-${field}`), ...explain };
-    return headCell(h("a", link, name, isCurrent && h("span", { "aria-hidden": "true" }, " ↓")), { "aria-sort": isCurrent && "descending" });
+    return headCell(h("a", link, name, isCurrent && h("span", { "aria-hidden": "true" }, "\u00a0↓")), { "aria-sort": isCurrent && "descending" });
   };
   return [headCell(texts.dimensions[state.by]), ...COLUMNS.map(cell)];
 }
