@@ -1,7 +1,7 @@
 // The list of leads, and one lead.
 
 import { canMove, clearProblem, explainStale, fail, filterBar, FILTERS, goneText, leadLink, moveLeads, nameOf, readQuery, readSearch, requestQuery, showSelection, stageMenu, startLeads, time, toast, withKey, writeAddress } from "./crm.js";
-import { byId, h, icon } from "./dom.js";
+import { byId, h, icon, tipOf } from "./dom.js";
 import * as format from "./format.js";
 import { ApiError, get, getPage, patch, pathOf, stageBadge, watchLinks } from "./page.js";
 import { texts } from "./texts.js";
@@ -183,7 +183,8 @@ function draw() {
 
 function headCell(column) {
   const sorts = SORTS[column];
-  if (!sorts) return h("th", { scope: "col", class: column }, t.columns[column]);
+  const explain = column === "source" && { tabindex: 0, ...tipOf(t.explainSource) };
+  if (!sorts) return h("th", { scope: "col", class: column }, h("span", explain || {}, t.columns[column]));
   const current = readQuery().get("sort") ?? "newest";
   const place = sorts.indexOf(current);
   const direction = { newest: "descending", oldest: "ascending", score_asc: "ascending", name_asc: "ascending" }[current] ?? "descending";
