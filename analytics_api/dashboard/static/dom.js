@@ -200,6 +200,10 @@ function later(action, delay) {
 }
 
 export function watchTips() {
+  let isByKey = true; // whether a key was the last input: then the focus shows the tooltip
+  document.addEventListener("pointerdown", () => (isByKey = false), true);
+  document.addEventListener("keydown", () => (isByKey = true), true);
+  document.documentElement.addEventListener("pointerleave", () => later(hide, GRACE));
   document.addEventListener("pointerover", (event) => {
     if (tip.contains(event.target)) return clearTimeout(timer);
     const element = event.target.closest("[data-tip]");
@@ -209,7 +213,7 @@ export function watchTips() {
   });
   document.addEventListener("focusin", (event) => {
     const element = event.target.closest("[data-tip]");
-    if (element && event.target.matches(":focus-visible")) show(element);
+    if (element && isByKey && event.target.matches(":focus-visible")) show(element);
     else if (target) hide();
   });
   document.addEventListener("focusout", () => target && hide());
