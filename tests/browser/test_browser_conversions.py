@@ -288,3 +288,23 @@ def test_tablet_shows_all_columns(new_page, demo_url):
     hidden = page.eval_on_selector_all(".scroll", "all => all.map(each => each.scrollWidth - each.clientWidth)")
 
     assert hidden == [0, 0]
+
+
+def test_tooltip_of_a_heading_goes_with_the_pointer(new_page, url):
+    page = sign_in_at(new_page(), f"{url}/conversions?{JANUARY}")
+    page.hover('[data-key="order-won"]')
+    page.wait_for_selector("#tooltip")
+    page.click('[data-key="order-won"]')
+    page.mouse.move(640, 700)
+    page.wait_for_function("() => location.search.includes('order=won')")
+    page.wait_for_timeout(600)
+
+    assert page.locator("#tooltip").count() == 0
+
+
+def test_each_column_has_an_explanation_of_its_own(new_page, url):
+    page = sign_in_at(new_page(), f"{url}/conversions?{JANUARY}")
+    wait_for_first(page, "bing.com")
+    tips = page.eval_on_selector_all("#panel-conversions thead [data-tip]", "all => all.map(each => each.dataset.tip)")
+
+    assert len(tips) == len(set(tips)) == 9

@@ -106,7 +106,7 @@ const headCell = (text, properties) => h("th", { scope: "col", ...properties }, 
 function headCells() {
   const cell = ([attribution, field]) => {
     const name = t.columns[`${attribution}_${field}`] ?? FIELDS[field];
-    const explain = tipOf(t.explain[field]);
+    const explain = tipOf(t.explain[`${attribution}_${field}`] ?? t.explain[field] ?? texts.explain[field]);
     if (attribution === "first") return headCell(h("span", { tabindex: 0, ...explain }, name));
     const isCurrent = field === state.order;
     const link = { ...nav(state, { order: field }, `order-${field}`), ...explain };

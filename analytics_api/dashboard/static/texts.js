@@ -199,7 +199,9 @@ export const texts = {
     ofThese: (stage) => `${stage} of these`,
     columns: { first_leads: "Leads (first)", first_won: "Won (first)" },
     explain: {
-      leads: "Enquiries in these days. Each counts for the last visit before it or, in the columns with (first), for the person's first visit.",
+      leads: "Enquiries in these days. Each counts for the last visit before it.",
+      first_leads: "The same enquiries, but each counts for the person's first visit.",
+      first_won: "The same won leads, but each counts for the person's first visit.",
       won: "Leads that came in on these days and are customers now, whenever they were won.",
       lost: "Leads that came in on these days and are lost now.",
       lead_rate: "Leads divided by sessions.",
