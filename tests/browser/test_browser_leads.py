@@ -194,6 +194,15 @@ def test_back_and_forward_lead_through_list_and_lead(new_page, url):
     assert page.url == f"{url}/leads?lead=3"
 
 
+def test_all_leads_leads_back_to_the_same_list(new_page, url):
+    page = open_page(new_page, f"{url}/leads?project=Sky&sort=oldest")
+    page.click(".leads a.name >> text=José")
+    page.click(".back a")
+
+    wait_for_names(page, ["José", "Ann"])
+    assert page.url == f"{url}/leads?project=Sky&sort=oldest"
+
+
 def test_move_of_erased_leads_says_so(new_page, database, url):
     page = open_page(new_page, f"{url}/leads")
     wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])

@@ -18,6 +18,8 @@ let total = 0;
 const selected = new Set(); // lead ids
 let parts = null; // elements of the list
 
+let list = ""; // the query and the fragment of the list that was shown last
+
 const leadId = () => new URLSearchParams(location.search).get("lead");
 
 async function showLead(view, leadId, reload) {
@@ -48,7 +50,7 @@ async function showLead(view, leadId, reload) {
   byId("main").focus({ preventScroll: true });
 }
 
-const backLink = () => h("p.back", {}, h("a", { href: "leads" }, icon("left"), t.back));
+const backLink = () => h("p.back", {}, h("a", { href: `leads${list}` }, icon("left"), t.back));
 const part = (title, content) => h("section.card.part", { "aria-label": title }, h("h3", {}, title), content);
 
 function moveMenu(lead, etag, reload) {
@@ -124,6 +126,7 @@ async function load() {
     parts = null;
     return showLead(byId("view"), leadId(), load).catch((error) => fail(error, load));
   }
+  list = location.search + location.hash;
   if (!parts) buildList();
   loading.abort();
   loading = new AbortController();
