@@ -153,6 +153,27 @@ def test_long_press_drags_by_touch(new_page, database, url):
     assert statuses(database) == {6: "contacted"}
 
 
+def test_board_scrolls_while_a_card_is_dragged_to_its_edge(new_page, database, url):
+    page = open_board(new_page, url, has_touch=True, viewport={"width": 360, "height": 640})
+    touch = page.context.new_cdp_session(page)
+    start = page.locator('[data-lead="6"] .card-top').bounding_box()
+
+    def send(kind, *points):
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    send("touchStart", {"x": start["x"] + 80, "y": start["y"] + 8})
+    page.wait_for_selector(".ghost")
+    send("touchMove", {"x": 340, "y": start["y"]})
+    page.wait_for_function("() => document.querySelector('[data-status=won]').getBoundingClientRect().right < 340")
+    send("touchMove", {"x": 180, "y": start["y"]})
+    stage = page.get_attribute(".column.over", "data-status")
+    send("touchEnd")
+
+    page.wait_for_selector('.toast:has-text("Lead 6 moved to")')
+    assert stage in ("won", "lost")
+    assert statuses(database) == {6: stage}
+
+
 def test_several_cards_are_moved_at_once(new_page, database, url):
     page = open_board(new_page, url)
     page.check('[aria-label="Select Lead 1"]')

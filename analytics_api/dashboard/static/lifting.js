@@ -6,6 +6,8 @@ import { texts } from "./texts.js";
 
 const t = texts.leads;
 const LONG_PRESS = 350; // ms until a touch lifts a card; a shorter touch scrolls
+const EDGE = 48; // px from the edges of the board within which a dragged card scrolls it
+const STEP = 10; // px to scroll in each frame
 const SLOP = 6; // px of movement that begin a drag
 
 const cardOf = (target) => target.closest(".lead-card");
@@ -85,7 +87,7 @@ function go(columns, card, key) {
 
 /** Let a mouse drag cards at once, and a finger after a long press. */
 export function watchPointer(columns, board) {
-  let press = null; // {card, id, x, y, ghost, timer}
+  let press = null; // {card, id, x, y, at, ghost, timer}
   const over = (event) => document.elementFromPoint(event.clientX, event.clientY)?.closest(".column");
   const start = (event) => {
     const { card } = press;
@@ -96,8 +98,18 @@ export function watchPointer(columns, board) {
     document.documentElement.classList.add("dragging");
     board.hold(true);
     follow(event);
+    scroll();
+  };
+  const scroll = () => {
+    if (!press?.ghost) return;
+    const { left, right } = columns.getBoundingClientRect();
+    const step = press.at.clientX > right - EDGE ? STEP : press.at.clientX < left + EDGE ? -STEP : 0;
+    columns.scrollLeft += step;
+    if (step) mark(columns, over(press.at)?.dataset.status);
+    requestAnimationFrame(scroll);
   };
   const follow = (event) => {
+    press.at = event;
     press.ghost.style.translate = `${event.clientX + 8}px ${event.clientY + 8}px`;
     mark(columns, over(event)?.dataset.status);
   };
