@@ -277,6 +277,16 @@ def test_key_for_statistics_sees_no_menu_for_leads(new_page, database, url):
     assert page.inner_text("#menu").split() == ["Statistics", "Conversions"]
 
 
+def test_key_for_leads_lands_on_the_list(new_page, database, url):
+    key = KeyStore(database).add("sales", ["leads:read"], now=NOW)
+    page = open_page(new_page, f"{url}/leads", key)
+
+    page.goto(f"{url}/")
+
+    page.wait_for_url(f"{url}/leads")
+    wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])
+
+
 def test_key_that_only_reads_has_no_controls_that_move(new_page, database, url):
     key = KeyStore(database).add("reader", ["stats", "leads:read"], now=NOW)
     page = open_page(new_page, f"{url}/leads", key)

@@ -174,6 +174,7 @@ function signInError({ status, message }) {
 export async function showAccount() {
   account = get("/whoami");
   const { name, scopes } = await account;
+  if (byId("panels") && !scopes.includes("stats") && scopes.includes("leads:read")) return location.replace("leads");
   const end = async ({ target }) => {
     try {
       await signOut();
