@@ -2,7 +2,7 @@
 
 import pytest
 from helpers.browser import serve, serving_app
-from helpers.client import KEY
+from helpers.client import KEY, NOW
 
 from analytics_api import open_database
 from analytics_api.maintenance.erase import erase
@@ -303,6 +303,32 @@ def test_queued_move_does_not_overwrite_another_move(new_page, database, url):
 
     page.wait_for_selector(".toast >> text=/^Lead 4 was moved to Lost by sql, .* Your move was not made\\.$/")
     assert statuses(database) == {4: "lost", 5: "won"}
+
+
+def test_time_in_a_stage_goes_on(new_page, url):
+    page = new_page()
+    page.clock.install(time=NOW / 1000)
+    open_board(lambda: page, url)
+    move(page, 1, "Won")
+
+    page.clock.fast_forward("03:00")
+
+    page.wait_for_selector('[data-lead="1"] .clock[data-tip="3 minutes in this stage"]')
+
+
+def test_shortcuts_of_the_board_are_listed(new_page, url):
+    page = open_board(new_page, url)
+
+    page.keyboard.press("?")
+    assert "Lift the card" in page.inner_text("dialog .shortcuts")
+    page.keyboard.press("Escape")
+    page.click('[data-key="account"]')
+    page.click('.account button:has-text("Keyboard shortcuts")')
+    page.wait_for_selector("dialog .shortcuts")
+    page.keyboard.press("Escape")
+    assert page.evaluate("() => document.activeElement.dataset.key") == "account"
+    page.keyboard.press("/")
+    assert page.evaluate("() => document.activeElement.type") == "search"
 
 
 def test_column_is_collapsed(new_page, url):

@@ -306,16 +306,25 @@ function cardElement(lead) {
   return card;
 }
 
+const fact = (name, short, full) => h(`span.fact.${name}`, tipOf(full), name !== "score" && icon(name), h("span", { "aria-hidden": "true" }, short), h("span.hidden", {}, full));
+const timeInStage = (lead, width) => format.age(Date.now() - lead.stage_since, width);
+const clock = (lead) => fact("clock", timeInStage(lead, "narrow"), t.inStage(timeInStage(lead)));
+
+function updateClocks() {
+  for (const { lead, card } of cards.values()) {
+    const element = card.querySelector(".clock");
+    if (element && element.dataset.tip !== t.inStage(timeInStage(lead))) element.replaceWith(clock(lead));
+  }
+}
+
 /** Return the score, the last follow-up and the time in the stage as short texts. Tooltips and screen readers have long ones. */
 function facts(lead) {
-  const fact = (name, short, full) => h(`span.fact.${name}`, tipOf(full), name !== "score" && icon(name), h("span", { "aria-hidden": "true" }, short), h("span.hidden", {}, full));
   const followUp = format.leadInstant(lead.last_follow_up_at);
   const score = lead.engagement_score !== null && format.integer(lead.engagement_score);
-  const age = lead.stage_since !== null && Date.now() - lead.stage_since;
   return [
     score && fact("score", score, t.score(score)),
     followUp && fact("reply", format.dayOf(followUp, site.time_zone), `${t.columns.followUp}: ${format.moment(followUp, site.time_zone)}`),
-    age !== false && fact("clock", format.age(age, "narrow"), t.inStage(format.age(age))),
+    lead.stage_since !== null && clock(lead),
   ];
 }
 
@@ -327,6 +336,7 @@ addEventListener("popstate", () => {
   load();
 });
 setInterval(poll, POLL);
+setInterval(updateClocks, 60_000);
 document.addEventListener("visibilitychange", () => document.hidden || poll());
 addEventListener("online", () => parts && load());
 startLeads(t.board, load, () => {
