@@ -4,7 +4,7 @@ import { canMove, clearProblem, explainStale, fail, filterBar, FILTERS, goneText
 import { byId, h, icon, isOccupied, pause, set, tipOf } from "./dom.js";
 import * as format from "./format.js";
 import { watchKeys, watchPointer } from "./lifting.js";
-import { get, stageBadge } from "./page.js";
+import { get, openHelp, stageBadge } from "./page.js";
 import { texts } from "./texts.js";
 
 const t = texts.leads;
@@ -50,14 +50,14 @@ async function load() {
 }
 
 function build() {
+  const help = h("button.quiet.help", { type: "button", onclick: openHelp, "aria-label": texts.shortcuts, ...tipOf(texts.shortcuts) }, h("kbd", {}, "?"));
   const count = h("p.muted.count", { role: "status" });
   const actions = h("div.selection", { hidden: true });
-  const bar = filterBar(OTHER_FILTERS, load, h("div.list-head", {}, count, actions));
-  const help = h("p.hidden", { id: "board-keys" }, t.keys);
+  const bar = filterBar(OTHER_FILTERS, load, h("div.list-head", {}, count, actions, help));
   const columns = STAGES.map(makeColumn);
   const board = h("div.board", { "aria-label": t.board, role: "group", "aria-describedby": "board-keys" }, columns.map(({ element }) => element));
   const none = h("p.empty.card", { hidden: true }, t.noneYet);
-  byId("view").replaceChildren(bar, help, none, board);
+  byId("view").replaceChildren(bar, h("p.hidden", { id: "board-keys" }, t.keys), none, board);
   parts = { bar, board, columns, count, actions, none };
   const methods = { move, canMove: () => canMove, hold: (isHeld) => (isLifted = isHeld), chosen, undo };
   watchKeys(board, methods);
@@ -339,8 +339,10 @@ setInterval(poll, POLL);
 setInterval(updateClocks, 60_000);
 document.addEventListener("visibilitychange", () => document.hidden || poll());
 addEventListener("online", () => parts && load());
-startLeads(t.board, load, () => {
+const { shortcutHelp: keys } = texts;
+const clear = () => {
   parts = cursor = null;
   stages = new Map();
   byId("view").replaceChildren();
-});
+};
+startLeads(t.board, load, clear, [["← ↑ ↓ →", keys.cards], ["Enter", keys.open], ["X", keys.select], ["Space", keys.lift], ["← →", keys.stage], ["Enter", keys.drop], ["Esc", keys.cancel], ["Ctrl Z", keys.undo]]);

@@ -3,7 +3,7 @@
 import { byId, copyText, h, icon, menuButton, openDialog, tipOf } from "./dom.js";
 import * as format from "./format.js";
 import { filterValue } from "./lists.js";
-import { offerHelp } from "./page.js";
+import { watchShortcuts } from "./page.js";
 import { addFilter, CHOICES, compares, daysOf, FILTERS, invertFilter, isDay, linkTo, nav, PERIODS, removeFilter, shiftRange } from "./state.js";
 import { texts } from "./texts.js";
 
@@ -200,40 +200,17 @@ function compareMenu(state) {
 }
 
 /** Call a method of `actions` when its key is pressed: `period(name)`, `shift(step)`, `custom`, `compare`, `filter` or `clear`. */
-export function watchShortcuts(isActive, actions) {
+export function watchRangeShortcuts(actions) {
+  const { shortcutHelp: help } = texts;
   const keys = {
     arrowleft: () => actions.shift(-1),
     arrowright: () => actions.shift(1),
     c: actions.custom,
     x: actions.compare,
-    "?": openHelp,
     f: actions.filter,
     escape: actions.clear,
   };
-  offerHelp(openHelp);
   for (const [name, { key }] of Object.entries(PERIODS)) keys[key] = () => actions.period(name);
-  document.addEventListener("keydown", (event) => {
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || !isActive()) return;
-    const isGone = event.target.closest("dialog:not([open])"); // a closed dialog has the focus until it is removed
-    if (!isGone && event.target.closest("input, select, textarea, dialog, .menu")) return;
-    const action = keys[event.key.toLowerCase()];
-    if (!action) return;
-    event.preventDefault();
-    action();
-  });
-}
-
-function openHelp() {
-  const { shortcutHelp: help } = texts;
-  const row = (keys, text) => h("div", {}, h("dt", {}, keys.map((key) => h("kbd", {}, key))), h("dd", {}, text));
-  const periods = Object.entries(PERIODS).map(([name, { key }]) => row([key.toUpperCase()], texts.periods[name]));
-  const others = [
-    row(["C"], help.custom),
-    row(["←", "→"], help.previous),
-    row(["X"], help.compare),
-    row(["F"], help.filter),
-    row(["Esc"], help.clear),
-    row(["?"], help.help),
-  ];
-  openDialog(texts.shortcuts, h("dl.shortcuts", {}, periods, others));
+  const periods = Object.entries(PERIODS).map(([name, { key }]) => [key.toUpperCase(), texts.periods[name]]);
+  watchShortcuts(keys, () => [...periods, ["C", help.custom], ["← →", help.previous], ["X", help.compare], ["F", help.filter], ["Esc", help.clear]]);
 }

@@ -2,7 +2,7 @@
 
 import { announce, byId, h, icon, keepFocus, menuButton } from "./dom.js";
 import * as format from "./format.js";
-import { ApiError, errorText, get, hasScope, leave, markDemo, patch, showAccount, showError, showProblem, startPage } from "./page.js";
+import { ApiError, errorText, get, hasScope, leave, markDemo, patch, showAccount, showError, showProblem, startPage, watchShortcuts } from "./page.js";
 import { texts } from "./texts.js";
 
 export const STAGES = Object.keys(texts.stages);
@@ -19,8 +19,8 @@ let prepared = null; // a promise that resolves when the time zone and the scope
 /** Return the result of a promise once the time zone and the key's scopes are known, too. */
 export const withKey = async (promise) => (await Promise.all([promise, prepared]))[0];
 
-/** Start a page. `load` fetches and shows it, before the key's scopes are known. `clear` empties it. */
-export function startLeads(title, load, clear) {
+/** Start a page. `load` fetches and shows it, before the key's scopes are known. `clear` empties it. `shortcuts` are its own. */
+export function startLeads(title, load, clear, shortcuts = []) {
   const prepare = async () => {
     [site] = await Promise.all([get("/site"), showAccount()]);
     markDemo(site);
@@ -28,6 +28,8 @@ export function startLeads(title, load, clear) {
     root.dataset.state = "ready";
     document.title = texts.title(title);
   };
+  const search = () => document.querySelector(".search");
+  watchShortcuts({ "/": () => search()?.focus() }, () => [...(search() ? [["/", texts.shortcutHelp.search]] : []), ...shortcuts]);
   const run = () => {
     prepared = prepare();
     load();

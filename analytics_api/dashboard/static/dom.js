@@ -127,9 +127,8 @@ export function menuButton(label, content, items, properties = {}) {
   box.addEventListener("focusout", (event) => {
     if (isOpen() && event.relatedTarget && !box.contains(event.relatedTarget)) close(false);
   });
-  list.addEventListener("click", (event) => {
-    if (event.target.closest("a, [data-close]")) close(true);
-  });
+  // Close it before the item acts, so that a dialog of the item gives the focus back to the button.
+  list.addEventListener("click", (event) => event.target.closest("a, [data-close]") && close(true), true);
   return box;
 }
 

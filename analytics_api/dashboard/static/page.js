@@ -1,6 +1,6 @@
 // The parts that all pages share: requests to the API, signing in and out, the menu of pages, colours, and errors.
 
-import { byId, h, icon, menuButton, pause, set, tipOf, watchTips } from "./dom.js";
+import { byId, h, icon, menuButton, openDialog, set, tipOf, watchTips } from "./dom.js";
 import { nav } from "./state.js";
 import { texts } from "./texts.js";
 
@@ -79,7 +79,6 @@ const channel = "BroadcastChannel" in globalThis ? new BroadcastChannel("analyti
 
 let clearPage = null;
 let runPage = null; // loads the page
-let help = null; // function that shows the keyboard shortcuts
 let account = null; // a promise of the key's name and scopes
 
 export const isSignedIn = () => root.dataset.state !== "signed-out";
@@ -171,6 +170,27 @@ function signInError({ status, message }) {
   return { 0: known.unreachable, 403: known.foreign, 404: known.off }[status] ?? (status >= 500 ? known.failed : message);
 }
 
+let listShortcuts = () => []; // returns keys, separated by spaces, and what they do
+
+/** Call `keys[key]` when a key is pressed, and list the shortcuts that `list` returns when the key is "?". */
+export function watchShortcuts(keys, list) {
+  listShortcuts = list;
+  document.addEventListener("keydown", (event) => {
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || !isSignedIn()) return;
+    const isGone = event.target.closest("dialog:not([open])"); // a closed dialog has the focus until it is removed
+    if (!isGone && event.target.closest("input, select, textarea, dialog, .menu")) return;
+    const action = event.key === "?" ? openHelp : keys[event.key.toLowerCase()];
+    if (!action) return;
+    event.preventDefault();
+    action();
+  });
+}
+
+export function openHelp() {
+  const row = ([keys, text]) => h("div", {}, h("dt", {}, keys.split(" ").map((key) => h("kbd", {}, key))), h("dd", {}, text));
+  openDialog(texts.shortcuts, h("dl.shortcuts", {}, [...listShortcuts(), ["?", texts.shortcutHelp.help]].map(row)));
+}
+
 export async function showAccount() {
   account = get("/whoami");
   const { name, scopes } = await account;
@@ -187,15 +207,12 @@ export async function showAccount() {
   };
   const menu = menuButton(texts.account, icon("user"), () => [
     h("p.muted", {}, texts.signedInAs(name)),
-    help && h("button", { type: "button", onclick: () => pause().then(help), "data-close": "", "data-key": "help" }, texts.shortcuts, h("kbd", { "aria-hidden": "true" }, "?")),
+    h("button", { type: "button", onclick: openHelp, "data-close": "", "data-key": "help" }, texts.shortcuts, h("kbd", { "aria-hidden": "true" }, "?")),
     h("button", { type: "button", onclick: end }, texts.signOut),
   ], { class: "menu-button quiet", "data-key": "account" });
   byId("account").replaceChildren(themeMenu(), menu);
   showMenu(scopes);
 }
-
-/** Offer the list of keyboard shortcuts, which `open` shows, in the account menu. */
-export const offerHelp = (open) => (help = open);
 
 /** Mark the database of a demo. The mark is in the header, where its appearance moves nothing else. */
 export function markDemo(site) {

@@ -1,6 +1,6 @@
 // A page of figures. The address has the range of days and the filters, and requests fetch the figures.
 
-import { neighbour, openCustomRange, openFilterDialog, rangeName, showFilters, showRanges, watchShortcuts } from "./controls.js";
+import { neighbour, openCustomRange, openFilterDialog, rangeName, showFilters, showRanges, watchRangeShortcuts } from "./controls.js";
 import { announce, byId, isOccupied, keepFocus, pause } from "./dom.js";
 import { valuesOf } from "./lists.js";
 import { ApiError, errorText, get, isSignedIn, leave, markDemo, showAccount, showError, startPage, watchLinks, way } from "./page.js";
@@ -157,7 +157,7 @@ watchLinks("a[data-nav]", (link) => {
 addEventListener("popstate", follow);
 addEventListener("online", () => isSignedIn() && load());
 addEventListener("offline", () => isSignedIn() && showFailure(new ApiError(0, "")));
-watchShortcuts(isSignedIn, {
+watchRangeShortcuts({
   period: (period) => go({ period, from: null, to: null }),
   shift: (step) => {
     const changes = neighbour(state, today(), step);
