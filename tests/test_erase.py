@@ -12,7 +12,7 @@ from analytics_api import open_database
 from analytics_api.database import BASE_TABLES, SQLite
 from analytics_api.database import sqlite as sqlite_database
 from analytics_api.errors import DatabaseError, ErasureError
-from analytics_api.maintenance.erase import erase, find
+from analytics_api.maintenance.erase import erase, find, has_rows
 from analytics_api.maintenance.purge import purge
 
 pytestmark = pytest.mark.writes
@@ -281,6 +281,23 @@ def test_erase_resolves_the_person_beforehand(database, people):
 def test_erase_needs_exactly_one_identifier(database, keys):
     with pytest.raises(ErasureError, match="one of a visitor, an e-mail address and a lead"):
         erase(database, **keys)
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({"visitor": "zqx-phone"}, True),
+        ({"lead": 3}, True),
+        ({"email": "ann@example.com"}, True),
+        ({"visitor": "nobody"}, False),
+        ({"lead": 99}, False),
+        ({"email": "nobody@example.com"}, False),
+    ],
+    ids=["visitor", "lead", "email", "no-visitor", "no-lead", "no-email"],
+)
+def test_has_rows_of_a_person(database, people, keys, expected):
+    assert has_rows(database, find(database, **keys)) is expected
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
