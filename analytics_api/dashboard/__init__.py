@@ -35,10 +35,10 @@ PAGES: Final = {
 
 CONTENT_TYPES: Final = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 
-# Comments that have lines of their own. Comments after code remain, because only a parser can distinguish them from
-# strings.
-INDENTATION: Final = re.compile(rb"^ +", re.MULTILINE)
 COMMENTS: Final = re.compile(rb"^ *(?://.*|/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)$", re.MULTILINE)
+# A comment with a quote remains after code, because only a parser can distinguish it from the end of a string.
+TRAILING_COMMENTS: Final = re.compile(rb" +// [^\"'`\n]*$", re.MULTILINE)
+INDENTATION: Final = re.compile(rb"^ +", re.MULTILINE)
 
 SCRIPT: Final = re.compile(r"[!-~]*\.js(\?[!-~]*)?")
 
@@ -149,7 +149,7 @@ def shorten_source(source: bytes) -> bytes:
     Newlines remain, so that line numbers in errors are correct.
     """
     uncommented = COMMENTS.sub(lambda comment: b"\n" * comment[0].count(b"\n"), source)
-    return INDENTATION.sub(b"", uncommented)
+    return INDENTATION.sub(b"", TRAILING_COMMENTS.sub(b"", uncommented))
 
 
 def make_asset(name: str, body: bytes) -> File:
