@@ -231,3 +231,18 @@ def test_custom_range_has_a_shortcut(page):
     page.keyboard.press("c")
 
     assert page.evaluate("() => document.activeElement.id") == "range-from"
+
+
+def test_print_names_days_comparison_and_filter(page, url):
+    page.goto(f"{url}/?country=IN")
+    wait_until_loaded(page)
+    page.emulate_media(media="print")
+    plot = page.evaluate(
+        "() => [document.querySelector('.plot'), document.querySelector('.plot svg')].map(each => each.clientWidth)"
+    )
+
+    assert page.inner_text(".days").startswith("Jan 26 – Feb 24, 2026")
+    assert page.is_visible(".compared")
+    assert page.is_visible(".chip")
+    assert not page.is_visible("#ranges")
+    assert plot[0] == plot[1]

@@ -196,7 +196,7 @@ function picture(width, height, model) {
   }
 
   const cursor = svg("g.cursor", { visibility: "hidden" }, svg("line"), svg("circle.dot", { r: 4.5 }));
-  const picture = svg("svg", { width, height, "aria-hidden": "true" }, parts, cursor);
+  const picture = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" }, parts, cursor);
   return interact(picture, { x, y, cursor, width, height, model });
 }
 
