@@ -308,3 +308,15 @@ def test_each_column_has_an_explanation_of_its_own(new_page, url):
     tips = page.eval_on_selector_all("#panel-conversions thead [data-tip]", "all => all.map(each => each.dataset.tip)")
 
     assert len(tips) == len(set(tips)) == 9
+
+
+def test_filter_without_matches_is_cleared_from_the_notice(new_page, url):
+    page = sign_in_at(new_page(), f"{url}/conversions?{JANUARY}&source=nothing.example")
+    page.wait_for_selector(".notice:has-text('Nothing matches these filters')")
+    empty = page.inner_text("#panel-conversions .empty")
+    page.click(".notice a")
+    wait_for_first(page, "bing.com")
+
+    assert empty == "Nothing matches these filters"
+    assert page.url == f"{url}/conversions?{JANUARY}"
+    assert page.locator(".notice").count() == 0

@@ -128,7 +128,7 @@ def test_filter_without_sessions_has_a_text_of_its_own(tab, url):
     text = tab.inner_text(".notice h2")
     follow(tab, ".notice a")
 
-    assert text == "No visits match these filters"
+    assert text == "Nothing matches these filters"
     assert figure(tab, "sessions") == "4"
 
 

@@ -59,6 +59,8 @@ function figure(label, explain, numbers, field, show, link) {
 export const figureElement = (tag, label, value, properties, badge) =>
   h(`${tag}.figure`, properties, h("span.label", {}, label), h("span.value", {}, value ?? "–"), h("span.against", {}, badge || "\u00a0"));
 
+export const emptyText = ({ filters }) => h("p.empty", {}, filters.length ? texts.emptyFilter : texts.emptyPanel);
+
 const MARGIN = { top: 12, right: 12, bottom: 26, left: 46 };
 const LABEL_WIDTH = 5.5; // rem for each label of the horizontal axis
 const MAX_LINES = 5; // horizontal lines above the base line
@@ -72,8 +74,9 @@ let isTable = false; // whether the table is shown; navigation does not change i
  * `range` is the one in the response, with its interval. `today` is the site's.
  */
 export function showChart(container, options) {
-  const { series, metric, range, today, rangeText, tools, onZoom } = options;
+  const { series, state, range, today, rangeText, tools, onZoom } = options;
   const { interval } = range;
+  const { metric } = state;
   const field = SERIES_FIELDS[metric];
   const points = series.map((row) => ({
     date: row.date,
@@ -96,7 +99,7 @@ export function showChart(container, options) {
   const isCounted = !series.length || series.some((row) => row[field] !== null && row[field] !== undefined);
   container.replaceChildren(h("div.chart-tools", {}, tools, toggle), plot);
   if (!isCounted) plot.append(h("p.empty", {}, texts.notCounted(texts.metrics[metric], texts.intervals[interval])));
-  else if (isEmpty) plot.append(h("p.empty", {}, texts.emptyPanel));
+  else if (isEmpty) plot.append(emptyText(state));
   else if (isTable) plot.append(table(model));
   else draw(plot, model);
 }

@@ -1,13 +1,13 @@
 // The conversions page: which visits became leads and customers, and how long leads stay in each stage.
 
-import { changeBadge, figureElement } from "./chart.js";
+import { changeBadge, emptyText, figureElement } from "./chart.js";
 import { byId, h, icon, info, pause, tipOf } from "./dom.js";
 import * as format from "./format.js";
 import { actionsMenu, drawPanel, filterValue, pageNames, tab } from "./lists.js";
 import { get, hasScope, stageBadge } from "./page.js";
 import { addFilter, CHOICES, comparedDays, daysOf, FILTERS, nav } from "./state.js";
 import { texts } from "./texts.js";
-import { data, startView, state, today } from "./view.js";
+import { data, emptyNotice, failure, startView, state, today } from "./view.js";
 
 const t = texts.conversions;
 const MAX_ROWS = 1000;
@@ -69,6 +69,7 @@ function drawFigures() {
   };
   byId("figures").replaceChildren(...FIGURES.map(figure));
   if (!data) return;
+  if (!failure) byId("notices").replaceChildren(data.total?.sessions || data.total?.leads ? "" : emptyNotice());
   const days = daysOf(state, today());
   const compared = data.total?.previous && texts.compared(format.range(...comparedDays(days, state.compare)));
   byId("days").replaceChildren(h("b", {}, format.range(...days)), compared ? h("span.compared", {}, compared) : "");
@@ -78,7 +79,7 @@ function drawConversions() {
   const tabs = h("nav.tabs", { "aria-label": t.byMenu }, CHOICES.by.map((by) => tab(texts.dimensions[by], state, { by, detail: "" }, by === state.by)));
   const menu = data && actionsMenu(t.title, "conversions", () => data.rows.map(({ last }) => last), "/conversions", new URLSearchParams([...data.query, ["by", state.by]]));
   const content = () => {
-    if (!data.rows.length) return [h("p.empty", {}, texts.emptyPanel)];
+    if (!data.rows.length) return [emptyText(state)];
     const rows = [...data.rows].sort((a, b) => (b.last[state.order] ?? -1) - (a.last[state.order] ?? -1));
     const shown = state.detail ? rows : rows.slice(0, ROWS);
     const more = h("a.more", nav(state, { detail: "all" }, "more"), t.all(format.integer(rows.length)), icon("down"));

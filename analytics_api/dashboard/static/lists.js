@@ -1,6 +1,6 @@
 // The lists of statistics. Panels show their first rows with bars. A dialog shows the whole list.
 
-import { changeBadge } from "./chart.js";
+import { changeBadge, emptyText } from "./chart.js";
 import { byId, copyText, h, icon, info, menuButton, openDialog, pause, tipOf } from "./dom.js";
 import * as format from "./format.js";
 import { curl, get } from "./page.js";
@@ -138,7 +138,7 @@ function showPanel(panel, list, state, data, today, tabs) {
     return [
       h("div.columns", {},
         h("span", {}, list.column), h("span.value", {}, list.unit), compares(state) ? h("a.side", byChange, texts.change) : h("span.side", {}, "%")),
-      isEmpty ? h("p.empty", {}, texts.emptyPanel) : listElement(list, visible, state, data.overview),
+      isEmpty ? emptyText(state) : listElement(list, visible, state, data.overview),
       h("footer", {}, section !== "engagement" && !isEmpty && h("a.more", more, texts.all, icon("right"))),
     ];
   };

@@ -4,10 +4,10 @@ import { lastDay, showChart, showFigures } from "./chart.js";
 import { announce, byId, copyText, h, keepFocus, tipOf } from "./dom.js";
 import * as format from "./format.js";
 import { actionsMenu, openCurrent, openDetail, PANEL_ROWS, panelParts } from "./lists.js";
-import { get, isSignedIn, way } from "./page.js";
+import { get, isSignedIn } from "./page.js";
 import { CHOICES, CLOSED, compares, requestOf } from "./state.js";
 import { texts } from "./texts.js";
-import { adjust, data, failure, go, handle, load, retry, startView, state, today, viewQuery } from "./view.js";
+import { adjust, data, emptyNotice, failure, go, handle, load, notice, retry, startView, state, today, viewQuery } from "./view.js";
 
 const TURN = 12_000; // ms for which `?wall` shows each part
 
@@ -79,7 +79,7 @@ function drawChart() {
   const menu = actionsMenu(texts.metrics[state.metric], "series", () => series, "/sessions/daily", query);
   showChart(container, {
     series,
-    metric: state.metric,
+    state,
     range,
     today: today(),
     rangeText: days,
@@ -157,7 +157,7 @@ function watchLive(isActive, onError, onAnswer) {
 function showNotices(state, data) {
   const isEmpty = data.overview && !data.overview.total_sessions && !data.overview.total_events;
   if (!data.site.first_day) showFirstVisit(data.site.collect_hosts);
-  else byId("notices").replaceChildren(isWaiting ? arrivedNotice() : "", isEmpty ? emptyNotice(state) : "");
+  else byId("notices").replaceChildren(isWaiting ? arrivedNotice() : "", isEmpty ? emptyNotice() : "");
 }
 
 /** Show how to send visits to an empty database. The notice is not replaced, so that its text can be selected. */
@@ -195,17 +195,6 @@ function arrivedNotice() {
   element.classList.add("arrived");
   return element;
 }
-
-function emptyNotice(state) {
-  if (!state.filters.length) return notice(texts.emptyRange, texts.emptyRangeHelp);
-  return notice(
-    texts.emptyFilter,
-    texts.emptyFilterHelp,
-    way(texts.clearFilters, state, { filters: [] }),
-  );
-}
-
-const notice = (title, text, ...more) => h("div.notice", {}, h("h2", {}, title), h("p", {}, text), more);
 
 byId("live").addEventListener("click", () => openCurrent(current, state));
 watchLive(

@@ -141,7 +141,7 @@ export const texts = {
   hide: "Hide",
   emptyRange: "No visits in these days",
   emptyRangeHelp: "Choose other days to see figures.",
-  emptyFilter: "No visits match these filters",
+  emptyFilter: "Nothing matches these filters",
   emptyFilterHelp: "Remove a filter to see more.",
   emptyPanel: "Nothing in these days",
   withoutComparison: "Without comparison",

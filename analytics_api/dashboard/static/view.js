@@ -1,7 +1,7 @@
 // A page of figures. The address has the range of days and the filters, and requests fetch the figures.
 
 import { neighbour, openCustomRange, openFilterDialog, rangeName, showFilters, showRanges, watchRangeShortcuts } from "./controls.js";
-import { announce, byId, isOccupied, keepFocus, pause } from "./dom.js";
+import { announce, byId, h, isOccupied, keepFocus, pause } from "./dom.js";
 import { valuesOf } from "./lists.js";
 import { ApiError, errorText, get, isSignedIn, leave, markDemo, showAccount, showError, startPage, watchLinks, way } from "./page.js";
 import { CLOSED, compares, linkTo, needsToday, rangeQuery, readState, requestOf } from "./state.js";
@@ -104,6 +104,13 @@ function showFailure(error) {
     isRefused && compares(state) && way(texts.withoutComparison, state, { compare: "off" }),
     isRefused && state.filters.length > 0 && way(texts.withoutFilters, state, { filters: [] }));
 }
+
+export const notice = (title, text, ...more) => h("div.notice", {}, h("h2", {}, title), h("p", {}, text), more);
+
+export const emptyNotice = () =>
+  state.filters.length
+    ? notice(texts.emptyFilter, texts.emptyFilterHelp, way(texts.clearFilters, state, { filters: [] }))
+    : notice(texts.emptyRange, texts.emptyRangeHelp);
 
 const isTemporary = ({ status }) => status === 0 || status >= 500;
 
