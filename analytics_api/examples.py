@@ -114,6 +114,7 @@ RESPONSE_EXAMPLES: Final[dict[Callable[..., Any], Any]] = {
         "raw_since": None,
         "demo": False,
         "collect_hosts": ["example.com"],
+        "machines_today": 12,
     },
     realtime: {
         "active_sessions": 12,

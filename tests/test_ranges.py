@@ -1,7 +1,9 @@
+from datetime import date
+
 import pytest
 from helpers.client import NOW, instant
 
-from analytics_api.calendar import Offset
+from analytics_api.calendar import Offset, to_day
 from analytics_api.context import Context
 from analytics_api.endpoints import geo, overview, sessions
 from analytics_api.maintenance.site import compute_offsets
@@ -316,8 +318,22 @@ def test_site_describes_the_calendar(in_zone, visit, get):
         "raw_since": None,
         "demo": False,
         "collect_hosts": [],
+        "machines_today": 0,
     }
     assert get("/analytics/site")["first_day"] == "2025-01-03"
+
+
+def test_site_counts_the_machines_of_today(in_zone, insert, get):
+    in_zone("Asia/Kolkata")
+    today = to_day(date(2026, 2, 24))
+    insert(
+        "collector_machines",
+        {"day": today - 1, "reason": "crawler", "hits": 100},
+        {"day": today, "reason": "crawler", "hits": 2},
+        {"day": today, "reason": "webdriver", "hits": 3},
+    )
+
+    assert get("/analytics/site")["machines_today"] == 5
 
 
 def test_functions_take_the_same_arguments(database, visit):

@@ -18,13 +18,17 @@ class Site(TypedDict):
     raw_since: str | None
     demo: bool
     collect_hosts: list[str]
+    machines_today: int
 
 
 SITE = """
 select time_zone, page_query, raw_since, (
     select count(*)
     from secrets
-    where name = :demo_mark) as demo
+    where name = :demo_mark) as demo, (
+    select cast(coalesce(sum(hits), 0) as bigint)
+    from collector_machines
+    where day = :day) as machines_today
 from site
 """
 
@@ -36,17 +40,20 @@ def site(ctx: Context) -> Site:
     `raw_since` is the latest day that was passed to `purge --before DAY --keep-totals`, or null: sessions and events
     before it were purged, but statistics without filters still count them. `demo` is whether the rows are demo data.
     `collect_hosts` are the hosts whose pages may send visits to this server; it is empty if the server does not collect
-    visits.
+    visits. `machines_today` is the number of events that crawlers and automated browsers sent today; they are not
+    counted as visits.
     """
-    row = ctx.db.rows(SITE, demo_mark=DEMO_MARK)[0]
+    today = find_today(ctx.db, ctx.now).day
+    row = ctx.db.rows(SITE, demo_mark=DEMO_MARK, day=today)[0]
     return {
         "time_zone": row["time_zone"],
-        "today": iso_date(find_today(ctx.db, ctx.now).day),
+        "today": iso_date(today),
         "page_query": row["page_query"],
         "first_day": _date_or_none(find_first_day(ctx.db)),
         "raw_since": _date_or_none(row["raw_since"]),
         "demo": bool(row["demo"]),
         "collect_hosts": list(ctx.collect_hosts),
+        "machines_today": row["machines_today"],
     }
 
 

@@ -471,6 +471,31 @@ def test_statistics_page_shows_the_line_and_turns_green(chromium, tmp_path):
     assert pages.tag == copied == f'<script defer src="{stats}/a.js"></script>'
 
 
+def test_statistics_page_says_that_only_machines_came(browser, tmp_path):
+    with open_database(tmp_path / "analytics.db").closing() as database:
+        hosts = ["localhost"]
+        collector = create_collector(database, hosts=hosts, clock=lambda: NOW)
+        pages = Pages("")
+        with (
+            serving_app(serve(database, collector=collector, collect_hosts=hosts)) as stats,
+            serving_app(pages) as site,
+            browser.new_context() as context,  # Playwright controls it, and the script says so
+        ):
+            pages.tag = f'<script defer src="{stats}/a.js" data-local></script>'
+            page = context.new_page()
+            page.goto(stats)
+            sign_in(page, KEY)
+            before = page.inner_text(".notice .machines")
+            context.new_page().goto(f"{site.replace('127.0.0.1', 'localhost')}/")
+            page.bring_to_front()
+            page.wait_for_selector(".notice .machines:has-text('arrived today: 1. They do not count')")
+            title = page.inner_text(".notice h2")
+        collector.close()
+
+    assert before == ""
+    assert title == "Send your first visit"
+
+
 def test_line_for_localhost_has_data_local(browser, tmp_path):
     with (
         open_database(tmp_path / "analytics.db").closing() as database,

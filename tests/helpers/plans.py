@@ -35,6 +35,7 @@ PARAMETERS = {
     "phone": "98765",
     "first": 20_479,  # 2026-01-26
     "last": 20_508,  # 2026-02-24
+    "day": 20_508,
     "dimension": 4,
     "now": NOW,
     "begins_at": NOW - 30 * 86_400_000,

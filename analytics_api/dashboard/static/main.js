@@ -106,7 +106,9 @@ function zoom(date, range) {
 
 /** Load the figures if the database, which was empty, has a visit. */
 async function lookForFirstVisit() {
-  if ((await get("/site")).first_day) load({ isQuiet: true });
+  const site = await get("/site");
+  if (site.first_day) load({ isQuiet: true });
+  else showMachines(site.machines_today);
 }
 
 /** Show the totals and the panels one after another, large, for a screen on a wall (`?wall`). */
@@ -156,8 +158,10 @@ function watchLive(isActive, onError, onAnswer) {
 
 function showNotices(state, data) {
   const isEmpty = data.overview && !data.overview.total_sessions && !data.overview.total_events;
-  if (!data.site.first_day) showFirstVisit(data.site.collect_hosts);
-  else byId("notices").replaceChildren(isWaiting ? arrivedNotice() : "", isEmpty ? emptyNotice() : "");
+  if (!data.site.first_day) {
+    showFirstVisit(data.site.collect_hosts);
+    showMachines(data.site.machines_today);
+  } else byId("notices").replaceChildren(isWaiting ? arrivedNotice() : "", isEmpty ? emptyNotice() : "");
 }
 
 /** Show how to send visits to an empty database. The notice is not replaced, so that its text can be selected. */
@@ -178,7 +182,14 @@ function scriptNotice(hosts) {
   const local = hosts.some((host) => /^(localhost|127\.)/.test(host)) ? " data-local" : "";
   const line = `<script defer src="${new URL(SCRIPT, document.baseURI)}"${local}></script>`;
   const copy = h("button.button", { type: "button", onclick: () => copyText(line, copy) }, texts.copyLine);
-  return notice(texts.firstVisit, texts.firstVisitHelp(hosts.join(", ")), code(line), copy, h("p.muted", {}, texts.firstVisitWaits));
+  return notice(texts.firstVisit, texts.firstVisitHelp(hosts.join(", ")), code(line), copy, h("p.muted", {}, texts.firstVisitWaits), h("p.machines", { role: "status" }));
+}
+
+/** Say that events of programs have arrived, because they are not the visit that the notice waits for. */
+function showMachines(count) {
+  const element = document.querySelector(".notice.first .machines");
+  const text = count ? texts.machines(format.integer(count)) : "";
+  if (element && element.textContent !== text) element.textContent = text;
 }
 
 const code = (text) => h("pre", { tabindex: 0 }, text);

@@ -132,6 +132,7 @@ export const texts = {
   firstVisit: "Send your first visit",
   firstVisitHelp: (hosts) => `Put this line into the head of the pages of ${hosts}, and open one of them:`,
   firstVisitWaits: "This page looks for the visit every few seconds.",
+  machines: (count) => `Events of crawlers or automated browsers that arrived today: ${count}. They do not count as visits.`,
   copyLine: "Copy the line",
   collectHelp: "Start the server with the host names of your site. This page then shows the script tag for your pages:",
   mountHelp: "Mount a collector, and pass its hosts and the address of its script. This page then shows the script tag for your pages:",
