@@ -196,7 +196,9 @@ def test_open_rejects_a_file_that_is_not_a_database(path, content):
 
 
 def test_open_rejects_a_directory(tmp_path):
-    assert refusal(tmp_path) == "unable to open database file"
+    assert refusal(tmp_path) == (
+        f"unable to open database file; it is a folder: use the path of a file, such as {tmp_path}/analytics.db"
+    )
 
 
 def test_open_rejects_a_missing_directory(tmp_path):
