@@ -7,9 +7,8 @@ Times are CPU times of this process on SQLite. The sessions of each source are c
 
 import json
 import time
-from functools import partial
 
-from werkzeug.test import create_environ, run_wsgi_app
+from werkzeug.test import create_environ
 
 from analytics_api import create_app, open_database
 
@@ -87,17 +86,31 @@ def report(findings, database, title, questions):
     values = {"frequent": countries[0], "rare": countries[-1], "cursor": cursor}
     rows = []
     for name, path, bar in questions:
-        figure = timed(partial(ask, app, database, path.format(**values)))
+        figure = timed(prepare(app, database, path.format(**values)))
         findings.claims.append(Claim(name, bar / 1000, figure))
         rows.append([name, figure])
     findings.tables.append(Table(title, ["", "a call"], rows))
 
 
 def ask(app, database, path):
-    database.response_cache().clear()
-    body, status, _ = run_wsgi_app(app, create_environ(f"/analytics/{path}", headers={"X-API-Key": KEY}))
-    assert status == "200 OK", (path, status, b"".join(body))
-    return b"".join(body)
+    return prepare(app, database, path)()
+
+
+def prepare(app, database, path):
+    """Return a function that makes a request, and returns the body of the response."""
+    environ = create_environ(f"/analytics/{path}", headers={"X-API-Key": KEY})
+
+    def request():
+        database.response_cache().clear()
+        response = app(dict(environ), start_response)
+        body = b"".join(response)
+        getattr(response, "close", lambda: None)()
+        return body
+
+    def start_response(status, headers, exc_info=None):
+        assert status == "200 OK", (path, status)
+
+    return request
 
 
 def timed(call):

@@ -80,7 +80,10 @@ def _select_counts(at: Reader, names: Sequence[str], conditions: list[Condition]
         and COVERING_COLUMN in [LEAD_FILTERS[name].column for name in names]
         and all(condition.column in COVERED_COLUMNS for condition in conditions)
     )
-    keys = ", ".join(LEAD_FILTERS[name].column + ("" if is_covered else " || ''") + f" as {name}" for name in names)
+    columns = {name: LEAD_FILTERS[name].column for name in names}
+    keys = ", ".join(
+        f"{column if is_covered else f'coalesce({column}, null)'} as {name}" for name, column in columns.items()
+    )
     places = ", ".join(str(place) for place in range(1, len(names) + 1))
     lists = "\nunion all".join(
         f"""

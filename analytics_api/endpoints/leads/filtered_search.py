@@ -201,11 +201,7 @@ def _check_next(search: FilteredSearch, reads: int, rows: int, offset: int) -> l
     order = ORDERS[search.sort]
     sql = f"""
 select {COLUMN_LIST}
-from (
-  select *
-  from ({_select_next(search)}) as parts
-  order by {order.order_by}
-  limit :reads) as leads
+from ({_select_next(search)}) as leads
 where {" and ".join(condition.check or condition.indexed for condition in search.conditions)}
 order by {order.order_by}
 limit :rows offset :skipped
@@ -223,15 +219,16 @@ def _select_next(search: FilteredSearch) -> str:
         for condition in search.conditions
         if condition.column == order.column or _is_one_status(condition)
     )
-    parts = order.after if search.has_cursor else {"first": "true"}
-    return "\nunion all".join(
+    parts = [
         f"""
-select *
-from (
   select *
   from leads
   where {bounds}{condition}
   order by {order.order_by}
-  limit :reads) as {part}"""
-        for part, condition in parts.items()
-    )
+  limit :reads"""
+        for condition in (order.after.values() if search.has_cursor else ["true"])
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    union = "\nunion all".join(f"\nselect *\nfrom ({part}) as part" for part in parts)
+    return f"select *\nfrom ({union}) as parts\norder by {order.order_by}\nlimit :reads"

@@ -173,24 +173,24 @@ def _condition(at: Reader, filter_: LeadFilter, value: Any) -> Condition:
         params = {f"{name}_{place}": text for place, text in enumerate(value)}
         listed = f"in ({', '.join(f':{param}' for param in params)})"
         known = " and status <> ''" if column == "status" else ""  # lets SQLite use the partial indexes
-        return _on_column(name, column, f"{{}} {listed}", params, hidden="|| ''", known=known)
+        return _on_column(name, column, f"{{column}} {listed}", params, known)
     if kind in ("minimum", "maximum"):
         beyond = ">=" if kind == "minimum" else "<="
-        return _on_column(name, column, f"{{}} {beyond} :{name}", {name: value}, hidden="+ 0")
+        return _on_column(name, column, f"{{column}} {beyond} :{name}", {name: value})
     bound = {f"bound_{name}": day_begin(at, to_day(value) + (kind == "last day"))}
-    sql = f"{{}} >= :bound_{name}" if kind == "first day" else f"{{}} < :bound_{name} and {column} <> ''"
-    return _on_column(name, column, sql, bound, hidden="|| ''")
+    sql = f"{{column}} >= :bound_{name}" if kind == "first day" else f"{{column}} < :bound_{name} and {{column}} <> ''"
+    return _on_column(name, column, sql, bound)
 
 
-def _on_column(name: str, column: str, sql: str, params: dict[str, Any], *, hidden: str, known: str = "") -> Condition:
+def _on_column(name: str, column: str, sql: str, params: dict[str, Any], known: str = "") -> Condition:
     """Return the condition of a column.
 
-    :param sql: the condition with `{}` for the column.
-    :param hidden: appended to the column in `scanned`; it makes an expression of it, for which there is no index.
+    :param sql: the condition with `{column}`.
     :param known: appended to `indexed`, for partial indexes.
     """
-    scanned = sql.format(f"{column} {hidden}").replace(f" and {column} <>", f" and {column} {hidden} <>")
-    return Condition(name, column, sql.format(column) + known, scanned, params)
+    # SQLite has no index for an expression, and evaluates this one faster than `|| ''`.
+    scanned = sql.format(column=f"coalesce({column}, null)")
+    return Condition(name, column, sql.format(column=column) + known, scanned, params)
 
 
 def _term(at: Reader, q: str) -> Condition | None:
