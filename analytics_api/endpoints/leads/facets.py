@@ -75,15 +75,14 @@ def _select_counts(at: Reader, names: Sequence[str], conditions: list[Condition]
     statement. Otherwise each lead would be looked up in the order of the index, which is slow.
     """
     search = FilteredSearch(at, conditions, DEFAULT_ORDER, {})
+    columns = [LEAD_FILTERS[name].column for name in names]
     is_covered = (
         not search.driver
-        and COVERING_COLUMN in [LEAD_FILTERS[name].column for name in names]
+        and COVERING_COLUMN in columns
         and all(condition.column in COVERED_COLUMNS for condition in conditions)
     )
-    columns = {name: LEAD_FILTERS[name].column for name in names}
-    keys = ", ".join(
-        f"{column if is_covered else f'coalesce({column}, null)'} as {name}" for name, column in columns.items()
-    )
+    grouped = columns if is_covered else [f"coalesce({column}, null)" for column in columns]
+    keys = ", ".join(f"{key} as {name}" for key, name in zip(grouped, names))
     places = ", ".join(str(place) for place in range(1, len(names) + 1))
     lists = "\nunion all".join(
         f"""
