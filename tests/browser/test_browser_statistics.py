@@ -246,3 +246,16 @@ def test_print_names_days_comparison_and_filter(page, url):
     assert page.is_visible(".chip")
     assert not page.is_visible("#ranges")
     assert plot[0] == plot[1]
+
+
+def test_full_list_names_the_range_and_the_filters(tab, url):
+    tab.goto(f"{url}/?country=IN&detail=sources")
+
+    assert tab.inner_text("dialog .summary") == "Last 30 days · Country is India"
+
+
+def test_range_and_filters_stay_visible(page):
+    page.mouse.wheel(0, 700)
+    page.wait_for_function("() => scrollY > 100")
+
+    assert page.evaluate("() => document.querySelector('.toolbar').getBoundingClientRect().top") == 0

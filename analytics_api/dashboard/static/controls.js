@@ -31,10 +31,18 @@ export function showFilters(container, state, onAdd) {
   );
 }
 
+function filterText([name, value]) {
+  const [parameter, suffix] = split(name);
+  return `${texts.dimensions[parameter]} ${texts.comparisons[suffix]} ${format.shorten(filterValue(parameter, value))}`;
+}
+
+/** Return the name of the range, and the filters, as a line. */
+export const summaryOf = (state) => [rangeName(state), ...state.filters.map(filterText)].join(" · ");
+
 function chip(state, name, value, index) {
   const [parameter, suffix] = split(name);
   const shown = format.shorten(filterValue(parameter, value));
-  const text = `${texts.dimensions[parameter]} ${texts.comparisons[suffix]} ${shown}`;
+  const text = filterText([name, value]);
   const isRepeated = state.filters[index - 1]?.[0] === name; // then the label is "or" or "nor" and the value
   const label = isRepeated
     ? [h("i", {}, suffix === ".not" ? texts.nor : texts.or), " ", h("bdi", {}, shown)]

@@ -209,12 +209,12 @@ export async function valuesOf(parameter, state, today) {
   return rows.map((row) => row[list.field]);
 }
 
-/** Open the whole list of a section. `onChange` is called with changes of `search` and `sort`. `onClose` is called at the end. */
-export function openDetail(section, state, overview, today, { onChange, onClose }) {
+/** Open the whole list of a section. `about` is the line below its title. `onChange` is called with changes of `search` and `sort`. `onClose` is called at the end. */
+export function openDetail(section, state, overview, today, { about, onChange, onClose }) {
   const list = LISTS[section];
   if (!list?.endpoint) return onClose();
   const body = h("div.detail", {}, h("div.rows.loading"));
-  openDialog(list.title, body, { onClose, isWide: true });
+  openDialog(list.title, [h("p.summary.muted", { dir: "auto" }, about), body], { onClose, isWide: true });
   const query = listQuery(list, state, today);
   get(list.endpoint, query).then(
     (rows) => {

@@ -1,6 +1,7 @@
 // The statistics page: totals, a chart and lists from one request, current visitors, and notices.
 
 import { lastDay, showChart, showFigures } from "./chart.js";
+import { summaryOf } from "./controls.js";
 import { announce, byId, copyText, h, keepFocus, tipOf } from "./dom.js";
 import * as format from "./format.js";
 import { actionsMenu, openCurrent, openDetail, PANEL_ROWS, panelParts } from "./lists.js";
@@ -47,7 +48,7 @@ async function countLeads() {
 
 function showDetail() {
   if (state.detail && data && !document.querySelector("dialog[open]")) {
-    openDetail(state.detail, state, data.overview, today(), { onChange: rememberList, onClose: closeDetail });
+    openDetail(state.detail, state, data.overview, today(), { about: summaryOf(state), onChange: rememberList, onClose: closeDetail });
   } else if (!state.detail) document.querySelector("dialog.wide")?.close();
 }
 
