@@ -56,7 +56,7 @@ const rememberList = (changes) => state.detail && adjust(changes);
 const closeDetail = () => state.detail && go(CLOSED);
 
 function drawTotals() {
-  const leads = counted?.request === requestOf(state) ? counted.total : null;
+  const leads = data?.leads ?? (counted?.request === requestOf(state) ? counted.total : null);
   showFigures(byId("figures"), data?.overview, leads, state);
   if (!data) return;
   if (!failure) showNotices(state, data);

@@ -257,7 +257,7 @@ export function errorText({ status, message }) {
 /** Show an error text with a button that tries again, and links in `ways`. */
 export function showError(text, retry, ...ways) {
   const button = h("button.button", { type: "button", onclick: retry }, texts.retry);
-  showProblem(h("h2", {}, texts.failed), h("p", {}, text), h("p.ways", {}, button, ways));
+  showProblem(h("h2", {}, root.dataset.state === "ready" ? texts.notUpdated : texts.failed), h("p", {}, text), h("p.ways", {}, button, ways));
 }
 
 export const showProblem = (...content) => byId("notices").replaceChildren(h("div.notice.problem", { role: "alert" }, content));

@@ -1,6 +1,6 @@
 // A page of figures. The address has the range of days and the filters, and requests fetch the figures.
 
-import { neighbour, openCustomRange, openFilterDialog, rangeName, showFilters, showRanges, watchRangeShortcuts } from "./controls.js";
+import { neighbour, openCustomRange, openFilterDialog, rangeName, showFilters, showRanges, summaryOf, watchRangeShortcuts } from "./controls.js";
 import { announce, byId, h, isOccupied, keepFocus, pause } from "./dom.js";
 import { valuesOf } from "./lists.js";
 import { ApiError, errorText, get, isSignedIn, leave, markDemo, showAccount, showError, startPage, watchLinks, way } from "./page.js";
@@ -80,6 +80,7 @@ export async function load({ isQuiet = false } = {}) {
     markDemo(site);
     root.dataset.state = "ready";
     failure = null;
+    root.classList.remove("stale");
     await render();
     if (!isQuiet) announce(texts.updated(rangeName(state)));
   } catch (error) {
@@ -91,14 +92,17 @@ export function handle(error) {
   if (!(error instanceof ApiError)) throw error;
   if (error.status === 401) return leave(data ? undefined : "");
   failure = error;
-  if (!isTemporary(error) || shown !== requestOf(state)) data = null; // do not show figures of another address
+  if (!isTemporary(error)) data = null;
   root.dataset.state = data ? "ready" : "failed";
   render();
   showFailure(error);
 }
 
 function showFailure(error) {
-  const text = !error.status && !navigator.onLine && data ? texts.offlineBefore : errorText(error);
+  const isOther = data && shown !== requestOf(state); // the figures are those of another address
+  const before = isOther ? texts.figuresOf(summaryOf(readState(shown))) : texts.figuresBefore;
+  const text = data ? `${errorText(error)} ${before}` : errorText(error);
+  root.classList.toggle("stale", isOther);
   const isRefused = error.status === 400; // then add links to requests that the API may accept
   showError(text, () => load(),
     isRefused && compares(state) && way(texts.withoutComparison, state, { compare: "off" }),
