@@ -242,6 +242,7 @@ def test_lead_is_printed_on_one_clean_page(new_page, url):
     )
     assert controls == []
     assert page.is_visible(".lead-head h2")
+    assert page.inner_text(".printed").startswith("As of ")
     assert len(re.findall(rb"/Type\s*/Page\b", pdf)) == 1
 
 

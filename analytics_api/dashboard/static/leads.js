@@ -1,6 +1,6 @@
 // The list of leads, and one lead.
 
-import { canMove, clearProblem, explainStale, fail, filterBar, FILTERS, goneText, leadLink, moveLeads, nameOf, readQuery, readSearch, requestQuery, showSelection, stageMenu, startLeads, time, toast, withKey, writeAddress } from "./crm.js";
+import { canMove, clearProblem, explainStale, fail, filterBar, FILTERS, goneText, leadLink, moveLeads, nameOf, readQuery, readSearch, requestQuery, showSelection, site, stageMenu, startLeads, time, toast, withKey, writeAddress } from "./crm.js";
 import { byId, h, icon, tipOf } from "./dom.js";
 import * as format from "./format.js";
 import { ApiError, get, getPage, patch, pathOf, stageBadge, watchLinks } from "./page.js";
@@ -39,6 +39,7 @@ async function showLead(view, leadId, reload) {
       h("header.lead-head", {},
         h("div", {}, h("h2", { dir: "auto" }, nameOf(lead)), h("p.muted", { dir: "auto" }, [lead.project_name, placeOf(lead)].filter(Boolean).map(format.shorten).join(" · "))),
         stageBadge(lead.status), canMove && moveMenu(lead, etag, reload)),
+      h("p.muted.printed", {}, t.asOf(format.moment(Date.now(), site.time_zone))),
       h("div.lead-parts", {},
         part(t.contact, contact(lead)),
         part(t.path, path(lead, sessions)),

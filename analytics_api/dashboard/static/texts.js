@@ -308,6 +308,7 @@ export const texts = {
     fromTo: (from, to) => `${from} → ${to}`,
     by: (name) => `by ${name}`,
     nothing: "nothing",
+    asOf: (moment) => `As of ${moment}`,
     local: (text) => `${text} where you are`,
     email: "E-mail",
     phone: "Phone",
