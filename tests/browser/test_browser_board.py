@@ -242,6 +242,17 @@ def test_failed_move_puts_the_card_back(new_page, database, url):
     assert statuses(database) == {6: "won"}
 
 
+def test_board_says_that_it_is_offline(new_page, url):
+    page = open_board(new_page, url)
+    page.context.set_offline(True)
+
+    page.wait_for_selector(".problem:has-text('This page could not be updated')", timeout=6000)
+    assert "You are offline." in page.inner_text(".problem")
+    assert cards(page, "new") == [6, 5, 4, 3, 2, 1]
+    page.context.set_offline(False)
+    page.wait_for_selector(".problem", state="detached")
+
+
 def test_two_boards_that_move_the_same_cards_agree(new_page, database, url):
     pages = [open_board(new_page, url) for _ in range(2)]
     answers = []

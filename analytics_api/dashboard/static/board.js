@@ -202,7 +202,7 @@ async function poll() {
     clearProblem();
   } catch (error) {
     if (error.status === 410) load();
-    else if (error.status === 401 || error.status === 0) fail(error, load);
+    else if (error.status === 401 || (error.status === 0 && !byId("notices").firstChild)) fail(error, load); // announce it once
   }
 }
 
