@@ -116,6 +116,45 @@ def test_list_goes_on_as_one_scrolls(new_page, database, url):
     assert len(names(page)) == 123
 
 
+@pytest.mark.parametrize("width", [320, 1024, 1280])
+def test_filters_do_not_move_the_table(new_page, url, width):
+    page = open_page(new_page, f"{url}/leads", viewport={"width": width, "height": 800})
+    wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])
+    if width == 320:
+        page.click(".choices summary")
+    before = page.locator("table.leads").bounding_box()["y"]
+
+    page.select_option('[data-key="filter-project"]', "Sky")
+    wait_for_names(page, ["Ann", "José"])
+    page.wait_for_selector('[data-key="clear"]')
+
+    assert page.locator("table.leads").bounding_box()["y"] == before
+
+
+def test_headings_of_the_list_explain_themselves(new_page, url):
+    page = open_page(new_page, f"{url}/leads")
+
+    page.hover('[data-key="sort-followUp"]')
+    page.wait_for_selector('.tooltip:has-text("When this person last sent another form.")')
+    page.hover("th.source span")
+    page.wait_for_selector('.tooltip:has-text("The source that the form or the import gave the lead.")')
+
+
+def test_changes_of_a_form_have_plain_names(new_page, database, url):
+    forms = [{"payload_json": f'{{"PHONE": "{number}", "BUDGET_RANGE": "{number}0"}}'} for number in (1, 2)]
+    for number, form in zip((1, 2), forms):
+        database.write(
+            lambda at, form=form, number=number: at.execute(
+                "update lead_submissions set payload_json = :payload_json where submission_id = :number",
+                number=number,
+                **form,
+            )
+        )
+    page = open_page(new_page, f"{url}/leads?lead=1")
+
+    assert page.inner_text(".changes").splitlines() == ["Phone 1 → 2", "Budget range 10 → 20"]
+
+
 def test_selected_leads_are_moved_and_moved_back(new_page, database, url):
     page = open_page(new_page, f"{url}/leads")
     wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])

@@ -53,7 +53,7 @@ function build() {
   const help = h("button.quiet.help", { type: "button", onclick: openHelp, "aria-label": texts.shortcuts, ...tipOf(texts.shortcuts) }, h("kbd", {}, "?"));
   const count = h("p.muted.count", { role: "status" });
   const actions = h("div.selection", { hidden: true });
-  const bar = filterBar(OTHER_FILTERS, load, h("div.list-head", {}, count, actions, help));
+  const bar = filterBar(OTHER_FILTERS, load, count, actions, help);
   const columns = STAGES.map(makeColumn);
   const board = h("div.board", { "aria-label": t.board, role: "group", "aria-describedby": "board-keys" }, columns.map(({ element }) => element));
   const none = h("p.empty.card", { hidden: true }, t.noneYet);

@@ -76,8 +76,8 @@ export function writeAddress(query, search, { replace = false } = {}) {
   history[replace ? "replaceState" : "pushState"](null, "", address || ".");
 }
 
-/** Return a form with the search, the elements of `between`, and the filters `names`. `showFacets` sets the values of the filters. */
-export function filterBar(names, onChange, ...between) {
+/** Return a form with the search, the elements of `tools`, and the filters `names`. `showFacets` sets the values of the filters. */
+export function filterBar(names, onChange, ...tools) {
   let timer;
   const search = h("input.search", { type: "search", "aria-label": t.search, placeholder: t.search, value: readSearch(), "data-key": "search" });
   search.addEventListener("input", () => {
@@ -87,13 +87,23 @@ export function filterBar(names, onChange, ...between) {
       onChange();
     }, 150);
   });
+  const clearFilters = () => {
+    const sort = readQuery().get("sort");
+    writeAddress(new URLSearchParams(sort ? { sort } : {}), readSearch());
+    byId("main").focus({ preventScroll: true });
+    onChange();
+  };
+  const clear = h("button.quiet", { type: "button", onclick: clearFilters, "data-key": "clear" }, t.clear);
   const choices = h("div");
   const isWide = matchMedia("(min-width: 40.01rem)");
   const box = h("details.choices", { open: isWide.matches }, h("summary", {}, t.filter), choices);
   isWide.addEventListener("change", () => (box.open = isWide.matches));
-  const bar = h("form.narrowing", { role: "search", onsubmit: (event) => event.preventDefault() }, h("div.finder", {}, icon("search"), search), between, box);
+  const bar = h("form.narrowing", { role: "search", onsubmit: (event) => event.preventDefault() }, h("div.finder", {}, icon("search"), search), h("div.list-head", {}, clear, tools), box);
   bar.reset = () => (search.value = readSearch());
-  bar.showFacets = (facets) => keepFocus(() => choices.replaceChildren(...choiceControls(facets, names, onChange)));
+  bar.showFacets = (facets) => {
+    clear.hidden = [...readQuery().keys()].every((name) => name === "sort");
+    keepFocus(() => choices.replaceChildren(...choiceControls(facets, names, onChange)));
+  };
   bar.showFacets({}); // reserve the places of the filters until their values are loaded
   return bar;
 }
@@ -127,16 +137,7 @@ function choiceControls(facets, names, onChange) {
     from: () => day("from"),
     to: () => day("to"),
   };
-  const isFiltered = [...query.keys()].some((name) => name !== "sort");
-  const clear = () => {
-    const sort = query.get("sort");
-    writeAddress(new URLSearchParams(sort ? { sort } : {}), readSearch());
-    onChange();
-  };
-  return [
-    ...names.map((name) => (controls[name] ?? (() => select(name, counted(name))))()),
-    isFiltered && h("button.quiet", { type: "button", onclick: clear, "data-key": "clear" }, t.clear),
-  ].filter(Boolean);
+  return names.map((name) => (controls[name] ?? (() => select(name, counted(name))))());
 }
 
 export const nameOf = (lead) => (lead.contact_name?.trim() ? format.shorten(lead.contact_name) : t.unnamed(lead.lead_id));

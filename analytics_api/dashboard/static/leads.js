@@ -165,7 +165,7 @@ function buildList() {
   const count = h("p.muted.count", { role: "status" });
   const download = h("a.button", { download: "leads.csv" }, texts.downloadCsv);
   const actions = h("div.selection", { hidden: true });
-  const bar = filterBar(FILTERS, load, h("div.list-head", {}, count, actions, download));
+  const bar = filterBar(FILTERS, load, count, actions, download);
   const head = h("tr");
   const body = h("tbody");
   const end = h("div.end");

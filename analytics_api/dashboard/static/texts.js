@@ -263,7 +263,7 @@ export const texts = {
     any: { status: "Any stage", project: "Any project", source: "Any lead source", country: "Any country", label: "Any label", has_visits: "Any visits" },
     withVisits: "with visits",
     withoutVisits: "without visits",
-    clear: "Clear",
+    clear: "Clear filters",
     select: (name) => `Select ${name}`,
     selectAll: "Select all leads that are shown",
     selected: (count) => `${count} selected`,
