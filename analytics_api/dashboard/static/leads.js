@@ -187,8 +187,8 @@ function draw() {
 
 function headCell(column) {
   const sorts = SORTS[column];
-  const explain = column === "source" && { tabindex: 0, ...tipOf(t.explainSource) };
-  if (!sorts) return h("th", { scope: "col", class: column }, h("span", explain || {}, t.columns[column]));
+  const tip = tipOf(t.explain[column]);
+  if (!sorts) return h("th", { scope: "col", class: column }, h("span", { tabindex: tip["data-tip"] && 0, ...tip }, t.columns[column]));
   const current = readQuery().get("sort") ?? "newest";
   const place = sorts.indexOf(current);
   const direction = { newest: "descending", oldest: "ascending", score_asc: "ascending", name_asc: "ascending" }[current] ?? "descending";
@@ -198,7 +198,7 @@ function headCell(column) {
     writeAddress(query, readSearch());
     load();
   };
-  const button = h("button.sort", { type: "button", onclick: choose, "data-key": `sort-${column}` }, t.columns[column], place >= 0 && h("span", { "aria-hidden": "true" }, direction === "ascending" ? " ↑" : " ↓"));
+  const button = h("button.sort", { type: "button", onclick: choose, "data-key": `sort-${column}`, ...tip }, t.columns[column], place >= 0 && h("span", { "aria-hidden": "true" }, direction === "ascending" ? " ↑" : " ↓"));
   return h("th", { scope: "col", class: column, "aria-sort": place >= 0 && direction }, button);
 }
 
