@@ -109,11 +109,17 @@ function page(word, url) {
   return h("span.page", { dir: "auto" }, `${word} `, isLink ? h("a.link", { href: url, rel: "noreferrer noopener", target: "_blank" }, text) : text);
 }
 
+/** Return a field's name in plain words: "Phone" for `contact_phone`, "Budget range" for `payload.BUDGET_RANGE`. */
+function fieldName(field) {
+  const words = format.shorten(field.replace("payload.", "")).replaceAll("_", " ").toLowerCase();
+  return t.fields[field] ?? words.charAt(0).toUpperCase() + words.slice(1);
+}
+
 function submission(each) {
   const show = (value) => (value === null || value === "" ? t.nothing : format.shorten(typeof value === "string" ? value : JSON.stringify(value)));
   // The payload repeats the values of the columns.
   const isRepeated = ({ field, from, to }) => field.startsWith("payload.") && each.changes.some((other) => other.field !== field && other.from === from && other.to === to);
-  const changes = each.changes.filter((change) => !isRepeated(change)).map(({ field, from, to }) => h("li", { dir: "auto" }, h("b", {}, t.fields[field] ?? format.shorten(field)), " ", h("del", {}, show(from)), " → ", h("ins", {}, show(to))));
+  const changes = each.changes.filter((change) => !isRepeated(change)).map(({ field, from, to }) => h("li", { dir: "auto" }, h("b", {}, fieldName(field)), " ", h("del", {}, show(from)), " → ", h("ins", {}, show(to))));
   return h("li", {}, time(format.leadInstant(each.submitted_at)), h("b", { dir: "auto" }, format.shorten(each.cta_name || each.source || t.enquiry)), changes.length > 0 && h("ul.changes", {}, changes));
 }
 
