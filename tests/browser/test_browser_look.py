@@ -121,6 +121,13 @@ def test_wall_shows_one_part_at_a_time(new_page, demo_url):
     assert not page.is_visible("#panel-sources")
 
 
+def test_wall_shows_one_part_of_conversions(new_page, demo_url):
+    page = sign_in_at(new_page(viewport={"width": 1920, "height": 1080}), f"{demo_url}/conversions?wall")
+
+    assert page.is_visible("#overview")
+    assert not page.is_visible("#panel-conversions")
+
+
 def test_page_is_used_by_keyboard_alone(new_page, demo_url):
     page = new_page()
     page.goto(demo_url)

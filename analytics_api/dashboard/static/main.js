@@ -10,8 +10,6 @@ import { CHOICES, CLOSED, compares, requestOf } from "./state.js";
 import { texts } from "./texts.js";
 import { adjust, data, emptyNotice, failure, go, handle, load, notice, retry, startView, state, today, viewQuery } from "./view.js";
 
-const TURN = 12_000; // ms for which `?wall` shows each part
-
 const INTERVAL = 4500; // ms between requests, so that a tab notices within five seconds that another one signed out
 const EXAMPLE = `insert into sessions (session_id, visitor_id, started_at)
 values ('s1', 'v1', ${Date.now()});`;
@@ -112,19 +110,6 @@ async function lookForFirstVisit() {
   else showMachines(site.machines_today);
 }
 
-/** Show the totals and the panels one after another, large, for a screen on a wall (`?wall`). */
-function startWall() {
-  const parts = [...document.querySelectorAll("#overview, .panel")];
-  document.documentElement.classList.add("wall");
-  let at = 0;
-  const show = () => {
-    parts.forEach((part, index) => part.classList.toggle("shown", index === at));
-    at = (at + 1) % parts.length;
-  };
-  show();
-  setInterval(show, TURN);
-}
-
 function showLive(answer) {
   const element = byId("live");
   current = answer;
@@ -214,7 +199,6 @@ watchLive(
   (error) => (error.status === 401 || (error.status === 0 && !failure)) && handle(error),
   () => (failure ? retry() : data && !data.site.first_day && lookForFirstVisit()),
 );
-if (state.wall) startWall();
 startView({
   fetch: fetchSnapshot,
   parts: () => [drawTotals, drawChart, ...panelParts(state, data, today())],

@@ -8,6 +8,7 @@ import { CLOSED, compares, linkTo, needsToday, rangeQuery, readState, requestOf 
 import { texts } from "./texts.js";
 
 const REFRESH = 60_000; // ms between reloads of the figures while the tab is visible
+const TURN = 12_000; // ms for which `?wall` shows each part
 
 const root = document.documentElement;
 
@@ -22,12 +23,26 @@ let drawing = 0; // the number of the last call of `render`, so that an earlier 
 
 export const today = () => site?.today ?? null;
 
+/** Show the totals and the panels one after another, large, for a screen on a wall (`?wall`). */
+function startWall() {
+  const parts = [...document.querySelectorAll("#overview, .panel")];
+  root.classList.add("wall");
+  let at = 0;
+  const show = () => {
+    parts.forEach((part, index) => part.classList.toggle("shown", index === at));
+    at = (at + 1) % parts.length;
+  };
+  show();
+  setInterval(show, TURN);
+}
+
 /**
  * Start a page of figures. `parts.fetch(query, signal)` returns a promise of the data, which include `site`. `parts.parts()`
  * returns functions that each draw a part. `parts.onDrawn` is called after them, and `parts.onLeave` when the session ends.
  */
 export function startView(parts) {
   page = parts;
+  if (state.wall) startWall();
   startPage(start, forget);
   for (const draw of page.parts()) draw();
 }
