@@ -320,3 +320,12 @@ def test_filter_without_matches_is_cleared_from_the_notice(new_page, url):
     assert empty == "Nothing matches these filters"
     assert page.url == f"{url}/conversions?{JANUARY}"
     assert page.locator(".notice").count() == 0
+
+
+def test_stage_that_nobody_entered_has_no_bar(new_page, url):
+    page = sign_in_at(new_page(), f"{url}/conversions?{JANUARY}")
+    page.wait_for_selector("#panel-pipeline tbody tr")
+
+    bars = page.eval_on_selector_all("#panel-pipeline .part-of", "all => all.map(bar => bar.parentNode.dataset.status)")
+
+    assert bars == ["new", "won"]

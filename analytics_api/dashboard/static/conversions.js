@@ -158,7 +158,7 @@ function stageCells({ status, leads, entered, median_hours, oldest, advanced, lo
   const age = oldest === null || isOver ? "–" : leadsLink(leads, format.age(Date.now() - oldest), { status, sort: "oldest" });
   return [
     h("th", { scope: "row" }, stageBadge(status)),
-    h("td", {}, h("div.funnel", { "data-status": status }, bar, h("b", {}, format.integer(entered)), h("span.muted", {}, format.share(entered, most)))),
+    h("td", {}, h("div.funnel", { "data-status": status }, entered > 0 && bar, h("b", {}, format.integer(entered)), h("span.muted", {}, format.share(entered, most)))),
     h("td", {}, leadsLink(leads, format.integer(leads), { status })),
     h("td", {}, median_hours === null ? "–" : format.age(median_hours * 3_600_000)),
     h("td", tipOf(age !== "–" && t.since(format.moment(oldest, data.site.time_zone))), age),
