@@ -99,6 +99,17 @@ def test_menu_shows_every_page_whole(new_page, demo_url, width):
     assert page.evaluate("() => menu.scrollWidth - menu.clientWidth") == 0
 
 
+def test_dialog_darkens_the_whole_window(new_page, demo_url):
+    page = new_page(color_scheme="light")
+    page.goto(demo_url)
+    sign_in(page, KEY)
+    page.keyboard.press("?")
+    page.wait_for_selector("dialog .shortcuts")
+
+    assert page.evaluate("() => getComputedStyle(document.documentElement).overflow") == "hidden"
+    assert page.evaluate("() => getComputedStyle(document.documentElement).backgroundColor") != "rgba(0, 0, 0, 0)"
+
+
 def test_theme_is_chosen_and_stays(new_page, demo_url):
     page = new_page(color_scheme="light")
     page.goto(demo_url)
