@@ -202,6 +202,18 @@ def test_figures_are_explained_by_keyboard(page):
     page.wait_for_selector("#tooltip", state="detached")
 
 
+def test_escape_hides_a_tooltip_and_keeps_the_filters(tab, url):
+    tab.goto(f"{url}/?country=IN")
+    wait_until_loaded(tab)
+    tab.focus('[data-key="metric-sessions"]')
+    tab.keyboard.press("Shift+Tab")
+    tab.wait_for_selector("#tooltip")
+    tab.keyboard.press("Escape")
+    tab.wait_for_selector("#tooltip", state="detached")
+
+    assert query(tab) == {"country": ["IN"]}
+
+
 def test_search_of_a_list_is_in_the_address(tab, url):
     tab.goto(f"{url}/?detail=sources&search=bing")
     tab.wait_for_selector("dialog .rows:not(.loading) li")

@@ -221,7 +221,12 @@ export function watchTips() {
     if (element) show(element);
     else hide();
   });
-  document.addEventListener("keydown", (event) => event.key === "Escape" && hide());
+  const escape = (event) => {
+    if (event.key !== "Escape" || !target) return;
+    hide();
+    event.preventDefault(); // so that the key does nothing else, such as removing the filters
+  };
+  document.addEventListener("keydown", escape, true);
   document.addEventListener("scroll", (event) => target && event.target !== tip && hide(), true);
 }
 
