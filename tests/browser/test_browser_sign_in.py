@@ -121,7 +121,7 @@ def test_key_without_the_scope_is_told(new_page, shop, url):
     page = new_page()
     page.goto(url)
     page.wait_for_selector(SIGNED_OUT)
-    page.fill("#key", KeyStore(shop).add("sales", ["leads:read"], now=NOW))
+    page.fill("#key", KeyStore(shop).add("robot", ["leads:write"], now=NOW))
     page.click("#sign-in-form button")
 
     page.wait_for_selector(".problem:has-text('Your account or key lacks the scope stats.')")
