@@ -201,6 +201,11 @@ def test_menu_keeps_the_range_and_the_filters(new_page, url):
     page.wait_for_selector("#chart .plot")
 
     assert page.url.startswith(f"{url}/?{JANUARY}&by=country&country=IN")
+    page.click("#menu a:has-text('Leads')")
+    page.wait_for_selector(".leads a.name")
+    page.click("#menu a:has-text('Conversions')")
+    page.wait_for_selector("#panel-conversions tbody tr")
+    assert page.url.startswith(f"{url}/conversions?{JANUARY}&by=country&country=IN")
     assert page.is_visible(".chip:has-text('India')")
 
 

@@ -73,6 +73,7 @@ export function curl(endpoint, query) {
 }
 
 const THEME = "analytics-theme";
+const RANGE = "analytics-range";
 const PROBE_TIMEOUT = 3000; // ms after which the sign-in form is shown without an answer
 const root = document.documentElement;
 const channel = "BroadcastChannel" in globalThis ? new BroadcastChannel("analytics") : null;
@@ -106,6 +107,7 @@ export function startPage(load, clear) {
 /** Clear the page and show the sign-in form. `message` says why. */
 export function leave(message = texts.signIn.ended) {
   clearPage();
+  keepRange("");
   root.dataset.state = "signed-out";
   document.title = texts.title(texts.signIn.title);
   for (const id of ["notices", "menu"]) byId(id).replaceChildren();
@@ -221,12 +223,24 @@ export function markDemo(site) {
   byId("demo").textContent = texts.demo;
 }
 
+/** Give the menu's links to figures this range and these filters. Without `query`, use those that this tab had last. */
+export function keepRange(query = null) {
+  try {
+    if (query === null) query = sessionStorage.getItem(RANGE);
+    else sessionStorage.setItem(RANGE, query);
+  } catch {
+    // the browser blocks sessionStorage: the pages for leads do not know the range
+  }
+  for (const link of document.querySelectorAll("#menu [data-ranged]")) link.search = query ?? "";
+}
+
 function showMenu(scopes) {
   const here = document.body.dataset.page;
   const link = (name, href, properties) => h("a", { href, "aria-current": name === here && "page", ...properties }, texts.pageNames[name]);
   const figures = [link("statistics", "./", { "data-ranged": "" }), link("conversions", "conversions", { "data-ranged": "" })];
   const leads = [link("leads", "leads"), link("board", "board")];
   byId("menu").replaceChildren(...(scopes.includes("stats") ? figures : []), ...(scopes.includes("leads:read") ? leads : []));
+  keepRange();
 }
 
 function themeMenu() {

@@ -3,7 +3,7 @@
 import { neighbour, openCustomRange, openFilterDialog, rangeName, showFilters, showRanges, summaryOf, watchRangeShortcuts } from "./controls.js";
 import { announce, byId, h, isOccupied, keepFocus, pause } from "./dom.js";
 import { valuesOf } from "./lists.js";
-import { ApiError, errorText, get, isSignedIn, leave, markDemo, showAccount, showError, startPage, watchLinks, way } from "./page.js";
+import { ApiError, errorText, get, isSignedIn, keepRange, leave, markDemo, showAccount, showError, startPage, watchLinks, way } from "./page.js";
 import { CLOSED, compares, linkTo, needsToday, rangeQuery, readState, requestOf } from "./state.js";
 import { texts } from "./texts.js";
 
@@ -48,7 +48,7 @@ export function startView(parts) {
 }
 
 async function start() {
-  const account = showAccount().then(keepRange).catch((error) => error.status === 401 || handle(error));
+  const account = showAccount().then(() => keepRange(requestOf(state))).catch((error) => error.status === 401 || handle(error));
   await Promise.all([load(), account]);
 }
 
@@ -158,11 +158,7 @@ function drawControls() {
   document.title = texts.title(rangeName(state));
   showFilters(byId("filters"), state, addFilterByDialog);
   showRanges(byId("ranges"), state, today(), go);
-  keepRange();
-}
-
-function keepRange() {
-  for (const link of document.querySelectorAll("#menu [data-ranged]")) link.search = requestOf(state);
+  keepRange(requestOf(state));
 }
 
 function addFilterByDialog() {
