@@ -1234,7 +1234,7 @@ begin
 end;
 
 
--- erasures: `analytics-api erase` sets `archived` of a person's days to 0, and subtracts it from the counts
+-- erasures: `analytics-api erase` sets `archived` of a person's days to 0, and these triggers subtract its former value
 
 -- An upgrade of an older archive may have counted a visitor's sessions on another day than the one in visitor_days, so
 -- the count on this day may be too small. It is not reduced below 0.

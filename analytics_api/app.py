@@ -207,7 +207,7 @@ class Application:
         ctx = Context(self.db, self.storage, self.clock(), principal.name, principal, self.collect_hosts)
         if route.max_age:
             return self.recent_response(ctx, route, environ).send(environ, start_response)
-        if route.cache_for:
+        if route.cached:
             return self.cached_response(ctx, route, environ).send(environ, start_response)
         payload, range_ = call_endpoint(ctx, route, path_arguments, environ, self.query_timeout)
         if isinstance(payload, Stream):
@@ -221,7 +221,7 @@ class Application:
         """Return the cached response, or call the endpoint and cache its response."""
         # Get the cache before the endpoint reads. A write that commits during the read then invalidates this cache.
         cache = self.db.response_cache()
-        cache_key = route, environ.get("QUERY_STRING"), ctx.now // route.cache_for
+        cache_key = route, environ.get("QUERY_STRING")
         response: responses.JSONResponse | None
         today: Today | None
         response, today = cache.get(cache_key, (None, None))

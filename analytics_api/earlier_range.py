@@ -153,7 +153,7 @@ def find_earlier_range(
     raw_since = ctx.db.rows(RAW_SINCE)[0]["raw_since"]
     if raw_since is not None and earlier_first < raw_since and parse_filters(filters):
         raise InvalidRequest(
-            f"compare must not reach before {iso_date(raw_since)} with filters: older sessions were purged"
+            f"compare must not begin before {iso_date(raw_since)} with filters: older sessions were purged"
         )
     whole = EarlierRange(earlier_first, earlier_last, earlier_last)
     if last < today.day:

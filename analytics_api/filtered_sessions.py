@@ -173,7 +173,7 @@ group by 1
 
 
 def read_countries(db: Database, matching: Matching, keys: Iterable[str] | None = None) -> list[tuple[Any, ...]]:
-    """Return rows of country, sessions and visitors: most sessions first, ties by the country."""
+    """Return rows of country, sessions and visitors, with the most sessions first. Ties are sorted by country."""
     if keys is None and "country" in matching.rows:
         return matching.rows["country"]
     visitors = ", count(distinct s.visitor_id)"

@@ -67,7 +67,7 @@ ERRORS = {
     ),
     412: (
         "If-Match or If-None-Match is not met; nothing was changed",
-        "If-Match does not list the current ETag: it has changed since it was read",
+        "If-Match does not list the current ETag: the resource has changed since it was read",
     ),
     500: ("The query failed; the server log has the cause", "Analytics query failed"),
     503: ("Too many exports are running", "Too many exports are running; try again in a few seconds"),

@@ -43,7 +43,6 @@ from .endpoints.sources import sources
 from .endpoints.storage import age, storage
 from .endpoints.whoami import whoami
 from .http.parameters import (
-    MAX_INT64,
     Boolean,
     Cursor,
     Day,
@@ -84,8 +83,8 @@ class Route:
     :param next_query: takes the endpoint's result and returns the query string of the next page for `Link`, or None.
     :param is_gone: whether the response can be 410, if the requested data is no longer available.
     :param conditional: whether the endpoint gets a function `check`, which evaluates If-Match and If-None-Match.
-    :param cache_for: cache the response until the next write. With a number of milliseconds, the cache also expires
-        whenever the current time is a multiple of it. 0 disables caching. A route with path parameters is never cached.
+    :param cached: whether the response is cached until the next write. The route has no path parameters. Responses with
+        leads are not cached, because an idle process could keep data of an erased person in memory.
     :param ranged: whether `query` contains the parameters in RANGE. The range of days is then passed to the endpoint as
         `days`, and the response has the header `Analytics-Range`.
     :param max_age: reuse the response for this many milliseconds, even after a write. It is for a route that many
@@ -105,7 +104,7 @@ class Route:
     next_query: Callable[[object], str | None] | None = None
     is_gone: bool = False
     conditional: bool = False
-    cache_for: int = 0
+    cached: bool = False
     ranged: bool = False
     max_age: int = 0
 
@@ -116,9 +115,6 @@ class Route:
         assert default is None or isinstance(default, int)
         return default
 
-
-# Responses with leads are not cached: an idle process could keep data of an erased person in memory.
-FOREVER = MAX_INT64
 
 FROM = Day("from", "First day to count, in the site's time zone; no lower bound by default")
 TO = Day("to", "Last day to count, in the site's time zone; no upper bound by default")
@@ -140,7 +136,7 @@ MAX_POSITION = 4000  # characters; PostgreSQL lists up to 19 digits for each tra
 FILTERS_OF_LEADS = tuple(filter_.parameter for filter_ in LEAD_FILTERS.values())
 
 ROUTES = (
-    Route("stats", "GET", "/overview", overview, COMPARED, filters=ALL_FILTERS, ranged=True, cache_for=FOREVER),
+    Route("stats", "GET", "/overview", overview, COMPARED, filters=ALL_FILTERS, ranged=True, cached=True),
     Route("stats", "GET", "/sessions/daily", daily, [
         FROM,
         TO,
@@ -148,25 +144,25 @@ ROUTES = (
         COMPARE,
         Enum("interval", "Length of each row's interval; weeks begin on Monday", INTERVALS, default="day"),
         Boolean("fill", "Whether to return a row of zeros for each interval without sessions"),
-    ], filters=ALL_FILTERS, ranged=True, cache_for=FOREVER),
+    ], filters=ALL_FILTERS, ranged=True, cached=True),
     Route("stats", "GET", "/pages/top", top, [
         Integer("limit", "Number of pages to return", default=20, minimum=1, maximum=100),
         *COMPARED,
-    ], filters=ALL_FILTERS, ranged=True, cache_for=FOREVER),
+    ], filters=ALL_FILTERS, ranged=True, cached=True),
     Route("stats", "GET", "/pages/entry", entry, [
         Integer("limit", "Number of pages to return", default=20, minimum=1, maximum=100),
         *COMPARED,
-    ], filters=ALL_FILTERS, ranged=True, cache_for=FOREVER),
+    ], filters=ALL_FILTERS, ranged=True, cached=True),
     Route("stats", "GET", "/pages/exit", exit_, [
         Integer("limit", "Number of pages to return", default=20, minimum=1, maximum=100),
         *COMPARED,
-    ], filters=ALL_FILTERS, ranged=True, cache_for=FOREVER),
-    Route("stats", "GET", "/geo", geo, COMPARED, filters=ALL_FILTERS, ranged=True, cache_for=FOREVER),
-    Route("stats", "GET", "/engagement", engagement, COMPARED, filters=ALL_FILTERS, ranged=True, cache_for=FOREVER),
+    ], filters=ALL_FILTERS, ranged=True, cached=True),
+    Route("stats", "GET", "/geo", geo, COMPARED, filters=ALL_FILTERS, ranged=True, cached=True),
+    Route("stats", "GET", "/engagement", engagement, COMPARED, filters=ALL_FILTERS, ranged=True, cached=True),
     Route("stats", "GET", "/sources", sources, [
         Integer("limit", "Number of referrer domains to return", default=100, minimum=1, maximum=1000),
         *COMPARED,
-    ], filters=ALL_FILTERS, ranged=True, cache_for=FOREVER),
+    ], filters=ALL_FILTERS, ranged=True, cached=True),
     Route("stats", "GET", "/dashboard", dashboard, [
         FROM,
         TO,
@@ -184,8 +180,8 @@ ROUTES = (
         Enum("attribution", "The session of a lead that determines its key", ATTRIBUTIONS, default="last"),
         Integer("limit", "Number of rows to return; by day, week and month all", default=100, minimum=1, maximum=1000),
         *COMPARED,
-    ], filters=ALL_FILTERS, ranged=True, cache_for=FOREVER),
-    Route("stats", "GET", "/pipeline", pipeline, RANGE, ranged=True, cache_for=FOREVER),
+    ], filters=ALL_FILTERS, ranged=True, cached=True),
+    Route("stats", "GET", "/pipeline", pipeline, RANGE, ranged=True, cached=True),
     Route(None, "GET", "/site", site),
     Route("stats", "GET", "/realtime", realtime),
     Route("stats", "GET", "/current", current, max_age=1000),

@@ -146,7 +146,7 @@ def test_filtered_comparison_needs_unpurged_days(database, client):
 
     assert (response.status_code, response.json) == (
         400,
-        {"error": "compare must not reach before 2026-02-12 with filters: older sessions were purged"},
+        {"error": "compare must not begin before 2026-02-12 with filters: older sessions were purged"},
     )
     assert shorter.status_code == 200
 

@@ -44,7 +44,7 @@ def test_stale_if_match_is_412_and_changes_nothing(client, state):
 
     assert response.status_code == 412
     assert response.json == {
-        "error": "If-Match does not list the current ETag: it has changed since it was read",
+        "error": "If-Match does not list the current ETag: the resource has changed since it was read",
         "lead": client.get("/analytics/board").json["stages"][4]["leads"][0],
     }
     assert state() == ("won", 1)

@@ -194,7 +194,7 @@ def test_cache_size_is_bounded(database, insert, client):
 
 
 def test_only_statistics_routes_are_cached():
-    assert {route.path for route in ROUTES if route.cache_for and route.scope != "stats"} == set()
+    assert {route.path for route in ROUTES if route.cached and route.scope != "stats"} == set()
 
 
 def cached_bodies(text):

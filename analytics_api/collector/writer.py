@@ -66,7 +66,7 @@ class GroupWriter(Generic[T]):
 
         :raises RowError: the database cannot store the item.
         :raises DatabaseError: the database is locked or unreachable.
-        :raises Unavailable: too many items wait, or the commit takes longer than REPLY_SECONDS.
+        :raises Unavailable: too many items are waiting, or the commit takes longer than REPLY_SECONDS.
         """
         errors: list[Exception | None] = []
         committed = threading.Lock()  # a lock takes half the time of a threading.Event
@@ -87,12 +87,12 @@ class GroupWriter(Generic[T]):
 
         :param on_done: takes None, or an error that submit() would raise.
 
-        :raises Unavailable: too many items wait.
+        :raises Unavailable: too many items are waiting.
         """
         self.start()
         with self._wake:
             if len(self._waiting) >= MAX_WAITING:
-                raise Unavailable("Too many events wait to be written")
+                raise Unavailable("Too many events are waiting to be written")
             self._waiting.append(Pending(item, on_done))
             if len(self._waiting) == 1:
                 self._wake.notify()
@@ -153,7 +153,7 @@ class GroupWriter(Generic[T]):
         try:
             return self._tidy()
         except DatabaseError as error:
-            log.warning("old rows of the collector remain: %s", error)
+            log.warning("the old rows of the collector cannot be deleted: %s", error)
         except Exception:
-            log.exception("old rows of the collector remain")
+            log.exception("the old rows of the collector cannot be deleted")
         return False

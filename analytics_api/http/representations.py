@@ -65,7 +65,9 @@ class Preconditions:
             return
         etags = read_etags()
         if self.if_match is not None and not any(is_matched(self.if_match, etag) for etag in etags):
-            raise PreconditionFailed("If-Match does not list the current ETag: it has changed since it was read")
+            raise PreconditionFailed(
+                "If-Match does not list the current ETag: the resource has changed since it was read"
+            )
         if self.if_none_match is not None and any(is_listed(self.if_none_match, etag) for etag in etags):
             raise PreconditionFailed("If-None-Match lists the current ETag")
 

@@ -128,7 +128,9 @@ def _from_digits(digits: str, value: object) -> int | None:
     except ValueError:
         return None
     if len(digits) == 10:
-        raise ValueError(f"{shorten(value)} is ambiguous, a date with an hour or seconds: write YYYY-MM-DD HH:MM")
+        raise ValueError(
+            f"{shorten(value)} is ambiguous: it can be YYYYMMDDHH, or seconds since 1970; write YYYY-MM-DD HH:MM"
+        )
     return (moment.replace(tzinfo=timezone.utc) - EPOCH) // MILLISECOND
 
 

@@ -55,7 +55,7 @@ MASK = 2**64 - 1
 # Odd numbers. The products of consecutive integers with one of them, modulo 2**64, are distinct ids in random order.
 VISITOR, SESSION, DEVICE = 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93, 0xA0761D6478BD642F
 SEED = 0xE7037ED1A0B428DB
-STRIDE = 2**31 - 1  # a prime number larger than any number of pages, so its multiples modulo that number are all pages
+STRIDE = 2**31 - 1  # a prime number; for consecutive k, `k * STRIDE % pages` is every page
 
 
 @dataclass(frozen=True)

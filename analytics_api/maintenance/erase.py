@@ -239,13 +239,14 @@ def erase(
     person's visitors and sessions in leads and submissions of other people are set to null. The number of these
     references is returned as `links`.
 
-    From the archive of purged rows, the days and countries of these visitors are deleted, and the fingerprints of the
-    sessions that still exist. The fingerprints of purged sessions are unknown, so they remain.
+    The archive of purged rows is changed, too. The person's visitors are removed from it with their days and countries,
+    and so are the fingerprints and pages of the sessions that still exist. The fingerprints of purged sessions are
+    unknown, so they remain.
 
     After the commit, the data of deleted rows is removed from the database files. This happens even if no row was
     found, so that an interrupted erasure can be completed by running it again.
 
-    The erasure does not include recordings in the object storage, logs, backups and other copies, and personal data
+    The erasure does not include recordings in the object storage, logs, backups and other copies, or personal data
     that a tracker has written to rows of other people.
 
     :param on_progress: called with the name of each step.

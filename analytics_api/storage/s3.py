@@ -115,7 +115,7 @@ def _parse(body: bytes) -> tuple[list[str], str | None]:
     try:
         page = ElementTree.fromstring(body)
     except ElementTree.ParseError as error:
-        raise ValueError(f"not XML, {error}") from error
+        raise ValueError(f"not valid XML: {error}") from error
     truncated = page.findtext("{*}IsTruncated")
     if page.tag.rpartition("}")[2] != "ListBucketResult" or truncated not in ("true", "false"):
         raise ValueError("not a whole ListBucketResult")

@@ -266,7 +266,7 @@ def test_won_leads_are_named_by_the_days_of_their_enquiries(new_page, url):
     labels = page.eval_on_selector_all("#figures .label", "all => all.map(each => each.textContent)")
 
     assert labels[:3] == ["Leads", "Won of these", "Lost of these"]
-    assert page.inner_text(".caption").startswith("Leads that came in on these days")
+    assert page.inner_text(".caption").startswith("Leads that came in during these days")
 
 
 def test_more_lost_leads_are_not_shown_as_good(new_page, shop, url):

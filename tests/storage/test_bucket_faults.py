@@ -278,8 +278,8 @@ def test_requested_pause_is_made(scripted: Scripted) -> None:
         ("<Error><Code>InternalError</Code></Error>", "not a whole ListBucketResult"),
         ("<ListBucketResult></ListBucketResult>", "not a whole ListBucketResult"),
         (page("a").replace("<Key>a</Key>", ""), "an object without a key"),
-        (page("a")[:-20], "not XML"),
-        ("", "not XML"),
+        (page("a")[:-20], "not valid XML"),
+        ("", "not valid XML"),
     ],
 )
 def test_response_that_is_not_a_listing_is_an_error(scripted: Scripted, body: str, said: str) -> None:

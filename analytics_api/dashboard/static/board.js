@@ -64,7 +64,7 @@ function build() {
   watchPointer(board, methods);
 }
 
-/** Update all columns, and focus the card again that had the focus. */
+/** Update all columns, and return the focus to the card that had it. */
 function drawAll() {
   const focused = document.activeElement?.closest(".lead-card")?.dataset.lead;
   for (const leadId of selected) if (!find(leadId)) selected.delete(leadId);

@@ -104,7 +104,7 @@ export function showChart(container, options) {
   else draw(plot, model);
 }
 
-/** Return why a row counts only a part of its interval, so that it is drawn dashed. Return "" if it counts all. */
+/** Return a text that says why a row counts only a part of its interval, or "" if it counts the whole. Such rows are dashed. */
 function partialText(row, { from, to, interval }, today) {
   if (isFuture(row, interval, today)) return "";
   if (interval === "hour") return Date.parse(row.date) > Date.now() - HOUR ? texts.partial : "";

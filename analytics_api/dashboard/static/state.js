@@ -91,7 +91,7 @@ export function readState(search) {
   };
 }
 
-/** Return the query of a state with its question mark, without parameters that have their defaults. It may be empty. */
+/** Return the query string of a state with `?`. Parameters with their default values are omitted, so it may be empty. */
 export function writeState(state) {
   const query = new URLSearchParams();
   if (state.from) {

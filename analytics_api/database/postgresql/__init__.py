@@ -240,7 +240,7 @@ class PostgreSQL(Database):
         return self._run(READ, find_schema_differences)
 
     def is_read_only(self) -> bool:
-        if self._replica != self._primary:  # reads must not wait for an unreachable primary
+        if self._replica != self._primary:  # do not ask the primary: if it is unreachable, reads would wait for it
             return False
         return bool(self.rows(IS_READ_ONLY)[0]["answer"])
 

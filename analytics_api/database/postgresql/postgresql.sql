@@ -1474,8 +1474,8 @@ create or replace trigger leads_refresh before update of
 on leads
 for each row execute function leads_refresh();
 
--- Records the move of a lead from one status to another. If the package moves the lead, settings of the transaction
--- have the name and the time to record.
+-- Records the move of a lead from one status to another. If the package moves the lead, it passes the author's name and
+-- the time in settings of the transaction.
 create or replace function leads_move() returns trigger
 language plpgsql security definer set search_path from current as $$
 declare

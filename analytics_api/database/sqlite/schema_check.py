@@ -18,7 +18,7 @@ from sqlite_schema
 order by rowid
 """
 
-# Returns generated columns, too, because they are missing if another program has replaced a table by a copy.
+# Includes generated columns, because they are missing if another program has replaced a table with a copy.
 COLUMNS = """
 select name
 from pragma_table_xinfo(:table)
