@@ -310,8 +310,10 @@ const fact = (name, short, full) => h(`span.fact.${name}`, tipOf(full), name !==
 const timeInStage = (lead, width) => format.age(Date.now() - lead.stage_since, width);
 const clock = (lead) => fact("clock", timeInStage(lead, "narrow"), t.inStage(timeInStage(lead)));
 
-function updateClocks() {
+async function updateClocks() {
+  let count = 0;
   for (const { lead, card } of cards.values()) {
+    if (++count % 100 === 0) await pause();
     const element = card.querySelector(".clock");
     if (element && element.dataset.tip !== t.inStage(timeInStage(lead))) element.replaceWith(clock(lead));
   }
