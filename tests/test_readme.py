@@ -400,6 +400,13 @@ def test_d1_import_example_runs(folder):
     assert (ended.returncode, ended.stdout) == (0, "sessions: 1 of 1 rows written\n")
 
 
+def test_forms_of_examples_are_posted():
+    forms = re.findall("^<form [^>]*data-analytics-lead[^>]*>", "".join(PAGES.values()), re.MULTILINE)
+
+    assert forms
+    assert [form for form in forms if 'method="post"' not in form] == []
+
+
 def examples(page):
     """Return the `analytics-api` lines of a page, without the name of the command."""
     lines = "".join(blocks("sh", page)).splitlines()
