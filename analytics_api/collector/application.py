@@ -14,8 +14,9 @@ from ..errors import DatabaseError, Forbidden, InvalidRequest, RequestError, Una
 from ..http.environ import LATE_RESPONSE, REQUEST_ID, ROUTE
 from ..http.representations import encode_json
 from ..http.requests import read_body
+from ..imports.timestamps import shorten
 from .batch import Arrival, Batch
-from .hosts import Hosts
+from .hosts import Hosts, host_in
 from .identity import Identity
 from .machines import machine_reason
 from .networks import Countries, Networks
@@ -42,6 +43,8 @@ PREFLIGHT_HEADERS: Final = (
     ("Access-Control-Max-Age", "86400"),
 )
 CONTENT_TYPES: Final = ("", "text/plain", "application/json")
+
+ADD_HOST: Final = "list the host in ANALYTICS_COLLECT_HOSTS, or in the argument hosts of create_collector"
 
 NO_COUNTRY: Final = frozenset({"XX", "T1"})  # values of CF-IPCountry for unknown and Tor
 
@@ -150,9 +153,11 @@ class Collector:
         """
         origin = environ.get("HTTP_ORIGIN")
         if origin is not None and not self.hosts.include_url(origin):
-            raise Forbidden("The origin is not one of this site's hosts")
-        if not all(self.hosts.include_url(event["url"]) for event in events):
-            raise Forbidden("The host of a url is not one of this site's hosts")
+            raise Forbidden(f"The origin {shorten(origin)} is not one of this site's hosts; {ADD_HOST}")
+        for event in events:
+            if not self.hosts.include_url(event["url"]):
+                host = host_in(event["url"])
+                raise Forbidden(f"The host {shorten(host)} of a url is not one of this site's hosts; {ADD_HOST}")
 
     def _visitors(self, events: Sequence[Event], address: str, agent: str, now: int) -> list[str]:
         daily = self.identity.daily_visitor(address, agent, now)

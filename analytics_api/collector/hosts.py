@@ -40,6 +40,12 @@ class Hosts:
         return host_of(host) in self.names or (host.endswith(self.suffixes) and host_of(host) is not None)
 
 
+def host_in(url: str) -> str:
+    """Return the host of an absolute URL as it is written there, or "" if it has none."""
+    match = AUTHORITY.match(url)
+    return PORT.sub("", match[1].rpartition("@")[2]) if match else ""
+
+
 def host_of(text: str) -> str | None:
     """Return the normalized host of a host name or URL, or None if it is invalid."""
     try:

@@ -167,11 +167,17 @@ def test_hosts_that_are_not_names_are_rejected(database, hosts):
         create_collector(database, hosts=hosts)
 
 
+LIST_IT = "list the host in ANALYTICS_COLLECT_HOSTS, or in the argument hosts of create_collector"
+
+
 @pytest.mark.parametrize("origin", ["null", "https://evil.example"])
 def test_foreign_origin_is_rejected(site, select, origin):
     response = site.post(VIEW, headers={"Origin": origin})
 
-    assert (response.status_code, response.json) == (403, {"error": "The origin is not one of this site's hosts"})
+    assert (response.status_code, response.json) == (
+        403,
+        {"error": f"The origin '{origin}' is not one of this site's hosts; {LIST_IT}"},
+    )
     assert stored(select) == NOTHING
 
 
@@ -180,6 +186,26 @@ def test_foreign_url_rejects_the_whole_request(site, select):
 
     assert response.status_code == 403
     assert stored(select) == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://ann:hush@evil.example:8080/a", "'evil.example'"),
+        (f"https://{'long.' * 30}example/", f"'{'long.' * 11}l..."),
+    ],
+    ids=["port-and-user", "long"],
+)
+def test_error_names_the_host_that_is_not_listed(site, url, shown):
+    response = site.post({**VIEW, "url": url})
+
+    assert response.json == {"error": f"The host {shown} of a url is not one of this site's hosts; {LIST_IT}"}
+
+
+def test_error_escapes_control_characters_of_an_origin(site):
+    response = site.post(VIEW, headers={"Origin": "https://evil.example/\x1b[31m\x85"})
+
+    assert response.json["error"].startswith(r"The origin 'https://evil.example/\x1b[31m\x85' is not")
 
 
 @pytest.mark.parametrize("body", [VIEW, "x"], ids=["accepted", "rejected"])
