@@ -14,6 +14,7 @@ from analytics_api import IngestError
 from analytics_api.imports import Rejects, Site, import_access_log, import_file
 from analytics_api.imports.access_log import NO_HOST
 from analytics_api.imports.access_log.lines import FAST_LINE, LINE
+from analytics_api.imports.source import Source
 
 pytestmark = pytest.mark.writes
 
@@ -49,7 +50,6 @@ def test_requests_of_a_visitor_become_a_session(database):
         "events by type: page_view 2, asset 1, error 1, request 1",
         "assets, errors and other requests: 3; total_events counts them, but not the views of pages",
         "the site's own hosts could not be detected, so they may count as referrers: use --host",
-        "warning: pages are stored without a host, such as /about, which a later import cannot change; use --site",
         "5 lines, 0 rejected",
     ]
 
@@ -62,8 +62,17 @@ def test_requests_of_a_visitor_become_a_session(database):
 def test_pages_without_a_host_cause_a_warning(database, caplog, host, url, warnings):
     report = import_access_log(database, [line(host=host)], site=Site(url=url))
 
-    assert report.warnings == warnings
     assert [record.message.partition(": ")[2] for record in caplog.records] == warnings
+    assert report.warnings == []
+
+
+def test_pages_without_a_host_after_the_sample_are_reported(database, caplog, monkeypatch):
+    monkeypatch.setattr(Source, "sample", lambda source: [line(host="shop.example:443 ")])
+
+    report = import_access_log(database, [line(host="shop.example:443 "), line("10:01:00")])
+
+    assert report.warnings == [NO_HOST]
+    assert caplog.records == []
 
 
 def test_session_ends_after_30_minutes_without_a_request(database):

@@ -42,7 +42,10 @@ __all__ = ["ASSETS", "SITE", "Site", "import_access_log", "looks_like_log", "own
 log = logging.getLogger(__name__)
 
 BATCH_LINES = 25_000
-NO_HOST = "pages are stored without a host, such as /about, which a later import cannot change; use --site"
+NO_HOST = (
+    "pages are stored without a host, such as /about; use --site. A later import cannot change them; if they are "
+    "stored already, import into a new database with -d"
+)
 
 
 def import_access_log(
@@ -67,7 +70,8 @@ def import_access_log(
     source = lines if isinstance(lines, Source) else Source(lines)
     detected = detect_own_hosts(site, source.sample())
     rows = source.rows
-    if has_pages_without_host(site, source.sample()):  # a long import can still be interrupted
+    is_warned = has_pages_without_host(site, source.sample())
+    if is_warned:  # a long import can still be interrupted
         log.warning("%s: %s", source.name, NO_HOST)
 
     def work(at: Transaction, is_bulk: bool) -> Report:
@@ -83,7 +87,7 @@ def import_access_log(
             on_write(len(batch), rows)
         report.lines_read = report.empty_lines + report.tables["events"].read
         report.notes += _notes(report, importer, hosts, site)
-        report.warnings += [NO_HOST] if importer.parser.has_pages_without_host else []
+        report.warnings += [NO_HOST] if importer.parser.has_pages_without_host and not is_warned else []
         return report
 
     return load(db, rows, work, on_progress)
