@@ -137,6 +137,7 @@ class KeyStore:
         :param expires_at: when the new key expires; None for the same instant as the old key.
         :raises APIKeyError: no key has this name, or the new key would already be expired.
         """
+        _reject_reserved(name)
         key = generate_key()
 
         def replace(at: Transaction) -> None:
@@ -172,6 +173,7 @@ class KeyStore:
 
         :raises APIKeyError: no active key has this name.
         """
+        _reject_reserved(name)
         replaced = name + REPLACED
         which = {"name": name, "replaced": replaced, "length": len(replaced)}
 
@@ -224,6 +226,14 @@ def _insert(at: Transaction, key: str, name: str, scopes: str, now: int, expires
         created_at=now,
         expires_at=expires_at,
     )
+
+
+def _reject_reserved(name: str) -> None:
+    if RESERVED_NAME.fullmatch(name):
+        raise APIKeyError(
+            f"name: {name} is a key from the settings; change it in ANALYTICS_API_KEY, or in the file that "
+            "ANALYTICS_API_KEY_FILE names"
+        )
 
 
 def _public_name(name: str) -> str:
