@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from helpers.cli import isolated_cwd, query, read_tables, run
+from helpers.cli import isolated_cwd, query, read_tables, run, run_process
 
 from analytics_api import open_database
 from analytics_api.imports import write
@@ -58,6 +58,7 @@ lead_submissions: 0 of 2 rows written, 2 existed already
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     isolated_cwd(monkeypatch, tmp_path)
+    run("init")
     return tmp_path
 
 
@@ -140,6 +141,12 @@ def test_import_overwrites_changed_rows_only_with_update(export):
     assert output == WRITTEN + UNPLACED
     assert updated == [("contacted", "zoe@example.com"), ("IN",)]
     assert run("verify") == "all counters are correct\n"
+
+
+def test_import_says_that_it_created_the_database(folder, export):
+    errors = [run_process("import", "-d", "new.db", export, cwd=folder).stderr for _ in range(2)]
+
+    assert errors == [f"{folder}/new.db: created, empty\n", ""]
 
 
 def test_import_reads_a_pipe(export):

@@ -76,6 +76,8 @@ def test_long_work_prints_lines_without_a_terminal(tmp_path, dump):
 
 
 def test_quick_work_prints_its_result_without_a_terminal(tmp_path, dump):
+    run("init", "-d", tmp_path / "analytics.db")
+
     ended = run_process("import", dump, cwd=tmp_path)
 
     assert (ended.stdout, ended.stderr) == ("sessions: 2,000 of 2,000 rows written\n", "")

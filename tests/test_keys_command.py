@@ -1,9 +1,11 @@
 """`analytics-api keys`, and keys that are changed while the server runs."""
 
+import re
 from datetime import datetime, timedelta, timezone
 
 import pytest
 from click.testing import CliRunner
+from helpers.cli import run_process
 from helpers.client import KEY
 from helpers.server import serving, wait_for
 
@@ -27,6 +29,7 @@ def run(tmp_path, monkeypatch):
 
 def test_keys_are_added_listed_and_revoked(run):
     today = datetime.now(timezone.utc).date().isoformat()
+    run("init")
 
     wall = run("keys", "add", "wall", "--scope", "stats").strip()
     sales = run("keys", "add", "sales", "--scope", "leads:write", "--scope", "leads:read", "--expires", "2040-02-29")
@@ -69,6 +72,7 @@ def test_invalid_keys_command_is_one_line(run, arguments, message):
 
 def test_rotated_key_is_listed_with_the_new_one(run):
     today = datetime.now(timezone.utc).date()
+    run("init")
     old = run("keys", "add", "wall", "--scope", "stats").strip()
 
     new = run("keys", "rotate", "wall", "--overlap", "1d").strip()
@@ -78,6 +82,31 @@ def test_rotated_key_is_listed_with_the_new_one(run):
         f"wall  {old[:8]}…  stats  replaced, created {today}, last used never, expires {today + timedelta(days=1)}\n"
         f"wall  {new[:8]}…  stats  active, created {today}, last used never\n"
     )
+
+
+def test_keys_list_says_that_there_are_no_named_keys(run):
+    run("init")
+
+    assert run("keys", "list") == "there are no named keys; the keys from the settings are not listed\n"
+
+
+@pytest.mark.parametrize("command", ["revoke", "rotate"])
+def test_key_of_the_settings_is_changed_in_the_settings(run, command):
+    run("init")
+
+    output = run("keys", command, "key-1", status=1)
+
+    assert output == (
+        "Error: name: key-1 is a key from the settings; change it in ANALYTICS_API_KEY, or in the file that "
+        "ANALYTICS_API_KEY_FILE names\n"
+    )
+
+
+def test_keys_add_prints_only_the_key_on_standard_output(tmp_path):
+    ended = run_process("keys", "add", "wall", "--scope", "stats", cwd=tmp_path)
+
+    assert re.fullmatch(r"ana_[\w-]+\n", ended.stdout)
+    assert ended.stderr == f"{tmp_path}/analytics.db: created, empty\n"
 
 
 def test_keys_list_creates_no_database(run, tmp_path):

@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from functools import partial
 from typing import Any, TypeVar
 
 import click
 
+from ..database import Database, open_database
 from ..errors import AnalyticsError, SettingError
+from ..maintenance.description import describe_rows, is_missing
 from ..server import settings
 from ..server.env_file import EnvFile
 from .output import describe_write_error
@@ -91,6 +94,19 @@ class RenamedOptions(click.Command):
 def database_option(command: Callable[..., T]) -> Callable[..., T]:
     """Add the option --database, whose default is ANALYTICS_DATABASE."""
     return database_flag(callback=lambda ctx, option, value: value or settings.database(os.environ))(command)
+
+
+@contextmanager
+def open_or_create(url: str) -> Iterator[Database]:
+    """Open a database, and close it after the block. If it is a new file, say so on standard error.
+
+    A command in the wrong folder would otherwise create a database unnoticed.
+    """
+    is_new = is_missing(url)
+    with open_database(url).closing() as opened:
+        if is_new:
+            click.echo(describe_rows(opened, is_new=True), err=True)
+        yield opened
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -11,7 +11,7 @@ import click
 from ..context import now
 from ..database import open_database
 from ..keys import SCOPES, KeyStore
-from .base import database_option, main, parse_day
+from .base import database_option, main, open_or_create, parse_day
 
 MILLISECONDS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000}
 
@@ -53,7 +53,7 @@ def parse_overlap(ctx: click.Context, option: click.Parameter, value: str | None
 @expires_option
 def add(database: str, name: str, scopes: tuple[str, ...], expires_at: int | None) -> None:
     """Create a key and print it. It cannot be shown again."""
-    with open_database(database).closing() as opened:
+    with open_or_create(database) as opened:
         click.echo(KeyStore(opened).add(name, scopes, now=now(), expires_at=expires_at))
 
 
@@ -76,9 +76,12 @@ def rotate(database: str, name: str, overlap: int, expires_at: int | None) -> No
 @keys.command("list")
 @database_option
 def list_(database: str) -> None:
-    """List all keys with their name, first characters, scopes, state and dates."""
+    """List all named keys with their first characters, scopes, state and dates."""
     with open_database(database, create=False).closing() as opened:
-        for key in KeyStore(opened).list(now=now()):
+        listed = KeyStore(opened).list(now=now())
+        if not listed:
+            click.echo("there are no named keys; the keys from the settings are not listed", err=True)
+        for key in listed:
             dates = [key["state"], f"created {day(key['created_at'])}", f"last used {key['last_used_on'] or 'never'}"]
             if key["expires_at"] is not None:
                 dates.append(f"expires {day(key['expires_at'])}")

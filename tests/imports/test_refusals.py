@@ -144,6 +144,7 @@ def test_no_control_character_is_in_the_report(database):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     isolated_cwd(monkeypatch, tmp_path)
+    run("init")
     return tmp_path
 
 
