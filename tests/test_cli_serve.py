@@ -198,6 +198,15 @@ def test_serve_with_invalid_setting_is_one_line(environ, status, message, folder
     assert KEY not in ended.stderr
 
 
+def test_serve_without_a_key_names_the_folder_without_env_file(folder):
+    missing = run_process("serve", "--bind", "127.0.0.1:0", cwd=folder)
+    Path(".env").write_text(f"ANALYTICS_API_KEYS={LONG}\n")
+    misspelled = run_process("serve", "--bind", "127.0.0.1:0", cwd=folder)
+
+    assert missing.stderr.endswith(f"; there is no file .env in {folder}\n")
+    assert misspelled.stderr.endswith("; ANALYTICS_API_KEYS is not a setting; did you mean ANALYTICS_API_KEY?\n")
+
+
 def test_serve_on_a_taken_port_is_one_line(folder):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         bind = f"127.0.0.1:{taken.getsockname()[1]}"

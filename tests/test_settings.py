@@ -288,6 +288,14 @@ def test_unknown_variable_is_warned_of_with_nearest_name():
     ]
 
 
+def test_error_ends_with_unknown_variables():
+    text = refusal({"ANALYTICS_API_KEYS": KEY})
+
+    assert text.startswith("ANALYTICS_API_KEY or ANALYTICS_API_KEY_FILE must be set: ")
+    assert text.endswith("; ANALYTICS_API_KEYS is not a setting; did you mean ANALYTICS_API_KEY?")
+    assert KEY not in text
+
+
 def test_storage_may_be_a_bucket_with_credentials():
     blanks = {name: f" {value}\n" for name, value in BUCKET.items()}
 

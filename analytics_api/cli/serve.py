@@ -10,11 +10,12 @@ from ipaddress import ip_address
 import click
 from gunicorn.util import parse_address
 
+from ..errors import SettingError
 from ..maintenance.description import describe_rows, is_missing
 from ..server import logs
 from ..server.env_file import EnvFile
 from ..server.gunicorn_server import Server
-from ..server.settings import Settings
+from ..server.settings import MissingKey, Settings
 from .base import database_flag, main
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,10 @@ def serve(env_file: EnvFile, database: str | None, bind: str, workers: int, thre
     def read() -> Settings:
         env_file.load()
         environ = {**os.environ, "ANALYTICS_DATABASE": database} if database else os.environ
-        settings = Settings.read(environ)
+        try:
+            settings = Settings.read(environ)
+        except MissingKey as error:
+            raise SettingError(f"{error}{env_file.missing_note()}") from error
         if is_public:
             settings.reject_short_keys(bind)
         check_database(settings)

@@ -43,6 +43,10 @@ class EnvFile:
         self.added = {name for name in values if name not in self.environ}
         self.environ.update({name: values[name] or "" for name in self.added})
 
+    def missing_note(self) -> str:
+        """Return the end of an error message: that the file does not exist, or "" if it exists."""
+        return "" if self.path.exists() else f"; there is no file {self.path.name} in {self.path.parent}"
+
     def _read(self) -> str:
         try:
             return self.path.read_text(encoding="utf-8-sig")

@@ -55,6 +55,10 @@ VARIABLES = (
 )
 
 
+class MissingKey(SettingError):
+    """Neither ANALYTICS_API_KEY nor ANALYTICS_API_KEY_FILE is set."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Parsed and validated settings. Reading them opens no database and no storage."""
@@ -81,8 +85,16 @@ class Settings:
     def read(cls, environ: Mapping[str, str]) -> Settings:
         """Parse the settings from environment variables.
 
-        :raises SettingError: a variable is invalid; the message begins with its name.
+        :raises SettingError: a variable is invalid; the message begins with its name, and ends with the unknown
+            variables, one of which may be its misspelled name.
         """
+        try:
+            return cls._read(environ)
+        except SettingError as error:
+            raise type(error)("; ".join([str(error), *_unknown_variables(environ)])) from error
+
+    @classmethod
+    def _read(cls, environ: Mapping[str, str]) -> Settings:
         return cls(
             api_keys={f"key-{number}": key for number, key in enumerate(_keys(environ), start=1)},
             database=database(environ),
@@ -219,7 +231,7 @@ def _keys(environ: Mapping[str, str]) -> list[str]:
     if not keys and path:
         raise SettingError(f"{variable} must name a file with an API key: {path} is empty")
     if not keys:
-        raise SettingError(f"{variable} or ANALYTICS_API_KEY_FILE must be set: an API key is required; {MAKE_A_KEY}")
+        raise MissingKey(f"{variable} or ANALYTICS_API_KEY_FILE must be set: an API key is required; {MAKE_A_KEY}")
     for number, key in enumerate(keys, start=1):
         if "," in key:
             raise SettingError(f"{variable}: key-{number} contains a comma; separate keys with spaces")
