@@ -296,6 +296,19 @@ def test_error_ends_with_unknown_variables():
     assert KEY not in text
 
 
+@pytest.mark.parametrize(
+    ("keys", "quoted"),
+    [(f'"{KEY}"', ["key-1"]), (f"'{KEY} {KEY}'", ["key-1", "key-2"]), (f"{KEY}'s", [])],
+    ids=["double", "several", "inside"],
+)
+def test_key_in_quotes_is_a_warning(keys, quoted):
+    assert read(ANALYTICS_API_KEY=keys).warnings() == [
+        f"ANALYTICS_API_KEY: the key {name} is in quotes, which are part of the key; remove them (docker run "
+        "--env-file does not remove quotes)"
+        for name in quoted
+    ]
+
+
 def test_storage_may_be_a_bucket_with_credentials():
     blanks = {name: f" {value}\n" for name, value in BUCKET.items()}
 

@@ -32,6 +32,7 @@ MIN_KEY_LENGTH = 16  # characters; a shorter key causes a warning
 MIN_PUBLIC_KEY_LENGTH = 20  # characters; a shorter key is rejected if other machines can connect
 WEAK_KEYS = frozenset({"changeme", "dev", "password", "secret", "test", "your-api-key", "your-api-key-here"})
 MAKE_A_KEY = "make one with: openssl rand -hex 32"
+IN_QUOTES = "is in quotes, which are part of the key; remove them (docker run --env-file does not remove quotes)"
 
 VARIABLES = (
     "ANALYTICS_API_KEY",
@@ -174,9 +175,11 @@ class Settings:
 
     def warnings(self) -> list[str]:
         """Return a warning for each setting that is valid but probably a mistake."""
+        quoted = [name for name, key in self.api_keys.items() if _is_quoted(key)]
         weak = [(name, weakness) for name, key in self.api_keys.items() if (weakness := _weakness(key))]
         return [
             *(f"ANALYTICS_API_KEY: the key {name} is {weakness}; {MAKE_A_KEY}" for name, weakness in weak),
+            *(f"ANALYTICS_API_KEY: the key {name} {IN_QUOTES}" for name in quoted),
             *self.notes,
         ]
 
@@ -377,3 +380,7 @@ def _weakness(key: str) -> str:
     if len(key) < MIN_KEY_LENGTH:
         return f"shorter than {MIN_KEY_LENGTH} characters"
     return ""
+
+
+def _is_quoted(key: str) -> bool:
+    return key[0] in "'\"" or key[-1] in "'\""  # the first or the last key, if the quotes enclose several keys
