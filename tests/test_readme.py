@@ -409,15 +409,35 @@ def test_forms_of_examples_are_posted():
 
 def examples(page):
     """Return the `analytics-api` lines of a page, without the name of the command."""
-    lines = "".join(blocks("sh", page)).splitlines()
+    lines = "".join(blocks("sh", page)).replace("\\\n", "").splitlines()
     return [shlex.split(line)[1:] for line in lines if line.startswith("analytics-api")]
+
+
+def number_rows(folder, contacts):
+    """Run the example that numbers the rows of a CSV file, and return its output."""
+    (folder / "contacts.csv").write_text(contacts, encoding="utf-8")
+    (numbering,) = [block for block in blocks("sh", "docs/importing.md") if "contacts.csv" in block]
+    subprocess.run(["bash", "-euc", numbering.partition("analytics-api")[0]], cwd=folder, check=True)
+    return (folder / "numbered.csv").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"], ids=["comma", "semicolon", "tab"])
+def test_rows_of_any_delimiter_are_numbered(mark, folder):
+    contacts = 'Date|"Name"|E-mail|Phone\n\n2026-02-25|"Lee, ""Ann"""|ann@example.com|0123\n'.replace("|", mark)
+
+    numbered = number_rows(folder, f"\ufeff{contacts}")
+    (importing,) = [arguments for arguments in examples("docs/importing.md") if "numbered.csv" in arguments]
+    run(*importing)
+
+    assert numbered.startswith("lead_id,Date,Name,E-mail,Phone\n1001,2026-02-25,")
+    assert query("analytics.db", "select lead_id, contact_name, contact_email, contact_phone from leads") == [
+        (1001, 'Lee, "Ann"', "ann@example.com", "0123")
+    ]
 
 
 def test_import_examples_run(folder):
     (folder / "crm.csv").write_text("Id,Date,E-mail\n7,2026-02-24 15:00:00,ann@example.com\n")
-    (folder / "contacts.csv").write_text('Date,E-mail\n2026-02-25 15:00:00,"bob@example.com"\n')
-    (numbering,) = [block for block in blocks("sh", "docs/importing.md") if "contacts.csv" in block]
-    subprocess.run(["bash", "-euc", numbering.partition("analytics-api")[0]], cwd=folder, check=True)
+    number_rows(folder, "Date,Name,E-mail,Phone\n2026-02-25 15:00:00,Bob,bob@example.com,\n")
     (folder / "access.log").write_bytes(access_logs.line("10:00:00"))
     (folder / "access.log.1.gz").write_bytes(gzip.compress(access_logs.line("10:10:00", "/prices")))
     (folder / "export.sql").write_text("CREATE TABLE sessions (session_id TEXT PRIMARY KEY, visitor_id, started_at);")

@@ -124,6 +124,7 @@ def find_table(db: Database, names: Sequence[str], mapped: NameMap, file: str) -
     if not candidates:
         nearest = min(lacking, key=lambda table: len(lacking[table]))
         hint += f", and --map to rename columns ({nearest} needs {', '.join(lacking[nearest])})"
+        hint += _id_hint(nearest, lacking[nearest])
     raise IngestError(f"{file}: the columns {listed(names)} do not match exactly one table; {hint}")
 
 
@@ -132,8 +133,13 @@ def check_required(table: str, missing: Sequence[str], names: Sequence[str], fil
     if missing:
         raise IngestError(
             f"{file}: the column {missing[0]} is missing, which every row of {table} must have; "
-            f"use --map THEIR_COLUMN={missing[0]} (the columns are {listed(names)})"
+            f"use --map THEIR_COLUMN={missing[0]} (the columns are {listed(names)}){_id_hint(table, missing)}"
         )
+
+
+def _id_hint(table: str, missing: Sequence[str]) -> str:
+    is_id_missing = BASE_TABLES[table] in missing
+    return "; if the rows have no ids, see docs/importing.md, Rows without ids" if is_id_missing else ""
 
 
 def listed(names: Iterable[str], most: int = 20) -> str:

@@ -90,8 +90,15 @@ def test_unusable_header_is_rejected(database, header, map, message):
 
 @pytest.mark.any_engine
 def test_table_option_reports_missing_columns(database):
-    with pytest.raises(IngestError, match="the column visitor_id is missing, which every row of sessions must have"):
+    with pytest.raises(IngestError, match=r"visitor_id is missing, which every row of sessions must have; .*\)$"):
         import_csv(database, [b"session_id,started_at\n"], table="sessions")
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize("table", ["leads", None], ids=["table", "detected"])
+def test_error_about_missing_ids_names_the_page(database, table):
+    with pytest.raises(IngestError, match=r"; if the rows have no ids, see docs/importing\.md, Rows without ids$"):
+        import_csv(database, [b"enquiry_datetime,contact_name\n"], table=table)
 
 
 def test_empty_fields_are_null_or_the_default(database):
