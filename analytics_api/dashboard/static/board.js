@@ -229,8 +229,8 @@ function makeColumn(status) {
   const total = h("span.muted.total");
   const toggle = h("button.quiet", { type: "button", onclick: () => collapse(!isCollapsed) });
   const head = h("header", {}, h("h2", {}, stageBadge(status)), total, toggle);
-  const end = h("li.end", { "aria-hidden": "true" });
-  const list = h("ol.cards", { tabindex: -1 }, end);
+  const end = h("div.end", { "aria-hidden": "true" });
+  const list = h("div.cards", { role: "list", tabindex: -1 }, end);
   const empty = h("p.empty", { hidden: true }, t.empty);
   const element = h("section.column", { "data-status": status }, head, list, empty);
   const collapse = (isSmall) => {
@@ -247,21 +247,13 @@ function makeColumn(status) {
     total.textContent = format.integer(stage.total);
     element.setAttribute("aria-label", `${name}, ${total.textContent}`);
     empty.hidden = isCollapsed || stage.leads.length > 0;
-    let at = list.firstChild;
-    for (const card of stage.leads.slice(0, count).map(cardOf)) {
-      if (card === at) at = at.nextSibling;
-      else list.insertBefore(card, at);
-    }
-    while (at !== end) {
-      const surplus = at;
-      at = at.nextSibling;
-      surplus.remove();
-    }
+    fillBlocks(list, end, stage.leads.slice(0, count).map(cardOf));
   };
   const more = async () => {
     const stage = stages.get(status);
     if (!stage || (count >= stage.leads.length && !(await loadMore(stage)))) return;
-    end.before(...stage.leads.slice(count, (count += PAGE)).map(cardOf));
+    count += PAGE;
+    draw();
     observer.unobserve(end); // observe it again, because it may still be in view
     observer.observe(end);
   };
@@ -274,6 +266,30 @@ function makeColumn(status) {
   const observer = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && more(), { root: list, rootMargin: "800px" });
   collapse(false);
   return { element, draw, restart };
+}
+
+/** Put cards into blocks of PAGE before `end`. The browser renders only the blocks near the view. */
+function fillBlocks(list, end, all) {
+  let block = list.firstChild;
+  for (let start = 0; start < all.length; start += PAGE) {
+    if (block === end) list.insertBefore((block = h("div.block", { role: "none" })), end);
+    let at = block.firstChild;
+    for (const card of all.slice(start, start + PAGE)) {
+      if (card === at) at = at.nextSibling;
+      else block.insertBefore(card, at);
+    }
+    removeUntil(at, null);
+    block = block.nextSibling;
+  }
+  removeUntil(block, end);
+}
+
+function removeUntil(element, end) {
+  while (element !== end) {
+    const surplus = element;
+    element = element.nextSibling;
+    surplus.remove();
+  }
 }
 
 /** Return the card of a lead. The existing card is returned unless it would look different. */
@@ -298,7 +314,7 @@ function cardElement(lead) {
   };
   const moveIt = (status) => move(chosen(lead.lead_id), status);
   const title = () => (chosen(lead.lead_id).length > 1 ? t.moveSelected(format.integer(selected.size)) : t.move(name));
-  const card = h(`li.lead-card${isSelected ? ".selected" : ""}`, { tabindex: -1, "data-lead": lead.lead_id, "data-name": name, "aria-label": describe(lead) },
+  const card = h(`div.lead-card${isSelected ? ".selected" : ""}`, { role: "listitem", tabindex: -1, "data-lead": lead.lead_id, "data-name": name, "aria-label": describe(lead) },
     h("div.card-top", {}, canMove && h("input", { type: "checkbox", checked: isSelected, "aria-label": t.select(name), onchange: choose }), leadLink(lead),
       canMove && stageMenu(t.move(name), icon("more"), moveIt, lead.status, { class: "menu-button quiet", "data-key": `move-${lead.lead_id}` }, title)),
     lead.project_name && h("span.project", { dir: "auto", title: lead.project_name }, format.shorten(lead.project_name)),
@@ -306,7 +322,7 @@ function cardElement(lead) {
   return card;
 }
 
-const fact = (name, short, full) => h(`span.fact.${name}`, tipOf(full), name !== "score" && icon(name), h("span", { "aria-hidden": "true" }, short), h("span.hidden", {}, full));
+const fact = (name, short, full) => h(`span.fact.${name}`, { role: "img", "aria-label": full, ...tipOf(full) }, name !== "score" && icon(name), short);
 const timeInStage = (lead, width) => format.age(Date.now() - lead.stage_since, width);
 const clock = (lead) => fact("clock", timeInStage(lead, "narrow"), t.inStage(timeInStage(lead)));
 

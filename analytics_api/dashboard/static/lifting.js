@@ -65,7 +65,7 @@ export function watchKeys(columns, board) {
 
 /** Move the focus from a card to its neighbour. Return whether the key is an arrow. */
 function go(columns, card, key) {
-  const cards = [...card.parentElement.querySelectorAll(".lead-card")];
+  const cards = [...card.closest(".cards").querySelectorAll(".lead-card")];
   const place = cards.indexOf(card);
   let next = { ArrowUp: cards[place - 1], ArrowDown: cards[place + 1]}[key];
   if (key === "ArrowLeft" || key === "ArrowRight") {
