@@ -234,7 +234,17 @@ def test_make_run_checks_the_address_first():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         bind = f"127.0.0.1:{listener.getsockname()[1]}"
         ended = subprocess.run(
-            ["make", f"BIN={Path(sys.executable).parent}", "-o", ".venv/run", "-o", "demo.key", "run", f"BIND={bind}"],
+            [
+                "make",
+                "--no-print-directory",
+                f"BIN={Path(sys.executable).parent}",
+                "-o",
+                ".venv/run",
+                "-o",
+                "demo.key",
+                "run",
+                f"BIND={bind}",
+            ],
             cwd=ROOT,
             capture_output=True,
             text=True,
