@@ -20,6 +20,8 @@ from pathlib import Path
 
 import pytest
 
+from helpers.sqlite import live_threads
+
 REQUIREMENTS = (
     "PostgreSQL 15 or later and psycopg are needed: apt-get install postgresql; pip install -e '.[postgresql]'"
 )
@@ -335,13 +337,17 @@ class ReusableDatabase:
 
 @contextmanager
 def borrow(spare, commit, replicas=None):
-    """Yield a database from `spare`, or a new one, and return it to `spare` after the block."""
+    """Yield a database from `spare`, or a new one, and return it to `spare` after the block.
+
+    It is not returned while a thread of the test runs, because that thread may write to it in the next test.
+    """
     require_binaries()
     reusable = spare.pop() if spare else ReusableDatabase(commit, replicas)
+    threads = live_threads()
     try:
         yield reusable.database
     finally:
-        if reusable.reset():
+        if live_threads() <= threads and reusable.reset():
             spare.append(reusable)
         else:
             reusable.drop()

@@ -97,8 +97,8 @@ class ReusableDatabase:
 
 
 def live_threads():
-    """Return the threads that may write to a database."""
-    return {thread for thread in threading.enumerate() if thread.name != "cache-sweeper"}
+    """Return the threads that may write to a database. The threads of a psycopg pool only open connections."""
+    return {thread for thread in threading.enumerate() if not thread.name.startswith(("cache-sweeper", "pool-"))}
 
 
 @contextmanager
