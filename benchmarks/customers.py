@@ -8,15 +8,14 @@ Times are CPU times of this process on SQLite. The sessions of each source are c
 import json
 import time
 
-from werkzeug.test import create_environ
-
-from analytics_api import create_app, open_database
+from analytics_api import open_database
 
 from . import data
-from .findings import Claim, Figure, Findings, Table
-from .functions import KEY, same
+from .filters import QUERY_TIMEOUT, timed
+from .findings import Claim, Findings, Table
+from .functions import same
+from .ranges import asking
 
-CALLS = 5
 NOTE = (
     "Whole WSGI calls in the process, in CPU time, without cached responses. Conversions and the pipeline are those of "
     "2M sessions and 100k leads in 730 days; a filter by country leaves 8% of the sessions, by countries 60%."
@@ -72,52 +71,20 @@ def measure(options):
 
 def compare(database):
     """Check the sessions of each source against plain SQL."""
-    rows = json.loads(
-        ask(create_app(database, api_keys=[KEY], clock=lambda: data.NOW), database, "conversions?limit=1000")
-    )
+    rows = json.loads(asking(database, "conversions?limit=1000")())
     sessions = dict(database.tuples(PLAIN_SESSIONS, first=0))
     same("sessions by source", {row["source"]: row["sessions"] for row in rows if row["sessions"]}, sessions)
 
 
 def report(findings, database, title, questions):
-    app = create_app(database, api_keys=[KEY], clock=lambda: data.NOW, query_timeout=100)
-    countries = [row["value"] for row in json.loads(ask(app, database, "leads/facets"))["country"]]
-    cursor = json.loads(ask(app, database, "changes"))["cursor"]
+    countries = [row["value"] for row in json.loads(asking(database, "leads/facets")())["country"]]
+    cursor = json.loads(asking(database, "changes")())["cursor"]
     values = {"frequent": countries[0], "rare": countries[-1], "cursor": cursor}
     rows = []
     for name, path, bar in questions:
-        figure = timed(prepare(app, database, path.format(**values)))
+        ask = asking(database, path.format(**values), query_timeout=QUERY_TIMEOUT)
+        ask()  # warm up
+        figure = timed(ask, time.process_time)
         findings.claims.append(Claim(name, bar / 1000, figure))
         rows.append([name, figure])
     findings.tables.append(Table(title, ["", "a call"], rows))
-
-
-def ask(app, database, path):
-    return prepare(app, database, path)()
-
-
-def prepare(app, database, path):
-    """Return a function that makes a request, and returns the body of the response."""
-    environ = create_environ(f"/analytics/{path}", headers={"X-API-Key": KEY})
-
-    def request():
-        database.response_cache().clear()
-        response = app(dict(environ), start_response)
-        body = b"".join(response)
-        getattr(response, "close", lambda: None)()
-        return body
-
-    def start_response(status, headers, exc_info=None):
-        assert status == "200 OK", (path, status)
-
-    return request
-
-
-def timed(call):
-    call()
-    taken = []
-    for _ in range(CALLS):
-        begun = time.process_time()
-        call()
-        taken.append(time.process_time() - begun)
-    return Figure.of(taken)

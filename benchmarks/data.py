@@ -63,15 +63,9 @@ class Enquiries:
 
     def batches(self):
         plan = demo.Plan(NOW, sessions=self.leads, leads=self.leads)
-        for table, rows in (
-            ("sessions", demo.sessions(plan)),
-            ("leads", demo.leads(plan)),
-            ("lead_submissions", demo.submissions(plan)),
-        ):
-            if table == "leads":  # half of the leads have the same project
-                rows = ((*row[:5], RIVERSIDE if row[0] % 2 else row[5], *row[6:]) for row in rows)
-            while batch := list(islice(rows, 10_000)):
-                yield table, batch
+        # Half of the leads have the same project.
+        leads = ((*row[:5], RIVERSIDE if row[0] % 2 else row[5], *row[6:]) for row in demo.leads(plan))
+        return in_batches({"sessions": demo.sessions(plan), "leads": leads, "lead_submissions": demo.submissions(plan)})
 
 
 @dataclass(frozen=True)
@@ -87,14 +81,21 @@ class Customers:
 
     def batches(self):
         plan = demo.Plan(NOW, sessions=self.sessions, leads=self.leads, days=730)
-        for table, rows in (
-            ("sessions", demo.sessions(plan)),
-            ("leads", demo.leads(plan)),
-            ("lead_submissions", demo.submissions(plan)),
-            ("lead_status_changes", demo.moves(plan)),
-        ):
-            while batch := list(islice(rows, 10_000)):
-                yield table, batch
+        return in_batches(
+            {
+                "sessions": demo.sessions(plan),
+                "leads": demo.leads(plan),
+                "lead_submissions": demo.submissions(plan),
+                "lead_status_changes": demo.moves(plan),
+            }
+        )
+
+
+def in_batches(tables):
+    """Generate pairs of a table and up to 10,000 of its rows."""
+    for table, rows in tables.items():
+        while batch := list(islice(rows, 10_000)):
+            yield table, batch
 
 
 def ours(recipe):

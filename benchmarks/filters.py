@@ -12,14 +12,9 @@ import json
 from functools import partial
 from urllib.parse import urlencode
 
-from werkzeug.test import create_environ, run_wsgi_app
-
-from analytics_api import create_app
-
-from .data import NOW
 from .findings import Claim, Figure, Findings, Table
-from .functions import KEY, same
-from .ranges import batches, cpu_clock, instants, load, open_empty, ranges
+from .functions import same
+from .ranges import asking, batches, cpu_clock, instants, load, open_empty, ranges
 
 CALLS = 3
 QUERY_TIMEOUT = 100.0  # seconds
@@ -91,17 +86,16 @@ def measure(options):
 
 
 def measure_database(database, options):
-    app = create_app(database, api_keys=[KEY], clock=lambda: NOW, query_timeout=QUERY_TIMEOUT)
     bounds = instants(ranges(options)["30 days"])
     clock = cpu_clock(database)
     claims, tables = [], []
     for name, (column, filters, condition) in FILTERS.items():
         [[sessions]] = database.tuples(f"select count(*) from {SESSIONS.format(condition=condition)}", **bounds)
         [[everything]] = database.tuples(f"select count(*) from {SESSIONS.format(condition='true')}", **bounds)
-        same(name, json.loads(ask(app, database, "overview", filters))["total_sessions"], sessions)
+        same(name, json.loads(asking_filtered(database, "overview", filters)())["total_sessions"], sessions)
         rows = []
         for question, (path, plain, bars) in QUESTIONS.items():
-            ours = timed(partial(ask, app, database, path, filters), clock)
+            ours = timed(asking_filtered(database, path, filters), clock)
             sql = plain and plain.replace("{condition}", condition)
             rows.append([question, ours, timed(partial(database.tuples, sql, **bounds), clock) if sql else ""])
             if bars[column] is not None:
@@ -110,12 +104,9 @@ def measure_database(database, options):
     return Findings("Filters", [NOTE], claims, tables)
 
 
-def ask(app, database, path, filters):
-    database.response_cache().clear()
-    query = urlencode([("days", 30), *filters])
-    body, status, _ = run_wsgi_app(app, create_environ(f"/analytics/{path}?{query}", headers={"X-API-Key": KEY}))
-    assert status == "200 OK", status
-    return b"".join(body)
+def asking_filtered(database, path, filters):
+    """Return a function that makes one whole WSGI call for 30 days with filters."""
+    return asking(database, f"{path}?{urlencode([('days', 30), *filters])}", query_timeout=QUERY_TIMEOUT)
 
 
 def timed(call, clock):

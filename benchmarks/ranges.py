@@ -20,7 +20,7 @@ from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from werkzeug.test import create_environ, run_wsgi_app
+from werkzeug.test import create_environ
 
 from analytics_api import create_app, open_database
 from analytics_api.database import SQLite
@@ -201,16 +201,20 @@ def cpu_clock(database):
     return lambda: time.process_time() + int(schedstat.read_text().split()[0]) / 1e9
 
 
-def asking(database, path):
-    """Return a function that makes one whole WSGI call, without the response cache."""
-    app = create_app(database, api_keys=[KEY], clock=lambda: NOW)
+def asking(database, path, **options):
+    """Return a function that makes one whole WSGI call, without the response cache.
+
+    :param options: further arguments of `create_app`.
+    """
+    app = create_app(database, api_keys=[KEY], clock=lambda: NOW, **options)
     environ = create_environ(f"/analytics/{path}", headers={"X-API-Key": KEY})
+
+    def start_response(status, headers, exc_info=None):
+        assert status == "200 OK", (path, status)
 
     def ask():
         database.response_cache().clear()
-        body, status, _ = run_wsgi_app(app, dict(environ))
-        assert status == "200 OK", status
-        return b"".join(body)
+        return b"".join(app(dict(environ), start_response))
 
     return ask
 
