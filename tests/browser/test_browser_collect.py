@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import contextmanager
 
 import pytest
 from helpers.browser import PROGRAM, figure, serve, serving_app, sign_in, wait_until_loaded
@@ -438,59 +439,61 @@ def test_form_under_a_privacy_signal_is_anonymous(shop):
     assert shop.rows("count(*)", "sessions") == [(0,)]
 
 
-def test_statistics_page_shows_the_line_and_turns_green(chromium, tmp_path):
+@contextmanager
+def serving_stats_and_site(tmp_path, host):
+    """Serve the statistics page and the collector, and a site with this host. Yield both URLs, and the site's pages."""
     with open_database(tmp_path / "analytics.db").closing() as database:
-        hosts = ["shop.example"]
-        collector = create_collector(database, hosts=hosts, clock=lambda: NOW)
+        collector = create_collector(database, hosts=[host], clock=lambda: NOW)
         pages = Pages("")
         with (
-            serving_app(serve(database, collector=collector, collect_hosts=hosts)) as stats,
+            serving_app(serve(database, collector=collector, collect_hosts=[host])) as stats,
             serving_app(pages) as site,
-            chromium.new_context(permissions=["clipboard-read", "clipboard-write"]) as context,
         ):
-            page = context.new_page()
-            page.goto(stats)
-            sign_in(page, KEY)
-            title = page.inner_text(".notice h2")
-            pages.tag = page.inner_text(".notice pre")
-            page.click("text=Copy the line")
-            page.wait_for_selector("button:has-text('Copied')")
-            copied = page.evaluate("navigator.clipboard.readText()")
-            context.new_page().goto(f"http://shop.example:{site.rpartition(':')[2]}/")
-            page.bring_to_front()
-            page.wait_for_selector(".notice.arrived h2:has-text('Your first visit has arrived')")
-            wait_until_loaded(page)
-            visitors = figure(page, "visitors")
-            page.click("text=Hide")
-            page.reload()
-            wait_until_loaded(page)
-            notices = page.query_selector_all(".notice")
+            yield stats, f"http://{host}:{site.rpartition(':')[2]}/", pages
         collector.close()
+
+
+def test_statistics_page_shows_the_line_and_turns_green(chromium, tmp_path):
+    with (
+        serving_stats_and_site(tmp_path, "shop.example") as (stats, site, pages),
+        chromium.new_context(permissions=["clipboard-read", "clipboard-write"]) as context,
+    ):
+        page = context.new_page()
+        page.goto(stats)
+        sign_in(page, KEY)
+        title = page.inner_text(".notice h2")
+        pages.tag = page.inner_text(".notice pre")
+        page.click("text=Copy the line")
+        page.wait_for_selector("button:has-text('Copied')")
+        copied = page.evaluate("navigator.clipboard.readText()")
+        context.new_page().goto(site)
+        page.bring_to_front()
+        page.wait_for_selector(".notice.arrived h2:has-text('Your first visit has arrived')")
+        wait_until_loaded(page)
+        visitors = figure(page, "visitors")
+        page.click("text=Hide")
+        page.reload()
+        wait_until_loaded(page)
+        notices = page.query_selector_all(".notice")
 
     assert (title, visitors, notices) == ("Send your first visit", "1", [])
     assert pages.tag == copied == f'<script defer src="{stats}/a.js"></script>'
 
 
 def test_statistics_page_says_that_only_machines_came(browser, tmp_path):
-    with open_database(tmp_path / "analytics.db").closing() as database:
-        hosts = ["localhost"]
-        collector = create_collector(database, hosts=hosts, clock=lambda: NOW)
-        pages = Pages("")
-        with (
-            serving_app(serve(database, collector=collector, collect_hosts=hosts)) as stats,
-            serving_app(pages) as site,
-            browser.new_context() as context,  # Playwright controls it, and the script says so
-        ):
-            pages.tag = f'<script defer src="{stats}/a.js" data-local></script>'
-            page = context.new_page()
-            page.goto(stats)
-            sign_in(page, KEY)
-            before = page.inner_text(".notice .machines")
-            context.new_page().goto(f"{site.replace('127.0.0.1', 'localhost')}/")
-            page.bring_to_front()
-            page.wait_for_selector(".notice .machines:has-text('arrived today: 1. They do not count')")
-            title = page.inner_text(".notice h2")
-        collector.close()
+    with (
+        serving_stats_and_site(tmp_path, "localhost") as (stats, site, pages),
+        browser.new_context() as context,  # Playwright controls it, and the script says so
+    ):
+        pages.tag = f'<script defer src="{stats}/a.js" data-local></script>'
+        page = context.new_page()
+        page.goto(stats)
+        sign_in(page, KEY)
+        before = page.inner_text(".notice .machines")
+        context.new_page().goto(site)
+        page.bring_to_front()
+        page.wait_for_selector(".notice .machines:has-text('arrived today: 1. They do not count')")
+        title = page.inner_text(".notice h2")
 
     assert before == ""
     assert title == "Send your first visit"
