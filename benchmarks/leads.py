@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 from analytics_api import open_database
 from analytics_api.collector.leads import SELECT_BY_EMAIL, SELECT_BY_PHONE
 from analytics_api.context import Context
-from analytics_api.endpoints.leads import ORDERS, STATUSES, detail, list_leads, update_status
+from analytics_api.endpoints.leads import LIST_ORDERS, STATUSES, detail, list_leads, update_status
 
 from . import data, plain
 from .findings import Claim, Figure, Findings, Plot, Table, short
@@ -81,14 +81,14 @@ def theirs(connection, q=None, status=None, sort="newest", offset=0):
 def in_list_batches(findings, ctx, connection, leads, at):
     print("leads: lists", flush=True)
     queries, halfway = {}, leads // 2
-    for sort in ORDERS:
+    for sort in LIST_ORDERS:
         for status in (None, *STATUSES):
             for page in (1, PAGES):
                 queries[sort, status, page] = {"sort": sort, "status": status, "offset": (page - 1) * LIMIT}
         queries[sort, None, "deep"] = {"sort": sort, "offset": halfway}
     for what, page in queries.items():
         same(f"leads {what}", ours(ctx, **page), theirs(connection, **page))
-    for sort in ORDERS:
+    for sort in LIST_ORDERS:
         queries[sort, None, "cursor"] = {"sort": sort, "cursor": cursor_to(ctx, sort, halfway)}
         same(f"leads by cursor, {sort}", *(ours(ctx, **queries[sort, None, way]) for way in ("cursor", "deep")))
     timings = side_by_side({what: partial(ours, ctx, **page) for what, page in queries.items()})
@@ -111,7 +111,7 @@ def in_list_batches(findings, ctx, connection, leads, at):
         Table(
             f"A page of {short(leads)} leads, the slowest of all statuses",
             ["order", "page 1", f"page {PAGES}", f"offset {halfway:,}", "there by cursor"],
-            [[sort, *(worst(pages(sort, number)) for number in (1, PAGES, "deep", "cursor"))] for sort in ORDERS],
+            [[sort, *(worst(pages(sort, number)) for number in (1, PAGES, "deep", "cursor"))] for sort in LIST_ORDERS],
         )
     )
 

@@ -8,7 +8,7 @@ from helpers.client import KEY, NOW
 from analytics_api import Context
 from analytics_api.endpoints import leads
 
-EVERY_ORDER = tuple(leads.ORDERS)
+EVERY_ORDER = leads.LIST_ORDERS
 
 
 def rows_of(text):

@@ -9,7 +9,7 @@ import click
 
 from ..context import Context, now
 from ..database import BASE_TABLES, open_database
-from ..endpoints.leads import ORDERS, STATUSES
+from ..endpoints.leads import LIST_ORDERS, STATUSES
 from ..endpoints.leads.export import export_chunks
 from ..endpoints.leads.filters import parse
 from ..endpoints.leads.orders import DEFAULT_ORDER
@@ -47,7 +47,7 @@ def copy(source: str, target: str) -> None:
 )
 @click.option("--q", metavar="TEXT", help="Leads: export only leads that contain this text.")
 @click.option("--status", type=click.Choice(STATUSES), help="Leads: export only leads with this status.")
-@click.option("--sort", type=click.Choice(list(ORDERS)), help="Leads: the order of the rows.")
+@click.option("--sort", type=click.Choice(list(LIST_ORDERS)), help="Leads: the order of the rows.")
 def export(
     database: str,
     table: str,

@@ -19,8 +19,7 @@ from .facets import facets
 from .filters import LEAD_FILTERS
 from .history import history
 from .listing import list_leads, next_query
-from .orders import BOARD_CURSOR_PATTERN, CURSOR_PATTERN
-from .orders import LIST_ORDERS as ORDERS
+from .orders import BOARD_CURSOR_PATTERN, CURSOR_PATTERN, LIST_ORDERS
 from .pipeline import pipeline
 from .status import lead_etag, update_status, update_statuses
 from .statuses import STATUSES
@@ -30,7 +29,7 @@ __all__ = [
     "CURSOR_PATTERN",
     "FORMATS",
     "LEAD_FILTERS",
-    "ORDERS",
+    "LIST_ORDERS",
     "STATUSES",
     "board",
     "board_stage",
