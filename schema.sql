@@ -9,8 +9,8 @@
 --   archived      The columns `archived` and the tables archived_* contain the counts of rows that
 --                 `analytics-api purge --keep-totals` deleted.
 --   expected_*    Views that compute a counter from the base tables and the archive. `analytics-api rebuild` fills the
---                 counters from these views, and `analytics-api verify` compares both. Most views are the same on both
---                 engines. These are in analytics_api/database/expected.sql, and not in the database file.
+--                 counters from these views, and `analytics-api verify` compares the counters with them. Most of them
+--                 are temporary views, which analytics_api/database/expected.sql defines for both engines.
 --   *_changes     Views with INSTEAD OF triggers, which are used like procedures: an insert passes the arguments.
 --                 `sign` is 1 for a new row and -1 for a deleted row. Most inserts have the form `insert … values`,
 --                 because `insert … select` would create a temporary table.
@@ -91,7 +91,8 @@ create table events (
 
   page      text generated always as (case when event_type = 'page_view' then nullif(page_url, '') end) virtual
 ) strict;
-create index events_by_time on events (occurred_at);
+-- A filter by event type reads only this index. The further columns do not make writes of events measurably slower.
+create index events_by_time on events (occurred_at, event_type, session_id);
 
 create table leads (
   lead_id              integer primary key,
@@ -123,6 +124,7 @@ create table leads (
   search_text          text not null default '',  -- project, name, e-mail, phone and visitor, each followed by char(31)
   project_code         text,  -- the code of the project in project_codes
   stage_since          integer,  -- when the lead entered its status, in ms since the epoch; null if unknown
+  has_visits           integer not null default 0,  -- 1 if the session with session_id exists, or one of visitor_id
 
   name_folded text generated always as (
     case when contact_name is not null then
@@ -150,17 +152,19 @@ create index leads_in_status_by_risk on leads (status, suspicion_score) where st
 create index leads_in_status_by_name on leads (status, name_folded) where status <> '';
 create index leads_in_status_by_stage on leads (status, stage_since) where status <> '';
 
--- Indexes for the filters of the list. The first index contains all columns with filters, except those that triggers of
--- other tables write, so that leads can be counted without reading their rows. The other indexes find rare values.
+-- Indexes for the filters of the list. The first index contains all columns with filters except last_follow_up_at,
+-- which each follow-up changes, so that leads can be counted without reading their rows. The next indexes find rare
+-- values, and have the leads with one value in the order of the list. The last index counts the leads of each status.
 create index leads_by_project on leads (
   project_name, project_source, contact_country_name, engagement_label, contact_city, status, engagement_score,
-  enquiry_datetime);
-create index leads_by_source on leads (project_source);
-create index leads_by_country on leads (contact_country_name);
-create index leads_by_city on leads (contact_city);
-create index leads_by_label on leads (engagement_label);
+  enquiry_datetime, has_visits);
+create index leads_by_source on leads (project_source, enquiry_datetime);
+create index leads_by_country on leads (contact_country_name, enquiry_datetime);
+create index leads_by_city on leads (contact_city, enquiry_datetime);
+create index leads_by_label on leads (engagement_label, enquiry_datetime);
+create index leads_by_visits on leads (has_visits, status, engagement_score, enquiry_datetime);
 -- Indexes that find other leads of the same person. E-mail addresses and phone numbers are normalized.
-create index leads_by_visitor on leads (visitor_id);
+create index leads_by_visitor on leads (visitor_id, has_visits);
 create index leads_by_session on leads (session_id);
 create index leads_by_email on leads (lower(replace(contact_email, ' ', '')));
 create index leads_by_phone on leads (
@@ -235,35 +239,15 @@ select session_id, started_at, visitor_id, fingerprint,
   (started_at + (select day_offset from site_offsets where begins_at <= started_at order by begins_at desc limit 1))
     / 86400000 as day,
   country_code, source, score_bucket,
-  ifnull(iif(page_query = 'drop', substr(entry_page, 1, instr(replace(entry_page, '#', '?') || '?', '?') - 1),
-    entry_page), '') as entry_page,
-  ifnull(iif(page_query = 'drop', substr(exit_page, 1, instr(replace(exit_page, '#', '?') || '?', '?') - 1),
-    exit_page), '') as exit_page, campaign,
-  duration, engagement_score, vpn_suspected
-from sessions
-cross join site;
+  ifnull(iif((select page_query from site) = 'drop',
+    substr(entry_page, 1, instr(replace(entry_page, '#', '?') || '?', '?') - 1), entry_page), '') as entry_page,
+  ifnull(iif((select page_query from site) = 'drop',
+    substr(exit_page, 1, instr(replace(exit_page, '#', '?') || '?', '?') - 1), exit_page), '') as exit_page,
+  campaign, duration, engagement_score, vpn_suspected
+from sessions;
 
--- A row for each session and dimension. A dimension is the number of a property that sessions are counted by: 1 is the
--- country. Dimension 0 counts all sessions. The trigger session_day_change contains the same list of dimensions.
-create view session_keys as
-select session_id, dimension, day,
-  case dimension
-    when 0 then ''
-    when 1 then country_code
-    when 2 then source
-    when 3 then score_bucket
-    when 4 then entry_page
-    when 5 then exit_page
-    when 8 then campaign
-  end as key,
-  iif(dimension = 0, duration, null) as duration,
-  iif(dimension = 0, engagement_score, null) as engagement_score,
-  iif(dimension = 0, vpn_suspected, 0) as vpn_suspected
-from counted_sessions
-cross join (select column1 as dimension from (values (0), (1), (2), (3), (4), (5), (8)));
-
-
--- The days of a visitor by country, with the number of sessions. `sessions` includes the archived sessions.
+-- The days on which a visitor had sessions, by country, with the number of these sessions. `sessions` includes the
+-- archived sessions.
 create table visitor_days (
   visitor_id   text not null,
   day          integer not null,
@@ -281,8 +265,9 @@ create table fingerprint_days (
   primary key (fingerprint, day)
 ) strict, without rowid;
 
--- A row for everything that is counted once a day: a visitor (dimension 0), a visitor in a country (1), a fingerprint
--- (6), and a page in a session (7).
+-- A visit is a day on which something is counted once: a visitor (dimension 0), a visitor in a country (1), a
+-- fingerprint (6), or a page in a session (7). `identity` is the visitor, fingerprint or session. `key` is the country
+-- or page.
 create view visit_days as
 select 0 as dimension, visitor_id as identity, '' as key, day
 from visitor_days
@@ -379,8 +364,9 @@ create table archived_session_counts (
 ) strict, without rowid;
 
 
--- The counts of all sessions. Dimension 0 has its own table, because the other dimensions have no sums. With one table
--- for all dimensions, a third fewer sessions could be written per second.
+-- A dimension is the number of a property that sessions are counted by: 1 is the country. Dimension 0 counts all
+-- sessions. It has its own table, because the other dimensions have no sums. With one table for all dimensions, a third
+-- fewer sessions could be written per second.
 create table day_counts (
   day            integer primary key,
   sessions       integer not null default 0,
@@ -590,8 +576,9 @@ where change_id is (
   order by changed_at desc, change_id desc
   limit 1);
 
--- The columns of a lead that triggers write. project_code is computed from the stored search_text. `substr` cuts each
--- field at its first NUL character. Otherwise most functions of SQLite would ignore all fields after a NUL.
+-- The columns of a lead that triggers write, except has_visits. project_code is computed from the stored search_text.
+-- `substr` cuts each field at its first NUL character. Otherwise most functions of SQLite would ignore all fields after
+-- a NUL.
 create view expected_leads as
 with common (letters) as (
   values (' abcdefghijklmnopqrstuvwxyz0123456789@.-+''' || char(31))),
@@ -655,9 +642,9 @@ create view session_changes as
 select 0 as sign, *
 from replaced_sessions;
 
--- Compute the day and the pages of a session, and look up the last days of its visitor, of its visitor in its country,
--- and of its fingerprint. For a deleted session, each last day is 1e9, later than any day. So the session does not
--- count as the first visit of its day.
+-- Compute the day and the pages of a session. Look up the last day that has a session of the same visitor, of the same
+-- visitor in the same country, and of the same fingerprint. For a deleted session, each of these days is 1e9, which is
+-- later than any day. So the session does not count as the first visit of its day.
 create trigger session_change instead of insert on session_changes
 begin
   insert into minute_counts (minute, open_sessions)
@@ -740,9 +727,12 @@ begin
   select 6, new.day, new.last_day_of_fingerprint, '', 1
   where new.last_day_of_fingerprint < new.day
   on conflict do update set sessions = sessions + 1;
-  insert into late_visit_changes
-  values (new.visitor_id, new.fingerprint, new.day, new.country_code, new.sign = 1 and new.last_day > new.day,
-    new.sign = 1 and new.last_day_in_country > new.day, new.sign = 1 and new.last_day_of_fingerprint > new.day);
+  insert into visit_changes
+  values (new.sign = 1 and new.last_day > new.day, 1, 0, new.visitor_id, '', new.day);
+  insert into visit_changes
+  values (new.sign = 1 and new.last_day_in_country > new.day, 1, 1, new.visitor_id, new.country_code, new.day);
+  insert into visit_changes
+  values (new.sign = 1 and new.last_day_of_fingerprint > new.day, 1, 6, new.fingerprint, '', new.day);
   insert into visitor_days (visitor_id, day, country_code, sessions)
   values (new.visitor_id, new.day, new.country_code, new.sign)
   on conflict do update set sessions = sessions + excluded.sessions;
@@ -752,8 +742,8 @@ begin
   on conflict do update set sessions = sessions + excluded.sessions;
 end;
 
--- An update of a session is counted as a new row, then as a deleted row. If the day did not change, both have the same
--- key in session_facts, and the existing row is updated.
+-- An update of a session adds the new row, and then removes the old row. If the day is the same, both have the same key
+-- in session_facts. This trigger then updates the existing row, and session_fact_remove leaves it.
 create trigger session_fact_add instead of insert on session_day_changes when new.sign = 1
 begin
   insert into session_facts (
@@ -840,21 +830,6 @@ begin
     limit 2);
 end;
 
-create view late_visit_changes as
-select visitor_id, fingerprint, day, country_code, false as is_late, false as is_late_in_country,
-  false as is_late_of_fingerprint
-from session_day_changes;
-
-create trigger late_visit_change instead of insert on late_visit_changes
-when new.is_late or new.is_late_of_fingerprint
-begin
-  insert into visit_changes
-  values
-    (new.is_late, 1, 0, new.visitor_id, '', new.day),
-    (new.is_late_in_country, 1, 1, new.visitor_id, new.country_code, new.day),
-    (new.is_late_of_fingerprint, 1, 6, new.fingerprint, '', new.day);
-end;
-
 create trigger visitor_days_empty after update of sessions on visitor_days when new.sessions = 0
 begin
   delete from visitor_days
@@ -872,9 +847,8 @@ begin
   values (true, -1, 6, new.fingerprint, '', new.day);
 end;
 
--- Count a visit that is deleted or that is earlier than other visits. If it is the only visit of its day, the returns
--- from and to this day change. The trigger session_visit counts the most frequent case, a visit that is later than all
--- others, with fewer statements.
+-- Count a late visit, or subtract a deleted one. If no other row has the same visit, the returns from and to its day
+-- change. The trigger session_visit counts the most frequent case, a visit that is not late, with fewer statements.
 create view visit_changes as
 select false as is_late, 0 as sign, dimension, identity, key, day
 from visit_days;
@@ -946,6 +920,8 @@ begin
   values (1, new.session_id, new.visitor_id, new.fingerprint, new.started_at, new.ended_at, new.duration,
     new.engagement_score, new.score_bucket, new.country_code, new.source, new.entry_page, new.exit_page,
     new.campaign, new.vpn_suspected);
+  insert into session_attribution_changes
+  values (new.session_id, new.visitor_id, new.started_at);
 end;
 
 create trigger sessions_replace after insert on sessions
@@ -966,6 +942,8 @@ begin
   values (-1, old.session_id, old.visitor_id, old.fingerprint, old.started_at, old.ended_at, old.duration,
     old.engagement_score, old.score_bucket, old.country_code, old.source, old.entry_page, old.exit_page,
     old.campaign, old.vpn_suspected);
+  insert into session_attribution_changes
+  values (old.session_id, old.visitor_id, old.started_at);
   delete from replaced_sessions where session_id = old.session_id;
 end;
 
@@ -986,9 +964,14 @@ begin
   values (-1, old.session_id, old.visitor_id, old.fingerprint, old.started_at, new.ended_at, new.duration,
     new.engagement_score, new.score_bucket, old.country_code, old.source, old.entry_page, new.exit_page,
     old.campaign, old.vpn_suspected);
+  insert into session_attribution_changes
+  values
+    (new.session_id, new.visitor_id, new.started_at),
+    (old.session_id, old.visitor_id, old.started_at);
 end;
 
--- Most updates of trackers change only the measures. Add the differences to the counters.
+-- Most updates by trackers change only the measures, for example at the end of a session. Add the differences to the
+-- counters.
 create trigger sessions_heartbeat after update of ended_at, duration, engagement_score, exit_page on sessions
 begin
   insert into minute_counts (minute, open_sessions)
@@ -1066,7 +1049,8 @@ begin
   where session_id = new.session_id;
 end;
 
--- Reject an update to the key of another row. `update or replace` would overwrite that row, and no trigger would fire.
+-- Reject an update that sets the key of another row. `update or replace` would overwrite that row, and no trigger would
+-- fire.
 create trigger sessions_rename before update of session_id on sessions when new.session_id <> old.session_id
 begin
   select raise(abort, 'session_id is taken')
@@ -1278,9 +1262,10 @@ from leads;
 create trigger lead_text_change instead of insert on lead_text_changes
 begin
   insert into leads_updating values (new.lead_id);
-  update leads set (enquiry_datetime, follow_ups_count, last_follow_up_at, stage_since, search_text) = (
-    select enquiry_datetime, follow_ups_count, last_follow_up_at, stage_since, search_text
+  update leads set (enquiry_datetime, follow_ups_count, last_follow_up_at, stage_since, has_visits, search_text) = (
+    select enquiry_datetime, follow_ups_count, last_follow_up_at, stage_since, has_visits, search_text
     from expected_leads
+    join expected_lead_visits using (lead_id)
     where lead_id = new.lead_id)
   where lead_id = new.lead_id;
   insert into project_codes (project)
@@ -1347,6 +1332,10 @@ begin
   delete from replaced_leads where lead_id = new.lead_id;
   insert into lead_text_changes
   values (new.lead_id);
+  insert into stay_changes
+  values (new.lead_id);
+  insert into attribution_changes
+  values (new.lead_id);
 end;
 
 create trigger leads_delete after delete on leads
@@ -1358,6 +1347,8 @@ begin
   values (-1, old.project_name, old.project_source, old.contact_country_name, old.engagement_label);
   insert into lead_search (lead_search, rowid, indexed_text, project_code)
   values ('delete', old.lead_id, old.indexed_text, old.project_code);
+  delete from lead_stays where lead_id = old.lead_id;
+  delete from lead_attributions where lead_id = old.lead_id;
   delete from replaced_leads where lead_id = old.lead_id;
 end;
 
@@ -1409,7 +1400,11 @@ begin
   values (new.lead_id, old.status, new.status);
 end;
 
-create trigger leads_refresh after update on leads
+-- The trigger does not fire for has_visits, so that the triggers of sessions can update this column without writing the
+-- search index. See the note on trusted_schema at the top.
+create trigger leads_refresh after update
+of lead_id, enquiry_datetime, project_name, contact_name, contact_email, contact_phone, visitor_id, follow_ups_count,
+  last_follow_up_at, stage_since, search_text, project_code on leads
 when not exists (select 1 from leads_updating)
   and (
       new.lead_id, new.enquiry_datetime, new.project_name, new.contact_name, new.contact_email, new.contact_phone,
@@ -1424,6 +1419,13 @@ begin
   values ('delete', old.lead_id, old.indexed_text, old.project_code);
   insert into lead_text_changes
   values (new.lead_id);
+end;
+
+create trigger leads_refresh_visits after update of visitor_id, session_id, has_visits on leads
+when new.has_visits <> (select has_visits from expected_lead_visits where lead_id = new.lead_id)
+begin
+  update leads set has_visits = (select has_visits from expected_lead_visits where lead_id = new.lead_id)
+  where lead_id = new.lead_id;
 end;
 
 create table replaced_leads as
@@ -1571,20 +1573,10 @@ begin
   where lead_id = new.lead_id;
 end;
 
-create trigger leads_stay after insert on leads
-begin
-  insert into stay_changes values (new.lead_id);
-end;
-
 create trigger leads_update_stays after update of lead_id, enquiry_datetime on leads
 when (new.lead_id, new.enquiry_datetime) is not (old.lead_id, old.enquiry_datetime)
 begin
   insert into stay_changes values (old.lead_id), (new.lead_id);
-end;
-
-create trigger leads_delete_stays after delete on leads
-begin
-  delete from lead_stays where lead_id = old.lead_id;
 end;
 
 
@@ -1619,16 +1611,17 @@ create table lead_attributions (
 create index lead_attributions_by_visitor on lead_attributions (visitor_id, enquired_at);
 create index lead_attributions_by_enquiry on lead_attributions (enquired_at, status);
 create index lead_attributions_by_source on lead_attributions (last_source, status, enquired_at, first_started_at);
+create index lead_attributions_by_first_source on lead_attributions (
+  first_source, status, enquired_at, first_started_at);
 
 -- Each lead with its visitor, and with the session that has its session_id, if that session exists.
 create view leads_with_visitors as
-select l.lead_id, l.status, l.session_id, n.session_id as named_session_id, page_query,
+select l.lead_id, l.status, l.session_id, n.session_id as named_session_id,
   cast(strftime('%s', l.enquiry_datetime) as integer) * 1000 as enquired_at,
   coalesce(
     nullif(l.visitor_id, ''), nullif(n.visitor_id, ''),
     case when a.archived in (2, 3) and a.last_session_id = l.session_id then a.visitor_id end) as visitor_id
 from leads as l
-cross join site
 left join sessions as n on n.session_id = l.session_id
 left join lead_attributions as a on a.lead_id = l.lead_id;
 
@@ -1641,36 +1634,25 @@ select l.lead_id, l.status, l.enquired_at, l.visitor_id,
   coalesce(f.first_started_at, fs.started_at, k.last_started_at, ls.started_at) as first_started_at,
   coalesce(f.first_country, fs.country_code, k.last_country, ls.country_code) as first_country,
   coalesce(f.first_source, fs.source, k.last_source, ls.source) as first_source,
-  case
-    when f.lead_id is not null then f.first_entry_page
-    when fs.session_id is not null then ifnull(iif(l.page_query = 'drop',
-        substr(fs.entry_page, 1, instr(replace(fs.entry_page, '#', '?') || '?', '?') - 1), fs.entry_page), '')
-    when k.lead_id is not null then k.last_entry_page
-    when ls.session_id is not null then ifnull(iif(l.page_query = 'drop',
-        substr(ls.entry_page, 1, instr(replace(ls.entry_page, '#', '?') || '?', '?') - 1), ls.entry_page), '')
-  end as first_entry_page,
+  coalesce(f.first_entry_page, fs.entry_page, k.last_entry_page, ls.entry_page) as first_entry_page,
   coalesce(f.first_campaign, fs.campaign, k.last_campaign, ls.campaign) as first_campaign,
   coalesce(k.last_session_id, ls.session_id) as last_session_id,
   coalesce(k.last_visitor_id, ls.visitor_id) as last_visitor_id,
   coalesce(k.last_started_at, ls.started_at) as last_started_at,
   coalesce(k.last_country, ls.country_code) as last_country,
   coalesce(k.last_source, ls.source) as last_source,
-  case
-    when k.lead_id is not null then k.last_entry_page
-    when ls.session_id is not null then ifnull(iif(l.page_query = 'drop',
-        substr(ls.entry_page, 1, instr(replace(ls.entry_page, '#', '?') || '?', '?') - 1), ls.entry_page), '')
-  end as last_entry_page,
+  coalesce(k.last_entry_page, ls.entry_page) as last_entry_page,
   coalesce(k.last_campaign, ls.campaign) as last_campaign,
   case when f.lead_id is not null or fs.session_id is null and k.lead_id is not null then 1 else 0 end
     + case when k.lead_id is not null then 2 else 0 end as archived
 from leads_with_visitors as l
-left join sessions as fs on fs.session_id = (
+left join counted_sessions as fs on fs.session_id = (
   select session_id
   from sessions
   where visitor_id = l.visitor_id and started_at < l.enquired_at + 1000
   order by started_at, session_id
   limit 1)
-left join sessions as ls on ls.session_id = coalesce(l.named_session_id, (
+left join counted_sessions as ls on ls.session_id = coalesce(l.named_session_id, (
   select session_id
   from sessions
   where visitor_id = l.visitor_id and started_at < l.enquired_at + 1000
@@ -1688,6 +1670,14 @@ left join lead_attributions as k on k.lead_id = l.lead_id
     or k.last_visitor_id = l.visitor_id
       and k.last_started_at < l.enquired_at + 1000
       and (ls.session_id is null or (k.last_started_at, k.last_session_id) > (ls.started_at, ls.session_id)));
+
+-- A bulk load of sessions rebuilds has_visits in leads, and then the counters after it that are computed from leads.
+-- Therefore this view comes after the views of these counters.
+create view expected_lead_visits as
+select lead_id,
+  exists (select 1 from sessions where sessions.session_id = leads.session_id)
+    or visitor_id <> '' and exists (select 1 from sessions where sessions.visitor_id = leads.visitor_id) as has_visits
+from leads;
 
 create view attribution_changes as
 select lead_id
@@ -1726,12 +1716,6 @@ begin
     archived = excluded.archived;
 end;
 
-create trigger leads_attribute after insert on leads
-begin
-  insert into attribution_changes
-  values (new.lead_id);
-end;
-
 create trigger leads_reattribute after update of lead_id, enquiry_datetime, visitor_id, session_id, status on leads
 when (new.lead_id, new.enquiry_datetime, new.visitor_id, new.session_id, new.status)
   is not (old.lead_id, old.enquiry_datetime, old.visitor_id, old.session_id, old.status)
@@ -1741,12 +1725,7 @@ begin
   values (new.lead_id);
 end;
 
-create trigger leads_unattribute after delete on leads
-begin
-  delete from lead_attributions where lead_id = old.lead_id;
-end;
-
--- Update the attributions of all leads that a change of a session may affect.
+-- Update the attributions and has_visits of all leads that a change of a session may affect.
 create view session_attribution_changes as
 select session_id, visitor_id, started_at
 from sessions;
@@ -1755,39 +1734,30 @@ create trigger session_attribution_change instead of insert on session_attributi
 when exists (select 1 from leads where session_id = new.session_id)
   or exists (
     select 1 from lead_attributions where visitor_id = new.visitor_id and enquired_at > new.started_at - 1000)
+  or exists (
+    select 1
+    from leads
+    where visitor_id = new.visitor_id
+      and new.visitor_id <> ''
+      and has_visits = not exists (select 1 from sessions where visitor_id = new.visitor_id))
 begin
   insert into attribution_changes
   select lead_id
   from leads
-  where session_id = new.session_id
+  where session_id = new.session_id and not exists (select 1 from counting_paused)
   union
   select lead_id
   from lead_attributions
-  where visitor_id = new.visitor_id and enquired_at > new.started_at - 1000;
-end;
-
-create trigger sessions_attribute after insert on sessions
-begin
-  insert into session_attribution_changes
-  values (new.session_id, new.visitor_id, new.started_at);
-end;
-
-create trigger sessions_reattribute after update
-of session_id, visitor_id, started_at, country, referrer_domain, entry_page on sessions
-when (new.session_id, new.visitor_id, new.started_at, new.country, new.referrer_domain, new.entry_page)
-  is not (old.session_id, old.visitor_id, old.started_at, old.country, old.referrer_domain, old.entry_page)
-begin
-  insert into session_attribution_changes
-  values (new.session_id, new.visitor_id, new.started_at);
-  insert into session_attribution_changes
-  values (old.session_id, old.visitor_id, old.started_at);
-end;
-
-create trigger sessions_unattribute after delete on sessions
-when not exists (select 1 from counting_paused)
-begin
-  insert into session_attribution_changes
-  values (old.session_id, old.visitor_id, old.started_at);
+  where visitor_id = new.visitor_id
+    and enquired_at > new.started_at - 1000
+    and not exists (select 1 from counting_paused);
+  update leads set has_visits = 1 - has_visits
+  where (
+      session_id = new.session_id
+      or visitor_id = new.visitor_id
+        and new.visitor_id <> ''
+        and has_visits = not exists (select 1 from sessions where visitor_id = new.visitor_id))
+    and has_visits <> (select has_visits from expected_lead_visits as e where e.lead_id = leads.lead_id);
 end;
 
 -- `analytics-api erase` sets `archived` to 0 where a lead has purged sessions of the person. The attribution is then
@@ -1919,7 +1889,7 @@ create table storage_ratios (
 ) strict, without rowid;
 
 
--- tables of the collector about the last days. Backups and copies contain only collector_machines
+-- tables of the collector, with data of the last days. Backups and copies contain only collector_machines
 
 -- The salts for hashing daily visitors. A salt is deleted two days after the beginning of its day.
 create table collector_salts (
@@ -1947,7 +1917,6 @@ create table collector_sessions (
   visible_ms   integer not null,
   scroll       integer not null
 ) strict, without rowid;
-create index collector_sessions_by_time on collector_sessions (last_at);
 
 -- The events of the last two days, so that an event that is sent twice is counted once.
 create table collector_events (

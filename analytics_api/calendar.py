@@ -85,16 +85,16 @@ def iso_date(day: int) -> str:
 
 def day_of(instant: int, offsets: Sequence[Offset]) -> int:
     """Return the day of an instant."""
-    place = bisect_right(offsets, instant, key=_begins_at) - 1
-    return (instant + offsets[max(place, 0)].day_offset) // DAY_MS
+    index = bisect_right(offsets, instant, key=_begins_at) - 1
+    return (instant + offsets[max(index, 0)].day_offset) // DAY_MS
 
 
 def day_begins_at(day: int, offsets: Sequence[Offset]) -> int:
     """Return the first instant of a day. If the clock skipped the day, return the first instant after it."""
-    place = max(bisect_left(offsets, day, key=_first_day) - 1, 0)
-    begins_at = day * DAY_MS - offsets[place].day_offset
-    if place + 1 < len(offsets):
-        return min(begins_at, offsets[place + 1].begins_at)
+    index = max(bisect_left(offsets, day, key=_first_day) - 1, 0)
+    begins_at = day * DAY_MS - offsets[index].day_offset
+    if index + 1 < len(offsets):
+        return min(begins_at, offsets[index + 1].begins_at)
     return begins_at
 
 
@@ -157,10 +157,10 @@ class Span(NamedTuple):
 
 def spans(begins_at: int, ends_at: int, offsets: Sequence[Offset]) -> Iterator[Span]:
     """Split the period [begins_at, ends_at) at each change of the UTC offset. Yield the parts in ascending order."""
-    for place, offset in enumerate(offsets):
-        next_begins_at = offsets[place + 1].begins_at if place + 1 < len(offsets) else ends_at
+    for index, offset in enumerate(offsets):
+        next_begins_at = offsets[index + 1].begins_at if index + 1 < len(offsets) else ends_at
         # The first offset also applies before its `begins_at`.
-        span_begins_at = max(begins_at, offset.begins_at) if place else begins_at
+        span_begins_at = max(begins_at, offset.begins_at) if index else begins_at
         span = Span(span_begins_at, min(ends_at, next_begins_at), offset.utc_offset)
         if span.begins_at < span.ends_at:
             yield span

@@ -10,6 +10,9 @@ from .database import Database
 from .keys import Principal
 from .storage.base import StorageStats
 
+# A number between these is a time in seconds, from 1973 to 5138.
+MIN_SECONDS, MAX_SECONDS = 100_000_000, 100_000_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -28,6 +31,10 @@ class Context:
     actor: str = ""
     principal: Principal | None = None
     collect_hosts: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if MIN_SECONDS <= self.now < MAX_SECONDS:
+            raise ValueError(f"now must be in milliseconds, such as time.time_ns() // 1_000_000, not {self.now}")
 
 
 def now() -> int:

@@ -18,7 +18,8 @@ from .context import Context
 from .database import Database, Row
 from .errors import InvalidRequest
 from .filter_conditions import EXPRESSIONS
-from .filtered_sessions import DIMENSIONS, Matching, read_keys
+from .filtered_sessions import DIMENSIONS, read_keys
+from .matching import Matching
 from .ranges import RAW_SINCE, close_to_compare, load_offsets
 from .session_filters import Filters, parse_filters
 
@@ -62,7 +63,7 @@ class EarlierRange(NamedTuple):
 
     def match(self, db: Database, matching: Matching) -> Matching:
         """Return the sessions of this range that match the same filters."""
-        return matching.within(db, DayRange(self.first, self.last), self.until)
+        return matching.earlier or matching.within(db, DayRange(self.first, self.last), self.until)
 
 
 # `visitors` counts only those visitors of the cut day who have no session on the whole days `first` to `last`, because

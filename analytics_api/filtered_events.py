@@ -33,18 +33,17 @@ OTHER_EVENTS_OF_CUT_DAY: Final = """
 
 # A session is counted once for each page: on the day on which the session began if it viewed the page on that day,
 # otherwise on the first day with a view. Purged views do not count.
-VIEWS: Final = """
-  select p.page_id, p.day, p.views - p.archived as views, 1 as sessions
-  from session_facts as s
-  cross join session_pages as p
-  where s.day between :first and :last and p.session_id = s.session_id and p.day = s.day and p.views > p.archived
-    and {condition}
-  union all
-  select p.page_id, p.day, p.views - p.archived, not exists (
+OWN_VIEWS: Final = """
+from session_facts as s
+cross join session_pages as p
+where s.day between :first and :last and p.session_id = s.session_id and p.day = s.day and p.views > p.archived
+  and {condition}"""
+OTHER_VIEWS: Final = """
+  select p.page_id, p.day, p.views - p.archived as views, not exists (
       select 1
       from session_pages as earlier
       where earlier.session_id = p.session_id and earlier.page_id = p.page_id and earlier.day between :first and :last
-        and (earlier.day < p.day or earlier.day = s.day) and earlier.views > earlier.archived)
+        and (earlier.day < p.day or earlier.day = s.day) and earlier.views > earlier.archived) as sessions
   from events_of_other_days as e
   cross join facts_of_sessions as s
   cross join session_pages as p
@@ -111,7 +110,24 @@ def other_events_statement(db: Database, condition: str, *, is_cut: bool) -> str
     return OTHER_EVENTS.format(condition=condition, cut_day=cut_day)
 
 
+def own_views(condition: str) -> str:
+    """Return the FROM and WHERE clauses for the page views `p` of the days on which their sessions `s` began."""
+    return OWN_VIEWS.format(condition=condition)
+
+
+def other_views_statement(condition: str, *, is_cut: bool) -> str:
+    """Return a query for rows of page, day, views and sessions: the page views that own_views() does not return.
+
+    Over all rows of a page and of own_views(), a session is counted once.
+    """
+    cut_day = VIEWS_OF_CUT_DAY.format(condition=condition) if is_cut else ""
+    return OTHER_VIEWS.format(condition=condition, cut_day=cut_day)
+
+
 def views_statement(db: Database, condition: str, *, is_cut: bool) -> str:
     """Return a query for rows of page, day, views and sessions. Over all rows of a page, a session is counted once."""
-    statement, cut_day = (VIEWS, VIEWS_OF_CUT_DAY) if db.stores_facts else (JOINED_VIEWS, JOINED_VIEWS_OF_CUT_DAY)
-    return statement.format(condition=condition, cut_day=cut_day.format(condition=condition) if is_cut else "")
+    if db.stores_facts:
+        own = f"select p.page_id, p.day, p.views - p.archived as views, 1 as sessions{own_views(condition)}"
+        return f"{own}\nunion all{other_views_statement(condition, is_cut=is_cut)}"
+    cut_day = JOINED_VIEWS_OF_CUT_DAY if is_cut else ""
+    return JOINED_VIEWS.format(condition=condition, cut_day=cut_day)

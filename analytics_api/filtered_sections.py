@@ -1,65 +1,72 @@
 """Read the rows of several sections of the dashboard from the sessions that match filters, in one statement.
 
-Without this, each section would read the same sessions again. The dashboard passes the result, a ResolvedFilters,
-instead of the filters to the endpoints of its sections.
+Without this, each section would read the same sessions again. The dashboard passes the result in a ResolvedFilters,
+instead of the filters, to the endpoints of its sections.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from .calendar import DayRange
+from .calendar import Interval
 from .database import Database
 from .filter_conditions import EXPRESSIONS
+from .filtered_columns import FIELDS, count_sections
 from .filtered_events import EVENTS_OF_DAY
 from .filtered_sessions import (
     COUNTS,
-    Matching,
-    ResolvedFilters,
-    find_matching,
     first_day,
     join_interval,
     read_pages_and_views,
     sessions_by_interval,
 )
 from .http.parameters import MAX_INT64
-from .session_filters import Filters
+from .matching import Matching
+from .periods import INTERVAL_EXPRESSIONS
 
-# These sections have a row for each value of a field.
-FIELDS: Final = ("country", "source", "entry_page", "exit_page", "engagement")
 WITHOUT_LIMIT: Final = frozenset({"country", "engagement"})
 
 
-def resolve_filters(
-    db: Database, range_: DayRange, filters: Filters | None, sections: Collection[str], limit: int, begins: str | None
-) -> Filters | None:
-    """Return the filters together with the rows of these sections, for find_matching().
+def read_sections(
+    db: Database,
+    matching: Matching,
+    sections: Collection[str],
+    limit: int,
+    interval: Interval,
+    shown: Mapping[str, list[tuple[Any, ...]]] | None = None,
+) -> Matching:
+    """Return the sessions that match together with the rows of these sections.
 
     :param sections: any of `totals`, `days`, `pages`, `page_views` and FIELDS. Pages and page views are only read here
         if both are needed.
     :param limit: the maximum number of rows of sources, pages, entry pages and exit pages.
-    :param begins: as in read_days().
+    :param interval: the interval of each row of `days`.
+    :param shown: for the earlier range of a comparison, the rows that it is compared with. The sections with a limit
+        are limited to the keys of these rows.
     """
-    matching = find_matching(db, range_, filters)
-    if matching is None or filters is None:
-        return filters
     rows: dict[str, list[tuple[Any, ...]]] = {}
     if "pages" in sections and "page_views" in sections:
-        rows = read_pages_and_views(db, matching, limit)
+        rows = read_pages_and_views(db, matching, limit, shown and _keys(shown["pages"]))
     of_sessions = [section for section in sections if section not in ("pages", "page_views")]
-    if len(of_sessions) > 1:  # the endpoint reads a single section itself, with a simpler statement
-        rows |= _read_rows(db, matching, of_sessions, limit, begins)
-    matching = matching._replace(rows=rows)
-    return ResolvedFilters(filters, range_, matching)
+    if matching.by_columns:
+        rows |= count_sections(db, matching, of_sessions, interval)
+    elif len(of_sessions) > 1:  # the endpoint reads a single section itself, with a simpler statement
+        sql = _statement(matching, of_sessions, INTERVAL_EXPRESSIONS.get(interval), has_keys=shown is not None)
+        keys = {f"{field}_keys": json.dumps(_keys(shown[field])) for field in FIELDS if shown and field in shown}
+        parameters = {**matching.parameters, **keys, "limit": limit, "no_limit": MAX_INT64}
+        rows |= _split_rows(db.tuples(sql, **parameters), of_sessions)
+    return matching._replace(rows=rows)
 
 
-def _read_rows(
-    db: Database, matching: Matching, sections: Collection[str], limit: int, begins: str | None
-) -> dict[str, list[tuple[Any, ...]]]:
-    sql = _statement(matching.condition, tuple(sections), begins)
+def _keys(rows: list[tuple[Any, ...]]) -> list[str]:
+    return [key for key, *_ in rows]
+
+
+def _split_rows(all_rows: list[tuple[Any, ...]], sections: Collection[str]) -> dict[str, list[tuple[Any, ...]]]:
     rows: dict[str, list[tuple[Any, ...]]] = {section: [] for section in sections}
-    for section, key, day, *counts in db.tuples(sql, **matching.parameters, limit=limit, no_limit=MAX_INT64):
+    for section, key, day, *counts in all_rows:
         if section == "totals":
             rows[section].append(tuple(counts))
         elif section == "days":
@@ -69,18 +76,27 @@ def _read_rows(
     return rows
 
 
-def _statement(condition: str, sections: tuple[str, ...], begins: str | None) -> str:
-    parts = "\nunion all\n".join(_days_part(begins) if section == "days" else _PARTS[section] for section in sections)
+def _statement(matching: Matching, sections: Collection[str], intervals: str | None, *, has_keys: bool) -> str:
+    parts = "\nunion all\n".join(_part(section, intervals, has_keys) for section in sections)
     return f"""
-{sessions_by_interval(condition, begins, materialized=True)}
+{sessions_by_interval(matching, intervals, materialized=True)}
 {parts}
 """
 
 
-def _list_part(field: str) -> str:
+def _part(section: str, intervals: str | None, has_keys: bool) -> str:
+    if section == "totals":
+        return TOTALS_PART
+    if section == "days":
+        return _days_part(intervals)
+    return _list_part(section, has_keys and section not in WITHOUT_LIMIT)
+
+
+def _list_part(field: str, has_keys: bool) -> str:
     expression = EXPRESSIONS[field]
     visitors = "count(distinct s.visitor_id)" if field == "country" else "0"
-    limit = ":no_limit" if field in WITHOUT_LIMIT else ":limit"
+    limit = ":no_limit" if has_keys or field in WITHOUT_LIMIT else ":limit"
+    only_keys = f"\nwhere key in (select value from json_each(cast(:{field}_keys as text)))" if has_keys else ""
     return f"""select *
 from (
   select '{field}' as section, {expression} as key, 0 as first_day, count(*) as sessions, {visitors} as visitors,
@@ -90,24 +106,21 @@ from (
   where {expression} <> ''
   group by {expression}
   order by sessions desc, key
-  limit {limit}) as {field}_rows"""
+  limit {limit}) as {field}_rows{only_keys}"""
 
 
-def _days_part(begins: str | None) -> str:
-    day = first_day(begins)
+def _days_part(intervals: str | None) -> str:
+    day = first_day(intervals)
     return f"""select *
 from (
   select 'days' as section, '' as key, {day} as first_day, {COUNTS}, 0 as fingerprints, 0 as vpn_suspected, 0 as events
   from s
-  {join_interval(begins)}
+  {join_interval(intervals)}
   group by {day}
   order by {day}) as day_rows"""
 
 
-_PARTS: Final[dict[str, str]] = {
-    "totals": f"""select 'totals' as section, '' as key, 0 as first_day, {COUNTS},
+TOTALS_PART: Final = f"""select 'totals' as section, '' as key, 0 as first_day, {COUNTS},
   count(distinct s.fingerprint) as fingerprints, count(nullif(s.is_vpn, 0)) as vpn_suspected,
   {EVENTS_OF_DAY} as events
-from s""",
-    **{field: _list_part(field) for field in FIELDS},
-}
+from s"""

@@ -1,13 +1,37 @@
-"""The instants at which a range of days begins and ends. A range may end within a day."""
+"""The instants at which a range of days begins and ends, and its weeks and months. A range may end within a day."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from .calendar import DAY_MS, DayRange, day_begins_at, day_of
+from .calendar import DAY_MS, DayRange, Interval, day_begins_at, day_of
 from .database import Database, Reader
 from .http.parameters import MAX_INT64
 from .ranges import load_offsets
+
+# Common table expressions that compute, for each day in `dates`, the first day of its week or month. SQLite and
+# PostgreSQL have different date functions, but the same integer arithmetic. Day 0 is a Thursday.
+WEEKS = """
+intervals as (
+  select day, day - (day + 3) % 7 as first_day
+  from dates)
+"""
+# The calendar repeats after 400 years, which have 146,097 days. The years here begin on March 1. So a leap day is the
+# last day of its year, and the first n months of each year have `(153 * n + 2) / 5` days.
+MONTHS = """
+intervals as (
+  select day, day - (day_of_year - (153 * ((5 * day_of_year + 2) / 153) + 2) / 5) as first_day
+  from (
+    select day, day_of_cycle - (365 * years + years / 4 - years / 100) as day_of_year
+    from (
+      select day, day_of_cycle,
+        (day_of_cycle - day_of_cycle / 1460 + day_of_cycle / 36524 - day_of_cycle / 146096) / 365 as years
+      from (
+        select day, (day + 719468) % 146097 as day_of_cycle
+        from dates) as cycles) as years_of_cycles) as days_of_years)
+"""
+
+INTERVAL_EXPRESSIONS: Final[dict[Interval, str]] = {"week": WEEKS, "month": MONTHS}
 
 
 class Period(NamedTuple):
@@ -24,9 +48,14 @@ class Period(NamedTuple):
     last: int
     cut_at: int | None = None
 
+    @property
+    def last_day(self) -> int:
+        """The last day, even if it is not whole."""
+        return self.last if self.cut_at is None else self.last + 1
+
     def parameters(self) -> dict[str, int | None]:
-        """Return the fields as statement parameters, and also `last_day`: the last day, even if it is not whole."""
-        return {**self._asdict(), "last_day": self.last if self.cut_at is None else self.last + 1}
+        """Return the fields and `last_day` as statement parameters."""
+        return {**self._asdict(), "last_day": self.last_day}
 
 
 def find_period(db: Database, range_: DayRange | None, until: int | None) -> Period:

@@ -78,7 +78,7 @@ def find_today(db: Database, now: int) -> Today:
     day = (now + row["day_offset"]) // DAY_MS
     begins_at = day * DAY_MS - row["day_offset"]
     ends_at = begins_at + DAY_MS
-    # The row applies only to a part of the day if the offset changes on that day. Both ends are limited to this part.
+    # If the offset changes on this day, the row applies only to a part of the day. The result is then this part.
     return Today(day, max(begins_at, row["begins_at"]), min(ends_at, row["ends_at"] or ends_at))
 
 

@@ -1,5 +1,6 @@
 """`analytics-api copy` copies a database from SQLite to each engine, and from each engine to SQLite."""
 
+import shutil
 import subprocess
 import sys
 
@@ -103,20 +104,29 @@ def write(database, rows):
     database.write(lambda at: insert(at, rows))
 
 
-@pytest.fixture
-def odd(tmp_path):
-    """Return a file with values that a copy is most likely to change."""
-    with open_database(tmp_path / "odd.db").closing() as database:
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Return a folder with the files of the fixtures `odd` and `visits`."""
+    folder = tmp_path_factory.mktemp("copied")
+    with open_database(folder / "odd.db").closing() as database:
         database.bulk(lambda at: insert(at, ODD))
+    with open_database(folder / "visits.db").closing() as database:
+        for table, rows in demo.batches(demo.Plan(NOW, sessions=300)):
+            database.bulk(lambda at, table=table, rows=rows: at.insert(table, demo.COLUMNS[table], rows))
+    return folder
+
+
+@pytest.fixture
+def odd(files, tmp_path):
+    """Yield a database with values that a copy is most likely to change."""
+    with open_database(shutil.copy(files / "odd.db", tmp_path)).closing() as database:
         yield database
 
 
 @pytest.fixture
-def visits(tmp_path):
-    """Return a file with enough rows for several batches."""
-    with open_database(tmp_path / "visits.db").closing() as database:
-        for table, rows in demo.batches(demo.Plan(NOW, sessions=300)):
-            database.bulk(lambda at, table=table, rows=rows: at.insert(table, demo.COLUMNS[table], rows))
+def visits(files, tmp_path):
+    """Yield a database with enough rows for several batches."""
+    with open_database(shutil.copy(files / "visits.db", tmp_path)).closing() as database:
         yield database
 
 
@@ -264,4 +274,4 @@ def test_copy_of_damaged_source_names_it(visits, tmp_path):
 
     output = run("copy", visits.path, tmp_path / "new.db", status=1)
 
-    assert output == f"Error: {visits.path}: database disk image is malformed\n"
+    assert output == (f"{tmp_path}/new.db: created, empty\nError: {visits.path}: database disk image is malformed\n")

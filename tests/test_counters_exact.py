@@ -32,8 +32,9 @@ from hypothesis import strategies as st
 from analytics_api.database.base import COUNT_COLUMNS
 from analytics_api.database.expected import expected_views
 from analytics_api.database.folding import case_folds
+from analytics_api.maintenance.purge import SESSION_KEYS
 
-EXAMPLES = int(os.environ.get("COUNTER_EXAMPLES", "50"))
+EXAMPLES = int(os.environ.get("COUNTER_EXAMPLES", "25"))
 EXPECTED_VIEWS = """
 select name
 from (select name from sqlite_schema union all select name from sqlite_temp_schema)
@@ -60,6 +61,7 @@ MEDDLED = {
         "last_follow_up_at": (None, "2030"),
         "search_text": ("", "an\x1f"),
         "project_code": (None, "AAB"),
+        "has_visits": (0, 1, 7),
     }
 }
 EXPRESSIONS = {
@@ -116,12 +118,12 @@ insert into lead_submissions (submission_id, lead_id, submitted_at, is_primary_l
   (-1, 1, '2026-02-24', 0), (1, 1, '2025-02-24', 0), (2, 2, '2026-02-24', 1);
 """
 # The statements with which `purge --keep-totals` archives a session and an event.
-ARCHIVE_SESSION = """
+ARCHIVE_SESSION = f"""
 insert into counting_paused values (1);
 insert into archived_session_counts
 select dimension, day, key, 1, coalesce(duration, 0), duration is not null, coalesce(engagement_score, 0),
   engagement_score is not null, vpn_suspected <> 0
-from session_keys
+from ({SESSION_KEYS}) as session_keys
 where session_id = :key
 on conflict do update set
   sessions = sessions + 1,
@@ -486,7 +488,7 @@ def pairs(connection):
     for sql in expected_views().values():
         connection.execute(sql.replace("create view", "create temporary view if not exists"))
     for (view,) in connection.execute(EXPECTED_VIEWS).fetchall():
-        counter = view.removeprefix("expected_")
+        counter = "leads" if view == "expected_lead_visits" else view.removeprefix("expected_")
         columns = [column["name"] for column in rows(connection, f"pragma table_info({view})")]
         yield [
             sorted(

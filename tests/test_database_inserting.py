@@ -89,6 +89,19 @@ def test_pipeline_writes_every_row(database):
     assert database.verify() == []
 
 
+@pytest.mark.parametrize(("on_conflict", "visitor"), [("ignore", "v1"), ("update", "v2")])
+def test_pipeline_keeps_or_overwrites_existing_rows(database, on_conflict, visitor):
+    def work(at):
+        with at.pipeline():
+            at.insert("sessions", COLUMNS, [("a", "v1", NOW)])
+            at.insert("sessions", COLUMNS, [("a", "v2", NOW), ("b", "v3", NOW)], on_conflict=on_conflict)
+
+    database.write(work)
+
+    assert visitors(database) == {"a": visitor, "b": "v3"}
+    assert database.verify() == []
+
+
 ROWS = {
     "number": ("b", "v2", "today"),
     "null": ("b", None, NOW),

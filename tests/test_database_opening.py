@@ -11,6 +11,7 @@ import pytest
 
 from analytics_api import open_database
 from analytics_api.database.sqlite import SQLite
+from analytics_api.database.sqlite.schema import create_schema
 from analytics_api.errors import DatabaseError
 
 OPENING = """
@@ -50,6 +51,24 @@ def test_open_creates_a_missing_database(path):
 
     assert events == [{"events": 0}]
     assert path.exists()
+
+
+class FullDisk(sqlite3.Connection):
+    """A connection whose commit fails as on a full disk: SQLite has rolled back the transaction."""
+
+    def execute(self, sql, *parameters):
+        if sql == "commit":
+            super().execute("rollback")
+            raise sqlite3.OperationalError("database or disk is full")
+        return super().execute(sql, *parameters)
+
+
+def test_full_disk_is_named_when_a_database_is_created(path):
+    with (
+        closing(sqlite3.connect(path, isolation_level=None, factory=FullDisk)) as connection,
+        pytest.raises(sqlite3.OperationalError, match="database or disk is full"),
+    ):
+        create_schema(connection, path, seconds=1)
 
 
 @pytest.mark.parametrize("create", [True, False])

@@ -39,7 +39,7 @@ def execute(path, script):
     [
         ("drop trigger events_insert", "the trigger events_insert is missing"),
         ("drop index events_by_time", "the index events_by_time is missing"),
-        ("drop view session_keys", "the view session_keys is missing"),
+        ("drop view all_time_pages", "the view all_time_pages is missing"),
         (
             "drop trigger events_insert; create trigger events_insert after insert on events begin select 1; end",
             "the trigger events_insert was changed",

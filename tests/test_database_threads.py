@@ -145,7 +145,7 @@ def test_close_breaks_no_running_statement(database):
 
 FORKED = """
 import os, sys, warnings
-warnings.simplefilter("ignore")  # of a fork beside threads: that is the point
+warnings.simplefilter("ignore")  # Python warns about a fork while there are threads, which this test needs
 from analytics_api.database.sqlite import SQLite
 EVENT = '''
 insert into events (session_id, event_type, page_url, occurred_at)
@@ -172,7 +172,7 @@ for number in range(3):
             write(f"child {number}")
             database.verify() and sys.exit("a counter is wrong")
         if number == 0:
-            os._exit(0)  # as multiprocessing leaves
+            os._exit(0)  # child processes of multiprocessing end in this way
         if number == 1:
             database.close()
         sys.exit(0)

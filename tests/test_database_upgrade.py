@@ -117,7 +117,7 @@ def old(filled_old, version, tmp_path):
 
 def base_contents(path):
     """Return the rows of the tables that exist in every version, without columns that differ between versions."""
-    later = {"search_text", "search_code", "project_code", "stage_since"}
+    later = {"search_text", "search_code", "project_code", "stage_since", "has_visits"}
     names = {table: columns_of(path, table) - later for table in BASE}
     return {
         table: [{column: row[column] for column in row if column in names[table]} for row in rows]
@@ -414,7 +414,10 @@ REFUSED = {
     "newer": (newer, "this database has version 6, newer than 5; use a newer analytics_api"),
     "text": (lambda path: path.write_text("not a page of SQLite\n" * 50), "file is not a database"),
     "short": (lambda path: path.write_text("KEY=1"), "file is not a database"),
-    "directory": (Path.mkdir, "unable to open database file"),
+    "directory": (
+        Path.mkdir,
+        "unable to open database file; it is a folder: use the path of a file, such as {path}/analytics.db",
+    ),
 }
 
 
@@ -428,7 +431,7 @@ def test_upgrade_of_unknown_file_is_one_line(tmp_path, kind):
     with pytest.raises(DatabaseError) as refused:
         upgrade(path)
 
-    assert str(refused.value) == f"{path}: {reason}"
+    assert str(refused.value) == f"{path}: {reason.format(path=path)}"
     assert (path.read_bytes() if path.is_file() else None) == before
 
 

@@ -102,7 +102,7 @@ def test_verify_finds_no_difference_in_good_data(database):
     differences = database.verify(on_progress=steps.append)
 
     assert differences == []
-    assert sorted(steps) == sorted((*COUNTERS, "leads", "lead_submissions", "lead_search"))
+    assert sorted(steps) == sorted((*COUNTERS, "leads", "leads", "lead_submissions", "lead_search"))
 
 
 def test_verify_finds_no_difference_in_an_empty_database(tmp_path):
@@ -192,7 +192,7 @@ def test_verify_ignores_rows_that_count_nothing(database):
 
 def without_triggers(*statements):
     """Return statements that run without the triggers of leads, which would repair the rows."""
-    triggers = ("leads_insert", "leads_delete", "leads_update_status", "leads_refresh")
+    triggers = ("leads_insert", "leads_delete", "leads_update_status", "leads_refresh", "leads_refresh_visits")
     return (*(f"drop trigger {trigger}" for trigger in triggers), *statements)
 
 
@@ -203,6 +203,7 @@ def without_triggers(*statements):
         ("update leads set last_follow_up_at = '1999' where lead_id = 1", "leads"),
         ("update leads set search_text = 'other' where lead_id = 1", "leads"),
         ("update leads set project_code = null where lead_id = 1", "leads"),
+        ("update leads set has_visits = 1 - has_visits where lead_id = 1", "leads"),
         ("update leads set enquiry_datetime = '2026-01-01T10:00Z' where lead_id = 1", "leads"),
         ("update leads set contact_name = 'Somebody Else' where lead_id = 1", "leads"),
         ("update leads set status = 'won' where status = 'new'", "status_counts"),
@@ -249,7 +250,7 @@ def test_rebuild_repairs_all_differences(database):
 
     assert database.verify() == []
     assert database.rows("select * from day_counts order by day") == expected
-    assert sorted(steps) == sorted((*COUNTERS, "leads", "lead_submissions", "lead_search"))
+    assert sorted(steps) == sorted((*COUNTERS, "leads", "leads", "lead_submissions", "lead_search"))
 
 
 def test_rebuild_runs_work_first_and_counts_it(database):

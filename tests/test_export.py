@@ -274,6 +274,13 @@ class TestCommand:
         assert (folder / "leads.ndjson").read_text() == printed
         assert len(printed.splitlines()) == 5
 
+    def test_name_of_the_output_chooses_the_format(self, folder):
+        run("export", "leads", "--output", "leads.CSV")
+        run("export", "leads", "--output", "other.csv", "--format", "ndjson")
+
+        assert (folder / "leads.CSV").read_text() == run("export", "leads", "--format", "csv")
+        assert (folder / "other.csv").read_text() == run("export", "leads")
+
     def test_export_with_filter_is_the_list_of_leads(self):
         new = run("export", "leads", "--status", "new", "--sort", "name_asc", "--format", "csv")
 

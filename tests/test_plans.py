@@ -7,6 +7,8 @@ from helpers.plans import connect_to_demo, find_scans, list_statements, query_pl
 
 from analytics_api import endpoints
 from analytics_api.earlier_range import CUT_DAY, KEYS
+from analytics_api.endpoints.conversions.counts import Request
+from analytics_api.endpoints.conversions.leads import leads_statement
 
 STATEMENTS = {label: statements for label, statements in list_statements().items() if not label.startswith("leads.")}
 
@@ -87,3 +89,13 @@ def test_realtime_reads_minutes_and_two_short_index_ranges(connection):
         "SEARCH sessions USING INDEX sessions_by_time (started_at>? AND started_at<?)",
         "SEARCH sessions USING INDEX sessions_by_time (started_at>? AND started_at<?)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("attribution", "index"), [("last", "lead_attributions_by_source"), ("first", "lead_attributions_by_first_source")]
+)
+def test_leads_by_source_are_read_in_the_order_of_an_index(connection, attribution, index):
+    plan = query_plan(connection, leads_statement(Request(None, "source", attribution), (), None))
+
+    assert plan[0] == f"SCAN a USING COVERING INDEX {index}"
+    assert "USE TEMP B-TREE FOR GROUP BY" not in plan

@@ -1,5 +1,7 @@
 """A purge deletes old sessions and events in small transactions, and updates the counters."""
 
+import os
+import pty
 import queue
 import signal
 import subprocess
@@ -8,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import pytest
-from helpers.cli import isolated_cwd, run
+from helpers.cli import COMMAND, clean_environment, isolated_cwd, run
 from helpers.client import instant
 
 from analytics_api.maintenance.purge import purge
@@ -199,7 +201,7 @@ class TestCommand:
     def test_purge_prints_row_counts(self, database, filled):
         output = run("purge", "--before", "2026-02-10")
 
-        assert output == "events: 3,000 deleted\nsessions: 1,500 deleted\n"
+        assert output.endswith("events: 3,000 deleted\nsessions: 1,500 deleted\n")  # after the progress, if it is slow
         assert remaining(database) == (0, 1_500, 0, 3_000)
 
     @pytest.mark.parametrize("day", ["9998-01-01", "2026-02-30", "yesterday"])
@@ -208,3 +210,25 @@ class TestCommand:
 
         assert "--before" in output
         assert remaining(database) == (1_500, 1_500, 3_000, 3_000)
+
+    @pytest.mark.parametrize(
+        ("option", "answer", "status", "rows"),
+        [
+            ([], b"n\n", 1, (1_500, 1_500, 3_000, 3_000)),
+            ([], b"y\n", 0, (0, 1_500, 0, 3_000)),
+            (["--yes"], b"", 0, (0, 1_500, 0, 3_000)),
+        ],
+        ids=["no", "yes", "option"],
+    )
+    def test_purge_asks_only_in_a_terminal(self, database, filled, option, answer, status, rows):
+        ours, theirs = pty.openpty()
+        os.write(ours, answer)
+        command = [COMMAND, "purge", "--before", "2026-02-10", *option]
+        purged = subprocess.run(command, env=clean_environment(), stdin=theirs, capture_output=True, timeout=60)
+        os.close(theirs)
+        os.close(ours)
+
+        question = f"events: 3,000, sessions: 1,500. Delete them from {database.url}, and no longer count them?"
+        assert (question.encode() in purged.stdout + purged.stderr) == (option == [])
+        assert purged.returncode == status
+        assert remaining(database) == rows

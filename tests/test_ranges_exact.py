@@ -65,7 +65,7 @@ def test_every_statistic_of_a_range_is_exact(database, zone, page_query, writes,
 
 
 @ENGINES
-@settings(max_examples=EXAMPLES // 2, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES // 4, suppress_health_check=list(HealthCheck))
 @given(writes=st.lists(st.one_of(WRITE, WRITE, ERASURE), max_size=30))
 def test_erasures_leave_counters_of_the_rows_and_the_archive(database, writes):
     empty(database, "Europe/Berlin", "keep")

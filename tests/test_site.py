@@ -201,6 +201,12 @@ class TestCommand:
 
         assert output == "Error: --time-zone must be a name of the IANA database such as Asia/Kolkata, not 'Pune'\n"
 
+    @pytest.mark.parametrize("name", ["asia/kolkata", "Asia/Kolkatta"])
+    def test_site_suggests_the_nearest_zone(self, database, name):
+        output = run("site", "--time-zone", name, status=1)
+
+        assert output.endswith(f", not {name!r}; did you mean Asia/Kolkata?\n")
+
     @pytest.mark.slow
     def test_verify_names_outdated_offsets(self, database, visits):
         run("site", "--time-zone", "Europe/Berlin")

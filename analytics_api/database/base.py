@@ -78,13 +78,13 @@ PRIMARY_KEYS = BASE_TABLES | SITE_TABLES | ARCHIVING_COUNTERS | ARCHIVE_TABLES |
 
 # Columns that triggers compute. Triggers overwrite a value that a writer sets.
 DERIVED_COLUMNS = frozenset(
-    {"follow_ups_count", "last_follow_up_at", "stage_since", "search_text", "project_code", "is_sharded"}
+    {"follow_ups_count", "last_follow_up_at", "stage_since", "has_visits", "search_text", "project_code", "is_sharded"}
 )
 
 # Number of parameters in an IN list. A list with fewer values is filled up with its last value, so that the statement
 # text is always the same and a prepared statement can be reused.
 IN_LIST_SIZE = 500
-IN_LIST = ", ".join(f":listed_{place}" for place in range(IN_LIST_SIZE))
+IN_LIST = ", ".join(f":listed_{index}" for index in range(IN_LIST_SIZE))
 
 BATCH = 1000  # maximum number of rows in a list that `batches` yields
 
@@ -115,9 +115,9 @@ OnConflict = Literal["error", "ignore", "update"]
 def in_list_batches(values: Iterable[Any]) -> Iterator[dict[str, Any]]:
     """Yield the values as parameters of IN_LIST, up to IN_LIST_SIZE at a time."""
     rest = iter(values)
-    while some := list(islice(rest, IN_LIST_SIZE)):
-        some += some[-1:] * (IN_LIST_SIZE - len(some))
-        yield {f"listed_{place}": value for place, value in enumerate(some)}
+    while batch := list(islice(rest, IN_LIST_SIZE)):
+        batch += batch[-1:] * (IN_LIST_SIZE - len(batch))
+        yield {f"listed_{index}": value for index, value in enumerate(batch)}
 
 
 # Log message after a table was read in batches. Its arguments are the name of the table and the number of texts.
@@ -125,7 +125,10 @@ REPLACED_TEXT_WARNING = "%s: texts with invalid UTF-8, replaced by U+FFFD: %d"
 
 
 class Reader(Protocol):
-    """Reads from one database snapshot."""
+    """Reads from one database snapshot. Parameters of this type are named `at`: `at.rows(…)`."""
+
+    stores_visits: bool
+    """Whether `leads` has the column has_visits, which is 1 if the lead has a session."""
 
     replaced_text: int
     """The number of strings from `batches` so far in which invalid UTF-8 was replaced by U+FFFD."""
@@ -139,8 +142,8 @@ class Reader(Protocol):
     def tuples(self, sql: str, /, **params: Any) -> list[tuple[Any, ...]]:
         """Return all rows of a statement as tuples. This is faster than `rows` for many rows."""
 
-    def needle(self, text: str) -> str | None:
-        """Convert a folded search term to the argument of `lead_search(:needle)`.
+    def index_query(self, text: str) -> str | None:
+        """Convert a folded search term to a query of the search index, the argument of `lead_search`.
 
         Return None if the term cannot use the search index, because it is too short.
         """
@@ -177,7 +180,7 @@ class Transaction(Reader, Protocol):
     def pipeline(self) -> AbstractContextManager[None]:
         """Send the statements of the block together, if the engine can do that. The block must not use their results.
 
-        Within the block, `insert` is only for a few rows, and does not support `on_conflict`.
+        Within the block, `insert` is only for a few rows, and their keys must be different.
 
         :raises RowError: a row cannot be stored. The transaction must end then.
         """
@@ -245,7 +248,7 @@ def compare(at: Reader, counter: str, expected: str, columns: str) -> Iterator[D
     for row in at.rows(f"""
 select {columns}, side
 from (
-  select {columns}, sum(side) as side, row_number() over (partition by sum(side) > 0) as place
+  select {columns}, sum(side) as side, row_number() over (partition by sum(side) > 0) as number
   from (
     select {columns}, 1 as side
     from {counter}
@@ -255,8 +258,8 @@ from (
     from {expected}
     {where}) as both_sides
   group by {columns}
-  having sum(side) <> 0) as differing
-where place <= {MAX_REPORTED}
+  having sum(side) <> 0) as differences
+where number <= {MAX_REPORTED}
 """):
         side = row.pop("side")
         yield Difference(counter, row, None) if side > 0 else Difference(counter, None, row)

@@ -70,10 +70,12 @@ def fold_all(at: Reader | Database, texts: Sequence[str]) -> list[str]:
     """Fold texts in the same way as the triggers of leads."""
     letters = {letter for text in texts if not text.isascii() for letter in text if not letter.isascii()}
     folds = {row["letter"]: row["folded"] for row in at.rows(FOLDS, text="".join(letters))} if letters else {}
-    return [text.lower() if text.isascii() else "".join(_folded(letter, folds) for letter in text) for text in texts]
+    return [
+        text.lower() if text.isascii() else "".join(_fold_letter(letter, folds) for letter in text) for text in texts
+    ]
 
 
-def _folded(letter: str, folds: Mapping[str, str]) -> str:
+def _fold_letter(letter: str, folds: Mapping[str, str]) -> str:
     if letter.isascii():
         return letter.lower()
     return unicodedata.normalize("NFD", letter) if ord(letter) in HANGUL else folds.get(letter, letter)

@@ -107,30 +107,30 @@ def sessions(plan: Plan) -> Iterator[Row]:
     draw = plan.draws("sessions")
     pages, urls = plan.pages, plan.page_urls
     offset = plan.seed * SEED
-    sweep = min(8, max(1, plan.sessions // pages))
+    step = min(8, max(1, plan.sessions // pages))
     for index, start in enumerate(_starts(plan, draw)):
         visitor = _visitor(index, draw)
         key = (visitor * VISITOR + offset) & MASK
         device = visitor - (visitor % 8 == 3)  # some visitors share a device
-        size, length, score = _visit(plan, index, start, draw)
-        entry = leave = _page(pages, draw)
-        if index % sweep == 0:  # these sessions view every page at least once
-            entry = leave = index // sweep * STRIDE % pages
-        if size > 2:
-            leave = _page(pages, draw)
+        event_count, duration, score = _visit(plan, index, start, draw)
+        entry_page = exit_page = _page(pages, draw)
+        if index % step == 0:  # these sessions view every page at least once
+            entry_page = exit_page = index // step * STRIDE % pages
+        if event_count > 2:
+            exit_page = _page(pages, draw)
         referrer, domain = REFERRERS[int(len(REFERRERS) * draw())]
-        entry_url = urls[entry] + campaign_query(domain, entry, key) if index % sweep else urls[entry]
+        entry_url = urls[entry_page] + campaign_query(domain, entry_page, key) if index % step else urls[entry_page]
         yield (
             f"session_{(index * SESSION + offset) & MASK:016x}",
             f"{key:016x}",
             None if visitor % 13 == 7 else f"fp_{(device * DEVICE + offset) & MASK:016x}",
             start,
-            None if length is None else start + length,
-            length,
+            None if duration is None else start + duration,
+            duration,
             score,
-            size,
+            event_count,
             entry_url,
-            entry_url if size <= 2 else urls[leave],
+            entry_url if event_count <= 2 else urls[exit_page],
             COUNTRIES[key * len(COUNTRIES) >> 64],
             referrer,
             domain,
@@ -167,16 +167,16 @@ def _visit(plan: Plan, index: int, start: int, draw: Draw) -> tuple[int, int | N
     The duration of an open session is None. Some sessions have no score.
     """
     chance = draw()
-    size = 1 + int(38 * chance * chance * chance)
-    if size < 5 and plan.has_lead(index):
-        size = 5  # a visitor views some pages before filling in a form
-    length = size * int(4_000 + 29_000 * draw())
-    is_closed = draw() > 0.02 and start + length + IDLE <= plan.now  # trackers miss the end of some sessions
-    if start + length > plan.now:
-        size = size * (plan.now - start) // length or 1
-    mood = draw() + draw()
-    score = int(56 * size / (size + 8) + 29 * mood) - 4  # always in 0..100
-    return size, length if is_closed else None, score if mood > 0.28 else None
+    event_count = 1 + int(38 * chance * chance * chance)
+    if event_count < 5 and plan.has_lead(index):
+        event_count = 5  # a visitor views some pages before filling in a form
+    duration = event_count * int(4_000 + 29_000 * draw())
+    is_closed = draw() > 0.02 and start + duration + IDLE <= plan.now  # trackers miss the end of some sessions
+    if start + duration > plan.now:
+        event_count = event_count * (plan.now - start) // duration or 1
+    interest = draw() + draw()
+    score = int(56 * event_count / (event_count + 8) + 29 * interest) - 4  # always in 0..100
+    return event_count, duration if is_closed else None, score if interest > 0.28 else None
 
 
 def _page(pages: int, draw: Draw) -> int:
@@ -200,20 +200,20 @@ def events(plan: Plan) -> Iterator[Row]:
 
 
 def _events_of(plan: Plan, index: int, session: Row, draw: Draw) -> Iterator[tuple[str, str, int, str | None]]:
-    start, size, page, last_page = session[3], session[7], session[8], session[9]
+    start, event_count, page, last_page = session[3], session[7], session[8], session[9]
     yield "page_view", page, start, None
-    if size == 1:
+    if event_count == 1:
         return
     span = _span(session, plan.now)
-    step = span / size
-    for place in range(1, size - 2):
+    step = span / event_count
+    for number in range(1, event_count - 2):
         kind, data = ACTIONS[int(len(ACTIONS) * draw())]
         if kind == "page_view":
             page = plan.page_urls[_page(plan.pages, draw)]
-        yield kind, page, int(start + step * (place + draw())), data
-    if size > 2:
+        yield kind, page, int(start + step * (number + draw())), data
+    if event_count > 2:
         page = last_page
-        yield "page_view", page, int(start + step * (size - 2 + draw())), None
+        yield "page_view", page, int(start + step * (event_count - 2 + draw())), None
     if plan.has_lead(index):
         yield "form_submit", page, start + span, '{"form":"enquiry"}'
     else:
@@ -279,14 +279,14 @@ def _timeline(plan: Plan) -> tuple[list[int], list[int], list[float]]:
     first = min(midnight - (plan.days - 1) * DAY, now - HOUR)
     # The last interval is on the current day, even just after midnight.
     edges = [*range(first, now - HOUR, HOUR), now - HOUR, max(midnight, now - IDLE), now]
-    luck = [85 + int(31 * draw()) for _ in range(plan.days + 1)]
+    factors = [85 + int(31 * draw()) for _ in range(plan.days + 1)]
 
     weights = []
     for start, end in pairwise(edges):
         age = (start - first) // DAY
         week = 6 if (start // DAY + 3) % 7 >= 5 else 10  # day 0 was a Thursday
-        busy = RHYTHM[start % DAY // HOUR] * week * (plan.days + age) * luck[age]
-        weights.append(busy * ((end - start) // 1000))
+        activity = RHYTHM[start % DAY // HOUR] * week * (plan.days + age) * factors[age]
+        weights.append(activity * ((end - start) // 1000))
     # The last two intervals have a minimum weight, so that small data sets have sessions in the last hour and today.
     minimum = sum(weights) * min(12, 2 + plan.sessions // 100) // max(plan.sessions, 1)
     weights[-2:] = [max(weight, minimum) for weight in weights[-2:]]
@@ -354,25 +354,25 @@ def _person(lead_id: int, session: Row, draw: Draw) -> _Person:
 
 def _forms(plan: Plan, submission_id: int, sent_at: int, session: Row, person: _Person, draw: Draw) -> Iterator[Row]:
     """Generate the submissions of a lead. The first has the id after `submission_id`."""
-    at = sent_at
-    for again in range(1 + _pick(REPEATS, draw)):
-        at_once = again and draw() < 0.3
-        if again:
-            at += int(1_000 + 4 * MINUTE * draw()) if at_once else int(HOUR + 9 * DAY * draw())
-        if at > plan.now:
+    submitted_at = sent_at
+    for repeat in range(1 + _pick(REPEATS, draw)):
+        is_same_hour = repeat and draw() < 0.3
+        if repeat:
+            submitted_at += int(1_000 + 4 * MINUTE * draw()) if is_same_hour else int(HOUR + 9 * DAY * draw())
+        if submitted_at > plan.now:
             break
-        is_same_visit = not again or at_once
+        is_same_visit = not repeat or is_same_hour
         project = person.project if is_same_visit or draw() < 0.8 else _pick(PROJECTS, draw)[0]
         name = f"{person.given_name} {person.family_name}" if is_same_visit else person.given_name
         email, phone = person.contact
         if not is_same_visit and draw() < 0.3:
-            phone = f"5550{(person.lead_id * STRIDE + again) % 1_000_000:06}"
+            phone = f"5550{(person.lead_id * STRIDE + repeat) % 1_000_000:06}"
         payload = {"FIRSTNAME": name, "EMAIL": email, "PHONE": phone, "PROJECT": project}
         submission_id += 1
         yield (
-            submission_id, person.lead_id, _text(at), project, person.visitor_id,
+            submission_id, person.lead_id, _text(submitted_at), project, person.visitor_id,
             person.session_id if is_same_visit else None, email, phone, person.address, person.origin,
-            session[9 if is_same_visit else 8], _pick(BUTTONS, draw), 0 if again else 1, 1 if at_once else 0,
+            session[9 if is_same_visit else 8], _pick(BUTTONS, draw), 0 if repeat else 1, 1 if is_same_hour else 0,
             json.dumps(payload, ensure_ascii=False, separators=(",", ":")),
         )  # fmt: skip
 

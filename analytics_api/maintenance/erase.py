@@ -10,7 +10,7 @@ from ..errors import ErasureError
 
 SLICE = 1_000_000  # maximum number of events that a statement reads
 
-CONTACTS = """
+SELECT_CONTACTS = """
 select lead_id, contact_email, visitor_id, session_id
 from leads
 union all
@@ -18,19 +18,19 @@ select lead_id, contact_email, visitor_id, session_id
 from lead_submissions
 """
 
-VISITORS = f"""
+SELECT_VISITORS = f"""
 select distinct visitor_id
 from sessions
 where session_id in ({IN_LIST})
 """
 
-SESSIONS = f"""
+SELECT_SESSIONS = f"""
 select session_id
 from sessions
 where visitor_id in ({IN_LIST})
 """
 
-FINGERPRINTS = f"""
+SELECT_FINGERPRINTS = f"""
 select distinct fingerprint
 from sessions
 where session_id in ({IN_LIST}) and fingerprint <> ''
@@ -38,23 +38,23 @@ where session_id in ({IN_LIST}) and fingerprint <> ''
 
 # The events of a session have no index. Therefore all events are read, in slices, so that each statement takes little
 # time. This statement returns the last event_id of the next slice.
-NEXT = """
+SELECT_SLICE_END = """
 select max(event_id) as last
 from (
   select event_id
   from events
   where event_id > :after
   order by event_id
-  limit :rows) as those
+  limit :rows) as slice
 """
 
-EVENTS_OF_SESSIONS = f"""
+DELETE_EVENTS = f"""
 delete from events
 where event_id > :after and event_id <= :last and session_id in ({IN_LIST})
 """
 
 # The order matters: submissions are deleted before their lead.
-OF_LEADS = {
+DELETE_LEADS = {
     "lead_submissions": f"""
 delete from lead_submissions
 where lead_id in ({IN_LIST})
@@ -93,13 +93,13 @@ where exists (
   where visitor_id in ({IN_LIST}))
 """
 
-OF_SESSIONS = f"""
+DELETE_SESSIONS = f"""
 delete from sessions
 where session_id in ({IN_LIST})
 """
 
 # Remove a person from the archive of purged rows. Triggers update the counters.
-ARCHIVED = {
+CLEAR_ARCHIVE = {
     "visitor_days": f"""
 update visitor_days set
   sessions = sessions - archived,
@@ -122,7 +122,7 @@ where session_id in ({IN_LIST}) and archived > 0
 
 # Remove purged sessions of the person from the attributions of other people's leads. Triggers attribute these leads
 # again.
-ATTRIBUTED = f"""
+CLEAR_ATTRIBUTIONS = f"""
 update lead_attributions set archived = 0
 where archived <> 0
   and (visitor_id in ({IN_LIST}) or first_visitor_id in ({IN_LIST}) or last_visitor_id in ({IN_LIST}))
@@ -145,7 +145,7 @@ where session_id in ({IN_LIST}) and views = 0
 
 # Delete the collector's rows about the sessions. Their number is not in the result of `erase`. With the next event of
 # the visitor, a new session begins.
-OF_COLLECTOR = (
+DELETE_COLLECTED = (
     f"""
 delete from collector_events
 where session_id in ({IN_LIST})
@@ -158,12 +158,12 @@ where session_id in ({IN_LIST})
 
 # Delete all rows that limit the number of leads per hour. They do not say which person sent a lead, and are needed only
 # for an hour.
-COLLECTOR_LEADS = """
+DELETE_SENDERS = """
 delete from collector_leads
 """
 
 # Remove references to the person's visitors and sessions from rows of other people.
-NAMED_VISITORS = (
+CLEAR_VISITORS = (
     f"""
 update leads
 set visitor_id = null
@@ -175,7 +175,7 @@ set visitor_id = null
 where visitor_id in ({IN_LIST})
 """,
 )
-NAMED_SESSIONS = (
+CLEAR_SESSIONS = (
     f"""
 update leads
 set session_id = null
@@ -258,10 +258,10 @@ def erase(
         on_progress("the rows")
         return _delete(at, _find_person(at, visitor, email, lead))
 
-    receipt = db.write(work)
+    row_counts = db.write(work)
     on_progress("the files")
     db.scrub()
-    return receipt
+    return row_counts
 
 
 def _require_one(*keys: object) -> None:
@@ -275,13 +275,13 @@ def _find_person(at: Reader, visitor: str | None, email: str | None, lead: int |
         person.visitors.add(visitor)
     if lead is not None:
         person.leads.add(lead)
-    addresses = {_folded(email)} - {""}
+    addresses = {_fold_address(email)} - {""}
     known = None
     # A lead that is found may add an address, and an address may add leads. Repeat this until nothing new is found.
     while known != (len(person.leads), len(addresses)):
         known = len(person.leads), len(addresses)
         for lead_id, address, visitor_id, _ in _contacts(at):
-            address = _folded(address)
+            address = _fold_address(address)
             if lead_id in person.leads or address in addresses or (visitor is not None and visitor_id == visitor):
                 person.leads.add(lead_id)
                 if address:
@@ -292,43 +292,43 @@ def _find_person(at: Reader, visitor: str | None, email: str | None, lead: int |
             person.sessions.add(session_id or "")
     person.sessions.discard("")
     for ids in in_list_batches(person.sessions):
-        person.visitors.update(row["visitor_id"] for row in at.rows(VISITORS, **ids))
+        person.visitors.update(row["visitor_id"] for row in at.rows(SELECT_VISITORS, **ids))
     person.visitors.discard("")  # sessions with an empty visitor id may belong to other people
     for ids in in_list_batches(person.visitors):
-        person.sessions.update(row["session_id"] for row in at.rows(SESSIONS, **ids))
+        person.sessions.update(row["session_id"] for row in at.rows(SELECT_SESSIONS, **ids))
     for ids in in_list_batches(person.sessions):
-        person.fingerprints.update(row["fingerprint"] for row in at.rows(FINGERPRINTS, **ids))
+        person.fingerprints.update(row["fingerprint"] for row in at.rows(SELECT_FINGERPRINTS, **ids))
     return person
 
 
 def _contacts(at: Reader) -> Iterator[tuple[int, str | None, str | None, str | None]]:
-    for rows in at.batches(CONTACTS):
+    for rows in at.batches(SELECT_CONTACTS):
         yield from rows
 
 
-def _folded(address: str | None) -> str:
+def _fold_address(address: str | None) -> str:
     return (address or "").strip().casefold()
 
 
 def _delete(at: Transaction, person: Person) -> dict[str, int]:
-    def each(sql: str, ids: Iterable[object]) -> int:
-        return sum(at.execute(sql, **some) for some in in_list_batches(ids))
+    def execute(sql: str, ids: Iterable[object]) -> int:
+        return sum(at.execute(sql, **batch) for batch in in_list_batches(ids))
 
-    receipt = {"sessions": each(OF_SESSIONS, person.sessions), "events": 0}
+    row_counts = {"sessions": execute(DELETE_SESSIONS, person.sessions), "events": 0}
     after = -(2**63)
-    while person.sessions and (last := at.rows(NEXT, after=after, rows=SLICE)[0]["last"]) is not None:
-        for some in in_list_batches(person.sessions):
-            receipt["events"] += at.execute(EVENTS_OF_SESSIONS, after=after, last=last, **some)
+    while person.sessions and (last := at.rows(SELECT_SLICE_END, after=after, rows=SLICE)[0]["last"]) is not None:
+        for batch in in_list_batches(person.sessions):
+            row_counts["events"] += at.execute(DELETE_EVENTS, after=after, last=last, **batch)
         after = last
-    for sql in OF_COLLECTOR:
-        each(sql, person.sessions)
-    at.execute(COLLECTOR_LEADS)
-    for table, sql in OF_LEADS.items():
-        receipt[table] = each(sql, person.leads)
-    for table, ids in zip(ARCHIVED, (person.visitors, person.fingerprints, person.sessions), strict=True):
-        receipt[table] = each(ARCHIVED[table], ids)
-        each(DELETE_EMPTY[table], ids)
-    each(ATTRIBUTED, person.visitors)
-    receipt["links"] = sum(each(sql, person.visitors) for sql in NAMED_VISITORS)
-    receipt["links"] += sum(each(sql, person.sessions) for sql in NAMED_SESSIONS)
-    return receipt
+    for sql in DELETE_COLLECTED:
+        execute(sql, person.sessions)
+    at.execute(DELETE_SENDERS)
+    for table, sql in DELETE_LEADS.items():
+        row_counts[table] = execute(sql, person.leads)
+    for table, ids in zip(CLEAR_ARCHIVE, (person.visitors, person.fingerprints, person.sessions), strict=True):
+        row_counts[table] = execute(CLEAR_ARCHIVE[table], ids)
+        execute(DELETE_EMPTY[table], ids)
+    execute(CLEAR_ATTRIBUTIONS, person.visitors)
+    row_counts["links"] = sum(execute(sql, person.visitors) for sql in CLEAR_VISITORS)
+    row_counts["links"] += sum(execute(sql, person.sessions) for sql in CLEAR_SESSIONS)
+    return row_counts

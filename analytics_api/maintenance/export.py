@@ -48,7 +48,7 @@ def export(db: Database, table: str, format: Format = "ndjson") -> Iterator[str]
 def _chunks(db: Database, table: str, format: Format) -> Iterator[str]:
     columns = [column.name for column in db.columns(table)]
     encode = _csv_line if format == "csv" else partial(_json_line, [json.dumps(name) for name in columns])
-    timestamps = [place for place, name in enumerate(columns) if name in TIMESTAMP_COLUMNS]
+    timestamps = [index for index, name in enumerate(columns) if name in TIMESTAMP_COLUMNS]
     if format == "csv":
         yield _csv_line(columns)
     with db.snapshot() as at:
@@ -56,8 +56,8 @@ def _chunks(db: Database, table: str, format: Format) -> Iterator[str]:
             lines = []
             for row in rows:
                 values = list(row)
-                for place in timestamps:
-                    values[place] = _timestamp(values[place])
+                for index in timestamps:
+                    values[index] = _timestamp(values[index])
                 lines.append(encode(values))
             yield "".join(lines)
         if at.replaced_text:

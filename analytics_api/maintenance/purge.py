@@ -9,13 +9,18 @@ from typing import Any
 
 from ..calendar import day_begins_at, to_day
 from ..database import Database, Transaction
+from ..filter_conditions import DIMENSIONS, EXPRESSIONS
 from ..ranges import load_offsets
 
 # Maximum number of rows that one transaction deletes. Deleting a session changes more counters than deleting an event.
 ROWS = {"events": 1_000, "sessions": 500}
 
-TOTAL = """
+OLD_ROWS = """
 select
+  (
+    select cast(coalesce(sum(events), 0) as bigint)
+    from minute_counts
+    where minute < :minute) as events,
   (
     select cast(coalesce(sum(sessions), 0) as bigint)
     from day_counts
@@ -23,11 +28,7 @@ select
   - (
     select cast(coalesce(sum(sessions), 0) as bigint)
     from archived_session_counts
-    where dimension = 0 and day < :day)
-  + (
-    select cast(coalesce(sum(events), 0) as bigint)
-    from minute_counts
-    where minute < :minute) as total
+    where dimension = 0 and day < :day) as sessions
 """
 
 RAISE_RAW_SINCE = """
@@ -90,12 +91,27 @@ delete from sessions
 {WHERE_OLD_SESSIONS.strip()}
 """
 
+# A row for each session and dimension, with the key of the session. Dimension 0 counts all sessions.
+_KEYS = "\n      ".join(f"when {dimension} then {EXPRESSIONS[field]}" for field, dimension in DIMENSIONS.items())
+_DIMENSIONS = ", ".join(f"({dimension})" for dimension in (0, *DIMENSIONS.values()))
+SESSION_KEYS = f"""
+  select session_id, dimension, day,
+    case dimension
+      when 0 then ''
+      {_KEYS}
+    end as key,
+    case dimension when 0 then duration end as duration,
+    case dimension when 0 then engagement_score end as engagement_score,
+    case dimension when 0 then vpn_suspected else 0 end as vpn_suspected
+  from counted_sessions as s
+  cross join (select column1 as dimension from (values {_DIMENSIONS}) as numbers) as dimensions"""
+
 OLD_COUNTS = f"""
 select dimension, day, key, count(*) as sessions,
   coalesce(sum(duration), 0) as duration_sum, count(duration) as duration_count,
   coalesce(sum(engagement_score), 0) as score_sum, count(engagement_score) as score_count,
   count(nullif(vpn_suspected, 0)) as vpn_suspected
-from session_keys
+from ({SESSION_KEYS}) as session_keys
 {WHERE_OLD_SESSIONS.strip()}
 group by dimension, day, key
 """
@@ -189,6 +205,12 @@ where day < :day
 """
 
 
+def count_old_rows(db: Database, before: date) -> dict[str, int]:
+    """Return the number of events and sessions that `purge` would delete. They are read from the counters."""
+    day, instant = _begin(db, before)
+    return db.rows(OLD_ROWS, day=day, minute=instant // 60_000)[0]
+
+
 def purge(
     db: Database,
     before: date,
@@ -210,9 +232,8 @@ def purge(
     :param deleted: called after each transaction with the number of deleted rows, and the total number of rows to
         delete.
     """
-    day = to_day(before)
-    instant = day_begins_at(day, load_offsets(db, day, day))
-    total: int = db.rows(TOTAL, day=day, minute=instant // 60_000)[0]["total"]
+    day, instant = _begin(db, before)
+    total = sum(count_old_rows(db, before).values())
     if keep_totals:
         db.write(lambda at: at.execute(RAISE_RAW_SINCE, day=day))
     counts = {}
@@ -227,6 +248,12 @@ def purge(
     db.write(lambda at: _purge_collector(at, day, instant))
     db.delete_empty_counters()
     return counts
+
+
+def _begin(db: Database, before: date) -> tuple[int, int]:
+    """Return a day as a number, and its first instant in the site's time zone."""
+    day = to_day(before)
+    return day, day_begins_at(day, load_offsets(db, day, day))
 
 
 def _purge_collector(at: Transaction, day: int, instant: int) -> None:

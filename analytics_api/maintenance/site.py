@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from difflib import get_close_matches
 from itertools import pairwise
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, available_timezones
@@ -131,7 +132,10 @@ def load_zone(name: str) -> ZoneInfo:
     if not names:
         raise SettingError("--time-zone: this system has no time zone database; install the package tzdata")
     if name not in names:
-        raise SettingError(f"--time-zone must be a name of the IANA database such as Asia/Kolkata, not {name!r}")
+        similar = {known.lower(): known for known in sorted(names)}
+        nearest = get_close_matches(name.lower(), similar, n=1, cutoff=0.8)
+        hint = f"; did you mean {similar[nearest[0]]}?" if nearest else ""
+        raise SettingError(f"--time-zone must be a name of the IANA database such as Asia/Kolkata, not {name!r}{hint}")
     return ZoneInfo(name)
 
 

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 from werkzeug.wrappers import Request, Response
 
-from analytics_api import open_database
 from analytics_api.collector import create_collector
 from helpers.browser import PROGRAM, serving_app
 from helpers.server import wait_for
+from helpers.sqlite import new_database_in
 
 AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
 
@@ -100,7 +100,7 @@ class Shop:
 @contextmanager
 def opening_shop(folder, new_context=lambda: None):
     """Yield a Shop with an empty database. At the end, check that no page raised an error, and verify the counters."""
-    with open_database(folder / "analytics.db").closing() as database:
+    with new_database_in(folder) as database:
         collector = create_collector(database, hosts=["shop.example", "*.shop.example"])
         broken = Broken(collector)
         pages = Pages("")

@@ -5,6 +5,7 @@ import json
 import random
 from wsgiref.validate import validator
 
+from analytics_api.middleware.auth import extract_keys
 from analytics_api.openapi import document
 from helpers.client import KEY
 
@@ -123,6 +124,9 @@ def find_fault(environ, status, headers, content):
     if status in (204, 304) or environ["REQUEST_METHOD"] == "HEAD":
         return "unexpected body" if content else None
     kind = headers["Content-Type"]
+    if kind == "text/html; charset=utf-8" and status == 404:  # a page for browsers that are at an unknown path
+        is_api = extract_keys(environ) or environ["PATH_INFO"].startswith("/analytics/")
+        return "browser page from the API" if is_api else None
     if kind.startswith("text/"):  # an export or the metrics
         return None if status == 200 else "error is not JSON"
     if kind == "application/x-ndjson":

@@ -27,10 +27,13 @@ REQUIREMENTS = (
 )
 
 # Data need not survive a crash, so fsync and full pages in the WAL are off. Replicas report often and reconnect soon.
+# Autovacuum could otherwise store, between two tests, the statistics of an emptied table for the plans of the next one.
 TEST_SETTINGS = {
     "listen_addresses": "127.0.0.1",
+    "autovacuum": "off",
     "fsync": "off",
     "full_page_writes": "off",
+    "max_wal_size": "256MB",  # several servers share the memory
     "max_connections": "200",
     "wal_receiver_status_interval": "1s",
     "wal_retrieve_retry_interval": "200ms",
@@ -48,7 +51,7 @@ class Cluster:
     def __init__(self, name="primary", **settings):
         self.name = name
         self.bin = require_binaries()
-        self.folder = Path(tempfile.mkdtemp(prefix=f"analytics-{name}-"))
+        self.folder = make_folder(f"analytics-{name}-")
         self.data = self.folder / "data"
         self.port = free_port()
         self.settings = {**TEST_SETTINGS, "unix_socket_directories": str(self.folder), **settings}
@@ -160,6 +163,11 @@ def run(program, *arguments):
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
+def make_folder(prefix):
+    """Return a new folder beside the folders of pytest, which are in memory where it is large enough."""
+    return Path(tempfile.mkdtemp(prefix=prefix, dir=os.environ.get("PYTEST_DEBUG_TEMPROOT")))
+
+
 def identity():
     return {"user": server_user()} if os.geteuid() == 0 else {}
 
@@ -167,7 +175,7 @@ def identity():
 @cache
 def empty_cluster():
     """Return the data directory of a new cluster. Copying it takes a tenth of the time of `initdb`."""
-    folder = Path(tempfile.mkdtemp(prefix="analytics-initdb-"))
+    folder = make_folder("analytics-initdb-")
     atexit.register(shutil.rmtree, folder)
     shutil.chown(folder, server_user())
     options = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N", "--wal-segsize", "1")
@@ -245,7 +253,8 @@ select count(*), sum(hashtextextended({table}::text, 0))
 from {table}
 """
 
-# Triggers are disabled, so counters are emptied like every other table.
+# Triggers are disabled, so counters are emptied like every other table. Deletion is faster than truncation, but keeps
+# the pages, so that tables of more than a megabyte are truncated.
 DELETE_ALL = """
 do $$
 declare
@@ -257,13 +266,25 @@ begin
     from pg_class
     where relnamespace = 'public'::regnamespace and relkind = 'r' and relname <> all (%s)
   loop
-    execute format('delete from %%I', name);
+    if pg_table_size(name::regclass) > 1048576 then
+      execute format('truncate %%I', name);
+    else
+      execute format('delete from %%I', name);
+    end if;
   end loop;
-  for name in select relname from pg_class where relnamespace = 'public'::regnamespace and relkind = 'S' loop
-    execute format('alter sequence %%I restart', name);
-  end loop;
+  perform setval(seqrelid, seqstart, false)
+  from pg_sequence
+  join pg_class on oid = seqrelid
+  where relnamespace = 'public'::regnamespace;
 end
 $$
+"""
+
+# Whether another connection runs a statement. The server finishes the statement of a client that was killed.
+IS_IN_USE = """
+select count(*) > 0
+from pg_stat_activity
+where datname = current_database() and pid <> pg_backend_pid() and state <> 'idle'
 """
 
 SELECT_FILLED = """
@@ -315,10 +336,11 @@ class ReusableDatabase:
         return [self.connection.execute(statement).fetchone() for statement in statements]
 
     def reset(self):
-        """Delete all rows. Return False if the schema or the rows of a new database were changed."""
+        """Delete all rows. Return False if it is in use, or if the schema or the rows of a new one were changed."""
         try:
             self.connection.execute("set statement_timeout = '5s'")
-            if self.read_state() == self.state:
+            [in_use] = self.connection.execute(IS_IN_USE).fetchone()
+            if not in_use and self.read_state() == self.state:
                 self.connection.execute(DELETE_ALL, [self.filled])
                 return True
         except Exception:

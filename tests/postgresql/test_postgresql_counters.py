@@ -143,3 +143,22 @@ def test_large_deletes_are_linear(database, connection):
 
     assert database.verify() == []
     assert totals(connection)[:3] == (0, 0, 0)
+
+
+def test_attribution_is_linear_with_statistics_of_empty_tables(database, connection):
+    """Insert 101 leads beside 1,001 sessions. A plan that compares each pair reads 100 million rows."""
+    database.write(lambda at: at.insert("sessions", ("session_id", "visitor_id", "started_at"), [("s", "ann", START)]))
+    connection.execute("delete from sessions")
+    connection.execute("analyze")  # the tables have pages, but no rows, so the planner expects one row of each
+
+    def write(at):
+        at.insert(
+            "sessions", ("session_id", "visitor_id", "started_at"), [(str(n), "ann", START + n) for n in range(1001)]
+        )
+        at.insert("leads", ("lead_id", "enquiry_datetime"), [(n, "2026-02-23 11:00:00") for n in range(101)])
+        return at.row(
+            "select seq_tup_read + idx_tup_fetch as read from pg_stat_xact_user_tables where relname = 'sessions'"
+        )["read"]
+
+    assert database.write(write) < 10 * 101 * 1001
+    assert database.verify() == []

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from analytics_api.database.base import COUNT_COLUMNS
+from analytics_api.maintenance.purge import SESSION_KEYS
 
 EXAMPLES = int(os.environ.get("POSTGRESQL_EXAMPLES", "20"))
 
@@ -64,11 +65,11 @@ where WHERE;
 select set_config('analytics.paused', '', true);
 """.replace(
     "OLD",
-    """(
+    f"""(
   select dimension, day, key, count(*) as sessions, coalesce(sum(duration), 0) as duration_sum,
     count(duration) as duration_count, coalesce(sum(engagement_score), 0) as score_sum,
     count(engagement_score) as score_count, count(nullif(vpn_suspected, 0)) as vpn_suspected
-  from session_keys
+  from ({SESSION_KEYS}) as session_keys
   where WHERE
   group by dimension, day, key)""",
 )

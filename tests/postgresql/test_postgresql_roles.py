@@ -174,5 +174,6 @@ def test_bulk_commands_of_other_roles_fail_in_one_line(site, command):
     done = run(*command, "-d", site.url("site", "owner"))
 
     assert "permission denied" in output
+    assert output.endswith("; docs/postgresql.md, Roles, has the privileges that the owner grants\n")
     assert output.count("\n") == 1
     assert done

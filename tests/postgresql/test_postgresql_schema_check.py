@@ -52,7 +52,7 @@ def execute(url, sql, *params):
         (CHANGED_FUNCTION, "the function sessions_insert() was changed"),
         ("drop index events_by_time", "the index events_by_time is missing"),
         ("alter table leads drop column stage_since cascade", "the column leads.stage_since is missing"),
-        ("drop view session_keys", "the view session_keys is missing"),
+        ("drop view facts_of_sessions", "the view facts_of_sessions is missing"),
         ("drop table status_counts cascade", "the table status_counts is missing"),
     ],
     ids=["trigger", "disabled", "function", "index", "column", "view", "table"],

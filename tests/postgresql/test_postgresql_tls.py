@@ -1,4 +1,4 @@
-"""TLS connections fail if the server's certificate is not valid for it."""
+"""TLS connections fail if the certificate is not valid for the server's name."""
 
 import shutil
 import subprocess

@@ -20,7 +20,8 @@ from .connections import (
     Pools,
     Unreachable,
     adapt,
-    bounded_commit,
+    begin_transaction,
+    commit_to_replica,
     connect,
     first_line,
     is_closed,
@@ -53,8 +54,9 @@ LOAD = "begin isolation level read committed"
 # transaction that has only read may have read rows that no replica has yet. If it writes a message to the WAL, its
 # commit waits, too.
 FORCE_WAL = """
-select pg_logical_emit_message(true, 'analytics_api', '')
-where current_setting('synchronous_standby_names') <> '' and pg_current_xact_id_if_assigned() is null
+select case
+    when pg_current_xact_id_if_assigned() is null then pg_logical_emit_message(true, 'analytics_api', '')
+  end
 """
 
 IS_READ_ONLY = """
@@ -279,39 +281,34 @@ class PostgreSQL(Database):
         :param begin: the statement that begins the transaction, or "" for autocommit.
         """
         dsn, name = (self._replica, self._read_name) if on_replica else (self._primary, self.url)
+        is_write = begin != READ
         for attempt in range(1, ATTEMPTS + 1):
-            committing = False
+            is_committing = False
             connection: Connection | None = None
             try:
                 with self._connection(dsn) as connection:
                     self._set_limit(connection, self._limit())
                     if not begin:
                         return work(Statements(connection))
-                    connection.execute(begin)
+                    waits_for_replica = begin_transaction(connection, begin, is_write=is_write)
                     result = work(Statements(connection))
-                    # This commit needs no timeout, because it never waits for a replica. Starting the timer of
-                    # `bounded_commit` takes longer than most reads.
-                    if begin == READ:
-                        connection.execute("commit")
-                        return result
-                    if begin == WRITE:
+                    if waits_for_replica:
                         connection.execute(FORCE_WAL)
-                    committing = True
-                    with bounded_commit(connection, self.statement_timeout) as warnings:
+                    is_committing = is_write
+                    if waits_for_replica:
+                        commit_to_replica(connection, name, self.statement_timeout)
+                    else:
                         connection.execute("commit")
-                    if warnings:
-                        # The transaction is committed here, but the synchronous replica may not have it.
-                        raise DatabaseError(f"{name}: {warnings[0]}")
                     return result
             except psycopg.Error as error:
-                lost = connection is not None and connection.broken and not committing
-                conflicted = isinstance(error, (errors.SerializationFailure, errors.DeadlockDetected))
-                demoted = isinstance(error, errors.ReadOnlySqlTransaction) and self._is_primary_writable()
-                if demoted and connection is not None:
+                is_lost = connection is not None and connection.broken and not is_committing
+                is_conflict = isinstance(error, (errors.SerializationFailure, errors.DeadlockDetected))
+                is_demoted = isinstance(error, errors.ReadOnlySqlTransaction) and self._is_primary_writable()
+                if is_demoted and connection is not None:
                     connection.close()  # its server has become a replica; a new connection finds the primary
                 if isinstance(error, errors.QueryCanceled):
                     raise StatementTimeout(f"{name}: {timeout_text(self._limit())}: {first_line(error)}") from error
-                if attempt == ATTEMPTS or not (conflicted or lost or demoted):
+                if attempt == ATTEMPTS or not (is_conflict or is_lost or is_demoted):
                     raise_database_error(name, error)
             time.sleep(random.uniform(0, min(0.005 * 2**attempt, 0.2)))
         raise AssertionError("the last attempt returns or raises")

@@ -29,12 +29,12 @@ from past_engagement;
 insert into visitor_days (visitor_id, day, country_code, sessions, archived)
 select visitor_id, day::date - date '1970-01-01', country, 1, 1
 from (
-  select visitor_id, day, row_number() over (partition by visitor_id order by day) as day_place
+  select visitor_id, day, row_number() over (partition by visitor_id order by day) as day_number
   from past_day_visitors) as days
 join (
-  select visitor_id, country, row_number() over (partition by visitor_id order by country) as country_place
+  select visitor_id, country, row_number() over (partition by visitor_id order by country) as country_number
   from past_country_visitors) as countries using (visitor_id)
-where day_place = 1 or country_place = 1;
+where day_number = 1 or country_number = 1;
 
 insert into fingerprint_days (fingerprint, day, sessions, archived)
 select fingerprint, 0, 1, 1

@@ -411,19 +411,21 @@ create or replace aggregate group_concat(bigint) (
   sfunc = array_append, stype = bigint[], initcond = '{}', finalfunc = joined_numbers);
 
 -- Returns the dimensions of a session, with its key in each of them. The key is '' if the session has no score bucket,
--- entry page or exit page.
+-- entry page or exit page. With `values` instead of arrays, this function takes twice the time, because PostgreSQL then
+-- prepares the expressions of each dimension again for each session.
 create or replace function session_dimensions(session sessions, page_query text)
 returns table (dimension integer, key text)
 stable
 begin atomic
-  values
-    (0, ''),
-    (1, country_code(session.country)),
-    (2, session_source(session.referrer_domain)),
-    (3, score_bucket(session.ended_at, session.engagement_score)),
-    (4, coalesce(counted_page(session.entry_page, page_query), '')),
-    (5, coalesce(counted_page(session.exit_page, page_query), '')),
-    (8, session_campaign(session.entry_page));
+  select unnest(array[0, 1, 2, 3, 4, 5, 8]),
+    unnest(array[
+      '',
+      country_code(session.country),
+      session_source(session.referrer_domain),
+      score_bucket(session.ended_at, session.engagement_score),
+      coalesce(counted_page(session.entry_page, page_query), ''),
+      coalesce(counted_page(session.exit_page, page_query), ''),
+      session_campaign(session.entry_page)]);
 end;
 
 create view counted_sessions as
@@ -435,15 +437,6 @@ select session_id, started_at, visitor_id, fingerprint, on_day.day, country_code
 from sessions
 cross join site
 cross join lateral site_day(started_at) as on_day;
-create view session_keys as
-select session_id, dimension, day, key,
-  case when dimension = 0 then duration end as duration,
-  case when dimension = 0 then engagement_score end as engagement_score,
-  case when dimension = 0 then vpn_suspected else 0 end as vpn_suspected
-from sessions
-cross join site
-cross join site_day(started_at)
-cross join session_dimensions(sessions, page_query);
 
 -- The rows that statistics with filters read. In SQLite this is a table.
 create view session_facts as
@@ -604,9 +597,9 @@ create table lead_changes_end (
 insert into lead_changes_end (transaction_id) values (pg_current_xact_id());
 
 -- A follow-up is a submission after the first one of its lead. A transaction that inserts a lead locks the lead's row
--- in this table, or inserts it with a count of 0. So it waits for transactions that insert submissions of the lead, and
--- these wait for it. The row is not deleted with the lead, because that could cause a deadlock: the transaction has
--- locked the lead, and another one may have locked the row and wait for the lead.
+-- in this table, or inserts it with a count of 0. A transaction that inserts submissions locks the row, too, so one of
+-- them waits for the other to commit. The row is not deleted with the lead. That could cause a deadlock with a
+-- transaction that has locked the row and waits for the lead.
 create table counter_follow_up_counts (
   lead_id           bigint primary key,
   follow_ups_count  bigint not null default 0,
@@ -775,9 +768,10 @@ create or replace function is_counting_paused() returns boolean
 stable
 return current_setting('analytics.paused', true) = 'on'
   and has_table_privilege(session_user, 'archived_session_counts'::regclass::oid, 'insert');
+
 -- Returns a statement that adds differences to the rows of a counter. `differences` is a query that returns keys and
 -- differences. The key `shard` is not in the query; its value is the shard of the transaction.
-create or replace function adding(counter text, keys text, counts text, differences text) returns text
+create or replace function build_upsert(counter text, keys text, counts text, differences text) returns text
 stable
 return format(
   E'insert into %s as counter (%s, %s) select %s, %s from (%s) as difference where (%s) <> (%s) '
@@ -852,69 +846,47 @@ cross join site
 left join sessions as n on n.session_id = l.session_id
 left join lead_attributions as a on a.lead_id = l.lead_id;
 
+-- The sessions of a visitor are found by lateral joins. A subquery in a join condition could be evaluated for each pair
+-- of a lead and a session, if the planner expects few rows.
 create view expected_lead_attributions as
 select l.lead_id, l.status, l.enquired_at, l.visitor_id,
   coalesce(f.first_session_id, fs.session_id, k.last_session_id, ls.session_id) as first_session_id,
   coalesce(f.first_visitor_id, fs.visitor_id, k.last_visitor_id, ls.visitor_id) as first_visitor_id,
   coalesce(f.first_started_at, fs.started_at, k.last_started_at, ls.started_at) as first_started_at,
-  case
-    when f.lead_id is not null then f.first_country
-    when fs.session_id is not null then country_code(fs.country)
-    when k.lead_id is not null then k.last_country
-    when ls.session_id is not null then country_code(ls.country)
-  end as first_country,
-  case
-    when f.lead_id is not null then f.first_source
-    when fs.session_id is not null then session_source(fs.referrer_domain)
-    when k.lead_id is not null then k.last_source
-    when ls.session_id is not null then session_source(ls.referrer_domain)
-  end as first_source,
-  case
-    when f.lead_id is not null then f.first_entry_page
-    when fs.session_id is not null then coalesce(counted_page(fs.entry_page, l.page_query), '')
-    when k.lead_id is not null then k.last_entry_page
-    when ls.session_id is not null then coalesce(counted_page(ls.entry_page, l.page_query), '')
-  end as first_entry_page,
-  case
-    when f.lead_id is not null then f.first_campaign
-    when fs.session_id is not null then session_campaign(fs.entry_page)
-    when k.lead_id is not null then k.last_campaign
-    when ls.session_id is not null then session_campaign(ls.entry_page)
-  end as first_campaign,
+  coalesce(f.first_country, fs.country_code, k.last_country, ls.country_code) as first_country,
+  coalesce(f.first_source, fs.source, k.last_source, ls.source) as first_source,
+  coalesce(f.first_entry_page, fs.entry_page, k.last_entry_page, ls.entry_page) as first_entry_page,
+  coalesce(f.first_campaign, fs.campaign, k.last_campaign, ls.campaign) as first_campaign,
   coalesce(k.last_session_id, ls.session_id) as last_session_id,
   coalesce(k.last_visitor_id, ls.visitor_id) as last_visitor_id,
   coalesce(k.last_started_at, ls.started_at) as last_started_at,
-  case
-    when k.lead_id is not null then k.last_country
-    when ls.session_id is not null then country_code(ls.country)
-  end as last_country,
-  case
-    when k.lead_id is not null then k.last_source
-    when ls.session_id is not null then session_source(ls.referrer_domain)
-  end as last_source,
-  case
-    when k.lead_id is not null then k.last_entry_page
-    when ls.session_id is not null then coalesce(counted_page(ls.entry_page, l.page_query), '')
-  end as last_entry_page,
-  case
-    when k.lead_id is not null then k.last_campaign
-    when ls.session_id is not null then session_campaign(ls.entry_page)
-  end as last_campaign,
+  coalesce(k.last_country, ls.country_code) as last_country,
+  coalesce(k.last_source, ls.source) as last_source,
+  coalesce(k.last_entry_page, ls.entry_page) as last_entry_page,
+  coalesce(k.last_campaign, ls.campaign) as last_campaign,
   case when f.lead_id is not null or fs.session_id is null and k.lead_id is not null then 1 else 0 end
     + case when k.lead_id is not null then 2 else 0 end as archived
 from leads_with_visitors as l
-left join sessions as fs on fs.session_id = (
-  select session_id
+left join lateral (
+  select session_id, visitor_id, started_at, country_code(country) as country_code,
+    session_source(referrer_domain) as source, coalesce(counted_page(entry_page, page_query), '') as entry_page,
+    session_campaign(entry_page) as campaign
   from sessions
   where visitor_id = l.visitor_id and started_at < l.enquired_at + 1000
   order by started_at, session_id
-  limit 1)
-left join sessions as ls on ls.session_id = coalesce(l.named_session_id, (
+  limit 1) as fs on true
+left join lateral (
   select session_id
   from sessions
   where visitor_id = l.visitor_id and started_at < l.enquired_at + 1000
   order by started_at desc, session_id desc
-  limit 1))
+  limit 1) as latest on l.named_session_id is null
+left join lateral (
+  select session_id, visitor_id, started_at, country_code(country) as country_code,
+    session_source(referrer_domain) as source, coalesce(counted_page(entry_page, page_query), '') as entry_page,
+    session_campaign(entry_page) as campaign
+  from sessions
+  where session_id = coalesce(l.named_session_id, latest.session_id)) as ls on true
 left join lead_attributions as f on f.lead_id = l.lead_id
   and f.archived in (1, 3)
   and f.first_visitor_id = l.visitor_id
@@ -930,7 +902,7 @@ left join lead_attributions as k on k.lead_id = l.lead_id
 
 -- Returns a statement that computes the attributions of leads again. `leads` is a query that returns their ids. Only
 -- the triggers on leads update the status in an existing row, because the triggers on sessions may see an older status.
-create or replace function attributing(leads text) returns text
+create or replace function build_attribution(leads text) returns text
 stable
 return format($$
   insert into lead_attributions (
@@ -959,13 +931,13 @@ return format($$
 -- triggers of sessions
 
 call count_changes('sessions',
-  adding('minute_counts', 'minute, shard', 'open_sessions', $$
+  build_upsert('minute_counts', 'minute, shard', 'open_sessions', $$
     select started_at / 60000 as minute, sum(sign) as open_sessions
     from changes
     where ended_at is null
     group by minute
   $$),
-  adding('identity_locks', 'identity_hash', 'writes', $$
+  build_upsert('identity_locks', 'identity_hash', 'writes', $$
     select distinct identity_hash, 1 as writes
     from (
       select identity_hash
@@ -978,14 +950,14 @@ call count_changes('sessions',
       having sum(sign) <> 0) as moved
     order by identity_hash
   $$),
-  'if found then ' || adding('visitor_days', 'visitor_id, day, country_code', 'sessions', $$
+  'if found then ' || build_upsert('visitor_days', 'visitor_id, day, country_code', 'sessions', $$
     select visitor_id, day, country_code(country) as country_code, sum(sign) as sessions
     from changes
     cross join site_day(started_at)
     group by visitor_id, day, country_code(country)
     order by visitor_id, day, country_code(country)
   $$),
-  adding('fingerprint_days', 'fingerprint, day', 'sessions', $$
+  build_upsert('fingerprint_days', 'fingerprint, day', 'sessions', $$
     select fingerprint, day, sum(sign) as sessions
     from changes
     cross join site_day(started_at)
@@ -1000,7 +972,7 @@ call count_changes('sessions',
     delete from fingerprint_days
     where sessions = 0 and fingerprint in (select fingerprint from changes where sign = -1);
   end if;
-  $$ || attributing($$
+  $$ || build_attribution($$
     select lead_id
     from leads
     where session_id in (select session_id from changes)
@@ -1012,7 +984,7 @@ call count_changes('sessions',
   $$) || $$;
   end if
   $$,
-  adding(
+  build_upsert(
     'day_counts', 'day, shard',
     'sessions, duration_sum, duration_count, score_sum, score_count, vpn_suspected', $$
     select coalesce(day, -1) as day, sum(sign) as sessions, coalesce(sum(sign * duration), 0) as duration_sum,
@@ -1025,7 +997,7 @@ call count_changes('sessions',
     group by grouping sets ((day), ())
     having count(*) > 0
   $$),
-  adding('key_counts', 'dimension, day, key, shard', 'sessions', $$
+  build_upsert('key_counts', 'dimension, day, key, shard', 'sessions', $$
     select dimension, coalesce(day, -1) as day, key, sum(sign) as sessions
     from changes
     cross join site_day(started_at)
@@ -1039,19 +1011,19 @@ call count_changes('sessions',
 -- Pages that are not sharded are locked first, in the order of their ids, to prevent deadlocks. The triggers of
 -- session_pages then update them in any order.
 call count_changes('events',
-  adding('minute_counts', 'minute, shard', 'events', $$
+  build_upsert('minute_counts', 'minute, shard', 'events', $$
     select occurred_at / 60000 as minute, sum(sign) as events
     from changes
     group by minute
   $$),
-  adding('event_counts', 'day, shard', 'events', $$
+  build_upsert('event_counts', 'day, shard', 'events', $$
     select coalesce(day, -1) as day, sum(events) as events
     from (select occurred_at / 60000 as minute, sum(sign) as events from changes group by minute) as minutes
     cross join site_day(60000 * minute)
     group by grouping sets ((day), ())
     having count(*) > 0
   $$),
-  adding('identity_locks', 'identity_hash', 'writes', $$
+  build_upsert('identity_locks', 'identity_hash', 'writes', $$
     select distinct hashtextextended(session_id, 1) as identity_hash, 1 as writes
     from changes
     where event_type = 'page_view'
@@ -1079,7 +1051,7 @@ call count_changes('events',
   order by page_id
   for no key update
   $$,
-  adding('session_pages', 'session_id, page_id, day', 'views', $$
+  build_upsert('session_pages', 'session_id, page_id, day', 'views', $$
     select session_id, page_id, day, sum(sign) as views
     from changes
     cross join lateral (
@@ -1101,10 +1073,11 @@ call count_changes('events',
 
 -- triggers of the days of visitors, fingerprints and pages in sessions
 
--- Returns the part of a statement after `with`. It compares the days that an identity has now with the days that it had
--- before. `visits` has each day, the previous day of the identity, and the difference in the number of such visitors.
--- Most rows are the only row of their identity (`is_alone`).
-create or replace function visits_with(days_table text, identity text, columns text, dimensions text) returns text
+-- Returns the common table expressions of a statement that counts visits. A visit is a day of an identity, which is a
+-- visitor, a visitor in a country, a fingerprint, or a page in a session. The expressions compare the days that the
+-- identities have now with their days before the changes. `visits` has the difference in the number of visits, by the
+-- day and the identity's previous day. Most rows are the only row of their identity (`is_alone`).
+create or replace function build_visits(days_table text, identity text, columns text, dimensions text) returns text
 stable
 return format($$
   moved as materialized (
@@ -1118,24 +1091,24 @@ return format($$
     from moved
     where not is_alone
     union all
-    select near.*, 1, 1
+    select stored.*, 1, 1
     from (select distinct %2$s from moved where not is_alone) as moved
-    cross join lateral (select %4$s, day from %1$s where (%2$s) = (%3$s) offset 0) as near),
-  chain_days as (
+    cross join lateral (select %4$s, day from %1$s where (%2$s) = (%3$s) offset 0) as stored),
+  visit_days as (
     select dimension, identity, key, day, sum(now) as now, sum(before) as before
     from identity_days
-    cross join lateral (values %5$s) as chains (dimension, identity, key)
+    cross join lateral (values %5$s) as dimensions (dimension, identity, key)
     group by dimension, identity, key, day),
   visits as materialized (
     select dimension, key, day, previous_day, sum(side) as visitors
     from (
       select dimension, key, day, null as previous_day, 1 as side
       from moved
-      cross join lateral (values %5$s) as chains (dimension, identity, key)
+      cross join lateral (values %5$s) as dimensions (dimension, identity, key)
       where is_alone
       union all
       select dimension, key, day, lag(day) over (partition by dimension, identity, key, side order by day), side
-      from chain_days
+      from visit_days
       cross join lateral (values (1, now), (-1, before)) as sides (side, rows)
       where rows > 0) as sides
     group by dimension, key, day, previous_day
@@ -1145,7 +1118,7 @@ return format($$
 
 -- Returns a condition that is true if each inserted row is the only row of its identity, which is the most frequent
 -- case. It is also true for updates, because they do not change the set of days.
-create or replace function are_alone(days_table text, identity text, columns text) returns text
+create or replace function build_alone_condition(days_table text, identity text, columns text) returns text
 stable
 return format($$tg_op = 'UPDATE' or tg_op = 'INSERT' and not exists (
     select
@@ -1158,74 +1131,74 @@ return format($$tg_op = 'UPDATE' or tg_op = 'INSERT' and not exists (
   days_table, identity, regexp_replace(identity, '\w+', 'changes.\&', 'g'), columns,
   regexp_replace(columns, '\w+', 'changes.\&', 'g'));
 
--- Like `visits_with`, but only for changes with which the condition of `are_alone` is true. It takes a third of the
--- time.
-create or replace function visits_alone_with(dimensions text) returns text
+-- Like `build_visits`, but only for changes for which the condition from `build_alone_condition` is true. It takes a
+-- third of the time.
+create or replace function build_visits_alone(dimensions text) returns text
 stable
 return format($$
   visits as materialized (
     select dimension, key, day, null::integer as previous_day, count(*) as visitors
     from changes
-    cross join lateral (values %1$s) as chains (dimension, identity, key)
+    cross join lateral (values %1$s) as dimensions (dimension, identity, key)
     where tg_op = 'INSERT'
     group by dimension, key, day)$$, dimensions);
 
 -- Returns a statement that locks the identities of rows that an erasure deletes directly. In other transactions, the
 -- triggers of sessions or events have locked them already.
-create or replace function locking_erased(identity text, seed integer) returns text
+create or replace function build_erasure_locks(identity text, seed integer) returns text
 stable
-return 'if pg_trigger_depth() = 1 then ' || adding('identity_locks', 'identity_hash', 'writes', format(
+return 'if pg_trigger_depth() = 1 then ' || build_upsert('identity_locks', 'identity_hash', 'writes', format(
   'select distinct hashtextextended(%s, %s) as identity_hash, 1 as writes from changes order by identity_hash',
   identity, seed)) || '; end if';
 
--- Returns a statement that counts the visits of visitors or fingerprints. `visits` is the result of `visits_with` or
--- `visits_alone_with`.
-create or replace function counting_visits(visits text) returns text
+-- Returns a statement that counts the visits of visitors or fingerprints. `visits` is the result of `build_visits` or
+-- `build_visits_alone`.
+create or replace function build_visit_counts(visits text) returns text
 stable
 return 'with ' || visits || $$,
   visitors as materialized (
-    select dimension, key, under.day, sum(visits.visitors) as visitors
+    select dimension, key, counter_days.day, sum(visits.visitors) as visitors
     from visits
-    cross join lateral (values (visits.day), (case when previous_day is null then -1 end)) as under (day)
-    where under.day is not null
-    group by dimension, key, under.day),
-  returns as ($$ || adding('session_returns', 'dimension, day, previous_day, key, shard', 'sessions', $$
+    cross join lateral (values (visits.day), (case when previous_day is null then -1 end)) as counter_days (day)
+    where counter_days.day is not null
+    group by dimension, key, counter_days.day),
+  returns as ($$ || build_upsert('session_returns', 'dimension, day, previous_day, key, shard', 'sessions', $$
     select dimension, day, previous_day, key, visitors as sessions
     from visits
     where previous_day is not null
-  $$) || '), in_countries as (' || adding('key_counts', 'dimension, day, key, shard', 'visitors', $$
+  $$) || '), in_countries as (' || build_upsert('key_counts', 'dimension, day, key, shard', 'visitors', $$
     select dimension, day, key, visitors
     from visitors
     where dimension = 1
-  $$) || ') ' || adding('day_counts', 'day, shard', 'visitors, fingerprints', $$
+  $$) || ') ' || build_upsert('day_counts', 'day, shard', 'visitors, fingerprints', $$
     select day, case dimension when 0 then visitors else 0 end as visitors,
       case dimension when 6 then visitors else 0 end as fingerprints
     from visitors
     where dimension <> 1
   $$);
 
-create or replace function counting_identities(days_table text, identity text, columns text, dimensions text)
+create or replace function build_identity_counts(days_table text, identity text, columns text, dimensions text)
 returns text
 stable
-return 'if ' || are_alone(days_table, identity, columns)
-  || ' then ' || counting_visits(visits_alone_with(dimensions))
-  || '; else ' || counting_visits(visits_with(days_table, identity, columns, dimensions)) || '; end if';
+return 'if ' || build_alone_condition(days_table, identity, columns)
+  || ' then ' || build_visit_counts(build_visits_alone(dimensions))
+  || '; else ' || build_visit_counts(build_visits(days_table, identity, columns, dimensions)) || '; end if';
 
-call count_changes('visitor_days', locking_erased('visitor_id', 0), counting_identities(
+call count_changes('visitor_days', build_erasure_locks('visitor_id', 0), build_identity_counts(
   'visitor_days', 'visitor_id', 'visitor_id, country_code', $$(0, visitor_id, ''), (1, visitor_id, country_code)$$));
-call count_changes('fingerprint_days', locking_erased('fingerprint', 6), counting_identities(
+call count_changes('fingerprint_days', build_erasure_locks('fingerprint', 6), build_identity_counts(
   'fingerprint_days', 'fingerprint', 'fingerprint', $$(6, fingerprint, '')$$));
 
 -- These triggers are not needed, because an update does not change the set of days.
 drop trigger visitor_days_update on visitor_days;
 drop trigger fingerprint_days_update on fingerprint_days;
 
--- Returns a statement that counts the visits of pages. The visitors of a page are sessions. For a page with many views,
--- the all-time counts are sharded.
-create or replace function counting_pages(visits text) returns text
+-- Returns a statement that counts page views, and the visits of pages in sessions. In `visits`, `visitors` is then a
+-- number of sessions. For a page with many views, the all-time counts are sharded.
+create or replace function build_page_counts(visits text) returns text
 stable
 return 'with ' || visits
-  || ', returns as (' || adding('page_returns', 'day, page_id, previous_day, shard', 'sessions', $$
+  || ', returns as (' || build_upsert('page_returns', 'day, page_id, previous_day, shard', 'sessions', $$
     select day, key as page_id, previous_day, visitors as sessions
     from visits
     where previous_day is not null
@@ -1244,7 +1217,7 @@ return 'with ' || visits
       (select is_sharded from pages where pages.page_id = by_day.page_id) as is_sharded
     from by_day
     group by page_id),
-  sharded as ($$ || adding('counter_page_counts', 'day, page_id, shard', 'views, sessions', $$
+  sharded as ($$ || build_upsert('counter_page_counts', 'day, page_id, shard', 'views, sessions', $$
     select day, page_id, views, sessions
     from by_day
     union all
@@ -1264,7 +1237,7 @@ return 'with ' || visits
 
 -- An erasure changes session_pages directly. Then the triggers of events have not locked the pages, so they are locked
 -- here.
-call count_changes('session_pages', locking_erased('session_id', 1) || $$;
+call count_changes('session_pages', build_erasure_locks('session_id', 1) || $$;
   if pg_trigger_depth() = 1 then
     perform
     from pages
@@ -1273,9 +1246,9 @@ call count_changes('session_pages', locking_erased('session_id', 1) || $$;
     for no key update;
   end if
   $$,
-  'if ' || are_alone('session_pages', 'session_id, page_id', 'session_id, page_id')
-  || ' then ' || counting_pages(visits_alone_with('(0, session_id, page_id)'))
-  || '; else ' || counting_pages(visits_with(
+  'if ' || build_alone_condition('session_pages', 'session_id, page_id', 'session_id, page_id')
+  || ' then ' || build_page_counts(build_visits_alone('(0, session_id, page_id)'))
+  || '; else ' || build_page_counts(build_visits(
     'session_pages', 'session_id, page_id', 'session_id, page_id', '(0, session_id, page_id)')) || '; end if');
 
 -- A direct update of visitor_days comes from a purge that archives rows, or from the erasure of a person from the
@@ -1300,19 +1273,19 @@ referencing new table as added old table as removed
 for each statement when (pg_trigger_depth() = 0 and not is_counting_paused()) execute function visitor_days_uncount();
 
 call count_changes('archived_session_counts', 'null',
-  adding('day_counts', 'day, shard', 'sessions', $$
-    select under.day, sum(sign * sessions) as sessions
+  build_upsert('day_counts', 'day, shard', 'sessions', $$
+    select counter_days.day, sum(sign * sessions) as sessions
     from changes
-    cross join lateral (values (-1), (changes.day)) as under (day)
+    cross join lateral (values (-1), (changes.day)) as counter_days (day)
     where dimension = 0
-    group by under.day
+    group by counter_days.day
   $$),
-  adding('key_counts', 'dimension, day, key, shard', 'sessions', $$
-    select dimension, under.day, key, sum(sign * sessions) as sessions
+  build_upsert('key_counts', 'dimension, day, key, shard', 'sessions', $$
+    select dimension, counter_days.day, key, sum(sign * sessions) as sessions
     from changes
-    cross join lateral (values (-1), (changes.day)) as under (day)
+    cross join lateral (values (-1), (changes.day)) as counter_days (day)
     where dimension <> 0
-    group by dimension, under.day, key
+    group by dimension, counter_days.day, key
   $$));
 drop trigger archived_session_counts_insert on archived_session_counts;
 drop trigger archived_session_counts_delete on archived_session_counts;
@@ -1320,12 +1293,12 @@ drop trigger archived_session_counts_delete on archived_session_counts;
 -- triggers of leads
 
 call count_changes('leads',
-  adding('status_counts', 'status, shard', 'leads', $$
+  build_upsert('status_counts', 'status, shard', 'leads', $$
     select status, sum(sign) as leads
     from changes
     group by status
   $$),
-  adding('facet_counts', 'field, key, shard', 'leads', $$
+  build_upsert('facet_counts', 'field, key, shard', 'leads', $$
     select field, key, sum(sign) as leads
     from changes
     cross join lateral (
@@ -1335,7 +1308,7 @@ call count_changes('leads',
     group by field, key
     order by field, key
   $$),
-  adding('identity_locks', 'identity_hash', 'writes', $$
+  build_upsert('identity_locks', 'identity_hash', 'writes', $$
     select distinct identity_hash, 1 as writes
     from (
       select changes.lead_id, changes.visitor_id, changes.session_id, sessions.visitor_id as visitor_of_session
@@ -1349,7 +1322,7 @@ call count_changes('leads',
     where identity_hash is not null
     order by identity_hash
   $$),
-  attributing($$
+  build_attribution($$
     select lead_id
     from changes
     group by lead_id, visitor_id, session_id, enquiry_datetime
@@ -1378,23 +1351,14 @@ call count_changes('leads',
   order by lead_id
   $$);
 
-create or replace function lead_attributions_erase() returns trigger
-language plpgsql security definer set search_path from current set jit = off as $$
+do $make$
 begin
-  update lead_attributions as stored set
-    enquired_at = expected.enquired_at, visitor_id = expected.visitor_id,
-    first_session_id = expected.first_session_id, first_visitor_id = expected.first_visitor_id,
-    first_started_at = expected.first_started_at, first_country = expected.first_country,
-    first_source = expected.first_source, first_entry_page = expected.first_entry_page,
-    first_campaign = expected.first_campaign, last_session_id = expected.last_session_id,
-    last_visitor_id = expected.last_visitor_id, last_started_at = expected.last_started_at,
-    last_country = expected.last_country, last_source = expected.last_source,
-    last_entry_page = expected.last_entry_page, last_campaign = expected.last_campaign, archived = expected.archived
-  from expected_lead_attributions as expected
-  where stored.lead_id = new.lead_id and expected.lead_id = new.lead_id;
-  return null;
+  execute format(
+    'create or replace function lead_attributions_erase() returns trigger
+    language plpgsql security definer set search_path from current set jit = off as %L',
+    'begin ' || build_attribution('select new.lead_id') || '; return null; end');
 end
-$$;
+$make$;
 create or replace trigger lead_attributions_erase after update of archived on lead_attributions
 for each row when (new.archived < old.archived and pg_trigger_depth() = 0)
 execute function lead_attributions_erase();
@@ -1493,9 +1457,7 @@ for each row when (new.status <> old.status) execute function leads_move();
 
 -- Updates `stage_since` of the leads whose status changes were inserted, updated or deleted. For a move of a lead it is
 -- already correct. The first statement locks the leads, so that the next one sees all changes committed by then.
-create or replace function stages_refresh() returns trigger
-language plpgsql security definer set search_path from current as $$
-begin
+call count_changes('lead_status_changes', $$
   perform from leads where lead_id in (select lead_id from changes) order by lead_id for no key update;
   if exists (
     select
@@ -1505,18 +1467,8 @@ begin
   then
     update leads set stage_since = stage_since(lead_id, status, enquiry_datetime)
     where lead_id in (select lead_id from changes);
-  end if;
-  return null;
-end
-$$;
-create or replace trigger stages_refresh_inserted after insert on lead_status_changes
-referencing new table as changes for each statement execute function stages_refresh();
-create or replace trigger stages_refresh_deleted after delete on lead_status_changes
-referencing old table as changes for each statement execute function stages_refresh();
-create or replace trigger stages_refresh_old after update on lead_status_changes
-referencing old table as changes for each statement execute function stages_refresh();
-create or replace trigger stages_refresh_new after update on lead_status_changes
-referencing new table as changes for each statement execute function stages_refresh();
+  end if
+$$);
 
 -- If two transactions want to delete the same changes, only one of them deletes the changes.
 create or replace function lead_changes_prune() returns trigger
@@ -1618,6 +1570,8 @@ create table if not exists collector_machines (
   primary key (day, reason)
 );
 
+-- Each event updates a row. If no index contains the updated columns and the page has space for the new version of the
+-- row, the indexes are not changed.
 create table if not exists collector_sessions (
   visitor_id   text collate "C" primary key,
   session_id   text collate "C" not null unique,
@@ -1628,8 +1582,7 @@ create table if not exists collector_sessions (
   other_events bigint not null,
   visible_ms   bigint not null,
   scroll       bigint not null
-);
-create index if not exists collector_sessions_by_time on collector_sessions (last_at);
+) with (fillfactor = 50);
 
 create table if not exists collector_events (
   event_id    text collate "C" primary key,

@@ -14,7 +14,7 @@ from psycopg import errors
 from psycopg.rows import tuple_row
 
 from ...errors import RowError
-from ..base import BATCH, PRIMARY_KEYS, OnConflict, Row
+from ..base import BATCH, PRIMARY_KEYS, TRANSIENT_TABLES, OnConflict, Row
 from .connections import Connection, first_line, raise_database_error
 
 # Matches placeholders, and also strings, comments and casts, because a colon in them does not begin a placeholder.
@@ -66,6 +66,7 @@ class Statements:
     """Implement base.Reader and base.Transaction for a connection."""
 
     stores_facts = False
+    stores_visits = False
 
     replaced_text = 0
 
@@ -93,7 +94,7 @@ class Statements:
             while batch := cursor.fetchmany(BATCH):
                 yield batch
 
-    def needle(self, text: str) -> str | None:
+    def index_query(self, text: str) -> str | None:
         return re.sub(r"([\\%_])", r"\\\1", text) if len(text) > 2 else None
 
     def change_cursor(self) -> str:
@@ -142,8 +143,15 @@ class Statements:
     ) -> int:
         names = ", ".join(columns)
         if self._is_in_pipeline:  # `copy` is not possible in a pipeline
+            key = PRIMARY_KEYS.get(table) or TRANSIENT_TABLES[table]
+            conflict = {
+                "error": "",
+                "ignore": f"on conflict ({key}) do nothing",
+                "update": f"on conflict ({key}) do update set {_assignments(columns)}",
+            }[on_conflict]
             return self.execute(
-                f"insert into {table} ({names}) select {names} from jsonb_populate_recordset(null::{table}, :rows)",
+                f"insert into {table} ({names}) "
+                f"select {names} from jsonb_populate_recordset(null::{table}, :rows) {conflict}",
                 rows=json.dumps([dict(zip(columns, row)) for row in rows]),
             )
         has_key = on_conflict != "error" and set(PRIMARY_KEYS[table].split(", ")).issubset(columns)
@@ -178,7 +186,7 @@ class Statements:
             "ignore": ("position", "nothing"),
             "update": (
                 "position desc",
-                f"update set {', '.join(f'{column} = excluded.{column}' for column in names.split(', '))}",
+                f"update set {_assignments(names.split(', '))}",
             ),
         }[on_conflict]
         with self.connection.transaction():  # a savepoint
@@ -214,6 +222,10 @@ class Snapshot(Statements):
             yield from super().batches(sql, **params)
         except psycopg.Error as error:
             raise_database_error(self.name, error)
+
+
+def _assignments(columns: Iterable[str]) -> str:
+    return ", ".join(f"{column} = excluded.{column}" for column in columns)
 
 
 @lru_cache(maxsize=1000)  # requests with filters have many different statements

@@ -20,7 +20,7 @@ from ..limits import current_limit, timeout_text
 from .cache_sweeper import CacheSweeper
 from .counters import WRITES, delete_residue, empty_row_deletions, find_differences, recorded_tables
 from .counters import rebuild as rebuild_counters
-from .files import SCRUB_SECONDS, create_private_file, empty_wal, permission_hint, remove_files
+from .files import READ_ONLY_ERRORS, create_private_file, empty_wal, permission_hint, remove_files, require_file
 from .handle import FileIdentity, Handle
 from .schema import (
     APPLICATION_ID,
@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 OLDEST_LIBRARY = (3, 37, 0)  # the first version with STRICT tables
 FILE_CHECK_SECONDS = 1.0  # interval at which reads check whether the file was replaced by another one
 WAL_TIMEOUT = 0.25  # seconds to wait for a switch to WAL mode. After a timeout, the current mode remains.
-READ_ONLY_ERRORS = ("attempt to write a readonly database", "unable to open database file")
+SCRUB_SECONDS = 30.0  # time to wait for readers, such as an export
 # Number of pages (4 KiB) in the WAL after which a commit runs a checkpoint. A checkpoint writes a page only once, even
 # if it changed many times, so inserting is 20% faster than with SQLite's default of 1000 pages. A checkpoint takes
 # about 0.1 seconds and does not block readers.
@@ -86,8 +86,8 @@ class SQLite(Database):
         self._handles: weakref.WeakSet[Handle] = weakref.WeakSet()
         self._sweepers: dict[int, CacheSweeper] = {}  # by process id
         self._turns = Turns()
-        if not create and not self.path.exists():
-            raise DatabaseError(f"{path}: this database does not exist; `analytics-api init` creates it")
+        if not create:
+            require_file(self.path)
         with self._database_errors():
             if create:
                 create_private_file(self.path)
@@ -95,7 +95,7 @@ class SQLite(Database):
             try:
                 if not is_managed(connection, self.path):
                     if not create:
-                        raise DatabaseError(f"{path}: {EMPTY_FILE}")
+                        raise DatabaseError(f"{self.path}: {EMPTY_FILE}")
                     create_schema(connection, self.path, busy_timeout)
                 self._use_wal(connection)
                 for line in find_schema_differences(connection, schema_statements()):
@@ -122,7 +122,7 @@ class SQLite(Database):
             return self._transaction("begin immediate", work)
 
     def bulk(self, work: Callable[[Statements], T], *, on_progress: Callable[[str], object] = ignore_progress) -> T:
-        def loaded(statements: Statements) -> T:
+        def load(statements: Statements) -> T:
             with triggers_disabled(statements), indexes_dropped(statements, {"leads"}):
                 with (
                     indexes_dropped(statements, BASE_TABLES.keys()),
@@ -134,7 +134,7 @@ class SQLite(Database):
             return result
 
         with self._sort_on_disk():
-            return self.write(loaded)
+            return self.write(load)
 
     def rows(self, sql: str, /, **params: Any) -> list[Row]:
         return self._with_handle(lambda handle: handle.statements.rows(sql, **params))
@@ -261,10 +261,10 @@ class SQLite(Database):
 
     def _connect(self) -> sqlite3.Connection:
         """Open a connection. Open a file in a read-only folder as immutable, because WAL mode would create files."""
-        immutable = self._is_immutable()
+        is_immutable = self._is_immutable()
         return sqlite3.connect(
-            f"{self.path.as_uri()}?immutable=1" if immutable else self.path,
-            uri=immutable,
+            f"{self.path.as_uri()}?immutable=1" if is_immutable else self.path,
+            uri=is_immutable,
             timeout=self.busy_timeout,
             isolation_level=None,  # do not begin transactions implicitly
             check_same_thread=False,  # close() closes the connections of all threads
@@ -310,8 +310,8 @@ class SQLite(Database):
             file = os.stat(self.url)
         except OSError as error:
             raise DatabaseError(f"{self.path}: {error.strerror}") from error
-        immutable = self._is_immutable()
-        return FileIdentity(file.st_dev, file.st_ino, immutable, file.st_mtime_ns if immutable else 0)
+        is_immutable = self._is_immutable()
+        return FileIdentity(file.st_dev, file.st_ino, is_immutable, file.st_mtime_ns if is_immutable else 0)
 
     def _is_immutable(self) -> bool:
         """Return whether the folder is read-only and no other process has the file open."""
@@ -394,5 +394,4 @@ class SQLite(Database):
         if str(error) in READ_ONLY_ERRORS and not self.is_read_only():
             # All connections of the process share the -shm file. It remains read-only until all of them are closed.
             self.close()
-        hint = permission_hint(self.path) if str(error) in READ_ONLY_ERRORS else ""
-        raise DatabaseError(f"{self.path}: {error}{hint}") from error
+        raise DatabaseError(f"{self.path}: {error}{permission_hint(self.path, error)}") from error

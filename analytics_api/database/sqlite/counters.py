@@ -30,6 +30,18 @@ order by cid
 # Views that several counters are computed from. The key is the first of these counters.
 SHARED_VIEWS = {"day_counts": ("visit_counts", "session_totals")}
 
+# A view that defines a column of a table with another name.
+TABLES_OF_VIEWS = {"expected_lead_visits": "leads"}
+
+# session_facts has the columns of counted_sessions. A rebuild fills it first. The views of the other counters then read
+# it instead of `sessions`, so the values of each session are computed only once.
+COUNT_FACTS = """
+create temporary view counted_sessions as
+select session_id, started_at, visitor_id, fingerprint, day, country_code, source, score_bucket, entry_page, exit_page,
+  campaign, duration, engagement_score, is_vpn as vpn_suspected
+from session_facts
+"""
+
 # Counters whose views are temporary and read the archived counts from the counter itself.
 ARCHIVING_DAYS = frozenset({"visitor_days", "fingerprint_days", "session_pages"})
 
@@ -110,14 +122,15 @@ class Counter(NamedTuple):
 def list_counters(statements: Statements) -> list[Counter]:
     """Return the counters in the order of their views, and create the views of expected.sql as temporary views.
 
-    A counter may be computed from counters before it in this order.
+    A counter may be computed from counters before it in this order. session_facts is the first, see COUNT_FACTS.
     """
     for sql in expected_views().values():
         statements.execute(sql.replace("create view", "create temporary view if not exists", 1))
-    views = [*expected_views(), *(view["name"] for view in statements.rows(VIEWS) if view["name"] in managed_names())]
+    stored = [view["name"] for view in statements.rows(VIEWS) if view["name"] in managed_names()]
+    views = sorted([*expected_views(), *stored], key=lambda view: view != "expected_session_facts")
     return [
         Counter(
-            view.removeprefix(PREFIX),
+            TABLES_OF_VIEWS.get(view, view.removeprefix(PREFIX)),
             view,
             tuple(column["name"] for column in statements.rows(VIEW_COLUMNS, view=view)),
         )
@@ -146,15 +159,17 @@ def recorded_tables(connection: sqlite3.Connection, actions: Set[int]) -> Iterat
         connection.set_authorizer(lambda *_: sqlite3.SQLITE_OK)  # Python 3.10 cannot remove an authorizer
 
 
-def rebuild(statements: Statements, on_progress: Callable[[str], object], written: Set[str] | None = None) -> None:
+def rebuild(
+    statements: Statements, on_progress: Callable[[str], object], written_tables: Set[str] | None = None
+) -> None:
     """Fill the counters from their views. The triggers must be disabled.
 
-    :param written: the tables that were written since all counters were exact. Only the counters that depend on these
-        tables are filled. With None, all counters are filled.
+    :param written_tables: the tables that were written since all counters were exact. Only the counters that depend on
+        these tables are filled. With None, all counters are filled.
     """
     counters = list_counters(statements)
-    if written is not None:
-        counters = _dependent_counters(statements, counters, written)
+    if written_tables is not None:
+        counters = _dependent_counters(statements, counters, written_tables)
     for counter in counters:
         on_progress(counter.table)
         for view in SHARED_VIEWS.get(counter.table, ()):
@@ -163,10 +178,13 @@ def rebuild(statements: Statements, on_progress: Callable[[str], object], writte
             _update_derived(statements, counter)
         else:
             _fill(statements, counter)
+        if counter.table == "session_facts":
+            statements.execute(COUNT_FACTS)
+    statements.execute("drop view if exists temp.counted_sessions")
     for counter in counters:
         for view in SHARED_VIEWS.get(counter.table, ()):
             statements.execute(f"drop table temp.{view}")
-    if any(counter.table == "leads" for counter in counters):
+    if any(counter.view == "expected_leads" for counter in counters):
         for sql in RESTART_CHANGES:
             statements.execute(sql)
         on_progress("lead_search")
@@ -177,9 +195,9 @@ def rebuild(statements: Statements, on_progress: Callable[[str], object], writte
             statements.execute(f"delete from {table['name']}")
 
 
-def _dependent_counters(statements: Statements, counters: list[Counter], written: Set[str]) -> list[Counter]:
+def _dependent_counters(statements: Statements, counters: list[Counter], written_tables: Set[str]) -> list[Counter]:
     """Return the counters whose views read a table that was written, or another counter in the result."""
-    changed, dependent = set(written), []
+    changed, dependent = set(written_tables), []
     for counter in counters:
         with recorded_tables(statements.connection, {sqlite3.SQLITE_READ}) as read:
             statements.connection.execute(f"explain select * from {counter.view}").close()
@@ -205,7 +223,7 @@ update {counter.table} set ({columns}) = (
   from {counter.view} as expected
   where expected.{key} = {counter.table}.{key})
 """)
-    if counter.table == "leads":  # a rebuild assigns the codes of projects again
+    if counter.view == "expected_leads":  # a rebuild assigns the codes of projects again
         statements.execute("delete from project_codes")
         statements.execute(CHOOSE_CODES)
         statements.execute(CODE_PROJECTS)

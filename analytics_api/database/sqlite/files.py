@@ -8,7 +8,11 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-SCRUB_SECONDS = 30.0  # time to wait for readers, such as an export
+from ...errors import DatabaseError
+
+READ_ONLY_ERRORS = ("attempt to write a readonly database", "unable to open database file")
+MISSING_FILE = "this database does not exist; `analytics-api init` creates it"
+
 SCRUB_ATTEMPT_MS = 250  # ms that one checkpoint waits for readers
 
 
@@ -44,14 +48,43 @@ def remove_files(path: str) -> None:
             os.unlink(path + suffix)
 
 
-def permission_hint(path: Path) -> str:
-    """Return the reason why a database cannot be opened, to append to an error message, or "" if it is unknown."""
-    if path.is_dir():
+def require_file(path: Path) -> None:
+    """Raise a DatabaseError if a database file does not exist, or if its folder cannot be entered."""
+    if not os.path.exists(path):
+        hint = _closed_folder_hint(path)
+        raise DatabaseError(f"{path}: unable to open database file{hint}" if hint else f"{path}: {MISSING_FILE}")
+
+
+def permission_hint(path: Path, error: sqlite3.Error) -> str:
+    """Return the reason why a database cannot be opened or written, to append to the error, or "" if it is unknown."""
+    if str(error) not in READ_ONLY_ERRORS:
+        return ""
+    if os.path.isdir(path):
         return f"; it is a folder: use the path of a file, such as {path / 'analytics.db'}"
-    if not path.parent.is_dir():
+    if hint := _closed_folder_hint(path):
+        return hint
+    if not os.path.isdir(path.parent):
         return f"; the folder {path.parent} does not exist"
+    if os.path.exists(path) and not os.access(path, os.R_OK):
+        return f"; its owner does not let other users read it: run the command as the user {_owner(path)}"
     if not os.access(path.parent, os.W_OK):
         return f"; the folder {path.parent} must be writable, for the files -wal and -shm beside the database"
-    if path.exists() and not os.access(path, os.W_OK):
+    if os.path.exists(path) and not os.access(path, os.W_OK):
         return "; the file must be writable"
     return ""
+
+
+def _closed_folder_hint(path: Path) -> str:
+    """Return a hint if this user may not enter one of the folders in a path, or else ""."""
+    for folder in reversed(path.parents):
+        if os.path.isdir(folder) and not os.access(folder, os.X_OK):
+            return f"; the folder {folder} is closed to this user: run the command as the user {_owner(folder)}"
+    return ""
+
+
+def _owner(path: Path) -> str:
+    """Return the name of the owner of a file or folder, or the number of a user without a name."""
+    try:
+        return path.owner()
+    except KeyError:
+        return str(path.stat().st_uid)

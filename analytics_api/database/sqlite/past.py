@@ -43,12 +43,12 @@ from past_engagement_of_the_older_version;
 insert into visitor_days (visitor_id, day, country_code, sessions, archived)
 select visitor_id, strftime('%s', day) / 86400, country, 1, 1
 from (
-  select visitor_id, day, row_number() over (partition by visitor_id order by day) as day_place
+  select visitor_id, day, row_number() over (partition by visitor_id order by day) as day_number
   from past_day_visitors_of_the_older_version)
 join (
-  select visitor_id, country, row_number() over (partition by visitor_id order by country) as country_place
+  select visitor_id, country, row_number() over (partition by visitor_id order by country) as country_number
   from past_country_visitors_of_the_older_version) using (visitor_id)
-where day_place = 1 or country_place = 1;
+where day_number = 1 or country_number = 1;
 
 insert into fingerprint_days (fingerprint, day, sessions, archived)
 select fingerprint, 0, 1, 1

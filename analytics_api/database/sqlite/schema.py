@@ -154,7 +154,8 @@ def create_schema(connection: sqlite3.Connection, path: Path, seconds: float) ->
             fill_case_folds(connection)
         connection.execute("commit")
     except BaseException:
-        connection.execute("rollback")
+        if connection.in_transaction:  # after an error such as a full disk, SQLite has already rolled back
+            connection.execute("rollback")
         raise
 
 
@@ -189,18 +190,18 @@ def triggers_disabled(statements: Statements) -> AbstractContextManager[None]:
 
     After an exception, the triggers are not created again. The caller must roll back the transaction.
     """
-    return _dropped(
+    return _drop_within_block(
         statements, "trigger", lambda trigger: is_ours(trigger["name"]) and trigger["name"] not in MOVE_TRIGGERS
     )
 
 
 def indexes_dropped(statements: Statements, tables: Set[str]) -> AbstractContextManager[None]:
     """Drop the indexes of these tables, and create them again after the block, unless it raises an exception."""
-    return _dropped(statements, "index", lambda index: index["tbl_name"] in tables)
+    return _drop_within_block(statements, "index", lambda index: index["tbl_name"] in tables)
 
 
 @contextmanager
-def _dropped(statements: Statements, kind: str, which: Callable[[Row], bool]) -> Iterator[None]:
+def _drop_within_block(statements: Statements, kind: str, which: Callable[[Row], bool]) -> Iterator[None]:
     objects = list(filter(which, statements.rows(OBJECTS_OF_TYPE, type=kind)))
     for item in objects:
         statements.execute(f"drop {kind} {quote(item['name'])}")

@@ -59,13 +59,13 @@ order by lead_id
 """
 
 # The trigrams of the search index that begin with two given characters.
-RUNS = """
+TRIGRAMS = """
 select term
 from lead_search_trigrams
 where term >= :first and term <= :last
-limit :max_runs
+limit :max_trigrams
 """
-MAX_RUNS = 500  # with more trigrams, reading all leads is faster
+MAX_TRIGRAMS = 500  # with more trigrams, reading all leads is faster
 
 # The beginning of the error message for text that is not UTF-8. SQLite stores any bytes that a tracker writes as text.
 DECODE_ERROR = "Could not decode to UTF-8"
@@ -95,13 +95,14 @@ class Statements:
     """Implement base.Reader and base.Transaction for a connection."""
 
     stores_facts = True
+    stores_visits = True
 
     def __init__(self, connection: sqlite3.Connection, deadline: Deadline | None = None) -> None:
         self.connection = connection
         self.deadline = deadline or Deadline()
         self.replaced_text = 0
-        self.loading = False
-        self.inserting = False
+        self.is_loading = False
+        self.is_inserting = False
 
     def rows(self, sql: str, /, **params: Any) -> list[Row]:
         columns, rows = self._read(sql, params)
@@ -139,13 +140,13 @@ class Statements:
         text: Any = str
         fetched = 0
         cursor = self.connection.cursor()
-        executed = False
+        is_executed = False
         while True:
             try:
-                if not executed:
+                if not is_executed:
                     with self._text_factory(text):  # Python 3.10 reads the first row here
                         cursor.execute(sql, params)
-                    executed = True
+                    is_executed = True
                     for _ in range(fetched):
                         self._fetch(cursor, text)
                 batch = self._fetch(cursor, text)
@@ -157,23 +158,23 @@ class Statements:
                 # cursor is garbage-collected.
                 cursor.close()
                 cursor = self.connection.cursor()
-                executed = False
+                is_executed = False
                 continue
             if not batch:
                 return
             fetched += 1
             yield batch
 
-    def needle(self, text: str) -> str | None:
+    def index_query(self, text: str) -> str | None:
         if len(text) < 2:
             return None
         terms = [text]
         if len(text) == 2:
             # Any two characters of a text are the beginning of a trigram, because the text ends with a separator.
-            runs = self.tuples(RUNS, first=text, last=text + chr(sys.maxunicode), max_runs=MAX_RUNS + 1)
-            if len(runs) > MAX_RUNS:
+            trigrams = self.tuples(TRIGRAMS, first=text, last=text + chr(sys.maxunicode), max_trigrams=MAX_TRIGRAMS + 1)
+            if len(trigrams) > MAX_TRIGRAMS:
                 return None
-            terms = [term for (term,) in runs]
+            terms = [term for (term,) in trigrams]
         terms += [code for project, code in self.tuples(CODES) if text in project]
         return " OR ".join(map(_phrase, terms or [text]))
 
@@ -247,8 +248,8 @@ class Statements:
     def insert(
         self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, on_conflict: OnConflict = "error"
     ) -> int:
-        if not (self.inserting or self.loading):
-            self.inserting = True
+        if not (self.is_inserting or self.is_loading):
+            self.is_inserting = True
             self.connection.execute(f"pragma cache_size = {INSERT_CACHE}")
         key = PRIMARY_KEYS.get(table) or TRANSIENT_TABLES[table]
         placeholders = f"({', '.join('?' for _ in columns)})"
@@ -261,7 +262,7 @@ class Statements:
         self.connection.execute("savepoint inserted_rows")
         try:
             into = f"insert into {table} ({', '.join(columns)}) values"
-            if self.loading and table in RANDOM_KEY_TABLES:
+            if self.is_loading and table in RANDOM_KEY_TABLES:
                 return self.connection.executemany(f"{into} {placeholders} {conflict}", rows).rowcount
             written = 0
             rows = iter(rows)
@@ -301,11 +302,11 @@ def bulk_pragmas(statements: Statements) -> Iterator[None]:
     """Set LOAD_CACHE for inserting millions of rows, and restore the former cache size after the block."""
     before = statements.rows("pragma cache_size")[0]["cache_size"]
     statements.execute(f"pragma cache_size = {LOAD_CACHE}")
-    statements.loading = True
+    statements.is_loading = True
     try:
         yield
     finally:
-        statements.loading = False
+        statements.is_loading = False
         statements.execute(f"pragma cache_size = {before}")
 
 

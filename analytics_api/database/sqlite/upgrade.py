@@ -13,6 +13,7 @@ from ...errors import DatabaseError
 from ..base import BASE_TABLES, INTERNAL_TABLES, PRIMARY_KEYS, TRANSIENT_TABLES, Row, ignore_progress
 from ..campaigns import archive_campaigns
 from .counters import rebuild
+from .files import permission_hint, require_file
 from .past import PAST_TABLES, archive_past
 from .schema import (
     APPLICATION_ID,
@@ -121,8 +122,7 @@ def upgrade(
     :raises DatabaseError: the file cannot be upgraded.
     """
     path = Path(path).absolute()
-    if not path.exists():
-        raise DatabaseError(f"{path}: this database does not exist; `analytics-api init` creates it")
+    require_file(path)
     failing = str(path)
     try:
         # Closing the connection rolls back an uncommitted transaction.
@@ -143,7 +143,7 @@ def upgrade(
                 log.warning("%s: %s", path, line)
             return version
     except sqlite3.Error as error:
-        raise DatabaseError(f"{failing}: {error}") from error
+        raise DatabaseError(f"{failing}: {error}{permission_hint(path, error)}") from error
 
 
 def _migrate(statements: Statements, version: int, on_progress: Callable[[str], object]) -> list[str]:

@@ -1,0 +1,210 @@
+"""Count the sessions that match filters in Python, from columns that SQLite returns as JSON arrays.
+
+SQLite sorts the rows of a `group by`, and searches a tree for each row of a `count(distinct …)`. With 57,000 sessions,
+counting the distinct visitors takes 40 ms. With a JSON array of the visitors and a set, it takes 13 ms. A statement
+returns one row with arrays for each day, so that the arrays stay short. PostgreSQL counts all sessions in SQL.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from itertools import compress
+from operator import add, ne
+from typing import Any, Final, NamedTuple
+
+from .calendar import Interval, interval_first
+from .database import Database
+from .filter_conditions import EXPRESSIONS, PAGES_BY_NAME
+from .filtered_events import other_views_statement, own_views
+from .matching import Matching
+
+# The columns that each section needs. The other sections need the column with their name.
+NEEDED: Final = {
+    "totals": ("visitor", "fingerprint"),
+    "days": ("visitor",),
+    "country": ("country", "visitor"),
+}
+COLUMNS: Final = {**EXPRESSIONS, "visitor": "s.visitor_id", "fingerprint": "s.fingerprint"}
+FIELDS: Final = ("country", "source", "entry_page", "exit_page", "engagement")
+# The sums of `days`, and the further sums of `totals`.
+SUMS: Final = """count(*), coalesce(sum(s.duration), 0), count(s.duration), coalesce(sum(s.engagement_score), 0),
+  count(s.engagement_score)"""
+MORE_SUMS: Final = "sum(s.is_vpn), case when s.day <= :last then sum(s.events_of_day) else 0 end"
+AGAIN: Final = "p.views - p.archived > 1"
+NAMES = """
+select page_id, page
+from pages
+where page_id in (select value from json_each(cast(:ids as text)))
+"""
+
+Rows = list[tuple[Any, ...]]
+
+
+class Sums:
+    """The sums of the sessions of some days, and their distinct visitors."""
+
+    def __init__(self) -> None:
+        self.sums = [0] * 7  # SUMS and MORE_SUMS
+        self.visitors: set[str] = set()
+
+    def add(self, sums: Iterable[int], visitors: Iterable[str]) -> None:
+        self.sums = list(map(add, self.sums, sums))
+        self.visitors.update(visitors)
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        return (self.sums[0], len(self.visitors), *self.sums[1:5])
+
+
+class Countries:
+    """The distinct visitors of countries. Most visitors have one country, so they need no pair of both."""
+
+    def __init__(self) -> None:
+        self.first: dict[str, str] = {}  # the country of the first session of each visitor
+        self.others: set[tuple[str, str]] = set()
+
+    def add(self, visitors: Collection[str], countries: Collection[str]) -> None:
+        first = map(self.first.setdefault, visitors, countries)
+        self.others.update(compress(zip(visitors, countries), map(ne, first, countries)))
+
+    def visitors(self) -> Counter[str]:
+        return Counter(self.first.values()) + Counter(country for _, country in self.others)
+
+
+class SectionCounts:
+    """The counts of the rows of sections.
+
+    :param sections: any of `totals`, `days` and FIELDS.
+    :param interval: the interval of each row of `days`.
+    """
+
+    def __init__(self, sections: Collection[str], interval: Interval) -> None:
+        self.sections = sections
+        self.interval = interval
+        self.total = Sums()
+        self.intervals: defaultdict[int, Sums] = defaultdict(Sums)
+        self.fingerprints: set[str | None] = set()
+        self.countries = Countries()
+        self.fields: dict[str, Counter[str]] = {name: Counter() for name in FIELDS if name in sections}
+
+    def add(self, day: int, columns: Mapping[str, list[str]], sums: Collection[int]) -> None:
+        if "days" in self.sections:
+            self.intervals[interval_first(day, self.interval)].add(sums, columns["visitor"])
+        if "totals" in self.sections:
+            self.total.add(sums, columns["visitor"])
+            self.fingerprints.update(columns["fingerprint"])
+        if "country" in self.sections:
+            self.countries.add(columns["visitor"], columns["country"])
+        for name, counter in self.fields.items():
+            counter.update(columns[name])
+
+    def rows(self) -> dict[str, Rows]:
+        rows: dict[str, Rows] = {name: _sort(counter) for name, counter in self.fields.items()}
+        if "days" in self.sections:
+            rows["days"] = [(begin, *sums.counts) for begin, sums in self.intervals.items()]
+        if "totals" in self.sections:
+            rows["totals"] = [(*self.total.counts, len(self.fingerprints - {None}), *self.total.sums[5:])]
+        if "country" in self.sections:
+            visitors = self.countries.visitors()
+            rows["country"] = [(country, sessions, visitors[country]) for country, sessions in rows["country"]]
+        return {name: [(*map(_show, row[:1]), *row[1:]) for row in rows[name]] for name in rows}
+
+
+def count_sections(
+    db: Database, matching: Matching, sections: Collection[str], interval: Interval = "day"
+) -> dict[str, Rows]:
+    """Return the rows of each section. `totals` has one row, without the events of other days.
+
+    :param sections: as in SectionCounts.
+    """
+    names = sorted({name for section in sections for name in NEEDED.get(section, (section,))})
+    columns = [_array(COLUMNS[name]) for name in names]
+    if "totals" in sections or "days" in sections:
+        columns.append(SUMS)
+    if "totals" in sections:
+        columns.append(MORE_SUMS)
+    sql = f"""
+select s.day, {", ".join(columns)}
+from session_facts as s
+where {matching.condition}
+  and {matching.in_range}
+group by s.day
+order by s.day
+"""
+    counts = SectionCounts(sections, interval)
+    for day, *values in db.tuples(sql, **matching.parameters):
+        arrays, sums = values[: len(names)], values[len(names) :]
+        counts.add(day, dict(zip(names, map(_parse, arrays))), sums)
+    return counts.rows()
+
+
+def _array(expression: str, condition: str = "true") -> str:
+    """Return the expression for a JSON array of the values of the rows with a condition.
+
+    It is a BLOB, because a tracker may have written text that is not UTF-8.
+    """
+    return f"cast(json_group_array({expression}) filter (where {condition}) as blob)"
+
+
+def _parse(array: bytes) -> list[Any]:
+    """Return the values of an array. Values that differ in bytes that are not UTF-8 remain different."""
+    values: list[Any] = json.loads(array.decode(errors="surrogateescape"))
+    return values
+
+
+def _show(value: Any) -> Any:
+    """Return a value with replacement characters for bytes that are not UTF-8."""
+    return value.encode(errors="surrogateescape").decode(errors="replace") if isinstance(value, str) else value
+
+
+def _sort(counter: Counter[str]) -> list[tuple[str, int]]:
+    """Return the values that are not empty, with the most frequent first. Ties are sorted by value."""
+    return [row for row in Counter(dict(sorted(counter.items()))).most_common() if row[0]]
+
+
+class Views(NamedTuple):
+    """The views and the sessions of each page by its id, and the views of each day."""
+
+    views: Counter[int]
+    sessions: Counter[int]
+    days: Counter[int]
+
+    def most_viewed(self, db: Database, limit: int, keys: Iterable[str] | None) -> Rows:
+        """Return rows of page, views and sessions: most views first, ties by the page.
+
+        :param keys: the pages to return; None for all.
+        """
+        views = self.views
+        if keys is not None:
+            ids = db.tuples(PAGES_BY_NAME, keys=json.dumps(list(keys)))
+            views = Counter({page_id: views[page_id] for (page_id,) in ids if page_id in views})
+        fewest = min((count for _, count in views.most_common(limit)), default=0)
+        candidates = json.dumps([page_id for page_id, count in views.items() if count >= fewest])
+        names = sorted((page, page_id) for page_id, page in db.tuples(NAMES, ids=candidates))
+        names.sort(key=lambda name: views[name[1]], reverse=True)
+        return [(page, views[page_id], self.sessions[page_id]) for page, page_id in names[:limit]]
+
+
+def count_views(db: Database, matching: Matching) -> Views:
+    """Count the page views of the sessions that match. Most sessions view a page once."""
+    own = f"""
+select s.day, {_array("p.page_id")}, {_array("p.page_id", AGAIN)}, {_array("p.views - p.archived - 1", AGAIN)}
+{own_views(matching.condition)}
+group by s.day
+"""
+    other = other_views_statement(matching.condition, is_cut=matching.period.cut_at is not None)
+    sessions, again, days = Counter[int](), Counter[int](), Counter[int]()
+    for day, *arrays in db.tuples(own, **matching.parameters):
+        viewed, viewed_again, more = map(_parse, arrays)
+        sessions.update(viewed)
+        days[day] += len(viewed) + sum(more)
+        for page_id, views in zip(viewed_again, more):
+            again[page_id] += views
+    views = sessions + again
+    for page_id, day, count, is_first in db.tuples(other, **matching.parameters):
+        views[page_id] += count
+        sessions[page_id] += is_first
+        days[day] += count
+    return Views(views, sessions, days)

@@ -1,0 +1,120 @@
+"""The sessions of a range that match filters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+from .calendar import DAY_MS, DayRange
+from .database import Database
+from .filter_conditions import IN_EVENT_PERIOD, resolve_conditions
+from .periods import Period, find_period
+from .session_filters import Filters, parse_filters
+
+# SQLite searches the primary key of session_facts, which begins with the day. PostgreSQL searches the index of
+# started_at. On SQLite, comparing started_at as well would take a quarter of the time of a query with a rare filter.
+IN_DAYS: Final = "s.day >= :first and s.day <= :last_day"
+# The same if the range includes the newest day. SQLite reads the rows to the end of the table, and compares the day of
+# each row as one of several conditions. Comparing it with the end of a range of keys would take twice as long.
+IN_LATEST_DAYS: Final = "s.day >= :first and +s.day <= :last_day"
+IN_INSTANTS: Final = "s.started_at >= :begins_at and s.started_at < :ends_at"
+
+# With more sessions, Python would need more than about 60 MB to count distinct visitors.
+MAX_SESSIONS: Final = 200_000
+# The first and the last day with events of the sessions that began in the range, or that have events in it. Sessions
+# whose events are all on the day on which they began are not read. Null if there are no others.
+EVENT_DAYS = """
+with others as materialized (
+  select e.session_id, e.day, s.day as first_day
+  from events_of_other_days as e
+  cross join facts_of_sessions as s
+  where s.session_id = e.session_id)
+select min(min(day, first_day)), max(max(day, first_day))
+from others
+where session_id in (
+  select session_id
+  from others
+  where day between :first and :last_day or first_day between :first and :last_day)
+"""
+SIZE = """
+select (select coalesce(max(day), 0) from session_facts), coalesce(sum(sessions), 0)
+from day_counts
+where day between :first and :last_day
+"""
+
+
+class Matching(NamedTuple):
+    """The sessions of a range that match filters.
+
+    :param condition: an SQL condition on a row `s` of session_facts.
+    :param values: the statement parameters of the condition.
+    :param in_range: an SQL condition that the session `s` began in the range.
+    :param by_columns: whether filtered_columns.py counts the sessions.
+    :param event_period: the parameters of IN_EVENT_PERIOD for this range, if the condition has any.
+    :param rows: rows that were already read for this range, by the section of the dashboard.
+    :param earlier: the same filters in the earlier range of a comparison, if its rows were already read. Lists with a
+        limit have only the keys of `rows`.
+    """
+
+    condition: str
+    values: Mapping[str, str]
+    period: Period
+    in_range: str
+    by_columns: bool
+    event_period: Mapping[str, int] = MappingProxyType({})
+    rows: Mapping[str, list[tuple[Any, ...]]] = MappingProxyType({})
+    earlier: Matching | None = None
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return {**self.values, **self.event_period, **self.period.parameters()}
+
+    def within(self, db: Database, range_: DayRange | None, until: int | None = None) -> Matching:
+        """Return the same sessions in another range.
+
+        :param until: an exclusive end in milliseconds since the epoch, if it is before the end of the range.
+        """
+        return _create(db, self.condition, self.values, find_period(db, range_, until))
+
+
+class ResolvedFilters(dict[str, Sequence[str]]):
+    """Filters with the Matching for one range, so that find_matching() need not compute it again."""
+
+    def __init__(self, filters: Filters, range_: DayRange, matching: Matching) -> None:
+        super().__init__(filters)
+        self.range = range_
+        self.matching = matching
+
+
+def find_matching(db: Database, range_: DayRange | None, filters: Filters | None) -> Matching | None:
+    """Return the sessions of a range that match filters, or None without filters.
+
+    :param range_: the days; None for all time.
+    :raises InvalidRequest: a filter is invalid.
+    """
+    if isinstance(filters, ResolvedFilters) and range_ == filters.range:
+        return filters.matching
+    parsed = parse_filters(filters)
+    if not parsed:
+        return None
+    condition, values = resolve_conditions(db, parsed)
+    return _create(db, condition, values, find_period(db, range_, None))
+
+
+def _create(db: Database, condition: str, values: Mapping[str, Any], period: Period) -> Matching:
+    if not db.stores_facts:
+        return Matching(condition, values, period, IN_INSTANTS, by_columns=False)
+    [[newest_day, sessions]] = db.tuples(SIZE, **period.parameters())
+    in_range = IN_DAYS if newest_day > period.last_day else IN_LATEST_DAYS
+    if period.cut_at is not None:
+        in_range += " and s.started_at < :ends_at"
+    event_period = _find_event_period(db, period) if IN_EVENT_PERIOD in condition else {}
+    return Matching(condition, values, period, in_range, sessions <= MAX_SESSIONS, event_period)
+
+
+def _find_event_period(db: Database, period: Period) -> dict[str, int]:
+    [others] = db.tuples(EVENT_DAYS, **period.parameters())
+    days = [period.first, period.last_day, *(day for day in others if day is not None)]
+    # A day of the site's calendar begins less than a day before or after the UTC day with this number.
+    return {"events_begin_at": (min(days) - 1) * DAY_MS, "events_end_at": (max(days) + 2) * DAY_MS}
