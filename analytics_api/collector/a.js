@@ -34,10 +34,10 @@
     ...data
   });
 
-  // Return JSON with as many characters as it has bytes when the server has escaped it.
+  // Replace each character that the server escapes by six others, the length of an escape, so that both have the same length.
   const ascii = (text) => ("" + text).replace(/[^ -~]/g, "------");
 
-  // Return as many of the first events as the server accepts in one request: 20, and 8 KiB.
+  // Return the first events, as many as the server accepts in one request: at most 20 events and 8 KiB.
   const take = (events) => {
     const part = events.slice(0, single ? 1 : 20);
     while (part[1] && ascii(part).length > 8e3) part.pop();
@@ -90,7 +90,7 @@
     return [make("page_end", { view: view, visible: visible, scroll: depth })];
   };
 
-  // Send unconfirmed events again with the last one. The server counts an event that arrives twice once.
+  // Send unconfirmed events again with the last one. The server counts each event once, even if it arrives twice.
   const hide = () => {
     const last = end();
     const events = queue.concat(last);

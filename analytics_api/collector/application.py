@@ -12,6 +12,7 @@ from werkzeug.wsgi import get_path_info
 from ..database import Database
 from ..errors import DatabaseError, Forbidden, InvalidRequest, RequestError, Unavailable
 from ..http.environ import LATE_RESPONSE, REQUEST_ID, ROUTE
+from ..http.origins import RejectionLog
 from ..http.representations import encode_json
 from ..http.requests import read_body
 from ..imports.timestamps import shorten
@@ -74,6 +75,7 @@ class Collector:
         self.countries = countries
         self.vpn_networks = vpn_networks
         self.contact_ip = contact_ip
+        self.rejections = RejectionLog(log)
         self.writer = GroupWriter(self._write, self._tidy)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -153,11 +155,16 @@ class Collector:
         """
         origin = environ.get("HTTP_ORIGIN")
         if origin is not None and not self.hosts.include_url(origin):
-            raise Forbidden(f"The origin {shorten(origin)} is not one of this site's hosts; {ADD_HOST}")
+            raise self._foreign(f"The origin {shorten(origin)} is not one of this site's hosts; {ADD_HOST}")
         for event in events:
             if not self.hosts.include_url(event["url"]):
                 host = host_in(event["url"])
-                raise Forbidden(f"The host {shorten(host)} of a url is not one of this site's hosts; {ADD_HOST}")
+                raise self._foreign(f"The host {shorten(host)} of a url is not one of this site's hosts; {ADD_HOST}")
+
+    def _foreign(self, message: str) -> Forbidden:
+        """Return the error for a host that is not listed, and log it once, because few people look at the response."""
+        self.rejections.warn(f"events were rejected: {ascii(message)[1:-1]}")
+        return Forbidden(message)
 
     def _visitors(self, events: Sequence[Event], address: str, agent: str, now: int) -> list[str]:
         daily = self.identity.daily_visitor(address, agent, now)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
 from collections import Counter
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from ..database import Transaction
@@ -15,7 +15,7 @@ from .leads import Visitor, is_trap, write_lead
 from .parse import Event, encode
 from .sources import Sources
 from .statements import select_in, update_from
-from .visits import View, Visit
+from .visits import View, Visit, new_session_id
 
 SELECT_EVENTS: Final = """
 select event_id, session_id, received_at, is_view, visible_ms
@@ -25,6 +25,7 @@ where event_id in (:values)
 
 VISIT: Final = "visitor_id, session_id, started_at, last_at, open_views, page_views, other_events, visible_ms, scroll"
 VISIT_COLUMNS: Final = tuple(VISIT.split(", "))
+VISIT_ROW: Final = attrgetter(*VISIT_COLUMNS)
 
 SELECT_VISITS: Final = f"""
 select {VISIT}
@@ -36,21 +37,6 @@ SELECT_VISITS_OF_SESSIONS: Final = f"""
 select {VISIT}
 from collector_sessions
 where session_id in (:values)
-"""
-
-UPDATE_VISITS: Final = f"""
-with changes ({VISIT}) as (:changes)
-update collector_sessions set
-  session_id = changes.session_id,
-  started_at = cast(changes.started_at as bigint),
-  last_at = cast(changes.last_at as bigint),
-  open_views = cast(changes.open_views as bigint),
-  page_views = cast(changes.page_views as bigint),
-  other_events = cast(changes.other_events as bigint),
-  visible_ms = cast(changes.visible_ms as bigint),
-  scroll = cast(changes.scroll as bigint)
-from changes
-where collector_sessions.visitor_id = changes.visitor_id
 """
 
 SESSION_COLUMNS: Final = (
@@ -97,15 +83,6 @@ EVENT_COLUMNS: Final = ("session_id", "event_type", "page_url", "occurred_at", "
 
 RECEIVED_COLUMNS: Final = ("event_id", "session_id", "received_at", "is_view", "visible_ms")
 
-VIEW_COLUMNS: Final = ("event_id", "visible_ms")
-
-UPDATE_VIEWS: Final = """
-with changes (event_id, visible_ms) as (:changes)
-update collector_events set visible_ms = cast(changes.visible_ms as bigint)
-from changes
-where collector_events.event_id = changes.event_id
-"""
-
 COUNT_MACHINE: Final = """
 insert into collector_machines (day, reason, hits)
 values (:day, :reason, :hits)
@@ -145,14 +122,14 @@ class Batch:
     def __init__(self, at: Transaction, sources: Sources) -> None:
         self.at = at
         self.sources = sources
-        self.received: dict[str, View | None] = {}  # events by their ids; None for an event that is not a page view
+        # The page views of received events, by event id. The value is None for other events.
+        self.received_events: dict[str, View | None] = {}
         self.visits: dict[str, Visit] = {}  # by visitor id
         self.by_session: dict[str, Visit] = {}
-        self.stored: set[str] = set()  # visitors with a row in collector_sessions
-        self.started: dict[str, tuple[Any, ...]] = {}  # the last four columns of new sessions
-        self.changed: dict[str, Visit] = {}  # by session id
-        self.events: list[tuple[Any, ...]] = []
-        self.new_received: dict[str, tuple[str | None, int, View | None]] = {}  # session id, instant, view
+        self.new_sessions: dict[str, tuple[Any, ...]] = {}  # the last four columns of new sessions
+        self.changed_visits: dict[str, Visit] = {}  # by session id
+        self.event_rows: list[tuple[Any, ...]] = []
+        self.new_received_events: dict[str, tuple[str | None, int, View | None]] = {}  # session id, instant, view
         self.changed_views: dict[str, View] = {}
         self.machines: Counter[tuple[int, str]] = Counter()
         self.is_locked = False  # whether other transactions with leads are locked out
@@ -161,25 +138,25 @@ class Batch:
         """Write the requests. Return an error for each rejected request, by its index."""
         self._load([arrival for arrival in arrivals if arrival.machine is None])
         errors: dict[int, Exception] = {}
-        for place, arrival in enumerate(arrivals):
+        for index, arrival in enumerate(arrivals):
             if arrival.machine is not None:
                 self.machines[arrival.day, arrival.machine] += len(arrival.events)
                 continue
             try:
                 self._check_leads(arrival)
             except TooManyLeads as error:
-                errors[place] = error
+                errors[index] = error
                 continue
             for event, visitor in zip(arrival.events, arrival.visitors):
-                if event["id"] not in self.received and (event["type"] == "lead" or not event.get("anonymous")):
-                    TAKE[event["type"]](self, arrival, event, visitor)
+                if event["id"] not in self.received_events and (event["type"] == "lead" or not event.get("anonymous")):
+                    HANDLERS[event["type"]](self, arrival, event, visitor)
         with self.at.pipeline():
             self._save(max(arrival.now for arrival in arrivals))
         return errors
 
     def _check_leads(self, arrival: Arrival) -> None:
         leads = {event["id"] for event in arrival.events if event["type"] == "lead" and not is_trap(event)}
-        if new := leads - self.received.keys():
+        if new := leads - self.received_events.keys():
             if not self.is_locked:
                 self.at.execute(LOCK_LEADS, name=VISITOR_KEY)
                 self.is_locked = True
@@ -190,56 +167,55 @@ class Batch:
         ids = [event["id"] for event in events] + [event["view"] for event in events if event["type"] == "page_end"]
         for row in select_in(self.at, SELECT_EVENTS, ids):
             is_view = row.pop("is_view")
-            self.received[row["event_id"]] = View(**row) if is_view else None
-        sessions = [view.session_id for view in self.received.values() if view is not None]
+            self.received_events[row["event_id"]] = View(**row) if is_view else None
+        sessions = [view.session_id for view in self.received_events.values() if view is not None]
         visitors = [visitor for arrival in arrivals for visitor in arrival.visitors]
         for sql, values in ((SELECT_VISITS, visitors), (SELECT_VISITS_OF_SESSIONS, sessions)):
             for row in select_in(self.at, sql, values):
                 if row["visitor_id"] not in self.visits:
                     visit = Visit(**row)
                     self.visits[visit.visitor_id] = self.by_session[visit.session_id] = visit
-        self.stored = set(self.visits)
 
-    def take_view(self, arrival: Arrival, event: Event, visitor: str) -> None:
+    def add_view(self, arrival: Arrival, event: Event, visitor: str) -> None:
         visit = self._visit(arrival, event, visitor)
-        visit.view(event["url"], arrival.now)
+        visit.add_view(event["url"], arrival.now)
         self._receive(arrival, event, visit, View(event["id"], visit.session_id, arrival.now))
-        self._add_event(arrival, event, visit, "page_view", None)
+        self._add_event_row(arrival, event, visit, "page_view", None)
 
-    def take_event(self, arrival: Arrival, event: Event, visitor: str) -> None:
+    def add_event(self, arrival: Arrival, event: Event, visitor: str) -> None:
         visit = self._visit(arrival, event, visitor)
-        visit.act(arrival.now)
+        visit.add_event(arrival.now)
         self._receive(arrival, event, visit, None)
-        self._add_event(arrival, event, visit, event["name"], encode(event["data"]) if "data" in event else None)
+        self._add_event_row(arrival, event, visit, event["name"], encode(event["data"]) if "data" in event else None)
 
-    def take_lead(self, arrival: Arrival, event: Event, visitor: str) -> None:
+    def add_lead(self, arrival: Arrival, event: Event, visitor: str) -> None:
         if is_trap(event):
             return
         if event.get("anonymous"):
-            self.received[event["id"]] = None
-            self.new_received[event["id"]] = None, arrival.now, None
+            self.received_events[event["id"]] = None
+            self.new_received_events[event["id"]] = None, arrival.now, None
             sender = Visitor(None, None, None, arrival.contact_ip)
         else:
             visit = self._visit(arrival, event, visitor)
-            visit.act(arrival.now)
+            visit.add_event(arrival.now)
             self._receive(arrival, event, visit, None)
-            self._add_event(arrival, event, visit, "lead", encode({"form": event["form"]}))
+            self._add_event_row(arrival, event, visit, "lead", encode({"form": event["form"]}))
             sender = Visitor(visitor, visit.session_id, visit.score, arrival.contact_ip)
         add_sender(self.at, event["id"], arrival.sender, arrival.now)
         write_lead(self.at, event, arrival.now, sender)
 
-    def take_end(self, arrival: Arrival, event: Event, visitor: str) -> None:
+    def end_view(self, arrival: Arrival, event: Event, visitor: str) -> None:
         """End a page view. The event is ignored if the session of the page view is not open.
 
         The session is found by the page view, not by the visitor, because the visitor id changes with the client
         address and the day.
         """
-        view = self.received.get(event["view"])
+        view = self.received_events.get(event["view"])
         visit = self.by_session.get(view.session_id) if view is not None else None
         if view is None or visit is None or not visit.is_open(arrival.now):
             return
         visit.end_view(view, event["visible"], event["scroll"], arrival.now)
-        self.changed[visit.session_id] = visit
+        self.changed_visits[visit.session_id] = visit
         self.changed_views[view.event_id] = view
         self._receive(arrival, event, visit, None)
 
@@ -248,32 +224,32 @@ class Batch:
         visit = self.visits.get(visitor)
         if visit is None or not visit.is_open(arrival.now):
             if visit is not None:
-                self.changed[visit.session_id] = visit  # the previous session has ended
+                self.changed_visits[visit.session_id] = visit  # the previous session has ended
             visit = Visit(visitor, new_session_id(arrival.now), arrival.now, arrival.now)
             self.visits[visitor] = self.by_session[visit.session_id] = visit
             referrer, domain = self.sources.find(event)
-            self.started[visit.session_id] = (arrival.country, referrer, domain, int(arrival.vpn_suspected))
-        self.changed[visit.session_id] = visit
+            self.new_sessions[visit.session_id] = (arrival.country, referrer, domain, int(arrival.vpn_suspected))
+        self.changed_visits[visit.session_id] = visit
         return visit
 
     def _receive(self, arrival: Arrival, event: Event, visit: Visit, view: View | None) -> None:
-        self.received[event["id"]] = view
-        self.new_received[event["id"]] = visit.session_id, arrival.now, view
+        self.received_events[event["id"]] = view
+        self.new_received_events[event["id"]] = visit.session_id, arrival.now, view
 
-    def _add_event(self, arrival: Arrival, event: Event, visit: Visit, event_type: str, data: str | None) -> None:
-        self.events.append((visit.session_id, event_type, event["url"], arrival.now, data))
+    def _add_event_row(self, arrival: Arrival, event: Event, visit: Visit, event_type: str, data: str | None) -> None:
+        self.event_rows.append((visit.session_id, event_type, event["url"], arrival.now, data))
 
     def _save(self, now: int) -> None:
         """Write the changes. Rows are sorted, so that concurrent transactions lock rows in the same order."""
-        visits = [visit for _, visit in sorted(self.changed.items())]
-        started = [visit for visit in visits if visit.session_id in self.started]
-        if started:
-            self.at.insert("sessions", SESSION_COLUMNS, [self._session(visit, now) for visit in started])
-        if len(started) < len(visits):
-            changes = [_change(visit, now) for visit in visits if visit.session_id not in self.started]
+        visits = [visit for _, visit in sorted(self.changed_visits.items())]
+        new_visits = [visit for visit in visits if visit.session_id in self.new_sessions]
+        if new_visits:
+            self.at.insert("sessions", SESSION_COLUMNS, [self._session(visit, now) for visit in new_visits])
+        if len(new_visits) < len(visits):
+            changes = [_change(visit, now) for visit in visits if visit.session_id not in self.new_sessions]
             update_from(self.at, UPDATE_SESSIONS, CHANGE_COLUMNS, changes)
-        if self.events:
-            self.at.insert("events", EVENT_COLUMNS, self.events)
+        if self.event_rows:
+            self.at.insert("events", EVENT_COLUMNS, self.event_rows)
         self._save_visits(visits)
         self._save_received()
         for (day, reason), hits in sorted(self.machines.items()):
@@ -283,43 +259,32 @@ class Batch:
         session_id, ended_at, duration, score, events, entry_page, exit_page = _change(visit, now)
         return (
             *(session_id, visit.visitor_id, visit.started_at, ended_at, duration, score, events, entry_page, exit_page),
-            *self.started[session_id],
+            *self.new_sessions[session_id],
         )
 
     def _save_visits(self, visits: Sequence[Visit]) -> None:
-        rows = {
-            visit.visitor_id: tuple(getattr(visit, column) for column in VISIT_COLUMNS)
-            for visit in visits
-            if self.visits[visit.visitor_id] is visit
-        }
-        new = [row for visitor, row in sorted(rows.items()) if visitor not in self.stored]
-        old = [row for visitor, row in sorted(rows.items()) if visitor in self.stored]
-        if new:
-            self.at.insert("collector_sessions", VISIT_COLUMNS, new)
-        if old:
-            update_from(self.at, UPDATE_VISITS, VISIT_COLUMNS, old)
+        current = [visit for visit in visits if self.visits[visit.visitor_id] is visit]
+        if current:
+            rows = sorted(map(VISIT_ROW, current))
+            self.at.insert("collector_sessions", VISIT_COLUMNS, rows, on_conflict="update")
 
     def _save_received(self) -> None:
+        received = self.new_received_events | {
+            event_id: (view.session_id, view.received_at, view) for event_id, view in self.changed_views.items()
+        }
         rows = [
             (event_id, session_id, received_at, int(view is not None), None if view is None else view.visible_ms)
-            for event_id, (session_id, received_at, view) in sorted(self.new_received.items())
+            for event_id, (session_id, received_at, view) in sorted(received.items())
         ]
         if rows:
-            self.at.insert("collector_events", RECEIVED_COLUMNS, rows)
-        views = [
-            (event_id, view.visible_ms)
-            for event_id, view in sorted(self.changed_views.items())
-            if event_id not in self.new_received
-        ]
-        if views:
-            update_from(self.at, UPDATE_VIEWS, VIEW_COLUMNS, views)
+            self.at.insert("collector_events", RECEIVED_COLUMNS, rows, on_conflict="update")
 
 
-TAKE: Final = {
-    "page_view": Batch.take_view,
-    "page_end": Batch.take_end,
-    "event": Batch.take_event,
-    "lead": Batch.take_lead,
+HANDLERS: Final = {
+    "page_view": Batch.add_view,
+    "page_end": Batch.end_view,
+    "event": Batch.add_event,
+    "lead": Batch.add_lead,
 }
 
 
@@ -331,8 +296,3 @@ def _change(visit: Visit, now: int) -> tuple[Any, ...]:
         *(visit.session_id, ended_at, duration, visit.score),
         *(visit.added_events, visit.entry_page, visit.exit_page),
     )
-
-
-def new_session_id(now: int) -> str:
-    """Return a random id that begins with the time. So new rows are added at the end of the index of sessions."""
-    return f"{now:012x}{secrets.token_hex(10)}"

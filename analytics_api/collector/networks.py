@@ -39,8 +39,8 @@ class Networks:
         if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
             parsed = parsed.ipv4_mapped
         ranges = self.ranges[parsed.version]
-        place = bisect_right(ranges, int(parsed), key=lambda bounds: bounds[0]) - 1
-        return place >= 0 and int(parsed) <= ranges[place][1]
+        index = bisect_right(ranges, int(parsed), key=lambda bounds: bounds[0]) - 1
+        return index >= 0 and int(parsed) <= ranges[index][1]
 
 
 def _parse(number: int, line: str) -> IPv4Network | IPv6Network | None:

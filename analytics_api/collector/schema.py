@@ -142,7 +142,7 @@ def _items(items: Schema, schema: Schema) -> Check:
     return find_fault
 
 
-def _required(names: list[str], schema: Schema) -> Check:
+def _check_required(names: list[str], schema: Schema) -> Check:
     faults = [(name, Fault(f" must have the member {name}")) for name in names]
 
     def find_fault(value: object) -> Fault | None:
@@ -196,6 +196,6 @@ KEYWORDS: Mapping[str, Callable[[Any, Schema], Check]] = {
     "minimum": _minimum,
     "pattern": _pattern,
     "properties": _properties,
-    "required": _required,
+    "required": _check_required,
     "type": _type,
 }

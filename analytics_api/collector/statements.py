@@ -21,7 +21,7 @@ Rows = Sequence[Sequence[Any]]
 def select_in(at: Transaction, sql: str, values: Iterable[str]) -> Iterator[Row]:
     """Replace `:values` in a query by a list of values, and yield the rows."""
     for chunk in _chunks([(value,) for value in sorted(set(values))]):
-        names = ", ".join(f":value_{place}" for place in range(len(chunk)))
+        names = ", ".join(f":value_{index}" for index in range(len(chunk)))
         yield from at.rows(_with_list(sql, names), **_params(("value",), chunk))
 
 
@@ -46,7 +46,7 @@ def _with_list(sql: str, names: str) -> str:
 @cache
 def _values(columns: tuple[str, ...], number: int) -> str:
     return "values " + ", ".join(
-        f"({', '.join(f':{column}_{place}' for column in columns)})" for place in range(number)
+        f"({', '.join(f':{column}_{index}' for column in columns)})" for index in range(number)
     )
 
 
@@ -56,4 +56,4 @@ def _params(columns: tuple[str, ...], rows: Rows) -> dict[str, Any]:
 
 @cache
 def _names(columns: tuple[str, ...], number: int) -> tuple[str, ...]:
-    return tuple(f"{column}_{place}" for place in range(number) for column in columns)
+    return tuple(f"{column}_{index}" for index in range(number) for column in columns)

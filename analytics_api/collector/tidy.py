@@ -6,16 +6,18 @@ from typing import Final
 
 from ..database import IN_LIST, Transaction, in_list_batches
 from .lead_limit import HOUR_MS
-from .visits import TIMEOUT_MS
+from .visits import TIMEOUT_MS, time_prefix
 
 MAX_ROWS: Final = 500  # maximum number of rows of a table in one transaction
 EVENTS_MS: Final = 2 * 86_400_000  # an event that is sent again within this time is recognized
 
+# A session id begins with the time at which the session started. A session that started before an instant has a
+# smaller id than `new_session_id` returns then. So no index of `last_at` is needed, which each event would update.
 SELECT_ENDED: Final = """
 select session_id
 from collector_sessions
-where last_at < :before
-order by last_at
+where session_id < :session_id and last_at < :before
+order by session_id
 limit :rows
 """
 
@@ -52,7 +54,9 @@ where received_at < :before
 
 def tidy(at: Transaction, now: int) -> bool:
     """End sessions and delete old rows, at most MAX_ROWS of each table. Return whether more rows may be left."""
-    ended = [row["session_id"] for row in at.rows(SELECT_ENDED, before=now - TIMEOUT_MS, rows=MAX_ROWS)]
+    before = now - TIMEOUT_MS
+    rows = at.rows(SELECT_ENDED, session_id=time_prefix(before), before=before, rows=MAX_ROWS)
+    ended = [row["session_id"] for row in rows]
     for ids in in_list_batches(ended):
         at.execute(END_SESSIONS, **ids)
         at.execute(DELETE_VISITS, **ids)

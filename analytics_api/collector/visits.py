@@ -7,6 +7,7 @@ time of the last event.
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,7 +44,7 @@ class Visit:
     def touch(self, now: int) -> None:
         self.last_at = max(self.last_at, now)
 
-    def view(self, page: str, now: int) -> None:
+    def add_view(self, page: str, now: int) -> None:
         self.touch(now)
         if not self.page_views:
             self.entry_page = page
@@ -52,7 +53,7 @@ class Visit:
         self.open_views += 1
         self.added_events += 1
 
-    def act(self, now: int) -> None:
+    def add_event(self, now: int) -> None:
         """Count an event that is not a page view."""
         self.touch(now)
         self.other_events += 1
@@ -93,3 +94,13 @@ class View:
     session_id: str
     received_at: int
     visible_ms: int | None = None  # None until the view ends
+
+
+def new_session_id(now: int) -> str:
+    """Return a random id that begins with the time. So new rows are added at the end of the index of sessions."""
+    return time_prefix(now) + secrets.token_hex(10)
+
+
+def time_prefix(now: int) -> str:
+    """Return a text that is greater than the ids of sessions that started earlier, and not than those of later ones."""
+    return f"{now:012x}"

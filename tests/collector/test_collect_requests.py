@@ -5,11 +5,11 @@ import json
 import jsonschema
 import pytest
 from helpers.collecting import BROWSER, HOME
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics_api import DatabaseError, SettingError
-from analytics_api.collector import create_collector
+from analytics_api.collector import create_collector, writer
 from analytics_api.collector.hosts import Hosts
 from analytics_api.collector.schema import InvalidValue, check, load_schema
 
@@ -125,7 +125,6 @@ MEMBERS = {
 BODIES = st.fixed_dictionaries({}, optional=MEMBERS)
 
 
-@settings(max_examples=300)
 @given(st.one_of(BODIES, st.lists(BODIES, max_size=21), st.none(), st.text()))
 @pytest.mark.slow
 def test_validation_agrees_with_json_schema(body):
@@ -179,6 +178,15 @@ def test_foreign_origin_is_rejected(site, select, origin):
         {"error": f"The origin '{origin}' is not one of this site's hosts; {LIST_IT}"},
     )
     assert stored(select) == NOTHING
+
+
+def test_foreign_origin_is_logged_once(site, caplog):
+    for _ in range(3):
+        site.post(VIEW, headers={"Origin": "https://evil.example"})
+
+    assert [record.getMessage() for record in caplog.records] == [
+        f"events were rejected: The origin 'https://evil.example' is not one of this site's hosts; {LIST_IT}"
+    ]
 
 
 def test_foreign_url_rejects_the_whole_request(site, select):
@@ -265,3 +273,11 @@ def test_database_that_cannot_be_written_is_503(site, monkeypatch):
     assert response.status_code == 503
     assert response.headers["Retry-After"] == "5"
     assert "disk" not in response.text
+
+
+def test_too_many_waiting_events_are_503(site, monkeypatch, select):
+    monkeypatch.setattr(writer, "MAX_WAITING", 0)
+    response = site.post(VIEW)
+
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+    assert stored(select) == NOTHING

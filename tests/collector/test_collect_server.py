@@ -13,6 +13,8 @@ from helpers.nginx import proxying, require_nginx
 from helpers.server import serving, wait_for
 
 from analytics_api import open_database
+from analytics_api.server.gunicorn_server import Server
+from analytics_api.server.settings import Settings
 
 pytestmark = pytest.mark.slow
 
@@ -53,6 +55,13 @@ def test_server_without_hosts_does_not_collect(tmp_path):
             {"error": "This server does not collect visits: set ANALYTICS_COLLECT_HOSTS"},
         )
         assert server.get("/analytics/site")[1]["collect_hosts"] == []
+
+
+@pytest.mark.parametrize(("hosts", "worker"), [((), "ThreadWorker"), (("shop.example",), "CollectingWorker")])
+def test_only_a_server_that_collects_has_a_worker_of_its_own(hosts, worker):
+    server = Server(lambda: Settings(api_keys={}, collect_hosts=hosts), {})
+
+    assert server.cfg.worker_class.__name__ == worker
 
 
 def test_server_without_visits_deletes_old_salts(tmp_path):

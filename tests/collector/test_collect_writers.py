@@ -1,17 +1,50 @@
-"""Several writers of one database take turns."""
+"""A writer gathers items, and several writers of one database take turns."""
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
+from threading import Event
 
 import pytest
 from helpers.collecting import Site
 
 from analytics_api import open_database
+from analytics_api.collector import writer
 
 pytestmark = pytest.mark.slow
 
 VIEWS = 600
 CLIENTS = 12  # number of clients for each writer
+
+
+def write_batches(items):
+    """Return the batches in which a writer writes these items, which are enqueued at once."""
+    batches = []
+    is_written = Event()
+
+    def write(batch):
+        batches.append(list(batch))
+        if sum(map(len, batches)) == len(items):
+            is_written.set()
+        return {}
+
+    group_writer = writer.GroupWriter(write, lambda: False)
+    for item in items:
+        group_writer.enqueue(item, lambda error: None)
+    assert is_written.wait(20)
+    group_writer.close()
+    return batches
+
+
+def test_enough_items_begin_a_batch_at_once(monkeypatch):
+    monkeypatch.setattr(writer, "GATHER_SECONDS", 600)
+
+    assert write_batches(range(writer.ENOUGH)) == [list(range(writer.ENOUGH))]
+
+
+def test_few_items_begin_a_batch_after_gathering(monkeypatch):
+    monkeypatch.setattr(writer, "GATHER_SECONDS", 0.2)
+
+    assert write_batches(range(writer.ENOUGH - 1)) == [list(range(writer.ENOUGH - 1))]
 
 
 def test_two_writers_take_turns(tmp_path):
