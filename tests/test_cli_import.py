@@ -149,6 +149,28 @@ def test_import_says_that_it_created_the_database(folder, export):
     assert errors == [f"{folder}/new.db: created, empty\n", ""]
 
 
+def test_import_of_a_missing_file_creates_no_database(folder):
+    output = run("import", "-d", "new.db", "missing.csv", status=1)
+
+    assert output == "Error: missing.csv: cannot be read: No such file or directory\n"
+    assert not (folder / "new.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("--site", "example.com", "a URL such as https://example.com"),
+        ("--site", "https:///about", "a URL such as https://example.com"),
+        ("--host", "https://example.com", "a host name such as example.com"),
+    ],
+)
+def test_import_rejects_a_site_whose_pages_would_be_wrong(option, value, expected, export, folder):
+    output = run("import", "-d", "new.db", option, value, export, status=2)
+
+    assert f"{value!r} is not {expected}" in output
+    assert not (folder / "new.db").exists()
+
+
 def test_import_reads_a_pipe(export):
     output = run("import", "-", input=Path(export).read_bytes())
 
@@ -357,6 +379,6 @@ def test_imported_leads_are_searchable(export):
     run("import", export)
 
     with open_database("analytics.db").closing() as database:
-        rows = database.read(lambda at: at.rows("select rowid from lead_search(:needle)", needle=at.needle("zoe o'b")))
+        rows = database.read(lambda at: at.rows("select rowid from lead_search(:q)", q=at.index_query("zoe o'b")))
 
     assert rows == [{"rowid": 42}]

@@ -16,7 +16,7 @@ from analytics_api import DatabaseError, open_database
 from analytics_api.imports import import_database
 from analytics_api.maintenance import demo
 
-SESSIONS = 10_000
+SESSIONS = 3_000
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
-    """Return the path of an export with about 100,000 rows."""
+    """Return the path of an export with about 30,000 rows."""
     path = tmp_path_factory.mktemp("large") / "export.sql"
     plan = demo.Plan(1_771_945_200_000, sessions=SESSIONS, seed=7)
     with path.open("w", encoding="utf-8") as file, closing(sqlite3.connect(":memory:")) as quoting:
@@ -87,7 +87,7 @@ def test_killed_import_changes_nothing_and_can_be_repeated(moment, large, there)
     if left != before:  # the process was killed after its commit
         assert output.startswith(f"sessions: 0 of {SESSIONS:,} rows written, {SESSIONS:,} existed already")
     assert query(there, "select sessions from day_counts where day = -1") == [(SESSIONS + 100,)]
-    assert run("verify") == "all counters are correct\n"
+    assert run("verify").endswith("all counters are correct\n")  # a slow check also prints its progress
     assert query(there, "pragma integrity_check") == [("ok",)]
 
 
@@ -102,7 +102,7 @@ def test_interrupted_import_changes_nothing(large, there):
         if interrupted.returncode != 0:
             break
 
-    assert interrupted.returncode == 1
+    assert interrupted.returncode == 130
     assert output.strip() == "Aborted!"
     assert read_tables(there) == before
 
@@ -149,7 +149,7 @@ def test_writer_waits_for_an_import(large, there):
     assert query(there, "select count(*) from sessions") == [(SESSIONS + 100,)]
     assert query(there, "select session_id from events where session_id = 'live'") == [(row,) for row in written]
     assert len(written) > 10
-    assert run("verify") == "all counters are correct\n"
+    assert run("verify").endswith("all counters are correct\n")  # a slow check also prints its progress
 
 
 def test_impatient_writer_gets_an_error_and_loses_nothing(there):
@@ -191,4 +191,4 @@ def test_concurrent_imports_run_one_after_the_other(large, there):
         f"sessions: 0 of {SESSIONS:,} rows written, {SESSIONS:,} existed already",
         f"sessions: {SESSIONS:,} of {SESSIONS:,} rows written",
     ]
-    assert run("verify") == "all counters are correct\n"
+    assert run("verify").endswith("all counters are correct\n")  # a slow check also prints its progress

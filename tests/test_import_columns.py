@@ -136,7 +136,10 @@ def test_platform_tables_are_not_reported(load):
 
 @pytest.mark.any_engine
 def test_file_without_known_tables_is_rejected(load):
-    with pytest.raises(IngestError, match=r"export\.sql: the file has none of the tables sessions, events, leads, "):
+    with pytest.raises(
+        IngestError,
+        match=r"export\.sql: the file has none of the tables sessions, events, leads, .*; views are not read$",
+    ):
         load("create table users (id)")
 
 
@@ -253,6 +256,7 @@ def test_text_column_formats_numbers_like_javascript(value, taken, declared, loa
     assert read("leads", "contact_phone") == {1: taken}
 
 
+@pytest.mark.any_engine
 @pytest.mark.parametrize(
     ("value", "stage"),
     [("'won'", "won"), ("'WON'", "won"), ("' Contacted '", "contacted"), ("''", "new"), ("' '", "new")],

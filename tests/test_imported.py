@@ -56,3 +56,9 @@ def test_every_route_follows_the_wsgi_specification(database, insert):
             statuses.setdefault(response.status_code, set()).add(method)
 
     assert statuses == {200: {"GET", "HEAD", "PATCH"}, 204: {"OPTIONS"}, 405: {"POST", "PUT", "DELETE"}}
+
+
+@pytest.mark.parametrize("now", [NOW // 1000, NOW / 1000])
+def test_context_needs_milliseconds(database, now):
+    with pytest.raises(ValueError, match="now must be in milliseconds"):
+        Context(database, None, now)

@@ -59,9 +59,9 @@ class Layout:
 
     def __init__(self, match: ColumnMatch, converters: Mapping[str, Converter], derivation: Derivation) -> None:
         self.match = match
-        self.converters = [(place, converters[column]) for column, place in match.places.items()]
+        self.converters = [(index, converters[column]) for column, index in match.indexes.items()]
         self.derivation = derivation
-        self.columns = [*match.places, *derivation.columns]
+        self.columns = [*match.indexes, *derivation.columns]
         self.waiting = Rows()
 
     def convert_row(self, values: Sequence[object]) -> Sequence[Cell]:
@@ -70,9 +70,9 @@ class Layout:
         :raises ValueError: a value is invalid. The message has the column and the reason.
         """
         row: list[Cell] = []
-        for column, (place, converter) in zip(self.columns, self.converters):
+        for column, (index, converter) in zip(self.columns, self.converters):
             try:
-                row.append(converter.convert(values[place]))
+                row.append(converter.convert(values[index]))
             except CONVERSION_ERRORS as error:
                 raise ValueError(f"{column}: {error}") from None
         return self.derivation.extend([row])[0]
@@ -82,7 +82,7 @@ class Layout:
 
         :param size: bytes of the batch. No text is longer than that.
         """
-        raw_columns = [batch.columns[place] for place, _ in self.converters]
+        raw_columns = [batch.columns[index] for index, _ in self.converters]
         try:
             columns = [
                 converter.convert_all(values, size) for values, (_, converter) in zip(raw_columns, self.converters)
@@ -193,7 +193,7 @@ class Batcher:
             match = ColumnMatch(self.table, self.columns, names, self.mapped)
         except IngestError as error:
             raise IngestError(f"{self.reject.name}: {error}") from None
-        derivation = Derivation(self.table, list(match.places), self.counts, self.writer.event_ids)
+        derivation = Derivation(self.table, list(match.indexes), self.counts, self.writer.event_ids)
         layout = self.layouts[names] = Layout(match, self.converters, derivation)
         self.reject.report.add_ignored_columns(self.table, match.ignored)
         return layout

@@ -60,4 +60,4 @@ def _patterns() -> list[re.Pattern[str]]:
             "access logs need crawler-user-agents: pip install '.[server]' in the source folder"
         ) from None
     patterns = iter([entry["pattern"] for entry in CRAWLER_USER_AGENTS_DATA])
-    return [re.compile("|".join(some)) for some in iter(lambda: list(islice(patterns, PATTERNS_AT_ONCE)), [])]
+    return [re.compile("|".join(group)) for group in iter(lambda: list(islice(patterns, PATTERNS_AT_ONCE)), [])]

@@ -34,6 +34,19 @@ def name_key(name: str) -> str:
     return re.sub(r"[\s_-]+", "", name).lower()
 
 
+def check_column(option: str, name: str, table: str, columns: Mapping[str, Column]) -> None:
+    """Raise IngestError with similar names if the table does not have the column.
+
+    :param option: the option that has the name.
+    """
+    if name not in columns:
+        near = get_close_matches(name, columns, n=2) or list(columns)
+        raise IngestError(
+            f"{option}: the table {table} has no column {name} to be written; "
+            f"{'did you mean' if len(near) < len(columns) else 'it has'} {', '.join(near)}"
+        )
+
+
 class NameMap:
     """A mapping of column names in a file to column names of a table (`--map THEIRS=OURS`).
 
@@ -47,12 +60,8 @@ class NameMap:
     def check_targets(self, table: str, columns: Mapping[str, Column]) -> None:
         """Raise IngestError if a target is not a column of the table."""
         for key, ours in self.ours.items():
-            if ours and ours not in columns:
-                near = get_close_matches(ours, columns, n=2) or list(columns)
-                raise IngestError(
-                    f"--map {self.theirs[key]}={ours}: the table {table} has no column {ours} to be written; "
-                    f"{'did you mean' if len(near) < len(columns) else 'it has'} {', '.join(near)}"
-                )
+            if ours:
+                check_column(f"--map {self.theirs[key]}={ours}", ours, table, columns)
 
     def check_sources(self, names: Sequence[str], file: str) -> None:
         """Raise IngestError if a name is not a column of the file."""
@@ -76,7 +85,7 @@ class NameMap:
 class ColumnMatch:
     """The match between the columns of a file and of a table.
 
-    places   column of the table -> index of the column in the file
+    indexes  column of the table -> index of the column in the file
     ignored  columns of the file that the table does not have
     missing  required columns that the file does not have
 
@@ -86,21 +95,21 @@ class ColumnMatch:
     """
 
     def __init__(self, table: str, columns: Mapping[str, Column], names: Sequence[str], mapped: NameMap) -> None:
-        self.places: dict[str, int] = {}
+        self.indexes: dict[str, int] = {}
         self.ignored: list[str] = []
-        for place, name in enumerate(names):
+        for index, name in enumerate(names):
             column = mapped.find(name, columns)
-            if column is not None and column in self.places:
-                first = names[self.places[column]]
+            if column is not None and column in self.indexes:
+                first = names[self.indexes[column]]
                 if name_key(name) != name_key(first) and {name_key(name), name_key(first)} & mapped.ours.keys():
                     raise IngestError(
                         f"{column} matches two columns, {first} and {name}; ignore one of them with --map NAME="
                     )
-            if column is not None and column in columns and column not in self.places:
-                self.places[column] = place
+            if column is not None and column in columns and column not in self.indexes:
+                self.indexes[column] = index
             elif column != "" and name_key(name) not in DERIVED_KEYS:
                 self.ignored.append(name)
-        self.missing = [column for column in required_columns(table, columns) if column not in self.places]
+        self.missing = [column for column in required_columns(table, columns) if column not in self.indexes]
 
 
 DERIVED_KEYS = {name_key(column) for column in DERIVED_COLUMNS}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from enum import Enum
 from types import NoneType
@@ -25,6 +25,7 @@ from .timestamps import (
     MIN_PLAIN_TIMESTAMP,
     MIN_TIMESTAMP,
     NUMBER,
+    parse_date,
     shorten,
     to_datetime,
     to_timestamp,
@@ -63,6 +64,9 @@ class Converter:
     :param empty_means_absent: whether an empty value can mean an absent one, as in CSV. With `is_update`, an empty
         value of any column then leaves the stored value unchanged.
     :param is_escaped: whether the file is an export of leads for spreadsheets, whose formulas are unescaped.
+    :param date_format: the format of dates for `datetime.strptime`.
+    :param value_map: values of the file, in any case, to values that are converted instead.
+    :raises ValueError: a value of `value_map` is invalid. The message has the pair and the reason.
     """
 
     def __init__(
@@ -73,15 +77,23 @@ class Converter:
         is_update: bool = False,
         empty_means_absent: bool = False,
         is_escaped: bool = False,
+        date_format: str | None = None,
+        value_map: Mapping[str, str] | None = None,
     ) -> None:
-        self.to_value = _function_of(table, column)
+        function = self.to_value = _function_of(table, column)
+        if date_format is not None and column.name in TIMESTAMP_COLUMNS | DATETIME_COLUMNS:
+            self.to_value = _add_parsing(self.to_value, date_format)
+        self.unused_values: set[str] = set()
+        if value_map:
+            self.unused_values.update(value_map)
+            self.to_value = _add_mapping(self.to_value, value_map, self.unused_values)
         if is_escaped and column.type == "text":
-            self.to_value = _unescaped(self.to_value)
+            self.to_value = _add_unescaping(self.to_value)
         self.is_required = column.required or column.name == BASE_TABLES[table]
         self.empty: Cell = column.default if self.is_required else None
         if is_update and column.name != BASE_TABLES[table] and (self.is_required or empty_means_absent):
             self.empty = KEEP
-        self.is_integer = column.type == "integer"
+        self.is_integer = column.type == "integer" and self.to_value is function
         is_timestamp = column.name in TIMESTAMP_COLUMNS
         self.min_unchanged = MIN_PLAIN_TIMESTAMP if is_timestamp else MIN_INTEGER
         self.max_unchanged = MAX_PLAIN_TIMESTAMP if is_timestamp else MAX_INTEGER
@@ -224,7 +236,7 @@ def to_status(value: object) -> str | None:
     if not status or status in STATUSES:
         return status or None
     near = get_close_matches(status, STATUSES, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
+    hint = f"; did you mean {near[0]}?" if near else "; map it to one of them with --map-value"
     raise ValueError(f"{shorten(value)} is not one of {', '.join(STATUSES)}{hint}")
 
 
@@ -259,8 +271,33 @@ def _function_of(table: str, column: Column) -> Callable[[object], Value]:
     return to_integer if column.type == "integer" else to_text
 
 
-def _unescaped(to_value: Callable[[object], Value]) -> Callable[[object], Value]:
+def _add_unescaping(to_value: Callable[[object], Value]) -> Callable[[object], Value]:
     return lambda value: to_value(unescape_formula(value) if isinstance(value, str) else value)
+
+
+def _add_parsing(to_value: Callable[[object], Value], date_format: str) -> Callable[[object], Value]:
+    return lambda value: to_value(parse_date(value, date_format) if isinstance(value, str) and value.strip() else value)
+
+
+def _add_mapping(
+    to_value: Callable[[object], Value], value_map: Mapping[str, str], unused: set[str]
+) -> Callable[[object], Value]:
+    """Return a function that replaces values before their conversion, and removes them from `unused`."""
+    pairs: dict[str, tuple[str, Value]] = {}
+    for theirs, ours in value_map.items():
+        try:
+            pairs[theirs.strip().lower()] = theirs, to_value(ours or None)
+        except ValueError as error:
+            raise ValueError(f"{theirs}={ours}: {error}") from None
+
+    def convert(value: object) -> Value:
+        pair = None if value is None else pairs.get(str(value).strip().lower())
+        if pair is None:
+            return to_value(value)
+        unused.discard(pair[0])
+        return pair[1]
+
+    return convert
 
 
 def _are_digits(values: Sequence[str]) -> bool:

@@ -59,7 +59,7 @@ def import_csv(
     mapped = row_options.mapped
     table = table or find_table(db, header.names, mapped, source.name)
     columns = table_columns(db, table)
-    mapped.check_targets(table, columns)
+    row_options.check_columns(table, columns)
     mapped.check_sources(header.names, source.name)
     check_required(table, ColumnMatch(table, columns, header.names, mapped).missing, header.names, source.name)
     counts = LineCounts()
@@ -181,10 +181,10 @@ def _columns(lines: list[bytes], header: Header, encoding: str) -> list[list[str
     if len(rows) != len(lines) or set(map(len, rows)) != {len(header.names)}:
         return None
     columns = [[value or None for value in column] if "" in column else [*column] for column in zip(*rows)]
-    for place, line in enumerate(lines):
-        if b'""' in line and "" in rows[place]:
+    for index, line in enumerate(lines):
+        if b'""' in line and "" in rows[index]:
             for column in header.empty_texts(line.decode(encoding)):
-                columns[column][place] = ""
+                columns[column][index] = ""
     return columns
 
 
@@ -210,6 +210,6 @@ def _record(lines: _Lines, header: Header) -> Record | None:
         return Record(number, raw, (), (), f"not {lines.encoding.upper()}")
     values: list[str | None] = [value or None for value in fields]
     if "" in fields and any(b'""' in line for line in lines.row):
-        for place in header.empty_texts(b"".join(lines.row).decode(lines.encoding)):
-            values[place] = ""
+        for index in header.empty_texts(b"".join(lines.row).decode(lines.encoding)):
+            values[index] = ""
     return Record(number, raw, header.names, values)

@@ -38,7 +38,7 @@ class Header:
         if self.is_quoted:
             return []
         fields = zip(range(len(self.names)), self._field.finditer(row))
-        return [place for place, match in fields if match[1] == '""']
+        return [index for index, match in fields if match[1] == '""']
 
 
 def read_header(lines: Sequence[bytes], encoding: str = "utf-8", delimiter: str | None = None) -> Header | None:

@@ -69,8 +69,8 @@ class Derivation:
         self._makers.append(make)
 
     def _referrer_domains(self, rows: Sequence[Sequence[Any]]) -> list[Cell]:
-        place = self.names.index("referrer")
-        return [KEEP if row[place] is KEEP else row[place] and host_of_url(row[place]) for row in rows]
+        index = self.names.index("referrer")
+        return [KEEP if row[index] is KEEP else row[index] and host_of_url(row[index]) for row in rows]
 
     def _durations(self, rows: Sequence[Sequence[Any]]) -> list[Cell]:
         start, end = self.names.index("started_at"), self.names.index("ended_at")
@@ -78,13 +78,13 @@ class Derivation:
 
     def _event_ids(self, rows: Sequence[Sequence[Any]]) -> list[Cell]:
         """Return an id for each event, which is a hash of its values. Empty values are omitted."""
-        places = [self.names.index(name) for name in EVENT_COLUMNS if name in self.names]
+        indexes = [self.names.index(name) for name in EVENT_COLUMNS if name in self.names]
         instant = self.names.index("occurred_at")
         ids: list[Cell] = []
         for row in rows:
             if row[instant] is KEEP:
                 raise ValueError("occurred_at: a value is required")
-            content = [row[place] for place in places if row[place] not in (None, "", KEEP)]
+            content = [row[index] for index in indexes if row[index] not in (None, "", KEEP)]
             ids.append(self.event_ids.make(row[instant], repr(content).encode(errors="surrogatepass")))
         return ids
 

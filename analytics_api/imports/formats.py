@@ -39,6 +39,8 @@ def import_file(
     name: str | None = None,
     table: str | None = None,
     map: Mapping[str, str] | None = None,
+    map_values: Mapping[str, Mapping[str, str]] | None = None,
+    date_format: str | None = None,
     delimiter: str | None = None,
     encoding: str = "utf-8",
     site: Site = SITE,
@@ -58,6 +60,7 @@ def import_file(
     :param format: None to detect the format.
     :param table: for CSV and NDJSON; None for the table with matching columns.
     :param map: for all formats except logs: column names of the file to column names of the table.
+    :param map_values: for all formats except logs, like `date_format`.
     :param delimiter: for CSV.
     :param encoding: for CSV.
     :param site: for logs.
@@ -70,12 +73,14 @@ def import_file(
         return Report(lines_read=0)
     format = format or detect_format(sample) or ("csv" if description.is_csv and is_text(sample) else None)
     if format is None:
-        raise IngestError(f"{lines.name}: {describe_unknown(sample)}; use --format {'|'.join(FORMATS)}")
+        raise IngestError(f"{lines.name}: {describe_unknown(sample)}")
     with ExitStack() as stack:
         if not isinstance(rejects, Rejects):
             rejects = stack.enter_context(Rejects(rejects, inputs=[lines.path] if lines.path else ()))
         options = RowOptions(
             map=map or {},
+            map_values=map_values or {},
+            date_format=date_format,
             on_conflict=on_conflict,
             strict=strict,
             rejects=rejects,
@@ -84,7 +89,7 @@ def import_file(
             on_progress=on_progress,
         )
         report = _import(db, format, lines, sample, options, description, on_read)
-    unused = description.unused_options(format, is_update=on_conflict == "update")
+    unused = description.unused_options(format, options)
     report.warnings += [f"{option} has no effect on {FILES[format]}" for option in unused]
     return report
 
@@ -122,14 +127,16 @@ class Description(NamedTuple):
         """Whether the options imply that text of an unknown format is CSV."""
         return bool(self.table or self.map or self.delimiter or self.encoding != "utf-8")
 
-    def unused_options(self, format: Format, *, is_update: bool) -> list[str]:
+    def unused_options(self, format: Format, options: RowOptions) -> list[str]:
         """Return the options that have no effect with this format."""
         unused = {
             "--table": self.table and format not in ("csv", "ndjson"),
             "--map": self.map and format == "log",
+            "--map-value": options["map_values"] and format == "log",
+            "--date-format": options["date_format"] and format == "log",
             "--delimiter": self.delimiter and format != "csv",
             "--encoding": self.encoding != "utf-8" and format != "csv",
-            "--update": is_update and format == "log",
+            "--update": options["on_conflict"] == "update" and format == "log",
             **{
                 option: getattr(self.site, name) != getattr(SITE, name) and format != "log"
                 for name, option in SITE_OPTIONS.items()
@@ -174,14 +181,15 @@ def describe_unknown(sample: list[bytes]) -> str:
             return what
     if LOG_TIME.search(head):
         return "it may be an access log, but is not in the Common or Combined format"
-    return "its format is unknown"
+    return f"its format is unknown; use --format {'|'.join(FORMATS)}"
 
 
 def is_text(sample: list[bytes]) -> bool:
-    """Return whether the sample is text."""
-    return not any(b"\0" in line for line in sample[:100])
+    """Return whether the sample is text, and not a JSON array."""
+    return not any(b"\0" in line for line in sample[:100]) and not JSON_ARRAY.match(b"".join(sample[:3]))
 
 
+JSON_ARRAY = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[\s*\{")
 UNKNOWN_FILES = {
     b"PK": "it is a zip file or an Excel workbook: unpack it, or save it as CSV",
     b"\xfd7zXZ": "it is compressed with xz: decompress it",

@@ -84,7 +84,7 @@ class RejectHandler:
         if self.names is None or not isinstance(raw, tuple):
             row, where, detail = f"line {line}", f"{self.name}, line {line}", reason
         else:
-            row = f"{self.names[0]} {_shown(raw[0])}"
+            row = f"{self.names[0]} {_abbreviate(raw[0])}"
             where, detail = f"{self.name}: {self.table} {row}", f"{self.table}: {reason}"
             raw = dict(zip(self.names, raw))
         if self.strict:
@@ -101,7 +101,7 @@ def to_bytes(raw: Raw) -> bytes:
     return b"".join(raw)
 
 
-def _shown(value: object) -> str:
+def _abbreviate(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 

@@ -17,10 +17,10 @@ CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u2
 
 @dataclass
 class TableCounts:
-    """The number of rows of a table that were read, written and rejected. The remaining rows existed already.
+    """The number of rows of a table that were read, written, rejected and skipped. The other rows existed already.
 
     :param joined: the number of existing sessions that an import merged with other sessions.
-    :param purged: the number of rows that were not written, because their days were purged and are still counted.
+    :param purged: the number of rows that were skipped because their days were purged. The archive counts these rows.
     :param is_computed: whether the rows are sessions that are computed from log lines. Only `written` and `joined` are
         used then.
     :param derived: the number of derived values by column.
@@ -117,9 +117,9 @@ class Report:
 
     def _ignored_lines(self) -> Iterable[str]:
         for table, columns in self.ignored_columns.items():
-            yield f"{table}: ignored the columns {_listed(columns)}"
+            yield f"{table}: ignored the columns {_list_names(columns)}"
         if self.ignored_tables:
-            yield f"ignored the tables {_listed(self.ignored_tables)}"
+            yield f"ignored the tables {_list_names(self.ignored_tables)}"
 
     def _event_lines(self) -> Iterable[str]:
         if not self.event_types:
@@ -145,6 +145,6 @@ def printable(text: str) -> str:
     return CONTROL_CHARACTERS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
-def _listed(names: list[str]) -> str:
+def _list_names(names: list[str]) -> str:
     shown = ", ".join(name[:100] or "(unnamed)" for name in names[:MAX_REPORTED_NAMES])
     return shown if len(names) <= MAX_REPORTED_NAMES else f"{shown} and {len(names) - MAX_REPORTED_NAMES} more"

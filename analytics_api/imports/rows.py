@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from ..database import Column, Database, OnConflict, Transaction, ignore_progress
 from ..errors import IngestError
 from .batch import Batch, Batcher, Record
-from .columns import NameMap, required_columns, table_columns
+from .columns import NameMap, check_column, required_columns, table_columns
 from .convert import Converter
 from .derive import UncountedSessions
 from .rejects import RejectHandler, Rejects
 from .report import Report, TableCounts
 from .source import NOT_REPEATABLE
+from .timestamps import check_date_format
 from .write import Writer, load, warn_of_no_sessions
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class Options:
     """The options of an import. They are the same for all formats.
 
     mapped          mapping of column names in the file to column names of the table
+    map_values      by column of the table: mapping of values in the file to values of the column
+    date_format     the format of dates for `datetime.strptime`; None for the formats of `to_timestamp`
     on_conflict     what to do if a row's key exists: "ignore" the row, "update" the existing row, or raise an "error"
     strict          raise IngestError at the first invalid row, and write nothing
     rejects         the file for invalid rows
@@ -43,6 +46,8 @@ class Options:
 
     name: str = "the input"
     mapped: NameMap = field(default_factory=NameMap)
+    map_values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    date_format: str | None = None
     on_conflict: OnConflict = "ignore"
     strict: bool = False
     rejects: Rejects = field(default_factory=Rejects)
@@ -50,11 +55,23 @@ class Options:
     on_write: OnWrite = ignore_write
     on_progress: Callable[[str], object] = ignore_progress
 
+    def __post_init__(self) -> None:
+        if self.date_format is not None:
+            check_date_format(self.date_format)
+
+    def check_columns(self, table: str, columns: Mapping[str, Column]) -> None:
+        """Raise IngestError if `mapped` or `map_values` has a column that the table does not have."""
+        self.mapped.check_targets(table, columns)
+        for name, values in self.map_values.items():
+            check_column(f"--map-value {name}:{next(iter(values))}", name, table, columns)
+
 
 class RowOptions(TypedDict, total=False):
     """Keyword arguments of the functions that import: the fields of Options, but `map` instead of `mapped`."""
 
     map: Mapping[str, str] | None
+    map_values: Mapping[str, Mapping[str, str]]
+    date_format: str | None
     on_conflict: OnConflict
     strict: bool
     rejects: Rejects | None
@@ -85,6 +102,9 @@ def import_rows(
     :param rows: mappings of column names to values.
     :param map: mapping of column names in the rows to columns of the table, such as `{"session": "session_id"}`. An
         empty string ignores the column.
+    :param map_values: by column of the table, mapping of values in the rows to values of the column, such as
+        `{"status": {"Negotiation": "qualified"}}`.
+    :param date_format: the format of dates that are text, for `datetime.strptime`. Without `%z`, they are in UTC.
     :param on_conflict: what to do if a row with the same key exists. If a new value is None and the column cannot be
         null, an update does not change the column.
     :param strict: whether to raise IngestError for the first invalid row. Otherwise it is written to `rejects`.
@@ -122,10 +142,8 @@ def import_records(
     :param total: approximate number of rows; None if it is unknown.
     """
     columns = table_columns(db, table)
-    options.mapped.check_targets(table, columns)
-    converters = make_converters(
-        table, columns, options.on_conflict == "update", empty_means_absent=empty_means_absent, is_escaped=is_escaped
-    )
+    options.check_columns(table, columns)
+    converters = make_converters(table, columns, options, empty_means_absent=empty_means_absent, is_escaped=is_escaped)
 
     def work(at: Transaction, is_bulk: bool) -> Report:
         report = Report(tables={table: TableCounts()})
@@ -135,6 +153,7 @@ def import_records(
         write_all(batcher, records(), options.on_write, total)
         if options.uncounted is None:
             report.tables[table].derived["event_count"] += uncounted.count(at, is_bulk=is_bulk)
+        report.warnings += unused_values(converters)
         warn_of_no_sessions(at, report)
         return report
 
@@ -144,17 +163,39 @@ def import_records(
 def make_converters(
     table: str,
     columns: Mapping[str, Column],
-    is_update: bool,
+    options: Options,
     *,
     empty_means_absent: bool = False,
     is_escaped: bool = False,
 ) -> dict[str, Converter]:
-    return {
-        name: Converter(
-            table, column, is_update=is_update, empty_means_absent=empty_means_absent, is_escaped=is_escaped
-        )
-        for name, column in columns.items()
-    }
+    """Return the converter of each column.
+
+    :raises IngestError: a column cannot have a value of `options.map_values`.
+    """
+    converters = {}
+    for name, column in columns.items():
+        try:
+            converters[name] = Converter(
+                table,
+                column,
+                is_update=options.on_conflict == "update",
+                empty_means_absent=empty_means_absent,
+                is_escaped=is_escaped,
+                date_format=options.date_format,
+                value_map=options.map_values.get(name),
+            )
+        except ValueError as error:
+            raise IngestError(f"--map-value {name}:{error}") from None
+    return converters
+
+
+def unused_values(converters: Mapping[str, Converter]) -> list[str]:
+    """Return a warning for each value of `map_values` that no row has."""
+    return [
+        f"--map-value {name}:{value}: no row has this value"
+        for name, converter in converters.items()
+        for value in sorted(converter.unused_values)
+    ]
 
 
 def make_batcher(

@@ -16,7 +16,7 @@ from .columns import ColumnMatch, check_required, table_columns
 from .derive import UncountedSessions
 from .rejects import RejectHandler
 from .report import Report, TableCounts
-from .rows import Options, RowOptions, make_batcher, make_converters, make_options, write_all
+from .rows import Options, RowOptions, make_batcher, make_converters, make_options, unused_values, write_all
 from .source import OnRead, ignore_read
 from .sql_dump import is_housekeeping, open_scratch
 from .write import load, warn_of_no_sessions
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 FETCH_ROWS = 4  # rows per fetch of a large database, because a row can have megabytes
-MAX_SMALL_BYTES = 1 << 25  # of a database up to this size, many rows are fetched together
+MAX_SMALL_BYTES = 1 << 25  # many rows of a database that is not larger are fetched at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,10 @@ def _copy_all(db: Database, source: sqlite3.Connection, options: Options) -> Rep
         uncounted = UncountedSessions() if options.uncounted is None else options.uncounted
         for copy in copies:
             reject = RejectHandler(report, copy.table, options.name, options.rejects, options.strict, copy.names)
-            converters = make_converters(copy.table, copy.columns, options.on_conflict == "update")
+            converters = make_converters(copy.table, copy.columns, options)
             batcher = make_batcher(at, copy.table, copy.columns, converters, options, reject, uncounted)
             write_all(batcher, _read_batches(source, copy, options.name), options.on_write, total)
+            report.warnings += unused_values(converters)
         if "sessions" in report.tables and options.uncounted is None:
             report.tables["sessions"].derived["event_count"] += uncounted.count(at, is_bulk=is_bulk)
         warn_of_no_sessions(at, report)
@@ -97,7 +98,9 @@ def _find_tables(db: Database, source: sqlite3.Connection, options: Options) -> 
         _check_map(db, source, ours, options)
     copies = [_find_columns(db, source, table, name, options, report) for table, name in ours.items()]
     if not copies:
-        raise IngestError(f"{options.name}: the file has none of the tables {', '.join(BASE_TABLES)}")
+        raise IngestError(
+            f"{options.name}: the file has none of the tables {', '.join(BASE_TABLES)}; views are not read"
+        )
     if not any(name.startswith("rollup_") or name == "day_counts" for name in theirs):
         # A database of this project has further tables, such as counters. They are not reported.
         report.ignored_tables = list(theirs.values())
@@ -110,10 +113,8 @@ def _check_map(db: Database, source: sqlite3.Connection, theirs: Mapping[str, st
     :param theirs: table names in the file by table names in this database.
     """
     columns = {name: column for table in theirs for name, column in table_columns(db, table).items()}
-    options.mapped.check_targets(" or ".join(theirs), columns)
-    names = [
-        name for table in theirs.values() for _, name, *_ in source.execute(f"pragma table_info({_quoted(table)})")
-    ]
+    options.check_columns(" or ".join(theirs), columns)
+    names = [name for table in theirs.values() for _, name, *_ in source.execute(f"pragma table_info({_quote(table)})")]
     options.mapped.check_sources(names, options.name)
 
 
@@ -122,21 +123,21 @@ def _find_columns(
 ) -> TableCopy:
     columns = table_columns(db, table)
     names, generated = [], set()
-    for _, name, _, _, _, _, hidden in source.execute(f"pragma table_xinfo({_quoted(theirs)})"):
+    for _, name, _, _, _, _, hidden in source.execute(f"pragma table_xinfo({_quote(theirs)})"):
         names.append(name)
         if hidden:
             generated.add(name)
     match = ColumnMatch(table, columns, names, options.mapped)
     check_required(table, match.missing, names, f"{options.name}: table {theirs}")
-    for column, place in match.places.items():
-        if names[place] in generated:
+    for column, index in match.indexes.items():
+        if names[index] in generated:
             raise IngestError(
-                f"{options.name}: {theirs}.{names[place]} is a generated column, which is not evaluated; "
+                f"{options.name}: {theirs}.{names[index]} is a generated column, which is not evaluated; "
                 f"store {column} as a plain one"
             )
     report.add_ignored_columns(table, [name for name in match.ignored if name not in generated])
-    taken = tuple(names[place] for place in match.places.values())
-    (rows,) = source.execute(f"select count(*) from {_quoted(theirs)}").fetchone()
+    taken = tuple(names[index] for index in match.indexes.values())
+    (rows,) = source.execute(f"select count(*) from {_quote(theirs)}").fetchone()
     return TableCopy(table, theirs, columns, taken, rows)
 
 
@@ -149,7 +150,7 @@ def _read_batches(source: sqlite3.Connection, copy: TableCopy, name: str) -> Ite
 
 
 def _read(source: sqlite3.Connection, copy: TableCopy) -> Iterator[Batch]:
-    cursor = source.execute(f"select {', '.join(map(_quoted, copy.names))} from {_quoted(copy.theirs)}")
+    cursor = source.execute(f"select {', '.join(map(_quote, copy.names))} from {_quote(copy.theirs)}")
     line = 1
     (pages,), (page_size,) = (source.execute(f"pragma {name}").fetchone() for name in ("page_count", "page_size"))
     bytes_in_all = pages * page_size
@@ -160,9 +161,9 @@ def _read(source: sqlite3.Connection, copy: TableCopy) -> Iterator[Batch]:
         return
     rows = []
     size = 0
-    while some := cursor.fetchmany(FETCH_ROWS):
-        rows += some
-        size += len(marshal.dumps(some, 0))
+    while batch := cursor.fetchmany(FETCH_ROWS):
+        rows += batch
+        size += len(marshal.dumps(batch, 0))
         if size >= MAX_BATCH_BYTES or len(rows) >= MAX_BATCH_ROWS - FETCH_ROWS:
             yield Batch(line, rows, copy.names, list(zip(*rows)), size, is_rows=True)
             line += len(rows)
@@ -171,5 +172,5 @@ def _read(source: sqlite3.Connection, copy: TableCopy) -> Iterator[Batch]:
         yield Batch(line, rows, copy.names, list(zip(*rows)), size, is_rows=True)
 
 
-def _quoted(name: str) -> str:
+def _quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'

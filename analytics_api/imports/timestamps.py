@@ -7,6 +7,8 @@ import re
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 
+from ..errors import IngestError
+
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 MILLISECOND = timedelta(milliseconds=1)
 DAY_MS = 86_400_000
@@ -25,6 +27,7 @@ SERIAL_DAYS = (32_874, 73_415)  # serial dates of spreadsheets, 1990 to 2100
 SERIAL_OF_EPOCH = 25_569
 
 NUMBER = re.compile(r"[+-]?(?:[0-9]{1,300}(?:\.[0-9]*)?|\.[0-9]{1,300})(?:[eE][+-]?[0-9]{1,3})?")
+UNKNOWN_ORDER = re.compile(r"[0-9]{1,2}([/.-])[0-9]{1,2}\1[0-9]{2,4}(?![0-9])")  # 23/02/2026 or 02/23/2026
 DATETIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
 ISO_8601 = re.compile(
     r"""([0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8}(?=T))
@@ -77,6 +80,28 @@ def to_datetime(value: object) -> str | None:
         return format_timestamp(timestamp)[:19].replace("T", " ")
     except OverflowError:
         raise ValueError(f"{shorten(value)} is not within the years 1 to 9999") from None
+
+
+def check_date_format(format: str) -> None:
+    """Raise IngestError unless `datetime.strptime` can read a day, a month and a year with the format."""
+    day = datetime(2026, 12, 31, tzinfo=timezone.utc)
+    try:
+        is_whole = datetime.strptime(day.strftime(format), format).date() == day.date()
+    except ValueError:
+        is_whole = False
+    if not is_whole:
+        raise IngestError(f"--date-format {format}: it must have a day, a month and a year, such as %d/%m/%Y")
+
+
+def parse_date(text: str, format: str) -> datetime:
+    """Parse text in a format of `datetime.strptime`.
+
+    :raises ValueError: the text has another format.
+    """
+    try:
+        return datetime.strptime(text.strip(), format)
+    except ValueError:
+        raise ValueError(f"{shorten(text)} does not have the format {format} of --date-format") from None
 
 
 def format_timestamp(timestamp: int) -> str:
@@ -137,7 +162,8 @@ def _from_digits(digits: str, value: object) -> int | None:
 def _parse_iso_8601(value: str) -> int:
     match = ISO_8601.fullmatch(value)
     if match is None:
-        raise not_a_date(value)
+        hint = "; use --date-format, such as %d/%m/%Y or %m/%d/%Y" if UNKNOWN_ORDER.match(value) else ""
+        raise ValueError(f"{not_a_date(value)}{hint}")
     day, hour, minute, second, fraction, _, sign, hours, minutes = match.groups()
     try:
         midnight = _midnight(day if "-" in day else f"{day[:4]}-{day[4:6]}-{day[6:]}")

@@ -119,27 +119,27 @@ class Writer:
     def write(self, columns: Sequence[str], rows: Rows) -> None:
         """Write rows with these columns."""
         if self.purged_before is not None and INSTANT_COLUMNS[self.table] in columns:
-            rows = self._without_purged(columns.index(INSTANT_COLUMNS[self.table]), rows, self.purged_before)
+            rows = self._remove_purged(columns.index(INSTANT_COLUMNS[self.table]), rows, self.purged_before)
         if self.table == "events":
             types: Iterable[Any] = map(itemgetter(columns.index("event_type")), rows.values)
-            self.reject.report.add_event_types(types if self.on_conflict != "update" else _without_keep(types))
+            self.reject.report.add_event_types(types if self.on_conflict != "update" else _remove_keep(types))
         if self.on_conflict == "update":
-            for present_columns, present_rows in _without_kept(BASE_TABLES[self.table], columns, rows):
+            for present_columns, present_rows in _group_by_columns(BASE_TABLES[self.table], columns, rows):
                 self._insert(*self._with_required(columns, present_columns, present_rows))
         else:
             self._insert(columns, rows)
         if self.table == "sessions" and "event_count" not in columns:
             self.uncounted.add(map(itemgetter(columns.index("session_id")), rows.values))
 
-    def _without_purged(self, place: int, rows: Rows, before: int) -> Rows:
+    def _remove_purged(self, index: int, rows: Rows, before: int) -> Rows:
         """Remove the rows of purged days, which the archive already counts, and report their number.
 
-        :param place: the index of the column with the timestamp. In an update, it may have no value.
+        :param index: the index of the column with the timestamp. In an update, it may have no value.
         """
         rest = [
             number
             for number, row in enumerate(rows.values)
-            if not (isinstance(instant := row[place], int) and instant < before)
+            if not (isinstance(instant := row[index], int) and instant < before)
         ]
         if len(rest) == len(rows.values):
             return rows
@@ -159,7 +159,7 @@ class Writer:
         if not missing:
             return present, rows
         key = BASE_TABLES[self.table]
-        stored = self._stored(key, missing, {row[present.index(key)] for row in rows.values})
+        stored = self._read_stored(key, missing, {row[present.index(key)] for row in rows.values})
         whole = Rows()
         for values, line, raw in zip(rows.values, rows.lines, rows.raws):
             others = stored.get(values[present.index(key)])
@@ -171,7 +171,7 @@ class Writer:
                 whole.raws.append(raw)
         return [*present, *missing], whole
 
-    def _stored(self, key: str, columns: Sequence[str], keys: set[Cell]) -> dict[Cell, list[Cell]]:
+    def _read_stored(self, key: str, columns: Sequence[str], keys: set[Cell]) -> dict[Cell, list[Cell]]:
         """Return the stored values of these columns by key."""
         sql = f"select {key}, {', '.join(columns)}\nfrom {self.table}\nwhere {key} in ({IN_LIST})"
         rows = [row for listed in in_list_batches(keys) for row in self.at.rows(sql, **listed)]
@@ -192,17 +192,17 @@ class Writer:
             self._insert(columns, rows.part(half))
 
 
-def _without_keep(types: Iterable[Any]) -> Iterator[str]:
+def _remove_keep(types: Iterable[Any]) -> Iterator[str]:
     return (event_type for event_type in types if event_type is not KEEP)
 
 
-def _without_kept(key: str, columns: Sequence[str], rows: Rows) -> Iterator[tuple[Sequence[str], Rows]]:
+def _group_by_columns(key: str, columns: Sequence[str], rows: Rows) -> Iterator[tuple[Sequence[str], Rows]]:
     """Group the rows by the columns that have values. Rows with the same key are merged first."""
     if not any(KEEP in row for row in rows.values):
         yield columns, rows
         return
     groups: dict[tuple[bool, ...], Rows] = {}
-    for values, line, raw in _merged(columns.index(key), rows):
+    for values, line, raw in _merge_rows(columns.index(key), rows):
         present = tuple(value is not KEEP for value in values)
         group = groups.setdefault(present, Rows())
         group.values.append([value for value in values if value is not KEEP])
@@ -212,7 +212,7 @@ def _without_kept(key: str, columns: Sequence[str], rows: Rows) -> Iterator[tupl
         yield [column for column, is_present in zip(columns, present) if is_present], group
 
 
-def _merged(key: int, rows: Rows) -> Iterable[tuple[list[Cell], int, Raw]]:
+def _merge_rows(key: int, rows: Rows) -> Iterable[tuple[list[Cell], int, Raw]]:
     """Merge the rows with the same key. Each column gets the last value in the file."""
     merged: dict[Cell, tuple[list[Cell], int, Raw]] = {}
     for row, line, raw in zip(rows.values, rows.lines, rows.raws):

@@ -426,10 +426,11 @@ def test_late_piece_joins_its_neighbours(database):
     import_access_log(database, [log[0], log[2]])
     apart = len(sessions(database))
 
-    import_access_log(database, [log[1]])
+    report = import_access_log(database, [log[1]])
     ids = database.rows("select distinct session_id from events")
 
     assert apart == 2
+    assert "sessions: 0 new, 1 joined with others" in report.lines()
     assert sessions(database) == [("10:00:00", 3000, 3, "/a", "/c")]
     assert ids == database.rows("select session_id from sessions")
     assert database.verify() == []

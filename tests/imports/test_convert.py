@@ -130,10 +130,68 @@ def test_machines_go_by_their_product(agent, name):
 
 
 @pytest.mark.parametrize(
-    "agent", ["undici", "Let's Encrypt validation server", "facebookcatalog/1.0", "Perplexity-User/1.0"]
+    "agent",
+    [
+        *("undici", "Let's Encrypt validation server", "facebookcatalog/1.0", "Perplexity-User/1.0"),
+        "Expanse, a Palo Alto Networks company, searches across the global IPv4 space",
+    ],
 )
 def test_listed_bots_are_not_visitors(agent):
     assert bot_name(agent)
+
+
+@pytest.mark.parametrize(
+    ("format", "text", "stored"),
+    [
+        ("%d/%m/%Y", "23/02/2026", "2026-02-23 00:00:00"),
+        ("%m/%d/%Y", "02/23/2026", "2026-02-23 00:00:00"),
+        ("%m/%d/%Y", " 2/3/2026 ", "2026-02-03 00:00:00"),
+        ("%d.%m.%y %H:%M", "23.02.26 11:15", "2026-02-23 11:15:00"),
+        ("%d %b %Y %I:%M %p %z", "23 Feb 2026 01:15 PM +0200", "2026-02-23 11:15:00"),
+        ("%d%m%Y", "01022026", "2026-02-01 00:00:00"),
+    ],
+    ids=["day-first", "month-first", "short", "two-digit-year", "offset", "digits"],
+)
+def test_date_in_another_format(format, text, stored):
+    for name, value in ("enquiry_datetime", stored), ("occurred_at", to_timestamp(stored)):
+        column = Column(name, "text" if name == "enquiry_datetime" else "integer", True, None)
+        converter = Converter("leads", column, date_format=format)
+
+        assert converter.convert(text) == value
+        assert list(converter.convert_all([text, text])) == [value, value]
+
+
+@pytest.mark.parametrize("text", ["2026-02-23", "02/23/2026", "20260223", "1771804800000"])
+def test_date_of_a_format_other_than_the_option_is_an_error(text):
+    converter = Converter("events", Column("occurred_at", "integer", True, None), date_format="%d/%m/%Y")
+
+    with pytest.raises(ValueError, match="does not have the format %d/%m/%Y of --date-format"):
+        converter.convert_all([text])
+
+
+def test_date_of_unknown_order_names_the_option():
+    with pytest.raises(ValueError, match="'23/02/2026' is not a date; use --date-format, such as %d/%m/%Y"):
+        to_timestamp("23/02/2026")
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "theirs", "stored"),
+    [
+        (Column("status", "text", True, "new"), {"Negotiation": "qualified"}, "negotiation ", "qualified"),
+        (Column("status", "text", True, "new"), {"Negotiation": "qualified"}, "WON", "won"),
+        (Column("status", "text", True, "new"), {"Unknown": ""}, "Unknown", "new"),
+        (Column("contact_city", "text", False, None), {"n/a": ""}, "N/A", None),
+        (Column("suspicion_score", "integer", True, 0), {"High": "90"}, "high", 90),
+        (Column("suspicion_score", "integer", True, 0), {"3": "90"}, 3, 90),
+        (Column("enquiry_datetime", "text", True, None), {"never": "2026-02-23"}, "Never", "2026-02-23 00:00:00"),
+    ],
+    ids=["status", "other-status", "status-to-default", "text-to-null", "text-to-number", "number", "date"],
+)
+def test_mapped_value(column, values, theirs, stored):
+    converter = Converter("leads", column, value_map=values)
+
+    assert converter.convert(theirs) == stored
+    assert list(converter.convert_all([theirs, theirs])) == [stored, stored]
 
 
 CELLS = st.one_of(st.none(), st.integers(-(2**65), 2**65), st.floats(), st.booleans(), st.text(max_size=12))

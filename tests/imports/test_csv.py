@@ -265,6 +265,7 @@ def test_batch_parses_numbers_like_single_rows(database, value, number):
     assert [row[0] for row in rows(database) if row[3] == "/b"] == [number]
 
 
+@pytest.mark.any_engine
 @pytest.mark.parametrize("value", ["1_2", "\u0661\u0662", "0x12", "", "1" * 400])
 def test_batch_rejects_non_numbers(database, value):
     report = import_csv(database, [HEADER, *many(100, 50), f"{value},s1,click,2026-02-24,/b\n".encode()])

@@ -15,7 +15,7 @@ from helpers.importing import import_text
 from analytics_api import IngestError
 from analytics_api.database import BASE_TABLES
 
-CASES = int(os.environ.get("FUZZED_FILES", 60))
+CASES = int(os.environ.get("FUZZED_FILES", 30))
 
 pytestmark = pytest.mark.any_engine
 

@@ -141,6 +141,7 @@ def test_keys_may_differ_between_lines(database):
     assert pages == [None] * 40 + ["/a", None] * 20
 
 
+@pytest.mark.any_engine
 @pytest.mark.parametrize(
     ("value", "expected"),
     [

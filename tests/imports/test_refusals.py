@@ -68,7 +68,7 @@ def test_column_without_a_name_is_reported(database, text):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"PK\x03\x04 workbook", "an Excel workbook: unpack it, or save it as CSV"),
+        (b"PK\x03\x04 workbook", "an Excel workbook: unpack it, or save it as CSV$"),
         (b"\xfd7zXZ\x00", "compressed with xz"),
         (b"BZh91AY", "compressed with bzip2"),
         (b'[{"lead_id": 1}]\n', r"a JSON array: convert it to NDJSON with jq -c '.\[\]'"),
@@ -76,13 +76,22 @@ def test_column_without_a_name_is_reported(database, text):
             b"198.51.100.7 [14/Aug/2019:04:12:10 +0300] GET / 200\n",
             "it may be an access log, but is not in the Common or Combined format",
         ),
+        (b"Dear diary\n", r"its format is unknown; use --format log\|csv\|ndjson\|sql\|sqlite$"),
         (b"Date,Amount\n2026-01-01,3\n", "the columns Date, Amount do not match exactly one table"),
     ],
-    ids=["zip", "xz", "bzip2", "json", "log", "csv"],
+    ids=["zip", "xz", "bzip2", "json", "log", "text", "csv"],
 )
 def test_other_kinds_of_files_are_named(database, data, message):
     with pytest.raises(IngestError, match=message):
         import_text(database, data)
+
+
+@pytest.mark.parametrize(
+    "data", [b'[{"lead_id": 1}]\n', b'[\n  {\n    "results": []\n  }\n]\n'], ids=["one-line", "indented"]
+)
+def test_json_array_is_named_if_the_table_is_passed(database, data):
+    with pytest.raises(IngestError, match="it may be a JSON array: convert it to NDJSON"):
+        import_text(database, data, table="leads")
 
 
 def test_cp1252_file_names_the_option(database):
@@ -112,16 +121,47 @@ def test_sql_without_a_needed_column_lists_what_there_is(database):
     [
         (line().decode(), {"table": "leads"}, "--table has no effect on a log file"),
         (line().decode(), {"map": {"a": "b"}}, "--map has no effect on a log file"),
+        (line().decode(), {"map_values": {"status": {"a": "new"}}}, "--map-value has no effect on a log file"),
+        (line().decode(), {"date_format": "%d/%m/%Y"}, "--date-format has no effect on a log file"),
         (line().decode(), {"delimiter": ","}, "--delimiter has no effect on a log file"),
         (line().decode(), {"on_conflict": "update"}, "--update has no effect on a log file"),
         ('{"lead_id":1,"enquiry_datetime":""}\n', {"delimiter": ","}, "--delimiter has no effect on an NDJSON file"),
         ("lead_id,enquiry_datetime\n1,\n", {"site": Site(timeout=60)}, "--timeout has no effect on a CSV file"),
         ("lead_id,enquiry_datetime\n1,\n", {"site": Site(hosts=["a"])}, "--host has no effect on a CSV file"),
     ],
-    ids=["log-table", "log-map", "log-delimiter", "log-update", "ndjson-delimiter", "csv-timeout", "csv-host"],
+    ids=[
+        *("log-table", "log-map", "log-map-value", "log-date-format", "log-delimiter", "log-update"),
+        *("ndjson-delimiter", "csv-timeout", "csv-host"),
+    ],
 )
 def test_option_without_effect_is_named(database, text, options, warning):
     assert warning in import_text(database, text, **options).warnings
+
+
+# Formats of dates, and other values
+
+
+@pytest.mark.parametrize("format", ["%d/%m", "%H:%M", "%Y", "%Q", "", "23/02/2026"])
+def test_date_format_without_a_whole_date_is_an_error(database, format):
+    with pytest.raises(IngestError, match=r"--date-format .*: it must have a day, a month and a year"):
+        import_text(database, LEADS, date_format=format)
+
+
+def test_mapped_value_that_the_column_cannot_have_is_an_error(database):
+    with pytest.raises(IngestError, match=r"--map-value status:Closed=wonn: 'wonn' is not .*; did you mean won\?"):
+        import_text(database, LEADS, map_values={"status": {"Closed": "wonn"}})
+
+
+def test_mapped_values_of_an_unknown_column_are_an_error(database):
+    with pytest.raises(IngestError, match=r"--map-value state:Closed: the table leads has no column state .*status"):
+        import_text(database, LEADS, map_values={"state": {"Closed": "won"}})
+
+
+def test_mapped_value_that_no_row_has_is_named(database):
+    report = import_text(database, LEADS, map_values={"contact_name": {"ann ": "Anna", "Bob": "Robert"}})
+
+    assert report.warnings == ["--map-value contact_name:Bob: no row has this value"]
+    assert select(database, "contact_name", "leads") == [("Anna",)]
 
 
 # Control characters, links, inputs

@@ -1,5 +1,7 @@
 """`import` restores the same rows from `export`'s output, for random rows of every table."""
 
+import os
+
 import pytest
 from helpers.importing import import_text
 from hypothesis import HealthCheck, given, settings
@@ -8,6 +10,8 @@ from hypothesis import strategies as st
 from analytics_api.database import BASE_TABLES
 from analytics_api.endpoints.leads import STATUSES
 from analytics_api.maintenance.export import export
+
+EXAMPLES = int(os.environ.get("ROUND_TRIP_EXAMPLES", "5"))  # `make faults` runs more
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12) | st.sampled_from(
     [
@@ -72,7 +76,7 @@ def stored(database, table, names):
 
 @pytest.mark.parametrize("table", BASE_TABLES)
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 @pytest.mark.slow
 def test_any_rows_come_back(database, table, data):

@@ -166,6 +166,7 @@ def test_update_with_an_empty_value_leaves_the_status(database, name):
 # Ids
 
 
+@pytest.mark.any_engine
 @pytest.mark.parametrize(
     "text",
     [

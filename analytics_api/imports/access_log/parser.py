@@ -142,7 +142,7 @@ class LineParser:
         return outcome
 
     def referrer(self, host: bytes | None, referrer: bytes | None) -> tuple[str | None, str | None]:
-        """Return the referrer and its domain. Both are None if it is not a URL, or is on an own host of the site."""
+        """Return the referrer and its domain. Both are None if it is not a URL, or if it is a page of the site."""
         if referrer is None or len(referrer) < 4:
             return None, None
         key = (host, referrer)

@@ -10,7 +10,7 @@ from .parser import Request
 
 
 class Entry(NamedTuple):
-    """The entry of a visit. Entries are compared by the first two fields: page views first, then earlier times."""
+    """The first request of a visit. The first two fields are compared: page views sort first, then earlier requests."""
 
     is_not_page: bool
     instant: int
@@ -20,7 +20,7 @@ class Entry(NamedTuple):
 
 
 class Exit(NamedTuple):
-    """The exit of a visit. Exits are compared by the first two fields: page views last, then later times."""
+    """The last request of a visit. The first two fields are compared: page views sort last, then later requests."""
 
     is_page: bool
     instant: int

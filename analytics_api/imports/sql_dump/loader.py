@@ -90,7 +90,8 @@ class DumpLoader:
         if len(self.text) > MAX_STATEMENT_LENGTH:
             raise self._refusal(f"a statement of more than {MAX_STATEMENT_LENGTH} characters")
 
-        # A long statement is scanned again after each read. The window doubles, so this takes at most twice the time.
+        # A long statement is scanned again after each read. Each read doubles the text, so all scans together take at
+        # most twice the time of the last one.
         data = self.stream.read(max(CHUNK_SIZE, len(self.text)))
         self.is_at_end = not data
         try:

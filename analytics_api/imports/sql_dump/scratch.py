@@ -125,7 +125,7 @@ def open_file(path: str, header: bytes, stack: ExitStack) -> sqlite3.Connection:
     database = connect(f"{Path(path).absolute().as_uri()}?{mode}", stack, authorize_opening)
     database.execute("pragma cell_size_check = on")
     for (fault,) in database.execute("pragma quick_check").fetchall():
-        # " value in " reports a null or a type that violates the declaration. The import converts such values.
+        # A fault with " value in " is a null or a type that violates the declaration. The import converts such values.
         if fault != "ok" and " value in " not in fault:
             raise sqlite3.DatabaseError(fault)
     make_read_only(database)
