@@ -135,6 +135,18 @@ def test_several_leads_are_moved_at_once(leads, client, get):
     assert stages(get(BOARD))["won"] == [1, 3]
 
 
+def test_lead_is_moved_only_from_the_expected_stage(leads, client, get):
+    status = card(get, 1)["status"]
+    client.patch("/analytics/leads/2", json={"status": "lost"})
+    request = [{"lead_id": 1, "from": status}, {"lead_id": 2, "from": "proposal"}, {"lead_id": 3, "from": None}]
+
+    response = client.patch("/analytics/leads", json={"leads": request, "status": "qualified"})
+
+    assert [lead["lead_id"] for lead in response.json["updated"]] == [1, 3]
+    assert response.json["stale"] == [card(get, 2)]
+    assert card(get, 2)["status"] == "lost"
+
+
 @pytest.mark.any_engine
 @pytest.mark.parametrize(
     "leads",
@@ -145,18 +157,27 @@ def test_several_leads_are_moved_at_once(leads, client, get):
         [1],
         [{"lead_id": 0}],
         [{"lead_id": True}],
-        [{"lead_id": 1.0}],
+        [{"lead_id": 1.5}],
         [{"lead_id": "1"}],
         [{"lead_id": 1, "etag": 5}],
+        [{"lead_id": 1, "from": 5}],
         [{"lead_id": 1}] * 501,
     ],
-    ids=["none", "empty", "object", "number", "zero", "true", "float", "text", "etag", "501"],
+    ids=["none", "empty", "object", "number", "zero", "true", "float", "text", "etag", "from", "501"],
 )
 def test_malformed_leads_are_400(client, leads):
     response = client.patch("/analytics/leads", json={"leads": leads, "status": "won"})
 
     assert response.status_code == 400
     assert response.json["error"].startswith('The request body must be {"leads": [{"lead_id": 1')
+
+
+@pytest.mark.any_engine
+def test_id_of_a_lead_may_be_a_whole_float(leads, client, get):
+    response = client.patch("/analytics/leads", json={"leads": [{"lead_id": 1.0}], "status": "won"})
+
+    assert response.status_code == 200
+    assert card(get, 1)["status"] == "won"
 
 
 def test_unknown_status_of_several_is_404(leads, client, get):
@@ -169,7 +190,7 @@ def test_unknown_status_of_several_is_404(leads, client, get):
 @pytest.mark.slow
 def test_board_matches_a_plain_reference(database, get):
     random = Random(7)
-    leads = [{**lead, "last_follow_up_at": None} for lead in random_leads(random, 3_000)]
+    leads = [{**lead, "last_follow_up_at": None} for lead in random_leads(random, 1_000)]
     columns = [column for column in leads[0] if column != "last_follow_up_at"]
     database.bulk(lambda at: at.insert("leads", columns, [[lead[column] for column in columns] for lead in leads]))
 

@@ -42,8 +42,9 @@ def read_board(client, key):
     return etags
 
 
-def test_clients_move_a_thousand_cards(application, database, insert):
-    insert("leads", *({"lead_id": number, "enquiry_datetime": ""} for number in range(1, 1001)))
+@pytest.mark.parametrize(("database", "cards"), [("sqlite", 1000), ("postgresql", 100)], indirect=["database"])
+def test_clients_move_many_cards(application, database, insert, cards):
+    insert("leads", *({"lead_id": number, "enquiry_datetime": ""} for number in range(1, cards + 1)))
     together = threading.Barrier(2)
 
     def move_every_card(name):
@@ -81,7 +82,7 @@ def test_clients_move_a_thousand_cards(application, database, insert):
         if before != after
     )
     assert history == acknowledged
-    assert sum(stale for _, stale in by_name.values()) == 1000
+    assert sum(stale for _, stale in by_name.values()) == cards
     final = dict(database.tuples("select lead_id, status from leads"))
     assert final == {lead_id: new for lead_id, _, new, _ in database.tuples(HISTORY)}
     assert database.verify() == []

@@ -32,12 +32,13 @@ def changes(insert, get):
         ({"cta_name": None}, {"cta_name": "hero"}, [("cta_name", None, "hero")]),
         ({"contact_ip": "1.1.1.1"}, {"contact_ip": "2.2.2.2"}, []),
         ({"payload_json": '{"PHONE":"1 2","B":""}'}, {"payload_json": '{"PHONE":"12"}'}, []),
+        ({"payload_json": '{"eMail":"A n@x"}'}, {"payload_json": '{"eMail":"an@X"}'}, []),
         ({"payload_json": '{"A":1}'}, {"payload_json": '{"A":2}'}, [("payload.A", "1", "2")]),
         ({"payload_json": '{"A":1}'}, {"payload_json": "[1]"}, []),
         ({"payload_json": '{"A":"x"}'}, {"payload_json": '{"A":"\\ud800"}'}, [("payload.A", "x", "?")]),
         ({"payload_json": '{"A":1}'}, {"payload_json": '{"A":"1"}'}, []),
     ],
-    ids=["phone", "digit", "email", "case", "empty", "null", "other", "key", "payload", "no_object", "half", "number"],
+    ids=["phone", "digit", "email", "case", "empty", "null", "other", "key", "mail", "json", "array", "half", "int"],
 )  # fmt: skip
 def test_submission_lists_its_changes(changes, before, after, expected):
     assert changes(before, after) == expected

@@ -1,5 +1,5 @@
 import pytest
-from helpers.client import instant
+from helpers.client import NOW, instant
 
 
 def test_lead_detail_has_sessions_and_submissions(insert, get):
@@ -131,6 +131,36 @@ def test_lead_detail_has_sessions_and_submissions(insert, get):
             }
         ],
     }
+
+
+def test_visits_of_a_lead_have_the_pages_that_they_viewed(insert, get):
+    insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00", visitor_id="ann")
+    insert("sessions", *({"session_id": name, "visitor_id": "ann", "started_at": NOW} for name in ("s1", "s2")))
+    pages = ["/b", "/a", "/b", *(f"/c{number:02}" for number in range(30))]
+    insert(
+        "events",
+        *({"session_id": "s1", "event_type": "page_view", "page_url": page, "occurred_at": NOW} for page in pages),
+        {"session_id": "s1", "event_type": "click", "page_url": "/clicked", "occurred_at": NOW},
+        {"session_id": "s1", "event_type": "page_view", "page_url": "/a", "occurred_at": NOW + 86_400_000},
+        {"session_id": "other", "event_type": "page_view", "page_url": "/other", "occurred_at": NOW},
+    )
+
+    first, second = get("/analytics/leads/1/visits")
+
+    viewed = [(page["page"], page["views"]) for page in first["pages"]]
+    assert viewed == [("/a", 2), ("/b", 2), *((f"/c{number:02}", 1) for number in range(18))]
+    assert second == {"session_id": "s2", "referrer_domain": "(direct)", "pages": []}
+
+
+def test_source_of_a_visit_is_shown_without_user_info(insert, get):
+    insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00", session_id="s1")
+    insert("sessions", session_id="s1", visitor_id="ann", started_at=NOW, referrer_domain="user:secret@bing.com")
+
+    assert get("/analytics/leads/1/visits") == [{"session_id": "s1", "referrer_domain": "bing.com", "pages": []}]
+
+
+def test_visits_of_an_unknown_lead_are_404(client):
+    assert client.get("/analytics/leads/1/visits").status_code == 404
 
 
 def test_lead_detail_without_visits_has_empty_lists(insert, get):

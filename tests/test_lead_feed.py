@@ -70,9 +70,9 @@ def test_position_before_the_oldest_change_is_410(leads, database, client, get):
 @pytest.mark.slow
 def test_feed_retains_at_least_10_000_changes(database, get, client, insert):
     cursors = []
-    for begin in range(1, 30_000, 5_000):
+    for begin in range(1, 21_000, 3_500):
         cursors.append(get(FEED)["cursor"])
-        rows = [(number, "") for number in range(begin, begin + 5_000)]
+        rows = [(number, "") for number in range(begin, begin + 3_500)]
         database.write(lambda at, rows=rows: at.insert("leads", ["lead_id", "enquiry_datetime"], rows))
 
     statuses = [client.get(FEED, query_string={"since": cursor}).status_code for cursor in cursors]

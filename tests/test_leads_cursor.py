@@ -64,7 +64,7 @@ def test_links_walk_the_whole_list(leads, get, follow, sort):
     for among, limit in (
         ("", 7),
         ("&status=won", 7),
-        ("&q=loud", 1),  # enough matches for the strategy `nearby`
+        ("&q=loud", 1),  # enough matches for the strategy `filter_next`
         ("&q=loud&status=won", 1),
         ("&q=loud-1", 7),
         ("&q=an", 7),

@@ -2,9 +2,11 @@ from collections import Counter
 from random import Random
 
 import pytest
+from helpers.client import NOW
 from helpers.plain_leads import COLUMNS, matches, random_filters, random_leads
 
 FACETS = ("project", "source", "country", "label")
+SESSIONS = {"s1": "v1"}
 
 
 def expected_facets(leads, filters):
@@ -12,7 +14,7 @@ def expected_facets(leads, filters):
         name: Counter(
             lead[COLUMNS[name]]
             for lead in leads
-            if matches(lead, {other: value for other, value in filters.items() if other != name}, {}, "UTC")
+            if matches(lead, {other: value for other, value in filters.items() if other != name}, SESSIONS, "UTC")
         )
         for name in FACETS
     }
@@ -27,13 +29,15 @@ def expected_facets(leads, filters):
 
 
 @pytest.mark.slow
-def test_facets_match_a_plain_reference(database, get):
+def test_facets_match_a_plain_reference(database, insert, get):
     random = Random(5)
-    leads = [{**lead, "last_follow_up_at": None} for lead in random_leads(random, 5_000)]
+    leads = [{**lead, "last_follow_up_at": None} for lead in random_leads(random, 1_500)]
     columns = [column for column in leads[0] if column != "last_follow_up_at"]
     database.bulk(lambda at: at.insert("leads", columns, [[lead[column] for column in columns] for lead in leads]))
 
-    for filters in ({}, *(random_filters(random) for _ in range(30))):
+    insert("sessions", session_id="s1", visitor_id="v1", started_at=NOW)
+
+    for filters in ({}, {"has_visits": "true"}, {"has_visits": "false"}, *(random_filters(random) for _ in range(30))):
         facets = get("/analytics/leads/facets", query_string=filters)
 
         assert facets == expected_facets(leads, filters), filters

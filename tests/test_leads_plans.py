@@ -5,6 +5,10 @@ import re
 import pytest
 from helpers.plans import connect_to_demo, find_scans, full_scans, list_statements, query_plan
 
+from analytics_api import open_database
+from analytics_api.endpoints.leads.filtered_search import FilteredSearch, find_filtered_page
+from analytics_api.endpoints.leads.filters import list_conditions, parse
+
 INDEXES = {
     "newest": "leads_by_enquiry",
     "oldest": "leads_by_enquiry",
@@ -25,6 +29,44 @@ SCANNED = [label for label in STATEMENTS if "scanned" in label]
 @pytest.fixture(scope="module", params=["new", "analyzed"])
 def connection(request, tmp_path_factory):
     yield from connect_to_demo(tmp_path_factory.mktemp("plans") / "analytics.db", analyzed=request.param == "analyzed")
+
+
+class Explained:
+    """A reader that keeps the plans of the statements that it reads."""
+
+    def __init__(self, at):
+        self.at, self.plans = at, []
+
+    def __getattr__(self, name):
+        return getattr(self.at, name)
+
+    def rows(self, sql, **params):
+        return self.read(self.at.rows, sql, params)
+
+    def tuples(self, sql, **params):
+        return self.read(self.at.tuples, sql, params)
+
+    def read(self, method, sql, params):
+        self.plans.append([row[3] for row in self.at.tuples(f"explain query plan {sql}", **params)])
+        return method(sql, **params)
+
+
+@pytest.fixture
+def plans(connection):
+    """Return a function that calls `work` with a search with these filters, and returns the plans of its statements."""
+    [(_, _, path)] = connection.execute("pragma database_list")
+
+    def explain(work, filters, driver_and_total=None):
+        def read(at):
+            explained = Explained(at)
+            conditions = list_conditions(at, None, parse(filters))
+            work(FilteredSearch(explained, conditions, "newest", {"limit": 26, "offset": 0}, driver_and_total))
+            return explained.plans
+
+        with open_database(path).closing() as database:
+            return database.read(read)
+
+    return explain
 
 
 def plan_of(connection, label):
@@ -106,3 +148,43 @@ def test_sessions_of_a_lead_are_read_by_their_keys(connection):
         step.startswith("SEARCH sessions USING INDEX sqlite_autoindex_sessions_1 (session_id=?)") for step in plan
     )
     assert any(re.match(r"SEARCH visits USING (COVERING )?INDEX sessions_by_visitor", step) for step in plan)
+
+
+@pytest.mark.parametrize(
+    ("filters", "index"),
+    [
+        ({"source": "Referral"}, "leads_by_source (project_source=?)"),
+        ({"country": "EG"}, "leads_by_country (contact_country_name=?)"),
+        ({"city": "Köln"}, "leads_by_city (contact_city=?)"),
+        ({"label": "Hot"}, "leads_by_label (engagement_label=?)"),
+        ({"from": "2026-02-01"}, "leads_by_enquiry (enquiry_datetime>?)"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_leads_with_one_value_are_read_in_the_order_of_its_index(plans, filters, index):
+    *_, plan = plans(find_filtered_page, filters)
+
+    assert f"SEARCH leads USING COVERING INDEX {index}" in plan
+    assert plan.count("USE TEMP B-TREE FOR ORDER BY") == 1  # of the page
+
+
+@pytest.mark.parametrize(
+    ("filters", "step"),
+    [
+        ({"has_visits": "true"}, "SCAN leads USING COVERING INDEX leads_by_visits"),
+        ({"from": "2026-01-01", "has_visits": "false"}, "SCAN leads USING COVERING INDEX leads_by_visits"),
+        (
+            {"score_min": "10"},
+            "SEARCH leads USING COVERING INDEX leads_in_status_by_score (status=? AND engagement_score>?)",
+        ),
+        (
+            {"follow_up_to": "2026-01-01"},
+            "SEARCH leads USING COVERING INDEX leads_in_status_by_follow_up (status=? AND last_follow_up_at<?)",
+        ),
+    ],
+    ids=str,
+)
+def test_stages_are_counted_in_the_order_of_an_index(plans, filters, step):
+    [plan] = plans(FilteredSearch.by_status, filters, driver_and_total=([], 0))
+
+    assert plan == [step]

@@ -166,7 +166,7 @@ def test_search_escapes_wildcards(insert_leads, find):
         "name:x -x",
         "up ^ there",
         "who?",
-        ":needle",
+        ":pattern",
         "{(a+b)}",
     )
     expected = {
@@ -196,7 +196,7 @@ def test_search_escapes_wildcards(insert_leads, find):
         "-x": [12],
         "^": [13],
         "?": [14],
-        ":needle": [15],
+        ":pattern": [15],
         "; drop table leads; --": [6],
         "a%b": [],
         "{": [16],

@@ -241,7 +241,7 @@ distances = st.lists(
     happened=distances,
 )
 @example(now=NOW, opened=[-HOUR, 0], ended=[-HOUR, 0], happened=[-HOUR, 0])
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_realtime_equals_plain_sql_at_any_instant(database, serve, now, opened, ended, happened):
     write(database, now, opened, ended, happened)
 

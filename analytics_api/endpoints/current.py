@@ -29,7 +29,7 @@ with recent_events as (
   where events.occurred_at between :since and :now
     and sessions.session_id = events.session_id),
 views as (
-  select visitor_id, page, row_number() over (partition by visitor_id order by occurred_at desc, event_id desc) as place
+  select visitor_id, page, row_number() over (partition by visitor_id order by occurred_at desc, event_id desc) as rank
   from recent_events
   where page is not null),
 visitors as (
@@ -42,18 +42,18 @@ visitors as (
 pages as (
   select page, count(*) as visitors
   from views
-  where place = 1
+  where rank = 1
   group by page
   order by visitors desc, page
   limit :limit)
 select page, visitors
 from (
-  select null as page, count(*) as visitors, 0 as place
+  select null as page, count(*) as visitors, 0 as part
   from visitors
   union all
   select page, visitors, 1
   from pages) as parts
-order by place, visitors desc, page
+order by part, visitors desc, page
 """
 
 

@@ -14,8 +14,9 @@ from ..compared_days import Comparison
 from ..context import Context
 from ..database import Database
 from ..earlier_range import EarlierRange, find_earlier_range
-from ..filtered_sections import resolve_filters
-from ..filtered_sessions import Matching, find_matching, read_page_views, read_page_views_of_hours
+from ..filtered_sections import read_sections
+from ..filtered_sessions import read_page_views, read_page_views_of_hours
+from ..matching import Matching, ResolvedFilters, find_matching
 from ..ranges import Days, close_to_compare, resolve_closed_range
 from ..session_filters import Filters, parse_filters
 from .current import Current, current
@@ -24,7 +25,7 @@ from .geo import Country, geo
 from .overview import EarlierTotals, Totals, overview
 from .pages import Page, SessionPage, entry, exit_, top
 from .realtime import Realtime, realtime
-from .sessions import BEGINS, DEFAULT_DAYS, DayRow, EarlierDay, daily, hour_spans
+from .sessions import DEFAULT_DAYS, DayRow, EarlierDay, daily, hour_spans
 from .site import Site, site
 from .sources import Source, sources
 
@@ -258,9 +259,9 @@ def dashboard(
         about = site(ctx)
         earlier = find_earlier_range(ctx, range_, compare, filters)
         chosen = interval or _default_interval(range_, earlier, about["raw_since"])
-        resolved = _resolve_filters(ctx, range_, filters, sections, limit, chosen)
-        matching = find_matching(ctx.db, range_, resolved)
-        query = Query(ctx, range_, chosen, fill, limit, resolved, compare, matching, earlier)
+        query = Query(ctx, range_, chosen, fill, limit, filters, compare, None, earlier)
+        if matching := find_matching(ctx.db, range_, filters):
+            query = _read_matching(query, matching, sections)
         result: dict[str, Any] = {"site": about, "range": _describe(range_, chosen, filters)}
         for name, read_section in SECTIONS.items():
             if not sections or name in sections:
@@ -271,22 +272,20 @@ def dashboard(
     return ctx.db.read(lambda reader: read(replace(ctx, db=cast(Database, reader))))
 
 
-def _resolve_filters(
-    ctx: Context,
-    range_: DayRange,
-    filters: Filters | None,
-    sections: Collection[str] | None,
-    limit: int,
-    interval: Interval,
-) -> Filters | None:
-    """Return the filters together with the rows of the sections, so that sessions are read only once."""
+def _read_matching(query: Query, matching: Matching, sections: Collection[str] | None) -> Query:
+    """Read the rows of the sections at once, so that the sessions of each range are read only once."""
     names = dict.fromkeys(
         rows
         for section, all_rows in ROWS_OF_SECTIONS.items()
-        if (not sections or section in sections) and not (section == "series" and interval == "hour")
+        if (not sections or section in sections) and not (section == "series" and query.interval == "hour")
         for rows in all_rows
     )
-    return resolve_filters(ctx.db, range_, filters, names, limit, BEGINS.get(interval))
+    db, limit, interval = query.ctx.db, query.limit, query.interval
+    matching = read_sections(db, matching, names, limit, interval)
+    if query.earlier:
+        earlier = read_sections(db, query.earlier.match(db, matching), names, limit, interval, matching.rows)
+        matching = matching._replace(earlier=earlier)
+    return replace(query, matching=matching, filters=ResolvedFilters(query.filters or {}, query.range, matching))
 
 
 def _describe(range_: DayRange, interval: Interval, filters: Filters | None) -> ResolvedRange:

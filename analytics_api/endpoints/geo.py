@@ -9,7 +9,8 @@ from typing import TypedDict
 from ..compared_days import Comparison
 from ..context import Context
 from ..earlier_range import EarlierRange, find_earlier_range
-from ..filtered_sessions import Matching, find_matching, read_countries
+from ..filtered_sessions import read_countries
+from ..matching import Matching, find_matching
 from ..ranges import Days, resolve_range
 from ..session_filters import Filters
 

@@ -9,7 +9,8 @@ from ..compared_days import Comparison
 from ..context import Context
 from ..database import Row
 from ..earlier_range import ComparedRange, EarlierRange, add_cut_day, find_earlier_range
-from ..filtered_sessions import Matching, find_matching, read_totals
+from ..filtered_sessions import read_totals
+from ..matching import Matching, find_matching
 from ..ranges import Days, resolve_range
 from ..rounding import mean
 from ..session_filters import Filters

@@ -11,7 +11,8 @@ from ..calendar import DayRange
 from ..compared_days import Comparison
 from ..context import Context
 from ..earlier_range import EarlierRange, find_earlier_range, read_earlier_keys
-from ..filtered_sessions import DIMENSIONS, Matching, find_matching, read_keys, read_pages
+from ..filtered_sessions import DIMENSIONS, read_keys, read_pages
+from ..matching import Matching, find_matching
 from ..ranges import Days, resolve_range
 from ..session_filters import Filters
 

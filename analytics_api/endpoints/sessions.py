@@ -26,7 +26,9 @@ from ..context import Context
 from ..database import Database
 from ..earlier_range import EarlierRange, add_cut_day, find_earlier_range
 from ..errors import InvalidRequest
-from ..filtered_sessions import Matching, find_matching, read_days, read_hours
+from ..filtered_sessions import read_days, read_hours
+from ..matching import Matching, find_matching
+from ..periods import INTERVAL_EXPRESSIONS
 from ..ranges import RAW_SINCE, Days, list_intervals, load_offsets, resolve_range
 from ..rounding import mean
 from ..session_filters import Filters
@@ -82,34 +84,14 @@ having sum(sessions) <> 0
 order by day
 """
 
-# Common table expressions that compute, for each day in `dates`, the first day of its week or month. SQLite and
-# PostgreSQL have different date functions, but the same integer arithmetic. Day 0 is a Thursday.
-WEEK_BEGINS = """
-begins as (
-  select day, day - (day + 3) % 7 as first_day
-  from dates)
-"""
-# The calendar repeats after 400 years, which have 146,097 days. The years here begin on March 1. So a leap day is the
-# last day of its year, and the first n months of each year have `(153 * n + 2) / 5` days.
-MONTH_BEGINS = """
-begins as (
-  select day, day - (day_of_year - (153 * ((5 * day_of_year + 2) / 153) + 2) / 5) as first_day
-  from (
-    select day, day_of_cycle - (365 * years + years / 4 - years / 100) as day_of_year
-    from (
-      select day, day_of_cycle,
-        (day_of_cycle - day_of_cycle / 1460 + day_of_cycle / 36524 - day_of_cycle / 146096) / 365 as years
-      from (
-        select day, (day + 719468) % 146097 as day_of_cycle
-        from dates) as cycles) as years_of_cycles) as days_of_years)
-"""
 
-
-def _intervals_of(begins: str) -> str:
+def _build_statement(intervals: str) -> str:
     """Return the statement that counts the sessions of each interval.
 
     A visitor is counted once in an interval: a session is a return if the visitor's previous session was on an earlier
     day, and the returns within the interval are subtracted.
+
+    :param intervals: the common table expression `intervals`: WEEKS or MONTHS.
     """
     return f"""
 with days as (
@@ -121,16 +103,16 @@ with days as (
 dates as (
   select day
   from days),
-{begins.strip()},
+{intervals.strip()},
 parts as (
   select first_day, days.*, (
       select coalesce(sum(r.sessions), 0)
       from session_returns as r
       where r.dimension = 0 and r.day = days.day
-        and r.previous_day >= first_day and r.previous_day >= :first) as returned
+        and r.previous_day >= first_day and r.previous_day >= :first) as returns
   from days
-  join begins using (day))
-select first_day, cast(sum(sessions) as bigint), cast(sum(visitors - returned) as bigint),
+  join intervals using (day))
+select first_day, cast(sum(sessions) as bigint), cast(sum(visitors - returns) as bigint),
   cast(sum(duration_sum) as bigint), cast(sum(duration_count) as bigint),
   cast(sum(score_sum) as bigint), cast(sum(score_count) as bigint)
 from parts
@@ -140,11 +122,9 @@ order by first_day
 """
 
 
-BEGINS: Final[dict[Interval, str]] = {"week": WEEK_BEGINS, "month": MONTH_BEGINS}
 STATEMENTS: Final[dict[Interval, str]] = {
     "day": DAYS,
-    "week": _intervals_of(WEEK_BEGINS),
-    "month": _intervals_of(MONTH_BEGINS),
+    **{interval: _build_statement(intervals) for interval, intervals in INTERVAL_EXPRESSIONS.items()},
 }
 
 # The counts of each hour of a period with one UTC offset. A subquery for each hour reads the index in order. This takes
@@ -257,13 +237,13 @@ def _add_previous(
     assert last is not None
     if interval_count(first, last, interval) > MAX_ROWS:
         raise _too_many_rows(first, last, interval)
-    places = {label: place for place, label in enumerate(_labels(ctx, first, last, interval))}
+    indexes = {label: index for index, label in enumerate(_labels(ctx, first, last, interval))}
     labels = _labels(ctx, earlier.first, earlier.last_counted, interval, earlier.until)
     counts = _count_earlier_intervals(ctx, earlier, interval, matching)
     for row in rows:
-        place = places[row["date"]]
-        if place < len(labels):
-            row["previous"] = {"date": labels[place], **_to_interval_counts(counts.get(labels[place], NOTHING))}
+        index = indexes[row["date"]]
+        if index < len(labels):
+            row["previous"] = {"date": labels[index], **_to_interval_counts(counts.get(labels[index], NOTHING))}
         else:
             row["previous"] = cast(EarlierDay, _to_interval_counts(NOTHING))
 
@@ -313,10 +293,7 @@ def _count_days(
     db: Database, bounds: Mapping[str, int], interval: Interval, matching: Matching | None
 ) -> dict[int, Counts]:
     """Return the counts of the intervals that have sessions, by their first days."""
-    if matching is None:
-        rows = db.tuples(STATEMENTS[interval], **bounds)
-    else:
-        rows = read_days(db, matching, BEGINS.get(interval))
+    rows = db.tuples(STATEMENTS[interval], **bounds) if matching is None else read_days(db, matching, interval)
     return {row[0]: Counts(*row[1:]) for row in rows}
 
 
@@ -375,7 +352,7 @@ def _days_to_list(ctx: Context, range_: DayRange, fill: bool) -> tuple[int, int]
     """Return the first and the last day to list.
 
     With `fill`, these are the bounds of the range. Without `fill`, and for a missing bound, they are the first and the
-    last day with sessions. A range with `fill` and without a last day ends today at the earliest.
+    last day with sessions. With `fill`, a missing last day is today, or the last day with sessions if that is later.
     """
     first = None if not fill else range_.first
     last = None if not fill else range_.last

@@ -8,7 +8,8 @@ from typing import TypedDict
 from ..compared_days import Comparison
 from ..context import Context
 from ..earlier_range import find_earlier_range, read_earlier_keys
-from ..filtered_sessions import find_matching, read_keys
+from ..filtered_sessions import read_keys
+from ..matching import find_matching
 from ..ranges import Days, resolve_range
 from ..session_filters import Filters
 

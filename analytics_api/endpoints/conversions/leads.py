@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Any, Final
 
 from ...calendar import DAY_MS, interval_first
-from ...filtered_sessions import Matching
+from ...matching import Matching
 from .counts import ALL, NONE, UNKNOWN, Leads, Request
 
 # The day of the enquiry in the site's time zone. Before 1970 the first offset applies. Division rounds toward zero, so
@@ -27,13 +27,13 @@ def read_leads(request: Request, since: int | None, before: int | None, matching
         **({} if before is None else {"before": before}),
     }
     groups: dict[Any, Leads] = defaultdict(Leads)
-    for key, *counts in request.db.tuples(_leads_statement(request, params.keys(), matching), **params):
+    for key, *counts in request.db.tuples(leads_statement(request, params.keys(), matching), **params):
         known = UNKNOWN if key is None else key
         groups[interval_first(key, request.interval) if request.interval else known].add(*counts)
     return dict(groups)
 
 
-def _leads_statement(request: Request, params: Collection[str], matching: Matching | None) -> str:
+def leads_statement(request: Request, params: Collection[str], matching: Matching | None) -> str:
     tables = ["lead_attributions as a"]
     conditions = []
     if request.interval:
@@ -50,7 +50,7 @@ def _leads_statement(request: Request, params: Collection[str], matching: Matchi
         conditions += [f"s.session_id = a.{request.attribution}_session_id", matching.condition]
     where = "\nwhere " + "\n  and ".join(conditions) if conditions else ""
     return f"""
-select {_key_of_lead(request)} as key, count(*) as leads,
+select {_key_of_lead(request, matching)} as key, count(*) as leads,
   count(case when a.status = 'won' then 1 end) as won, count(case when a.status = 'lost' then 1 end) as lost,
   group_concat(case when a.enquired_at >= a.first_started_at then a.enquired_at - a.first_started_at end) as to_lead,
   group_concat(case when a.status = 'won' then (
@@ -62,7 +62,7 @@ group by 1
 """
 
 
-def _key_of_lead(request: Request) -> str:
+def _key_of_lead(request: Request, matching: Matching | None) -> str:
     if request.interval:
         return ENQUIRY_DAY
     if request.by == "total":
@@ -72,4 +72,6 @@ def _key_of_lead(request: Request) -> str:
     column = f"a.{request.attribution}_{request.by}"
     if request.by == "entry_page":
         return f"coalesce(case {column} when '' then '{NONE}' else {column} end, '{UNKNOWN}')"
-    return column  # not an expression, so that SQLite can read the rows in the order of an index
+    # Without filters, SQLite reads all leads in the order of an index that has all columns. With filters, it is faster
+    # to read only the leads of the range. An expression as the key makes SQLite do this.
+    return f"coalesce({column}, null)" if matching else column

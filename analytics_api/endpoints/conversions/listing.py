@@ -10,7 +10,7 @@ from ...calendar import DayRange, iso_date
 from ...compared_days import Comparison
 from ...context import Context
 from ...earlier_range import EarlierRange, find_earlier_range
-from ...filtered_sessions import Matching, find_matching
+from ...matching import Matching, find_matching
 from ...periods import find_bounds
 from ...ranges import Days, list_intervals, resolve_range
 from ...session_filters import Filters

@@ -10,7 +10,7 @@ from typing import cast
 from ...calendar import DayRange, interval_first
 from ...earlier_range import KEYS, EarlierRange, read_earlier_keys
 from ...filter_conditions import DIMENSIONS, EXPRESSIONS
-from ...filtered_sessions import SESSIONS_IN_RANGE, Matching
+from ...matching import Matching
 from .counts import ALL, NONE, Request
 
 TOP = """
@@ -31,7 +31,7 @@ order by sessions desc, key
 limit :limit
 """
 
-OF_KEYS = """
+SESSIONS_OF_KEYS = """
 select key, sessions
 from all_time_keys
 where dimension = :dimension and key in (select value from json_each(cast(:keys as text)))
@@ -81,27 +81,24 @@ def _count_cut_day(request: Request, earlier: EarlierRange) -> int:
 
 
 def count_sessions(
-    request: Request, range_: DayRange | None, limit: int, leads: Iterable[str], matching: Matching | None
+    request: Request, range_: DayRange | None, limit: int, keys_with_leads: Iterable[str], matching: Matching | None
 ) -> dict[str, int]:
-    """Return the number of sessions of each key with leads, and of as many other keys as the response can show.
-
-    :param leads: the keys with leads.
-    """
+    """Return the number of sessions of each key with leads, and of as many other keys as the response can show."""
     if request.by == "total":
         days = _read_days(request, (range_ or DayRange(None, None)).bounds, matching)
         return {ALL: sum(sessions for _, sessions in days)}
     if matching:
         return _count_matching(request, matching)
-    named = [_to_counted(request, key) for key in leads]
+    keys = {_to_counted(request, key) for key in keys_with_leads}
     dimension = DIMENSIONS[request.by]
     bounds = range_.bounds if range_ else {}
-    rows = request.db.tuples(TOP_OF_RANGE if range_ else TOP, dimension=dimension, limit=limit + len(named), **bounds)
-    if missing := sorted(set(named) - {key for key, _ in rows}):
-        keys = json.dumps(missing)
+    rows = request.db.tuples(TOP_OF_RANGE if range_ else TOP, dimension=dimension, limit=limit + len(keys), **bounds)
+    if missing := sorted(keys - {key for key, _ in rows}):
+        key_list = json.dumps(missing)
         if range_:
-            rows += request.db.tuples(KEYS[request.by], **bounds, begins_at=0, until=0, keys=keys)
+            rows += request.db.tuples(KEYS[request.by], **bounds, begins_at=0, until=0, keys=key_list)
         else:
-            rows += request.db.tuples(OF_KEYS, dimension=dimension, keys=keys)
+            rows += request.db.tuples(SESSIONS_OF_KEYS, dimension=dimension, keys=key_list)
     return {_to_shown(request, key): sessions for key, sessions in rows}
 
 
@@ -114,7 +111,7 @@ def _sessions_by(expression: str, matching: Matching) -> str:
     return f"""
 select {expression}, count(*) as sessions
 from session_facts as s
-where {SESSIONS_IN_RANGE}
+where {matching.in_range}
   and {matching.condition}
 group by {expression}
 """
@@ -131,8 +128,8 @@ def count_earlier_sessions(
         return {ALL: cut + sum(sessions for _, sessions in days)}
     if matching:
         return _count_matching(request, matching)
-    named = [_to_counted(request, key) for key in keys]
-    counts = read_earlier_keys(request.db, earlier, None, request.by, named)
+    counted_keys = [_to_counted(request, key) for key in keys]
+    counts = read_earlier_keys(request.db, earlier, None, request.by, counted_keys)
     return {_to_shown(request, key): sessions for key, sessions in counts.items()}
 
 

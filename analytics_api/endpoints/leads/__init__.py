@@ -5,7 +5,7 @@
 - `search`: the queries for a page of leads by a search term and a status; `filtered_search`: with other filters
 - `board`: the leads by stage, and `changes`: the leads that changed since the board was read
 - `facets`: the values of the filters
-- `detail` and `history`: one lead; `contacts`: comparison of e-mail addresses and phone numbers
+- `detail`, `visits` and `history`: one lead; `contacts`: comparison of e-mail addresses and phone numbers
 - `status`: changes of the status; `statuses`: the list of statuses
 - `pipeline`: statistics of the stages
 - `export`: CSV and NDJSON; `formulas`: protection from formulas in CSV
@@ -23,6 +23,7 @@ from .orders import BOARD_CURSOR_PATTERN, CURSOR_PATTERN, LIST_ORDERS
 from .pipeline import pipeline
 from .status import lead_etag, update_status, update_statuses
 from .statuses import STATUSES
+from .visits import visits
 
 __all__ = [
     "BOARD_CURSOR_PATTERN",
@@ -44,4 +45,5 @@ __all__ = [
     "pipeline",
     "update_status",
     "update_statuses",
+    "visits",
 ]

@@ -122,10 +122,11 @@ def _read_stages(
     at: Reader, stages: list[Status], q: str | None, values: FilterValues, sort: str, limit: int
 ) -> list[BoardStage]:
     filters = {name: value for name, value in values.items() if name != "status"}
-    if not filters:
+    conditions = list_conditions(at, q, filters)
+    if not conditions:
         return [_read_stage(at, stage, q, values, sort, limit) for stage in stages]
     params = {"limit": limit + 1, "offset": 0}
-    searches = FilteredSearch(at, list_conditions(at, q, filters), sort, params).by_status()
+    searches = FilteredSearch(at, conditions, sort, params).by_status()
     pages = {stage: find_filtered_page(searches[stage]) if stage in searches else Page([], 0) for stage in stages}
     return [_to_stage(at, stage, page, sort, limit) for stage, page in pages.items()]
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any, Final, TypedDict
 
-BLANK: Final = " "
-PHONE_SIGNS: Final = "+().-/"
+# Translations for str.translate. Only ASCII letters change, as in both databases.
+EMAIL: Final = str.maketrans(ascii_uppercase, ascii_lowercase, " ")
+PHONE: Final = str.maketrans("", "", " +().-/")
 
 COMPARED: Final = ("project_name", "contact_email", "contact_phone", "source", "cta_name")
 
@@ -27,17 +29,19 @@ def comparable(field: str, value: object) -> object:
 
 def comparable_email(email: str | None) -> str | None:
     """Return an e-mail address without spaces and in lower case, or None if it is empty then."""
-    return "".join(map(_lower, email.replace(BLANK, ""))) or None if email else None
+    return email.translate(EMAIL) or None if email else None
 
 
 def comparable_phone(phone: str | None) -> str | None:
-    """Return a phone number without spaces and PHONE_SIGNS, or None if it is empty then."""
-    return phone.translate(dict.fromkeys(map(ord, BLANK + PHONE_SIGNS))) or None if phone else None
+    """Return a phone number without spaces and the characters `+().-/`, or None if it is empty then."""
+    return phone.translate(PHONE) or None if phone else None
 
 
-def _lower(letter: str) -> str:
-    """Return an ASCII letter in lower case, and any other character unchanged, as both databases do."""
-    return letter.lower() if letter.isascii() else letter
+def is_same(field: str, old: object, new: object) -> bool:
+    """Return whether two values of a field are equal when normalized."""
+    if old is new or (isinstance(old, str) and old == new):  # most values
+        return True
+    return (_text(comparable(field, old)) or "") == (_text(comparable(field, new)) or "")
 
 
 def list_changes(submission: Mapping[str, Any], before: Mapping[str, Any]) -> list[Change]:
@@ -49,7 +53,7 @@ def list_changes(submission: Mapping[str, Any], before: Mapping[str, Any]) -> li
     return [
         {"field": field, "from": _text(old_value), "to": _text(new_value)}
         for field, old_value, new_value in pairs
-        if (_text(comparable(field, old_value)) or "") != (_text(comparable(field, new_value)) or "")
+        if not is_same(field, old_value, new_value)
     ]
 
 

@@ -103,12 +103,6 @@ where lead_id = :lead_id
 order by submitted_at desc, submission_id desc
 """
 
-NAMED_SESSION = f"""
-select {SESSION_COLUMNS}
-from sessions
-where session_id = :session_id
-"""
-
 FIRST_SESSION = f"""
 select {SESSION_COLUMNS}
 from sessions
@@ -157,7 +151,8 @@ def read_detail(at: Reader, lead_id: int) -> Detail:
     lead = at.row(LEAD, lead_id=lead_id)
     if lead is None:
         raise NotFound("Lead not found")
-    named = at.row(NAMED_SESSION, session_id=lead["session_id"])
+    sessions = at.rows(SESSIONS, lead_id=lead_id)
+    named = next((session for session in sessions if session["session_id"] == lead["session_id"]), None)
     visitor = lead["visitor_id"] or (named and named["visitor_id"]) or None
     others = {
         "first_session": _first_session(at, visitor, lead["enquiry_datetime"]) or named,
@@ -171,7 +166,7 @@ def read_detail(at: Reader, lead_id: int) -> Detail:
     }
     return {
         "lead": cast(LeadDetail, {**lead, **others}),
-        "sessions": cast("list[Session]", at.rows(SESSIONS, lead_id=lead_id)),
+        "sessions": cast("list[Session]", sessions),
         "submissions": cast("list[Submission]", list(with_changes(at.rows(SUBMISSIONS, lead_id=lead_id)))),
     }
 

@@ -71,7 +71,7 @@ def _count_all(at: Reader, q: str | None, values: FilterValues) -> dict[str, lis
 def _select_counts(at: Reader, names: Sequence[str], conditions: list[Condition]) -> str:
     """Return the statement for some lists. It groups the leads by the columns of all lists, then by each column.
 
-    The index of COVERING_COLUMN is in the order of the first grouping. It is used only if it has all columns of the
+    The index of COVERING_COLUMN has the order of the first `group by`. It is used only if it has all columns of the
     statement. Otherwise each lead would be looked up in the order of the index, which is slow.
     """
     search = FilteredSearch(at, conditions, DEFAULT_ORDER, {})
@@ -83,7 +83,7 @@ def _select_counts(at: Reader, names: Sequence[str], conditions: list[Condition]
     )
     grouped = columns if is_covered else [f"coalesce({column}, null)" for column in columns]
     keys = ", ".join(f"{key} as {name}" for key, name in zip(grouped, names))
-    places = ", ".join(str(place) for place in range(1, len(names) + 1))
+    positions = ", ".join(str(position) for position in range(1, len(names) + 1))
     lists = "\nunion all".join(
         f"""
 select *
@@ -101,6 +101,6 @@ with matches as materialized (
   select {keys}, count(*) as leads
   from leads
   where {search.where}
-  group by {places})
+  group by {positions})
 {lists.strip()}
 """

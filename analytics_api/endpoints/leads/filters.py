@@ -30,7 +30,7 @@ class LeadFilter:
     """A filter of leads.
 
     :param name: the name of the query parameter.
-    :param column: the column of `leads` that the filter compares; "" for `has_visits`.
+    :param column: the column of `leads` that the filter compares.
     :param kind: how the column is compared with the values.
     :param lower: if the filter is an upper bound, the name of the filter for the lower bound.
     """
@@ -72,7 +72,7 @@ LEAD_FILTERS: Final = {
         LeadFilter("to", "enquiry_datetime", "last day", f"Last day of the enquiries, {IN_ZONE}", "from"),
         LeadFilter("score_min", "engagement_score", "minimum", "Lowest engagement score"),
         LeadFilter("score_max", "engagement_score", "maximum", "Highest engagement score", "score_min"),
-        LeadFilter("has_visits", "", "visits", "Whether a session of the lead or of its visitor exists"),
+        LeadFilter("has_visits", "has_visits", "visits", "Whether a session of the lead or of its visitor exists"),
         LeadFilter("follow_up_from", "last_follow_up_at", "first day", f"First day of the last follow-ups, {IN_ZONE}"),
         LeadFilter(
             "follow_up_to",
@@ -89,6 +89,7 @@ FilterValues = Mapping[str, Any]
 
 TERM: Final = "q"
 
+# The condition of `has_visits` if the database does not store it.
 HAS_VISITS: Final = """(
   exists (select 1 from sessions where sessions.session_id = leads.session_id)
   or leads.visitor_id <> '' and exists (select 1 from sessions where sessions.visitor_id = leads.visitor_id))"""
@@ -166,14 +167,16 @@ def join_params(conditions: Iterable[Condition]) -> dict[str, Any]:
 
 def _condition(at: Reader, filter_: LeadFilter, value: Any) -> Condition:
     name, column, kind = filter_.name, filter_.column, filter_.kind
+    if kind == "visits" and at.stores_visits:
+        return _on_column(name, column, f"{{column}} = {int(value)}", {})
     if kind == "visits":
         sql = HAS_VISITS if value else f"not {HAS_VISITS}"
-        return Condition(name, column, sql, sql)
+        return Condition(name, "", sql, sql)
     if kind in ("values", "statuses"):
-        params = {f"{name}_{place}": text for place, text in enumerate(value)}
+        params = {f"{name}_{index}": text for index, text in enumerate(value)}
         listed = f"in ({', '.join(f':{param}' for param in params)})"
-        known = " and status <> ''" if column == "status" else ""  # lets SQLite use the partial indexes
-        return _on_column(name, column, f"{{column}} {listed}", params, known)
+        implied = " and status <> ''" if column == "status" else ""
+        return _on_column(name, column, f"{{column}} {listed}", params, implied)
     if kind in ("minimum", "maximum"):
         beyond = ">=" if kind == "minimum" else "<="
         return _on_column(name, column, f"{{column}} {beyond} :{name}", {name: value})
@@ -182,15 +185,15 @@ def _condition(at: Reader, filter_: LeadFilter, value: Any) -> Condition:
     return _on_column(name, column, sql, bound)
 
 
-def _on_column(name: str, column: str, sql: str, params: dict[str, Any], known: str = "") -> Condition:
+def _on_column(name: str, column: str, sql: str, params: dict[str, Any], implied: str = "") -> Condition:
     """Return the condition of a column.
 
     :param sql: the condition with `{column}`.
-    :param known: appended to `indexed`, for partial indexes.
+    :param implied: a condition that is always true. SQLite uses partial indexes only for statements that contain it.
     """
     # SQLite has no index for an expression, and evaluates this one faster than `|| ''`.
     scanned = sql.format(column=f"coalesce({column}, null)")
-    return Condition(name, column, sql.format(column=column) + known, scanned, params)
+    return Condition(name, column, sql.format(column=column) + implied, scanned, params)
 
 
 def _term(at: Reader, q: str) -> Condition | None:
@@ -201,11 +204,13 @@ def _term(at: Reader, q: str) -> Condition | None:
     literal = folded.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     like = "search_text like :pattern escape '\\'"
     params = {"pattern": f"%{literal}%"}
-    needle = at.needle(folded)
-    if needle is None:
+    index_query = at.index_query(folded)
+    if index_query is None:
         return Condition(TERM, "", like, like, params)
-    search = "in (select rowid from lead_search(:needle))"
-    return Condition(TERM, "", f"lead_id {search}", f"lead_id + 0 {search}", {**params, "needle": needle}, like)
+    search = "in (select rowid from lead_search(:index_query))"
+    return Condition(
+        TERM, "", f"lead_id {search}", f"lead_id + 0 {search}", {**params, "index_query": index_query}, like
+    )
 
 
 def day_begin(at: Reader, day: int) -> str:

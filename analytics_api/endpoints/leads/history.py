@@ -31,8 +31,13 @@ def history(ctx: Context, lead_id: int) -> list[Move]:
     """
 
     def read(at: Reader) -> list[Move]:
-        if at.row(EXISTS, lead_id=lead_id) is None:
-            raise NotFound("Lead not found")
+        require_lead(at, lead_id)
         return cast("list[Move]", at.rows(MOVES, lead_id=lead_id))
 
     return ctx.db.read(read)
+
+
+def require_lead(at: Reader, lead_id: int) -> None:
+    """Raise NotFound if the lead does not exist."""
+    if at.row(EXISTS, lead_id=lead_id) is None:
+        raise NotFound("Lead not found")

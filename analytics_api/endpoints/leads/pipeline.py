@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -73,20 +74,20 @@ class Stays:
     :param leads: the number of leads that are in the stage now.
     :param entered: the number of stays.
     :param durations: the durations of the complete stays, in milliseconds.
-    :param known: the number of leads that are in the stage now and entered it at a known time.
+    :param with_history: the number of leads that are in the stage now and entered it at a known time.
     :param oldest: the earliest of these times, in milliseconds since the epoch.
     """
 
     leads: int = 0
     entered: int = 0
     durations: list[int] = field(default_factory=list)
-    known: int = 0
+    with_history: int = 0
     oldest: int | None = None
 
-    def add(self, entered: int, durations: str | None, known: int, oldest: int | None) -> None:
+    def add(self, entered: int, durations: str | None, with_history: int, oldest: int | None) -> None:
         self.entered += entered
-        self.durations += map(int, durations.split(",")) if durations else ()
-        self.known += known
+        self.durations += json.loads(f"[{durations or ''}]")  # takes half the time of split() and int()
+        self.with_history += with_history
         if oldest is not None and (self.oldest is None or oldest < self.oldest):
             self.oldest = oldest
 
@@ -135,7 +136,7 @@ def _to_stage(status: Status, stay: Stays, moves: Counter[tuple[Status, Status]]
         "advanced": sum(moves[status, to] for to in later if to != "lost"),
         "lost": moves[status, "lost"],
         "oldest": stay.oldest,
-        "without_history": stay.leads - stay.known,
+        "without_history": stay.leads - stay.with_history,
     }
 
 
@@ -143,15 +144,15 @@ def _percentile(durations: Sequence[int], tenths: int) -> float | None:
     """Return a percentile of sorted durations in hours, with linear interpolation."""
     if not durations:
         return None
-    place, rest = divmod((len(durations) - 1) * tenths, 10)
-    after = durations[min(place + 1, len(durations) - 1)]
-    return mean(durations[place] * (10 - rest) + after * rest, 10, HOUR_MS, parts=100)
+    index, rest = divmod((len(durations) - 1) * tenths, 10)
+    after = durations[min(index + 1, len(durations) - 1)]
+    return mean(durations[index] * (10 - rest) + after * rest, 10, HOUR_MS, parts=100)
 
 
 def _sort_moves(moves: Counter[tuple[Status, Status]]) -> list[MoveCount]:
     """Return the moves, sorted by descending count, then by the order of the stages."""
 
-    def place(move: tuple[Status, Status]) -> tuple[int, list[int]]:
+    def sort_key(move: tuple[Status, Status]) -> tuple[int, list[int]]:
         return -moves[move], [STATUSES.index(status) for status in move]
 
-    return [{"from": old, "to": new, "count": moves[old, new]} for old, new in sorted(moves, key=place)]
+    return [{"from": old, "to": new, "count": moves[old, new]} for old, new in sorted(moves, key=sort_key)]

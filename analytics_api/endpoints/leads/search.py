@@ -3,19 +3,19 @@
 There are four strategies. The table says how many rows each reads, where n is the number of leads with the requested
 status, m is the number of matches, and p = offset + limit:
 
-=========  ==========================================================================  ======================
-walk       No search term: read the index of the sort order. The total is a counter.   p
-small      At most SMALL_RESULT matches: one statement returns the page and the total. m
-nearby     Many matches: read the next leads in the sort order, and filter them.       m to count, then 8·p·n/m
-sort       Sort all matches.                                                           m with the index, else n
-=========  ==========================================================================  ======================
+=================  ==========================================================================  ======================
+read_in_order      No search term: read the index of the sort order. The total is a counter.   p
+find_small_result  At most SMALL_RESULT matches: one statement returns the page and the total. m
+filter_next        Many matches: read the next leads in the sort order, and filter them.       m to count, then 8·p·n/m
+sort_matches       Sort all matches.                                                           m with the index, else n
+=================  ==========================================================================  ======================
 
 `find_page` uses the first strategy that returns a page. The search index contains trigrams, so a term of one character
 cannot use it. A term of two characters can use it on SQLite if at most 500 trigrams begin with the term, but not on
 PostgreSQL. Without the index, counting and sorting read all n leads.
 
-Measured on SQLite with 100,000 and 1,000,000 leads: `small` is 1.3 to 2.9 times as fast as `sort`, and `nearby` 2.5 to
-36 times.
+Measured on SQLite with 100,000 and 1,000,000 leads: `find_small_result` is 1.3 to 2.9 times as fast as `sort_matches`,
+and `filter_next` 2.5 to 36 times.
 """
 
 from __future__ import annotations
@@ -57,15 +57,15 @@ COLUMNS: Final = tuple(Lead.__annotations__)
 COLUMN_LIST: Final = ", ".join(COLUMNS)
 
 SMALL_RESULT: Final = 500
-OVERSAMPLING: Final = 8  # `nearby` reads 8 times as many rows as evenly distributed matches would need
+OVERSAMPLING: Final = 8  # `filter_next` reads 8 times as many rows as evenly distributed matches would need
 
 # The conditions: without a term, with a term that the search index finds, and with a term that needs a scan.
 CONDITIONS: Final = {
     "all": "true",
     "status": "status = :status and status <> ''",  # `<> ''` lets SQLite use the partial indexes
-    "indexed": "lead_id in (select rowid from lead_search(:needle))",
+    "indexed": "lead_id in (select rowid from lead_search(:index_query))",
     # `|| ''` prevents SQLite from using the index of the status, because fewer leads may match the term.
-    "indexed in status": "status || '' = :status and lead_id in (select rowid from lead_search(:needle))",
+    "indexed in status": "status || '' = :status and lead_id in (select rowid from lead_search(:index_query))",
     "scanned": "lead_id in (select lead_id from leads where search_text like :pattern escape '\\')",
     "scanned in status": "status = :status and status <> '' and search_text like :pattern escape '\\'",
 }
@@ -117,7 +117,7 @@ SMALL_PAGES: Final = {
     (name, sort): f"""
 with matches as materialized (
   select rowid as lead_id
-  from lead_search(:needle)
+  from lead_search(:index_query)
   limit :match_limit)
 select {COLUMN_LIST}, (select count(*) from {counted}) as total
 from leads
@@ -137,7 +137,7 @@ limit :limit offset :offset
     for sort in ORDERS
 }
 
-NEARBY_PAGES: Final = {
+FILTERED_PAGES: Final = {
     (name, sort, start): f"""
 select {COLUMN_LIST}
 from (
@@ -166,7 +166,7 @@ where status = coalesce(:status, status)
 COUNTS: Final = {
     "indexed": """
 select count(*) as total
-from lead_search(:needle)
+from lead_search(:index_query)
 """,
     **{
         name: f"""
@@ -184,14 +184,14 @@ select count(*) as total
 from leads
 where status = :status
   and status <> ''
-  and lead_id in (select rowid from lead_search(:needle))
+  and lead_id in (select rowid from lead_search(:index_query))
 """
 
 COUNT_UP_TO: Final = """
 select count(*) as matches
 from (
   select 1
-  from lead_search(:needle)
+  from lead_search(:index_query)
   limit :match_limit) as matches
 """
 
@@ -210,7 +210,7 @@ class Search:
     :param at: the transaction to read in.
     :param filter: a key of CONDITIONS.
     :param sort: a key of ORDERS.
-    :param params: parameters of the statements: `limit`, `offset` and `status`; with a search term `needle` and
+    :param params: parameters of the statements: `limit`, `offset` and `status`; with a search term `index_query` and
         `pattern`; with a cursor `key`, `lead_id` and `null_lead_id`.
     """
 
@@ -259,8 +259,8 @@ def prepare(at: Reader, q: str | None, status: str | None) -> tuple[str, dict[st
     if not folded:
         return prepare(at, None, status)
     literal = folded.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    params |= {"needle": at.needle(folded), "pattern": f"%{literal}%"}
-    name = "scanned" if params["needle"] is None else "indexed"
+    params |= {"index_query": at.index_query(folded), "pattern": f"%{literal}%"}
+    name = "scanned" if params["index_query"] is None else "indexed"
     return f"{name} in status" if status else name, params
 
 
@@ -273,12 +273,12 @@ def find_page(search: Search) -> Page:
     raise AssertionError("the last strategy always returns a page")
 
 
-def walk(search: Search) -> Page:
+def read_in_order(search: Search) -> Page:
     """Read the page from the index of the sort order."""
-    return sort(search)
+    return sort_matches(search)
 
 
-def small(search: Search) -> Page | None:
+def find_small_result(search: Search) -> Page | None:
     """Return the page and the total from one statement.
 
     Return None if there is a cursor, if more than SMALL_RESULT leads match, or if the page is empty.
@@ -291,24 +291,24 @@ def small(search: Search) -> Page | None:
     return Page(rows, totals[0]) if rows else None
 
 
-def nearby(search: Search) -> Page | None:
+def filter_next(search: Search) -> Page | None:
     """Read the next leads in the sort order and filter them. Return None if too few match to fill the page."""
     params = dict(search.params)
     rows = params["limit"]
     offset = 0 if search.has_cursor else params["offset"]
-    evenly = OVERSAMPLING * (offset + rows)
-    if evenly >= search.total:
+    target = OVERSAMPLING * (offset + rows)
+    if target >= search.total:
         return None
-    reads = evenly * search.candidates // search.total
-    if reads >= search.total:  # sorting all matches reads fewer rows
+    read_count = target * search.candidates // search.total
+    if read_count >= search.total:  # sorting all matches reads fewer rows
         return None
     name = "status" if params["status"] else "all"
-    statement = NEARBY_PAGES[name, search.sort, "next" if search.has_cursor else "first"]
-    leads = search.at.rows(statement, **{**params, "limit": reads, "offset": offset, "rows": rows})
+    statement = FILTERED_PAGES[name, search.sort, "next" if search.has_cursor else "first"]
+    leads = search.at.rows(statement, **{**params, "limit": read_count, "offset": offset, "rows": rows})
     return Page(leads, search.total) if len(leads) == rows else None
 
 
-def sort(search: Search) -> Page:
+def sort_matches(search: Search) -> Page:
     """Read and sort all matches."""
     if not search.total:
         return Page([], 0)
@@ -317,8 +317,8 @@ def sort(search: Search) -> Page:
 
 
 STRATEGIES: Final[dict[str, tuple[Callable[[Search], Page | None], ...]]] = {
-    "all": (walk,),
-    "status": (walk,),
-    "indexed": (small, nearby, sort),
-    "scanned": (nearby, sort),
+    "all": (read_in_order,),
+    "status": (read_in_order,),
+    "indexed": (find_small_result, filter_next, sort_matches),
+    "scanned": (filter_next, sort_matches),
 }

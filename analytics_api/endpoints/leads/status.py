@@ -31,10 +31,11 @@ class _LeadReference(TypedDict):
     lead_id: int
 
 
-class LeadReference(_LeadReference, total=False):
-    """A lead to move. With an `etag`, it is moved only if that is its current entity tag."""
+_Expected = TypedDict("_Expected", {"etag": str, "from": str}, total=False)
 
-    etag: str
+
+class LeadReference(_LeadReference, _Expected):
+    """A lead to move, if `etag` and `from` are absent or equal to its current entity tag and status."""
 
 
 class MovedLead(TypedDict):
@@ -96,21 +97,22 @@ def update_status(ctx: Context, lead_id: int, status: str, check: Check = lambda
 def update_statuses(ctx: Context, leads: Sequence[LeadReference], status: str) -> MovedLeads:
     """Set the pipeline status of several leads in one transaction.
 
-    A lead with an `etag` is moved only if that is its current `etag` on the board. Otherwise the lead is in `stale`, as
-    the board shows it now. `unchanged` has the leads that already have the status, and `not_found` those that do not
-    exist. If the request has a lead twice, only the first one is used. All lists are in the order of the request.
+    A lead with an `etag` is moved only if that is its current `etag` on the board, and a lead with a status in `from`
+    only if that is its current status. Otherwise the lead is in `stale`, as the board shows it now. `unchanged` has the
+    leads that already have the status, and `not_found` those that do not exist. If the request has a lead twice, only
+    the first one is used. All lists are in the order of the request.
 
     :param leads: 1 to 500 leads.
     :raises NotFound: the status does not exist.
     """
     new_status = find_status(status)
-    expected: dict[int, str | None] = {}
+    expected: dict[int, LeadReference] = {}
     for lead in leads:
-        expected.setdefault(lead["lead_id"], lead.get("etag"))
+        expected.setdefault(lead["lead_id"], lead)
 
     def update(at: Transaction) -> MovedLeads:
         cards = _read_cards(at, expected)
-        current = {lead_id: card for lead_id, card in cards.items() if expected[lead_id] in (None, card["etag"])}
+        current = {lead_id: card for lead_id, card in cards.items() if _is_expected(card, expected[lead_id])}
         moving = [card for card in current.values() if card["status"] != new_status]
         _move(ctx, at, moving, new_status)
         moved = _read_cards(at, [card["lead_id"] for card in moving])
@@ -127,6 +129,10 @@ def update_statuses(ctx: Context, leads: Sequence[LeadReference], status: str) -
 def lead_etag(ctx: Context, payload: object) -> str | None:
     """Return the entity tag of the lead after an update, for the header `ETag`."""
     return payload.etag if isinstance(payload, UpdatedLead) else None
+
+
+def _is_expected(card: Card, lead: LeadReference) -> bool:
+    return lead.get("etag", card["etag"]) == card["etag"] and lead.get("from", card["status"]) == card["status"]
 
 
 def _read_cards(at: Reader, lead_ids: Iterable[int]) -> dict[int, Card]:

@@ -1,0 +1,70 @@
+"""The source and the pages of each session of a lead, which its detail does not have."""
+
+from __future__ import annotations
+
+import json
+from typing import Final, TypedDict
+
+from ...context import Context
+from ...database import Reader
+from .detail import SESSIONS
+from .history import require_lead
+
+MOST_PAGES: Final = 20  # of one session
+
+
+class ViewedPage(TypedDict):
+    page: str
+    views: int
+
+
+class Visit(TypedDict):
+    session_id: str
+    referrer_domain: str
+    pages: list[ViewedPage]
+
+
+# `session_ids` is a JSON array.
+SOURCES = """
+select session_id, source
+from counted_sessions
+where session_id in (select value from json_each(cast(:session_ids as text)))
+"""
+
+# The pages of each session, those with the most views first.
+VIEWED = """
+select session_id, page, cast(sum(viewed.views) as bigint) as views
+from session_pages as viewed
+join pages using (page_id)
+where session_id in (select value from json_each(cast(:session_ids as text)))
+group by session_id, pages.page_id
+order by session_id, views desc, page
+"""
+
+
+def visits(ctx: Context, lead_id: int) -> list[Visit]:
+    """Return the referrer domain and the viewed pages of each session in the lead's detail, newest first.
+
+    `pages` are the 20 pages with the most views, then by page. Domains and pages are those that the statistics count: a
+    session without a referrer has the domain `(direct)`, and pages have no query if the site drops it.
+
+    :raises NotFound: the lead does not exist.
+    """
+
+    def read(at: Reader) -> list[Visit]:
+        require_lead(at, lead_id)
+        pages: dict[str, list[ViewedPage]] = {
+            session["session_id"]: [] for session in at.rows(SESSIONS, lead_id=lead_id)
+        }
+        session_ids = json.dumps(list(pages))
+        sources = dict(at.tuples(SOURCES, session_ids=session_ids))
+        # A window function, which could limit the pages in SQL, would take twice as long.
+        for session_id, page, views in at.tuples(VIEWED, session_ids=session_ids):
+            if len(pages[session_id]) < MOST_PAGES:
+                pages[session_id].append({"page": page, "views": views})
+        return [
+            {"session_id": session_id, "referrer_domain": sources[session_id], "pages": viewed}
+            for session_id, viewed in pages.items()
+        ]
+
+    return ctx.db.read(read)
