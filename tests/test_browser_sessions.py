@@ -248,7 +248,7 @@ def test_form_leads_back_to_its_page(client, referrer, location):
 
     response = client.post("/analytics/session", data={"key": KEY}, key=None, headers=headers)
 
-    assert (response.status_code, response.headers["Location"]) == (303, location)
+    assert (response.status_code, response.headers["Location"]) == (303, f"{location}#signed-in")
     assert response.headers["Set-Cookie"].startswith("analytics_session=")
 
 

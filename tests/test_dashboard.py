@@ -91,6 +91,18 @@ def test_sections_are_those_of_their_endpoints(filled, get):
     assert page["current"] == get("/analytics/current")
 
 
+@pytest.mark.parametrize("compare", ["previous", "year"])
+def test_compared_sections_are_those_of_their_endpoints(filled, get, compare):
+    query = f"from=2026-02-10&to=2026-02-24&country=IN&compare={compare}"
+
+    page = get(f"/analytics/dashboard?limit=3&{query}")
+
+    assert {name: page[name] for name in ENDPOINTS} == {
+        name: get(f"/analytics/{endpoint.replace('limit=10', 'limit=3')}{query}")
+        for name, endpoint in ENDPOINTS.items()
+    }
+
+
 @pytest.mark.parametrize(
     ("interval", "first", "rows"),
     [
@@ -111,6 +123,7 @@ def test_series_has_page_views(filled, get, interval, first, rows):
     ]
 
 
+@pytest.mark.any_engine
 @pytest.mark.parametrize(
     ("query", "expected"),
     [

@@ -184,6 +184,30 @@ def test_standalone_server_has_the_page_for_browsers(standalone):
     assert (other.json["name"], asset.status_code) == ("Analytics API", 200)
 
 
+@pytest.mark.parametrize("dashboard", ["0", "1"])
+@pytest.mark.parametrize("path", ["/docs", "/overview", "/leads/", "/analyticsx"])
+def test_browser_at_an_unknown_path_is_led_to_the_start(standalone, path, dashboard):
+    client = standalone(ANALYTICS_DASHBOARD=dashboard)
+
+    page = client.get(path, key=None, headers={"Accept": BROWSER}, environ_overrides={"SCRIPT_NAME": "/st<ats"})
+
+    assert page.status_code == 404
+    assert '<a href="/st%3Cats/">' in page.text
+    assert "/st%3Cats/openapi.json" in page.text
+
+
+def test_path_of_no_page_needs_a_key_from_other_clients(standalone):
+    client = standalone()
+
+    statuses = [
+        client.get(path, key=None, headers={"Accept": accept}).status_code
+        for path, accept in (("/docs", "*/*"), ("/docs", "application/json"), ("/analytics/docs", BROWSER))
+    ]
+
+    assert statuses == [401, 401, 401]
+    assert client.get("/docs", headers={"Accept": BROWSER}).json == {"error": "Unknown analytics endpoint"}
+
+
 def find_asset_of(html):
     return "/" + next(link for link in read_links(html) if link.endswith("/main.js"))
 

@@ -73,6 +73,7 @@ class Dashboard:
 
     :param api: the URL path of the API, as in create_dashboard().
     :param script: the address of the collector's script, or an empty string.
+    :ivar files: the pages and assets by their paths below the mount.
     """
 
     def __init__(self, api: str, script: str = "") -> None:
@@ -95,10 +96,6 @@ class Dashboard:
             )
             headers = (NO_STORE, ("Content-Type", "text/html; charset=utf-8"))
             self.files[path] = make_file(html.encode(), headers, is_page=True)
-
-    def serves(self, path: str) -> bool:
-        """Return whether there is a page or an asset at this path below the mount."""
-        return path in self.files
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         environ[HAS_POLICY] = True

@@ -1,9 +1,9 @@
 import pytest
-from helpers.browser import PROGRAM, require_chromium, serve, serving_app, wait_until_loaded
-from helpers.client import KEY, NOW, instant
+from helpers.browser import SHELL, require_chromium, serve, serving_app, start_session, wait_until_loaded
+from helpers.client import NOW, instant
 from helpers.rows import insert, session
+from helpers.sqlite import new_database_in
 
-from analytics_api import open_database
 from analytics_api.maintenance import demo
 from analytics_api.maintenance.demo_marker import DemoMark, set_mark
 
@@ -27,29 +27,43 @@ def playwright():
 @pytest.fixture(scope="session")
 def browser(playwright):
     # Chromium's own sandbox does not run as root.
-    browser = playwright.chromium.launch(executable_path=PROGRAM, args=["--no-sandbox"])
+    browser = playwright.chromium.launch(executable_path=SHELL, args=["--no-sandbox"])
     yield browser
     browser.close()
 
 
+SIZE = {"width": 1280, "height": 900}
+
+
 def open_context(browser, **options):
-    context = browser.new_context(locale="en-US", **{"viewport": {"width": 1280, "height": 900}, **options})
+    context = browser.new_context(locale="en-US", **{"viewport": SIZE, **options})
     context.set_default_timeout(15_000)
     return context
 
 
+@pytest.fixture(scope="session")
+def problems():
+    """Return the list of what the pages that are watched did wrong."""
+    return []
+
+
 @pytest.fixture
-def watch():
-    """Return a function that watches a page. The test fails if the page raises an error or violates its policy."""
-    problems = []
-
-    def watch(page):
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda message: "Content Security" in message.text and problems.append(message.text))
-        return page
-
-    yield watch
+def watch(problems):
+    """Return a function that watches a page. The test fails if it has an error or opens a dialog."""
+    problems.clear()
+    yield lambda page: watch_page(page, problems)
     assert problems == []
+
+
+def watch_page(page, problems):
+    def on_dialog(dialog):
+        problems.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: "Content Security" in message.text and problems.append(message.text))
+    page.on("dialog", on_dialog)
+    return page
 
 
 @pytest.fixture
@@ -67,9 +81,9 @@ def new_page(browser, watch):
 
 
 @pytest.fixture(scope="session")
-def profile(browser):
-    """Return a browser profile that several tests share, so that the assets of the pages stay in its cache."""
-    return open_context(browser)
+def shared_tab(browser, problems):
+    """Return the tab that all tests share. A new profile costs twice as much as loading a page in this one."""
+    return watch_page(open_context(browser).new_page(), problems)
 
 
 # Sessions on two days of NOW's month and, for the comparison, on a day of the 30 days before.
@@ -97,7 +111,7 @@ VIEWS = tuple(
 def shop(tmp_path):
     """Yield a database with SESSIONS and their events."""
     require_chromium()
-    with open_database(tmp_path / "shop.db").closing() as database:
+    with new_database_in(tmp_path) as database:
         insert(database, "sessions", *SESSIONS)
         insert(database, "events", *VIEWS)
         yield database
@@ -126,17 +140,31 @@ def url(server, shop):
     return server.url
 
 
+CLEAR = "() => location.protocol === 'http:' && [localStorage, sessionStorage].forEach(each => each.clear())"
+
+
 @pytest.fixture
-def tab(profile, watch, url):
-    """Yield a browser page that is signed in, and has not opened an address yet."""
-    signed_in = profile.request.post(
-        f"{url}/analytics/session", data={"key": KEY}, headers={"Sec-Fetch-Site": "same-origin"}
-    )
-    assert signed_in.ok
-    yield watch(profile.new_page())
-    profile.clear_cookies()
-    for each in profile.pages:
+def tab(shared_tab, watch, url):
+    """Yield the shared tab, signed in at `url`, with nothing in it from the test before."""
+    context = shared_tab.context
+    start_session(shared_tab, url)
+    yield shared_tab
+    shared_tab.unroute_all()
+    shared_tab.evaluate(CLEAR)
+    shared_tab.goto("about:blank")
+    context.set_offline(False)
+    context.clear_cookies()
+    context.clear_permissions()
+    shared_tab.emulate_media(media="null", color_scheme="light", reduced_motion="null")
+    shared_tab.set_viewport_size(SIZE)
+    for each in context.pages[1:]:
         each.close()
+
+
+@pytest.fixture
+def signed_out_tab(tab):
+    tab.context.clear_cookies()
+    return tab
 
 
 @pytest.fixture
@@ -148,12 +176,11 @@ def page(tab, url):
 
 
 @pytest.fixture(scope="session")
-def demo_url(tmp_path_factory):
-    """Yield the URL of a server with many rows, for tests of the look of pages. These tests must not write rows."""
+def demo_app(tmp_path_factory):
+    """Yield a server's application with many rows, for tests of the look of pages. These tests must not write rows."""
     require_chromium()
-    with open_database(tmp_path_factory.mktemp("demo") / "demo.db").closing() as database:
+    with new_database_in(tmp_path_factory.mktemp("demo")) as database:
         for table, batch in demo.batches(demo.Plan(NOW, sessions=1000)):
             database.bulk(lambda at, table=table, batch=batch: at.insert(table, demo.COLUMNS[table], batch))
         database.write(lambda at: set_mark(at, DemoMark(NOW, 0)))
-        with serving_app(serve(database)) as url:
-            yield url
+        yield serve(database)

@@ -1,35 +1,43 @@
 """The board in a real browser: moves by mouse, touch, menu and keyboard, and moves of other people."""
 
 import pytest
-from helpers.browser import serve, serving_app
-from helpers.client import KEY, NOW
+from helpers.browser import serve, start_session
+from helpers.client import NOW
+from helpers.sqlite import new_database_in
 
-from analytics_api import open_database
 from analytics_api.maintenance.erase import erase
 
 
 @pytest.fixture
 def database(tmp_path):
     rows = [(number, f"2026-02-{number + 10} 10:00:00", f"Lead {number}") for number in range(1, 7)]
-    with open_database(tmp_path / "board.db").closing() as database:
+    with new_database_in(tmp_path) as database:
         database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime", "contact_name"], rows))
         yield database
 
 
 @pytest.fixture
-def url(database):
-    with serving_app(serve(database)) as url:
-        yield url
+def url(server, database):
+    server.app = serve(database)
+    return server.url
 
 
-def open_board(new_page, url, **options):
-    page = new_page(**options)
+def open_board(page, url):
     page.goto(f"{url}/board")
-    page.wait_for_selector('html[data-state="signed-out"]')
-    page.fill("#key", KEY)
-    page.click("#sign-in-form button")
     page.wait_for_selector(".lead-card")
     return page
+
+
+@pytest.fixture
+def open_another(new_page, url):
+    """Return a function that opens the board in another browser profile."""
+
+    def open_another(**options):
+        page = new_page(**options)
+        start_session(page, url)
+        return open_board(page, url)
+
+    return open_another
 
 
 def cards(page, status):
@@ -56,8 +64,8 @@ def run(database, sql):
     database.write(lambda at: at.execute(sql))
 
 
-def test_card_is_dragged_by_mouse(new_page, database, url):
-    page = open_board(new_page, url)
+def test_card_is_dragged_by_mouse(tab, database, url):
+    page = open_board(tab, url)
     assert cards(page, "new") == [6, 5, 4, 3, 2, 1]
 
     page.drag_and_drop('[data-lead="5"] .card-top', ".column[data-status=qualified]")
@@ -71,8 +79,8 @@ def test_card_is_dragged_by_mouse(new_page, database, url):
     assert statuses(database) == {}
 
 
-def test_card_is_moved_by_its_menu(new_page, database, url):
-    page = open_board(new_page, url)
+def test_card_is_moved_by_its_menu(tab, database, url):
+    page = open_board(tab, url)
 
     page.click('[data-key="move-2"]')
     page.click('[data-lead="2"] .menu button:has-text("Won")')
@@ -81,8 +89,8 @@ def test_card_is_moved_by_its_menu(new_page, database, url):
     assert statuses(database) == {2: "won"}
 
 
-def test_menu_of_a_card_has_a_title_and_arrow_keys(new_page, database, url):
-    page = open_board(new_page, url)
+def test_menu_of_a_card_has_a_title_and_arrow_keys(tab, database, url):
+    page = open_board(tab, url)
     page.focus('[data-key="move-2"]')
 
     page.keyboard.press("Enter")
@@ -95,10 +103,11 @@ def test_menu_of_a_card_has_a_title_and_arrow_keys(new_page, database, url):
 
 
 @pytest.mark.parametrize("width", [360, 1280])
-def test_menu_of_the_last_card_is_within_the_screen(new_page, database, url, width):
+def test_menu_of_the_last_card_is_within_the_screen(tab, database, url, width):
     rows = [(number, "2026-01-01 10:00:00") for number in range(100, 110)]
     database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime"], rows))
-    page = open_board(new_page, url, viewport={"width": width, "height": 600})
+    tab.set_viewport_size({"width": width, "height": 600})
+    page = open_board(tab, url)
 
     page.click('[data-key="move-100"]')
 
@@ -108,8 +117,8 @@ def test_menu_of_the_last_card_is_within_the_screen(new_page, database, url, wid
     assert menu["y"] + menu["height"] <= column["y"] + column["height"]
 
 
-def test_card_is_moved_by_keyboard_alone(new_page, database, url):
-    page = open_board(new_page, url)
+def test_card_is_moved_by_keyboard_alone(tab, database, url):
+    page = open_board(tab, url)
     page.focus(".lead-card[tabindex='0']")
 
     for key in ("ArrowDown", " ", "ArrowRight", "ArrowRight"):
@@ -122,8 +131,34 @@ def test_card_is_moved_by_keyboard_alone(new_page, database, url):
     assert page.evaluate("() => document.activeElement.dataset.lead") == "5"
 
 
-def test_escape_puts_a_lifted_card_back(new_page, database, url):
-    page = open_board(new_page, url)
+def test_arrows_enter_the_board_and_leave_the_controls_of_a_card(tab, database, url):
+    page = open_board(tab, url)
+
+    for key in ("ArrowDown", "ArrowDown", "x", "Tab", "ArrowDown", "Tab", "Tab"):
+        page.keyboard.press(key)
+    assert page.evaluate("() => document.activeElement.textContent") == "Lead 4"
+    for key in (" ", "ArrowRight", "Enter"):
+        page.keyboard.press(key)
+
+    wait_until_moved(page, 4, "contacted")
+    page.wait_for_selector('.toast:has-text("Lead 4 moved to Contacted.")')
+    assert statuses(database) == {4: "contacted"}
+
+
+def test_lead_opened_from_the_board_leads_back_to_it(tab, url):
+    page = open_board(tab, url)
+    page.fill(".search", "Lead 3")
+    page.wait_for_function("() => document.querySelectorAll('.lead-card').length === 1")
+    page.click(".lead-card a.name")
+
+    page.click('.back a:has-text("Board")')
+
+    page.wait_for_function("() => document.querySelectorAll('.lead-card').length === 1")
+    assert page.url == f"{url}/board#q=Lead+3"
+
+
+def test_escape_puts_a_lifted_card_back(tab, database, url):
+    page = open_board(tab, url)
     page.focus(".lead-card[tabindex='0']")
 
     for key in (" ", "ArrowRight", "Escape"):
@@ -134,8 +169,8 @@ def test_escape_puts_a_lifted_card_back(new_page, database, url):
     assert statuses(database) == {}
 
 
-def test_long_press_drags_by_touch(new_page, database, url):
-    page = open_board(new_page, url, has_touch=True)
+def test_long_press_drags_by_touch(open_another, database):
+    page = open_another(has_touch=True)
     touch = page.context.new_cdp_session(page)
     start = page.locator('[data-lead="6"] .card-top').bounding_box()
     end = page.locator(".column[data-status=contacted] header").bounding_box()
@@ -153,8 +188,8 @@ def test_long_press_drags_by_touch(new_page, database, url):
     assert statuses(database) == {6: "contacted"}
 
 
-def test_board_scrolls_while_a_card_is_dragged_to_its_edge(new_page, database, url):
-    page = open_board(new_page, url, has_touch=True, viewport={"width": 360, "height": 640})
+def test_board_scrolls_while_a_card_is_dragged_to_its_edge(open_another, database):
+    page = open_another(has_touch=True, viewport={"width": 360, "height": 640})
     touch = page.context.new_cdp_session(page)
     start = page.locator('[data-lead="6"] .card-top').bounding_box()
 
@@ -174,8 +209,8 @@ def test_board_scrolls_while_a_card_is_dragged_to_its_edge(new_page, database, u
     assert statuses(database) == {6: stage}
 
 
-def test_several_cards_are_moved_at_once(new_page, database, url):
-    page = open_board(new_page, url)
+def test_several_cards_are_moved_at_once(tab, database, url):
+    page = open_board(tab, url)
     page.check('[aria-label="Select Lead 1"]')
     page.check('[aria-label="Select Lead 3"]')
     assert page.inner_text(".selection span") == "2 selected"
@@ -188,8 +223,8 @@ def test_several_cards_are_moved_at_once(new_page, database, url):
     assert statuses(database) == {1: "lost", 3: "lost"}
 
 
-def test_selected_cards_are_moved_by_the_bar(new_page, database, url):
-    page = open_board(new_page, url)
+def test_selected_cards_are_moved_by_the_bar(tab, database, url):
+    page = open_board(tab, url)
     page.check('[aria-label="Select Lead 1"]')
     page.click('.selection button:has-text("Clear selection")')
     assert page.is_hidden(".selection")
@@ -204,8 +239,8 @@ def test_selected_cards_are_moved_by_the_bar(new_page, database, url):
     assert statuses(database) == {2: "won", 3: "won"}
 
 
-def test_card_that_was_moved_meanwhile_goes_where_it_is(new_page, database, url):
-    page = open_board(new_page, url)
+def test_card_that_was_moved_meanwhile_goes_where_it_is(tab, database, url):
+    page = open_board(tab, url)
     run(database, "update leads set status = 'lost' where lead_id = 4")
 
     page.click('[data-key="move-4"]')
@@ -216,8 +251,8 @@ def test_card_that_was_moved_meanwhile_goes_where_it_is(new_page, database, url)
     assert statuses(database) == {4: "lost"}
 
 
-def test_moves_of_others_appear_within_five_seconds(new_page, database, url):
-    page = open_board(new_page, url)
+def test_moves_of_others_appear_within_five_seconds(tab, database, url):
+    page = open_board(tab, url)
     run(database, "update leads set status = 'proposal' where lead_id = 1")
     run(database, "delete from leads where lead_id = 2")
 
@@ -226,35 +261,37 @@ def test_moves_of_others_appear_within_five_seconds(new_page, database, url):
     assert cards(page, "new") == [6, 5, 4, 3]
 
 
-def test_failed_move_puts_the_card_back(new_page, database, url):
-    page = open_board(new_page, url)
+def test_failed_move_puts_the_card_back(tab, database, url):
+    page = open_board(tab, url)
     page.context.set_offline(True)
 
-    page.click('[data-key="move-6"]')
-    page.click('[data-lead="6"] .menu button:has-text("Won")')
+    page.click('[data-key="move-4"]')
+    page.click('[data-lead="4"] .menu button:has-text("Won")')
 
     page.wait_for_selector('.toast:has-text("The move was not saved")')
     assert cards(page, "new") == [6, 5, 4, 3, 2, 1]
     page.context.set_offline(False)
     page.click(".toast button")
-    wait_until_moved(page, 6, "won")
-    page.wait_for_selector('.toast:has-text("Lead 6 moved to Won.")')
-    assert statuses(database) == {6: "won"}
+    wait_until_moved(page, 4, "won")
+    page.wait_for_selector('.toast:has-text("Lead 4 moved to Won.")')
+    assert statuses(database) == {4: "won"}
 
 
-def test_board_says_that_it_is_offline(new_page, url):
-    page = open_board(new_page, url)
+def test_board_says_that_it_is_offline(tab, url):
+    page = open_board(tab, url)
+    place = page.locator(".board").bounding_box()
     page.context.set_offline(True)
 
     page.wait_for_selector(".problem:has-text('This page could not be updated')")
+    assert page.locator(".board").bounding_box() == place
     assert "You are offline." in page.inner_text(".problem")
     assert cards(page, "new") == [6, 5, 4, 3, 2, 1]
     page.context.set_offline(False)
     page.wait_for_selector(".problem", state="detached")
 
 
-def test_two_boards_that_move_the_same_cards_agree(new_page, database, url):
-    pages = [open_board(new_page, url) for _ in range(2)]
+def test_two_boards_that_move_the_same_cards_agree(tab, open_another, database, url):
+    pages = open_board(tab, url), open_another()
     answers = []
 
     for lead_id in range(1, 7):
@@ -271,8 +308,8 @@ def test_two_boards_that_move_the_same_cards_agree(new_page, database, url):
             wait_until_moved(page, lead_id, status)
 
 
-def test_undo_never_overwrites_the_move_of_somebody_else(new_page, database, url):
-    first, second = (open_board(new_page, url) for _ in range(2))
+def test_undo_never_overwrites_the_move_of_somebody_else(tab, open_another, database, url):
+    first, second = open_board(tab, url), open_another()
     move(first, 4, "Contacted")
     wait_until_moved(second, 4, "contacted")
     move(second, 4, "Won")
@@ -285,8 +322,8 @@ def test_undo_never_overwrites_the_move_of_somebody_else(new_page, database, url
     assert (cards(first, "won"), statuses(database)) == ([4], {4: "won"})
 
 
-def test_several_moves_of_one_card_are_undone(new_page, database, url):
-    page = open_board(new_page, url)
+def test_several_moves_of_one_card_are_undone(tab, database, url):
+    page = open_board(tab, url)
     move(page, 4, "Contacted")
     move(page, 4, "Won")
 
@@ -300,8 +337,8 @@ def test_several_moves_of_one_card_are_undone(new_page, database, url):
     assert database.tuples("select count(*) from lead_status_changes") == [(4,)]
 
 
-def test_queued_move_does_not_overwrite_another_move(new_page, database, url):
-    page = open_board(new_page, url)
+def test_queued_move_does_not_overwrite_another_move(tab, database, url):
+    page = open_board(tab, url)
     routes = []
     page.route("**/analytics/leads", lambda route: routes.append(route), times=1)
     page.click('[data-key="move-5"]')
@@ -320,7 +357,8 @@ def test_queued_move_does_not_overwrite_another_move(new_page, database, url):
 def test_time_in_a_stage_goes_on(new_page, url):
     page = new_page()
     page.clock.install(time=NOW / 1000)
-    open_board(lambda: page, url)
+    start_session(page, url)
+    open_board(page, url)
     move(page, 1, "Won")
 
     page.clock.fast_forward("03:00")
@@ -328,8 +366,8 @@ def test_time_in_a_stage_goes_on(new_page, url):
     page.wait_for_selector('[data-lead="1"] .clock[data-tip="3 minutes in this stage"]')
 
 
-def test_shortcuts_of_the_board_are_listed(new_page, url):
-    page = open_board(new_page, url)
+def test_shortcuts_of_the_board_are_listed(tab, url):
+    page = open_board(tab, url)
 
     page.keyboard.press("?")
     assert "Lift the card" in page.inner_text("dialog .shortcuts")
@@ -343,8 +381,8 @@ def test_shortcuts_of_the_board_are_listed(new_page, url):
     assert page.evaluate("() => document.activeElement.type") == "search"
 
 
-def test_column_is_collapsed(new_page, url):
-    page = open_board(new_page, url)
+def test_column_is_collapsed(tab, url):
+    page = open_board(tab, url)
 
     page.click('[aria-label="Collapse New"]')
 
@@ -353,10 +391,10 @@ def test_column_is_collapsed(new_page, url):
     assert len(page.query_selector_all(".lead-card")) == 6
 
 
-def test_column_goes_on_as_one_scrolls(new_page, database, url):
+def test_column_goes_on_as_one_scrolls(tab, database, url):
     rows = [(number, "2026-01-01 10:00:00") for number in range(100, 160)]
     database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime"], rows))
-    page = open_board(new_page, url)
+    page = open_board(tab, url)
 
     for count in (50, 66):
         page.evaluate("() => document.querySelector('.cards').scrollTo(0, 1e6)")
@@ -365,9 +403,9 @@ def test_column_goes_on_as_one_scrolls(new_page, database, url):
     assert cards(page, "new") == [6, 5, 4, 3, 2, 1, *range(159, 99, -1)]
 
 
-def test_back_and_forward_lead_through_the_filters(new_page, database, url):
+def test_back_and_forward_lead_through_the_filters(tab, database, url):
     run(database, "update leads set project_name = 'Sky' where lead_id in (2, 5)")
-    page = open_board(new_page, url)
+    page = open_board(tab, url)
 
     page.select_option('[data-key="filter-project"]', "Sky")
     page.wait_for_selector('[data-lead="6"]', state="detached")
@@ -383,8 +421,8 @@ def test_back_and_forward_lead_through_the_filters(new_page, database, url):
     assert (page.url, cards(page, "new")) == filtered
 
 
-def test_lead_that_was_erased_disappears_with_a_word(new_page, database, url):
-    page = open_board(new_page, url)
+def test_lead_that_was_erased_disappears_with_a_word(tab, database, url):
+    page = open_board(tab, url)
     page.focus('[data-lead="2"]')
 
     erase(database, lead=2)
@@ -394,8 +432,8 @@ def test_lead_that_was_erased_disappears_with_a_word(new_page, database, url):
     assert page.evaluate("() => document.activeElement.closest('.lead-card') !== null")
 
 
-def test_move_of_an_erased_lead_says_so(new_page, database, url):
-    page = open_board(new_page, url)
+def test_move_of_an_erased_lead_says_so(tab, database, url):
+    page = open_board(tab, url)
     page.click('[data-key="move-2"]')
     erase(database, lead=2)
 
@@ -405,10 +443,10 @@ def test_move_of_an_erased_lead_says_so(new_page, database, url):
     assert (cards(page, "new"), cards(page, "won")) == ([6, 5, 4, 3, 1], [])
 
 
-def test_moves_of_others_keep_the_place_of_a_reader(new_page, database, url):
+def test_moves_of_others_keep_the_place_of_a_reader(tab, database, url):
     rows = [(number, "2026-01-01 10:00:00", f"Lead {number}") for number in range(101, 221)]
     database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime", "contact_name"], rows))
-    page = open_board(new_page, url)
+    page = open_board(tab, url)
     list_ = ".column[data-status=new] .cards"
     while len(cards(page, "new")) < 126:
         page.eval_on_selector(list_, "list => { list.scrollTop = list.scrollHeight; }")
@@ -425,8 +463,8 @@ def test_moves_of_others_keep_the_place_of_a_reader(new_page, database, url):
     assert abs(page.eval_on_selector(list_, "list => list.scrollTop") - place) < 200
 
 
-def test_choice_keeps_the_focus(new_page, url):
-    page = open_board(new_page, url)
+def test_choice_keeps_the_focus(tab, url):
+    page = open_board(tab, url)
     page.focus('[data-key="filter-has_visits"]')
 
     page.select_option('[data-key="filter-has_visits"]', "false")

@@ -5,20 +5,18 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from helpers.browser import PROGRAM, figure, serve, serving_app, sign_in, wait_until_loaded
+from helpers.browser import PROGRAM, SHELL, figure, serve, serving_app, sign_in, wait_until_loaded
 from helpers.client import KEY, NOW
 from helpers.collecting_browser import ARGUMENTS, Pages, opening_shop
 from helpers.server import wait_for
+from helpers.sqlite import new_database_in
 
-from analytics_api import open_database
 from analytics_api.collector import create_collector
 
 
 @pytest.fixture(scope="module")
 def chromium(playwright):
-    browser = playwright.chromium.launch(
-        executable_path=PROGRAM, args=ARGUMENTS, ignore_default_args=["--disable-back-forward-cache"]
-    )
+    browser = playwright.chromium.launch(executable_path=SHELL, args=ARGUMENTS)
     yield browser
     browser.close()
 
@@ -27,6 +25,16 @@ def chromium(playwright):
 def shop(chromium, tmp_path):
     with opening_shop(tmp_path, lambda: chromium.new_context(viewport={"width": 800, "height": 600})) as shop:
         yield shop
+
+
+@pytest.fixture
+def caching_shop(playwright, tmp_path):
+    """Yield a shop in a Chromium with windows, because only this one stores pages that were left."""
+    options = ["--disable-back-forward-cache"]
+    browser = playwright.chromium.launch(executable_path=PROGRAM, args=ARGUMENTS, ignore_default_args=options)
+    with opening_shop(tmp_path, browser.new_context) as shop:
+        yield shop
+    browser.close()
 
 
 def test_load_is_a_view_with_its_referrer(shop):
@@ -65,6 +73,32 @@ def test_end_has_the_visible_time_and_the_scroll_depth(shop):
     assert duration >= visible
 
 
+HIDE = """(isHidden) => {
+  Object.defineProperty(document, "hidden", {get: () => isHidden, configurable: true});
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+def test_hidden_time_is_not_visible_time(shop):
+    opened_at = time.monotonic()
+    page = shop.open("/")
+    shop.wait_for_views("/")
+    page.evaluate(HIDE, True)
+    shop.wait_for_end()
+    [(before,)] = shop.rows("visible_ms", "collector_sessions")
+    page.wait_for_timeout(2_000)
+    page.evaluate(HIDE, False)
+    page.wait_for_timeout(300)
+    page.close(run_before_unload=True)
+    wait_for(lambda: shop.rows("visible_ms", "collector_sessions") != [(before,)])
+
+    [(visible,)] = shop.rows("visible_ms", "collector_sessions")
+    # The first end may count less than the time that the page was visible: at most the time since its view arrived.
+    assert before + 250 <= visible <= 1_000 * (time.monotonic() - opened_at) - 2_000
+    assert shop.views() == ["/"]
+    assert shop.rows("count(*)", "sessions") == [(1,)]
+
+
 def test_navigation_within_the_page(shop):
     page = shop.open("/")
     for script, paths in (
@@ -95,15 +129,15 @@ def test_fragment_is_a_page_only_with_data_hash(shop):
     shop.wait_for_views("/#one", "/#two")
 
 
-def test_page_from_the_back_forward_cache_is_a_new_view(shop):
-    page = shop.open("/")
-    shop.wait_for_views("/")
+def test_page_from_the_back_forward_cache_is_a_new_view(caching_shop):
+    page = caching_shop.open("/")
+    caching_shop.wait_for_views("/")
     page.evaluate("window.isSame = true")
-    page.goto(f"{shop.base}/about")
-    shop.wait_for_views("/", "/about")
+    page.goto(f"{caching_shop.base}/about")
+    caching_shop.wait_for_views("/", "/about")
     page.evaluate("history.back()")
 
-    shop.wait_for_views("/", "/about", "/")
+    caching_shop.wait_for_views("/", "/about", "/")
     assert page.evaluate("window.isSame")
 
 
@@ -188,7 +222,7 @@ def test_refused_list_is_sent_again_one_by_one(shop):
 
     wait_for(lambda: shop.rows("event_type", "events") == [("a",), ("b",), ("page_view",)])
     time.sleep(0.5)  # for a request too many
-    assert shop.collector.requests == 5  # a; deep, b and the view in a list; each of these
+    assert shop.collector.requests == 5  # `a`, then `deep`, `b` and the page view in one list, then each of these alone
 
 
 def test_events_with_other_letters_fit_into_requests(shop):
@@ -442,7 +476,7 @@ def test_form_under_a_privacy_signal_is_anonymous(shop):
 @contextmanager
 def serving_stats_and_site(tmp_path, host):
     """Serve the statistics page and the collector, and a site with this host. Yield both URLs, and the site's pages."""
-    with open_database(tmp_path / "analytics.db").closing() as database:
+    with new_database_in(tmp_path) as database:
         collector = create_collector(database, hosts=[host], clock=lambda: NOW)
         pages = Pages("")
         with (
@@ -501,7 +535,7 @@ def test_statistics_page_says_that_only_machines_came(browser, tmp_path):
 
 def test_line_for_localhost_has_data_local(browser, tmp_path):
     with (
-        open_database(tmp_path / "analytics.db").closing() as database,
+        new_database_in(tmp_path) as database,
         serving_app(serve(database, collect_hosts=["localhost"])) as stats,
         browser.new_context() as context,
     ):

@@ -3,8 +3,8 @@
 import time
 
 import pytest
-from helpers.browser import require_chromium, serving_app
-from helpers.collecting_browser import ARGUMENTS, PROGRAM, opening_shop, running_chromium
+from helpers.browser import SHELL, require_chromium, serving_app
+from helpers.collecting_browser import ARGUMENTS, opening_shop, running_chromium
 from helpers.server import wait_for
 
 
@@ -17,7 +17,7 @@ def plain_shop(tmp_path):
 
 @pytest.fixture
 def shop(playwright, tmp_path):
-    browser = playwright.chromium.launch(executable_path=PROGRAM, args=ARGUMENTS)
+    browser = playwright.chromium.launch(executable_path=SHELL, args=ARGUMENTS)
     with opening_shop(tmp_path, browser.new_context) as shop:
         yield shop
     browser.close()

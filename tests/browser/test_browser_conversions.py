@@ -1,11 +1,11 @@
 """The page of conversions and the pipeline in a real browser."""
 
 import pytest
-from helpers.browser import require_chromium, serve, serving_app, sign_in_at
+from helpers.browser import open_page, require_chromium, start_session
 from helpers.client import NOW, instant
 from helpers.rows import insert, session
+from helpers.sqlite import new_database_in
 
-from analytics_api import open_database
 from analytics_api.keys import KeyStore
 
 # In January there are three leads. One is open, and its session is from google.com. Two are won, and their last
@@ -43,18 +43,12 @@ def move(database, lead_id, status, moment):
 @pytest.fixture
 def shop(tmp_path):
     require_chromium()
-    with open_database(tmp_path / "shop.db").closing() as database:
+    with new_database_in(tmp_path) as database:
         insert(database, "sessions", *SESSIONS)
         insert(database, "leads", *LEADS)
         for lead_id in (2, 3):
             move(database, lead_id, "won", f"2026-01-{14 + lead_id} 13:00:00")
         yield database
-
-
-@pytest.fixture
-def url(shop):
-    with serving_app(serve(shop)) as url:
-        yield url
 
 
 def cells(page, panel="conversions"):
@@ -73,8 +67,8 @@ def wait_for_first(page, name):
     page.wait_for_selector(f"#panel-conversions tbody tr:first-child th:has-text('{name}')")
 
 
-def test_source_of_most_won_of_last_month_takes_three_clicks(new_page, url):
-    page = sign_in_at(new_page(), url)
+def test_source_of_most_won_of_last_month_takes_three_clicks(tab, url):
+    page = open_page(tab, url)
     page.click("#menu a:has-text('Conversions')")
     page.wait_for_selector("#panel-conversions tbody tr")
     page.click('[data-key="period"]')
@@ -90,16 +84,16 @@ def test_source_of_most_won_of_last_month_takes_three_clicks(new_page, url):
     ]
 
 
-def test_figures_are_those_of_all_leads(new_page, url):
-    page = sign_in_at(new_page(), f"{url}/conversions?{JANUARY}")
+def test_figures_are_those_of_all_leads(tab, url):
+    page = open_page(tab, f"{url}/conversions?{JANUARY}")
 
     figures = page.eval_on_selector_all("#figures .value", "all => all.map(each => each.textContent)")
 
     assert figures == ["3", "2", "0", "75.0%", "100.0%", "0.0d", "4.0d"]
 
 
-def test_conversions_are_by_what_is_chosen(new_page, url):
-    page = sign_in_at(new_page(), f"{url}/conversions?{JANUARY}")
+def test_conversions_are_by_what_is_chosen(tab, url):
+    page = open_page(tab, f"{url}/conversions?{JANUARY}")
 
     page.click('[data-key="tab-campaign"]')
     wait_for_first(page, "None")
@@ -117,8 +111,8 @@ def test_conversions_are_by_what_is_chosen(new_page, url):
     assert page.url == f"{url}/conversions?{JANUARY}&by=project"
 
 
-def test_row_filters_everything_but_the_pipeline(new_page, url):
-    page = sign_in_at(new_page(), f"{url}/conversions?{JANUARY}")
+def test_row_filters_everything_but_the_pipeline(tab, url):
+    page = open_page(tab, f"{url}/conversions?{JANUARY}")
 
     page.click('#panel-conversions a.name:has-text("bing.com")')
     page.wait_for_selector(".chip:has-text('bing.com')")
@@ -128,8 +122,8 @@ def test_row_filters_everything_but_the_pipeline(new_page, url):
     assert page.inner_text('[data-key="figure-leads"] .value') == "2"
 
 
-def test_number_of_a_project_leads_to_its_leads(new_page, url):
-    page = sign_in_at(new_page(), f"{url}/conversions?{JANUARY}&by=project")
+def test_number_of_a_project_leads_to_its_leads(tab, url):
+    page = open_page(tab, f"{url}/conversions?{JANUARY}&by=project")
     wait_for_first(page, "Sky")
 
     page.click("#panel-conversions tbody tr:first-child td:nth-child(3) a")
@@ -139,8 +133,8 @@ def test_number_of_a_project_leads_to_its_leads(new_page, url):
     assert page.inner_text(".leads tbody a.name") == "Bob"
 
 
-def test_number_that_the_list_cannot_choose_says_so(new_page, url):
-    page = sign_in_at(new_page(), f"{url}/conversions?{JANUARY}")
+def test_number_that_the_list_cannot_choose_says_so(tab, url):
+    page = open_page(tab, f"{url}/conversions?{JANUARY}")
     wait_for_first(page, "bing.com")
 
     link = page.locator("#panel-conversions tbody tr:first-child td:nth-child(2) a")
@@ -149,8 +143,8 @@ def test_number_that_the_list_cannot_choose_says_so(new_page, url):
     assert link.get_attribute("href") == f"leads?{JANUARY}"
 
 
-def test_pipeline_has_stays_and_leads_of_each_stage(new_page, url):
-    page = sign_in_at(new_page(), f"{url}/conversions?{JANUARY}")
+def test_pipeline_has_stays_and_leads_of_each_stage(tab, url):
+    page = open_page(tab, f"{url}/conversions?{JANUARY}")
     rows = {row[0]: row[1:4] for row in cells(page, "pipeline")}
 
     page.click("#panel-pipeline tbody tr:nth-child(5) td:nth-child(3) a")
@@ -161,18 +155,19 @@ def test_pipeline_has_stays_and_leads_of_each_stage(new_page, url):
     assert page.url == f"{url}/leads?status=won&{JANUARY}"
 
 
-def test_key_for_statistics_sees_numbers_without_links(new_page, shop, url):
+def test_key_for_statistics_sees_numbers_without_links(tab, shop, url):
     key = KeyStore(shop).add("wall", ["stats"], now=NOW)
-    page = sign_in_at(new_page(), f"{url}/conversions?{JANUARY}", key)
+    start_session(tab, url, key)
+    page = open_page(tab, f"{url}/conversions?{JANUARY}")
     wait_for_first(page, "bing.com")
 
     assert page.inner_text("#menu").split() == ["Statistics", "Conversions"]
     assert page.query_selector_all('main a[href^="leads"]') == []
 
 
-def test_key_for_leads_alone_lands_on_the_leads(new_page, shop, url):
+def test_key_for_leads_alone_lands_on_the_leads(signed_out_tab, shop, url):
     key = KeyStore(shop).add("sales", ["leads:read"], now=NOW)
-    page = new_page()
+    page = signed_out_tab
     page.goto(f"{url}/conversions")
     page.wait_for_selector('html[data-state="signed-out"]')
     page.fill("#key", key)
@@ -184,8 +179,8 @@ def test_key_for_leads_alone_lands_on_the_leads(new_page, shop, url):
     assert page.inner_text("#menu").split() == ["Leads", "Board"]
 
 
-def test_statistics_show_leads_and_won(new_page, url):
-    page = sign_in_at(new_page(), f"{url}/?{JANUARY}")
+def test_statistics_show_leads_and_won(tab, url):
+    page = open_page(tab, f"{url}/?{JANUARY}")
     page.wait_for_selector('[data-key="metric-won"] .value:has-text("2")')
 
     assert page.inner_text('[data-key="metric-leads"] .value') == "3"
@@ -194,8 +189,8 @@ def test_statistics_show_leads_and_won(new_page, url):
     assert page.url == f"{url}/conversions?{JANUARY}"
 
 
-def test_menu_keeps_the_range_and_the_filters(new_page, url):
-    page = sign_in_at(new_page(), f"{url}/conversions?{JANUARY}&country=IN&by=country")
+def test_menu_keeps_the_range_and_the_filters(tab, url):
+    page = open_page(tab, f"{url}/conversions?{JANUARY}&country=IN&by=country")
 
     page.click("#menu a:has-text('Statistics')")
     page.wait_for_selector("#chart .plot")
@@ -209,20 +204,18 @@ def test_menu_keeps_the_range_and_the_filters(new_page, url):
     assert page.is_visible(".chip:has-text('India')")
 
 
-def test_range_without_leads_says_so(new_page, url):
-    page = sign_in_at(new_page(), f"{url}/conversions?from=2025-01-01&to=2025-01-02")
+def test_range_without_leads_says_so(tab, url):
+    page = open_page(tab, f"{url}/conversions?from=2025-01-01&to=2025-01-02")
 
     assert page.inner_text("#panel-conversions .empty") == "Nothing in these days"
 
 
-def test_hostile_names_are_text(new_page, shop, url):
+def test_hostile_names_are_text(tab, shop, url):
     names = ("<img src=x onerror=alert(1)>", "x" * 10_000, "\u202egpj.exe", "constructor")
     insert(
         shop, "sessions", *(session(20 + place, "2026-01-20", referrer_domain=name) for place, name in enumerate(names))
     )
-    page = new_page()
-    page.on("dialog", lambda dialog: pytest.fail("a script ran"))
-    sign_in_at(page, f"{url}/conversions?{JANUARY}")
+    page = open_page(tab, f"{url}/conversions?{JANUARY}")
     wait_for_first(page, "bing.com")
 
     shown = [row[0] for row in cells(page)]
@@ -233,22 +226,8 @@ def test_hostile_names_are_text(new_page, shop, url):
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 1280
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [320, 768, 1280])
-def test_conversions_are_accessible(new_page, demo_url, theme, width):
-    from axe_playwright_python.sync_playwright import Axe
-
-    page = new_page(color_scheme=theme, viewport={"width": width, "height": 800})
-    sign_in_at(page, f"{demo_url}/conversions?country=IN&period=90d")
-    page.wait_for_selector("#panel-conversions tbody tr")
-    report = Axe().run(page, None, {"resultTypes": ["violations"]}).response["violations"]
-
-    assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in report] == []
-    assert page.evaluate("() => document.documentElement.scrollWidth") <= width
-
-
-def test_order_and_period_are_chosen_by_keyboard(new_page, url):
-    page = sign_in_at(new_page(), f"{url}/conversions?{JANUARY}")
+def test_order_and_period_are_chosen_by_keyboard(tab, url):
+    page = open_page(tab, f"{url}/conversions?{JANUARY}")
     wait_for_first(page, "bing.com")
     page.focus('[data-key="order-won"]')
 
@@ -261,17 +240,17 @@ def test_order_and_period_are_chosen_by_keyboard(new_page, url):
     assert focused == "order-won"
 
 
-def test_won_leads_are_named_by_the_days_of_their_enquiries(new_page, url):
-    page = sign_in_at(new_page(), f"{url}/conversions?{JANUARY}")
+def test_won_leads_are_named_by_the_days_of_their_enquiries(tab, url):
+    page = open_page(tab, f"{url}/conversions?{JANUARY}")
     labels = page.eval_on_selector_all("#figures .label", "all => all.map(each => each.textContent)")
 
     assert labels[:3] == ["Leads", "Won of these", "Lost of these"]
     assert page.inner_text(".caption").startswith("Leads that came in during these days")
 
 
-def test_more_lost_leads_are_not_shown_as_good(new_page, shop, url):
+def test_more_lost_leads_are_not_shown_as_good(tab, shop, url):
     move(shop, 1, "lost", "2026-01-20 13:00:00")
-    page = sign_in_at(new_page(), f"{url}/conversions?{JANUARY}")
+    page = open_page(tab, f"{url}/conversions?{JANUARY}")
 
     assert page.inner_text('[data-key="figure-lost"] .change.down') == "new"
     assert page.inner_text('[data-key="figure-won"] .change.up') == "new"
@@ -281,22 +260,14 @@ def test_more_lost_leads_are_not_shown_as_good(new_page, shop, url):
     ("compare", "days"),
     [("previous", "Dec 1 – 31, 2025"), ("year", "Jan 1 – 31, 2025")],
 )
-def test_compared_days_are_named(new_page, url, compare, days):
-    page = sign_in_at(new_page(), f"{url}/conversions?{JANUARY}&compare={compare}")
+def test_compared_days_are_named(tab, url, compare, days):
+    page = open_page(tab, f"{url}/conversions?{JANUARY}&compare={compare}")
 
     assert page.inner_text("#days") == f"Jan 1 – 31, 2026compared with {days}"
 
 
-def test_tablet_shows_all_columns(new_page, demo_url):
-    page = sign_in_at(new_page(viewport={"width": 768, "height": 800}), f"{demo_url}/conversions")
-    page.wait_for_selector("#panel-conversions tbody tr")
-    hidden = page.eval_on_selector_all(".scroll", "all => all.map(each => each.scrollWidth - each.clientWidth)")
-
-    assert hidden == [0, 0]
-
-
-def test_tooltip_of_a_heading_goes_with_the_pointer(new_page, url):
-    page = sign_in_at(new_page(), f"{url}/conversions?{JANUARY}")
+def test_tooltip_of_a_heading_goes_with_the_pointer(tab, url):
+    page = open_page(tab, f"{url}/conversions?{JANUARY}")
     page.hover('[data-key="order-won"]')
     page.wait_for_selector("#tooltip")
     page.click('[data-key="order-won"]')
@@ -307,16 +278,16 @@ def test_tooltip_of_a_heading_goes_with_the_pointer(new_page, url):
     assert page.locator("#tooltip").count() == 0
 
 
-def test_each_column_has_an_explanation_of_its_own(new_page, url):
-    page = sign_in_at(new_page(), f"{url}/conversions?{JANUARY}")
+def test_each_column_has_an_explanation_of_its_own(tab, url):
+    page = open_page(tab, f"{url}/conversions?{JANUARY}")
     wait_for_first(page, "bing.com")
     tips = page.eval_on_selector_all("#panel-conversions thead [data-tip]", "all => all.map(each => each.dataset.tip)")
 
     assert len(tips) == len(set(tips)) == 9
 
 
-def test_filter_without_matches_is_cleared_from_the_notice(new_page, url):
-    page = sign_in_at(new_page(), f"{url}/conversions?{JANUARY}&source=nothing.example")
+def test_filter_without_matches_is_cleared_from_the_notice(tab, url):
+    page = open_page(tab, f"{url}/conversions?{JANUARY}&source=nothing.example")
     page.wait_for_selector(".notice:has-text('Nothing matches these filters')")
     empty = page.inner_text("#panel-conversions .empty")
     page.click(".notice a")
@@ -327,8 +298,8 @@ def test_filter_without_matches_is_cleared_from_the_notice(new_page, url):
     assert page.locator(".notice").count() == 0
 
 
-def test_stage_that_nobody_entered_has_no_bar(new_page, url):
-    page = sign_in_at(new_page(), f"{url}/conversions?{JANUARY}")
+def test_stage_that_nobody_entered_has_no_bar(tab, url):
+    page = open_page(tab, f"{url}/conversions?{JANUARY}")
     page.wait_for_selector("#panel-pipeline tbody tr")
 
     bars = page.eval_on_selector_all("#panel-pipeline .part-of", "all => all.map(bar => bar.parentNode.dataset.status)")

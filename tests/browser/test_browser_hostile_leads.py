@@ -1,10 +1,9 @@
 """Hostile texts in leads, on the list, on the page of one lead and on the board."""
 
 import pytest
-from helpers.browser import require_chromium, serve, serving_app, sign_in_at
+from helpers.browser import require_chromium, serve
 from helpers.rows import insert
-
-from analytics_api import open_database
+from helpers.sqlite import new_database_in
 
 HOSTILE = (
     "<img src=x onerror=alert(1)>",
@@ -20,9 +19,9 @@ TEXTS = ("contact_name", "project_name", "project_location", "project_source", "
 
 
 @pytest.fixture
-def url(tmp_path):
+def url(server, tmp_path):
     require_chromium()
-    with open_database(tmp_path / "hostile.db").closing() as database:
+    with new_database_in(tmp_path) as database:
         insert(
             database,
             "leads",
@@ -46,15 +45,14 @@ def url(tmp_path):
                 for number, text in enumerate(HOSTILE, 1)
             ),
         )
-        with serving_app(serve(database)) as url:
-            yield url
+        server.app = serve(database)
+        yield server.url
 
 
 @pytest.fixture
-def hostile_page(new_page, url):
-    page = new_page(viewport={"width": 768, "height": 800})
-    page.on("dialog", lambda dialog: pytest.fail("a script ran"))
-    return sign_in_at(page, f"{url}/leads")
+def hostile_page(tab):
+    tab.set_viewport_size({"width": 768, "height": 800})
+    return tab
 
 
 def names(page, selector):
@@ -95,6 +93,7 @@ def test_hostile_lead_is_text(hostile_page, url, number):
 
 
 def test_hostile_facets_are_chosen(hostile_page, url):
+    hostile_page.goto(f"{url}/leads")
     hostile_page.select_option('[data-key="filter-project"]', HOSTILE[0])
     hostile_page.wait_for_function("() => document.querySelectorAll('.leads a.name').length === 1")
 

@@ -1,54 +1,57 @@
 """Accessibility by axe-core, widths, themes and the keyboard."""
 
 import pytest
-from helpers.browser import require_chromium, serve, serving_app, sign_in, sign_in_at, wait_until_loaded
+from helpers.browser import find_violations, open_page, serve, sign_in, start_session, wait_until_loaded
 from helpers.client import KEY
 from helpers.rows import insert, session
-
-from analytics_api import open_database
+from helpers.sqlite import new_database_in
 
 WIDTHS = {"phone": 320, "tablet": 768, "desktop": 1280}
 
 
 @pytest.fixture
-def axe():
-    require_chromium()
-    from axe_playwright_python.sync_playwright import Axe
-
-    def check(page, part=None):
-        violations = Axe().run(page, part, {"resultTypes": ["violations"]}).response["violations"]
-        return [(each["id"], [node["html"] for node in each["nodes"]]) for each in violations]
-
-    return check
+def url(server, demo_app):
+    server.app = demo_app
+    return server.url
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.fixture
+def resized(tab):
+    """Return a function that gives the tab another size."""
+
+    def resized(width, height=800):
+        tab.set_viewport_size({"width": width, "height": height})
+        return tab
+
+    return resized
+
+
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
-def test_page_is_accessible_in_every_state(new_page, demo_url, axe, theme, width):
-    page = new_page(color_scheme=theme, viewport={"width": width, "height": 800})
-    page.goto(demo_url)
+def test_page_is_accessible_in_every_state(signed_out_tab, resized, url, width):
+    page = resized(width)
+    page.goto(url)
     page.wait_for_selector('html[data-state="signed-out"]')
-    violations = {"form": axe(page)}
+    violations = {"form": find_violations(page)}
     sign_in(page, KEY)
-    violations["figures"] = axe(page)
+    violations["figures"] = find_violations(page)
     page.click('[data-key="chart-toggle"]')
     page.click('[data-key="period"]')
-    violations["table and menu"] = axe(page, "#statistics")
+    violations["table and menu"] = find_violations(page, "#statistics")
     page.keyboard.press("Escape")
-    page.goto(f"{demo_url}/?country=IN&source.not=bing.com&visitor=new&from=2025-12-20&to=2026-01-17")
+    page.goto(f"{url}/?country=IN&source.not=bing.com&visitor=new&from=2025-12-20&to=2026-01-17")
     wait_until_loaded(page)
     filtered_width = page.evaluate("() => document.documentElement.scrollWidth")
-    violations["filters"] = axe(page, ".toolbar")
+    violations["filters"] = find_violations(page, ".toolbar")
     page.keyboard.press("f")
     page.wait_for_selector("dialog form")
-    violations["new filter"] = axe(page, "dialog")
-    page.goto(f"{demo_url}/?pages=exit_pages&detail=sources")
+    violations["new filter"] = find_violations(page, "dialog")
+    page.goto(f"{url}/?pages=exit_pages&detail=sources")
     page.wait_for_selector("dialog .rows:not(.loading)")
-    violations["list"] = axe(page, "dialog")
+    violations["list"] = find_violations(page, "dialog")
     page.keyboard.press("Escape")
     page.keyboard.press("?")
     page.wait_for_selector("dialog .shortcuts")
-    violations["shortcuts"] = axe(page, "dialog")
+    violations["shortcuts"] = find_violations(page, "dialog")
 
     assert violations == {state: [] for state in violations}
     assert filtered_width <= width
@@ -56,53 +59,77 @@ def test_page_is_accessible_in_every_state(new_page, demo_url, axe, theme, width
 
 
 @pytest.mark.parametrize("hosts", [[], ["shop.example"]], ids=["inserts", "script"])
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_first_visit_is_accessible(new_page, axe, tmp_path, theme, hosts):
-    with (
-        open_database(tmp_path / "empty.db").closing() as database,
-        serving_app(serve(database, collect_hosts=hosts)) as url,
-    ):
-        page = new_page(color_scheme=theme, viewport={"width": 320, "height": 800})
+def test_first_visit_is_accessible(resized, server, url, tmp_path, hosts):
+    with new_database_in(tmp_path) as database:
+        server.app = serve(database, collect_hosts=hosts)
+        page = resized(320)
+        start_session(page, url)
         page.goto(url)
-        sign_in(page, KEY)
         page.wait_for_selector(".notice.first")
-        violations = axe(page, "#notices")
+        violations = find_violations(page, "#notices")
         insert(database, "sessions", session(1, "2026-02-24"))
         page.wait_for_selector(".notice.arrived")
-        violations += axe(page, "#notices")
+        violations += find_violations(page, "#notices")
 
     assert violations == []
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 320
 
 
+OBSERVE_SHIFTS = """() => {
+  globalThis.seen = [];
+  const nodes = entry => entry.sources.map(each => each.node?.id);
+  const note = list => seen.push(...list.getEntries().flatMap(nodes));
+  new PerformanceObserver(note).observe({type: "layout-shift", buffered: true});
+}"""
+
+
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
 @pytest.mark.parametrize("path", ["", "conversions", "leads"])
-def test_layout_does_not_jump(new_page, demo_url, path, width):
-    page = sign_in_at(new_page(viewport={"width": width, "height": 800}), f"{demo_url}/{path}")
-    page.add_init_script(
-        """globalThis.seen = [];
-        const note = list => list.getEntries().forEach(entry => seen.push(...entry.sources.map(each => each.node?.id)));
-        new PerformanceObserver(note).observe({type: "layout-shift", buffered: true});"""
-    )
-    page.reload()
+def test_layout_does_not_jump(resized, url, path, width):
+    page = resized(width)
+    page.goto(f"{url}/{path}")
     page.wait_for_selector(":is(#chart .plot, #panel-conversions tbody tr, .leads .name a)")
+    page.evaluate(OBSERVE_SHIFTS)
     page.wait_for_timeout(300)
 
     assert page.evaluate("() => seen") == []
 
 
+def test_layout_does_not_jump_when_the_account_comes_last(tab, url):
+    routes = []
+    tab.route("**/analytics/whoami", lambda route: routes.append(route))
+    tab.goto(f"{url}/")
+    tab.wait_for_selector("#chart .plot")
+    tab.evaluate(OBSERVE_SHIFTS)
+    tab.wait_for_timeout(100)
+    routes[0].continue_()
+    tab.wait_for_selector("#menu a")
+    tab.wait_for_selector("#demo")
+    tab.wait_for_timeout(300)
+
+    assert tab.evaluate("() => seen") == []
+
+
 @pytest.mark.parametrize("width", [320, 641, 768, 865])
-def test_menu_shows_every_page_whole(new_page, demo_url, width):
-    page = sign_in_at(new_page(viewport={"width": width, "height": 800}), f"{demo_url}/")
+def test_menu_shows_every_page_whole(resized, url, width):
+    page = open_page(resized(width), f"{url}/")
     page.wait_for_selector("#live:not([hidden])")
 
     assert page.evaluate("() => menu.scrollWidth - menu.clientWidth") == 0
 
 
-def test_dialog_darkens_the_whole_window(new_page, demo_url):
-    page = new_page(color_scheme="light")
-    page.goto(demo_url)
-    sign_in(page, KEY)
+def test_menu_stays_in_its_place_on_every_page(resized, url):
+    page = resized(1440)
+
+    def place_on(path):
+        page.goto(f"{url}/{path}")
+        page.wait_for_selector("#menu a")
+        return page.locator("#menu").bounding_box()["x"]
+
+    assert len({place_on(path) for path in ("", "conversions", "leads", "board")}) == 1
+
+
+def test_dialog_darkens_the_whole_window(page):
     page.keyboard.press("?")
     page.wait_for_selector("dialog .shortcuts")
 
@@ -110,10 +137,7 @@ def test_dialog_darkens_the_whole_window(new_page, demo_url):
     assert page.evaluate("() => getComputedStyle(document.documentElement).backgroundColor") != "rgba(0, 0, 0, 0)"
 
 
-def test_theme_is_chosen_and_stays(new_page, demo_url):
-    page = new_page(color_scheme="light")
-    page.goto(demo_url)
-    sign_in(page, KEY)
+def test_theme_is_chosen_and_stays(page):
     page.click('[data-key="theme"]')
     page.click('.menu button:has-text("Dark")')
     page.reload()
@@ -122,26 +146,24 @@ def test_theme_is_chosen_and_stays(new_page, demo_url):
     assert page.evaluate("() => getComputedStyle(document.body).backgroundColor") == "rgb(14, 17, 22)"
 
 
-def test_wall_shows_one_part_at_a_time(new_page, demo_url):
-    page = new_page(viewport={"width": 1920, "height": 1080})
-    page.goto(f"{demo_url}/?wall")
-    sign_in(page, KEY)
+def test_wall_shows_one_part_at_a_time(resized, url):
+    page = open_page(resized(1920, 1080), f"{url}/?wall")
 
     assert page.locator("#overview.shown, .panel.shown").count() == 1
     assert page.is_visible("#overview")
     assert not page.is_visible("#panel-sources")
 
 
-def test_wall_shows_one_part_of_conversions(new_page, demo_url):
-    page = sign_in_at(new_page(viewport={"width": 1920, "height": 1080}), f"{demo_url}/conversions?wall")
+def test_wall_shows_one_part_of_conversions(resized, url):
+    page = open_page(resized(1920, 1080), f"{url}/conversions?wall")
 
     assert page.is_visible("#overview")
     assert not page.is_visible("#panel-conversions")
 
 
-def test_page_is_used_by_keyboard_alone(new_page, demo_url):
-    page = new_page()
-    page.goto(demo_url)
+def test_page_is_used_by_keyboard_alone(signed_out_tab, url):
+    page = signed_out_tab
+    page.goto(url)
     page.wait_for_selector('html[data-state="signed-out"]')
     page.keyboard.type(KEY)
     page.keyboard.press("Enter")
@@ -154,13 +176,33 @@ def test_page_is_used_by_keyboard_alone(new_page, demo_url):
     assert {"period", "copy-link", "metric-visitors", "chart", "chart-toggle"} <= set(stops)
 
 
-def test_right_to_left_does_not_overflow(new_page, demo_url):
-    page = new_page(viewport={"width": 768, "height": 800})
-    page.goto(demo_url)
-    sign_in(page, KEY)
+def test_right_to_left_does_not_overflow(resized, url):
+    page = open_page(resized(768), f"{url}/")
     page.evaluate("() => { document.documentElement.dir = 'rtl'; }")
     page.click('[data-key="metric-sessions"]')
     page.wait_for_timeout(100)
 
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 768
     assert page.is_visible("#chart svg")
+    outside = """ticks => {
+      const {left, right} = document.querySelector('#chart').getBoundingClientRect();
+      return ticks.map((tick) => tick.getBoundingClientRect()).filter((tick) => tick.left < left || tick.right > right);
+    }"""
+    assert page.eval_on_selector_all("#chart .tick", outside) == []
+
+
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
+def test_conversions_are_accessible(resized, url, width):
+    page = open_page(resized(width), f"{url}/conversions?country=IN&period=90d")
+    page.wait_for_selector("#panel-conversions tbody tr")
+
+    assert find_violations(page) == []
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+
+
+def test_tablet_shows_all_columns_of_conversions(resized, url):
+    page = open_page(resized(768), f"{url}/conversions")
+    page.wait_for_selector("#panel-conversions tbody tr")
+    hidden = page.eval_on_selector_all(".scroll", "all => all.map(each => each.scrollWidth - each.clientWidth)")
+
+    assert hidden == [0, 0]

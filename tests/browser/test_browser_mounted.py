@@ -6,11 +6,12 @@ from helpers.browser import figure, serving_app, sign_in, wait_until_loaded
 from helpers.client import KEY, NOW
 from helpers.nginx import proxying, require_nginx
 from helpers.server import serving
+from helpers.sqlite import new_database_in
 from helpers.tls import make_certificate
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.sansio.http import parse_cookie
 
-from analytics_api import Principal, create_app, open_database
+from analytics_api import Principal, create_app
 from analytics_api.collector import create_collector
 from analytics_api.dashboard import create_dashboard
 from analytics_api.keys import KeyStore
@@ -47,7 +48,7 @@ def test_page_works_in_flask_below_stats(new_page, shop, mounts, api):
     ids=["path", "relative", "none"],
 )
 def test_page_shows_the_script_of_a_mounted_collector(new_page, tmp_path, options, line):
-    with open_database(tmp_path / "empty.db").closing() as database:
+    with new_database_in(tmp_path) as database:
         hosts = ["localhost"]
         api = create_app(database, api_keys=[KEY], prefix="", browser_sessions=True, collect_hosts=hosts)
         collector = create_collector(database, hosts=hosts)

@@ -20,8 +20,8 @@ def test_right_key_shows_the_figures_and_stores_no_key(page):
     assert "analytics_session" not in stored
 
 
-def test_wrong_key_is_told_in_a_live_region(new_page, url):
-    page = new_page()
+def test_wrong_key_is_told_in_a_live_region(signed_out_tab, url):
+    page = signed_out_tab
     page.goto(url)
     page.wait_for_selector(SIGNED_OUT)
     page.fill("#key", "wrong")
@@ -31,6 +31,28 @@ def test_wrong_key_is_told_in_a_live_region(new_page, url):
 
     assert page.get_attribute("#sign-in-error", "role") == "alert"
     assert page.evaluate("() => document.activeElement.id") == "key"
+
+
+def without_prefix(app):
+    """Return the application at /stats, as behind a proxy whose headers the server does not trust."""
+
+    def proxy(environ, start_response):
+        environ["PATH_INFO"] = environ["PATH_INFO"].removeprefix("/stats")
+        return app(environ, start_response)
+
+    return proxy
+
+
+@pytest.mark.parametrize("name", ["", "leads", "board", "conversions"])
+def test_lost_cookie_is_told_with_its_causes(new_page, shop, name):
+    with serving_app(without_prefix(serve(shop))) as url:
+        page = new_page()
+        page.goto(f"{url}/stats/{name}")
+        page.wait_for_selector(SIGNED_OUT)
+        page.fill("#key", KEY)
+        page.click("#sign-in-form button")
+
+        page.wait_for_selector("#sign-in-error:has-text('ANALYTICS_TRUSTED_PROXIES')")
 
 
 def test_read_only_database_says_that_nobody_can_sign_in(new_page, tmp_path):
@@ -68,8 +90,33 @@ def test_form_works_without_scripts(new_page, url):
     assert [cookie["name"] for cookie in page.context.cookies(f"{url}/analytics/")] == ["analytics_session"]
 
 
-def test_link_leads_on_after_the_form(new_page, url):
-    page = new_page()
+def test_lost_cookie_is_told_without_scripts(new_page, shop):
+    with serving_app(without_prefix(serve(shop))) as url:
+        page = new_page(java_script_enabled=False)
+        page.goto(f"{url}/stats/")
+        page.fill("#key", KEY)
+        page.click("#sign-in-form button")
+
+        page.wait_for_selector("#signed-in:has-text('did not keep the cookie')")
+
+
+def test_form_that_was_sent_before_the_scripts_ran_signs_in(signed_out_tab, url):
+    page = signed_out_tab
+    page.goto(f"{url}/?period=7d#invalid-key")
+    page.wait_for_selector(SIGNED_OUT)
+    page.fill("#key", KEY)
+    page.evaluate("() => document.querySelector('#sign-in-form').submit()")
+    page.wait_for_selector("#chart svg")
+    page.wait_for_function("() => !location.href.includes('#')")
+    page.click('[data-key="account"]')
+    page.click("text=Sign out")
+    page.wait_for_selector(SIGNED_OUT)
+
+    assert not page.is_visible("#signed-in, #invalid-key")
+
+
+def test_link_leads_on_after_the_form(signed_out_tab, url):
+    page = signed_out_tab
     page.goto(f"{url}/?from=2026-02-23&to=2026-02-24&metric=sessions")
 
     sign_in(page, KEY)
@@ -106,9 +153,9 @@ def test_back_after_sign_out_shows_nobody(page, url):
     assert not page.is_visible("#panels")
 
 
-def test_revoked_key_shows_the_form_within_five_seconds(new_page, shop, url):
+def test_revoked_key_shows_the_form_within_five_seconds(signed_out_tab, shop, url):
     keys = KeyStore(shop)
-    page = new_page()
+    page = signed_out_tab
     page.goto(url)
     sign_in(page, keys.add("wall", ["stats"], now=NOW))
 
@@ -117,8 +164,8 @@ def test_revoked_key_shows_the_form_within_five_seconds(new_page, shop, url):
     page.wait_for_selector(SIGNED_OUT, timeout=6000)
 
 
-def test_key_without_the_scope_is_told(new_page, shop, url):
-    page = new_page()
+def test_key_without_the_scope_is_told(signed_out_tab, shop, url):
+    page = signed_out_tab
     page.goto(url)
     page.wait_for_selector(SIGNED_OUT)
     page.fill("#key", KeyStore(shop).add("robot", ["leads:write"], now=NOW))
@@ -127,13 +174,13 @@ def test_key_without_the_scope_is_told(new_page, shop, url):
     page.wait_for_selector(".problem:has-text('Your account or key lacks the scope stats.')")
 
 
-def test_login_of_a_host_needs_no_form(new_page, shop):
-    with serving_app(serve(shop, authenticate=lambda environ: Principal("ann", frozenset({"stats"})))) as url:
-        page = new_page()
-        page.goto(url)
-        wait_until_loaded(page)
+def test_login_of_a_host_needs_no_form(signed_out_tab, server, shop):
+    server.app = serve(shop, authenticate=lambda environ: Principal("ann", frozenset({"stats"})))
+    page = signed_out_tab
+    page.goto(server.url)
+    wait_until_loaded(page)
 
-        assert page.is_visible("#chart svg")
+    assert page.is_visible("#chart svg")
 
 
 def send_other_page(environ, start_response):

@@ -1,41 +1,42 @@
 """Empty, failing and hostile data on the statistics page."""
 
 import pytest
-from helpers.browser import figure, rows, serve, serving_app, sign_in, wait_until_loaded
-from helpers.client import KEY, NOW
+from helpers.browser import figure, open_page, rows, serve, start_session, wait_until_loaded
+from helpers.client import NOW
 from helpers.rows import insert, session
-
-from analytics_api import open_database
+from helpers.sqlite import new_database_in
 
 
 @pytest.fixture
 def empty(tmp_path):
-    with open_database(tmp_path / "empty.db").closing() as database:
+    (tmp_path / "empty").mkdir()
+    with new_database_in(tmp_path / "empty") as database:
         yield database
 
 
-def test_empty_table_shows_how_to_send_a_visit(new_page, empty):
-    with serving_app(serve(empty)) as url:
-        page = new_page()
-        page.goto(url)
-        sign_in(page, KEY)
-
-        assert page.inner_text(".notice h2") == "No visits yet"
-        assert page.inner_text(".notice pre >> nth=0") == 'ANALYTICS_COLLECT_HOSTS="example.com" analytics-api serve'
-        assert "insert into sessions" in page.inner_text(".notice pre >> nth=1")
+def open_empty(tab, server, empty, path=""):
+    """Open a page for the empty database."""
+    server.app = serve(empty)
+    start_session(tab, server.url)
+    return open_page(tab, f"{server.url}/{path}")
 
 
-def test_example_of_the_empty_table_is_counted(new_page, empty):
-    with serving_app(serve(empty)) as url:
-        page = new_page()
-        page.goto(url)
-        sign_in(page, KEY)
-        statement = page.inner_text(".notice pre >> nth=1")
+def test_empty_table_shows_how_to_send_a_visit(tab, server, empty):
+    page = open_empty(tab, server, empty)
 
-        empty.write(lambda at: at.execute(statement))
+    assert page.inner_text(".notice h2") == "No visits yet"
+    assert page.inner_text(".notice pre >> nth=0") == 'ANALYTICS_COLLECT_HOSTS="example.com" analytics-api serve'
+    assert "insert into sessions" in page.inner_text(".notice pre >> nth=1")
 
-        page.wait_for_selector(".notice.arrived h2:has-text('Your first visit has arrived')")
-        assert empty.tuples("select count(*) from sessions") == [(1,)]
+
+def test_example_of_the_empty_table_is_counted(tab, server, empty):
+    page = open_empty(tab, server, empty)
+    statement = page.inner_text(".notice pre >> nth=1")
+
+    empty.write(lambda at: at.execute(statement))
+
+    page.wait_for_selector(".notice.arrived h2:has-text('Your first visit has arrived')")
+    assert empty.tuples("select count(*) from sessions") == [(1,)]
 
 
 def test_empty_range_has_another_text(tab, url):
@@ -77,18 +78,14 @@ def test_database_that_is_away_is_told(page, shop):
     page.wait_for_selector(".problem", state="detached")
 
 
-def test_database_of_a_demo_is_marked(new_page, empty):
+@pytest.mark.parametrize("path", ["", "conversions", "leads", "board"])
+def test_database_of_a_demo_is_marked(tab, server, empty, path):
     from analytics_api.maintenance.demo_marker import DemoMark, set_mark
 
     empty.write(lambda at: set_mark(at, DemoMark(NOW, 0)))
-    with serving_app(serve(empty)) as url:
-        page = new_page()
-        page.goto(url)
-        sign_in(page, KEY)
-        for path in ("", "conversions", "leads", "board"):
-            page.goto(f"{url}/{path}")
+    open_empty(tab, server, empty, path)
 
-            page.wait_for_selector("#demo:has-text('Demo data')")
+    assert "Demo data" in tab.inner_text("#demo")
 
 
 HOSTILE = (
@@ -102,7 +99,7 @@ HOSTILE = (
 )
 
 
-def test_hostile_texts_are_shown_as_text(new_page, empty):
+def test_hostile_texts_are_shown_as_text(tab, server, empty):
     insert(
         empty,
         "sessions",
@@ -111,15 +108,11 @@ def test_hostile_texts_are_shown_as_text(new_page, empty):
             for n, page in enumerate(HOSTILE)
         ),
     )
-    with serving_app(serve(empty)) as url:
-        page = new_page()
-        page.on("dialog", lambda dialog: pytest.fail("a script ran"))
-        page.goto(f"{url}/?pages=entry_pages")
-        sign_in(page, KEY)
+    page = open_empty(tab, server, empty, "?pages=entry_pages")
 
-        names = [name for name, _ in rows(page, "pages")]
-        links = page.eval_on_selector_all("#panel-pages .out", "all => all.map(each => each.href)")
-        width = page.evaluate("() => document.documentElement.scrollWidth")
+    names = [name for name, _ in rows(page, "pages")]
+    links = page.eval_on_selector_all("#panel-pages .out", "all => all.map(each => each.href)")
+    width = page.evaluate("() => document.documentElement.scrollWidth")
 
     assert len(names) == len(HOSTILE)
     assert "<img src=x onerror=alert(1)>" in names

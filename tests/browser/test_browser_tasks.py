@@ -6,13 +6,9 @@ from helpers.client import KEY
 
 
 @pytest.fixture
-def click(new_page, url):
+def click(page, url):
     """Return a function that clicks on a page and waits. It has the page and the number of clicks as attributes."""
-    page = new_page()
-    context = page.context
-    context.grant_permissions(["clipboard-read", "clipboard-write"], origin=url)
-    page.goto(url)
-    sign_in(page, KEY)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=url)
 
     def click(control):
         click.count += 1
@@ -34,6 +30,25 @@ def test_source_that_grew_most_takes_three_clicks(click):
 
     assert (first.locator(".name").inner_text(), first.locator(".side").inner_text()) == ("google.com", "+1")
     assert click.count == 3
+
+
+def test_bar_of_a_row_filters_as_its_name_does(click):
+    row = click.page.locator('#panel-countries li:has-text("India")')
+    row.scroll_into_view_if_needed()
+    bar = row.bounding_box()
+
+    click.page.mouse.click(bar["x"] + bar["width"] / 2, bar["y"] + bar["height"] / 2)
+
+    click.page.wait_for_selector('.chip:has-text("India")')
+
+
+def test_copy_link_moves_no_control(click, url):
+    place = click.page.locator('[data-key="period"]').bounding_box()
+
+    click('[data-key="copy-link"]')
+    click.page.wait_for_selector('[data-key="copy-link"]:has-text("Copied")')
+
+    assert click.page.locator('[data-key="period"]').bounding_box() == place
 
 
 def test_link_to_exit_pages_of_india_takes_three_clicks(click, new_page, url):

@@ -19,8 +19,8 @@ let cursor = null; // position in the feed of changes
 let parts = null;
 const cards = new Map(); // by lead id: {lead, isSelected, card}
 const selected = new Set(); // lead ids
-const undone = []; // for each move of cards, the moves that undo it
-const renewed = new Map(); // by lead id and ETag: the ETag that a move of this page gave the lead
+const undoSteps = []; // for each move of cards, the moves that undo it
+const newEtags = new Map(); // by lead id and ETag: the ETag that a move of this page gave the lead
 let isLifted = false; // whether a card is lifted; polls wait meanwhile
 let pending = Promise.resolve(); // the last request of a move; the next one waits for it
 
@@ -59,7 +59,7 @@ function build() {
   const none = h("p.empty.card", { hidden: true }, t.noneYet);
   byId("view").replaceChildren(bar, h("p.hidden", { id: "board-keys" }, t.keys), none, board);
   parts = { bar, board, columns, count, actions, none };
-  const methods = { move, canMove: () => canMove, hold: (isHeld) => (isLifted = isHeld), chosen, undo };
+  const methods = { move, canMove: () => canMove, hold: (isHeld) => (isLifted = isHeld), withSelection, undo };
   watchKeys(board, methods);
   watchPointer(board, methods);
 }
@@ -88,7 +88,8 @@ function drawSelection() {
   showSelection(parts.actions, selected, (status) => move([...selected], status), clear);
 }
 
-const chosen = (leadId) => (selected.has(leadId) ? [...selected] : [leadId]);
+/** Return the ids of the leads that move together with a card: all selected ones, if its lead is selected. */
+const withSelection = (leadId) => (selected.has(leadId) ? [...selected] : [leadId]);
 
 /** Load the next cards of a stage. Return whether there were any. */
 async function loadMore(stage) {
@@ -116,16 +117,19 @@ function find(leadId) {
   return null;
 }
 
-/** Put a card at the top of a stage, or remove it if `status` is null. Leads that the board does not show are left out. */
-function place(lead, status) {
+/** Move a card to an index in a stage, or remove it if `status` is null. Return its former index, if the board shows it. */
+function place(lead, status, index = 0) {
   const found = find(lead.lead_id);
   if (!found) return;
+  const former = found.stage.leads.indexOf(found.lead);
   found.stage.leads = found.stage.leads.filter((each) => each.lead_id !== lead.lead_id);
   found.stage.total--;
   const stage = stages.get(status);
-  if (!stage) return;
-  stage.leads.unshift({ ...lead, status });
-  stage.total++;
+  if (stage) {
+    stage.leads.splice(index, 0, { ...lead, status });
+    stage.total++;
+  }
+  return former;
 }
 
 function move(leadIds, status) {
@@ -139,14 +143,14 @@ function move(leadIds, status) {
  */
 function moveAll(moves, isUndo = false) {
   if (!moves.length) return;
-  for (const { lead, status } of moves) place({ ...lead, stage_since: Date.now() }, status);
+  for (const each of moves) each.index = place({ ...each.lead, stage_since: Date.now() }, each.status);
   drawAll();
   pending = pending.then(() => send(moves, isUndo));
 }
 
 /** Return the ETag that a lead has after the moves of this page. It differs from the server's if somebody else moved the lead. */
 function latest(leadId, etag) {
-  for (let next; (next = renewed.get(leadId + etag)); ) etag = next;
+  for (let next; (next = newEtags.get(leadId + etag)); ) etag = next;
   return etag;
 }
 
@@ -156,13 +160,13 @@ async function send(moves, isUndo) {
   try {
     answer = await moveLeads(sent);
   } catch (error) {
-    for (const { lead } of moves) place(lead, lead.status);
+    for (const { lead, index } of moves.toReversed()) place(lead, lead.status, index);
     drawAll();
     if (error.status === 401) return fail(error, load);
     toast(`${t.notMoved} ${error.status === 0 ? (navigator.onLine ? texts.unreachable : texts.offline) : error.message}`, { text: texts.retry, run: () => moveAll(moves, isUndo) });
     return;
   }
-  for (const { lead_id, etag } of answer.updated) renewed.set(lead_id + sent.find((each) => each.lead_id === lead_id).etag, etag);
+  for (const { lead_id, etag } of answer.updated) newEtags.set(lead_id + sent.find((each) => each.lead_id === lead_id).etag, etag);
   for (const lead of answer.stale) place(lead, lead.status);
   for (const leadId of answer.not_found) place({ lead_id: leadId }, null);
   selected.clear();
@@ -174,7 +178,7 @@ async function tell(moves, { updated, stale, not_found }, isUndo) {
   const moved = moves.filter(({ lead }) => updated.some(({ lead_id }) => lead_id === lead.lead_id));
   const gone = moves.map(({ lead }) => lead).filter((lead) => not_found.includes(lead.lead_id));
   const canUndo = moved.length > 0 && !isUndo;
-  if (canUndo) undone.push(moved.map(({ lead, status, etag }) => ({ lead: { ...lead, status }, status: lead.status, etag: latest(lead.lead_id, etag) })));
+  if (canUndo) undoSteps.push(moved.map(({ lead, status, etag }) => ({ lead: { ...lead, status }, status: lead.status, etag: latest(lead.lead_id, etag) })));
   const parts = [stale.length && (await explainStale(stale[0], isUndo ? t.notUndone : t.notMade)), gone.length && goneText(gone), moved.length && (!isUndo ? movedText(moved) : stale.length ? t.othersUndone : t.undone)];
   const text = parts.filter(Boolean).join(" ");
   if (text) toast(text, canUndo ? { text: t.undo, run: undo } : null);
@@ -184,7 +188,7 @@ function movedText([{ lead, status }, ...others]) {
   return others.length ? t.movedMany(format.integer(others.length + 1), texts.stages[status]) : t.moved(nameOf(lead), texts.stages[status]);
 }
 
-const undo = () => moveAll(undone.pop() ?? [], true);
+const undo = () => moveAll(undoSteps.pop() ?? [], true);
 
 /** Show the moves of other people, unless a card is lifted or a menu is open. */
 async function poll() {
@@ -312,8 +316,8 @@ function cardElement(lead) {
     card.classList.toggle("selected", event.target.checked);
     drawSelection();
   };
-  const moveIt = (status) => move(chosen(lead.lead_id), status);
-  const title = () => (chosen(lead.lead_id).length > 1 ? t.moveSelected(format.integer(selected.size)) : t.move(name));
+  const moveIt = (status) => move(withSelection(lead.lead_id), status);
+  const title = () => (withSelection(lead.lead_id).length > 1 ? t.moveSelected(format.integer(selected.size)) : t.move(name));
   const card = h(`div.lead-card${isSelected ? ".selected" : ""}`, { role: "listitem", tabindex: -1, "data-lead": lead.lead_id, "data-name": name, "aria-label": describe(lead) },
     h("div.card-top", {}, canMove && h("input", { type: "checkbox", checked: isSelected, "aria-label": t.select(name), onchange: choose }), leadLink(lead),
       canMove && stageMenu(t.move(name), icon("more"), moveIt, lead.status, { class: "menu-button quiet", "data-key": `move-${lead.lead_id}` }, title)),
@@ -363,4 +367,6 @@ const clear = () => {
   stages = new Map();
   byId("view").replaceChildren();
 };
-startLeads(t.board, load, clear, [["← ↑ ↓ →", keys.cards], ["Enter", keys.open], ["X", keys.select], ["Space", keys.lift], ["← →", keys.stage], ["Enter", keys.drop], ["Esc", keys.cancel], ["Ctrl Z", keys.undo]]);
+const enter = () => document.querySelector('.lead-card[tabindex="0"]')?.focus();
+const arrows = { arrowleft: enter, arrowup: enter, arrowdown: enter, arrowright: enter };
+startLeads(t.board, load, clear, [["← ↑ ↓ →", keys.cards], ["Enter", keys.open], ["X", keys.select], ["Space", keys.lift], ["← →", keys.stage], ["Enter", keys.drop], ["Esc", keys.cancel], ["Ctrl Z", keys.undo]], arrows);

@@ -19,8 +19,8 @@ let prepared = null; // a promise that resolves when the time zone and the scope
 /** Return the result of a promise once the time zone and the key's scopes are known, too. */
 export const withKey = async (promise) => (await Promise.all([promise, prepared]))[0];
 
-/** Start a page. `load` fetches and shows it, before the key's scopes are known. `clear` empties it. `shortcuts` are its own. */
-export function startLeads(title, load, clear, shortcuts = []) {
+/** Start a page. `load` fetches and shows it, before the key's scopes are known. `clear` empties it. `shortcuts` are listed, and `keys` act. */
+export function startLeads(title, load, clear, shortcuts = [], keys = {}) {
   const prepare = async () => {
     [site] = await Promise.all([get("/site"), showAccount()]);
     markDemo(site);
@@ -29,7 +29,9 @@ export function startLeads(title, load, clear, shortcuts = []) {
     document.title = texts.title(title);
   };
   const search = () => document.querySelector(".search");
-  watchShortcuts({ "/": () => search()?.focus() }, () => [...(search() ? [["/", texts.shortcutHelp.search]] : []), ...shortcuts]);
+  const moveSelected = () => document.querySelector(".selection:not([hidden]) .menu-button")?.click();
+  const { search: find, move } = texts.shortcutHelp;
+  watchShortcuts({ "/": () => search()?.focus(), m: moveSelected, ...keys }, () => [...(search() ? [["/", find], ...(canMove ? [["M", move]] : [])] : []), ...shortcuts]);
   const run = () => {
     prepared = prepare();
     load();
@@ -120,7 +122,7 @@ function choiceControls(facets, names, onChange) {
   const select = (name, options) =>
     h("label", {}, h("span.hidden", {}, t.filters[name]),
       h("select", { onchange: change(name), "data-key": `filter-${name}`, class: query.get(name) && "on" },
-        h("option", { value: "" }, t.any[name]),
+        h("option", { value: "" }, t.filters[name]),
         options.map(([value, text]) => h("option", { value, selected: query.get(name) === value }, text))));
   const day = (name) =>
     h("label.day", { title: t.columns.enquiry }, h("span", {}, t.filters[name]), h("input", { type: "date", value: query.get(name) ?? "", onchange: change(name), "data-key": `filter-${name}` }));
@@ -169,14 +171,14 @@ export function showSelection(element, selected, choose, clear) {
   announce(count);
   if (!selected.size && element.contains(document.activeElement)) byId("main").focus({ preventScroll: true });
   element.hidden = !selected.size;
-  element.replaceChildren(h("span", {}, count), stageMenu(t.moveTo, [t.moveTo, icon("down")], choose), h("button.quiet", { type: "button", onclick: clear }, t.unselect));
+  element.replaceChildren(h("span", {}, count), stageMenu(t.moveTo, [t.moveTo, h("kbd", { "aria-hidden": "true" }, "M")], choose), h("button.quiet", { type: "button", onclick: clear }, t.unselect));
 }
 
-/** Move each lead to its `status`, if it has its `etag`. Return the lists of the responses. */
+/** Move each lead to its `status`, if it has its `etag` or is in its stage `from`. Return the lists of the responses. */
 export async function moveLeads(moves) {
   const answer = { updated: [], stale: [], not_found: [] };
   for (const status of new Set(moves.map((each) => each.status))) {
-    const leads = moves.filter((each) => each.status === status).map(({ lead_id, etag }) => ({ lead_id, etag }));
+    const leads = moves.filter((each) => each.status === status).map(({ status, ...lead }) => lead);
     while (leads.length) {
       const part = await patch("/leads", { leads: leads.splice(0, MOST), status });
       for (const [name, list] of Object.entries(answer)) list.push(...part[name]);

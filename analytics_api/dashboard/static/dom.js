@@ -239,6 +239,7 @@ export async function copyText(text, button) {
   announce(outcome);
   const label = button.querySelector(".label") ?? button;
   const former = label.textContent;
+  button.style.minWidth = `${button.getBoundingClientRect().width}px`; // so that nothing beside it moves
   label.textContent = outcome;
   setTimeout(() => (label.textContent = former), 1500);
 }

@@ -1,9 +1,9 @@
 // The list of leads, and one lead.
 
 import { canMove, clearProblem, explainStale, fail, filterBar, FILTERS, goneText, leadLink, moveLeads, nameOf, readQuery, readSearch, requestQuery, showSelection, site, stageMenu, startLeads, time, toast, withKey, writeAddress } from "./crm.js";
-import { byId, h, icon, tipOf } from "./dom.js";
+import { byId, h, icon, keepFocus, tipOf } from "./dom.js";
 import * as format from "./format.js";
-import { ApiError, get, getPage, patch, pathOf, stageBadge, watchLinks } from "./page.js";
+import { ApiError, get, getPage, pathOf, stageBadge, watchLinks } from "./page.js";
 import { texts } from "./texts.js";
 
 const t = texts.leads;
@@ -18,31 +18,31 @@ let total = 0;
 const selected = new Set(); // lead ids
 let parts = null; // elements of the list
 
-let list = ""; // the query and the fragment of the list that was shown last
+let list = null; // the query and the fragment of the list that was shown last, if one was
+let isFirst = true; // whether the page shows what it showed first
 
 const leadId = () => new URLSearchParams(location.search).get("lead");
 
 async function showLead(view, leadId, reload) {
-  let answer, moves;
+  let answer, visits, moves;
   try {
     const path = `/leads/${encodeURIComponent(leadId)}`;
-    [answer, moves] = await withKey(Promise.all([getPage(path), get(`${path}/history`)]));
+    [answer, visits, moves] = await withKey(Promise.all([get(path), get(`${path}/visits`), get(`${path}/history`)]));
   } catch (error) {
     if (!(error instanceof ApiError) || error.status !== 404) throw error;
     return view.replaceChildren(backLink(), h("p.empty.card", { role: "status" }, t.missing));
   }
-  const { lead, sessions, submissions } = answer.body;
-  const { etag } = answer;
+  const { lead, sessions, submissions } = answer;
   view.replaceChildren(
     backLink(),
     h("article.lead", {},
       h("header.lead-head", {},
-        h("div", {}, h("h2", { dir: "auto" }, nameOf(lead)), h("p.muted", { dir: "auto" }, [lead.project_name, placeOf(lead)].filter(Boolean).map(format.shorten).join(" · "))),
-        stageBadge(lead.status), canMove && moveMenu(lead, etag, reload)),
+        h("div", {}, h("h2", {}, h("bdi", {}, nameOf(lead))), h("p.muted", {}, h("bdi", {}, [lead.project_name, placeOf(lead)].filter(Boolean).map(format.shorten).join(" · ")))),
+        stageBadge(lead.status), canMove && moveMenu(lead, reload)),
       h("p.muted.printed", {}, t.asOf(format.moment(Date.now(), site.time_zone))),
       h("div.lead-parts", {},
         part(t.contact, contact(lead)),
-        part(t.path, path(lead, sessions)),
+        part(t.path, path(lead, sessions, visits)),
         h("div", {},
           part(t.submissions, h("ol.timeline", {}, submissions.map(submission))),
           part(t.history, moves.length ? h("ol.timeline", {}, moves.map(move)) : h("p.muted", {}, t.noHistory)),
@@ -51,19 +51,25 @@ async function showLead(view, leadId, reload) {
   byId("main").focus({ preventScroll: true });
 }
 
-const backLink = () => h("p.back", {}, h("a", { href: `leads${list}` }, icon("left"), t.back));
+/** Return a link to the list that was shown last, or to the board if the lead was opened there. */
+function backLink() {
+  const [, board] = document.referrer.match(/\/(board(\?.*)?)$/) ?? [];
+  const isBoard = board && list === null;
+  // The browser's own way back keeps the search, which the referrer does not have.
+  const back = (event) => isBoard && isFirst && history.length > 1 && (event.preventDefault(), history.back());
+  return h("p.back", {}, h("a", { href: isBoard ? board : `leads${list ?? ""}`, onclick: back }, icon("left"), isBoard ? t.board : t.back));
+}
+
 const part = (title, content) => h("section.card.part", { "aria-label": title }, h("h3", {}, title), content);
 
-function moveMenu(lead, etag, reload) {
+function moveMenu(lead, reload) {
   const choose = async (status) => {
     try {
-      await patch(`/leads/${lead.lead_id}`, { status }, etag);
+      const { updated, stale } = await moveLeads([{ lead_id: lead.lead_id, from: lead.status, status }]);
       await reload();
-      toast(t.moved(nameOf(lead), texts.stages[status]));
+      toast(updated.length ? t.moved(nameOf(lead), texts.stages[status]) : stale.length ? await explainStale(stale[0], t.notMade) : t.gone(nameOf(lead)));
     } catch (error) {
-      if (![404, 412].includes(error.status)) return fail(error, () => choose(status));
-      await reload();
-      toast(error.status === 404 ? t.gone(nameOf(lead)) : await explainStale(error.body.lead, t.notMade));
+      fail(error, () => choose(status));
     }
   };
   return stageMenu(t.move(nameOf(lead)), [t.moveTo, icon("down")], choose, lead.status);
@@ -86,27 +92,31 @@ function contact(lead) {
   return h("dl.facts", {}, entries.filter(([, value]) => value).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
 }
 
-function path(lead, sessions) {
+function path(lead, sessions, visits) {
   const enquiry = format.leadInstant(lead.enquiry_datetime);
-  const steps = sessions.map((session) => ({ at: session.started_at, element: visit(session, lead.first_session) }));
+  const steps = sessions.map((session) => ({ at: session.started_at, element: visit(session, visits.find((each) => each.session_id === session.session_id), lead.first_session) }));
   if (enquiry !== null) steps.push({ at: enquiry, element: h("li.enquiry", {}, time(enquiry), h("b", {}, t.enquiry)) });
   steps.sort((a, b) => a.at - b.at);
   return sessions.length ? h("ol.timeline", {}, steps.map((step) => step.element)) : h("p.muted", {}, t.noVisits);
 }
 
-function visit(session, first) {
+function visit(session, { referrer_domain: domain, pages } = { pages: [] }, first) {
   const duration = session.duration === null ? null : format.duration(session.duration / 1000);
   const campaign = session.entry_page?.match(/[?&]utm_campaign=([^&#]*)/)?.[1];
-  const facts = [session.country && format.country(session.country), duration, t.events(format.integer(session.event_count)), campaign].filter(Boolean);
+  const source = domain === "(direct)" ? texts.direct : domain;
+  const facts = [source, session.country && format.country(session.country), duration, t.events(format.integer(session.event_count)), campaign].filter(Boolean);
   return h("li", {}, time(session.started_at), h("b", {}, first?.session_id === session.session_id ? t.first : t.visit),
-    page(t.entry, session.entry_page), session.exit_page !== session.entry_page && page(t.exit, session.exit_page), h("span.muted", { dir: "auto" }, facts.map(format.shorten).join(" · ")));
+    page(t.entry, session.entry_page), session.exit_page !== session.entry_page && page(t.exit, session.exit_page),
+    pages.length > 1 && h("ul.viewed", { "aria-label": t.viewed }, pages.map(viewed)), h("span.muted", { dir: "auto" }, facts.map(format.shorten).join(" · ")));
 }
 
-function page(word, url) {
-  if (!url) return null;
-  const isLink = /^https?:\/\//i.test(url);
-  const text = format.shorten(url.replace(/^https?:\/\//i, ""));
-  return h("span.page", { dir: "auto" }, `${word} `, isLink ? h("a.link", { href: url, rel: "noreferrer noopener", target: "_blank" }, text) : text);
+const viewed = ({ page, views }) => h("li.page", { dir: "auto" }, pageLink(page, page.replace(/^https?:\/\/[^/]*(?=\/)/i, "")), views > 1 && ` × ${format.integer(views)}`);
+
+const page = (word, url) => url && h("span.page", { dir: "auto" }, `${word} `, pageLink(url, url.replace(/^https?:\/\//i, "")));
+
+function pageLink(url, name) {
+  const text = format.shorten(name);
+  return /^https?:\/\//i.test(url) ? h("a.link", { href: url, rel: "noreferrer noopener", target: "_blank" }, text) : text;
 }
 
 /** Return a field's name in plain words: "Phone" for `contact_phone`, "Budget range" for `payload.BUDGET_RANGE`. */
@@ -129,13 +139,13 @@ const other = (each) => h("li", {}, time(format.leadInstant(each.enquiry_datetim
 
 async function load() {
   clearProblem();
+  loading.abort();
   if (leadId()) {
     parts = null;
     return showLead(byId("view"), leadId(), load).catch((error) => fail(error, load));
   }
   list = location.search + location.hash;
   if (!parts) buildList();
-  loading.abort();
   loading = new AbortController();
   const { signal } = loading;
   try {
@@ -184,7 +194,7 @@ function buildList() {
 function draw() {
   parts.count.textContent = t.count(format.integer(total));
   parts.download.href = pathOf("/leads/export", requestQuery([], { format: "csv" }));
-  parts.head.replaceChildren(...[canMove && selectAll(), ...Object.keys(t.columns).map(headCell)].filter(Boolean));
+  keepFocus(() => parts.head.replaceChildren(...[canMove && selectAll(), ...Object.keys(t.columns).map(headCell)].filter(Boolean)));
   const isFiltered = String(requestQuery()) !== "";
   const empty = () => h("tr", {}, h("td.empty", { colspan: 9 }, isFiltered ? t.none : t.noneYet));
   parts.body.replaceChildren(...(rows.length ? rows.map(row) : [empty()]));
@@ -196,16 +206,16 @@ function headCell(column) {
   const tip = tipOf(t.explain[column]);
   if (!sorts) return h("th", { scope: "col", class: column }, h("span", { tabindex: tip["data-tip"] && 0, ...tip }, t.columns[column]));
   const current = readQuery().get("sort") ?? "newest";
-  const place = sorts.indexOf(current);
+  const index = sorts.indexOf(current);
   const direction = { newest: "descending", oldest: "ascending", score_asc: "ascending", name_asc: "ascending" }[current] ?? "descending";
   const choose = () => {
     const query = readQuery();
-    query.set("sort", sorts[(place + 1) % sorts.length]);
+    query.set("sort", sorts[(index + 1) % sorts.length]);
     writeAddress(query, readSearch());
     load();
   };
-  const button = h("button.sort", { type: "button", onclick: choose, "data-key": `sort-${column}`, ...tip }, t.columns[column], place >= 0 && h("span", { "aria-hidden": "true" }, direction === "ascending" ? " ↑" : " ↓"));
-  return h("th", { scope: "col", class: column, "aria-sort": place >= 0 && direction }, button);
+  const button = h("button.sort", { type: "button", onclick: choose, "data-key": `sort-${column}`, ...tip }, t.columns[column], index >= 0 && h("span", { "aria-hidden": "true" }, direction === "ascending" ? " ↑" : " ↓"));
+  return h("th", { scope: "col", class: column, "aria-sort": index >= 0 && direction }, button);
 }
 
 function selectAll() {
@@ -246,7 +256,7 @@ function drawSelection() {
 async function moveSelected(status) {
   const before = new Map(rows.map((lead) => [lead.lead_id, lead]));
   try {
-    const { updated, not_found } = await moveLeads([...selected].map((lead_id) => ({ lead_id, status })));
+    const { updated, stale, not_found } = await moveLeads([...selected].map((lead_id) => ({ lead_id, from: before.get(lead_id).status, status })));
     const gone = rows.filter((lead) => not_found.includes(lead.lead_id));
     const undo = async () => {
       const { updated: moved, stale } = await moveLeads(updated.map(({ lead_id, etag }) => ({ lead_id, etag, status: before.get(lead_id).status })));
@@ -254,18 +264,21 @@ async function moveSelected(status) {
       toast([stale.length && (await explainStale(stale[0], t.notUndone)), moved.length && (stale.length ? t.othersUndone : t.undone)].filter(Boolean).join(" "));
     };
     await load();
-    const text = t.movedMany(format.integer(updated.length), texts.stages[status]);
-    toast(gone.length ? `${goneText(gone)} ${text}` : text, { text: t.undo, run: () => undo().catch((error) => fail(error, load)) });
+    const moved = updated.length > 0 && t.movedMany(format.integer(updated.length), texts.stages[status]);
+    const told = [stale.length && (await explainStale(stale[0], t.notMade)), gone.length && goneText(gone), moved].filter(Boolean);
+    if (told.length) toast(told.join(" "), moved && { text: t.undo, run: () => undo().catch((error) => fail(error, load)) });
   } catch (error) {
     fail(error, () => moveSelected(status));
   }
 }
 
 addEventListener("popstate", () => {
+  isFirst = false;
   parts?.bar.reset();
   load();
 });
 watchLinks('a[href^="leads"]', (link) => {
+  isFirst = false;
   history.pushState(null, "", link.href);
   load();
   scrollTo(0, 0);

@@ -29,7 +29,8 @@ export function watchKeys(columns, board) {
   columns.addEventListener("keydown", (event) => {
     const card = cardOf(event.target);
     if ((event.ctrlKey || event.metaKey) && event.key === "z") return board.undo();
-    if (!card || event.target !== card || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!card || event.ctrlKey || event.metaKey || event.altKey || event.target.closest(".menu-box")) return;
+    if (event.target !== card && (event.key === "Enter" || (event.key === " " && event.target.matches("input")))) return; // keys of its link and its box
     const isDrop = event.key === " " || event.key === "Enter";
     if (lifted) {
       const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
@@ -42,7 +43,7 @@ export function watchKeys(columns, board) {
       } else if (isDrop) {
         const { status } = lifted;
         release();
-        board.move(board.chosen(Number(card.dataset.lead)), status);
+        board.move(board.withSelection(Number(card.dataset.lead)), status);
       } else if (event.key === "Escape") {
         release();
         announce(t.cancelled);
@@ -50,6 +51,7 @@ export function watchKeys(columns, board) {
       return event.preventDefault();
     }
     if (event.key === " " && board.canMove()) {
+      card.focus();
       lifted = { card, status: statusOf(card) };
       card.classList.add("lifted");
       board.hold(true);
@@ -66,8 +68,8 @@ export function watchKeys(columns, board) {
 /** Move the focus from a card to its neighbour. Return whether the key is an arrow. */
 function go(columns, card, key) {
   const cards = [...card.closest(".cards").querySelectorAll(".lead-card")];
-  const place = cards.indexOf(card);
-  let next = { ArrowUp: cards[place - 1], ArrowDown: cards[place + 1]}[key];
+  const index = cards.indexOf(card);
+  let next = { ArrowUp: cards[index - 1], ArrowDown: cards[index + 1]}[key];
   if (key === "ArrowLeft" || key === "ArrowRight") {
     const all = [...columns.children];
     const forward = (key === "ArrowRight") === (getComputedStyle(columns).direction !== "rtl");
@@ -75,7 +77,7 @@ function go(columns, card, key) {
     const others = forward ? all.slice(from + 1) : all.slice(0, from).reverse();
     const column = others.find((each) => each.querySelector(".lead-card"));
     const there = column ? [...column.querySelectorAll(".lead-card")] : [];
-    next = there[Math.min(place, there.length - 1)];
+    next = there[Math.min(index, there.length - 1)];
   } else if (key !== "ArrowUp" && key !== "ArrowDown") return false;
   if (next) {
     card.tabIndex = -1;
@@ -91,7 +93,7 @@ export function watchPointer(columns, board) {
   const over = (event) => document.elementFromPoint(event.clientX, event.clientY)?.closest(".column");
   const start = (event) => {
     const { card } = press;
-    const count = board.chosen(Number(card.dataset.lead)).length;
+    const count = board.withSelection(Number(card.dataset.lead)).length;
     press.ghost = h("div.ghost", { "aria-hidden": "true" }, count > 1 ? t.selected(count) : card.dataset.name);
     document.body.append(press.ghost);
     card.classList.add("lifted");
@@ -125,7 +127,7 @@ export function watchPointer(columns, board) {
     mark(columns, null);
     board.hold(false);
     const target = isDropped && over(event);
-    if (target) board.move(board.chosen(Number(card.dataset.lead)), target.dataset.status);
+    if (target) board.move(board.withSelection(Number(card.dataset.lead)), target.dataset.status);
     // The browser sends a click after the drop, which must not open the lead.
     const stop = (click) => (click.preventDefault(), click.stopPropagation());
     addEventListener("click", stop, { capture: true, once: true });

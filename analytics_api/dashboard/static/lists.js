@@ -151,7 +151,7 @@ export function listElement(list, rows, state, overview) {
   return element;
 }
 
-/** Return an empty list, and a function that adds the next `count` of the rows to it. With `state.sort`, it shows the differences. */
+/** Return an empty list, and a function that adds the next `count` rows to it. With `state.sort`, the rows show differences. */
 export function growingList(list, rows, state, overview) {
   const greatest = Math.max(1, ...rows.map((row) => row[list.value]));
   const sum = rows.reduce((total, row) => total + row[list.value], 0);
@@ -240,7 +240,7 @@ const growth = (list, row) => row[list.value] - (row.previous?.[list.value] ?? 0
 // The values of `sort` for each column of a whole list. Clicks choose them in turn.
 const SORTS = { value: [""], side: ["change", "decline"] };
 
-/** Return a function that takes a text and returns the rows to search. If `limit` cut the list, it requests rows with the text. */
+/** Return a function that takes a text and returns the rows to search: `rows` if the list is complete, else those that contain the text. */
 function finder(list, rows, query) {
   const isCut = rows.length === list.limit;
   const name = `${list.filter}.contains`;
@@ -261,17 +261,17 @@ function detailContent(list, rows, state, overview, query, onChange) {
   let { sort } = state;
   const order = (kind, text) => {
     const sorts = SORTS[kind];
-    const place = sorts.indexOf(sort);
+    const index = sorts.indexOf(sort);
     const choose = () => {
-      sort = sorts[(place + 1) % sorts.length];
+      sort = sorts[(index + 1) % sorts.length];
       onChange({ sort });
       drawColumns();
       columns.querySelector(`.${kind}`).focus();
       show();
     };
     const tip = tipOf(kind === "side" && texts.orders[sort === "change" ? "decline" : "change"](list.unit.toLowerCase()));
-    const arrow = place >= 0 && h("span", { "aria-hidden": "true" }, sort === "decline" ? " ↑" : " ↓");
-    return h(`button.${kind}`, { type: "button", "aria-pressed": String(place >= 0), onclick: choose, ...tip }, text, arrow);
+    const arrow = index >= 0 && h("span", { "aria-hidden": "true" }, sort === "decline" ? " ↑" : " ↓");
+    return h(`button.${kind}`, { type: "button", "aria-pressed": String(index >= 0), onclick: choose, ...tip }, text, arrow);
   };
   const columns = h("div.columns");
   const drawColumns = () =>

@@ -29,12 +29,12 @@ export async function get(endpoint, query, signal) {
 export async function getPage(endpoint, query, signal) {
   const response = await request(pathOf(endpoint, query), { signal });
   const link = response.headers.get("Link")?.match(/\?([^>]*)>/);
-  return { body: await response.json(), etag: response.headers.get("ETag"), next: link ? link[1] : null };
+  return { body: await response.json(), next: link ? link[1] : null };
 }
 
-/** Send a PATCH request, with If-Match if `etag` is given. Return the JSON of the response. */
-export async function patch(endpoint, body, etag = null) {
-  const headers = { "Content-Type": "application/json", ...(etag && { "If-Match": etag }) };
+/** Send a PATCH request. Return the JSON of the response. */
+export async function patch(endpoint, body) {
+  const headers = { "Content-Type": "application/json" };
   const response = await request(pathOf(endpoint), { method: "PATCH", headers, body: JSON.stringify(body) });
   return response.json();
 }
@@ -88,7 +88,7 @@ export const hasScope = async (name) => (await account).scopes.includes(name);
 
 /**
  * Start a page. `load` shows it, and is called again after signing in and when the page comes back from the
- * back/forward cache. `clear` empties the page when the session ends.
+ * back/forward cache. `clear` empties the page when the user is signed out.
  */
 export function startPage(load, clear) {
   clearPage = clear;
@@ -150,8 +150,9 @@ function watchSignIn(onSignedIn) {
     byId("sign-in-error").textContent = "";
     try {
       await signIn(byId("key").value);
+      if (!(await hasCookie())) return (byId("sign-in-error").textContent = byId("signed-in").textContent);
       form.reset();
-      history.replaceState(null, "", location.pathname + location.search); // without #invalid-key
+      removeFragment();
       channel?.postMessage("signed-in");
       onSignedIn();
     } catch (error) {
@@ -165,6 +166,16 @@ function watchSignIn(onSignedIn) {
   channel?.addEventListener("message", ({ data }) => (data === "signed-out" ? leave() : onSignedIn()));
 }
 
+/** Remove the fragment with which the server leads back from the form, so that its text does not appear after signing out. */
+function removeFragment() {
+  if (!location.hash) return;
+  location.replace("#");
+  history.replaceState(null, "", location.pathname + location.search);
+}
+
+/** Return false if the browser did not keep the cookie, for example because the proxy has another path or scheme. */
+const hasCookie = () => get("/whoami").then(() => true, ({ status }) => status !== 401);
+
 function signInError({ status, message }) {
   const { signIn: known } = texts;
   const hint = { 401: "invalid-key", 503: "read-only" }[status];
@@ -174,13 +185,13 @@ function signInError({ status, message }) {
 
 let listShortcuts = () => []; // returns keys, separated by spaces, and what they do
 
-/** Call `keys[key]` when a key is pressed, and list the shortcuts that `list` returns when the key is "?". */
+/** Call `keys[key]` when a key is pressed, and show the shortcuts from `list()` when the key is "?". */
 export function watchShortcuts(keys, list) {
   listShortcuts = list;
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || !isSignedIn()) return;
     const isGone = event.target.closest("dialog:not([open])"); // a closed dialog has the focus until it is removed
-    if (!isGone && event.target.closest("input, select, textarea, dialog, .menu")) return;
+    if (!isGone && event.target.closest("input:not([type=checkbox]), select, textarea, dialog, .menu")) return;
     const action = event.key === "?" ? openHelp : keys[event.key.toLowerCase()];
     if (!action) return;
     event.preventDefault();
@@ -196,6 +207,7 @@ export function openHelp() {
 export async function showAccount() {
   account = get("/whoami");
   const { name, scopes } = await account;
+  if (["#signed-in", "#invalid-key", "#read-only"].includes(location.hash)) removeFragment();
   if (byId("panels") && !scopes.includes("stats") && scopes.includes("leads:read")) return location.replace("leads");
   const end = async ({ target }) => {
     try {

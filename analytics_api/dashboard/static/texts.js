@@ -193,6 +193,7 @@ export const texts = {
     drop: "Drop it",
     cancel: "Put it back",
     undo: "Undo the last move",
+    move: "Move the selected leads",
   },
 
   pageNames: { statistics: "Statistics", conversions: "Conversions", leads: "Leads", board: "Board" },
@@ -265,7 +266,6 @@ export const texts = {
     },
     filters: { status: "Stage", project: "Project", source: "Lead source", country: "Country", label: "Label", has_visits: "Visits", from: "From", to: "until" },
     filter: "Filters",
-    any: { status: "Any stage", project: "Any project", source: "Any lead source", country: "Any country", label: "Any label", has_visits: "Any visits" },
     withVisits: "with visits",
     withoutVisits: "without visits",
     clear: "Clear filters",
@@ -319,5 +319,6 @@ export const texts = {
     phone: "Phone",
     entry: "came to",
     exit: "left from",
+    viewed: "viewed",
   },
 };
