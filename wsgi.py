@@ -15,6 +15,8 @@ log = logging.getLogger("analytics_api")
 
 try:
     settings = Settings.read(os.environ)
+    if __name__ == "__main__":
+        raise SystemExit("wsgi.py is for a WSGI server; run: analytics-api serve")
     application = settings.application()
 except AnalyticsError as error:
     log.critical("cannot start: %s", error)

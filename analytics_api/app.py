@@ -27,6 +27,7 @@ from .http.downloads import EXPORT_TIMEOUT, MAX_EXPORTS, Downloads, Stream
 from .http.environ import PRINCIPAL, QUERY_SECONDS, ROUTE
 from .http.representations import read_preconditions
 from .http.requests import mount_path, parse_query, read_json_object
+from .http.unknown_paths import UnknownPaths
 from .keys import KeyStore, Principal
 from .middleware.auth import APIKeyMiddleware, Authenticate, hash_keys
 from .middleware.browser_login import BrowserLogin
@@ -47,7 +48,6 @@ MAX_CACHED_RESPONSES = 32
 MAX_CACHED_BYTES = 64 * 1024
 
 QUERY_TIMEOUT = 5.0  # seconds for each statement of a request
-
 EARLIEST_NOW = 100_000_000_000  # ms, in 1973; a clock that returns a smaller number probably counts seconds
 
 
@@ -108,9 +108,9 @@ def create_app(
         if provider is None
         else Snapshot(provider, database, max_age=int(1000 * _parse_seconds("storage_max_age", storage_max_age)))
     )
-    budget = _parse_seconds("query_timeout", query_timeout)
+    timeout = _parse_seconds("query_timeout", query_timeout)
     hosts = _parse_hosts(collect_hosts)
-    app: WSGIApplication = Application(database, snapshot, prefix, downloads, budget, clock, hosts)
+    app: WSGIApplication = Application(database, snapshot, prefix, downloads, timeout, clock, hosts)
     sessions = BrowserSessions(database) if browser_sessions else None
     app = keys = APIKeyMiddleware(app, key_digests, KeyStore(database), clock, authenticate, sessions)
     if sessions is not None:
@@ -122,9 +122,9 @@ def create_app(
 def build_urls(prefix: str) -> tuple[MapAdapter, dict[str, dict[str, Route]]]:
     """Return the map of all routes, and a dictionary of the static routes by path and method.
 
-    The dictionary is searched first, because that is faster. So a path in it never matches a route with parameters:
-    PATCH /leads/export is 405, and not an invalid lead id. No rule depends on the host or the scheme, so all requests
-    share one adapter.
+    The dictionary is searched first, because that is faster. A path in it is not compared with routes that have
+    parameters: PATCH /leads/export is 405, and not an invalid lead id. No rule depends on the host or the scheme, so
+    all requests share one adapter.
     """
     rules = [Rule(prefix + route.path, methods=[route.method], endpoint=route) for route in ROUTES]
     urls = Map(rules, merge_slashes=False, redirect_defaults=False).bind("")
@@ -156,7 +156,8 @@ class Application:
         self.clock = clock
         self.collect_hosts = collect_hosts
         self.urls, self.static_routes = build_urls(prefix)
-        self.recent: dict[tuple[Route, str | None], tuple[int, responses.JSONResponse]] = {}
+        self.send_unknown_path = UnknownPaths(self.static_routes, log)
+        self.recent_responses: dict[tuple[Route, str | None], tuple[int, responses.JSONResponse]] = {}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         method = environ["REQUEST_METHOD"]
@@ -169,7 +170,7 @@ class Application:
                 return []
             return responses.send_error(environ, start_response, 405, "Method not allowed", allow)
         except HTTPException:
-            return responses.send_error(environ, start_response, 404, "Unknown analytics endpoint")
+            return self.send_unknown_path(environ, start_response)
         environ[ROUTE] = route.path
         try:
             return self.respond(route, path_arguments, environ, start_response)
@@ -207,7 +208,7 @@ class Application:
         ctx = Context(self.db, self.storage, self.clock(), principal.name, principal, self.collect_hosts)
         if route.max_age:
             return self.recent_response(ctx, route, environ).send(environ, start_response)
-        if route.cached:
+        if route.is_cached:
             return self.cached_response(ctx, route, environ).send(environ, start_response)
         payload, range_ = call_endpoint(ctx, route, path_arguments, environ, self.query_timeout)
         if isinstance(payload, Stream):
@@ -237,18 +238,18 @@ class Application:
     def recent_response(self, ctx: Context, route: Route, environ: WSGIEnvironment) -> responses.JSONResponse:
         """Return a response that is younger than the route's `max_age`, even if rows were written since then."""
         key = route, environ.get("QUERY_STRING")
-        computed_at, response = self.recent.get(key, (0, None))
+        computed_at, response = self.recent_responses.get(key, (0, None))
         if response is None or not 0 <= ctx.now - computed_at < route.max_age:
             payload, range_ = call_endpoint(ctx, route, {}, environ, self.query_timeout)
             response = responses.JSONResponse(payload, self.response_headers(ctx, route, payload, range_, environ))
-            if len(self.recent) >= MAX_CACHED_RESPONSES:
-                self.recent.clear()
-            if not self.recent:
+            if len(self.recent_responses) >= MAX_CACHED_RESPONSES:
+                self.recent_responses.clear()
+            if not self.recent_responses:
                 # Without this timer, an idle process would keep the pages of an erased person in memory.
-                timer = threading.Timer(route.max_age / 1000, self.recent.clear)
+                timer = threading.Timer(route.max_age / 1000, self.recent_responses.clear)
                 timer.daemon = True
                 timer.start()
-            self.recent[key] = ctx.now, response
+            self.recent_responses[key] = ctx.now, response
         return response
 
     def response_headers(
@@ -276,7 +277,7 @@ def call_endpoint(
     started = time.perf_counter()
     try:
         with StatementLimit(query_timeout):
-            if not route.ranged:
+            if not route.has_range:
                 if "from" in arguments:  # `from` is a keyword of Python
                     arguments["from_"] = arguments.pop("from")
                 return route.endpoint(ctx, **arguments), None
@@ -335,7 +336,7 @@ def parse_arguments(route: Route, path_arguments: Mapping[str, Any], environ: WS
             except ValueError:
                 shape = ", ".join(f'"{field.name}": {field.shape}' for field in route.body)
                 raise InvalidRequest(f"The request body must be {{{shape}}}") from None
-    if route.conditional:
+    if route.has_preconditions:
         arguments["check"] = read_preconditions(environ)
     return arguments
 

@@ -21,6 +21,7 @@ from .endpoints.leads import (
     pipeline,
     update_status,
     update_statuses,
+    visits,
 )
 from .endpoints.overview import overview
 from .endpoints.pages import entry, exit_, top
@@ -160,6 +161,16 @@ RESPONSE_EXAMPLES: Final[dict[Callable[..., Any], Any]] = {
         "country": [{"value": "IN", "count": 170}],
         "label": [{"value": "Very Hot", "count": 34}],
     },
+    visits: [
+        {
+            "session_id": "session_123",
+            "referrer_domain": "google.com",
+            "pages": [
+                {"page": "https://example.com/sky-towers", "views": 2},
+                {"page": "https://example.com/thank-you", "views": 1},
+            ],
+        }
+    ],
     history: [{"from": "new", "to": "contacted", "changed_at": 1771928100000, "changed_by": "phone"}],
     conversions: [
         {
@@ -221,7 +232,7 @@ RESPONSE_EXAMPLES[dashboard] = {
 REQUEST_EXAMPLES: Final[dict[Callable[..., Any], object]] = {
     update_status: {"status": "contacted"},
     update_statuses: {
-        "leads": [{"lead_id": 42, "etag": '"new.0"'}, {"lead_id": 43}, {"lead_id": 44}, {"lead_id": 45}],
+        "leads": [{"lead_id": 42, "etag": '"new.0"'}, {"lead_id": 43, "from": "new"}, {"lead_id": 44}, {"lead_id": 45}],
         "status": "contacted",
     },
 }

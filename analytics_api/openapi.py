@@ -157,11 +157,11 @@ def _error_statuses(route: Route) -> list[int]:
         statuses.append(403)
     if route.path_parameters or route.body:
         statuses.append(404)
-    if route.is_gone:
+    if route.can_be_gone:
         statuses.append(410)
     if route.body:
         statuses.append(411)
-    if route.conditional:
+    if route.has_preconditions:
         statuses.append(412)
     if get_type_hints(route.endpoint)["return"] is Stream:
         statuses.append(503)
@@ -185,10 +185,10 @@ def _success(route: Route, schemas: dict[str, Schema]) -> dict[str, Schema]:
         **ETAG,
         **headers,
         **(LINK if route.next_query else {}),
-        **(RANGE if route.ranged else {}),
+        **(RANGE if route.has_range else {}),
     }
     not_modified: Schema = {"description": "If-None-Match lists the ETag of the response"}
-    if route.ranged:
+    if route.has_range:
         not_modified["headers"] = RANGE
     return {"200": response, "304": not_modified}
 

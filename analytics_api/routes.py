@@ -33,6 +33,7 @@ from .endpoints.leads import (
     pipeline,
     update_status,
     update_statuses,
+    visits,
 )
 from .endpoints.overview import overview
 from .endpoints.pages import entry, exit_, top
@@ -81,12 +82,12 @@ class Route:
     :param produces: media types of the response.
     :param headers: response headers.
     :param next_query: takes the endpoint's result and returns the query string of the next page for `Link`, or None.
-    :param is_gone: whether the response can be 410, if the requested data is no longer available.
-    :param conditional: whether the endpoint gets a function `check`, which evaluates If-Match and If-None-Match.
-    :param cached: whether the response is cached until the next write. The route has no path parameters. Responses with
-        leads are not cached, because an idle process could keep data of an erased person in memory.
-    :param ranged: whether `query` contains the parameters in RANGE. The range of days is then passed to the endpoint as
-        `days`, and the response has the header `Analytics-Range`.
+    :param can_be_gone: whether the response can be 410, if the requested data is no longer available.
+    :param has_preconditions: whether the endpoint gets a function `check`, which evaluates If-Match and If-None-Match.
+    :param is_cached: whether the response is cached until the next write. The route has no path parameters. Responses
+        with leads are not cached, because an idle process could keep data of an erased person in memory.
+    :param has_range: whether `query` contains the parameters in RANGE. The range of days is then passed to the endpoint
+        as `days`, and the response has the header `Analytics-Range`.
     :param max_age: reuse the response for this many milliseconds, even after a write. It is for a route that many
         clients poll.
     """
@@ -102,10 +103,10 @@ class Route:
     produces: Sequence[str] = ("application/json",)
     headers: Sequence[Header] = ()
     next_query: Callable[[object], str | None] | None = None
-    is_gone: bool = False
-    conditional: bool = False
-    cached: bool = False
-    ranged: bool = False
+    can_be_gone: bool = False
+    has_preconditions: bool = False
+    is_cached: bool = False
+    has_range: bool = False
     max_age: int = 0
 
     @property
@@ -136,7 +137,7 @@ MAX_POSITION = 4000  # characters; PostgreSQL lists up to 19 digits for each tra
 FILTERS_OF_LEADS = tuple(filter_.parameter for filter_ in LEAD_FILTERS.values())
 
 ROUTES = (
-    Route("stats", "GET", "/overview", overview, COMPARED, filters=ALL_FILTERS, ranged=True, cached=True),
+    Route("stats", "GET", "/overview", overview, COMPARED, filters=ALL_FILTERS, has_range=True, is_cached=True),
     Route("stats", "GET", "/sessions/daily", daily, [
         FROM,
         TO,
@@ -144,25 +145,25 @@ ROUTES = (
         COMPARE,
         Enum("interval", "Length of each row's interval; weeks begin on Monday", INTERVALS, default="day"),
         Boolean("fill", "Whether to return a row of zeros for each interval without sessions"),
-    ], filters=ALL_FILTERS, ranged=True, cached=True),
+    ], filters=ALL_FILTERS, has_range=True, is_cached=True),
     Route("stats", "GET", "/pages/top", top, [
         Integer("limit", "Number of pages to return", default=20, minimum=1, maximum=100),
         *COMPARED,
-    ], filters=ALL_FILTERS, ranged=True, cached=True),
+    ], filters=ALL_FILTERS, has_range=True, is_cached=True),
     Route("stats", "GET", "/pages/entry", entry, [
         Integer("limit", "Number of pages to return", default=20, minimum=1, maximum=100),
         *COMPARED,
-    ], filters=ALL_FILTERS, ranged=True, cached=True),
+    ], filters=ALL_FILTERS, has_range=True, is_cached=True),
     Route("stats", "GET", "/pages/exit", exit_, [
         Integer("limit", "Number of pages to return", default=20, minimum=1, maximum=100),
         *COMPARED,
-    ], filters=ALL_FILTERS, ranged=True, cached=True),
-    Route("stats", "GET", "/geo", geo, COMPARED, filters=ALL_FILTERS, ranged=True, cached=True),
-    Route("stats", "GET", "/engagement", engagement, COMPARED, filters=ALL_FILTERS, ranged=True, cached=True),
+    ], filters=ALL_FILTERS, has_range=True, is_cached=True),
+    Route("stats", "GET", "/geo", geo, COMPARED, filters=ALL_FILTERS, has_range=True, is_cached=True),
+    Route("stats", "GET", "/engagement", engagement, COMPARED, filters=ALL_FILTERS, has_range=True, is_cached=True),
     Route("stats", "GET", "/sources", sources, [
         Integer("limit", "Number of referrer domains to return", default=100, minimum=1, maximum=1000),
         *COMPARED,
-    ], filters=ALL_FILTERS, ranged=True, cached=True),
+    ], filters=ALL_FILTERS, has_range=True, is_cached=True),
     Route("stats", "GET", "/dashboard", dashboard, [
         FROM,
         TO,
@@ -176,12 +177,12 @@ ROUTES = (
         Header(RANGE_HEADER, "The days that the response counts", resolved_range),
     ]),
     Route("stats", "GET", "/conversions", conversions, [
-        Enum("by", "Key of the rows; by day, week and month they are in ascending order", BY, default="source"),
-        Enum("attribution", "The session of a lead that determines its key", ATTRIBUTIONS, default="last"),
+        Enum("by", "Property to group by; days, weeks and months are in ascending order", BY, default="source"),
+        Enum("attribution", "Session that a lead is counted with: its first or last", ATTRIBUTIONS, default="last"),
         Integer("limit", "Number of rows to return; by day, week and month all", default=100, minimum=1, maximum=1000),
         *COMPARED,
-    ], filters=ALL_FILTERS, ranged=True, cached=True),
-    Route("stats", "GET", "/pipeline", pipeline, RANGE, ranged=True, cached=True),
+    ], filters=ALL_FILTERS, has_range=True, is_cached=True),
+    Route("stats", "GET", "/pipeline", pipeline, RANGE, has_range=True, is_cached=True),
     Route(None, "GET", "/site", site),
     Route("stats", "GET", "/realtime", realtime),
     Route("stats", "GET", "/current", current, max_age=1000),
@@ -204,6 +205,7 @@ ROUTES = (
     Route("leads:read", "GET", "/leads/facets", facets, [SEARCH], filters=FILTERS_OF_LEADS),
     Route("leads:read", "GET", "/leads/<lead_id>", detail, path_parameters=[LEAD]),
     Route("leads:read", "GET", "/leads/<lead_id>/history", history, path_parameters=[LEAD]),
+    Route("leads:read", "GET", "/leads/<lead_id>/visits", visits, path_parameters=[LEAD]),
     Route("leads:read", "GET", "/board", board, [
         Integer("limit", "Number of leads to return of each stage", default=25, minimum=1, maximum=100),
         SEARCH,
@@ -217,14 +219,14 @@ ROUTES = (
     ], path_parameters=[Text("status", f"Stage of the pipeline: {', '.join(STATUSES)}")], filters=FILTERS_OF_LEADS),
     Route("leads:read", "GET", "/changes", changes, [
         Text("since", "Position from `cursor` of the board or of an earlier response", maximum=MAX_POSITION),
-    ], is_gone=True),
+    ], can_be_gone=True),
     Route("leads:write", "PATCH", "/leads", update_statuses, body=[
-        LeadReferences("leads", "The leads to move, each once", MAX_MOVED),
+        LeadReferences("leads", "The leads to move, without duplicates", MAX_MOVED),
         NEW_STATUS,
     ]),
     Route("leads:write", "PATCH", "/leads/<lead_id>", update_status, path_parameters=[LEAD], body=[
         NEW_STATUS,
     ], headers=[
         Header("ETag", "`etag` of the lead on the board after the update, for If-Match", lead_etag),
-    ], conditional=True),
+    ], has_preconditions=True),
 )  # fmt: skip

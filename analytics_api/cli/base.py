@@ -61,6 +61,9 @@ class Group(click.Group):
         except AnalyticsError as error:
             is_config_error = ctx.invoked_subcommand == "serve" and isinstance(error, SettingError)
             raise (ConfigError if is_config_error else click.ClickException)(str(error)) from error
+        except KeyboardInterrupt:
+            click.echo("\nAborted!", err=True)  # the terminal has printed ^C
+            sys.exit(130)
         except BrokenPipeError:  # the program that reads the output has exited
             sys.exit(141)
         except OSError as error:

@@ -15,7 +15,7 @@ from ..endpoints.leads.filters import parse
 from ..endpoints.leads.orders import DEFAULT_ORDER
 from ..maintenance.copy import copy as copy_database
 from ..maintenance.export import export as export_table
-from .base import database_option, main
+from .base import database_option, main, open_or_create
 from .output import open_output
 from .progress import Progress
 
@@ -28,7 +28,7 @@ def copy(source: str, target: str) -> None:
 
     FROM and TO are paths of SQLite files or postgresql:// URLs.
     """
-    with open_database(source, create=False).closing() as there, open_database(target).closing() as here:
+    with open_database(source, create=False).closing() as there, open_or_create(target) as here:
         with Progress("copying", None, "rows") as progress:
             counts = copy_database(there, here, written=progress.add)
         for table, rows in counts.items():
@@ -40,7 +40,7 @@ def copy(source: str, target: str) -> None:
 @database_option
 @click.argument("table", type=click.Choice(list(BASE_TABLES)), metavar="TABLE")
 @click.option(
-    "--format", type=click.Choice(["ndjson", "csv"]), default="ndjson", show_default=True, help="The output format."
+    "--format", type=click.Choice(["ndjson", "csv"]), help="Default: csv if FILE ends with .csv, else ndjson."
 )
 @click.option(
     "--output", metavar="FILE", type=click.Path(dir_okay=False, allow_dash=True), help="Default: standard output."
@@ -51,7 +51,7 @@ def copy(source: str, target: str) -> None:
 def export(
     database: str,
     table: str,
-    format: Literal["ndjson", "csv"],
+    format: Literal["ndjson", "csv"] | None,
     output: str | None,
     q: str | None,
     status: str | None,
@@ -66,6 +66,7 @@ def export(
     as_list = q or status or sort
     if as_list and table != "leads":
         raise click.UsageError("--q, --status and --sort are only valid for the table leads")
+    format = format or ("csv" if (output or "").lower().endswith(".csv") else "ndjson")
     with open_database(database, create=False).closing() as opened:
         if as_list:
             ctx = Context(db=opened, storage=None, now=now())

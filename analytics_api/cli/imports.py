@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import sys
 from dataclasses import replace
 from typing import Any, Literal, cast, get_args
@@ -38,6 +39,18 @@ def parse_map(ctx: click.Context, option: click.Parameter, value: tuple[str, ...
     return {theirs: ours for theirs, _, ours in pairs}
 
 
+def parse_map_values(ctx: click.Context, option: click.Parameter, value: tuple[str, ...]) -> dict[str, dict[str, str]]:
+    """Parse each `COLUMN:THEIRS=OURS`, split at the first `:` and the last `=`."""
+    columns: dict[str, dict[str, str]] = {}
+    for text in value:
+        column, _, pair = text.partition(":")
+        theirs, _, ours = pair.rpartition("=")
+        if not column.strip() or not theirs.strip():
+            raise click.BadParameter(f"{text!r} is not COLUMN:THEIRS=OURS")
+        columns.setdefault(column.strip().lower(), {})[theirs.strip()] = ours.strip()
+    return columns
+
+
 def parse_bots(ctx: click.Context, option: click.Parameter, value: str) -> Bots:
     """Parse the option --bots. Former values are accepted with a warning."""
     if value in FORMER_BOTS:
@@ -49,9 +62,38 @@ def parse_bots(ctx: click.Context, option: click.Parameter, value: str) -> Bots:
     raise click.BadParameter(f"{value!r} is not one of {', '.join(map(repr, get_args(Bots)))}.")
 
 
+def parse_files(ctx: click.Context, argument: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """Reject a first file that does not exist. Otherwise a database would be created although nothing is imported."""
+    if value[0] != "-" and not os.path.exists(value[0]):
+        raise click.ClickException(printable(f"{value[0]}: cannot be read: No such file or directory"))
+    return value
+
+
+def parse_site(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """Check the option --site. A later import does not change pages that were stored without a scheme."""
+    if value is not None and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value, re.IGNORECASE):
+        raise click.BadParameter(f"{value!r} is not a URL such as https://example.com")
+    return value
+
+
+def parse_hosts(ctx: click.Context, option: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """Reject a URL as the value of the option --host, because no referrer has it as its host."""
+    for host in value:
+        if "/" in host:
+            raise click.BadParameter(f"{host!r} is not a host name such as example.com")
+    return value
+
+
 @main.command("import", cls=RenamedOptions, renamed={"--assets": "--asset-extensions"})
 @database_option
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(dir_okay=False, allow_dash=True))
+@click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    metavar="FILE...",
+    type=click.Path(dir_okay=False, allow_dash=True),
+    callback=parse_files,
+)
 @click.option("--format", type=click.Choice(FORMATS), help="The format of the files. Default: detected.")
 @click.option("--update", is_flag=True, help="Update existing rows with the values of the file.")
 @click.option("--strict", is_flag=True, help="Stop at the first bad row and leave the database unchanged.")
@@ -65,11 +107,25 @@ def parse_bots(ctx: click.Context, option: click.Parameter, value: str) -> Bots:
     callback=parse_map,
     help="Import the column THEIRS as OURS. May be repeated.",
 )
+@click.option(
+    "--map-value",
+    "map_values",
+    metavar="COLUMN:THEIRS=OURS",
+    multiple=True,
+    callback=parse_map_values,
+    help="Import the value THEIRS of our COLUMN as OURS. May be repeated.",
+)
+@click.option("--date-format", metavar="FORMAT", help="The format of dates: %d/%m/%Y, or %m/%d/%Y %H:%M.")
 @click.option("--delimiter", metavar="CHARACTER", help="CSV: the field separator. Default: detected.")
 @click.option("--encoding", default="utf-8", show_default=True, metavar="NAME", help="CSV: the text encoding.")
-@click.option("--site", metavar="URL", help="Logs: the scheme and host to prepend to paths.")
+@click.option("--site", metavar="URL", callback=parse_site, help="Logs: the scheme and host to prepend to paths.")
 @click.option(
-    "--host", "hosts", multiple=True, metavar="NAME", help="Logs: a host name of the site. Default: detected."
+    "--host",
+    "hosts",
+    multiple=True,
+    metavar="NAME",
+    callback=parse_hosts,
+    help="Logs: a host name of the site. Default: detected.",
 )
 @click.option("--asset-extensions", metavar="EXT", help="Logs: extensions that are not pages: css,js,png.")
 @click.option("--no-query", is_flag=True, help="Logs: remove query strings from pages.")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import sys
+from datetime import date, datetime
 
 import click
 
 from ..calendar import to_day
 from ..context import now
-from ..database import open_database
+from ..database import Database, open_database
 from ..errors import ErasureError
 from ..maintenance import erase as erasure
+from ..maintenance.purge import count_old_rows
 from ..maintenance.purge import purge as delete_before
 from ..ranges import find_today
 from .base import database_option, main, parse_day
@@ -27,11 +29,14 @@ from .progress import Progress
     help="Delete days before this one, in the site's time zone.",
 )
 @click.option("--keep-totals", is_flag=True, help="Keep counting the deleted rows in all statistics except realtime.")
-def purge(database: str, before: datetime, keep_totals: bool) -> None:
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation, not even in a terminal.")
+def purge(database: str, before: datetime, keep_totals: bool, yes: bool) -> None:
     """Delete the sessions and events of old days, but not leads.
 
     The API then counts only the remaining rows. With --keep-totals, it still counts the deleted rows. To do so, it
     keeps their counts, and the ids of visitors and fingerprints, so that a returning visitor is not counted twice.
+
+    In a terminal, the command first shows the number of rows and asks for confirmation. In a cron job it does not ask.
 
     The command can be interrupted and run again. The size of an SQLite file does not change. New rows use the free
     space.
@@ -39,10 +44,24 @@ def purge(database: str, before: datetime, keep_totals: bool) -> None:
     with open_database(database, create=False).closing() as opened:
         if to_day(before.date()) > find_today(opened, now()).day:
             raise click.BadParameter("the date must not be in the future", param_hint="--before")
+        if not yes and sys.stdin.isatty():
+            confirm_purge(opened, before.date(), keep_totals)
         with Progress("deleting", None, "rows") as progress:
             counts = delete_before(opened, before.date(), keep_totals=keep_totals, deleted=progress.add)
         for table, rows in counts.items():
             click.echo(f"{table}: {rows:,} deleted{', still counted' if keep_totals else ''}")
+
+
+def confirm_purge(database: Database, before: date, keep_totals: bool) -> None:
+    """Show the numbers of rows and ask for confirmation, unless there are none."""
+    old = count_old_rows(database, before)
+    if any(old.values()):
+        click.confirm(
+            f"events: {old['events']:,}, sessions: {old['sessions']:,}. Delete them from {database.url}, "
+            f"{'but still count them' if keep_totals else 'and no longer count them'}?",
+            abort=True,
+            err=True,
+        )
 
 
 @main.command()
@@ -74,7 +93,7 @@ def erase(database: str, visitor: str | None, email: str | None, lead: int | Non
             )
         with Progress("erasing", None, "steps") as progress:
             receipt = erasure.erase(opened, visitor=visitor, email=email, lead=lead, on_progress=progress.step)
-        for table, rows in receipt.items():
-            click.echo(f"{table}: {rows:,} {'removed from rows of other people' if table == 'links' else 'erased'}")
         if not any(receipt.values()):
             raise click.ClickException("no rows of this person were found; nothing was erased")
+        for table, rows in receipt.items():
+            click.echo(f"{table}: {rows:,} {'removed from rows of other people' if table == 'links' else 'erased'}")

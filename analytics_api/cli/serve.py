@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import socket
 from ipaddress import ip_address
+from typing import Any
 
 import click
-from gunicorn.util import parse_address
 
 from ..errors import SettingError
 from ..maintenance.description import describe_rows, is_missing
 from ..server import logs
 from ..server.env_file import EnvFile
-from ..server.gunicorn_server import Server
 from ..server.settings import MissingKey, Settings
 from .base import database_flag, main
 
@@ -33,8 +33,11 @@ def serve(env_file: EnvFile, database: str | None, bind: str, workers: int, thre
     On the internet, run it behind a reverse proxy that buffers requests, such as nginx. SIGHUP reloads the settings and
     the key file.
     """
-    check_address(bind)
-    is_public = not is_local(bind)  # evaluated now, because gunicorn closes the descriptor of fd://N when it starts
+    # gunicorn is imported here, because importing it takes a fifth of the time in which another command starts.
+    from ..server.gunicorn_server import Server
+
+    # The address is evaluated now, because gunicorn closes the descriptor of fd://N when it starts.
+    is_public = not is_local(check_address(bind))
 
     def read() -> Settings:
         env_file.load()
@@ -66,8 +69,15 @@ def check_database(settings: Settings) -> None:
         log.warning(warning)
 
 
-def check_address(bind: str) -> None:
-    """Raise an error if the address cannot be bound. gunicorn would retry for 5 seconds and print a traceback."""
+def check_address(bind: str) -> Any:
+    """Return the address as gunicorn parses it: a host and a port, a path, or a file descriptor.
+
+    :raises ClickException: the address cannot be bound. gunicorn would retry for 5 seconds and print a traceback.
+    """
+    from gunicorn.util import parse_address
+
+    if bind.startswith(("http://", "https://")):
+        raise click.ClickException(f"--bind must be HOST:PORT, not {bind}: leave out {bind.partition('//')[0]}//")
     if not bind.startswith(("unix:", "fd://")) and not bind.rpartition(":")[0]:
         part = bind.lstrip(":")
         hint = f"127.0.0.1:{part} for local clients, or 0.0.0.0:{part} for all"
@@ -80,13 +90,14 @@ def check_address(bind: str) -> None:
             family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
             socket.create_server(address, family=family).close()
     except (OSError, OverflowError, RuntimeError) as error:
-        reason = str(error.strerror if isinstance(error, OSError) else error)
-        raise click.ClickException(f"--bind {bind}: {reason.partition(' (while')[0]}") from error
+        reason = str(error.strerror if isinstance(error, OSError) else error).partition(" (while")[0]
+        hint = "; use another port" if isinstance(error, OSError) and error.errno == errno.EADDRINUSE else ""
+        raise click.ClickException(f"--bind {bind}: {reason}{hint}") from error
+    return address
 
 
-def is_local(bind: str) -> bool:
+def is_local(address: Any) -> bool:
     """Return whether only this machine can connect to the address."""
-    address = parse_address(bind)
     if isinstance(address, int):  # the descriptor of a socket that the parent process opened
         with socket.socket(fileno=os.dup(address)) as listener:
             address = listener.getsockname()

@@ -25,7 +25,7 @@ def storage(database: str, calibrate: bool) -> None:
     provider = settings.storage(os.environ)
     if provider is None:
         raise click.ClickException("ANALYTICS_STORAGE must be set to the directory or bucket with the recordings")
-    with open_database(database).closing() as opened:
+    with open_database(database, create=False).closing() as opened:
         snapshot = Snapshot(provider, opened)
         if calibrate:
             lister = settings.storage(os.environ, use_analytics=False)

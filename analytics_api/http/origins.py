@@ -1,8 +1,9 @@
-"""Check whether a request comes from a page of the same origin."""
+"""The origin of a request: whether it is the server's own, and a log of rejected ones."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from logging import Logger
+from typing import TYPE_CHECKING, Final
 
 from werkzeug.wsgi import get_host
 
@@ -10,6 +11,20 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 SAFE_METHODS = frozenset({"GET", "HEAD"})
+MAX_REJECTIONS: Final = 100  # further messages are not logged, so that clients cannot fill the log
+
+
+class RejectionLog:
+    """Logs each message about a rejected origin or host once."""
+
+    def __init__(self, log: Logger) -> None:
+        self._log = log
+        self._messages: set[str] = set()
+
+    def warn(self, message: str) -> None:
+        if message not in self._messages and len(self._messages) < MAX_REJECTIONS:
+            self._messages.add(message)
+            self._log.warning("%s", message)
 
 
 def own_origin(environ: WSGIEnvironment) -> str:

@@ -11,6 +11,7 @@ from typing import Protocol
 from ..errors import InvalidRequest
 
 MAX_INT64 = 2**63 - 1  # largest integer of a database column
+EXPECTATIONS = ("etag", "from")  # what a lead must have to be moved
 MAX_VALUES = 20  # maximum number of values of a filter
 
 
@@ -189,7 +190,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class LeadReferences:
-    """A list of 1 to `maximum` leads in a JSON body. Each lead can have the `etag` that it is expected to have."""
+    """A list of 1 to `maximum` leads in a JSON body. Each lead can have the EXPECTATIONS that it must fulfil."""
 
     name: str
     description: str
@@ -198,11 +199,9 @@ class LeadReferences:
     @property
     def schema(self) -> dict[str, object]:
         lead_id = {"type": "integer", "minimum": 1, "maximum": MAX_INT64}
-        item = {
-            "type": "object",
-            "properties": {"lead_id": lead_id, "etag": {"type": ["string", "null"]}},
-            "required": ["lead_id"],
-        }
+        text = {"type": ["string", "null"]}
+        properties = {"lead_id": lead_id, **dict.fromkeys(EXPECTATIONS, text)}
+        item = {"type": "object", "properties": properties, "required": ["lead_id"]}
         return {"type": "array", "minItems": 1, "maxItems": self.maximum, "items": item}
 
     @property
@@ -221,10 +220,15 @@ class LeadReferences:
     def _parse_lead(self, lead: object) -> dict[str, object]:
         if not isinstance(lead, dict):
             raise ValueError(lead)
-        lead_id, etag = lead.get("lead_id"), lead.get("etag")
-        if type(lead_id) is not int or not 1 <= lead_id <= MAX_INT64 or not isinstance(etag, (str, type(None))):
+        lead_id = lead.get("lead_id")
+        if isinstance(lead_id, float) and lead_id.is_integer():  # in JSON Schema, 1.0 is an integer
+            lead_id = int(lead_id)
+        expected = {name: lead[name] for name in EXPECTATIONS if lead.get(name) is not None}
+        if type(lead_id) is not int or not 1 <= lead_id <= MAX_INT64:
             raise ValueError(lead)
-        return {"lead_id": lead_id, **({} if etag is None else {"etag": etag})}
+        if not all(isinstance(text, str) for text in expected.values()):
+            raise ValueError(lead)
+        return {"lead_id": lead_id, **expected}
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,9 +131,14 @@ def hash_keys(keys: Mapping[str, str] | Iterable[str]) -> dict[str, str]:
 
 def extract_keys(environ: WSGIEnvironment) -> list[str]:
     """Return the keys in the request's headers: first from `Authorization: Bearer`, then from `X-API-Key`."""
-    scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").strip(BLANKS).partition(" ")
-    bearer = token.strip(BLANKS) if scheme.lower() == "bearer" else ""
-    return [key for key in (bearer, environ.get("HTTP_X_API_KEY", "").strip(BLANKS)) if key]
+    keys = []
+    if authorization := environ.get("HTTP_AUTHORIZATION"):
+        scheme, _, token = authorization.strip(BLANKS).partition(" ")
+        if scheme.lower() == "bearer":
+            keys.append(token.strip(BLANKS))
+    if key := environ.get("HTTP_X_API_KEY"):
+        keys.append(key.strip(BLANKS))
+    return [key for key in keys if key]
 
 
 def check_principal(principal: object) -> Principal | None:
@@ -146,5 +151,8 @@ def check_principal(principal: object) -> Principal | None:
     if not isinstance(principal, Principal) or not isinstance(principal.name, str):
         raise TypeError(f"authenticate must return a Principal or None, not {type(principal).__name__}")
     if isinstance(principal.scopes, str) or not ALL_SCOPES.issuperset(principal.scopes):
-        raise TypeError("authenticate must return a Principal whose scopes are a set of known scopes")
+        known = ", ".join(sorted(ALL_SCOPES))
+        raise TypeError(
+            f"authenticate must return a Principal whose scopes are a set of some of {known}, not {principal.scopes!r}"
+        )
     return principal

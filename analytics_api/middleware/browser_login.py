@@ -10,7 +10,6 @@ from urllib.parse import parse_qs, quote, urlsplit
 from werkzeug.http import dump_cookie
 from werkzeug.sansio.http import parse_cookie
 from werkzeug.urls import iri_to_uri
-from werkzeug.wsgi import get_path_info
 
 from ..browser_sessions import LIFETIME, OTHER_SITE, READ_ONLY, BrowserSessions
 from ..context import Context
@@ -33,9 +32,10 @@ MAX_COOKIES = 4  # maximum number of session cookies to look up; a browser sends
 SESSION_PATH: Final = "/session"
 FORM = "application/x-www-form-urlencoded"
 
-# After a failed sign-in by a form, the redirect has one of these fragments, and the page shows a message for it.
+# After a sign-in by a form, the redirect has one of these fragments, and the page shows a message for it.
 INVALID_KEY_FRAGMENT = "invalid-key"
 READ_ONLY_FRAGMENT = "read-only"
+SIGNED_IN_FRAGMENT = "signed-in"  # the message is shown if the page is not signed in
 
 
 class BrowserLogin:
@@ -64,10 +64,11 @@ class BrowserLogin:
         self.sessions = sessions
         self.find_key = find_key
         self.prefix = prefix
+        self.session_path = (prefix + SESSION_PATH).encode().decode("latin-1")  # as in the environ (PEP 3333)
         self.clock = clock
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if get_path_info(environ) == self.prefix + SESSION_PATH:
+        if environ.get("PATH_INFO") == self.session_path:
             return self.serve_session(environ, vary_by_cookie(start_response))
         if extract_keys(environ):
             return self.app(environ, start_response)
@@ -117,7 +118,7 @@ class BrowserLogin:
         now = self.clock()
         cookie = self.cookie(environ, self.sessions.create(key_digest, now=now), LIFETIME // 1000)
         if is_form:
-            return redirect(environ, start_response, "", cookie)
+            return redirect(environ, start_response, SIGNED_IN_FRAGMENT, cookie)
         payload = whoami(Context(self.sessions.db, None, now, principal.name, principal))
         return send_json(environ, start_response, payload, headers=[cookie])
 
@@ -182,7 +183,7 @@ def redirect(
     environ: WSGIEnvironment, start_response: StartResponse, fragment: str, *headers: tuple[str, str]
 ) -> Iterable[bytes]:
     """Redirect to the page with the form. `fragment` is added to its URL."""
-    location = page_of_form(environ) + (f"#{fragment}" if fragment else "")
+    location = f"{page_of_form(environ)}#{fragment}"
     content = [("Content-Type", "text/plain"), ("Content-Length", "0")]
     start_response("303 See Other", [CACHE_CONTROL, ("Location", location), *content, *headers])
     return []

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SettingError
+from ..http.origins import RejectionLog
 from ..http.responses import send_error
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ EXPOSED_HEADERS = (
 ORIGIN = re.compile(r"(https?)://([^][\s/?#@:*,]+|\[[0-9a-f:.]+])(?::([0-9]{1,5}))?/?")
 DEFAULT_PORTS = {"http": "80", "https": "443"}  # browsers omit default ports from the Origin header
 MAX_AGE = 7200  # seconds; Chromium caches a preflight response for at most this time
-MAX_LOGGED_ORIGINS = 100  # rejected origins after these are not logged
 PREFLIGHT_HEADERS = (
     ("Access-Control-Allow-Methods", ALLOWED_METHODS),
     ("Access-Control-Allow-Headers", ALLOWED_HEADERS),
@@ -47,7 +47,7 @@ class CORSMiddleware:
     def __init__(self, app: WSGIApplication, origins: Iterable[str]) -> None:
         self.app = app
         self.origins = frozenset(normalize_origin(text) for text in origins)
-        self.logged_origins: set[str] = set()
+        self.rejections = RejectionLog(log)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         origin = environ.get("HTTP_ORIGIN")
@@ -66,19 +66,16 @@ class CORSMiddleware:
                 return []
             headers.append(("Access-Control-Expose-Headers", EXPOSED_HEADERS))
         elif is_preflight:
-            self.log_rejected(environ["HTTP_ORIGIN"])
+            self.rejections.warn(
+                f"a preflight from the origin {environ['HTTP_ORIGIN'][:200]!a} was rejected: "
+                "it is not in ANALYTICS_CORS_ORIGINS, or in cors_origins"
+            )
             return send_error(environ, start_response, 403, "This origin is not allowed", headers)
 
         def start(status: str, inner_headers: list[tuple[str, str]], *rest: Any) -> Any:
             return start_response(status, [*inner_headers, *headers], *rest)
 
         return self.app(environ, start)
-
-    def log_rejected(self, origin: str) -> None:
-        """Log a rejected origin, once for each origin."""
-        if origin not in self.logged_origins and len(self.logged_origins) < MAX_LOGGED_ORIGINS:
-            self.logged_origins.add(origin)
-            log.warning("a preflight from the origin %s was rejected: it is not in cors_origins", ascii(origin[:200]))
 
 
 def normalize_origin(text: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from werkzeug.wsgi import get_path_info
 
@@ -14,7 +15,6 @@ from ..http import responses
 from ..http.environ import ROUTE
 from ..http.requests import mount_path
 from ..openapi import document
-from .cors import CORSMiddleware
 from .start_page import start_page
 
 if TYPE_CHECKING:
@@ -29,38 +29,25 @@ from site
 
 
 class HealthEndpoints:
-    """Serve `/`, `/healthz`, `/readyz` and `/openapi.json` without a key. Requests for other paths go to the API.
+    """Serve `/`, `/healthz`, `/readyz` and `/openapi.json` without a key.
 
     `/healthz` always returns 200. `/readyz` returns 200 if the database responds, otherwise 503.
 
-    :param cors_origins: origins whose pages may read the responses in a browser.
     :param browser_sessions: whether the OpenAPI document has the operations of `/session`.
+    :ivar endpoints: an application for each path.
     """
 
-    def __init__(
-        self,
-        app: WSGIApplication,
-        db: Database,
-        cors_origins: Iterable[str] = (),
-        *,
-        browser_sessions: bool = False,
-    ) -> None:
-        self.app = app
+    def __init__(self, db: Database, *, browser_sessions: bool = False) -> None:
         self.db = db
-        self.openapi = document(browser_sessions=browser_sessions)
+        self.browser_sessions = browser_sessions
         self.endpoints: dict[str, WSGIApplication] = {
             "/": start_page,
             "/healthz": self.send_health,
             "/readyz": self.send_readiness,
             "/openapi.json": self.send_openapi,
         }
-        self.public = CORSMiddleware(self.respond, cors_origins)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        is_ours = get_path_info(environ) in self.endpoints
-        return (self.public if is_ours else self.app)(environ, start_response)
-
-    def respond(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Call the endpoint at the request's path, which must be one of `self.endpoints`."""
         path = get_path_info(environ)
         environ[ROUTE] = path
@@ -70,6 +57,11 @@ class HealthEndpoints:
 
     def send_health(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         return responses.JSONResponse({"status": "ok"}).send(environ, start_response)
+
+    @cached_property
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document. It is built when it is first requested, because most processes never serve it."""
+        return document(browser_sessions=self.browser_sessions)
 
     def send_openapi(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Send the OpenAPI document. Its server URL is the path at which the application is mounted."""

@@ -22,7 +22,7 @@ PAGE = """\
 <!doctype html>
 <html lang="en">
 <title>Analytics API</title>
-<h1>Analytics API {version}</h1>
+{note}<h1>Analytics API {version}</h1>
 <p>Statistics of a site's visitors, and its leads, as JSON.
 Every path under <code>{analytics}</code> needs an API key, in the header
 <code>Authorization: Bearer &lt;key&gt;</code> or <code>X-API-Key: &lt;key&gt;</code>.</p>
@@ -39,20 +39,32 @@ def prefers_html(environ: WSGIEnvironment) -> bool:
     return accept.best_match(["application/json", "text/html"]) == "text/html"
 
 
-def start_page(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Send the start page as HTML if the client prefers HTML, otherwise as JSON. It needs no key."""
+def start_page(
+    environ: WSGIEnvironment, start_response: StartResponse, status: str = "200 OK", note: str = ""
+) -> Iterable[bytes]:
+    """Send the start page as HTML if the client prefers HTML, otherwise as JSON. It needs no key.
+
+    :param note: HTML to show above the page.
+    """
     mount = mount_path(environ)
     links = {"openapi": f"{mount}/openapi.json", "analytics": f"{mount}/analytics", "documentation": DOCUMENTATION}
     if not prefers_html(environ):
         payload = {"name": "Analytics API", "version": version("analytics_api"), **links}
         return send_json(environ, start_response, payload, headers=[("Vary", "Accept")])
     values = {name: escape(value) for name, value in links.items()}
-    body = PAGE.format(version=version("analytics_api"), **values).encode()
+    body = PAGE.format(version=version("analytics_api"), note=note, **values).encode()
     headers = [
         CACHE_CONTROL,
         ("Content-Type", "text/html; charset=utf-8"),
         ("Content-Length", str(len(body))),
         ("Vary", "Accept"),
     ]
-    start_response("200 OK", headers)
+    start_response(status, headers)
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+
+def send_unknown_page(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Send the start page with status 404, and a link to the page at the mount, to a browser at an unknown path."""
+    home = escape(f"{mount_path(environ)}/")
+    note = f'<p>There is no page at this address. The first page is <a href="{home}">{home}</a>.</p>\n'
+    return start_page(environ, start_response, "404 Not Found", note)

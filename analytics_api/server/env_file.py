@@ -35,7 +35,7 @@ class EnvFile:
         """
         text = self._read()
         for binding in parse_stream(StringIO(text)):
-            if binding.error:
+            if binding.error or (binding.key is not None and binding.value is None):
                 raise SettingError(f"{self.path}, line {binding.original.line}: expected NAME=value")
         values = dotenv_values(stream=StringIO(text))
         for name in self.added:
@@ -45,7 +45,7 @@ class EnvFile:
 
     def missing_note(self) -> str:
         """Return the end of an error message: that the file does not exist, or "" if it exists."""
-        return "" if self.path.exists() else f"; there is no file {self.path.name} in {self.path.parent}"
+        return "" if os.path.exists(self.path) else f"; there is no file {self.path.name} in {self.path.parent}"
 
     def _read(self) -> str:
         try:
@@ -55,4 +55,6 @@ class EnvFile:
         except UnicodeDecodeError:
             raise SettingError(f"{self.path} is not UTF-8; save it as UTF-8") from None
         except OSError as error:
+            if not os.access(self.path.parent, os.X_OK):  # a command that another user runs, for example with sudo
+                return ""
             raise SettingError(f"{self.path}: {error.strerror}") from error

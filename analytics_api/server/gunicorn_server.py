@@ -21,8 +21,9 @@ log = logging.getLogger(__name__)
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
+COLLECTING_WORKER = "analytics_api.server.worker.CollectingWorker"
 OPTIONS: dict[str, Any] = {
-    "worker_class": "analytics_api.server.worker.CollectingWorker",
+    "worker_class": "gthread",
     "logger_class": JSONLogger,
     "timeout": 60,  # seconds; a worker that does not respond within this time is replaced
     "graceful_timeout": 30,
@@ -58,6 +59,8 @@ class Server(BaseApplication):
 
     def load_config(self) -> None:
         options = dict(self.options)
+        if self.settings.collect_hosts:
+            options = options | {"worker_class": COLLECTING_WORKER}
         if self.settings.metrics:
             options = options | {"child_exit": forget_worker}
             self._share_metrics()

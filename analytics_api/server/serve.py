@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -12,9 +12,11 @@ from ..collector.application import Collector
 from ..database import Database
 from ..http.environ import ROUTE
 from ..http.responses import send_error
+from ..middleware.auth import extract_keys
+from ..middleware.cors import CORSMiddleware
 from ..middleware.health import HealthEndpoints
 from ..middleware.request_log import RequestLog
-from ..middleware.start_page import prefers_html
+from ..middleware.start_page import prefers_html, send_unknown_page
 from .logs import log_line
 
 if TYPE_CHECKING:
@@ -44,10 +46,12 @@ def build_server_app(
     :param collector: the application for the paths of the collector, or None to send 404. They need no key.
     :param write: takes the log line of each request; it must not raise an exception.
     """
-    app: WSGIApplication = HealthEndpoints(api, db, cors_origins, browser_sessions=dashboard)
+    health = HealthEndpoints(db, browser_sessions=dashboard)
+    apps: dict[str, WSGIApplication] = dict.fromkeys(health.endpoints, CORSMiddleware(health, cors_origins))
     if dashboard:
-        app = serve_dashboard(app)
-    app = serve_collector(app, send_not_collecting if collector is None else collector)
+        add_dashboard(apps)
+    apps |= dict.fromkeys(Collector.paths, send_not_collecting if collector is None else collector)
+    app = dispatch(apps, show_unknown_pages(api))
     if metrics:
         from ..middleware.metrics import Metrics
 
@@ -59,13 +63,43 @@ def build_server_app(
     return app
 
 
-def serve_collector(app: WSGIApplication, collector: WSGIApplication) -> WSGIApplication:
-    """Add the collector's paths to the application."""
+def dispatch(apps: Mapping[str, WSGIApplication], default: WSGIApplication) -> WSGIApplication:
+    """Return an application that calls the application of the request's path, or `default` for other paths.
 
-    def dispatch(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        return (collector if get_path_info(environ) in Collector.paths else app)(environ, start_response)
+    :param apps: applications by path. The paths are ASCII, so they can be compared with PATH_INFO without decoding it.
+    """
 
-    return dispatch
+    def call(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        return apps.get(environ.get("PATH_INFO", ""), default)(environ, start_response)
+
+    return call
+
+
+def show_unknown_pages(api: WSGIApplication) -> WSGIApplication:
+    """Return an application that calls the API, but shows a page to browsers at a path that is not below /analytics.
+
+    A client that sends a key in a header is not a browser.
+    """
+
+    def call(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        is_api = f"{environ.get('PATH_INFO', '')}/".startswith("/analytics/")
+        is_page = not is_api and not extract_keys(environ) and prefers_html(environ)
+        return (send_unknown_page if is_page else api)(environ, start_response)
+
+    return call
+
+
+def add_dashboard(apps: dict[str, WSGIApplication]) -> None:
+    """Add the web pages to the applications by path. At `/`, a client that does not prefer HTML gets the start page."""
+    from ..dashboard import create_dashboard
+
+    dashboard, start_page = create_dashboard("analytics", script="a.js"), apps["/"]
+
+    def choose(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        return (dashboard if prefers_html(environ) else start_page)(environ, start_response)
+
+    apps.update(dict.fromkeys(dashboard.files, dashboard))
+    apps["/"] = choose
 
 
 def send_not_collecting(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -73,18 +107,3 @@ def send_not_collecting(environ: WSGIEnvironment, start_response: StartResponse)
     environ[ROUTE] = get_path_info(environ)
     message = "This server does not collect visits: set ANALYTICS_COLLECT_HOSTS"
     return send_error(environ, start_response, 404, message, [("Access-Control-Allow-Origin", "*")])
-
-
-def serve_dashboard(app: WSGIApplication) -> WSGIApplication:
-    """Add the web pages to the application. At `/`, a client that does not prefer HTML gets the JSON start page."""
-    from ..dashboard import create_dashboard
-
-    dashboard = create_dashboard("analytics", script="a.js")
-
-    def dispatch(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        path = get_path_info(environ)
-        if dashboard.serves(path) and (path != "/" or prefers_html(environ)):
-            return dashboard(environ, start_response)
-        return app(environ, start_response)
-
-    return dispatch

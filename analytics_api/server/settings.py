@@ -212,6 +212,10 @@ def database(environ: Mapping[str, str]) -> str:
     folder = os.path.dirname(os.path.abspath(value))
     if not os.path.isdir(folder):
         raise SettingError(f"ANALYTICS_DATABASE: the folder {folder} does not exist")
+    if os.path.isdir(value):
+        raise SettingError(
+            f"ANALYTICS_DATABASE: {value} is a folder: use the path of a file, such as {os.path.join(value, DATABASE)}"
+        )
     return value
 
 
@@ -238,6 +242,10 @@ def _keys(environ: Mapping[str, str]) -> list[str]:
     for number, key in enumerate(keys, start=1):
         if "," in key:
             raise SettingError(f"{variable}: key-{number} contains a comma; separate keys with spaces")
+        if key.startswith("$("):
+            raise SettingError(f"{variable} contains the command {key}…), which is not run; set the key that it prints")
+        if key.startswith("`") and not key.endswith("`"):  # the text is not repeated, because it may be several keys
+            raise SettingError(f"{variable} contains a command in `…`, which is not run; set the key that it prints")
         if not (key.isascii() and key.isprintable()):
             raise SettingError(f"{variable}: key-{number} contains a character that is not ASCII; {MAKE_A_KEY}")
     return keys
@@ -324,12 +332,12 @@ def _geoip(environ: Mapping[str, str]) -> str | None:
 
 
 def _metrics(environ: Mapping[str, str]) -> bool:
-    enabled = _parse_bool(environ, "ANALYTICS_METRICS", False)
-    if enabled and find_spec("prometheus_client") is None:
+    is_enabled = _parse_bool(environ, "ANALYTICS_METRICS", False)
+    if is_enabled and find_spec("prometheus_client") is None:
         raise SettingError(
             "ANALYTICS_METRICS needs a package; install it with: pip install '.[metrics]' in the source folder"
         )
-    return enabled
+    return is_enabled
 
 
 def _parse_int(environ: Mapping[str, str], name: str, default: int, *, minimum: int) -> int:
@@ -350,11 +358,15 @@ def _parse_bool(environ: Mapping[str, str], name: str, default: bool) -> bool:
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    """Return a warning for each unknown ANALYTICS_ variable. It suggests the most similar known name."""
+    """Return a warning for each unknown ANALYTICS_ variable. It suggests the most similar known name.
+
+    A name such as ANALYTIC_METRICS, which is almost the same as a known one, is also unknown.
+    """
     warnings = []
-    for name in sorted(environ):
-        if name.startswith("ANALYTICS_") and name not in VARIABLES:
-            nearest = get_close_matches(name, VARIABLES, n=1, cutoff=0.8)
+    for name in sorted(set(environ) - set(VARIABLES)):
+        is_ours = name.startswith("ANALYTICS_")
+        nearest = get_close_matches(name, VARIABLES, n=1, cutoff=0.8 if is_ours else 0.9)
+        if is_ours or nearest:
             warnings.append(f"{name} is not a setting{f'; did you mean {nearest[0]}?' if nearest else ''}")
     return warnings
 
@@ -383,4 +395,4 @@ def _weakness(key: str) -> str:
 
 
 def _is_quoted(key: str) -> bool:
-    return key[0] in "'\"" or key[-1] in "'\""  # the first or the last key, if the quotes enclose several keys
+    return key[0] in "'\"`" or key[-1] in "'\"`"  # the first or the last key, if the quotes enclose several keys

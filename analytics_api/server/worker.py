@@ -22,8 +22,8 @@ ACCEPT_PAUSE: Final = 0.0003  # seconds
 class LateResponse:
     """A response that another thread sends later, so that the thread of the request can serve other requests.
 
-    The worker can use the connection again after two events, in any order: the response is sent, and the thread of the
-    request has finished.
+    The connection belongs to the request until two events have occurred, in any order: the response is sent, and the
+    thread of the request has finished.
 
     :ivar is_expected: the application sets it to announce that it will call `send`. Its return value is then ignored.
     """
@@ -55,7 +55,10 @@ class LateResponse:
         self.leave()
 
     def leave(self) -> None:
-        """Record one of the two events. After the second, return the connection to the worker."""
+        """Record that the response is sent, or that the thread of the request has finished.
+
+        After both, return the connection to the worker.
+        """
         with self._lock:
             is_done, self._is_first_event_done = self._is_first_event_done, True
         if is_done:

@@ -116,7 +116,7 @@ class Client:
     ) -> tuple[HTTPResponse, bytes]:
         end = min(self._end, time.monotonic() + self._timeout)
         connection = self._connection
-        connection.timeout = _left(end)
+        connection.timeout = _time_left(end)
         connection.response_class = cast(Any, functools.partial(_Response, end=end))
         if connection.sock is not None:
             connection.sock.settimeout(connection.timeout)
@@ -148,7 +148,7 @@ class _Timed(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        self._sock.settimeout(_left(self._end))
+        self._sock.settimeout(_time_left(self._end))
         return cast("int | None", self._raw.readinto(buffer))
 
     def close(self) -> None:
@@ -156,7 +156,7 @@ class _Timed(io.RawIOBase):
         super().close()
 
 
-def _left(end: float) -> float:
+def _time_left(end: float) -> float:
     left = end - time.monotonic()
     if left <= 0:
         raise TimeoutError

@@ -56,15 +56,15 @@ class Bucket:
         folder = prefix.rpartition("/")[0]
         self._path = quote(unquote(path), safe="/")
         self._prefix = prefix
-        self._skipped = len(folder) + 1 if folder else 0
+        self._prefix_length = len(folder) + 1 if folder else 0
         self._signer = Signer(access_key_id, secret_access_key, region)
         self._pattern = session_pattern(pattern, folder.rpartition("/")[2])
         self._timeout = timeout
         self._deadline = deadline
         self._clock = clock
         self._name = f"{self._url.scheme}://{self._url.netloc}{self._path}"
-        place = f"{self._name}?prefix={quote(prefix)}" if prefix else self._name
-        self.source = place if pattern is None else f"{place} {self._pattern.pattern}"
+        location = f"{self._name}?prefix={quote(prefix)}" if prefix else self._name
+        self.source = location if pattern is None else f"{location} {self._pattern.pattern}"
 
     def __repr__(self) -> str:
         return f"<Bucket {self.source}>"
@@ -82,7 +82,7 @@ class Bucket:
         with Client(self._url, timeout=self._timeout, deadline=self._deadline) as client:
             while True:
                 keys, following = self._page(client, token)
-                yield [key[self._skipped :] for key in keys]
+                yield [key[self._prefix_length :] for key in keys]
                 if following is None:
                     return
                 if following == token:

@@ -1,0 +1,17 @@
+"""The entry point of the command `analytics-api`.
+
+This module is outside the package, because importing the package takes most of the time until a command starts. An
+interrupt (Ctrl-C) during this time is one line, not a traceback.
+"""
+
+import sys
+
+
+def main() -> None:
+    try:
+        from analytics_api.cli import main as command
+
+        command()
+    except KeyboardInterrupt:
+        print("Aborted!", file=sys.stderr)
+        sys.exit(130)  # 128 + SIGINT, as in a shell
