@@ -20,7 +20,8 @@ help:  ## show this
 
 run: .venv/run demo.key  ## serve demo data on http://127.0.0.1:8000, or on BIND=HOST:PORT
 	@$(BIN)/python -c 'import click; from analytics_api.cli.serve import check_address as check; \
-	  click.Command("run", callback=lambda: check("$(BIND)")).main([])'
+	  click.Command("run", callback=lambda: check("$(BIND)")).main([])' \
+	  || { echo 'For another address: make run BIND=127.0.0.1:8001' >&2; exit 1; }
 	@$(DEMO) $(BIN)/analytics-api demo --if-empty --recordings demo-recordings
 	@printf '\nThe key is %s, stored in demo.key. Try:\n\n' "$$(cat demo.key)"; \
 	printf "  curl -H 'Authorization: Bearer %s' http://$(BIND)/analytics/overview\n\n" "$$(cat demo.key)"
@@ -32,8 +33,8 @@ check: lint types  ## lint, check types and run the fast tests
 test: .venv/test  ## run all tests but those in a browser
 	PYTEST_XDIST_AUTO_NUM_WORKERS=$(WORKERS) $(BIN)/$(PYTEST) --ignore tests/browser
 
-test-browser: .venv/browser  ## test the web pages in Chromium, which must be installed: apt-get install chromium
-	BROWSER_TESTS=1 $(BIN)/$(PYTEST) tests/browser
+test-browser: .venv/browser  ## test the web pages in Chromium, which must be installed: apt-get install chromium chromium-headless-shell
+	BROWSER_TESTS=1 PYTEST_XDIST_AUTO_NUM_WORKERS=$(WORKERS) $(BIN)/$(PYTEST) tests/browser
 
 lowest: .venv-lowest/test  ## run the tests on the lowest supported versions; OPTIONS is passed to pytest
 	.venv-lowest/bin/python tests/lowest.py --installed
@@ -49,10 +50,12 @@ faults: .venv/test  ## inject faults and run the random tests for longer; as roo
 	  cache_freshness fuzz injections hostile_files memory; \
 	  do ../$(BIN)/python $$script.py || exit; done
 	COLLECT_EXAMPLES=1000 FUZZED_FILES=1000 FUZZ_EXAMPLES=100 COUNTER_EXAMPLES=2000 RANGE_EXAMPLES=2000 \
-	  POSTGRESQL_EXAMPLES=400 $(BIN)/$(PYTEST) tests/collector/test_collect_streams.py tests/imports/test_fuzzed_files.py \
-	  tests/test_counters_exact.py tests/test_ranges_exact.py tests/test_filters_exact.py \
-	  tests/test_compare_exact.py tests/test_conversions_exact.py tests/test_openapi_fuzzed.py \
-	  tests/postgresql/test_postgresql_counters_exact.py
+	  COMPARE_EXAMPLES=1000 FILTER_EXAMPLES=2000 CONVERSION_EXAMPLES=2000 PIECES_EXAMPLES=500 ROUND_TRIP_EXAMPLES=200 \
+	  ATTRIBUTION_EXAMPLES=200 POSTGRESQL_EXAMPLES=400 $(BIN)/$(PYTEST) \
+	  tests/collector/test_collect_streams.py tests/imports/test_fuzzed_files.py tests/imports/test_log_pieces.py \
+	  tests/imports/test_round_trip.py tests/test_attributions_exact.py \
+	  tests/test_counters_exact.py tests/test_ranges_exact.py tests/test_filters_exact.py tests/test_compare_exact.py \
+	  tests/test_conversions_exact.py tests/test_openapi_fuzzed.py tests/postgresql/test_postgresql_counters_exact.py
 
 bench: .venv/bench  ## run benchmarks (half an hour); options: PARTS=functions,throughput SIZES=20k,2M LEADS=10k EVENTS=100M
 	$(BIN)/python -m benchmarks $(if $(PARTS),--parts $(PARTS)) $(if $(SIZES),--sizes $(SIZES)) \
@@ -74,6 +77,8 @@ demo.key:
 	@umask 077; $(PYTHON) -c 'import secrets; print(secrets.token_hex(32))' > demo.key
 
 .venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or later is needed, and this is %s; " \
+	  "pass another one, such as: make run PYTHON=python3.13" % sys.version.split()[0])'
 	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }  # remove an incomplete environment
 
 .venv/run: .venv/bin/python setup.cfg

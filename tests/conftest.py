@@ -1,6 +1,7 @@
 import gc
 import os
 import shutil
+import signal
 import sys
 from contextlib import ExitStack
 from itertools import groupby
@@ -17,6 +18,10 @@ from analytics_api import create_app
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+# A shell starts background commands with SIGINT ignored, and programs that the tests start and interrupt would inherit
+# this.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 MEMORY = "/dev/shm"
 MIN_MEMORY = 4 << 30  # bytes; the largest test needs a tenth of it
 
@@ -32,7 +37,8 @@ def is_roomy(folder):
 if is_roomy(MEMORY):
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", MEMORY)
 
-settings.register_profile("suite", deadline=None, print_blob=True)
+# In CI, the random tests run the same cases each time, so that only a change of the code changes a result.
+settings.register_profile("suite", deadline=None, print_blob=True, derandomize="CI" in os.environ)
 settings.load_profile("suite")
 
 
@@ -49,6 +55,7 @@ ENGINES = {
 SLOW_MODULES = {
     "test_access_log",
     "test_backup",
+    "test_bucket",
     "test_bucket_faults",
     "test_calendar",
     "test_cli",
@@ -139,13 +146,9 @@ def pytest_generate_tests(metafunc):
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # add marks before pytest evaluates -m
 def pytest_collection_modifyitems(config, items):
     chosen = config.getoption("engine")
-    read_from_replica = set()
-    items[:] = [
-        item
-        for item in items
-        if engine_of(item) in (None, chosen or engine_of(item))
-        and (chosen or engine_of(item) != "replica" or not is_covered(item, read_from_replica))
-    ]
+    items[:] = [item for item in items if engine_of(item) in (None, chosen or engine_of(item))]
+    if not chosen:
+        items[:] = choose_servers(items)
     for item in items:
         if engine_of(item) in ("postgresql", "replica") or "postgresql" in item.path.parent.name:
             item.add_marker(pytest.mark.postgresql)
@@ -173,16 +176,27 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
-def is_covered(item, covered):
-    """Return whether another case of a test, in `covered`, reads from a replica.
+def choose_servers(items):
+    """Return the items with one case of each test on a replica, and its other cases on the primary.
 
-    The statements are the same as on the primary, and only the connection differs, so one case of a test is enough.
+    The statements are the same on both, and only the connection differs.
     """
-    function = item.nodeid.split("[")[0]
-    if function in covered:
-        return True
-    covered.add(function)
-    return False
+    on_replica = {}
+    for item in items:
+        if engine_of(item) == "replica":
+            on_replica.setdefault(item.nodeid.split("[")[0], case_of(item))
+    engines = {"replica", "postgresql"}
+    return [
+        item
+        for item in items
+        if engine_of(item) not in engines
+        or (engine_of(item) == "replica") == (on_replica.get(item.nodeid.split("[")[0]) == case_of(item))
+    ]
+
+
+def case_of(item):
+    """Return the numbers of the parameters of a test besides its engine."""
+    return {name: index for name, index in item.callspec.indices.items() if name != "database_engine"}
 
 
 def engine_of(item):

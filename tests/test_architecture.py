@@ -16,7 +16,8 @@ LAYERS = (
     ("browser_sessions", "context"),
     ("ranges",),
     ("filter_conditions", "periods"),
-    ("filtered_events",),
+    ("filtered_events", "matching"),
+    ("filtered_columns",),
     ("filtered_sessions",),
     ("earlier_range", "filtered_sections"),
     ("endpoints",),
@@ -30,6 +31,7 @@ LAYERS = (
     ("collector",),
     ("server",),
     ("cli",),
+    ("__main__",),
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 

@@ -1,5 +1,6 @@
 import sqlite3
 import subprocess
+import sys
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
@@ -51,8 +52,8 @@ def test_init_leaves_an_existing_database(filled):
     ],
 )
 def test_database_option_precedes_environment_and_default(arguments, environ, name, folder):
-    for command in ("init", "demo", "verify", "rebuild", "upgrade"):
-        run(command, *arguments, env=environ)
+    for command in (["init"], ["demo", "--sessions", 20], ["verify"], ["rebuild"], ["upgrade"]):
+        run(*command, *arguments, env=environ)
 
     assert [path.name for path in folder.iterdir()] == [name]
 
@@ -61,10 +62,7 @@ def test_database_option_precedes_environment_and_default(arguments, environ, na
 def test_reading_commands_do_not_create_a_database(command, folder):
     output = run(command, status=1)
 
-    assert (
-        output == f"Error: {'' if command != 'upgrade' else f'{folder}/'}analytics.db: this database does not exist; "
-        "`analytics-api init` creates it\n"
-    )
+    assert output == f"Error: {folder}/analytics.db: this database does not exist; `analytics-api init` creates it\n"
     assert list(folder.iterdir()) == []
 
 
@@ -235,7 +233,9 @@ def test_own_errors_are_one_line_without_traceback(folder):
 
     assert ended.returncode == 1
     assert ended.stdout == ""
-    assert ended.stderr == "Error: analytics.db: this database does not exist; `analytics-api init` creates it\n"
+    assert (
+        ended.stderr == f"Error: {folder}/analytics.db: this database does not exist; `analytics-api init` creates it\n"
+    )
 
 
 def test_results_go_to_standard_output_alone(folder):
@@ -248,6 +248,12 @@ def test_version_is_that_of_the_package(folder):
     ended = run_process("--version", cwd=folder)
 
     assert ended.stdout == f"analytics-api, version {version('analytics_api')}\n"
+
+
+def test_package_can_be_run_as_a_module(folder):
+    result = run_process("--version", program=[sys.executable, "-m", "analytics_api"], cwd=folder)
+
+    assert (result.returncode, result.stdout) == (0, f"python -m analytics_api, version {version('analytics_api')}\n")
 
 
 def test_every_command_and_option_has_help():
@@ -307,10 +313,12 @@ def test_renamed_option_is_accepted_with_a_warning(command, former, current, fol
     environ = {"ANALYTICS_STORAGE": "recordings"}
     Path("recordings/sessions/s1").mkdir(parents=True)
     Path("recordings/sessions/s1/1.json").touch()
+    for name in ("analytics.db", "other.db"):
+        run("init", "-d", name)
 
-    expected = run_process(*command, *current, cwd=folder, **environ)
+    expected = run(*command, *current, env=environ)
     ended = run_process(*command, *former, "-d", "other.db", cwd=folder, **environ)
 
-    assert (ended.returncode, ended.stdout) == (0, expected.stdout)
+    assert (ended.returncode, ended.stdout) == (0, expected)
     assert ended.stderr.startswith(f"Warning: {former[0].partition('=')[0]}")
     assert "is deprecated; use --" in ended.stderr

@@ -89,6 +89,8 @@ def test_quick_work_prints_its_result_without_a_terminal(tmp_path, dump):
 def test_quick_command_prints_its_result_without_a_terminal(arguments, tmp_path):
     if arguments[0] != "demo":
         run("demo", "-d", tmp_path / "analytics.db", "--sessions", 20)
+    if arguments[0] == "copy":
+        run("init", "-d", tmp_path / "other.db")
 
     ended = run_process(*arguments, cwd=tmp_path)
 

@@ -141,7 +141,8 @@ def test_preflight_of_another_origin_is_403_and_logged_once(serve, caplog):
         assert (response.status_code, response.json) == (403, {"error": "This origin is not allowed"})
         assert cors(response) == {"Vary": "Origin"}
     assert [record.getMessage() for record in caplog.records] == [
-        "a preflight from the origin 'https://elsewhere.example' was rejected: it is not in cors_origins"
+        "a preflight from the origin 'https://elsewhere.example' was rejected: "
+        "it is not in ANALYTICS_CORS_ORIGINS, or in cors_origins"
     ]
 
 

@@ -22,7 +22,7 @@ EXPORT = "/analytics/leads/export"
 def filled(insert):
     """Insert enough leads for an export that has several chunks and is written to disk."""
     rows = [
-        {"lead_id": n, "enquiry_datetime": "2026-02-23 11:15:00", "contact_name": "Ann " * 50} for n in range(1, 2001)
+        {"lead_id": n, "enquiry_datetime": "2026-02-23 11:15:00", "engagement_label": "x" * 800} for n in range(1, 501)
     ]
     insert("leads", *rows)
 

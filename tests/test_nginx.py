@@ -177,6 +177,8 @@ STALLED = {
     "half-body": f"{PATCH}Content-Length: 9\r\n\r\n{{",
     "chunked-body": f"{PATCH}Transfer-Encoding: chunked\r\n\r\n64\r\n\r\n",
     "half-header": PATCH,
+    "idle": "",
+    "unclosed": "GET /healthz HTTP/1.0\r\n\r\n",
     "export": f"GET /analytics/leads/export HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n\r\n",
 }
 

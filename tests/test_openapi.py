@@ -206,6 +206,7 @@ def test_document_has_every_parameter_with_its_bounds():
         },
         "GET /analytics/leads/facets": {name: which[name] for name in which if name != "sort"},
         "GET /analytics/leads/{lead_id}/history": {"lead_id": lead_id},
+        "GET /analytics/leads/{lead_id}/visits": {"lead_id": lead_id},
         "GET /analytics/leads/{lead_id}": {"lead_id": lead_id},
         "PATCH /analytics/leads/{lead_id}": {"lead_id": lead_id},
         "PATCH /analytics/leads": {},

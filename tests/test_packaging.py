@@ -125,8 +125,10 @@ def test_wheel_contains_the_schema_and_no_link(files):
     assert files["analytics_api/schema.sql"] == (ROOT / "schema.sql").read_bytes()
 
 
-def test_wheel_contains_only_the_package(files):
-    assert {name.split("/")[0] for name in files if ".dist-info/" not in name} == {"analytics_api"}
+def test_wheel_contains_only_the_package_and_its_command(files):
+    names = {name.split("/")[0] for name in files if ".dist-info/" not in name}
+
+    assert names == {"analytics_api", "analytics_api_command.py"}
 
 
 def test_image_contains_the_whole_package(files, tmp_path):
@@ -141,8 +143,8 @@ def test_image_contains_the_whole_package(files, tmp_path):
 
     in_image = unzip(run_build("wheel", tmp_path))
 
-    assert {name: in_image.get(name) for name in files if name.startswith("analytics_api/")} == {
-        name: content for name, content in files.items() if name.startswith("analytics_api/")
+    assert {name: in_image.get(name) for name in files if ".dist-info/" not in name} == {
+        name: content for name, content in files.items() if ".dist-info/" not in name
     }
 
 
@@ -215,6 +217,23 @@ def test_wsgi_py_works_with_werkzeug_alone(bare):
     )
 
     assert answer == "200 OK\n"
+
+
+@pytest.mark.parametrize("module", ["werkzeug", "click"])
+def test_interrupted_start_of_the_command_is_one_line(module):
+    program = (
+        "import sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, *rest):\n"
+        f"        if name == '{module}': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "import analytics_api_command\n"
+        "analytics_api_command.main()\n"
+    )
+
+    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+
+    assert (ended.returncode, ended.stderr) == (130, "Aborted!\n")
 
 
 def test_command_without_its_extra_names_it_in_one_line(bare):

@@ -101,6 +101,7 @@ def rows(get):
     return rows
 
 
+@pytest.mark.any_engine
 @pytest.mark.parametrize("taking", ["days", "pages", "sources", "leads"])
 def test_limit_is_clamped(plenty, rows, taking):
     path, name, default, minimum, maximum = TAKING[taking]

@@ -150,3 +150,30 @@ def test_websocket_upgrade_is_answered_as_http(client):
     response = client.get("/analytics/geo", headers={"Connection": "Upgrade", "Upgrade": "websocket", "X-API-Key": KEY})
 
     assert (response.status_code, response.json) == (200, [])
+
+
+@pytest.mark.parametrize(
+    ("prefix", "mount", "path", "meant"),
+    [
+        ("/analytics", "", "/overview", "/analytics/overview"),
+        ("/analytics", "", "/api/overview", "/analytics/overview"),
+        ("/analytics", "", "/analytics/overview/", "/analytics/overview"),
+        ("/analytics", "/analytics", "/overview", "/analytics/analytics/overview"),
+        ("", "/internal", "/analytics/overview", "/internal/overview"),
+    ],
+    ids=["no-prefix", "other-prefix", "slash", "prefix-twice", "prefix-below-mount"],
+)
+def test_path_of_the_same_name_is_logged_once(serve, caplog, prefix, mount, path, meant):
+    client = serve(prefix=prefix)
+
+    for _ in range(2):
+        client.get(path, environ_overrides={"SCRIPT_NAME": mount})
+
+    (warning,) = caplog.messages
+    assert f"did you mean {meant}?" in warning
+
+
+def test_unlike_path_is_not_logged(client, caplog):
+    client.get("/wp-login.php?secret=1")
+
+    assert caplog.messages == []

@@ -1,12 +1,15 @@
 """Reading a database in a read-only folder works, and the error of a write names the folder or file."""
 
 import os
+import pwd
 import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 
 import pytest
 from helpers.cli import isolated_cwd, run
@@ -16,6 +19,8 @@ from helpers.read_only import read_only
 from analytics_api import create_app, open_database
 from analytics_api.errors import DatabaseError
 from analytics_api.server.serve import build_server_app
+
+OWNER = pwd.getpwuid(os.getuid()).pw_name
 
 
 @pytest.fixture
@@ -181,3 +186,78 @@ def test_log_of_a_crashed_writer_is_not_left_out(tmp_path):
 
     with read_only(folder), pytest.raises(DatabaseError, match=f"the folder {folder} must be writable"):
         open_database(folder / "a.db")
+
+
+@contextmanager
+def without_rights():
+    """Run a block as a user who is not root, because root may read every file."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.setresuid(65534, 65534, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+
+
+@pytest.fixture
+def private():
+    """Return the path of a database in a folder of its own that every user can reach."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        path = Path(folder, "private", "a.db")
+        path.parent.mkdir()
+        open_database(path).close()
+        yield path
+        os.chmod(path.parent, 0o755)
+
+
+@pytest.fixture
+def error_without_rights(private, tmp_path, monkeypatch):
+    """Return a function that runs a command as a user who is not root, and returns its error."""
+    isolated_cwd(monkeypatch, tmp_path)
+
+    def fail(command):
+        with without_rights():
+            return run(command, "-d", private, status=1)
+
+    return fail
+
+
+@pytest.mark.parametrize("command", ["init", "verify", "upgrade"])
+def test_file_of_another_user_names_that_user(private, command, error_without_rights):
+    os.chmod(private, 0)
+
+    output = error_without_rights(command)
+
+    assert output == (
+        f"Error: {private}: unable to open database file; its owner does not let other users read it: "
+        f"run the command as the user {OWNER}\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["init", "verify", "upgrade"])
+def test_closed_folder_names_its_owner(private, command, error_without_rights):
+    os.chmod(private.parent, 0)
+
+    output = error_without_rights(command)
+
+    assert output == (
+        f"Error: {private}: unable to open database file; the folder {private.parent} is closed to this user: "
+        f"run the command as the user {OWNER}\n"
+    )
+
+
+def test_command_reads_no_env_file_of_a_closed_folder(private, tmp_path, monkeypatch):
+    folder = tmp_path / "home"
+    folder.mkdir()
+    isolated_cwd(monkeypatch, folder)
+    os.chmod(private, 0o644)
+    os.chmod(folder, 0)
+
+    with without_rights():
+        output = run("verify", "-d", private)
+
+    os.chmod(folder, 0o755)
+    assert output == "all counters are correct\n"

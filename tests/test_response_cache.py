@@ -23,15 +23,18 @@ on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 @pytest.fixture
 def statements(database):
-    """Return a function that returns the statements since its last call on this thread's connection."""
+    """Yield a function that returns the statements since its last call on this thread's connection."""
     log = []
-    database._handle().statements.connection.set_trace_callback(log.append)
+    connection = database._handle().statements.connection
+    connection.set_trace_callback(log.append)
 
     def new_statements():
         new, log[:] = list(log), []
         return [sql for sql in new if "data_version" not in sql]
 
-    return new_statements
+    yield new_statements
+    # Later tests use the same connection, and a trace of large insertions with triggers takes gigabytes.
+    connection.set_trace_callback(None)
 
 
 @on_sqlite
@@ -194,7 +197,7 @@ def test_cache_size_is_bounded(database, insert, client):
 
 
 def test_only_statistics_routes_are_cached():
-    assert {route.path for route in ROUTES if route.cached and route.scope != "stats"} == set()
+    assert {route.path for route in ROUTES if route.is_cached and route.scope != "stats"} == set()
 
 
 def cached_bodies(text):

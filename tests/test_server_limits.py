@@ -112,6 +112,20 @@ def test_body_over_the_limit_is_a_json_error(server):
     assert (status, json.loads(body)) == (400, {"error": "The request body must have at most 65536 bytes"})
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [("Content-Length: 9", 401), (f"X-API-Key: {KEY}\r\nContent-Length: 1000000", 400)],
+    ids=["without-key", "over-the-limit"],
+)
+def test_rejection_does_not_wait_for_the_body(server, headers, status):
+    with server.connect() as connection:
+        connection.sendall(f"PATCH /analytics/leads/1 HTTP/1.1\r\nHost: shop.example\r\n{headers}\r\n\r\n".encode())
+
+        answer = reply(connection)
+
+    assert answer[0] == status
+
+
 def test_incomplete_request_is_rejected(server):
     with server.connect() as connection:
         connection.sendall(PATCH + BODY[:-1])

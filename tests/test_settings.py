@@ -270,10 +270,16 @@ def test_storage_directory_must_exist(folder):
         ("ANALYTICS_DATABASE", ":memory:", "ANALYTICS_DATABASE must be a file"),
         ("ANALYTICS_STORAGE_PATTERN", "(", "ANALYTICS_STORAGE_PATTERN: "),
         ("ANALYTICS_API_KEY", "first,second", "ANALYTICS_API_KEY: key-1 contains a comma; separate keys with spaces"),
+        (
+            "ANALYTICS_API_KEY",
+            "$(openssl rand -hex 32)",
+            "ANALYTICS_API_KEY contains the command $(openssl…), which is",
+        ),
+        ("ANALYTICS_API_KEY", "`openssl rand -hex 32`", "ANALYTICS_API_KEY contains a command in `…`, which"),
         ("ANALYTICS_API_KEY", "k\xe9k\xe9", "ANALYTICS_API_KEY: key-1 contains a character that is not ASCII"),
         ("ANALYTICS_LOG_ADDRESS", "yes", "ANALYTICS_LOG_ADDRESS must be 0 or 1, not 'yes'"),
     ],
-    ids=["folder", "memory", "pattern", "comma", "non-ascii", "address"],
+    ids=["folder", "memory", "pattern", "comma", "command", "backticks", "non-ascii", "address"],
 )
 def test_unusable_value_names_its_variable(variable, value, message):
     assert refusal({"ANALYTICS_API_KEY": KEY, variable: value}).startswith(message)
@@ -288,6 +294,12 @@ def test_unknown_variable_is_warned_of_with_nearest_name():
     ]
 
 
+def test_variable_with_a_misspelled_prefix_is_warned_of():
+    settings = read(ANALYTIC_METRICS="1", METRICS="1")
+
+    assert settings.warnings() == ["ANALYTIC_METRICS is not a setting; did you mean ANALYTICS_METRICS?"]
+
+
 def test_error_ends_with_unknown_variables():
     text = refusal({"ANALYTICS_API_KEYS": KEY})
 
@@ -298,8 +310,13 @@ def test_error_ends_with_unknown_variables():
 
 @pytest.mark.parametrize(
     ("keys", "quoted"),
-    [(f'"{KEY}"', ["key-1"]), (f"'{KEY} {KEY}'", ["key-1", "key-2"]), (f"{KEY}'s", [])],
-    ids=["double", "several", "inside"],
+    [
+        (f'"{KEY}"', ["key-1"]),
+        (f"`{KEY}`", ["key-1"]),
+        (f"'{KEY} {KEY}'", ["key-1", "key-2"]),
+        (f"{KEY}'s", []),
+    ],
+    ids=["double", "backticks", "several", "inside"],
 )
 def test_key_in_quotes_is_a_warning(keys, quoted):
     assert read(ANALYTICS_API_KEY=keys).warnings() == [
@@ -382,6 +399,15 @@ def test_gunicorn_with_invalid_setting_stops_with_one_line(environ, message, opt
     assert json.loads(ours[0])["message"].startswith("cannot start: ")
     assert message in ours[0]
     assert ended.stderr.count("Booting worker") == (0 if options else 1)
+
+
+def test_wsgi_file_run_as_a_program_names_the_command(folder):
+    program = [sys.executable, Path(__file__).parents[1] / "wsgi.py"]
+
+    ended = run_process(program=program, cwd=folder, ANALYTICS_API_KEY=KEY)
+
+    assert (ended.returncode, ended.stderr) == (1, "wsgi.py is for a WSGI server; run: analytics-api serve\n")
+    assert list(folder.iterdir()) == []
 
 
 def test_gunicorn_reads_the_environment_and_warns(folder):

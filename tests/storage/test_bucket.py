@@ -32,7 +32,6 @@ ODD = [
 ODD += ["'\"", "#?;=", " lead", "trail ", "back\\slash", "~", "*"]
 
 
-@pytest.mark.slow
 def test_bucket_counts_objects_over_several_pages(s3: S3) -> None:
     s3.fill("many", [f"sessions/{number // 5}/{number % 5}.json" for number in range(5000)])
 
@@ -109,7 +108,6 @@ def test_bucket_counts_only_keys_with_prefix(s3: S3, sites: str, prefix: str, ob
     assert (statistics.total_objects, statistics.estimated_sessions) == (objects, sessions)
 
 
-@pytest.mark.slow
 def test_keys_without_session_are_counted_and_logged_once(s3: S3, caplog: pytest.LogCaptureFixture) -> None:
     s3.fill("other", [*(f"logs/{number}.txt" for number in range(1500)), "sessions/a/0.json"])
     caplog.set_level(logging.INFO, "analytics_api.storage.base")
@@ -161,7 +159,6 @@ def test_missing_bucket_is_an_error(s3: S3) -> None:
         s3.bucket("missing").statistics()
 
 
-@pytest.mark.slow
 def test_bucket_is_shared_by_threads(s3: S3) -> None:
     s3.fill("shared", [f"sessions/{number}/0.json" for number in range(1200)])
     bucket = s3.bucket("shared")

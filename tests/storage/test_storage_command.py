@@ -20,6 +20,7 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET}
 def run(tmp_path, monkeypatch):
     """Return a function that runs `analytics-api storage` with settings and returns its output."""
     monkeypatch.chdir(tmp_path)
+    open_database("a.db").close()
     for name in ("ANALYTICS_STORAGE", "ANALYTICS_STORAGE_PATTERN", "AWS_REGION", "CLOUDFLARE_API_TOKEN"):
         monkeypatch.delenv(name, raising=False)
 
@@ -123,6 +124,13 @@ def test_unusable_storage_is_one_line(run, environ, message):
 
     assert output.startswith(message)
     assert output.count("\n") == 1
+
+
+def test_storage_creates_no_database(run, tmp_path):
+    output = run("-d", "elsewhere.db", status=1, ANALYTICS_STORAGE=str(tmp_path))
+
+    assert output == f"Error: {tmp_path}/elsewhere.db: this database does not exist; `analytics-api init` creates it\n"
+    assert not (tmp_path / "elsewhere.db").exists()
 
 
 def test_missing_bucket_leaves_saved_statistics(s3, run, tmp_path):
