@@ -109,10 +109,10 @@ def asking_filtered(database, path, filters):
     return asking(database, f"{path}?{urlencode([('days', 30), *filters])}", query_timeout=QUERY_TIMEOUT)
 
 
-def timed(call, clock):
+def timed(call, clock, calls=CALLS):
     """Return the CPU seconds of a call as a Figure."""
     taken = []
-    for _ in range(CALLS):
+    for _ in range(calls):
         begun = clock()
         call()
         taken.append(clock() - begun)

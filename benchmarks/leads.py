@@ -194,7 +194,7 @@ def singles(findings, ctx, connection, leads, at):
 
         def synchronous(how):
             # This connection has SQLite's default settings.
-            database._using(lambda handle: handle.statements.execute(f"pragma synchronous = {how}"), look=True)
+            database._with_handle(lambda handle: handle.statements.execute(f"pragma synchronous = {how}"))
 
         def moved():
             lead, stage = next(moves)

@@ -92,4 +92,6 @@ def main(path: str, database: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: python examples/eshop_clickstream.py FILE DATABASE")
     main(*sys.argv[1:])
