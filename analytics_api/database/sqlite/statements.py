@@ -126,12 +126,16 @@ class Statements:
 
     def _fetch_all(self, sql: str, params: dict[str, Any]) -> tuple[Any, list[tuple[Any, ...]]]:
         """Like `_read`, but without setting a deadline."""
+        cursor = self.connection.cursor()
         try:
-            cursor = self.connection.execute(sql, params)
+            cursor.execute(sql, params)
             return cursor.description, cursor.fetchall()
         except sqlite3.OperationalError as error:
             if not str(error).startswith(DECODE_ERROR):
                 raise
+        # In Python 3.10, the next cursor would use the same prepared statement, which is reset when the old cursor is
+        # garbage-collected.
+        cursor.close()
         with self._text_factory(decode_lossy):
             cursor = self.connection.execute(sql, params)
             return cursor.description, cursor.fetchall()
