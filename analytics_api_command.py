@@ -15,3 +15,8 @@ def main() -> None:
     except KeyboardInterrupt:
         print("Aborted!", file=sys.stderr)
         sys.exit(130)  # 128 + SIGINT, as in a shell
+    except ModuleNotFoundError as error:
+        sys.exit(
+            f"analytics-api needs the package {error.name}; "
+            "install it with: pip install '.[server]' in the source folder"
+        )

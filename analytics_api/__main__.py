@@ -1,5 +1,5 @@
 """`python -m analytics_api` is the command `analytics-api`."""
 
-from .cli import main
+from analytics_api_command import main
 
 main()

@@ -1,14 +1,16 @@
+import pkgutil
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from helpers.cli import COMMAND, clean_environment, isolated_cwd, query, read_tables, run, run_process
 
-from analytics_api import open_database
+from analytics_api import cli, open_database
 from analytics_api.cli import main
 
 
@@ -256,9 +258,17 @@ def test_package_can_be_run_as_a_module(folder):
     assert (result.returncode, result.stdout) == (0, f"python -m analytics_api, version {version('analytics_api')}\n")
 
 
+def test_commands_of_all_modules_are_listed():
+    for module in pkgutil.iter_modules(cli.__path__):
+        import_module(f"analytics_api.cli.{module.name}")
+
+    assert main.list_commands(None) == sorted(main.commands)
+
+
 def test_every_command_and_option_has_help():
     def commands(group, *path):
-        for name, command in group.commands.items():
+        for name in group.list_commands(None):
+            command = group.get_command(None, name)
             if hasattr(command, "commands"):
                 yield from commands(command, *path, name)
             else:

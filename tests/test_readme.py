@@ -61,7 +61,8 @@ def blocks(language, page="README.md"):
 
 def commands(group=main, *path):
     """Yield every command and the words of its name."""
-    for name, command in group.commands.items():
+    for name in group.list_commands(None):
+        command = group.get_command(None, name)
         if hasattr(command, "commands"):
             yield from commands(command, *path, name)
         else:

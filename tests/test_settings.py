@@ -11,7 +11,8 @@ import pytest
 from helpers.cli import clean_environment, isolated_cwd, run_process
 
 from analytics_api.errors import SettingError
-from analytics_api.server.settings import Settings, database, storage
+from analytics_api.server.database_setting import read_database
+from analytics_api.server.settings import Settings, storage
 
 KEY = "a-key-of-many-letters-that-nobody-knows"
 BUCKET = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "hush-hush"}
@@ -353,8 +354,8 @@ def test_cloudflare_counts_no_other_bucket():
 
 
 def test_database_is_known_without_a_key():
-    assert database({}) == "analytics.db"
-    assert database({"ANALYTICS_DATABASE": "visits.db"}) == "visits.db"
+    assert read_database({}) == "analytics.db"
+    assert read_database({"ANALYTICS_DATABASE": "visits.db"}) == "visits.db"
 
 
 # wsgi.py, which gunicorn's own command loads

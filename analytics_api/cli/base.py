@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from functools import partial
+from importlib import import_module
 from typing import Any, TypeVar
 
 import click
@@ -16,12 +17,32 @@ import click
 from ..database import Database, open_database
 from ..errors import AnalyticsError, SettingError
 from ..maintenance.description import describe_rows, is_missing
-from ..server import settings
+from ..server.database_setting import DATABASE, read_database
 from ..server.env_file import EnvFile
 from .output import describe_write_error
 
 T = TypeVar("T")
 
+# The module of each command. It is imported when the command is used, because importing all of them takes most of the
+# time in which a command starts.
+MODULES = {
+    "backup": "copies",
+    "copy": "copies",
+    "demo": "demo",
+    "erase": "retention",
+    "export": "copies",
+    "import": "imports",
+    "init": "database",
+    "keys": "keys",
+    "openapi": "openapi",
+    "purge": "retention",
+    "rebuild": "database",
+    "serve": "serve",
+    "site": "site",
+    "storage": "storage",
+    "upgrade": "database",
+    "verify": "database",
+}
 
 # The option --database. If it is not passed, the value is None, and the command itself finds the database.
 database_flag = partial(
@@ -29,7 +50,7 @@ database_flag = partial(
     "-d",
     "--database",
     metavar="PATH",
-    help=f"The database file, or a postgresql:// URL. Default: ANALYTICS_DATABASE, then {settings.DATABASE}.",
+    help=f"The database file, or a postgresql:// URL. Default: ANALYTICS_DATABASE, then {DATABASE}.",
 )
 
 
@@ -54,6 +75,14 @@ class Group(click.Group):
 
     `serve` exits with status 78 (EX_CONFIG) if a setting is invalid, so that a supervisor does not restart it.
     """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in MODULES:
+            import_module(f".{MODULES[cmd_name]}", __package__)  # it adds its commands to the group
+        return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -96,7 +125,7 @@ class RenamedOptions(click.Command):
 
 def database_option(command: Callable[..., T]) -> Callable[..., T]:
     """Add the option --database, whose default is ANALYTICS_DATABASE."""
-    return database_flag(callback=lambda ctx, option, value: value or settings.database(os.environ))(command)
+    return database_flag(callback=lambda ctx, option, value: value or read_database(os.environ))(command)
 
 
 @contextmanager

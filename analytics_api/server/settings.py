@@ -1,4 +1,4 @@
-"""Parse the settings. Only this module reads environment variables."""
+"""Parse the settings. Only this module and `database_setting.py` read environment variables."""
 
 from __future__ import annotations
 
@@ -20,13 +20,11 @@ from ..http.downloads import MAX_EXPORTS
 from ..middleware.cors import normalize_origin
 from ..storage import StorageStats, open_storage
 from ..storage.base import session_pattern
+from .database_setting import DATABASE, POSTGRESQL, read_database
 from .serve import build_server_app
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
-
-DATABASE = "analytics.db"
-POSTGRESQL = ("postgresql://", "postgres://")
 
 MIN_KEY_LENGTH = 16  # characters; a shorter key causes a warning
 MIN_PUBLIC_KEY_LENGTH = 20  # characters; a shorter key is rejected if other machines can connect
@@ -98,7 +96,7 @@ class Settings:
     def _read(cls, environ: Mapping[str, str]) -> Settings:
         return cls(
             api_keys={f"key-{number}": key for number, key in enumerate(_keys(environ), start=1)},
-            database=database(environ),
+            database=read_database(environ),
             database_read=_database_read(environ),
             storage=storage(environ),
             storage_max_age=_parse_int(environ, "ANALYTICS_STORAGE_MAX_AGE", 3600, minimum=1),
@@ -197,31 +195,9 @@ class Settings:
                 )
 
 
-def database(environ: Mapping[str, str]) -> str:
-    """Return the path or URL of the database."""
-    value = environ.get("ANALYTICS_DATABASE", "").strip() or DATABASE
-    if value.startswith(POSTGRESQL):
-        return value
-    if "://" in value:
-        hint = f": write {value.partition(':///')[2] or DATABASE}" if value.startswith("sqlite:///") else ""
-        raise SettingError(
-            f"ANALYTICS_DATABASE must be the path of an SQLite file or a URL that begins {POSTGRESQL[0]}{hint}"
-        )
-    if value.startswith((":memory:", "file:")):
-        raise SettingError("ANALYTICS_DATABASE must be a file: every process needs the same database")
-    folder = os.path.dirname(os.path.abspath(value))
-    if not os.path.isdir(folder):
-        raise SettingError(f"ANALYTICS_DATABASE: the folder {folder} does not exist")
-    if os.path.isdir(value):
-        raise SettingError(
-            f"ANALYTICS_DATABASE: {value} is a folder: use the path of a file, such as {os.path.join(value, DATABASE)}"
-        )
-    return value
-
-
 def _database_read(environ: Mapping[str, str]) -> str | None:
     value = environ.get("ANALYTICS_DATABASE_READ", "").strip()
-    if value and not (value.startswith(POSTGRESQL) and database(environ).startswith(POSTGRESQL)):
+    if value and not (value.startswith(POSTGRESQL) and read_database(environ).startswith(POSTGRESQL)):
         raise SettingError(
             f"ANALYTICS_DATABASE_READ must be a URL that begins {POSTGRESQL[0]}, and so must ANALYTICS_DATABASE"
         )
