@@ -309,22 +309,49 @@ def test_error_ends_with_unknown_variables():
     assert KEY not in text
 
 
+IN_QUOTES = "is in quotes, which are part of the key; remove them (docker run --env-file does not remove quotes)"
+IN_BRACKETS = "is in angle brackets, which are part of the key; replace a placeholder by a key, without brackets"
+
+
 @pytest.mark.parametrize(
-    ("keys", "quoted"),
+    ("keys", "mistakes"),
     [
-        (f'"{KEY}"', ["key-1"]),
-        (f"`{KEY}`", ["key-1"]),
-        (f"'{KEY} {KEY}'", ["key-1", "key-2"]),
+        (f'"{KEY}"', [f"key-1 {IN_QUOTES}"]),
+        (f"`{KEY}`", [f"key-1 {IN_QUOTES}"]),
+        (f"'{KEY} {KEY}'", [f"key-1 {IN_QUOTES}", f"key-2 {IN_QUOTES}"]),
+        (f"<{KEY}>", [f"key-1 {IN_BRACKETS}"]),
+        ("<the-key-of-your-server>", [f"key-1 {IN_BRACKETS}"]),
+        (
+            "$ANALYTICS_SECRET_KEY",
+            ["key-1 begins with $, which is part of the key; a name of a variable is not replaced by its value here"],
+        ),
+        (
+            f"ANALYTICS_API_KEY={KEY}",
+            ["key-1 begins with the name of the setting, which is part of the key; the value must have only keys"],
+        ),
         (f"{KEY}'s", []),
+        (f"{KEY}<{KEY}", []),
     ],
-    ids=["double", "backticks", "several", "inside"],
+    ids=["double", "backticks", "several", "brackets", "placeholder", "variable", "name", "inside", "less than"],
 )
-def test_key_in_quotes_is_a_warning(keys, quoted):
-    assert read(ANALYTICS_API_KEY=keys).warnings() == [
-        f"ANALYTICS_API_KEY: the key {name} is in quotes, which are part of the key; remove them (docker run "
-        "--env-file does not remove quotes)"
-        for name in quoted
-    ]
+@pytest.mark.parametrize("variable", ["ANALYTICS_API_KEY", "ANALYTICS_API_KEY_FILE"])
+def test_characters_around_a_key_are_a_warning(variable, keys, mistakes, folder):
+    (folder / "key").write_text(f"{keys}\n")
+
+    settings = Settings.read({variable: keys if variable == "ANALYTICS_API_KEY" else "key"})
+
+    assert settings.warnings() == [f"{variable}: the key {mistake}" for mistake in mistakes]
+    assert list(settings.api_keys.values()) == keys.split()
+
+
+@pytest.mark.parametrize("command", ["$(openssl rand -hex 32)", "`openssl rand -hex 32`"], ids=["dollar", "backticks"])
+def test_command_in_a_key_file_is_an_error(command, folder):
+    (folder / "key").write_text(command)
+
+    text = refusal({"ANALYTICS_API_KEY_FILE": "key"})
+
+    assert text.startswith("ANALYTICS_API_KEY_FILE contains ")
+    assert text.endswith(", which is not run; set the key that it prints")
 
 
 def test_storage_may_be_a_bucket_with_credentials():

@@ -14,8 +14,9 @@ import click
 from ..errors import SettingError
 from ..maintenance.description import describe_rows, is_missing
 from ..server import logs
+from ..server.api_key_setting import MissingKey
 from ..server.env_file import EnvFile
-from ..server.settings import MissingKey, Settings
+from ..server.settings import Settings
 from .base import database_flag, main
 
 log = logging.getLogger(__name__)

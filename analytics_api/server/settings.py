@@ -1,4 +1,4 @@
-"""Parse the settings. Only this module and `database_setting.py` read environment variables."""
+"""Parse the settings. Only this module and the modules `…_setting.py` read environment variables."""
 
 from __future__ import annotations
 
@@ -20,17 +20,14 @@ from ..http.downloads import MAX_EXPORTS
 from ..middleware.cors import normalize_origin
 from ..storage import StorageStats, open_storage
 from ..storage.base import session_pattern
+from .api_key_setting import MAKE_A_KEY, find_mistakes, read_keys
 from .database_setting import DATABASE, POSTGRESQL, read_database
 from .serve import build_server_app
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-MIN_KEY_LENGTH = 16  # characters; a shorter key causes a warning
 MIN_PUBLIC_KEY_LENGTH = 20  # characters; a shorter key is rejected if other machines can connect
-WEAK_KEYS = frozenset({"changeme", "dev", "password", "secret", "test", "your-api-key", "your-api-key-here"})
-MAKE_A_KEY = "make one with: openssl rand -hex 32"
-IN_QUOTES = "is in quotes, which are part of the key; remove them (docker run --env-file does not remove quotes)"
 
 VARIABLES = (
     "ANALYTICS_API_KEY",
@@ -54,10 +51,6 @@ VARIABLES = (
 )
 
 
-class MissingKey(SettingError):
-    """Neither ANALYTICS_API_KEY nor ANALYTICS_API_KEY_FILE is set."""
-
-
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Parsed and validated settings. Reading them opens no database and no storage."""
@@ -78,6 +71,7 @@ class Settings:
     collect_contact_ip: bool = True
     vpn_networks: Sequence[str] = ()
     geoip: str | None = None
+    key_variable: str = field(default="ANALYTICS_API_KEY", compare=False)  # contains the keys, or names their file
     notes: Sequence[str] = field(default=(), compare=False)  # warnings about unknown or unused variables
 
     @classmethod
@@ -94,8 +88,9 @@ class Settings:
 
     @classmethod
     def _read(cls, environ: Mapping[str, str]) -> Settings:
+        key_variable, api_keys = read_keys(environ)
         return cls(
-            api_keys={f"key-{number}": key for number, key in enumerate(_keys(environ), start=1)},
+            api_keys=api_keys,
             database=read_database(environ),
             database_read=_database_read(environ),
             storage=storage(environ),
@@ -111,6 +106,7 @@ class Settings:
             collect_contact_ip=_parse_bool(environ, "ANALYTICS_COLLECT_CONTACT_IP", True),
             vpn_networks=_vpn_networks(environ),
             geoip=_geoip(environ),
+            key_variable=key_variable,
             notes=[*_unknown_variables(environ), *_unused_variables(environ)],
         )
 
@@ -173,13 +169,7 @@ class Settings:
 
     def warnings(self) -> list[str]:
         """Return a warning for each setting that is valid but probably a mistake."""
-        quoted = [name for name, key in self.api_keys.items() if _is_quoted(key)]
-        weak = [(name, weakness) for name, key in self.api_keys.items() if (weakness := _weakness(key))]
-        return [
-            *(f"ANALYTICS_API_KEY: the key {name} is {weakness}; {MAKE_A_KEY}" for name, weakness in weak),
-            *(f"ANALYTICS_API_KEY: the key {name} {IN_QUOTES}" for name in quoted),
-            *self.notes,
-        ]
+        return [*find_mistakes(self.key_variable, self.api_keys), *self.notes]
 
     def reject_short_keys(self, bind: str) -> None:
         """Raise an error for short keys. Call this if other machines can connect to the server and guess keys.
@@ -190,7 +180,7 @@ class Settings:
         for name, key in self.api_keys.items():
             if len(key) < MIN_PUBLIC_KEY_LENGTH:
                 raise SettingError(
-                    f"ANALYTICS_API_KEY: the key {name} has fewer than {MIN_PUBLIC_KEY_LENGTH} characters, "
+                    f"{self.key_variable}: the key {name} has fewer than {MIN_PUBLIC_KEY_LENGTH} characters, "
                     f"and other machines can connect to {bind}; {MAKE_A_KEY}"
                 )
 
@@ -202,38 +192,6 @@ def _database_read(environ: Mapping[str, str]) -> str | None:
             f"ANALYTICS_DATABASE_READ must be a URL that begins {POSTGRESQL[0]}, and so must ANALYTICS_DATABASE"
         )
     return value or None
-
-
-def _keys(environ: Mapping[str, str]) -> list[str]:
-    """Return the keys from ANALYTICS_API_KEY or from the file that ANALYTICS_API_KEY_FILE names."""
-    text, path = environ.get("ANALYTICS_API_KEY", ""), environ.get("ANALYTICS_API_KEY_FILE", "").strip()
-    if text.strip() and path:
-        raise SettingError("ANALYTICS_API_KEY and ANALYTICS_API_KEY_FILE are both set; keep one of them")
-    variable = "ANALYTICS_API_KEY_FILE" if path else "ANALYTICS_API_KEY"
-    keys = (_read_key_file(path) if path else text).split()
-    if not keys and path:
-        raise SettingError(f"{variable} must name a file with an API key: {path} is empty")
-    if not keys:
-        raise MissingKey(f"{variable} or ANALYTICS_API_KEY_FILE must be set: an API key is required; {MAKE_A_KEY}")
-    for number, key in enumerate(keys, start=1):
-        if "," in key:
-            raise SettingError(f"{variable}: key-{number} contains a comma; separate keys with spaces")
-        if key.startswith("$("):
-            raise SettingError(f"{variable} contains the command {key}…), which is not run; set the key that it prints")
-        if key.startswith("`") and not key.endswith("`"):  # the text is not repeated, because it may be several keys
-            raise SettingError(f"{variable} contains a command in `…`, which is not run; set the key that it prints")
-        if not (key.isascii() and key.isprintable()):
-            raise SettingError(f"{variable}: key-{number} contains a character that is not ASCII; {MAKE_A_KEY}")
-    return keys
-
-
-def _read_key_file(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            return file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise SettingError(f"ANALYTICS_API_KEY_FILE must name a file with an API key: {path}: {reason}") from error
 
 
 def storage(environ: Mapping[str, str], *, use_analytics: bool = True) -> StorageStats | None:
@@ -360,15 +318,3 @@ def _unused_variables(environ: Mapping[str, str]) -> list[str]:
     elif "://" not in value and environ.get("CLOUDFLARE_API_TOKEN", "").strip():
         warnings.append("CLOUDFLARE_API_TOKEN has no effect: ANALYTICS_STORAGE is a directory")
     return warnings
-
-
-def _weakness(key: str) -> str:
-    if key.lower() in WEAK_KEYS:
-        return "a well-known word"
-    if len(key) < MIN_KEY_LENGTH:
-        return f"shorter than {MIN_KEY_LENGTH} characters"
-    return ""
-
-
-def _is_quoted(key: str) -> bool:
-    return key[0] in "'\"`" or key[-1] in "'\"`"  # the first or the last key, if the quotes enclose several keys
