@@ -23,13 +23,24 @@ from (
   where e.day between :first and :last and s.session_id = e.session_id
     and {condition}{cut_day}) as counts
 """
-OTHER_EVENTS_OF_CUT_DAY: Final = """
+# The sessions that match and have events on the cut day. Selecting them first evaluates the condition once for each
+# session instead of once for each event. With a filter that matches few sessions, it takes a fifth of the time.
+SESSIONS_OF_CUT_DAY: Final = """
+    select s.session_id
+    from session_facts as s
+    where s.day = :last_day
+      and {condition}
+    union all
+    select s.session_id
+    from events_of_other_days as other
+    cross join facts_of_sessions as s
+    where other.day = :last_day and s.session_id = other.session_id
+      and {condition}"""
+OTHER_EVENTS_OF_CUT_DAY: Final = f"""
   union all
   select count(*)
-  from events as e
-  cross join facts_of_sessions as s
-  where e.occurred_at >= :cut_at and e.occurred_at < :ends_at and s.session_id = e.session_id
-    and {condition}"""
+  from events
+  where occurred_at >= :cut_at and occurred_at < :ends_at and session_id in ({SESSIONS_OF_CUT_DAY})"""
 
 # A session is counted once for each page: on the day on which the session began if it viewed the page on that day,
 # otherwise on the first day with a view. Purged views do not count.
@@ -50,22 +61,23 @@ OTHER_VIEWS: Final = """
   where e.day between :first and :last and s.session_id = e.session_id
     and p.session_id = e.session_id and p.day = e.day and p.views > p.archived
     and {condition}{cut_day}"""
-VIEWS_OF_CUT_DAY: Final = """
+# The index of events by time has their type and session, so that rows of `events` are read for few events.
+VIEWS_OF_CUT_DAY: Final = f"""
   union all
-  select page_id, day, views, not exists (
+  select page_id, :last_day, views, not exists (
       select 1
       from session_pages as p
       where p.session_id = cut.session_id and p.page_id = cut.page_id and p.day between :first and :last
         and p.views > p.archived)
   from (
-    select e.session_id, page_id, e.day, count(*) as views
-    from counted_events as e
+    select v.session_id, page_id, count(*) as views
+    from events as v
+    cross join counted_events as e
     cross join pages
-    cross join facts_of_sessions as s
-    where e.occurred_at >= :cut_at and e.occurred_at < :ends_at and pages.page = e.page
-      and s.session_id = e.session_id
-      and {condition}
-    group by e.session_id, page_id, e.day) as cut"""
+    where v.occurred_at >= :cut_at and v.occurred_at < :ends_at and v.event_type = 'page_view'
+      and v.session_id in ({SESSIONS_OF_CUT_DAY})
+      and e.event_id = v.event_id and pages.page = e.page
+    group by v.session_id, page_id) as cut"""
 
 # The events are grouped by session before the join, so that the condition is evaluated once for each session. That is
 # faster if the condition searches an index.
