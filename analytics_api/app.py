@@ -22,8 +22,8 @@ from .calendar import DayRange, Today
 from .context import Context, now
 from .database import Database, StatementLimit, find_url_fault, open_database
 from .errors import Forbidden, InvalidRequest, RequestError, SettingError, StatementTimeout
-from .http import responses
-from .http.downloads import EXPORT_TIMEOUT, MAX_EXPORTS, Downloads, Stream
+from .http import responses, streams
+from .http.downloads import EXPORT_TIMEOUT, MAX_EXPORTS, Downloads
 from .http.environ import PRINCIPAL, QUERY_SECONDS, ROUTE
 from .http.representations import read_preconditions
 from .http.requests import mount_path, parse_query, read_json_object
@@ -211,7 +211,7 @@ class Application:
         if route.is_cached:
             return self.cached_response(ctx, route, environ).send(environ, start_response)
         payload, range_ = call_endpoint(ctx, route, path_arguments, environ, self.query_timeout)
-        if isinstance(payload, Stream):
+        if isinstance(payload, streams.Stream):
             return self.downloads.send(environ, start_response, payload)
         headers = self.response_headers(ctx, route, payload, range_, environ)
         if route.method == "GET":

@@ -9,9 +9,9 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is
 
 from .endpoints.leads.board import Card
 from .examples import CARD, REQUEST_EXAMPLES, RESPONSE_EXAMPLES
-from .http.downloads import Stream
 from .http.parameters import Enums, Identifier, Parameter
 from .http.requests import NO_CHUNKED_BODIES
+from .http.streams import Stream
 from .keys import INVALID_KEY, MISSING_KEY
 from .openapi_session import session_operations
 from .routes import RANGE_HEADER, ROUTES, Route

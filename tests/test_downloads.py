@@ -12,7 +12,8 @@ from werkzeug.test import create_environ
 
 from analytics_api import create_app
 from analytics_api.http import downloads
-from analytics_api.http.downloads import Downloads, Stream
+from analytics_api.http.downloads import Downloads
+from analytics_api.http.streams import Stream
 from analytics_api.keys import KeyStore
 
 EXPORT = "/analytics/leads/export"

@@ -7,9 +7,10 @@ import sys
 import threading
 import time
 from types import FrameType, TracebackType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from tqdm import tqdm
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 SECONDS_BEFORE_BAR = 0.5
 SECONDS_BETWEEN_LINES = 5.0
@@ -86,6 +87,9 @@ class Progress:
         self.started = self.printed = time.monotonic()
         self.first = count
         if sys.stderr.isatty():
+            # Imported here, because only a terminal needs it, and importing it takes a tenth of the start of a command.
+            from tqdm import tqdm
+
             self.bar = tqdm(
                 desc=self.what,
                 total=self.total,

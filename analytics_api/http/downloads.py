@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from errno import ECONNRESET
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from ..errors import Unavailable
 from .environ import IS_KEY_VALID, REQUEST_ID
 from .requests import drain_body
 from .responses import CACHE_CONTROL
+from .streams import Stream
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -32,15 +32,6 @@ EXPORT_TIMEOUT = 300.0  # seconds
 CHECK_SECONDS = 2.0  # interval between checks of the key and the deadline
 MAX_MEMORY_BYTES = 256 * 1024  # larger responses are spooled to disk
 CHUNK_SIZE = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """A response body in chunks, with the file name for `Content-Disposition`."""
-
-    content_type: str
-    filename: str
-    chunks: Generator[str, None, None]
 
 
 class Downloads:

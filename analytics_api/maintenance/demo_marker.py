@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import date, datetime, timezone
 from typing import NamedTuple
 
-from ..database import Database, Reader, Transaction
+from ..database import BASE_TABLES, Database, Reader, Transaction
 from ..database.secrets_table import DEMO_MARK, find_value, set_value
-from .demo import COLUMNS
 
 
 class DemoMark(NamedTuple):
@@ -36,5 +35,5 @@ def set_mark(at: Transaction, mark: DemoMark) -> None:
 
 
 def count_rows(at: Reader) -> int:
-    """Return the total number of rows in the tables that `demo` fills."""
-    return sum(int(at.rows(f"select count(*) as rows from {table}")[0]["rows"]) for table in COLUMNS)
+    """Return the total number of rows in the base tables, all of which `demo` fills."""
+    return sum(int(at.rows(f"select count(*) as rows from {table}")[0]["rows"]) for table in BASE_TABLES)

@@ -8,8 +8,8 @@ from typing import Any, Final, Literal
 
 from ...context import Context
 from ...database import Reader
-from ...http.downloads import Stream
 from ...http.parameters import MAX_INT64
+from ...http.streams import Stream
 from ...session_filters import Filters
 from .filtered_search import FilteredSearch, select_sorted
 from .filters import FilterValues, is_simple, join_params, list_conditions, parse
