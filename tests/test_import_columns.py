@@ -162,6 +162,43 @@ def test_table_without_a_required_column_is_rejected(table, columns, missing, lo
     assert database.rows(f"select count(*) as rows from {other}") == [{"rows": 0}]
 
 
+def test_all_missing_columns_are_named(load):
+    message = "table sessions: the columns session_id, visitor_id, started_at are missing, .*; use --map THEIR_COLUMN="
+
+    with pytest.raises(IngestError, match=message):
+        load("create table sessions (id, visitor, start_time)")
+
+
+def test_column_of_one_table_is_mapped(load, read):
+    load(
+        "create table sessions (id, visitor_id, started_at)",
+        "insert into sessions values ('s1', 'v1', 1771945200000)",
+        "create table events (id, session, event_type, occurred_at)",
+        "insert into events values (7, 's1', 'page_view', 1771945200000)",
+        map={"Sessions.ID": "session_id", "events.id": "event_id", "session": "session_id"},
+    )
+
+    assert read("sessions", "session_id") == {"s1": "s1"}
+    assert read("events", "session_id") == {7: "s1"}
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize("name", ["leads.id", "sessions.key"])
+def test_mapped_column_that_the_table_lacks_is_an_error(load, name):
+    with pytest.raises(IngestError, match=f"--map: the column {name} does not exist; use one of session_id, "):
+        load("create table sessions (session_id, visitor_id, started_at)", map={name: "session_id"})
+
+
+@pytest.mark.any_engine
+def test_column_that_two_tables_share_names_the_option(load):
+    with pytest.raises(IngestError, match=r"session_id matches two columns, id and session; .*--map TABLE\.NAME="):
+        load(
+            "create table sessions (id, visitor_id, started_at)",
+            "create table events (id, session, event_type, occurred_at)",
+            map={"id": "session_id", "session": "session_id"},
+        )
+
+
 def test_derived_columns_are_computed_from_the_rows(load, database):
     report = load(
         "create table leads (lead_id, enquiry_datetime, follow_ups_count, last_follow_up_at, search_text)",
@@ -306,16 +343,20 @@ def test_bad_row_is_skipped_and_reported(table, column, value, load, database, r
 
 
 @pytest.mark.any_engine
-def test_many_bad_rows_are_counted_and_the_first_reported(load, read):
-    rows = [f"insert into sessions values ('s{n}', {'null' if n % 3 else repr('v')}, 1771945200000)" for n in range(90)]
+def test_first_20_reasons_are_reported_with_their_rows(load, read):
+    rows = [f"insert into sessions values ('s{n}', 'v', {n if n % 3 else 1771945200000})" for n in range(90)]
+    nobody = [f"insert into sessions values ('n{n}', null, 1771945200000)" for n in range(40)]
 
-    report = load("create table sessions (session_id, visitor_id, started_at)", *rows)
+    report = load("create table sessions (session_id, visitor_id, started_at)", *nobody, *rows)
 
-    assert report.lines()[0] == "sessions: 30 of 90 rows written, 60 rejected"
-    assert [line.split(": ")[1] for line in report.lines()[1:21]] == [
-        f"sessions session_id 's{n}'" for n in range(30) if n % 3
+    assert report.lines()[:2] == [
+        "sessions: 30 of 130 rows written, 100 rejected",
+        "rejected: sessions session_id 'n0': visitor_id: a value is required (40 rows)",
     ]
-    assert report.lines()[21:] == ["rejected: 40 more rows"]
+    assert report.lines()[2:21] == [
+        f"rejected: sessions session_id 's{n}': started_at: {n} is not a date" for n in range(29) if n % 3
+    ]
+    assert report.lines()[21:] == ["rejected: 41 more rows"]
     assert list(read("sessions", "visitor_id").values()) == ["v"] * 30
 
 

@@ -50,7 +50,7 @@ def check_column(option: str, name: str, table: str, columns: Mapping[str, Colum
 class NameMap:
     """A mapping of column names in a file to column names of a table (`--map THEIRS=OURS`).
 
-    If OURS is empty, the column of the file is ignored.
+    If OURS is empty, the column of the file is ignored. THEIRS can be `TABLE.COLUMN` in a file with several tables.
     """
 
     def __init__(self, names: Mapping[str, str] | None = None) -> None:
@@ -63,9 +63,18 @@ class NameMap:
             if ours:
                 check_column(f"--map {self.theirs[key]}={ours}", ours, table, columns)
 
-    def check_sources(self, names: Sequence[str], file: str) -> None:
-        """Raise IngestError if a name is not a column of the file."""
-        keys = {name_key(name) for name in names}
+    def of_table(self, table: str) -> NameMap:
+        """Return the mapping for a table of the file, in which `TABLE.COLUMN` is `COLUMN`."""
+        prefix = f"{name_key(table)}."
+        result = NameMap()
+        result.theirs = self.theirs
+        own = {key.removeprefix(prefix): ours for key, ours in self.ours.items() if key.startswith(prefix)}
+        result.ours = self.ours | own
+        return result
+
+    def check_sources(self, names: Sequence[str], file: str, *, qualified: Iterable[str] = ()) -> None:
+        """Raise IngestError if a name is neither a column of the file nor one of the `TABLE.COLUMN` in `qualified`."""
+        keys = set(map(name_key, [*names, *qualified]))
         for key, theirs in self.theirs.items():
             if key not in keys:
                 raise IngestError(f"{file}: --map: the column {theirs} does not exist; use one of {', '.join(names)}")
@@ -103,7 +112,8 @@ class ColumnMatch:
                 first = names[self.indexes[column]]
                 if name_key(name) != name_key(first) and {name_key(name), name_key(first)} & mapped.ours.keys():
                     raise IngestError(
-                        f"{column} matches two columns, {first} and {name}; ignore one of them with --map NAME="
+                        f"{column} matches two columns, {first} and {name}; ignore one of them with --map NAME= "
+                        "(in an SQL or SQLite file, --map TABLE.NAME= is for one table)"
                     )
             if column is not None and column in columns and column not in self.indexes:
                 self.indexes[column] = index
@@ -140,8 +150,9 @@ def find_table(db: Database, names: Sequence[str], mapped: NameMap, file: str) -
 def check_required(table: str, missing: Sequence[str], names: Sequence[str], file: str) -> None:
     """Raise IngestError if the file lacks a required column."""
     if missing:
+        columns = f"the columns {', '.join(missing)} are" if len(missing) > 1 else f"the column {missing[0]} is"
         raise IngestError(
-            f"{file}: the column {missing[0]} is missing, which every row of {table} must have; "
+            f"{file}: {columns} missing, which every row of {table} must have; "
             f"use --map THEIR_COLUMN={missing[0]} (the columns are {listed(names)}){_id_hint(table, missing)}"
         )
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import math
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from enum import Enum
+from functools import partial
 from types import NoneType
 from typing import Any, Literal
 
@@ -229,15 +231,20 @@ def to_bounded_timestamp(value: object) -> int | None:
     return timestamp
 
 
-def to_status(value: object) -> str | None:
-    """Convert the status of a lead. Case is ignored, and blank text becomes None."""
+def to_status(value: object, column: str = "status") -> str | None:
+    """Convert the status of a lead. Case is ignored, and blank text becomes None.
+
+    :param column: the name of the column, for the error message.
+    """
     text = to_text(value)
     status = text.strip().lower() if text else None
     if not status or status in STATUSES:
         return status or None
-    near = get_close_matches(status, STATUSES, n=1)
-    hint = f"; did you mean {near[0]}?" if near else "; map it to one of them with --map-value"
-    raise ValueError(f"{shorten(value)} is not one of {', '.join(STATUSES)}{hint}")
+    if near := get_close_matches(status, STATUSES, n=1):
+        hint = f"did you mean {near[0]}?"
+    else:
+        hint = f"map it to one of them with --map-value {shlex.quote(f'{column}:{str(value).strip()[:60]}=STATUS')}"
+    raise ValueError(f"{shorten(value)} is not one of {', '.join(STATUSES)}; {hint}")
 
 
 def to_country(value: object) -> str | None:
@@ -259,7 +266,7 @@ def _function_of(table: str, column: Column) -> Callable[[object], Value]:
     if name in DATETIME_COLUMNS:
         return to_datetime
     if name in STATUS_COLUMNS:
-        return to_status
+        return partial(to_status, column=name)
     if name == "event_id":
         return to_event_id
     if name in ID_COLUMNS:

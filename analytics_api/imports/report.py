@@ -44,7 +44,9 @@ class Report:
     """The result of an import."""
 
     tables: dict[str, TableCounts] = field(default_factory=dict)
-    rejects: list[str] = field(default_factory=list)  # messages about the first MAX_REPORTED_REJECTS rejected rows
+    # Messages about the first rejected row of each reason, of the first MAX_REPORTED_REJECTS reasons.
+    rejects: list[str] = field(default_factory=list)
+    reject_counts: dict[tuple[str, str], int] = field(default_factory=dict)  # rows by table and reason, as in rejects
     ignored_tables: list[str] = field(default_factory=list)
     ignored_columns: dict[str, list[str]] = field(default_factory=dict)
     event_types: Counter[str] = field(default_factory=Counter)  # number of events by type
@@ -61,7 +63,10 @@ class Report:
 
     def reject(self, table: str, row: str, reason: str) -> None:
         self.tables[table].rejected += 1
-        if len(self.rejects) < MAX_REPORTED_REJECTS:
+        if (table, reason) in self.reject_counts:
+            self.reject_counts[table, reason] += 1
+        elif len(self.rejects) < MAX_REPORTED_REJECTS:
+            self.reject_counts[table, reason] = 1
             self.rejects.append(f"{table} {row}: {reason}")
 
     def add_ignored_columns(self, table: str, names: Iterable[str]) -> None:
@@ -109,9 +114,9 @@ class Report:
                     yield f"{table}: {column} derived for {count:,} rows{DERIVED_FROM.get(column, '')}"
 
     def _reject_lines(self) -> Iterable[str]:
-        for reject in self.rejects:
-            yield f"rejected: {reject}"
-        more = sum(counts.rejected for counts in self.tables.values()) - len(self.rejects)
+        for reject, count in zip(self.rejects, self.reject_counts.values()):
+            yield f"rejected: {reject}{f' ({count:,} rows)' if count > 1 else ''}"
+        more = sum(counts.rejected for counts in self.tables.values()) - sum(self.reject_counts.values())
         if more > 0:
             yield f"rejected: {more:,} more rows"
 

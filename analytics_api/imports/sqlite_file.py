@@ -69,13 +69,15 @@ def _copy_all(db: Database, source: sqlite3.Connection, options: Options) -> Rep
     total = sum(copy.rows for copy in copies)
 
     def work(at: Transaction, is_bulk: bool) -> Report:
-        report = replace(empty_report, tables={copy.table: TableCounts() for copy in copies}, rejects=[], warnings=[])
+        counts = {copy.table: TableCounts() for copy in copies}
+        report = replace(empty_report, tables=counts, rejects=[], reject_counts={}, warnings=[])
         report.event_types.clear()
         uncounted = UncountedSessions() if options.uncounted is None else options.uncounted
         for copy in copies:
             reject = RejectHandler(report, copy.table, options.name, options.rejects, options.strict, copy.names)
             converters = make_converters(copy.table, copy.columns, options)
-            batcher = make_batcher(at, copy.table, copy.columns, converters, options, reject, uncounted)
+            table_options = replace(options, mapped=options.mapped.of_table(copy.theirs))
+            batcher = make_batcher(at, copy.table, copy.columns, converters, table_options, reject, uncounted)
             write_all(batcher, _read_batches(source, copy, options.name), options.on_write, total)
             report.warnings += unused_values(converters)
         if "sessions" in report.tables and options.uncounted is None:
@@ -114,8 +116,14 @@ def _check_map(db: Database, source: sqlite3.Connection, theirs: Mapping[str, st
     """
     columns = {name: column for table in theirs for name, column in table_columns(db, table).items()}
     options.check_columns(" or ".join(theirs), columns)
-    names = [name for table in theirs.values() for _, name, *_ in source.execute(f"pragma table_info({_quote(table)})")]
-    options.mapped.check_sources(names, options.name)
+    names = [
+        (table, name)
+        for table in theirs.values()
+        for _, name, *_ in source.execute(f"pragma table_info({_quote(table)})")
+    ]
+    options.mapped.check_sources(
+        [name for _, name in names], options.name, qualified=(f"{table}.{name}" for table, name in names)
+    )
 
 
 def _find_columns(
@@ -127,7 +135,7 @@ def _find_columns(
         names.append(name)
         if hidden:
             generated.add(name)
-    match = ColumnMatch(table, columns, names, options.mapped)
+    match = ColumnMatch(table, columns, names, options.mapped.of_table(theirs))
     check_required(table, match.missing, names, f"{options.name}: table {theirs}")
     for column, index in match.indexes.items():
         if names[index] in generated:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 
@@ -27,7 +28,10 @@ SERIAL_DAYS = (32_874, 73_415)  # serial dates of spreadsheets, 1990 to 2100
 SERIAL_OF_EPOCH = 25_569
 
 NUMBER = re.compile(r"[+-]?(?:[0-9]{1,300}(?:\.[0-9]*)?|\.[0-9]{1,300})(?:[eE][+-]?[0-9]{1,3})?")
-UNKNOWN_ORDER = re.compile(r"[0-9]{1,2}([/.-])[0-9]{1,2}\1[0-9]{2,4}(?![0-9])")  # 23/02/2026 or 02/23/2026
+UNKNOWN_ORDER = re.compile(  # 23/02/2026 or 02/23/2026, perhaps with a time such as 18:30 or 6:30:00 PM
+    r"([0-9]{1,2})([/.-])([0-9]{1,2})\2([0-9]{4}|[0-9]{2})(?:(,? )[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?( ?[AP]M)?)?",
+    re.IGNORECASE,
+)
 DATETIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
 ISO_8601 = re.compile(
     r"""([0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8}(?=T))
@@ -162,8 +166,7 @@ def _from_digits(digits: str, value: object) -> int | None:
 def _parse_iso_8601(value: str) -> int:
     match = ISO_8601.fullmatch(value)
     if match is None:
-        hint = "; use --date-format, such as %d/%m/%Y or %m/%d/%Y" if UNKNOWN_ORDER.match(value) else ""
-        raise ValueError(f"{not_a_date(value)}{hint}")
+        raise ValueError(f"{not_a_date(value)}{_suggest_format(value)}")
     day, hour, minute, second, fraction, _, sign, hours, minutes = match.groups()
     try:
         midnight = _midnight(day if "-" in day else f"{day[:4]}-{day[4:6]}-{day[6:]}")
@@ -177,6 +180,22 @@ def _parse_iso_8601(value: str) -> int:
     if offset > MAX_OFFSET_MINUTES or int(minutes or 0) > 59:
         raise ValueError(f"{shorten(value)} has an offset beyond 18:00")
     return timestamp + offset * (60_000 if sign == "-" else -60_000)
+
+
+def _suggest_format(value: str) -> str:
+    """Return the end of an error message: how to import text that may be a date, or "" if it has no digit."""
+    match = UNKNOWN_ORDER.fullmatch(value)
+    if match is None:
+        has_digit = any(map(str.isdigit, value))
+        return "; write YYYY-MM-DD HH:MM:SS, or use --date-format" if has_digit else ""
+    first, separator, second, year, gap, seconds, half = match.groups()
+    rest = separator + ("%Y" if len(year) == 4 else "%y")
+    if gap:
+        rest += f"{gap}{'%I' if half else '%H'}:%M{':%S' if seconds else ''}{half[:-2] + '%p' if half else ''}"
+    orders = [("%d", "%m")] if int(second) <= 12 else []
+    orders += [("%m", "%d")] if int(first) <= 12 else []
+    formats = [separator.join(order) + rest for order in orders]
+    return f"; use --date-format {' or '.join(map(shlex.quote, formats))}" if formats else ""
 
 
 @lru_cache(maxsize=4_000)

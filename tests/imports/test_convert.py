@@ -1,5 +1,7 @@
 """Converting values from any source for each kind of column."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,7 @@ from analytics_api.database import Column
 from analytics_api.imports.bots import bot_name
 from analytics_api.imports.convert import KEEP, Converter, to_country, to_host, to_id, to_status, to_text_id
 from analytics_api.imports.hosts import normalize_host, normalize_path
-from analytics_api.imports.timestamps import to_datetime, to_timestamp
+from analytics_api.imports.timestamps import parse_date, to_datetime, to_timestamp
 
 FEB_23 = 1771804800000
 
@@ -70,6 +72,11 @@ def test_text_id_takes_the_digits_of_a_number():
 def test_status_names_the_nearest():
     with pytest.raises(ValueError, match="did you mean contacted"):
         to_status("contactd")
+
+
+def test_other_status_names_the_option_that_maps_it():
+    with pytest.raises(ValueError, match=r"map it to one of them with --map-value 'status:Closed Deal=STATUS'$"):
+        to_status(" Closed Deal ")
 
 
 @pytest.mark.parametrize(
@@ -169,9 +176,28 @@ def test_date_of_a_format_other_than_the_option_is_an_error(text):
         converter.convert_all([text])
 
 
-def test_date_of_unknown_order_names_the_option():
-    with pytest.raises(ValueError, match="'23/02/2026' is not a date; use --date-format, such as %d/%m/%Y"):
-        to_timestamp("23/02/2026")
+@pytest.mark.parametrize(
+    ("text", "formats"),
+    [
+        ("23/02/2026", ["%d/%m/%Y"]),
+        ("02/23/2026", ["%m/%d/%Y"]),
+        ("3/2/2026", ["%d/%m/%Y", "%m/%d/%Y"]),
+        ("23.02.26", ["%d.%m.%y"]),
+        ("23-02-2026 18:30", ["'%d-%m-%Y %H:%M'"]),
+        ("2/23/2026, 6:30:05 PM", ["'%m/%d/%Y, %I:%M:%S %p'"]),
+    ],
+)
+def test_date_of_unknown_order_names_the_formats_that_fit(text, formats):
+    with pytest.raises(ValueError, match=f"is not a date; use --date-format {re.escape(' or '.join(formats))}$"):
+        to_timestamp(text)
+
+    assert all(parse_date(text, format.strip("'")).year == 2026 for format in formats)
+
+
+@pytest.mark.parametrize("text", ["23 Feb 2026", "2026/02/23", "Feb 23, 2026"])
+def test_date_of_another_form_names_ours_and_the_option(text):
+    with pytest.raises(ValueError, match=r"is not a date; write YYYY-MM-DD HH:MM:SS, or use --date-format$"):
+        to_timestamp(text)
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def test_one_row_in_cp1252_names_the_option(database):
 
 
 def test_sql_without_a_needed_column_lists_what_there_is(database):
-    with pytest.raises(IngestError, match=r"table sessions: the column session_id is missing, .*\(.* id, visitor\)"):
+    with pytest.raises(IngestError, match=r"the columns session_id, .* are missing, .*\(.* id, visitor\)"):
         import_text(database, "CREATE TABLE sessions (id TEXT, visitor TEXT);\nINSERT INTO sessions VALUES('a','b');\n")
 
 
