@@ -57,6 +57,16 @@ def test_output_makes_the_target_of_a_dangling_link(folder):
     assert (folder / "target.csv").read_text().startswith("session_id,")
 
 
+@pytest.mark.parametrize("name", ["analytics.db", "./analytics.db", "link.db", "analytics.db-wal"])
+def test_output_never_replaces_the_database(folder, name):
+    (folder / "link.db").symlink_to("analytics.db")
+
+    output = run(*TABLE, "--output", name, status=1)
+
+    assert output == f"Error: --output {name} is the database\n"
+    assert run(*TABLE).count("\n") == 901
+
+
 def test_output_writes_into_a_pipe(folder):
     os.mkfifo(folder / "pipe")
     texts = []

@@ -13,10 +13,11 @@ from ..endpoints.leads import LIST_ORDERS, STATUSES
 from ..endpoints.leads.export import export_chunks
 from ..endpoints.leads.filters import parse
 from ..endpoints.leads.orders import DEFAULT_ORDER
+from ..imports.rejects import is_same_file
 from ..maintenance.copy import copy as copy_database
 from ..maintenance.export import export as export_table
 from .base import database_option, main, open_or_create
-from .output import open_output
+from .output import database_files, open_output
 from .progress import Progress
 
 
@@ -68,6 +69,8 @@ def export(
         raise click.UsageError("--q, --status and --sort are only valid for the table leads")
     format = format or ("csv" if (output or "").lower().endswith(".csv") else "ndjson")
     with open_database(database, create=False).closing() as opened:
+        if output and any(is_same_file(output, file) for file in database_files(opened)):
+            raise click.ClickException(f"--output {output} is the database")
         if as_list:
             ctx = Context(db=opened, storage=None, now=now())
             chunks: Iterable[str] = export_chunks(ctx, format, q, parse(None, status), sort or DEFAULT_ORDER)

@@ -20,6 +20,7 @@ from ..imports.report import Report, printable
 from ..imports.write import count_events
 from ..maintenance.demo_marker import find_mark
 from .base import RenamedOptions, database_option, main, open_or_create
+from .output import database_files
 from .progress import Progress
 
 # The number of allocations between two runs of the garbage collector. With the default, these runs take 10% of the time
@@ -176,7 +177,7 @@ def import_(
         # The site's host is detected from requests for assets, which may be in another file of the command.
         own_site = replace(own_site, other_hosts=own_hosts_of_files(own_site, [name for name in files if name != "-"]))
     gc.set_threshold(GC_THRESHOLD)
-    with open_or_create(database) as opened, Rejects(rejects, inputs=files) as rejected:
+    with open_or_create(database) as opened, Rejects(rejects, inputs=[*files, *database_files(opened)]) as rejected:
         if not into_demo and find_mark(opened):
             raise click.ClickException(
                 f"{opened.url} has rows that `demo` generated; import into another database, or pass --into-demo"

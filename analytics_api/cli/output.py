@@ -13,6 +13,8 @@ from typing import BinaryIO
 
 import click
 
+from ..database import Database
+
 WRITE_ERRORS = frozenset({EDQUOT, EFBIG, EIO, ENOSPC})
 
 
@@ -35,6 +37,11 @@ def open_output(path: str | None) -> Iterator[BinaryIO]:
             yield file
     except OSError as error:
         raise click.ClickException(f"{path}: {error.strerror}") from error
+
+
+def database_files(database: Database) -> list[str]:
+    """Return the paths of an SQLite database and of the files beside it, which no output may overwrite."""
+    return [f"{database.url}{suffix}" for suffix in ("", "-journal", "-wal", "-shm")]
 
 
 def is_special(path: str) -> bool:

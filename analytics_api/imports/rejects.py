@@ -23,7 +23,7 @@ class Rejects:
     extracts rows that can be corrected and imported. LINE is the row's first line.
 
     :param to: a path, an open binary file, or None to discard rows. A file at a path is created for the first row.
-    :param inputs: paths of the files to import, which must not be overwritten.
+    :param inputs: paths of the files to import and of the database, which must not be overwritten.
     :raises IngestError: the path is one of the `inputs`, a symbolic link or a device, or cannot be written.
     """
 
@@ -31,8 +31,8 @@ class Rejects:
         self.path = os.fspath(to) if isinstance(to, (str, os.PathLike)) else None
         self.count = 0
         self._file = None if isinstance(to, (str, os.PathLike)) else to
-        if self.path is not None and any(_is_same_file(self.path, name) for name in inputs):
-            raise IngestError(f"{self.path}: the file for rejected rows must not be a file to import")
+        if self.path is not None and any(is_same_file(self.path, name) for name in inputs):
+            raise IngestError(f"{self.path}: the file for rejected rows must not be a file to import or the database")
 
     def add(self, name: str, line: int, reason: str, raw: Raw) -> None:
         self.count += 1
@@ -106,7 +106,8 @@ def _abbreviate(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _is_same_file(path: str, other: str) -> bool:
+def is_same_file(path: str, other: str) -> bool:
+    """Return whether two paths are the same file, or would be if it existed."""
     try:
         return os.path.samefile(path, other)
     except OSError:

@@ -153,6 +153,8 @@ def _read_chunks(stream: Any, name: str, encoding: str | None, on_read: OnRead) 
             if not lines[-1].endswith(b"\n"):
                 lines[-1] += _read_line(file.readline, MAX_LINE_BYTES - len(lines[-1]))
             yield lines
+    except UnicodeError as error:
+        raise IngestError(f"{name}: {error}; use --encoding {encoding}-le or {encoding}-be") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise IngestError(f"{name}: the gzip data is damaged or truncated ({error}); get the file again") from error
     except OSError as error:

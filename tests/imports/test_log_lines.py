@@ -24,13 +24,19 @@ def sources(database):
 PREFIXES = {
     "cri": "2026-03-11T10:00:0{n}.000000000Z stdout F ",
     "docker": "2026-03-11T10:00:0{n}.000000000Z ",
+    "kubectl": "[pod/web-1/nginx] ",
+    "kubectl-timestamps": "[pod/web-1/nginx] 2026-03-11T10:00:0{n}.000000000Z ",
     "syslog": "Mar 11 10:00:0{n} web nginx: ",
     "syslog-day": "Mar  1 10:00:0{n} web nginx[12]: ",
     "syslog-priority": "<190>Mar 11 10:00:0{n} web nginx: ",
     "journald": "2026-03-11T10:00:0{n}+0000 web nginx[7]: ",
     "compose": "web-1 | ",
     "compose-wide": "web-1   | ",
+    "compose-timestamps": "web-1  | 2026-03-11T10:00:0{n}.000000000Z ",
     "pm2": "0|app | ",
+    "pm2-time": "0|app | 2026-03-11T10:00:0{n}: ",
+    "pm2-date": "2026-03-11 10:00:0{n} +00:00: ",
+    "date": "2026-03-11 10:00:0{n} ",
 }
 
 
@@ -50,8 +56,9 @@ def test_prefix_is_not_a_visitor_or_page(database, prefix):
 
 
 @pytest.mark.any_engine
-def test_unknown_prefix_rejects_the_line(database):
-    report = import_file(database, [b"node7 web nginx says " + line(path="/a"), line(path="/b")], format="log")
+@pytest.mark.parametrize("prefix", [b"node7 web nginx says ", b"node7 web ", b"[node7] "], ids=["long", "short", "one"])
+def test_unknown_prefix_rejects_the_line(database, prefix):
+    report = import_file(database, [prefix + line(path="/a"), line(path="/b")], format="log")
 
     assert pages(database) == [("/b", 1)]
     assert report.tables["events"].rejected == 1

@@ -25,6 +25,15 @@ def test_unknown_encoding_is_named(database, encoding):
         import_text(database, LEADS, encoding=encoding)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_byte_order_that_is_unknown_is_one_line(folder, encoding):
+    Path("in.csv").write_text(LEADS, encoding=f"{encoding}-le")
+
+    output = run("import", "--encoding", encoding, "in.csv", status=1)
+
+    assert output.splitlines()[-1].endswith(f"use --encoding {encoding}-le or {encoding}-be")
+
+
 @pytest.mark.parametrize("delimiter", ["\t", "\\t", "tab", "TAB"])
 def test_tab_has_names(database, delimiter):
     import_text(database, LEADS.replace(",", "\t"), delimiter=delimiter)
@@ -209,8 +218,19 @@ def test_rejects_overwrite_no_input(folder, name):
 
     output = run("import", "--rejects", name, "in.csv", status=1)
 
-    assert output == f"Error: {name}: the file for rejected rows must not be a file to import\n"
+    assert output == f"Error: {name}: the file for rejected rows must not be a file to import or the database\n"
     assert Path("in.csv").read_text() == BAD
+
+
+@pytest.mark.parametrize("name", ["analytics.db", "link.db", "analytics.db-wal"])
+def test_rejects_overwrite_no_database(folder, name):
+    Path("in.csv").write_text(BAD)
+    Path("link.db").symlink_to("analytics.db")
+
+    output = run("import", "--rejects", name, "in.csv", status=1)
+
+    assert output.endswith(f"Error: {name}: the file for rejected rows must not be a file to import or the database\n")
+    assert query("analytics.db", "select count(*) from leads") == [(0,)]
 
 
 def test_rejects_are_for_their_owner_alone(database, folder):

@@ -13,7 +13,8 @@ QUOTED = rb'[^"\\]*(?:\\.[^"\\]*)*'
 LINE = re.compile(
     rb"""
     (?:(%b)\ (?!-\ ))?               # virtual host, maybe with a port; an address is followed by "-"
-    ([^\s|]+)\ [^\s|]+\ (?![^\[]*\ -\ -\ \[)[^\s\[][^\[]*\   # address, ident, user
+    ([^\s|]+)\ [^\s|]+\                  # address, ident
+    (?!-\ [^\[]|[^\[]*\ -\ -\ \[)[^\s\[][^\[]*\   # user; after an unknown prefix, it would contain the ident
     \[([^\]]{10,40})\]\              # time
     "(%b|.*?)"\                      # request; some servers do not escape the quotes in it
     (\d{3}|-)\ (?:\d+|-)             # status, bytes
@@ -35,13 +36,14 @@ FAST_LINE = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 # Prefixes that container runtimes, syslog and process managers add to a line.
+SOURCE = rb"(?:[\w.-]+(?:-\d+)?\ *\||\d+\|[^|\s]+\ *\||\[pod/[^\s\]]+\])\ +"  # of Compose, pm2 and kubectl
 PREFIX = re.compile(
     rb"""
-    \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[\d.,]*(?:Z|[+-]\d\d:?\d\d)\ (?:std(?:out|err)\ [FP]\ )?
+    (?:%b)?\d{4}-\d\d-\d\d[T\ ]\d\d:\d\d:\d\d[\d.,]*(?:Z|\ ?[+-]\d\d:?\d\d)?:?\ (?:std(?:out|err)\ [FP]\ )?
         (?:\S+\ [^\s:\[]+(?:\[\d+\])?:\ )?
     | (?:<\d+>)?[A-Z][a-z]{2}\ [\ \d]\d\ \d\d:\d\d:\d\d\ \S+\ [^\s:\[]+(?:\[\d+\])?:\ +
-    | [\w.-]+(?:-\d+)?\ *\|\ +
-    | \d+\|[^|\s]+\ *\|\ +""",
+    | %b"""
+    % (SOURCE, SOURCE),
     re.VERBOSE,
 )
 
