@@ -34,6 +34,15 @@ def test_init_creates_an_empty_database_in_cwd(folder):
     assert query("analytics.db", "select count(*) from sessions") == [(0,)]
 
 
+def test_init_reports_the_rows(folder):
+    run("init")
+    query(
+        "analytics.db", "insert into sessions (session_id, visitor_id, started_at) values ('s1', 'v1', 1771945200000)"
+    )
+
+    assert run("init") == f"{folder}/analytics.db: 1 session, 0 events, 0 leads\n"
+
+
 def test_init_leaves_an_existing_database(filled):
     before = read_tables(filled)
 

@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from helpers.cli import clean_environment
-from helpers.examples import EXAMPLES, load_example, read_block
+from helpers.cli import clean_environment, run_process
+from helpers.examples import EXAMPLES, ROOT, load_example, read_block
 
 pytestmark = pytest.mark.any_engine
 
@@ -121,6 +121,19 @@ def test_flask_host_logs_each_request(client, caplog):
     (record,) = [record for record in caplog.records if record.name == "shop.analytics"]
     line = json.loads(record.getMessage())
     assert (line["route"], line["status"], line["key"]) == ("/overview", 200, "ann")
+
+
+def test_flask_host_is_found_by_the_documented_command(tmp_path):
+    text = (ROOT / "docs/host-applications.md").read_text()
+
+    listed = run_process(
+        *["--app", f"{EXAMPLES}/flask_host.py:make_shop", "routes"],
+        program=[sys.executable, "-m", "flask"],
+        cwd=tmp_path,
+    )
+
+    assert "`flask --app examples/flask_host.py:make_shop run`" in text
+    assert "/login/<name>" in listed.stdout, listed.stderr
 
 
 def test_flask_host_documented_client_runs(shop):

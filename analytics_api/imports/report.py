@@ -134,7 +134,10 @@ class Report:
         more = f" and {len(ranked) - MAX_REPORTED_TYPES} more types" if len(ranked) > MAX_REPORTED_TYPES else ""
         yield f"events by type: {shown}{more}"
         if "page_view" not in self.event_types:
-            yield "warning: there is no page_view event, and only these count as page views"
+            yield (
+                "warning: there is no page_view event, and only these count as page views; "
+                "to rename a type, use --map-value event_type:NAME=page_view"
+            )
 
 
 DERIVED_FROM = {

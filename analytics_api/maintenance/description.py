@@ -30,5 +30,6 @@ def describe_rows(database: Database, *, is_new: bool = False) -> str:
     if any(counts.values()):
         mark = find_mark(database)
         note = f" (generated rows up to {mark.day})" if mark else ""
-        return f"{database.url}: " + ", ".join(f"{number:,} {table}" for table, number in counts.items()) + note
+        rows = (f"{number:,} {table[:-1] if number == 1 else table}" for table, number in counts.items())
+        return f"{database.url}: {', '.join(rows)}{note}"
     return f"{database.url}: {'created, ' if is_new else ''}empty"

@@ -33,7 +33,8 @@ def test_columns_match_the_header(database):
     assert report.lines() == [
         "events: 1 of 1 rows written",
         "events by type: click 1",
-        "warning: there is no page_view event, and only these count as page views",
+        "warning: there is no page_view event, and only these count as page views; "
+        "to rename a type, use --map-value event_type:NAME=page_view",
         "warning: the database has no sessions, and only sessions count as visits",
         "1 line, 0 rejected",
     ]

@@ -261,7 +261,10 @@ def test_event_types_are_counted_without_page_views_warned_of(database):
     )
 
     assert "events by type: 1 1, pageview 1" in report.lines()
-    assert "warning: there is no page_view event, and only these count as page views" in report.lines()
+    assert (
+        "warning: there is no page_view event, and only these count as page views; "
+        "to rename a type, use --map-value event_type:NAME=page_view"
+    ) in report.lines()
     assert "warning: the database has no sessions, and only sessions count as visits" in report.lines()
 
 
