@@ -226,19 +226,23 @@ def import_one(database: Database, file: str, **options: Any) -> Report:
     """Import one file and show progress.
 
     :param options: keyword arguments of `import_file`.
+    :raises IngestError: the file cannot be imported. Control characters in the message are escaped.
     """
     size = os.path.getsize(file) if os.path.exists(file) else None
     with (
-        Progress(f"reading {file}", size, "bytes") as reading,
+        Progress(f"reading {printable(file)}", size, "bytes") as reading,
         Progress("writing", None, "rows") as writing,
         Progress("counting", None, "counters") as counting,
     ):
-        return import_file(
-            database,
-            sys.stdin.buffer if file == "-" else file,
-            name="standard input" if file == "-" else None,
-            on_read=reading.add,
-            on_write=writing.add,
-            on_progress=counting.step,
-            **options,
-        )
+        try:
+            return import_file(
+                database,
+                sys.stdin.buffer if file == "-" else file,
+                name="standard input" if file == "-" else None,
+                on_read=reading.add,
+                on_write=writing.add,
+                on_progress=counting.step,
+                **options,
+            )
+        except AnalyticsError as error:
+            raise IngestError(printable(str(error))) from error

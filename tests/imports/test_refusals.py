@@ -176,6 +176,14 @@ def test_mapped_value_that_no_row_has_is_named(database):
 # Control characters, links, inputs
 
 
+def test_control_characters_in_a_file_name_are_escaped(folder):
+    Path("\x07.csv").write_text("junk\n")
+
+    output = run("import", "\x07.csv", status=1)
+
+    assert output.splitlines()[-1].startswith("Error: \\x07.csv: its format is unknown")
+
+
 def test_no_control_character_is_in_the_report(database):
     report = import_text(
         database,

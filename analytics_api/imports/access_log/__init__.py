@@ -28,7 +28,7 @@ from itertools import islice
 
 from ...database import Database, Transaction, ignore_progress
 from ..rejects import RejectHandler, Rejects
-from ..report import Report, TableCounts
+from ..report import Report, TableCounts, printable
 from ..rows import OnWrite, ignore_write
 from ..source import Source
 from ..write import load
@@ -72,7 +72,7 @@ def import_access_log(
     rows = source.rows
     is_warned = has_pages_without_host(site, source.sample())
     if is_warned:  # a long import can still be interrupted
-        log.warning("%s: %s", source.name, NO_HOST)
+        log.warning("%s: %s", printable(source.name), NO_HOST)
 
     def work(at: Transaction, is_bulk: bool) -> Report:
         report = Report(tables={"sessions": TableCounts(is_computed=True), "events": TableCounts()})
