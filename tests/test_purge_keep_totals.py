@@ -495,7 +495,8 @@ class TestCommand:
 
         output = run("purge", "--before", "2026-02-10", "--keep-totals")
 
-        assert output.endswith("events: 2,860 deleted, still counted\nsessions: 960 deleted, still counted\n")  # after a few seconds, it prints progress first
+        # After a few seconds, it prints progress first.
+        assert output.endswith("events: 2,860 deleted, still counted\nsessions: 960 deleted, still counted\n")
         assert remaining(database) == (0, 480, 0, 1_460)
         assert numbers() == before
         assert run("verify") == "all counters are correct\n"
