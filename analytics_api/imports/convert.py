@@ -286,6 +286,17 @@ def _add_parsing(to_value: Callable[[object], Value], date_format: str) -> Calla
     return lambda value: to_value(parse_date(value, date_format) if isinstance(value, str) and value.strip() else value)
 
 
+class MappedText(str):
+    """Text that `value_map` has, with the text of the file that it replaces.
+
+    The ids of events are computed from the text of the file, so that an event that was imported before is recognized.
+    """
+
+    original: str
+
+    __slots__ = ("original",)
+
+
 def _add_mapping(
     to_value: Callable[[object], Value], value_map: Mapping[str, str], unused: set[str]
 ) -> Callable[[object], Value]:
@@ -302,7 +313,11 @@ def _add_mapping(
         if pair is None:
             return to_value(value)
         unused.discard(pair[0])
-        return pair[1]
+        if not isinstance(pair[1], str) or not isinstance(value, str):
+            return pair[1]
+        result = MappedText(pair[1])
+        result.original = value
+        return result
 
     return convert
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..database import IN_LIST, Transaction, in_list_batches
-from .convert import KEEP, Cell
+from .convert import KEEP, Cell, MappedText
 from .event_ids import EventIds
 from .hosts import host_of_url
 from .report import TableCounts
@@ -77,14 +77,15 @@ class Derivation:
         return [row[end] if row[end] is None or row[end] is KEEP else max(row[end] - row[start], 0) for row in rows]
 
     def _event_ids(self, rows: Sequence[Sequence[Any]]) -> list[Cell]:
-        """Return an id for each event, which is a hash of its values. Empty values are omitted."""
+        """Return an id for each event, which is a hash of its values before `--map-value`. Empty values are omitted."""
         indexes = [self.names.index(name) for name in EVENT_COLUMNS if name in self.names]
         instant = self.names.index("occurred_at")
         ids: list[Cell] = []
         for row in rows:
             if row[instant] is KEEP:
                 raise ValueError("occurred_at: a value is required")
-            content = [row[index] for index in indexes if row[index] not in (None, "", KEEP)]
+            values = [row[index] for index in indexes if row[index] not in (None, "", KEEP)]
+            content = [value.original if type(value) is MappedText else value for value in values]
             ids.append(self.event_ids.make(row[instant], repr(content).encode(errors="surrogatepass")))
         return ids
 

@@ -136,7 +136,7 @@ class Report:
         if "page_view" not in self.event_types:
             yield (
                 "warning: there is no page_view event, and only these count as page views; "
-                "to rename a type, use --map-value event_type:NAME=page_view"
+                "to rename a type, import again with --update --map-value event_type:NAME=page_view"
             )
 
 

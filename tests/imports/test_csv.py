@@ -34,7 +34,7 @@ def test_columns_match_the_header(database):
         "events: 1 of 1 rows written",
         "events by type: click 1",
         "warning: there is no page_view event, and only these count as page views; "
-        "to rename a type, use --map-value event_type:NAME=page_view",
+        "to rename a type, import again with --update --map-value event_type:NAME=page_view",
         "warning: the database has no sessions, and only sessions count as visits",
         "1 line, 0 rejected",
     ]

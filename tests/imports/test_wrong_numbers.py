@@ -263,9 +263,20 @@ def test_event_types_are_counted_without_page_views_warned_of(database):
     assert "events by type: 1 1, pageview 1" in report.lines()
     assert (
         "warning: there is no page_view event, and only these count as page views; "
-        "to rename a type, use --map-value event_type:NAME=page_view"
+        "to rename a type, import again with --update --map-value event_type:NAME=page_view"
     ) in report.lines()
     assert "warning: the database has no sessions, and only sessions count as visits" in report.lines()
+
+
+def test_event_types_are_renamed_by_a_second_import(database):
+    text = "session_id,event_type,page_url,occurred_at\ns1,PageView,/a,2026-03-01\ns1,click,/a,2026-03-01\n"
+    import_text(database, text)
+
+    import_text(database, text, map_values={"event_type": {"pageview": "page_view"}}, on_conflict="update")
+
+    assert select(database, "event_type", "events") == [("click",), ("page_view",)]
+    assert select(database, "page, views", "pages") == [("/a", 1)]
+    assert database.verify() == []
 
 
 def test_events_of_stored_sessions_come_without_a_warning(database):
