@@ -253,6 +253,19 @@ select count(*), sum(hashtextextended({table}::text, 0))
 from {table}
 """
 
+# The settings of the site, which purges and imports change too.
+SITE = ("site", "site_offsets")
+
+SELECT_SITE = f"select {', '.join(f'(select json_agg({table}) from {table})::text' for table in SITE)}"
+
+RESTORE = """
+set local session_replication_role = replica;
+delete from {table};
+insert into {table}
+select *
+from json_populate_recordset(null::{table}, %s);
+"""
+
 # Triggers are disabled, so counters are emptied like every other table. Deletion is faster than truncation, but keeps
 # the pages, so that tables of more than a megabyte are truncated.
 DELETE_ALL = """
@@ -327,21 +340,35 @@ class ReusableDatabase:
             primary().url(self.name), autocommit=True, cursor_factory=psycopg.ClientCursor
         )
         self.state = self.read_state()
+        self.site = self.read_site()
         atexit.register(self.close)
 
     def read_state(self):
         # The table `lead_changes_end` is not compared, because its position in the feed only increases.
-        tables = [table for table in self.filled if table != "lead_changes_end"]
+        tables = [table for table in self.filled if table not in ("lead_changes_end", *SITE)]
         statements = [SELECT_STATE, *(SELECT_CHECKSUM.format(table=table) for table in tables)]
         return [self.connection.execute(statement).fetchone() for statement in statements]
 
+    def read_site(self):
+        return self.connection.execute(SELECT_SITE).fetchone()
+
+    def restore_site(self):
+        for table, rows in zip(SITE, self.site):
+            with self.connection.transaction():
+                self.connection.execute(RESTORE.format(table=table), [rows])
+
     def reset(self):
-        """Delete all rows. Return False if it is in use, or if the schema or the rows of a new one were changed."""
+        """Delete all rows, and restore the settings of the site.
+
+        Return False if it is in use, or if the schema or the other rows of a new one were changed.
+        """
         try:
             self.connection.execute("set statement_timeout = '5s'")
             [in_use] = self.connection.execute(IS_IN_USE).fetchone()
             if not in_use and self.read_state() == self.state:
                 self.connection.execute(DELETE_ALL, [self.filled])
+                if self.read_site() != self.site:
+                    self.restore_site()
                 return True
         except Exception:
             pass
