@@ -89,8 +89,6 @@ def to_text(middle, enquired):
 def write_model(database, zone, page_query, statements):
     """Run the statements on an empty database. Return its rows."""
     empty(database, zone, page_query)
-    for table in ("leads", "lead_status_changes"):
-        database.write(lambda at, table=table: at.execute(f"delete from {table}"))
     model = Model(ZoneInfo(zone), page_query)
     for kind, value in statements:
         model.run(database, kind, to_row(kind, value, zone))

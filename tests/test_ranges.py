@@ -2,11 +2,11 @@ from datetime import date
 
 import pytest
 from helpers.client import NOW, instant
+from helpers.random_rows import offsets_of
 
 from analytics_api.calendar import Offset, to_day
 from analytics_api.context import Context
 from analytics_api.endpoints import geo, overview, sessions
-from analytics_api.maintenance.site import compute_offsets
 
 RANGED = ["overview", "sessions/daily", "pages/top", "pages/entry", "pages/exit", "geo", "engagement", "sources"]
 
@@ -34,7 +34,7 @@ def in_zone(database):
         def work(at):
             at.execute("update site set time_zone = :name", name=name)
             at.execute("delete from site_offsets")
-            at.insert("site_offsets", Offset._fields, compute_offsets(name))
+            at.insert("site_offsets", Offset._fields, offsets_of(name))
 
         database.write(work)
 

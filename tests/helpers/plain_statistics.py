@@ -5,16 +5,20 @@ from datetime import datetime, timedelta, timezone
 from functools import cache
 
 MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
 
 
 @cache
 def date_of(instant, zone):
     """Return the site's date of an instant: the latest date that its clock has shown so far.
 
-    The clock of St. John's showed the new date for one minute before it was set back, so every minute is checked.
+    The clock of St. John's showed the new date for one minute before it was set back, so every minute is checked if the
+    clock was changed within 26 hours.
     """
     moment = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(milliseconds=instant)
-    return max((moment - MINUTE * back).astimezone(zone).date() for back in range(60 * 26))
+    offsets = {(moment - HOUR * back).astimezone(zone).utcoffset() for back in range(27)}
+    minutes = range(60 * 26) if len(offsets) > 1 else range(1)
+    return max((moment - MINUTE * back).astimezone(zone).date() for back in minutes)
 
 
 def rounded(total, count, per=1, parts=10):

@@ -277,12 +277,12 @@ begin
   for name in
     select relname
     from pg_class
-    where relnamespace = 'public'::regnamespace and relkind = 'r' and relname <> all (%s)
+    where relnamespace = 'public'::regnamespace and relkind = 'r' and relname <> all ({filled})
   loop
     if pg_table_size(name::regclass) > 1048576 then
-      execute format('truncate %%I', name);
+      execute format('truncate %I', name);
     else
-      execute format('delete from %%I', name);
+      execute format('delete from %I', name);
     end if;
   end loop;
   perform setval(seqrelid, seqstart, false)
@@ -316,6 +316,11 @@ def create_template():
     primary().execute(f"create database {TEMPLATE}")
     PostgreSQL(primary().url(TEMPLATE), wait=60.0).close()
     return primary().execute(SELECT_FILLED, TEMPLATE)[0][0]
+
+
+def delete_all(at):
+    """Delete all rows but those of a new database."""
+    at.execute(DELETE_ALL.format(filled=f"array{create_template()}"))
 
 
 class ReusableDatabase:
@@ -366,7 +371,7 @@ class ReusableDatabase:
             self.connection.execute("set statement_timeout = '5s'")
             [in_use] = self.connection.execute(IS_IN_USE).fetchone()
             if not in_use and self.read_state() == self.state:
-                self.connection.execute(DELETE_ALL, [self.filled])
+                delete_all(self.connection)
                 if self.read_site() != self.site:
                     self.restore_site()
                 return True

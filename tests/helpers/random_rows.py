@@ -7,9 +7,11 @@ from zoneinfo import ZoneInfo
 from hypothesis import strategies as st
 
 from analytics_api.calendar import Offset
+from analytics_api.database import SQLite
 from analytics_api.maintenance.erase import erase
 from analytics_api.maintenance.purge import purge
 from analytics_api.maintenance.site import compute_offsets
+from helpers import postgres, sqlite
 from helpers.plain_statistics import date_of
 
 DAY_MS = 86_400_000
@@ -138,24 +140,13 @@ def write_one(database, table, action, row):
     database.write(lambda at: at.execute(statement(table, action, list(row)), **parameters))
 
 
-# The tables of the archive, which has the counts of deleted rows.
-ARCHIVE = (
-    "visitor_days",
-    "fingerprint_days",
-    "session_pages",
-    "archived_session_counts",
-    "archived_page_counts",
-    "archived_event_counts",
-)
-
-
 def empty(database, zone, page_query):
     """Delete all rows, and set the site's time zone and page_query."""
     offsets = offsets_of(zone)
+    delete_all = sqlite.delete_all if isinstance(database, SQLite) else postgres.delete_all
 
     def work(at):
-        for table in ("events", "sessions", *ARCHIVE):
-            at.execute(f"delete from {table}")
+        delete_all(at)
         at.execute(
             "update site set time_zone = :zone, page_query = :page_query, raw_since = null",
             zone=zone,
@@ -164,7 +155,7 @@ def empty(database, zone, page_query):
         at.execute("delete from site_offsets")
         at.insert("site_offsets", Offset._fields, offsets)
 
-    database.rebuild(work)
+    database.write(work)
 
 
 def labels(zone):

@@ -56,6 +56,20 @@ def list_tables():
         return [name for (name,) in database.tuples(SELECT_TABLES)]
 
 
+def count_rows(at):
+    """Return the number of rows of each table."""
+    counts = at.tuples(" union all ".join(f"select count(*) from {table}" for table in list_tables()))
+    return [count for (count,) in counts]
+
+
+def delete_all(at):
+    """Delete all rows but those of a new database."""
+    for _ in range(2):  # the triggers of one table write to others
+        for table, count in zip(list_tables(), count_rows(at)):
+            if count and table not in FILLED:
+                at.execute(f"delete from {table}")
+
+
 class ReusableDatabase:
     """An open database that several tests use one after another."""
 
@@ -65,14 +79,9 @@ class ReusableDatabase:
         self.rows = self.read_rows(self.database)
         self.state = self.read_state()
 
-    def count_rows(self, at):
-        """Return the number of rows of each table."""
-        counts = at.tuples(" union all ".join(f"select count(*) from {table}" for table in list_tables()))
-        return [count for (count,) in counts]
-
     def read_rows(self, at):
         """Return the number of rows of each table, and the rows of a new database."""
-        return self.count_rows(at), [at.tuples(sql) for sql in FILLED.values()]
+        return count_rows(at), [at.tuples(sql) for sql in FILLED.values()]
 
     def read_state(self):
         """Return the state that a test can change besides rows: the schema, the files, and the object's attributes."""
@@ -93,10 +102,7 @@ class ReusableDatabase:
         return False
 
     def delete_all(self, at):
-        for _ in range(2):  # the triggers of one table write to others
-            for table, count in zip(list_tables(), self.count_rows(at)):
-                if count and table not in FILLED:
-                    at.execute(f"delete from {table}")
+        delete_all(at)
         at.execute("insert into lead_search (lead_search) values ('rebuild')")
         assert self.read_rows(at) == self.rows
 
