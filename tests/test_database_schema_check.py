@@ -92,6 +92,14 @@ def test_upgrade_restores_schema_and_numbers(path, script):
         assert database.rows("select events from event_counts where day = -1") == [{"events": events + 1}]
 
 
+def test_rebuild_without_a_column_names_upgrade(path):
+    execute(path, COPY_EVENTS)
+
+    output = run("rebuild", "-d", path, status=1)
+
+    assert output.splitlines()[-1] == "Error: the schema was changed; `analytics-api upgrade` restores it"
+
+
 def test_database_without_wal_gets_it(path):
     query(path, "vacuum into 'copy.db'")
     assert query("copy.db", "pragma journal_mode") == [("delete",)]

@@ -6,10 +6,15 @@ import click
 
 from ..database import Difference, open_database
 from ..database import upgrade as upgrade_database
+from ..errors import DatabaseError
 from ..maintenance.description import describe_rows, is_missing
 from ..maintenance.site import find_outdated_offset, outdated_message, read_settings
 from .base import database_option, main
 from .progress import Progress
+
+SCHEMA_CHANGED = (
+    "the schema was changed; `analytics-api upgrade` restores it"  # open_database has logged each difference
+)
 
 
 @main.command()
@@ -46,8 +51,8 @@ def verify(database: str) -> None:
     List the differences, and exit with status 1 if there are any.
     """
     with open_database(database, create=False).closing() as opened, Progress("checking", None, "counters") as progress:
-        if opened.schema_differences():  # open_database has logged each difference
-            raise click.ClickException("the schema was changed; `analytics-api upgrade` restores it")
+        if opened.schema_differences():
+            raise click.ClickException(SCHEMA_CHANGED)
         differences = opened.verify(on_progress=progress.step)
         time_zone = read_settings(opened).time_zone
         outdated = find_outdated_offset(opened)
@@ -74,6 +79,11 @@ def describe(difference: Difference) -> str:
 def rebuild(database: str) -> None:
     """Compute all counters again from the base tables."""
     with open_database(database, create=False).closing() as opened:
-        with Progress("building", None, "counters") as progress:
-            opened.rebuild(on_progress=progress.step)
+        try:
+            with Progress("building", None, "counters") as progress:
+                opened.rebuild(on_progress=progress.step)
+        except DatabaseError as error:
+            if opened.schema_differences():
+                raise click.ClickException(SCHEMA_CHANGED) from error
+            raise
         click.echo(f"{opened.url}: all counters were rebuilt")
