@@ -115,7 +115,7 @@ SLOW_MODULES = {
 }
 
 
-LONGEST_MODULES = {"test_openapi_fuzzed", "test_packaging", "test_postgresql_failures"}
+LONGEST_MODULES = {"test_browser_look", "test_openapi_fuzzed", "test_packaging", "test_postgresql_failures"}
 
 
 def pytest_addoption(parser):

@@ -26,8 +26,10 @@ def playwright():
 
 @pytest.fixture(scope="session")
 def browser(playwright):
-    # Chromium's own sandbox does not run as root.
-    browser = playwright.chromium.launch(executable_path=SHELL, args=["--no-sandbox"])
+    # Chromium's own sandbox does not run as root. With RenderDocument, Chromium builds a new widget and compositor for
+    # each document. Loading a page takes a fifth less CPU time without it.
+    arguments = ["--no-sandbox", "--disable-features=RenderDocument"]
+    browser = playwright.chromium.launch(executable_path=SHELL, args=arguments)
     yield browser
     browser.close()
 
