@@ -10,7 +10,7 @@ PACKAGE = Path(analytics_api.__file__).parent
 
 # The layers of the package. A module may import modules of its own layer and of earlier layers only.
 LAYERS = (
-    ("calendar", "compared_days", "errors", "rounding"),
+    ("calendar", "compared_days", "errors", "rounding", "values"),
     ("http", "database", "storage"),
     ("keys", "session_filters"),
     ("browser_sessions", "context"),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import text
 
-from analytics_api.endpoints.leads.formulas import escape_formula, unescape_formula
+from analytics_api.values.formulas import escape_formula, unescape_formula
 
 
 @pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20"])

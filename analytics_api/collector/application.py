@@ -15,7 +15,7 @@ from ..http.environ import LATE_RESPONSE, REQUEST_ID, ROUTE
 from ..http.origins import RejectionLog
 from ..http.representations import encode_json
 from ..http.requests import read_body
-from ..imports.timestamps import shorten
+from ..values.timestamps import shorten
 from .batch import Arrival, Batch
 from .hosts import Hosts, host_in
 from .identity import Identity

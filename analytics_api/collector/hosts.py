@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from ..errors import IngestError, SettingError
-from ..imports.hosts import AUTHORITY, PORT, normalize_host
+from ..values.hosts import AUTHORITY, PORT, normalize_host
 
 MAX_CACHED = 10_000
 

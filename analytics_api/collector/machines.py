@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ..errors import IngestError, SettingError
-from ..imports.bots import NO_USER_AGENT, bot_name
+from ..values.bots import NO_USER_AGENT, bot_name
 from .parse import Event
 
 if TYPE_CHECKING:

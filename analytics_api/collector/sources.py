@@ -6,7 +6,7 @@ import re
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
-from ..imports.hosts import AUTHORITY, MAX_HOST_LENGTH
+from ..values.hosts import AUTHORITY, MAX_HOST_LENGTH
 from .hosts import Hosts, host_of
 from .parse import Event
 

@@ -18,15 +18,16 @@ from types import NoneType
 from typing import Any, Literal
 
 from ..database import BASE_TABLES, Column
-from ..endpoints.leads import STATUSES
-from ..endpoints.leads.formulas import unescape_formula
-from .hosts import normalize_host
-from .timestamps import (
+from ..values.formulas import unescape_formula
+from ..values.hosts import normalize_host
+from ..values.statuses import STATUSES
+from ..values.timestamps import (
     LAST_TIMESTAMP,
     MAX_PLAIN_TIMESTAMP,
     MIN_PLAIN_TIMESTAMP,
     MIN_TIMESTAMP,
     NUMBER,
+    TIMESTAMP_COLUMNS,
     parse_date,
     shorten,
     to_datetime,
@@ -44,7 +45,6 @@ KEEP = Keep.KEEP
 Value = int | str | None
 Cell = Value | Literal[Keep.KEEP]
 
-TIMESTAMP_COLUMNS = frozenset({"started_at", "ended_at", "occurred_at", "changed_at"})
 BOUNDED_TIMESTAMP_COLUMNS = frozenset({"started_at", "occurred_at"})
 DATETIME_COLUMNS = frozenset({"enquiry_datetime", "submitted_at"})
 STATUS_COLUMNS = frozenset({"status", "old_status", "new_status"})

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..database import IN_LIST, Transaction, in_list_batches
+from ..values.hosts import host_of_url
 from .convert import KEEP, Cell, MappedText
 from .event_ids import EventIds
-from .hosts import host_of_url
 from .report import TableCounts
 
 MAX_LISTED_SESSIONS = 200_000  # for more sessions, counting the events of all sessions is faster

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from ..database import Column, Database, OnConflict, Transaction, ignore_progress
 from ..errors import IngestError
+from ..values.timestamps import check_date_format
 from .batch import Batch, Batcher, Record
 from .columns import NameMap, check_column, required_columns, table_columns
 from .convert import Converter
@@ -16,7 +17,6 @@ from .derive import UncountedSessions
 from .rejects import RejectHandler, Rejects
 from .report import Report, TableCounts
 from .source import NOT_REPEATABLE
-from .timestamps import check_date_format
 from .write import Writer, load, warn_of_no_sessions
 
 if TYPE_CHECKING:

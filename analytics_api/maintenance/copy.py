@@ -11,7 +11,7 @@ from typing import Any
 
 from ..database import PRIMARY_KEYS, REPLACED_TEXT_WARNING, SITE_TABLES, Database, Reader, Transaction, ignore_progress
 from ..errors import DatabaseError, RowError
-from ..imports.timestamps import shorten
+from ..values.timestamps import shorten
 
 log = logging.getLogger(__name__)
 

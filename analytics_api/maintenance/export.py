@@ -10,12 +10,12 @@ from typing import Literal
 
 from ..database import BASE_TABLES, REPLACED_TEXT_WARNING, Database
 from ..errors import ExportError
-from ..imports.convert import TIMESTAMP_COLUMNS
-from ..imports.timestamps import (
+from ..values.timestamps import (
     FIRST_TIMESTAMP,
     LAST_TIMESTAMP,
     MAX_PLAIN_TIMESTAMP,
     MIN_PLAIN_TIMESTAMP,
+    TIMESTAMP_COLUMNS,
     format_timestamp,
 )
 

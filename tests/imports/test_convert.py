@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics_api.database import Column
-from analytics_api.imports.bots import bot_name
 from analytics_api.imports.convert import KEEP, Converter, to_country, to_host, to_id, to_status, to_text_id
-from analytics_api.imports.hosts import normalize_host, normalize_path
-from analytics_api.imports.timestamps import parse_date, to_datetime, to_timestamp
+from analytics_api.values.bots import bot_name
+from analytics_api.values.hosts import normalize_host, normalize_path
+from analytics_api.values.timestamps import parse_date, to_datetime, to_timestamp
 
 FEB_23 = 1771804800000
 

@@ -7,7 +7,7 @@ import pytest
 from analytics_api import IngestError
 from analytics_api.imports import import_rows
 from analytics_api.imports.convert import to_integer, to_text
-from analytics_api.imports.timestamps import to_datetime, to_timestamp
+from analytics_api.values.timestamps import to_datetime, to_timestamp
 
 pytestmark = pytest.mark.writes
 

@@ -6,11 +6,12 @@
 - `board`: the leads by stage, and `changes`: the leads that changed since the board was read
 - `facets`: the values of the filters
 - `detail`, `visits` and `history`: one lead; `contacts`: comparison of e-mail addresses and phone numbers
-- `status`: changes of the status; `statuses`: the list of statuses
+- `status`: changes of the status
 - `pipeline`: statistics of the stages
-- `export`: CSV and NDJSON; `formulas`: protection from formulas in CSV
+- `export`: CSV and NDJSON
 """
 
+from ...values.statuses import STATUSES
 from .board import board, board_stage
 from .changes import changes
 from .detail import detail
@@ -22,7 +23,6 @@ from .listing import list_leads, next_query
 from .orders import BOARD_CURSOR_PATTERN, CURSOR_PATTERN, LIST_ORDERS
 from .pipeline import pipeline
 from .status import lead_etag, update_status, update_statuses
-from .statuses import STATUSES
 from .visits import visits
 
 __all__ = [

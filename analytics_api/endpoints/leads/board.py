@@ -9,12 +9,12 @@ from ...context import Context
 from ...database import Reader
 from ...errors import NotFound
 from ...session_filters import Filters
+from ...values.statuses import STATUSES, Status
 from .filtered_search import FilteredSearch, find_filtered_page
 from .filters import FilterValues, list_conditions, parse
 from .listing import find_leads
 from .orders import BOARD_ORDER, decode_cursor, encode_cursor, resolve_order
 from .search import Lead, Page
-from .statuses import STATUSES, Status
 
 
 class Card(Lead):

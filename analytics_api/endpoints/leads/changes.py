@@ -7,7 +7,7 @@ from typing import TypedDict, cast
 from ...context import Context
 from ...database import Reader
 from ...errors import Gone, InvalidRequest
-from .statuses import Status
+from ...values.statuses import Status
 
 
 class LeadChange(TypedDict):

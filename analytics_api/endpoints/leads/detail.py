@@ -8,9 +8,9 @@ from typing import Final, TypedDict, cast
 from ...context import Context
 from ...database import Reader, Row
 from ...errors import NotFound
+from ...values.statuses import Status
 from .contacts import Change, comparable_email, comparable_phone, with_changes
 from .search import Lead
-from .statuses import Status
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 

@@ -11,9 +11,9 @@ from ...database import Reader
 from ...http.parameters import MAX_INT64
 from ...http.streams import Stream
 from ...session_filters import Filters
+from ...values.formulas import escape_formula
 from .filtered_search import FilteredSearch, select_sorted
 from .filters import FilterValues, is_simple, join_params, list_conditions, parse
-from .formulas import escape_formula
 from .orders import DEFAULT_ORDER
 from .search import COLUMNS, PAGES, prepare
 

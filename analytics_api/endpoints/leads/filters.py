@@ -19,8 +19,8 @@ from ...errors import InvalidRequest
 from ...http.parameters import MAX_INT64, Boolean, Day, Filter, Integer, Parameter
 from ...ranges import load_offsets
 from ...session_filters import Filters, parse_values
+from ...values.statuses import STATUSES
 from .orders import MIN_INT64
-from .statuses import STATUSES
 
 Kind = Literal["values", "statuses", "first day", "last day", "minimum", "maximum", "visits"]
 

@@ -16,8 +16,8 @@ from ...http.parameters import MAX_INT64
 from ...periods import find_bounds
 from ...ranges import Days, resolve_range
 from ...rounding import mean
+from ...values.statuses import STATUSES, Status
 from .orders import MIN_INT64
-from .statuses import STATUSES, Status
 
 MoveCount = TypedDict("MoveCount", {"from": Status, "to": Status, "count": int})
 

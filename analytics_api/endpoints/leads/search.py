@@ -27,8 +27,8 @@ from typing import Any, Final, NamedTuple, TypedDict
 
 from ...database import Reader, Row
 from ...database.folding import fold
+from ...values.statuses import Status
 from .orders import ORDERS
-from .statuses import Status
 
 
 class Lead(TypedDict):

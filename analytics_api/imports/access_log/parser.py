@@ -7,9 +7,9 @@ import re
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from ..bots import bot_name
+from ...values.bots import bot_name
+from ...values.hosts import host_of_url, normalize_host, normalize_path, strip_www
 from ..event_ids import EventIds
-from ..hosts import host_of_url, normalize_host, normalize_path, strip_www
 from .lines import (
     FAST_LINE,
     MAX_LINE_BYTES,

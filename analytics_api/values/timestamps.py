@@ -10,6 +10,8 @@ from functools import lru_cache
 
 from ..errors import IngestError
 
+TIMESTAMP_COLUMNS = frozenset({"started_at", "ended_at", "occurred_at", "changed_at"})  # milliseconds since the epoch
+
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 MILLISECOND = timedelta(milliseconds=1)
 DAY_MS = 86_400_000
