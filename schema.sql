@@ -811,7 +811,8 @@ create view first_session_changes as
 select visitor_id
 from session_facts;
 
--- Compute `is_new` again for the first two sessions of a visitor. The former first session may now be the second.
+-- Compute `is_new` again for the first two sessions of a visitor. The former first session may now be the second. For
+-- `(day, session_id) in (…)`, SQLite would read all sessions of the days.
 create trigger first_session_change instead of insert on first_session_changes
 begin
   update session_facts set
@@ -822,12 +823,18 @@ begin
         order by started_at, session_id
         limit 1)
       and not exists (select 1 from visitor_days where visitor_id = new.visitor_id and archived <> 0)
-  where (day, session_id) in (
-    select day, session_id
-    from counted_sessions
-    where visitor_id = new.visitor_id
-    order by started_at, session_id
-    limit 2);
+  where day in (
+      select day
+      from counted_sessions
+      where visitor_id = new.visitor_id
+      order by started_at, session_id
+      limit 2)
+    and session_id in (
+      select session_id
+      from sessions
+      where visitor_id = new.visitor_id
+      order by started_at, session_id
+      limit 2);
 end;
 
 create trigger visitor_days_empty after update of sessions on visitor_days when new.sessions = 0

@@ -1,7 +1,7 @@
 """The number of SQLite instructions for a read or a write does not depend on the size of the database."""
 
 import sqlite3
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 
 import pytest
@@ -104,6 +104,28 @@ def test_write_cost_does_not_grow_with_rows(sizes):
 
     for name, small, large in zip(WRITES, *costs):
         assert 0 < large <= 1.1 * small, name
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "delete from sessions where session_id = 's14'",
+        f"insert into sessions (session_id, visitor_id, started_at) values ('x', 'v7', {BEGIN - DAY})",
+        f"update sessions set started_at = {BEGIN + 2 * DAY} where session_id = 's14'",
+    ],
+    ids=["delete", "earlier", "move"],
+)
+def test_write_cost_does_not_grow_with_sessions_of_the_day(tmp_path, sql):
+    costs = []
+    for count in (100, 1_000):
+        with open_database(tmp_path / f"{count}.db").closing() as database:
+            rows = [(f"s{n}", f"v{n // 2}", BEGIN + n % 2 * DAY + n) for n in range(2 * count)]
+            database.bulk(lambda at, rows=rows: at.insert("sessions", ["session_id", "visitor_id", "started_at"], rows))
+        with closing(sqlite3.connect(database.path)) as connection:
+            costs.append(steps_of(connection, partial(connection.execute, sql)))
+
+    small, large = costs
+    assert 0 < large <= 1.1 * small
 
 
 @pytest.fixture(scope="module")
