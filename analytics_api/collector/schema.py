@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, NamedTuple
 
 Schema = Mapping[str, Any]
@@ -40,7 +40,7 @@ class InvalidValue(ValueError):
 
 @cache
 def load_schema() -> Schema:
-    text = files("analytics_api.collector").joinpath("schema.json").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("schema.json").read_text(encoding="utf-8")
     schema: Schema = json.loads(text)
     return schema
 

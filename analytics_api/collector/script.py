@@ -5,8 +5,8 @@ from __future__ import annotations
 import gzip
 import re
 from functools import cache
-from importlib.resources import files
 from itertools import product
+from pathlib import Path
 from string import ascii_letters
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -80,7 +80,7 @@ class Script(NamedTuple):
 
 @cache
 def read_script() -> Script:
-    source = files("analytics_api.collector").joinpath("a.js").read_text(encoding="utf-8")
+    source = Path(__file__).with_name("a.js").read_text(encoding="utf-8")
     body = minify(source).encode("ascii")
     return Script(body, gzip.compress(body, 9, mtime=0), make_etag(body))
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from hashlib import blake2b
 from html import escape
-from importlib.resources import files
+from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -33,6 +33,7 @@ PAGES: Final = {
     "/board": ("board.html", "board.js"),
 }
 
+STATIC: Final = Path(__file__).with_name("static")
 CONTENT_TYPES: Final = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 
 COMMENTS: Final = re.compile(rb"^ *(?://.*|/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)$", re.MULTILINE)
@@ -130,14 +131,13 @@ def create_dashboard(api: str = "/analytics", *, script: str | None = None) -> D
 
 
 def read_text(name: str) -> str:
-    return (files(__package__) / "static" / name).read_text(encoding="utf-8")
+    return (STATIC / name).read_text(encoding="utf-8")
 
 
 def read_assets() -> dict[str, bytes]:
     """Return the static files that pages load, by name. Comments are removed, which saves a twelfth when compressed."""
-    folder = files(__package__) / "static"
-    names = sorted(file.name for file in folder.iterdir() if not file.name.endswith(".html"))
-    return {name: shorten_source((folder / name).read_bytes()) for name in names}
+    names = sorted(file.name for file in STATIC.iterdir() if not file.name.endswith(".html"))
+    return {name: shorten_source((STATIC / name).read_bytes()) for name in names}
 
 
 def shorten_source(source: bytes) -> bytes:

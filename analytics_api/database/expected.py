@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 VIEW = re.compile(r"^create view (\w+).*?;$", re.MULTILINE | re.DOTALL)
 
 
 @cache
 def read_expected() -> str:
-    return files("analytics_api.database").joinpath("expected.sql").read_text(encoding="utf-8")
+    return Path(__file__).with_name("expected.sql").read_text(encoding="utf-8")
 
 
 @cache

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 
 @cache
 def read_ddl() -> str:
-    return files("analytics_api.database.postgresql").joinpath("postgresql.sql").read_text(encoding="utf-8")
+    return Path(__file__).with_name("postgresql.sql").read_text(encoding="utf-8")

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Set
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
 from ...errors import DatabaseError
@@ -214,7 +213,8 @@ def _drop_within_block(statements: Statements, kind: str, which: Callable[[Row],
 def schema_statements() -> tuple[str, ...]:
     """Return the statements of schema.sql."""
     statements = [""]
-    for line in files("analytics_api").joinpath("schema.sql").read_text(encoding="utf-8").splitlines(keepends=True):
+    text = Path(__file__).parents[2].joinpath("schema.sql").read_text(encoding="utf-8")
+    for line in text.splitlines(keepends=True):
         if not statements[-1] and not line.split("--")[0].strip():
             continue
         statements[-1] += line
