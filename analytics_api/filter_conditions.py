@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from .database import Database
 from .database.folding import fold_all
-from .http.parameters import MAX_INT64
 
 # The SQL expression for the value that each filter compares. `s` is a row of session_facts.
 EXPRESSIONS: Final[dict[str, str]] = {
@@ -52,7 +51,13 @@ HAS_EVENT = """s.session_id in (
     where ({condition}){in_period})"""
 # On SQLite, the events of the sessions of a range are in a period of time, which Matching computes.
 IN_EVENT_PERIOD: Final = " and occurred_at >= :events_begin_at and occurred_at < :events_end_at"
-ANY_EVENT_PERIOD: Final = {"events_begin_at": 0, "events_end_at": MAX_INT64}
+# The same condition if the ids of these sessions are passed to SQLite as the parameter `members`.
+SESSIONS_WITH_EVENT = """
+select cast(session_id as blob)
+from events
+where ({condition}){in_period}
+"""
+IS_MEMBER: Final = "is_member(cast(s.session_id as blob))"
 
 # All values of a dimension. Each row has the text to compare, and the value to pass to the condition.
 KEYS = """
@@ -77,19 +82,51 @@ where page in (select value from json_each(cast(:keys as text)))
 """
 
 
-def resolve_conditions(db: Database, filters: Mapping[str, Sequence[str]]) -> tuple[str, dict[str, Any]]:
-    """Return a condition on a row `s` of session_facts, and the parameters of the condition."""
-    conditions = []
-    parameters: dict[str, Any] = {}
+class Conditions(NamedTuple):
+    """SQL conditions that must all hold, and their parameters.
+
+    :param sessions: conditions on a row `s` of session_facts.
+    :param events: conditions on a row of events. A session must have such an event, or no such event if the key,
+        which is the name of the filter, ends in `.not`.
+    """
+
+    sessions: list[str]
+    events: dict[str, str]
+    values: dict[str, Any]
+
+    def to_sql(self, in_period: str = "") -> str:
+        """Return a condition on a row `s` of session_facts.
+
+        :param in_period: "" for events of any time, or IN_EVENT_PERIOD.
+        """
+        has_event = {name: HAS_EVENT.format(condition=sql, in_period=in_period) for name, sql in self.events.items()}
+        return "\n  and ".join([*self.sessions, *(_negate_if_not(name, sql) for name, sql in has_event.items())])
+
+    def to_sql_with_members(self) -> str:
+        """Return the same condition for statements with the parameter `members`, if there is one condition on events.
+
+        The members are the ids of the sessions that have such an event.
+        """
+        [name] = self.events
+        return "\n  and ".join([*self.sessions, _negate_if_not(name, IS_MEMBER)])
+
+
+def resolve_conditions(db: Database, filters: Mapping[str, Sequence[str]]) -> Conditions:
+    """Return the conditions of filters."""
+    conditions = Conditions([], {}, {})
     for name, texts in filters.items():
         field, _, suffix = name.partition(".")
         condition, values = _resolve(field, name.replace(".", "_"), _find_values(db, field, suffix, texts))
+        conditions.values.update(values)
         if field == "event_type":
-            condition = HAS_EVENT.format(condition=condition, in_period=IN_EVENT_PERIOD if db.stores_facts else "")
-            values |= ANY_EVENT_PERIOD if db.stores_facts else {}
-        conditions.append(f"not ({condition})" if suffix == "not" else f"({condition})")
-        parameters |= values
-    return "\n  and ".join(conditions), parameters
+            conditions.events[name] = condition
+        else:
+            conditions.sessions.append(_negate_if_not(name, condition))
+    return conditions
+
+
+def _negate_if_not(name: str, condition: str) -> str:
+    return f"not ({condition})" if name.endswith(".not") else f"({condition})"
 
 
 def _resolve(field: str, name: str, values: Sequence[Any]) -> tuple[str, dict[str, Any]]:

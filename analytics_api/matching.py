@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from .calendar import DAY_MS, DayRange
 from .database import Database
-from .filter_conditions import IN_EVENT_PERIOD, resolve_conditions
+from .filter_conditions import IN_EVENT_PERIOD, SESSIONS_WITH_EVENT, Conditions, resolve_conditions
 from .periods import Period, find_period
 from .session_filters import Filters, parse_filters
 
@@ -47,35 +47,38 @@ where day between :first and :last_day
 class Matching(NamedTuple):
     """The sessions of a range that match filters.
 
-    :param condition: an SQL condition on a row `s` of session_facts.
-    :param values: the statement parameters of the condition.
+    :param conditions: the conditions of the filters.
+    :param condition: an SQL condition on a row `s` of session_facts for statements with `parameters`.
     :param in_range: an SQL condition that the session `s` began in the range.
     :param by_columns: whether filtered_columns.py counts the sessions.
-    :param event_period: the parameters of IN_EVENT_PERIOD for this range, if the condition has any.
+    :param event_period: the parameters of IN_EVENT_PERIOD for this range, if there are conditions on events.
+    :param members: the ids of the sessions that have an event of the filter, if the condition calls `is_member`.
     :param rows: rows that were already read for this range, by the section of the dashboard.
     :param earlier: the same filters in the earlier range of a comparison, if its rows were already read. Lists with a
         limit have only the keys of `rows`.
     """
 
+    conditions: Conditions
     condition: str
-    values: Mapping[str, str]
     period: Period
     in_range: str
     by_columns: bool
     event_period: Mapping[str, int] = MappingProxyType({})
+    members: frozenset[bytes] = frozenset()
     rows: Mapping[str, list[tuple[Any, ...]]] = MappingProxyType({})
     earlier: Matching | None = None
 
     @property
     def parameters(self) -> dict[str, Any]:
-        return {**self.values, **self.event_period, **self.period.parameters()}
+        members = {"members": self.members} if self.members else {}
+        return {**self.conditions.values, **self.event_period, **self.period.parameters(), **members}
 
     def within(self, db: Database, range_: DayRange | None, until: int | None = None) -> Matching:
         """Return the same sessions in another range.
 
         :param until: an exclusive end in milliseconds since the epoch, if it is before the end of the range.
         """
-        return _create(db, self.condition, self.values, find_period(db, range_, until))
+        return _create(db, self.conditions, find_period(db, range_, until))
 
 
 class ResolvedFilters(dict[str, Sequence[str]]):
@@ -98,19 +101,31 @@ def find_matching(db: Database, range_: DayRange | None, filters: Filters | None
     parsed = parse_filters(filters)
     if not parsed:
         return None
-    condition, values = resolve_conditions(db, parsed)
-    return _create(db, condition, values, find_period(db, range_, None))
+    return _create(db, resolve_conditions(db, parsed), find_period(db, range_, None))
 
 
-def _create(db: Database, condition: str, values: Mapping[str, Any], period: Period) -> Matching:
+def _create(db: Database, conditions: Conditions, period: Period) -> Matching:
     if not db.stores_facts:
-        return Matching(condition, values, period, IN_INSTANTS, by_columns=False)
+        return Matching(conditions, conditions.to_sql(), period, IN_INSTANTS, by_columns=False)
     [[newest_day, sessions]] = db.tuples(SIZE, **period.parameters())
     in_range = IN_DAYS if newest_day > period.last_day else IN_LATEST_DAYS
     if period.cut_at is not None:
         in_range += " and s.started_at < :ends_at"
-    event_period = _find_event_period(db, period) if IN_EVENT_PERIOD in condition else {}
-    return Matching(condition, values, period, in_range, sessions <= MAX_SESSIONS, event_period)
+    event_period = _find_event_period(db, period) if conditions.events else {}
+    condition = conditions.to_sql(IN_EVENT_PERIOD)
+    matching = Matching(conditions, condition, period, in_range, sessions <= MAX_SESSIONS, event_period)
+    return _find_members(db, matching) if matching.by_columns and len(conditions.events) == 1 else matching
+
+
+def _find_members(db: Database, matching: Matching) -> Matching:
+    """Read the sessions with an event once for all statements.
+
+    SQLite would build a tree of their ids for each statement. Searching a set in Python takes as long as the tree.
+    """
+    [event] = matching.conditions.events.values()
+    sql = SESSIONS_WITH_EVENT.format(condition=event, in_period=IN_EVENT_PERIOD)
+    members = frozenset(session_id for (session_id,) in db.tuples(sql, **matching.parameters))
+    return matching._replace(condition=matching.conditions.to_sql_with_members(), members=members)
 
 
 def _find_event_period(db: Database, period: Period) -> dict[str, int]:

@@ -92,7 +92,10 @@ class Deadline:
 
 
 class Statements:
-    """Implement base.Reader and base.Transaction for a connection."""
+    """Implement base.Reader and base.Transaction for a connection.
+
+    In a statement with the parameter `members`, the SQL function `is_member` returns whether it has a value.
+    """
 
     stores_facts = True
     stores_visits = True
@@ -100,6 +103,8 @@ class Statements:
     def __init__(self, connection: sqlite3.Connection, deadline: Deadline | None = None) -> None:
         self.connection = connection
         self.deadline = deadline or Deadline()
+        self.members: set[bytes] = set()
+        connection.create_function("is_member", 1, self.members.__contains__)
         self.replaced_text = 0
         self.is_loading = False
         self.is_inserting = False
@@ -119,10 +124,12 @@ class Statements:
     def _read(self, sql: str, params: dict[str, Any]) -> tuple[Any, list[tuple[Any, ...]]]:
         """Return the cursor's description and all rows."""
         self.deadline.start()
+        self.members.update(params.get("members", ()))
         try:
             return self._fetch_all(sql, params)
         finally:
             self.deadline.stop()
+            self.members.clear()
 
     def _fetch_all(self, sql: str, params: dict[str, Any]) -> tuple[Any, list[tuple[Any, ...]]]:
         """Like `_read`, but without setting a deadline."""

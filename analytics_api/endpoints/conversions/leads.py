@@ -22,7 +22,7 @@ YEAR_1: Final = -62_135_596_800_000 + DAY_MS
 def read_leads(request: Request, since: int | None, before: int | None, matching: Matching | None) -> dict[Any, Leads]:
     """Return the leads by key. For days, weeks and months, the key is the first day of the interval."""
     params: dict[str, Any] = {
-        **(matching.values if matching else {}),
+        **(matching.conditions.values if matching else {}),
         **({} if since is None else {"since": since}),
         **({} if before is None else {"before": before}),
     }
@@ -47,7 +47,7 @@ def leads_statement(request: Request, params: Collection[str], matching: Matchin
         conditions.append("l.lead_id = a.lead_id")
     if matching:
         tables.append("facts_of_sessions as s")
-        conditions += [f"s.session_id = a.{request.attribution}_session_id", matching.condition]
+        conditions += [f"s.session_id = a.{request.attribution}_session_id", matching.conditions.to_sql()]
     where = "\nwhere " + "\n  and ".join(conditions) if conditions else ""
     return f"""
 select {_key_of_lead(request, matching)} as key, count(*) as leads,
