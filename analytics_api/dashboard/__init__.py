@@ -6,6 +6,7 @@ import gzip
 import mimetypes
 import re
 from collections.abc import Iterable
+from functools import cache
 from hashlib import blake2b
 from html import escape
 from pathlib import Path
@@ -58,7 +59,7 @@ IMMUTABLE: Final = ("Cache-Control", "public, max-age=31536000, immutable")
 
 
 class File(NamedTuple):
-    """A file to send. It is compressed once, when the application is created."""
+    """A file to send. It is compressed once, before the first request."""
 
     body: bytes
     compressed: bytes
@@ -78,10 +79,10 @@ class Dashboard:
     """
 
     def __init__(self, api: str, script: str = "") -> None:
-        assets = read_assets()
-        version = blake2b(b"".join(assets.values()), digest_size=8).hexdigest()
+        assets = compress_assets()
+        version = blake2b(b"".join(asset.body for asset in assets.values()), digest_size=8).hexdigest()
         folder = f"assets/{version}"
-        self.files = {f"/{folder}/{name}": make_asset(name, body) for name, body in assets.items()}
+        self.files = {f"/{folder}/{name}": asset for name, asset in assets.items()}
         modules = sorted(name for name in assets if name.endswith(".js"))
         preloads = "\n".join(f'<link rel="modulepreload" href="{folder}/{name}">' for name in modules)
         shell = Template(read_text("page.html"))
@@ -138,6 +139,12 @@ def read_assets() -> dict[str, bytes]:
     """Return the static files that pages load, by name. Comments are removed, which saves a twelfth when compressed."""
     names = sorted(file.name for file in STATIC.iterdir() if not file.name.endswith(".html"))
     return {name: shorten_source((STATIC / name).read_bytes()) for name in names}
+
+
+@cache
+def compress_assets() -> dict[str, File]:
+    """Return the assets as files to send. The applications of a process share them, because compressing takes 10 ms."""
+    return {name: make_asset(name, body) for name, body in read_assets().items()}
 
 
 def shorten_source(source: bytes) -> bytes:

@@ -158,7 +158,8 @@ def tab(shared_tab, watch, url):
     context.clear_cookies()
     context.clear_permissions()
     shared_tab.emulate_media(media="null", color_scheme="light", reduced_motion="null")
-    shared_tab.set_viewport_size(SIZE)
+    if shared_tab.viewport_size != SIZE:
+        shared_tab.set_viewport_size(SIZE)
     for each in context.pages[1:]:
         each.close()
 

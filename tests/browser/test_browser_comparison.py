@@ -2,7 +2,7 @@
 
 from urllib.parse import parse_qs, urlsplit
 
-from helpers.browser import follow, rows, sign_in, wait_until_loaded
+from helpers.browser import follow, open_page, rows, sign_in, wait_until_loaded
 from helpers.client import KEY
 from helpers.rows import insert, session
 
@@ -20,9 +20,8 @@ def changes(page, panel):
     )
 
 
-def test_figures_show_the_change(page, url):
-    page.goto(f"{url}/?period=30d")
-    wait_until_loaded(page)
+def test_figures_show_the_change(tab, url):
+    page = open_page(tab, f"{url}/?period=30d")
 
     assert [change(page, metric) for metric in ("visitors", "sessions", "duration")] == ["+200%", "+300%", "0%"]
 

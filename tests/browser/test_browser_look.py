@@ -36,7 +36,7 @@ def test_page_is_accessible_in_every_state(signed_out_tab, resized, url, width):
     violations["figures"] = find_violations(page)
     page.click('[data-key="chart-toggle"]')
     page.click('[data-key="period"]')
-    violations["table and menu"] = find_violations(page, "#statistics")
+    violations["table and menu"] = find_violations(page, "#chart", ".toolbar")
     page.keyboard.press("Escape")
     page.goto(f"{url}/?country=IN&source.not=bing.com&visitor=new&from=2025-12-20&to=2026-01-17")
     wait_until_loaded(page)

@@ -3,7 +3,7 @@
 import csv
 from urllib.parse import parse_qs, urlsplit
 
-from helpers.browser import figure, follow, rows, sign_in, wait_until_loaded
+from helpers.browser import figure, follow, open_page, rows, sign_in, wait_until_loaded
 from helpers.client import KEY, NOW
 from helpers.rows import insert
 
@@ -245,9 +245,8 @@ def test_custom_range_has_a_shortcut(page):
     assert page.evaluate("() => document.activeElement.id") == "range-from"
 
 
-def test_print_names_days_comparison_and_filter(page, url):
-    page.goto(f"{url}/?country=IN")
-    wait_until_loaded(page)
+def test_print_names_days_comparison_and_filter(tab, url):
+    page = open_page(tab, f"{url}/?country=IN")
     page.emulate_media(media="print")
     plot = page.evaluate(
         "() => [document.querySelector('.plot'), document.querySelector('.plot svg')].map(each => each.clientWidth)"
