@@ -32,10 +32,12 @@ ROWS = {
 }
 
 
-# The settings and the options of a run for each way to send the key. Only one of the runs tests all operations.
+# The settings and the options of a run for each way to send the key. Only one of the runs tests all operations, and
+# enumerates the edge cases of each parameter.
+PATH = "/analytics/leads/{lead_id}"
 AUTHENTICATED = {
     "bearer": (f'[auth.openapi.bearer]\nbearer = "{KEY}"\n', []),
-    "header": (f'[auth.openapi.header]\napi_key = "{KEY}"\n', ["--include-path", "/analytics/leads/{lead_id}"]),
+    "header": (f'[auth.openapi.header]\napi_key = "{KEY}"\n', ["--phases", "fuzzing", "--include-path", PATH]),
 }
 
 
