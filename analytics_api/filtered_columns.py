@@ -12,12 +12,12 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from itertools import compress
 from operator import add, ne
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from .calendar import Interval, interval_first
 from .database import Database
 from .filter_conditions import EXPRESSIONS, PAGES_BY_NAME
-from .filtered_events import other_views_statement, own_views
+from .filtered_events import CODE, CODES_OF_SESSION, PAGE_IDS, other_views_statement, own_views
 from .matching import Matching
 
 # The columns that each section needs. The other sections need the column with their name.
@@ -26,13 +26,17 @@ NEEDED: Final = {
     "days": ("visitor",),
     "country": ("country", "visitor"),
 }
-COLUMNS: Final = {**EXPRESSIONS, "visitor": "s.visitor_id", "fingerprint": "s.fingerprint"}
+COLUMNS: Final = {**EXPRESSIONS, "visitor": "s.visitor_id", "fingerprint": "s.fingerprint", "views": CODES_OF_SESSION}
 FIELDS: Final = ("country", "source", "entry_page", "exit_page", "engagement")
 # The sums of `days`, and the further sums of `totals`.
 SUMS: Final = """count(*), coalesce(sum(s.duration), 0), count(s.duration), coalesce(sum(s.engagement_score), 0),
   count(s.engagement_score)"""
 MORE_SUMS: Final = "sum(s.is_vpn), case when s.day <= :last then sum(s.events_of_day) else 0 end"
-AGAIN: Final = "p.views - p.archived > 1"
+SHARE = """
+select count(*), count(case when {condition} then 1 end)
+from session_facts as s
+where s.day = :last
+"""
 NAMES = """
 select page_id, page
 from pages
@@ -40,6 +44,41 @@ where page_id in (select value from json_each(cast(:ids as text)))
 """
 
 Rows = list[tuple[Any, ...]]
+
+
+class Views:
+    """The views and the sessions of each page by its id, and the views of each day."""
+
+    def __init__(self) -> None:
+        self.views = Counter[int]()
+        self.sessions = Counter[int]()
+        self.days = Counter[int]()
+
+    def add(self, page_id: int, day: int, views: int, sessions: int) -> None:
+        self.views[page_id] += views
+        self.sessions[page_id] += sessions
+        self.days[day] += views
+
+    def add_codes(self, day: int, codes: Iterable[int]) -> None:
+        """Add the codes of the page views of a day."""
+        for code, sessions in Counter(codes).items():
+            more, page_id = divmod(code, PAGE_IDS)
+            self.add(page_id, day, (more + 1) * sessions, sessions)
+
+    def most_viewed(self, db: Database, limit: int, keys: Iterable[str] | None) -> Rows:
+        """Return rows of page, views and sessions: most views first, ties by the page.
+
+        :param keys: the pages to return; None for all.
+        """
+        views = self.views
+        if keys is not None:
+            ids = db.tuples(PAGES_BY_NAME, keys=json.dumps(list(keys)))
+            views = Counter({page_id: views[page_id] for (page_id,) in ids if page_id in views})
+        fewest = min((count for _, count in views.most_common(limit)), default=0)
+        candidates = json.dumps([page_id for page_id, count in views.items() if count >= fewest])
+        names = sorted((page, page_id) for page_id, page in db.tuples(NAMES, ids=candidates))
+        names.sort(key=lambda name: views[name[1]], reverse=True)
+        return [(page, views[page_id], self.sessions[page_id]) for page, page_id in names[:limit]]
 
 
 class Sums:
@@ -76,7 +115,7 @@ class Countries:
 class SectionCounts:
     """The counts of the rows of sections.
 
-    :param sections: any of `totals`, `days` and FIELDS.
+    :param sections: any of `totals`, `days`, `views` and FIELDS. `views` has no rows.
     :param interval: the interval of each row of `days`.
     """
 
@@ -87,9 +126,10 @@ class SectionCounts:
         self.intervals: defaultdict[int, Sums] = defaultdict(Sums)
         self.fingerprints: set[str | None] = set()
         self.countries = Countries()
+        self.views = Views()
         self.fields: dict[str, Counter[str]] = {name: Counter() for name in FIELDS if name in sections}
 
-    def add(self, day: int, columns: Mapping[str, list[str]], sums: Collection[int]) -> None:
+    def add(self, day: int, columns: Mapping[str, list[Any]], sums: Collection[int]) -> None:
         if "days" in self.sections:
             self.intervals[interval_first(day, self.interval)].add(sums, columns["visitor"])
         if "totals" in self.sections:
@@ -97,6 +137,8 @@ class SectionCounts:
             self.fingerprints.update(columns["fingerprint"])
         if "country" in self.sections:
             self.countries.add(columns["visitor"], columns["country"])
+        if "views" in self.sections:
+            self.views.add_codes(day, columns["views"])
         for name, counter in self.fields.items():
             counter.update(columns[name])
 
@@ -114,13 +156,13 @@ class SectionCounts:
 
 def count_sections(
     db: Database, matching: Matching, sections: Collection[str], interval: Interval = "day"
-) -> dict[str, Rows]:
-    """Return the rows of each section. `totals` has one row, without the events of other days.
+) -> SectionCounts:
+    """Count the rows of each section. `totals` has one row, without the events of other days.
 
     :param sections: as in SectionCounts.
     """
     names = sorted({name for section in sections for name in NEEDED.get(section, (section,))})
-    columns = [_array(COLUMNS[name]) for name in names]
+    columns = [_array(name) for name in names]
     if "totals" in sections or "days" in sections:
         columns.append(SUMS)
     if "totals" in sections:
@@ -137,15 +179,19 @@ order by s.day
     for day, *values in db.tuples(sql, **matching.parameters):
         arrays, sums = values[: len(names)], values[len(names) :]
         counts.add(day, dict(zip(names, map(_parse, arrays))), sums)
-    return counts.rows()
+    if "views" in sections:
+        _add_other_views(db, matching, counts.views)
+    return counts
 
 
-def _array(expression: str, condition: str = "true") -> str:
-    """Return the expression for a JSON array of the values of the rows with a condition.
+def _array(name: str) -> str:
+    """Return the expression for a JSON array of a column.
 
     It is a BLOB, because a tracker may have written text that is not UTF-8.
     """
-    return f"cast(json_group_array({expression}) filter (where {condition}) as blob)"
+    if name == "views":
+        return f"cast('[' || coalesce(group_concat({COLUMNS[name]}), '') || ']' as blob)"
+    return f"cast(json_group_array({COLUMNS[name]}) as blob)"
 
 
 def _parse(array: bytes) -> list[Any]:
@@ -164,47 +210,37 @@ def _sort(counter: Counter[str]) -> list[tuple[str, int]]:
     return [row for row in Counter(dict(sorted(counter.items()))).most_common() if row[0]]
 
 
-class Views(NamedTuple):
-    """The views and the sessions of each page by its id, and the views of each day."""
-
-    views: Counter[int]
-    sessions: Counter[int]
-    days: Counter[int]
-
-    def most_viewed(self, db: Database, limit: int, keys: Iterable[str] | None) -> Rows:
-        """Return rows of page, views and sessions: most views first, ties by the page.
-
-        :param keys: the pages to return; None for all.
-        """
-        views = self.views
-        if keys is not None:
-            ids = db.tuples(PAGES_BY_NAME, keys=json.dumps(list(keys)))
-            views = Counter({page_id: views[page_id] for (page_id,) in ids if page_id in views})
-        fewest = min((count for _, count in views.most_common(limit)), default=0)
-        candidates = json.dumps([page_id for page_id, count in views.items() if count >= fewest])
-        names = sorted((page, page_id) for page_id, page in db.tuples(NAMES, ids=candidates))
-        names.sort(key=lambda name: views[name[1]], reverse=True)
-        return [(page, views[page_id], self.sessions[page_id]) for page, page_id in names[:limit]]
-
-
 def count_views(db: Database, matching: Matching) -> Views:
-    """Count the page views of the sessions that match. Most sessions view a page once."""
+    """Count the page views of the sessions that match."""
     own = f"""
-select s.day, {_array("p.page_id")}, {_array("p.page_id", AGAIN)}, {_array("p.views - p.archived - 1", AGAIN)}
+select s.day, cast(json_group_array({CODE}) as blob)
 {own_views(matching.condition)}
 group by s.day
 """
+    views = Views()
+    for day, codes in db.tuples(own, **matching.parameters):
+        views.add_codes(day, _parse(codes))
+    _add_other_views(db, matching, views)
+    return views
+
+
+def _add_other_views(db: Database, matching: Matching, views: Views) -> None:
     other = other_views_statement(matching.condition, is_cut=matching.period.cut_at is not None)
-    sessions, again, days = Counter[int](), Counter[int](), Counter[int]()
-    for day, *arrays in db.tuples(own, **matching.parameters):
-        viewed, viewed_again, more = map(_parse, arrays)
-        sessions.update(viewed)
-        days[day] += len(viewed) + sum(more)
-        for page_id, views in zip(viewed_again, more):
-            again[page_id] += views
-    views = sessions + again
-    for page_id, day, count, is_first in db.tuples(other, **matching.parameters):
-        views[page_id] += count
-        sessions[page_id] += is_first
-        days[day] += count
-    return Views(views, sessions, days)
+    for row in db.tuples(other, **matching.parameters):
+        views.add(*row)
+
+
+def count_sections_and_views(
+    db: Database, matching: Matching, sections: Collection[str], interval: Interval
+) -> SectionCounts:
+    """Count the rows of sections, and the page views.
+
+    If at most half of the sessions of the last day match, one statement reads both, which evaluates the condition once.
+    With the filter `page` it takes a third less time. If more sessions match, two statements take a tenth less.
+    """
+    [[sessions, matches]] = db.tuples(SHARE.format(condition=matching.condition), **matching.parameters)
+    if 2 * matches <= sessions:
+        return count_sections(db, matching, [*sections, "views"], interval)
+    counts = count_sections(db, matching, sections, interval)
+    counts.views = count_views(db, matching)
+    return counts

@@ -49,6 +49,15 @@ from session_facts as s
 cross join session_pages as p
 where s.day between :first and :last and p.session_id = s.session_id and p.day = s.day and p.views > p.archived
   and {condition}"""
+# The code of a row `p` of session_pages: the id of the page, plus PAGE_IDS for each further view on the same day.
+PAGE_IDS: Final = 1 << 32
+CODE: Final = f"p.page_id + (p.views - p.archived - 1) * {PAGE_IDS}"
+# The codes of the page views of a session `s`, as in OWN_VIEWS, separated by commas.
+CODES_OF_SESSION: Final = f"""case when s.day <= :last then (
+    select group_concat({CODE})
+    from session_pages as p
+    where p.session_id = s.session_id and p.day = s.day and p.views > p.archived)
+  end"""
 OTHER_VIEWS: Final = """
   select p.page_id, p.day, p.views - p.archived as views, not exists (
       select 1

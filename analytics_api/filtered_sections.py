@@ -13,7 +13,7 @@ from typing import Any, Final
 from .calendar import Interval
 from .database import Database
 from .filter_conditions import EXPRESSIONS
-from .filtered_columns import FIELDS, count_sections
+from .filtered_columns import FIELDS, count_sections, count_sections_and_views
 from .filtered_events import EVENTS_OF_DAY
 from .filtered_sessions import (
     COUNTS,
@@ -47,12 +47,20 @@ def read_sections(
         are limited to the keys of these rows.
     """
     rows: dict[str, list[tuple[Any, ...]]] = {}
-    if "pages" in sections and "page_views" in sections:
-        rows = read_pages_and_views(db, matching, limit, shown and _keys(shown["pages"]))
+    has_views = "pages" in sections and "page_views" in sections
+    page_keys = _keys(shown["pages"]) if shown and has_views else None
     of_sessions = [section for section in sections if section not in ("pages", "page_views")]
     if matching.by_columns:
-        rows |= count_sections(db, matching, of_sessions, interval)
-    elif len(of_sessions) > 1:  # the endpoint reads a single section itself, with a simpler statement
+        count = count_sections_and_views if has_views else count_sections
+        counts = count(db, matching, of_sessions, interval)
+        rows = counts.rows()
+        if has_views:
+            rows["pages"] = counts.views.most_viewed(db, limit, page_keys)
+            rows["page_views"] = list(counts.views.days.items())
+        return matching._replace(rows=rows)
+    if has_views:
+        rows = read_pages_and_views(db, matching, limit, page_keys)
+    if len(of_sessions) > 1:  # the endpoint reads a single section itself, with a simpler statement
         sql = _statement(matching, of_sessions, INTERVAL_EXPRESSIONS.get(interval), has_keys=shown is not None)
         keys = {f"{field}_keys": json.dumps(_keys(shown[field])) for field in FIELDS if shown and field in shown}
         parameters = {**matching.parameters, **keys, "limit": limit, "no_limit": MAX_INT64}

@@ -47,7 +47,7 @@ def _find_rows(
     """Return the rows of a section, without a limit. Return None if a statement of this module must read them."""
     if section in matching.rows:
         return matching.rows[section]
-    return count_sections(db, matching, [section], interval)[section] if matching.by_columns else None
+    return count_sections(db, matching, [section], interval).rows()[section] if matching.by_columns else None
 
 
 def read_totals(db: Database, matching: Matching) -> dict[str, Any]:
@@ -203,9 +203,6 @@ def read_pages_and_views(
     db: Database, matching: Matching, limit: int, keys: Iterable[str] | None = None
 ) -> dict[str, list[tuple[Any, ...]]]:
     """Return the rows of read_pages() and of read_page_views() by their section. The page views are read only once."""
-    if matching.by_columns:
-        views = count_views(db, matching)
-        return {"pages": views.most_viewed(db, limit, keys), "page_views": list(views.days.items())}
     only_keys = "" if keys is None else f"where page_id in ({PAGES_BY_NAME.strip()})"
     sql = f"""
 with counts as materialized (
