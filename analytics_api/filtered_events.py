@@ -70,6 +70,32 @@ OTHER_VIEWS: Final = """
   where e.day between :first and :last and s.session_id = e.session_id
     and p.session_id = e.session_id and p.day = e.day and p.views > p.archived
     and {condition}{cut_day}"""
+# The same for all sessions, and for events whose session does not exist.
+ALL_OTHER_VIEWS: Final = """
+select p.page_id, p.day, p.views - p.archived, not exists (
+    select 1
+    from session_pages as earlier
+    where earlier.session_id = p.session_id and earlier.page_id = p.page_id and earlier.day between :first and :last
+      and (earlier.day < p.day or earlier.day = (
+          select day
+          from counted_sessions as s
+          where s.session_id = p.session_id))
+      and earlier.views > earlier.archived)
+from events_of_other_days as e
+cross join session_pages as p
+where e.day between :first and :last and p.session_id = e.session_id and p.day = e.day and p.views > p.archived
+"""
+# The page views of the whole days of a range, by page and day. As in the statistics without filters, the sessions that
+# view a page again on a later day are subtracted. Days with archived views cannot be filtered.
+ALL_VIEWS: Final = """
+select page_id, day, views, sessions
+from page_counts
+where day between :first and :last
+union all
+select page_id, day, 0, -sessions
+from page_returns
+where day between :first and :last and previous_day >= :first
+"""
 # The index of events by time has their type and session, so that rows of `events` are read for few events.
 VIEWS_OF_CUT_DAY: Final = f"""
   union all

@@ -12,7 +12,7 @@ from helpers.random_rows import MIDDLE, MOMENTS, TIMES, WRITE, ZONES, empty, lab
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from analytics_api import matching
+from analytics_api import filtered_columns, matching
 from analytics_api.calendar import DayRange, to_day
 from analytics_api.context import Context
 from analytics_api.endpoints import engagement, geo, overview, pages, sessions, sources
@@ -29,6 +29,8 @@ from analytics_api.filtered_sessions import (
 EXAMPLES = int(os.environ.get("FILTER_EXAMPLES", "20"))  # `make faults` runs more
 # On SQLite, statistics of ranges with more sessions are counted in SQL, the others in Python.
 MAX_SESSIONS = st.sampled_from([-1, matching.MAX_SESSIONS])
+# If a larger share of the sessions matches, the page views of the others are subtracted.
+MAX_SHARE = st.sampled_from([-1, 1])
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
@@ -42,11 +44,14 @@ MAX_SESSIONS = st.sampled_from([-1, matching.MAX_SESSIONS])
     filters=FILTERS,
     interval=st.sampled_from(sessions.INTERVALS),
     max_sessions=MAX_SESSIONS,
+    max_share=MAX_SHARE,
 )
 def test_every_filtered_statistic_is_exact(
-    monkeypatch, database, zone, page_query, writes, leads, ends, filters, interval, max_sessions
+    monkeypatch, database, zone, page_query, writes, leads, ends, filters, interval, max_sessions, max_share
 ):
     monkeypatch.setattr(matching, "MAX_SESSIONS", max_sessions)
+    monkeypatch.setattr(filtered_columns, "SAMPLE_DAYS", 100)
+    monkeypatch.setattr(filtered_columns, "MAX_SHARE", max_share)
     empty(database, zone, page_query)
     rows, raw_since = write(database, writes, zone)
     write_leads(database, leads)
@@ -93,9 +98,12 @@ def test_every_filtered_statistic_is_exact(
     until=MOMENTS,
     filters=FILTERS,
     max_sessions=MAX_SESSIONS,
+    max_share=MAX_SHARE,
 )
-def test_range_ends_within_a_day(monkeypatch, database, zone, writes, ends, until, filters, max_sessions):
+def test_range_ends_within_a_day(monkeypatch, database, zone, writes, ends, until, filters, max_sessions, max_share):
     monkeypatch.setattr(matching, "MAX_SESSIONS", max_sessions)
+    monkeypatch.setattr(filtered_columns, "SAMPLE_DAYS", 100)
+    monkeypatch.setattr(filtered_columns, "MAX_SHARE", max_share)
     empty(database, zone, "keep")
     rows, _ = write(database, writes, zone)
     write_leads(database, [])
