@@ -70,7 +70,12 @@ class Derivation:
 
     def _referrer_domains(self, rows: Sequence[Sequence[Any]]) -> list[Cell]:
         index = self.names.index("referrer")
-        return [KEEP if row[index] is KEEP else row[index] and host_of_url(row[index]) for row in rows]
+        referrers = [row[index] for row in rows]
+        domains = [referrer if referrer is KEEP else referrer and host_of_url(referrer) for referrer in referrers]
+        self.counts.relative_referrers += sum(
+            domain is None and referrer is not None for domain, referrer in zip(domains, referrers)
+        )
+        return domains
 
     def _durations(self, rows: Sequence[Sequence[Any]]) -> list[Cell]:
         start, end = self.names.index("started_at"), self.names.index("ended_at")

@@ -24,6 +24,7 @@ class TableCounts:
     :param is_computed: whether the rows are sessions that are computed from log lines. Only `written` and `joined` are
         used then.
     :param derived: the number of derived values by column.
+    :param relative_referrers: the number of referrers that are not absolute URLs, so that no domain is derived.
     """
 
     read: int = 0
@@ -33,6 +34,7 @@ class TableCounts:
     purged: int = 0
     is_computed: bool = False
     derived: Counter[str] = field(default_factory=Counter)
+    relative_referrers: int = 0
 
     @property
     def existing(self) -> int:
@@ -112,6 +114,12 @@ class Report:
             for column, count in counts.derived.items():
                 if count:
                     yield f"{table}: {column} derived for {count:,} rows{DERIVED_FROM.get(column, '')}"
+            if counts.relative_referrers:
+                yield (
+                    f"warning: {table}: referrers that are not URLs give no source "
+                    f"(rows: {counts.relative_referrers:,}); if they are hosts, import again with "
+                    "--update --map COLUMN=referrer_domain"
+                )
 
     def _reject_lines(self) -> Iterable[str]:
         for reject, count in zip(self.rejects, self.reject_counts.values()):

@@ -221,6 +221,24 @@ def test_domain_and_duration_are_derived(database):
     assert "sessions: duration derived for 2 rows from started_at and ended_at" in report.lines()
 
 
+def test_referrers_that_are_hosts_are_reported(database):
+    report = import_text(
+        database,
+        "session_id,visitor_id,started_at,referrer\n"
+        "s1,v1,2026-03-01,bing.com\ns2,v1,2026-03-01,https://bing.com/\ns3,v1,2026-03-01,\n",
+    )
+
+    assert select(database, "session_id, referrer_domain", "sessions") == [
+        ("s1", None),
+        ("s2", "bing.com"),
+        ("s3", None),
+    ]
+    assert (
+        "warning: sessions: referrers that are not URLs give no source (rows: 1); "
+        "if they are hosts, import again with --update --map COLUMN=referrer_domain"
+    ) in report.lines()
+
+
 @pytest.mark.any_engine
 def test_url_as_domain_is_its_host(database):
     import_text(
