@@ -88,6 +88,8 @@ def wait_until_loaded(page):
 def follow(page, control):
     """Click a control that loads other figures, and wait for them."""
     page.click(control)
+    # It looks in a frame, when a form of a dialog has begun to load the figures.
+    page.wait_for_function("() => !document.documentElement.classList.contains('busy')")
     wait_until_loaded(page)
 
 
