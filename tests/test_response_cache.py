@@ -10,6 +10,7 @@ from helpers.client import KEY, APIClient, instant
 from helpers.server import wait_for
 
 from analytics_api import create_app, open_database
+from analytics_api.database.sqlite import cache_sweeper
 from analytics_api.http.responses import JSONResponse
 from analytics_api.routes import ROUTES
 
@@ -22,8 +23,10 @@ on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
-def statements(database):
+def statements(database, monkeypatch):
     """Yield a function that returns the statements since its last call on this thread's connection."""
+    stop_sweepers(database)  # on a busy machine, a sweep between two requests would empty the cache
+    monkeypatch.setattr(cache_sweeper, "INTERVAL", 60)
     log = []
     connection = database._handle().statements.connection
     connection.set_trace_callback(log.append)
@@ -35,6 +38,12 @@ def statements(database):
     yield new_statements
     # Later tests use the same connection, and a trace of large insertions with triggers takes gigabytes.
     connection.set_trace_callback(None)
+    stop_sweepers(database)
+
+
+def stop_sweepers(database):
+    for sweeper in database._sweepers.values():
+        sweeper.stop()
 
 
 @on_sqlite
