@@ -274,6 +274,20 @@ def test_commands_of_all_modules_are_listed():
     assert main.list_commands(None) == sorted(main.commands)
 
 
+@pytest.mark.parametrize("command", ["backup", "copy", "export", "init", "keys", "purge", "site", "upgrade", "verify"])
+def test_commands_start_without_the_server_and_the_imports(command):
+    program = (
+        "import sys\n"
+        "from analytics_api.cli import main\n"
+        f"main.get_command(None, {command!r})\n"
+        "print(sorted({'analytics_api.app', 'analytics_api.imports', 'tqdm', 'werkzeug'} & sys.modules.keys()))\n"
+    )
+
+    ended = run_process(program=[sys.executable, "-c", program])
+
+    assert (ended.stderr, ended.stdout) == ("", "[]\n")
+
+
 def test_every_command_and_option_has_help():
     def commands(group, *path):
         for name in group.list_commands(None):

@@ -13,9 +13,9 @@ from ..endpoints.leads import LIST_ORDERS
 from ..endpoints.leads.export import export_chunks
 from ..endpoints.leads.filters import parse
 from ..endpoints.leads.orders import DEFAULT_ORDER
-from ..imports.rejects import is_same_file
 from ..maintenance.copy import copy as copy_database
 from ..maintenance.export import export as export_table
+from ..values.paths import is_same_file
 from ..values.statuses import STATUSES
 from .base import database_option, main, open_or_create
 from .output import database_files, open_output

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from ..errors import IngestError
+from ..values.paths import is_same_file
 from .report import Report, printable
 
 # The original form of a row: a line, several lines, a mapping from Python, or the values of a row in a database.
@@ -104,14 +105,6 @@ def to_bytes(raw: Raw) -> bytes:
 def _abbreviate(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def is_same_file(path: str, other: str) -> bool:
-    """Return whether two paths are the same file, or would be if it existed."""
-    try:
-        return os.path.samefile(path, other)
-    except OSError:
-        return os.path.abspath(path) == os.path.abspath(other)
 
 
 def _create(path: str) -> BinaryIO:
