@@ -58,9 +58,9 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # exit normally, so that servers are stopped
     with alone():
         for part in [] if options.report else options.parts:
-            begun = time.monotonic()
+            begun, described = time.monotonic(), machine.described()  # it fails before the measurement, not after
             findings = import_module(f".{part}", __package__).measure(options)
-            report.keep(part, machine.described(), findings)
+            report.keep(part, described, findings)
             report.write(PARTS)
             print(f"{part}: {time.monotonic() - begun:.0f} s", flush=True)
         report.write(PARTS)
