@@ -229,16 +229,23 @@ def count_views(db: Database, matching: Matching) -> Views:
 
     Reading the page views of a session takes most of the time, so those of the smaller part of the sessions are read.
     """
-    views = Views()
     if most_match(db, matching):
-        for row in db.tuples(ALL_VIEWS, **matching.parameters):
-            views.add(*row)
-        views.subtract(db.tuples(ALL_OTHER_VIEWS, **matching.parameters))
-        _add_own_views(db, matching, views, f"not ({matching.condition})", -1)
-    else:
-        _add_own_views(db, matching, views, matching.condition, 1)
+        return _count_views_by_subtraction(db, matching)
+    views = Views()
+    _add_own_views(db, matching, views, matching.condition, 1)
     _add_other_views(db, matching, views)
-    views.views, views.days = +views.views, +views.days
+    return views
+
+
+def _count_views_by_subtraction(db: Database, matching: Matching) -> Views:
+    """Count all page views, and subtract those of the sessions that do not match."""
+    views = Views()
+    for row in db.tuples(ALL_VIEWS, **matching.parameters):
+        views.add(*row)
+    views.subtract(db.tuples(ALL_OTHER_VIEWS, **matching.parameters))
+    _add_own_views(db, matching, views, f"not ({matching.condition})", -1)
+    _add_other_views(db, matching, views)
+    views.views, views.days = +views.views, +views.days  # without the pages and days that have no views left
     return views
 
 
@@ -276,5 +283,5 @@ def count_sections_and_views(
     if not most_match(db, matching):
         return count_sections(db, matching, [*sections, "views"], interval)
     counts = count_sections(db, matching, sections, interval)
-    counts.views = count_views(db, matching)
+    counts.views = _count_views_by_subtraction(db, matching)
     return counts
