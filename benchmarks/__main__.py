@@ -58,7 +58,8 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # exit normally, so that servers are stopped
     with alone():
         for part in [] if options.report else options.parts:
-            begun, described = time.monotonic(), machine.described()  # it fails before the measurement, not after
+            described = machine.described()  # before the measurement, because it fails if a package is missing
+            begun = time.monotonic()
             findings = import_module(f".{part}", __package__).measure(options)
             report.keep(part, described, findings)
             report.write(PARTS)
