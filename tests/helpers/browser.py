@@ -86,10 +86,13 @@ def wait_until_loaded(page):
 
 
 def follow(page, control):
-    """Click a control that loads other figures, and wait for them."""
+    """Click a control that loads other figures, and wait for them.
+
+    The page changes its address when it begins to load them, which may be later than the click.
+    """
+    before = page.url
     page.click(control)
-    # It looks in a frame, when a form of a dialog has begun to load the figures.
-    page.wait_for_function("() => !document.documentElement.classList.contains('busy')")
+    page.wait_for_url(lambda url: url != before)
     wait_until_loaded(page)
 
 
