@@ -42,7 +42,7 @@ from api_keys
 """
 
 SELECT_KEY = """
-select digest, scopes, expires_at
+select digest, scopes, expires_at, revoked_at
 from api_keys
 where name = :name
 """
@@ -51,7 +51,7 @@ REPLACE_KEY = """
 update api_keys
 set name = :replaced_name,
   expires_at = :expires_at,
-  revoked_at = coalesce(revoked_at, :revoked_at)
+  revoked_at = :revoked_at
 where name = :name
 """
 
@@ -126,8 +126,13 @@ class KeyStore:
             raise APIKeyError(f"expires: {_day(expires_at)} is not in the future")
         key = generate_key()
         ordered = " ".join(scope for scope in SCOPES if scope in requested)
-        if not self.db.write(lambda at: _insert(at, key, name, ordered, now, expires_at)):
-            raise APIKeyError(f"name: {name} is already the name of a key; use `keys rotate` to replace that key")
+
+        def insert(at: Transaction) -> None:
+            if not _insert(at, key, name, ordered, now, expires_at):
+                _reject_revoked(at.row(SELECT_KEY, name=name), name)
+                raise APIKeyError(f"name: {name} is already the name of a key; use `keys rotate` to replace that key")
+
+        self.db.write(insert)
         return key
 
     def rotate(self, name: str, *, now: int, overlap: int = 0, expires_at: int | None = None) -> str:
@@ -135,7 +140,7 @@ class KeyStore:
 
         :param overlap: milliseconds for which the old key remains valid; if 0, the old key is revoked.
         :param expires_at: when the new key expires; None for the same instant as the old key.
-        :raises APIKeyError: no key has this name, or the new key would already be expired.
+        :raises APIKeyError: no key has this name, the key is revoked, or the new key would already be expired.
         """
         _reject_reserved(name)
         key = generate_key()
@@ -144,6 +149,7 @@ class KeyStore:
             old = at.row(SELECT_KEY, name=name)
             if old is None:
                 raise APIKeyError(f"name: there is no key named {name}")
+            _reject_revoked(old, name)
             expiry = old["expires_at"] if expires_at is None else expires_at
             if expiry is not None and expiry <= now:
                 raise APIKeyError(f"expires: {_day(expiry)} is not in the future; give the new key a later day")
@@ -234,6 +240,11 @@ def _reject_reserved(name: str) -> None:
             f"name: {name} is a key from the settings; change it in ANALYTICS_API_KEY, or in the file that "
             "ANALYTICS_API_KEY_FILE names"
         )
+
+
+def _reject_revoked(key: Row | None, name: str) -> None:
+    if key is not None and key["revoked_at"] is not None:
+        raise APIKeyError(f"name: the key {name} is revoked; use `keys add` with another name")
 
 
 def _public_name(name: str) -> str:

@@ -59,10 +59,14 @@ def test_keys_are_added_listed_and_revoked(run):
         (["rotate", "wall", "--overlap", "soon"], "'soon' is not a duration such as 1d, 12h or 30m"),
         (["rotate", "wall", "--expires", "2020-01-01"], "Error: expires: 2020-01-01 is not in the future"),
         (["revoke", "other"], "Error: name: there is no active key named other"),
+        (["rotate", "gone"], "Error: name: the key gone is revoked; use `keys add` with another name"),
+        (["add", "gone", "--scope", "stats"], "Error: name: the key gone is revoked; use `keys add` with another name"),
     ],
 )
 def test_invalid_keys_command_is_one_line(run, arguments, message):
     run("keys", "add", "wall", "--scope", "stats")
+    run("keys", "add", "gone", "--scope", "stats")
+    run("keys", "revoke", "gone")
 
     output = run("keys", *arguments, status=1 if message.startswith("Error") else 2)
 

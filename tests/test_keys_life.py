@@ -117,13 +117,17 @@ def test_expired_key_is_rotated_with_a_new_expiry(ring, serve):
     assert statuses(serve(now=later), new) == [200]
 
 
-def test_rotation_restores_a_revoked_name(ring, client):
+def test_revoked_key_is_not_rotated(ring, client):
     old = ring.add("wall", ["stats"], now=NOW)
-    ring.revoke("wall", now=NOW)
-
     new = ring.rotate("wall", now=NOW, overlap=DAY)
+    ring.revoke("wall", now=NOW)
+    before = ring.list(now=NOW)
 
-    assert statuses(client, old, new) == [401, 200]
+    with pytest.raises(APIKeyError, match="name: the key wall is revoked; use `keys add` with another name"):
+        ring.rotate("wall", now=NOW, overlap=DAY)
+
+    assert ring.list(now=NOW) == before
+    assert statuses(client, old, new) == [401, 401]
 
 
 @pytest.mark.parametrize("expires_at", [0, NOW - 1, NOW], ids=["epoch", "before", "now"])
