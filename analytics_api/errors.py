@@ -18,6 +18,10 @@ class DatabaseError(AnalyticsError):
     """The database cannot be opened, does not respond, or has an unsupported version."""
 
 
+class UnusableDatabase(DatabaseError):
+    """The database has another version or belongs to another program, or its URL is invalid. Do not open it again."""
+
+
 class StatementTimeout(DatabaseError):
     """A statement exceeded its timeout and was cancelled."""
 

@@ -180,18 +180,38 @@ def test_serve_returns_rows_of_another_program_at_once(folder):
             78,
             ". is a folder: use the path of a file, such as ./",
         ),
-        ({"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": "notes.txt"}, 1, "notes.txt: file is not a database"),
+        ({"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": "notes.txt"}, 78, "notes.txt: file is not a database"),
         (
             {"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": "wares.db"},
-            1,
+            78,
             "wares.db: this is another program's database",
         ),
+        (
+            {"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": "newer.db"},
+            78,
+            "newer.db: this database has version 99, newer than",
+        ),
+        (
+            {"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": "postgresql://127.0.0.1:9/analytics?colour=red"},
+            78,
+            "ANALYTICS_DATABASE: the database must be a URL such as postgresql://",
+        ),
+        (
+            {"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": "postgresql://127.0.0.1:9/analytics"},
+            1,  # the server may be reachable later
+            "ANALYTICS_DATABASE: connection failed: ",
+        ),
     ],
-    ids=["no-key", "blank-key", "no-key-file", "bucket", "no-folder", "folder", "no-database", "foreign-database"],
+    ids=[
+        *("no-key", "blank-key", "no-key-file", "bucket", "no-folder", "folder", "no-database", "foreign-database"),
+        *("newer-version", "invalid-url", "unreachable"),
+    ],
 )
 def test_serve_with_invalid_setting_is_one_line(environ, status, message, folder):
     Path("notes.txt").write_text("Dear diary, today I stored some notes under the wrong name.\n" * 20)
     query("wares.db", "create table wares (name)")
+    run("init", "-d", "newer.db")
+    query("newer.db", "pragma user_version = 99")
 
     ended = run_process("serve", "--bind", "127.0.0.1:0", cwd=folder, **environ)
 
@@ -222,17 +242,17 @@ def test_serve_on_a_taken_port_is_one_line(folder):
 
 
 @pytest.mark.parametrize(
-    ("bind", "reason"),
+    ("bind", "status", "reason"),
     [
-        ("127.0.0.1:65536", "bind(): port must be 0-65535."),
-        ("127.0.0.1:http", "'http' is not a valid port number."),
-        ("192.0.2.1:8000", "Cannot assign requested address"),
+        ("127.0.0.1:65536", 78, "bind(): port must be 0-65535."),
+        ("127.0.0.1:http", 78, "'http' is not a valid port number."),
+        ("192.0.2.1:8000", 1, "Cannot assign requested address"),
     ],
 )
-def test_serve_on_a_foreign_address_is_one_line(bind, reason, folder):
+def test_serve_on_a_foreign_address_is_one_line(bind, status, reason, folder):
     ended = run_process("serve", "--bind", bind, cwd=folder, ANALYTICS_API_KEY=LONG)
 
-    assert ended.returncode == 1
+    assert ended.returncode == status
     assert ended.stderr == f"Error: --bind {bind}: {reason}\n"
 
 
@@ -403,7 +423,7 @@ def test_log_address_adds_the_address_of_the_client(folder):
 
 @pytest.mark.parametrize("bind", ["8141", ":8141"])
 def test_bind_needs_a_host(bind, folder):
-    output = run("serve", "--bind", bind, status=1, env={"ANALYTICS_API_KEY": LONG})
+    output = run("serve", "--bind", bind, status=78, env={"ANALYTICS_API_KEY": LONG})
 
     assert output.count("\n") == 1
     assert output.startswith(f"Error: --bind must be HOST:PORT, not {bind}: 127.0.0.1:8141 ")
@@ -413,14 +433,14 @@ def test_bind_needs_a_host(bind, folder):
 def test_bind_is_not_a_url(scheme, folder):
     bind = f"{scheme}//127.0.0.1:8141"
 
-    output = run("serve", "--bind", bind, status=1, env={"ANALYTICS_API_KEY": LONG})
+    output = run("serve", "--bind", bind, status=78, env={"ANALYTICS_API_KEY": LONG})
 
     assert output == f"Error: --bind must be HOST:PORT, not {bind}: leave out {scheme}//\n"
 
 
 @pytest.mark.parametrize("bind", ["localhost", "127.0.0.1"])
 def test_bind_needs_a_port(bind, folder):
-    output = run("serve", "--bind", bind, status=1, env={"ANALYTICS_API_KEY": LONG})
+    output = run("serve", "--bind", bind, status=78, env={"ANALYTICS_API_KEY": LONG})
 
     assert output == f"Error: --bind must be HOST:PORT, not {bind}: add a port, such as {bind}:8000\n"
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import click
 
 from ..database import Database, open_database
-from ..errors import AnalyticsError, SettingError
+from ..errors import AnalyticsError, SettingError, UnusableDatabase
 from ..maintenance.description import describe_rows, is_missing
 from ..server.database_setting import DATABASE, read_database
 from ..server.env_file import EnvFile
@@ -73,7 +73,8 @@ class ConfigError(click.ClickException):
 class Group(click.Group):
     """A command group that prints an AnalyticsError as one line and exits with status 1.
 
-    `serve` exits with status 78 (EX_CONFIG) if a setting is invalid, so that a supervisor does not restart it.
+    `serve` exits with status 78 (EX_CONFIG) if a setting is invalid or names an unusable database, so that a supervisor
+    does not restart it.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -88,7 +89,7 @@ class Group(click.Group):
         try:
             return super().invoke(ctx)
         except AnalyticsError as error:
-            is_config_error = ctx.invoked_subcommand == "serve" and isinstance(error, SettingError)
+            is_config_error = ctx.invoked_subcommand == "serve" and isinstance(error, (SettingError, UnusableDatabase))
             raise (ConfigError if is_config_error else click.ClickException)(str(error)) from error
         except KeyboardInterrupt:
             click.echo("\nAborted!", err=True)  # the terminal has printed ^C

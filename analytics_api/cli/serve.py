@@ -17,7 +17,7 @@ from ..server import logs
 from ..server.api_key_setting import MissingKey
 from ..server.env_file import EnvFile
 from ..server.settings import Settings
-from .base import database_flag, main
+from .base import ConfigError, database_flag, main
 
 log = logging.getLogger(__name__)
 
@@ -73,26 +73,29 @@ def check_database(settings: Settings) -> None:
 def check_address(bind: str) -> Any:
     """Return the address as gunicorn parses it: a host and a port, a path, or a file descriptor.
 
+    :raises ConfigError: it is not an address.
     :raises ClickException: the address cannot be bound. gunicorn would retry for 5 seconds and print a traceback.
     """
     from gunicorn.util import parse_address
 
     if bind.startswith(("http://", "https://")):
-        raise click.ClickException(f"--bind must be HOST:PORT, not {bind}: leave out {bind.partition('//')[0]}//")
+        raise ConfigError(f"--bind must be HOST:PORT, not {bind}: leave out {bind.partition('//')[0]}//")
     if not bind.startswith(("unix:", "fd://")) and not bind.rpartition(":")[0]:
         part = bind.lstrip(":")
         hint = f"127.0.0.1:{part} for local clients, or 0.0.0.0:{part} for all"
         if not part.isdigit():
             hint = f"add a port, such as {part or '127.0.0.1'}:8000"
-        raise click.ClickException(f"--bind must be HOST:PORT, not {bind}: {hint}")
+        raise ConfigError(f"--bind must be HOST:PORT, not {bind}: {hint}")
     try:
         address = parse_address(bind)
         if isinstance(address, tuple):
             family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
             socket.create_server(address, family=family).close()
-    except (OSError, OverflowError, RuntimeError) as error:
-        reason = str(error.strerror if isinstance(error, OSError) else error).partition(" (while")[0]
-        hint = "; use another port" if isinstance(error, OSError) and error.errno == errno.EADDRINUSE else ""
+    except (OverflowError, RuntimeError) as error:
+        raise ConfigError(f"--bind {bind}: {error}") from error
+    except OSError as error:
+        reason = str(error.strerror).partition(" (while")[0]
+        hint = "; use another port" if error.errno == errno.EADDRINUSE else ""
         raise click.ClickException(f"--bind {bind}: {reason}{hint}") from error
     return address
 

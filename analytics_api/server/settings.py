@@ -118,7 +118,7 @@ class Settings:
         try:
             return open_database(self.database, read_url=self.database_read)
         except DatabaseError as error:
-            raise DatabaseError(f"ANALYTICS_DATABASE: {error}") from error
+            raise type(error)(f"ANALYTICS_DATABASE: {error}") from error
 
     def application(self, database: Database | None = None, *, max_exports: int = MAX_EXPORTS) -> WSGIApplication:
         """Return the WSGI application of the standalone server.

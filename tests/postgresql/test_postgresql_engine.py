@@ -19,7 +19,7 @@ from analytics_api.database.base import (
 )
 from analytics_api.database.postgresql import PostgreSQL
 from analytics_api.database.postgresql.statements import number_placeholders
-from analytics_api.errors import DatabaseError, RowError
+from analytics_api.errors import DatabaseError, RowError, UnusableDatabase
 
 NOW = 1_771_945_200_123
 EVENT = (
@@ -134,7 +134,7 @@ def test_concurrent_opens_create_one_schema(empty):
 def test_open_leaves_foreign_tables_alone(empty, table):
     execute(empty, f"create table {table} (own text)")
 
-    with pytest.raises(DatabaseError, match=f"another program's tables \\({table}\\)"):
+    with pytest.raises(UnusableDatabase, match=f"another program's tables \\({table}\\)"):
         open_database(empty)
 
 
@@ -143,7 +143,7 @@ def test_open_rejects_another_version(empty, version, says):
     open_database(empty).close()
     execute(empty, f"update analytics_meta set version = {version}")
 
-    with pytest.raises(DatabaseError, match=says):
+    with pytest.raises(UnusableDatabase, match=says):
         open_database(empty)
 
 

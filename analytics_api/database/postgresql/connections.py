@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 from urllib.parse import quote, urlencode
 
-from ...errors import DatabaseError
+from ...errors import DatabaseError, UnusableDatabase
 from ..base import Row
 
 try:
@@ -21,7 +21,7 @@ try:
     from psycopg.rows import dict_row
     from psycopg.types.numeric import Int8Dumper
 except ImportError as missing:
-    raise DatabaseError(
+    raise UnusableDatabase(
         f"PostgreSQL needs {missing.name}; install it with: pip install '.[postgresql]' in the source folder"
     ) from None
 
@@ -75,12 +75,12 @@ def parse_url(url: str, session: str) -> tuple[str, str]:
     """Return the connection string for a URL, and the URL without passwords for messages.
 
     :param session: the value of `target_session_attrs` for a URL that has several hosts and does not set it.
-    :raises DatabaseError: the URL is not a PostgreSQL URL.
+    :raises UnusableDatabase: the URL is not a PostgreSQL URL.
     """
     try:
         params = {name: str(value) for name, value in conninfo_to_dict(url).items()}
     except psycopg.Error:  # the message of this error would contain the password
-        raise DatabaseError(
+        raise UnusableDatabase(
             "the database must be a URL such as postgresql://user:password@host:5432/name?sslmode=verify-full"
         ) from None
     if "," in params.get("host", params.get("hostaddr", "")):

@@ -6,7 +6,7 @@ from hashlib import sha256
 
 import psycopg
 
-from ...errors import DatabaseError
+from ...errors import DatabaseError, UnusableDatabase
 from ..base import PRIMARY_KEYS, TRANSIENT_TABLES
 from ..expected import read_expected
 from ..folding import case_folds
@@ -50,13 +50,13 @@ where extname = 'pg_trgm'
 def read_version(statements: Statements, name: str) -> int | None:
     """Return the version of the schema, or None if it does not exist.
 
-    :raises DatabaseError: another program's tables have the same names, or the server is not supported.
+    :raises UnusableDatabase: another program's tables have the same names, or the server is not supported.
     """
     state = statements.rows(INSPECT, names=["analytics_meta", *PRIMARY_KEYS, *TRANSIENT_TABLES])[0]
     if state["server"] < OLDEST_SERVER:
-        raise DatabaseError(f"{name}: PostgreSQL 15 or later is required; this server is older")
+        raise UnusableDatabase(f"{name}: PostgreSQL 15 or later is required; this server is older")
     if state["schema"] is None:
-        raise DatabaseError(f"{name}: no schema of the connection's search_path exists")
+        raise UnusableDatabase(f"{name}: no schema of the connection's search_path exists")
     if "analytics_meta" in state["names"] and [row["attname"] for row in statements.rows(META_COLUMNS)] == ["version"]:
         versions = statements.rows("select version from analytics_meta")
         if len(versions) == 1:
@@ -64,9 +64,9 @@ def read_version(statements: Statements, name: str) -> int | None:
             return version
     elif not state["names"]:
         if state["encoding"] != "UTF8":
-            raise DatabaseError(f"{name}: the database encoding must be UTF8, not {state['encoding']}")
+            raise UnusableDatabase(f"{name}: the database encoding must be UTF8, not {state['encoding']}")
         return None
-    raise DatabaseError(
+    raise UnusableDatabase(
         f"{name}: the schema {state['schema']} holds another program's tables ({', '.join(sorted(state['names']))}); "
         "name another schema: ?options=-csearch_path%3Danalytics"
     )
@@ -75,17 +75,17 @@ def read_version(statements: Statements, name: str) -> int | None:
 def check_version(statements: Statements, name: str) -> bool:
     """Return whether the schema exists and has the current version; False if it does not exist.
 
-    :raises DatabaseError: the schema has another version, or belongs to another program.
+    :raises UnusableDatabase: the schema has another version, or belongs to another program.
     """
     version = read_version(statements, name)
     if version is None:
         return False
     if version < VERSION:
-        raise DatabaseError(
+        raise UnusableDatabase(
             f"{name}: this database has version {version}, older than {VERSION}; run `analytics-api upgrade`"
         )
     if version > VERSION:
-        raise DatabaseError(
+        raise UnusableDatabase(
             f"{name}: this database has version {version}, newer than {VERSION}; use a newer analytics_api"
         )
     return True

@@ -20,7 +20,7 @@ from ..limits import current_limit, timeout_text
 from .cache_sweeper import CacheSweeper
 from .counters import WRITES, delete_residue, empty_row_deletions, find_differences, recorded_tables
 from .counters import rebuild as rebuild_counters
-from .files import READ_ONLY_ERRORS, create_private_file, empty_wal, permission_hint, remove_files, require_file
+from .files import READ_ONLY_ERRORS, create_private_file, empty_wal, remove_files, require_file, to_database_error
 from .handle import FileIdentity, Handle
 from .schema import (
     APPLICATION_ID,
@@ -394,4 +394,4 @@ class SQLite(Database):
         if str(error) in READ_ONLY_ERRORS and not self.is_read_only():
             # All connections of the process share the -shm file. It remains read-only until all of them are closed.
             self.close()
-        raise DatabaseError(f"{self.path}: {error}{permission_hint(self.path, error)}") from error
+        raise to_database_error(self.path, error) from error

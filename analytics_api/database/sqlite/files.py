@@ -8,9 +8,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from ...errors import DatabaseError
+from ...errors import DatabaseError, UnusableDatabase
 
 READ_ONLY_ERRORS = ("attempt to write a readonly database", "unable to open database file")
+NOT_A_DATABASE = "file is not a database"
 MISSING_FILE = "this database does not exist; `analytics-api init` creates it"
 
 SCRUB_ATTEMPT_MS = 250  # ms that one checkpoint waits for readers
@@ -53,6 +54,12 @@ def require_file(path: Path) -> None:
     if not os.path.exists(path):
         hint = _closed_folder_hint(path)
         raise DatabaseError(f"{path}: unable to open database file{hint}" if hint else f"{path}: {MISSING_FILE}")
+
+
+def to_database_error(path: Path, error: sqlite3.Error) -> DatabaseError:
+    """Return the exception to raise for an error of SQLite. Its message begins with the path."""
+    kind = UnusableDatabase if str(error) == NOT_A_DATABASE else DatabaseError
+    return kind(f"{path}: {error}{permission_hint(path, error)}")
 
 
 def permission_hint(path: Path, error: sqlite3.Error) -> str:

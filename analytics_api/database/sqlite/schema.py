@@ -9,10 +9,11 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
 
-from ...errors import DatabaseError
+from ...errors import UnusableDatabase
 from ..base import Row
 from ..expected import expected_views
 from ..folding import case_folds
+from .files import NOT_A_DATABASE
 from .schema_check import expected_objects
 from .statements import Statements
 
@@ -97,21 +98,23 @@ def read_identity(connection: sqlite3.Connection) -> tuple[int, int, int]:
 def is_managed(connection: sqlite3.Connection, path: Path) -> bool:
     """Return whether the file has the current schema; False if it is empty.
 
-    :raises DatabaseError: the file has another version, or belongs to another program.
+    :raises UnusableDatabase: the file has another version, or belongs to another program.
     """
     application_id, version, objects = read_identity(connection)
     if application_id != APPLICATION_ID:
         if objects == 0:
             if 0 < path.stat().st_size < MIN_FILE_SIZE:
-                raise DatabaseError(f"{path}: file is not a database")
+                raise UnusableDatabase(f"{path}: {NOT_A_DATABASE}")
             return False
-        raise DatabaseError(f"{path}: this is another program's database; `analytics-api import` can import its tables")
+        raise UnusableDatabase(
+            f"{path}: this is another program's database; `analytics-api import` can import its tables"
+        )
     if version < VERSION:
-        raise DatabaseError(
+        raise UnusableDatabase(
             f"{path}: this database has version {version}, older than {VERSION}; run `analytics-api upgrade`"
         )
     if version > VERSION:
-        raise DatabaseError(
+        raise UnusableDatabase(
             f"{path}: this database has version {version}, newer than {VERSION}; use a newer analytics_api"
         )
     return True
