@@ -6,6 +6,7 @@ import gc
 import os
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal, cast, get_args
 
@@ -15,7 +16,7 @@ from ..database import Database
 from ..errors import AnalyticsError, IngestError
 from ..imports import FORMATS, Rejects, Site, import_file
 from ..imports.access_log import ASSETS, own_hosts_of_files
-from ..imports.derive import UncountedSessions
+from ..imports.derive import SessionLinks
 from ..imports.report import Report, printable
 from ..imports.write import count_events
 from ..maintenance.demo_marker import find_mark
@@ -199,27 +200,40 @@ def import_all(database: Database, files: tuple[str, ...], **options: Any) -> bo
         click.echo("\n".join(report.lines()))
         return report.is_all_rejected
     is_file_rejected = False
-    uncounted = UncountedSessions()  # the events of a session may be in a later file
+    links = SessionLinks()  # the events of a session may be in another file
     try:
         for number, file in enumerate(files, start=1):
             try:
-                report = import_one(database, file, uncounted=uncounted, **options)
+                report = import_one(database, file, links=links, **options)
             except AnalyticsError as error:
-                rest = ", ".join(files[number:])
-                raise IngestError(printable(f"{error}{f' (not imported: {rest})' if rest else ''}")) from error
+                raise IngestError(printable(describe_stop(error, file, files[number:]))) from error
             click.echo("\n".join([printable(f"{file}:"), *report.lines()]))
             is_file_rejected = is_file_rejected or report.is_all_rejected
     finally:
-        count_uncounted(database, uncounted)
+        check_sessions(database, links)
     return is_file_rejected
 
 
-def count_uncounted(database: Database, uncounted: UncountedSessions) -> None:
-    """Set `event_count` of imported sessions if it is missing, and print the number of these sessions."""
+def describe_stop(error: AnalyticsError, file: str, rest: Sequence[str]) -> str:
+    """Return the message of an error that ends the import of several files.
+
+    :param file: the file with the error. The message begins with its name.
+    :param rest: the files after it, which are not imported.
+    """
+    message = str(error) if str(error).startswith((file, "standard input")) else f"{file}: {error}"
+    if "--map" in message:
+        message += "; options apply to all files of a command: import this file with a command of its own"
+    return f"{message} (not imported: {', '.join(rest)})" if rest else message
+
+
+def check_sessions(database: Database, links: SessionLinks) -> None:
+    """Set `event_count` of imported sessions if it is missing, and print their number. Warn of missing sessions."""
     with Progress("counting", None, "counters") as counting:
-        counted = count_events(database, uncounted, counting.step)
+        counted = count_events(database, links, counting.step)
     if counted:
         click.echo(f"sessions: event_count of {counted:,} rows was computed from their events")
+    for warning in database.read(links.warnings):
+        click.echo(f"warning: {warning}")
 
 
 def import_one(database: Database, file: str, **options: Any) -> Report:

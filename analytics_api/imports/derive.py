@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from ..database import IN_LIST, Transaction, in_list_batches
+from ..database import IN_LIST, Reader, Transaction, in_list_batches
 from ..values.hosts import host_of_url
 from .convert import KEEP, Cell, MappedText
 from .event_ids import EventIds
 from .report import TableCounts
 
+BOT_PREFIX = "bot-"  # begins the session ids of events of bots from access logs, which have no session
 MAX_LISTED_SESSIONS = 200_000  # for more sessions, counting the events of all sessions is faster
 
 COUNT_ALL_EVENTS = """
@@ -33,6 +34,13 @@ where session_id in ({IN_LIST}) and event_count = 0 and exists (
   select 1
   from events
   where events.session_id = sessions.session_id)
+"""
+
+
+COUNT_SESSIONS = f"""
+select count(*) as sessions
+from sessions
+where session_id in ({IN_LIST})
 """
 
 
@@ -98,15 +106,23 @@ class Derivation:
 EVENT_COLUMNS = ("session_id", "event_type", "page_url", "occurred_at", "data")
 
 
-class UncountedSessions:
-    """The imported sessions whose `event_count` is missing. One object collects them from all files of a command."""
+class SessionLinks:
+    """The imported sessions whose `event_count` is missing, and the sessions of the imported events.
+
+    One object collects them from all files of a command.
+    """
 
     def __init__(self) -> None:
         self.ids: set[str] = set()
+        self.of_events: set[str] = set()  # at most MAX_LISTED_SESSIONS and those of one batch
         self.is_any = False
         self.is_too_many = False  # whether there are more than MAX_LISTED_SESSIONS
 
-    def add(self, ids: Iterable[str]) -> None:
+    def add_events(self, ids: Iterable[str]) -> None:
+        if len(self.of_events) < MAX_LISTED_SESSIONS:
+            self.of_events.update(ids)
+
+    def add_uncounted(self, ids: Iterable[str]) -> None:
         self.is_any = True
         if not self.is_too_many:
             self.ids.update(ids)
@@ -123,3 +139,15 @@ class UncountedSessions:
         if is_bulk or self.is_too_many:
             return at.execute(COUNT_ALL_EVENTS)
         return sum(at.execute(COUNT_EVENTS, **listed) for listed in in_list_batches(sorted(self.ids)))
+
+    def warnings(self, at: Reader) -> list[str]:
+        """Return a warning if sessions of the events are not in the database."""
+        ids = sorted(id for id in self.of_events if not id.startswith(BOT_PREFIX))
+        missing = len(ids) - sum(at.rows(COUNT_SESSIONS, **listed)[0]["sessions"] for listed in in_list_batches(ids))
+        if not missing:
+            return []
+        least = "at least " if len(self.of_events) >= MAX_LISTED_SESSIONS else ""
+        return [
+            f"the events name sessions that are not in the database ({least}{missing:,}); "
+            "only sessions count as visits, so import them, too"
+        ]

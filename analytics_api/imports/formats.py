@@ -17,7 +17,7 @@ from .access_log import SITE, Site, import_access_log, looks_like_log
 from .columns import NameMap, find_table
 from .csv_file import import_csv
 from .csv_header import check_delimiter, check_encoding, read_header
-from .derive import UncountedSessions
+from .derive import SessionLinks
 from .ndjson import import_ndjson
 from .rejects import Rejects
 from .report import Report
@@ -47,7 +47,7 @@ def import_file(
     on_conflict: OnConflict = "ignore",
     strict: bool = False,
     rejects: Rejects | str | os.PathLike[str] | BinaryIO | None = None,
-    uncounted: UncountedSessions | None = None,
+    links: SessionLinks | None = None,
     on_read: OnRead = ignore_read,
     on_write: OnWrite = ignore_write,
     on_progress: Callable[[str], object] = ignore_progress,
@@ -84,7 +84,7 @@ def import_file(
             on_conflict=on_conflict,
             strict=strict,
             rejects=rejects,
-            uncounted=uncounted,
+            links=links,
             on_write=on_write,
             on_progress=on_progress,
         )
@@ -176,6 +176,8 @@ def _import(
 def describe_unknown(sample: list[bytes]) -> str:
     """Return a hint about a file of an unknown format, for an error message."""
     head = b"".join(sample[:20])
+    if not head.removeprefix(codecs.BOM_UTF8).strip():
+        return "its first lines are empty"
     for start, what in UNKNOWN_FILES.items():
         if head.startswith(start):
             return what

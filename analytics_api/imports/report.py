@@ -89,6 +89,8 @@ class Report:
         """Return the report as lines of text, with control characters escaped."""
         lines = [*self._table_lines(), *self._reject_lines(), *self._ignored_lines(), *self._event_lines()]
         lines += [*self.notes, *(f"warning: {warning}" for warning in self.warnings)]
+        if not any(counts.read for counts in self.tables.values()):
+            lines.append("warning: the file has no rows")
         if self.lines_read is not None:
             rejected = sum(counts.rejected for counts in self.tables.values())
             empty = f", {self.empty_lines:,} of them empty" if self.empty_lines else ""

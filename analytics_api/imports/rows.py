@@ -13,11 +13,11 @@ from ..values.timestamps import check_date_format
 from .batch import Batch, Batcher, Record
 from .columns import NameMap, check_column, required_columns, table_columns
 from .convert import Converter
-from .derive import UncountedSessions
+from .derive import SessionLinks
 from .rejects import RejectHandler, Rejects
 from .report import Report, TableCounts
 from .source import NOT_REPEATABLE
-from .write import Writer, load, warn_of_no_sessions
+from .write import Writer, load
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -39,7 +39,7 @@ class Options:
     on_conflict     what to do if a row's key exists: "ignore" the row, "update" the existing row, or raise an "error"
     strict          raise IngestError at the first invalid row, and write nothing
     rejects         the file for invalid rows
-    uncounted       collects sessions without `event_count`; None to count events at the end of each file
+    links           collects sessions to check after the last file; None to check them at the end of each file
     on_write        called with the number of new rows, and the total number if it is known
     on_progress     called with the name of each counter that is rebuilt
     """
@@ -51,7 +51,7 @@ class Options:
     on_conflict: OnConflict = "ignore"
     strict: bool = False
     rejects: Rejects = field(default_factory=Rejects)
-    uncounted: UncountedSessions | None = None
+    links: SessionLinks | None = None
     on_write: OnWrite = ignore_write
     on_progress: Callable[[str], object] = ignore_progress
 
@@ -75,7 +75,7 @@ class RowOptions(TypedDict, total=False):
     on_conflict: OnConflict
     strict: bool
     rejects: Rejects | None
-    uncounted: UncountedSessions | None
+    links: SessionLinks | None
     on_write: OnWrite
     on_progress: Callable[[str], object]
 
@@ -148,13 +148,13 @@ def import_records(
     def work(at: Transaction, is_bulk: bool) -> Report:
         report = Report(tables={table: TableCounts()})
         reject = RejectHandler(report, table, options.name, options.rejects, options.strict)
-        uncounted = UncountedSessions() if options.uncounted is None else options.uncounted
-        batcher = make_batcher(at, table, columns, converters, options, reject, uncounted)
+        links = SessionLinks() if options.links is None else options.links
+        batcher = make_batcher(at, table, columns, converters, options, reject, links)
         write_all(batcher, records(), options.on_write, total)
-        if options.uncounted is None:
-            report.tables[table].derived["event_count"] += uncounted.count(at, is_bulk=is_bulk)
         report.warnings += unused_values(converters)
-        warn_of_no_sessions(at, report)
+        if options.links is None:
+            report.tables[table].derived["event_count"] += links.count(at, is_bulk=is_bulk)
+            report.warnings += links.warnings(at)
         return report
 
     return load(db, total, work, options.on_progress)
@@ -205,10 +205,10 @@ def make_batcher(
     converters: Mapping[str, Converter],
     options: Options,
     reject: RejectHandler,
-    uncounted: UncountedSessions,
+    links: SessionLinks,
 ) -> Batcher:
     counts = reject.report.tables[table]
-    writer = Writer(at, table, options.on_conflict, counts, reject, uncounted, required_columns(table, columns))
+    writer = Writer(at, table, options.on_conflict, counts, reject, links, required_columns(table, columns))
     return Batcher(table, columns, options.mapped, converters, writer, counts, reject)
 
 

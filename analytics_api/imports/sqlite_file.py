@@ -13,13 +13,13 @@ from ..database import BASE_TABLES, Column, Database, Transaction
 from ..errors import IngestError
 from .batch import MAX_BATCH_BYTES, MAX_BATCH_ROWS, Batch
 from .columns import ColumnMatch, check_required, table_columns
-from .derive import UncountedSessions
+from .derive import SessionLinks
 from .rejects import RejectHandler
 from .report import Report, TableCounts
 from .rows import Options, RowOptions, make_batcher, make_converters, make_options, unused_values, write_all
 from .source import OnRead, ignore_read
 from .sql_dump import is_housekeeping, open_scratch
-from .write import load, warn_of_no_sessions
+from .write import load
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -72,17 +72,18 @@ def _copy_all(db: Database, source: sqlite3.Connection, options: Options) -> Rep
         counts = {copy.table: TableCounts() for copy in copies}
         report = replace(empty_report, tables=counts, rejects=[], reject_counts={}, warnings=[])
         report.event_types.clear()
-        uncounted = UncountedSessions() if options.uncounted is None else options.uncounted
+        links = SessionLinks() if options.links is None else options.links
         for copy in copies:
             reject = RejectHandler(report, copy.table, options.name, options.rejects, options.strict, copy.names)
             converters = make_converters(copy.table, copy.columns, options)
             table_options = replace(options, mapped=options.mapped.of_table(copy.theirs))
-            batcher = make_batcher(at, copy.table, copy.columns, converters, table_options, reject, uncounted)
+            batcher = make_batcher(at, copy.table, copy.columns, converters, table_options, reject, links)
             write_all(batcher, _read_batches(source, copy, options.name), options.on_write, total)
             report.warnings += unused_values(converters)
-        if "sessions" in report.tables and options.uncounted is None:
-            report.tables["sessions"].derived["event_count"] += uncounted.count(at, is_bulk=is_bulk)
-        warn_of_no_sessions(at, report)
+        if options.links is None:
+            if "sessions" in report.tables:
+                report.tables["sessions"].derived["event_count"] += links.count(at, is_bulk=is_bulk)
+            report.warnings += links.warnings(at)
         return report
 
     return load(db, total, work, options.on_progress)

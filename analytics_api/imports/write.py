@@ -10,11 +10,11 @@ from ..context import now
 from ..database import BASE_TABLES, IN_LIST, Database, OnConflict, Transaction, in_list_batches
 from ..errors import RowError
 from .convert import KEEP, Cell
-from .derive import UncountedSessions
+from .derive import SessionLinks
 from .event_ids import EventIds
 from .purged import INSTANT_COLUMNS, read_purged_before
 from .rejects import Raw, RejectHandler
-from .report import Report, TableCounts
+from .report import TableCounts
 
 T = TypeVar("T")
 
@@ -32,12 +32,6 @@ select (
     select cast(coalesce(sum(events), 0) as bigint)
     from event_counts
     where day = -1) as total
-"""
-
-ANY_SESSION = """
-select 1 as is_stored
-from sessions
-limit 1
 """
 
 
@@ -61,19 +55,12 @@ def load(
     return db.bulk(work_as_import, on_progress=on_progress) if is_bulk else db.write(work_as_import)
 
 
-def warn_of_no_sessions(at: Transaction, report: Report) -> None:
-    """Add a warning if events were imported and the database has no sessions."""
-    events = report.tables.get("events")
-    if events is not None and events.read > events.rejected and at.row(ANY_SESSION) is None:
-        report.warnings.append("the database has no sessions, and only sessions count as visits")
-
-
-def count_events(db: Database, uncounted: UncountedSessions, on_progress: Callable[[str], object]) -> int:
+def count_events(db: Database, links: SessionLinks, on_progress: Callable[[str], object]) -> int:
     """Set `event_count` of imported sessions if it is missing. Return the number of sessions that were updated."""
-    if not uncounted.is_any:
+    if not links.is_any:
         return 0
-    rows = None if uncounted.is_too_many else len(uncounted.ids)
-    return load(db, rows, lambda at, is_bulk: uncounted.count(at, is_bulk=is_bulk), on_progress)
+    rows = None if links.is_too_many else len(links.ids)
+    return load(db, rows, lambda at, is_bulk: links.count(at, is_bulk=is_bulk), on_progress)
 
 
 class Rows:
@@ -103,7 +90,7 @@ class Writer:
         on_conflict: OnConflict,
         counts: TableCounts,
         reject: RejectHandler,
-        uncounted: UncountedSessions,
+        links: SessionLinks,
         required: Sequence[str],
     ) -> None:
         self.at = at
@@ -111,7 +98,7 @@ class Writer:
         self.on_conflict = on_conflict
         self.counts = counts
         self.reject = reject
-        self.uncounted = uncounted
+        self.links = links
         self.required = required
         self.event_ids = EventIds()
         self.purged_before = read_purged_before(at) if table in INSTANT_COLUMNS else None
@@ -129,7 +116,7 @@ class Writer:
         else:
             self._insert(columns, rows)
         if self.table == "sessions" and "event_count" not in columns:
-            self.uncounted.add(map(itemgetter(columns.index("session_id")), rows.values))
+            self.links.add_uncounted(map(itemgetter(columns.index("session_id")), rows.values))
 
     def _remove_purged(self, index: int, rows: Rows, before: int) -> Rows:
         """Remove the rows of purged days, which the archive already counts, and report their number.
@@ -190,6 +177,9 @@ class Writer:
             half = len(values) // 2
             self._insert(columns, rows.part(0, half))
             self._insert(columns, rows.part(half))
+            return
+        if self.table == "events":
+            self.links.add_events(map(itemgetter(columns.index("session_id")), values))
 
 
 def _remove_keep(types: Iterable[Any]) -> Iterator[str]:

@@ -35,7 +35,8 @@ def test_columns_match_the_header(database):
         "events by type: click 1",
         "warning: there is no page_view event, and only these count as page views; "
         "to rename a type, import again with --update --map-value event_type:NAME=page_view",
-        "warning: the database has no sessions, and only sessions count as visits",
+        "warning: the events name sessions that are not in the database (1); "
+        "only sessions count as visits, so import them, too",
         "1 line, 0 rejected",
     ]
 

@@ -87,7 +87,10 @@ def test_explicit_format_skips_detection(database):
 def test_empty_file_is_accepted(database, tmp_path, content):
     (tmp_path / "access.log").write_bytes(content)
 
-    assert import_file(database, tmp_path / "access.log").lines() == ["0 lines, 0 rejected"]
+    assert import_file(database, tmp_path / "access.log").lines() == [
+        "warning: the file has no rows",
+        "0 lines, 0 rejected",
+    ]
 
 
 @pytest.mark.any_engine

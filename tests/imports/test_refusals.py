@@ -85,10 +85,11 @@ def test_column_without_a_name_is_reported(database, text):
             b"198.51.100.7 [14/Aug/2019:04:12:10 +0300] GET / 200\n",
             "it may be an access log, but is not in the Common or Combined format",
         ),
+        (b"\xef\xbb\xbf\n\n", "its first lines are empty$"),
         (b"Dear diary\n", r"its format is unknown; use --format log\|csv\|ndjson\|sql\|sqlite$"),
         (b"Date,Amount\n2026-01-01,3\n", "the columns Date, Amount do not match exactly one table"),
     ],
-    ids=["zip", "xz", "bzip2", "json", "log", "text", "csv"],
+    ids=["zip", "xz", "bzip2", "json", "log", "blank", "text", "csv"],
 )
 def test_other_kinds_of_files_are_named(database, data, message):
     with pytest.raises(IngestError, match=message):
@@ -290,6 +291,61 @@ def test_events_of_later_files_are_counted_in_their_sessions(folder):
 
     assert output.endswith("sessions: event_count of 1 rows was computed from their events\n")
     assert query("analytics.db", "select session_id, event_count from sessions order by 1") == [("s1", 2), ("s2", 0)]
+
+
+@pytest.mark.parametrize(
+    ("header", "option", "message"),
+    [
+        (
+            "session_id,visitor,started_at",
+            "--map=visitor=visitor_id",
+            "--map visitor=visitor_id: the table events has no",
+        ),
+        ("sid,visitor_id,started_at", "--map=sid=session_id", "--map: the column sid does not exist"),
+        (
+            "session_id,visitor_id,started_at",
+            "--map-value=country:UK=GB",
+            "--map-value country:UK: the table events has no",
+        ),
+    ],
+    ids=["target", "source", "value"],
+)
+def test_map_of_another_file_is_an_error(header, option, message, folder):
+    Path("sessions.csv").write_text(f"{header}\ns1,v1,2026-03-01\n")
+    Path("events.csv").write_text("session_id,event_type,occurred_at\ns1,page_view,2026-03-01\n")
+
+    output = run("import", "sessions.csv", "events.csv", "more.csv", option, status=1)
+
+    assert f"Error: events.csv: {message}" in output
+    assert output.endswith(
+        "; options apply to all files of a command: import this file with a command of its own "
+        "(not imported: more.csv)\n"
+    )
+    assert query("analytics.db", "select (select count(*) from sessions), (select count(*) from events)") == [(1, 0)]
+
+
+@pytest.mark.parametrize("files", [["events.csv"], ["events.csv", "leads.csv"]], ids=["one", "several"])
+def test_events_without_their_sessions_are_warned_of(files, folder):
+    Path("events.csv").write_text(
+        "session_id,event_type,occurred_at\n"
+        "s1,page_view,2026-03-01\ns2,page_view,2026-03-01\ns2,page_view,2026-03-02\ns3,page_view,2026-03-01\n"
+    )
+    Path("leads.csv").write_text(LEADS)
+    query("analytics.db", "insert into sessions (session_id, visitor_id, started_at) values ('s1', 'v1', 1e12)")
+
+    output = run("import", *files)
+
+    assert [line for line in output.splitlines() if "sessions" in line] == [
+        "warning: the events name sessions that are not in the database (2); "
+        "only sessions count as visits, so import them, too"
+    ]
+
+
+def test_sessions_in_a_later_file_are_not_warned_of(folder):
+    Path("events.csv").write_text("session_id,event_type,occurred_at\ns1,page_view,2026-03-01\n")
+    Path("sessions.csv").write_text("session_id,visitor_id,started_at,event_count\ns1,v1,2026-03-01,1\n")
+
+    assert "warning" not in run("import", "events.csv", "sessions.csv")
 
 
 def test_own_hosts_of_one_log_apply_to_all_of_a_command(folder):

@@ -4,6 +4,7 @@ import pytest
 from helpers.importing import import_text, select
 
 from analytics_api import IngestError
+from analytics_api.imports import batch, derive, import_rows
 
 LEADS_SQL = "CREATE TABLE leads (lead_id INTEGER PRIMARY KEY, enquiry_datetime TEXT, contact_name TEXT);\n"
 FOUR_FORMS = [
@@ -283,7 +284,10 @@ def test_event_types_are_counted_without_page_views_warned_of(database):
         "warning: there is no page_view event, and only these count as page views; "
         "to rename a type, import again with --update --map-value event_type:NAME=page_view"
     ) in report.lines()
-    assert "warning: the database has no sessions, and only sessions count as visits" in report.lines()
+    assert (
+        "warning: the events name sessions that are not in the database (1); "
+        "only sessions count as visits, so import them, too"
+    ) in report.lines()
 
 
 def test_event_types_are_renamed_by_a_second_import(database):
@@ -303,6 +307,33 @@ def test_events_of_stored_sessions_come_without_a_warning(database):
     report = import_text(database, TWO_EVENTS)
 
     assert report.warnings == []
+
+
+def test_many_missing_sessions_are_counted_in_part(database, monkeypatch):
+    monkeypatch.setattr(derive, "MAX_LISTED_SESSIONS", 2)
+    monkeypatch.setattr(batch, "MAX_BATCH_ROWS", 1)
+    events = "".join(f"s{number},page_view,2026-03-01\n" for number in range(9))
+
+    report = import_text(database, f"session_id,event_type,occurred_at\n{events}")
+
+    assert report.warnings == [
+        "the events name sessions that are not in the database (at least 2); "
+        "only sessions count as visits, so import them, too"
+    ]
+
+
+def test_bots_of_an_exported_log_need_no_session(database):
+    report = import_text(database, "session_id,event_type,occurred_at\nbot-1,bot_page_view,2026-03-01\n")
+
+    assert report.tables["events"].written == 1
+    assert report.warnings == []
+
+
+@pytest.mark.parametrize("id", ["a\0b", "\ud800"])
+def test_session_that_cannot_be_stored_is_not_looked_up(database, id):
+    report = import_rows(database, "events", [{"session_id": id, "event_type": "click", "occurred_at": 1771945200000}])
+
+    assert report.tables["events"].written + report.tables["events"].rejected == 1
 
 
 # The list of leads for spreadsheets

@@ -110,5 +110,5 @@ def _notes(report: Report, importer: LogImporter, hosts: frozenset[str], site: S
         )
     if hosts:
         yield f"the site's own hosts: {', '.join(sorted(hosts))}"
-    elif site.hosts is None:
+    elif site.hosts is None and report.event_types:
         yield "the site's own hosts could not be detected, so they may count as referrers: use --host"

@@ -11,11 +11,11 @@ from typing import Any
 
 from ...database import Transaction
 from ...database.secrets_table import add_value
+from ..derive import BOT_PREFIX
 from ..event_ids import HASH_BITS, id_ranges
 from ..purged import read_purged_before
 from ..rejects import RejectHandler
 from ..report import Report
-from ..write import ANY_SESSION
 from .parser import LineParser, Request
 from .site import Site
 from .visits import Entry, Exit, SessionSpan, Visit, split_visits
@@ -24,6 +24,12 @@ from .visits import Entry, Exit, SessionSpan, Visit, split_visits
 MAX_ID_GAP = 10 << HASH_BITS
 
 SALT = "visitor_salt"  # the name of the salt in the table `secrets`
+
+ANY_SESSION = """
+select 1 as is_stored
+from sessions
+limit 1
+"""
 
 # These statements use only the primary key, because bulk mode drops all other indexes.
 KNOWN_EVENTS = """
@@ -111,7 +117,7 @@ class LogImporter:
             for group in (people, bots):
                 for some in group.values():
                     some[:] = [request for request in some if request.event_id not in known]
-        rows = [row for visitor, some in bots.items() for row in _event_rows(f"bot-{visitor}", some)]
+        rows = [row for visitor, some in bots.items() for row in _event_rows(f"{BOT_PREFIX}{visitor}", some)]
         rows += self._write_sessions(people)
         if rows:
             rows.sort(key=itemgetter(0))
