@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import selectors
+import select
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -126,10 +126,10 @@ def is_closed(connection: Connection) -> bool:
     """
     if connection.closed:
         return True
-    with selectors.DefaultSelector() as selector:
-        selector.register(connection, selectors.EVENT_READ)
-        if not selector.select(0):
-            return False
+    socket = select.poll()  # one system call; a selector makes four, and takes five times as long
+    socket.register(connection, select.POLLIN)
+    if not socket.poll(0):
+        return False
     try:
         Pool.check_connection(connection)
     except psycopg.Error:
