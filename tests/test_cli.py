@@ -69,6 +69,27 @@ def test_database_option_precedes_environment_and_default(arguments, environ, na
     assert [path.name for path in folder.iterdir()] == [name]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "suggestion"),
+    [
+        (["server"], "No such command 'server'. Did you mean 'serve'?"),
+        (["key", "list"], "No such command 'key'. Did you mean 'keys'?"),
+        (["keys", "remove", "wall"], "No such command 'remove'. Did you mean 'revoke'?"),
+        (["frobnicate"], "No such command 'frobnicate'."),
+    ],
+)
+def test_unknown_command_names_the_most_similar_one(arguments, suggestion, folder):
+    assert run(*arguments, status=2).endswith(f"\nError: {suggestion}\n")
+
+
+@pytest.mark.parametrize("group", [[], ["keys"]], ids=["main", "keys"])
+def test_help_describes_each_command_in_one_line(group, folder):
+    lines = run(*group, "--help").partition("Commands:\n")[2].splitlines()
+
+    assert lines
+    assert [line for line in lines if not line.endswith(".") or line.endswith("..")] == []
+
+
 @pytest.mark.parametrize("command", ["verify", "rebuild", "upgrade"])
 def test_reading_commands_do_not_create_a_database(command, folder):
     output = run(command, status=1)

@@ -445,6 +445,13 @@ def test_bind_needs_a_port(bind, folder):
     assert output == f"Error: --bind must be HOST:PORT, not {bind}: add a port, such as {bind}:8000\n"
 
 
+@pytest.mark.parametrize("option", ["--host", "--port"])
+def test_options_of_other_servers_name_bind(option, folder):
+    output = run("serve", option, "8141", status=2)
+
+    assert output.endswith(f"\nError: No such option '{option}'. Use --bind HOST:PORT.\n")
+
+
 def test_short_key_is_rejected_beyond_loopback(folder):
     ended = run_process("serve", "--bind", "0.0.0.0:0", cwd=folder, ANALYTICS_API_KEY="nineteen-characters")
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
 from typing import Any, TypeVar
@@ -70,7 +71,22 @@ class ConfigError(click.ClickException):
     exit_code = os.EX_CONFIG
 
 
-class Group(click.Group):
+class SuggestingGroup(click.Group):
+    """A command group that suggests the most similar command for an unknown one."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = get_close_matches(args[0], self.list_commands(ctx), n=1)
+            if not near:
+                raise
+            raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from error
+
+
+class Group(SuggestingGroup):
     """A command group that prints an AnalyticsError as one line and exits with status 1.
 
     `serve` exits with status 78 (EX_CONFIG) if a setting is invalid or names an unusable database, so that a supervisor

@@ -59,7 +59,7 @@ def export(
     status: str | None,
     sort: str | None,
 ) -> None:
-    """Export a table from one snapshot, in a format that `import` can read.
+    """Export a table from one snapshot. `import` can read the file.
 
     Tables: sessions, events, leads, lead_submissions, lead_status_changes. With --q, --status or --sort, export the
     same list of leads as the API. Text in the CSV is then escaped, so that a spreadsheet does not evaluate it as a

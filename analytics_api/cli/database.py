@@ -29,7 +29,7 @@ def init(database: str) -> None:
 @main.command()
 @database_option
 def upgrade(database: str) -> None:
-    """Upgrade a database of an older version, or restore schema objects that are missing. No row is lost."""
+    """Upgrade a database of an older version. No row is lost. Missing schema objects are restored, too."""
     steps = []  # empty if nothing was changed
 
     def on_progress(step: str) -> None:

@@ -35,7 +35,7 @@ def demo(
     if_empty: bool,
     recordings: str | None,
 ) -> None:
-    """Fill a new database with generated sessions, events and leads up to now."""
+    """Fill a new database with generated sessions, events and leads. The last day is today."""
     plan = generator.Plan(now(), sessions=sessions, leads=leads, pages=pages, days=days, seed=seed)
     with open_database(database).closing() as opened:
         if not prepare(opened, plan, if_empty=if_empty):

@@ -160,7 +160,7 @@ def import_(
     bots: Bots,
     **options: Any,
 ) -> None:
-    """Import D1 exports, SQLite files, access logs, CSV or NDJSON files. - is standard input.
+    """Import D1 exports, SQLite files, access logs, CSV or NDJSON. The file - is standard input.
 
     Columns are matched by name. Each file is imported in one transaction. Existing rows are not changed, so importing a
     file again has no effect. Invalid rows are skipped and reported.

@@ -11,12 +11,12 @@ import click
 from ..context import now
 from ..database import open_database
 from ..keys import SCOPES, KeyStore
-from .base import database_option, main, open_or_create, parse_day
+from .base import SuggestingGroup, database_option, main, open_or_create, parse_day
 
 MILLISECONDS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000}
 
 
-@main.group()
+@main.group(cls=SuggestingGroup)
 def keys() -> None:
     """Manage named API keys with scopes. They are valid in addition to the keys from the settings."""
 
@@ -65,9 +65,9 @@ def add(database: str, name: str, scopes: tuple[str, ...], expires_at: int | Non
 )
 @expires_option
 def rotate(database: str, name: str, overlap: int, expires_at: int | None) -> None:
-    """Replace a key by a new one with the same name and scopes, and print it.
+    """Replace a key by a new one of the same name, and print it.
 
-    The old key is revoked, or remains valid for the duration of --overlap.
+    The new key has the same scopes. The old key is revoked, or remains valid for the duration of --overlap.
     """
     with open_database(database, create=False).closing() as opened:
         click.echo(KeyStore(opened).rotate(name, now=now(), overlap=overlap, expires_at=expires_at))
@@ -76,7 +76,7 @@ def rotate(database: str, name: str, overlap: int, expires_at: int | None) -> No
 @keys.command("list")
 @database_option
 def list_(database: str) -> None:
-    """List all named keys with their first characters, scopes, state and dates."""
+    """List the named keys with their scopes, states and dates."""
     with open_database(database, create=False).closing() as opened:
         listed = KeyStore(opened).list(now=now())
         if not listed:

@@ -22,7 +22,19 @@ from .base import ConfigError, database_flag, main
 log = logging.getLogger(__name__)
 
 
-@main.command()
+class ServeCommand(click.Command):
+    """A command that suggests --bind to users of servers with the options --host and --port."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.option_name not in ("--host", "--port"):
+                raise
+            raise click.UsageError(f"No such option {error.option_name!r}. Use --bind HOST:PORT.", ctx) from error
+
+
+@main.command(cls=ServeCommand)
 @database_flag()
 @click.option("--bind", default="127.0.0.1:8000", show_default=True, metavar="HOST:PORT", help="Address to listen on.")
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Number of processes.")

@@ -26,7 +26,9 @@ PAGE_QUERY = {
     help="Count pages with or without query and fragment.",
 )
 def site(database: str, time_zone: str | None, page_query: str | None) -> None:
-    """Show or change the site's time zone and whether pages are counted with their query strings.
+    """Show or change the time zone and how pages are counted.
+
+    Pages are counted with or without query and fragment.
 
     A change rebuilds all counters in one transaction, which blocks writers. Counts of purged rows do not change.
     """

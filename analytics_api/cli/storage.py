@@ -16,7 +16,7 @@ from .base import RenamedOptions, database_option, main
 @database_option
 @click.option("--calibrate", is_flag=True, help="List the bucket, and save the ratio of objects to sessions.")
 def storage(database: str, calibrate: bool) -> None:
-    """Refresh the storage statistics, save them for the API, and print them.
+    """Refresh the storage statistics, and print them.
 
     Listing n objects takes ceil(n / 1000) billed requests. With CLOUDFLARE_API_TOKEN, only --calibrate lists the
     bucket, and saves the ratio of objects to sessions. Later, the number of sessions is estimated with this ratio from
