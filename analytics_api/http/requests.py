@@ -131,10 +131,11 @@ def drain_body(environ: WSGIEnvironment) -> None:
     nothing if the client is not authenticated, because it could block a thread by sending slowly. Read nothing if the
     body is too large.
     """
+    if "CONTENT_LENGTH" not in environ and "HTTP_TRANSFER_ENCODING" not in environ:
+        return
     if PRINCIPAL not in environ or "wsgi.input_terminated" not in environ or is_body_too_large(environ):
         return
-    if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
-        remaining = MAX_BODY_BYTES
-        with suppress(Exception):  # a lost connection or an invalid chunk
-            while remaining > 0 and (chunk := environ["wsgi.input"].read(min(CHUNK_SIZE, remaining))):
-                remaining -= len(chunk)
+    remaining = MAX_BODY_BYTES
+    with suppress(Exception):  # a lost connection or an invalid chunk
+        while remaining > 0 and (chunk := environ["wsgi.input"].read(min(CHUNK_SIZE, remaining))):
+            remaining -= len(chunk)
