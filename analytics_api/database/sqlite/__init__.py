@@ -147,9 +147,10 @@ class SQLite(Database):
         return self._with_handle(lambda handle: handle.statements.tuples(sql, **params))
 
     def response_cache(self) -> dict[Any, Any]:
-        if not (sweeper := self._sweepers.get(os.getpid())) or not sweeper.is_running:
+        cache = self._with_handle(Handle.response_cache)
+        if not cache:  # the sweeper is running before a cache gets its first response
             self._sweepers.setdefault(os.getpid(), CacheSweeper(self)).start()
-        return self._with_handle(Handle.response_cache)
+        return cache
 
     def sweep_caches(self) -> None:
         try:

@@ -27,10 +27,6 @@ class CacheSweeper:
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
-    @property
-    def is_running(self) -> bool:
-        return self._thread is not None
-
     def start(self) -> None:
         """Start the thread if it is not running."""
         with self._lock:
