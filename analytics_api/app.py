@@ -28,7 +28,7 @@ from .http.environ import PRINCIPAL, QUERY_SECONDS, ROUTE
 from .http.representations import read_preconditions
 from .http.requests import mount_path, parse_query, read_json_object
 from .http.unknown_paths import UnknownPaths
-from .keys import KeyStore, Principal
+from .keys import KeyStore
 from .middleware.auth import APIKeyMiddleware, Authenticate, hash_keys
 from .middleware.browser_login import BrowserLogin
 from .middleware.cors import CORSMiddleware, normalize_origin
@@ -202,23 +202,21 @@ class Application:
         self, route: Route, path_arguments: Mapping[str, Any], environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
         """Check the scope, call the endpoint and send its result."""
-        principal: Principal = environ[PRINCIPAL]
-        if route.scope is not None and route.scope not in principal.scopes:
+        if route.scope is not None and route.scope not in environ[PRINCIPAL].scopes:
             raise Forbidden(f"This API key lacks the scope {route.scope}")
-        ctx = Context(self.db, self.storage, self.clock(), principal.name, principal, self.collect_hosts)
+        now = self.clock()
         if route.max_age:
-            return self.recent_response(ctx, route, environ).send(environ, start_response)
+            return self.recent_response(route, environ, now).send(environ, start_response)
         if route.is_cached:
-            return self.cached_response(ctx, route, environ).send(environ, start_response)
-        payload, range_ = call_endpoint(ctx, route, path_arguments, environ, self.query_timeout)
+            return self.cached_response(route, environ, now).send(environ, start_response)
+        payload, headers, _ = self.call(route, path_arguments, environ, now)
         if isinstance(payload, streams.Stream):
             return self.downloads.send(environ, start_response, payload)
-        headers = self.response_headers(ctx, route, payload, range_, environ)
         if route.method == "GET":
             return responses.JSONResponse(payload, headers).send(environ, start_response)
         return responses.send_json(environ, start_response, payload, headers=headers)
 
-    def cached_response(self, ctx: Context, route: Route, environ: WSGIEnvironment) -> responses.JSONResponse:
+    def cached_response(self, route: Route, environ: WSGIEnvironment, now: int) -> responses.JSONResponse:
         """Return the cached response, or call the endpoint and cache its response."""
         # Get the cache before the endpoint reads. A write that commits during the read then invalidates this cache.
         cache = self.db.response_cache()
@@ -226,22 +224,22 @@ class Application:
         response: responses.JSONResponse | None
         today: Today | None
         response, today = cache.get(cache_key, (None, None))
-        if response is None or (today is not None and not today.begins_at <= ctx.now < today.ends_at):
-            payload, range_ = call_endpoint(ctx, route, {}, environ, self.query_timeout)
-            response = responses.JSONResponse(payload, self.response_headers(ctx, route, payload, range_, environ))
+        if response is None or (today is not None and not today.begins_at <= now < today.ends_at):
+            payload, headers, range_ = self.call(route, {}, environ, now)
+            response = responses.JSONResponse(payload, headers)
             if len(response.body) <= MAX_CACHED_BYTES:
                 if len(cache) >= MAX_CACHED_RESPONSES:
                     cache.clear()
                 cache[cache_key] = response, range_ and range_.today
         return response
 
-    def recent_response(self, ctx: Context, route: Route, environ: WSGIEnvironment) -> responses.JSONResponse:
+    def recent_response(self, route: Route, environ: WSGIEnvironment, now: int) -> responses.JSONResponse:
         """Return a response that is younger than the route's `max_age`, even if rows were written since then."""
         key = route, environ.get("QUERY_STRING")
         computed_at, response = self.recent_responses.get(key, (0, None))
-        if response is None or not 0 <= ctx.now - computed_at < route.max_age:
-            payload, range_ = call_endpoint(ctx, route, {}, environ, self.query_timeout)
-            response = responses.JSONResponse(payload, self.response_headers(ctx, route, payload, range_, environ))
+        if response is None or not 0 <= now - computed_at < route.max_age:
+            payload, headers, _ = self.call(route, {}, environ, now)
+            response = responses.JSONResponse(payload, headers)
             if len(self.recent_responses) >= MAX_CACHED_RESPONSES:
                 self.recent_responses.clear()
             if not self.recent_responses:
@@ -249,20 +247,22 @@ class Application:
                 timer = threading.Timer(route.max_age / 1000, self.recent_responses.clear)
                 timer.daemon = True
                 timer.start()
-            self.recent_responses[key] = ctx.now, response
+            self.recent_responses[key] = now, response
         return response
 
-    def response_headers(
-        self, ctx: Context, route: Route, payload: object, range_: DayRange | None, environ: WSGIEnvironment
-    ) -> list[tuple[str, str]]:
-        """Return the route's headers, `Analytics-Range` if it has a range, and `Link` if there is a next page."""
+    def call(
+        self, route: Route, path_arguments: Mapping[str, Any], environ: WSGIEnvironment, now: int
+    ) -> tuple[object, list[tuple[str, str]], DayRange | None]:
+        """Return the endpoint's result, the response's headers, and the range of days if the route has one."""
+        ctx = Context(self.db, self.storage, now, environ[PRINCIPAL].name, environ[PRINCIPAL], self.collect_hosts)
+        payload, range_ = call_endpoint(ctx, route, path_arguments, environ, self.query_timeout)
         values = [(header.name, header.value(ctx, payload)) for header in route.headers]
         headers = [(name, value) for name, value in values if value is not None]
         if range_ is not None:
             headers.append((RANGE_HEADER, str(range_)))
         if route.next_query is not None and (query := route.next_query(payload)):
             headers.append(("Link", f'<{mount_path(environ)}{quote(self.prefix + route.path)}?{query}>; rel="next"'))
-        return headers
+        return payload, headers, range_
 
 
 def call_endpoint(
