@@ -132,13 +132,12 @@ def hash_keys(keys: Mapping[str, str] | Iterable[str]) -> dict[str, str]:
 def extract_keys(environ: WSGIEnvironment) -> list[str]:
     """Return the keys in the request's headers: first from `Authorization: Bearer`, then from `X-API-Key`."""
     keys = []
-    if authorization := environ.get("HTTP_AUTHORIZATION"):
-        scheme, _, token = authorization.strip(BLANKS).partition(" ")
-        if scheme.lower() == "bearer":
-            keys.append(token.strip(BLANKS))
-    if key := environ.get("HTTP_X_API_KEY"):
-        keys.append(key.strip(BLANKS))
-    return [key for key in keys if key]
+    scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").strip(BLANKS).partition(" ")
+    if scheme.lower() == "bearer" and (token := token.strip(BLANKS)):
+        keys.append(token)
+    if key := environ.get("HTTP_X_API_KEY", "").strip(BLANKS):
+        keys.append(key)
+    return keys
 
 
 def check_principal(principal: object) -> Principal | None:
