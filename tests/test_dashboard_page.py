@@ -7,7 +7,7 @@ import pytest
 from helpers.client import KEY, MOUNT, APIClient
 
 from analytics_api import create_app
-from analytics_api.dashboard import create_dashboard, read_assets, shorten_source
+from analytics_api.dashboard import PAGES, create_dashboard, read_assets, shorten_source
 from analytics_api.errors import SettingError
 from analytics_api.server.settings import Settings
 
@@ -57,10 +57,15 @@ def test_links_of_the_page_are_relative_and_exist(client):
     assert {client.get(f"/{link}").status_code for link in assets} == {200}
 
 
-def test_every_module_is_preloaded(client):
-    preloads = re.findall(r'rel="modulepreload" href="assets/\w+/([^"]+)"', client.get("/").text)
+@pytest.mark.parametrize("path", PAGES)
+def test_page_preloads_the_modules_that_it_imports(client, path):
+    page = client.get(path).text
+    assets = read_assets()
+    imports = re.findall(r'type="module" src="assets/\w+/([^"]+)"', page)
+    for name in imports:
+        imports += set(re.findall(r'"\./([^"]+\.js)"', assets[name].decode())) - set(imports)
 
-    assert preloads == sorted(name for name in read_assets() if name.endswith(".js"))
+    assert re.findall(r'rel="modulepreload" href="assets/\w+/([^"]+)"', page) == sorted(imports)
 
 
 def test_asset_is_immutable_and_has_an_etag(client):

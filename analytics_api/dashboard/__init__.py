@@ -42,6 +42,8 @@ COMMENTS: Final = re.compile(rb"^ *(?://.*|/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)$", re
 TRAILING_COMMENTS: Final = re.compile(rb" +// [^\"'`\n]*$", re.MULTILINE)
 INDENTATION: Final = re.compile(rb"^ +", re.MULTILINE)
 
+IMPORTS: Final = re.compile(r'^import .* from "\./(\w+\.js)";$', re.MULTILINE)
+
 SCRIPT: Final = re.compile(r"[!-~]*\.js(\?[!-~]*)?")
 
 SECURITY_HEADERS: Final = (
@@ -83,10 +85,11 @@ class Dashboard:
         version = blake2b(b"".join(asset.body for asset in assets.values()), digest_size=8).hexdigest()
         folder = f"assets/{version}"
         self.files = {f"/{folder}/{name}": asset for name, asset in assets.items()}
-        modules = sorted(name for name in assets if name.endswith(".js"))
-        preloads = "\n".join(f'<link rel="modulepreload" href="{folder}/{name}">' for name in modules)
         shell = Template(read_text("page.html"))
         for path, (name, module) in PAGES.items():
+            # A browser compiles every preloaded module at each load. The modules of other pages would add a tenth.
+            imports = list_imports(module)
+            preloads = "\n".join(f'<link rel="modulepreload" href="{folder}/{each}">' for each in imports)
             html = shell.substitute(
                 assets=folder,
                 api=escape(api),
@@ -133,6 +136,14 @@ def create_dashboard(api: str = "/analytics", *, script: str | None = None) -> D
 
 def read_text(name: str) -> str:
     return (STATIC / name).read_text(encoding="utf-8")
+
+
+def list_imports(module: str) -> list[str]:
+    """Return the sorted names of a module and of all modules that it imports, directly or not."""
+    names = [module]
+    for name in names:
+        names += set(IMPORTS.findall(read_text(name))) - set(names)
+    return sorted(names)
 
 
 def read_assets() -> dict[str, bytes]:
