@@ -1,5 +1,5 @@
 import pytest
-from helpers.browser import SHELL, require_chromium, serve, serving_app, start_session, wait_until_loaded
+from helpers.browser import SHELL, forget, require_chromium, serve, serving_app, start_session, wait_until_loaded
 from helpers.client import NOW, instant
 from helpers.rows import insert, session
 from helpers.sqlite import new_database_in
@@ -142,20 +142,15 @@ def url(server, shop):
     return server.url
 
 
-CLEAR = "() => location.protocol === 'http:' && [localStorage, sessionStorage].forEach(each => each.clear())"
-
-
 @pytest.fixture
-def tab(shared_tab, watch, url):
-    """Yield the shared tab, signed in at `url`, with nothing in it from the test before."""
+def signed_out_tab(shared_tab, watch):
+    """Yield the shared tab, with nothing in it from the test before."""
     context = shared_tab.context
-    start_session(shared_tab, url)
     yield shared_tab
     shared_tab.unroute_all()
-    shared_tab.evaluate(CLEAR)
+    forget(shared_tab)
     shared_tab.goto("about:blank")
     context.set_offline(False)
-    context.clear_cookies()
     context.clear_permissions()
     shared_tab.emulate_media(media="null", color_scheme="light", reduced_motion="null")
     if shared_tab.viewport_size != SIZE:
@@ -165,9 +160,10 @@ def tab(shared_tab, watch, url):
 
 
 @pytest.fixture
-def signed_out_tab(tab):
-    tab.context.clear_cookies()
-    return tab
+def tab(url, signed_out_tab):
+    """Return the shared tab, signed in at `url`."""
+    start_session(signed_out_tab, url)
+    return signed_out_tab
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from helpers.browser import PROGRAM, SHELL, figure, serve, serving_app, sign_in, wait_until_loaded
+from helpers.browser import PROGRAM, SHELL, figure, serve, serving_app, sign_in, wait_until_loaded, wait_until_shown
 from helpers.client import KEY, NOW
 from helpers.collecting_browser import ARGUMENTS, Pages, opening_shop
 from helpers.server import wait_for
@@ -196,10 +196,11 @@ def test_invalid_event_is_warned_about_and_loses_nothing_else(shop, call):
     shop.pages.head = STUB % "".join(f"analytics({each});" for each in calls)
     warnings = []
     shop.context.on("console", lambda message: warnings.append(message.text))
-    shop.open("/")
+    page = shop.open("/")
 
     expected = [("first",), ("last",), ("lead",), ("page_view",)]
     wait_for(lambda: shop.rows("event_type", "events") == expected)
+    page.title()  # wait for Playwright's messages about the page
     assert shop.rows("contact_email", "leads") == [("ann@shop.example",)]
     assert [text.partition(" ignores")[0] for text in warnings] == ["analytics"]
 
@@ -341,9 +342,10 @@ def test_data_api_is_where_events_go(shop):
     shop.pages.options(f'data-api="{api}"')
     urls = []
     shop.context.on("request", lambda request: urls.append(request.url))
-    shop.open("/")
+    page = shop.open("/")
 
     shop.wait_for_views("/")
+    page.title()  # wait for Playwright's messages about the requests
     assert [url for url in urls if url.endswith("/collect")] == [api]
 
 
@@ -498,11 +500,11 @@ def test_statistics_page_shows_the_line_and_turns_green(chromium, tmp_path):
         title = page.inner_text(".notice h2")
         pages.tag = page.inner_text(".notice pre")
         page.click("text=Copy the line")
-        page.wait_for_selector("button:has-text('Copied')")
+        wait_until_shown(page, "button:has-text('Copied')")
         copied = page.evaluate("navigator.clipboard.readText()")
         context.new_page().goto(site)
         page.bring_to_front()
-        page.wait_for_selector(".notice.arrived h2:has-text('Your first visit has arrived')")
+        wait_until_shown(page, ".notice.arrived h2:has-text('Your first visit has arrived')")
         wait_until_loaded(page)
         visitors = figure(page, "visitors")
         page.click("text=Hide")
@@ -514,32 +516,26 @@ def test_statistics_page_shows_the_line_and_turns_green(chromium, tmp_path):
     assert pages.tag == copied == f'<script defer src="{stats}/a.js"></script>'
 
 
-def test_statistics_page_says_that_only_machines_came(browser, tmp_path):
-    with (
-        serving_stats_and_site(tmp_path, "localhost") as (stats, site, pages),
-        browser.new_context() as context,  # Playwright controls it, and the script says so
-    ):
+def test_statistics_page_says_that_only_machines_came(tmp_path, signed_out_tab):
+    page = signed_out_tab  # Playwright controls it, and the script says so
+    with serving_stats_and_site(tmp_path, "localhost") as (stats, site, pages):
         pages.tag = f'<script defer src="{stats}/a.js" data-local></script>'
-        page = context.new_page()
         page.goto(stats)
         sign_in(page, KEY)
         before = page.inner_text(".notice .machines")
-        context.new_page().goto(site)
+        page.context.new_page().goto(site)
         page.bring_to_front()
-        page.wait_for_selector(".notice .machines:has-text('arrived today: 1. They do not count')")
+        wait_until_shown(page, ".notice .machines:has-text('arrived today: 1. They do not count')")
         title = page.inner_text(".notice h2")
 
     assert before == ""
     assert title == "Send your first visit"
 
 
-def test_line_for_localhost_has_data_local(browser, tmp_path):
-    with (
-        new_database_in(tmp_path) as database,
-        serving_app(serve(database, collect_hosts=["localhost"])) as stats,
-        browser.new_context() as context,
-    ):
-        page = context.new_page()
+def test_line_for_localhost_has_data_local(server, tmp_path, signed_out_tab):
+    page, stats = signed_out_tab, server.url
+    with new_database_in(tmp_path) as database:
+        server.app = serve(database, collect_hosts=["localhost"])
         page.goto(stats)
         sign_in(page, KEY)
 

@@ -2,7 +2,7 @@
 
 import flask
 import pytest
-from helpers.browser import figure, serving_app, sign_in, wait_until_loaded
+from helpers.browser import figure, follow, serving_app, sign_in, wait_until_loaded, wait_until_shown
 from helpers.client import KEY, NOW
 from helpers.nginx import proxying, require_nginx
 from helpers.server import serving
@@ -22,16 +22,15 @@ from analytics_api.keys import KeyStore
     [({"/stats": ""}, "/stats/analytics"), ({"/stats": "", "/figures": ""}, "/figures")],
     ids=["below", "beside"],
 )
-def test_page_works_in_flask_below_stats(new_page, shop, mounts, api):
+def test_page_works_in_flask_below_stats(shop, signed_out_tab, mounts, api):
     host = flask.Flask("shop")
     analytics = create_app(shop, api_keys=[KEY], clock=lambda: NOW, prefix="", browser_sessions=True)
     host.wsgi_app = DispatcherMiddleware(host.wsgi_app, {"/stats": create_dashboard(api), api: analytics})
     with serving_app(host) as url:
-        page = new_page()
+        page = signed_out_tab
         page.goto(f"{url}/stats?period=7d")
         sign_in(page, KEY)
-        page.click('[data-key="metric-sessions"]')
-        wait_until_loaded(page)
+        follow(page, '[data-key="metric-sessions"]')
 
         assert page.url == f"{url}/stats/?period=7d&metric=sessions"
         assert figure(page, "sessions") == "4"
@@ -47,7 +46,7 @@ def test_page_works_in_flask_below_stats(new_page, shop, mounts, api):
     ],
     ids=["path", "relative", "none"],
 )
-def test_page_shows_the_script_of_a_mounted_collector(new_page, tmp_path, options, line):
+def test_page_shows_the_script_of_a_mounted_collector(tmp_path, signed_out_tab, options, line):
     with new_database_in(tmp_path) as database:
         hosts = ["localhost"]
         api = create_app(database, api_keys=[KEY], prefix="", browser_sessions=True, collect_hosts=hosts)
@@ -56,7 +55,7 @@ def test_page_shows_the_script_of_a_mounted_collector(new_page, tmp_path, option
         mounts = {"/stats": create_dashboard(**options), "/analytics": api, "/visits": collector}
         host.wsgi_app = DispatcherMiddleware(host.wsgi_app, mounts)
         with serving_app(host) as url:
-            page = new_page()
+            page = signed_out_tab
             page.goto(f"{url}/stats/")
             sign_in(page, KEY)
             title = page.inner_text(".notice h2")
@@ -88,41 +87,41 @@ def host_url(shop):
 
 
 @pytest.mark.parametrize("path", ["", "leads"])
-def test_page_without_sign_in_asks_for_the_login_of_the_host(new_page, host_url, path):
-    page = new_page()
+def test_page_without_sign_in_asks_for_the_login_of_the_host(host_url, signed_out_tab, path):
+    page = signed_out_tab
     page.goto(f"{host_url}/stats/{path}")
-    page.wait_for_selector("#site-login")
+    wait_until_shown(page, "#site-login")
     text = page.inner_text("main")
     has_form = page.is_visible("#sign-in-form")
     page.context.add_cookies([{"name": "user", "value": "ann", "url": host_url}])
     page.keyboard.press("Enter")  # the button has the focus
-    page.wait_for_selector('html[data-state="ready"]')
+    wait_until_shown(page, 'html[data-state="ready"]')
 
     assert "signed in to this website" in text
     assert not has_form
     assert not page.is_visible("#sign-in")
 
 
-def test_page_cannot_sign_out_of_the_host(new_page, host_url):
-    page = new_page()
+def test_page_cannot_sign_out_of_the_host(host_url, signed_out_tab):
+    page = signed_out_tab
     page.context.add_cookies([{"name": "user", "value": "ann", "url": host_url}])
     page.goto(f"{host_url}/stats/")
     wait_until_loaded(page)
     page.click('[data-key="account"]')
     page.click("text=Sign out")
 
-    page.wait_for_selector("[role=alert]:has-text('Sign out there')")
+    wait_until_shown(page, "[role=alert]:has-text('Sign out there')")
     assert "Signed in as ann" in page.inner_text("#account")
 
 
-def test_keys_of_the_database_sign_in_beside_a_login_of_the_host(new_page, shop):
+def test_keys_of_the_database_sign_in_beside_a_login_of_the_host(shop, signed_out_tab):
     analytics = create_app(
         shop, api_keys=[], authenticate=lambda environ: None, clock=lambda: NOW, prefix="", browser_sessions=True
     )
     key = KeyStore(shop).add("wall", {"stats"}, now=NOW)
     app = DispatcherMiddleware(create_dashboard("figures"), {"/figures": analytics})
     with serving_app(app) as url:
-        page = new_page()
+        page = signed_out_tab
         page.goto(url)
         sign_in(page, key)
 

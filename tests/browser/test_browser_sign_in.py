@@ -1,7 +1,7 @@
 """Signing in and out on the page."""
 
 import pytest
-from helpers.browser import serve, serving_app, sign_in, wait_until_loaded
+from helpers.browser import open_page, serve, serving_app, sign_in, start_session, wait_until_loaded, wait_until_shown
 from helpers.client import KEY, NOW
 from helpers.read_only import read_only
 
@@ -20,14 +20,14 @@ def test_right_key_shows_the_figures_and_stores_no_key(page):
     assert "analytics_session" not in stored
 
 
-def test_wrong_key_is_told_in_a_live_region(signed_out_tab, url):
+def test_wrong_key_is_told_in_a_live_region(url, signed_out_tab):
     page = signed_out_tab
     page.goto(url)
-    page.wait_for_selector(SIGNED_OUT)
+    wait_until_shown(page, SIGNED_OUT)
     page.fill("#key", "wrong")
     page.click("#sign-in-form button")
 
-    page.wait_for_selector("#sign-in-error:has-text('not valid')")
+    wait_until_shown(page, "#sign-in-error:has-text('not valid')")
 
     assert page.get_attribute("#sign-in-error", "role") == "alert"
     assert page.evaluate("() => document.activeElement.id") == "key"
@@ -44,15 +44,15 @@ def without_prefix(app):
 
 
 @pytest.mark.parametrize("name", ["", "leads", "board", "conversions"])
-def test_lost_cookie_is_told_with_its_causes(new_page, shop, name):
+def test_lost_cookie_is_told_with_its_causes(shop, signed_out_tab, name):
     with serving_app(without_prefix(serve(shop))) as url:
-        page = new_page()
+        page = signed_out_tab
         page.goto(f"{url}/stats/{name}")
-        page.wait_for_selector(SIGNED_OUT)
+        wait_until_shown(page, SIGNED_OUT)
         page.fill("#key", KEY)
         page.click("#sign-in-form button")
 
-        page.wait_for_selector("#sign-in-error:has-text('ANALYTICS_TRUSTED_PROXIES')")
+        wait_until_shown(page, "#sign-in-error:has-text('ANALYTICS_TRUSTED_PROXIES')")
 
 
 def test_read_only_database_says_that_nobody_can_sign_in(new_page, tmp_path):
@@ -67,11 +67,11 @@ def test_read_only_database_says_that_nobody_can_sign_in(new_page, tmp_path):
     ):
         page = new_page()
         page.goto(url)
-        page.wait_for_selector(SIGNED_OUT)
+        wait_until_shown(page, SIGNED_OUT)
         page.fill("#key", KEY)
         page.click("#sign-in-form button")
 
-        page.wait_for_selector("#sign-in-error:has-text('nobody can sign in')")
+        wait_until_shown(page, "#sign-in-error:has-text('nobody can sign in')")
 
 
 def test_form_works_without_scripts(new_page, url):
@@ -79,11 +79,12 @@ def test_form_works_without_scripts(new_page, url):
     page.goto(f"{url}/?period=7d")
     page.fill("#key", "wrong")  # Playwright waits for the form, which appears after two seconds
     page.click("#sign-in-form button")
-    page.wait_for_selector("#invalid-key")
+    wait_until_shown(page, "#invalid-key")
     wrong = page.url
 
     page.fill("#key", KEY)
     page.click("#sign-in-form button")
+    wait_until_shown(page, "#signed-in")
 
     assert wrong == f"{url}/?period=7d#invalid-key"
     assert page.url.startswith(f"{url}/?period=7d")
@@ -97,25 +98,25 @@ def test_lost_cookie_is_told_without_scripts(new_page, shop):
         page.fill("#key", KEY)
         page.click("#sign-in-form button")
 
-        page.wait_for_selector("#signed-in:has-text('did not keep the cookie')")
+        wait_until_shown(page, "#signed-in:has-text('did not keep the cookie')")
 
 
-def test_form_that_was_sent_before_the_scripts_ran_signs_in(signed_out_tab, url):
+def test_form_that_was_sent_before_the_scripts_ran_signs_in(url, signed_out_tab):
     page = signed_out_tab
     page.goto(f"{url}/?period=7d#invalid-key")
-    page.wait_for_selector(SIGNED_OUT)
+    wait_until_shown(page, SIGNED_OUT)
     page.fill("#key", KEY)
     page.evaluate("() => document.querySelector('#sign-in-form').submit()")
-    page.wait_for_selector("#chart svg")
+    wait_until_shown(page, "#chart svg")
     page.wait_for_function("() => !location.href.includes('#')")
     page.click('[data-key="account"]')
     page.click("text=Sign out")
-    page.wait_for_selector(SIGNED_OUT)
+    wait_until_shown(page, SIGNED_OUT)
 
     assert not page.is_visible("#signed-in, #invalid-key")
 
 
-def test_link_leads_on_after_the_form(signed_out_tab, url):
+def test_link_leads_on_after_the_form(url, signed_out_tab):
     page = signed_out_tab
     page.goto(f"{url}/?from=2026-02-23&to=2026-02-24&metric=sessions")
 
@@ -132,8 +133,8 @@ def test_sign_out_shows_the_form_in_every_tab(page):
     page.click('[data-key="account"]')
     page.click("text=Sign out")
 
-    page.wait_for_selector(SIGNED_OUT)
-    other.wait_for_selector(SIGNED_OUT, timeout=6000)
+    wait_until_shown(page, SIGNED_OUT)
+    wait_until_shown(other, SIGNED_OUT)
 
     assert page.context.cookies() == []
     assert "key-1" not in page.content() + other.content()
@@ -144,37 +145,40 @@ def test_back_after_sign_out_shows_nobody(page, url):
     page.click('[data-key="metric-sessions"]')
     page.click('[data-key="account"]')
     page.click("text=Sign out")
-    page.wait_for_selector(SIGNED_OUT)
+    wait_until_shown(page, SIGNED_OUT)
 
     page.go_back()
-    page.wait_for_selector(SIGNED_OUT)
+    wait_until_shown(page, SIGNED_OUT)
 
     assert "key-1" not in page.content()
     assert not page.is_visible("#panels")
 
 
-def test_revoked_key_shows_the_form_within_five_seconds(signed_out_tab, shop, url):
+def test_revoked_key_shows_the_form_within_five_seconds(new_page, shop, url):
     keys = KeyStore(shop)
-    page = signed_out_tab
-    page.goto(url)
-    sign_in(page, keys.add("wall", ["stats"], now=NOW))
+    page = new_page()
+    page.clock.install(time=NOW / 1000)
+    start_session(page, url, keys.add("wall", ["stats"], now=NOW))
+    open_page(page, f"{url}/")
+    page.clock.pause_at(NOW / 1000 + 60)
 
     keys.revoke("wall", now=NOW)
+    page.clock.run_for(5000)
 
-    page.wait_for_selector(SIGNED_OUT, timeout=6000)
+    wait_until_shown(page, SIGNED_OUT)
 
 
-def test_key_without_the_scope_is_told(signed_out_tab, shop, url):
+def test_key_without_the_scope_is_told(url, signed_out_tab, shop):
     page = signed_out_tab
     page.goto(url)
-    page.wait_for_selector(SIGNED_OUT)
+    wait_until_shown(page, SIGNED_OUT)
     page.fill("#key", KeyStore(shop).add("robot", ["leads:write"], now=NOW))
     page.click("#sign-in-form button")
 
-    page.wait_for_selector(".problem:has-text('Your account or key lacks the scope stats.')")
+    wait_until_shown(page, ".problem:has-text('Your account or key lacks the scope stats.')")
 
 
-def test_login_of_a_host_needs_no_form(signed_out_tab, server, shop):
+def test_login_of_a_host_needs_no_form(server, shop, signed_out_tab):
     server.app = serve(shop, authenticate=lambda environ: Principal("ann", frozenset({"stats"})))
     page = signed_out_tab
     page.goto(server.url)

@@ -1,7 +1,7 @@
 """Questions that the statistics page answers in a few clicks, beginning at its address."""
 
 import pytest
-from helpers.browser import sign_in, wait_until_loaded
+from helpers.browser import forget, sign_in, wait_until_loaded, wait_until_shown
 from helpers.client import KEY
 
 
@@ -24,7 +24,7 @@ def test_source_that_grew_most_takes_three_clicks(click):
     click('[data-key="period"]')
     click('.menu a:has-text("This month")')
     click('[data-key="change-sources"]')
-    click.page.wait_for_selector("dialog .rows:not(.loading) li")
+    wait_until_shown(click.page, "dialog .rows:not(.loading) li")
 
     first = click.page.locator("dialog .rows li").first
 
@@ -39,25 +39,27 @@ def test_bar_of_a_row_filters_as_its_name_does(click):
 
     click.page.mouse.click(bar["x"] + bar["width"] / 2, bar["y"] + bar["height"] / 2)
 
-    click.page.wait_for_selector('.chip:has-text("India")')
+    wait_until_shown(click.page, '.chip:has-text("India")')
 
 
 def test_copy_link_moves_no_control(click, url):
     place = click.page.locator('[data-key="period"]').bounding_box()
 
     click('[data-key="copy-link"]')
-    click.page.wait_for_selector('[data-key="copy-link"]:has-text("Copied")')
+    wait_until_shown(click.page, '[data-key="copy-link"]:has-text("Copied")')
 
     assert click.page.locator('[data-key="period"]').bounding_box() == place
 
 
-def test_link_to_exit_pages_of_india_takes_three_clicks(click, new_page, url):
+def test_link_to_exit_pages_of_india_takes_three_clicks(click, url):
     click('#panel-countries a:has-text("India")')
     click('[data-key="tab-exit_pages"]')
     pages = click.page.inner_text("#panel-pages .rows")
     click('[data-key="copy-link"]')
+    wait_until_shown(click.page, '[data-key="copy-link"]:has-text("Copied")')
     link = click.page.evaluate("() => navigator.clipboard.readText()")
-    colleague = new_page()
+    colleague = click.page
+    forget(colleague)
     colleague.goto(link)
     sign_in(colleague, KEY)
 

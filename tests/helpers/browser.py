@@ -58,7 +58,7 @@ def serving_app(app, port=0):
 
 def sign_in(page, key):
     """Sign in with the form, and wait for the figures."""
-    page.wait_for_selector('html[data-state="signed-out"]')
+    wait_until_shown(page, 'html[data-state="signed-out"]')
     page.fill("#key", key)
     page.click("#sign-in-form button")
     wait_until_loaded(page)
@@ -70,19 +70,34 @@ def start_session(tab, url, key=KEY):
     assert request.post(f"{url}/analytics/session", data={"key": key}, headers={"Sec-Fetch-Site": "same-origin"}).ok
 
 
+CLEAR = "() => location.protocol === 'http:' && [localStorage, sessionStorage].forEach(each => each.clear())"
+
+
+def forget(tab):
+    """Remove what the browser stores, so that the next page opens as in a new profile."""
+    tab.evaluate(CLEAR)
+    tab.context.clear_cookies()
+
+
 def open_page(tab, address):
     """Open an address in a tab that is signed in, wait for the page, and return it."""
     tab.goto(address)
-    tab.locator('html[data-state="ready"]:not(.busy)').wait_for()
+    wait_until_shown(tab, 'html[data-state="ready"]:not(.busy)')
     return tab
 
 
-def wait_until_loaded(page):
-    """Wait until the page shows the figures for its address.
+def wait_until_shown(page, selector):
+    """Wait for an element. A locator takes half the CPU time of wait_for_selector(), which returns the element."""
+    page.locator(selector).first.wait_for()
 
-    A locator takes half the CPU time of wait_for_selector(), which returns an element.
-    """
-    page.locator('html[data-state="ready"]:not(.busy) #chart .plot').wait_for()
+
+def wait_until_gone(page, selector):
+    page.locator(selector).first.wait_for(state="detached")
+
+
+def wait_until_loaded(page):
+    """Wait until the page shows the figures for its address."""
+    wait_until_shown(page, 'html[data-state="ready"]:not(.busy) #chart .plot')
 
 
 def follow(page, control):
@@ -101,6 +116,17 @@ def figure(page, metric):
     return page.inner_text(f'[data-key="metric-{metric}"] .value')
 
 
+WIDTHS = 320, 768, 1280
+# Observers of sizes run in a frame after its animation callbacks.
+WAIT_FOR_FRAME = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+
+def resize(page, width, height=800):
+    """Give the page another size, and wait until it has drawn its chart again."""
+    page.set_viewport_size({"width": width, "height": height})
+    page.evaluate(WAIT_FOR_FRAME)
+
+
 # The rules of axe-core about colours. Others do not depend on the theme, which only changes colours.
 COLOUR_RULES = ["color-contrast", "link-in-text-block"]
 
@@ -112,8 +138,10 @@ RUN_AXE = """async ([parts, options]) => {
 }"""
 
 
-def find_violations(page, *parts):
-    """Return what axe-core finds in the light theme, and what its rules about colours find in the dark one.
+def find_violations(page, *parts, widths=WIDTHS):
+    """Return what axe-core finds at each width, and "overflow" if the page is wider than the window.
+
+    All rules are checked in the light theme, and those about colours in the dark one, too.
 
     :param parts: selectors of the parts of the page that are checked, if not all of it is.
     """
@@ -122,9 +150,13 @@ def find_violations(page, *parts):
     violations = []
     if not page.evaluate("() => 'axe' in globalThis"):
         page.evaluate(AXE_SCRIPT)
-    for theme, rules in (("dark", {"runOnly": COLOUR_RULES}), ("light", {})):
-        page.emulate_media(color_scheme=theme, reduced_motion="reduce")  # no colour in between
-        violations += [(theme, *each) for each in page.evaluate(RUN_AXE, [parts or None, rules])]
+    for width in widths:
+        resize(page, width)
+        for theme, rules in (("dark", {"runOnly": COLOUR_RULES}), ("light", {})):
+            page.emulate_media(color_scheme=theme, reduced_motion="reduce")  # no colour in between
+            violations += [(width, theme, *each) for each in page.evaluate(RUN_AXE, [parts or None, rules])]
+        if page.evaluate("() => document.documentElement.scrollWidth") > width:
+            violations.append((width, "overflow"))
     return violations
 
 
