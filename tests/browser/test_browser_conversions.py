@@ -187,6 +187,21 @@ def test_key_for_leads_alone_lands_on_the_leads(signed_out_tab, shop, url):
     assert page.inner_text("#menu").split() == ["Leads", "Board"]
 
 
+def test_click_while_the_leads_arrive_is_not_lost(tab, url):
+    routes = []
+    tab.route("**/analytics/conversions?*", lambda route: routes.append(route))
+    with tab.expect_request("**/analytics/conversions?*"):
+        page = open_page(tab, f"{url}/?{JANUARY}")
+    page.hover('[data-key="metric-sessions"]')
+    page.mouse.down()
+    routes[0].continue_()
+    wait_until_shown(page, '[data-key="metric-won"] .value:has-text("2")')
+
+    page.mouse.up()
+
+    page.wait_for_url("**/?*&metric=sessions")
+
+
 def test_statistics_show_leads_and_won(tab, url):
     page = open_page(tab, f"{url}/?{JANUARY}")
     wait_until_shown(page, '[data-key="metric-won"] .value:has-text("2")')

@@ -42,11 +42,20 @@ export function showFigures(container, overview, leads, state) {
     const show = (value) => (MEANS.includes(name) && !overview.total_sessions ? "–" : format.metricValue(value, name));
     return figure(texts.metrics[name], texts.explain[name], overview, OVERVIEW_FIELDS[name], show, link);
   };
-  const count = (name) => {
+  container.replaceChildren(...CHOICES.metric.map(metric), ...leadFigures(leads, state));
+}
+
+/** Show the numbers of leads. The other figures are not replaced, because a click would be lost between press and release. */
+export function showLeads(container, leads, state) {
+  for (const element of leadFigures(leads, state)) container.querySelector(`[data-key="${element.dataset.key}"]`).replaceWith(element);
+}
+
+function leadFigures(leads, state) {
+  const count = (name, label) => {
     const link = { href: `conversions${requestOf(state)}`, "data-key": `metric-${name}` };
-    return figure(name === "won" ? texts.conversions.ofThese(texts.stages.won) : texts.conversions.fields[name], texts.conversions.explain[name], leads, name, format.integer, link);
+    return figure(label, texts.conversions.explain[name], leads, name, format.integer, link);
   };
-  container.replaceChildren(...CHOICES.metric.map(metric), count("leads"), count("won"));
+  return [count("leads", texts.conversions.fields.leads), count("won", texts.conversions.ofThese(texts.stages.won))];
 }
 
 function figure(label, explain, numbers, field, show, link) {

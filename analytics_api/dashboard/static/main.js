@@ -1,6 +1,6 @@
 // The statistics page: totals, a chart and lists from one request, current visitors, and notices.
 
-import { lastDay, showChart, showFigures } from "./chart.js";
+import { lastDay, showChart, showFigures, showLeads } from "./chart.js";
 import { summaryOf } from "./controls.js";
 import { announce, byId, copyText, h, keepFocus, tipOf } from "./dom.js";
 import * as format from "./format.js";
@@ -41,7 +41,7 @@ async function countLeads() {
   if (shown !== data || !total) return;
   data.leads = total;
   counted = { request: requestOf(state), total };
-  keepFocus(drawTotals);
+  keepFocus(() => showLeads(byId("figures"), total, state));
 }
 
 function showDetail() {
