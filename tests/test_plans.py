@@ -81,7 +81,8 @@ def test_ranges_read_only_returns_within_them(connection):
 def test_realtime_reads_minutes_and_two_short_index_ranges(connection):
     plan = query_plan(connection, STATEMENTS["realtime.NOW"][1])
 
-    assert sorted(step for step in plan if step.startswith("SEARCH") and "site_offsets" not in step) == [
+    searches = [step.removesuffix(" LEFT-JOIN") for step in plan if step.startswith("SEARCH")]
+    assert sorted(step for step in searches if "site_offsets" not in step) == [
         "SEARCH day_counts USING INTEGER PRIMARY KEY (rowid=?)",
         "SEARCH events USING COVERING INDEX events_by_time (occurred_at>? AND occurred_at<?)",
         "SEARCH events USING COVERING INDEX events_by_time (occurred_at>? AND occurred_at<?)",

@@ -19,35 +19,34 @@ class Realtime(TypedDict):
 
 # The whole minutes of the hour are read from the counters in minute_counts. The partial minutes at both ends are
 # counted from the sessions and events.
+#
+# `minutes` has one row. The join repeats it if the day has several rows (shards on PostgreSQL), so `max` reads it. With
+# a subquery for the day, SQLite fills a temporary table, and the statement executes a fifth more instructions.
 NOW = """
 select
-  minutes.open_sessions
+  max(minutes.open_sessions)
   + (select count(*) from sessions where ended_at is null and started_at >= :since and started_at < :whole_since)
   + (select count(*) from sessions where ended_at is null and started_at >= :whole_until and started_at <= :now)
     as active_sessions,
-  minutes.events
+  max(minutes.events)
   + (select count(*) from events where occurred_at >= :since and occurred_at < :whole_since)
   + (select count(*) from events where occurred_at >= :whole_until and occurred_at <= :now)
     as events_last_hour,
-  today.unique_visitors as unique_visitors_today,
-  today.sessions as total_sessions_today
+  cast(coalesce(sum(day_counts.visitors), 0) as bigint) as unique_visitors_today,
+  cast(coalesce(sum(day_counts.sessions), 0) as bigint) as total_sessions_today
 from (
   select
     cast(coalesce(sum(open_sessions), 0) as bigint) as open_sessions,
     cast(coalesce(sum(events), 0) as bigint) as events
   from minute_counts
   where minute >= :first_minute and minute < :last_minute) as minutes
-cross join (
-  select
-    cast(coalesce(sum(sessions), 0) as bigint) as sessions,
-    cast(coalesce(sum(visitors), 0) as bigint) as unique_visitors
-  from day_counts
-  where day = (
+left join day_counts
+  on day_counts.day = (
     select (cast(:now as bigint) + day_offset) / 86400000
     from site_offsets
     where begins_at <= :now
     order by begins_at desc
-    limit 1)) as today
+    limit 1)
 """
 
 
