@@ -223,6 +223,23 @@ def test_serve_with_invalid_setting_is_one_line(environ, status, message, folder
     assert KEY not in ended.stderr
 
 
+@pytest.mark.parametrize(
+    ("database", "message"),
+    [
+        ("missing/a.db", "--database: the folder {folder}/missing does not exist"),
+        ("notes.txt", "--database: {folder}/notes.txt: file is not a database"),
+        ("mysql://db/a", "--database must be the path of an SQLite file or a URL that begins postgresql://"),
+    ],
+    ids=["no-folder", "no-database", "url"],
+)
+def test_serve_names_the_option_of_an_unusable_database(database, message, folder):
+    Path("notes.txt").write_text("Dear diary, today I stored some notes under the wrong name.\n" * 20)
+
+    output = run("serve", "--bind", "127.0.0.1:0", "-d", database, status=78, env={"ANALYTICS_API_KEY": KEY})
+
+    assert output == f"Error: {message.format(folder=folder)}\n"
+
+
 def test_serve_without_a_key_names_the_folder_without_env_file(folder):
     missing = run_process("serve", "--bind", "127.0.0.1:0", cwd=folder)
     Path(".env").write_text(f"ANALYTICS_API_KEYS={LONG}\n")

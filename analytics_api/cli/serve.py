@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import socket
+from functools import partial
 from ipaddress import ip_address
 from typing import Any
 
 import click
 
-from ..errors import SettingError
+from ..errors import AnalyticsError, SettingError
 from ..maintenance.description import describe_rows, is_missing
 from ..server import logs
 from ..server.api_key_setting import MissingKey
@@ -52,19 +54,33 @@ def serve(env_file: EnvFile, database: str | None, bind: str, workers: int, thre
     # The address is evaluated now, because gunicorn closes the descriptor of fd://N when it starts.
     is_public = not is_local(check_address(bind))
 
-    def read() -> Settings:
-        env_file.load()
-        environ = {**os.environ, "ANALYTICS_DATABASE": database} if database else os.environ
-        try:
-            settings = Settings.read(environ)
-        except MissingKey as error:
-            raise SettingError(f"{error}{env_file.missing_note()}") from error
+    read = partial(read_settings, env_file, database, bind, is_public=is_public)
+    Server(read, {"bind": bind, "workers": workers, "threads": threads}).run()
+
+
+def read_settings(env_file: EnvFile, database: str | None, bind: str, *, is_public: bool) -> Settings:
+    """Read the settings and check them, and the database.
+
+    :param database: the value of the option --database, which overrides ANALYTICS_DATABASE.
+    :param is_public: whether other machines can connect to the address `bind`.
+    """
+    env_file.load()
+    environ = {**os.environ, "ANALYTICS_DATABASE": database} if database else os.environ
+    try:
+        settings = Settings.read(environ)
         if is_public:
             settings.reject_short_keys(bind)
         check_database(settings)
-        return settings
+    except MissingKey as error:
+        raise SettingError(f"{error}{env_file.missing_note()}") from error
+    except AnalyticsError as error:
+        raise type(error)(name_option(str(error)) if database else str(error)) from error
+    return settings
 
-    Server(read, {"bind": bind, "workers": workers, "threads": threads}).run()
+
+def name_option(message: str) -> str:
+    """Replace the name of the setting at the beginning of an error by the option --database, which overrides it."""
+    return re.sub(r"^ANALYTICS_DATABASE\b", "--database", message)
 
 
 def check_database(settings: Settings) -> None:
