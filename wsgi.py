@@ -8,6 +8,7 @@ import os
 
 from analytics_api.errors import AnalyticsError
 from analytics_api.server import logs
+from analytics_api.server.api_key_setting import MissingKey
 from analytics_api.server.settings import Settings
 
 logs.configure()
@@ -19,7 +20,8 @@ try:
         raise SystemExit("wsgi.py is for a WSGI server; run: analytics-api serve")
     application = settings.application()
 except AnalyticsError as error:
-    log.critical("cannot start: %s", error)
+    note = "; wsgi.py reads environment variables, but no file .env" if isinstance(error, MissingKey) else ""
+    log.critical("cannot start: %s%s", error, note)
     raise SystemExit(3) from None  # gunicorn stops on status 3; after any other it restarts the worker
 
 for warning in settings.warnings():

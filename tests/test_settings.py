@@ -407,7 +407,11 @@ def gunicorn(folder, *options, **environ):
 @pytest.mark.parametrize(
     ("environ", "message"),
     [
-        ({}, "ANALYTICS_API_KEY or ANALYTICS_API_KEY_FILE must be set: an API key is required"),
+        (
+            {},
+            "ANALYTICS_API_KEY or ANALYTICS_API_KEY_FILE must be set: an API key is required; "
+            "make one with: openssl rand -hex 32; wsgi.py reads environment variables, but no file .env",
+        ),
         (
             {"ANALYTICS_API_KEY": KEY, "ANALYTICS_METRICS": "maybe"},
             "ANALYTICS_METRICS must be 0 or 1",
