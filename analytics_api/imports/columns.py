@@ -56,6 +56,7 @@ class NameMap:
     def __init__(self, names: Mapping[str, str] | None = None) -> None:
         self.theirs = {name_key(theirs): theirs for theirs in names or {}}
         self.ours = {name_key(theirs): ours.strip().lower() for theirs, ours in (names or {}).items()}
+        self._present: set[str] = set()
 
     def check_targets(self, table: str, columns: Mapping[str, Column]) -> None:
         """Raise IngestError if a target is not a column of the table."""
@@ -79,6 +80,12 @@ class NameMap:
             if key not in keys:
                 raise IngestError(f"{file}: --map: the column {theirs} does not exist; use one of {', '.join(names)}")
 
+    def unused(self) -> list[str]:
+        """Return a warning for each name that `find` was not called with. Rows of NDJSON may have different names."""
+        return [
+            f"--map {theirs}: no row has this column" for key, theirs in self.theirs.items() if key not in self._present
+        ]
+
     def find(self, name: str, columns: Mapping[str, Column] | set[str]) -> str | None:
         """Return the column of the table for a column of the file.
 
@@ -86,6 +93,7 @@ class NameMap:
         """
         key = name_key(name)
         if key in self.ours:
+            self._present.add(key)
             return self.ours[key]
         exact = name.strip().lower()
         return exact if exact in columns else next((column for column in columns if name_key(column) == key), None)

@@ -151,7 +151,7 @@ def import_records(
         links = SessionLinks() if options.links is None else options.links
         batcher = make_batcher(at, table, columns, converters, options, reject, links)
         write_all(batcher, records(), options.on_write, total)
-        report.warnings += unused_values(converters)
+        report.warnings += [*options.mapped.unused(), *unused_values(converters)]
         if options.links is None:
             report.tables[table].derived["event_count"] += links.count(at, is_bulk=is_bulk)
             report.warnings += links.warnings(at)

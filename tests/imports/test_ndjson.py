@@ -31,6 +31,20 @@ def test_keys_match_the_columns(database):
     ]
 
 
+@pytest.mark.any_engine
+def test_mapped_key_that_no_row_has_is_warned_of(database):
+    text = (
+        b'{"session_id": "s1", "visitor_id": "ann", "started_at": "2026-02-24", "Land": "IN"}\n'
+        b'{"session_id": "s2", "visitor_id": "bob", "started_at": "2026-02-24", "Herkunft": "google.com"}\n'
+    )
+
+    report = import_file(
+        database, io.BytesIO(text), map={"Lnad": "country", "land": "country", "Herkunft": "referrer_domain"}
+    )
+
+    assert report.warnings == ["--map Lnad: no row has this column"]
+
+
 def test_nested_values_are_stored_as_json(database):
     row = {
         "submission_id": 1,
