@@ -150,6 +150,7 @@ def signed_out_tab(shared_tab, watch):
     shared_tab.unroute_all()
     forget(shared_tab)
     shared_tab.goto("about:blank")
+    shared_tab.mouse.move(0, 0)  # where no tooltip appears
     context.set_offline(False)
     context.clear_permissions()
     shared_tab.emulate_media(media="null", color_scheme="light", reduced_motion="null")

@@ -25,7 +25,7 @@ def shop(playwright, tmp_path):
 
 BACKGROUND = """<script>
 if (location.pathname == "/start") {
-  document.onvisibilitychange = () => location.replace("/late");
+  document.onvisibilitychange = () => document.hidden && location.replace("/late");
   onload = () => open("/front");  // hides this tab
 }
 if (location.pathname == "/front") fetch("/wait").then(() => close());
@@ -36,13 +36,13 @@ def test_page_in_a_background_tab_counts_when_shown(plain_shop, tmp_path):
     plain_shop.pages.body = BACKGROUND
     with running_chromium(tmp_path, f"{plain_shop.base}/start"):
         wait_for(lambda: ("/late", None) in plain_shop.pages.requests)
-        plain_shop.wait_for_views("/start", "/front")
+        wait_for(lambda: len(plain_shop.views()) >= 2)
         time.sleep(0.5)  # time for a view of the hidden page, which must not arrive
         before = plain_shop.views()
         plain_shop.pages.release.set()
-        plain_shop.wait_for_views("/start", "/front", "/late")
+        wait_for(lambda: "/late" in plain_shop.views())
 
-    assert before == ["/start", "/front"]
+    assert sorted(before) == ["/front", "/start"]  # the tabs send theirs at the same time
 
 
 PRERENDER = """<script type="speculationrules">{"prerender": [{"urls": ["/next"], "eagerness": "immediate"}]}</script>

@@ -91,7 +91,8 @@ class Shop:
     def wait_for_views(self, *paths):
         wait_for(lambda: len(self.views()) >= len(paths))
         time.sleep(0.1)  # time for a view that must not arrive
-        assert self.views() == list(paths)
+        views = self.views()
+        assert views == list(paths), views
 
     def wait_for_end(self):
         wait_for(lambda: self.rows("count(*)", "sessions where ended_at is not null") == [(1,)])
