@@ -246,7 +246,39 @@ def test_serve_without_a_key_names_the_folder_without_env_file(folder):
     misspelled = run_process("serve", "--bind", "127.0.0.1:0", cwd=folder)
 
     assert missing.stderr.endswith(f"; there is no file .env in {folder}\n")
-    assert misspelled.stderr.endswith("; ANALYTICS_API_KEYS is not a setting; did you mean ANALYTICS_API_KEY?\n")
+    assert misspelled.stderr.endswith(
+        "; ANALYTICS_API_KEYS is not a setting; did you mean ANALYTICS_API_KEY?"
+        f"; {folder}/.env sets ANALYTICS_API_KEYS\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "environ", "message"),
+    [
+        (
+            f"ANALYTICS_API_KEY={LONG}",
+            {"ANALYTICS_API_KEY_FILE": "key"},
+            "ANALYTICS_API_KEY and ANALYTICS_API_KEY_FILE are both set; keep one of them; {env} sets ANALYTICS_API_KEY",
+        ),
+        (
+            f"ANALYTICS_API_KEY={LONG}\nANALYTICS_METRICS=yes",
+            {},
+            "ANALYTICS_METRICS must be 0 or 1, not 'yes'; {env} sets ANALYTICS_METRICS",
+        ),
+        (
+            f"ANALYTICS_API_KEY={LONG}\nANALYTICS_METRICS=0",
+            {"ANALYTICS_METRICS": "yes"},
+            "ANALYTICS_METRICS must be 0 or 1, not 'yes'",
+        ),
+    ],
+    ids=["both-keys", "file", "environment"],
+)
+def test_invalid_setting_of_the_env_file_names_the_file(lines, environ, message, folder):
+    Path(".env").write_text(f"{lines}\n")
+
+    ended = run_process("serve", "--bind", "127.0.0.1:0", cwd=folder, **environ)
+
+    assert (ended.returncode, ended.stderr) == (78, f"Error: {message.format(env=folder / '.env')}\n")
 
 
 def test_serve_on_a_taken_port_is_one_line(folder):

@@ -106,7 +106,8 @@ class Group(SuggestingGroup):
             return super().invoke(ctx)
         except AnalyticsError as error:
             is_config_error = ctx.invoked_subcommand == "serve" and isinstance(error, (SettingError, UnusableDatabase))
-            raise (ConfigError if is_config_error else click.ClickException)(str(error)) from error
+            message = f"{error}{ctx.obj.origin_note(str(error)) if ctx.obj else ''}"
+            raise (ConfigError if is_config_error else click.ClickException)(message) from error
         except KeyboardInterrupt:
             click.echo("\nAborted!", err=True)  # the terminal has printed ^C
             sys.exit(130)

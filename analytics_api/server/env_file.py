@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import MutableMapping
 from io import StringIO
 from pathlib import Path
@@ -40,6 +41,11 @@ class EnvFile:
     def missing_note(self) -> str:
         """Return the end of an error message: that the file does not exist, or "" if it exists."""
         return "" if os.path.exists(self.path) else f"; there is no file {self.path.name} in {self.path.parent}"
+
+    def origin_note(self, message: str) -> str:
+        """Return the end of an error message: which of the settings in it the file has set, or "" for none."""
+        names = [name for name in sorted(self.added) if self.environ[name] and re.search(rf"\b{name}\b", message)]
+        return f"; {self.path} sets {', '.join(names)}" if names else ""
 
     def _parse(self, text: str) -> dict[str, str | None]:
         # Imported here, because most commands run without the file, and start a fortieth faster without the import.
