@@ -46,11 +46,12 @@ class Handle:
         self.lock = threading.RLock()
         # The garbage collector may delete the objects of a reference cycle in any order. With __del__ instead of
         # finalize, the connection could be closed first. In a child process it must not be closed.
-        self.close = weakref.finalize(self, _close, connection, self.lock, self.pid)
+        self._finalize = weakref.finalize(self, _close, connection, self.lock, self.pid)
+        self.is_closed = False
 
-    @property
-    def is_closed(self) -> bool:
-        return not self.close.alive
+    def close(self) -> None:
+        self.is_closed = True  # before this method waits for the lock, so that no other thread starts to use it
+        self._finalize()
 
     def response_cache(self) -> dict[Any, Any]:
         """Return the thread's cache. Within a transaction, which may be rolled back, return a new cache."""
