@@ -78,13 +78,12 @@ def test_pipeline_writes_every_row(database):
     texts = [("a", "ü €\u2028'\"\\", NOW), ("b", "", NOW + 1), ("c", "v" * 1000, NOW + 2)]
 
     def work(at):
-        with at.pipeline():
-            at.insert("sessions", COLUMNS, texts)
-            at.execute("update sessions set visitor_id = 'v2' where session_id = :session_id", session_id="b")
-            at.insert("events", ("session_id", "event_type", "occurred_at"), [("a", "page_view", NOW)])
+        at.insert("sessions", COLUMNS, texts)
+        at.execute("update sessions set visitor_id = 'v2' where session_id = :session_id", session_id="b")
+        at.insert("events", ("session_id", "event_type", "occurred_at"), [("a", "page_view", NOW)])
         return at.rows("select count(*) as events from events")
 
-    assert database.write(work) == [{"events": 1}]
+    assert database.write(work, pipeline=True) == [{"events": 1}]
     assert visitors(database) == {"a": "ü €\u2028'\"\\", "b": "v2", "c": "v" * 1000}
     assert database.verify() == []
 
@@ -92,11 +91,10 @@ def test_pipeline_writes_every_row(database):
 @pytest.mark.parametrize(("on_conflict", "visitor"), [("ignore", "v1"), ("update", "v2")])
 def test_pipeline_keeps_or_overwrites_existing_rows(database, on_conflict, visitor):
     def work(at):
-        with at.pipeline():
-            at.insert("sessions", COLUMNS, [("a", "v1", NOW)])
-            at.insert("sessions", COLUMNS, [("a", "v2", NOW), ("b", "v3", NOW)], on_conflict=on_conflict)
+        at.insert("sessions", COLUMNS, [("a", "v1", NOW)])
+        at.insert("sessions", COLUMNS, [("a", "v2", NOW), ("b", "v3", NOW)], on_conflict=on_conflict)
 
-    database.write(work)
+    database.write(work, pipeline=True)
 
     assert visitors(database) == {"a": visitor, "b": "v3"}
     assert database.verify() == []
@@ -113,12 +111,11 @@ ROWS = {
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 def test_pipeline_fails_as_a_whole(database, row):
     def work(at):
-        with at.pipeline():
-            at.insert("sessions", COLUMNS, [("a", "v1", NOW)])
-            at.insert("sessions", COLUMNS, [row])
+        at.insert("sessions", COLUMNS, [("a", "v1", NOW)])
+        at.insert("sessions", COLUMNS, [row])
 
     with pytest.raises(RowError):
-        database.write(work)
+        database.write(work, pipeline=True)
 
     assert visitors(database) == {}
     assert database.write(lambda at: insert(at, ("a", "v3", NOW), on_conflict="error")) == 1

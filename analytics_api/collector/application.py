@@ -177,7 +177,7 @@ class Collector:
         return None if self.countries is None else self.countries.find(address)
 
     def _write(self, arrivals: Sequence[Arrival]) -> Mapping[int, Exception]:
-        return self.db.write(lambda at: Batch(at, self.sources).write(arrivals))
+        return self.db.write(lambda at: Batch(at, self.sources).write(arrivals), pipeline=True)
 
     def _tidy(self) -> bool:
         self.identity.salt(self.clock())  # deletes old salts on a new day, even if nobody visits the site

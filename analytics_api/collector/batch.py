@@ -150,8 +150,7 @@ class Batch:
             for event, visitor in zip(arrival.events, arrival.visitors):
                 if event["id"] not in self.received_events and (event["type"] == "lead" or not event.get("anonymous")):
                     HANDLERS[event["type"]](self, arrival, event, visitor)
-        with self.at.pipeline():
-            self._save(max(arrival.now for arrival in arrivals))
+        self._save(max(arrival.now for arrival in arrivals))
         return errors
 
     def _check_leads(self, arrival: Arrival) -> None:

@@ -177,14 +177,6 @@ class Transaction(Reader, Protocol):
         The caller archives the counts of these rows in the same transaction.
         """
 
-    def pipeline(self) -> AbstractContextManager[None]:
-        """Send the statements of the block together, if the engine can do that. The block must not use their results.
-
-        Within the block, `insert` is only for a few rows, and their keys must be different.
-
-        :raises RowError: a row cannot be stored. The transaction must end then.
-        """
-
     def secure_delete(self) -> AbstractContextManager[None]:
         """Overwrite the bytes of rows that are deleted within the block, if the engine can do that."""
 
@@ -281,10 +273,13 @@ class Database(ABC):
         """Open a snapshot on a separate connection for the duration of a `with` block, and return its Reader."""
 
     @abstractmethod
-    def write(self, work: Callable[[Transaction], T]) -> T:
+    def write(self, work: Callable[[Transaction], T], *, pipeline: bool = False) -> T:
         """Call `work` in a transaction, commit the transaction, and return the result.
 
         An exception rolls back the transaction. After a conflict with another transaction, `work` is called again.
+
+        :param pipeline: wait only for rows that `work` reads, and at the end, if the engine can do that. Then `work`
+            must not use the results of `execute` and `insert`, and must insert only a few rows with different keys.
         """
 
     @abstractmethod

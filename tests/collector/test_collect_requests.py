@@ -263,7 +263,7 @@ def test_machines_are_counted_apart(site, select, options, members, reason):
 
 
 def test_database_that_cannot_be_written_is_503(site, monkeypatch):
-    def fail(work):
+    def fail(work, *, pipeline):
         raise DatabaseError("disk full")
 
     site.view()

@@ -8,7 +8,7 @@ import random
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 from ...errors import DatabaseError, StatementTimeout
@@ -31,7 +31,7 @@ from .connections import (
 from .counters import COUNTED_TABLES, counter_tables, disable_triggers, enable_triggers, find_differences, rebuild
 from .schema import check_version, create_schema
 from .schema_check import find_schema_differences
-from .statements import Snapshot, Statements, lift_timeouts
+from .statements import Snapshot, Statements, lift_timeouts, pipelined
 from .upgrade import upgrade
 
 import psycopg  # isort: skip  (connections.py raises a helpful error if the package is missing)
@@ -170,8 +170,8 @@ class PostgreSQL(Database):
         except psycopg.Error as error:
             raise_database_error(self._read_name, error)
 
-    def write(self, work: Callable[[Transaction], T]) -> T:
-        return self._run(WRITE, work)
+    def write(self, work: Callable[[Transaction], T], *, pipeline: bool = False) -> T:
+        return self._run(WRITE, work, pipeline=pipeline)
 
     def bulk(self, work: Callable[[Transaction], T], *, on_progress: Callable[[str], object] = ignore_progress) -> T:
         def load(statements: Statements) -> T:
@@ -272,7 +272,9 @@ class PostgreSQL(Database):
         if pools:
             pools.close()
 
-    def _run(self, begin: str, work: Callable[[Statements], T], *, on_replica: bool = False) -> T:
+    def _run(
+        self, begin: str, work: Callable[[Statements], T], *, on_replica: bool = False, pipeline: bool = False
+    ) -> T:
         """Call `work` in a transaction and return its result.
 
         `work` is called again after a conflict with another transaction, or if the connection was lost before the
@@ -290,15 +292,16 @@ class PostgreSQL(Database):
                     self._set_limit(connection, self._limit())
                     if not begin:
                         return work(Statements(connection))
-                    waits_for_replica = begin_transaction(connection, begin, is_write=is_write)
-                    result = work(Statements(connection))
-                    if waits_for_replica:
-                        connection.execute(FORCE_WAL)
-                    is_committing = is_write
-                    if waits_for_replica:
-                        commit_to_replica(connection, name, self.statement_timeout)
-                    else:
-                        connection.execute("commit")
+                    with pipelined(connection) if pipeline else nullcontext():
+                        waits_for_replica = begin_transaction(connection, begin, is_write=is_write, pipeline=pipeline)
+                        result = work(Statements(connection, is_in_pipeline=pipeline))
+                        if not waits_for_replica():
+                            is_committing = is_write
+                            connection.execute("commit")
+                            return result
+                    connection.execute(FORCE_WAL)
+                    is_committing = True
+                    commit_to_replica(connection, name, self.statement_timeout)
                     return result
             except psycopg.Error as error:
                 is_lost = connection is not None and connection.broken and not is_committing

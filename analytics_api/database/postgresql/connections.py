@@ -137,17 +137,21 @@ def is_closed(connection: Connection) -> bool:
     return False
 
 
-def begin_transaction(connection: Connection, sql: str, *, is_write: bool) -> bool:
-    """Begin a transaction, and return whether its commit must wait for a synchronous replica.
+def begin_transaction(connection: Connection, sql: str, *, is_write: bool, pipeline: bool) -> Callable[[], bool]:
+    """Begin a transaction. Return a function that returns whether its commit must wait for a synchronous replica.
 
     For a write, the setting is read in the same round trip.
     """
     if not is_write:
         connection.execute(sql.encode())
-        return False
-    cursor = connection.execute(f"{sql}; show synchronous_standby_names".encode(), prepare=False)
-    cursor.nextset()
-    return cursor.fetchall() != [{"synchronous_standby_names": ""}]
+        return lambda: False
+    if pipeline:
+        connection.execute(sql.encode())
+        cursor = connection.execute(b"show synchronous_standby_names")
+    else:
+        cursor = connection.execute(f"{sql}; show synchronous_standby_names".encode(), prepare=False)
+        cursor.nextset()
+    return lambda: cursor.fetchall() != [{"synchronous_standby_names": ""}]
 
 
 def commit_to_replica(connection: Connection, name: str, seconds: float) -> None:

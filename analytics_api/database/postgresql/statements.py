@@ -70,10 +70,10 @@ class Statements:
 
     replaced_text = 0
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, is_in_pipeline: bool = False) -> None:
         self.connection = connection
+        self.is_in_pipeline = is_in_pipeline
         self._has_met_keys = False  # whether a row of an earlier `insert` existed already
-        self._is_in_pipeline = False
 
     def rows(self, sql: str, /, **params: Any) -> list[Row]:
         return self._execute(sql, params).fetchall()
@@ -117,18 +117,6 @@ class Statements:
         self.execute("select set_config('analytics.paused', '', true)")
 
     @contextmanager
-    def pipeline(self) -> Iterator[None]:
-        """Wait for the server once, at the end of the block."""
-        self._is_in_pipeline = True
-        try:
-            with self.connection.pipeline():
-                yield
-        except ROW_ERRORS as error:
-            raise RowError(first_line(error)) from error
-        finally:
-            self._is_in_pipeline = False
-
-    @contextmanager
     def secure_delete(self) -> Iterator[None]:
         yield  # PostgreSQL overwrites deleted rows only when it vacuums the table
 
@@ -142,7 +130,7 @@ class Statements:
         self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, on_conflict: OnConflict = "error"
     ) -> int:
         names = ", ".join(columns)
-        if self._is_in_pipeline:  # `copy` is not possible in a pipeline
+        if self.is_in_pipeline:  # `copy` is not possible in a pipeline
             key = PRIMARY_KEYS.get(table) or TRANSIENT_TABLES[table]
             conflict = {
                 "error": "",
@@ -204,11 +192,13 @@ class Statements:
 
     def _execute(self, sql: str, params: dict[str, Any]) -> psycopg.Cursor[Row]:
         numbered, names = number_placeholders(sql)
-        return self._cursor.execute(numbered, [params[name] for name in names])
+        # In a pipeline, the result of an earlier statement may arrive when the cursor already executes the next one.
+        cursor = self.connection.cursor() if self.is_in_pipeline else self._cursor
+        return cursor.execute(numbered, [params[name] for name in names])
 
     @cached_property
     def _cursor(self) -> psycopg.Cursor[Row]:
-        """The cursor of all statements. Creating one for each takes a quarter of the client's time of a short one."""
+        """The cursor of statements. Creating one for each takes a quarter of the client's time of a short one."""
         return self.connection.cursor()
 
 
@@ -227,6 +217,19 @@ class Snapshot(Statements):
             yield from super().batches(sql, **params)
         except psycopg.Error as error:
             raise_database_error(self.name, error)
+
+
+@contextmanager
+def pipelined(connection: Connection) -> Iterator[None]:
+    """Send the statements of the block without waiting. Wait when their rows are used, and at the end of the block.
+
+    :raises RowError: a row cannot be stored.
+    """
+    try:
+        with connection.pipeline():
+            yield
+    except ROW_ERRORS as error:
+        raise RowError(first_line(error)) from error
 
 
 def _assignments(columns: Iterable[str]) -> str:

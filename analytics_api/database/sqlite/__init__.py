@@ -117,7 +117,7 @@ class SQLite(Database):
         if file.is_immutable and self._file() != file:
             raise DatabaseError(f"{self.path}: the file changed while it was read from a read-only folder; try again")
 
-    def write(self, work: Callable[[Statements], T]) -> T:
+    def write(self, work: Callable[[Statements], T], *, pipeline: bool = False) -> T:
         with self._database_errors(), self._turns.take(self.busy_timeout):
             return self._transaction("begin immediate", work)
 

@@ -238,10 +238,6 @@ class Statements:
         self.execute("delete from counting_paused")
 
     @contextmanager
-    def pipeline(self) -> Iterator[None]:
-        yield
-
-    @contextmanager
     def secure_delete(self) -> Iterator[None]:
         [(former,)] = self.connection.execute("pragma secure_delete").fetchall()
         self.connection.execute("pragma secure_delete = on").fetchall()
