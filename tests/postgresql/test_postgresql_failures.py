@@ -195,6 +195,8 @@ def test_unconfirmed_update_is_not_acknowledged(pair, caplog):
 
         unconfirmed = answer(client, "/analytics/leads/1", json={"status": "won"})
         again = answer(client, "/analytics/leads/1", json={"status": "won"})  # the primary already has this status
+        with pytest.raises(DatabaseError, match="synchronous replication"):
+            database.write(lambda at: at.execute("update leads set status = 'won' where lead_id = 2"), pipeline=True)
         replica.start()
         until_it_works(client, "/analytics/leads/1", json={"status": "lost"})
 
