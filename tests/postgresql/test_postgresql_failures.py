@@ -160,6 +160,7 @@ def test_revoked_key_is_rejected_while_the_replica_lags(pair):
         wall = keys.add("wall", ["stats"], now=0)
         client = APIClient(create_app(database, api_keys=[KEY]))
         before = client.get("/analytics/overview", key=wall).status_code
+        replica.wait_for("select pg_last_wal_replay_lsn() = pg_last_wal_receive_lsn()")
         replica.execute("select pg_wal_replay_pause()")
         keys.revoke("wall", now=1)
 
@@ -336,8 +337,10 @@ def test_server_without_free_connections_is_500(caplog):
 @pytest.fixture
 def impatient():
     """Return a server that terminates idle transactions."""
-    cluster = postgres.Cluster("impatient", idle_in_transaction_session_timeout="100ms").create()
+    cluster = postgres.Cluster("impatient").create()
     cluster.execute("create database site")
+    open_database(cluster.url("site")).close()  # creating the schema may take longer than the timeout
+    cluster.execute("alter database site set idle_in_transaction_session_timeout = '100ms'")
     yield cluster
     cluster.remove()
 
@@ -401,7 +404,7 @@ def test_exhausted_pool_is_500(shared, caplog):
 
 
 def test_slow_statement_is_500(shared, caplog):
-    with filled(shared.url, statement_timeout=0.3).closing() as database:
+    with filled(shared.url, statement_timeout=1.0).closing() as database:
         client = served(database)
         with psycopg.connect(shared.url) as other:
             other.execute("lock table day_counts, leads in access exclusive mode")
@@ -446,4 +449,4 @@ def test_open_does_not_wait_for_locks(shared):
             PostgreSQL(shared.url, statement_timeout=0.3)
 
         other.rollback()
-    PostgreSQL(shared.url, statement_timeout=0.3).close()
+    PostgreSQL(shared.url).close()
