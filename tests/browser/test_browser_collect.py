@@ -385,6 +385,7 @@ def test_events_are_sent_again_after_a_fault(shop, status):
 def test_events_are_not_sent_again_after_a_refusal(shop):
     shop.collector.status = 403
     page = shop.open("/")
+    wait_for(lambda: shop.collector.requests >= 1)
     page.wait_for_timeout(2_500)
 
     assert shop.collector.requests == 1

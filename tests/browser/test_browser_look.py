@@ -14,7 +14,7 @@ from helpers.browser import (
     wait_until_loaded,
     wait_until_shown,
 )
-from helpers.client import KEY
+from helpers.client import KEY, NOW
 from helpers.rows import insert, session
 from helpers.sqlite import new_database_in
 
@@ -156,19 +156,23 @@ def test_theme_is_chosen_and_stays(page):
     assert page.evaluate("() => getComputedStyle(document.body).backgroundColor") == "rgb(14, 17, 22)"
 
 
-def test_wall_shows_one_part_at_a_time(resized, url):
-    page = open_page(resized(1920, 1080), f"{url}/?wall")
-
-    assert page.locator("#overview.shown, .panel.shown").count() == 1
-    assert page.is_visible("#overview")
-    assert not page.is_visible("#panel-sources")
+VISIBLE_IDS = "all => all.filter(each => each.checkVisibility()).map(each => each.id)"
 
 
-def test_wall_shows_one_part_of_conversions(resized, url):
-    page = open_page(resized(1920, 1080), f"{url}/conversions?wall")
+@pytest.mark.parametrize(
+    ("path", "panel"), [("", "sources"), ("conversions", "conversions")], ids=["statistics", "conversions"]
+)
+def test_wall_shows_one_part_at_a_time(new_page, url, path, panel):
+    page = new_page(viewport={"width": 1920, "height": 1080})
+    page.clock.install(time=NOW / 1000)
+    page.clock.pause_at(NOW / 1000 + 1)
+    start_session(page, url)
+    open_page(page, f"{url}/{path}?wall")
+    before = page.eval_on_selector_all("#overview, .panel", VISIBLE_IDS)
+    page.clock.run_for(12_000)
 
-    assert page.is_visible("#overview")
-    assert not page.is_visible("#panel-conversions")
+    assert before == ["overview"]
+    assert page.eval_on_selector_all("#overview, .panel", VISIBLE_IDS) == [f"panel-{panel}"]
 
 
 def test_page_is_used_by_keyboard_alone(url, signed_out_tab):
