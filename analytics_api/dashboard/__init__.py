@@ -138,6 +138,7 @@ def read_text(name: str) -> str:
     return (STATIC / name).read_text(encoding="utf-8")
 
 
+@cache
 def list_imports(module: str) -> list[str]:
     """Return the sorted names of a module and of all modules that it imports, directly or not."""
     names = [module]

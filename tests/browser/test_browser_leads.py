@@ -5,6 +5,7 @@ import re
 import pytest
 from helpers.browser import find_violations, open_page, resize, serve, start_session, wait_until_shown
 from helpers.client import NOW
+from helpers.rows import insert
 from helpers.sqlite import new_database_in
 
 from analytics_api.keys import KeyStore
@@ -29,11 +30,6 @@ VISIT = {
     "entry_page": "https://shop.example/?utm_campaign=spring",
     "exit_page": "javascript:alert(1)",
 }
-
-
-def insert(database, table, *rows):
-    for row in rows:
-        database.write(lambda at, row=row: at.insert(table, list(row), [list(row.values())]))
 
 
 @pytest.fixture
