@@ -151,9 +151,9 @@ def _copy(path, recipe):
     connection.execute("attach ? as ours", [str(ours(recipe))])
     for statement in plain.TABLES:
         connection.execute(statement)
-    for table, names in demo.COLUMNS.items():
-        columns = ", ".join(names)
-        connection.execute(f"insert into {table} ({columns}) select {columns} from ours.{table} order by rowid")
+    for (table,) in connection.execute("select name from main.sqlite_schema where type = 'table'").fetchall():
+        columns = ", ".join(demo.COLUMNS[table])
+        connection.execute(f"insert into main.{table} ({columns}) select {columns} from ours.{table} order by rowid")
     for statement in plain.INDEXES:
         connection.execute(statement)
     connection.execute("detach ours")
