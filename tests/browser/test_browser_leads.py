@@ -455,7 +455,9 @@ def test_revoked_key_leads_to_the_form(tab, database, url):
 
 
 @pytest.mark.parametrize(
-    ("path", "ready"), [("leads", ".leads a.name"), ("leads?lead=1", ".lead-parts"), ("board", ".lead-card")]
+    ("path", "ready"),
+    [("leads", ".leads a.name"), ("leads?lead=1", ".lead-parts"), ("board", ".lead-card")],
+    ids=["list", "lead", "board"],
 )
 def test_page_for_leads_is_accessible(tab, url, path, ready):
     page = open_page(tab, f"{url}/{path}")
