@@ -5,6 +5,7 @@ process, the latter with reads through a streaming replica. Tests that break a s
 """
 
 import atexit
+import logging
 import os
 import pwd
 import shutil
@@ -43,6 +44,9 @@ TEST_SETTINGS = {
 
 NAMES = count(1)
 TEMPLATE = "test_template"
+
+# If a test leaves a pool open, its database is dropped. The pool reports that later, in the log of another test.
+logging.getLogger("psycopg.pool").propagate = False
 
 
 class Cluster:
