@@ -46,7 +46,7 @@ NAMES = count(1)
 TEMPLATE = "test_template"
 
 # If a test leaves a pool open, its database is dropped. The pool reports that later, in the log of another test.
-logging.getLogger("psycopg.pool").propagate = False
+logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
 
 
 class Cluster:
