@@ -1,7 +1,7 @@
 """The board in a real browser: moves by mouse, touch, menu and keyboard, and moves of other people."""
 
 import pytest
-from helpers.browser import serve, start_session, wait_until_gone, wait_until_shown
+from helpers.browser import close_shortcuts, serve, start_session, wait_until_gone, wait_until_shown
 from helpers.client import NOW
 from helpers.sqlite import new_database_in
 
@@ -377,13 +377,10 @@ def test_shortcuts_of_the_board_are_listed(tab, url):
 
     page.keyboard.press("?")
     assert "Lift the card" in page.inner_text("dialog .shortcuts")
-    page.keyboard.press("Escape")
-    wait_until_gone(page, "dialog")
+    close_shortcuts(page)
     page.click('[data-key="account"]')
     page.click('.account button:has-text("Keyboard shortcuts")')
-    wait_until_shown(page, "dialog .shortcuts")
-    page.keyboard.press("Escape")
-    wait_until_gone(page, "dialog")
+    close_shortcuts(page)
     assert page.evaluate("() => document.activeElement.dataset.key") == "account"
     page.keyboard.press("/")
     assert page.evaluate("() => document.activeElement.type") == "search"

@@ -4,6 +4,7 @@ import csv
 from urllib.parse import parse_qs, urlsplit
 
 from helpers.browser import (
+    close_shortcuts,
     figure,
     follow,
     forget,
@@ -164,15 +165,11 @@ def test_list_is_downloaded_as_csv(page, tmp_path):
 def test_shortcuts_are_listed_by_a_key_and_the_account_menu(page):
     page.click('[data-key="account"]')
     page.click('[data-key="help"]')
-    wait_until_shown(page, "dialog .shortcuts")
-    page.keyboard.press("Escape")
-    wait_until_gone(page, "dialog")
+    close_shortcuts(page)
     assert page.evaluate("() => document.activeElement.dataset.key") == "account"
 
     page.keyboard.press("?")
-    wait_until_shown(page, "dialog .shortcuts")
-    page.keyboard.press("Escape")
-    wait_until_gone(page, "dialog")
+    close_shortcuts(page)
     page.keyboard.press("d")
     page.wait_for_url("**/?period=today")
 

@@ -95,6 +95,13 @@ def wait_until_gone(page, selector):
     page.locator(selector).first.wait_for(state="detached")
 
 
+def close_shortcuts(page):
+    """Wait for the list of keyboard shortcuts, and close it with Escape."""
+    wait_until_shown(page, "dialog .shortcuts")
+    page.keyboard.press("Escape")
+    wait_until_gone(page, "dialog")
+
+
 def wait_until_loaded(page):
     """Wait until the page shows the figures for its address."""
     wait_until_shown(page, 'html[data-state="ready"]:not(.busy) #chart .plot')
