@@ -5,12 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any
 
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.exceptions import NotFound as UnknownPath
@@ -18,22 +15,20 @@ from werkzeug.routing import Map, MapAdapter, Rule
 from werkzeug.wsgi import get_path_info
 
 from .browser_sessions import BrowserSessions
-from .calendar import DayRange, Today
+from .calendar import Today
+from .calls import EndpointResult, call_endpoint
 from .context import Context, now
-from .database import Database, StatementLimit, find_url_fault, open_database
-from .errors import Forbidden, InvalidRequest, RequestError, SettingError, StatementTimeout
+from .database import Database, find_url_fault, open_database
+from .errors import Forbidden, RequestError, SettingError, StatementTimeout
 from .http import responses, streams
 from .http.downloads import EXPORT_TIMEOUT, MAX_EXPORTS, Downloads
-from .http.environ import PRINCIPAL, QUERY_SECONDS, ROUTE
-from .http.representations import read_preconditions
-from .http.requests import mount_path, parse_query, read_json_object
+from .http.environ import PRINCIPAL, ROUTE
 from .http.unknown_paths import UnknownPaths
 from .keys import KeyStore
 from .middleware.auth import APIKeyMiddleware, Authenticate, hash_keys
 from .middleware.browser_login import BrowserLogin
 from .middleware.cors import CORSMiddleware, normalize_origin
-from .ranges import resolve_range
-from .routes import RANGE_HEADER, ROUTES, Route
+from .routes import ROUTES, Route
 from .storage.base import StorageStats
 from .storage.directory import Directory
 from .storage.snapshot import MAX_AGE, Snapshot
@@ -209,12 +204,12 @@ class Application:
             return self.recent_response(route, environ, now).send(environ, start_response)
         if route.is_cached:
             return self.cached_response(route, environ, now).send(environ, start_response)
-        payload, headers, _ = self.call(route, path_arguments, environ, now)
-        if isinstance(payload, streams.Stream):
-            return self.downloads.send(environ, start_response, payload)
+        result = self.call(route, path_arguments, environ, now)
+        if isinstance(result.payload, streams.Stream):
+            return self.downloads.send(environ, start_response, result.payload)
         if route.method == "GET":
-            return responses.JSONResponse(payload, headers).send(environ, start_response)
-        return responses.send_json(environ, start_response, payload, headers=headers)
+            return result.json_response().send(environ, start_response)
+        return responses.send_json(environ, start_response, result.payload, headers=result.headers)
 
     def cached_response(self, route: Route, environ: WSGIEnvironment, now: int) -> responses.JSONResponse:
         """Return the cached response, or call the endpoint and cache its response."""
@@ -225,12 +220,12 @@ class Application:
         today: Today | None
         response, today = cache.get(cache_key, (None, None))
         if response is None or (today is not None and not today.begins_at <= now < today.ends_at):
-            payload, headers, range_ = self.call(route, {}, environ, now)
-            response = responses.JSONResponse(payload, headers)
+            result = self.call(route, {}, environ, now)
+            response = result.json_response()
             if len(response.body) <= MAX_CACHED_BYTES:
                 if len(cache) >= MAX_CACHED_RESPONSES:
                     cache.clear()
-                cache[cache_key] = response, range_ and range_.today
+                cache[cache_key] = response, result.today
         return response
 
     def recent_response(self, route: Route, environ: WSGIEnvironment, now: int) -> responses.JSONResponse:
@@ -238,8 +233,7 @@ class Application:
         key = route, environ.get("QUERY_STRING")
         computed_at, response = self.recent_responses.get(key, (0, None))
         if response is None or not 0 <= now - computed_at < route.max_age:
-            payload, headers, _ = self.call(route, {}, environ, now)
-            response = responses.JSONResponse(payload, headers)
+            response = self.call(route, {}, environ, now).json_response()
             if len(self.recent_responses) >= MAX_CACHED_RESPONSES:
                 self.recent_responses.clear()
             if not self.recent_responses:
@@ -252,93 +246,10 @@ class Application:
 
     def call(
         self, route: Route, path_arguments: Mapping[str, Any], environ: WSGIEnvironment, now: int
-    ) -> tuple[object, list[tuple[str, str]], DayRange | None]:
-        """Return the endpoint's result, the response's headers, and the range of days if the route has one."""
+    ) -> EndpointResult:
+        """Call the endpoint of a route."""
         ctx = Context(self.db, self.storage, now, environ[PRINCIPAL].name, environ[PRINCIPAL], self.collect_hosts)
-        payload, range_ = call_endpoint(ctx, route, path_arguments, environ, self.query_timeout)
-        values = [(header.name, header.value(ctx, payload)) for header in route.headers]
-        headers = [(name, value) for name, value in values if value is not None]
-        if range_ is not None:
-            headers.append((RANGE_HEADER, str(range_)))
-        if route.next_query is not None and (query := route.next_query(payload)):
-            headers.append(("Link", f'<{mount_path(environ)}{quote(self.prefix + route.path)}?{query}>; rel="next"'))
-        return payload, headers, range_
-
-
-def call_endpoint(
-    ctx: Context, route: Route, path_arguments: Mapping[str, Any], environ: WSGIEnvironment, query_timeout: float
-) -> tuple[object, DayRange | None]:
-    """Call the endpoint with a timeout for each statement, and store the call's duration in the environ.
-
-    :returns: the endpoint's result, and the range of days that it counted, if the route has a range.
-    :raises StatementTimeout: a statement took longer than `query_timeout` seconds.
-    """
-    arguments = parse_arguments(route, path_arguments, environ)
-    started = time.perf_counter()
-    try:
-        with StatementLimit(query_timeout):
-            if not route.has_range:
-                if "from" in arguments:  # `from` is a keyword of Python
-                    arguments["from_"] = arguments.pop("from")
-                return route.endpoint(ctx, **arguments), None
-            if arguments.get("compare") is None:
-                return call_ranged_endpoint(ctx, route, arguments)
-            # Both ranges of a comparison are read from one snapshot.
-            return ctx.db.read(
-                lambda reader: call_ranged_endpoint(replace(ctx, db=cast(Database, reader)), route, arguments)
-            )
-    finally:
-        environ[QUERY_SECONDS] = time.perf_counter() - started
-
-
-def call_ranged_endpoint(ctx: Context, route: Route, arguments: Mapping[str, Any]) -> tuple[object, DayRange | None]:
-    """Resolve the range of the arguments, and call the endpoint with it. Return its result and the range."""
-    others = dict(arguments)
-    range_ = resolve_range(
-        ctx,
-        others.pop("from"),
-        others.pop("to"),
-        others.pop("days"),
-        others.get("filters"),
-        default=route.default_days,
-        compare=others.get("compare"),
-    )
-    return route.endpoint(ctx, **others, days=range_), range_
-
-
-def parse_arguments(route: Route, path_arguments: Mapping[str, Any], environ: WSGIEnvironment) -> dict[str, Any]:
-    """Parse the endpoint's arguments from the path, the query string and the body, in this order.
-
-    An absent or empty query parameter gets its default. Unknown fields of the body are ignored.
-
-    :raises InvalidRequest: a value is invalid, or a parameter is unknown.
-    """
-    arguments: dict[str, Any] = {
-        parameter.name: parameter.parse(path_arguments[parameter.name]) for parameter in route.path_parameters
-    }
-    query = environ.get("QUERY_STRING")
-    names = [parameter.name for parameter in (*route.query, *route.filters)]
-    texts = parse_query(query, names, [parameter.name for parameter in route.filters]) if query else {}
-    for parameter in route.query:
-        [text] = texts.get(parameter.name, [""])
-        arguments[parameter.name] = parameter.parse(text) if text else parameter.default
-    if "days" in arguments and "" in texts.get("days", [""]):
-        arguments["days"] = None  # resolve_range() applies the default, if `from` and `to` are absent
-    if route.filters:
-        arguments["filters"] = {
-            parameter.name: texts[parameter.name] for parameter in route.filters if parameter.name in texts
-        }
-    if route.body:
-        body = read_json_object(environ)
-        for field in route.body:
-            try:
-                arguments[field.name] = field.parse_json(body.get(field.name))
-            except ValueError:
-                shape = ", ".join(f'"{field.name}": {field.shape}' for field in route.body)
-                raise InvalidRequest(f"The request body must be {{{shape}}}") from None
-    if route.has_preconditions:
-        arguments["check"] = read_preconditions(environ)
-    return arguments
+        return call_endpoint(ctx, route, path_arguments, environ, self.prefix, self.query_timeout)
 
 
 def _check_database(database: object) -> str | os.PathLike[str]:

@@ -22,7 +22,7 @@ LAYERS = (
     ("earlier_range", "filtered_sections"),
     ("endpoints",),
     ("routes",),
-    ("examples", "openapi", "openapi_session"),
+    ("calls", "examples", "openapi", "openapi_session"),
     ("imports",),
     ("maintenance",),
     ("middleware",),
