@@ -1,7 +1,7 @@
 """The entry point of the command `analytics-api`.
 
 This module is outside the package, because importing the package takes most of the time until a command starts. An
-interrupt (Ctrl-C) during this time is one line, not a traceback.
+interrupt (Ctrl-C) during this time prints one line, not a traceback.
 """
 
 import sys

@@ -76,11 +76,11 @@ def create_app(
     :param storage_max_age: maximum age of the storage statistics in seconds, after which they are refreshed.
     :param cors_origins: origins whose pages may read the responses in a browser; `*` allows all origins.
     :param prefix: beginning of every path; empty if the host application mounts this application at a path.
-    :param query_timeout: maximum seconds of each SQL statement of a request. A longer statement is cancelled, and the
-        response is 500.
+    :param query_timeout: maximum time in seconds of each SQL statement of a request. A longer statement is cancelled,
+        and the response is 500.
     :param max_exports: maximum number of concurrent exports in a process; another export gets a 503. Pass half the
         number of threads, so that the other threads can serve short requests.
-    :param export_timeout: maximum seconds of an export, until its last byte is sent.
+    :param export_timeout: maximum time in seconds of an export, until its last byte is sent.
     :param collect_hosts: hosts of the collector that is mounted beside the API. `/site` lists them for the web page.
     :param clock: returns the current time in milliseconds since the epoch.
     :raises DatabaseError: the database cannot be opened.

@@ -22,7 +22,7 @@ class Context:
     :param now: the current time in milliseconds since the epoch, UTC.
     :param actor: the name that the status history records for a change.
     :param principal: the authenticated Principal; None if the endpoint is called from Python.
-    :param collect_hosts: the hosts whose visits the collector of the same server records; empty without a collector.
+    :param collect_hosts: the hosts for which the collector of the same server records visits, if it has one.
     """
 
     db: Database

@@ -200,7 +200,7 @@ def add_cut_day(db: Database, earlier: EarlierRange, totals: Mapping[str, Any], 
 def read_earlier_keys(
     db: Database, earlier: EarlierRange, matching: Matching | None, field: str, keys: Sequence[str]
 ) -> dict[str, int]:
-    """Return the number of sessions in the earlier range by key. Keys without sessions are omitted.
+    """Return the number of sessions of each key in the earlier range. Keys without sessions are omitted.
 
     :param field: a key of DIMENSIONS.
     """

@@ -58,7 +58,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # exit normally, so that servers are stopped
     with alone():
         for part in [] if options.report else options.parts:
-            described = machine.described()  # before the measurement, because it fails if a package is missing
+            described = machine.described()  # fails if a package is missing, so it precedes the long measurement
             begun = time.monotonic()
             findings = import_module(f".{part}", __package__).measure(options)
             report.keep(part, described, findings)

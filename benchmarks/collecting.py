@@ -148,7 +148,7 @@ def serving(url):
         until = time.monotonic() + 30
         while not listens(port):
             if process.poll() is not None or time.monotonic() > until:
-                raise RuntimeError("the server does not start")
+                raise RuntimeError("the server did not start")
             time.sleep(0.05)
         wait_until_idle(process.pid)
         yield port, process.pid

@@ -2,7 +2,8 @@
 
     python -m benchmarks --parts customers
 
-Times are CPU times of this process on SQLite. The sessions of each source are compared with plain SQL first.
+Times are CPU times of this process on SQLite. Before, the number of sessions of each source is compared with the result
+of plain SQL.
 """
 
 import json
@@ -31,7 +32,7 @@ where started_at >= :first
 group by 1
 """
 
-# Name, path with its query, and the maximum milliseconds or None.
+# Name, path with its query, and the maximum time in milliseconds or None.
 OF_MANY_SESSIONS = (
     ("conversions by source, 30 days", "conversions?days=30", 15),
     ("conversions by source, all time", "conversions", 100),

@@ -24,7 +24,7 @@ from .machine import ROOT
 BEGIN = 1_767_225_600_000  # 2026-01-01
 DAY = 86_400_000
 DAYS = 60
-SHARE_OF_APPENDED = 20  # the rows of the database for each row that is imported into it later
+SHARE_OF_APPENDED = 20  # the database has 20 times as many rows as are appended to it later
 COLUMNS = (
     "session_id", "visitor_id", "fingerprint", "started_at", "ended_at", "duration", "event_count", "entry_page",
     "exit_page", "country", "referrer", "referrer_domain",

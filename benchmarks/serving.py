@@ -18,7 +18,7 @@ from .machine import ROOT
 
 BIN = Path(sys.executable).parent
 WORKERS = 2
-START = 60  # maximum seconds until a server has started
+START = 60  # maximum time in seconds until a server has started
 TICKS = 1  # maximum clock ticks of CPU time that an idle server uses in a tenth of a second
 
 

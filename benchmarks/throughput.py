@@ -9,7 +9,7 @@ from .functions import same
 from .serving import WORKERS, granian, gunicorn, needed, running, serve, uvicorn, wait_until_idle
 
 JUDGED = 2_000_000
-ROUNDS, SECONDS, CONNECTIONS = 10, 1, 8  # with many short rounds, changes of the machine's load affect all servers
+ROUNDS, SECONDS, CONNECTIONS = 10, 1, 8  # with many short rounds, changes in the machine's load affect all servers
 SLOW_ROUNDS, SLOW_SECONDS = 3, 4  # slow servers get as many concurrent requests as they have workers
 THREADED = ("--worker-class", "gthread", "--threads", "4", "--keep-alive", "5")
 

@@ -34,11 +34,13 @@ FORMER_BOTS: dict[str, Bots] = {"apart": "separate", "alike": "include"}
 
 def parse_map(ctx: click.Context, option: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:
     """Parse each `THEIRS=OURS`, split at the last `=`. If OURS is empty, the column is ignored."""
-    pairs = [pair.rpartition("=") for pair in value]
-    for theirs, _, ours in pairs:
+    names: dict[str, str] = {}
+    for pair in value:
+        theirs, _, ours = pair.rpartition("=")
         if not theirs:
-            raise click.BadParameter(f"{ours!r} is not THEIRS=OURS")
-    return {theirs: ours for theirs, _, ours in pairs}
+            raise click.BadParameter(f"{pair!r} is not THEIRS=OURS")
+        names[theirs] = ours
+    return names
 
 
 def parse_map_values(ctx: click.Context, option: click.Parameter, value: tuple[str, ...]) -> dict[str, dict[str, str]]:

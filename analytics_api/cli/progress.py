@@ -19,8 +19,9 @@ SECONDS_BETWEEN_LINES = 5.0
 class Progress:
     """Show how many of `total` units are done. Nothing is shown for work that ends quickly.
 
-    An interrupt (SIGINT) ends the work with the next unit at the latest. Without this class, the KeyboardInterrupt may
-    be lost: if it is raised in a function that SQLite calls, SQLite reports another error, or none.
+    An interrupt (SIGINT) ends the work when the next unit is done, or earlier. Without this class, the
+    KeyboardInterrupt may be lost: if it is raised in a function that SQLite calls, SQLite reports another error, or
+    none.
 
     :param what: description of the work, such as `copying`.
     :param total: number of units, or None if it is unknown.

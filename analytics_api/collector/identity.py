@@ -1,9 +1,9 @@
 """Compute visitor ids, which are keyed hashes.
 
 By default, a visitor id is the hash of the client address and the user agent, with a random salt for each day of the
-site. The salt is deleted two days later, so that nobody can compute the hash again. If the device stores a random id,
-the visitor id is the hash of this id with a permanent key. A client cannot choose a visitor id, because every id that
-it sends is hashed.
+site's calendar. The salt is deleted two days later, so that nobody can compute the hash again. If the device stores a
+random id, the visitor id is the hash of this id with a permanent key. A client cannot choose a visitor id, because
+every id that it sends is hashed.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Identity:
         return _hash(self._permanent_key(), visitor)
 
     def sender(self, address: str) -> str:
-        """Return the hash of an address, to count its leads. It is stored for an hour, even across midnight."""
+        """Return the hash of an address, to count its leads of the last hour. The hash does not change at midnight."""
         return _hash(self._permanent_key(), f"\0{network_of(address)}")
 
     def _permanent_key(self) -> bytes:

@@ -22,7 +22,7 @@ HONEYPOT: Final = "_gotcha"  # a hidden field, which people leave empty
 MIN_DIGITS: Final = 6  # a phone number with fewer digits does not identify a lead
 DUPLICATE_WINDOW: Final = timedelta(hours=1)
 
-FULL_NAME: Final = "first last"  # the names of fields have no spaces here, so no field has this name
+FULL_NAME: Final = "first last"  # never the name of a field, because spaces are removed from names
 
 # For each column of a lead, the names of the form fields that set it. Names are compared in lower case, and characters
 # other than letters are removed.

@@ -2,7 +2,7 @@
 
 An event belongs to the visitor's last session if it arrives at most TIMEOUT_MS after the last event of that session. A
 session ends when all its page views have ended, or TIMEOUT_MS after its last event. In both cases `ended_at` is the
-time of the last event.
+time of the last event. A later page view within TIMEOUT_MS continues the session, and sets `ended_at` back to null.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 
 TIMEOUT_MS: Final = 30 * 60_000
 
-# The engagement score has four parts: the maximum number of points, and the value that earns all of them.
+# The engagement score is the sum of four parts. Each has a maximum number of points, and the value that earns it.
 TIME_POINTS, FULL_TIME_MS = 40, 180_000
 SCROLL_POINTS, FULL_SCROLL = 20, 100
 PAGE_POINTS, FULL_PAGES = 20, 4  # pages after the first
@@ -22,7 +22,10 @@ EVENT_POINTS, FULL_EVENTS = 20, 2
 
 @dataclass(slots=True)
 class Visit:
-    """An open session. Its fields are the columns of `collector_sessions`, and three fields for the current batch."""
+    """A session that may still get events.
+
+    Its fields are the columns of `collector_sessions`, and three fields for the current batch.
+    """
 
     visitor_id: str
     session_id: str

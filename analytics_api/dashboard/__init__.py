@@ -124,8 +124,8 @@ def create_dashboard(api: str = "/analytics", *, script: str | None = None) -> D
     :param api: the URL path of the API: absolute such as `/analytics`, or relative to the mount of the pages.
     :param script: the address of the collector's script: a URL, or a path as for `api`, such as `/visits/a.js`. The
         statistics page shows it in the script tag while the database has no visits.
-    :raises SettingError: `api` is not such a path, because the pages cannot use an API on another host; or `script` is
-        not such an address.
+    :raises SettingError: `api` is not such a path (the pages cannot use an API on another host), or `script` is not
+        such an address.
     """
     if not isinstance(api, str) or api.startswith("//") or api.endswith("/") or not api.isprintable() or ":" in api:
         raise SettingError(f"api: use a path such as /analytics, of the host that has the pages, not {api!r}")

@@ -40,7 +40,7 @@ class Downloads:
     All chunks are written to the file before the first byte is sent.
 
     :param limit: maximum number of concurrent downloads.
-    :param timeout: maximum seconds of a download, until its last byte is sent.
+    :param timeout: maximum time in seconds of a download, until its last byte is sent.
     """
 
     def __init__(self, limit: int, timeout: float) -> None:
@@ -153,7 +153,7 @@ class Download:
     def _abort(self) -> None:
         """Discard the socket's send buffer and shut the socket down, which ends a blocking `send`."""
         if self.connection is not None:
-            with suppress(OSError):  # the socket is already closed
+            with suppress(OSError):  # the socket may already be closed
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 # SSLSocket.shutdown would let another thread that is sending send unencrypted bytes.
                 socket.socket.shutdown(self.connection, socket.SHUT_RDWR)

@@ -224,7 +224,7 @@ def to_text_id(value: object) -> str | None:
 
 
 def to_bounded_timestamp(value: object) -> int | None:
-    """Convert the timestamp of a session or an event, which must be within 1973 to 9999."""
+    """Convert the timestamp of a session or an event, which must be in the years 1973 to 9999."""
     timestamp = to_timestamp(value)
     if timestamp is not None and not MIN_TIMESTAMP <= timestamp <= LAST_TIMESTAMP:
         raise ValueError(f"{shorten(value)} is not within the years 1973 to 9999")

@@ -203,7 +203,7 @@ def _record(lines: _Lines, header: Header) -> Record | None:
             return None
         fault = f"{len(fields)} fields instead of {len(header.names)}"
     if fault is not None:
-        lines.put_back()  # the unclosed quote may have consumed valid rows
+        lines.put_back()  # an unclosed quote may have consumed valid rows
         return Record(number, first, (), (), fault)
     raw = first if len(lines.row) == 1 else lines.row
     if lines.is_undecodable:

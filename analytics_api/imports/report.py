@@ -24,7 +24,7 @@ class TableCounts:
     :param is_computed: whether the rows are sessions that are computed from log lines. Only `written` and `joined` are
         used then.
     :param derived: the number of derived values by column.
-    :param relative_referrers: the number of referrers that are not absolute URLs, so that no domain is derived.
+    :param relative_referrers: the number of referrers that are not absolute URLs, so no domain is derived from them.
     """
 
     read: int = 0

@@ -121,7 +121,7 @@ class Writer:
     def _remove_purged(self, index: int, rows: Rows, before: int) -> Rows:
         """Remove the rows of purged days, which the archive already counts, and report their number.
 
-        :param index: the index of the column with the timestamp. In an update, it may have no value.
+        :param index: the index of the column with the timestamp. In an update, the column may be empty.
         """
         rest = [
             number

@@ -20,7 +20,8 @@ Batch = list[tuple[Any, ...]]
 # The columns to copy of a table of which not all columns are copied. The counts of pages are rebuilt. Their ids are
 # copied, because archived rows refer to them.
 COLUMNS = {"pages": ["page_id", "page"]}
-# The counts that include the counts of purged rows. Only the part from purged rows, `archived`, is copied.
+# For each table, the column with a count that includes purged rows. Only the number of purged rows, `archived`, is
+# copied.
 ARCHIVED_COUNTS = {"visitor_days": "sessions", "fingerprint_days": "sessions", "session_pages": "views"}
 
 

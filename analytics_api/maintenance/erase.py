@@ -219,7 +219,7 @@ def find(db: Database, *, visitor: str | None = None, email: str | None = None, 
 
 
 def has_rows(db: Database, person: Person) -> bool:
-    """Return whether the database has rows of the person, and not only the id that was searched for."""
+    """Return whether the database has rows of the person. A Person can also have only the id that was searched for."""
     checks = [(HAS_LEADS, ids) for ids in in_list_batches(person.leads)]
     checks += [(HAS_VISITORS, ids) for ids in in_list_batches(person.visitors)]
     return bool(person.sessions) or any(db.rows(sql, **ids) for sql, ids in checks)

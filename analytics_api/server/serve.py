@@ -41,9 +41,10 @@ def build_server_app(
     :param log_address: whether to log the client's address.
     :param metrics: whether to serve Prometheus metrics at `/metrics`.
     :param cors_origins: origins whose pages may read responses that need no key. The API has its own list.
-    :param dashboard: whether to serve the web pages at `/` to clients that prefer HTML. They need an API with browser
-        sessions.
-    :param collector: the application for the paths of the collector, or None to send 404. They need no key.
+    :param dashboard: whether to serve the web pages at `/` to clients that prefer HTML. The pages need an API with
+        browser sessions.
+    :param collector: the application for the paths of the collector, or None to send 404. Requests for these paths need
+        no key.
     :param write: takes the log line of each request; it must not raise an exception.
     """
     health = HealthEndpoints(db, browser_sessions=dashboard)

@@ -78,8 +78,8 @@ class Settings:
     def read(cls, environ: Mapping[str, str]) -> Settings:
         """Parse the settings from environment variables.
 
-        :raises SettingError: a variable is invalid; the message begins with its name, and ends with the unknown
-            variables, one of which may be its misspelled name.
+        :raises SettingError: a variable is missing or invalid. The message begins with the variable, and ends with the
+            unknown variables, because one of them may be the misspelled name of the missing one.
         """
         try:
             return cls._read(environ)

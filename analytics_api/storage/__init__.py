@@ -35,7 +35,7 @@ def open_storage(
 
     :param cloudflare_token: if set, get the number of objects in an R2 bucket from Cloudflare's analytics instead of
         listing the bucket.
-    :param deadline: maximum seconds of a listing.
+    :param deadline: maximum time in seconds of a listing.
     :param pattern: a regular expression for the session in a key; see `session_pattern`.
     :raises SettingError: the setting is neither a directory nor a bucket, a bucket has no access key, or the pattern is
         invalid.

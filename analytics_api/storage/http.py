@@ -52,8 +52,8 @@ class Client:
     The timeout does not include name resolution. If a name has several addresses, connecting to each of them may take
     the whole timeout.
 
-    :param timeout: maximum seconds of an attempt, from connecting to the last byte of the body.
-    :param deadline: maximum seconds of all requests together.
+    :param timeout: maximum time in seconds of an attempt, from connecting to the last byte of the body.
+    :param deadline: maximum time in seconds of all requests together.
     """
 
     def __init__(self, url: SplitResult, *, timeout: float, deadline: float) -> None:

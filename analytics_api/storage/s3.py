@@ -29,8 +29,8 @@ class Bucket:
     :param prefix: count only keys that begin with this text. `site1/` matches a folder; `site1` also matches
         `site10/…`. The session pattern is matched with the part of the key after the last `/` of the prefix. If
         the prefix ends with `sessions/`, this part may begin with the session id.
-    :param timeout: maximum seconds of a request.
-    :param deadline: maximum seconds of a listing.
+    :param timeout: maximum time in seconds of a request.
+    :param deadline: maximum time in seconds of a listing.
     """
 
     def __init__(

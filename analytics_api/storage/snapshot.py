@@ -93,7 +93,7 @@ class Snapshot:
     are returned until the refresh succeeds. If there are none yet, a request waits for the first refresh.
 
     :param max_age: milliseconds after which statistics are refreshed.
-    :param timeout: maximum milliseconds that a request waits for the first statistics.
+    :param timeout: maximum time in milliseconds that a request waits for the first statistics.
     """
 
     def __init__(

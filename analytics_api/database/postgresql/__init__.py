@@ -117,8 +117,9 @@ class PostgreSQL(Database):
     :param read_url: URL of the servers for reads outside write transactions, such as replicas.
     :param create: whether to create the schema if it does not exist.
     :param pool_size: maximum number of connections of a process, for each of the two URLs.
-    :param wait: maximum seconds to wait for a free connection.
-    :param statement_timeout: maximum seconds of a statement. Bulk operations, `rebuild` and `verify` have no limit.
+    :param wait: maximum time in seconds to wait for a free connection.
+    :param statement_timeout: maximum time in seconds of a statement. Bulk operations, `rebuild` and `verify`
+        have no limit.
     """
 
     select_columns = SELECT_COLUMNS

@@ -192,7 +192,7 @@ class Statements:
 
     def _execute(self, sql: str, params: dict[str, Any]) -> psycopg.Cursor[Row]:
         numbered, names = number_placeholders(sql)
-        # In a pipeline, the result of an earlier statement may arrive when the cursor already executes the next one.
+        # In a pipeline, the result of an earlier statement may arrive while the cursor is executing the next one.
         cursor = self.connection.cursor() if self.is_in_pipeline else self._cursor
         return cursor.execute(numbered, [params[name] for name in names])
 
@@ -238,7 +238,7 @@ def _assignments(columns: Iterable[str]) -> str:
 
 @lru_cache(maxsize=1000)  # requests with filters have many different statements
 def number_placeholders(sql: str) -> tuple[bytes, tuple[str, ...]]:
-    """Replace `:name` placeholders by $1, $2 and so on, and return the statement and the names in this order."""
+    """Replace `:name` placeholders by $1, $2 and so on. Return the statement, and the name of each number."""
     names: list[str] = []
 
     def number(token: re.Match[str]) -> str:

@@ -68,7 +68,7 @@ class SQLite(Database):
     FILE_CHECK_SECONDS.
 
     :param create: whether to create the file if it does not exist.
-    :param busy_timeout: maximum seconds that a statement waits for a lock.
+    :param busy_timeout: maximum time in seconds that a statement waits for a lock.
     """
 
     select_columns = SELECT_COLUMNS

@@ -189,7 +189,7 @@ def rebuild(
             statements.execute(sql)
         on_progress("lead_search")
         statements.execute("insert into lead_search (lead_search) values ('rebuild')")
-    # Triggers read the copies of rows in these tables. After writes without triggers, the copies are out of date.
+    # These tables have copies of rows, which triggers write and read. Without triggers, the copies became outdated.
     for table in statements.rows(RESIDUE_TABLES):
         if table["name"] != "sqlite_stat4":
             statements.execute(f"delete from {table['name']}")
@@ -251,7 +251,8 @@ def _fill(statements: Statements, counter: Counter) -> None:
 def _hidden_by_archive(statements: Statements, table: str) -> Iterator[None]:
     """Create a temporary table with the archived rows of a table. Temporary views read it instead of the table.
 
-    If a view read the table into which its rows are inserted, SQLite would first store all rows temporarily.
+    Otherwise, if rows are inserted into a table from a view that reads the same table, SQLite first stores all rows in
+    a temporary table.
     """
     statements.execute(f"create temporary table {table} as select * from main.{table} where archived <> 0")
     yield

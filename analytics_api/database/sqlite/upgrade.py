@@ -117,7 +117,7 @@ def upgrade(
     Tables, views and triggers of other programs remain. The log says how many values were converted to satisfy new
     constraints.
 
-    :param busy_timeout: maximum seconds to wait for a lock.
+    :param busy_timeout: maximum time in seconds to wait for a lock.
     :param on_progress: called with the name of each table.
     :raises DatabaseError: the file cannot be upgraded.
     """

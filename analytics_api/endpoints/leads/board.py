@@ -1,4 +1,4 @@
-"""The board: the leads of each stage of the pipeline. The leads that entered the stage last come first."""
+"""The board: the leads of each stage of the pipeline. In each stage, the newest entries come first."""
 
 from __future__ import annotations
 

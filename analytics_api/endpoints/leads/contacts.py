@@ -28,12 +28,12 @@ def comparable(field: str, value: object) -> object:
 
 
 def comparable_email(email: str | None) -> str | None:
-    """Return an e-mail address without spaces and in lower case, or None if it is empty then."""
+    """Return an e-mail address without spaces and in lower case, or None if nothing is left."""
     return email.translate(EMAIL) or None if email else None
 
 
 def comparable_phone(phone: str | None) -> str | None:
-    """Return a phone number without spaces and the characters `+().-/`, or None if it is empty then."""
+    """Return a phone number without spaces and the characters `+().-/`, or None if nothing is left."""
     return phone.translate(PHONE) or None if phone else None
 
 

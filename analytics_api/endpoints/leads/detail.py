@@ -75,7 +75,7 @@ where lead_id = :lead_id
 SESSION_COLUMNS = """session_id, visitor_id, entry_page, exit_page, country, started_at, ended_at, duration,
   engagement_score, event_count"""
 
-# All sessions of the lead's visitor, and the sessions that the lead and its submissions have in `session_id`.
+# All sessions of the lead's visitor, and the sessions in `session_id` of the lead and of its submissions.
 SESSIONS = f"""
 select {SESSION_COLUMNS}
 from sessions

@@ -1,8 +1,9 @@
 """The queries for a page of leads with filters.
 
-1. For each condition with an index, count its matches, up to a maximum of MAX_LOOKED_UP or 2% of the leads.
-2. If a condition has at most that many matches, it is the driver: look its matches up, check the other conditions, and
-   sort. One statement returns the page and the total.
+1. For each column with an index, count the matches of its conditions, up to a maximum of MAX_LOOKED_UP or 2% of the
+   leads.
+2. If the conditions of a column have at most that many matches, they are the driver: look the matches up, check the
+   other conditions, and sort. One statement returns the page and the total.
 3. Otherwise count the total. If there are several filters, this scans the index that has the columns of all filters.
 4. If enough leads match, read the next leads in the sort order and check them. If the page is not full, repeat this
    with eight times as many leads.
@@ -153,7 +154,7 @@ def _count_groups(
 def where_all(conditions: Iterable[Condition], driver: Sequence[Condition]) -> str:
     """Join the conditions with `and`.
 
-    Only the conditions of the driver can use an index. Without a driver, those of COVERING_COLUMN can.
+    Conditions can use an index if they belong to the driver, or if there is no driver and they compare COVERING_COLUMN.
     """
     return " and ".join(
         condition.indexed

@@ -15,7 +15,7 @@ from .lines import MAX_LINE_BYTES, looks_like_log, match_line, virtual_host
 from .parser import LineParser, bare_host
 from .site import Site
 
-MIN_ASSET_REQUESTS = 3  # minimum number of asset requests with a referrer from the same host
+MIN_ASSET_REQUESTS = 3  # a host with fewer asset requests that it referred is not a host of the site
 MAX_REMEMBERED = 1_000
 
 OWN_HOSTS = "own_hosts"  # the name of the list in the table `secrets`

@@ -10,7 +10,7 @@ from .parser import Request
 
 
 class Entry(NamedTuple):
-    """The first request of a visit. The first two fields are compared: page views sort first, then earlier requests."""
+    """The first request of a visit. Entries are compared by page view, which precedes other requests, then by time."""
 
     is_not_page: bool
     instant: int
@@ -20,7 +20,7 @@ class Entry(NamedTuple):
 
 
 class Exit(NamedTuple):
-    """The last request of a visit. The first two fields are compared: page views sort last, then later requests."""
+    """The last request of a visit. Exits are compared by page view, which follows other requests, then by time."""
 
     is_page: bool
     instant: int
