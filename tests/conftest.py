@@ -124,6 +124,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "any_engine: does not depend on the data, so one engine is enough")
+    config.addinivalue_line("markers", "clock: moves the clock of the shared browser tab forward")
     config.addinivalue_line("markers", "writes: is about writing, so it has no replica and does not share its database")
     config.addinivalue_line("markers", "postgresql: needs a PostgreSQL server; set by the fixtures that start one")
     config.addinivalue_line("markers", "shared_database: only reads an empty database, so it shares one with others")

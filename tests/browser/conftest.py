@@ -142,9 +142,19 @@ def url(server, shop):
     return server.url
 
 
+@pytest.fixture(scope="session")
+def clock_tab(browser, problems):
+    """Return a second shared tab, whose pages have a clock that tests can move forward."""
+    tab = watch_page(open_context(browser).new_page(), problems)
+    tab.clock.install()
+    return tab
+
+
 @pytest.fixture
-def signed_out_tab(shared_tab, watch):
-    """Yield the shared tab, with nothing in it from the test before."""
+def signed_out_tab(request, watch):
+    """Yield a shared tab, with nothing in it from the test before."""
+    has_clock = request.node.get_closest_marker("clock")
+    shared_tab = request.getfixturevalue("clock_tab" if has_clock else "shared_tab")
     context = shared_tab.context
     yield shared_tab
     shared_tab.unroute_all()

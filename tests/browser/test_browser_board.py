@@ -32,8 +32,10 @@ def open_board(page, url):
 def open_another(new_page, url):
     """Return a function that opens the board in another browser profile."""
 
-    def open_another(**options):
+    def open_another(has_clock=False, **options):
         page = new_page(**options)
+        if has_clock:
+            page.clock.install()
         start_session(page, url)
         return open_board(page, url)
 
@@ -283,10 +285,12 @@ def test_failed_move_puts_the_card_back(tab, database, url):
     assert statuses(database) == {4: "won"}
 
 
+@pytest.mark.clock
 def test_board_says_that_it_is_offline(tab, url):
     page = open_board(tab, url)
     place = page.locator(".board").bounding_box()
     page.context.set_offline(True)
+    page.clock.fast_forward(5000)
 
     wait_until_shown(page, ".problem:has-text('This page could not be updated')")
     assert page.locator(".board").bounding_box() == place
@@ -296,8 +300,9 @@ def test_board_says_that_it_is_offline(tab, url):
     wait_until_gone(page, ".problem")
 
 
+@pytest.mark.clock
 def test_two_boards_that_move_the_same_cards_agree(tab, open_another, database, url):
-    pages = open_board(tab, url), open_another()
+    pages = open_board(tab, url), open_another(has_clock=True)
     answers = []
 
     for lead_id in range(1, 7):
@@ -310,15 +315,19 @@ def test_two_boards_that_move_the_same_cards_agree(tab, open_another, database, 
     acknowledged = [answer for answer in answers if " was moved " not in answer]
     assert database.tuples("select count(*) from lead_status_changes") == [(len(acknowledged),)]
     for page in pages:
+        page.clock.fast_forward(5000)
         for lead_id, status in statuses(database).items():
             wait_until_moved(page, lead_id, status)
 
 
+@pytest.mark.clock
 def test_undo_never_overwrites_the_move_of_somebody_else(tab, open_another, database, url):
-    first, second = open_board(tab, url), open_another()
+    first, second = open_board(tab, url), open_another(has_clock=True)
     move(first, 4, "Contacted")
+    second.clock.fast_forward(5000)
     wait_until_moved(second, 4, "contacted")
     move(second, 4, "Won")
+    first.clock.fast_forward(5000)
     wait_until_moved(first, 4, "won")
 
     first.focus('[data-lead="4"]')
@@ -426,11 +435,13 @@ def test_back_and_forward_lead_through_the_filters(tab, database, url):
     assert (page.url, cards(page, "new")) == filtered
 
 
+@pytest.mark.clock
 def test_lead_that_was_erased_disappears_with_a_word(tab, database, url):
     page = open_board(tab, url)
     page.focus('[data-lead="2"]')
 
     erase(database, lead=2)
+    page.clock.fast_forward(5000)
 
     wait_until_shown(page, '.toast:has-text("Lead 2 does not exist any more.")')
     assert cards(page, "new") == [6, 5, 4, 3, 1]
@@ -448,6 +459,7 @@ def test_move_of_an_erased_lead_says_so(tab, database, url):
     assert (cards(page, "new"), cards(page, "won")) == ([6, 5, 4, 3, 1], [])
 
 
+@pytest.mark.clock
 def test_moves_of_others_keep_the_place_of_a_reader(tab, database, url):
     rows = [(number, "2026-01-01 10:00:00", f"Lead {number}") for number in range(101, 221)]
     database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime", "contact_name"], rows))
@@ -461,6 +473,7 @@ def test_moves_of_others_keep_the_place_of_a_reader(tab, database, url):
     place = page.eval_on_selector(list_, "list => list.scrollTop")
 
     run(database, "update leads set status = 'won' where lead_id = 210")
+    page.clock.fast_forward(5000)
     wait_until_shown(page, '.column[data-status=won] [data-lead="210"]')
 
     assert len(cards(page, "new")) == 125

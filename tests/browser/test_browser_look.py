@@ -64,6 +64,7 @@ def test_page_is_accessible_in_every_state(url, signed_out_tab):
     assert violations == {state: [] for state in violations}
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize("hosts", [[], ["shop.example"]], ids=["inserts", "script"])
 def test_first_visit_is_accessible(tab, server, tmp_path, hosts):
     with new_database_in(tmp_path) as database:
@@ -73,6 +74,7 @@ def test_first_visit_is_accessible(tab, server, tmp_path, hosts):
         wait_until_shown(tab, ".notice.first")
         violations = find_violations(tab, "#notices", widths=[320])
         insert(database, "sessions", session(1, "2026-02-24"))
+        tab.clock.fast_forward(5000)
         wait_until_shown(tab, ".notice.arrived")
         violations += find_violations(tab, "#notices", widths=[320])
 

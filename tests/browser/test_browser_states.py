@@ -37,11 +37,13 @@ def test_empty_table_shows_how_to_send_a_visit(tab, server, empty):
     assert "insert into sessions" in page.inner_text(".notice pre >> nth=1")
 
 
+@pytest.mark.clock
 def test_example_of_the_empty_table_is_counted(tab, server, empty):
     page = open_empty(tab, server, empty)
     statement = page.inner_text(".notice pre >> nth=1")
 
     empty.write(lambda at: at.execute(statement))
+    page.clock.fast_forward(5000)
 
     wait_until_shown(page, ".notice.arrived h2:has-text('Your first visit has arrived')")
     assert empty.tuples("select count(*) from sessions") == [(1,)]

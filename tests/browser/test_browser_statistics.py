@@ -3,6 +3,7 @@
 import csv
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 from helpers.browser import (
     close_shortcuts,
     figure,
@@ -174,9 +175,11 @@ def test_shortcuts_are_listed_by_a_key_and_the_account_menu(page):
     page.wait_for_url("**/?period=today")
 
 
+@pytest.mark.clock
 def test_current_visitors_are_shown_with_their_pages(page, shop):
     event = {"event_id": 99, "session_id": "s1", "event_type": "page_view", "page_url": "https://shop.example/prices"}
     insert(shop, "events", event | {"occurred_at": NOW - 60_000})
+    page.clock.fast_forward(5000)
     wait_until_shown(page, "#live:has-text('1 current visitor')")
     page.click("#live")
 
