@@ -410,24 +410,6 @@ return array_to_string(numbers, ',');
 create or replace aggregate group_concat(bigint) (
   sfunc = array_append, stype = bigint[], initcond = '{}', finalfunc = joined_numbers);
 
--- Returns the dimensions of a session, with its key in each of them. The key is '' if the session has no score bucket,
--- entry page or exit page. With `values` instead of arrays, this function takes twice the time, because PostgreSQL then
--- prepares the expressions of each dimension again for each session.
-create or replace function session_dimensions(session sessions, page_query text)
-returns table (dimension integer, key text)
-stable
-begin atomic
-  select unnest(array[0, 1, 2, 3, 4, 5, 8]),
-    unnest(array[
-      '',
-      country_code(session.country),
-      session_source(session.referrer_domain),
-      score_bucket(session.ended_at, session.engagement_score),
-      coalesce(counted_page(session.entry_page, page_query), ''),
-      coalesce(counted_page(session.exit_page, page_query), ''),
-      session_campaign(session.entry_page)]);
-end;
-
 create view counted_sessions as
 select session_id, started_at, visitor_id, fingerprint, on_day.day, country_code(country) as country_code,
   session_source(referrer_domain) as source, score_bucket(ended_at, engagement_score) as score_bucket,
@@ -792,16 +774,18 @@ return format(
 create or replace procedure count_changes(base_table text, variadic statements text[])
 language plpgsql as $make$
 declare
-  added constant text := format('select 1 as sign, added.*, row(added.*)::%s as row from added', base_table);
-  removed constant text := format('select -1 as sign, removed.*, row(removed.*)::%s as row from removed', base_table);
+  added constant text := 'select 1 as sign, added.* from added';
+  removed constant text := 'select -1 as sign, removed.* from removed';
   body constant text := format($body$
 declare
-  my_shard constant smallint := writer_shard();
-  site_page_query constant text := (select page_query from site where site_id = 1);
+  my_shard smallint;
+  site_page_query text;
 begin
   if not exists (select from changes) then
     return null;
   end if;
+  my_shard := writer_shard();
+  site_page_query := (select page_query from site where site_id = 1);
   %s;
   if is_counting_paused() then
     return null;
@@ -940,14 +924,14 @@ call count_changes('sessions',
   build_upsert('identity_locks', 'identity_hash', 'writes', $$
     select distinct identity_hash, 1 as writes
     from (
-      select identity_hash
+      select visitor_id, session_id, fingerprint
       from changes
-      cross join lateral (
-        values (hashtextextended(visitor_id, 0)), (hashtextextended(session_id, 1)),
-          (hashtextextended(fingerprint, 6))) as identities (identity_hash)
-      where identity_hash is not null
-      group by identity_hash, started_at, country, referrer_domain, entry_page
+      group by visitor_id, session_id, fingerprint, started_at, country, referrer_domain, entry_page
       having sum(sign) <> 0) as moved
+    cross join lateral (
+      values (hashtextextended(visitor_id, 0)), (hashtextextended(session_id, 1)),
+        (hashtextextended(fingerprint, 6))) as identities (identity_hash)
+    where identity_hash is not null
     order by identity_hash
   $$),
   'if found then ' || build_upsert('visitor_days', 'visitor_id, day, country_code', 'sessions', $$
@@ -999,10 +983,21 @@ call count_changes('sessions',
   $$),
   build_upsert('key_counts', 'dimension, day, key, shard', 'sessions', $$
     select dimension, coalesce(day, -1) as day, key, sum(sign) as sessions
-    from changes
-    cross join site_day(started_at)
-    cross join session_dimensions(changes.row, site_page_query)
-    where dimension <> 0
+    from (
+      select sum(sign) as sign, started_at / 60000 as minute, country_code(country) as country,
+        session_source(referrer_domain) as source, score_bucket(ended_at, engagement_score) as score_bucket,
+        entry_page, exit_page
+      from changes
+      group by minute, country, source, score_bucket, entry_page, exit_page
+      having sum(sign) <> 0) as moved
+    cross join site_day(60000 * minute)
+    cross join lateral (
+      select unnest(array[1, 2, 3, 4, 5, 8]) as dimension,
+        unnest(array[
+          country, source, score_bucket,
+          coalesce(counted_page(entry_page, site_page_query), ''),
+          coalesce(counted_page(exit_page, site_page_query), ''),
+          session_campaign(entry_page)]) as key) as dimensions
     group by grouping sets ((dimension, key, day), (dimension, key))
   $$));
 
@@ -1193,25 +1188,11 @@ call count_changes('fingerprint_days', build_erasure_locks('fingerprint', 6), bu
 drop trigger visitor_days_update on visitor_days;
 drop trigger fingerprint_days_update on fingerprint_days;
 
--- Returns a statement that counts page views, and the visits of pages in sessions. In `visits`, `visitors` is then a
--- number of sessions. For a page with many views, the all-time counts are sharded.
-create or replace function build_page_counts(visits text) returns text
+-- Returns a statement that counts page views, and the visits of pages in sessions. `by_day` are its first common table
+-- expressions. For a page with many views, the all-time counts are sharded.
+create or replace function build_page_counts(by_day text) returns text
 stable
-return 'with ' || visits
-  || ', returns as (' || build_upsert('page_returns', 'day, page_id, previous_day, shard', 'sessions', $$
-    select day, key as page_id, previous_day, visitors as sessions
-    from visits
-    where previous_day is not null
-  $$) || $$),
-  by_day as materialized (
-    select page_id, day, sum(views) as views, sum(sessions) as sessions, sum(new_sessions) as new_sessions
-    from (
-      select page_id, day, sign * views as views, 0 as sessions, 0 as new_sessions
-      from changes
-      union all
-      select key, day, 0, visitors, case when previous_day is null then visitors else 0 end
-      from visits) as counts
-    group by page_id, day),
+return 'with ' || by_day || $$,
   totals as materialized (
     select page_id, sum(views) as views, sum(new_sessions) as sessions,
       (select is_sharded from pages where pages.page_id = by_day.page_id) as is_sharded
@@ -1247,9 +1228,29 @@ call count_changes('session_pages', build_erasure_locks('session_id', 1) || $$;
   end if
   $$,
   'if ' || build_alone_condition('session_pages', 'session_id, page_id', 'session_id, page_id')
-  || ' then ' || build_page_counts(build_visits_alone('(0, session_id, page_id)'))
+  || ' then ' || build_page_counts($$
+  by_day as materialized (
+    select page_id, day, sum(sign * views) as views, case tg_op when 'INSERT' then count(*) else 0 end as sessions,
+      case tg_op when 'INSERT' then count(*) else 0 end as new_sessions
+    from changes
+    group by page_id, day)$$)
+  -- In `visits`, `visitors` is a number of sessions.
   || '; else ' || build_page_counts(build_visits(
-    'session_pages', 'session_id, page_id', 'session_id, page_id', '(0, session_id, page_id)')) || '; end if');
+    'session_pages', 'session_id, page_id', 'session_id, page_id', '(0, session_id, page_id)')
+  || ', returns as (' || build_upsert('page_returns', 'day, page_id, previous_day, shard', 'sessions', $$
+    select day, key as page_id, previous_day, visitors as sessions
+    from visits
+    where previous_day is not null
+  $$) || $$),
+  by_day as materialized (
+    select page_id, day, sum(views) as views, sum(sessions) as sessions, sum(new_sessions) as new_sessions
+    from (
+      select page_id, day, sign * views as views, 0 as sessions, 0 as new_sessions
+      from changes
+      union all
+      select key, day, 0, visitors, case when previous_day is null then visitors else 0 end
+      from visits) as counts
+    group by page_id, day)$$) || '; end if');
 
 -- A direct update of visitor_days comes from a purge that archives rows, or from the erasure of a person from the
 -- archive. An upgrade may have counted a visitor's sessions on other days than those in visitor_days, so the counts on

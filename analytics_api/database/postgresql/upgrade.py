@@ -40,7 +40,7 @@ from pg_proc
 where pronamespace = current_schema()::regnamespace
   and proname ~ concat(
     '^((sessions|events|leads|lead_submissions|lead_status_changes|past_[a-z_]+)_(insert|update|delete|truncate|ids)',
-    '|keep_lead|writer_slot|past_truncate|delete_uncounted|adding_to_pages)$')
+    '|keep_lead|writer_slot|past_truncate|delete_uncounted|adding_to_pages|session_dimensions)$')
 """
 
 # Changes to columns, constraints and indexes of older tables.
