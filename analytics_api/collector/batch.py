@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from ..database import Transaction
+from ..database.value_lists import select_in
 from .identity import VISITOR_KEY
 from .lead_limit import LOCK as LOCK_LEADS
 from .lead_limit import TooManyLeads, add_sender, check_limit
 from .leads import Visitor, is_trap, write_lead
 from .parse import Event, encode
 from .sources import Sources
-from .statements import select_in, update_from
 from .visits import View, Visit, new_session_id
 
 SELECT_EVENTS: Final = """
@@ -59,20 +60,19 @@ CHANGE_COLUMNS: Final = (
     "session_id",
     "ended_at",
     "duration",
-    "score",
-    "added_events",
+    "engagement_score",
+    "event_count",
     "entry_page",
     "exit_page",
 )
 
 # The first event of a session sets the other columns.
-UPDATE_SESSIONS: Final = f"""
-with changes ({", ".join(CHANGE_COLUMNS)}) as (:changes)
+UPDATE_SESSIONS: Final = """
 update sessions set
-  ended_at = cast(changes.ended_at as bigint),
-  duration = cast(changes.duration as bigint),
-  engagement_score = cast(changes.score as bigint),
-  event_count = event_count + cast(changes.added_events as bigint),
+  ended_at = changes.ended_at,
+  duration = changes.duration,
+  engagement_score = changes.engagement_score,
+  event_count = sessions.event_count + changes.event_count,
   entry_page = coalesce(sessions.entry_page, changes.entry_page),
   exit_page = coalesce(changes.exit_page, sessions.exit_page)
 from changes
@@ -164,16 +164,16 @@ class Batch:
     def _load(self, arrivals: Sequence[Arrival]) -> None:
         events = [event for arrival in arrivals for event in arrival.events]
         ids = [event["id"] for event in events] + [event["view"] for event in events if event["type"] == "page_end"]
+        visitors = [visitor for arrival in arrivals for visitor in arrival.visitors]
+        visits = select_in(self.at, SELECT_VISITS, visitors)
         for row in select_in(self.at, SELECT_EVENTS, ids):
             is_view = row.pop("is_view")
             self.received_events[row["event_id"]] = View(**row) if is_view else None
         sessions = [view.session_id for view in self.received_events.values() if view is not None]
-        visitors = [visitor for arrival in arrivals for visitor in arrival.visitors]
-        for sql, values in ((SELECT_VISITS, visitors), (SELECT_VISITS_OF_SESSIONS, sessions)):
-            for row in select_in(self.at, sql, values):
-                if row["visitor_id"] not in self.visits:
-                    visit = Visit(**row)
-                    self.visits[visit.visitor_id] = self.by_session[visit.session_id] = visit
+        for row in chain(visits, select_in(self.at, SELECT_VISITS_OF_SESSIONS, sessions)):
+            if row["visitor_id"] not in self.visits:
+                visit = Visit(**row)
+                self.visits[visit.visitor_id] = self.by_session[visit.session_id] = visit
 
     def add_view(self, arrival: Arrival, event: Event, visitor: str) -> None:
         visit = self._visit(arrival, event, visitor)
@@ -242,15 +242,16 @@ class Batch:
         """Write the changes. Rows are sorted, so that concurrent transactions lock rows in the same order."""
         visits = [visit for _, visit in sorted(self.changed_visits.items())]
         new_visits = [visit for visit in visits if visit.session_id in self.new_sessions]
-        if new_visits:
-            self.at.insert("sessions", SESSION_COLUMNS, [self._session(visit, now) for visit in new_visits])
-        if len(new_visits) < len(visits):
-            changes = [_change(visit, now) for visit in visits if visit.session_id not in self.new_sessions]
-            update_from(self.at, UPDATE_SESSIONS, CHANGE_COLUMNS, changes)
-        if self.event_rows:
-            self.at.insert("events", EVENT_COLUMNS, self.event_rows)
-        self._save_visits(visits)
-        self._save_received()
+        with self.at.together():
+            if new_visits:
+                self.at.insert("sessions", SESSION_COLUMNS, [self._session(visit, now) for visit in new_visits])
+            if len(new_visits) < len(visits):
+                changes = [_change(visit, now) for visit in visits if visit.session_id not in self.new_sessions]
+                self.at.update("sessions", CHANGE_COLUMNS, changes, UPDATE_SESSIONS)
+            if self.event_rows:
+                self.at.insert("events", EVENT_COLUMNS, self.event_rows)
+            self._save_visits(visits)
+            self._save_received()
         for (day, reason), hits in sorted(self.machines.items()):
             self.at.execute(COUNT_MACHINE, day=day, reason=reason, hits=hits)
 

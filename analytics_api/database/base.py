@@ -168,6 +168,9 @@ class Reader(Protocol):
 class Transaction(Reader, Protocol):
     """Reads and writes in one transaction."""
 
+    def query(self, sql: str, /, **params: Any) -> Iterator[Row]:
+        """Like `rows`, but in a pipeline, wait for the rows only when they are used."""
+
     def execute(self, sql: str, /, **params: Any) -> int:
         """Run one statement, and return the number of rows that it inserted, updated or deleted."""
 
@@ -195,6 +198,12 @@ class Transaction(Reader, Protocol):
             existing row.
         :raises RowError: a row cannot be stored. No row is written then.
         """
+
+    def update(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], sql: str) -> None:
+        """Run an update of a table that reads the rows from `changes`. The columns are columns of the table."""
+
+    def together(self) -> AbstractContextManager[None]:
+        """In a pipeline, send the inserts and updates of the block as one statement. They must write different rows."""
 
 
 @dataclass(frozen=True, slots=True)

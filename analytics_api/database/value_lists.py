@@ -1,4 +1,4 @@
-"""Build statements with a list of values or rows.
+"""Run statements with a list of values or rows.
 
 The length of a list is rounded up to a power of two, by repeating its last row. So a statement has only few different
 texts, and the database can reuse the prepared statements. A statement must allow duplicates in its list.
@@ -11,7 +11,7 @@ from functools import cache
 from itertools import chain
 from typing import Any
 
-from ..database import Row, Transaction
+from .base import Row, Transaction
 
 MAX_ROWS = 64
 
@@ -19,16 +19,19 @@ Rows = Sequence[Sequence[Any]]
 
 
 def select_in(at: Transaction, sql: str, values: Iterable[str]) -> Iterator[Row]:
-    """Replace `:values` in a query by a list of values, and yield the rows."""
+    """Replace `:values` in a query by a list of values, and return the rows."""
+    queries = []
     for chunk in _chunks([(value,) for value in sorted(set(values))]):
         names = ", ".join(f":value_{index}" for index in range(len(chunk)))
-        yield from at.rows(_with_list(sql, names), **_params(("value",), chunk))
+        queries.append(at.query(sql.replace(":values", names), **_params(("value",), chunk)))
+    return chain.from_iterable(queries)
 
 
-def update_from(at: Transaction, sql: str, columns: tuple[str, ...], rows: Rows) -> None:
-    """Replace `:changes` in an update by `values` with these rows, and run it."""
+def update_from(at: Transaction, sql: str, columns: Sequence[str], rows: Rows) -> None:
+    """Run an update that reads the rows from `changes`."""
+    columns = tuple(columns)
     for chunk in _chunks(rows):
-        at.execute(_with_list(sql, _values(columns, len(chunk))), **_params(columns, chunk))
+        at.execute(_with_changes(sql, columns, len(chunk)), **_params(columns, chunk))
 
 
 def _chunks(rows: Rows) -> Iterator[Rows]:
@@ -39,15 +42,9 @@ def _chunks(rows: Rows) -> Iterator[Rows]:
 
 
 @cache
-def _with_list(sql: str, names: str) -> str:
-    return sql.replace(":values", names).replace(":changes", names)
-
-
-@cache
-def _values(columns: tuple[str, ...], number: int) -> str:
-    return "values " + ", ".join(
-        f"({', '.join(f':{column}_{index}' for column in columns)})" for index in range(number)
-    )
+def _with_changes(sql: str, columns: tuple[str, ...], number: int) -> str:
+    rows = (f"({', '.join(f':{column}_{index}' for column in columns)})" for index in range(number))
+    return f"with changes ({', '.join(columns)}) as (values {', '.join(rows)})\n{sql}"
 
 
 def _params(columns: tuple[str, ...], rows: Rows) -> dict[str, Any]:

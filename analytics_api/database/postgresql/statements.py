@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 import psycopg
@@ -73,6 +73,7 @@ class Statements:
     def __init__(self, connection: Connection, *, is_in_pipeline: bool = False) -> None:
         self.connection = connection
         self.is_in_pipeline = is_in_pipeline
+        self._parts: list[tuple[str, dict[str, Any]]] | None = None  # the statements of `together`
         self._has_met_keys = False  # whether a row of an earlier `insert` existed already
 
     def rows(self, sql: str, /, **params: Any) -> list[Row]:
@@ -107,7 +108,14 @@ class Statements:
         [[is_complete]] = self.tuples(IS_COMPLETE, cursor=cursor)
         return self.rows(CHANGED_LEADS, cursor=cursor) if is_complete else None
 
+    def query(self, sql: str, /, **params: Any) -> Iterator[Row]:
+        cursor = self._execute(sql, params)
+        return iter(cursor if self.is_in_pipeline else cursor.fetchall())
+
     def execute(self, sql: str, /, **params: Any) -> int:
+        if self._parts is not None:
+            self._parts.append((sql, params))
+            return 0
         return self._execute(sql, params).rowcount
 
     @contextmanager
@@ -138,9 +146,7 @@ class Statements:
                 "update": f"on conflict ({key}) do update set {_assignments(columns)}",
             }[on_conflict]
             return self.execute(
-                f"insert into {table} ({names}) "
-                f"select {names} from json_populate_recordset(null::{table}, :rows) {conflict}",
-                rows=json.dumps([dict(zip(columns, row)) for row in rows]),
+                f"insert into {table} ({names}) {_select_json(table, names)} {conflict}", rows=_encode(columns, rows)
             )
         has_key = on_conflict != "error" and set(PRIMARY_KEYS[table].split(", ")).issubset(columns)
         try:
@@ -158,6 +164,27 @@ class Statements:
                 return self._merge(table, names, rows, on_conflict)
         except ROW_ERRORS as error:
             raise RowError(first_line(error)) from error
+
+    def update(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], sql: str) -> None:
+        changes = f"with changes as ({_select_json(table, ', '.join(columns))})\n"
+        self.execute(changes + sql, rows=_encode(columns, rows))
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        if not self.is_in_pipeline:
+            yield
+            return
+        parts = self._parts = []
+        try:
+            yield
+        finally:
+            self._parts = None
+        if parts:
+            sql = ", ".join(f"part_{number} as ({_rename(sql, number)})" for number, (sql, _) in enumerate(parts))
+            params = {
+                f"{name}_{number}": value for number, (_, values) in enumerate(parts) for name, value in values.items()
+            }
+            self._execute(f"with {sql} select", params)
 
     def copy(self, target: str, rows: Iterable[Sequence[Any]]) -> int:
         cursor = self.connection.cursor()
@@ -230,6 +257,20 @@ def pipelined(connection: Connection) -> Iterator[None]:
             yield
     except ROW_ERRORS as error:
         raise RowError(first_line(error)) from error
+
+
+def _select_json(table: str, names: str) -> str:
+    return f"select {names} from json_populate_recordset(null::{table}, :rows)"
+
+
+def _encode(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    return json.dumps([dict(zip(columns, row)) for row in rows])
+
+
+@cache
+def _rename(sql: str, number: int) -> str:
+    """Append a number to the names of placeholders."""
+    return TOKENS.sub(lambda token: f"{token[0]}_{number}" if token["name"] else token[0], sql)
 
 
 def _assignments(columns: Iterable[str]) -> str:

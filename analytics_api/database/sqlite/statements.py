@@ -7,7 +7,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from itertools import chain, islice, repeat
 from math import inf
@@ -16,6 +16,7 @@ from typing import Any
 from ...errors import RowError
 from ..base import BATCH, PRIMARY_KEYS, TRANSIENT_TABLES, OnConflict, Row
 from ..limits import current_limit
+from ..value_lists import update_from
 
 ROWS_PER_STATEMENT = 100  # inserting one row per statement would take 50% longer
 # Tables whose keys are in random order. Bulk loading inserts one row per statement into these tables, because a
@@ -224,6 +225,9 @@ class Statements:
             self.replaced_text += 1
             return decode_lossy(text)
 
+    def query(self, sql: str, /, **params: Any) -> Iterator[Row]:
+        return iter(self.rows(sql, **params))
+
     def execute(self, sql: str, /, **params: Any) -> int:
         self.deadline.start()
         try:
@@ -285,6 +289,12 @@ class Statements:
             if self.connection.in_transaction:  # after an error such as a full disk, SQLite has already rolled back
                 self.connection.execute("release inserted_rows")
         return written
+
+    def update(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], sql: str) -> None:
+        update_from(self, sql, columns, rows)
+
+    def together(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 class Snapshot(Statements):
