@@ -119,3 +119,48 @@ def test_pipeline_fails_as_a_whole(database, row):
 
     assert visitors(database) == {}
     assert database.write(lambda at: insert(at, ("a", "v3", NOW), on_conflict="error")) == 1
+
+
+UPDATE = """
+update sessions set event_count = sessions.event_count + changes.event_count, exit_page = changes.exit_page
+from changes
+where sessions.session_id = changes.session_id
+"""
+
+
+@pytest.mark.parametrize("pipeline", [False, True])
+def test_writes_together_count_as_separate_writes(database, pipeline):
+    def work(at):
+        with at.together():
+            at.insert("sessions", COLUMNS, [("c", "v3", NOW)])
+            at.update("sessions", ("session_id", "event_count", "exit_page"), [("a", 2, "/é"), ("b", 1, None)], UPDATE)
+            at.insert("events", ("session_id", "event_type", "occurred_at"), [("a", "page_view", NOW)] * 2)
+        with at.together():
+            pass
+        return list(at.query("select event_count, exit_page from sessions where session_id < :last", last="c"))
+
+    database.write(lambda at: at.insert("sessions", COLUMNS, [("a", "v1", NOW), ("b", "v2", NOW)]))
+
+    rows = database.write(work, pipeline=pipeline)
+
+    assert sorted(rows, key=lambda row: row["event_count"]) == [
+        {"event_count": 1, "exit_page": None},
+        {"event_count": 2, "exit_page": "/é"},
+    ]
+    assert visitors(database) == {"a": "v1", "b": "v2", "c": "v3"}
+    assert database.verify() == []
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_writes_together_fail_as_a_whole(database, row):
+    def work(at):
+        with at.together():
+            at.insert("sessions", COLUMNS, [("a", "v1", NOW)])
+            at.insert("events", ("session_id", "event_type", "occurred_at"), [("a", "page_view", NOW)])
+            at.insert("sessions", COLUMNS, [row])
+
+    with pytest.raises(RowError):
+        database.write(work, pipeline=True)
+
+    assert visitors(database) == {}
+    assert database.rows("select * from events") == []
