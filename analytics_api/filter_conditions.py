@@ -49,14 +49,27 @@ HAS_EVENT = """s.session_id in (
     select session_id
     from events
     where ({condition}){in_period})"""
+# SQLite uses the index of the rare types only for statements with its condition.
+FREQUENT_TYPES: Final = frozenset({"page_view", "heartbeat"})
+IS_RARE: Final = "event_type <> 'page_view' and event_type <> 'heartbeat' and ({})"
 # On SQLite, the events of the sessions of a range are in a period of time, which Matching computes.
 IN_EVENT_PERIOD: Final = " and occurred_at >= :events_begin_at and occurred_at < :events_end_at"
 # The same condition if the ids of these sessions are passed to SQLite as the parameter `members`.
-SESSIONS_WITH_EVENT = """
+SESSIONS_WITH_EVENT: Final = """
 select cast(session_id as blob)
 from events
 where ({condition}){in_period}
 """
+# The ids as one text, and their number. This takes half of the time of one row for each id.
+JOINED_SESSIONS_WITH_EVENT: Final = """
+select cast(group_concat(session_id, char(31)) as blob), count(*)
+from (
+  select session_id
+  from events
+  where ({condition}){in_period}
+  limit :max_ids)
+"""
+SEPARATOR: Final = b"\x1f"
 IS_MEMBER: Final = "is_member(cast(s.session_id as blob))"
 
 # All values of a dimension. Each row has the text to compare, and the value to pass to the condition.
@@ -119,7 +132,7 @@ def resolve_conditions(db: Database, filters: Mapping[str, Sequence[str]]) -> Co
         condition, values = _resolve(field, name.replace(".", "_"), _find_values(db, field, suffix, texts))
         conditions.values.update(values)
         if field == "event_type":
-            conditions.events[name] = condition
+            conditions.events[name] = condition if FREQUENT_TYPES.intersection(texts) else IS_RARE.format(condition)
         else:
             conditions.sessions.append(_negate_if_not(name, condition))
     return conditions

@@ -138,7 +138,7 @@ class SectionCounts:
         self.interval = interval
         self.total = Sums()
         self.intervals: defaultdict[int, Sums] = defaultdict(Sums)
-        self.fingerprints: set[str | None] = set()
+        self.fingerprints: set[str | None] = {None}
         self.countries = Countries()
         self.views = Views()
         self.fields: dict[str, Counter[str]] = {name: Counter() for name in FIELDS if name in sections}
@@ -161,7 +161,7 @@ class SectionCounts:
         if "days" in self.sections:
             rows["days"] = [(begin, *sums.counts) for begin, sums in self.intervals.items()]
         if "totals" in self.sections:
-            rows["totals"] = [(*self.total.counts, len(self.fingerprints - {None}), *self.total.sums[5:])]
+            rows["totals"] = [(*self.total.counts, len(self.fingerprints) - 1, *self.total.sums[5:])]
         if "country" in self.sections:
             visitors = self.countries.visitors()
             rows["country"] = [(country, sessions, visitors[country]) for country, sessions in rows["country"]]

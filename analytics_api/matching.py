@@ -8,7 +8,14 @@ from typing import Any, Final, NamedTuple
 
 from .calendar import DAY_MS, DayRange
 from .database import Database
-from .filter_conditions import IN_EVENT_PERIOD, SESSIONS_WITH_EVENT, Conditions, resolve_conditions
+from .filter_conditions import (
+    IN_EVENT_PERIOD,
+    JOINED_SESSIONS_WITH_EVENT,
+    SEPARATOR,
+    SESSIONS_WITH_EVENT,
+    Conditions,
+    resolve_conditions,
+)
 from .periods import Period, find_period
 from .session_filters import Filters, parse_filters
 
@@ -22,6 +29,7 @@ IN_INSTANTS: Final = "s.started_at >= :begins_at and s.started_at < :ends_at"
 
 # With more sessions, Python would need more than about 60 MB to count distinct visitors.
 MAX_SESSIONS: Final = 200_000
+MAX_IDS: Final = 500_000  # as one text, more ids would need more than about 100 MB
 # The first and the last day with events of the sessions that began in the range, or that have events in it. Sessions
 # whose events are all on the day on which they began are not read. Null if there are no others.
 EVENT_DAYS = """
@@ -123,9 +131,14 @@ def _find_members(db: Database, matching: Matching) -> Matching:
     SQLite would build a tree of their ids for each statement. Searching a set in Python takes as long as the tree.
     """
     [event] = matching.conditions.events.values()
-    sql = SESSIONS_WITH_EVENT.format(condition=event, in_period=IN_EVENT_PERIOD)
-    members = frozenset(session_id for (session_id,) in db.tuples(sql, **matching.parameters))
-    return matching._replace(condition=matching.conditions.to_sql_with_members(), members=members)
+    clauses = {"condition": event, "in_period": IN_EVENT_PERIOD}
+    sql = JOINED_SESSIONS_WITH_EVENT.format(**clauses)
+    [[text, number]] = db.tuples(sql, **matching.parameters, max_ids=MAX_IDS)
+    ids = text.split(SEPARATOR) if number else []
+    if number == MAX_IDS or number != len(ids):  # there may be more ids, or an id contains the separator
+        sql = SESSIONS_WITH_EVENT.format(**clauses)
+        ids = [session_id for (session_id,) in db.tuples(sql, **matching.parameters)]
+    return matching._replace(condition=matching.conditions.to_sql_with_members(), members=frozenset(ids))
 
 
 def _find_event_period(db: Database, period: Period) -> dict[str, int]:

@@ -48,3 +48,51 @@ def test_large_ranges_are_counted_in_sql(monkeypatch, ctx):
         geo.geo(ctx, filters=FILTERS)
 
     assert ["json_group_array" in sql for sql in statements if "session_facts as s" in sql] == [True, False]
+
+
+@pytest.mark.parametrize("max_ids", [1, 2, 3])
+def test_session_ids_with_control_characters(monkeypatch, ctx, max_ids):
+    monkeypatch.setattr(matching, "MAX_IDS", max_ids)
+    ctx.db.write(
+        lambda at: at.execute(f"""
+insert into events (session_id, event_type, occurred_at)
+select session_id, event_type, {NOW}
+from (select 'b' as session_id union all select 'b' || char(31) || 'c')
+cross join (select 'click' as event_type union all select 'page_view')
+""")
+    )
+
+    def countries(*event_types, country="country"):
+        filters = {"event_type": event_types, country: ["IN", "DE"]}
+        return [tuple(row.values()) for row in geo.geo(ctx, filters=filters)]
+
+    assert countries("click") == countries("click", "page_view") == [("IN", 1, 1)]
+    assert countries("form_start") == countries("click", country="country.not") == []
+    ctx.db.write(
+        lambda at: at.execute("update sessions set session_id = 'b' || char(31) || 'c' where session_id = 'd'")
+    )
+    assert countries("click") == countries("page_view") == [("DE", 1, 1), ("IN", 1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("event_types", "index"),
+    [
+        (["click"], "rare_events_by_type (event_type=? AND occurred_at>? AND occurred_at<?)"),
+        (["click", "form_start"], "rare_events_by_type (event_type=? AND occurred_at>? AND occurred_at<?)"),
+        (["click", "page_view"], "events_by_time (occurred_at>? AND occurred_at<?)"),
+    ],
+    ids=["rare", "two", "frequent"],
+)
+def test_events_are_searched_in_an_index(monkeypatch, ctx, event_types, index):
+    plans = []
+    tuples = ctx.db.tuples
+
+    def explain(sql, **params):
+        if "from events\n" in sql:
+            plans.extend(step for *_, step in tuples(f"explain query plan {sql}", **params))
+        return tuples(sql, **params)
+
+    monkeypatch.setattr(ctx.db, "tuples", explain)
+    geo.geo(ctx, filters={"event_type": event_types})
+
+    assert [step for step in plans if "events" in step] == [f"SEARCH events USING COVERING INDEX {index}"]
