@@ -101,11 +101,13 @@ class Conditions(NamedTuple):
     :param sessions: conditions on a row `s` of session_facts.
     :param events: conditions on a row of events. A session must have such an event, or no such event if the key,
         which is the name of the filter, ends in `.not`.
+    :param is_new: whether each session is the first one of its visitor, so that no two have the same visitor.
     """
 
     sessions: list[str]
     events: dict[str, str]
     values: dict[str, Any]
+    is_new: bool = False
 
     def to_sql(self, in_period: str = "") -> str:
         """Return a condition on a row `s` of session_facts.
@@ -126,7 +128,7 @@ class Conditions(NamedTuple):
 
 def resolve_conditions(db: Database, filters: Mapping[str, Sequence[str]]) -> Conditions:
     """Return the conditions of filters."""
-    conditions = Conditions([], {}, {})
+    conditions = Conditions([], {}, {}, is_new=[*filters.get("visitor", ())] == ["new"])
     for name, texts in filters.items():
         field, _, suffix = name.partition(".")
         condition, values = _resolve(field, name.replace(".", "_"), _find_values(db, field, suffix, texts))

@@ -96,7 +96,10 @@ class Views:
 
 
 class Sums:
-    """The sums of the sessions of some days, and their distinct visitors."""
+    """The sums of the sessions of some days, and their distinct visitors.
+
+    Without visitors, each session has another visitor.
+    """
 
     def __init__(self) -> None:
         self.sums = [0] * 7  # SUMS and MORE_SUMS
@@ -108,7 +111,7 @@ class Sums:
 
     @property
     def counts(self) -> tuple[int, ...]:
-        return (self.sums[0], len(self.visitors), *self.sums[1:5])
+        return (self.sums[0], len(self.visitors) or self.sums[0], *self.sums[1:5])
 
 
 class Countries:
@@ -144,13 +147,14 @@ class SectionCounts:
         self.fields: dict[str, Counter[str]] = {name: Counter() for name in FIELDS if name in sections}
 
     def add(self, day: int, columns: Mapping[str, list[Any]], sums: Collection[int]) -> None:
+        visitors = columns.get("visitor", ())
         if "days" in self.sections:
-            self.intervals[interval_first(day, self.interval)].add(sums, columns["visitor"])
+            self.intervals[interval_first(day, self.interval)].add(sums, visitors)
         if "totals" in self.sections:
-            self.total.add(sums, columns["visitor"])
+            self.total.add(sums, visitors)
             self.fingerprints.update(columns["fingerprint"])
         if "country" in self.sections:
-            self.countries.add(columns["visitor"], columns["country"])
+            self.countries.add(visitors, columns["country"])
         if "views" in self.sections:
             self.views.add_codes(day, columns["views"])
         for name, counter in self.fields.items():
@@ -163,7 +167,7 @@ class SectionCounts:
         if "totals" in self.sections:
             rows["totals"] = [(*self.total.counts, len(self.fingerprints) - 1, *self.total.sums[5:])]
         if "country" in self.sections:
-            visitors = self.countries.visitors()
+            visitors = self.countries.visitors() or self.fields["country"]
             rows["country"] = [(country, sessions, visitors[country]) for country, sessions in rows["country"]]
         return {name: [(*map(_show, row[:1]), *row[1:]) for row in rows[name]] for name in rows}
 
@@ -176,6 +180,8 @@ def count_sections(
     :param sections: as in SectionCounts.
     """
     names = sorted({name for section in sections for name in NEEDED.get(section, (section,))})
+    if matching.conditions.is_new and "visitor" in names:
+        names.remove("visitor")
     columns = [_array(name) for name in names]
     if "totals" in sections or "days" in sections:
         columns.append(SUMS)
