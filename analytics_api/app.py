@@ -65,7 +65,7 @@ def create_app(
     """Return the API as a WSGI application. Environment variables are not read.
 
     :param database: the path or URL of a database, which is created if it does not exist, or an open Database.
-    :param api_keys: keys that have every scope, as a list or as a mapping of names to keys. It may be empty if
+    :param api_keys: keys that have every scope, as a list or as a mapping of names to keys. There may be no keys if
         `authenticate` is set.
     :param authenticate: called with the environ of a request without a valid key. It returns the request's Principal,
         or None to reject the request with 401.
@@ -117,9 +117,9 @@ def create_app(
 def build_urls(prefix: str) -> tuple[MapAdapter, dict[str, dict[str, Route]]]:
     """Return the map of all routes, and a dictionary of the static routes by path and method.
 
-    The dictionary is searched first, because that is faster. A path in it is not compared with routes that have
-    parameters: PATCH /leads/export is 405, and not an invalid lead id. No rule depends on the host or the scheme, so
-    all requests share one adapter.
+    The dictionary is searched first, because this is faster. A path in the dictionary is not compared with routes that
+    have parameters: PATCH /leads/export is 405, and not an invalid lead id. No rule depends on the host or the scheme,
+    so all requests share one adapter.
     """
     rules = [Rule(prefix + route.path, methods=[route.method], endpoint=route) for route in ROUTES]
     urls = Map(rules, merge_slashes=False, redirect_defaults=False).bind("")
@@ -229,7 +229,7 @@ class Application:
         return response
 
     def recent_response(self, route: Route, environ: WSGIEnvironment, now: int) -> responses.JSONResponse:
-        """Return a response that is younger than the route's `max_age`, even if rows were written since then."""
+        """Return a response that is younger than the route's `max_age`, even if rows were written in the meantime."""
         key = route, environ.get("QUERY_STRING")
         computed_at, response = self.recent_responses.get(key, (0, None))
         if response is None or not 0 <= now - computed_at < route.max_age:

@@ -25,7 +25,7 @@ class Offset(NamedTuple):
     """A row of `site_offsets`, which applies from `begins_at` until the next row's `begins_at`.
 
     The day of an instant is `(instant + day_offset) // DAY_MS`. The local time is `instant + utc_offset`. The two
-    offsets differ only after a clock was set back across midnight, until it passes midnight again.
+    offsets differ only after a clock was set back across midnight, until the clock passes midnight again.
     """
 
     begins_at: int
@@ -125,7 +125,7 @@ def interval_next(first: int, interval: Interval) -> int:
 
 
 def interval_count(first: int, last: int, interval: Interval) -> int:
-    """Return the number of intervals that overlap the days `first` to `last`. A day has 24 hours here."""
+    """Return the number of intervals that overlap the days `first` to `last`. Every day is counted as 24 hours."""
     if last < first:
         return 0
     if interval == "hour":

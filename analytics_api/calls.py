@@ -80,7 +80,7 @@ def call_with_arguments(ctx: Context, route: Route, arguments: dict[str, Any]) -
 
 
 def call_with_range(ctx: Context, route: Route, arguments: Mapping[str, Any]) -> tuple[object, DayRange | None]:
-    """Resolve the range of the arguments, and call the endpoint with it. Return its result and the range."""
+    """Resolve the range of the arguments, and call the endpoint with the range. Return the result and the range."""
     others = dict(arguments)
     range_ = resolve_range(
         ctx,

@@ -30,7 +30,7 @@ class EarlierRange(NamedTuple):
     """The days `first` to `last`. The days up to `last_whole` are counted as whole days.
 
     :param until: an exclusive end in milliseconds since the epoch; None if no day is cut.
-    :param cut_begins_at: the instant at which the cut day begins; equal to `until` if that day is before the range.
+    :param cut_begins_at: the instant at which the cut day begins; equal to `until` if the cut day is before the range.
     """
 
     first: int
@@ -55,7 +55,7 @@ class EarlierRange(NamedTuple):
 
     @property
     def last_counted(self) -> int:
-        """The last day that is counted, whole or in part. It is smaller than `first` if no day is counted."""
+        """The last day that is counted, whole or in part. If no day is counted, this day is before `first`."""
         return self.last_whole + self.has_cut_day
 
     def describe(self) -> ComparedRange:

@@ -11,7 +11,7 @@ class AnalyticsError(Exception):
 
 
 class SettingError(AnalyticsError):
-    """A setting or an argument is missing or invalid. The message begins with its name."""
+    """A setting or an argument is missing or invalid. The message names the setting or argument."""
 
 
 class DatabaseError(AnalyticsError):
@@ -19,7 +19,7 @@ class DatabaseError(AnalyticsError):
 
 
 class UnusableDatabase(DatabaseError):
-    """The database has another version or belongs to another program, or its URL is invalid. Do not open it again."""
+    """The database has another version or belongs to another program, or its URL is invalid. A retry does not help."""
 
 
 class StatementTimeout(DatabaseError):
@@ -43,7 +43,7 @@ class ExportError(AnalyticsError):
 
 
 class ErasureError(AnalyticsError):
-    """The arguments match no person, or more than one. Nothing was erased."""
+    """None or more than one of the arguments that identify a person is set. Nothing was erased."""
 
 
 class APIKeyError(AnalyticsError):
@@ -67,7 +67,7 @@ class RequestError(AnalyticsError):
 
 
 class InvalidRequest(RequestError):
-    """A parameter or the body is invalid. The message begins with its name."""
+    """A parameter or the body is invalid. The message names the parameter."""
 
     status = 400
 

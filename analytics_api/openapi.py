@@ -46,8 +46,8 @@ LINK = {
 
 RANGE = {
     RANGE_HEADER: {
-        "description": "Range of days that was counted, such as 2026-02-01/2026-03-02; `..` is an end without a bound;"
-        " absent for all time",
+        "description": "Range of days that was counted, such as 2026-02-01/2026-03-02; `..` means that the range has"
+        " no first or no last day; absent for all time",
         "schema": {"type": "string"},
     }
 }

@@ -1,4 +1,4 @@
-"""The instants at which a range of days begins and ends, and its weeks and months. A range may end within a day."""
+"""The instants at which a range of days begins and ends, and the weeks and months of days."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ intervals as (
   select day, day - (day + 3) % 7 as first_day
   from dates)
 """
-# The calendar repeats after 400 years, which have 146,097 days. The years here begin on March 1. So a leap day is the
-# last day of its year, and the first n months of each year have `(153 * n + 2) / 5` days.
+# The calendar repeats after 400 years, which have 146,097 days. In this calculation, years begin on March 1. So a leap
+# day is the last day of its year, and the first n months of each year have `(153 * n + 2) / 5` days.
 MONTHS = """
 intervals as (
   select day, day - (day_of_year - (153 * ((5 * day_of_year + 2) / 153) + 2) / 5) as first_day

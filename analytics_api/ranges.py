@@ -113,16 +113,16 @@ def resolve_range(
 ) -> DayRange | None:
     """Return the range of days that the parameters describe, or None for all time.
 
-    Filters need the sessions themselves, which may have been purged. With filters, a range without a first day, and the
-    default range, begin on the first day whose sessions were not purged. For a comparison, a range without a last day
-    ends today.
+    Filters need the sessions themselves, which may have been purged. With filters, a range that has only a last day,
+    and the default range, begin on the first day whose sessions were not purged. For a comparison, a range without a
+    last day ends today.
 
     :param from_: the first day; None for no lower bound.
     :param to: the last day; None for no upper bound.
     :param days: the number of days up to and including today, or a resolved range.
     :param default: the number of days if there is no other argument; None for all time.
-    :raises InvalidRequest: `days` is combined with `from_` or `to`, `from_` is after `to`, there are filters and the
-        range has days whose sessions were purged, or a range to compare has no first day.
+    :raises InvalidRequest: `days` is combined with `from_` or `to`; `from_` is after `to`; there are filters, and
+        sessions of the range or of all time were purged; or a range to compare has no first day.
     """
     if isinstance(days, DayRange) and from_ is to is None:
         range_: DayRange | None = days
@@ -135,10 +135,10 @@ def resolve_range(
 
 
 def close_to_compare(ctx: Context, range_: DayRange | None) -> DayRange:
-    """Return the range with a last day for a comparison: today, if it has none.
+    """Return the range of a comparison. If the range has no last day, the last day is today.
 
-    The end of the earlier range moves every minute if the range includes today. So the `today` of the result, during
-    which the response can be cached, lasts only until the next minute.
+    If the range includes today, the end of the earlier range moves every minute, so the response can be cached only
+    until the next minute. Therefore `today` of the result ends with the current minute.
 
     :raises InvalidRequest: the range has no first day.
     """
@@ -174,7 +174,7 @@ def _resolve(ctx: Context, from_: date | None, to: date | None, days: Days) -> D
 def _limit_to_sessions(ctx: Context, range_: DayRange | None, from_: date | None, days: Days) -> DayRange | None:
     """Return the range without the days whose sessions were purged.
 
-    :raises InvalidRequest: the request's `from_` or `days` includes such days, or no other day is left.
+    :raises InvalidRequest: `from_` or `days` includes such days, the range is all time, or no other day is left.
     """
     raw_since = ctx.db.rows(RAW_SINCE)[0]["raw_since"]
     if raw_since is None or (range_ is not None and range_.first is not None and range_.first >= raw_since):
@@ -202,9 +202,9 @@ def resolve_closed_range(
 ) -> DayRange:
     """Return the range of days that the parameters describe, with a first and a last day.
 
-    Without parameters, the range is the last `default` days. With `to` alone, it begins on the first day with sessions;
-    if that is after `to`, the range is the day `to`. With `from_` alone, it ends today; if `from_` is after today, the
-    range is the day `from_`.
+    Without parameters, the range is the last `default` days. With only `to`, the range begins on the first day with
+    sessions; if this day is after `to`, the range is the day `to`. With only `from_`, the range ends today; if `from_`
+    is after today, the range is the day `from_`.
 
     :raises InvalidRequest: as in `resolve_range`.
     """

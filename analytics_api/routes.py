@@ -84,12 +84,12 @@ class Route:
     :param next_query: takes the endpoint's result and returns the query string of the next page for `Link`, or None.
     :param can_be_gone: whether the response can be 410, if the requested data is no longer available.
     :param has_preconditions: whether the endpoint gets a function `check`, which evaluates If-Match and If-None-Match.
-    :param is_cached: whether the response is cached until the next write. The route has no path parameters. Responses
-        with leads are not cached, because an idle process could keep data of an erased person in memory.
+    :param is_cached: whether the response is cached until the next write; only for routes without path parameters.
+        Responses with leads are not cached, because an idle process could keep data of an erased person in memory.
     :param has_range: whether `query` contains the parameters in RANGE. The range of days is then passed to the endpoint
         as `days`, and the response has the header `Analytics-Range`.
-    :param max_age: reuse the response for this many milliseconds, even after a write. It is for a route that many
-        clients poll.
+    :param max_age: reuse the response for this many milliseconds, even after a write; for routes that many clients
+        poll.
     """
 
     scope: str | None
@@ -132,8 +132,8 @@ LEAD = Identifier("lead_id", "Id of the lead")
 SEARCH = Text("q", "Text to find in the name, e-mail, phone, project or visitor id", maximum=1000)
 NEW_STATUS = Text("status", f"The new pipeline status: {', '.join(STATUSES)}; case is ignored")
 MAX_MOVED = 500
-BOARD_SORT = "Order within each stage; by default, leads that entered it last come first"
-MAX_POSITION = 4000  # characters; PostgreSQL lists up to 19 digits for each transaction in progress
+BOARD_SORT = "Order within each stage; by default in descending order of `stage_since`"
+MAX_POSITION = 4000  # characters; on PostgreSQL, a position has up to 19 digits for each transaction in progress
 FILTERS_OF_LEADS = tuple(filter_.parameter for filter_ in LEAD_FILTERS.values())
 
 ROUTES = (
@@ -178,7 +178,7 @@ ROUTES = (
     ]),
     Route("stats", "GET", "/conversions", conversions, [
         Enum("by", "Property to group by; days, weeks and months are in ascending order", BY, default="source"),
-        Enum("attribution", "Session that a lead is counted with: its first or last", ATTRIBUTIONS, default="last"),
+        Enum("attribution", "Session to which a lead is attributed", ATTRIBUTIONS, default="last"),
         Integer("limit", "Number of rows to return; by day, week and month all", default=100, minimum=1, maximum=1000),
         *COMPARED,
     ], filters=ALL_FILTERS, has_range=True, is_cached=True),

@@ -228,7 +228,7 @@ def test_serve_with_invalid_setting_is_one_line(environ, status, message, folder
     [
         ("missing/a.db", "--database: the folder {folder}/missing does not exist"),
         ("notes.txt", "--database: {folder}/notes.txt: file is not a database"),
-        ("mysql://db/a", "--database must be the path of an SQLite file or a URL that begins postgresql://"),
+        ("mysql://db/a", "--database must be the path of an SQLite file or a URL that begins with postgresql://"),
     ],
     ids=["no-folder", "no-database", "url"],
 )

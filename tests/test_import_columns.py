@@ -156,7 +156,7 @@ def test_file_without_known_tables_is_rejected(load):
 def test_table_without_a_required_column_is_rejected(table, columns, missing, load, database):
     other = "events" if table == "sessions" else "sessions"
 
-    with pytest.raises(IngestError, match=f"the column {missing} is missing, which every row of {table} must have"):
+    with pytest.raises(IngestError, match=f"every row of {table} must have the column {missing};"):
         load(*one(other, "session_id", "'s9'"), f"create table {table} ({columns})")
 
     assert database.rows(f"select count(*) as rows from {other}") == [{"rows": 0}]

@@ -117,11 +117,11 @@ def test_variable_is_read(variable, value, taken):
     [
         ("ANALYTICS_DATABASE", "mysql://app:hush@db.example/analytics", "must be the path of an SQLite file or a URL"),
         ("ANALYTICS_DATABASE", "sqlite:///analytics.db", "must be the path of an SQLite file or a URL"),
-        ("ANALYTICS_DATABASE_READ", "replica.db", "must be a URL that begins postgresql://"),
+        ("ANALYTICS_DATABASE_READ", "replica.db", "must be a URL that begins with postgresql://"),
         (
             "ANALYTICS_DATABASE_READ",
             "postgresql://replica.example/a",
-            "must be a URL that begins postgresql://, and so must",
+            "must be a URL that begins with postgresql://, and so must",
         ),
         ("ANALYTICS_STORAGE", "s3://recordings", "must be a directory, or a bucket's URL such as https://ACCOUNT"),
         ("ANALYTICS_STORAGE", "file", "must be a directory, or a bucket's URL such as https://ACCOUNT"),
@@ -323,7 +323,7 @@ IN_BRACKETS = "is in angle brackets, which are part of the key; replace a placeh
         ("<the-key-of-your-server>", [f"key-1 {IN_BRACKETS}"]),
         (
             "$ANALYTICS_SECRET_KEY",
-            ["key-1 begins with $, which is part of the key; a name of a variable is not replaced by its value here"],
+            ["key-1 begins with $, which is part of the key; the name of a variable is not replaced by its value"],
         ),
         (
             f"ANALYTICS_API_KEY={KEY}",

@@ -24,8 +24,8 @@ from .output import describe_write_error
 
 T = TypeVar("T")
 
-# The module of each command. It is imported when the command is used, because importing all of them takes most of the
-# time in which a command starts.
+# The module of each command. The module is imported when the command is used. The import of all modules would take most
+# of the start time of a command.
 MODULES = {
     "backup": "copies",
     "copy": "copies",
@@ -45,7 +45,7 @@ MODULES = {
     "verify": "database",
 }
 
-# The option --database. If it is not passed, the value is None, and the command itself finds the database.
+# The option --database. If the option is not passed, its value is None, and the command itself finds the database.
 database_flag = partial(
     click.option,
     "-d",
@@ -98,7 +98,7 @@ class Group(SuggestingGroup):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in MODULES:
-            import_module(f".{MODULES[cmd_name]}", __package__)  # it adds its commands to the group
+            import_module(f".{MODULES[cmd_name]}", __package__)  # the module adds its commands to the group
         return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:

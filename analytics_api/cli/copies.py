@@ -62,8 +62,8 @@ def export(
     """Export a table from one snapshot. `import` can read the file.
 
     Tables: sessions, events, leads, lead_submissions, lead_status_changes. With --q, --status or --sort, export the
-    same list of leads as the API. Text in the CSV is then escaped, so that a spreadsheet does not evaluate it as a
-    formula.
+    same list of leads as the API. In the CSV of this list, text is escaped, so that a spreadsheet does not evaluate the
+    text as a formula.
     """
     as_list = q or status or sort
     if as_list and table != "leads":

@@ -23,7 +23,7 @@ from .progress import Progress
 @click.option("--seed", default=1, show_default=True, help="The same seed generates the same data.")
 @click.option("--if-empty", is_flag=True, help="If the database has rows, only replace demo rows of an earlier day.")
 @click.option(
-    "--recordings", metavar="DIRECTORY", type=click.Path(file_okay=False), help="Also write session recordings to it."
+    "--recordings", metavar="DIRECTORY", type=click.Path(file_okay=False), help="Write session recordings, too."
 )
 def demo(
     database: str,
@@ -51,7 +51,9 @@ def demo(
 
 
 def prepare(database: Database, plan: generator.Plan, *, if_empty: bool) -> bool:
-    """Return whether the database is empty or has only demo rows of an earlier day. Otherwise print the reason.
+    """Return whether the database is empty or has only demo rows of an earlier day.
+
+    If the database has other rows, print a message.
 
     :raises click.ClickException: the database has rows, and `if_empty` is false.
     """

@@ -74,14 +74,14 @@ def parse_files(ctx: click.Context, argument: click.Parameter, value: tuple[str,
 
 
 def parse_site(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
-    """Check the option --site. A later import does not change pages that were stored without a scheme."""
+    """Check the option --site. Pages that are stored without a scheme cannot be corrected by a later import."""
     if value is not None and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value, re.IGNORECASE):
         raise click.BadParameter(f"{value!r} is not a URL such as https://example.com")
     return value
 
 
 def parse_hosts(ctx: click.Context, option: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
-    """Reject a URL as the value of the option --host, because no referrer has it as its host."""
+    """Reject a URL as the value of the option --host, because the value is compared with the hosts of referrers."""
     for host in value:
         if "/" in host:
             raise click.BadParameter(f"{host!r} is not a host name such as example.com")
@@ -219,8 +219,8 @@ def import_all(database: Database, files: tuple[str, ...], **options: Any) -> bo
 def describe_stop(error: AnalyticsError, file: str, rest: Sequence[str]) -> str:
     """Return the message of an error that ends the import of several files.
 
-    :param file: the file with the error. The message begins with its name.
-    :param rest: the files after it, which are not imported.
+    :param file: the file with the error. The message begins with the name of the file.
+    :param rest: the files after `file`, which are not imported.
     """
     message = str(error) if str(error).startswith((file, "standard input")) else f"{file}: {error}"
     if "--map" in message:
@@ -229,7 +229,7 @@ def describe_stop(error: AnalyticsError, file: str, rest: Sequence[str]) -> str:
 
 
 def check_sessions(database: Database, links: SessionLinks) -> None:
-    """Set `event_count` of imported sessions if it is missing, and print their number. Warn of missing sessions."""
+    """Set `event_count` of sessions without it, and print the number of these sessions. Warn of missing sessions."""
     with Progress("counting", None, "counters") as counting:
         counted = count_events(database, links, counting.step)
     if counted:

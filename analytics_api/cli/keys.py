@@ -52,7 +52,7 @@ def parse_overlap(ctx: click.Context, option: click.Parameter, value: str | None
 @click.option("--scope", "scopes", multiple=True, required=True, type=click.Choice(SCOPES), help="May be repeated.")
 @expires_option
 def add(database: str, name: str, scopes: tuple[str, ...], expires_at: int | None) -> None:
-    """Create a key and print it. It cannot be shown again."""
+    """Create a key and print it. The key cannot be shown again."""
     with open_or_create(database) as opened:
         click.echo(KeyStore(opened).add(name, scopes, now=now(), expires_at=expires_at))
 
@@ -65,7 +65,7 @@ def add(database: str, name: str, scopes: tuple[str, ...], expires_at: int | Non
 )
 @expires_option
 def rotate(database: str, name: str, overlap: int, expires_at: int | None) -> None:
-    """Replace a key by a new one of the same name, and print it.
+    """Replace a key by a new one of the same name, and print the new key.
 
     The new key has the same scopes. The old key is revoked, or remains valid for the duration of --overlap.
     """

@@ -88,7 +88,7 @@ class Progress:
         self.started = self.printed = time.monotonic()
         self.first = count
         if sys.stderr.isatty():
-            # Imported here, because only a terminal needs it, and importing it takes a tenth of the start of a command.
+            # Imported here, because only a terminal needs tqdm, and the import takes a tenth of a command's start time.
             from tqdm import tqdm
 
             self.bar = tqdm(

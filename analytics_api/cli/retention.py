@@ -33,7 +33,7 @@ from .progress import Progress
 def purge(database: str, before: datetime, keep_totals: bool, yes: bool) -> None:
     """Delete the sessions and events of old days, but not leads.
 
-    The API then counts only the remaining rows. With --keep-totals, it still counts the deleted rows. To do so, it
+    The API then counts only the remaining rows. With --keep-totals, the API still counts the deleted rows. The database
     keeps their counts, and the ids of visitors and fingerprints, so that a returning visitor is not counted twice.
 
     In a terminal, the command first shows the number of rows and asks for confirmation. In a cron job it does not ask.
@@ -53,7 +53,7 @@ def purge(database: str, before: datetime, keep_totals: bool, yes: bool) -> None
 
 
 def confirm_purge(database: Database, before: date, keep_totals: bool) -> None:
-    """Show the numbers of rows and ask for confirmation, unless there are none."""
+    """Show the numbers of rows to delete and ask for confirmation, unless there are no such rows."""
     old = count_old_rows(database, before)
     if any(old.values()):
         click.confirm(

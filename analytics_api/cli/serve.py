@@ -45,10 +45,10 @@ class ServeCommand(click.Command):
 def serve(env_file: EnvFile, database: str | None, bind: str, workers: int, threads: int) -> None:
     """Serve the API with gunicorn.
 
-    On the internet, run it behind a reverse proxy that buffers requests, such as nginx. SIGHUP reloads the settings and
-    the key file.
+    On the internet, run the server behind a reverse proxy that buffers requests, such as nginx. SIGHUP reloads the
+    settings and the key file.
     """
-    # gunicorn is imported here, because importing it takes a fifth of the time in which another command starts.
+    # gunicorn is imported here, because the import would take a fifth of the start time of other commands.
     from ..server.gunicorn_server import Server
 
     # The address is evaluated now, because gunicorn closes the descriptor of fd://N when it starts.
@@ -59,7 +59,7 @@ def serve(env_file: EnvFile, database: str | None, bind: str, workers: int, thre
 
 
 def read_settings(env_file: EnvFile, database: str | None, bind: str, *, is_public: bool) -> Settings:
-    """Read the settings and check them, and the database.
+    """Read the settings, and check the settings and the database.
 
     :param database: the value of the option --database, which overrides ANALYTICS_DATABASE.
     :param is_public: whether other machines can connect to the address `bind`.
@@ -79,7 +79,7 @@ def read_settings(env_file: EnvFile, database: str | None, bind: str, *, is_publ
 
 
 def name_option(message: str) -> str:
-    """Replace the name of the setting at the beginning of an error by the option --database, which overrides it."""
+    """Replace ANALYTICS_DATABASE at the beginning of an error by the option --database, which overrides the setting."""
     return re.sub(r"^ANALYTICS_DATABASE\b", "--database", message)
 
 
@@ -101,7 +101,7 @@ def check_database(settings: Settings) -> None:
 def check_address(bind: str) -> Any:
     """Return the address as gunicorn parses it: a host and a port, a path, or a file descriptor.
 
-    :raises ConfigError: it is not an address.
+    :raises ConfigError: `bind` is not an address.
     :raises ClickException: the address cannot be bound. gunicorn would retry for 5 seconds and print a traceback.
     """
     from gunicorn.util import parse_address

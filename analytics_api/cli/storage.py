@@ -19,8 +19,8 @@ def storage(database: str, calibrate: bool) -> None:
     """Refresh the storage statistics, and print them.
 
     Listing n objects takes ceil(n / 1000) billed requests. With CLOUDFLARE_API_TOKEN, only --calibrate lists the
-    bucket, and saves the ratio of objects to sessions. Later, the number of sessions is estimated with this ratio from
-    the number of objects that Cloudflare returns.
+    bucket. It saves the ratio of objects to sessions. Later, Cloudflare returns the number of objects, and this number
+    divided by the ratio is the estimated number of sessions.
     """
     provider = settings.storage(os.environ)
     if provider is None:

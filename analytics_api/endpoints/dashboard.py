@@ -31,7 +31,7 @@ from .sources import Source, sources
 
 DEFAULT_LIMIT = 10
 
-# The maximum number of days of a range, and the default interval for it. The default of longer ranges is a month.
+# A maximum number of days, and the default interval of ranges up to this number. The default of longer ranges is month.
 DEFAULT_INTERVALS: Final[tuple[tuple[int, Interval], ...]] = ((2, "hour"), (92, "day"), (400, "week"))
 
 ResolvedRange = TypedDict(
@@ -124,14 +124,14 @@ class Query:
 
     @cached_property
     def page_views(self) -> list[tuple[int, int]]:
-        """Rows of the range: a day with page views, and their number."""
+        """Each day of the range that has page views, and their number."""
         if self.matching is None:
             return self.ctx.db.tuples(PAGE_VIEWS, **self.range.bounds)
         return read_page_views(self.ctx.db, self.matching)
 
     @cached_property
     def earlier_page_views(self) -> list[tuple[int, int]]:
-        """The same rows of the earlier range."""
+        """Each day of the earlier range that has page views, and their number."""
         if self.earlier is None:
             return []
         if self.matching is not None:
@@ -170,7 +170,7 @@ def _count_views(query: Query) -> Counter[str]:
 
 
 def _count_earlier_views(query: Query) -> Counter[str]:
-    """Return the same for the earlier range."""
+    """Return the page views of each interval of the earlier range by its `date`."""
     earlier = query.earlier
     if earlier is None or query.interval != "hour":
         return _sum_views(query.earlier_page_views, query.interval)
@@ -241,9 +241,10 @@ def dashboard(
     """Return several statistics of a range of days, read from one database snapshot.
 
     Each section is equal to the response of its own endpoint. Without a range, the days are today and the 29 days
-    before it. `to` alone begins at the first day with sessions, and `from` alone ends today. `range` has the days and
-    the interval of the response. The default interval is hour for up to 2 days, day for up to 92, week for up to 400,
-    and month for longer ranges. If sessions of the range were purged, hours are not known, and the default is day.
+    before it. With only `to`, the range begins on the first day with sessions. With only `from`, the range ends today.
+    `range` has the days and the interval of the response. The default interval is hour for up to 2 days, day for up to
+    92, week for up to 400, and month for longer ranges. If sessions of the range were purged, hours are not known, and
+    the default is day.
 
     The overview, the rows of the series, and `previous` in both also have `page_views`, the number of events of type
     `page_view` with a page. `limit` applies to pages, entry pages, exit pages and sources. Without `sections`, all

@@ -53,10 +53,10 @@ from day_counts
 where day = -1
 """
 
-# A return is a session whose visitor's previous session was on an earlier day, which is `previous_day`. Unique visitors
-# are the sum of the visitors of each day, minus the returns whose previous day is in the range, because those visitors
-# are counted on that day already. Fingerprints are counted in the same way. `cross join` makes SQLite read `days`
-# first, so it reads only the returns on days of the range.
+# A return is a session of a visitor whose previous session was on an earlier day, `previous_day`. Unique visitors are
+# the sum of the visitors of each day, minus the returns whose previous day is in the range, because these visitors are
+# counted on the previous day already. Fingerprints are counted in the same way. `cross join` makes SQLite read `days`
+# first, so that it reads only the returns on days of the range.
 TOTALS_OF_RANGE = """
 with days as (
   select day
@@ -103,7 +103,7 @@ def overview(
     """Return the totals of all time or of a range of days.
 
     `avg_engagement_score` is rounded to one decimal, and `avg_session_duration_s` to whole seconds. An average ignores
-    sessions without a value. If no session has a value, it is 0.
+    sessions without a value. If no session has a value, the average is 0.
 
     With `compare`, `previous` has the totals of the same number of days just before the range, or of the same dates a
     year earlier. If the range includes today, the earlier range ends before the instant `until`, which corresponds to

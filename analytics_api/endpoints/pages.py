@@ -88,8 +88,8 @@ order by sessions desc, key
 limit :limit
 """
 
-# The views and sessions of the pages `keys` in the earlier range. A session of the cut day is only counted if it did
-# not view the page on the whole days, because page_counts counts it already.
+# The views and sessions of the pages `keys` in the earlier range. A session that viewed the page on the whole days is
+# not counted again on the cut day, because page_counts counts it already.
 EARLIER_VIEWS = """
 with shown as (
   select page_id, page
@@ -170,7 +170,7 @@ def top(
 def _read_earlier_views(
     ctx: Context, earlier: EarlierRange, matching: Matching | None, pages: Sequence[str]
 ) -> dict[str, tuple[int, int]]:
-    """Return views and sessions in the earlier range by page. Pages without views are omitted."""
+    """Return the views and sessions of each page in the earlier range. Pages without views are omitted."""
     if not pages:
         return {}
     if matching:

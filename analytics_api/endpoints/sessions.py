@@ -184,8 +184,8 @@ def daily(
 ) -> list[Day]:
     """Return the sessions of each interval, in ascending order. The default range is the last 30 days.
 
-    `date` is the first day of the interval; a week begins on Monday. For an hour it is the local time at which the hour
-    begins, with its UTC offset. The first and the last interval count only their days within the range.
+    `date` is the first day of the interval; a week begins on Monday. For an hour, `date` is the local time at which the
+    hour begins, with the UTC offset. The first and the last interval count only their days within the range.
 
     Intervals without sessions are omitted. With `fill`, they have a row of zeros. With `fill`, a range without `from`
     begins on the first day with sessions, and a range without `to` ends today or on the last day with sessions,

@@ -81,7 +81,7 @@ class Downloads:
 
 
 class Download:
-    """A response in a temporary file. The server iterates over it and then closes it (PEP 3333).
+    """A response in a temporary file. The server iterates over the response and then closes it (PEP 3333).
 
     A second thread checks the deadline and the key, because the server's thread blocks in `send` if the client does not
     read.
@@ -155,5 +155,5 @@ class Download:
         if self.connection is not None:
             with suppress(OSError):  # the socket may already be closed
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                # SSLSocket.shutdown would let another thread that is sending send unencrypted bytes.
+                # After SSLSocket.shutdown, a thread that is still sending would send unencrypted bytes.
                 socket.socket.shutdown(self.connection, socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""The origin of a request: whether it is the server's own, and a log of rejected ones."""
+"""Compare the origin of a request with the server's own origin, and log rejected origins."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def is_same_origin(environ: WSGIEnvironment) -> bool:
     """Return whether the request comes from a page of the same origin.
 
     If the header Sec-Fetch-Site is present, it must be `same-origin`, or for a GET or HEAD also `none` (a typed URL or
-    a bookmark). Browsers do not send this header over plain HTTP. If it is absent, Origin must equal the request's
-    origin, or be absent as well for a GET or HEAD. Pages cannot change either header.
+    a bookmark). Browsers do not send this header over plain HTTP. Without Sec-Fetch-Site, the header Origin must equal
+    the origin of the request's URL. For a GET or HEAD, Origin may also be absent. Pages cannot change either header.
     """
     is_safe = environ["REQUEST_METHOD"] in SAFE_METHODS
     site = environ.get("HTTP_SEC_FETCH_SITE")

@@ -11,7 +11,7 @@ from typing import Protocol
 from ..errors import InvalidRequest
 
 MAX_INT64 = 2**63 - 1  # largest integer of a database column
-EXPECTATIONS = ("etag", "from")  # what a lead must have to be moved
+EXPECTATIONS = ("etag", "from")  # the entity tag or the status that a lead must have to be moved
 MAX_VALUES = 20  # maximum number of values of a filter
 
 
@@ -190,7 +190,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class LeadReferences:
-    """A list of 1 to `maximum` leads in a JSON body. Each lead can have the EXPECTATIONS that it must fulfil."""
+    """A list of 1 to `maximum` leads in a JSON body. Each lead has its id, and may have EXPECTATIONS."""
 
     name: str
     description: str

@@ -14,7 +14,7 @@ from ..errors import PreconditionFailed
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-# Takes a function that returns a resource's entity tags, and raises PreconditionFailed if a condition is not met.
+# A function that raises PreconditionFailed if a condition is not met. Its argument returns a resource's entity tags.
 Check = Callable[[Callable[[], Sequence[str]]], None]
 
 ENTITY_TAG = re.compile(r'(W/)?"([^"]*)"')
@@ -57,7 +57,7 @@ class Preconditions:
     if_none_match: str | None = None
 
     def check(self, read_etags: Callable[[], Sequence[str]]) -> None:
-        """Compare the conditions with the current entity tags of the resource. A resource may have several.
+        """Compare the conditions with the current entity tags of the resource. A resource may have several tags.
 
         :raises PreconditionFailed: a condition is not met.
         """

@@ -93,7 +93,7 @@ def read_body(
 ) -> bytes:
     """Read the request body.
 
-    :param too_large: returns the exception to raise for a body of more than `max_bytes`, with this message.
+    :param too_large: takes a message, and returns the exception to raise for a body of more than `max_bytes`.
     :raises InvalidRequest: the body is incomplete.
     :raises LengthRequired: the body is chunked and the server does not support chunked bodies.
     """
@@ -128,8 +128,8 @@ def drain_body(environ: WSGIEnvironment) -> None:
     """Read the rest of the request body. Otherwise a client that is still sending may get a connection reset.
 
     Read at most MAX_BODY_BYTES, and only if the server signals the end of the body (`wsgi.input_terminated`). Read
-    nothing if the client is not authenticated, because it could block a thread by sending slowly. Read nothing if the
-    body is too large.
+    nothing if the client is not authenticated, because such a client could block a thread by sending slowly. Read
+    nothing if the body is too large.
     """
     if "CONTENT_LENGTH" not in environ and "HTTP_TRANSFER_ENCODING" not in environ:
         return

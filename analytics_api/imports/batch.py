@@ -19,8 +19,8 @@ from .write import Rows, Writer
 
 MAX_BATCH_ROWS = 10_000
 MAX_BATCH_BYTES = 1 << 24
-MIN_COLUMNAR = 16  # fewer rows are converted row by row, because conversion by column is not faster
-MAX_LAYOUTS = 1_000  # number of different lists of names; only a malicious file has more
+MIN_COLUMNAR = 16  # more rows are converted by column; for this number or fewer, this is not faster
+MAX_LAYOUTS = 1_000  # different lists of column names; only a malicious file has more
 CONVERSION_ERRORS = (ValueError, OverflowError, RecursionError)
 
 
@@ -80,7 +80,7 @@ class Layout:
     def convert_batch(self, batch: Batch, size: int) -> Sequence[Sequence[Cell]] | None:
         """Convert a batch to rows of the table, or return None if a row cannot be converted.
 
-        :param size: bytes of the batch. No text is longer than that.
+        :param size: size of the batch in bytes. No text in the batch is longer.
         """
         raw_columns = [batch.columns[index] for index, _ in self.converters]
         try:
@@ -96,7 +96,7 @@ class Layout:
 
 
 class Batcher:
-    """Convert rows, and collect the rows with the same columns until there are enough to write."""
+    """Convert rows, and collect those with the same columns until there are enough rows to write."""
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from ..errors import IngestError
 def table_columns(db: Database, table: str) -> dict[str, Column]:
     """Return the columns of a base table by name.
 
-    :raises IngestError: it is not a base table.
+    :raises IngestError: `table` is not a base table.
     """
     if table not in BASE_TABLES:
         raise IngestError(f"--table {table}: use one of {', '.join(BASE_TABLES)}")
@@ -37,12 +37,12 @@ def name_key(name: str) -> str:
 def check_column(option: str, name: str, table: str, columns: Mapping[str, Column]) -> None:
     """Raise IngestError with similar names if the table does not have the column.
 
-    :param option: the option that has the name.
+    :param option: the option with the name, for the message.
     """
     if name not in columns:
         near = get_close_matches(name, columns, n=2) or list(columns)
         raise IngestError(
-            f"{option}: the table {table} has no column {name} to be written; "
+            f"{option}: the table {table} has no column {name} that can be imported; "
             f"{'did you mean' if len(near) < len(columns) else 'it has'} {', '.join(near)}"
         )
 
@@ -65,7 +65,7 @@ class NameMap:
                 check_column(f"--map {self.theirs[key]}={ours}", ours, table, columns)
 
     def of_table(self, table: str) -> NameMap:
-        """Return the mapping for a table of the file, in which `TABLE.COLUMN` is `COLUMN`."""
+        """Return the mapping for one table of the file. Its entries for `TABLE.COLUMN` become entries for `COLUMN`."""
         prefix = f"{name_key(table)}."
         result = NameMap()
         result.theirs = self.theirs
@@ -81,7 +81,10 @@ class NameMap:
                 raise IngestError(f"{file}: --map: the column {theirs} does not exist; use one of {', '.join(names)}")
 
     def unused(self) -> list[str]:
-        """Return a warning for each name that `find` was not called with. Rows of NDJSON may have different names."""
+        """Return a warning for each mapped name that no row had, after the last call of `find`.
+
+        `check_sources` cannot check the names of an NDJSON file, because the file has no header.
+        """
         return [
             f"--map {theirs}: no row has this column" for key, theirs in self.theirs.items() if key not in self._present
         ]
@@ -100,7 +103,7 @@ class NameMap:
 
 
 class ColumnMatch:
-    """The match between the columns of a file and of a table.
+    """The match between the columns of a file and the columns of a table.
 
     indexes  column of the table -> index of the column in the file
     ignored  columns of the file that the table does not have
@@ -108,7 +111,7 @@ class ColumnMatch:
 
     If two columns of the file have the same name, the first is used.
 
-    :raises IngestError: the mapping assigns two columns of the file to the same column.
+    :raises IngestError: the mapping assigns two columns of the file to the same column of the table.
     """
 
     def __init__(self, table: str, columns: Mapping[str, Column], names: Sequence[str], mapped: NameMap) -> None:
@@ -158,9 +161,9 @@ def find_table(db: Database, names: Sequence[str], mapped: NameMap, file: str) -
 def check_required(table: str, missing: Sequence[str], names: Sequence[str], file: str) -> None:
     """Raise IngestError if the file lacks a required column."""
     if missing:
-        columns = f"the columns {', '.join(missing)} are" if len(missing) > 1 else f"the column {missing[0]} is"
+        columns = f"columns {', '.join(missing)}" if len(missing) > 1 else f"column {missing[0]}"
         raise IngestError(
-            f"{file}: {columns} missing, which every row of {table} must have; "
+            f"{file}: every row of {table} must have the {columns}; "
             f"use --map THEIR_COLUMN={missing[0]} (the columns are {listed(names)}){_id_hint(table, missing)}"
         )
 

@@ -1,7 +1,7 @@
 """Convert values from any source to the values of a column.
 
 `Converter.convert` converts one value, a string or a number. `Converter.convert_all` converts many values, and is
-faster if they are all of one common type. Both raise ValueError with the reason if a value is invalid.
+faster if all of them have the same type. Both raise ValueError with the reason if a value is invalid.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from ..values.timestamps import (
 
 
 class Keep(Enum):
-    """The type of KEEP, which replaces an empty value in an update. It means that the column is not changed."""
+    """The type of KEEP. In an update, KEEP replaces an empty value, so that the column of the row is not changed."""
 
     KEEP = "keep"
 
@@ -53,7 +53,7 @@ ID_COLUMNS = frozenset({"session_id", "visitor_id", *BASE_TABLES.values()})
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
 HASHABLE_TYPES = {str, int, NoneType}
 MAX_EXACT_FLOAT = 2**53 - 1  # a larger float may be a rounded integer
-MAX_TEXT_LENGTH = 4_000_000  # characters; D1 limits a row to 2 MB
+MAX_TEXT_LENGTH = 4_000_000  # characters; no text of D1 is longer, because a row of D1 has at most 2 MB
 
 WHOLE_FLOAT = re.compile(r"[+-]?[0-9]{1,16}\.0*")  # pandas writes 70.0 in a column with empty cells
 BOOLEANS = {"true": 1, "t": 1, "yes": 1, "y": 1, "false": 0, "f": 0, "no": 0, "n": 0}
@@ -63,11 +63,12 @@ class Converter:
     """The conversion of one column's values.
 
     :param is_update: whether an empty value of a required column leaves the stored value unchanged.
-    :param empty_means_absent: whether an empty value can mean an absent one, as in CSV. With `is_update`, an empty
-        value of any column then leaves the stored value unchanged.
-    :param is_escaped: whether the file is an export of leads for spreadsheets, whose formulas are unescaped.
+    :param empty_means_absent: whether an empty value may mean that the row has no value, as in CSV. If so, with
+        `is_update`, an empty value of any column leaves the stored value unchanged.
+    :param is_escaped: whether the file is an export of leads for spreadsheets. In such a file, formulas are escaped.
     :param date_format: the format of dates for `datetime.strptime`.
-    :param value_map: values of the file, in any case, to values that are converted instead.
+    :param value_map: mapping of values in the file to the values that replace them before the conversion. Upper and
+        lower case are not distinguished.
     :raises ValueError: a value of `value_map` is invalid. The message has the pair and the reason.
     """
 
@@ -209,7 +210,7 @@ def to_id(value: object) -> int | None:
 
 
 def to_event_id(value: object) -> int | None:
-    """Convert the id of an event. Other programs have ids that are not numbers, such as UUIDs."""
+    """Convert the id of an event. The message about another id, such as a UUID, says how to import the event."""
     try:
         return to_id(value)
     except ValueError as error:
@@ -287,9 +288,9 @@ def _add_parsing(to_value: Callable[[object], Value], date_format: str) -> Calla
 
 
 class MappedText(str):
-    """Text that `value_map` has, with the text of the file that it replaces.
+    """A text of `value_map`, with the text of the file that was replaced.
 
-    The ids of events are computed from the text of the file, so that an event that was imported before is recognized.
+    Event ids are computed from the text of the file, so that an event has the same id with and without `value_map`.
     """
 
     original: str

@@ -38,11 +38,11 @@ def import_csv(
 ) -> Report:
     """Import a CSV file into a table. Columns are matched by name; see `import_rows`.
 
-    An empty field is null. With `on_conflict="update"`, it leaves the stored value unchanged. If the header has no
-    quotes, `""` is the empty string, as in PostgreSQL's COPY.
+    An empty field is null. With `on_conflict="update"`, an empty field leaves the stored value unchanged. If the header
+    does not begin with a quote, `""` is the empty string, as in PostgreSQL's COPY.
 
-    A row is rejected if it has more or fewer fields than the header, or if it has another encoding. A line with a quote
-    that is never closed is rejected, and parsing continues with the next line.
+    A row is rejected if it has more or fewer fields than the header, or another encoding. A line with a quote that is
+    never closed is rejected, and parsing continues with the next line.
 
     :param table: the table; None for the table whose columns match the header.
     :param delimiter: one character; None for the delimiter that splits the header into the most fields.
@@ -51,7 +51,7 @@ def import_csv(
     delimiter, encoding = check_delimiter(delimiter), check_encoding(encoding)
     source = lines if isinstance(lines, Source) else Source(lines)
     if source.encoding is not None:
-        encoding = "utf-8"  # the source has converted it to UTF-8
+        encoding = "utf-8"  # the source converts the text to UTF-8
     header = read_header(source.sample(), encoding, delimiter)
     row_options = make_options(source.name, **options)
     if header is None:
@@ -92,7 +92,7 @@ class _Lines:
         self.batches = batches
         self.encoding = encoding
         self.waiting: deque[bytes] = deque()
-        self.number = 0  # line number of the last line
+        self.number = 0  # line number of the line that was read last
         self.start_row()
 
     def start_row(self) -> None:

@@ -42,7 +42,7 @@ class Header:
 
 
 def read_header(lines: Sequence[bytes], encoding: str = "utf-8", delimiter: str | None = None) -> Header | None:
-    """Parse the header in the first lines of a file, or return None if there is none.
+    """Parse the header in the first lines of a file. Return None if there is no header.
 
     Empty lines, lines that begin with `#`, and a line such as `sep=;` before the header are skipped.
 

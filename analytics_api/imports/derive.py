@@ -1,4 +1,4 @@
-"""Compute values of columns that are missing in a file from its other columns."""
+"""Compute the values of columns that a file does not have from the columns that it has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .convert import KEEP, Cell, MappedText
 from .event_ids import EventIds
 from .report import TableCounts
 
-BOT_PREFIX = "bot-"  # begins the session ids of events of bots from access logs, which have no session
+BOT_PREFIX = "bot-"  # prefix of `session_id` in the events of bots from access logs; these ids have no session
 MAX_LISTED_SESSIONS = 200_000  # for more sessions, counting the events of all sessions is faster
 
 COUNT_ALL_EVENTS = """
@@ -90,7 +90,7 @@ class Derivation:
         return [row[end] if row[end] is None or row[end] is KEEP else max(row[end] - row[start], 0) for row in rows]
 
     def _event_ids(self, rows: Sequence[Sequence[Any]]) -> list[Cell]:
-        """Return an id for each event, which is a hash of its values before `--map-value`. Empty values are omitted."""
+        """Return an id for each event, computed from its values without empty ones, as they were before `value_map`."""
         indexes = [self.names.index(name) for name in EVENT_COLUMNS if name in self.names]
         instant = self.names.index("occurred_at")
         ids: list[Cell] = []
@@ -109,12 +109,12 @@ EVENT_COLUMNS = ("session_id", "event_type", "page_url", "occurred_at", "data")
 class SessionLinks:
     """The imported sessions whose `event_count` is missing, and the sessions of the imported events.
 
-    One object collects them from all files of a command.
+    A command that imports several files uses one object for all of them.
     """
 
     def __init__(self) -> None:
         self.ids: set[str] = set()
-        self.of_events: set[str] = set()  # at most MAX_LISTED_SESSIONS and those of one batch
+        self.of_events: set[str] = set()  # at most MAX_LISTED_SESSIONS, plus those of one batch
         self.is_any = False
         self.is_too_many = False  # whether there are more than MAX_LISTED_SESSIONS
 

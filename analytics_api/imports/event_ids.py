@@ -6,7 +6,7 @@ from hashlib import blake2b
 
 # An id consists of the event's time in seconds, modulo a cycle of about 388 days, and 38 bits of a hash. So events in
 # chronological order are inserted at the end of the table, which is fast for a large table. The events of a period can
-# be found by their ids. With ten million events, 1,000 of them per second, the probability of a collision is 2%.
+# be found by their ids. With ten million events, at 1,000 per second, the probability of a collision is 2%.
 CYCLE = 1 << 25
 HASH_BITS = 38
 HASH_MASK = (1 << HASH_BITS) - 1
@@ -18,12 +18,12 @@ class EventIds:
     """Compute ids from a timestamp in milliseconds and a content.
 
     Equal events are numbered, and the number is part of the hash. So they get different ids, and a second file with the
-    same events gets the same ids. Only the last MAX_REMEMBERED events, or up to twice as many, are remembered. If equal
-    events are further apart, they get the same id, so they are treated as one event.
+    same events gets the same ids. The last MAX_REMEMBERED different events are remembered, and at most twice as many.
+    If equal events are further apart, they get the same id, so they are treated as one event.
     """
 
     def __init__(self, key: bytes = b"") -> None:
-        self._hash = blake2b(key=key, digest_size=8)  # copying it for each id is faster than creating a hash
+        self._hash = blake2b(key=key, digest_size=8)  # to copy a hash for each id is faster than to create one
         self._counts: dict[bytes, int] = {}
         self._earlier_counts: dict[bytes, int] = {}
 

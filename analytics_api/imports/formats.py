@@ -59,8 +59,9 @@ def import_file(
 
     :param format: None to detect the format.
     :param table: for CSV and NDJSON; None for the table with matching columns.
-    :param map: for all formats except logs: column names of the file to column names of the table.
-    :param map_values: for all formats except logs, like `date_format`.
+    :param map: for all formats except logs.
+    :param map_values: for all formats except logs.
+    :param date_format: for all formats except logs.
     :param delimiter: for CSV.
     :param encoding: for CSV.
     :param site: for logs.

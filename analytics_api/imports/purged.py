@@ -17,7 +17,7 @@ from site
 def read_purged_before(at: Transaction) -> int | None:
     """Return the end of the purged days in milliseconds since the epoch, or None if nothing was purged.
 
-    Only `purge --keep-totals` counts: it keeps the totals of the days that it purges.
+    Days that were purged without `--keep-totals` are not included, because their rows are no longer counted.
     """
     row = at.row(RAW_SINCE)
     day: int | None = None if row is None else row["raw_since"]

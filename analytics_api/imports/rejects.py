@@ -23,7 +23,7 @@ class Rejects:
     A row is written as `NAME:LINE <tab> REASON <tab> ROW <newline>` with its original bytes, so that `cut -f3-`
     extracts rows that can be corrected and imported. LINE is the row's first line.
 
-    :param to: a path, an open binary file, or None to discard rows. A file at a path is created for the first row.
+    :param to: a path, an open binary file, or None to discard rows. A path is opened when the first row is rejected.
     :param inputs: paths of the files to import and of the database, which must not be overwritten.
     :raises IngestError: the path is one of the `inputs`, a symbolic link or a device, or cannot be written.
     """
@@ -108,7 +108,7 @@ def _abbreviate(value: object) -> str:
 
 
 def _create(path: str) -> BinaryIO:
-    """Open a new file, or an existing regular file, for its owner only. A symbolic link is an error."""
+    """Create a file that only its owner can read, or empty an existing regular file. A symbolic link is an error."""
     flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         file = os.open(path, flags, 0o600)

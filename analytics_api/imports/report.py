@@ -21,9 +21,9 @@ class TableCounts:
 
     :param joined: the number of existing sessions that an import merged with other sessions.
     :param purged: the number of rows that were skipped because their days were purged. The archive counts these rows.
-    :param is_computed: whether the rows are sessions that are computed from log lines. Only `written` and `joined` are
-        used then.
-    :param derived: the number of derived values by column.
+    :param is_computed: whether the rows are sessions that are computed from log lines. If so, only `written` and
+        `joined` are used.
+    :param derived: the number of derived values of each column.
     :param relative_referrers: the number of referrers that are not absolute URLs, so no domain is derived from them.
     """
 
@@ -46,9 +46,10 @@ class Report:
     """The result of an import."""
 
     tables: dict[str, TableCounts] = field(default_factory=dict)
-    # Messages about the first rejected row of each reason, of the first MAX_REPORTED_REJECTS reasons.
+    # For each table and reason, the message about the first rejected row; at most MAX_REPORTED_REJECTS messages.
     rejects: list[str] = field(default_factory=list)
-    reject_counts: dict[tuple[str, str], int] = field(default_factory=dict)  # rows by table and reason, as in rejects
+    # The number of rejected rows by table and reason, in the order of `rejects`.
+    reject_counts: dict[tuple[str, str], int] = field(default_factory=dict)
     ignored_tables: list[str] = field(default_factory=list)
     ignored_columns: dict[str, list[str]] = field(default_factory=dict)
     event_types: Counter[str] = field(default_factory=Counter)  # number of events by type
@@ -145,7 +146,7 @@ class Report:
         yield f"events by type: {shown}{more}"
         if "page_view" not in self.event_types:
             yield (
-                "warning: there is no page_view event, and only these count as page views; "
+                "warning: there is no page_view event, and only such events count as page views; "
                 "to rename a type, import again with --update --map-value event_type:NAME=page_view"
             )
 

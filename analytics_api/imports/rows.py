@@ -104,14 +104,15 @@ def import_rows(
         empty string ignores the column.
     :param map_values: by column of the table, mapping of values in the rows to values of the column, such as
         `{"status": {"Negotiation": "qualified"}}`.
-    :param date_format: the format of dates that are text, for `datetime.strptime`. Without `%z`, they are in UTC.
+    :param date_format: the format of dates that are text, for `datetime.strptime`. Without `%z`, the dates are in UTC.
     :param on_conflict: what to do if a row with the same key exists. If a new value is None and the column cannot be
         null, an update does not change the column.
-    :param strict: whether to raise IngestError for the first invalid row. Otherwise it is written to `rejects`.
+    :param strict: whether to raise IngestError for the first invalid row. Otherwise, invalid rows are written to
+        `rejects`.
     :param on_write: called with the number of new rows, and the total number if it is known.
     :param on_progress: called with the name of each counter that is rebuilt.
-    :raises IngestError: an error occurred, and nothing was written. This can be a conflict with another transaction if
-        `rows` is an iterator, because the import cannot read it again to repeat the transaction.
+    :raises IngestError: an error occurred, and nothing was written. If `rows` is an iterator, a conflict with another
+        transaction is an error, because the rows cannot be read again to repeat the transaction.
     """
     is_started = False
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 FETCH_ROWS = 4  # rows per fetch of a large database, because a row can have megabytes
-MAX_SMALL_BYTES = 1 << 25  # many rows of a database that is not larger are fetched at once
+MAX_SMALL_BYTES = 1 << 25  # from a database up to this size, MAX_BATCH_ROWS rows are fetched at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def _find_tables(db: Database, source: sqlite3.Connection, options: Options) -> 
 def _check_map(db: Database, source: sqlite3.Connection, theirs: Mapping[str, str], options: Options) -> None:
     """Raise IngestError if `--map` contains a column that no table has.
 
-    :param theirs: table names in the file by table names in this database.
+    :param theirs: mapping of table names in this database to table names in the file.
     """
     columns = {name: column for table in theirs for name, column in table_columns(db, table).items()}
     options.check_columns(" or ".join(theirs), columns)
@@ -142,7 +142,7 @@ def _find_columns(
         if names[index] in generated:
             raise IngestError(
                 f"{options.name}: {theirs}.{names[index]} is a generated column, which is not evaluated; "
-                f"store {column} as a plain one"
+                f"store {column} as an ordinary column"
             )
     report.add_ignored_columns(table, [name for name in match.ignored if name not in generated])
     taken = tuple(names[index] for index in match.indexes.values())

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 IMPORTER = "import"  # the name in the status history for changes by an import
 
-BULK_SHARE = 0.2  # new rows per stored row; below it, triggers are faster than rebuilding all counters
+BULK_SHARE = 0.2  # ratio of new rows to stored rows; up to this ratio, triggers are faster than rebuilding all counters
 MAX_CHEAP_REBUILD = 50_000  # if the number of new rows is unknown, use bulk mode only up to this many stored rows
 
 ROWS = """
@@ -140,7 +140,7 @@ class Writer:
     def _with_required(self, columns: Sequence[str], present: Sequence[str], rows: Rows) -> tuple[Sequence[str], Rows]:
         """Add the stored values of required columns that the rows do not have.
 
-        A row that does not exist in the table is rejected.
+        A row whose key is not in the table is rejected.
         """
         missing = [column for column in self.required if column in columns and column not in present]
         if not missing:
@@ -159,7 +159,7 @@ class Writer:
         return [*present, *missing], whole
 
     def _read_stored(self, key: str, columns: Sequence[str], keys: set[Cell]) -> dict[Cell, list[Cell]]:
-        """Return the stored values of these columns by key."""
+        """Return the stored values of these columns for each key."""
         sql = f"select {key}, {', '.join(columns)}\nfrom {self.table}\nwhere {key} in ({IN_LIST})"
         rows = [row for listed in in_list_batches(keys) for row in self.at.rows(sql, **listed)]
         return {row[key]: [row[column] for column in columns] for row in rows}
@@ -203,7 +203,7 @@ def _group_by_columns(key: str, columns: Sequence[str], rows: Rows) -> Iterator[
 
 
 def _merge_rows(key: int, rows: Rows) -> Iterable[tuple[list[Cell], int, Raw]]:
-    """Merge the rows with the same key. Each column gets the last value in the file."""
+    """Merge the rows with the same key. Each column gets the last of its values."""
     merged: dict[Cell, tuple[list[Cell], int, Raw]] = {}
     for row, line, raw in zip(rows.values, rows.lines, rows.raws):
         values = list(row)

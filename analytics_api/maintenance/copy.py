@@ -17,11 +17,11 @@ log = logging.getLogger(__name__)
 
 Batch = list[tuple[Any, ...]]
 
-# The columns to copy of a table of which not all columns are copied. The counts of pages are rebuilt. Their ids are
-# copied, because archived rows refer to them.
+# The columns to copy, if not all. The counts in the table `pages` are rebuilt. Its ids are copied, because archived
+# rows refer to them.
 COLUMNS = {"pages": ["page_id", "page"]}
-# For each table, the column with a count that includes purged rows. Only the number of purged rows, `archived`, is
-# copied.
+# For each table with purged rows, the column that counts all rows. Only the number of purged rows, `archived`, is
+# copied, as the new value of this column. The other rows are counted again.
 ARCHIVED_COUNTS = {"visitor_days": "sessions", "fingerprint_days": "sessions", "session_pages": "views"}
 
 
@@ -40,8 +40,8 @@ def copy(
 
     :param written: called with the number of rows that were copied since the last call.
     :param on_progress: called with the name of each counter.
-    :raises DatabaseError: the target is not empty, cannot store a row, or returns other values. Then it is unchanged.
-        This is also raised if the verification after the commit fails.
+    :raises DatabaseError: the target is not empty, cannot store a row, or returns different values. In these cases, the
+        target is unchanged. After a failed verification, the target has the copy.
     """
     tables = [Table(name, source) for name in PRIMARY_KEYS]
     with source.snapshot() as there:

@@ -52,7 +52,7 @@ DAY = 24 * HOUR
 IDLE = 10 * MINUTE  # a tracker ends a session after this time without events
 
 MASK = 2**64 - 1
-# Odd numbers. The products of consecutive integers with one of them, modulo 2**64, are distinct ids in random order.
+# Odd numbers. Consecutive integers that are multiplied by one of them, modulo 2**64, are distinct ids in random order.
 VISITOR, SESSION, DEVICE = 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93, 0xA0761D6478BD642F
 SEED = 0xE7037ED1A0B428DB
 STRIDE = 2**31 - 1  # a prime number; for consecutive k, `k * STRIDE % pages` is every page
@@ -65,7 +65,7 @@ class Plan:
     :param now: the end of the period, in milliseconds since the epoch.
     :param sessions: number of sessions.
     :param leads: number of leads; None for one per 20 sessions.
-    :param pages: number of pages without query strings. All are viewed if there are at least as many sessions.
+    :param pages: number of pages without query strings. All pages are viewed if there are at least as many sessions.
     :param days: length of the period in UTC days.
     :raises ValueError: a number is out of range, or there are leads but no sessions.
     """
@@ -114,7 +114,7 @@ def sessions(plan: Plan) -> Iterator[Row]:
         device = visitor - (visitor % 8 == 3)  # some visitors share a device
         event_count, duration, score = _visit(plan, index, start, draw)
         entry_page = exit_page = _page(pages, draw)
-        if index % step == 0:  # these sessions view every page at least once
+        if index % step == 0:  # together, these sessions view every page
             entry_page = exit_page = index // step * STRIDE % pages
         if event_count > 2:
             exit_page = _page(pages, draw)
@@ -221,7 +221,7 @@ def _events_of(plan: Plan, index: int, session: Row, draw: Draw) -> Iterator[tup
 
 
 def leads(plan: Plan) -> Iterator[Row]:
-    """Generate the rows of leads in the order of their sessions. 10% of them have no session id."""
+    """Generate the rows of leads in the order of their sessions. 10% of the leads have no session id."""
     return (lead for lead, _ in _enquiries(plan))
 
 
@@ -269,7 +269,7 @@ def recordings(plan: Plan, directory: str | Path, limit: int = 1_000) -> int:
 
 
 def _timeline(plan: Plan) -> tuple[list[int], list[int], list[float]]:
-    """Divide the period into intervals, whose weight is their length multiplied by the activity.
+    """Divide the period into intervals. The weight of an interval is its length multiplied by the activity.
 
     :returns: the boundaries of the intervals, the total weight before each, and each interval's ms per unit of weight.
     """
@@ -302,7 +302,7 @@ def _span(session: Row, now: int) -> int:
 
 
 def _enquiries(plan: Plan) -> Iterator[tuple[Row, list[Row]]]:
-    """Generate each lead together with its submissions, because the row of a lead contains their number."""
+    """Generate each lead together with its submissions, because the row of the lead has the number of submissions."""
     draw = plan.draws("leads")
     lead_id = submission_id = 0
     for index, session in enumerate(sessions(plan)):

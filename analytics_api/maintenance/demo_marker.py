@@ -35,5 +35,5 @@ def set_mark(at: Transaction, mark: DemoMark) -> None:
 
 
 def count_rows(at: Reader) -> int:
-    """Return the total number of rows in the base tables, all of which `demo` fills."""
+    """Return the total number of rows in the base tables. `demo` fills all of these tables."""
     return sum(int(at.rows(f"select count(*) as rows from {table}")[0]["rows"]) for table in BASE_TABLES)

@@ -31,8 +31,8 @@ ACTIONS += [("click", f'{{"target":"{name}"}}') for name in ("menu", "gallery", 
 ACTIONS += [("video_play", '{"video":"walk-through"}'), ("form_start", '{"form":"enquiry"}')]
 
 STATUSES = ("new", "contacted", "qualified", "proposal", "won", "lost")
-# The statuses of leads, which are assigned in turn. The proportions are those of a sales funnel. The first six leads
-# have six different statuses.
+# The statuses that leads get in turn. The proportions are those of a sales funnel. The first six leads have six
+# different statuses.
 FUNNEL = [STATUSES[int(stage)] for stage in "01234501020102130105"]
 LABELS = ((70, "Very Hot"), (55, "Hot"), (40, "Warm"), (0, "Cold"))
 _GIVEN_NAMES = """Rahul Priya Amit Sneha Vikram Ananya Rohan Kavita Arjun Meera Sanjay Neha Aditya Pooja Farhan

@@ -36,8 +36,8 @@ from sessions
 where session_id in ({IN_LIST}) and fingerprint <> ''
 """
 
-# The events of a session have no index. Therefore all events are read, in slices, so that each statement takes little
-# time. This statement returns the last event_id of the next slice.
+# The table `events` has no index of session ids. Therefore all events are read, in slices, so that each statement takes
+# little time. This statement returns the last event_id of the next slice.
 SELECT_SLICE_END = """
 select max(event_id) as last
 from (
@@ -143,8 +143,8 @@ where session_id in ({IN_LIST}) and views = 0
 """,
 }
 
-# Delete the collector's rows about the sessions. Their number is not in the result of `erase`. With the next event of
-# the visitor, a new session begins.
+# Delete the collector's rows of the sessions. They are not counted in the result of `erase`. The next event of the
+# visitor begins a new session.
 DELETE_COLLECTED = (
     f"""
 delete from collector_events
@@ -156,8 +156,8 @@ where session_id in ({IN_LIST})
 """,
 )
 
-# Delete all rows that limit the number of leads per hour. They do not say which person sent a lead, and are needed only
-# for an hour.
+# Delete the rows of all people that limit the number of leads per hour. The rows of one person cannot be selected,
+# because they do not say who sent a lead. All of them are needed only for an hour.
 DELETE_SENDERS = """
 delete from collector_leads
 """
@@ -219,7 +219,7 @@ def find(db: Database, *, visitor: str | None = None, email: str | None = None, 
 
 
 def has_rows(db: Database, person: Person) -> bool:
-    """Return whether the database has rows of the person. A Person can also have only the id that was searched for."""
+    """Return whether the database has rows of the person. The ids that were passed to `find` may have no rows."""
     checks = [(HAS_LEADS, ids) for ids in in_list_batches(person.leads)]
     checks += [(HAS_VISITORS, ids) for ids in in_list_batches(person.visitors)]
     return bool(person.sessions) or any(db.rows(sql, **ids) for sql, ids in checks)
@@ -239,9 +239,9 @@ def erase(
     person's visitors and sessions in leads and submissions of other people are set to null. The number of these
     references is returned as `links`.
 
-    The archive of purged rows is changed, too. The person's visitors are removed from it with their days and countries,
-    and so are the fingerprints and pages of the sessions that still exist. The fingerprints of purged sessions are
-    unknown, so they remain.
+    The archive of purged rows is changed, too. The person's visitors are removed from the archive with their days and
+    countries, and so are the fingerprints and pages of sessions that are not purged. The fingerprints of purged
+    sessions are unknown, so they remain.
 
     After the commit, the data of deleted rows is removed from the database files. This happens even if no row was
     found, so that an interrupted erasure can be completed by running it again.

@@ -91,7 +91,7 @@ delete from sessions
 {WHERE_OLD_SESSIONS.strip()}
 """
 
-# A row for each session and dimension, with the key of the session. Dimension 0 counts all sessions.
+# A row for each session and dimension, with the session's key in this dimension. Dimension 0 counts all sessions.
 _KEYS = "\n      ".join(f"when {dimension} then {EXPRESSIONS[field]}" for field, dimension in DIMENSIONS.items())
 _DIMENSIONS = ", ".join(f"({dimension})" for dimension in (0, *DIMENSIONS.values()))
 SESSION_KEYS = f"""
@@ -141,7 +141,8 @@ where true
 order by dimension, day, key
 on conflict do nothing
 """,
-    # `day` is the first column of `group by`. If it were the visitor, SQLite would read all sessions, in index order.
+    # `group by` begins with `day`. If it began with `visitor_id`, SQLite would read all sessions in the order of an
+    # index.
     f"""
 update visitor_days set archived = archived + old.sessions
 from (
@@ -164,7 +165,7 @@ from (
 where fingerprint_days.fingerprint = old.fingerprint
   and fingerprint_days.day = old.day
 """,
-    # The value is 1 if the first session of a lead was purged, 2 if its last session was purged, and 3 for both.
+    # `archived` is 1 if the first session of a lead was purged, 2 if the last session was purged, and 3 for both.
     f"""
 update lead_attributions set archived =
   case when archived in (1, 3) or first_session_id in ({OLD_SESSIONS}) then 1 else 0 end
@@ -206,7 +207,7 @@ where day < :day
 
 
 def count_old_rows(db: Database, before: date) -> dict[str, int]:
-    """Return the number of events and sessions that `purge` would delete. They are read from the counters."""
+    """Return the numbers of events and sessions that `purge` would delete. The numbers are read from the counters."""
     day, instant = _begin(db, before)
     return db.rows(OLD_ROWS, day=day, minute=instant // 60_000)[0]
 
@@ -227,8 +228,8 @@ def purge(
     interrupted at any time and run again. After each transaction, the purge sleeps as long as the transaction took, so
     that other writers can proceed.
 
-    :param keep_totals: whether to keep counting the deleted rows in all statistics except realtime. Their counts are
-        archived. Rows that are written later are counted correctly, whatever their date.
+    :param keep_totals: whether to keep counting the deleted rows in all statistics except realtime. The counts of these
+        rows are archived. Rows that are written later are counted correctly, whatever their date.
     :param deleted: called after each transaction with the number of deleted rows, and the total number of rows to
         delete.
     """
@@ -264,7 +265,7 @@ def _purge_collector(at: Transaction, day: int, instant: int) -> None:
 
 
 def _run_throttled(db: Database, archive: Sequence[str], delete: str, **params: Any) -> int:
-    """Archive and delete rows in one transaction, sleep as long as it took, and return the number of deleted rows.
+    """Archive and delete rows in one transaction, sleep for as long again, and return the number of deleted rows.
 
     Other writers poll for SQLite's write lock, so they need a pause to acquire it.
     """

@@ -16,15 +16,15 @@ from ..errors import SettingError
 SECOND_MS = 1000
 DAY_SECONDS = 86_400
 
-# After the last known change of its offset, a time zone changes by a rule. The calendar repeats every 400 years, which
-# are a whole number of weeks, so these changes repeat, too. Therefore only the first 400 years after RULE_BEGINS are
-# searched.
+# After the last known change of its offset, a time zone changes by a rule. The changes by a rule repeat every 400
+# years, like the calendar, because 400 years are a whole number of weeks. Therefore only the first 400 years after
+# RULE_BEGINS are searched.
 RULE_BEGINS = 130 * 365 * DAY_SECONDS + 32 * DAY_SECONDS  # 2100-01-01
 CYCLE = 146_097 * DAY_SECONDS  # 400 years
 END = 253_402_300_800  # the end of the year 9999
 
-# Search steps in seconds. Since 1970 no time zone has changed its offset twice within a week. Changes by a rule are
-# months apart.
+# Search steps in seconds. Two changes within one step might not be found. Since 1970, no time zone has changed its
+# offset twice within a week. Changes by a rule are months apart.
 STEP = DAY_SECONDS
 RULE_STEP = 5 * DAY_SECONDS
 

@@ -32,10 +32,10 @@ MAX_COOKIES = 4  # maximum number of session cookies to look up; a browser sends
 SESSION_PATH: Final = "/session"
 FORM = "application/x-www-form-urlencoded"
 
-# After a sign-in by a form, the redirect has one of these fragments, and the page shows a message for it.
+# After a sign-in by a form, the redirect has one of these fragments. The page shows a message for each fragment.
 INVALID_KEY_FRAGMENT = "invalid-key"
 READ_ONLY_FRAGMENT = "read-only"
-SIGNED_IN_FRAGMENT = "signed-in"  # the message is shown if the page is not signed in
+SIGNED_IN_FRAGMENT = "signed-in"  # the message is shown only if the browser did not store the cookie
 
 
 class BrowserLogin:
@@ -47,7 +47,7 @@ class BrowserLogin:
     cookie has `Vary: Cookie`.
 
     :param app: the application; it reads the tokens of the cookies from the environ.
-    :param find_key: takes the digest of a key, and returns its Principal or None.
+    :param find_key: takes the digest of a key, and returns the key's Principal or None.
     :param prefix: the beginning of every path.
     :param clock: returns the current time in milliseconds since the epoch.
     """
@@ -130,7 +130,7 @@ class BrowserLogin:
         return []
 
     def cookie(self, environ: WSGIEnvironment, token: str, max_age: int) -> tuple[str, str]:
-        """Return the Set-Cookie header. Without TLS, it has no `Secure`, because browsers would reject the cookie."""
+        """Return the Set-Cookie header. Over plain HTTP, browsers reject `Secure`, so the cookie does not have it."""
         value = dump_cookie(
             COOKIE,
             token,

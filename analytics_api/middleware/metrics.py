@@ -70,7 +70,7 @@ class Metrics:
         return self.app(environ, start)
 
     def registry(self) -> CollectorRegistry:
-        """Return a registry with the metrics of all worker processes, or of this process if it is alone."""
+        """Return a registry with the metrics of all worker processes, or of this process if there are no others."""
         registry = CollectorRegistry()
         if ValueClass.__name__ == "MmapedValue":  # PROMETHEUS_MULTIPROC_DIR is set
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]

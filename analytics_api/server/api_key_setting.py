@@ -30,9 +30,9 @@ def find_mistakes(variable: str, keys: Mapping[str, str]) -> list[str]:
 
 
 def read_keys(environ: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-    """Return ANALYTICS_API_KEY or ANALYTICS_API_KEY_FILE, whichever is set, and its keys by name.
+    """Return the variable that is set, ANALYTICS_API_KEY or ANALYTICS_API_KEY_FILE, and a mapping of names to keys.
 
-    :raises SettingError: there are no keys, or one of them could never be sent by a client.
+    :raises SettingError: both variables are set, there are no keys, or a key is invalid.
     """
     text, path = environ.get("ANALYTICS_API_KEY", ""), environ.get("ANALYTICS_API_KEY_FILE", "").strip()
     if text.strip() and path:
@@ -54,7 +54,7 @@ def _check_key(variable: str, name: str, key: str) -> None:
         raise SettingError(f"{variable}: {name} contains a comma; separate keys with spaces")
     if key.startswith("$("):
         raise SettingError(f"{variable} contains the command {key}…), which is not run; set the key that it prints")
-    if key.startswith("`") and not key.endswith("`"):  # the text is not repeated, because it may be several keys
+    if key.startswith("`") and not key.endswith("`"):  # the message has no text of the value, which may be keys
         raise SettingError(f"{variable} contains a command in `…`, which is not run; set the key that it prints")
     if not (key.isascii() and key.isprintable()):
         raise SettingError(f"{variable}: {name} contains a character that is not ASCII; {MAKE_A_KEY}")
@@ -87,7 +87,7 @@ def find_enclosure(key: str) -> str:
     if key[0] == "<" or key[-1] == ">":
         return "is in angle brackets, which are part of the key; replace a placeholder by a key, without brackets"
     if key[0] == "$":
-        return "begins with $, which is part of the key; a name of a variable is not replaced by its value here"
+        return "begins with $, which is part of the key; the name of a variable is not replaced by its value"
     if key.startswith("ANALYTICS_API_KEY="):
         return "begins with the name of the setting, which is part of the key; the value must have only keys"
     return ""

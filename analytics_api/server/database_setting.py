@@ -19,7 +19,7 @@ def read_database(environ: Mapping[str, str]) -> str:
     if "://" in value:
         hint = f": write {value.partition(':///')[2] or DATABASE}" if value.startswith("sqlite:///") else ""
         raise SettingError(
-            f"ANALYTICS_DATABASE must be the path of an SQLite file or a URL that begins {POSTGRESQL[0]}{hint}"
+            f"ANALYTICS_DATABASE must be the path of an SQLite file or a URL that begins with {POSTGRESQL[0]}{hint}"
         )
     if value.startswith((":memory:", "file:")):
         raise SettingError("ANALYTICS_DATABASE must be a file: every process needs the same database")

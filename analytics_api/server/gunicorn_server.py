@@ -32,7 +32,7 @@ OPTIONS: dict[str, Any] = {
     "limit_request_fields": 64,
     "limit_request_field_size": 8190,
     "control_socket_disable": True,
-    # gunicorn ignores forwarded headers. ProxyFix evaluates them if ANALYTICS_TRUSTED_PROXIES is set.
+    # Let gunicorn ignore forwarded headers. ProxyFix evaluates them if ANALYTICS_TRUSTED_PROXIES is set.
     "forwarded_allow_ips": "",
     "forwarder_headers": "",
     "secure_scheme_headers": {},
@@ -105,7 +105,8 @@ def forget_worker(arbiter: object, worker: Any) -> None:
 
 def start_worker(worker: Any) -> None:
     quit_gracefully(worker)
-    # The garbage collector then skips the objects that exist now. It took half of the time of recording page views.
+    # The garbage collector then skips the objects that exist now. Without this call, the collector of garbage took half
+    # of the time of recording page views.
     gc.freeze()
 
 

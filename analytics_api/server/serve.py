@@ -45,7 +45,7 @@ def build_server_app(
         browser sessions.
     :param collector: the application for the paths of the collector, or None to send 404. Requests for these paths need
         no key.
-    :param write: takes the log line of each request; it must not raise an exception.
+    :param write: called with the log line of each request. The function must not raise an exception.
     """
     health = HealthEndpoints(db, browser_sessions=dashboard)
     apps: dict[str, WSGIApplication] = dict.fromkeys(health.endpoints, CORSMiddleware(health, cors_origins))
@@ -91,7 +91,7 @@ def show_unknown_pages(api: WSGIApplication) -> WSGIApplication:
 
 
 def add_dashboard(apps: dict[str, WSGIApplication]) -> None:
-    """Add the web pages to the applications by path. At `/`, a client that does not prefer HTML gets the start page."""
+    """Add the web pages to `apps`. At `/`, a client that does not prefer HTML gets the start page."""
     from ..dashboard import create_dashboard
 
     dashboard, start_page = create_dashboard("analytics", script="a.js"), apps["/"]

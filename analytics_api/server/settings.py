@@ -79,7 +79,7 @@ class Settings:
         """Parse the settings from environment variables.
 
         :raises SettingError: a variable is missing or invalid. The message begins with the variable, and ends with the
-            unknown variables, because one of them may be the misspelled name of the missing one.
+            unknown variables, because one of them may be a misspelling of the missing one.
         """
         try:
             return cls._read(environ)
@@ -189,7 +189,7 @@ def _database_read(environ: Mapping[str, str]) -> str | None:
     value = environ.get("ANALYTICS_DATABASE_READ", "").strip()
     if value and not (value.startswith(POSTGRESQL) and read_database(environ).startswith(POSTGRESQL)):
         raise SettingError(
-            f"ANALYTICS_DATABASE_READ must be a URL that begins {POSTGRESQL[0]}, and so must ANALYTICS_DATABASE"
+            f"ANALYTICS_DATABASE_READ must be a URL that begins with {POSTGRESQL[0]}, and so must ANALYTICS_DATABASE"
         )
     return value or None
 
@@ -292,9 +292,9 @@ def _parse_bool(environ: Mapping[str, str], name: str, default: bool) -> bool:
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    """Return a warning for each unknown ANALYTICS_ variable. It suggests the most similar known name.
+    """Return a warning for each unknown variable. The warning suggests the most similar known name.
 
-    A name such as ANALYTIC_METRICS, which is almost the same as a known one, is also unknown.
+    A variable is unknown if its name begins with ANALYTICS_, or is almost a known name, such as ANALYTIC_METRICS.
     """
     warnings = []
     for name in sorted(set(environ) - set(VARIABLES)):

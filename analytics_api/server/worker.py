@@ -1,4 +1,4 @@
-"""A threaded worker of gunicorn, in which a request of the collector does not occupy a thread until its commit."""
+"""A threaded worker of gunicorn in which no thread waits for the commit of a request to the collector."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class LateResponse:
     The connection belongs to the request until two events have occurred, in any order: the response is sent, and the
     thread of the request has finished.
 
-    :ivar is_expected: the application sets it to announce that it will call `send`. Its return value is then ignored.
+    :ivar is_expected: the application sets this to true if it will call `send` later. The value that the application
+        returns is then ignored.
     """
 
     def __init__(self, worker: CollectingWorker, conn: TConn, response: Any) -> None:
@@ -68,8 +69,8 @@ class LateResponse:
 class CollectingWorker(ThreadWorker):
     """A `gthread` worker that adds a LateResponse to the environ of POST requests, for the collector.
 
-    Without it, each of these requests would occupy a thread until its commit. 64 threads that wake up at the same time
-    contend for the lock of the interpreter, and a page view takes 1.6 times the CPU time.
+    Without a LateResponse, each of these requests would occupy a thread until its commit. 64 threads that wake up at
+    the same time contend for the lock of the interpreter, so that a page view takes 1.6 times the CPU time.
     """
 
     def accept(self, listener: Any) -> None:
@@ -109,7 +110,7 @@ class CollectingWorker(ThreadWorker):
         return not response.should_close()
 
     def _keepalive_after(self, conn: TConn, keepalive: Any) -> Any:
-        # For a LateResponse, the collector has already read the whole body.
+        # The worker needs the LateResponse itself. The collector has read the whole body, so there is none to discard.
         return keepalive if isinstance(keepalive, LateResponse) else super()._keepalive_after(conn, keepalive)  # type: ignore[misc]
 
 

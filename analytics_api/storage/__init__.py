@@ -29,9 +29,9 @@ def open_storage(
 ) -> StorageStats:
     """Return the provider for a value of ANALYTICS_STORAGE. The storage is not opened before `statistics` is called.
 
-    A value that begins with http:// or https:// is the path-style URL of a bucket: the last segment of its path is the
-    name of the bucket. The query `?prefix=…` selects keys by prefix. %XX in it is decoded, and `+` is a plus sign. Any
-    other value is a directory, which need not exist yet. `~` is the home directory.
+    A value that begins with http:// or https:// is the path-style URL of a bucket: the last segment of the path is the
+    name of the bucket. The query `?prefix=…` selects keys by prefix. In the prefix, %XX is decoded, and `+` is a plus
+    sign. Any other value is a directory, which need not exist yet. `~` is the home directory.
 
     :param cloudflare_token: if set, get the number of objects in an R2 bucket from Cloudflare's analytics instead of
         listing the bucket.
@@ -57,7 +57,7 @@ def open_storage(
     url, _, query = setting.partition("?")
     name, _, prefix = query.partition("=")
     if query and (name != "prefix" or re.search("[&#]", prefix)):
-        raise SettingError(f"{_EXPECTED}; write & and # in it as %26 and %23")
+        raise SettingError(f"{_EXPECTED}; in FOLDER, write & and # as %26 and %23")
     try:
         return Bucket(
             url,

@@ -1,4 +1,4 @@
-"""Storage statistics, and counting them from object keys."""
+"""The interface of storage statistics, and a function that counts objects and sessions by their keys."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def session_pattern(pattern: str | re.Pattern[str] | None, folder: str) -> re.Pa
     """Return the regular expression whose group `session` matches the session id in a key.
 
     The default matches `sessions/<session>/…` and `sessions/<session>.<ext>` after any segment of a key. If `folder` is
-    `sessions`, it also matches `<session>` at the beginning of a key. Python's `re` cannot be interrupted, so a custom
-    pattern must not need exponential time.
+    `sessions`, the default matches only at the beginning of a key, and `sessions/` may be absent. Python's `re` cannot
+    be interrupted, so a custom pattern must not need exponential time.
 
     :param pattern: a custom regular expression; None for the default.
     :param folder: name of the folder. Keys are relative to this folder.
@@ -78,8 +78,8 @@ def count(pages: Iterable[list[str]], pattern: re.Pattern[str], clock: Clock) ->
 
     The keys of a session may not be adjacent: in the order of S3, `sessions/a.x/…` is between `sessions/a.json` and
     `sessions/a/…`, and a directory has no order. Therefore a digest of each session id (16 bytes) is inserted into a
-    temporary SQLite table, which SQLite moves to disk when it grows. A key without a session is counted as an object.
-    The number of such keys is logged, with level WARNING if no key has a session.
+    temporary SQLite table. SQLite moves a large table to disk. A key without a session is counted as an object. The
+    number of such keys is logged, with level WARNING if no key has a session.
 
     :raises StorageError: there is no disk space for the temporary table.
     """

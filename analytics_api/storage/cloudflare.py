@@ -33,10 +33,10 @@ LOOK_BACK = timedelta(days=3)  # the number of objects on a day is available onl
 
 
 class Analytics:
-    """The number of objects in a bucket according to Cloudflare's analytics, which may be a day old.
+    """The number of objects in a bucket according to Cloudflare's analytics. This number may be a day old.
 
-    The number of sessions is unknown. `Snapshot` estimates it from the objects per session in an earlier listing.
-    Cloudflare allows 300 queries in 5 minutes.
+    The number of sessions is unknown. `Snapshot` estimates the sessions from the objects per session in an earlier
+    listing. Cloudflare allows 300 queries in 5 minutes.
 
     :param bucket: name of the bucket. In a jurisdiction, it has a prefix, such as `eu_NAME`.
     :param token: an API token with the permission Account Analytics: Read.

@@ -54,7 +54,7 @@ class Directory:
                 yield page
 
     def _keys(self) -> Generator[str, None, None]:
-        # A stack of open iterators uses less memory than a list of subdirectories. There may be a million of these.
+        # There may be a million subdirectories. A stack of open iterators uses less memory than a list of them.
         levels = [("", os.scandir(self._path))]
         try:
             while levels:

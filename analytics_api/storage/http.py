@@ -19,7 +19,7 @@ from ..errors import SettingError, StorageError
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 5
-BACKOFF = 0.5  # seconds; the maximum of the first pause, which doubles after each attempt
+BACKOFF = 0.5  # seconds; the maximum of the first pause. The maximum doubles after each attempt.
 RETRIED = frozenset({429, 500, 502, 503, 504})
 BODY_LIMIT = 16 << 20  # bytes; four times the size of 1000 percent-encoded keys of S3's maximum length
 
@@ -27,7 +27,7 @@ BODY_LIMIT = 16 << 20  # bytes; four times the size of 1000 percent-encoded keys
 def parse_url(url: str, what: str) -> SplitResult:
     """Parse and validate a URL for a `Client`.
 
-    :param what: description of the URL for error messages. They do not contain the URL, which may have a password.
+    :param what: description of the URL for error messages. No message contains the URL, which may have a password.
     :raises SettingError: the URL is invalid.
     """
     try:

@@ -1,8 +1,8 @@
 """Statistics of a bucket in Cloudflare R2 or another S3 service, from a listing of its keys.
 
-The listing uses only the standard library, because the package obstore (0.12) can return a wrong number. Its listing
-fails at a key with a newline, an empty segment (`a//b`) or a segment `.`. It ignores `IsTruncated`, so the listing ends
-too early if a truncated page has no token. It treats XML without `Contents`, such as an `<Error>`, as an empty bucket.
+The listing uses only the standard library, because a listing by the package obstore (0.12) can be wrong. obstore fails
+at a key with a newline, an empty segment (`a//b`) or a segment `.`. It ignores `IsTruncated`, so its listing ends too
+early if a truncated page has no token. It treats XML without `Contents`, such as an `<Error>`, as an empty bucket.
 """
 
 from __future__ import annotations

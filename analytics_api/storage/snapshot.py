@@ -15,8 +15,8 @@ from .base import Statistics, StorageStats
 
 log = logging.getLogger(__name__)
 
-# All times are in milliseconds. A listing of n objects takes ceil(n / 1000) class A operations. Listing a million
-# objects every hour takes 720,000 of them a month; R2 includes a million ("R2 pricing" in its documentation).
+# All times are in milliseconds. A listing of n objects takes ceil(n / 1000) class A operations. To list a million
+# objects every hour takes 720,000 operations a month. R2 includes a million ("R2 pricing" in its documentation).
 MAX_AGE = 3600_000
 TIMEOUT = 10_000  # maximum time that a request waits for the first statistics
 CLAIM_TIME = 60_000  # another worker may refresh if a claim is not renewed within this time
@@ -90,7 +90,7 @@ class Snapshot:
     """A provider that stores the statistics of another provider in the database.
 
     If the stored statistics are older than `max_age`, one worker refreshes them in the background. The old statistics
-    are returned until the refresh succeeds. If there are none yet, a request waits for the first refresh.
+    are returned until the refresh succeeds. If no statistics are stored yet, a request waits for the first refresh.
 
     :param max_age: milliseconds after which statistics are refreshed.
     :param timeout: maximum time in milliseconds that a request waits for the first statistics.
@@ -116,7 +116,7 @@ class Snapshot:
     def statistics(self) -> Statistics:
         """Return the latest statistics.
 
-        :raises StorageError: there are none yet, and the first refresh failed or did not end within the timeout.
+        :raises StorageError: no statistics are stored yet, and the first refresh failed or was slower than the timeout.
         """
         row = self._row()
         latest = None if row is None or row["taken_at"] is None else _statistics(row)
@@ -193,8 +193,7 @@ class Snapshot:
             self.refresh()
         except Exception:
             log.exception("the storage statistics cannot be refreshed; the old ones remain in use")
-            # Without this write, the claim expires after CLAIM_TIME, which is as long as RETRY_PAUSE.
-            with suppress(AnalyticsError):
+            with suppress(AnalyticsError):  # the claim then expires after CLAIM_TIME, which is as long as RETRY_PAUSE
                 self._write(SAVE_FAILURE, now=self.clock(), until=self.clock() + RETRY_PAUSE)
         finally:
             done.set()

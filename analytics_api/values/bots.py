@@ -30,7 +30,7 @@ NO_USER_AGENT = "no user agent"
 def bot_name(agent: str) -> str | None:
     """Return the bot's name for a user agent, or None for a browser.
 
-    An empty user agent belongs to a bot, because every browser sends one.
+    An empty user agent belongs to a bot, because every browser sends a user agent.
 
     :raises IngestError: the package crawler-user-agents is not installed.
     """

@@ -1,7 +1,8 @@
 """Escape and unescape text that a spreadsheet would evaluate as a formula (OWASP, "CSV Injection").
 
 A cell is a formula if it begins with `=`, `+`, `-` or `@`, or with the full-width form of one of these. A spreadsheet
-may use another separator than the comma, so a cell may begin after any separator. Spaces and quotes may precede it.
+may use another separator than the comma, so a cell may begin after any separator. Spaces and quotes may precede the
+sign.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Final
 
 SIGNS: Final = "=+\\-@\uff1d\uff0b\uff0d\uff20"
 SEPARATORS: Final = frozenset("\t\r\n;,|")
-# A sequence of separators, spaces and quotes. A match must begin at its first character, so that the time is linear.
+# A sequence of separators, spaces and quotes. A match begins only at the start of a sequence, so the time is linear.
 RUN: Final = r'((?:^|(?<![\s";,|])(?=[\s";,|]))[\s";,|]*)'
 FORMULA: Final = re.compile(f"{RUN}(?='*[{SIGNS}])")
 ESCAPED_FORMULA: Final = re.compile(f"{RUN}'(?='*[{SIGNS}])")

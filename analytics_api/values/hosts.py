@@ -24,7 +24,7 @@ NOT_PLAIN = re.compile(rb"%[0-9A-Fa-f]{2}|[^A-Za-z0-9._~/?:@!$&'()*+,;=#\[\]%-]"
 
 @lru_cache(maxsize=20_000)
 def normalize_host(value: str) -> str | None:
-    """Return the normalized host of a host name, an authority or a URL, or None if it is invalid.
+    """Return the normalized host of a host name, an authority or a URL, or None if the host is invalid.
 
     A normalized host is in lower case and punycode, without user, port, `www.` and trailing dot. An IPv6 address is
     compressed and in brackets.

@@ -185,7 +185,7 @@ def _parse_iso_8601(value: str) -> int:
 
 
 def _suggest_format(value: str) -> str:
-    """Return the end of an error message: how to import text that may be a date, or "" if it has no digit."""
+    """Return the end of an error message: how to import text that may be a date, or "" if the text has no digit."""
     match = UNKNOWN_ORDER.fullmatch(value)
     if match is None:
         has_digit = any(map(str.isdigit, value))

@@ -33,7 +33,7 @@ def test_columns_match_the_header(database):
     assert report.lines() == [
         "events: 1 of 1 rows written",
         "events by type: click 1",
-        "warning: there is no page_view event, and only these count as page views; "
+        "warning: there is no page_view event, and only such events count as page views; "
         "to rename a type, import again with --update --map-value event_type:NAME=page_view",
         "warning: the events name sessions that are not in the database (1); "
         "only sessions count as visits, so import them, too",
@@ -92,7 +92,7 @@ def test_unusable_header_is_rejected(database, header, map, message):
 
 @pytest.mark.any_engine
 def test_table_option_reports_missing_columns(database):
-    with pytest.raises(IngestError, match=r"visitor_id is missing, which every row of sessions must have; .*\)$"):
+    with pytest.raises(IngestError, match=r"every row of sessions must have the column visitor_id; .*\)$"):
         import_csv(database, [b"session_id,started_at\n"], table="sessions")
 
 

@@ -281,7 +281,7 @@ def test_event_types_are_counted_without_page_views_warned_of(database):
 
     assert "events by type: 1 1, pageview 1" in report.lines()
     assert (
-        "warning: there is no page_view event, and only these count as page views; "
+        "warning: there is no page_view event, and only such events count as page views; "
         "to rename a type, import again with --update --map-value event_type:NAME=page_view"
     ) in report.lines()
     assert (

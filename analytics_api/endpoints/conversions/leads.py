@@ -10,8 +10,8 @@ from ...calendar import DAY_MS, interval_first
 from ...matching import Matching
 from .counts import ALL, NONE, UNKNOWN, Leads, Request
 
-# The day of the enquiry in the site's time zone. Before 1970 the first offset applies. Division rounds toward zero, so
-# a million days are added before it and subtracted after it.
+# The day of the enquiry in the site's time zone. Before 1970, the first offset applies. A division rounds toward zero,
+# so a million days are added before the division and subtracted after it.
 ENQUIRY_DAY: Final = f"""(a.enquired_at + coalesce(
     (select day_offset from site_offsets where begins_at <= a.enquired_at order by begins_at desc limit 1),
     (select day_offset from site_offsets order by begins_at limit 1)) + {DAY_MS * 1_000_000}) / {DAY_MS} - 1000000"""
@@ -20,7 +20,7 @@ YEAR_1: Final = -62_135_596_800_000 + DAY_MS
 
 
 def read_leads(request: Request, since: int | None, before: int | None, matching: Matching | None) -> dict[Any, Leads]:
-    """Return the leads by key. For days, weeks and months, the key is the first day of the interval."""
+    """Return the leads of each key. For days, weeks and months, the key is the first day of the interval."""
     params: dict[str, Any] = {
         **(matching.conditions.values if matching else {}),
         **({} if since is None else {"since": since}),
@@ -73,5 +73,5 @@ def _key_of_lead(request: Request, matching: Matching | None) -> str:
     if request.by == "entry_page":
         return f"coalesce(case {column} when '' then '{NONE}' else {column} end, '{UNKNOWN}')"
     # Without filters, SQLite reads all leads in the order of an index that has all columns. With filters, it is faster
-    # to read only the leads of the range. An expression as the key makes SQLite do this.
+    # to read only the leads of the range. SQLite does so if the key is an expression.
     return f"coalesce({column}, null)" if matching else column

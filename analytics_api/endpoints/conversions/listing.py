@@ -35,14 +35,14 @@ def conversions(
 
     The rows with the most leads come first. Ties are sorted by the number of sessions, then by key. By day, week or
     month, the rows are in ascending order, and `limit` does not apply. `total` has one row, with the key `(all)`. A
-    lead is counted on the day of its enquiry, and has the key of the session that it is attributed to: the last or the
-    first one. The key of a lead without a session is `(unknown)`. `won`, `lost` and `open` count the leads by their
+    lead is counted on the day of its enquiry. Its key is that of the session to which it is attributed: the last or the
+    first session. The key of a lead without a session is `(unknown)`. `won`, `lost` and `open` count the leads by their
     current status. Rates have four decimals, and medians are in days with two decimals. A rate is null if its divisor
     is 0, and a median is null if there are no values.
 
-    With filters, a lead is counted if the session that it is attributed to matches. With `compare`, `previous` has the
-    numbers of the same key in the earlier range. By day, week or month, it has those of the interval with the same
-    position in the earlier range.
+    With filters, a lead is counted if the session to which it is attributed matches. With `compare`, `previous` has the
+    numbers of the same key in the earlier range. By day, week or month, `previous` has the numbers of the interval with
+    the same position in the earlier range.
     """
     range_ = resolve_range(ctx, from_, to, days, filters, compare=compare)
     matching = find_matching(ctx.db, range_, filters)

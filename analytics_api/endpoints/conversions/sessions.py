@@ -1,4 +1,4 @@
-"""Count the sessions of a range by key or by day. Without filters, the counters have these numbers."""
+"""Count the sessions of a range by key or by day. Without filters, the numbers are read from counters."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def count_earlier_sessions(
 
 
 def _to_counted(request: Request, key: str) -> str:
-    """Return the key in the counters for a key in the response. A missing entry page is an empty key there."""
+    """Return the key in the counters for a key in the response. The counters have "" for a missing entry page."""
     return "" if key == NONE and request.by == "entry_page" else key
 
 

@@ -1,4 +1,4 @@
-"""The board: the leads of each stage of the pipeline. In each stage, the newest entries come first."""
+"""The board: the leads of each stage of the pipeline."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def board(
     sort: str | None = None,
     filters: Filters | None = None,
 ) -> Board:
-    """Return the first leads of each stage, the number of leads in it, and a position in the feed of changes.
+    """Return the first leads and the number of leads of each stage, and a position in the feed of changes.
 
-    Everything is read from one database snapshot. With the filter `status`, other stages are omitted. The leads that
-    entered their stage last come first, and leads without a known time come last. Ties are sorted by descending
-    lead_id. `stage_since` is the time at which a lead entered its stage, in milliseconds since the epoch, or null. The
-    `etag` of a lead changes when the lead moves, and only then. `next` is the cursor for the next leads of a stage, or
-    null. `cursor` is the position to pass to `/changes` as `since`.
+    Everything is read from one database snapshot. With the filter `status`, other stages are omitted. `stage_since` is
+    the time at which a lead entered its stage, in milliseconds since the epoch, or null if it is unknown. Without
+    `sort`, the leads of a stage are sorted by `stage_since` in descending order, then by descending lead_id, with nulls
+    last. The `etag` of a lead changes when the lead moves, and only then. `next` is the cursor for the next leads of a
+    stage, or null. `cursor` is the position to pass to `/changes` as `since`.
 
     :param limit: number of leads of each stage.
     :param filters: as in the list.
@@ -150,7 +150,7 @@ def _to_stage(at: Reader, stage: Status, page: Page, sort: str, limit: int) -> B
 
 
 def to_cards(at: Reader, leads: list[Any]) -> dict[int, Card]:
-    """Return leads with their `etag` and `stage_since`, by lead_id."""
+    """Return a mapping of each lead_id to the lead with its `etag` and `stage_since`."""
     cards: dict[int, Any] = {lead["lead_id"]: lead for lead in leads}
     for row in at.rows(CARD_STATES, lead_ids=json.dumps(list(cards))):
         lead = cards[row["lead_id"]]

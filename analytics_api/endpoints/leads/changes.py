@@ -23,13 +23,13 @@ class Changes(TypedDict):
 def changes(ctx: Context, *, since: str | None = None) -> Changes:
     """Return the leads that were inserted, moved or deleted after a position, each once with its current status.
 
-    The `status` of a deleted lead is null. `cursor` is the current position, to pass as `since` in the next request. It
-    stays the same if nothing changed. Without `since`, no changes are returned. At least the last 10,000 changes are
-    available. For an older position, the response is 410.
+    The `status` of a deleted lead is null. `cursor` is the current position, to pass as `since` in the next request. If
+    nothing changed, `cursor` is the same as `since`. Without `since`, no changes are returned. At least the last 10,000
+    changes are available. For an older position, the response is 410.
 
     :param since: `cursor` of the board, or of an earlier response.
     :raises InvalidRequest: `since` is not a cursor.
-    :raises Gone: some changes since then are no longer available.
+    :raises Gone: some changes after `since` are no longer available.
     """
 
     def read(at: Reader) -> Changes:

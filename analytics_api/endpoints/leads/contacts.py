@@ -58,7 +58,7 @@ def list_changes(submission: Mapping[str, Any], before: Mapping[str, Any]) -> li
 
 
 def with_changes(submissions: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield each submission with the list of its `changes` since the one before it.
+    """Yield each submission with the list of its `changes` since the previous submission.
 
     :param submissions: the submissions of a lead, newest first.
     """
@@ -68,7 +68,7 @@ def with_changes(submissions: Iterable[Mapping[str, Any]]) -> Iterator[dict[str,
 
 
 def _payload(text: str | None) -> dict[str, Any] | None:
-    """Return the payload, or None if it is not a JSON object."""
+    """Return the payload, or None if the text is not a JSON object."""
     try:
         value = json.loads(text or "")
     except (ValueError, RecursionError):

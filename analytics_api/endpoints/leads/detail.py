@@ -111,7 +111,7 @@ order by started_at, session_id
 limit 1
 """
 
-# The expressions have indexes, which are used only if the expressions are the same as in the schema.
+# The expressions have indexes. A database uses these indexes only if the expressions are the same as in the schema.
 OTHER_LEADS = """
 select lead_id, enquiry_datetime, status
 from leads
@@ -135,9 +135,9 @@ order by enquiry_datetime desc, lead_id desc
 def detail(ctx: Context, lead_id: int) -> Detail:
     """Return the lead with its sessions and submissions, both newest first.
 
-    `first_session` is the first session of the lead's visitor if it began before the enquiry; otherwise it is the
-    session in the `session_id` of the lead. `other_leads` are leads with the same visitor, e-mail or phone, newest
-    first. `changes` of a submission are the fields that differ from the submission before it. Comparisons ignore case
+    `first_session` is the first session of the lead's visitor if that session began before the enquiry, otherwise the
+    session with the `session_id` of the lead. `other_leads` are leads with the same visitor, e-mail or phone, newest
+    first. `changes` of a submission are the fields that differ from the previous submission. Comparisons ignore case
     and spaces in e-mails, and spaces and the characters `+().-/` in phone numbers. Null, empty and missing values are
     equal.
 
@@ -172,9 +172,9 @@ def read_detail(at: Reader, lead_id: int) -> Detail:
 
 
 def _first_session(at: Reader, visitor: str | None, enquiry: str) -> Row | None:
-    """Return the visitor's first session, or None if it began after the enquiry.
+    """Return the visitor's first session, or None if that session began after the enquiry.
 
-    The time of the enquiry has no milliseconds. A session that began within the same second is returned.
+    The time of the enquiry has no milliseconds, so a session that began within the same second is returned.
     """
     try:
         instant = datetime.fromisoformat(enquiry).replace(tzinfo=timezone.utc)

@@ -69,7 +69,7 @@ def _csv_lines(leads: Iterable[Sequence[Any]]) -> str:
 
 
 def _csv_field(value: object) -> str:
-    """Return a CSV field. Values except null are quoted, because some programs expect another separator."""
+    """Return a CSV field. All values except null are quoted, because some programs expect another separator."""
     if value is None:
         return ""
     text = escape_formula(value).replace('"', '""') if isinstance(value, str) else str(value)

@@ -55,7 +55,7 @@ class FilteredSearch:
 
     :param conditions: one or more conditions.
     :param params: statement parameters: `limit` and `offset`; with a cursor also `key`, `lead_id` and `null_lead_id`.
-    :param driver_and_total: both, if they have already been computed.
+    :param driver_and_total: the values of `driver` and `total`, if they are already known.
     """
 
     at: Reader
@@ -128,8 +128,8 @@ class FilteredSearch:
             return _count_groups(self.at, "status", conditions, conditions)
         if self.at.stores_visits and all(condition.column in VISITS_COLUMNS for condition in self.conditions):
             return _count_groups(self.at, "has_visits, status", self.conditions, self.driver)
-        # With `group by status`, SQLite would sort the leads. Each comparison takes a tenth of the time, so the last
-        # status is not compared.
+        # With `group by status`, SQLite would sort the leads. Each comparison takes a tenth of the statement's time, so
+        # the number of the last status is computed from the others.
         *others, last = STATUSES
         counts = ", ".join(f"count(*) filter (where status = '{status}')" for status in others)
         sql = f"select count(*), {counts}\nfrom leads\nwhere {self.where}"
@@ -245,9 +245,9 @@ def _filter_next(search: FilteredSearch) -> Page | None:
 
 
 def _count_candidates(search: FilteredSearch) -> tuple[int, int]:
-    """Return two numbers: the leads that the index of the sort order must read, and all leads.
+    """Return two numbers: the leads that a scan of the sort order's index reads, and all leads.
 
-    If the search has a single status, the index only reads the leads with this status.
+    If the search has a single status, the scan reads only the leads with this status.
     """
     status = next((condition.params["status_0"] for condition in search.conditions if _is_one_status(condition)), None)
     candidates, all_leads = (search.at.rows(COUNT_BY_STATUS, status=each)[0]["total"] for each in (status, None))
@@ -273,7 +273,7 @@ limit :rows offset :skipped
 
 
 def _select_next(search: FilteredSearch) -> str:
-    """Return the statement for the next leads in the sort order: with a cursor, a union for `Order.after`."""
+    """Return the statement for the next leads in the sort order. With a cursor, it is a union for `Order.after`."""
     order = ORDERS[search.sort]
     # The index of the sort order is also searched for bounds of its column, and for a single status.
     bounds = "".join(

@@ -57,7 +57,7 @@ class LeadFilter:
 
 
 IN_ZONE: Final = "in the site's time zone"
-ANY: Final = "repeat it to accept several values"
+ANY: Final = "repeat the parameter to accept several values"
 
 LEAD_FILTERS: Final = {
     filter_.name: filter_
@@ -191,7 +191,7 @@ def _on_column(name: str, column: str, sql: str, params: dict[str, Any], implied
     :param sql: the condition with `{column}`.
     :param implied: a condition that is always true. SQLite uses partial indexes only for statements that contain it.
     """
-    # SQLite has no index for an expression, and evaluates this one faster than `|| ''`.
+    # SQLite cannot use the index of a column in an expression. It evaluates this one faster than `|| ''`.
     scanned = sql.format(column=f"coalesce({column}, null)")
     return Condition(name, column, sql.format(column=column) + implied, scanned, params)
 

@@ -11,7 +11,7 @@ from ...errors import InvalidRequest
 from ...http.parameters import MAX_INT64
 
 MIN_INT64: Final = -MAX_INT64 - 1
-# Maximum number of characters of a sort key in a cursor. Percent-encoded, the cursor and a search term then fit into a
+# Maximum number of characters of a sort key in a cursor. So a cursor and a search term, percent-encoded, fit into a
 # header of 8190 bytes.
 MAX_KEY_LENGTH: Final = 100
 
@@ -101,7 +101,7 @@ def encode_cursor(at: Reader, sort: str, lead: Row) -> str:
 
 
 def resolve_order(sort: str | None, cursor: str | None, default: str) -> str:
-    """Return the sort order of a request, which is that of its cursor if it has one.
+    """Return the sort order of a request: the order of the cursor if there is one, otherwise `sort` or `default`.
 
     :raises InvalidRequest: `sort` is not the order of the cursor.
     """

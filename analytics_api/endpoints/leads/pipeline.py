@@ -93,11 +93,11 @@ class Stays:
 
 
 def pipeline(ctx: Context, days: Days = None, *, from_: date | None = None, to: date | None = None) -> Pipeline:
-    """Return leads, stays and moves for each stage of the pipeline, counting the leads whose enquiry is in the range.
+    """Return the leads, stays and moves of each stage of the pipeline. Only leads with an enquiry in the range count.
 
     A stay in a stage begins with a recorded move into the stage. A stay in `new` can also begin with the enquiry, if
     the first recorded move of the lead leaves `new`, or if the lead is new and has no move. A stay is complete when the
-    next move leaves that stage. `entered` is the number of stays. `median_hours` and `p90_hours` are percentiles of the
+    next move leaves the stage. `entered` is the number of stays. `median_hours` and `p90_hours` are percentiles of the
     durations of complete stays. `advanced` is the number of moves to a later stage except lost, and `lost` the number
     of moves to lost. `oldest` is the time at which the longest current stay began, in milliseconds since the epoch.
     `without_history` is the number of leads that entered their current stage at an unknown time.

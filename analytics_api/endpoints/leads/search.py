@@ -1,7 +1,7 @@
 """The queries for a page of leads by a search term and a status, and for the total number of matches.
 
-There are four strategies. The table says how many rows each reads, where n is the number of leads with the requested
-status, m is the number of matches, and p = offset + limit:
+There are four strategies. The table says how many rows each strategy reads, where n is the number of leads with the
+requested status, m is the number of matches, and p = offset + limit:
 
 =================  ==========================================================================  ======================
 read_in_order      No search term: read the index of the sort order. The total is a counter.   p
@@ -10,9 +10,9 @@ filter_next        Many matches: read the next leads in the sort order, and filt
 sort_matches       Sort all matches.                                                           m with the index, else n
 =================  ==========================================================================  ======================
 
-`find_page` uses the first strategy that returns a page. The search index contains trigrams, so a term of one character
-cannot use it. A term of two characters can use it on SQLite if at most 500 trigrams begin with the term, but not on
-PostgreSQL. Without the index, counting and sorting read all n leads.
+`find_page` uses the first strategy that returns a page. The search index contains trigrams, so it cannot find a term of
+one character. On SQLite, it can find a term of two characters if at most 500 trigrams begin with the term; on
+PostgreSQL, it cannot. Without the index, counting and sorting read all n leads.
 
 Measured on SQLite with 100,000 and 1,000,000 leads: `find_small_result` is 1.3 to 2.9 times as fast as `sort_matches`,
 and `filter_next` 2.5 to 36 times.
@@ -112,7 +112,7 @@ limit :limit
     for name, sort in _CONDITIONS_AND_ORDERS
 }
 
-# These return no rows if more than SMALL_RESULT leads match.
+# These statements return no rows if more than SMALL_RESULT leads match.
 SMALL_PAGES: Final = {
     (name, sort): f"""
 with matches as materialized (

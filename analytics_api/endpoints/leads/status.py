@@ -71,8 +71,8 @@ def update_status(ctx: Context, lead_id: int, status: str, check: Check = lambda
     `If-Match` lists neither the `etag` of the lead on the board nor the `ETag` of its detail, nothing is written, and
     the response is 412 with the lead as the board shows it. The header `ETag` of the response has the new `etag`.
 
-    :param check: takes a function that returns the entity tags of the lead. It raises PreconditionFailed to reject the
-        change.
+    :param check: called with a function that returns the entity tags of the lead. To reject the change, `check` raises
+        PreconditionFailed.
     :raises NotFound: the lead or the status does not exist.
     """
     new_status = find_status(status)
@@ -97,10 +97,10 @@ def update_status(ctx: Context, lead_id: int, status: str, check: Check = lambda
 def update_statuses(ctx: Context, leads: Sequence[LeadReference], status: str) -> MovedLeads:
     """Set the pipeline status of several leads in one transaction.
 
-    A lead with an `etag` is moved only if that is its current `etag` on the board, and a lead with a status in `from`
-    only if that is its current status. Otherwise the lead is in `stale`, as the board shows it now. `unchanged` has the
-    leads that already have the status, and `not_found` those that do not exist. If the request has a lead twice, only
-    the first one is used. All lists are in the order of the request.
+    A lead can be sent with an `etag` and with a status in `from`. It is moved only if these are equal to its current
+    `etag` on the board and its current status. Otherwise the lead is in `stale`, as the board shows it now. `unchanged`
+    has the leads that already have the status, and `not_found` those that do not exist. If the request has a lead
+    twice, only the first one is used. All lists are in the order of the request.
 
     :param leads: 1 to 500 leads.
     :raises NotFound: the status does not exist.
@@ -140,7 +140,7 @@ def _read_cards(at: Reader, lead_ids: Iterable[int]) -> dict[int, Card]:
 
 
 def _move(ctx: Context, at: Transaction, cards: Sequence[Card], status: str) -> None:
-    """Set the status of leads. They must have another status. Triggers write the history."""
+    """Set the status of leads that have another status. Triggers write the history."""
     with at.moving(ctx.actor, ctx.now):
         # Concurrent requests update leads in the same order, so they do not deadlock.
         for card in sorted(cards, key=lambda card: card["lead_id"]):

@@ -1,4 +1,4 @@
-"""The source and the pages of each session of a lead, which its detail does not have."""
+"""The source and the pages of each session of a lead. They are not in the lead's detail."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ order by session_id, views desc, page
 def visits(ctx: Context, lead_id: int) -> list[Visit]:
     """Return the referrer domain and the viewed pages of each session in the lead's detail, newest first.
 
-    `pages` are the 20 pages with the most views; ties are sorted by page. Domains and pages are those that the
-    statistics count: a session without a referrer has the domain `(direct)`, and pages have no query if the site drops
-    it.
+    `pages` are the 20 pages with the most views; ties are sorted by page. Domains and pages have the same form as in
+    the statistics: a session without a referrer has the domain `(direct)`, and pages have no query if the site drops
+    queries.
 
     :raises NotFound: the lead does not exist.
     """

@@ -1,6 +1,6 @@
 """Import access logs of web servers as sessions and events.
 
-Each request becomes an event. Its type depends on the method and status:
+Each request becomes an event. The type of the event depends on the request's method, path and status:
 
     page_view  a GET of a page with status 2xx or 304
     asset      a GET of another file with status 2xx or 304; see ASSETS
@@ -9,15 +9,15 @@ Each request becomes an event. Its type depends on the method and status:
 
 The visitor id is a hash of the address and the user agent with a salt that is stored in the database. The address is
 not stored. A session consists of requests of a visitor without a gap longer than the timeout. Its entry and exit page
-are its first and last page view, and its referrer is that of the entry page. It ends with its last request. Importing
-later lines can extend a session.
+are its first and last page view, and its referrer is the referrer of the entry page. The session ends with its last
+request. Importing later lines can extend a session.
 
-Events of bots have types such as `bot_page_view`, and the name of the bot in `data`. They have no session, so the
-statistics count only people.
+Events of bots have types such as `bot_page_view`, and the name of the bot in `data`. They have no session, so bots
+count neither as visitors nor as page views.
 
-The id of an event is computed from its line (see event_ids.py). So importing a line again has no effect, for example
-from a file that has grown, or from another file that has the same line. New lines are added to existing sessions. Files
-can be imported in any order. At most one batch of lines is in memory.
+The id of an event is computed from its line (see event_ids.py). So a line that is imported again, from the same file or
+another one, has no effect. New lines are added to existing sessions. Files can be imported in any order. At most one
+batch of lines is in memory.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def import_access_log(
     The formats are Common and Combined, both with or without a leading virtual host. Additional fields are ignored. The
     lines can be in any order.
 
-    :param strict: whether to raise IngestError for the first invalid line. Otherwise it is written to `rejects`.
+    :param strict: whether to raise IngestError for the first invalid line. Otherwise, invalid lines are written to
+        `rejects`.
     :param on_write: called with the number of new lines, and the approximate total number.
     :param on_progress: called with the name of each counter that is rebuilt.
     """
@@ -97,12 +98,12 @@ def _notes(report: Report, importer: LogImporter, hosts: frozenset[str], site: S
     bots = sum(count for event_type, count in report.event_types.items() if event_type.startswith("bot_"))
     if bots:
         yield (
-            f"bots: {bots:,} requests, stored as events with types of their own, without sessions; total_events counts "
-            "them, but not the numbers of sessions, visitors and page views"
+            f"bots: {bots:,} requests, stored as events with types of their own, without sessions; total_events "
+            "includes them; the numbers of sessions, visitors and page views do not"
         )
     others = sum(report.event_types[event_type] for event_type in ("asset", "error", "request"))
     if others:
-        yield f"assets, errors and other requests: {others:,}; total_events counts them, but not the views of pages"
+        yield f"assets, errors and other requests: {others:,}; total_events includes them; the page views do not"
     if importer.parser.prefixed_lines:
         yield (
             f"{importer.parser.prefixed_lines:,} lines have a prefix, which was ignored: "

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 
-MAX_LINE_BYTES = 1 << 16  # servers accept requests of at most a quarter of this size
+MAX_LINE_BYTES = 1 << 16  # servers accept request lines of at most a quarter of this length by default
 
 VIRTUAL_HOST = rb"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?"
 QUOTED = rb'[^"\\]*(?:\\.[^"\\]*)*'
@@ -85,7 +85,7 @@ def match_line(line: bytes) -> tuple[re.Match[bytes] | None, bytes]:
 def parse_instant(text: bytes) -> tuple[int, int | None]:
     """Return a timestamp in milliseconds since the epoch, and the timestamp at the beginning of its hour.
 
-    The second value is used for a cache by hour. It is None if the text is in ISO 8601.
+    The caller caches the second value. It is None if the text is in ISO 8601.
 
     :raises ValueError, KeyError, OverflowError, TypeError: the text is not a timestamp.
     """

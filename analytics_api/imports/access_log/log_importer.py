@@ -96,8 +96,9 @@ class LogImporter:
         self.pause = round(site.timeout * 1000)
         self.report = report
         self.purged_before = read_purged_before(at)
-        # If the database had no sessions before the import, this is the end of the last session; otherwise it is None.
-        # Visits after this time need no lookup of existing sessions. Lookups take 20% of the import of a new log.
+        # If the database had no sessions before the import, this is the end of the last session that was written, or
+        # -1; otherwise it is None. Visits after this time need no lookup of existing sessions. The lookups take 20% of
+        # the import of a new log.
         self.last_end: int | None = None if at.row(ANY_SESSION) else -1
 
     def write(self, lines: list[bytes], first: int, reject: RejectHandler) -> None:
@@ -206,7 +207,7 @@ class LogImporter:
             yield visit
 
     def _join_sessions(self, visitor: str, visit: Visit) -> Visit:
-        """Merge the visit with existing sessions of the visitor, if the gap between them is at most the timeout."""
+        """Merge the visit with existing sessions of the visitor. The gap to such a session is at most the timeout."""
         if self.last_end is not None and self.last_end < visit.started_at - self.pause:
             return visit
         joined = {span.session_id for span in visit.spans}
@@ -224,7 +225,7 @@ class LogImporter:
         session_id, started, ended = row["session_id"], row["started_at"], row["ended_at"]
         entered, left = started, ended
         if started < beside.ended_at and beside.started_at < ended:
-            # The session and the visit overlap, so compare the times of their first and last page views.
+            # The session and the visit overlap, so the times of page views decide which pages are entry and exit.
             views = [
                 row
                 for low, high in id_ranges(started, ended)

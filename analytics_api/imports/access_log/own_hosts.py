@@ -15,14 +15,14 @@ from .lines import MAX_LINE_BYTES, looks_like_log, match_line, virtual_host
 from .parser import LineParser, bare_host
 from .site import Site
 
-MIN_ASSET_REQUESTS = 3  # a host with fewer asset requests that it referred is not a host of the site
+MIN_ASSET_REQUESTS = 3  # a host that is the referrer of fewer asset requests is not detected
 MAX_REMEMBERED = 1_000
 
 OWN_HOSTS = "own_hosts"  # the name of the list in the table `secrets`
 
 
 def detect_own_hosts(site: Site, lines: Iterable[bytes]) -> frozenset[str]:
-    """Return the hosts in `site`, or else the hosts that are detected in the lines, normalized by bare_host()."""
+    """Return the site's own hosts, normalized by bare_host(). They are detected in the lines if `hosts` is None."""
     of_url = [urlsplit(site.url).hostname or ""] if site.url else []
     if site.hosts is not None:
         return frozenset(filter(None, map(bare_host, [*of_url, *site.hosts])))
@@ -48,7 +48,7 @@ def detect_own_hosts(site: Site, lines: Iterable[bytes]) -> frozenset[str]:
 
 
 def has_pages_without_host(site: Site, lines: Iterable[bytes]) -> bool:
-    """Return whether pages in the lines would be stored as paths, because neither they nor `site` have a host."""
+    """Return whether pages would be stored as paths, because neither the lines nor `site` have a host."""
     parser = LineParser(site, frozenset(), b"")
     for line in lines:
         match = match_line(line)[0] if len(line) < MAX_LINE_BYTES else None
@@ -58,7 +58,7 @@ def has_pages_without_host(site: Site, lines: Iterable[bytes]) -> bool:
 
 
 def own_hosts_of_files(site: Site, paths: Iterable[str]) -> frozenset[str]:
-    """Return the hosts that are detected in those files that are access logs. Unreadable files are skipped."""
+    """Return the hosts that are detected in access logs. Unreadable files and other formats are skipped."""
     hosts: frozenset[str] = frozenset()
     for path in paths:
         try:

@@ -26,7 +26,7 @@ MAX_URL_LENGTH = 2_000  # characters; PostgreSQL limits indexed values to 2704 b
 MAX_BOT_NAME_LENGTH = 100
 MAX_CACHED = 20_000  # maximum number of entries of each cache
 MAX_CACHED_BYTES = 400  # maximum length of a cached key; longer keys are rarely repeated
-FIRST_TIMESTAMP = 100_000_000_000  # in 1973; the database rejects smaller timestamps, which are often in seconds
+FIRST_TIMESTAMP = 100_000_000_000  # in 1973; the database rejects smaller numbers, which are often seconds
 LAST_TIMESTAMP = 253_402_300_799_999  # the end of year 9999
 LAST_CACHED_HOUR = LAST_TIMESTAMP - 60 * 60 * 1000
 
@@ -77,7 +77,7 @@ class LineParser:
         self.base = (site.url or "").rstrip("/")
         self.assets = tuple("." + extension.lower().lstrip(".") for extension in site.assets)
         self.has_separate_bots = site.bots == "separate"
-        self.has_pages_without_host = False  # whether a page was a path
+        self.has_pages_without_host = False  # whether a page is stored as a path
         self.is_combined = False  # whether the previous line had a user agent
         self.prefixed_lines = 0
         self.prefix = b""  # the first prefix, for the report
@@ -142,7 +142,7 @@ class LineParser:
         return outcome
 
     def referrer(self, host: bytes | None, referrer: bytes | None) -> tuple[str | None, str | None]:
-        """Return the referrer and its domain. Both are None if it is not a URL, or if it is a page of the site."""
+        """Return the referrer and its domain. Both are None if the referrer is not a URL or is a page of the site."""
         if referrer is None or len(referrer) < 4:
             return None, None
         key = (host, referrer)

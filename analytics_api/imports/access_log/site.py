@@ -27,8 +27,8 @@ class Site:
 
     url          scheme and host to prepend to paths, such as `https://shop.example`; None to store paths, or URLs in a
                  log with virtual hosts
-    hosts        the site's own hosts, which do not count as referrers; None to detect them in the first lines, as the
-                 virtual hosts and the most frequent host in the referrers of assets
+    hosts        the site's own hosts, which do not count as referrers; None to detect them in the first lines: the
+                 virtual hosts, and the most frequent host in the referrers of assets
     other_hosts  additional own hosts, such as those detected in other files
     assets       file extensions that are not pages
     query        whether to keep the query strings of pages

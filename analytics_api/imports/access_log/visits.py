@@ -10,7 +10,10 @@ from .parser import Request
 
 
 class Entry(NamedTuple):
-    """The first request of a visit. Entries are compared by page view, which precedes other requests, then by time."""
+    """The first page view of a visit, or the first request of a visit without page views.
+
+    If visits are joined, the smaller `(is_not_page, instant)` is the entry.
+    """
 
     is_not_page: bool
     instant: int
@@ -20,7 +23,10 @@ class Entry(NamedTuple):
 
 
 class Exit(NamedTuple):
-    """The last request of a visit. Exits are compared by page view, which follows other requests, then by time."""
+    """The last page view of a visit, or the last request of a visit without page views.
+
+    If visits are joined, the larger `(is_page, instant)` is the exit.
+    """
 
     is_page: bool
     instant: int

@@ -34,7 +34,7 @@ ROWS_PER_STATEMENT = 250  # rows that are joined into one statement; larger stat
 
 
 class DumpLoader:
-    """Run the SQL of an export in a database. Only a part of the text, the window, is in memory: a few megabytes."""
+    """Run the SQL of an export in a database. Only a part of the text, the window, is in memory (a few megabytes)."""
 
     def __init__(self, path: str, stream: io.BufferedIOBase, database: sqlite3.Connection) -> None:
         self.path = path
@@ -150,14 +150,14 @@ class DumpLoader:
         try:
             self.database.execute(into + ",".join(rows))
         except sqlite3.Error:
-            # No row was inserted. Insert them one by one, so that the error names the line of the invalid row.
+            # No row was inserted. Insert the rows one by one, so that the error names the line of the invalid row.
             while self.position < end and (row := ROW.match(self.text, self.position + len(into))):
                 self._run(into + row[0], is_values=True)
                 self.position = row.end()
         self.position = end
 
     def _run_next(self) -> bool:
-        """Run the next statement. Return whether there was one."""
+        """Run the next statement. Return False at the end of the file."""
         self._skip_blank()
         while not (end := self._find_end()):
             if not self._read_more():

@@ -27,8 +27,8 @@ class AuthorizedConnection(sqlite3.Connection):
     """A connection with an authorizer in Python, and a timeout for each statement.
 
     If the authorizer raises an exception, such as KeyboardInterrupt, SQLite reports "not authorized". Therefore a
-    statement that was not authorized is run a second time. If it succeeds, the first error was a KeyboardInterrupt,
-    which is then raised.
+    statement that was not authorized is run a second time. If the second run succeeds, the first error was a
+    KeyboardInterrupt, which is then raised.
     """
 
     deadline = math.inf
@@ -56,7 +56,7 @@ def connect(name: str, stack: ExitStack, authorizer: Authorizer | None = None) -
     stack.enter_context(closing(database))
     if authorizer is not None:  # Python 3.10 interprets None as a function that denies everything
         database.set_authorizer(authorizer)
-    # trusted_schema is safe here: views are denied, and the only functions are SQLite's own and those below.
+    # trusted_schema may stay on: views are denied, and the only functions are SQLite's own and those below.
     database.execute("pragma ignore_check_constraints = on")
     if sys.version_info >= (3, 11):
         database.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
@@ -64,14 +64,12 @@ def connect(name: str, stack: ExitStack, authorizer: Authorizer | None = None) -
     database.set_progress_handler(database.is_over_time, PROGRESS_STEPS)
     database.create_function("replace", 3, _replace, deterministic=True)
     database.create_function("instr", 2, _instr, deterministic=True)
-    for (
-        function,
-        arguments,
-    ) in SLOW_FUNCTIONS:  # one call can take hours, and the progress handler is not called meanwhile
+    for function, arguments in SLOW_FUNCTIONS:
         database.create_function(function, arguments, _refuse_call, deterministic=True)
     return database
 
 
+# One call of such a function can take hours, and SQLite does not call the progress handler during the call.
 SLOW_FUNCTIONS = (
     *(("printf", -1), ("format", -1), ("like", 2), ("like", 3), ("glob", 2)),
     *(("zeroblob", 1), ("randomblob", 1)),
@@ -110,8 +108,8 @@ def open_file(path: str, header: bytes, stack: ExitStack) -> sqlite3.Connection:
     :raises sqlite3.Error: the file is damaged.
     """
     mode = "mode=ro"
-    # SQLite creates the files -wal and -shm when it opens a file in WAL mode, even for reading. To prevent this, if no
-    # other process has the file open, open it as immutable, or open a copy if it has a write-ahead log.
+    # SQLite creates the files -wal and -shm when it opens a file in WAL mode, even for reading. If -shm exists, another
+    # process has the file open. Otherwise, open the file as immutable, or a copy if the file has a write-ahead log.
     if header[19:20] == b"\2" and not os.path.exists(path + "-shm"):
         log = path + "-wal"
         if os.path.exists(log) and os.path.getsize(log):
