@@ -163,7 +163,10 @@ def test_table_without_a_required_column_is_rejected(table, columns, missing, lo
 
 
 def test_all_missing_columns_are_named(load):
-    message = "table sessions: the columns session_id, visitor_id, started_at are missing, .*; use --map THEIR_COLUMN="
+    message = (
+        "table sessions: every row of sessions must have the columns session_id, visitor_id, started_at; "
+        "use --map THEIR_COLUMN="
+    )
 
     with pytest.raises(IngestError, match=message):
         load("create table sessions (id, visitor, start_time)")

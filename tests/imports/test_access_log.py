@@ -48,7 +48,7 @@ def test_requests_of_a_visitor_become_a_session(database):
         "sessions: 1 new",
         "events: 5 of 5 rows written",
         "events by type: page_view 2, asset 1, error 1, request 1",
-        "assets, errors and other requests: 3; total_events includes them; the page views do not",
+        "assets, errors and other requests: 3; total_events counts them, the page views do not",
         "the site's own hosts could not be detected, so they may count as referrers: use --host",
         "5 lines, 0 rejected",
     ]
@@ -368,7 +368,7 @@ def test_bots_are_separate_from_people(database):
     assert {row["session_id"][:4] for row in bots} == {"bot-"}
     assert read_totals(database)["events"] == 4
     assert (
-        "bots: 3 requests, stored as events with types of their own, without sessions; total_events includes them; "
+        "bots: 3 requests, stored as events with types of their own, without sessions; total_events counts them, "
         "the numbers of sessions, visitors and page views do not"
     ) in report.lines()
 

@@ -99,11 +99,11 @@ def _notes(report: Report, importer: LogImporter, hosts: frozenset[str], site: S
     if bots:
         yield (
             f"bots: {bots:,} requests, stored as events with types of their own, without sessions; total_events "
-            "includes them; the numbers of sessions, visitors and page views do not"
+            "counts them, the numbers of sessions, visitors and page views do not"
         )
     others = sum(report.event_types[event_type] for event_type in ("asset", "error", "request"))
     if others:
-        yield f"assets, errors and other requests: {others:,}; total_events includes them; the page views do not"
+        yield f"assets, errors and other requests: {others:,}; total_events counts them, the page views do not"
     if importer.parser.prefixed_lines:
         yield (
             f"{importer.parser.prefixed_lines:,} lines have a prefix, which was ignored: "
