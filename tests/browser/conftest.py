@@ -1,5 +1,6 @@
 import pytest
-from helpers.browser import SHELL, forget, require_chromium, serve, serving_app, start_session, wait_until_loaded
+from helpers.app_server import serving_app
+from helpers.browser import SHELL, forget, require_chromium, serve, start_session, wait_until_loaded
 from helpers.client import NOW, instant
 from helpers.rows import insert, session
 from helpers.sqlite import new_database_in

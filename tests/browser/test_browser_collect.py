@@ -5,7 +5,8 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from helpers.browser import PROGRAM, SHELL, figure, serve, serving_app, sign_in, wait_until_loaded, wait_until_shown
+from helpers.app_server import serving_app
+from helpers.browser import PROGRAM, SHELL, figure, serve, sign_in, wait_until_loaded, wait_until_shown
 from helpers.client import KEY, NOW
 from helpers.collecting_browser import ARGUMENTS, Pages, opening_shop
 from helpers.server import wait_for

@@ -3,7 +3,8 @@
 import time
 
 import pytest
-from helpers.browser import SHELL, require_chromium, serving_app
+from helpers.app_server import serving_app
+from helpers.browser import SHELL, require_chromium
 from helpers.collecting_browser import ARGUMENTS, opening_shop, running_chromium
 from helpers.server import wait_for
 

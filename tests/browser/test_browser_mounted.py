@@ -2,7 +2,8 @@
 
 import flask
 import pytest
-from helpers.browser import figure, follow, serving_app, sign_in, wait_until_loaded, wait_until_shown
+from helpers.app_server import serving_app
+from helpers.browser import figure, follow, sign_in, wait_until_loaded, wait_until_shown
 from helpers.client import KEY, NOW
 from helpers.nginx import proxying, require_nginx
 from helpers.server import serving

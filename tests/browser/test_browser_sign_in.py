@@ -1,7 +1,8 @@
 """Signing in and out on the page."""
 
 import pytest
-from helpers.browser import open_page, serve, serving_app, sign_in, start_session, wait_until_loaded, wait_until_shown
+from helpers.app_server import serving_app
+from helpers.browser import open_page, serve, sign_in, start_session, wait_until_loaded, wait_until_shown
 from helpers.client import KEY, NOW
 from helpers.read_only import read_only
 

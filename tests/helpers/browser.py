@@ -1,13 +1,10 @@
-"""Serve an application from a thread, and look at it in a real Chromium."""
+"""Look at an application in a real Chromium."""
 
 import os
 import shutil
-import threading
-from contextlib import contextmanager
 from importlib.util import find_spec
 
 import pytest
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 from analytics_api import create_app
 from analytics_api.server.serve import build_server_app
@@ -30,30 +27,6 @@ def serve(database, now=NOW, collector=None, **options):
     """Return the standalone server's application with a clock that shows a fixed time."""
     api = create_app(database, api_keys=[KEY], clock=lambda: now, browser_sessions=True, **options)
     return build_server_app(api, database, dashboard=True, collector=collector, write=lambda line: None)
-
-
-class QuietHandler(WSGIRequestHandler):
-    """Keep connections open, as a real server does, and log nothing."""
-
-    protocol_version = "HTTP/1.1"
-
-    def log(self, *_):
-        pass
-
-
-@contextmanager
-def serving_app(app, port=0):
-    """Serve the application on a port of 127.0.0.1 within a block. Yield its URL, without a slash at the end."""
-    server = make_server("127.0.0.1", port, app, threaded=True, request_handler=QuietHandler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def sign_in(page, key):

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from werkzeug.wrappers import Request, Response
 
 from analytics_api.collector import create_collector
-from helpers.browser import PROGRAM, serving_app
+from helpers.app_server import serving_app
+from helpers.browser import PROGRAM
 from helpers.server import wait_for
 from helpers.sqlite import new_database_in
 
