@@ -84,7 +84,7 @@ def create_app(
     :param collect_hosts: hosts of the collector that is mounted beside the API. `/site` lists them for the web page.
     :param clock: returns the current time in milliseconds since the epoch.
     :raises DatabaseError: the database cannot be opened.
-    :raises SettingError: another argument is invalid; the message begins with its name.
+    :raises SettingError: another argument is invalid; the message begins with the name of the argument.
     """
     key_digests = hash_keys(api_keys)
     if not key_digests and authenticate is None:

@@ -90,7 +90,7 @@ def day_of(instant: int, offsets: Sequence[Offset]) -> int:
 
 
 def day_begins_at(day: int, offsets: Sequence[Offset]) -> int:
-    """Return the first instant of a day. If the clock skipped the day, return the first instant after it."""
+    """Return the first instant of a day. If the clock skipped the day, return the first instant after the skip."""
     index = max(bisect_left(offsets, day, key=_first_day) - 1, 0)
     begins_at = day * DAY_MS - offsets[index].day_offset
     if index + 1 < len(offsets):

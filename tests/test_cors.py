@@ -142,7 +142,7 @@ def test_preflight_of_another_origin_is_403_and_logged_once(serve, caplog):
         assert cors(response) == {"Vary": "Origin"}
     assert [record.getMessage() for record in caplog.records] == [
         "a preflight from the origin 'https://elsewhere.example' was rejected: "
-        "it is not in ANALYTICS_CORS_ORIGINS, or in cors_origins"
+        "this origin is not in ANALYTICS_CORS_ORIGINS or cors_origins"
     ]
 
 

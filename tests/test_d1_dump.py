@@ -706,7 +706,7 @@ def test_file_of_a_crashed_writer_is_rejected_and_unchanged(database, tmp_path):
     before = {path: path.read_bytes() for path in folder.iterdir()}
 
     with (
-        pytest.raises(IngestError, match=r"local\.sqlite: SQLite cannot read it \("),
+        pytest.raises(IngestError, match=r"local\.sqlite: SQLite cannot read the file \("),
         open_scratch(folder / "local.sqlite"),
     ):
         pass
@@ -728,7 +728,7 @@ def test_damaged_sqlite_file_is_rejected(database, tmp_path, refusal, pack, harm
     else:
         del data[16:]
 
-    assert refusal(pack(bytes(data))).startswith("FILE: SQLite cannot read it (")
+    assert refusal(pack(bytes(data))).startswith("FILE: SQLite cannot read the file (")
 
 
 def test_nulls_in_not_null_columns_are_not_damage(database, tmp_path):

@@ -29,6 +29,6 @@ def test_fuzzed_requests_get_documented_responses(database, insert, caplog):
     warnings = {record.getMessage() for record in caplog.records if record.levelname in ("WARNING", "ERROR")}
     assert {text for text in warnings if not text.startswith(meant)} <= {
         "a preflight from the origin 'https://evil.example' was rejected: "
-        "it is not in ANALYTICS_CORS_ORIGINS, or in cors_origins"
+        "this origin is not in ANALYTICS_CORS_ORIGINS or cors_origins"
     }
     assert database.verify() == []

@@ -148,7 +148,7 @@ def database_option(command: Callable[..., T]) -> Callable[..., T]:
 
 @contextmanager
 def open_or_create(url: str) -> Iterator[Database]:
-    """Open a database, and close it after the block. If it is a new file, say so on standard error.
+    """Open a database, and close it after the block. If the file is new, say so on standard error.
 
     A command in the wrong folder would otherwise create a database unnoticed.
     """

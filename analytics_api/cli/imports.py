@@ -195,7 +195,7 @@ def import_(
 def import_all(database: Database, files: tuple[str, ...], **options: Any) -> bool:
     """Import files and print their reports. Return whether all rows of at least one file were invalid.
 
-    :raises IngestError: a file cannot be imported. The message lists the files that were not imported after it.
+    :raises IngestError: a file cannot be imported. The message lists the files after this one, which were not imported.
     """
     if len(files) == 1:
         report = import_one(database, *files, **options)
@@ -224,7 +224,7 @@ def describe_stop(error: AnalyticsError, file: str, rest: Sequence[str]) -> str:
     """
     message = str(error) if str(error).startswith((file, "standard input")) else f"{file}: {error}"
     if "--map" in message:
-        message += "; options apply to all files of a command: import this file with a command of its own"
+        message += "; options apply to all files of a command, so import this file with a command of its own"
     return f"{message} (not imported: {', '.join(rest)})" if rest else message
 
 

@@ -94,7 +94,7 @@ def list_(database: str) -> None:
 @database_option
 @click.argument("name")
 def revoke(database: str, name: str) -> None:
-    """Revoke a key. It is invalid from the next request on."""
+    """Revoke a key. The key is invalid from the next request on."""
     with open_database(database, create=False).closing() as opened:
         KeyStore(opened).revoke(name, now=now())
         click.echo(f"key {name} revoked")

@@ -40,7 +40,7 @@ def open_output(path: str | None) -> Iterator[BinaryIO]:
 
 
 def database_files(database: Database) -> list[str]:
-    """Return the paths of an SQLite database and of the files beside it, which no output may overwrite."""
+    """Return the paths that no output may overwrite: an SQLite database and the files beside it."""
     return [f"{database.url}{suffix}" for suffix in ("", "-journal", "-wal", "-shm")]
 
 
@@ -53,7 +53,7 @@ def is_special(path: str) -> bool:
 
 @contextmanager
 def replace_file(path: str) -> Iterator[BinaryIO]:
-    """Open a temporary file in the same directory. Rename it to the path after the block, if there was no error."""
+    """Open a temporary file in the same directory. If there is no error in the block, rename the file to the path."""
     descriptor, part = mkstemp(prefix=".export-", suffix=".part", dir=os.path.dirname(path))  # mode 0600
     try:
         with open(descriptor, "wb") as file:

@@ -36,7 +36,8 @@ def purge(database: str, before: datetime, keep_totals: bool, yes: bool) -> None
     The API then counts only the remaining rows. With --keep-totals, the API still counts the deleted rows. The database
     keeps their counts, and the ids of visitors and fingerprints, so that a returning visitor is not counted twice.
 
-    In a terminal, the command first shows the number of rows and asks for confirmation. In a cron job it does not ask.
+    In a terminal, the command first shows the number of rows and asks for confirmation. In a cron job, no question is
+    asked.
 
     The command can be interrupted and run again. The size of an SQLite file does not change. New rows use the free
     space.

@@ -67,10 +67,10 @@ def _unknown_parameter(name: str, names: Collection[str]) -> str:
     if len(name) > MAX_NAME_LENGTH or not name.isprintable():
         name = ascii(name[:MAX_NAME_LENGTH])
     if nearest := get_close_matches(name.lower(), names, n=1):
-        return f"{name} is not a parameter here; did you mean {nearest[0]}?"
+        return f"{name} is not a parameter of this endpoint; did you mean {nearest[0]}?"
     if not names:
-        return f"{name} is not a parameter here; this endpoint takes none"
-    return f"{name} is not a parameter here; use {', '.join(names)}"
+        return f"{name} is not a parameter: this endpoint has no parameters"
+    return f"{name} is not a parameter of this endpoint; use {', '.join(names)}"
 
 
 def read_json_object(environ: WSGIEnvironment) -> Mapping[str, Any]:
@@ -105,7 +105,7 @@ def read_body(
         raise too_large(message)
     body = b""
     try:
-        # get_input_stream() limits the stream to the body, but is slow. It is not needed if the length is known.
+        # get_input_stream() limits the stream to the body. It is slow, and not needed if the length is known.
         stream = get_input_stream(environ) if length is None else environ["wsgi.input"]
         wanted = max_bytes + 1 if length is None else length
         while len(body) < wanted and (chunk := stream.read(min(CHUNK_SIZE, wanted - len(body)))):

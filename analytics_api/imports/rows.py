@@ -139,7 +139,7 @@ def import_records(
 ) -> Report:
     """Import the records of a source into one table.
 
-    :param records: returns an iterable of the records. It is called again if the transaction must be repeated.
+    :param records: returns an iterable of the records. The function is called again to repeat the transaction.
     :param total: approximate number of rows; None if it is unknown.
     """
     columns = table_columns(db, table)

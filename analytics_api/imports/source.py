@@ -52,7 +52,7 @@ class Source:
     Gzip is decompressed, UTF-16 is converted to UTF-8, and lines that end with CR are converted to LF. A line is
     truncated at MAX_LINE_BYTES.
 
-    :param encoding: the encoding of the text. It is used only if it is UTF-16 or UTF-32.
+    :param encoding: the encoding of the text if it is UTF-16 or UTF-32. Other encodings have no effect.
     :param on_read: called with the number of bytes that were read since the last call.
     :raises IngestError: the input cannot be read, or a stream or iterator is read a second time.
     """

@@ -51,7 +51,7 @@ def import_database(
 ) -> Report:
     """Import the base tables in a D1 export or an SQLite file in one transaction; see `import_rows`.
 
-    An invalid row is written to `rejects`. Its line number is the number of the row in the table.
+    An invalid row is written to `rejects`, with the number of the row in the table as its line number.
 
     :param on_read: called with the number of bytes that were read from the file since the last call.
     :raises IngestError: the file cannot be read, or contains none of the base tables. Nothing was written then.
@@ -61,7 +61,9 @@ def import_database(
         with open_scratch(path, on_read=on_read) as source:
             return _copy_all(db, source, row_options)
     except (sqlite3.Error, UnicodeDecodeError) as error:
-        raise IngestError(f"{row_options.name}: SQLite cannot read it ({' '.join(str(error).split())})") from error
+        raise IngestError(
+            f"{row_options.name}: SQLite cannot read the file ({' '.join(str(error).split())})"
+        ) from error
 
 
 def _copy_all(db: Database, source: sqlite3.Connection, options: Options) -> Report:

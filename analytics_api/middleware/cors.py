@@ -68,7 +68,7 @@ class CORSMiddleware:
         elif is_preflight:
             self.rejections.warn(
                 f"a preflight from the origin {environ['HTTP_ORIGIN'][:200]!a} was rejected: "
-                "it is not in ANALYTICS_CORS_ORIGINS, or in cors_origins"
+                "this origin is not in ANALYTICS_CORS_ORIGINS or cors_origins"
             )
             return send_error(environ, start_response, 403, "This origin is not allowed", headers)
 

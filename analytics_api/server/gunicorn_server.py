@@ -45,8 +45,8 @@ class Server(BaseApplication):
     gunicorn stops the whole server if a worker cannot build the application. Therefore the main process checks all
     settings, by calling `read`, before it starts workers.
 
-    :param read: returns the settings. It is called at the start and on SIGHUP. If it raises an AnalyticsError on
-        SIGHUP, the error is logged and the server continues with the old settings.
+    :param read: called at the start and on SIGHUP to read the settings. If `read` raises an AnalyticsError on SIGHUP,
+        the error is logged and the server continues with the old settings.
     :param options: gunicorn's settings `bind`, `workers` and `threads`.
     """
 
@@ -105,8 +105,8 @@ def forget_worker(arbiter: object, worker: Any) -> None:
 
 def start_worker(worker: Any) -> None:
     quit_gracefully(worker)
-    # The garbage collector then skips the objects that exist now. Without this call, the collector of garbage took half
-    # of the time of recording page views.
+    # The garbage collector then skips the objects that exist now. Without this call, it took half of the time of
+    # recording page views.
     gc.freeze()
 
 
@@ -124,8 +124,8 @@ def guard_starting_workers() -> None:
 
     A new worker inherits the handlers of gunicorn's main process. They append the signal to a queue, and the worker's
     copy of that queue is never read, so the worker would run until it is killed after `graceful_timeout`. This function
-    blocks the signals during the fork and resets them to their default action in the worker. Without it, 6 of 60 stops
-    within 0.1 seconds of the start took 30 seconds.
+    blocks the signals during the fork and resets them to their default action in the worker. Without this function, 6
+    of 60 stops within 0.1 seconds of the start took 30 seconds.
     """
 
     def block() -> None:

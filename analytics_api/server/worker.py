@@ -110,7 +110,8 @@ class CollectingWorker(ThreadWorker):
         return not response.should_close()
 
     def _keepalive_after(self, conn: TConn, keepalive: Any) -> Any:
-        # The worker needs the LateResponse itself. The collector has read the whole body, so there is none to discard.
+        # super() would replace a LateResponse by a boolean, and discard the rest of the body. The collector has already
+        # read the whole body.
         return keepalive if isinstance(keepalive, LateResponse) else super()._keepalive_after(conn, keepalive)  # type: ignore[misc]
 
 

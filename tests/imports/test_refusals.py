@@ -318,7 +318,7 @@ def test_map_of_another_file_is_an_error(header, option, message, folder):
 
     assert f"Error: events.csv: {message}" in output
     assert output.endswith(
-        "; options apply to all files of a command: import this file with a command of its own "
+        "; options apply to all files of a command, so import this file with a command of its own "
         "(not imported: more.csv)\n"
     )
     assert query("analytics.db", "select (select count(*) from sessions), (select count(*) from events)") == [(1, 0)]

@@ -91,7 +91,7 @@ def board_stage(
 ) -> BoardStage:
     """Return the leads of one stage of the board. With a `cursor`, return the leads after its position.
 
-    :param cursor: `next` of the previous page. It is valid for one `sort`.
+    :param cursor: `next` of the previous page. A cursor is valid for one `sort`.
     :raises NotFound: there is no such stage.
     :raises InvalidRequest: the cursor belongs to another `sort`, or a filter is invalid.
     """

@@ -111,7 +111,7 @@ class FilteredSearch:
         return where_all(self.conditions, self.driver)
 
     def by_status(self) -> dict[str, FilteredSearch]:
-        """Return a search for each status that has matches. One statement counts the matches of all of them."""
+        """Return a search for each status that has matches. One statement counts the matches of all statuses."""
         return {
             status: replace(
                 self,

@@ -189,9 +189,9 @@ def _on_column(name: str, column: str, sql: str, params: dict[str, Any], implied
     """Return the condition of a column.
 
     :param sql: the condition with `{column}`.
-    :param implied: a condition that is always true. SQLite uses partial indexes only for statements that contain it.
+    :param implied: a condition that is always true. SQLite uses a partial index only for statements with its condition.
     """
-    # SQLite cannot use the index of a column in an expression. It evaluates this one faster than `|| ''`.
+    # SQLite cannot use the index of a column in an expression. This expression is evaluated faster than `|| ''`.
     scanned = sql.format(column=f"coalesce({column}, null)")
     return Condition(name, column, sql.format(column=column) + implied, scanned, params)
 

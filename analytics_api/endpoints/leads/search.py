@@ -129,7 +129,7 @@ limit :limit offset :offset
         ("indexed", "matches", "lead_id in (select lead_id from matches)"),
         (
             "indexed in status",
-            # `cross join` makes SQLite look up each match. With statistics from ANALYZE, it would read all leads.
+            # `cross join` makes SQLite look up each match. Otherwise, after ANALYZE, SQLite would read all leads.
             "matches cross join leads where leads.lead_id = matches.lead_id and status = :status",
             "status || '' = :status and lead_id in (select lead_id from matches)",
         ),

@@ -43,8 +43,8 @@ log = logging.getLogger(__name__)
 
 BATCH_LINES = 25_000
 NO_HOST = (
-    "pages are stored without a host, such as /about; use --site. A later import cannot change them; if they are "
-    "stored already, import into a new database with -d"
+    "pages are stored without a host, such as /about; use --site. A later import cannot change stored pages; to "
+    "correct them, import into a new database with -d"
 )
 
 

@@ -57,7 +57,9 @@ def open_scratch(path: str | os.PathLike[str], *, on_read: OnRead = ignore_read)
         except OSError as error:
             raise refusal(name, f"cannot be read: {error.strerror or error}") from error
         except sqlite3.Error as error:
-            raise refusal(name, f"SQLite cannot read it ({error}); import an export of it instead") from error
+            raise refusal(
+                name, f"SQLite cannot read the file ({error}); import an export of the database instead"
+            ) from error
         yield database
 
 
