@@ -229,7 +229,7 @@ def describe_stop(error: AnalyticsError, file: str, rest: Sequence[str]) -> str:
 
 
 def check_sessions(database: Database, links: SessionLinks) -> None:
-    """Set `event_count` of sessions without it, and print the number of these sessions. Warn of missing sessions."""
+    """Set the missing `event_count` of imported sessions, and print their number. Warn of missing sessions."""
     with Progress("counting", None, "counters") as counting:
         counted = count_events(database, links, counting.step)
     if counted:

@@ -19,7 +19,7 @@ from .write import Rows, Writer
 
 MAX_BATCH_ROWS = 10_000
 MAX_BATCH_BYTES = 1 << 24
-MIN_COLUMNAR = 16  # more rows are converted by column; for this number or fewer, this is not faster
+MIN_COLUMNAR = 16  # larger batches are converted by column; for other batches, this is not faster
 MAX_LAYOUTS = 1_000  # different lists of column names; only a malicious file has more
 CONVERSION_ERRORS = (ValueError, OverflowError, RecursionError)
 
@@ -96,7 +96,7 @@ class Layout:
 
 
 class Batcher:
-    """Convert rows, and collect those with the same columns until there are enough rows to write."""
+    """Convert rows, and collect them for each list of columns until there are enough to write."""
 
     def __init__(
         self,

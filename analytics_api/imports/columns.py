@@ -81,7 +81,7 @@ class NameMap:
                 raise IngestError(f"{file}: --map: the column {theirs} does not exist; use one of {', '.join(names)}")
 
     def unused(self) -> list[str]:
-        """Return a warning for each mapped name that no row had, after the last call of `find`.
+        """Return a warning for each mapped name with which `find` was never called.
 
         `check_sources` cannot check the names of an NDJSON file, because the file has no header.
         """

@@ -210,7 +210,7 @@ def to_id(value: object) -> int | None:
 
 
 def to_event_id(value: object) -> int | None:
-    """Convert the id of an event. The message about another id, such as a UUID, says how to import the event."""
+    """Convert the id of an event. If the id is not a number but, say, a UUID, the message says what to do."""
     try:
         return to_id(value)
     except ValueError as error:

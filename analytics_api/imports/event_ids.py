@@ -18,12 +18,12 @@ class EventIds:
     """Compute ids from a timestamp in milliseconds and a content.
 
     Equal events are numbered, and the number is part of the hash. So they get different ids, and a second file with the
-    same events gets the same ids. The last MAX_REMEMBERED different events are remembered, and at most twice as many.
+    same events gets the same ids. Only the last MAX_REMEMBERED to 2 * MAX_REMEMBERED different events are remembered.
     If equal events are further apart, they get the same id, so they are treated as one event.
     """
 
     def __init__(self, key: bytes = b"") -> None:
-        self._hash = blake2b(key=key, digest_size=8)  # to copy a hash for each id is faster than to create one
+        self._hash = blake2b(key=key, digest_size=8)  # copying a hash for each id is faster than creating one
         self._counts: dict[bytes, int] = {}
         self._earlier_counts: dict[bytes, int] = {}
 

@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 
 Batch = list[tuple[Any, ...]]
 
-# The columns to copy, if not all. The counts in the table `pages` are rebuilt. Its ids are copied, because archived
-# rows refer to them.
+# Tables of which only some columns are copied. The counts in `pages` are rebuilt. The page ids are copied, because
+# archived rows refer to them.
 COLUMNS = {"pages": ["page_id", "page"]}
 # For each table with purged rows, the column that counts all rows. Only the number of purged rows, `archived`, is
 # copied, as the new value of this column. The other rows are counted again.

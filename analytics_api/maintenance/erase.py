@@ -156,8 +156,8 @@ where session_id in ({IN_LIST})
 """,
 )
 
-# Delete the rows of all people that limit the number of leads per hour. The rows of one person cannot be selected,
-# because they do not say who sent a lead. All of them are needed only for an hour.
+# Delete all rows that limit the number of leads per hour. These rows do not say who sent a lead, so the rows of one
+# person cannot be selected. Each row is needed only for an hour.
 DELETE_SENDERS = """
 delete from collector_leads
 """

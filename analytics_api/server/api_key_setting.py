@@ -54,7 +54,7 @@ def _check_key(variable: str, name: str, key: str) -> None:
         raise SettingError(f"{variable}: {name} contains a comma; separate keys with spaces")
     if key.startswith("$("):
         raise SettingError(f"{variable} contains the command {key}…), which is not run; set the key that it prints")
-    if key.startswith("`") and not key.endswith("`"):  # the message has no text of the value, which may be keys
+    if key.startswith("`") and not key.endswith("`"):  # the message does not quote the value, which may be keys
         raise SettingError(f"{variable} contains a command in `…`, which is not run; set the key that it prints")
     if not (key.isascii() and key.isprintable()):
         raise SettingError(f"{variable}: {name} contains a character that is not ASCII; {MAKE_A_KEY}")

@@ -108,8 +108,9 @@ def open_file(path: str, header: bytes, stack: ExitStack) -> sqlite3.Connection:
     :raises sqlite3.Error: the file is damaged.
     """
     mode = "mode=ro"
-    # SQLite creates the files -wal and -shm when it opens a file in WAL mode, even for reading. If -shm exists, another
-    # process has the file open. Otherwise, open the file as immutable, or a copy if the file has a write-ahead log.
+    # SQLite creates the files -wal and -shm when it opens a file in WAL mode, even for reading. To prevent this, open
+    # the file as immutable, or open a copy if the file has a write-ahead log. If -shm exists, another process may have
+    # the file open, so open the file itself.
     if header[19:20] == b"\2" and not os.path.exists(path + "-shm"):
         log = path + "-wal"
         if os.path.exists(log) and os.path.getsize(log):
