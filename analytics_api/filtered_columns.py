@@ -20,6 +20,7 @@ from .filter_conditions import EXPRESSIONS, PAGES_BY_NAME
 from .filtered_events import (
     ALL_OTHER_VIEWS,
     ALL_VIEWS,
+    ALL_VIEWS_OF_DAYS,
     CODE,
     CODES_OF_SESSION,
     PAGE_IDS,
@@ -63,28 +64,30 @@ class Views:
         self.views = Counter[int]()
         self.sessions = Counter[int]()
         self.days = Counter[int]()
+        self.codes = Counter[int]()  # the number of sessions with each code, whose pages are not counted yet
 
     def add(self, page_id: int, day: int, views: int, sessions: int) -> None:
         self.views[page_id] += views
         self.sessions[page_id] += sessions
         self.days[day] += views
 
-    def subtract(self, rows: Iterable[tuple[int, int, int, int]]) -> None:
-        for page_id, day, views, sessions in rows:
-            self.add(page_id, day, -views, -sessions)
-
     def add_codes(self, day: int, codes: Iterable[int], sign: int = 1) -> None:
         """Add the codes of the page views of a day, or subtract them if the sign is -1."""
         for code, sessions in Counter(codes).items():
-            more, page_id = divmod(code, PAGE_IDS)
-            self.add(page_id, day, sign * (more + 1) * sessions, sign * sessions)
+            self.codes[code] += sign * sessions
+            self.days[day] += sign * sessions * (code // PAGE_IDS + 1)
 
     def most_viewed(self, db: Database, limit: int, keys: Iterable[str] | None) -> Rows:
         """Return rows of page, views and sessions: most views first, ties by the page.
 
         :param keys: the pages to return; None for all.
         """
-        views = self.views
+        for code, sessions in self.codes.items():
+            more, page_id = divmod(code, PAGE_IDS)
+            self.views[page_id] += (more + 1) * sessions
+            self.sessions[page_id] += sessions
+        self.codes.clear()
+        views = +self.views  # without the pages that have no views left
         if keys is not None:
             ids = db.tuples(PAGES_BY_NAME, keys=json.dumps(list(keys)))
             views = Counter({page_id: views[page_id] for (page_id,) in ids if page_id in views})
@@ -246,12 +249,15 @@ def count_views(db: Database, matching: Matching) -> Views:
 def _count_views_by_subtraction(db: Database, matching: Matching) -> Views:
     """Count all page views, and subtract those of the sessions that do not match."""
     views = Views()
-    for row in db.tuples(ALL_VIEWS, **matching.parameters):
-        views.add(*row)
-    views.subtract(db.tuples(ALL_OTHER_VIEWS, **matching.parameters))
+    for page_id, count, sessions in db.tuples(ALL_VIEWS, **matching.parameters):
+        views.views[page_id] = count
+        views.sessions[page_id] = sessions
+    views.days.update(dict(db.tuples(ALL_VIEWS_OF_DAYS, **matching.parameters)))
+    for page_id, day, count, sessions in db.tuples(ALL_OTHER_VIEWS, **matching.parameters):
+        views.add(page_id, day, -count, -sessions)
     _add_own_views(db, matching, views, f"not ({matching.condition})", -1)
     _add_other_views(db, matching, views)
-    views.views, views.days = +views.views, +views.days  # without the pages and days that have no views left
+    views.days = +views.days  # without the days that have no views left
     return views
 
 

@@ -85,16 +85,25 @@ from events_of_other_days as e
 cross join session_pages as p
 where e.day between :first and :last and p.session_id = e.session_id and p.day = e.day and p.views > p.archived
 """
-# The page views of the whole days of a range, by page and day. As in the statistics without filters, the sessions that
-# view a page again on a later day are subtracted. Days with archived views cannot be filtered.
+# The page views of the whole days of a range, by page. As in the statistics without filters, the sessions that view a
+# page again on a later day are subtracted. Days with archived views cannot be filtered.
 ALL_VIEWS: Final = """
-select page_id, day, views, sessions
+select page_id, sum(views), sum(sessions)
+from (
+  select page_id, views, sessions
+  from page_counts
+  where day between :first and :last
+  union all
+  select page_id, 0, -sessions
+  from page_returns
+  where day between :first and :last and previous_day >= :first) as counts
+group by page_id
+"""
+ALL_VIEWS_OF_DAYS: Final = """
+select day, sum(views)
 from page_counts
 where day between :first and :last
-union all
-select page_id, day, 0, -sessions
-from page_returns
-where day between :first and :last and previous_day >= :first
+group by day
 """
 # The index of events by time has their type and session, so that rows of `events` are read for few events.
 VIEWS_OF_CUT_DAY: Final = f"""
