@@ -35,10 +35,12 @@ LEAD = st.fixed_dictionaries(
 
 
 def write_leads(database, leads):
-    rows = [(f"2026-02-0{number + 1} 00:00:00", *lead.values()) for number, lead in enumerate(leads)]
+    """Replace all leads. The keys of each lead may be in any order."""
 
     def work(at):
         at.execute("delete from leads")
-        at.insert("leads", ["enquiry_datetime", "session_id", "visitor_id"], rows)
+        for number, lead in enumerate(leads, start=1):
+            row = {"enquiry_datetime": f"2026-02-0{number} 00:00:00", **lead}
+            at.insert("leads", list(row), [tuple(row.values())])
 
     database.write(work)
