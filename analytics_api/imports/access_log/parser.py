@@ -22,7 +22,7 @@ from .lines import (
 )
 from .site import Site
 
-MAX_URL_LENGTH = 2_000  # characters; PostgreSQL limits indexed values to 2704 bytes
+MAX_URL_LENGTH = 2_000  # characters; a longer page or referrer is truncated
 MAX_BOT_NAME_LENGTH = 100
 MAX_CACHED = 20_000  # maximum number of entries of each cache
 MAX_CACHED_BYTES = 400  # maximum length of a cached key; longer keys are rarely repeated
