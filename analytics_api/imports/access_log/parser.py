@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from ...values.bots import bot_name
 from ...values.hosts import host_of_url, normalize_host, normalize_path, strip_www
+from ...values.timestamps import LAST_TIMESTAMP, MIN_TIMESTAMP
 from ..event_ids import EventIds
 from .lines import (
     FAST_LINE,
@@ -26,8 +27,6 @@ MAX_URL_LENGTH = 2_000  # characters; a longer page or referrer is truncated
 MAX_BOT_NAME_LENGTH = 100
 MAX_CACHED = 20_000  # maximum number of entries of each cache
 MAX_CACHED_BYTES = 400  # maximum length of a cached key; longer keys are rarely repeated
-FIRST_TIMESTAMP = 100_000_000_000  # in 1973; the database rejects smaller numbers, which are often seconds
-LAST_TIMESTAMP = 253_402_300_799_999  # the end of year 9999
 LAST_CACHED_HOUR = LAST_TIMESTAMP - 60 * 60 * 1000
 
 REQUEST = re.compile(rb"([A-Za-z_-]+) +(\S+)(?: +HTTP/\d(?:\.\d)?)?")
@@ -176,9 +175,9 @@ class LineParser:
             instant, hour = parse_instant(text)
         except (ValueError, KeyError, OverflowError, TypeError):
             instant = hour = -1
-        if not FIRST_TIMESTAMP <= instant <= LAST_TIMESTAMP:
+        if not MIN_TIMESTAMP <= instant <= LAST_TIMESTAMP:
             raise ValueError("not a time from 1973 to 9999")
-        if hour is not None and len(text) == 26 and FIRST_TIMESTAMP <= hour < LAST_CACHED_HOUR:
+        if hour is not None and len(text) == 26 and MIN_TIMESTAMP <= hour < LAST_CACHED_HOUR:
             _cache_put(self.hours, text[:15] + text[20:], hour)
         return instant
 
