@@ -171,8 +171,8 @@ def test_escape_puts_a_lifted_card_back(tab, database, url):
     assert statuses(database) == {}
 
 
-def test_long_press_drags_by_touch(open_another, database):
-    page = open_another(has_touch=True)
+def test_long_press_drags_by_touch(open_another, drawing_browser, database):
+    page = open_another(in_browser=drawing_browser, has_touch=True)
     touch = page.context.new_cdp_session(page)
     start = page.locator('[data-lead="6"] .card-top').bounding_box()
     end = page.locator(".column[data-status=contacted] header").bounding_box()
@@ -190,8 +190,8 @@ def test_long_press_drags_by_touch(open_another, database):
     assert statuses(database) == {6: "contacted"}
 
 
-def test_board_scrolls_while_a_card_is_dragged_to_its_edge(open_another, database):
-    page = open_another(has_touch=True, viewport={"width": 360, "height": 640})
+def test_board_scrolls_while_a_card_is_dragged_to_its_edge(open_another, drawing_browser, database):
+    page = open_another(in_browser=drawing_browser, has_touch=True, viewport={"width": 360, "height": 640})
     touch = page.context.new_cdp_session(page)
     start = page.locator('[data-lead="6"] .card-top').bounding_box()
 

@@ -12,6 +12,7 @@ from helpers.browser import (
     open_page,
     rows,
     sign_in,
+    start_session,
     wait_until_gone,
     wait_until_loaded,
     wait_until_shown,
@@ -252,7 +253,11 @@ def test_full_list_names_the_range_and_the_filters(tab, url):
     assert tab.inner_text("dialog .summary") == "Last 30 days · Country is India"
 
 
-def test_range_and_filters_stay_visible(page):
+def test_range_and_filters_stay_visible(new_page, drawing_browser, url):
+    page = new_page(in_browser=drawing_browser)
+    start_session(page, url)
+    open_page(page, f"{url}/")
+
     page.mouse.wheel(0, 700)
     page.wait_for_function("() => scrollY > 100")
 
