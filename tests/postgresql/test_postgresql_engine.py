@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 
 import psycopg
 import pytest
@@ -296,3 +297,34 @@ def test_forked_process_opens_its_own_connections(database):
     ran = subprocess.run(program, capture_output=True, text=True, timeout=60)
 
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+UPDATE = """
+update sessions set exit_page = changes.exit_page
+from changes
+where sessions.session_id = changes.session_id
+"""
+ROWS_READ = """
+select n_tup_upd as updated, seq_tup_read + idx_tup_fetch as fetched
+from pg_stat_user_tables
+where relid = 'sessions'::regclass
+"""
+
+
+def test_updates_of_a_growing_table_do_not_read_the_whole_table(database):
+    """The plan of a prepared statement is made while the table is small."""
+    for number in range(20):
+        sessions = [(f"s{number}-{index}", f"v{number}-{index}", NOW) for index in range(50)]
+
+        def work(at, sessions=sessions):
+            at.insert("sessions", ("session_id", "visitor_id", "started_at"), sessions)
+            with at.together():
+                at.update("sessions", ("session_id", "exit_page"), [(sessions[0][0], "/")], UPDATE)
+
+        database.write(work, pipeline=True)
+    database.close()  # the server then stores the statistics of the connections
+
+    while (rows := database.rows(ROWS_READ)[0])["updated"] < 20:
+        time.sleep(0.01)
+
+    assert rows["fetched"] < 1_000

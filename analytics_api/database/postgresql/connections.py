@@ -25,6 +25,13 @@ except ImportError as missing:
         f"PostgreSQL needs {missing.name}; install it with: pip install '.[postgresql]' in the source folder"
     ) from None
 
+# The statements of a pipeline find rows by their keys. A plan that was cached while a table was small would scan the
+# table when it is large.
+BEGIN_PIPELINE = b"""
+select current_setting('synchronous_standby_names') as synchronous_standby_names,
+  set_config('enable_seqscan', 'off', true)
+"""
+
 Connection = psycopg.Connection[Row]
 Pool = psycopg_pool.ConnectionPool[Connection]
 
@@ -147,11 +154,11 @@ def begin_transaction(connection: Connection, sql: str, *, is_write: bool, pipel
         return lambda: False
     if pipeline:
         connection.execute(sql.encode())
-        cursor = connection.execute(b"show synchronous_standby_names")
+        cursor = connection.execute(BEGIN_PIPELINE)
     else:
         cursor = connection.execute(f"{sql}; show synchronous_standby_names".encode(), prepare=False)
         cursor.nextset()
-    return lambda: cursor.fetchall() != [{"synchronous_standby_names": ""}]
+    return lambda: cursor.fetchall()[0]["synchronous_standby_names"] != ""
 
 
 def commit_to_replica(connection: Connection, name: str, seconds: float) -> None:

@@ -166,8 +166,13 @@ class Statements:
             raise RowError(first_line(error)) from error
 
     def update(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], sql: str) -> None:
-        changes = f"with changes as ({_select_json(table, ', '.join(columns))})\n"
-        self.execute(changes + sql, rows=_encode(columns, rows))
+        key = PRIMARY_KEYS[table]
+        self.execute(
+            f"with changes as ({_select_json(table, ', '.join(columns))})\n{sql.rstrip()}\n"
+            # Without this condition, the planner may read the whole table, because it does not know the number of rows.
+            f"  and {table}.{key} = any (array(select {key} from changes))",
+            rows=_encode(columns, rows),
+        )
 
     @contextmanager
     def together(self) -> Iterator[None]:
