@@ -285,7 +285,7 @@ select 7, session_id, page_id, day
 from session_pages;
 
 
--- tables that statistics with filters read
+-- tables for statistics with filters
 -- A row for each session, as in counted_sessions. `is_new` is 1 if the visitor has no earlier session.
 create table session_facts (
   day              integer not null,
@@ -645,9 +645,10 @@ create view session_changes as
 select 0 as sign, *
 from replaced_sessions;
 
--- Compute the day and the pages of a session. Look up the last day that has a session of the same visitor, of the same
--- visitor in the same country, and of the same fingerprint. For a deleted session, each of these days is 1e9, which is
--- later than any day. So the session does not count as the first visit of its day.
+-- Compute the day and the pages of a session. Look up three days before it: the last day on which the visitor had a
+-- session, the last day on which the visitor had a session in the same country, and the last day with a session of the
+-- fingerprint. For a deleted session, all three are 1e9, which is later than any day, so the insert into day_counts
+-- subtracts no visitor. The triggers visitor_days_empty and fingerprint_days_empty do this.
 create trigger session_change instead of insert on session_changes
 begin
   insert into minute_counts (minute, open_sessions)
@@ -745,8 +746,8 @@ begin
   on conflict do update set sessions = sessions + excluded.sessions;
 end;
 
--- An update of a session adds the new row, and then removes the old row. If the day is the same, both have the same key
--- in session_facts. This trigger then updates the existing row, and session_fact_remove leaves it.
+-- An update of a session adds the new row, and then removes the old row. If the day did not change, both rows have the
+-- same row of session_facts. This trigger then updates that row, and session_fact_remove does not delete it.
 create trigger session_fact_add instead of insert on session_day_changes when new.sign = 1
 begin
   insert into session_facts (
@@ -1635,7 +1636,8 @@ from leads as l
 left join sessions as n on n.session_id = l.session_id
 left join lead_attributions as a on a.lead_id = l.lead_id;
 
--- `f` has the archived first session and `k` the archived last session, if no existing session has taken their place.
+-- `f` is the row with the archived first session, if no existing session of the visitor began before that session. `k`
+-- is the row with the archived last session, if no existing session is the last one. Otherwise, their columns are null.
 -- `fs` and `ls` are the first and the last existing session.
 create view expected_lead_attributions as
 select l.lead_id, l.status, l.enquired_at, l.visitor_id,
@@ -1901,7 +1903,7 @@ create table storage_ratios (
 
 -- tables of the collector, with data of the last days. Backups and copies contain only collector_machines
 
--- The salts for hashing daily visitors. A salt is deleted two days after the beginning of its day.
+-- The salts of the visitor ids that are valid for one day. A salt is deleted two days after the beginning of its day.
 create table collector_salts (
   day  integer primary key,
   salt text not null  -- 256 bits, hexadecimal
