@@ -3,11 +3,11 @@
 import subprocess
 import sys
 import threading
-import time
 
 import psycopg
 import pytest
 from helpers import postgres
+from helpers.server import wait_for
 
 from analytics_api import open_database
 from analytics_api.database.base import (
@@ -324,7 +324,6 @@ def test_updates_of_a_growing_table_do_not_read_the_whole_table(database):
         database.write(work, pipeline=True)
     database.close()  # the server then stores the statistics of the connections
 
-    while (rows := database.rows(ROWS_READ)[0])["updated"] < 20:
-        time.sleep(0.01)
+    wait_for(lambda: database.rows(ROWS_READ)[0]["updated"] == 20)
 
-    assert rows["fetched"] < 1_000
+    assert database.rows(ROWS_READ)[0]["fetched"] < 1_000
