@@ -984,7 +984,7 @@ call count_changes('sessions',
   build_upsert('key_counts', 'dimension, day, key, shard', 'sessions', $$
     select dimension, coalesce(day, -1) as day, key, sum(sign) as sessions
     from (
-      select sum(sign) as sign, started_at / 60000 as minute, country_code(country) as country,
+      select sum(sign)::integer as sign, started_at / 60000 as minute, country_code(country) as country,
         session_source(referrer_domain) as source, score_bucket(ended_at, engagement_score) as score_bucket,
         entry_page, exit_page
       from changes
