@@ -645,7 +645,7 @@ create view session_changes as
 select 0 as sign, *
 from replaced_sessions;
 
--- Compute the day and the pages of a session. Look up three days before it: the last day on which the visitor had a
+-- Compute the day and the pages of a session. Look up three days: the last day on which the visitor had a
 -- session, the last day on which the visitor had a session in the same country, and the last day with a session of the
 -- fingerprint. For a deleted session, all three are 1e9, which is later than any day, so the insert into day_counts
 -- subtracts no visitor. The triggers visitor_days_empty and fingerprint_days_empty do this.
