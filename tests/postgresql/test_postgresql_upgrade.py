@@ -145,6 +145,9 @@ def test_upgrade_of_version_1_works_without_a_past(url):
 def test_upgrade_updates_an_unreleased_schema(url):
     upgrade(url)
     run(url, "comment on table analytics_meta is 'another'", "drop view counted_sessions cascade")
+    run(url, "drop function build_page_counts")
+    run(url, "create function build_page_counts(visits text) returns text return visits")
+    run(url, "create function session_dimensions(session sessions, page_query text) returns text return page_query")
     run(url, "update site set page_query = 'drop'", "update day_counts set sessions = 7")
     rebuilt = []
 
@@ -154,6 +157,7 @@ def test_upgrade_updates_an_unreleased_schema(url):
     with open_database(url).closing() as database:
         assert database.verify() == []
         assert run(url, "select page_query from site") == [("drop",)]
+        assert run(url, "select count(*) from pg_proc where proname = 'session_dimensions'") == [(0,)]
     rebuilt.clear()
     assert upgrade(url, on_progress=rebuilt.append) == 3
     assert rebuilt == []

@@ -33,14 +33,15 @@ where relnamespace = current_schema()::regnamespace and relkind in ('r', 'v')
 """
 
 # Returns statements that drop trigger functions, and other functions of older versions. This also drops the triggers
-# that call the functions.
+# that call the functions. `create or replace function` cannot change the name of a parameter, so a function with
+# another name of a parameter is also in this list.
 OLD_FUNCTIONS = """
 select format('drop function if exists %s cascade', pg_proc.oid::regprocedure) as sql
 from pg_proc
 where pronamespace = current_schema()::regnamespace
   and proname ~ concat(
     '^((sessions|events|leads|lead_submissions|lead_status_changes|past_[a-z_]+)_(insert|update|delete|truncate|ids)',
-    '|keep_lead|writer_slot|past_truncate|delete_uncounted|adding_to_pages|session_dimensions)$')
+    '|keep_lead|writer_slot|past_truncate|delete_uncounted|adding_to_pages|session_dimensions|build_page_counts)$')
 """
 
 # Changes to columns, constraints and indexes of older tables.
