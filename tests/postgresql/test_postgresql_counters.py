@@ -8,6 +8,7 @@ import pytest
 from helpers import postgres
 from helpers.expected_counters import DAY, START
 
+from analytics_api.maintenance.erase import erase
 from analytics_api.maintenance.purge import purge
 
 LONG = "/" + "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=9_000))
@@ -165,3 +166,14 @@ def test_attribution_is_linear_with_statistics_of_empty_tables(database, connect
 
     assert database.write(write) < 10 * 101 * 1001
     assert database.verify() == []
+
+
+def test_erasure_in_a_new_connection_reduces_the_archive(database, connection):
+    sessions = [("a", "ann", START), ("b", "bob", START)]
+    database.write(lambda at: at.insert("sessions", ("session_id", "visitor_id", "started_at"), sessions))
+    purge(database, date.fromtimestamp((START + 2 * DAY) / 1000), keep_totals=True)
+    database.close()  # the erasure opens a connection in which no purge has set analytics.paused
+
+    erase(database, visitor="ann")
+
+    assert totals(connection)[:2] == (1, 1)

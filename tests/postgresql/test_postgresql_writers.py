@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from helpers import postgres
 from helpers.expected_counters import DAY, START
+from helpers.server import wait_for
 
 from analytics_api import open_database
 
@@ -244,7 +245,17 @@ def connect_with_equal_remainders(database, stack):
             return first, connection
 
 
+RESERVED_SHARDS = """
+select count(*)
+from pg_locks
+join pg_database on pg_database.oid = pg_locks.database
+where locktype = 'advisory' and datname = current_database()
+"""
+
+
 def test_transactions_with_snapshots_use_shards_of_their_own(database):
+    database.close()  # an earlier test may have used all shards in connections of the pool
+    wait_for(lambda: database.rows(RESERVED_SHARDS) == [{"count": 0}])
     with ExitStack() as stack:
         connections = connect_with_equal_remainders(database, stack)
         for number, connection in enumerate(connections):

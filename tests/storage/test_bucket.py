@@ -80,7 +80,7 @@ def test_empty_bucket_is_zero_not_unknown(s3: S3) -> None:
     assert before <= statistics.taken_at <= time.time() * 1000
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def sites(s3: S3) -> str:
     keys = ["site1/sessions/a/0.json", "site1/sessions/b.json", "site1/index.html", "site10/sessions/c/0.json"]
     s3.fill("sites", [*keys, "site 2/sessions/d/0.json", "sessions/e/0.json"])

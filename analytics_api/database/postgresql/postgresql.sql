@@ -745,10 +745,10 @@ end
 $$;
 
 -- Returns whether a purge has paused counting, because it archives the rows that it deletes. Then only minute_counts
--- changes. Only a role that may write the archive can pause counting.
+-- changes. Only a role that may write the archive can pause counting. The setting is null in a new connection.
 create or replace function is_counting_paused() returns boolean
 stable
-return current_setting('analytics.paused', true) = 'on'
+return current_setting('analytics.paused', true) is not distinct from 'on'
   and has_table_privilege(session_user, 'archived_session_counts'::regclass::oid, 'insert');
 
 -- Returns a statement that adds differences to the rows of a counter. `differences` is a query that returns keys and
