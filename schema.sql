@@ -155,9 +155,10 @@ create index leads_in_status_by_risk on leads (status, suspicion_score) where st
 create index leads_in_status_by_name on leads (status, name_folded) where status <> '';
 create index leads_in_status_by_stage on leads (status, stage_since) where status <> '';
 
--- Indexes for the filters of the list. The first index contains all columns with filters except last_follow_up_at,
--- which each follow-up changes, so that leads can be counted without reading their rows. The next indexes find rare
--- values, and have the leads with one value in the order of the list. The last index counts the leads of each status.
+-- Indexes for the filters of the list. The first index contains all columns with filters, so leads can be counted
+-- without reading their rows. It does not contain last_follow_up_at, because each follow-up changes this column. The
+-- next indexes find the leads with a rare value, in the order of the enquiries. The last index counts the leads of each
+-- status that match filters by its columns.
 create index leads_by_project on leads (
   project_name, project_source, contact_country_name, engagement_label, contact_city, status, engagement_score,
   enquiry_datetime, has_visits);
@@ -236,7 +237,7 @@ create table counting_paused (
 ) strict;
 
 
--- sessions with the values that they are counted by
+-- The sessions with the values by which the statistics group them.
 create view counted_sessions as
 select session_id, started_at, visitor_id, fingerprint,
   (started_at + (select day_offset from site_offsets where begins_at <= started_at order by begins_at desc limit 1))
@@ -521,7 +522,7 @@ begin
   delete from lead_changes where change_number <= new.change_number - 10000;
 end;
 
--- A follow-up is a submission after the first one of its lead. Its is_primary_lead is 0.
+-- A follow-up is a submission of a lead after the first one. Its column is_primary_lead is 0.
 create table follow_up_counts (
   lead_id           integer primary key,
   follow_ups_count  integer not null,
@@ -1209,7 +1210,7 @@ begin
     (-1, old.event_id, old.session_id, old.page, old.occurred_at);
 end;
 
--- In a BEFORE INSERT trigger, new.event_id is -1 if the statement has no event_id.
+-- An insert without an event_id replaces no row: in this trigger, its new.event_id is -1.
 create trigger events_before_insert before insert on events
 when exists (select 1 from events where event_id = new.event_id)
 begin
@@ -1382,7 +1383,8 @@ begin
     (-1, old.project_name, old.project_source, old.contact_country_name, old.engagement_label);
 end;
 
--- The name and the time to record for moves of leads. There is a row only while the package moves leads.
+-- The name and the time to record when a lead moves to another status. There is a row only while the package moves
+-- leads.
 create table move_author (
   author_id  integer primary key check (author_id = 1),
   changed_by text not null,
@@ -1593,11 +1595,11 @@ end;
 
 -- leads -> the sessions that they are attributed to
 
--- The sessions that a lead is attributed to. The last session is the one with the lead's session_id, if it exists.
--- Otherwise it is the visitor's last session that began before or within the second of the enquiry. The first session
--- is the visitor's first session that began before or within this second. If there is none, it is the last session. The
--- columns are null if the lead has no session. `purge --keep-totals` marks the sessions that it deletes as archived,
--- and the lead keeps the values.
+-- The first and the last session of each lead, for attribution. Only sessions of the lead's visitor that began before
+-- the end of the second of the enquiry are considered. The first session is the earliest of them. The last session is
+-- the latest of them, unless a session with the lead's session_id exists: then that session is the last session. If no
+-- session is considered, the first session is the last session, too. The columns are null if the lead has no session.
+-- `purge --keep-totals` marks the sessions that it deletes as archived, and the lead keeps the values.
 create table lead_attributions (
   lead_id          integer primary key,
   status           text not null,
@@ -1683,8 +1685,8 @@ left join lead_attributions as k on k.lead_id = l.lead_id
       and k.last_started_at < l.enquired_at + 1000
       and (ls.session_id is null or (k.last_started_at, k.last_session_id) > (ls.started_at, ls.session_id)));
 
--- A bulk load of sessions rebuilds has_visits in leads, and then the counters after it that are computed from leads.
--- Therefore this view comes after the views of these counters.
+-- This view comes after all other views that read leads, which do not depend on has_visits. If it came earlier, a bulk
+-- load of sessions would rebuild has_visits, and then the counters of those views, too.
 create view expected_lead_visits as
 select lead_id,
   exists (select 1 from sessions where sessions.session_id = leads.session_id)

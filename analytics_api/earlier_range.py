@@ -29,7 +29,7 @@ ComparedRange = TypedDict("ComparedRange", {"from": str, "to": str, "until": int
 class EarlierRange(NamedTuple):
     """The days `first` to `last`. The days up to `last_whole` are counted as whole days.
 
-    :param until: an exclusive end in milliseconds since the epoch; None if no day is cut.
+    :param until: an exclusive end in milliseconds since the epoch; None if there is no cut day.
     :param cut_begins_at: the instant at which the cut day begins; equal to `until` if the cut day is before the range.
     """
 
@@ -46,7 +46,7 @@ class EarlierRange(NamedTuple):
 
     @property
     def cut(self) -> dict[str, int]:
-        """Return the counted part of the cut day as statement parameters. Both are 0 if no day is cut."""
+        """Return the part of the cut day before `until` as statement parameters. They are 0 if there is no cut day."""
         return {"begins_at": self.cut_begins_at, "until": self.until or 0}
 
     @property

@@ -178,7 +178,9 @@ class SectionCounts:
 def count_sections(
     db: Database, matching: Matching, sections: Collection[str], interval: Interval = "day"
 ) -> SectionCounts:
-    """Count the rows of each section. `totals` has one row, without the events of other days.
+    """Count the rows of each section. The section `totals` has one row.
+
+    The number of events in `totals` is the sum of `events_of_day`. The caller must add the events of other days.
 
     :param sections: as in SectionCounts.
     """

@@ -259,7 +259,7 @@ def test_upgrade_rejects_the_name_of_a_foreign_table(old, sql):
     before = structure(old)
     _, kind, name, *_ = sql.split()
 
-    with pytest.raises(DatabaseError, match=f"the name of another program's {kind} {name} is needed; rename it"):
+    with pytest.raises(DatabaseError, match=f"rename the {kind} {name} of another program: this name is needed"):
         upgrade(old)
 
     assert structure(old) == before

@@ -9,8 +9,8 @@
   w[Symbol.for(api)] = 1;
 
   const quiet = n.globalPrivacyControl || n.doNotTrack == 1 && !("ignoreDnt" in o);
-  // `view` is the id of the current view, `depth` its greatest scroll depth in percent, `shown` the time since which it is
-  // visible, and `visible` the ms for which it was visible before.
+  // `view` is the id of the current view. `depth` is its greatest scroll depth in percent. `shown` is the time at which the
+  // page became visible, or 0 while it is hidden. `visible` is the number of ms for which it was visible before that time.
   // `queue` has the unconfirmed events as JSON, and `single` is whether each is sent in a request of its own.
   let view, visible, depth, shown, page, busy, timer, single, tries = 0, referrer = d.referrer, queue = [];
 

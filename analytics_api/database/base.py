@@ -175,7 +175,7 @@ class Transaction(Reader, Protocol):
         """Run one statement, and return the number of rows that it inserted, updated or deleted."""
 
     def archiving(self) -> AbstractContextManager[None]:
-        """Do not subtract rows that are deleted within the block from the counters.
+        """Keep the counters as they are when rows are deleted within the block.
 
         The caller archives the counts of these rows in the same transaction.
         """

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 class UnknownPaths:
-    """Send 404, and log each warning once. A warning contains a known path, but never the requested one.
+    """Send 404. If a known path ends in the same word as the requested path, suggest the known path in the log, once.
+
+    The requested path is not logged, because anybody can choose it.
 
     :param known: the paths of the application that have no parameters.
     """

@@ -90,7 +90,7 @@ class Derivation:
         return [row[end] if row[end] is None or row[end] is KEEP else max(row[end] - row[start], 0) for row in rows]
 
     def _event_ids(self, rows: Sequence[Sequence[Any]]) -> list[Cell]:
-        """Return the id of each event, computed from its values before `value_map`. Empty values are ignored."""
+        """Return the id of each event, computed from its values as they are in the file. Empty values are ignored."""
         indexes = [self.names.index(name) for name in EVENT_COLUMNS if name in self.names]
         instant = self.names.index("occurred_at")
         ids: list[Cell] = []

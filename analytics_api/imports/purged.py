@@ -15,9 +15,10 @@ from site
 
 
 def read_purged_before(at: Transaction) -> int | None:
-    """Return the end of the purged days in milliseconds since the epoch, or None if nothing was purged.
+    """Return the end of the days that were purged with `--keep-totals`, in milliseconds since the epoch.
 
-    Days that were purged without `--keep-totals` are not included, because their rows are no longer counted.
+    Return None if no day was purged with `--keep-totals`. Rows that were purged without this option are not counted, so
+    an import may add them again.
     """
     row = at.row(RAW_SINCE)
     day: int | None = None if row is None else row["raw_since"]

@@ -201,7 +201,7 @@ class Snapshot:
     def _renew_claim(self, done: threading.Event) -> None:
         """Renew the claim until the refresh ends."""
         while not done.wait(CLAIM_TIME / 3000):
-            with suppress(AnalyticsError):  # the claim is renewed twice more before it expires
+            with suppress(AnalyticsError):  # the next attempt is before the claim expires
                 self._write(RENEW_CLAIM, until=self.clock() + CLAIM_TIME)
 
     def _wait_for_first(self) -> Statistics:

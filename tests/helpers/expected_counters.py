@@ -100,7 +100,7 @@ READS = {
 
 
 class Site(NamedTuple):
-    """The settings of a site: its UTC offsets, each with the instant of its begin, and the value of `page_query`."""
+    """The settings of a site: UTC offsets, each with the instant at which it begins, and the value of `page_query`."""
 
     offsets: tuple[tuple[int, int], ...] = ((0, 0),)
     page_query: str = "keep"

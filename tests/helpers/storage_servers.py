@@ -30,7 +30,7 @@ class S3:
         return Bucket(f"{self.url}/{name}", **{"access_key_id": KEY_ID, "secret_access_key": SECRET} | options)
 
     def fill(self, name: str, keys: Iterable[str] = ()) -> None:
-        """Create a bucket of empty objects. Call it before the first listing: rclone caches what it has listed."""
+        """Create a bucket of empty objects. Call it before the first listing: rclone caches listings."""
         self.put(name)
         for key in keys:
             path = self.root / name / key

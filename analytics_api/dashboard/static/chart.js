@@ -45,7 +45,7 @@ export function showFigures(container, overview, leads, state) {
   container.replaceChildren(...CHOICES.metric.map(metric), ...leadFigures(leads, state));
 }
 
-/** Show the numbers of leads. The other figures are not replaced, because a click would be lost between press and release. */
+/** Show the numbers of leads. Do not replace the other figures: a click on an element that is replaced has no effect. */
 export function showLeads(container, leads, state) {
   for (const element of leadFigures(leads, state)) container.querySelector(`[data-key="${element.dataset.key}"]`).replaceWith(element);
 }

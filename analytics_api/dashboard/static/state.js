@@ -143,10 +143,10 @@ export function rangeQuery(state, today) {
   return query;
 }
 
-/** Return whether the state has a comparison. All time has none, because nothing is before it. */
+/** Return whether the state has a comparison. The period `all` has no comparison, because no days are before it. */
 export const compares = (state) => state.compare !== "off" && state.period !== "all";
 
-/** Return the state with another filter, next to those of the same name. A filter is never there twice. */
+/** Return the state with another filter, after the last one of the same name. Do not add a filter twice. */
 export function addFilter(state, name, value) {
   const others = state.filters.filter(([each, text]) => !(each === name && text === value));
   const last = others.findLastIndex(([each]) => each === name);

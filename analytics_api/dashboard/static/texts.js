@@ -178,14 +178,14 @@ export const texts = {
 
   shortcuts: "Keyboard shortcuts",
   shortcutHelp: {
-    previous: "The range before, after",
+    previous: "The range before or after",
     compare: "Comparison on and off",
     filter: "Add a filter",
     clear: "Remove all filters",
     custom: "Choose two days",
     help: "Show this list",
     search: "Search",
-    cards: "From card to card",
+    cards: "Move between cards",
     open: "Open the lead",
     select: "Select the card",
     lift: "Lift the card",

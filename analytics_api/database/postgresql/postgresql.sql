@@ -768,9 +768,9 @@ return format(
 -- The column `row` has the whole row as a composite value. The first of the statements also runs while counting is
 -- paused.
 --
--- Sequential scans are disabled, because a plan that was cached while a table was empty would scan the table when it is
--- large. JIT compilation is disabled, because it takes seconds. It would run for plans that must use a sequential scan,
--- because their estimated cost is high while sequential scans are disabled.
+-- Sequential scans are disabled. Otherwise a plan that was cached while a table was empty would later scan the large
+-- table. JIT compilation is disabled, because it takes seconds. PostgreSQL would use it for plans that need a
+-- sequential scan, because it assumes a very high cost for a scan that is disabled.
 create or replace procedure count_changes(base_table text, variadic statements text[])
 language plpgsql as $make$
 declare

@@ -37,8 +37,8 @@ DATA_TABLES = PRIMARY_KEYS | TRANSIENT_TABLES
 
 OLD_SUFFIX = "_of_the_older_version"
 
-# Tables and views that exist in versions before 5. In such a file, an object with any other name of the current schema
-# belongs to another program.
+# Tables and views that exist in versions before 5. All other names of the current schema are newer. If a file of such a
+# version has an object with a newer name, the object belongs to another program.
 NAMES_BEFORE_5 = frozenset(
     {
         *BASE_TABLES,
@@ -187,7 +187,7 @@ def _check_names(objects: list[Row]) -> None:
             and name in managed_names()
             and not (name in NAMES_BEFORE_5 or name.startswith(("lead_search", *DERIVED_PREFIXES)))
         ):
-            raise sqlite3.DatabaseError(f"the name of another program's {item['type']} {name} is needed; rename it")
+            raise sqlite3.DatabaseError(f"rename the {item['type']} {name} of another program: this name is needed")
 
 
 def _set_aside(statements: Statements, objects: list[Row]) -> list[str]:

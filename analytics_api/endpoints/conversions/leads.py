@@ -1,4 +1,4 @@
-"""Count the leads of a range by the key of the session that each lead is attributed to."""
+"""Count the leads of a range by a key, such as the country, of the session to which each lead is attributed."""
 
 from __future__ import annotations
 

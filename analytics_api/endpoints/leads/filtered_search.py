@@ -273,7 +273,10 @@ limit :rows offset :skipped
 
 
 def _select_next(search: FilteredSearch) -> str:
-    """Return the statement for the next leads in the sort order. With a cursor, it is a union for `Order.after`."""
+    """Return the statement for the next leads in the sort order.
+
+    With a cursor, the statement is a union with one part for each condition of `Order.after`.
+    """
     order = ORDERS[search.sort]
     # The index of the sort order is also searched for bounds of its column, and for a single status.
     bounds = "".join(

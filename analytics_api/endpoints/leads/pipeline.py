@@ -69,13 +69,13 @@ STAYS_OF_RANGE = _stays("where enquired_at >= :since and enquired_at < :before")
 
 @dataclass
 class Stays:
-    """The stays in one stage, and the leads that are in it now.
+    """The stays in one stage, and the leads that are in this stage now.
 
     :param leads: the number of leads that are in the stage now.
     :param entered: the number of stays.
     :param durations: the durations of the complete stays, in milliseconds.
     :param with_history: the number of leads that are in the stage now and entered it at a known time.
-    :param oldest: the earliest of these times, in milliseconds since the epoch.
+    :param oldest: the earliest time at which one of these leads entered the stage, in milliseconds since the epoch.
     """
 
     leads: int = 0
