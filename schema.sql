@@ -142,7 +142,7 @@ create table leads (
 -- Indexes for each sort order of the list of leads, for all statuses and for one status. SQLite appends the row id to
 -- each index entry, so leads with equal values are in the order of lead_id. The indexes for one status have the
 -- condition `status <> ''`, which is always true. SQLite uses such an index only for statements with the same
--- condition. Without it, SQLite would also use them for all statuses after `analyze`.
+-- condition. If the indexes had no condition, SQLite would use them in statements for all statuses after `analyze`.
 create index leads_by_enquiry on leads (enquiry_datetime);
 create index leads_by_follow_up on leads (last_follow_up_at);
 create index leads_by_score on leads (engagement_score);
@@ -368,9 +368,9 @@ create table archived_session_counts (
 ) strict, without rowid;
 
 
--- A dimension is the number of a property that sessions are counted by: 1 is the country. Dimension 0 counts all
--- sessions. It has its own table, because the other dimensions have no sums. With one table for all dimensions, a third
--- fewer sessions could be written per second.
+-- A dimension is the number of a property by which sessions are counted: 1 is the country. Dimension 0 counts all
+-- sessions. Its counts have a table of their own, because the other dimensions have no sums. With one table for all
+-- dimensions, a third fewer sessions could be written per second.
 create table day_counts (
   day            integer primary key,
   sessions       integer not null default 0,
@@ -400,7 +400,7 @@ where day = -1 and sessions <> 0;
 
 -- A return is a pair of days on which a visitor had sessions, with no such day in between. The number of distinct
 -- visitors of a range of days is the sum of the visitors of each day, minus the returns with both days in the range.
--- `sessions` is the number of returns.
+-- `sessions` is the number of returns. `dimension` and `key` are those of visit_days.
 create table session_returns (
   dimension    integer not null,
   day          integer not null,
@@ -1638,9 +1638,9 @@ from leads as l
 left join sessions as n on n.session_id = l.session_id
 left join lead_attributions as a on a.lead_id = l.lead_id;
 
--- `f` is the row with the archived first session, if no existing session of the visitor began before that session. `k`
--- is the row with the archived last session, if no existing session is the last one. Otherwise, their columns are null.
--- `fs` and `ls` are the first and the last existing session.
+-- `fs` and `ls` are the first and the last session among those that exist. `f` is the row of lead_attributions if its
+-- first session is archived and began before `fs`. `k` is the row of lead_attributions if its last session is archived
+-- and is later than `ls`. Otherwise the columns of `f` or `k` are null.
 create view expected_lead_attributions as
 select l.lead_id, l.status, l.enquired_at, l.visitor_id,
   coalesce(f.first_session_id, fs.session_id, k.last_session_id, ls.session_id) as first_session_id,

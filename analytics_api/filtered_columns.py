@@ -220,7 +220,7 @@ def _array(name: str) -> str:
 
 
 def _parse(array: bytes) -> list[Any]:
-    """Return the values of an array. Values that differ in bytes that are not UTF-8 remain different."""
+    """Return the values of an array. Bytes that are not UTF-8 are kept, so different values remain different."""
     values: list[Any] = json.loads(array.decode(errors="surrogateescape"))
     return values
 

@@ -61,10 +61,10 @@ class Matching(NamedTuple):
     :param in_range: an SQL condition that the session `s` began in the range.
     :param by_columns: whether filtered_columns.py counts the sessions.
     :param event_period: the parameters of IN_EVENT_PERIOD for this range, if there are conditions on events.
-    :param members: the ids of the sessions that have an event of the filter, if the condition calls `is_member`.
+    :param members: the ids of the sessions with an event that matches, if the condition calls `is_member`.
     :param rows: rows that were already read for this range, by the section of the dashboard.
-    :param earlier: the same filters in the earlier range of a comparison, if its rows were already read. Lists with a
-        limit have only the keys of `rows`.
+    :param earlier: the same filters in the earlier range of a comparison, if its rows were already read. Its lists with
+        a limit have only rows whose key is also in the lists of `rows`.
     """
 
     conditions: Conditions

@@ -19,7 +19,7 @@ PAGE_QUERY = {
 
 @main.command()
 @database_option
-@click.option("--time-zone", metavar="NAME", help="Time zone of days, from the IANA database: Asia/Kolkata.")
+@click.option("--time-zone", metavar="NAME", help="Time zone of days, from the IANA database, such as Asia/Kolkata.")
 @click.option(
     "--page-query",
     type=click.Choice(list(PAGE_QUERY)),

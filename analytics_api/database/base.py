@@ -88,7 +88,7 @@ IN_LIST = ", ".join(f":listed_{index}" for index in range(IN_LIST_SIZE))
 
 BATCH = 1000  # maximum number of rows in a list that `batches` yields
 
-MAX_REPORTED = 20  # maximum number of rows that `compare` yields of each of the two sides
+MAX_REPORTED = 20  # maximum number of rows that `compare` yields from the table, and from the view
 
 # Columns of counters that contain counts or sums. A counter's row is ignored if all of them are 0.
 COUNT_COLUMNS = frozenset(

@@ -271,8 +271,7 @@ def recordings(plan: Plan, directory: str | Path, limit: int = 1_000) -> int:
 def _timeline(plan: Plan) -> tuple[list[int], list[int], list[float]]:
     """Divide the period into intervals. The weight of an interval is proportional to the sessions that begin in it.
 
-    :returns: the boundaries of the intervals, the sum of the weights before each boundary, and the length of each
-        interval in milliseconds divided by its weight.
+    :returns: the boundaries of the intervals, the sum of weights before each, and the ms per unit of weight in each.
     """
     draw = plan.draws("days")
     now = plan.now

@@ -70,7 +70,7 @@ def test_failure_is_told_and_tried_again(page, shop):
 
 def test_figures_stay_while_the_browser_is_offline(page):
     page.context.set_offline(True)
-    wait_until_shown(page, ".problem:has-text('were loaded before')")
+    wait_until_shown(page, ".problem:has-text('were loaded earlier')")
     is_visible = page.is_visible("#overview")
     page.context.set_offline(False)
     wait_until_gone(page, ".problem")

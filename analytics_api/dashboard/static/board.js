@@ -20,7 +20,7 @@ let parts = null;
 const cards = new Map(); // by lead id: {lead, isSelected, card}
 const selected = new Set(); // lead ids
 const undoSteps = []; // for each move of cards, the moves that undo it
-const newEtags = new Map(); // by lead id and ETag: the ETag that a move of this page gave the lead
+const newEtags = new Map(); // by lead id and former ETag: the ETag after a move by this page
 let isLifted = false; // whether a card is lifted; polls wait meanwhile
 let pending = Promise.resolve(); // the last request of a move; the next one waits for it
 
@@ -339,7 +339,7 @@ async function updateClocks() {
   }
 }
 
-/** Return the score, the last follow-up and the time in the stage as short texts. Tooltips and screen readers have long ones. */
+/** Return the score, the last follow-up and the time in the stage as short texts. Tooltips and screen readers have longer texts. */
 function facts(lead) {
   const followUp = format.leadInstant(lead.last_follow_up_at);
   const score = lead.engagement_score !== null && format.integer(lead.engagement_score);

@@ -17,7 +17,7 @@ function mark(columns, status) {
   for (const column of columns.children) column.classList.toggle("over", column.dataset.status === status);
 }
 
-/** Handle keys. Arrows go from card to card, or choose a stage for a lifted card. Space lifts, Enter or space drops, Escape cancels. */
+/** Handle keys. Arrows move between cards, or choose a stage for a lifted card. Space lifts, Enter or space drops, Escape cancels. */
 export function watchKeys(columns, board) {
   let lifted = null; // {card, status}
   const release = () => {

@@ -68,7 +68,8 @@ limit :max_trigrams
 """
 MAX_TRIGRAMS = 500  # with more trigrams, reading all leads is faster
 
-# The beginning of the error message for text that is not UTF-8. SQLite stores any bytes that a tracker writes as text.
+# The beginning of the error message for text that is not UTF-8. SQLite does not check the encoding of the text that a
+# tracker writes.
 DECODE_ERROR = "Could not decode to UTF-8"
 decode_lossy = partial(str, encoding="utf-8", errors="replace")
 

@@ -45,7 +45,8 @@ SORTED_COLUMNS: Final = frozenset({"project_source", "contact_country_name", "co
 SORTED_BY: Final = "enquiry_datetime"
 # Each of these columns has an index that begins with the status.
 COLUMNS_IN_STATUS: Final = frozenset({"engagement_score", "enquiry_datetime", "last_follow_up_at"})
-# The columns of an index that begins with has_visits and status, so SQLite need not sort the leads to group by these.
+# The columns of the index leads_by_visits. It begins with has_visits and status, so SQLite can group by has_visits and
+# status without sorting the leads.
 VISITS_COLUMNS: Final = frozenset({"has_visits", "engagement_score", "enquiry_datetime"})
 
 
