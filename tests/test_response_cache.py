@@ -3,7 +3,8 @@
 import gc
 import sqlite3
 import threading
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 
 import pytest
 from helpers.client import KEY, APIClient, instant
@@ -23,10 +24,17 @@ on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
-def statements(database, monkeypatch):
-    """Yield a function that returns the statements since its last call on this thread's connection."""
-    stop_sweepers(database)  # on a busy machine, a sweep between two requests would empty the cache
+def without_sweeper(database, monkeypatch):
+    """Prevent that, on a busy machine, a sweep between two requests empties the cache."""
+    stop_sweepers(database)
     monkeypatch.setattr(cache_sweeper, "INTERVAL", 60)
+    yield
+    stop_sweepers(database)
+
+
+@pytest.fixture
+def statements(database, without_sweeper):
+    """Yield a function that returns the statements since its last call on this thread's connection."""
     log = []
     connection = database._handle().statements.connection
     connection.set_trace_callback(log.append)
@@ -38,7 +46,6 @@ def statements(database, monkeypatch):
     yield new_statements
     # Later tests use the same connection, and a trace of large insertions with triggers takes gigabytes.
     connection.set_trace_callback(None)
-    stop_sweepers(database)
 
 
 def stop_sweepers(database):
@@ -221,37 +228,29 @@ def test_erased_page_leaves_the_caches_of_idle_threads(database, insert, client)
     insert("sessions", **ANN)
     page = {"session_id": "s1", "event_type": "page_view", "page_url": "https://example.com/SECRETZEBRA"}
     insert("events", **page, occurred_at=instant("2026-02-24 09:00:00"))
-    cached, leave = threading.Barrier(4), threading.Event()
 
-    def serve():
-        client.get("/analytics/pages/top")
-        cached.wait(30)
-        leave.wait(30)
+    with ExitStack() as stack:
+        threads = [stack.enter_context(ThreadPoolExecutor(1)) for _ in range(3)]
 
-    threads = [threading.Thread(target=serve) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    try:
-        cached.wait(30)
-        assert cached_bodies(b"SECRETZEBRA") == 3
+        def fill_caches():
+            for request in [thread.submit(client.get, "/analytics/pages/top") for thread in threads]:
+                request.result()
+            return cached_bodies(b"SECRETZEBRA") == 3
+
+        wait_for(fill_caches)  # the first sweep empties them
         with closing(sqlite3.connect(database.url)) as other:
             other.execute("delete from events")
             other.commit()
 
         wait_for(lambda: cached_bodies(b"SECRETZEBRA") == 0)
-    finally:
-        leave.set()
-        for thread in threads:
-            thread.join()
 
 
 @on_sqlite
 @pytest.mark.slow
 def test_replaced_file_leaves_the_caches_of_idle_threads(database, insert, client, tmp_path):
     insert("sessions", **(ANN | {"country": "SECRETZEBRA"}))
-    client.get("/analytics/geo")
     open_database(tmp_path / "new.db").close()
-    assert cached_bodies(b"SECRETZEBRA") == 1
+    wait_for(lambda: client.get("/analytics/geo") and cached_bodies(b"SECRETZEBRA") == 1)
 
     (tmp_path / "new.db").rename(database.url)
 
@@ -259,7 +258,7 @@ def test_replaced_file_leaves_the_caches_of_idle_threads(database, insert, clien
 
 
 @on_sqlite
-def test_unchanged_database_keeps_its_caches(insert, client, database):
+def test_unchanged_database_keeps_its_caches(insert, client, database, without_sweeper):
     insert("sessions", **ANN)
     client.get("/analytics/geo")
     database.sweep_caches()  # the first call empties all caches
