@@ -91,8 +91,9 @@ create table events (
 
   page      text generated always as (case when event_type = 'page_view' then nullif(page_url, '') end) virtual
 ) strict;
--- A filter by one of the two most frequent types reads only the first index, and by other types only the second. The
--- further columns of the first do not make writes of events measurably slower, the second makes them 4% slower.
+-- A filter by one of the two most frequent types, page_view and heartbeat, reads only the first index. A filter by
+-- another type reads only the second index. The columns after occurred_at in the first index do not make writes of
+-- events measurably slower. The second index makes them 4% slower.
 create index events_by_time on events (occurred_at, event_type, session_id);
 create index rare_events_by_type on events (event_type, occurred_at, session_id)
 where event_type <> 'page_view' and event_type <> 'heartbeat';
@@ -649,7 +650,7 @@ from replaced_sessions;
 -- Compute the day and the pages of a session. Look up three days: the last day on which the visitor had a
 -- session, the last day on which the visitor had a session in the same country, and the last day with a session of the
 -- fingerprint. For a deleted session, all three are 1e9, which is later than any day, so the insert into day_counts
--- subtracts no visitor. The triggers visitor_days_empty and fingerprint_days_empty do this.
+-- subtracts no visitor. The triggers visitor_days_empty and fingerprint_days_empty subtract visitors.
 create trigger session_change instead of insert on session_changes
 begin
   insert into minute_counts (minute, open_sessions)
@@ -747,8 +748,9 @@ begin
   on conflict do update set sessions = sessions + excluded.sessions;
 end;
 
--- An update of a session adds the new row, and then removes the old row. If the day did not change, both rows have the
--- same row of session_facts. This trigger then updates that row, and session_fact_remove does not delete it.
+-- An update of a session adds the new row, and then removes the old row. If the day did not change, the new and the old
+-- row have the same key in session_facts. This trigger then updates the row with this key, and session_fact_remove does
+-- not delete it.
 create trigger session_fact_add instead of insert on session_day_changes when new.sign = 1
 begin
   insert into session_facts (
@@ -859,8 +861,9 @@ begin
   values (true, -1, 6, new.fingerprint, '', new.day);
 end;
 
--- Count a late visit, or subtract a deleted one. If no other row has the same visit, the returns from and to its day
--- change. The trigger session_visit counts the most frequent case, a visit that is not late, with fewer statements.
+-- Count a late visit, or subtract a deleted visit. A visit is late if a visit of the same identity on a later day was
+-- counted before it. If no other row has the same visit, the returns from and to its day change. The trigger
+-- session_visit counts a visit that is not late, the most frequent case, with fewer statements.
 create view visit_changes as
 select false as is_late, 0 as sign, dimension, identity, key, day
 from visit_days;
@@ -960,8 +963,8 @@ begin
 end;
 
 -- Count an update of columns other than the measures ended_at, duration, engagement_score and exit_page. The old row is
--- counted with the new measures, because sessions_heartbeat counts the changes of measures. The new row is counted
--- first, so that a day of the visitor that both rows have is not deleted and inserted again.
+-- subtracted with the new measures, because sessions_heartbeat counts the changes of measures. The new row is added
+-- first. Otherwise, if both rows are on one day of the visitor, the day would be deleted and inserted again.
 create trigger sessions_update after update on sessions
 when (new.session_id, new.visitor_id, new.fingerprint, new.started_at, new.country_code, new.source, new.entry_page,
     new.vpn_suspected)
@@ -1685,8 +1688,8 @@ left join lead_attributions as k on k.lead_id = l.lead_id
       and k.last_started_at < l.enquired_at + 1000
       and (ls.session_id is null or (k.last_started_at, k.last_session_id) > (ls.started_at, ls.session_id)));
 
--- This view comes after all other views that read leads, which do not depend on has_visits. If it came earlier, a bulk
--- load of sessions would rebuild has_visits, and then the counters of those views, too.
+-- This view comes after all other views that read leads. The other views do not depend on has_visits. But if this view
+-- came earlier, a bulk load of sessions would rebuild has_visits, and then the counters of the other views, too.
 create view expected_lead_visits as
 select lead_id,
   exists (select 1 from sessions where sessions.session_id = leads.session_id)
@@ -1903,7 +1906,8 @@ create table storage_ratios (
 ) strict, without rowid;
 
 
--- tables of the collector, with data of the last days. Backups and copies contain only collector_machines
+-- tables of the collector, with data of the last days
+-- Backups and copies contain only collector_machines.
 
 -- The salts of the visitor ids that are valid for one day. A salt is deleted two days after the beginning of its day.
 create table collector_salts (

@@ -34,7 +34,7 @@
     ...data
   });
 
-  // Replace each character that the server escapes by six others, the length of an escape, so that both have the same length.
+  // Replace each character that the server escapes by six characters, so that the result is as long as the escaped text.
   const ascii = (text) => ("" + text).replace(/[^ -~]/g, "------");
 
   // Return the first events, as many as the server accepts in one request: at most 20 events and 8 KiB.

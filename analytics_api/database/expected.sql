@@ -1,6 +1,7 @@
 -- The views that define the counters, for SQLite and PostgreSQL. The view expected_<counter> computes a counter from
 -- the base tables and the archive. `analytics-api rebuild` fills the counters from these views in this order, and
--- `analytics-api verify` compares both. In SQLite, they are temporary views of the connections that need them.
+-- `analytics-api verify` compares the counters with the views. In SQLite, the views are temporary views of the
+-- connections that need them.
 
 -- A cross join with this view counts each row twice: on its day, and on day -1, which stands for all time.
 create view day_spans (is_day) as

@@ -138,8 +138,8 @@ function move(leadIds, status) {
 }
 
 /**
- * Move cards on the screen, then send the moves. A card whose move the server rejects goes to its real stage. A move is
- * `{ lead, status, etag }`: the lead before it, its new stage, and the ETag that the lead must still have.
+ * Move cards on the screen, then send the moves. A card whose move the server rejects goes to its real stage. In a move
+ * `{ lead, status, etag }`, `lead` is the lead before the move, `status` its new stage, and `etag` its expected ETag.
  */
 function moveAll(moves, isUndo = false) {
   if (!moves.length) return;

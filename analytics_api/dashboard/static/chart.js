@@ -80,7 +80,7 @@ let isTable = false; // whether the table is shown; navigation does not change i
 
 /**
  * Show a series. `onZoom` is called with the date of the point that was clicked.
- * `range` is the one in the response, with its interval. `today` is the site's.
+ * `range` is the range of the response, with its interval. `today` is the current day of the site.
  */
 export function showChart(container, options) {
   const { series, state, range, today, rangeText, tools, onZoom } = options;
@@ -113,7 +113,7 @@ export function showChart(container, options) {
   else draw(plot, model);
 }
 
-/** Return a text that says why a row counts only a part of its interval, or "" if it counts the whole. Such rows are dashed. */
+/** Return a text that says why a row counts only a part of its interval, or "" if it counts the whole. */
 function partialText(row, { from, to, interval }, today) {
   if (isFuture(row, interval, today)) return "";
   if (interval === "hour") return Date.parse(row.date) > Date.now() - HOUR ? texts.partial : "";

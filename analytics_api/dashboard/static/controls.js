@@ -118,7 +118,7 @@ function valueField(parameter, suggest) {
 
 export const rangeName = (state) => (state.period ? texts.periods[state.period] : format.range(state.from, state.to));
 
-/** Return the changes of the state to the range before (-1) or after (1). Return null if there is none. */
+/** Return the changes of the state that choose the range before (-1) or after (1), or null if there is no such range. */
 export function neighbour(state, today, step) {
   const [from, to] = today ? daysOf(state, today) : [];
   if (!from) return null;

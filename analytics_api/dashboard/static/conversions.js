@@ -131,7 +131,7 @@ function rowCells({ key, name, ...row }) {
 const isProject = (key) => state.by === "project" && !isPlaceholder(key);
 const isPlaceholder = (key) => Object.hasOwn(t.placeholders, key);
 
-/** Return the name of a row. It is a link that filters the page by it, if there is such a filter. */
+/** Return the name of a row. If the page has a filter for such names, the name is a link that adds the filter. */
 function nameElement(key, name) {
   const canFilter = state.by in FILTERS && !isPlaceholder(key);
   const link = canFilter && nav(addFilter(state, state.by, key), {}, `row-${key}`);

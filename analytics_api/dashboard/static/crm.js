@@ -19,7 +19,10 @@ let prepared = null; // a promise that resolves when the time zone and the scope
 /** Return the result of a promise once the time zone and the key's scopes are known, too. */
 export const withKey = async (promise) => (await Promise.all([promise, prepared]))[0];
 
-/** Start a page. `load` fetches and shows it, before the key's scopes are known. `clear` empties it. `shortcuts` are listed, and `keys` act. */
+/**
+ * Start a page. `load` fetches and shows it, before the key's scopes are known. `clear` empties it. `shortcuts` are the
+ * entries of the list of shortcuts. `keys` has a function for each key.
+ */
 export function startLeads(title, load, clear, shortcuts = [], keys = {}) {
   const prepare = async () => {
     [site] = await Promise.all([get("/site"), showAccount()]);
@@ -174,7 +177,7 @@ export function showSelection(element, selected, choose, clear) {
   element.replaceChildren(h("span", {}, count), stageMenu(t.moveTo, [t.moveTo, h("kbd", { "aria-hidden": "true" }, "M")], choose), h("button.quiet", { type: "button", onclick: clear }, t.unselect));
 }
 
-/** Move each lead to its `status`, if it has its `etag` or is in its stage `from`. Return the lists of the responses. */
+/** Move each lead to `status`, if its ETag is still `etag` or its stage is still `from`. Return the lists of all responses. */
 export async function moveLeads(moves) {
   const answer = { updated: [], stale: [], not_found: [] };
   for (const status of new Set(moves.map((each) => each.status))) {

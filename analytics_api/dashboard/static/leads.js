@@ -18,7 +18,7 @@ let total = 0;
 const selected = new Set(); // lead ids
 let parts = null; // elements of the list
 
-let list = null; // the query and the fragment of the list that was shown last, if one was
+let list = null; // the query and the fragment of the list that was shown last; null before a list was shown
 let isFirst = true; // whether the page shows what it showed first
 
 const leadId = () => new URLSearchParams(location.search).get("lead");

@@ -8,8 +8,8 @@ import { addFilter, CHOICES, CLOSED, compares, nav, rangeQuery } from "./state.j
 import { texts } from "./texts.js";
 
 // `section` is the list's name in the response of /dashboard. `endpoint` returns the whole list, with at most `limit`
-// rows. In a row, `field` has the name and `value` the count. `filter` is the parameter that filters by the name.
-// `total` is the field of the overview for the row's share.
+// rows. `field` and `value` are the fields of a row with its name and its count. `filter` is the parameter that filters by
+// the name. `total` is the field of the overview of which the count is a share.
 export const LISTS = {
   sources: {
     section: "sources", endpoint: "/sources", limit: 1000, field: "referrer_domain", value: "sessions",

@@ -103,7 +103,7 @@ function zoom(date, range) {
   if (from !== state.from || last !== state.to) go({ period: null, from, to: last, interval: "" });
 }
 
-/** Load the figures if the database, which was empty, has a visit. */
+/** Load the figures if the first visit has arrived in the empty database. */
 async function lookForFirstVisit() {
   const site = await get("/site");
   if (site.first_day) load({ isQuiet: true });

@@ -166,7 +166,7 @@ function watchSignIn(onSignedIn) {
   channel?.addEventListener("message", ({ data }) => (data === "signed-out" ? leave() : onSignedIn()));
 }
 
-/** Remove the fragment with which the server leads back from the form, so that its text does not appear after signing out. */
+/** Remove the fragment of the redirect after the form was sent. Its message must not appear again after signing out. */
 function removeFragment() {
   if (!location.hash) return;
   location.replace("#");
@@ -228,14 +228,14 @@ export async function showAccount() {
   showMenu(scopes);
 }
 
-/** Mark the database of a demo. The mark is in the header, where its appearance moves nothing else. */
+/** Show a mark if this is the database of a demo. The mark is in the header, so that nothing else moves. */
 export function markDemo(site) {
   set(byId("demo"), tipOf(texts.demoHelp));
   byId("demo").hidden = !site.demo;
   byId("demo").textContent = texts.demo;
 }
 
-/** Give the menu's links to figures this range and these filters. Without `query`, use those that this tab had last. */
+/** Add the range and the filters in `query` to the menu's links to figures. Without `query`, add the last ones of this tab. */
 export function keepRange(query = null) {
   try {
     if (query === null) query = sessionStorage.getItem(RANGE);

@@ -38,7 +38,7 @@ export const texts = {
     engagement: "Engagement",
   },
   explain: {
-    visitors: "Browsers with at least one session in these days, by the id that the tracker gives them. A browser that returns counts once.",
+    visitors: "Browsers with at least one session in these days. The tracker gives each browser an id, so a browser that returns counts once.",
     sessions: "Visits: all that a visitor does until the tracker begins a new session.",
     page_views: "How often pages were opened. A page opened twice counts twice.",
     duration: "Mean length of the sessions whose length is known.",
@@ -229,10 +229,10 @@ export const texts = {
     aboutPipeline: "Leads with an enquiry in these days: the stages that they entered, and the stages that they are in now.",
     pipelineColumns: [
       ["Stage"],
-      ["Entered", "How often leads entered the stage, also in percent of the most entered stage."],
+      ["Entered", "How often leads entered the stage, also in percent of the stage that was entered most often."],
       ["Now", "Leads that are in the stage now."],
       ["Median time", "Median time in the stage, of leads that have left it."],
-      ["Oldest", "The longest time that one of these leads has been in the stage."],
+      ["Oldest", "The time in the stage of the lead that has been there longest."],
       ["Moved on", "Moves to a later stage."],
       ["Lost", "Moves to Lost."],
     ],

@@ -270,7 +270,7 @@ create table if not exists archived_page_counts (
   primary key (page_id, day)
 );
 
--- the days of a visitor, of a fingerprint, and of a page in a session
+-- the days of visitors and fingerprints, and the days of pages in sessions
 -- `archived` is the number of sessions or views that were purged.
 
 create table if not exists visitor_days (
@@ -646,8 +646,9 @@ begin atomic
       nullif(substr(enquiry, 9, 2), '')::bigint as day) as parts;
 end;
 
--- A lead entered its status at its last move. A lead that never moved entered the status `new` at its enquiry. Text
--- that is not a date is passed to this function before the constraint of enquiry_datetime rejects it.
+-- A lead entered its status at its last move. A lead that never moved entered the status `new` at its enquiry. The
+-- function must also accept text that is not a date, because triggers call it before the constraint of enquiry_datetime
+-- rejects the text.
 create or replace function stage_since(lead bigint, status text, enquiry text) returns bigint
 stable
 begin atomic
@@ -710,8 +711,8 @@ end;
 -- waits for one. Triggers call it before they lock any row, so a transaction that waits here does not block others.
 -- At read committed it returns the first free shard, so that few shards have rows. At repeatable read, another
 -- transaction has often changed the rows of that shard since the snapshot, which would cause a serialization failure.
--- Therefore up to eight connections each reserve a shard, which they try first, until they are closed. `rebuild` fills
--- shard 0.
+-- Therefore a connection reserves one of the eight shards until it is closed, if a shard is free, and tries this shard
+-- first. `rebuild` fills shard 0.
 create or replace function writer_shard() returns smallint
 language plpgsql as $$
 declare
@@ -1188,8 +1189,8 @@ call count_changes('fingerprint_days', build_erasure_locks('fingerprint', 6), bu
 drop trigger visitor_days_update on visitor_days;
 drop trigger fingerprint_days_update on fingerprint_days;
 
--- Returns a statement that counts page views, and the visits of pages in sessions. `by_day` are its first common table
--- expressions. For a page with many views, the all-time counts are sharded.
+-- Returns a statement that counts page views, and the visits of pages in sessions. `by_day` is the text of its first
+-- common table expressions. For a page with many views, the all-time counts are sharded.
 create or replace function build_page_counts(by_day text) returns text
 stable
 return 'with ' || by_day || $$,
@@ -1456,8 +1457,9 @@ $$;
 create or replace trigger leads_move after update of status on leads
 for each row when (new.status <> old.status) execute function leads_move();
 
--- Updates `stage_since` of the leads whose status changes were inserted, updated or deleted. For a move of a lead it is
--- already correct. The first statement locks the leads, so that the next one sees all changes committed by then.
+-- Updates `stage_since` of the leads whose status changes were inserted, updated or deleted. After a move of a lead,
+-- `stage_since` is already correct. The first statement locks the leads, so that the next statement sees all changes
+-- that were committed before.
 call count_changes('lead_status_changes', $$
   perform from leads where lead_id in (select lead_id from changes) order by lead_id for no key update;
   if exists (
@@ -1571,8 +1573,8 @@ create table if not exists collector_machines (
   primary key (day, reason)
 );
 
--- Each event updates a row. If no index contains the updated columns and the page has space for the new version of the
--- row, the indexes are not changed.
+-- Each event updates a row. PostgreSQL does not change the indexes if they do not contain the updated columns, and if
+-- the disk page of the row has space for its new version.
 create table if not exists collector_sessions (
   visitor_id   text collate "C" primary key,
   session_id   text collate "C" not null unique,
