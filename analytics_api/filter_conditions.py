@@ -1,8 +1,9 @@
 """The SQL condition of each filter of statistics.
 
-The values of a filter are passed as statement parameters: a few values each as one, and more as a JSON array, so that
-the text of a condition has few variants. For `.prefix` and `.contains`, the values in the database are read first, and
-those that match are passed. So every condition tests whether a value is in a list, and `.not` negates this test.
+The values of a filter are passed as statement parameters. A few values are one parameter each; more values are one JSON
+array. So a condition has only a few different texts. For `.prefix` and `.contains`, the values in the database are read
+first, and those that match are passed. So every condition tests whether a value is in a list, and `.not` negates this
+test.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ EXPRESSIONS: Final[dict[str, str]] = {
 
 IS_NEW: Final = {"new": 1, "returning": 0}
 
-# With at most this many values, each is compared. With 100,000 sessions, a list takes 3 ms more.
+# Up to this number of values, a condition compares each value. With 100,000 sessions, a list would take 3 ms longer.
 MAX_COMPARISONS = 4
 IS_ONE_OF = "{expression} in (select value from json_each(cast(:{name} as text)))"
 
@@ -49,12 +50,12 @@ HAS_EVENT = """s.session_id in (
     select session_id
     from events
     where ({condition}){in_period})"""
-# SQLite uses the index of the rare types only for statements with its condition.
+# SQLite uses the index rare_events_by_type only for statements that contain the condition of this index.
 FREQUENT_TYPES: Final = frozenset({"page_view", "heartbeat"})
 IS_RARE: Final = "event_type <> 'page_view' and event_type <> 'heartbeat' and ({})"
 # On SQLite, the events of the sessions of a range are in a period of time, which Matching computes.
 IN_EVENT_PERIOD: Final = " and occurred_at >= :events_begin_at and occurred_at < :events_end_at"
-# The same condition if the ids of these sessions are passed to SQLite as the parameter `members`.
+# The ids of the sessions in HAS_EVENT, to pass them to SQLite as the parameter `members`.
 SESSIONS_WITH_EVENT: Final = """
 select cast(session_id as blob)
 from events

@@ -101,7 +101,7 @@ class Views:
 class Sums:
     """The sums of the sessions of some days, and their distinct visitors.
 
-    Without visitors, each session has another visitor.
+    If no visitors are added, no two sessions have the same visitor.
     """
 
     def __init__(self) -> None:
@@ -118,7 +118,7 @@ class Sums:
 
 
 class Countries:
-    """The distinct visitors of countries. Most visitors have one country, so they need no pair of both."""
+    """The distinct visitors of countries. A pair of visitor and country is only stored for a second country."""
 
     def __init__(self) -> None:
         self.first: dict[str, str] = {}  # the country of the first session of each visitor

@@ -70,7 +70,7 @@ OTHER_VIEWS: Final = """
   where e.day between :first and :last and s.session_id = e.session_id
     and p.session_id = e.session_id and p.day = e.day and p.views > p.archived
     and {condition}{cut_day}"""
-# The same for all sessions, and for events whose session does not exist.
+# The same query for all sessions, including those that do not exist but have events.
 ALL_OTHER_VIEWS: Final = """
 select p.page_id, p.day, p.views - p.archived, not exists (
     select 1
@@ -105,7 +105,7 @@ from page_counts
 where day between :first and :last
 group by day
 """
-# The index of events by time has their type and session, so that rows of `events` are read for few events.
+# The index events_by_time has the type and the session of each event, so few rows of `events` are read.
 VIEWS_OF_CUT_DAY: Final = f"""
   union all
   select page_id, :last_day, views, not exists (

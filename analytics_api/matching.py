@@ -32,7 +32,7 @@ IN_INSTANTS: Final = "s.started_at >= :begins_at and s.started_at < :ends_at"
 MAX_SESSIONS: Final = 200_000
 MAX_IDS: Final = 500_000  # as one text, more ids would need more than about 100 MB
 # The first and the last day with events of the sessions that began in the range, or that have events in it. Sessions
-# whose events are all on the day on which they began are not read. Null if there are no others.
+# whose events are all on the day on which they began are not read. Null if there are no other sessions.
 EVENT_DAYS = """
 with others as materialized (
   select e.session_id, e.day, s.day as first_day

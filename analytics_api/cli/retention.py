@@ -72,7 +72,7 @@ def confirm_purge(database: Database, before: date, keep_totals: bool) -> None:
 @click.option("--lead", metavar="N", type=int, help="The person with this lead id.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def erase(database: str, visitor: str | None, email: str | None, lead: int | None, yes: bool) -> None:
-    """Erase all rows of a person, and print their numbers.
+    """Erase all rows of a person, and print the number of erased rows.
 
     Leads with the same e-mail address belong to one person. The visitors in these leads and in their submissions are
     the same person. All sessions and events of these visitors are erased.

@@ -140,7 +140,7 @@ class Collector:
         self.writer.close()
 
     def client_address(self, environ: WSGIEnvironment) -> str:
-        """Return the address of the client that connected to the outermost trusted proxy, or else of the connection."""
+        """Return the address of the client, as the outermost trusted proxy saw it, or as this server sees it."""
         addresses: list[str] = [
             part.strip() for part in environ.get("HTTP_X_FORWARDED_FOR", "").split(",") if part.strip()
         ]

@@ -1,4 +1,4 @@
-"""The host names of the site. Only their pages may send events, and referrers on them are not sources."""
+"""The host names of the site. Only pages on these hosts may send events. Their URLs do not count as referrers."""
 
 from __future__ import annotations
 

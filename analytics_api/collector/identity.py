@@ -40,7 +40,7 @@ where day < :yesterday
 
 
 class Salt(NamedTuple):
-    """The salt of a day. It can be used until `expires_at`; then the current day must be read again."""
+    """The salt of a day. After `expires_at`, find_today() must be called again to find the current day."""
 
     today: Today
     key: bytes

@@ -63,7 +63,7 @@ def add_sender(at: Transaction, event_id: str, sender: str, now: int) -> None:
 
 
 def network_of(address: str) -> str:
-    """Return an IPv4 address unchanged, and the /64 network of an IPv6 address, because a customer usually has one."""
+    """Return an IPv4 address unchanged, and the /64 network of an IPv6 address, because a customer has all of it."""
     try:
         parsed = ip_address(address)
     except ValueError:

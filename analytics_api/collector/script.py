@@ -42,9 +42,9 @@ def minify(source: str) -> str:
 
     This works only for scripts that follow these rules: Comments are on separate lines. Statements end in semicolons. A
     colon directly after a name means that the name is a property. A name that the script declares does not occur as a
-    word of a string or a regular expression, and not as a property without a colon. A line that begins with `const` and
-    ends in a semicolon is a whole declaration, and so is the block that a line `};` ends. Declarations become `let`,
-    and adjacent ones are joined.
+    word of a string or a regular expression, and not as a property without a colon. A declaration that begins with
+    `const` is either one line that ends in a semicolon, or several lines that end with the line `};`. Declarations
+    become `let`, and adjacent ones are joined.
     """
     text = re.sub(r"^\s*(//.*)?\n?", "", source, flags=re.MULTILINE)
     declared = {

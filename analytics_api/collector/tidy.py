@@ -11,8 +11,8 @@ from .visits import TIMEOUT_MS, time_prefix
 MAX_ROWS: Final = 500  # maximum number of rows of a table in one transaction
 EVENTS_MS: Final = 2 * 86_400_000  # an event that is sent again within this time is recognized
 
-# A session id begins with the time at which the session started. A session that started before an instant has a
-# smaller id than `new_session_id` returns then. So no index of `last_at` is needed, which each event would update.
+# A session id begins with the time at which the session started, so old sessions are found by their ids. Without this
+# condition, the statement would need an index of `last_at`. Each event would have to update such an index.
 SELECT_ENDED: Final = """
 select session_id
 from collector_sessions

@@ -13,7 +13,7 @@ from typing import Final
 
 TIMEOUT_MS: Final = 30 * 60_000
 
-# The engagement score is the sum of four parts. Each has a maximum number of points, and the value that earns it.
+# The engagement score is the sum of four parts. Each part has a maximum, and the value that earns this maximum.
 TIME_POINTS, FULL_TIME_MS = 40, 180_000
 SCROLL_POINTS, FULL_SCROLL = 20, 100
 PAGE_POINTS, FULL_PAGES = 20, 4  # pages after the first
@@ -105,5 +105,5 @@ def new_session_id(now: int) -> str:
 
 
 def time_prefix(now: int) -> str:
-    """Return a text that is greater than the ids of sessions that started earlier, and not than those of later ones."""
+    """Return a text that is greater than the ids of earlier sessions, and smaller than the ids of later sessions."""
     return f"{now:012x}"

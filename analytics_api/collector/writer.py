@@ -16,8 +16,8 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 # A batch begins after a pause, and then when ENOUGH items wait or no more than GATHER_SECONDS later. The pause lets
-# another process acquire the write lock of SQLite. Gathering saves transactions, so that statistics remain fast beside
-# few page views. If ENOUGH items arrive while a transaction runs, gathering more of them would only be a delay.
+# another process acquire the write lock of SQLite. Gathering saves transactions, so that statistics remain fast even
+# if few page views arrive. If ENOUGH items arrive while a transaction runs, waiting for more would only be a delay.
 PAUSE_SECONDS: Final = 0.001
 GATHER_SECONDS: Final = 0.004
 ENOUGH: Final = 16

@@ -200,7 +200,7 @@ class Transaction(Reader, Protocol):
         """
 
     def update(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], sql: str) -> None:
-        """Run an update that ends with its `where` clause. The rows are `changes`; one column is the table's key."""
+        """Run an update that reads the rows, with the table's key, from `changes`. It ends with its `where` clause."""
 
     def together(self) -> AbstractContextManager[None]:
         """In a pipeline, send the inserts and updates of the block as one statement. They must write different rows."""

@@ -59,7 +59,7 @@ def open_context(browser, **options):
 
 @pytest.fixture(scope="session")
 def problems():
-    """Return the list of what the pages that are watched did wrong."""
+    """Return the list of the errors of the pages that are watched."""
     return []
 
 

@@ -30,7 +30,7 @@ def shop(chromium, tmp_path):
 
 @pytest.fixture
 def caching_shop(playwright, tmp_path):
-    """Yield a shop in a Chromium with windows, because only this one stores pages that were left."""
+    """Yield a shop in a Chromium with windows, because only such a Chromium has a back/forward cache."""
     options = ["--disable-back-forward-cache"]
     browser = playwright.chromium.launch(executable_path=PROGRAM, args=ARGUMENTS, ignore_default_args=options)
     with opening_shop(tmp_path, browser.new_context) as shop:

@@ -123,7 +123,7 @@ def find_violations(page, *parts, widths=WIDTHS):
 
     All rules are checked in the light theme, and those about colours in the dark one, too.
 
-    :param parts: selectors of the parts of the page that are checked, if not all of it is.
+    :param parts: selectors of the parts of the page to check. By default, the whole page is checked.
     """
     from axe_playwright_python.base import AXE_SCRIPT
 

@@ -145,7 +145,7 @@ def is_closed(connection: Connection) -> bool:
 
 
 def begin_transaction(connection: Connection, sql: str, *, is_write: bool, pipeline: bool) -> Callable[[], bool]:
-    """Begin a transaction. Return a function that returns whether its commit must wait for a synchronous replica.
+    """Begin a transaction. Return a function that returns whether the commit must wait for a synchronous replica.
 
     For a write, the setting is read in the same round trip.
     """

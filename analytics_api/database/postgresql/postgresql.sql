@@ -16,7 +16,7 @@
 -- base tables
 
 -- An index entry has at most 2.6 kB. The constraints reject values that are too long for the indexes, so that no
--- trigger fails because of them.
+-- trigger fails because of a long value.
 create table if not exists sessions (
   session_id       text collate "C" primary key,
   visitor_id       text collate "C" not null,

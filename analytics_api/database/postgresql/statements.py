@@ -35,8 +35,8 @@ select set_config('analytics.changed_by', :changed_by, true), set_config('analyt
 """
 
 
-# The snapshot of a standby server may not list all transactions in progress. Therefore the cursor is a snapshot in
-# which no transaction from xmin on is visible.
+# The position in the feed of changes. The snapshot of a standby server may not list all transactions in progress.
+# Therefore the position is then a snapshot in which xmin and all later transactions are not visible.
 CHANGE_CURSOR = """
 select
   case
@@ -230,7 +230,7 @@ class Statements:
 
     @cached_property
     def _cursor(self) -> psycopg.Cursor[Row]:
-        """The cursor of statements. Creating one for each takes a quarter of the client's time of a short one."""
+        """The cursor for all statements. Creating it takes a quarter of the client's time for a short statement."""
         return self.connection.cursor()
 
 

@@ -319,7 +319,7 @@ class SQLite(Database):
         return not os.access(self.path.parent, os.W_OK) and not os.path.exists(f"{self.path}-wal")
 
     def _use_wal(self, connection: sqlite3.Connection) -> None:
-        """Set WAL mode again if another program has changed it. Readers and writers do not block each other in it."""
+        """Set WAL mode again if another program has changed the mode. In WAL mode, readers do not block writers."""
         [(mode,)] = connection.execute("pragma journal_mode").fetchall()
         if mode == "wal" or self.is_read_only():
             return

@@ -96,7 +96,7 @@ class Deadline:
 class Statements:
     """Implement base.Reader and base.Transaction for a connection.
 
-    In a statement with the parameter `members`, the SQL function `is_member` returns whether it has a value.
+    In a statement with the parameter `members`, the SQL function `is_member` returns whether a value is in this set.
     """
 
     stores_facts = True

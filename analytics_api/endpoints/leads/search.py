@@ -178,7 +178,7 @@ where {CONDITIONS[name]}
     },
 }
 
-# For a frequent term. SQLite then reads the index of the status, instead of looking up each match in the table.
+# The count for a frequent term. SQLite reads the index of the status, instead of looking up each match in the table.
 COUNT_FREQUENT: Final = """
 select count(*) as total
 from leads
