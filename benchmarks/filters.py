@@ -1,4 +1,4 @@
-"""Measure filtered statistics of 30 days: whole WSGI calls, and plain SQL on the same rows.
+"""Measure filtered statistics of 30 days on both engines: whole WSGI calls, and plain SQL on the same rows.
 
     python -m benchmarks --parts filters
 
@@ -9,6 +9,7 @@ cache is empty for each call.
 
 import argparse
 import json
+from collections import defaultdict
 from functools import partial
 from urllib.parse import urlencode
 
@@ -16,11 +17,14 @@ from .findings import Claim, Figure, Findings, Table
 from .functions import same
 from .ranges import asking, batches, cpu_clock, instants, load, open_empty, ranges
 
-CALLS = 3
+CALLS = 5
+# For each engine: its name, and the factor of the maximum milliseconds.
+ENGINES = {"sqlite": ("SQLite", 1.0), "postgresql": ("PostgreSQL", 1.5)}
 QUERY_TIMEOUT = 100.0  # seconds
 NOTE = (
     "CPU time of whole WSGI calls for the last 30 days of 120. The percentage is the share of the sessions of these "
-    "days that match. Filtered statistics read a row of session_facts for each session."
+    "days that match. On SQLite, filtered statistics read a row of session_facts for each session. The time on "
+    "PostgreSQL includes the server process of the connection. There are no parallel plans."
 )
 
 # The rows that the plain SQL counts.
@@ -48,17 +52,18 @@ group by 1
 # For each statistic: its path, its plain SQL, and the maximum milliseconds with a filter that matches 2%, with one that
 # matches 60%, and with one by events.
 QUESTIONS = {
-    "overview": ("overview", PLAIN_OVERVIEW, (15, 55, 110)),
-    "daily": ("sessions/daily", PLAIN_DAILY, (10, 30, 80)),
-    "sources": ("sources", PLAIN_LIST.replace("{key}", "referrer_domain"), (10, 30, 80)),
-    "engagement": ("engagement", PLAIN_LIST.replace("{key}", "engagement_score / 20"), (10, 30, 80)),
-    "geo": ("geo", PLAIN_LIST.replace("{key}", "country"), (10, 45, 100)),
-    "entry": ("pages/entry", PLAIN_LIST.replace("{key}", "entry_page"), (10, 45, 100)),
-    "exit": ("pages/exit", PLAIN_LIST.replace("{key}", "exit_page"), (10, 45, 100)),
-    "pages/top": ("pages/top", PLAIN_TOP, (15, 100, 170)),
-    "dashboard": ("dashboard", None, (None, None, None)),
+    "overview": ("overview?", PLAIN_OVERVIEW, (15, 55, 110)),
+    "daily": ("sessions/daily?", PLAIN_DAILY, (10, 30, 80)),
+    "sources": ("sources?", PLAIN_LIST.replace("{key}", "referrer_domain"), (10, 30, 80)),
+    "engagement": ("engagement?", PLAIN_LIST.replace("{key}", "engagement_score / 20"), (10, 30, 80)),
+    "geo": ("geo?", PLAIN_LIST.replace("{key}", "country"), (10, 45, 100)),
+    "entry": ("pages/entry?", PLAIN_LIST.replace("{key}", "entry_page"), (10, 45, 100)),
+    "exit": ("pages/exit?", PLAIN_LIST.replace("{key}", "exit_page"), (10, 45, 100)),
+    "pages/top": ("pages/top?", PLAIN_TOP, (15, 100, 170)),
+    "dashboard": ("dashboard?", None, (None, None, None)),
+    "dashboard, compared": ("dashboard?compare=previous&", None, (45, 500, 700)),
 }
-HEAD = ["", "with filters", "plain SQL"]
+HEAD = ["", *(head for name, _ in ENGINES.values() for head in (name, "plain SQL"))]
 NEW = """not exists (
   select 1
   from sessions as earlier
@@ -79,34 +84,37 @@ FILTERS = {
 
 
 def measure(options):
-    here = argparse.Namespace(engine="sqlite", url=None, sessions=300_000, events=2_000_000, days=120)
-    with open_empty(here) as database:
-        load(database, batches(here))
-        return measure_database(database, here)
+    claims, cells = [], defaultdict(partial(defaultdict, list))
+    for engine, (title, factor) in ENGINES.items():
+        here = argparse.Namespace(engine=engine, url=None, sessions=300_000, events=2_000_000, days=120)
+        with open_empty(here) as database:
+            load(database, batches(here))
+            for name, share, question, bar, *figures in measure_database(database, here):
+                cells[f"Filter by {name}: {share:.0%} of the sessions"][question] += figures
+                if bar is not None:
+                    claims.append(Claim(f"{title}, filter by {name}: {question}", factor * bar / 1000, figures[0]))
+    tables = [Table(title, HEAD, [[key, *row] for key, row in rows.items()]) for title, rows in cells.items()]
+    return Findings("Filters", [NOTE], claims, tables)
 
 
 def measure_database(database, options):
+    """Generate (filter, share of the sessions, statistic, maximum milliseconds or None, its Figure, or "" for none)."""
     bounds = instants(ranges(options)["30 days"])
     clock = cpu_clock(database)
-    claims, tables = [], []
+    [[everything]] = database.tuples(f"select count(*) from {SESSIONS.format(condition='true')}", **bounds)
     for name, (column, filters, condition) in FILTERS.items():
         [[sessions]] = database.tuples(f"select count(*) from {SESSIONS.format(condition=condition)}", **bounds)
-        [[everything]] = database.tuples(f"select count(*) from {SESSIONS.format(condition='true')}", **bounds)
-        same(name, json.loads(asking_filtered(database, "overview", filters)())["total_sessions"], sessions)
-        rows = []
+        same(name, json.loads(asking_filtered(database, "overview?", filters)())["total_sessions"], sessions)
         for question, (path, plain, bars) in QUESTIONS.items():
             ours = timed(asking_filtered(database, path, filters), clock)
             sql = plain and plain.replace("{condition}", condition)
-            rows.append([question, ours, timed(partial(database.tuples, sql, **bounds), clock) if sql else ""])
-            if bars[column] is not None:
-                claims.append(Claim(f"filter by {name}: {question}", bars[column] / 1000, ours))
-        tables.append(Table(f"Filter by {name}: {sessions / everything:.0%} of the sessions", HEAD, rows))
-    return Findings("Filters", [NOTE], claims, tables)
+            beside = timed(partial(database.tuples, sql, **bounds), clock) if sql else ""
+            yield name, sessions / everything, question, bars[column], ours, beside
 
 
 def asking_filtered(database, path, filters):
     """Return a function that makes one whole WSGI call for 30 days with filters."""
-    return asking(database, f"{path}?{urlencode([('days', 30), *filters])}", query_timeout=QUERY_TIMEOUT)
+    return asking(database, f"{path}{urlencode([('days', 30), *filters])}", query_timeout=QUERY_TIMEOUT)
 
 
 def timed(call, clock, calls=CALLS):

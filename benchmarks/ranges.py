@@ -5,8 +5,8 @@
 The last 30 days and all time are measured, 31 days by the hour, and with `--days 730 --sessions 2000000` also 365 days.
 `--url` is an empty PostgreSQL database, which is used instead of a temporary server. Before the calls are timed, their
 counts are compared with those of plain SQL. The response cache is empty for each call. Figures are the CPU time of this
-process and, on PostgreSQL, of the server process of its connection, without the workers of a parallel plan. Other
-programs have little effect on them.
+process and, on PostgreSQL, of the server process of its connection. Other programs have little effect on them. A
+temporary server has no parallel plans, because the time of their other processes would be missing.
 """
 
 import argparse
@@ -41,7 +41,7 @@ EVENT_OFFSET = 1_000_000
 HEAD = ["", "whole call", "plain SQL", "plain SQL / call"]
 NOTE = (
     "CPU time of whole WSGI calls, and of plain SQL on the same rows in the same run. It is the time of the process "
-    "and, on PostgreSQL, of the server process of its connection, without the workers of a parallel plan."
+    "and, on PostgreSQL, of the server process of its connection. There are no parallel plans."
 )
 
 IN_RANGE = "started_at between :first and :last"
@@ -120,7 +120,8 @@ def open_empty(options):
         sys.path.insert(0, str(ROOT / "tests"))
         from helpers.postgres import Cluster
 
-        cluster = Cluster("ranges", fsync="off", shared_buffers="1GB", max_wal_size="4GB").create()
+        settings = {"shared_buffers": "1GB", "max_wal_size": "4GB", "max_parallel_workers_per_gather": "0"}
+        cluster = Cluster("ranges", **settings).create()
         try:
             cluster.execute("create database ranges")
             with open_database(cluster.url("ranges")).closing() as database:
@@ -151,6 +152,8 @@ def batches(options):
 
 def load(database, batches):
     rows = database.bulk(lambda at: sum(at.insert(table, demo.COLUMNS[table], rows) for table, rows in batches))
+    if not isinstance(database, SQLite):
+        database.scrub()  # vacuum the tables, as autovacuum would
     print(f"{rows:,} rows loaded", flush=True)
 
 
