@@ -128,7 +128,7 @@ create table leads (
   search_text          text not null default '',  -- project, name, e-mail, phone and visitor, each followed by char(31)
   project_code         text,  -- the code of the project in project_codes
   stage_since          integer,  -- when the lead entered its status, in ms since the epoch; null if unknown
-  has_visits           integer not null default 0,  -- 1 if the session with session_id exists, or one of visitor_id
+  has_visits           integer not null default 0,  -- 1 if a session with this session_id or visitor_id exists
 
   name_folded text generated always as (
     case when contact_name is not null then

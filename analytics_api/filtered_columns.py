@@ -47,7 +47,7 @@ from session_facts as s
 where s.day between :last - :sample_days + 1 and :last
 """
 SAMPLE_DAYS = 2  # one day may have just begun
-MAX_SHARE = 0.5  # if more of the sessions of these days match, the page views of the others are subtracted from all
+MAX_SHARE = 0.5  # if a larger share matches, the page views of the other sessions are subtracted from all
 NAMES = """
 select page_id, page
 from pages
@@ -238,7 +238,8 @@ def _sort(counter: Counter[str]) -> list[tuple[str, int]]:
 def count_views(db: Database, matching: Matching) -> Views:
     """Count the page views of the sessions that match.
 
-    Reading the page views of a session takes most of the time, so those of the smaller part of the sessions are read.
+    Reading page views takes most of the time. Therefore, if most sessions match, the page views of the other sessions
+    are read instead.
     """
     if most_match(db, matching):
         return _count_views_by_subtraction(db, matching)

@@ -179,7 +179,7 @@ ROUTES = (
     Route("stats", "GET", "/conversions", conversions, [
         Enum("by", "Property to group by; days, weeks and months are in ascending order", BY, default="source"),
         Enum("attribution", "Session to which a lead is attributed", ATTRIBUTIONS, default="last"),
-        Integer("limit", "Number of rows to return; by day, week and month all", default=100, minimum=1, maximum=1000),
+        Integer("limit", "Number of rows, except for days, weeks and months", default=100, minimum=1, maximum=1000),
         *COMPARED,
     ], filters=ALL_FILTERS, has_range=True, is_cached=True),
     Route("stats", "GET", "/pipeline", pipeline, RANGE, has_range=True, is_cached=True),

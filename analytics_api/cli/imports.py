@@ -119,7 +119,7 @@ def parse_hosts(ctx: click.Context, option: click.Parameter, value: tuple[str, .
     callback=parse_map_values,
     help="Import the value THEIRS of our COLUMN as OURS. May be repeated.",
 )
-@click.option("--date-format", metavar="FORMAT", help="The format of dates: %d/%m/%Y, or %m/%d/%Y %H:%M.")
+@click.option("--date-format", metavar="FORMAT", help="The format of dates, such as %d/%m/%Y.")
 @click.option("--delimiter", metavar="CHARACTER", help="CSV: the field separator. Default: detected.")
 @click.option("--encoding", default="utf-8", show_default=True, metavar="NAME", help="CSV: the text encoding.")
 @click.option("--site", metavar="URL", callback=parse_site, help="Logs: the scheme and host to prepend to paths.")
@@ -131,7 +131,7 @@ def parse_hosts(ctx: click.Context, option: click.Parameter, value: tuple[str, .
     callback=parse_hosts,
     help="Logs: a host name of the site. Default: detected.",
 )
-@click.option("--asset-extensions", metavar="EXT", help="Logs: extensions that are not pages: css,js,png.")
+@click.option("--asset-extensions", metavar="EXT", help="Logs: extensions that are not pages, such as css,js,png.")
 @click.option("--no-query", is_flag=True, help="Logs: remove query strings from pages.")
 @click.option(
     "--timeout",

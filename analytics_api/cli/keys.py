@@ -61,7 +61,7 @@ def add(database: str, name: str, scopes: tuple[str, ...], expires_at: int | Non
 @database_option
 @click.argument("name")
 @click.option(
-    "--overlap", callback=parse_overlap, metavar="TIME", help="Duration for which the old key remains valid: 1d."
+    "--overlap", callback=parse_overlap, metavar="TIME", help="How long the old key remains valid, such as 1d."
 )
 @expires_option
 def rotate(database: str, name: str, overlap: int, expires_at: int | None) -> None:

@@ -41,7 +41,7 @@ class Hosts:
 
 
 def host_in(url: str) -> str:
-    """Return the host of an absolute URL as it is written there, or "" if it has none."""
+    """Return the host of an absolute URL as it is written in the URL, or "" if the URL has no host."""
     match = AUTHORITY.match(url)
     return PORT.sub("", match[1].rpartition("@")[2]) if match else ""
 

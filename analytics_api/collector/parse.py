@@ -10,7 +10,7 @@ from ..errors import InvalidRequest, RequestError
 from .schema import InvalidValue, check
 
 MAX_BODY_BYTES = 8 * 1024
-MAX_LEAD_BYTES = 64 * 1024  # for a body with a lead; checked for all bodies while reading
+MAX_LEAD_BYTES = 64 * 1024  # for a body with a lead, and for reading any body
 MAX_DATA_BYTES = 4 * 1024
 
 Event = dict[str, Any]

@@ -108,7 +108,7 @@ COUNT_COLUMNS = frozenset(
     }
 )
 
-# What to do with a row whose primary key exists.
+# The action for a row whose primary key exists.
 OnConflict = Literal["error", "ignore", "update"]
 
 

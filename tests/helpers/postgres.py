@@ -323,7 +323,7 @@ def create_template():
 
 
 def delete_all(at):
-    """Delete all rows but those of a new database."""
+    """Delete all rows except the rows that a new database has."""
     at.execute(DELETE_ALL.format(filled=f"array{create_template()}"))
 
 
@@ -369,7 +369,7 @@ class ReusableDatabase:
     def reset(self):
         """Delete all rows, and restore the settings of the site.
 
-        Return False if it is in use, or if the schema or the other rows of a new one were changed.
+        Return False if the database is in use, or if its schema or other rows that a new database has were changed.
         """
         try:
             self.connection.execute("set statement_timeout = '5s'")

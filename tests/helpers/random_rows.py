@@ -34,7 +34,7 @@ LAST_OFFSET = 2_208_988_800_000  # 2040-01-01, after all rows
 
 @cache
 def offsets_of(zone):
-    """Return the offsets of a zone that rows can have. Those until the year 9999 are 16,000 rows in each example."""
+    """Return the offsets of a zone that rows can have. All offsets until 9999 would be 16,000 rows in each example."""
     return [offset for offset in compute_offsets(zone) if offset.begins_at < LAST_OFFSET]
 
 

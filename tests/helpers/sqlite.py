@@ -65,7 +65,7 @@ def count_rows(at):
 
 
 def delete_all(at):
-    """Delete all rows but those of a new database."""
+    """Delete all rows except the rows that a new database has."""
     for _ in range(2):  # the triggers of one table write to others
         for table, count in zip(list_tables(), count_rows(at)):
             if count and table not in FILLED:

@@ -1,4 +1,4 @@
-// The totals, and a chart of one of them: a line with the compared range dashed, or a table.
+// The totals, and the series of one total: a chart with a dashed line for the compared range, or a table.
 
 import { h, icon, set, svg, tipOf } from "./dom.js";
 import * as format from "./format.js";

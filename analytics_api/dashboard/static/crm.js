@@ -7,7 +7,7 @@ import { texts } from "./texts.js";
 
 export const STAGES = Object.keys(texts.stages);
 export const FILTERS = ["status", "project", "source", "country", "label", "has_visits", "from", "to"];
-const MOST = 500; // leads of one request that moves them
+const MOST = 500; // maximum number of leads in a request
 const root = document.documentElement;
 const t = texts.leads;
 

@@ -745,8 +745,9 @@ begin
 end
 $$;
 
--- Returns whether a purge has paused counting, because it archives the rows that it deletes. Then only minute_counts
--- changes. Only a role that may write the archive can pause counting. The setting is null in a new connection.
+-- Returns whether a purge has paused counting. Such a purge archives the rows that it deletes, so that only
+-- minute_counts changes. Only a role that may write the archive can pause counting. The setting is null in a new
+-- connection.
 create or replace function is_counting_paused() returns boolean
 stable
 return current_setting('analytics.paused', true) is not distinct from 'on'

@@ -55,7 +55,7 @@ ORDERS: Final = {
     "stage": Order("stage_since", "desc", int, nullable=True),
 }
 DEFAULT_ORDER: Final = "newest"
-BOARD_ORDER: Final = "stage"  # not for the list of leads of all statuses, because its index begins with the status
+BOARD_ORDER: Final = "stage"  # only for a single status, because the index of this order begins with the status
 LIST_ORDERS: Final = tuple(sort for sort in ORDERS if sort != BOARD_ORDER)
 
 # A cursor consists of the order, and the id and the sort key of the last lead on the page, such as
