@@ -13,6 +13,10 @@ from ..errors import DatabaseError, RowError, Unavailable
 
 T = TypeVar("T")
 
+# Takes None, or the error of an item. It may return a function to call after the items of the batch. If several items
+# return the same function, it is called once.
+OnDone = Callable[[Exception | None], Callable[[], object] | None]
+
 log = logging.getLogger(__name__)
 
 # A batch begins after a pause, and then when ENOUGH items wait or no more than GATHER_SECONDS later. The pause lets
@@ -31,7 +35,7 @@ class Pending(Generic[T]):
 
     __slots__ = ("error", "item", "on_done")
 
-    def __init__(self, item: T, on_done: Callable[[Exception | None], object]) -> None:
+    def __init__(self, item: T, on_done: OnDone) -> None:
         self.item = item
         self.error: Exception | None = None
         self.on_done = on_done
@@ -86,10 +90,10 @@ class GroupWriter(Generic[T]):
         if errors[0] is not None:
             raise errors[0]
 
-    def enqueue(self, item: T, on_done: Callable[[Exception | None], object]) -> None:
+    def enqueue(self, item: T, on_done: OnDone) -> None:
         """Write an item without waiting. Call `on_done` after the commit.
 
-        :param on_done: takes None, or an error that submit() would raise.
+        :param on_done: takes None, or an error that submit() would raise. See OnDone.
 
         :raises Unavailable: too many items are waiting.
         """
@@ -151,8 +155,9 @@ class GroupWriter(Generic[T]):
                 return
             for pending in batch:
                 pending.error = error
-        for pending in batch:
-            pending.on_done(pending.error)
+        for finish in {pending.on_done(pending.error) for pending in batch}:
+            if finish is not None:
+                finish()
 
     def _run_tidy(self) -> bool:
         try:

@@ -47,6 +47,30 @@ def test_few_items_begin_a_batch_after_gathering(monkeypatch):
     assert write_batches(range(writer.ENOUGH - 1)) == [list(range(writer.ENOUGH - 1))]
 
 
+def test_function_of_several_items_is_called_once_after_all(monkeypatch):
+    calls = []
+    is_called = Event()
+
+    def finish():
+        calls.append("finish")
+        is_called.set()
+
+    def on_done(error):
+        calls.append("done")
+        return finish
+
+    monkeypatch.setattr(writer, "GATHER_SECONDS", 600)
+    group_writer = writer.GroupWriter(lambda batch: {}, lambda: False)
+    for item in range(writer.ENOUGH):
+        group_writer.enqueue(item, on_done)
+    assert is_called.wait(20)
+    group_writer.close()
+
+    assert calls.count("done") == writer.ENOUGH
+    assert calls[-1] == "finish"
+    assert calls.count("finish") == 1
+
+
 def test_two_writers_take_turns(tmp_path):
     path = tmp_path / "analytics.db"
     with open_database(path).closing() as first, open_database(path).closing() as second:
