@@ -135,7 +135,7 @@ class Countries:
 class SectionCounts:
     """The counts of the rows of sections.
 
-    :param sections: any of `totals`, `days`, `views` and FIELDS. `views` has no rows.
+    :param sections: any of `totals`, `days`, `views` and FIELDS. `rows` does not return `views`.
     :param interval: the interval of each row of `days`.
     """
 

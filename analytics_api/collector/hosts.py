@@ -50,7 +50,7 @@ def host_of(text: str) -> str | None:
     """Return the normalized host of a host name or URL, or None if it is invalid."""
     try:
         return normalize_host(text)
-    except IngestError:  # a name that is not ASCII, without the package idna; browsers send such names as punycode
+    except IngestError:  # the name is not ASCII, and idna is not installed; browsers send punycode instead
         return None
 
 

@@ -293,7 +293,7 @@ class Database(ABC):
 
     @abstractmethod
     def bulk(self, work: Callable[[Transaction], T], *, on_progress: Callable[[str], object] = ignore_progress) -> T:
-        """Like `write`, but with the triggers of counters disabled. Before the commit, all counters are rebuilt."""
+        """Like `write`, but with the triggers of counters disabled. Counters of written tables are then rebuilt."""
 
     @abstractmethod
     def rows(self, sql: str, /, **params: Any) -> list[Row]:
@@ -322,7 +322,7 @@ class Database(ABC):
         return {}
 
     def columns(self, table: str) -> tuple[Column, ...]:
-        """Return the columns of a base table that writers can set, in order."""
+        """Return the columns that writers can set in a base table, in the order of the table."""
         return tuple(
             Column(
                 column["name"],

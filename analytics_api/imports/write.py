@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 IMPORTER = "import"  # the name in the status history for changes by an import
 
-BULK_SHARE = 0.2  # ratio of new rows to stored rows; up to this ratio, triggers are faster than rebuilding all counters
+BULK_SHARE = 0.2  # ratio of new rows to stored rows; up to this ratio, triggers are faster than rebuilding counters
 MAX_CHEAP_REBUILD = 50_000  # if the number of new rows is unknown, use bulk mode only up to this many stored rows
 
 ROWS = """
@@ -40,7 +40,7 @@ def load(
 ) -> T:
     """Run `work` in a transaction, in bulk mode if that is faster for this number of rows.
 
-    In bulk mode, triggers are disabled, and all counters are rebuilt at the end.
+    In bulk mode, triggers are disabled, and the counters of the written tables are rebuilt at the end.
 
     :param rows: the number of new rows; None if it is unknown.
     :param work: called with the transaction and whether it is in bulk mode.

@@ -23,7 +23,7 @@ REFERRERS = ["-", "https://a.example/", "https://shop.example/", "https://b.exam
 
 @st.composite
 def logs(draw):
-    """Generate lines in chronological order. A visitor has at most one line per second, which defines the order."""
+    """Generate lines in chronological order. A visitor has at most one line per second, so their order is certain."""
     instants = draw(st.lists(st.tuples(st.integers(0, 600), st.integers(0, 2)), min_size=1, max_size=40, unique=True))
     return [
         line(

@@ -218,7 +218,7 @@ export const texts = {
       won: "Leads that came in during these days and are customers now, whenever they were won.",
       lost: "Leads that came in during these days and are lost now.",
       lead_rate: "Leads divided by sessions.",
-      win_rate: "Won leads divided by all that are won or lost.",
+      win_rate: "Won leads divided by all leads that are won or lost.",
       median_days_to_lead: "Median time from the first visit to the enquiry.",
       median_days_to_won: "Median time from the enquiry to the move to Won.",
     },

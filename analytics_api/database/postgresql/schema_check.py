@@ -87,7 +87,7 @@ def record_objects(statements: Statements) -> None:
 
 
 def find_schema_differences(statements: Statements) -> list[str]:
-    """Return a message for each object that differs: "the trigger events_insert is missing".
+    """Return a message for each object that differs, such as "the trigger events_insert is missing".
 
     The columns of a missing table are not listed. The list is empty if the role may not read schema_objects.
     """

@@ -44,7 +44,7 @@ class SchemaObject(NamedTuple):
 
 
 def find_schema_differences(connection: sqlite3.Connection, schema: tuple[str, ...]) -> list[str]:
-    """Return a message for each object that differs from the schema: "the trigger events_insert is missing".
+    """Return a message for each object that differs, such as "the trigger events_insert is missing".
 
     :param schema: the statements that create the schema.
     """

@@ -141,7 +141,7 @@ class FilteredSearch:
 def _count_groups(
     at: Reader, columns: str, conditions: Sequence[Condition], driver: Sequence[Condition]
 ) -> dict[str, int]:
-    """Return the number of leads in each status that have matches.
+    """Return the number of matches in each status that has any.
 
     :param columns: the columns by which an index is sorted; the status is one of them.
     """
