@@ -53,7 +53,7 @@ where received_at < :before
 
 
 def tidy(at: Transaction, now: int) -> bool:
-    """End sessions and delete old rows, at most MAX_ROWS of each table. Return whether more rows may be left."""
+    """End at most MAX_ROWS sessions, and delete old rows. Return whether more sessions or rows may be left."""
     before = now - TIMEOUT_MS
     rows = at.rows(SELECT_ENDED, session_id=time_prefix(before), before=before, rows=MAX_ROWS)
     ended = [row["session_id"] for row in rows]

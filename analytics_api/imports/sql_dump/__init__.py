@@ -38,7 +38,7 @@ def open_scratch(path: str | os.PathLike[str], *, on_read: OnRead = ignore_read)
     The file is the SQL of `wrangler d1 export` or of the sqlite3 shell's `.dump`, or an SQLite file. It can be
     compressed with gzip. The kind is detected from the first bytes. The tables and rows of an SQL script are loaded
     into a temporary database. Indexes, views, triggers, and the tables of is_housekeeping() are omitted. An SQLite file
-    is opened in place and never written. If it has a write-ahead log, the log is read, too.
+    is never written. If it has a write-ahead log, the log is read, too.
 
     The connection and the temporary files exist until the end of the block. Only READING_PRAGMAS are permitted, and
     views of an SQLite file cannot be read.
