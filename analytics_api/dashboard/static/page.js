@@ -74,7 +74,7 @@ export function curl(endpoint, query) {
 
 const THEME = "analytics-theme";
 const RANGE = "analytics-range";
-const PROBE_TIMEOUT = 3000; // ms after which the sign-in form is shown without an answer
+const PROBE_TIMEOUT = 3000; // ms to wait for an answer before the sign-in form is shown
 const root = document.documentElement;
 const channel = "BroadcastChannel" in globalThis ? new BroadcastChannel("analytics") : null;
 

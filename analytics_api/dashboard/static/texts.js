@@ -179,7 +179,7 @@ export const texts = {
   shortcuts: "Keyboard shortcuts",
   shortcutHelp: {
     previous: "The range before or after",
-    compare: "Comparison on and off",
+    compare: "Turn the comparison on or off",
     filter: "Add a filter",
     clear: "Remove all filters",
     custom: "Choose two days",

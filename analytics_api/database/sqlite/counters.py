@@ -293,7 +293,7 @@ def find_differences(statements: Statements, on_progress: Callable[[str], object
 def _matches(statements: Statements, counter: Counter) -> bool:
     """Return whether a counter and its view have the same rows.
 
-    The keys are unique. Therefore the rows are the same if both numbers of rows are equal to the number of equal rows.
+    The keys are unique. The rows are the same if the counter, the view and their intersection have equally many rows.
     """
     where = count_condition(counter.columns)
     same = " and ".join(f"stored.{column} is expected.{column}" for column in counter.columns)

@@ -50,7 +50,7 @@ class Handle:
         self.is_closed = False
 
     def close(self) -> None:
-        self.is_closed = True  # before _close() waits for the lock, so that no other thread starts to use it
+        self.is_closed = True  # before _close() waits for the lock: no other thread may start to use the connection
         self._finalize()
 
     def response_cache(self) -> dict[Any, Any]:

@@ -40,7 +40,7 @@ COVERING_COLUMN: Final = "project_name"
 COVERED_COLUMNS: Final = frozenset(
     filter_.column for filter_ in LEAD_FILTERS.values() if filter_.column != "last_follow_up_at"
 )
-# The indexes of these columns have the leads with a value in the order of the enquiries.
+# In the index of each of these columns, the leads with the same value are in the order of the enquiries.
 SORTED_COLUMNS: Final = frozenset({"project_source", "contact_country_name", "contact_city", "engagement_label"})
 SORTED_BY: Final = "enquiry_datetime"
 # Each of these columns has an index that begins with the status.
