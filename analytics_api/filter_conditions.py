@@ -50,6 +50,22 @@ HAS_EVENT = """s.session_id in (
     select session_id
     from events
     where ({condition}){in_period})"""
+# PostgreSQL joins the sessions with the events. With `not in`, it would read a list of all these events for each
+# session.
+HAS_JOINED_EVENT = """exists (
+    select 1
+    from events
+    where events.session_id = s.session_id and ({condition}))"""
+# The same as `s.is_new = 1`. PostgreSQL joins the sessions with the earlier sessions.
+IS_FIRST = """not exists (
+    select 1
+    from sessions as earlier
+    where earlier.visitor_id = s.visitor_id
+      and (earlier.started_at, earlier.session_id) < (s.started_at, s.session_id))
+  and not exists (
+    select 1
+    from visitor_days as d
+    where d.visitor_id = s.visitor_id and d.archived <> 0)"""
 # SQLite uses the index rare_events_by_type only for statements that contain the condition of this index.
 FREQUENT_TYPES: Final = frozenset({"page_view", "heartbeat"})
 IS_RARE: Final = "event_type <> 'page_view' and event_type <> 'heartbeat' and ({})"
@@ -103,20 +119,25 @@ class Conditions(NamedTuple):
     :param events: conditions on a row of events. A session must have such an event, or no such event if the key,
         which is the name of the filter, ends in `.not`.
     :param is_new: whether each session is the first one of its visitor, so that no two have the same visitor.
+    :param has_event: the SQL of a condition on events.
     """
 
     sessions: list[str]
     events: dict[str, str]
     values: dict[str, Any]
     is_new: bool = False
+    has_event: str = HAS_EVENT
 
     def to_sql(self, in_period: str = "") -> str:
         """Return a condition on a row `s` of session_facts.
 
         :param in_period: "" for events of any time, or IN_EVENT_PERIOD.
         """
-        has_event = {name: HAS_EVENT.format(condition=sql, in_period=in_period) for name, sql in self.events.items()}
-        return "\n  and ".join([*self.sessions, *(_negate_if_not(name, sql) for name, sql in has_event.items())])
+        has_events = [
+            _negate_if_not(name, self.has_event.format(condition=sql, in_period=in_period))
+            for name, sql in self.events.items()
+        ]
+        return "\n  and ".join([*self.sessions, *has_events])
 
     def to_sql_with_members(self) -> str:
         """Return the same condition for statements with the parameter `members`, if there is one condition on events.
@@ -129,13 +150,17 @@ class Conditions(NamedTuple):
 
 def resolve_conditions(db: Database, filters: Mapping[str, Sequence[str]]) -> Conditions:
     """Return the conditions of filters."""
-    conditions = Conditions([], {}, {}, is_new=[*filters.get("visitor", ())] == ["new"])
+    is_new = [*filters.get("visitor", ())] == ["new"]
+    conditions = Conditions([], {}, {}, is_new, HAS_EVENT if db.stores_facts else HAS_JOINED_EVENT)
     for name, texts in filters.items():
         field, _, suffix = name.partition(".")
         condition, values = _resolve(field, name.replace(".", "_"), _find_values(db, field, suffix, texts))
         conditions.values.update(values)
         if field == "event_type":
-            conditions.events[name] = condition if FREQUENT_TYPES.intersection(texts) else IS_RARE.format(condition)
+            is_rare = db.stores_facts and not FREQUENT_TYPES.intersection(texts)
+            conditions.events[name] = IS_RARE.format(condition) if is_rare else condition
+        elif name == "visitor" and is_new and not db.stores_facts:
+            conditions.sessions.append(IS_FIRST)
         else:
             conditions.sessions.append(_negate_if_not(name, condition))
     return conditions

@@ -20,6 +20,7 @@ from analytics_api.database.base import (
 from analytics_api.database.postgresql import PostgreSQL
 from analytics_api.database.postgresql.statements import number_placeholders
 from analytics_api.errors import DatabaseError, RowError, UnusableDatabase
+from analytics_api.matching import find_matching
 
 NOW = 1_771_945_200_123
 EVENT = (
@@ -216,6 +217,17 @@ def test_top_pages_are_read_from_an_index(database):
     lines = "\n".join(row["QUERY PLAN"] for row in plan)
     assert "Merge Append" in lines
     assert "pages_by_views" in lines
+
+
+@pytest.mark.parametrize("filters", [{"event_type.not": ["page_view"]}, {"visitor": ["new"]}])
+def test_filters_do_not_search_other_rows_for_each_session(database, filters):
+    matching = find_matching(database, None, filters)
+
+    plan = database.rows(f"explain select from session_facts as s where {matching.condition}", **matching.parameters)
+
+    lines = "\n".join(row["QUERY PLAN"] for row in plan)
+    assert "Anti Join" in lines
+    assert "SubPlan" not in lines
 
 
 SESSIONS = "select sessions from day_counts where day = -1"
