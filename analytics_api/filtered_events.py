@@ -12,7 +12,9 @@ from typing import Final
 
 from .database import Database
 
-EVENTS_OF_DAY: Final = "cast(coalesce(sum(case when s.day <= :last then s.events_of_day end), 0) as bigint)"
+# On PostgreSQL, the first condition is constant, so the day is not computed.
+EVENTS_OF_DAY: Final = """cast(coalesce(sum(
+    case when s.events_of_day <> 0 and s.day <= :last then s.events_of_day end), 0) as bigint)"""
 
 OTHER_EVENTS: Final = """
 select cast(coalesce(sum(events), 0) as bigint)
@@ -123,26 +125,32 @@ VIEWS_OF_CUT_DAY: Final = f"""
       and e.event_id = v.event_id and pages.page = e.page
     group by v.session_id, page_id) as cut"""
 
-# The events are grouped by session before the join, so that the condition is evaluated once for each session. That is
-# faster if the condition searches an index.
 JOINED_EVENTS: Final = """
-select cast(coalesce(sum(events), 0) as bigint)
-from (
-  select session_id, count(*) as events
-  from events
-  where occurred_at >= :begins_at and occurred_at < :ends_at
-  group by session_id) as e
-cross join session_facts as s
-where s.session_id = e.session_id
-  and {condition}
+select count(*)
+from events
+where occurred_at >= :begins_at and occurred_at < :ends_at
+  and session_id in (
+    select s.session_id
+    from session_facts as s
+    where {condition})
 """
+# For `views > archived`, PostgreSQL would expect a third of the rows.
 JOINED_VIEWS: Final = """
   select v.page_id, v.day, v.views,
-    case when v.day = min(v.day) over (partition by v.session_id, v.page_id) then 1 else 0 end as sessions
+    case
+      when v.day = s.day and v.day <= :last then 1
+      when exists (
+          select 1
+          from session_pages as earlier
+          where earlier.session_id = v.session_id and earlier.page_id = v.page_id
+            and earlier.day between :first and :last and (earlier.day < v.day or earlier.day = s.day)
+            and earlier.views > earlier.archived) then 0
+      else 1
+    end as sessions
   from (
     select session_id, page_id, day, views - archived as views
     from session_pages
-    where day between :first and :last and views > archived{cut_day}) as v
+    where day between :first and :last and views <> archived{cut_day}) as v
   cross join session_facts as s
   where s.session_id = v.session_id
     and {condition}"""
