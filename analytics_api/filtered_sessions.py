@@ -28,6 +28,10 @@ COUNTS = """count(*) as sessions, count(distinct s.visitor_id) as visitors,
   cast(coalesce(sum(s.engagement_score), 0) as bigint) as score_sum, count(s.engagement_score) as score_count"""
 
 
+# The columns that the statistics of sessions need. `s.*` would also compute `is_new` on PostgreSQL.
+COLUMNS: Final = """s.day, s.visitor_id, s.fingerprint, s.duration, s.engagement_score, s.is_vpn, s.events_of_day,
+    s.country_code, s.source, s.entry_page, s.exit_page, s.score_bucket"""
+
 TOTALS: Final = (
     "sessions",
     "visitors",
@@ -106,7 +110,7 @@ dates as (
 {(intervals or "").strip()}"""
     return f"""
 with s as {"materialized " if materialized else ""}(
-  select s.*
+  select {COLUMNS}
   from session_facts as s
   where {matching.in_range}
     and {matching.condition}){expressions if intervals else ""}
