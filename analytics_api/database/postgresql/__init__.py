@@ -75,9 +75,10 @@ where attrelid = to_regclass(:table) and attnum > 0 and not attisdropped and att
 order by attnum
 """
 
-# Settings for short queries of tables that are in memory. JIT compilation would take longer than the query.
+# Settings for short queries of tables in memory. JIT compilation or temporary files would take longer than the query.
 CONFIGURE = """
 select set_config('jit', 'off', false), set_config('random_page_cost', '1.1', false),
+  set_config('work_mem', greatest(32768, pg_size_bytes(current_setting('work_mem')) / 1024) || 'kB', false),
   set_config('statement_timeout', $1, false)
 """
 
