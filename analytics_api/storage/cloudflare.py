@@ -56,7 +56,9 @@ class Analytics:
         if not account or not bucket:
             raise SettingError("Cloudflare's analytics need the id of the account and the name of the bucket")
         if not re.fullmatch("[!-~]+", token):
-            raise SettingError("The token for Cloudflare's analytics is empty or has blanks")
+            raise SettingError(
+                "The token for Cloudflare's analytics is empty, or contains whitespace or non-ASCII characters"
+            )
         self._account = account
         self._bucket = bucket
         self._token = token

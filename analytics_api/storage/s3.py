@@ -52,7 +52,10 @@ class Bucket:
             raise SettingError("The bucket's URL must be https://HOST/BUCKET")
         # A trailing newline, for example from a secrets file, would cause a 403 that does not name the reason.
         if not all(re.fullmatch("[!-~]+", text) for text in (access_key_id, secret_access_key, region)):
-            raise SettingError("AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or AWS_REGION is empty or contains a space")
+            raise SettingError(
+                "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or AWS_REGION is empty, "
+                "or contains whitespace or non-ASCII characters"
+            )
         folder = prefix.rpartition("/")[0]
         self._path = quote(unquote(path), safe="/")
         self._prefix = prefix
