@@ -109,7 +109,7 @@ class ReadOnly(RequestError):
 
 
 class Unavailable(RequestError):
-    """The server has reached a limit of concurrent requests."""
+    """Too many requests are running or waiting, or a commit takes too long. The client may send the request again."""
 
     status = 503
     headers = (("Retry-After", "5"),)

@@ -99,7 +99,7 @@ def read_offsets(db: Reader | Database) -> list[Offset]:
 def find_outdated_offset(db: Database) -> int | None:
     """Return the first instant at which the stored offsets differ from the system's time zone database, or None.
 
-    :raises SettingError: the system's database does not contain the time zone.
+    :raises SettingError: neither the system's database nor the package tzdata contains the time zone.
     """
     stored = read_offsets(db)
     expected = compute_offsets(read_settings(db).time_zone)
@@ -116,7 +116,7 @@ def outdated_message(time_zone: str, outdated: int) -> str:
 def compute_offsets(time_zone: str) -> list[Offset]:
     """Return the rows of `site_offsets` for a time zone.
 
-    :raises SettingError: the system's database does not contain the time zone.
+    :raises SettingError: neither the system's database nor the package tzdata contains the time zone.
     """
     if time_zone == "UTC":  # works without a time zone database
         return [Offset(0, 0, 0)]

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 ATTEMPTS = 5
 BACKOFF = 0.5  # seconds; the maximum of the first pause. The maximum doubles after each attempt.
 RETRIED = frozenset({429, 500, 502, 503, 504})
-BODY_LIMIT = 16 << 20  # bytes; four times the size of 1000 percent-encoded keys of S3's maximum length
+BODY_LIMIT = 16 << 20  # bytes; more than five times the size of 1000 percent-encoded keys of S3's maximum length
 
 
 def parse_url(url: str, what: str) -> SplitResult:
