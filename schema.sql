@@ -1599,9 +1599,9 @@ end;
 -- leads -> the sessions that they are attributed to
 
 -- The first and the last session of each lead, for attribution. Only sessions of the lead's visitor that began before
--- the end of the second of the enquiry are considered. The first session is the earliest of them. The last session is
--- the latest of them, unless a session with the lead's session_id exists: then that session is the last session. If no
--- session is considered, the first session is the last session, too. The columns are null if the lead has no session.
+-- the enquiry, or within the same second, are considered. The first session is the earliest of them. The last session
+-- is the session with the lead's session_id if it exists, otherwise the latest of them. If no session is considered,
+-- the first session is the same as the last session. The columns are null if the lead has no session.
 -- `purge --keep-totals` marks the sessions that it deletes as archived, and the lead keeps the values.
 create table lead_attributions (
   lead_id          integer primary key,

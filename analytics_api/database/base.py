@@ -39,8 +39,8 @@ SITE_TABLES = {
 }
 
 # Tables that contain both counts of existing rows and counts of purged rows, with their primary keys. The column
-# `archived` is the part of a count that comes from purged rows. `lead_attributions` is here because its sessions may be
-# purged, and `pages` because archived rows refer to page ids.
+# `archived` is the part of a count that comes from purged rows. `lead_attributions` is included because its sessions
+# may be purged, and `pages` because archived rows refer to page ids.
 ARCHIVING_COUNTERS = {
     "pages": "page_id",
     "visitor_days": "visitor_id, day, country_code",

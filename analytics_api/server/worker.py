@@ -1,4 +1,4 @@
-"""A threaded worker of gunicorn in which no thread waits for the commit of a request to the collector."""
+"""A threaded worker of gunicorn whose threads do not wait until the events of a request are committed."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ class ReusableDatabase:
         self.state = self.read_state()
 
     def read_rows(self, at):
-        """Return the number of rows of each table, and the rows of a new database."""
+        """Return the number of rows of each table, and the results of the queries in FILLED."""
         return count_rows(at), [at.tuples(sql) for sql in FILLED.values()]
 
     def read_state(self):

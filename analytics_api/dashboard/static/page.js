@@ -131,7 +131,7 @@ async function showSignIn() {
   if (!isSignedIn()) (form.hidden ? login.querySelector("button") : byId("key")).focus();
 }
 
-/** Return whether browsers can sign in with a key: without `browser_sessions`, the API has no such path. */
+/** Return whether browsers can sign in with a key. Without `browser_sessions`, the API has no path `/session`. */
 async function hasSignIn() {
   try {
     await request(pathOf("/session"), { method: "OPTIONS", signal: AbortSignal.timeout(PROBE_TIMEOUT) });

@@ -146,7 +146,7 @@ export function rangeQuery(state, today) {
 /** Return whether the state has a comparison. The period `all` has no comparison, because no days are before it. */
 export const compares = (state) => state.compare !== "off" && state.period !== "all";
 
-/** Return the state with another filter, after the last one of the same name. Do not add a filter twice. */
+/** Return the state with one more filter, after the last one of the same name. An equal filter is removed first. */
 export function addFilter(state, name, value) {
   const others = state.filters.filter(([each, text]) => !(each === name && text === value));
   const last = others.findLastIndex(([each]) => each === name);

@@ -69,7 +69,7 @@ export function adjust(changes) {
   history.replaceState(null, "", linkTo(state, {}));
 }
 
-/** Show the state in the address. Send a request only if the figures differ. */
+/** Read the state from the address, and show it. Send a request only if the figures differ. */
 function follow() {
   state = readState(location.search);
   if (!data || shown !== requestOf(state)) return load();

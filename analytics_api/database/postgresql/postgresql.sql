@@ -1072,12 +1072,12 @@ call count_changes('events',
   end if
   $$);
 
--- triggers of the days of visitors, fingerprints and pages in sessions
+-- triggers of visitor_days, fingerprint_days and session_pages
 
--- Returns the common table expressions of a statement that counts visits. A visit is a day of an identity, which is a
--- visitor, a visitor in a country, a fingerprint, or a page in a session. The expressions compare the days that the
--- identities have now with their days before the changes. `visits` has the difference in the number of visits, by the
--- day and the identity's previous day. Most rows are the only row of their identity (`is_alone`).
+-- Returns the common table expressions of a statement that counts visits. An identity is a visitor, a visitor in a
+-- country, a fingerprint, or a page in a session. A visit is a day of an identity. The expressions compare the days
+-- that the identities have now with their days before the changes. `visits` has the difference in the number of visits,
+-- by the day and the identity's previous day. Most rows are the only row of their identity (`is_alone`).
 create or replace function build_visits(days_table text, identity text, columns text, dimensions text) returns text
 stable
 return format($$
@@ -1222,8 +1222,8 @@ return 'with ' || by_day || $$,
     and counter.page_id = any (array(select page_id from totals where (views, sessions) <> (0, 0)))
   $$;
 
--- An erasure changes session_pages directly. Then the triggers of events have not locked the pages, so they are locked
--- here.
+-- When an erasure changes session_pages directly, the triggers of events have not locked the pages. Therefore the pages
+-- are locked here.
 call count_changes('session_pages', build_erasure_locks('session_id', 1) || $$;
   if pg_trigger_depth() = 1 then
     perform

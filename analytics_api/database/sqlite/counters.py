@@ -83,8 +83,8 @@ where code not in (
   where project_code is not null)
 """
 
-# The feed does not contain changes that were written without triggers. Therefore make a gap in the numbers of the feed
-# after every position that a client can have, so that the client reads all leads again.
+# The feed does not contain changes that were written without triggers. Therefore no earlier position is valid. Two rows
+# are inserted, because with only one, the last position would still be valid.
 RESTART_CHANGES = (
     """
 insert into lead_changes (lead_id)

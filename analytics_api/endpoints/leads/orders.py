@@ -130,7 +130,7 @@ def decode_cursor(at: Reader, cursor: str) -> dict[str, Any]:
 
 
 def _restore(at: Reader, order: Order, lead_id: int, cut: str) -> tuple[str, int]:
-    """Return the key and the lead id of the position for a truncated key, as decode_cursor() describes."""
+    """Return the sort key and the lead id of a position whose sort key was truncated to `cut`. See decode_cursor()."""
     key = _sort_key(at, order.column, lead_id)
     if isinstance(key, str) and key.startswith(cut):
         return key, lead_id

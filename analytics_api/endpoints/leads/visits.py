@@ -10,7 +10,7 @@ from ...database import Reader
 from .detail import SESSIONS
 from .history import require_lead
 
-MOST_PAGES: Final = 20  # of one session
+MOST_PAGES: Final = 20  # per session
 
 
 class ViewedPage(TypedDict):
