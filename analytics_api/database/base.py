@@ -145,7 +145,8 @@ class Reader(Protocol):
     def index_query(self, text: str) -> str | None:
         """Convert a folded search term to a query of the search index, the argument of `lead_search`.
 
-        Return None if the term cannot use the search index, because it is too short.
+        Return None if the term cannot use the search index, because it is too short, or because too many trigrams begin
+        with it.
         """
 
     def batches(self, sql: str, /, **params: Any) -> Iterator[list[tuple[Any, ...]]]:
