@@ -230,6 +230,20 @@ def test_filters_do_not_search_other_rows_for_each_session(database, filters):
     assert "SubPlan" not in lines
 
 
+def test_statements_with_filters_are_planned_for_their_values(database):
+    def prepared(at):
+        for view in ("sessions", "session_facts", "facts_of_sessions"):
+            for _ in range(10):
+                at.tuples(f"select from {view} where started_at > :instant", instant=1)
+                at.rows(f"select session_id from {view} where started_at > :instant", instant=1)
+        return [statement for (statement,) in at.tuples("select statement from pg_prepared_statements")]
+
+    assert sorted(statement for statement in database.read(prepared) if "started_at" in statement) == [
+        "select from sessions where started_at > $1",
+        "select session_id from sessions where started_at > $1",
+    ]
+
+
 SESSIONS = "select sessions from day_counts where day = -1"
 
 

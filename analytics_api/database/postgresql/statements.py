@@ -30,6 +30,10 @@ ROW_ERRORS = (
     UnicodeEncodeError,
 )
 
+# After ten executions, PostgreSQL may use one plan for all values of a prepared statement. It would then expect few
+# sessions in a range, and search other tables for each session. Therefore statements with these views are not prepared.
+UNPREPARED = re.compile(rb"session_facts|facts_of_sessions")
+
 SET_AUTHOR = """
 select set_config('analytics.changed_by', :changed_by, true), set_config('analytics.changed_at', :changed_at, true)
 """
@@ -85,7 +89,7 @@ class Statements:
     def tuples(self, sql: str, /, **params: Any) -> list[tuple[Any, ...]]:
         numbered, names = number_placeholders(sql)
         cursor = self.connection.cursor(row_factory=tuple_row)
-        return cursor.execute(numbered, [params[name] for name in names]).fetchall()
+        return cursor.execute(numbered, [params[name] for name in names], prepare=_prepare(numbered)).fetchall()
 
     def batches(self, sql: str, /, **params: Any) -> Iterator[list[tuple[Any, ...]]]:
         numbered, names = number_placeholders(sql)
@@ -226,7 +230,7 @@ class Statements:
         numbered, names = number_placeholders(sql)
         # In a pipeline, the result of an earlier statement may arrive while the cursor is executing the next one.
         cursor = self.connection.cursor() if self.is_in_pipeline else self._cursor
-        return cursor.execute(numbered, [params[name] for name in names])
+        return cursor.execute(numbered, [params[name] for name in names], prepare=_prepare(numbered))
 
     @cached_property
     def _cursor(self) -> psycopg.Cursor[Row]:
@@ -262,6 +266,12 @@ def pipelined(connection: Connection) -> Iterator[None]:
             yield
     except ROW_ERRORS as error:
         raise RowError(first_line(error)) from error
+
+
+@lru_cache(maxsize=1000)
+def _prepare(sql: bytes) -> bool | None:
+    """Return False for statements that are never prepared, or None for those that are prepared if they are repeated."""
+    return False if UNPREPARED.search(sql) else None
 
 
 def _select_json(table: str, names: str) -> str:
