@@ -733,12 +733,9 @@ begin
   select 6, new.day, new.last_day_of_fingerprint, '', 1
   where new.last_day_of_fingerprint < new.day
   on conflict do update set sessions = sessions + 1;
-  insert into visit_changes
-  values (new.sign = 1 and new.last_day > new.day, 1, 0, new.visitor_id, '', new.day);
-  insert into visit_changes
-  values (new.sign = 1 and new.last_day_in_country > new.day, 1, 1, new.visitor_id, new.country_code, new.day);
-  insert into visit_changes
-  values (new.sign = 1 and new.last_day_of_fingerprint > new.day, 1, 6, new.fingerprint, '', new.day);
+  insert into late_visits
+  values (new.sign, new.visitor_id, new.fingerprint, new.country_code, new.day, new.session_id, new.started_at,
+    new.last_day, new.last_day_in_country, new.last_day_of_fingerprint);
   insert into visitor_days (visitor_id, day, country_code, sessions)
   values (new.visitor_id, new.day, new.country_code, new.sign)
   on conflict do update set sessions = sessions + excluded.sessions;
@@ -746,6 +743,32 @@ begin
   select new.fingerprint, new.day, new.sign
   where new.fingerprint is not null
   on conflict do update set sessions = sessions + excluded.sessions;
+end;
+
+-- Most sessions are on a later day than all former sessions of their visitor and of their fingerprint. For the others,
+-- the returns of former sessions may change, and a former session may no longer be the first one of its visitor.
+create view late_visits as
+select sign, visitor_id, fingerprint, country_code, day, session_id, started_at, last_day, last_day_in_country,
+  last_day_of_fingerprint
+from session_day_changes;
+
+create trigger late_visit instead of insert on late_visits
+when new.sign = 1 and (new.last_day >= new.day or new.last_day_of_fingerprint > new.day)
+begin
+  insert into visit_changes
+  values (new.last_day > new.day, 1, 0, new.visitor_id, '', new.day);
+  insert into visit_changes
+  values (new.last_day_in_country > new.day, 1, 1, new.visitor_id, new.country_code, new.day);
+  insert into visit_changes
+  values (new.last_day_of_fingerprint > new.day, 1, 6, new.fingerprint, '', new.day);
+  insert into first_session_changes
+  select new.visitor_id
+  where not exists (
+    select 1
+    from sessions
+    where visitor_id = new.visitor_id
+      and started_at <= new.started_at
+      and (started_at < new.started_at or session_id < new.session_id));
 end;
 
 -- An update of a session adds the new row, and then removes the old row. If the day did not change, the new and the old
@@ -786,10 +809,6 @@ begin
     exit_page = excluded.exit_page,
     campaign = excluded.campaign;
   delete from events_of_other_days where day = new.day and session_id = new.session_id;
-  insert into first_session_changes
-  select visitor_id
-  from session_facts
-  where day = new.day and session_id = new.session_id and is_new = 1 and new.last_day is not null;
 end;
 
 create trigger session_fact_remove instead of insert on session_day_changes when new.sign = -1
@@ -1742,7 +1761,8 @@ begin
   values (new.lead_id);
 end;
 
--- Update the attributions and has_visits of all leads that a change of a session may affect.
+-- Update the attributions and has_visits of all leads that a change of a session may affect. Without `+`, SQLite would
+-- search for sessions of the visitor even if the visitor has no lead.
 create view session_attribution_changes as
 select session_id, visitor_id, started_at
 from sessions;
@@ -1756,7 +1776,7 @@ when exists (select 1 from leads where session_id = new.session_id)
     from leads
     where visitor_id = new.visitor_id
       and new.visitor_id <> ''
-      and has_visits = not exists (select 1 from sessions where visitor_id = new.visitor_id))
+      and +has_visits = not exists (select 1 from sessions where visitor_id = new.visitor_id))
 begin
   insert into attribution_changes
   select lead_id
