@@ -10,7 +10,7 @@ from .database import Database
 from .keys import Principal
 from .storage.base import StorageStats
 
-# A number between these is a time in seconds instead of milliseconds: from 1973 to 5138.
+# A time in this range is probably in seconds instead of milliseconds: it would be in the years 1973 to 5138.
 MIN_SECONDS, MAX_SECONDS = 100_000_000, 100_000_000_000
 
 

@@ -177,7 +177,7 @@ def import_(
         bots=bots,
     )
     if len(files) > 1 and not hosts:
-        # The site's host is detected from requests for assets, which may be in another file of the command.
+        # The site's host is detected from requests for assets, which may be in another one of the files.
         own_site = replace(own_site, other_hosts=own_hosts_of_files(own_site, [name for name in files if name != "-"]))
     gc.set_threshold(GC_THRESHOLD)
     with open_or_create(database) as opened, Rejects(rejects, inputs=[*files, *database_files(opened)]) as rejected:

@@ -122,7 +122,7 @@
 
   const track = (type, name, data) => {
     if (type == "event" && counts()) {
-      // The server would refuse other names and data, by schema.json.
+      // Send only names and data that schema.json allows. The server would refuse others.
       if (/^(?!lead\n|page_)[^\p{Cc}\p{Cs}]{1,64}\n\{.{1,4095}$/u.test(name + "\n" + ascii(safe(JSON.stringify)(data || {}))))
         add(make(type, { name: "" + name, data: data || void 0 }));
       else console.warn("analytics ignores", name);

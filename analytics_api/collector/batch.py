@@ -132,7 +132,7 @@ class Batch:
         self.new_received_events: dict[str, tuple[str | None, int, View | None]] = {}  # session id, instant, view
         self.changed_views: dict[str, View] = {}
         self.machines: Counter[tuple[int, str]] = Counter()
-        self.is_locked = False  # whether other transactions with leads are locked out
+        self.is_locked = False  # whether LOCK_LEADS has run in this transaction
 
     def write(self, arrivals: Sequence[Arrival]) -> dict[int, Exception]:
         """Write the requests. Return an error for each rejected request, by its index."""

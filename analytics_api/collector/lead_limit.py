@@ -24,8 +24,8 @@ insert into collector_leads (event_id, sender, received_at)
 values (:event_id, :sender, :received_at)
 """
 
-# Updates a row so that concurrent transactions with leads conflict, and the later one is retried. It then finds a lead
-# of the first one that has the same e-mail address.
+# Updates a row, so that two concurrent transactions with leads conflict. The later one is retried. It then finds
+# the leads that the first one has written, in case one of them has the same e-mail address.
 LOCK: Final = """
 update secrets set value = value
 where name = :name

@@ -22,7 +22,7 @@ HONEYPOT: Final = "_gotcha"  # a hidden field, which people leave empty
 MIN_DIGITS: Final = 6  # a phone number with fewer digits does not identify a lead
 DUPLICATE_WINDOW: Final = timedelta(hours=1)
 
-FULL_NAME: Final = "first last"  # never the name of a field, because spaces are removed from names
+FULL_NAME: Final = "first last"  # the two names together; no field has this name, because spaces are removed
 
 # For each column of a lead, the names of the form fields that set it. Names are compared in lower case, and characters
 # other than letters are removed.
@@ -167,7 +167,10 @@ def cut_fields(fields: Mapping[str, object]) -> Fields:
 
 
 def lead_columns(fields: Fields) -> dict[str, str | None]:
-    """Return the values of COLUMNS, or None. If two fields have the same name, the first one is used."""
+    """Return the value of each column of COLUMNS, or None if no field has one.
+
+    If two fields have the same name, the first one is used.
+    """
     values: dict[str, str] = {}
     for name, text in fields.items():
         values.setdefault(re.sub("[^a-z]", "", name.lower()), clean(text))

@@ -51,10 +51,10 @@ def _root() -> Check:
 
 
 def check(value: object, name: str) -> None:
-    """Check a value that json.loads returned.
+    """Check that a value from json.loads matches schema.json.
 
     :param name: the value's name in error messages.
-    :raises InvalidValue: the value does not match.
+    :raises InvalidValue: the value does not match the schema.
     """
     if fault := _root()(value):
         raise InvalidValue(f"{fault.name or name}{fault.text}")

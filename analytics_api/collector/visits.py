@@ -13,7 +13,8 @@ from typing import Final
 
 TIMEOUT_MS: Final = 30 * 60_000
 
-# The engagement score is the sum of four parts. Each part has a maximum, and the value that earns this maximum.
+# The engagement score is the sum of four parts. A line has the maximum points of a part, and the smallest value for
+# which a session gets these points.
 TIME_POINTS, FULL_TIME_MS = 40, 180_000
 SCROLL_POINTS, FULL_SCROLL = 20, 100
 PAGE_POINTS, FULL_PAGES = 20, 4  # pages after the first

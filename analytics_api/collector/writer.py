@@ -13,15 +13,16 @@ from ..errors import DatabaseError, RowError, Unavailable
 
 T = TypeVar("T")
 
-# Takes None, or the error of an item. It may return a function to call after the items of the batch. If several items
-# return the same function, it is called once.
+# A callback of an item, which takes None or the error of the item. It may return a function, which is called after the
+# callbacks of all items of the batch. If several callbacks return the same function, the function is called once.
 OnDone = Callable[[Exception | None], Callable[[], object] | None]
 
 log = logging.getLogger(__name__)
 
-# A batch begins after a pause, and then when ENOUGH items wait or no more than GATHER_SECONDS later. The pause lets
-# another process acquire the write lock of SQLite. Gathering saves transactions, so that statistics remain fast even
-# if few page views arrive. If ENOUGH items arrive while a transaction runs, waiting for more would only be a delay.
+# Before a batch, the thread sleeps for PAUSE_SECONDS, and then waits until there are ENOUGH items, but at most for
+# GATHER_SECONDS. The pause lets another process acquire the write lock of SQLite. Gathering saves transactions, so that
+# statistics remain fast even if few page views arrive. If ENOUGH items arrive while a transaction runs, waiting for
+# more would only be a delay.
 PAUSE_SECONDS: Final = 0.001
 GATHER_SECONDS: Final = 0.004
 ENOUGH: Final = 16
@@ -42,7 +43,7 @@ class Pending(Generic[T]):
 
 
 class GroupWriter(Generic[T]):
-    """A thread that writes items in batches. The first item starts it, and the first item after a fork again.
+    """A thread that writes items in batches. The first item starts it. After a fork, the next item starts another.
 
     :param write: writes a list of items in one transaction. It returns an error for each item that it did not write, by
         the index of the item. If it raises an error because of an item, it is called again with each item alone.

@@ -35,7 +35,7 @@ class Record(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Consecutive valid rows with the same names."""
+    """Consecutive valid rows with the same column names."""
 
     line: int  # line number of the first row
     raws: Sequence[Raw]
@@ -55,7 +55,7 @@ class Batch(NamedTuple):
 
 
 class Layout:
-    """The conversion of rows with the same names, and the converted rows that are not written yet."""
+    """The conversion of rows with the same column names, and the converted rows that are not written yet."""
 
     def __init__(self, match: ColumnMatch, converters: Mapping[str, Converter], derivation: Derivation) -> None:
         self.match = match

@@ -54,7 +54,8 @@ class LateResponse:
 
         A client that does not read is disconnected.
 
-        :returns: the function that wakes the worker, if it must be called after this response and others.
+        :returns: a function that wakes the worker, or None. The caller calls the function once, after it has sent the
+            other responses of its batch.
         """
         try:
             self._conn.sock.setblocking(False)
