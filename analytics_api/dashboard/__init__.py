@@ -38,7 +38,7 @@ STATIC: Final = Path(__file__).with_name("static")
 CONTENT_TYPES: Final = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 
 COMMENTS: Final = re.compile(rb"^ *(?://.*|/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)$", re.MULTILINE)
-# A comment with a quote remains after code, because only a parser can distinguish it from the end of a string.
+# A comment after code remains if it contains a quote, because such a comment could be the end of a string with `//`.
 TRAILING_COMMENTS: Final = re.compile(rb" +// [^\"'`\n]*$", re.MULTILINE)
 INDENTATION: Final = re.compile(rb"^ +", re.MULTILINE)
 

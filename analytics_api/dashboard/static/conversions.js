@@ -13,7 +13,7 @@ const t = texts.conversions;
 const MAX_ROWS = 1000;
 const ROWS = 10; // rows that are shown at first
 const CHUNK = 50; // rows that one task adds
-// The attribution and the field of each column after the name.
+// For each column after the first, which has the names: the attribution of the rows, and their field.
 const COLUMNS = [
   ["last", "leads"], ["last", "won"], ["first", "leads"], ["first", "won"], ["last", "sessions"], ["last", "lead_rate"], ["last", "win_rate"],
   ["last", "median_days_to_lead"], ["last", "median_days_to_won"],

@@ -55,7 +55,7 @@ async function showLead(view, leadId, reload) {
 function backLink() {
   const [, board] = document.referrer.match(/\/(board(\?.*)?)$/) ?? [];
   const isBoard = board && list === null;
-  // The browser's own way back keeps the search, which the referrer does not have.
+  // `history.back()` restores the search, too. It is in the fragment of the address, which the referrer does not have.
   const back = (event) => isBoard && isFirst && history.length > 1 && (event.preventDefault(), history.back());
   return h("p.back", {}, h("a", { href: isBoard ? board : `leads${list ?? ""}`, onclick: back }, icon("left"), isBoard ? t.board : t.back));
 }

@@ -209,7 +209,7 @@ export async function valuesOf(parameter, state, today) {
   return rows.map((row) => row[list.field]);
 }
 
-/** Open the whole list of a section. `about` is the line below its title. `onChange` is called with changes of `search` and `sort`. `onClose` is called at the end. */
+/** Open the whole list of a section. `about` is the line below its title. `onChange` is called with changes of `search` and `sort`. `onClose` is called when the dialog is closed, or at once if there is no whole list. */
 export function openDetail(section, state, overview, today, { about, onChange, onClose }) {
   const list = LISTS[section];
   if (!list?.endpoint) return onClose();

@@ -44,7 +44,7 @@ export const texts = {
     duration: "Mean length of the sessions whose length is known.",
     engagement: "Mean score from 0 to 100 that the tracker gives a session for how actively it was used.",
     day: (zone) => `Days begin at midnight in ${zone}, the site's time zone.`,
-    current: "Visitors with a session begun or an event in the last five minutes.",
+    current: "Visitors with a session that began, or had an event, in the last five minutes.",
     bucket: "Ended sessions by their score from 0 to 100, which the tracker gives for how actively they were used.",
     source: "The site with the link that opened the session. Direct means a typed address, a bookmark or an app.",
     country: "Visitors by the country that the tracker found for their sessions.",
