@@ -201,7 +201,7 @@ class Transaction(Reader, Protocol):
         """
 
     def update(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], sql: str) -> None:
-        """Run an update that reads the rows, with the table's key, from `changes`. It ends with its `where` clause."""
+        """Run the update `sql`, which reads the rows, with the table's key, from `changes`, and ends with a `where`."""
 
     def together(self) -> AbstractContextManager[None]:
         """In a pipeline, send the inserts and updates of the block as one statement. They must write different rows."""

@@ -333,8 +333,8 @@ class PostgreSQL(Database):
     def _connection(self, dsn: str) -> Iterator[Connection]:
         """Get a connection from the pool, and return it after the block. Discard connections that the server closed.
 
-        The check of the pool itself is not used. It waits after each closed connection, and doubles the delay each
-        time. After a restart of the server all connections are closed, so the delays would exceed the timeout of a
+        The pool's own check is not used, because it waits after each closed connection, and doubles the delay each
+        time. After a restart of the server, all connections are closed, so the delays would exceed the timeout of a
         request.
         """
         pool = self._pool(dsn)

@@ -16,7 +16,8 @@ from .connections import connect
 from .ddl import read_ddl
 from .statements import Statements, lift_timeouts
 
-# The tables whose triggers update counters. A purge locks them in the same order, which prevents deadlocks.
+# The tables whose triggers update counters. They are locked in this order, because a purge, too, writes to the archive
+# before it deletes rows of the base tables. Another order could cause deadlocks.
 COUNTED_TABLES = (*ARCHIVING_COUNTERS, *BASE_TABLES)
 
 # Triggers that are never disabled, because a rebuild cannot normalize values or find moves that were not recorded.

@@ -1132,8 +1132,8 @@ return format($$tg_op = 'UPDATE' or tg_op = 'INSERT' and not exists (
   days_table, identity, regexp_replace(identity, '\w+', 'changes.\&', 'g'), columns,
   regexp_replace(columns, '\w+', 'changes.\&', 'g'));
 
--- Like `build_visits`, but only for changes for which the condition from `build_alone_condition` is true. It takes a
--- third of the time.
+-- Like `build_visits`, but only for changes for which the condition from `build_alone_condition` is true. The
+-- statement then takes a third of the time.
 create or replace function build_visits_alone(dimensions text) returns text
 stable
 return format($$

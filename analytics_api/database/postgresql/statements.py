@@ -39,8 +39,8 @@ select set_config('analytics.changed_by', :changed_by, true), set_config('analyt
 """
 
 
-# The position in the feed of changes. The snapshot of a standby server may not list all transactions in progress.
-# Therefore the position is then a snapshot in which xmin and all later transactions are not visible.
+# The position in the feed of changes. On a standby server, the snapshot may not list all transactions in progress.
+# Therefore, the position on a standby server is a snapshot in which xmin and all later transactions are not visible.
 CHANGE_CURSOR = """
 select
   case
