@@ -118,7 +118,7 @@ class Conditions(NamedTuple):
     :param sessions: conditions on a row `s` of session_facts.
     :param events: conditions on a row of events. A session must have such an event, or no such event if the key,
         which is the name of the filter, ends in `.not`.
-    :param is_new: whether each session is the first one of its visitor, so that no two have the same visitor.
+    :param is_new: whether only first sessions of visitors match, so that no two matches have the same visitor.
     :param has_event: the SQL of a condition on events.
     """
 

@@ -64,7 +64,7 @@ class Views:
         self.views = Counter[int]()
         self.sessions = Counter[int]()
         self.days = Counter[int]()
-        self.codes = Counter[int]()  # the number of sessions with each code, whose pages are not counted yet
+        self.codes = Counter[int]()  # the number of sessions with each code; most_viewed() adds their views
 
     def add(self, page_id: int, day: int, views: int, sessions: int) -> None:
         self.views[page_id] += views
@@ -118,7 +118,7 @@ class Sums:
 
 
 class Countries:
-    """The distinct visitors of countries. A pair of visitor and country is only stored for a second country."""
+    """The distinct visitors of each country. A pair of visitor and country is stored from the second country on."""
 
     def __init__(self) -> None:
         self.first: dict[str, str] = {}  # the country of the first session of each visitor

@@ -164,9 +164,9 @@ JOINED_VIEWS_OF_CUT_DAY: Final = """
 
 
 def other_events_statement(db: Database, condition: str, *, is_cut: bool) -> str:
-    """Return a query for the number of events that EVENTS_OF_DAY does not count.
+    """Return a query for the number of events that the expression EVENTS_OF_DAY does not count.
 
-    Without the table session_facts, `events_of_day` is 0, and the query counts all events.
+    If session_facts is a view, EVENTS_OF_DAY is always 0, so the query counts all events.
     """
     if not db.stores_facts:
         return JOINED_EVENTS.format(condition=condition)
@@ -182,7 +182,7 @@ def own_views(condition: str) -> str:
 def other_views_statement(condition: str, *, is_cut: bool) -> str:
     """Return a query for rows of page, day, views and sessions: the page views that own_views() does not return.
 
-    Over all rows of a page and of own_views(), a session is counted once.
+    Over all rows of a page, together with those of own_views(), a session is counted once.
     """
     cut_day = VIEWS_OF_CUT_DAY.format(condition=condition) if is_cut else ""
     return OTHER_VIEWS.format(condition=condition, cut_day=cut_day)

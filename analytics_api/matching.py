@@ -31,8 +31,9 @@ IN_INSTANTS: Final = "s.started_at >= :begins_at and s.started_at < :ends_at"
 # With more sessions, Python would need more than about 60 MB to count distinct visitors.
 MAX_SESSIONS: Final = 200_000
 MAX_IDS: Final = 500_000  # as one text, more ids would need more than about 100 MB
-# The first and the last day with events of the sessions that began in the range, or that have events in it. Sessions
-# whose events are all on the day on which they began are not read. Null if there are no other sessions.
+# Reads the sessions that began in the range or have events in the range, but only those that have events on another day
+# than the day on which they began. Returns the first and the last day on which these sessions began or have events, or
+# nulls if there are no such sessions.
 EVENT_DAYS = """
 with others as materialized (
   select e.session_id, e.day, s.day as first_day
@@ -129,7 +130,8 @@ def _create(db: Database, conditions: Conditions, period: Period) -> Matching:
 def _find_members(db: Database, matching: Matching) -> Matching:
     """Read the sessions with an event once for all statements.
 
-    SQLite would build a tree of their ids for each statement. Searching a set in Python takes as long as the tree.
+    SQLite would build a tree of their ids for each statement. Searching a set in Python takes as long as searching the
+    tree.
     """
     [event] = matching.conditions.events.values()
     clauses = {"condition": event, "in_period": IN_EVENT_PERIOD}

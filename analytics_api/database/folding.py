@@ -1,8 +1,8 @@
 """Fold text for the lead search: case folding, NFD, and removal of the combining marks U+0300 to U+036F.
 
-Triggers fold the text of leads with the table case_folds. The function `case_folds` returns the rows of this table, which
-are inserted when a database is created. Search terms are folded with the same table, because the database may have been
-created with a Python that has another version of Unicode.
+Triggers fold the text of leads with the table case_folds. The function `case_folds` returns the rows of this table,
+which are inserted when a database is created. Search terms are folded with the same table, because the database may
+have been created with a Python that has another version of Unicode.
 """
 
 from __future__ import annotations

@@ -20,9 +20,9 @@ class Realtime(TypedDict):
 # The whole minutes of the hour are read from the counters in minute_counts. The partial minutes at both ends are
 # counted from the sessions and events.
 #
-# `minutes` has one row. If the day has several rows (shards on PostgreSQL), the join repeats this row, so `max` reads
-# it. With a subquery for the day instead of the join, SQLite would fill a temporary table, and execute a fifth more
-# instructions.
+# `minutes` has one row. If the day has several rows (shards on PostgreSQL), the join repeats the row of `minutes`, so
+# `max` returns its values. With a subquery for the day instead of the join, SQLite would fill a temporary table, and
+# execute a fifth more instructions.
 NOW = """
 select
   max(minutes.open_sessions)

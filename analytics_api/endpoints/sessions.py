@@ -88,8 +88,8 @@ order by day
 def _build_statement(intervals: str) -> str:
     """Return the statement that counts the sessions of each interval.
 
-    A visitor is counted once in an interval: a session is a return if the visitor's previous session was on an earlier
-    day, and the returns within the interval are subtracted.
+    A visitor is counted once in an interval. The statement adds the numbers of visitors of all days, and subtracts the
+    returns: a return is a day of a visitor whose previous day with sessions is in the same interval.
 
     :param intervals: the common table expression `intervals`: WEEKS or MONTHS.
     """

@@ -83,7 +83,10 @@ def _count_cut_day(request: Request, earlier: EarlierRange) -> int:
 def count_sessions(
     request: Request, range_: DayRange | None, limit: int, keys_with_leads: Iterable[str], matching: Matching | None
 ) -> dict[str, int]:
-    """Return the number of sessions of each key with leads, and of as many other keys as the response can show."""
+    """Return the number of sessions of each key with leads, and of the `limit` other keys with the most sessions.
+
+    The result may have more keys.
+    """
     if request.by == "total":
         days = _read_days(request, (range_ or DayRange(None, None)).bounds, matching)
         return {ALL: sum(sessions for _, sessions in days)}

@@ -69,7 +69,9 @@ def _count_all(at: Reader, q: str | None, values: FilterValues) -> dict[str, lis
 
 
 def _select_counts(at: Reader, names: Sequence[str], conditions: list[Condition]) -> str:
-    """Return a statement for some lists that groups the leads by the columns of all lists, then by each column.
+    """Return a statement that counts the leads by the values of each list in `names`.
+
+    The leads are grouped by the columns of all these lists first. Then these groups are grouped by each column.
 
     The index of COVERING_COLUMN has the order of the first `group by`. The statement uses this index only if the index
     has all columns of the statement. Otherwise each lead would be looked up in the order of the index, which is slow.

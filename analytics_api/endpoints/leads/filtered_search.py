@@ -83,7 +83,7 @@ class FilteredSearch:
 
     @cached_property
     def driver(self) -> list[Condition]:
-        """The conditions of the column whose index is used to look up matches; empty if each has too many matches."""
+        """The conditions of the column whose index is used to look up matches; empty if all columns have too many."""
         if self.driver_and_total is not None:
             return self.driver_and_total[0]
         columns: dict[str, list[Condition]] = {}
@@ -143,7 +143,7 @@ def _count_groups(
 ) -> dict[str, int]:
     """Return the number of matches in each status that has any.
 
-    :param columns: the columns by which an index is sorted; the status is one of them.
+    :param columns: the columns to group by. The status is one of them, and an index is sorted by these columns.
     """
     sql = f"select status, count(*)\nfrom leads\nwhere {where_all(conditions, driver)}\ngroup by {columns}"
     totals: Counter[str] = Counter()
