@@ -76,6 +76,23 @@ def test_requests_of_one_connection_are_answered_in_order(tmp_path):
     assert count_events(tmp_path) == 2
 
 
+def test_requests_after_a_chunked_body_are_answered(tmp_path):
+    content = body(1)
+    chunked = (
+        "POST /collect HTTP/1.1\r\nHost: stats.example\r\nContent-Type: text/plain\r\n"
+        f"User-Agent: {BROWSER}\r\nTransfer-Encoding: chunked\r\n\r\n{len(content):x}\r\n{content}\r\n0\r\n\r\n"
+    ).encode()
+    with serving(tmp_path, *OPTIONS, **SETTINGS) as server, server.connect() as connection:
+        connection.sendall(chunked + raw_request(2) + b"GET /a.js HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        received = b""
+        while chunk := connection.recv(65536):
+            received += chunk
+
+    statuses = [line.split()[1] for line in received.splitlines() if line.startswith(b"HTTP/1.1 ")]
+    assert statuses == [b"204", b"204", b"200"]
+    assert count_events(tmp_path) == 2
+
+
 def test_visit_of_a_closed_connection_is_stored(tmp_path):
     with serving(tmp_path, *OPTIONS, **SETTINGS) as server:
         assert post(server, 1) == 204
