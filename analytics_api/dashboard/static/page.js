@@ -235,7 +235,7 @@ export function markDemo(site) {
   byId("demo").textContent = texts.demo;
 }
 
-/** Add the range and the filters in `query` to the menu's links to figures. Without `query`, add the last ones of this tab. */
+/** Add the range and the filters in `query` to the menu's links to figures. Without `query`, add those of the last call in this tab. */
 export function keepRange(query = null) {
   try {
     if (query === null) query = sessionStorage.getItem(RANGE);

@@ -147,7 +147,7 @@ def is_closed(connection: Connection) -> bool:
 def begin_transaction(connection: Connection, sql: str, *, is_write: bool, pipeline: bool) -> Callable[[], bool]:
     """Begin a transaction. Return a function that returns whether the commit must wait for a synchronous replica.
 
-    For a write, the setting is read in the same round trip.
+    For a write, the setting synchronous_standby_names is read in the round trip that begins the transaction.
     """
     if not is_write:
         connection.execute(sql.encode())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from .statements import Statements
 
-# The archive of version 2 has the number of sessions by day, and without the day by country, by source and so on. The
-# counts without a day are moved to day 0 (1970-01-01), so they count for all time and for ranges without `from`.
+# The archive of version 2 counts sessions by day. It also counts sessions by country, by source and so on, but for all
+# days together. These counts are moved to day 0 (1970-01-01), so they count for all time and for ranges without `from`.
 ARCHIVE_PAST = """
 insert into archived_session_counts (
   dimension, day, key, sessions, duration_sum, duration_count, score_sum, score_count, vpn_suspected)

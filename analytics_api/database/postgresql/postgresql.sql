@@ -351,7 +351,7 @@ create unlogged table if not exists identity_locks (
   writes        integer not null default 0
 ) with (fillfactor = 70);
 
--- functions and views for the values that rows are counted by
+-- functions and views for the values by which rows are counted
 
 create or replace function site_day(instant bigint) returns table (day integer)
 stable

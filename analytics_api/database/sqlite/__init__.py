@@ -343,7 +343,8 @@ class SQLite(Database):
         # SQLite writes a statement journal for triggers. A journal on disk would make writes a third slower.
         connection.execute("pragma temp_store = memory")
         connection.execute(f"pragma wal_autocheckpoint = {CHECKPOINT}")
-        # Read the schema and the state of the search index now. This takes longer than most requests.
+        # Read the schema and the state of the search index now, so that no later request waits for it. Reading takes
+        # longer than most requests.
         connection.execute("select rowid from lead_search limit 0")
         handle = Handle(connection, file)
         self._handles.add(handle)
