@@ -1287,8 +1287,8 @@ create table leads_updating (
   lead_id integer primary key
 ) strict;
 
--- Compute the columns of a lead that triggers write, and add the lead to the search index. The index must not contain
--- the lead yet.
+-- Compute the columns of a lead that are written by triggers, and add the lead to the search index. The index must not
+-- contain the lead yet.
 create view lead_text_changes as
 select lead_id
 from leads;

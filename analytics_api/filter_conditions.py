@@ -69,7 +69,8 @@ IS_FIRST = """not exists (
 # SQLite uses the index rare_events_by_type only for statements that contain the condition of this index.
 FREQUENT_TYPES: Final = frozenset({"page_view", "heartbeat"})
 IS_RARE: Final = "event_type <> 'page_view' and event_type <> 'heartbeat' and ({})"
-# On SQLite, the events of the sessions of a range are in a period of time, which Matching computes.
+# Limits a search on SQLite to a period that includes all events of the range's sessions. The parameters are in
+# `Matching.event_period`.
 IN_EVENT_PERIOD: Final = " and occurred_at >= :events_begin_at and occurred_at < :events_end_at"
 # The ids of the sessions in HAS_EVENT, to pass them to SQLite as the parameter `members`.
 SESSIONS_WITH_EVENT: Final = """

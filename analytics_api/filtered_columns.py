@@ -118,7 +118,10 @@ class Sums:
 
 
 class Countries:
-    """The distinct visitors of each country. A pair of visitor and country is stored from the second country on."""
+    """The distinct visitors of each country.
+
+    `first` has one country of each visitor. `others` has a pair (visitor, country) for each other country of a visitor.
+    """
 
     def __init__(self) -> None:
         self.first: dict[str, str] = {}  # the country of the first session of each visitor

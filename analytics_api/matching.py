@@ -30,7 +30,7 @@ IN_INSTANTS: Final = "s.started_at >= :begins_at and s.started_at < :ends_at"
 
 # With more sessions, Python would need more than about 60 MB to count distinct visitors.
 MAX_SESSIONS: Final = 200_000
-MAX_IDS: Final = 500_000  # as one text, more ids would need more than about 100 MB
+MAX_IDS: Final = 500_000  # a text with more ids would need more than about 100 MB
 # Reads the sessions that began in the range or have events in the range, but only those that have events on another day
 # than the day on which they began. Returns the first and the last day on which these sessions began or have events, or
 # nulls if there are no such sessions.

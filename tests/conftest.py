@@ -233,7 +233,7 @@ def share():
 
 @pytest.fixture
 def database_engine(request):
-    """Return the name of the engine of the fixture `database`, or None if the test names its engines."""
+    """Return the name of the engine of `database`, or None if the test parametrizes that fixture itself."""
     return getattr(request, "param", None)
 
 

@@ -327,7 +327,7 @@ IN_BRACKETS = "is in angle brackets, which are part of the key; replace a placeh
         ),
         (
             f"ANALYTICS_API_KEY={KEY}",
-            ["key-1 begins with the name of the setting, which is part of the key; the value must have only keys"],
+            ["key-1 begins with ANALYTICS_API_KEY=, which is read as part of the key; remove it"],
         ),
         (f"{KEY}'s", []),
         (f"{KEY}<{KEY}", []),

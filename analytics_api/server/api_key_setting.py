@@ -89,5 +89,5 @@ def find_enclosure(key: str) -> str:
     if key[0] == "$":
         return "begins with $, which is part of the key; the name of a variable is not replaced by its value"
     if key.startswith("ANALYTICS_API_KEY="):
-        return "begins with the name of the setting, which is part of the key; the value must have only keys"
+        return "begins with ANALYTICS_API_KEY=, which is read as part of the key; remove it"
     return ""

@@ -44,7 +44,7 @@ insert into past_fingerprints values ('f'), ('g');
 
 @pytest.fixture
 def url():
-    """Return the URL of a database of version 2 with these rows, without the archive."""
+    """Return the URL of a database of version 2 with ROWS, but without PAST_ROWS."""
     postgres.require_binaries()
     name = f"old_{next(postgres.NAMES)}"
     postgres.primary().execute(f"create database {name}")

@@ -14,7 +14,7 @@ const root = document.documentElement;
 
 export let state = readState(location.search);
 export let data = null; // the figures that are shown
-export let failure = null; // the error that is shown instead of figures, or above older ones
+export let failure = null; // the error that is shown instead of figures, or above older figures
 let page = null; // the argument of `startView`
 let shown = ""; // the result of `requestOf` for the state of `data`
 let site = null; // the site of the last data, with its today and time zone

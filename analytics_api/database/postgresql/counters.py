@@ -53,7 +53,8 @@ where leads.lead_id = expected.lead_id
       expected.follow_ups_count, expected.last_follow_up_at, expected.stage_since, expected.search_text)
 """
 
-# The feed does not contain changes that were written without triggers. Therefore no earlier position is valid.
+# lead_changes has no rows for changes of leads that were written without triggers. Therefore these statements make all
+# earlier cursors of `/changes` invalid.
 RESTART_CHANGES = (
     """
 delete from lead_changes

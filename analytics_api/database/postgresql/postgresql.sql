@@ -1075,9 +1075,10 @@ call count_changes('events',
 -- triggers of visitor_days, fingerprint_days and session_pages
 
 -- Returns the common table expressions of a statement that counts visits. An identity is a visitor, a visitor in a
--- country, a fingerprint, or a page in a session. A visit is a day of an identity. The expressions compare the days
--- that the identities have now with their days before the changes. `visits` has the difference in the number of visits,
--- by the day and the identity's previous day. Most rows are the only row of their identity (`is_alone`).
+-- country, a fingerprint, or a page in a session. Each day on which an identity has rows is a visit. `visits` has the
+-- differences in the number of visits, by their day and by the day of the same identity's previous visit. To find
+-- them, the expressions compare the days of each identity before and after the changes. An inserted row that is the
+-- only row of its identity (`is_alone`), as most rows are, is not compared, because its visit has no previous one.
 create or replace function build_visits(days_table text, identity text, columns text, dimensions text) returns text
 stable
 return format($$
@@ -1117,8 +1118,8 @@ return format($$
   days_table, identity, regexp_replace(identity, '\w+', 'moved.\&', 'g'), columns, dimensions,
   regexp_replace(columns, '\w+', 'moved.\&', 'g'));
 
--- Returns a condition that is true if each inserted row is the only row of its identity, which is the most frequent
--- case. It is also true for updates, because they do not change the set of days.
+-- Returns a condition that is true if visits can be counted without comparing days: if each inserted row is the only
+-- row of its identity, which is the most frequent case, and for updates, because they change no visits.
 create or replace function build_alone_condition(days_table text, identity text, columns text) returns text
 stable
 return format($$tg_op = 'UPDATE' or tg_op = 'INSERT' and not exists (
@@ -1194,8 +1195,9 @@ call count_changes('fingerprint_days', build_erasure_locks('fingerprint', 6), bu
 drop trigger visitor_days_update on visitor_days;
 drop trigger fingerprint_days_update on fingerprint_days;
 
--- Returns a statement that counts page views, and the visits of pages in sessions. `by_day` is the text of its first
--- common table expressions. For a page with many views, the all-time counts are sharded.
+-- Returns a statement that updates the counts of pages: their views, and the sessions in which they were viewed. The
+-- statement begins with the common table expressions in the argument. The last of these is named by_day, too. It has
+-- the differences by page and day. For a page with many views, the all-time counts are sharded.
 create or replace function build_page_counts(by_day text) returns text
 stable
 return 'with ' || by_day || $$,
@@ -1408,7 +1410,8 @@ create or replace trigger lead_submissions_normalize before insert or update of 
 for each row when (length(new.submitted_at) not in (0, 19) or new.submitted_at like '%T%')
 execute function leads_normalize();
 
--- Computes the columns of a lead that triggers write. The values that a statement sets for these columns are ignored.
+-- Computes the columns of a lead that are written by triggers. If a statement sets these columns, its values are
+-- ignored.
 create or replace function leads_refresh() returns trigger
 language plpgsql security definer set search_path from current as $$
 begin

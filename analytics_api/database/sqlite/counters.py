@@ -83,8 +83,8 @@ where code not in (
   where project_code is not null)
 """
 
-# The feed does not contain changes that were written without triggers. Therefore no earlier position is valid. Two rows
-# are inserted, because with only one, the last position would still be valid.
+# lead_changes has no rows for changes of leads that were written without triggers. Therefore these statements make all
+# earlier cursors of `/changes` invalid. With only one inserted row, the last cursor would still be valid.
 RESTART_CHANGES = (
     """
 insert into lead_changes (lead_id)

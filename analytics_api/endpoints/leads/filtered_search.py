@@ -197,10 +197,10 @@ def _count_up_to(at: Reader, group: Sequence[Condition], maximum: int) -> int:
 
 
 def _sort_matches(search: FilteredSearch) -> Page:
-    """Look up all matches and sort them.
+    """Look up all matches, and sort them unless an index is in this order.
 
-    The statement sorts only the keys. Sorting all columns of the leads would take twice as long. If an index has the
-    matches in the order of the page, reading it twice, for the total and for the page, is faster than sorting.
+    The statement sorts only the keys. Sorting all columns of the leads would take twice as long. With an index in the
+    order of the page, it reads the matches twice, to count them and for the page, which is faster than sorting.
     """
     order = ORDERS[search.sort]
     after = f"where {' or '.join(order.after.values())}" if search.has_cursor else ""

@@ -274,7 +274,10 @@ def find_page(search: Search) -> Page:
 
 
 def read_in_order(search: Search) -> Page:
-    """Read the page from the index of the sort order."""
+    """Read the page from the index of the sort order.
+
+    The statement is the same as that of `sort_matches`. Without a term, the database uses the index for it.
+    """
     return sort_matches(search)
 
 
