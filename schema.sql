@@ -581,9 +581,9 @@ where change_id is (
   order by changed_at desc, change_id desc
   limit 1);
 
--- The columns of a lead that triggers write, except has_visits. project_code is computed from the stored search_text.
--- `substr` cuts each field at its first NUL character. Otherwise most functions of SQLite would ignore all fields after
--- a NUL.
+-- The columns of a lead that are written by triggers, except has_visits. project_code is computed from the stored
+-- search_text. `substr` cuts each field at its first NUL character. Otherwise most functions of SQLite would ignore all
+-- fields after a NUL.
 create view expected_leads as
 with common (letters) as (
   values (' abcdefghijklmnopqrstuvwxyz0123456789@.-+''' || char(31))),
@@ -1280,7 +1280,7 @@ begin
 end;
 
 
--- leads -> counts by status, columns that triggers write, the search index
+-- leads -> counts by status, columns written by triggers, the search index
 
 -- The lead that a trigger is updating now. The trigger leads_refresh ignores these updates.
 create table leads_updating (

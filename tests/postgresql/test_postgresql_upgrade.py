@@ -17,7 +17,7 @@ PAST = (
     "past_fingerprints"
 )
 
-# Two sessions, one of them with a timestamp in seconds, and three leads.
+# Three sessions, of which the second has a timestamp in seconds and the third one before 1973, and three leads.
 ROWS = """
 insert into sessions (session_id, visitor_id, fingerprint, started_at, country)
 values ('s', 'v', 'f', 1771945200123, 'DE'), ('t', 'w', null, 1771945200, null), ('u', 'w', null, 5, null);

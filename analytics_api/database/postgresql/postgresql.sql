@@ -1191,7 +1191,7 @@ call count_changes('visitor_days', build_erasure_locks('visitor_id', 0), build_i
 call count_changes('fingerprint_days', build_erasure_locks('fingerprint', 6), build_identity_counts(
   'fingerprint_days', 'fingerprint', 'fingerprint', $$(6, fingerprint, '')$$));
 
--- These triggers are not needed, because an update does not change the set of days.
+-- These triggers are not needed, because an update changes no key of these tables.
 drop trigger visitor_days_update on visitor_days;
 drop trigger fingerprint_days_update on fingerprint_days;
 
