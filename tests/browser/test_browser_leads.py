@@ -124,7 +124,7 @@ def test_headings_of_the_list_explain_themselves(tab, url):
     page.hover('[data-key="sort-followUp"]')
     wait_until_shown(page, '.tooltip:has-text("When this person last sent another form.")')
     page.hover("th.source span")
-    wait_until_shown(page, '.tooltip:has-text("The source that the form or the import gave the lead.")')
+    wait_until_shown(page, '.tooltip:has-text("The source of the lead, as its form or its import names it.")')
 
 
 def test_changes_of_a_form_have_plain_names(tab, database, url):

@@ -259,7 +259,7 @@ export const texts = {
     },
     columns: { name: "Name", project: "Project", place: "Place", source: "Lead source", score: "Score", status: "Stage", enquiry: "Enquiry", followUp: "Wrote again" },
     explain: {
-      source: "The source in the form or the import of the lead. Sources under Statistics and Conversions are sites whose links opened visits.",
+      source: "The source of the lead, as its form or its import names it. Sources under Statistics and Conversions are sites whose links opened visits.",
       score: "A score from 0 to 100 for how actively this person used the site.",
       enquiry: "When this person sent the first form.",
       followUp: "When this person last sent another form.",
