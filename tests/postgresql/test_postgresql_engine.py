@@ -238,6 +238,8 @@ def test_statements_with_filters_are_planned_for_their_values(database):
                 at.rows(f"select session_id from {view} where started_at > :instant", instant=1)
         return [statement for (statement,) in at.tuples("select statement from pg_prepared_statements")]
 
+    database.close()  # an earlier test may have prepared statements in a connection of the pool
+
     assert sorted(statement for statement in database.read(prepared) if "started_at" in statement) == [
         "select from sessions where started_at > $1",
         "select session_id from sessions where started_at > $1",
