@@ -22,9 +22,9 @@ from .session_filters import Filters, parse_filters
 # SQLite searches the primary key of session_facts, which begins with the day. PostgreSQL searches the index of
 # started_at. On SQLite, comparing started_at as well would take a quarter of the time of a query with a rare filter.
 IN_DAYS: Final = "s.day >= :first and s.day <= :last_day"
-# The same condition for a range that includes the newest day. Because of the sign `+`, SQLite reads to
-# the end of the table, and evaluates the condition for each row. With `last_day` as the end of a range of keys, SQLite
-# would compare each key with it, which takes twice as long.
+# The same condition for a range that includes the newest day. Because of the sign `+`, SQLite reads to the end of the
+# table, and evaluates the condition for each row. With `last_day` as the end of a range of keys, SQLite would compare
+# each key with it, which takes twice as long.
 IN_LATEST_DAYS: Final = "s.day >= :first and +s.day <= :last_day"
 IN_INSTANTS: Final = "s.started_at >= :begins_at and s.started_at < :ends_at"
 

@@ -62,28 +62,20 @@ def test_reads_are_answered_while_visits_wait(tmp_path):
     assert count_events(tmp_path) == 17
 
 
-def test_requests_of_one_connection_are_answered_in_order(tmp_path):
-    with serving(tmp_path, *OPTIONS, **SETTINGS) as server, server.connect() as connection:
-        connection.sendall(
-            raw_request(1) + raw_request(2) + b"GET /a.js HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-        )
-        received = b""
-        while chunk := connection.recv(65536):
-            received += chunk
-
-    statuses = [line.split()[1] for line in received.splitlines() if line.startswith(b"HTTP/1.1 ")]
-    assert statuses == [b"204", b"204", b"200"]
-    assert count_events(tmp_path) == 2
-
-
-def test_requests_after_a_chunked_body_are_answered(tmp_path):
-    content = body(1)
-    chunked = (
+def chunked_request(number):
+    content = body(number)
+    return (
         "POST /collect HTTP/1.1\r\nHost: stats.example\r\nContent-Type: text/plain\r\n"
         f"User-Agent: {BROWSER}\r\nTransfer-Encoding: chunked\r\n\r\n{len(content):x}\r\n{content}\r\n0\r\n\r\n"
     ).encode()
+
+
+@pytest.mark.parametrize("request_visit", [raw_request, chunked_request])
+def test_requests_of_one_connection_are_answered_in_order(tmp_path, request_visit):
     with serving(tmp_path, *OPTIONS, **SETTINGS) as server, server.connect() as connection:
-        connection.sendall(chunked + raw_request(2) + b"GET /a.js HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        connection.sendall(
+            request_visit(1) + raw_request(2) + b"GET /a.js HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        )
         received = b""
         while chunk := connection.recv(65536):
             received += chunk
