@@ -19,27 +19,28 @@ OnDone = Callable[[Exception | None], Callable[[], object] | None]
 
 log = logging.getLogger(__name__)
 
-# Before a batch, the thread sleeps for PAUSE_SECONDS, and then waits until there are ENOUGH items, but at most for
-# GATHER_SECONDS. The pause lets another process acquire the write lock of SQLite. Gathering saves transactions, so that
-# statistics remain fast even if few page views arrive. If ENOUGH items arrive while a transaction runs, waiting for
-# more would only be a delay.
+# Before a batch, the thread sleeps for PAUSE_SECONDS, and then waits until there are ENOUGH items, or until the oldest
+# item has waited for GATHER_SECONDS. The pause lets another process acquire the write lock of SQLite. Gathering saves
+# transactions, so that statistics remain fast even if few page views arrive. If ENOUGH items arrive while a transaction
+# runs, waiting for more would only be a delay.
 PAUSE_SECONDS: Final = 0.001
-GATHER_SECONDS: Final = 0.004
-ENOUGH: Final = 16
+GATHER_SECONDS: Final = 0.009
+ENOUGH: Final = 30
 MAX_BATCH: Final = 256  # maximum number of items of a transaction
 MAX_WAITING: Final = 4_096  # maximum number of waiting items; further items are rejected
 REPLY_SECONDS: Final = 20.0  # how long a request waits for its commit
 
 
 class Pending(Generic[T]):
-    """An item that waits for its commit."""
+    """An item that waits for its commit since the instant `enqueued_at` of the monotonic clock."""
 
-    __slots__ = ("error", "item", "on_done")
+    __slots__ = ("enqueued_at", "error", "item", "on_done")
 
     def __init__(self, item: T, on_done: OnDone) -> None:
         self.item = item
         self.error: Exception | None = None
         self.on_done = on_done
+        self.enqueued_at = time.monotonic()
 
 
 class GroupWriter(Generic[T]):
@@ -138,7 +139,8 @@ class GroupWriter(Generic[T]):
             if has_items:
                 time.sleep(PAUSE_SECONDS)
                 with self._wake:
-                    self._wake.wait_for(lambda: len(self._waiting) >= ENOUGH or self._is_closed, GATHER_SECONDS)
+                    timeout = max(0.0, self._waiting[0].enqueued_at + GATHER_SECONDS - time.monotonic())
+                    self._wake.wait_for(lambda: len(self._waiting) >= ENOUGH or self._is_closed, timeout)
                     batch = self._waiting[:MAX_BATCH]
                     del self._waiting[:MAX_BATCH]
                 self._write_batch(batch)

@@ -42,7 +42,7 @@ def test_enough_items_begin_a_batch_at_once(monkeypatch):
 
 
 def test_few_items_begin_a_batch_after_gathering(monkeypatch):
-    monkeypatch.setattr(writer, "GATHER_SECONDS", 0.2)
+    monkeypatch.setattr(writer, "GATHER_SECONDS", 0.5)
 
     assert write_batches(range(writer.ENOUGH - 1)) == [list(range(writer.ENOUGH - 1))]
 
