@@ -90,14 +90,14 @@ def test_backup_leaves_an_existing_file(filled, folder):
     assert (folder / "copy.db").read_text() == "precious"
 
 
-def test_backup_into_missing_folder_is_one_line(filled):
+def test_backup_into_missing_folder_fails_in_one_line(filled):
     output = run("backup", "nowhere/copy.db", status=1)
 
     assert output.count("\n") == 1
     assert output.startswith("Error: ")
 
 
-def test_backup_ignores_remains_of_a_killed_one(filled, folder):
+def test_backup_ignores_files_of_a_killed_backup(filled, folder):
     (folder / "copy.db.part").write_text("half of a database")
 
     run("backup", "copy.db")

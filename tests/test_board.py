@@ -56,11 +56,11 @@ def test_filters_and_status_restrict_the_board(leads, get):
     assert stages(get(f"{BOARD}?q=sea&status=new")) == {"new": [2, 4]}
 
 
-def test_board_takes_the_orders_of_the_list(leads, get):
+def test_board_has_the_sort_orders_of_the_list(leads, get):
     assert stages(get(f"{BOARD}?sort=oldest&status=new")) == {"new": [4, 1, 2]}
 
 
-def test_stage_goes_on_after_its_cursor(leads, get):
+def test_stage_continues_after_its_cursor(leads, get):
     first = get(f"{BOARD}?limit=1")["stages"][0]
     second = get(f"{BOARD}/new?limit=1&cursor={first['next']}")
     third = get(f"{BOARD}/new?limit=1&cursor={second['next']}")
@@ -96,7 +96,7 @@ def test_board_needs_leads_read(database, client, scopes):
     assert client.get("/analytics/changes", key=key).status_code == 403
 
 
-def test_every_move_changes_the_etag_and_nothing_else_does(leads, client, database, get):
+def test_etag_changes_with_every_move_and_nothing_else(leads, client, database, get):
     etags = [card(get, 1)["etag"]]
     client.patch("/analytics/leads/1", json={"status": "won"})
     etags.append(card(get, 1)["etag"])
@@ -108,7 +108,7 @@ def test_every_move_changes_the_etag_and_nothing_else_does(leads, client, databa
     assert card(get, 1)["etag"] == etags[-1]
 
 
-def test_if_match_takes_the_etag_of_the_board(leads, client, get):
+def test_if_match_accepts_the_etag_of_the_board(leads, client, get):
     etag = card(get, 1)["etag"]
 
     moved = client.patch("/analytics/leads/1", json={"status": "won"}, headers={"If-Match": f'"x", {etag}'})

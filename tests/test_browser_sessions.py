@@ -105,7 +105,7 @@ SITES = {
 
 @pytest.mark.any_engine
 @pytest.mark.parametrize(("headers", "read", "write"), SITES.values(), ids=SITES)
-def test_cookie_counts_from_pages_of_its_origin(client, insert, headers, read, write):
+def test_cookie_is_valid_only_from_its_origin(client, insert, headers, read, write):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00")
     cookie = signed_in(client)
 
@@ -153,7 +153,7 @@ def test_origin_is_compared_without_default_ports(client, host, scheme, origin, 
 @pytest.mark.any_engine
 @pytest.mark.parametrize(("key", "status"), [("wrong", 401), (KEY, 200)], ids=["wrong", "right"])
 @pytest.mark.parametrize("site", ["same-origin", "cross-site"])
-def test_key_in_a_header_decides_alone(client, key, status, site):
+def test_key_in_a_header_overrides_the_cookie(client, key, status, site):
     cookie = signed_in(client)
 
     response = client.get("/analytics/geo", key=key, headers={"Sec-Fetch-Site": site, **cookie})
@@ -175,7 +175,7 @@ def test_unknown_cookie_is_401(client, cookie):
     assert (response.status_code, response.json, response.headers["Vary"]) == (401, MISSING, "Cookie")
 
 
-def test_valid_cookie_counts_among_others_of_its_name(client):
+def test_valid_cookie_is_found_among_invalid_ones(client):
     cookie = signed_in(client)["Cookie"]
 
     response = client.get("/analytics/geo", key=None, headers={**OWN, "Cookie": f"analytics_session=x; {cookie}"})
@@ -243,7 +243,7 @@ def test_blanks_around_the_key_are_ignored(client):
         "no-path",
     ],
 )
-def test_form_leads_back_to_its_page(client, referrer, location):
+def test_sign_in_form_returns_to_its_page(client, referrer, location):
     headers = {**OWN, **({} if referrer is None else {"Referer": referrer})}
 
     response = client.post("/analytics/session", data={"key": KEY}, key=None, headers=headers)
@@ -253,7 +253,7 @@ def test_form_leads_back_to_its_page(client, referrer, location):
 
 
 @pytest.mark.parametrize("form", [{"key": "wrong"}, {"key": ""}, {}], ids=["wrong", "empty", "none"])
-def test_form_with_a_wrong_key_leads_to_the_text(client, form):
+def test_sign_in_form_with_a_wrong_key_shows_the_error(client, form):
     response = client.post(
         "/analytics/session",
         data=form,

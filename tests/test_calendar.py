@@ -155,7 +155,7 @@ HOURS = {
 
 
 @pytest.mark.parametrize(("zone", "day", "expected"), HOURS.values(), ids=HOURS)
-def test_hours_begin_where_the_clock_is_set_too(offsets_of, zone, day, expected):
+def test_hours_begin_at_clock_changes(offsets_of, zone, day, expected):
     offsets = offsets_of(zone)
     number = to_day(date.fromisoformat(day))
     begins_at, ends_at = day_begins_at(number, offsets), day_begins_at(number + 1, offsets)
@@ -202,7 +202,7 @@ def test_hours_of_a_day_are_as_many_as_the_clock_shows(offsets_of, zone, day, co
     ],
     ids=["days", "weeks", "one week", "week before 1970", "months", "leap day", "empty"],
 )
-def test_intervals_touch_the_range(interval, first, last, expected):
+def test_intervals_overlap_the_range(interval, first, last, expected):
     begin, end = (to_day(date.fromisoformat(text)) for text in (first, last))
 
     firsts = list(intervals(begin, end, interval))
@@ -211,7 +211,7 @@ def test_intervals_touch_the_range(interval, first, last, expected):
     assert interval_count(begin, end, interval) == len(expected)
 
 
-def test_day_range_reads_as_the_header_does():
+def test_day_range_is_written_as_in_the_header():
     first, last = to_day(date(2026, 2, 1)), to_day(date(2026, 3, 2))
 
     texts = [str(DayRange(*ends)) for ends in [(first, last), (first, None), (None, last)]]

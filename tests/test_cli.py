@@ -43,7 +43,7 @@ def test_init_reports_the_rows(folder):
     assert run("init") == f"{folder}/analytics.db: 1 session, 0 events, 0 leads\n"
 
 
-def test_init_leaves_an_existing_database(filled):
+def test_init_does_not_change_an_existing_database(filled):
     before = read_tables(filled)
 
     run("init")
@@ -107,7 +107,7 @@ def test_reading_commands_do_not_create_a_database(command, folder):
         ("pragma application_id = 1634623856; pragma user_version = 99; create table t (a)", "has version 99, newer"),
     ],
 )
-def test_database_of_another_version_is_one_line(command, content, message, folder):
+def test_database_of_another_version_fails_in_one_line(command, content, message, folder):
     for statement in content.split(";"):
         query("analytics.db", statement)
     before = Path("analytics.db").read_bytes()
@@ -121,7 +121,7 @@ def test_database_of_another_version_is_one_line(command, content, message, fold
 
 
 @pytest.mark.parametrize("command", ["init", "demo", "verify", "rebuild", "upgrade"])
-def test_file_that_is_not_a_database_is_one_line(command, folder):
+def test_file_that_is_not_a_database_fails_in_one_line(command, folder):
     Path("analytics.db").write_text("Dear diary, today I stored some notes under the wrong name.\n" * 20)
 
     output = run(command, status=1)
@@ -132,7 +132,7 @@ def test_file_that_is_not_a_database_is_one_line(command, folder):
 
 
 @pytest.mark.parametrize("command", ["init", "demo"])
-def test_missing_folder_is_one_line(command, folder):
+def test_missing_folder_fails_in_one_line(command, folder):
     output = run(command, "-d", "nowhere/analytics.db", status=1)
 
     assert output == (
@@ -142,7 +142,7 @@ def test_missing_folder_is_one_line(command, folder):
 
 
 @pytest.mark.parametrize("command", ["init", "demo", "verify"])
-def test_database_that_is_a_folder_is_one_line(command, folder):
+def test_database_that_is_a_folder_fails_in_one_line(command, folder):
     Path("data").mkdir()
 
     output = run(command, "-d", "data", status=1)
@@ -153,7 +153,7 @@ def test_database_that_is_a_folder_is_one_line(command, folder):
     )
 
 
-def test_verify_of_consistent_database_says_so(filled):
+def test_verify_reports_that_all_counters_agree(filled):
     assert run("verify") == "all counters are correct\n"
 
 
@@ -222,7 +222,7 @@ def test_upgrade_of_current_version_changes_nothing(filled):
     assert read_tables(filled) == before
 
 
-def test_upgrade_says_that_it_restored_a_trigger(filled):
+def test_upgrade_reports_a_restored_trigger(filled):
     query(filled, "drop trigger session_change")
 
     output = run("upgrade")

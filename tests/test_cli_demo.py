@@ -165,7 +165,7 @@ def test_demo_of_the_longest_past_is_consistent():
     assert run("verify") == "all counters are correct\n"
 
 
-def test_demo_with_unwritable_recordings_is_one_line():
+def test_demo_with_unwritable_recordings_fails_in_one_line():
     Path("file").touch()
 
     output = run("demo", "--sessions", 5, "--recordings", "file/recordings", status=1)

@@ -147,7 +147,7 @@ def test_import_overwrites_changed_rows_only_with_update(export):
     assert run("verify") == "all counters are correct\n"
 
 
-def test_import_says_that_it_created_the_database(folder, export):
+def test_import_reports_a_created_database(folder, export):
     errors = [run_process("import", "-d", "new.db", export, cwd=folder).stderr for _ in range(2)]
 
     assert errors == [f"{folder}/new.db: created, empty\n", ""]

@@ -123,7 +123,7 @@ def test_umask_for_groups_lets_the_group_write_the_database(folder):
 
 
 @pytest.mark.parametrize("command", [[*TABLE, "--output"], ["backup"]], ids=["export", "backup"])
-def test_full_disk_is_one_line_and_leaves_no_file(folder, command):
+def test_full_disk_fails_in_one_line_and_leaves_no_file(folder, command):
     before = sorted(os.listdir(folder))
 
     result = run_process(*command, "new", program=SMALL_FILES, cwd=folder)
@@ -144,7 +144,7 @@ def test_failed_export_leaves_the_old_file(folder):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 @pytest.mark.parametrize("command", [TABLE, ["verify"], ["keys", "list"]], ids=["export", "verify", "keys"])
-def test_full_standard_output_is_one_line(folder, command):
+def test_full_standard_output_fails_in_one_line(folder, command):
     run("keys", "add", "wall", "--scope", "stats")
     with open("/dev/full", "wb") as full:
         result = subprocess.run(
@@ -154,11 +154,11 @@ def test_full_standard_output_is_one_line(folder, command):
     assert (result.returncode, result.stderr) == (1, b"Error: standard output: No space left on device\n")
 
 
-def test_output_in_an_unknown_folder_is_one_line():
+def test_output_in_an_unknown_folder_fails_in_one_line():
     assert run(*TABLE, "--output", "nowhere/out.csv", status=1) == "Error: nowhere/out.csv: No such file or directory\n"
 
 
-def test_backup_in_an_unknown_folder_is_one_line():
+def test_backup_in_an_unknown_folder_fails_in_one_line():
     assert run("backup", "nowhere/out.db", status=1) == "Error: nowhere/out.db: No such file or directory\n"
 
 

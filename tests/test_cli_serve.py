@@ -207,7 +207,7 @@ def test_serve_returns_rows_of_another_program_at_once(folder):
         *("newer-version", "invalid-url", "unreachable"),
     ],
 )
-def test_serve_with_invalid_setting_is_one_line(environ, status, message, folder):
+def test_serve_with_invalid_setting_fails_in_one_line(environ, status, message, folder):
     Path("notes.txt").write_text("Dear diary, today I stored some notes under the wrong name.\n" * 20)
     query("wares.db", "create table wares (name)")
     run("init", "-d", "newer.db")
@@ -281,7 +281,7 @@ def test_invalid_setting_of_the_env_file_names_the_file(lines, environ, message,
     assert (ended.returncode, ended.stderr) == (78, f"Error: {message.format(env=folder / '.env')}\n")
 
 
-def test_serve_on_a_taken_port_is_one_line(folder):
+def test_serve_on_a_taken_port_fails_in_one_line(folder):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         bind = f"127.0.0.1:{taken.getsockname()[1]}"
         ended = run_process("serve", "--bind", bind, cwd=folder, ANALYTICS_API_KEY=LONG)
@@ -298,7 +298,7 @@ def test_serve_on_a_taken_port_is_one_line(folder):
         ("192.0.2.1:8000", 1, "Cannot assign requested address"),
     ],
 )
-def test_serve_on_a_foreign_address_is_one_line(bind, status, reason, folder):
+def test_serve_on_a_foreign_address_fails_in_one_line(bind, status, reason, folder):
     ended = run_process("serve", "--bind", bind, cwd=folder, ANALYTICS_API_KEY=LONG)
 
     assert ended.returncode == status

@@ -115,7 +115,7 @@ def test_year_compares_the_same_dates(serve, now, query, expected):
     ids=["no beginning", "unknown", "year 0", "year below 0"],
 )
 @pytest.mark.any_engine
-def test_comparison_that_cannot_be_is_400(client, path, query, error):
+def test_impossible_comparison_is_400(client, path, query, error):
     response = client.get(f"/analytics/{path}?{query}")
 
     assert (response.status_code, response.json) == (400, {"error": error})

@@ -183,7 +183,7 @@ def test_conversions_after_a_purge_are_the_same(get, visits, database):
         ("compare=previous", "compare needs a first day"),
     ],
 )
-def test_conversions_reject_what_cannot_be(client, query, message):
+def test_conversions_reject_impossible_parameters(client, query, message):
     response = client.get(f"/analytics/conversions?{query}")
 
     assert response.status_code == 400

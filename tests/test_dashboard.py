@@ -148,7 +148,7 @@ def test_range_is_resolved(filled, client, query, expected):
     assert response.headers["Analytics-Range"] == "/".join(expected[:2])
 
 
-def test_hours_are_no_default_for_purged_days(filled, database, get):
+def test_default_interval_of_purged_days_is_not_hours(filled, database, get):
     database.write(lambda at: at.execute("update site set raw_since = :day", day=NOW // DAY))
 
     assert get("/analytics/dashboard?days=2&sections=series")["range"]["interval"] == "day"

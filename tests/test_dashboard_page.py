@@ -48,7 +48,7 @@ def test_page_has_nothing_that_its_policy_forbids(client):
     assert re.findall(r"\sstyle=|\son\w+=|<style|<script>|<base|https?://(?!www\.w3\.org)", html) == []
 
 
-def test_links_of_the_page_are_relative_and_exist(client):
+def test_links_of_the_page_are_relative_and_not_broken(client):
     links = read_links(client.get("/").text)
 
     assets = [link for link in links if link.startswith("assets/")]
@@ -191,7 +191,7 @@ def test_standalone_server_has_the_page_for_browsers(standalone):
 
 @pytest.mark.parametrize("dashboard", ["0", "1"])
 @pytest.mark.parametrize("path", ["/docs", "/overview", "/leads/", "/analyticsx"])
-def test_browser_at_an_unknown_path_is_led_to_the_start(standalone, path, dashboard):
+def test_unknown_path_links_a_browser_to_the_start(standalone, path, dashboard):
     client = standalone(ANALYTICS_DASHBOARD=dashboard)
 
     page = client.get(path, key=None, headers={"Accept": BROWSER}, environ_overrides={"SCRIPT_NAME": "/st<ats"})
@@ -201,7 +201,7 @@ def test_browser_at_an_unknown_path_is_led_to_the_start(standalone, path, dashbo
     assert "/st%3Cats/openapi.json" in page.text
 
 
-def test_path_of_no_page_needs_a_key_from_other_clients(standalone):
+def test_unknown_path_needs_a_key_except_for_browsers(standalone):
     client = standalone()
 
     statuses = [

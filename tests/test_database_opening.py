@@ -238,7 +238,7 @@ def test_open_rejects_another_version_with_advice(path, version, advice):
     assert refusal(path) == f"this database has version {version}, {advice}"
 
 
-def test_open_of_truncated_database_is_one_line(path):
+def test_open_of_truncated_database_fails_in_one_line(path):
     open_database(path)
     path.write_bytes(path.read_bytes()[:10_000])
 
@@ -270,7 +270,7 @@ def powerless():
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="knows only how Linux has root heed a file's mode")
 @pytest.mark.parametrize("folder", [0o755, 0o555])
-def test_open_without_write_permission_is_one_line(tmp_path, folder):
+def test_open_without_write_permission_fails_in_one_line(tmp_path, folder):
     path = tmp_path / "here" / "read-only.db"
     path.parent.mkdir()
     open_database(path)

@@ -47,7 +47,7 @@ def execute(path, script):
     ],
     ids=["trigger", "index", "view", "changed"],
 )
-def test_opening_says_what_was_changed(path, caplog, script, line):
+def test_opening_logs_changed_definitions(path, caplog, script, line):
     execute(path, script)
 
     with open_database(path).closing() as database:

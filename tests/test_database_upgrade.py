@@ -161,7 +161,7 @@ insert into past_fingerprints values ('f');
 
 
 @pytest.mark.parametrize("version", [2, 3, 4], indirect=True)
-def test_upgrade_archives_what_was_past(old):
+def test_upgrade_archives_the_counts_of_purged_rows(old):
     with closing(sqlite3.connect(old)) as connection:
         connection.executescript(PAST)
         totals = connection.execute(
@@ -422,7 +422,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_upgrade_of_unknown_file_is_one_line(tmp_path, kind):
+def test_upgrade_of_unknown_file_fails_in_one_line(tmp_path, kind):
     path = tmp_path / "analytics.db"
     make, reason = REFUSED[kind]
     make(path)

@@ -91,7 +91,7 @@ def test_too_many_exports_are_503(filled, serve):
 
 
 @pytest.mark.any_engine
-def test_exports_read_to_the_end_free_their_places(filled, database):
+def test_finished_exports_allow_new_ones(filled, database):
     app = create_app(database, api_keys=[KEY], clock=lambda: NOW)
     environ = create_environ(EXPORT, headers={"X-API-Key": KEY})
 
@@ -102,7 +102,7 @@ def test_exports_read_to_the_end_free_their_places(filled, database):
     assert bodies == [bodies[0]] * len(bodies)
 
 
-def test_failed_exports_free_their_places(filled, serve):
+def test_failed_exports_allow_new_ones(filled, serve):
     client = serve(max_exports=1)
     for _ in range(3):
         with limited_file_size(4096):
@@ -180,7 +180,7 @@ def test_invalid_limit_names_the_argument(tmp_path, option, value):
 
 
 @pytest.mark.any_engine
-def test_client_that_leaves_frees_its_place(filled, serve):
+def test_abandoned_export_allows_a_new_one(filled, serve):
     client = serve(max_exports=1)
     for _ in range(3):
         with client.get(EXPORT, buffered=False) as response:

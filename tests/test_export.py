@@ -304,7 +304,7 @@ class TestCommand:
     def test_export_filters_only_leads(self):
         assert "are only valid for the table leads" in run("export", "events", "--q", "ann", status=2)
 
-    def test_export_to_unwritable_file_is_one_line(self):
+    def test_export_to_unwritable_file_fails_in_one_line(self):
         output = run("export", "leads", "--output", "nowhere/leads.ndjson", status=1)
 
         assert output.count("\n") == 1

@@ -72,7 +72,7 @@ def test_django_host_scopes_are_the_users(client, users):
     assert client.get("/analytics/leads").status_code == 403
 
 
-def test_django_host_passes_conditions_on(client, users):
+def test_django_host_forwards_conditional_headers(client, users):
     client.force_login(users["ann"])
     etag = client.get("/analytics/leads/42").headers["ETag"]
 

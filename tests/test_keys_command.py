@@ -63,7 +63,7 @@ def test_keys_are_added_listed_and_revoked(run):
         (["add", "gone", "--scope", "stats"], "Error: name: the key gone is revoked; use `keys add` with another name"),
     ],
 )
-def test_invalid_keys_command_is_one_line(run, arguments, message):
+def test_invalid_keys_command_fails_in_one_line(run, arguments, message):
     run("keys", "add", "wall", "--scope", "stats")
     run("keys", "add", "gone", "--scope", "stats")
     run("keys", "revoke", "gone")

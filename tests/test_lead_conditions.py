@@ -51,7 +51,7 @@ def test_stale_if_match_is_412_and_changes_nothing(client, state):
 
 
 @pytest.mark.parametrize("status", ["won", "new"], ids=["changed", "same"])
-def test_etag_of_an_update_is_that_on_the_board(client, state, status):
+def test_update_returns_the_etag_of_the_board(client, state, status):
     etag = client.patch(PATH, json={"status": status}).headers["ETag"]
 
     next_update = client.patch(PATH, json={"status": "lost"}, headers={"If-Match": etag})

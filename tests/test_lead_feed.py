@@ -15,7 +15,7 @@ def run(database, *statements):
         database.write(lambda at, sql=sql: at.execute(sql))
 
 
-def test_feed_without_a_position_is_that_of_now(leads, get):
+def test_feed_without_a_position_begins_now(leads, get):
     feed = get(FEED)
 
     assert feed["changes"] == []
@@ -51,7 +51,7 @@ def test_feed_answers_if_none_match(leads, client, get):
 
 
 @pytest.mark.parametrize("since", ["x", "-1", "1:2", "5:3:", "1:9:9", "1:9:3,2", "٣"])
-def test_text_that_is_no_position_is_400(client, since):
+def test_invalid_position_is_400(client, since):
     response = client.get(FEED, query_string={"since": since})
 
     assert response.status_code == 400

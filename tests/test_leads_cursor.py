@@ -60,7 +60,7 @@ def follow(client):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sort", ORDERS)
-def test_links_walk_the_whole_list(leads, get, follow, sort):
+def test_link_headers_reach_every_lead(leads, get, follow, sort):
     for among, limit in (
         ("", 7),
         ("&status=won", 7),

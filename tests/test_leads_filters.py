@@ -64,7 +64,7 @@ def test_filters_match_a_plain_reference(filled, client):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("filled", [1_000], indirect=True)
-def test_links_walk_all_filtered_leads(filled, client):
+def test_link_headers_reach_every_filtered_lead(filled, client):
     random = Random(9)
     for sort in ORDERS:
         filters = {"project": "Ünïcode 100%_", **random_filters(random)}
@@ -108,7 +108,7 @@ def test_values_match_to_the_letter(insert, get):
     assert [lead["lead_id"] for lead in page["leads"]] == [3, 1]
 
 
-def test_days_are_those_of_the_site(database, insert, get):
+def test_days_are_in_the_time_zone_of_the_site(database, insert, get):
     change_settings(database, time_zone=ZONE)
     insert(
         "leads",
@@ -126,7 +126,7 @@ def test_days_are_those_of_the_site(database, insert, get):
     assert get("/analytics/leads?from=0001-01-01")["total"] == 4
 
 
-def test_bulk_load_of_sessions_gives_leads_visits(database, insert, get):
+def test_bulk_load_of_sessions_updates_has_visits(database, insert, get):
     insert("leads", {"lead_id": 1, "enquiry_datetime": "", "visitor_id": "v1"}, {"lead_id": 2, "enquiry_datetime": ""})
 
     database.bulk(lambda at: at.insert("sessions", ["session_id", "visitor_id", "started_at"], [["s1", "v1", NOW]]))

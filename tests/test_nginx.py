@@ -52,7 +52,7 @@ def nginx(server):
         yield nginx
 
 
-def test_requests_are_passed_on(nginx):
+def test_nginx_forwards_requests(nginx):
     status, headers, body = nginx.request("GET", "/analytics/leads?limit=2")
 
     assert (status, len(json.loads(body))) == (200, 2)
@@ -88,7 +88,7 @@ def test_etag_of_a_lead_stays_strong_with_gzip(nginx):
     assert headers["Content-Encoding"] is None
 
 
-def test_if_match_takes_the_etag_of_a_compressed_lead(nginx):
+def test_if_match_accepts_the_etag_of_a_compressed_lead(nginx):
     def update(etag):
         return nginx.request("PATCH", "/analytics/leads/8", WON, headers={**COMPRESSED, "If-Match": etag})
 
@@ -111,7 +111,7 @@ def test_forwarded_headers_of_a_client_are_replaced(nginx, server):
 
 
 @pytest.mark.parametrize("path", ["/metrics", "//metrics", "/%6detrics", "/x/../metrics"])
-def test_metrics_stay_inside(path, nginx, server):
+def test_metrics_are_not_public(path, nginx, server):
     assert server.request("GET", "/metrics")[0] == 200
     assert nginx.request("GET", path)[0] == 404
 
@@ -217,7 +217,7 @@ def test_stopped_api_is_503_in_json(folder):
 
 
 @pytest.mark.parametrize("headers", [HEADERS, COMPRESSED], ids=["plain", "gzip"])
-def test_response_that_breaks_off_is_not_whole(headers, folder):
+def test_truncated_response_is_detected(headers, folder):
     def answer():
         client, _ = listener.accept()
         with client:

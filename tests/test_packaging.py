@@ -223,7 +223,7 @@ def test_wsgi_py_works_with_werkzeug_alone(bare):
 @pytest.mark.parametrize(
     ("module", "printed"), [("click", "Aborted!\n"), ("sqlite3", "Aborted!\n"), ("werkzeug", "\nAborted!\n")]
 )
-def test_interrupted_start_of_the_command_is_one_line(module, printed):
+def test_interrupted_start_of_the_command_fails_in_one_line(module, printed):
     program = (
         "import sys\n"
         "class Interrupt:\n"

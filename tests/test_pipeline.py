@@ -50,7 +50,7 @@ def test_pipeline_without_leads_has_six_stages(get):
     assert get("/analytics/pipeline") == {"stages": [empty_stage(status) for status in STAGES], "moves": []}
 
 
-def test_stays_are_between_the_moves(insert_lead, get):
+def test_stay_lasts_from_one_move_to_the_next(insert_lead, get):
     insert_lead(1, "contacted", ("new", "contacted", 1))
     insert_lead(2, "new", ("new", "contacted", 4), ("contacted", "new", 6))
     insert_lead(3, "lost", ("new", "lost", 2.5))
@@ -98,7 +98,7 @@ def test_unknown_entries_are_not_guessed(insert_lead, get):
     assert stage(page, "qualified") == {**empty_stage("qualified"), "lost": 1}
 
 
-def test_range_is_of_enquiries(insert_lead, client):
+def test_range_selects_leads_by_enquiry_date(insert_lead, client):
     insert_lead(1, "new", enquiry="2026-02-22 23:59:59")
     insert_lead(2, "won", ("new", "won", 100))
     insert_lead(3, "new", enquiry="")

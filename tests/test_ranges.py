@@ -84,7 +84,7 @@ def test_range_that_cannot_be_parsed_is_rejected(client, path, query, message):
     ids=["both", "open end", "open start", "one day", "today", "30 days", "clamped", "empty ends", "empty days"],
 )
 @pytest.mark.any_engine
-def test_replies_name_their_range(client, path, query, header):
+def test_responses_have_a_header_with_their_range(client, path, query, header):
     response = client.get(f"/analytics/{path}?{query}")
     again = client.get(f"/analytics/{path}?{query}", headers={"If-None-Match": response.headers["ETag"]})
 
@@ -136,7 +136,7 @@ def test_open_end_includes_the_future(visit, get):
     assert get("/analytics/overview?days=1")["total_sessions"] == 1
 
 
-def test_days_are_days_of_the_site(in_zone, visit, serve):
+def test_days_are_in_the_time_zone_of_the_site(in_zone, visit, serve):
     in_zone("Asia/Kolkata")
     visit("2026-02-23 18:29:59", "2026-02-23 18:30:00", "2026-02-24 18:30:00")
     client = serve(now=instant("2026-02-24 18:29:59"))
@@ -147,7 +147,7 @@ def test_days_are_days_of_the_site(in_zone, visit, serve):
     assert [row["total_sessions"] for row in today.json] == [1]
 
 
-def test_cached_days_end_with_the_day_of_the_site(in_zone, visit, serve):
+def test_cached_response_expires_at_the_sites_midnight(in_zone, visit, serve):
     in_zone("Asia/Kolkata")
     visit("2026-02-24 12:00:00")
     before = serve(now=instant("2026-02-24 18:29:59.999"))
@@ -225,7 +225,7 @@ def test_fill_adds_rows_of_zeros(visit, get, query, dates):
     assert rows[-1] == row(dates[-1], 0) or dates[-1] == "2026-02-20"
 
 
-def test_fill_leaves_out_a_skipped_day(in_zone, get):
+def test_fill_omits_a_skipped_day(in_zone, get):
     in_zone("Pacific/Apia")
 
     rows = get("/analytics/sessions/daily?from=2011-12-29&to=2011-12-31&fill=true")
@@ -278,7 +278,7 @@ def test_daily_returns_at_most_3700_rows(client):
     ids=["interval", "fill", "months"],
 )
 @pytest.mark.any_engine
-def test_daily_rejects_what_it_cannot_give(client, query, message):
+def test_daily_rejects_impossible_ranges(client, query, message):
     response = client.get(f"/analytics/sessions/daily?{query}")
 
     assert (response.status_code, response.json) == (400, {"error": message})
@@ -323,7 +323,7 @@ def test_site_describes_the_calendar(in_zone, visit, get):
     assert get("/analytics/site")["first_day"] == "2025-01-03"
 
 
-def test_site_counts_the_machines_of_today(in_zone, insert, get):
+def test_site_returns_the_requests_of_machines_today(in_zone, insert, get):
     in_zone("Asia/Kolkata")
     today = to_day(date(2026, 2, 24))
     insert(
@@ -336,7 +336,7 @@ def test_site_counts_the_machines_of_today(in_zone, insert, get):
     assert get("/analytics/site")["machines_today"] == 5
 
 
-def test_functions_take_the_same_arguments(database, visit):
+def test_python_functions_accept_the_range(database, visit):
     visit("2026-02-24 10:00:00", country="IN")
     visit("2026-02-10 10:00:00", country="DE")
     ctx = Context(db=database, storage=None, now=NOW)

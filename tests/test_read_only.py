@@ -34,7 +34,7 @@ def locked(tmp_path, monkeypatch):
         yield folder / "a.db"
 
 
-def test_api_reads(locked):
+def test_read_only_api_serves_reads(locked):
     client = APIClient(create_app(locked, api_keys=[KEY]))
 
     assert client.get("/analytics/overview").json["total_sessions"] == 40
@@ -52,7 +52,7 @@ def test_update_is_500_and_the_log_names_the_folder(locked, caplog):
     assert f"the folder {locked.parent} must be writable" in caplog.text
 
 
-def test_nobody_can_sign_in(locked):
+def test_sign_in_to_a_read_only_database_is_an_error(locked):
     client = APIClient(create_app(locked, api_keys=[KEY], browser_sessions=True))
     headers = {"Sec-Fetch-Site": "same-origin"}
 
@@ -76,7 +76,7 @@ def test_nobody_can_sign_in(locked):
     ],
     ids=["verify", "export", "keys", "backup"],
 )
-def test_reading_commands_read(locked, command, text):
+def test_reading_commands_work_on_a_read_only_database(locked, command, text):
     assert text in run(command[0], *command[1:], "-d", locked)
 
 
@@ -101,7 +101,7 @@ def test_new_database_names_the_folder(locked):
         open_database(locked.parent / "new.db")
 
 
-def test_readyz_reports_it(locked):
+def test_readyz_reports_a_read_only_database(locked):
     with open_database(locked).closing() as database:
         client = APIClient(build_server_app(create_app(database, api_keys=[KEY]), database))
 
@@ -159,7 +159,7 @@ def test_folder_that_becomes_writable_is_written_again(tmp_path):
         other.stdin.close()
 
 
-def test_another_writer_is_read_at_once(tmp_path):
+def test_rows_of_another_writer_are_read_at_once(tmp_path):
     """The folder is read-only for the reader, but another user can write to it."""
     here, there = tmp_path / "here", tmp_path / "there"
     there.mkdir()

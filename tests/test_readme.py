@@ -360,7 +360,7 @@ def test_storage_source_example_runs(folder):
     assert answer.json == {"total_objects": 15234, "estimated_sessions": 1200}
 
 
-def test_authenticate_example_lets_a_remote_user_in(folder):
+def test_authenticate_example_accepts_a_remote_user(folder):
     example, _flask, _django = blocks("python", "docs/host-applications.md")  # test_host_*.py runs the other two
     names = {"__name__": "__main__"}
 

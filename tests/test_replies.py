@@ -106,7 +106,7 @@ def test_etag_changes_only_with_the_body(lead, insert, client):
 
 
 @pytest.mark.parametrize("known", ["*", '"anything"'])
-def test_condition_hides_no_error(lead, client, known):
+def test_error_is_returned_in_spite_of_if_none_match(lead, client, known):
     conditions = {"If-None-Match": known}
 
     missing = client.get("/analytics/leads/2", headers=conditions)

@@ -137,7 +137,7 @@ def test_uncommitted_write_is_not_served(database, insert, get):
 
 
 @on_sqlite
-def test_response_of_an_undone_write_is_not_cached(database, insert, get):
+def test_response_of_a_rolled_back_write_is_not_cached(database, insert, get):
     insert("sessions", **ANN)
     responses = []
 

@@ -371,7 +371,7 @@ def test_storage_may_be_cloudflare_with_a_bucket():
     assert R2 in repr(storage(environ, use_analytics=False))
 
 
-def test_cloudflare_counts_no_other_bucket():
+def test_cloudflare_excludes_other_buckets():
     text = refusal(
         {"ANALYTICS_API_KEY": KEY, "ANALYTICS_STORAGE": "https://s3.example/bucket", "CLOUDFLARE_API_TOKEN": "hush"}
     )

@@ -190,7 +190,7 @@ class TestCommand:
             "days purged with --keep-totals: before 2026-02-24, still counted",
         ]
 
-    def test_purge_without_totals_does_not_change_the_line(self, database, visits):
+    def test_site_omits_days_purged_without_totals(self, database, visits):
         run("purge", "--before", "2026-02-23", "--keep-totals")
         run("purge", "--before", "2026-02-24")
 
@@ -221,7 +221,7 @@ class TestCommand:
         )
 
     @pytest.mark.slow
-    def test_purge_goes_by_days_of_the_site(self, database, visits):
+    def test_purge_uses_the_time_zone_of_the_site(self, database, visits):
         run("site", "--time-zone", "Asia/Kolkata")
 
         output = run("purge", "--before", "2026-02-24")

@@ -47,7 +47,7 @@ def test_endless_statement_is_ended_after_its_limit(database, method):
     assert database.rows("select count(*) as leads from leads") == [{"leads": 0}]
 
 
-def test_ended_write_is_undone(database):
+def test_write_over_its_limit_is_rolled_back(database):
     def work(at):
         at.execute("insert into leads (lead_id, enquiry_datetime) values (1, '2026-01-01 00:00:00')")
         at.rows(ENDLESS)
@@ -58,7 +58,7 @@ def test_ended_write_is_undone(database):
     assert database.rows("select lead_id from leads") == []
 
 
-def test_limit_ends_with_its_block(database):
+def test_statement_limit_ends_with_its_block(database):
     with StatementLimit(0.001):
         pass
 

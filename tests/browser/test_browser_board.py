@@ -147,7 +147,7 @@ def test_arrows_enter_the_board_and_leave_the_controls_of_a_card(tab, database, 
     assert statuses(database) == {4: "contacted"}
 
 
-def test_lead_opened_from_the_board_leads_back_to_it(tab, url):
+def test_lead_opened_from_the_board_links_back_to_it(tab, url):
     page = open_board(tab, url)
     page.fill(".search", "Lead 3")
     page.wait_for_function("() => document.querySelectorAll('.lead-card').length === 1")
@@ -242,7 +242,7 @@ def test_selected_cards_are_moved_by_the_bar(tab, database, url):
     assert statuses(database) == {2: "won", 3: "won"}
 
 
-def test_card_that_was_moved_meanwhile_goes_where_it_is(tab, database, url):
+def test_card_moved_by_others_appears_in_its_new_stage(tab, database, url):
     page = open_board(tab, url)
     run(database, "update leads set status = 'lost' where lead_id = 4")
 
@@ -286,7 +286,7 @@ def test_failed_move_puts_the_card_back(tab, database, url):
 
 
 @pytest.mark.clock
-def test_board_says_that_it_is_offline(tab, url):
+def test_offline_board_shows_a_notice(tab, url):
     page = open_board(tab, url)
     place = page.locator(".board").bounding_box()
     page.context.set_offline(True)
@@ -321,7 +321,7 @@ def test_two_boards_that_move_the_same_cards_agree(tab, open_another, database, 
 
 
 @pytest.mark.clock
-def test_undo_never_overwrites_the_move_of_somebody_else(tab, open_another, database, url):
+def test_undo_does_not_overwrite_moves_of_others(tab, open_another, database, url):
     first, second = open_board(tab, url), open_another(has_clock=True)
     move(first, 4, "Contacted")
     second.clock.fast_forward(5000)
@@ -369,7 +369,7 @@ def test_queued_move_does_not_overwrite_another_move(tab, database, url):
     assert statuses(database) == {4: "lost", 5: "won"}
 
 
-def test_time_in_a_stage_goes_on(new_page, url):
+def test_time_in_a_stage_keeps_counting(new_page, url):
     page = new_page()
     page.clock.install(time=NOW / 1000)
     start_session(page, url)
@@ -405,7 +405,7 @@ def test_column_is_collapsed(tab, url):
     assert len(page.query_selector_all(".lead-card")) == 6
 
 
-def test_column_goes_on_as_one_scrolls(tab, database, url):
+def test_column_loads_more_cards_on_scrolling(tab, database, url):
     rows = [(number, "2026-01-01 10:00:00") for number in range(100, 160)]
     database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime"], rows))
     page = open_board(tab, url)
@@ -417,7 +417,7 @@ def test_column_goes_on_as_one_scrolls(tab, database, url):
     assert cards(page, "new") == [6, 5, 4, 3, 2, 1, *range(159, 99, -1)]
 
 
-def test_back_and_forward_lead_through_the_filters(tab, database, url):
+def test_back_and_forward_restore_filters(tab, database, url):
     run(database, "update leads set project_name = 'Sky' where lead_id in (2, 5)")
     page = open_board(tab, url)
 
@@ -436,7 +436,7 @@ def test_back_and_forward_lead_through_the_filters(tab, database, url):
 
 
 @pytest.mark.clock
-def test_lead_that_was_erased_disappears_with_a_word(tab, database, url):
+def test_erased_lead_disappears_with_a_notice(tab, database, url):
     page = open_board(tab, url)
     page.focus('[data-lead="2"]')
 
@@ -448,7 +448,7 @@ def test_lead_that_was_erased_disappears_with_a_word(tab, database, url):
     assert page.evaluate("() => document.activeElement.closest('.lead-card') !== null")
 
 
-def test_move_of_an_erased_lead_says_so(tab, database, url):
+def test_move_of_an_erased_lead_shows_a_notice(tab, database, url):
     page = open_board(tab, url)
     page.click('[data-key="move-2"]')
     erase(database, lead=2)
@@ -460,7 +460,7 @@ def test_move_of_an_erased_lead_says_so(tab, database, url):
 
 
 @pytest.mark.clock
-def test_moves_of_others_keep_the_place_of_a_reader(tab, database, url):
+def test_moves_of_others_do_not_scroll_the_board(tab, database, url):
     rows = [(number, "2026-01-01 10:00:00", f"Lead {number}") for number in range(101, 221)]
     database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime", "contact_name"], rows))
     page = open_board(tab, url)
@@ -481,7 +481,7 @@ def test_moves_of_others_keep_the_place_of_a_reader(tab, database, url):
     assert abs(page.eval_on_selector(list_, "list => list.scrollTop") - place) < 200
 
 
-def test_choice_keeps_the_focus(tab, url):
+def test_focus_stays_on_a_control_after_a_choice(tab, url):
     page = open_board(tab, url)
     page.focus('[data-key="filter-has_visits"]')
 

@@ -38,7 +38,7 @@ def caching_shop(playwright, tmp_path):
     browser.close()
 
 
-def test_load_is_a_view_with_its_referrer(shop):
+def test_page_load_is_a_view_with_its_referrer(shop):
     page = shop.context.new_page()
     page.goto(f"{shop.base}/?q=1#part", referer="https://search.example/find")
 
@@ -47,7 +47,7 @@ def test_load_is_a_view_with_its_referrer(shop):
     assert page.evaluate("Object.keys(window).includes('analytics')")
 
 
-def test_links_are_views_of_one_session(shop):
+def test_followed_links_are_views_of_one_session(shop):
     page = shop.open("/")
     shop.wait_for_views("/")
     page.goto(f"{shop.base}/about")
@@ -58,7 +58,7 @@ def test_links_are_views_of_one_session(shop):
     assert shop.rows("entry_page, exit_page, event_count", "sessions") == [(f"{shop.base}/", f"{shop.base}/about", 2)]
 
 
-def test_end_has_the_visible_time_and_the_scroll_depth(shop):
+def test_page_end_has_visible_time_and_scroll_depth(shop):
     shop.pages.body = '<div style="height: 2400px"></div>'
     page = shop.open("/")
     shop.wait_for_views("/")
@@ -163,7 +163,7 @@ def test_event_with_data(shop):
     assert shop.rows("event_type, data", "events where event_type <> 'page_view'") == [("signup", '{"plan":"pro"}')]
 
 
-def test_calls_before_the_script_wait(shop):
+def test_calls_before_the_script_are_queued(shop):
     shop.pages.head = (
         "<script>window.analytics = Object.assign((...call) => analytics.q.push(call), {q: []});"
         "analytics('event', 'early')</script>"
@@ -192,7 +192,7 @@ INVALID_EVENTS = {
 }
 
 
-def test_invalid_events_are_warned_about_and_lose_nothing_else(shop):
+def test_invalid_events_are_dropped_with_a_warning(shop):
     events = ["'first'", *INVALID_EVENTS, "'last'"]
     calls = [*(f"'event', {event}" for event in events), "'lead', {email: 'ann@shop.example'}, 'f'"]
     shop.pages.head = STUB % "".join(f"analytics({call});" for call in calls)
@@ -216,7 +216,7 @@ def test_valid_names_with_the_largest_data_are_stored(shop):
     wait_for(lambda: shop.rows("event_type, length(data)", stored, "event_id") == [(name, 4091) for name in names])
 
 
-def test_refused_list_is_sent_again_one_by_one(shop):
+def test_rejected_events_are_sent_again_one_by_one(shop):
     deep = "JSON.parse('['.repeat(1500) + ']'.repeat(1500))"  # the schema allows it, but the server does not
     calls = ("analytics('event', 'a')", f"analytics('event', 'deep', {{deep: {deep}}})", "analytics('event', 'b')")
     shop.pages.head = STUB % ";".join(calls)
@@ -244,7 +244,7 @@ def test_lead_of_many_bytes_does_not_stop_the_queue(shop):
     wait_for(lambda: shop.rows("event_type", "events") == [("page_view",), ("x",)])
 
 
-def test_other_programs_analytics_is_left_alone(shop):
+def test_existing_global_analytics_is_not_replaced(shop):
     shop.pages.head = "<script>window.analytics = {track: 1}</script>"
     page = shop.open("/")
 
@@ -281,7 +281,7 @@ def test_second_tag_does_nothing(shop):
     shop.wait_for_views("/")
 
 
-def test_async_tag_under_a_policy(shop):
+def test_async_tag_works_under_a_content_security_policy(shop):
     stats = shop.pages.collector
     shop.pages.tag = f'<script async src="{stats}/a.js"></script>'
     shop.pages.policy = f"default-src 'none'; script-src {stats}; connect-src {stats}"
@@ -320,7 +320,7 @@ def test_nothing_is_sent_under_a_privacy_signal(shop, signal):
     assert shop.collector.requests == 0
 
 
-def test_ignored_do_not_track_is_a_view(shop):
+def test_view_is_sent_if_do_not_track_is_ignored(shop):
     shop.context.add_init_script("Object.defineProperty(Navigator.prototype, 'doNotTrack', {get: () => '1'})")
     shop.pages.options("data-ignore-dnt")
     shop.open("/")
@@ -338,7 +338,7 @@ def test_global_privacy_control_cannot_be_ignored(shop):
     assert shop.collector.requests == 0
 
 
-def test_data_api_is_where_events_go(shop):
+def test_events_are_sent_to_data_api(shop):
     api = shop.pages.collector.replace("stats.example", "events.example") + "/collect"
     shop.pages.options(f'data-api="{api}"')
     urls = []
@@ -390,7 +390,7 @@ def test_events_are_sent_again_after_a_fault(shop, status):
     wait_for(lambda: shop.rows("event_type", "events", "event_id") == [("page_view",), ("x",)])
 
 
-def test_events_are_not_sent_again_after_a_refusal(shop):
+def test_rejected_events_are_not_sent_again(shop):
     shop.collector.status = 403
     page = open_with_clock(shop)
     page.clock.run_for(10_000)
@@ -498,7 +498,7 @@ def serving_stats_and_site(tmp_path, host):
         collector.close()
 
 
-def test_statistics_page_shows_the_line_and_turns_green(chromium, tmp_path):
+def test_statistics_page_shows_the_tag_and_the_first_visit(chromium, tmp_path):
     with (
         serving_stats_and_site(tmp_path, "shop.example") as (stats, site, pages),
         chromium.new_context(permissions=["clipboard-read", "clipboard-write"]) as context,
@@ -528,7 +528,7 @@ def test_statistics_page_shows_the_line_and_turns_green(chromium, tmp_path):
 
 
 @pytest.mark.clock
-def test_statistics_page_says_that_only_machines_came(tmp_path, signed_out_tab):
+def test_statistics_page_reports_that_only_machines_came(tmp_path, signed_out_tab):
     page = signed_out_tab  # Playwright controls it, and the script says so
     with serving_stats_and_site(tmp_path, "localhost") as (stats, site, pages):
         pages.tag = f'<script defer src="{stats}/a.js" data-local></script>'
@@ -545,7 +545,7 @@ def test_statistics_page_says_that_only_machines_came(tmp_path, signed_out_tab):
     assert title == "Send your first visit"
 
 
-def test_line_for_localhost_has_data_local(server, tmp_path, signed_out_tab):
+def test_tag_for_localhost_has_data_local(server, tmp_path, signed_out_tab):
     page, stats = signed_out_tab, server.url
     with new_database_in(tmp_path) as database:
         server.app = serve(database, collect_hosts=["localhost"])

@@ -57,7 +57,7 @@ def test_chart_draws_the_compared_range(page):
     assert note == "compared with Dec 27, 2025 – Jan 25, 2026"
 
 
-def test_list_is_ordered_by_what_grew_most_or_fell_most(page, shop):
+def test_list_is_sorted_by_growth_or_decline(page, shop):
     insert(shop, "sessions", *(session(n, "2026-01-12") for n in (60, 61, 62)))
     page.click('[data-key="change-sources"]')
     wait_until_shown(page, "dialog .rows:not(.loading) li")

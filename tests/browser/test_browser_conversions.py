@@ -95,7 +95,7 @@ def test_figures_are_those_of_all_leads(tab, url):
     assert figures == ["3", "2", "0", "75.0%", "100.0%", "0.0d", "4.0d"]
 
 
-def test_conversions_are_by_what_is_chosen(tab, url):
+def test_conversions_are_grouped_by_the_chosen_property(tab, url):
     page = open_page(tab, f"{url}/conversions?{JANUARY}")
 
     page.click('[data-key="tab-campaign"]')
@@ -114,7 +114,7 @@ def test_conversions_are_by_what_is_chosen(tab, url):
     assert page.url == f"{url}/conversions?{JANUARY}&by=project"
 
 
-def test_row_filters_everything_but_the_pipeline(tab, url):
+def test_click_on_a_row_filters_all_but_the_pipeline(tab, url):
     page = open_page(tab, f"{url}/conversions?{JANUARY}")
 
     page.click('#panel-conversions a.name:has-text("bing.com")')
@@ -125,7 +125,7 @@ def test_row_filters_everything_but_the_pipeline(tab, url):
     assert page.inner_text('[data-key="figure-leads"] .value') == "2"
 
 
-def test_number_of_a_project_leads_to_its_leads(tab, url):
+def test_number_of_a_project_links_to_its_leads(tab, url):
     page = open_page(tab, f"{url}/conversions?{JANUARY}&by=project")
     wait_for_first(page, "Sky")
 
@@ -136,7 +136,7 @@ def test_number_of_a_project_leads_to_its_leads(tab, url):
     assert page.inner_text(".leads tbody a.name") == "Bob"
 
 
-def test_columns_and_numbers_without_a_list_explain_themselves(tab, url):
+def test_columns_and_unlinked_numbers_have_tooltips(tab, url):
     page = open_page(tab, f"{url}/conversions?{JANUARY}")
     wait_for_first(page, "bing.com")
     tips = page.eval_on_selector_all("#panel-conversions thead [data-tip]", "all => all.map(each => each.dataset.tip)")
@@ -173,7 +173,7 @@ def test_key_for_statistics_sees_numbers_without_links(tab, shop, url):
     assert page.query_selector_all('main a[href^="leads"]') == []
 
 
-def test_key_for_leads_alone_lands_on_the_leads(signed_out_tab, shop, url):
+def test_key_for_leads_alone_opens_the_list(signed_out_tab, shop, url):
     key = KeyStore(shop).add("sales", ["leads:read"], now=NOW)
     page = signed_out_tab
     page.goto(f"{url}/conversions")
@@ -227,7 +227,7 @@ def test_menu_keeps_the_range_and_the_filters(tab, url):
     assert page.is_visible(".chip:has-text('India')")
 
 
-def test_range_without_leads_says_so(tab, url):
+def test_range_without_leads_shows_a_notice(tab, url):
     page = open_page(tab, f"{url}/conversions?from=2025-01-01&to=2025-01-02")
 
     assert page.inner_text("#panel-conversions .empty") == "Nothing in these days"
@@ -281,7 +281,7 @@ def test_compared_days_are_named(tab, url, compare, days):
     assert page.inner_text("#days") == f"Jan 1 – 31, 2026compared with {days}"
 
 
-def test_tooltip_of_a_heading_goes_with_the_pointer(tab, url):
+def test_tooltip_of_a_heading_disappears_with_the_pointer(tab, url):
     page = open_page(tab, f"{url}/conversions?{JANUARY}")
     page.hover('[data-key="order-won"]')
     wait_until_shown(page, "#tooltip")

@@ -15,7 +15,7 @@ def chips(page):
     return page.eval_on_selector_all(".chip", "all => all.map(each => each.innerText)")
 
 
-def test_row_filters_everything(page):
+def test_click_on_a_row_filters_every_panel(page):
     follow(page, '#panel-sources a.name:has-text("google.com")')
 
     assert query(page) == [("source", "google.com")]
@@ -26,14 +26,14 @@ def test_row_filters_everything(page):
     assert rows(page, "pages") == [("/", "2"), ("/prices", "2")]
 
 
-def test_bar_of_the_engagement_filters(page):
+def test_click_on_an_engagement_bar_filters(page):
     follow(page, '#panel-engagement a.name:has-text("80")')
 
     assert query(page) == [("engagement", "80-100")]
     assert rows(page, "countries") == [("Germany", "1")]
 
 
-def test_filters_of_two_kinds_must_both_hold(page):
+def test_filters_of_two_properties_are_combined_with_and(page):
     follow(page, '#panel-countries a.name:has-text("India")')
     follow(page, '[data-key="tab-exit_pages"]')
     follow(page, '#panel-pages a.name:has-text("/prices")')
@@ -123,7 +123,7 @@ def test_filtered_week_opens_in_a_fresh_browser(tab, url):
     assert (chips(tab), figure(tab, "sessions")) == shown
 
 
-def test_filter_without_sessions_has_a_text_of_its_own(tab, url):
+def test_filter_without_sessions_shows_a_notice(tab, url):
     tab.goto(f"{url}/?country=FR")
     wait_until_loaded(tab)
     text = tab.inner_text(".notice h2")
@@ -133,7 +133,7 @@ def test_filter_without_sessions_has_a_text_of_its_own(tab, url):
     assert figure(tab, "sessions") == "4"
 
 
-def test_filter_that_cannot_be_is_refused_with_a_way_out(tab, url):
+def test_impossible_filter_shows_an_error_and_can_be_removed(tab, url):
     tab.goto(f"{url}/?engagement=7")
     wait_until_shown(tab, 'html[data-state="failed"]')
     text = tab.inner_text(".problem p")

@@ -94,7 +94,7 @@ def test_hostile_leads_are_text(hostile_page, url):
         hostile_page.click(".back a")
 
 
-def test_hostile_facets_are_chosen(hostile_page, url):
+def test_hostile_facet_values_can_be_chosen(hostile_page, url):
     hostile_page.goto(f"{url}/leads")
     hostile_page.select_option('[data-key="filter-project"]', HOSTILE[0])
     hostile_page.wait_for_function("() => document.querySelectorAll('.leads a.name').length === 1")

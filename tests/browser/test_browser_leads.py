@@ -60,7 +60,7 @@ def wait_for_names(page, expected):
     )
 
 
-def test_list_is_searched_as_one_types(tab, url):
+def test_list_is_searched_while_typing(tab, url):
     page = open_page(tab, f"{url}/leads")
     wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])
 
@@ -90,7 +90,7 @@ def test_list_is_filtered_and_sorted(tab, url):
     wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])
 
 
-def test_list_goes_on_as_one_scrolls(tab, database, url):
+def test_list_loads_more_leads_on_scrolling(tab, database, url):
     insert(database, "leads", *({"lead_id": number, "enquiry_datetime": ""} for number in range(10, 130)))
     page = open_page(tab, f"{url}/leads")
     wait_until_shown(page, ".leads tbody tr:nth-child(50)")
@@ -118,7 +118,7 @@ def test_filters_do_not_move_the_table(tab, url, width):
     assert page.locator("table.leads").bounding_box()["y"] == before
 
 
-def test_headings_of_the_list_explain_themselves(tab, url):
+def test_headings_of_the_list_have_tooltips(tab, url):
     page = open_page(tab, f"{url}/leads")
 
     page.hover('[data-key="sort-followUp"]')
@@ -274,7 +274,7 @@ def move_to_won(page):
     page.click('.lead-head .menu button:has-text("Won")')
 
 
-def test_lead_is_moved_unless_somebody_else_did(tab, database, url):
+def test_lead_is_moved_unless_others_moved_it(tab, database, url):
     page = open_page(tab, f"{url}/leads?lead=3")
     wait_until_shown(page, ".lead-parts")
     database.write(lambda at: at.execute("update leads set status = 'lost' where lead_id = 3"))
@@ -295,7 +295,7 @@ def test_visitor_who_is_still_on_the_site_does_not_reject_a_move(tab, database, 
     wait_until_shown(page, '.toast:has-text("Ann moved to Won.")')
 
 
-def test_back_and_forward_lead_through_list_and_lead(tab, url):
+def test_back_and_forward_alternate_list_and_lead(tab, url):
     page = open_page(tab, f"{url}/leads")
     page.select_option('[data-key="filter-project"]', "Sky")
     wait_for_names(page, ["Ann", "José"])
@@ -314,7 +314,7 @@ def test_back_and_forward_lead_through_list_and_lead(tab, url):
     assert page.url == f"{url}/leads?lead=3"
 
 
-def test_all_leads_leads_back_to_the_same_list(tab, url):
+def test_link_all_leads_opens_the_same_list(tab, url):
     page = open_page(tab, f"{url}/leads?project=Sky&sort=oldest")
     page.click(".leads a.name >> text=José")
     page.click(".back a")
@@ -323,7 +323,7 @@ def test_all_leads_leads_back_to_the_same_list(tab, url):
     assert page.url == f"{url}/leads?project=Sky&sort=oldest"
 
 
-def test_move_of_erased_leads_says_so(tab, database, url):
+def test_move_of_erased_leads_shows_a_notice(tab, database, url):
     page = open_page(tab, f"{url}/leads")
     wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])
     page.check('[aria-label="Select Ann"]')
@@ -337,7 +337,7 @@ def test_move_of_erased_leads_says_so(tab, database, url):
     wait_for_names(page, ["<b>Bob</b>", "José"])
 
 
-def test_lead_that_was_erased_meanwhile_says_so(tab, database, url):
+def test_erased_lead_shows_a_notice(tab, database, url):
     page = open_page(tab, f"{url}/leads?lead=1")
     wait_until_shown(page, ".lead-parts")
     erase(database, lead=1)
@@ -402,7 +402,7 @@ def test_lead_opens_while_the_list_is_loading(tab, url):
     assert page.is_visible(".lead-parts")
 
 
-def test_lead_that_is_gone_is_said(tab, url):
+def test_missing_lead_shows_a_notice(tab, url):
     page = open_page(tab, f"{url}/leads?lead=99")
 
     assert page.inner_text("#view .empty") == "This lead does not exist any more."
@@ -417,7 +417,7 @@ def test_key_for_statistics_sees_no_menu_for_leads(tab, database, url):
     assert page.inner_text("#menu").split() == ["Statistics", "Conversions"]
 
 
-def test_key_for_leads_lands_on_the_list(tab, database, url):
+def test_key_for_leads_opens_the_list(tab, database, url):
     key = KeyStore(database).add("sales", ["leads:read"], now=NOW)
     start_session(tab, url, key)
     page = open_page(tab, f"{url}/leads")
@@ -441,7 +441,7 @@ def test_key_that_only_reads_has_no_controls_that_move(tab, database, url):
     assert page.query_selector_all(".lead-card :is(input, button)") == []
 
 
-def test_revoked_key_leads_to_the_form(tab, database, url):
+def test_revoked_key_shows_the_sign_in_form(tab, database, url):
     key = KeyStore(database).add("sales", ["stats", "leads:read"], now=NOW)
     start_session(tab, url, key)
     page = open_page(tab, f"{url}/leads")

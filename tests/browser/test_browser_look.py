@@ -116,7 +116,7 @@ def test_layout_does_not_jump_when_the_account_comes_last(tab, url):
     assert tab.evaluate("() => seen") == []
 
 
-def test_menu_shows_every_page_whole(resized, url):
+def test_menu_fits_every_screen_width(resized, url):
     page = open_page(resized(320), f"{url}/")
     wait_until_shown(page, "#live:not([hidden])")
     wait_until_shown(page, "#menu a")
@@ -149,7 +149,7 @@ def test_dialog_darkens_the_whole_window(page):
     assert page.evaluate("() => getComputedStyle(document.documentElement).backgroundColor") != "rgba(0, 0, 0, 0)"
 
 
-def test_theme_is_chosen_and_stays(page):
+def test_chosen_theme_is_remembered(page):
     page.click('[data-key="theme"]')
     page.click('.menu button:has-text("Dark")')
     page.reload()
@@ -164,7 +164,7 @@ VISIBLE_IDS = "all => all.filter(each => each.checkVisibility()).map(each => eac
 @pytest.mark.parametrize(
     ("path", "panel"), [("", "sources"), ("conversions", "conversions")], ids=["statistics", "conversions"]
 )
-def test_wall_shows_one_part_at_a_time(new_page, url, path, panel):
+def test_wall_display_shows_one_section_at_a_time(new_page, url, path, panel):
     page = new_page(viewport={"width": 1920, "height": 1080})
     page.clock.install(time=NOW / 1000)
     page.clock.pause_at(NOW / 1000 + 1)

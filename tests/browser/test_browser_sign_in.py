@@ -21,7 +21,7 @@ def test_right_key_shows_the_figures_and_stores_no_key(page):
     assert "analytics_session" not in stored
 
 
-def test_wrong_key_is_told_in_a_live_region(url, signed_out_tab):
+def test_wrong_key_is_announced_in_a_live_region(url, signed_out_tab):
     page = signed_out_tab
     page.goto(url)
     wait_until_shown(page, SIGNED_OUT)
@@ -45,7 +45,7 @@ def without_prefix(app):
 
 
 @pytest.mark.parametrize("name", ["", "leads", "board", "conversions"])
-def test_lost_cookie_is_told_with_its_causes(shop, signed_out_tab, name):
+def test_lost_cookie_is_reported_with_its_causes(shop, signed_out_tab, name):
     with serving_app(without_prefix(serve(shop))) as url:
         page = signed_out_tab
         page.goto(f"{url}/stats/{name}")
@@ -56,7 +56,7 @@ def test_lost_cookie_is_told_with_its_causes(shop, signed_out_tab, name):
         wait_until_shown(page, "#sign-in-error:has-text('ANALYTICS_TRUSTED_PROXIES')")
 
 
-def test_read_only_database_says_that_nobody_can_sign_in(new_page, tmp_path):
+def test_sign_in_with_a_read_only_database_shows_an_error(new_page, tmp_path):
     folder = tmp_path / "locked"
     folder.mkdir()
     with open_database(folder / "shop.db").closing():
@@ -102,7 +102,7 @@ def test_form_works_without_scripts(plain_page, url):
     assert [cookie["name"] for cookie in page.context.cookies(f"{url}/analytics/")] == ["analytics_session"]
 
 
-def test_lost_cookie_is_told_without_scripts(plain_page, shop):
+def test_lost_cookie_is_reported_without_scripts(plain_page, shop):
     with serving_app(without_prefix(serve(shop))) as url:
         page = plain_page
         page.goto(f"{url}/stats/")
@@ -127,7 +127,7 @@ def test_form_that_was_sent_before_the_scripts_ran_signs_in(url, signed_out_tab)
     assert not page.is_visible("#signed-in, #invalid-key")
 
 
-def test_link_leads_on_after_the_form(url, signed_out_tab):
+def test_requested_page_opens_after_sign_in(url, signed_out_tab):
     page = signed_out_tab
     page.goto(f"{url}/?from=2026-02-23&to=2026-02-24&metric=sessions")
 
@@ -152,7 +152,7 @@ def test_sign_out_shows_the_form_in_every_tab(page):
     assert page.inner_text("#panels").strip() == ""
 
 
-def test_back_after_sign_out_shows_nobody(page, url):
+def test_back_after_sign_out_shows_no_data(page, url):
     page.click('[data-key="metric-sessions"]')
     page.click('[data-key="account"]')
     page.click("text=Sign out")
@@ -179,7 +179,7 @@ def test_revoked_key_shows_the_form_within_five_seconds(new_page, shop, url):
     wait_until_shown(page, SIGNED_OUT)
 
 
-def test_key_without_the_scope_is_told(url, signed_out_tab, shop):
+def test_missing_scope_of_a_key_is_reported(url, signed_out_tab, shop):
     page = signed_out_tab
     page.goto(url)
     wait_until_shown(page, SIGNED_OUT)

@@ -49,14 +49,14 @@ def test_example_of_the_empty_table_is_counted(tab, server, empty):
     assert empty.tuples("select count(*) from sessions") == [(1,)]
 
 
-def test_empty_range_has_another_text(tab, url):
+def test_empty_range_shows_a_notice(tab, url):
     tab.goto(f"{url}/?from=2025-01-01&to=2025-01-02")
     wait_until_loaded(tab)
 
     assert tab.inner_text(".notice h2") == "No visits in these days"
 
 
-def test_failure_is_told_and_tried_again(page, shop):
+def test_failure_is_reported_and_retried(page, shop):
     page.context.set_offline(True)
     page.keyboard.press("d")
     wait_until_shown(page, ".problem:has-text('The figures below are those of: Last 30 days.')")
@@ -78,7 +78,7 @@ def test_figures_stay_while_the_browser_is_offline(page):
     assert is_visible
 
 
-def test_database_that_is_away_is_told(page, shop):
+def test_unavailable_database_is_reported(page, shop):
     page.route("**/analytics/current", lambda route: None)  # otherwise, the page tries again when this responds
     shop.write(lambda at: at.execute("alter table site rename to away"))
     page.keyboard.press("d")

@@ -30,7 +30,7 @@ def open_period(page, text):
     follow(page, f'.menu a:has-text("{text}")')
 
 
-def test_figures_are_those_of_the_api(page):
+def test_figures_equal_the_api(page):
     figures = [figure(page, metric) for metric in ("visitors", "sessions", "page_views", "duration", "engagement")]
 
     assert figures == ["3", "4", "8", "1m 00s", "60.0"]
@@ -39,7 +39,7 @@ def test_figures_are_those_of_the_api(page):
     assert rows(page, "pages") == [("/", "4"), ("/prices", "4")]
 
 
-def test_back_and_forward_show_what_the_address_says(page):
+def test_back_and_forward_follow_the_address(page):
     open_period(page, "Today")
     follow(page, '[data-key="metric-sessions"]')
     today = figure(page, "sessions")
@@ -82,7 +82,7 @@ def test_link_opens_the_same_in_a_fresh_browser(page, url):
     assert figure(page, "sessions") == shown == "4"
 
 
-def test_ranges_are_those_of_the_site(page):
+def test_ranges_use_the_time_zone_of_the_site(page):
     shown = {}
     for period in ("Today", "Yesterday", "This month", "Last month", "All time"):
         open_period(page, period)

@@ -32,7 +32,7 @@ def test_source_that_grew_most_takes_three_clicks(click):
     assert click.count == 3
 
 
-def test_bar_of_a_row_filters_as_its_name_does(click):
+def test_click_on_a_bar_filters_like_a_click_on_the_name(click):
     row = click.page.locator('#panel-countries li:has-text("India")')
     row.scroll_into_view_if_needed()
     bar = row.bounding_box()

@@ -47,7 +47,7 @@ def count_events(folder):
         return connection.execute("select count(*) from events").fetchone()[0]
 
 
-def test_reads_are_answered_while_visits_wait(tmp_path):
+def test_reads_are_served_while_visits_wait(tmp_path):
     """More visits wait than the server has threads."""
     with serving(tmp_path, *OPTIONS, **SETTINGS) as server, ThreadPoolExecutor(16) as pool:
         assert post(server, 100) == 204
@@ -71,7 +71,7 @@ def chunked_request(number):
 
 
 @pytest.mark.parametrize("request_visit", [raw_request, chunked_request])
-def test_requests_of_one_connection_are_answered_in_order(tmp_path, request_visit):
+def test_responses_of_a_connection_are_in_order(tmp_path, request_visit):
     with serving(tmp_path, *OPTIONS, **SETTINGS) as server, server.connect() as connection:
         connection.sendall(
             request_visit(1) + raw_request(2) + b"GET /a.js HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -97,7 +97,7 @@ def test_visit_of_a_closed_connection_is_stored(tmp_path):
         assert not [line for line in server.lines() if line["level"] == "error"]
 
 
-def test_stopping_server_answers_visits_that_wait(tmp_path):
+def test_stopping_server_stores_waiting_visits(tmp_path):
     with serving(tmp_path, *OPTIONS, **SETTINGS) as server, ThreadPoolExecutor(1) as pool:
         assert post(server, 1) == 204
         with locked(tmp_path):

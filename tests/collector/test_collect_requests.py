@@ -254,7 +254,7 @@ def test_other_methods_and_paths_are_rejected(site, method, path, status):
     ],
     ids=["crawler", "no-agent", "webdriver", "prefetch"],
 )
-def test_machines_are_counted_apart(site, select, options, members, reason):
+def test_machines_are_counted_separately(site, select, options, members, reason):
     for _ in range(2):
         assert site.post({**VIEW, **members}, **options).status_code == 204
 

@@ -58,7 +58,7 @@ def test_server_without_hosts_does_not_collect(tmp_path):
 
 
 @pytest.mark.parametrize(("hosts", "worker"), [((), "ThreadWorker"), (("shop.example",), "CollectingWorker")])
-def test_only_a_server_that_collects_has_a_worker_of_its_own(hosts, worker):
+def test_only_a_collecting_server_has_a_separate_worker(hosts, worker):
     server = Server(lambda: Settings(api_keys={}, collect_hosts=hosts), {})
 
     assert server.cfg.worker_class.__name__ == worker
@@ -121,7 +121,7 @@ def test_large_and_slow_bodies_leave_nothing(tmp_path):
     assert pages == [{"page": "https://shop.example/<script>", "views": 1, "unique_sessions": 1}]
 
 
-def test_nginx_passes_visits_on_and_pages_can_read_its_errors(tmp_path):
+def test_nginx_forwards_visits_and_allows_cors_on_errors(tmp_path):
     require_nginx()
     with serving(tmp_path, **SETTINGS) as server, proxying(server) as nginx:
         status, reply = post(nginx, view(1))

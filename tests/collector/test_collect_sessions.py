@@ -199,7 +199,7 @@ def test_visitors_differ_by_address_agent_and_stored_id(site, select):
     assert select("count(*), count(distinct visitor_id)", "sessions") == [(4, 4)]
 
 
-def test_visitor_id_of_the_database_is_another_visitor(site, select):
+def test_stored_visitor_id_cannot_be_claimed(site, select):
     site.view(visitor="v" * 16)
     [(visitor,)] = select("visitor_id", "sessions")
     site.view(visitor=visitor)
@@ -222,7 +222,7 @@ def test_daily_visitor_changes_at_the_sites_midnight(database, new_site, select)
     assert select("count(distinct visitor_id)", "sessions") == [(2,)]
 
 
-def test_stored_visitor_goes_on_over_midnight(new_site, select):
+def test_stored_visitor_stays_the_same_over_midnight(new_site, select):
     site = new_site(now=instant("2026-02-24 23:59:00"))
     site.view(visitor="v" * 16)
     site.pass_time(2 * MINUTE)
@@ -297,7 +297,7 @@ def test_country_header_of_a_client_is_ignored(site, select):
     assert select("country", "sessions") == [(None,)]
 
 
-def test_address_is_that_of_the_outermost_trusted_proxy(new_site, select):
+def test_address_is_set_by_the_outermost_trusted_proxy(new_site, select):
     site = new_site(trusted_proxies=2)
     site.view(headers={"X-Forwarded-For": "203.0.113.9, 198.51.100.1, 10.0.0.1"})
     site.view(headers={"X-Forwarded-For": "198.51.100.1, 10.0.0.2"}, address="10.9.9.9")

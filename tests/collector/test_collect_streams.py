@@ -89,7 +89,7 @@ order by rowid
 
 @settings(max_examples=EXAMPLES)
 @given(STEPS)
-def test_sessions_are_those_of_a_plain_computation(tmp_path_factory, steps):
+def test_sessions_equal_a_plain_computation(tmp_path_factory, steps):
     with open_database(tmp_path_factory.mktemp("stream") / "analytics.db").closing() as database:
         sites = [Site(database), Site(database)]
         sites[1].ids = sites[0].ids

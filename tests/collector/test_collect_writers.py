@@ -47,7 +47,7 @@ def test_few_items_begin_a_batch_after_gathering(monkeypatch):
     assert write_batches(range(writer.ENOUGH - 1)) == [list(range(writer.ENOUGH - 1))]
 
 
-def test_function_of_several_items_is_called_once_after_all(monkeypatch):
+def test_done_callback_is_called_once_after_all_items(monkeypatch):
     calls = []
     is_called = Event()
 

@@ -65,11 +65,11 @@ def test_ambiguous_id_is_rejected(value):
         to_id(value)
 
 
-def test_text_id_takes_the_digits_of_a_number():
+def test_number_becomes_a_text_id():
     assert to_text_id(9876543210.0) == "9876543210"
 
 
-def test_status_names_the_nearest():
+def test_unknown_status_suggests_the_nearest():
     with pytest.raises(ValueError, match="did you mean contacted"):
         to_status("contactd")
 
@@ -132,7 +132,7 @@ def test_path_has_one_percent_encoding(path, page):
         ("Mozilla/5.0 (X11; Linux x86_64; rv:38.0) Gecko/20100101 Firefox/38.0", None),
     ],
 )
-def test_machines_go_by_their_product(agent, name):
+def test_machines_are_named_by_their_product(agent, name):
     assert bot_name(agent) == name
 
 

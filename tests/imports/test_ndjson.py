@@ -124,7 +124,7 @@ def test_bad_line_among_many_is_reported_by_number(database):
     assert report.lines()[-1] == "104 lines, 1 of them empty, 2 rejected"
 
 
-def test_object_over_two_lines_is_rejected_on_both(database):
+def test_both_lines_of_a_split_object_are_rejected(database):
     lines = [*(EVENT % number for number in range(50)), b'{"event_id": 50,\n', b'"session_id": "s1"}\n']
 
     report = import_ndjson(database, lines, table="events")

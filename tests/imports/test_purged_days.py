@@ -101,7 +101,7 @@ def test_log_of_purged_days_is_left_out(database):
     assert database.verify() == []
 
 
-def test_purged_days_are_those_of_the_site(database):
+def test_purged_days_are_in_the_time_zone_of_the_site(database):
     site.change_settings(database, time_zone="Asia/Kolkata")
     text = "session_id,visitor_id,started_at\nold,v,2026-02-22T18:29:59Z\nnew,v,2026-02-22T18:30:00Z\n"
     import_text(database, text, table="sessions")

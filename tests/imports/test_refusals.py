@@ -26,7 +26,7 @@ def test_unknown_encoding_is_named(database, encoding):
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
-def test_byte_order_that_is_unknown_is_one_line(folder, encoding):
+def test_unknown_byte_order_fails_in_one_line(folder, encoding):
     Path("in.csv").write_text(LEADS, encoding=f"{encoding}-le")
 
     output = run("import", "--encoding", encoding, "in.csv", status=1)
@@ -118,7 +118,7 @@ def test_one_row_in_cp1252_names_the_option(database):
     assert report.warnings == ["use --encoding (cp1252 for files of Excel)"]
 
 
-def test_sql_without_a_needed_column_lists_what_there_is(database):
+def test_sql_without_a_required_column_lists_its_columns(database):
     with pytest.raises(IngestError, match=r"must have the columns session_id, .*; .*\(.* id, visitor\)"):
         import_text(database, "CREATE TABLE sessions (id TEXT, visitor TEXT);\nINSERT INTO sessions VALUES('a','b');\n")
 
@@ -185,7 +185,7 @@ def test_control_characters_in_a_file_name_are_escaped(folder):
     assert output.splitlines()[-1].startswith("Error: \\x07.csv: its format is unknown")
 
 
-def test_no_control_character_is_in_the_report(database):
+def test_report_escapes_control_characters(database):
     report = import_text(
         database,
         'CREATE TABLE leads (lead_id INTEGER PRIMARY KEY, enquiry_datetime TEXT, "x\x1b]0;pwned\x07" TEXT);\n'
@@ -266,7 +266,7 @@ def test_file_with_a_valid_row_exits_with_0(folder):
     assert "leads: 1 of 2 rows written, 1 rejected" in run("import", "half.csv")
 
 
-def test_files_after_an_unreadable_one_are_not_imported(folder):
+def test_files_after_an_unreadable_file_are_not_imported(folder):
     Path("one.csv").write_text(LEADS)
     Path("three.csv.gz").write_bytes(gzip.compress(LEADS.replace("1,", "3,").encode()))
 

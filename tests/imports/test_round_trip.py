@@ -79,7 +79,7 @@ def stored(database, table, names):
 @settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 @pytest.mark.slow
-def test_any_rows_come_back(database, table, data):
+def test_export_and_import_preserve_any_rows(database, table, data):
     columns = database.columns(table)
     names = [column.name for column in columns]
     database.write(lambda at: at.execute(f"delete from {table}"))

@@ -69,7 +69,7 @@ def test_compact_dates_and_serial_dates_are_not_seconds(database):
 
 @pytest.mark.any_engine
 @pytest.mark.parametrize("value", ["1764100000", "1764100000000", "1764100000000000", "'2025-11-25 19:46:40'"])
-def test_instants_of_sql_are_what_they_are_in_csv(database, value):
+def test_instants_of_sql_equal_those_of_csv(database, value):
     import_text(
         database,
         "CREATE TABLE sessions (session_id TEXT PRIMARY KEY, visitor_id TEXT, started_at INTEGER);\n"
@@ -385,7 +385,7 @@ def test_unknown_status_is_named(database):
     ],
     ids=["two", "required", "optional", "source"],
 )
-def test_map_that_does_not_fit_is_rejected(database, map, message):
+def test_unusable_map_is_rejected(database, map, message):
     with pytest.raises(IngestError, match=message):
         import_text(
             database,
@@ -406,7 +406,7 @@ def test_map_to_nothing_leaves_a_column_out(database):
     assert select(database, "session_id", "events") == [("s1",)]
 
 
-def test_event_id_that_is_no_number_names_the_option(database):
+def test_non_numeric_event_id_names_the_option(database):
     report = import_text(database, "session_id,event_id,event_type,occurred_at\ns1,5e0c-uuid,page_view,2026-03-01\n")
 
     assert report.rejects == [
@@ -416,7 +416,7 @@ def test_event_id_that_is_no_number_names_the_option(database):
 
 
 @pytest.mark.any_engine
-def test_names_go_without_case_blanks_and_hyphens(database):
+def test_names_ignore_case_blanks_and_hyphens(database):
     import_text(database, "Lead ID,enquiry-datetime,contactName\n7,2026-01-01,Ann\n")
 
     assert select(database, "lead_id, contact_name", "leads") == [(7, "Ann")]
@@ -455,7 +455,7 @@ def test_update_without_a_required_value_rejects_a_new_row(database):
     ],
     ids=["target", "required", "source", "two"],
 )
-def test_map_that_does_not_fit_sql_is_rejected(database, map, message):
+def test_unusable_map_is_rejected_for_sql(database, map, message):
     text = 'CREATE TABLE events (session_id TEXT, event_type TEXT, url TEXT, "when" INTEGER, occurred_at TEXT);\n'
 
     with pytest.raises(IngestError, match=message):

@@ -315,11 +315,11 @@ ANY = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(
     statements=st.lists(writes("sessions", "events"), min_size=1, max_size=10),
     site=st.sampled_from((UTC, MOVED)),
 )
-def test_counters_of_visits_hold_after_any_writes(database, statements, site):
+def test_counters_of_visits_are_exact_after_any_writes(database, statements, site):
     play(database, statements, site)
 
 
 @ANY
 @given(statements=st.lists(writes("leads", "lead_submissions"), min_size=1, max_size=10))
-def test_counters_of_leads_hold_after_any_writes(database, statements):
+def test_counters_of_leads_are_exact_after_any_writes(database, statements):
     play(database, statements, UTC)

@@ -92,7 +92,7 @@ def test_url_has_no_password_and_reopens_the_database(database):
         "postgresql://u:s3cret@127.0.0.1:port/x",
     ],
 )
-def test_unreachable_server_is_one_line_without_password(url):
+def test_unreachable_server_is_reported_without_password(url):
     with pytest.raises(DatabaseError) as error:
         open_database(url)
 

@@ -63,11 +63,11 @@ def connected(site):
         connection.close()
 
 
-def test_documentation_grants_to_every_role_but_owner():
+def test_documented_grants_cover_every_role_but_owner():
     assert {re.search(r" to (\w+);", grant)[1] for grant in GRANTS} == set(ROLES) - {"owner"}
 
 
-def test_tracker_writes_sessions_events_and_leads(connected):
+def test_tracker_role_writes_sessions_events_and_leads(connected):
     tracker = connected("tracker")
     for sql in (VISIT, EVENT, LEAD, SUBMISSION):
         tracker.execute(sql)
@@ -77,7 +77,7 @@ def test_tracker_writes_sessions_events_and_leads(connected):
         assert tracker.execute(f"delete from {table}").rowcount == 1
 
 
-def test_app_reads_updates_leads_and_manages_keys(site, connected):
+def test_app_role_reads_updates_leads_and_manages_keys(site, connected):
     with psycopg.connect(site.url("site", "tracker")) as tracker:
         for sql in (VISIT, EVENT, SUBMISSION):
             tracker.execute(sql)
@@ -99,7 +99,7 @@ def test_app_reads_updates_leads_and_manages_keys(site, connected):
         assert client.get("/analytics/overview", key=key).status_code == 401
 
 
-def test_collector_writes_visits(site):
+def test_collector_role_writes_visits(site):
     with open_database(site.url("site", "collector")).closing() as database:
         shop = Site(database)
         shop.view(visitor="v" * 16)
@@ -116,7 +116,7 @@ def test_collector_writes_visits(site):
 
 
 @pytest.mark.parametrize("how", [[], ["--keep-totals"]])
-def test_keeper_purges(site, how):
+def test_keeper_role_can_purge(site, how):
     with psycopg.connect(site.url("site", "tracker")) as tracker:
         for sql in (VISIT, EVENT):
             tracker.execute(f"{sql} on conflict do nothing")

@@ -57,7 +57,7 @@ def execute(url, sql, *params):
     ],
     ids=["trigger", "disabled", "function", "index", "column", "view", "table"],
 )
-def test_opening_says_what_was_changed(url, caplog, sql, line):
+def test_opening_logs_changed_definitions(url, caplog, sql, line):
     execute(url, sql)
 
     with caplog.at_level(logging.WARNING), open_database(url).closing() as database:

@@ -85,7 +85,7 @@ def test_server_with_verified_name_is_used(server, certificates):
         ("missing", "localhost", 'missing.pem" does not exist'),
     ],
 )
-def test_server_with_unverified_name_is_one_line(server, certificates, authority, host, message):
+def test_server_with_unverified_name_is_rejected(server, certificates, authority, host, message):
     output = run("init", "-d", named(server, certificates, authority, host), status=1)
 
     assert message in output

@@ -114,7 +114,7 @@ values ('now', 'v', 1771945200123)
 """
 
 
-def test_upgrade_archives_what_is_past(url):
+def test_upgrade_archives_the_counts_of_purged_rows(url):
     run(url, PAST_ROWS)
 
     upgrade(url)
@@ -132,7 +132,7 @@ def test_upgrade_archives_what_is_past(url):
     assert run(url, "select raw_since from site") == [(20_505,)]
 
 
-def test_upgrade_of_version_1_works_without_a_past(url):
+def test_upgrade_of_version_1_works_without_purged_rows(url):
     run(url, f"drop table {PAST} cascade", "update analytics_meta set version = 1")
 
     assert upgrade(url) == 1

@@ -250,7 +250,7 @@ def test_permanent_error_has_its_code(scripted: Scripted) -> None:
 
 
 @pytest.mark.parametrize("later", ["3600", formatdate(time.time() + 3600, usegmt=True)], ids=["seconds", "date"])
-def test_pause_beyond_the_deadline_is_not_made(scripted: Scripted, later: str) -> None:
+def test_retry_after_beyond_the_deadline_is_an_error(scripted: Scripted, later: str) -> None:
     server = scripted(lambda request: request.answer("<Error><Code>SlowDown</Code></Error>", 429, Retry_After=later))
 
     with pytest.raises(StorageError, match="429 SlowDown"):
@@ -260,7 +260,7 @@ def test_pause_beyond_the_deadline_is_not_made(scripted: Scripted, later: str) -
 
 
 @pytest.mark.usefixtures("hurry")
-def test_requested_pause_is_made(scripted: Scripted) -> None:
+def test_retry_after_is_respected(scripted: Scripted) -> None:
     answers = [lambda r: r.answer("", 429, Retry_After="1"), lambda r: r.answer(page("sessions/a/0"))]
     server = scripted(lambda request: answers[request.number - 1](request))
     start = time.monotonic()

@@ -35,7 +35,7 @@ def opened(setting: str) -> StorageStats:
         ("https://[::1]:9000/b", "<Bucket https://[::1]:9000/b>"),
     ],
 )
-def test_path_is_a_directory_and_url_is_a_bucket(setting: str, provider: str) -> None:
+def test_path_opens_a_directory_and_url_opens_a_bucket(setting: str, provider: str) -> None:
     assert repr(opened(setting)) == provider
 
 
@@ -83,7 +83,7 @@ def test_source_has_place_and_pattern_but_no_secret() -> None:
         "https://r2.example/b?hunter2",
     ],
 )
-def test_invalid_storage_is_one_line_with_the_setting(setting: str) -> None:
+def test_invalid_storage_fails_in_one_line_with_the_setting(setting: str) -> None:
     with pytest.raises(SettingError, match="ANALYTICS_STORAGE") as caught:
         opened(setting)
 

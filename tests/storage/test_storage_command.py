@@ -38,7 +38,7 @@ def saved(folder):
         return database.rows("select source, total_objects, estimated_sessions from storage_snapshots")
 
 
-def test_storage_lists_prints_and_saves(s3, run, tmp_path):
+def test_storage_command_lists_prints_and_saves(s3, run, tmp_path):
     s3.fill("told", [f"sessions/{number // 5}/{number % 5}.json" for number in range(1500)])
 
     output = run(ANALYTICS_STORAGE=f"{s3.url}/told", **CREDENTIALS)
@@ -119,7 +119,7 @@ def test_directory_is_counted_with_custom_pattern(run, tmp_path):
         ),
     ],
 )
-def test_unusable_storage_is_one_line(run, environ, message):
+def test_unusable_storage_fails_in_one_line(run, environ, message):
     output = run(status=1, **environ)
 
     assert output.startswith(message)
