@@ -175,21 +175,24 @@ def other_events_statement(db: Database, condition: str, *, is_cut: bool) -> str
 
 
 def own_views(condition: str) -> str:
-    """Return the FROM and WHERE clauses for the page views `p` of the days on which their sessions `s` began."""
+    """Return the FROM and WHERE clauses for the page views `p` that are on the day on which their session `s` began."""
     return OWN_VIEWS.format(condition=condition)
 
 
 def other_views_statement(condition: str, *, is_cut: bool) -> str:
-    """Return a query for rows of page, day, views and sessions: the page views that own_views() does not return.
+    """Return a query for the views and sessions of each page and day, without the page views of own_views().
 
-    Over all rows of a page, together with those of own_views(), a session is counted once.
+    A session that own_views() has already counted for a page is not counted again.
     """
     cut_day = VIEWS_OF_CUT_DAY.format(condition=condition) if is_cut else ""
     return OTHER_VIEWS.format(condition=condition, cut_day=cut_day)
 
 
 def views_statement(db: Database, condition: str, *, is_cut: bool) -> str:
-    """Return a query for rows of page, day, views and sessions. Over all rows of a page, a session is counted once."""
+    """Return a query for the views and sessions of each page and day.
+
+    A session that viewed a page on several days is counted on one of them. So the sums over all days are exact.
+    """
     if db.stores_facts:
         own = f"select p.page_id, p.day, p.views - p.archived as views, 1 as sessions{own_views(condition)}"
         return f"{own}\nunion all{other_views_statement(condition, is_cut=is_cut)}"

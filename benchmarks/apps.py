@@ -30,8 +30,8 @@ def ours():
     return create_app(os.environ[OURS], api_keys=[KEY])
 
 
-def ours_anew():
-    """Return the API with a response cache that is emptied before each request, as by a write."""
+def ours_uncached():
+    """Return the API with a response cache that is emptied before each request, as it is after a write."""
     from analytics_api import create_app, open_database
 
     database = open_database(os.environ[OURS])

@@ -28,7 +28,7 @@ class Figure:
 class Claim:
     """A target and a measurement. The target is the maximum of the median, or the minimum if `least` is true.
 
-    `scale` describes the size of the data if it is not the size of the target. The two are then not compared.
+    If the data have another size than the target is for, `scale` is their size, and the target is not checked.
     """
 
     what: str

@@ -81,7 +81,7 @@ def measure(options):
         for name, timing in timings.items()
         for side, end in (("ours", ""), ("plain", ", plain"))
     }
-    findings.plots.append(Plot("functions", "A call; dashed: the plain question", "events", "seconds", lines))
+    findings.plots.append(Plot("functions", "A call; dashed: plain SQL", "events", "seconds", lines))
     return findings
 
 
@@ -128,7 +128,7 @@ def calls(findings, database, events):
     def again(path):
         return b"".join(app(dict(environs[path]), lambda status, headers: None))
 
-    def anew(path):
+    def uncached(path):
         database.response_cache().clear()
         return again(path)
 
@@ -136,11 +136,11 @@ def calls(findings, database, events):
         body, status, _ = run_wsgi_app(app, dict(environ))
         if status != "200 OK" or json.loads(b"".join(body)) is None:
             raise Different(f"{path} answers {status}")
-    timings = side_by_side({(way, path): partial(way, path) for path in CALLS for way in (anew, again)})
+    timings = side_by_side({(way, path): partial(way, path) for path in CALLS for way in (uncached, again)})
     for path, bar in CALLS.items():
         if bar:
             at = "" if events == JUDGED else f"at {short(events)} events"
-            findings.claims.append(Claim(f"whole WSGI call, {path}", bar, timings.figure((anew, path)), scale=at))
-    rows = [[f"`GET {path}`", timings.figure((anew, path)), timings.figure((again, path))] for path in CALLS]
+            findings.claims.append(Claim(f"whole WSGI call, {path}", bar, timings.figure((uncached, path)), scale=at))
+    rows = [[f"`GET {path}`", timings.figure((uncached, path)), timings.figure((again, path))] for path in CALLS]
     head = ["", "key, route, query, JSON", "cached response"]
     return Table("A whole WSGI call in process", head, rows)

@@ -12,9 +12,9 @@ PLOTS = FOLDER / "plots"
 
 HEAD = """# Results
 
-`make bench` measures again, on Linux with `wrk` installed; [README.md](README.md) tells of its options. A figure is the
-median, with the 10th and 90th percentile behind it. What is compared runs side by side, in turn, and a ratio is one of
-the same round; times are told for orientation.
+`make bench` writes this file, on Linux with `wrk` installed; [README.md](README.md) describes its options. A figure is
+the median, followed by the 10th and the 90th percentile. Programs that are compared run in turn, and a ratio is of two
+measurements of the same round. Absolute times depend on the machine.
 """
 
 
@@ -42,7 +42,7 @@ def write(parts):
 
 def machines(results):
     """Return a table that describes the machine, and a table with the date and commit of each part."""
-    yield "## Where\n"
+    yield "## Machine\n"
     own = ("taken", "commit")
     versions = {}
     for part, (machine, _) in results.items():
@@ -56,7 +56,7 @@ def machines(results):
 
 
 def bars(results):
-    yield "## Bars\n"
+    yield "## Targets\n"
     claims = [claim for _, findings in results.values() for claim in findings.claims]
     judged = [claim for claim in claims if not claim.scale]
     left = len(claims) - len(judged)

@@ -25,7 +25,7 @@ PLAIN = {
     "FastAPI, uvicorn": uvicorn("fastapi"),
     "Datasette, uvicorn": uvicorn("datasette"),
 }
-ANEW = gunicorn("ours_anew")
+UNCACHED = gunicorn("ours_uncached")
 AGAINST_FLASK = {"gunicorn sync": "Flask, gunicorn sync", "granian": "Flask, granian"}
 
 
@@ -49,7 +49,7 @@ def measure(options):
         for server, (ours, empty) in PAIRS.items():
             servers["ours", server] = opened.enter_context(running(ours, visits))
             servers["empty", server] = opened.enter_context(running(empty, visits))
-        servers["anew", "gunicorn sync"] = opened.enter_context(running(ANEW, visits))
+        servers["uncached", "gunicorn sync"] = opened.enter_context(running(UNCACHED, visits))
         for server, command in PLAIN.items():
             paths = canned if server.startswith("Datasette") else None
             servers["plain", server] = opened.enter_context(running(command, visits, paths))
@@ -109,9 +109,12 @@ def report(findings, rates, at):
             against = ratio(question, ("ours", server), ("empty", server))
             both_rates = [rate(question, (side, server)) for side in ("ours", "empty")]
             rows.append([f"`GET {path}`", *both_rates, against])
-            if ("anew", server) in rates[question]:
-                head[4:] = ["made anew", "made anew / empty"]
-                rows[-1] += [rate(question, ("anew", server)), ratio(question, ("anew", server), ("empty", server))]
+            if ("uncached", server) in rates[question]:
+                head[4:] = ["uncached", "uncached / empty"]
+                rows[-1] += [
+                    rate(question, ("uncached", server)),
+                    ratio(question, ("uncached", server), ("empty", server)),
+                ]
             if server != "granian":
                 findings.claims.append(Claim(f"{path} against an empty app, {server}", 0.85, against, True, at))
         findings.tables.append(Table(f"On {server}, against an empty application", head, rows))

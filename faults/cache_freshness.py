@@ -60,8 +60,8 @@ def main():
                 writer.join()
                 assert writer.exitcode == 0
         tell(
-            f"{CALLERS} callers beside {acknowledged.value:,} transactions of {WRITERS} processes",
-            f"{total_requests:,} responses, {again:,} of them 304; none older than what was acknowledged before",
+            f"{CALLERS} clients during {acknowledged.value:,} transactions of {WRITERS} processes",
+            f"{total_requests:,} responses, {again:,} of them 304; none older than the last acknowledged write",
         )
 
 

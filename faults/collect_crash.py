@@ -26,8 +26,8 @@ def main():
 def report(engine, survivors):
     tell(
         f"{engine}, {KILLS} kills",
-        f"{survivors.acknowledged:,} page views acknowledged, none lost and none twice; {survivors.cut_off} requests "
-        f"cut off; {survivors.unacknowledged} stored without an acknowledgement; verify holds",
+        f"{survivors.acknowledged:,} page views acknowledged, none lost or stored twice; {survivors.cut_off} requests "
+        f"cut off; {survivors.unacknowledged} stored without an acknowledgement; verify passes",
     )
 
 

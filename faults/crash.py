@@ -135,7 +135,7 @@ def main():
         )
         tell(
             "transactions of direct writers",
-            f"{len(logged):,} acknowledged, none lost; verify and integrity_check hold",
+            f"{len(logged):,} acknowledged, none lost; verify and integrity_check pass",
         )
 
 

@@ -129,7 +129,7 @@ def full(path):
         tell(
             "full disk",
             f"{refused} of 60 PATCHes are 500 (slowest {slowest * 1000:.0f} ms), GETs 200 ({stands});"
-            f" healed in {heal * 1000:.0f} ms, history verify_history",
+            f" healed in {heal * 1000:.0f} ms, no gap in the history",
         )
 
 
@@ -155,7 +155,7 @@ def replaced(path):
         assert count == 21, count
         tell(
             "replaced by another file",
-            f"every PATCH after it is in the new one; every read {elapsed:.1f} s later at most",
+            f"every later PATCH is in the new file; reads use the new file after {elapsed:.1f} s at most",
         )
 
         os.rename(path / "analytics.db", path / "aside.db")
@@ -172,8 +172,8 @@ def replaced(path):
     changes_before = changes(path / "analytics.db")
     tell(
         "moved away",
-        f"a PATCH is 500 in {waited * 1000:.0f} ms, no new file is made; healed in {heal * 1000:.0f} ms,"
-        f" {changes_before} changes verify_history",
+        f"a PATCH is 500 in {waited * 1000:.0f} ms, no new file is created; healed in {heal * 1000:.0f} ms,"
+        f" {changes_before} changes without a gap",
     )
 
 
@@ -219,7 +219,7 @@ def main():
     with folder() as path:
         for fault in (locked, read_only, full, replaced, truncated):
             if fault in (read_only, full) and os.geteuid():
-                tell(fault.__name__, "left out, since only root can mount")
+                tell(fault.__name__, "skipped, because only root can mount")
                 continue
             home = path / fault.__name__
             home.mkdir()

@@ -121,8 +121,8 @@ def main():
             assert digest(path / "analytics.db") == before
             tell(
                 f"{len(STRINGS)} strings in every parameter, path, body and header",
-                f"{requests:,} requests, none answered otherwise than as plain text, slowest {slowest * 1000:.0f} ms,"
-                " no row of the database touched",
+                f"{requests:,} requests, each string was treated as plain text, slowest {slowest * 1000:.0f} ms,"
+                " no row of the database changed",
             )
             if shutil.which("sqlmap") is None:
                 tell("sqlmap", "is not installed")

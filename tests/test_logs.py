@@ -190,7 +190,7 @@ def test_failed_key_lookup_is_logged_with_its_id(database, client, lines):
 
 
 @sqlite
-def test_failure_outside_the_api_is_logged_likewise(database, stream, lines):
+def test_failure_outside_the_api_is_logged_with_its_id(database, stream, lines):
     def broken(environ, start_response):
         raise RuntimeError("zqx")
 

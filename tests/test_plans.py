@@ -65,7 +65,7 @@ def test_statements_of_earlier_ranges_seek(connection, statement):
         ),
     ],
 )
-def test_statement_has_one_plan(connection, label, steps):
+def test_statement_has_the_expected_plan(connection, label, steps):
     plan = query_plan(connection, STATEMENTS[label][1])
 
     assert [step for step in plan if "LAST TERM" not in step] == steps

@@ -199,13 +199,13 @@ def to_id(value: object) -> int | None:
             value = value.partition(".")[0]
         elif not re.fullmatch(r"[+-]?[0-9]{1,30}", value):
             if NUMBER.fullmatch(value) and re.search("[eE]", value):
-                raise ValueError(f"{shorten(value)} has lost digits; it is not a whole number")
+                raise ValueError(f"{shorten(value)} has lost digits; export the id as a whole number")
             raise ValueError(f"{shorten(value)} is not a whole number")
         return to_integer(value)
     if isinstance(value, bool) or (isinstance(value, float) and value != math.floor(value or 0)):
         raise ValueError(f"{shorten(value)} is not a whole number")
     if isinstance(value, float) and abs(value) > MAX_EXACT_FLOAT:
-        raise ValueError(f"{shorten(value)} has lost digits")
+        raise ValueError(f"{shorten(value)} has lost digits; export the id as a whole number")
     return to_integer(value)
 
 

@@ -168,7 +168,7 @@ def run(program, *arguments):
 
 
 def make_folder(prefix):
-    """Return a new folder beside the folders of pytest, which are in memory where it is large enough."""
+    """Return a new folder in the parent of the folders of pytest, which are in memory if enough memory is free."""
     return Path(tempfile.mkdtemp(prefix=prefix, dir=os.environ.get("PYTEST_DEBUG_TEMPROOT")))
 
 

@@ -116,7 +116,7 @@ def test_normalizing_a_host_twice_has_no_effect(text):
     ("path", "page"),
     [("/café", "/caf%C3%A9"), ("/caf%c3%a9", "/caf%C3%A9"), ("/%7Ea%2Fb", "/~a%2Fb"), ("/100%", "/100%")],
 )
-def test_path_has_one_percent_encoding(path, page):
+def test_percent_encoding_of_a_path_is_normalized(path, page):
     assert normalize_path(path.encode()) == page
 
 

@@ -9,7 +9,7 @@ import { texts } from "./texts.js";
 
 const t = texts.leads;
 const [, ...OTHER_FILTERS] = FILTERS; // all but the stage
-const PAGE = 25; // cards of a stage that are loaded and created at once, so that no task is long
+const PAGE = 25; // maximum number of cards of a stage to load and create at once, so that the page does not freeze
 const MOST = 100; // cards of a stage in one response
 const POLL = 4000; // ms between polls, so that the moves of other people appear within five seconds
 
