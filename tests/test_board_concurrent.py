@@ -42,7 +42,7 @@ def read_board(client, key):
     return etags
 
 
-@pytest.mark.parametrize(("database", "cards"), [("sqlite", 1000), ("postgresql", 100)], indirect=["database"])
+@pytest.mark.parametrize(("database", "cards"), [("sqlite", 300), ("postgresql", 100)], indirect=["database"])
 def test_clients_move_many_cards(application, database, insert, cards):
     insert("leads", *({"lead_id": number, "enquiry_datetime": ""} for number in range(1, cards + 1)))
     together = threading.Barrier(2)
