@@ -89,7 +89,7 @@ def test_unknown_stage_is_404(client):
 
 @pytest.mark.parametrize("scopes", [["stats"], ["leads:write"]], ids=["stats", "write"])
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_board_needs_leads_read(database, client, scopes):
+def test_board_needs_the_scope_leads_read(database, client, scopes):
     key = KeyStore(database).add("wall", scopes, now=1)
 
     assert client.get(BOARD, key=key).status_code == 403

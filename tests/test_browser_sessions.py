@@ -370,7 +370,7 @@ def test_browser_sessions_are_off_by_default(serve):
     assert client.post("/analytics/session", json={"key": KEY}, headers=OWN).status_code == 404
 
 
-def test_host_decides_without_a_cookie(serve):
+def test_request_without_a_cookie_is_authenticated_by_the_host(serve):
     from analytics_api import Principal
 
     client = serve(browser_sessions=True, authenticate=lambda environ: Principal("ann", frozenset({"stats"})))
@@ -381,7 +381,7 @@ def test_host_decides_without_a_cookie(serve):
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_backup_and_copy_leave_sessions_out(client, database, tmp_path):
+def test_backup_and_copy_omit_browser_sessions(client, database, tmp_path):
     from analytics_api import open_database
     from analytics_api.maintenance.copy import copy
 

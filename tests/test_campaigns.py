@@ -62,7 +62,7 @@ def test_campaigns_count_pages_without_query(database, insert):
     assert database.verify() == []
 
 
-def test_campaigns_of_an_older_archive_follow_from_pages(database, insert):
+def test_campaigns_of_an_older_archive_are_read_from_pages(database, insert):
     insert(
         "sessions",
         session("a", "/a?utm_campaign=Spring"),

@@ -191,7 +191,7 @@ def test_demo_of_an_earlier_day_is_replaced(yesterdays_demo):
     assert run("verify") == "all counters are correct\n"
 
 
-def test_demo_of_today_is_left(folder):
+def test_demo_of_today_is_not_replaced(folder):
     run("demo", "--sessions", 40)
     before = read_tables("analytics.db")
 
@@ -199,7 +199,7 @@ def test_demo_of_today_is_left(folder):
     assert read_tables("analytics.db") == before
 
 
-def test_demo_with_other_rows_is_left(yesterdays_demo, folder):
+def test_demo_with_other_rows_is_not_replaced(yesterdays_demo, folder):
     query("analytics.db", "insert into leads (enquiry_datetime) values ('2026-02-23 11:15:00')")
     before = read_tables("analytics.db")
 

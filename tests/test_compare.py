@@ -246,7 +246,7 @@ def test_visitors_of_a_cut_week_count_once(visit, get):
 
 
 @pytest.mark.any_engine
-def test_dashboard_has_days_where_earlier_hours_were_purged(database, get):
+def test_dashboard_shows_days_if_earlier_hours_are_purged(database, get):
     database.write(lambda at: at.execute("update site set raw_since = :day", day=NOW // DAY))
 
     assert get("/analytics/dashboard?days=1")["range"]["interval"] == "hour"
@@ -255,7 +255,7 @@ def test_dashboard_has_days_where_earlier_hours_were_purged(database, get):
 
 @pytest.mark.parametrize("interval", ["hour", "day", "week", "month"])
 @pytest.mark.any_engine
-def test_earlier_days_to_come_have_no_interval(get, interval):
+def test_future_earlier_days_are_zeros(get, interval):
     rows = get(
         f"/analytics/sessions/daily?from=2026-03-02&to=2026-03-03&compare=previous&fill=true&interval={interval}"
     )

@@ -80,7 +80,7 @@ def test_conversions_by_source_count_the_first_session(get, visits):
         ("month", [("2026-02-01", 4, 2)]),
     ],
 )
-def test_conversions_by_each_key(get, visits, by, expected):
+def test_conversions_are_grouped_by_each_property(get, visits, by, expected):
     rows = get(f"/analytics/conversions?by={by}")
 
     assert pick(rows, by, ("sessions", "leads")) == expected

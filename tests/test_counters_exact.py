@@ -647,7 +647,7 @@ def test_sums_stay_integers_for_extreme_durations(present, archived):
     assert stored(present) == expected(present, archived)
 
 
-def test_writer_of_a_lead_learns_its_id(present):
+def test_insert_of_a_lead_returns_its_id(present):
     present.execute("begin")
 
     cursor = present.execute("insert into leads (enquiry_datetime, contact_name) values ('2026-01-01', 'Zoë Ångström')")

@@ -520,7 +520,7 @@ def test_failing_row_is_named_by_its_line(refusal, rows_before, row, why):
         "INSERT INTO t VALUES(1);\nINSERT INTO t VALUES(2);\n",
     ],
 )
-def test_broken_rows_do_not_form_a_whole_one(refusal, rows):
+def test_broken_rows_are_not_joined(refusal, rows):
     assert refusal(TABLE + rows).startswith("FILE, line 2: ")
 
 
@@ -597,12 +597,12 @@ def test_unknown_function_is_named(refusal):
     assert "not authorized to use function: randomblob" in said
 
 
-def test_default_cannot_load_an_extension(refusal):
+def test_column_default_cannot_load_an_extension(refusal):
     assert "line 2" in refusal("CREATE TABLE t (a, b DEFAULT (load_extension('x')));\nINSERT INTO t (a) VALUES(1);\n")
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="Python can't bound a value there")
-def test_value_that_expands_is_rejected(refusal):
+def test_value_that_multiplies_its_length_is_rejected(refusal):
     value = "replace(" * 10 + "'a'" + ",'a','aaaaaaaaaa')" * 10
 
     assert "SQLite rejects this statement" in refusal(f"{TABLE}INSERT INTO t VALUES(1,{value});\n")
@@ -685,7 +685,7 @@ def test_rows_in_the_wal_are_read(database, tmp_path, open_elsewhere):
     assert open_elsewhere or {*folder.iterdir()} == {*before}
 
 
-def test_wal_mode_file_without_wal_stays_alone(database, tmp_path):
+def test_reading_a_wal_mode_file_creates_no_wal(database, tmp_path):
     database.execute("pragma journal_mode = wal")
     database.close()
 
@@ -839,7 +839,7 @@ def test_error_of_the_callback_is_raised(write):
     ("name", "expected"),
     [("sqlite_sequence", True), ("_CF_KV", True), ("d1_migrations", True), ("leads", False), ("cf_x", False)],
 )
-def test_housekeeping_tables_are_named(name, expected):
+def test_housekeeping_tables_are_recognized(name, expected):
     assert is_housekeeping(name) is expected
 
 

@@ -76,7 +76,7 @@ def filled(insert):
     )
 
 
-def test_sections_are_those_of_their_endpoints(filled, get):
+def test_sections_equal_their_endpoints(filled, get):
     days = "from=2026-02-10&to=2026-02-24"
 
     page = get(f"/analytics/dashboard?{days}")
@@ -92,7 +92,7 @@ def test_sections_are_those_of_their_endpoints(filled, get):
 
 
 @pytest.mark.parametrize("compare", ["previous", "year"])
-def test_compared_sections_are_those_of_their_endpoints(filled, get, compare):
+def test_compared_sections_equal_their_endpoints(filled, get, compare):
     query = f"from=2026-02-10&to=2026-02-24&country=IN&compare={compare}"
 
     page = get(f"/analytics/dashboard?limit=3&{query}")

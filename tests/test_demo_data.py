@@ -33,7 +33,7 @@ def text(instant):
     return datetime.fromtimestamp(instant // 1000, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def test_plan_is_the_same_everywhere():
+def test_plan_generates_the_same_rows_on_every_machine():
     plan = Plan(NOW, sessions=300)
 
     digests = {}
@@ -202,7 +202,7 @@ def test_scores_follow_the_events():
     assert sum(short) / len(short) + 15 < sum(long) / len(long)
 
 
-def test_events_are_ten_a_session_half_page_views():
+def test_sessions_have_ten_events_half_of_them_page_views():
     events = rows(Plan(NOW, sessions=2_000), "events")
 
     kinds = Counter(row["event_type"] for row in events)

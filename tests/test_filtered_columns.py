@@ -25,7 +25,7 @@ def ctx(tmp_path):
 
 
 @pytest.mark.parametrize("max_sessions", [-1, 4])
-def test_text_that_is_not_utf8(monkeypatch, ctx, max_sessions):
+def test_invalid_utf8_is_counted(monkeypatch, ctx, max_sessions):
     monkeypatch.setattr(matching, "MAX_SESSIONS", max_sessions)
 
     totals = overview.overview(ctx, filters=FILTERS)
@@ -51,7 +51,7 @@ def test_large_ranges_are_counted_in_sql(monkeypatch, ctx):
 
 
 @pytest.mark.parametrize("max_ids", [1, 2, 3])
-def test_session_ids_with_control_characters(monkeypatch, ctx, max_ids):
+def test_session_ids_may_have_control_characters(monkeypatch, ctx, max_ids):
     monkeypatch.setattr(matching, "MAX_IDS", max_ids)
     ctx.db.write(
         lambda at: at.execute(f"""

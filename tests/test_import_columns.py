@@ -412,7 +412,7 @@ def test_first_of_duplicate_rows_is_imported(load, read):
 # Existing rows
 
 
-def test_existing_rows_stay(load, insert, read):
+def test_existing_rows_are_not_changed(load, insert, read):
     insert("sessions", session_id="s1", visitor_id="ours", started_at=1771945200005, country="IN")
 
     report = load(

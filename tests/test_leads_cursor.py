@@ -99,7 +99,7 @@ def test_total_is_the_same_on_every_page(leads, client):
     assert (first.json["total"], second.json["total"]) == (12, 12)
 
 
-def test_walk_continues_after_a_lead_that_moved(leads, database, client):
+def test_paging_continues_after_a_moved_lead(leads, database, client):
     first = client.get("/analytics/leads?limit=10&sort=score_desc")
     first_ids = [lead["lead_id"] for lead in first.json["leads"]]
     database.write(
@@ -113,7 +113,7 @@ def test_walk_continues_after_a_lead_that_moved(leads, database, client):
     assert [lead["lead_id"] for lead in second.json["leads"]] == rest[:10]
 
 
-def test_walk_continues_after_a_deleted_lead(leads, database, client):
+def test_paging_continues_after_a_deleted_lead(leads, database, client):
     first = client.get("/analytics/leads?limit=10")
     first_ids = [lead["lead_id"] for lead in first.json["leads"]]
     database.write(lambda at: at.execute("delete from leads where lead_id = :lead_id", lead_id=first_ids[-1]))
@@ -228,7 +228,7 @@ def long_names(insert):
 
 
 @pytest.mark.parametrize("query", ["", "&q=b", "&status=new"], ids=["all", "search", "status"])
-def test_walk_by_name_passes_names_of_any_length(long_names, follow, query):
+def test_paging_by_name_accepts_names_of_any_length(long_names, follow, query):
     expected = [2, 3, 4] if "q=" in query else [1, 2, 3, 4, 5, 6]
 
     pages = follow(f"?sort=name_asc&limit=1{query}")
@@ -237,7 +237,7 @@ def test_walk_by_name_passes_names_of_any_length(long_names, follow, query):
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # PostgreSQL stores no NUL
-def test_walk_passes_values_with_nul(insert, follow):
+def test_paging_accepts_values_with_nul(insert, follow):
     rows = [
         {"lead_id": id, "enquiry_datetime": "2026-02-24 15:00:00", "contact_name": f"Ann\0{id % 2}"}
         for id in range(1, 7)
@@ -249,7 +249,7 @@ def test_walk_passes_values_with_nul(insert, follow):
     assert sorted(chain.from_iterable(pages)) == [1, 2, 3, 4, 5, 6]
 
 
-def test_walk_loses_no_lead_when_a_long_name_is_deleted(long_names, database, client, follow):
+def test_paging_skips_no_lead_if_a_long_name_is_deleted(long_names, database, client, follow):
     second = next_of(client.get("/analytics/leads?sort=name_asc&limit=2"))
     database.write(lambda at: at.execute("delete from leads where lead_id = 2"))
 

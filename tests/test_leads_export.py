@@ -81,7 +81,7 @@ def test_csv_escapes_formulas_and_quotes_every_text(insert, client):
     assert line.startswith('"1","2026-02-23 11:15:00","x;\'=cmd|\' /C calc\'!A0;""y""",,')
 
 
-def test_csv_leaves_negative_numbers_alone(insert, client):
+def test_csv_does_not_escape_negative_numbers(insert, client):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00", engagement_score=-3)
 
     (row,) = rows_of(client.get("/analytics/leads/export").text)

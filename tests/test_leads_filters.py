@@ -95,7 +95,7 @@ def test_export_has_the_filtered_leads_in_order(filled, client):
     assert [json.loads(line)["lead_id"] for line in text.splitlines()] == [lead["lead_id"] for lead in expected]
 
 
-def test_values_match_to_the_letter(insert, get):
+def test_filter_values_match_exactly(insert, get):
     insert(
         "leads",
         {"lead_id": 1, "enquiry_datetime": "2026-02-23 11:00:00", "project_name": "Sky"},

@@ -22,7 +22,7 @@ def test_formula_gets_an_apostrophe(before, sign):
     ["", "a=b", "a - b", "x@example.com", "1;2", "O'Brien", "; a"],
     ids=["empty", "word", "minus", "email", "numbers", "name", "list"],
 )
-def test_plain_text_stays(value):
+def test_plain_text_is_not_changed(value):
     assert escape_formula(value) == value
 
 

@@ -254,7 +254,7 @@ def test_search_never_matches_nulls(insert_leads, find):
     assert find("n") == [3, 4]
 
 
-def test_search_matches_long_terms_whole(insert_leads, find):
+def test_search_compares_all_of_a_long_term(insert_leads, find):
     text = "Grüne Äpfel aus Köln, " * 50
     insert_leads(text[:250], text[:249], f"before {text[:250]} after", text[:249] + "!", text[:1000])
 

@@ -173,7 +173,7 @@ def test_path_of_the_same_name_is_logged_once(serve, caplog, prefix, mount, path
     assert f"did you mean {meant}?" in warning
 
 
-def test_unlike_path_is_not_logged(client, caplog):
+def test_path_unlike_any_route_is_not_logged(client, caplog):
     client.get("/wp-login.php?secret=1")
 
     assert caplog.messages == []

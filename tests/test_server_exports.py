@@ -59,7 +59,7 @@ def test_revoked_key_aborts_an_unread_export(folder):
             assert status == 200
 
 
-def test_half_of_the_threads_export(folder):
+def test_half_of_the_threads_can_export(folder):
     with (
         serving(folder, "--workers", "1", "--threads", "4") as server,
         begin_export(server, KEY),

@@ -157,7 +157,7 @@ def test_daily_counts_a_visitor_once_on_each_day(visit, get):
     assert days == [day("2026-02-23", sessions=2, visitors=1), day("2026-02-24")]
 
 
-def test_daily_averages_leave_out_nulls(visit, get):
+def test_daily_averages_ignore_nulls(visit, get):
     visit("2026-02-24 08:00:00", duration=10_000, engagement_score=None)
     visit("2026-02-24 09:00:00", duration=None, engagement_score=30)
     visit("2026-02-24 10:00:00", duration=None, engagement_score=None)

@@ -100,7 +100,7 @@ def test_hidden_time_is_not_visible_time(shop):
     assert shop.rows("count(*)", "sessions") == [(1,)]
 
 
-def test_navigation_within_the_page(shop):
+def test_navigation_within_the_page_is_a_view(shop):
     page = shop.open("/")
     for script, paths in (
         ("history.pushState({}, '', '/a')", ["/", "/a"]),
@@ -155,7 +155,7 @@ def test_two_tabs_are_one_session(shop):
     shop.wait_for_end()
 
 
-def test_event_with_data(shop):
+def test_data_of_an_event_is_stored(shop):
     page = shop.open("/")
     page.evaluate("analytics('event', 'signup', {plan: 'pro'})")
 

@@ -203,7 +203,7 @@ def test_escape_hides_the_tooltip_of_a_figure_and_keeps_filters(tab, url):
     assert query(tab) == {"country": ["IN"]}
 
 
-def test_search_of_a_list_is_in_the_address(tab, url):
+def test_search_of_a_list_is_stored_in_the_address(tab, url):
     tab.goto(f"{url}/?detail=sources&search=bing")
     wait_until_shown(tab, "dialog .rows:not(.loading) li")
     names = tab.eval_on_selector_all("dialog .name", "all => all.map(each => each.innerText)")

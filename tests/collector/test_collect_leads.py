@@ -80,7 +80,7 @@ def test_same_mail_or_phone_is_the_same_lead(site, select, first, second, is_sam
     assert select("form_submit_count", "leads", "lead_id")[0] == (2 if is_same else 1,)
 
 
-def test_mail_wins_over_the_phone(site, select):
+def test_email_takes_precedence_over_the_phone(site, select):
     site.lead({"phone": "123456"})
     site.lead({"email": "ann@shop.example"})
     site.lead({"email": "ann@shop.example", "phone": "123456"})
@@ -189,7 +189,7 @@ def test_odd_texts_are_stored(site, select):
 
 
 @pytest.mark.any_engine
-def test_fields_are_cut():
+def test_fields_of_a_form_are_truncated():
     fields = cut_fields({f"field {number}": "x" * 3_000 for number in range(60)})
 
     assert list(fields) == [f"field {number}" for number in range(50)]
@@ -209,7 +209,7 @@ def test_fields_are_cut():
     ],
     ids=["two", "first", "whole", "empty", "digits", "unknown"],
 )
-def test_names_of_fields(fields, name):
+def test_name_is_found_in_the_fields_of_a_form(fields, name):
     assert lead_columns(fields)["contact_name"] == name
 
 

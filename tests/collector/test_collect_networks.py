@@ -62,7 +62,7 @@ def test_country_is_that_of_the_address(new_site, select, tmp_path):
 
 
 @needs_maxminddb
-def test_trusted_country_header_wins(new_site, select, tmp_path):
+def test_trusted_country_header_takes_precedence(new_site, select, tmp_path):
     write_countries(tmp_path / "countries.mmdb", {"192.0.2.0/24": "IN"})
     site = new_site(geoip=tmp_path / "countries.mmdb", trusted_proxies=1)
     site.view(headers={"CF-IPCountry": "FR"})

@@ -156,7 +156,7 @@ def test_validation_agrees_with_json_schema(body):
     ],
     ids=str,
 )
-def test_hosts_of_the_site(url, is_included):
+def test_urls_match_the_hosts_of_the_site(url, is_included):
     assert Hosts(["shop.example", "*.shop.example", "*.other.example"]).include_url(url) is is_included
 
 

@@ -266,7 +266,7 @@ def test_referrer_of_the_site_is_not_a_source(site, select):
     ],
     ids=["name", "host", "empty", "control"],
 )
-def test_utm_source_wins_over_the_referrer(site, select, query, domain):
+def test_utm_source_takes_precedence_over_the_referrer(site, select, query, domain):
     site.view(f"{HOME}?{query}", referrer="https://search.example/")
 
     assert select("referrer_domain", "sessions") == [(domain,)]

@@ -159,7 +159,7 @@ def test_listed_bots_are_not_visitors(agent):
     ],
     ids=["day-first", "month-first", "short", "two-digit-year", "offset", "digits"],
 )
-def test_date_in_another_format(format, text, stored):
+def test_date_in_another_format_is_parsed(format, text, stored):
     for name, value in ("enquiry_datetime", stored), ("occurred_at", to_timestamp(stored)):
         column = Column(name, "text" if name == "enquiry_datetime" else "integer", True, None)
         converter = Converter("leads", column, date_format=format)
@@ -213,7 +213,7 @@ def test_date_of_another_form_names_ours_and_the_option(text):
     ],
     ids=["status", "other-status", "status-to-default", "text-to-null", "text-to-number", "number", "date"],
 )
-def test_mapped_value(column, values, theirs, stored):
+def test_mapped_value_is_converted(column, values, theirs, stored):
     converter = Converter("leads", column, value_map=values)
 
     assert converter.convert(theirs) == stored

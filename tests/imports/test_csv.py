@@ -138,7 +138,7 @@ def test_events_without_an_id_are_recognized_again(database):
     assert second.tables["events"].existing == 3
 
 
-def test_existing_rows_stay_or_are_updated(database):
+def test_existing_rows_are_ignored_or_updated(database):
     header = b"session_id,visitor_id,started_at,country\n"
     import_csv(database, [header, b"s1,ann,2026-02-24,IN\n"])
 

@@ -35,7 +35,7 @@ INSERT INTO leads VALUES(1,'2026-02-24 15:00:00');
         ([b"\0,\0,\0\n"], None),
     ],
 )
-def test_detect_format(begin, format):
+def test_format_is_detected(begin, format):
     assert detect_format(begin) == format
 
 

@@ -32,7 +32,7 @@ def test_keys_match_the_columns(database):
 
 
 @pytest.mark.any_engine
-def test_mapped_key_that_no_row_has_is_warned_of(database):
+def test_unused_mapped_key_is_a_warning(database):
     text = (
         b'{"session_id": "s1", "visitor_id": "ann", "started_at": "2026-02-24", "Land": "IN"}\n'
         b'{"session_id": "s2", "visitor_id": "bob", "started_at": "2026-02-24", "Herkunft": "google.com"}\n'

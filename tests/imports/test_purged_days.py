@@ -39,7 +39,7 @@ def purge_totals(database):
 
 
 @pytest.mark.parametrize("on_conflict", ["ignore", "update"])
-def test_csv_of_purged_days_is_left_out(database, on_conflict):
+def test_csv_of_purged_days_is_skipped(database, on_conflict):
     import_text(database, SESSIONS, table="sessions")
     import_text(database, EVENTS, table="events")
     before = counters(database)
@@ -56,7 +56,7 @@ def test_csv_of_purged_days_is_left_out(database, on_conflict):
     assert database.verify() == []
 
 
-def test_sql_dump_of_purged_days_is_left_out(database):
+def test_sql_dump_of_purged_days_is_skipped(database):
     import_text(database, SQL)
     before = counters(database)
     purge_totals(database)
@@ -68,7 +68,7 @@ def test_sql_dump_of_purged_days_is_left_out(database):
     assert database.verify() == []
 
 
-def test_sqlite_file_of_purged_days_is_left_out(database, tmp_path):
+def test_sqlite_file_of_purged_days_is_skipped(database, tmp_path):
     path = tmp_path / "other.db"
     with sqlite3.connect(path) as other:
         other.executescript(SQL)
@@ -83,7 +83,7 @@ def test_sqlite_file_of_purged_days_is_left_out(database, tmp_path):
     assert counters(database) == before
 
 
-def test_log_of_purged_days_is_left_out(database):
+def test_log_of_purged_days_is_skipped(database):
     log = [
         line("23:58:00", "/", day="22/Feb/2026"),
         line("00:05:00", "/b", day="23/Feb/2026"),
@@ -112,7 +112,7 @@ def test_purged_days_are_in_the_time_zone_of_the_site(database):
     assert report.lines()[0] == "sessions: 0 of 2 rows written, 1 existed already, 1 of purged days left out"
 
 
-def test_purge_without_totals_leaves_nothing_out(database):
+def test_purge_without_totals_does_not_limit_imports(database):
     import_text(database, SESSIONS, table="sessions")
     purge(database, date(2026, 2, 23))
 

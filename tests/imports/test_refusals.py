@@ -167,7 +167,7 @@ def test_mapped_values_of_an_unknown_column_are_an_error(database):
         import_text(database, LEADS, map_values={"state": {"Closed": "won"}})
 
 
-def test_mapped_value_that_no_row_has_is_named(database):
+def test_unused_mapped_value_is_a_warning(database):
     report = import_text(database, LEADS, map_values={"contact_name": {"ann ": "Anna", "Bob": "Robert"}})
 
     assert report.warnings == ["--map-value contact_name:Bob: no row has this value"]
@@ -325,7 +325,7 @@ def test_map_of_another_file_is_an_error(header, option, message, folder):
 
 
 @pytest.mark.parametrize("files", [["events.csv"], ["events.csv", "leads.csv"]], ids=["one", "several"])
-def test_events_without_their_sessions_are_warned_of(files, folder):
+def test_events_without_sessions_are_a_warning(files, folder):
     Path("events.csv").write_text(
         "session_id,event_type,occurred_at\n"
         "s1,page_view,2026-03-01\ns2,page_view,2026-03-01\ns2,page_view,2026-03-02\ns3,page_view,2026-03-01\n"
@@ -341,7 +341,7 @@ def test_events_without_their_sessions_are_warned_of(files, folder):
     ]
 
 
-def test_sessions_in_a_later_file_are_not_warned_of(folder):
+def test_sessions_in_a_later_file_are_not_missing(folder):
     Path("events.csv").write_text("session_id,event_type,occurred_at\ns1,page_view,2026-03-01\n")
     Path("sessions.csv").write_text("session_id,visitor_id,started_at,event_count\ns1,v1,2026-03-01,1\n")
 

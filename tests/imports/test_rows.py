@@ -12,7 +12,7 @@ from analytics_api.values.timestamps import to_datetime, to_timestamp
 pytestmark = pytest.mark.writes
 
 
-def test_host_writes_dicts(database):
+def test_dicts_are_imported_from_python(database):
     rows = ({"lead_id": n, "enquiry_datetime": datetime(2026, 2, 24, 15), "contact_name": f"Ann {n}"} for n in (1, 2))
 
     report = import_rows(database, "leads", rows)

@@ -274,7 +274,7 @@ def test_event_count_of_the_file_is_not_changed(database):
 # Types of events
 
 
-def test_event_types_are_counted_without_page_views_warned_of(database):
+def test_missing_page_views_are_a_warning(database):
     report = import_text(
         database, "session_id,event_type,page_url,occurred_at\ns1,1,/a,2026-03-01\ns1,pageview,/b,2026-03-01\n"
     )
@@ -396,7 +396,7 @@ def test_unusable_map_is_rejected(database, map, message):
 
 
 @pytest.mark.any_engine
-def test_map_to_nothing_leaves_a_column_out(database):
+def test_map_to_nothing_ignores_a_column(database):
     import_text(
         database,
         "session_id,event_id,event_type,occurred_at\ns1,5e0c-uuid,page_view,2026-03-01\n",

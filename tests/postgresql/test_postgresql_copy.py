@@ -48,7 +48,7 @@ def rows(database):
     }
 
 
-def test_copy_between_servers(file, database, other):
+def test_copy_between_servers_preserves_rows(file, database, other):
     copy(file, database)
 
     copy(database, other)
@@ -126,7 +126,7 @@ def test_killed_copy_leaves_target_empty(file, database):
     assert rows(database) == rows(file)
 
 
-def test_concurrent_copies_write_one(file, database):
+def test_one_of_concurrent_copies_succeeds(file, database):
     ended = []
 
     def copied():

@@ -39,7 +39,11 @@ class SchemaObject(NamedTuple):
 
     @property
     def is_defined(self) -> bool:
-        """Whether schema.sql has a statement for the object. Indexes and FTS5 tables that SQLite creates may differ."""
+        """Whether schema.sql has a statement for the object.
+
+        SQLite creates the other objects itself: indexes of constraints, and the tables of FTS5. Their definitions
+        depend on its version, so they are not compared.
+        """
         return self.sql is not None and not self.name.startswith("sqlite_") and self.name not in FTS_TABLES
 
 
