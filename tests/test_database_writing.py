@@ -30,7 +30,7 @@ def sessions(database):
 
 
 def contents(database):
-    """Return the rows of all tables, without those of the search index, the ids of pages and projects, and the feed."""
+    """Return the rows of all tables except the search index and the feed, without the ids of pages and projects."""
     numbered = {
         "pages": "select page, views, sessions from pages",
         "session_pages": "select page, session_id, day, s.views, archived "

@@ -25,7 +25,7 @@ on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 @pytest.fixture
 def without_sweeper(database, monkeypatch):
-    """Prevent that, on a busy machine, a sweep between two requests empties the cache."""
+    """Disable the sweeper. On a busy machine, it could empty the cache between two requests."""
     stop_sweepers(database)
     monkeypatch.setattr(cache_sweeper, "INTERVAL", 60)
     yield

@@ -37,7 +37,7 @@ FILLED = {
 
 
 def make_folder():
-    """Return a new folder beside the folders of pytest. It is deleted when this process exits."""
+    """Return a new folder in the parent of the folders of pytest. It is deleted when this process exits."""
     folder = tempfile.mkdtemp(prefix="analytics-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
