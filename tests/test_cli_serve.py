@@ -213,14 +213,12 @@ def test_serve_with_invalid_setting_fails_in_one_line(environ, status, message, 
     run("init", "-d", "newer.db")
     query("newer.db", "pragma user_version = 99")
 
-    ended = run_process("serve", "--bind", "127.0.0.1:0", cwd=folder, **environ)
+    output = run("serve", "--bind", "127.0.0.1:0", status=status, env=environ)
 
-    assert ended.returncode == status
-    assert ended.stdout == ""
-    assert ended.stderr.count("\n") == 1
-    assert ended.stderr.startswith("Error: ")
-    assert message in ended.stderr
-    assert KEY not in ended.stderr
+    assert output.count("\n") == 1
+    assert output.startswith("Error: ")
+    assert message in output
+    assert KEY not in output
 
 
 @pytest.mark.parametrize(
@@ -243,10 +241,11 @@ def test_serve_names_the_option_of_an_unusable_database(database, message, folde
 def test_serve_without_a_key_names_the_folder_without_env_file(folder):
     missing = run_process("serve", "--bind", "127.0.0.1:0", cwd=folder)
     Path(".env").write_text(f"ANALYTICS_API_KEYS={LONG}\n")
-    misspelled = run_process("serve", "--bind", "127.0.0.1:0", cwd=folder)
+    misspelled = run("serve", "--bind", "127.0.0.1:0", status=78)
 
+    assert (missing.returncode, missing.stdout) == (78, "")
     assert missing.stderr.endswith(f"; there is no file .env in {folder}\n")
-    assert misspelled.stderr.endswith(
+    assert misspelled.endswith(
         "; ANALYTICS_API_KEYS is not a setting; did you mean ANALYTICS_API_KEY?"
         f"; {folder}/.env sets ANALYTICS_API_KEYS\n"
     )
@@ -276,18 +275,17 @@ def test_serve_without_a_key_names_the_folder_without_env_file(folder):
 def test_invalid_setting_of_the_env_file_names_the_file(lines, environ, message, folder):
     Path(".env").write_text(f"{lines}\n")
 
-    ended = run_process("serve", "--bind", "127.0.0.1:0", cwd=folder, **environ)
+    output = run("serve", "--bind", "127.0.0.1:0", status=78, env=environ)
 
-    assert (ended.returncode, ended.stderr) == (78, f"Error: {message.format(env=folder / '.env')}\n")
+    assert output == f"Error: {message.format(env=folder / '.env')}\n"
 
 
 def test_serve_on_a_taken_port_fails_in_one_line(folder):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         bind = f"127.0.0.1:{taken.getsockname()[1]}"
-        ended = run_process("serve", "--bind", bind, cwd=folder, ANALYTICS_API_KEY=LONG)
+        output = run("serve", "--bind", bind, status=1, env={"ANALYTICS_API_KEY": LONG})
 
-    assert ended.returncode == 1
-    assert ended.stderr == f"Error: --bind {bind}: Address already in use; use another port\n"
+    assert output == f"Error: --bind {bind}: Address already in use; use another port\n"
 
 
 @pytest.mark.parametrize(
@@ -312,25 +310,23 @@ def test_serve_accepts_processes_and_threads_from_one(option, folder):
     assert output.endswith(f"Error: Invalid value for '{option}': 0 is not in the range x>=1.\n")
 
 
-@pytest.mark.parametrize(
-    ("keys", "messages"),
-    [
-        (f"{LONG} shortish", ["the key key-2 is shorter than 16 characters"]),
-        ("ChangeMe", ["the key key-1 is a well-known word"]),
-        (f"hunter2 {LONG} password", ["key-1 is shorter than 16 characters", "key-3 is a well-known word"]),
-        (LONG, []),
-    ],
-)
-def test_serve_warns_of_a_weak_key_without_printing_it(keys, messages, folder):
-    with serving(folder, ANALYTICS_API_KEY=keys) as server:
-        statuses = [server.get("/analytics/overview", headers=[("X-API-Key", key)])[0] for key in keys.split()]
+def test_serve_warns_of_weak_keys_without_printing_them(folder):
+    keys = ["ChangeMe", LONG, "hunter2", "password"]
+    messages = [
+        "the key key-1 is a well-known word",
+        "the key key-3 is shorter than 16 characters",
+        "the key key-4 is a well-known word",
+    ]
+
+    with serving(folder, ANALYTICS_API_KEY=" ".join(keys)) as server:
+        statuses = [server.get("/analytics/overview", headers=[("X-API-Key", key)])[0] for key in keys]
         warnings = [line["message"] for line in server.lines() if line["level"] == "warning"]
 
-    assert statuses == [200] * len(keys.split())
+    assert statuses == [200] * len(keys)
     assert len(warnings) == len(messages)
     assert all(message in warning for message, warning in zip(messages, warnings))
     assert all(warning.endswith("; make one with: openssl rand -hex 32") for warning in warnings)
-    assert not any(key in server.log.read_text() for key in keys.split())
+    assert not any(key in server.log.read_text() for key in keys)
 
 
 def test_serve_reads_env_file_of_cwd(folder):
@@ -462,14 +458,6 @@ def test_forwarded_headers_count_only_behind_trusted_proxies(proxies, address, f
     assert (status, line["address"]) == (200, address)
 
 
-def test_log_address_adds_the_address_of_the_client(folder):
-    with serving(folder, ANALYTICS_LOG_ADDRESS="1", ANALYTICS_TRUSTED_PROXIES="1") as server:
-        server.get("/healthz", headers={"X-Forwarded-For": "203.0.113.9"})
-        (line,) = [line for line in server.lines() if line["logger"] == "analytics_api.requests"]
-
-    assert line["address"] == "203.0.113.9"
-
-
 @pytest.mark.parametrize("bind", ["8141", ":8141"])
 def test_bind_needs_a_host(bind, folder):
     output = run("serve", "--bind", bind, status=78, env={"ANALYTICS_API_KEY": LONG})
@@ -502,10 +490,9 @@ def test_options_of_other_servers_name_bind(option, folder):
 
 
 def test_short_key_is_rejected_beyond_loopback(folder):
-    ended = run_process("serve", "--bind", "0.0.0.0:0", cwd=folder, ANALYTICS_API_KEY="nineteen-characters")
+    output = run("serve", "--bind", "0.0.0.0:0", status=78, env={"ANALYTICS_API_KEY": "nineteen-characters"})
 
-    assert ended.returncode == 78
-    assert ended.stderr.startswith("Error: ANALYTICS_API_KEY: the key key-1 has fewer than 20 characters")
+    assert output.startswith("Error: ANALYTICS_API_KEY: the key key-1 has fewer than 20 characters")
 
 
 @pytest.mark.parametrize(
