@@ -52,7 +52,7 @@ def filled(database, insert):
         at.insert("sessions", SESSION, sessions)
         at.insert("events", ("session_id", "event_type", "page_url", "occurred_at"), events)
 
-    database.write(write)
+    database.bulk(write)
     insert("leads", lead_id=1, enquiry_datetime="2026-01-01 10:00:00", visitor_id="v1")
     insert("lead_submissions", submission_id=1, lead_id=1, submitted_at="2026-01-01 10:00:00")
 

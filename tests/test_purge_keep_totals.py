@@ -74,7 +74,7 @@ def fill(database):
         at.insert("sessions", SESSION, sessions)
         at.insert("events", ("session_id", "event_type", "page_url", "occurred_at"), events)
 
-    database.write(write)
+    database.bulk(write)
 
 
 @pytest.fixture

@@ -213,18 +213,19 @@ def test_name_is_found_in_the_fields_of_a_form(fields, name):
     assert lead_columns(fields)["contact_name"] == name
 
 
-@pytest.mark.parametrize(
-    ("sql", "index"), [(SELECT_BY_EMAIL, "leads_by_email"), (SELECT_BY_PHONE, "leads_by_phone")], ids=["mail", "phone"]
-)
-def test_match_uses_an_index(database, sql, index):
-    leads = [("2026-02-24 10:00:00", f"ann{number}@shop.example", f"+49 {number:06}") for number in range(2_000)]
+def test_match_uses_an_index(database):
+    leads = [("2026-02-24 10:00:00", f"ann{number}@shop.example", f"+49 {number:06}") for number in range(1_000)]
     database.bulk(lambda at: at.insert("leads", ["enquiry_datetime", "contact_email", "contact_phone"], leads))
     database.write(lambda at: at.execute("analyze leads"))
     explain = "explain query plan" if isinstance(database, SQLite) else "explain"
 
-    plan = database.rows(f"{explain} {sql}", email="ann7@shop.example", digits="49000007")
+    plans = [
+        str(database.rows(f"{explain} {sql}", email="ann7@shop.example", digits="49000007"))
+        for sql in (SELECT_BY_EMAIL, SELECT_BY_PHONE)
+    ]
 
-    assert index in str(plan)
+    assert "leads_by_email" in plans[0]
+    assert "leads_by_phone" in plans[1]
 
 
 def test_leads_of_two_processes_are_one(new_site, select):
