@@ -157,13 +157,13 @@ def test_truncated_file_is_an_error_until_restored(file, read, move, tmp_path, c
 @pytest.mark.slow
 def test_close_waits_for_threads_that_read(file):
     def ask(_):
-        for _ in range(50):
+        for _ in range(25):
             file.rows("select * from leads, case_folds limit 500")
         return True
 
     with ThreadPoolExecutor(8) as pool:
         results = pool.map(ask, range(16))
-        for _ in range(50):
+        for _ in range(25):
             file.close()
 
     assert all(results)

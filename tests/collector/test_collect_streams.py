@@ -7,12 +7,11 @@ import os
 
 from helpers.client import NOW
 from helpers.collecting import MINUTE, Site
+from helpers.sqlite import new_database_in
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analytics_api import open_database
-
-EXAMPLES = int(os.environ.get("COLLECT_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("COLLECT_EXAMPLES", "25"))
 PAGES = ("https://shop.example/", "https://shop.example/a", "https://shop.example/b")
 TIMEOUT = 30 * MINUTE
 
@@ -90,7 +89,7 @@ order by rowid
 @settings(max_examples=EXAMPLES)
 @given(STEPS)
 def test_sessions_equal_a_plain_computation(tmp_path_factory, steps):
-    with open_database(tmp_path_factory.mktemp("stream") / "analytics.db").closing() as database:
+    with new_database_in(tmp_path_factory.mktemp("stream")) as database:
         sites = [Site(database), Site(database)]
         sites[1].ids = sites[0].ids
         requests = []
