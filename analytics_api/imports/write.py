@@ -188,11 +188,12 @@ def _remove_keep(types: Iterable[Any]) -> Iterator[str]:
 
 def _group_by_columns(key: str, columns: Sequence[str], rows: Rows) -> Iterator[tuple[Sequence[str], Rows]]:
     """Group the rows by the columns that have values. Rows with the same key are merged first."""
-    if not any(KEEP in row for row in rows.values):
+    key_index = columns.index(key)
+    if len({row[key_index] for row in rows.values}) == len(rows.values) and not any(KEEP in row for row in rows.values):
         yield columns, rows
         return
     groups: dict[tuple[bool, ...], Rows] = {}
-    for values, line, raw in _merge_rows(columns.index(key), rows):
+    for values, line, raw in _merge_rows(key_index, rows):
         present = tuple(value is not KEEP for value in values)
         group = groups.setdefault(present, Rows())
         group.values.append([value for value in values if value is not KEEP])

@@ -71,6 +71,26 @@ def test_update_changes_only_present_keys(database):
     assert database.verify() == []
 
 
+def test_update_moves_a_lead_that_is_twice_in_the_file_once(database):
+    def lines(*leads):
+        row = '{"lead_id": %d, "enquiry_datetime": "2026-02-24", "status": "%s"}'
+        return [(row % lead).encode() for lead in leads]
+
+    import_ndjson(database, lines((1, "new")), table="leads")
+    report = import_ndjson(
+        database,
+        lines((1, "contacted"), (2, "new"), (1, "won"), (2, "lost")),
+        table="leads",
+        on_conflict="update",
+    )
+
+    moves = database.rows("select lead_id, old_status, new_status from lead_status_changes order by change_id")
+    assert moves == [{"lead_id": 1, "old_status": "new", "new_status": "won"}]
+    assert database.rows("select status from leads order by lead_id") == [{"status": "won"}, {"status": "lost"}]
+    assert (report.tables["leads"].written, report.tables["leads"].existing) == (2, 2)
+    assert database.verify() == []
+
+
 def test_invalid_lines_are_rejected(database):
     good = b'{"event_id": 1, "session_id": "s1", "event_type": "click", "occurred_at": 1771945200}\n'
     lines = [
