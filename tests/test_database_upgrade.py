@@ -281,6 +281,23 @@ def test_upgrade_of_this_version_restores_what_was_removed(path, tmp_path):
         assert database.verify() == []
 
 
+def test_upgrade_removes_the_objects_of_an_unreleased_schema(path, tmp_path):
+    changed(
+        path,
+        "drop trigger leads_insert",
+        "create view late_visit_changes as select 0 as sign, '' as visitor_id",
+        "create trigger late_visit_change instead of insert on late_visit_changes begin delete from day_counts; end",
+        "create trigger leads_attribute after insert on leads begin insert into late_visit_changes values (1, ''); end",
+        "create index collector_sessions_by_time on collector_sessions (last_at)",
+    )
+    fresh = tmp_path / "fresh.db"
+    SQLite(fresh)
+
+    upgrade(path)
+
+    assert structure(path) == structure(fresh)
+
+
 @pytest.mark.parametrize("version", [1], indirect=True)
 def test_upgrade_gives_missing_columns_their_defaults(old):
     before = base_contents(old)

@@ -36,12 +36,13 @@ where relnamespace = current_schema()::regnamespace and relkind in ('r', 'v')
 # that call the functions. `create or replace function` cannot change the name of a parameter, so a function with
 # another name of a parameter is also in this list.
 OLD_FUNCTIONS = """
-select format('drop function if exists %s cascade', pg_proc.oid::regprocedure) as sql
+select format('drop routine if exists %s cascade', pg_proc.oid::regprocedure) as sql
 from pg_proc
 where pronamespace = current_schema()::regnamespace
   and proname ~ concat(
     '^((sessions|events|leads|lead_submissions|lead_status_changes|past_[a-z_]+)_(insert|update|delete|truncate|ids)',
-    '|keep_lead|writer_slot|past_truncate|delete_uncounted|adding_to_pages|session_dimensions|build_page_counts)$')
+    '|keep_lead|writer_slot|past_truncate|delete_uncounted|adding_to_pages|session_dimensions|build_page_counts',
+    '|count_changes|session_pages_erase|stages_refresh)$')
 """
 
 # Changes to columns, constraints and indexes of older tables.
