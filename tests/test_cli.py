@@ -1,4 +1,5 @@
 import pkgutil
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from helpers.cli import COMMAND, clean_environment, isolated_cwd, query, read_tables, run, run_process
+from helpers.cli import COMMAND, clean_environment, demo_file, isolated_cwd, query, read_tables, run, run_process
 
 from analytics_api import cli, open_database
 from analytics_api.cli import main
@@ -23,8 +24,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def filled(folder):
     """Return the path of a database with demo data of 200 sessions."""
-    run("demo", "--sessions", 200)
-    return folder / "analytics.db"
+    return Path(shutil.copy(demo_file(200), folder))
 
 
 def test_init_creates_an_empty_database_in_cwd(folder):

@@ -3,9 +3,10 @@
 import csv
 import io
 import json
+import shutil
 
 import pytest
-from helpers.cli import isolated_cwd, query, run
+from helpers.cli import demo_file, isolated_cwd, query, run
 from helpers.client import instant
 
 from analytics_api import open_database
@@ -251,7 +252,7 @@ class TestCommand:
     @pytest.fixture(autouse=True)
     def folder(self, tmp_path, monkeypatch):
         isolated_cwd(monkeypatch, tmp_path)
-        run("demo", "--sessions", 100)
+        shutil.copy(demo_file(100), tmp_path)
         return tmp_path
 
     @pytest.mark.parametrize("form", ["ndjson", "csv"])

@@ -5,11 +5,13 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 
 from click.testing import CliRunner
 
 from analytics_api.cli import main
+from helpers.sqlite import make_folder
 
 COMMAND = Path(sys.executable).with_name("analytics-api")
 OUR_VARIABLES = ("ANALYTICS_", "AWS_", "CLOUDFLARE_")  # prefixes of environment variables that the package reads
@@ -20,6 +22,14 @@ def run(*arguments, status=0, **options):
     result = CliRunner().invoke(main, [str(argument) for argument in arguments], **options)
     assert result.exit_code == status, result.output
     return result.output
+
+
+@cache
+def demo_file(sessions):
+    """Return the path of a database with demo data. Tests copy it."""
+    path = make_folder() / "analytics.db"
+    run("demo", "-d", path, "--sessions", sessions)
+    return path
 
 
 def run_process(*arguments, program=(COMMAND,), cwd=None, **environ):

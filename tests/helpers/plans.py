@@ -72,15 +72,18 @@ where rowid % 4 = 0
 @cache
 def create_demo():
     """Return the path of a database with demo data. Tests copy it."""
+
+    def fill(at):
+        for table, rows in demo.batches(plan):
+            at.insert(table, demo.COLUMNS[table], rows)
+        at.execute(CAMPAIGNS)
+
     folder = tempfile.mkdtemp(prefix="analytics-")
     atexit.register(shutil.rmtree, folder)
     path = Path(folder, "analytics.db")
     plan = demo.Plan(NOW, sessions=4_000, leads=2_000)
     with open_database(path).closing() as database:
-        database.bulk(
-            lambda at: [at.insert(table, demo.COLUMNS[table], rows) for table, rows in demo.batches(plan)] and None
-        )
-        database.write(lambda at: at.execute(CAMPAIGNS))
+        database.bulk(fill)
     return path
 
 

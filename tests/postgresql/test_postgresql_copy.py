@@ -1,5 +1,6 @@
 """Copies from and to PostgreSQL that differ from copies between SQLite files."""
 
+import shutil
 import subprocess
 import threading
 from random import Random
@@ -30,11 +31,19 @@ def other():
         yield database
 
 
-@pytest.fixture
-def file(tmp_path):
-    with open_database(tmp_path / "visits.db").closing() as database:
+@pytest.fixture(scope="module")
+def visits(tmp_path_factory):
+    """Return the path of the file of the fixture `file`."""
+    path = tmp_path_factory.mktemp("copied") / "visits.db"
+    with open_database(path).closing() as database:
         for table, rows in demo.batches(demo.Plan(NOW, sessions=300)):
             database.bulk(lambda at, table=table, rows=rows: at.insert(table, demo.COLUMNS[table], rows))
+    return path
+
+
+@pytest.fixture
+def file(visits, tmp_path):
+    with open_database(shutil.copy(visits, tmp_path)).closing() as database:
         yield database
 
 
