@@ -59,7 +59,7 @@ def filled(folder, count):
 @pytest.fixture(scope="module")
 def sizes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("costs")
-    with filled(folder, 1_000).closing() as small, filled(folder, 10_000).closing() as large:
+    with filled(folder, 500).closing() as small, filled(folder, 5_000).closing() as large:
         yield small, large
 
 

@@ -34,7 +34,7 @@ from analytics_api.database.expected import expected_views
 from analytics_api.database.folding import case_folds
 from analytics_api.maintenance.purge import SESSION_KEYS
 
-EXAMPLES = int(os.environ.get("COUNTER_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("COUNTER_EXAMPLES", "15"))
 EXPECTED_VIEWS = """
 select name
 from (select name from sqlite_schema union all select name from sqlite_temp_schema)

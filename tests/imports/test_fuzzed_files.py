@@ -15,7 +15,7 @@ from helpers.importing import import_text
 from analytics_api import IngestError
 from analytics_api.database import BASE_TABLES
 
-CASES = int(os.environ.get("FUZZED_FILES", 30))
+CASES = int(os.environ.get("FUZZED_FILES", 20))
 
 pytestmark = pytest.mark.any_engine
 
@@ -141,7 +141,7 @@ def sql_file(randomness, database):
 def sqlite_file(randomness, database):
     with NamedTemporaryFile(suffix=".db") as file, closing(sqlite3.connect(file.name)) as connection:
         connection.execute("create table leads (lead_id integer primary key, enquiry_datetime text, contact_name text)")
-        rows = [(n, "2026-01-01", randomness.choice(VALUES)) for n in range(randomness.choice([1, 50, 2_000]))]
+        rows = [(n, "2026-01-01", randomness.choice(VALUES)) for n in range(randomness.choice([1, 50, 500]))]
         connection.executemany("insert into leads values (?, ?, ?)", rows)
         connection.commit()
         data = bytearray(Path(file.name).read_bytes())

@@ -12,7 +12,7 @@ from analytics_api.imports import Site, import_access_log
 
 pytestmark = pytest.mark.writes
 
-EXAMPLES = int(os.environ.get("PIECES_EXAMPLES", "10"))  # `make faults` runs more
+EXAMPLES = int(os.environ.get("PIECES_EXAMPLES", "6"))  # `make faults` runs more
 
 ANY_DATABASE = settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from analytics_api.database.base import COUNT_COLUMNS
 from analytics_api.maintenance.purge import SESSION_KEYS
 
-EXAMPLES = int(os.environ.get("POSTGRESQL_EXAMPLES", "20"))
+EXAMPLES = int(os.environ.get("POSTGRESQL_EXAMPLES", "12"))
 
 INTEGERS = {
     "started_at", "ended_at", "duration", "engagement_score", "event_count", "vpn_suspected", "event_id", "occurred_at",
