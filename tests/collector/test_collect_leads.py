@@ -12,12 +12,6 @@ from analytics_api.database.sqlite import SQLite
 HOUR = 60 * MINUTE
 
 
-@pytest.fixture(autouse=True)
-def _counters_are_exact(database):
-    yield
-    assert database.verify() == []
-
-
 FIELDS = {"Full Name": " Ann Lee ", "E-Mail": "ann@shop.example", "tel": "+49 (30) 1234-56", "City": "Berlin"}
 
 
