@@ -146,7 +146,7 @@ def test_signal_ends_a_worker_without_handlers():
 
 
 def test_serve_creates_its_database(folder):
-    with serving(folder, database="new.db") as server:
+    with serving(folder, "--workers", "1", database="new.db") as server:
         status, overview = server.get("/analytics/overview")
 
     assert (status, overview["total_sessions"]) == (200, 0)
@@ -156,7 +156,7 @@ def test_serve_creates_its_database(folder):
 def test_serve_returns_rows_of_another_program_at_once(folder):
     run("init")
 
-    with serving(folder) as server:
+    with serving(folder, "--workers", "1") as server:
         before = server.get("/analytics/overview")[1]["total_sessions"]
         query(
             "analytics.db",
@@ -318,7 +318,7 @@ def test_serve_warns_of_weak_keys_without_printing_them(folder):
         "the key key-4 is a well-known word",
     ]
 
-    with serving(folder, ANALYTICS_API_KEY=" ".join(keys)) as server:
+    with serving(folder, "--workers", "1", ANALYTICS_API_KEY=" ".join(keys)) as server:
         statuses = [server.get("/analytics/overview", headers=[("X-API-Key", key)])[0] for key in keys]
         warnings = [line["message"] for line in server.lines() if line["level"] == "warning"]
 
@@ -356,7 +356,7 @@ def test_serve_reads_env_file_of_cwd(folder):
 def test_environment_precedes_env_file(folder):
     Path(".env").write_text("ANALYTICS_API_KEY=of-the-file\nANALYTICS_DATABASE=from-file.db\n")
 
-    with serving(folder, database="analytics.db", ANALYTICS_API_KEY=LONG) as server:
+    with serving(folder, "--workers", "1", database="analytics.db", ANALYTICS_API_KEY=LONG) as server:
         ours, _ = server.get("/analytics/overview", headers=[("X-API-Key", LONG)])
         files, _ = server.get("/analytics/overview", headers=[("X-API-Key", "of-the-file")])
 
@@ -367,14 +367,14 @@ def test_environment_precedes_env_file(folder):
 def test_serve_reads_the_key_from_a_file(folder):
     Path("credential").write_text(f"{LONG}\n")
 
-    with serving(folder, ANALYTICS_API_KEY="", ANALYTICS_API_KEY_FILE="credential") as server:
+    with serving(folder, "--workers", "1", ANALYTICS_API_KEY="", ANALYTICS_API_KEY_FILE="credential") as server:
         status, _ = server.get("/analytics/overview", headers=[("X-API-Key", LONG)])
 
     assert status == 200
 
 
 def test_serve_accepts_the_database_option(folder):
-    with serving(folder, "-d", "option.db", database="environment.db") as server:
+    with serving(folder, "--workers", "1", "-d", "option.db", database="environment.db") as server:
         status, _ = server.get("/analytics/overview")
 
     assert status == 200
@@ -451,7 +451,7 @@ def test_forwarded_headers_count_only_behind_trusted_proxies(proxies, address, f
     # With its default options, gunicorn would reject contradictory headers, and trust a header with a path.
     forged = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https", "X-Forwarded-SSL": "off"}
     forged |= {"SCRIPT_NAME": "/forged", "PATH_INFO": "/forged"}
-    with serving(folder, ANALYTICS_LOG_ADDRESS="1", ANALYTICS_TRUSTED_PROXIES=proxies) as server:
+    with serving(folder, "--workers", "1", ANALYTICS_LOG_ADDRESS="1", ANALYTICS_TRUSTED_PROXIES=proxies) as server:
         status, _ = server.get("/healthz", headers=forged)
         (line,) = [line for line in server.lines() if line["logger"] == "analytics_api.requests"]
 

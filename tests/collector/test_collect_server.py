@@ -33,7 +33,7 @@ def post(server, event, address="192.0.2.1"):
 
 
 def test_server_collects_and_keeps_the_keys_of_the_rest(tmp_path):
-    with serving(tmp_path, **SETTINGS) as server:
+    with serving(tmp_path, "--workers", "1", **SETTINGS) as server:
         status, headers = post(server, view(1))
         script, _, _ = server.request("GET", "/a.js", headers=())
         without_key, _, _ = server.request("GET", "/analytics/overview", headers=())
@@ -47,7 +47,7 @@ def test_server_collects_and_keeps_the_keys_of_the_rest(tmp_path):
 
 
 def test_server_without_hosts_does_not_collect(tmp_path):
-    with serving(tmp_path) as server:
+    with serving(tmp_path, "--workers", "1") as server:
         assert post(server, view(1))[0] == 404
         status, _, body = server.request("GET", "/a.js", headers=())
         assert (status, json.loads(body)) == (
@@ -111,7 +111,7 @@ def test_two_processes_count_every_view_once(tmp_path):
 
 
 def test_invalid_and_slow_bodies_are_not_stored(tmp_path):
-    with serving(tmp_path, **SETTINGS) as server:
+    with serving(tmp_path, "--workers", "1", **SETTINGS) as server:
         for body in (b"x" * 3_000_000, b"\xff" * 8_000, b"<script>alert(1)</script>", b"[" * 8_000):
             status, _, _ = server.request("POST", "/collect", body, HEADERS.items())
             assert status in (400, 413)
