@@ -18,7 +18,7 @@ from analytics_api.endpoints import engagement, geo, overview, pages, sessions, 
 from analytics_api.endpoints.dashboard import dashboard
 from analytics_api.errors import InvalidRequest
 
-EXAMPLES = int(os.environ.get("COMPARE_EXAMPLES", "10"))  # `make faults` runs more
+EXAMPLES = int(os.environ.get("COMPARE_EXAMPLES", "6"))  # `make faults` runs more
 
 ENGINES = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 

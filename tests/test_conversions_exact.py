@@ -20,7 +20,7 @@ from analytics_api.endpoints.conversions import ATTRIBUTIONS, BY, conversions
 from analytics_api.endpoints.leads import STATUSES
 from analytics_api.endpoints.leads.pipeline import pipeline
 
-EXAMPLES = int(os.environ.get("CONVERSION_EXAMPLES", "20"))  # `make faults` runs more
+EXAMPLES = int(os.environ.get("CONVERSION_EXAMPLES", "12"))  # `make faults` runs more
 
 ENGINES = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 

@@ -270,7 +270,7 @@ def test_advertisements_lead_to_frequent_pages():
 
 
 def test_win_rate_depends_on_the_source():
-    plan = Plan(NOW, sessions=20_000, leads=10_000)
+    plan = Plan(NOW, sessions=10_000, leads=5_000)
     domains = {row["session_id"]: row["referrer_domain"] for row in rows(plan, "sessions")}
 
     closed = defaultdict(Counter)

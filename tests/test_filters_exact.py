@@ -26,7 +26,7 @@ from analytics_api.filtered_sessions import (
     read_totals,
 )
 
-EXAMPLES = int(os.environ.get("FILTER_EXAMPLES", "20"))  # `make faults` runs more
+EXAMPLES = int(os.environ.get("FILTER_EXAMPLES", "12"))  # `make faults` runs more
 # On SQLite, statistics of ranges with more sessions are counted in SQL, the others in Python.
 MAX_SESSIONS = st.sampled_from([-1, matching.MAX_SESSIONS])
 # If a larger share of the sessions matches, the page views of the others are subtracted.

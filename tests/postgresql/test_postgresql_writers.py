@@ -99,7 +99,7 @@ def test_trackers_with_the_same_keys_leave_exact_counters(database):
     def write(number):
         draw = random.Random(number)
         with psycopg.connect(database.url) as connection:
-            for turn in range(25):
+            for turn in range(15):
                 write_like_a_tracker(connection, draw, turn)
 
     failed = run_at_once(write, range(WRITERS))
