@@ -3,6 +3,7 @@
 import random
 import threading
 from contextlib import ExitStack, suppress
+from datetime import date
 
 import psycopg
 import pytest
@@ -11,6 +12,7 @@ from helpers.expected_counters import DAY, START
 from helpers.server import wait_for
 
 from analytics_api import open_database
+from analytics_api.maintenance.purge import purge
 
 WRITERS = 6
 
@@ -31,6 +33,11 @@ values (%s, %s, %s, %s)
 INSERT_VIEW = """
 insert into events (session_id, event_type, page_url, occurred_at)
 values (%s, 'page_view', %s, %s)
+"""
+IS_WAITING = """
+select count(*) > 0
+from pg_stat_activity
+where datname = current_database() and wait_event_type = 'Lock'
 """
 COPY_EVENTS = "copy events (session_id, event_type, page_url, occurred_at) from stdin"
 
@@ -271,4 +278,30 @@ def test_transactions_with_snapshots_use_shards_of_their_own(database):
             connection.execute("commit")
 
     assert database.rows("select count(*) from sessions") == [{"count": 6}]
+    assert database.verify() == []
+
+
+def test_purge_that_began_during_a_rebuild_keeps_the_totals(database):
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        connection.execute(INSERT_SESSION, ["s1", "ann", "f1", START])
+        connection.execute(INSERT_VIEW, ["s1", "/a", START])
+        failed = []
+
+        def purge_all():
+            failed.extend(run_at_once(lambda before: purge(database, before, keep_totals=True), [date(2100, 1, 1)]))
+
+        purging = threading.Thread(target=purge_all)
+
+        def work(at):
+            purging.start()
+            wait_for(lambda: connection.execute(IS_WAITING).fetchone()[0])
+
+        database.rebuild(work)
+        purging.join()
+
+    assert failed == []
+    assert database.rows("select page, views, sessions from all_time_pages") == [
+        {"page": "/a", "views": 1, "sessions": 1}
+    ]
+    assert database.rows("select views, archived from session_pages") == [{"views": 1, "archived": 1}]
     assert database.verify() == []
