@@ -284,9 +284,11 @@ def test_overlong_statement_is_rejected_without_reading_on(refusal):
     )
 
 
-@pytest.mark.parametrize("shift", range(8))
+@pytest.mark.parametrize("shift", range(18))
 def test_chunks_may_end_anywhere(load, shift):
-    rows = [(number, "ü😀'';--\n" * (number % 5)) for number in range(CHUNK_SIZE // 40)]
+    """Two chunks end within short rows, which have a repeated text of 12 bytes."""
+    short = [(number, "ü😀'';--\n" * (number % 5)) for number in range(100)]
+    rows = [(-1, "x" * (CHUNK_SIZE - 3_000)), *short, (-1, "x" * (CHUNK_SIZE - 6_000)), *short]
 
     dump = TABLE + " " * shift + "".join(f"INSERT INTO t VALUES({a},'{b}'); -- ü\n" for a, b in rows)
 
