@@ -1,9 +1,11 @@
 """A backup is a consistent copy of the database, even if other connections write during the backup."""
 
+import shutil
 import threading
+from pathlib import Path
 
 import pytest
-from helpers.cli import isolated_cwd, query, read_tables, run
+from helpers.cli import demo_file, isolated_cwd, query, read_tables, run
 
 from analytics_api import open_database
 from analytics_api.errors import DatabaseError
@@ -27,8 +29,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def filled(folder):
-    run("demo", "--sessions", 500)
-    return folder / "analytics.db"
+    return Path(shutil.copy(demo_file(500), folder))
 
 
 def test_backup_has_every_row_and_opens(filled, folder):

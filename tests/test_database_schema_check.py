@@ -1,10 +1,12 @@
 """Opening a database whose schema was changed by another program logs a warning, and `upgrade` restores the schema."""
 
+import shutil
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
-from helpers.cli import isolated_cwd, query, run
+from helpers.cli import demo_file, isolated_cwd, query, run
 
 from analytics_api import open_database
 from analytics_api.database import upgrade
@@ -24,8 +26,7 @@ PAGE_VIEW = (
 @pytest.fixture
 def path(tmp_path, monkeypatch):
     isolated_cwd(monkeypatch, tmp_path)
-    run("demo", "--sessions", 50, "-d", "a.db")
-    return tmp_path / "a.db"
+    return Path(shutil.copy(demo_file(50), tmp_path / "a.db"))
 
 
 def execute(path, script):

@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from helpers.cli import isolated_cwd, run
+from helpers.cli import demo_file, isolated_cwd, run
 from helpers.client import KEY, APIClient
 from helpers.read_only import read_only
 
@@ -29,7 +29,7 @@ def locked(tmp_path, monkeypatch):
     isolated_cwd(monkeypatch, tmp_path)
     folder = tmp_path / "locked"
     folder.mkdir()
-    run("demo", "--sessions", 40, "-d", folder / "a.db")
+    shutil.copy(demo_file(40), folder / "a.db")
     with read_only(folder):
         yield folder / "a.db"
 
