@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from helpers import postgres
 from helpers.client import KEY, APIClient
+from helpers.server import wait_for
 
 from analytics_api import create_app, open_database
 from analytics_api.database.postgresql import PostgreSQL
@@ -111,7 +112,7 @@ def test_promotion_after_killed_primary_loses_nothing(pair, caplog):
         threads = [threading.Thread(target=read, args=[served(database)])]
         threads += [threading.Thread(target=write, args=[served(database), lead]) for lead in (1, 2, 3)]
         with running(threads, done):
-            time.sleep(1.5)
+            wait_for(lambda: len(acknowledged) > 50)
             primary.kill()
             time.sleep(0.5)
             before = len(reads)
