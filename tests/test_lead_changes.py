@@ -76,7 +76,7 @@ def test_first_session_began_before_the_enquiry(insert, get, lead, expected):
     assert (first and first["session_id"]) == expected
 
 
-def test_other_leads_have_the_visitor_mail_or_phone(insert, get):
+def test_other_leads_share_visitor_email_or_phone(insert, get):
     insert("sessions", session("s1", "ann", "2026-02-22 10:00:00"))
     insert(
         "leads",

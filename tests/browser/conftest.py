@@ -29,8 +29,8 @@ def playwright():
 # each document. Loading a page takes a fifth less CPU time without it.
 ARGUMENTS = ("--no-sandbox", "--disable-features=RenderDocument")
 
-# Styles, layout and paint are computed as always, but no pixels, at which no test looks. A test takes a ninth less CPU
-# time. Chromium handles touches and the wheel of the mouse only where it draws.
+# Compute styles, layout and paint, but draw no pixels, because no test looks at them. A test takes a ninth less CPU
+# time. Without pixels, Chromium does not handle touches and the mouse wheel.
 WITHOUT_PIXELS = "--blink-settings=acceleratedCompositingEnabled=false"
 
 

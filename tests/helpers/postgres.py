@@ -314,7 +314,10 @@ where relnamespace = 'public'::regnamespace and relkind = 'r'
 
 @cache
 def create_template():
-    """Create an empty database to copy, and return its tables with rows. Copying takes a third of creating a schema."""
+    """Create an empty database to copy, and return its tables with rows.
+
+    Copying takes a third of the time of creating a schema.
+    """
     from analytics_api.database.postgresql import PostgreSQL
 
     primary().execute(f"create database {TEMPLATE}")

@@ -90,7 +90,7 @@ function drawConversions() {
   drawPanel(byId("panel-conversions"), t.title, [info(texts.about(t.title), t.about), tabs, menu], data && content());
 }
 
-/** Return a table. `cells(row)` returns the cells of a row. Rows are added CHUNK by CHUNK, so that no task is long. */
+/** Return a table. `cells(row)` returns the cells of a row. Rows are added CHUNK by CHUNK, so that the page does not freeze. */
 function tableElement(name, head, rows, cells) {
   const body = h("tbody");
   const add = (from) => {

@@ -35,7 +35,7 @@ function build(element, tag, properties, children) {
 
 export const byId = (id) => document.getElementById(id);
 
-/** Let the browser paint and handle events, so that no task is long. Returns a promise. */
+/** Return a promise that resolves after the browser has painted and handled events, so that the page does not freeze. */
 export const pause = () => globalThis.scheduler?.yield?.() ?? new Promise((resolve) => setTimeout(resolve));
 
 export function announce(text) {

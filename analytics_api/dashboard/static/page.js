@@ -25,7 +25,7 @@ export async function get(endpoint, query, signal) {
   return response.json();
 }
 
-/** Return a response's JSON and ETag, and `next`: the query of the next page, or null on the last one. */
+/** Return a response's JSON as `body`, and `next`: the query of the next page, or null on the last one. */
 export async function getPage(endpoint, query, signal) {
   const response = await request(pathOf(endpoint, query), { signal });
   const link = response.headers.get("Link")?.match(/\?([^>]*)>/);

@@ -73,12 +73,14 @@ LEAD_FILTERS: Final = {
         LeadFilter("score_min", "engagement_score", "minimum", "Lowest engagement score"),
         LeadFilter("score_max", "engagement_score", "maximum", "Highest engagement score", "score_min"),
         LeadFilter("has_visits", "has_visits", "visits", "Whether a session of the lead or of its visitor exists"),
-        LeadFilter("follow_up_from", "last_follow_up_at", "first day", f"First day of the last follow-ups, {IN_ZONE}"),
+        LeadFilter(
+            "follow_up_from", "last_follow_up_at", "first day", f"Earliest day of the last follow-up, {IN_ZONE}"
+        ),
         LeadFilter(
             "follow_up_to",
             "last_follow_up_at",
             "last day",
-            f"Last day of the last follow-ups, {IN_ZONE}",
+            f"Latest day of the last follow-up, {IN_ZONE}",
             "follow_up_from",
         ),
     )
