@@ -7,6 +7,7 @@ import sys
 from contextlib import closing
 from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
 from click.testing import CliRunner
 
@@ -18,8 +19,12 @@ OUR_VARIABLES = ("ANALYTICS_", "AWS_", "CLOUDFLARE_")  # prefixes of environment
 
 
 def run(*arguments, status=0, **options):
-    """Run the command in this process, and return its output. Fail unless it exits with `status`."""
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments], **options)
+    """Run the command in this process, and return its output. Fail unless it exits with `status`.
+
+    Afterwards the environment is restored, because the command may have loaded a file `.env`.
+    """
+    with patch.dict(os.environ):
+        result = CliRunner().invoke(main, [str(argument) for argument in arguments], **options)
     assert result.exit_code == status, result.output
     return result.output
 
