@@ -1,17 +1,15 @@
 """SQLite's query plans for the statements of the endpoints."""
 
-import atexit
 import importlib
 import pkgutil
 import re
 import shutil
 import sqlite3
-import tempfile
 from functools import cache
-from pathlib import Path
 
 from analytics_api import endpoints, open_database
 from analytics_api.maintenance import demo
+from helpers.sqlite import make_folder
 
 NOW = 1_771_945_200_000  # 2026-02-24 15:00:00
 
@@ -78,9 +76,7 @@ def create_demo():
             at.insert(table, demo.COLUMNS[table], rows)
         at.execute(CAMPAIGNS)
 
-    folder = tempfile.mkdtemp(prefix="analytics-")
-    atexit.register(shutil.rmtree, folder)
-    path = Path(folder, "analytics.db")
+    path = make_folder() / "analytics.db"
     plan = demo.Plan(NOW, sessions=4_000, leads=2_000)
     with open_database(path).closing() as database:
         database.bulk(fill)
