@@ -16,6 +16,8 @@ from helpers.cli import COMMAND, clean_environment, isolated_cwd, query, run, ru
 from helpers.client import KEY
 from helpers.server import listen, serving, wait_for
 
+from analytics_api.cli import main
+
 LONG = "a-key-of-many-letters-that-nobody-knows"
 
 
@@ -207,18 +209,24 @@ def test_serve_returns_rows_of_another_program_at_once(folder):
         *("newer-version", "invalid-url", "unreachable"),
     ],
 )
-def test_serve_with_invalid_setting_fails_in_one_line(environ, status, message, folder):
+def test_serve_with_invalid_setting_fails_in_one_line(environ, status, message, folder, monkeypatch, capsys):
     Path("notes.txt").write_text("Dear diary, today I stored some notes under the wrong name.\n" * 20)
     query("wares.db", "create table wares (name)")
     run("init", "-d", "newer.db")
     query("newer.db", "pragma user_version = 99")
 
-    output = run("serve", "--bind", "127.0.0.1:0", status=status, env=environ)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as ended:
+        main(["serve", "--bind", "127.0.0.1:0"])
+    output, errors = capsys.readouterr()
 
-    assert output.count("\n") == 1
-    assert output.startswith("Error: ")
-    assert message in output
-    assert KEY not in output
+    assert ended.value.code == status
+    assert output == ""
+    assert errors.count("\n") == 1
+    assert errors.startswith("Error: ")
+    assert message in errors
+    assert KEY not in errors
 
 
 @pytest.mark.parametrize(
