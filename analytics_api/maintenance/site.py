@@ -23,10 +23,10 @@ RULE_BEGINS = 130 * 365 * DAY_SECONDS + 32 * DAY_SECONDS  # 2100-01-01
 CYCLE = 146_097 * DAY_SECONDS  # 400 years
 END = 253_402_300_800  # the end of the year 9999
 
-# Search steps in seconds. Two changes within one step might not be found. Since 1970, no time zone has changed its
-# offset twice within a week. Changes by a rule are months apart.
-STEP = DAY_SECONDS
-RULE_STEP = 5 * DAY_SECONDS
+# Search steps in seconds. Two changes within one step might not be found. Since 1970, two changes of a time zone were at
+# least 6.9 days apart (in Boa Vista in 2000). Changes by a rule are months apart.
+STEP = 6 * DAY_SECONDS
+RULE_STEP = 30 * DAY_SECONDS
 
 
 SETTINGS = """
