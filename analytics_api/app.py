@@ -15,7 +15,6 @@ from werkzeug.routing import Map, MapAdapter, Rule
 from werkzeug.wsgi import get_path_info
 
 from .browser_sessions import BrowserSessions
-from .calendar import Today
 from .calls import EndpointResult, call_endpoint
 from .context import Context, now
 from .database import Database, find_url_fault, open_database
@@ -32,6 +31,7 @@ from .routes import ROUTES, Route
 from .storage.base import StorageStats
 from .storage.directory import Directory
 from .storage.snapshot import MAX_AGE, Snapshot
+from .values.calendar import Today
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

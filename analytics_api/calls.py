@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import quote
 
-from .calendar import DayRange, Today
 from .context import Context
 from .database import Database, StatementLimit
 from .errors import InvalidRequest
@@ -16,8 +15,9 @@ from .http.environ import QUERY_SECONDS
 from .http.representations import read_preconditions
 from .http.requests import mount_path, parse_query, read_json_object
 from .http.responses import JSONResponse
-from .ranges import resolve_range
 from .routes import RANGE_HEADER, Route
+from .statistics.ranges import resolve_range
+from .values.calendar import DayRange, Today
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

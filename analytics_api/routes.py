@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .compared_days import COMPARISONS
 from .context import Context
 from .endpoints.conversions import ATTRIBUTIONS, BY, conversions
 from .endpoints.current import current
@@ -55,7 +54,8 @@ from .http.parameters import (
     Parameter,
     Text,
 )
-from .session_filters import SESSION_FILTERS
+from .statistics.session_filters import SESSION_FILTERS
+from .values.compared_days import COMPARISONS
 
 RANGE_HEADER = "Analytics-Range"
 

@@ -2,7 +2,8 @@ from datetime import date, datetime
 
 import pytest
 
-from analytics_api.calendar import (
+from analytics_api.maintenance.site import load_zone, zone_offsets
+from analytics_api.values.calendar import (
     DayRange,
     day_begins_at,
     day_of,
@@ -14,7 +15,6 @@ from analytics_api.calendar import (
     to_date,
     to_day,
 )
-from analytics_api.maintenance.site import load_zone, zone_offsets
 
 DAYS = {
     "utc": ("UTC", ["2026-02-22T00:00+00:00", "2026-02-23T00:00+00:00"]),

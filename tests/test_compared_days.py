@@ -8,8 +8,14 @@ from helpers.client import instant
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics_api.calendar import DAY_MS, Offset, to_day
-from analytics_api.compared_days import compared_days, corresponding_day, first_instant, time_of_day, year_earlier
+from analytics_api.values.calendar import DAY_MS, Offset, to_day
+from analytics_api.values.compared_days import (
+    compared_days,
+    corresponding_day,
+    first_instant,
+    time_of_day,
+    year_earlier,
+)
 
 HOUR = 3_600_000
 BERLIN = (

@@ -3,8 +3,9 @@
 import pytest
 from helpers.client import NOW
 
-from analytics_api import Context, matching, open_database
+from analytics_api import Context, open_database
 from analytics_api.endpoints import geo, overview, pages, sources
+from analytics_api.statistics import matching
 
 FILTERS = {"country": ["IN", "DE"]}
 ODD_TEXT = """

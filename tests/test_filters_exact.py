@@ -12,19 +12,19 @@ from helpers.random_rows import MIDDLE, MOMENTS, TIMES, WRITE, ZONES, empty, lab
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from analytics_api import filtered_columns, matching
-from analytics_api.calendar import DayRange, to_day
 from analytics_api.context import Context
 from analytics_api.endpoints import engagement, geo, overview, pages, sessions, sources
 from analytics_api.endpoints.dashboard import dashboard
 from analytics_api.errors import InvalidRequest
-from analytics_api.filtered_sessions import (
+from analytics_api.statistics import filtered_columns, matching
+from analytics_api.statistics.filtered_sessions import (
     read_countries,
     read_keys,
     read_page_views,
     read_pages,
     read_totals,
 )
+from analytics_api.values.calendar import DayRange, to_day
 
 EXAMPLES = int(os.environ.get("FILTER_EXAMPLES", "12"))  # `make faults` runs more
 # On SQLite, statistics of ranges with more sessions are counted in SQL, the others in Python.

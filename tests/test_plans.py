@@ -6,9 +6,9 @@ import pytest
 from helpers.plans import connect_to_demo, find_scans, list_statements, query_plan
 
 from analytics_api import endpoints
-from analytics_api.earlier_range import CUT_DAY, KEYS
 from analytics_api.endpoints.conversions.counts import Request
 from analytics_api.endpoints.conversions.leads import leads_statement
+from analytics_api.statistics.earlier_range import CUT_DAY, KEYS
 
 STATEMENTS = {label: statements for label, statements in list_statements().items() if not label.startswith("leads.")}
 

@@ -4,9 +4,9 @@ import pytest
 from helpers.client import NOW, instant
 from helpers.random_rows import offsets_of
 
-from analytics_api.calendar import Offset, to_day
 from analytics_api.context import Context
 from analytics_api.endpoints import geo, overview, sessions
+from analytics_api.values.calendar import Offset, to_day
 
 RANGED = ["overview", "sessions/daily", "pages/top", "pages/entry", "pages/exit", "geo", "engagement", "sources"]
 

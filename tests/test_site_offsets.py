@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics_api.calendar import Offset
 from analytics_api.errors import SettingError
 from analytics_api.maintenance.site import load_zone, zone_offsets
+from analytics_api.values.calendar import Offset
 
 HOUR = 3_600_000
 

@@ -7,14 +7,14 @@ from datetime import date, datetime
 
 import click
 
-from ..calendar import to_day
 from ..context import now
 from ..database import Database, open_database
 from ..errors import ErasureError
 from ..maintenance import erase as erasure
 from ..maintenance.purge import count_old_rows
 from ..maintenance.purge import purge as delete_before
-from ..ranges import find_today
+from ..statistics.ranges import find_today
+from ..values.calendar import to_day
 from .base import database_option, main, parse_day
 from .progress import Progress
 

@@ -12,10 +12,10 @@ import secrets
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
-from ..calendar import Today
 from ..database import Database, Transaction
 from ..database.secrets_table import add_value, find_value
-from ..ranges import find_today
+from ..statistics.ranges import find_today
+from ..values.calendar import Today
 from .lead_limit import network_of
 
 RECHECK_MS: Final = 60_000  # a change of the site's time zone takes effect after this time

@@ -9,16 +9,16 @@ from datetime import date
 from functools import cached_property
 from typing import Any, Final, TypedDict, cast
 
-from ..calendar import DayRange, Interval, Span, hour_begins_at, interval_first, iso_date, local_time
-from ..compared_days import Comparison
 from ..context import Context
 from ..database import Database
-from ..earlier_range import EarlierRange, find_earlier_range
-from ..filtered_sections import read_sections
-from ..filtered_sessions import read_page_views, read_page_views_of_hours
-from ..matching import Matching, ResolvedFilters, find_matching
-from ..ranges import Days, close_to_compare, resolve_closed_range
-from ..session_filters import Filters, parse_filters
+from ..statistics.earlier_range import EarlierRange, find_earlier_range
+from ..statistics.filtered_sections import read_sections
+from ..statistics.filtered_sessions import read_page_views, read_page_views_of_hours
+from ..statistics.matching import Matching, ResolvedFilters, find_matching
+from ..statistics.ranges import Days, close_to_compare, resolve_closed_range
+from ..statistics.session_filters import Filters, parse_filters
+from ..values.calendar import DayRange, Interval, Span, hour_begins_at, interval_first, iso_date, local_time
+from ..values.compared_days import Comparison
 from .current import Current, current
 from .engagement import Bucket, engagement
 from .geo import Country, geo

@@ -6,13 +6,13 @@ from collections import defaultdict
 from datetime import date
 from typing import TypedDict
 
-from ..compared_days import Comparison
 from ..context import Context
-from ..earlier_range import EarlierRange, find_earlier_range
-from ..filtered_sessions import read_countries
-from ..matching import Matching, find_matching
-from ..ranges import Days, resolve_range
-from ..session_filters import Filters
+from ..statistics.earlier_range import EarlierRange, find_earlier_range
+from ..statistics.filtered_sessions import read_countries
+from ..statistics.matching import Matching, find_matching
+from ..statistics.ranges import Days, resolve_range
+from ..statistics.session_filters import Filters
+from ..values.compared_days import Comparison
 
 
 class CountryCounts(TypedDict):

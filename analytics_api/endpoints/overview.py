@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import date
 from typing import TypedDict, cast
 
-from ..compared_days import Comparison
 from ..context import Context
 from ..database import Row
-from ..earlier_range import ComparedRange, EarlierRange, add_cut_day, find_earlier_range
-from ..filtered_sessions import read_totals
-from ..matching import Matching, find_matching
-from ..ranges import Days, resolve_range
-from ..rounding import mean
-from ..session_filters import Filters
+from ..statistics.earlier_range import ComparedRange, EarlierRange, add_cut_day, find_earlier_range
+from ..statistics.filtered_sessions import read_totals
+from ..statistics.matching import Matching, find_matching
+from ..statistics.ranges import Days, resolve_range
+from ..statistics.session_filters import Filters
+from ..values.compared_days import Comparison
+from ..values.rounding import mean
 
 
 class Totals(TypedDict):

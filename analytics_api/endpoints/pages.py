@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from datetime import date
 from typing import TypedDict
 
-from ..calendar import DayRange
-from ..compared_days import Comparison
 from ..context import Context
-from ..earlier_range import EarlierRange, find_earlier_range, read_earlier_keys
-from ..filtered_sessions import DIMENSIONS, read_keys, read_pages
-from ..matching import Matching, find_matching
-from ..ranges import Days, resolve_range
-from ..session_filters import Filters
+from ..statistics.earlier_range import EarlierRange, find_earlier_range, read_earlier_keys
+from ..statistics.filtered_sessions import DIMENSIONS, read_keys, read_pages
+from ..statistics.matching import Matching, find_matching
+from ..statistics.ranges import Days, resolve_range
+from ..statistics.session_filters import Filters
+from ..values.calendar import DayRange
+from ..values.compared_days import Comparison
 
 
 class PageCounts(TypedDict):

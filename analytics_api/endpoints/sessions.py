@@ -7,7 +7,16 @@ from datetime import date
 from itertools import islice
 from typing import Final, NamedTuple, TypedDict, cast
 
-from ..calendar import (
+from ..context import Context
+from ..database import Database
+from ..errors import InvalidRequest
+from ..statistics.earlier_range import EarlierRange, add_cut_day, find_earlier_range
+from ..statistics.filtered_sessions import read_days, read_hours
+from ..statistics.matching import Matching, find_matching
+from ..statistics.periods import INTERVAL_EXPRESSIONS
+from ..statistics.ranges import RAW_SINCE, Days, list_intervals, load_offsets, resolve_range
+from ..statistics.session_filters import Filters
+from ..values.calendar import (
     END_DAY,
     DayRange,
     Interval,
@@ -21,17 +30,8 @@ from ..calendar import (
     local_time,
     spans,
 )
-from ..compared_days import Comparison
-from ..context import Context
-from ..database import Database
-from ..earlier_range import EarlierRange, add_cut_day, find_earlier_range
-from ..errors import InvalidRequest
-from ..filtered_sessions import read_days, read_hours
-from ..matching import Matching, find_matching
-from ..periods import INTERVAL_EXPRESSIONS
-from ..ranges import RAW_SINCE, Days, list_intervals, load_offsets, resolve_range
-from ..rounding import mean
-from ..session_filters import Filters
+from ..values.compared_days import Comparison
+from ..values.rounding import mean
 
 INTERVALS: Final[tuple[Interval, ...]] = ("hour", "day", "week", "month")
 DEFAULT_DAYS = 30

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
-from ..calendar import iso_date
 from ..context import Context
 from ..database.secrets_table import DEMO_MARK
-from ..ranges import find_first_day, find_today
+from ..statistics.ranges import find_first_day, find_today
+from ..values.calendar import iso_date
 
 
 class Site(TypedDict):

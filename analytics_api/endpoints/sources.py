@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import date
 from typing import TypedDict
 
-from ..compared_days import Comparison
 from ..context import Context
-from ..earlier_range import find_earlier_range, read_earlier_keys
-from ..filtered_sessions import read_keys
-from ..matching import find_matching
-from ..ranges import Days, resolve_range
-from ..session_filters import Filters
+from ..statistics.earlier_range import find_earlier_range, read_earlier_keys
+from ..statistics.filtered_sessions import read_keys
+from ..statistics.matching import find_matching
+from ..statistics.ranges import Days, resolve_range
+from ..statistics.session_filters import Filters
+from ..values.compared_days import Comparison
 
 
 class SourceSessions(TypedDict):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..calendar import day_begins_at
 from ..database import Transaction
-from ..ranges import load_offsets
+from ..statistics.ranges import load_offsets
+from ..values.calendar import day_begins_at
 
 INSTANT_COLUMNS = {"sessions": "started_at", "events": "occurred_at"}
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any
 
-from ..calendar import day_begins_at, to_day
 from ..database import Database, Transaction
-from ..filter_conditions import DIMENSIONS, EXPRESSIONS
-from ..ranges import load_offsets
+from ..statistics.filter_conditions import DIMENSIONS, EXPRESSIONS
+from ..statistics.ranges import load_offsets
+from ..values.calendar import day_begins_at, to_day
 
 # Maximum number of rows that one transaction deletes. Deleting a session changes more counters than deleting an event.
 ROWS = {"events": 1_000, "sessions": 500}

@@ -9,9 +9,9 @@ from itertools import pairwise
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, available_timezones
 
-from ..calendar import DAY_MS, Offset, iso_date
 from ..database import Database, Reader, Transaction, ignore_progress
 from ..errors import SettingError
+from ..values.calendar import DAY_MS, Offset, iso_date
 
 SECOND_MS = 1000
 DAY_SECONDS = 86_400
@@ -23,8 +23,8 @@ RULE_BEGINS = 130 * 365 * DAY_SECONDS + 32 * DAY_SECONDS  # 2100-01-01
 CYCLE = 146_097 * DAY_SECONDS  # 400 years
 END = 253_402_300_800  # the end of the year 9999
 
-# Search steps in seconds. Two changes within one step might not be found. Since 1970, two changes of a time zone were at
-# least 6.9 days apart (in Boa Vista in 2000). Changes by a rule are months apart.
+# Search steps in seconds. Two changes within one step might not be found. Since 1970, two changes of a time zone were
+# at least 6.9 days apart (in Boa Vista in 2000). Changes by a rule are months apart.
 STEP = 6 * DAY_SECONDS
 RULE_STEP = 30 * DAY_SECONDS
 

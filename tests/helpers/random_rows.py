@@ -6,11 +6,11 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
-from analytics_api.calendar import Offset
 from analytics_api.database import SQLite
 from analytics_api.maintenance.erase import erase
 from analytics_api.maintenance.purge import purge
 from analytics_api.maintenance.site import compute_offsets
+from analytics_api.values.calendar import Offset
 from helpers import postgres, sqlite
 from helpers.plain_statistics import date_of
 

@@ -20,7 +20,7 @@ from analytics_api.database.base import (
 from analytics_api.database.postgresql import PostgreSQL
 from analytics_api.database.postgresql.statements import number_placeholders
 from analytics_api.errors import DatabaseError, RowError, UnusableDatabase
-from analytics_api.matching import find_matching
+from analytics_api.statistics.matching import find_matching
 
 NOW = 1_771_945_200_123
 EVENT = (

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypedDict, get_args
 
-from ...calendar import DAY_MS, Interval
 from ...database import Database
-from ...rounding import mean
+from ...values.calendar import DAY_MS, Interval
+from ...values.rounding import mean
 
 By = Literal["source", "country", "entry_page", "campaign", "project", "day", "week", "month", "total"]
 BY: Final[tuple[By, ...]] = get_args(By)

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Collection
 from typing import Any, Final
 
-from ...calendar import DAY_MS, interval_first
-from ...matching import Matching
+from ...statistics.matching import Matching
+from ...values.calendar import DAY_MS, interval_first
 from .counts import ALL, NONE, UNKNOWN, Leads, Request
 
 # The day of the enquiry in the site's time zone. Before 1970, the first offset applies. A division rounds toward zero,

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, cast
 
-from ...calendar import DayRange, iso_date
-from ...compared_days import Comparison
 from ...context import Context
-from ...earlier_range import EarlierRange, find_earlier_range
-from ...matching import Matching, find_matching
-from ...periods import find_bounds
-from ...ranges import Days, list_intervals, resolve_range
-from ...session_filters import Filters
+from ...statistics.earlier_range import EarlierRange, find_earlier_range
+from ...statistics.matching import Matching, find_matching
+from ...statistics.periods import find_bounds
+from ...statistics.ranges import Days, list_intervals, resolve_range
+from ...statistics.session_filters import Filters
+from ...values.calendar import DayRange, iso_date
+from ...values.compared_days import Comparison
 from .counts import Attribution, By, Conversion, ConversionCounts, EarlierConversion, Leads, Request
 from .leads import read_leads
 from .sessions import count_days, count_earlier_days, count_earlier_sessions, count_sessions

@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
-from ...calendar import DayRange, interval_first
-from ...earlier_range import KEYS, EarlierRange, read_earlier_keys
-from ...filter_conditions import DIMENSIONS, EXPRESSIONS
-from ...matching import Matching
+from ...statistics.earlier_range import KEYS, EarlierRange, read_earlier_keys
+from ...statistics.filter_conditions import DIMENSIONS, EXPRESSIONS
+from ...statistics.matching import Matching
+from ...values.calendar import DayRange, interval_first
 from .counts import ALL, NONE, Request
 
 TOP = """

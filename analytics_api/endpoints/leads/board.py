@@ -8,7 +8,7 @@ from typing import Any, Final, TypedDict, cast
 from ...context import Context
 from ...database import Reader
 from ...errors import NotFound
-from ...session_filters import Filters
+from ...statistics.session_filters import Filters
 from ...values.statuses import STATUSES, Status
 from .filtered_search import FilteredSearch, find_filtered_page
 from .filters import FilterValues, list_conditions, parse

@@ -10,7 +10,7 @@ from ...context import Context
 from ...database import Reader
 from ...http.parameters import MAX_INT64
 from ...http.streams import Stream
-from ...session_filters import Filters
+from ...statistics.session_filters import Filters
 from ...values.formulas import escape_formula
 from .filtered_search import FilteredSearch, select_sorted
 from .filters import FilterValues, is_simple, join_params, list_conditions, parse

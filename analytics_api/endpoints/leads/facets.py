@@ -7,7 +7,7 @@ from typing import Final, TypedDict, cast, get_type_hints
 
 from ...context import Context
 from ...database import Reader
-from ...session_filters import Filters
+from ...statistics.session_filters import Filters
 from .filtered_search import COVERED_COLUMNS, COVERING_COLUMN, FilteredSearch
 from .filters import LEAD_FILTERS, Condition, FilterValues, join_params, list_conditions, parse
 from .orders import DEFAULT_ORDER

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Final, Literal
 
-from ...calendar import day_begins_at, to_day
 from ...database import Reader
 from ...database.folding import fold
 from ...errors import InvalidRequest
 from ...http.parameters import MAX_INT64, Boolean, Day, Filter, Integer, Parameter
-from ...ranges import load_offsets
-from ...session_filters import Filters, parse_values
+from ...statistics.ranges import load_offsets
+from ...statistics.session_filters import Filters, parse_values
+from ...values.calendar import day_begins_at, to_day
 from ...values.statuses import STATUSES
 from .orders import MIN_INT64
 

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from ...context import Context
 from ...database import Reader
-from ...session_filters import Filters
+from ...statistics.session_filters import Filters
 from .filtered_search import FilteredSearch, find_filtered_page
 from .filters import FilterValues, is_simple, list_conditions, parse, to_query
 from .orders import DEFAULT_ORDER, decode_cursor, encode_cursor, resolve_order

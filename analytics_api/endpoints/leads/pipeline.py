@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TypedDict
 
-from ...calendar import HOUR_MS
 from ...context import Context
 from ...database import Reader
 from ...http.parameters import MAX_INT64
-from ...periods import find_bounds
-from ...ranges import Days, resolve_range
-from ...rounding import mean
+from ...statistics.periods import find_bounds
+from ...statistics.ranges import Days, resolve_range
+from ...values.calendar import HOUR_MS
+from ...values.rounding import mean
 from ...values.statuses import STATUSES, Status
 from .orders import MIN_INT64
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from .calendar import DAY_MS, DayRange
-from .database import Database
+from ..database import Database
+from ..values.calendar import DAY_MS, DayRange
 from .filter_conditions import (
     IN_EVENT_PERIOD,
     JOINED_SESSIONS_WITH_EVENT,

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
-from .errors import InvalidRequest
-from .http.parameters import MAX_VALUES, Filter, Parameter
+from ..errors import InvalidRequest
+from ..http.parameters import MAX_VALUES, Filter, Parameter
 
 # The values of each filter by the name of its parameter, such as {"country": ["IN", "DE"], "page.prefix": ["/blog"]}.
 # A session must match every parameter. It matches a parameter if it matches one of the values. It matches a parameter

@@ -10,8 +10,9 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from .calendar import Interval
-from .database import Database
+from ..database import Database
+from ..http.parameters import MAX_INT64
+from ..values.calendar import Interval
 from .filter_conditions import EXPRESSIONS
 from .filtered_columns import FIELDS, count_sections, count_sections_and_views
 from .filtered_events import EVENTS_OF_DAY
@@ -22,7 +23,6 @@ from .filtered_sessions import (
     read_pages_and_views,
     sessions_by_interval,
 )
-from .http.parameters import MAX_INT64
 from .matching import Matching
 from .periods import INTERVAL_EXPRESSIONS
 

@@ -1,4 +1,4 @@
-"""Calendar arithmetic in the site's time zone: days, intervals and UTC offsets. This module uses no database.
+"""Calendar arithmetic in the site's time zone: days, intervals and UTC offsets.
 
 A day is an integer, the number of days since 1970-01-01. A day begins at the first instant at which the site's
 clock shows its date, and ends when the next day begins. Instants and offsets are in milliseconds.

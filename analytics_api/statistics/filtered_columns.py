@@ -14,8 +14,8 @@ from itertools import compress
 from operator import add, ne
 from typing import Any, Final
 
-from .calendar import Interval, interval_first
-from .database import Database
+from ..database import Database
+from ..values.calendar import Interval, interval_first
 from .filter_conditions import EXPRESSIONS, PAGES_BY_NAME
 from .filtered_events import (
     ALL_OTHER_VIEWS,

@@ -12,13 +12,13 @@ import json
 from collections.abc import Iterable
 from typing import Any, Final
 
-from .calendar import Interval, Span
-from .database import Database
+from ..database import Database
+from ..http.parameters import MAX_INT64
+from ..values.calendar import Interval, Span
 from .filter_conditions import DIMENSIONS as DIMENSIONS
 from .filter_conditions import EXPRESSIONS, PAGES_BY_NAME
 from .filtered_columns import count_sections, count_views
 from .filtered_events import EVENTS_OF_DAY, other_events_statement, views_statement
-from .http.parameters import MAX_INT64
 from .matching import IN_INSTANTS, Matching
 from .periods import INTERVAL_EXPRESSIONS
 

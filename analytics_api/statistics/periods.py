@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from .calendar import DAY_MS, DayRange, Interval, day_begins_at, day_of
-from .database import Database, Reader
-from .http.parameters import MAX_INT64
+from ..database import Database, Reader
+from ..http.parameters import MAX_INT64
+from ..values.calendar import DAY_MS, DayRange, Interval, day_begins_at, day_of
 from .ranges import load_offsets
 
 # Common table expressions that compute, for each day in `dates`, the first day of its week or month. SQLite and

@@ -1,6 +1,6 @@
 """Arithmetic for comparisons: the earlier days to compare with, and the instant of a time of day.
 
-This module uses no database. `earlier_range.py` reads the statistics of the earlier days.
+`statistics/earlier_range.py` reads the statistics of the earlier days.
 """
 
 from __future__ import annotations

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from datetime import date
 
-from .calendar import (
+from ..context import Context
+from ..database import Database, Reader
+from ..errors import InvalidRequest
+from ..values.calendar import (
     DAY_MS,
     DayRange,
     Interval,
@@ -16,10 +19,7 @@ from .calendar import (
     iso_date,
     to_day,
 )
-from .compared_days import MINUTE_MS, Comparison
-from .context import Context
-from .database import Database, Reader
-from .errors import InvalidRequest
+from ..values.compared_days import MINUTE_MS, Comparison
 from .session_filters import Filters, parse_filters
 
 # The `days` argument of an endpoint: a number of days up to and including today, or a range.

@@ -12,8 +12,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from .database import Database
-from .database.folding import fold_all
+from ..database import Database
+from ..database.folding import fold_all
 
 # The SQL expression for the value that each filter compares. `s` is a row of session_facts.
 EXPRESSIONS: Final[dict[str, str]] = {

@@ -12,11 +12,11 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypedDict
 
-from .calendar import DayRange, Offset, day_begins_at, iso_date, to_date
-from .compared_days import Comparison, compared_days, corresponding_day, first_instant, time_of_day
-from .context import Context
-from .database import Database, Row
-from .errors import InvalidRequest
+from ..context import Context
+from ..database import Database, Row
+from ..errors import InvalidRequest
+from ..values.calendar import DayRange, Offset, day_begins_at, iso_date, to_date
+from ..values.compared_days import Comparison, compared_days, corresponding_day, first_instant, time_of_day
 from .filter_conditions import EXPRESSIONS
 from .filtered_sessions import DIMENSIONS, read_keys
 from .matching import Matching

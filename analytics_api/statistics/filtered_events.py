@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from .database import Database
+from ..database import Database
 
 # On PostgreSQL, the first condition is constant, so the day is not computed.
 EVENTS_OF_DAY: Final = """cast(coalesce(sum(
