@@ -171,3 +171,21 @@ def test_command_ends_when_its_output_pipe_is_closed(folder):
 
     assert result.returncode in (0, 1)
     assert result.stderr.count("\n") <= 1
+
+
+@pytest.mark.parametrize(
+    ("redirection", "command"),
+    [
+        ("<&-", ["purge", "--before", "2000-01-01"]),
+        ("<&-", ["import", "--into-demo", "-"]),
+        (">&-", TABLE),
+        ("2>&-", ["verify"]),
+    ],
+    ids=["purge", "import", "export", "verify"],
+)
+def test_closed_stream_is_like_the_null_device(folder, redirection, command):
+    program = ("/bin/sh", "-c", f'exec "$@" {redirection}', "sh", COMMAND)
+
+    result = run_process(*command, program=program, cwd=folder)
+
+    assert (result.returncode, result.stderr) == (0, "")

@@ -361,3 +361,8 @@ class TestCommand:
 
         assert output == "Error: pass exactly one of --visitor, --email and --lead, with a value\n"
         assert len(everything(database)["leads"]) == 3
+
+    def test_lead_id_beyond_64_bits_is_an_error(self, database, people):
+        output = run("erase", "--yes", "--lead", 2**63, status=2)
+
+        assert "Invalid value for '--lead'" in output

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from http.client import HTTPConnection, HTTPSConnection, IncompleteRead
 from types import SimpleNamespace
+from urllib.parse import quote
 
 import pytest
 from helpers.client import KEY
@@ -34,8 +35,9 @@ def folder(tmp_path_factory):
     require_nginx()
     folder = tmp_path_factory.mktemp("nginx")
     with open_database(folder / "analytics.db").closing() as database:
-        rows = [(number, "2026-02-23 11:15:00", f"Zoë {number}") for number in range(1, LEADS + 1)]
-        database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime", "contact_name"], rows))
+        columns = ["lead_id", "enquiry_datetime", "contact_name", "project_name"]
+        rows = [(number, "2026-02-23 11:15:00", f"Zoë {number}", "Towers") for number in range(1, LEADS + 1)]
+        database.write(lambda at: at.insert("leads", columns, rows))
     return folder
 
 
@@ -57,6 +59,14 @@ def test_nginx_forwards_requests(nginx):
 
     assert (status, len(json.loads(body))) == (200, 2)
     assert headers["Link"].startswith("</analytics/leads?")
+
+
+def test_link_of_many_filters_reaches_the_client(nginx):
+    projects = "&".join(f"project={quote('स्काई टावर्स पुणे महाराष्ट्र')}{number}" for number in range(19))
+
+    status, headers, _ = nginx.request("GET", f"/analytics/leads?limit=1&project=Towers&{projects}")
+
+    assert (status, len(headers["Link"]) > 4096) == (200, True)
 
 
 def test_list_is_compressed(nginx):
