@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
@@ -46,6 +47,9 @@ PREFLIGHT_HEADERS: Final = (
 CONTENT_TYPES: Final = ("", "text/plain", "application/json")
 
 ADD_HOST: Final = "list the host in ANALYTICS_COLLECT_HOSTS, or in the argument hosts of create_collector"
+
+# The prefix of an IPv4 address, such as ::ffff:192.0.2.1, if the server listens on an IPv6 address.
+MAPPED: Final = re.compile(r"^::ffff:(?=[0-9.]+$)", re.IGNORECASE)
 
 NO_COUNTRY: Final = frozenset({"XX", "T1"})  # values of CF-IPCountry for unknown and Tor
 
@@ -145,8 +149,10 @@ class Collector:
             part.strip() for part in environ.get("HTTP_X_FORWARDED_FOR", "").split(",") if part.strip()
         ]
         if self.trusted_proxies and len(addresses) >= self.trusted_proxies:
-            return addresses[-self.trusted_proxies]
-        return str(environ.get("REMOTE_ADDR") or "")
+            address = addresses[-self.trusted_proxies]
+        else:
+            address = str(environ.get("REMOTE_ADDR") or "")
+        return MAPPED.sub("", address)
 
     def _check_hosts(self, environ: WSGIEnvironment, events: Sequence[Event]) -> None:
         """Reject events of pages on other sites.

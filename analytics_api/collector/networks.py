@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from bisect import bisect_right
 from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, collapse_addresses, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_network
 from typing import Any
 
 from ..errors import SettingError
@@ -36,8 +36,6 @@ class Networks:
             parsed = ip_address(address)
         except ValueError:
             return False
-        if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
-            parsed = parsed.ipv4_mapped
         ranges = self.ranges[parsed.version]
         index = bisect_right(ranges, int(parsed), key=lambda bounds: bounds[0]) - 1
         return index >= 0 and int(parsed) <= ranges[index][1]

@@ -156,6 +156,16 @@ def test_limit_holds_over_midnight_and_for_a_network_of_ipv6(new_site):
     assert site.lead({}, address="2001:db8:0:1::1").status_code == 204
 
 
+def test_limit_is_for_each_ipv4_client_of_a_server_with_an_ipv6_address(site, select):
+    for number in range(11):
+        assert site.lead({}, address=f"::ffff:192.0.2.{number}").status_code == 204
+    for _ in range(9):
+        assert site.lead({}, address="::ffff:192.0.2.1").status_code == 204
+
+    assert site.lead({}, address="::ffff:192.0.2.1").status_code == 429
+    assert select("distinct contact_ip", "lead_submissions where contact_ip like '%.1'") == [("192.0.2.1",)]
+
+
 def test_rejected_form_rejects_its_whole_request(site, select):
     for _ in range(10):
         site.lead({})

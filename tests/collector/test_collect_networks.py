@@ -27,7 +27,6 @@ LIST = ["# VPN providers", "", "192.0.2.0/25", "192.0.2.128/25", "10.0.0.9", "20
         ("10.0.0.10", False),
         ("2001:db8:ffff::1", True),
         ("2001:db9::", False),
-        ("::ffff:192.0.2.7", True),
         ("", False),
         ("unknown", False),
     ],
@@ -38,11 +37,19 @@ def test_address_is_in_a_network(address, is_listed):
 
 def test_session_from_a_listed_network_is_suspected(new_site, select):
     site = new_site(vpn_networks=LIST)
-    site.view(address="192.0.2.1")
-    site.pass_time(1)
-    site.view(address="203.0.113.1")
+    for address in ("192.0.2.1", "::ffff:192.0.2.7", "203.0.113.1", "::ffff:203.0.113.7"):
+        site.view(address=address)
+        site.pass_time(1)
 
-    assert select("vpn_suspected", "sessions", "started_at") == [(1,), (0,)]
+    assert select("vpn_suspected", "sessions", "started_at") == [(1,), (1,), (0,), (0,)]
+
+
+def test_same_address_is_one_visitor_in_both_forms(new_site, select):
+    site = new_site()
+    site.view(address="192.0.2.1")
+    site.view(address="::FFFF:192.0.2.1")
+
+    assert select("count(*)", "sessions") == [(1,)]
 
 
 def test_invalid_network_is_rejected(database):
@@ -54,11 +61,11 @@ def test_invalid_network_is_rejected(database):
 def test_country_is_that_of_the_address(new_site, select, tmp_path):
     write_countries(tmp_path / "countries.mmdb", {"192.0.2.0/24": "IN", "198.51.100.0/25": "DE"})
     site = new_site(geoip=tmp_path / "countries.mmdb")
-    for address in ("192.0.2.9", "198.51.100.9", "198.51.100.200", "2001:db8::1", "unknown"):
+    for address in ("192.0.2.9", "198.51.100.9", "198.51.100.200", "2001:db8::1", "::ffff:192.0.2.7", "unknown"):
         site.view(address=address)
         site.pass_time(1)
 
-    assert select("country", "sessions", "started_at") == [("IN",), ("DE",), (None,), (None,), (None,)]
+    assert select("country", "sessions", "started_at") == [("IN",), ("DE",), (None,), (None,), ("IN",), (None,)]
 
 
 @needs_maxminddb
