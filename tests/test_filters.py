@@ -1,5 +1,8 @@
 """The parameters of filters: their values, and the days for which they are allowed."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 from helpers.client import NOW
 
@@ -56,6 +59,12 @@ REFUSED = {
 }
 
 
+INSERT_VIEW = """
+insert into events (session_id, event_type, page_url, occurred_at)
+values ('c', 'page_view', '/caf\u00e9', ?)
+"""
+
+
 @pytest.fixture
 def visits(insert):
     """Insert one visitor's visits yesterday and today, and another visitor's visit today."""
@@ -78,6 +87,21 @@ def count(get, query):
 @pytest.mark.parametrize(("query", "expected"), CHOSEN.values(), ids=CHOSEN)
 def test_filters_choose_sessions(visits, get, query, expected):
     assert count(get, query) == expected
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_filtered_response_is_read_from_one_snapshot(visits, database, get):
+    """Before each statement of the request, another connection writes a page view of a session that does not match."""
+    connection = database._handle().statements.connection
+    with closing(sqlite3.connect(database.path, isolation_level=None)) as other:
+        connection.set_trace_callback(lambda sql: other.execute(INSERT_VIEW, [NOW]))
+        try:
+            pages = get("/analytics/pages/top?days=2&country.not=DE")
+        finally:
+            connection.set_trace_callback(None)
+
+    assert pages == [{"page": "/caf\u00e9", "views": 1, "unique_sessions": 1}]
+    assert len(get("/analytics/pages/top?country=DE")) == 1
 
 
 @pytest.mark.any_engine

@@ -156,7 +156,7 @@ def test_limit_holds_over_midnight_and_for_a_network_of_ipv6(new_site):
     assert site.lead({}, address="2001:db8:0:1::1").status_code == 204
 
 
-def test_limit_is_for_each_ipv4_client_of_a_server_with_an_ipv6_address(site, select):
+def test_ipv4_clients_of_an_ipv6_server_have_separate_limits(site, select):
     for number in range(11):
         assert site.lead({}, address=f"::ffff:192.0.2.{number}").status_code == 204
     for _ in range(9):
