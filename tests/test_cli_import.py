@@ -166,6 +166,8 @@ def test_import_of_a_missing_file_creates_no_database(folder):
         ("--site", "example.com", "a URL such as https://example.com"),
         ("--site", "https:///about", "a URL such as https://example.com"),
         ("--host", "https://example.com", "a host name such as example.com"),
+        ("--timeout", "inf", "a number of minutes"),
+        ("--timeout", "nan", "a number of minutes"),
     ],
 )
 def test_import_rejects_a_site_whose_pages_would_be_wrong(option, value, expected, export, folder):

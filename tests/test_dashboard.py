@@ -139,6 +139,8 @@ def test_series_has_page_views(filled, get, interval, first, rows):
         ("to=2026-01-31", ("2026-01-16", "2026-01-31", "day")),
         ("to=2026-01-01", ("2026-01-01", "2026-01-01", "hour")),
         ("days=2&interval=month", ("2026-02-23", "2026-02-24", "month")),
+        ("from=1950-01-01&to=1960-01-01", ("1950-01-01", "1960-01-01", "month")),
+        ("to=1960-01-01", ("1960-01-01", "1960-01-01", "hour")),
     ],
 )
 def test_range_is_resolved(filled, client, query, expected):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
 import re
 import sys
@@ -88,6 +89,13 @@ def parse_hosts(ctx: click.Context, option: click.Parameter, value: tuple[str, .
     return value
 
 
+def parse_timeout(ctx: click.Context, option: click.Parameter, value: float) -> float:
+    """Reject `inf` and `nan`, which FloatRange accepts."""
+    if not math.isfinite(value):
+        raise click.BadParameter(f"'{value}' is not a number of minutes")
+    return value
+
+
 @main.command("import", cls=RenamedOptions, renamed={"--assets": "--asset-extensions"})
 @database_option
 @click.argument(
@@ -138,6 +146,7 @@ def parse_hosts(ctx: click.Context, option: click.Parameter, value: tuple[str, .
     default=30.0,
     show_default=True,
     type=click.FloatRange(1),
+    callback=parse_timeout,
     help="Logs: minutes of inactivity that end a session.",
 )
 @click.option(

@@ -290,10 +290,10 @@ def _read_matching(query: Query, matching: Matching, sections: Collection[str] |
 
 
 def _describe(range_: DayRange, interval: Interval, filters: Filters | None) -> ResolvedRange:
-    first, last = range_.bounds["first"], range_.bounds["last"]
+    first, last = str(range_).split("/")
     return {
-        "from": iso_date(first),
-        "to": iso_date(last),
+        "from": first,
+        "to": last,
         "interval": interval,
         "filters": {name: list(values) for name, values in parse_filters(filters).items()},
     }
@@ -301,7 +301,9 @@ def _describe(range_: DayRange, interval: Interval, filters: Filters | None) -> 
 
 def _default_interval(range_: DayRange, earlier: EarlierRange | None, raw_since: str | None) -> Interval:
     """Return the default interval of a range. Hours are not known for days whose sessions were purged."""
-    first, last = range_.bounds["first"], range_.bounds["last"]
+    first, last = range_.first, range_.last
+    assert first is not None
+    assert last is not None
     first_read = iso_date(earlier.first if earlier else first)
     for days, interval in DEFAULT_INTERVALS:
         is_known = interval != "hour" or raw_since is None or raw_since <= first_read
