@@ -18,7 +18,7 @@ from helpers.browser import (
     wait_until_shown,
 )
 from helpers.client import KEY, NOW
-from helpers.rows import insert
+from helpers.rows import insert, session
 
 
 def query(page):
@@ -162,6 +162,17 @@ def test_list_is_downloaded_as_csv(page, tmp_path):
         ["(direct)", "1", "0"],
         ["bing.com", "1", "0"],
     ]
+
+
+def test_formulas_in_the_csv_are_escaped(tab, url, shop, tmp_path):
+    insert(shop, "sessions", session(90, "2026-02-23", referrer_domain="\uff1d1;=2"))
+    page = open_page(tab, url)
+    page.click('[data-key="actions-sources"]')
+    with page.expect_download() as download:
+        page.click("text=Download CSV")
+    download.value.save_as(tmp_path / "sources.csv")
+
+    assert "\"'\uff1d1;'=2\",1,0\r\n" in (tmp_path / "sources.csv").read_bytes().decode("utf-8-sig")
 
 
 def test_shortcuts_are_listed_by_a_key_and_the_account_menu(page):

@@ -78,18 +78,19 @@ export function pageNames(pages) {
   return pages.map((page) => page.replace(/^https?:\/\/[^/?#]+/i, "") || "/");
 }
 
-/** Return rows as CSV. A text that a spreadsheet would run as a formula gets an apostrophe in front. */
+// The start of each part of a text that a spreadsheet could evaluate as a formula. See values/formulas.py.
+const FORMULA = /((?:^|(?<![\s";,|])(?=[\s";,|]))[\s";,|]*)(?='*[=+\-@\uff1d\uff0b\uff0d\uff20])/g;
+
+const escapeFormula = (text) => text.replace(FORMULA, (run, _, at) => (at === 0 || /[\t\r\n;,|]/.test(run) ? `${run}'` : run));
+
+/** Return rows as CSV. Texts are quoted, and formulas get an apostrophe in front. */
 function toCsv(rows) {
   const flat = rows.map(({ previous, ...row }) => {
     const earlier = Object.entries(previous ?? {}).map(([name, value]) => [`previous_${name}`, value]);
     return { ...row, ...Object.fromEntries(earlier) };
   });
   const columns = [...new Set(flat.flatMap((row) => Object.keys(row)))];
-  const cell = (value) => {
-    let text = value === null || value === undefined ? "" : String(value);
-    if (typeof value === "string" && /^[=+\-@\t\r]/.test(text)) text = `'${text}`;
-    return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-  };
+  const cell = (value) => (typeof value === "string" ? `"${escapeFormula(value).replaceAll('"', '""')}"` : (value ?? ""));
   return [columns, ...flat.map((row) => columns.map((name) => row[name]))].map((row) => `${row.map(cell).join(",")}\r\n`).join("");
 }
 
