@@ -198,9 +198,11 @@ def test_hours_of_a_day_are_as_many_as_the_clock_shows(offsets_of, zone, day, co
         ("week", "1970-01-01", "1970-01-05", ["1969-12-29", "1970-01-05"]),
         ("month", "2025-12-31", "2026-03-01", ["2025-12-01", "2026-01-01", "2026-02-01", "2026-03-01"]),
         ("month", "2024-02-29", "2024-02-29", ["2024-02-01"]),
+        ("month", "9999-11-30", "9999-12-31", ["9999-11-01", "9999-12-01"]),
+        ("month", "0001-01-31", "0001-02-01", ["0001-01-01", "0001-02-01"]),
         ("day", "2026-03-02", "2026-03-01", []),
     ],
-    ids=["days", "weeks", "one week", "week before 1970", "months", "leap day", "empty"],
+    ids=["days", "weeks", "one week", "week before 1970", "months", "leap day", "last month", "first month", "empty"],
 )
 def test_intervals_overlap_the_range(interval, first, last, expected):
     begin, end = (to_day(date.fromisoformat(text)) for text in (first, last))

@@ -18,6 +18,8 @@ END_DAY = 2_932_897  # the day after 9999-12-31, which is the maximum of `dateti
 
 EPOCH = date(1970, 1, 1).toordinal()
 
+CYCLE = 146_097  # days of 400 years, after which the calendar repeats
+
 Interval = Literal["hour", "day", "week", "month"]
 
 
@@ -111,7 +113,7 @@ def interval_first(day: int, interval: Interval) -> int:
     if interval == "week":
         return day - (day + 3) % 7  # 1970-01-01 was a Thursday
     if interval == "month":
-        return day - to_date(day).day + 1
+        return day - to_date(day % CYCLE).day + 1  # also for days after 9999, which are not dates
     return day
 
 
