@@ -104,6 +104,17 @@ def test_compared_sections_equal_their_endpoints(filled, get, compare):
 
 
 @pytest.mark.parametrize(
+    "query", ["days=1", "days=1&country=IN", "days=1&country=IN&compare=previous", "days=7&lead=false"]
+)
+def test_chosen_section_equals_that_of_the_whole_page(filled, get, query):
+    page = get(f"/analytics/dashboard?{query}")
+
+    for name in SECTIONS:
+        chosen = get(f"/analytics/dashboard?{query}&sections={name}")
+        assert chosen == {section: page[section] for section in ("site", "range", name)}
+
+
+@pytest.mark.parametrize(
     ("interval", "first", "rows"),
     [
         ("hour", {"date": "2026-02-24T13:00+00:00", "page_views": 5}, 2),

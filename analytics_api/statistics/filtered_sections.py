@@ -50,7 +50,7 @@ def read_sections(
     has_views = "pages" in sections and "page_views" in sections
     page_keys = _keys(shown["pages"]) if shown and has_views else None
     of_sessions = [section for section in sections if section not in ("pages", "page_views")]
-    if matching.by_columns:
+    if matching.by_columns and of_sessions:
         count = count_sections_and_views if has_views else count_sections
         counts = count(db, matching, of_sessions, interval)
         rows = counts.rows()
