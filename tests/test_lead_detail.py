@@ -159,6 +159,35 @@ def test_source_of_a_visit_is_shown_without_user_info(insert, get):
     assert get("/analytics/leads/1/visits") == [{"session_id": "s1", "referrer_domain": "bing.com", "pages": []}]
 
 
+def test_sessions_without_a_visitor_belong_to_no_lead(insert, get):
+    insert("sessions", session_id="s1", visitor_id="", started_at=1740280000000)
+    insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00", visitor_id="")
+
+    assert get("/analytics/leads/1")["sessions"] == []
+    assert get("/analytics/leads/1/visits") == []
+    assert get("/analytics/leads?has_visits=true")["total"] == 0
+    assert get("/analytics/overview?lead=true")["total_sessions"] == 0
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_visits_of_sessions_whose_ids_are_not_utf_8(database, get):
+    session_id = "cast(x'73ff' as text)"
+    database.write(
+        lambda at: at.execute(f"""
+insert into sessions (session_id, visitor_id, started_at)
+values ({session_id}, 'ann', 1740280000000)
+""")
+    )
+    database.write(
+        lambda at: at.execute(f"""
+insert into leads (lead_id, enquiry_datetime, session_id)
+values (1, '2026-02-23 11:15:00', {session_id})
+""")
+    )
+
+    assert get("/analytics/leads/1/visits") == [{"session_id": "s\ufffd", "referrer_domain": "(direct)", "pages": []}]
+
+
 def test_visits_of_an_unknown_lead_are_404(client):
     assert client.get("/analytics/leads/1/visits").status_code == 404
 

@@ -26,7 +26,7 @@ EXPRESSIONS: Final[dict[str, str]] = {
     "visitor": "s.is_new",
     "lead": """case
     when s.session_id in (select session_id from leads where session_id is not null)
-      or s.visitor_id in (select visitor_id from leads where visitor_id is not null)
+      or s.visitor_id in (select visitor_id from leads where visitor_id <> '')
       then 'true'
     else 'false'
   end""",

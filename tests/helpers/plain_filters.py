@@ -88,7 +88,8 @@ class PlainFilters:
 
     def lead_of(self, session):
         is_lead = any(
-            lead["session_id"] == session["session_id"] or lead["visitor_id"] == session["visitor_id"]
+            lead["session_id"] == session["session_id"]
+            or (lead["visitor_id"] and lead["visitor_id"] == session["visitor_id"])
             for lead in self.leads
         )
         return ["true" if is_lead else "false"]

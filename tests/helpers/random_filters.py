@@ -29,7 +29,7 @@ FILTERS = st.lists(
 LEAD = st.fixed_dictionaries(
     {
         "session_id": st.sampled_from([None, "s1", "s2", "none"]),
-        "visitor_id": st.sampled_from([None, "ann", "none"]),
+        "visitor_id": st.sampled_from([None, "", "ann", "none"]),
     }
 )
 

@@ -75,15 +75,12 @@ where lead_id = :lead_id
 SESSION_COLUMNS = """session_id, visitor_id, entry_page, exit_page, country, started_at, ended_at, duration,
   engagement_score, event_count"""
 
-# All sessions of the lead's visitor, and the sessions in `session_id` of the lead and of its submissions.
-SESSIONS = f"""
-select {SESSION_COLUMNS}
-from sessions
-where session_id in (
+# The ids of all sessions of the lead's visitor, and of the sessions in `session_id` of the lead and of its submissions.
+SESSION_IDS = """
   select visits.session_id
   from leads
   join sessions as visits on visits.visitor_id = leads.visitor_id
-  where leads.lead_id = :lead_id
+  where leads.lead_id = :lead_id and leads.visitor_id <> ''
   union
   select session_id
   from leads
@@ -91,7 +88,12 @@ where session_id in (
   union
   select session_id
   from lead_submissions
-  where lead_id = :lead_id)
+  where lead_id = :lead_id"""
+
+SESSIONS = f"""
+select {SESSION_COLUMNS}
+from sessions
+where session_id in ({SESSION_IDS})
 order by started_at desc, session_id
 """
 

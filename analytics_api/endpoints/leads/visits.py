@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Final, TypedDict
 
 from ...context import Context
 from ...database import Reader
-from .detail import SESSIONS
+from .detail import SESSION_IDS
 from .history import require_lead
 
 MOST_PAGES: Final = 20  # per session
@@ -24,19 +23,19 @@ class Visit(TypedDict):
     pages: list[ViewedPage]
 
 
-# `session_ids` is a JSON array.
-SOURCES = """
+SOURCES = f"""
 select session_id, source
 from counted_sessions
-where session_id in (select value from json_each(cast(:session_ids as text)))
+where session_id in ({SESSION_IDS})
+order by started_at desc, session_id
 """
 
 # The pages of each session, those with the most views first.
-VIEWED = """
+VIEWED = f"""
 select session_id, page, cast(sum(viewed.views) as bigint) as views
 from session_pages as viewed
 join pages using (page_id)
-where session_id in (select value from json_each(cast(:session_ids as text)))
+where session_id in ({SESSION_IDS})
 group by session_id, pages.page_id
 order by session_id, views desc, page
 """
@@ -54,18 +53,15 @@ def visits(ctx: Context, lead_id: int) -> list[Visit]:
 
     def read(at: Reader) -> list[Visit]:
         require_lead(at, lead_id)
-        pages: dict[str, list[ViewedPage]] = {
-            session["session_id"]: [] for session in at.rows(SESSIONS, lead_id=lead_id)
-        }
-        session_ids = json.dumps(list(pages))
-        sources = dict(at.tuples(SOURCES, session_ids=session_ids))
+        sources = at.tuples(SOURCES, lead_id=lead_id)
+        pages: dict[str, list[ViewedPage]] = {session_id: [] for session_id, _ in sources}
         # A window function, which could limit the pages in SQL, would take twice as long.
-        for session_id, page, views in at.tuples(VIEWED, session_ids=session_ids):
-            if len(pages[session_id]) < MOST_PAGES:
+        for session_id, page, views in at.tuples(VIEWED, lead_id=lead_id):
+            if session_id in pages and len(pages[session_id]) < MOST_PAGES:
                 pages[session_id].append({"page": page, "views": views})
         return [
-            {"session_id": session_id, "referrer_domain": sources[session_id], "pages": viewed}
-            for session_id, viewed in pages.items()
+            {"session_id": session_id, "referrer_domain": source, "pages": pages[session_id]}
+            for session_id, source in sources
         ]
 
     return ctx.db.read(read)
