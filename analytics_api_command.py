@@ -4,12 +4,18 @@ This module is outside the package, because importing the package takes most of 
 interrupt (Ctrl-C) during this time prints one line, not a traceback.
 """
 
+import atexit
 import os
+import signal
 import sys
+from types import FrameType
 
 
 def main() -> None:
     open_closed_streams()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, interrupt)
     try:
         from analytics_api.cli import main as command
 
@@ -29,3 +35,11 @@ def open_closed_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 stays open until the end
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """Delete temporary files as after Ctrl-C, then end the process by the signal. A second signal ends it at once."""
+    signal.signal(number, signal.SIG_DFL)
+    atexit.register(signal.raise_signal, number)
+    handler = signal.getsignal(signal.SIGINT)
+    (handler if callable(handler) else signal.default_int_handler)(signal.SIGINT, frame)

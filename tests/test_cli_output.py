@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from threading import Thread
 
 import pytest
 from helpers.cli import COMMAND, clean_environment, isolated_cwd, run, run_process
+from helpers.server import wait_for
 
 TABLE = ("export", "sessions", "--format", "csv")
 SMALL_FILES = ("/bin/sh", "-c", 'ulimit -f 128; exec "$@"', "sh", COMMAND)  # 128 blocks of 512 bytes
@@ -189,3 +191,27 @@ def test_closed_stream_is_like_the_null_device(folder, redirection, command):
     result = run_process(*command, program=program, cwd=folder)
 
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_stop_signal_deletes_temporary_files(folder):
+    temporary = folder / "temporary"
+    temporary.mkdir()
+    with subprocess.Popen(
+        [COMMAND, "import", "--into-demo", "-"],
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=clean_environment(TMPDIR=str(temporary)),
+    ) as process:
+        try:
+            # The command writes these lines to a temporary file, and then waits for more.
+            process.stdin.write(b"CREATE TABLE leads (lead_id);\n" + b"--\n" * 2_000)
+            process.stdin.flush()
+            wait_for(lambda: os.listdir(temporary))
+            process.terminate()
+            status = process.wait(30)
+        finally:
+            process.kill()
+
+    assert (status, os.listdir(temporary)) == (-signal.SIGTERM, [])
