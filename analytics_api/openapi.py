@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from .endpoints.leads.board import Card
+from .endpoints.leads.status import LeadState
 from .examples import CARD, REQUEST_EXAMPLES, RESPONSE_EXAMPLES
 from .http.parameters import Enums, Identifier, Parameter
 from .http.requests import NO_CHUNKED_BODIES
@@ -91,7 +92,7 @@ def document(prefix: str = "/analytics", mount: str = "", *, browser_sessions: b
     }
     schemas["StaleLead"] = {
         "type": "object",
-        "properties": {"error": {"type": "string"}, "lead": _schema(Card, schemas)},
+        "properties": {"error": {"type": "string"}, "lead": _schema(Card | LeadState, schemas)},
         "required": ["error", "lead"],
         "additionalProperties": False,
     }

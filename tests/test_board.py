@@ -96,6 +96,18 @@ def test_board_needs_the_scope_leads_read(database, client, scopes):
     assert client.get("/analytics/changes", key=key).status_code == 403
 
 
+@pytest.mark.any_engine
+@pytest.mark.parametrize("path", ["/analytics/leads/1", "/analytics/leads"])
+def test_stale_lead_has_no_personal_data_for_a_writing_key(leads, client, database, get, path):
+    key = KeyStore(database).add("mover", ["leads:write"], now=1)
+    body = {"leads": [{"lead_id": 1, "etag": "outdated"}], "status": "won"}
+
+    response = client.patch(path, json=body, headers={"If-Match": '"outdated"'}, key=key).json
+
+    shown = {name: card(get, 1)[name] for name in ("lead_id", "status", "etag", "stage_since")}
+    assert (response.get("stale") or [response.get("lead")]) == [shown]
+
+
 def test_etag_changes_with_every_move_and_nothing_else(leads, client, database, get):
     etags = [card(get, 1)["etag"]]
     client.patch("/analytics/leads/1", json={"status": "won"})

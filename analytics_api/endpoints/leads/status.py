@@ -10,6 +10,7 @@ from ...context import Context
 from ...database import Reader, Transaction
 from ...errors import NotFound, PreconditionFailed
 from ...http.representations import Check, etag_of
+from ...values.statuses import Status
 from .board import Card, find_status, to_cards
 from .detail import read_detail
 from .search import COLUMN_LIST
@@ -43,10 +44,19 @@ class MovedLead(TypedDict):
     etag: str
 
 
+class LeadState(TypedDict):
+    """A lead on the board, for a key without the scope `leads:read`."""
+
+    lead_id: int
+    status: Status
+    etag: str
+    stage_since: int | None
+
+
 class MovedLeads(TypedDict):
     updated: list[MovedLead]
     unchanged: list[int]
-    stale: list[Card]
+    stale: list[Card | LeadState]
     not_found: list[int]
 
 
@@ -69,7 +79,8 @@ def update_status(ctx: Context, lead_id: int, status: str, check: Check = lambda
 
     Case and surrounding spaces of `status` are ignored. Nothing is written if the lead already has this status. If
     `If-Match` lists neither the `etag` of the lead on the board nor the `ETag` of its detail, nothing is written, and
-    the response is 412 with the lead as the board shows it. The header `ETag` of the response has the new `etag`.
+    the response is 412 with the lead as the board shows it. The header `ETag` of the response has the new `etag`. For a
+    key without the scope `leads:read`, the lead in a 412 has only `lead_id`, `status`, `etag` and `stage_since`.
 
     :param check: called with a function that returns the entity tags of the lead. To reject the change, `check` raises
         PreconditionFailed.
@@ -85,7 +96,7 @@ def update_status(ctx: Context, lead_id: int, status: str, check: Check = lambda
         try:
             check(lambda: (card["etag"], etag_of(read_detail(at, lead_id))))
         except PreconditionFailed as error:
-            raise PreconditionFailed(str(error), {"lead": card}) from None
+            raise PreconditionFailed(str(error), {"lead": _show(ctx, card)}) from None
         if card["status"] != new_status:
             _move(ctx, at, [card], new_status)
             card = _read_cards(at, [lead_id])[lead_id]
@@ -98,9 +109,10 @@ def update_statuses(ctx: Context, leads: Sequence[LeadReference], status: str) -
     """Set the pipeline status of several leads in one transaction.
 
     A lead can be sent with an `etag` and with a status in `from`. It is moved only if these are equal to its current
-    `etag` on the board and its current status. Otherwise the lead is in `stale`, as the board shows it now. `unchanged`
-    has the leads that already have the status, and `not_found` those that do not exist. If the request has a lead
-    twice, only the first one is used. All lists are in the order of the request.
+    `etag` on the board and its current status. Otherwise the lead is in `stale`, as the board shows it now; for a key
+    without the scope `leads:read`, it has only `lead_id`, `status`, `etag` and `stage_since`. `unchanged` has the leads
+    that already have the status, and `not_found` those that do not exist. If the request has a lead twice, only the
+    first one is used. All lists are in the order of the request.
 
     :param leads: 1 to 500 leads.
     :raises NotFound: the status does not exist.
@@ -119,7 +131,7 @@ def update_statuses(ctx: Context, leads: Sequence[LeadReference], status: str) -
         return {
             "updated": [{"lead_id": id_, "etag": moved[id_]["etag"]} for id_ in expected if id_ in moved],
             "unchanged": [id_ for id_ in expected if id_ in current and id_ not in moved],
-            "stale": [cards[id_] for id_ in expected if id_ in cards and id_ not in current],
+            "stale": [_show(ctx, cards[id_]) for id_ in expected if id_ in cards and id_ not in current],
             "not_found": [id_ for id_ in expected if id_ not in cards],
         }
 
@@ -133,6 +145,12 @@ def lead_etag(ctx: Context, payload: object) -> str | None:
 
 def _is_expected(card: Card, lead: LeadReference) -> bool:
     return lead.get("etag", card["etag"]) == card["etag"] and lead.get("from", card["status"]) == card["status"]
+
+
+def _show(ctx: Context, card: Card) -> Card | LeadState:
+    if ctx.principal is None or "leads:read" in ctx.principal.scopes:
+        return card
+    return LeadState(lead_id=card["lead_id"], status=card["status"], etag=card["etag"], stage_since=card["stage_since"])
 
 
 def _read_cards(at: Reader, lead_ids: Iterable[int]) -> dict[int, Card]:
