@@ -12,6 +12,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Final, NamedTuple
 
 from ..database import Row, Transaction
+from ..endpoints.leads.contacts import comparable_phone
 from .parse import Event, encode
 
 SOURCE: Final = "WebSite"
@@ -48,7 +49,7 @@ SELECT_BY_PHONE: Final = """
 select lead_id, enquiry_datetime
 from leads
 where replace(replace(replace(replace(replace(replace(replace(
-    contact_phone, ' ', ''), '+', ''), '(', ''), ')', ''), '.', ''), '-', ''), '/', '') = :digits
+    contact_phone, ' ', ''), '+', ''), '(', ''), ')', ''), '.', ''), '-', ''), '/', '') in (:digits, :phone)
 order by enquiry_datetime, lead_id
 limit 1
 """
@@ -156,7 +157,8 @@ def _find_lead(at: Transaction, email: str | None, phone: str | None) -> Row | N
     lead = at.row(SELECT_BY_EMAIL, email=email) if email else None
     digits = re.sub("[^0-9]", "", phone or "")
     if lead is None and len(digits) >= MIN_DIGITS:
-        lead = at.row(SELECT_BY_PHONE, digits=digits)
+        # A lead may have a phone with other characters, such as `123456 (office)`.
+        lead = at.row(SELECT_BY_PHONE, digits=digits, phone=comparable_phone(phone))
     return lead
 
 

@@ -56,11 +56,23 @@ def test_address_is_stored_only_if_wanted(new_site, select):
         ({"email": "ann@shop.example"}, {"email": "bob@shop.example"}, False),
         ({"phone": "+49 30 123456"}, {"mobile": "(49) 30-12.34/56"}, True),
         ({"phone": "12345"}, {"phone": "12345"}, False),
+        ({"phone": "123 456 (office)"}, {"phone": "123456 office"}, True),
+        ({"phone": "123456"}, {"phone": "tel. 123 456"}, True),
         ({"email": "a@b.example", "tel": "123456"}, {"email": "c@b.example", "tel": "123456"}, True),
         ({}, {}, False),
         ({"name": "Ann"}, {"name": "Ann"}, False),
     ],
-    ids=["mail", "other-mail", "phone", "short-phone", "phone-after-mail", "empty", "name"],
+    ids=[
+        "mail",
+        "other-mail",
+        "phone",
+        "short-phone",
+        "phone-with-text",
+        "phone-after-text",
+        "phone-after-mail",
+        "empty",
+        "name",
+    ],
 )
 def test_same_mail_or_phone_is_the_same_lead(site, select, first, second, is_same):
     site.lead(first)
@@ -224,7 +236,7 @@ def test_match_uses_an_index(database):
     explain = "explain query plan" if isinstance(database, SQLite) else "explain"
 
     plans = [
-        str(database.rows(f"{explain} {sql}", email="ann7@shop.example", digits="49000007"))
+        str(database.rows(f"{explain} {sql}", email="ann7@shop.example", digits="49000007", phone="49000007"))
         for sql in (SELECT_BY_EMAIL, SELECT_BY_PHONE)
     ]
 
