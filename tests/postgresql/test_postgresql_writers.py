@@ -13,6 +13,7 @@ from helpers.server import wait_for
 
 from analytics_api import open_database
 from analytics_api.maintenance.purge import purge
+from analytics_api.maintenance.site import change_settings
 
 WRITERS = 6
 
@@ -304,4 +305,37 @@ def test_purge_that_began_during_a_rebuild_keeps_the_totals(database):
         {"page": "/a", "views": 1, "sessions": 1}
     ]
     assert database.rows("select views, archived from session_pages") == [{"views": 1, "archived": 1}]
+    assert database.verify() == []
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        f"insert into sessions (session_id, visitor_id, started_at) values ('s2', 'eve', {START})",
+        f"insert into events (session_id, event_type, occurred_at) values ('s1', 'click', {START})",
+        "update sessions set ended_at = started_at, duration = 0",
+        "delete from sessions",
+    ],
+    ids=["session", "event", "end", "deletion"],
+)
+@pytest.mark.parametrize("change", ["site", "import"])
+def test_write_that_began_before_a_rebuild_is_tried_again(database, sql, change):
+    def load(at):
+        at.execute(f"insert into sessions (session_id, visitor_id, started_at) values ('s0', 'eve', {START - DAY})")
+
+    def write(at):
+        attempts.append(at.rows("select count(*) from sessions"))
+        if len(attempts) == 1 and change == "site":
+            change_settings(other, time_zone="Pacific/Kiritimati")
+        elif len(attempts) == 1:
+            other.bulk(load)
+        at.execute(sql)
+
+    attempts = []
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        connection.execute(INSERT_SESSION, ["s1", "ann", "f1", START])
+    with open_database(database.url).closing() as other:
+        database.write(write)
+
+    assert len(attempts) == 2
     assert database.verify() == []

@@ -65,6 +65,21 @@ set transaction_id = pg_current_xact_id()
 """,
 )
 
+# A transaction that began before the rebuild reads the former rows and settings, but may count after the rebuild. Its
+# counts would be wrong. If they are added to one of these rows, the transaction fails, and is then tried again.
+INSERT_SHARDS = (
+    """
+insert into day_counts (day, shard)
+select -1, shard
+from generate_series(1, 8) as shards (shard)
+""",
+    """
+insert into event_counts (day, shard, events)
+select -1, shard, 0
+from generate_series(1, 8) as shards (shard)
+""",
+)
+
 # The archive refers to pages by id, so pages in the archive keep their ids.
 FILL_PAGES = (
     """
@@ -179,6 +194,7 @@ def rebuild(statements: Statements, on_progress: Callable[[str], object]) -> Non
                 f"insert into {counter.table} ({columns}) select {columns} from {counter.view} order by {columns}"
             )
         analyze(statements, counter.table)
+    _run(statements, INSERT_SHARDS)
     _run(statements, RESTART_CHANGES)
     _raise_sequences(statements)
 
