@@ -7,7 +7,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
 # Settings of `make run`. A file .env is only for commands that are run manually.
-BIND := 127.0.0.1:8000
+PORT := 8000
+BIND := 127.0.0.1:$(PORT)
 DEMO := ANALYTICS_DATABASE=demo.db ANALYTICS_STORAGE=demo-recordings ANALYTICS_API_KEY= ANALYTICS_API_KEY_FILE=demo.key
 
 PYTEST := pytest -n auto --dist worksteal
@@ -18,10 +19,10 @@ WORKERS = $$(( ($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2 ))  # more than cores
 help:  ## show this
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST)
 
-run: .venv/run demo.key  ## serve demo data on http://127.0.0.1:8000, or on BIND=HOST:PORT
+run: .venv/run demo.key  ## serve demo data on http://127.0.0.1:8000; options: PORT=8001 or BIND=HOST:PORT
 	@$(BIN)/python -c 'import click; from analytics_api.cli.serve import check_address as check; \
 	  click.Command("run", callback=lambda: check("$(BIND)")).main([])' \
-	  || { echo 'For another address: make run BIND=127.0.0.1:8001' >&2; exit 1; }
+	  || { echo 'For another port: make run PORT=8001' >&2; exit 1; }
 	@$(DEMO) $(BIN)/analytics-api demo --if-empty --recordings demo-recordings
 	@printf '\nThe key is %s, stored in demo.key. Try:\n\n' "$$(cat demo.key)"; \
 	printf "  curl -H 'Authorization: Bearer %s' http://$(BIND)/analytics/overview\n\n" "$$(cat demo.key)"

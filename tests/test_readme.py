@@ -210,13 +210,14 @@ def test_make_targets_exist():
     assert {"run", "check", "test", "faults", "bench"} <= documented <= targets
 
 
-def test_make_run_has_settings_of_its_own():
+@pytest.mark.parametrize("address", ["BIND=127.0.0.1:8123", "PORT=8123"])
+def test_make_run_has_settings_of_its_own(address):
     makefile = ROOT / "Makefile"
     if not shutil.which("make"):
         pytest.skip("needs make")
 
     shown = subprocess.run(
-        ["make", "--dry-run", "--always-make", "-f", makefile, "run", "BIND=127.0.0.1:8123"],
+        ["make", "--dry-run", "--always-make", "-f", makefile, "run", address],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -256,7 +257,7 @@ def test_make_run_checks_the_address_first():
         "",
         [
             f"Error: --bind {bind}: Address already in use; use another port",
-            "For another address: make run BIND=127.0.0.1:8001",
+            "For another port: make run PORT=8001",
         ],
     )
 
