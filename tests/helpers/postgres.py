@@ -369,6 +369,14 @@ class ReusableDatabase:
             with self.connection.transaction():
                 self.connection.execute(RESTORE.format(table=table), [rows])
 
+    def wait_until_unused(self, timeout=1):
+        """Wait until no other connection is in a transaction. A pool ends transactions in a thread of its own."""
+        until = time.monotonic() + timeout
+        while self.connection.execute(IS_IN_USE).fetchone() == (True,):
+            if time.monotonic() > until:
+                raise TimeoutError
+            time.sleep(0.01)
+
     def reset(self):
         """Delete all rows, and restore the settings of the site.
 
@@ -376,8 +384,8 @@ class ReusableDatabase:
         """
         try:
             self.connection.execute("set statement_timeout = '5s'")
-            [in_use] = self.connection.execute(IS_IN_USE).fetchone()
-            if not in_use and self.read_state() == self.state:
+            self.wait_until_unused()
+            if self.read_state() == self.state:
                 delete_all(self.connection)
                 if self.read_site() != self.site:
                     self.restore_site()
