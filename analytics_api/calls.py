@@ -73,7 +73,7 @@ def call_with_arguments(ctx: Context, route: Route, arguments: dict[str, Any]) -
         if "from" in arguments:  # `from` is a keyword of Python
             arguments["from_"] = arguments.pop("from")
         return route.endpoint(ctx, **arguments), None
-    if arguments.get("compare") is None and not arguments.get("filters"):
+    if arguments.get("compare") is None and not arguments.get("filters") and not route.in_snapshot:
         return call_with_range(ctx, route, arguments)
     # With a comparison or filters, the endpoint runs several statements, which must read from one snapshot.
     return ctx.db.read(lambda reader: call_with_range(replace(ctx, db=cast(Database, reader)), route, arguments))

@@ -88,6 +88,7 @@ class Route:
         Responses with leads are not cached, because an idle process could keep data of an erased person in memory.
     :param has_range: whether `query` contains the parameters in RANGE. The range of days is then passed to the endpoint
         as `days`, and the response has the header `Analytics-Range`.
+    :param in_snapshot: whether the endpoint reads from one snapshot without filters and without a comparison, too.
     :param max_age: reuse the response for this many milliseconds, even after a write; for routes that many clients
         poll.
     """
@@ -107,6 +108,7 @@ class Route:
     has_preconditions: bool = False
     is_cached: bool = False
     has_range: bool = False
+    in_snapshot: bool = False
     max_age: int = 0
 
     @property
@@ -181,7 +183,7 @@ ROUTES = (
         Enum("attribution", "Session to which a lead is attributed", ATTRIBUTIONS, default="last"),
         Integer("limit", "Number of rows, except for days, weeks and months", default=100, minimum=1, maximum=1000),
         *COMPARED,
-    ], filters=ALL_FILTERS, has_range=True, is_cached=True),
+    ], filters=ALL_FILTERS, has_range=True, in_snapshot=True, is_cached=True),
     Route("stats", "GET", "/pipeline", pipeline, RANGE, has_range=True, is_cached=True),
     Route(None, "GET", "/site", site),
     Route("stats", "GET", "/realtime", realtime),

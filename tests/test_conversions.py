@@ -1,5 +1,7 @@
 """Leads and won customers by a property of their sessions, by project and by day."""
 
+import sqlite3
+from contextlib import closing
 from datetime import date
 
 import pytest
@@ -33,6 +35,32 @@ def visits(insert):
          "status": "lost"},
         {"lead_id": 3, "enquiry_datetime": "", "visitor_id": "nobody"},
     )  # fmt: skip
+
+
+INSERT_LEAD_OF_SESSION = """
+begin;
+insert into sessions (session_id, visitor_id, started_at)
+select 'n' || count(*), 'new', 1771920000000
+from sessions;
+insert into leads (enquiry_datetime, session_id)
+select '2026-02-24 08:00:00', max(session_id)
+from sessions;
+commit;
+"""
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_response_is_read_from_one_snapshot(database, get):
+    """Before each statement of the request, another connection writes a session with a lead."""
+    connection = database._handle().statements.connection
+    with closing(sqlite3.connect(database.path, isolation_level=None)) as other:
+        connection.set_trace_callback(lambda sql: other.executescript(INSERT_LEAD_OF_SESSION))
+        try:
+            [row] = get("/analytics/conversions?by=total")
+        finally:
+            connection.set_trace_callback(None)
+
+    assert row["leads"] == row["sessions"] > 0
 
 
 def move(database, lead_id, status, moment):
