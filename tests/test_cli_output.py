@@ -69,6 +69,14 @@ def test_output_never_replaces_the_database(folder, name):
     assert run(*TABLE).count("\n") == 901
 
 
+def test_output_never_replaces_the_log_of_a_linked_database(folder):
+    (folder / "link.db").symlink_to("analytics.db")
+
+    output = run(*TABLE, "-d", "link.db", "--output", "analytics.db-wal", status=1)
+
+    assert output == "Error: --output analytics.db-wal is the database\n"
+
+
 def test_output_writes_into_a_pipe(folder):
     os.mkfifo(folder / "pipe")
     texts = []

@@ -687,6 +687,16 @@ def test_rows_in_the_wal_are_read(database, tmp_path, open_elsewhere):
     assert open_elsewhere or {*folder.iterdir()} == {*before}
 
 
+def test_rows_in_the_wal_of_a_linked_file_are_read(database, tmp_path):
+    database.execute("pragma journal_mode = wal")
+    database.execute("insert into t values (2, 'two')")
+    (tmp_path / "link.sqlite").symlink_to("local.sqlite")
+
+    loaded = contents(tmp_path / "link.sqlite")
+
+    assert loaded == {"t": [(1, "one"), (2, "two")]}
+
+
 def test_reading_a_wal_mode_file_creates_no_wal(database, tmp_path):
     database.execute("pragma journal_mode = wal")
     database.close()

@@ -175,6 +175,23 @@ def test_rows_of_another_writer_are_read_at_once(tmp_path):
         assert database.rows("select count(*) as leads from leads") == [{"leads": 1}]
 
 
+def test_link_in_a_read_only_folder_is_read_and_written(tmp_path):
+    """The database itself is in another folder, with rows that only its -wal file has."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    (here / "a.db").symlink_to(there / "a.db")
+    insert = "insert into leads (enquiry_datetime) values ('2026-02-23 11:15:00')"
+    with open_database(there / "a.db").closing() as writer:
+        writer.write(lambda at: at.execute(insert))
+
+        with read_only(here), open_database(here / "a.db").closing() as database:
+            database.write(lambda at: at.execute(insert))
+
+            assert database.rows("select count(*) as leads from leads") == [{"leads": 2}]
+            assert not database.is_read_only()
+
+
 def test_log_of_a_crashed_writer_is_not_left_out(tmp_path):
     """The rows are only in the -wal file, which cannot be read without writing -shm."""
     folder = tmp_path / "copied"

@@ -41,7 +41,7 @@ def open_output(path: str | None) -> Iterator[BinaryIO]:
 
 def database_files(database: Database) -> list[str]:
     """Return the paths that no output may overwrite: an SQLite database and the files beside it."""
-    return [f"{database.url}{suffix}" for suffix in ("", "-journal", "-wal", "-shm")]
+    return [f"{os.path.realpath(database.url)}{suffix}" for suffix in ("", "-journal", "-wal", "-shm")]
 
 
 def is_special(path: str) -> bool:

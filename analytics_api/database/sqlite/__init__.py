@@ -258,7 +258,7 @@ class SQLite(Database):
         return self._with_handle(lambda at: find_schema_differences(at.statements.connection, schema_statements()))
 
     def is_read_only(self) -> bool:
-        return not (os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK))
+        return not (os.access(self.path, os.W_OK) and os.access(self.path.resolve().parent, os.W_OK))
 
     def _connect(self) -> sqlite3.Connection:
         """Open a connection. Open a file in a read-only folder as immutable, because WAL mode would create files."""
@@ -316,7 +316,8 @@ class SQLite(Database):
 
     def _is_immutable(self) -> bool:
         """Return whether the folder is read-only and no other process has the file open."""
-        return not os.access(self.path.parent, os.W_OK) and not os.path.exists(f"{self.path}-wal")
+        real = os.path.realpath(self.path)  # SQLite creates -wal beside the file that a symbolic link names
+        return not os.access(os.path.dirname(real), os.W_OK) and not os.path.exists(f"{real}-wal")
 
     def _use_wal(self, connection: sqlite3.Connection) -> None:
         """Set WAL mode again if another program has changed the mode. In WAL mode, readers do not block writers."""

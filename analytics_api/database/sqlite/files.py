@@ -70,12 +70,13 @@ def permission_hint(path: Path, error: sqlite3.Error) -> str:
         return f"; it is a folder: use the path of a file, such as {path / 'analytics.db'}"
     if hint := _closed_folder_hint(path):
         return hint
-    if not os.path.isdir(path.parent):
-        return f"; the folder {path.parent} does not exist"
+    folder = os.path.dirname(os.path.realpath(path))
+    if not os.path.isdir(folder):
+        return f"; the folder {folder} does not exist"
     if os.path.exists(path) and not os.access(path, os.R_OK):
         return f"; its owner does not let other users read it: run the command as the user {_owner(path)}"
-    if not os.access(path.parent, os.W_OK):
-        return f"; the folder {path.parent} must be writable, for the files -wal and -shm beside the database"
+    if not os.access(folder, os.W_OK):
+        return f"; the folder {folder} must be writable, for the files -wal and -shm beside the database"
     if os.path.exists(path) and not os.access(path, os.W_OK):
         return "; the file must be writable"
     return ""

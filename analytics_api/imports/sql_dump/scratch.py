@@ -107,7 +107,7 @@ def open_file(path: str, header: bytes, stack: ExitStack) -> sqlite3.Connection:
     :param header: the first bytes of the file; byte 19 is 2 in WAL mode.
     :raises sqlite3.Error: the file is damaged.
     """
-    mode = "mode=ro"
+    path, mode = os.path.realpath(path), "mode=ro"  # the files -wal and -shm are beside the file that a link names
     # SQLite creates the files -wal and -shm when it opens a file in WAL mode, even for reading. To prevent this, open
     # the file as immutable, or open a copy if the file has a write-ahead log. If -shm exists, another process may have
     # the file open, so open the file itself.
@@ -121,7 +121,7 @@ def open_file(path: str, header: bytes, stack: ExitStack) -> sqlite3.Connection:
         else:
             mode = "mode=ro&immutable=1"
 
-    database = connect(f"{Path(path).absolute().as_uri()}?{mode}", stack, authorize_opening)
+    database = connect(f"{Path(path).as_uri()}?{mode}", stack, authorize_opening)
     database.execute("pragma cell_size_check = on")
     for (fault,) in database.execute("pragma quick_check").fetchall():
         # A fault with " value in " is a null or a type that violates the declaration. The import converts such values.
