@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from helpers.cli import isolated_cwd, query, read_tables, run, run_process
+from helpers.cli import COMMAND, isolated_cwd, query, read_tables, run, run_process
 
 from analytics_api import open_database
 from analytics_api.imports import write
@@ -181,6 +181,15 @@ def test_import_reads_a_pipe(export):
     output = run("import", "-", input=Path(export).read_bytes())
 
     assert output == WRITTEN + UNPLACED + MISSING
+
+
+@pytest.mark.parametrize("others", [(), ("export.sql",)], ids=["alone", "with another file"])
+def test_import_reads_a_pipe_with_a_path_once(export, folder, others):
+    piped = ("/bin/sh", "-c", 'cat export.sql | "$@"', "sh", COMMAND)
+
+    output = run_process("import", "/dev/stdin", *others, program=piped, cwd=folder).stdout
+
+    assert output.removeprefix("/dev/stdin:\n").startswith(WRITTEN)
 
 
 def test_import_of_own_database_includes_the_history(folder):

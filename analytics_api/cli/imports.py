@@ -7,9 +7,10 @@ import math
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Literal, cast, get_args
+from typing import Any, BinaryIO, Literal, cast, get_args
 
 import click
 
@@ -22,7 +23,7 @@ from ..imports.report import Report, printable
 from ..imports.write import count_events
 from ..maintenance.demo_marker import find_mark
 from .base import RenamedOptions, database_option, main, open_or_create
-from .output import database_files
+from .output import database_files, is_special
 from .progress import Progress
 
 # The number of allocations between two runs of the garbage collector. With the default, these runs take 10% of the time
@@ -187,7 +188,8 @@ def import_(
     )
     if len(files) > 1 and not hosts:
         # The site's host is detected from requests for assets, which may be in another one of the files.
-        own_site = replace(own_site, other_hosts=own_hosts_of_files(own_site, [name for name in files if name != "-"]))
+        again = [name for name in files if name != "-" and not is_special(name)]  # the files that can be read twice
+        own_site = replace(own_site, other_hosts=own_hosts_of_files(own_site, again))
     gc.set_threshold(GC_THRESHOLD)
     with open_or_create(database) as opened, Rejects(rejects, inputs=[*files, *database_files(opened)]) as rejected:
         if not into_demo and find_mark(opened):
@@ -247,23 +249,36 @@ def check_sessions(database: Database, links: SessionLinks) -> None:
         click.echo(f"warning: {warning}")
 
 
+@contextmanager
+def open_input(file: str) -> Iterator[str | BinaryIO]:
+    """Yield the path of a regular file, or an open stream for standard input or a pipe, which can be read only once."""
+    if file == "-":
+        yield sys.stdin.buffer
+    elif is_special(file):
+        with open(file, "rb") as stream:
+            yield stream
+    else:
+        yield file
+
+
 def import_one(database: Database, file: str, **options: Any) -> Report:
     """Import one file and show progress.
 
     :param options: keyword arguments of `import_file`.
     :raises IngestError: the file cannot be imported. Control characters in the message are escaped.
     """
-    size = os.path.getsize(file) if os.path.exists(file) else None
+    size = os.path.getsize(file) if os.path.isfile(file) else None
     with (
         Progress(f"reading {printable(file)}", size, "bytes") as reading,
         Progress("writing", None, "rows") as writing,
         Progress("counting", None, "counters") as counting,
+        open_input(file) as input,
     ):
         try:
             return import_file(
                 database,
-                sys.stdin.buffer if file == "-" else file,
-                name="standard input" if file == "-" else None,
+                input,
+                name="standard input" if file == "-" else file,
                 on_read=reading.add,
                 on_write=writing.add,
                 on_progress=counting.step,
