@@ -73,6 +73,18 @@ def test_list_is_searched_while_typing(tab, url):
     assert page.input_value(".search") == "jose"
 
 
+def test_going_back_cancels_the_request_of_a_lead(tab, url):
+    page = open_page(tab, f"{url}/leads")
+    wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])
+    page.route("**/analytics/leads/1", lambda route: None)
+    with page.expect_request("**/analytics/leads/1"):
+        page.click("text=Ann")
+    with page.expect_event("requestfailed", lambda request: request.url.endswith("/analytics/leads/1")):
+        page.go_back()
+
+    wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])
+
+
 def test_list_is_filtered_and_sorted(tab, url):
     page = open_page(tab, f"{url}/leads")
     wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])

@@ -33,7 +33,7 @@ async function load() {
   try {
     const facets = get("/leads/facets", requestQuery(["status", "sort"]), signal);
     facets.then((values) => parts?.bar.showFacets(values)).catch((error) => fail(error, load));
-    const board = await withKey(get("/board", requestQuery(["status"], { limit: PAGE }), signal));
+    const board = await withKey(get("/board", requestQuery(["status"], { limit: PAGE }), signal), signal);
     stages = new Map(board.stages.map((stage) => [stage.status, stage]));
     cursor = board.cursor;
     selected.clear();

@@ -16,8 +16,12 @@ export let canMove = false; // whether the key may move leads
 
 let prepared = null; // a promise that resolves when the time zone and the scopes are known
 
-/** Return the result of a promise once the time zone and the key's scopes are known, too. */
-export const withKey = async (promise) => (await Promise.all([promise, prepared]))[0];
+/** Return the result of a promise once the time zone and the key's scopes are known, too, unless `signal` is aborted. */
+export async function withKey(promise, signal) {
+  const [result] = await Promise.all([promise, prepared]);
+  signal.throwIfAborted();
+  return result;
+}
 
 /**
  * Start a page. `load` fetches and shows it, before the key's scopes are known. `clear` empties it. `shortcuts` are the

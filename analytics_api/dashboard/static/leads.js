@@ -23,11 +23,12 @@ let isFirst = true; // whether the page shows what it showed first
 
 const leadId = () => new URLSearchParams(location.search).get("lead");
 
-async function showLead(view, leadId, reload) {
+async function showLead(view, leadId, reload, signal) {
   let answer, visits, moves;
   try {
     const path = `/leads/${encodeURIComponent(leadId)}`;
-    [answer, visits, moves] = await withKey(Promise.all([get(path), get(`${path}/visits`), get(`${path}/history`)]));
+    const requests = ["", "/visits", "/history"].map((part) => get(path + part, "", signal));
+    [answer, visits, moves] = await withKey(Promise.all(requests), signal);
   } catch (error) {
     if (!(error instanceof ApiError) || error.status !== 404) throw error;
     return view.replaceChildren(backLink(), h("p.empty.card", { role: "status" }, t.missing));
@@ -140,18 +141,18 @@ const other = (each) => h("li", {}, time(format.leadInstant(each.enquiry_datetim
 async function load() {
   clearProblem();
   loading.abort();
+  loading = new AbortController();
+  const { signal } = loading;
   if (leadId()) {
     parts = null;
-    return showLead(byId("view"), leadId(), load).catch((error) => fail(error, load));
+    return showLead(byId("view"), leadId(), load, signal).catch((error) => fail(error, load));
   }
   list = location.search + location.hash;
   if (!parts) buildList();
-  loading = new AbortController();
-  const { signal } = loading;
   try {
     const facets = get("/leads/facets", requestQuery(["sort"]), signal);
     facets.then((values) => parts?.bar.showFacets(values)).catch((error) => fail(error, load));
-    const page = await withKey(getPage("/leads", requestQuery([], { limit: PAGE }), signal));
+    const page = await withKey(getPage("/leads", requestQuery([], { limit: PAGE }), signal), signal);
     rows = page.body.leads;
     total = page.body.total;
     next = page.next;
@@ -284,6 +285,7 @@ watchLinks('a[href^="leads"]', (link) => {
   scrollTo(0, 0);
 });
 startLeads(t.title, load, () => {
+  loading.abort();
   parts = null;
   byId("view").replaceChildren();
 });
