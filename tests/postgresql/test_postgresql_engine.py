@@ -19,6 +19,7 @@ from analytics_api.database.base import (
 )
 from analytics_api.database.postgresql import PostgreSQL
 from analytics_api.database.postgresql.statements import number_placeholders
+from analytics_api.endpoints.leads.filters import list_conditions
 from analytics_api.errors import DatabaseError, RowError, UnusableDatabase
 from analytics_api.statistics.matching import find_matching
 
@@ -228,6 +229,16 @@ def test_filters_do_not_search_other_rows_for_each_session(database, filters):
     lines = "\n".join(row["QUERY PLAN"] for row in plan)
     assert "Anti Join" in lines
     assert "SubPlan" not in lines
+
+
+def test_leads_are_not_compared_with_each_match_of_a_search(database):
+    [term] = database.read(lambda at: list_conditions(at, "example", {}))
+
+    plan = database.rows(f"explain select from leads where {term.scanned}", **term.params)
+
+    lines = "\n".join(row["QUERY PLAN"] for row in plan)
+    assert "hashed SubPlan" in lines
+    assert "Join" not in lines
 
 
 def test_statements_with_filters_are_planned_for_their_values(database):

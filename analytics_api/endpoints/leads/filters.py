@@ -209,10 +209,10 @@ def _term(at: Reader, q: str) -> Condition | None:
     index_query = at.index_query(folded)
     if index_query is None:
         return Condition(TERM, "", like, like, params)
-    search = "in (select rowid from lead_search(:index_query))"
-    return Condition(
-        TERM, "", f"lead_id {search}", f"lead_id + 0 {search}", {**params, "index_query": index_query}, like
-    )
+    search = "lead_id in (select rowid from lead_search(:index_query))"
+    # In an expression, PostgreSQL hashes the matches. It expects few of them, and would join each with every lead.
+    scanned = f"coalesce({search}, false)"
+    return Condition(TERM, "", search, scanned, {**params, "index_query": index_query}, like)
 
 
 def day_begin(at: Reader, day: int) -> str:
