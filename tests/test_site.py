@@ -82,6 +82,21 @@ def test_same_settings_change_nothing(database, visits):
     assert not change_settings(database)
 
 
+def test_settings_that_two_commands_change_are_both_kept(database, visits, monkeypatch):
+    def rebuild(change, **options):
+        """Let another command finish between the first command's reads and its transaction."""
+        monkeypatch.undo()
+        change_settings(database, time_zone="Asia/Kolkata")
+        database.rebuild(change, **options)
+
+    monkeypatch.setattr(database, "rebuild", rebuild)
+
+    change_settings(database, page_query="drop")
+
+    assert read_settings(database) == ("Asia/Kolkata", "drop")
+    assert database.verify() == []
+
+
 def test_purged_days_stay_in_another_zone(database, visits, insert, get):
     purge(database, date(2026, 2, 24), keep_totals=True)
 

@@ -34,10 +34,11 @@ select time_zone, page_query
 from site
 """
 
+# A setting that is null keeps its value, which another program may just have set.
 UPDATE_SETTINGS = """
 update site set
-  time_zone = :time_zone,
-  page_query = :page_query
+  time_zone = coalesce(cast(:time_zone as text), time_zone),
+  page_query = coalesce(cast(:page_query as text), page_query)
 """
 
 OFFSETS = """
@@ -78,15 +79,19 @@ def change_settings(
     :raises SettingError: the time zone does not exist.
     """
     before = read_settings(db)
-    settings = Settings(time_zone or before.time_zone, page_query or before.page_query)
-    offsets = read_offsets(db) if time_zone is None else compute_offsets(time_zone)
-    if settings == before and offsets == read_offsets(db):
+    offsets = None if time_zone is None else compute_offsets(time_zone)
+    if (
+        time_zone in (None, before.time_zone)
+        and page_query in (None, before.page_query)
+        and (offsets is None or offsets == read_offsets(db))
+    ):
         return False
 
     def change(at: Transaction) -> None:
-        at.execute(UPDATE_SETTINGS, **settings._asdict())
-        at.execute(DELETE_OFFSETS)
-        at.insert("site_offsets", Offset._fields, offsets)
+        at.execute(UPDATE_SETTINGS, time_zone=time_zone, page_query=page_query)
+        if offsets is not None:
+            at.execute(DELETE_OFFSETS)
+            at.insert("site_offsets", Offset._fields, offsets)
 
     db.rebuild(change, on_progress=on_progress)
     return True
