@@ -257,7 +257,7 @@ def test_statements_with_filters_are_planned_for_their_values(database):
     ]
 
 
-SESSIONS = "select sessions from day_counts where day = -1"
+SESSIONS = "select sessions from day_counts where day = -1 and sessions > 0"  # a rebuild also inserts shards of 0
 
 
 def test_reads_continue_during_a_bulk_load(database):
