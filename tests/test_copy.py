@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from datetime import date
 
 import pytest
 from helpers.cli import query, read_tables, run
@@ -13,6 +14,7 @@ from analytics_api.database import BASE_TABLES, PRIMARY_KEYS, SITE_TABLES
 from analytics_api.errors import DatabaseError
 from analytics_api.maintenance import demo
 from analytics_api.maintenance.copy import copy
+from analytics_api.maintenance.purge import purge
 
 NOW = 1_771_945_200_123
 LONG = "https://shop.example/?" + "q=ä&" * 20_000
@@ -163,6 +165,23 @@ def test_copy_continues_ids_above_the_highest(odd, database):
     ]
     assert highest == [2**53 + 2, 90_001, 41]
     assert database.verify() == []
+
+
+def test_new_page_gets_no_id_of_an_archived_page(database, tmp_path):
+    views = [
+        {"session_id": "s", "event_type": "page_view", "page_url": page, "occurred_at": instant}
+        for page, instant in [("/purged", NOW - 86_400_000), ("/kept", NOW)]
+    ]
+    with open_database(tmp_path / "purged.db").closing() as source:
+        write(source, {"events": views})
+        purge(source, date(2026, 2, 24), keep_totals=True)
+
+        copy(source, database)
+
+    assert database.rows("select page, views from all_time_pages order by page") == [
+        {"page": "/kept", "views": 1},
+        {"page": "/purged", "views": 1},
+    ]
 
 
 @pytest.mark.parametrize("table", [table for table in ODD if table not in SITE_TABLES])

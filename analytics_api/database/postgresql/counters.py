@@ -92,6 +92,12 @@ delete from pages
 where page_id not in (select page_id from session_pages where archived <> 0)
   and page_id not in (select page_id from archived_page_counts)
 """,
+    # Pages that are inserted now must not get the id of a page in the archive. In a copy, the sequence begins at 1.
+    """
+select setval(pg_get_serial_sequence('pages', 'page_id'), max(page_id))
+from pages
+having max(page_id) > 0
+""",
     """
 update pages set
   views = counted_pages.views,
