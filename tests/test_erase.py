@@ -366,3 +366,8 @@ class TestCommand:
         output = run("erase", "--yes", "--lead", 2**63, status=2)
 
         assert "Invalid value for '--lead'" in output
+
+    def test_argument_that_is_not_utf_8_is_an_error(self, database, people):
+        output = run("erase", "--yes", "--visitor", "\udcff", status=1)
+
+        assert output == "Error: '\\udcff' is not UTF-8\n"

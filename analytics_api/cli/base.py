@@ -20,6 +20,7 @@ from ..errors import AnalyticsError, SettingError, UnusableDatabase
 from ..maintenance.description import describe_rows, is_missing
 from ..server.database_setting import DATABASE, read_database
 from ..server.env_file import EnvFile
+from ..values.timestamps import shorten
 from .output import describe_write_error
 
 T = TypeVar("T")
@@ -113,6 +114,10 @@ class Group(SuggestingGroup):
             sys.exit(130)
         except BrokenPipeError:  # the program that reads the output has exited
             sys.exit(141)
+        except UnicodeEncodeError as error:
+            if error.encoding != "utf-8":
+                raise
+            raise click.ClickException(f"{shorten(error.object)} is not UTF-8") from error
         except OSError as error:
             line = describe_write_error(error)
             if line is None:
