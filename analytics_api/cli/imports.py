@@ -272,12 +272,12 @@ def import_one(database: Database, file: str, **options: Any) -> Report:
         Progress(f"reading {printable(file)}", size, "bytes") as reading,
         Progress("writing", None, "rows") as writing,
         Progress("counting", None, "counters") as counting,
-        open_input(file) as input,
+        open_input(file) as source,
     ):
         try:
             return import_file(
                 database,
-                input,
+                source,
                 name="standard input" if file == "-" else file,
                 on_read=reading.add,
                 on_write=writing.add,

@@ -70,7 +70,7 @@ def confirm_purge(database: Database, before: date, keep_totals: bool) -> None:
 @database_option
 @click.option("--visitor", metavar="ID", help="The person with this visitor id.")
 @click.option("--email", metavar="ADDRESS", help="The person with this address; case is ignored.")
-@click.option("--lead", metavar="N", type=click.IntRange(1, MAX_INT64), help="The person with this lead id.")
+@click.option("--lead", metavar="N", type=click.IntRange(-MAX_INT64, MAX_INT64), help="The person with this lead id.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def erase(database: str, visitor: str | None, email: str | None, lead: int | None, yes: bool) -> None:
     """Erase all rows of a person, and print the number of erased rows.

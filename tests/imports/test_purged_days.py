@@ -31,7 +31,7 @@ insert into events values (1, 'old', 'page_view', 1771804799999), (2, 'new', 'pa
 
 
 def counters(database):
-    return read_totals(database), select(database, "day, sessions, visitors", "day_counts")
+    return read_totals(database), sorted(select(database, "day, sessions, visitors", "day_counts where sessions <> 0"))
 
 
 def purge_totals(database):

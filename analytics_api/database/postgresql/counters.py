@@ -66,7 +66,8 @@ set transaction_id = pg_current_xact_id()
 )
 
 # A transaction that began before the rebuild reads the former rows and settings, but may count after the rebuild. Its
-# counts would be wrong. If they are added to one of these rows, the transaction fails, and is then tried again.
+# counts would be wrong. If they are added to one of these rows, one for each shard of writer_shard(), the transaction
+# fails, and is then tried again.
 INSERT_SHARDS = (
     """
 insert into day_counts (day, shard)
