@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from helpers import postgres
 
 ROUNDS, SECONDS, CONNECTIONS = 3, 8, 64
+READS = 1_000  # few enough to end before the page views
 PACED = 1_500  # page views a second that are sent without reads
 BESIDE = 1_000  # page views a second that are sent during reads
 REACHED = 0.98  # the share of PACED and BESIDE that must be reached, so that the other figures are valid
@@ -180,7 +181,7 @@ def reads(port, beside):
     durations = []
     connection = HTTPConnection("127.0.0.1", port, timeout=30)
     with beside:
-        for number in range(200):
+        for number in range(READS):
             begun = time.perf_counter()
             connection.request("GET", f"{READ}?days={number % 90 + 1}", headers={"X-API-Key": KEY})
             response = connection.getresponse()
