@@ -75,7 +75,7 @@ def call_with_arguments(ctx: Context, route: Route, arguments: dict[str, Any]) -
         return route.endpoint(ctx, **arguments), None
     if arguments.get("compare") is None and not arguments.get("filters") and not route.in_snapshot:
         return call_with_range(ctx, route, arguments)
-    # With a comparison or filters, the endpoint runs several statements, which must read from one snapshot.
+    # The endpoint runs several statements, which must read from one snapshot.
     return ctx.db.read(lambda reader: call_with_range(replace(ctx, db=cast(Database, reader)), route, arguments))
 
 

@@ -82,7 +82,7 @@ from generate_series(1, 8) as shards (shard)
 )
 
 # The archive refers to pages by id, so pages in the archive keep their ids.
-FILL_PAGES = (
+DELETE_PAGES = (
     """
 create temporary table counted_pages on commit drop as
 select page, views, sessions
@@ -93,12 +93,8 @@ delete from pages
 where page_id not in (select page_id from session_pages where archived <> 0)
   and page_id not in (select page_id from archived_page_counts)
 """,
-    # Pages that are inserted now must not get the id of a page in the archive. In a copy, the sequence begins at 1.
-    """
-select setval(pg_get_serial_sequence('pages', 'page_id'), max(page_id))
-from pages
-having max(page_id) > 0
-""",
+)
+FILL_PAGES = (
     """
 update pages set
   views = counted_pages.views,
@@ -190,6 +186,8 @@ def rebuild(statements: Statements, on_progress: Callable[[str], object]) -> Non
             statements.execute(UPDATE_LEADS)
             continue
         if counter.name == "pages":
+            _run(statements, DELETE_PAGES)
+            _raise_sequences(statements)  # so that new pages do not get the ids of archived pages
             _run(statements, FILL_PAGES)
         elif counter.name in ARCHIVING_COUNTERS:
             _fill_days(statements, counter)
@@ -203,7 +201,6 @@ def rebuild(statements: Statements, on_progress: Callable[[str], object]) -> Non
         analyze(statements, counter.table)
     _run(statements, INSERT_SHARDS)
     _run(statements, RESTART_CHANGES)
-    _raise_sequences(statements)
 
 
 def _run(statements: Statements, sqls: tuple[str, ...]) -> None:
