@@ -43,6 +43,15 @@ def test_metrics_are_off_by_default(database):
 
 
 @sqlite
+def test_metrics_can_only_be_read(client):
+    response = client.post("/metrics", key=None)
+
+    assert (response.status_code, response.json) == (405, {"error": "Method not allowed"})
+    assert response.headers["Allow"] == "GET, HEAD"
+    assert client.open("/metrics", method="HEAD", key=None).status_code == 200
+
+
+@sqlite
 def test_requests_are_counted_by_route_and_status(client, numbers):
     def count(method, route, status):
         return numbers().get(("analytics_requests_total", ("method", method), ("route", route), ("status", status)), 0)

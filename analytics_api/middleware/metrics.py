@@ -17,6 +17,7 @@ from ..database import Database
 from ..database.row_counts import count_rows
 from ..errors import AnalyticsError
 from ..http.environ import QUERY_SECONDS, ROUTE
+from ..http.responses import send_error
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -53,6 +54,8 @@ class Metrics:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if get_path_info(environ) == "/metrics":
             environ[ROUTE] = "/metrics"
+            if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+                return send_error(environ, start_response, 405, "Method not allowed", [("Allow", "GET, HEAD")])
             body = generate_latest(self.registry())
             start_response("200 OK", [("Content-Type", CONTENT_TYPE_LATEST), ("Content-Length", str(len(body)))])
             return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
