@@ -168,6 +168,10 @@ def test_output_in_an_unknown_folder_fails_in_one_line():
     assert run(*TABLE, "--output", "nowhere/out.csv", status=1) == "Error: nowhere/out.csv: No such file or directory\n"
 
 
+def test_empty_output_name_is_an_error():
+    assert run(*TABLE, "--output", "", status=1) == "Error: the name of the output file is empty\n"
+
+
 def test_backup_in_an_unknown_folder_fails_in_one_line():
     assert run("backup", "nowhere/out.db", status=1) == "Error: nowhere/out.db: No such file or directory\n"
 

@@ -7,10 +7,9 @@ import math
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, BinaryIO, Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import click
 
@@ -22,8 +21,9 @@ from ..imports.derive import SessionLinks
 from ..imports.report import Report, printable
 from ..imports.write import count_events
 from ..maintenance.demo_marker import find_mark
+from ..values.paths import is_special
 from .base import RenamedOptions, database_option, main, open_or_create
-from .output import database_files, is_special
+from .output import database_files
 from .progress import Progress
 
 # The number of allocations between two runs of the garbage collector. With the default, these runs take 10% of the time
@@ -249,18 +249,6 @@ def check_sessions(database: Database, links: SessionLinks) -> None:
         click.echo(f"warning: {warning}")
 
 
-@contextmanager
-def open_input(file: str) -> Iterator[str | BinaryIO]:
-    """Yield the path of a regular file, or an open stream for standard input or a pipe, which can be read only once."""
-    if file == "-":
-        yield sys.stdin.buffer
-    elif is_special(file):
-        with open(file, "rb") as stream:
-            yield stream
-    else:
-        yield file
-
-
 def import_one(database: Database, file: str, **options: Any) -> Report:
     """Import one file and show progress.
 
@@ -272,12 +260,11 @@ def import_one(database: Database, file: str, **options: Any) -> Report:
         Progress(f"reading {printable(file)}", size, "bytes") as reading,
         Progress("writing", None, "rows") as writing,
         Progress("counting", None, "counters") as counting,
-        open_input(file) as source,
     ):
         try:
             return import_file(
                 database,
-                source,
+                sys.stdin.buffer if file == "-" else file,
                 name="standard input" if file == "-" else file,
                 on_read=reading.add,
                 on_write=writing.add,

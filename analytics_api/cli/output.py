@@ -14,6 +14,7 @@ from typing import BinaryIO
 import click
 
 from ..database import Database
+from ..values.paths import is_special
 
 WRITE_ERRORS = frozenset({EDQUOT, EFBIG, EIO, ENOSPC})
 
@@ -26,8 +27,10 @@ def open_output(path: str | None) -> Iterator[BinaryIO]:
     unchanged after an error. Symbolic links are followed. The mode of an existing file does not change. A new file can
     only be read by its owner.
 
-    :raises click.ClickException: the path cannot be opened or written.
+    :raises click.ClickException: the path is empty, or cannot be opened or written.
     """
+    if path == "":
+        raise click.ClickException("the name of the output file is empty")
     if path in (None, "-"):
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
@@ -42,13 +45,6 @@ def open_output(path: str | None) -> Iterator[BinaryIO]:
 def database_files(database: Database) -> list[str]:
     """Return the paths that no output may overwrite: an SQLite database and the files beside it."""
     return [f"{os.path.realpath(database.url)}{suffix}" for suffix in ("", "-journal", "-wal", "-shm")]
-
-
-def is_special(path: str) -> bool:
-    """Return whether the path exists and is not a regular file."""
-    with suppress(FileNotFoundError):
-        return not stat.S_ISREG(os.stat(path).st_mode)
-    return False
 
 
 @contextmanager

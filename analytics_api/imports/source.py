@@ -14,6 +14,7 @@ from operator import length_hint
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import IngestError
+from ..values.paths import is_special
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -50,7 +51,7 @@ class Source:
     """The lines of a file, a stream or an iterable, as bytes including the newline.
 
     Gzip is decompressed, UTF-16 is converted to UTF-8, and lines that end with CR are converted to LF. A line is
-    truncated at MAX_LINE_BYTES.
+    truncated at MAX_LINE_BYTES. The file at a path can be read again, unless it is a pipe or a device.
 
     :param encoding: the encoding of the text if it is UTF-16 or UTF-32. Other encodings have no effect.
     :param on_read: called with the number of bytes that were read since the last call.
@@ -72,6 +73,9 @@ class Source:
         self._lines: Iterable[bytes]
         if isinstance(input, (str, os.PathLike)):
             self._lines = ()
+            if is_special(path := os.fspath(input)):
+                self._lines = chain.from_iterable(_read_path(path, self.encoding, on_read))
+                self.path = None
         elif isinstance(input, Iterable) and not hasattr(input, "read"):
             self._lines = input
         else:

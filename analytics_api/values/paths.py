@@ -1,8 +1,17 @@
-"""Compare paths of files."""
+"""Compare and check paths of files."""
 
 from __future__ import annotations
 
 import os
+import stat
+from contextlib import suppress
+
+
+def is_special(path: str) -> bool:
+    """Return whether the path exists and is not a regular file, such as a pipe or a device."""
+    with suppress(OSError):
+        return not stat.S_ISREG(os.stat(path).st_mode)
+    return False
 
 
 def is_same_file(path: str, other: str) -> bool:

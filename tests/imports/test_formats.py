@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import sqlite3
 
 import pytest
@@ -119,6 +120,18 @@ def test_stream_stays_open(database):
     import_file(database, stream)
 
     assert not stream.closed
+
+
+@pytest.mark.any_engine
+def test_path_of_a_pipe_is_read_once(database):
+    output, input = os.pipe()
+    os.write(input, SQL)
+    os.close(input)
+
+    report = import_file(database, f"/dev/fd/{output}")
+    os.close(output)
+
+    assert report.tables["leads"].written == 1
 
 
 @pytest.mark.any_engine
