@@ -187,6 +187,16 @@ def test_bad_rows_are_reported_by_line(database):
 
 
 @pytest.mark.any_engine
+def test_carriage_return_is_allowed_only_in_quotes(database):
+    text = b'event_id,session_id,event_type,occurred_at\n1,s1,a\rb,2026-02-24\n2,s1,"a\rb",2026-02-24\n'
+
+    report = import_csv(database, io.BytesIO(text))
+
+    assert [(row[0], row[2]) for row in rows(database)] == [(2, "a\rb")]
+    assert report.rejects == ["events line 2: a carriage return outside of quotes"]
+
+
+@pytest.mark.any_engine
 @pytest.mark.slow
 def test_open_quote_costs_one_row(database):
     header = b"event_id,session_id,event_type,occurred_at,page_url\n"
