@@ -51,6 +51,21 @@ def test_copy_link_moves_no_control(click, url):
     assert click.page.locator('[data-key="period"]').bounding_box() == place
 
 
+@pytest.mark.clock
+def test_second_click_on_copy_link_keeps_its_label(tab, url):
+    tab.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=url)
+    tab.goto(f"{url}/")
+    wait_until_loaded(tab)
+    for _ in range(2):
+        tab.click('[data-key="copy-link"]')
+        wait_until_shown(tab, '[data-key="copy-link"]:has-text("Copied")')
+        tab.evaluate("() => navigator.clipboard.readText()")  # is done after the copying
+
+    tab.clock.fast_forward(2000)
+
+    assert tab.inner_text('[data-key="copy-link"]') == "Copy link"
+
+
 def test_link_to_exit_pages_of_india_takes_three_clicks(click, url):
     click('#panel-countries a:has-text("India")')
     click('[data-key="tab-exit_pages"]')

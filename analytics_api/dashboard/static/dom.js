@@ -238,10 +238,10 @@ export async function copyText(text, button) {
   }
   announce(outcome);
   const label = button.querySelector(".label") ?? button;
-  const former = label.textContent;
+  label.dataset.former ??= label.textContent; // a second click comes while the outcome is shown
   button.style.minWidth = `${button.getBoundingClientRect().width}px`; // so that nothing beside it moves
   label.textContent = outcome;
-  setTimeout(() => (label.textContent = former), 1500);
+  setTimeout(() => (label.textContent = label.dataset.former), 1500);
 }
 
 /** Copy over plain HTTP, where browsers have no `navigator.clipboard`. */
