@@ -102,6 +102,22 @@ def test_list_is_filtered_and_sorted(tab, url):
     wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])
 
 
+def test_day_of_a_filter_is_typed_digit_by_digit(tab, url):
+    page = open_page(tab, f"{url}/leads")
+    wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])
+
+    page.focus('[data-key="filter-from"]')
+    page.keyboard.type("02242")
+    page.wait_for_timeout(200)  # time for a request that must not be sent
+    page.keyboard.type("026")
+    wait_for_names(page, ["Ann"])
+    assert page.url == f"{url}/leads?from=2026-02-24"
+
+    page.go_back()
+    wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])
+    assert page.input_value('[data-key="filter-from"]') == ""
+
+
 def test_list_loads_more_leads_on_scrolling(tab, database, url):
     insert(database, "leads", *({"lead_id": number, "enquiry_datetime": ""} for number in range(10, 130)))
     page = open_page(tab, f"{url}/leads")

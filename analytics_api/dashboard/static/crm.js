@@ -6,7 +6,9 @@ import { ApiError, errorText, get, hasScope, leave, markDemo, patch, showAccount
 import { texts } from "./texts.js";
 
 export const STAGES = Object.keys(texts.stages);
-export const FILTERS = ["status", "project", "source", "country", "label", "has_visits", "from", "to"];
+const DAYS = ["from", "to"];
+export const FILTERS = ["status", "project", "source", "country", "label", "has_visits", ...DAYS];
+const FIRST_DAY = "1900-01-01"; // the first day that can be chosen
 const MOST = 500; // maximum number of leads in a request
 const root = document.documentElement;
 const t = texts.leads;
@@ -103,7 +105,8 @@ export function filterBar(names, onChange, ...tools) {
     onChange();
   };
   const clear = h("button.quiet", { type: "button", onclick: clearFilters, "data-key": "clear" }, t.clear);
-  const choices = h("div");
+  const days = DAYS.map((name) => dayControl(name, onChange)); // not replaced, because somebody may be typing a day
+  const choices = h("div", {}, days);
   const isWide = matchMedia("(min-width: 40.01rem)");
   const box = h("details.choices", { open: isWide.matches }, h("summary", {}, t.filter), choices);
   isWide.addEventListener("change", () => (box.open = isWide.matches));
@@ -111,28 +114,46 @@ export function filterBar(names, onChange, ...tools) {
   bar.reset = () => (search.value = readSearch());
   bar.showFacets = (facets) => {
     clear.hidden = [...readQuery().keys()].every((name) => name === "sort");
-    keepFocus(() => choices.replaceChildren(...choiceControls(facets, names, onChange)));
+    days.forEach(showDay);
+    keepFocus(() => {
+      for (const select of choices.querySelectorAll("label:not(.day)")) select.remove();
+      choices.prepend(...choiceControls(facets, names, onChange));
+    });
   };
   bar.showFacets({}); // reserve the places of the filters until their values are loaded
   return bar;
 }
 
+/** Set a filter in the address, or remove it if `value` is empty. */
+function choose(name, value, onChange) {
+  const query = readQuery();
+  query.delete(name);
+  if (value) query.append(name, value);
+  writeAddress(query, readSearch());
+  onChange();
+}
+
+/** Return a field for a day. Before the last digit of its year is typed, the day is earlier than FIRST_DAY, and not valid. */
+function dayControl(name, onChange) {
+  const change = ({ target }) => target.validity.valid && choose(name, target.value, onChange);
+  const field = h("input", { type: "date", name, min: FIRST_DAY, onchange: change, "data-key": `filter-${name}` });
+  return h("label.day", { title: t.columns.enquiry }, h("span", {}, t.filters[name]), field);
+}
+
+/** Show the day of the address in the field, unless somebody is typing a day. */
+function showDay(control) {
+  const field = control.querySelector("input");
+  const value = readQuery().get(field.name) ?? "";
+  if (field.value !== value && (field.validity.valid || field !== document.activeElement)) field.value = value;
+}
+
 function choiceControls(facets, names, onChange) {
   const query = readQuery();
-  const change = (name) => (event) => {
-    const next = readQuery();
-    next.delete(name);
-    if (event.target.value) next.append(name, event.target.value);
-    writeAddress(next, readSearch());
-    onChange();
-  };
   const select = (name, options) =>
     h("label", {}, h("span.hidden", {}, t.filters[name]),
-      h("select", { onchange: change(name), "data-key": `filter-${name}`, class: query.get(name) && "on" },
+      h("select", { onchange: (event) => choose(name, event.target.value, onChange), "data-key": `filter-${name}`, class: query.get(name) && "on" },
         h("option", { value: "" }, t.filters[name]),
         options.map(([value, text]) => h("option", { value, selected: query.get(name) === value }, text))));
-  const day = (name) =>
-    h("label.day", { title: t.columns.enquiry }, h("span", {}, t.filters[name]), h("input", { type: "date", value: query.get(name) ?? "", onchange: change(name), "data-key": `filter-${name}` }));
   const counted = (name) => {
     const current = query.get(name);
     const values = facets[name] ?? [];
@@ -143,10 +164,8 @@ function choiceControls(facets, names, onChange) {
   const controls = {
     status: () => select("status", STAGES.map((stage) => [stage, texts.stages[stage]])),
     has_visits: () => select("has_visits", [["true", t.withVisits], ["false", t.withoutVisits]]),
-    from: () => day("from"),
-    to: () => day("to"),
   };
-  return names.map((name) => (controls[name] ?? (() => select(name, counted(name))))());
+  return names.filter((name) => !DAYS.includes(name)).map((name) => (controls[name] ?? (() => select(name, counted(name))))());
 }
 
 export const nameOf = (lead) => (lead.contact_name?.trim() ? format.shorten(lead.contact_name) : t.unnamed(lead.lead_id));
