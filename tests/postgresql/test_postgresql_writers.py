@@ -308,6 +308,29 @@ def test_purge_that_began_during_a_rebuild_keeps_the_totals(database):
     assert database.verify() == []
 
 
+def test_purge_during_a_site_change_archives_by_the_new_day(database):
+    def purge_meanwhile(counter):
+        if not purging.ident:
+            purging.start()
+            wait_for(lambda: connection.execute(IS_WAITING).fetchone()[0])
+
+    purging = threading.Thread(target=lambda: purge(other, date(2100, 1, 1), keep_totals=True))
+    purge(database, date(2100, 1, 1), keep_totals=True)  # so that the next purge does not update the row of `site`
+    with (
+        psycopg.connect(database.url, autocommit=True) as connection,
+        open_database(database.url).closing() as other,
+    ):
+        connection.execute(
+            "insert into events (session_id, event_type, occurred_at) values ('s1', 'click', %s)", [START + DAY // 2]
+        )
+        change_settings(database, time_zone="Pacific/Kiritimati", on_progress=purge_meanwhile)
+        purging.join()
+
+    assert database.rows("select count(*) from events") == [{"count": 0}]
+    assert database.rows("select day, events from archived_event_counts") == [{"day": START // DAY + 1, "events": 1}]
+    assert database.verify() == []
+
+
 @pytest.mark.parametrize(
     "sql",
     [
