@@ -293,6 +293,18 @@ def test_tooltip_of_a_heading_disappears_with_the_pointer(tab, url):
     assert page.locator("#tooltip").count() == 0
 
 
+def test_arrow_keys_scroll_a_table_that_is_too_wide(tab, url):
+    tab.set_viewport_size({"width": 480, "height": 800})
+    page = open_page(tab, f"{url}/conversions?period=today")
+    address = page.url
+    page.focus("#panel-pipeline .scroll")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("() => document.querySelector('#panel-pipeline .scroll').scrollLeft > 0")
+    page.keyboard.press("ArrowLeft")
+
+    assert page.url == address
+
+
 def test_filter_without_matches_is_cleared_from_the_notice(tab, url):
     page = open_page(tab, f"{url}/conversions?{JANUARY}&source=nothing.example")
     wait_until_shown(page, ".notice:has-text('Nothing matches these filters')")

@@ -152,6 +152,17 @@ def test_sign_out_shows_the_form_in_every_tab(page):
     assert page.inner_text("#panels").strip() == ""
 
 
+def test_failed_sign_out_is_reported(page):
+    page.route("**/analytics/session", lambda route: route.abort())
+    page.click('[data-key="account"]')
+    page.click("text=Sign out")
+    wait_until_shown(page, "[role=alert]:has-text('You are still signed in. The server does not answer.')")
+    page.unroute("**/analytics/session")
+    page.click("text=Sign out")
+
+    wait_until_shown(page, SIGNED_OUT)
+
+
 def test_back_after_sign_out_shows_no_data(page, url):
     page.click('[data-key="metric-sessions"]')
     page.click('[data-key="account"]')

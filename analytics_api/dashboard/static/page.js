@@ -64,7 +64,7 @@ async function request(path, options) {
   } catch {
     // not JSON: the page of a proxy
   }
-  throw new ApiError(response.status, body.error ?? response.statusText, body);
+  throw new ApiError(response.status, body.error ?? `${texts.status} ${response.status} ${response.statusText}`.trim(), body);
 }
 
 export function curl(endpoint, query) {
@@ -192,12 +192,15 @@ export function watchShortcuts(keys, list) {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || !isSignedIn()) return;
     const isGone = event.target.closest("dialog:not([open])"); // a closed dialog has the focus until it is removed
     if (!isGone && event.target.closest("input:not([type=checkbox]), select, textarea, dialog, .menu")) return;
+    if (/^Arrow/.test(event.key) && scrolls(event.target.closest("[role=region]"))) return;
     const action = event.key === "?" ? openHelp : keys[event.key.toLowerCase()];
     if (!action) return;
     event.preventDefault();
     action();
   });
 }
+
+const scrolls = (region) => region && region.scrollWidth > region.clientWidth;
 
 export function openHelp() {
   const row = ([keys, text]) => h("div", {}, h("dt", {}, keys.split(" ").map((key) => h("kbd", {}, key))), h("dd", {}, text));
@@ -213,8 +216,9 @@ export async function showAccount() {
     try {
       await signOut();
     } catch (error) {
-      if (error.status !== 404) throw error;
-      return target.replaceWith(h("p", { role: "alert" }, texts.signIn.siteSignOut));
+      if (error.status === 404) return target.replaceWith(h("p", { role: "alert" }, texts.signIn.siteSignOut));
+      target.parentElement.querySelector("[role=alert]")?.remove();
+      return target.after(h("p", { role: "alert" }, `${texts.notSignedOut} ${errorText(error)}`));
     }
     channel?.postMessage("signed-out");
     leave();
@@ -274,7 +278,7 @@ function themeMenu() {
 }
 
 export function errorText({ status, message }) {
-  const known = { 0: navigator.onLine ? texts.unreachable : texts.offline, 500: texts.databaseAway, 503: texts.databaseAway };
+  const known = { 0: navigator.onLine ? texts.unreachable : texts.offline, 500: texts.databaseAway, 502: texts.unreachable, 504: texts.unreachable, 503: texts.databaseAway };
   const scope = status === 403 && message.match(/scope (\S+)/)?.[1];
   if (scope) return texts.noScope(scope);
   return known[status] ?? `${message}.`.replace(/\.\.$/, ".");

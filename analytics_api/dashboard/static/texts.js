@@ -145,6 +145,7 @@ export const texts = {
   emptyFilter: "Nothing matches these filters",
   emptyFilterHelp: "Remove a filter to see more.",
   emptyPanel: "Nothing in these days",
+  longerInterval: "With longer intervals",
   withoutComparison: "Without comparison",
   withoutFilters: "Without filters",
   demo: "Demo data",
@@ -158,6 +159,7 @@ export const texts = {
   databaseAway: "The database does not answer at the moment.",
   noScope: (scope) => `Your account or key lacks the scope ${scope}.`,
   sectionMissing: "This part could not be loaded.",
+  status: "The server answered with status",
   retry: "Try again",
 
   signIn: {
@@ -172,6 +174,7 @@ export const texts = {
   },
   account: "Account",
   signOut: "Sign out",
+  notSignedOut: "You are still signed in.",
   signedInAs: (name) => `Signed in as ${name}`,
   theme: "Colours",
   themes: { system: "As the system", light: "Light", dark: "Dark" },
