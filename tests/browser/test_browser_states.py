@@ -89,6 +89,38 @@ def test_unavailable_database_is_reported(page, shop):
     wait_until_gone(page, ".problem")
 
 
+@pytest.mark.clock
+def test_refresh_does_not_close_an_open_menu(tab, url):
+    open_page(tab, f"{url}/")
+    requests = []
+    tab.route("**/analytics/dashboard?*", lambda route: requests.append(route))
+    tab.clock.fast_forward(60_000)
+    while not requests:
+        tab.wait_for_timeout(10)
+    tab.click('[data-key="period"]')
+    with tab.expect_response("**/analytics/dashboard?*"):
+        requests[0].continue_()
+    tab.wait_for_timeout(200)  # time for the figures that must not appear
+
+    assert tab.is_visible(".menu:has-text('This year')")
+
+
+def test_interval_that_is_too_short_is_replaced_by_a_click(tab, url):
+    tab.goto(f"{url}/?from=2025-01-01&to=2026-02-24&interval=hour&compare=off")
+    wait_until_shown(tab, ".problem:has-text('interval must be day or longer')")
+    tab.click("text=With longer intervals")
+    wait_until_loaded(tab)
+
+    assert tab.url == f"{url}/?from=2025-01-01&to=2026-02-24&compare=off"
+
+
+def test_error_without_a_text_names_its_status(page):
+    page.route("**/analytics/dashboard?*", lambda route: route.fulfill(status=499, body=""))
+    page.keyboard.press("d")
+
+    wait_until_shown(page, ".problem:has-text('The server answered with status 499')")
+
+
 HOSTILE = (
     "<img src=x onerror=alert(1)>",
     "javascript:alert(1)",

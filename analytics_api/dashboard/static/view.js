@@ -89,7 +89,9 @@ export async function load({ isQuiet = false } = {}) {
   try {
     if (needsToday(state) && !site) site = await get("/site", "", signal);
     const request = requestOf(state);
-    data = await page.fetch(viewQuery(), signal);
+    const answer = await page.fetch(viewQuery(), signal);
+    if (isQuiet && isOccupied()) return; // somebody opened a menu meanwhile
+    data = answer;
     shown = request;
     site = data.site;
     markDemo(site);
@@ -120,6 +122,7 @@ function showFailure(error) {
   root.classList.toggle("stale", isOther);
   const isRefused = error.status === 400; // then add links to requests that the API may accept
   showError(text, () => load(),
+    isRefused && /^interval /.test(error.message) && way(texts.longerInterval, state, { interval: "" }),
     isRefused && compares(state) && way(texts.withoutComparison, state, { compare: "off" }),
     isRefused && state.filters.length > 0 && way(texts.withoutFilters, state, { filters: [] }));
 }
