@@ -7,6 +7,7 @@ import pytest
 from helpers.client import KEY, NOW, APIClient, instant
 
 from analytics_api import DatabaseError, SettingError, create_app, open_database
+from analytics_api.database import upgrade
 
 
 @pytest.mark.shared_database
@@ -180,5 +181,7 @@ def test_unusable_database_name_makes_no_file(tmp_path, monkeypatch, name, fault
         create_app(name, api_keys=[KEY])
     with pytest.raises(DatabaseError, match=rf"^{re.escape(name)}: {fault}"):
         open_database(name)
+    with pytest.raises(DatabaseError, match=rf"^{re.escape(name)}: {fault}"):
+        upgrade(name)
 
     assert list(tmp_path.iterdir()) == []

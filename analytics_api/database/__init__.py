@@ -84,6 +84,8 @@ def upgrade(url: str | os.PathLike[str], *, on_progress: Callable[[str], object]
         from . import postgresql
 
         return postgresql.upgrade(os.fspath(url), on_progress=on_progress)
+    if fault := find_url_fault(url):
+        raise DatabaseError(fault)
     return sqlite.upgrade(url, on_progress=on_progress)
 
 
