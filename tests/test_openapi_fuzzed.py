@@ -21,6 +21,9 @@ OPTIONS = ["--checks", "all", "--max-examples", EXAMPLES, "--generation-database
 if "CI" in os.environ:  # the same requests in every run
     OPTIONS += ["--seed", "1"]
 
+# Hypothesis stores its tables of characters there. Computing them takes seconds of CPU time.
+STORAGE = Path(__file__).parents[1] / ".hypothesis"
+
 ROWS = {
     "sessions": (["session_id", "visitor_id", "started_at"], [("s1", "ann", NOW), ("s2", "ben", NOW)]),
     "events": (["session_id", "event_type", "page_url", "occurred_at"], [("s1", "page_view", "/", NOW)]),
@@ -119,6 +122,7 @@ def test_schemathesis_finds_nothing(tmp_path, authentication, options):
         run = subprocess.run(
             [SCHEMATHESIS, "--config-file", "schemathesis.toml", "run", url, *OPTIONS, *options],
             cwd=tmp_path,
+            env={**os.environ, "HYPOTHESIS_STORAGE_DIRECTORY": str(STORAGE)},
             capture_output=True,
             text=True,
             timeout=300,
