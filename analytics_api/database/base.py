@@ -324,15 +324,11 @@ class Database(ABC):
 
     def columns(self, table: str) -> tuple[Column, ...]:
         """Return the columns that writers can set in a base table, in the order of the table."""
+        columns = [row for row in self.rows(self.select_columns, table=table) if row["name"] not in DERIVED_COLUMNS]
+        [defaults] = self.tuples(f"select {', '.join(column['default'] or 'null' for column in columns)}")
         return tuple(
-            Column(
-                column["name"],
-                column["type"],
-                bool(column["required"]),
-                self.rows(f"select {column['default'] or 'null'} as value")[0]["value"],
-            )
-            for column in self.rows(self.select_columns, table=table)
-            if column["name"] not in DERIVED_COLUMNS
+            Column(column["name"], column["type"], bool(column["required"]), default)
+            for column, default in zip(columns, defaults)
         )
 
     @abstractmethod
