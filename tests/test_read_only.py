@@ -80,6 +80,21 @@ def test_reading_commands_work_on_a_read_only_database(locked, command, text):
     assert text in run(command[0], *command[1:], "-d", locked)
 
 
+def test_file_of_another_user_can_be_backed_up(tmp_path):
+    path, copy = tmp_path / "a.db", tmp_path / "copy.db"
+    shutil.copy(demo_file(40), path)
+    with sqlite3.connect(path) as tracker:  # keeps the file -wal, which contains its lead
+        tracker.execute("insert into leads (enquiry_datetime) values ('2026-02-23 11:15:00')")
+        tracker.commit()
+        with read_only(path), open_database(path).closing() as database:
+            database.backup(copy)
+    tracker.close()
+
+    with open_database(copy).closing() as database:
+        assert database.rows("select count(*) as leads from leads") == [{"leads": 3}]
+        assert database.verify() == []
+
+
 @pytest.mark.parametrize(
     "command",
     [

@@ -213,7 +213,7 @@ class SQLite(Database):
 
     def _copy_into(self, path: str) -> None:
         with closing(self._connect()) as connection, closing(sqlite3.connect(path)) as copy:
-            if self._is_immutable():  # `vacuum into` cannot copy generated columns of an immutable file
+            if self.is_read_only():  # `vacuum into` cannot copy generated columns of a read-only file
                 connection.backup(copy)
             else:
                 connection.execute("vacuum into ?", (path,))
