@@ -20,7 +20,7 @@
     } catch {}
   };
   const on = (target, types, f) => types.split(" ").map((type) => target.addEventListener(type, safe(f), true));
-  const cut = (text) => text.slice(0, 2000);
+  const cut = (text) => text.slice(0, 2e3);
   const random = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
   const here = () => "hash" in o ? l.href : l.href.split("#")[0];
 
@@ -71,7 +71,7 @@
     flush();
   };
 
-  const matches = (text) => text.split(/[ ,]+/).some((glob) => RegExp(
+  const matches = (text) => text.split(/[ ,]/).some((glob) => RegExp(
     "^" + glob.replace(/[^*\w]/g, "\\$&").replace(/\*+/g, (s) => s[1] ? ".*" : "[^/]*") + "$"
   ).test(l.pathname));
 
@@ -92,9 +92,8 @@
 
   // Send unconfirmed events again with the last one. The server counts each event once, even if it arrives twice.
   const hide = () => {
-    const last = end();
-    const events = queue.concat(last);
-    while (last[0] && events[0]) n.sendBeacon(api, `[${events.splice(0, take(events).length)}]`);
+    const events = shown ? queue.concat(end()) : [];
+    while (events[0]) n.sendBeacon(api, `[${events.splice(0, take(events).length)}]`);
   };
 
   // Begin a view. A hidden or prerendered page begins it when it is shown.
@@ -110,9 +109,8 @@
 
   // `i` is 1 for `replaceState`.
   const move = (i) => {
-    const path = (text) => text.split(/[?#]/)[0];
     if (here() == page) return;
-    if (i === 1 && path(here()) == path(page)) page = here();
+    if (i === 1 && page.split(/[?#]/)[0] == here().split(/[?#]/)[0]) page = here();
     else {
       queue.push(...end());
       start();
@@ -141,8 +139,9 @@
   };
 
   const click = (event) => {
-    const link = event.target.closest("a[href]");
-    const types = (o.downloads || "pdf|zip|gz|dmg|exe|(doc|xls|ppt)x?|csv|mp[34]").replace(/[ ,]+/g, "|");
+    // A click with the right button opens a menu, but not the link.
+    const link = event.button < 2 && event.target.closest("a[href]");
+    const types = (o.downloads || "pdf|zip|gz|dmg|exe|(doc|xls|ppt)x?|csv|mp[34]").replace(/[ ,.]/g, "|");
     const isFile = RegExp(`\\.(${types})$`, "i").test(link.pathname);
     const name = "downloads" in o && isFile ? "download" : "outbound" in o && link.host != l.host && "outbound";
     if (name && /^http/.test(link.protocol)) track("event", name, { url: cut(link.href) });
@@ -162,15 +161,14 @@
   on(w, "online", flush);
   on(d, "visibilitychange prerenderingchange", () => {
     if (d.hidden) return hide();
-    if (view) shown ||= performance.now();
-    else start();
+    view ? shown ||= performance.now() : start();
     flush();
   });
   on(d, "click auxclick", click);
   on(d, "submit", sendForm);
   if (!stub || stub.q) {
     w.analytics = safe(track);
-    stub?.q.map((a) => w.analytics(...a));
+    safe(() => stub.q.map(safe((a) => track(...a))))();
   }
   start();
 } catch {} })(window, document, navigator, location, document.currentScript);

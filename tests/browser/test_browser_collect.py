@@ -244,6 +244,16 @@ def test_lead_of_many_bytes_does_not_stop_the_queue(shop):
     wait_for(lambda: shop.rows("event_type", "events") == [("page_view",), ("x",)])
 
 
+@pytest.mark.parametrize("queue", ["{}", "[1, ['event', 'early']]"], ids=["object", "number"])
+def test_view_counts_although_the_queue_is_not_valid(shop, queue):
+    shop.pages.head = f"<script>window.analytics = Object.assign(() => 0, {{q: {queue}}})</script>"
+    page = shop.open("/")
+    page.evaluate("analytics('event', 'late')")
+
+    expected = ["early", "late", "page_view"] if "early" in queue else ["late", "page_view"]
+    wait_for(lambda: [row for (row,) in shop.rows("event_type", "events")] == expected)
+
+
 def test_existing_global_analytics_is_not_replaced(shop):
     shop.pages.head = "<script>window.analytics = {track: 1}</script>"
     page = shop.open("/")
@@ -423,6 +433,19 @@ def test_outbound_links_and_downloads_are_events(shop):
         ("download", json.dumps({"url": f"{shop.base}/list.pdf"}, separators=(",", ":"))),
         ("outbound", '{"url":"http://other.example/"}'),
     ]
+
+
+def test_link_is_followed_by_the_left_and_the_middle_button(shop):
+    shop.pages.options('data-outbound data-downloads=".pdf, .zip"')
+    shop.pages.body = '<a id="a" href="http://other.example/">x</a> <a id="b" href="/list.zip" download>y</a>'
+    page = shop.open("/")
+    page.evaluate("document.addEventListener('auxclick', (event) => event.preventDefault())")
+    for button in ("right", "middle"):
+        page.click("#a", button=button)
+    page.click("#b")
+
+    wait_for(lambda: shop.rows("count(*)", "events where event_type = 'download'") == [(1,)])
+    assert shop.rows("event_type", "events where event_type = 'outbound'") == [("outbound",)]
 
 
 def test_localhost_counts_only_with_data_local(shop, chromium):
