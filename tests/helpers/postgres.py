@@ -282,6 +282,7 @@ begin
     select relname
     from pg_class
     where relnamespace = 'public'::regnamespace and relkind = 'r' and relname <> all ({filled})
+      and pg_relation_size(oid) > 0
   loop
     if pg_table_size(name::regclass) > 1048576 then
       execute format('truncate %I', name);
