@@ -190,6 +190,21 @@ def test_revoked_key_shows_the_form_within_five_seconds(new_page, shop, url):
     wait_until_shown(page, SIGNED_OUT)
 
 
+@pytest.mark.clock
+def test_list_that_was_open_when_the_session_ended_opens_again(tab, url):
+    address = f"{url}/?detail=sources"
+    tab.goto(address)
+    wait_until_shown(tab, "dialog .rows li")
+    tab.context.clear_cookies()
+    tab.clock.fast_forward(5000)
+    wait_until_shown(tab, SIGNED_OUT)
+    tab.wait_for_timeout(200)  # time for a request that must not be sent
+
+    assert (tab.inner_text("#sign-in-error"), tab.url) == ("You are signed out.", address)
+    sign_in(tab, KEY)
+    wait_until_shown(tab, "dialog .rows li")
+
+
 def test_missing_scope_of_a_key_is_reported(url, signed_out_tab, shop):
     page = signed_out_tab
     page.goto(url)

@@ -51,7 +51,7 @@ function showDetail() {
 }
 
 const rememberList = (changes) => state.detail && adjust(changes);
-const closeDetail = () => state.detail && go(CLOSED);
+const closeDetail = () => state.detail && isSignedIn() && go(CLOSED);
 
 function drawTotals() {
   const leads = data?.leads ?? (counted?.request === requestOf(state) ? counted.total : null);
