@@ -1,7 +1,7 @@
 """Generate random leads, and compute the list of leads in Python: its filters and orders."""
 
 from datetime import date, datetime, timedelta, timezone
-from functools import partial
+from functools import cache, partial
 from zoneinfo import ZoneInfo
 
 STATUSES = ("new", "contacted", "qualified", "proposal", "won", "lost")
@@ -85,6 +85,7 @@ def matches(lead, filters, sessions, zone):
     )
 
 
+@cache
 def _local_day(text, zone):
     return datetime.fromisoformat(text).replace(tzinfo=timezone.utc).astimezone(ZoneInfo(zone)).date()
 
