@@ -160,21 +160,17 @@ group by 1;
 create view expected_pages as
 select page, cast(sum(views) as bigint) as views, cast(sum(sessions) as bigint) as sessions
 from (
-  select page, count(*) as views, count(distinct session_id) as sessions
-  from counted_events
-  where page is not null
-  group by page
-  union all
-  select page, sum(session_pages.archived), count(distinct case when counted.page is null then session_id end)
-  from session_pages
-  join pages using (page_id)
-  left join (
-    select distinct session_id, page
+  select page, sum(views) as views, 1 as sessions
+  from (
+    select session_id, page, 1 as views
     from counted_events
-    where session_id in (select session_id from session_pages where archived <> 0)) as counted
-    using (session_id, page)
-  where session_pages.archived <> 0
-  group by page
+    where page is not null
+    union all
+    select session_id, page, archived
+    from session_pages
+    join pages using (page_id)
+    where archived <> 0) as viewed
+  group by session_id, page
   union all
   select page, archived.views, archived.sessions
   from archived_page_counts as archived

@@ -168,6 +168,31 @@ def test_attribution_is_linear_with_statistics_of_empty_tables(database, connect
     assert database.verify() == []
 
 
+def test_pages_after_a_purge_are_linear_with_earlier_statistics(database, connection):
+    """Purge half of the views of 1,000 sessions. A plan that compares each pair discards half a million rows."""
+    connection.execute(
+        "insert into events (session_id, event_type, page_url, occurred_at) "
+        "select n / 2, 'page_view', '/', %s::bigint + n %% 2 * %s::bigint from generate_series(0, 1999) as n",
+        [START, DAY],
+    )
+    connection.execute("analyze")  # nothing is archived yet, so the planner expects one archived row
+    purge(database, date(2025, 10, 10), keep_totals=True)
+
+    [[[explained]]] = connection.execute("explain (analyze, format json) select * from expected_pages").fetchall()
+    archived = connection.execute("select count(*) from session_pages where archived <> 0").fetchone()
+
+    assert archived == (1000,)
+    assert sum(discarded_rows(explained["Plan"])) < 10 * 2_000
+    assert database.verify() == []
+
+
+def discarded_rows(plan):
+    """Yield the number of rows that each join of an executed plan read and discarded."""
+    yield plan["Actual Loops"] * plan.get("Rows Removed by Join Filter", 0)
+    for part in plan.get("Plans", ()):
+        yield from discarded_rows(part)
+
+
 def test_erasure_in_a_new_connection_reduces_the_archive(database, connection):
     sessions = [("a", "ann", START), ("b", "bob", START)]
     database.write(lambda at: at.insert("sessions", ("session_id", "visitor_id", "started_at"), sessions))
