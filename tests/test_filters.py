@@ -55,6 +55,7 @@ REFUSED = {
     "unknown": ("page.like=/a", "page.like is not a parameter of this endpoint; did you mean page?"),
     "nul": ("page=%00", "page must not contain NUL"),
     "values": ("&".join(f"page={number}" for number in range(21)), "page must have at most 20 values"),
+    "same-value": ("&".join(["visitor=new"] * 21), "visitor must have at most 20 values"),
     "repeated": ("days=1&days=2", "days must have one value, not several"),
 }
 

@@ -84,9 +84,9 @@ def parse_filters(filters: Filters | None) -> dict[str, tuple[str, ...]]:
 def parse_values(parameter: Parameter, texts: Iterable[str]) -> tuple[Any, ...]:
     """Return the values of a filter without duplicates. Empty texts are ignored.
 
-    :raises InvalidRequest: a value is invalid, or there are more than MAX_VALUES.
+    :raises InvalidRequest: a value is invalid, or there are more than MAX_VALUES texts, as in the OpenAPI document.
     """
-    values = tuple(dict.fromkeys(parameter.parse(text) for text in texts if text))
-    if len(values) > MAX_VALUES:
+    texts = list(texts)
+    if len(texts) > MAX_VALUES:
         raise InvalidRequest(f"{parameter.name} must have at most {MAX_VALUES} values")
-    return values
+    return tuple(dict.fromkeys(parameter.parse(text) for text in texts if text))
