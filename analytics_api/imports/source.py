@@ -51,7 +51,7 @@ class Source:
     """The lines of a file, a stream or an iterable, as bytes including the newline.
 
     Gzip is decompressed, UTF-16 is converted to UTF-8, and lines that end with CR are converted to LF. A line is
-    truncated at MAX_LINE_BYTES. The file at a path can be read again, unless it is a pipe or a device.
+    truncated at MAX_LINE_BYTES. A pipe or a device can be read only once, also by its path.
 
     :param encoding: the encoding of the text if it is UTF-16 or UTF-32. Other encodings have no effect.
     :param on_read: called with the number of bytes that were read since the last call.

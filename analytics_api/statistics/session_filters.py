@@ -5,7 +5,7 @@ A filter selects sessions, for example those from one country. Filters of leads 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 from ..errors import InvalidRequest
@@ -81,12 +81,11 @@ def parse_filters(filters: Filters | None) -> dict[str, tuple[str, ...]]:
     return parsed
 
 
-def parse_values(parameter: Parameter, texts: Iterable[str]) -> tuple[Any, ...]:
+def parse_values(parameter: Parameter, texts: Sequence[str]) -> tuple[Any, ...]:
     """Return the values of a filter without duplicates. Empty texts are ignored.
 
     :raises InvalidRequest: a value is invalid, or there are more than MAX_VALUES texts, as in the OpenAPI document.
     """
-    texts = list(texts)
     if len(texts) > MAX_VALUES:
         raise InvalidRequest(f"{parameter.name} must have at most {MAX_VALUES} values")
     return tuple(dict.fromkeys(parameter.parse(text) for text in texts if text))

@@ -244,13 +244,16 @@ def test_lead_of_many_bytes_does_not_stop_the_queue(shop):
     wait_for(lambda: shop.rows("event_type", "events") == [("page_view",), ("x",)])
 
 
-@pytest.mark.parametrize("queue", ["{}", "[1, ['event', 'early']]"], ids=["object", "number"])
-def test_view_counts_although_the_queue_is_not_valid(shop, queue):
+@pytest.mark.parametrize(
+    ("queue", "expected"),
+    [("{}", ["late", "page_view"]), ("[1, ['event', 'early']]", ["early", "late", "page_view"])],
+    ids=["object", "number"],
+)
+def test_view_counts_even_if_the_queue_is_invalid(shop, queue, expected):
     shop.pages.head = f"<script>window.analytics = Object.assign(() => 0, {{q: {queue}}})</script>"
     page = shop.open("/")
     page.evaluate("analytics('event', 'late')")
 
-    expected = ["early", "late", "page_view"] if "early" in queue else ["late", "page_view"]
     wait_for(lambda: [row for (row,) in shop.rows("event_type", "events")] == expected)
 
 

@@ -44,6 +44,13 @@ def totals(connection):
     ).fetchone()
 
 
+def discarded_rows(plan):
+    """Yield the number of rows that each join of an executed plan read and discarded."""
+    yield plan["Actual Loops"] * plan.get("Rows Removed by Join Filter", 0)
+    for part in plan.get("Plans", ()):
+        yield from discarded_rows(part)
+
+
 def test_frequent_and_long_keys_are_counted(database, connection):
     for _ in range(3):
         for page in ("/a", "/b", LONG):
@@ -184,13 +191,6 @@ def test_pages_after_a_purge_are_linear_with_earlier_statistics(database, connec
     assert archived == (1000,)
     assert sum(discarded_rows(explained["Plan"])) < 10 * 2_000
     assert database.verify() == []
-
-
-def discarded_rows(plan):
-    """Yield the number of rows that each join of an executed plan read and discarded."""
-    yield plan["Actual Loops"] * plan.get("Rows Removed by Join Filter", 0)
-    for part in plan.get("Plans", ()):
-        yield from discarded_rows(part)
 
 
 def test_erasure_in_a_new_connection_reduces_the_archive(database, connection):

@@ -127,7 +127,7 @@ class Statements:
         self.execute("select set_config('analytics.paused', 'on', true)")
         yield
         self.execute("select set_config('analytics.paused', '', true)")
-        # If the time zone or the pages have changed since the snapshot, this statement fails, and the transaction is
+        # If the settings in `site` have changed since the snapshot, this statement fails, and the transaction is
         # tried again. It is the last one, because `site`, too, locks the counted tables first.
         self.execute("select from site for share")
 
