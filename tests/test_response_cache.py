@@ -12,6 +12,7 @@ from helpers.server import wait_for
 
 from analytics_api import create_app, open_database
 from analytics_api.database.sqlite import cache_sweeper
+from analytics_api.database.sqlite.cache_sweeper import CacheSweeper
 from analytics_api.http.responses import JSONResponse
 from analytics_api.routes import ROUTES
 
@@ -284,3 +285,28 @@ def test_closed_or_forgotten_database_has_no_sweeper(tmp_path):
 
     del forgotten
     wait_for(lambda: count() == before)
+
+
+def test_sweeper_stops_although_it_is_started_again(monkeypatch):
+    class BusyDatabase:
+        sweeping, done = threading.Event(), threading.Event()
+
+        def sweep_caches(self):
+            self.sweeping.set()
+            self.done.wait()
+
+    monkeypatch.setattr(cache_sweeper, "INTERVAL", 0.01)
+    database = BusyDatabase()
+    sweeper = CacheSweeper(database)
+    sweeper.start()
+    database.sweeping.wait()
+    stopping = threading.Thread(target=sweeper.stop, daemon=True)
+    stopping.start()
+    wait_for(sweeper._stopped.is_set)
+    sweeper.start()
+
+    database.done.set()
+
+    stopping.join(10)
+    assert not stopping.is_alive()
+    sweeper.stop()

@@ -24,15 +24,17 @@ class CacheSweeper:
     def __init__(self, database: Sweepable) -> None:
         self._database = weakref.ref(database)
         self._lock = threading.Lock()
-        self._stopped = threading.Event()
+        self._stopped = threading.Event()  # each thread has its own, so that a new thread does not revive the old one
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Start the thread if it is not running."""
         with self._lock:
             if self._thread is None:
-                self._stopped.clear()
-                self._thread = threading.Thread(target=self._run, name="cache-sweeper", daemon=True)
+                self._stopped = threading.Event()
+                self._thread = threading.Thread(
+                    target=self._run, args=(self._stopped,), name="cache-sweeper", daemon=True
+                )
                 self._thread.start()
 
     def stop(self) -> None:
@@ -43,8 +45,8 @@ class CacheSweeper:
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 
-    def _run(self) -> None:
-        while not self._stopped.wait(INTERVAL):
+    def _run(self, stopped: threading.Event) -> None:
+        while not stopped.wait(INTERVAL):
             database = self._database()
             if database is None:
                 return
