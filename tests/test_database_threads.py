@@ -77,6 +77,36 @@ def test_read_sees_one_snapshot_while_others_write(database):
     assert database.row(EVENTS) == {"events": 2}
 
 
+@pytest.mark.parametrize("method", ["sweep_caches", "close"])
+def test_thread_opens_a_connection_during_a_loop_over_all(database, method):
+    is_done = threading.Event()
+
+    def read(is_read):
+        database.rows(EVENTS)
+        is_read.set()
+        is_done.wait()
+
+    def open_connection():
+        is_read = threading.Event()
+        threading.Thread(target=read, args=[is_read]).start()
+        is_read.wait()
+
+    def open_at_each_line(frame, event, _):
+        if event == "line" and "weakref" in frame.f_code.co_filename:
+            open_connection()
+        return open_at_each_line
+
+    former = sys.gettrace()
+    sys.settrace(open_at_each_line)
+    try:
+        getattr(database, method)()
+    finally:
+        sys.settrace(former)
+        is_done.set()
+
+    assert database.row(EVENTS) == {"events": 0}
+
+
 def test_thread_end_closes_its_connection(database):
     def ask():
         thread = threading.Thread(target=database.row, args=[EVENTS])

@@ -7,7 +7,6 @@ import os
 import sqlite3
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from operator import methodcaller
@@ -21,7 +20,7 @@ from .cache_sweeper import CacheSweeper
 from .counters import WRITES, delete_residue, empty_row_deletions, find_differences, recorded_tables
 from .counters import rebuild as rebuild_counters
 from .files import READ_ONLY_ERRORS, create_private_file, empty_wal, remove_files, require_file, to_database_error
-from .handle import FileIdentity, Handle
+from .handle import FileIdentity, Handle, Handles
 from .schema import (
     APPLICATION_ID,
     EMPTY_FILE,
@@ -83,7 +82,7 @@ class SQLite(Database):
         self.url = str(self.path)
         self.busy_timeout = busy_timeout
         self._local = threading.local()
-        self._handles: weakref.WeakSet[Handle] = weakref.WeakSet()
+        self._handles = Handles()
         self._sweepers: dict[int, CacheSweeper] = {}  # by process id
         self._turns = Turns()
         if not create:
@@ -158,7 +157,7 @@ class SQLite(Database):
         except DatabaseError:  # assume that the caches are out of date
             is_written = True
         if is_written:
-            for handle in list(self._handles):
+            for handle in self._handles:
                 handle.responses = {}
 
     def rebuild(
@@ -251,7 +250,7 @@ class SQLite(Database):
     def close(self) -> None:
         if sweeper := self._sweepers.get(os.getpid()):
             sweeper.stop()
-        for handle in list(self._handles):
+        for handle in self._handles:
             handle.close()
 
     def schema_differences(self) -> list[str]:

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import threading
 import weakref
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from .statements import Deadline, Statements
@@ -70,6 +71,20 @@ class Handle:
         former = self.version
         self.response_cache()
         return self.version != former
+
+
+class Handles:
+    """The handles of all threads. A thread may add its handle while another thread iterates over the handles."""
+
+    def __init__(self) -> None:
+        self._handles: weakref.WeakValueDictionary[int, Handle] = weakref.WeakValueDictionary()
+
+    def add(self, handle: Handle) -> None:
+        self._handles[id(handle)] = handle
+
+    def __iter__(self) -> Iterator[Handle]:
+        # valuerefs() copies the references in one step. Iterating over a WeakSet fails if a handle is added meanwhile.
+        return filter(None, [reference() for reference in self._handles.valuerefs()])
 
 
 def _close(connection: sqlite3.Connection, lock: threading.RLock, pid: int) -> None:
