@@ -1,6 +1,6 @@
-((w, d, n, l, tag) => { try {
-  const o = tag.dataset;
-  const api = new URL(o.api || "collect", tag.src);
+((w, d, n, l) => { try {
+  const o = d.currentScript.dataset;
+  const api = new URL(o.api || "collect", d.currentScript.src);
   const stub = w.analytics;
   if (!("local" in o) && /^(localhost|127[\d.]+|\[::1])$/.test(l.hostname))
     return console.warn("analytics needs data-local");
@@ -9,17 +9,18 @@
   w[Symbol.for(api)] = 1;
 
   const quiet = n.globalPrivacyControl || n.doNotTrack == 1 && !("ignoreDnt" in o);
-  // `view` is the id of the current view. `depth` is its greatest scroll depth in percent. `shown` is the time at which the
-  // page became visible, or 0 while it is hidden. `visible` is the number of ms for which it was visible before that time.
-  // `queue` has the unconfirmed events as JSON, and `single` is whether each is sent in a request of its own.
-  let view, visible, depth, shown, page, busy, timer, single, tries = 0, referrer = d.referrer, queue = [];
+  // `page` is the address of the current view, `path` its path, and `view` its id. `depth` is its greatest scroll depth in
+  // percent. `shown` is the time at which the page became visible, or 0 while it is hidden. `visible` is the number of ms
+  // for which it was visible before that time. `queue` has the unconfirmed events as JSON, and `single` is whether each is
+  // sent in a request of its own.
+  let page, path, view, visible, depth, shown, busy, timer, single, tries = 0, referrer = d.referrer, queue = [];
 
   const safe = (f) => (...a) => {
     try {
       return f(...a);
     } catch {}
   };
-  const on = (target, types, f) => types.split(" ").map((type) => target.addEventListener(type, safe(f), true));
+  const on = (types, f) => types.split(" ").map((type) => addEventListener(type, safe(f), true));
   const cut = (text) => text.slice(0, 2e3);
   const random = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
   const here = () => "hash" in o ? l.href : l.href.split("#")[0];
@@ -29,7 +30,7 @@
     id: random(),
     url: cut(page || here()),
     at: Date.now(),
-    visitor: o.identity == "storage" ? safe(() => localStorage.analyticsVisitor ||= random())() : void 0,
+    visitor: o.identity == "storage" && !quiet ? safe(() => localStorage.analyticsVisitor ||= random())() : void 0,
     webdriver: n.webdriver,
     ...data
   });
@@ -53,7 +54,7 @@
       const reply = await fetch(api, {
         method: "POST", body: `[${part}]`, credentials: "omit", keepalive: !part[0][2e4]
       });
-      timer = /5..|429/.test(reply.status) && reply.headers.get("Retry-After") | 1;
+      timer = reply.status > 428 && reply.headers.get("Retry-After") | 1;
       // One invalid event makes the server refuse the whole list. Then send the events one by one.
       single = reply.status == 400;
     } catch {}
@@ -71,14 +72,16 @@
     flush();
   };
 
-  const matches = (text) => text.split(/[ ,]/).some((glob) => RegExp(
-    "^" + glob.replace(/[^*\w]/g, "\\$&").replace(/\*+/g, (s) => s[1] ? ".*" : "[^/]*") + "$"
-  ).test(l.pathname));
+  // Compare the percent-encoded path with patterns, which may have other letters than ASCII.
+  const matches = (text) => RegExp("^(" +
+    text.replace(/[^ -~]+/g, encodeURI).replace(/[^*\w]/g, "\\$&").replace(/\\[ ,]/g, "|")
+      .replace(/\*+/g, (s) => s[1] ? ".*" : "[^/]*") +
+    ")$").test(l.pathname);
 
   const counts = () => !quiet && matches(o.include || "**") && !matches(o.exclude || "");
 
   const scroll = () => {
-    depth = Math.max(depth, Math.min(100, 100 * (scrollY + innerHeight) / d.documentElement.scrollHeight || 0));
+    depth = Math.min(100, Math.max(depth, 100 * (scrollY + innerHeight) / d.documentElement.scrollHeight || 0));
   };
 
   // Return a list with the `page_end` event of the current view. It is empty if the view is hidden.
@@ -92,13 +95,14 @@
 
   // Send unconfirmed events again with the last one. The server counts each event once, even if it arrives twice.
   const hide = () => {
-    const events = shown ? queue.concat(end()) : [];
+    const events = queue.concat(end());
     while (events[0]) n.sendBeacon(api, `[${events.splice(0, take(events).length)}]`);
   };
 
   // Begin a view. A hidden or prerendered page begins it when it is shown.
   const start = () => {
     page = here();
+    path = l.pathname;
     view = shown = visible = depth = 0;
     if (d.hidden || d.prerendering || !counts()) return;
     view = random();
@@ -110,7 +114,7 @@
   // `i` is 1 for `replaceState`.
   const move = (i) => {
     if (here() == page) return;
-    if (i === 1 && page.split(/[?#]/)[0] == here().split(/[?#]/)[0]) page = here();
+    if (i === 1 && path == l.pathname) page = here();
     else {
       queue.push(...end());
       start();
@@ -125,17 +129,20 @@
         add(make(type, { name: "" + name, data: data || void 0 }));
       else console.warn("analytics ignores", name);
     }
-    if (type == "lead") add(make(type, { form: data || "", fields: name, ...quiet && { anonymous: true, visitor: void 0 } }));
+    if (type == "lead") add(make(type, { form: data || "", fields: name, anonymous: quiet }));
   };
 
   const sendForm = (event) => {
     const form = event.target;
-    const name = form.dataset.analyticsLead;
-    if (name == void 0) return;
-    const fields = new FormData(form);
-    for (const field of form.elements)
-      if (/password|file|cc-/.test(field.type + field.autocomplete)) fields.delete(field.name);
-    track("lead", Object.fromEntries(fields), name);
+    // This throws if the form does not have the attribute.
+    const name = cut(form.dataset.analyticsLead);
+    const fields = { __proto__: null };
+    // Join the values of each name. `minify` would remove a space after a comma.
+    new FormData(form).forEach((text, s) => fields[s] = [fields[s], text].filter((s) => s).join(",\x20"));
+    [...form.elements].map(
+      (field) => /password|file|cc-/.test(field.type + field.autocomplete) && delete fields[field.name]
+    );
+    track("lead", fields, name);
   };
 
   const click = (event) => {
@@ -149,26 +156,26 @@
 
   ["pushState", "replaceState"].map((name, i) => {
     const original = history[name];
-    history[name] = function (...a) {
-      original.apply(this, a);
+    history[name] = (...a) => {
+      original.apply(history, a);
       safe(move)(i);
     };
   });
-  on(w, "popstate hashchange", move);
-  on(w, "pagehide", hide);
-  on(w, "pageshow", (event) => event.persisted && start());
-  on(w, "scroll", scroll);
-  on(w, "online", flush);
-  on(d, "visibilitychange prerenderingchange", () => {
+  on("popstate hashchange", move);
+  on("pagehide", hide);
+  on("pageshow", (event) => event.persisted && start());
+  on("scroll", scroll);
+  on("online", flush);
+  on("visibilitychange prerenderingchange", () => {
     if (d.hidden) return hide();
     view ? shown ||= performance.now() : start();
     flush();
   });
-  on(d, "click auxclick", click);
-  on(d, "submit", sendForm);
+  on("click auxclick", click);
+  on("submit", sendForm);
   if (!stub || stub.q) {
     w.analytics = safe(track);
     safe(() => stub.q.map(safe((a) => track(...a))))();
   }
   start();
-} catch {} })(window, document, navigator, location, document.currentScript);
+} catch {} })(window, document, navigator, location);

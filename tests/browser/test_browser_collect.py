@@ -310,7 +310,11 @@ def test_async_tag_works_under_a_content_security_policy(shop):
         ('data-exclude="/admin/*"', "/admin/a/b", True),
         ('data-include="/blog/*"', "/blog/post", True),
         ('data-include="/blog/*"', "/about", False),
+        ('data-exclude="/über/*"', "/über/uns", False),
+        ('data-exclude="/%C3%BCber/*"', "/über/uns", False),
+        ('data-include="/blog/*,/блог/**"', "/блог/1/2", True),
     ],
+    ids=["list", "segment", "included", "not-included", "letters", "encoded-letters", "included-letters"],
 )
 def test_paths_can_be_included_and_excluded(shop, options, path, is_counted):
     shop.pages.options(options)
@@ -497,6 +501,36 @@ def test_form_is_a_lead_of_its_session(shop):
     assert form == "hero-form"
 
 
+CHOICES = """
+<form data-analytics-lead="choices" method="post" action="/thanks">
+  <input name="email" value=""><input name="email" value="ann@shop.example">
+  <input name="rooms" type="checkbox" value="2" checked><input name="rooms" type="checkbox" value="3" checked>
+  <input name="rooms" type="checkbox" value="4">
+  <input name="towns" type="hidden" value="">
+  <select name="towns" multiple><option selected>Pune</option><option>Goa</option><option selected>Bonn</option></select>
+  <input name="pin" type="password" value="1"><input name="pin" type="password" value="2">
+  <input name="note" value=""><input name="constructor" value="Bob">
+  <button>Send</button>
+</form>
+"""
+
+
+def test_form_sends_all_values_of_a_name(shop):
+    shop.pages.body = CHOICES
+    page = shop.open("/")
+    page.click("button")
+
+    wait_for(lambda: shop.rows("contact_email", "leads") == [("ann@shop.example",)])
+    [(payload,)] = shop.rows("payload_json", "lead_submissions")
+    assert json.loads(payload) == {
+        "email": "ann@shop.example",
+        "rooms": "2, 3",
+        "towns": "Pune, Bonn",
+        "note": "",
+        "constructor": "Bob",
+    }
+
+
 def test_form_under_a_privacy_signal_is_anonymous(shop):
     shop.context.add_init_script(
         "Object.defineProperty(Navigator.prototype, 'globalPrivacyControl', {get: () => true})"
@@ -508,6 +542,7 @@ def test_form_under_a_privacy_signal_is_anonymous(shop):
     wait_for(lambda: shop.rows("count(*)", "leads") == [(1,)])
     assert shop.rows("contact_email, visitor_id, session_id", "leads") == [("ann@shop.example", None, None)]
     assert shop.rows("count(*)", "sessions") == [(0,)]
+    assert page.evaluate("localStorage.length") == 0
 
 
 @contextmanager
