@@ -234,15 +234,20 @@ class Application:
         computed_at, response = self.recent_responses.get(key, (0, None))
         if response is None or not 0 <= now - computed_at < route.max_age:
             response = self.call(route, {}, environ, now).json_response()
-            if len(self.recent_responses) >= MAX_CACHED_RESPONSES:
-                self.recent_responses.clear()
-            if not self.recent_responses:
+            # The timer replaces the dictionary, so a response that is stored at the same time is forgotten, too.
+            recent = self.recent_responses
+            if len(recent) >= MAX_CACHED_RESPONSES:
+                recent.clear()
+            if not recent:
                 # Without this timer, an idle process would keep the pages of an erased person in memory.
-                timer = threading.Timer(route.max_age / 1000, self.recent_responses.clear)
+                timer = threading.Timer(route.max_age / 1000, self.forget_responses)
                 timer.daemon = True
                 timer.start()
-            self.recent_responses[key] = now, response
+            recent[key] = now, response
         return response
+
+    def forget_responses(self) -> None:
+        self.recent_responses = {}
 
     def call(
         self, route: Route, path_arguments: Mapping[str, Any], environ: WSGIEnvironment, now: int

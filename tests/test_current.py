@@ -1,6 +1,8 @@
 """The visitors of the last five minutes and their pages."""
 
 import gc
+import sys
+import threading
 
 import pytest
 from helpers.client import NOW, instant
@@ -150,6 +152,31 @@ def test_reused_response_does_not_remain_in_memory(insert, serve):
     insert("events", view("a", "https://shop.example/thanks?email=zebra@mail.example", NOW))
     client = serve()
     assert client.get("/analytics/current").json["visitors"] == 1
+
+    wait_for(lambda: not any(b"zebra" in body for body in response_bodies()))
+
+
+@pytest.mark.any_engine
+def test_response_stored_when_the_timer_ends_is_forgotten(insert, serve):
+    insert("sessions", session("a", "ann", NOW))
+    insert("events", view("a", "https://shop.example/thanks?email=zebra@mail.example", NOW))
+    client = serve()
+    ended = set()
+
+    def end_timers_before_each_line(frame, event, _):
+        for timer in {*threading.enumerate()} - ended if event == "line" else ():
+            if isinstance(timer, threading.Timer):
+                ended.add(timer)
+                timer.cancel()
+                timer.function()
+        return end_timers_before_each_line if frame.f_code.co_name == "recent_response" else None
+
+    former = sys.gettrace()
+    sys.settrace(end_timers_before_each_line)
+    try:
+        client.get("/analytics/current")
+    finally:
+        sys.settrace(former)
 
     wait_for(lambda: not any(b"zebra" in body for body in response_bodies()))
 
