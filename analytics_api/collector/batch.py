@@ -185,7 +185,7 @@ class Batch:
         visit = self._visit(arrival, event, visitor)
         visit.add_event(arrival.now)
         self._receive(arrival, event, visit, None)
-        self._add_event_row(arrival, event, visit, event["name"], encode(event["data"]) if "data" in event else None)
+        self._add_event_row(arrival, event, visit, event["name"], event.get("data"))
 
     def add_lead(self, arrival: Arrival, event: Event, visitor: str) -> None:
         if is_trap(event):

@@ -5,10 +5,10 @@ The existing lead is the one with the same e-mail address, or else with the same
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
+from itertools import islice
 from typing import Final, NamedTuple
 
 from ..database import Row, Transaction
@@ -92,8 +92,7 @@ Fields = dict[str, str]
 
 def is_trap(event: Event) -> bool:
     """Return whether the field that only programs fill in is not empty."""
-    value = event["fields"].get(HONEYPOT)
-    return value is not None and value != ""
+    return bool(event["fields"].get(HONEYPOT))
 
 
 class Visitor(NamedTuple):
@@ -162,10 +161,9 @@ def _find_lead(at: Transaction, email: str | None, phone: str | None) -> Row | N
     return lead
 
 
-def cut_fields(fields: Mapping[str, object]) -> Fields:
-    """Return the first MAX_FIELDS fields as texts, each cut to MAX_LENGTH characters."""
-    texts = ((name, value if isinstance(value, str) else json.dumps(value)) for name, value in fields.items())
-    return {name[:MAX_LENGTH]: text[:MAX_LENGTH] for name, text in list(texts)[:MAX_FIELDS]}
+def cut_fields(fields: Fields) -> Fields:
+    """Return the first MAX_FIELDS fields, each cut to MAX_LENGTH characters."""
+    return {name[:MAX_LENGTH]: text[:MAX_LENGTH] for name, text in islice(fields.items(), MAX_FIELDS)}
 
 
 def lead_columns(fields: Fields) -> dict[str, str | None]:

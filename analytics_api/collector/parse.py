@@ -25,6 +25,9 @@ class TooLarge(RequestError):
 def parse_events(body: bytes) -> list[Event]:
     """Parse the events of a body, check them against schema.json, and sort them by `at`.
 
+    `data` of an event becomes JSON text. The values of `fields` become texts: null becomes "", and other values that
+    are not texts become JSON.
+
     :raises InvalidRequest: the body is not JSON, or does not match the schema.
     :raises TooLarge: the body is longer than MAX_BODY_BYTES and has no lead.
     """
@@ -39,11 +42,28 @@ def parse_events(body: bytes) -> list[Event]:
     events: list[Event] = value if isinstance(value, list) else [value]
     if len(body) > MAX_BODY_BYTES and all(event["type"] != "lead" for event in events):
         raise TooLarge(f"The request body must have at most {MAX_BODY_BYTES} bytes, unless it has a lead")
-    for event in events:
-        if event["type"] == "event" and len(encode(event.get("data"))) > MAX_DATA_BYTES:
-            raise InvalidRequest(f"data must have at most {MAX_DATA_BYTES} bytes as JSON")
+    try:
+        for event in events:
+            _encode_members(event)
+    except RecursionError:  # the decoder accepts a deeper nesting than the encoder
+        raise InvalidRequest("data and fields must not be nested so deeply") from None
     events.sort(key=lambda event: float(event["at"]))
     return events
+
+
+def _encode_members(event: Event) -> None:
+    if event["type"] == "event" and "data" in event:
+        event["data"] = encode(event["data"])
+        if len(event["data"]) > MAX_DATA_BYTES:
+            raise InvalidRequest(f"data must have at most {MAX_DATA_BYTES} bytes as JSON")
+    if event["type"] == "lead":
+        event["fields"] = {name: _to_text(value) for name, value in event["fields"].items()}
+
+
+def _to_text(value: object) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def encode(value: object) -> str:

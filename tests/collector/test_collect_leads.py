@@ -205,6 +205,14 @@ def test_odd_texts_are_stored(site, select):
 
 
 @pytest.mark.any_engine
+def test_null_fields_are_empty(site, select):
+    for name in ("Ann", "Ben"):
+        site.send(site.event("lead", form="", fields={"name": name, "email": None, "phone": None}))
+
+    assert select("contact_name, contact_email, contact_phone", "leads") == [("Ann", None, None), ("Ben", None, None)]
+
+
+@pytest.mark.any_engine
 def test_fields_of_a_form_are_truncated():
     fields = cut_fields({f"field {number}": "x" * 3_000 for number in range(60)})
 

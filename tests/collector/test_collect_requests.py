@@ -96,6 +96,17 @@ def test_body_that_is_not_json_is_rejected(site, select, body):
     assert stored(select) == NOTHING
 
 
+@pytest.mark.parametrize("event", [EVENT, LEAD], ids=["event", "lead"])
+def test_deeply_nested_values_are_stored_or_rejected(site, event):
+    member = "data" if event is EVENT else "fields"
+
+    def post(depth):
+        body = json.dumps({**event, "id": f"nested-{depth}", member: {"x": "DEEP"}})
+        return site.post(body.replace('"DEEP"', "[" * depth + "]" * depth).encode(), address=f"192.0.2.{depth % 250}")
+
+    assert {post(depth).status_code for depth in range(900, 1_000)} <= {204, 400}
+
+
 def test_large_body_is_rejected(site, select):
     response = site.post(json.dumps(VIEW).encode() + b" " * 8192)
 
