@@ -513,6 +513,19 @@ def test_lifecycle_examples_run():
     assert query("analytics.db", "select count(*) from sessions union all select count(*) from leads") == [(0,), (0,)]
 
 
+def test_restore_example_runs_while_the_database_is_open(folder):
+    backup, restore = [block for block in blocks("sh", "docs/data-lifecycle.md") if "backup.db" in block]
+    with open_database("analytics.db").closing() as database:
+        run(*shlex.split(backup)[1:])
+        database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime"], [(1, "2026-02-23 11:15:00")]))
+        subprocess.run(["bash", "-euc", restore], cwd=folder, check=True)
+        database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime"], [(2, "2026-02-23 11:15:00")]))
+
+        leads = database.tuples("select lead_id from leads")
+
+    assert leads == [(2,)]
+
+
 @pytest.fixture
 def started(folder):
     """Run the example in the section `Standalone`, and return the server's port and key."""

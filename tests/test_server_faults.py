@@ -123,6 +123,24 @@ def test_replaced_file_is_used_at_once(file, read, move, tmp_path):
         assert new.execute("select status from leads").fetchall() == [("won",)]
 
 
+@pytest.mark.parametrize("left", ["-wal", "-shm"])
+def test_restored_file_waits_for_the_deletion_of_the_old_wal(file, read, move, tmp_path, caplog, left):
+    copy(file, tmp_path / "new.db", status="qualified")
+    before = move("contacted")
+    os.replace(tmp_path / "new.db", file.url)
+    (tmp_path / f"analytics.db{'-shm' if left == '-wal' else '-wal'}").unlink()
+    meanwhile = [read(), move("lost")]
+    (tmp_path / f"analytics.db{left}").unlink()
+
+    after = [read(), move("won"), read()]
+
+    assert before == MOVED
+    assert meanwhile == [FAILED] * 2
+    assert f"{file.url}: the database was replaced; delete the old {file.url}{left}" in caplog.text
+    assert after == [(200, "qualified"), MOVED, (200, "won")]
+    assert file.verify() == []
+
+
 def test_missing_file_is_an_error_and_not_created(file, read, move, tmp_path, caplog):
     os.rename(file.url, tmp_path / "aside.db")
     gone = [read(), move("won"), read()]

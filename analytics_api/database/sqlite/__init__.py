@@ -19,8 +19,18 @@ from ..limits import current_limit, timeout_text
 from .cache_sweeper import CacheSweeper
 from .counters import WRITES, delete_residue, empty_row_deletions, find_differences, recorded_tables
 from .counters import rebuild as rebuild_counters
-from .files import READ_ONLY_ERRORS, create_private_file, empty_wal, remove_files, require_file, to_database_error
-from .handle import FileIdentity, Handle, Handles
+from .files import (
+    READ_ONLY_ERRORS,
+    FileIdentity,
+    create_private_file,
+    empty_wal,
+    identify_database,
+    is_immutable,
+    remove_files,
+    require_file,
+    to_database_error,
+)
+from .handle import Handle, Handles
 from .schema import (
     APPLICATION_ID,
     EMPTY_FILE,
@@ -99,7 +109,7 @@ class SQLite(Database):
                 self._use_wal(connection)
                 for line in find_schema_differences(connection, schema_statements()):
                     log.warning("%s: %s; `analytics-api upgrade` restores it", self.path, line)
-                self._local.handle = self._set_up(connection, self._file())
+                self._local.handle = self._set_up(connection, identify_database(self.path))
             except BaseException:
                 connection.close()
                 raise
@@ -109,11 +119,11 @@ class SQLite(Database):
 
     @contextmanager
     def snapshot(self) -> Iterator[Statements]:
-        file = self._file()
+        file = identify_database(self.path)
         with self._database_errors(), closing(self._connect()) as connection:
             connection.execute("begin")
             yield Snapshot(connection, self._database_errors)
-        if file.is_immutable and self._file() != file:
+        if file.is_immutable and identify_database(self.path) != file:
             raise DatabaseError(f"{self.path}: the file changed while it was read from a read-only folder; try again")
 
     def write(self, work: Callable[[Statements], T], *, pipeline: bool = False) -> T:
@@ -261,10 +271,11 @@ class SQLite(Database):
 
     def _connect(self) -> sqlite3.Connection:
         """Open a connection. Open a file in a read-only folder as immutable, because WAL mode would create files."""
-        is_immutable = self._is_immutable()
+        self._handles.reject_wal_of_replaced_file(self.path)
+        immutable = is_immutable(self.path)
         return sqlite3.connect(
-            f"{self.path.as_uri()}?immutable=1" if is_immutable else self.path,
-            uri=is_immutable,
+            f"{self.path.as_uri()}?immutable=1" if immutable else self.path,
+            uri=immutable,
             timeout=self.busy_timeout,
             isolation_level=None,  # do not begin transactions implicitly
             check_same_thread=False,  # close() closes the connections of all threads
@@ -285,7 +296,7 @@ class SQLite(Database):
             and not handle.file.is_immutable
         ):
             return handle
-        file = self._file()
+        file = identify_database(self.path)
         if handle is None or handle.file != file:
             handle = self._local.handle = self._open(file)
         handle.checked_at = time.monotonic()
@@ -304,19 +315,6 @@ class SQLite(Database):
                 with suppress(sqlite3.ProgrammingError):  # the connection may have been closed in the block
                     statements.execute("pragma temp_store = memory")
                     statements.execute("pragma threads = 0")
-
-    def _file(self) -> FileIdentity:
-        try:
-            file = os.stat(self.url)
-        except OSError as error:
-            raise DatabaseError(f"{self.path}: {error.strerror}") from error
-        is_immutable = self._is_immutable()
-        return FileIdentity(file.st_dev, file.st_ino, is_immutable, file.st_mtime_ns if is_immutable else 0)
-
-    def _is_immutable(self) -> bool:
-        """Return whether the folder is read-only and no other process has the file open."""
-        real = os.path.realpath(self.path)  # SQLite creates -wal beside the file that a symbolic link names
-        return not os.access(os.path.dirname(real), os.W_OK) and not os.path.exists(f"{real}-wal")
 
     def _use_wal(self, connection: sqlite3.Connection) -> None:
         """Set WAL mode again if another program has changed the mode. In WAL mode, readers do not block writers."""
@@ -346,7 +344,7 @@ class SQLite(Database):
         # Read the schema and the state of the search index now, so that no later request waits for it. Reading takes
         # longer than most requests.
         connection.execute("select rowid from lead_search limit 0")
-        handle = Handle(connection, file)
+        handle = Handle(connection, self.path, file)
         self._handles.add(handle)
         return handle
 

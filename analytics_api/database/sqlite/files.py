@@ -7,6 +7,7 @@ import sqlite3
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from ...errors import DatabaseError, UnusableDatabase
 
@@ -15,6 +16,41 @@ NOT_A_DATABASE = "file is not a database"
 MISSING_FILE = "this database does not exist; `analytics-api init` creates it"
 
 SCRUB_ATTEMPT_MS = 250  # ms that one checkpoint waits for readers
+
+
+class FileIdentity(NamedTuple):
+    """The identity of a file: device and inode. `modified_ns` is 0 unless the file is an immutable database."""
+
+    device: int
+    inode: int
+    is_immutable: bool = False
+    modified_ns: int = 0
+
+
+def is_immutable(path: Path) -> bool:
+    """Return whether the folder of a database is read-only and no other process has the database open."""
+    real = os.path.realpath(path)  # SQLite creates -wal beside the file that a symbolic link names
+    return not os.access(os.path.dirname(real), os.W_OK) and not os.path.exists(f"{real}-wal")
+
+
+def identify_database(path: Path) -> FileIdentity:
+    try:
+        file = os.stat(path)
+    except OSError as error:
+        raise DatabaseError(f"{path}: {error.strerror}") from error
+    immutable = is_immutable(path)
+    return FileIdentity(file.st_dev, file.st_ino, immutable, file.st_mtime_ns if immutable else 0)
+
+
+def identify_wal_files(path: Path) -> dict[str, FileIdentity]:
+    """Return the identities of the files -wal and -shm of a database by their paths."""
+    real = os.path.realpath(path)
+    identities = {}
+    for name in (f"{real}-wal", f"{real}-shm"):
+        with suppress(OSError):
+            file = os.stat(name)
+            identities[name] = FileIdentity(file.st_dev, file.st_ino)
+    return identities
 
 
 def empty_wal(connection: sqlite3.Connection, seconds: float) -> bool:

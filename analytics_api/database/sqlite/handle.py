@@ -7,8 +7,11 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
+from ...errors import DatabaseError
+from .files import FileIdentity, identify_database, identify_wal_files
 from .statements import Deadline, Statements
 
 # Number of instructions of SQLite's virtual machine between two checks of the deadline. They take about a millisecond.
@@ -19,22 +22,13 @@ STEPS_PER_CHECK = 20_000
 _inherited: list[sqlite3.Connection] = []
 
 
-class FileIdentity(NamedTuple):
-    """The identity of a database file: device and inode. `modified_ns` is 0 unless the file is immutable."""
-
-    device: int
-    inode: int
-    is_immutable: bool
-    modified_ns: int
-
-
 class Handle:
     """The connection of one thread. It is closed when the thread ends or the database is closed.
 
     While a thread holds `lock`, no other thread closes the connection.
     """
 
-    def __init__(self, connection: sqlite3.Connection, file: FileIdentity) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, file: FileIdentity) -> None:
         # The handler refers only to the deadline. A reference to the statements would form a cycle with the connection.
         deadline = Deadline()
         connection.set_progress_handler(deadline.is_over, STEPS_PER_CHECK)
@@ -42,6 +36,7 @@ class Handle:
         self.responses: dict[Any, Any] = {}
         self.version = 0  # SQLite's data_version for the cached `responses`
         self.file = file
+        self.wal_files = identify_wal_files(path)
         self.checked_at = 0.0
         self.pid = os.getpid()
         self.lock = threading.RLock()
@@ -85,6 +80,21 @@ class Handles:
     def __iter__(self) -> Iterator[Handle]:
         # valuerefs() copies the references in one step. Iterating over a WeakSet fails if a handle is added meanwhile.
         return filter(None, [reference() for reference in self._handles.valuerefs()])
+
+    def reject_wal_of_replaced_file(self, path: Path) -> None:
+        """Raise an error while the file -wal or -shm of a replaced database is still beside the new one.
+
+        SQLite would read the old pages in it as pages of the new database, and write them there.
+        """
+        handles = [handle for handle in self if not handle.is_closed]
+        if not handles:
+            return
+        # While a handle is open, no other file gets the inode of its files.
+        file, wal_files = identify_database(path), identify_wal_files(path).items()
+        for handle in handles:
+            if handle.file[:2] != file[:2] and (left := wal_files & handle.wal_files.items()):
+                names = " and ".join(sorted(name for name, _ in left))
+                raise DatabaseError(f"{path}: the database was replaced; delete the old {names}")
 
 
 def _close(connection: sqlite3.Connection, lock: threading.RLock, pid: int) -> None:
