@@ -507,7 +507,9 @@ CHOICES = """
   <input name="rooms" type="checkbox" value="2" checked><input name="rooms" type="checkbox" value="3" checked>
   <input name="rooms" type="checkbox" value="4">
   <input name="towns" type="hidden" value="">
-  <select name="towns" multiple><option selected>Pune</option><option>Goa</option><option selected>Bonn</option></select>
+  <select name="towns" multiple>
+    <option selected>Pune</option><option>Goa</option><option selected>Bonn</option>
+  </select>
   <input name="pin" type="password" value="1"><input name="pin" type="password" value="2">
   <input name="note" value=""><input name="constructor" value="Bob">
   <button>Send</button>
