@@ -2,7 +2,7 @@
 
 import pytest
 from helpers.browser import close_shortcuts, serve, start_session, wait_until_gone, wait_until_shown
-from helpers.client import NOW
+from helpers.client import KEY, NOW
 from helpers.sqlite import new_database_in
 
 from analytics_api.maintenance.erase import erase
@@ -367,6 +367,50 @@ def test_queued_move_does_not_overwrite_another_move(tab, database, url):
 
     wait_until_shown(page, ".toast >> text=/^Lead 4 was moved to Lost by sql, .* Your move was not made\\.$/")
     assert statuses(database) == {4: "lost", 5: "won"}
+
+
+def sign_out(page):
+    page.click('[data-key="account"]')
+    page.click("text=Sign out")
+    wait_until_shown(page, "#key")
+
+
+def sign_in_to_board(page):
+    page.fill("#key", KEY)
+    page.click("#sign-in-form button")
+    wait_until_shown(page, '.lead-card[tabindex="0"]')
+
+
+def test_move_is_not_undone_after_signing_out(tab, database, url):
+    page = open_board(tab, url)
+    move(page, 5, "Won")
+    sign_out(page)
+    assert page.query_selector(".toast") is None
+    assert "Lead 5" not in page.inner_text("body")
+
+    sign_in_to_board(page)
+    page.focus('[data-lead="6"]')
+    page.keyboard.press("Control+z")
+
+    assert cards(page, "won") == [5]
+    assert statuses(database) == {5: "won"}
+
+
+def test_board_works_after_signing_out_during_a_move(tab, database, url):
+    page = open_board(tab, url)
+    requests = []
+    page.route("**/analytics/leads", lambda route: requests.append(route))
+    page.click('[data-key="move-5"]')
+    page.click('[data-lead="5"] .menu button:has-text("Won")')
+    sign_out(page)
+    with page.expect_response("**/analytics/leads"):
+        requests[0].continue_()
+    page.unroute("**/analytics/leads")
+
+    sign_in_to_board(page)
+    move(page, 4, "Lost")
+
+    assert statuses(database) == {4: "lost"}
 
 
 def test_time_in_a_stage_keeps_counting(new_page, url):

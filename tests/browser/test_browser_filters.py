@@ -64,6 +64,16 @@ def test_part_of_a_value_is_typed(page):
     assert figure(page, "sessions") == "2"
 
 
+def test_filter_is_added_before_its_suggestions_arrive(page):
+    page.route("**/analytics/sources?*", lambda route: None)
+    page.keyboard.press("f")
+    page.select_option("#filter-by", "source")
+    page.fill("#filter-value", "google.com")
+    follow(page, "dialog .primary")
+
+    assert chips(page) == ["Source is google.com"]
+
+
 def test_country_is_typed_by_its_name(page):
     page.click('[data-key="add-filter"]')
     page.select_option("#filter-by", "country")

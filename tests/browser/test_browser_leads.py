@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from helpers.browser import find_violations, open_page, resize, serve, start_session, wait_until_shown
+from helpers.browser import find_violations, open_page, resize, serve, start_session, wait_until_gone, wait_until_shown
 from helpers.client import NOW
 from helpers.rows import insert
 from helpers.sqlite import new_database_in
@@ -70,6 +70,30 @@ def test_list_is_searched_while_typing(tab, url):
     assert page.url == f"{url}/leads#q=jose"
     page.reload()
     wait_for_names(page, ["José"])
+    assert page.input_value(".search") == "jose"
+
+
+TYPE_AND_CLICK = """() => {
+  const search = document.querySelector(".search");
+  search.value = "jose";
+  search.dispatchEvent(new InputEvent("input", {bubbles: true}));
+  document.querySelector('a.name[href="leads?lead=3"]').click();
+}"""
+
+
+@pytest.mark.parametrize("path", ["leads", "board"])
+def test_lead_is_opened_by_a_click_right_after_typing(tab, url, path):
+    page = open_page(tab, f"{url}/{path}")
+    wait_until_shown(page, 'a.name:has-text("José")')
+
+    page.evaluate(TYPE_AND_CLICK)
+    wait_until_shown(page, '.lead h2:has-text("José")')
+    page.wait_for_timeout(200)  # time for a change of the address, which must not happen
+    assert page.url == f"{url}/leads?lead=3"
+
+    page.go_back()
+    wait_until_gone(page, 'a.name:has-text("Ann")')
+    assert page.url == f"{url}/{path}#q=jose"
     assert page.input_value(".search") == "jose"
 
 

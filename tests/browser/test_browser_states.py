@@ -11,6 +11,7 @@ from helpers.browser import (
     wait_until_loaded,
     wait_until_shown,
 )
+from helpers.client import NOW
 from helpers.rows import insert, session
 from helpers.sqlite import new_database_in
 
@@ -103,6 +104,17 @@ def test_refresh_does_not_close_an_open_menu(tab, url):
     tab.wait_for_timeout(200)  # time for the figures that must not appear
 
     assert tab.is_visible(".menu:has-text('This year')")
+
+
+@pytest.mark.clock
+def test_refresh_after_midnight_shows_the_new_day(tab, shop, server, url):
+    open_page(tab, f"{url}/?period=yesterday")
+    before = figure(tab, "sessions")
+    server.app = serve(shop, now=NOW + 86_400_000)
+    tab.clock.fast_forward(60_000)
+    wait_until_shown(tab, '[data-key="metric-sessions"] .value:has-text("2")')
+
+    assert before == "1"
 
 
 def test_interval_that_is_too_short_is_replaced_by_a_click(tab, url):

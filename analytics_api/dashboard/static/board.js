@@ -145,7 +145,9 @@ function moveAll(moves, isUndo = false) {
   if (!moves.length) return;
   for (const each of moves) each.index = place({ ...each.lead, stage_since: Date.now() }, each.status);
   drawAll();
-  pending = pending.then(() => send(moves, isUndo));
+  const { board } = parts;
+  const isShown = () => board === parts?.board; // false when the session has ended
+  pending = pending.then(() => isShown() && send(moves, isUndo, isShown));
 }
 
 /** Return the ETag that a lead has after the moves of this page. It differs from the server's if somebody else moved the lead. */
@@ -154,18 +156,20 @@ function latest(leadId, etag) {
   return etag;
 }
 
-async function send(moves, isUndo) {
+async function send(moves, isUndo, isShown) {
   const sent = moves.map(({ lead, status, etag }) => ({ lead_id: lead.lead_id, status, etag: latest(lead.lead_id, etag) }));
   let answer;
   try {
     answer = await moveLeads(sent);
   } catch (error) {
+    if (!isShown()) return;
     for (const { lead, index } of moves.toReversed()) place(lead, lead.status, index);
     drawAll();
     if (error.status === 401) return fail(error, load);
     toast(`${t.notMoved} ${error.status === 0 ? (navigator.onLine ? texts.unreachable : texts.offline) : error.message}`, { text: texts.retry, run: () => moveAll(moves, isUndo) });
     return;
   }
+  if (!isShown()) return;
   for (const { lead_id, etag } of answer.updated) newEtags.set(lead_id + sent.find((each) => each.lead_id === lead_id).etag, etag);
   for (const lead of answer.stale) place(lead, lead.status);
   for (const leadId of answer.not_found) place({ lead_id: leadId }, null);
@@ -365,6 +369,8 @@ const { shortcutHelp: keys } = texts;
 const clear = () => {
   parts = cursor = null;
   stages = new Map();
+  undoSteps.length = 0; // the next user must not undo these moves
+  pending = Promise.resolve();
   byId("view").replaceChildren();
 };
 const enter = () => document.querySelector('.lead-card[tabindex="0"]')?.focus();

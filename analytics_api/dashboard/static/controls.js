@@ -69,10 +69,12 @@ export function openFilterDialog(state, suggest, onAdd) {
   const dimension = h("select", { id: "filter-by" }, Object.keys(FILTERS).map((name) => option(name, texts.dimensions[name])));
   const comparison = h("select", { id: "filter-how" });
   const holder = h("div.field");
+  const known = {}; // the values of each parameter that have arrived
+  const suggestKnown = (parameter) => suggest(parameter).then((values) => (known[parameter] = values));
   const update = () => {
     const suffixes = ["", ...FILTERS[dimension.value]];
     comparison.replaceChildren(...suffixes.map((suffix) => option(suffix, texts.comparisons[suffix])));
-    holder.replaceChildren(h("label", { for: "filter-value" }, texts.value), ...valueField(dimension.value, suggest));
+    holder.replaceChildren(h("label", { for: "filter-value" }, texts.value), ...valueField(dimension.value, suggestKnown));
   };
   dimension.addEventListener("change", update);
   const form = h(
@@ -89,7 +91,9 @@ export function openFilterDialog(state, suggest, onAdd) {
     event.preventDefault();
     const value = form.querySelector("#filter-value").value.trim();
     if (!value) return;
-    const shown = parsed(dimension.value, value, await suggest(dimension.value));
+    // Do not wait for values, except for those that have the code of a country.
+    const isName = dimension.value === "country" && value.length > 2;
+    const shown = parsed(dimension.value, value, isName ? await suggest("country") : (known[dimension.value] ?? []));
     close();
     onAdd(addFilter(state, dimension.value + comparison.value, shown));
   });

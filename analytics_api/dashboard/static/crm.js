@@ -47,6 +47,7 @@ export function startLeads(title, load, clear, shortcuts = [], keys = {}) {
   };
   startPage(run, () => {
     site = null;
+    document.querySelector(".toast")?.remove();
     clear();
   });
 }
@@ -91,12 +92,19 @@ export function writeAddress(query, search, { replace = false } = {}) {
 export function filterBar(names, onChange, ...tools) {
   let timer;
   const search = h("input.search", { type: "search", "aria-label": t.search, placeholder: t.search, value: readSearch(), "data-key": "search" });
-  search.addEventListener("input", () => {
+  const stop = () => {
     clearTimeout(timer);
-    timer = setTimeout(() => {
-      writeAddress(readQuery(), search.value.trim(), { replace: true });
-      onChange();
-    }, 150);
+    removeEventListener("click", find, true);
+  };
+  const find = () => {
+    stop();
+    writeAddress(readQuery(), search.value.trim(), { replace: true });
+    onChange();
+  };
+  search.addEventListener("input", () => {
+    stop();
+    timer = setTimeout(find, 150);
+    addEventListener("click", find, true); // a link must not be followed before the address has the search
   });
   const clearFilters = () => {
     const sort = readQuery().get("sort");
@@ -111,7 +119,10 @@ export function filterBar(names, onChange, ...tools) {
   const box = h("details.choices", { open: isWide.matches }, h("summary", {}, t.filter), choices);
   isWide.addEventListener("change", () => (box.open = isWide.matches));
   const bar = h("form.narrowing", { role: "search", onsubmit: (event) => event.preventDefault() }, h("div.finder", {}, icon("search"), search), h("div.list-head", {}, clear, tools), box);
-  bar.reset = () => (search.value = readSearch());
+  bar.reset = () => {
+    stop();
+    search.value = readSearch();
+  };
   bar.showFacets = (facets) => {
     clear.hidden = [...readQuery().keys()].every((name) => name === "sort");
     days.forEach(showDay);

@@ -110,7 +110,7 @@ export function leave(message = texts.signIn.ended) {
   keepRange("");
   root.dataset.state = "signed-out";
   document.title = texts.title(texts.signIn.title);
-  for (const id of ["notices", "menu"]) byId(id).replaceChildren();
+  for (const id of ["notices", "menu", "status"]) byId(id).replaceChildren();
   byId("account").replaceChildren(themeMenu());
   byId("sign-in-error").textContent = message;
   document.querySelector("dialog")?.close();

@@ -89,7 +89,11 @@ export async function load({ isQuiet = false } = {}) {
   try {
     if (needsToday(state) && !site) site = await get("/site", "", signal);
     const request = requestOf(state);
-    const answer = await page.fetch(viewQuery(), signal);
+    let answer = await page.fetch(viewQuery(), signal);
+    if (needsToday(state) && answer.site.today !== today()) {
+      site = answer.site; // a day has begun since the last request
+      answer = await page.fetch(viewQuery(), signal);
+    }
     if (isQuiet && isOccupied()) return; // somebody opened a menu meanwhile
     data = answer;
     shown = request;
