@@ -144,6 +144,25 @@ def test_full_disk_fails_in_one_line_and_leaves_no_file(folder, command):
     assert [name for name in sorted(os.listdir(folder)) if not name.endswith(("-wal", "-shm"))] == before
 
 
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (["bad.csv"], "rejects.tsv: cannot be written"),
+        (["--format", "sqlite", "-"], "standard input: cannot be copied to a temporary file"),
+    ],
+    ids=["rejects", "temporary"],
+)
+def test_full_disk_during_an_import_fails_in_one_line(folder, options, error):
+    row = f"s,v,never,{'x' * 1_000_000}\n"
+    (folder / "bad.csv").write_text("session_id,visitor_id,started_at,entry_page\n" + 3 * row)
+    run("init", "-d", "new.db")
+    two_megabytes = ("/bin/sh", "-c", 'ulimit -f 4096; exec "$@" <bad.csv', "sh", COMMAND)
+
+    result = run_process("import", "-d", "new.db", *options, program=two_megabytes, cwd=folder)
+
+    assert (result.returncode, result.stderr) == (1, f"Error: {error}: File too large\n")
+
+
 def test_failed_export_leaves_the_old_file(folder):
     (folder / "new").write_text("precious")
 

@@ -238,7 +238,10 @@ def _table_of(db: Database, sample: list[bytes], mapped: NameMap, name: str) -> 
 def _database(db: Database, lines: Source, options: RowOptions, on_read: OnRead) -> Report:
     if lines.path is not None:
         return import_database(db, lines.path, **options, on_read=on_read)
-    with tempfile.NamedTemporaryFile() as file:  # SQLite can open only a named file
-        file.writelines(lines)
-        file.flush()
-        return import_database(db, file.name, **options)
+    try:
+        with tempfile.NamedTemporaryFile() as file:  # SQLite can open only a named file
+            file.writelines(lines)
+            file.flush()
+            return import_database(db, file.name, **options)
+    except OSError as error:
+        raise IngestError(f"{lines.name}: cannot be copied to a temporary file: {error.strerror}") from error

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, BinaryIO
 
@@ -42,12 +43,21 @@ class Rejects:
                 return
             self._file = _create(self.path)
         where = f"{name}:{line}\t{printable(reason)}\t"
-        self._file.write(where.encode(errors="replace") + to_bytes(raw).rstrip(b"\r\n") + b"\n")
+        with self._write_errors():
+            self._file.write(where.encode(errors="replace") + to_bytes(raw).rstrip(b"\r\n") + b"\n")
 
     def close(self) -> None:
         """Close the file if this object opened it."""
         if self.path is not None and self._file is not None:
-            self._file.close()
+            with self._write_errors():
+                self._file.close()
+
+    @contextmanager
+    def _write_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise IngestError(f"{self.path or 'rejects'}: cannot be written: {error.strerror}") from error
 
     def __enter__(self) -> Rejects:
         return self
