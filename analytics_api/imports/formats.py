@@ -242,6 +242,6 @@ def _database(db: Database, lines: Source, options: RowOptions, on_read: OnRead)
         with tempfile.NamedTemporaryFile() as file:  # SQLite can open only a named file
             file.writelines(lines)
             file.flush()
-            return import_database(db, file.name, **options)
+            return import_database(db, file.name, name=lines.name, **options)
     except OSError as error:
         raise IngestError(f"{lines.name}: cannot be copied to a temporary file: {error.strerror}") from error

@@ -47,18 +47,24 @@ class TableCopy:
 
 
 def import_database(
-    db: Database, path: str | os.PathLike[str], *, on_read: OnRead = ignore_read, **options: Unpack[RowOptions]
+    db: Database,
+    path: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    on_read: OnRead = ignore_read,
+    **options: Unpack[RowOptions],
 ) -> Report:
     """Import the base tables in a D1 export or an SQLite file in one transaction; see `import_rows`.
 
     An invalid row is written to `rejects`, with the number of the row in the table as its line number.
 
+    :param name: the name of the file in messages; None for its path.
     :param on_read: called with the number of bytes that were read from the file since the last call.
     :raises IngestError: the file cannot be read, or contains none of the base tables. Nothing was written then.
     """
-    row_options = make_options(os.fspath(path), **options)
+    row_options = make_options(name or os.fspath(path), **options)
     try:
-        with open_scratch(path, on_read=on_read) as source:
+        with open_scratch(path, name=row_options.name, on_read=on_read) as source:
             return _copy_all(db, source, row_options)
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise IngestError(

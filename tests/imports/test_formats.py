@@ -114,6 +114,24 @@ def test_unreadable_file_changes_nothing(database, tmp_path, content, message):
 
 
 @pytest.mark.any_engine
+def test_error_of_a_stream_has_its_name_and_not_that_of_a_copy(database):
+    dump = io.BytesIO(b"create table sessions (session_id);\nselect 1;\n")
+
+    with pytest.raises(IngestError, match=r"^standard input, line 2: 'select 1;' is not allowed in an export"):
+        import_file(database, dump, name="standard input")
+
+
+def test_rejected_row_of_a_stream_has_its_name(database):
+    rejects = io.BytesIO()
+    dump = b"""create table sessions (session_id, visitor_id, started_at);
+insert into sessions values ('s1', 'ann', 'never');
+"""
+
+    import_file(database, io.BytesIO(dump), name="standard input", rejects=rejects)
+
+    assert rejects.getvalue().startswith(b"standard input:1\tsessions: started_at: ")
+
+
 def test_stream_stays_open(database):
     stream = io.BytesIO(line())
 

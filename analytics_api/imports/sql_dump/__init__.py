@@ -32,7 +32,9 @@ SQLITE = b"SQLite format 3\0"
 
 
 @contextmanager
-def open_scratch(path: str | os.PathLike[str], *, on_read: OnRead = ignore_read) -> Iterator[sqlite3.Connection]:
+def open_scratch(
+    path: str | os.PathLike[str], *, name: str | None = None, on_read: OnRead = ignore_read
+) -> Iterator[sqlite3.Connection]:
     """Open a read-only connection to a database with the contents of the file.
 
     The file is the SQL of `wrangler d1 export` or of the sqlite3 shell's `.dump`, or an SQLite file. It can be
@@ -43,15 +45,16 @@ def open_scratch(path: str | os.PathLike[str], *, on_read: OnRead = ignore_read)
     The connection and the temporary files exist until the end of the block. Only READING_PRAGMAS are permitted, and
     views of an SQLite file cannot be read.
 
+    :param name: the name of the file in error messages; None for its path.
     :param on_read: called with the number of bytes that were read since the last call. The sum is the file's size.
     :raises IngestError: the file cannot be read, is of another kind, is damaged or truncated, or contains a statement
         that is not allowed. The message is one line with the name of the file, and for SQL the line number.
     :raises sqlite3.OperationalError: a text in an SQLite file is not UTF-8. This is raised within the block.
     """
-    name = os.fspath(path)
+    name = name or os.fspath(path)
     with ExitStack() as stack:
         try:
-            database = _open(name, stack, on_read)
+            database = _open(os.fspath(path), name, stack, on_read)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise refusal(name, f"the gzip data is damaged or truncated ({error}); get the file again") from error
         except OSError as error:
@@ -78,18 +81,18 @@ class CountingFile(io.FileIO):
         return count
 
 
-def _open(path: str, stack: ExitStack, on_read: OnRead) -> sqlite3.Connection:
+def _open(path: str, name: str, stack: ExitStack, on_read: OnRead) -> sqlite3.Connection:
     raw = CountingFile(path, on_read)
     file = stack.enter_context(io.BufferedReader(raw, PROGRESS_BYTES))
     is_gzipped = file.peek(2).startswith(GZIP)
     stream = stack.enter_context(gzip.GzipFile(fileobj=file)) if is_gzipped else file
     header = stream.peek(len(SQLITE))
     if not header:
-        raise refusal(path, f"is empty; {ACCEPTED_KINDS}")
+        raise refusal(name, f"is empty; {ACCEPTED_KINDS}")
 
     if not header.startswith(SQLITE):
         database = open_empty(stack)
-        DumpLoader(path, stream, database).load()
+        DumpLoader(name, stream, database).load()
     elif is_gzipped:
         copy = make_temporary_path(stack)
         with open(copy, "wb") as target:
@@ -100,5 +103,5 @@ def _open(path: str, stack: ExitStack, on_read: OnRead) -> sqlite3.Connection:
         on_read(os.path.getsize(path) - raw.total)
 
     if not database.execute("select 1 from sqlite_master where type = 'table'").fetchone():
-        raise refusal(path, f"has no table; {ACCEPTED_KINDS}")
+        raise refusal(name, f"has no table; {ACCEPTED_KINDS}")
     return database

@@ -16,7 +16,7 @@ def is_housekeeping(name: str) -> bool:
     return name.startswith(("sqlite_", "_cf_")) or name == "d1_migrations"
 
 
-def refusal(path: str, reason: str, line: int | None = None) -> IngestError:
+def refusal(name: str, reason: str, line: int | None = None) -> IngestError:
     """Return an error with a one-line message: file, line number and reason, without control characters."""
-    text = f"{path}: {reason}" if line is None else f"{path}, line {line}: {reason}"
+    text = f"{name}: {reason}" if line is None else f"{name}, line {line}: {reason}"
     return IngestError(re.sub(r"[\x00-\x1f\x7f]+", " ", text))

@@ -36,8 +36,8 @@ ROWS_PER_STATEMENT = 250  # rows that are joined into one statement; larger stat
 class DumpLoader:
     """Run the SQL of an export in a database. Only a part of the text, the window, is in memory (a few megabytes)."""
 
-    def __init__(self, path: str, stream: io.BufferedIOBase, database: sqlite3.Connection) -> None:
-        self.path = path
+    def __init__(self, name: str, stream: io.BufferedIOBase, database: sqlite3.Connection) -> None:
+        self.name = name
         self.stream = stream
         self.database = database
         self.decoder = codecs.getincrementaldecoder("utf-8-sig")()
@@ -75,7 +75,7 @@ class DumpLoader:
         """Return an error with the line number of the statement plus `lines`."""
         advice = "export it again" if self.has_run else ACCEPTED_KINDS
         line = self.line + self.text.count("\n", 0, self.position) + lines
-        return refusal(self.path, f"{reason}; {advice}", line)
+        return refusal(self.name, f"{reason}; {advice}", line)
 
     def _not_allowed(self, sql: str) -> IngestError:
         shown = " ".join(sql[:200].split())[:60]
