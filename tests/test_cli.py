@@ -27,6 +27,20 @@ def filled(folder):
     return Path(shutil.copy(demo_file(200), folder))
 
 
+def test_deleted_working_directory_is_an_error_in_one_line(folder):
+    (folder / "release").mkdir()
+
+    ended = subprocess.run(
+        ["/bin/sh", "-c", 'rmdir ../release; exec "$@"', "sh", COMMAND, "keys", "list"],
+        cwd=folder / "release",
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+    )
+
+    assert (ended.returncode, ended.stderr) == (1, "Error: the working directory was deleted; change to another one\n")
+
+
 def test_init_creates_an_empty_database_in_cwd(folder):
     output = run("init")
 

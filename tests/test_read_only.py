@@ -281,6 +281,26 @@ def test_closed_folder_names_its_owner(private, command, error_without_rights):
     )
 
 
+@pytest.mark.parametrize(
+    ("setting", "path", "command"),
+    [
+        ("ANALYTICS_DATABASE", "inner/a.db", ["verify"]),
+        ("ANALYTICS_STORAGE", "inner", ["storage", "-d", "a.db"]),
+    ],
+    ids=["database", "storage"],
+)
+def test_setting_in_a_closed_folder_is_not_called_missing(private, tmp_path, monkeypatch, setting, path, command):
+    isolated_cwd(monkeypatch, tmp_path)
+    (private.parent / "inner").mkdir()
+    monkeypatch.setenv(setting, str(private.parent / path))
+    os.chmod(private.parent, 0)
+
+    with without_rights():
+        output = run(*command, status=1)
+
+    assert output == f"Error: {setting}: the folder {private.parent / 'inner'}: Permission denied\n"
+
+
 def test_command_reads_no_env_file_of_a_closed_folder(private, tmp_path, monkeypatch):
     folder = tmp_path / "home"
     folder.mkdir()

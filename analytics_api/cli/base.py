@@ -172,6 +172,9 @@ def main(ctx: click.Context) -> None:
 
     Settings are read from environment variables and from the file .env in the working directory.
     """
-    ctx.obj = EnvFile()
+    try:
+        ctx.obj = EnvFile()
+    except FileNotFoundError:
+        raise click.ClickException("the working directory was deleted; change to another one") from None
     ctx.obj.load()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")

@@ -21,7 +21,7 @@ from ..middleware.cors import normalize_origin
 from ..storage import StorageStats, open_storage
 from ..storage.base import session_pattern
 from .api_key_setting import MAKE_A_KEY, find_mistakes, read_keys
-from .database_setting import DATABASE, POSTGRESQL, read_database
+from .database_setting import DATABASE, POSTGRESQL, read_database, require_folder
 from .serve import build_server_app
 
 if TYPE_CHECKING:
@@ -215,8 +215,8 @@ def storage(environ: Mapping[str, str], *, use_analytics: bool = True) -> Storag
         cloudflare_token=environ.get("CLOUDFLARE_API_TOKEN", "").strip() if use_analytics else None,
         pattern=pattern,
     )
-    if "://" not in value and not os.path.isdir(os.path.expanduser(value)):
-        raise SettingError(f"ANALYTICS_STORAGE: the folder {os.path.abspath(os.path.expanduser(value))} does not exist")
+    if "://" not in value:
+        require_folder("ANALYTICS_STORAGE", os.path.abspath(os.path.expanduser(value)))
     return provider
 
 
