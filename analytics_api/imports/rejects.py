@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -45,6 +45,22 @@ class Rejects:
         where = f"{name}:{line}\t{printable(reason)}\t"
         with self._write_errors():
             self._file.write(where.encode(errors="replace") + to_bytes(raw).rstrip(b"\r\n") + b"\n")
+
+    def mark(self) -> Callable[[], None]:
+        """Return a function that removes the rows that were added after this call, to repeat a transaction.
+
+        The rows remain in a stream that is not seekable, such as a pipe.
+        """
+        count = self.count
+        position = self._file.tell() if self._file is not None and self._file.seekable() else 0
+
+        def remove_rows() -> None:
+            if self.count > count and self._file is not None and self._file.seekable():
+                self._file.seek(position)
+                self._file.truncate()
+            self.count = count
+
+        return remove_rows
 
     def close(self) -> None:
         """Close the file if this object opened it."""

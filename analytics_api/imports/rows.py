@@ -158,7 +158,7 @@ def import_records(
             report.warnings += links.warnings(at)
         return report
 
-    return load(db, total, work, options.on_progress)
+    return load(db, total, work, options.on_progress, options.rejects)
 
 
 def make_converters(

@@ -94,7 +94,7 @@ def _copy_all(db: Database, source: sqlite3.Connection, options: Options) -> Rep
             report.warnings += links.warnings(at)
         return report
 
-    return load(db, total, work, options.on_progress)
+    return load(db, total, work, options.on_progress, options.rejects)
 
 
 def _find_tables(db: Database, source: sqlite3.Connection, options: Options) -> tuple[list[TableCopy], Report]:

@@ -13,7 +13,7 @@ from .convert import KEEP, Cell
 from .derive import SessionLinks
 from .event_ids import EventIds
 from .purged import INSTANT_COLUMNS, read_purged_before
-from .rejects import Raw, RejectHandler
+from .rejects import Raw, RejectHandler, Rejects
 from .report import TableCounts
 
 T = TypeVar("T")
@@ -36,19 +36,28 @@ select (
 
 
 def load(
-    db: Database, rows: int | None, work: Callable[[Transaction, bool], T], on_progress: Callable[[str], object]
+    db: Database,
+    rows: int | None,
+    work: Callable[[Transaction, bool], T],
+    on_progress: Callable[[str], object],
+    rejects: Rejects,
 ) -> T:
     """Run `work` in a transaction, in bulk mode if that is faster for this number of rows.
 
     In bulk mode, triggers are disabled, and the counters of the written tables are rebuilt at the end.
 
     :param rows: the number of new rows; None if it is unknown.
-    :param work: called with the transaction and whether it is in bulk mode.
+    :param work: called with the transaction and whether it is in bulk mode. It is called again after a conflict with
+        another transaction.
+    :param rejects: the file to which `work` writes invalid rows.
     """
     stored = db.rows(ROWS)[0]["total"]
     is_bulk = (stored <= MAX_CHEAP_REBUILD) if rows is None else (rows > BULK_SHARE * stored)
 
+    remove_rejected = rejects.mark()
+
     def work_as_import(at: Transaction) -> T:
+        remove_rejected()
         with at.moving(IMPORTER, now()):
             return work(at, is_bulk)
 
@@ -60,7 +69,7 @@ def count_events(db: Database, links: SessionLinks, on_progress: Callable[[str],
     if not links.is_any:
         return 0
     rows = None if links.is_too_many else len(links.ids)
-    return load(db, rows, lambda at, is_bulk: links.count(at, is_bulk=is_bulk), on_progress)
+    return load(db, rows, lambda at, is_bulk: links.count(at, is_bulk=is_bulk), on_progress, Rejects())
 
 
 class Rows:

@@ -1,11 +1,12 @@
 """Importing rows from Python, with values of various types."""
 
+import threading
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
 from analytics_api import IngestError
-from analytics_api.imports import import_rows
+from analytics_api.imports import Rejects, import_rows
 from analytics_api.imports.convert import to_integer, to_text
 from analytics_api.values.timestamps import to_datetime, to_timestamp
 
@@ -34,6 +35,46 @@ def test_constraint_rejects_only_the_failing_row(database):
 
     assert report.tables["leads"].written == 99
     assert report.rejects[0].startswith("leads line 38: ")
+
+
+class DisturbedRows:
+    """An invalid row, and a row that another transaction changes after the snapshot of the first import."""
+
+    def __init__(self, database):
+        self.database = database
+        self.is_disturbed = False
+
+    def __len__(self):
+        return 2
+
+    def __iter__(self):
+        yield {"session_id": "bad", "visitor_id": "ann", "started_at": "never"}
+        yield {"session_id": "s1", "visitor_id": "ann", "started_at": "2026-02-24"}
+        if not self.is_disturbed:
+            self.is_disturbed = True
+            update = "update sessions set country = 'FR' where session_id = 's1'"
+            other = threading.Thread(target=self.database.write, args=[lambda at: at.execute(update)])
+            other.start()
+            other.join()
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("kind", ["path", "stream"])
+def test_repeated_transaction_rejects_a_row_once(database, tmp_path, kind):
+    sessions = [(f"s{number}", "ann", 1771945200000) for number in range(20)]
+    database.write(lambda at: at.insert("sessions", ("session_id", "visitor_id", "started_at"), sessions))
+    rows = DisturbedRows(database)
+
+    with (tmp_path / "rejects.tsv").open("wb") as stream:
+        stream.write(b"earlier\n")
+        rejects = Rejects(stream if kind == "stream" else tmp_path / "new.tsv")
+        report = import_rows(database, "sessions", rows, on_conflict="update", rejects=rejects)
+        rejects.close()
+
+    lines = (tmp_path / ("rejects.tsv" if kind == "stream" else "new.tsv")).read_text().splitlines()
+    assert rows.is_disturbed
+    assert (report.tables["sessions"].rejected, rejects.count) == (1, 1)
+    assert [line.partition("\t")[0] for line in lines] == ["earlier"] * (kind == "stream") + ["the input:1"]
 
 
 @pytest.mark.any_engine

@@ -69,6 +69,7 @@ def import_access_log(
     :param on_progress: called with the name of each counter that is rebuilt.
     """
     source = lines if isinstance(lines, Source) else Source(lines)
+    rejects = rejects or Rejects()
     detected = detect_own_hosts(site, source.sample())
     rows = source.rows
     is_warned = has_pages_without_host(site, source.sample())
@@ -77,7 +78,7 @@ def import_access_log(
 
     def work(at: Transaction, is_bulk: bool) -> Report:
         report = Report(tables={"sessions": TableCounts(is_computed=True), "events": TableCounts()})
-        reject = RejectHandler(report, "events", source.name, rejects or Rejects(), strict)
+        reject = RejectHandler(report, "events", source.name, rejects, strict)
         hosts = detected if site.hosts is not None else remember_hosts(at, detected)
         importer = LogImporter(at, site, hosts, report)
         remaining = iter(source)
@@ -91,7 +92,7 @@ def import_access_log(
         report.warnings += [NO_HOST] if importer.parser.has_pages_without_host and not is_warned else []
         return report
 
-    return load(db, rows, work, on_progress)
+    return load(db, rows, work, on_progress, rejects)
 
 
 def _notes(report: Report, importer: LogImporter, hosts: frozenset[str], site: Site) -> Iterable[str]:
