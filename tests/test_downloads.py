@@ -3,6 +3,7 @@
 import resource
 import sqlite3
 import tempfile
+import threading
 from contextlib import closing, contextmanager
 
 import pytest
@@ -108,6 +109,18 @@ def test_failed_exports_allow_new_ones(filled, serve):
         with limited_file_size(4096):
             assert client.get(EXPORT).status_code == 500
         assert client.head(EXPORT).status_code == 200
+
+    assert client.get(EXPORT).status_code == 200
+
+
+@pytest.mark.any_engine
+def test_export_without_a_second_thread_allows_new_ones(filled, serve):
+    client = serve(max_exports=1)
+    former = threading.stack_size(1 << 46)  # more than the address space, so that no thread can be started
+    try:
+        assert client.get(EXPORT).status_code == 500
+    finally:
+        threading.stack_size(former)
 
     assert client.get(EXPORT).status_code == 200
 

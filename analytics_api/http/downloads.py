@@ -61,6 +61,8 @@ class Downloads:
         try:
             download.spool(stream.chunks)
             drain_body(environ)
+            if environ["REQUEST_METHOD"] != "HEAD":
+                download.watch()
             start_response(
                 "200 OK",
                 [
@@ -76,7 +78,6 @@ class Downloads:
         if environ["REQUEST_METHOD"] == "HEAD":
             download.close()
             return []
-        download.watch()
         return download
 
 
