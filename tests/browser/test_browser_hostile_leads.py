@@ -101,3 +101,37 @@ def test_hostile_facet_values_can_be_chosen(hostile_page, url):
 
     assert names(hostile_page, ".leads a.name") == [HOSTILE[0]]
     assert is_harmless(hostile_page)
+
+
+OVERFLOW = "all => Math.max(...all.map(each => each.scrollWidth - each.clientWidth))"
+
+
+@pytest.mark.parametrize("width", [320, 640])
+def test_long_texts_do_not_widen_the_narrow_list(tab, url, width):
+    tab.set_viewport_size({"width": width, "height": 800})
+    tab.goto(f"{url}/leads")
+    names(tab, ".leads a.name")
+
+    assert tab.eval_on_selector_all(".scroll", OVERFLOW) == 0
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+def test_long_texts_do_not_widen_a_column_of_the_board(tab, url, width):
+    tab.set_viewport_size({"width": width, "height": 800})
+    tab.goto(f"{url}/board")
+    names(tab, ".lead-card a.name")
+    widths = tab.eval_on_selector_all(".column", "all => all.map(each => each.offsetWidth)")
+
+    assert len(set(widths)) == 1
+    assert widths[0] < width
+    assert tab.eval_on_selector_all(".cards", OVERFLOW) == 0
+
+
+def test_list_is_printed_with_all_columns(tab, url):
+    tab.set_viewport_size({"width": 718, "height": 1000})  # the width of A4 without its margins
+    tab.goto(f"{url}/leads")
+    names(tab, ".leads a.name")
+    tab.emulate_media(media="print")
+
+    assert tab.eval_on_selector_all("table.leads", OVERFLOW) == 0
+    assert tab.evaluate("() => document.querySelector('table.leads').offsetWidth") <= 718

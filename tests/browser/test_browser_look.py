@@ -141,6 +141,36 @@ def test_every_page_has_the_same_menu_and_the_mark_of_a_demo(resized, url):
     assert marks == ["Demo data"] * 4
 
 
+def test_long_filter_can_be_removed_in_a_narrow_window(resized, url):
+    page = open_page(resized(320), f"{url}/?page=https://shop.example/{'x' * 1900}")
+
+    assert page.locator(".chip-close").bounding_box()["x"] < 300
+
+
+def test_list_in_a_dialog_can_be_searched_in_a_narrow_window(resized, url):
+    page = open_page(resized(320), f"{url}/?detail=pages")
+    wait_until_shown(page, "dialog .rows a")
+
+    assert page.locator("dialog input").bounding_box()["width"] > 100
+
+
+def test_printed_page_ends_with_its_last_panel(resized, url):
+    page = open_page(resized(718), f"{url}/")
+    page.emulate_media(media="print")
+
+    panel = page.locator("#panel-engagement").bounding_box()
+    assert page.evaluate("() => document.documentElement.scrollHeight") < panel["y"] + panel["height"] + 32
+
+
+def test_bars_are_visible_in_forced_colours(new_page, url):
+    page = new_page(forced_colors="active")
+    start_session(page, url)
+    open_page(page, f"{url}/")
+    colour = "element => getComputedStyle(element).backgroundColor"
+
+    assert page.eval_on_selector("#panel-sources .bar", colour) != page.eval_on_selector("#panel-sources", colour)
+
+
 def test_dialog_darkens_the_whole_window(page):
     page.keyboard.press("?")
     wait_until_shown(page, "dialog .shortcuts")
