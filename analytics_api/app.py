@@ -16,7 +16,7 @@ from werkzeug.wsgi import get_path_info
 
 from .browser_sessions import BrowserSessions
 from .calls import EndpointResult, call_endpoint
-from .context import Context, now
+from .context import Context
 from .database import Database, find_url_fault, open_database
 from .errors import Forbidden, RequestError, SettingError, StatementTimeout
 from .http import responses, streams
@@ -32,6 +32,7 @@ from .storage.base import StorageStats
 from .storage.directory import Directory
 from .storage.snapshot import MAX_AGE, Snapshot
 from .values.calendar import Today
+from .values.timestamps import MIN_TIMESTAMP, now
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -43,7 +44,6 @@ MAX_CACHED_RESPONSES = 32
 MAX_CACHED_BYTES = 64 * 1024
 
 QUERY_TIMEOUT = 5.0  # seconds for each statement of a request
-EARLIEST_NOW = 100_000_000_000  # ms, in 1973; a clock that returns a smaller number probably counts seconds
 
 
 def create_app(
@@ -274,7 +274,7 @@ def _check_prefix(prefix: str) -> None:
 
 def _check_clock(clock: Callable[[], int]) -> None:
     instant = clock() if callable(clock) else clock
-    if not isinstance(instant, int) or instant < EARLIEST_NOW:
+    if not isinstance(instant, int) or instant < MIN_TIMESTAMP:
         raise SettingError(f"clock: return milliseconds since the epoch as an integer, not {instant!r}")
 
 

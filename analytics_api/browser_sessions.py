@@ -8,8 +8,9 @@ from typing import Final
 
 from .database import Database, Transaction
 from .keys import digest
+from .values.calendar import DAY_MS
 
-LIFETIME: Final = 30 * 86_400_000  # ms
+LIFETIME: Final = 30 * DAY_MS
 MAX_SESSIONS: Final = 20  # per key; a further session replaces the oldest one
 
 # Error messages of the sign-in. The OpenAPI document contains them, too.

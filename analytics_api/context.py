@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .database import Database
 from .keys import Principal
 from .storage.base import StorageStats
-
-# A time in this range is probably in seconds instead of milliseconds: it would be in the years 1973 to 5138.
-MIN_SECONDS, MAX_SECONDS = 100_000_000, 100_000_000_000
+from .values.timestamps import MIN_SECONDS, MIN_TIMESTAMP
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +30,5 @@ class Context:
     collect_hosts: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        if MIN_SECONDS <= self.now < MAX_SECONDS:
+        if MIN_SECONDS <= self.now < MIN_TIMESTAMP:
             raise ValueError(f"now must be in milliseconds, such as time.time_ns() // 1_000_000, not {self.now}")
-
-
-def now() -> int:
-    """Return the current time in milliseconds since the epoch, UTC."""
-    return time.time_ns() // 1_000_000

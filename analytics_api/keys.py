@@ -8,12 +8,12 @@ import secrets
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from hashlib import sha256
 from typing import Final
 
 from .database import Database, Row, Transaction
 from .errors import APIKeyError
+from .values.calendar import DAY_MS, iso_date
 
 log = logging.getLogger(__name__)
 
@@ -260,7 +260,7 @@ def _state(row: Row, now: int) -> str:
 
 
 def _day(instant: int) -> str:
-    return datetime.fromtimestamp(instant / 1000, timezone.utc).date().isoformat()
+    return iso_date(instant // DAY_MS)
 
 
 def digest(key: bytes) -> str:

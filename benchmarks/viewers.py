@@ -17,8 +17,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from analytics_api import open_database
-from analytics_api.context import now
 from analytics_api.maintenance import demo
+from analytics_api.values.timestamps import now
 
 from .functions import KEY
 from .serving import Server, serve, ticks, wait_for_port

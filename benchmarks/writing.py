@@ -39,7 +39,7 @@ def measure(options):
 
 def transactions():
     """Yield sessions and events of the day after the data set. The database generates the event ids."""
-    plan = demo.Plan(data.NOW + demo.DAY, sessions=TRANSACTIONS * SESSIONS_A_TRANSACTION, leads=0, days=1, seed=2)
+    plan = demo.Plan(data.NOW + demo.DAY_MS, sessions=TRANSACTIONS * SESSIONS_A_TRANSACTION, leads=0, days=1, seed=2)
     sessions, events = demo.sessions(plan), demo.events(plan)
     while visits := list(islice(sessions, SESSIONS_A_TRANSACTION)):
         yield visits, [row[1:] for row in islice(events, sum(row[7] for row in visits))]

@@ -18,8 +18,8 @@ from common import folder, serving, tell, wait_for
 from helpers.nginx import proxying
 
 from analytics_api import open_database
-from analytics_api.context import now
 from analytics_api.keys import KeyStore
+from analytics_api.values.timestamps import now
 
 SECONDS = int(os.environ.get("EXPORT_SECONDS", "120"))
 READERS = 8

@@ -7,8 +7,8 @@ import pytest
 from helpers.cli import isolated_cwd, query, read_tables, run
 
 from analytics_api import open_database
-from analytics_api.context import now
 from analytics_api.maintenance.demo_marker import DemoMark, count_rows, find_mark, set_mark
+from analytics_api.values.timestamps import now
 
 HOUR = 3_600_000
 DAY = 24 * HOUR

@@ -7,8 +7,8 @@ from helpers.client import KEY
 from helpers.server import serving, wait_for
 
 from analytics_api import open_database
-from analytics_api.context import now
 from analytics_api.keys import KeyStore
+from analytics_api.values.timestamps import now
 
 LEADS = 3_000
 EXPORT = "/analytics/leads/export"

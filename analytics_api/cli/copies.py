@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from ..context import Context, now
+from ..context import Context
 from ..database import BASE_TABLES, open_database
 from ..endpoints.leads import LIST_ORDERS
 from ..endpoints.leads.export import export_chunks
@@ -17,6 +17,7 @@ from ..maintenance.copy import copy as copy_database
 from ..maintenance.export import export as export_table
 from ..values.paths import is_same_file
 from ..values.statuses import STATUSES
+from ..values.timestamps import now
 from .base import database_option, main, open_or_create
 from .output import database_files, open_output
 from .progress import Progress

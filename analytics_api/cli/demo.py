@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from ..context import now
 from ..database import BASE_TABLES, Database, Transaction, open_database
 from ..maintenance import demo as generator
 from ..maintenance.demo_marker import DemoMark, count_rows, find_mark, set_mark
+from ..values.timestamps import now
 from .base import database_option, main
 from .progress import Progress
 

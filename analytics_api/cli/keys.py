@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timezone
 from typing import Final
 
 import click
 
-from ..context import now
 from ..database import open_database
 from ..keys import SCOPES, KeyStore
+from ..values.calendar import DAY_MS, HOUR_MS, MINUTE_MS, iso_date
+from ..values.timestamps import now
 from .base import SuggestingGroup, database_option, main, open_or_create, parse_day
 
-MILLISECONDS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000}
+MILLISECONDS: Final = {"d": DAY_MS, "h": HOUR_MS, "m": MINUTE_MS}
 
 
 @main.group(cls=SuggestingGroup)
@@ -100,6 +100,6 @@ def revoke(database: str, name: str) -> None:
         click.echo(f"key {name} revoked")
 
 
-def day(milliseconds: int) -> str:
+def day(instant: int) -> str:
     """Format the UTC date of an instant."""
-    return datetime.fromtimestamp(milliseconds / 1000, timezone.utc).date().isoformat()
+    return iso_date(instant // DAY_MS)

@@ -7,7 +7,6 @@ from datetime import date, datetime
 
 import click
 
-from ..context import now
 from ..database import Database, open_database
 from ..errors import ErasureError
 from ..http.parameters import MAX_INT64
@@ -16,6 +15,7 @@ from ..maintenance.purge import count_old_rows
 from ..maintenance.purge import purge as delete_before
 from ..statistics.ranges import find_today
 from ..values.calendar import to_day
+from ..values.timestamps import now
 from .base import database_option, main, parse_day
 from .progress import Progress
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
-from ..context import Context, now
+from ..context import Context
 from ..database import Database, open_database
 from ..endpoints.site import site as describe_site
 from ..maintenance.site import change_settings, find_outdated_offset, outdated_message
+from ..values.timestamps import now
 from .base import database_option, main
 from .progress import Progress
 

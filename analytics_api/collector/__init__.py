@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 
-from ..context import now
 from ..database import Database, open_database
 from ..errors import SettingError
+from ..values.timestamps import now
 from .application import Collector
 from .hosts import Hosts
 from .machines import require_crawler_list

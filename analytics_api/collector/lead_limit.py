@@ -7,8 +7,8 @@ from typing import Final
 
 from ..database import Transaction
 from ..errors import RequestError
+from ..values.calendar import HOUR_MS
 
-HOUR_MS: Final = 3_600_000
 MAX_PER_HOUR: Final = 10
 
 SELECT_RECENT: Final = """

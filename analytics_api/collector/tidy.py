@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from ..database import IN_LIST, Transaction, in_list_batches
-from .lead_limit import HOUR_MS
+from ..values.calendar import DAY_MS, HOUR_MS
 from .visits import TIMEOUT_MS, time_prefix
 
 MAX_ROWS: Final = 500  # maximum number of rows of a table in one transaction
-EVENTS_MS: Final = 2 * 86_400_000  # an event that is sent again within this time is recognized
+EVENTS_MS: Final = 2 * DAY_MS  # an event that is sent again within this time is recognized
 
 # A session id begins with the time at which the session started, so old sessions are found by their ids. Without this
 # condition, the statement would need an index of `last_at`. Each event would have to update such an index.

@@ -11,7 +11,9 @@ import secrets
 from dataclasses import dataclass
 from typing import Final
 
-TIMEOUT_MS: Final = 30 * 60_000
+from ..values.calendar import MINUTE_MS
+
+TIMEOUT_MS: Final = 30 * MINUTE_MS
 
 # The engagement score is the sum of four parts. A line has the maximum points of a part, and the smallest value for
 # which a session gets these points.

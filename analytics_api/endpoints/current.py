@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TypedDict
 
 from ..context import Context
+from ..values.calendar import MINUTE_MS
 
-WINDOW = 5 * 60_000  # ms
+WINDOW = 5 * MINUTE_MS
 MAX_PAGES = 10
 
 

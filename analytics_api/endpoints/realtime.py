@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import TypedDict, cast
 
 from ..context import Context
-
-MINUTE = 60_000
-HOUR = 60 * MINUTE
+from ..values.calendar import HOUR_MS, MINUTE_MS
 
 
 class Realtime(TypedDict):
@@ -57,16 +55,16 @@ def realtime(ctx: Context) -> Realtime:
     An open session has no end yet, and started within the last hour. Sessions and events with a timestamp in the future
     are not counted in the last hour.
     """
-    since = ctx.now - HOUR
-    first_minute = -(-since // MINUTE)  # the first minute that is wholly within the last hour
-    last_minute = ctx.now // MINUTE  # the current minute
+    since = ctx.now - HOUR_MS
+    first_minute = -(-since // MINUTE_MS)  # the first minute that is wholly within the last hour
+    last_minute = ctx.now // MINUTE_MS  # the current minute
     rows = ctx.db.rows(
         NOW,
         now=ctx.now,
         since=since,
         first_minute=first_minute,
         last_minute=last_minute,
-        whole_since=first_minute * MINUTE,
-        whole_until=last_minute * MINUTE,
+        whole_since=first_minute * MINUTE_MS,
+        whole_until=last_minute * MINUTE_MS,
     )
     return cast(Realtime, rows[0])

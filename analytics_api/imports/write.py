@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from ..context import now
 from ..database import BASE_TABLES, IN_LIST, Database, OnConflict, Transaction, in_list_batches
 from ..errors import RowError
+from ..values.timestamps import now
 from .convert import KEEP, Cell
 from .derive import SessionLinks
 from .event_ids import EventIds

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unicodedata import normalize
 
+from ..values.calendar import DAY_MS, HOUR_MS, MINUTE_MS
 from . import demo_moves
 from .demo_values import (
     ACTIONS,
@@ -46,10 +47,7 @@ from .demo_values import (
 Row = tuple[Any, ...]
 Draw = Callable[[], float]  # returns a random number from 0 (inclusive) to 1 (exclusive)
 
-MINUTE = 60_000
-HOUR = 60 * MINUTE
-DAY = 24 * HOUR
-IDLE = 10 * MINUTE  # a tracker ends a session after this time without events
+IDLE = 10 * MINUTE_MS  # a tracker ends a session after this time without events
 
 MASK = 2**64 - 1
 # Odd numbers. Consecutive integers that are multiplied by one of them, modulo 2**64, are distinct ids in random order.
@@ -275,17 +273,17 @@ def _timeline(plan: Plan) -> tuple[list[int], list[int], list[float]]:
     """
     draw = plan.draws("days")
     now = plan.now
-    midnight = now - now % DAY
-    first = min(midnight - (plan.days - 1) * DAY, now - HOUR)
+    midnight = now - now % DAY_MS
+    first = min(midnight - (plan.days - 1) * DAY_MS, now - HOUR_MS)
     # The last interval is on the current day, even just after midnight.
-    edges = [*range(first, now - HOUR, HOUR), now - HOUR, max(midnight, now - IDLE), now]
+    edges = [*range(first, now - HOUR_MS, HOUR_MS), now - HOUR_MS, max(midnight, now - IDLE), now]
     factors = [85 + int(31 * draw()) for _ in range(plan.days + 1)]
 
     weights = []
     for start, end in pairwise(edges):
-        age = (start - first) // DAY
-        week = 6 if (start // DAY + 3) % 7 >= 5 else 10  # day 0 was a Thursday
-        activity = RHYTHM[start % DAY // HOUR] * week * (plan.days + age) * factors[age]
+        age = (start - first) // DAY_MS
+        week = 6 if (start // DAY_MS + 3) % 7 >= 5 else 10  # day 0 was a Thursday
+        activity = RHYTHM[start % DAY_MS // HOUR_MS] * week * (plan.days + age) * factors[age]
         weights.append(activity * ((end - start) // 1000))
     # The last two intervals have a minimum weight, so that small data sets have sessions in the last hour and today.
     minimum = sum(weights) * min(12, 2 + plan.sessions // 100) // max(plan.sessions, 1)
@@ -358,7 +356,7 @@ def _forms(plan: Plan, submission_id: int, sent_at: int, session: Row, person: _
     for repeat in range(1 + _pick(REPEATS, draw)):
         is_same_hour = repeat and draw() < 0.3
         if repeat:
-            submitted_at += int(1_000 + 4 * MINUTE * draw()) if is_same_hour else int(HOUR + 9 * DAY * draw())
+            submitted_at += int(1_000 + 4 * MINUTE_MS * draw()) if is_same_hour else int(HOUR_MS + 9 * DAY_MS * draw())
         if submitted_at > plan.now:
             break
         is_same_visit = not repeat or is_same_hour
@@ -382,7 +380,7 @@ def _lead(plan: Plan, sent_at: int, domain: str | None, person: _Person, forms: 
     if person.score is not None:
         label = next(name for minimum, name in LABELS if person.score >= minimum)
     chance = draw() * draw()
-    status = FUNNEL[(person.lead_id - 1) % 20] if plan.now - sent_at > HOUR else "new"
+    status = FUNNEL[(person.lead_id - 1) % 20] if plan.now - sent_at > HOUR_MS else "new"
     if person.lead_id > len(FUNNEL):
         status = demo_moves.close(status, domain, draw())
     return (

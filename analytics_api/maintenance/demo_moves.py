@@ -5,9 +5,11 @@ from datetime import datetime, timezone
 from itertools import pairwise
 from typing import Any
 
+from ..values.calendar import DAY_MS
+
 SALES = ("Asha", "Ben", "Chloé")  # the people who move leads
 ORDER = ("new", "contacted", "qualified", "proposal", "won")
-MAX_GAP = 9 * 86_400_000  # maximum ms between two moves of a lead
+MAX_GAP = 9 * DAY_MS  # maximum time between two moves of a lead
 
 # The proportion of closed leads that are won, by the source of the visit.
 WIN_RATES = {"": 0.5, "google.com": 0.45, "linkedin.com": 0.6, "facebook.com": 0.15, "t.co": 0.1, "others": 0.3}

@@ -10,7 +10,7 @@ from typing import Any
 from ..database import Database, Transaction
 from ..statistics.filter_conditions import DIMENSIONS, EXPRESSIONS
 from ..statistics.ranges import load_offsets
-from ..values.calendar import day_begins_at, to_day
+from ..values.calendar import MINUTE_MS, day_begins_at, to_day
 
 # Maximum number of rows that one transaction deletes. Deleting a session changes more counters than deleting an event.
 ROWS = {"events": 1_000, "sessions": 500}
@@ -209,7 +209,7 @@ where day < :day
 def count_old_rows(db: Database, before: date) -> dict[str, int]:
     """Return the numbers of events and sessions that `purge` would delete. The numbers are read from the counters."""
     day, instant = _begin(db, before)
-    return db.rows(OLD_ROWS, day=day, minute=instant // 60_000)[0]
+    return db.rows(OLD_ROWS, day=day, minute=instant // MINUTE_MS)[0]
 
 
 def purge(

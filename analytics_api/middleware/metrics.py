@@ -12,12 +12,12 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.values import ValueClass
 from werkzeug.wsgi import get_path_info
 
-from ..context import now
 from ..database import Database
 from ..database.row_counts import count_rows
 from ..errors import AnalyticsError
 from ..http.environ import QUERY_SECONDS, ROUTE
 from ..http.responses import send_error
+from ..values.timestamps import now
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

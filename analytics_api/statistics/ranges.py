@@ -9,6 +9,7 @@ from ..database import Database, Reader
 from ..errors import InvalidRequest
 from ..values.calendar import (
     DAY_MS,
+    MINUTE_MS,
     DayRange,
     Interval,
     Offset,
@@ -19,7 +20,7 @@ from ..values.calendar import (
     iso_date,
     to_day,
 )
-from ..values.compared_days import MINUTE_MS, Comparison
+from ..values.compared_days import Comparison
 from .session_filters import Filters, parse_filters
 
 # The `days` argument of an endpoint: a number of days up to and including today, or a range.

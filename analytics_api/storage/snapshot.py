@@ -11,13 +11,15 @@ from dataclasses import replace
 
 from ..database import Database, Row, Transaction
 from ..errors import AnalyticsError, StorageError
+from ..values.calendar import HOUR_MS
+from ..values.timestamps import now
 from .base import Statistics, StorageStats
 
 log = logging.getLogger(__name__)
 
 # All times are in milliseconds. A listing of n objects takes ceil(n / 1000) class A operations. To list a million
 # objects every hour takes 720,000 operations a month. R2 includes a million ("R2 pricing" in its documentation).
-MAX_AGE = 3600_000
+MAX_AGE = HOUR_MS
 TIMEOUT = 10_000  # maximum time that a request waits for the first statistics
 CLAIM_TIME = 60_000  # another worker may refresh if a claim is not renewed within this time
 RETRY_PAUSE = 60_000  # after a failed refresh
@@ -79,11 +81,6 @@ set claimed_until = :until,
   failed_at = :now
 where source = :source
 """
-
-
-def now() -> int:
-    """Return the current time in milliseconds since the epoch, UTC."""
-    return time.time_ns() // 1_000_000
 
 
 class Snapshot:

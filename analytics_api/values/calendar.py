@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Literal, NamedTuple
 
-HOUR_MS = 3_600_000
-DAY_MS = 86_400_000
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
 
 END_DAY = 2_932_897  # the day after 9999-12-31, which is the maximum of `datetime.date`
 
@@ -192,4 +193,4 @@ def local_time(instant: int, utc_offset: int) -> str:
 
 def _hours_and_minutes(milliseconds: int) -> str:
     hours, rest = divmod(milliseconds, HOUR_MS)
-    return f"{hours:02}:{rest // 60_000:02}"
+    return f"{hours:02}:{rest // MINUTE_MS:02}"

@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final, Literal
 
-from .calendar import DAY_MS, Offset, to_date, to_day
-
-MINUTE_MS = 60_000
+from .calendar import DAY_MS, MINUTE_MS, Offset, to_date, to_day
 
 Comparison = Literal["previous", "year"]
 COMPARISONS: Final[tuple[Comparison, ...]] = ("previous", "year")

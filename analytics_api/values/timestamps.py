@@ -1,27 +1,29 @@
-"""Parse timestamps and dates in various formats."""
+"""The current time, and parsing of timestamps and dates in various formats."""
 
 from __future__ import annotations
 
 import math
 import re
 import shlex
+import time
 import warnings
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 
 from ..errors import IngestError
+from .calendar import DAY_MS, MINUTE_MS
 
 TIMESTAMP_COLUMNS = frozenset({"started_at", "ended_at", "occurred_at", "changed_at"})  # milliseconds since the epoch
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 MILLISECOND = timedelta(milliseconds=1)
-DAY_MS = 86_400_000
 
 FIRST_TIMESTAMP = -62_135_596_800_000  # 0001-01-01
 LAST_TIMESTAMP = 253_402_300_799_999  # 9999-12-31
 
-# The minimum timestamp of sessions and events. A smaller number is probably in seconds.
+# The minimum timestamp of sessions and events. A smaller number is probably in seconds, if it is MIN_SECONDS or more.
 MIN_TIMESTAMP = 100_000_000_000  # 1973-03-03
+MIN_SECONDS = MIN_TIMESTAMP // 1000
 # A number in this range is always interpreted as milliseconds. So `export` can write such timestamps as numbers.
 MIN_PLAIN_TIMESTAMP = 1_000_000_000_000  # 2001-09-09
 MAX_PLAIN_TIMESTAMP = 9_999_999_999_999  # 2286-11-20
@@ -42,6 +44,11 @@ ISO_8601 = re.compile(
     \ ?(?:(Z|UTC|GMT)|([+-])([0-9]{2})(?::?([0-9]{2}))?)?""",
     re.VERBOSE | re.IGNORECASE,
 )
+
+
+def now() -> int:
+    """Return the current time in milliseconds since the epoch, UTC."""
+    return time.time_ns() // 1_000_000
 
 
 def to_timestamp(value: object) -> int | None:
@@ -184,7 +191,7 @@ def _parse_iso_8601(value: str) -> int:
     offset = int(hours) * 60 + int(minutes or 0)
     if offset > MAX_OFFSET_MINUTES or int(minutes or 0) > 59:
         raise ValueError(f"{shorten(value)} has an offset beyond 18:00")
-    return timestamp + offset * (60_000 if sign == "-" else -60_000)
+    return timestamp + offset * (MINUTE_MS if sign == "-" else -MINUTE_MS)
 
 
 def _suggest_format(value: str) -> str:

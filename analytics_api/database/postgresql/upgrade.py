@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import psycopg
 
 from ...errors import DatabaseError
+from ...values.timestamps import MIN_SECONDS, MIN_TIMESTAMP
 from ..base import BASE_TABLES, ignore_progress
 from ..campaigns import archive_campaigns
 from ..expected import read_expected
@@ -74,8 +75,6 @@ alter index if exists leads_in_stage_by_name rename to leads_in_status_by_name;
 
 # Older versions accepted any integer from 0 as a timestamp, so trackers may have written seconds.
 INSTANTS = {"sessions": "started_at", "events": "occurred_at"}
-MIN_INSTANT = 100_000_000_000
-MIN_SECONDS = 100_000_000
 
 DOTALL = re.MULTILINE | re.DOTALL
 
@@ -167,9 +166,9 @@ def split_definitions(body: str) -> list[str]:
 
 def _convert_instants(statements: Statements, table: str, column: str) -> Iterator[str]:
     early = statements.execute(
-        f"update {table} set {column} = {MIN_INSTANT} where {column} < {MIN_SECONDS}",
+        f"update {table} set {column} = {MIN_TIMESTAMP} where {column} < {MIN_SECONDS}",
     )
-    seconds = statements.execute(f"update {table} set {column} = {column} * 1000 where {column} < {MIN_INSTANT}")
+    seconds = statements.execute(f"update {table} set {column} = {column} * 1000 where {column} < {MIN_TIMESTAMP}")
     if early:
         yield f"{table}.{column}: {early} values before 1973 were changed to 1973-03-03"
     if seconds:

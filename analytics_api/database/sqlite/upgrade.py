@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 from ...errors import DatabaseError
+from ...values.timestamps import MIN_SECONDS, MIN_TIMESTAMP
 from ..base import BASE_TABLES, INTERNAL_TABLES, PRIMARY_KEYS, TRANSIENT_TABLES, Row, ignore_progress
 from ..campaigns import archive_campaigns
 from .counters import rebuild
@@ -69,12 +70,10 @@ where name in (
 """
 
 # Older versions accepted any integer from 0 as a timestamp, so trackers may have written seconds.
-MIN_INSTANT = 100_000_000_000
-MIN_SECONDS = 100_000_000
 INSTANT = f"""
 case
-  when {{column}} < {MIN_SECONDS} then {MIN_INSTANT}
-  when {{column}} < {MIN_INSTANT} then {{column}} * 1000
+  when {{column}} < {MIN_SECONDS} then {MIN_TIMESTAMP}
+  when {{column}} < {MIN_TIMESTAMP} then {{column}} * 1000
   else {{column}}
 end"""
 
@@ -96,7 +95,7 @@ CONVERSIONS = {
 CONVERTED = {
     INSTANT: (
         (f"{{column}} < {MIN_SECONDS}", "before 1973 were changed to 1973-03-03"),
-        (f"{{column}} >= {MIN_SECONDS} and {{column}} < {MIN_INSTANT}", "in seconds were converted to milliseconds"),
+        (f"{{column}} >= {MIN_SECONDS} and {{column}} < {MIN_TIMESTAMP}", "in seconds were converted to milliseconds"),
     ),
     DATE: (
         (f"{{column}} <> '' and not {IS_DATE}", "that are not dates were changed to empty strings"),

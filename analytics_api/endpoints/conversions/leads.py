@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from ...statistics.matching import Matching
 from ...values.calendar import DAY_MS, interval_first
+from ...values.timestamps import FIRST_TIMESTAMP
 from .counts import ALL, NONE, UNKNOWN, Leads, Request
 
 # The day of the enquiry in the site's time zone. Before 1970, the first offset applies. A division rounds toward zero,
@@ -16,7 +17,7 @@ ENQUIRY_DAY: Final = f"""(a.enquired_at + coalesce(
     (select day_offset from site_offsets where begins_at <= a.enquired_at order by begins_at desc limit 1),
     (select day_offset from site_offsets order by begins_at limit 1)) + {DAY_MS * 1_000_000}) / {DAY_MS} - 1000000"""
 CROSS_JOIN: Final = "\ncross join "
-YEAR_1: Final = -62_135_596_800_000 + DAY_MS
+YEAR_1: Final = FIRST_TIMESTAMP + DAY_MS
 
 
 def read_leads(request: Request, since: int | None, before: int | None, matching: Matching | None) -> dict[Any, Leads]:
