@@ -12,12 +12,15 @@ from .endpoints.leads.status import LeadState
 from .examples import CARD, REQUEST_EXAMPLES, RESPONSE_EXAMPLES
 from .http.parameters import Enums, Identifier, Parameter
 from .http.requests import NO_CHUNKED_BODIES
+from .http.responses import ERROR_500
 from .http.streams import Stream
 from .keys import INVALID_KEY, MISSING_KEY
 from .openapi_session import session_operations
 from .routes import RANGE_HEADER, ROUTES, Route
 
 Schema = dict[str, Any]
+
+PREFIX = "/analytics"
 
 PRIMITIVES: dict[Any, Schema] = {
     int: {"type": "integer"},
@@ -70,16 +73,14 @@ ERRORS = {
         "If-Match or If-None-Match is not met; nothing was changed",
         "If-Match does not list the current ETag: the resource has changed since it was read",
     ),
-    500: ("The query failed; the server log has the cause", "Analytics query failed"),
+    500: ("The query failed; the server log has the cause", ERROR_500),
     503: ("Too many exports are running", "Too many exports are running; try again in a few seconds"),
 }
 
 
-def document(prefix: str = "/analytics", mount: str = "", *, browser_sessions: bool = True) -> Schema:
-    """Return the OpenAPI document of all routes.
+def document(*, browser_sessions: bool = True) -> Schema:
+    """Return the OpenAPI document of all routes of the standalone server.
 
-    :param prefix: the beginning of every path.
-    :param mount: the path at which the application is mounted, for `servers`.
     :param browser_sessions: whether to include the operations of `/session`.
     """
     schemas: dict[str, Schema] = {
@@ -98,10 +99,10 @@ def document(prefix: str = "/analytics", mount: str = "", *, browser_sessions: b
     }
     paths: dict[str, Schema] = {}
     for route in ROUTES:
-        path = prefix + route.path.replace("<", "{").replace(">", "}")
+        path = PREFIX + route.path.replace("<", "{").replace(">", "}")
         paths.setdefault(path, {})[route.method.lower()] = _operation(route, schemas)
     if browser_sessions:
-        paths[f"{prefix}/session"] = session_operations()
+        paths[f"{PREFIX}/session"] = session_operations()
     return {
         "openapi": "3.1.0",
         "info": {
@@ -110,7 +111,7 @@ def document(prefix: str = "/analytics", mount: str = "", *, browser_sessions: b
             "description": DESCRIPTION,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [{"url": mount or "/"}],
+        "servers": [{"url": "/"}],
         "security": [{"bearer": []}, {"header": []}],
         "paths": paths,
         "components": {

@@ -6,6 +6,7 @@ from typing import Any
 
 from .browser_sessions import OTHER_SITE, READ_ONLY
 from .http.requests import NO_CHUNKED_BODIES
+from .http.responses import ERROR_500
 from .keys import INVALID_KEY, SCOPES
 
 Schema = dict[str, Any]
@@ -21,11 +22,8 @@ EXAMPLES = {
     400: ("The body has no key", 'The request body must be {"key": "…"}'),
     401: ("The key is invalid", INVALID_KEY),
     403: ("The request comes from another origin", OTHER_SITE),
-    411: (
-        "The server does not support chunked bodies",
-        NO_CHUNKED_BODIES,
-    ),
-    500: ("The session could not be stored or deleted", "Analytics query failed"),
+    411: ("The server does not support chunked bodies", NO_CHUNKED_BODIES),
+    500: ("The session could not be stored or deleted", ERROR_500),
     503: ("The database is read-only", READ_ONLY),
 }
 

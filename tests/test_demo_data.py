@@ -8,10 +8,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from analytics_api.maintenance import demo
-from analytics_api.maintenance.demo import DAY, HOUR, Plan
+from analytics_api.maintenance.demo import Plan
+from analytics_api.values.calendar import DAY_MS, HOUR_MS
 
 NOW = 1_771_945_200_123  # 2026-02-24 15:00:00.123, a Tuesday
-MIDNIGHT = NOW - NOW % DAY
+MIDNIGHT = NOW - NOW % DAY_MS
 STREAMS = {
     "sessions": demo.sessions,
     "events": demo.events,
@@ -101,12 +102,12 @@ def test_session_is_closed_with_duration_or_open():
     assert 450 < len(closed) < 500
 
 
-@pytest.mark.parametrize("late", [0, 1, 5_000, 40 * 60_000, 15 * HOUR + 123, DAY - 1])
+@pytest.mark.parametrize("late", [0, 1, 5_000, 40 * 60_000, 15 * HOUR_MS + 123, DAY_MS - 1])
 @pytest.mark.parametrize("days", [1, 90])
 def test_dates_are_within_the_requested_days(late, days):
     now = MIDNIGHT + late
     plan = Plan(now, sessions=300, leads=300, days=days)
-    first = min(MIDNIGHT - (days - 1) * DAY, now - HOUR)
+    first = min(MIDNIGHT - (days - 1) * DAY_MS, now - HOUR_MS)
 
     instants = [row["started_at"] for row in rows(plan, "sessions")]
     instants += [row["ended_at"] for row in rows(plan, "sessions") if row["ended_at"]]
@@ -118,16 +119,16 @@ def test_dates_are_within_the_requested_days(late, days):
     assert text(first) <= min(texts) <= max(texts) <= text(now)
 
 
-@pytest.mark.parametrize("late", [0, 5_000, 40 * 60_000, 15 * HOUR + 123, DAY - 1])
+@pytest.mark.parametrize("late", [0, 5_000, 40 * 60_000, 15 * HOUR_MS + 123, DAY_MS - 1])
 @pytest.mark.parametrize("count", [200, 201, 999, 5_000])
 def test_today_and_last_hour_have_data_at_any_size(late, count):
     now = MIDNIGHT + late
     plan = Plan(now, sessions=count)
 
     sessions = rows(plan, "sessions")
-    active = [row for row in sessions if now - HOUR < row["started_at"] <= now and row["ended_at"] is None]
+    active = [row for row in sessions if now - HOUR_MS < row["started_at"] <= now and row["ended_at"] is None]
     today = [row for row in sessions if row["started_at"] >= MIDNIGHT]
-    events = [row for row in rows(plan, "events") if now - HOUR < row["occurred_at"] <= now]
+    events = [row for row in rows(plan, "events") if now - HOUR_MS < row["occurred_at"] <= now]
 
     assert active
     assert today
@@ -137,14 +138,14 @@ def test_today_and_last_hour_have_data_at_any_size(late, count):
 def test_sessions_grow_by_week_and_dip_at_weekends():
     starts = [row["started_at"] for row in rows(Plan(NOW, sessions=9_000), "sessions")]
 
-    days = Counter(start // DAY for start in starts)
+    days = Counter(start // DAY_MS for start in starts)
     weekend = [count for day, count in days.items() if (day + 3) % 7 >= 5]
     week = [count for day, count in days.items() if (day + 3) % 7 < 5]
 
     assert starts == sorted(starts)
     assert len(days) == 90
     assert sum(weekend) / len(weekend) < 0.8 * sum(week) / len(week)
-    assert sum(start < NOW - 45 * DAY for start in starts) < 0.45 * len(starts)
+    assert sum(start < NOW - 45 * DAY_MS for start in starts) < 0.45 * len(starts)
 
 
 def test_seven_sessions_in_ten_are_new_visitors():

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
 
 from ..errors import IngestError, SettingError
 from ..values.hosts import AUTHORITY, PORT, normalize_host
-
-MAX_CACHED = 10_000
 
 
 class Hosts:
@@ -28,16 +25,12 @@ class Hosts:
             raise SettingError("hosts: at least one host name is required")
         self.names = frozenset(name for name, is_wildcard in parsed if not is_wildcard)
         self.suffixes = tuple(f".{name}" for name, is_wildcard in parsed if is_wildcard)
-        self.include = lru_cache(MAX_CACHED)(self._include)
 
     def include_url(self, url: str) -> bool:
         """Return whether the host of an absolute URL or of an origin belongs to the site."""
-        match = AUTHORITY.match(url)
-        return match is not None and self.include(match[1])
-
-    def _include(self, authority: str) -> bool:
-        host = PORT.sub("", authority.rpartition("@")[2]).lower().rstrip(".")
-        return host_of(host) in self.names or (host.endswith(self.suffixes) and host_of(host) is not None)
+        host = host_in(url).lower().rstrip(".")
+        name = host_of(host)
+        return name is not None and (name in self.names or host.endswith(self.suffixes))
 
 
 def host_in(url: str) -> str:

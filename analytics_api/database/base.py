@@ -351,12 +351,9 @@ class Database(ABC):
         :param on_progress: called with the name of each counter.
         """
 
+    @abstractmethod
     def schema_differences(self) -> list[str]:
-        """Return a message for each object of the schema that another program has removed or changed.
-
-        The list is empty if the engine does not implement this check.
-        """
-        return []
+        """Return a message for each object of the schema that another program has removed or changed."""
 
     @abstractmethod
     def is_read_only(self) -> bool:

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from ..database import Transaction
-from ..statistics.ranges import load_offsets
+from ..statistics.ranges import RAW_SINCE, load_offsets
 from ..values.calendar import day_begins_at
 
 INSTANT_COLUMNS = {"sessions": "started_at", "events": "occurred_at"}
-
-RAW_SINCE = """
-select raw_since
-from site
-"""
 
 
 def read_purged_before(at: Transaction) -> int | None:
@@ -20,6 +15,5 @@ def read_purged_before(at: Transaction) -> int | None:
     Return None if no day was purged with `--keep-totals`. Rows that were purged without this option are not counted, so
     an import may add them again.
     """
-    row = at.row(RAW_SINCE)
-    day: int | None = None if row is None else row["raw_since"]
+    day: int | None = at.rows(RAW_SINCE)[0]["raw_since"]
     return None if day is None else day_begins_at(day, load_offsets(at, day, day))

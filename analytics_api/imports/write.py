@@ -7,6 +7,7 @@ from operator import itemgetter
 from typing import Any, TypeVar
 
 from ..database import BASE_TABLES, IN_LIST, Database, OnConflict, Transaction, in_list_batches
+from ..database.row_counts import count_rows
 from ..errors import RowError
 from ..values.timestamps import now
 from .convert import KEEP, Cell
@@ -22,17 +23,6 @@ IMPORTER = "import"  # the name in the status history for changes by an import
 
 BULK_SHARE = 0.2  # ratio of new rows to stored rows; up to this ratio, triggers are faster than rebuilding counters
 MAX_CHEAP_REBUILD = 50_000  # if the number of new rows is unknown, use bulk mode only up to this many stored rows
-
-ROWS = """
-select (
-    select cast(coalesce(sum(sessions), 0) as bigint)
-    from day_counts
-    where day = -1)
-  + (
-    select cast(coalesce(sum(events), 0) as bigint)
-    from event_counts
-    where day = -1) as total
-"""
 
 
 def load(
@@ -51,7 +41,7 @@ def load(
         another transaction.
     :param rejects: the file to which `work` writes invalid rows.
     """
-    stored = db.rows(ROWS)[0]["total"]
+    stored = sum(count_rows(db).values())
     is_bulk = (stored <= MAX_CHEAP_REBUILD) if rows is None else (rows > BULK_SHARE * stored)
 
     remove_rejected = rejects.mark()

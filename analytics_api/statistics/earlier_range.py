@@ -8,14 +8,13 @@ before the instant is read from the base tables, because the counters count whol
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypedDict
 
 from ..context import Context
 from ..database import Database, Row
 from ..errors import InvalidRequest
-from ..values.calendar import DayRange, Offset, day_begins_at, iso_date, to_date
+from ..values.calendar import DayRange, day_begins_at, find_offset, iso_date, to_date
 from ..values.compared_days import Comparison, compared_days, corresponding_day, first_instant, time_of_day
 from .filter_conditions import EXPRESSIONS
 from .filtered_sessions import DIMENSIONS, read_keys
@@ -162,7 +161,8 @@ def find_earlier_range(
     cut_day = corresponding_day(today.day, first, last, compare)
     if raw_since is not None and earlier_first <= cut_day < raw_since:
         return whole._replace(last_whole=cut_day)
-    return _cut(ctx, whole, cut_day, time_of_day(ctx.now, _utc_offset(ctx, today.day)))
+    offset = find_offset(ctx.now, load_offsets(ctx.db, today.day, today.day))
+    return _cut(ctx, whole, cut_day, time_of_day(ctx.now, offset.utc_offset))
 
 
 def _cut(ctx: Context, whole: EarlierRange, cut_day: int, time: int) -> EarlierRange:
@@ -173,15 +173,6 @@ def _cut(ctx: Context, whole: EarlierRange, cut_day: int, time: int) -> EarlierR
     if cut_day < whole.first:
         begins_at = until
     return whole._replace(last_whole=cut_day - 1, until=until, cut_begins_at=begins_at)
-
-
-def _utc_offset(ctx: Context, today: int) -> int:
-    offsets = load_offsets(ctx.db, today, today)
-    return offsets[max(bisect_right(offsets, ctx.now, key=_begins_at) - 1, 0)].utc_offset
-
-
-def _begins_at(offset: Offset) -> int:
-    return offset.begins_at
 
 
 def add_cut_day(db: Database, earlier: EarlierRange, totals: Mapping[str, Any], first: int | None = None) -> Row:

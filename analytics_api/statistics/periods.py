@@ -87,4 +87,4 @@ def find_bounds(at: Reader | Database, range_: DayRange | None, until: int | Non
     before = None if last is None else day_begins_at(last + 1, load_offsets(at, last + 1, last + 1))
     if until is not None:
         before = until if before is None else min(before, until)
-    return since, before if since is not None or before is not None else None
+    return since, before

@@ -24,7 +24,6 @@ def open_storage(
     secret_access_key: str | None = None,
     region: str = "auto",
     cloudflare_token: str | None = None,
-    deadline: float = 3600.0,
     pattern: str | re.Pattern[str] | None = None,
 ) -> StorageStats:
     """Return the provider for a value of ANALYTICS_STORAGE. The storage is not opened before `statistics` is called.
@@ -35,7 +34,6 @@ def open_storage(
 
     :param cloudflare_token: if set, get the number of objects in an R2 bucket from Cloudflare's analytics instead of
         listing the bucket.
-    :param deadline: maximum time in seconds of a listing.
     :param pattern: a regular expression for the session in a key; see `session_pattern`.
     :raises SettingError: the setting is neither a directory nor a bucket, a bucket has no access key, or the pattern is
         invalid.
@@ -65,7 +63,6 @@ def open_storage(
             access_key_id=access_key_id,
             secret_access_key=secret_access_key,
             region=region,
-            deadline=deadline,
             pattern=pattern,
         )
     except SettingError as error:

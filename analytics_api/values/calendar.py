@@ -86,10 +86,14 @@ def iso_date(day: int) -> str:
     return "10000-01-01" if day == END_DAY else to_date(day).isoformat()
 
 
+def find_offset(instant: int, offsets: Sequence[Offset]) -> Offset:
+    """Return the row that applies to an instant. The first row also applies before its `begins_at`."""
+    return offsets[max(bisect_right(offsets, instant, key=_begins_at) - 1, 0)]
+
+
 def day_of(instant: int, offsets: Sequence[Offset]) -> int:
     """Return the day of an instant."""
-    index = bisect_right(offsets, instant, key=_begins_at) - 1
-    return (instant + offsets[max(index, 0)].day_offset) // DAY_MS
+    return (instant + find_offset(instant, offsets).day_offset) // DAY_MS
 
 
 def day_begins_at(day: int, offsets: Sequence[Offset]) -> int:

@@ -215,7 +215,6 @@ def _midnight(day: str) -> int:
     return (datetime.fromisoformat(f"{day}T00:00:00+00:00") - EPOCH) // MILLISECOND
 
 
-@lru_cache(maxsize=4_000)
 def _check_datetime(value: str) -> None:
     try:
         datetime.fromisoformat(value)

@@ -13,7 +13,6 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final, Literal
 
 from ...database import Reader
-from ...database.folding import fold
 from ...errors import InvalidRequest
 from ...http.parameters import MAX_INT64, Boolean, Day, Filter, Integer, Parameter
 from ...statistics.ranges import load_offsets
@@ -21,6 +20,7 @@ from ...statistics.session_filters import Filters, parse_values
 from ...values.calendar import day_begins_at, to_day
 from ...values.statuses import STATUSES
 from .orders import MIN_INT64
+from .search import Term, find_term
 
 Kind = Literal["values", "statuses", "first day", "last day", "minimum", "maximum", "visits"]
 
@@ -158,8 +158,8 @@ def list_conditions(at: Reader, q: str | None, values: FilterValues) -> list[Con
     :param values: the result of parse().
     """
     conditions = [_condition(at, LEAD_FILTERS[name], value) for name, value in values.items()]
-    if q and (term := _term(at, q)):
-        conditions.append(term)
+    if term := find_term(at, q):
+        conditions.append(_contains(term))
     return conditions
 
 
@@ -198,21 +198,15 @@ def _on_column(name: str, column: str, sql: str, params: dict[str, Any], implied
     return Condition(name, column, sql.format(column=column) + implied, scanned, params)
 
 
-def _term(at: Reader, q: str) -> Condition | None:
-    """Return the condition of a search term, or None if the term consists of separators and spaces."""
-    folded = fold(at, q.replace("\x1f", " ")).strip()  # U+001F separates the fields of search_text
-    if not folded:
-        return None
-    literal = folded.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+def _contains(term: Term) -> Condition:
+    """Return the condition of a search term."""
     like = "search_text like :pattern escape '\\'"
-    params = {"pattern": f"%{literal}%"}
-    index_query = at.index_query(folded)
-    if index_query is None:
-        return Condition(TERM, "", like, like, params)
+    if term.index_query is None:
+        return Condition(TERM, "", like, like, {"pattern": term.pattern})
     search = "lead_id in (select rowid from lead_search(:index_query))"
     # In an expression, PostgreSQL hashes the matches. It expects few of them, and would join each with every lead.
     scanned = f"coalesce({search}, false)"
-    return Condition(TERM, "", search, scanned, {**params, "index_query": index_query}, like)
+    return Condition(TERM, "", search, scanned, term._asdict(), like)
 
 
 def day_begin(at: Reader, day: int) -> str:

@@ -250,18 +250,29 @@ class Search:
         return number
 
 
+class Term(NamedTuple):
+    """A folded search term: the query of the search index, or None if the index cannot find it, and a LIKE pattern."""
+
+    index_query: str | None
+    pattern: str
+
+
+def find_term(at: Reader, q: str | None) -> Term | None:
+    """Return the search term of a request, or None if it is empty or consists of separators and spaces."""
+    folded = fold(at, q.replace("\x1f", " ")).strip() if q else ""  # U+001F separates the fields of search_text
+    if not folded:
+        return None
+    literal = folded.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return Term(at.index_query(folded), f"%{literal}%")
+
+
 def prepare(at: Reader, q: str | None, status: str | None) -> tuple[str, dict[str, Any]]:
     """Return the key of CONDITIONS for a search term and a status, and the parameters of that filter."""
-    params: dict[str, Any] = {"status": status}
-    if not q:
-        return "status" if status else "all", params
-    folded = fold(at, q.replace("\x1f", " ")).strip()  # U+001F separates the fields of search_text
-    if not folded:
-        return prepare(at, None, status)
-    literal = folded.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    params |= {"index_query": at.index_query(folded), "pattern": f"%{literal}%"}
-    name = "scanned" if params["index_query"] is None else "indexed"
-    return f"{name} in status" if status else name, params
+    term = find_term(at, q)
+    if term is None:
+        return "status" if status else "all", {"status": status}
+    name = "scanned" if term.index_query is None else "indexed"
+    return f"{name} in status" if status else name, {"status": status, **term._asdict()}
 
 
 def find_page(search: Search) -> Page:
