@@ -1,6 +1,7 @@
 """Opening a database whose schema was changed by another program logs a warning, and `upgrade` restores the schema."""
 
 import logging
+import subprocess
 
 import psycopg
 import pytest
@@ -71,6 +72,22 @@ def test_untouched_database_has_no_differences(url, caplog):
         assert database.schema_differences() == []
 
     assert caplog.messages == []
+
+
+def test_restored_dump_has_no_differences(url):
+    name = f"restored_{next(postgres.NAMES)}"
+    postgres.primary().execute(f"create database {name} template template0")
+    restored = postgres.primary().url(name)
+    programs = postgres.require_binaries()
+    dump = subprocess.run([programs / "pg_dump", "-d", url], capture_output=True, check=True).stdout
+    subprocess.run([programs / "psql", "-qXv", "ON_ERROR_STOP=1", "-d", restored], input=dump, check=True)
+
+    with open_database(restored).closing() as database:
+        assert database.schema_differences() == []
+        assert database.verify() == []
+        assert database.rows("select session_id from sessions") == [{"session_id": "s"}]
+
+    postgres.primary().execute(f"drop database {name}")
 
 
 def test_objects_of_other_programs_are_not_differences(url):
