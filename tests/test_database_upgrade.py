@@ -475,7 +475,7 @@ print("done")
 def test_killed_upgrade_leaves_the_file_as_it_was(tmp_path):
     path = tmp_path / "large.db"
     create_old(path, 4)
-    plan = demo.Plan(NOW, sessions=20_000, leads=0)
+    plan = demo.Plan(NOW, sessions=8_000, leads=0)
     columns = demo.COLUMNS["sessions"]
     with closing(sqlite3.connect(path)) as connection:
         connection.executemany(
