@@ -4,8 +4,8 @@
   const stub = w.analytics;
   if (!("local" in o) && /^(localhost|127[\d.]+|\[::1])$/.test(l.hostname))
     return console.warn("analytics needs data-local");
-  // Do nothing in a second tag of the same server.
-  if (w[Symbol.for(api)] || !/^http/.test(l.protocol)) return;
+  // Do nothing in a second tag of the same server, or if an element with the name "currentScript" hides the tag.
+  if (w[Symbol.for(api)] || !/^http.*script$/.test(l.protocol + d.currentScript.localName)) return;
   w[Symbol.for(api)] = 1;
 
   const quiet = n.globalPrivacyControl || n.doNotTrack == 1 && !("ignoreDnt" in o);
@@ -39,11 +39,8 @@
   const ascii = (text) => ("" + text).replace(/[^ -~]/g, "------");
 
   // Return the first events, as many as the server accepts in one request: at most 20 events and 8 KiB.
-  const take = (events) => {
-    const part = events.slice(0, single ? 1 : 20);
-    while (part[1] && ascii(part).length > 8e3) part.pop();
-    return part;
-  };
+  const take = (events, i = single ? 1 : 20) =>
+    i < 2 || ascii(events.slice(0, i)).length < 8e3 ? events.slice(0, i) : take(events, i - 1);
 
   const flush = async () => {
     if (busy || !queue[0]) return;
@@ -74,7 +71,7 @@
 
   // Compare the percent-encoded path with patterns, which may have other letters than ASCII.
   const matches = (text) => RegExp("^(" +
-    text.replace(/[^ -~]+/g, encodeURI).replace(/[^*\w]/g, "\\$&").replace(/\\[ ,]/g, "|")
+    text.replace(/[^ -~]+/g, encodeURI).replace(/[^*\w ,]/g, "\\$&").replace(/[ ,]/g, "|")
       .replace(/\*+/g, (s) => s[1] ? ".*" : "[^/]*") +
     ")$").test(l.pathname);
 
@@ -148,10 +145,10 @@
   const click = (event) => {
     // A click with the right button opens a menu, but not the link.
     const link = event.button < 2 && event.target.closest("a[href]");
-    const types = (o.downloads || "pdf|zip|gz|dmg|exe|(doc|xls|ppt)x?|csv|mp[34]").replace(/[ ,.]/g, "|");
-    const isFile = RegExp(`\\.(${types})$`, "i").test(link.pathname);
-    const name = "downloads" in o && isFile ? "download" : "outbound" in o && link.host != l.host && "outbound";
-    if (name && /^http/.test(link.protocol)) track("event", name, { url: cut(link.href) });
+    const name = "downloads" in o && RegExp("\\.(" +
+      (o.downloads || "pdf|zip|gz|dmg|exe|(doc|xls|ppt)x?|csv|mp[34]").replace(/[ ,.]/g, "|") +
+      ")$", "i").test(link.pathname) ? "download" : "outbound" in o && link.host != l.host && "outbound";
+    name && /^http/.test(link.protocol) && track("event", name, { url: cut(link.href) });
   };
 
   ["pushState", "replaceState"].map((name, i) => {

@@ -367,6 +367,16 @@ def test_events_are_sent_to_data_api(shop):
     assert [url for url in urls if url.endswith("/collect")] == [api]
 
 
+def test_element_with_the_name_of_the_tag_gets_no_events(shop):
+    api = shop.pages.collector.replace("stats.example", "other.example") + "/collect"
+    shop.pages.head = f'<img name="currentScript" src="{api}" data-api="{api}">'
+    page = shop.open("/")
+    page.evaluate("window.analytics?.('event', 'x')")
+    page.wait_for_timeout(300)
+
+    assert shop.collector.requests == 0
+
+
 def test_nothing_is_stored_under_daily_identity(shop):
     page = shop.open("/")
     shop.wait_for_views("/")
