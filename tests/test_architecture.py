@@ -20,7 +20,7 @@ LAYERS = (
     ("statistics.filtered_events", "statistics.matching"),
     ("statistics.filtered_columns",),
     ("statistics.filtered_sessions",),
-    ("statistics.earlier_range", "statistics.filtered_sections"),
+    ("statistics.earlier_range", "statistics.filtered_sections", "statistics.top_keys"),
     ("endpoints",),
     ("routes",),
     ("calls", "examples", "openapi", "openapi_session"),

@@ -9,6 +9,7 @@ from analytics_api import endpoints
 from analytics_api.endpoints.conversions.counts import Request
 from analytics_api.endpoints.conversions.leads import leads_statement
 from analytics_api.statistics.earlier_range import CUT_DAY, KEYS
+from analytics_api.statistics.top_keys import TOP, TOP_OF_RANGE
 
 STATEMENTS = {label: statements for label, statements in list_statements().items() if not label.startswith("leads.")}
 
@@ -21,7 +22,7 @@ def connection(request, tmp_path_factory):
 def test_every_statement_of_the_endpoints_is_checked():
     assert {label.partition(".")[0] for label in STATEMENTS} == {
         module.name for module in pkgutil.iter_modules(endpoints.__path__)
-    } - {"leads", "storage", "whoami"}
+    } - {"engagement", "leads", "sources", "storage", "whoami"}
 
 
 def test_no_statement_scans_a_base_table(connection):
@@ -49,19 +50,10 @@ def test_statements_of_earlier_ranges_seek(connection, statement):
             ],
         ),
         ("pages.TOP", ["SCAN pages USING INDEX pages_by_views"]),
-        ("sources.TOP", ["SEARCH key_counts USING COVERING INDEX sources_by_sessions (dimension=?)"]),
         ("sessions.DAYS", ["SEARCH day_counts USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"]),
         (
             "geo.COUNTRIES",
             ["SEARCH key_counts USING PRIMARY KEY (dimension=? AND day=?)", "USE TEMP B-TREE FOR ORDER BY"],
-        ),
-        ("engagement.COUNTS", ["SEARCH key_counts USING PRIMARY KEY (dimension=? AND day=?)"]),
-        (
-            "engagement.COUNTS_OF_RANGE",
-            [
-                "SEARCH key_counts USING PRIMARY KEY (dimension=? AND day>? AND day<?)",
-                "USE TEMP B-TREE FOR GROUP BY",
-            ],
         ),
     ],
 )
@@ -69,6 +61,17 @@ def test_statement_has_the_expected_plan(connection, label, steps):
     plan = query_plan(connection, STATEMENTS[label][1])
 
     assert [step for step in plan if "LAST TERM" not in step] == steps
+
+
+@pytest.mark.parametrize("field", TOP)
+def test_statements_of_top_keys_read_an_index(connection, field):
+    index = "PRIMARY KEY (dimension=? AND day=?)"
+    if field == "source":
+        index = "COVERING INDEX sources_by_sessions (dimension=?)"
+
+    assert query_plan(connection, TOP[field])[0] == f"SEARCH key_counts USING {index}"
+    range_plan = query_plan(connection, TOP_OF_RANGE[field])
+    assert range_plan[0] == "SEARCH key_counts USING PRIMARY KEY (dimension=? AND day>? AND day<?)"
 
 
 def test_ranges_read_only_returns_within_them(connection):

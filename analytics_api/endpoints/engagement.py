@@ -7,10 +7,10 @@ from typing import TypedDict
 
 from ..context import Context
 from ..statistics.earlier_range import find_earlier_range, read_earlier_keys
-from ..statistics.filtered_sessions import read_keys
 from ..statistics.matching import find_matching
 from ..statistics.ranges import Days, resolve_range
 from ..statistics.session_filters import BUCKETS, Filters, ScoreRange
+from ..statistics.top_keys import read_top_keys
 from ..values.compared_days import Comparison
 
 
@@ -24,20 +24,6 @@ class _Bucket(BucketCount):
 
 class Bucket(_Bucket, total=False):
     previous: BucketCount
-
-
-COUNTS = """
-select key, sessions
-from all_time_keys
-where dimension = 3
-"""
-
-COUNTS_OF_RANGE = """
-select key, cast(sum(sessions) as bigint)
-from key_counts
-where dimension = 3 and day between :first and :last
-group by key
-"""
 
 
 def engagement(
@@ -57,13 +43,7 @@ def engagement(
     """
     range_ = resolve_range(ctx, from_, to, days, filters, compare=compare)
     matching = find_matching(ctx.db, range_, filters)
-    if matching:
-        rows = read_keys(ctx.db, matching, "engagement")
-    elif range_ is None:
-        rows = ctx.db.tuples(COUNTS)
-    else:
-        rows = ctx.db.tuples(COUNTS_OF_RANGE, **range_.bounds)
-    counts = dict(rows)
+    counts = dict(read_top_keys(ctx.db, range_, matching, "engagement", len(BUCKETS)))
     result: list[Bucket] = [{"bucket": bucket, "count": counts.get(bucket, 0)} for bucket in BUCKETS]
     if earlier := find_earlier_range(ctx, range_, compare, filters):
         before = read_earlier_keys(ctx.db, earlier, matching, "engagement", BUCKETS)

@@ -9,10 +9,11 @@ from typing import TypedDict
 
 from ..context import Context
 from ..statistics.earlier_range import EarlierRange, find_earlier_range, read_earlier_keys
-from ..statistics.filtered_sessions import DIMENSIONS, read_keys, read_pages
+from ..statistics.filtered_sessions import read_pages
 from ..statistics.matching import Matching, find_matching
 from ..statistics.ranges import Days, resolve_range
 from ..statistics.session_filters import Filters
+from ..statistics.top_keys import read_top_keys
 from ..values.calendar import DayRange
 from ..values.compared_days import Comparison
 
@@ -67,24 +68,6 @@ from (
   having sum(viewed) <> 0) as parts
 join pages using (page_id)
 order by parts.views desc, page
-limit :limit
-"""
-
-TOP_OF_SESSIONS = """
-select key, sessions
-from all_time_keys
-where dimension = :dimension and key <> ''
-order by sessions desc, key
-limit :limit
-"""
-
-TOP_OF_SESSIONS_OF_RANGE = """
-select key, cast(sum(sessions) as bigint) as sessions
-from key_counts
-where dimension = :dimension and day between :first and :last and key <> ''
-group by key
-having sum(sessions) <> 0
-order by sessions desc, key
 limit :limit
 """
 
@@ -220,12 +203,7 @@ def _top_of_sessions(
     ctx: Context, field: str, limit: int, range_: DayRange | None, filters: Filters | None, compare: Comparison | None
 ) -> list[SessionPage]:
     matching = find_matching(ctx.db, range_, filters)
-    if matching:
-        rows = read_keys(ctx.db, matching, field, limit)
-    elif range_ is None:
-        rows = ctx.db.tuples(TOP_OF_SESSIONS, dimension=DIMENSIONS[field], limit=limit)
-    else:
-        rows = ctx.db.tuples(TOP_OF_SESSIONS_OF_RANGE, dimension=DIMENSIONS[field], limit=limit, **range_.bounds)
+    rows = read_top_keys(ctx.db, range_, matching, field, limit)
     result: list[SessionPage] = [{"page": page, "sessions": sessions} for page, sessions in rows]
     if earlier := find_earlier_range(ctx, range_, compare, filters):
         before = read_earlier_keys(ctx.db, earlier, matching, field, [page for page, _ in rows])

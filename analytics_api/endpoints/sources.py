@@ -7,10 +7,10 @@ from typing import TypedDict
 
 from ..context import Context
 from ..statistics.earlier_range import find_earlier_range, read_earlier_keys
-from ..statistics.filtered_sessions import read_keys
 from ..statistics.matching import find_matching
 from ..statistics.ranges import Days, resolve_range
 from ..statistics.session_filters import Filters
+from ..statistics.top_keys import read_top_keys
 from ..values.compared_days import Comparison
 
 
@@ -24,25 +24,6 @@ class _Source(SourceSessions):
 
 class Source(_Source, total=False):
     previous: SourceSessions
-
-
-TOP = """
-select key, sessions
-from all_time_keys
-where dimension = 2
-order by sessions desc, key
-limit :limit
-"""
-
-TOP_OF_RANGE = """
-select key, cast(sum(sessions) as bigint) as sessions
-from key_counts
-where dimension = 2 and day between :first and :last
-group by key
-having sum(sessions) <> 0
-order by sessions desc, key
-limit :limit
-"""
 
 
 def sources(
@@ -62,12 +43,7 @@ def sources(
     """
     range_ = resolve_range(ctx, from_, to, days, filters, compare=compare)
     matching = find_matching(ctx.db, range_, filters)
-    if matching:
-        rows = read_keys(ctx.db, matching, "source", limit)
-    elif range_ is None:
-        rows = ctx.db.tuples(TOP, limit=limit)
-    else:
-        rows = ctx.db.tuples(TOP_OF_RANGE, limit=limit, **range_.bounds)
+    rows = read_top_keys(ctx.db, range_, matching, "source", limit)
     result: list[Source] = [{"referrer_domain": domain, "sessions": sessions} for domain, sessions in rows]
     if earlier := find_earlier_range(ctx, range_, compare, filters):
         before = read_earlier_keys(ctx.db, earlier, matching, "source", [domain for domain, _ in rows])

@@ -16,8 +16,8 @@ from ..database import Database, Row
 from ..errors import InvalidRequest
 from ..values.calendar import DayRange, day_begins_at, find_offset, iso_date, to_date
 from ..values.compared_days import Comparison, compared_days, corresponding_day, first_instant, time_of_day
-from .filter_conditions import EXPRESSIONS
-from .filtered_sessions import DIMENSIONS, read_keys
+from .filter_conditions import DIMENSIONS, EXPRESSIONS
+from .filtered_sessions import read_keys
 from .matching import Matching
 from .ranges import RAW_SINCE, close_to_compare, load_offsets
 from .session_filters import Filters, parse_filters

@@ -15,7 +15,6 @@ from typing import Any, Final
 from ..database import Database
 from ..http.parameters import MAX_INT64
 from ..values.calendar import Interval, Span
-from .filter_conditions import DIMENSIONS as DIMENSIONS
 from .filter_conditions import EXPRESSIONS, PAGES_BY_NAME
 from .filtered_columns import count_sections, count_views
 from .filtered_events import EVENTS_OF_DAY, other_events_statement, views_statement

@@ -10,26 +10,9 @@ from typing import cast
 from ...statistics.earlier_range import KEYS, EarlierRange, read_earlier_keys
 from ...statistics.filter_conditions import DIMENSIONS, EXPRESSIONS
 from ...statistics.matching import Matching
+from ...statistics.top_keys import read_top_keys
 from ...values.calendar import DayRange, interval_first
 from .counts import ALL, NONE, Request
-
-TOP = """
-select key, sessions
-from all_time_keys
-where dimension = :dimension
-order by sessions desc, key
-limit :limit
-"""
-
-TOP_OF_RANGE = """
-select key, cast(sum(sessions) as bigint) as sessions
-from key_counts
-where dimension = :dimension and day between :first and :last
-group by key
-having sum(sessions) <> 0
-order by sessions desc, key
-limit :limit
-"""
 
 SESSIONS_OF_KEYS = """
 select key, sessions
@@ -93,16 +76,16 @@ def count_sessions(
     if matching:
         return _count_matching(request, matching)
     keys = {_to_counted(request, key) for key in keys_with_leads}
-    dimension = DIMENSIONS[request.by]
-    bounds = range_.bounds if range_ else {}
-    rows = request.db.tuples(TOP_OF_RANGE if range_ else TOP, dimension=dimension, limit=limit + len(keys), **bounds)
+    if request.by == "entry_page":
+        keys.add("")  # read_top_keys() does not return the sessions without an entry page
+    rows = read_top_keys(request.db, range_, None, request.by, limit + len(keys))
     if missing := sorted(keys - {key for key, _ in rows}):
         key_list = json.dumps(missing)
         if range_:
-            rows += request.db.tuples(KEYS[request.by], **bounds, begins_at=0, until=0, keys=key_list)
+            rows += request.db.tuples(KEYS[request.by], **range_.bounds, begins_at=0, until=0, keys=key_list)
         else:
-            rows += request.db.tuples(SESSIONS_OF_KEYS, dimension=dimension, keys=key_list)
-    return {_to_shown(request, key): sessions for key, sessions in rows}
+            rows += request.db.tuples(SESSIONS_OF_KEYS, dimension=DIMENSIONS[request.by], keys=key_list)
+    return {_to_shown(request, key): sessions for key, sessions in rows if sessions}
 
 
 def _count_matching(request: Request, matching: Matching) -> dict[str, int]:
