@@ -1,11 +1,12 @@
 """Erasing a person removes their data from all tables, from responses and from the bytes of the files."""
 
+import shutil
 import sqlite3
 from contextlib import closing
 from datetime import date
 
 import pytest
-from helpers.cli import isolated_cwd, run
+from helpers.cli import COMMAND, demo_file, isolated_cwd, query, run, run_process
 from helpers.client import instant
 
 from analytics_api import open_database
@@ -208,13 +209,31 @@ def test_erase_reports_a_reader_and_completes_later(database, people, monkeypatc
 
     with database.snapshot() as reader:
         reader.rows("select * from leads")
-        with pytest.raises(DatabaseError, match="the rows are deleted, but a reader prevents"), hurried.closing():
+        with (
+            pytest.raises(DatabaseError, match=r"a reader prevents .*; the rows are deleted, but the files"),
+            hurried.closing(),
+        ):
             erase(hurried, lead=1)
         leads = reader.rows("select lead_id from leads")
     erase(database, lead=1)
 
     assert len(leads) == 3
     assert bytes_of(database.path).lower().count(b"zqx") == 0
+
+
+@pytest.mark.slow
+def test_erase_on_a_full_disk_reports_it_and_completes_later(tmp_path):
+    path = shutil.copy(demo_file(2000), tmp_path)
+    small_files = ("/bin/sh", "-c", 'ulimit -f 4096; exec "$@"', "sh", COMMAND)  # 2 MiB
+
+    failed = run_process("erase", "--lead", "1", "--yes", "-d", path, program=small_files)
+    again = run_process("erase", "--lead", "1", "--yes", "-d", path)
+
+    assert failed.stderr.endswith(
+        "; the rows are deleted, but the files still contain their bytes: fix this, and run it again\n"
+    )
+    assert again.stderr == "Error: no rows of this person were found; only the remains of deleted rows were removed\n"
+    assert query(path, "pragma freelist_count") == [(0,)]
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
@@ -342,7 +361,10 @@ class TestCommand:
 
         output = run("erase", *key, status=1)
 
-        assert output.splitlines()[-1] == "Error: no rows of this person were found; nothing was erased"
+        assert (
+            output.splitlines()[-1]
+            == "Error: no rows of this person were found; only the remains of deleted rows were removed"
+        )
         assert "[y/N]" not in output
         assert "0 erased" not in output
         assert everything(database) == before

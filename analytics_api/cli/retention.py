@@ -96,6 +96,8 @@ def erase(database: str, visitor: str | None, email: str | None, lead: int | Non
         with Progress("erasing", None, "steps") as progress:
             receipt = erasure.erase(opened, visitor=visitor, email=email, lead=lead, on_progress=progress.step)
         if not any(receipt.values()):
-            raise click.ClickException("no rows of this person were found; nothing was erased")
+            raise click.ClickException(
+                "no rows of this person were found; only the remains of deleted rows were removed"
+            )
         for table, rows in receipt.items():
             click.echo(f"{table}: {rows:,} {'removed from rows of other people' if table == 'links' else 'erased'}")

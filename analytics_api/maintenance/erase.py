@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from ..database import IN_LIST, Database, Reader, Transaction, ignore_progress, in_list_batches
-from ..errors import ErasureError
+from ..errors import DatabaseError, ErasureError
 
 SLICE = 1_000_000  # maximum number of events that a statement reads
 
@@ -251,6 +251,7 @@ def erase(
 
     :param on_progress: called with the name of each step.
     :raises ErasureError: none or more than one of `visitor`, `email` and `lead` is set.
+    :raises DatabaseError: the rows were not deleted, or, as the message says, they remain in the files.
     """
     _require_one(visitor, email, lead)
 
@@ -260,7 +261,12 @@ def erase(
 
     row_counts = db.write(work)
     on_progress("the files")
-    db.scrub()
+    try:
+        db.scrub()
+    except DatabaseError as error:
+        raise DatabaseError(
+            f"{error}; the rows are deleted, but the files still contain their bytes: fix this, and run it again"
+        ) from error
     return row_counts
 
 

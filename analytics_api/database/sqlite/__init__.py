@@ -252,10 +252,7 @@ class SQLite(Database):
             retry_locked(connection, "vacuum", self.busy_timeout)
             is_empty = empty_wal(connection, SCRUB_SECONDS)
         if not is_empty:
-            raise DatabaseError(
-                f"{self.path}: the rows are deleted, but a reader prevents emptying the file {self.path}-wal, which "
-                "contains their bytes; run the command again when the reader has finished"
-            )
+            raise DatabaseError(f"{self.path}: a reader prevents emptying the file {self.path}-wal")
 
     def close(self) -> None:
         if sweeper := self._sweepers.get(os.getpid()):
