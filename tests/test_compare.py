@@ -209,6 +209,28 @@ def test_rows_are_compared_by_their_keys(visit, insert, get):
     assert rows("engagement")[0] == {"bucket": "0-19", "count": 0, "previous": {"count": 0}}
 
 
+def test_filtered_views_of_the_cut_day_count_a_session_once(visit, insert, get):
+    starts = ["2026-02-16 09:00:00", "2026-02-17 09:00:00", "2026-02-17 09:00:00", "2026-02-24 09:00:00"]
+    visit("ann", *starts, country="IN")
+    views = [("s0", 16), ("s0", 17), ("s1", 16), ("s1", 17), ("s2", 17), ("s3", 24)]
+    insert(
+        "events",
+        *(
+            {
+                "session_id": session_id,
+                "event_type": "page_view",
+                "page_url": "/",
+                "occurred_at": instant(f"2026-02-{day} 10:00:00"),
+            }
+            for session_id, day in views
+        ),
+    )
+
+    assert get("/analytics/pages/top?days=7&compare=previous&country=IN") == [
+        {"page": "/", "views": 1, "unique_sessions": 1, "previous": {"views": 5, "unique_sessions": 3}}
+    ]
+
+
 def test_intervals_are_compared_by_their_number(visit, get):
     visit("ann", "2026-02-16 09:00:00", "2026-02-17 09:00:00", "2026-02-17 16:00:00")
     visit("bob", "2026-02-23 09:00:00", "2026-02-24 09:00:00", "2026-02-25 09:00:00")

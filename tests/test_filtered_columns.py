@@ -97,3 +97,24 @@ def test_events_are_searched_in_an_index(monkeypatch, ctx, event_types, index):
     geo.geo(ctx, filters={"event_type": event_types})
 
     assert [step for step in plans if "events" in step] == [f"SEARCH events USING COVERING INDEX {index}"]
+
+
+def test_page_views_are_read_in_the_order_of_their_key(monkeypatch, ctx):
+    plans = []
+    tuples = ctx.db.tuples
+
+    def explain(sql, **params):
+        if "cross join session_pages as p\nwhere" in sql:
+            plans.append([step for *_, step in tuples(f"explain query plan {sql}", **params)])
+        return tuples(sql, **params)
+
+    monkeypatch.setattr(ctx.db, "tuples", explain)
+    pages.top(ctx, filters=FILTERS)
+
+    assert [
+        "CO-ROUTINE s",
+        "SEARCH s USING PRIMARY KEY (day>? AND day<?)",
+        "USE TEMP B-TREE FOR ORDER BY",
+        "SCAN s",
+        "SEARCH p USING PRIMARY KEY (session_id=?)",
+    ] in plans

@@ -8,7 +8,7 @@ returns one row with arrays for each day, so that the arrays stay short. Postgre
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from itertools import compress
 from operator import add, ne
@@ -24,6 +24,7 @@ from .filtered_events import (
     CODE,
     CODES_OF_SESSION,
     PAGE_IDS,
+    SORTED_OWN_VIEWS,
     other_views_statement,
     own_views,
 )
@@ -42,11 +43,15 @@ SUMS: Final = """count(*), coalesce(sum(s.duration), 0), count(s.duration), coal
   count(s.engagement_score)"""
 MORE_SUMS: Final = "sum(s.is_vpn), case when s.day <= :last then sum(s.events_of_day) else 0 end"
 SHARE = """
-select count(*), count(case when {condition} then 1 end)
-from session_facts as s
-where s.day between :last - :sample_days + 1 and :last
+select count(*), count(nullif(is_match, 0))
+from (
+  select {condition} as is_match
+  from session_facts as s
+  where s.day between :last - :sample_days + 1 and :last
+  limit :sample_sessions) as sample
 """
 SAMPLE_DAYS = 2  # one day may have just begun
+SAMPLE_SESSIONS = 1_000
 MAX_SHARE = 0.5  # if a larger share matches, the page views of the other sessions are subtracted from all
 NAMES = """
 select page_id, page
@@ -58,9 +63,13 @@ Rows = list[tuple[Any, ...]]
 
 
 class Views:
-    """The views and the sessions of each page by its id, and the views of each day."""
+    """The views and the sessions of each page by its id, and the views of each day, unless they are not needed.
 
-    def __init__(self) -> None:
+    :param sign: -1 if the codes are those of sessions that do not match.
+    """
+
+    def __init__(self, sign: int = 1) -> None:
+        self.sign = sign
         self.views = Counter[int]()
         self.sessions = Counter[int]()
         self.days = Counter[int]()
@@ -71,21 +80,25 @@ class Views:
         self.sessions[page_id] += sessions
         self.days[day] += views
 
-    def add_codes(self, day: int, codes: Iterable[int], sign: int = 1) -> None:
-        """Add the codes of the page views of a day, or subtract them if the sign is -1."""
-        for code, sessions in Counter(codes).items():
-            self.codes[code] += sign * sessions
-            self.days[day] += sign * sessions * (code // PAGE_IDS + 1)
+    def add_codes(self, codes: Collection[int], day: int | None = None) -> None:
+        """Add the codes of page views.
+
+        :param day: their day; None if the views of each day are not needed.
+        """
+        self.codes.update(codes)
+        if day is not None:
+            further_views = sum(code // PAGE_IDS for code in codes if code >= PAGE_IDS)
+            self.days[day] += self.sign * (len(codes) + further_views)
 
     def most_viewed(self, db: Database, limit: int, keys: Iterable[str] | None) -> Rows:
         """Return rows of page, views and sessions: most views first, ties by the page.
 
         :param keys: the pages to return; None for all.
         """
-        for code, sessions in self.codes.items():
+        for code, count in self.codes.items():
             more, page_id = divmod(code, PAGE_IDS)
-            self.views[page_id] += (more + 1) * sessions
-            self.sessions[page_id] += sessions
+            self.views[page_id] += self.sign * (more + 1) * count
+            self.sessions[page_id] += self.sign * count
         self.codes.clear()
         views = +self.views  # without the pages that have no views left
         if keys is not None:
@@ -112,9 +125,12 @@ class Sums:
         self.sums = list(map(add, self.sums, sums))
         self.visitors.update(visitors)
 
-    @property
-    def counts(self) -> tuple[int, ...]:
-        return (self.sums[0], len(self.visitors) or self.sums[0], *self.sums[1:5])
+    def counts(self, visitors: int = 0) -> tuple[int, ...]:
+        """Return a row of counts.
+
+        :param visitors: the number of distinct visitors if they were not added.
+        """
+        return (self.sums[0], visitors or len(self.visitors) or self.sums[0], *self.sums[1:5])
 
 
 class Countries:
@@ -146,36 +162,45 @@ class SectionCounts:
         self.sections = sections
         self.interval = interval
         self.total = Sums()
-        self.intervals: defaultdict[int, Sums] = defaultdict(Sums)
+        self.interval_sums = Sums()
+        self.intervals: dict[int, tuple[int, ...]] = {}
         self.fingerprints: set[str | None] = {None}
         self.countries = Countries()
         self.views = Views()
         self.fields: dict[str, Counter[str]] = {name: Counter() for name in FIELDS if name in sections}
 
     def add(self, day: int, columns: Mapping[str, list[Any]], sums: Collection[int]) -> None:
+        """Add the sessions of a day. The days must be in ascending order."""
         visitors = columns.get("visitor", ())
         if "days" in self.sections:
-            self.intervals[interval_first(day, self.interval)].add(sums, visitors)
+            self._add_to_interval(interval_first(day, self.interval), sums, visitors)
         if "totals" in self.sections:
-            self.total.add(sums, visitors)
+            self.total.add(sums, () if "country" in self.sections else visitors)  # `countries` has the visitors, too
             self.fingerprints.update(columns["fingerprint"])
         if "country" in self.sections:
             self.countries.add(visitors, columns["country"])
         if "views" in self.sections:
-            self.views.add_codes(day, columns["views"])
+            self.views.add_codes(columns["views"], day)
         for name, counter in self.fields.items():
             counter.update(columns[name])
 
+    def _add_to_interval(self, begin: int, sums: Iterable[int], visitors: Iterable[str]) -> None:
+        if begin not in self.intervals:
+            self.interval_sums = Sums()  # deletes the visitors of the former interval while the CPU caches them
+        self.interval_sums.add(sums, visitors)
+        self.intervals[begin] = self.interval_sums.counts()
+
     def rows(self) -> dict[str, Rows]:
-        rows: dict[str, Rows] = {name: _sort(counter) for name, counter in self.fields.items()}
+        rows: dict[str, Rows] = {name: _to_rows(counter) for name, counter in self.fields.items()}
         if "days" in self.sections:
-            rows["days"] = [(begin, *sums.counts) for begin, sums in self.intervals.items()]
+            rows["days"] = [(begin, *counts) for begin, counts in self.intervals.items()]
         if "totals" in self.sections:
-            rows["totals"] = [(*self.total.counts, len(self.fingerprints) - 1, *self.total.sums[5:])]
+            counts = self.total.counts(len(self.countries.first))
+            rows["totals"] = [(*counts, len(self.fingerprints) - 1, *self.total.sums[5:])]
         if "country" in self.sections:
             visitors = self.countries.visitors() or self.fields["country"]
-            rows["country"] = [(country, sessions, visitors[country]) for country, sessions in rows["country"]]
-        return {name: [(*map(_show, row[:1]), *row[1:]) for row in rows[name]] for name in rows}
+            rows["country"] = _to_rows(self.fields["country"], visitors)
+        return rows
 
 
 def count_sections(
@@ -228,40 +253,46 @@ def _parse(array: bytes) -> list[Any]:
     return values
 
 
-def _show(value: Any) -> Any:
-    """Return a value with replacement characters for bytes that are not UTF-8."""
-    return value.encode(errors="surrogateescape").decode(errors="replace") if isinstance(value, str) else value
+def _to_rows(*counters: Counter[str]) -> Rows:
+    """Return the values that are not empty and their counts, with the most frequent of the first counter first.
+
+    Ties are sorted by value. Bytes that are not UTF-8 are replaced.
+    """
+    values = sorted(filter(None, counters[0]))
+    values.sort(key=counters[0].__getitem__, reverse=True)
+    shown = values
+    if not "".join(values).isascii():
+        shown = [value.encode(errors="surrogateescape").decode(errors="replace") for value in values]
+    return list(zip(shown, *(map(counter.__getitem__, values) for counter in counters)))
 
 
-def _sort(counter: Counter[str]) -> list[tuple[str, int]]:
-    """Return the values that are not empty, with the most frequent first. Ties are sorted by value."""
-    return [row for row in Counter(dict(sorted(counter.items()))).most_common() if row[0]]
-
-
-def count_views(db: Database, matching: Matching) -> Views:
+def count_views(db: Database, matching: Matching, *, by_day: bool) -> Views:
     """Count the page views of the sessions that match.
 
     Reading page views takes most of the time. Therefore, if most sessions match, the page views of the other sessions
     are read instead.
+
+    :param by_day: whether to count the views of each day, too.
     """
     if most_match(db, matching):
-        return _count_views_by_subtraction(db, matching)
+        return _count_views_by_subtraction(db, matching, by_day=by_day)
     views = Views()
-    _add_own_views(db, matching, views, matching.condition, 1)
+    _add_own_views(db, matching, views, matching.condition, by_day=by_day)
     _add_other_views(db, matching, views)
     return views
 
 
-def _count_views_by_subtraction(db: Database, matching: Matching) -> Views:
+def _count_views_by_subtraction(db: Database, matching: Matching, *, by_day: bool) -> Views:
     """Count all page views, and subtract those of the sessions that do not match."""
-    views = Views()
+    views = Views(sign=-1)
     for page_id, count, sessions in db.tuples(ALL_VIEWS, **matching.parameters):
         views.views[page_id] = count
         views.sessions[page_id] = sessions
-    views.days.update(dict(db.tuples(ALL_VIEWS_OF_DAYS, **matching.parameters)))
+    if by_day:
+        views.days.update(dict(db.tuples(ALL_VIEWS_OF_DAYS, **matching.parameters)))
     for page_id, day, count, sessions in db.tuples(ALL_OTHER_VIEWS, **matching.parameters):
         views.add(page_id, day, -count, -sessions)
-    _add_own_views(db, matching, views, f"not ({matching.condition})", -1)
+    _add_own_views(db, matching, views, f"not ({matching.condition})", by_day=by_day)
     _add_other_views(db, matching, views)
     views.days = +views.days  # without the days that have no views left
     return views
@@ -270,18 +301,19 @@ def _count_views_by_subtraction(db: Database, matching: Matching) -> Views:
 def most_match(db: Database, matching: Matching) -> bool:
     """Estimate whether most sessions match."""
     sql = SHARE.format(condition=matching.condition)
-    [[sessions, matches]] = db.tuples(sql, **matching.parameters, sample_days=SAMPLE_DAYS)
+    sample = {"sample_days": SAMPLE_DAYS, "sample_sessions": SAMPLE_SESSIONS}
+    [[sessions, matches]] = db.tuples(sql, **matching.parameters, **sample)
     return bool(matches > MAX_SHARE * sessions)
 
 
-def _add_own_views(db: Database, matching: Matching, views: Views, condition: str, sign: int) -> None:
-    own = f"""
-select s.day, cast(json_group_array({CODE}) as blob)
-{own_views(condition)}
-group by s.day
-"""
-    for day, codes in db.tuples(own, **matching.parameters):
-        views.add_codes(day, _parse(codes), sign)
+def _add_own_views(db: Database, matching: Matching, views: Views, condition: str, *, by_day: bool) -> None:
+    codes = f"cast(json_group_array({CODE}) as blob)"
+    if by_day:
+        own = f"select s.day, {codes}{own_views(condition)}\ngroup by s.day"
+    else:
+        own = f"select null, {codes}{SORTED_OWN_VIEWS.format(condition=condition)}"
+    for day, array in db.tuples(own, **matching.parameters):
+        views.add_codes(_parse(array), day)
 
 
 def _add_other_views(db: Database, matching: Matching, views: Views) -> None:
@@ -301,5 +333,5 @@ def count_sections_and_views(
     if not most_match(db, matching):
         return count_sections(db, matching, [*sections, "views"], interval)
     counts = count_sections(db, matching, sections, interval)
-    counts.views = _count_views_by_subtraction(db, matching)
+    counts.views = _count_views_by_subtraction(db, matching, by_day=True)
     return counts

@@ -51,6 +51,18 @@ from session_facts as s
 cross join session_pages as p
 where s.day between :first and :last and p.session_id = s.session_id and p.day = s.day and p.views > p.archived
   and {condition}"""
+# The same page views in the order of the key of session_pages, so that each page of the file is read once. This takes a
+# sixth to a fifth less time with 30,000 sessions. SQLite sorts a subquery of a join only if it has a limit.
+SORTED_OWN_VIEWS: Final = """
+from (
+  select s.session_id, s.day
+  from session_facts as s
+  where s.day between :first and :last
+    and {condition}
+  order by s.session_id
+  limit -1) as s
+cross join session_pages as p
+where p.session_id = s.session_id and p.day = s.day and p.views > p.archived"""
 # The code of a row `p` of session_pages: the id of the page, plus PAGE_IDS for each further view on the same day.
 PAGE_IDS: Final = 1 << 32
 CODE: Final = f"p.page_id + (p.views - p.archived - 1) * {PAGE_IDS}"
@@ -107,14 +119,23 @@ from page_counts
 where day between :first and :last
 group by day
 """
-# The index events_by_time has the type and the session of each event, so few rows of `events` are read.
+# The index events_by_time has the type and the session of each event, so few rows of `events` are read. A session can
+# have viewed the page on an earlier day only if it is in events_of_other_days. The views of other sessions are not
+# searched, which halves the time of this query.
 VIEWS_OF_CUT_DAY: Final = f"""
   union all
-  select page_id, :last_day, views, not exists (
-      select 1
-      from session_pages as p
-      where p.session_id = cut.session_id and p.page_id = cut.page_id and p.day between :first and :last
-        and p.views > p.archived)
+  select page_id, :last_day, sum(views), sum(
+      case
+        when session_id not in (
+            select session_id
+            from events_of_other_days
+            where day between :first and :last_day) then 1
+        else not exists (
+            select 1
+            from session_pages as p
+            where p.session_id = cut.session_id and p.page_id = cut.page_id and p.day between :first and :last
+              and p.views > p.archived)
+      end)
   from (
     select v.session_id, page_id, count(*) as views
     from events as v
@@ -123,7 +144,8 @@ VIEWS_OF_CUT_DAY: Final = f"""
     where v.occurred_at >= :cut_at and v.occurred_at < :ends_at and v.event_type = 'page_view'
       and v.session_id in ({SESSIONS_OF_CUT_DAY})
       and e.event_id = v.event_id and pages.page = e.page
-    group by v.session_id, page_id) as cut"""
+    group by v.session_id, page_id) as cut
+  group by page_id"""
 
 JOINED_EVENTS: Final = """
 select count(*)

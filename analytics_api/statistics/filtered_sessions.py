@@ -171,7 +171,7 @@ def read_pages(
     if "pages" in matching.rows:
         return matching.rows["pages"][:limit]
     if matching.by_columns:
-        return count_views(db, matching).most_viewed(db, limit, keys)
+        return count_views(db, matching, by_day=False).most_viewed(db, limit, keys)
     only_keys = "" if keys is None else f"where page_id in ({PAGES_BY_NAME.strip()})"
     sql = f"""
 with counts as (
@@ -193,7 +193,7 @@ def read_page_views(db: Database, matching: Matching) -> list[tuple[int, int]]:
     if "page_views" in matching.rows:
         return matching.rows["page_views"]
     if matching.by_columns:
-        return list(count_views(db, matching).days.items())
+        return list(count_views(db, matching, by_day=True).days.items())
     sql = f"""
 select day, cast(sum(views) as bigint)
 from ({_views(db, matching)}) as page_views
