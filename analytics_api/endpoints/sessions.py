@@ -14,7 +14,15 @@ from ..statistics.earlier_range import EarlierRange, add_cut_day, find_earlier_r
 from ..statistics.filtered_sessions import read_days, read_hours
 from ..statistics.matching import Matching, find_matching
 from ..statistics.periods import INTERVAL_EXPRESSIONS
-from ..statistics.ranges import RAW_SINCE, Days, list_intervals, load_offsets, resolve_range
+from ..statistics.ranges import (
+    RAW_SINCE,
+    Days,
+    find_first_day,
+    find_last_day,
+    list_intervals,
+    load_offsets,
+    resolve_range,
+)
 from ..statistics.session_filters import Filters
 from ..values.calendar import (
     END_DAY,
@@ -148,26 +156,6 @@ select begins_at, (
   where started_at >= hours.begins_at
     and started_at < case when hours.next_at < :ends_at then hours.next_at else :ends_at end)
 from hours
-"""
-
-FIRST_DAY = """
-select day
-from day_counts
-where day between :first and :last
-group by day
-having sum(sessions) <> 0
-order by day
-limit 1
-"""
-
-LAST_DAY = """
-select day
-from day_counts
-where day between :first and :last
-group by day
-having sum(sessions) <> 0
-order by day desc
-limit 1
 """
 
 
@@ -354,14 +342,13 @@ def _days_to_list(ctx: Context, range_: DayRange, fill: bool) -> tuple[int, int]
     With `fill`, these are the bounds of the range. Without `fill`, and for a missing bound, they are the first and the
     last day with sessions. With `fill`, a missing last day is today, or the last day with sessions if that is later.
     """
-    first = None if not fill else range_.first
-    last = None if not fill else range_.last
+    first, last = (range_.first, range_.last) if fill else (None, None)
     if first is None:
-        rows = ctx.db.tuples(FIRST_DAY, **range_.bounds)
-        first = rows[0][0] if rows else END_DAY
+        first_day = find_first_day(ctx.db, range_)
+        first = END_DAY if first_day is None else first_day
     if last is None:
-        rows = ctx.db.tuples(LAST_DAY, **range_.bounds)
-        last = rows[0][0] if rows else first - 1
+        last_day = find_last_day(ctx.db, range_)
+        last = first - 1 if last_day is None else last_day
         if fill and range_.last is None:
             assert range_.today is not None
             last = max(last, range_.today.day)

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from ..database import Database, Reader
 from ..http.parameters import MAX_INT64
-from ..values.calendar import DAY_MS, DayRange, Interval, day_begins_at, day_of
+from ..values.calendar import ALL_TIME, DAY_MS, DayRange, Interval, day_begins_at, day_of
 from .ranges import load_offsets
 
 # Common table expressions that compute, for each day in `dates`, the first day of its week or month. SQLite and
@@ -63,7 +63,7 @@ def find_period(db: Database, range_: DayRange | None, until: int | None) -> Per
 
     :param until: an exclusive end in milliseconds since the epoch, if it is before the end of the range.
     """
-    days = range_ or DayRange(None, None)
+    days = range_ or ALL_TIME
     first, last = days.bounds["first"], days.bounds["last"]
     begins_at = 0 if days.first is None else day_begins_at(first, load_offsets(db, first, first))
     ends_at = MAX_INT64 if days.last is None else day_begins_at(last + 1, load_offsets(db, last + 1, last + 1))

@@ -8,6 +8,7 @@ from ..context import Context
 from ..database import Database, Reader
 from ..errors import InvalidRequest
 from ..values.calendar import (
+    ALL_TIME,
     DAY_MS,
     MINUTE_MS,
     DayRange,
@@ -53,20 +54,29 @@ select raw_since
 from site
 """
 
-FIRST_DAY = """
+FIRST_DAY, LAST_DAY = (
+    f"""
 select day
 from day_counts
-where day >= 0
+where day between :first and :last
 group by day
 having sum(sessions) <> 0
-order by day
+order by day {order}
 limit 1
 """
+    for order in ("asc", "desc")
+)
 
 
-def find_first_day(db: Database) -> int | None:
-    """Return the day of the first session, even if that session was purged, or None if there are no sessions."""
-    rows = db.tuples(FIRST_DAY)
+def find_first_day(db: Database, range_: DayRange = ALL_TIME) -> int | None:
+    """Return the first day of a range that has sessions, or None if there is none. Purged sessions are included."""
+    rows = db.tuples(FIRST_DAY, **range_.bounds)
+    return rows[0][0] if rows else None
+
+
+def find_last_day(db: Database, range_: DayRange) -> int | None:
+    """Return the last day of a range that has sessions, or None if there is none. Purged sessions are included."""
+    rows = db.tuples(LAST_DAY, **range_.bounds)
     return rows[0][0] if rows else None
 
 

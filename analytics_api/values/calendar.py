@@ -70,6 +70,9 @@ class DayRange(NamedTuple):
         }
 
 
+ALL_TIME = DayRange(None, None)
+
+
 def to_day(value: date) -> int:
     return value.toordinal() - EPOCH
 

@@ -12,7 +12,7 @@ from ...statistics.matching import Matching, find_matching
 from ...statistics.periods import find_bounds
 from ...statistics.ranges import Days, list_intervals, resolve_range
 from ...statistics.session_filters import Filters
-from ...values.calendar import DayRange, iso_date
+from ...values.calendar import ALL_TIME, DayRange, iso_date
 from ...values.compared_days import Comparison
 from .counts import Attribution, By, Conversion, ConversionCounts, EarlierConversion, Leads, Request
 from .leads import read_leads
@@ -49,7 +49,7 @@ def conversions(
     request = Request(ctx.db, by, attribution)
     leads = read_leads(request, *find_bounds(ctx.db, range_, None), matching)
     if request.interval:
-        bounds = (range_ or DayRange(None, None)).bounds
+        bounds = (range_ or ALL_TIME).bounds
         sessions: Mapping[Any, int] = count_days(request, bounds, matching)
         keys: Sequence[Any] = sorted(leads.keys() | sessions.keys())
     else:

@@ -11,7 +11,7 @@ from ...statistics.earlier_range import KEYS, EarlierRange, read_earlier_keys
 from ...statistics.filter_conditions import DIMENSIONS, EXPRESSIONS
 from ...statistics.matching import Matching
 from ...statistics.top_keys import read_top_keys
-from ...values.calendar import DayRange, interval_first
+from ...values.calendar import ALL_TIME, DayRange, interval_first
 from .counts import ALL, NONE, Request
 
 SESSIONS_OF_KEYS = """
@@ -71,7 +71,7 @@ def count_sessions(
     The result may have more keys.
     """
     if request.by == "total":
-        days = _read_days(request, (range_ or DayRange(None, None)).bounds, matching)
+        days = _read_days(request, (range_ or ALL_TIME).bounds, matching)
         return {ALL: sum(sessions for _, sessions in days)}
     if matching:
         return _count_matching(request, matching)
