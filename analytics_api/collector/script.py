@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import gzip
 import re
 from functools import cache
 from itertools import product
 from pathlib import Path
 from string import ascii_letters
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from werkzeug.datastructures import Accept
-from werkzeug.http import parse_accept_header
-
-from ..http.representations import is_listed, make_etag
+from ..http.static_files import File, make_file, send_file
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 HEADERS: Final = (
+    ("Content-Type", "text/javascript; charset=utf-8"),
     ("Cache-Control", "public, max-age=86400"),
-    ("Vary", "Accept-Encoding"),
     # Pages of other origins load the script, and may use the attributes `crossorigin` and `integrity`.
     ("Access-Control-Allow-Origin", "*"),
     ("Cross-Origin-Resource-Policy", "cross-origin"),
@@ -70,33 +66,11 @@ def _names() -> list[str]:
     return [*ascii_letters, *map("".join, product(ascii_letters, repeat=2))]
 
 
-class Script(NamedTuple):
-    """The minified script, uncompressed and compressed, with the ETag of the uncompressed one."""
-
-    body: bytes
-    compressed: bytes
-    etag: str
-
-
 @cache
-def read_script() -> Script:
+def read_script() -> File:
     source = Path(__file__).with_name("a.js").read_text(encoding="utf-8")
-    body = minify(source).encode("ascii")
-    return Script(body, gzip.compress(body, 9, mtime=0), make_etag(body))
+    return make_file(minify(source).encode("ascii"), HEADERS)
 
 
 def send_script(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
-    """Send the script, compressed to clients that accept gzip, or 304 if If-None-Match lists its ETag."""
-    script = read_script()
-    headers = [*HEADERS, ("ETag", script.etag)]
-    if is_listed(environ.get("HTTP_IF_NONE_MATCH", ""), script.etag):
-        start_response("304 Not Modified", headers)
-        return []
-    body = script.body
-    if parse_accept_header(environ.get("HTTP_ACCEPT_ENCODING"), Accept)["gzip"] > 0:
-        body = script.compressed
-        # Both representations have the same tag, so it must be weak for the compressed one (RFC 9110, section 8.8.1).
-        headers = [*HEADERS, ("ETag", f"W/{script.etag}"), ("Content-Encoding", "gzip")]
-    content = [("Content-Type", "text/javascript; charset=utf-8"), ("Content-Length", str(len(body)))]
-    start_response("200 OK", [*headers, *content])
-    return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+    return send_file(environ, start_response, read_script())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import mimetypes
 import re
 from collections.abc import Iterable
@@ -11,16 +10,14 @@ from hashlib import blake2b
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from werkzeug.datastructures import Accept
-from werkzeug.http import parse_accept_header
 from werkzeug.wsgi import get_path_info
 
 from ..errors import SettingError
 from ..http.environ import HAS_POLICY, ROUTE
-from ..http.representations import is_listed, make_etag
 from ..http.requests import mount_path
+from ..http.static_files import File, make_file, send_file
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -60,15 +57,6 @@ NO_STORE: Final = ("Cache-Control", "no-store")
 IMMUTABLE: Final = ("Cache-Control", "public, max-age=31536000, immutable")
 
 
-class File(NamedTuple):
-    """A file to send. It is compressed once, before the first request."""
-
-    body: bytes
-    compressed: bytes
-    headers: tuple[tuple[str, str], ...]
-    is_page: bool = False
-
-
 class Dashboard:
     """Serve the web pages and their assets.
 
@@ -100,8 +88,8 @@ class Dashboard:
                 content=read_text(name),
                 module=module,
             )
-            headers = (NO_STORE, ("Content-Type", "text/html; charset=utf-8"))
-            self.files[path] = make_file(html.encode(), headers, is_page=True)
+            headers = (NO_STORE, ("Content-Type", "text/html; charset=utf-8"), *SECURITY_HEADERS)
+            self.files[path] = make_file(html.encode(), headers, has_etag=False)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         environ[HAS_POLICY] = True
@@ -111,7 +99,7 @@ class Dashboard:
         file = self.files.get(path)
         if file is None:
             return send_text(environ, start_response, "404 Not Found", "Not found")
-        environ[ROUTE] = path if file.is_page else "/assets"
+        environ[ROUTE] = path if path in PAGES else "/assets"
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return send_text(
                 environ, start_response, "405 Method Not Allowed", "Method not allowed", ("Allow", "GET, HEAD")
@@ -172,30 +160,7 @@ def shorten_source(source: bytes) -> bytes:
 def make_asset(name: str, body: bytes) -> File:
     suffix = f".{name.rpartition('.')[2]}"
     kind = CONTENT_TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
-    return make_file(body, (IMMUTABLE, ("Content-Type", kind)))
-
-
-def make_file(body: bytes, headers: tuple[tuple[str, str], ...], *, is_page: bool = False) -> File:
-    compressed = gzip.compress(body, 9, mtime=0)
-    return File(body, compressed, (*headers, *SECURITY_HEADERS, ("Vary", "Accept-Encoding")), is_page)
-
-
-def send_file(environ: WSGIEnvironment, start_response: StartResponse, file: File) -> list[bytes]:
-    """Send a file, compressed if the client accepts gzip. Send 304 if If-None-Match lists the ETag of an asset."""
-    is_compressed = parse_accept_header(environ.get("HTTP_ACCEPT_ENCODING"), Accept)["gzip"] > 0
-    body = file.compressed if is_compressed else file.body
-    headers = list(file.headers)
-    if is_compressed:
-        headers.append(("Content-Encoding", "gzip"))
-    if not file.is_page:
-        etag = make_etag(body)
-        headers.append(("ETag", etag))
-        if is_listed(environ.get("HTTP_IF_NONE_MATCH", ""), etag):
-            unchanged = [(name, value) for name, value in headers if name not in ("Content-Type", "Content-Encoding")]
-            start_response("304 Not Modified", unchanged)
-            return []
-    start_response("200 OK", [*headers, ("Content-Length", str(len(body)))])
-    return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+    return make_file(body, (IMMUTABLE, ("Content-Type", kind), *SECURITY_HEADERS))
 
 
 def send_text(
