@@ -150,7 +150,7 @@ def test_slow_query_is_500_and_the_log_names_route_and_budget(filled, serve, cap
 
     assert (response.status_code, response.json) == (500, {"error": "Analytics query failed"})
     assert "GET /leads/export failed" in caplog.text
-    assert "its time budget of 1e-06 s" in caplog.text
+    assert "its timeout of 1e-06 s" in caplog.text
 
 
 def test_revoked_key_ends_its_export(database, filled, client, caplog, monkeypatch):
@@ -175,7 +175,7 @@ def test_slow_reader_is_ended_when_the_time_is_up(caplog, monkeypatch):
     body = Downloads(1, 0.5).send({"REQUEST_METHOD": "GET"}, lambda *started: None, stream)
     chunks = iter(body)
     next(chunks)
-    wait_for(lambda: "export aborted: it took longer than its time budget of 0.5 s" in caplog.text)
+    wait_for(lambda: "export aborted: it took longer than its timeout of 0.5 s" in caplog.text)
 
     with pytest.raises(ConnectionResetError):
         next(chunks)

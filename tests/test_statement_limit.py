@@ -38,7 +38,7 @@ def test_endless_statement_is_ended_after_its_limit(database, method):
     started = time.monotonic()
 
     with (
-        pytest.raises(StatementTimeout, match=r"a statement took longer than its time budget of 0\.2 s"),
+        pytest.raises(StatementTimeout, match=r"a statement took longer than its timeout of 0\.2 s"),
         StatementLimit(0.2),
     ):
         call()
@@ -113,7 +113,7 @@ def test_slow_endpoint_is_500_and_logged_with_its_budget(database, insert, serve
     assert (response.status_code, response.json) == (500, {"error": "Analytics query failed"})
     (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
     assert record.getMessage().startswith("GET /leads/<lead_id> failed: ")
-    assert record.getMessage().endswith("a statement took longer than its time budget of 0.2 s")
+    assert record.getMessage().endswith("a statement took longer than its timeout of 0.2 s")
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
@@ -129,7 +129,7 @@ def test_waiting_endpoint_is_500_and_logged_with_its_budget(database, insert, se
     assert (response.status_code, response.json) == (500, {"error": "Analytics query failed"})
     (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
     assert record.getMessage().startswith("GET /leads/<lead_id> failed: ")
-    assert "a statement took longer than its time budget of 0.2 s" in record.getMessage()
+    assert "a statement took longer than its timeout of 0.2 s" in record.getMessage()
     assert client.get("/analytics/leads/42").status_code == 200
 
 

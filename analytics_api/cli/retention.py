@@ -75,8 +75,8 @@ def confirm_purge(database: Database, before: date, keep_totals: bool) -> None:
 def erase(database: str, visitor: str | None, email: str | None, lead: int | None, yes: bool) -> None:
     """Erase all rows of a person, and print the number of erased rows.
 
-    Leads with the same e-mail address belong to one person. The visitors in these leads and in their submissions are
-    the same person. All sessions and events of these visitors are erased.
+    Leads with the same e-mail address belong to one person, and so do the visitors in these leads and in their
+    submissions. All sessions and events of these visitors are erased.
 
     Then the remains of deleted rows are removed from the database files. To do so, an SQLite file is rewritten, which
     blocks writers. Backups, replicas, logs and recordings are not changed.

@@ -170,7 +170,7 @@ class Transaction(Reader, Protocol):
     """Reads and writes in one transaction."""
 
     def query(self, sql: str, /, **params: Any) -> Iterator[Row]:
-        """Like `rows`, but in a pipeline, wait for the rows only when they are used."""
+        """Like `rows`. In a pipeline, the rows are awaited only when they are used."""
 
     def execute(self, sql: str, /, **params: Any) -> int:
         """Run one statement, and return the number of rows that it inserted, updated or deleted."""
@@ -201,7 +201,11 @@ class Transaction(Reader, Protocol):
         """
 
     def update(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], sql: str) -> None:
-        """Run the update `sql`, which reads the rows, with the table's key, from `changes`, and ends with a `where`."""
+        """Update a table by the statement `sql`, which reads the rows from `changes`.
+
+        :param columns: the columns of the rows. One of them is the table's key.
+        :param sql: an `update` that ends with a `where` clause.
+        """
 
     def together(self) -> AbstractContextManager[None]:
         """In a pipeline, send the inserts and updates of the block as one statement. They must write different rows."""
@@ -288,8 +292,9 @@ class Database(ABC):
 
         An exception rolls back the transaction. After a conflict with another transaction, `work` is called again.
 
-        :param pipeline: wait only for rows that `work` reads, and at the end, if the engine can do that. Then `work`
-            must not use the results of `execute` and `insert`, and must insert only a few rows with different keys.
+        :param pipeline: send the statements without waiting for their results, except the rows that `work` reads, if
+            the engine can do that. Then `work` must not use the results of `execute` and `insert`, and must insert only
+            a few rows with different keys.
         """
 
     @abstractmethod

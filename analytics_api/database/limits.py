@@ -34,4 +34,4 @@ def current_limit() -> float | None:
 
 def timeout_text(seconds: float | None) -> str:
     """Return the message of a StatementTimeout."""
-    return f"a statement took longer than its time budget of {seconds or 0:g} s"
+    return f"a statement took longer than its timeout of {seconds or 0:g} s"

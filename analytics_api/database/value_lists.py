@@ -1,7 +1,7 @@
 """Run statements with a list of values or rows.
 
-The length of a list is rounded up to a power of two, by repeating its last row. So a statement has only few different
-texts, and the database can reuse the prepared statements. A statement must allow duplicates in its list.
+The length of a list is rounded up to a power of two, by repeating its last row. So a statement has few different texts,
+and the database can reuse the prepared statements. A statement must allow duplicates in its list.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ class Download:
             for chunk in chunks:
                 self.size += self.file.write(chunk.encode())
                 if time.monotonic() > self.deadline:
-                    raise TimeoutError(f"the export took longer than its time budget of {self.timeout:g} s")
+                    raise TimeoutError(f"the export took longer than its timeout of {self.timeout:g} s")
         self.file.seek(0)
 
     def watch(self) -> None:
@@ -144,7 +144,7 @@ class Download:
 
     def _find_abort_reason(self) -> str:
         if time.monotonic() > self.deadline:
-            return f"it took longer than its time budget of {self.timeout:g} s"
+            return f"it took longer than its timeout of {self.timeout:g} s"
         try:
             return "" if self.is_key_valid() else "its API key is no longer valid"
         except Exception:

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 
 from ..database import BASE_TABLES, DERIVED_COLUMNS, Column, Database
 from ..errors import IngestError
+from .report import list_names
 
 
 def table_columns(db: Database, table: str) -> dict[str, Column]:
@@ -105,12 +106,11 @@ class NameMap:
 class ColumnMatch:
     """The match between the columns of a file and the columns of a table.
 
-    indexes  column of the table -> index of the column in the file
-    ignored  columns of the file that the table does not have
-    missing  required columns that the file does not have
-
     If two columns of the file have the same name, the first is used.
 
+    :ivar indexes: the index of the column in the file, by the column of the table.
+    :ivar ignored: the columns of the file that the table does not have.
+    :ivar missing: the required columns that the file does not have.
     :raises IngestError: the mapping assigns two columns of the file to the same column of the table.
     """
 
@@ -155,7 +155,7 @@ def find_table(db: Database, names: Sequence[str], mapped: NameMap, file: str) -
         nearest = min(lacking, key=lambda table: len(lacking[table]))
         hint += f", and --map to rename columns ({nearest} needs {', '.join(lacking[nearest])})"
         hint += _id_hint(nearest, lacking[nearest])
-    raise IngestError(f"{file}: the columns {listed(names)} do not match exactly one table; {hint}")
+    raise IngestError(f"{file}: the columns {list_names(names)} do not match exactly one table; {hint}")
 
 
 def check_required(table: str, missing: Sequence[str], names: Sequence[str], file: str) -> None:
@@ -164,17 +164,10 @@ def check_required(table: str, missing: Sequence[str], names: Sequence[str], fil
         columns = f"columns {', '.join(missing)}" if len(missing) > 1 else f"column {missing[0]}"
         raise IngestError(
             f"{file}: every row of {table} must have the {columns}; "
-            f"use --map THEIR_COLUMN={missing[0]} (the columns are {listed(names)}){_id_hint(table, missing)}"
+            f"use --map THEIR_COLUMN={missing[0]} (the columns are {list_names(names)}){_id_hint(table, missing)}"
         )
 
 
 def _id_hint(table: str, missing: Sequence[str]) -> str:
     is_id_missing = BASE_TABLES[table] in missing
     return "; if the rows have no ids, see docs/importing.md, Rows without ids" if is_id_missing else ""
-
-
-def listed(names: Iterable[str], most: int = 20) -> str:
-    """Return the first `most` names for a message."""
-    shown = list(names)
-    text = ", ".join(name or "(unnamed)" for name in shown[:most])
-    return text if len(shown) <= most else f"{text} and {len(shown) - most} more"

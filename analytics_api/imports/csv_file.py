@@ -125,11 +125,11 @@ class _Lines:
         self.waiting.extendleft(reversed(self.row[1:]))
         self.number -= len(self.row) - 1
 
-    def peek(self, most: int) -> list[bytes]:
-        """Return at most `most` of the next lines without consuming them. Return an empty list at the end."""
+    def peek(self, maximum: int) -> list[bytes]:
+        """Return at most `maximum` of the next lines without consuming them. Return an empty list at the end."""
         if not self.waiting:
             self.waiting.extend(next(self.batches, ()))
-        return list(islice(self.waiting, most))
+        return list(islice(self.waiting, maximum))
 
     def skip(self, lines: int) -> None:
         self.number += lines
@@ -148,16 +148,16 @@ def read_records(
     lines = _Lines(batches, encoding)
     for _ in range(header.lines):
         next(lines, None)
-    most = MAX_COLUMNAR_LINES
-    while ahead := lines.peek(most):
+    maximum = MAX_COLUMNAR_LINES
+    while ahead := lines.peek(maximum):
         columns = _columns(ahead, header, encoding)
         if columns is not None:
             yield Batch(lines.number + 1, ahead, header.names, columns)
             lines.skip(len(ahead))
-            most = min(most * 4, MAX_COLUMNAR_LINES)
+            maximum = min(maximum * 4, MAX_COLUMNAR_LINES)
         elif len(ahead) > MIN_COLUMNAR:
             # Try fewer lines, so that one unusual line does not cause many lines to be parsed one by one.
-            most = len(ahead) // 4
+            maximum = len(ahead) // 4
         else:
             last = lines.number + len(ahead)
             while lines.number < last:

@@ -146,8 +146,8 @@ class SessionLinks:
         missing = len(ids) - sum(at.rows(COUNT_SESSIONS, **listed)[0]["sessions"] for listed in in_list_batches(ids))
         if not missing:
             return []
-        least = "at least " if len(self.of_events) >= MAX_LISTED_SESSIONS else ""
+        minimum = "at least " if len(self.of_events) >= MAX_LISTED_SESSIONS else ""
         return [
-            f"the events name sessions that are not in the database ({least}{missing:,}); "
+            f"the events name sessions that are not in the database ({minimum}{missing:,}); "
             "only sessions count as visits, so import them, too"
         ]

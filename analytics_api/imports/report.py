@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 MAX_REPORTED_REJECTS = 20
@@ -133,9 +133,9 @@ class Report:
 
     def _ignored_lines(self) -> Iterable[str]:
         for table, columns in self.ignored_columns.items():
-            yield f"{table}: ignored the columns {_list_names(columns)}"
+            yield f"{table}: ignored the columns {list_names(columns)}"
         if self.ignored_tables:
-            yield f"ignored the tables {_list_names(self.ignored_tables)}"
+            yield f"ignored the tables {list_names(self.ignored_tables)}"
 
     def _event_lines(self) -> Iterable[str]:
         if not self.event_types:
@@ -164,6 +164,7 @@ def printable(text: str) -> str:
     return CONTROL_CHARACTERS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
-def _list_names(names: list[str]) -> str:
+def list_names(names: Sequence[str]) -> str:
+    """Return the first MAX_REPORTED_NAMES names for a message."""
     shown = ", ".join(name[:100] or "(unnamed)" for name in names[:MAX_REPORTED_NAMES])
     return shown if len(names) <= MAX_REPORTED_NAMES else f"{shown} and {len(names) - MAX_REPORTED_NAMES} more"

@@ -33,15 +33,17 @@ def ignore_write(rows: int, total: int | None) -> None:
 class Options:
     """The options of an import. They are the same for all formats.
 
-    mapped          mapping of column names in the file to column names of the table
-    map_values      by column of the table: mapping of values in the file to values of the column
-    date_format     the format of dates for `datetime.strptime`; None for the formats of `to_timestamp`
-    on_conflict     what to do if a row's key exists: "ignore" the row, "update" the existing row, or raise an "error"
-    strict          raise IngestError at the first invalid row, and write nothing
-    rejects         the file for invalid rows
-    links           collects sessions to check after the last file; None to check them at the end of each file
-    on_write        called with the number of new rows, and the total number if it is known
-    on_progress     called with the name of each counter that is rebuilt
+    :param name: the name of the file in messages.
+    :param mapped: mapping of column names in the file to column names of the table.
+    :param map_values: by column of the table, mapping of values in the file to values of the column.
+    :param date_format: the format of dates for `datetime.strptime`; None for the formats of `to_timestamp`.
+    :param on_conflict: what to do if a row's key exists: "ignore" the row, "update" the existing row, or raise an
+        "error".
+    :param strict: whether to raise IngestError at the first invalid row, and write nothing.
+    :param rejects: the file for invalid rows.
+    :param links: collects sessions to check after the last file; None to check them at the end of each file.
+    :param on_write: called with the number of new rows, and the total number if it is known.
+    :param on_progress: called with the name of each counter that is rebuilt.
     """
 
     name: str = "the input"

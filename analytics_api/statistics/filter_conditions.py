@@ -100,7 +100,7 @@ group by key
 # The numbers in the column `dimension` of key_counts.
 DIMENSIONS: Final = {"country": 1, "source": 2, "engagement": 3, "entry_page": 4, "exit_page": 5, "campaign": 8}
 
-# The same for pages, whose ids are passed.
+# All pages. Each row has the page, and its id to pass to the condition.
 PAGES = """
 select page, page_id
 from pages

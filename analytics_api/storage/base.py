@@ -13,7 +13,7 @@ from typing import Protocol
 
 from ..errors import SettingError, StorageError
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 Clock = Callable[[], float]
 
@@ -102,7 +102,7 @@ def count(pages: Iterable[list[str]], pattern: re.Pattern[str], clock: Clock) ->
         raise StorageError(f"The sessions cannot be counted in a temporary file: {error}") from error
     if unmatched:
         level = logging.INFO if sessions else logging.WARNING
-        logger.log(level, "%d of %d keys have no session according to %r", unmatched, objects, pattern.pattern)
+        log.log(level, "%d of %d keys have no session according to %r", unmatched, objects, pattern.pattern)
     return Statistics(objects, sessions, taken_at)
 
 

@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from ..errors import SettingError, StorageError
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 ATTEMPTS = 5
 BACKOFF = 0.5  # seconds; the maximum of the first pause. The maximum doubles after each attempt.
@@ -108,7 +108,7 @@ class Client:
                 if time.monotonic() >= self._end:
                     failure = f"all requests together took longer than {self._deadline:g} s"
                 raise StorageError(f"{self._server} did not respond: {failure}")
-            logger.info("%s: %s; attempt %d in %.1f s", self._server, failure, attempt + 1, pause)
+            log.info("%s: %s; attempt %d in %.1f s", self._server, failure, attempt + 1, pause)
             time.sleep(pause)
 
     def _once(

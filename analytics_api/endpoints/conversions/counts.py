@@ -11,7 +11,6 @@ from ...values.rounding import mean
 
 By = Literal["source", "country", "entry_page", "campaign", "project", "day", "week", "month", "total"]
 BY: Final[tuple[By, ...]] = get_args(By)
-INTERVALS: Final[dict[str, Interval]] = {"day": "day", "week": "week", "month": "month"}
 Attribution = Literal["last", "first"]
 ATTRIBUTIONS: Final[tuple[Attribution, ...]] = get_args(Attribution)
 UNKNOWN: Final = "(unknown)"
@@ -100,7 +99,8 @@ class Request:
 
     @property
     def interval(self) -> Interval | None:
-        return INTERVALS.get(self.by)
+        """The interval of each row, or None if the rows are not by day, week or month."""
+        return self.by if self.by == "day" or self.by == "week" or self.by == "month" else None
 
 
 def _split(numbers: str | None) -> list[int]:

@@ -9,7 +9,7 @@ from ...database import Reader
 from .detail import SESSION_IDS
 from .history import require_lead
 
-MOST_PAGES: Final = 20  # per session
+MAX_PAGES: Final = 20  # per session
 
 
 class ViewedPage(TypedDict):
@@ -57,7 +57,7 @@ def visits(ctx: Context, lead_id: int) -> list[Visit]:
         pages: dict[str, list[ViewedPage]] = {session_id: [] for session_id, _ in sources}
         # A window function, which could limit the pages in SQL, would take twice as long.
         for session_id, page, views in at.tuples(VIEWED, lead_id=lead_id):
-            if session_id in pages and len(pages[session_id]) < MOST_PAGES:
+            if session_id in pages and len(pages[session_id]) < MAX_PAGES:
                 pages[session_id].append({"page": page, "views": views})
         return [
             {"session_id": session_id, "referrer_domain": source, "pages": pages[session_id]}
