@@ -126,6 +126,15 @@ def test_list_is_filtered_and_sorted(tab, url):
     wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])
 
 
+def test_list_is_sorted_in_a_narrow_window(tab, url):
+    tab.set_viewport_size({"width": 320, "height": 800})
+    page = open_page(tab, f"{url}/leads")
+    wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])
+
+    page.click('[data-key="sort-enquiry"]', timeout=3000)
+    wait_for_names(page, ["José", "<b>Bob</b>", "Ann"])
+
+
 def test_day_of_a_filter_is_typed_digit_by_digit(tab, url):
     page = open_page(tab, f"{url}/leads")
     wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])
