@@ -396,6 +396,19 @@ def test_move_is_not_undone_after_signing_out(tab, database, url):
     assert statuses(database) == {5: "won"}
 
 
+def test_board_is_updated_after_signing_out_with_a_lifted_card(tab, database, url):
+    page = open_board(tab, url)
+    page.focus('[data-lead="6"]')
+    page.keyboard.press(" ")
+    page.evaluate("new BroadcastChannel('analytics').postMessage('signed-out')")  # as another tab does
+    wait_until_shown(page, "#key")
+
+    sign_in_to_board(page)
+    run(database, "update leads set status = 'won' where lead_id = 3")
+
+    wait_until_moved(page, 3, "won")
+
+
 def test_board_works_after_signing_out_during_a_move(tab, database, url):
     page = open_board(tab, url)
     requests = []

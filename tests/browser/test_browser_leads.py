@@ -97,6 +97,29 @@ def test_lead_is_opened_by_a_click_right_after_typing(tab, url, path):
     assert page.input_value(".search") == "jose"
 
 
+def count_nodes(page):
+    """Return the number of nodes in memory, including those that the page has removed but not released."""
+    session = page.context.new_cdp_session(page)
+    session.send("HeapProfiler.collectGarbage")
+    session.send("Performance.enable")
+    metrics = {each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]}
+    session.detach()
+    return metrics["Nodes"]
+
+
+def test_list_is_released_when_a_lead_is_opened(tab, url):
+    page = open_page(tab, f"{url}/leads")
+    counts = []
+    for _ in range(10):
+        wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])
+        counts.append(count_nodes(page))
+        page.click("text=Ann")
+        wait_until_shown(page, ".lead")
+        page.click(".back a")
+
+    assert min(counts[5:]) < 2 * counts[0]  # a list may be released later
+
+
 def test_going_back_cancels_the_request_of_a_lead(tab, url):
     page = open_page(tab, f"{url}/leads")
     wait_for_names(page, ["Ann", "<b>Bob</b>", "José"])

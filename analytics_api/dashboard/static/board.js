@@ -371,6 +371,7 @@ const clear = () => {
   stages = new Map();
   undoSteps.length = 0; // the next user must not undo these moves
   pending = Promise.resolve();
+  isLifted = false;
   byId("view").replaceChildren();
 };
 const enter = () => document.querySelector('.lead-card[tabindex="0"]')?.focus();

@@ -88,6 +88,10 @@ export function writeAddress(query, search, { replace = false } = {}) {
   history[replace ? "replaceState" : "pushState"](null, "", address || ".");
 }
 
+// All forms share a listener, because a listener of each form would keep it in memory.
+const isWide = matchMedia("(min-width: 40.01rem)");
+isWide.addEventListener("change", () => document.querySelector(".choices")?.toggleAttribute("open", isWide.matches));
+
 /** Return a form with the search, the elements of `tools`, and the filters `names`. `showFacets` sets the values of the filters. */
 export function filterBar(names, onChange, ...tools) {
   let timer;
@@ -115,9 +119,7 @@ export function filterBar(names, onChange, ...tools) {
   const clear = h("button.quiet", { type: "button", onclick: clearFilters, "data-key": "clear" }, t.clear);
   const days = DAYS.map((name) => dayControl(name, onChange)); // not replaced, because somebody may be typing a day
   const choices = h("div", {}, days);
-  const isWide = matchMedia("(min-width: 40.01rem)");
   const box = h("details.choices", { open: isWide.matches }, h("summary", {}, t.filter), choices);
-  isWide.addEventListener("change", () => (box.open = isWide.matches));
   const bar = h("form.narrowing", { role: "search", onsubmit: (event) => event.preventDefault() }, h("div.finder", {}, icon("search"), search), h("div.list-head", {}, clear, tools), box);
   bar.reset = () => {
     stop();
