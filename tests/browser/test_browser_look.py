@@ -162,6 +162,24 @@ def test_printed_page_ends_with_its_last_panel(resized, url):
     assert page.evaluate("() => document.documentElement.scrollHeight") < panel["y"] + panel["height"] + 32
 
 
+def test_list_in_a_dialog_is_printed_completely(resized, url):
+    page = open_page(resized(718), f"{url}/?detail=pages")
+    wait_until_shown(page, "dialog .rows li:nth-child(100)")
+    page.emulate_media(media="print")
+
+    assert page.eval_on_selector("dialog h2", "title => title.getBoundingClientRect().top") >= 0
+    assert page.eval_on_selector("dialog", "dialog => dialog.offsetHeight - dialog.querySelector('ol').offsetHeight") > 0
+    assert not page.is_visible("main")
+
+
+@pytest.mark.parametrize(("path", "card"), [("", "#overview"), ("conversions", "#panel-conversions")])
+def test_card_with_a_table_begins_on_the_first_printed_page(resized, url, path, card):
+    page = open_page(resized(718), f"{url}/{path}")
+    page.emulate_media(media="print")
+
+    assert page.eval_on_selector(card, "element => getComputedStyle(element).breakInside") == "auto"
+
+
 def test_bars_are_visible_in_forced_colours(new_page, url):
     page = new_page(forced_colors="active")
     start_session(page, url)
