@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from helpers.cli import demo_file, isolated_cwd, query, read_tables, run
+from helpers.cli import demo_file, isolated_cwd, query, read_tables, run, run_process
 
 from analytics_api import open_database
 from analytics_api.errors import DatabaseError
@@ -80,6 +80,13 @@ def test_backup_is_one_instant_while_others_write(filled, folder):
             )
             assert backup.verify() == []
             assert before[number] <= sessions == events <= len(written)
+
+
+def test_backup_path_beyond_ascii_works_in_any_locale(filled, folder):
+    ended = run_process("backup", "é.db", cwd=folder, PYTHONUTF8="0", PYTHONCOERCECLOCALE="0", LC_ALL="POSIX")
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert run("verify", "-d", "é.db") == "all counters are correct\n"
 
 
 def test_backup_leaves_an_existing_file(filled, folder):

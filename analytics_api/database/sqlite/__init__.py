@@ -225,7 +225,8 @@ class SQLite(Database):
             if self.is_read_only():  # `vacuum into` cannot copy generated columns of a read-only file
                 connection.backup(copy)
             else:
-                connection.execute("vacuum into ?", (path,))
+                # SQLite reads the name as UTF-8, in every locale.
+                connection.execute("vacuum into ?", (os.fsencode(path).decode("utf-8", "surrogateescape"),))
             copy.execute("pragma secure_delete = on")  # otherwise free pages would contain the deleted rows
             for table in TRANSIENT_TABLES:
                 copy.execute(f"delete from {table}")
