@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
 # Settings of `make run`. A file .env is only for commands that are run manually.
-PORT := 8000
+PORT ?= 8000
 BIND := 127.0.0.1:$(PORT)
 DEMO := ANALYTICS_DATABASE=demo.db ANALYTICS_STORAGE=demo-recordings ANALYTICS_API_KEY= ANALYTICS_API_KEY_FILE=demo.key
 

@@ -210,15 +210,20 @@ def test_make_targets_exist():
     assert {"run", "check", "test", "faults", "bench"} <= documented <= targets
 
 
-@pytest.mark.parametrize("address", ["BIND=127.0.0.1:8123", "PORT=8123"])
-def test_make_run_has_settings_of_its_own(address):
+@pytest.mark.parametrize(
+    ("options", "environ"),
+    [(["BIND=127.0.0.1:8123"], {}), (["PORT=8123"], {}), ([], {"PORT": "8123"})],
+    ids=["bind", "port", "environment"],
+)
+def test_make_run_has_settings_of_its_own(options, environ):
     makefile = ROOT / "Makefile"
     if not shutil.which("make"):
         pytest.skip("needs make")
 
     shown = subprocess.run(
-        ["make", "--dry-run", "--always-make", "-f", makefile, "run", address],
+        ["make", "--dry-run", "--always-make", "-f", makefile, "run", *options],
         cwd=ROOT,
+        env=os.environ | environ,
         capture_output=True,
         text=True,
         check=True,
