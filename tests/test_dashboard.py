@@ -103,6 +103,30 @@ def test_compared_sections_equal_their_endpoints(filled, get, compare):
     }
 
 
+def test_filtered_hours_have_views_of_sessions_of_other_days(insert, get):
+    starts = {
+        "a": ("IN", "2026-02-23 23:30:00"),
+        "b": ("IN", "2026-02-24 00:20:00"),
+        "c": ("DE", "2026-02-24 00:20:00"),
+    }
+    views = {"a": ["23 23:40", "24 00:10"], "b": ["23 23:50", "24 00:30", "24 02:00"], "c": ["24 00:30"]}
+    for session_id, (country, start) in starts.items():
+        session = {"session_id": session_id, "visitor_id": "v", "started_at": instant(start), "country": country}
+        insert("sessions", session)
+        for moment in views[session_id]:
+            event = {
+                "session_id": session_id,
+                "event_type": "page_view",
+                "occurred_at": instant(f"2026-02-{moment}:00"),
+            }
+            insert("events", {**event, "page_url": "/"}, {**event, "page_url": ""}, {**event, "event_type": "click"})
+
+    for days, earlier in ((1, {}), (2, {"2026-02-23T23": 2})):
+        series = get(f"/analytics/dashboard?days={days}&country=IN&interval=hour&fill=true&sections=series")["series"]
+        counts = {row["date"][:13]: row["page_views"] for row in series if row["page_views"]}
+        assert counts == {**earlier, "2026-02-24T00": 2, "2026-02-24T02": 1}
+
+
 @pytest.mark.parametrize(
     "query", ["days=1", "days=1&country=IN", "days=1&country=IN&compare=previous", "days=7&lead=false"]
 )

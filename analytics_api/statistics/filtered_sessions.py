@@ -17,7 +17,7 @@ from ..http.parameters import MAX_INT64
 from ..values.calendar import Interval, Span
 from .filter_conditions import EXPRESSIONS, PAGES_BY_NAME
 from .filtered_columns import count_sections, count_views
-from .filtered_events import EVENTS_OF_DAY, other_events_statement, views_statement
+from .filtered_events import EVENTS_OF_DAY, other_events_statement, views_of_hours_statement, views_statement
 from .matching import IN_INSTANTS, Matching
 from .periods import INTERVAL_EXPRESSIONS
 
@@ -243,16 +243,7 @@ def _other_events(db: Database, matching: Matching) -> str:
 
 def read_page_views_of_hours(db: Database, matching: Matching, span: Span) -> list[tuple[int, int]]:
     """Return a row for each hour that has page views: the hour as in read_hours(), and the number of page views."""
-    sql = f"""
-select (e.occurred_at + :utc_offset) / 3600000, count(*)
-from counted_events as e
-cross join facts_of_sessions as s
-where e.occurred_at >= :begins_at and e.occurred_at < :ends_at and e.page is not null
-  and s.session_id = e.session_id
-  and {matching.condition}
-group by 1
-"""
-    return _read_span(db, sql, matching, span)
+    return _read_span(db, views_of_hours_statement(db, matching.condition), matching, span)
 
 
 def _select(rows: list[tuple[Any, ...]], keys: Iterable[str] | None) -> list[tuple[Any, ...]]:
