@@ -70,6 +70,13 @@ def test_unit_reloads_and_leaves_invalid_settings_stopped():
     assert re.search(r"(?m)^TasksMax=\d+$", unit)
 
 
+def test_unit_lets_the_group_share_the_files_of_the_database():
+    unit = (DEPLOY / "analytics-api.service").read_text()
+
+    assert "\nStateDirectoryMode=2770\n" in unit
+    assert "\nUMask=0007\n" in unit
+
+
 def test_images_are_of_one_version():
     dockerfile = re.findall(r"(?m)^FROM (\S+)", (DEPLOY / "Dockerfile").read_text())
     compose = re.findall(r"(?m)^ +image: (\S+)", (DEPLOY / "compose.yaml").read_text())

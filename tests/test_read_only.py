@@ -281,6 +281,23 @@ def test_closed_folder_names_its_owner(private, command, error_without_rights):
     )
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run as another user")
+def test_wal_of_another_user_is_named(private, error_without_rights):
+    os.chmod(private.parent, 0o777)
+    os.chmod(private, 0o666)
+    with closing(sqlite3.connect(private)) as tracker:
+        tracker.execute("update site set time_zone = time_zone")
+        tracker.commit()
+        os.chmod(f"{private}-wal", 0o600)
+
+        output = error_without_rights("verify")
+
+    assert output == (
+        f"Error: {private}: unable to open database file; this user may not write {private}-wal, "
+        f"which the user {OWNER} created: run chmod g+s {private.parent}\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("setting", "path", "command"),
     [

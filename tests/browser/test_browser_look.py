@@ -168,7 +168,9 @@ def test_list_in_a_dialog_is_printed_completely(resized, url):
     page.emulate_media(media="print")
 
     assert page.eval_on_selector("dialog h2", "title => title.getBoundingClientRect().top") >= 0
-    assert page.eval_on_selector("dialog", "dialog => dialog.offsetHeight - dialog.querySelector('ol').offsetHeight") > 0
+    assert (
+        page.eval_on_selector("dialog", "dialog => dialog.offsetHeight - dialog.querySelector('ol').offsetHeight") > 0
+    )
     assert not page.is_visible("main")
 
 

@@ -115,6 +115,10 @@ def permission_hint(path: Path, error: sqlite3.Error) -> str:
         return f"; the folder {folder} must be writable, for the files -wal and -shm beside the database"
     if os.path.exists(path) and not os.access(path, os.W_OK):
         return "; the file must be writable"
+    for name in identify_wal_files(path):
+        if not os.access(name, os.R_OK | os.W_OK):
+            owner = _owner(Path(name))
+            return f"; this user may not write {name}, which the user {owner} created: run chmod g+s {folder}"
     return ""
 
 
