@@ -115,6 +115,16 @@ def test_custom_range_is_two_days(page):
     assert figure(page, "sessions") == "4"
 
 
+@pytest.mark.parametrize("width", [320, 900, 1280])
+def test_long_numbers_fit_into_their_place(tab, shop, url, width):
+    insert(shop, "sessions", session(9, "2026-02-24", duration=10**12))
+    tab.set_viewport_size({"width": width, "height": 800})
+    open_page(tab, f"{url}/?compare=off")
+
+    assert figure(tab, "duration") == "55,555h 34m"
+    assert tab.eval_on_selector_all(".figure", "all => all.filter(each => each.scrollWidth > each.clientWidth)") == []
+
+
 def test_point_of_the_chart_opens_its_day(page):
     page.focus('[data-key="chart"]')
     page.keyboard.press("End")

@@ -65,8 +65,11 @@ function figure(label, explain, numbers, field, show, link) {
   return figureElement("a", label, value === undefined ? null : show(value), { ...link, ...tipOf(explain) }, isCompared && changeBadge(value, previous, show(previous)));
 }
 
-export const figureElement = (tag, label, value, properties, badge) =>
-  h(`${tag}.figure`, properties, h("span.label", {}, label), h("span.value", {}, value ?? "–"), h("span.against", {}, badge || "\u00a0"));
+export function figureElement(tag, label, value, properties, badge) {
+  const number = h("span.value", {}, value ?? "–");
+  number.style.setProperty("--digits", number.textContent.length);
+  return h(`${tag}.figure`, properties, h("span.label", {}, label), number, h("span.against", {}, badge || "\u00a0"));
+}
 
 export const emptyText = ({ filters }) => h("p.empty", {}, filters.length ? texts.emptyFilter : texts.emptyPanel);
 
