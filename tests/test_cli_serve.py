@@ -196,7 +196,12 @@ def test_serve_returns_rows_of_another_program_at_once(folder):
         (
             {"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": "postgresql://127.0.0.1:9/analytics?colour=red"},
             78,
-            "ANALYTICS_DATABASE: the database must be a URL such as postgresql://",
+            "?sslmode=verify-full, with parameters of libpq; ",
+        ),
+        (
+            {"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": "postgresql://app:50%@127.0.0.1:9/analytics"},
+            78,
+            "other characters of a password than letters and digits are percent-encoded",
         ),
         (
             {"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": "postgresql://127.0.0.1:9/analytics"},
@@ -206,7 +211,7 @@ def test_serve_returns_rows_of_another_program_at_once(folder):
     ],
     ids=[
         *("no-key", "blank-key", "no-key-file", "bucket", "no-folder", "folder", "no-database", "foreign-database"),
-        *("newer-version", "invalid-url", "unreachable"),
+        *("newer-version", "invalid-url", "password", "unreachable"),
     ],
 )
 def test_serve_with_invalid_setting_fails_in_one_line(environ, status, message, folder, monkeypatch, capsys):

@@ -140,6 +140,17 @@ def test_open_leaves_foreign_tables_alone(empty, table):
         open_database(empty)
 
 
+@pytest.mark.parametrize("table", ["sessions", "wares"])
+def test_open_rejects_a_database_without_an_encoding(table):
+    name = f"without_encoding_{next(postgres.NAMES)}"
+    postgres.primary().execute(f"create database {name} encoding 'SQL_ASCII' locale 'C' template template0")
+    postgres.primary().execute(f"create table {table} (own text)", name)
+
+    with pytest.raises(UnusableDatabase, match="the encoding must be UTF8: create the database by createdb"):
+        open_database(postgres.primary().url(name))
+    postgres.primary().execute(f"drop database {name} with (force)")
+
+
 @pytest.mark.parametrize(("version", "says"), [(1, "older than 3; run `analytics-api upgrade`"), (4, "newer than 3")])
 def test_open_rejects_another_version(empty, version, says):
     open_database(empty).close()

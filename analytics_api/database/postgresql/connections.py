@@ -88,7 +88,8 @@ def parse_url(url: str, session: str) -> tuple[str, str]:
         params = {name: str(value) for name, value in conninfo_to_dict(url).items()}
     except psycopg.Error:  # the message of this error would contain the password
         raise UnusableDatabase(
-            "the database must be a URL such as postgresql://user:password@host:5432/name?sslmode=verify-full"
+            "the database must be a URL such as postgresql://user:password@host:5432/name?sslmode=verify-full, with "
+            "parameters of libpq; other characters of a password than letters and digits are percent-encoded"
         ) from None
     if "," in params.get("host", params.get("hostaddr", "")):
         params.setdefault("target_session_attrs", session)

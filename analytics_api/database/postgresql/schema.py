@@ -19,7 +19,7 @@ VERSION = 3
 OLDEST_SERVER = 150_000
 
 INSPECT = """
-select current_setting('server_version_num')::integer as server, current_setting('server_encoding') as encoding,
+select current_setting('server_version_num')::integer as server, current_setting('server_encoding') = 'UTF8' as is_utf8,
   current_schema() as schema, array(
     select relname::text
     from pg_class
@@ -57,14 +57,16 @@ def read_version(statements: Statements, name: str) -> int | None:
         raise UnusableDatabase(f"{name}: PostgreSQL 15 or later is required; this server is older")
     if state["schema"] is None:
         raise UnusableDatabase(f"{name}: no schema of the connection's search_path exists")
+    if not state["is_utf8"]:  # in a database without an encoding, psycopg returns names as bytes
+        raise UnusableDatabase(
+            f"{name}: the encoding must be UTF8: create the database by createdb -E UTF8 -T template0"
+        )
     if "analytics_meta" in state["names"] and [row["attname"] for row in statements.rows(META_COLUMNS)] == ["version"]:
         versions = statements.rows("select version from analytics_meta")
         if len(versions) == 1:
             version: int = versions[0]["version"]
             return version
     elif not state["names"]:
-        if state["encoding"] != "UTF8":
-            raise UnusableDatabase(f"{name}: the database encoding must be UTF8, not {state['encoding']}")
         return None
     raise UnusableDatabase(
         f"{name}: the schema {state['schema']} holds another program's tables ({', '.join(sorted(state['names']))}); "
