@@ -92,7 +92,7 @@
 
   // Send unconfirmed events again with the last one. The server counts each event once, even if it arrives twice.
   const hide = () => {
-    const events = queue.concat(end());
+    const events = shown ? queue.concat(end()) : [];
     while (events[0]) n.sendBeacon(api, `[${events.splice(0, take(events).length)}]`);
   };
 
