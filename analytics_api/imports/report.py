@@ -12,7 +12,8 @@ MAX_REPORTED_NAMES = 20
 MAX_COUNTED_TYPES = 1_000  # event types that are counted separately
 MAX_REPORTED_TYPES = 10
 
-CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# Control characters, and surrogates, which cannot be encoded.
+NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 @dataclass
@@ -87,7 +88,7 @@ class Report:
             self.event_types["(others)"] += sum(count for _, count in others)
 
     def lines(self) -> list[str]:
-        """Return the report as lines of text, with control characters escaped."""
+        """Return the report as lines of text, with the characters of NOT_PRINTABLE escaped."""
         lines = [*self._table_lines(), *self._reject_lines(), *self._ignored_lines(), *self._event_lines()]
         lines += [*self.notes, *(f"warning: {warning}" for warning in self.warnings)]
         if not any(counts.read for counts in self.tables.values()):
@@ -160,8 +161,8 @@ DERIVED_FROM = {
 
 
 def printable(text: str) -> str:
-    """Escape control characters, which could change the state of a terminal."""
-    return CONTROL_CHARACTERS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+    """Escape control characters, which could change the state of a terminal, and surrogates."""
+    return NOT_PRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def list_names(names: Sequence[str]) -> str:

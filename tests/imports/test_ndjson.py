@@ -120,6 +120,18 @@ def test_invalid_lines_are_rejected(database):
 
 
 @pytest.mark.any_engine
+def test_report_can_be_printed_although_the_file_has_surrogates(database):
+    text = rb"""{"event_id": 1, "session_id": "s", "event_type": "click", "occurred_at": "2026-02-24"}
+{"event_id": 2, "session_id": "s", "event_type": "\ud800x", "occurred_at": "2026-02-24", "\udc00": 1}
+"""
+
+    report = import_file(database, io.BytesIO(text))
+
+    lines = "\n".join(report.lines()).encode().decode()
+    assert "events: 1 of 2 rows written, 1 rejected" in lines
+    assert r"events: ignored the columns \udc00" in lines
+
+
 def test_table_option_is_needed_for_unknown_keys(database):
     with pytest.raises(IngestError, match="do not match exactly one table"):
         import_file(database, io.BytesIO(b'{"a": 1}\n'))
