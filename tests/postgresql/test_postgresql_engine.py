@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from helpers import postgres
 
-from analytics_api import open_database
+from analytics_api import Context, open_database
 from analytics_api.database.base import (
     ARCHIVE_TABLES,
     ARCHIVING_COUNTERS,
@@ -19,6 +19,7 @@ from analytics_api.database.base import (
 )
 from analytics_api.database.postgresql import PostgreSQL
 from analytics_api.database.postgresql.statements import number_placeholders
+from analytics_api.endpoints.leads import list_leads
 from analytics_api.endpoints.leads.filters import list_conditions
 from analytics_api.errors import DatabaseError, RowError, UnusableDatabase
 from analytics_api.statistics.matching import find_matching
@@ -73,6 +74,21 @@ def test_engines_have_the_same_tables_and_columns(database, tmp_path):
         for table in {**INTERNAL_TABLES, **TRANSIENT_TABLES, **SITE_TABLES, **ARCHIVE_TABLES, **ARCHIVING_COUNTERS}:
             names, expected = ([column.name for column in engine.columns(table)] for engine in (database, file))
             assert names == expected, table
+
+
+def test_search_folds_accents_although_the_server_has_casefold(empty):
+    # PostgreSQL 18 has this function. Functions of the server are found before those of the schema.
+    casefold = 'create function pg_catalog.casefold(text) returns text immutable strict return lower($1 collate "C")'
+    if execute(empty, "select to_regprocedure('pg_catalog.casefold(text)') is null") == [(True,)]:
+        execute(empty, "set allow_system_table_mods = on", casefold)
+
+    with PostgreSQL(empty).closing() as database:
+        database.write(
+            lambda at: at.insert("leads", ("enquiry_datetime", "contact_name"), [("2026-02-24 10:00:00", "Zoë Müller")])
+        )
+        page = list_leads(Context(database, None, NOW), limit=10, q="ZOE mu")
+
+    assert [lead["contact_name"] for lead in page["leads"]] == ["Zoë Müller"]
 
 
 def test_url_has_no_password_and_reopens_the_database(database):
@@ -288,7 +304,7 @@ def test_reads_continue_during_a_bulk_load(database):
 
 FORK = """
 import os, sys
-from analytics_api import open_database
+from analytics_api import Context, open_database
 database = open_database(sys.argv[1])
 asked = lambda: database.rows("select pg_backend_pid() as pid")[0]["pid"]
 mine = asked()

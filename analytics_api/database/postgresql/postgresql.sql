@@ -619,13 +619,14 @@ begin atomic
   from string_to_table(lower(given collate "C"), null) with ordinality as letters (letter, position);
 end;
 
-create or replace function casefold(given text) returns text
+-- PostgreSQL 18 has a function `casefold`, which keeps accents.
+create or replace function folded_text(given text) returns text
 stable strict
 return case when octet_length(given) = length(given) then lower(given collate "C") else folded_letters(given) end;
 
 create or replace function search_text(name text, email text, phone text, project text, visitor text) returns text
 stable
-return casefold(
+return folded_text(
   coalesce(replace(name, chr(31), ' '), '') || chr(31)
   || coalesce(replace(email, chr(31), ' '), '') || chr(31)
   || coalesce(replace(phone, chr(31), ' '), '') || chr(31)
