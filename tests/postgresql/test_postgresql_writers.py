@@ -2,6 +2,7 @@
 
 import random
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from datetime import date
 
@@ -241,6 +242,20 @@ def test_bulk_and_single_writers_leave_exact_counters(database):
 
     assert failed == []
     assert database.verify() == []
+
+
+def test_opening_is_repeated_after_a_deadlock_with_a_rebuild(database):
+    is_waiting = "select count(*) > 0 from pg_locks where relation = 'session_pages'::regclass and not granted"
+    with ThreadPoolExecutor(1) as thread, psycopg.connect(database.url) as rebuild:
+        rebuild.execute("set deadlock_timeout = '60s'")  # so that the rebuild does not end the deadlock
+        rebuild.execute("lock table session_pages in access exclusive mode")
+        opening = thread.submit(open_database, database.url)
+        wait_for(lambda: database.tuples(is_waiting) == [(True,)])
+        rebuild.execute("lock table visitor_days in access exclusive mode")
+        rebuild.rollback()
+
+        with opening.result().closing() as opened:
+            assert opened.schema_differences() == []
 
 
 def connect_with_equal_remainders(database, stack):

@@ -28,7 +28,15 @@ from .connections import (
     parse_url,
     raise_database_error,
 )
-from .counters import COUNTED_TABLES, counter_tables, disable_triggers, enable_triggers, find_differences, rebuild
+from .counters import (
+    COUNTED_TABLES,
+    DELETE_UNUSED,
+    counter_tables,
+    disable_triggers,
+    enable_triggers,
+    find_differences,
+    rebuild,
+)
 from .schema import check_version, create_schema
 from .schema_check import find_schema_differences
 from .statements import Snapshot, Statements, lift_timeouts, pipelined
@@ -82,32 +90,8 @@ select set_config('jit', 'off', false), set_config('random_page_cost', '1.1', fa
   set_config('statement_timeout', $1, false)
 """
 
-# Delete the rows of keys whose sum over all shards is 0, because keys may be personal data. The lock blocks writers,
-# because they could be about to increment a count in such a row.
-DELETE_UNUSED = """
-lock table sessions, events, leads, lead_submissions in share row exclusive mode;
-delete from pages
-where page_id not in (select page_id from session_pages)
-  and page_id not in (select page_id from archived_page_counts);
-delete from counter_page_counts
-where page_id not in (select page_id from pages);
-delete from page_returns
-where page_id not in (select page_id from pages);
-delete from key_counts
-where (dimension, day, key) not in (
-  select dimension, day, key
-  from key_counts
-  group by dimension, day, key
-  having sum(sessions) <> 0 or sum(visitors) <> 0);
-delete from facet_counts
-where (field, key) not in (
-  select field, key
-  from facet_counts
-  group by field, key
-  having sum(leads) <> 0);
-delete from counter_follow_up_counts
-where follow_ups_count = 0;
-delete from identity_locks;
+SET_TIMEOUT = """
+select set_config('statement_timeout', $1, false)
 """
 
 
@@ -375,25 +359,24 @@ class PostgreSQL(Database):
     def _set_limit(self, connection: Connection, seconds: float) -> None:
         """Set the connection's statement timeout, unless it has this value already."""
         if self._limits.get(connection, self.statement_timeout) != seconds:
-            connection.execute("select set_config('statement_timeout', $1, false)", [milliseconds(seconds)])
+            connection.execute(SET_TIMEOUT, [milliseconds(seconds)])
             self._limits[connection] = seconds
 
     def _establish(self, dsn: str, name: str, create: bool) -> None:
         try:
             with connect(dsn) as connection:
                 statements = Statements(connection)
-                statements.execute(
-                    "select set_config('statement_timeout', :limit, false)", limit=milliseconds(self.statement_timeout)
-                )
-                if check_version(statements, name):
-                    for line in find_schema_differences(statements):
-                        log.warning("%s: %s; `analytics-api upgrade` restores it", name, line)
+                connection.execute(SET_TIMEOUT, [milliseconds(self.statement_timeout)])
+                if not check_version(statements, name):
+                    if not create:
+                        raise DatabaseError(f"{name}: this database does not exist; `analytics-api init` creates it")
+                    create_schema(statements, name)
                     return
-                if not create:
-                    raise DatabaseError(f"{name}: this database does not exist; `analytics-api init` creates it")
-                create_schema(statements, name)
         except psycopg.Error as error:
             raise_database_error(name, error)
+        # The statement locks the tables of all views, which can be a deadlock with a rebuild. `_run` repeats it.
+        for line in self._run(READ, find_schema_differences, on_replica=dsn != self._primary):
+            log.warning("%s: %s; `analytics-api upgrade` restores it", name, line)
 
 
 def milliseconds(seconds: float) -> str:

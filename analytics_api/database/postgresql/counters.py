@@ -115,6 +115,34 @@ drop table counted_pages
 """,
 )
 
+# Delete the rows of keys whose sum over all shards is 0, because keys may be personal data. The lock blocks writers,
+# because they could be about to increment a count in such a row.
+DELETE_UNUSED = """
+lock table sessions, events, leads, lead_submissions in share row exclusive mode;
+delete from pages
+where page_id not in (select page_id from session_pages)
+  and page_id not in (select page_id from archived_page_counts);
+delete from counter_page_counts
+where page_id not in (select page_id from pages);
+delete from page_returns
+where page_id not in (select page_id from pages);
+delete from key_counts
+where (dimension, day, key) not in (
+  select dimension, day, key
+  from key_counts
+  group by dimension, day, key
+  having sum(sessions) <> 0 or sum(visitors) <> 0);
+delete from facet_counts
+where (field, key) not in (
+  select field, key
+  from facet_counts
+  group by field, key
+  having sum(leads) <> 0);
+delete from counter_follow_up_counts
+where follow_ups_count = 0;
+delete from identity_locks;
+"""
+
 
 class Counter(NamedTuple):
     """A counter with its columns. The view `expected_<name>` defines its rows."""
