@@ -141,6 +141,24 @@ def test_restored_file_waits_for_the_deletion_of_the_old_wal(file, read, move, t
     assert file.verify() == []
 
 
+def test_restart_before_the_deletion_of_the_old_wal_is_safe(file, read, move, tmp_path):
+    copy(file, tmp_path / "new.db", status="qualified")
+    move("contacted")
+    os.replace(file.url, tmp_path / "old.db")
+    os.replace(tmp_path / "new.db", file.url)
+    meanwhile = read()
+    file.close()
+
+    with SQLite(file.url).closing() as restarted:
+        differences = restarted.verify()
+
+    assert meanwhile == FAILED
+    assert differences == []
+    with closing(sqlite3.connect(file.url)) as new, closing(sqlite3.connect(tmp_path / "old.db")) as old:
+        assert new.execute("select status from leads").fetchall() == [("qualified",)]
+        assert old.execute("select status from leads").fetchall() == [("contacted",)]
+
+
 def test_missing_file_is_an_error_and_not_created(file, read, move, tmp_path, caplog):
     os.rename(file.url, tmp_path / "aside.db")
     gone = [read(), move("won"), read()]

@@ -296,6 +296,8 @@ class SQLite(Database):
             return handle
         file = identify_database(self.path)
         if handle is None or handle.file != file:
+            if handle is not None and handle.file[:2] != file[:2]:
+                handle.empty_wal_of_replaced_file()
             handle = self._local.handle = self._open(file)
         handle.checked_at = time.monotonic()
         return handle

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,18 @@ class Handle:
     def close(self) -> None:
         self.is_closed = True  # before _close() waits for the lock: no other thread may start to use the connection
         self._finalize()
+
+    def empty_wal_of_replaced_file(self) -> None:
+        """Write the WAL to the replaced database and truncate it.
+
+        Otherwise, after a restart of the server, SQLite would write the old pages in it to the new database.
+        """
+        connection = self.statements.connection
+        with self.lock, suppress(sqlite3.Error):
+            [(timeout,)] = connection.execute("pragma busy_timeout").fetchall()
+            connection.execute("pragma busy_timeout = 0")  # while a reader of another thread prevents it, go on
+            connection.execute("pragma wal_checkpoint(truncate)").fetchall()
+            connection.execute(f"pragma busy_timeout = {timeout}")
 
     def response_cache(self) -> dict[Any, Any]:
         """Return the thread's cache. Within a transaction, which may be rolled back, return a new cache."""
