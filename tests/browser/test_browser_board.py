@@ -66,6 +66,18 @@ def run(database, sql):
     database.write(lambda at: at.execute(sql))
 
 
+def test_tall_column_is_filled_after_each_search(tab, database, url):
+    rows = [(number, "", f"Cat {number}") for number in range(100, 140)]
+    database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime", "contact_name"], rows))
+    tab.set_viewport_size({"width": 1280, "height": 6000})
+    page = open_board(tab, url)
+    wait_until_shown(page, '[data-lead="100"]')
+
+    page.fill(".search", "cat")
+    wait_until_gone(page, '[data-lead="1"]')
+    wait_until_shown(page, '[data-lead="100"]')
+
+
 def test_card_is_dragged_by_mouse(tab, database, url):
     page = open_board(tab, url)
     assert cards(page, "new") == [6, 5, 4, 3, 2, 1]

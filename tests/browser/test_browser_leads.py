@@ -186,6 +186,32 @@ def test_list_loads_more_leads_on_scrolling(tab, database, url):
     assert len(names(page)) == 123
 
 
+def test_scrolling_while_a_search_loads_adds_no_other_leads(tab, database, url):
+    insert(database, "leads", *({"lead_id": number, "enquiry_datetime": ""} for number in range(10, 130)))
+    page = open_page(tab, f"{url}/leads")
+    wait_until_shown(page, ".leads tbody tr:nth-child(50)")
+    routes = []
+    page.route("**/analytics/leads?*", lambda route: routes.append(route))
+    with page.expect_request("**/analytics/leads?*q=ann*"):
+        page.fill(".search", "ann")
+
+    page.evaluate("() => scrollTo(0, document.body.scrollHeight)")
+    page.wait_for_timeout(200)  # time for a request that must not be sent
+    for route in routes:
+        route.continue_()
+        page.wait_for_timeout(200)
+
+    assert names(page) == ["Ann"]
+
+
+def test_tall_window_is_filled_with_leads(tab, database, url):
+    tab.set_viewport_size({"width": 1280, "height": 6000})
+    insert(database, "leads", *({"lead_id": number, "enquiry_datetime": ""} for number in range(10, 130)))
+    page = open_page(tab, f"{url}/leads")
+
+    wait_until_shown(page, ".leads tbody tr:nth-child(123)")
+
+
 @pytest.mark.parametrize("width", [320, 1024, 1280])
 def test_filters_do_not_move_the_table(tab, url, width):
     tab.set_viewport_size({"width": width, "height": 800})

@@ -262,13 +262,16 @@ function makeColumn(status) {
     if (!stage || (count >= stage.leads.length && !(await loadMore(stage)))) return;
     count += PAGE;
     draw();
-    observer.unobserve(end); // observe it again, because it may still be in view
-    observer.observe(end);
+    watchEnd();
   };
   const restart = () => {
     count = PAGE;
     list.scrollTop = 0;
     draw();
+    watchEnd();
+  };
+  const watchEnd = () => {
+    observer.unobserve(end); // observe it again, because it may still be in view
     observer.observe(end);
   };
   const observer = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && more(), { root: list, rootMargin: "800px" });

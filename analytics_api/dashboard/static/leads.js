@@ -142,6 +142,7 @@ async function load() {
   clearProblem();
   loading.abort();
   loading = new AbortController();
+  next = null; // scrolling must not add leads of the former query
   const { signal } = loading;
   if (leadId()) {
     parts = null;
@@ -166,14 +167,16 @@ async function load() {
 async function loadMore() {
   if (!next) return;
   const query = next;
+  const { signal } = loading;
   next = null;
   try {
-    const page = await getPage("/leads", query, loading.signal);
+    const page = await getPage("/leads", query, signal);
     rows.push(...page.body.leads);
     next = page.next;
     parts.body.append(...page.body.leads.map(row));
+    parts.watchEnd();
   } catch (error) {
-    next = query;
+    if (!signal.aborted) next = query;
     fail(error, loadMore);
   }
 }
@@ -186,10 +189,14 @@ function buildList() {
   const head = h("tr");
   const body = h("tbody");
   const end = h("div.end");
-  new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && loadMore(), { rootMargin: "600px" }).observe(end);
+  const observer = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && loadMore(), { rootMargin: "600px" });
+  const watchEnd = () => {
+    observer.unobserve(end); // observe it again, because it may still be in view
+    observer.observe(end);
+  };
   const table = h("table.leads", {}, h("caption.hidden", {}, t.title), h("thead", {}, head), body);
   byId("view").replaceChildren(bar, h("div.card.scroll", { tabindex: 0, role: "region", "aria-label": t.title }, table), end);
-  parts = { bar, count, download, actions, head, body };
+  parts = { bar, count, download, actions, head, body, watchEnd };
 }
 
 function draw() {
@@ -199,6 +206,7 @@ function draw() {
   const isFiltered = String(requestQuery()) !== "";
   const empty = () => h("tr", {}, h("td.empty", { colspan: 9 }, isFiltered ? t.none : t.noneYet));
   parts.body.replaceChildren(...(rows.length ? rows.map(row) : [empty()]));
+  parts.watchEnd();
   drawSelection();
 }
 
