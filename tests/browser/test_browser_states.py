@@ -107,6 +107,18 @@ def test_refresh_does_not_close_an_open_menu(tab, url):
 
 
 @pytest.mark.clock
+def test_conversions_are_loaded_again_after_a_failure(tab, url):
+    tab.route("**/analytics/pipeline?*", lambda route: route.abort())
+    tab.goto(f"{url}/conversions")
+    wait_until_shown(tab, ".problem:has-text('The server does not answer')")
+    tab.unroute_all()
+    tab.clock.fast_forward(60_000)
+
+    wait_until_gone(tab, ".problem")
+    wait_until_shown(tab, "#panel-pipeline tbody tr")
+
+
+@pytest.mark.clock
 def test_refresh_after_midnight_shows_the_new_day(tab, shop, server, url):
     open_page(tab, f"{url}/?period=yesterday")
     before = figure(tab, "sessions")

@@ -197,4 +197,8 @@ watchRangeShortcuts({
   filter: addFilterByDialog,
   clear: () => state.filters.length && go({ filters: [] }),
 });
-setInterval(() => data && !failure && !document.hidden && !isOccupied() && load({ isQuiet: true }), REFRESH);
+setInterval(() => {
+  if (document.hidden || isOccupied()) return;
+  if (failure) retry();
+  else if (data) load({ isQuiet: true });
+}, REFRESH);
