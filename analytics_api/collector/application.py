@@ -21,7 +21,7 @@ from .batch import Arrival, Batch
 from .hosts import Hosts, host_in
 from .identity import Identity
 from .machines import machine_reason
-from .networks import Countries, Networks
+from .networks import Countries, Networks, is_private
 from .parse import MAX_LEAD_BYTES, Event, TooLarge, parse_events
 from .script import send_script
 from .sources import Sources
@@ -79,7 +79,7 @@ class Collector:
         self.countries = countries
         self.vpn_networks = vpn_networks
         self.contact_ip = contact_ip
-        self.rejections = RejectionLog(log)
+        self.warnings = RejectionLog(log)
         self.writer = GroupWriter(self._write, self._tidy)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -149,10 +149,14 @@ class Collector:
             part.strip() for part in environ.get("HTTP_X_FORWARDED_FOR", "").split(",") if part.strip()
         ]
         if self.trusted_proxies and len(addresses) >= self.trusted_proxies:
-            address = addresses[-self.trusted_proxies]
-        else:
-            address = str(environ.get("REMOTE_ADDR") or "")
-        return MAPPED.sub("", address)
+            return MAPPED.sub("", addresses[-self.trusted_proxies])
+        address = MAPPED.sub("", str(environ.get("REMOTE_ADDR") or ""))
+        if addresses and is_private(address):
+            self.warnings.warn(
+                f"the number of addresses in X-Forwarded-For is {len(addresses)}, but ANALYTICS_TRUSTED_PROXIES or "
+                f"trusted_proxies is {self.trusted_proxies}: all visitors with the same browser count as one"
+            )
+        return address
 
     def _check_hosts(self, environ: WSGIEnvironment, events: Sequence[Event]) -> None:
         """Reject events of pages on other sites.
@@ -169,7 +173,7 @@ class Collector:
 
     def _foreign(self, message: str) -> Forbidden:
         """Return the error for a host that is not listed, and log it once, because few people look at the response."""
-        self.rejections.warn(f"events were rejected: {ascii(message)[1:-1]}")
+        self.warnings.warn(f"events were rejected: {ascii(message)[1:-1]}")
         return Forbidden(message)
 
     def _visitors(self, events: Sequence[Event], address: str, agent: str, now: int) -> list[str]:

@@ -51,6 +51,14 @@ def _parse(number: int, line: str) -> IPv4Network | IPv6Network | None:
         raise SettingError(f"line {number} must be a network such as 192.0.2.0/24, not {text[:50]!r}") from None
 
 
+def is_private(address: str) -> bool:
+    """Return whether a proxy of this machine or its network may have the address, which is "" for a Unix socket."""
+    try:
+        return ip_address(address).is_private
+    except ValueError:
+        return True
+
+
 class Countries:
     """A database of countries in MaxMind's format (MMDB).
 

@@ -305,6 +305,26 @@ def test_address_is_set_by_the_outermost_trusted_proxy(new_site, select):
     assert select("count(distinct visitor_id)", "sessions") == [(1,)]
 
 
+@pytest.mark.any_engine
+@pytest.mark.parametrize(("trusted", "shown"), [(0, 1), (2, 1), (1, 0)])
+def test_address_of_an_untrusted_proxy_is_logged_once(new_site, caplog, trusted, shown):
+    site = new_site(trusted_proxies=trusted)
+    for address in ("127.0.0.1", "10.0.0.1", ""):
+        site.view(headers={"X-Forwarded-For": "203.0.113.9"}, address=address)
+
+    assert caplog.messages == shown * [
+        "the number of addresses in X-Forwarded-For is 1, but ANALYTICS_TRUSTED_PROXIES or trusted_proxies is "
+        f"{trusted}: all visitors with the same browser count as one"
+    ]
+
+
+@pytest.mark.any_engine
+def test_forwarded_address_of_a_client_is_not_logged(site, caplog):
+    site.view(headers={"X-Forwarded-For": "203.0.113.9"}, address="8.8.8.8")
+
+    assert caplog.messages == []
+
+
 def test_erased_visitor_is_forgotten_by_the_collector(database, site, select):
     view = site.view()
     site.lead({"email": "ann@shop.example"})
