@@ -133,7 +133,8 @@ def load_zone(name: str) -> ZoneInfo:
 
     :raises SettingError: neither the system's database nor the package tzdata contains the time zone.
     """
-    names = available_timezones()  # ZoneInfo would also accept other files in the system's directory
+    # ZoneInfo would also accept other files in the system's directory. Browsers do not know the name "localtime".
+    names = available_timezones() - {"localtime"}
     if not names:
         raise SettingError("--time-zone: this system has no time zone database; install the package tzdata")
     if name not in names:
