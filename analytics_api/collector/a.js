@@ -51,7 +51,7 @@
       const reply = await fetch(api, {
         method: "POST", body: `[${part}]`, credentials: "omit", keepalive: !part[0][2e4]
       });
-      timer = reply.status > 428 && reply.headers.get("Retry-After") | 1;
+      timer = /5..|429/.test(reply.status) && reply.headers.get("Retry-After") | 1;
       // One invalid event makes the server refuse the whole list. Then send the events one by one.
       single = reply.status == 400;
     } catch {}
@@ -110,9 +110,8 @@
 
   // `i` is 1 for `replaceState`.
   const move = (i) => {
-    if (here() == page) return;
     if (i === 1 && path == l.pathname) page = here();
-    else {
+    if (here() != page) {
       queue.push(...end());
       start();
       flush();

@@ -417,8 +417,9 @@ def test_events_are_sent_again_after_a_fault(shop, status):
     wait_for(lambda: shop.rows("event_type", "events", "event_id") == [("page_view",), ("x",)])
 
 
-def test_rejected_events_are_not_sent_again(shop):
-    shop.collector.status = 403
+@pytest.mark.parametrize("status", [403, 451])
+def test_rejected_events_are_not_sent_again(shop, status):
+    shop.collector.status = status
     page = open_with_clock(shop)
     page.clock.run_for(10_000)
     page.wait_for_timeout(300)
