@@ -45,7 +45,7 @@ class Visit:
     exit_page: str | None = None  # the last page view of the batch
 
     def is_open(self, now: int) -> bool:
-        return now - self.last_at <= TIMEOUT_MS
+        return abs(now - self.last_at) <= TIMEOUT_MS  # the clock may have been ahead at the last event
 
     def touch(self, now: int) -> None:
         self.last_at = max(self.last_at, now)

@@ -305,6 +305,19 @@ def test_address_is_set_by_the_outermost_trusted_proxy(new_site, select):
     assert select("count(distinct visitor_id)", "sessions") == [(1,)]
 
 
+def test_session_of_a_clock_that_was_ahead_gets_no_more_events(site, select):
+    site.pass_time(60 * MINUTE)
+    site.view(visitor="v" * 16)
+    site.pass_time(-60 * MINUTE)
+    site.view(visitor="v" * 16)
+    site.view(ABOUT, visitor="v" * 16)
+
+    assert select("started_at, ended_at, event_count", "sessions") == [
+        (NOW, None, 2),
+        (NOW + 60 * MINUTE, NOW + 60 * MINUTE, 1),
+    ]
+
+
 @pytest.mark.any_engine
 @pytest.mark.parametrize(("trusted", "shown"), [(0, 1), (2, 1), (1, 0)])
 def test_address_of_an_untrusted_proxy_is_logged_once(new_site, caplog, trusted, shown):
