@@ -6,6 +6,7 @@ from helpers.client import NOW
 from analytics_api import Context, open_database
 from analytics_api.endpoints import geo, overview, pages, sources
 from analytics_api.statistics import matching
+from analytics_api.values.calendar import DAY_MS
 
 FILTERS = {"country": ["IN", "DE"]}
 ODD_TEXT = """
@@ -15,6 +16,10 @@ values
   ('b', cast(x'76fe' as text), cast(x'66fe' as text), {now}, 'IN', cast(x'67fe' as text), '/'),
   ('c', cast(x'76fe' as text), cast(x'66fe' as text), {now}, 'DE', 'é', '/\u2028'),
   ('d', 'v' || char(0), null, {now}, 'DE', 'é', null)
+"""
+INSERT_VIEW = """
+insert into events (session_id, event_type, page_url, occurred_at)
+values (:session_id, 'page_view', :page, :occurred_at)
 """
 
 
@@ -97,6 +102,36 @@ def test_events_are_searched_in_an_index(monkeypatch, ctx, event_types, index):
     geo.geo(ctx, filters={"event_type": event_types})
 
     assert [step for step in plans if "events" in step] == [f"SEARCH events USING COVERING INDEX {index}"]
+
+
+@pytest.mark.parametrize(
+    ("max_size_of_all", "viewed_pages", "step"),
+    [
+        (8, ["/a"], "SCAN viewed"),
+        (0, ["/a"], "SEARCH viewed USING PRIMARY KEY (session_id=? AND page_id=?)"),
+        (0, ["/a", "/b"], "SEARCH viewed USING PRIMARY KEY (session_id=?)"),
+    ],
+    ids=["all", "one", "several"],
+)
+def test_filter_by_page_reads_views_of_any_day(monkeypatch, ctx, max_size_of_all, viewed_pages, step):
+    monkeypatch.setattr(matching, "MAX_SIZE_OF_ALL", max_size_of_all)
+    views = [("a", "/a", 0), ("b", "/a", -3), ("c", "/b", 0), ("d", "/c", 0)]
+    for session_id, page, day in views:
+        parameters = {"session_id": session_id, "page": page, "occurred_at": NOW + day * DAY_MS}
+        ctx.db.write(lambda at, parameters=parameters: at.execute(INSERT_VIEW, **parameters))
+    plans = []
+    tuples = ctx.db.tuples
+
+    def explain(sql, **params):
+        plans.extend(step for *_, step in tuples(f"explain query plan {sql}", **params))
+        return tuples(sql, **params)
+
+    monkeypatch.setattr(ctx.db, "tuples", explain)
+
+    rows = geo.geo(ctx, 1, filters={"page": viewed_pages})
+
+    assert {row["country"]: row["sessions"] for row in rows} == {"IN": 2, **({"DE": 1} if viewed_pages[1:] else {})}
+    assert {plan for plan in plans if "viewed" in plan} == {step}
 
 
 def test_page_views_are_read_in_the_order_of_their_key(monkeypatch, ctx):

@@ -31,6 +31,8 @@ EXAMPLES = int(os.environ.get("FILTER_EXAMPLES", "12"))  # `make faults` runs mo
 MAX_SESSIONS = st.sampled_from([-1, matching.MAX_SESSIONS])
 # If a larger share of the sessions matches, the page views of the others are subtracted.
 MAX_SHARE = st.sampled_from([-1, 1])
+# If the range has a smaller part of all sessions, the views of each session are searched for a filter by page.
+MAX_SIZE_OF_ALL = st.sampled_from([-1, 1_000])
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
@@ -45,13 +47,26 @@ MAX_SHARE = st.sampled_from([-1, 1])
     interval=st.sampled_from(sessions.INTERVALS),
     max_sessions=MAX_SESSIONS,
     max_share=MAX_SHARE,
+    max_size_of_all=MAX_SIZE_OF_ALL,
 )
 def test_every_filtered_statistic_is_exact(
-    monkeypatch, database, zone, page_query, writes, leads, ends, filters, interval, max_sessions, max_share
+    monkeypatch,
+    database,
+    zone,
+    page_query,
+    writes,
+    leads,
+    ends,
+    filters,
+    interval,
+    max_sessions,
+    max_share,
+    max_size_of_all,
 ):
     monkeypatch.setattr(matching, "MAX_SESSIONS", max_sessions)
     monkeypatch.setattr(filtered_columns, "SAMPLE_DAYS", 100)
     monkeypatch.setattr(filtered_columns, "MAX_SHARE", max_share)
+    monkeypatch.setattr(matching, "MAX_SIZE_OF_ALL", max_size_of_all)
     empty(database, zone, page_query)
     rows, raw_since = write(database, writes, zone)
     write_leads(database, leads)
@@ -99,11 +114,15 @@ def test_every_filtered_statistic_is_exact(
     filters=FILTERS,
     max_sessions=MAX_SESSIONS,
     max_share=MAX_SHARE,
+    max_size_of_all=MAX_SIZE_OF_ALL,
 )
-def test_range_ends_within_a_day(monkeypatch, database, zone, writes, ends, until, filters, max_sessions, max_share):
+def test_range_ends_within_a_day(
+    monkeypatch, database, zone, writes, ends, until, filters, max_sessions, max_share, max_size_of_all
+):
     monkeypatch.setattr(matching, "MAX_SESSIONS", max_sessions)
     monkeypatch.setattr(filtered_columns, "SAMPLE_DAYS", 100)
     monkeypatch.setattr(filtered_columns, "MAX_SHARE", max_share)
+    monkeypatch.setattr(matching, "MAX_SIZE_OF_ALL", max_size_of_all)
     empty(database, zone, "keep")
     rows, _ = write(database, writes, zone)
     write_leads(database, [])

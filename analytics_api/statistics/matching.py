@@ -10,9 +10,9 @@ from ..database import Database
 from ..values.calendar import DAY_MS, DayRange
 from .filter_conditions import (
     IN_EVENT_PERIOD,
-    JOINED_SESSIONS_WITH_EVENT,
+    JOINED_MEMBERS,
+    MEMBERS,
     SEPARATOR,
-    SESSIONS_WITH_EVENT,
     Conditions,
     resolve_conditions,
 )
@@ -31,6 +31,9 @@ IN_INSTANTS: Final = "s.started_at >= :begins_at and s.started_at < :ends_at"
 # With more sessions, Python would need more than about 60 MB to count distinct visitors.
 MAX_SESSIONS: Final = 200_000
 MAX_IDS: Final = 500_000  # a text with more ids would need more than about 100 MB
+# If there are more sessions than this number times those of the range, searching the views of each session in the range
+# takes less time than reading all views.
+MAX_SIZE_OF_ALL: Final = 8
 # Reads the sessions that began in the range or have events in the range, but only those that have events on another day
 # than the day on which they began. Returns the first and the last day on which these sessions began or have events, or
 # nulls if there are no such sessions.
@@ -48,7 +51,8 @@ where session_id in (
   where day between :first and :last_day or first_day between :first and :last_day)
 """
 SIZE = """
-select (select coalesce(max(day), 0) from session_facts), coalesce(sum(sessions), 0)
+select (select coalesce(max(day), 0) from session_facts), coalesce(sum(sessions), 0),
+  coalesce((select sessions from day_counts where day = -1), 0)
 from day_counts
 where day between :first and :last_day
 """
@@ -61,8 +65,8 @@ class Matching(NamedTuple):
     :param condition: an SQL condition on a row `s` of session_facts for statements with `parameters`.
     :param in_range: an SQL condition that the session `s` began in the range.
     :param by_columns: whether filtered_columns.py counts the sessions.
-    :param event_period: the parameters of IN_EVENT_PERIOD for this range, if there are conditions on events.
-    :param members: the ids of the sessions with an event that matches, if the condition calls `is_member`.
+    :param event_period: the parameters of IN_EVENT_PERIOD and WITH_VIEW for this range, if the conditions need them.
+    :param members: the ids of the sessions with an event or a view that matches, if the condition calls `is_member`.
     :param rows: rows that were already read for this range, by the section of the dashboard.
     :param earlier: the same filters in the earlier range of a comparison, if its rows were already read. Its lists with
         a limit have only rows whose key is also in the lists of `rows`.
@@ -117,35 +121,48 @@ def find_matching(db: Database, range_: DayRange | None, filters: Filters | None
 def _create(db: Database, conditions: Conditions, period: Period) -> Matching:
     if not db.stores_facts:
         return Matching(conditions, conditions.to_sql(), period, IN_INSTANTS, by_columns=False)
-    [[newest_day, sessions]] = db.tuples(SIZE, **period.parameters())
+    [[newest_day, sessions, all_sessions]] = db.tuples(SIZE, **period.parameters())
     in_range = IN_DAYS if newest_day > period.last_day else IN_LATEST_DAYS
     if period.cut_at is not None:
         in_range += " and s.started_at < :ends_at"
-    event_period = _find_event_period(db, period) if conditions.events else {}
+    by_columns = sessions <= MAX_SESSIONS
+    name = _choose_filter(conditions, reads_views=all_sessions <= MAX_SIZE_OF_ALL * sessions) if by_columns else None
+    event_period = _find_event_period(db, period) if conditions.events or name else {}
     condition = conditions.to_sql(IN_EVENT_PERIOD)
-    matching = Matching(conditions, condition, period, in_range, sessions <= MAX_SESSIONS, event_period)
-    return _find_members(db, matching) if matching.by_columns and len(conditions.events) == 1 else matching
+    matching = Matching(conditions, condition, period, in_range, by_columns, event_period)
+    return _find_members(db, matching, name) if name else matching
 
 
-def _find_members(db: Database, matching: Matching) -> Matching:
-    """Read the sessions with an event once for all statements.
+def _choose_filter(conditions: Conditions, *, reads_views: bool) -> str | None:
+    """Return the filter by events or views whose sessions are read once for all statements, or None.
+
+    With several filters, searching the views of the sessions that match the others takes less time.
+    """
+    if len(conditions.events) == 1:
+        return next(iter(conditions.events))
+    is_only = len(conditions.views) == 1 and not conditions.events and not conditions.sessions
+    return next(iter(conditions.views)) if is_only and reads_views else None
+
+
+def _find_members(db: Database, matching: Matching, name: str) -> Matching:
+    """Read the sessions with an event or a view once for all statements.
 
     SQLite would build a tree of their ids for each statement. Searching a set in Python takes as long as searching the
     tree.
     """
-    [event] = matching.conditions.events.values()
-    clauses = {"condition": event, "in_period": IN_EVENT_PERIOD}
-    sql = JOINED_SESSIONS_WITH_EVENT.format(**clauses)
+    source = matching.conditions.source_of_members(name)
+    sql = JOINED_MEMBERS.format(source=source)
     [[text, number]] = db.tuples(sql, **matching.parameters, max_ids=MAX_IDS)
     ids = text.split(SEPARATOR) if number else []
     if number == MAX_IDS or number != len(ids):  # there may be more ids, or an id contains the separator
-        sql = SESSIONS_WITH_EVENT.format(**clauses)
-        ids = [session_id for (session_id,) in db.tuples(sql, **matching.parameters)]
-    return matching._replace(condition=matching.conditions.to_sql_with_members(), members=frozenset(ids))
+        ids = [session_id for (session_id,) in db.tuples(MEMBERS.format(source=source), **matching.parameters)]
+    return matching._replace(condition=matching.conditions.to_sql(members_of=name), members=frozenset(ids))
 
 
 def _find_event_period(db: Database, period: Period) -> dict[str, int]:
     [others] = db.tuples(EVENT_DAYS, **period.parameters())
     days = [period.first, period.last_day, *(day for day in others if day is not None)]
+    first, last = min(days), max(days)
     # A day of the site's calendar begins less than a day before or after the UTC day with this number.
-    return {"events_begin_at": (min(days) - 1) * DAY_MS, "events_end_at": (max(days) + 2) * DAY_MS}
+    in_instants = {"events_begin_at": (first - 1) * DAY_MS, "events_end_at": (last + 2) * DAY_MS}
+    return {**in_instants, "first_event_day": first, "last_event_day": last}
