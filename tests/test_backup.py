@@ -1,6 +1,7 @@
 """A backup is a consistent copy of the database, even if other connections write during the backup."""
 
 import shutil
+import sqlite3
 import threading
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from helpers.cli import demo_file, isolated_cwd, query, read_tables, run, run_process
 
 from analytics_api import open_database
+from analytics_api.database.sqlite import SQLite
 from analytics_api.errors import DatabaseError
 
 VISIT = """
@@ -39,7 +41,7 @@ def test_backup_has_every_row_and_opens(filled, folder):
     assert read_tables(folder / "copy.db") == read_tables(filled)
     assert run("verify", "-d", "copy.db") == "all counters are correct\n"
     assert query("copy.db", "pragma journal_mode") == [("wal",)]
-    assert not (folder / "copy.db.part").exists()
+    assert list(folder.glob("*.part")) == []
 
 
 def test_backup_is_one_instant_while_others_write(filled, folder):
@@ -105,12 +107,22 @@ def test_backup_into_missing_folder_fails_in_one_line(filled):
     assert output.startswith("Error: ")
 
 
-def test_backup_ignores_files_of_a_killed_backup(filled, folder):
-    (folder / "copy.db.part").write_text("half of a database")
+def test_backup_survives_the_failure_of_another_one(filled, folder, monkeypatch):
+    copy = SQLite._copy_into
 
+    def fail(database, part):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    def copy_while_another_fails(database, part):
+        copy(database, part)
+        monkeypatch.setattr(SQLite, "_copy_into", fail)
+        assert run("backup", "copy.db", status=1) == "Error: copy.db: database or disk is full\n"
+
+    monkeypatch.setattr(SQLite, "_copy_into", copy_while_another_fails)
     run("backup", "copy.db")
 
     assert run("verify", "-d", "copy.db") == "all counters are correct\n"
+    assert sorted(folder.glob("copy*")) == [folder / "copy.db"]
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)

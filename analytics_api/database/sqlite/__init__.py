@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from operator import methodcaller
 from pathlib import Path
+from tempfile import mkstemp
 from typing import Any, NoReturn, TypeVar
 
 from ...errors import DatabaseError, StatementTimeout
@@ -206,19 +207,20 @@ class SQLite(Database):
     def backup(self, path: str | os.PathLike[str]) -> None:
         if os.path.lexists(path):
             raise DatabaseError(f"{path}: the file exists; choose the path of a new file")
-        part = f"{os.fspath(path)}.part"  # renamed at the end, so that the file at `path` is always complete
+        folder, name = os.path.split(os.path.abspath(path))
         try:
-            remove_files(part)
-            os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            self._copy_into(part)
-            os.rename(part, path)
+            descriptor, part = mkstemp(prefix=f"{name}-", suffix=".part", dir=folder)  # mode 0600
+            os.close(descriptor)
+            try:
+                self._copy_into(part)
+                os.rename(part, path)  # at the end, so that the file at `path` is always complete
+            finally:
+                with suppress(OSError):
+                    remove_files(part)
         except sqlite3.Error as error:
             raise DatabaseError(f"{path}: {error}") from error
         except OSError as error:
             raise DatabaseError(f"{path}: {error.strerror}") from error
-        finally:
-            with suppress(OSError):
-                remove_files(part)
 
     def _copy_into(self, path: str) -> None:
         with closing(self._connect()) as connection, closing(sqlite3.connect(path)) as copy:
