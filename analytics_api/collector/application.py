@@ -13,7 +13,7 @@ from werkzeug.wsgi import get_path_info
 from ..database import Database
 from ..errors import DatabaseError, Forbidden, InvalidRequest, RequestError, Unavailable
 from ..http.environ import LATE_RESPONSE, REQUEST_ID, ROUTE
-from ..http.origins import RejectionLog
+from ..http.origins import WarningLog
 from ..http.representations import encode_json
 from ..http.requests import read_body
 from ..values.timestamps import shorten
@@ -79,7 +79,7 @@ class Collector:
         self.countries = countries
         self.vpn_networks = vpn_networks
         self.contact_ip = contact_ip
-        self.warnings = RejectionLog(log)
+        self.warnings = WarningLog(log)
         self.writer = GroupWriter(self._write, self._tidy)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -1,4 +1,4 @@
-"""Compare the origin of a request with the server's own origin, and log rejected origins."""
+"""Compare the origin of a request with the server's own origin, and log each warning once."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 SAFE_METHODS = frozenset({"GET", "HEAD"})
-MAX_REJECTIONS: Final = 100  # further messages are not logged, so that clients cannot fill the log
+MAX_WARNINGS: Final = 100  # further ones are not logged, so that clients cannot fill the log
 
 
-class RejectionLog:
-    """Logs each message about a rejected origin or host once."""
+class WarningLog:
+    """Logs each warning once, and at most MAX_WARNINGS."""
 
     def __init__(self, log: Logger) -> None:
         self._log = log
         self._messages: set[str] = set()
 
     def warn(self, message: str) -> None:
-        if message not in self._messages and len(self._messages) < MAX_REJECTIONS:
+        if message not in self._messages and len(self._messages) < MAX_WARNINGS:
             self._messages.add(message)
             self._log.warning("%s", message)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from werkzeug.wsgi import get_path_info
 
-from .origins import RejectionLog
+from .origins import WarningLog
 from .requests import mount_path
 from .responses import send_error
 
@@ -26,12 +26,12 @@ class UnknownPaths:
 
     def __init__(self, known: Collection[str], log: Logger) -> None:
         self.known = known
-        self.rejections = RejectionLog(log)
+        self.warnings = WarningLog(log)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         name = last_segment(get_path_info(environ).lower().rstrip("/"))
         if meant := next((path for path in self.known if last_segment(path) == name), None):
-            self.rejections.warn(
+            self.warnings.warn(
                 f"an unknown path was requested; did you mean {mount_path(environ)}{meant}? "
                 "Paths begin with the mount of the application and its prefix, and do not end with a slash"
             )

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SettingError
-from ..http.origins import RejectionLog
+from ..http.origins import WarningLog
 from ..http.responses import send_error
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class CORSMiddleware:
     def __init__(self, app: WSGIApplication, origins: Iterable[str]) -> None:
         self.app = app
         self.origins = frozenset(normalize_origin(text) for text in origins)
-        self.rejections = RejectionLog(log)
+        self.warnings = WarningLog(log)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         origin = environ.get("HTTP_ORIGIN")
@@ -66,7 +66,7 @@ class CORSMiddleware:
                 return []
             headers.append(("Access-Control-Expose-Headers", EXPOSED_HEADERS))
         elif is_preflight:
-            self.rejections.warn(
+            self.warnings.warn(
                 f"a preflight from the origin {environ['HTTP_ORIGIN'][:200]!a} was rejected: "
                 "this origin is not in ANALYTICS_CORS_ORIGINS or cors_origins"
             )
