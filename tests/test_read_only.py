@@ -318,6 +318,24 @@ def test_setting_in_a_closed_folder_is_not_called_missing(private, tmp_path, mon
     assert output == f"Error: {setting}: the folder {private.parent / 'inner'}: Permission denied\n"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run as another user")
+def test_import_in_a_folder_of_another_user_names_the_reason(private, monkeypatch):
+    isolated_cwd(monkeypatch, private.parent.parent)
+    os.chmod(private.parent, 0o777)
+    os.chmod(private, 0o666)
+    Path("invalid.csv").write_text("session_id,visitor_id,started_at\ns,v,never\n")
+    Path("closed").mkdir(mode=0)
+    Path("closed/valid.csv").write_text("session_id,visitor_id,started_at\ns,v,2026-02-23\n")
+
+    with without_rights():
+        errors = [run("import", "-d", private, file, status=1) for file in ("invalid.csv", "closed/valid.csv")]
+
+    assert errors == [
+        "Error: rejects.tsv: cannot be written: Permission denied; name another file for invalid rows: --rejects\n",
+        "Error: closed/valid.csv: cannot be read: Permission denied\n",
+    ]
+
+
 def test_command_reads_no_env_file_of_a_closed_folder(private, tmp_path, monkeypatch):
     folder = tmp_path / "home"
     folder.mkdir()

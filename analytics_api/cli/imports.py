@@ -69,9 +69,12 @@ def parse_bots(ctx: click.Context, option: click.Parameter, value: str) -> Bots:
 
 
 def parse_files(ctx: click.Context, argument: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
-    """Reject a first file that does not exist. Otherwise a database would be created although nothing is imported."""
-    if value[0] != "-" and not os.path.exists(value[0]):
-        raise click.ClickException(printable(f"{value[0]}: cannot be read: No such file or directory"))
+    """Reject a first file that cannot be found. Otherwise a database would be created although nothing is imported."""
+    try:
+        if value[0] != "-":
+            os.stat(value[0])
+    except OSError as error:
+        raise click.ClickException(printable(f"{value[0]}: cannot be read: {error.strerror}")) from None
     return value
 
 

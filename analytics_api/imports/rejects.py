@@ -140,7 +140,9 @@ def _create(path: str) -> BinaryIO:
         file = os.open(path, flags, 0o600)
     except OSError as error:
         reason = "it is a link" if os.path.islink(path) else error.strerror
-        raise IngestError(f"{path}: cannot be written: {reason}") from error
+        raise IngestError(
+            f"{path}: cannot be written: {reason}; name another file for invalid rows: --rejects"
+        ) from error
     if not stat.S_ISREG(os.fstat(file).st_mode):
         os.close(file)
         raise IngestError(f"{path}: cannot be written: it is not a regular file")
