@@ -79,7 +79,7 @@ IN_EVENT_PERIOD: Final = " and occurred_at >= :events_begin_at and occurred_at <
 # all views of 30 days takes a third of the time of searching the views of each session.
 WITH_EVENT: Final = "events\n  where ({condition})" + IN_EVENT_PERIOD
 WITH_VIEW: Final = """session_pages as viewed
-  where viewed.day between :first_event_day and :last_event_day and viewed.views <> viewed.archived and ({condition})
+  where viewed.day between :first_event_day and :last_event_day and ({condition}) and viewed.views <> viewed.archived
   group by session_id"""
 MEMBERS: Final = """
 select cast(session_id as blob)
