@@ -11,6 +11,7 @@ from typing import Any, Final, TypedDict, cast
 
 from ..context import Context
 from ..database import Database
+from ..http.parameters import check_choice
 from ..statistics.earlier_range import EarlierRange, find_earlier_range
 from ..statistics.filtered_sections import read_sections
 from ..statistics.filtered_sessions import read_page_views, read_page_views_of_hours
@@ -25,7 +26,7 @@ from .geo import Country, geo
 from .overview import EarlierTotals, Totals, overview
 from .pages import Page, SessionPage, entry, exit_, top
 from .realtime import Realtime, realtime
-from .sessions import DEFAULT_DAYS, DayRow, EarlierDay, daily, hour_spans
+from .sessions import DEFAULT_DAYS, INTERVALS, DayRow, EarlierDay, daily, hour_spans
 from .site import Site, site
 from .sources import Source, sources
 
@@ -252,6 +253,10 @@ def dashboard(
 
     :param sections: keys of SECTIONS.
     """
+    if interval is not None:
+        check_choice("interval", interval, INTERVALS)
+    for section in sections or ():
+        check_choice("sections", section, tuple(SECTIONS))
 
     def read(ctx: Context) -> Dashboard:
         range_ = resolve_closed_range(ctx, from_, to, days, filters, default=DEFAULT_DAYS)

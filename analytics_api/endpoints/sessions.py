@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, TypedDict, cast
 from ..context import Context
 from ..database import Database
 from ..errors import InvalidRequest
+from ..http.parameters import check_choice
 from ..statistics.earlier_range import EarlierRange, add_cut_day, find_earlier_range
 from ..statistics.filtered_sessions import read_days, read_hours
 from ..statistics.matching import Matching, find_matching
@@ -189,6 +190,7 @@ def daily(
     :raises InvalidRequest: there would be more than 3,700 rows, or the interval is an hour and sessions of the range
         were purged.
     """
+    check_choice("interval", interval, INTERVALS)
     range_ = resolve_range(ctx, from_, to, days, filters, default=DEFAULT_DAYS, compare=compare)
     assert range_ is not None
     matching = find_matching(ctx.db, range_, filters)

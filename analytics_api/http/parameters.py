@@ -15,6 +15,15 @@ EXPECTATIONS = ("etag", "from")  # the entity tag or the status that a lead must
 MAX_VALUES = 20  # maximum number of values of a filter
 
 
+def check_choice(name: str, word: object, choices: Sequence[str]) -> None:
+    """Check the argument `name`, which can have only some values.
+
+    :raises InvalidRequest: the word is not one of the choices.
+    """
+    if word not in choices:
+        raise InvalidRequest(f"{name} must be one of {', '.join(choices)}")
+
+
 class Parameter(Protocol):
     """A parameter of a route. Its name in the URL is also the name of the endpoint's argument."""
 
@@ -88,8 +97,7 @@ class Enum:
 
     def parse(self, text: str) -> str:
         word = text.strip().lower()
-        if word not in self.choices:
-            raise InvalidRequest(f"{self.name} must be one of {', '.join(self.choices)}")
+        check_choice(self.name, word, self.choices)
         return word
 
 

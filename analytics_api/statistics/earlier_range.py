@@ -14,8 +14,9 @@ from typing import Any, Final, NamedTuple, TypedDict
 from ..context import Context
 from ..database import Database, Row
 from ..errors import InvalidRequest
+from ..http.parameters import check_choice
 from ..values.calendar import DayRange, day_begins_at, find_offset, iso_date, to_date
-from ..values.compared_days import Comparison, compared_days, corresponding_day, first_instant, time_of_day
+from ..values.compared_days import COMPARISONS, Comparison, compared_days, corresponding_day, first_instant, time_of_day
 from .filter_conditions import DIMENSIONS, EXPRESSIONS
 from .filtered_sessions import read_keys
 from .matching import Matching
@@ -136,11 +137,12 @@ def find_earlier_range(
 
     If the sessions of the cut day were purged, the day is counted as a whole day, because only its counters are left.
 
-    :raises InvalidRequest: the range has no first day; the earlier range would begin before the year 1; or there are
-        filters, and sessions of the earlier range were purged.
+    :raises InvalidRequest: `compare` is unknown; the range has no first day; the earlier range would begin before the
+        year 1; or there are filters, and sessions of the earlier range were purged.
     """
     if compare is None:
         return None
+    check_choice("compare", compare, COMPARISONS)
     first, last, today = close_to_compare(ctx, range_)
     assert first is not None
     assert last is not None

@@ -170,10 +170,15 @@ def _resolve(ctx: Context, from_: date | None, to: date | None, days: Days) -> D
             raise InvalidRequest("days cannot be combined with from or to")
         if isinstance(days, DayRange):
             return days
+        if not isinstance(days, int) or days < 1:
+            raise InvalidRequest(f"days must be an integer from 1, not {days!r}")
         today = find_today(ctx.db, ctx.now)
         return DayRange(today.day - days + 1, today.day, today)
     if from_ is None and to is None:
         return None
+    for name, day in ("from", from_), ("to", to):
+        if not isinstance(day, (date, type(None))):
+            raise InvalidRequest(f"{name} must be a datetime.date, not {day!r}")
     if from_ is not None and to is not None and from_ > to:
         raise InvalidRequest("from must not be after to")
     first = None if from_ is None else to_day(from_)

@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any, cast
 
 from ...context import Context
+from ...http.parameters import check_choice
 from ...statistics.earlier_range import EarlierRange, find_earlier_range
 from ...statistics.matching import Matching, find_matching
 from ...statistics.periods import find_bounds
@@ -14,7 +15,7 @@ from ...statistics.ranges import Days, list_intervals, resolve_range
 from ...statistics.session_filters import Filters
 from ...values.calendar import ALL_TIME, DayRange, iso_date
 from ...values.compared_days import Comparison
-from .counts import Attribution, By, Conversion, ConversionCounts, EarlierConversion, Leads, Request
+from .counts import ATTRIBUTIONS, BY, Attribution, By, Conversion, ConversionCounts, EarlierConversion, Leads, Request
 from .leads import read_leads
 from .sessions import count_days, count_earlier_days, count_earlier_sessions, count_sessions
 
@@ -44,6 +45,9 @@ def conversions(
     numbers of the same key in the earlier range. By day, week or month, `previous` has the numbers of the interval with
     the same position in the earlier range.
     """
+    # The statement contains the names of these columns.
+    check_choice("by", by, BY)
+    check_choice("attribution", attribution, ATTRIBUTIONS)
     range_ = resolve_range(ctx, from_, to, days, filters, compare=compare)
     matching = find_matching(ctx.db, range_, filters)
     request = Request(ctx.db, by, attribution)

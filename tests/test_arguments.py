@@ -1,0 +1,36 @@
+"""Arguments of endpoints that are called from Python, which no parameter has checked."""
+
+import pytest
+from helpers.client import NOW
+
+from analytics_api import AnalyticsError, Context
+from analytics_api.endpoints.conversions import conversions
+from analytics_api.endpoints.dashboard import dashboard
+from analytics_api.endpoints.overview import overview
+from analytics_api.endpoints.sessions import daily
+
+INTERVALS = "interval must be one of hour, day, week, month"
+
+
+@pytest.mark.shared_database
+@pytest.mark.any_engine
+@pytest.mark.parametrize(
+    ("endpoint", "arguments", "message"),
+    [
+        (overview, {"days": 7, "compare": "yearly"}, "compare must be one of previous, year"),
+        (dashboard, {"compare": "yearly"}, "compare must be one of previous, year"),
+        (daily, {"interval": "weekly"}, INTERVALS),
+        (dashboard, {"interval": "weekly", "sections": ["overview"]}, INTERVALS),
+        (dashboard, {"sections": ["totals"]}, "sections must be one of overview, series, "),
+        (conversions, {"by": "country, 1"}, "by must be one of source, country, "),
+        (conversions, {"attribution": "first_country, a.last"}, "attribution must be one of last, first"),
+        (overview, {"days": 0}, "days must be an integer from 1, not 0"),
+        (overview, {"days": "7"}, "days must be an integer from 1, not '7'"),
+        (overview, {"from_": "2026-02-01"}, "from must be a datetime.date, not '2026-02-01'"),
+    ],
+)
+def test_invalid_argument_is_an_error_with_its_name(database, endpoint, arguments, message):
+    with pytest.raises(AnalyticsError) as refusal:
+        endpoint(Context(database, None, NOW), **arguments)
+
+    assert str(refusal.value).startswith(message)
