@@ -144,6 +144,15 @@ def test_full_disk_fails_in_one_line_and_leaves_no_file(folder, command):
     assert [name for name in sorted(os.listdir(folder)) if not name.endswith(("-wal", "-shm"))] == before
 
 
+def test_limit_of_the_file_size_is_named_as_a_cause(folder):
+    backup = run_process("backup", "new", program=SMALL_FILES, cwd=folder)
+    copy = run_process("copy", "analytics.db", "new.db", program=SMALL_FILES, cwd=folder)
+
+    hint = ": disk I/O error; check the disk, its quotas and the limit of the size of files\n"
+    assert backup.stderr == f"Error: new{hint}"
+    assert copy.stderr.endswith(f"Error: {folder}/new.db{hint}")
+
+
 @pytest.mark.parametrize(
     ("options", "error"),
     [

@@ -218,7 +218,7 @@ class SQLite(Database):
                 with suppress(OSError):
                     remove_files(part)
         except sqlite3.Error as error:
-            raise DatabaseError(f"{path}: {error}") from error
+            raise to_database_error(Path(path), error) from error
         except OSError as error:
             raise DatabaseError(f"{path}: {error.strerror}") from error
 
