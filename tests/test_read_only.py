@@ -265,7 +265,7 @@ def test_file_of_another_user_names_that_user(private, command, error_without_ri
 
     assert output == (
         f"Error: {private}: unable to open database file; its owner does not let other users read it: "
-        f"run the command as the user {OWNER}\n"
+        f"run the command as the user {OWNER}, or run chown\n"
     )
 
 

@@ -112,7 +112,7 @@ def permission_hint(path: Path, error: sqlite3.Error) -> str:
     if not os.path.isdir(folder):
         return f"; the folder {folder} does not exist"
     if os.path.exists(path) and not os.access(path, os.R_OK):
-        return f"; its owner does not let other users read it: run the command as the user {_owner(path)}"
+        return f"; its owner does not let other users read it: run the command as the user {_owner(path)}, or run chown"
     if not os.access(folder, os.W_OK):
         return f"; the folder {folder} must be writable, for the files -wal and -shm beside the database"
     if os.path.exists(path) and not os.access(path, os.W_OK):
