@@ -249,7 +249,7 @@ def test_slow_first_refresh_is_an_error_after_the_timeout(keep):
     assert (snapshot.statistics(), snapshot.provider.looks) == (FIRST, 1)
 
 
-@pytest.mark.parametrize("number", [-1, 1.5, float("nan"), "5", object()])
+@pytest.mark.parametrize("number", [-1, 1.5, float("nan"), "5", object(), 2**63])
 def test_invalid_numbers_are_not_saved(keep, clock, number, caplog):
     snapshot = keep(FIRST, Statistics(number, 1, NOW), SECOND)
     snapshot.statistics()
@@ -259,6 +259,25 @@ def test_invalid_numbers_are_not_saved(keep, clock, number, caplog):
     wait_for(lambda: "which is not a count" in caplog.text)
 
     assert snapshot.statistics() == FIRST
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (None, "returned None, which is not an analytics_api.Statistics"),
+        (Statistics(1, 1, None), "returned the time None, which is not in milliseconds since 1970"),
+        (Statistics(1, 1, NOW // 1000), f"returned the time {NOW // 1000}, which is not in milliseconds since 1970"),
+        (Statistics(1, 1, NOW * 1000), f"returned the time {NOW * 1000}, which is not in milliseconds since 1970"),
+    ],
+    ids=["none", "no-time", "seconds", "microseconds"],
+)
+def test_statistics_of_a_faulty_provider_are_not_saved(keep, answer, message, caplog):
+    snapshot = keep(answer)
+
+    with pytest.raises(StorageError, match="there are no earlier ones"):
+        snapshot.statistics()
+
+    assert message in caplog.text
 
 
 @sqlite

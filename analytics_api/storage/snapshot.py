@@ -11,8 +11,9 @@ from dataclasses import replace
 
 from ..database import Database, Row, Transaction
 from ..errors import AnalyticsError, StorageError
+from ..http.parameters import MAX_INT64
 from ..values.calendar import HOUR_MS
-from ..values.timestamps import now
+from ..values.timestamps import LAST_TIMESTAMP, MIN_SECONDS, MIN_TIMESTAMP, now
 from .base import Statistics, StorageStats
 
 log = logging.getLogger(__name__)
@@ -132,11 +133,7 @@ class Snapshot:
         :raises StorageError: the provider failed.
         """
         self._write(ENSURE_ROW)
-        statistics = self.provider.statistics()
-        for number in (statistics.total_objects, statistics.estimated_sessions):
-            if number is not None and (not isinstance(number, int) or number < 0):
-                raise StorageError(f"{self.source} returned {number!r}, which is not a count")
-        statistics = self._with_sessions(statistics)
+        statistics = self._with_sessions(self._check(self.provider.statistics()))
         self._write(
             SAVE,
             total_objects=statistics.total_objects,
@@ -156,6 +153,26 @@ class Snapshot:
         ratio = listed.total_objects / listed.estimated_sessions
         self._write(SAVE_RATIO, objects_per_session=ratio, measured_at=listed.taken_at)
         return ratio
+
+    def _check(self, statistics: Statistics) -> Statistics:
+        """Return the statistics of the provider, which may be an object of the host application.
+
+        :raises StorageError: the provider returned something else.
+        """
+        if not isinstance(statistics, Statistics):
+            raise StorageError(f"{self.source} returned {statistics!r}, which is not an analytics_api.Statistics")
+        for number in (statistics.total_objects, statistics.estimated_sessions):
+            if number is not None and (not isinstance(number, int) or not 0 <= number <= MAX_INT64):
+                raise StorageError(f"{self.source} returned {number!r}, which is not a count")
+        taken_at = statistics.taken_at
+        # With a time in seconds, each request would cause a refresh; with one in microseconds, no request would.
+        if (
+            not isinstance(taken_at, int)
+            or not 0 <= taken_at <= LAST_TIMESTAMP
+            or MIN_SECONDS <= taken_at < MIN_TIMESTAMP
+        ):
+            raise StorageError(f"{self.source} returned the time {taken_at!r}, which is not in milliseconds since 1970")
+        return statistics
 
     def _with_sessions(self, statistics: Statistics) -> Statistics:
         if statistics.total_objects is None or statistics.estimated_sessions is not None:
