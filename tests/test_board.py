@@ -150,7 +150,7 @@ def test_several_leads_are_moved_at_once(leads, client, get):
 def test_lead_is_moved_only_from_the_expected_stage(leads, client, get):
     status = card(get, 1)["status"]
     client.patch("/analytics/leads/2", json={"status": "lost"})
-    request = [{"lead_id": 1, "from": status}, {"lead_id": 2, "from": "proposal"}, {"lead_id": 3, "from": None}]
+    request = [{"lead_id": 1, "from": status.upper()}, {"lead_id": 2, "from": "proposal"}, {"lead_id": 3, "from": None}]
 
     response = client.patch("/analytics/leads", json={"leads": request, "status": "qualified"})
 
@@ -182,6 +182,16 @@ def test_malformed_leads_are_400(client, leads):
 
     assert response.status_code == 400
     assert response.json["error"].startswith('The request body must be {"leads": [{"lead_id": 1')
+
+
+@pytest.mark.any_engine
+def test_unknown_stage_to_move_from_is_400(client, leads):
+    request = {"leads": [{"lead_id": 1, "from": "nwe"}], "status": "won"}
+
+    response = client.patch("/analytics/leads", json=request)
+
+    assert response.status_code == 400
+    assert response.json["error"] == "from must be one of new, contacted, qualified, proposal, won, lost"
 
 
 @pytest.mark.any_engine

@@ -95,6 +95,17 @@ def test_if_match_compares_strongly(client, state, pattern, status):
 
 
 @pytest.mark.any_engine
+@pytest.mark.parametrize("condition", ['W/"new.0"', "new.0", ""], ids=["weak", "unquoted", "empty"])
+def test_if_match_without_a_strong_tag_is_explained(client, state, condition):
+    response = client.patch(PATH, json={"status": "won"}, headers={"If-Match": condition})
+
+    assert response.status_code == 412
+    assert response.json["error"] == (
+        'If-Match has no strong entity tag: send the ETag in double quotes, without W/, such as "new.0"'
+    )
+
+
+@pytest.mark.any_engine
 @pytest.mark.parametrize(
     ("pattern", "status"),
     [("*", 412), ("{}", 412), ("W/{}", 412), ('"other"', 200)],

@@ -9,6 +9,7 @@ from datetime import date
 from typing import Protocol
 
 from ..errors import InvalidRequest
+from ..values.statuses import STATUSES
 
 MAX_INT64 = 2**63 - 1  # largest integer of a database column
 EXPECTATIONS = ("etag", "from")  # the entity tag or the status that a lead must have to be moved
@@ -208,7 +209,7 @@ class LeadReferences:
     def schema(self) -> dict[str, object]:
         lead_id = {"type": "integer", "minimum": 1, "maximum": MAX_INT64}
         text = {"type": ["string", "null"]}
-        properties = {"lead_id": lead_id, **dict.fromkeys(EXPECTATIONS, text)}
+        properties = {"lead_id": lead_id, "etag": text, "from": {**text, "enum": [*STATUSES, None]}}
         item = {"type": "object", "properties": properties, "required": ["lead_id"]}
         return {"type": "array", "minItems": 1, "maxItems": self.maximum, "items": item}
 
@@ -220,6 +221,7 @@ class LeadReferences:
         """Return the value of a field of a JSON body.
 
         :raises ValueError: the value is not such a list.
+        :raises InvalidRequest: a status in `from` is unknown.
         """
         if not isinstance(value, list) or not 1 <= len(value) <= self.maximum:
             raise ValueError(value)
@@ -236,6 +238,8 @@ class LeadReferences:
             raise ValueError(lead)
         if not all(isinstance(text, str) for text in expected.values()):
             raise ValueError(lead)
+        if "from" in expected:
+            expected["from"] = Enum("from", "", STATUSES).parse(lead["from"])
         return {"lead_id": lead_id, **expected}
 
 

@@ -49,6 +49,13 @@ def is_matched(condition: str, etag: str) -> bool:
     )
 
 
+def describe_mismatch(condition: str) -> str:
+    """Return the error message for an If-Match value that does not match."""
+    if all(weak for weak, _ in ENTITY_TAG.findall(condition)):
+        return 'If-Match has no strong entity tag: send the ETag in double quotes, without W/, such as "new.0"'
+    return "If-Match does not list the current ETag: the resource has changed since it was read"
+
+
 @dataclass(frozen=True, slots=True)
 class Preconditions:
     """The If-Match and If-None-Match headers of a write request. An absent header is None."""
@@ -65,9 +72,7 @@ class Preconditions:
             return
         etags = read_etags()
         if self.if_match is not None and not any(is_matched(self.if_match, etag) for etag in etags):
-            raise PreconditionFailed(
-                "If-Match does not list the current ETag: the resource has changed since it was read"
-            )
+            raise PreconditionFailed(describe_mismatch(self.if_match))
         if self.if_none_match is not None and any(is_listed(self.if_none_match, etag) for etag in etags):
             raise PreconditionFailed("If-None-Match lists the current ETag")
 
