@@ -104,7 +104,7 @@ def create_app(
         else Snapshot(provider, database, max_age=int(1000 * _parse_seconds("storage_max_age", storage_max_age)))
     )
     timeout = _parse_seconds("query_timeout", query_timeout)
-    hosts = _parse_hosts(collect_hosts)
+    hosts = _check_texts("collect_hosts", collect_hosts)
     app: WSGIApplication = Application(database, snapshot, prefix, downloads, timeout, clock, hosts)
     sessions = BrowserSessions(database) if browser_sessions else None
     app = keys = APIKeyMiddleware(app, key_digests, KeyStore(database), clock, authenticate, sessions)
@@ -266,7 +266,7 @@ def _check_database(database: object) -> str | os.PathLike[str]:
 
 
 def _check_prefix(prefix: str) -> None:
-    if not isinstance(prefix, str) or (prefix and (not prefix.startswith("/") or prefix.endswith("/"))):
+    if not isinstance(prefix, str) or (prefix and (prefix[0] != "/" or prefix[-1] == "/" or prefix[:2] == "//")):
         raise SettingError(f"prefix: use a path such as /analytics, or an empty string, not {prefix!r}")
     if set("<>") & set(prefix):
         raise SettingError(f"prefix: use a path without < and >, not {prefix!r}")
@@ -279,18 +279,18 @@ def _check_clock(clock: Callable[[], int]) -> None:
 
 
 def _parse_origins(origins: Iterable[str]) -> list[str]:
-    if isinstance(origins, str):
-        origins = [origins]
+    origins = _check_texts("cors_origins", [origins] if isinstance(origins, str) else origins)
     try:
         return [normalize_origin(origin) for origin in origins]
-    except (SettingError, TypeError, AttributeError) as error:
+    except SettingError as error:
         raise SettingError(f"cors_origins: {error}") from error
 
 
-def _parse_hosts(hosts: Iterable[str]) -> Sequence[str]:
-    if isinstance(hosts, str):
-        raise SettingError("collect_hosts: pass a list of host names, not one string")
-    return tuple(hosts)
+def _check_texts(name: str, texts: Iterable[str]) -> Sequence[str]:
+    values = None if isinstance(texts, str) or not isinstance(texts, Iterable) else tuple(texts)
+    if values is None or not all(isinstance(value, str) for value in values):
+        raise SettingError(f"{name}: pass a list of strings, not {texts!r:.40}")
+    return values
 
 
 def _parse_storage(storage: StorageStats | str | os.PathLike[str] | None) -> StorageStats | None:

@@ -139,6 +139,9 @@ def test_applications_are_independent(database, insert, tmp_path):
         ("cors_origins", "no origin"),
         ("cors_origins", [None]),
         ("collect_hosts", "shop.example"),
+        ("collect_hosts", None),
+        ("collect_hosts", [5]),
+        ("prefix", "//analytics"),
     ],
     ids=lambda value: value if isinstance(value, str) and value.isidentifier() else type(value).__name__,
 )
