@@ -259,6 +259,17 @@ def test_authenticate_must_return_a_principal(serve, caplog, result):
     assert "authenticate must return a Principal" in caplog.text
 
 
+@pytest.mark.any_engine
+@pytest.mark.parametrize("name", [None, 42, "a\0b"], ids=["none", "number", "nul"])
+def test_name_of_a_principal_must_be_a_string(serve, caplog, name):
+    client = serve(api_keys=[], authenticate=lambda environ: Principal(name))
+
+    response = client.get("/analytics/geo", key=None)
+
+    assert response.status_code == 500
+    assert f"whose name is a string without NUL, not {name!r}" in caplog.text
+
+
 def test_unauthorized_body_is_not_read(client):
     body = io.BytesIO(b"x" * 1000)
 

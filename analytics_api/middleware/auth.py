@@ -141,14 +141,18 @@ def extract_keys(environ: WSGIEnvironment) -> list[str]:
 
 
 def check_principal(principal: object) -> Principal | None:
-    """Validate the result of `authenticate`, and return it if it is None or a Principal with known scopes.
+    """Validate the result of `authenticate`, and return it if it is None or a Principal with a name and known scopes.
 
     :raises TypeError: the result is anything else, such as True, which must not grant access by accident.
     """
     if principal is None:
         return None
-    if not isinstance(principal, Principal) or not isinstance(principal.name, str):
+    if not isinstance(principal, Principal):
         raise TypeError(f"authenticate must return a Principal or None, not {type(principal).__name__}")
+    if not isinstance(principal.name, str) or "\0" in principal.name:  # PostgreSQL does not accept NUL in text
+        raise TypeError(
+            f"authenticate must return a Principal whose name is a string without NUL, not {principal.name!r}"
+        )
     if isinstance(principal.scopes, str) or not ALL_SCOPES.issuperset(principal.scopes):
         known = ", ".join(sorted(ALL_SCOPES))
         raise TypeError(
