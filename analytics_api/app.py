@@ -32,7 +32,7 @@ from .storage.base import StorageStats
 from .storage.directory import Directory
 from .storage.snapshot import MAX_AGE, Snapshot
 from .values.calendar import Today
-from .values.timestamps import MIN_TIMESTAMP, now
+from .values.timestamps import check_clock, now
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -92,7 +92,7 @@ def create_app(
     if authenticate is not None and not callable(authenticate):
         raise SettingError("authenticate: pass a function that takes the environ and returns a Principal or None")
     _check_prefix(prefix)
-    _check_clock(clock)
+    check_clock(clock)
     origins = _parse_origins(cors_origins)
     provider = _parse_storage(storage)
     if not isinstance(database, Database):
@@ -270,12 +270,6 @@ def _check_prefix(prefix: str) -> None:
         raise SettingError(f"prefix: use a path such as /analytics, or an empty string, not {prefix!r}")
     if set("<>") & set(prefix):
         raise SettingError(f"prefix: use a path without < and >, not {prefix!r}")
-
-
-def _check_clock(clock: Callable[[], int]) -> None:
-    instant = clock() if callable(clock) else clock
-    if not isinstance(instant, int) or instant < MIN_TIMESTAMP:
-        raise SettingError(f"clock: return milliseconds since the epoch as an integer, not {instant!r}")
 
 
 def _parse_origins(origins: Iterable[str]) -> list[str]:

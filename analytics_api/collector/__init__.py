@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from ..database import Database, open_database
 from ..errors import SettingError
-from ..values.timestamps import now
+from ..values.timestamps import check_clock, now
 from .application import Collector
 from .hosts import Hosts
 from .machines import require_crawler_list
@@ -44,8 +44,7 @@ def create_collector(
     site = Hosts(hosts)
     if isinstance(trusted_proxies, bool) or not isinstance(trusted_proxies, int) or trusted_proxies < 0:
         raise SettingError("trusted_proxies: pass the number of proxies, 0 or more")
-    if not callable(clock):
-        raise SettingError("clock: pass a function that returns milliseconds since the epoch")
+    check_clock(clock)
     require_crawler_list()
     if not isinstance(database, Database):
         database = open_database(database)
@@ -68,8 +67,8 @@ def _parse_countries(path: str | os.PathLike[str] | None) -> Countries | None:
 
 
 def _parse_networks(lines: Iterable[str]) -> Networks:
-    if isinstance(lines, str):
-        raise SettingError("vpn_networks: pass a list of networks, not one string")
+    if isinstance(lines, str) or not isinstance(lines, Iterable):
+        raise SettingError(f"vpn_networks: pass a list of networks, not {lines!r}")
     try:
         return Networks(lines)
     except SettingError as error:

@@ -18,8 +18,8 @@ class Hosts:
     """
 
     def __init__(self, names: Iterable[str]) -> None:
-        if isinstance(names, str):
-            raise SettingError("hosts: pass a list of host names, not one string")
+        if isinstance(names, str) or not isinstance(names, Iterable):
+            raise SettingError(f"hosts: pass a list of host names, not {names!r}")
         parsed = [_parse(name) for name in names]
         if not parsed:
             raise SettingError("hosts: at least one host name is required")
@@ -49,6 +49,8 @@ def host_of(text: str) -> str | None:
 
 def _parse(name: str) -> tuple[str, bool]:
     """Return the normalized host, and whether the name is a wildcard."""
+    if not isinstance(name, str):
+        raise SettingError(f"hosts: {name!r} is not a string")
     is_wildcard = name.startswith("*.")
     bare = name[2:] if is_wildcard else name
     host = None if "/" in bare or "@" in bare or " " in bare else host_of(bare)

@@ -7,10 +7,11 @@ import re
 import shlex
 import time
 import warnings
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 
-from ..errors import IngestError
+from ..errors import IngestError, SettingError
 from .calendar import DAY_MS, MINUTE_MS
 
 TIMESTAMP_COLUMNS = frozenset({"started_at", "ended_at", "occurred_at", "changed_at"})  # milliseconds since the epoch
@@ -49,6 +50,16 @@ ISO_8601 = re.compile(
 def now() -> int:
     """Return the current time in milliseconds since the epoch, UTC."""
     return time.time_ns() // 1_000_000
+
+
+def check_clock(clock: Callable[[], int]) -> None:
+    """Call the clock once.
+
+    :raises SettingError: the result is not in milliseconds since the epoch.
+    """
+    instant = clock() if callable(clock) else clock
+    if not isinstance(instant, int) or not MIN_TIMESTAMP <= instant <= LAST_TIMESTAMP:
+        raise SettingError(f"clock: return milliseconds since the epoch as an integer, not {instant!r}")
 
 
 def to_timestamp(value: object) -> int | None:

@@ -1,6 +1,7 @@
 """The requests that the collector accepts, and those that it rejects."""
 
 import json
+import time
 
 import jsonschema
 import pytest
@@ -171,10 +172,22 @@ def test_urls_match_the_hosts_of_the_site(url, is_included):
     assert Hosts(["shop.example", "*.shop.example", "*.other.example"]).include_url(url) is is_included
 
 
-@pytest.mark.parametrize("hosts", [(), ("a b",), ("",), ("https://shop.example",), ("*",), ("*.*.example",)], ids=str)
+@pytest.mark.parametrize(
+    "hosts", [(), None, (5,), ("a b",), ("",), ("https://shop.example",), ("*",), ("*.*.example",)], ids=str
+)
 def test_hosts_that_are_not_names_are_rejected(database, hosts):
     with pytest.raises(SettingError, match=r"^hosts: "):
         create_collector(database, hosts=hosts)
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [{"clock": lambda: 1771945200}, {"clock": time.time}, {"clock": 5}, {"vpn_networks": None}],
+    ids=["seconds", "float", "number", "networks"],
+)
+def test_invalid_argument_is_named(database, argument):
+    with pytest.raises(SettingError, match=rf"^{next(iter(argument))}: "):
+        create_collector(database, hosts=["shop.example"], **argument)
 
 
 LIST_IT = "list the host in ANALYTICS_COLLECT_HOSTS, or in the argument hosts of create_collector"
