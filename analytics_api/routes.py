@@ -197,7 +197,7 @@ ROUTES = (
         Integer("offset", "Number of leads to skip", default=0, minimum=0),
         SEARCH,
         Enum("sort", "Order of the leads; by default the order of the cursor, or newest", LIST_ORDERS),
-        Cursor("cursor", "Position from the Link header of the previous page; only for the same sort", CURSOR_PATTERN),
+        Cursor("cursor", "the Link header", CURSOR_PATTERN),
     ], filters=FILTERS_OF_LEADS, next_query=next_query),
     Route("leads:read", "GET", "/leads/export", export_leads, [
         Enum("format", "CSV, or one JSON object per line", tuple(FORMATS), default="csv"),
@@ -217,7 +217,7 @@ ROUTES = (
         Integer("limit", "Number of leads to return", default=25, minimum=1, maximum=100),
         SEARCH,
         Enum("sort", BOARD_SORT, LIST_ORDERS),
-        Cursor("cursor", "Position from `next` of the previous page; only for the same sort", BOARD_CURSOR_PATTERN),
+        Cursor("cursor", "`next`", BOARD_CURSOR_PATTERN),
     ], path_parameters=[Text("status", f"Stage of the pipeline: {', '.join(STATUSES)}")], filters=FILTERS_OF_LEADS),
     Route("leads:read", "GET", "/changes", changes, [
         Text("since", "Position from `cursor` of the board or of an earlier response", maximum=MAX_POSITION),

@@ -80,6 +80,13 @@ def test_cursor_of_another_order_is_400(leads, client, get):
     )
 
 
+@pytest.mark.any_engine
+def test_invalid_cursor_of_a_stage_is_400(client):
+    response = client.get(f"{BOARD}/new?cursor=x")
+
+    assert (response.status_code, response.json) == (400, {"error": "cursor is invalid: use the one from `next`"})
+
+
 def test_unknown_stage_is_404(client):
     response = client.get(f"{BOARD}/archived")
 

@@ -265,12 +265,19 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A position in a list, from a page's `Link` header. The text must match the regular expression `pattern`."""
+    """A position in a list. The text must match the regular expression `pattern`.
+
+    :param source: where clients find the cursor of the next page.
+    """
 
     name: str
-    description: str
+    source: str
     pattern: str
     default: None = None
+
+    @property
+    def description(self) -> str:
+        return f"Position from {self.source} of the previous page; only for the same sort"
 
     @property
     def schema(self) -> dict[str, object]:
@@ -278,7 +285,7 @@ class Cursor:
 
     def parse(self, text: str) -> str:
         if not re.fullmatch(self.pattern, text):
-            raise InvalidRequest(f"{self.name} is invalid: use the one from the Link header")
+            raise InvalidRequest(f"{self.name} is invalid: use the one from {self.source}")
         return text
 
 
