@@ -569,7 +569,7 @@ limit (select projects from project_code_limit);
 create view lead_stages as
 select leads.lead_id,
   case
-    when change_id is null and status = 'new' and enquiry_datetime >= '0001' then unixepoch(enquiry_datetime) * 1000
+    when change_id is null and status = 'new' and enquiry_datetime >= '0001' then strftime('%s', enquiry_datetime) * 1000
     when new_status = status then changed_at
   end as stage_since
 from leads

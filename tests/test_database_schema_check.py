@@ -1,5 +1,6 @@
 """Opening a database whose schema was changed by another program logs a warning, and `upgrade` restores the schema."""
 
+import re
 import shutil
 import sqlite3
 from contextlib import closing
@@ -10,6 +11,8 @@ from helpers.cli import demo_file, isolated_cwd, query, run
 
 from analytics_api import open_database
 from analytics_api.database import upgrade
+from analytics_api.database.expected import read_expected
+from analytics_api.database.sqlite.schema import schema_statements
 
 COPY_EVENTS = """
 create table copy (event_id integer primary key, session_id text, event_type text, page_url text, occurred_at integer, data text);
@@ -120,3 +123,16 @@ def test_database_without_wal_that_is_read_is_opened(path, caplog):
             assert database.rows("select sessions from day_counts where day = -1") == [{"sessions": 50}]
 
     assert "the journal mode remains delete: database is locked" in caplog.text
+
+
+# SQLite 3.37, the oldest supported version, does not have these functions and operators.
+NEWER = (
+    r"\b(unixepoch|format|unhex|octet_length|timediff|concat|concat_ws|string_agg|jsonb\w*)\s*\(|->"
+    r"|\bis (not )?distinct from\b|\b(right|full) (outer )?join\b"
+)
+
+
+def test_schema_needs_no_newer_version_of_sqlite():
+    statements = re.sub("--.*", "", "".join(schema_statements()) + read_expected())
+
+    assert re.search(NEWER, statements) is None
