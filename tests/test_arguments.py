@@ -6,8 +6,11 @@ from helpers.client import NOW
 from analytics_api import AnalyticsError, Context
 from analytics_api.endpoints.conversions import conversions
 from analytics_api.endpoints.dashboard import dashboard
+from analytics_api.endpoints.leads import board, board_stage, list_leads
 from analytics_api.endpoints.overview import overview
+from analytics_api.endpoints.pages import entry, top
 from analytics_api.endpoints.sessions import daily
+from analytics_api.endpoints.sources import sources
 
 INTERVALS = "interval must be one of hour, day, week, month"
 
@@ -26,6 +29,14 @@ INTERVALS = "interval must be one of hour, day, week, month"
         (conversions, {"attribution": "first_country, a.last"}, "attribution must be one of last, first"),
         (overview, {"days": 0}, "days must be an integer from 1, not 0"),
         (overview, {"days": "7"}, "days must be an integer from 1, not '7'"),
+        (conversions, {"limit": -1}, "limit must be an integer from 1, not -1"),
+        (dashboard, {"limit": -1, "sections": ["overview"]}, "limit must be an integer from 1, not -1"),
+        (top, {"limit": None}, "limit must be an integer from 1, not None"),
+        (entry, {"limit": "5"}, "limit must be an integer from 1, not '5'"),
+        (sources, {"limit": 0}, "limit must be an integer from 1, not 0"),
+        (list_leads, {"limit": -1}, "limit must be an integer from 1, not -1"),
+        (board, {"limit": -1}, "limit must be an integer from 1, not -1"),
+        (board_stage, {"status": "new", "limit": -1}, "limit must be an integer from 1, not -1"),
         (overview, {"from_": "2026-02-01"}, "from must be a datetime.date, not '2026-02-01'"),
     ],
 )

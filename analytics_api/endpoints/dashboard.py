@@ -11,7 +11,7 @@ from typing import Any, Final, TypedDict, cast
 
 from ..context import Context
 from ..database import Database
-from ..http.parameters import check_choice
+from ..http.parameters import check_choice, check_limit
 from ..statistics.earlier_range import EarlierRange, find_earlier_range
 from ..statistics.filtered_sections import read_sections
 from ..statistics.filtered_sessions import read_page_views, read_page_views_of_hours
@@ -253,6 +253,7 @@ def dashboard(
 
     :param sections: keys of SECTIONS.
     """
+    check_limit(limit)
     if interval is not None:
         check_choice("interval", interval, INTERVALS)
     for section in sections or ():

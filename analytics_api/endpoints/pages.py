@@ -8,6 +8,7 @@ from datetime import date
 from typing import TypedDict
 
 from ..context import Context
+from ..http.parameters import check_limit
 from ..statistics.earlier_range import EarlierRange, find_earlier_range, read_earlier_keys
 from ..statistics.filtered_sessions import read_pages
 from ..statistics.matching import Matching, find_matching
@@ -133,6 +134,7 @@ def top(
     A view is an event of type `page_view` that has a page. `unique_sessions` is the number of sessions with a view of
     the page. With `compare`, `previous` counts the same page in the earlier range.
     """
+    check_limit(limit)
     range_ = resolve_range(ctx, from_, to, days, filters, compare=compare)
     matching = find_matching(ctx.db, range_, filters)
     if matching:
@@ -202,6 +204,7 @@ def exit_(
 def _top_of_sessions(
     ctx: Context, field: str, limit: int, range_: DayRange | None, filters: Filters | None, compare: Comparison | None
 ) -> list[SessionPage]:
+    check_limit(limit)
     matching = find_matching(ctx.db, range_, filters)
     rows = read_top_keys(ctx.db, range_, matching, field, limit)
     result: list[SessionPage] = [{"page": page, "sessions": sessions} for page, sessions in rows]

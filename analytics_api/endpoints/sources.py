@@ -6,6 +6,7 @@ from datetime import date
 from typing import TypedDict
 
 from ..context import Context
+from ..http.parameters import check_limit
 from ..statistics.earlier_range import find_earlier_range, read_earlier_keys
 from ..statistics.matching import find_matching
 from ..statistics.ranges import Days, resolve_range
@@ -41,6 +42,7 @@ def sources(
     `(direct)` stands for sessions without a referrer domain. With `compare`, `previous` counts the same domain in the
     earlier range.
     """
+    check_limit(limit)
     range_ = resolve_range(ctx, from_, to, days, filters, compare=compare)
     matching = find_matching(ctx.db, range_, filters)
     rows = read_top_keys(ctx.db, range_, matching, "source", limit)

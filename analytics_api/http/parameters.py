@@ -25,6 +25,15 @@ def check_choice(name: str, word: object, choices: Sequence[str]) -> None:
         raise InvalidRequest(f"{name} must be one of {', '.join(choices)}")
 
 
+def check_limit(limit: object) -> None:
+    """Check the argument `limit`.
+
+    :raises InvalidRequest: it is not a positive integer.
+    """
+    if not isinstance(limit, int) or limit < 1:
+        raise InvalidRequest(f"limit must be an integer from 1, not {limit!r}")
+
+
 class Parameter(Protocol):
     """A parameter of a route. Its name in the URL is also the name of the endpoint's argument."""
 

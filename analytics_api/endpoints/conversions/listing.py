@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any, cast
 
 from ...context import Context
-from ...http.parameters import check_choice
+from ...http.parameters import check_choice, check_limit
 from ...statistics.earlier_range import EarlierRange, find_earlier_range
 from ...statistics.matching import Matching, find_matching
 from ...statistics.periods import find_bounds
@@ -45,6 +45,7 @@ def conversions(
     numbers of the same key in the earlier range. By day, week or month, `previous` has the numbers of the interval with
     the same position in the earlier range.
     """
+    check_limit(limit)
     # The statement contains the names of these columns.
     check_choice("by", by, BY)
     check_choice("attribution", attribution, ATTRIBUTIONS)

@@ -8,6 +8,7 @@ from typing import Any, Final, TypedDict, cast
 from ...context import Context
 from ...database import Reader
 from ...errors import NotFound
+from ...http.parameters import check_limit
 from ...statistics.session_filters import Filters
 from ...values.statuses import STATUSES, Status
 from .filtered_search import FilteredSearch, find_filtered_page
@@ -66,6 +67,7 @@ def board(
     :param filters: as in the list.
     :raises InvalidRequest: a filter is invalid.
     """
+    check_limit(limit)
     values = parse(filters, status)
     chosen = [stage for stage in STATUSES if stage in values.get("status", STATUSES)]
 
@@ -95,6 +97,7 @@ def board_stage(
     :raises NotFound: there is no such stage.
     :raises InvalidRequest: the cursor belongs to another `sort`, or a filter is invalid.
     """
+    check_limit(limit)
     stage = find_status(status)
     order = resolve_order(sort, cursor, BOARD_ORDER)
     values = parse(filters)

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from ...context import Context
 from ...database import Reader
+from ...http.parameters import check_limit
 from ...statistics.session_filters import Filters
 from .filtered_search import FilteredSearch, find_filtered_page
 from .filters import FilterValues, is_simple, list_conditions, parse, to_query
@@ -50,6 +51,7 @@ def list_leads(
     :param filters: texts by the names of filters, such as `{"project": ["Sky Towers"], "score_min": "50"}`.
     :raises InvalidRequest: the cursor belongs to another `sort`, or a filter is invalid.
     """
+    check_limit(limit)
     order = resolve_order(sort, cursor, DEFAULT_ORDER)
     values = parse(filters, status)
 
