@@ -37,6 +37,9 @@ INTERVALS = "interval must be one of hour, day, week, month"
         (list_leads, {"limit": -1}, "limit must be an integer from 1, not -1"),
         (board, {"limit": -1}, "limit must be an integer from 1, not -1"),
         (board_stage, {"status": "new", "limit": -1}, "limit must be an integer from 1, not -1"),
+        (overview, {"filters": {"country": [1]}}, "country must be a list of strings, not [1]"),
+        (overview, {"filters": {"country": None}}, "country must be a list of strings, not None"),
+        (list_leads, {"limit": 1, "filters": {"score_min": 50}}, "score_min must be a list of strings, not 50"),
         (overview, {"from_": "2026-02-01"}, "from must be a datetime.date, not '2026-02-01'"),
     ],
 )

@@ -5,7 +5,7 @@ A filter selects sessions, for example those from one country. Filters of leads 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from ..errors import InvalidRequest
@@ -72,7 +72,7 @@ def parse_filters(filters: Filters | None) -> dict[str, tuple[str, ...]]:
     for name, values in (filters or {}).items():
         if name not in SESSION_FILTERS:
             raise InvalidRequest(f"{name} is not a filter; use {', '.join(SESSION_FILTERS)}")
-        if texts := parse_values(SESSION_FILTERS[name], [values] if isinstance(values, str) else values):
+        if texts := parse_values(SESSION_FILTERS[name], list_texts(name, values)):
             parsed[name] = texts
     if len(parsed) > MAX_FILTERS:
         raise InvalidRequest(
@@ -81,7 +81,18 @@ def parse_filters(filters: Filters | None) -> dict[str, tuple[str, ...]]:
     return parsed
 
 
-def parse_values(parameter: Parameter, texts: Sequence[str]) -> tuple[Any, ...]:
+def list_texts(name: str, values: Collection[str]) -> Collection[str]:
+    """Return the values of a filter. One string is one value.
+
+    :raises InvalidRequest: `values` is neither a string nor a list of strings.
+    """
+    texts = [values] if isinstance(values, str) else values
+    if not isinstance(texts, Collection) or not all(isinstance(text, str) for text in texts):
+        raise InvalidRequest(f"{name} must be a list of strings, not {values!r}")
+    return texts
+
+
+def parse_values(parameter: Parameter, texts: Collection[str]) -> tuple[Any, ...]:
     """Return the values of a filter without duplicates. Empty texts are ignored.
 
     :raises InvalidRequest: a value is invalid, or there are more than MAX_VALUES texts, as in the OpenAPI document.

@@ -7,7 +7,7 @@ the query planner.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Final, Literal
@@ -16,7 +16,7 @@ from ...database import Reader
 from ...errors import InvalidRequest
 from ...http.parameters import MAX_INT64, Boolean, Day, Filter, Integer, Parameter
 from ...statistics.ranges import load_offsets
-from ...statistics.session_filters import Filters, parse_values
+from ...statistics.session_filters import Filters, list_texts, parse_values
 from ...values.calendar import day_begins_at, to_day
 from ...values.statuses import STATUSES
 from .orders import MIN_INT64
@@ -131,7 +131,7 @@ def parse(filters: Filters | None, status: str | None = None) -> FilterValues:
     for name, listed in {**({"status": status} if status else {}), **(filters or {})}.items():
         if name not in LEAD_FILTERS:
             raise InvalidRequest(f"{name} is not a filter of leads; use {', '.join(LEAD_FILTERS)}")
-        if parsed := _parse_texts(LEAD_FILTERS[name], [listed] if isinstance(listed, str) else listed):
+        if parsed := _parse_texts(LEAD_FILTERS[name], list_texts(name, listed)):
             values[name] = parsed if LEAD_FILTERS[name].is_repeatable else parsed[0]
     for name, value in values.items():
         lower = LEAD_FILTERS[name].lower
@@ -141,7 +141,7 @@ def parse(filters: Filters | None, status: str | None = None) -> FilterValues:
     return values
 
 
-def _parse_texts(filter_: LeadFilter, texts: Sequence[str]) -> tuple[Any, ...]:
+def _parse_texts(filter_: LeadFilter, texts: Collection[str]) -> tuple[Any, ...]:
     if len(texts) > 1 and not filter_.is_repeatable:
         raise InvalidRequest(f"{filter_.name} must have one value, not several")
     return parse_values(filter_.parameter, texts)
