@@ -188,7 +188,8 @@ def daily(
     response are counted, too. If the earlier range has fewer intervals, `previous` has zeros and no `date`.
 
     :raises InvalidRequest: there would be more than 3,700 rows, or the interval is an hour and sessions of the range
-        were purged.
+        were purged. For hours, all hours from the first to the last day with sessions count as rows. With `compare`,
+        all intervals of the range do.
     """
     check_choice("interval", interval, INTERVALS)
     range_ = resolve_range(ctx, from_, to, days, filters, default=DEFAULT_DAYS, compare=compare)
