@@ -55,9 +55,11 @@ select fingerprint, 0, 1, 1
 from past_fingerprints_of_the_older_version;
 
 insert into archived_event_counts (day, events)
-select 0, sum(events)
-from past_events_of_the_older_version
-having sum(events) > 0;
+select 0, events
+from (
+  select sum(events) as events
+  from past_events_of_the_older_version) as totals
+where events > 0;
 
 insert into pages (page)
 select page
