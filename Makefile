@@ -1,6 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
-SQL := plans costs counters* ranges* site* search* lead* overview sessions* pages* geo engagement sources realtime database* purge erase
+SQL := plans costs counters* ranges* site* search* lead* overview sessions* pages* geo engagement sources realtime database* purge erase \
+  import* cli_import d1_dump backup copy export
 
 # Suppress pip's notices about newer versions and about running as root.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -41,10 +42,10 @@ lowest: .venv-lowest/test  ## run the tests on the lowest supported versions; OP
 	.venv-lowest/bin/python tests/lowest.py --installed
 	.venv-lowest/bin/$(PYTEST) --ignore tests/browser $(OPTIONS)
 
-newest: .venv/test .venv/newest/libsqlite3.so.0  ## run the tests of SQL on the newest SQLite on PyPI
+newest: .venv/test .venv/newest/libsqlite3.so.0  ## run the tests of SQL and of imports on the newest SQLite on PyPI
 	LD_LIBRARY_PATH=$(CURDIR)/.venv/newest PYTHONPATH=.venv/newest $(BIN)/python -c 'import pysqlite3, sqlite3; \
 	  print("SQLite", sqlite3.sqlite_version); assert sqlite3.sqlite_version == pysqlite3.sqlite_version'
-	LD_LIBRARY_PATH=$(CURDIR)/.venv/newest $(BIN)/$(PYTEST) --engine sqlite $(SQL:%=tests/test_%.py)
+	LD_LIBRARY_PATH=$(CURDIR)/.venv/newest $(BIN)/$(PYTEST) --engine sqlite tests/imports $(SQL:%=tests/test_%.py)
 
 faults: .venv/test  ## inject faults and run the random tests for longer; as root also full and read-only disks
 	@cd faults && for script in crash collect_crash disk_faults slow_clients slow_exports reload lead_contention \
