@@ -28,6 +28,7 @@ REQUIREMENTS = (
 )
 
 # Data need not survive a crash, so fsync and full pages in the WAL are off. Replicas report often and reconnect soon.
+# Each `create database` is a checkpoint, which could delete a segment of the WAL that a replica has not received yet.
 # Autovacuum could otherwise store, between two tests, the statistics of an emptied table for the plans of the next one.
 TEST_SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -35,6 +36,7 @@ TEST_SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
     "max_wal_size": "256MB",  # several servers share the memory
+    "wal_keep_size": "16MB",
     "max_connections": "200",
     "wal_receiver_status_interval": "1s",
     "wal_retrieve_retry_interval": "200ms",
