@@ -13,7 +13,7 @@ from typing import Final
 
 from .database import Database, Row, Transaction
 from .errors import APIKeyError
-from .values.calendar import DAY_MS, iso_date
+from .values.calendar import utc_date
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ class KeyStore:
         if not requested or requested - ALL_SCOPES:
             raise APIKeyError(f"scopes: use one or more of {', '.join(SCOPES)}")
         if expires_at is not None and expires_at <= now:
-            raise APIKeyError(f"expires: {_day(expires_at)} is not in the future")
+            raise APIKeyError(f"expires: {utc_date(expires_at)} is not in the future")
         key = generate_key()
         ordered = " ".join(scope for scope in SCOPES if scope in requested)
 
@@ -152,7 +152,7 @@ class KeyStore:
             _reject_revoked(old, name)
             expiry = old["expires_at"] if expires_at is None else expires_at
             if expiry is not None and expiry <= now:
-                raise APIKeyError(f"expires: {_day(expiry)} is not in the future; give the new key a later day")
+                raise APIKeyError(f"expires: {utc_date(expiry)} is not in the future; give the new key a later day")
             at.execute(
                 REPLACE_KEY,
                 name=name,
@@ -198,7 +198,7 @@ class KeyStore:
         row = self.db.primary_row(SELECT_ACTIVE, digest=key_digest)
         if row is None or (row["expires_at"] is not None and row["expires_at"] <= now):
             return None
-        self._record_use(row, _day(now))
+        self._record_use(row, utc_date(now))
         return Principal(_public_name(row["name"]), frozenset(row["scopes"].split()), row["expires_at"])
 
     def _record_use(self, row: Row, day: str) -> None:
@@ -257,10 +257,6 @@ def _state(row: Row, now: int) -> str:
     if row["expires_at"] is not None and row["expires_at"] <= now:
         return "expired"
     return "replaced" if REPLACED in row["name"] else "active"
-
-
-def _day(instant: int) -> str:
-    return iso_date(instant // DAY_MS)
 
 
 def digest(key: bytes) -> str:

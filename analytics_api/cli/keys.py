@@ -9,7 +9,7 @@ import click
 
 from ..database import open_database
 from ..keys import SCOPES, KeyStore
-from ..values.calendar import DAY_MS, HOUR_MS, MINUTE_MS, iso_date
+from ..values.calendar import DAY_MS, HOUR_MS, MINUTE_MS, utc_date
 from ..values.timestamps import now
 from .base import SuggestingGroup, database_option, main, open_or_create, parse_day
 
@@ -82,11 +82,15 @@ def list_(database: str) -> None:
         if not listed:
             click.echo("there are no named keys; the keys from the settings are not listed", err=True)
         for key in listed:
-            dates = [key["state"], f"created {day(key['created_at'])}", f"last used {key['last_used_on'] or 'never'}"]
+            dates = [
+                key["state"],
+                f"created {utc_date(key['created_at'])}",
+                f"last used {key['last_used_on'] or 'never'}",
+            ]
             if key["expires_at"] is not None:
-                dates.append(f"expires {day(key['expires_at'])}")
+                dates.append(f"expires {utc_date(key['expires_at'])}")
             if key["revoked_at"] is not None:
-                dates.append(f"revoked on {day(key['revoked_at'])}")
+                dates.append(f"revoked on {utc_date(key['revoked_at'])}")
             click.echo(f"{key['name']}  {key['prefix']}…  {key['scopes']}  {', '.join(dates)}")
 
 
@@ -98,8 +102,3 @@ def revoke(database: str, name: str) -> None:
     with open_database(database, create=False).closing() as opened:
         KeyStore(opened).revoke(name, now=now())
         click.echo(f"key {name} revoked")
-
-
-def day(instant: int) -> str:
-    """Format the UTC date of an instant."""
-    return iso_date(instant // DAY_MS)

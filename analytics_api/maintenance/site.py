@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from ..database import Database, Reader, Transaction, ignore_progress
 from ..errors import SettingError
-from ..values.calendar import DAY_MS, Offset, iso_date
+from ..values.calendar import DAY_MS, Offset, utc_date
 
 SECOND_MS = 1000
 DAY_SECONDS = 86_400
@@ -113,7 +113,7 @@ def find_outdated_offset(db: Database) -> int | None:
 
 def outdated_message(time_zone: str, outdated: int) -> str:
     return (
-        f"the offsets of {time_zone} from {iso_date(outdated // DAY_MS)} on are outdated;"
+        f"the offsets of {time_zone} from {utc_date(outdated)} on are outdated;"
         f" `analytics-api site --time-zone {time_zone}` updates them"
     )
 

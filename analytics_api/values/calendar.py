@@ -89,6 +89,11 @@ def iso_date(day: int) -> str:
     return "10000-01-01" if day == END_DAY else to_date(day).isoformat()
 
 
+def utc_date(instant: int) -> str:
+    """Return the UTC date of an instant as `YYYY-MM-DD`."""
+    return iso_date(instant // DAY_MS)
+
+
 def find_offset(instant: int, offsets: Sequence[Offset]) -> Offset:
     """Return the row that applies to an instant. The first row also applies before its `begins_at`."""
     return offsets[max(bisect_right(offsets, instant, key=_begins_at) - 1, 0)]
