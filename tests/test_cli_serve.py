@@ -14,7 +14,7 @@ from urllib.request import Request, urlopen
 import pytest
 from helpers.cli import COMMAND, clean_environment, isolated_cwd, query, run, run_process
 from helpers.client import KEY
-from helpers.server import listen, serving, wait_for
+from helpers.server import free_port, listen, serving, wait_for
 
 from analytics_api.cli import main
 
@@ -25,11 +25,6 @@ LONG = "a-key-of-many-letters-that-nobody-knows"
 def folder(tmp_path, monkeypatch):
     isolated_cwd(monkeypatch, tmp_path)
     return tmp_path
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 def test_serve_listens_and_reads_its_database(folder):

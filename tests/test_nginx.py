@@ -16,7 +16,7 @@ from urllib.parse import quote
 import pytest
 from helpers.client import KEY
 from helpers.nginx import proxying, require_nginx
-from helpers.server import serving, wait_for
+from helpers.server import free_port, serving, wait_for
 from helpers.tls import make_certificate
 
 from analytics_api import open_database
@@ -217,9 +217,7 @@ def test_rejected_rate_is_json_with_retry_after(server):
 
 
 def test_stopped_api_is_503_in_json(folder):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        stopped = SimpleNamespace(address=free.getsockname())
-    with proxying(stopped) as nginx:
+    with proxying(SimpleNamespace(address=("127.0.0.1", free_port()))) as nginx:
         status, headers, body = nginx.request("GET", "/analytics/geo")
 
     assert (status, headers["Retry-After"]) == (503, "1")

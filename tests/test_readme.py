@@ -18,7 +18,7 @@ import pytest
 from helpers import access_logs
 from helpers.cli import clean_environment, isolated_cwd, query, run
 from helpers.client import APIClient
-from helpers.server import wait_for
+from helpers.server import free_port, wait_for
 from werkzeug.test import Client
 
 from analytics_api import create_app, open_database
@@ -537,8 +537,7 @@ def started(folder):
     if not shutil.which("openssl"):
         pytest.skip("needs openssl, as the README does")
     (block,) = [block for block in blocks("sh") if "analytics-api serve" in block]
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     assert "127.0.0.1:8000" in block
     script = block.replace("127.0.0.1:8000", f"127.0.0.1:{port}")
     serving = subprocess.Popen(

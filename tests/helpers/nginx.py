@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.server import HTTPProcess, wait_for
+from helpers.server import HTTPProcess, free_port, wait_for
 
 CONF = Path(__file__).parents[2] / "deploy" / "nginx.conf"
 PROGRAM = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
@@ -37,8 +36,7 @@ def proxying(server, edit=lambda text: text, files=()):
     :param edit: a function that changes the text of the configuration.
     :param files: files to which the configuration refers without a directory.
     """
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     with tempfile.TemporaryDirectory(prefix="analytics-nginx-") as prefix:
         folder = Path(prefix)
         (folder / "nginx.conf").write_text(edit(configuration(port, server.address[1])), encoding="utf-8")

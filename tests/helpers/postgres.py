@@ -10,7 +10,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.server import free_port
 from helpers.sqlite import live_threads
 
 REQUIREMENTS = (
@@ -218,13 +218,6 @@ def find_binaries():
 def server_user():
     """Return the user that runs the server. PostgreSQL does not run as root."""
     return "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
-
-
-def free_port():
-    """Return an unused TCP port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @cache

@@ -2,11 +2,12 @@
 
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -62,6 +63,18 @@ def wait_for(condition, seconds=20):
     while not condition():
         assert time.monotonic() < until, condition
         time.sleep(0.02)
+
+
+def free_port():
+    """Return a TCP port that is free, for a server that cannot inherit a socket.
+
+    It is below the range from which the system chooses ports of connections (from 32768 on under Linux), because one
+    of those could get it before the server starts.
+    """
+    while True:
+        port = 10_000 + secrets.randbelow(20_000)  # `random` has the same seed in each process of pytest-xdist
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def listen():
