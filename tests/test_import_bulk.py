@@ -1,9 +1,12 @@
 """Importing many rows in bulk mode: triggers, indexes and counters."""
 
+import sqlite3
+
 import pytest
 from helpers.counters import read_totals
 
 from analytics_api import open_database
+from analytics_api.database.sqlite.counters import list_counters, names_read_by
 from analytics_api.imports import batch, import_database, sqlite_file
 
 pytestmark = pytest.mark.writes
@@ -92,6 +95,32 @@ def test_sqlite_rebuilds_dependent_counters_alone(tmp_path, statement, present, 
 
     assert present <= calls
     assert not absent & calls
+
+
+def read_by(connection, view):
+    """Return the names of the tables and views that SQLite reads for a view."""
+    names = set()
+
+    def record(action, name, *_):
+        if action == sqlite3.SQLITE_READ:
+            names.add(name)
+        return sqlite3.SQLITE_OK
+
+    connection.set_authorizer(record)
+    connection.execute(f"explain select * from {view}").close()
+    connection.set_authorizer(lambda *_: sqlite3.SQLITE_OK)
+    return names
+
+
+def test_names_read_by_a_view_include_its_tables(tmp_path):
+    with open_database(tmp_path / "a.db").closing() as database:
+        tables = {name for (name,) in database.tuples("select name from sqlite_schema where type = 'table'")}
+        views = database.read(lambda at: [counter.view for counter in list_counters(at)])
+        read = database.read(lambda at: {view: tables & read_by(at.connection, view) for view in views})
+
+    assert len(views) == 21
+    assert all(read.values())
+    assert [view for view, names in read.items() if not names <= names_read_by(view)] == []
 
 
 def test_error_in_progress_callback_stops_the_import(database, export, small_batches):

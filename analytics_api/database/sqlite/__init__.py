@@ -18,7 +18,7 @@ from ...errors import DatabaseError, StatementTimeout
 from ..base import BASE_TABLES, TRANSIENT_TABLES, Database, Difference, Row, ignore_progress
 from ..limits import current_limit, timeout_text
 from .cache_sweeper import CacheSweeper
-from .counters import WRITES, delete_residue, empty_row_deletions, find_differences, recorded_tables
+from .counters import delete_residue, empty_row_deletions, find_differences, written_tables
 from .counters import rebuild as rebuild_counters
 from .files import (
     READ_ONLY_ERRORS,
@@ -137,7 +137,7 @@ class SQLite(Database):
                 with (
                     indexes_dropped(statements, BASE_TABLES.keys()),
                     bulk_pragmas(statements),
-                    recorded_tables(statements.connection, WRITES) as written,
+                    written_tables(statements.connection) as written,
                 ):
                     result = work(statements)
                 rebuild_counters(statements, on_progress, written)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, NamedTuple
 
 from ..base import ARCHIVING_COUNTERS, BASE_TABLES, COUNT_COLUMNS, PRIMARY_KEYS, Difference, compare, count_condition
 from ..expected import expected_views
-from .schema import managed_names
+from .schema import managed_names, schema_statements
 from .statements import Statements
 
 PREFIX = "expected_"
@@ -44,6 +46,9 @@ from session_facts
 
 # Counters whose views are temporary and read the archived counts from the counter itself.
 ARCHIVING_DAYS = frozenset({"visitor_days", "fingerprint_days", "session_pages"})
+
+VIEW = re.compile(r"create view (\w+)")
+READ_NAME = re.compile(r"\b(?:from|join)\s+(\w+)")
 
 WRITES = frozenset({sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE})
 
@@ -140,15 +145,12 @@ def list_counters(statements: Statements) -> list[Counter]:
 
 
 @contextmanager
-def recorded_tables(connection: sqlite3.Connection, actions: Set[int]) -> Iterator[set[str]]:
-    """Collect the tables that statements within the block read or write, also through views and triggers.
-
-    :param actions: the actions of SQLite's authorizer to record.
-    """
+def written_tables(connection: sqlite3.Connection) -> Iterator[set[str]]:
+    """Collect the tables that statements within the block write, also through triggers."""
     tables: set[str] = set()
 
     def record(action: int, table: str | None, *_: Any) -> int:
-        if action in actions:
+        if action in WRITES:
             tables.add(str(table))
         return sqlite3.SQLITE_OK
 
@@ -159,17 +161,15 @@ def recorded_tables(connection: sqlite3.Connection, actions: Set[int]) -> Iterat
         connection.set_authorizer(lambda *_: sqlite3.SQLITE_OK)  # Python 3.10 cannot remove an authorizer
 
 
-def rebuild(
-    statements: Statements, on_progress: Callable[[str], object], written_tables: Set[str] | None = None
-) -> None:
+def rebuild(statements: Statements, on_progress: Callable[[str], object], written: Set[str] | None = None) -> None:
     """Fill the counters from their views. The triggers must be disabled.
 
-    :param written_tables: the tables that were written since all counters were exact. Only the counters that depend on
+    :param written: the tables that were written since all counters were exact. Only the counters that depend on
         these tables are filled. With None, all counters are filled.
     """
     counters = list_counters(statements)
-    if written_tables is not None:
-        counters = _dependent_counters(statements, counters, written_tables)
+    if written is not None:
+        counters = _dependent_counters(counters, written)
     for counter in counters:
         on_progress(counter.table)
         for view in SHARED_VIEWS.get(counter.table, ()):
@@ -195,16 +195,22 @@ def rebuild(
             statements.execute(f"delete from {table['name']}")
 
 
-def _dependent_counters(statements: Statements, counters: list[Counter], written_tables: Set[str]) -> list[Counter]:
+def _dependent_counters(counters: list[Counter], written: Set[str]) -> list[Counter]:
     """Return the counters whose views read a table that was written, or another counter in the result."""
-    changed, dependent = set(written_tables), []
+    changed, dependent = set(written), []
     for counter in counters:
-        with recorded_tables(statements.connection, {sqlite3.SQLITE_READ}) as read:
-            statements.connection.execute(f"explain select * from {counter.view}").close()
-        if read & changed:
+        if names_read_by(counter.view) & changed:
             changed.add(counter.table)
             dependent.append(counter)
     return dependent
+
+
+@cache
+def names_read_by(view: str) -> frozenset[str]:
+    """Return the names of the tables and views that a view of the schema reads, also through other views."""
+    views = {match[1]: sql for sql in schema_statements() if (match := VIEW.match(sql))} | expected_views()
+    names = frozenset(READ_NAME.findall(views[view])) - {view}
+    return names.union(*map(names_read_by, names & views.keys()))
 
 
 def _store_view(statements: Statements, view: str) -> None:
