@@ -5,6 +5,7 @@ interrupt (Ctrl-C) during this time prints one line, not a traceback.
 """
 
 import atexit
+import gc
 import os
 import signal
 import sys
@@ -12,6 +13,9 @@ from types import FrameType
 
 
 def main() -> None:
+    # Otherwise, the last garbage collection takes a tenth of the CPU time of a short command, and a sixth of that of a
+    # server that starts and stops, because the main process would copy the memory that it shares with its workers.
+    atexit.register(gc.freeze)
     open_closed_streams()
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
