@@ -368,8 +368,9 @@ def test_triggers_and_bulk_import_make_the_same_database(same, options, monkeypa
     run("demo", "-d", "more.db", "--sessions", 200, *([] if same else ["--seed", 5]))
     shutil.copy("one.db", "other.db")
 
-    monkeypatch.setattr(write, "BULK_SHARE", 1e9)
+    monkeypatch.setattr(write, "MAX_TRIGGERED_ROWS", 10**9)
     by_triggers = run("import", "--into-demo", "-d", "one.db", "more.db", *options)
+    monkeypatch.setattr(write, "MAX_TRIGGERED_ROWS", 0)
     monkeypatch.setattr(write, "BULK_SHARE", 0)
     in_bulk = run("import", "--into-demo", "-d", "other.db", "more.db", *options)
 
@@ -378,7 +379,8 @@ def test_triggers_and_bulk_import_make_the_same_database(same, options, monkeypa
     assert run("verify", "-d", "one.db") == run("verify", "-d", "other.db") == "all counters are correct\n"
 
 
-def test_bulk_import_leaves_the_schema(export):
+def test_bulk_import_leaves_the_schema(export, monkeypatch):
+    monkeypatch.setattr(write, "MAX_TRIGGERED_ROWS", 0)
     schema = "select type, name, tbl_name, sql from sqlite_schema order by type, name"
     run("init")
     query("analytics.db", "create index of_ours on events (session_id, occurred_at)")

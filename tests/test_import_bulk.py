@@ -1,5 +1,6 @@
 """Importing many rows in bulk mode: triggers, indexes and counters."""
 
+import io
 import sqlite3
 
 import pytest
@@ -7,7 +8,7 @@ from helpers.counters import read_totals
 
 from analytics_api import open_database
 from analytics_api.database.sqlite.counters import list_counters, names_read_by
-from analytics_api.imports import batch, import_database, sqlite_file
+from analytics_api.imports import batch, import_database, import_file, sqlite_file, write
 
 pytestmark = pytest.mark.writes
 
@@ -15,7 +16,9 @@ SESSION = "insert into sessions (session_id, visitor_id, started_at) values ('s1
 
 
 @pytest.fixture
-def export(tmp_path):
+def export(tmp_path, monkeypatch):
+    """Return the path of an export that is imported in bulk mode although it has few rows."""
+    monkeypatch.setattr(write, "MAX_TRIGGERED_ROWS", 0)
     path = tmp_path / "export.sql"
     sessions = "".join(f"insert into sessions values ('s{n}', 'v{n}', 1771945200000);\n" for n in range(25))
     path.write_text(
@@ -58,8 +61,22 @@ def test_import_reports_rebuilt_counters(database, export):
     assert "event_counts" in calls
 
 
+@pytest.mark.any_engine
+@pytest.mark.parametrize("source", ["file", "stream"])
+def test_import_of_few_rows_rebuilds_no_counter(database, tmp_path, source):
+    path = tmp_path / "leads.csv"
+    path.write_bytes(CSV)
+    calls = []
+
+    import_file(database, path if source == "file" else io.BytesIO(CSV), on_progress=calls.append)
+
+    assert database.row("select count(*) as leads from leads") == {"leads": 1}
+    assert calls == []
+
+
 LEAD = "insert into leads (lead_id, enquiry_datetime, contact_email) values (1, '2026-02-24 10:00:00', 'a@example.com')"
 SUBMISSION = "insert into lead_submissions (submission_id, lead_id, submitted_at) values (1, 1, '2026-02-25 10:00:00')"
+CSV = b"lead_id,enquiry_datetime\n1,2026-02-24\n"
 MOVE = "update leads set status = 'won' where lead_id = 1"
 EVENT = (
     "insert into events (event_id, session_id, event_type, page_url, occurred_at) "

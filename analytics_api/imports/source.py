@@ -51,11 +51,12 @@ class Source:
     """The lines of a file, a stream or an iterable, as bytes including the newline.
 
     Gzip is decompressed, UTF-16 is converted to UTF-8, and lines that end with CR are converted to LF. A line is
-    truncated at MAX_LINE_BYTES. A pipe or a device can be read only once, also by its path.
+    truncated at MAX_LINE_BYTES. A pipe or a device can be read only once, also by its path, unless it is no longer than
+    its sample.
 
     :param encoding: the encoding of the text if it is UTF-16 or UTF-32. Other encodings have no effect.
     :param on_read: called with the number of bytes that were read since the last call.
-    :raises IngestError: the input cannot be read, or a stream or iterator is read a second time.
+    :raises IngestError: the input cannot be read, or a long stream or iterator is read a second time.
     """
 
     def __init__(
@@ -110,7 +111,9 @@ class Source:
             if size >= MAX_SAMPLE_BYTES:
                 break
         if self._is_single_use:
-            self._lines = chain(head, lines)
+            is_whole = size < MAX_SAMPLE_BYTES and len(head) < MAX_SAMPLE_LINES
+            self._lines = head if is_whole else chain(head, lines)
+            self._is_single_use = not is_whole
         return head
 
     @property

@@ -21,6 +21,9 @@ T = TypeVar("T")
 
 IMPORTER = "import"  # the name in the status history for changes by an import
 
+# Up to this number of new rows, triggers are faster than rebuilding the counters even of an empty database. With one
+# row, they take a third of the time on SQLite, and a seventh on PostgreSQL.
+MAX_TRIGGERED_ROWS = 200
 BULK_SHARE = 0.2  # ratio of new rows to stored rows; up to this ratio, triggers are faster than rebuilding counters
 MAX_CHEAP_REBUILD = 50_000  # if the number of new rows is unknown, use bulk mode only up to this many stored rows
 
@@ -41,9 +44,7 @@ def load(
         another transaction.
     :param rejects: the file to which `work` writes invalid rows.
     """
-    stored = sum(count_rows(db).values())
-    is_bulk = (stored <= MAX_CHEAP_REBUILD) if rows is None else (rows > BULK_SHARE * stored)
-
+    is_bulk = is_bulk_faster(db, rows)
     remove_rejected = rejects.mark()
 
     def work_as_import(at: Transaction) -> T:
@@ -52,6 +53,14 @@ def load(
             return work(at, is_bulk)
 
     return db.bulk(work_as_import, on_progress=on_progress) if is_bulk else db.write(work_as_import)
+
+
+def is_bulk_faster(db: Database, rows: int | None) -> bool:
+    """Return whether rebuilding the counters is faster than updating them for each of the new rows."""
+    if rows is not None and rows <= MAX_TRIGGERED_ROWS:
+        return False
+    stored = sum(count_rows(db).values())
+    return stored <= MAX_CHEAP_REBUILD if rows is None else rows > BULK_SHARE * stored
 
 
 def count_events(db: Database, links: SessionLinks, on_progress: Callable[[str], object]) -> int:
