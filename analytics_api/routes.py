@@ -37,7 +37,7 @@ from .endpoints.leads import (
 from .endpoints.overview import overview
 from .endpoints.pages import entry, exit_, top
 from .endpoints.realtime import realtime
-from .endpoints.sessions import DEFAULT_DAYS, INTERVALS, daily
+from .endpoints.sessions import DEFAULT_DAYS, daily
 from .endpoints.site import site
 from .endpoints.sources import sources
 from .endpoints.storage import age, storage
@@ -55,6 +55,7 @@ from .http.parameters import (
     Text,
 )
 from .statistics.session_filters import SESSION_FILTERS
+from .values.calendar import INTERVALS
 from .values.compared_days import COMPARISONS
 
 RANGE_HEADER = "Analytics-Range"

@@ -18,7 +18,7 @@ from ..statistics.filtered_sessions import read_page_views, read_page_views_of_h
 from ..statistics.matching import Matching, ResolvedFilters, find_matching
 from ..statistics.ranges import Days, close_to_compare, resolve_closed_range
 from ..statistics.session_filters import Filters, parse_filters
-from ..values.calendar import DayRange, Interval, Span, hour_begins_at, interval_first, iso_date, local_time
+from ..values.calendar import INTERVALS, DayRange, Interval, Span, hour_begins_at, interval_first, iso_date, local_time
 from ..values.compared_days import Comparison
 from .current import Current, current
 from .engagement import Bucket, engagement
@@ -26,7 +26,7 @@ from .geo import Country, geo
 from .overview import EarlierTotals, Totals, overview
 from .pages import Page, SessionPage, entry, exit_, top
 from .realtime import Realtime, realtime
-from .sessions import DEFAULT_DAYS, INTERVALS, DayRow, EarlierDay, daily, hour_spans
+from .sessions import DEFAULT_DAYS, DayRow, EarlierDay, daily, hour_spans
 from .site import Site, site
 from .sources import Source, sources
 

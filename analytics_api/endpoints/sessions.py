@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
-from itertools import islice
 from typing import Final, NamedTuple, TypedDict, cast
 
 from ..context import Context
@@ -16,8 +15,10 @@ from ..statistics.filtered_sessions import read_days, read_hours
 from ..statistics.matching import Matching, find_matching
 from ..statistics.periods import INTERVAL_EXPRESSIONS
 from ..statistics.ranges import (
+    MAX_INTERVALS,
     RAW_SINCE,
     Days,
+    check_interval_count,
     find_first_day,
     find_last_day,
     list_intervals,
@@ -27,13 +28,13 @@ from ..statistics.ranges import (
 from ..statistics.session_filters import Filters
 from ..values.calendar import (
     END_DAY,
+    INTERVALS,
     DayRange,
     Interval,
     Span,
     day_begins_at,
     hour_begins_at,
     hours,
-    interval_count,
     interval_first,
     iso_date,
     local_time,
@@ -42,9 +43,7 @@ from ..values.calendar import (
 from ..values.compared_days import Comparison
 from ..values.rounding import mean
 
-INTERVALS: Final[tuple[Interval, ...]] = ("hour", "day", "week", "month")
 DEFAULT_DAYS = 30
-MAX_ROWS = 3_700
 
 
 class IntervalCounts(TypedDict):
@@ -226,8 +225,7 @@ def _add_previous(
     first, last = range_.first, range_.last
     assert first is not None
     assert last is not None
-    if interval_count(first, last, interval) > MAX_ROWS:
-        raise _too_many_rows(first, last, interval)
+    check_interval_count(first, last, interval)
     indexes = {label: index for index, label in enumerate(_labels(ctx, first, last, interval))}
     labels = _labels(ctx, earlier.first, earlier.last_counted, interval, earlier.until)
     counts = _count_earlier_intervals(ctx, earlier, interval, matching)
@@ -272,10 +270,9 @@ def _day_rows(
 ) -> list[tuple[str, Counts]]:
     counts = _count_days(ctx.db, range_.bounds, interval, matching)
     begins: Iterable[int] = counts
-    if fill or len(counts) > MAX_ROWS:
+    if fill or len(counts) > MAX_INTERVALS:
         first, last = _days_to_list(ctx, range_, fill)
-        if len(counts) > MAX_ROWS or interval_count(first, last, interval) > MAX_ROWS:
-            raise _too_many_rows(first, last, interval)
+        check_interval_count(first, last, interval)
         begins = list_intervals(ctx.db, first, last, interval)
     return [(iso_date(begin), counts.get(begin, NOTHING)) for begin in begins]
 
@@ -291,10 +288,9 @@ def _count_days(
 def _hour_rows(ctx: Context, range_: DayRange, fill: bool, matching: Matching | None) -> list[tuple[str, Counts]]:
     _check_hours(ctx, range_.first, "from must be {} or later for interval=hour")
     first, last = _days_to_list(ctx, range_, fill)
+    check_interval_count(first, last, "hour")
     parts = hour_spans(ctx.db, first, last)
-    begins = list(islice(((begin, span.utc_offset) for span in parts for begin in hours(span)), MAX_ROWS + 1))
-    if len(begins) > MAX_ROWS:
-        raise _too_many_rows(first, last, "hour")
+    begins = [(begin, span.utc_offset) for span in parts for begin in hours(span)]
     counts = dict(row for span in parts for row in _count_hours(ctx.db, span, matching))
     return [
         (local_time(begin, utc_offset), counts.get(begin, NOTHING))
@@ -356,10 +352,3 @@ def _days_to_list(ctx: Context, range_: DayRange, fill: bool) -> tuple[int, int]
             assert range_.today is not None
             last = max(last, range_.today.day)
     return first, last
-
-
-def _too_many_rows(first: int, last: int, interval: Interval) -> InvalidRequest:
-    for longer in INTERVALS[INTERVALS.index(interval) + 1 :]:
-        if interval_count(first, last, longer) <= MAX_ROWS:
-            return InvalidRequest(f"interval must be {longer} or longer for these days: at most {MAX_ROWS} rows")
-    return InvalidRequest(f"from must be later, or to earlier: at most {MAX_ROWS} months")

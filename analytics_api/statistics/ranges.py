@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Final
 
 from ..context import Context
 from ..database import Database, Reader
@@ -10,12 +11,14 @@ from ..errors import InvalidRequest
 from ..values.calendar import (
     ALL_TIME,
     DAY_MS,
+    INTERVALS,
     MINUTE_MS,
     DayRange,
     Interval,
     Offset,
     Today,
     day_begins_at,
+    interval_count,
     interval_next,
     intervals,
     iso_date,
@@ -26,6 +29,8 @@ from .session_filters import Filters, parse_filters
 
 # The `days` argument of an endpoint: a number of days up to and including today, or a range.
 Days = int | DayRange | None
+
+MAX_INTERVALS: Final = 3_700
 
 TODAY = """
 select begins_at, day_offset, (
@@ -110,6 +115,19 @@ def list_intervals(db: Reader | Database, first: int, last: int, interval: Inter
         or day_begins_at(max(begin, first), offsets)
         < day_begins_at(min(interval_next(begin, interval), last + 1), offsets)
     ]
+
+
+def check_interval_count(first: int, last: int, interval: Interval, parameter: str = "interval") -> None:
+    """Raise InvalidRequest if more than MAX_INTERVALS intervals overlap the days `first` to `last`.
+
+    :param parameter: the parameter that chooses the interval.
+    """
+    if interval_count(first, last, interval) <= MAX_INTERVALS:
+        return
+    for longer in INTERVALS[INTERVALS.index(interval) + 1 :]:
+        if interval_count(first, last, longer) <= MAX_INTERVALS:
+            raise InvalidRequest(f"{parameter} must be {longer} or longer for these days: at most {MAX_INTERVALS} rows")
+    raise InvalidRequest(f"from must be later, or to earlier: at most {MAX_INTERVALS} months")
 
 
 def resolve_range(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from datetime import date
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -22,6 +22,7 @@ EPOCH = date(1970, 1, 1).toordinal()
 CYCLE = 146_097  # days of 400 years, after which the calendar repeats
 
 Interval = Literal["hour", "day", "week", "month"]
+INTERVALS: Final[tuple[Interval, ...]] = get_args(Interval)
 
 
 class Offset(NamedTuple):

@@ -11,7 +11,7 @@ from ...http.parameters import check_choice, check_limit
 from ...statistics.earlier_range import EarlierRange, find_earlier_range
 from ...statistics.matching import Matching, find_matching
 from ...statistics.periods import find_bounds
-from ...statistics.ranges import Days, list_intervals, resolve_range
+from ...statistics.ranges import Days, check_interval_count, list_intervals, resolve_range
 from ...statistics.session_filters import Filters
 from ...values.calendar import ALL_TIME, DayRange, iso_date
 from ...values.compared_days import Comparison
@@ -44,6 +44,9 @@ def conversions(
     With filters, a lead is counted if the session to which it is attributed matches. With `compare`, `previous` has the
     numbers of the same key in the earlier range. By day, week or month, `previous` has the numbers of the interval with
     the same position in the earlier range.
+
+    :raises InvalidRequest: an argument is invalid, or a comparison by day, week or month would have more than 3,700
+        intervals.
     """
     check_limit(limit)
     # The statement contains the names of these columns.
@@ -110,5 +113,6 @@ def _pair_intervals(request: Request, range_: DayRange, earlier: EarlierRange) -
     assert request.interval
     assert range_.first is not None
     assert range_.last is not None
+    check_interval_count(range_.first, range_.last, request.interval, "by")
     begins = list_intervals(request.db, range_.first, range_.last, request.interval)
     return dict(zip(begins, list_intervals(request.db, earlier.first, earlier.last_counted, request.interval)))
