@@ -29,24 +29,24 @@ SESSION = (
 
 @pytest.fixture
 def filled(database, insert):
-    """Insert one session per minute with two events each, half of them before February 10."""
+    """Insert a session with two events every four minutes, 600 of them before February 10 and 60 after midnight."""
     sessions, events = [], []
-    for minute in range(-1_500, 1_500):
-        session, begun = f"s{minute * 7919 % 3001}", MIDNIGHT + minute * MINUTE
+    for number in range(-600, 60):
+        session, begun = f"s{number * 7919 % 661}", MIDNIGHT + 4 * number * MINUTE
         sessions.append(
             (
                 session,
-                f"v{minute % 70}",
-                f"f{minute % 50}" if minute % 3 else None,
+                f"v{number % 70}",
+                f"f{number % 50}" if number % 3 else None,
                 begun,
-                begun + 5_000 if minute % 4 else None,
-                minute % 90 * 1_000,
-                minute % 100,
-                ("IN", "FR", None)[minute % 3],
-                f"site-{minute % 9}.example",
+                begun + 5_000 if number % 4 else None,
+                number % 90 * 1_000,
+                number % 100,
+                ("IN", "FR", None)[number % 3],
+                f"site-{number % 9}.example",
             )
         )
-        events += [(session, "page_view", f"/{minute % 40}", begun + later) for later in (0, MINUTE - 1)]
+        events += [(session, "page_view", f"/{number % 40}", begun + later) for later in (0, MINUTE - 1)]
 
     def write(at):
         at.insert("sessions", SESSION, sessions)
@@ -80,12 +80,12 @@ def test_purge_deletes_only_older_sessions_and_events(database, filled, get):
 
     counts = purge(database, date(2026, 2, 10), deleted=lambda rows, of: calls.append((rows, of)))
 
-    assert counts == {"events": 3_000, "sessions": 1_500}
-    assert remaining(database) == (0, 1_500, 0, 3_000)
-    assert sum(rows for rows, _ in calls) == 4_500
-    assert {of for _, of in calls} == {4_500}
+    assert counts == {"events": 1_200, "sessions": 600}
+    assert remaining(database) == (0, 60, 0, 120)
+    assert sum(rows for rows, _ in calls) == 1_800
+    assert {of for _, of in calls} == {1_800}
     assert database.verify() == []
-    assert get("/analytics/overview")["total_sessions"] == 1_500
+    assert get("/analytics/overview")["total_sessions"] == 60
     assert get("/analytics/leads")["total"] == 1
     assert database.rows("select count(*) as submissions from lead_submissions") == [{"submissions": 1}]
 
@@ -96,13 +96,6 @@ def test_counters_are_exact_after_each_purge_transaction(database, filled):
     purge(database, date(2026, 2, 10), deleted=lambda rows, of: differences.extend(database.verify()))
 
     assert differences == []
-
-
-def test_second_purge_deletes_nothing(database, filled):
-    purge(database, date(2026, 2, 10))
-
-    assert purge(database, date(2026, 2, 10)) == {"events": 0, "sessions": 0}
-    assert remaining(database) == (0, 1_500, 0, 3_000)
 
 
 def test_purge_deletes_sessions_without_an_id(database, insert):
@@ -120,11 +113,12 @@ def test_interrupted_purge_is_completed_by_the_next(database, filled):
     with pytest.raises(KeyboardInterrupt):
         purge(database, date(2026, 2, 10), deleted=stop)
     half = remaining(database)
-    counts = purge(database, date(2026, 2, 10))
+    second, third = purge(database, date(2026, 2, 10)), purge(database, date(2026, 2, 10))
 
-    assert half == (1_500, 1_500, 2_000, 3_000)
-    assert counts == {"events": 2_000, "sessions": 1_500}
-    assert remaining(database) == (0, 1_500, 0, 3_000)
+    assert half == (600, 60, 200, 120)
+    assert second == {"events": 200, "sessions": 600}
+    assert third == {"events": 0, "sessions": 0}
+    assert remaining(database) == (0, 60, 0, 120)
     assert database.verify() == []
 
 
@@ -144,8 +138,8 @@ def test_rows_written_during_a_purge_are_counted(database, filled):
         turns.put(False)
         writer.result()
 
-    assert len(written) >= 6
-    assert remaining(database) == (0, 1_500 + len(written), 0, 3_000)
+    assert len(written) >= 4
+    assert remaining(database) == (0, 60 + len(written), 0, 120)
     assert database.verify() == []
 
 
@@ -164,7 +158,7 @@ def told(more, of):
 def write(work):
     def killed(at):
         done = work(at)
-        if rows == 3_500:
+        if rows == 1_700:
             os.kill(os.getpid(), signal.SIGKILL)
         return done
     return written(killed)
@@ -185,10 +179,10 @@ def test_killed_purge_loses_at_most_one_transaction(database, filled):
     counts = purge(database, date(2026, 2, 10))
 
     assert killed.returncode == -signal.SIGKILL
-    assert half == (1_000, 1_500, 0, 3_000)
+    assert half == (100, 60, 0, 120)
     assert differences == []
-    assert counts == {"events": 0, "sessions": 1_000}
-    assert remaining(database) == (0, 1_500, 0, 3_000)
+    assert counts == {"events": 0, "sessions": 100}
+    assert remaining(database) == (0, 60, 0, 120)
     assert database.verify() == []
 
 
@@ -201,22 +195,24 @@ class TestCommand:
     def test_purge_prints_row_counts(self, database, filled):
         output = run("purge", "--before", "2026-02-10")
 
-        assert output.endswith("events: 3,000 deleted\nsessions: 1,500 deleted\n")  # after the progress, if it is slow
-        assert remaining(database) == (0, 1_500, 0, 3_000)
+        assert output.endswith("events: 1,200 deleted\nsessions: 600 deleted\n")  # after the progress, if it is slow
+        assert remaining(database) == (0, 60, 0, 120)
 
     @pytest.mark.parametrize("day", ["9998-01-01", "2026-02-30", "yesterday"])
-    def test_purge_rejects_invalid_and_future_days(self, database, filled, day):
+    def test_purge_rejects_invalid_and_future_days(self, database, insert, day):
+        insert("sessions", session_id="s", visitor_id="v", started_at=MIDNIGHT - 1)
+
         output = run("purge", "--before", day, status=2)
 
         assert "--before" in output
-        assert remaining(database) == (1_500, 1_500, 3_000, 3_000)
+        assert remaining(database) == (1, 0, 0, 0)
 
     @pytest.mark.parametrize(
         ("option", "answer", "status", "rows"),
         [
-            ([], b"n\n", 1, (1_500, 1_500, 3_000, 3_000)),
-            ([], b"y\n", 0, (0, 1_500, 0, 3_000)),
-            (["--yes"], b"", 0, (0, 1_500, 0, 3_000)),
+            ([], b"n\n", 1, (600, 60, 1_200, 120)),
+            ([], b"y\n", 0, (0, 60, 0, 120)),
+            (["--yes"], b"", 0, (0, 60, 0, 120)),
         ],
         ids=["no", "yes", "option"],
     )
@@ -228,7 +224,7 @@ class TestCommand:
         os.close(theirs)
         os.close(ours)
 
-        question = f"events: 3,000, sessions: 1,500. Delete them from {database.url}, and no longer count them?"
+        question = f"events: 1,200, sessions: 600. Delete them from {database.url}, and no longer count them?"
         assert (question.encode() in purged.stdout + purged.stderr) == (option == [])
         assert purged.returncode == status
         assert remaining(database) == rows
