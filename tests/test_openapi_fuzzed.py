@@ -35,13 +35,18 @@ ROWS = {
 }
 
 
-# The settings and the options of a run for each way to send the key. Only one of the runs tests all operations, and
-# enumerates the edge cases of each parameter.
-PATH = "/analytics/leads/{lead_id}"
-AUTHENTICATED = {
-    "bearer": (f'[auth.openapi.bearer]\nbearer = "{KEY}"\n', []),
-    "header": (f'[auth.openapi.header]\napi_key = "{KEY}"\n', ["--phases", "fuzzing", "--include-path", PATH]),
-}
+# The phase "coverage" sends the edge cases of each parameter. It takes most of the time, so it omits operations whose
+# parameters are those of another one. test_openapi.py tests that they are.
+CONFIG = f"""
+hooks = "hooks.py"
+
+[auth.openapi.bearer]
+bearer = "{KEY}"
+
+[[operations]]
+include-path-regex = "/(pages/entry|pages/exit|sources|engagement|geo|leads/facets|board)$"
+phases.coverage.enabled = false
+"""
 
 
 # OpenAPI cannot express that one parameter restricts another. The hook removes combinations that are 400: a cursor with
@@ -109,9 +114,8 @@ def to_date(text):
 """
 
 
-@pytest.mark.parametrize(("authentication", "options"), AUTHENTICATED.values(), ids=AUTHENTICATED)
-def test_schemathesis_finds_nothing(tmp_path, authentication, options):
-    (tmp_path / "schemathesis.toml").write_text('hooks = "hooks.py"\n' + authentication)
+def test_schemathesis_finds_nothing(tmp_path):
+    (tmp_path / "schemathesis.toml").write_text(CONFIG)
     (tmp_path / "hooks.py").write_text(HOOKS)
     with open_database(tmp_path / "analytics.db").closing() as database:
         for table, (columns, rows) in ROWS.items():
@@ -120,7 +124,7 @@ def test_schemathesis_finds_nothing(tmp_path, authentication, options):
         url = f"http://127.0.0.1:{server.address[1]}/openapi.json"
 
         run = subprocess.run(
-            [SCHEMATHESIS, "--config-file", "schemathesis.toml", "run", url, *OPTIONS, *options],
+            [SCHEMATHESIS, "--config-file", "schemathesis.toml", "run", url, *OPTIONS],
             cwd=tmp_path,
             env={**os.environ, "HYPOTHESIS_STORAGE_DIRECTORY": str(STORAGE)},
             capture_output=True,
