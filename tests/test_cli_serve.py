@@ -12,7 +12,7 @@ from threading import Event
 from urllib.request import Request, urlopen
 
 import pytest
-from helpers.cli import COMMAND, clean_environment, isolated_cwd, query, run, run_process
+from helpers.cli import COMMAND, clean_environment, isolated_cwd, query, run
 from helpers.client import KEY
 from helpers.server import free_port, listen, serving, wait_for
 
@@ -83,7 +83,6 @@ def without_a_reader():
 
 @pytest.mark.parametrize("standard_error", [closed, without_a_reader])
 def test_serve_works_with_an_unread_log(standard_error, folder):
-    run("demo", "--sessions", 30)
     with listen() as listener:
         process = subprocess.Popen(
             [COMMAND, "serve", "--bind", f"fd://{listener.fileno()}", "--workers", "1"],
@@ -100,7 +99,7 @@ def test_serve_works_with_an_unread_log(standard_error, folder):
             process.terminate()
             process.wait(40)
 
-    assert overview["total_sessions"] == 30
+    assert overview["total_sessions"] == 0
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
@@ -140,28 +139,6 @@ def test_signal_ends_a_worker_without_handlers():
     forked = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=60)
 
     assert (forked.stdout, forked.stderr) == (f"{-signal.SIGTERM}\ngoes on\n", "")
-
-
-def test_serve_creates_its_database(folder):
-    with serving(folder, "--workers", "1", database="new.db") as server:
-        status, overview = server.get("/analytics/overview")
-
-    assert (status, overview["total_sessions"]) == (200, 0)
-    assert query("new.db", "select count(*) from sessions") == [(0,)]
-
-
-def test_serve_returns_rows_of_another_program_at_once(folder):
-    run("init")
-
-    with serving(folder, "--workers", "1") as server:
-        before = server.get("/analytics/overview")[1]["total_sessions"]
-        query(
-            "analytics.db",
-            "insert into sessions (session_id, visitor_id, started_at) values ('s1', 'v1', 1e11)",
-        )
-        after = server.get("/analytics/overview")[1]["total_sessions"]
-
-    assert (before, after) == (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -247,12 +224,11 @@ def test_serve_names_the_option_of_an_unusable_database(database, message, folde
 
 
 def test_serve_without_a_key_names_the_folder_without_env_file(folder):
-    missing = run_process("serve", "--bind", "127.0.0.1:0", cwd=folder)
+    missing = run("serve", "--bind", "127.0.0.1:0", status=78)
     Path(".env").write_text(f"ANALYTICS_API_KEYS={LONG}\n")
     misspelled = run("serve", "--bind", "127.0.0.1:0", status=78)
 
-    assert (missing.returncode, missing.stdout) == (78, "")
-    assert missing.stderr.endswith(f"; there is no file .env in {folder}\n")
+    assert missing.endswith(f"; there is no file .env in {folder}\n")
     assert misspelled.endswith(
         "; ANALYTICS_API_KEYS is not a setting; did you mean ANALYTICS_API_KEY?"
         f"; {folder}/.env sets ANALYTICS_API_KEYS\n"
@@ -305,10 +281,9 @@ def test_serve_on_a_taken_port_fails_in_one_line(folder):
     ],
 )
 def test_serve_on_a_foreign_address_fails_in_one_line(bind, status, reason, folder):
-    ended = run_process("serve", "--bind", bind, cwd=folder, ANALYTICS_API_KEY=LONG)
+    output = run("serve", "--bind", bind, status=status, env={"ANALYTICS_API_KEY": LONG})
 
-    assert ended.returncode == status
-    assert ended.stderr == f"Error: --bind {bind}: {reason}\n"
+    assert output == f"Error: --bind {bind}: {reason}\n"
 
 
 @pytest.mark.parametrize("option", ["--workers", "--threads"])
@@ -337,48 +312,16 @@ def test_serve_warns_of_weak_keys_without_printing_them(folder):
     assert not any(key in server.log.read_text() for key in keys)
 
 
-def test_serve_reads_env_file_of_cwd(folder):
-    Path(".env").write_text(f"# ours\nANALYTICS_API_KEY={LONG}\nANALYTICS_DATABASE=from-file.db\n")
-    listener = socket.create_server(("127.0.0.1", 0))
-    with listener:
-        serving = subprocess.Popen(
-            [COMMAND, "serve", "--bind", f"fd://{listener.fileno()}", "--workers", "1"],
-            cwd=folder,
-            env=clean_environment(HOME=str(folder)),
-            pass_fds=[listener.fileno()],
-            stderr=subprocess.DEVNULL,
-        )
-        port = listener.getsockname()[1]
-    connection = HTTPConnection("127.0.0.1", port, timeout=30)
-    connection.request("GET", "/analytics/overview", headers={"X-API-Key": LONG})
+def test_serve_reads_env_file_of_cwd_after_the_environment(folder):
+    Path(".env").write_text("# ours\nANALYTICS_API_KEY=of-the-file\nANALYTICS_LOG_ADDRESS=1\n")
 
-    status = connection.getresponse().status
-
-    connection.close()
-    serving.terminate()
-    serving.wait(30)
-    assert status == 200
-    assert Path("from-file.db").exists()
-
-
-def test_environment_precedes_env_file(folder):
-    Path(".env").write_text("ANALYTICS_API_KEY=of-the-file\nANALYTICS_DATABASE=from-file.db\n")
-
-    with serving(folder, "--workers", "1", database="analytics.db", ANALYTICS_API_KEY=LONG) as server:
+    with serving(folder, "--workers", "1", ANALYTICS_API_KEY=LONG) as server:
         ours, _ = server.get("/analytics/overview", headers=[("X-API-Key", LONG)])
         files, _ = server.get("/analytics/overview", headers=[("X-API-Key", "of-the-file")])
+        addresses = [line["address"] for line in server.lines() if line["logger"] == "analytics_api.requests"]
 
     assert (ours, files) == (200, 401)
-    assert not Path("from-file.db").exists()
-
-
-def test_serve_reads_the_key_from_a_file(folder):
-    Path("credential").write_text(f"{LONG}\n")
-
-    with serving(folder, "--workers", "1", ANALYTICS_API_KEY="", ANALYTICS_API_KEY_FILE="credential") as server:
-        status, _ = server.get("/analytics/overview", headers=[("X-API-Key", LONG)])
-
-    assert status == 200
+    assert addresses == ["127.0.0.1"] * 2
 
 
 def test_serve_accepts_the_database_option(folder):
@@ -452,18 +395,15 @@ def test_hangup_loses_no_request(folder):
     assert statuses.keys() == {200}
 
 
-@pytest.mark.parametrize(
-    ("proxies", "address"), [("0", "127.0.0.1"), ("1", "203.0.113.9")], ids=["no-proxy", "one-proxy"]
-)
-def test_forwarded_headers_count_only_behind_trusted_proxies(proxies, address, folder):
+def test_forwarded_headers_do_not_count_without_a_trusted_proxy(folder):
     # With its default options, gunicorn would reject contradictory headers, and trust a header with a path.
     forged = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https", "X-Forwarded-SSL": "off"}
     forged |= {"SCRIPT_NAME": "/forged", "PATH_INFO": "/forged"}
-    with serving(folder, "--workers", "1", ANALYTICS_LOG_ADDRESS="1", ANALYTICS_TRUSTED_PROXIES=proxies) as server:
+    with serving(folder, "--workers", "1", ANALYTICS_LOG_ADDRESS="1") as server:
         status, _ = server.get("/healthz", headers=forged)
         (line,) = [line for line in server.lines() if line["logger"] == "analytics_api.requests"]
 
-    assert (status, line["address"]) == (200, address)
+    assert (status, line["address"]) == (200, "127.0.0.1")
 
 
 @pytest.mark.parametrize("bind", ["8141", ":8141"])

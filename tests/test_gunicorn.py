@@ -88,7 +88,7 @@ def gunicorn(*arguments, folder, cwd, **environ):
         process.wait(30)
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture
 def server(request, database, insert, tmp_path):
     insert("leads", lead_id=42, enquiry_datetime="2026-02-23 11:15:00", contact_name="Zoë")
     (tmp_path / "served.py").write_text(MODULE.format(url=database.url, key=KEY), encoding="utf-8")
@@ -97,6 +97,7 @@ def server(request, database, insert, tmp_path):
 
 
 @pytest.mark.any_engine
+@pytest.mark.parametrize("server", ["sync", "gthread"], indirect=True)
 def test_host_serves_the_api_below_its_path(server):
     status, headers, body = server.request("GET", "/analytics/leads?q=ZO%C3%8B")
 
@@ -145,7 +146,7 @@ def test_concurrent_status_updates_succeed(server, database):
 
 
 @pytest.mark.any_engine
-@pytest.mark.parametrize("server", ["sync", "gthread"], indirect=True)
+@pytest.mark.parametrize("server", ["gthread"], indirect=True)
 def test_broken_bodies_change_nothing(server):
     huge = b'{"status": "won", "more": "' + b"x" * 20_000_000
     head = f"PATCH {MOUNT}/analytics/leads/42 HTTP/1.1\r\nHost: shop.example\r\nX-API-Key: {KEY}\r\n".encode()
@@ -176,32 +177,6 @@ def test_broken_bodies_change_nothing(server):
     ]
     assert cut_off_replies == dict.fromkeys(cut_off, (400, {"error": "The request body is incomplete"}))
     assert server.get("/analytics/leads/42")[1]["lead"]["status"] == "new"
-
-
-@pytest.mark.any_engine
-def test_wsgi_py_uses_the_environment(database, insert, tmp_path):
-    insert("leads", lead_id=42, enquiry_datetime="2026-02-23 11:15:00", contact_name="Zoë")
-    settings = {"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": database.url}
-
-    with gunicorn("wsgi", folder=tmp_path, cwd=ROOT, **settings) as server:
-        assert server.get("/analytics/leads?status=new")[1]["total"] == 1
-        assert server.get("/analytics/geo", headers={"X-API-Key": "wrong"}) == (401, {"error": "Invalid API key"})
-
-
-@pytest.mark.any_engine
-def test_wsgi_py_needs_a_key(tmp_path):
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("ANALYTICS_")}
-
-    run = subprocess.run(
-        [sys.executable, ROOT / "wsgi.py"], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60
-    )
-
-    assert run.returncode == 3  # the status with which gunicorn stops the master process
-    assert json.loads(run.stderr)["message"].startswith(
-        "cannot start: ANALYTICS_API_KEY or ANALYTICS_API_KEY_FILE must be"
-    )
-    assert run.stderr.count("\n") == 1
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.any_engine

@@ -403,26 +403,24 @@ def gunicorn(folder, *options, **environ):
     )
 
 
-@pytest.mark.parametrize("options", [[], ["--preload"]], ids=["in a worker", "preloaded"])
 @pytest.mark.parametrize(
-    ("environ", "message"),
+    ("options", "environ", "message"),
     [
         (
+            [],
             {},
             "ANALYTICS_API_KEY or ANALYTICS_API_KEY_FILE must be set: an API key is required; "
             "make one with: openssl rand -hex 32; wsgi.py reads environment variables, but no file .env",
         ),
         (
-            {"ANALYTICS_API_KEY": KEY, "ANALYTICS_METRICS": "maybe"},
-            "ANALYTICS_METRICS must be 0 or 1",
-        ),
-        (
+            ["--preload"],
             {"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": "/nowhere/a.db"},
             "ANALYTICS_DATABASE: the folder /nowhere does not exist",
         ),
     ],
+    ids=["in a worker", "preloaded"],
 )
-def test_gunicorn_with_invalid_setting_stops_with_one_line(environ, message, options, folder):
+def test_gunicorn_with_invalid_setting_stops_with_one_line(options, environ, message, folder):
     ended = gunicorn(folder, *options, **environ)
     ours = [line for line in ended.stderr.splitlines() if not line.startswith("[")]
 
