@@ -10,7 +10,7 @@ from analytics_api import open_database
 from analytics_api.keys import KeyStore
 from analytics_api.values.timestamps import now
 
-LEADS = 3_000
+LEADS = 300
 EXPORT = "/analytics/leads/export"
 
 
@@ -18,7 +18,7 @@ EXPORT = "/analytics/leads/export"
 def folder(tmp_path):
     """Return a folder with a database whose export is larger than the socket buffers."""
     with open_database(tmp_path / "analytics.db").closing() as database:
-        rows = [(n, "2026-02-23 11:15:00", "x" * 3_600) for n in range(1, LEADS + 1)]
+        rows = [(n, "2026-02-23 11:15:00", "x" * 36_000) for n in range(1, LEADS + 1)]
         database.bulk(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime", "engagement_label"], rows))
     return tmp_path
 
