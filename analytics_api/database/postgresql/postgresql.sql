@@ -608,16 +608,17 @@ create table case_folds (
 );
 
 create or replace function folded_letters(given text) returns text
-stable strict
-begin atomic
-  select string_agg(
+language plpgsql stable strict set search_path from current as $$
+begin
+  return string_agg(
     case
       when letter < chr(128) then letter
       when letter between chr(44032) and chr(55203) then normalize(letter, nfd)
       else coalesce((select folded from case_folds where case_folds.letter = letters.letter), letter)
     end, '' order by position)
   from string_to_table(lower(given collate "C"), null) with ordinality as letters (letter, position);
-end;
+end
+$$;
 
 -- PostgreSQL 18 has a function `casefold`, which keeps accents.
 create or replace function folded_text(given text) returns text
@@ -635,21 +636,21 @@ return folded_text(
 
 -- Converts `YYYY-MM-DD HH:MM:SS` to milliseconds since the epoch, and an empty text to null. Unlike a cast to
 -- timestamp, it does not fail for dates that do not exist. In the computation, years begin in March. 400 years are
--- added, so that no dividend is negative.
+-- added, so that no dividend is negative. The trigger leads_refresh calls this function and folded_letters for each
+-- lead. They are in PL/pgSQL, because a function in SQL is parsed and planned in each of these calls, which takes half
+-- of the time of inserting a lead.
 create or replace function enquiry_instant(enquiry text) returns bigint
-immutable strict parallel safe
-begin atomic
-  select case when enquiry <> '' then
-      (((365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 865566) * 24
-        + substr(enquiry, 12, 2)::bigint) * 60 + substr(enquiry, 15, 2)::bigint) * 60000
-        + substr(enquiry, 18, 2)::bigint * 1000
-    end
-  from (
-    select nullif(substr(enquiry, 1, 4), '')::bigint + 400
-        - case when substr(enquiry, 6, 2) < '03' then 1 else 0 end as year,
-      (nullif(substr(enquiry, 6, 2), '')::bigint + 9) % 12 as month,
-      nullif(substr(enquiry, 9, 2), '')::bigint as day) as parts;
-end;
+language plpgsql immutable strict parallel safe as $$
+declare
+  given constant text := nullif(enquiry, '');
+  year constant bigint := substr(given, 1, 4)::bigint + 400 - case when substr(given, 6, 2) < '03' then 1 else 0 end;
+  month constant bigint := (substr(given, 6, 2)::bigint + 9) % 12;
+  day constant bigint := substr(given, 9, 2)::bigint;
+begin
+  return (((365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 865566) * 24
+    + substr(given, 12, 2)::bigint) * 60 + substr(given, 15, 2)::bigint) * 60000 + substr(given, 18, 2)::bigint * 1000;
+end
+$$;
 
 -- A lead entered its status at its last move. A lead that never moved entered the status `new` at its enquiry. The
 -- function must also accept text that is not a date, because triggers call it before the constraint of enquiry_datetime
