@@ -18,6 +18,9 @@ from analytics_api import create_app
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+# Otherwise garbage collection takes a tenth of the CPU time of fast tests.
+gc.set_threshold(100_000)
+
 # A shell starts background commands with SIGINT ignored, and programs that the tests start and interrupt would inherit
 # this.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -162,13 +165,14 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_collection_finish():
-    """Exempt the thousands of items from garbage collection, and collect garbage less often.
-
-    Otherwise garbage collection takes a tenth of the CPU time of fast tests.
-    """
+    """Exempt the thousands of items from garbage collection."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000)
+
+
+def pytest_terminal_summary():
+    """Exempt the thousands of reports from garbage collection. At its end, pytest collects garbage ten times."""
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)
