@@ -64,7 +64,7 @@ def test_link_headers_reach_every_lead(leads, get, follow, sort):
     for among, limit in (
         ("", 7),
         ("&status=won", 7),
-        ("&q=loud", 1),  # enough matches for the strategy `filter_next`
+        ("&q=loud", 6),  # enough matches for the strategy `filter_next`
         ("&q=loud&status=won", 1),
         ("&q=loud-1", 7),
         ("&q=an", 7),
@@ -172,27 +172,28 @@ def test_invalid_cursor_is_400(client, text):
     assert response.json == {"error": "cursor is invalid: use the one from the Link header"}
 
 
-@pytest.mark.parametrize(
-    ("cursor", "expected"),
-    [
-        ("oldest:-1:", 60),
-        ("newest:1:", 0),
-        ("newest:1", 0),
-        ("risk_asc:1", 0),
-        (f"risk_asc:0:-{9 * 10**18}", 60),
-        (f"risk_asc:0:{10**19 - 1}", 0),
-        (f"score_asc:{10**19 - 1}:{10**19 - 1}", 15),
-        (f"score_asc:-{10**19 - 1}", 15),
-        ("name_asc:0:b:c%_'\"\\", 48),
-    ],
-)
-def test_cursor_needs_no_existing_lead(leads, get, cursor, expected):
-    page = get("/analytics/leads", query_string={"cursor": cursor, "limit": 100})
+def test_cursor_needs_no_existing_lead(leads, get):
+    expected = {
+        "oldest:-1:": 60,
+        "newest:1:": 0,
+        "newest:1": 0,
+        "risk_asc:1": 0,
+        f"risk_asc:0:-{9 * 10**18}": 60,
+        f"risk_asc:0:{10**19 - 1}": 0,
+        f"score_asc:{10**19 - 1}:{10**19 - 1}": 15,
+        f"score_asc:-{10**19 - 1}": 15,
+        "name_asc:0:b:c%_'\"\\": 48,
+    }
 
-    assert (len(page["leads"]), page["total"]) == (expected, 60)
+    pages = {cursor: get("/analytics/leads", query_string={"cursor": cursor, "limit": 100}) for cursor in expected}
+
+    assert {cursor: len(page["leads"]) for cursor, page in pages.items()} == expected
+    assert {page["total"] for page in pages.values()} == {60}
 
 
-def test_cursor_with_another_sort_is_400(leads, client):
+@pytest.mark.shared_database
+@pytest.mark.any_engine
+def test_cursor_with_another_sort_is_400(client):
     response = client.get("/analytics/leads?cursor=risk_asc:7:1&limit=5&sort=newest")
 
     assert response.status_code == 400
