@@ -8,8 +8,6 @@ from helpers.client import KEY, NOW
 from analytics_api import Context
 from analytics_api.endpoints import leads
 
-EVERY_ORDER = leads.LIST_ORDERS
-
 
 def rows_of(text):
     return list(csv.DictReader(io.StringIO(text, newline="")))
@@ -48,9 +46,7 @@ def test_export_without_leads_is_a_header_or_empty(client):
     assert (lines.status_code, lines.text) == (200, "")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("sort", EVERY_ORDER)
-def test_export_has_the_same_leads_and_order_as_the_list(insert, client, get, sort):
+def test_export_has_the_same_leads_and_order_as_the_list(insert, client, get):
     insert(
         "leads",
         *(
@@ -65,12 +61,13 @@ def test_export_has_the_same_leads_and_order_as_the_list(insert, client, get, so
             for number in range(1, 131)
         ),
     )
-    pages = [get(f"/analytics/leads?q=name&status=won&sort={sort}&offset={offset}") for offset in (0, 25, 50)]
+    for sort in leads.LIST_ORDERS:
+        page = get(f"/analytics/leads?q=name&status=won&sort={sort}&limit=100")
 
-    rows = rows_of(client.get(f"/analytics/leads/export?q=NAME&status=won&sort={sort}").text)
+        rows = rows_of(client.get(f"/analytics/leads/export?q=NAME&status=won&sort={sort}").text)
 
-    assert [int(row["lead_id"]) for row in rows] == [lead["lead_id"] for page in pages for lead in page["leads"]]
-    assert len(rows) == pages[0]["total"] == 52
+        assert [int(row["lead_id"]) for row in rows] == [lead["lead_id"] for lead in page["leads"]], sort
+        assert len(rows) == page["total"] == 52
 
 
 def test_csv_escapes_formulas_and_quotes_every_text(insert, client):
@@ -90,21 +87,21 @@ def test_csv_does_not_escape_negative_numbers(insert, client):
 
 
 def test_export_is_one_snapshot_while_others_write(database, insert):
-    insert("leads", *({"lead_id": number, "enquiry_datetime": "2026-02-23 11:15:00"} for number in range(1, 2501)))
+    insert("leads", *({"lead_id": number, "enquiry_datetime": "2026-02-23 11:15:00"} for number in range(1, 1501)))
     ctx = Context(database, None, NOW)
 
     stream = leads.export_leads(ctx, format="ndjson", q=None, status=None, sort="oldest")
     pieces = [next(stream.chunks)]
     insert("leads", lead_id=9000, enquiry_datetime="2026-02-23 11:15:00")
-    database.write(lambda at: at.execute("delete from leads where lead_id > 2000"))
+    database.write(lambda at: at.execute("delete from leads where lead_id > 1200"))
     database.write(lambda at: at.execute("update leads set enquiry_datetime = '2027-01-01' where lead_id < 100"))
     pieces += stream.chunks
 
-    assert [json.loads(line)["lead_id"] for piece in pieces for line in piece.splitlines()] == list(range(1, 2501))
+    assert [json.loads(line)["lead_id"] for piece in pieces for line in piece.splitlines()] == list(range(1, 1501))
 
 
 def test_abandoned_export_releases_its_connection(database, insert):
-    insert("leads", *({"lead_id": number, "enquiry_datetime": "2026-02-23 11:15:00"} for number in range(1, 2501)))
+    insert("leads", *({"lead_id": number, "enquiry_datetime": "2026-02-23 11:15:00"} for number in range(1, 1501)))
     ctx = Context(database, None, NOW)
 
     for _ in range(50):
@@ -112,9 +109,10 @@ def test_abandoned_export_releases_its_connection(database, insert):
         next(stream.chunks)
         stream.chunks.close()
 
-    assert database.rows("select count(*) as leads from leads") == [{"leads": 2500}]
+    assert database.rows("select count(*) as leads from leads") == [{"leads": 1500}]
 
 
+@pytest.mark.any_engine
 def test_unknown_export_format_is_400(client):
     response = client.get("/analytics/leads/export?format=xml")
 

@@ -462,7 +462,7 @@ def test_page_and_total_around_the_small_result_limit(database, get, results):
         (number, "2026-02-23 11:00:00", "Ann" if number <= results else "Ben", "new" if number % 2 else "won")
         for number in range(1, 601)
     ]
-    database.bulk(lambda at: at.insert("leads", columns, rows))
+    database.write(lambda at: at.insert("leads", columns, rows))
 
     def page(**parameters):
         page = get("/analytics/leads", query_string={"q": "ann", "sort": "oldest", "limit": 2, **parameters})
