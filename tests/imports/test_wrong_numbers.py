@@ -4,7 +4,7 @@ import pytest
 from helpers.importing import import_text, select
 
 from analytics_api import IngestError
-from analytics_api.imports import batch, derive, import_rows
+from analytics_api.imports import batch, derive, import_rows, write
 
 LEADS_SQL = "CREATE TABLE leads (lead_id INTEGER PRIMARY KEY, enquiry_datetime TEXT, contact_name TEXT);\n"
 FOUR_FORMS = [
@@ -254,7 +254,9 @@ def test_url_as_domain_is_its_host(database):
 TWO_EVENTS = "session_id,event_type,page_url,occurred_at\ns1,page_view,/a,2026-03-01\ns1,click,/a,2026-03-01\n"
 
 
-def test_event_count_is_derived_from_the_events(database):
+@pytest.mark.parametrize("few", [0, 200], ids=["bulk", "triggers"])
+def test_event_count_is_derived_from_the_events(database, few, monkeypatch):
+    monkeypatch.setattr(write, "MAX_TRIGGERED_ROWS", few)
     import_text(database, TWO_EVENTS)
 
     report = import_text(database, "session_id,visitor_id,started_at\ns1,v1,2026-03-01\ns2,v1,2026-03-01\n")
