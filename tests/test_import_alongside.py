@@ -1,5 +1,6 @@
 """An import that is killed, and reads and writes by other processes during an import."""
 
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -9,14 +10,14 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
-from helpers.cli import COMMAND, clean_environment, isolated_cwd, query, read_tables, run
+from helpers.cli import COMMAND, clean_environment, demo_file, isolated_cwd, query, read_tables, run
 from helpers.server import serving, wait_for
 
 from analytics_api import DatabaseError, open_database
 from analytics_api.imports import import_database
 from analytics_api.maintenance import demo
 
-SESSIONS = 3_000
+SESSIONS = 1_000
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +28,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
-    """Return the path of an export with about 30,000 rows."""
+    """Return the path of an export with about 10,000 rows."""
     return write_export(tmp_path_factory.mktemp("large"), SESSIONS)
 
 
@@ -48,8 +49,7 @@ def write_export(folder, sessions):
 @pytest.fixture
 def there(folder):
     """Return the path of a database with rows from another year than the export."""
-    run("demo", "--sessions", 100)
-    return folder / "analytics.db"
+    return Path(shutil.copy(demo_file(100), folder))
 
 
 def importing(path):
