@@ -6,7 +6,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from helpers.cli import COMMAND, isolated_cwd, query, read_tables, run, run_process
+from helpers.cli import COMMAND, demo_file, isolated_cwd, query, read_tables, run, run_process
+from helpers.sqlite import empty_file
 
 from analytics_api import open_database
 from analytics_api.imports import write
@@ -62,7 +63,7 @@ lead_submissions: 0 of 2 rows written, 2 existed already
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     isolated_cwd(monkeypatch, tmp_path)
-    run("init")
+    shutil.copy(empty_file(), tmp_path)
     return tmp_path
 
 
@@ -193,13 +194,13 @@ def test_import_reads_a_pipe_with_a_path_once(export, folder, others):
 
 
 def test_import_of_own_database_includes_the_history(folder):
-    run("demo", "-d", "theirs.db", "--sessions", 300)
+    shutil.copy(demo_file(50), "theirs.db")
     query("theirs.db", "update leads set status = 'won' where lead_id = 1")  # a trigger records it
     [(moves,)] = query("theirs.db", "select count(*) from lead_status_changes")
 
     output = run("import", "theirs.db")
 
-    assert output.splitlines()[0] == "sessions: 300 of 300 rows written"
+    assert output.splitlines()[0] == "sessions: 50 of 50 rows written"
     assert f"lead_status_changes: {moves} of {moves} rows written" in output.splitlines()
     theirs, ours = read_tables("theirs.db"), read_tables("analytics.db")
     for table in ("sessions", "events", "leads", "lead_submissions", "lead_status_changes", "day_counts"):
@@ -208,7 +209,7 @@ def test_import_of_own_database_includes_the_history(folder):
 
 
 def test_import_of_own_database_omits_the_keys():
-    run("init", "-d", "theirs.db")
+    shutil.copy("analytics.db", "theirs.db")
     key = run("keys", "add", "wall", "-d", "theirs.db", "--scope", "stats")
 
     output = run("import", "theirs.db")
@@ -263,11 +264,8 @@ def test_import_of_broken_file_keeps_the_files_before(broken, message, export, f
     assert query("analytics.db", "select sessions from day_counts where day = -1") == [(2,)]
 
 
-@pytest.mark.parametrize("there", [0, 500])  # number of existing rows: the file has more rows, or fewer
-def test_import_of_truncated_file_changes_nothing(there):
-    run("init")
-    if there:
-        run("demo", "--sessions", there)
+def test_import_of_truncated_file_changes_nothing(folder):
+    shutil.copy(demo_file(50), folder)
     before = read_tables("analytics.db")
     rows = "".join(f"INSERT INTO sessions VALUES('s{n}','v{n}',1771945200000);\n" for n in range(200))
     Path("half.sql").write_text(
@@ -281,11 +279,11 @@ def test_import_of_truncated_file_changes_nothing(there):
     assert run("verify") == "all counters are correct\n"
 
 
-@pytest.mark.parametrize("there", [0, 500])
-def test_import_of_invalid_text_midway_changes_nothing(there):
-    run("init")
-    if there:
-        run("demo", "--sessions", there)
+@pytest.mark.parametrize("few", [0, 200], ids=["bulk", "triggers"])
+def test_import_of_invalid_text_midway_changes_nothing(folder, few, monkeypatch):
+    monkeypatch.setattr(write, "MAX_TRIGGERED_ROWS", few)
+    monkeypatch.setattr(write, "BULK_SHARE", 0)
+    shutil.copy(demo_file(50), folder)
     before = read_tables("analytics.db")
     query("theirs.sqlite", "create table sessions (session_id, visitor_id, started_at)")
     with closing(sqlite3.connect("theirs.sqlite")) as connection, connection:
@@ -364,9 +362,9 @@ KEY_COLUMNS = {
 @pytest.mark.parametrize("options", [[], ["--update"]])
 @pytest.mark.parametrize("same", [True, False], ids=["rows that are there", "rows that are not"])
 def test_triggers_and_bulk_import_make_the_same_database(same, options, monkeypatch):
-    run("demo", "-d", "one.db", "--sessions", 150)
-    run("demo", "-d", "more.db", "--sessions", 200, *([] if same else ["--seed", 5]))
-    shutil.copy("one.db", "other.db")
+    shutil.copy(demo_file(50), "one.db")
+    shutil.copy(demo_file(50), "other.db")
+    run("demo", "-d", "more.db", "--sessions", 80, *([] if same else ["--seed", 5]))
 
     monkeypatch.setattr(write, "MAX_TRIGGERED_ROWS", 10**9)
     by_triggers = run("import", "--into-demo", "-d", "one.db", "more.db", *options)
@@ -382,7 +380,6 @@ def test_triggers_and_bulk_import_make_the_same_database(same, options, monkeypa
 def test_bulk_import_leaves_the_schema(export, monkeypatch):
     monkeypatch.setattr(write, "MAX_TRIGGERED_ROWS", 0)
     schema = "select type, name, tbl_name, sql from sqlite_schema order by type, name"
-    run("init")
     query("analytics.db", "create index of_ours on events (session_id, occurred_at)")
     before = query("analytics.db", schema)
 

@@ -4,9 +4,10 @@ import json
 
 import pytest
 from helpers.counters import read_totals
+from helpers.importing import import_text
 
 from analytics_api.errors import IngestError
-from analytics_api.imports import Rejects, import_database, write
+from analytics_api.imports import Rejects, write
 
 pytestmark = pytest.mark.writes
 
@@ -28,13 +29,12 @@ SESSION = {
 
 
 @pytest.fixture
-def load(database, tmp_path):
+def load(database):
     """Return a function that imports SQL statements and returns the report."""
 
     def load(*statements, **options):
-        path = tmp_path / "export.sql"
-        path.write_text("".join(f"{statement};\n" for statement in statements), encoding="utf-8")
-        return import_database(database, path, **options)
+        text = "".join(f"{statement};\n" for statement in statements)
+        return import_text(database, text, name="export.sql", **options)
 
     return load
 
@@ -374,7 +374,7 @@ def test_bad_rows_are_saved_as_json_with_their_number(load, tmp_path):
 
     place, reason, row = (tmp_path / "rejects.tsv").read_text().rstrip("\n").split("\t")
 
-    assert place == f"{tmp_path}/export.sql:2"
+    assert place == "export.sql:2"
     assert reason.startswith("events: ")
     assert json.loads(row) == {"event_id": 8, "session_id": "s1", "event_type": "click", "occurred_at": "soon"}
 

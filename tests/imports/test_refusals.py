@@ -1,12 +1,14 @@
 """Invalid files and options are rejected with one line that names them."""
 
 import gzip
+import shutil
 from pathlib import Path
 
 import pytest
 from helpers.access_logs import line
 from helpers.cli import isolated_cwd, query, run
 from helpers.importing import import_text, select
+from helpers.sqlite import empty_file
 
 from analytics_api import IngestError
 from analytics_api.imports import Rejects, Site, import_file
@@ -202,7 +204,7 @@ def test_report_escapes_control_characters(database):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     isolated_cwd(monkeypatch, tmp_path)
-    run("init")
+    shutil.copy(empty_file(), tmp_path)
     return tmp_path
 
 
