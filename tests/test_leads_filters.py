@@ -17,12 +17,12 @@ SESSIONS = {"s1": "v9", "s2": "v1"}
 
 @pytest.fixture
 def filled(database, request):
-    """Insert 5,000 leads, or the number of the parameter, with follow-ups and sessions, and return the leads.
+    """Insert 4,000 leads, or the number of the parameter, with follow-ups and sessions, and return the leads.
 
-    There are 5,000, so that some pages are read in the order of an index instead of from all matches.
+    There are 4,000, so that some pages are read in the order of an index instead of from all matches.
     """
     random = Random(7)
-    leads = random_leads(random, getattr(request, "param", 5_000))
+    leads = random_leads(random, getattr(request, "param", 4_000))
     submissions = [
         (lead["lead_id"], lead["lead_id"], hours_later(lead["enquiry_datetime"], random.randrange(100)), 0)
         for lead in leads
