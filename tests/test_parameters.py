@@ -102,26 +102,26 @@ def rows(get):
 
 
 @pytest.mark.any_engine
-@pytest.mark.parametrize("taking", ["days", "pages", "sources", "leads"])
-def test_limit_is_clamped(plenty, rows, taking):
-    path, name, default, minimum, maximum = TAKING[taking]
-    meant = {"default": default, "minimum": minimum, "maximum": maximum}
-    expected = {
-        **{f"{name}={text}": meant.get(number, number) for text, number in WHOLE_NUMBERS.items()},
-        "": default,
-        name: default,
-        f"{name}={maximum - 1}": maximum - 1,
-        f"{name}={maximum}": maximum,
-        f"{name}={maximum + 1}": maximum,
-        f"%{ord(name[0]):x}{name[1:]}=5": 5,
-        f"_=1&{name}=5&_=2&_x": 5,
-        f"{name}=5&": 5,
-        f"&{name}=5": 5,
-    }
+def test_limit_is_clamped(plenty, rows):
+    for taking in ("days", "pages", "sources", "leads"):
+        path, name, default, minimum, maximum = TAKING[taking]
+        meant = {"default": default, "minimum": minimum, "maximum": maximum}
+        expected = {
+            **{f"{name}={text}": meant.get(number, number) for text, number in WHOLE_NUMBERS.items()},
+            "": default,
+            name: default,
+            f"{name}={maximum - 1}": maximum - 1,
+            f"{name}={maximum}": maximum,
+            f"{name}={maximum + 1}": maximum,
+            f"%{ord(name[0]):x}{name[1:]}=5": 5,
+            f"_=1&{name}=5&_=2&_x": 5,
+            f"{name}=5&": 5,
+            f"&{name}=5": 5,
+        }
 
-    results = {text: rows(query(path, text)) for text in expected}
+        results = {text: rows(query(path, text)) for text in expected}
 
-    assert results == expected
+        assert results == expected, path
 
 
 def test_offset_is_clamped(plenty, get):
