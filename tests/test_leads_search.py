@@ -1,7 +1,4 @@
 import pytest
-from helpers.folding import folded
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 
 @pytest.fixture
@@ -395,54 +392,6 @@ def test_search_follows_project_changes(insert_projects, database, find):
     assert (find("sky tow"), find("acres"), find("ea v")) == ([], [1], [3])
     database.rebuild()
     assert (find("sky tow"), find("acres"), find("ea v")) == ([], [1], [3])
-
-
-COLUMNS = ("contact_name", "contact_email", "contact_phone", "project_name", "visitor_id")
-LETTERS = "aAbB@sS%_'\"\\ -*ßẞÉéÜüΣσςİiıIǅǆŉﬁ東\N{WAVING HAND SIGN}\N{COMBINING ACUTE ACCENT}"
-
-texts = st.one_of(st.none(), st.text(LETTERS, max_size=12))
-
-
-@pytest.mark.slow
-@given(
-    rows=st.lists(st.tuples(*[texts] * len(COLUMNS)), min_size=1, max_size=6),
-    needles=st.lists(
-        st.one_of(
-            st.text(LETTERS, min_size=1, max_size=5),
-            st.tuples(st.integers(0, 5), st.integers(0, 4), st.integers(0, 11), st.integers(1, 6), st.booleans()),
-        ),
-        min_size=1,
-        max_size=8,
-    ),
-)
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_search_equals_a_substring_test_in_python(database, find, rows, needles):
-    def replace(at):
-        at.execute("delete from leads")
-        at.insert(
-            "leads",
-            ("lead_id", "enquiry_datetime", *COLUMNS),
-            [(number, "2026-02-23 11:00:00", *row) for number, row in enumerate(rows)],
-        )
-
-    def cut(row, column, begin, length, shout):
-        """Return a part of a stored text, with its case swapped."""
-        text = (rows[row % len(rows)][column] or "")[begin:][:length] or "a"
-        return text.upper() if shout else text.lower()
-
-    database.write(replace)
-    needles = [needle if isinstance(needle, str) else cut(*needle) for needle in needles]
-
-    results = {needle: find(needle) for needle in needles}
-
-    assert results == {
-        needle: [
-            number
-            for number, row in enumerate(rows)
-            if not folded(needle).strip() or any(folded(needle).strip() in folded(text) for text in row if text)
-        ]
-        for needle in needles
-    }
 
 
 def test_field_separator_is_never_matched(insert, get):

@@ -3,6 +3,9 @@ from helpers.client import NOW, instant
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from analytics_api import Context
+from analytics_api.endpoints.realtime import realtime
+
 MINUTE = 60_000
 HOUR = 60 * MINUTE
 
@@ -48,9 +51,7 @@ def write(database, now, opened, ended, happened):
 
 
 def test_realtime_of_empty_database_is_zero(get):
-    realtime = get("/analytics/realtime")
-
-    assert realtime == {
+    assert get("/analytics/realtime") == {
         "active_sessions": 0,
         "events_last_hour": 0,
         "unique_visitors_today": 0,
@@ -83,9 +84,7 @@ def test_realtime_returns_the_four_numbers(insert, get):
         {"event_id": 3, "session_id": "s2", "event_type": "click", "occurred_at": instant("2026-02-24 09:01:00")},
     )
 
-    realtime = get("/analytics/realtime")
-
-    assert realtime == {
+    assert get("/analytics/realtime") == {
         "active_sessions": 1,
         "events_last_hour": 2,
         "unique_visitors_today": 2,
@@ -157,9 +156,7 @@ def test_realtime_ended_session_is_not_active(insert, get):
     insert("sessions", session_id="s2", visitor_id="ann", started_at=NOW - 1, ended_at=NOW + HOUR)
     insert("sessions", session_id="s3", visitor_id="ann", started_at=NOW - 2, ended_at=0)
 
-    realtime = get("/analytics/realtime")
-
-    assert realtime == {
+    assert get("/analytics/realtime") == {
         "active_sessions": 0,
         "events_last_hour": 0,
         "unique_visitors_today": 1,
@@ -171,9 +168,7 @@ def test_realtime_session_older_than_an_hour_is_not_active(insert, get):
     insert("sessions", session_id="s1", visitor_id="ann", started_at=NOW - HOUR - 1)
     insert("sessions", session_id="s2", visitor_id="bob", started_at=100_000_000_000)
 
-    realtime = get("/analytics/realtime")
-
-    assert realtime == {
+    assert get("/analytics/realtime") == {
         "active_sessions": 0,
         "events_last_hour": 0,
         "unique_visitors_today": 1,
@@ -205,16 +200,14 @@ def test_realtime_today_is_the_utc_day(insert, serve):
     }
 
 
-def test_realtime_equals_plain_sql_at_every_boundary(database, serve):
+def test_realtime_equals_plain_sql_at_every_boundary(database):
     for offset in (0, 1, 29_999, 30_000, 59_998, 59_999):
         now = NOW + offset
         minutes = [-61, -60, -59, -58, -31, -30, -2, -1, 0, 1, 2]
         edges = [minute * MINUTE - step + nudge for minute in minutes for step in (0, offset) for nudge in (-1, 0, 1)]
         write(database, now, opened=edges, ended=edges, happened=edges)
 
-        realtime = serve(now=now).get("/analytics/realtime").json
-
-        assert realtime == plain(database, now)
+        assert realtime(Context(database, None, now)) == plain(database, now)
 
 
 # Distances that are equal to the length of an hour, a minute or a day, or near to it.
@@ -242,9 +235,7 @@ distances = st.lists(
 )
 @example(now=NOW, opened=[-HOUR, 0], ended=[-HOUR, 0], happened=[-HOUR, 0])
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_realtime_equals_plain_sql_at_any_instant(database, serve, now, opened, ended, happened):
+def test_realtime_equals_plain_sql_at_any_instant(database, now, opened, ended, happened):
     write(database, now, opened, ended, happened)
 
-    realtime = serve(now=now).get("/analytics/realtime").json
-
-    assert realtime == plain(database, now)
+    assert realtime(Context(database, None, now)) == plain(database, now)
