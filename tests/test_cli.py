@@ -290,12 +290,6 @@ def test_results_go_to_standard_output_alone(folder):
     assert (ended.stdout, ended.stderr) == (f"{folder}/analytics.db: created, empty\n", "")
 
 
-def test_version_is_that_of_the_package(folder):
-    ended = run_process("--version", cwd=folder)
-
-    assert ended.stdout == f"analytics-api, version {version('analytics_api')}\n"
-
-
 def test_package_can_be_run_as_a_module(folder):
     result = run_process("--version", program=[sys.executable, "-m", "analytics_api"], cwd=folder)
 
@@ -309,12 +303,12 @@ def test_commands_of_all_modules_are_listed():
     assert main.list_commands(None) == sorted(main.commands)
 
 
-@pytest.mark.parametrize("command", ["backup", "copy", "export", "init", "keys", "purge", "site", "upgrade", "verify"])
-def test_commands_start_without_the_server_and_the_imports(command):
+def test_commands_start_without_the_server_and_the_imports():
     program = (
         "import sys\n"
         "from analytics_api.cli import main\n"
-        f"main.get_command(None, {command!r})\n"
+        "for command in ('backup', 'copy', 'export', 'init', 'keys', 'purge', 'site', 'upgrade', 'verify'):\n"
+        "    main.get_command(None, command)\n"
         "print(sorted({'analytics_api.app', 'analytics_api.imports', 'tqdm', 'werkzeug'} & sys.modules.keys()))\n"
     )
 
@@ -385,8 +379,8 @@ def test_renamed_option_is_accepted_with_a_warning(command, former, current, fol
         run("init", "-d", name)
 
     expected = run(*command, *current, env=environ)
-    ended = run_process(*command, *former, "-d", "other.db", cwd=folder, **environ)
+    warning, _, output = run(*command, *former, "-d", "other.db", env=environ).partition("\n")
 
-    assert (ended.returncode, ended.stdout) == (0, expected)
-    assert ended.stderr.startswith(f"Warning: {former[0].partition('=')[0]}")
-    assert "is deprecated; use --" in ended.stderr
+    assert warning.startswith(f"Warning: {former[0].partition('=')[0]}")
+    assert "is deprecated; use --" in warning
+    assert output == expected

@@ -66,7 +66,7 @@ def test_demo_covers_the_requested_days_and_pages():
 
 
 def test_demo_ends_now_and_every_endpoint_has_data():
-    run("demo")
+    run("demo", "--sessions", 400)
     now = time.time_ns() // 1_000_000
 
     last_hour = query("analytics.db", "select count(*) from events where occurred_at > ?", now - HOUR)

@@ -5,7 +5,6 @@ import shutil
 import signal
 import stat
 import subprocess
-import sys
 from threading import Thread
 
 import pytest
@@ -14,6 +13,7 @@ from helpers.server import wait_for
 
 TABLE = ("export", "sessions", "--format", "csv")
 SMALL_FILES = ("/bin/sh", "-c", 'ulimit -f 128; exec "$@"', "sh", COMMAND)  # 128 blocks of 512 bytes
+FULL_DISK = ": disk I/O error; check the disk, its quotas and the limit of the size of files\n"
 
 
 @pytest.fixture(scope="module")
@@ -132,25 +132,24 @@ def test_umask_for_groups_lets_the_group_write_the_database(folder):
     assert mode("shared.db") == 0o660
 
 
-@pytest.mark.parametrize("command", [[*TABLE, "--output"], ["backup"]], ids=["export", "backup"])
-def test_full_disk_fails_in_one_line_and_leaves_no_file(folder, command):
+@pytest.mark.parametrize(
+    ("command", "error"),
+    [([*TABLE, "--output"], ": File too large\n"), (["backup"], FULL_DISK)],
+    ids=["export", "backup"],
+)
+def test_full_disk_fails_in_one_line_and_leaves_no_file(folder, command, error):
     before = sorted(os.listdir(folder))
 
     result = run_process(*command, "new", program=SMALL_FILES, cwd=folder)
 
-    assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr.startswith("Error: new: ")
-    assert result.stderr.count("\n") == 1
+    assert (result.returncode, result.stdout, result.stderr) == (1, "", f"Error: new{error}")
     assert [name for name in sorted(os.listdir(folder)) if not name.endswith(("-wal", "-shm"))] == before
 
 
 def test_limit_of_the_file_size_is_named_as_a_cause(folder):
-    backup = run_process("backup", "new", program=SMALL_FILES, cwd=folder)
     copy = run_process("copy", "analytics.db", "new.db", program=SMALL_FILES, cwd=folder)
 
-    hint = ": disk I/O error; check the disk, its quotas and the limit of the size of files\n"
-    assert backup.stderr == f"Error: new{hint}"
-    assert copy.stderr.endswith(f"Error: {folder}/new.db{hint}")
+    assert copy.stderr.endswith(f"Error: {folder}/new.db{FULL_DISK}")
 
 
 @pytest.mark.parametrize(
@@ -181,9 +180,8 @@ def test_failed_export_leaves_the_old_file(folder):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-@pytest.mark.parametrize("command", [TABLE, ["verify"], ["keys", "list"]], ids=["export", "verify", "keys"])
+@pytest.mark.parametrize("command", [TABLE, ["verify"]], ids=["export", "verify"])
 def test_full_standard_output_fails_in_one_line(folder, command):
-    run("keys", "add", "wall", "--scope", "stats")
     with open("/dev/full", "wb") as full:
         result = subprocess.run(
             [COMMAND, *command], cwd=folder, stdout=full, stderr=subprocess.PIPE, env=clean_environment(), timeout=60
@@ -206,7 +204,7 @@ def test_backup_in_an_unknown_folder_fails_in_one_line():
 
 def test_command_ends_when_its_output_pipe_is_closed(folder):
     os.mkfifo(folder / "pipe")
-    reader = subprocess.Popen([sys.executable, "-c", "open('pipe').close()"], cwd=folder)
+    reader = subprocess.Popen(["/bin/sh", "-c", ": <pipe"], cwd=folder)
 
     result = run_process(*TABLE, "--output", "pipe", cwd=folder)
     reader.wait(30)

@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate, islice, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -266,6 +266,7 @@ def recordings(plan: Plan, directory: str | Path, limit: int = 1_000) -> int:
     return written
 
 
+@lru_cache(maxsize=1)  # for the days from 1970 on, it takes a quarter of a second, and each table needs it
 def _timeline(plan: Plan) -> tuple[list[int], list[int], list[float]]:
     """Divide the period into intervals. The weight of an interval is proportional to the sessions that begin in it.
 
