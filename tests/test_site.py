@@ -141,6 +141,7 @@ def test_failure_leaves_settings_and_counters(database, visits, get):
 
 
 @pytest.mark.slow
+@pytest.mark.any_engine
 def test_outdated_offsets_are_found_and_replaced(database, visits):
     change_settings(database, time_zone="Europe/Berlin")
     spring = instant("2027-03-28 01:00:00")
@@ -160,6 +161,7 @@ def test_system_without_zones_names_the_package(database, monkeypatch):
         change_settings(database, time_zone="Asia/Kolkata")
 
 
+@pytest.mark.any_engine
 def test_first_zone_offset_covers_every_instant(database):
     change_settings(database, time_zone="Australia/Lord_Howe")
 
