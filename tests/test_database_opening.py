@@ -141,13 +141,12 @@ def test_open_accepts_schema_created_meanwhile(path, monkeypatch, statement):
     assert len(begun) > statement
 
 
-@pytest.mark.parametrize("processes", [2, 8])
-def test_concurrent_processes_create_one_database(path, processes):
+def test_concurrent_processes_create_one_database(path):
     openers = [
         subprocess.Popen(
             [sys.executable, "-c", OPENING, path], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        for _ in range(processes)
+        for _ in range(4)
     ]
 
     for opener in openers:
@@ -155,11 +154,9 @@ def test_concurrent_processes_create_one_database(path, processes):
         opener.stdin.flush()
     errors = [opener.communicate(timeout=60)[1] for opener in openers]
 
-    assert errors == [""] * processes
+    assert errors == [""] * 4
     with open_database(path).closing() as database:
-        assert database.row("select coalesce(sum(events), 0) as events from event_counts where day = -1") == {
-            "events": processes
-        }
+        assert database.row("select events from event_counts where day = -1") == {"events": 4}
         assert database.verify() == []
 
 

@@ -109,8 +109,8 @@ def test_dates_are_within_the_requested_days(late, days):
     plan = Plan(now, sessions=300, leads=300, days=days)
     first = min(MIDNIGHT - (days - 1) * DAY_MS, now - HOUR_MS)
 
-    instants = [row["started_at"] for row in rows(plan, "sessions")]
-    instants += [row["ended_at"] for row in rows(plan, "sessions") if row["ended_at"]]
+    sessions = rows(plan, "sessions")
+    instants = [row[name] for row in sessions for name in ("started_at", "ended_at") if row[name] is not None]
     instants += [row["occurred_at"] for row in rows(plan, "events")]
     texts = [row["enquiry_datetime"] for row in rows(plan, "leads")]
     texts += [row["submitted_at"] for row in rows(plan, "lead_submissions")]
@@ -120,7 +120,7 @@ def test_dates_are_within_the_requested_days(late, days):
 
 
 @pytest.mark.parametrize("late", [0, 5_000, 40 * 60_000, 15 * HOUR_MS + 123, DAY_MS - 1])
-@pytest.mark.parametrize("count", [200, 201, 999, 5_000])
+@pytest.mark.parametrize("count", [200, 201, 999, 2_000])
 def test_today_and_last_hour_have_data_at_any_size(late, count):
     now = MIDNIGHT + late
     plan = Plan(now, sessions=count)
