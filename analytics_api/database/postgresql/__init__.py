@@ -222,7 +222,9 @@ class PostgreSQL(Database):
         self.bulk(work or (lambda statements: None), on_progress=on_progress)
 
     def verify(self, *, on_progress: Callable[[str], object] = ignore_progress) -> list[Difference]:
-        return self._run(READ, lambda statements: find_differences(statements, self._primary, on_progress))
+        return self._run(
+            READ, lambda statements: find_differences(statements, self._connection(self._primary), on_progress)
+        )
 
     def schema_differences(self) -> list[str]:
         return self._run(READ, find_schema_differences)

@@ -6,13 +6,14 @@ import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
 
 from ..base import ARCHIVING_COUNTERS, BASE_TABLES, COUNT_COLUMNS, SITE_TABLES, Difference, compare
 from ..expected import read_expected
-from .connections import connect
+from .connections import Connection
 from .ddl import read_ddl
 from .statements import Statements, lift_timeouts
 
@@ -28,10 +29,10 @@ ENABLED_TRIGGERS = (
 )
 
 COLUMNS = """
-select attname as name
-from pg_attribute
-where attrelid = to_regclass(:view) and attnum > 0
-order by attnum
+select name, array_agg(attname::text order by attnum) as columns
+from unnest(cast(:names as text[])) as names (name)
+join pg_attribute on attrelid = to_regclass('expected_' || name) and attnum > 0
+group by name
 """
 
 PRIMARY_KEY = """
@@ -173,10 +174,8 @@ class Counter(NamedTuple):
 
 def list_counters(statements: Statements) -> list[Counter]:
     """Return the counters in the order of their views. A counter may be computed from earlier counters."""
-    return [
-        Counter(name, tuple(row["name"] for row in statements.rows(COLUMNS, view=f"expected_{name}")))
-        for name in counter_names()
-    ]
+    columns = {row["name"]: row["columns"] for row in statements.rows(COLUMNS, names=list(counter_names()))}
+    return [Counter(name, tuple(columns[name])) for name in counter_names()]
 
 
 @cache
@@ -268,12 +267,12 @@ def analyze(statements: Statements, table: str) -> None:
         statements.execute(f"analyze {table}")
 
 
-def find_differences(statements: Statements, dsn: str, on_progress: Callable[[str], object]) -> list[Difference]:
+def find_differences(
+    statements: Statements, second: AbstractContextManager[Connection], on_progress: Callable[[str], object]
+) -> list[Difference]:
     """Return the differences between the counters and their views, in the order of the views.
 
-    Two connections with the same snapshot share the work.
-
-    :param dsn: connection string for the second connection.
+    :param second: another connection, which shares the work in the same snapshot.
     """
     counters = list_counters(statements)
     remaining = iter(counters)  # each connection takes the next counter when it is free
@@ -289,7 +288,7 @@ def find_differences(statements: Statements, dsn: str, on_progress: Callable[[st
 
     lift_timeouts(statements)  # first, because opening a connection or starting a thread may take long
     snapshot = statements.rows("select pg_export_snapshot() as name")[0]["name"]
-    with connect(dsn) as connection, ThreadPoolExecutor(1) as thread:
+    with second as connection, ThreadPoolExecutor(1) as thread:
         other = Statements(connection)
         other.execute("begin isolation level repeatable read read only")
         lift_timeouts(other)
