@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from helpers.server import free_port
-from helpers.sqlite import live_threads
+from helpers.sqlite import live_threads, wait_for_threads
 
 REQUIREMENTS = (
     "PostgreSQL 15 or later and psycopg are needed: apt-get install postgresql; pip install -e '.[postgresql]'"
@@ -409,7 +409,7 @@ def borrow(spare, commit, replicas=None):
     try:
         yield reusable.database
     finally:
-        if live_threads() <= threads and reusable.reset():
+        if wait_for_threads(threads) and reusable.reset():
             spare.append(reusable)
         else:
             reusable.drop()

@@ -98,7 +98,7 @@ class ReusableDatabase:
         Return False if the test changed other state, left a thread that is not in `threads`, or inserted many rows.
         """
         try:
-            if self.read_state() == self.state and live_threads() <= threads:
+            if self.read_state() == self.state and wait_for_threads(threads):
                 if sum(count_rows(self.database)) > sum(self.rows[0]) + MAX_DELETED:
                     return False
                 self.database.write(self.delete_all)
@@ -119,8 +119,22 @@ class ReusableDatabase:
 
 
 def live_threads():
-    """Return the threads that may write to a database. The threads of a psycopg pool only open connections."""
-    return {thread for thread in threading.enumerate() if not thread.name.startswith(("cache-sweeper", "pool-"))}
+    """Return the threads that may write to a database.
+
+    The threads of a psycopg pool only open connections, and a timer of an application only deletes stored responses.
+    """
+    return {
+        thread
+        for thread in threading.enumerate()
+        if not (thread.name.startswith(("cache-sweeper", "pool-")) or isinstance(thread, threading.Timer))
+    }
+
+
+def wait_for_threads(earlier):
+    """Wait until the threads that a test started have ended. Return False if one of them runs for longer."""
+    for thread in live_threads() - earlier:
+        thread.join(1)
+    return live_threads() <= earlier
 
 
 @contextmanager
