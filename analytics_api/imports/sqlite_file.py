@@ -105,9 +105,10 @@ def _find_tables(db: Database, source: sqlite3.Connection, options: Options) -> 
         if not is_housekeeping(name)
     }
     ours = {table: theirs.pop(table) for table in BASE_TABLES if table in theirs}
+    columns = {table: table_columns(db, table) for table in ours}
     if ours:
-        _check_map(db, source, ours, options)
-    copies = [_find_columns(db, source, table, name, options, report) for table, name in ours.items()]
+        _check_map(columns, source, ours, options)
+    copies = [_find_columns(columns[table], source, table, name, options, report) for table, name in ours.items()]
     if not copies:
         raise IngestError(
             f"{options.name}: the file has none of the tables {', '.join(BASE_TABLES)}; views are not read"
@@ -118,13 +119,16 @@ def _find_tables(db: Database, source: sqlite3.Connection, options: Options) -> 
     return copies, report
 
 
-def _check_map(db: Database, source: sqlite3.Connection, theirs: Mapping[str, str], options: Options) -> None:
+def _check_map(
+    columns: Mapping[str, dict[str, Column]], source: sqlite3.Connection, theirs: Mapping[str, str], options: Options
+) -> None:
     """Raise IngestError if `--map` contains a column that no table has.
 
+    :param columns: the columns of each table in this database.
     :param theirs: mapping of table names in this database to table names in the file.
     """
-    columns = {name: column for table in theirs for name, column in table_columns(db, table).items()}
-    options.check_columns(" or ".join(theirs), columns)
+    all_columns = {name: column for of_table in columns.values() for name, column in of_table.items()}
+    options.check_columns(" or ".join(theirs), all_columns)
     names = [
         (table, name)
         for table in theirs.values()
@@ -136,9 +140,13 @@ def _check_map(db: Database, source: sqlite3.Connection, theirs: Mapping[str, st
 
 
 def _find_columns(
-    db: Database, source: sqlite3.Connection, table: str, theirs: str, options: Options, report: Report
+    columns: dict[str, Column],
+    source: sqlite3.Connection,
+    table: str,
+    theirs: str,
+    options: Options,
+    report: Report,
 ) -> TableCopy:
-    columns = table_columns(db, table)
     names, generated = [], set()
     for _, name, _, _, _, _, hidden in source.execute(f"pragma table_xinfo({_quote(theirs)})"):
         names.append(name)
