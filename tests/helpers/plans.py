@@ -77,7 +77,7 @@ def create_demo():
         at.execute(CAMPAIGNS)
 
     path = make_folder() / "analytics.db"
-    plan = demo.Plan(NOW, sessions=4_000, leads=2_000)
+    plan = demo.Plan(NOW, sessions=4_000, leads=1_000)
     with open_database(path).closing() as database:
         database.bulk(fill)
     return path
