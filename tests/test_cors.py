@@ -62,19 +62,21 @@ def test_preflight_needs_no_key(serve, path):
 
 
 @pytest.mark.parametrize("origin", ALLOWED)
-@pytest.mark.parametrize(("method", "path", "key", "status"), REPLIES)
-def test_every_response_allows_the_origin(lead, serve, origin, method, path, key, status):
+def test_every_response_allows_the_origin(lead, serve, origin):
     client = serve(cors_origins=ALLOWED)
 
-    response = client.open(path, method=method, key=key, headers={"Origin": origin}, json={"status": "won"})
+    for method, path, key, status in REPLIES:
+        response = client.open(path, method=method, key=key, headers={"Origin": origin}, json={"status": "won"})
 
-    assert response.status_code == status
-    assert cors(response) == {
-        "Vary": "Origin",
-        "Access-Control-Allow-Origin": origin,
-        "Access-Control-Expose-Headers": "Age, Analytics-Range, Content-Disposition, ETag, Link,"
-        " Retry-After, Server-Timing, WWW-Authenticate, X-Request-ID",
-    }
+        assert (response.status_code, cors(response)) == (
+            status,
+            {
+                "Vary": "Origin",
+                "Access-Control-Allow-Origin": origin,
+                "Access-Control-Expose-Headers": "Age, Analytics-Range, Content-Disposition, ETag, Link,"
+                " Retry-After, Server-Timing, WWW-Authenticate, X-Request-ID",
+            },
+        )
 
 
 def test_not_modified_allows_the_origin(serve):
@@ -170,14 +172,14 @@ def test_star_allows_any_origin(serve, origin):
 
 
 @pytest.mark.parametrize("origins", [ALLOWED, ["*"]])
-@pytest.mark.parametrize(("method", "path", "key", "status"), REPLIES)
-def test_credentials_are_never_allowed(lead, serve, origins, method, path, key, status):
+def test_credentials_are_never_allowed(lead, serve, origins):
     client = serve(cors_origins=origins)
 
-    replies = [client.open(path, method=method, key=key, headers={"Origin": DASHBOARD}, json={"status": "won"})]
-    replies += [client.options(path, key=key, headers=PREFLIGHT)]
+    for method, path, key, _ in REPLIES:
+        replies = [client.open(path, method=method, key=key, headers={"Origin": DASHBOARD}, json={"status": "won"})]
+        replies += [client.options(path, key=key, headers=PREFLIGHT)]
 
-    assert ["Access-Control-Allow-Credentials" in reply.headers for reply in replies] == [False, False]
+        assert ["Access-Control-Allow-Credentials" in reply.headers for reply in replies] == [False, False]
 
 
 @pytest.mark.parametrize(("method", "path", "key", "status"), REPLIES)

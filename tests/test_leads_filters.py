@@ -143,6 +143,7 @@ def test_empty_filters_are_ignored(insert, get):
     assert page["total"] == 1
 
 
+@pytest.mark.shared_database
 @pytest.mark.any_engine
 @pytest.mark.parametrize(
     ("query", "message"),
@@ -159,11 +160,11 @@ def test_empty_filters_are_ignored(insert, get):
     ],
     ids=["days", "follow_ups", "scores", "number", "boolean", "status", "date", "nul", "many"],
 )
-@pytest.mark.parametrize("path", ["leads", "leads/export", "leads/facets", "board", "board/new"])
-def test_impossible_filter_is_400(client, path, query, message):
-    response = client.get(f"/analytics/{path}?{query}")
+def test_impossible_filter_is_400(client, query, message):
+    for path in ("leads", "leads/export", "leads/facets", "board", "board/new"):
+        response = client.get(f"/analytics/{path}?{query}")
 
-    assert (response.status_code, response.json) == (400, {"error": message})
+        assert (response.status_code, response.json) == (400, {"error": message}), path
 
 
 @pytest.mark.any_engine

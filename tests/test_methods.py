@@ -19,13 +19,12 @@ READ_ONLY = [
 
 @pytest.mark.shared_database
 @pytest.mark.parametrize("path", READ_ONLY)
-@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "TRACE"])
-def test_read_only_routes_allow_only_get(client, path, method):
-    response = client.open(path, method=method)
+def test_read_only_routes_allow_only_get(client, path):
+    for method in ("POST", "PUT", "PATCH", "DELETE", "TRACE"):
+        response = client.open(path, method=method)
 
-    assert response.status_code == 405
-    assert response.json == {"error": "Method not allowed"}
-    assert response.headers["Allow"] == "GET, HEAD, OPTIONS"
+        assert (response.status_code, response.json) == (405, {"error": "Method not allowed"}), method
+        assert response.headers["Allow"] == "GET, HEAD, OPTIONS"
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "TRACE"])
