@@ -33,7 +33,7 @@ def test_generated_types_compile(tmp_path):
 
     subprocess.run(["openapi-typescript", "api.json", "-o", "api.ts"], cwd=tmp_path, check=True)
     checked = subprocess.run(
-        ["tsc", "--noEmit", "--strict", "--skipLibCheck", "--lib", "es2020", "client.ts"],
+        ["tsc", "--noEmit", "--strict", "--skipLibCheck", "--lib", "es5", "client.ts"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -134,20 +134,20 @@ class Slow:
 snapshot = Snapshot(Slow(), open_database(url), timeout=20_000)
 print("ready", flush=True)
 while not Path(start).exists():
-    time.sleep(0.005)
+    time.sleep(0.0002)  # so that all processes begin at the same time
 with ThreadPoolExecutor(4) as pool:
     statistics = set(pool.map(lambda _: snapshot.statistics().total_objects, range(40)))
 print(statistics, flush=True)
 """
 
 
-@pytest.mark.parametrize(("database", "processes"), [("sqlite", 8), ("postgresql", 3)], indirect=["database"])
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 @pytest.mark.slow
-def test_one_of_several_processes_refreshes(database, processes, tmp_path):
+def test_one_of_several_processes_refreshes(database, tmp_path):
     looks, start = tmp_path / "looks", tmp_path / "start"
     workers = [
         subprocess.Popen([sys.executable, "-c", WORKER, database.url, looks, start], stdout=subprocess.PIPE, text=True)
-        for _ in range(processes)
+        for _ in range(4)
     ]
     for worker in workers:
         assert worker.stdout.readline() == "ready\n"
@@ -155,7 +155,7 @@ def test_one_of_several_processes_refreshes(database, processes, tmp_path):
     start.touch()
     statistics = [worker.communicate(timeout=60)[0] for worker in workers]
 
-    assert statistics == ["{5}\n"] * processes
+    assert statistics == ["{5}\n"] * 4
     assert looks.read_bytes() == b"x"
 
 

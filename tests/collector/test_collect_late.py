@@ -47,19 +47,31 @@ def count_events(folder):
         return connection.execute("select count(*) from events").fetchone()[0]
 
 
-def test_reads_are_served_while_visits_wait(tmp_path):
-    """More visits wait than the server has threads."""
-    with serving(tmp_path, *OPTIONS, **SETTINGS) as server, ThreadPoolExecutor(16) as pool:
-        assert post(server, 100) == 204
-        with locked(tmp_path):
-            visits = [pool.submit(post, server, number) for number in range(16)]
-            time.sleep(0.3)  # time for most requests to arrive, so that many of them wait
-            status, _ = server.get("/analytics/overview")
-            waiting = [visit for visit in visits if not visit.done()]
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("late")
 
-        assert (status, len(waiting)) == (200, 16)
-        assert {visit.result() for visit in visits} == {204}
-    assert count_events(tmp_path) == 17
+
+@pytest.fixture(scope="module")
+def shared(folder):
+    """Return a server that several tests use. Each of them sends visits with other numbers."""
+    with serving(folder, *OPTIONS, **SETTINGS) as server:
+        assert post(server, 0) == 204
+        yield server
+
+
+def test_reads_are_served_while_visits_wait(shared, folder):
+    """More visits wait than the server has threads."""
+    before = count_events(folder)
+    with ThreadPoolExecutor(16) as pool, locked(folder):
+        visits = [pool.submit(post, shared, number) for number in range(100, 116)]
+        time.sleep(0.3)  # time for most requests to arrive, so that many of them wait
+        status, _ = shared.get("/analytics/overview")
+        waiting = [visit for visit in visits if not visit.done()]
+
+    assert (status, len(waiting)) == (200, 16)
+    assert {visit.result() for visit in visits} == {204}
+    assert count_events(folder) == before + 16
 
 
 def chunked_request(number):
@@ -70,11 +82,14 @@ def chunked_request(number):
     ).encode()
 
 
-@pytest.mark.parametrize("request_visit", [raw_request, chunked_request])
-def test_responses_of_a_connection_are_in_order(tmp_path, request_visit):
-    with serving(tmp_path, *OPTIONS, **SETTINGS) as server, server.connect() as connection:
+@pytest.mark.parametrize(("request_visit", "number"), [(raw_request, 200), (chunked_request, 300)])
+def test_responses_of_a_connection_are_in_order(shared, folder, request_visit, number):
+    before = count_events(folder)
+    with shared.connect() as connection:
         connection.sendall(
-            request_visit(1) + raw_request(2) + b"GET /a.js HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+            request_visit(number)
+            + raw_request(number + 1)
+            + b"GET /a.js HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
         )
         received = b""
         while chunk := connection.recv(65536):
@@ -82,19 +97,18 @@ def test_responses_of_a_connection_are_in_order(tmp_path, request_visit):
 
     statuses = [line.split()[1] for line in received.splitlines() if line.startswith(b"HTTP/1.1 ")]
     assert statuses == [b"204", b"204", b"200"]
-    assert count_events(tmp_path) == 2
+    assert count_events(folder) == before + 2
 
 
-def test_visit_of_a_closed_connection_is_stored(tmp_path):
-    with serving(tmp_path, *OPTIONS, **SETTINGS) as server:
-        assert post(server, 1) == 204
-        with locked(tmp_path), server.connect() as connection:
-            connection.sendall(raw_request(2))
-            time.sleep(0.3)
-        wait_for(lambda: count_events(tmp_path) == 2)
+def test_visit_of_a_closed_connection_is_stored(shared, folder):
+    before, lines = count_events(folder), len(shared.lines())
+    with locked(folder), shared.connect() as connection:
+        connection.sendall(raw_request(400))
+        time.sleep(0.3)
+    wait_for(lambda: count_events(folder) == before + 1)
 
-        assert post(server, 3) == 204
-        assert not [line for line in server.lines() if line["level"] == "error"]
+    assert post(shared, 401) == 204
+    assert not [line for line in shared.lines()[lines:] if line["level"] == "error"]
 
 
 def test_stopping_server_stores_waiting_visits(tmp_path):
@@ -111,13 +125,12 @@ def test_stopping_server_stores_waiting_visits(tmp_path):
     assert count_events(tmp_path) == 2
 
 
-def test_locked_database_is_answered_with_503(tmp_path):
-    with serving(tmp_path, *OPTIONS, **SETTINGS) as server:
-        assert post(server, 1) == 204
-        with locked(tmp_path):
-            status, headers, reply = server.request("POST", "/collect", body(2), HEADERS.items())
+def test_locked_database_is_answered_with_503(shared, folder):
+    before = count_events(folder)
+    with locked(folder):
+        status, headers, reply = shared.request("POST", "/collect", body(500), HEADERS.items())
 
-        assert (status, headers["Retry-After"]) == (503, "5")
-        assert json.loads(reply) == {"error": "The events cannot be written now"}
-        assert post(server, 2) == 204
-    assert count_events(tmp_path) == 2
+    assert (status, headers["Retry-After"]) == (503, "5")
+    assert json.loads(reply) == {"error": "The events cannot be written now"}
+    assert post(shared, 500) == 204
+    assert count_events(folder) == before + 1

@@ -60,16 +60,6 @@ def test_server_serves_saved_statistics(s3, run, tmp_path):
     assert SECRET not in server.log.read_text()
 
 
-def test_first_request_of_a_new_server_lists(s3, tmp_path):
-    s3.fill("first", ["sessions/a/1.json"])
-    settings = {"ANALYTICS_STORAGE": f"{s3.url}/first", **CREDENTIALS}
-
-    with serving(tmp_path, "--workers", "2", database="a.db", **settings) as server:
-        reply = server.get("/analytics/storage")
-
-    assert reply == (200, {"total_objects": 1, "estimated_sessions": 1})
-
-
 def test_wrong_secret_is_500_and_logged_without_it(s3, tmp_path):
     s3.fill("secret")
     settings = {"ANALYTICS_STORAGE": f"{s3.url}/secret", **CREDENTIALS, "AWS_SECRET_ACCESS_KEY": "zqx-wrong"}
