@@ -58,11 +58,12 @@ class Server(HTTPProcess):
 
 
 def wait_for(condition, seconds=20):
-    """Poll until `condition()` is true; fail after `seconds`."""
-    until = time.monotonic() + seconds
+    """Poll until `condition()` is true; fail after `seconds`. The pauses grow, as some conditions take long."""
+    until, pause = time.monotonic() + seconds, 0.01
     while not condition():
         assert time.monotonic() < until, condition
-        time.sleep(0.02)
+        time.sleep(pause)
+        pause = min(0.1, 1.5 * pause)
 
 
 def free_port():
