@@ -1,8 +1,6 @@
-import threading
 from random import Random
 
 import pytest
-from helpers.client import KEY
 from helpers.plain_leads import in_order, matches, random_filters, random_leads
 
 from analytics_api.keys import KeyStore
@@ -219,7 +217,7 @@ def test_unknown_status_of_several_is_404(leads, client, get):
 @pytest.mark.slow
 def test_board_matches_a_plain_reference(database, get):
     random = Random(7)
-    leads = [{**lead, "last_follow_up_at": None} for lead in random_leads(random, 1_000)]
+    leads = [{**lead, "last_follow_up_at": None} for lead in random_leads(random, 300)]
     columns = [column for column in leads[0] if column != "last_follow_up_at"]
     database.bulk(lambda at: at.insert("leads", columns, [[lead[column] for column in columns] for lead in leads]))
 
@@ -230,27 +228,3 @@ def test_board_matches_a_plain_reference(database, get):
         for stage in board["stages"]:
             of_stage = [lead["lead_id"] for lead in expected if lead["status"] == stage["status"]]
             assert (ids(stage), stage["total"]) == (of_stage[:5], len(of_stage)), filters
-
-
-@pytest.mark.slow
-def test_two_clients_with_etags_lose_no_move(database, client, get, insert):
-    insert("leads", *({"lead_id": number, "enquiry_datetime": ""} for number in range(1, 61)))
-    etags = {lead["lead_id"]: lead["etag"] for lead in get(f"{BOARD}?limit=100")["stages"][0]["leads"]}
-    answers = {"won": {}, "lost": {}}
-
-    def move(status):
-        for lead_id, etag in etags.items():
-            response = client.patch(
-                f"/analytics/leads/{lead_id}", json={"status": status}, headers={"If-Match": etag}, key=KEY
-            )
-            answers[status][lead_id] = response.status_code
-
-    threads = [threading.Thread(target=move, args=(status,)) for status in answers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    moves = database.tuples("select lead_id, new_status from lead_status_changes order by lead_id")
-    assert sorted(moves) == sorted((id_, status) for status in answers for id_ in etags if answers[status][id_] == 200)
-    assert {answers["won"][id_] + answers["lost"][id_] for id_ in etags} == {612}

@@ -59,7 +59,7 @@ def filled(folder, count):
 @pytest.fixture(scope="module")
 def sizes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("costs")
-    with filled(folder, 500).closing() as small, filled(folder, 5_000).closing() as large:
+    with filled(folder, 500).closing() as small, filled(folder, 2_500).closing() as large:
         yield small, large
 
 
@@ -134,7 +134,7 @@ def regulars(tmp_path_factory):
     folder = tmp_path_factory.mktemp("regulars")
     with ExitStack() as opened:
         databases = []
-        for count in (300, 3_000):
+        for count in (200, 2_000):
             database = opened.enter_context(open_database(folder / f"{count}.db").closing())
             rows = [(f"s{n}", "the same", BEGIN + n % 100 * DAY + n, "US" if n else "DE") for n in range(count)]
             columns = ("session_id", "visitor_id", "started_at", "country")

@@ -200,7 +200,7 @@ for number in range(3):
         assert events() >= 4
         for _ in range(10):
             write(f"child {number}")
-            database.verify() and sys.exit("a counter is wrong")
+        database.verify() and sys.exit("a counter is wrong")
         if number == 0:
             os._exit(0)  # child processes of multiprocessing end in this way
         if number == 1:
