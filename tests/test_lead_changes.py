@@ -21,6 +21,7 @@ def changes(insert, get):
     return changes
 
 
+@pytest.mark.any_engine
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
