@@ -190,15 +190,15 @@ def test_standalone_server_has_the_page_for_browsers(standalone):
 
 
 @pytest.mark.parametrize("dashboard", ["0", "1"])
-@pytest.mark.parametrize("path", ["/docs", "/overview", "/leads/", "/analyticsx"])
-def test_unknown_path_links_a_browser_to_the_start(standalone, path, dashboard):
+def test_unknown_path_links_a_browser_to_the_start(standalone, dashboard):
     client = standalone(ANALYTICS_DASHBOARD=dashboard)
 
-    page = client.get(path, key=None, headers={"Accept": BROWSER}, environ_overrides={"SCRIPT_NAME": "/st<ats"})
+    for path in ("/docs", "/overview", "/leads/", "/analyticsx"):
+        page = client.get(path, key=None, headers={"Accept": BROWSER}, environ_overrides={"SCRIPT_NAME": "/st<ats"})
 
-    assert page.status_code == 404
-    assert '<a href="/st%3Cats/">' in page.text
-    assert "/st%3Cats/openapi.json" in page.text
+        assert page.status_code == 404
+        assert '<a href="/st%3Cats/">' in page.text
+        assert "/st%3Cats/openapi.json" in page.text
 
 
 def test_unknown_path_needs_a_key_except_for_browsers(standalone):

@@ -35,23 +35,23 @@ def lead(insert):
     insert("leads", lead_id=1, enquiry_datetime="2026-02-23 11:15:00", contact_name="Zoë")
 
 
-@pytest.mark.parametrize(("method", "path", "status"), EVERY_KIND)
-def test_every_response_is_private_utf8_json(lead, client, method, path, status):
-    response = client.open(path, method=method, json={"status": "won"})
+def test_every_response_is_private_utf8_json(lead, client):
+    for method, path, status in EVERY_KIND:
+        response = client.open(path, method=method, json={"status": "won"})
 
-    assert response.status_code == status
-    assert response.headers["Content-Type"] == "application/json"
-    assert response.headers["Content-Length"] == str(len(response.data))
-    assert response.headers["Cache-Control"] == "private, no-cache"
-    assert json.loads(response.data.decode("utf-8")) == response.json
+        assert response.status_code == status, path
+        assert response.headers["Content-Type"] == "application/json"
+        assert response.headers["Content-Length"] == str(len(response.data))
+        assert response.headers["Cache-Control"] == "private, no-cache"
+        assert json.loads(response.data.decode("utf-8")) == response.json
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [entry for entry in EVERY_KIND if entry[2] >= 400])
-def test_errors_have_the_same_json_format(lead, client, method, path, status):
-    error = client.open(path, method=method, json={"status": "won"}).json
+def test_errors_have_the_same_json_format(lead, client):
+    for method, path, _ in [entry for entry in EVERY_KIND if entry[2] >= 400]:
+        error = client.open(path, method=method, json={"status": "won"}).json
 
-    assert list(error) == ["error"]
-    assert isinstance(error["error"], str)
+        assert list(error) == ["error"]
+        assert isinstance(error["error"], str)
 
 
 def test_letters_beyond_ascii_are_not_escaped(lead, client):
@@ -60,11 +60,11 @@ def test_letters_beyond_ascii_are_not_escaped(lead, client):
     assert '"contact_name":"Zoë"'.encode() in response.data
 
 
-@pytest.mark.parametrize(("method", "path", "status"), EVERY_KIND)
-def test_only_successful_responses_have_an_etag(lead, client, method, path, status):
-    response = client.open(path, method=method, json={"status": "won"})
+def test_only_successful_responses_have_an_etag(lead, client):
+    for method, path, status in EVERY_KIND:
+        response = client.open(path, method=method, json={"status": "won"})
 
-    assert ("ETag" in response.headers) == (status == 200)
+        assert ("ETag" in response.headers) == (status == 200), path
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
