@@ -115,6 +115,7 @@ def test_server_sees_all_of_an_import_or_nothing(large, there):
     with serving(there.parent, "--workers", "1") as server:
         totals = [server.get("/analytics/overview")[1]["total_sessions"]]
         running = importing(large)
+        wait_for(lambda: is_being_written(there) or running.poll() is not None)
         while running.poll() is None:
             status, overview = server.get("/analytics/overview")
             assert status == 200
