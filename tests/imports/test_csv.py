@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from analytics_api import IngestError
-from analytics_api.imports import Rejects, import_csv, import_file
+from analytics_api.imports import Rejects, csv_file, import_csv, import_file, source
 
 pytestmark = pytest.mark.writes
 
@@ -196,18 +196,6 @@ def test_carriage_return_is_allowed_only_in_quotes(database):
     assert report.rejects == ["events line 2: a carriage return outside of quotes"]
 
 
-@pytest.mark.any_engine
-@pytest.mark.slow
-def test_open_quote_costs_one_row(database):
-    header = b"event_id,session_id,event_type,occurred_at,page_url\n"
-    good = [b"%d,s1,click,2026-02-24,/a\n" % n for n in range(2, 30_000)]
-
-    report = import_csv(database, [header, b'1,s1,click,2026-02-24,"/a\n', *good])
-
-    assert report.tables["events"].written == len(good)
-    assert report.rejects == ["events line 2: a quote is never closed"]
-
-
 HEADER = b"event_id,session_id,event_type,occurred_at,page_url\n"
 
 
@@ -215,23 +203,39 @@ def many(first, count):
     return [b"%d,s1,click,2026-02-24,/a\n" % number for number in range(first, first + count)]
 
 
-def test_bad_row_among_many_is_reported_by_line(database):
-    lines = [HEADER, *many(1, 3000), b"3001,s1,click,soon,/a\n", *many(3002, 3000)]
+@pytest.fixture
+def small_limits(monkeypatch):
+    """Read files in small chunks, parse fewer lines together, and allow rows of at most 1,000 lines."""
+    monkeypatch.setattr(source, "CHUNK_SIZE", 10_000)
+    monkeypatch.setattr(csv_file, "MAX_COLUMNAR_LINES", 200)
+    monkeypatch.setattr(csv_file, "MAX_ROW_LINES", 1_000)
+
+
+@pytest.mark.any_engine
+def test_open_quote_costs_one_row(database, small_limits):
+    report = import_csv(database, [HEADER, b'1,s1,click,2026-02-24,"/a\n', *many(2, 3_000)])
+
+    assert report.tables["events"].written == 3_000
+    assert report.rejects == ["events line 2: a quote is never closed"]
+
+
+def test_bad_row_among_many_is_reported_by_line(database, small_limits):
+    lines = [HEADER, *many(1, 300), b"301,s1,click,soon,/a\n", *many(302, 300)]
 
     report = import_csv(database, lines)
 
-    assert report.tables["events"].written == 6000
-    assert report.rejects == ["events line 3002: occurred_at: 'soon' is not a date"]
+    assert report.tables["events"].written == 600
+    assert report.rejects == ["events line 302: occurred_at: 'soon' is not a date"]
 
 
-def test_short_row_among_many_is_reported_by_line(database):
-    lines = [HEADER, *many(1, 3000), b"3001,s1,click\n", b"\n", *many(3002, 3000)]
+def test_short_row_among_many_is_reported_by_line(database, small_limits):
+    lines = [HEADER, *many(1, 300), b"301,s1,click\n", b"\n", *many(302, 300)]
 
     report = import_csv(database, lines)
 
-    assert report.tables["events"].written == 6000
-    assert report.rejects == ["events line 3002: 3 fields instead of 5"]
-    assert report.lines()[-1] == "6,002 lines, 1 of them empty, 1 rejected"
+    assert report.tables["events"].written == 600
+    assert report.rejects == ["events line 302: 3 fields instead of 5"]
+    assert report.lines()[-1] == "602 lines, 1 of them empty, 1 rejected"
 
 
 def test_multi_line_rows_count_all_their_lines(database):
@@ -253,22 +257,19 @@ def test_multi_line_rows_count_all_their_lines(database):
     ]
 
 
-@pytest.mark.slow
-def test_row_may_cross_chunks(database, tmp_path):
-    """The first chunk of a file ends in the row after these 9,200 rows."""
+def test_row_may_cross_chunks(database, tmp_path, small_limits):
+    """The first chunk of a file ends in the row after these 350 rows."""
     file = tmp_path / "events.csv"
-    long = "a\n" * 10_500  # more lines than a row may have
-    file.write_bytes(
-        HEADER + b"".join(many(1, 9_200)) + f'9201,s1,click,2026-02-24,"{long}"\n'.encode() + many(9202, 1)[0]
-    )
+    long = "a\n" * 1_050  # more lines than a row may have
+    file.write_bytes(HEADER + b"".join(many(1, 350)) + f'351,s1,click,2026-02-24,"{long}"\n'.encode() + many(352, 1)[0])
 
     refused = import_file(database, file).rejects
-    file.write_bytes(HEADER + b"".join(many(1, 9_200)) + f'9203,s1,click,2026-02-24,"{long[:9_000]}"\n'.encode())
+    file.write_bytes(HEADER + b"".join(many(1, 350)) + f'353,s1,click,2026-02-24,"{long[:900]}"\n'.encode())
     import_file(database, file)
 
-    assert refused[0] == "events line 9202: a quote is never closed"
-    assert [row[0] for row in rows(database)] == [*range(1, 9_201), 9202, 9203]
-    assert rows(database)[-1][3] == long[:9_000]
+    assert refused[0] == "events line 352: a quote is never closed"
+    assert [row[0] for row in rows(database)] == [*range(1, 351), 352, 353]
+    assert rows(database)[-1][3] == long[:900]
 
 
 @pytest.mark.parametrize(("value", "number"), [(b"0012", 12), (b" 12 ", 12), (b"+12", 12), (b"-12", -12)])
