@@ -355,6 +355,11 @@ def test_verify_restarts_after_lost_connections(database):
     assert [difference.counter for difference in differences] == ["page_counts"]
 
 
+def test_verify_needs_only_one_connection_of_the_pool(database):
+    with PostgreSQL(database.url, pool_size=1, wait=0.5).closing() as small:
+        assert small.verify() == []
+
+
 def test_forked_process_opens_its_own_connections(database):
     threads = "ignore:This process:DeprecationWarning"  # since Python 3.12, forking a process with threads warns
     program = [sys.executable, "-W", threads, "-c", FORK, database.url]

@@ -222,9 +222,8 @@ class PostgreSQL(Database):
         self.bulk(work or (lambda statements: None), on_progress=on_progress)
 
     def verify(self, *, on_progress: Callable[[str], object] = ignore_progress) -> list[Difference]:
-        return self._run(
-            READ, lambda statements: find_differences(statements, self._connection(self._primary), on_progress)
-        )
+        another = connect if self.pool_size == 1 else self._connection
+        return self._run(READ, lambda statements: find_differences(statements, another(self._primary), on_progress))
 
     def schema_differences(self) -> list[str]:
         return self._run(READ, find_schema_differences)
