@@ -31,7 +31,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def filled(folder):
-    return Path(shutil.copy(demo_file(500), folder))
+    return Path(shutil.copy(demo_file(200), folder))
 
 
 def test_backup_has_every_row_and_opens(filled, folder):

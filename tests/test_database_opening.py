@@ -111,7 +111,7 @@ def test_concurrent_opens_are_never_locked_out(tmp_path):
         except Exception as error:
             failed.append(error)
 
-    for number in range(20):  # repeat, because two processes must create the schema at the same moment
+    for number in range(10):  # repeat, because two processes must create the schema at the same moment
         together = threading.Barrier(3)
         threads = [threading.Thread(target=make, args=[tmp_path / f"{number}.db"]) for _ in range(3)]
         for thread in threads:

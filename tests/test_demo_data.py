@@ -271,7 +271,7 @@ def test_advertisements_lead_to_frequent_pages():
 
 
 def test_win_rate_depends_on_the_source():
-    plan = Plan(NOW, sessions=10_000, leads=5_000)
+    plan = Plan(NOW, sessions=5_000, leads=2_500)
     domains = {row["session_id"]: row["referrer_domain"] for row in rows(plan, "sessions")}
 
     closed = defaultdict(Counter)

@@ -1,4 +1,6 @@
+from bisect import bisect_right
 from datetime import datetime, timezone
+from operator import attrgetter
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -59,7 +61,7 @@ def computed():
 def test_offsets_equal_zoneinfo(computed, now, data):
     name = data.draw(st.sampled_from(sorted(computed)))
 
-    last = [offset for offset in computed[name] if offset.begins_at <= now][-1]
+    last = computed[name][bisect_right(computed[name], now, key=attrgetter("begins_at")) - 1]
 
     moment = datetime.fromtimestamp(now // 1000, timezone.utc).astimezone(ZoneInfo(name))
     assert last.utc_offset == moment.utcoffset().total_seconds() * 1000
