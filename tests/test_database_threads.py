@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from helpers.sqlite import new_database_in
 
 from analytics_api.database.sqlite import SQLite
 from analytics_api.errors import DatabaseError
@@ -21,7 +22,7 @@ EVENTS = "select coalesce(sum(events), 0) as events from event_counts where day 
 
 @pytest.fixture
 def database(tmp_path):
-    with SQLite(tmp_path / "analytics.db").closing() as database:
+    with new_database_in(tmp_path) as database:
         yield database
 
 

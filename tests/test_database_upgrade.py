@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from helpers.sqlite import empty_file
 
 from analytics_api.database import sqlite
 from analytics_api.database.sqlite import SQLite, upgrade
@@ -119,16 +120,14 @@ def base_contents(path):
         return {table: [dict(row) for row in connection.execute(select)] for table, select in selects.items()}
 
 
-def test_upgrade_of_each_version_keeps_every_row(old, version, tmp_path):
+def test_upgrade_of_each_version_keeps_every_row(old, version):
     before = base_contents(old)
-    fresh = tmp_path / "fresh.db"
-    SQLite(fresh)
     steps = []
 
     assert upgrade(old, on_progress=steps.append) == version
 
     assert base_contents(old) == before
-    assert structure(old) == structure(fresh)
+    assert structure(old) == structure(empty_file())
     assert {"sessions", "events", "day_counts", "lead_search"} < set(steps)
     with SQLite(old).closing() as database:
         assert database.verify() == []
@@ -214,7 +213,7 @@ def test_upgrade_normalises_dates_and_instants(old, caplog):
 
 
 @pytest.mark.parametrize("version", [4], indirect=True)
-def test_upgrade_of_a_damaged_file_creates_the_schema(old, tmp_path):
+def test_upgrade_of_a_damaged_file_creates_the_schema(old):
     before = base_contents(old)
     changed(
         old,
@@ -228,13 +227,11 @@ def test_upgrade_of_a_damaged_file_creates_the_schema(old, tmp_path):
         "drop index events_by_time",
         "drop table lead_search",
     )
-    fresh = tmp_path / "fresh.db"
-    SQLite(fresh)
 
     upgrade(old)
 
     assert base_contents(old) == before
-    assert structure(old) == structure(fresh)
+    assert structure(old) == structure(empty_file())
     with SQLite(old).closing() as database:
         assert database.verify() == []
 
@@ -254,23 +251,21 @@ def test_upgrade_rejects_the_name_of_a_foreign_table(old, sql):
     assert structure(old) == before
 
 
-def test_upgrade_of_this_version_restores_what_was_removed(path, tmp_path):
+def test_upgrade_of_this_version_restores_what_was_removed(path):
     with SQLite(path).closing() as database:
         purge(database, date(2026, 2, 1), keep_totals=True)
         before = [database.rows(f"select * from {table}") for table in ("day_counts", "visitor_days", "site")]
     changed(path, "drop trigger sessions_insert", "drop table key_counts")
-    fresh = tmp_path / "fresh.db"
-    SQLite(fresh)
 
     assert upgrade(path) == 5
 
-    assert structure(path) == structure(fresh)
+    assert structure(path) == structure(empty_file())
     with SQLite(path).closing() as database:
         assert [database.rows(f"select * from {table}") for table in ("day_counts", "visitor_days", "site")] == before
         assert database.verify() == []
 
 
-def test_upgrade_removes_the_objects_of_an_unreleased_schema(path, tmp_path):
+def test_upgrade_removes_the_objects_of_an_unreleased_schema(path):
     changed(
         path,
         "drop trigger leads_insert",
@@ -279,12 +274,10 @@ def test_upgrade_removes_the_objects_of_an_unreleased_schema(path, tmp_path):
         "create trigger leads_attribute after insert on leads begin insert into late_visit_changes values (1, ''); end",
         "create index collector_sessions_by_time on collector_sessions (last_at)",
     )
-    fresh = tmp_path / "fresh.db"
-    SQLite(fresh)
 
     upgrade(path)
 
-    assert structure(path) == structure(fresh)
+    assert structure(path) == structure(empty_file())
 
 
 @pytest.mark.parametrize("version", [1], indirect=True)
@@ -339,10 +332,8 @@ def test_upgrade_accepts_base_tables_alone(tmp_path):
 
 
 @pytest.mark.parametrize("version", [4], indirect=True)
-def test_upgrade_leaves_the_objects_of_other_programs(old, tmp_path):
+def test_upgrade_leaves_the_objects_of_other_programs(old):
     path = old
-    fresh = tmp_path / "fresh.db"
-    SQLite(fresh)
     others = (
         "create table old_orders (number integer primary key, session_id text)",
         "insert into old_orders values (1, 'a')",
@@ -362,7 +353,7 @@ def test_upgrade_leaves_the_objects_of_other_programs(old, tmp_path):
 
     upgrade(path)
 
-    assert structure(path) == structure(fresh) | foreign_objects
+    assert structure(path) == structure(empty_file()) | foreign_objects
     assert base_contents(path) == rows
     changed(path, "insert into sessions (session_id, visitor_id, started_at) values ('new', 'v', 1771945200123)")
     with SQLite(path).closing() as database:

@@ -2,6 +2,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
+from helpers.sqlite import new_database_in
 
 from analytics_api.database.base import COUNT_COLUMNS
 from analytics_api.database.sqlite import SQLite
@@ -21,7 +22,7 @@ class Unlucky(Exception):
 
 @pytest.fixture
 def database(tmp_path):
-    with SQLite(tmp_path / "analytics.db").closing() as database:
+    with new_database_in(tmp_path) as database:
         yield database
 
 
