@@ -52,6 +52,7 @@ def test_sign_in_sets_a_cookie_that_only_the_browser_can_use(client):
     assert response.headers["Vary"] == "Cookie"
 
 
+@pytest.mark.any_engine
 def test_cookie_over_tls_is_secure(client):
     response = client.post(
         "/analytics/session", json={"key": KEY}, key=None, headers=OWN, environ_overrides={"wsgi.url_scheme": "https"}
@@ -183,6 +184,7 @@ def test_valid_cookie_is_found_among_invalid_ones(client):
     assert response.status_code == 200
 
 
+@pytest.mark.any_engine
 @pytest.mark.shared_database
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b"{}", b'{"key": 1}'], ids=["none", "broken", "list", "empty", "int"]
@@ -207,6 +209,7 @@ def test_sign_in_with_a_wrong_key_is_401(client, database, key):
     assert count_sessions(database) == 0
 
 
+@pytest.mark.any_engine
 def test_blanks_around_the_key_are_ignored(client):
     assert sign_in(client, f" {KEY}\t").status_code == 200
 
@@ -252,6 +255,7 @@ def test_sign_in_form_returns_to_its_page(client, referrer, location):
     assert response.headers["Set-Cookie"].startswith("analytics_session=")
 
 
+@pytest.mark.any_engine
 @pytest.mark.parametrize("form", [{"key": "wrong"}, {"key": ""}, {}], ids=["wrong", "empty", "none"])
 def test_sign_in_form_with_a_wrong_key_shows_the_error(client, form):
     response = client.post(
@@ -278,6 +282,7 @@ def test_sign_out_ends_the_session(client, database):
     assert count_sessions(database) == 1
 
 
+@pytest.mark.any_engine
 def test_sign_out_without_a_session_does_nothing(client):
     response = client.delete("/analytics/session", key=None, headers=OWN)
 
@@ -363,6 +368,7 @@ def test_key_has_at_most_20_sessions(serve, database):
     assert statuses == [401] * 2 + [200] * (MAX_SESSIONS + 1)
 
 
+@pytest.mark.any_engine
 def test_browser_sessions_are_off_by_default(serve):
     client = serve()
 
@@ -370,6 +376,7 @@ def test_browser_sessions_are_off_by_default(serve):
     assert client.post("/analytics/session", json={"key": KEY}, headers=OWN).status_code == 404
 
 
+@pytest.mark.any_engine
 def test_request_without_a_cookie_is_authenticated_by_the_host(serve):
     from analytics_api import Principal
 

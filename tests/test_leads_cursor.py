@@ -79,6 +79,7 @@ def test_link_headers_reach_every_lead(leads, get, follow):
         assert {len(page) for page in pages[:-1]} == {limits[among]}
 
 
+@pytest.mark.any_engine
 def test_partial_page_has_no_link(leads, client):
     response = client.get("/analytics/leads?limit=100")
 
@@ -86,6 +87,7 @@ def test_partial_page_has_no_link(leads, client):
     assert "Link" not in response.headers
 
 
+@pytest.mark.any_engine
 def test_link_repeats_the_parameters(leads, client):
     response = client.get("/analytics/leads", query_string={"q": "Loud-1@", "limit": 2, "sort": "oldest"})
 
@@ -210,6 +212,7 @@ def test_empty_cursor_is_ignored(leads, get):
     assert get("/analytics/leads?cursor=&limit=3") == get("/analytics/leads?limit=3")
 
 
+@pytest.mark.any_engine
 def test_full_last_page_has_no_link(leads, client):
     response = client.get("/analytics/leads?limit=20&offset=40")
 
