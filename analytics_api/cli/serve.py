@@ -118,13 +118,14 @@ def check_address(bind: str) -> Any:
         address = parse_address(bind)
         if isinstance(address, tuple):
             family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-            socket.create_server(address, family=family).close()
+            with socket.socket(family) as listener:  # as gunicorn does; create_server would leave some sockets open
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind(address)
     except (OverflowError, RuntimeError) as error:
         raise ConfigError(f"--bind {bind}: {error}") from error
     except OSError as error:
-        reason = str(error.strerror).partition(" (while")[0]
         hint = "; use another port" if error.errno == errno.EADDRINUSE else ""
-        raise click.ClickException(f"--bind {bind}: {reason}{hint}") from error
+        raise click.ClickException(f"--bind {bind}: {error.strerror}{hint}") from error
     return address
 
 
