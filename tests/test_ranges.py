@@ -42,7 +42,6 @@ def in_zone(database):
 
 
 @pytest.mark.shared_database
-@pytest.mark.parametrize("path", RANGED)
 @pytest.mark.parametrize(
     ("query", "message"),
     [
@@ -59,15 +58,15 @@ def in_zone(database):
     ids=["no such day", "short", "dense", "year 0", "word", "reversed", "days and from", "days and to", "days"],
 )
 @pytest.mark.any_engine
-def test_range_that_cannot_be_parsed_is_rejected(client, path, query, message):
-    response = client.get(f"/analytics/{path}?{query}")
+def test_range_that_cannot_be_parsed_is_rejected(client, query, message):
+    for path in RANGED:
+        response = client.get(f"/analytics/{path}?{query}")
 
-    assert (response.status_code, response.json) == (400, {"error": message})
-    assert "Analytics-Range" not in response.headers
+        assert (response.status_code, response.json) == (400, {"error": message}), path
+        assert "Analytics-Range" not in response.headers
 
 
 @pytest.mark.shared_database
-@pytest.mark.parametrize("path", RANGED)
 @pytest.mark.parametrize(
     ("query", "header"),
     [
@@ -84,12 +83,13 @@ def test_range_that_cannot_be_parsed_is_rejected(client, path, query, message):
     ids=["both", "open end", "open start", "one day", "today", "30 days", "clamped", "empty ends", "empty days"],
 )
 @pytest.mark.any_engine
-def test_responses_have_a_header_with_their_range(client, path, query, header):
-    response = client.get(f"/analytics/{path}?{query}")
-    again = client.get(f"/analytics/{path}?{query}", headers={"If-None-Match": response.headers["ETag"]})
+def test_responses_have_a_header_with_their_range(client, query, header):
+    for path in RANGED:
+        response = client.get(f"/analytics/{path}?{query}")
+        again = client.get(f"/analytics/{path}?{query}", headers={"If-None-Match": response.headers["ETag"]})
 
-    assert (response.status_code, response.headers["Analytics-Range"]) == (200, header)
-    assert (again.status_code, again.headers["Analytics-Range"]) == (304, header)
+        assert (response.status_code, response.headers["Analytics-Range"]) == (200, header), path
+        assert (again.status_code, again.headers["Analytics-Range"]) == (304, header), path
 
 
 @pytest.mark.parametrize(
