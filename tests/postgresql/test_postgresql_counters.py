@@ -15,12 +15,12 @@ LONG = "/" + "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz0123456
 INSERT_VIEWS = """
 insert into events (session_id, event_type, page_url, occurred_at)
 select 's' || mod(n, 7), 'page_view', %s, %s::bigint + n
-from generate_series(1, 600) as n
+from generate_series(1, 120) as n
 """
 INSERT_SESSIONS = """
 insert into sessions (session_id, visitor_id, fingerprint, started_at, country, referrer_domain, entry_page, exit_page)
 select gen_random_uuid(), 'v' || mod(n, 5), 'f' || mod(n, 3), %s::bigint + n, 'IN', 't.co', %s, %s
-from generate_series(1, 600) as n
+from generate_series(1, 120) as n
 """
 
 
@@ -67,9 +67,9 @@ def test_frequent_and_long_keys_are_counted(database, connection):
 
     assert database.verify() == []
     assert sharded == [("/a",), ("/b",), (LONG,)]
-    assert top == [("/a", 1800), ("/b", 1800), (LONG, 1800)]
-    assert sources == [("t.co", 1800)]
-    assert exits == [(LONG + "x", 1800)]
+    assert top == [("/a", 360), ("/b", 360), (LONG, 360)]
+    assert sources == [("t.co", 360)]
+    assert exits == [(LONG + "x", 360)]
 
 
 def test_long_page_is_rebuilt_and_archived(database):
@@ -95,8 +95,8 @@ def test_truncate_leaves_the_archive(database, connection):
     connection.execute("truncate sessions")
     connection.execute("truncate events, leads, lead_submissions")
 
-    assert before == (1200, 5, 3, 1200)
-    assert totals(connection) == (600, 5, 3, 600)
+    assert before == (240, 5, 3, 240)
+    assert totals(connection) == (120, 5, 3, 120)
     assert database.verify() == []
 
 
@@ -133,7 +133,7 @@ def test_pausing_takes_the_right_to_archive(database, connection):
         connection.execute("drop owned by visitor")
         connection.execute("drop role visitor")
 
-    assert totals(connection)[:2] == (480, 4)
+    assert totals(connection)[:2] == (96, 4)
     assert database.verify() == []
 
 
