@@ -34,7 +34,7 @@ def template():
 def url(template):
     """Yield the URL of a copy of the database."""
     name = f"checked_{next(postgres.NAMES)}"
-    postgres.primary().execute(f"create database {name} template {template}")
+    postgres.primary().execute(f"create database {name} template {template} strategy file_copy")
     yield postgres.primary().url(name)
     postgres.primary().execute(f"drop database {name} with (force)")
 
