@@ -97,7 +97,7 @@ def test_promotion_after_killed_primary_loses_nothing(pair, caplog):
     reads, acknowledged, done = [], [], threading.Event()
 
     def read(client):
-        while not done.is_set():
+        while not done.wait(0.01):
             reads.append(answer(client)[0])
 
     def write(client, lead):
@@ -112,7 +112,7 @@ def test_promotion_after_killed_primary_loses_nothing(pair, caplog):
         threads = [threading.Thread(target=read, args=[served(database)])]
         threads += [threading.Thread(target=write, args=[served(database), lead]) for lead in (1, 2, 3)]
         with running(threads, done):
-            wait_for(lambda: len(acknowledged) > 50)
+            wait_for(lambda: len(acknowledged) > 20)
             primary.kill()
             time.sleep(0.5)
             before = len(reads)
@@ -336,29 +336,30 @@ def test_server_without_free_connections_is_500(caplog):
 
 
 @pytest.fixture
-def impatient():
-    """Return a server that terminates idle transactions."""
-    cluster = postgres.Cluster("impatient").create()
-    cluster.execute("create database site")
-    open_database(cluster.url("site")).close()  # creating the schema may take longer than the timeout
-    cluster.execute("alter database site set idle_in_transaction_session_timeout = '100ms'")
-    yield cluster
-    cluster.remove()
+def shared():
+    with postgres.new_database() as database:
+        yield database
 
 
-def ended(cluster):
-    """Wait until the server has terminated all idle transactions."""
-    cluster.wait_for("select count(*) = 0 from pg_stat_activity where state = 'idle in transaction'")
+@pytest.fixture
+def impatient(shared):
+    """Return a database whose server terminates idle transactions."""
+    name = shared.url.rpartition("/")[2]
+    postgres.primary().execute(f"alter database {name} set idle_in_transaction_session_timeout = '100ms'")
+    yield shared
+    postgres.primary().execute(f"alter database {name} reset idle_in_transaction_session_timeout")
 
 
 def test_write_is_retried_after_idle_timeout(impatient):
-    with filled(impatient.url("site")).closing() as database:
+    with filled(impatient.url).closing() as database:
         runs = []
 
         def work(at):
             runs.append(at.execute("update leads set status = 'won' where lead_id = 1"))
             if len(runs) == 1:
-                ended(impatient)
+                postgres.primary().wait_for(
+                    "select count(*) = 0 from pg_stat_activity where state = 'idle in transaction'"
+                )
             at.execute("update leads set status = 'lost' where lead_id = 2")
 
         database.write(work)
@@ -368,7 +369,7 @@ def test_write_is_retried_after_idle_timeout(impatient):
 
 
 def test_bulk_load_has_no_idle_timeout(impatient):
-    with filled(impatient.url("site")).closing() as database:
+    with filled(impatient.url).closing() as database:
         runs = []
 
         def work(at):
@@ -380,12 +381,6 @@ def test_bulk_load_has_no_idle_timeout(impatient):
 
         assert runs == [1]
         assert database.verify() == []
-
-
-@pytest.fixture
-def shared():
-    with postgres.new_database() as database:
-        yield database
 
 
 def test_exhausted_pool_is_500(shared, caplog):
