@@ -29,10 +29,12 @@ REQUIREMENTS = (
 
 # Data need not survive a crash, so fsync and full pages in the WAL are off. Replicas report often and reconnect soon.
 # Each `create database` is a checkpoint, which could delete a segment of the WAL that a replica has not received yet.
+# A killed server leaves its shared memory, which is in its folder with `mmap`, so that it is deleted with the folder.
 # Autovacuum could otherwise store, between two tests, the statistics of an emptied table for the plans of the next one.
 TEST_SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "autovacuum": "off",
+    "dynamic_shared_memory_type": "mmap",
     "fsync": "off",
     "full_page_writes": "off",
     "max_wal_size": "256MB",  # several servers share the memory
