@@ -79,7 +79,7 @@ def stored(database, table, names):
 @settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 @pytest.mark.slow
-def test_export_and_import_preserve_any_rows(database, table, data):
+def test_export_and_import_preserve_any_rows(database, monkeypatch, table, data):
     columns = database.columns(table)
     names = [column.name for column in columns]
     database.write(lambda at: at.execute(f"delete from {table}"))
@@ -88,6 +88,8 @@ def test_export_and_import_preserve_any_rows(database, table, data):
     before = stored(database, table, names)
     text = "".join(export(database, table, data.draw(st.sampled_from(["csv", "ndjson"]))))
     database.write(lambda at: at.execute(f"delete from {table}"))
+
+    monkeypatch.setattr("analytics_api.imports.write.MAX_TRIGGERED_ROWS", data.draw(st.sampled_from([0, 200])))
 
     report = import_text(database, text, table=table)
 
