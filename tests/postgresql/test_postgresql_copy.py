@@ -1,14 +1,12 @@
 """Copies from and to PostgreSQL that differ from copies between SQLite files."""
 
 import shutil
-import subprocess
 import threading
 from random import Random
 
-import psycopg
 import pytest
 from helpers import postgres
-from helpers.cli import COMMAND, clean_environment, query, run
+from helpers.cli import query, run
 
 from analytics_api import open_database
 from analytics_api.database.base import PRIMARY_KEYS, SITE_TABLES
@@ -35,9 +33,13 @@ def other():
 def visits(tmp_path_factory):
     """Return the path of the file of the fixture `file`."""
     path = tmp_path_factory.mktemp("copied") / "visits.db"
+
+    def load(at):
+        for table, rows in demo.batches(demo.Plan(NOW, sessions=100)):
+            at.insert(table, demo.COLUMNS[table], rows)
+
     with open_database(path).closing() as database:
-        for table, rows in demo.batches(demo.Plan(NOW, sessions=300)):
-            database.bulk(lambda at, table=table, rows=rows: at.insert(table, demo.COLUMNS[table], rows))
+        database.bulk(load)
     return path
 
 
@@ -118,21 +120,6 @@ def test_copy_accepts_ids_of_1300_bytes(file, database):
     )
 
     assert database.verify() == []
-
-
-def test_killed_copy_leaves_target_empty(file, database):
-    with psycopg.connect(database.url) as another:
-        another.execute("lock table storage_ratios in share mode")  # the last table to be copied
-        process = subprocess.Popen([COMMAND, "copy", file.path, database.url], env=clean_environment())
-        postgres.primary().wait_for("select count(*) > 0 from pg_stat_activity where query ~ '^copy storage_ratios'")
-        process.kill()
-        process.wait(60)
-    left = rows(database)
-
-    run("copy", file.path, database.url)
-
-    assert not any(left.values())
-    assert rows(database) == rows(file)
 
 
 def test_one_of_concurrent_copies_succeeds(file, database):
