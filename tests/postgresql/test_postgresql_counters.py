@@ -1,5 +1,6 @@
 """PostgreSQL: counters of long and of frequent keys, truncated tables, and ids."""
 
+import json
 import random
 from datetime import date
 
@@ -154,6 +155,28 @@ def test_large_deletes_are_linear(database, connection):
     assert rows_read < 50 * 5_000
     assert database.verify() == []
     assert totals(connection)[:3] == (0, 0, 0)
+
+
+def test_large_deletes_are_linear_with_earlier_statistics(database, connection):
+    """Delete 1,000 sessions. A plan that compares each pair of a session and a visitor discards a million rows."""
+    insert = (
+        "insert into sessions (session_id, visitor_id, fingerprint, started_at) "
+        "select gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), %s from generate_series(1, %s)"
+    )
+    connection.execute(insert, [START, 100])
+    connection.execute("analyze")  # each visitor has a session, so the planner expects one visitor without sessions
+    connection.execute(insert, [START, 900])
+    plans = []
+    connection.add_notice_handler(lambda notice: plans.append(json.loads(notice.message_primary.partition("plan:")[2])))
+    connection.execute("load 'auto_explain'")
+    for setting in ("level = notice", "nested_statements = on", "analyze = on", "format = json", "min_duration = 0"):
+        connection.execute(f"set auto_explain.log_{setting}")
+
+    connection.execute("delete from sessions where visitor_id < '2'")  # PostgreSQL caches the plans of this delete
+    connection.execute("delete from sessions")
+
+    assert any("delete from visitor_days" in plan["Query Text"] for plan in plans)
+    assert sum(sum(discarded_rows(plan["Plan"])) for plan in plans) < 50 * 1_000
 
 
 def test_attribution_is_linear_with_statistics_of_empty_tables(database, connection):

@@ -101,7 +101,7 @@ class PostgreSQL(Database):
     :param url: URL of the primary server.
     :param read_url: URL of the servers for reads outside write transactions, such as replicas.
     :param create: whether to create the schema if it does not exist.
-    :param pool_size: maximum number of connections of a process, for each of the two URLs. `verify` uses two.
+    :param pool_size: maximum number of connections of a process, for each of the two URLs.
     :param wait: maximum time in seconds to wait for a free connection.
     :param statement_timeout: maximum time in seconds of a statement. Bulk operations, `rebuild` and `verify`
         have no limit.

@@ -959,10 +959,11 @@ call count_changes('sessions',
   $$),
   $$
   if tg_op <> 'INSERT' then
+    -- The planner expects no row with 0 sessions. It would compare each such row with each change if this were a join.
     delete from visitor_days
-    where sessions = 0 and visitor_id in (select visitor_id from changes where sign = -1);
+    where sessions = 0 and visitor_id = any (array(select visitor_id from changes where sign = -1));
     delete from fingerprint_days
-    where sessions = 0 and fingerprint in (select fingerprint from changes where sign = -1);
+    where sessions = 0 and fingerprint = any (array(select fingerprint from changes where sign = -1));
   end if;
   $$ || build_attribution($$
     select lead_id
