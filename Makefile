@@ -13,7 +13,7 @@ BIND := 127.0.0.1:$(PORT)
 DEMO := ANALYTICS_DATABASE=demo.db ANALYTICS_STORAGE=demo-recordings ANALYTICS_API_KEY= ANALYTICS_API_KEY_FILE=demo.key
 
 PYTEST := pytest -n auto --dist worksteal
-WORKERS = $$(( ($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2 ))  # more than cores, because many tests wait for servers
+WORKERS = $$(( $$(getconf _NPROCESSORS_ONLN) * 2 ))  # more than cores, because many tests wait for servers
 
 .PHONY: help run check test test-browser lowest newest faults bench lint types clean
 
