@@ -1,6 +1,7 @@
 """The applications to compare: this API, one that sends constant bytes, and frameworks with plain SQL.
 
-Each function creates an application from environment variables. The servers are started with the function's name.
+Each public function creates an application from environment variables. The command line of a server in `serving.py`
+names the function, such as `benchmarks.apps:ours()`.
 """
 
 import os

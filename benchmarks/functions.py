@@ -1,4 +1,4 @@
-"""Measure each statistics function and plain SQL at all sizes, and one whole WSGI call."""
+"""Measure each statistics function and plain SQL on databases of different sizes, and whole WSGI calls."""
 
 import json
 import sqlite3
@@ -25,7 +25,7 @@ KEY = "a-key-for-the-benchmark"
 JUDGED = 2_000_000  # number of events at which targets are checked
 GREATEST, LEAST = 20_000_000, 20_000
 
-# For each endpoint: the function of this API, its query in plain SQL, and the maximum median in seconds.
+# For each endpoint: the function of this API, its query in plain SQL, and the maximum median time in seconds.
 QUESTIONS = {
     "overview": (overview, plain.overview, 60e-6),
     "daily, 30 days": (partial(daily, days=30), partial(plain.daily, days=30), 60e-6),
@@ -135,7 +135,7 @@ def calls(findings, database, events):
     for path, environ in environs.items():
         body, status, _ = run_wsgi_app(app, dict(environ))
         if status != "200 OK" or json.loads(b"".join(body)) is None:
-            raise Different(f"{path} answers {status}")
+            raise Different(f"{path} responded with status {status}")
     timings = side_by_side({(way, path): partial(way, path) for path in CALLS for way in (uncached, again)})
     for path, bar in CALLS.items():
         if bar:

@@ -32,7 +32,7 @@ CHILD = "import sys; from benchmarks.leads import first; first(*sys.argv[1:])"
 
 
 def needles(leads):
-    """Return search terms with different numbers of matches, and the maximum seconds of each search."""
+    """Return search terms with different numbers of matches, each with the maximum median time in seconds, or None."""
     return {
         "under 100": ("sharma" + "5432"[: len(str(leads)) - 4], 3e-3),
         "half": ("riverside", 60e-3),
@@ -174,7 +174,7 @@ def searches(findings, ctx, connection, leads, at):
 
 
 def first(path, needle):
-    """Print the seconds of the first response in this process."""
+    """Print the time of the first response in this process, in seconds."""
     with open_database(path).closing() as database:
         ctx = Context(database, None, data.NOW)
         begun = time.perf_counter()

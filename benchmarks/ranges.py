@@ -85,7 +85,7 @@ order by views desc, page_url
 limit 20
 """
 
-# For each statistic: its path, its plain SQL, and the maximum median seconds for 30 days and for a year, or None.
+# For each statistic: its path, its plain SQL, and the maximum median times in seconds for 30 days and a year.
 QUESTIONS = {
     "overview": ("overview?{}", OVERVIEW, 0.0005, 0.025),
     "daily": ("sessions/daily?{}", BY_DAY, 0.0005, None),
@@ -170,7 +170,7 @@ def instants(days):
 
 
 def calls(options):
-    """Generate (name, path, plain SQL or None, its parameters, maximum seconds or None)."""
+    """Generate (name, path, plain SQL or None, its parameters, maximum median time in seconds or None)."""
     spans = ranges(options)
     for name, (path, plain, month_bar, year_bar) in QUESTIONS.items():
         for span, days in spans.items():
@@ -223,7 +223,7 @@ def asking(database, path, **options):
 
 
 def questions(database, options):
-    """Generate (name, maximum seconds or None, Figure of the call, Figure of plain SQL or None)."""
+    """Generate (name, maximum median time in seconds or None, Figure of the call, Figure of plain SQL or None)."""
     clock = cpu_clock(database)
     for name, path, plain, bounds, bar in calls(options):
         ask = asking(database, path)

@@ -38,7 +38,8 @@ class Server:
             response = connection.getresponse()
             body = response.read()
             if response.status != 200:
-                raise RuntimeError(f"{self.paths[question]} answers {response.status}: {body!r:.500}")
+                path, status = self.paths[question], response.status
+                raise RuntimeError(f"{path} responded with status {status}: {body!r:.500}")
             return response.headers, body
         finally:
             connection.close()

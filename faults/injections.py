@@ -61,7 +61,7 @@ def digest(path):
 
 
 def strings(server):
-    """Send each string in each place, and return the number of requests and the seconds of the slowest one."""
+    """Send each string in each place, and return the number of requests and the duration of the slowest in seconds."""
     requests, slowest = 0, 0.0
 
     def ask(method, path, body=None, headers=None, least=None):

@@ -103,7 +103,7 @@ def attack(address, attacks, stop):
 
 
 def probe(address):
-    """Return the seconds of a request to /healthz, or None if it fails."""
+    """Return the duration of a request to /healthz in seconds, or None if it fails."""
     begun = time.monotonic()
     connection = HTTPConnection(*address, timeout=TIMEOUT, source_address=(VISITOR, 0))
     try:

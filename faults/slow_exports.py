@@ -120,7 +120,7 @@ class Sizes(threading.Thread):
 
 
 def probe(server):
-    """Return the seconds of a request to /healthz."""
+    """Return the duration of a request to /healthz in seconds."""
     started = time.monotonic()
     status, _, _ = server.request("GET", "/healthz", source=VISITOR)
     assert status == 200

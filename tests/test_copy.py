@@ -262,8 +262,8 @@ def test_copy_counts_invalid_utf8(odd, database, caplog):
 
     assert database.rows("select referrer from sessions where session_id = ''") == [{"referrer": "a\ufffdb"}]
     assert caplog.messages == [
-        "sessions: texts with invalid UTF-8, replaced by U+FFFD: 1",
-        "events: texts with invalid UTF-8, replaced by U+FFFD: 2",
+        "sessions: strings with invalid UTF-8, replaced by U+FFFD: 1",
+        "events: strings with invalid UTF-8, replaced by U+FFFD: 2",
     ]
 
 

@@ -292,7 +292,7 @@ def statement(drawn, tables):
     return draw.choice(KINDS)(draw, draw.choice(tables))
 
 
-# Databases that run the statements.
+# The databases in which the random statements run.
 
 
 def reverse_triggers(connection):

@@ -85,7 +85,7 @@ def database(tmp_path):
 
 @pytest.fixture
 def small_chunks(monkeypatch):
-    """Read files in small chunks, and return their size in bytes."""
+    """Make the loader read files in small chunks, and return the size of a chunk in bytes."""
     monkeypatch.setattr(loader, "CHUNK_SIZE", 10_000)
     return loader.CHUNK_SIZE
 
@@ -193,7 +193,7 @@ def test_nul_bytes_in_a_text_are_preserved(load, literal, text):
     ],
 )
 def test_nul_bytes_elsewhere_are_rejected(refusal, statement):
-    assert refusal(f"{TABLE}\n{statement}\n") == "FILE, line 3: a NUL byte outside of a text; export it again"
+    assert refusal(f"{TABLE}\n{statement}\n") == "FILE, line 3: a NUL byte outside a string literal; export it again"
 
 
 def test_platform_tables_are_skipped(load):

@@ -42,7 +42,7 @@ ENDPOINTS = {
 
 @pytest.fixture
 def filled(insert):
-    """Insert 40 sessions on 40 days, and 12 sessions today, each with a page view."""
+    """Insert a session on each of 40 days, and 12 more sessions today. Each has a page view."""
     starts = [NOW - number * DAY for number in range(40)] + [NOW - number * 600_000 for number in range(12)]
     insert(
         "sessions",

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.writes
 
 DAY = instant("2026-02-23 11:15:00")
 
-# Every text of the person contains these letters, so that a test can search for them.
+# Each row of the person contains these letters, so that a test can search for data that remain.
 MARK = "zqx"
 
 

@@ -241,7 +241,7 @@ def test_export_counts_invalid_utf8(database, insert, caplog):
     assert [row["event_id"] for row in rows] == list(range(2_500))
     assert {row["data"] for row in rows if row["event_id"] != 1999} == {"é"}
     assert rows[1999]["data"] == "a\ufffdb"
-    assert caplog.messages == ["events: texts with invalid UTF-8, replaced by U+FFFD: 1"]
+    assert caplog.messages == ["events: strings with invalid UTF-8, replaced by U+FFFD: 1"]
 
 
 def test_export_rejects_other_tables(database):

@@ -52,8 +52,8 @@ phases.coverage.enabled = false
 # OpenAPI cannot express that one parameter restricts another. The hook removes combinations that are 400: a cursor with
 # another sort, days with from or to, from after to, `fill` with too many rows, and comparisons without a first day,
 # with too many rows or before the year 1. test_leads_cursor.py, test_ranges.py and test_compare.py test these. It also
-# removes filters whose value is not a list of texts, because a query cannot distinguish a value from a list of one, or
-# a number from a text.
+# removes filters whose value is not a list of strings, because a query cannot distinguish a value from a list of one,
+# or a number from a string.
 HOOKS = """
 from datetime import date
 
@@ -71,7 +71,7 @@ def filter_case(context, case):
     sort, order = str(query.get("sort")).strip().lower(), str(query.get("cursor")).partition(":")[0]
     if not all(is_list_of_texts(query[name]) for name in query.keys() & FILTERS):
         return False
-    if case.path.endswith("/changes") and query.get("since"):  # few texts are positions
+    if case.path.endswith("/changes") and query.get("since"):  # few strings are positions
         return False
     is_invalid_cursor = sort in LIST_ORDERS and order in LIST_ORDERS and sort != order
     return not is_invalid_cursor and has_valid_range(query) and has_ascending_bounds(query)

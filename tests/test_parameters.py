@@ -3,7 +3,7 @@ from helpers.client import NOW, instant
 
 DAY = 86_400_000
 
-# Texts of an integer parameter, each with the resulting value: the default, a bound, or the number.
+# Strings for an integer parameter, each with the resulting value: the default, a bound, or the number.
 WHOLE_NUMBERS = {
     "": "default",
     "0": "minimum",

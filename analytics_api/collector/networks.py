@@ -29,7 +29,7 @@ class Networks:
         }
 
     def __contains__(self, address: str) -> bool:
-        """Return whether an address is in one of the networks. Return False for a text that is not an address."""
+        """Return whether an address is in one of the networks. Return False for a string that is not an address."""
         if not any(self.ranges.values()):  # most installations have no list
             return False
         try:

@@ -25,8 +25,8 @@ class TooLarge(RequestError):
 def parse_events(body: bytes) -> list[Event]:
     """Parse the events of a body, check them against schema.json, and sort them by `at`.
 
-    `data` of an event becomes JSON text. The values of `fields` become texts: null becomes "", and other values that
-    are not texts become JSON.
+    `data` of an event becomes JSON text. The values of `fields` become strings: null becomes "", and other values
+    that are not strings become JSON.
 
     :raises InvalidRequest: the body is not JSON, or does not match the schema.
     :raises TooLarge: the body is longer than MAX_BODY_BYTES and has no lead.

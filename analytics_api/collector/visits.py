@@ -108,5 +108,5 @@ def new_session_id(now: int) -> str:
 
 
 def time_prefix(now: int) -> str:
-    """Return a text that is greater than the ids of earlier sessions, and smaller than the ids of later sessions."""
+    """Return a string that is greater than the ids of earlier sessions, and smaller than the ids of later sessions."""
     return f"{now:012x}"

@@ -121,7 +121,7 @@ def in_list_batches(values: Iterable[Any]) -> Iterator[dict[str, Any]]:
 
 
 # Log message after a table was read in batches. Its arguments are the name of the table and the number of texts.
-REPLACED_TEXT_WARNING = "%s: texts with invalid UTF-8, replaced by U+FFFD: %d"
+REPLACED_TEXT_WARNING = "%s: strings with invalid UTF-8, replaced by U+FFFD: %d"
 
 
 class Reader(Protocol):

@@ -67,7 +67,7 @@ def fold(at: Reader | Database, text: str) -> str:
 
 
 def fold_all(at: Reader | Database, texts: Sequence[str]) -> list[str]:
-    """Fold texts in the same way as the triggers of leads."""
+    """Fold strings in the same way as the triggers of leads."""
     letters = {letter for text in texts if not text.isascii() for letter in text if not letter.isascii()}
     folds = {row["letter"]: row["folded"] for row in at.rows(FOLDS, text="".join(letters))} if letters else {}
     return [

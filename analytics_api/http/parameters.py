@@ -31,7 +31,7 @@ def check_limit(limit: object) -> None:
     :raises InvalidRequest: it is not a positive integer.
     """
     if not isinstance(limit, int) or limit < 1:
-        raise InvalidRequest(f"limit must be an integer from 1, not {limit!r}")
+        raise InvalidRequest(f"limit must be an integer of 1 or more, not {limit!r}")
 
 
 class Parameter(Protocol):

@@ -35,7 +35,7 @@ class Options:
 
     :param name: the name of the file in messages.
     :param mapped: mapping of column names in the file to column names of the table.
-    :param map_values: by column of the table, mapping of values in the file to values of the column.
+    :param map_values: for each column of the table, a mapping of values in the file to values of the column.
     :param date_format: the format of dates for `datetime.strptime`; None for the formats of `to_timestamp`.
     :param on_conflict: what to do if a row's key exists: "ignore" the row, "update" the existing row, or raise an
         "error".
@@ -104,7 +104,7 @@ def import_rows(
     :param rows: mappings of column names to values.
     :param map: mapping of column names in the rows to columns of the table, such as `{"session": "session_id"}`. An
         empty string ignores the column.
-    :param map_values: by column of the table, mapping of values in the rows to values of the column, such as
+    :param map_values: for each column of the table, a mapping of values in the rows to values of the column, such as
         `{"status": {"Negotiation": "qualified"}}`.
     :param date_format: the format of dates that are text, for `datetime.strptime`. Without `%z`, the dates are in UTC.
     :param on_conflict: what to do if a row with the same key exists. If a new value is None and the column cannot be

@@ -50,7 +50,7 @@ class LateResponse:
         self._is_first_event_done = False
 
     def send(self, respond: Callable[[], Iterable[bytes]]) -> Callable[[], None] | None:
-        """Call `respond`, which calls `start_response`, and send the body that it returns.
+        """Call `respond`, which calls `start_response`, and send the body that `respond` returns.
 
         A client that does not read is disconnected.
 

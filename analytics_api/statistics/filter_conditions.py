@@ -85,7 +85,7 @@ MEMBERS: Final = """
 select cast(session_id as blob)
 from {source}
 """
-# The ids as one text, and their number. This takes half of the time of one row for each id.
+# The ids as one string, and their number. This takes half of the time of one row for each id.
 JOINED_MEMBERS: Final = """
 select cast(group_concat(session_id, char(31)) as blob), count(*)
 from (

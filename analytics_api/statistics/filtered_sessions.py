@@ -70,7 +70,7 @@ where {matching.in_range}
 
 
 def read_days(db: Database, matching: Matching, interval: Interval) -> list[tuple[Any, ...]]:
-    """Return a row for each interval that has sessions, in ascending order. A row is the first day, then the COUNTS."""
+    """Return a row for each interval with sessions, in ascending order: its first day, and the columns of COUNTS."""
     if (rows := _find_rows(db, matching, "days", interval)) is not None:
         return rows
     intervals = INTERVAL_EXPRESSIONS.get(interval)

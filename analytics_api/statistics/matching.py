@@ -30,7 +30,7 @@ IN_INSTANTS: Final = "s.started_at >= :begins_at and s.started_at < :ends_at"
 
 # With more sessions, Python would need more than about 60 MB to count distinct visitors.
 MAX_SESSIONS: Final = 200_000
-MAX_IDS: Final = 500_000  # a text with more ids would need more than about 100 MB
+MAX_IDS: Final = 500_000  # one string of more ids would need more than about 100 MB
 # If there are more sessions than this number times those of the range, searching the views of each session in the range
 # takes less time than reading all views.
 MAX_SIZE_OF_ALL: Final = 8

@@ -189,7 +189,7 @@ def _resolve(ctx: Context, from_: date | None, to: date | None, days: Days) -> D
         if isinstance(days, DayRange):
             return days
         if not isinstance(days, int) or days < 1:
-            raise InvalidRequest(f"days must be an integer from 1, not {days!r}")
+            raise InvalidRequest(f"days must be an integer of 1 or more, not {days!r}")
         today = find_today(ctx.db, ctx.now)
         return DayRange(today.day - days + 1, today.day, today)
     if from_ is None and to is None:

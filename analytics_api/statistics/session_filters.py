@@ -64,7 +64,7 @@ SESSION_FILTERS: Final[dict[str, Filter]] = {parameter.name: parameter for param
 
 
 def parse_filters(filters: Filters | None) -> dict[str, tuple[str, ...]]:
-    """Parse the values of filters. Empty values, and filters without values, are omitted.
+    """Parse the values of filters. Empty strings, and filters without values, are ignored.
 
     :raises InvalidRequest: a parameter is unknown, a value is invalid, or there are too many parameters.
     """
@@ -93,9 +93,9 @@ def list_texts(name: str, values: Collection[str]) -> Collection[str]:
 
 
 def parse_values(parameter: Parameter, texts: Collection[str]) -> tuple[Any, ...]:
-    """Return the values of a filter without duplicates. Empty texts are ignored.
+    """Return the values of a filter without duplicates. Empty strings are ignored.
 
-    :raises InvalidRequest: a value is invalid, or there are more than MAX_VALUES texts, as in the OpenAPI document.
+    :raises InvalidRequest: a value is invalid, or there are more than MAX_VALUES strings, as in the OpenAPI document.
     """
     if len(texts) > MAX_VALUES:
         raise InvalidRequest(f"{parameter.name} must have at most {MAX_VALUES} values")

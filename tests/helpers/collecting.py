@@ -63,7 +63,7 @@ class Site:
         return event["id"]
 
     def end(self, view, *, visible=0, scroll=0, url=HOME, **options):
-        """Send the end of a page view."""
+        """Send the event that ends a page view."""
         self.send(self.event("page_end", url, view=view, visible=visible, scroll=scroll), **options)
 
     def act(self, name, *, url=HOME, **options):

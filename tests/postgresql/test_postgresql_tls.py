@@ -21,7 +21,7 @@ def openssl(folder, *arguments):
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory):
-    """Create two certificate authorities, and two certificates of the first: for this machine and for another."""
+    """Create two certificate authorities. The first signs two certificates: for localhost, and for another host."""
     folder = tmp_path_factory.mktemp("certificates")
     for authority in ("ours", "another"):
         openssl(folder, "-subj", f"/CN={authority}", "-keyout", f"{authority}.key", "-out", f"{authority}.pem")

@@ -47,7 +47,8 @@ export function shiftRange(from, to, step) {
   return [addDays(from, count), addDays(to, count)];
 }
 
-// The filter parameters of the API, with the suffixes of their comparisons. Without a suffix, values must be equal.
+// The filter parameters of the API, and the suffixes that select a comparison. Without a suffix, a session matches if
+// its value is equal to that of the parameter.
 export const FILTERS = {
   source: [".not", ".contains", ".prefix"],
   page: [".not", ".contains", ".prefix"],

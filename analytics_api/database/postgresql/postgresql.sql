@@ -634,7 +634,7 @@ return folded_text(
   || coalesce(replace(project, chr(31), ' '), '') || chr(31)
   || coalesce(replace(visitor, chr(31), ' '), '') || chr(31));
 
--- Converts `YYYY-MM-DD HH:MM:SS` to milliseconds since the epoch, and an empty text to null. Unlike a cast to
+-- Converts `YYYY-MM-DD HH:MM:SS` to milliseconds since the epoch, and an empty string to null. Unlike a cast to
 -- timestamp, it does not fail for dates that do not exist. In the computation, years begin in March. 400 years are
 -- added, so that no dividend is negative. The trigger leads_refresh calls this function and folded_letters for each
 -- lead. They are in PL/pgSQL, because a function in SQL is parsed and planned in each of these calls, which takes half
@@ -1199,8 +1199,9 @@ drop trigger visitor_days_update on visitor_days;
 drop trigger fingerprint_days_update on fingerprint_days;
 
 -- Returns a statement that updates the counts of pages: their views, and the sessions in which they were viewed. The
--- statement begins with the common table expressions in the argument. The last of these is named by_day, too. It has
--- the differences by page and day. For a page with many views, the all-time counts are sharded.
+-- argument is a list of common table expressions, with which the statement begins. The last of them is also named
+-- by_day. Its rows are the changes of the counts by page and day. For a page with many views, the all-time counts are
+-- sharded.
 create or replace function build_page_counts(by_day text) returns text
 stable
 return 'with ' || by_day || $$,

@@ -39,8 +39,9 @@ select set_config('analytics.changed_by', :changed_by, true), set_config('analyt
 """
 
 
-# The position in the feed of changes. On a standby server, the snapshot may not list all transactions in progress.
-# Therefore, the position on a standby server is a snapshot in which xmin and all later transactions are not visible.
+# A position in the feed of changes is a snapshot. It says which transactions were visible. On a standby server, the
+# current snapshot may not list all transactions in progress, so the feed could omit their changes. Therefore, the
+# position on a standby server is a snapshot in which xmin and all later transactions are not visible.
 CHANGE_CURSOR = """
 select
   case

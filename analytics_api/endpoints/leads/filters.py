@@ -1,8 +1,8 @@
 """The filters of leads: their parameters, the values that they accept, and their conditions in SQL.
 
-The table LEAD_FILTERS has all filters. A condition has two forms: in one form the database can use the index of the
-column, and in the other it cannot, because the column is part of an expression. So the search chooses the index, not
-the query planner.
+The dictionary LEAD_FILTERS has all filters. A condition has two forms. In the first, the database can use the index of
+the column. In the second, it cannot, because the column is part of an expression. So the search, and not the query
+planner, chooses the index.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class Condition:
 
 
 def parse(filters: Filters | None, status: str | None = None) -> FilterValues:
-    """Parse the values of filters. Empty texts, and filters without values, are ignored.
+    """Parse the values of filters. Empty strings, and filters without values, are ignored.
 
     :param status: the filter `status`, if it is not in `filters`.
     :raises InvalidRequest: a name is unknown, a value is invalid, a filter has too many values, or a lower bound is
@@ -214,7 +214,7 @@ def day_begin(at: Reader, day: int) -> str:
     instant = day_begins_at(day, load_offsets(at, day, day))
     try:
         begin = datetime(1970, 1, 1) + timedelta(seconds=-(-instant // 1000))
-    except OverflowError:  # out of the range of `datetime`: return a text before or after all dates
+    except OverflowError:  # out of the range of `datetime`: return a string before or after all dates
         return "0" if instant < 0 else ":"
     return begin.isoformat(" ", "seconds")
 

@@ -48,7 +48,7 @@ def list_leads(
     after the last lead of this page, even if that lead is deleted or gets another position in the meantime. With a
     cursor, later pages are as fast as the first page. A cursor is valid for one `sort`, and replaces `offset`.
 
-    :param filters: texts by the names of filters, such as `{"project": ["Sky Towers"], "score_min": "50"}`.
+    :param filters: strings by the names of filters, such as `{"project": ["Sky Towers"], "score_min": "50"}`.
     :raises InvalidRequest: the cursor belongs to another `sort`, or a filter is invalid.
     """
     check_limit(limit)

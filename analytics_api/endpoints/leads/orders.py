@@ -1,4 +1,4 @@
-"""The sort orders of leads, and cursors. A cursor is a text for a position in a sort order."""
+"""The sort orders of leads, and cursors. A cursor is a string for a position in a sort order."""
 
 from __future__ import annotations
 

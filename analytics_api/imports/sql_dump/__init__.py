@@ -49,7 +49,7 @@ def open_scratch(
     :param on_read: called with the number of bytes that were read since the last call. The sum is the file's size.
     :raises IngestError: the file cannot be read, is of another kind, is damaged or truncated, or contains a statement
         that is not allowed. The message is one line with the name of the file, and for SQL the line number.
-    :raises sqlite3.OperationalError: a text in an SQLite file is not UTF-8. This is raised within the block.
+    :raises sqlite3.OperationalError: a string in an SQLite file is not UTF-8. This is raised within the block.
     """
     name = name or os.fspath(path)
     with ExitStack() as stack:

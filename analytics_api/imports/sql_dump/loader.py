@@ -198,7 +198,7 @@ class DumpLoader:
             raise self._refusal(f"SQLite rejects this statement ({str(exc)[:200]})") from exc
 
     def _without_nul(self, sql: str) -> str:
-        """Rewrite texts that contain NUL in hexadecimal, because NUL would end the statement."""
+        """Rewrite string literals that contain NUL in hexadecimal, because NUL would end the statement."""
         if "\0" not in sql:
             return sql
 
@@ -216,5 +216,5 @@ class DumpLoader:
                 begin = -1
         sql = "".join(parts) + sql[done:]
         if "\0" in sql:
-            raise self._refusal("a NUL byte outside of a text")
+            raise self._refusal("a NUL byte outside a string literal")
         return sql

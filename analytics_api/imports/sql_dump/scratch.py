@@ -181,7 +181,7 @@ HARMLESS_FUNCTIONS = """
     round rtrim sign strftime substr substring sum time timediff total trim trunc typeof unhex unicode unistr
     unixepoch upper -> ->>"""
 FUNCTIONS = frozenset(HARMLESS_FUNCTIONS.split())
-# The sqlite3 shell and wrangler write some texts as calls of these functions.
+# The sqlite3 shell and wrangler write some strings as calls of these functions.
 ROW_FUNCTIONS = frozenset(["char", "replace", "unistr"])
 # Creating a table with a unique or primary key also creates an index.
 LOADING = frozenset(
