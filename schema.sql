@@ -270,9 +270,9 @@ create table fingerprint_days (
   primary key (fingerprint, day)
 ) strict, without rowid;
 
--- A visit is a day on which something is counted once: a visitor (dimension 0), a visitor in a country (1), a
--- fingerprint (6), or a page in a session (7). `identity` is the visitor, fingerprint or session. `key` is the country
--- or page.
+-- In this schema, a visit is a day on which an identity has rows, however many sessions it has on this day. An identity
+-- is a visitor (dimension 0), a visitor in a country (1), a fingerprint (6), or a page in a session (7). `identity` is
+-- the id of the visitor, fingerprint or session. `key` is the country or page.
 create view visit_days as
 select 0 as dimension, visitor_id as identity, '' as key, day
 from visitor_days
@@ -288,7 +288,8 @@ from session_pages;
 
 
 -- tables for statistics with filters
--- A row for each session, as in counted_sessions. `is_new` is 1 if the visitor has no earlier session.
+-- A row for each session, with the values that counted_sessions computes. `is_new` is 1 if the visitor has no earlier
+-- session.
 create table session_facts (
   day              integer not null,
   session_id       text not null,
@@ -1918,7 +1919,8 @@ create table storage_snapshots (
   failed_at          integer
 ) strict, without rowid;
 
--- The number of objects per session in the latest listing, for storage providers that only count objects.
+-- The average number of objects per session, by source, from the latest `storage --calibrate`. Some storage providers
+-- return only the number of objects. Their number of sessions is estimated with this ratio.
 create table storage_ratios (
   source              text primary key not null,
   objects_per_session real not null,

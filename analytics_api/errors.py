@@ -43,7 +43,7 @@ class ExportError(AnalyticsError):
 
 
 class ErasureError(AnalyticsError):
-    """None or more than one of the arguments that identify a person is set. Nothing was erased."""
+    """Exactly one of the arguments that identify a person must be set, and not be empty. Nothing was erased."""
 
 
 class APIKeyError(AnalyticsError):

@@ -49,8 +49,8 @@ select page_url, count(*), count(distinct session_id)
 from {EVENTS} and event_type = 'page_view'
 group by 1
 """
-# For each statistic: its path, its plain SQL, and the maximum milliseconds with a filter that matches 2%, with one that
-# matches 60%, and with one by events.
+# For each statistic: its path, its plain SQL, and its maximum milliseconds with each of three kinds of filters: by
+# columns of sessions, with matches of 2% and of 60% of the sessions, and by event type or page.
 QUESTIONS = {
     "overview": ("overview?", PLAIN_OVERVIEW, (15, 55, 110)),
     "daily": ("sessions/daily?", PLAIN_DAILY, (10, 30, 80)),
@@ -72,7 +72,7 @@ NEW = """not exists (
 CLICKED = "session_id in (select session_id from events where event_type = 'click')"
 PAGES = ("https://example.com/", "https://example.com/projects")
 VIEWED = f"session_id in (select session_id from events where event_type = 'page_view' and page_url in {PAGES})"
-# For each filter: the index of its maximum milliseconds above, its query, and its condition in plain SQL.
+# For each filter: the index of its kind in the maximum milliseconds above, its query, and its condition in plain SQL.
 FILTERS = {
     "country": (0, [("country", "OM")], "country = 'OM'"),
     "countries": (

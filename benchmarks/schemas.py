@@ -2,8 +2,9 @@
 
     python -m benchmarks.schemas [--sessions 20000] [BASELINE OTHER ...]
 
-Without names, version 4, which has no counters by day, is compared with schema.sql. A transaction writes 100 sessions
-or their events, or updates 100 sessions: a heartbeat sets a later end, and it may set another exit page. The schemas
+Without names, version 4, which has no counters by day, is compared with schema.sql. There are four kinds of
+transactions: each inserts 100 sessions, inserts their events, updates the sessions with heartbeats, or updates them
+with heartbeats that also change the exit page. A heartbeat is an update that sets a later end of a session. The schemas
 take turns. Rates are rows per second of CPU time, so that other programs have little effect.
 """
 

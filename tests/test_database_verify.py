@@ -126,7 +126,8 @@ def test_verify_finds_every_wrong_count(database):
     assert stored["sessions"] == expected["sessions"] + 1 == PLAN.sessions + 1
 
 
-# Counters whose view reads another counter: session_pages reads the ids of pages, returns read the days of visitors.
+# Counters that the view of another counter reads. If one of these is wrong, the other differs from its view, too. For
+# example, the view of page_counts reads session_pages.
 SOURCES = {"visitor_days", "fingerprint_days", "pages", "session_facts", "session_pages", "follow_up_counts"}
 
 

@@ -165,7 +165,8 @@ def test_responses_omit_an_erased_person(database, people, get, client):
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_file_and_wal_have_no_byte_of_an_erased_person(database, people):
-    # Use the database: split pages, and replace, update and delete rows with SQLite's default settings.
+    # A tracker has SQLite's default settings. It inserts enough rows to split B-tree pages, and replaces, updates and
+    # deletes rows. So the file has copies of deleted text.
     with closing(sqlite3.connect(database.path)) as tracker:
         tracker.executemany(
             "insert into sessions (session_id, visitor_id, started_at, referrer) values (?, 'crowd', 1e11, ?)",

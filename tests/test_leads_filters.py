@@ -17,9 +17,10 @@ SESSIONS = {"s1": "v9", "s2": "v1"}
 
 @pytest.fixture
 def filled(database, request):
-    """Insert 4,000 leads, or the number of the parameter, with follow-ups and sessions, and return the leads.
+    """Insert leads with follow-ups and sessions, and return the leads.
 
-    There are 4,000, so that some pages are read in the order of an index instead of from all matches.
+    The parameter of the fixture is the number of leads. The default is 4,000, so that some pages are read in the order
+    of an index instead of from all matches.
     """
     random = Random(7)
     leads = random_leads(random, getattr(request, "param", 4_000))

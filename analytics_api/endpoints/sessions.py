@@ -97,7 +97,8 @@ def _build_statement(intervals: str) -> str:
     """Return the statement that counts the sessions of each interval.
 
     A visitor is counted once in an interval. The statement adds the numbers of visitors of all days, and subtracts the
-    returns: a return is a day of a visitor whose previous day with sessions is in the same interval.
+    returns. The returns of a day are the visitors who also had sessions on an earlier day of the same interval,
+    within the range.
 
     :param intervals: the common table expression `intervals`: WEEKS or MONTHS.
     """
@@ -338,8 +339,9 @@ def _count_hours(db: Database, span: Span, matching: Matching | None) -> Iterato
 def _days_to_list(ctx: Context, range_: DayRange, fill: bool) -> tuple[int, int]:
     """Return the first and the last day to list.
 
-    With `fill`, these are the bounds of the range. Without `fill`, and for a missing bound, they are the first and the
-    last day with sessions. With `fill`, a missing last day is today, or the last day with sessions if that is later.
+    Without `fill`, these are the first and the last day with sessions. With `fill`, they are the bounds of the range.
+    If the range has no first day, the first day with sessions is used. If it has no last day, today is used, or the
+    last day with sessions if that is later.
     """
     first, last = (range_.first, range_.last) if fill else (None, None)
     if first is None:

@@ -24,7 +24,8 @@ from (
 where counted.session_id = sessions.session_id and sessions.event_count = 0
 """
 
-# Compiling an update of sessions, with its triggers, takes longer than importing a session on SQLite.
+# The sessions to update with COUNT_EVENTS. If there are none, the update is skipped, because SQLite would also compile
+# the triggers of sessions. That takes longer than importing a session.
 UNCOUNTED_SESSIONS = f"""
 select session_id
 from sessions

@@ -20,8 +20,9 @@ Batch = list[tuple[Any, ...]]
 # Tables of which only some columns are copied. The counts in `pages` are rebuilt. The page ids are copied, because
 # archived rows refer to them.
 COLUMNS = {"pages": ["page_id", "page"]}
-# For each table with purged rows, the column that counts all rows. Only the number of purged rows, `archived`, is
-# copied, as the new value of this column. The other rows are counted again.
+# For each of these tables, the column with the number of all sessions or views. The column `archived` has the number of
+# those that were purged. Only this number is copied, to both columns. The rebuild then adds the sessions or views that
+# were not purged.
 ARCHIVED_COUNTS = {"visitor_days": "sessions", "fingerprint_days": "sessions", "session_pages": "views"}
 
 

@@ -212,7 +212,7 @@ def find(db: Database, *, visitor: str | None = None, email: str | None = None, 
 
     Otherwise, a lead with another e-mail address belongs to another person, even if it has the same visitor.
 
-    :raises ErasureError: none or more than one argument is set.
+    :raises ErasureError: not exactly one argument is set, or it is empty.
     """
     _require_one(visitor, email, lead)
     return db.read(lambda at: _find_person(at, visitor, email, lead))
@@ -250,7 +250,7 @@ def erase(
     that a tracker has written to rows of other people.
 
     :param on_progress: called with the name of each step.
-    :raises ErasureError: none or more than one of `visitor`, `email` and `lead` is set.
+    :raises ErasureError: not exactly one of `visitor`, `email` and `lead` is set, or it is empty.
     :raises DatabaseError: the rows were not deleted, or, as the message says, they remain in the files.
     """
     _require_one(visitor, email, lead)

@@ -152,7 +152,9 @@ class Countries:
 
 
 class SectionCounts:
-    """The counts of the rows of sections.
+    """Counts of sessions and visitors, for the sections of a response.
+
+    `add` adds the sessions of a day. `rows` returns the rows of each section.
 
     :param sections: any of `totals`, `days`, `views` and FIELDS. `rows` does not return `views`.
     :param interval: the interval of each row of `days`.
@@ -206,7 +208,7 @@ class SectionCounts:
 def count_sections(
     db: Database, matching: Matching, sections: Collection[str], interval: Interval = "day"
 ) -> SectionCounts:
-    """Count the rows of each section. The section `totals` has one row.
+    """Count the matching sessions for each section. The section `totals` has one row.
 
     The number of events in `totals` is the sum of `events_of_day`. The caller must add the events of other days.
 

@@ -1,4 +1,4 @@
-"""Arithmetic for comparisons: the earlier days to compare with, and the instant of a time of day.
+"""Compute the earlier days of a comparison, and the instant at which a clock shows a time on a day.
 
 `statistics/earlier_range.py` reads the statistics of the earlier days.
 """

@@ -35,7 +35,7 @@ def mean_of(sessions, column, **options):
 
 
 def page_of(url, page_query):
-    """Return the page of a URL, or None. Without query strings, several URLs are one page."""
+    """Return the page of a URL, or None if it is empty. `drop` removes the query string and the fragment."""
     if url is not None and page_query == "drop":
         url = url.partition("#")[0].partition("?")[0]
     return url or None

@@ -38,9 +38,11 @@ def offsets_of(zone):
     return [offset for offset in compute_offsets(zone) if offset.begins_at < LAST_OFFSET]
 
 
+# The times in ZONES, in milliseconds since the epoch.
 MIDDLE = {zone: round(datetime.fromisoformat(text).timestamp() * 1000) for zone, text in ZONES.items()}
 
-# Timestamps relative to the offset change: some equal, some near midnight, some weeks away.
+# Milliseconds from MIDDLE to the timestamp of a row. Most are at most three days, around the offset change. The first
+# strategy has few values, so that some timestamps are equal.
 MOMENTS = st.one_of(
     st.sampled_from([0, 1, -1, 3_600_000, -3_600_000, DAY_MS, -DAY_MS]),
     st.integers(-3 * DAY_MS, 3 * DAY_MS),

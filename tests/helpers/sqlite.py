@@ -29,7 +29,8 @@ where schema = 'main' and type = 'table' and name not like 'sqlite\\_%' escape '
 
 MAX_DELETED = 500  # rows; each is deleted by triggers, and more of them take longer than opening a new database
 
-# For each table that has rows in a new database, a query of them. For the thousands of foldings, it is a checksum.
+# For each table that has rows in a new database, a query that shows whether they changed. case_folds has thousands of
+# rows, so its query returns only a checksum.
 FILLED = {
     "site": "select * from site",
     "site_offsets": "select * from site_offsets",

@@ -139,7 +139,7 @@ def test_pausing_takes_the_right_to_archive(database, connection):
 
 
 def test_large_deletes_are_linear(database, connection):
-    """Delete 5,000 sessions of 2,500 visitors on two days. A plan that compares each pair reads 12 million rows."""
+    """Delete 5,000 sessions of 2,500 visitors on two days. A plan that compares pairs would read 12 million rows."""
     connection.execute(
         "insert into sessions (session_id, visitor_id, fingerprint, started_at) "
         "select n, 'v' || n / 2, 'f' || n / 2, %s::bigint + n %% 2 * %s::bigint from generate_series(1, 5000) as n",
@@ -158,7 +158,7 @@ def test_large_deletes_are_linear(database, connection):
 
 
 def test_large_deletes_are_linear_with_earlier_statistics(database, connection):
-    """Delete 1,000 sessions. A plan that compares each pair of a session and a visitor discards a million rows."""
+    """Delete 1,000 sessions. A plan that compares each session with each visitor would discard a million pairs."""
     insert = (
         "insert into sessions (session_id, visitor_id, fingerprint, started_at) "
         "select gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), %s from generate_series(1, %s)"
@@ -180,7 +180,7 @@ def test_large_deletes_are_linear_with_earlier_statistics(database, connection):
 
 
 def test_attribution_is_linear_with_statistics_of_empty_tables(database, connection):
-    """Insert 101 leads beside 1,001 sessions. A plan that compares each pair reads 100 million rows."""
+    """Insert 101 leads beside 1,001 sessions. A plan that compares each pair would read 100 million rows."""
     database.write(lambda at: at.insert("sessions", ("session_id", "visitor_id", "started_at"), [("s", "ann", START)]))
     connection.execute("delete from sessions")
     connection.execute("analyze")  # the tables have pages, but no rows, so the planner expects one row of each

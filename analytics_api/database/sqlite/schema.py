@@ -47,7 +47,7 @@ order by rowid
 
 # Prefixes of derived tables and views. `rollup_` and `plain_` are from older versions.
 DERIVED_PREFIXES = ("rollup_", "plain_", "replaced_")
-# Names of other objects in the schemas of older versions.
+# Objects of older versions that schema.sql no longer creates, and whose names do not begin with one of the prefixes.
 REMOVED_NAMES = frozenset(
     {
         "archive_change",

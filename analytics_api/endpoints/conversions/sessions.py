@@ -1,4 +1,7 @@
-"""Count the sessions of a range by key or by day. Without filters, the numbers are read from counters."""
+"""Count the sessions for each row of conversions: for each source, country or other key, or for each interval.
+
+Without filters, the numbers are read from counters.
+"""
 
 from __future__ import annotations
 

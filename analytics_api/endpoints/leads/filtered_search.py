@@ -1,10 +1,10 @@
 """The queries for a page of leads with filters.
 
-1. For each column with an index, count the matches of its conditions, up to a maximum of MAX_LOOKED_UP or 2% of the
-   leads.
-2. If the conditions of a column have at most that many matches, they are the driver: look the matches up, check the
-   other conditions, and sort. One statement returns the page and the total.
-3. Otherwise count the total. If there are several filters, this scans the index that has the columns of all filters.
+1. For each column with an index, count the matches of its conditions. Stop above a maximum: MAX_LOOKED_UP, or 2% of the
+   leads if that is more.
+2. The conditions of the column with the fewest matches are the driver, unless they have more than the maximum. Look up
+   the matches of the driver, check the other conditions, and sort. One statement returns the page and the total.
+3. Without a driver, count the total. With several filters, this scans the index that has the columns of all filters.
 4. If enough leads match, read the next leads in the sort order and check them. If the page is not full, repeat this
    with eight times as many leads.
 5. Otherwise look up and sort all matches.
@@ -40,7 +40,8 @@ COVERING_COLUMN: Final = "project_name"
 COVERED_COLUMNS: Final = frozenset(
     filter_.column for filter_ in LEAD_FILTERS.values() if filter_.column != "last_follow_up_at"
 )
-# In the index of each of these columns, the leads with the same value are in the order of the enquiries.
+# The index of each of these columns has enquiry_datetime next. So the leads with one value of the column can be read in
+# the order of this date, without sorting.
 SORTED_COLUMNS: Final = frozenset({"project_source", "contact_country_name", "contact_city", "engagement_label"})
 SORTED_BY: Final = "enquiry_datetime"
 # Each of these columns has an index that begins with the status.
@@ -155,7 +156,10 @@ def _count_groups(
 def where_all(conditions: Iterable[Condition], driver: Sequence[Condition]) -> str:
     """Join the conditions with `and`.
 
-    Conditions can use an index if they belong to the driver, or if there is no driver and they compare COVERING_COLUMN.
+    The conditions of the driver can use an index. Without a driver, the conditions on COVERING_COLUMN can. The SQL of
+    the other conditions prevents the use of an index.
+
+    :param driver: the conditions whose matches are looked up in an index; empty if no column has few enough matches.
     """
     return " and ".join(
         condition.indexed
