@@ -41,7 +41,7 @@ def write(database):
 
 @pytest.fixture
 def find(database):
-    """Return a function that returns the ids of the leads that contain a text, in ascending order."""
+    """Return a function that returns the ids of the leads that contain a string, in ascending order."""
 
     def find(needle):
         page = leads.list_leads(Context(database, None, NOW), limit=100, offset=0, q=needle, status=None, sort="oldest")

@@ -288,7 +288,7 @@ def _add_parsing(to_value: Callable[[object], Value], date_format: str) -> Calla
 
 
 class MappedText(str):
-    """A text of `value_map`. `original` is the text of the file that it replaces.
+    """A string of `value_map`. `original` is the string in the file that it replaces.
 
     Event ids are computed from the text of the file, so that an event has the same id with and without `value_map`.
     """

@@ -198,7 +198,7 @@ def _record(lines: _Lines, header: Header) -> Record | None:
     except csv.Error as error:
         # Python's message for this error is about the arguments of open().
         is_lone_cr = str(error).startswith("new-line character")
-        fault = "a carriage return outside of quotes" if is_lone_cr else str(error)
+        fault = "a carriage return outside quotes" if is_lone_cr else str(error)
     number, first = lines.number - len(lines.row) + 1, lines.row[0]
     if fault is None and len(fields) != len(header.names):
         if len(fields) < 2 and not "".join(fields).strip():

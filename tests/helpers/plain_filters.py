@@ -9,7 +9,7 @@ BUCKETS = ["0-19", "20-39", "40-59", "60-79", "80-100"]
 
 
 def fold(text):
-    """Return a text in lower case, without accents, and in one Unicode normalization form."""
+    """Return a string in lower case, without accents, and in one Unicode normalization form."""
     bare = "".join(letter for letter in unicodedata.normalize("NFD", text) if not unicodedata.combining(letter))
     return unicodedata.normalize("NFD", bare.casefold())
 

@@ -193,7 +193,7 @@ def test_carriage_return_is_allowed_only_in_quotes(database):
     report = import_csv(database, io.BytesIO(text))
 
     assert [(row[0], row[2]) for row in rows(database)] == [(2, "a\rb")]
-    assert report.rejects == ["events line 2: a carriage return outside of quotes"]
+    assert report.rejects == ["events line 2: a carriage return outside quotes"]
 
 
 HEADER = b"event_id,session_id,event_type,occurred_at,page_url\n"

@@ -24,7 +24,7 @@ export const SERIES_FIELDS = {
 const MEANS = ["duration", "engagement"]; // metrics that have no value without sessions
 
 /**
- * Return the change from `previous` to `value`, in percent or as a number. `shown` is `previous` as a text. For losses,
+ * Return the change from `previous` to `value`, in percent or as a number. `shown` is `previous` as a string. For losses,
  * `good` is -1, because fewer are better.
  */
 export function changeBadge(value, previous, shown, { good = 1, asNumber = false } = {}) {
@@ -116,7 +116,7 @@ export function showChart(container, options) {
   else draw(plot, model);
 }
 
-/** Return a text that says why a row counts only a part of its interval, or "" if it counts the whole. */
+/** Return a string that says why a row counts only a part of its interval, or "" if it counts the whole. */
 function partialText(row, { from, to, interval }, today) {
   if (isFuture(row, interval, today)) return "";
   if (interval === "hour") return Date.parse(row.date) > Date.now() - HOUR ? texts.partial : "";

@@ -76,7 +76,7 @@ export function country(code) {
 
 const MAX_NAME = 300; // characters that are shown; the tooltip and the CSV have the whole text
 
-/** Return a text without bidi controls, and with a visible symbol for each control character. */
+/** Return a string without bidi controls, and with a visible symbol for each control character. */
 export const withoutControls = (text) =>
   String(text)
     .replace(/[\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c]/g, "")

@@ -78,7 +78,7 @@ export function pageNames(pages) {
   return pages.map((page) => page.replace(/^https?:\/\/[^/?#]+/i, "") || "/");
 }
 
-// The start of each part of a text that a spreadsheet could evaluate as a formula. See values/formulas.py.
+// The start of each part of a string that a spreadsheet could evaluate as a formula. See values/formulas.py.
 const FORMULA = /((?:^|(?<![\s";,|])(?=[\s";,|]))[\s";,|]*)(?='*[=+\-@\uff1d\uff0b\uff0d\uff20])/g;
 
 const escapeFormula = (text) => text.replace(FORMULA, (run, _, at) => (at === 0 || /[\t\r\n;,|]/.test(run) ? `${run}'` : run));
@@ -241,7 +241,7 @@ const growth = (list, row) => row[list.value] - (row.previous?.[list.value] ?? 0
 // The values of `sort` for each column of a whole list. Clicks choose them in turn.
 const SORTS = { value: [""], side: ["change", "decline"] };
 
-/** Return a function that takes a text and returns the rows to search: `rows` if the list is complete, else those that contain the text. */
+/** Return a function that returns the rows to search for a string: `rows` if the list is complete, else those that contain it. */
 function finder(list, rows, query) {
   const isCut = rows.length === list.limit;
   const name = `${list.filter}.contains`;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-# Each pattern can match a text in only one way. With two ways, a failed match would take exponential time.
+# Each pattern can match a string in only one way. With two ways, a failed match would take exponential time.
 GAP = r"(?:\s|--[^\n]*\n|/\*[^*]*\*+(?:[^*/][^*]*\*+)*/)"
 QUOTED = r"""'[^']*(?:''[^']*)*'|"[^"]*(?:""[^"]*)*"|`[^`]*(?:``[^`]*)*`|\[[^]]*\]"""
 NAME = rf"(?:{QUOTED}|[^\W\d][\w$]*)"
