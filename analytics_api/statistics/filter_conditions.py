@@ -40,8 +40,8 @@ IS_NEW: Final = {"new": 1, "returning": 0}
 MAX_COMPARISONS = 4
 IS_ONE_OF = "{expression} in (select value from json_each(cast(:{name} as text)))"
 
-# The session viewed one of the pages. Views whose events were all purged do not count. For `views > archived`,
-# PostgreSQL would expect a third of the rows.
+# The session viewed one of the pages. Views whose events were all purged do not count. The operator is `<>`, because
+# PostgreSQL would estimate that `>` is true for only a third of the rows, and choose a slower plan.
 HAS_VIEWED = """exists (
     select 1
     from session_pages as viewed

@@ -65,7 +65,7 @@ Rows = list[tuple[Any, ...]]
 class Views:
     """The views and the sessions of each page by its id, and the views of each day, unless they are not needed.
 
-    :param sign: -1 if the codes are those of sessions that do not match.
+    :param sign: -1 to subtract the views that `add_codes` adds, because their sessions do not match.
     """
 
     def __init__(self, sign: int = 1) -> None:
@@ -81,8 +81,9 @@ class Views:
         self.days[day] += views
 
     def add_codes(self, codes: Collection[int], day: int | None = None) -> None:
-        """Add the codes of page views.
+        """Add page views.
 
+        :param codes: each code has a page and a number of views, see filtered_events.CODE.
         :param day: their day; None if the views of each day are not needed.
         """
         self.codes.update(codes)
@@ -327,7 +328,7 @@ def _add_other_views(db: Database, matching: Matching, views: Views) -> None:
 def count_sections_and_views(
     db: Database, matching: Matching, sections: Collection[str], interval: Interval
 ) -> SectionCounts:
-    """Count the rows of sections, and the page views.
+    """Count the matching sessions for each section, and their page views.
 
     Unless most sessions match, one statement reads both, which evaluates the condition once. With the filter `page`,
     this takes a third less time.
