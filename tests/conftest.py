@@ -186,9 +186,9 @@ def pytest_runtest_makereport(item, call):
 
 
 def choose_servers(items):
-    """Return the items with one case of each test on a replica, and its other cases on the primary.
+    """Remove items so that each test runs on a replica with one of its cases, and on the primary with all others.
 
-    The statements are the same on both, and only the connection differs.
+    The statements are the same on both servers, and only the connection differs.
     """
     on_replica = {}
     for item in items:
@@ -204,7 +204,7 @@ def choose_servers(items):
 
 
 def case_of(item):
-    """Return the numbers of the parameters of a test besides its engine."""
+    """Return the index of each parameter's value by the name of the parameter, without the engine."""
     return {name: index for name, index in item.callspec.indices.items() if name != "database_engine"}
 
 

@@ -398,7 +398,8 @@ def test_hangup_loses_no_request(folder):
 
 
 def test_forwarded_headers_do_not_count_without_a_trusted_proxy(folder):
-    # With its default options, gunicorn would reject contradictory headers, and trust a header with a path.
+    # With its default options, gunicorn would reject the contradictory headers X-Forwarded-Proto and X-Forwarded-SSL,
+    # and trust the paths in SCRIPT_NAME and PATH_INFO.
     forged = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https", "X-Forwarded-SSL": "off"}
     forged |= {"SCRIPT_NAME": "/forged", "PATH_INFO": "/forged"}
     with serving(folder, "--workers", "1", ANALYTICS_LOG_ADDRESS="1") as server:

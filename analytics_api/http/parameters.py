@@ -208,7 +208,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class LeadReferences:
-    """A list of 1 to `maximum` leads in a JSON body. Each lead has its id, and may have EXPECTATIONS."""
+    """A list of 1 to `maximum` leads in a JSON body. Each lead has its id, and may have the fields in EXPECTATIONS."""
 
     name: str
     description: str

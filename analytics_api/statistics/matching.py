@@ -31,8 +31,8 @@ IN_INSTANTS: Final = "s.started_at >= :begins_at and s.started_at < :ends_at"
 # With more sessions, Python would need more than about 60 MB to count distinct visitors.
 MAX_SESSIONS: Final = 200_000
 MAX_IDS: Final = 500_000  # one string of more ids would need more than about 100 MB
-# If there are more sessions than this number times those of the range, searching the views of each session in the range
-# takes less time than reading all views.
+# If the database has more than this many times the sessions of the range, searching the views of each session in the
+# range takes less time than reading all views.
 MAX_SIZE_OF_ALL: Final = 8
 # Reads the sessions that began in the range or have events in the range, but only those that have events on another day
 # than the day on which they began. Returns the first and the last day on which these sessions began or have events, or
@@ -136,7 +136,8 @@ def _create(db: Database, conditions: Conditions, period: Period) -> Matching:
 def _choose_filter(conditions: Conditions, *, reads_views: bool) -> str | None:
     """Return the filter by events or views whose sessions are read once for all statements, or None.
 
-    With several filters, searching the views of the sessions that match the others takes less time.
+    A filter by views is returned only if there is no other filter. Otherwise, searching the views of the sessions that
+    match the other filters takes less time.
     """
     if len(conditions.events) == 1:
         return next(iter(conditions.events))

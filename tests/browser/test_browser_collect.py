@@ -94,7 +94,8 @@ def test_hidden_time_is_not_visible_time(shop):
     wait_for(lambda: shop.rows("visible_ms", "collector_sessions") != [(before,)])
 
     [(visible,)] = shop.rows("visible_ms", "collector_sessions")
-    # The first end may count less than the time that the page was visible: at most the time since its view arrived.
+    # `before` may be less than the time that the page was visible, because the collector limits it to the time since
+    # the page view arrived.
     assert before + 250 <= visible <= 1_000 * (time.monotonic() - opened_at) - 2_000
     assert shop.views() == ["/"]
     assert shop.rows("count(*)", "sessions") == [(1,)]

@@ -41,8 +41,8 @@ def offsets_of(zone):
 # The times in ZONES, in milliseconds since the epoch.
 MIDDLE = {zone: round(datetime.fromisoformat(text).timestamp() * 1000) for zone, text in ZONES.items()}
 
-# Milliseconds from MIDDLE to the timestamp of a row. Most are at most three days, around the offset change. The first
-# strategy has few values, so that some timestamps are equal.
+# Milliseconds from MIDDLE to the timestamp of a row. Most timestamps are at most three days before or after the offset
+# change. The first strategy has few values, so that some timestamps are equal.
 MOMENTS = st.one_of(
     st.sampled_from([0, 1, -1, 3_600_000, -3_600_000, DAY_MS, -DAY_MS]),
     st.integers(-3 * DAY_MS, 3 * DAY_MS),
@@ -99,7 +99,7 @@ def statement(table, action, columns):
 def write(database, writes, zone):
     """Apply the writes to the database and to dictionaries. Return the expected rows and the last archived day.
 
-    Rows whose counts were archived have `is_archived`.
+    The expected rows include purged rows whose counts were archived. These have `is_archived`.
     """
     rows = {"sessions": {}, "events": {}}
     archived = {"sessions": [], "events": []}

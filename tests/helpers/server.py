@@ -69,8 +69,8 @@ def wait_for(condition, seconds=20):
 def free_port():
     """Return a TCP port that is free, for a server that cannot inherit a socket.
 
-    It is below the range from which the system chooses ports of connections (from 32768 on under Linux), because one
-    of those could get it before the server starts.
+    It is below the range from which the system chooses ports for connections (from 32768 on under Linux). Otherwise a
+    connection could get the port before the server starts.
     """
     while True:
         port = 10_000 + secrets.randbelow(20_000)  # `random` has the same seed in each process of pytest-xdist

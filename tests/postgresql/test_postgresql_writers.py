@@ -118,7 +118,7 @@ def test_trackers_with_the_same_keys_leave_exact_counters(database):
 
 
 def test_trackers_with_unsharded_pages_do_not_deadlock(database):
-    """As many pages as possible are sharded already, and eight trackers write views of other pages."""
+    """The maximum number of pages is already sharded, so the pages whose views eight trackers write stay unsharded."""
 
     def view(connection, session, *pages):
         connection.execute(
@@ -145,7 +145,7 @@ def test_trackers_with_unsharded_pages_do_not_deadlock(database):
 
 @pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
 def test_writers_of_two_days_of_one_visitor_see_each_other(database, isolation):
-    """The second transaction begins before the first one commits. At repeatable read, it also takes its snapshot."""
+    """The second transaction begins, and at repeatable read takes its snapshot, before the first one commits."""
     with psycopg.connect(database.url) as first, psycopg.connect(database.url) as second:
         for connection in (first, second):
             connection.execute(f"set transaction isolation level {isolation}")
@@ -180,7 +180,7 @@ def wait_until_one_waits(database):
 
 
 def test_more_writers_than_shards_wait_and_do_not_deadlock(database):
-    """Twelve writers lock shards for several statements, each with the sessions in a different order."""
+    """Twelve writers compete for eight shards. Each transaction keeps its shard for three inserts, on random days."""
 
     def write(number):
         draw = random.Random(number)
@@ -198,7 +198,7 @@ def test_more_writers_than_shards_wait_and_do_not_deadlock(database):
 
 
 def test_writes_that_conflict_are_retried(database):
-    """Each writer increments values that it has read, in a different order, with `write` at repeatable read."""
+    """Four writers increment the scores of two leads, in opposite orders. `write` uses repeatable read."""
     database.write(lambda at: at.insert("leads", ["lead_id", "enquiry_datetime"], [[1, ""], [2, ""]]))
 
     def count_up(leads):

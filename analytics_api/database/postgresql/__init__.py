@@ -375,7 +375,8 @@ class PostgreSQL(Database):
                     return
         except psycopg.Error as error:
             raise_database_error(name, error)
-        # The statement locks the tables of all views, which can be a deadlock with a rebuild. `_run` repeats it.
+        # The statement locks the tables of all views, which can cause a deadlock with a rebuild. `_run` then repeats
+        # the statement.
         for line in self._run(READ, find_schema_differences, on_replica=dsn != self._primary):
             log.warning("%s: %s; `analytics-api upgrade` restores it", name, line)
 

@@ -96,7 +96,8 @@ def check_version(statements: Statements, name: str) -> bool:
 def create_schema(statements: Statements, name: str) -> None:
     """Create the schema, unless another process has created it meanwhile."""
     statements.execute("begin")
-    # Only one process at a time may create a schema in the database, because all schemas share the extension.
+    # Only one process at a time may create a schema in the database. All schemas share the extension, and if two
+    # processes created it at the same time, one of them would fail.
     statements.execute("select pg_advisory_xact_lock(hashtextextended('analytics_api', 0))")
     if not check_version(statements, name):
         apply_ddl(statements, name)

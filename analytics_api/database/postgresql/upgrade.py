@@ -33,9 +33,8 @@ where relnamespace = current_schema()::regnamespace and relkind in ('r', 'v')
   and not (relname = any (:kept_tables) and relkind = 'r')
 """
 
-# Returns statements that drop trigger functions, and other functions of older versions. This also drops the triggers
-# that call the functions. `create or replace function` cannot change the name of a parameter, so a function with
-# another name of a parameter is also in this list.
+# Returns statements that drop trigger functions with their triggers, functions that only older versions have, and
+# functions whose parameters had other names in older versions. `create or replace function` cannot rename a parameter.
 OLD_FUNCTIONS = """
 select format('drop routine if exists %s cascade', pg_proc.oid::regprocedure) as sql
 from pg_proc

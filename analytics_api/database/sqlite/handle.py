@@ -51,9 +51,9 @@ class Handle:
         self._finalize()
 
     def empty_wal_of_replaced_file(self) -> None:
-        """Write the WAL to the replaced database and truncate it.
+        """Write the pages in the WAL to the replaced database, and truncate the WAL.
 
-        Otherwise, after a restart of the server, SQLite would write the old pages in it to the new database.
+        Otherwise, after a restart of the server, SQLite would write these old pages to the new database.
         """
         connection = self.statements.connection
         with self.lock, suppress(sqlite3.Error):
@@ -97,12 +97,13 @@ class Handles:
     def reject_wal_of_replaced_file(self, path: Path) -> None:
         """Raise an error while the file -wal or -shm of a replaced database is still beside the new one.
 
-        SQLite would read the old pages in it as pages of the new database, and write them there.
+        SQLite would read the old pages in the WAL as pages of the new database, and write them to that database.
         """
         handles = [handle for handle in self if not handle.is_closed]
         if not handles:
             return
-        # While a handle is open, no other file gets the inode of its files.
+        # A handle keeps its files open, so no other file can get their inodes. A file with such an inode is the
+        # handle's file.
         file, wal_files = identify_database(path), identify_wal_files(path).items()
         for handle in handles:
             if handle.file[:2] != file[:2] and (left := wal_files & handle.wal_files.items()):

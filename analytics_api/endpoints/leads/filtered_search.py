@@ -130,8 +130,8 @@ class FilteredSearch:
             return _count_groups(self.at, "status", conditions, conditions)
         if self.at.stores_visits and all(condition.column in VISITS_COLUMNS for condition in self.conditions):
             return _count_groups(self.at, "has_visits, status", self.conditions, self.driver)
-        # With `group by status`, SQLite would sort the leads. Each comparison takes a tenth of the statement's time, so
-        # the number of the last status is computed from the others.
+        # With `group by status`, SQLite would sort the leads. Counting one status takes a tenth of the statement's
+        # time, so the number of the last status is computed from the total and the other numbers.
         *others, last = STATUSES
         counts = ", ".join(f"count(*) filter (where status = '{status}')" for status in others)
         sql = f"select count(*), {counts}\nfrom leads\nwhere {self.where}"
@@ -264,7 +264,7 @@ def _is_one_status(condition: Condition) -> bool:
 
 
 def _check_next(search: FilteredSearch, reads: int, rows: int, offset: int) -> list[Row]:
-    """Read the next `reads` leads in the sort order. Return those that match: `rows` leads after `offset`."""
+    """Read the next `reads` leads in the sort order. Of those that match, skip `offset` and return at most `rows`."""
     order = ORDERS[search.sort]
     sql = f"""
 select {COLUMN_LIST}
@@ -283,7 +283,7 @@ def _select_next(search: FilteredSearch) -> str:
     With a cursor, the statement is a union with one part for each condition of `Order.after`.
     """
     order = ORDERS[search.sort]
-    # The index of the sort order is also searched for bounds of its column, and for a single status.
+    # Bounds of the sorted column, and a single status, limit the part of the sort order's index that is read.
     bounds = "".join(
         f"{condition.indexed} and "
         for condition in search.conditions

@@ -204,7 +204,8 @@ def _contains(term: Term) -> Condition:
     if term.index_query is None:
         return Condition(TERM, "", like, like, {"pattern": term.pattern})
     search = "lead_id in (select rowid from lead_search(:index_query))"
-    # In an expression, PostgreSQL hashes the matches. It expects few of them, and would join each with every lead.
+    # PostgreSQL expects few matches. Without `coalesce`, it would compare each match with every lead. In an expression,
+    # it hashes the matches.
     scanned = f"coalesce({search}, false)"
     return Condition(TERM, "", search, scanned, term._asdict(), like)
 
