@@ -44,7 +44,7 @@ class Visits:
         for table, rows in demo.batches(plan):
             if table == "events" and self.pages:
                 for place, row in enumerate(rows):
-                    # Nineteen of twenty page views get a page of their own. The other keeps its popular page.
+                    # Nineteen of twenty page views get a page of their own. The twentieth keeps its popular page.
                     if row[2] == "page_view" and row[0] % 20 and viewed < self.pages:
                         rows[place] = (*row[:3], f"https://example.com/listings/{viewed}", *row[4:])
                         viewed += 1
@@ -104,7 +104,7 @@ def ours(recipe):
 
 
 def theirs(recipe):
-    """Return the path of the same rows in plain tables."""
+    """Return the path of a database with the same rows in plain tables."""
     return cached(f"{recipe.name}-plain", recipe, _copy, "benchmarks/plain.py")
 
 

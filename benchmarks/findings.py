@@ -28,7 +28,7 @@ class Figure:
 class Claim:
     """A target and a measurement. The target is the maximum of the median, or the minimum if `least` is true.
 
-    If the data have another size than the target is for, `scale` is their size, and the target is not checked.
+    If the target is for another size of data, `scale` is the size of the measured data, and the target is not checked.
     """
 
     what: str

@@ -13,7 +13,7 @@ from helpers.cli import COMMAND, clean_environment, run, run_process
 from analytics_api.cli import progress
 from analytics_api.cli.progress import Progress
 
-# The command without the delays of the progress display, so that it is also shown for short commands.
+# The command without the delays of the progress display, so that the display also appears for short commands.
 HASTY = """
 from analytics_api import cli
 from analytics_api.cli import progress

@@ -277,7 +277,7 @@ def insert_visits(at, number):
 
 
 def count_everywhere(page):
-    """Return the different numbers of sessions that the sections show, today and a week ago."""
+    """Return the set of all counts in the sections, of today and of a week ago. It has one number if all are equal."""
     measures = [(page["overview"], ("total_sessions", "page_views", "total_events"))]
     measures += [(row, ("total_sessions", "page_views")) for row in page["series"]]
     measures += [(row, ("views", "unique_sessions")) for row in page["pages"]]

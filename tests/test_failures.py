@@ -29,7 +29,8 @@ NEEDS = {
 def missing(database, name):
     """Remove a table or a view for the duration of the block.
 
-    SQLite cannot rename a view, and renaming a table also changes the views that use it.
+    A table is renamed. Views that use the table then use its new name, so an endpoint that reads a view fails only
+    without the view. SQLite cannot rename a view, so the view is dropped and created again.
     """
     definition = isinstance(database, SQLite) and database.row(VIEW, name=name)
     if definition:

@@ -27,7 +27,7 @@ def stream():
 
 @pytest.fixture
 def lines(stream):
-    """Return the lines that are logged within the block."""
+    """Yield a function that returns the lines of the request log and of the logger so far."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JSONFormatter())
     logger = logging.getLogger("analytics_api")

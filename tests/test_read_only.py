@@ -150,7 +150,7 @@ sys.stdin.read()
 
 
 def test_folder_that_becomes_writable_is_written_again(tmp_path):
-    """SQLite shares the -shm file between the connections of a process, even if it was opened read-only."""
+    """The connections of a process share the -shm file. It remains read-only until all of them are closed."""
     folder = tmp_path / "folder"
     folder.mkdir()
     open_database(folder / "a.db").close()

@@ -35,7 +35,7 @@ def without_sweeper(database, monkeypatch):
 
 @pytest.fixture
 def statements(database, without_sweeper):
-    """Yield a function that returns the statements since its last call on this thread's connection."""
+    """Yield a function that returns the statements that this thread's connection has run since the last call."""
     log = []
     connection = database._handle().statements.connection
     connection.set_trace_callback(log.append)

@@ -51,7 +51,7 @@ Draw = Callable[[], float]  # returns a random number from 0 (inclusive) to 1 (e
 IDLE = 10 * MINUTE_MS  # a tracker ends a session after this time without events
 
 MASK = 2**64 - 1
-# Odd numbers. Consecutive integers that are multiplied by one of them, modulo 2**64, are distinct ids in random order.
+# Odd factors. The products of such a factor and consecutive integers, modulo 2**64, are distinct ids in random order.
 VISITOR, SESSION, DEVICE = 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93, 0xA0761D6478BD642F
 SEED = 0xE7037ED1A0B428DB
 STRIDE = 2**31 - 1  # a prime number; for consecutive k, `k * STRIDE % pages` is every page

@@ -34,7 +34,7 @@ select time_zone, page_query
 from site
 """
 
-# A setting that is null keeps its value, which another program may just have set.
+# A parameter that is null does not change its setting, because another program may just have changed the setting.
 UPDATE_SETTINGS = """
 update site set
   time_zone = coalesce(cast(:time_zone as text), time_zone),

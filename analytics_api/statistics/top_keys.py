@@ -33,7 +33,7 @@ limit :limit
 """
 
 
-# The dimension is a constant, so that SQLite can use the index sources_by_sessions.
+# The dimension is a constant in each statement, so that SQLite can use the partial index sources_by_sessions.
 TOP: Final[dict[str, str]] = {field: _top(dimension) for field, dimension in DIMENSIONS.items()}
 TOP_OF_RANGE: Final[dict[str, str]] = {field: _top_of_range(dimension) for field, dimension in DIMENSIONS.items()}
 

@@ -74,7 +74,7 @@ def test_page_shows_the_script_of_a_mounted_collector(tmp_path, signed_out_tab, 
 
 @pytest.fixture
 def host_url(shop):
-    """Yield the URL of a host application whose own login, the cookie `user`, opens the figures."""
+    """Yield the URL of a host application whose own login, the cookie `user`, gives access to the statistics."""
 
     def authenticate(environ):
         user = parse_cookie(environ.get("HTTP_COOKIE")).get("user")

@@ -10,7 +10,7 @@ from helpers.plain_statistics import date_of, page_of, rounded
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 STATUSES = ("new", "contacted", "qualified", "proposal", "won", "lost")
-# The index of each key in `values` of an attributed session.
+# The index of each property in `values` of the session to which a lead is attributed.
 PLACES = {"country": 3, "source": 4, "entry_page": 5, "campaign": 6}
 INTERVALS = ("day", "week", "month")
 

@@ -93,7 +93,10 @@ def connect_to_demo(path, *, analyzed):
 
 
 def list_statements():
-    """Return all statements of the endpoints by `resource.NAME` or `resource.NAME-key`, as (key, text)."""
+    """Return the key and the text of each statement of the endpoints, by its name `resource.NAME`.
+
+    For a statement in a dict, the name is `resource.NAME-key`. For others, the key is None.
+    """
     statements = {}
     for module in pkgutil.walk_packages(endpoints.__path__, f"{endpoints.__name__}."):
         resource = module.name.split(".")[2]

@@ -1,7 +1,8 @@
 """Start temporary PostgreSQL clusters from the binaries that the distribution installs.
 
-`new_database()` and `new_replicated_database()` lend an empty database on a primary that is shared by the tests of a
-process, the latter with reads through a streaming replica. Tests that break a server create their own `Cluster`.
+`new_database()` and `new_replicated_database()` lend an empty database on a primary that the tests of a process share.
+The database of `new_replicated_database()` is read through a streaming replica. Tests that break a server create their
+own `Cluster`.
 """
 
 import atexit
@@ -28,9 +29,10 @@ REQUIREMENTS = (
 )
 
 # Data need not survive a crash, so fsync and full pages in the WAL are off. Replicas report often and reconnect soon.
-# Each `create database` is a checkpoint, which could delete a segment of the WAL that a replica has not received yet.
-# A killed server leaves its shared memory, which is in its folder with `mmap`, so that it is deleted with the folder.
-# Autovacuum could otherwise store, between two tests, the statistics of an emptied table for the plans of the next one.
+# Each `create database` runs a checkpoint. Without wal_keep_size, the checkpoint could delete a segment of the WAL that
+# a replica has not received yet. A killed server leaves its shared memory. With `mmap`, this memory is in the server's
+# folder, and is deleted with it. Autovacuum is off, because it could store the statistics of an emptied table between
+# two tests. PostgreSQL would then plan the statements of the next test for an empty table.
 TEST_SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "autovacuum": "off",
@@ -49,7 +51,7 @@ TEST_SETTINGS = {
 NAMES = count(1)
 TEMPLATE = "test_template"
 
-# If a test leaves a pool open, its database is dropped. The pool reports that later, in the log of another test.
+# If a test leaves a pool open, the pool reports later, in the log of another test, that its database was dropped.
 logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
 
 
@@ -261,7 +263,7 @@ select *
 from json_populate_recordset(null::{table}, %s)
 """
 
-# Deletion is faster than truncation, but keeps the pages, so that tables of more than a megabyte are truncated.
+# Deletion is faster than truncation, but keeps the pages. Therefore, tables of more than a megabyte are truncated.
 DELETE = """
 if pg_relation_size('{table}') > 1048576 then
   truncate {table};
@@ -341,7 +343,7 @@ class ReusableDatabase:
             autocommit=True,
             options="-c session_replication_role=replica -c statement_timeout=5s",  # `replica` disables triggers
         )
-        # A function in the connection's own schema, so that PostgreSQL plans the statements only once.
+        # The connection keeps this temporary function, so that PostgreSQL plans its statements only once.
         self.connection.execute(
             f"create function pg_temp.delete_all() returns void language plpgsql as $$ {delete_all_body()} $$"
         )
@@ -374,7 +376,7 @@ class ReusableDatabase:
     def reset(self):
         """Delete all rows, and restore the settings of the site.
 
-        Return False if the database is in use, or if its schema or other rows that a new database has were changed.
+        Return False if the database is in use, or if its schema or the initial rows of other tables were changed.
         """
         try:
             self.wait_until_unused()

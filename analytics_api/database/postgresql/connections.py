@@ -25,8 +25,8 @@ except ImportError as missing:
         f"PostgreSQL needs {missing.name}; install it with: pip install '.[postgresql]' in the source folder"
     ) from None
 
-# The statements of a pipeline find rows by their keys. A plan that was cached while a table was small would scan the
-# table when it is large.
+# The statements of a pipeline find rows by their keys. Sequential scans are disabled, because a plan that was cached
+# while a table was small would scan the table when it is large.
 BEGIN_PIPELINE = b"""
 select current_setting('synchronous_standby_names') as synchronous_standby_names,
   set_config('enable_seqscan', 'off', true)
@@ -165,9 +165,9 @@ def begin_transaction(connection: Connection, sql: str, *, is_write: bool, pipel
 def commit_to_replica(connection: Connection, name: str, seconds: float) -> None:
     """Commit, and wait at most `seconds` for a synchronous replica.
 
-    PostgreSQL's statement timeout does not apply to a commit that waits for a replica. When the commit is cancelled,
-    the server stops waiting, and sends a warning. The timer takes a sixth of the CPU time of a batch of page views, so
-    this function is only called with synchronous replication.
+    PostgreSQL's statement timeout does not apply to a commit that waits for a replica, so a timer cancels the commit.
+    The server then stops waiting, and sends a warning. The timer takes a sixth of the CPU time of a batch of page
+    views, so this function is only called with synchronous replication.
 
     :raises DatabaseError: the transaction is committed, but the replica may not have it.
     """

@@ -129,7 +129,8 @@ class Statements:
         yield
         self.execute("select set_config('analytics.paused', '', true)")
         # If the settings in `site` have changed since the snapshot, this statement fails, and the transaction is
-        # tried again. It is the last one, because `site`, too, locks the counted tables first.
+        # tried again. This statement is the last one of the block, because the command `site` also locks the counted
+        # tables before this row. In another order, the two transactions could deadlock.
         self.execute("select from site for share")
 
     @contextmanager
@@ -245,7 +246,7 @@ class Statements:
 class Snapshot(Statements):
     """The statements of a snapshot. The messages of errors in `batches` contain the URL of the database.
 
-    Otherwise, a copy could report the error as an error of the database that it writes.
+    Without the URL, a copy could report an error of the database that it reads as one of the database that it writes.
     """
 
     def __init__(self, connection: Connection, name: str) -> None:

@@ -372,7 +372,7 @@ class SQLite(Database):
         return self._with_handle(transaction, check_file=begin != "begin")
 
     def _with_handle(self, work: Callable[[Handle], T], *, check_file: bool = False) -> T:
-        """Call `work` with this thread's connection and return its result. Other threads cannot close it meanwhile."""
+        """Return the result of `work` with this thread's connection, which no other thread can close meanwhile."""
         try:
             while True:
                 handle = self._handle(check_file=check_file)

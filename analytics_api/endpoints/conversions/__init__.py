@@ -1,4 +1,4 @@
-"""Conversions: how many sessions become leads, and leads customers."""
+"""Conversions: how many sessions become leads, and how many leads become customers."""
 
 from __future__ import annotations
 
