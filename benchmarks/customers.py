@@ -2,8 +2,8 @@
 
     python -m benchmarks --parts customers
 
-Times are CPU times of this process on SQLite. Before, the number of sessions of each source is compared with the result
-of plain SQL.
+Times are CPU times of this process on SQLite. Before anything is measured, the number of sessions of each source is
+compared with the result of plain SQL.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Measure the same functions on the newest SQLite, and on PostgreSQL."""
+"""Measure the functions in QUESTIONS on Python's SQLite and on the newest one, and run the benchmark of PostgreSQL."""
 
 import json
 import re

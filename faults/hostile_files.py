@@ -88,7 +88,7 @@ def limit():
 
 
 def import_of(path, name, data):
-    """Import a file, and return the seconds, the maximum MiB, and the last line of output."""
+    """Import a file, and return the seconds and the lines of output."""
     file = path / name
     file.write_bytes(data)
     command = [
@@ -123,7 +123,8 @@ def main():
     with folder() as path:
         for name, make in files(path).items():
             data = make()
-            # The ru_maxrss of child processes is the maximum of all, so each file is measured in a new process.
+            # RUSAGE_CHILDREN has the maximum memory of all earlier child processes. Therefore each file is imported by
+            # a child of a new process.
             reader, writer = os.pipe()
             child = os.fork()
             if not child:

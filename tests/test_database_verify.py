@@ -126,8 +126,8 @@ def test_verify_finds_every_wrong_count(database):
     assert stored["sessions"] == expected["sessions"] + 1 == PLAN.sessions + 1
 
 
-# Counters that the view of another counter reads. If one of these is wrong, the other differs from its view, too. For
-# example, the view of page_counts reads session_pages.
+# Counters that the views of other counters read. If a counter in SOURCES is wrong, the counters whose views read it
+# also differ from their views. For example, the view of page_counts reads session_pages.
 SOURCES = {"visitor_days", "fingerprint_days", "pages", "session_facts", "session_pages", "follow_up_counts"}
 
 
@@ -191,7 +191,7 @@ def test_verify_ignores_rows_that_count_nothing(database):
 
 
 def without_triggers(*statements):
-    """Return statements that run without the triggers of leads, which would repair the rows."""
+    """Return the statements after others that drop the triggers of leads, which would correct the rows."""
     triggers = ("leads_insert", "leads_delete", "leads_update_status", "leads_refresh", "leads_refresh_visits")
     return (*(f"drop trigger {trigger}" for trigger in triggers), *statements)
 

@@ -35,8 +35,8 @@ ROWS = {
 }
 
 
-# The phase "coverage" sends the edge cases of each parameter. It takes most of the time, so it omits operations whose
-# parameters are those of another one. test_openapi.py tests that they are.
+# The phase "coverage" sends the edge cases of each parameter. It takes most of the time, so it omits operations that
+# have the same parameters as another operation. test_openapi.py tests that these parameters are the same.
 CONFIG = f"""
 hooks = "hooks.py"
 

@@ -1,4 +1,4 @@
-"""Responses wait for a commit without a thread. The tests use gunicorn processes, and lock the database meanwhile."""
+"""Responses that wait for a commit occupy no thread. The tests run gunicorn, and lock the database to delay commits."""
 
 import json
 import sqlite3
@@ -54,7 +54,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def shared(folder):
-    """Return a server that several tests use. Each of them sends visits with other numbers."""
+    """Return a server that several tests use. Each test sends visits with numbers that no other test uses."""
     with serving(folder, *OPTIONS, **SETTINGS) as server:
         assert post(server, 0) == 204
         yield server

@@ -17,8 +17,8 @@ from .connections import Connection
 from .ddl import read_ddl
 from .statements import Statements, lift_timeouts
 
-# The tables whose triggers update counters. They are locked in this order, because a purge, too, writes to the archive
-# before it deletes rows of the base tables. Another order could cause deadlocks.
+# The tables whose triggers update counters, in the order in which a rebuild locks them. Another order could cause a
+# deadlock with a purge, which writes to the archive before it deletes rows of the base tables.
 COUNTED_TABLES = (*ARCHIVING_COUNTERS, *BASE_TABLES)
 
 # Triggers that are never disabled, because a rebuild cannot normalize values or find moves that were not recorded.
@@ -69,8 +69,8 @@ set transaction_id = pg_current_xact_id()
 )
 
 # A transaction that began before the rebuild reads the former rows and settings, but may count after the rebuild. Its
-# counts would be wrong. If they are added to one of these rows, one for each shard of writer_shard(), the transaction
-# fails, and is then tried again.
+# counts would be wrong. Therefore the rebuild inserts a row for each shard of writer_shard(). The snapshot of such a
+# transaction does not contain the new rows, so the transaction fails when it adds to one of them, and is tried again.
 INSERT_SHARDS = (
     """
 insert into day_counts (day, shard)

@@ -29,10 +29,11 @@ from pragma_table_info(:view)
 order by cid
 """
 
-# Views that several counters are computed from. The key is the first of these counters.
+# Views that several counters read. A rebuild computes their rows once, before it fills the first of these counters,
+# which is the key.
 SHARED_VIEWS = {"day_counts": ("visit_counts", "session_totals")}
 
-# A view that defines a column of a table with another name.
+# The tables of the views that are not named `expected_<table>`.
 TABLES_OF_VIEWS = {"expected_lead_visits": "leads"}
 
 # session_facts has the columns of counted_sessions. A rebuild fills it first. The views of the other counters then read
@@ -89,7 +90,8 @@ where code not in (
 """
 
 # lead_changes has no rows for changes of leads that were written without triggers. Therefore these statements make all
-# earlier cursors of `/changes` invalid. With only one inserted row, the last cursor would still be valid.
+# earlier cursors of `/changes` invalid. They insert two rows and delete all but the second. If they inserted only one,
+# the most recent cursor would still be valid, because it is just before that row.
 RESTART_CHANGES = (
     """
 insert into lead_changes (lead_id)
@@ -196,7 +198,7 @@ def rebuild(statements: Statements, on_progress: Callable[[str], object], writte
 
 
 def _dependent_counters(counters: list[Counter], written: Set[str]) -> list[Counter]:
-    """Return the counters whose views read a table that was written, or another counter in the result."""
+    """Return the counters whose views read a table that was written, or read a counter that is itself returned."""
     changed, dependent = set(written), []
     for counter in counters:
         if names_read_by(counter.view) & changed:
@@ -255,10 +257,10 @@ def _fill(statements: Statements, counter: Counter) -> None:
 
 @contextmanager
 def _hidden_by_archive(statements: Statements, table: str) -> Iterator[None]:
-    """Create a temporary table with the archived rows of a table. Temporary views read it instead of the table.
+    """Create a temporary table with the name and the archived rows of a table.
 
-    Otherwise, if rows are inserted into a table from a view that reads the same table, SQLite first stores all rows in
-    a temporary table.
+    Within the block, temporary views read the temporary table. If a view read the table into which its rows are
+    inserted, SQLite would first store all these rows.
     """
     statements.execute(f"create temporary table {table} as select * from main.{table} where archived <> 0")
     yield
@@ -279,7 +281,11 @@ def empty_row_deletions(statements: Statements) -> list[str]:
 
 
 def delete_residue(statements: Statements) -> None:
-    """Delete data of deleted rows from the tables replaced_*, empty counters, project_codes and the search index."""
+    """Delete the data of deleted rows that remains in other tables.
+
+    These are the tables replaced_*, sqlite_stat4, counters (the rows whose counts are all 0), project_codes and the
+    search index.
+    """
     for table in statements.rows(RESIDUE_TABLES):
         statements.execute(f"delete from {table['name']}")
     for deletion in empty_row_deletions(statements):

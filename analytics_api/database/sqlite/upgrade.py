@@ -77,7 +77,7 @@ case
   else {{column}}
 end"""
 
-# The same condition as in the CHECK constraint of the schema.
+# The condition of the CHECK constraints of the date columns in CONVERSIONS, except that "" is not a date here.
 IS_DATE = """(
   {column} glob '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*'
   and date(substr({column}, 1, 10), '+0 days') = substr({column}, 1, 10)

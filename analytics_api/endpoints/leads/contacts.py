@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any, Final, TypedDict
 
-# Translations for str.translate. Only ASCII letters change, as in both databases.
+# Translations for str.translate. Only ASCII letters are converted to lower case, as in both databases.
 EMAIL: Final = str.maketrans(ascii_uppercase, ascii_lowercase, " ")
 PHONE: Final = str.maketrans("", "", " +().-/")
 

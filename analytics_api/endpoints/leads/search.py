@@ -64,7 +64,7 @@ CONDITIONS: Final = {
     "all": "true",
     "status": "status = :status and status <> ''",  # `<> ''` lets SQLite use the partial indexes
     "indexed": "lead_id in (select rowid from lead_search(:index_query))",
-    # `|| ''` prevents SQLite from using the index of the status, because fewer leads may match the term.
+    # `|| ''` makes SQLite use the search index, not the index of the status. Fewer leads may match the term.
     "indexed in status": "status || '' = :status and lead_id in (select rowid from lead_search(:index_query))",
     "scanned": "lead_id in (select lead_id from leads where search_text like :pattern escape '\\')",
     "scanned in status": "status = :status and status <> '' and search_text like :pattern escape '\\'",
@@ -306,7 +306,10 @@ def find_small_result(search: Search) -> Page | None:
 
 
 def filter_next(search: Search) -> Page | None:
-    """Read the next leads in the sort order and filter them. Return None if too few match to fill the page."""
+    """Read the next leads in the sort order and filter them.
+
+    Return None if sorting all matches would read fewer rows, or if too few of the leads match to fill the page.
+    """
     params = dict(search.params)
     rows = params["limit"]
     offset = 0 if search.has_cursor else params["offset"]
