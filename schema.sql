@@ -548,7 +548,8 @@ create table case_folds (
 -- instead of the name. Folded text contains no capital letters. A search looks for its term, and for the codes of the
 -- projects whose names contain the term. With a million leads, this takes 75 ms for a term in 20 project names. For a
 -- term in 100 names it takes 240 ms, as long as without codes, so the number of codes is limited. A rebuild assigns the
--- codes to the most frequent projects. Until then, a project keeps its code even if no lead has the project any more.
+-- codes to the most frequent projects. Until the next rebuild, a project keeps its code even if no lead has the project
+-- any more.
 create table project_codes (
   project_id integer primary key,
   project    text not null unique,
@@ -635,9 +636,9 @@ create virtual table lead_search_trigrams using fts5vocab (lead_search, row);
 
 -- sessions -> counters
 
--- A copy of the existing row whose primary key an insert repeats. If the insert is ignored or becomes an update, the
--- copy remains in this table. Therefore triggers read the copy only after a row with its key has been inserted, and
--- delete it when the row with its key is deleted.
+-- Before an insert, a trigger copies the existing row with the same primary key to this table. If the insert is ignored
+-- or becomes an update, the copy remains here. Therefore triggers read the copy only after a row with the same key has
+-- been inserted, and delete the copy when the row with the same key is deleted.
 create table replaced_sessions as
 select session_id, visitor_id, fingerprint, started_at, ended_at, duration, engagement_score, score_bucket,
   country_code, source, entry_page, exit_page, campaign, vpn_suspected
@@ -746,8 +747,8 @@ begin
   on conflict do update set sessions = sessions + excluded.sessions;
 end;
 
--- Most sessions are on a later day than all former sessions of their visitor and of their fingerprint. For the others,
--- the returns of former sessions may change, and a former session may no longer be the first one of its visitor.
+-- Most new sessions are on a later day than all former sessions of their visitor and of their fingerprint. Any other
+-- new session may change the returns of former sessions, and may become the first session of its visitor.
 create view late_visits as
 select sign, visitor_id, fingerprint, country_code, day, session_id, started_at, last_day, last_day_in_country,
   last_day_of_fingerprint
@@ -838,8 +839,9 @@ create view first_session_changes as
 select visitor_id
 from session_facts;
 
--- Compute `is_new` again for the first two sessions of a visitor. The former first session may now be the second. For
--- `(day, session_id) in (…)`, SQLite would read all sessions of the days.
+-- Compute `is_new` again for the first two sessions of a visitor. The former first session may now be the second. The
+-- day and the id have separate conditions, because SQLite would read all sessions of the days for
+-- `(day, session_id) in (…)`.
 create trigger first_session_change instead of insert on first_session_changes
 begin
   update session_facts set
@@ -882,8 +884,9 @@ begin
 end;
 
 -- Count a late visit, or subtract a deleted visit. A visit is late if a visit of the same identity on a later day was
--- counted before it. If no other row has the same visit, the returns from and to its day change. The trigger
--- session_visit counts a visit that is not late, the most frequent case, with fewer statements.
+-- counted before it. The returns from and to the day of the visit change only if visit_days has no other row with the
+-- same dimension, identity, key and day. The trigger session_visit counts a visit that is not late, the most frequent
+-- case, with fewer statements.
 create view visit_changes as
 select false as is_late, 0 as sign, dimension, identity, key, day
 from visit_days;
@@ -984,7 +987,8 @@ end;
 
 -- Count an update of columns other than the measures ended_at, duration, engagement_score and exit_page. The old row is
 -- subtracted with the new measures, because sessions_heartbeat counts the changes of measures. The new row is added
--- first. Otherwise, if both rows are on one day of the visitor, the day would be deleted and inserted again.
+-- first. Otherwise, if both rows have the same visitor and day, the row of visitor_days would be deleted and inserted
+-- again.
 create trigger sessions_update after update on sessions
 when (new.session_id, new.visitor_id, new.fingerprint, new.started_at, new.country_code, new.source, new.entry_page,
     new.vpn_suspected)
@@ -1233,7 +1237,7 @@ begin
     (-1, old.event_id, old.session_id, old.page, old.occurred_at);
 end;
 
--- An insert without an event_id replaces no row: in this trigger, its new.event_id is -1.
+-- In a trigger before an insert, new.event_id is -1 if the insert has no event_id. Such an insert replaces no row.
 create trigger events_before_insert before insert on events
 when exists (select 1 from events where event_id = new.event_id)
 begin
@@ -1620,8 +1624,9 @@ end;
 
 -- The first and the last session of each lead, for attribution. Only sessions of the lead's visitor that began before
 -- the enquiry, or within the same second, are considered. The first session is the earliest of them. The last session
--- is the session with the lead's session_id if it exists, otherwise the latest of them. If no session is considered,
--- the first session is the same as the last session. The columns are null if the lead has no session.
+-- is the session with the lead's session_id if it exists, whenever it began, otherwise the latest of them. If no
+-- session is considered, the session with the lead's session_id is also the first session. The columns are null if the
+-- lead has no session.
 -- `purge --keep-totals` marks the sessions that it deletes as archived, and the lead keeps the values.
 create table lead_attributions (
   lead_id          integer primary key,
@@ -1662,8 +1667,9 @@ left join sessions as n on n.session_id = l.session_id
 left join lead_attributions as a on a.lead_id = l.lead_id;
 
 -- `fs` and `ls` are the first and the last session among those that exist. `f` is the row of lead_attributions if its
--- first session is archived and began before `fs`. `k` is the row of lead_attributions if its last session is archived
--- and is later than `ls`. Otherwise the columns of `f` or `k` are null.
+-- first session is archived and began before `fs`. `k` is the row of lead_attributions if its last session is archived,
+-- and either has the lead's session_id or began after `ls`. Otherwise the columns of `f` or `k` are null. They are also
+-- null for `k` if the session with the lead's session_id exists.
 create view expected_lead_attributions as
 select l.lead_id, l.status, l.enquired_at, l.visitor_id,
   coalesce(f.first_session_id, fs.session_id, k.last_session_id, ls.session_id) as first_session_id,
@@ -1708,8 +1714,9 @@ left join lead_attributions as k on k.lead_id = l.lead_id
       and k.last_started_at < l.enquired_at + 1000
       and (ls.session_id is null or (k.last_started_at, k.last_session_id) > (ls.started_at, ls.session_id)));
 
--- This view comes after all other views that read leads. The other views do not depend on has_visits. But if this view
--- came earlier, a bulk load of sessions would rebuild has_visits, and then the counters of the other views, too.
+-- This view comes after all other views that read leads. Counters are rebuilt in the order of their views. After a bulk
+-- load of sessions, has_visits is rebuilt, and then each counter with a later view that reads leads. The other views do
+-- not depend on has_visits, so that rebuild would be in vain.
 create view expected_lead_visits as
 select lead_id,
   exists (select 1 from sessions where sessions.session_id = leads.session_id)
@@ -1762,8 +1769,8 @@ begin
   values (new.lead_id);
 end;
 
--- Update the attributions and has_visits of all leads that a change of a session may affect. Without `+`, SQLite would
--- search for sessions of the visitor even if the visitor has no lead.
+-- Update the attributions and has_visits of all leads that a change of a session may affect. Without the `+` in
+-- `+has_visits`, SQLite would search for sessions of the visitor even if the visitor has no lead.
 create view session_attribution_changes as
 select session_id, visitor_id, started_at
 from sessions;

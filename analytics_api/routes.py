@@ -89,7 +89,8 @@ class Route:
         Responses with leads are not cached, because an idle process could keep data of an erased person in memory.
     :param has_range: whether `query` contains the parameters in RANGE. The range of days is then passed to the endpoint
         as `days`, and the response has the header `Analytics-Range`.
-    :param in_snapshot: whether the endpoint reads from one snapshot without filters and without a comparison, too.
+    :param in_snapshot: whether the endpoint always reads from one snapshot. The other endpoints with a range do so only
+        if the request has filters or a comparison.
     :param max_age: reuse the response for this many milliseconds, even after a write; for routes that many clients
         poll.
     """

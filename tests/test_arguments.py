@@ -1,4 +1,4 @@
-"""Arguments of endpoints that are called from Python, which no parameter has checked."""
+"""Calls of endpoints from Python, whose arguments are not checked by the parameters of a route."""
 
 import pytest
 from helpers.client import NOW

@@ -167,7 +167,7 @@ def test_api_path_with_a_host_is_rejected(api):
 
 @pytest.fixture
 def standalone(tmp_path):
-    """Return a client of the standalone server with these settings."""
+    """Return a function that returns a client of the standalone server with the given settings."""
 
     def standalone(**environ):
         settings = Settings.read({"ANALYTICS_API_KEY": KEY, "ANALYTICS_DATABASE": str(tmp_path / "a.db"), **environ})

@@ -96,7 +96,7 @@ def test_finished_exports_allow_new_ones(filled, database):
     app = create_app(database, api_keys=[KEY], clock=lambda: NOW)
     environ = create_environ(EXPORT, headers={"X-API-Key": KEY})
 
-    # Some test clients do not call close().
+    # Read each response to its end without calling close(), as some test clients do.
     bodies = [b"".join(app(dict(environ), lambda status, headers: None)) for _ in range(downloads.MAX_EXPORTS + 1)]
 
     assert bodies[0]

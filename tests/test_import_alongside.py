@@ -186,7 +186,7 @@ def test_import_into_a_busy_database_writes_nothing(large, there):
 
 
 def test_concurrent_imports_run_one_after_the_other(folder, there):
-    """On a busy machine, an import of many rows may take longer than the five seconds that the other one waits."""
+    """The imports are small, because each waits at most five seconds for the other, also on a busy machine."""
     small = write_export(folder, 200)
     both = [importing(small), importing(small)]
 

@@ -205,7 +205,8 @@ def test_wsgi_py_works_with_werkzeug_alone(bare):
     assert answer == "200 OK\n"
 
 
-# The package imports sqlite3, and the command `openapi` imports werkzeug.
+# click and sqlite3 are imported before click runs the command. The command `openapi` imports werkzeug, so click handles
+# this interrupt, and prints an empty line first.
 @pytest.mark.parametrize(
     ("module", "printed"), [("click", "Aborted!\n"), ("sqlite3", "Aborted!\n"), ("werkzeug", "\nAborted!\n")]
 )

@@ -492,7 +492,7 @@ class TestCommand:
 
         output = run("purge", "--before", "2026-02-10", "--keep-totals")
 
-        # After a few seconds, it prints progress first.
+        # A purge that takes several seconds prints its progress before these lines.
         assert output.endswith("events: 237 deleted, still counted\nsessions: 120 deleted, still counted\n")
         assert remaining(database) == (0, 24, 0, 51)
         assert numbers() == before

@@ -136,7 +136,7 @@ LETTERS = "aAbB@sS%_'\"\\ -*ßẞÉéÜüΣσςİiıIǅǆŉﬁ東\N{WAVING HAND 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_search_equals_a_substring_test_in_python(write, find, rows, needles):
     def cut(row, column, begin, length, shout):
-        """Return a part of a stored text, with its case swapped."""
+        """Return a part of a text in `rows`, in upper case if `shout` is true, otherwise in lower case."""
         text = (rows[row % len(rows)][column] or "")[begin:][:length] or "a"
         return text.upper() if shout else text.lower()
 

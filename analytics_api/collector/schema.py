@@ -16,7 +16,7 @@ Schema = Mapping[str, Any]
 
 
 class Fault(NamedTuple):
-    """A mismatch. Its message is `name` + `text`. If `name` is empty, the caller inserts its name for the value."""
+    """A mismatch. Its message is `name` + `text`. If `name` is empty, check() inserts its own parameter `name`."""
 
     text: str
     name: str = ""

@@ -66,7 +66,7 @@ def send_error(
     headers: Iterable[tuple[str, str]] = (),
     fields: Mapping[str, object] = MappingProxyType({}),
 ) -> list[bytes]:
-    """Send an error response. Its JSON body is `{"error": message}` with the fields added."""
+    """Send an error response. Its JSON body has the member `error` with the message, and the members of `fields`."""
     return send_json(environ, start_response, {"error": message, **fields}, status, headers)
 
 

@@ -80,7 +80,8 @@ def find_weakness(key: str) -> str:
 def find_enclosure(key: str) -> str:
     """Describe characters that were probably not meant to belong to the key: quotes, brackets, the name of a variable.
 
-    If quotes or brackets enclose several keys, they are at the beginning of the first one and at the end of the last.
+    A quote or bracket at one end of the key is enough. If quotes or brackets enclose several keys, the first key has
+    only the opening one, and the last key only the closing one.
     """
     if key[0] in "'\"`" or key[-1] in "'\"`":
         return "is in quotes, which are part of the key; remove them (docker run --env-file does not remove quotes)"

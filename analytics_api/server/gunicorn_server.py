@@ -105,8 +105,8 @@ def forget_worker(arbiter: object, worker: Any) -> None:
 
 def start_worker(worker: Any) -> None:
     quit_gracefully(worker)
-    # The garbage collector then skips the objects that exist now. Without this call, it took half of the time of
-    # recording page views.
+    # After this call, the garbage collector skips the objects that exist now. Without the call, garbage collection took
+    # half of the time of recording page views.
     gc.freeze()
 
 

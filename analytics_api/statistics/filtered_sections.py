@@ -43,8 +43,8 @@ def read_sections(
         if both are needed.
     :param limit: the maximum number of rows of sources, pages, entry pages and exit pages.
     :param interval: the interval of each row of `days`.
-    :param shown: for the earlier range of a comparison, the rows that it is compared with. The sections with a limit
-        are limited to the keys of these rows.
+    :param shown: if the earlier range of a comparison is read, the rows of the requested range by section. The sections
+        with a limit then have only the keys of these rows.
     """
     rows: dict[str, list[tuple[Any, ...]]] = {}
     has_views = "pages" in sections and "page_views" in sections

@@ -87,7 +87,7 @@ def compared_series(shown, earlier_rows, numbers, earlier_labels):
 
 
 def list_labels(first, last, until, interval, zone, label):
-    """Return the `date` of every interval of a range in ascending order. The clock may have skipped days.
+    """Return the `date` of every interval of a range in ascending order. Days that the clock skipped are omitted.
 
     :param label: the function of the interval from `random_rows.labels`.
     """
@@ -107,7 +107,7 @@ def list_labels(first, last, until, interval, zone, label):
 
 
 def is_empty(day, until, zone):
-    """Return whether a range that ends at `until` has no instant of its last day."""
+    """Return whether a range whose last day is `day` ends at `until` before this day begins."""
     return until is not None and first_instant(day, 0, 0, zone) >= until
 
 

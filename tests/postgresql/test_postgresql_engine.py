@@ -77,8 +77,8 @@ def test_engines_have_the_same_tables_and_columns(database, tmp_path):
 
 
 def test_search_folds_accents_although_the_server_has_casefold(empty):
-    # PostgreSQL 18 has this function; in older versions, the test creates it. PostgreSQL searches pg_catalog first, so
-    # it would call this function instead of one with the same name in the schema.
+    # PostgreSQL 18 has the function casefold; in older versions, the test creates it. PostgreSQL searches pg_catalog
+    # first, so it would call this function instead of a function casefold in our schema.
     casefold = 'create function pg_catalog.casefold(text) returns text immutable strict return lower($1 collate "C")'
     if execute(empty, "select to_regprocedure('pg_catalog.casefold(text)') is null") == [(True,)]:
         execute(empty, "set allow_system_table_mods = on", casefold)

@@ -88,7 +88,7 @@ export function writeAddress(query, search, { replace = false } = {}) {
   history[replace ? "replaceState" : "pushState"](null, "", address || ".");
 }
 
-// All forms share a listener, because a listener of each form would keep it in memory.
+// All forms share a listener, because a listener for each form would keep removed forms in memory.
 const isWide = matchMedia("(min-width: 40.01rem)");
 isWide.addEventListener("change", () => document.querySelector(".choices")?.toggleAttribute("open", isWide.matches));
 

@@ -56,7 +56,7 @@ async function showLead(view, leadId, reload, signal) {
 function backLink() {
   const [, board] = document.referrer.match(/\/(board(\?.*)?)$/) ?? [];
   const isBoard = board && list === null;
-  // `history.back()` restores the search, too. It is in the fragment of the address, which the referrer does not have.
+  // `history.back()` also restores the search, which is in the fragment of the address. The referrer has no fragment.
   const back = (event) => isBoard && isFirst && history.length > 1 && (event.preventDefault(), history.back());
   return h("p.back", {}, h("a", { href: isBoard ? board : `leads${list ?? ""}`, onclick: back }, icon("left"), isBoard ? t.board : t.back));
 }
@@ -128,7 +128,7 @@ function fieldName(field) {
 
 function submission(each) {
   const show = (value) => (value === null || value === "" ? t.nothing : format.shorten(typeof value === "string" ? value : JSON.stringify(value)));
-  // The payload repeats the values of the columns.
+  // The payload repeats values of columns. A change of such a value is shown only for the column.
   const isRepeated = ({ field, from, to }) => field.startsWith("payload.") && each.changes.some((other) => other.field !== field && other.from === from && other.to === to);
   const changes = each.changes.filter((change) => !isRepeated(change)).map(({ field, from, to }) => h("li", { dir: "auto" }, h("b", {}, fieldName(field)), " ", h("del", {}, show(from)), " → ", h("ins", {}, show(to))));
   return h("li", {}, time(format.leadInstant(each.submitted_at)), h("b", { dir: "auto" }, format.shorten(each.cta_name || each.source || t.enquiry)), changes.length > 0 && h("ul.changes", {}, changes));

@@ -19,12 +19,12 @@ NAME = re.compile(
     r"(?:if not exists )?(\w+)",
     re.MULTILINE,
 )
-# Base tables and events for which the DDL file creates trigger functions in a loop.
+# The DDL file creates some trigger functions in loops. Their names are a table, which COUNTED finds, and one of EVENTS.
 COUNTED = re.compile(r"^call count_changes\('(\w+)'|^    \('(\w+)', '\w+'\)", re.MULTILINE)
 EVENTS = ("insert", "delete", "update", "ids")
 
-# A trigger belongs to the schema if its function does. The definition of a column is empty, because a change of its
-# type does no harm.
+# A trigger belongs to the schema if its function does. The definition of a column is empty, so that a change of its
+# type, which does no harm, is not a difference.
 OBJECTS = """
 with relations as (
   select oid, relname::text as name, relkind
@@ -69,7 +69,8 @@ select coalesce(has_table_privilege(to_regclass('schema_objects'), 'select'), fa
 """
 
 # Definitions are compared only on the same major version of PostgreSQL, because another one may print them differently.
-# After pg_restore has created the views from a backup, PostgreSQL prints more names of columns.
+# If pg_restore has created the views from a backup, PostgreSQL adds names of columns when it prints them. `restored` is
+# the definition without these names.
 DIFFERENCES = f"""
 select stored.kind, stored.name, objects.name is null as is_missing
 from schema_objects as stored

@@ -11,8 +11,8 @@ from ...values.calendar import DAY_MS, interval_first
 from ...values.timestamps import FIRST_TIMESTAMP
 from .counts import ALL, NONE, UNKNOWN, Leads, Request
 
-# The day of the enquiry in the site's time zone. Before 1970, the first offset applies. A division rounds toward zero,
-# so a million days are added before the division and subtracted after it.
+# The day of the enquiry in the site's time zone. Before 1970, the first offset applies. A division rounds negative
+# numbers up, so a million days are added before the division and subtracted after it.
 ENQUIRY_DAY: Final = f"""(a.enquired_at + coalesce(
     (select day_offset from site_offsets where begins_at <= a.enquired_at order by begins_at desc limit 1),
     (select day_offset from site_offsets order by begins_at limit 1)) + {DAY_MS * 1_000_000}) / {DAY_MS} - 1000000"""
@@ -74,5 +74,5 @@ def _key_of_lead(request: Request, matching: Matching | None) -> str:
     if request.by == "entry_page":
         return f"coalesce(case {column} when '' then '{NONE}' else {column} end, '{UNKNOWN}')"
     # Without filters, SQLite reads all leads in the order of an index that has all columns. With filters, it is faster
-    # to read only the leads of the range. SQLite does so if the key is an expression.
+    # to read only the leads of the range. SQLite does so if the key is an expression, because no index has its order.
     return f"coalesce({column}, null)" if matching else column

@@ -73,8 +73,9 @@ def _select_counts(at: Reader, names: Sequence[str], conditions: list[Condition]
 
     The leads are grouped by the columns of all these lists first. Then these groups are grouped by each column.
 
-    The index of COVERING_COLUMN has the order of the first `group by`. The statement uses this index only if the index
-    has all columns of the statement. Otherwise each lead would be looked up in the order of the index, which is slow.
+    The index that begins with COVERING_COLUMN has the order of the first `group by`. It is used only if it has all
+    columns of the statement. Otherwise `coalesce` prevents its use, because looking up each lead in the order of the
+    index is slow.
     """
     search = FilteredSearch(at, conditions, DEFAULT_ORDER, {})
     columns = [LEAD_FILTERS[name].column for name in names]

@@ -85,7 +85,7 @@ def match_line(line: bytes) -> tuple[re.Match[bytes] | None, bytes]:
 def parse_instant(text: bytes) -> tuple[int, int | None]:
     """Return a timestamp in milliseconds since the epoch, and the timestamp at the beginning of its hour.
 
-    The caller caches the second value. It is None if the text is in ISO 8601.
+    The caller caches the timestamp of the hour, which is None if the text is in ISO 8601.
 
     :raises ValueError, KeyError, OverflowError, TypeError: the text is not a timestamp.
     """
