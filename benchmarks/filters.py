@@ -18,7 +18,7 @@ from .functions import same
 from .ranges import asking, batches, cpu_clock, instants, load, open_empty, ranges
 
 CALLS = 5
-# For each engine: its name, and the factor of the maximum milliseconds.
+# For each engine: its name, and the factor by which the maximum milliseconds in QUESTIONS are multiplied.
 ENGINES = {"sqlite": ("SQLite", 1.0), "postgresql": ("PostgreSQL", 1.5)}
 QUERY_TIMEOUT = 100.0  # seconds
 NOTE = (
@@ -49,8 +49,8 @@ select page_url, count(*), count(distinct session_id)
 from {EVENTS} and event_type = 'page_view'
 group by 1
 """
-# For each statistic: its path, its plain SQL, and its maximum milliseconds with each of three kinds of filters: by
-# columns of sessions, with matches of 2% and of 60% of the sessions, and by event type or page.
+# For each statistic: its path, its plain SQL, and its maximum milliseconds for three kinds of filters: by columns of
+# sessions, matching 2% of the sessions; by columns of sessions, matching 60%; and by event type or page.
 QUESTIONS = {
     "overview": ("overview?", PLAIN_OVERVIEW, (15, 55, 110)),
     "daily": ("sessions/daily?", PLAIN_DAILY, (10, 30, 80)),
@@ -101,7 +101,10 @@ def measure(options):
 
 
 def measure_database(database, options):
-    """Generate (filter, share of the sessions, statistic, maximum milliseconds or None, its Figure, or "" for none)."""
+    """Generate (filter, share of the sessions, statistic, maximum milliseconds or None, Figure, Figure of plain SQL).
+
+    The last Figure is "" if the statistic has no plain SQL.
+    """
     bounds = instants(ranges(options)["30 days"])
     clock = cpu_clock(database)
     [[everything]] = database.tuples(f"select count(*) from {SESSIONS.format(condition='true')}", **bounds)

@@ -53,7 +53,8 @@ STATEMENT = st.one_of(
     st.tuples(st.just("delete_lead"), LEAD_IDS),
 )
 ARCHIVING = st.lists(STATEMENT | st.tuples(st.just("purge"), PURGED), max_size=25)
-# Statements with erasures. Their purges archive no counts, because an erasure cannot remove counts without a visitor.
+# Statements with erasures. `purge_all` archives no counts, because an erasure cannot remove archived counts that
+# have no visitor.
 ERASING = st.lists(
     STATEMENT | st.tuples(st.just("purge_all"), PURGED) | st.tuples(st.just("erase"), st.sampled_from(["ann", "bob"])),
     max_size=25,
@@ -62,7 +63,7 @@ ENDS = st.tuples(st.integers(-45, 45), st.integers(-45, 45)) | st.tuples(st.inte
 
 
 def to_row(kind, value, zone):
-    """Return the value of a statement, in which `moment` is replaced by instants."""
+    """Return the value of a statement, with instants and dates instead of offsets from MIDDLE."""
     middle = MIDDLE[zone]
     if kind == "session":
         session, campaign = value

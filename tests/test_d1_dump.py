@@ -288,7 +288,7 @@ def test_overlong_statement_is_rejected_without_reading_on(refusal, small_chunks
 
 @pytest.mark.parametrize("shift", range(18))
 def test_chunks_may_end_anywhere(load, shift, small_chunks):
-    """Two chunks end within short rows, which have a repeated text of 12 bytes."""
+    """`shift` moves the ends of two chunks within the short rows, whose text repeats 12 bytes."""
     short = [(number, "ü😀'';--\n" * (number % 5)) for number in range(100)]
     rows = [(-1, "x" * (small_chunks - 3_000)), *short, (-1, "x" * (small_chunks - 6_000)), *short]
 

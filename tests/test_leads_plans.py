@@ -21,7 +21,7 @@ INDEXES = {
 }
 
 STATEMENTS = {label: statements for label, statements in list_statements().items() if label.startswith("leads.")}
-# An index has the order of the board only within each status.
+# These statements sort all leads, because an index has the order of the board only within each status.
 ORDERED_BY_STAGE = [label for label, (key, _) in STATEMENTS.items() if key and "stage" in key and "all" in key]
 SCANNED = [label for label in STATEMENTS if "scanned" in label]
 
@@ -53,7 +53,7 @@ class Explained:
 
 @pytest.fixture
 def plans(connection):
-    """Return a function that calls `work` with a search with these filters, and returns the plans of its statements."""
+    """Return a function that calls `work` with a search by `filters`, and returns the plans of its statements."""
     [(_, _, path)] = connection.execute("pragma database_list")
 
     def explain(work, filters, driver_and_total=None):

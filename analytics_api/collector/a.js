@@ -35,7 +35,7 @@
     ...data
   });
 
-  // Replace each character that the server escapes by six characters, so that the result is as long as the escaped text.
+  // Put six characters for each one that the server escapes, so that the result is as long as the escaped text.
   const ascii = (text) => ("" + text).replace(/[^ -~]/g, "------");
 
   // Return the first events, as many as the server accepts in one request: at most 20 events and 8 KiB.
@@ -90,7 +90,8 @@
     return [make("page_end", { view: view, visible: visible, scroll: depth })];
   };
 
-  // Send unconfirmed events again with the last one. The server counts each event once, even if it arrives twice.
+  // Send all unconfirmed events and `page_end`, even events that `flush` is sending now. The server counts each event
+  // once, even if it arrives twice.
   const hide = () => {
     const events = shown ? queue.concat(end()) : [];
     while (events[0]) n.sendBeacon(api, `[${events.splice(0, take(events).length)}]`);
@@ -108,7 +109,7 @@
     referrer = "";
   };
 
-  // `i` is 1 for `replaceState`.
+  // Begin a view if the address has changed. `i` is 1 for `replaceState`, which begins a view only if the path changes.
   const move = (i) => {
     if (i === 1 && path == l.pathname) page = here();
     if (here() != page) {
@@ -130,7 +131,7 @@
 
   const sendForm = (event) => {
     const form = event.target;
-    // This throws if the form does not have the attribute.
+    // If the form does not have the attribute, this throws, so the form is not sent as a lead.
     const name = cut(form.dataset.analyticsLead);
     const fields = { __proto__: null };
     // Join the values of each name. `minify` would remove a space after a comma.

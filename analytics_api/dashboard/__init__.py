@@ -35,7 +35,7 @@ STATIC: Final = Path(__file__).with_name("static")
 CONTENT_TYPES: Final = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 
 COMMENTS: Final = re.compile(rb"^ *(?://.*|/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)$", re.MULTILINE)
-# A comment after code remains if it contains a quote, because such a comment could be the end of a string with `//`.
+# A comment after code remains if it contains a quote, because its `//` could be in a string that ends at this quote.
 TRAILING_COMMENTS: Final = re.compile(rb" +// [^\"'`\n]*$", re.MULTILINE)
 INDENTATION: Final = re.compile(rb"^ +", re.MULTILINE)
 

@@ -196,7 +196,7 @@ def _record(lines: _Lines, header: Header) -> Record | None:
     try:
         fields = next(csv.reader(lines, delimiter=header.delimiter, strict=True))
     except csv.Error as error:
-        # Python's message for this error is about the arguments of open().
+        # Python's message for a lone carriage return is replaced, because it is about the arguments of open().
         is_lone_cr = str(error).startswith("new-line character")
         fault = "a carriage return outside quotes" if is_lone_cr else str(error)
     number, first = lines.number - len(lines.row) + 1, lines.row[0]

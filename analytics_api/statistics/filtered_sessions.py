@@ -1,9 +1,8 @@
 """Statistics of the sessions that match filters, read from session_facts and session_pages.
 
 A session is counted in the range in which it began. Events and page views are counted in the range in which they
-occurred, even if their session began before it. Two parameters are for the earlier range of a comparison: `until` ends
-the range at an instant within its last day, because today is not over either; `keys` limits a list to the keys of the
-rows that it is compared with.
+occurred, even if their session began before it. The parameter `keys` is for the earlier range of a comparison. It
+limits a list to the keys of the rows with which the list is compared.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ def shared_tab(browser, problems):
     return watch_page(open_context(browser).new_page(), problems)
 
 
-# Sessions on two days of NOW's month and, for the comparison, on a day of the 30 days before.
+# Sessions on three of the last 30 days and, for the comparison, on one of the 30 days before those.
 SESSIONS = (
     session(1, "2026-02-24"),
     session(2, "2026-02-24", country="US", referrer_domain=None),

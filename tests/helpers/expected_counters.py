@@ -116,8 +116,8 @@ class Site(NamedTuple):
 
 
 UTC = Site()
-# A site whose clock is set back by 13 hours, but not over midnight, because a day is never followed by an earlier day.
-# The site counts pages without their query strings.
+# A site whose clock is set back by 13 hours, from 14:00 to 01:00 of the same day. If the clock were set back over
+# midnight, the day would decrease in Site.day(), but not in the database. The site counts pages without query strings.
 MOVED = Site(offsets=((0, 14 * HOUR), (START + DAY, HOUR)), page_query="drop")
 
 

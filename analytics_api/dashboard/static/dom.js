@@ -126,7 +126,7 @@ export function menuButton(label, content, items, properties = {}) {
   box.addEventListener("focusout", (event) => {
     if (isOpen() && event.relatedTarget && !box.contains(event.relatedTarget)) close(false);
   });
-  // Close it before the item acts, so that a dialog of the item gives the focus back to the button.
+  // Close the menu before its item acts. Its button then has the focus, and gets it back after a dialog of the item.
   list.addEventListener("click", (event) => event.target.closest("a, [data-close]") && close(true), true);
   return box;
 }

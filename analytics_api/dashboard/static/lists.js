@@ -238,7 +238,7 @@ export function openCurrent({ visitors, pages }, state) {
 
 const growth = (list, row) => row[list.value] - (row.previous?.[list.value] ?? 0);
 
-// The values of `sort` for each column of a whole list. Clicks choose them in turn.
+// The values of `sort` for each column of a whole list. Each click on the column's heading chooses the next value.
 const SORTS = { value: [""], side: ["change", "decline"] };
 
 /** Return a function that returns the rows to search for a string: `rows` if the list is complete, else those that contain it. */

@@ -715,10 +715,10 @@ end;
 
 -- Returns the shard of the transaction: a number from 1 to 8 that no other transaction has. If all shards are taken, it
 -- waits for one. Triggers call it before they lock any row, so a transaction that waits here does not block others.
--- At read committed it returns the first free shard, so that few shards have rows. At repeatable read, another
--- transaction has often changed the rows of that shard since the snapshot, which would cause a serialization failure.
--- Therefore a connection reserves one of the eight shards until it is closed, if a shard is free, and tries this shard
--- first. `rebuild` fills shard 0.
+-- At read committed, it returns the first free shard, so that few shards have rows. At repeatable read, the first free
+-- shard would often cause a serialization failure, because another transaction has changed its rows since the snapshot.
+-- Therefore a connection at repeatable read reserves a shard until it is closed, and tries this shard first. If all
+-- eight are reserved, it shares one with another connection. `rebuild` fills shard 0.
 create or replace function writer_shard() returns smallint
 language plpgsql as $$
 declare
@@ -1199,9 +1199,9 @@ drop trigger visitor_days_update on visitor_days;
 drop trigger fingerprint_days_update on fingerprint_days;
 
 -- Returns a statement that updates the counts of pages: their views, and the sessions in which they were viewed. The
--- argument is a list of common table expressions, with which the statement begins. The last of them is also named
--- by_day. Its rows are the changes of the counts by page and day. For a page with many views, the all-time counts are
--- sharded.
+-- statement begins with the common table expressions in the argument. The last of these expressions is named by_day,
+-- like the argument, and has the changes of the counts by page and day. The all-time counts of a page with many views
+-- are sharded.
 create or replace function build_page_counts(by_day text) returns text
 stable
 return 'with ' || by_day || $$,
@@ -1246,7 +1246,7 @@ call count_changes('session_pages', build_erasure_locks('session_id', 1) || $$;
       case tg_op when 'INSERT' then count(*) else 0 end as new_sessions
     from changes
     group by page_id, day)$$)
-  -- In `visits`, `visitors` is a number of sessions.
+  -- An identity is a page in a session here, so the column `visitors` of `visits` is a number of sessions.
   || '; else ' || build_page_counts(build_visits(
     'session_pages', 'session_id, page_id', 'session_id, page_id', '(0, session_id, page_id)')
   || ', returns as (' || build_upsert('page_returns', 'day, page_id, previous_day, shard', 'sessions', $$
@@ -1265,8 +1265,8 @@ call count_changes('session_pages', build_erasure_locks('session_id', 1) || $$;
     group by page_id, day)$$) || '; end if');
 
 -- A direct update of visitor_days comes from a purge that archives rows, or from the erasure of a person from the
--- archive. An upgrade may have counted a visitor's sessions on other days than those in visitor_days, so the counts on
--- these days may be too small. They are not reduced below 0.
+-- archive. An upgrade may have archived a visitor's sessions on other days than those in visitor_days. On a day in
+-- visitor_days, the archive may then have fewer sessions than are subtracted, so its counts are not reduced below 0.
 create or replace function visitor_days_uncount() returns trigger
 language plpgsql security definer set search_path from current as $$
 begin

@@ -142,8 +142,8 @@ class Statements:
         except sqlite3.OperationalError as error:
             if not str(error).startswith(DECODE_ERROR):
                 raise
-        # In Python 3.10, the next cursor would use the same prepared statement, which is reset when the old cursor is
-        # garbage-collected.
+        # In Python 3.10, the next cursor uses the same prepared statement. If this cursor were not closed, its garbage
+        # collection would reset the statement while the next cursor reads.
         cursor.close()
         with self._text_factory(decode_lossy):
             cursor = self.connection.execute(sql, params)
@@ -167,8 +167,8 @@ class Statements:
                 if text is not str or not str(error).startswith(DECODE_ERROR):
                     raise
                 text = self._decode  # slower than str, so it is used only after the first error
-                # In Python 3.10, the next cursor would use the same prepared statement, which is reset when the old
-                # cursor is garbage-collected.
+                # In Python 3.10, the next cursor uses the same prepared statement. If this cursor were not closed, its
+                # garbage collection would reset the statement while the next cursor reads.
                 cursor.close()
                 cursor = self.connection.cursor()
                 is_executed = False
@@ -211,7 +211,7 @@ class Statements:
     def _text_factory(self, factory: Any) -> Iterator[None]:
         """Set the connection's text_factory within the block.
 
-        It is not set for all batches together, because other statements may run between two batches.
+        Each batch has a block of its own, because other statements may run between two batches and need `str`.
         """
         self.connection.text_factory = factory
         try:
