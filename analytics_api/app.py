@@ -234,7 +234,8 @@ class Application:
         computed_at, response = self.recent_responses.get(key, (0, None))
         if response is None or not 0 <= now - computed_at < route.max_age:
             response = self.call(route, {}, environ, now).json_response()
-            # The timer replaces the dictionary, so a response that is stored at the same time is forgotten, too.
+            # The timer replaces the dictionary. If this call then stores its response in the old dictionary,
+            # the response is forgotten, too.
             recent = self.recent_responses
             if len(recent) >= MAX_CACHED_RESPONSES:
                 recent.clear()

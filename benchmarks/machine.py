@@ -14,7 +14,7 @@ PACKAGES = ("werkzeug", "gunicorn", "granian", "flask", "fastapi", "uvicorn", "d
 
 
 def described():
-    """Return names and values as text."""
+    """Return the properties of the machine and the versions of the software, as text by name."""
     processor = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {

@@ -1,4 +1,4 @@
-"""The same queries in plain SQL on plain tables with good indexes.
+"""The queries of the measured endpoints in plain SQL on plain tables with good indexes.
 
 Most indexes are covering indexes. With an index on only the grouped column, SQLite would read the whole table in the
 order of the index, which is slower than without an index. ANALYZE is not run for the same reason.

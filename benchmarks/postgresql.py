@@ -66,7 +66,7 @@ def imported(url, file):
 
 
 def copied(source, url):
-    """Copy as the command does, which reads back every row and verifies every counter. Return rows per second."""
+    """Copy like `analytics-api copy`, which reads back every row and verifies every counter. Return rows per second."""
     begun = time.perf_counter()
     with open_database(url).closing() as target:
         rows = sum(copy(source, target).values())
@@ -76,7 +76,7 @@ def copied(source, url):
 def schemas(url, file):
     """Yield the URL of a database three times, each time with an empty schema.
 
-    Before each, delete the file, and wait until the server has finished its background work.
+    Before each time, delete the SQLite database `file`, and make the server finish its background work.
     """
     with psycopg.connect(url, autocommit=True) as connection:
         for _ in range(3):
@@ -184,7 +184,7 @@ def main():
                 [written(database.url, writers, options.transactions, 100 + 10 * number) for database in databases],
                 ",.0f",
             )
-        # Measure reads again, because the prepared plans are older than these writes.
+        # Measure the reads again, because their plans were prepared before these writes.
         name, slowest = max(reading(databases[1], 100), key=lambda read: read[1])
         print(f"{f'then slowest: {name}, ms':36}{slowest:>12.3f}")
         for database in databases:

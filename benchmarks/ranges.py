@@ -2,11 +2,12 @@
 
     python -m benchmarks.ranges [--engine postgresql] [--sessions 300000] [--events 2000000] [--days 120]
 
-The last 30 days and all time are measured, 31 days by the hour, and with `--days 730 --sessions 2000000` also 365 days.
+The measured ranges are the last 30 days and all time. For statistics by hour, the range is 31 days. With 365 or more
+`--days`, such as `--days 730 --sessions 2000000`, 365 days are measured, too.
 `--url` is an empty PostgreSQL database, which is used instead of a temporary server. Before the calls are timed, their
 counts are compared with those of plain SQL. The response cache is empty for each call. Figures are the CPU time of this
 process and, on PostgreSQL, of the server process of its connection. Other programs have little effect on them. A
-temporary server has no parallel plans, because the time of their other processes would be missing.
+temporary server has no parallel plans, because the time of their worker processes would be missing.
 """
 
 import argparse
@@ -196,7 +197,7 @@ def counts(row):
 
 
 def cpu_clock(database):
-    """Return a function that returns the CPU seconds of this process and of the process that serves its connection."""
+    """Return a function that returns the CPU seconds of this process and of PostgreSQL's process for its connection."""
     if isinstance(database, SQLite):
         return time.process_time
     pid = database.row("select pg_backend_pid() as pid")["pid"]

@@ -210,7 +210,7 @@ def log_of(path, one):
 
 
 def by_time(one):
-    """Yield the events in chronological order. Only current sessions are in memory."""
+    """Yield the events in chronological order. Only events of overlapping sessions are in memory."""
     waiting = []
     last = None
     for table, rows in one.batches():

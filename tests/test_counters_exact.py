@@ -1,8 +1,9 @@
 """The counters are correct after random SQL statements of any program.
 
 Random sequences of statements are run on tables whose keys often collide. After each statement, every counter is
-compared with its expected_* view, and with helpers.expected_counters, which computes the counts in Python. A second
-database without triggers runs the same statements, to check that triggers do not change the rows, ids and errors.
+compared with helpers.expected_counters, which computes the counts in Python, and after the last statement also with its
+expected_* view. A second database without triggers runs the same statements, to check that triggers do not change the
+rows, ids and errors.
 
 COUNTER_EXAMPLES=20000 pytest tests/test_counters_exact.py runs more examples.
 """
@@ -90,7 +91,7 @@ EXPRESSIONS = {
 POLICIES = ("", "", "or replace", "or replace", "or ignore", "or fail", "or rollback")
 CONTROLS = ("begin", "commit", "rollback", "savepoint", "release", "rollback to", "recursive on", "recursive off")
 
-# Groups of tables whose rows are counted in the same counters.
+# Groups of tables whose rows are counted in the same counters. The statements of an example write one group.
 TOGETHER = {
     "sessions": ("sessions",),
     "events": ("events",),
@@ -374,7 +375,7 @@ class Writer:
         self.savepoints = 0
 
     def run(self, sql, values):
-        """Run the statement on both databases, and check that errors, rows and ids are the same."""
+        """Run the statement on both databases, and check that the error, or the row count and the id, are the same."""
         if values is None:
             self.control(sql)
             return
@@ -484,7 +485,7 @@ def stored(connection):
 
 
 def pairs(connection):
-    """Yield each counter and its view."""
+    """Yield the sorted rows of each counter and of its view."""
     for sql in expected_views().values():
         connection.execute(sql.replace("create view", "create temporary view if not exists"))
     for (view,) in connection.execute(EXPECTED_VIEWS).fetchall():

@@ -111,7 +111,7 @@ def test_range_selects_leads_by_enquiry_date(insert_lead, client):
 
 
 def test_random_moves_are_counted_exactly(database, insert, get):
-    """Every UPDATE is a move that the triggers record, so entered and moves add up."""
+    """The triggers record every change of a status as a move, so the counts equal the changes."""
     random = Random(3)
     insert("leads", *({"lead_id": number, "enquiry_datetime": ENQUIRY} for number in range(1, 41)))
     statuses = dict.fromkeys(range(1, 41), "new")

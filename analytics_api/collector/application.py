@@ -48,7 +48,7 @@ CONTENT_TYPES: Final = ("", "text/plain", "application/json")
 
 ADD_HOST: Final = "list the host in ANALYTICS_COLLECT_HOSTS, or in the argument hosts of create_collector"
 
-# The prefix of an IPv4 address, such as ::ffff:192.0.2.1, if the server listens on an IPv6 address.
+# A server that listens on an IPv6 address sees an IPv4 address with this prefix, such as ::ffff:192.0.2.1.
 MAPPED: Final = re.compile(r"^::ffff:(?=[0-9.]+$)", re.IGNORECASE)
 
 NO_COUNTRY: Final = frozenset({"XX", "T1"})  # values of CF-IPCountry for unknown and Tor

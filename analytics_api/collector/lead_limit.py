@@ -24,8 +24,8 @@ insert into collector_leads (event_id, sender, received_at)
 values (:event_id, :sender, :received_at)
 """
 
-# Updates a row, so that two concurrent transactions with leads conflict. The later one is retried. It then finds
-# the leads that the first one has written, in case one of them has the same e-mail address.
+# Two concurrent transactions with leads conflict, because both update this row. The later transaction is retried. It
+# then finds the leads of the earlier transaction, one of which may have the same e-mail address.
 LOCK: Final = """
 update secrets set value = value
 where name = :name
@@ -63,7 +63,7 @@ def add_sender(at: Transaction, event_id: str, sender: str, now: int) -> None:
 
 
 def network_of(address: str) -> str:
-    """Return an IPv4 address unchanged, and the /64 network of an IPv6 address, because a customer has all of it."""
+    """Return an IPv4 address unchanged, and the /64 network of an IPv6 address, because one customer has all of it."""
     try:
         parsed = ip_address(address)
     except ValueError:

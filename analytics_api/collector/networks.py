@@ -52,7 +52,7 @@ def _parse(number: int, line: str) -> IPv4Network | IPv6Network | None:
 
 
 def is_private(address: str) -> bool:
-    """Return whether a proxy of this machine or its network may have the address, which is "" for a Unix socket."""
+    """Return whether the address may be that of a proxy on this machine or its network: private, or "" for a socket."""
     try:
         return ip_address(address).is_private
     except ValueError:

@@ -37,8 +37,8 @@ def minify(source: str) -> str:
     """Return a shorter script that does the same as `source`.
 
     This works only for scripts that follow these rules: Comments are on separate lines. Statements end in semicolons. A
-    colon directly after a name means that the name is a property. A name that the script declares does not occur as a
-    word of a string or a regular expression, and not as a property without a colon. A declaration that begins with
+    colon directly after a name means that the name is a property. A name that the script declares is not a word of a
+    string or a regular expression, and not a shorthand property such as `{name}`. A declaration that begins with
     `const` is either one line that ends in a semicolon, or several lines that end with the line `};`. Declarations
     become `let`, and adjacent ones are joined.
     """

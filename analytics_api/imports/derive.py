@@ -24,8 +24,8 @@ from (
 where counted.session_id = sessions.session_id and sessions.event_count = 0
 """
 
-# The sessions to update with COUNT_EVENTS. If there are none, the update is skipped, because SQLite would also compile
-# the triggers of sessions. That takes longer than importing a session.
+# The sessions to update with COUNT_EVENTS. If there are none, the update is skipped: compiling it, and the triggers of
+# sessions with it, takes SQLite longer than importing a session.
 UNCOUNTED_SESSIONS = f"""
 select session_id
 from sessions

@@ -91,7 +91,7 @@ def show_unknown_pages(api: WSGIApplication) -> WSGIApplication:
 
 
 def add_dashboard(apps: dict[str, WSGIApplication]) -> None:
-    """Add the web pages to `apps`. At `/`, a client that does not prefer HTML gets the start page."""
+    """Add the web pages to `apps`. At `/`, a client that does not prefer HTML still gets the start page."""
     from ..dashboard import create_dashboard
 
     dashboard, start_page = create_dashboard("analytics", script="a.js"), apps["/"]

@@ -54,13 +54,13 @@ HAS_EVENT = """s.session_id in (
     select session_id
     from events
     where ({condition}){in_period})"""
-# PostgreSQL joins the sessions with the events. With `not in`, it would read a list of all these events for each
-# session.
+# The same as HAS_EVENT, for PostgreSQL, which converts it to a join of the sessions with the events. For `not in`,
+# PostgreSQL would read a list of all these events for each session.
 HAS_JOINED_EVENT = """exists (
     select 1
     from events
     where events.session_id = s.session_id and ({condition}))"""
-# The same as `s.is_new = 1`. PostgreSQL joins the sessions with the earlier sessions.
+# The same as `s.is_new = 1`, for PostgreSQL, which converts it to a join of the sessions with the earlier sessions.
 IS_FIRST = """not exists (
     select 1
     from sessions as earlier
@@ -70,14 +70,16 @@ IS_FIRST = """not exists (
     select 1
     from visitor_days as d
     where d.visitor_id = s.visitor_id and d.archived <> 0)"""
-# SQLite uses the index rare_events_by_type only for statements that contain the condition of this index.
+# SQLite uses the index rare_events_by_type only for statements that contain the condition of this index, as IS_RARE
+# does.
 FREQUENT_TYPES: Final = frozenset({"page_view", "heartbeat"})
 IS_RARE: Final = "event_type <> 'page_view' and event_type <> 'heartbeat' and ({})"
 # Limits a search on SQLite to a period that includes all events of the range's sessions. The parameters are in
 # `Matching.event_period`.
 IN_EVENT_PERIOD: Final = " and occurred_at >= :events_begin_at and occurred_at < :events_end_at"
-# The rows of the sessions in HAS_EVENT and HAS_VIEWED, to pass their ids to SQLite as the parameter `members`. Reading
-# all views of 30 days takes a third of the time of searching the views of each session.
+# The events of HAS_EVENT and the views of HAS_VIEWED. MEMBERS reads the ids of their sessions, which are passed to
+# SQLite as the parameter `members`. Reading all views of 30 days takes a third of the time of searching the views of
+# each session.
 WITH_EVENT: Final = "events\n  where ({condition})" + IN_EVENT_PERIOD
 WITH_VIEW: Final = """session_pages as viewed
   where viewed.day between :first_event_day and :last_event_day and ({condition}) and viewed.views <> viewed.archived
@@ -124,11 +126,11 @@ class Conditions(NamedTuple):
     """SQL conditions that must all hold, and their parameters.
 
     :param sessions: conditions on a row `s` of session_facts.
-    :param views: conditions on a row `viewed` of session_pages. A session must have such a row, or no such row if the
-        key, which is the name of the filter, ends in `.not`.
-    :param events: the same for conditions on a row of events.
+    :param views: conditions on a row `viewed` of session_pages, by the name of the filter. A session must have such a
+        row, or no such row if the name ends in `.not`.
+    :param events: conditions on a row of events, by the name of the filter, with the same meaning of `.not`.
     :param is_new: whether only first sessions of visitors match, so that no two matches have the same visitor.
-    :param has_event: the SQL of a condition on events.
+    :param has_event: the template for a condition of `events`: HAS_EVENT, or HAS_JOINED_EVENT on PostgreSQL.
     """
 
     sessions: list[str]
@@ -142,8 +144,8 @@ class Conditions(NamedTuple):
         """Return a condition on a row `s` of session_facts.
 
         :param in_period: "" for events of any time, or IN_EVENT_PERIOD.
-        :param members_of: the name of a filter by views or events. Statements then need the parameter `members`, the
-            ids of the sessions with such a row.
+        :param members_of: the name of a filter in `views` or `events`, which is then tested by session ids. Statements
+            need the parameter `members`, the ids of the sessions with a row that meets the filter's condition.
         """
         rows = {name: HAS_VIEWED.format(condition=sql) for name, sql in self.views.items()}
         for name, sql in self.events.items():
@@ -153,7 +155,7 @@ class Conditions(NamedTuple):
         return "\n  and ".join([*self.sessions, *(_negate_if_not(name, sql) for name, sql in rows.items())])
 
     def source_of_members(self, name: str) -> str:
-        """Return the FROM and WHERE clauses of the rows that have the ids of the members of a filter."""
+        """Return `source` of MEMBERS: the table and the clauses of the rows that meet the condition of a filter."""
         if name in self.views:
             return WITH_VIEW.format(condition=self.views[name])
         return WITH_EVENT.format(condition=self.events[name])

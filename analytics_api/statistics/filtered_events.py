@@ -12,7 +12,7 @@ from typing import Final
 
 from ..database import Database
 
-# On PostgreSQL, the first condition is constant, so the day is not computed.
+# On PostgreSQL, `events_of_day` is the constant 0, so the first condition is false, and the day is not computed.
 EVENTS_OF_DAY: Final = """cast(coalesce(sum(
     case when s.events_of_day <> 0 and s.day <= :last then s.events_of_day end), 0) as bigint)"""
 
@@ -25,8 +25,9 @@ from (
   where e.day between :first and :last and s.session_id = e.session_id
     and {condition}{cut_day}) as counts
 """
-# The sessions that match and have events on some days. Selecting them first evaluates the condition once for each
-# session instead of once for each event. With a filter that matches few sessions, it takes a fifth of the time.
+# The sessions that match, and began or have events on the days from `first` to `:last_day`. A statement that selects
+# them first evaluates the condition once for each session instead of once for each event. With a filter that matches
+# few sessions, the statement takes a fifth of the time.
 SESSIONS_WITH_EVENTS: Final = """
     select s.session_id
     from session_facts as s
@@ -53,8 +54,9 @@ from session_facts as s
 cross join session_pages as p
 where s.day between :first and :last and p.session_id = s.session_id and p.day = s.day and p.views > p.archived
   and {condition}"""
-# The same page views in the order of the key of session_pages, so that each page of the file is read once. This takes a
-# sixth to a fifth less time with 30,000 sessions. SQLite sorts a subquery of a join only if it has a limit.
+# The page views of OWN_VIEWS in the order of the key of session_pages, so that SQLite reads each block of the database
+# file once. This takes a sixth to a fifth less time with 30,000 sessions. SQLite sorts a subquery of a join only if the
+# subquery has a limit.
 SORTED_OWN_VIEWS: Final = """
 from (
   select s.session_id, s.day
@@ -86,7 +88,7 @@ OTHER_VIEWS: Final = """
   where e.day between :first and :last and s.session_id = e.session_id
     and p.session_id = e.session_id and p.day = e.day and p.views > p.archived
     and {condition}{cut_day}"""
-# The same query for all sessions, including those that do not exist but have events.
+# OTHER_VIEWS without a condition. The views of events whose session_id has no row in `sessions` are included.
 ALL_OTHER_VIEWS: Final = """
 select p.page_id, p.day, p.views - p.archived, not exists (
     select 1
@@ -102,7 +104,8 @@ cross join session_pages as p
 where e.day between :first and :last and p.session_id = e.session_id and p.day = e.day and p.views > p.archived
 """
 # The page views of the whole days of a range, by page. As in the statistics without filters, the sessions that view a
-# page again on a later day are subtracted. Days with archived views cannot be filtered.
+# page again on a later day are subtracted. Archived views need not be excluded, because days with
+# archived views cannot be filtered.
 ALL_VIEWS: Final = """
 select page_id, sum(views), sum(sessions)
 from (
@@ -122,8 +125,8 @@ where day between :first and :last
 group by day
 """
 # The index events_by_time has the type and the session of each event, so few rows of `events` are read. A session can
-# have viewed the page on an earlier day only if it is in events_of_other_days. The views of other sessions are not
-# searched, which halves the time of this query.
+# have viewed the page on an earlier day only if it is in events_of_other_days. For sessions that are not in this table,
+# session_pages is not searched, which halves the time of this query.
 VIEWS_OF_CUT_DAY: Final = f"""
   union all
   select page_id, :last_day, sum(views), sum(
@@ -149,7 +152,7 @@ VIEWS_OF_CUT_DAY: Final = f"""
     group by v.session_id, page_id) as cut
   group by page_id"""
 
-# The page views of each hour. The sessions are selected first, as above.
+# The page views of each hour. The sessions are selected first; SESSIONS_WITH_EVENTS has the reason.
 VIEWS_OF_HOURS: Final = f"""
 select (v.occurred_at + :utc_offset) / 3600000, count(*)
 from events as v

@@ -35,7 +35,7 @@ def test_wrong_key_is_announced_in_a_live_region(url, signed_out_tab):
 
 
 def without_prefix(app):
-    """Return the application at /stats, as behind a proxy whose headers the server does not trust."""
+    """Return the application behind a proxy that removes /stats, and whose headers the server does not trust."""
 
     def proxy(environ, start_response):
         environ["PATH_INFO"] = environ["PATH_INFO"].removeprefix("/stats")
@@ -77,7 +77,7 @@ def test_sign_in_with_a_read_only_database_shows_an_error(new_page, tmp_path):
 
 @pytest.fixture
 def plain_page(new_page):
-    """Return a page without scripts, where the two seconds after which the form appears pass faster."""
+    """Return a page without scripts. The form appears after an animation of two seconds, which runs faster here."""
     page = new_page(java_script_enabled=False)
     session = page.context.new_cdp_session(page)
     session.send("Animation.enable")

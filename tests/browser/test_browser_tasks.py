@@ -7,7 +7,7 @@ from helpers.client import KEY
 
 @pytest.fixture
 def click(page, url):
-    """Return a function that clicks on a page and waits. It has the page and the number of clicks as attributes."""
+    """Return a function that clicks and waits. Its attributes are `page` and `count`, the number of clicks."""
     page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=url)
 
     def click(control):

@@ -97,7 +97,7 @@ def figure(page, metric):
 
 
 WIDTHS = 320, 768, 1280
-# Observers of sizes run in a frame after its animation callbacks.
+# In a frame, observers of sizes run after the animation callbacks. They have run when the next frame calls back.
 WAIT_FOR_FRAME = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
@@ -107,7 +107,7 @@ def resize(page, width, height=800):
     page.evaluate(WAIT_FOR_FRAME)
 
 
-# The rules of axe-core about colours. Others do not depend on the theme, which only changes colours.
+# The rules of axe-core about colours. The other rules do not depend on the theme, which only changes colours.
 COLOUR_RULES = ["color-contrast", "link-in-text-block"]
 
 

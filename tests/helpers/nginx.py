@@ -34,7 +34,7 @@ def proxying(server, edit=lambda text: text, files=()):
     """Run nginx in front of a server within a block, as an ordinary user.
 
     :param edit: a function that changes the text of the configuration.
-    :param files: files to which the configuration refers without a directory.
+    :param files: files to copy beside the configuration, which refers to them by name alone.
     """
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="analytics-nginx-") as prefix:

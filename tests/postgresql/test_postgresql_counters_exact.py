@@ -244,7 +244,7 @@ def base(connection):
 
 
 def check(connection, site, archived):
-    """Compare every counter with its view, and with a count in Python unless something was erased."""
+    """Compare every counter with a count in Python, unless something was erased."""
     if archived is not None:
         for counter, rows in expected_counters(base(connection), archived, site, SEARCHED).items():
             assert read(connection, counter) == rows, counter

@@ -66,7 +66,7 @@ class DumpLoader:
             # SQLite treats the values of several rows as a SELECT.
             or (action == sqlite3.SQLITE_SELECT and self.is_values)
             or (action == sqlite3.SQLITE_FUNCTION and second in (ROW_FUNCTIONS if self.is_inserting else FUNCTIONS))
-            # CREATE TABLE updates sqlite_master. SQLite itself rejects such an UPDATE statement.
+            # CREATE TABLE updates sqlite_master. This does not allow an UPDATE statement, which SQLite itself rejects.
             or (action == sqlite3.SQLITE_UPDATE and first == "sqlite_master")
         )
         return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
@@ -91,7 +91,7 @@ class DumpLoader:
             raise self._refusal(f"a statement of more than {MAX_STATEMENT_LENGTH} characters")
 
         # A long statement is scanned again after each read. Each read doubles the text, so all scans together take at
-        # most twice the time of the last one.
+        # most twice the time of the last scan.
         data = self.stream.read(max(CHUNK_SIZE, len(self.text)))
         self.is_at_end = not data
         try:
