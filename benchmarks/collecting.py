@@ -1,4 +1,4 @@
-"""Measure the page views that the collector commits per second, and the response times of them and of reads."""
+"""Measure the page views that the collector commits per second, and the response times of page views and of reads."""
 
 import os
 import re

@@ -193,7 +193,7 @@ def singles(findings, ctx, connection, leads, at):
         copy = Context(database, None, data.NOW, "benchmark")
 
         def synchronous(how):
-            # This connection has SQLite's default settings.
+            # The default is `full`, which the API does not change.
             database._with_handle(lambda handle: handle.statements.execute(f"pragma synchronous = {how}"))
 
         def moved():
@@ -227,7 +227,7 @@ def singles(findings, ctx, connection, leads, at):
 
 
 def match_subjects(database, connection):
-    """Return the collector's searches for the lead of a form: by e-mail address and by phone number."""
+    """Return the collector's searches for a lead with the e-mail address, and with the phone number, of a form."""
     select = (
         "select contact_email, contact_phone from leads where contact_email is not null and contact_phone is not null"
     )

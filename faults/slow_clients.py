@@ -141,7 +141,7 @@ def killed_workers(server):
 
 
 def withstand(server, address, name, attacks, seconds):
-    """Print the times of /healthz during attacks, and return the median, the maximum and the number of failures."""
+    """Print the times of /healthz. Return their median and maximum, and the number of failures and killed workers."""
     killed = killed_workers(server)
     times, failed = probe_under(address, attacks, seconds)
     median, worst = (times[len(times) // 2], times[-1]) if times else (TIMEOUT, TIMEOUT)

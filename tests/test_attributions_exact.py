@@ -1,4 +1,4 @@
-"""After random statements, the sessions of leads equal those of a plain computation: attributions and has_visits."""
+"""After random statements, the attributions and has_visits of leads equal those of a plain computation."""
 
 import os
 from datetime import date, datetime, timezone

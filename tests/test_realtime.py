@@ -27,7 +27,7 @@ def plain(database, now):
 
 
 def write(database, now, opened, ended, happened):
-    """Replace all rows by open sessions, ended sessions and events. Each list has their distances from `now` in ms."""
+    """Replace all rows by open sessions, ended sessions and events, at these distances from `now` in ms."""
 
     def replace(at):
         at.execute("delete from sessions")
@@ -210,7 +210,7 @@ def test_realtime_equals_plain_sql_at_every_boundary(database):
         assert realtime(Context(database, None, now)) == plain(database, now)
 
 
-# Distances that are equal to the length of an hour, a minute or a day, or near to it.
+# Distances from `now` in ms, many of them at or near the limits of the counted times: an hour, a minute and 0.
 distances = st.lists(
     st.one_of(
         st.integers(-2 * HOUR, HOUR),

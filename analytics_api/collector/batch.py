@@ -66,7 +66,7 @@ CHANGE_COLUMNS: Final = (
     "exit_page",
 )
 
-# The first event of a session sets the other columns.
+# The other columns are set only when a session is inserted.
 UPDATE_SESSIONS: Final = """
 update sessions set
   ended_at = changes.ended_at,
@@ -115,8 +115,8 @@ class Arrival(NamedTuple):
 class Batch:
     """Write requests in the order of their arrival.
 
-    `write` first reads the current sessions of all visitors. It then applies the events to these in memory, and writes
-    the changes with a few statements for each table.
+    `write` first reads the current sessions of all visitors. It then applies the events to these sessions in memory,
+    and writes the changes with a few statements for each table.
     """
 
     def __init__(self, at: Transaction, sources: Sources) -> None:

@@ -185,7 +185,7 @@ class Transaction(Reader, Protocol):
         """Overwrite the bytes of rows that are deleted within the block, if the engine can do that."""
 
     def moving(self, changed_by: str, changed_at: int) -> AbstractContextManager[None]:
-        """Record moves of leads within the block with this name and time. Without this method, the name is `sql`.
+        """Record moves of leads within the block with this name and time. Outside such a block, the name is `sql`.
 
         :param changed_at: milliseconds since the epoch.
         """

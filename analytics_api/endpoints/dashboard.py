@@ -95,7 +95,7 @@ from counted_events
 where occurred_at >= :begins_at and occurred_at < :until and page is not null
 """
 
-# Page views by hour, for a period with one UTC offset.
+# The page views of each hour in a period in which the UTC offset does not change.
 PAGE_VIEWS_OF_HOURS = """
 select (occurred_at + :utc_offset) / 3600000, count(*)
 from counted_events

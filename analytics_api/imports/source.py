@@ -50,13 +50,13 @@ def ignore_read(size: int) -> None:
 class Source:
     """The lines of a file, a stream or an iterable, as bytes including the newline.
 
-    Gzip is decompressed, UTF-16 is converted to UTF-8, and lines that end with CR are converted to LF. A line is
-    truncated at MAX_LINE_BYTES. A pipe or a device can be read only once, also by its path, unless it is no longer than
-    its sample.
+    Gzip is decompressed, UTF-16 is converted to UTF-8, and the line ending CR is converted to LF. A line is truncated
+    at MAX_LINE_BYTES. The lines of a stream, an iterator, a pipe or a device can be read only once, even by a path,
+    unless `sample` has returned all of them.
 
     :param encoding: the encoding of the text if it is UTF-16 or UTF-32. Other encodings have no effect.
     :param on_read: called with the number of bytes that were read since the last call.
-    :raises IngestError: the input cannot be read, or a long stream or iterator is read a second time.
+    :raises IngestError: the input cannot be read, or is read a second time although it can be read only once.
     """
 
     def __init__(

@@ -65,7 +65,10 @@ def _chunks(db: Database, table: str, format: Format) -> Iterator[str]:
 
 
 def _timestamp(milliseconds: int | None) -> int | str | None:
-    """Return the number if `import` would interpret it as milliseconds, otherwise the timestamp as ISO 8601."""
+    """Return the timestamp as ISO 8601 if `import` would not interpret the number as milliseconds.
+
+    Otherwise, and outside the years 1 to 9999, return the number.
+    """
     if milliseconds is None or MIN_PLAIN_TIMESTAMP <= milliseconds <= MAX_PLAIN_TIMESTAMP:
         return milliseconds
     return format_timestamp(milliseconds) if FIRST_TIMESTAMP <= milliseconds <= LAST_TIMESTAMP else milliseconds

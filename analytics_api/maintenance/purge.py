@@ -91,7 +91,7 @@ delete from sessions
 {WHERE_OLD_SESSIONS.strip()}
 """
 
-# A row for each session and dimension, with the session's key in this dimension. Dimension 0 counts all sessions.
+# SESSION_KEYS has a row for each session and dimension, with the session's key. Dimension 0 counts all sessions.
 _KEYS = "\n      ".join(f"when {dimension} then {EXPRESSIONS[field]}" for field, dimension in DIMENSIONS.items())
 _DIMENSIONS = ", ".join(f"({dimension})" for dimension in (0, *DIMENSIONS.values()))
 SESSION_KEYS = f"""

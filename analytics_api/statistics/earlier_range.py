@@ -30,7 +30,8 @@ class EarlierRange(NamedTuple):
     """The days `first` to `last`. The days up to `last_whole` are counted as whole days.
 
     :param until: an exclusive end in milliseconds since the epoch; None if there is no cut day.
-    :param cut_begins_at: the instant at which the cut day begins; equal to `until` if the cut day is before the range.
+    :param cut_begins_at: the instant at which the cut day begins. If the cut day is before `first`, this is `until`, so
+        that no part of the cut day is counted.
     """
 
     first: int
@@ -62,7 +63,7 @@ class EarlierRange(NamedTuple):
         return {"from": iso_date(self.first), "to": iso_date(self.last), "until": self.until}
 
     def match(self, db: Database, matching: Matching) -> Matching:
-        """Return the sessions of this range that match the same filters."""
+        """Return the sessions of this range that match the filters of `matching`."""
         return matching.earlier or matching.within(db, DayRange(self.first, self.last), self.until)
 
 

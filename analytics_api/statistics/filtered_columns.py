@@ -30,7 +30,7 @@ from .filtered_events import (
 )
 from .matching import Matching
 
-# The columns that each section needs. The other sections need the column with their name.
+# The columns that each section needs. A section that is not listed needs the column with its own name.
 NEEDED: Final = {
     "totals": ("visitor", "fingerprint"),
     "days": ("visitor",),
@@ -38,7 +38,7 @@ NEEDED: Final = {
 }
 COLUMNS: Final = {**EXPRESSIONS, "visitor": "s.visitor_id", "fingerprint": "s.fingerprint", "views": CODES_OF_SESSION}
 FIELDS: Final = ("country", "source", "entry_page", "exit_page", "engagement")
-# The sums of `days`, and the further sums of `totals`.
+# The sections `days` and `totals` need SUMS. The section `totals` also needs MORE_SUMS.
 SUMS: Final = """count(*), coalesce(sum(s.duration), 0), count(s.duration), coalesce(sum(s.engagement_score), 0),
   count(s.engagement_score)"""
 MORE_SUMS: Final = "sum(s.is_vpn), case when s.day <= :last then sum(s.events_of_day) else 0 end"
@@ -63,9 +63,9 @@ Rows = list[tuple[Any, ...]]
 
 
 class Views:
-    """The views and the sessions of each page by its id, and the views of each day, unless they are not needed.
+    """The views and sessions of each page, by page id, and the views of each day if they are needed.
 
-    :param sign: -1 to subtract the views that `add_codes` adds, because their sessions do not match.
+    :param sign: -1 if `add_codes` gets the views of sessions that do not match. It then subtracts them.
     """
 
     def __init__(self, sign: int = 1) -> None:
@@ -84,7 +84,7 @@ class Views:
         """Add page views.
 
         :param codes: each code has a page and a number of views, see filtered_events.CODE.
-        :param day: their day; None if the views of each day are not needed.
+        :param day: the day of the page views; None if the views of each day are not needed.
         """
         self.codes.update(codes)
         if day is not None:
@@ -115,7 +115,7 @@ class Views:
 class Sums:
     """The sums of the sessions of some days, and their distinct visitors.
 
-    If no visitors are added, no two sessions have the same visitor.
+    Visitors need not be added if no two sessions have the same visitor, or if `counts` gets their number.
     """
 
     def __init__(self) -> None:
@@ -129,7 +129,7 @@ class Sums:
     def counts(self, visitors: int = 0) -> tuple[int, ...]:
         """Return a row of counts.
 
-        :param visitors: the number of distinct visitors if they were not added.
+        :param visitors: the number of distinct visitors if the caller has counted them elsewhere, otherwise 0.
         """
         return (self.sums[0], visitors or len(self.visitors) or self.sums[0], *self.sums[1:5])
 
@@ -211,7 +211,8 @@ def count_sections(
 ) -> SectionCounts:
     """Count the matching sessions for each section. The section `totals` has one row.
 
-    The number of events in `totals` is the sum of `events_of_day`. The caller must add the events of other days.
+    The number of events in `totals` includes only events on the day on which their session began. The caller must add
+    the other events.
 
     :param sections: as in SectionCounts.
     """
@@ -257,9 +258,10 @@ def _parse(array: bytes) -> list[Any]:
 
 
 def _to_rows(*counters: Counter[str]) -> Rows:
-    """Return the values that are not empty and their counts, with the most frequent of the first counter first.
+    """Return a row for each value of the first counter: the value, and its count in each counter.
 
-    Ties are sorted by value. Bytes that are not UTF-8 are replaced.
+    Rows are sorted by their first count in descending order, then by value. The empty value is omitted. Bytes that are
+    not UTF-8 are replaced.
     """
     values = sorted(filter(None, counters[0]))
     values.sort(key=counters[0].__getitem__, reverse=True)
@@ -330,8 +332,8 @@ def count_sections_and_views(
 ) -> SectionCounts:
     """Count the matching sessions for each section, and their page views.
 
-    Unless most sessions match, one statement reads both, which evaluates the condition once. With the filter `page`,
-    this takes a third less time.
+    Unless most sessions match, one statement reads the sessions and their page views, and evaluates the condition only
+    once. With the filter `page`, this takes a third less time.
     """
     if not most_match(db, matching):
         return count_sections(db, matching, [*sections, "views"], interval)

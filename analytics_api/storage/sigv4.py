@@ -1,7 +1,7 @@
 """AWS Signature Version 4 for requests without a body.
 
-See "Authenticating Requests: Using the Authorization Header" in the Amazon S3 API reference. A test verifies the
-example of a listing in that document.
+See "Authenticating Requests: Using the Authorization Header" in the Amazon S3 API reference. A test checks the
+signature in that document's example of a request that lists a bucket.
 """
 
 from __future__ import annotations

@@ -258,7 +258,7 @@ def test_multi_line_rows_count_all_their_lines(database):
 
 
 def test_row_may_cross_chunks(database, tmp_path, small_limits):
-    """The first chunk of a file ends in the row after these 350 rows."""
+    """The first chunk of each file ends within the row that follows the first 350 rows."""
     file = tmp_path / "events.csv"
     long = "a\n" * 1_050  # more lines than a row may have
     file.write_bytes(HEADER + b"".join(many(1, 350)) + f'351,s1,click,2026-02-24,"{long}"\n'.encode() + many(352, 1)[0])

@@ -139,7 +139,10 @@ def test_pausing_takes_the_right_to_archive(database, connection):
 
 
 def test_large_deletes_are_linear(database, connection):
-    """Delete 5,000 sessions of 2,500 visitors on two days. A plan that compares pairs would read 12 million rows."""
+    """Delete 5,000 sessions of 2,500 visitors on two days.
+
+    A plan that compares each session with each visitor would read 12 million rows.
+    """
     connection.execute(
         "insert into sessions (session_id, visitor_id, fingerprint, started_at) "
         "select n, 'v' || n / 2, 'f' || n / 2, %s::bigint + n %% 2 * %s::bigint from generate_series(1, 5000) as n",
@@ -180,7 +183,10 @@ def test_large_deletes_are_linear_with_earlier_statistics(database, connection):
 
 
 def test_attribution_is_linear_with_statistics_of_empty_tables(database, connection):
-    """Insert 101 leads beside 1,001 sessions. A plan that compares each pair would read 100 million rows."""
+    """Insert 101 leads beside 1,001 sessions.
+
+    A plan that searches the sessions again for each pair of a lead and a session would read 100 million rows.
+    """
     database.write(lambda at: at.insert("sessions", ("session_id", "visitor_id", "started_at"), [("s", "ann", START)]))
     connection.execute("delete from sessions")
     connection.execute("analyze")  # the tables have pages, but no rows, so the planner expects one row of each
@@ -199,7 +205,10 @@ def test_attribution_is_linear_with_statistics_of_empty_tables(database, connect
 
 
 def test_pages_after_a_purge_are_linear_with_earlier_statistics(database, connection):
-    """Purge half of the views of 1,000 sessions. A plan that compares each pair discards half a million rows."""
+    """Purge half of the views of 1,000 sessions.
+
+    A plan that compares each archived row with each remaining view discards half a million rows.
+    """
     connection.execute(
         "insert into events (session_id, event_type, page_url, occurred_at) "
         "select n / 2, 'page_view', '/', %s::bigint + n %% 2 * %s::bigint from generate_series(0, 1999) as n",

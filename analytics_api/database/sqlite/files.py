@@ -100,7 +100,7 @@ def to_database_error(path: Path, error: sqlite3.Error) -> DatabaseError:
 
 def permission_hint(path: Path, error: sqlite3.Error) -> str:
     """Return the reason why a database cannot be opened or written, to append to the error, or "" if it is unknown."""
-    if str(error) == "disk I/O error":  # SQLite reports only a full disk by another error
+    if str(error) == "disk I/O error":  # SQLite has a different message for a full disk
         return "; check the disk, its quotas and the limit of the size of files"
     if str(error) not in READ_ONLY_ERRORS:
         return ""

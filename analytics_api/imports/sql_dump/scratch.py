@@ -26,9 +26,9 @@ PROGRESS_STEPS = 100_000  # instructions of SQLite's virtual machine between two
 class AuthorizedConnection(sqlite3.Connection):
     """A connection with an authorizer in Python, and a timeout for each statement.
 
-    If the authorizer raises an exception, such as KeyboardInterrupt, SQLite reports "not authorized". Therefore a
-    statement that was not authorized is run a second time. If the second run succeeds, the first error was a
-    KeyboardInterrupt, which is then raised.
+    If the user presses Ctrl+C while the authorizer runs, the KeyboardInterrupt is lost, and SQLite reports "not
+    authorized". Therefore a statement with this error is run a second time. If the second run succeeds, the statement
+    is allowed, so the user has pressed Ctrl+C, and KeyboardInterrupt is raised.
     """
 
     deadline = math.inf
@@ -101,8 +101,8 @@ def _refuse_call(*arguments: object) -> None:
     raise ValueError("this function is not allowed in an export")
 
 
-# Virtual tables, whose `rootpage` is 0, are not read. Since SQLite 3.44, checking all tables at once also checks them,
-# which needs rights that the authorizer denies.
+# Tables are checked one by one, without virtual tables, whose `rootpage` is 0. Since SQLite 3.44, a check of the whole
+# database includes virtual tables, which needs rights that the authorizer denies.
 CHECK_TABLES = """
 select quick_check
 from sqlite_master as tables
@@ -145,7 +145,7 @@ def open_file(path: str, header: bytes, stack: ExitStack) -> sqlite3.Connection:
 def open_empty(stack: ExitStack) -> sqlite3.Connection:
     """Open an empty database in a temporary file, which SQLite deletes."""
     database = connect("", stack)
-    # A journal is needed to roll back a statement of several rows before they are inserted one by one.
+    # The journal is needed to roll back a failed statement of several rows. The rows are then inserted one by one.
     for pragma in ("journal_mode = memory", "synchronous = off", "foreign_keys = off"):
         database.execute(f"pragma {pragma}")
     try:
@@ -213,7 +213,7 @@ def authorize_opening(action: int, first: str | None, second: str | None, third:
     """Allow only reading tables and checking the structure of the file."""
     if action == sqlite3.SQLITE_PRAGMA and first in OPENING_PRAGMAS:
         return sqlite3.SQLITE_OK
-    # Older versions of SQLite declare `pragma_quick_check` like a new table. The file is read-only.
+    # Older versions of SQLite request this right for `pragma_quick_check`. Nothing is written to the read-only file.
     if (action, first) == (sqlite3.SQLITE_UPDATE, "sqlite_master"):
         return sqlite3.SQLITE_OK
     return authorize_reading(action, first, second, third, view)
