@@ -35,8 +35,8 @@ ROWS = {
 }
 
 
-# The phase "coverage" sends the edge cases of each parameter. It takes most of the time, so it omits operations that
-# have the same parameters as another operation. test_openapi.py tests that these parameters are the same.
+# The phase "coverage" sends the edge cases of each parameter. It takes most of the time, so it omits operations
+# whose parameters other operations have, too. test_openapi.py tests the parameters of each operation.
 CONFIG = f"""
 hooks = "hooks.py"
 
