@@ -636,9 +636,10 @@ create virtual table lead_search_trigrams using fts5vocab (lead_search, row);
 
 -- sessions -> counters
 
--- Before an insert, a trigger copies the existing row with the same primary key to this table. If the insert is ignored
--- or becomes an update, the copy remains here. Therefore triggers read the copy only after a row with the same key has
--- been inserted, and delete the copy when the row with the same key is deleted.
+-- Before an insert, a trigger copies the existing row with the same primary key to this table. After the insert, which
+-- has replaced that row, another trigger subtracts the copy from the counters. If the insert is ignored or becomes an
+-- update, the second trigger does not fire, and the copy remains. A later insert of the same key must not subtract it,
+-- so the copy is deleted when the row is deleted or gets another key.
 create table replaced_sessions as
 select session_id, visitor_id, fingerprint, started_at, ended_at, duration, engagement_score, score_bucket,
   country_code, source, entry_page, exit_page, campaign, vpn_suspected

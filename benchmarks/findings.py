@@ -61,7 +61,7 @@ class Plot:
 
 @dataclass
 class Findings:
-    """The results of a part. `notes` are paragraphs before the tables."""
+    """The results of a part of the benchmark. `notes` are paragraphs before the tables."""
 
     title: str
     notes: list[str] = field(default_factory=list)

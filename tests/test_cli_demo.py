@@ -176,7 +176,7 @@ def test_demo_with_unwritable_recordings_fails_in_one_line():
 
 @pytest.fixture
 def yesterdays_demo(folder):
-    """Return the path of a database with demo data that was loaded yesterday."""
+    """Load demo data into `analytics.db`, and mark it as loaded yesterday."""
     run("demo", "--sessions", 40)
     with open_database("analytics.db").closing() as database:
         database.write(lambda at: at.execute("delete from events where occurred_at > :day", day=now() - DAY))

@@ -89,7 +89,8 @@ def test_read_cost_does_not_grow_with_rows(sizes, name):
         costs.append(steps_of(connection, partial(READS[name], Context(database, None, NOW))))
 
     small, large = costs
-    # The large database may cost a little more: it has more countries, and more events in the hour's partial minutes.
+    # The large database may cost a little more: it has more countries, and `realtime` reads the events of the
+    # incomplete minutes at both ends of the last hour.
     assert 0 < large <= 1.3 * small + 200
 
 

@@ -205,8 +205,8 @@ def test_wsgi_py_works_with_werkzeug_alone(bare):
     assert answer == "200 OK\n"
 
 
-# click and sqlite3 are imported before click runs the command. The command `openapi` imports werkzeug, so click handles
-# this interrupt, and prints an empty line first.
+# Each case is interrupted while it imports the module. click and sqlite3 are imported before the command runs. The
+# command `openapi` imports werkzeug, so its group handles the interrupt, and prints an empty line first.
 @pytest.mark.parametrize(
     ("module", "printed"), [("click", "Aborted!\n"), ("sqlite3", "Aborted!\n"), ("werkzeug", "\nAborted!\n")]
 )

@@ -29,7 +29,7 @@ SESSION = (
 
 @pytest.fixture
 def filled(database, insert):
-    """Insert a session with two events every four minutes: 600 before February 10, and 60 from its beginning."""
+    """Insert sessions four minutes apart, with two events each: 600 before February 10, and 60 from then on."""
     sessions, events = [], []
     for number in range(-600, 60):
         session, begun = f"s{number * 7919 % 661}", MIDNIGHT + 4 * number * MINUTE

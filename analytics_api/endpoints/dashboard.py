@@ -247,9 +247,9 @@ def dashboard(
     92, week for up to 400, and month for longer ranges. If sessions of the range were purged, hours are not known, and
     the default is day.
 
-    The overview, the rows of the series, and `previous` in both also have `page_views`, the number of events of type
-    `page_view` with a page. `limit` applies to pages, entry pages, exit pages and sources. Without `sections`, all
-    sections are returned.
+    The overview and each row of the series have `page_views`, too: the number of events of type `page_view` with a
+    page. With `compare`, so does `previous` in them. `limit` applies to pages, entry pages, exit pages and sources.
+    Without `sections`, all sections are returned.
 
     :param sections: keys of SECTIONS.
     """

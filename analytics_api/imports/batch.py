@@ -80,7 +80,7 @@ class Layout:
     def convert_batch(self, batch: Batch, size: int) -> Sequence[Sequence[Cell]] | None:
         """Convert a batch to rows of the table, or return None if a row cannot be converted.
 
-        :param size: size of the batch in bytes, which limits the length of each text in the batch.
+        :param size: size of the batch in bytes. No string in the batch is longer, so a small batch needs no check.
         """
         raw_columns = [batch.columns[index] for index, _ in self.converters]
         try:

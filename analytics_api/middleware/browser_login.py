@@ -130,7 +130,7 @@ class BrowserLogin:
         return []
 
     def cookie(self, environ: WSGIEnvironment, token: str, max_age: int) -> tuple[str, str]:
-        """Return the Set-Cookie header. Over plain HTTP, browsers reject `Secure`, so the cookie does not have it."""
+        """Return the Set-Cookie header, with `Secure` only over HTTPS: over plain HTTP, browsers reject it."""
         value = dump_cookie(
             COOKIE,
             token,

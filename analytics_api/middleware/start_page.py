@@ -64,7 +64,7 @@ def start_page(
 
 
 def send_unknown_page(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Send the start page with status 404 and a link to its own URL, because the requested page does not exist."""
+    """Send the start page, with a link to its URL, in place of a page that does not exist. The status is 404."""
     home = escape(f"{mount_path(environ)}/")
     note = f'<p>There is no page at this address. The first page is <a href="{home}">{home}</a>.</p>\n'
     return start_page(environ, start_response, "404 Not Found", note)

@@ -252,7 +252,7 @@ SELECT_CHECKSUM = """
 (select (count(*), sum(hash_record_extended({table}, 0)))::text from {table})
 """
 
-# The settings of the site, which purges and imports change too.
+# The tables of the settings of the site. Purges change them, too.
 SITE = ("site", "site_offsets")
 
 SELECT_SITE = f"select {', '.join(f'(select json_agg({table}) from {table})::text' for table in SITE)}"

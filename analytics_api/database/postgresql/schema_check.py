@@ -19,7 +19,8 @@ NAME = re.compile(
     r"(?:if not exists )?(\w+)",
     re.MULTILINE,
 )
-# The DDL file creates some trigger functions in loops. Their names are a table, which COUNTED finds, and one of EVENTS.
+# The DDL file creates some trigger functions in loops, with names such as `sessions_insert`. COUNTED finds the tables,
+# and EVENTS has the second parts of the names.
 COUNTED = re.compile(r"^call count_changes\('(\w+)'|^    \('(\w+)', '\w+'\)", re.MULTILINE)
 EVENTS = ("insert", "delete", "update", "ids")
 

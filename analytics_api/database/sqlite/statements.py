@@ -20,7 +20,7 @@ from ..value_lists import update_from
 
 ROWS_PER_STATEMENT = 100  # inserting one row per statement would take 50% longer
 # Tables whose keys are in random order. Bulk loading inserts one row per statement into these tables, because a
-# statement with many rows writes a copy of every page that it changes to a statement journal.
+# statement with many rows copies each page to a statement journal before it changes the page.
 RANDOM_KEY_TABLES = frozenset({"sessions"})
 # A cache size in KiB. SQLite expects a negative number for this unit. Every insert reads the upper pages of all
 # indexes. They fit in this cache even if the file is large.
