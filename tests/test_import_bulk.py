@@ -61,6 +61,9 @@ def test_import_reports_rebuilt_counters(database, export):
     assert "event_counts" in calls
 
 
+CSV = b"lead_id,enquiry_datetime\n1,2026-02-24\n"
+
+
 @pytest.mark.any_engine
 @pytest.mark.parametrize("source", ["file", "stream"])
 def test_import_of_few_rows_rebuilds_no_counter(database, tmp_path, source):
@@ -76,7 +79,6 @@ def test_import_of_few_rows_rebuilds_no_counter(database, tmp_path, source):
 
 LEAD = "insert into leads (lead_id, enquiry_datetime, contact_email) values (1, '2026-02-24 10:00:00', 'a@example.com')"
 SUBMISSION = "insert into lead_submissions (submission_id, lead_id, submitted_at) values (1, 1, '2026-02-25 10:00:00')"
-CSV = b"lead_id,enquiry_datetime\n1,2026-02-24\n"
 MOVE = "update leads set status = 'won' where lead_id = 1"
 EVENT = (
     "insert into events (event_id, session_id, event_type, page_url, occurred_at) "

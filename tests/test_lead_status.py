@@ -106,7 +106,20 @@ def test_status_update_changes_nothing_else(insert, lead, client, get):
 
 @pytest.mark.any_engine
 def test_unknown_status_is_404(lead, client, status, history):
-    texts = ["", " ", "neww", "won,lost", "won lost", "new\0", "ne\u00adw", "ǹew", "\ud800", "'", "w" * 60_000]
+    texts = [
+        "",
+        " ",
+        "neww",
+        "closed",
+        "won,lost",
+        "won lost",
+        "new\0",
+        "ne\u00adw",
+        "ǹew",
+        "\ud800",
+        "'",
+        "w" * 60_000,
+    ]
 
     for text in texts:
         response = client.patch("/analytics/leads/42", json={"status": text})

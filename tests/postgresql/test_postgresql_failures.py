@@ -112,7 +112,7 @@ def test_promotion_after_killed_primary_loses_nothing(pair, caplog):
         threads = [threading.Thread(target=read, args=[served(database)])]
         threads += [threading.Thread(target=write, args=[served(database), lead]) for lead in (1, 2, 3)]
         with running(threads, done):
-            wait_for(lambda: len(acknowledged) > 20)
+            wait_for(lambda: len(acknowledged) > 50)
             primary.kill()
             time.sleep(0.5)
             before = len(reads)
