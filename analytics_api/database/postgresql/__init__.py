@@ -222,7 +222,7 @@ class PostgreSQL(Database):
         self.bulk(work or (lambda statements: None), on_progress=on_progress)
 
     def verify(self, *, on_progress: Callable[[str], object] = ignore_progress) -> list[Difference]:
-        another = connect if self.pool_size == 1 else self._connection
+        another = connect if self.pool_size == 1 else self._connection  # the transaction has one connection of the pool
         return self._run(READ, lambda statements: find_differences(statements, another(self._primary), on_progress))
 
     def schema_differences(self) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from ..base import ARCHIVING_COUNTERS, BASE_TABLES, COUNT_COLUMNS, PRIMARY_KEYS, Difference, compare, count_condition
 from ..expected import expected_views
 from .schema import managed_names, schema_statements
+from .schema_check import expected_objects
 from .statements import Statements
 
 PREFIX = "expected_"
@@ -48,7 +49,6 @@ from session_facts
 # Counters whose views are temporary and read the archived counts from the counter itself.
 ARCHIVING_DAYS = frozenset({"visitor_days", "fingerprint_days", "session_pages"})
 
-VIEW = re.compile(r"create view (\w+)")
 READ_NAME = re.compile(r"\b(?:from|join)\s+(\w+)")
 
 WRITES = frozenset({sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE})
@@ -210,7 +210,8 @@ def _dependent_counters(counters: list[Counter], written: Set[str]) -> list[Coun
 @cache
 def names_read_by(view: str) -> frozenset[str]:
     """Return the names of the tables and views that a view of the schema reads, also through other views."""
-    views = {match[1]: sql for sql in schema_statements() if (match := VIEW.match(sql))} | expected_views()
+    stored = {item.name: str(item.sql) for item in expected_objects(schema_statements()) if item.type == "view"}
+    views = stored | expected_views()
     names = frozenset(READ_NAME.findall(views[view])) - {view}
     return names.union(*map(names_read_by, names & views.keys()))
 
