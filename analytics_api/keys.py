@@ -193,7 +193,7 @@ class KeyStore:
     def find(self, key_digest: str, *, now: int) -> Principal | None:
         """Return the Principal of the key with this digest, or None if the key is unknown, revoked or expired.
 
-        The same single query is executed for valid and invalid keys.
+        The query is the same in all cases, so the response time does not tell whether an invalid key was once valid.
         """
         row = self.db.primary_row(SELECT_ACTIVE, digest=key_digest)
         if row is None or (row["expires_at"] is not None and row["expires_at"] <= now):

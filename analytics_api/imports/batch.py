@@ -80,7 +80,8 @@ class Layout:
     def convert_batch(self, batch: Batch, size: int) -> Sequence[Sequence[Cell]] | None:
         """Convert a batch to rows of the table, or return None if a row cannot be converted.
 
-        :param size: size of the batch in bytes. No string in the batch is longer, so a small batch needs no check.
+        :param size: size of the batch in bytes. No string in the batch is longer, so in a small batch, the lengths of
+            the strings are not checked.
         """
         raw_columns = [batch.columns[index] for index, _ in self.converters]
         try:
@@ -96,7 +97,10 @@ class Layout:
 
 
 class Batcher:
-    """Convert rows, and collect them for each list of columns until there are enough to write."""
+    """Convert rows, and collect them until there are enough to write.
+
+    Rows with different column names are collected separately, because an insert statement has one list of columns.
+    """
 
     def __init__(
         self,

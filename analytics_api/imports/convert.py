@@ -63,8 +63,8 @@ class Converter:
     """The conversion of one column's values.
 
     :param is_update: whether an empty value of a required column leaves the stored value unchanged.
-    :param empty_means_absent: whether an empty value may mean that the row has no value, as in CSV. If so, with
-        `is_update`, an empty value of any column leaves the stored value unchanged.
+    :param empty_means_absent: whether a row cannot omit a column, as in CSV, so that an empty value may stand for none.
+        If so, with `is_update`, an empty value of any column leaves the stored value unchanged.
     :param is_escaped: whether the file is an export of leads for spreadsheets. In such a file, formulas are escaped.
     :param date_format: the format of dates for `datetime.strptime`.
     :param value_map: mapping of values in the file to the values that replace them before the conversion. Upper and
@@ -138,7 +138,7 @@ class Converter:
         ):
             return values
         if types <= HASHABLE_TYPES:
-            # There are no floats and no booleans, so 1, 1.0 and True cannot be the same key.
+            # These types include neither float nor bool, because 1, 1.0 and True would be the same key.
             results = {value: self.convert(value) for value in set(values)}
             return [results[value] for value in values]
         return list(map(self.convert, values))

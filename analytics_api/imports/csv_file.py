@@ -38,8 +38,9 @@ def import_csv(
 ) -> Report:
     """Import a CSV file into a table. Columns are matched by name; see `import_rows`.
 
-    An empty field is null. With `on_conflict="update"`, an empty field leaves the stored value unchanged. If the header
-    does not begin with a quote, `""` is the empty string, as in PostgreSQL's COPY.
+    An empty field is null. With `on_conflict="update"`, an empty field leaves the stored value unchanged. The field
+    `""` is the empty string, as in PostgreSQL's COPY. But if the header begins with a quote, the program that wrote the
+    file quotes every field, so `""` is null.
 
     A row is rejected if it has more or fewer fields than the header, or another encoding. A line with a quote that is
     never closed is rejected, and parsing continues with the next line.

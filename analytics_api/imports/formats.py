@@ -55,7 +55,8 @@ def import_file(
     """Import a file or an open stream in one transaction, and return a report.
 
     The file can be an access log, CSV, NDJSON, the SQL of a D1 export, or an SQLite file. It can be compressed with
-    gzip. Importing an empty file does nothing. `import_rows` describes the parameters that are not listed here.
+    gzip. Importing an empty file does nothing. `import_rows` describes the parameters that are not listed here, except
+    `links` (see Options) and `on_read` (see Source).
 
     :param format: None to detect the format.
     :param table: for CSV and NDJSON; None for the table with matching columns.

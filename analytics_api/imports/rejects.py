@@ -47,8 +47,9 @@ class Rejects:
             self._file.write(where.encode(errors="replace") + to_bytes(raw).rstrip(b"\r\n") + b"\n")
 
     def mark(self) -> Callable[[], None]:
-        """Return a function that removes the rows that were added after this call, to repeat a transaction.
+        """Return a function that removes the rows that were added after this call.
 
+        Each attempt of a transaction first calls the returned function, so that only the rows of the last one remain.
         The rows remain in a stream that is not seekable, such as a pipe.
         """
         count = self.count

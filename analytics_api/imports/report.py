@@ -18,7 +18,7 @@ NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\
 
 @dataclass
 class TableCounts:
-    """The number of rows of a table that were read, written, rejected and skipped. The other rows existed already.
+    """The numbers of rows of a table. A row that was read, but not written, rejected or purged, existed already.
 
     :param joined: the number of existing sessions that an import merged with other sessions.
     :param purged: the number of rows that were skipped because their days were purged. The archive counts these rows.

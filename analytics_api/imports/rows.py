@@ -41,8 +41,9 @@ class Options:
         "error".
     :param strict: whether to raise IngestError at the first invalid row, and write nothing.
     :param rejects: the file for invalid rows.
-    :param links: collects sessions to check after the last file; None to check them at the end of each file.
-    :param on_write: called with the number of new rows, and the total number if it is known.
+    :param links: collects the sessions whose events are counted after the last file; None to count them at the end of
+        each file.
+    :param on_write: called with the number of rows since the last call, and the total number if it is known.
     :param on_progress: called with the name of each counter that is rebuilt.
     """
 
@@ -111,7 +112,7 @@ def import_rows(
         null, an update does not change the column.
     :param strict: whether to raise IngestError for the first invalid row. Otherwise, invalid rows are written to
         `rejects`.
-    :param on_write: called with the number of new rows, and the total number if it is known.
+    :param on_write: called with the number of rows since the last call, and the total number if it is known.
     :param on_progress: called with the name of each counter that is rebuilt.
     :raises IngestError: an error occurred, and nothing was written. If `rows` is an iterator, a conflict with another
         transaction is an error, because the rows cannot be read again to repeat the transaction.
@@ -173,7 +174,7 @@ def make_converters(
 ) -> dict[str, Converter]:
     """Return the converter of each column.
 
-    :raises IngestError: a column cannot have a value of `options.map_values`.
+    :raises IngestError: `options.map_values` maps to a value that is invalid for its column.
     """
     converters = {}
     for name, column in columns.items():

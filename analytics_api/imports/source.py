@@ -51,10 +51,11 @@ class Source:
     """The lines of a file, a stream or an iterable, as bytes including the newline.
 
     Gzip is decompressed, UTF-16 is converted to UTF-8, and the line ending CR is converted to LF. A line is truncated
-    at MAX_LINE_BYTES. The lines of a stream, an iterator, a pipe or a device can be read only once, even by a path,
-    unless `sample` has returned all of them.
+    at MAX_LINE_BYTES. A stream, an iterator, a pipe or a device can be read only once, unless `sample` has returned all
+    of its lines. This also applies to a pipe or a device that is named by a path.
 
-    :param encoding: the encoding of the text if it is UTF-16 or UTF-32. Other encodings have no effect.
+    :param encoding: the encoding of the text if it is UTF-16 or UTF-32. Other encodings have no effect here, because
+        `import_csv` decodes the lines.
     :param on_read: called with the number of bytes that were read since the last call.
     :raises IngestError: the input cannot be read, or is read a second time although it can be read only once.
     """
@@ -98,7 +99,7 @@ class Source:
         return _chunks_of(self) if self.path is None else _read_path(self.path, self.encoding, self._on_read)
 
     def sample(self) -> list[bytes]:
-        """Return the first lines. Iterating yields them again."""
+        """Return the first lines. Iterating over the source yields these lines, too."""
         if self.path is None:
             lines = iter(self._lines)
         else:

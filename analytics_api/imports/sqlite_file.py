@@ -114,7 +114,7 @@ def _find_tables(db: Database, source: sqlite3.Connection, options: Options) -> 
             f"{options.name}: the file has none of the tables {', '.join(BASE_TABLES)}; views are not read"
         )
     if not any(name.startswith("rollup_") or name == "day_counts" for name in theirs):
-        # A database of this project has further tables, such as counters. They are not reported.
+        # A file that has such tables is a database of this project. Its counters are not reported as ignored tables.
         report.ignored_tables = list(theirs.values())
     return copies, report
 

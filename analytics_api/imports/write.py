@@ -21,8 +21,8 @@ T = TypeVar("T")
 
 IMPORTER = "import"  # the name in the status history for changes by an import
 
-# Up to this number of new rows, triggers are faster than rebuilding the counters even of an empty database. With one
-# row, they take a third of the time on SQLite, and a seventh on PostgreSQL.
+# Up to this number of new rows, triggers are faster than rebuilding the counters, even if the database is empty. For
+# one row, triggers take a third of the time of a rebuild on SQLite, and a seventh on PostgreSQL.
 MAX_TRIGGERED_ROWS = 200
 BULK_SHARE = 0.2  # ratio of new rows to stored rows; up to this ratio, triggers are faster than rebuilding counters
 MAX_CHEAP_REBUILD = 50_000  # if the number of new rows is unknown, use bulk mode only up to this many stored rows
@@ -148,7 +148,7 @@ class Writer:
     def _with_required(self, columns: Sequence[str], present: Sequence[str], rows: Rows) -> tuple[Sequence[str], Rows]:
         """Add the stored values of required columns that the rows do not have.
 
-        A row whose key is not in the table is rejected.
+        Without them, an upsert violates `not null`. A row whose key is not in the table is rejected.
         """
         missing = [column for column in self.required if column in columns and column not in present]
         if not missing:
@@ -212,7 +212,7 @@ def _group_by_columns(key: str, columns: Sequence[str], rows: Rows) -> Iterator[
 
 
 def _merge_rows(key: int, rows: Rows) -> Iterable[tuple[list[Cell], int, Raw]]:
-    """Merge the rows with the same key. Each column gets the last of its values."""
+    """Merge the rows with the same key. The value of a column is that of the last row that has one."""
     merged: dict[Cell, tuple[list[Cell], int, Raw]] = {}
     for row, line, raw in zip(rows.values, rows.lines, rows.raws):
         values = list(row)

@@ -21,8 +21,8 @@ Batch = list[tuple[Any, ...]]
 # archived rows refer to them.
 COLUMNS = {"pages": ["page_id", "page"]}
 # For each of these tables, the column with the number of all sessions or views. The column `archived` has the number of
-# those that were purged. Only this number is copied, to both columns. The rebuild then adds the sessions or views that
-# were not purged.
+# those that were purged, and is copied to both columns. The rebuild then adds those that were not purged to the column
+# named here.
 ARCHIVED_COUNTS = {"visitor_days": "sessions", "fingerprint_days": "sessions", "session_pages": "views"}
 
 

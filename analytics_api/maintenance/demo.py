@@ -64,7 +64,7 @@ class Plan:
     :param now: the end of the period, in milliseconds since the epoch.
     :param sessions: number of sessions.
     :param leads: number of leads; None for one per 20 sessions.
-    :param pages: number of pages without query strings. All pages are viewed if there are at least as many sessions.
+    :param pages: number of pages, ignoring query strings. With as many sessions or more, every page is viewed.
     :param days: length of the period in UTC days.
     :raises ValueError: a number is out of range, or there are leads but no sessions.
     """

@@ -65,7 +65,7 @@ def import_access_log(
 
     :param strict: whether to raise IngestError for the first invalid line. Otherwise, invalid lines are written to
         `rejects`.
-    :param on_write: called with the number of new lines, and the approximate total number.
+    :param on_write: called with the number of lines since the last call, and the approximate total number.
     :param on_progress: called with the name of each counter that is rebuilt.
     """
     source = lines if isinstance(lines, Source) else Source(lines)

@@ -20,7 +20,8 @@ from .parser import LineParser, Request
 from .site import Site
 from .visits import Entry, Exit, SessionSpan, Visit, split_visits
 
-# Existing events are looked up by ranges of ids. A gap of more than ten seconds begins a new range.
+# Existing events are looked up by ranges of ids. An id begins with the event's time in seconds, see event_ids.py. A new
+# range begins at an id that is more than ten seconds later than the id before it.
 MAX_ID_GAP = 10 << HASH_BITS
 
 SALT = "visitor_salt"  # the name of the salt in the table `secrets`
@@ -44,7 +45,8 @@ from events
 where event_id between :low and :high
 """
 
-# The ids of a visitor's sessions are in the order of `started_at`.
+# A session id is the visitor id and the second in which the session began. So a visitor's ids are in the order of
+# `started_at`.
 LATEST_SESSION = """
 select session_id, started_at, coalesce(ended_at, started_at) as ended_at, event_count, entry_page, exit_page,
   referrer, referrer_domain
@@ -97,8 +99,8 @@ class LogImporter:
         self.report = report
         self.purged_before = read_purged_before(at)
         # If the database had no sessions before the import, this is the latest end of the sessions that the import has
-        # written, or -1; otherwise it is None. Visits that begin more than the timeout after it need no lookup of
-        # existing sessions. The lookups take 20% of the import of a new log.
+        # written, or -1 before the first; otherwise it is None. A visit that begins more than the timeout after this
+        # end cannot join a session, so no lookup is needed. The lookups take 20% of the import of a new log.
         self.last_end: int | None = None if at.row(ANY_SESSION) else -1
 
     def write(self, lines: list[bytes], first: int, reject: RejectHandler) -> None:

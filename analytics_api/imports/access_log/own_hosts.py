@@ -22,7 +22,7 @@ OWN_HOSTS = "own_hosts"  # the name of the list in the table `secrets`
 
 
 def detect_own_hosts(site: Site, lines: Iterable[bytes]) -> frozenset[str]:
-    """Return the site's own hosts, normalized by bare_host(). They are detected in the lines if `hosts` is None."""
+    """Return the site's own hosts, normalized by bare_host(). If `site.hosts` is None, detect them in the lines."""
     of_url = [urlsplit(site.url).hostname or ""] if site.url else []
     if site.hosts is not None:
         return frozenset(filter(None, map(bare_host, [*of_url, *site.hosts])))

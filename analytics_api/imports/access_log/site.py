@@ -25,16 +25,16 @@ ASSETS = frozenset(
 class Site:
     """The options for the interpretation of an access log.
 
-    :param url: scheme and host to prepend to paths, such as `https://shop.example`; None to store paths, or URLs if the
-        log has virtual hosts.
+    :param url: scheme and host to prepend to paths, such as `https://shop.example`. If it is None, URLs are stored if
+        the log has virtual hosts, otherwise paths.
     :param hosts: the site's own hosts, which do not count as referrers; None to detect them in the first lines: the
         virtual hosts, and the most frequent host in the referrers of assets.
     :param other_hosts: additional own hosts, such as those detected in other files.
     :param assets: file extensions that are not pages.
     :param query: whether to keep the query strings of pages.
     :param timeout: a session ends after this many seconds without a request; at least 1.
-    :param bots: "separate": events of bots have other types and no session; "include": bots count as visitors, and
-        `data` has the name of the bot.
+    :param bots: "separate": events of bots have types such as `bot_page_view`, and no session; "include": bots count as
+        visitors. In both cases, `data` has the name of the bot.
     """
 
     url: str | None = None

@@ -66,7 +66,8 @@ class DumpLoader:
             # SQLite treats the values of several rows as a SELECT.
             or (action == sqlite3.SQLITE_SELECT and self.is_values)
             or (action == sqlite3.SQLITE_FUNCTION and second in (ROW_FUNCTIONS if self.is_inserting else FUNCTIONS))
-            # CREATE TABLE updates sqlite_master. This does not allow an UPDATE statement, which SQLite itself rejects.
+            # CREATE TABLE needs this right, because it updates sqlite_master. SQLite rejects UPDATE statements for this
+            # table even with the right.
             or (action == sqlite3.SQLITE_UPDATE and first == "sqlite_master")
         )
         return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
@@ -198,7 +199,7 @@ class DumpLoader:
             raise self._refusal(f"SQLite rejects this statement ({str(exc)[:200]})") from exc
 
     def _without_nul(self, sql: str) -> str:
-        """Rewrite string literals that contain NUL in hexadecimal, because NUL would end the statement."""
+        """Write each string literal that contains NUL in hexadecimal, because NUL would end the statement."""
         if "\0" not in sql:
             return sql
 

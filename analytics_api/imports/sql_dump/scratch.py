@@ -56,7 +56,8 @@ def connect(name: str, stack: ExitStack, authorizer: Authorizer | None = None) -
     stack.enter_context(closing(database))
     if authorizer is not None:  # Python 3.10 interprets None as a function that denies everything
         database.set_authorizer(authorizer)
-    # trusted_schema may stay on: views are denied, and the only functions are SQLite's own and those below.
+    # `pragma trusted_schema = off` is not needed for untrusted files, because views are denied, and the only functions
+    # are SQLite's own and those below.
     database.execute("pragma ignore_check_constraints = on")
     if sys.version_info >= (3, 11):
         database.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
@@ -69,7 +70,8 @@ def connect(name: str, stack: ExitStack, authorizer: Authorizer | None = None) -
     return database
 
 
-# One call of such a function can take hours, and SQLite does not call the progress handler during the call.
+# One call of one of these functions can take hours. The time limit does not interrupt it, because SQLite does not call
+# the progress handler during the call.
 SLOW_FUNCTIONS = (
     *(("printf", -1), ("format", -1), ("like", 2), ("like", 3), ("glob", 2)),
     *(("zeroblob", 1), ("randomblob", 1)),

@@ -11,7 +11,7 @@ NAME = rf"(?:{QUOTED}|[^\W\d][\w$]*)"
 
 BLANK = re.compile(r"(?:[\s;]+|--[^\n]*\n|/\*.*?\*/)*", re.DOTALL)
 # A string that contains quotes is split into several tokens. `cut` begins a string or a comment whose end is not in the
-# window.
+# window, which is the part of the file that is in memory.
 TOKEN = re.compile(
     r"""(?P<bare>[^'"`\[;/\-]+|/(?!\*)|-(?!-))|(?P<end>;)|(?P<text>'[^']*'(?:'[^']*'){0,99})"""
     r"""|"[^"]*"|`[^`]*`|\[[^]]*\]|--[^\n]*\n|/\*.*?\*/|(?P<cut>.)""",
