@@ -18,11 +18,11 @@ from analytics_api import create_app
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-# Otherwise garbage collection takes a tenth of the CPU time of fast tests.
+# Collect garbage rarely. With the default threshold, this takes a tenth of the CPU time of fast tests.
 gc.set_threshold(100_000)
 
-# A shell starts background commands with SIGINT ignored, and programs that the tests start and interrupt would inherit
-# this.
+# A shell starts background commands with SIGINT ignored. Programs that the tests start would inherit this, and would
+# not end when the tests interrupt them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 MEMORY = "/dev/shm"
@@ -159,7 +159,7 @@ def pytest_collection_modifyitems(config, items):
         if item.path.stem in SLOW_MODULES:
             item.add_marker(pytest.mark.slow)
     result = yield
-    # Start the longest tests first, so that no worker has to finish one alone. The order is random otherwise.
+    # Start the longest tests first. In the random order, one worker may run a long test after all others have ended.
     items.sort(key=lambda item: item.path.stem not in LONGEST_MODULES)
     return result
 
@@ -186,9 +186,9 @@ def pytest_runtest_makereport(item, call):
 
 
 def choose_servers(items):
-    """Remove items so that each test runs on a replica with one of its cases, and on the primary with all others.
+    """Remove items so that one case of each test runs on a replica, and its other cases on the primary.
 
-    The statements are the same on both servers, and only the connection differs.
+    One case is enough, because the statements are the same on both servers, and only the connection differs.
     """
     on_replica = {}
     for item in items:

@@ -49,7 +49,7 @@ def test_clients_move_many_cards(application, database, insert):
     def move_every_card(name):
         """Move each card at the same time as the other client.
 
-        Return the moves that were acknowledged, and the number of the other moves.
+        Return the moves that were accepted, and the number of requests that got 412, because the card had been moved.
         """
         client, random = APIClient(application), Random(name)
         etags = read_board(client, KEYS[name])

@@ -30,7 +30,7 @@ def playwright():
 ARGUMENTS = ("--no-sandbox", "--disable-features=RenderDocument")
 
 # Compute styles, layout and paint, but draw no pixels, because no test looks at them. A test takes a ninth less CPU
-# time. Without pixels, Chromium does not handle touches and the mouse wheel.
+# time. Without pixels, Chromium does not handle touches and the mouse wheel, so tests of these use `drawing_browser`.
 WITHOUT_PIXELS = "--blink-settings=acceleratedCompositingEnabled=false"
 
 
@@ -65,7 +65,7 @@ def problems():
 
 @pytest.fixture
 def watch(problems):
-    """Return a function that watches a page. The test fails if it has an error or opens a dialog."""
+    """Return a function that watches a page. The test fails if the page has an error or opens a dialog."""
     problems.clear()
     yield lambda page: watch_page(page, problems)
     assert problems == []
@@ -98,7 +98,7 @@ def new_page(browser, watch):
 
 @pytest.fixture(scope="session")
 def shared_tab(browser, problems):
-    """Return the tab that all tests share. A new profile costs twice as much as loading a page in this one."""
+    """Return the tab that all tests share. Opening a new profile takes twice as long as loading a page in this tab."""
     return watch_page(open_context(browser).new_page(), problems)
 
 

@@ -94,8 +94,8 @@ def test_hidden_time_is_not_visible_time(shop):
     wait_for(lambda: shop.rows("visible_ms", "collector_sessions") != [(before,)])
 
     [(visible,)] = shop.rows("visible_ms", "collector_sessions")
-    # `before` may be less than the time that the page was visible, because the collector limits it to the time since
-    # the page view arrived.
+    # The upper limit does not depend on `before`, which may be less than the time that the page had been visible: the
+    # collector limits it to the time since the page view arrived.
     assert before + 250 <= visible <= 1_000 * (time.monotonic() - opened_at) - 2_000
     assert shop.views() == ["/"]
     assert shop.rows("count(*)", "sessions") == [(1,)]
@@ -177,7 +177,7 @@ def test_calls_before_the_script_are_queued(shop):
 STUB = "<script>window.analytics = Object.assign((...call) => analytics.q.push(call), {q: []});%s</script>"
 
 
-# Arguments of `analytics("event", …)`, and the name in the warning about them.
+# Invalid arguments of `analytics("event", …)`, and the name that the warning about them contains.
 INVALID_EVENTS = {
     "'page_x'": "page_x",
     "'lead'": "lead",

@@ -20,7 +20,8 @@ SUBMISSIONS = (
     {"submission_id": 1, "lead_id": 1, "submitted_at": "2026-02-24 10:00:00", "contact_phone": "1"},
     {"submission_id": 2, "lead_id": 1, "submitted_at": "2026-02-24 11:00:00", "contact_phone": "2"},
 )
-# Traces of a page that other people and servers may see.
+# The storage, the address without its fragment, the title and the cookies of a page. Other people and servers may see
+# these, so they must contain no search term and no name.
 TRACES = """() => JSON.stringify(
   [{...localStorage}, {...sessionStorage}, location.pathname, location.search, document.title, document.cookie])"""
 VISIT = {

@@ -234,7 +234,7 @@ def send_other_page(environ, start_response):
     [("GET", "/analytics/overview"), ("POST", "/analytics/session")],
 )
 def test_requests_of_another_origin_are_refused(page, url, method, path):
-    """Another port of the same host is the same site, so the browser sends the cookie."""
+    """Another port of the same host is another origin, but the same site, so the browser sends the cookie."""
     script = """([url, method]) =>
       fetch(url, {method, mode: "no-cors", credentials: "include"}).catch(() => null)"""
     with serving_app(send_other_page) as other:

@@ -83,7 +83,7 @@ def test_server_without_visits_deletes_old_salts(tmp_path):
 
 
 def test_two_processes_count_every_view_once(tmp_path):
-    """Send each view twice, on 32 connections at once, two for each of 16 visitors."""
+    """Each of 16 visitors uses two connections at once. Each connection sends its eight views twice."""
 
     def send(visitor):
         connection = HTTPConnection(*server.address, timeout=30)

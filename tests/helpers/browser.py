@@ -97,7 +97,8 @@ def figure(page, metric):
 
 
 WIDTHS = 320, 768, 1280
-# In a frame, observers of sizes run after the animation callbacks. They have run when the next frame calls back.
+# In each frame, observers of sizes run after the animation callbacks. When the callback of the second frame is called,
+# the observers of the first frame have run.
 WAIT_FOR_FRAME = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 

@@ -55,7 +55,7 @@ def clean_environment(**environ):
 
 
 def isolated_cwd(monkeypatch, folder):
-    """Change to an empty folder, without `.env`, database or settings in the environment."""
+    """Change to an empty folder, so that no `.env` is read, and remove our settings from the environment."""
     monkeypatch.chdir(folder)
     for name in os.environ:
         if name.startswith(OUR_VARIABLES):
@@ -69,7 +69,7 @@ def query(path, sql, *parameters):
 
 
 def read_tables(path):
-    """Return the sorted rows of every table, except the search index, the feed and the scratch tables of triggers."""
+    """Return the sorted rows of every table except lead_changes, the search index and scratch tables of triggers."""
     with closing(sqlite3.connect(path)) as connection:
         tables = connection.execute(
             "select name from sqlite_schema where type = 'table' and name not glob 'lead_search*' "

@@ -15,7 +15,8 @@ from helpers.sqlite import new_database_in
 
 AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
 
-# By default, `navigator.webdriver` is true under Playwright. Host names under `.example` resolve to this machine.
+# By default, `navigator.webdriver` is true under Playwright, and the collector would take the browser for a machine.
+# Host names under `.example` resolve to this computer.
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-blink-features=AutomationControlled",

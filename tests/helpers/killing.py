@@ -90,7 +90,7 @@ def kill(server, cluster):
 
 
 def check(url, acknowledged, clients):
-    """Check that each acknowledged view is stored once, and return the number of other views that are stored."""
+    """Check that each acknowledged view is stored once. Return the number of stored views that are not acknowledged."""
     with open_database(url).closing() as database:
         [(views,)] = database.tuples("select count(*) from events")
         stored = {event_id for (event_id,) in database.tuples("select event_id from collector_events")}

@@ -39,7 +39,7 @@ def record(target, number):
     return value.to_bytes(3, "big")
 
 
-# The types of integers in the metadata. Other integers are uint16.
+# The numbers of the types uint32 and uint64, for these two values of the metadata. Other integers are uint16.
 INTEGERS = {"node_count": 6, "build_epoch": 9}
 
 

@@ -39,9 +39,10 @@ def enquired_at(lead):
 
 
 def attribute(lead, live, before, page_query):
-    """Return the first and the last session of a lead as tuples. Each contains whether the session was purged.
+    """Return the visitor of a lead, and its first and last session. `purged` is true in a session that was purged.
 
-    :param before: the result of this function before the last statement, if the lead existed.
+    :param live: the sessions in the database, by id.
+    :param before: the result of this function before the most recent statement, or None if the lead did not exist.
     """
 
     def described(session):
@@ -83,7 +84,7 @@ def attribute(lead, live, before, page_query):
 
 
 class Model:
-    """The rows after the statements, and the sessions of each lead.
+    """The rows after the statements, and the first and last session of each lead.
 
     :param clock: the time zone of the days in purges.
     """
@@ -106,7 +107,7 @@ class Model:
         self.events[row["event_id"]] = row
 
     def _lead(self, database, row):
-        """Write a lead. `moved_at` is the time of its move to its status, if it had another status before."""
+        """Write a lead. If this changes its status, `moved_at` is the time of the move."""
         self._write_lead(database, row, upsert)
 
     def _replace(self, database, row):
@@ -181,7 +182,7 @@ class Model:
         return {key: self.sessions.pop(key) for key in old}
 
     def _erase(self, database, visitor):
-        """Erase a person. Other tests check which leads and sessions belong to a person."""
+        """Erase a person, and remove the rows that the database removed. test_erase.py checks which rows those are."""
         erase(database, visitor=visitor)
         left = {row["lead_id"]: dict(row) for row in database.rows("select * from leads")}
         gone = self.leads.keys() - left.keys()
@@ -198,7 +199,10 @@ class Model:
             self._forget(each)
 
     def _forget(self, visitor):
-        """Remove the purged sessions of a visitor and of the visitor's leads."""
+        """Remove the purged sessions of a visitor and of the visitor's leads.
+
+        `attribute` uses a session that is not in the database only if its `purged` is true.
+        """
         for one in self.attributed.values():
             ends = [end for end in (one.first, one.last) if end and end.purged]
             if ends and visitor in (one.visitor, *(end and end.visitor for end in (one.first, one.last))):

@@ -107,7 +107,7 @@ def list_labels(first, last, until, interval, zone, label):
 
 
 def is_empty(day, until, zone):
-    """Return whether a range whose last day is `day` ends at `until` before this day begins."""
+    """Return whether a range that ends at the instant `until` contains nothing of its last day, which is `day`."""
     return until is not None and first_instant(day, 0, 0, zone) >= until
 
 

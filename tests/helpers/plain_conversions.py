@@ -184,7 +184,7 @@ def plain_pipeline(model, first=None, last=None):
 
 
 def list_stays(moves, status, moment):
-    """Return the stays of a lead: status, beginning, and end or None if it is not known."""
+    """Return the (status, beginning, end) of each stay. The end is None unless the next move is from this status."""
     begun = []
     starts_new = moves[0][1] == "new" if moves else status == "new"
     if starts_new and moment is not None:

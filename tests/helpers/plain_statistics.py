@@ -42,7 +42,7 @@ def page_of(url, page_query):
 
 
 class Plain:
-    """The statistics of rows within a range of dates. `date` returns a row's date in the site's time zone."""
+    """The statistics of sessions and events. The `date` of each row is its date in the site's time zone."""
 
     def __init__(self, sessions, events, page_query="keep"):
         self.sessions = sessions

@@ -263,7 +263,8 @@ select *
 from json_populate_recordset(null::{table}, %s)
 """
 
-# Deletion is faster than truncation, but keeps the pages. Therefore, tables of more than a megabyte are truncated.
+# Deletion is faster than truncation, but keeps the table's pages, which later scans would read. Therefore, tables of
+# more than a megabyte are truncated.
 DELETE = """
 if pg_relation_size('{table}') > 1048576 then
   truncate {table};
@@ -279,7 +280,8 @@ join pg_class on oid = seqrelid
 where relnamespace = 'public'::regnamespace;
 """
 
-# Whether another connection runs a statement. The server finishes the statement of a client that was killed.
+# Whether another connection is in a transaction. The server finishes the statement of a client that was killed, so the
+# transaction may end after the test.
 IS_IN_USE = """
 select count(*) > 0
 from pg_stat_activity
@@ -310,7 +312,7 @@ def create_template():
 def delete_all_body():
     """Return the body of a function that deletes all rows except the rows that a new database has.
 
-    Triggers must be disabled, so that counters are emptied like every other table.
+    Triggers must be disabled, because the function empties the counters itself, like every other table.
     """
     deletes = (DELETE.format(table=table) for table, rows in create_template().items() if not rows)
     return f"begin {''.join(deletes)} {RESTART_SEQUENCES} end"
@@ -403,7 +405,7 @@ class ReusableDatabase:
 def borrow(spare, commit, replicas=None):
     """Yield a database from `spare`, or a new one, and return it to `spare` after the block.
 
-    It is not returned while a thread of the test runs, because that thread may write to it in the next test.
+    If a thread of the test still runs, drop the database instead, because that thread may write to it in the next test.
     """
     require_binaries()
     reusable = spare.pop() if spare else ReusableDatabase(commit, replicas)

@@ -97,9 +97,10 @@ def statement(table, action, columns):
 
 
 def write(database, writes, zone):
-    """Apply the writes to the database and to dictionaries. Return the expected rows and the last archived day.
+    """Apply the writes to the database and to dictionaries. Return the expected rows and `raw_since`.
 
-    The expected rows include purged rows whose counts were archived. These have `is_archived`.
+    The expected rows include purged rows whose counts were archived. These have `is_archived`. `raw_since` is the
+    latest day that was passed to a purge that archives, or None.
     """
     rows = {"sessions": {}, "events": {}}
     archived = {"sessions": [], "events": []}

@@ -69,7 +69,7 @@ def count_rows(at):
 
 def delete_all(at):
     """Delete all rows except the rows that a new database has."""
-    for _ in range(2):  # the triggers of one table write to others
+    for _ in range(2):  # the second time, delete the rows that triggers have inserted
         for table, count in zip(list_tables(), count_rows(at)):
             if count and table not in FILLED:
                 at.execute(f"delete from {table}")

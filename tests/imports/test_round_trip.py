@@ -41,7 +41,7 @@ HOSTS = st.sampled_from(["", "google.com", "xn--mnchen-3ya.example", "[2001:db8:
 COUNTRIES = TEXTS.filter(lambda text: len(text.strip()) != 2) | st.sampled_from(["DE", "IN"])
 DURATIONS = st.integers(-253_402_300_799_999, 253_402_300_799_999)
 
-# Columns whose values `import` normalizes.
+# For columns whose values `import` normalizes, values that are already normalized, so that it does not change them.
 FORMS = {
     "started_at": INSTANTS,
     "occurred_at": INSTANTS,

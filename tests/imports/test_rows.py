@@ -38,7 +38,10 @@ def test_constraint_rejects_only_the_failing_row(database):
 
 
 class DisturbedRows:
-    """An invalid row, and a row that another transaction changes after the snapshot of the first import."""
+    """An invalid row, and a row that another transaction changes after the import has taken its snapshot.
+
+    The import therefore repeats its transaction, and reads the rows again.
+    """
 
     def __init__(self, database):
         self.database = database

@@ -31,7 +31,7 @@ def other():
 
 @pytest.fixture(scope="module")
 def visits(tmp_path_factory):
-    """Return the path of the file of the fixture `file`."""
+    """Return the path of an SQLite file with demo data, which the fixture `file` copies for each test."""
     path = tmp_path_factory.mktemp("copied") / "visits.db"
 
     def load(at):

@@ -122,7 +122,7 @@ READS = {
 
 
 def read(connection, counter):
-    """Return the rows of a counter with counts other than 0, with shards added up."""
+    """Add up the shards of each key of a counter, and return the rows in which a count is not 0."""
     if counter in READS:
         rows = connection.execute(READS[counter]).fetchall()
         return {tuple(row) for row in rows if counter in ("leads", "lead_submissions") or row[-1]}
@@ -244,7 +244,7 @@ def base(connection):
 
 
 def check(connection, site, archived):
-    """Compare every counter with a count in Python, unless something was erased."""
+    """Compare every counter with a count in Python. After an erasure, `archived` is None, and nothing is compared."""
     if archived is not None:
         for counter, rows in expected_counters(base(connection), archived, site, SEARCHED).items():
             assert read(connection, counter) == rows, counter

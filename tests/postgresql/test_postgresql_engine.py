@@ -383,7 +383,7 @@ where relid = 'sessions'::regclass
 
 
 def test_updates_of_a_growing_table_do_not_read_the_whole_table(database):
-    """The plan of a prepared statement is made while the table is small."""
+    """The plan of a prepared statement is made while the table is small, and may still be used when it has grown."""
     rows_read = []
 
     def write(at, sessions):

@@ -118,7 +118,7 @@ def test_trackers_with_the_same_keys_leave_exact_counters(database):
 
 
 def test_trackers_with_unsharded_pages_do_not_deadlock(database):
-    """The maximum number of pages is already sharded, so the pages whose views eight trackers write stay unsharded."""
+    """Other pages have reached the limit of sharded pages, so eight trackers write views of unsharded pages."""
 
     def view(connection, session, *pages):
         connection.execute(
