@@ -84,7 +84,7 @@ def create_app(
     :param collect_hosts: hosts of the collector that is mounted beside the API. `/site` lists them for the web page.
     :param clock: returns the current time in milliseconds since the epoch.
     :raises DatabaseError: the database cannot be opened.
-    :raises SettingError: another argument is invalid; the message begins with the name of the argument.
+    :raises SettingError: an argument is invalid; the message begins with the name of the argument.
     """
     key_digests = hash_keys(api_keys)
     if not key_digests and authenticate is None:
@@ -234,8 +234,8 @@ class Application:
         computed_at, response = self.recent_responses.get(key, (0, None))
         if response is None or not 0 <= now - computed_at < route.max_age:
             response = self.call(route, {}, environ, now).json_response()
-            # The timer replaces the dictionary. If this call then stores its response in the old dictionary,
-            # the response is forgotten, too.
+            # The timer replaces the dictionary by an empty one. If it does so before this call stores its response, the
+            # response is stored in the old dictionary, and is forgotten with it.
             recent = self.recent_responses
             if len(recent) >= MAX_CACHED_RESPONSES:
                 recent.clear()

@@ -51,9 +51,9 @@ def demo(
 
 
 def prepare(database: Database, plan: generator.Plan, *, if_empty: bool) -> bool:
-    """Return whether the database is empty or has only demo rows of an earlier day.
+    """Return whether new demo rows may be loaded: the database is empty, or has only demo rows of an earlier day.
 
-    If the database has other rows, print a message.
+    If the database has other rows than demo rows, print a message.
 
     :raises click.ClickException: the database has rows, and `if_empty` is false.
     """

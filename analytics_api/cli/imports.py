@@ -69,7 +69,7 @@ def parse_bots(ctx: click.Context, option: click.Parameter, value: str) -> Bots:
 
 
 def parse_files(ctx: click.Context, argument: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
-    """Reject a first file that cannot be found. Otherwise a database would be created although nothing is imported."""
+    """Check that the first file exists. Otherwise a database would be created although nothing is imported."""
     try:
         if value[0] != "-":
             os.stat(value[0])
@@ -79,7 +79,10 @@ def parse_files(ctx: click.Context, argument: click.Parameter, value: tuple[str,
 
 
 def parse_site(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
-    """Check the option --site. Pages that are stored without a scheme cannot be corrected by a later import."""
+    """Check that --site is a URL. Otherwise pages would be stored without a scheme.
+
+    A later import cannot correct these pages, because it does not change existing events.
+    """
     if value is not None and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value, re.IGNORECASE):
         raise click.BadParameter(f"{value!r} is not a URL such as https://example.com")
     return value

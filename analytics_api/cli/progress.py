@@ -19,9 +19,9 @@ SECONDS_BETWEEN_LINES = 5.0
 class Progress:
     """Show how many of `total` units are done. Nothing is shown for work that ends quickly.
 
-    An interrupt (SIGINT) ends the work when the next unit is done, or earlier. Without this class, the
-    KeyboardInterrupt may be lost: if it is raised in a function that SQLite calls, SQLite reports another error, or
-    none.
+    An interrupt (SIGINT) ends the work at once, or at the latest when the next unit is done. Without this class, an
+    interrupt could be lost: if KeyboardInterrupt is raised in a function that SQLite calls, SQLite reports a different
+    error, or no error.
 
     :param what: description of the work, such as `copying`.
     :param total: number of units, or None if it is unknown.

@@ -18,9 +18,9 @@ from .base import RenamedOptions, database_option, main
 def storage(database: str, calibrate: bool) -> None:
     """Refresh the storage statistics, and print them.
 
-    Listing n objects takes ceil(n / 1000) billed requests. With CLOUDFLARE_API_TOKEN, only --calibrate lists the
-    bucket. It saves the ratio of objects to sessions. Later, Cloudflare returns the number of objects, and this number
-    divided by the ratio is the estimated number of sessions.
+    Listing n objects takes ceil(n / 1000) billed requests. With CLOUDFLARE_API_TOKEN, the bucket is listed only for
+    --calibrate, which saves the ratio of objects to sessions. Without --calibrate, Cloudflare returns the number of
+    objects, and this number divided by the saved ratio is the estimated number of sessions.
     """
     provider = settings.storage(os.environ)
     if provider is None:

@@ -39,7 +39,7 @@ def create_collector(
     :param geoip: the path of an MMDB file with the countries of addresses. A trusted `CF-IPCountry` takes precedence.
     :param vpn_networks: networks such as `192.0.2.0/24`. Sessions from these networks have `vpn_suspected` 1.
     :raises DatabaseError: the database cannot be opened.
-    :raises SettingError: another argument is invalid, or a package is missing.
+    :raises SettingError: an argument other than `database` is invalid, or a package is missing.
     """
     site = Hosts(hosts)
     if isinstance(trusted_proxies, bool) or not isinstance(trusted_proxies, int) or trusted_proxies < 0:

@@ -4,7 +4,8 @@
   const stub = w.analytics;
   if (!("local" in o) && /^(localhost|127[\d.]+|\[::1])$/.test(l.hostname))
     return console.warn("analytics needs data-local");
-  // Do nothing in a second tag of the same server, or if an element with the name "currentScript" hides the tag.
+  // Do nothing in a second tag of the same server, on a page that was opened as a file, or if an element with the name
+  // "currentScript" hides the tag.
   if (w[Symbol.for(api)] || !/^http.*script$/.test(l.protocol + d.currentScript.localName)) return;
   w[Symbol.for(api)] = 1;
 
@@ -35,7 +36,7 @@
     ...data
   });
 
-  // Put six characters for each one that the server escapes, so that the result is as long as the escaped text.
+  // Replace each character that the server escapes by six, so that the result is as long as the escaped text.
   const ascii = (text) => ("" + text).replace(/[^ -~]/g, "------");
 
   // Return the first events, as many as the server accepts in one request: at most 20 events and 8 KiB.
@@ -52,7 +53,7 @@
         method: "POST", body: `[${part}]`, credentials: "omit", keepalive: !part[0][2e4]
       });
       timer = /5..|429/.test(reply.status) && reply.headers.get("Retry-After") | 1;
-      // One invalid event makes the server refuse the whole list. Then send the events one by one.
+      // If one event is invalid, the server refuses the whole list with 400. The events are then sent one by one.
       single = reply.status == 400;
     } catch {}
     busy = 0;
@@ -69,7 +70,8 @@
     flush();
   };
 
-  // Compare the percent-encoded path with patterns, which may have other letters than ASCII.
+  // Return whether the path matches one of the patterns. The path is percent-encoded, so characters of the patterns that
+  // are not ASCII are percent-encoded, too.
   const matches = (text) => RegExp("^(" +
     text.replace(/[^ -~]+/g, encodeURI).replace(/[^*\w ,]/g, "\\$&").replace(/[ ,]/g, "|")
       .replace(/\*+/g, (s) => s[1] ? ".*" : "[^/]*") +
@@ -134,7 +136,7 @@
     // If the form does not have the attribute, this throws, so the form is not sent as a lead.
     const name = cut(form.dataset.analyticsLead);
     const fields = { __proto__: null };
-    // Join the values of each name. `minify` would remove a space after a comma.
+    // Join the values of each name. The space is written as \x20, because `minify` removes a space after a comma.
     new FormData(form).forEach((text, s) => fields[s] = [fields[s], text].filter((s) => s).join(",\x20"));
     [...form.elements].map(
       (field) => /password|file|cc-/.test(field.type + field.autocomplete) && delete fields[field.name]

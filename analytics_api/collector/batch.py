@@ -66,7 +66,7 @@ CHANGE_COLUMNS: Final = (
     "exit_page",
 )
 
-# The other columns are set only when a session is inserted.
+# Columns of SESSION_COLUMNS that are not in CHANGE_COLUMNS are set only when a session is inserted.
 UPDATE_SESSIONS: Final = """
 update sessions set
   ended_at = changes.ended_at,
@@ -122,11 +122,11 @@ class Batch:
     def __init__(self, at: Transaction, sources: Sources) -> None:
         self.at = at
         self.sources = sources
-        # The page views of received events, by event id. The value is None for other events.
+        # By event id: the View of an event that was received before, or None if the event is not a page view.
         self.received_events: dict[str, View | None] = {}
         self.visits: dict[str, Visit] = {}  # by visitor id
         self.by_session: dict[str, Visit] = {}
-        self.new_sessions: dict[str, tuple[Any, ...]] = {}  # the last four columns of new sessions
+        self.new_sessions: dict[str, tuple[Any, ...]] = {}  # by session id: its last four SESSION_COLUMNS
         self.changed_visits: dict[str, Visit] = {}  # by session id
         self.event_rows: list[tuple[Any, ...]] = []
         self.new_received_events: dict[str, tuple[str | None, int, View | None]] = {}  # session id, instant, view

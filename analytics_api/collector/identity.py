@@ -40,7 +40,10 @@ where day < :yesterday
 
 
 class Salt(NamedTuple):
-    """The salt of a day. After `expires_at`, find_today() must be called again to find the current day."""
+    """The salt of a day.
+
+    After `expires_at`, find_today() must be called again, because the day or the site's time zone may have changed.
+    """
 
     today: Today
     key: bytes

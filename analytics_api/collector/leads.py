@@ -156,7 +156,7 @@ def _find_lead(at: Transaction, email: str | None, phone: str | None) -> Row | N
     lead = at.row(SELECT_BY_EMAIL, email=email) if email else None
     digits = re.sub("[^0-9]", "", phone or "")
     if lead is None and len(digits) >= MIN_DIGITS:
-        # A lead may have a phone with other characters, such as `123456 (office)`.
+        # :digits would not find a lead whose phone also has letters, such as `123456 (office)`. :phone finds it.
         lead = at.row(SELECT_BY_PHONE, digits=digits, phone=comparable_phone(phone))
     return lead
 

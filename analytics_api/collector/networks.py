@@ -52,7 +52,10 @@ def _parse(number: int, line: str) -> IPv4Network | IPv6Network | None:
 
 
 def is_private(address: str) -> bool:
-    """Return whether the address may be that of a proxy on this machine or its network: private, or "" for a socket."""
+    """Return whether a proxy on this machine or its network may have the address.
+
+    This is true for private addresses, and for "", which is the address of a client of a UNIX socket.
+    """
     try:
         return ip_address(address).is_private
     except ValueError:

@@ -67,7 +67,7 @@ def _to_text(value: object) -> str:
 
 
 def encode(value: object) -> str:
-    """Encode a value as compact JSON in ASCII. Other characters are escaped, because a database may not store them."""
+    """Encode a value as compact JSON in ASCII, because a database cannot store some characters, such as U+0000."""
     return json.dumps(value, separators=(",", ":"))
 
 

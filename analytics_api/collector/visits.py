@@ -94,7 +94,7 @@ class Visit:
 
 @dataclass(slots=True)
 class View:
-    """A page view that can end."""
+    """A page view, whose end a later event may report."""
 
     event_id: str
     session_id: str

@@ -20,9 +20,9 @@ OnDone = Callable[[Exception | None], Callable[[], object] | None]
 log = logging.getLogger(__name__)
 
 # Before a batch, the thread sleeps for PAUSE_SECONDS, and then waits until there are ENOUGH items, or until the oldest
-# item has waited for GATHER_SECONDS. The pause lets another process acquire the write lock of SQLite. Gathering saves
-# transactions, so that statistics remain fast even if few page views arrive. If ENOUGH items arrive while a transaction
-# runs, waiting for more would only be a delay.
+# item has waited for GATHER_SECONDS. The pause lets another process acquire the write lock of SQLite. The wait gathers
+# several items into one commit. Each commit empties the caches of responses, so fewer commits keep statistics fast. If
+# ENOUGH items arrive while a transaction runs, waiting for more would only be a delay.
 PAUSE_SECONDS: Final = 0.001
 GATHER_SECONDS: Final = 0.009
 ENOUGH: Final = 30
@@ -48,7 +48,7 @@ class GroupWriter(Generic[T]):
 
     :param write: writes a list of items in one transaction. It returns an error for each item that it did not write, by
         the index of the item. If it raises an error because of an item, it is called again with each item alone.
-    :param tidy: deletes old rows. It is called every `interval` seconds, or at once if it returns True.
+    :param tidy: deletes old rows. It is called every `interval` seconds, or again at once if it returned True.
     """
 
     def __init__(

@@ -32,7 +32,7 @@ BASE_TABLES = {
     "lead_status_changes": "change_id",
 }
 
-# Tables of the site's settings. They have rows even in a new database.
+# Tables of the site's settings. They have rows even in a new database, so a copy must delete these rows first.
 SITE_TABLES = {
     "site": "site_id",
     "site_offsets": "begins_at",
@@ -90,7 +90,8 @@ BATCH = 1000  # maximum number of rows in a list that `batches` yields
 
 MAX_REPORTED = 20  # maximum number of rows that `compare` yields from the table, and from the view
 
-# Columns of counters that contain counts or sums. A counter's row is ignored if all of them are 0.
+# Columns of counters that contain counts or sums. If all of them are 0, comparisons ignore the counter's row, because
+# triggers do not delete such rows.
 COUNT_COLUMNS = frozenset(
     {
         "sessions",
@@ -143,7 +144,7 @@ class Reader(Protocol):
         """Return all rows of a statement as tuples. This is faster than `rows` for many rows."""
 
     def index_query(self, text: str) -> str | None:
-        """Convert a folded search term to a query of the search index, the argument of `lead_search`.
+        """Convert a folded search term to a query of the search index, for `lead_search(…)`.
 
         Return None if the term cannot use the search index, because it is too short, or because too many trigrams begin
         with it.
@@ -153,12 +154,12 @@ class Reader(Protocol):
         """Yield all rows of a statement in lists of at most BATCH tuples, in constant memory."""
 
     def change_cursor(self) -> str:
-        """Return the position of this snapshot in the feed of leads that were inserted, moved or deleted."""
+        """Return the position of this snapshot in `lead_changes`, the inserts, moves and deletes of leads."""
 
     def changed_leads(self, cursor: str) -> list[Row] | None:
         """Return `lead_id` and `status` of each lead that changed after a position. A deleted lead has the status None.
 
-        Return None if some changes after the position have already been deleted from the feed.
+        Return None if some changes after the position have already been deleted from `lead_changes`.
 
         :param cursor: a position from `change_cursor`.
 

@@ -15,7 +15,7 @@ const POLL = 4000; // ms between polls, so that the moves of other people appear
 
 let loading = new AbortController();
 let stages = new Map(); // by status: {status, total, leads, next}
-let cursor = null; // position in the feed of changes
+let cursor = null; // position after which /changes lists the changes of leads
 let parts = null;
 const cards = new Map(); // by lead id: {lead, isSelected, card}
 const selected = new Set(); // lead ids

@@ -13,7 +13,7 @@ const t = texts.conversions;
 const MAX_ROWS = 1000;
 const ROWS = 10; // rows that are shown at first
 const CHUNK = 50; // rows that one task adds
-// For each column after the first, which has the names: the attribution of the rows, and their field.
+// The first column has the names of the rows. For each other column: the attribution and the field that it shows.
 const COLUMNS = [
   ["last", "leads"], ["last", "won"], ["first", "leads"], ["first", "won"], ["last", "sessions"], ["last", "lead_rate"], ["last", "win_rate"],
   ["last", "median_days_to_lead"], ["last", "median_days_to_won"],

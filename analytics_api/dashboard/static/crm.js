@@ -146,7 +146,7 @@ function choose(name, value, onChange) {
   onChange();
 }
 
-/** Return a field for a day. Before the last digit of its year is typed, the day is earlier than FIRST_DAY, and not valid. */
+/** Return a field for a day. While a year is typed, it is 2, 20 or 202 at first. These days are before FIRST_DAY, so they are not used. */
 function dayControl(name, onChange) {
   const change = ({ target }) => target.validity.valid && choose(name, target.value, onChange);
   const field = h("input", { type: "date", name, min: FIRST_DAY, onchange: change, "data-key": `filter-${name}` });

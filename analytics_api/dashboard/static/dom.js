@@ -126,7 +126,8 @@ export function menuButton(label, content, items, properties = {}) {
   box.addEventListener("focusout", (event) => {
     if (isOpen() && event.relatedTarget && !box.contains(event.relatedTarget)) close(false);
   });
-  // Close the menu before its item acts. Its button then has the focus, and gets it back after a dialog of the item.
+  // Close the menu before the clicked item acts, so that the menu's button has the focus. If the item opens a dialog, the
+  // focus then returns to the button when the dialog closes.
   list.addEventListener("click", (event) => event.target.closest("a, [data-close]") && close(true), true);
   return box;
 }
@@ -238,7 +239,7 @@ export async function copyText(text, button) {
   }
   announce(outcome);
   const label = button.querySelector(".label") ?? button;
-  label.dataset.former ??= label.textContent; // a second click comes while the outcome is shown
+  label.dataset.former ??= label.textContent; // a second click may come while the label shows the outcome
   button.style.minWidth = `${button.getBoundingClientRect().width}px`; // so that nothing beside it moves
   label.textContent = outcome;
   setTimeout(() => (label.textContent = label.dataset.former), 1500);

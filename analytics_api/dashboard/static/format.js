@@ -87,7 +87,8 @@ export function shorten(text) {
   return plain.length > MAX_NAME ? `${plain.slice(0, MAX_NAME)}…` : plain;
 }
 
-// A row of a series is named by its hour in the site's time zone, `YYYY-MM-DDTHH:MM+HH:MM`, or by its first day.
+// The `date` of a row of a series is an hour in the site's time zone, `YYYY-MM-DDTHH:MM+HH:MM`, or the first day of the row.
+// The offset is ignored, and the local time is read as UTC, because `dates` formats in UTC.
 const toDate = (text) => new Date(`${text.slice(0, 10)}T${text.length > 10 ? text.slice(11, 16) : "00:00"}:00Z`);
 
 /** Return the name of a row of a series: a short one for the axis, or a long one. */

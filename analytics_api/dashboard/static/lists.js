@@ -202,7 +202,7 @@ function rowElement(list, row, name, state, greatest, total) {
 const CHUNK = 50; // rows that one task adds
 const TYPING = 120; // ms from the last character to the search
 
-/** Return a parameter's values in the range, the most frequent first. Return none if no list has them. */
+/** Return a parameter's values in the range, the most frequent first. If no list has them, return those that are known without a request. */
 export async function valuesOf(parameter, state, today) {
   const list = Object.values(LISTS).find(({ endpoint, filter }) => endpoint && filter === parameter);
   if (!list) return parameter === "event_type" ? ["page_view"] : [];

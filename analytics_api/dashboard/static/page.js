@@ -166,7 +166,7 @@ function watchSignIn(onSignedIn) {
   channel?.addEventListener("message", ({ data }) => (data === "signed-out" ? leave() : onSignedIn()));
 }
 
-/** Remove the fragment of the redirect after the form was sent. Its message must not appear again after signing out. */
+/** Remove the fragment of a redirect, such as `#invalid-key`, which shows an error. The error must not appear again after signing out. */
 function removeFragment() {
   if (!location.hash) return;
   location.replace("#");
