@@ -398,8 +398,8 @@ def test_hangup_loses_no_request(folder):
 
 
 def test_forwarded_headers_do_not_count_without_a_trusted_proxy(folder):
-    # With its default options, gunicorn would reject the contradictory headers X-Forwarded-Proto and X-Forwarded-SSL,
-    # and trust the paths in SCRIPT_NAME and PATH_INFO.
+    # With its default options, gunicorn would trust a client on this machine: it would reject the contradictory
+    # headers X-Forwarded-Proto and X-Forwarded-SSL, and use the headers SCRIPT_NAME and PATH_INFO as the path.
     forged = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https", "X-Forwarded-SSL": "off"}
     forged |= {"SCRIPT_NAME": "/forged", "PATH_INFO": "/forged"}
     with serving(folder, "--workers", "1", ANALYTICS_LOG_ADDRESS="1") as server:

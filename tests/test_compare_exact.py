@@ -91,7 +91,7 @@ def check_everything(ctx, days, plain, earlier):
 
 
 def check_series(ctx, days, plain, earlier, page_interval, clock, raw_since=None):
-    """Check the series of every interval, and the dashboard with the series of `page_interval`."""
+    """Check the series of every interval, and the dashboard whose series has the interval `page_interval`."""
     first, last = days["from_"], days["to"]
     shown, previous = plain.within(first, last), earlier.of(plain)
     for interval, label in labels(clock).items():

@@ -16,7 +16,7 @@ MEDIANS = ("median_days_to_lead", "median_days_to_won")
 
 @pytest.fixture
 def visits(insert):
-    """Insert two visitors with two sessions each, leads of both, a lead without a visitor, and one without a date."""
+    """Insert sessions of three visitors, leads of two of them, and a lead without a date and without sessions."""
     session = {"visitor_id": "ann", "country": "IN"}
     insert(
         "sessions",

@@ -53,8 +53,8 @@ STATEMENT = st.one_of(
     st.tuples(st.just("delete_lead"), LEAD_IDS),
 )
 ARCHIVING = st.lists(STATEMENT | st.tuples(st.just("purge"), PURGED), max_size=25)
-# Statements with erasures. `purge_all` archives no counts, because an erasure cannot remove archived counts that
-# have no visitor.
+# Statements with erasures. They purge with `purge_all`, which archives no counts: archived counts of sessions do not
+# contain the visitor, so an erasure could not subtract the visitor's sessions from them.
 ERASING = st.lists(
     STATEMENT | st.tuples(st.just("purge_all"), PURGED) | st.tuples(st.just("erase"), st.sampled_from(["ann", "bob"])),
     max_size=25,
@@ -63,7 +63,7 @@ ENDS = st.tuples(st.integers(-45, 45), st.integers(-45, 45)) | st.tuples(st.inte
 
 
 def to_row(kind, value, zone):
-    """Return the value of a statement, with instants and dates instead of offsets from MIDDLE."""
+    """Return the value of a statement (kind, value), with instants and dates instead of offsets from MIDDLE."""
     middle = MIDDLE[zone]
     if kind == "session":
         session, campaign = value
@@ -88,7 +88,7 @@ def to_text(middle, enquired):
 
 
 def write_model(database, zone, page_query, statements):
-    """Run the statements on an empty database. Return its rows."""
+    """Run the statements on an empty database and on an empty Model. Return the Model."""
     empty(database, zone, page_query)
     model = Model(ZoneInfo(zone), page_query)
     for kind, value in statements:

@@ -419,7 +419,7 @@ class Writer:
             self.twin.execute(statement)
 
     def archive(self, table):
-        """Archive the first row of sessions or events. Do nothing in a transaction, which might be rolled back."""
+        """Archive the first row of sessions or events, but not in a transaction: `archived` cannot be rolled back."""
         if table not in self.archived or self.database.in_transaction:
             return
         key = KEYS[table]
@@ -467,7 +467,7 @@ def expected(connection, archived, site=UTC):
 
 
 def counts_something(row):
-    """Return whether a row of a counter has a count other than 0. Other rows are not compared."""
+    """Return whether a row is compared. It is not if all its counts are 0, which means the same as no row."""
     counts = [value for column, value in row.items() if column in COUNT_COLUMNS]
     return any(counts) or not counts
 
@@ -502,7 +502,7 @@ def pairs(connection):
 
 
 def found_leads(connection):
-    """Return the leads that the search index finds for each term, and the leads whose text contains it."""
+    """Yield, for each search term, the leads that the index finds and the leads whose text contains the term."""
     connection.execute("insert into lead_search (lead_search, rank) values ('integrity-check', 1)")
     texts = connection.execute("select lead_id, search_text from leads").fetchall()
     for needle in ("ünder", "ann", "\U00010428\x1f\x1f", "100%_", "98\x1f"):

@@ -27,7 +27,7 @@ def view(session_id, page, occurred_at, event_type="page_view"):
 
 
 def plain(sessions, events, now):
-    """Return the same figures, computed in Python.
+    """Return the expected response of /analytics/current, computed in Python.
 
     :param sessions: the visitor and the start by session id.
     :param events: the events in the order of ids.

@@ -35,7 +35,7 @@ EXPORTED = {
     "sessions": [("s1", 'O\'Neill; "ü" -- /* 😀', "2026-11-23 04:25:59")],
 }
 
-# The beginning of the sqlite3 shell's `.dump`, up to the INSERT statements.
+# The statement before the INSERT statements, as the sqlite3 shell's `.dump` writes it.
 TABLE = "CREATE TABLE t (a, b);\n"
 
 
@@ -288,7 +288,7 @@ def test_overlong_statement_is_rejected_without_reading_on(refusal, small_chunks
 
 @pytest.mark.parametrize("shift", range(18))
 def test_chunks_may_end_anywhere(load, shift, small_chunks):
-    """`shift` moves the ends of two chunks within the short rows, whose text repeats 12 bytes."""
+    """Two chunks end within the short rows, whose text repeats 12 bytes. `shift` moves the ends over all of them."""
     short = [(number, "ü😀'';--\n" * (number % 5)) for number in range(100)]
     rows = [(-1, "x" * (small_chunks - 3_000)), *short, (-1, "x" * (small_chunks - 6_000)), *short]
 

@@ -261,7 +261,7 @@ for claim in (
 
 
 def powerless():
-    """Return a command prefix that drops CAP_DAC_OVERRIDE, so that file permissions apply to root, too."""
+    """Drop CAP_DAC_OVERRIDE in this process, so that file permissions apply to root, too."""
     ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)
 
 

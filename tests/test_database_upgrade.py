@@ -69,7 +69,7 @@ def create_old(path, version):
 
 
 def fill(path):
-    """Insert demo rows, and rows of the application's own tables."""
+    """Insert demo rows, and one row into each of lead_status_changes, secrets and api_keys."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("begin")
         for table, rows in demo.batches(PLAN):
@@ -87,7 +87,7 @@ def fill(path):
 
 @pytest.fixture(scope="module")
 def filled_old(tmp_path_factory):
-    """Return the path of a database of each version with rows in every table."""
+    """Return a folder with a database of each version. The databases have rows in every table."""
     folder = tmp_path_factory.mktemp("old")
     for version in VERSIONS:
         create_old(folder / f"{version}.db", version)

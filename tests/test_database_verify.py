@@ -87,7 +87,7 @@ def spoil(database, counter):
 
 
 def kinds(differences, counter):
-    """Return the kind of each difference of a counter: an additional row, a missing row or wrong counts."""
+    """Return the pairs (is stored, is expected) of a counter's differences. A wrong count leads to both kinds."""
     return {
         (difference.stored is not None, difference.expected is not None)
         for difference in differences
@@ -191,7 +191,7 @@ def test_verify_ignores_rows_that_count_nothing(database):
 
 
 def without_triggers(*statements):
-    """Return the statements after others that drop the triggers of leads, which would correct the rows."""
+    """Prepend statements that drop the triggers of leads, because these triggers would correct the rows."""
     triggers = ("leads_insert", "leads_delete", "leads_update_status", "leads_refresh", "leads_refresh_visits")
     return (*(f"drop trigger {trigger}" for trigger in triggers), *statements)
 

@@ -31,7 +31,10 @@ def sessions(database):
 
 
 def contents(database):
-    """Return the rows of all tables except the search index and the feed, without the ids of pages and projects."""
+    """Return the rows that are the same whether triggers or a rebuild filled the counters.
+
+    lead_changes, the internal tables of the search index, and the ids of pages and projects are omitted.
+    """
     numbered = {
         "pages": "select page, views, sessions from pages",
         "session_pages": "select page, session_id, day, s.views, archived "

@@ -131,7 +131,7 @@ def test_filter_by_page_reads_views_of_any_day(monkeypatch, ctx, max_size_of_all
     rows = geo.geo(ctx, 1, filters={"page": viewed_pages})
 
     assert {row["country"]: row["sessions"] for row in rows} == {"IN": 2, **({"DE": 1} if viewed_pages[1:] else {})}
-    # SQLite 3.51 or later adds the word EXISTS.
+    # SQLite 3.51 or later adds the word EXISTS to this step.
     assert {plan.replace(" EXISTS", "") for plan in plans if "viewed" in plan} == {step}
 
 

@@ -27,11 +27,12 @@ from analytics_api.statistics.filtered_sessions import (
 from analytics_api.values.calendar import DayRange, to_day
 
 EXAMPLES = int(os.environ.get("FILTER_EXAMPLES", "12"))  # `make faults` runs more
+# The following limits select between two ways to count. A limit of -1 is always exceeded.
 # On SQLite, a range with more sessions than this number is counted in SQL, and any other range in Python.
 MAX_SESSIONS = st.sampled_from([-1, matching.MAX_SESSIONS])
-# If a larger share of the sessions matches, the page views of the sessions that do not match are subtracted.
+# If a larger share of the sessions matches, the page views of the other sessions are subtracted from all page views.
 MAX_SHARE = st.sampled_from([-1, 1])
-# If there are more sessions than this number times those of the range, a filter by page searches the views of each
+# If the database has more than this many times the sessions of the range, a filter by page searches the views of each
 # session in the range. Otherwise it reads all views.
 MAX_SIZE_OF_ALL = st.sampled_from([-1, 1_000])
 

@@ -19,7 +19,7 @@ sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 
 def used(ring, name, day):
-    """Wait until the background thread has written the key's last use, and return whether it did."""
+    """Wait up to 20 seconds until a background thread has written the key's last use. Return whether it has."""
     for _ in range(2000):
         (key,) = [key for key in ring.list(now=NOW) if key["name"] == name]
         if key["last_used_on"] == day:
@@ -228,7 +228,7 @@ def test_last_use_is_written_once_a_day(database, ring, serve, monkeypatch):
 
 @sqlite
 def test_key_works_when_its_use_cannot_be_written(database, ring, client, caplog):
-    # No other test has a key of this name. A thread of an earlier test may log a message about its own key.
+    # A background thread of an earlier test may still log this message about that test's key, so this name is unique.
     key = ring.add("unrecorded", ["stats"], now=NOW)
     message = "last use of the key unrecorded was not recorded"
     database.busy_timeout = 0.01

@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ("analytics_api", "tests", "benchmarks", "faults")
 
 PARTICIPLES = {"asked", "found", "given", "held", "kept", "made", "seen", "sent", "told"}
-# Words that are not standard English or have a standard synonym. Those of the first five are: counter, rejected, again,
-# fix, generated.
+# Words that are not standard English or have a standard synonym. Instead of the first five, write: counter, rejected,
+# again, fix, generated.
 REPLACED_WORDS = ("rollup", "refused", "anew", "mend", "made-up", "told", "whatever they")
 OLD_WORDS = {
     "analytics_api/database/postgresql/upgrade.py",  # names of older versions

@@ -8,7 +8,7 @@ ENQUIRY = "2026-02-23 11:15:00"
 
 @pytest.fixture
 def changes(insert, get):
-    """Insert two submissions, and return what the second one changed as (field, from, to)."""
+    """Return a function that inserts two submissions and returns the second one's changes as (field, from, to)."""
 
     def changes(before, after):
         insert("leads", lead_id=1, enquiry_datetime=ENQUIRY)

@@ -32,7 +32,7 @@ def connection(request, tmp_path_factory):
 
 
 class Explained:
-    """A reader that keeps the plans of the statements that it reads."""
+    """A snapshot that also stores the query plan of each statement that is read from it."""
 
     def __init__(self, at):
         self.at, self.plans = at, []

@@ -27,7 +27,7 @@ def stream():
 
 @pytest.fixture
 def lines(stream):
-    """Yield a function that returns the lines of the request log and of the logger so far."""
+    """Yield a function that returns the lines that the request log and the package's logger have written so far."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JSONFormatter())
     logger = logging.getLogger("analytics_api")

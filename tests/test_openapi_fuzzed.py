@@ -21,7 +21,7 @@ OPTIONS = ["--checks", "all", "--max-examples", EXAMPLES, "--generation-database
 if "CI" in os.environ:  # the same requests in every run
     OPTIONS += ["--seed", "1"]
 
-# Hypothesis stores its tables of characters there. Computing them takes seconds of CPU time.
+# Hypothesis stores its tables of characters in this folder, because computing them takes seconds of CPU time.
 STORAGE = Path(__file__).parents[1] / ".hypothesis"
 
 ROWS = {
@@ -35,8 +35,8 @@ ROWS = {
 }
 
 
-# The phase "coverage" sends the edge cases of each parameter. It takes most of the time, so it omits operations
-# whose parameters other operations have, too. test_openapi.py tests the parameters of each operation.
+# The phase "coverage" sends the edge cases of each parameter. It takes most of the time, so it omits an operation if
+# other operations have the same parameters. test_openapi.py tests the parameters of each operation.
 CONFIG = f"""
 hooks = "hooks.py"
 
@@ -49,11 +49,12 @@ phases.coverage.enabled = false
 """
 
 
-# OpenAPI cannot express that one parameter restricts another. The hook removes combinations that are 400: a cursor with
-# another sort, days with from or to, from after to, `fill` with too many rows, and comparisons without a first day,
-# with too many rows or before the year 1. test_leads_cursor.py, test_ranges.py and test_compare.py test these. It also
-# removes filters whose value is not a list of strings, because a query cannot distinguish a value from a list of one,
-# or a number from a string.
+# OpenAPI cannot express that one parameter restricts another. Therefore the hook removes requests that are 400 only
+# because of a combination of parameters: a cursor of another order than `sort`, `days` with `from` or `to`, a lower
+# bound above its upper bound, `fill` or `compare` with too many rows, and `compare` without a first day or with days
+# before the year 1. test_leads_cursor.py, test_leads_filters.py, test_ranges.py and test_compare.py test these.
+# The hook also removes filters whose value is not a list of strings. Schemathesis expects a 400 for such a value, but
+# in a query it is valid: a single value looks like a list of one, and a number like a string.
 HOOKS = """
 from datetime import date
 

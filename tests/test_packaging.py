@@ -205,8 +205,9 @@ def test_wsgi_py_works_with_werkzeug_alone(bare):
     assert answer == "200 OK\n"
 
 
-# Each case is interrupted while it imports the module. click and sqlite3 are imported before the command runs. The
-# command `openapi` imports werkzeug, so its group handles the interrupt, and prints an empty line first.
+# The interrupt comes during the import of the module. click and sqlite3 are imported before click runs the command
+# `openapi`, so analytics_api_command.py handles the interrupt. The command itself imports werkzeug, so cli/base.py
+# handles the interrupt, and prints an empty line first.
 @pytest.mark.parametrize(
     ("module", "printed"), [("click", "Aborted!\n"), ("sqlite3", "Aborted!\n"), ("werkzeug", "\nAborted!\n")]
 )

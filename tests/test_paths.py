@@ -55,7 +55,8 @@ def test_unknown_path_is_404_and_never_redirected(client, path):
     assert "Location" not in response.headers
 
 
-# Paths in the environ. A test client would interpret two leading slashes as the beginning of a host name.
+# The paths are set in the environ, because a test client would interpret two leading slashes as the beginning of a
+# host name.
 @pytest.mark.parametrize(
     "path_info",
     [

@@ -99,7 +99,7 @@ def purged(tmp_path_factory):
 
 @pytest.fixture
 def numbers(client):
-    """Return the bodies of all statistics endpoints."""
+    """Return a function that returns the bodies of all statistics endpoints."""
 
     def numbers():
         return {path: client.get(f"/analytics/{path}").data for path in STATISTICS}
@@ -108,7 +108,7 @@ def numbers(client):
 
 
 def remaining(database):
-    """Return the number of sessions and events before February 10, and from February 10 on."""
+    """Return the number of sessions before February 10 and from then on, then the same two numbers of events."""
     return tuple(
         database.rows(
             """
@@ -204,7 +204,7 @@ def test_purged_visitor_who_returns_is_not_new(database, insert, get):
 
 
 def test_later_visits_count_as_without_a_purge(database, filled, tmp_path):
-    """Later rows are counted in the same way with the old rows and with their archive."""
+    """Later rows change the statistics in the same way, whether the old rows still exist or were archived."""
     more = [
         (f"more{number}", f"v{number % 400}", f"f{number % 70}", MIDNIGHT + number * 31 * MINUTE, None, 5, 50,
          ("IN", "US")[number % 2], f"site-{number % 12}.example", number % 2)

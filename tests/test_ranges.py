@@ -13,7 +13,7 @@ RANGED = ["overview", "sessions/daily", "pages/top", "pages/entry", "pages/exit"
 
 @pytest.fixture
 def visit(insert):
-    """Return a function that inserts a session with this start, by default of a new visitor."""
+    """Return a function that inserts a session for each start. By default, each session has a new visitor."""
     ids = iter(range(100_000))
 
     def visit(*started, **values):

@@ -150,7 +150,7 @@ sys.stdin.read()
 
 
 def test_folder_that_becomes_writable_is_written_again(tmp_path):
-    """The connections of a process share the -shm file. It remains read-only until all of them are closed."""
+    """All connections of a process use one open -shm file, which remains read-only until all of them are closed."""
     folder = tmp_path / "folder"
     folder.mkdir()
     open_database(folder / "a.db").close()
@@ -208,7 +208,7 @@ def test_link_in_a_read_only_folder_is_read_and_written(tmp_path):
 
 
 def test_log_of_a_crashed_writer_is_not_left_out(tmp_path):
-    """The rows are only in the -wal file, which cannot be read without writing -shm."""
+    """The rows are only in the -wal file, which needs a writable -shm. Opening fails, so that no row is left out."""
     folder = tmp_path / "copied"
     folder.mkdir()
     with open_database(tmp_path / "a.db").closing() as database:

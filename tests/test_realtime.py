@@ -21,7 +21,7 @@ where started_at >= :midnight and started_at < :next_midnight
 
 
 def plain(database, now):
-    """Return the same numbers, computed from the base tables."""
+    """Return the expected numbers of `realtime`, computed from the base tables."""
     midnight = now - now % (24 * HOUR)
     return database.row(PLAIN, now=now, since=now - HOUR, midnight=midnight, next_midnight=midnight + 24 * HOUR)
 

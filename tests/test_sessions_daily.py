@@ -14,7 +14,7 @@ def day(date, sessions=1, visitors=1, duration=0, engagement=0):
 
 @pytest.fixture
 def visit(insert):
-    """Return a session with this start, and without an end and a score. Its visitor is new by default."""
+    """Return a function that inserts a session without an end and a score. Its visitor is new by default."""
     ids = iter(range(1000))
 
     def visit(started, **values):
