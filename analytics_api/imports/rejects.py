@@ -50,7 +50,7 @@ class Rejects:
         """Return a function that removes the rows that were added after this call.
 
         Each attempt of a transaction first calls the returned function, so that only the rows of the last one remain.
-        The rows remain in a stream that is not seekable, such as a pipe.
+        A stream that is not seekable, such as a pipe, keeps the rows of all attempts.
         """
         count = self.count
         position = self._file.tell() if self._file is not None and self._file.seekable() else 0
