@@ -28,7 +28,7 @@ def select_in(at: Transaction, sql: str, values: Iterable[str]) -> Iterator[Row]
 
 
 def update_from(at: Transaction, sql: str, columns: Sequence[str], rows: Rows) -> None:
-    """Run an update that reads the rows from `changes`."""
+    """Run an update that reads `rows` from the common table expression `changes`."""
     columns = tuple(columns)
     for chunk in _chunks(rows):
         at.execute(_with_changes(sql, columns, len(chunk)), **_params(columns, chunk))

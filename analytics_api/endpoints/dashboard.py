@@ -32,7 +32,8 @@ from .sources import Source, sources
 
 DEFAULT_LIMIT = 10
 
-# A maximum number of days, and the default interval of ranges up to this number. The default of longer ranges is month.
+# Pairs: a maximum number of days, and the default interval of ranges up to this number. The default of longer ranges
+# is month.
 DEFAULT_INTERVALS: Final[tuple[tuple[int, Interval], ...]] = ((2, "hour"), (92, "day"), (400, "week"))
 
 ResolvedRange = TypedDict(
@@ -248,8 +249,8 @@ def dashboard(
     the default is day.
 
     The overview and each row of the series have `page_views`, too: the number of events of type `page_view` with a
-    page. With `compare`, so does `previous` in them. `limit` applies to pages, entry pages, exit pages and sources.
-    Without `sections`, all sections are returned.
+    page. With `compare`, their `previous` has `page_views`, too. `limit` applies to pages, entry pages, exit pages and
+    sources. Without `sections`, all sections are returned.
 
     :param sections: keys of SECTIONS.
     """

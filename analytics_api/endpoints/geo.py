@@ -35,8 +35,8 @@ where dimension = 1
 order by sessions desc, country
 """
 
-# A return is a session of a visitor whose previous session in the country was on an earlier day, `previous_day`. Unique
-# visitors are the sum of the visitors of each day, minus the returns whose previous day is in the range.
+# A return is a visit of a visitor whose previous visit from the same country was on an earlier day, `previous_day`.
+# Unique visitors are the sum of the visitors of each day, minus the returns whose previous day is in the range.
 # `cross join` makes SQLite read `days` first, so it reads only the returns on days of the range. That takes 1.7 ms
 # instead of 3.0 for 30 of 120 days.
 COUNTRIES_OF_RANGE = """
@@ -64,8 +64,8 @@ left join returns using (key)
 order by sessions desc, country
 """
 
-# `visitors` counts only those visitors of the cut day who have no session in the same country on the whole days
-# `first` to `last`.
+# `visitors` does not count the visitors of the cut day who have a session in the same country on the whole days `first`
+# to `last`, because the counters of the whole days count them already.
 CUT_DAY = """
 select country_code, count(*) as sessions, count(distinct
   case

@@ -34,7 +34,7 @@ class Overview(Totals, total=False):
     previous: EarlierTotals
 
 
-# Totals of all time. TOTALS_OF_RANGE could read them, too (day -1), but takes 16 us instead of 12.
+# Totals of all time: the rows of day -1. TOTALS_OF_RANGE could read them, too, but takes 16 us instead of 12.
 TOTALS = """
 select
   cast(coalesce(sum(sessions), 0) as bigint) as sessions,
@@ -53,8 +53,8 @@ from day_counts
 where day = -1
 """
 
-# A return is a session of a visitor whose previous session was on an earlier day, `previous_day`. Unique visitors are
-# the sum of the visitors of each day, minus the returns whose previous day is in the range, because these visitors are
+# A return is a visit of a visitor whose previous visit was on an earlier day, `previous_day`. Unique visitors are the
+# sum of the visitors of each day, minus the returns whose previous day is in the range, because these visitors are
 # counted on the previous day already. Fingerprints are counted in the same way. `cross join` makes SQLite read `days`
 # first, so that it reads only the returns on days of the range.
 TOTALS_OF_RANGE = """

@@ -156,5 +156,6 @@ class Download:
         if self.connection is not None:
             with suppress(OSError):  # the socket may already be closed
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                # After SSLSocket.shutdown, a thread that is still sending would send unencrypted bytes.
+                # SSLSocket.shutdown would also end the encryption of the socket, so that a thread that is still sending
+                # would send unencrypted bytes.
                 socket.socket.shutdown(self.connection, socket.SHUT_RDWR)

@@ -17,7 +17,7 @@ MAX_VALUES = 20  # maximum number of values of a filter
 
 
 def check_choice(name: str, word: object, choices: Sequence[str]) -> None:
-    """Check the argument `name`, which can have only some values.
+    """Check that `word`, the value of the argument `name`, is one of the choices.
 
     :raises InvalidRequest: the word is not one of the choices.
     """

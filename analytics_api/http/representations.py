@@ -14,7 +14,8 @@ from ..errors import PreconditionFailed
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-# A function that raises PreconditionFailed if a condition is not met. Its argument returns a resource's entity tags.
+# A function that raises PreconditionFailed if a condition is not met. Its argument is a function that returns the
+# entity tags of a resource.
 Check = Callable[[Callable[[], Sequence[str]]], None]
 
 ENTITY_TAG = re.compile(r'(W/)?"([^"]*)"')

@@ -125,7 +125,9 @@ def is_body_too_large(environ: WSGIEnvironment) -> bool:
 
 
 def drain_body(environ: WSGIEnvironment) -> None:
-    """Read the rest of the request body. Otherwise a client that is still sending may get a connection reset.
+    """Read the rest of the request body.
+
+    Otherwise, a client that is still sending may get a connection reset instead of the response.
 
     Read at most MAX_BODY_BYTES, and only if the server signals the end of the body (`wsgi.input_terminated`). Read
     nothing if the client is not authenticated, because such a client could block a thread by sending slowly. Read

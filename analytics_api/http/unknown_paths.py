@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class UnknownPaths:
-    """Send 404. If a known path ends in the same word as the requested path, suggest the known path in the log, once.
+    """Send 404. If a known path has the last segment of the requested path, suggest the known path in the log, once.
 
     The requested path is not logged, because anybody can choose it.
 

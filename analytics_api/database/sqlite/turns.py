@@ -17,7 +17,7 @@ class Turns:
     """
 
     def __init__(self) -> None:
-        # One lock for each process id, because a fork may copy a locked lock, which would never be released.
+        # One lock for each process id. If a fork copies a locked lock, nothing in the child process releases the copy.
         self._locks: dict[int, threading.RLock] = {}
 
     @contextmanager

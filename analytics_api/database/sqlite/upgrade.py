@@ -69,7 +69,8 @@ where name in (
   from pragma_table_info(:old))
 """
 
-# Older versions accepted any integer from 0 as a timestamp, so trackers may have written seconds.
+# Older versions accepted any integer from 0 as a timestamp. Trackers may have written seconds, which are converted to
+# milliseconds. Numbers below MIN_SECONDS are replaced by the minimum timestamp.
 INSTANT = f"""
 case
   when {{column}} < {MIN_SECONDS} then {MIN_TIMESTAMP}

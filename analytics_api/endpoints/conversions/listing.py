@@ -49,7 +49,7 @@ def conversions(
         intervals.
     """
     check_limit(limit)
-    # Both arguments become parts of the SQL as names of columns, so no other text may get there.
+    # Both arguments become parts of column names in the SQL, so only the choices are allowed.
     check_choice("by", by, BY)
     check_choice("attribution", attribution, ATTRIBUTIONS)
     range_ = resolve_range(ctx, from_, to, days, filters, compare=compare)

@@ -57,11 +57,11 @@ def board(
 ) -> Board:
     """Return the first leads and the number of leads of each stage, and a position in the feed of changes.
 
-    Everything is read from one database snapshot. With the filter `status`, other stages are omitted. `stage_since` is
-    the time at which a lead entered its stage, in milliseconds since the epoch, or null if it is unknown. Without
-    `sort`, the leads of a stage are sorted by `stage_since` in descending order, then by descending lead_id, with nulls
-    last. The `etag` of a lead changes when the lead moves, and only then. `next` is the cursor for the next leads of a
-    stage, or null. `cursor` is the position to pass to `/changes` as `since`.
+    Everything is read from one database snapshot. With the filter `status`, only the stages that it lists are returned.
+    `stage_since` is the time at which a lead entered its stage, in milliseconds since the epoch, or null if it is
+    unknown. Without `sort`, the leads of a stage are sorted by descending `stage_since`, with nulls last, then by
+    descending lead_id. The `etag` of a lead changes when the lead moves, and only then. `next` is the cursor for the
+    next leads of a stage, or null. `cursor` is the position to pass to `/changes` as `since`.
 
     :param limit: number of leads of each stage.
     :param filters: as in the list.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any, Final, TypedDict
 
-# Translations for str.translate. Only ASCII letters are converted to lower case, as in both databases.
+# Translations for str.translate. They convert only ASCII letters to lower case, as lower() does in OTHER_LEADS.
 EMAIL: Final = str.maketrans(ascii_uppercase, ascii_lowercase, " ")
 PHONE: Final = str.maketrans("", "", " +().-/")
 
@@ -45,7 +45,7 @@ def is_same(field: str, old: object, new: object) -> bool:
 
 
 def list_changes(submission: Mapping[str, Any], before: Mapping[str, Any]) -> list[Change]:
-    """Return the fields whose values differ between a submission and the one before it, in the order of COMPARED."""
+    """Return the fields that differ from the submission `before`: those in COMPARED, then those of the payload."""
     pairs = [(field, before[field], submission[field]) for field in COMPARED]
     old, new = _payload(before["payload_json"]), _payload(submission["payload_json"])
     if old is not None and new is not None:

@@ -75,7 +75,7 @@ where lead_id = :lead_id
 SESSION_COLUMNS = """session_id, visitor_id, entry_page, exit_page, country, started_at, ended_at, duration,
   engagement_score, event_count"""
 
-# The ids of all sessions of the lead's visitor, and of the sessions in `session_id` of the lead and of its submissions.
+# The ids of all sessions of the lead's visitor, the `session_id` of the lead, and those of its submissions.
 SESSION_IDS = """
   select visits.session_id
   from leads

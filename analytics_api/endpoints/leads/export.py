@@ -69,7 +69,10 @@ def _csv_lines(leads: Iterable[Sequence[Any]]) -> str:
 
 
 def _csv_field(value: object) -> str:
-    """Return a CSV field. All values except null are quoted, because some programs expect another separator."""
+    """Return a CSV field. All values except null are quoted.
+
+    Some programs expect another separator than the comma. Quotes prevent them from splitting a value.
+    """
     if value is None:
         return ""
     text = escape_formula(value).replace('"', '""') if isinstance(value, str) else str(value)

@@ -191,7 +191,8 @@ def _on_column(name: str, column: str, sql: str, params: dict[str, Any], implied
     """Return the condition of a column.
 
     :param sql: the condition with `{column}`.
-    :param implied: a condition that is always true. SQLite uses a partial index only for statements with its condition.
+    :param implied: the condition of a partial index, which is true if `sql` is true. SQLite uses the index only if the
+        statement contains this condition.
     """
     # SQLite cannot use the index of a column in an expression. This expression is evaluated faster than `|| ''`.
     scanned = sql.format(column=f"coalesce({column}, null)")
@@ -204,8 +205,8 @@ def _contains(term: Term) -> Condition:
     if term.index_query is None:
         return Condition(TERM, "", like, like, {"pattern": term.pattern})
     search = "lead_id in (select rowid from lead_search(:index_query))"
-    # PostgreSQL expects few matches. Without `coalesce`, it would compare each match with every lead. In an expression,
-    # it hashes the matches.
+    # PostgreSQL underestimates the number of matches. Without `coalesce`, it would therefore compare each match with
+    # every lead. With `coalesce`, it looks up each lead in a hash table of the matches.
     scanned = f"coalesce({search}, false)"
     return Condition(TERM, "", search, scanned, term._asdict(), like)
 

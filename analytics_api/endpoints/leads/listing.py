@@ -40,9 +40,9 @@ def list_leads(
     """Return a page of leads, and the `total` number of leads that match.
 
     `q` is a substring of the name, e-mail, phone, project or visitor id; case is ignored. A lead must match all
-    filters. If a filter has several values, the lead must be equal to one of them, including case. Leads without a
-    score or a follow-up do not match bounds of the score or of the follow-up. `source` and `country` are columns of the
-    lead, not of its visits. Nulls come last in every order.
+    filters. If a filter has several values, the lead must be equal to one of them, including case. A lead without a
+    score matches no bound of the score, and a lead without a follow-up matches no bound of the follow-up. `source` and
+    `country` are columns of the lead, not of its visits. Nulls come last in every order.
 
     Every page except the last has a `Link` header, whose URL has a `cursor` for the next page. The next page begins
     after the last lead of this page, even if that lead is deleted or gets another position in the meantime. With a

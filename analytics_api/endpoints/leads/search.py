@@ -64,7 +64,7 @@ CONDITIONS: Final = {
     "all": "true",
     "status": "status = :status and status <> ''",  # `<> ''` lets SQLite use the partial indexes
     "indexed": "lead_id in (select rowid from lead_search(:index_query))",
-    # `|| ''` makes SQLite use the search index, not the index of the status. Fewer leads may match the term.
+    # `|| ''` makes SQLite use the search index, not the index of the status, because a term usually has fewer matches.
     "indexed in status": "status || '' = :status and lead_id in (select rowid from lead_search(:index_query))",
     "scanned": "lead_id in (select lead_id from leads where search_text like :pattern escape '\\')",
     "scanned in status": "status = :status and status <> '' and search_text like :pattern escape '\\'",
@@ -234,13 +234,13 @@ class Search:
 
     @cached_property
     def candidates(self) -> int:
-        """The number of leads that match the status, with or without the term."""
+        """The number of leads that match the status, whether or not they match the term."""
         return self._number(COUNT_BY_STATUS, "total")
 
     def _is_frequent(self) -> bool:
         """Return whether the term's matches in all statuses are more than an eighth of the leads with the status.
 
-        COUNT_FREQUENT is then up to 3.6 times as fast.
+        COUNT_FREQUENT is then up to 3.6 times as fast as the statement in COUNTS.
         """
         limit = self.candidates // OVERSAMPLING + 1
         return self._number(COUNT_UP_TO, "matches", match_limit=limit) == limit
@@ -251,7 +251,10 @@ class Search:
 
 
 class Term(NamedTuple):
-    """A folded search term: the query of the search index, or None if the index cannot find it, and a LIKE pattern."""
+    """A folded search term, as a query of the search index and as a LIKE pattern.
+
+    The query is None if the search index cannot find the term.
+    """
 
     index_query: str | None
     pattern: str
@@ -295,7 +298,8 @@ def read_in_order(search: Search) -> Page:
 def find_small_result(search: Search) -> Page | None:
     """Return the page and the total from one statement.
 
-    Return None if there is a cursor, if more than SMALL_RESULT leads match, or if the page is empty.
+    Return None if there is a cursor, if more than SMALL_RESULT leads match, or if the page is empty. The total is a
+    column of the page, so an empty page has no total.
     """
     if search.has_cursor:
         return None

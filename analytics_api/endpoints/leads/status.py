@@ -36,7 +36,7 @@ _Expected = TypedDict("_Expected", {"etag": str, "from": str}, total=False)
 
 
 class LeadReference(_LeadReference, _Expected):
-    """A lead to move, if `etag` and `from` are absent or equal to its current entity tag and status."""
+    """A lead to move. If `etag` is present, it must be the lead's current entity tag; `from`, its current status."""
 
 
 class MovedLead(TypedDict):

@@ -1,4 +1,4 @@
-"""The source and the pages of each session of a lead. They are not in the lead's detail."""
+"""The source and the pages of each session of a lead. The endpoint `detail` does not return them."""
 
 from __future__ import annotations
 
