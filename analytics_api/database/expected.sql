@@ -1,6 +1,6 @@
 -- The views that define the counters, for SQLite and PostgreSQL. The view expected_<counter> computes a counter from
--- the base tables and the archive. `analytics-api rebuild` fills the counters from these views in this order, and
--- `analytics-api verify` compares the counters with the views. In SQLite, the views are temporary views of the
+-- the base tables and the archive. `analytics-api rebuild` fills the counters in the order of the views in this file,
+-- and `analytics-api verify` compares the counters with the views. In SQLite, the views are temporary views of the
 -- connections that need them.
 
 -- A cross join with this view counts each row twice: on its day, and on day -1, which stands for all time.
@@ -156,7 +156,8 @@ from (
 cross join day_spans
 group by 1;
 
--- The all-time counts by the text of the page. A session that has both archived and other views of a page counts once.
+-- The all-time counts by the text of the page. A session counts once for a page, even if only some of its views of the
+-- page are archived.
 create view expected_pages as
 select page, cast(sum(views) as bigint) as views, cast(sum(sessions) as bigint) as sessions
 from (

@@ -14,7 +14,7 @@ from functools import cache
 from .base import Database, Reader
 
 LAST_FOLDED = 0x2FFFF  # characters with larger code points have neither case nor decomposition
-BLOCK_SIZE = 0x80  # characters; blocks that begin in HANGUL contain no other characters that folding changes
+BLOCK_SIZE = 0x80  # characters; in a block that begins in HANGUL, folding changes no characters outside HANGUL
 MARKS = dict.fromkeys(range(0x300, 0x370))
 HANGUL = range(0xAC00, 0xD7A4)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .base import Database
 
+# Day -1 stands for all time.
 ROW_COUNTS = """
 select
   (

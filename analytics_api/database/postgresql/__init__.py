@@ -59,8 +59,8 @@ WRITE = "begin isolation level repeatable read"
 LOAD = "begin isolation level read committed"
 
 # With synchronous replication, a commit waits for a replica only if the transaction has written something. A
-# transaction that has only read may have read rows that no replica has yet. If it writes a message to the WAL, its
-# commit waits, too.
+# transaction that has only read may have read rows that no replica has yet, and that are lost if the primary is lost.
+# Therefore it writes a message to the WAL. Its commit then waits, too.
 FORCE_WAL = """
 select case
     when pg_current_xact_id_if_assigned() is null then pg_logical_emit_message(true, 'analytics_api', '')
@@ -222,7 +222,8 @@ class PostgreSQL(Database):
         self.bulk(work or (lambda statements: None), on_progress=on_progress)
 
     def verify(self, *, on_progress: Callable[[str], object] = ignore_progress) -> list[Difference]:
-        another = connect if self.pool_size == 1 else self._connection  # the transaction has one connection of the pool
+        # The transaction has one connection of the pool, so a pool of one connection does not have a second.
+        another = connect if self.pool_size == 1 else self._connection
         return self._run(READ, lambda statements: find_differences(statements, another(self._primary), on_progress))
 
     def schema_differences(self) -> list[str]:
@@ -240,7 +241,7 @@ class PostgreSQL(Database):
         )
 
     def delete_empty_counters(self) -> None:
-        """Do nothing, because deleting these rows needs a lock on the base tables. `scrub` deletes them."""
+        """Do nothing, because deleting the rows needs a lock that blocks writers for long. `scrub` deletes the rows."""
 
     def scrub(self) -> None:
         try:
@@ -375,8 +376,8 @@ class PostgreSQL(Database):
                     return
         except psycopg.Error as error:
             raise_database_error(name, error)
-        # The statement locks the tables of all views, which can cause a deadlock with a rebuild. `_run` then repeats
-        # the statement.
+        # Reading the definition of a view locks the view's tables, which can cause a deadlock with a rebuild. `_run`
+        # then calls the function again.
         for line in self._run(READ, find_schema_differences, on_replica=dsn != self._primary):
             log.warning("%s: %s; `analytics-api upgrade` restores it", name, line)
 

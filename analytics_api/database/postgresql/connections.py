@@ -169,7 +169,7 @@ def commit_to_replica(connection: Connection, name: str, seconds: float) -> None
     The server then stops waiting, and sends a warning. The timer takes a sixth of the CPU time of a batch of page
     views, so this function is only called with synchronous replication.
 
-    :raises DatabaseError: the transaction is committed, but the replica may not have it.
+    :raises DatabaseError: the transaction is committed on the primary. It is unknown whether a replica has it.
     """
     warnings: list[str] = []
 

@@ -57,7 +57,8 @@ where leads.lead_id = expected.lead_id
 """
 
 # lead_changes has no rows for changes of leads that were written without triggers. Therefore these statements make all
-# earlier cursors of `/changes` invalid.
+# earlier cursors of `/changes` invalid: a cursor is a snapshot, and is valid only if the transaction in
+# lead_changes_end had ended before it.
 RESTART_CHANGES = (
     """
 delete from lead_changes
@@ -288,7 +289,7 @@ def find_differences(
             differences = compare(at, counter.summed, counter.view, ", ".join(counter.columns))
             by_counter[counter.name] = [replace(difference, counter=counter.name) for difference in differences]
 
-    lift_timeouts(statements)  # first, because opening a connection or starting a thread may take long
+    lift_timeouts(statements)  # first, so that no timeout ends the idle transaction while the connection opens
     snapshot = statements.rows("select pg_export_snapshot() as name")[0]["name"]
     with second as connection, ThreadPoolExecutor(1) as thread:
         other = Statements(connection)

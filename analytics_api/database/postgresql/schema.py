@@ -57,7 +57,7 @@ def read_version(statements: Statements, name: str) -> int | None:
         raise UnusableDatabase(f"{name}: PostgreSQL 15 or later is required; this server is older")
     if state["schema"] is None:
         raise UnusableDatabase(f"{name}: no schema of the connection's search_path exists")
-    if not state["is_utf8"]:  # in a database without an encoding, psycopg returns names as bytes
+    if not state["is_utf8"]:  # checked before the names, which are bytes in a database without an encoding
         raise UnusableDatabase(
             f"{name}: the encoding must be UTF8: create the database by createdb -E UTF8 -T template0"
         )

@@ -24,8 +24,8 @@ NAME = re.compile(
 COUNTED = re.compile(r"^call count_changes\('(\w+)'|^    \('(\w+)', '\w+'\)", re.MULTILINE)
 EVENTS = ("insert", "delete", "update", "ids")
 
-# A trigger belongs to the schema if its function does. The definition of a column is empty, so that a change of its
-# type, which does no harm, is not a difference.
+# A trigger belongs to the schema if its function does. For a table or column, the definition is an empty string, so
+# only its name is compared. A changed type of a column does no harm, and is not reported.
 OBJECTS = """
 with relations as (
   select oid, relname::text as name, relkind
@@ -96,7 +96,7 @@ def record_objects(statements: Statements) -> None:
 def find_schema_differences(statements: Statements) -> list[str]:
     """Return a message for each object that differs, such as "the trigger events_insert is missing".
 
-    The columns of a missing table are not listed. The list is empty if the role may not read schema_objects.
+    The columns of a missing table are not listed. The list is empty if the role cannot read schema_objects.
     """
     differences = read_differences(statements)
     tables = {row["name"] for row in differences if row["kind"] == "table"}

@@ -39,9 +39,10 @@ select set_config('analytics.changed_by', :changed_by, true), set_config('analyt
 """
 
 
-# A position in the feed of changes is a snapshot. It says which transactions were visible. On a standby server, the
-# current snapshot may not list all transactions in progress, so the feed could omit their changes. Therefore, the
-# position on a standby server is a snapshot in which xmin and all later transactions are not visible.
+# A cursor of `/changes` is a snapshot, which says which transactions were visible. On a standby server, the current
+# snapshot does not always list all transactions in progress. The changes of those that are not listed would never be
+# returned. Therefore the cursor on a standby server is a snapshot in which the oldest transaction in progress, xmin,
+# and all later ones are not visible.
 CHANGE_CURSOR = """
 select
   case
@@ -129,8 +130,8 @@ class Statements:
         yield
         self.execute("select set_config('analytics.paused', '', true)")
         # If the settings in `site` have changed since the snapshot, this statement fails, and the transaction is
-        # tried again. This statement is the last one of the block, because the command `site` also locks the counted
-        # tables before this row. In another order, the two transactions could deadlock.
+        # tried again. This statement is the last one of the block, because the command `site`, too, locks the
+        # counted tables first and then this row. In another order, the two transactions could deadlock.
         self.execute("select from site for share")
 
     @contextmanager
@@ -169,7 +170,7 @@ class Statements:
             except errors.UniqueViolation:
                 if not has_key:
                     raise
-                self._has_met_keys = True  # further rows probably exist, too
+                self._has_met_keys = True  # the keys of later rows probably exist, too
                 return self._merge(table, names, rows, on_conflict)
         except ROW_ERRORS as error:
             raise RowError(first_line(error)) from error
@@ -178,7 +179,7 @@ class Statements:
         key = PRIMARY_KEYS[table]
         self.execute(
             f"with changes as ({_select_json(table, ', '.join(columns))})\n{sql.rstrip()}\n"
-            # Without this condition, the planner may read the whole table, because it does not know the number of rows.
+            # Without this condition, the planner, which does not know the number of changes, may read the whole table.
             f"  and {table}.{key} = any (array(select {key} from changes))",
             rows=_encode(columns, rows),
         )
@@ -233,13 +234,16 @@ class Statements:
 
     def _execute(self, sql: str, params: dict[str, Any]) -> psycopg.Cursor[Row]:
         numbered, names = number_placeholders(sql)
-        # In a pipeline, the result of an earlier statement may arrive while the cursor is executing the next one.
+        # In a pipeline, the result of a statement may arrive while the next one runs, so each has its own cursor.
         cursor = self.connection.cursor() if self.is_in_pipeline else self._cursor
         return cursor.execute(numbered, [params[name] for name in names], prepare=_prepare(numbered))
 
     @cached_property
     def _cursor(self) -> psycopg.Cursor[Row]:
-        """The cursor for all statements. Creating it takes a quarter of the client's time for a short statement."""
+        """The cursor for all statements outside a pipeline.
+
+        Creating a cursor takes a quarter of the client's time for a short statement.
+        """
         return self.connection.cursor()
 
 

@@ -23,8 +23,8 @@ from .statements import Statements, lift_timeouts
 
 log = logging.getLogger(__name__)
 
-# Returns statements that drop tables and views without data. They are created again. Versions before 3 used other
-# names.
+# Returns statements that drop the views, and the tables whose rows are not kept, such as counters. The DDL file creates
+# them again. Versions before 3 used other names, most of them with the prefix `plain_`, `rollup_`, `kept_` or `split_`.
 DERIVED = """
 select format('drop %s if exists %I cascade', case relkind when 'v' then 'view' else 'table' end, relname) as sql
 from pg_class

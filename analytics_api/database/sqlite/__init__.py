@@ -238,7 +238,7 @@ class SQLite(Database):
             os.fsync(file.fileno())  # `vacuum into` does not sync the file
 
     def delete_empty_counters(self) -> None:
-        # Each deletion is a transaction of its own, because other writers wait for it.
+        # Each deletion is a transaction of its own, so that other writers can write between two deletions.
         for deletion in self.read(empty_row_deletions):
             self.write(methodcaller("execute", deletion))
 
@@ -250,7 +250,7 @@ class SQLite(Database):
             retry_locked(connection, "begin immediate", self.busy_timeout)
             delete_residue(statements)
             connection.execute("commit")
-            # VACUUM writes the whole file to the WAL. Empty the WAL first, so that it does not become larger.
+            # VACUUM writes the whole file to the WAL. Empty the WAL first, so that it contains nothing else.
             empty_wal(connection, self.busy_timeout)
             retry_locked(connection, "vacuum", self.busy_timeout)
             is_empty = empty_wal(connection, SCRUB_SECONDS)

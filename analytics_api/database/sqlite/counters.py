@@ -37,8 +37,9 @@ SHARED_VIEWS = {"day_counts": ("visit_counts", "session_totals")}
 # The tables of the views that are not named `expected_<table>`.
 TABLES_OF_VIEWS = {"expected_lead_visits": "leads"}
 
-# session_facts has the columns of counted_sessions. A rebuild fills it first. The views of the other counters then read
-# it instead of `sessions`, so the values of each session are computed only once.
+# A rebuild fills session_facts first, and then creates this temporary view. The temporary view hides the stored view of
+# the same name, which reads `sessions`. The views of the other counters then read session_facts, so the values of each
+# session are computed only once.
 COUNT_FACTS = """
 create temporary view counted_sessions as
 select session_id, started_at, visitor_id, fingerprint, day, country_code, source, score_bucket, entry_page, exit_page,
@@ -90,8 +91,9 @@ where code not in (
 """
 
 # lead_changes has no rows for changes of leads that were written without triggers. Therefore these statements make all
-# earlier cursors of `/changes` invalid. They insert two rows and delete all but the second. If they inserted only one,
-# the most recent cursor would still be valid, because it is just before that row.
+# earlier cursors of `/changes` invalid. A cursor is the number of a change. It is invalid if the change with the next
+# number was deleted. Therefore two rows are inserted, and all but the second are deleted. If there were only one, the
+# change after the most recent cursor would exist, and the cursor would remain valid.
 RESTART_CHANGES = (
     """
 insert into lead_changes (lead_id)

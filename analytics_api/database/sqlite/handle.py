@@ -42,7 +42,8 @@ class Handle:
         self.pid = os.getpid()
         self.lock = threading.RLock()
         # The garbage collector may delete the objects of a reference cycle in any order. With __del__ instead of
-        # finalize, the connection could be closed first. In a child process it must not be closed.
+        # finalize, the connection could be closed before __del__ is called. In a child process, the connection must not
+        # be closed.
         self._finalize = weakref.finalize(self, _close, connection, self.lock, self.pid)
         self.is_closed = False
 
@@ -58,7 +59,7 @@ class Handle:
         connection = self.statements.connection
         with self.lock, suppress(sqlite3.Error):
             [(timeout,)] = connection.execute("pragma busy_timeout").fetchall()
-            connection.execute("pragma busy_timeout = 0")  # while a reader of another thread prevents it, go on
+            connection.execute("pragma busy_timeout = 0")  # do not wait for readers that prevent the checkpoint
             connection.execute("pragma wal_checkpoint(truncate)").fetchall()
             connection.execute(f"pragma busy_timeout = {timeout}")
 

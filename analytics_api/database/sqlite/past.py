@@ -79,7 +79,10 @@ set raw_since = (
 
 
 def archive_past(statements: Statements, tables: Sequence[str]) -> None:
-    """Move the contents of these tables, whose names end with OLD_SUFFIX, to the archive."""
+    """Move the contents of the tables past_* to the archive.
+
+    :param tables: the former names of the tables that the upgrade has renamed. OLD_SUFFIX was appended to the names.
+    """
     if "past_days" in tables:
         for statement in ARCHIVE_PAST.split(";"):
             if statement.strip():

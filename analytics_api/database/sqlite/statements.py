@@ -183,7 +183,7 @@ class Statements:
             return None
         terms = [text]
         if len(text) == 2:
-            # Any two characters of a search_text are the beginning of a trigram, because it ends with a separator.
+            # Any two characters of a search_text begin a trigram, because the text ends with a separator.
             trigrams = self.tuples(TRIGRAMS, first=text, last=text + chr(sys.maxunicode), max_trigrams=MAX_TRIGRAMS + 1)
             if len(trigrams) > MAX_TRIGRAMS:
                 return None
